@@ -1,0 +1,241 @@
+// Package conf turns the text of lb.toml into immutable values.
+//
+// It guarantees that a *Config it returns is complete (every default filled
+// in), valid (every value in range, every name resolved to something that
+// exists in the file) and never changes afterwards, so that any number of
+// goroutines may read it without a lock. It reports every mistake of a file
+// at once, each with file, line and key. It opens no socket and resolves no
+// host name; the only files it reads are the configuration itself and those
+// that the configuration names and that must be readable (certificates, token).
+package conf
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Config is one valid configuration. It is immutable.
+type Config struct {
+	Path      string // where it was read from, as given on the command line
+	Global    Global
+	Admin     Admin
+	RateLimit RateLimit
+	Frontends []Frontend // in the order of the file
+	Backends  []Backend  // in the order of the file
+}
+
+// Global is the [global] table.
+type Global struct {
+	MaxConn       int           // client connections held at once; 0 = what the open-files limit allows
+	Threads       int           // event loops; 0 = one per CPU
+	HardStopAfter time.Duration // the longest that draining may take
+	LogLevel      slog.Level
+	LogFormat     LogFormat
+	AccessLog     string // "" = off, "stdout", or a path
+}
+
+// LogFormat is the form of log lines.
+type LogFormat string
+
+// The values of [global] log_format.
+const (
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+// Admin is the [admin] table.
+type Admin struct {
+	Listen       string // "" = off
+	HealthListen string // "" = off
+	TokenFile    string // "" = runtime commands from loopback only
+}
+
+// RateLimit is the [ratelimit] table: what one source (an IPv4 address, an
+// IPv6 /64) may do. A rate of 0 means no limit.
+type RateLimit struct {
+	ConnectionRate       int // new connections a second
+	ConnectionBurst      int // at least 1 when ConnectionRate is set
+	MessageRate          int // messages a second
+	MessageBurst         int // at least 1 when MessageRate is set
+	OverMessage          OverMessage
+	MaxConnections       int           // concurrent connections of one source; 0 = no limit
+	BanAfter             int           // violations within a minute that ban a source; 0 = never
+	BanTime              time.Duration // how long a ban lasts
+	Exempt               []netip.Prefix
+	GlobalConnectionRate int
+	GlobalMessageRate    int
+	TableSize            int // sources remembered at once
+}
+
+// OverMessage says what becomes of a message over its source's rate.
+type OverMessage string
+
+// The values of [ratelimit] over_message.
+const (
+	Delay  OverMessage = "delay"  // read on only when the bucket has room
+	Reject OverMessage = "reject" // answer with a JSON-RPC error, or 429
+)
+
+// Mode is what a frontend understands of the bytes it carries.
+type Mode string
+
+// The values of a frontend's mode.
+const (
+	ModeTCP  Mode = "tcp"  // opaque bytes
+	ModeMCP  Mode = "mcp"  // one JSON-RPC message a line
+	ModeHTTP Mode = "http" // HTTP/1.1, WebSocket, SSE
+)
+
+// Balance names a balancing policy.
+type Balance string
+
+// The values of balance. In a frontend, "" means the backend's.
+const (
+	BalanceSource     Balance = "source"
+	BalanceLeastConn  Balance = "leastconn"
+	BalanceRoundRobin Balance = "roundrobin"
+	BalanceRandom     Balance = "random"
+)
+
+// Frontend is one [frontend.NAME] table: where clients connect. Its
+// identity across reloads is its Name.
+type Frontend struct {
+	Name    string
+	Listen  []string // host:port; an empty host means every address
+	Mode    Mode
+	Backend string  // the name of a Backend in the same Config
+	Balance Balance // "" = the backend's
+
+	AcceptProxy    bool           // expect a PROXY protocol header, from TrustedProxies only
+	TrustedProxies []netip.Prefix // whose PROXY header and X-Forwarded-* are believed
+	MaxMessage     int64          // bytes; mcp only; 0 = no limit
+
+	TimeoutClient     time.Duration // idle; 0 = no limit
+	TimeoutHalfClosed time.Duration // idle once one side has finished sending; 0 = TimeoutClient
+
+	// Of mode http only.
+	TimeoutHTTPRequest    time.Duration
+	TimeoutKeepalive      time.Duration
+	RequestsPerConnection int   // 0 = no limit
+	MaxHeader             int64 // bytes
+	MaxBody               int64 // bytes; 0 = no limit
+	AllowedOrigins        []string
+	Compress              []string // media types
+	Sticky                Sticky
+	Routes                []Route
+	TLS                   *TLS // nil = plain text
+}
+
+// Sticky is a frontend's [sticky] table: what binds an HTTP client to a server.
+type Sticky struct {
+	Session          bool   // an MCP session stays on the server that opened it
+	Cookie           string // the cookie's name; "" = off
+	CookieAttributes string
+}
+
+// Route is one [[frontend.NAME.route]] table: the longest matching Path wins.
+type Route struct {
+	Path     string
+	Backend  string // "" = the frontend's
+	Endpoint Endpoint
+}
+
+// Endpoint names one of a server's addresses.
+type Endpoint string
+
+// The values of a route's endpoint; EndpointTCP is what modes tcp and mcp use.
+const (
+	EndpointTCP  Endpoint = "tcp"
+	EndpointHTTP Endpoint = "http"
+	EndpointWS   Endpoint = "ws"
+	EndpointSSE  Endpoint = "sse"
+)
+
+// TLS is a frontend's tls table.
+type TLS struct {
+	Certificates []Certificate // SNI picks; the first is the default
+	MinVersion   string        // "1.2" or "1.3"
+}
+
+// Certificate names a PEM certificate chain and its key.
+type Certificate struct {
+	Cert string
+	Key  string
+}
+
+// Backend is one [backend.NAME] table: servers and how to use them. Its
+// identity across reloads is its Name.
+type Backend struct {
+	Name           string
+	Balance        Balance
+	BalanceFactor  float64       // source: the most over the fair share; 0 = plain hash
+	StickyTime     time.Duration // how long a source's server is remembered
+	Retries        int           // other attempts before a connection is given up
+	TimeoutConnect time.Duration
+	TimeoutQueue   time.Duration
+	TimeoutServer  time.Duration // idle; 0 = no limit
+	TimeoutTCPUser time.Duration // TCP_USER_TIMEOUT; 0 = the kernel's
+	MaxIdle        int           // kept-alive HTTP connections per server
+	SlowStart      time.Duration // 0 = off
+	OnDown         OnDown
+	PreserveHost   bool
+	Source         []netip.Addr // local addresses to connect from
+	SendProxy      SendProxy
+	Check          Check
+	Servers        []Server
+}
+
+// OnDown says what becomes of a server's connections when it goes down.
+type OnDown string
+
+// The values of on_down.
+const (
+	OnDownClose OnDown = "close"
+	OnDownKeep  OnDown = "keep"
+)
+
+// SendProxy is the version of the PROXY protocol header sent to servers.
+type SendProxy string
+
+// The values of send_proxy.
+const (
+	SendProxyOff SendProxy = ""
+	SendProxyV1  SendProxy = "v1"
+	SendProxyV2  SendProxy = "v2"
+)
+
+// CheckType names a kind of health probe.
+type CheckType string
+
+// The values of a check's type.
+const (
+	CheckTCP  CheckType = "tcp"
+	CheckHTTP CheckType = "http"
+	CheckMCP  CheckType = "mcp"
+)
+
+// Check is a backend's [check] table.
+type Check struct {
+	Type         CheckType
+	Interval     time.Duration
+	FastInterval time.Duration
+	Timeout      time.Duration
+	Rise         int
+	Fall         int
+	Path         string // http
+	Expect       int    // http
+	Observe      bool   // a refused or reset connection counts as a failed check
+}
+
+// Server is one [[backend.NAME.server]] table. Its identity across reloads
+// is its Name together with its addresses.
+type Server struct {
+	Name    string
+	TCP     string // host:port; "" = none
+	HTTP    string // host:port; "" = none
+	WS      string // host:port; filled in with HTTP when the file has none
+	SSE     string // host:port; filled in with HTTP when the file has none
+	MaxConn int    // connections of every kind together; 0 = no limit
+	Weight  int    // 0 = takes no new clients
+}

@@ -1,0 +1,3 @@
+module mcplb
+
+go 1.26

@@ -1,0 +1,70 @@
+// Package leak fails a package's tests when they leave a goroutine or an open
+// file descriptor behind. Every TestMain of this module calls Main.
+package leak
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// Main runs the tests of m and exits: with their status, or with 1 when they
+// passed but left goroutines or descriptors behind.
+func Main(m *testing.M, options ...goleak.Option) {
+	before := descriptors()
+	status := m.Run()
+	if status == 0 {
+		status = verify(before, options)
+	}
+	os.Exit(status)
+}
+
+func verify(before map[string]string, options []goleak.Option) int {
+	if err := goleak.Find(options...); err != nil {
+		fmt.Fprintln(os.Stderr, "leak:", err)
+		return 1
+	}
+	// A closed socket may take the runtime a moment to give back.
+	var left []string
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if left = added(before, descriptors()); len(left) == 0 {
+			return 0
+		}
+	}
+	fmt.Fprintf(os.Stderr, "leak: %d descriptors were left open: %v\n", len(left), left)
+	return 1
+}
+
+// descriptors maps every open descriptor of this process to what it refers to.
+func descriptors() map[string]string {
+	open := map[string]string{}
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return open
+	}
+	for _, entry := range entries {
+		target, err := os.Readlink("/proc/self/fd/" + entry.Name())
+		if err != nil {
+			continue // the directory itself, closed by now
+		}
+		open[entry.Name()] = target
+	}
+	return open
+}
+
+// added lists what is open after and was not before. The runtime's own poller
+// (anon_inode) opens lazily and stays.
+func added(before, after map[string]string) []string {
+	var left []string
+	for fd, target := range after {
+		_, was := before[fd]
+		if was || len(target) > 10 && target[:10] == "anon_inode" {
+			continue
+		}
+		left = append(left, fd+" -> "+target)
+	}
+	return left
+}
