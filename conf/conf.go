@@ -10,8 +10,10 @@
 package conf
 
 import (
+	"cmp"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -23,6 +25,26 @@ type Config struct {
 	RateLimit RateLimit
 	Frontends []Frontend // in the order of the file
 	Backends  []Backend  // in the order of the file
+}
+
+// Backend returns the backend called name, or nil.
+func (c *Config) Backend(name string) *Backend {
+	for i := range c.Backends {
+		if c.Backends[i].Name == name {
+			return &c.Backends[i]
+		}
+	}
+	return nil
+}
+
+// Frontend returns the frontend called name, or nil.
+func (c *Config) Frontend(name string) *Frontend {
+	for i := range c.Frontends {
+		if c.Frontends[i].Name == name {
+			return &c.Frontends[i]
+		}
+	}
+	return nil
 }
 
 // Global is the [global] table.
@@ -87,6 +109,15 @@ const (
 	ModeHTTP Mode = "http" // HTTP/1.1, WebSocket, SSE
 )
 
+// endpoint returns which address of a server a frontend of mode m connects
+// to where no route says otherwise.
+func (m Mode) endpoint() Endpoint {
+	if m == ModeHTTP {
+		return EndpointHTTP
+	}
+	return EndpointTCP
+}
+
 // Balance names a balancing policy.
 type Balance string
 
@@ -126,6 +157,14 @@ type Frontend struct {
 	Routes                []Route
 	TLS                   *TLS // nil = plain text
 }
+
+// uses reports whether f or one of its routes leads to the backend called name.
+func (f *Frontend) uses(name string) bool {
+	return f.Backend == name || slices.ContainsFunc(f.Routes, func(r Route) bool { return r.Backend == name })
+}
+
+// backendOf returns the name of the backend that r, a route of f, leads to.
+func (f *Frontend) backendOf(r Route) string { return cmp.Or(r.Backend, f.Backend) }
 
 // Sticky is a frontend's [sticky] table: what binds an HTTP client to a server.
 type Sticky struct {
@@ -238,4 +277,23 @@ type Server struct {
 	SSE     string // host:port; filled in with HTTP when the file has none
 	MaxConn int    // connections of every kind together; 0 = no limit
 	Weight  int    // 0 = takes no new clients
+}
+
+// serverEndpoints are all of a server's addresses, in the order of the file.
+var serverEndpoints = []Endpoint{EndpointTCP, EndpointHTTP, EndpointWS, EndpointSSE}
+
+// Address returns the server's address for e as host:port, or "" when it has
+// none.
+func (s *Server) Address(e Endpoint) string {
+	switch e {
+	case EndpointTCP:
+		return s.TCP
+	case EndpointHTTP:
+		return s.HTTP
+	case EndpointWS:
+		return s.WS
+	case EndpointSSE:
+		return s.SSE
+	}
+	return ""
 }

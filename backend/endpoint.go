@@ -1,0 +1,71 @@
+package backend
+
+import (
+	"fmt"
+	"net/netip"
+
+	"mcplb/conf"
+)
+
+// endpoints is a set of endpoints, one bit each.
+type endpoints uint8
+
+const anyEndpoint endpoints = 0xff
+
+// addresses holds a server's address for each endpoint, invalid where it has
+// none.
+type addresses [4]netip.AddrPort
+
+// endpointIndex returns the place of e in addresses, or -1.
+func endpointIndex(e conf.Endpoint) int {
+	switch e {
+	case conf.EndpointTCP:
+		return 0
+	case conf.EndpointHTTP:
+		return 1
+	case conf.EndpointWS:
+		return 2
+	case conf.EndpointSSE:
+		return 3
+	}
+	return -1
+}
+
+// endpointSet returns the servers' endpoints that serve a request for e: ""
+// is served by every server, an unknown endpoint by none.
+func endpointSet(e conf.Endpoint) endpoints {
+	if e == "" {
+		return anyEndpoint
+	}
+	if i := endpointIndex(e); i >= 0 {
+		return 1 << i
+	}
+	return 0
+}
+
+// resolveAddresses resolves every address that c has.
+func resolveAddresses(c conf.Server, resolve func(string) (netip.AddrPort, error)) (addresses, error) {
+	var a addresses
+	for i, hostport := range [...]string{c.TCP, c.HTTP, c.WS, c.SSE} {
+		if hostport == "" {
+			continue
+		}
+		addr, err := resolve(hostport)
+		if err != nil {
+			return addresses{}, fmt.Errorf("server %s: resolving %s: %w", c.Name, hostport, err)
+		}
+		a[i] = addr
+	}
+	return a, nil
+}
+
+// endpoints returns the set of endpoints that a holds addresses for.
+func (a *addresses) endpoints() endpoints {
+	var set endpoints
+	for i, addr := range a {
+		if addr.IsValid() {
+			set |= 1 << i
+		}
+	}
+	return set
+}

@@ -1,0 +1,22 @@
+package backend
+
+// EffectiveWeight returns the weight that balancing goes by now: the server's
+// own, or less during slow start. It is 0 for a server that a reload removed.
+func (p *Pool) EffectiveWeight(s *Server) float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.slot == removed {
+		return 0
+	}
+	return float64(p.slots[s.slot].effective) / weightScale
+}
+
+// Remembered returns how many sources' servers are remembered (policy source).
+func (p *Pool) Remembered() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.memory.first)
+}
+
+// QueuedPeak returns the most that ever waited for a slot at once.
+func (p *Pool) QueuedPeak() int { return int(p.queuedPeak.Load()) }

@@ -1,0 +1,90 @@
+package backend
+
+import (
+	"net/netip"
+
+	"mcplb/conf"
+)
+
+// Request is what a client wants of a pool. The pool reads it during Acquire
+// and keeps no reference to it, nor to Tried.
+type Request struct {
+	Source   netip.Addr    // the client; without it, policy source balances as leastconn does
+	Balance  conf.Balance  // the policy; "" = the backend's
+	Endpoint conf.Endpoint // which address is wanted; "" = any
+	Tried    []*Server     // tried for this client in vain: not chosen again while another is usable
+	Bound    *Server       // the server that the client is bound to, taken even while it drains; nil = none
+	Now      int64         // monotonic nanoseconds, the caller's cached clock
+}
+
+// Waiter is one who waits for a slot. It must be comparable (a pointer).
+type Waiter interface {
+	// Granted hands over the slot waited for. It is called exactly once for
+	// each Acquire that returned Queued, unless Cancel returned true: from
+	// whichever goroutine freed the slot, outside all locks. It must not block.
+	Granted(Lease)
+}
+
+// Result is the outcome of Acquire.
+type Result uint8
+
+// The values of Result.
+const (
+	NoServer Result = iota // no server is usable for the request
+	Granted                // the lease holds a slot
+	Queued                 // every usable server is full; the waiter is in the queue
+	Full                   // every usable server is full and there was no waiter to queue
+)
+
+// String returns the lower-case words that logs show.
+func (r Result) String() string {
+	return word([]string{"no server", "granted", "queued", "full"}, int(r))
+}
+
+// Outcome says how the use of a slot ended.
+type Outcome uint8
+
+// The values of Outcome.
+const (
+	Completed      Outcome = iota // the connection or exchange ran to its end
+	Refused                       // the connect was refused (ECONNREFUSED)
+	ConnectTimeout                // the connect took longer than timeout_connect
+	Unreachable                   // the connect failed otherwise
+	ServerReset                   // the server reset the established connection
+	ServerTimeout                 // the server was silent for longer than its timeout
+	ClientAbort                   // the client broke off
+	Aborted                       // the balancer ended it: server down, limits, shutdown
+)
+
+// String returns the lower-case words that logs show.
+func (o Outcome) String() string {
+	return word([]string{"completed", "refused", "connect timeout", "unreachable",
+		"server reset", "server timeout", "client abort", "aborted"}, int(o))
+}
+
+// Lease is the right to one slot of one server, to be given back by Release.
+// Its zero value is no lease. It is a small value with one owner: whoever
+// copies it must use one copy only. It is not safe for concurrent use.
+type Lease struct {
+	server *Server
+	entry  ref // the sticky memory that counts the connection; none for most policies
+}
+
+// Server returns the server whose slot it is, nil for no lease.
+func (l *Lease) Server() *Server { return l.server }
+
+// Release gives the slot back and reports to the pool's observer how its use
+// ended. The lease is no lease afterwards, so releasing it again does nothing.
+// The freed slot may go to a waiter, whose Granted is called before Release
+// returns. now is the caller's cached monotonic clock, in nanoseconds.
+func (l *Lease) Release(o Outcome, now int64) {
+	s, e := l.server, l.entry
+	if s == nil {
+		return
+	}
+	*l = Lease{}
+	if s.pool.observe != nil {
+		s.pool.observe(s, o)
+	}
+	s.pool.release(s, e, now)
+}

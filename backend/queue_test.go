@@ -1,0 +1,344 @@
+package backend
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mcplb/conf"
+)
+
+// waiter is a Waiter that keeps what it is granted.
+type waiter struct{ granted chan Lease }
+
+func newWaiter() *waiter { return &waiter{make(chan Lease, 2)} }
+
+func (w *waiter) Granted(l Lease) { w.granted <- l }
+
+// lease returns the lease granted, which must be there already.
+func (w *waiter) lease(t testing.TB) Lease {
+	t.Helper()
+	select {
+	case l := <-w.granted:
+		return l
+	default:
+		t.Fatal("the waiter was not granted a slot")
+		return Lease{}
+	}
+}
+
+func (w *waiter) waits(t testing.TB) {
+	t.Helper()
+	select {
+	case l := <-w.granted:
+		t.Fatalf("the waiter was granted a slot of %s", l.Server().Name())
+	default:
+	}
+}
+
+func queued(t testing.TB, p *Pool, r Request) *waiter {
+	t.Helper()
+	w := newWaiter()
+	if _, result := p.Acquire(&r, w); result != Queued {
+		t.Fatalf("Acquire = %v, want queued", result)
+	}
+	return w
+}
+
+// fill takes all slots.
+func fill(t testing.TB, p *Pool) []Lease {
+	t.Helper()
+	var held []Lease
+	for i := 0; ; i++ {
+		l, result := p.Acquire(&Request{Source: addr(i), Now: 1}, nil)
+		if result != Granted {
+			return held
+		}
+		held = append(held, l)
+	}
+}
+
+func TestQueueIsFIFO(t *testing.T) {
+	t.Parallel()
+	for _, policy := range policies {
+		p := newPool(t, backendOf(4, balance(policy), maxConn(5)))
+		held := fill(t, p)
+		var ws []*waiter
+		for i := range 50 {
+			ws = append(ws, queued(t, p, Request{Source: addr(100 + i), Now: 1}))
+		}
+		if p.Queued() != 50 {
+			t.Fatalf("%d are queued, want 50", p.Queued())
+		}
+		rng := rand.New(rand.NewPCG(1, 1))
+		for i, w := range ws {
+			w.waits(t)
+			k := rng.IntN(len(held))
+			was := held[k].Server()
+			held[k].Release(Completed, 2)
+			held[k] = w.lease(t)
+			if held[k].Server() != was {
+				t.Fatalf("waiter %d was granted %s, the slot freed was of %s", i, held[k].Server().Name(), was.Name())
+			}
+		}
+		for i := range held {
+			held[i].Release(Completed, 3)
+		}
+		if p.Queued() != 0 {
+			t.Fatalf("%d are queued at the end", p.Queued())
+		}
+		checkCounts(t, p)
+	}
+}
+
+// A freed slot goes to the first that may use it: others are passed over.
+func TestQueueFits(t *testing.T) {
+	t.Parallel()
+	c := backendOf(2, balance(conf.BalanceLeastConn), maxConn(1))
+	c.Servers[0].SSE = ""
+	p := newPool(t, c)
+	s := p.Servers()
+	one := acquire(t, p, Request{Tried: []*Server{s[1]}})
+	two := acquire(t, p, Request{Tried: []*Server{s[0]}})
+	sse := queued(t, p, Request{Endpoint: conf.EndpointSSE})
+	bound := queued(t, p, Request{Bound: s[1]})
+	tried := queued(t, p, Request{Tried: []*Server{s[0]}})
+	tcp := queued(t, p, Request{Endpoint: conf.EndpointTCP})
+	any := queued(t, p, Request{})
+
+	one.Release(Completed, 1)
+	l := tcp.lease(t)
+	two.Release(Completed, 1)
+	l2 := sse.lease(t)
+	l2.Release(Completed, 1)
+	l3 := bound.lease(t)
+	any.waits(t)
+	p.SetHealth(s[1], Down, "x", time.Now()) // the server tried is the only one now
+	l.Release(Completed, 1)
+	l4 := tried.lease(t)
+	if l4.Server() != s[0] {
+		t.Fatal("granted a server that is down")
+	}
+	any.waits(t)
+	l3.Release(Completed, 1)
+	any.waits(t)
+	p.SetHealth(s[1], Up, "", time.Now())
+	l5 := any.lease(t)
+	l4.Release(Completed, 1)
+	l5.Release(Completed, 1)
+}
+
+// Whatever opens up slots serves the queue: a higher limit, a server that comes
+// up, becomes ready, gets a weight, is added.
+func TestQueueIsServedByChanges(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, change := range map[string]struct{ before, after func(p *Pool, s *Server) }{
+		"maxconn raised": {nil, func(p *Pool, s *Server) { p.SetMaxConn(s, 13) }},
+		"no maxconn":     {nil, func(p *Pool, s *Server) { p.SetMaxConn(s, 0) }},
+		"up":             {func(p *Pool, s *Server) { p.SetHealth(s, Down, "x", now) }, func(p *Pool, s *Server) { p.SetHealth(s, Up, "", now) }},
+		"ready":          {func(p *Pool, s *Server) { p.SetAdmin(s, Drain, "x", now) }, func(p *Pool, s *Server) { p.SetAdmin(s, Ready, "", now) }},
+		"weight":         {func(p *Pool, s *Server) { p.SetWeight(s, 0) }, func(p *Pool, s *Server) { p.SetWeight(s, 1) }},
+		"added":          {nil, func(p *Pool, s *Server) { p.Apply(backendOf(3, maxConn(10)), resolver) }},
+		"limit reloaded": {nil, func(p *Pool, s *Server) { p.Apply(backendOf(2, maxConn(20)), resolver) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPool(t, backendOf(2, maxConn(10)))
+			if change.before != nil {
+				change.before(p, p.Servers()[0])
+			}
+			held := fill(t, p)
+			var ws []*waiter
+			for i := range 3 {
+				ws = append(ws, queued(t, p, Request{Source: addr(1000 + i)}))
+			}
+			change.after(p, p.Servers()[0])
+			for _, w := range ws {
+				held = append(held, w.lease(t))
+			}
+			if p.Queued() != 0 {
+				t.Errorf("%d are queued", p.Queued())
+			}
+			for i := range held {
+				held[i].Release(Completed, 1)
+			}
+			checkCounts(t, p)
+		})
+	}
+}
+
+// A bound waiter whose server is taken away waits for any, in its turn.
+func TestQueueUnbinds(t *testing.T) {
+	t.Parallel()
+	for name, take := range map[string]func(p *Pool, s *Server){
+		"down":    func(p *Pool, s *Server) { p.SetHealth(s, Down, "x", time.Now()) },
+		"removed": func(p *Pool, s *Server) { p.Apply(backendOf(1, maxConn(1)), resolver) },
+	} {
+		p := newPool(t, backendOf(2, maxConn(1)))
+		s := p.Servers()
+		one := acquire(t, p, Request{Tried: []*Server{s[1]}})
+		acquire(t, p, Request{Tried: []*Server{s[0]}})
+		first := queued(t, p, Request{})
+		bound := queued(t, p, Request{Bound: s[1]})
+		last := queued(t, p, Request{})
+		take(p, s[1])
+		one.Release(Completed, 1)
+		l := first.lease(t)
+		l.Release(Completed, 1)
+		last.waits(t)
+		if l = bound.lease(t); l.Server() != s[0] {
+			t.Fatalf("%s: granted %s", name, l.Server().Name())
+		}
+		l.Release(Completed, 1)
+		last.lease(t)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(1, maxConn(1)))
+	held := fill(t, p)
+	a, b := queued(t, p, Request{}), queued(t, p, Request{})
+	if _, result := p.Acquire(&Request{}, a); result != Queued || p.Queued() != 2 {
+		t.Fatalf("queueing a waiter twice: %v, %d are queued", result, p.Queued())
+	}
+	if !p.Cancel(a) || p.Cancel(a) || p.Cancel(newWaiter()) {
+		t.Error("Cancel must report whether the waiter was in the queue")
+	}
+	held[0].Release(Completed, 1)
+	a.waits(t)
+	l := b.lease(t)
+	if p.Cancel(b) {
+		t.Error("Cancel took out a waiter that was granted")
+	}
+	l.Release(Completed, 1)
+	l.Release(Completed, 1)
+	if n := p.Servers()[0].Conns(); n != 0 {
+		t.Errorf("%d slots in use after all was released", n)
+	}
+}
+
+// racer is a Waiter that gives its slot back at once.
+type racer struct {
+	granted atomic.Int32
+	onGrant func(Lease)
+}
+
+func (r *racer) Granted(l Lease) { r.granted.Add(1); r.onGrant(l) }
+
+// Many goroutines acquire, wait, cancel and release while servers come and go
+// and limits change: maxconn is never exceeded, no slot is lost, no waiter is
+// both granted and cancelled or neither.
+func TestConcurrentUse(t *testing.T) {
+	t.Parallel()
+	const limit = 7
+	p := newPool(t, backendOf(4, maxConn(limit)))
+	var inUse [4]atomic.Int32
+	index := map[*Server]int{}
+	for i, s := range p.Servers() {
+		index[s] = i
+	}
+	enter := func(l Lease) {
+		if n := inUse[index[l.Server()]].Add(1); n > limit {
+			t.Errorf("%s has %d slots in use, maxconn is %d", l.Server().Name(), n, limit)
+		}
+	}
+	leave := func(l Lease, now int64) {
+		inUse[index[l.Server()]].Add(-1)
+		l.Release(Completed, now)
+	}
+	var outcomes atomic.Int64
+	p.Observe(func(*Server, Outcome) { outcomes.Add(1) })
+	stop := make(chan struct{})
+	var chaos, clients sync.WaitGroup
+	chaos.Go(func() { disturb(p, stop) })
+	var leases atomic.Int64
+	for g := range 16 {
+		clients.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(g), 9))
+			for i := range 2000 {
+				r := Request{Source: addr(rng.IntN(50)), Balance: policies[rng.IntN(4)], Now: int64(i)}
+				done := make(chan struct{})
+				w := &racer{onGrant: func(l Lease) {
+					enter(l)
+					leases.Add(1)
+					leave(l, int64(i))
+					close(done)
+				}}
+				l, result := p.Acquire(&r, w)
+				switch result {
+				case Granted:
+					enter(l)
+					leases.Add(1)
+					leave(l, int64(i))
+				case Queued:
+					if rng.IntN(2) == 0 && p.Cancel(w) {
+						if w.granted.Load() != 0 {
+							t.Error("a waiter was cancelled and granted")
+						}
+						continue
+					}
+					<-done
+				}
+			}
+		})
+	}
+	clients.Wait()
+	close(stop)
+	chaos.Wait()
+	if p.Queued() != 0 || outcomes.Load() != leases.Load() {
+		t.Errorf("%d queued, %d outcomes of %d leases", p.Queued(), outcomes.Load(), leases.Load())
+	}
+	for _, s := range p.Servers() {
+		if s.Conns() != 0 || s.Peak() > limit {
+			t.Errorf("%s: %d slots in use, peak %d", s.Name(), s.Conns(), s.Peak())
+		}
+	}
+	checkCounts(t, p)
+}
+
+// disturb changes states, weights and limits (never above 7) until stop, and
+// leaves every server usable.
+func disturb(p *Pool, stop <-chan struct{}) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	now := time.Now()
+	restore := func(s *Server) {
+		p.SetHealth(s, Up, "", now)
+		p.SetAdmin(s, Ready, "", now)
+		p.SetSuspect(s, false, "")
+		p.SetWeight(s, 100)
+		p.SetMaxConn(s, 7)
+	}
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		s := p.Servers()[rng.IntN(4)]
+		switch rng.IntN(5) {
+		case 0:
+			p.SetHealth(s, Down, "x", now)
+		case 1:
+			p.SetAdmin(s, Admin(rng.IntN(3)), "x", now)
+		case 2:
+			p.SetSuspect(s, true, "x")
+		case 3:
+			p.SetWeight(s, rng.IntN(3))
+		case 4:
+			p.SetMaxConn(s, 1+rng.IntN(7))
+		}
+		if rng.IntN(2) == 0 {
+			restore(s)
+		}
+		if rng.IntN(8) == 0 {
+			for _, s := range p.Servers() {
+				restore(s)
+			}
+		}
+		_ = p.Usable() + p.Queued()
+		_ = s.State()
+	}
+}

@@ -1,0 +1,188 @@
+package backend
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"mcplb/conf"
+)
+
+// Health is what the checks say of a server. Its zero value is Unchecked.
+type Health uint8
+
+// The values of Health.
+const (
+	Unchecked Health = iota // nothing is known yet; the server is used as if it were up
+	Up
+	Down
+)
+
+// String returns the lower-case word that status, metrics and logs show.
+func (h Health) String() string {
+	return word([]string{"unchecked", "up", "down"}, int(h))
+}
+
+// Admin is what the operator says of a server. Its zero value is Ready.
+type Admin uint8
+
+// The values of Admin.
+const (
+	Ready Admin = iota // takes clients as its health allows
+	Drain              // takes bound clients only: nothing new
+	Maint              // takes nothing at all
+)
+
+// String returns the lower-case word that status, metrics and logs show.
+func (a Admin) String() string {
+	return word([]string{"ready", "drain", "maint"}, int(a))
+}
+
+func word(words []string, i int) string {
+	if i < len(words) {
+		return words[i]
+	}
+	return fmt.Sprintf("unknown(%d)", i)
+}
+
+// State is a server's state at one moment. It is a value: it does not follow
+// later changes. The zero State is that of a server never checked.
+type State struct {
+	Health      Health
+	Admin       Admin
+	Suspect     bool      // a check is overdue: chosen only where nothing better is to be had
+	Reason      string    // why Health is what it is, in words for the operator; "" until the first verdict
+	AdminReason string    // why Admin is what it is, and by whom; "" until first set
+	Since       time.Time // when Health or Admin last changed; at first when the server was created
+}
+
+// TakesNew reports whether a server in this state takes new clients, if its
+// weight is above zero.
+func (s State) TakesNew() bool { return s.Health != Down && s.Admin == Ready }
+
+// TakesBound reports whether a server in this state takes clients that are
+// bound to it by a session or a cookie, whatever its weight.
+func (s State) TakesBound() bool { return s.Health != Down && s.Admin != Maint }
+
+// Counters are what one event loop counts for one server. Each field is a
+// monotonic count since the server was created; the loop adds, anybody may
+// read. The padding keeps loops off each other's cache lines.
+type Counters struct {
+	Connections     atomic.Uint64 // connections to the server that were established
+	BytesIn         atomic.Uint64 // bytes from clients, sent to the server
+	BytesOut        atomic.Uint64 // bytes from the server, sent to clients
+	MessagesIn      atomic.Uint64 // messages from clients
+	MessagesOut     atomic.Uint64 // messages from the server
+	ConnectErrors   atomic.Uint64 // connects that were refused or failed otherwise, timeouts not among them
+	ConnectTimeouts atomic.Uint64 // connects given up after timeout_connect
+	Retries         atomic.Uint64 // further attempts on this server after a failed connect
+	Redispatches    atomic.Uint64 // attempts that left this server for another after a failed connect
+	Resets          atomic.Uint64 // established connections that the server reset
+	ClientAborts    atomic.Uint64 // connections that the client broke off
+	Aborts          atomic.Uint64 // connections that the balancer ended: server down, limits, shutdown
+	_               [96]byte
+}
+
+// Totals is the sum of a server's Counters over all loops, field by field.
+type Totals struct {
+	Connections, BytesIn, BytesOut, MessagesIn, MessagesOut uint64
+	ConnectErrors, ConnectTimeouts, Retries, Redispatches   uint64
+	Resets, ClientAborts, Aborts                            uint64
+}
+
+// Server is one server of a Pool. Its identity, name and addresses, never
+// changes; a server whose address changes is another Server. Everything else
+// is read through methods that take no lock and may be called at any time by
+// any goroutine, also after a reload removed the server.
+type Server struct {
+	pool      *Pool
+	name      string
+	addrs     addresses
+	endpoints endpoints
+	counters  []Counters // by loop
+
+	state   atomic.Pointer[State]
+	weight  atomic.Int32
+	maxConn atomic.Int32
+	conns   atomic.Int32
+	peak    atomic.Int32
+
+	// Guarded by pool.mu.
+	slot  int      // index into pool.slots; removed once a reload took it away
+	bound waitList // who waits for this server and no other
+	conf  conf.Server
+}
+
+// removed is the slot of a server that its pool no longer has.
+const removed = -1
+
+// Name returns the server's name, unique in its backend.
+func (s *Server) Name() string { return s.name }
+
+// Backend returns the name of the pool that the server belongs to.
+func (s *Server) Backend() string { return s.pool.name }
+
+// Addr returns the server's address for e. It is invalid (its zero value)
+// when the server has none.
+func (s *Server) Addr(e conf.Endpoint) netip.AddrPort {
+	if i := endpointIndex(e); i >= 0 {
+		return s.addrs[i]
+	}
+	return netip.AddrPort{}
+}
+
+// Weight returns the weight in force; 0 means that it takes no new clients.
+func (s *Server) Weight() int { return int(s.weight.Load()) }
+
+// MaxConn returns the limit on its slots in force; 0 means no limit.
+func (s *Server) MaxConn() int { return int(s.maxConn.Load()) }
+
+// Conns returns the number of slots in use now.
+func (s *Server) Conns() int { return int(s.conns.Load()) }
+
+// Peak returns the most slots that were ever in use at once.
+func (s *Server) Peak() int { return int(s.peak.Load()) }
+
+// State returns the server's state now.
+func (s *Server) State() State { return *s.state.Load() }
+
+// Usable reports whether the server takes new clients now: not down, ready,
+// and of a weight above zero. A suspect server and one without a free slot
+// are usable.
+func (s *Server) Usable() bool { return s.state.Load().TakesNew() && s.Weight() > 0 }
+
+// Counters returns what the given event loop counts for the server. Loops are
+// numbered from 0 to one less than what NewPool was told; any other number
+// panics.
+func (s *Server) Counters(loop int) *Counters { return &s.counters[loop] }
+
+// Totals returns the sum over all loops at about this moment: while loops
+// count, its fields are not of one instant.
+func (s *Server) Totals() Totals {
+	var t Totals
+	for i := range s.counters {
+		c := &s.counters[i]
+		t.Connections += c.Connections.Load()
+		t.BytesIn += c.BytesIn.Load()
+		t.BytesOut += c.BytesOut.Load()
+		t.MessagesIn += c.MessagesIn.Load()
+		t.MessagesOut += c.MessagesOut.Load()
+		t.ConnectErrors += c.ConnectErrors.Load()
+		t.ConnectTimeouts += c.ConnectTimeouts.Load()
+		t.Retries += c.Retries.Load()
+		t.Redispatches += c.Redispatches.Load()
+		t.Resets += c.Resets.Load()
+		t.ClientAborts += c.ClientAborts.Load()
+		t.Aborts += c.Aborts.Load()
+	}
+	return t
+}
+
+// setConns publishes the number of slots in use. The caller holds pool.mu.
+func (s *Server) setConns(n int32) {
+	s.conns.Store(n)
+	if n > s.peak.Load() {
+		s.peak.Store(n)
+	}
+}

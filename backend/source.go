@@ -1,0 +1,450 @@
+package backend
+
+import (
+	"encoding/binary"
+	"math"
+	"net/netip"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// plan is how policy source means to serve a request: the entry of the memory
+// that the connection will count for, and the home of that entry. Its zero
+// value is the plan of every other policy: no entry.
+type plan struct {
+	source   [16]byte
+	hash     uint64
+	entry    ref   // noEntry: a new one
+	home     int32 // slot; none: no server may be a home
+	remember bool  // a new or existing entry counts for the connection
+	shelter  bool  // the server chosen becomes the entry's refuge
+}
+
+// plan decides which entry a connection from source will count for:
+//
+//	the source has an entry with fewer connections than it had   that one
+//	it has entries, all at their peak: it grows                  grow
+//	it is new                                                    a new one
+func (p *Pool) plan(source netip.Addr, want endpoints) plan {
+	pl := plan{source: source.As16(), home: none}
+	pl.hash = xxhash.Sum64(pl.source[:])
+	if p.factor == 0 {
+		return pl
+	}
+	pl.remember = true
+	first := p.recall(pl.source)
+	for r := first; r != noEntry; r = p.memory.at(r).sibling {
+		p.refreshEntry(r, &pl, want)
+		if e := p.memory.at(r); e.live < e.peak {
+			pl.entry, pl.home = r, e.home
+			return pl
+		}
+	}
+	if first == noEntry {
+		pl.home = p.newHome(pl.hash, want)
+	} else {
+		pl.entry, pl.home = p.grow(first, &pl, want)
+	}
+	return pl
+}
+
+// recall returns the first of the source's entries that have not expired.
+func (p *Pool) recall(source [16]byte) ref {
+	first := p.memory.first[source]
+	for r := first; r != noEntry; {
+		e := p.memory.at(r)
+		sibling := e.sibling
+		if e.live == 0 && p.expired(e) {
+			p.forget(r)
+		}
+		r = sibling
+	}
+	return p.memory.first[source]
+}
+
+// refreshEntry forgets the places of r that were not used for sticky_time, and
+// finds r a new home if a reload took its own away: its refuge, if it has one.
+func (p *Pool) refreshEntry(r ref, pl *plan, want endpoints) {
+	e := p.memory.at(r)
+	p.decay(e)
+	if p.slots[e.home].server != nil {
+		return
+	}
+	home := e.refuge
+	if home == none || !p.slots[home].counts {
+		if home = p.newHome(pl.hash, want); home == none {
+			return
+		}
+	}
+	p.setRefuge(e, none)
+	p.setHome(e, home)
+}
+
+// newHome returns the home of a source without one: of the servers that keep
+// the connections even, those that keep the sources even, and of these the one
+// that rendezvous hashing prefers.
+func (p *Pool) newHome(hash uint64, want endpoints) int32 {
+	set := p.candidates(want)
+	byConns := p.connBounds(set, attributed, fullWeight, p.factor)
+	// Sources are held to half the slack: the rest is for their sizes.
+	bySources := p.boundsOf(set, sources, fullWeight, tighter(p.factor), 0)
+	set = p.narrow(set, &byConns)
+	set = p.narrow(set, &bySources)
+	return p.highest(set, hash)
+}
+
+// tighter returns a factor with half the slack.
+func tighter(factor float64) float64 { return 1 + (factor-1)/2 }
+
+// grow returns the entry for one more connection of a source that has as many
+// as ever: its first that keeps the connections even, else none, which is a
+// new one, with its home. Sources on several servers already are held to
+// tighter bounds than others, so that fewer others need be split.
+func (p *Pool) grow(first ref, pl *plan, want endpoints) (ref, int32) {
+	set := p.candidates(want)
+	b := p.connBounds(set, attributed, fullWeight, p.factor)
+	tight := p.connBounds(set, attributed, fullWeight, tighter(p.factor))
+	set = p.narrow(set, &b)
+	if p.memory.at(first).sibling != noEntry {
+		set = p.narrow(set, &tight)
+	}
+	for r := first; r != noEntry; r = p.memory.at(r).sibling {
+		e := p.memory.at(r)
+		even := !p.slots[e.home].counts || slices.Contains(set, e.home)
+		if even && !p.crowded(e, want) {
+			return r, e.home
+		}
+	}
+	return noEntry, p.highest(set, pl.hash)
+}
+
+// crowded reports whether e, if it has taken refuge, should not bring yet
+// another connection there.
+func (p *Pool) crowded(e *entry, want endpoints) bool {
+	if p.slots[e.home].tier == good || e.refuge == none {
+		return false
+	}
+	set := p.admitted(&filter{endpoints: want, tier: good})
+	b := p.connBounds(set, conns, rampWeight, p.factor)
+	return !slices.Contains(p.narrow(set, &b), e.refuge)
+}
+
+// candidates returns the slots that may be a source's home: those that count,
+// up or down, so that a server's death disturbs nobody else's home. Slots with
+// as many connections at home as they may ever hold are left out while there
+// are others. The result is valid until the next call.
+func (p *Pool) candidates(want endpoints) []int32 {
+	set := p.homes[:0]
+	saturated := true
+	for i := range p.slots {
+		if sl := &p.slots[i]; sl.counts && sl.endpoints&want != 0 {
+			set = append(set, int32(i))
+			saturated = saturated && sl.attributed >= sl.limit
+		}
+	}
+	p.homes = set
+	if saturated {
+		return set
+	}
+	return slices.DeleteFunc(set, func(i int32) bool { return p.slots[i].attributed >= p.slots[i].limit })
+}
+
+// admitted returns the slots that f admits. The result is valid until the next
+// call.
+func (p *Pool) admitted(f *filter) []int32 {
+	set := p.others[:0]
+	for i := range p.slots {
+		if p.open(i, f) {
+			set = append(set, int32(i))
+		}
+	}
+	p.others = set
+	return set
+}
+
+// source returns the slot for a connection of plan pl, none if f admits none.
+//
+//	home in use, has room                          home
+//	home in use, but full or tried or lacks the    by rendezvous, for this
+//	  endpoint wanted                                connection only
+//	home down, draining, starting slowly, ...      the entry's refuge; if it has
+//	                                                 none in use, a new refuge
+func (p *Pool) source(pl *plan, f *filter) int {
+	pl.shelter = false
+	if !pl.remember {
+		return p.plain(pl.hash, f)
+	}
+	if pl.home == none {
+		return none
+	}
+	home := int(pl.home)
+	if f.tier == suspect {
+		if p.open(home, f) {
+			return home
+		}
+		return int(p.highest(p.admitted(f), pl.hash))
+	}
+	inUse := p.slots[home].tier == good && !p.holdsBack(home)
+	if inUse && p.open(home, f) {
+		return home
+	}
+	if !inUse && pl.entry != noEntry {
+		if refuge := p.memory.at(pl.entry).refuge; refuge != none && p.slots[refuge].tier == good {
+			if p.open(int(refuge), f) {
+				return int(refuge)
+			}
+			inUse = true
+		}
+	}
+	if inUse {
+		return int(p.highest(p.admitted(f), pl.hash))
+	}
+	return p.refuge(pl, f)
+}
+
+// refuge returns a slot to take refuge in: of those that keep the connections
+// even if the entry is new, those with the fewest refugees for their weight,
+// and of these the one that rendezvous hashing prefers. It returns home only
+// if home is open and there is no other.
+func (p *Pool) refuge(pl *plan, f *filter) int {
+	home, size := pl.home, int32(1)
+	set := p.admitted(f)
+	if len(set) > 1 {
+		set = slices.DeleteFunc(set, func(i int32) bool { return i == home })
+	}
+	if len(set) == 0 {
+		return none
+	}
+	if pl.entry != noEntry {
+		size = p.memory.at(pl.entry).peak
+	} else {
+		b := p.connBounds(set, conns, rampWeight, p.factor)
+		set = p.narrow(set, &b)
+	}
+	pl.shelter = true
+	return int(p.highest(p.fewestRefugees(set, size), pl.hash))
+}
+
+// fewestRefugees reduces set, in place, to the slots with the fewest refugees
+// for their weight, counting size more on each.
+func (p *Pool) fewestRefugees(set []int32, size int32) []int32 {
+	load := func(i int32) float64 {
+		sl := &p.slots[i]
+		return float64(sl.refugees+size) / float64(sl.effective)
+	}
+	least := math.Inf(1)
+	for _, i := range set {
+		least = min(least, load(i))
+	}
+	return slices.DeleteFunc(set, func(i int32) bool { return load(i) > least })
+}
+
+// holdsBack reports whether slots[i] is starting slowly and has for now as many
+// connections as its effective weight gives it.
+func (p *Pool) holdsBack(i int) bool {
+	sl := &p.slots[i]
+	if sl.ramp == 0 {
+		return false
+	}
+	set := p.others[:0]
+	for k := range p.slots {
+		if p.slots[k].tier == good {
+			set = append(set, int32(k))
+		}
+	}
+	p.others = set
+	b := p.boundsOf(set, conns, rampWeight, 1, 0)
+	return sl.conns >= b.most(sl)
+}
+
+// plain is weighted rendezvous hashing over the slots that f admits: what
+// balance_factor 0 asks for.
+func (p *Pool) plain(hash uint64, f *filter) int {
+	best, highest := none, 0.0
+	for i := range p.slots {
+		if !p.open(i, f) {
+			continue
+		}
+		sl := &p.slots[i]
+		if s := score(sl.hash, hash, sl.effective); best == none || s > highest {
+			best, highest = i, s
+		}
+	}
+	return best
+}
+
+// highest returns the slot of set that rendezvous hashing prefers, none of an
+// empty set.
+func (p *Pool) highest(set []int32, hash uint64) int32 {
+	best, highest := int32(none), 0.0
+	for _, i := range set {
+		sl := &p.slots[i]
+		if s := score(sl.hash, hash, sl.weight); best == none || s > highest {
+			best, highest = i, s
+		}
+	}
+	return best
+}
+
+// score is the weighted rendezvous score of a source on a server: -w/ln(u),
+// where u in (0, 1) is a hash of both. The highest score wins: each server has
+// it for its share of the sources by weight, and taking a server away moves
+// only those that it had.
+//
+// Weighted rendezvous hashing: Schindler and Schomaker, "Weighted distributed
+// hash tables" (2005), logarithmic method.
+func score(server, source uint64, weight int32) float64 {
+	u := (float64(mix(server^source)>>11) + 0.5) / (1 << 53)
+	return -float64(weight) / math.Log(u)
+}
+
+// mix spreads every bit of x over all bits: the finalizer of splitmix64
+// (Steele, Lea, Flood 2014).
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// hashName hashes a server's name for score.
+func hashName(name string) uint64 {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], xxhash.Sum64String(name))
+	return xxhash.Sum64(b[:])
+}
+
+// settle makes the entry of pl, if need be, and counts a connection for it
+// that was given slot. It returns the entry, noEntry if nothing is to be
+// remembered or the memory is full of live ones.
+func (p *Pool) settle(pl *plan, slot int) ref {
+	if !pl.remember || pl.home == none {
+		return noEntry
+	}
+	r := pl.entry
+	if r == noEntry {
+		if r = p.enter(pl); r == noEntry {
+			return noEntry
+		}
+	}
+	e := p.memory.at(r)
+	if slot == int(pl.home) {
+		p.setRefuge(e, none)
+	} else if pl.shelter {
+		p.setRefuge(e, int32(slot))
+	}
+	p.connect(r)
+	return r
+}
+
+// enter makes an idle entry for pl, in place of the one idle the longest if the
+// memory is full.
+func (p *Pool) enter(pl *plan) ref {
+	r := p.memory.insert(pl.source)
+	if r == noEntry {
+		idle := p.memory.longestIdle()
+		if idle == noEntry {
+			return noEntry
+		}
+		p.forget(idle)
+		r = p.memory.insert(pl.source)
+	}
+	e := p.memory.at(r)
+	e.home, e.refuge, e.left = pl.home, none, p.clock
+	p.slots[e.home].sources++
+	p.memory.idle(r)
+	return r
+}
+
+// connect counts a connection for r.
+func (p *Pool) connect(r ref) {
+	e := p.memory.at(r)
+	if e.live == 0 {
+		p.memory.busy(r)
+	}
+	e.live++
+	p.slots[e.home].attributed++
+	if e.live > e.peak {
+		p.setPeak(e, e.live)
+	}
+}
+
+// disconnect ends a connection that was counted for r; noEntry does nothing.
+func (p *Pool) disconnect(r ref) {
+	if r == noEntry {
+		return
+	}
+	e := p.memory.at(r)
+	p.decay(e)
+	if e.live == e.peak || e.live == 1 {
+		e.left = p.clock
+	}
+	e.live--
+	p.slots[e.home].attributed--
+	if e.live == 0 {
+		p.memory.idle(r)
+	}
+}
+
+// forget removes an idle entry.
+func (p *Pool) forget(r ref) {
+	e := p.memory.at(r)
+	p.setRefuge(e, none)
+	p.slots[e.home].sources--
+	p.memory.busy(r)
+	p.memory.remove(r)
+}
+
+// expire forgets entries idle for longer than sticky_time: a few at a time, but
+// more than a request can add.
+func (p *Pool) expire() {
+	for range 2 {
+		r := p.memory.longestIdle()
+		if r == noEntry || !p.expired(p.memory.at(r)) {
+			return
+		}
+		p.forget(r)
+	}
+}
+
+// expired reports whether e has been as it is for longer than sticky_time; 0
+// is no limit.
+func (p *Pool) expired(e *entry) bool {
+	return p.sticky > 0 && p.clock-e.left > p.sticky
+}
+
+// decay forgets the places of e that no connection used for sticky_time.
+func (p *Pool) decay(e *entry) {
+	if e.live > 0 && e.live < e.peak && p.expired(e) {
+		p.setPeak(e, e.live)
+	}
+}
+
+// setPeak, setRefuge and setHome change an entry and the counts that its slots
+// keep of it.
+
+func (p *Pool) setPeak(e *entry, peak int32) {
+	if e.refuge != none {
+		p.slots[e.refuge].refugees += peak - e.peak
+	}
+	e.peak = peak
+}
+
+func (p *Pool) setRefuge(e *entry, slot int32) {
+	if e.refuge != none {
+		p.slots[e.refuge].refugees -= e.peak
+	}
+	e.refuge = slot
+	if slot != none {
+		p.slots[slot].refugees += e.peak
+	}
+}
+
+func (p *Pool) setHome(e *entry, slot int32) {
+	old, home := &p.slots[e.home], &p.slots[slot]
+	old.sources--
+	old.attributed -= e.live
+	home.sources++
+	home.attributed += e.live
+	e.home = slot
+}

@@ -1,0 +1,288 @@
+package backend
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"mcplb/conf"
+)
+
+var resolver = netip.ParseAddrPort
+
+func TestStateTable(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		health     Health
+		admin      Admin
+		new, bound bool
+	}{
+		{Unchecked, Ready, true, true}, {Up, Ready, true, true}, {Down, Ready, false, false},
+		{Unchecked, Drain, false, true}, {Up, Drain, false, true}, {Down, Drain, false, false},
+		{Unchecked, Maint, false, false}, {Up, Maint, false, false}, {Down, Maint, false, false},
+	} {
+		p := newPool(t, backendOf(1))
+		s := p.Servers()[0]
+		p.SetHealth(s, tc.health, "checked", time.Now())
+		p.SetAdmin(s, tc.admin, "ops", time.Now())
+		if _, result := p.Acquire(&Request{}, nil); (result == Granted) != tc.new || s.Usable() != tc.new {
+			t.Errorf("%v, %v: a new client is %v, usable is %v", tc.health, tc.admin, result, s.Usable())
+		}
+		if _, result := p.Acquire(&Request{Bound: s}, nil); (result == Granted) != tc.bound {
+			t.Errorf("%v, %v: a bound client is %v", tc.health, tc.admin, result)
+		}
+	}
+}
+
+// Health and admin are separate inputs; only what changes is committed and
+// told, in order.
+func TestCommit(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(2))
+	s := p.Servers()[0]
+	var told []string
+	p.OnChange(func(s *Server, old, new State) {
+		told = append(told, fmt.Sprintf("%s %v/%v>%v/%v", s.Name(), old.Health, old.Admin, new.Health, new.Admin))
+	})
+	t1, t2 := time.Now(), time.Now().Add(time.Hour)
+	p.SetHealth(s, Down, "refused", t1)
+	p.SetHealth(s, Down, "timeout", t2)
+	p.SetAdmin(s, Drain, "ann: kernel", t2)
+	p.SetSuspect(s, false, "")
+	p.SetSuspect(s, true, "no answer for 4 s")
+	want := State{Health: Down, Admin: Drain, Suspect: true, Reason: "no answer for 4 s", AdminReason: "ann: kernel", Since: t2}
+	if got := s.State(); got != want {
+		t.Errorf("state %+v, want %+v", got, want)
+	}
+	if want := []string{"node1 unchecked/ready>down/ready", "node1 down/ready>down/drain", "node1 down/drain>down/drain"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+	other := newPool(t, backendOf(2))
+	other.SetHealth(s, Up, "", t1)
+	other.SetWeight(s, 3)
+	if s.State() != want || s.Weight() != 100 {
+		t.Error("a pool changed another pool's server")
+	}
+}
+
+// An observer may change states itself; every observer sees the changes in the
+// order in which they were made.
+func TestOnChangeMayCommit(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(1, maxConn(1)))
+	s := p.Servers()[0]
+	lease := acquire(t, p, Request{})
+	p.Observe(func(s *Server, o Outcome) { p.SetHealth(s, Up, o.String(), time.Now()) })
+	var first, second []Health
+	p.OnChange(func(s *Server, _, new State) {
+		first = append(first, new.Health)
+		if new.Health == Down {
+			lease.Release(Aborted, 1) // as on_down = "close" does
+		}
+	})
+	p.OnChange(func(_ *Server, _, new State) { second = append(second, new.Health) })
+	p.SetHealth(s, Down, "x", time.Now())
+	if want := []Health{Down, Up}; !slices.Equal(first, want) || !slices.Equal(second, want) {
+		t.Errorf("observers saw %v and %v, want %v", first, second, want)
+	}
+	if s.State().Reason != "aborted" || s.Conns() != 0 {
+		t.Errorf("state %+v, %d connections", s.State(), s.Conns())
+	}
+}
+
+func TestOnChangeConcurrently(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(1))
+	s := p.Servers()[0]
+	last, n := s.State(), 0
+	p.OnChange(func(_ *Server, old, new State) { // one at a time: no lock here
+		if old != last {
+			t.Errorf("told of a change from %v, the last was to %v", old, last)
+		}
+		last = new
+		n++
+	})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 200 {
+				p.SetHealth(s, Health(i%3), "x", time.Now())
+			}
+		})
+	}
+	wg.Wait()
+	if last != s.State() || n == 0 {
+		t.Errorf("the last of %d changes told is to %v, the state is %v", n, last, s.State())
+	}
+}
+
+// The observer of outcomes comes before the slot is free: what is refused can
+// be out of rotation before a waiter gets it.
+func TestObserveComesBeforeGrant(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(2, maxConn(1)))
+	p.Observe(func(s *Server, o Outcome) {
+		if o == Refused {
+			p.SetHealth(s, Down, o.String(), time.Now())
+		}
+	})
+	held := fill(t, p)
+	w := queued(t, p, Request{Source: addr(1)})
+	dead := held[0].Server()
+	held[0].Release(Refused, 1)
+	w.waits(t)
+	held[1].Release(Completed, 1)
+	if l := w.lease(t); l.Server() == dead {
+		t.Error("the waiter was granted the server that had just refused")
+	}
+}
+
+func TestApplyKeepsByIdentity(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(4, maxConn(100)))
+	before := p.Servers()
+	lease := acquire(t, p, Request{Source: addr(1), Bound: before[0]})
+	orphan := acquire(t, p, Request{Source: addr(2), Bound: before[3]})
+	before[0].Counters(1).BytesIn.Add(5)
+	before[0].Counters(0).BytesIn.Add(2)
+	p.SetHealth(before[0], Up, "ok", time.Now())
+	p.SetAdmin(before[1], Drain, "ops", time.Now())
+	p.SetWeight(before[0], 7)
+	p.SetMaxConn(before[1], 9)
+
+	c := backendOf(5, maxConn(100))
+	c.Servers[0], c.Servers[1] = c.Servers[1], c.Servers[0] // the order changes
+	c.Servers[2].HTTP = "127.0.5.5:80"                      // node3: another address
+	c.Servers[0].MaxConn = 50                               // node2
+	c.Servers = slices.Delete(c.Servers, 3, 4)              // node4
+	c.StickyTime = time.Hour
+	gone := mustApply(t, p, c)
+
+	after := p.Servers()
+	if names(gone) != "node3 node4" || gone[0] != before[2] || names(after) != "node2 node1 node3 node5" {
+		t.Fatalf("removed %s, servers %s", names(gone), names(after))
+	}
+	if after[1] != before[0] || after[0] != before[1] || after[2] == before[2] {
+		t.Fatal("servers of the same identity must stay the same")
+	}
+	s := after[1]
+	if s.Conns() != 1 || s.Totals().BytesIn != 7 || s.State().Health != Up || s.Weight() != 7 || s.MaxConn() != 100 {
+		t.Errorf("node1: %d connections, %+v, %+v, weight %d, maxconn %d", s.Conns(), s.Totals(), s.State(), s.Weight(), s.MaxConn())
+	}
+	if after[0].State().Admin != Drain || after[0].MaxConn() != 50 {
+		t.Errorf("node2: %+v, maxconn %d", after[0].State(), after[0].MaxConn())
+	}
+	if got := p.Config(); got.StickyTime != time.Hour || len(got.Servers) != 4 {
+		t.Errorf("configuration in force: %+v", got)
+	}
+	p.SetHealth(gone[1], Down, "x", time.Now()) // still possible, without effect on the pool
+	if _, result := p.Acquire(&Request{Bound: gone[1]}, nil); result != Granted {
+		t.Errorf("a client bound to a removed server: %v, want another server", result)
+	}
+	orphan.Release(Completed, 1)
+	lease.Release(Completed, 1)
+	if gone[1].Conns() != 0 || s.Conns() != 0 {
+		t.Errorf("connections left: %d and %d", gone[1].Conns(), s.Conns())
+	}
+	checkCounts(t, p)
+}
+
+func names(servers []*Server) string {
+	var n []string
+	for _, s := range servers {
+		n = append(n, s.Name())
+	}
+	return strings.Join(n, " ")
+}
+
+// Slots of removed servers are used again, once no source remembers them.
+func TestApplyReusesSlots(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(4))
+	now := int64(1)
+	for round := range 20 {
+		c := backendOf(4)
+		for i := range c.Servers {
+			c.Servers[i].Name = fmt.Sprint("round", round, "-", i)
+		}
+		mustApply(t, p, c)
+		for i := range 100 {
+			l := acquire(t, p, Request{Source: addr(round*100 + i), Now: now})
+			l.Release(Completed, now)
+		}
+		checkCounts(t, p)
+		now += int64(time.Hour)
+		for range 100 {
+			l := acquire(t, p, Request{Source: addr(round * 100), Now: now})
+			l.Release(Completed, now)
+		}
+	}
+	if n := len(p.slots); n > 12 {
+		t.Errorf("%d slots for 4 servers", n)
+	}
+}
+
+func TestApplyFailsWhole(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(2))
+	fail := func(hostport string) (netip.AddrPort, error) {
+		if strings.HasSuffix(hostport, "2:8081") {
+			return netip.AddrPort{}, errors.New("no such host")
+		}
+		return netip.ParseAddrPort(hostport)
+	}
+	before := p.Servers()
+	_, err := p.Apply(backendOf(3, maxConn(5)), fail)
+	if want := "backend nodes: server node1: resolving 127.0.0.2:8081: no such host"; err == nil || err.Error() != want {
+		t.Errorf("error %q, want %q", err, want)
+	}
+	twice := backendOf(2)
+	twice.Servers[1].Name = "node1"
+	_, err = p.Apply(twice, resolver)
+	if want := "backend nodes: server node1: two servers have this name"; err == nil || err.Error() != want {
+		t.Errorf("error %q, want %q", err, want)
+	}
+	if !slices.Equal(p.Servers(), before) || before[0].MaxConn() != 0 {
+		t.Error("a failed Apply changed something")
+	}
+	if _, err := NewPool(backendOf(2), 2, fail); err == nil {
+		t.Error("NewPool with an address that cannot be resolved succeeded")
+	}
+	if _, err := NewPool(backendOf(2), 0, resolver); err == nil {
+		t.Error("NewPool without event loops succeeded")
+	}
+}
+
+func TestServerAccessors(t *testing.T) {
+	t.Parallel()
+	c := backendOf(1)
+	c.Servers[0].SSE = ""
+	p := newPool(t, c)
+	s := p.Servers()[0]
+	if got := s.Addr(conf.EndpointTCP).String(); got != "127.0.0.2:9000" || s.Addr(conf.EndpointSSE).IsValid() || s.Addr("").IsValid() {
+		t.Errorf("addresses: tcp %s, sse %v", got, s.Addr(conf.EndpointSSE))
+	}
+	if p.Name() != "nodes" || s.Backend() != "nodes" || s.Name() != "node1" {
+		t.Errorf("names %s, %s, %s", p.Name(), s.Backend(), s.Name())
+	}
+	if size := unsafe.Sizeof(Lease{}); size > 32 {
+		t.Errorf("a lease is %d bytes", size)
+	}
+	if size := unsafe.Sizeof(entry{}); size > 64 {
+		t.Errorf("an entry of the sticky memory is %d bytes", size)
+	}
+	if size := unsafe.Sizeof(Counters{}); size%64 != 0 {
+		t.Errorf("counters are %d bytes, not a number of cache lines", size)
+	}
+	for i, want := range []string{"completed", "refused", "connect timeout", "unreachable", "server reset", "server timeout", "client abort", "aborted", "unknown(8)"} {
+		if got := Outcome(i).String(); got != want {
+			t.Errorf("outcome %d is %q, want %q", i, got, want)
+		}
+	}
+}

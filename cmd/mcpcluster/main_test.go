@@ -1,0 +1,345 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcplb/conf"
+	"mcplb/testdata/leak"
+)
+
+// The test binary is also the cluster's binaries, by the name it is called by:
+// the tests put links of these names into a directory for -bin.
+func TestMain(m *testing.M) {
+	switch filepath.Base(os.Args[0]) {
+	case "mcpnode":
+		fakeNode()
+	case "mcplb":
+		fakeBalancer()
+	case "mcpcluster":
+		main()
+	default:
+		// The race detector would let each child take a second longer to exit.
+		os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
+		leak.Main(m)
+	}
+}
+
+// Nodes of these names misbehave.
+const (
+	diesAtStart = "dies-at-start"
+	neverReady  = "never-ready"
+	ignoresTerm = "ignores-term"
+	drains      = "drains" // until a second SIGTERM
+)
+
+// fakeNode answers every line as a ping until SIGTERM.
+func fakeNode() {
+	name, address := flag.String("name", "", ""), flag.String("tcp", "", "")
+	flag.Parse()
+	if *name == diesAtStart {
+		fmt.Println("out of cheese")
+		fmt.Println("redo from start")
+		os.Exit(3)
+	}
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	fmt.Println(*name, "is up")
+	if *name != neverReady {
+		answerPings(*address)
+	}
+	<-term
+	switch *name {
+	case ignoresTerm:
+		fmt.Println(*name, "does not listen")
+		select {}
+	case drains:
+		<-term
+	}
+	fmt.Println(*name, "says goodbye")
+}
+
+// fakeBalancer answers pings at its frontends and is healthy, until SIGTERM.
+func fakeBalancer() {
+	path := flag.String("c", "", "")
+	flag.Parse()
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	config, err := conf.Load(*path)
+	must(err)
+	fmt.Println("mcplb is up")
+	for _, frontend := range config.Frontends {
+		for _, address := range frontend.Listen {
+			answerPings(address)
+		}
+	}
+	if address := config.Admin.HealthListen; address != "" {
+		listener, err := net.Listen("tcp", address)
+		must(err)
+		go http.Serve(listener, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	}
+	<-term
+	fmt.Println("mcplb says goodbye")
+}
+
+// answerPings listens before it returns.
+func answerPings(address string) {
+	listener, err := net.Listen("tcp", address)
+	must(err)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			must(err)
+			go func() {
+				defer conn.Close()
+				for lines := bufio.NewScanner(conn); lines.Scan(); {
+					fmt.Fprintln(conn, `{"jsonrpc":"2.0","id":1,"result":{}}`)
+				}
+			}()
+		}
+	}()
+}
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(4)
+	}
+}
+
+// binaries makes a directory for -bin.
+func binaries(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	directory := t.TempDir()
+	for _, name := range []string{"mcpnode", "mcplb", "mcpcluster"} {
+		if err := os.Symlink(self, filepath.Join(directory, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return directory
+}
+
+// layout is a configuration on free ports.
+type layout struct {
+	path      string
+	nodes     []string // addresses
+	frontend  string
+	health    string
+	nodeNames []string
+}
+
+// configure writes a configuration with nodes of these names.
+func configure(t *testing.T, names ...string) layout {
+	t.Helper()
+	addresses := freeAddresses(t, len(names)+2)
+	l := layout{
+		path:      filepath.Join(t.TempDir(), "lb.toml"),
+		nodes:     addresses[2:],
+		frontend:  addresses[0],
+		health:    addresses[1],
+		nodeNames: names,
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "[admin]\nlisten = ''\nhealth_listen = '%s'\n", l.health)
+	fmt.Fprintf(&text, "[frontend.tcp]\nlisten = '%s'\nmode = 'mcp'\nbackend = 'nodes'\n", l.frontend)
+	for i, name := range names {
+		fmt.Fprintf(&text, "[[backend.nodes.server]]\nname = '%s'\ntcp = '%s'\n", name, l.nodes[i])
+	}
+	if err := os.WriteFile(l.path, []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// lastHost numbers the loopback addresses that freeAddresses has used.
+var lastHost atomic.Uint32
+
+// freeAddresses finds ports that nobody has at the moment, each on a loopback
+// address of its own, so that no other test takes it before it is used.
+func freeAddresses(t *testing.T, n int) []string {
+	t.Helper()
+	var addresses []string
+	for range n {
+		host := lastHost.Add(1)
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 100+os.Getpid()%100, host>>8&0xff, host&0xff))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		addresses = append(addresses, listener.Addr().String())
+	}
+	return addresses
+}
+
+// terminal is an output that a test can wait for.
+type terminal struct {
+	mu      sync.Mutex
+	text    bytes.Buffer  // guarded by mu
+	changed chan struct{} // guarded by mu; closed at the next change
+}
+
+func (w *terminal) Write(data []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.changed != nil {
+		close(w.changed)
+		w.changed = nil
+	}
+	return w.text.Write(data)
+}
+
+// look returns the text so far and a channel that is closed when there is more.
+func (w *terminal) look() (string, <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.changed == nil {
+		w.changed = make(chan struct{})
+	}
+	return w.text.String(), w.changed
+}
+
+func (w *terminal) String() string {
+	text, _ := w.look()
+	return text
+}
+
+// await waits for text that matches and returns it with its groups.
+func (w *terminal) await(t *testing.T, pattern string) []string {
+	t.Helper()
+	expression := regexp.MustCompile(pattern)
+	for deadline := time.After(20 * time.Second); ; {
+		text, more := w.look()
+		if match := expression.FindStringSubmatch(text); match != nil {
+			return match
+		}
+		select {
+		case <-more:
+		case <-deadline:
+			t.Fatalf("%q does not appear in %q", pattern, text)
+		}
+	}
+}
+
+// running is an mcpcluster in this process.
+type running struct {
+	stdout, stderr  terminal
+	interrupt, kill context.CancelFunc // the first and the second signal
+	status          chan int
+}
+
+// startCluster runs mcpcluster with args.
+func startCluster(t *testing.T, system system, args ...string) *running {
+	t.Helper()
+	r := &running{status: make(chan int, 1)}
+	in := invocation{stdout: &r.stdout, stderr: &r.stderr, system: system}
+	in.running, r.interrupt = context.WithCancel(context.Background())
+	in.waiting, r.kill = context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.status <- dispatch(in, args)
+	}()
+	t.Cleanup(func() {
+		r.interrupt()
+		r.kill()
+		<-ended
+	})
+	return r
+}
+
+// expectStatus waits for the end.
+func (r *running) expectStatus(t *testing.T, want int) {
+	t.Helper()
+	select {
+	case got := <-r.status:
+		if got != want {
+			t.Errorf("exit status %d, want %d; stderr: %s", got, want, &r.stderr)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatalf("mcpcluster does not end; stderr: %s", &r.stderr)
+	}
+}
+
+// pidOf finds a member in the table.
+func (r *running) pidOf(t *testing.T, name string) int {
+	t.Helper()
+	pid, err := strconv.Atoi(r.stdout.await(t, `(?m)^\w+ +`+name+` +\S+ \S+ +(\d+) +ready$`)[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+func (r *running) awaitReady(t *testing.T) {
+	t.Helper()
+	r.stdout.await(t, "Ctrl-C ends the cluster")
+}
+
+func expectAnswer(t *testing.T, addresses ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for _, address := range addresses {
+		if err := ping(ctx, address); err != nil {
+			t.Errorf("no answer: %v", err)
+		}
+	}
+}
+
+// expectSilence waits until nobody listens any more.
+func expectSilence(t *testing.T, addresses ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, address := range addresses {
+		err := poll(ctx, func(ctx context.Context) error {
+			if connects(ctx, address) == nil {
+				return fmt.Errorf("%s accepts connections", address)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// startHolder runs a fake node that holds an address for the test's length.
+func startHolder(t *testing.T, bin, address string) *exec.Cmd {
+	t.Helper()
+	command := exec.Command(filepath.Join(bin, "mcpnode"), "-name", "holder", "-tcp", address)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		command.Process.Kill()
+		command.Wait()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := poll(ctx, func(ctx context.Context) error { return ping(ctx, address) }); err != nil {
+		t.Fatal(err)
+	}
+	return command
+}

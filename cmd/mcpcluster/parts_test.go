@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mcplb/conf"
+)
+
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	path, err := writeDemo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(path)
+	config, err := conf.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if backend := config.Backends[0]; backend.Check.Type != conf.CheckMCP {
+		t.Errorf("the check is %q, want mcp", backend.Check.Type)
+	}
+	members, err := plan(config, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, member := range members {
+		got = append(got, fmt.Sprint(member.role, " ", member.name, member.args, member.addresses))
+	}
+	want := []string{
+		"node node1[-name node1 -tcp 127.0.0.11:9001] [{tcp 127.0.0.11:9001}]",
+		"node node2[-name node2 -tcp 127.0.0.12:9002] [{tcp 127.0.0.12:9002}]",
+		"node node3[-name node3 -tcp 127.0.0.13:9003] [{tcp 127.0.0.13:9003}]",
+		"node node4[-name node4 -tcp 127.0.0.14:9004] [{tcp 127.0.0.14:9004}]",
+		"balancer mcplb[-c " + path + "] [{tcp :8000} {admin 127.0.0.1:8404} {health 127.0.0.1:8888}]",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the plan is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	server := func(name, tcp string) conf.Server { return conf.Server{Name: name, TCP: tcp} }
+	for _, test := range []struct {
+		name     string
+		backends []conf.Backend
+		want     string // names and addresses of the nodes, or the error
+	}{
+		{"a server in two backends", []conf.Backend{
+			{Name: "a", Servers: []conf.Server{server("n1", "127.0.0.1:1")}},
+			{Name: "b", Servers: []conf.Server{server("n1", "127.0.0.1:1")}},
+		}, "n1=127.0.0.1:1"},
+		{"one name, two servers", []conf.Backend{
+			{Name: "a", Servers: []conf.Server{server("n1", "127.0.0.1:1")}},
+			{Name: "b", Servers: []conf.Server{server("n1", "127.0.0.1:2")}},
+		}, "n1=127.0.0.1:1 b.n1=127.0.0.1:2"},
+		{"no tcp", []conf.Backend{{Name: "a", Servers: []conf.Server{{Name: "n1", HTTP: "127.0.0.1:1"}}}},
+			`server "n1" of backend "a" has no tcp address: mcpcluster can start nodes on tcp addresses only`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			members, err := plan(&conf.Config{Backends: test.backends, Admin: conf.Admin{HealthListen: "x"}}, "path")
+			var parts []string
+			for _, member := range members {
+				if member.role == roleNode {
+					parts = append(parts, member.name+"="+member.addresses[0].address)
+				}
+			}
+			got := strings.Join(parts, " ")
+			if err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// The balancer is verified in the best way that its configuration allows.
+func TestBalancerReady(t *testing.T) {
+	t.Parallel()
+	status := http.StatusServiceUnavailable
+	health := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/health" {
+			w.WriteHeader(status)
+		}
+	}))
+	defer health.Close()
+	node, bare, closed := answering(t, `{"jsonrpc":"2.0","id":1,"result":{}}`), answering(t, "SSH-2.0"), freeAddresses(t, 1)[0]
+	_, port, _ := net.SplitHostPort(node)
+	frontend := func(mode conf.Mode, address string, proxy bool) conf.Frontend {
+		return conf.Frontend{Listen: []string{address}, Mode: mode, AcceptProxy: proxy}
+	}
+	for _, test := range []struct {
+		name      string
+		health    string
+		frontends []conf.Frontend
+		want      string // in the error; "" = none
+	}{
+		{"unhealthy", health.Listener.Addr().String(), nil, "503 Service Unavailable"},
+		{"mcp", "", []conf.Frontend{frontend(conf.ModeMCP, node, false)}, ""},
+		{"mcp on every address", "", []conf.Frontend{frontend(conf.ModeMCP, ":"+port, false)}, ""},
+		{"tcp, no MCP behind it", "", []conf.Frontend{frontend(conf.ModeTCP, bare, false)}, `answers a ping with "SSH-2.0\n"`},
+		{"tcp refused", "", []conf.Frontend{frontend(conf.ModeTCP, closed, false)}, "connection refused"},
+		{"PROXY protocol only", "", []conf.Frontend{frontend(conf.ModeMCP, bare, true)}, ""},
+		{"the second is the better", "", []conf.Frontend{frontend(conf.ModeHTTP, closed, false), frontend(conf.ModeMCP, node, false)}, ""},
+	} {
+		config := &conf.Config{Admin: conf.Admin{HealthListen: test.health}, Frontends: test.frontends}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		err := balancerReady(config)(ctx)
+		cancel()
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: got %v, want %q", test.name, err, test.want)
+		}
+	}
+	status = http.StatusOK
+	if err := healthy(t.Context(), health.Listener.Addr().String()); err != nil {
+		t.Error(err)
+	}
+}
+
+// answering accepts connections for the test's length and says one line on each.
+func answering(t *testing.T, line string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprintln(conn, line)
+			conn.(*net.TCPConn).CloseWrite()
+			defer conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		listener.Close()
+		<-done
+	})
+	return listener.Addr().String()
+}
+
+func TestReachable(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		":8000": "127.0.0.1:8000", "0.0.0.0:8000": "127.0.0.1:8000", "[::]:8000": "[::1]:8000",
+		"127.0.0.11:9001": "127.0.0.11:9001", "node.example:1": "node.example:1", "nonsense": "nonsense",
+	} {
+		if got := reachable(in); got != want {
+			t.Errorf("reachable(%q) is %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestPoll(t *testing.T) {
+	t.Parallel()
+	failure := errors.New("not yet")
+	synctest.Test(t, func(t *testing.T) {
+		start, attempts := time.Now(), 0
+		err := poll(t.Context(), func(context.Context) error {
+			if attempts++; attempts < 3 {
+				return failure
+			}
+			return nil
+		})
+		if err != nil || attempts != 3 || time.Since(start) != 2*attemptPause {
+			t.Errorf("%d attempts in %v, %v", attempts, time.Since(start), err)
+		}
+		cause := errors.New("too late")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, cause)
+		defer cancel()
+		if err := poll(ctx, func(context.Context) error { return failure }); !errors.Is(err, cause) || !errors.Is(err, failure) {
+			t.Errorf("got %v, want both the cause and the last failure", err)
+		}
+		attempt := func(ctx context.Context) error { // that never comes to an end by itself
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		ctx, cancel = context.WithTimeoutCause(t.Context(), attemptTimeout/2, cause)
+		defer cancel()
+		if err := poll(ctx, attempt); err == nil || err.Error() != "too late (last attempt: none)" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestCheckAddresses(t *testing.T) {
+	t.Parallel()
+	address := freeAddresses(t, 1)[0]
+	foreign := func(errno error) func(string) (func(), error) {
+		return func(string) (func(), error) { return nil, &net.OpError{Op: "listen", Err: errno} }
+	}
+	for _, test := range []struct {
+		name    string
+		probe   func(string) (func(), error)
+		members []member
+		want    string
+	}{
+		{"two want the same", probe, []member{node("n1", address), node("n2", address)},
+			"tcp of node n2: .*another member of this cluster has the same address"},
+		{"not of this machine", foreign(syscall.EADDRNOTAVAIL), []member{node("n1", "192.0.2.1:1")}, "this machine does not have the address"},
+		{"privileged", foreign(syscall.EACCES), []member{node("n1", "127.0.0.1:1")}, "the port needs privileges"},
+		{"holder unknown", foreign(syscall.EADDRINUSE), []member{node("n1", "127.0.0.1:1")}, "another process listens there"},
+		{"something else", foreign(syscall.EAFNOSUPPORT), []member{node("n1", "[::1]:1")}, "correct the address"},
+	} {
+		err := checkAddresses(system{probe: test.probe, proc: "/proc"}, test.members)
+		if err == nil || !regexp.MustCompile("(?s)nothing was started.*"+test.want).MatchString(err.Error()) {
+			t.Errorf("%s: got %v, want %q", test.name, err, test.want)
+		}
+	}
+	if err := checkAddresses(realSystem(), []member{node("n1", address)}); err != nil {
+		t.Errorf("a free address: %v", err)
+	}
+}
+
+// TestFindHolder reads a proc file system made by hand.
+func TestFindHolder(t *testing.T) {
+	t.Parallel()
+	proc := t.TempDir()
+	write := func(path, text string) {
+		path = filepath.Join(proc, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+	write("net/tcp", head+
+		"   0: 0B00007F:2329 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 100 1\n"+
+		"   1: 0100007F:1F40 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 101 1\n"+
+		"   2: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 102 1\n"+
+		"   3: nonsense 0\n   4: XY:Z 0 0A 0 0 0 0 0 0 103\n   5: 0100:0050 0 0A 0 0 0 0 0 0 103\n")
+	write("net/tcp6", head+
+		"   0: 00000000000000000000000001000000:0051 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 104 1\n")
+	for pid, socket := range map[string]string{"7": "100", "8": "101", "9": "102", "10": "104", "nopid": "100"} {
+		write(filepath.Join(pid, "comm"), "program"+pid+"\n")
+		descriptors := filepath.Join(proc, pid, "fd")
+		if err := errors.Join(os.Mkdir(descriptors, 0o755), os.Symlink("socket:["+socket+"]", filepath.Join(descriptors, "3"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for address, want := range map[string]string{
+		"127.0.0.11:9001": "program7", // the very address
+		":9001":           "program7", // every address meets it
+		"0.0.0.0:9001":    "program7",
+		"127.0.0.12:9001": "", // another address
+		"127.0.0.1:8000":  "", // a connection, no listener
+		"127.0.0.1:80":    "program9",
+		"[::1]:81":        "program10",
+		"nonsense":        "",
+	} {
+		got, ok := findHolder(proc, address)
+		if ok != (want != "") || got.name != want {
+			t.Errorf("%s is held by %+v, %v; want %q", address, got, ok, want)
+		}
+	}
+}
+
+func FuzzParseProcAddress(f *testing.F) {
+	for _, seed := range []string{"0B00007F:2329", "00000000000000000000000001000000:0051", "", ":", "0B00007F", "xx:yy"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if address, err := parseProcAddress(s); err == nil && !address.IsValid() {
+			t.Errorf("%q is read as an invalid address without an error", s)
+		} else if err != nil && address != (netip.AddrPort{}) {
+			t.Errorf("%q gives both %v and %v", s, address, err)
+		}
+	})
+}
+
+func TestProcessLog(t *testing.T) {
+	t.Parallel()
+	var long strings.Builder
+	for i := range keptLines + 10 {
+		fmt.Fprintf(&long, "line %d\n", i)
+	}
+	for _, test := range []struct {
+		name   string
+		writes []string
+		want   []string // the last lines
+		lines  int
+	}{
+		{"nothing", nil, nil, 0},
+		{"one line in pieces", []string{"on", "e li", "ne\n"}, []string{"one line"}, 1},
+		{"no end", []string{"a\nb"}, []string{"a", "b"}, 2},
+		{"empty lines and CRLF", []string{"a\r\n\r\n\nb\r\n"}, []string{"a", "", "", "b"}, 4},
+		{"too many lines", []string{long.String()}, []string{"line 58", "line 59"}, keptLines},
+		{"a line too long", []string{strings.Repeat("x", maxLine+3) + "\ny\n"}, []string{strings.Repeat("x", maxLine), "xxx", "y"}, 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			log := &processLog{}
+			for _, data := range test.writes {
+				if n, err := log.Write([]byte(data)); n != len(data) || err != nil {
+					t.Errorf("Write gives %d, %v", n, err)
+				}
+			}
+			if len(test.want) == 0 {
+				if got := log.last(); got != "it has said nothing" {
+					t.Errorf("got %q", got)
+				}
+				return
+			}
+			got := strings.Split(log.last(), "\n  | ")[1:]
+			if len(got) != test.lines || !slices.Equal(got[max(0, len(got)-len(test.want)):], test.want) {
+				t.Errorf("%d lines kept, the last %q; want %d and %q", len(got), got, test.lines, test.want)
+			}
+		})
+	}
+}

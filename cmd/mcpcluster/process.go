@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// outputDelay bounds the wait for output that a process's own children still
+// hold open after its end.
+const outputDelay = time.Second
+
+// system is what the cluster needs of the operating system, so that a test can
+// make it fail.
+type system struct {
+	// start starts a prepared command.
+	start func(*exec.Cmd) error
+	// probe finds out whether an address can be listened on, and holds it
+	// until release is called.
+	probe func(address string) (release func(), err error)
+	// proc is where the proc file system is.
+	proc string
+}
+
+func realSystem() system {
+	return system{start: (*exec.Cmd).Start, probe: probe, proc: "/proc"}
+}
+
+// launcher starts processes that the kernel kills when this program ends,
+// however it ends.
+//
+// The kernel takes the end of the *thread* that started a process for the end
+// of its parent (prctl(2), PR_SET_PDEATHSIG), and Go ends threads at will. So
+// all are started by one goroutine that keeps its thread until close.
+type launcher struct {
+	work chan func()
+}
+
+func newLauncher() *launcher {
+	l := &launcher{work: make(chan func())}
+	go l.serve()
+	return l
+}
+
+func (l *launcher) serve() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for work := range l.work {
+		work()
+	}
+}
+
+// start starts a command on the launcher's thread.
+func (l *launcher) start(start func(*exec.Cmd) error, command *exec.Cmd) error {
+	result := make(chan error)
+	l.work <- func() { result <- start(command) }
+	return <-result
+}
+
+// close ends the launcher's goroutine; its processes must have ended before.
+func (l *launcher) close() { close(l.work) }
+
+// child is a process of the cluster that was started.
+//
+//	state    | meaning                              | next
+//	starting | the process runs                     | ready, ended
+//	ready    | it has answered once                 | ended
+//	ended    | it has ended, by itself or by stop   | -
+type child struct {
+	member   member
+	command  *exec.Cmd
+	log      *processLog
+	answered bool          // it was ready; written by the cluster's goroutine
+	ended    chan struct{} // closed when the process has ended; then err is set
+	err      error         // how it ended; nil = exit status 0
+}
+
+// startChild starts a member. onEnd is called once, from another goroutine,
+// when the process has ended.
+func startChild(launcher *launcher, start func(*exec.Cmd) error, member member, log *processLog, onEnd func(*child)) (*child, error) {
+	command := exec.Command(member.path, member.args...)
+	command.Stdout, command.Stderr = log, log
+	command.WaitDelay = outputDelay
+	command.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid:   true, // the terminal's Ctrl-C is for this program alone: it ends the others in order
+		Pdeathsig: syscall.SIGKILL,
+	}
+	if err := launcher.start(start, command); err != nil {
+		return nil, fmt.Errorf("start %s: %w", member.name, err)
+	}
+	c := &child{member: member, command: command, log: log, ended: make(chan struct{})}
+	go c.wait(onEnd)
+	return c, nil
+}
+
+func (c *child) wait(onEnd func(*child)) {
+	c.err = c.command.Wait()
+	close(c.ended)
+	onEnd(c)
+}
+
+func (c *child) pid() int { return c.command.Process.Pid }
+
+func (c *child) state() string {
+	select {
+	case <-c.ended:
+		return "ended"
+	default:
+	}
+	if c.answered {
+		return "ready"
+	}
+	return "starting"
+}
+
+// outcome tells how the process ended. To be called only when it has.
+func (c *child) outcome() string {
+	if c.err == nil {
+		return "exit status 0"
+	}
+	return c.err.Error()
+}
+
+// verify waits until the member answers, the process has ended, or ctx is done.
+func (c *child) verify(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-c.ended:
+			cancel(fmt.Errorf("it ended (%s)", c.outcome()))
+		case <-stop:
+		}
+	}()
+	if err := poll(ctx, c.member.ready); err != nil {
+		return err
+	}
+	c.answered = true
+	return nil
+}
+
+// stop ends the process. It asks twice, because at the first SIGTERM the
+// balancer drains its connections and at the second it stops; when the process
+// has not ended then, or ctx is done, it kills it, and says so.
+func (c *child) stop(ctx context.Context, drainTimeout, stopTimeout time.Duration) (killed bool) {
+	for _, timeout := range []time.Duration{drainTimeout, stopTimeout} {
+		c.signal(syscall.SIGTERM)
+		if c.endsWithin(ctx, timeout) {
+			return false
+		}
+	}
+	c.signal(syscall.SIGKILL)
+	<-c.ended
+	return true
+}
+
+// endsWithin waits for the process's end.
+func (c *child) endsWithin(ctx context.Context, timeout time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	select {
+	case <-c.ended:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// signal sends a signal; a process that has just ended needs none.
+func (c *child) signal(signal os.Signal) { _ = c.command.Process.Signal(signal) }

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	attemptTimeout = time.Second           // for one attempt to reach a member
+	attemptPause   = 10 * time.Millisecond // between two attempts
+	maxAnswer      = 64 << 10              // bytes of an answer that are looked at
+)
+
+// pingRequest is what the balancer's own mcp check sends: MCP allows a ping
+// before initialize.
+const pingRequest = `{"jsonrpc":"2.0","id":1,"method":"ping"}` + "\n"
+
+// poll makes attempts until one succeeds or ctx is done; then the error tells
+// the cause and what the last attempt met with.
+func poll(ctx context.Context, attempt func(context.Context) error) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var last error
+	for {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (last attempt: %w)", context.Cause(ctx), errOr(last, "none"))
+		case <-timer.C:
+		}
+		attemptCtx, cancel := context.WithTimeout(ctx, attemptTimeout)
+		err := attempt(attemptCtx)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil { // else it only met with the end of ctx
+			last = err
+		}
+		timer.Reset(attemptPause)
+	}
+}
+
+func errOr(err error, text string) error {
+	if err == nil {
+		return errors.New(text)
+	}
+	return err
+}
+
+// ping sends one MCP ping over raw TCP and expects its answer.
+func ping(ctx context.Context, address string) error {
+	conn, err := dial(ctx, address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, pingRequest); err != nil {
+		return fmt.Errorf("send a ping: %w", err)
+	}
+	line, err := bufio.NewReader(io.LimitReader(conn, maxAnswer)).ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("read the answer to a ping from %s: %w", address, err)
+	}
+	var answer struct {
+		ID     int
+		Result json.RawMessage
+	}
+	if err := json.Unmarshal(line, &answer); err != nil || answer.ID != 1 || answer.Result == nil {
+		return fmt.Errorf("%s answers a ping with %.200q", address, line)
+	}
+	return nil
+}
+
+// dial connects; the connection fails at ctx's deadline.
+func dial(ctx context.Context, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	return conn, nil
+}
+
+// connects expects no more than that a connection is accepted.
+func connects(ctx context.Context, address string) error {
+	conn, err := dial(ctx, address)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// healthy expects 200 from the balancer's health endpoint.
+func healthy(ctx context.Context, address string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/health", nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(response.Body, 200)) // only adds to the error
+		return fmt.Errorf("%s answers %s: %q", request.URL, response.Status, body)
+	}
+	return nil
+}
+
+// reachable turns an address to listen on into one to connect to.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address // let the attempt say what is wrong with it
+	}
+	switch host {
+	case "", "0.0.0.0":
+		host = "127.0.0.1"
+	case "::":
+		host = "::1"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,78 @@
+// Command mcplb is the balancer: mcplb -c lb.toml.
+//
+// It runs in the foreground and logs to standard error. SIGHUP reads the file
+// again and changes what runs in place; SIGTERM and SIGINT drain, for
+// hard_stop_after at the most, and a second one stops at once.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+
+	"mcplb/conf"
+)
+
+// The exit statuses.
+const (
+	exitOK    = 0
+	exitError = 1 // it could not start, or did not end well
+	exitUsage = 2 // the command line or the configuration is wrong
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main with its surroundings as arguments.
+func run(args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("mcplb", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	path := flags.String("c", "", "the configuration `FILE`")
+	check := flags.Bool("t", false, "check the configuration and exit: 0 when it is good, 2 when it is not")
+	version := flags.Bool("version", false, "print the version and exit")
+	flags.Usage = func() {
+		fmt.Fprintln(stderr, "usage: mcplb -c FILE [-t]")
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		if err == flag.ErrHelp {
+			return exitOK
+		}
+		return exitUsage
+	}
+	switch {
+	case *version:
+		fmt.Fprintln(stdout, "mcplb", buildVersion())
+		return exitOK
+	case *path == "" || flags.NArg() > 0:
+		flags.Usage()
+		return exitUsage
+	}
+	config, err := conf.Load(*path)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitUsage
+	}
+	if *check {
+		fmt.Fprintf(stdout, "%s: configuration is valid\n", *path)
+		return exitOK
+	}
+	return serve(*path, config, stderr)
+}
+
+// buildVersion is the module's version, or the commit it was built from.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			return setting.Value[:min(len(setting.Value), 12)]
+		}
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcplb/testdata/leak"
+)
+
+// asNode in the environment makes the test binary the program itself.
+const asNode = "MCPNODE_TEST_RUN_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asNode) != "" {
+		main()
+		return
+	}
+	// The race detector would let each child take a second longer to exit.
+	os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
+	leak.Main(m)
+}
+
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	busy := listen(t)
+	for _, test := range []struct {
+		name   string
+		args   []string
+		status int
+		output string // a regular expression that stdout and stderr together match
+	}{
+		{"help", []string{"-h"}, 0, `Usage: mcpnode -name NAME -tcp HOST:PORT`},
+		{"version", []string{"-version"}, 0, `^mcpnode \S+\n$`},
+		{"no address", nil, 2, `nothing to serve: .*-tcp 127\.0\.0\.11:9001`},
+		{"unknown flag", []string{"-nonsense"}, 2, `not defined: -nonsense`},
+		{"argument", []string{"-tcp", "127.0.0.1:0", "surplus"}, 2, `unexpected argument "surplus"`},
+		{"no name", []string{"-name", "", "-tcp", "127.0.0.1:0"}, 2, `-name must not be empty`},
+		{"bad level", []string{"-log-level", "loud"}, 2, `invalid value "loud" for flag -log-level`},
+		{"busy port", []string{"-tcp", busy}, 1, `another process listens there: stop it \(ss -ltnp shows it\)`},
+		{"foreign address", []string{"-tcp", "192.0.2.1:9001"}, 1, `does not have that address`},
+		{"no port", []string{"-tcp", "127.0.0.1"}, 1, `-tcp takes host:port`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var output bytes.Buffer
+			if status := run(t.Context(), test.args, &output, &output); status != test.status {
+				t.Errorf("exit status %d, want %d", status, test.status)
+			}
+			if !regexp.MustCompile(test.output).MatchString(output.String()) {
+				t.Errorf("output %q does not match %q", &output, test.output)
+			}
+		})
+	}
+}
+
+func TestSignalEndsTheNode(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			node := startNode(t, exec.Command(os.Args[0], "-name", "nodeX", "-tcp", "127.0.0.1:0"))
+			session := connect(t, node.address)
+			go session.CallTool(t.Context(), call("slow", map[string]any{"seconds": 600}))
+			start := time.Now()
+			if err := node.command.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			if err := node.command.Wait(); err != nil {
+				t.Errorf("the node ended with %v, want status 0", err)
+			}
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("the node took %v to end, want less than 2s", took)
+			}
+			if !strings.Contains(node.firstLine, "name=nodeX") {
+				t.Errorf("the first line %q does not name the node", node.firstLine)
+			}
+		})
+	}
+}
+
+// Go raises the soft limit by itself at start, since 1.19, to the hard limit or
+// one below it (which marks the limit as raised by Go).
+func TestOpenFilesLimitIsRaised(t *testing.T) {
+	t.Parallel()
+	node := startNode(t, exec.Command("sh", "-c", `ulimit -S -n 64 && exec "$0" -tcp 127.0.0.1:0`, os.Args[0]))
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", node.command.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := regexp.MustCompile(`Max open files +(\d+) +(\d+)`).FindSubmatch(limits)
+	if match == nil {
+		t.Fatalf("no limit of open files in %q", limits)
+	}
+	soft, _ := strconv.Atoi(string(match[1]))
+	hard, _ := strconv.Atoi(string(match[2]))
+	if soft < hard-1 || soft <= 64 {
+		t.Errorf("open files: the soft limit is %d and the hard one %d, want it raised", soft, hard)
+	}
+}
+
+// 25,000 sessions are to fit in 2 GB, 80 KB each.
+func TestIdleSessionsAreSmall(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes several times the memory")
+	}
+	const sessions, most = 2000, 40 << 10
+	node := startNode(t, exec.Command(os.Args[0], "-tcp", "127.0.0.1:0"))
+	before := resident(t, node.command.Process.Pid)
+	for range sessions {
+		conn := dial(t, node.address)
+		fmt.Fprintln(conn, initializeLine)
+		fmt.Fprintln(conn, initializedLine)
+		fmt.Fprintln(conn, pingLine)
+		expectLines(t, conn, `"serverInfo"`, `"result":{}`)
+	}
+	each := (resident(t, node.command.Process.Pid) - before) / sessions
+	t.Logf("an idle session takes %d bytes resident", each)
+	if each > most {
+		t.Errorf("an idle session takes %d bytes resident, want at most %d", each, most)
+	}
+}
+
+// resident is a process's resident memory in bytes.
+func resident(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
+	if match == nil {
+		t.Fatalf("no VmRSS in %q", status)
+	}
+	kilobytes, err := strconv.Atoi(string(match[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kilobytes << 10
+}
+
+// nodeProcess is the program running in a process of its own.
+type nodeProcess struct {
+	command   *exec.Cmd
+	firstLine string // of its log
+	address   string
+}
+
+// startNode runs command as the program and waits until it is ready.
+func startNode(t *testing.T, command *exec.Cmd) nodeProcess {
+	t.Helper()
+	command.Env = append(os.Environ(), asNode+"=1")
+	stderr, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		command.Process.Kill()
+		command.Wait()
+	})
+	log := bufio.NewReader(stderr)
+	first, err := log.ReadString('\n')
+	if err != nil {
+		t.Fatalf("the node said %q and then: %v", first, err)
+	}
+	match := regexp.MustCompile(`tcp=(\S+)`).FindStringSubmatch(first)
+	if match == nil {
+		t.Fatalf("the node's first line %q has no address", first)
+	}
+	return nodeProcess{command: command, firstLine: first, address: match[1]}
+}
+
+// listen takes a free port for the length of the test.
+func listen(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	return listener.Addr().String()
+}
+
+func dial(t *testing.T, address string) *net.TCPConn {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn.(*net.TCPConn)
+}
+
+// expectLines reads one line for each of want and checks that it contains it.
+func expectLines(t *testing.T, from io.Reader, want ...string) {
+	t.Helper()
+	lines := bufio.NewReader(from)
+	for _, part := range want {
+		line, err := lines.ReadString('\n')
+		if err != nil || !strings.Contains(line, part) {
+			t.Fatalf("got %q, %v; want a line with %q", line, err, part)
+		}
+	}
+}
+
+// untilDone is a context that a test's helpers may use in cleanups too.
+func untilDone(t *testing.T) context.Context { return context.WithoutCancel(t.Context()) }

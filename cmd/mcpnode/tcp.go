@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+// Accept failures that pass (no descriptors, no memory) are waited out this
+// long at first and at most.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// peerKeepAlive finds clients that are gone without a word. It is slow on
+// purpose: at Go's 15 seconds 25,000 idle sessions would cost 1,700 probes a
+// second.
+var peerKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Minute, Interval: 15 * time.Second, Count: 4}
+
+// tcpEndpoint accepts connections and makes each a session of one MCP server.
+type tcpEndpoint struct {
+	server   *mcp.Server
+	listener net.Listener
+	log      *slog.Logger
+	closed   chan struct{} // closed when no more connections are wanted
+
+	mu    sync.Mutex
+	conns map[*lineConn]struct{} // guarded by mu; the sessions that are open
+	empty chan struct{}          // guarded by mu; if not nil, closed when conns is empty
+}
+
+// listenTCP opens the listening socket; its backlog is the system's limit
+// (net.core.somaxconn). The error says what to do about it.
+func listenTCP(address string, server *mcp.Server, log *slog.Logger) (*tcpEndpoint, error) {
+	config := net.ListenConfig{KeepAliveConfig: peerKeepAlive}
+	listener, err := config.Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, listenError(address, err)
+	}
+	return &tcpEndpoint{
+		server:   server,
+		listener: listener,
+		log:      log,
+		closed:   make(chan struct{}),
+		conns:    make(map[*lineConn]struct{}),
+	}, nil
+}
+
+// listenError adds to a failure to listen what the operator can do.
+func listenError(address string, err error) error {
+	advice := "-tcp takes host:port, such as 127.0.0.11:9001"
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		advice = "another process listens there: stop it (ss -ltnp shows it) or give another address with -tcp"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		advice = "this machine does not have that address: give one of its own with -tcp, or add it (ip addr add)"
+	case errors.Is(err, syscall.EACCES):
+		advice = "this port needs privileges: give one above 1023 with -tcp"
+	}
+	return fmt.Errorf("listen on %s: %w; %s", address, err, advice)
+}
+
+// addr is the actual address, also where port 0 was asked for.
+func (e *tcpEndpoint) addr() net.Addr { return e.listener.Addr() }
+
+// count is the number of open sessions.
+func (e *tcpEndpoint) count() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.conns)
+}
+
+// accept serves until close is called, and then returns nil. Its errors are
+// those of a listening socket that has become unusable.
+func (e *tcpEndpoint) accept() error {
+	pause := minAcceptPause
+	for {
+		conn, err := e.listener.Accept()
+		switch {
+		case err == nil:
+			pause = minAcceptPause
+			e.open(conn)
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case acceptPasses(err):
+			e.log.Warn("cannot accept connections; raise the open-files limit (ulimit -n) if it is that",
+				"error", err, "sessions", e.count(), "pause", pause)
+			if !e.wait(pause) {
+				return nil
+			}
+			pause = min(2*pause, maxAcceptPause)
+		default:
+			return fmt.Errorf("accept on %s: %w", e.addr(), err)
+		}
+	}
+}
+
+// acceptPasses tells a shortage, which ends by itself, from a broken listener.
+// (ECONNABORTED never gets here: the net package goes on by itself.)
+func acceptPasses(err error) bool {
+	for _, shortage := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, shortage) {
+			return true
+		}
+	}
+	return false
+}
+
+// wait lets a pause pass; false means that the endpoint was closed meanwhile.
+func (e *tcpEndpoint) wait(pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-e.closed:
+		return false
+	}
+}
+
+// open makes a connection a session. From then on the SDK owns it and closes
+// it when the session ends.
+func (e *tcpEndpoint) open(conn net.Conn) {
+	line := newLineConn(conn, e.remove)
+	if !e.add(line) {
+		conn.Close()
+		return
+	}
+	// The session needs no waiting for: the SDK runs it and calls Close.
+	if _, err := e.server.Connect(context.Background(), lineTransport{line}, nil); err != nil {
+		e.log.Error("cannot open a session", "client", conn.RemoteAddr(), "error", err)
+		line.Close()
+	}
+}
+
+// add registers a connection; false means that the endpoint is closed.
+func (e *tcpEndpoint) add(conn *lineConn) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	select {
+	case <-e.closed:
+		return false
+	default:
+		e.conns[conn] = struct{}{}
+		return true
+	}
+}
+
+func (e *tcpEndpoint) remove(conn *lineConn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.conns, conn)
+	if len(e.conns) == 0 && e.empty != nil {
+		close(e.empty)
+	}
+}
+
+// close stops accepting, interrupts every session and waits for them to end,
+// at most for the timeout; false means that some had not ended by then.
+func (e *tcpEndpoint) close(timeout time.Duration) bool {
+	empty := make(chan struct{})
+	for _, conn := range e.closeListener(empty) {
+		conn.interrupt()
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-empty:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// closeListener ends accepting, arranges for empty to be closed with the last
+// session, and returns the sessions that are open.
+func (e *tcpEndpoint) closeListener(empty chan struct{}) []*lineConn {
+	e.listener.Close()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	close(e.closed)
+	if e.empty = empty; len(e.conns) == 0 {
+		close(empty)
+	}
+	return slices.Collect(maps.Keys(e.conns))
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+// The bounds of the tool slow, so that no call holds a session for ever.
+const (
+	maxSlowSeconds = 3600
+	maxSlowSteps   = 10_000
+)
+
+// newServer returns the MCP server that all sessions of the node share: its
+// tools are registered once, and a session costs only its own state.
+func newServer(name, version string, log *slog.Logger) *mcp.Server {
+	server := mcp.NewServer(&mcp.Implementation{Name: "mcpnode", Title: name, Version: version},
+		&mcp.ServerOptions{Logger: sdkLogger(log)})
+	mcp.AddTool(server, &mcp.Tool{Name: "echo", Description: "Returns its message."}, echo)
+	mcp.AddTool(server, &mcp.Tool{Name: "whoami", Description: "Returns the name of the node that answers."}, whoami(name))
+	mcp.AddTool(server, &mcp.Tool{Name: "slow", Description: "Takes some seconds, in steps; reports each step as progress."}, slow)
+	return server
+}
+
+// sdkLogger passes the SDK's log on at debug level only: the SDK logs several
+// lines a session, and as errors what a client did wrong.
+func sdkLogger(log *slog.Logger) *slog.Logger {
+	if log.Enabled(context.Background(), slog.LevelDebug) {
+		return log
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+type echoArguments struct {
+	Message string `json:"message" jsonschema:"what to return"`
+}
+
+func echo(_ context.Context, _ *mcp.CallToolRequest, args echoArguments) (*mcp.CallToolResult, any, error) {
+	return text(args.Message), nil, nil
+}
+
+func whoami(name string) mcp.ToolHandlerFor[struct{}, any] {
+	return func(context.Context, *mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, any, error) {
+		return text(name), nil, nil
+	}
+}
+
+type slowArguments struct {
+	Seconds float64 `json:"seconds" jsonschema:"how long the call takes in all, 0 to 3600"`
+	Steps   int     `json:"steps,omitempty" jsonschema:"how many steps the time is divided into, 1 to 10000; 1 when absent"`
+}
+
+// slow waits step by step. After each it reports progress, if the caller gave
+// a progress token. It ends early, with an error, when the call is cancelled
+// or its session ends.
+func slow(ctx context.Context, req *mcp.CallToolRequest, args slowArguments) (*mcp.CallToolResult, any, error) {
+	steps := max(args.Steps, 1)
+	if math.IsNaN(args.Seconds) || args.Seconds < 0 || args.Seconds > maxSlowSeconds || steps > maxSlowSteps {
+		return nil, nil, fmt.Errorf("seconds must be 0 to %d and steps 1 to %d", maxSlowSeconds, maxSlowSteps)
+	}
+	whole := time.Duration(args.Seconds * float64(time.Second))
+	start := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	<-timer.C
+	for step := 1; step <= steps; step++ {
+		// Each step ends at its own point of the whole, so rounding and late
+		// timers do not add up.
+		timer.Reset(time.Until(start.Add(whole * time.Duration(step) / time.Duration(steps))))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil, nil, fmt.Errorf("cancelled in step %d of %d: %w", step, steps, context.Cause(ctx))
+		}
+		if err := reportProgress(ctx, req, step, steps); err != nil {
+			return nil, nil, fmt.Errorf("report progress of step %d: %w", step, err)
+		}
+	}
+	return text(fmt.Sprintf("%d steps in %v", steps, whole)), nil, nil
+}
+
+func reportProgress(ctx context.Context, req *mcp.CallToolRequest, step, steps int) error {
+	token := req.Params.GetProgressToken()
+	if token == nil {
+		return nil
+	}
+	return req.Session.NotifyProgress(ctx, &mcp.ProgressNotificationParams{
+		ProgressToken: token,
+		Progress:      float64(step),
+		Total:         float64(steps),
+		Message:       fmt.Sprintf("step %d of %d", step, steps),
+	})
+}
+
+func text(s string) *mcp.CallToolResult {
+	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: s}}}
+}

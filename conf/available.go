@@ -1,0 +1,17 @@
+package conf
+
+// checkAvailable refuses what lb.toml describes and this version cannot do
+// yet, so that nothing is ever parsed and ignored. It goes when all is built.
+func checkAvailable(c *Config, d *decoder) {
+	for _, f := range c.Frontends {
+		if f.Mode == ModeHTTP {
+			d.report(join("frontend", f.Name)+".mode", `"http" is not available yet (the HTTP engine is still to come): use "tcp" or "mcp"`)
+		}
+	}
+	if c.Global.AccessLog != "" {
+		d.report("global.access_log", `is not available yet (the access log is still to come): leave it out or write ""`)
+	}
+	if c.Admin.TokenFile != "" {
+		d.report("admin.token_file", `is not available yet (runtime commands are still to come): leave it out or write ""`)
+	}
+}

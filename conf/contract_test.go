@@ -1,0 +1,423 @@
+package conf
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// contract returns testdata/lb.toml, which is the project's configuration
+// contract word for word.
+func contract(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile("testdata/lb.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestContract holds that the contract is understood to the last key.
+func TestContract(t *testing.T) {
+	t.Parallel()
+	http := contractHTTPFrontend()
+	http.Name, http.Listen, http.Balance = "http", []string{":8080"}, BalanceLeastConn
+	http.Routes = []Route{{Path: "/mcp/sse", Endpoint: EndpointSSE}}
+	https := contractHTTPFrontend()
+	https.Name, https.Listen = "https", []string{":8443"}
+	https.TLS = &TLS{Certificates: []Certificate{{Cert: "testdata/tls/lb.pem", Key: "testdata/tls/lb.key"}}, MinVersion: "1.2"}
+	tcp := contractHTTPFrontend()
+	tcp.Name, tcp.Listen, tcp.Mode = "tcp", []string{":8000"}, ModeMCP
+	want := &Config{
+		Path:   "lb.toml",
+		Global: Global{HardStopAfter: 5 * time.Minute, LogLevel: slog.LevelInfo, LogFormat: LogText},
+		Admin:  Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888"},
+		RateLimit: RateLimit{
+			ConnectionRate: 100, ConnectionBurst: 200, MessageRate: 100, MessageBurst: 200, OverMessage: Delay,
+			BanAfter: 100, BanTime: 5 * time.Minute, TableSize: 1_000_000,
+		},
+		Frontends: []Frontend{tcp, http, https},
+		Backends: []Backend{{
+			Name: "nodes", Balance: BalanceSource, BalanceFactor: 1.02, StickyTime: 30 * time.Minute, Retries: 3,
+			TimeoutConnect: 5 * time.Second, TimeoutQueue: 5 * time.Second, TimeoutServer: 300 * time.Second, TimeoutTCPUser: 30 * time.Second,
+			MaxIdle: 512, OnDown: OnDownClose, PreserveHost: true,
+			Check: Check{
+				Type: CheckTCP, Interval: 3 * time.Second, FastInterval: time.Second, Timeout: 3 * time.Second,
+				Rise: 2, Fall: 2, Path: "/health", Expect: 200, Observe: true,
+			},
+			Servers: []Server{
+				contractServer("node1", "127.0.0.11:9001", "127.0.0.11:8080", "127.0.0.11:8081"),
+				contractServer("node2", "127.0.0.12:9002", "127.0.0.12:8081", "127.0.0.12:8082"),
+				contractServer("node3", "127.0.0.13:9003", "127.0.0.13:8082", "127.0.0.13:8083"),
+				contractServer("node4", "127.0.0.14:9004", "127.0.0.14:8083", "127.0.0.14:8084"),
+			},
+		}},
+	}
+	if got := mustUnderstand(t, contract(t)); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v\n%v", got, want, Diff(want, got))
+	}
+}
+
+// contractHTTPFrontend is a frontend of the contract as far as they are alike.
+func contractHTTPFrontend() Frontend {
+	return Frontend{
+		Mode: ModeHTTP, Backend: "nodes", MaxMessage: 16 << 20,
+		TimeoutClient: 300 * time.Second, TimeoutHalfClosed: 60 * time.Second,
+		TimeoutHTTPRequest: 10 * time.Second, TimeoutKeepalive: 300 * time.Second, RequestsPerConnection: 1000,
+		MaxHeader: 32 << 10, MaxBody: 16 << 20, Compress: []string{"application/json", "text/plain", "text/html"},
+		Sticky: Sticky{Session: true, Cookie: "SERVERID", CookieAttributes: "Path=/; HttpOnly; SameSite=Lax"},
+	}
+}
+
+func contractServer(name, tcp, http, sse string) Server {
+	return Server{Name: name, TCP: tcp, HTTP: http, WS: http, SSE: sse, MaxConn: 25_000, Weight: 100}
+}
+
+// assignment is a line of the contract that gives a key its value.
+var assignment = regexp.MustCompile(`^(\w+)\s*=`)
+
+// examples are the keys of the contract that stand there with an example,
+// for they have no default or another one. A default is stated for every
+// other key.
+var examples = []string{
+	"frontend.tcp.listen", "frontend.tcp.mode", "frontend.tcp.backend",
+	"frontend.http.listen", "frontend.http.mode", "frontend.http.backend", "frontend.http.balance",
+	"frontend.http.route[0].path", "frontend.http.route[0].endpoint",
+	"frontend.https.listen", "frontend.https.mode", "frontend.https.backend", "frontend.https.tls",
+	"backend.nodes.server[0].name", "backend.nodes.server[0].tcp", "backend.nodes.server[0].http", "backend.nodes.server[0].sse",
+	"backend.nodes.server[1].name", "backend.nodes.server[1].tcp", "backend.nodes.server[1].http", "backend.nodes.server[1].sse",
+	"backend.nodes.server[2].name", "backend.nodes.server[2].tcp", "backend.nodes.server[2].http", "backend.nodes.server[2].sse",
+	"backend.nodes.server[3].name", "backend.nodes.server[3].tcp", "backend.nodes.server[3].http", "backend.nodes.server[3].sse",
+}
+
+// TestContractDefaults leaves out each key of the contract in its turn: what
+// it documents as the default must be the default.
+func TestContractDefaults(t *testing.T) {
+	t.Parallel()
+	text := contract(t)
+	whole := mustUnderstand(t, text)
+	keys := keysByLine(locate([]byte(text)))
+	lines := strings.Split(text, "\n")
+	left := 0
+	for i, line := range lines {
+		if !assignment.MatchString(line) || slices.Contains(examples, keys[i+1]) {
+			continue
+		}
+		left++
+		shorter := slices.Concat(lines[:i], []string{""}, lines[i+1:])
+		if got := mustUnderstand(t, strings.Join(shorter, "\n")); !reflect.DeepEqual(got, whole) {
+			t.Errorf("without line %d (%s): %v", i+1, line, Diff(whole, got))
+		}
+	}
+	if left < 60 {
+		t.Errorf("only %d defaults were found in the contract", left)
+	}
+	for _, key := range examples {
+		if !slices.Contains(keys, key) {
+			t.Errorf("the contract has no %s", key)
+		}
+	}
+}
+
+// keysByLine returns, by line, the shortest path that begins there.
+func keysByLine(p *positions) []string {
+	keys := make([]string, len(p.lines)+1)
+	for path, at := range p.at {
+		line := p.lineOf(at.offset)
+		if at.explicit && (keys[line] == "" || len(path) < len(keys[line])) {
+			keys[line] = path
+		}
+	}
+	return keys
+}
+
+// TestContractComplete holds that the contract shows every key there is, but
+// for those that were added since.
+func TestContractComplete(t *testing.T) {
+	t.Parallel()
+	added := []string{"[frontend.NAME] timeout_half_closed"}
+	at := locate([]byte(contract(t))).at
+	for _, table := range allTables {
+		heading := strings.Trim(table.title(), "[]")
+		for _, key := range table.keys() {
+			// [[backend.NAME.server]] tcp: backend.ANYTHING.server[N].tcp
+			path := strings.ReplaceAll(regexp.QuoteMeta(heading), "NAME", `\w+`)
+			path = strings.ReplaceAll(path, `\.`, `(\[\d+\])?\.`) + `(\[\d+\])?\.` + key + `(\[\d+\])?$`
+			pattern := regexp.MustCompile("^" + path)
+			found := false
+			for path := range at {
+				found = found || pattern.MatchString(path)
+			}
+			if name := table.title() + " " + key; found == slices.Contains(added, name) {
+				t.Errorf("%s: in the contract %t", name, found)
+			}
+		}
+	}
+}
+
+// TestContractUnavailable holds that what is not built yet is refused, and
+// nothing else of the contract.
+func TestContractUnavailable(t *testing.T) {
+	t.Parallel()
+	_, err := Load("testdata/lb.toml")
+	var all Errors
+	if !errors.As(err, &all) {
+		t.Fatalf("Load: %v", err)
+	}
+	for _, mistake := range all {
+		if !strings.Contains(mistake.Reason, "not available yet") {
+			t.Errorf("%v", mistake)
+		}
+	}
+	if len(all) != 2 { // frontend.http and frontend.https
+		t.Errorf("%d mistakes, want 2", len(all))
+	}
+}
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	if _, err := Load("testdata/absent.toml"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that does not exist: %v", err)
+	}
+	path := t.TempDir() + "/lb.toml"
+	if err := os.WriteFile(path, []byte(minimal), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path)
+	if err != nil || c.Path != path || c.Frontend("tcp") == nil || c.Backend("nodes") == nil {
+		t.Errorf("Load: %+v, %v", c, err)
+	}
+	if c.Frontend("nodes") != nil || c.Backend("tcp") != nil {
+		t.Error("found what does not exist")
+	}
+}
+
+// minimal is the smallest valid file.
+const minimal = `
+[frontend.tcp]
+listen = ":8000"
+mode = "mcp"
+backend = "nodes"
+
+[[backend.nodes.server]]
+name = "node1"
+tcp = "192.0.2.1:9000"
+`
+
+// TestMinimal holds that every default is filled in: with all of them
+// written out, the configuration is the same.
+func TestMinimal(t *testing.T) {
+	t.Parallel()
+	got := mustUnderstand(t, minimal)
+	whole := mustUnderstand(t, contract(t))
+	whole.Frontends = whole.Frontends[:1]
+	whole.Backends[0].Servers = whole.Backends[0].Servers[:1]
+	s := &whole.Backends[0].Servers[0]
+	s.TCP, s.HTTP, s.WS, s.SSE = "192.0.2.1:9000", "", "", ""
+	if !reflect.DeepEqual(got, whole) {
+		t.Errorf("%v", Diff(whole, got))
+	}
+}
+
+// TestFastIntervalFollows holds that the default of fast_interval is never
+// longer than interval.
+func TestFastIntervalFollows(t *testing.T) {
+	t.Parallel()
+	c := mustUnderstand(t, minimal+"[backend.nodes.check]\ninterval = \"200ms\"\n")
+	if got := c.Backends[0].Check.FastInterval; got != 200*time.Millisecond {
+		t.Errorf("fast_interval is %v", got)
+	}
+}
+
+// TestForms holds that other ways of writing the same are understood.
+func TestForms(t *testing.T) {
+	t.Parallel()
+	want := mustUnderstand(t, minimal)
+	for name, text := range map[string]string{
+		"dotted keys": `
+			frontend.tcp.listen = [":8000"]
+			frontend.tcp.mode = "mcp"
+			frontend.tcp.backend = "nodes"
+			backend.nodes.server = [{ name = "node1", tcp = "192.0.2.1:9000" }]`,
+		"inline tables": `
+			frontend = { tcp = { listen = ":8000", mode = 'mcp', backend = "nodes" } }
+			backend = { nodes = { server = [{ name = "node1", tcp = "192.0.2.1:9000", ws = "" }], balance_factor = 1.020 } }`,
+		"canonical values": strings.ReplaceAll(minimal, ":9000", ":09000") + `
+			maxconn = 25000
+			[backend.nodes]
+			sticky_time = "1800s"
+			slow_start = 0
+			[ratelimit]
+			exempt = []
+			table_size = 0xF4240`,
+		"CRLF":   strings.ReplaceAll(minimal, "\n", "\r\n"),
+		"quotes": strings.ReplaceAll(minimal, "backend.nodes", `"backend".'nodes'`),
+	} {
+		if got := mustUnderstand(t, text); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v", name, Diff(want, got))
+		}
+	}
+}
+
+// TestOrder holds that frontends, backends and servers keep the file's order.
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	c := mustUnderstand(t, `
+		[backend.zz]
+		server = [{ name = "b", tcp = "192.0.2.1:1" }, { name = "a", tcp = "192.0.2.1:2" }]
+		[[backend.mm.server]]
+		name = "x"
+		tcp = "192.0.2.1:3"
+		[frontend.zulu]
+		listen = ":1"
+		mode = "tcp"
+		backend = "zz"
+		[frontend.alpha]
+		listen = ":2"
+		mode = "tcp"
+		backend = "mm"
+		[backend.aa]
+		server = [{ name = "y", tcp = "192.0.2.1:4" }]`)
+	var names []string
+	for _, f := range c.Frontends {
+		names = append(names, f.Name)
+	}
+	for _, b := range c.Backends {
+		names = append(names, b.Name)
+		for _, s := range b.Servers {
+			names = append(names, s.Name)
+		}
+	}
+	if got := strings.Join(names, " "); got != "zulu alpha zz b a mm x aa y" {
+		t.Errorf("in the order %s", got)
+	}
+}
+
+// TestEveryKey holds that each key is read into a place of its own: changing
+// it changes that key and no other.
+func TestEveryKey(t *testing.T) {
+	t.Parallel()
+	text := contract(t) + "\n[frontend.plain]\nlisten = \":9000\"\nmode = \"tcp\"\nbackend = \"nodes\"\n" +
+		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n"
+	base := mustUnderstand(t, text)
+	for _, c := range everyKey {
+		changed := mustUnderstand(t, replaceKey(t, text, c.key, c.value))
+		plan := Diff(base, changed)
+		if got := plan.String(); got != c.plan {
+			t.Errorf("%s = %s:\ngot  %s\nwant %s", c.key, c.value, got, c.plan)
+		}
+	}
+	tested := map[string]bool{}
+	for _, c := range everyKey {
+		tested[c.key[strings.LastIndexByte(c.key, '.')+1:]] = true
+	}
+	for _, table := range allTables {
+		for _, key := range table.keys() {
+			if !tested[key] && !slices.Contains([]string{"sticky", "route", "check", "server", "certificates", "cert", "key", "min_version"}, key) {
+				t.Errorf("%s %s is not tested", table.title(), key)
+			}
+		}
+	}
+}
+
+// replaceKey returns text with another value for the key at path, which it
+// must have, or which is appended to the table that it must have.
+func replaceKey(t *testing.T, text, path, value string) string {
+	t.Helper()
+	p := locate([]byte(text))
+	lines := strings.Split(text, "\n")
+	line := p.line(path) - 1
+	name := path[strings.LastIndexByte(path, '.')+1:]
+	if p.names(path) {
+		lines[line] = name + " = " + value
+	} else {
+		lines[line] += "\n" + name + " = " + value
+	}
+	return strings.Join(lines, "\n")
+}
+
+var everyKey = []struct{ key, value, plan string }{
+	{"global.maxconn", "1000", `~global.maxconn 0 -> 1000`},
+	{"global.threads", "2", `~global.threads 0 -> 2; only after a restart: global.threads`},
+	{"global.hard_stop_after", `"1h30m"`, `~global.hard_stop_after 5m -> 1h30m`},
+	{"global.log_level", `"warn"`, `~global.log_level "info" -> "warn"`},
+	{"global.log_format", `"json"`, `~global.log_format "text" -> "json"; only after a restart: global.log_format`},
+	{"global.access_log", `"stdout"`, `~global.access_log "" -> "stdout"`},
+	{"admin.listen", `""`, `~admin.listen "127.0.0.1:8404" -> ""; only after a restart: admin.listen`},
+	{"admin.health_listen", `":0"`, `~admin.health_listen "127.0.0.1:8888" -> ":0"; only after a restart: admin.health_listen`},
+	{"admin.token_file", `"testdata/files/good.token"`, `~admin.token_file "" -> "testdata/files/good.token"`},
+	{"ratelimit.connection_rate", "7", `~ratelimit.connection_rate 100 -> 7`},
+	{"ratelimit.connection_burst", "7", `~ratelimit.connection_burst 200 -> 7`},
+	{"ratelimit.message_rate", "50", `~ratelimit.message_rate 100 -> 50`},
+	{"ratelimit.message_burst", "7", `~ratelimit.message_burst 200 -> 7`},
+	{"ratelimit.over_message", `"reject"`, `~ratelimit.over_message "delay" -> "reject"`},
+	{"ratelimit.max_connections", "7", `~ratelimit.max_connections 0 -> 7`},
+	{"ratelimit.ban_after", "0", `~ratelimit.ban_after 100 -> 0`},
+	{"ratelimit.ban_time", `"1h"`, `~ratelimit.ban_time 5m -> 1h`},
+	{"ratelimit.exempt", `["10.0.0.0/8", "::1"]`, `~ratelimit.exempt [] -> ["10.0.0.0/8", "::1/128"]`},
+	{"ratelimit.global_connection_rate", "7", `~ratelimit.global_connection_rate 0 -> 7`},
+	{"ratelimit.global_message_rate", "7", `~ratelimit.global_message_rate 0 -> 7`},
+	{"ratelimit.table_size", "7", `~ratelimit.table_size 1000000 -> 7`},
+	{"frontend.tcp.listen", `[":8000", "[0::1]:8001"]`, `~frontend.tcp.listen [":8000"] -> [":8000", "[::1]:8001"]`},
+	{"frontend.plain.mode", `"mcp"`, `~frontend.plain.mode "tcp" -> "mcp"`},
+	{"frontend.tcp.backend", `"other"`, `~frontend.tcp.backend "nodes" -> "other"`},
+	{"frontend.tcp.balance", `"random"`, `~frontend.tcp.balance "" -> "random"`},
+	{"frontend.plain.accept_proxy", "true\ntrusted_proxies = [\"10.0.0.0/8\"]",
+		`~frontend.plain.accept_proxy false -> true, ~frontend.plain.trusted_proxies [] -> ["10.0.0.0/8"]`},
+	{"frontend.http.trusted_proxies", `["10.0.0.0/8"]`, `~frontend.http.trusted_proxies [] -> ["10.0.0.0/8"]`},
+	{"frontend.tcp.max_message", `"1k"`, `~frontend.tcp.max_message 16m -> 1k`},
+	{"frontend.tcp.timeout_client", `0`, `~frontend.tcp.timeout_client 5m -> 0s`},
+	{"frontend.tcp.timeout_half_closed", `"1.5s"`, `~frontend.tcp.timeout_half_closed 1m -> 1.5s`},
+	{"frontend.http.timeout_http_request", `"1s"`, `~frontend.http.timeout_http_request 10s -> 1s`},
+	{"frontend.http.timeout_keepalive", `"1s"`, `~frontend.http.timeout_keepalive 5m -> 1s`},
+	{"frontend.http.requests_per_connection", `0`, `~frontend.http.requests_per_connection 1000 -> 0`},
+	{"frontend.http.max_header", `4096`, `~frontend.http.max_header 32k -> 4k`},
+	{"frontend.http.max_body", `"2g"`, `~frontend.http.max_body 16m -> 2g`},
+	{"frontend.http.allowed_origins", `["null", "http://localhost:5173"]`, `~frontend.http.allowed_origins [] -> ["null", "http://localhost:5173"]`},
+	{"frontend.http.compress", `["Text/HTML"]`, `~frontend.http.compress ["application/json", "text/plain", "text/html"] -> ["text/html"]`},
+	{"frontend.http.sticky.session", `false`, `~frontend.http.sticky.session true -> false`},
+	{"frontend.http.sticky.cookie", `""`, `~frontend.http.sticky.cookie "SERVERID" -> ""`},
+	{"frontend.http.sticky.cookie_attributes", `""`, `~frontend.http.sticky.cookie_attributes "Path=/; HttpOnly; SameSite=Lax" -> ""`},
+	{"frontend.http.route[0].path", `"/x"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/x", endpoint = "sse" }]`},
+	{"frontend.http.route[0].backend", `"other"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", backend = "other", endpoint = "sse" }]`},
+	{"frontend.http.route[0].endpoint", `"ws"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "ws" }]`},
+	{"frontend.https.tls", `{ certificates = [{ cert = "testdata/tls/lb.pem", key = "testdata/tls/lb.key" }], min_version = "1.3" }`,
+		`~frontend.https.tls { certificates = [{ cert = "testdata/tls/lb.pem", key = "testdata/tls/lb.key" }] } -> { certificates = [{ cert = "testdata/tls/lb.pem", key = "testdata/tls/lb.key" }], min_version = "1.3" }`},
+	{"backend.nodes.balance", `"leastconn"`, `~backend.nodes.balance "source" -> "leastconn"`},
+	{"backend.nodes.balance_factor", `0`, `~backend.nodes.balance_factor 1.02 -> 0`},
+	{"backend.nodes.sticky_time", `"1m"`, `~backend.nodes.sticky_time 30m -> 1m`},
+	{"backend.nodes.retries", `0`, `~backend.nodes.retries 3 -> 0`},
+	{"backend.nodes.timeout_connect", `"1ms"`, `~backend.nodes.timeout_connect 5s -> 1ms`},
+	{"backend.nodes.timeout_queue", `0`, `~backend.nodes.timeout_queue 5s -> 0s`},
+	{"backend.nodes.timeout_server", `"1m"`, `~backend.nodes.timeout_server 5m -> 1m`},
+	{"backend.nodes.timeout_tcp_user", `"1m"`, `~backend.nodes.timeout_tcp_user 30s -> 1m`},
+	{"backend.nodes.max_idle", `5`, `~backend.nodes.max_idle 512 -> 5`},
+	{"backend.nodes.slow_start", `"1m30s"`, `~backend.nodes.slow_start 0s -> 1m30s`},
+	{"backend.nodes.on_down", `"keep"`, `~backend.nodes.on_down "close" -> "keep"`},
+	{"backend.nodes.preserve_host", `false`, `~backend.nodes.preserve_host true -> false`},
+	{"backend.nodes.source", `["127.0.0.1"]`, `~backend.nodes.source [] -> ["127.0.0.1"]`},
+	{"backend.other.send_proxy", `"v2"`, `~backend.other.send_proxy "" -> "v2"`},
+	{"backend.nodes.check.type", `"mcp"`, `~backend.nodes.check.type "tcp" -> "mcp"`},
+	{"backend.nodes.check.interval", `"10s"`, `~backend.nodes.check.interval 3s -> 10s`},
+	{"backend.nodes.check.fast_interval", `"2s"`, `~backend.nodes.check.fast_interval 1s -> 2s`},
+	{"backend.nodes.check.timeout", `"10s"`, `~backend.nodes.check.timeout 3s -> 10s`},
+	{"backend.nodes.check.rise", `1`, `~backend.nodes.check.rise 2 -> 1`},
+	{"backend.nodes.check.fall", `5`, `~backend.nodes.check.fall 2 -> 5`},
+	{"backend.nodes.check.path", `"/ready"`, `~backend.nodes.check.path "/health" -> "/ready"`},
+	{"backend.nodes.check.expect", `204`, `~backend.nodes.check.expect 200 -> 204`},
+	{"backend.nodes.check.observe", `false`, `~backend.nodes.check.observe true -> false`},
+	{"backend.nodes.server[1].name", `"x"`, `-server nodes/node2, +server nodes/x`},
+	{"backend.nodes.server[1].tcp", `"[::1]:1"`, `-server nodes/node2, +server nodes/node2`},
+	{"backend.nodes.server[1].http", `"node2.example.com:1"`, `-server nodes/node2, +server nodes/node2`},
+	{"backend.nodes.server[1].ws", `"127.0.0.1:1"`, `-server nodes/node2, +server nodes/node2`},
+	{"backend.nodes.server[1].sse", `"127.0.0.1:1"`, `-server nodes/node2, +server nodes/node2`},
+	{"backend.nodes.server[1].maxconn", `0`, `~server nodes/node2 maxconn 25000 -> 0`},
+	{"backend.nodes.server[1].weight", `0`, `~server nodes/node2 weight 100 -> 0`},
+}

@@ -1,0 +1,316 @@
+package conf
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Plan is what leads from one Config to another. Frontends and backends are
+// the same when their names are; servers of a backend when their names and
+// addresses are. Their order in the file does not count. The zero value
+// changes nothing.
+//
+// A Plan compares what the files say. What the files name, such as a
+// certificate, may have changed without a word in it.
+type Plan struct {
+	Global    []KeyChange // of [global], those in Restart too
+	Admin     []KeyChange // of [admin], those in Restart too
+	RateLimit []KeyChange // of [ratelimit]
+	Frontends []FrontendChange
+	Backends  []BackendChange
+
+	// Listeners is what becomes of frontends' listening sockets. First come
+	// those to open, the only step that can fail, then those to hand over,
+	// then those to close.
+	Listeners []ListenerChange
+
+	// Restart lists the full paths of changed keys that a running process
+	// cannot apply in place.
+	Restart []string
+}
+
+// KeyChange is one key with another value.
+type KeyChange struct {
+	Key      string // the full path, see Errors
+	Old, New string // as the file would write them
+}
+
+// Action is what happens to a frontend, a backend or a server.
+type Action string
+
+// The actions.
+const (
+	Added   Action = "+"
+	Removed Action = "-"
+	Changed Action = "~"
+)
+
+// FrontendChange is one frontend that is added, removed or changed.
+type FrontendChange struct {
+	Action Action
+	Name   string
+	Old    *Frontend   // in the old Config; nil when added
+	New    *Frontend   // in the new Config; nil when removed
+	Keys   []KeyChange // when changed
+}
+
+// BackendChange is one backend that is added, removed or changed. One that is
+// added or removed does not list its servers.
+type BackendChange struct {
+	Action       Action
+	Name         string
+	Old          *Backend    // in the old Config; nil when added
+	New          *Backend    // in the new Config; nil when removed
+	Keys         []KeyChange // when changed: of the backend and its check, without servers
+	CheckChanged bool        // whether Keys has any of the check
+	Servers      []ServerChange
+}
+
+// ServerChange is one server that is added, removed or changed. Only weight
+// and maxconn can change: with another address it is another server, and the
+// old one is removed.
+type ServerChange struct {
+	Action Action
+	Name   string
+	Old    *Server     // in the old Config; nil when added
+	New    *Server     // in the new Config; nil when removed
+	Keys   []KeyChange // when changed
+}
+
+// ListenerChange is one listening socket of a frontend: to open when From is
+// "", to close when To is "", and else to hand over with its queue of clients.
+// An address to open may overlap one to close without being the same (:80 and
+// 127.0.0.1:80); the kernel refuses it as long as the other is open.
+type ListenerChange struct {
+	Address  string
+	From, To string // names of frontends
+}
+
+// Diff returns what leads from before to after. Neither may be nil. The plan
+// refers to both.
+func Diff(before, after *Config) Plan {
+	plan := Plan{
+		Global:    globalTable.compare("global", &before.Global, &after.Global),
+		Admin:     adminTable.compare("admin", &before.Admin, &after.Admin),
+		RateLimit: rateLimitTable.compare("ratelimit", &before.RateLimit, &after.RateLimit),
+		Frontends: diffFrontends(before, after),
+		Backends:  diffBackends(before, after),
+		Listeners: diffListeners(before, after),
+	}
+	plan.Restart = append(globalTable.fixed("global", plan.Global), adminTable.fixed("admin", plan.Admin)...)
+	return plan
+}
+
+// Empty reports whether the plan changes nothing.
+func (p Plan) Empty() bool {
+	return len(p.Global)+len(p.Admin)+len(p.RateLimit)+len(p.Frontends)+len(p.Backends) == 0
+}
+
+// String returns the plan as one line for the log, or "nothing changed".
+func (p Plan) String() string {
+	var parts []string
+	for _, keys := range [][]KeyChange{p.Global, p.Admin, p.RateLimit} {
+		parts = appendKeys(parts, keys)
+	}
+	for _, f := range p.Frontends {
+		if f.Action != Changed {
+			parts = append(parts, fmt.Sprintf("%sfrontend %s", f.Action, f.Name))
+		}
+		parts = appendKeys(parts, f.Keys)
+	}
+	for _, b := range p.Backends {
+		if b.Action != Changed {
+			parts = append(parts, fmt.Sprintf("%sbackend %s", b.Action, b.Name))
+		}
+		parts = appendKeys(parts, b.Keys)
+		for _, s := range b.Servers {
+			parts = append(parts, s.text(b.Name))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing changed"
+	}
+	line := strings.Join(parts, ", ")
+	if len(p.Restart) > 0 {
+		line += "; only after a restart: " + strings.Join(p.Restart, ", ")
+	}
+	return line
+}
+
+func (s ServerChange) text(backend string) string {
+	text := fmt.Sprintf("%sserver %s/%s", s.Action, backend, s.Name)
+	for _, k := range s.Keys {
+		text += fmt.Sprintf(" %s %s -> %s", k.Key, k.Old, k.New)
+	}
+	return text
+}
+
+func appendKeys(parts []string, keys []KeyChange) []string {
+	for _, k := range keys {
+		parts = append(parts, fmt.Sprintf("~%s %s -> %s", k.Key, k.Old, k.New))
+	}
+	return parts
+}
+
+// change returns the change of the key at path, if the two values are not
+// shown alike.
+func change(path, before, after string) []KeyChange {
+	if before == after {
+		return nil
+	}
+	return []KeyChange{{path, before, after}}
+}
+
+// fixed returns the paths of those changes, all of the table at path, that a
+// running process cannot apply.
+func (t *table[S]) fixed(path string, changes []KeyChange) []string {
+	var paths []string
+	for _, c := range changes {
+		for _, f := range t.fields {
+			if f.fixed && c.Key == join(path, f.name) {
+				paths = append(paths, c.Key)
+			}
+		}
+	}
+	return paths
+}
+
+// pairs calls visit with each element of before and its like in after, which
+// is nil where there is none, and then with nil and each that only after has.
+func pairs[T any, K comparable](before, after []T, identity func(*T) K, visit func(before, after *T)) {
+	index := make(map[K]*T, len(after))
+	for i := range after {
+		index[identity(&after[i])] = &after[i]
+	}
+	for i := range before {
+		id := identity(&before[i])
+		visit(&before[i], index[id])
+		delete(index, id)
+	}
+	for i := range after {
+		if index[identity(&after[i])] != nil {
+			visit(nil, &after[i])
+		}
+	}
+}
+
+func diffFrontends(before, after *Config) []FrontendChange {
+	var changes []FrontendChange
+	name := func(f *Frontend) string { return f.Name }
+	pairs(before.Frontends, after.Frontends, name, func(before, after *Frontend) {
+		switch {
+		case after == nil:
+			changes = append(changes, FrontendChange{Action: Removed, Name: before.Name, Old: before})
+		case before == nil:
+			changes = append(changes, FrontendChange{Action: Added, Name: after.Name, New: after})
+		default:
+			keys := frontendTable.compare(join("frontend", after.Name), before, after)
+			if len(keys) > 0 {
+				changes = append(changes, FrontendChange{Changed, after.Name, before, after, keys})
+			}
+		}
+	})
+	return changes
+}
+
+func diffBackends(before, after *Config) []BackendChange {
+	var changes []BackendChange
+	name := func(b *Backend) string { return b.Name }
+	pairs(before.Backends, after.Backends, name, func(before, after *Backend) {
+		switch {
+		case after == nil:
+			changes = append(changes, BackendChange{Action: Removed, Name: before.Name, Old: before})
+		case before == nil:
+			changes = append(changes, BackendChange{Action: Added, Name: after.Name, New: after})
+		default:
+			if c := diffBackend(before, after); len(c.Keys)+len(c.Servers) > 0 {
+				changes = append(changes, c)
+			}
+		}
+	})
+	return changes
+}
+
+func diffBackend(before, after *Backend) BackendChange {
+	path := join("backend", after.Name)
+	keys := backendTable.compare(path, before, after)
+	return BackendChange{
+		Action: Changed, Name: after.Name, Old: before, New: after,
+		Keys:         keys,
+		CheckChanged: slices.ContainsFunc(keys, func(k KeyChange) bool { return strings.HasPrefix(k.Key, path+".check.") }),
+		Servers:      diffServers(before.Servers, after.Servers),
+	}
+}
+
+// ServerID is what makes a server the same across reloads.
+type ServerID struct {
+	Name, TCP, HTTP, WS, SSE string
+}
+
+// ID returns the server's identity.
+func (s *Server) ID() ServerID { return ServerID{s.Name, s.TCP, s.HTTP, s.WS, s.SSE} }
+
+func diffServers(before, after []Server) []ServerChange {
+	var changes []ServerChange
+	pairs(before, after, (*Server).ID, func(before, after *Server) {
+		switch {
+		case after == nil:
+			changes = append(changes, ServerChange{Action: Removed, Name: before.Name, Old: before})
+		case before == nil:
+			changes = append(changes, ServerChange{Action: Added, Name: after.Name, New: after})
+		default:
+			if keys := serverTable.compare("", before, after); len(keys) > 0 {
+				changes = append(changes, ServerChange{Changed, after.Name, before, after, keys})
+			}
+		}
+	})
+	return changes
+}
+
+// diffListeners matches sockets first with their own frontend, then with any
+// other that wants the same address.
+func diffListeners(before, after *Config) []ListenerChange {
+	open := bound(after)
+	var closed, handed []ListenerChange
+	take := func(b binding) bool {
+		i := slices.Index(open, b)
+		if i >= 0 {
+			open = slices.Delete(open, i, i+1)
+		}
+		return i >= 0
+	}
+	var left []binding
+	for _, b := range bound(before) {
+		if !take(b) {
+			left = append(left, b)
+		}
+	}
+	for _, b := range left {
+		i := slices.IndexFunc(open, func(o binding) bool { return o.address == b.address })
+		if i < 0 {
+			closed = append(closed, ListenerChange{Address: b.address, From: b.frontend})
+			continue
+		}
+		handed = append(handed, ListenerChange{b.address, b.frontend, open[i].frontend})
+		take(open[i])
+	}
+	var changes []ListenerChange
+	for _, b := range open {
+		changes = append(changes, ListenerChange{Address: b.address, To: b.frontend})
+	}
+	return slices.Concat(changes, handed, closed)
+}
+
+// binding is one address that a frontend listens on.
+type binding struct{ address, frontend string }
+
+func bound(c *Config) []binding {
+	var all []binding
+	for _, f := range c.Frontends {
+		for _, address := range f.Listen {
+			all = append(all, binding{address, f.Name})
+		}
+	}
+	return all
+}

@@ -1,0 +1,48 @@
+package conf
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Error is one mistake in a configuration file.
+type Error struct {
+	File   string // as given to Load or Parse
+	Line   int    // from 1; for a missing key, the line of the table that lacks it
+	Key    string // the full path of the key, see Errors
+	Reason string // what is wrong, and what is allowed or what to do
+}
+
+// Error returns the mistake as FILE:LINE: KEY: reason.
+func (e Error) Error() string {
+	return fmt.Sprintf("%s:%d: %s: %s", e.File, e.Line, e.Key, e.Reason)
+}
+
+// Errors is every mistake of a configuration file, sorted by line. Load and
+// Parse return it as their error.
+//
+// Key is the path that TOML itself would use for a dotted key, with the place
+// in an array, counted from 0, in brackets: backend.nodes.server[2].tcp is the
+// key tcp of the third server of the backend "nodes". A file that is not TOML
+// at all yields the TOML mistakes alone, with the key "not valid TOML" where
+// the parser knows none, since nothing can be said of the rest.
+type Errors []Error
+
+// Error returns the mistakes one a line, without a newline at the end.
+func (e Errors) Error() string {
+	lines := make([]string, len(e))
+	for i, mistake := range e {
+		lines[i] = mistake.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// sorted orders mistakes by line, then key, and drops repetitions.
+func sorted(mistakes Errors) Errors {
+	slices.SortStableFunc(mistakes, func(a, b Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Reason, b.Reason))
+	})
+	return slices.Compact(mistakes)
+}

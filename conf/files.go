@@ -1,0 +1,121 @@
+package conf
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// validateFiles reports files that the configuration names and that are not
+// as they must be.
+func validateFiles(c *Config, d *decoder) {
+	if c.Admin.TokenFile != "" {
+		if err := checkToken(c.Admin.TokenFile); err != nil {
+			d.fail("admin.token_file", "%v", err)
+		}
+	}
+	if c.Global.AccessLog != "" && c.Global.AccessLog != "stdout" {
+		if err := checkLog(c.Global.AccessLog); err != nil {
+			d.fail("global.access_log", "%v", err)
+		}
+	}
+	checked := map[Certificate]error{} // frontends often share one
+	for _, f := range c.Frontends {
+		path := join("frontend", f.Name) + ".tls.certificates"
+		if f.TLS == nil || !d.sound(path) {
+			continue
+		}
+		if len(f.TLS.Certificates) == 0 {
+			d.fail(path, `is missing: write at least one certificate with its key, such as [{ cert = "lb.pem", key = "lb.key" }]`)
+		}
+		for i, pair := range f.TLS.Certificates {
+			at := element(path, i)
+			if !d.sound(at+".cert", at+".key") {
+				continue
+			}
+			err, known := checked[pair]
+			if !known {
+				err = checkCertificate(pair)
+				checked[pair] = err
+			}
+			if err != nil {
+				d.fail(at, "%v", err)
+			}
+		}
+	}
+}
+
+// checkToken accepts a file with one word in it, which the token is.
+func checkToken(path string) error {
+	text, err := readSmall(path)
+	if err != nil {
+		return err
+	}
+	if len(bytes.Fields(text)) != 1 {
+		return fmt.Errorf("%s must hold the token and nothing else: one word without spaces", quoted(path))
+	}
+	return nil
+}
+
+// checkLog accepts a path whose directory exists.
+func checkLog(path string) error {
+	directory := filepath.Dir(path)
+	if info, err := os.Stat(directory); err != nil || !info.IsDir() {
+		return fmt.Errorf("cannot be written: there is no directory %s; create it, or choose another path", quoted(directory))
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory: write the path of a file in it", quoted(path))
+	}
+	return nil
+}
+
+// checkCertificate accepts a PEM chain and the key of its first certificate.
+func checkCertificate(pair Certificate) error {
+	cert, err := readSmall(pair.Cert)
+	if err != nil {
+		return fmt.Errorf("cert: %w", err)
+	}
+	key, err := readSmall(pair.Key)
+	if err != nil {
+		return fmt.Errorf("key: %w", err)
+	}
+	if _, err := tls.X509KeyPair(cert, key); err != nil {
+		return fmt.Errorf("%s and %s are not a PEM certificate chain and its key: %w", quoted(pair.Cert), quoted(pair.Key), err)
+	}
+	return nil
+}
+
+// readSmall reads a regular file of at most 1 MiB: a pipe or a device in its
+// place could hold up a reload for ever.
+func readSmall(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, explainFile(path, err)
+	}
+	if info.Size() > megabyte {
+		return nil, fmt.Errorf("%s must be a regular file of at most 1 MiB", quoted(path))
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, explainFile(path, err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, megabyte))
+	if err != nil {
+		return nil, explainFile(path, err)
+	}
+	return text, nil
+}
+
+// explainFile says what the operating system made of path.
+func explainFile(path string, err error) error {
+	var wrong *os.PathError
+	if errors.As(err, &wrong) {
+		err = wrong.Err
+	}
+	return fmt.Errorf("%s cannot be read: %w", quoted(path), err)
+}

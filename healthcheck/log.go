@@ -1,0 +1,63 @@
+package healthcheck
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"mcplb/backend"
+)
+
+// logVerdict tells of a change of state in one line, as HAProxy does. That no
+// server is left is an error, for nobody is served.
+func (w *watch) logVerdict(result Result) {
+	health, left := w.count.health(), w.subject.left()
+	level, rest := slog.LevelInfo, "up"
+	if health == backend.Down {
+		level, rest = slog.LevelWarn, "left"
+		if left == 0 {
+			level = slog.LevelError
+		}
+	}
+	duration := ""
+	if result.Latency > 0 {
+		duration = fmt.Sprintf(", check duration %s", brief(result.Latency))
+	}
+	w.log.Log(context.Background(), level, fmt.Sprintf("server %s is %s, reason: %s%s. %s %s",
+		w.subject.name(), verdict(health), result, duration, servers(left), rest))
+}
+
+// logSuspect tells that a server gets fewer clients. A server that is slow
+// again and again is told of once, not at each check.
+func (w *watch) logSuspect(now time.Time, reason string) {
+	if now.Sub(w.trusted) > w.current.Interval {
+		w.log.Info(fmt.Sprintf("server %s is SUSPECT, reason: %s. Others are preferred", w.subject.name(), reason))
+	}
+}
+
+// logInconclusive tells, once in a row, that checks cannot be made.
+func (w *watch) logInconclusive(result Result) {
+	if w.facts.Last.Code == result.Code {
+		return
+	}
+	w.log.Warn(fmt.Sprintf("server %s cannot be checked and stays %s, reason: %s",
+		w.subject.name(), verdict(w.count.health()), result))
+}
+
+// servers counts in words.
+func servers(n int) string {
+	if n == 1 {
+		return "1 server"
+	}
+	return fmt.Sprintf("%d servers", n)
+}
+
+// brief rounds to what a person cares for: milliseconds, and below one to
+// microseconds.
+func brief(d time.Duration) time.Duration {
+	if d < time.Millisecond {
+		return d.Round(time.Microsecond)
+	}
+	return d.Round(time.Millisecond)
+}

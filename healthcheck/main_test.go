@@ -1,0 +1,9 @@
+package healthcheck
+
+import (
+	"testing"
+
+	"mcplb/testdata/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }

@@ -1,0 +1,699 @@
+package healthcheck
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mcplb/backend"
+	"mcplb/conf"
+)
+
+// standard is what lb.toml has by default.
+var standard = conf.Check{
+	Type: conf.CheckMCP, Interval: 3 * time.Second, FastInterval: time.Second, Timeout: 3 * time.Second,
+	Rise: 2, Fall: 2, Observe: true,
+}
+
+// behaviour is how a server meets a probe.
+type behaviour func(ctx context.Context) Result
+
+func answers(context.Context) Result { return Result{Code: L7OK} }
+func refuses(context.Context) Result { return Result{Code: L4CON, Detail: "connection refused"} }
+func starved(context.Context) Result { return Result{Code: SOCKERR, Detail: "too many open files"} }
+
+func hangs(ctx context.Context) Result {
+	<-ctx.Done()
+	return Result{Code: L7TOUT}
+}
+
+func slowly(d time.Duration) behaviour {
+	return func(ctx context.Context) Result {
+		select {
+		case <-time.After(d):
+			return Result{Code: L7OK}
+		case <-ctx.Done():
+			return Result{Code: L7TOUT}
+		}
+	}
+}
+
+// scene is one watched server whose behaviour a test directs, and a record of
+// what came of it. It runs within a synctest bubble: time is fake and exact.
+type scene struct {
+	t     *testing.T
+	watch *watch
+	begin time.Time
+	stop  func()
+	maint atomic.Bool
+
+	mu        sync.Mutex // guards what follows
+	behave    behaviour
+	starts    []time.Time // of probes
+	inFlight  int
+	most      int // in flight at once
+	health    backend.Health
+	suspect   bool
+	changedAt time.Time // when health or suspect last changed
+	story     []string  // of changes
+	log       strings.Builder
+}
+
+// play watches a server that was found to be as from says and now behaves as
+// told. Its first probe starts at once, its second an interval later.
+func play(t *testing.T, check conf.Check, from backend.Health, behave behaviour) *scene {
+	s := &scene{t: t, begin: time.Now(), behave: behave, health: from}
+	s.watch = newWatch(s, check, from, s.begin, s.begin.Add(check.Interval))
+	s.watch.probe = s.probe
+	s.watch.log = slog.New(slog.NewTextHandler(lockedWriter{s}, nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.watch.run(ctx)
+	}()
+	s.stop = func() {
+		cancel()
+		<-ended
+	}
+	t.Cleanup(s.stop)
+	synctest.Wait()
+	return s
+}
+
+type lockedWriter struct{ *scene }
+
+func (w lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(p)
+}
+
+func (s *scene) name() string        { return "nodes/node1" }
+func (s *scene) target() target      { return target{} }
+func (s *scene) inMaintenance() bool { return s.maint.Load() }
+func (s *scene) left() int           { return 3 }
+
+func (s *scene) setHealth(health backend.Health, reason string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !now.Equal(time.Now()) {
+		s.t.Errorf("told of %v at %v as of %v", health, time.Now(), now)
+	}
+	s.health, s.changedAt = health, now
+	s.story = append(s.story, fmt.Sprintf("%v: %s", health, reason))
+}
+
+func (s *scene) setSuspect(suspect bool, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.suspect, s.changedAt = suspect, time.Now()
+	s.story = append(s.story, fmt.Sprintf("suspect %v: %s", suspect, reason))
+}
+
+func (s *scene) probe(ctx context.Context, _ conf.Check, _ target) Result {
+	s.mu.Lock()
+	s.starts = append(s.starts, time.Now())
+	s.inFlight++
+	s.most = max(s.most, s.inFlight)
+	behave := s.behave
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.inFlight--
+		s.mu.Unlock()
+	}()
+	return behave(ctx)
+}
+
+// from now on, every probe that starts meets b.
+func (s *scene) now(b behaviour) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behave = b
+}
+
+// pass lets time go by.
+func (s *scene) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// until lets time go by, a millisecond at a time, until it happens, and says
+// how long that took.
+func (s *scene) until(what string, happens func() bool) time.Duration {
+	s.t.Helper()
+	start := time.Now()
+	for !happens() {
+		if time.Since(start) > time.Minute {
+			s.t.Fatalf("not %s within a minute; story: %q", what, s.told())
+		}
+		s.pass(time.Millisecond)
+	}
+	return time.Since(start)
+}
+
+func (s *scene) isHealth(want backend.Health) func() bool {
+	return func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.health == want
+	}
+}
+
+func (s *scene) isSuspect() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.suspect
+}
+
+// probes is how many were started.
+func (s *scene) probes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.starts)
+}
+
+// flying is how many probes are in flight, and the most that ever were.
+func (s *scene) flying() (now, most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inFlight, s.most
+}
+
+// gaps are the times between starts of probes from the given one on.
+func (s *scene) gaps(from int) []time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var gaps []time.Duration
+	for i := from + 1; i < len(s.starts); i++ {
+		gaps = append(gaps, s.starts[i].Sub(s.starts[i-1]))
+	}
+	return gaps
+}
+
+func (s *scene) told() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.story...)
+}
+
+func (s *scene) logged(text string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Count(s.log.String(), text)
+}
+
+// met has clients meet an outcome, n times.
+func (s *scene) met(outcome backend.Outcome, n int) {
+	k, isEvidence := kindOf(outcome)
+	if !isEvidence {
+		return
+	}
+	for range n {
+		if s.watch.met.add(k, outcome) {
+			s.watch.look()
+		}
+	}
+	synctest.Wait()
+}
+
+// within checks a duration against bounds; an upper bound of 0 is the lower.
+func within(t *testing.T, what string, got, least, most time.Duration) {
+	t.Helper()
+	if got < least || got > max(most, least) {
+		t.Errorf("%s: %v, want %v to %v", what, got, least, max(most, least))
+	}
+}
+
+func TestColdStart(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		behave behaviour
+		want   backend.Health
+		after  time.Duration
+		story  string
+	}{
+		"answers": {answers, backend.Up, 0, `["up: L7OK answered"]`},
+		"refuses": {refuses, backend.Down, 0, `["down: L4CON connection refused"]`},
+		"hangs": {hangs, backend.Down, 3 * time.Second,
+			`["suspect true: check overdue, no answer within 1s" "down: L7TOUT no answer in time" "suspect false: the server is DOWN"]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				check := standard
+				check.Rise, check.Fall = 5, 5 // the first decides whatever these say
+				s := play(t, check, backend.Unchecked, test.behave)
+				within(t, "verdict", s.until("judged", s.isHealth(test.want)), test.after, 0)
+				if story := fmt.Sprintf("%q", s.told()); story != test.story {
+					t.Errorf("%s, want %s", story, test.story)
+				}
+				if n := s.watch.snapshot().Checks; n != 1 {
+					t.Errorf("%d checks for the first verdict", n)
+				}
+			})
+		})
+	}
+}
+
+// A hung server is out of rotation within interval + fast_interval whenever it
+// began to hang, and down as soon as fall of its checks can have failed.
+func TestHung(t *testing.T) {
+	t.Parallel()
+	for _, moment := range []time.Duration{0, time.Millisecond, 500 * time.Millisecond, 1500 * time.Millisecond, 2900 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			s := play(t, standard, backend.Unchecked, answers)
+			s.pass(moment)
+			s.now(hangs)
+			out := s.until("suspect", s.isSuspect)
+			if out > 4*time.Second {
+				t.Errorf("hung after %v, out of rotation after %v", moment, out)
+			}
+			down := out + s.until("down", s.isHealth(backend.Down))
+			within(t, "down after suspect", down-out, 3*time.Second, 0) // the second probe started then and timed out
+			if s.isSuspect() {
+				t.Error("down and still suspect")
+			}
+			if _, most := s.flying(); most > standard.Fall {
+				t.Errorf("%d probes in flight, at most %d are allowed", most, standard.Fall)
+			}
+		})
+	}
+}
+
+// The same with a larger fall: probes follow at fast_interval, never more than
+// fall of them in flight.
+func TestHungWithLargeFall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := standard
+		check.Fall = 5
+		s := play(t, check, backend.Up, hangs)
+		within(t, "suspect", s.until("suspect", s.isSuspect), time.Second, 0)
+		// Started at 0, 1, 2, 3, 4 seconds; the fifth fails at 7.
+		within(t, "down", time.Second+s.until("down", s.isHealth(backend.Down)), 7*time.Second, 0)
+		if _, most := s.flying(); most < 3 || most > 5 {
+			t.Errorf("%d in flight", most)
+		}
+		s.pass(30 * time.Second)
+		for _, gap := range s.gaps(8) { // long down: interval, one at a time
+			within(t, "gap while down", gap, 2850*time.Millisecond, 3*time.Second)
+		}
+	})
+}
+
+// A fall of 1 leaves no room for a second probe.
+func TestHungWithFallOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := standard
+		check.Fall = 1
+		s := play(t, check, backend.Up, hangs)
+		within(t, "suspect", s.until("suspect", s.isSuspect), time.Second, 0)
+		within(t, "down", s.until("down", s.isHealth(backend.Down)), 2*time.Second, 0)
+		if _, most := s.flying(); most != 1 {
+			t.Errorf("%d in flight", most)
+		}
+	})
+}
+
+// Suspicion ends with an answer, and a probe older than it cannot raise it
+// again; its failure counts in its turn.
+func TestSuspicionEndsWithAnAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, standard, backend.Up, hangs)
+		s.pass(999 * time.Millisecond)
+		s.now(slowly(200 * time.Millisecond))
+		within(t, "suspect", s.until("suspect", s.isSuspect), time.Millisecond, 0)
+		within(t, "trusted", s.until("trusted", func() bool { return !s.isSuspect() }), 200*time.Millisecond, 0)
+		s.pass(1700 * time.Millisecond) // at 2.9 s the first probe still hangs
+		if s.isSuspect() || s.watch.snapshot().Checks != 0 {
+			t.Errorf("suspect %v, status %+v", s.isSuspect(), s.watch.snapshot())
+		}
+		s.pass(200 * time.Millisecond) // at 3.1 s it has timed out; the pass that came after counts after it
+		if status := s.watch.snapshot(); status.Checks != 2 || status.Failures != 1 || status.Progress != "" || status.Last.Code != L7OK {
+			t.Errorf("status %+v", status)
+		}
+		s.pass(time.Minute)
+		if want := 2; len(s.told()) != want {
+			t.Errorf("story %q", s.told())
+		}
+	})
+}
+
+// A server slower than fast_interval is suspect again and again, and in the
+// log once.
+func TestSlowServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, standard, backend.Up, slowly(1500*time.Millisecond))
+		s.pass(time.Minute)
+		if n := s.logged("SUSPECT"); n != 1 {
+			t.Errorf("told of %d times", n)
+		}
+		if status := s.watch.snapshot(); status.Health != backend.Up || status.Failures != 0 {
+			t.Errorf("status %+v", status)
+		}
+	})
+}
+
+// Between the first deviating result and the verdict, checks follow at
+// fast_interval; otherwise at interval, at most a twentieth early.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := standard
+		check.Rise, check.Fall = 3, 4
+		s := play(t, check, backend.Up, answers)
+		s.pass(31 * time.Second)
+		steady := s.gaps(1)
+		if len(steady) < 9 {
+			t.Errorf("%d probes in 31 seconds", len(steady))
+		}
+		various := map[time.Duration]bool{}
+		for _, gap := range steady {
+			within(t, "steady", gap, 2850*time.Millisecond, 3*time.Second)
+			various[gap] = true
+		}
+		if len(various) < 2 {
+			t.Error("no jitter")
+		}
+
+		s.now(refuses)
+		from := s.probes()
+		s.until("down", s.isHealth(backend.Down))
+		if gaps := s.gaps(from); fmt.Sprint(gaps) != "[1s 1s 1s]" {
+			t.Errorf("going down: %v", gaps)
+		}
+		s.pass(20 * time.Second)
+		for _, gap := range s.gaps(from + 3) {
+			within(t, "down", gap, 2850*time.Millisecond, 3*time.Second)
+		}
+
+		s.now(answers)
+		from = s.probes()
+		s.until("up", s.isHealth(backend.Up))
+		if gaps := s.gaps(from); fmt.Sprint(gaps) != "[1s 1s]" {
+			t.Errorf("coming up: %v", gaps)
+		}
+	})
+}
+
+func TestFlapping(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var n atomic.Int32
+		everyOther := func(context.Context) Result {
+			if n.Add(1)%2 == 0 {
+				return Result{Code: L7STS, Detail: "HTTP status 503, expected 200"}
+			}
+			return Result{Code: L7OK}
+		}
+		s := play(t, standard, backend.Up, everyOther)
+		s.pass(time.Minute)
+		if story := s.told(); len(story) != 0 {
+			t.Errorf("story %q", story)
+		}
+		for i, gap := range s.gaps(1) {
+			if i%2 == 0 {
+				within(t, "after a failure", gap, time.Second, 0)
+			} else {
+				within(t, "after a pass", gap, 2850*time.Millisecond, 3*time.Second)
+			}
+		}
+	})
+}
+
+// A refused client and the probe that it causes take a server down at once.
+func TestObserveRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, standard, backend.Up, answers)
+		s.pass(1500 * time.Millisecond)
+		s.now(refuses)
+		s.met(backend.Refused, 1)
+		if !s.isHealth(backend.Down)() || time.Since(s.begin) != 1500*time.Millisecond {
+			t.Errorf("not down at once: %q", s.told())
+		}
+		if got, want := fmt.Sprintf("%q", s.told()), `["down: L4CON connection refused"]`; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	})
+}
+
+// What clients meet counts for nothing where the probe finds the server well.
+func TestObserveRefusedAgainstPassingProbes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, standard, backend.Up, answers)
+		for range 1000 {
+			s.met(backend.Refused, 3)
+			s.met(backend.ServerReset, 3)
+			s.pass(10 * time.Millisecond)
+		}
+		if story := s.told(); len(story) != 0 {
+			t.Errorf("story %q", story)
+		}
+		if n := s.probes(); n < 90 || n > 102 { // the first, and ten a second
+			t.Errorf("%d probes in 10 seconds", n)
+		}
+		if status := s.watch.snapshot(); status.Observed != 6000 || status.Failures != 0 {
+			t.Errorf("status %+v", status)
+		}
+	})
+}
+
+// However many clients lose their server at once: one failed check, one probe.
+func TestObserveCoalesces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := standard
+		check.Fall = 10
+		s := play(t, check, backend.Up, answers)
+		s.pass(time.Second)
+		s.now(slowly(50 * time.Millisecond))
+		s.met(backend.Refused, 25000)
+		if progress := s.watch.snapshot().Progress; progress != "1/10 down" {
+			t.Errorf("progress %q", progress)
+		}
+		s.met(backend.ServerReset, 25000)
+		s.pass(90 * time.Millisecond)
+		if n := s.probes(); n != 2 {
+			t.Errorf("%d probes within 100 ms, want the first and one more", n)
+		}
+		s.pass(10 * time.Millisecond)
+		if n := s.probes(); n != 3 {
+			t.Errorf("%d probes after 100 ms, want one more", n)
+		}
+		if observed := s.watch.snapshot().Observed; observed != 50000 {
+			t.Errorf("%d observed", observed)
+		}
+	})
+}
+
+// Soft evidence brings a server to the brink and never over it: not even when
+// probes cannot be made.
+func TestObserveSoftNeverDecides(t *testing.T) {
+	t.Parallel()
+	for _, outcome := range []backend.Outcome{backend.ServerReset, backend.Unreachable} {
+		for _, fall := range []int{1, 2, 5} {
+			synctest.Test(t, func(t *testing.T) {
+				check := standard
+				check.Fall = fall
+				s := play(t, check, backend.Up, starved)
+				for range 100 {
+					s.met(outcome, 10)
+					s.pass(50 * time.Millisecond)
+				}
+				if story := s.told(); len(story) != 0 {
+					t.Errorf("%v, fall %d: story %q", outcome, fall, story)
+				}
+				s.now(refuses) // the probe decides
+				s.met(outcome, 1)
+				s.pass(prodInterval)
+				if !s.isHealth(backend.Down)() {
+					t.Errorf("%v, fall %d: not down, progress %q", outcome, fall, s.watch.snapshot().Progress)
+				}
+			})
+		}
+	}
+}
+
+// What is no evidence, and evidence that nobody asked for, changes nothing.
+func TestObserveIgnores(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, standard, backend.Up, answers)
+		for _, outcome := range []backend.Outcome{backend.Completed, backend.ServerTimeout, backend.ClientAbort, backend.Aborted} {
+			s.met(outcome, 100)
+		}
+		if n := s.probes(); n != 1 {
+			t.Errorf("%d probes", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		check := standard
+		check.Observe = false
+		check.Fall = 1
+		s := play(t, check, backend.Up, answers)
+		s.met(backend.Refused, 100)
+		if n, status := s.probes(), s.watch.snapshot(); n != 1 || status.Health != backend.Up || status.Observed != 100 {
+			t.Errorf("not observing: %d probes, status %+v", n, status)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // down: probes alone judge
+		s := play(t, standard, backend.Down, answers)
+		s.met(backend.Refused, 100)
+		if n, progress := s.probes(), s.watch.snapshot().Progress; n != 1 || progress != "1/2 up" {
+			t.Errorf("down: %d probes, progress %q", n, progress)
+		}
+	})
+}
+
+// Before the first verdict, what clients meet brings the first check forward.
+func TestObserveBeforeTheFirstCheck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, standard, backend.Unchecked, starved) // nothing known after the first either
+		s.now(refuses)
+		s.met(backend.Refused, 1)
+		if !s.isHealth(backend.Down)() || s.probes() != 2 {
+			t.Errorf("%d probes, story %q", s.probes(), s.told())
+		}
+	})
+}
+
+func TestMaintenance(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, standard, backend.Up, hangs)
+		s.pass(1500 * time.Millisecond) // two probes in flight, suspect
+		s.maint.Store(true)
+		s.watch.look()
+		synctest.Wait()
+		if n, _ := s.flying(); n != 0 || s.isSuspect() {
+			t.Errorf("in maintenance: %d in flight, suspect %v", n, s.isSuspect())
+		}
+		n := s.probes()
+		s.met(backend.Refused, 100)
+		s.pass(time.Minute)
+		if s.probes() != n {
+			t.Errorf("%d probes in maintenance", s.probes()-n)
+		}
+		if status := s.watch.snapshot(); !status.Maintenance || status.Checks != 0 {
+			t.Errorf("status %+v", status)
+		}
+		s.now(refuses)
+		s.maint.Store(false)
+		s.watch.look()
+		synctest.Wait()
+		if !s.isHealth(backend.Down)() || s.probes() != n+1 {
+			t.Errorf("back: %d probes, story %q", s.probes()-n, s.told())
+		}
+	})
+}
+
+// Without being told, a watch sees within fast_interval that maintenance ended.
+func TestMaintenanceEndsUnnoticed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, standard, backend.Up, answers)
+		s.maint.Store(true)
+		s.pass(time.Minute)
+		n := s.probes()
+		s.maint.Store(false)
+		s.pass(time.Second)
+		if s.probes() != n+1 {
+			t.Errorf("%d probes", s.probes()-n)
+		}
+	})
+}
+
+// A balancer that has run out of something takes no server down, says so once,
+// and goes on.
+func TestInconclusive(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, standard, backend.Up, starved)
+		s.pass(time.Minute)
+		if story := s.told(); len(story) != 0 {
+			t.Errorf("story %q", story)
+		}
+		if n := s.logged("server nodes/node1 cannot be checked and stays UP, reason: SOCKERR too many open files"); n != 1 {
+			t.Errorf("logged %d times", n)
+		}
+		if status := s.watch.snapshot(); status.Checks < 20 || status.Failures != 0 || status.Last.Code != SOCKERR {
+			t.Errorf("status %+v", status)
+		}
+	})
+}
+
+func TestLogLines(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, standard, backend.Unchecked, slowly(1234*time.Microsecond))
+		s.pass(time.Second)
+		s.now(refuses)
+		s.until("down", s.isHealth(backend.Down))
+		for _, want := range []string{
+			`level=INFO msg="server nodes/node1 is UP, reason: L7OK answered, check duration 1ms. 3 servers up"`,
+			`level=WARN msg="server nodes/node1 is DOWN, reason: L4CON connection refused. 3 servers left"`,
+		} {
+			if s.logged(want) != 1 {
+				t.Errorf("no line %s", want)
+			}
+		}
+		if n := s.logged("\n"); n != 2 {
+			t.Errorf("%d lines, want those of the transitions only", n)
+		}
+	})
+}
+
+// New settings take effect at once; the verdict and what led to it stay.
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := standard
+		check.Interval, check.Fall = time.Hour, 5
+		s := play(t, check, backend.Up, refuses)
+		if progress := s.watch.snapshot().Progress; progress != "1/5 down" {
+			t.Fatalf("progress %q", progress)
+		}
+		s.now(answers)
+		s.pass(time.Second) // at fast_interval; passes
+		s.watch.check.Store(&standard)
+		s.watch.look()
+		n := s.probes()
+		s.pass(3 * time.Second)
+		if s.probes() == n || s.watch.snapshot().Health != backend.Up {
+			t.Errorf("%d probes in the new interval, status %+v", s.probes()-n, s.watch.snapshot())
+		}
+	})
+}
+
+// Ending a watch ends its probes, and nothing is said after it.
+func TestEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, standard, backend.Up, hangs)
+		s.pass(1500 * time.Millisecond)
+		s.stop()
+		said := len(s.told())
+		if n, _ := s.flying(); n != 0 {
+			t.Errorf("%d probes in flight", n)
+		}
+		s.met(backend.Refused, 1)
+		s.pass(time.Minute)
+		if len(s.told()) != said {
+			t.Errorf("story %q", s.told())
+		}
+	})
+}

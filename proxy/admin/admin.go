@@ -1,0 +1,112 @@
+// Package admin shows what the balancer does: one Snapshot, several renderings.
+//
+//	GET /api/v1/status  the Snapshot as JSON, for programs
+//	GET /metrics        the same for Prometheus, with Go's and the process's own
+//	GET /health         200 or 503, for a load balancer or orchestrator in front
+//	GET /nginx_status   nginx's stub_status page, for its monitoring tools
+//	GET /               what there is
+//
+// It guarantees that every answer is drawn from exactly one Snapshot, so that
+// its numbers belong together, that lists keep the order of the configuration
+// file, and that nothing of the data path is touched: what it costs to gather a
+// Snapshot is its Source's affair, and rendering one stalls nobody. The JSON is
+// a public contract: names and meanings stay, members may be added.
+//
+// Use: NewAdminHandler is for the admin listener, NewHealthHandler, which shows
+// nothing of the inside, for health_listen; HTTPServer serves either.
+//
+// It changes nothing and asks nobody who he is: who may not see all this is to
+// be kept from the listener. HEAD works wherever GET does; other methods get
+// 405, other paths 404.
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+)
+
+// Source is where the pages get what they show.
+type Source interface {
+	// Snapshot builds the present state. The value is the caller's own: nothing
+	// in it is shared or changed afterwards. Any number of goroutines may call
+	// it at once.
+	Snapshot() Snapshot
+}
+
+// NewAdminHandler returns a handler of every page above. It may be used by any
+// number of goroutines at once.
+func NewAdminHandler(source Source) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", serveIndex)
+	mux.HandleFunc("GET /api/v1/status", serveStatus(source))
+	mux.Handle("GET /metrics", newMetricsHandler(source))
+	mux.HandleFunc("GET /health", serveHealth(source))
+	mux.HandleFunc("GET /nginx_status", serveNginxStatus(source))
+	return secured(mux)
+}
+
+// NewHealthHandler returns a handler of /health and /nginx_status alone. It may
+// be used by any number of goroutines at once.
+func NewHealthHandler(source Source) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", serveHealth(source))
+	mux.HandleFunc("GET /nginx_status", serveNginxStatus(source))
+	return secured(mux)
+}
+
+// secured adds the headers that every answer bears, errors included: no
+// guessing of types, no keeping, nothing loaded, no frame around it.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		next.ServeHTTP(w, r)
+	})
+}
+
+const index = `mcplb
+
+/api/v1/status  everything, as JSON
+/metrics        for Prometheus
+/health         200 when every backend in use has a usable server, otherwise 503
+/nginx_status   connections and requests in nginx's stub_status format
+`
+
+func serveIndex(w http.ResponseWriter, _ *http.Request) {
+	write(w, http.StatusOK, textPlain, []byte(index))
+}
+
+func serveStatus(source Source) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		s := take(source)
+		writeJSON(w, http.StatusOK, &s)
+	}
+}
+
+const (
+	textPlain       = "text/plain; charset=utf-8"
+	applicationJSON = "application/json"
+)
+
+// writeJSON answers with value as one line of JSON.
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	body, err := json.Marshal(value)
+	if err != nil { // a number that is not finite
+		http.Error(w, "cannot encode the status as JSON: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	write(w, status, applicationJSON, append(body, '\n'))
+}
+
+// write answers with body. That it cannot be sent concerns nobody but the
+// client, who is gone then.
+func write(w http.ResponseWriter, status int, contentType string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}

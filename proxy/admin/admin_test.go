@@ -1,0 +1,331 @@
+package admin
+
+import (
+	"encoding/json"
+	"flag"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mcplb/testdata/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// golden compares got with testdata/name.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("differs from %s (go test -update rewrites it):\n%s", path, got)
+	}
+}
+
+// fixed is a Source that builds the same Snapshot every time, and counts.
+type fixed struct {
+	build func() Snapshot
+	asked atomic.Int64
+}
+
+func (f *fixed) Snapshot() Snapshot {
+	f.asked.Add(1)
+	return f.build()
+}
+
+// edited is a Source of the example with a change.
+func edited(edit func(*Snapshot)) *fixed {
+	return &fixed{build: func() Snapshot {
+		s := example()
+		edit(&s)
+		return s
+	}}
+}
+
+func unedited(*Snapshot) {}
+
+var exampleTime = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// example is a snapshot in which every member has a value of its own.
+func example() Snapshot {
+	return Snapshot{
+		Time: exampleTime,
+		Process: Process{
+			Version: "1.2.3", GoVersion: "go1.26.0", PID: 4711,
+			StartTime:   exampleTime.Add(-90 * time.Minute),
+			ConfigPath:  "/etc/mcplb/lb.toml",
+			Threads:     2,
+			Connections: Connections{Current: 30, Peak: 45, Total: 1000, Limit: 100000},
+			OpenFiles:   OpenFiles{Used: 80, Limit: 200100},
+			Resident:    12345678,
+			Reload:      Reload{Time: exampleTime.Add(-time.Minute), Success: true},
+		},
+		Loops: []Loop{
+			{Connections: 33, Turns: 5000, LongestTurnSeconds: 0.002},
+			{Connections: 29, Turns: 4000, LongestTurnSeconds: 0.001},
+		},
+		Frontends: []Frontend{exampleFrontend()},
+		Backends:  []Backend{exampleBackend()},
+		RateLimit: RateLimit{
+			SourcesRemembered: 77, SourcesForgotten: 3, TableSize: 1000000,
+			Refused:    map[string]uint64{"banned": 4, "connection_rate": 5},
+			BansActive: 1, BansImposed: 2,
+			Bans: []Ban{{Source: "192.0.2.7/32", Reason: "connection_rate", RemainingSeconds: 123.5}},
+		},
+	}
+}
+
+func exampleFrontend() Frontend {
+	return Frontend{
+		Name: "tcp", Mode: "mcp", Listen: []string{"0.0.0.0:8000", "[::]:8000"},
+		Backends: []string{"nodes"}, State: FrontendOpen,
+		Connections:      Connections{Current: 30, Peak: 45, Total: 1000},
+		Traffic:          Traffic{BytesIn: 200000, BytesOut: 300000, MessagesIn: 1500, MessagesOut: 1600},
+		MessagesDelayed:  6,
+		MessagesRejected: 7,
+		Refused:          map[string]uint64{"no_server": 0, "banned": 4, "connection_rate": 5},
+		SessionsEnded:    map[string]uint64{"client_closed": 900, "server_reset": 1},
+		Connect:          Timing{Count: 991, SumSeconds: 0.75, MaxSeconds: 0.01},
+		Queue:            Timing{Count: 2, SumSeconds: 0.5, MaxSeconds: 0.4},
+	}
+}
+
+func exampleBackend() Backend {
+	return Backend{
+		Name: "nodes", Balance: "source",
+		QueueCurrent: 1, QueuePeak: 8, StickySources: 12, Retries: 13, Redispatches: 14,
+		Servers: []Server{
+			{
+				Name:      "node1",
+				Addresses: map[string]string{"tcp": "127.0.0.11:9001", "http": "127.0.0.11:8080"},
+				State:     ServerUp, Admin: AdminReady, Usable: true,
+				Reason: "L4OK connected", Since: exampleTime.Add(-time.Hour),
+				Weight: 100, EffectiveWeight: 100,
+				Connections: Connections{Current: 21, Peak: 40, Total: 700, Limit: 25000},
+				Traffic:     Traffic{BytesIn: 150000, BytesOut: 250000, MessagesIn: 1000, MessagesOut: 1100},
+				Errors:      map[string]uint64{"connect_refused": 0, "reset": 1},
+				Check: Check{Type: "tcp", Checks: 1200, Failures: 1, Observed: 2, Code: "L4OK", Text: "connected",
+					Time: exampleTime.Add(-time.Second), LatencySeconds: 0.0005},
+			},
+			{
+				Name:      "node2",
+				Addresses: map[string]string{"tcp": "127.0.0.12:9002"},
+				State:     ServerDown, Admin: AdminDrain, Suspect: true,
+				Reason: "L4CON connection refused", Since: exampleTime.Add(-5 * time.Second),
+				Weight: 50, EffectiveWeight: 25,
+				Connections: Connections{Current: 7, Peak: 39, Total: 300},
+				Errors:      map[string]uint64{"connect_refused": 9, "reset": 0},
+				Check: Check{Type: "tcp", Checks: 1201, Failures: 3, Progress: "1/2 up", Code: "L4CON",
+					Text: "connection refused", Time: exampleTime.Add(-time.Second)},
+			},
+			{
+				Name: "node3", State: ServerUnchecked, Admin: AdminReady, Usable: true, Since: exampleTime,
+				Weight: 300, EffectiveWeight: 300,
+				Check: Check{Type: "tcp"},
+			},
+		},
+	}
+}
+
+// request is what handler answers.
+func request(handler http.Handler, method, path string, header ...string) *http.Response {
+	r := httptest.NewRequest(method, path, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func body(t *testing.T, response *http.Response) string {
+	t.Helper()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestRouting(t *testing.T) {
+	t.Parallel()
+	admin := NewAdminHandler(edited(unedited))
+	public := NewHealthHandler(edited(unedited))
+	tests := []struct {
+		name         string
+		handler      http.Handler
+		method, path string
+		status       int
+	}{
+		{"admin", admin, "GET", "/", 200},
+		{"admin", admin, "GET", "/api/v1/status", 200},
+		{"admin", admin, "GET", "/metrics", 200},
+		{"admin", admin, "GET", "/health", 200},
+		{"admin", admin, "GET", "/nginx_status", 200},
+		{"admin", admin, "HEAD", "/api/v1/status", 200},
+		{"admin", admin, "GET", "/api/v1", 404},
+		{"admin", admin, "GET", "/api/v1/status/", 404},
+		{"admin", admin, "GET", "/debug/pprof/", 404},
+		{"admin", admin, "POST", "/", 405},
+		{"admin", admin, "POST", "/api/v1/status", 405},
+		{"admin", admin, "DELETE", "/metrics", 405},
+		{"admin", admin, "OPTIONS", "/health", 405},
+		{"public", public, "GET", "/health", 200},
+		{"public", public, "HEAD", "/health", 200},
+		{"public", public, "GET", "/nginx_status", 200},
+		{"public", public, "PUT", "/health", 405},
+		{"public", public, "GET", "/", 404},
+		{"public", public, "GET", "/metrics", 404},
+		{"public", public, "GET", "/api/v1/status", 404},
+	}
+	for _, test := range tests {
+		t.Run(test.name+" "+test.method+" "+test.path, func(t *testing.T) {
+			t.Parallel()
+			response := request(test.handler, test.method, test.path)
+			if response.StatusCode != test.status {
+				t.Errorf("status %d, want %d", response.StatusCode, test.status)
+			}
+			if allow := response.Header.Get("Allow"); test.status == 405 && allow != "GET, HEAD" {
+				t.Errorf("Allow: %q", allow)
+			}
+			for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"} {
+				if got := response.Header.Get(name); got != want {
+					t.Errorf("%s: %q, want %q", name, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestIndexNamesEveryPath(t *testing.T) {
+	t.Parallel()
+	handler := NewAdminHandler(edited(unedited))
+	text := body(t, request(handler, "GET", "/"))
+	paths := regexp.MustCompile(`(?m)^/\S+`).FindAllString(text, -1)
+	if len(paths) != 4 {
+		t.Errorf("the index names %v", paths)
+	}
+	for _, path := range paths {
+		if response := request(handler, "GET", path); response.StatusCode != 200 {
+			t.Errorf("%s of the index answers %d", path, response.StatusCode)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	source := edited(unedited)
+	response := request(NewAdminHandler(source), "GET", "/api/v1/status")
+	if contentType := response.Header.Get("Content-Type"); contentType != "application/json" {
+		t.Errorf("Content-Type: %s", contentType)
+	}
+	text := body(t, response)
+	var got any
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatal(err)
+	}
+	indented, err := json.MarshalIndent(got, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "status.json", string(indented)+"\n")
+	if n := source.asked.Load(); n != 1 {
+		t.Errorf("took %d snapshots for one answer", n)
+	}
+}
+
+// Whoever reads the status may go through lists and maps without a look for null.
+func TestStatusOfNothing(t *testing.T) {
+	t.Parallel()
+	source := &fixed{build: func() Snapshot {
+		return Snapshot{Frontends: []Frontend{{}}, Backends: []Backend{{Servers: []Server{{}}}, {}}}
+	}}
+	text := body(t, request(NewAdminHandler(source), "GET", "/api/v1/status"))
+	if strings.Contains(text, "null") {
+		t.Errorf("null in %s", text)
+	}
+	source.build = func() Snapshot { return Snapshot{} }
+	text = body(t, request(NewAdminHandler(source), "GET", "/api/v1/status"))
+	if strings.Contains(text, "null") {
+		t.Errorf("null in %s", text)
+	}
+}
+
+// The names are a contract: lower case with underscores, units written out,
+// none forgotten.
+func TestStatusNames(t *testing.T) {
+	t.Parallel()
+	checkNames(t, reflect.TypeFor[Snapshot]())
+}
+
+func checkNames(t *testing.T, typ reflect.Type) {
+	t.Helper()
+	switch typ.Kind() {
+	case reflect.Slice:
+		checkNames(t, typ.Elem())
+		return
+	case reflect.Struct:
+		if typ == reflect.TypeFor[time.Time]() {
+			return
+		}
+	default:
+		return
+	}
+	for field := range typ.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if !field.Anonymous && !regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`).MatchString(name) {
+			t.Errorf("%s.%s is called %q", typ.Name(), field.Name, name)
+		}
+		if strings.HasSuffix(field.Name, "Seconds") != strings.HasSuffix(name, "_seconds") {
+			t.Errorf("%s.%s is called %q", typ.Name(), field.Name, name)
+		}
+		checkNames(t, field.Type)
+	}
+}
+
+func TestDerived(t *testing.T) {
+	t.Parallel()
+	s := take(edited(unedited))
+	if s.Process.UptimeSeconds != 5400 {
+		t.Errorf("uptime %v s", s.Process.UptimeSeconds)
+	}
+	b := s.Backends[0]
+	if b.ServersUsable != 2 || b.ServersTotal != 3 {
+		t.Errorf("%d of %d servers usable", b.ServersUsable, b.ServersTotal)
+	}
+	want := []struct{ share, fair float64 }{{0.75, 0.25}, {0.25, 0}, {0, 0.75}}
+	for i, server := range b.Servers {
+		if server.Share != want[i].share || server.FairShare != want[i].fair {
+			t.Errorf("%s: share %v of fair %v, want %v", server.Name, server.Share, server.FairShare, want[i])
+		}
+	}
+}
+
+func TestNginxStatus(t *testing.T) {
+	t.Parallel()
+	response := request(NewHealthHandler(edited(unedited)), "GET", "/nginx_status")
+	if contentType := response.Header.Get("Content-Type"); contentType != "text/plain; charset=utf-8" {
+		t.Errorf("Content-Type: %s", contentType)
+	}
+	golden(t, "nginx_status.txt", body(t, response))
+	empty := &fixed{build: func() Snapshot { return Snapshot{} }}
+	golden(t, "nginx_status_empty.txt", body(t, request(NewHealthHandler(empty), "GET", "/nginx_status")))
+}

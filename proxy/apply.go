@@ -1,0 +1,212 @@
+//go:build linux
+
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"mcplb/conf"
+	"mcplb/proxy/l4"
+)
+
+// reload is what became of the last attempt to change the configuration.
+type reload struct {
+	at  time.Time
+	err error
+}
+
+// Apply changes what runs to what c says, and tells in one line what that was.
+// When it fails, nothing has changed. What only a new process can change
+// (Plan.Restart) is left as it is and named in the summary.
+func (p *Proxy) Apply(c *conf.Config) (summary string, err error) {
+	plan, err := p.apply(c)
+	p.Note(err)
+	if err != nil {
+		return "", err
+	}
+	summary = plan.String()
+	if len(plan.Restart) > 0 {
+		summary += fmt.Sprintf("; these take effect only when mcplb is started anew: %v", plan.Restart)
+	}
+	return summary, nil
+}
+
+// Note keeps for the status how an attempt to change the configuration went:
+// nil is success. Apply notes its own; a file that could not be read is the
+// caller's to note.
+func (p *Proxy) Note(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reload = reload{at: time.Now(), err: err}
+}
+
+// apply carries a plan out: first all that can fail, which opens things and
+// changes none, then the changes.
+func (p *Proxy) apply(c *conf.Config) (conf.Plan, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.draining {
+		return conf.Plan{}, ErrDraining
+	}
+	plan := conf.Diff(p.config, c)
+	ready, err := p.prepare(c, &plan)
+	if err != nil {
+		return conf.Plan{}, err
+	}
+	p.limiter.Apply(c.RateLimit)
+	p.gate.setLimit(ready.maxconn)
+	p.applyBackends(&plan, ready)
+	p.applyFrontends(c)
+	p.applyListeners(&plan, ready)
+	p.dropUnused(c)
+	p.config = c
+	if p.reload.at.IsZero() {
+		p.reload.at = time.Now()
+	}
+	return plan, nil
+}
+
+// prepared is what a plan needs that can fail, done before anything changes.
+type prepared struct {
+	maxconn   int
+	addresses addresses
+	pools     map[string]*pool            // of backends that are added
+	sockets   map[string]*net.TCPListener // of addresses that are added
+}
+
+func (p *Proxy) prepare(c *conf.Config, plan *conf.Plan) (*prepared, error) {
+	ready := &prepared{pools: map[string]*pool{}, sockets: map[string]*net.TCPListener{}}
+	var err error
+	if ready.maxconn, err = maxConnections(c.Global.MaxConn, p.options.FileLimit); err != nil {
+		return nil, err
+	}
+	if ready.addresses, err = resolveAll(c); err != nil {
+		return nil, err
+	}
+	for _, change := range plan.Backends {
+		if change.Action != conf.Added {
+			continue
+		}
+		if ready.pools[change.Name], err = p.newPool(*change.New, ready.addresses); err != nil {
+			return nil, err
+		}
+	}
+	if err := ready.openSockets(c, plan); err != nil {
+		ready.closeSockets()
+		return nil, err
+	}
+	return ready, nil
+}
+
+// openSockets opens every new address, and tells of all that it cannot open.
+func (ready *prepared) openSockets(c *conf.Config, plan *conf.Plan) error {
+	var failed []error
+	for _, change := range plan.Listeners {
+		if change.From != "" {
+			continue
+		}
+		f := c.Frontend(change.To)
+		socket, err := listen(change.Address, c.Backend(f.Backend).TimeoutTCPUser)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("frontend %s: %w", f.Name, err))
+			continue
+		}
+		ready.sockets[change.Address] = socket
+	}
+	return errors.Join(failed...)
+}
+
+func (ready *prepared) closeSockets() {
+	for _, socket := range ready.sockets {
+		socket.Close()
+	}
+}
+
+// applyBackends adds pools and changes those there are.
+func (p *Proxy) applyBackends(plan *conf.Plan, ready *prepared) {
+	for _, change := range plan.Backends {
+		b := p.backends[change.Name]
+		switch change.Action {
+		case conf.Removed:
+			continue // frontends may still use it: dropUnused
+		case conf.Added:
+			b = ready.pools[change.Name]
+			p.backends[change.Name] = b
+		case conf.Changed:
+			if _, err := b.Apply(*change.New, ready.addresses.resolve); err != nil {
+				// Every address was resolved before: this is a fault of ours.
+				p.options.Log.Error("backend keeps its old configuration", "backend", change.Name, "err", err)
+				continue
+			}
+		}
+		b.checker.Apply(change.New.Check, b.Servers())
+	}
+}
+
+// applyFrontends gives every frontend its settings, and makes those that are
+// new, or that changed their mode: the sessions of the old mode live on.
+func (p *Proxy) applyFrontends(c *conf.Config) {
+	for _, f := range c.Frontends {
+		settings := l4.Settings{Frontend: f, Pool: p.backends[f.Backend].Pool}
+		known := p.frontends[f.Name]
+		if known != nil && known.Settings().Frontend.Mode == f.Mode {
+			known.Apply(settings)
+			continue
+		}
+		p.frontends[f.Name] = l4.NewFrontend(settings, p.limiter, p.gate, len(p.engine.Loops()))
+	}
+}
+
+// applyListeners begins to accept on new sockets, hands others over, and
+// closes those that no frontend has any more.
+func (p *Proxy) applyListeners(plan *conf.Plan, ready *prepared) {
+	for address, socket := range ready.sockets {
+		p.accept(address, socket, plan)
+	}
+	for _, change := range plan.Listeners {
+		if l := p.listeners[change.Address]; change.To == "" && l != nil {
+			l.Close()
+			delete(p.listeners, change.Address)
+		} else if change.From != "" && l != nil {
+			l.frontend = change.To
+		}
+	}
+	for _, l := range p.listeners {
+		l.Hand(p.frontends[l.frontend]) // also where the frontend of that name is another now
+	}
+}
+
+// accept begins to accept on a socket.
+func (p *Proxy) accept(address string, socket *net.TCPListener, plan *conf.Plan) {
+	defer socket.Close() // the engine has a copy
+	for _, change := range plan.Listeners {
+		if change.Address != address || change.From != "" {
+			continue
+		}
+		made, err := p.engine.Listen(socket, p.frontends[change.To])
+		if err != nil {
+			p.options.Log.Error("listener is not served", "address", address, "err", err)
+			return
+		}
+		p.listeners[address] = &listener{Listener: made, address: canonical(socket), frontend: change.To}
+	}
+}
+
+// dropUnused forgets frontends and backends that the configuration no longer
+// has. Their sessions live on to their end.
+func (p *Proxy) dropUnused(c *conf.Config) {
+	for name := range p.frontends {
+		if c.Frontend(name) == nil {
+			delete(p.frontends, name)
+		}
+	}
+	for name, b := range p.backends {
+		if c.Backend(name) == nil {
+			b.checker.Stop()
+			delete(p.backends, name)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+//go:build linux
+
+package proxy
+
+import (
+	"sync/atomic"
+
+	"mcplb/proxy/reactor"
+
+	"golang.org/x/sys/unix"
+)
+
+// gate holds the clients of all frontends to maxconn. While it is reached
+// nobody is accepted: clients wait in the listeners' backlogs, as HAProxy has
+// them do.
+type gate struct {
+	engine *reactor.Engine
+	limit  atomic.Int64 // maxconn
+	peak   atomic.Int64
+	paused atomic.Bool
+	failed atomic.Uint64 // accepts that failed
+	resume func()        // has every listener ask again
+
+	draining atomic.Bool
+	empty    chan struct{} // closed once draining and nobody is left
+	emptied  atomic.Bool
+}
+
+// MayEnter implements l4.Gate. Only the acceptor's loop asks, so that the
+// number cannot grow between the question and the accept.
+func (g *gate) MayEnter() bool {
+	now := int64(g.engine.Load())
+	if now > g.peak.Load() {
+		g.peak.Store(now)
+	}
+	if now < g.limit.Load() {
+		return true
+	}
+	g.paused.Store(true)
+	// One that left before it saw paused resumes nobody: look again.
+	if int64(g.engine.Load()) < g.limit.Load() && g.paused.CompareAndSwap(true, false) {
+		return true
+	}
+	return false
+}
+
+// Left implements l4.Gate.
+func (g *gate) Left() {
+	if g.paused.Load() && int64(g.engine.Load()) < g.limit.Load() && g.paused.CompareAndSwap(true, false) {
+		g.resume()
+	}
+	if g.draining.Load() {
+		g.checkEmpty()
+	}
+}
+
+// Failed implements l4.Gate.
+func (g *gate) Failed(unix.Errno) { g.failed.Add(1) }
+
+// setLimit changes maxconn.
+func (g *gate) setLimit(n int) {
+	g.limit.Store(int64(n))
+	g.Left()
+}
+
+// drain has empty closed when the last session ends. Nobody may be let in
+// any more.
+func (g *gate) drain() {
+	g.draining.Store(true)
+	g.checkEmpty()
+}
+
+func (g *gate) checkEmpty() {
+	if g.engine.Load() == 0 && g.emptied.CompareAndSwap(false, true) {
+		close(g.empty)
+	}
+}

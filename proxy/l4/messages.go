@@ -1,0 +1,194 @@
+//go:build linux
+
+package l4
+
+import (
+	"math"
+	"time"
+
+	"mcplb/backend"
+	"mcplb/conf"
+	"mcplb/proxy/mcp"
+
+	"golang.org/x/sys/unix"
+)
+
+// messages is what mode mcp knows of a session's two streams of lines.
+type messages struct {
+	client  mcp.Meter
+	server  mcp.Meter
+	filter  mcp.Filter
+	answers []byte        // errors that wait for the end of a message of the server's
+	wait    time.Duration // what the limiter told the message refused last
+}
+
+// mostAnswers is how many bytes of errors may wait before the client is no
+// longer read from.
+const mostAnswers = 64 << 10
+
+// lingerTime is how long a client whose message was too long may take to read
+// the error before its connection is closed.
+const lingerTime = 5 * time.Second
+
+// inspect arranges for the relay to show the session its bytes, in mode mcp.
+//
+// The client's are always copied: every message counts. The server's are
+// spliced where they stream, unless errors may have to be put between them:
+// then the end of every message must be seen.
+func (s *Session) inspect() {
+	if s.frontend.mode != conf.ModeMCP {
+		return
+	}
+	s.messages = &messages{}
+	s.relay.up.flags |= inspected | copied
+	s.relay.down.flags |= inspected
+	// A client that comes back does not leave behind what its source owes.
+	now := s.loop.Now()
+	if pause := s.source.Delay(0, now); pause > 0 {
+		s.relay.resume = now + int64(pause)
+	}
+	if s.rejects() {
+		s.relay.down.flags |= copied
+		s.relay.answers = true
+	}
+}
+
+// rejects tells whether messages over the rate are answered with an error.
+func (s *Session) rejects() bool {
+	return s.source.Metered() && s.frontend.limiter.OverMessage() == conf.Reject
+}
+
+// FromClient implements Owner: it counts the client's messages, holds the
+// source to its rate, and forwards.
+func (s *Session) FromClient(p []byte) {
+	count, over := s.messages.client.Count(p, s.frontend.Settings().Frontend.MaxMessage)
+	if over >= 0 {
+		s.tooLong()
+		return
+	}
+	if count > 0 {
+		s.relay.taken.MessagesIn.Add(uint64(count))
+		s.relay.served.MessagesIn.Add(uint64(count))
+	}
+	if s.relay.answers {
+		s.filter(p)
+		return
+	}
+	s.relay.ToServer(p)
+	s.delay(count)
+}
+
+// delay charges messages that were forwarded to the source, and reads on only
+// when there is room for more.
+func (s *Session) delay(count int) {
+	if count == 0 || s.relay.over {
+		return
+	}
+	now := s.loop.Now()
+	if pause := s.source.Delay(count, now); pause > 0 {
+		s.relay.taken.Delayed.Add(1)
+		s.relay.Pause(now + int64(pause))
+	}
+}
+
+// filter forwards the messages that the limiter lets pass, and answers the
+// others.
+func (s *Session) filter(p []byte) {
+	m := s.messages
+	for len(p) > 0 && !s.relay.over {
+		var pass []byte
+		var refused bool
+		pass, p, refused = m.filter.Next(p, s)
+		if len(pass) > 0 {
+			s.relay.ToServer(pass)
+		}
+		if refused {
+			s.relay.taken.Rejected.Add(1)
+			if id := m.filter.RefusedID(); id != nil {
+				m.answers = mcp.AppendRateLimited(m.answers, id, m.wait)
+			}
+		}
+	}
+	s.flushAnswers()
+}
+
+// Admit implements mcp.Gate: may the message that begins pass?
+func (s *Session) Admit() bool {
+	ok, wait := s.source.Allow(s.loop.Now())
+	s.messages.wait = wait
+	return ok
+}
+
+// FromServer implements Owner: it counts the server's messages, and puts the
+// errors that wait behind the one that has ended.
+func (s *Session) FromServer(p []byte) {
+	count, _ := s.messages.server.Count(p, 0)
+	if count > 0 {
+		s.relay.taken.MessagesOut.Add(uint64(count))
+		s.relay.served.MessagesOut.Add(uint64(count))
+	}
+	s.relay.ToClient(p)
+	s.flushAnswers()
+}
+
+// flushAnswers sends the errors that wait, between two messages of the
+// server's. While it cannot and many wait, no more is read from the client.
+func (s *Session) flushAnswers() {
+	m := s.messages
+	if len(m.answers) == 0 || s.relay.over {
+		return
+	}
+	if !m.server.AtBoundary() {
+		if len(m.answers) > mostAnswers {
+			s.relay.Pause(math.MaxInt64)
+		}
+		return
+	}
+	s.relay.ToClient(m.answers)
+	if len(m.answers) > mostAnswers {
+		s.relay.Proceed()
+	}
+	m.answers = m.answers[:0]
+}
+
+// tooLong ends a session whose client sent too long a line: the server sees
+// RST and so drops what came of it, the client is told, and what it goes on
+// sending is thrown away for a while, since a close with unread bytes would
+// destroy the error on its way.
+func (s *Session) tooLong() {
+	s.relay.detach()
+	s.relay.server.Reset()
+	s.relay.server = nil
+	s.release(backend.Aborted)
+	s.state = lingering
+	s.relay.client.SetHandler(s)
+	s.armIn(lingerTime)
+	var answer []byte
+	if s.relay.down.flags&spliced != 0 || !s.messages.server.AtBoundary() {
+		answer = append(answer, '\n') // cut the message that the server may have begun
+	}
+	answer = mcp.AppendTooLong(answer, s.frontend.Settings().Frontend.MaxMessage)
+	if errno := s.relay.client.Send(answer); errno != 0 {
+		s.finish(MessageTooLong)
+		return
+	}
+	s.discard()
+}
+
+// discard throws away what a lingering client sends, until it ends.
+func (s *Session) discard() {
+	c := s.relay.client
+	if c.Parked() == 0 {
+		c.CloseWrite()
+	}
+	for range 16 {
+		if !c.Readable() {
+			return
+		}
+		if n, errno := c.Read(s.loop.Scratch()); n == 0 && errno != unix.EAGAIN {
+			s.finish(MessageTooLong)
+			return
+		}
+	}
+	c.Again()
+}

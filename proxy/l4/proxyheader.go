@@ -1,0 +1,140 @@
+//go:build linux
+
+package l4
+
+import (
+	"bufio"
+	"bytes"
+	"net"
+	"net/netip"
+
+	"mcplb/conf"
+
+	"github.com/pires/go-proxyproto"
+	"golang.org/x/sys/unix"
+)
+
+// The two versions of the PROXY protocol
+// (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
+const (
+	v1Longest = 107 // a version 1 header, CR LF included (section 2.1)
+	v2Fixed   = 16  // signature, version, family, length (section 2.2)
+	v2Longest = v2Fixed + 4096
+)
+
+var (
+	v1Signature = []byte("PROXY ")
+	v2Signature = []byte("\r\n\r\n\x00\r\nQUIT\n")
+)
+
+// headerLength tells how long the PROXY header at the beginning of p is: 0
+// when p is too short to tell, -1 when it is none or too long a one.
+func headerLength(p []byte) int {
+	switch {
+	case begins(p, v1Signature):
+		end := bytes.Index(p[:min(len(p), v1Longest)], []byte("\r\n"))
+		if end >= 0 {
+			return end + 2
+		}
+		if len(p) >= v1Longest {
+			return -1
+		}
+		return 0
+	case begins(p, v2Signature):
+		if len(p) < v2Fixed {
+			return 0
+		}
+		length := v2Fixed + int(p[14])<<8 + int(p[15])
+		if length > v2Longest {
+			return -1
+		}
+		if len(p) < length {
+			return 0
+		}
+		return length
+	}
+	return -1
+}
+
+// begins tells whether p begins with the signature, as far as p goes.
+func begins(p, signature []byte) bool {
+	n := min(len(p), len(signature))
+	return bytes.Equal(p[:n], signature[:n])
+}
+
+// parseHeader reads a whole PROXY header. The client is invalid when the
+// header does not name one: the proxy speaks for itself (LOCAL, UNKNOWN).
+func parseHeader(p []byte) (client netip.AddrPort, err error) {
+	parsed, err := proxyproto.Read(bufio.NewReader(bytes.NewReader(p)))
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	source, _, ok := parsed.TCPAddrs()
+	if parsed.Command.IsLocal() || !ok {
+		return netip.AddrPort{}, nil
+	}
+	client = source.AddrPort()
+	return netip.AddrPortFrom(client.Addr().Unmap(), client.Port()), nil
+}
+
+// readHeader looks at what the client has sent, and when that is a whole PROXY
+// header takes it out of the socket: what follows stays there for the relay.
+func (s *Session) readHeader() {
+	c := s.relay.client
+	if !c.Readable() {
+		return
+	}
+	buffer := s.loop.Scratch()[:v2Longest]
+	n, errno := c.Peek(buffer)
+	if errno == unix.EAGAIN {
+		return
+	}
+	length := headerLength(buffer[:n])
+	switch {
+	case errno != 0:
+		s.refuse(ClientGone)
+	case length < 0, n == 0, length == 0 && c.HungUp():
+		s.refuse(ProxyHeaderInvalid)
+	case length == 0:
+		c.Unready()
+	default:
+		s.takeHeader(buffer[:length])
+	}
+}
+
+// takeHeader consumes the header and goes on with the client that it names.
+func (s *Session) takeHeader(p []byte) {
+	client, err := parseHeader(p)
+	if n, errno := s.relay.client.Take(p); err != nil || errno != 0 || n != len(p) {
+		s.refuse(ProxyHeaderInvalid)
+		return
+	}
+	if client.IsValid() {
+		s.from = client
+	}
+	s.loop.Disarm(&s.relay.timer)
+	s.admit()
+}
+
+// sendHeader tells the server who the client is, where the backend asks for it.
+func (s *Session) sendHeader() unix.Errno {
+	version := s.pool.Config().SendProxy
+	if version == conf.SendProxyOff {
+		return 0
+	}
+	p, err := formatHeader(version, s.from, s.relay.client.LocalAddr())
+	if err != nil {
+		return unix.EAFNOSUPPORT
+	}
+	return s.relay.server.Send(p)
+}
+
+// formatHeader writes a PROXY header for a client that was met at an address.
+func formatHeader(version conf.SendProxy, client, at netip.AddrPort) ([]byte, error) {
+	number := byte(1)
+	if version == conf.SendProxyV2 {
+		number = 2
+	}
+	header := proxyproto.HeaderProxyFromAddrs(number, net.TCPAddrFromAddrPort(client), net.TCPAddrFromAddrPort(at))
+	return header.Format()
+}

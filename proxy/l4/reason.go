@@ -1,0 +1,81 @@
+//go:build linux
+
+package l4
+
+import "mcplb/ratelimit"
+
+// Reason is why a session ended: its termination state. Each is counted per
+// frontend, and its String is the label in statistics and logs.
+type Reason uint8
+
+// The reasons. Those from Banned on are refusals: the session was never
+// carried to a server.
+const (
+	ClientClosed      Reason = iota // the client finished first, all was delivered
+	ServerClosed                    // the server finished first, all was delivered
+	ClientReset                     // the client broke the connection off
+	ServerReset                     // the server broke the connection off
+	IdleTimeout                     // nothing moved for timeout_client or timeout_server
+	HalfClosedTimeout               // nothing moved for timeout_half_closed after one side had finished
+	ServerDown                      // the server went down, and on_down = "close"
+	ServerRemoved                   // a reload took the server away
+	MessageTooLong                  // a line longer than max_message
+	Stopped                         // draining took longer than hard_stop_after
+
+	Banned               // the source is banned
+	ConnectionRate       // the source opens connections too fast
+	SourceConnections    // the source has max_connections open
+	GlobalConnectionRate // all sources together open connections too fast
+	UntrustedProxy       // accept_proxy, and the peer is not among trusted_proxies
+	ProxyHeaderInvalid   // accept_proxy, and what came is no PROXY header
+	ProxyHeaderTimeout   // accept_proxy, and no whole header came in time
+	ClientGone           // the client broke off before it had a server
+	NoServer             // no server is usable
+	QueueTimeout         // no slot was free for timeout_queue
+	ConnectRefused       // every attempt failed, the last with ECONNREFUSED
+	ConnectTimeout       // every attempt failed, the last by timeout_connect
+	ConnectFailed        // every attempt failed, the last for another reason
+	NoResources          // the balancer had no descriptor, port or memory for it
+
+	reasons // how many there are
+)
+
+var reasonNames = [reasons]string{
+	ClientClosed:         "client_closed",
+	ServerClosed:         "server_closed",
+	ClientReset:          "client_reset",
+	ServerReset:          "server_reset",
+	IdleTimeout:          "idle_timeout",
+	HalfClosedTimeout:    "half_closed_timeout",
+	ServerDown:           "server_down",
+	ServerRemoved:        "server_removed",
+	MessageTooLong:       "message_too_long",
+	Stopped:              "stopped",
+	Banned:               "banned",
+	ConnectionRate:       "connection_rate",
+	SourceConnections:    "source_connections",
+	GlobalConnectionRate: "global_connection_rate",
+	UntrustedProxy:       "untrusted_proxy",
+	ProxyHeaderInvalid:   "proxy_header_invalid",
+	ProxyHeaderTimeout:   "proxy_header_timeout",
+	ClientGone:           "client_gone",
+	NoServer:             "no_server",
+	QueueTimeout:         "queue_timeout",
+	ConnectRefused:       "connect_refused",
+	ConnectTimeout:       "connect_timeout",
+	ConnectFailed:        "connect_failed",
+	NoResources:          "no_resources",
+}
+
+func (r Reason) String() string { return reasonNames[r] }
+
+// Refusal tells whether the session was ended before a server carried it.
+func (r Reason) Refusal() bool { return r >= Banned }
+
+// verdictReasons says why the limiter's verdicts end a session.
+var verdictReasons = map[ratelimit.Verdict]Reason{
+	ratelimit.RefusedBanned:     Banned,
+	ratelimit.RefusedRate:       ConnectionRate,
+	ratelimit.RefusedConcurrent: SourceConnections,
+	ratelimit.RefusedGlobalRate: GlobalConnectionRate,
+}

@@ -1,0 +1,401 @@
+//go:build linux
+
+// Package l4 is the layer-4 side: a client's session from accept to its end,
+// and the relay that carries its bytes.
+//
+// A Frontend turns what a reactor.Listener accepts into sessions: the limits
+// are asked, a PROXY header is read, a server is picked and connected to (and
+// another when that fails), and then a Relay moves bytes both ways until one
+// side ends. In mode mcp the client's bytes pass through a meter that counts
+// messages, holds the source to its rate and bounds a message's length.
+//
+// It guarantees that no byte is lost, doubled or reordered; that a finished
+// side is shown to the other as finished and a broken one as broken; that
+// reading stops while the other side does not take more, so that a session
+// holds at most what one read brings; that a slot is released exactly once;
+// and that nothing is allocated for a message. Everything of a session runs on
+// the goroutine of its loop.
+package l4
+
+import (
+	"time"
+
+	"mcplb/backend"
+	"mcplb/proxy/reactor"
+
+	"golang.org/x/sys/unix"
+)
+
+// Relay moves bytes between two connections on one loop, in two halves. It is
+// embedded in what owns it. Only its loop's goroutine may use it.
+//
+//	a half is    until                                     then
+//	open         its source ends (FIN)                     ending
+//	ending       what was read is written                  FIN to its destination: shut
+//	shut         the other half is shut, too               the relay ends: FIN both ways
+//	any          its source breaks (RST)                   the relay ends: RST to the other side
+//	any          its destination breaks                    lost: no more is read for it; what the
+//	                                                       destination said before is still carried
+//	lost         its destination has been read to the end  the relay ends: RST to the other side
+//	any          nothing moved for the idle time           the relay ends: RST both ways
+type Relay struct {
+	client *reactor.Conn
+	server *reactor.Conn
+	owner  Owner
+	taken  *Counters         // of the frontend
+	served *backend.Counters // of the server
+	timer  reactor.Timer
+	last   int64 // when a byte last moved, on the loop's clock
+	resume int64 // the client is not read from before; 0 = it is
+	up     half  // client to server
+	down   half  // server to client
+	over   bool
+
+	// answers says that the owner answers the client itself at times.
+	answers bool
+}
+
+// Owner is what a relay is for.
+type Owner interface {
+	// Idle is how long nothing may move, once a side has finished sending or
+	// before; 0 = forever. It is asked when a deadline is set.
+	Idle(halfClosed bool) time.Duration
+	// FromClient is given what the client sent, and forwards it with
+	// Relay.ToServer; asked only where the half is inspected.
+	FromClient(p []byte)
+	// FromServer is given what the server sent, and forwards it with
+	// Relay.ToClient; asked only where the half is inspected, and not for
+	// what is spliced.
+	FromServer(p []byte)
+	// RelayEnded is called once, when it is over. Both connections are closed.
+	RelayEnded(reason Reason)
+}
+
+// half is one direction of a relay.
+type half struct {
+	pipe  *reactor.Pipe // lent while bytes are in it
+	flags halfFlags
+}
+
+type halfFlags uint8
+
+const (
+	ended     halfFlags = 1 << iota // its source has finished sending
+	shut                            // its destination was told
+	lost                            // its destination takes nothing any more
+	streaming                       // its reads fill the loop's buffer: splice
+	spliced                         // some of its bytes nobody has seen
+	inspected                       // the owner sees its bytes
+	copied                          // never spliced: the owner sees every byte
+)
+
+// begin starts the relay of two connected connections.
+func (r *Relay) begin(now int64) {
+	r.client.SetHandler(r)
+	r.server.SetHandler(r)
+	r.last = now
+	r.arm()
+	r.pump(&r.down, r.server, r.client)
+	r.pump(&r.up, r.client, r.server)
+}
+
+// Ready moves what can be moved now that something changed on c.
+func (r *Relay) Ready(c *reactor.Conn) {
+	if c.Failed() && r.sourceOf(c).flags&ended != 0 {
+		// Nothing more is read from it, so no read would tell.
+		r.broken(c)
+		return
+	}
+	if c == r.client {
+		r.pump(&r.up, r.client, r.server)
+		r.pump(&r.down, r.server, r.client)
+		return
+	}
+	r.pump(&r.down, r.server, r.client)
+	r.pump(&r.up, r.client, r.server)
+}
+
+// sourceOf is the half that reads from c.
+func (r *Relay) sourceOf(c *reactor.Conn) *half {
+	if c == r.client {
+		return &r.up
+	}
+	return &r.down
+}
+
+// pump moves bytes from one connection to the other until there are no more,
+// the other takes no more, or the turn's budget is spent.
+func (r *Relay) pump(h *half, from, to *reactor.Conn) {
+	for moved := 0; ; {
+		if r.over || h.flags&lost != 0 || to.Blocked() {
+			return
+		}
+		if h == &r.up && r.answers && from.Blocked() {
+			return // what the client sends makes answers, which it does not read
+		}
+		if h.pipe != nil && !r.drain(h, to) {
+			return
+		}
+		if h.flags&ended != 0 {
+			r.finish(h, to)
+			return
+		}
+		if !from.Readable() || r.resume != 0 && from == r.client {
+			if moved > 0 && moved < reactor.ReadSize {
+				h.flags &^= streaming // what comes next may be as small
+			}
+			return
+		}
+		if moved >= reactor.Budget {
+			from.Again()
+			return
+		}
+		moved += r.move(h, from, to)
+	}
+}
+
+// move reads once, forwards what came, and tells how much that was.
+func (r *Relay) move(h *half, from, to *reactor.Conn) int {
+	if h.flags&streaming != 0 {
+		if h.pipe = from.Loop().Pipe(); h.pipe != nil {
+			return r.splice(h, from, to)
+		}
+	}
+	buffer := from.Loop().Scratch()
+	n, errno := from.Read(buffer)
+	switch {
+	case errno == unix.EAGAIN:
+		return 0
+	case errno != 0:
+		r.broken(from)
+		return 0
+	case n == 0:
+		r.end(h, from)
+		return 0
+	case n == len(buffer) && h.flags&copied == 0:
+		h.flags |= streaming
+	}
+	r.count(h, n)
+	r.forward(h, to, buffer[:n])
+	return n
+}
+
+// forward hands bytes on, by way of the owner where it wants to see them.
+func (r *Relay) forward(h *half, to *reactor.Conn, p []byte) {
+	switch {
+	case h.flags&inspected == 0:
+		r.send(to, p)
+	case h == &r.up:
+		r.owner.FromClient(p)
+	default:
+		r.owner.FromServer(p)
+	}
+}
+
+// ToServer sends p to the server.
+func (r *Relay) ToServer(p []byte) { r.send(r.server, p) }
+
+// ToClient sends p to the client.
+func (r *Relay) ToClient(p []byte) { r.send(r.client, p) }
+
+func (r *Relay) send(to *reactor.Conn, p []byte) {
+	if errno := to.Send(p); errno != 0 {
+		r.undeliverable(to)
+	}
+}
+
+// undeliverable notes that c takes nothing any more. What it said before that
+// may still lie in its socket, and is carried before the relay ends.
+func (r *Relay) undeliverable(c *reactor.Conn) {
+	r.into(c).flags |= lost
+	c.ReadAgain()
+}
+
+// into is the half that writes to c.
+func (r *Relay) into(c *reactor.Conn) *half {
+	if c == r.client {
+		return &r.down
+	}
+	return &r.up
+}
+
+// splice moves bytes through a pipe, from socket to socket inside the kernel.
+func (r *Relay) splice(h *half, from, to *reactor.Conn) int {
+	n, errno := from.SpliceIn(h.pipe)
+	if n > 0 {
+		h.flags |= spliced
+		r.count(h, n)
+		r.drain(h, to)
+		return n
+	}
+	r.unpipe(h)
+	switch errno {
+	case 0:
+		r.end(h, from)
+	case unix.EAGAIN:
+	default:
+		r.broken(from)
+	}
+	return 0
+}
+
+// drain empties the half's pipe into its destination. It returns false while
+// bytes are left in it.
+func (r *Relay) drain(h *half, to *reactor.Conn) bool {
+	held := h.pipe.Held()
+	errno := to.SpliceOut(h.pipe)
+	if h.pipe.Held() < held {
+		r.last = to.Loop().Now()
+	}
+	if errno != 0 {
+		r.unpipe(h)
+		r.undeliverable(to)
+		return true
+	}
+	if h.pipe.Held() > 0 {
+		return false
+	}
+	r.unpipe(h)
+	return true
+}
+
+func (r *Relay) unpipe(h *half) {
+	if h.pipe != nil {
+		r.client.Loop().ReturnPipe(h.pipe)
+		h.pipe = nil
+	}
+}
+
+// count notes that n bytes are moving.
+func (r *Relay) count(h *half, n int) {
+	r.last = r.client.Loop().Now()
+	if h == &r.up {
+		r.taken.BytesIn.Add(uint64(n))
+		r.served.BytesIn.Add(uint64(n))
+		return
+	}
+	r.taken.BytesOut.Add(uint64(n))
+	r.served.BytesOut.Add(uint64(n))
+}
+
+// end notes that the half's source has finished sending. One that no longer
+// takes anything either was broken before it could be read.
+func (r *Relay) end(h *half, from *reactor.Conn) {
+	if r.into(from).flags&lost != 0 {
+		r.broken(from)
+		return
+	}
+	h.flags |= ended
+	r.last = r.client.Loop().Now()
+	r.arm() // a half-closed connection has a shorter time
+}
+
+// finish tells the destination that nothing more will come, and ends the
+// relay when that holds for both.
+func (r *Relay) finish(h *half, to *reactor.Conn) {
+	if h.flags&shut == 0 {
+		h.flags |= shut
+		to.CloseWrite()
+	}
+	if r.up.flags&r.down.flags&shut == 0 {
+		return
+	}
+	reason := ServerClosed
+	if h == &r.down {
+		reason = ClientClosed // the client was first, the server followed
+	}
+	r.close(reason)
+}
+
+// broken ends the relay because c is broken: the other side sees RST, so that
+// it cannot take what it got for the whole.
+func (r *Relay) broken(c *reactor.Conn) {
+	if c == r.client {
+		r.server.Reset()
+		r.close(ClientReset)
+		return
+	}
+	r.client.Reset()
+	r.close(ServerReset)
+}
+
+// Abort ends the relay for a reason of the balancer's own: RST both ways.
+func (r *Relay) Abort(reason Reason) {
+	r.client.Reset()
+	r.server.Reset()
+	r.close(reason)
+}
+
+// close ends the relay; what is not reset is closed.
+func (r *Relay) close(reason Reason) {
+	r.detach()
+	r.client.Close()
+	r.server.Close()
+	r.owner.RelayEnded(reason)
+}
+
+// detach ends the relay and leaves both connections to the owner.
+func (r *Relay) detach() {
+	r.over = true
+	r.client.Loop().Disarm(&r.timer)
+	r.unpipe(&r.up)
+	r.unpipe(&r.down)
+}
+
+// Pause stops reading from the client until the given time on the loop's
+// clock: it is over its rate, and TCP's own flow control slows it down.
+func (r *Relay) Pause(until int64) {
+	r.resume = until
+	r.arm()
+}
+
+// Proceed ends a pause before its time.
+func (r *Relay) Proceed() {
+	r.resume = 0
+	r.client.Again()
+}
+
+// arm sets the timer for what comes first: the end of a pause, or of the idle
+// time.
+func (r *Relay) arm() {
+	loop := r.client.Loop()
+	deadline := r.idleEnds()
+	if r.resume != 0 && (deadline == 0 || r.resume < deadline) {
+		deadline = r.resume
+	}
+	if deadline != 0 {
+		loop.Arm(&r.timer, r, deadline)
+	}
+}
+
+// idleEnds is when the idle time ends unless something moves; 0 = never.
+func (r *Relay) idleEnds() int64 {
+	halfClosed := (r.up.flags|r.down.flags)&ended != 0
+	if idle := r.owner.Idle(halfClosed); idle > 0 {
+		return r.last + int64(idle)
+	}
+	return 0
+}
+
+// Expired runs when the timer does: perhaps early, since activity only writes
+// a timestamp.
+func (r *Relay) Expired(*reactor.Timer) {
+	now := r.client.Loop().Now()
+	if r.resume != 0 && now >= r.resume {
+		r.resume = 0
+		r.last = now // a pause is the balancer's doing, not the client's silence
+		r.client.Again()
+	}
+	if ends := r.idleEnds(); ends != 0 && now >= ends {
+		r.Abort(r.idleReason())
+		return
+	}
+	r.arm()
+}
+
+func (r *Relay) idleReason() Reason {
+	if (r.up.flags|r.down.flags)&ended != 0 {
+		return HalfClosedTimeout
+	}
+	return IdleTimeout
+}

@@ -1,0 +1,108 @@
+package mcp
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAppendErrors(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		got  []byte
+		want string
+	}{
+		{"too long", AppendTooLong(nil, 16<<20),
+			`{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"message longer than 16777216 bytes"}}`},
+		{"rate limited", AppendRateLimited(nil, []byte(`"a\"b"`), 1500*time.Microsecond),
+			`{"jsonrpc":"2.0","id":"a\"b","error":{"code":429,"message":"rate limit exceeded","data":{"retryAfterMs":2}}}`},
+		{"rate limited, no telling how long", AppendRateLimited(nil, []byte(`7`), 0),
+			`{"jsonrpc":"2.0","id":7,"error":{"code":429,"message":"rate limit exceeded"}}`},
+		{"no server", AppendNoServer(nil, nil),
+			`{"jsonrpc":"2.0","id":null,"error":{"code":503,"message":"no server available"}}`},
+		{"escapes", AppendError(nil, []byte(`0`), 1, "\"\\\n\x00é\xff", time.Nanosecond),
+			`{"jsonrpc":"2.0","id":0,"error":{"code":1,"message":"\"\\\u000a\u0000é` + "\ufffd" + `","data":{"retryAfterMs":1}}}`},
+	}
+	for _, test := range tests {
+		if string(test.got) != test.want+"\n" {
+			t.Errorf("%s:\n got %s want %s", test.name, test.got, test.want)
+		}
+	}
+	if got := AppendNoServer([]byte("before "), nil); !bytes.HasPrefix(got, []byte("before {")) {
+		t.Errorf("AppendNoServer does not append: %s", got)
+	}
+}
+
+type errorBody struct {
+	JSONRPC string          `json:"jsonrpc"`
+	ID      json.RawMessage `json:"id"`
+	Error   struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+		Data    *struct {
+			RetryAfterMs int64 `json:"retryAfterMs"`
+		} `json:"data"`
+	} `json:"error"`
+}
+
+func FuzzAppendError(f *testing.F) {
+	f.Add([]byte(`1`), -32600, "message longer than 10 bytes", int64(0))
+	f.Add([]byte(`"x"`), 429, "a \"quoted\" \\ \t\u2028 é 😀 \xff\xed\xa0\x80 text", int64(time.Second))
+	f.Add([]byte(nil), 0, "", int64(-1))
+	f.Add([]byte(`null`), math.MinInt, "\x7f\x1f", int64(math.MaxInt64))
+	f.Fuzz(func(t *testing.T, id []byte, code int, message string, retryAfter int64) {
+		if !json.Valid(id) || bytes.ContainsAny(id, " \t\r\n") {
+			id = nil
+		}
+		line := AppendError(nil, id, code, message, time.Duration(retryAfter))
+		if bytes.IndexByte(line, '\n') != len(line)-1 {
+			t.Fatalf("%q is not one line", line)
+		}
+		decoder := json.NewDecoder(bytes.NewReader(line))
+		decoder.DisallowUnknownFields()
+		var body errorBody
+		if err := decoder.Decode(&body); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if id == nil {
+			id = []byte("null")
+		}
+		if body.JSONRPC != "2.0" || !bytes.Equal(body.ID, id) || body.Error.Code != code {
+			t.Fatalf("%s says something else", line)
+		}
+		if want := strings.ToValidUTF8(message, "\xff"); body.Error.Message != string([]rune(message)) {
+			t.Fatalf("message %q, want %q", body.Error.Message, want)
+		}
+		checkRetryAfter(t, body, time.Duration(retryAfter))
+	})
+}
+
+func checkRetryAfter(t *testing.T, body errorBody, want time.Duration) {
+	t.Helper()
+	if (body.Error.Data != nil) != (want > 0) {
+		t.Fatalf("retryAfterMs is there: %v, for %v", body.Error.Data != nil, want)
+	}
+	if body.Error.Data == nil {
+		return
+	}
+	ms := body.Error.Data.RetryAfterMs
+	if exact := float64(want) / 1e6; float64(ms) < exact-1e-3 || float64(ms) > exact+1 {
+		t.Fatalf("retryAfterMs %d for %v", ms, want)
+	}
+}
+
+func TestAppendErrorAllocates(t *testing.T) {
+	dst := make([]byte, 0, 256)
+	id := []byte(`"0b1a5c3e"`)
+	n := testing.AllocsPerRun(100, func() {
+		dst = AppendRateLimited(dst[:0], id, time.Second)
+		dst = AppendNoServer(dst[:0], nil)
+	})
+	if n != 0 {
+		t.Errorf("AppendError allocates %v times, want 0", n)
+	}
+}

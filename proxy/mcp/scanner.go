@@ -1,0 +1,338 @@
+package mcp
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// maxID is the longest id that is kept, in bytes of raw JSON. Real ones are
+// counters and UUIDs.
+const maxID = 128
+
+// IDScanner reads one JSON-RPC message, fed in any pieces, and finds its
+// top-level "id" without keeping the message. The zero value is ready for the
+// first byte of a message; Reset makes it so again.
+//
+// For a message that is valid JSON its answers are exact, whatever the names
+// are escaped like; of several ids the last counts, as with encoding/json and
+// most other readers. What is not valid JSON may give an id or none, but never
+// one that is not valid JSON by itself. An array (a batch, of protocol version
+// 2025-03-26 only) has no id.
+//
+// The states of the scan:
+//
+//	state       byte               next
+//	start       {                  first
+//	first       "                  name
+//	            }                  end
+//	name        " unescaped        colon
+//	colon       :                  value
+//	value       "                  text
+//	            { [                nested, depth 1
+//	            , : } ]            failed
+//	            any other          scalar
+//	text        " unescaped        after
+//	scalar      , } ] white space  as in after
+//	nested      "                  nestedText
+//	            { [                nested, depth + 1
+//	            } ]                nested, depth - 1; at depth 0 after
+//	nestedText  " unescaped        nested
+//	after       ,                  next
+//	            }                  end
+//	next        "                  name
+//	end, failed                    (final)
+//
+// White space stays where it is in start, first, colon, value, after, next and
+// end; in these, what is not listed leads to failed. In name, text, scalar,
+// nested and nestedText, what is not listed is content and stays.
+type IDScanner struct {
+	depth int // of nested
+
+	id     [maxID]byte
+	idSize int  // bytes of id; more than maxID: too long to be kept
+	inID   bool // the value being read is that of "id"
+
+	name     [len(nameMethod)]byte // the beginning of the name being read, unescaped
+	nameSize uint8                 // bytes of name; more than it holds: longer than any looked for
+	method   bool                  // there was a "method"
+
+	state   scanState
+	escaped bool   // in a string, after a backslash
+	hex     uint8  // in a name, hexadecimal digits to come of \uXXXX
+	unit    uint16 // in a name, what those so far make
+}
+
+// The names looked for, the longest last.
+const (
+	nameID     = "id"
+	nameMethod = "method"
+)
+
+type scanState uint8
+
+const (
+	scanStart scanState = iota
+	scanFirst
+	scanName
+	scanColon
+	scanValue
+	scanText
+	scanScalar
+	scanNested
+	scanNestedText
+	scanAfter
+	scanNext
+	scanEnd
+	scanFailed
+)
+
+// Reset makes the scanner ready for another message.
+func (s *IDScanner) Reset() { *s = IDScanner{} }
+
+// Feed takes the next bytes of the message. Nothing of p is kept but the id.
+func (s *IDScanner) Feed(p []byte) {
+	for len(p) > 0 && s.state != scanFailed {
+		var n int
+		switch s.state {
+		case scanName:
+			n = s.feedName(p)
+		case scanText, scanNestedText:
+			n = s.feedText(p)
+		case scanScalar:
+			n = s.feedScalar(p)
+		case scanNested:
+			n = s.feedNested(p)
+		default:
+			s.state, n = s.step(p[0]), 1
+		}
+		p = p[n:]
+	}
+}
+
+// ID returns the id of the message as raw JSON: a string with its quotes, a
+// number, or null. It returns nil if the message has no id, one of another
+// type or of more than 128 bytes, is not an object, or has not ended yet. The
+// slice is good until the next call of Feed or Reset.
+func (s *IDScanner) ID() []byte {
+	if s.state != scanEnd || s.idSize == 0 || s.idSize > maxID {
+		return nil
+	}
+	id := s.id[:s.idSize]
+	switch b := id[0]; {
+	case b == '"', b == '-', b == 'n', '0' <= b && b <= '9':
+	default: // true and false
+		return nil
+	}
+	if !json.Valid(id) {
+		return nil
+	}
+	return id
+}
+
+// Request reports whether the message names a method: with an id it is then a
+// request, without one a notification. A message without a method is an answer,
+// or none of JSON-RPC.
+func (s *IDScanner) Request() bool { return s.method }
+
+// step is the table's part for white space and punctuation at the top level.
+func (s *IDScanner) step(b byte) scanState {
+	if b == ' ' || b == '\t' || b == '\r' || b == '\n' {
+		return s.state
+	}
+	switch s.state {
+	case scanStart:
+		return only(b, '{', scanFirst)
+	case scanFirst:
+		if b == '}' {
+			return scanEnd
+		}
+		return s.beginName(b)
+	case scanNext:
+		return s.beginName(b)
+	case scanColon:
+		return only(b, ':', scanValue)
+	case scanValue:
+		return s.beginValue(b)
+	case scanAfter:
+		if b == '}' {
+			return scanEnd
+		}
+		return only(b, ',', scanNext)
+	default: // more after the end
+		return scanFailed
+	}
+}
+
+// only returns then if b is what was wanted, and failed otherwise.
+func only(b, wanted byte, then scanState) scanState {
+	if b == wanted {
+		return then
+	}
+	return scanFailed
+}
+
+func (s *IDScanner) beginName(b byte) scanState {
+	s.nameSize = 0
+	return only(b, '"', scanName)
+}
+
+// beginValue looks at the first byte of a top-level value, and at its name,
+// which is complete.
+func (s *IDScanner) beginValue(b byte) scanState {
+	s.inID = s.named(nameID)
+	if s.inID {
+		s.idSize = 0 // the last one counts
+	}
+	if s.named(nameMethod) {
+		s.method = true
+	}
+	switch b {
+	case '{', '[':
+		s.inID = false
+		s.depth = 1
+		return scanNested
+	case ',', ':', '}', ']':
+		return scanFailed
+	}
+	s.keep(b)
+	if b == '"' {
+		return scanText
+	}
+	return scanScalar
+}
+
+// named reports whether the name just read is want.
+func (s *IDScanner) named(want string) bool {
+	return int(s.nameSize) == len(want) && string(s.name[:len(want)]) == want
+}
+
+// keep adds bytes to the id, if the value being read is the id.
+func (s *IDScanner) keep(p ...byte) {
+	if !s.inID || s.idSize > maxID {
+		return
+	}
+	copy(s.id[s.idSize:], p)
+	s.idSize = min(s.idSize+len(p), maxID+1)
+}
+
+// feedText takes what p has of a string, its closing quote included, and
+// returns its length.
+func (s *IDScanner) feedText(p []byte) int {
+	for i, b := range p {
+		switch {
+		case s.escaped:
+			s.escaped = false
+		case b == '\\':
+			s.escaped = true
+		case b == '"':
+			s.keep(p[:i+1]...)
+			if s.state == scanText {
+				s.state = scanAfter
+			} else {
+				s.state = scanNested
+			}
+			return i + 1
+		}
+	}
+	s.keep(p...)
+	return len(p)
+}
+
+// feedScalar takes what p has of a number, true, false or null, and returns
+// its length. What ends it is left.
+func (s *IDScanner) feedScalar(p []byte) int {
+	n := bytes.IndexAny(p, ",}] \t\r\n")
+	if n < 0 {
+		n = len(p)
+	} else {
+		s.state = scanAfter
+	}
+	s.keep(p[:n]...)
+	return n
+}
+
+// feedNested takes what p has of an array or object up to its end or to the
+// next string in it, and returns the length of that.
+func (s *IDScanner) feedNested(p []byte) int {
+	for i, b := range p {
+		switch b {
+		case '"':
+			s.state = scanNestedText
+			return i + 1
+		case '{', '[':
+			s.depth++
+		case '}', ']':
+			s.depth--
+			if s.depth == 0 {
+				s.state = scanAfter
+				return i + 1
+			}
+		}
+	}
+	return len(p)
+}
+
+// feedName takes what p has of a member's name, its closing quote included,
+// and returns its length.
+func (s *IDScanner) feedName(p []byte) int {
+	for i, b := range p {
+		switch {
+		case s.hex > 0:
+			s.feedHex(b)
+		case s.escaped:
+			s.escaped = false
+			if b == 'u' {
+				s.hex, s.unit = 4, 0
+			} else {
+				s.addName(0) // no escape of one letter is part of a name looked for
+			}
+		case b == '\\':
+			s.escaped = true
+		case b == '"':
+			s.state = scanColon
+			return i + 1
+		default:
+			s.addName(b)
+		}
+	}
+	return len(p)
+}
+
+// feedHex takes one digit of \uXXXX in a name.
+func (s *IDScanner) feedHex(b byte) {
+	digit, ok := hexDigit(b)
+	if !ok { // not JSON: the name may be anything, but none looked for
+		s.hex = 0
+		s.addName(0)
+		return
+	}
+	s.unit = s.unit<<4 | digit
+	s.hex--
+	switch {
+	case s.hex > 0:
+	case s.unit < 0x80:
+		s.addName(byte(s.unit))
+	default:
+		s.addName(0) // no name looked for has it
+	}
+}
+
+func hexDigit(b byte) (digit uint16, ok bool) {
+	switch {
+	case '0' <= b && b <= '9':
+		return uint16(b - '0'), true
+	case 'a' <= b && b <= 'f':
+		return uint16(b-'a') + 10, true
+	case 'A' <= b && b <= 'F':
+		return uint16(b-'A') + 10, true
+	}
+	return 0, false
+}
+
+// addName adds one unescaped byte to the name being read.
+func (s *IDScanner) addName(b byte) {
+	if int(s.nameSize) < len(s.name) {
+		s.name[s.nameSize] = b
+	}
+	s.nameSize = min(s.nameSize+1, uint8(len(s.name))+1)
+}

@@ -1,0 +1,193 @@
+//go:build linux
+
+// Package proxy is the balancer as a whole: it turns a configuration into
+// frontends, pools, checks and limits on one event engine, and one
+// configuration into the next while clients are connected.
+//
+// Start opens everything or nothing. Apply changes what runs to what another
+// configuration says: it fails before it has changed anything, or not at all,
+// and no client that is connected notices. Stop drains. What the balancer does
+// at the moment is told by Snapshot.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"mcplb/backend"
+	"mcplb/conf"
+	"mcplb/healthcheck"
+	"mcplb/proxy/l4"
+	"mcplb/proxy/reactor"
+	"mcplb/ratelimit"
+)
+
+// Options are what does not stand in the configuration.
+type Options struct {
+	Version   string
+	Log       *slog.Logger
+	FileLimit int // the most descriptors that this process may have open
+	System    *reactor.System
+}
+
+// Proxy is a running balancer. Its methods may be called by any goroutine.
+type Proxy struct {
+	options Options
+	started time.Time
+	engine  *reactor.Engine
+	limiter *ratelimit.Limiter
+	gate    *gate
+
+	mu        sync.RWMutex // guards what follows; never taken on a loop
+	config    *conf.Config
+	backends  map[string]*pool
+	frontends map[string]*l4.Frontend
+	listeners map[string]*listener // by address, as configured
+	draining  bool
+	reload    reload
+}
+
+// pool is a backend and what checks it.
+type pool struct {
+	*backend.Pool
+	checker *healthcheck.Checker
+}
+
+// listener is a listening socket and the frontend it belongs to.
+type listener struct {
+	*reactor.Listener
+	address  string // as the kernel shows it
+	frontend string
+}
+
+// Start opens and runs what the configuration says. When it fails, nothing is
+// left open.
+func Start(c *conf.Config, options Options) (*Proxy, error) {
+	limit, err := maxConnections(c.Global.MaxConn, options.FileLimit)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := reactor.Start(threads(c), mostPipes, options.System)
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{
+		options:   options,
+		started:   time.Now(),
+		engine:    engine,
+		limiter:   ratelimit.New(c.RateLimit),
+		gate:      &gate{engine: engine, empty: make(chan struct{})},
+		config:    &conf.Config{Path: c.Path},
+		backends:  map[string]*pool{},
+		frontends: map[string]*l4.Frontend{},
+		listeners: map[string]*listener{},
+	}
+	p.gate.limit.Store(int64(limit))
+	p.gate.resume = p.resumeAll
+	if _, err := p.apply(c); err != nil {
+		p.engine.Stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+// threads is how many loops there are to be.
+func threads(c *conf.Config) int {
+	if c.Global.Threads > 0 {
+		return c.Global.Threads
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// resumeAll has every listener accept again.
+func (p *Proxy) resumeAll() {
+	// A loop may be asking, and must not wait for a reload under way.
+	go func() {
+		p.mu.RLock()
+		defer p.mu.RUnlock()
+		for _, l := range p.listeners {
+			l.Resume()
+		}
+	}()
+}
+
+// Stop takes no more clients, waits until those there are have gone or ctx
+// ends, cuts off those who are left, and closes everything.
+func (p *Proxy) Stop(ctx context.Context) error {
+	p.closeListeners()
+	p.gate.drain()
+	var cut error
+	select {
+	case <-p.gate.empty:
+	case <-ctx.Done():
+		cut = fmt.Errorf("%d connections were cut off: %w", p.engine.Load(), context.Cause(ctx))
+		p.each(func(s *l4.Session) { s.Abort(l4.Stopped) })
+		<-p.gate.empty
+	}
+	for _, b := range p.backends {
+		b.checker.Stop()
+	}
+	p.engine.Stop()
+	return cut
+}
+
+// closeListeners ends the taking in of clients.
+func (p *Proxy) closeListeners() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.draining = true
+	for address, l := range p.listeners {
+		l.Close()
+		delete(p.listeners, address)
+	}
+}
+
+// Connections is the number of clients that are connected.
+func (p *Proxy) Connections() int { return p.engine.Load() }
+
+// each calls f for every session, on its loop, and returns without waiting.
+func (p *Proxy) each(f func(*l4.Session)) {
+	for _, loop := range p.engine.Loops() {
+		loop.Post(func() {
+			loop.Sweep(func(c *reactor.Conn) {
+				if s := l4.Of(c); s != nil {
+					f(s)
+				}
+			}, func() {})
+		})
+	}
+}
+
+// newPool makes a backend with its checks, which begin at once.
+func (p *Proxy) newPool(c conf.Backend, found addresses) (*pool, error) {
+	made, err := backend.NewPool(c, len(p.engine.Loops()), found.resolve)
+	if err != nil {
+		return nil, err
+	}
+	b := &pool{Pool: made, checker: healthcheck.New(made, p.options.Log)}
+	made.Observe(b.checker.Observe)
+	made.OnChange(func(s *backend.Server, old, now backend.State) { p.serverChanged(b, s, old, now) })
+	return b, nil
+}
+
+// serverChanged closes the connections of a server that went down, where the
+// backend says so: their clients would else wait for nothing.
+func (p *Proxy) serverChanged(b *pool, server *backend.Server, old, now backend.State) {
+	if now.Health != backend.Down || old.Health == backend.Down || b.Config().OnDown != conf.OnDownClose {
+		return
+	}
+	p.each(func(s *l4.Session) {
+		if s.Server() == server {
+			s.Abort(l4.ServerDown)
+		}
+	})
+}
+
+// ErrDraining says that the balancer is about to end and takes no new
+// configuration.
+var ErrDraining = errors.New("the balancer is draining and takes no new configuration")

@@ -1,0 +1,478 @@
+//go:build linux
+
+package reactor
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// reset closes a peer with RST.
+func reset(t *testing.T, peer *net.TCPConn) {
+	t.Helper()
+	if err := peer.SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	peer.Close()
+}
+
+// write sends p as the peer.
+func write(t *testing.T, peer io.Writer, p string) {
+	t.Helper()
+	if _, err := io.WriteString(peer, p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// park sends to c until bytes are parked, and returns how many it sent.
+func park(t *testing.T, c *Conn) int {
+	t.Helper()
+	total, p := 0, make([]byte, 60_000)
+	for c.Parked() == 0 {
+		if errno := c.Send(p); errno != 0 {
+			t.Fatal(errno)
+		}
+		total += len(p)
+	}
+	return total
+}
+
+// TestSendShortWrites has the kernel take every possible part of a message,
+// then nothing, then the rest.
+func TestSendShortWrites(t *testing.T) {
+	t.Parallel()
+	system := steppedSystem()
+	l := newStepped(t, system)
+	near, far := socketPair(t)
+	c := adopt(t, l, near, ignore)
+	settle(t, l, c)
+	message := []byte("a message of some length")
+	for part := range len(message) + 1 {
+		room := part
+		system.Write = func(fd int, p []byte) (int, unix.Errno) {
+			if room == 0 {
+				return 0, unix.EAGAIN
+			}
+			n, errno := kernelWrite(fd, p[:min(room, len(p))])
+			room -= n
+			return n, errno
+		}
+		if errno := c.Send(message); errno != 0 {
+			t.Fatalf("part %d: %v", part, errno)
+		}
+		if left := len(message) - part; c.Parked() != left || c.Blocked() != (left > 0) {
+			t.Fatalf("part %d: %d parked, blocked %v; want %d", part, c.Parked(), c.Blocked(), left)
+		}
+		writable := eventOf(c, unix.EPOLLOUT)
+		l.dispatch(&writable) // still no room
+		if left := len(message) - part; c.Parked() != left {
+			t.Fatalf("part %d: %d parked, want %d still", part, c.Parked(), left)
+		}
+		room = len(message)
+		l.dispatch(&writable)
+		if c.Parked() != 0 || c.Blocked() || c.parked != nil {
+			t.Fatalf("part %d: %d parked, blocked %v; want none", part, c.Parked(), c.Blocked())
+		}
+		if got := receiveAll(t, far); !bytes.Equal(got, message) {
+			t.Fatalf("part %d: %q arrived, want %q", part, got, message)
+		}
+	}
+	if kept := len(l.buffers.free[0]); kept != 1 {
+		t.Errorf("%d buffers in the pool, want the one that all took turns with", kept)
+	}
+}
+
+// TestSendAgainstFickleKernel sends, whether blocked or not, to a kernel that
+// takes what it likes: every byte arrives, once and in order.
+func TestSendAgainstFickleKernel(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(8, 9))
+	system := steppedSystem()
+	var got []byte
+	system.Write = func(fd int, p []byte) (int, unix.Errno) {
+		n := random.IntN(len(p) + 1)
+		if random.IntN(3) == 0 {
+			return 0, unix.EAGAIN
+		}
+		got = append(got, p[:n]...)
+		return n, 0
+	}
+	l := newStepped(t, system)
+	near, _ := socketPair(t)
+	c := adopt(t, l, near, ignore)
+	settle(t, l, c)
+	var want []byte
+	writable := eventOf(c, unix.EPOLLOUT)
+	for range 3000 {
+		p := make([]byte, 1+random.IntN(3000))
+		for i := range p {
+			p[i] = byte(random.Uint32())
+		}
+		if errno := c.Send(p); errno != 0 {
+			t.Fatal(errno)
+		}
+		want = append(want, p...)
+		for random.IntN(4) > 0 {
+			l.dispatch(&writable)
+		}
+	}
+	for c.Blocked() {
+		l.dispatch(&writable)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%d bytes were written, want %d, the same", len(got), len(want))
+	}
+}
+
+// TestSendWaitsForRealPeer fills a TCP peer's window: what is parked goes out,
+// by an event, once the peer reads.
+func TestSendWaitsForRealPeer(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	near, far := tcpPair(t)
+	ready := 0
+	c := adopt(t, l, near, handlerFunc(func(*Conn) { ready++ }))
+	settle(t, l, c)
+	sent := park(t, c)
+	if !c.Blocked() {
+		t.Error("not blocked with bytes parked")
+	}
+	ready = 0
+	go func() { _, _ = io.CopyN(io.Discard, far, int64(sent)) }()
+	until(t, l, "the parked bytes are written", func() bool { return !c.Blocked() })
+	if c.Parked() != 0 || ready == 0 {
+		t.Errorf("%d parked, %d calls of Ready; want 0, at least 1", c.Parked(), ready)
+	}
+}
+
+func TestWhatReadSaysOfReadable(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		n      int
+		errno  unix.Errno
+		events uint32
+		want   bool
+	}{
+		"full: there may be more":          {n: 10, events: unix.EPOLLIN, want: true},
+		"short: drained":                   {n: 9, events: unix.EPOLLIN, want: false},
+		"short, half closed: the end is":   {n: 9, events: unix.EPOLLIN | unix.EPOLLRDHUP, want: true},
+		"short, hung up: the end is":       {n: 9, events: unix.EPOLLIN | unix.EPOLLHUP, want: true},
+		"short, broken: the error is":      {n: 9, events: unix.EPOLLIN | unix.EPOLLERR, want: true},
+		"short at urgent data: there is":   {n: 9, events: unix.EPOLLIN | unix.EPOLLPRI, want: true},
+		"nothing":                          {errno: unix.EAGAIN, events: unix.EPOLLIN, want: false},
+		"nothing though hung up":           {errno: unix.EAGAIN, events: unix.EPOLLRDHUP, want: false},
+		"the end stays":                    {n: 0, events: unix.EPOLLRDHUP, want: true},
+		"an error stays":                   {errno: unix.ECONNRESET, events: unix.EPOLLERR, want: true},
+		"writable only: nothing is read":   {errno: unix.EAGAIN, events: unix.EPOLLOUT, want: false},
+		"an error alone makes it readable": {errno: unix.ETIMEDOUT, events: unix.EPOLLERR, want: true},
+	}
+	for name, read := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			system := steppedSystem()
+			system.Read = func(int, []byte) (int, unix.Errno) { return read.n, read.errno }
+			l := newStepped(t, system)
+			near, _ := socketPair(t)
+			c := adopt(t, l, near, ignore)
+			event := eventOf(c, read.events)
+			l.dispatch(&event)
+			if n, errno := c.Read(make([]byte, 10)); n != read.n || errno != read.errno {
+				t.Errorf("Read: %d, %v; want %d, %v", n, errno, read.n, read.errno)
+			}
+			if c.Readable() != read.want {
+				t.Errorf("readable afterwards: %v, want %v", c.Readable(), read.want)
+			}
+		})
+	}
+}
+
+// TestFaultOfWriteIsTold breaks a connection under a write: the error holds for
+// every later write, without asking the kernel, and is what a read finds in
+// place of the end, unless the end had come before.
+func TestFaultOfWriteIsTold(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ write, read unix.Errno }{
+		{unix.ECONNRESET, unix.ECONNRESET}, {unix.ETIMEDOUT, unix.ETIMEDOUT}, {unix.EPIPE, 0},
+	} {
+		for _, parked := range []bool{false, true} {
+			system := steppedSystem()
+			l := newStepped(t, system)
+			near, far := socketPair(t)
+			conn := adopt(t, l, near, ignore)
+			settle(t, l, conn)
+			sendAll(t, far, []byte("last words"))
+			writes := 0
+			system.Write = func(int, []byte) (int, unix.Errno) {
+				if writes++; parked && writes == 1 {
+					return 0, unix.EAGAIN
+				}
+				return -1, c.write
+			}
+			if errno := conn.Send([]byte("x")); !parked && errno != c.write {
+				t.Errorf("Send: %v, want %v", errno, c.write)
+			}
+			event := eventOf(conn, unix.EPOLLIN|unix.EPOLLOUT)
+			l.dispatch(&event)
+			if conn.Parked() != 0 || conn.Blocked() || !conn.Failed() {
+				t.Errorf("%v, parked %v: %d parked, blocked %v, failed %v; want 0, false, true",
+					c.write, parked, conn.Parked(), conn.Blocked(), conn.Failed())
+			}
+			before := writes
+			if errno := conn.Send([]byte("y")); errno != c.write || writes != before {
+				t.Errorf("Send again: %v after %d more writes; want %v, none", errno, writes-before, c.write)
+			}
+			if n, errno := conn.Read(l.Scratch()); string(l.Scratch()[:n]) != "last words" || errno != 0 {
+				t.Errorf("read %q, %v; want the last words", l.Scratch()[:n], errno)
+			}
+			system.Read = func(int, []byte) (int, unix.Errno) { return 0, 0 }
+			if n, errno := conn.Read(l.Scratch()); n != 0 || errno != c.read {
+				t.Errorf("behind them: %d, %v; want 0, %v", n, errno, c.read)
+			}
+		}
+	}
+}
+
+// TestResetWithBytesParked is what must not look like an end: the peer sends
+// half an answer and RST, while bytes are parked for it. Writing those meets
+// the error, and the kernel does not tell it a second time.
+func TestResetWithBytesParked(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	near, far := tcpPair(t)
+	var got []byte
+	var end unix.Errno
+	ended := false
+	read := handlerFunc(func(c *Conn) {
+		for c.Readable() && !ended {
+			n, errno := c.Read(l.Scratch())
+			got = append(got, l.Scratch()[:n]...)
+			if errno != unix.EAGAIN && n == 0 {
+				ended, end = true, errno
+			}
+		}
+	})
+	c := adopt(t, l, near, read)
+	settle(t, l, c)
+	park(t, c)
+	write(t, far, "half an answ")
+	reset(t, far)
+	until(t, l, "the connection has ended", func() bool { return ended })
+	if string(got) != "half an answ" || end != unix.ECONNRESET {
+		t.Errorf("read %q and then %v; want the half and ECONNRESET", got, end)
+	}
+	if c.Parked() != 0 || c.Blocked() || !c.Failed() {
+		t.Errorf("%d bytes parked for nobody, blocked %v, failed %v", c.Parked(), c.Blocked(), c.Failed())
+	}
+}
+
+func TestPeerReset(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	near, far := tcpPair(t)
+	called := false
+	c := adopt(t, l, near, ignore)
+	settle(t, l, c)
+	c.SetHandler(handlerFunc(func(c *Conn) { called = c.Failed() && c.HungUp() && c.Readable() }))
+	write(t, far, "before")
+	reset(t, far)
+	until(t, l, "the handler saw it fail", func() bool { return called })
+	p := make([]byte, 100)
+	if n, errno := c.Read(p); string(p[:n]) != "before" || errno != 0 || !c.Readable() {
+		t.Errorf("read %q, %v, readable %v; want what came before", p[:n], errno, c.Readable())
+	}
+	if n, errno := c.Read(p); n != 0 || errno != unix.ECONNRESET {
+		t.Errorf("then %d, %v; want ECONNRESET", n, errno)
+	}
+	if errno := c.Send([]byte("x")); errno != unix.EPIPE {
+		t.Errorf("Send: %v, want EPIPE", errno)
+	}
+}
+
+func TestHalfClose(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	near, far := tcpPair(t)
+	c := adopt(t, l, near, ignore)
+	settle(t, l, c)
+	write(t, far, "question")
+	if err := far.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, l, "the peer has finished", c.HungUp)
+	p := make([]byte, 100)
+	if n, errno := c.Read(p); string(p[:n]) != "question" || errno != 0 || !c.Readable() {
+		t.Fatalf("read %q, %v, readable %v", p[:n], errno, c.Readable())
+	}
+	if n, errno := c.Read(p); n != 0 || errno != 0 {
+		t.Fatalf("the end: %d, %v", n, errno)
+	}
+	if c.Failed() || c.Blocked() {
+		t.Errorf("failed %v, blocked %v: the other direction is open", c.Failed(), c.Blocked())
+	}
+	if errno := c.Send([]byte("answer")); errno != 0 {
+		t.Fatal(errno)
+	}
+	c.CloseWrite()
+	if got, err := io.ReadAll(far); string(got) != "answer" || err != nil {
+		t.Errorf("the peer read %q, %v", got, err)
+	}
+}
+
+// TestPeekUnreadyTake reads a header as one does whose length is not known.
+func TestPeekUnreadyTake(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	near, far := tcpPair(t)
+	p := make([]byte, 100)
+	var seen []string
+	c := adopt(t, l, near, handlerFunc(func(c *Conn) {
+		if !c.Readable() {
+			return
+		}
+		n, errno := c.Peek(p)
+		if errno != 0 || !c.Readable() {
+			t.Errorf("Peek: %v, readable %v", errno, c.Readable())
+		}
+		seen = append(seen, string(p[:n]))
+		c.Unready()
+	}))
+	for i, piece := range []string{"HEA", "DER", "body"} {
+		write(t, far, piece)
+		until(t, l, "the piece is seen", func() bool { return len(seen) > i })
+	}
+	if seen[0] != "HEA" || seen[1] != "HEADER" || seen[2] != "HEADERbody" {
+		t.Errorf("peeked at %q", seen)
+	}
+	c.ReadAgain()
+	if n, errno := c.Take(p[:6]); string(p[:n]) != "HEADER" || errno != 0 || !c.Readable() {
+		t.Errorf("Take: %q, %v, readable %v", p[:n], errno, c.Readable())
+	}
+	if n, errno := c.Read(p); string(p[:n]) != "body" || errno != 0 || c.Readable() {
+		t.Errorf("Read: %q, %v, readable %v", p[:n], errno, c.Readable())
+	}
+	for name, f := range map[string]func([]byte) (int, unix.Errno){"Peek": c.Peek, "Take": c.Take, "Read": c.Read} {
+		if n, errno := f(p); n != 0 || errno != unix.EAGAIN {
+			t.Errorf("%s of nothing: %d, %v; want 0, EAGAIN", name, n, errno)
+		}
+	}
+	far.Close()
+	until(t, l, "the peer has gone", c.HungUp)
+	if n, errno := c.Peek(p); n != 0 || errno != 0 {
+		t.Errorf("Peek at the end: %d, %v", n, errno)
+	}
+}
+
+// TestUrgentDataDoNotStall sends bytes behind TCP's urgent mark, at which a
+// read stops short: they are read without another event.
+func TestUrgentDataDoNotStall(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	near, far := tcpPair(t)
+	write(t, far, "abc")
+	raw, err := far.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) { failed = unix.Sendto(int(fd), []byte("!"), unix.MSG_OOB, nil) })
+	if err = errors.Join(err, failed); err != nil {
+		t.Fatal(err)
+	}
+	write(t, far, "def")
+	var got []byte
+	adopt(t, l, near, handlerFunc(func(c *Conn) {
+		for c.Readable() {
+			n, _ := c.Read(l.Scratch())
+			got = append(got, l.Scratch()[:n]...)
+		}
+	}))
+	until(t, l, "all is read", func() bool { return len(got) >= 6 })
+	if string(got) != "abcdef" {
+		t.Errorf("read %q", got)
+	}
+}
+
+func TestHowThePeerSeesTheEnd(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		end  func(t *testing.T, c *Conn)
+		want error
+	}{
+		"Close is FIN":                   {func(_ *testing.T, c *Conn) { c.Close() }, io.EOF},
+		"Reset is RST":                   {func(_ *testing.T, c *Conn) { c.Reset() }, unix.ECONNRESET},
+		"Close with bytes parked is RST": {func(t *testing.T, c *Conn) { park(t, c); c.Close() }, unix.ECONNRESET},
+		"Reset with bytes parked is RST": {func(t *testing.T, c *Conn) { park(t, c); c.Reset() }, unix.ECONNRESET},
+		"Close after Reset is RST":       {func(_ *testing.T, c *Conn) { c.Reset(); c.Close() }, unix.ECONNRESET},
+		"Reset after Close is FIN":       {func(_ *testing.T, c *Conn) { c.Close(); c.Reset() }, io.EOF},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			system := steppedSystem()
+			var closes []int
+			system.Close = func(fd int) unix.Errno {
+				closes = append(closes, fd)
+				return kernelClose(fd)
+			}
+			l := newStepped(t, system)
+			near, far := tcpPair(t)
+			conn := adopt(t, l, near, ignore)
+			settle(t, l, conn)
+			c.end(t, conn)
+			if !conn.Closed() || len(closes) != 1 || closes[0] != near {
+				t.Errorf("closed %v, descriptors %v; want the one, once", conn.Closed(), closes)
+			}
+			if conn.Parked() != 0 || len(l.dead) != 1 {
+				t.Errorf("%d bytes parked, %d dead; want 0, 1", conn.Parked(), len(l.dead))
+			}
+			if _, err := io.Copy(io.Discard, far); err == nil && c.want != io.EOF || err != nil && !errors.Is(err, c.want) {
+				t.Errorf("the peer saw %v, want %v", err, c.want)
+			}
+			l.turn()
+			if l.Conns() != 0 || len(l.conns.free) != l.conns.size() {
+				t.Errorf("%d connections left, %d of %d places free", l.Conns(), len(l.conns.free), l.conns.size())
+			}
+		})
+	}
+}
+
+func TestLocalAddr(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	near, far := tcpPair(t)
+	c := adopt(t, l, near, ignore)
+	if got, want := c.LocalAddr(), far.RemoteAddr().(*net.TCPAddr).AddrPort(); got != want {
+		t.Errorf("local address %v, want %v", got, want)
+	}
+	pair, _ := socketPair(t)
+	if got := adopt(t, l, pair, ignore).LocalAddr(); got.IsValid() {
+		t.Errorf("a Unix socket's address is %v", got)
+	}
+	if got, errno := l.system.LocalAddr(-1); got.IsValid() || errno != unix.EBADF {
+		t.Errorf("no socket's address is %v, %v", got, errno)
+	}
+}
+
+// TestAdoptFails closes the socket, and takes no place for it.
+func TestAdoptFails(t *testing.T) {
+	t.Parallel()
+	system := steppedSystem()
+	l := newStepped(t, system)
+	var closed []int
+	system.EpollAdd = func(int, int, unix.EpollEvent) unix.Errno { return unix.ENOSPC }
+	system.Close = func(fd int) unix.Errno {
+		closed = append(closed, fd)
+		return kernelClose(fd)
+	}
+	near, _ := socketPair(t)
+	c, errno := l.Adopt(near, ignore)
+	if c != nil || errno != unix.ENOSPC || len(closed) != 1 || closed[0] != near || l.Conns() != 0 {
+		t.Errorf("Adopt: %v, %v; closed %v; %d connections", c, errno, closed, l.Conns())
+	}
+}

@@ -1,0 +1,493 @@
+//go:build linux
+
+package reactor
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// gate is an AcceptHandler that lets clients in while it has room, and adopts
+// them. Only its loops touch it, which the test steps.
+type gate struct {
+	room     int
+	asked    int
+	accepted []*Conn
+	from     []netip.AddrPort
+	failures []unix.Errno
+}
+
+func (g *gate) MayAccept() bool {
+	g.asked++
+	return g.room > 0
+}
+
+func (g *gate) Accepted(l *Loop, fd int, from netip.AddrPort) {
+	g.room--
+	g.from = append(g.from, from)
+	if c, errno := l.Adopt(fd, ignore); errno == 0 {
+		g.accepted = append(g.accepted, c)
+	}
+}
+
+func (g *gate) AcceptFailed(errno unix.Errno) { g.failures = append(g.failures, errno) }
+
+// unlimited has room for all.
+func unlimited() *gate { return &gate{room: 1 << 30} }
+
+// listenStepped has a stepped loop accept on a socket.
+func listenStepped(t *testing.T, l *Loop, socket *net.TCPListener, h AcceptHandler) *Listener {
+	t.Helper()
+	e := &Engine{loops: []*Loop{l}}
+	var listener *Listener
+	concurrently(t, l, func() error {
+		var err error
+		listener, err = e.Listen(socket, h)
+		return err
+	})
+	return listener
+}
+
+// concurrently runs f on a goroutine of its own, and l meanwhile.
+func concurrently(t *testing.T, l *Loop, f func() error) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	var err error
+	until(t, l, "the call has returned", func() bool {
+		select {
+		case err = <-done:
+			return true
+		default:
+			return false
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dialN connects n clients, who are closed when the test ends.
+func dialN(t *testing.T, socket *net.TCPListener, n int) []*net.TCPConn {
+	t.Helper()
+	clients := make([]*net.TCPConn, n)
+	for i := range clients {
+		client, err := net.Dial("tcp", socket.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close() })
+		clients[i] = client.(*net.TCPConn)
+	}
+	return clients
+}
+
+func TestAcceptsInShares(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	socket := listenTCP(t, "127.0.0.1:0")
+	dialN(t, socket, 2*acceptsPerTurn+5)
+	g := unlimited()
+	others := 0
+	near, far := socketPair(t)
+	other := adopt(t, l, near, handlerFunc(func(c *Conn) { others++; c.Again() }))
+	sendAll(t, far, []byte("x"))
+	listenStepped(t, l, socket, g)
+	shares := []int{}
+	for len(g.accepted) < 2*acceptsPerTurn+5 {
+		before, called := len(g.accepted), others
+		l.turn()
+		if share := len(g.accepted) - before; share > 0 {
+			shares = append(shares, share)
+		}
+		if others != called+1 {
+			t.Errorf("another connection was called %d times in a turn, want once", others-called)
+		}
+	}
+	if first := len(g.accepted) - sum(shares); first != 0 {
+		shares = append([]int{first}, shares...) // within listenStepped
+	}
+	if !slices.Equal(shares, []int{acceptsPerTurn, acceptsPerTurn, 5}) {
+		t.Errorf("accepted %v by turns, want at most %d in each", shares, acceptsPerTurn)
+	}
+	if l.Load() != len(g.accepted) {
+		t.Errorf("the load is %d, want %d", l.Load(), len(g.accepted))
+	}
+	other.Close()
+}
+
+func sum(numbers []int) (total int) {
+	for _, n := range numbers {
+		total += n
+	}
+	return total
+}
+
+// TestAcceptBacksOff has accept fail again and again, while clients go on
+// coming: it is asked once every pause.
+func TestAcceptBacksOff(t *testing.T) {
+	t.Parallel()
+	for _, errno := range []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EPERM} {
+		t.Run(errno.Error(), func(t *testing.T) {
+			t.Parallel()
+			system := steppedSystem()
+			clock := fakeClock(system)
+			var asked []int64
+			fails := true
+			system.Accept = func(fd int) (int, netip.AddrPort, unix.Errno) {
+				asked = append(asked, clock.now)
+				if fails {
+					return -1, netip.AddrPort{}, errno
+				}
+				return kernelAccept(fd)
+			}
+			l := newStepped(t, system)
+			socket := listenTCP(t, "127.0.0.1:0")
+			g := unlimited()
+			dialN(t, socket, 1)
+			listenStepped(t, l, socket, g)
+			for len(asked) < 10 {
+				l.turn()
+				if len(asked) == 5 && clock.now > asked[4] && clock.now < asked[4]+20e6 {
+					dialN(t, socket, 1) // an event amid the pause
+				}
+			}
+			checkPauses(t, asked)
+			if len(g.failures) != len(asked) || g.failures[0] != errno {
+				t.Errorf("%d failures told for %d, the first %v", len(g.failures), len(asked), g.failures[0])
+			}
+			fails = false
+			until(t, l, "those who wait are accepted", func() bool { return len(g.accepted) > 0 })
+			fails, asked = true, nil
+			dialN(t, socket, 1)
+			until(t, l, "it has failed twice more", func() bool { return len(asked) >= 2 })
+			if pause := asked[1] - asked[0]; pause > 10e6+tick+1e6 {
+				t.Errorf("the first pause after a success is %d ns, want 10 ms again", pause)
+			}
+		})
+	}
+}
+
+// checkPauses checks the times of failing accepts: 10 ms apart, doubled, up to
+// 1 s.
+func checkPauses(t *testing.T, asked []int64) {
+	t.Helper()
+	want := int64(10e6)
+	for i := range asked[1:] {
+		if pause := asked[i+1] - asked[i]; pause < want || pause > want+tick+1e6 {
+			t.Errorf("pause %d is %d ns, want %d and a tick at most", i, pause, want)
+		}
+		want = min(2*want, 1e9)
+	}
+}
+
+// TestAcceptGoesOn has clients give up before they are accepted: the next one
+// is taken in the same turn.
+func TestAcceptGoesOn(t *testing.T) {
+	t.Parallel()
+	gone := []unix.Errno{unix.ECONNABORTED, unix.EPROTO, unix.ENETDOWN, unix.EHOSTUNREACH}
+	script := slices.Clone(gone)
+	system := steppedSystem()
+	system.Accept = func(fd int) (int, netip.AddrPort, unix.Errno) {
+		if len(script) > 0 {
+			errno := script[0]
+			script = script[1:]
+			return -1, netip.AddrPort{}, errno
+		}
+		return kernelAccept(fd)
+	}
+	l := newStepped(t, system)
+	socket := listenTCP(t, "127.0.0.1:0")
+	dialN(t, socket, 1)
+	g := unlimited()
+	listener := listenStepped(t, l, socket, g)
+	until(t, l, "the next client is accepted", func() bool { return len(g.accepted) > 0 })
+	if !slices.Equal(g.failures, gone) {
+		t.Errorf("failures told: %v, want %v", g.failures, gone)
+	}
+	if listener.timer.Armed() || listener.backoff != 0 {
+		t.Error("it backed off")
+	}
+}
+
+// TestAcceptDoesNotSpin has every client give up, without end: the others on
+// the loop have their turns.
+func TestAcceptDoesNotSpin(t *testing.T) {
+	t.Parallel()
+	system := steppedSystem()
+	calls := 0
+	system.Accept = func(int) (int, netip.AddrPort, unix.Errno) {
+		calls++
+		return -1, netip.AddrPort{}, unix.ECONNABORTED
+	}
+	l := newStepped(t, system)
+	socket := listenTCP(t, "127.0.0.1:0")
+	dialN(t, socket, 1)
+	listenStepped(t, l, socket, unlimited())
+	until(t, l, "the first failed", func() bool { return calls > 0 })
+	calls = 0
+	l.turn()
+	if calls > acceptsPerTurn {
+		t.Errorf("%d calls of accept in a turn, want at most %d", calls, acceptsPerTurn)
+	}
+}
+
+func TestMayAcceptAndResume(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	socket := listenTCP(t, "127.0.0.1:0")
+	g := &gate{room: 2}
+	listener := listenStepped(t, l, socket, g)
+	clients := dialN(t, socket, 5)
+	until(t, l, "two are accepted", func() bool { return len(g.accepted) == 2 })
+	asked := g.asked
+	listener.Resume() // too early: still no room
+	until(t, l, "the listener has asked again", func() bool { return g.asked > asked })
+	if len(g.accepted) != 2 {
+		t.Fatalf("%d accepted with room for 2", len(g.accepted))
+	}
+	g.room = 3
+	listener.Resume()
+	until(t, l, "all are accepted", func() bool { return len(g.accepted) == 5 })
+	for i, client := range clients {
+		if want := client.LocalAddr().(*net.TCPAddr).AddrPort(); g.from[i] != want {
+			t.Errorf("client %d comes from %v, want %v", i, g.from[i], want)
+		}
+	}
+}
+
+// TestWaitingDoesNotSpin has no room while a client waits: the loop sleeps.
+func TestWaitingDoesNotSpin(t *testing.T) {
+	t.Parallel()
+	system := steppedSystem()
+	clock := fakeClock(system)
+	l := newStepped(t, system)
+	socket := listenTCP(t, "127.0.0.1:0")
+	g := &gate{}
+	listenStepped(t, l, socket, g)
+	dialN(t, socket, 1)
+	until(t, l, "the listener has asked", func() bool { return g.asked > 0 })
+	asked := g.asked
+	clock.sleeps = nil
+	for range 5 {
+		l.turn()
+	}
+	if len(clock.sleeps) != 5 || g.asked != asked {
+		t.Errorf("%d sleeps in 5 turns, asked %d times more; want 5, 0", len(clock.sleeps), g.asked-asked)
+	}
+}
+
+func TestListenerClose(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	socket := listenTCP(t, "127.0.0.1:0")
+	g := &gate{}
+	listener := listenStepped(t, l, socket, g)
+	waiting := dialN(t, socket, 1)[0]
+	socket.Close() // the listener has a copy: it goes on
+	dialN(t, socket, 1)
+	closeStepped := func() error { listener.Close(); return nil }
+	concurrently(t, l, closeStepped)
+	if _, err := net.Dial("tcp", socket.Addr().String()); err == nil {
+		t.Error("a client can still connect")
+	}
+	if err := waiting.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := waiting.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		t.Errorf("who waited read %d, %v; want a reset", n, err)
+	}
+
+	// Another connection takes its place: what is still said to the listener
+	// must not reach that one.
+	near, _ := socketPair(t)
+	c := adopt(t, l, near, ignore)
+	settle(t, l, c)
+	if c.index != 0 {
+		t.Fatalf("the listener's place was not used again, but %d", c.index)
+	}
+	c.SetHandler(handlerFunc(func(*Conn) { t.Error("called by a closed listener") }))
+	concurrently(t, l, closeStepped)
+	listener.Resume()
+	l.turn()
+	l.turn()
+	if c.Closed() {
+		t.Error("closing a listener twice closed another connection")
+	}
+}
+
+func TestListenerClosesWhileBackingOff(t *testing.T) {
+	t.Parallel()
+	system := steppedSystem()
+	calls := 0
+	system.Accept = func(int) (int, netip.AddrPort, unix.Errno) {
+		calls++
+		return -1, netip.AddrPort{}, unix.EMFILE
+	}
+	clock := fakeClock(system)
+	l := newStepped(t, system)
+	socket := listenTCP(t, "127.0.0.1:0")
+	listener := listenStepped(t, l, socket, unlimited())
+	dialN(t, socket, 1)
+	until(t, l, "it backs off", func() bool { return calls > 0 })
+	concurrently(t, l, func() error { listener.Close(); return nil })
+	for range 3 {
+		clock.now += 2e9
+		l.turn()
+	}
+	if calls > 3 || listener.timer.Armed() {
+		t.Errorf("%d calls of accept, timer armed: %v", calls, listener.timer.Armed())
+	}
+}
+
+// TestSharedSocketLeavesThePollSet closes a listener whose socket another
+// still holds: clients who come there do not wake this loop.
+func TestSharedSocketLeavesThePollSet(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	socket := listenTCP(t, "127.0.0.1:0")
+	listener := listenStepped(t, l, socket, unlimited())
+	concurrently(t, l, func() error { listener.Close(); return nil })
+	for l.system.EpollPoll(l.epoll, l.events[:]) > 0 {
+		l.runMail() // events that came before
+	}
+	dialN(t, socket, 1)
+	client, err := socket.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Close()
+	if n := l.system.EpollPoll(l.epoll, l.events[:]); n != 0 {
+		t.Errorf("%d events of a socket that this loop has closed", n)
+	}
+}
+
+// arrival is a client and the loop that was to carry it.
+type arrival struct {
+	loop *Loop
+	fd   int
+	from netip.AddrPort
+}
+
+// arrivals is an AcceptHandler for an engine with goroutines.
+type arrivals chan arrival
+
+func (a arrivals) MayAccept() bool { return true }
+func (a arrivals) Accepted(l *Loop, fd int, from netip.AddrPort) {
+	a <- arrival{l, fd, from}
+}
+func (a arrivals) AcceptFailed(unix.Errno) {}
+
+// next waits for the next client.
+func (a arrivals) next(t *testing.T) arrival {
+	t.Helper()
+	select {
+	case client := <-a:
+		return client
+	case <-time.After(patience):
+		t.Fatal("no client was accepted")
+		panic("unreachable")
+	}
+}
+
+func TestSpreadsByLoad(t *testing.T) {
+	t.Parallel()
+	e, err := Start(4, 0, Kernel())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Stop()
+	e.Loops()[2].AddLoad(10)
+	socket := listenTCP(t, "127.0.0.1:0")
+	clients := make(arrivals, 100)
+	listener, err := e.Listen(socket, clients)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	got := make([]int, 4)
+	for range 30 {
+		dialN(t, socket, 1)
+		client := clients.next(t)
+		unix.Close(client.fd)
+		got[client.loop.ID()]++
+	}
+	if !slices.Equal(got, []int{10, 10, 0, 10}) {
+		t.Errorf("30 clients went to the loops %v, want 10 each but for the one that has 10", got)
+	}
+	e.Loops()[1].AddLoad(-5)
+	for range 5 {
+		dialN(t, socket, 1)
+		client := clients.next(t)
+		unix.Close(client.fd)
+		if client.loop.ID() != 1 {
+			t.Errorf("a client went to loop %d, want 1, which has the least to carry", client.loop.ID())
+		}
+	}
+}
+
+// TestStoppedLoopTakesNobody has the loop that a client is meant for stop
+// first: the client is closed, and counts no more.
+func TestStoppedLoopTakesNobody(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	other, err := newLoop(1, Kernel(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.shut()
+	l.AddLoad(1)
+	listener := &Listener{engine: &Engine{loops: []*Loop{l, other}}, loop: l, handler: unlimited()}
+	near, far := tcpPair(t)
+	listener.hand(near, netip.AddrPort{})
+	if n, err := far.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the client read %d, %v; want the end", n, err)
+	}
+	if other.Load() != 0 {
+		t.Errorf("the stopped loop's load is %d", other.Load())
+	}
+}
+
+// TestClientAddresses accepts over both families, and over a socket of both.
+func TestClientAddresses(t *testing.T) {
+	t.Parallel()
+	cases := []struct{ listen, dial, want string }{
+		{"127.0.0.1:0", "127.0.0.1", "127.0.0.1"},
+		{"[::1]:0", "::1", "::1"},
+		{"[::]:0", "127.0.0.1", "127.0.0.1"},
+		{"[::]:0", "::1", "::1"},
+	}
+	for _, c := range cases {
+		t.Run(fmt.Sprintf("%s from %s", c.listen, c.dial), func(t *testing.T) {
+			t.Parallel()
+			socket, err := net.Listen("tcp", c.listen)
+			if err != nil {
+				t.Skip("this machine has no IPv6: ", err)
+			}
+			defer socket.Close()
+			l := newStepped(t, steppedSystem())
+			g := unlimited()
+			listenStepped(t, l, socket.(*net.TCPListener), g)
+			port := socket.Addr().(*net.TCPAddr).Port
+			client, err := net.Dial("tcp", net.JoinHostPort(c.dial, fmt.Sprint(port)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			until(t, l, "it is accepted", func() bool { return len(g.from) == 1 })
+			if got := g.from[0]; got.Addr().String() != c.want || int(got.Port()) != client.LocalAddr().(*net.TCPAddr).Port {
+				t.Errorf("client %v, want %s, port of %v", got, c.want, client.LocalAddr())
+			}
+			if got := g.accepted[0].LocalAddr(); got.Addr().String() != c.want || int(got.Port()) != port {
+				t.Errorf("met at %v, want %s, port %d", got, c.want, port)
+			}
+		})
+	}
+}

@@ -1,0 +1,176 @@
+//go:build linux
+
+package reactor
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"mcplb/testdata/leak"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+// patience is how long a test waits for what must happen.
+const patience = 10 * time.Second
+
+// handlerFunc is a Handler of one function.
+type handlerFunc func(c *Conn)
+
+func (f handlerFunc) Ready(c *Conn) { f(c) }
+
+// ignore is the handler of those that nothing is to happen to.
+var ignore = handlerFunc(func(*Conn) {})
+
+// steppedSystem is the kernel for a loop whose turns the test runs itself: it
+// never blocks for long.
+func steppedSystem() *System {
+	s := Kernel()
+	block := s.EpollBlock
+	s.EpollBlock = func(epoll int, events []unix.EpollEvent, millis int) int {
+		if millis < 0 || millis > 5 {
+			millis = 5
+		}
+		return block(epoll, events, millis)
+	}
+	return s
+}
+
+// newStepped opens a loop without a goroutine of its own: the test runs its
+// turns, one by one, and may look into it meanwhile.
+func newStepped(t testing.TB, system *System) *Loop {
+	t.Helper()
+	l, err := newLoop(0, system, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.shut)
+	return l
+}
+
+// until runs turns until done holds.
+func until(t testing.TB, l *Loop, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); l.turn() {
+		if time.Now().After(deadline) {
+			t.Fatalf("in vain waited until %s", what)
+		}
+	}
+}
+
+// adopt puts a socket on the loop.
+func adopt(t testing.TB, l *Loop, fd int, h Handler) *Conn {
+	t.Helper()
+	c, errno := l.Adopt(fd, h)
+	if errno != 0 {
+		t.Fatalf("adopting a socket: %v", errno)
+	}
+	return c
+}
+
+// settle has the loop learn that c can be written to, as every fresh
+// connection can.
+func settle(t testing.TB, l *Loop, c *Conn) {
+	t.Helper()
+	until(t, l, "a fresh connection is writable", func() bool { return !c.Blocked() })
+}
+
+// socketPair returns two connected non-blocking stream sockets. The second is
+// closed when the test ends, unless the test has done so by hangUp.
+func socketPair(t testing.TB) (near, far int) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fds[1]) })
+	return fds[0], fds[1]
+}
+
+// tcpPair returns a non-blocking TCP socket and its peer, which is closed when
+// the test ends.
+func tcpPair(t testing.TB) (near int, far *net.TCPConn) {
+	t.Helper()
+	listener := listenTCP(t, "127.0.0.1:0")
+	near, errno := kernelSocket(unix.AF_INET)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	if errno := kernelConnect(near, addressOf(listener)); errno != 0 && errno != unix.EINPROGRESS {
+		t.Fatal(errno)
+	}
+	far, err := listener.AcceptTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { far.Close() })
+	if err := far.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return near, far
+}
+
+// listenTCP listens until the test ends.
+func listenTCP(t testing.TB, address string) *net.TCPListener {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	return listener.(*net.TCPListener)
+}
+
+func addressOf(listener *net.TCPListener) netip.AddrPort {
+	return listener.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// sendAll writes p to a non-blocking socket that has room for it.
+func sendAll(t testing.TB, fd int, p []byte) {
+	t.Helper()
+	if n, errno := kernelWrite(fd, p); errno != 0 || n != len(p) {
+		t.Fatalf("writing %d bytes: %d, %v", len(p), n, errno)
+	}
+}
+
+// receiveAll reads what is there.
+func receiveAll(t testing.TB, fd int) []byte {
+	t.Helper()
+	var all []byte
+	p := make([]byte, ReadSize)
+	for {
+		n, errno := kernelRead(fd, p)
+		if errno == unix.EAGAIN || errno == 0 && n == 0 {
+			return all
+		}
+		if errno != 0 {
+			t.Fatalf("reading: %v", errno)
+		}
+		all = append(all, p[:n]...)
+	}
+}
+
+// clock is a System's time that moves only when a loop would have slept.
+type clock struct {
+	now    int64
+	sleeps []int // what the loops wanted to sleep, in milliseconds; -1 = until an event
+}
+
+// fakeClock puts a clock into s: a loop that is to sleep until a timer finds
+// that the time has passed.
+func fakeClock(s *System) *clock {
+	k := &clock{now: 1e9 + 12345}
+	s.Now = func() int64 { return k.now }
+	s.EpollBlock = func(epoll int, events []unix.EpollEvent, millis int) int {
+		k.sleeps = append(k.sleeps, millis)
+		if millis > 0 {
+			k.now += int64(millis) * 1e6
+		}
+		return s.EpollPoll(epoll, events)
+	}
+	return k
+}

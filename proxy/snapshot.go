@@ -1,0 +1,222 @@
+//go:build linux
+
+package proxy
+
+import (
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"mcplb/backend"
+	"mcplb/conf"
+	"mcplb/proxy/admin"
+	"mcplb/proxy/l4"
+	"mcplb/ratelimit"
+)
+
+// mostBans is how many bans a snapshot lists.
+const mostBans = 1000
+
+// Snapshot implements admin.Source.
+func (p *Proxy) Snapshot() admin.Snapshot {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	now := time.Now()
+	s := admin.Snapshot{Time: now, Process: p.process()}
+	for _, loop := range p.engine.Loops() {
+		s.Loops = append(s.Loops, admin.Loop{Connections: int64(loop.Load())})
+	}
+	refused := map[string]uint64{}
+	for _, f := range p.config.Frontends {
+		shown := p.showFrontend(&f)
+		s.Process.Connections.Total += shown.Connections.Total
+		for reason, n := range shown.Refused {
+			refused[reason] += n
+		}
+		s.Frontends = append(s.Frontends, shown)
+	}
+	for _, b := range p.config.Backends {
+		s.Backends = append(s.Backends, showBackend(p.backends[b.Name]))
+	}
+	s.RateLimit = p.showLimits(refused)
+	return s
+}
+
+// process shows the balancer as a whole.
+func (p *Proxy) process() admin.Process {
+	shown := admin.Process{
+		Version:    p.options.Version,
+		GoVersion:  runtime.Version(),
+		PID:        os.Getpid(),
+		StartTime:  p.started,
+		ConfigPath: p.config.Path,
+		Threads:    len(p.engine.Loops()),
+		Connections: admin.Connections{
+			Current: int64(p.engine.Load()),
+			Peak:    p.gate.peak.Load(),
+			Limit:   p.gate.limit.Load(),
+		},
+		OpenFiles:    admin.OpenFiles{Used: openFiles(), Limit: int64(p.options.FileLimit)},
+		Resident:     residentBytes(),
+		Draining:     p.draining,
+		AcceptPaused: p.gate.paused.Load(),
+		Reload:       admin.Reload{Time: p.reload.at, Success: p.reload.err == nil},
+	}
+	shown.Connections.Peak = max(shown.Connections.Peak, shown.Connections.Current)
+	if shown.AcceptPaused {
+		shown.AcceptPauseReason = "maxconn"
+	}
+	if p.reload.err != nil {
+		shown.Reload.Error = p.reload.err.Error()
+	}
+	return shown
+}
+
+// showFrontend shows one frontend.
+func (p *Proxy) showFrontend(f *conf.Frontend) admin.Frontend {
+	running := p.frontends[f.Name]
+	totals := running.Totals()
+	return admin.Frontend{
+		Name: f.Name, Mode: string(f.Mode), Listen: p.addressesOf(f), Backends: []string{f.Backend}, State: p.frontendState(),
+		Connections: admin.Connections{Current: int64(running.Current()), Peak: int64(running.Peak()), Total: totals.Sessions},
+		Traffic: admin.Traffic{
+			BytesIn: totals.BytesIn, BytesOut: totals.BytesOut,
+			MessagesIn: totals.MessagesIn, MessagesOut: totals.MessagesOut,
+		},
+		MessagesDelayed: totals.Delayed, MessagesRejected: totals.Rejected,
+		Refused: totals.Refused, SessionsEnded: totals.Ended,
+		Connect: timing(totals.Connect), Queue: timing(totals.Queue),
+	}
+}
+
+// addressesOf are those that the frontend listens on.
+func (p *Proxy) addressesOf(f *conf.Frontend) []string {
+	var shown []string
+	for _, address := range f.Listen {
+		if l := p.listeners[address]; l != nil {
+			shown = append(shown, l.address)
+		}
+	}
+	return shown
+}
+
+func (p *Proxy) frontendState() admin.FrontendState {
+	switch {
+	case p.draining:
+		return admin.FrontendDraining
+	case p.gate.paused.Load():
+		return admin.FrontendPaused
+	}
+	return admin.FrontendOpen
+}
+
+func timing(t l4.TimingTotal) admin.Timing {
+	return admin.Timing{Count: t.Count, SumSeconds: t.Sum.Seconds(), MaxSeconds: t.Max.Seconds()}
+}
+
+// showBackend shows one backend.
+func showBackend(b *pool) admin.Backend {
+	c := b.Config()
+	shown := admin.Backend{
+		Name: c.Name, Balance: string(c.Balance),
+		QueueCurrent: int64(b.Queued()), QueuePeak: int64(b.QueuedPeak()),
+		StickySources: int64(b.Remembered()),
+	}
+	for _, server := range b.Servers() {
+		totals := server.Totals()
+		shown.Retries += totals.Retries
+		shown.Redispatches += totals.Redispatches
+		shown.Servers = append(shown.Servers, showServer(b, server, &totals))
+	}
+	return shown
+}
+
+// serverStates are the words of the status for a server's health.
+var serverStates = map[backend.Health]admin.ServerState{
+	backend.Unchecked: admin.ServerUnchecked,
+	backend.Up:        admin.ServerUp,
+	backend.Down:      admin.ServerDown,
+}
+
+// adminStates are the words of the status for what the operator says.
+var adminStates = map[backend.Admin]admin.AdminState{
+	backend.Ready: admin.AdminReady,
+	backend.Drain: admin.AdminDrain,
+	backend.Maint: admin.AdminMaint,
+}
+
+// showServer shows one server.
+func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.Server {
+	state := server.State()
+	return admin.Server{
+		Name: server.Name(), Addresses: serverAddresses(server),
+		State: serverStates[state.Health], Admin: adminStates[state.Admin],
+		Usable: server.Usable(), Suspect: state.Suspect, Reason: state.Reason, Since: state.Since,
+		Weight: server.Weight(), EffectiveWeight: b.EffectiveWeight(server),
+		Connections: admin.Connections{
+			Current: int64(server.Conns()), Peak: int64(server.Peak()),
+			Total: totals.Connections, Limit: int64(server.MaxConn()),
+		},
+		Traffic: admin.Traffic{
+			BytesIn: totals.BytesIn, BytesOut: totals.BytesOut,
+			MessagesIn: totals.MessagesIn, MessagesOut: totals.MessagesOut,
+		},
+		Errors: map[string]uint64{
+			"connect_error":   totals.ConnectErrors,
+			"connect_timeout": totals.ConnectTimeouts,
+			"reset":           totals.Resets,
+			"client_abort":    totals.ClientAborts,
+			"abort":           totals.Aborts,
+		},
+		Check: showCheck(b, server),
+	}
+}
+
+// serverAddresses are those that the server has, by endpoint.
+func serverAddresses(server *backend.Server) map[string]string {
+	shown := map[string]string{}
+	for _, e := range []conf.Endpoint{conf.EndpointTCP, conf.EndpointHTTP, conf.EndpointWS, conf.EndpointSSE} {
+		if address := server.Addr(e); address.IsValid() {
+			shown[string(e)] = address.String()
+		}
+	}
+	return shown
+}
+
+// showCheck shows what the checks know of a server.
+func showCheck(b *pool, server *backend.Server) admin.Check {
+	shown := admin.Check{Type: string(b.Config().Check.Type)}
+	status, checked := b.checker.Status(server)
+	if !checked {
+		return shown
+	}
+	shown.Checks, shown.Failures, shown.Observed, shown.Progress = status.Checks, status.Failures, status.Observed, status.Progress
+	if !status.Last.At.IsZero() {
+		shown.Code, shown.Text = status.Last.Code.String(), status.Last.Text()
+		shown.Time, shown.LatencySeconds = status.Last.At, status.Last.Latency.Seconds()
+	}
+	return shown
+}
+
+// limitReasons are the refusals that the limits are the cause of.
+var limitReasons = []l4.Reason{l4.Banned, l4.ConnectionRate, l4.SourceConnections, l4.GlobalConnectionRate}
+
+// showLimits shows what the limits did; refused is what all frontends counted.
+func (p *Proxy) showLimits(refused map[string]uint64) admin.RateLimit {
+	now := p.engine.Now()
+	stats := p.limiter.Stats(now)
+	shown := admin.RateLimit{
+		SourcesRemembered: int64(stats.Sources), SourcesForgotten: stats.Evictions, TableSize: int64(p.config.RateLimit.TableSize),
+		Refused: map[string]uint64{}, BansActive: int64(stats.Bans), BansImposed: stats.BansImposed,
+	}
+	for _, reason := range limitReasons {
+		shown.Refused[reason.String()] = refused[reason.String()]
+	}
+	bans := p.limiter.Bans(now)
+	slices.SortFunc(bans, func(a, b ratelimit.Ban) int { return a.Source.Addr().Compare(b.Source.Addr()) })
+	for _, ban := range bans[:min(len(bans), mostBans)] {
+		shown.Bans = append(shown.Bans, admin.Ban{Source: ban.Source.String(), Reason: ban.Reason.String(), RemainingSeconds: ban.Remaining.Seconds()})
+	}
+	return shown
+}

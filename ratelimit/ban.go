@@ -1,0 +1,189 @@
+package ratelimit
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Reason is why a source is banned.
+type Reason uint8
+
+// The reasons: an operator's command, or the violation that was one too many.
+const (
+	Manual            Reason = iota
+	ConnectionRate           // connection_rate
+	SourceConnections        // max_connections
+	MessageRate              // message_rate, with over_message = "reject"
+)
+
+// String returns the reason's name, fit for a metric label.
+func (r Reason) String() string {
+	switch r {
+	case Manual:
+		return "manual"
+	case ConnectionRate:
+		return "connection_rate"
+	case SourceConnections:
+		return "source_connections"
+	case MessageRate:
+		return "message_rate"
+	}
+	return "unknown"
+}
+
+// Ban is a ban in force.
+type Ban struct {
+	Source     netip.Prefix  // an IPv4 /32 or an IPv6 /64
+	Remaining  time.Duration // until it ends; 0 = it ends only with Unban
+	Reason     Reason
+	Violations int // that led to it; 0 for a manual one
+}
+
+// Ban bans the source of address for d from now on; d <= 0 means until Unban.
+// It takes the place of any ban that the source has. Unlike an automatic ban it
+// holds for exempt addresses too.
+func (l *Limiter) Ban(address netip.Addr, d time.Duration, now int64) {
+	k := keyOf(normal(address))
+	sh := l.shardOf(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.bans.put(k, ban{until: end(d, now), reason: Manual})
+}
+
+// Unban ends the ban of the source of address and says whether there was one.
+func (l *Limiter) Unban(address netip.Addr, now int64) bool {
+	k := keyOf(normal(address))
+	sh := l.shardOf(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	_, was := sh.bans.active(k, now)
+	sh.bans.remove(k)
+	return was
+}
+
+// Bans returns the bans in force, in the order of their sources.
+func (l *Limiter) Bans(now int64) []Ban {
+	var list []Ban
+	for i := range l.shards {
+		list = l.shards[i].appendBans(list, now)
+	}
+	slices.SortFunc(list, func(a, b Ban) int { return a.Source.Addr().Compare(b.Source.Addr()) })
+	return list
+}
+
+func (sh *shard) appendBans(list []Ban, now int64) []Ban {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.bans.sweep(now)
+	for k, b := range sh.bans.byKey {
+		list = append(list, Ban{
+			Source:     k.prefix(),
+			Remaining:  b.remaining(now),
+			Reason:     b.reason,
+			Violations: int(b.violations),
+		})
+	}
+	return list
+}
+
+// banned says whether a source that is not in the table is banned; an exempt
+// one only by an operator.
+func (l *Limiter) banned(k key, exempt bool, now int64) bool {
+	sh := l.shardOf(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	b, banned := sh.bans.active(k, now)
+	return banned && (!exempt || b.reason == Manual)
+}
+
+// ban is the record of a ban. It has no pointers, so that many of them are
+// nothing to the garbage collector.
+type ban struct {
+	until      int64 // endless = no end
+	violations int32
+	reason     Reason
+}
+
+const endless = math.MaxInt64
+
+// end returns when something ends that lasts for d from now; d <= 0 is endless.
+func end(d time.Duration, now int64) int64 {
+	if d <= 0 || int64(d) > endless-now {
+		return endless
+	}
+	return now + int64(d)
+}
+
+func (b ban) remaining(now int64) time.Duration {
+	if b.until == endless {
+		return 0
+	}
+	return time.Duration(b.until - now)
+}
+
+// bans are the bans of one shard, whose lock guards them. A lapsed ban is
+// removed when it is met, and all of them at times when one is added.
+type bans struct {
+	byKey    map[key]ban
+	total    *atomic.Int64 // the sum of len(byKey) over all shards
+	swept    int64         // when lapsed bans were last looked for
+	imposed  uint64
+	declined uint64
+}
+
+// active returns the ban of a source if it is in force.
+func (b *bans) active(k key, now int64) (ban, bool) {
+	found, ok := b.byKey[k]
+	if ok && found.until <= now {
+		b.remove(k)
+		return ban{}, false
+	}
+	return found, ok
+}
+
+// impose bans a source for its violations. It changes nothing if the source is
+// banned already, for bans are not prolonged, or if there are as many bans as
+// the table may have sources.
+func (b *bans) impose(k key, reason Reason, violations int, limits *limits, now int64) {
+	if _, banned := b.active(k, now); banned {
+		return
+	}
+	if now-b.swept >= int64(time.Second) { // bounds the cost of looking at all of them
+		b.sweep(now)
+	}
+	if len(b.byKey) >= limits.shardSize {
+		b.declined++
+		return
+	}
+	b.put(k, ban{until: end(limits.banTime, now), violations: int32(violations), reason: reason})
+}
+
+func (b *bans) put(k key, record ban) {
+	if b.byKey == nil {
+		b.byKey = make(map[key]ban)
+	}
+	before := len(b.byKey)
+	b.byKey[k] = record
+	b.total.Add(int64(len(b.byKey) - before))
+	b.imposed++
+}
+
+func (b *bans) remove(k key) {
+	if _, ok := b.byKey[k]; ok {
+		delete(b.byKey, k)
+		b.total.Add(-1)
+	}
+}
+
+// sweep removes all bans that have lapsed.
+func (b *bans) sweep(now int64) {
+	b.swept = now
+	for k, record := range b.byKey {
+		if record.until <= now {
+			b.remove(k)
+		}
+	}
+}

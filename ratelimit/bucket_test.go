@@ -1,0 +1,220 @@
+package ratelimit
+
+import (
+	"math"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mcplb/conf"
+)
+
+func TestNewRate(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		perSecond, burst int
+		want             rate
+	}{
+		{0, 5, rate{}},
+		{-1, 5, rate{}},
+		{100, 200, rate{1e7, 2e9}},
+		{3, 1, rate{333333334, 333333334}},
+		{1, 0, rate{1e9, 1e9}},
+		{1, math.MaxInt, rate{1e9, maxTokens * 1e9}},
+		{math.MaxInt, 1, rate{1, 1}},
+	} {
+		if got := newRate(c.perSecond, c.burst); got != c.want {
+			t.Errorf("newRate(%d, %d) = %+v, want %+v", c.perSecond, c.burst, got, c.want)
+		}
+	}
+}
+
+// passed is how many messages passed at a time.
+type passed struct {
+	at    int64
+	count int
+}
+
+// checkWindows fails if any closed window saw more than most messages besides
+// the w/T that the rate allows it.
+func checkWindows(t *testing.T, log []passed, r rate, most int) {
+	t.Helper()
+	// For a window from event i to j: sum(i..j) <= most + (at[j]-at[i])/T. With
+	// the sum up to an event, that is a difference of two per-event values, so
+	// one pass suffices: the least value of a start seen so far against each end.
+	sum, least := int64(0), int64(math.MaxInt64)
+	for _, p := range log {
+		least = min(least, sum*r.interval-p.at)
+		sum += int64(p.count)
+		if excess := sum*r.interval - p.at - least; excess > int64(most)*r.interval {
+			t.Fatalf("at %v a window has %.2f messages above the rate, want at most %d",
+				time.Duration(p.at), float64(excess)/float64(r.interval), most)
+		}
+	}
+}
+
+// Allow: no window has more than burst + w/T, what is refused may pass exactly
+// when Allow said, and a sender that never stops gets the whole rate.
+func TestAllowKeepsTheRate(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(200) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		perSecond, burst := 1+random.IntN(2000), 1+random.IntN(50)
+		r := newRate(perSecond, burst)
+		s, _ := New(conf.RateLimit{MessageRate: perSecond, MessageBurst: burst}).Admit(addr("192.0.2.1"), 0)
+		var log []passed
+		now := random.Int64N(second)
+		for range 500 {
+			ok, wait := s.Allow(now)
+			switch {
+			case ok:
+				log = append(log, passed{now, 1})
+			case wait <= 0:
+				t.Fatalf("refused, but to come back after %v", wait)
+			case random.IntN(3) == 0:
+				if ok, _ := s.Allow(now + int64(wait) - 1); ok {
+					t.Fatal("passed before its time")
+				}
+				now += int64(wait)
+				if ok, _ := s.Allow(now); !ok {
+					t.Fatal("refused at the time it was told")
+				}
+				log = append(log, passed{now, 1})
+			}
+			now += int64(random.ExpFloat64() * float64(r.interval) * random.Float64())
+		}
+		checkWindows(t, log, r, burst)
+	}
+}
+
+func TestAllowGivesTheWholeRate(t *testing.T) {
+	t.Parallel()
+	const perSecond, burst = 250, 40
+	s, _ := New(conf.RateLimit{MessageRate: perSecond, MessageBurst: burst}).Admit(addr("192.0.2.1"), 0)
+	count := 0
+	for now := int64(0); now <= 10*second; now += second / 1000 {
+		if ok, _ := s.Allow(now); ok {
+			count++
+		}
+	}
+	if want := burst + 10*perSecond; count != want {
+		t.Errorf("%d messages in 10 s, want %d", count, want)
+	}
+}
+
+// reader is one connection of a simulated client that sends as fast as it can.
+type reader struct {
+	source *Source
+	next   int64 // when it reads again
+	opened bool  // it has been told once that it may read
+}
+
+// Delay: however a source's connections read, close and come back, no window
+// has more than the guarantee says, and together they get the whole rate.
+func TestDelayKeepsTheRate(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(200) {
+		random := rand.New(rand.NewPCG(seed, 2))
+		perSecond, burst := 1+random.IntN(2000), 1+random.IntN(200)
+		most, connections := 1+random.IntN(100), 1+random.IntN(8)
+		r := newRate(perSecond, burst)
+		l := New(conf.RateLimit{MessageRate: perSecond, MessageBurst: burst})
+		readers := make([]reader, connections)
+		for i := range readers {
+			readers[i].source, _ = l.Admit(addr("192.0.2.1"), 0)
+		}
+		log, now, total := readAll(l, readers, random, most, 500)
+		checkWindows(t, log, r, burst+connections*most-1)
+		if owed := float64(now)/float64(r.interval) - float64(connections*most); float64(total) < owed {
+			t.Fatalf("seed %d: %d messages passed, want %.0f", seed, total, owed)
+		}
+	}
+}
+
+// readAll lets each reader read up to most messages when its pause is over, for
+// a number of turns, and now and then replaces one by a new connection.
+func readAll(l *Limiter, readers []reader, random *rand.Rand, most, turns int) (log []passed, now int64, total int) {
+	for range turns {
+		which := 0
+		for i := range readers {
+			if readers[i].next < readers[which].next {
+				which = i
+			}
+		}
+		c := &readers[which]
+		now = c.next
+		if !c.opened {
+			pause := c.source.Delay(0, now)
+			c.next, c.opened = now+int64(pause), pause == 0
+			continue
+		}
+		n := 1 + random.IntN(most)
+		log, total = append(log, passed{now, n}), total+n
+		c.next = now + int64(c.source.Delay(n, now))
+		if random.IntN(5) == 0 { // hangs up and comes back at once
+			c.source.Release()
+			c.source, _ = l.Admit(addr("192.0.2.1"), now)
+			c.next, c.opened = now, false
+		}
+	}
+	return log, now, total
+}
+
+func TestDelay(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		name   string
+		counts []int // read one after the other at time 0, then
+		want   []time.Duration
+	}{
+		{"within the burst", []int{0, 1, 8}, []time.Duration{0, 0, 0}},
+		{"the whole burst", []int{10}, []time.Duration{100 * ms}},
+		{"debt", []int{25, 0, 1}, []time.Duration{1600 * ms, 1600 * ms, 1700 * ms}},
+		{"nonsense", []int{-5, 10}, []time.Duration{0, 100 * ms}},
+		{"absurd amounts do not overflow", []int{math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt}, nil},
+	} {
+		s, _ := New(conf.RateLimit{MessageRate: 10, MessageBurst: 10}).Admit(addr("192.0.2.1"), 0)
+		for i, n := range c.counts {
+			pause := s.Delay(n, 0)
+			if c.want == nil && pause < time.Hour || c.want != nil && pause != c.want[i] {
+				t.Errorf("%s: Delay(%d) = %v, want %v", c.name, n, pause, c.want)
+			}
+		}
+	}
+}
+
+// Concurrent loops lose no charge and grant no token twice. It runs alone, so
+// that they do run at the same time.
+func TestBucketIsExactOverLoops(t *testing.T) {
+	const loops, each, burst = 4, 50_000, 123_456
+	l := New(conf.RateLimit{MessageRate: 1000, MessageBurst: burst})
+	charged, _ := l.Admit(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 0)
+	asked, _ := l.Admit(netip.AddrFrom4([4]byte{192, 0, 2, 2}), 0)
+	var allowed, arrived atomic.Int64
+	var loop sync.WaitGroup
+	for range loops {
+		loop.Go(func() {
+			for arrived.Add(1); arrived.Load() < loops; { // all start together
+				runtime.Gosched()
+			}
+			for range each {
+				charged.Delay(3, 0)
+				if ok, _ := asked.Allow(0); ok {
+					allowed.Add(1)
+				}
+			}
+		})
+	}
+	loop.Wait()
+	if want := (3*loops*each - burst + 1) * time.Millisecond; charged.Delay(0, 0) != want {
+		t.Errorf("pause %v, want %v", charged.Delay(0, 0), want)
+	}
+	if allowed.Load() != burst {
+		t.Errorf("%d messages passed, want %d", allowed.Load(), burst)
+	}
+}

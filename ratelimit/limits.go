@@ -1,0 +1,51 @@
+package ratelimit
+
+import (
+	"math"
+	"time"
+
+	"mcplb/conf"
+)
+
+// limits is one configuration, worked out. It is immutable.
+type limits struct {
+	connection       rate
+	message          rate
+	globalConnection rate
+	globalMessage    rate
+
+	maxConnections int32 // of one source
+	banAfter       int   // 0 = never
+	banTime        time.Duration
+	overMessage    conf.OverMessage
+	exempt         exemptions
+
+	tracked   bool // sources must be remembered
+	metered   bool // messages must be counted
+	shardSize int  // sources that one shard remembers
+}
+
+func newLimits(c conf.RateLimit, shards int) *limits {
+	l := &limits{
+		connection:       newRate(c.ConnectionRate, c.ConnectionBurst),
+		message:          newRate(c.MessageRate, c.MessageBurst),
+		globalConnection: newRate(c.GlobalConnectionRate, c.GlobalConnectionRate),
+		globalMessage:    newRate(c.GlobalMessageRate, c.GlobalMessageRate),
+		maxConnections:   math.MaxInt32,
+		banAfter:         min(c.BanAfter, maxViolations),
+		banTime:          c.BanTime,
+		overMessage:      c.OverMessage,
+		exempt:           newExemptions(c.Exempt),
+		metered:          c.MessageRate > 0 || c.GlobalMessageRate > 0,
+		shardSize:        math.MaxInt,
+	}
+	if c.MaxConnections > 0 {
+		l.maxConnections = int32(min(c.MaxConnections, math.MaxInt32))
+	}
+	if c.TableSize > 0 {
+		l.shardSize = max(1, c.TableSize/shards)
+	}
+	// A source must be remembered for its messages to find the global bucket.
+	l.tracked = l.metered || c.ConnectionRate > 0 || c.MaxConnections > 0
+	return l
+}

@@ -1,0 +1,271 @@
+// Package ratelimit decides who may enter: it limits, for each source address
+// and for all sources together, how fast connections are opened and messages
+// are sent, and how many connections are held at once; and it bans sources
+// that keep trying.
+//
+// A source is one IPv4 address (an IPv4-mapped IPv6 address counts as the IPv4
+// address in it) or one IPv6 /64, the least that a network hands to a customer.
+//
+// # Use
+//
+// The event loops share one Limiter. A loop asks Admit about each accepted
+// connection, keeps the *Source for as long as the connection lives, charges
+// messages to it with Delay or Allow, and gives it back once with Release:
+//
+//	source, verdict := limiter.Admit(address, now)
+//	if verdict != ratelimit.Admitted {
+//		return refuse(verdict)
+//	}
+//	defer source.Release()
+//	pause := source.Delay(0, now) // what its other connections have used up
+//	for {
+//		readAgainAfter(pause)
+//		pause = source.Delay(messagesJustRead, now)
+//	}
+//
+// Every now is in nanoseconds of one monotonic clock, not negative, and the
+// same clock for all callers. The cached clocks of the loops may differ a
+// little: one that lags sees a bucket slightly emptier than it is, never
+// fuller. The package itself reads no clock and starts no goroutine.
+//
+// # What it guarantees
+//
+// With T the time between two events at the configured rate (rounded up to a
+// whole nanosecond):
+//
+//   - Connections, and messages by Allow: over any closed window of length w at
+//     most burst + w/T are let through for a source, on however many loops.
+//   - Messages by Delay, which lets pass what was read and then has the reader
+//     pause: at most burst + w/T + L*n - 1, if the source never has more than L
+//     connections at once, each reads at most n messages before it calls Delay,
+//     none during a pause, and the first only after Delay(0) returned 0. The
+//     long-run rate is 1/T. Without that first question a client could escape
+//     its debt by connecting anew. (A connection that asks while a reader on
+//     another loop is between reading and charging counts to L as well.)
+//   - At most max_connections connections of a source are held at any instant.
+//   - The global rates hold likewise for all sources together, with a burst of
+//     one second's worth.
+//   - Apply takes effect at once, on sources already connected too.
+//   - A message costs a source no lock and no lookup, and nothing allocates but
+//     the arrival of a source that needs more memory, and a ban.
+//
+// # Bans
+//
+// A connection refused for its source's rate or number of connections, and a
+// message refused by Allow, is a violation; what only a global rate refused
+// and what Delay slowed down is none. The source that reaches ban_after
+// violations within a minute of the first of them is banned for ban_time (0 =
+// until Unban). A ban refuses new connections; those held live on. Refusals
+// during a ban are no violations and do not prolong it.
+//
+// # Memory
+//
+// A source takes 64 bytes and about 4 bytes of index; 1,000,000 take about
+// 70 MB. A full table forgets the longest idle source first (of the same
+// shard: a table of more than 8,191 sources is split into shards, so that loops
+// seldom meet at a lock; as they fill unevenly, the first source is forgotten
+// when the table is nearly full). Sources with live connections are never
+// forgotten: if every one is connected, the table holds more than table_size,
+// bounded by the connections that the process holds. A source whose buckets
+// are full again and that has no violations is as good as unknown, and may be
+// forgotten early. Memory once taken is kept for sources to come. Bans are
+// kept apart and survive the forgetting; there are at most table_size automatic
+// ones, and past that a source is limited but not banned.
+//
+// # What it does not do
+//
+// It closes no connection, sleeps never, and writes no answer: the caller does.
+package ratelimit
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"math/bits"
+	"net/netip"
+	"sync/atomic"
+
+	"mcplb/conf"
+)
+
+// Verdict is what Admit decides about a connection.
+type Verdict uint8
+
+// The verdicts. The zero value is Admitted.
+const (
+	Admitted          Verdict = iota // may enter
+	RefusedBanned                    // its source is banned
+	RefusedRate                      // over its source's connection_rate; a violation
+	RefusedConcurrent                // over its source's max_connections; a violation
+	RefusedGlobalRate                // over global_connection_rate
+)
+
+// String returns the verdict's name, fit for a metric label.
+func (v Verdict) String() string {
+	switch v {
+	case Admitted:
+		return "admitted"
+	case RefusedBanned:
+		return "banned"
+	case RefusedRate:
+		return "connection_rate"
+	case RefusedConcurrent:
+		return "source_connections"
+	case RefusedGlobalRate:
+		return "global_connection_rate"
+	}
+	return "unknown"
+}
+
+// Limiter holds what is known of all sources. Its methods may be called by any
+// number of goroutines at once, and none of them waits for longer than another
+// call takes. New makes one; the zero value is not usable.
+type Limiter struct {
+	limits atomic.Pointer[limits]
+	seed   maphash.Seed
+	shards []shard // a power of two; its length never changes
+	shift  uint    // hash >> shift is the number of a key's shard
+
+	bans     atomic.Int64 // recorded in all shards, lapsed ones included
+	_        [cacheLine]byte
+	opened   bucket // of connections, for global_connection_rate
+	_        [cacheLine]byte
+	messages bucket // for global_message_rate
+	_        [cacheLine]byte
+}
+
+// cacheLine keeps apart what different loops write, and what they only read.
+const cacheLine = 64
+
+// A table is split into shards of at least leastShard sources each, and into
+// maxShards at most.
+const (
+	leastShard = 4096
+	maxShards  = 128
+)
+
+// New returns a limiter that knows no source yet. It takes little memory until
+// sources arrive. The table is split by the table_size given here: a limiter
+// made for a small table and later grown far beyond by Apply is right, but its
+// callers meet at fewer locks.
+func New(limits conf.RateLimit) *Limiter {
+	count := shardCount(limits.TableSize)
+	l := &Limiter{
+		seed:   maphash.MakeSeed(),
+		shards: make([]shard, count),
+		shift:  uint(64 - bits.TrailingZeros(uint(count))),
+	}
+	for i := range l.shards {
+		l.shards[i].init(l, i)
+	}
+	l.Apply(limits)
+	return l
+}
+
+func shardCount(tableSize int) int {
+	count := 1
+	for count < maxShards && (tableSize <= 0 || tableSize/(2*count) >= leastShard) {
+		count *= 2
+	}
+	return count
+}
+
+// Apply changes the limits in place. Sources, counts and bans stay, and sources
+// already connected are held to the new limits from their next message on. A
+// smaller table shrinks step by step as sources come and go. Connections
+// admitted without a *Source, because nothing was limited for them, stay
+// unlimited and are not counted for max_connections.
+func (l *Limiter) Apply(limits conf.RateLimit) {
+	l.limits.Store(newLimits(limits, len(l.shards)))
+}
+
+// OverMessage says what is to become of a message over the rate: with
+// conf.Delay call Source.Delay, with conf.Reject call Source.Allow.
+func (l *Limiter) OverMessage() conf.OverMessage { return l.limits.Load().overMessage }
+
+// Admit decides about a new connection from address at the time now. If the
+// verdict is Admitted, the source is to be released exactly once; it is nil
+// where nothing is limited (an exempt address, or no limits at all), which all
+// methods of *Source accept. With any other verdict the source is nil.
+//
+// Every attempt of a source that is not banned draws on its connection_rate,
+// whatever is decided after that. An exempt address is refused only while an
+// operator's own ban of its source lasts. The invalid address counts as ::.
+func (l *Limiter) Admit(address netip.Addr, now int64) (*Source, Verdict) {
+	address = normal(address)
+	limits := l.limits.Load()
+	exempt := limits.exempt.contains(address)
+	if exempt || !limits.tracked {
+		return nil, l.admitUntracked(address, exempt, limits, now)
+	}
+	k := keyOf(address)
+	hash := maphash.Comparable(l.seed, k)
+	return l.shards[hash>>l.shift].admit(k, hash, limits, now)
+}
+
+// admitUntracked decides about a connection whose source has no limits.
+func (l *Limiter) admitUntracked(address netip.Addr, exempt bool, limits *limits, now int64) Verdict {
+	if l.bans.Load() > 0 && l.banned(keyOf(address), exempt, now) {
+		return RefusedBanned
+	}
+	if !exempt && l.opened.take(limits.globalConnection, now) > 0 {
+		return RefusedGlobalRate
+	}
+	return Admitted
+}
+
+func (l *Limiter) shardOf(k key) *shard {
+	return &l.shards[maphash.Comparable(l.seed, k)>>l.shift]
+}
+
+// Stats is what a limiter counts.
+type Stats struct {
+	Sources      int    // remembered now
+	Connected    int    // of those, the ones with live connections
+	Evictions    uint64 // sources forgotten because the table was full
+	Bans         int    // in force now
+	BansImposed  uint64 // bans ever imposed, by operators and by violations
+	BansDeclined uint64 // bans not imposed because table_size bans were in force
+}
+
+// Stats returns the sums over all shards. Each shard is locked in turn, so the
+// figures are exact only while nothing changes.
+func (l *Limiter) Stats(now int64) Stats {
+	var sum Stats
+	for i := range l.shards {
+		l.shards[i].addTo(&sum, now)
+	}
+	return sum
+}
+
+// key identifies a source: an IPv6 /64 by its upper 64 bits, an IPv4 address
+// by markIPv4 with the address in the lower 32. That is how 0:1::/32 would be
+// written, which no host has: ::/8 is reserved (RFC 4291 section 2.4).
+type key uint64
+
+const markIPv4 = 1 << 32
+
+// normal strips what does not belong to a source's identity: the IPv6 dress of
+// an IPv4 address, and the zone.
+func normal(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
+
+// keyOf returns the key of a normal address.
+func keyOf(address netip.Addr) key {
+	if address.Is4() {
+		b := address.As4()
+		return key(markIPv4 | uint64(binary.BigEndian.Uint32(b[:])))
+	}
+	b := address.As16()
+	return key(binary.BigEndian.Uint64(b[:8]))
+}
+
+// prefix is the reverse of keyOf.
+func (k key) prefix() netip.Prefix {
+	if k&^0xffffffff == markIPv4 {
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], uint32(k))
+		return netip.PrefixFrom(netip.AddrFrom4(b), 32)
+	}
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(k))
+	return netip.PrefixFrom(netip.AddrFrom16(b), 64)
+}

@@ -1,0 +1,121 @@
+package ratelimit
+
+import "sync"
+
+// shard is a part of the sources, those with the same upper bits of the hash,
+// and the bans of the same part.
+type shard struct {
+	mu        sync.Mutex // guards everything below, and the part of a Source that says so
+	table     table
+	bans      bans
+	evictions uint64
+	_         [cacheLine]byte // the next shard's lock is not on this one's lines
+}
+
+func (sh *shard) init(l *Limiter, number int) {
+	sh.table.limiter, sh.table.shard = l, uint32(number)
+	sh.bans.total = &l.bans
+}
+
+// admit decides about a connection of the source with the given key.
+func (sh *shard) admit(k key, hash uint64, limits *limits, now int64) (*Source, Verdict) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if _, banned := sh.bans.active(k, now); banned {
+		return nil, RefusedBanned
+	}
+	s := sh.pick(k, hash, now)
+	verdict := s.judge(limits, now)
+	if verdict == Admitted {
+		s.held++
+		sh.shrink(limits)
+		return s, Admitted
+	}
+	sh.refused(s, verdict, limits, now)
+	if s.held == 0 {
+		sh.table.enlist(s)
+	}
+	sh.shrink(limits)
+	return nil, verdict
+}
+
+// pick returns the source of a key, known or new. It is not in the idle list.
+func (sh *shard) pick(k key, hash uint64, now int64) *Source {
+	s := sh.table.find(k, hash)
+	switch {
+	case s == nil:
+		sh.forget(now)
+		return sh.table.insert(k, hash)
+	case s.held == 0:
+		sh.table.unlist(s)
+	}
+	return s
+}
+
+// forget drops the longest idle sources if they are as good as unknown: up to
+// two for each new one, so that a table shrinks to what it needs.
+func (sh *shard) forget(now int64) {
+	for range 2 {
+		if sh.table.oldest == 0 || !sh.table.at(sh.table.oldest).forgettable(now) {
+			return
+		}
+		sh.table.forgetOldest()
+	}
+}
+
+// refused counts a refused connection as a violation if it is one.
+func (sh *shard) refused(s *Source, verdict Verdict, limits *limits, now int64) {
+	reason := ConnectionRate
+	switch verdict {
+	case RefusedGlobalRate:
+		return // not the source's doing
+	case RefusedConcurrent:
+		reason = SourceConnections
+	}
+	if count, over := s.violate(limits, now); over {
+		sh.bans.impose(s.key, reason, count, limits, now)
+	}
+}
+
+// release takes a connection off its source.
+func (sh *shard) release(s *Source) {
+	limits := s.limiter.limits.Load()
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if s.held--; s.held == 0 {
+		sh.table.enlist(s)
+	}
+	sh.shrink(limits)
+}
+
+// shrink forgets idle sources while there are more than may be, but only two
+// at a time: no call is to pay for a table that a reload has made smaller.
+func (sh *shard) shrink(limits *limits) {
+	for range 2 {
+		if sh.table.count <= limits.shardSize || sh.table.oldest == 0 {
+			return
+		}
+		sh.table.forgetOldest()
+		sh.evictions++
+	}
+}
+
+// banSource bans a source for a message. Unlike its callers in this file, the
+// caller does not hold the lock.
+func (sh *shard) banSource(s *Source, reason Reason, violations int, limits *limits, now int64) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.bans.impose(s.key, reason, violations, limits, now)
+}
+
+func (sh *shard) addTo(sum *Stats, now int64) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.bans.sweep(now)
+	sum.Sources += sh.table.count
+	sum.Connected += sh.table.count - sh.table.idle
+	sum.Evictions += sh.evictions
+	sum.Bans += len(sh.bans.byKey)
+	sum.BansImposed += sh.bans.imposed
+	sum.BansDeclined += sh.bans.declined
+}
