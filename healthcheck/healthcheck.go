@@ -94,15 +94,17 @@ const (
 	firstWithin = 500 * time.Millisecond // all of them
 )
 
-// Apply makes servers, of the Checker's pool, the ones to check, as check says:
-// its intervals and timeout are above zero, as package conf sees to. Servers that were
-// checked before keep their verdict and their counts and go on at their own
-// pace with the new settings. Those that are new get their first check within
-// half a second; one that comes with a verdict (of the process before this
-// one) starts from it. Checks of servers not in the list end: when Apply
-// returns, nothing more is reported about them. So neither it nor Stop may be
-// called by the functions that the pool tells of changes (OnChange). After Stop
-// it does nothing.
+// Apply makes servers the ones to check, as check says. They are of the
+// Checker's pool, and the intervals and the timeout are above zero, as package
+// conf sees to.
+//
+// Servers that were checked before keep their verdict and their counts and go
+// on at their own pace with the new settings. Those that are new get their
+// first check within half a second; one that comes with a verdict (of the
+// process before this one) starts from it. Checks of servers not in the list
+// end: when Apply returns, nothing more is reported about them. So neither it
+// nor Stop may be called by the functions that the pool tells of changes
+// (OnChange). After Stop it does nothing.
 func (c *Checker) Apply(check conf.Check, servers []*backend.Server) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,8 +142,8 @@ func (c *Checker) add(watches map[*backend.Server]*running, check conf.Check, ad
 		_, c.offset = math.Modf(c.offset + math.Phi)
 		first := now.Add(min(firstGap, firstWithin/time.Duration(len(added))) * time.Duration(i))
 		second := now.Add(share(check.Interval, c.offset))
-		w := newWatch(pooled{c.pool, server}, check, server.State().Health, first, second)
-		w.log, w.probe = c.log, c.probe
+		w := newWatch(pooled{c.pool, server}, check, server.State(), first, second)
+		w.probe, w.log = c.probe, c.log
 		watches[server] = &running{watch: w, ended: make(chan struct{})}
 	}
 }

@@ -264,6 +264,23 @@ func TestInheritedVerdict(t *testing.T) {
 	})
 }
 
+// Suspicion that a Checker left behind ends with the first answer to the next.
+func TestInheritedSuspicion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, nodes(made(1)...), answers)
+		server := c.pool.Servers()[0]
+		c.pool.SetHealth(server, backend.Up, "inherited", time.Now())
+		c.pool.SetSuspect(server, true, "inherited")
+		c.checker.Apply(standard, c.pool.Servers())
+		synctest.Wait()
+		if st := server.State(); st.Health != backend.Up || st.Suspect {
+			t.Errorf("after an answer: %+v", st)
+		}
+		c.checker.Stop()
+	})
+}
+
 // One that dies under load: the connections of 25,000 clients end, on several
 // event loops, and the server is down before they have all been looked at.
 func TestServerDiesUnderLoad(t *testing.T) {

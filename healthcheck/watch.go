@@ -28,16 +28,17 @@ type subject interface {
 // fires, a probe ends, somebody calls look), step looks at everything anew.
 // Its schedule:
 //
-//	server             next probe starts                       probes in flight
-//	in maintenance     never                                   0
-//	unchecked          at its first, later as if down          1
-//	up                 interval after the last start           1, or fall if suspect
-//	up, failing        fast_interval after the last start      up to fall
-//	up, suspect        fast_interval after the last start      up to fall
-//	down               interval after the last start           1
-//	down, passing      fast_interval after the last start      1
-//	a client failed,   at once, but not within prodInterval    as above
-//	and it is not down of the last time
+//	server            next probe starts                     probes in flight
+//	in maintenance    never                                 0
+//	unchecked         at its first, later as if down        1
+//	up                interval after the last start         up to fall
+//	up, failing       fast_interval after the last start    up to fall
+//	up, suspect       fast_interval after the last start    up to fall
+//	down              interval after the last start         1
+//	down, passing     fast_interval after the last start    1
+//
+// What clients meet at a server that is not down brings its next probe forward
+// to now, but at most once in prodInterval.
 //
 // A server is suspect from the moment at which a probe has waited for
 // fast_interval, until a probe passes or the server is down.
@@ -86,21 +87,19 @@ const (
 	jitter = 0.05      // the share of an interval by which a probe may come early; it is never late
 )
 
-// newWatch prepares the watch of one server, whose verdict was from. Its first
-// probe starts at first, its second at second, which sets the server apart from
-// others within the interval.
-func newWatch(s subject, check conf.Check, from backend.Health, first, second time.Time) *watch {
+// newWatch prepares the watch of one server, whose state so far was from. Its
+// first probe starts at first, its second at second, which sets the server
+// apart from others within the interval. The caller sets probe and log.
+func newWatch(s subject, check conf.Check, from backend.State, first, second time.Time) *watch {
 	w := &watch{
 		subject: s,
-		probe:   probeServer,
-		log:     slog.Default(),
 		landed:  make(chan *flight),
 		wake:    make(chan struct{}, 1),
 		current: check,
 		next:    first,
 		second:  second,
-		count:   newRiseFall(check.Rise, check.Fall, from),
-		facts:   Status{Health: from, Since: time.Now()},
+		count:   newRiseFall(check.Rise, check.Fall, from.Health),
+		facts:   Status{Health: from.Health, Suspect: from.Suspect, Since: time.Now()},
 	}
 	w.check.Store(&check)
 	w.publish()
@@ -149,9 +148,6 @@ func (w *watch) step(ctx context.Context, now time.Time) {
 
 // due is when step has something to do again, unless something happens.
 func (w *watch) due(now time.Time) time.Time {
-	if w.idle { // is it still?
-		return now.Add(w.current.FastInterval)
-	}
 	at := w.startAt(now)
 	if f := w.unanswered(); f != nil && !w.facts.Suspect {
 		at = earlier(at, f.start.Add(w.current.FastInterval))
@@ -168,7 +164,7 @@ func (w *watch) adopt(now time.Time) {
 	if check == w.current {
 		return
 	}
-	if check.Interval != w.current.Interval { // anew at any time within it: all servers adopt at once
+	if check.Interval != w.current.Interval { // by chance: all servers adopt in the same instant
 		w.next = earlier(w.next, now.Add(share(check.Interval, rand.Float64())))
 	}
 	w.current = check

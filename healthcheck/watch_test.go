@@ -69,7 +69,7 @@ type scene struct {
 // told. Its first probe starts at once, its second an interval later.
 func play(t *testing.T, check conf.Check, from backend.Health, behave behaviour) *scene {
 	s := &scene{t: t, begin: time.Now(), behave: behave, health: from}
-	s.watch = newWatch(s, check, from, s.begin, s.begin.Add(check.Interval))
+	s.watch = newWatch(s, check, backend.State{Health: from}, s.begin, s.begin.Add(check.Interval))
 	s.watch.probe = s.probe
 	s.watch.log = slog.New(slog.NewTextHandler(lockedWriter{s}, nil))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -597,22 +597,6 @@ func TestMaintenance(t *testing.T) {
 		synctest.Wait()
 		if !s.isHealth(backend.Down)() || s.probes() != n+1 {
 			t.Errorf("back: %d probes, story %q", s.probes()-n, s.told())
-		}
-	})
-}
-
-// Without being told, a watch sees within fast_interval that maintenance ended.
-func TestMaintenanceEndsUnnoticed(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := play(t, standard, backend.Up, answers)
-		s.maint.Store(true)
-		s.pass(time.Minute)
-		n := s.probes()
-		s.maint.Store(false)
-		s.pass(time.Second)
-		if s.probes() != n+1 {
-			t.Errorf("%d probes", s.probes()-n)
 		}
 	})
 }
