@@ -3,7 +3,10 @@ package backend
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"mcplb/conf"
 )
@@ -100,7 +103,7 @@ func (p *Pool) evict(s *Server) {
 	p.stopRamp(s.slot)
 	sl := &p.slots[s.slot]
 	*sl = slot{
-		name: sl.name, hash: sl.hash,
+		hash:       sl.hash,
 		attributed: sl.attributed, sources: sl.sources, refugees: sl.refugees,
 	}
 	s.slot = removed
@@ -115,7 +118,7 @@ func (p *Pool) seat(servers []*Server) {
 		switch sl := &p.slots[i]; {
 		case sl.server != nil:
 		case sl.sources > 0 || sl.refugees > 0:
-			remembered[sl.name] = i
+			remembered[p.names[i]] = i
 		default:
 			forgotten = append(forgotten, i)
 		}
@@ -131,12 +134,15 @@ func (p *Pool) seat(servers []*Server) {
 		}
 		if !ok {
 			i = len(p.slots)
-			p.slots = append(p.slots, slot{})
+			p.slots, p.names = append(p.slots, slot{}), append(p.names, "")
 		}
 		sl := &p.slots[i]
-		sl.server, sl.name, sl.hash, sl.endpoints = s, s.name, hashName(s.name), s.endpoints
+		sl.server, sl.hash, sl.endpoints = s, xxhash.Sum64String(s.name), s.endpoints
+		p.names[i] = s.name
 		s.slot = i
 	}
+	p.homes = slices.Grow(p.homes[:0], len(p.slots))
+	p.others = slices.Grow(p.others[:0], len(p.slots))
 }
 
 // configure puts into force what c changes of the server's numbers.

@@ -1,9 +1,6 @@
 package backend
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
 // Connections are held to their bounds once there are this many, and this many
 // for each server: 2% of fewer is less than a connection.
@@ -30,6 +27,11 @@ type bounds struct {
 	factor   float64 // of the fair share, at least 1
 	from     int64
 	lag      int64 // what all slots together lack to their lower bounds
+
+	last struct { // limits of the weight asked for last: neighbours mostly share it
+		weight      int64
+		least, most int32
+	}
 }
 
 // What may be bounded, and by which weights the shares are fair.
@@ -54,50 +56,69 @@ func (p *Pool) boundsOf(set []int32, quantity, weight func(*slot) int32, factor 
 		b.weights += int64(weight(&p.slots[i]))
 	}
 	for _, i := range set {
-		b.lag += int64(max(0, b.least(&p.slots[i])-quantity(&p.slots[i])))
+		least, _ := b.limits(&p.slots[i])
+		b.lag += int64(max(0, least-quantity(&p.slots[i])))
 	}
 	return b
 }
 
-// next returns the total that the bounds are for: the one after the next step,
-// or from.
-func (b *bounds) next() int64 { return max(b.total+1, b.from) }
-
-// share returns the fair share of a slot in a total.
-func (b *bounds) share(sl *slot, total int64) float64 {
-	return float64(total*int64(b.weight(sl))) / float64(b.weights)
+// limits returns the lower and the upper bound of a slot for the next total.
+//
+// The upper bound is at least the fair share rounded up, so that there is
+// always a slot with room; the lower at most the fair share rounded down. The
+// lower looks one round ahead (one more on every slot), since of several slots
+// that fall behind at once all but one must wait for their turn.
+func (b *bounds) limits(sl *slot) (least, most int32) {
+	w := int64(b.weight(sl))
+	if w == b.last.weight {
+		return b.last.least, b.last.most
+	}
+	next := max(b.total+1, b.from)
+	scaled := next * w
+	share := float64(scaled) / float64(b.weights)
+	ahead := float64((next+b.slots-1)*w) / float64(b.weights)
+	least = int32(min(scaled/b.weights, int64(math.Ceil((2-b.factor)*ahead))))
+	most = int32(max((scaled+b.weights-1)/b.weights, int64(b.factor*share)))
+	b.last.weight, b.last.least, b.last.most = w, least, most
+	return least, most
 }
 
-// most returns the upper bound of a slot: at least its fair share rounded up,
-// so that there is always a slot with room.
-func (b *bounds) most(sl *slot) int32 {
-	scaled := b.next() * int64(b.weight(sl))
-	fair := (scaled + b.weights - 1) / b.weights
-	return int32(max(fair, int64(b.factor*b.share(sl, b.next()))))
+// lags reports whether a slot is below its lower bound.
+func (b *bounds) lags(sl *slot) bool {
+	least, _ := b.limits(sl)
+	return b.quantity(sl) < least
 }
 
-// least returns the lower bound of a slot: at most its fair share rounded
-// down. It looks one round ahead (one more on every slot), since of several
-// slots that fall behind at once all but one must wait for their turn.
-func (b *bounds) least(sl *slot) int32 {
-	fair := b.next() * int64(b.weight(sl)) / b.weights
-	ahead := math.Ceil((2 - b.factor) * b.share(sl, b.next()+b.slots-1))
-	return int32(min(fair, int64(ahead)))
+// full reports whether a slot has reached its upper bound.
+func (b *bounds) full(sl *slot) bool {
+	_, most := b.limits(sl)
+	return b.quantity(sl) >= most
 }
 
 // narrow reduces set, in place, to the slots that may be given one more: those
 // that lag, if it is their turn, otherwise those with room, otherwise (the set
 // is but a part of what b was taken over) all.
 func (p *Pool) narrow(set []int32, b *bounds) []int32 {
-	lags := func(i int32) bool { sl := &p.slots[i]; return b.quantity(sl) < b.least(sl) }
-	full := func(i int32) bool { sl := &p.slots[i]; return b.quantity(sl) >= b.most(sl) }
-	if b.lag > 0 && b.lag >= b.from-b.total && slices.ContainsFunc(set, lags) {
-		return slices.DeleteFunc(set, func(i int32) bool { return !lags(i) })
-	}
-	for _, i := range set {
-		if !full(i) {
-			return slices.DeleteFunc(set, full)
+	if b.lag > 0 && b.lag >= b.from-b.total {
+		if kept := p.keep(set, b.lags, true); len(kept) > 0 {
+			return kept
 		}
 	}
+	if kept := p.keep(set, b.full, false); len(kept) > 0 {
+		return kept
+	}
 	return set
+}
+
+// keep reduces set, in place, to the slots for which is gives want. If there
+// are none it leaves set as it is and returns nothing.
+func (p *Pool) keep(set []int32, is func(*slot) bool, want bool) []int32 {
+	n := 0
+	for _, i := range set {
+		if is(&p.slots[i]) == want {
+			set[n] = i
+			n++
+		}
+	}
+	return set[:n]
 }

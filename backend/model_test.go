@@ -40,7 +40,7 @@ func checkCounts(t testing.TB, p *Pool) {
 			continue
 		}
 		if sl.conns < 0 || int(sl.conns) != sl.server.Conns() {
-			t.Fatalf("%s: %d connections in the slot, %d shown", sl.name, sl.conns, sl.server.Conns())
+			t.Fatalf("%s: %d connections in the slot, %d shown", p.names[i], sl.conns, sl.server.Conns())
 		}
 	}
 	idle := 0

@@ -29,7 +29,8 @@ type Pool struct {
 	// never held while foreign code runs.
 	mu        sync.Mutex
 	slots     []slot
-	clock     int64 // the latest monotonic time that a caller named
+	names     []string // by slot, of its server; kept after that was removed
+	clock     int64    // the latest monotonic time that a caller named
 	balance   conf.Balance
 	factor    float64
 	sticky    int64 // sticky_time in nanoseconds; 0 = no limit
@@ -49,11 +50,11 @@ type Pool struct {
 
 // slot is a server's place in the pool: what balancing needs to know of it,
 // side by side in memory. A slot outlives its server for as long as sources
-// remember it, so that the server finds them again if it returns.
+// remember it, so that the server finds them again if it returns. It fills one
+// cache line.
 type slot struct {
 	server    *Server   // nil: removed from the configuration
-	name      string    // of its server, kept after it was removed
-	hash      uint64    // of the name, for rendezvous hashing
+	hash      uint64    // of the server's name, for rendezvous hashing; kept after it was removed
 	ramp      int64     // when slow start began; 0 = none under way
 	current   int64     // roundrobin: the smooth weighted algorithm's running weight
 	conns     int32     // slots in use

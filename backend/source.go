@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"encoding/binary"
 	"math"
 	"net/netip"
 	"slices"
@@ -104,9 +103,11 @@ func tighter(factor float64) float64 { return 1 + (factor-1)/2 }
 func (p *Pool) grow(first ref, pl *plan, want endpoints) (ref, int32) {
 	set := p.candidates(want)
 	b := p.connBounds(set, attributed, fullWeight, p.factor)
-	tight := p.connBounds(set, attributed, fullWeight, tighter(p.factor))
-	set = p.narrow(set, &b)
-	if p.memory.at(first).sibling != noEntry {
+	if p.memory.at(first).sibling == noEntry {
+		set = p.narrow(set, &b)
+	} else {
+		tight := p.connBounds(set, attributed, fullWeight, tighter(p.factor))
+		set = p.narrow(set, &b)
 		set = p.narrow(set, &tight)
 	}
 	for r := first; r != noEntry; r = p.memory.at(r).sibling {
@@ -255,20 +256,20 @@ func (p *Pool) holdsBack(i int) bool {
 	}
 	p.others = set
 	b := p.boundsOf(set, conns, rampWeight, 1, 0)
-	return sl.conns >= b.most(sl)
+	return b.full(sl)
 }
 
 // plain is weighted rendezvous hashing over the slots that f admits: what
 // balance_factor 0 asks for.
 func (p *Pool) plain(hash uint64, f *filter) int {
-	best, highest := none, 0.0
+	best, highest := none, rank{}
 	for i := range p.slots {
 		if !p.open(i, f) {
 			continue
 		}
 		sl := &p.slots[i]
-		if s := score(sl.hash, hash, sl.effective); best == none || s > highest {
-			best, highest = i, s
+		if r := rankOf(sl.hash, hash, sl.effective); best == none || r.above(highest) {
+			best, highest = i, r
 		}
 	}
 	return best
@@ -277,26 +278,37 @@ func (p *Pool) plain(hash uint64, f *filter) int {
 // highest returns the slot of set that rendezvous hashing prefers, none of an
 // empty set.
 func (p *Pool) highest(set []int32, hash uint64) int32 {
-	best, highest := int32(none), 0.0
+	best, highest := int32(none), rank{}
 	for _, i := range set {
 		sl := &p.slots[i]
-		if s := score(sl.hash, hash, sl.weight); best == none || s > highest {
-			best, highest = i, s
+		if r := rankOf(sl.hash, hash, sl.weight); best == none || r.above(highest) {
+			best, highest = i, r
 		}
 	}
 	return best
 }
 
-// score is the weighted rendezvous score of a source on a server: -w/ln(u),
-// where u in (0, 1) is a hash of both. The highest score wins: each server has
-// it for its share of the sources by weight, and taking a server away moves
-// only those that it had.
+// rank is a server's standing with a source in rendezvous hashing. The highest
+// wins: each server has it for its share of the sources by weight, and taking
+// a server away moves only those that it had.
 //
 // Weighted rendezvous hashing: Schindler and Schomaker, "Weighted distributed
 // hash tables" (2005), logarithmic method.
-func score(server, source uint64, weight int32) float64 {
-	u := (float64(mix(server^source)>>11) + 0.5) / (1 << 53)
-	return -float64(weight) / math.Log(u)
+type rank struct {
+	u      float64 // in (0, 1), a hash of server and source
+	weight int32
+}
+
+func rankOf(server, source uint64, weight int32) rank {
+	return rank{u: (float64(mix(server^source)>>11) + 0.5) / (1 << 53), weight: weight}
+}
+
+// above compares by -weight/ln(u), which for equal weights is the order of u.
+func (r rank) above(other rank) bool {
+	if r.weight == other.weight {
+		return r.u > other.u
+	}
+	return -float64(r.weight)/math.Log(r.u) > -float64(other.weight)/math.Log(other.u)
 }
 
 // mix spreads every bit of x over all bits: the finalizer of splitmix64
@@ -305,13 +317,6 @@ func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
-}
-
-// hashName hashes a server's name for score.
-func hashName(name string) uint64 {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], xxhash.Sum64String(name))
-	return xxhash.Sum64(b[:])
 }
 
 // settle makes the entry of pl, if need be, and counts a connection for it

@@ -528,7 +528,7 @@ func TestSourceHashIsStable(t *testing.T) {
 		got += l.Server().Name()[4:]
 		l.Release(Completed, 0)
 	}
-	if want := "23114332"; got != want {
+	if want := "11112121"; got != want {
 		t.Errorf("servers %s, want %s", got, want)
 	}
 }

@@ -7,6 +7,11 @@
 // at once, each with file, line and key. It opens no socket and resolves no
 // host name; the only files it reads are the configuration itself and those
 // that the configuration names and that must be readable (certificates, token).
+//
+// Load reads a file; Diff tells what leads from one Config to the next. Each
+// key of lb.toml is one row of schema.go, with its kind of value and its
+// default; validate.go and files.go have what no single value can tell, and
+// available.go what is valid but not built yet.
 package conf
 
 import (
@@ -51,7 +56,7 @@ func (c *Config) Frontend(name string) *Frontend {
 type Global struct {
 	MaxConn       int           // client connections held at once; 0 = what the open-files limit allows
 	Threads       int           // event loops; 0 = one per CPU
-	HardStopAfter time.Duration // the longest that draining may take
+	HardStopAfter time.Duration // the longest that draining may take; 0 = no limit
 	LogLevel      slog.Level
 	LogFormat     LogFormat
 	AccessLog     string // "" = off, "stdout", or a path
@@ -133,7 +138,7 @@ const (
 // identity across reloads is its Name.
 type Frontend struct {
 	Name    string
-	Listen  []string // host:port; an empty host means every address
+	Listen  []string // host:port in canonical form; an empty host means every address, port 0 that the kernel picks one
 	Mode    Mode
 	Backend string  // the name of a Backend in the same Config
 	Balance Balance // "" = the backend's
@@ -209,10 +214,10 @@ type Backend struct {
 	Name           string
 	Balance        Balance
 	BalanceFactor  float64       // source: the most over the fair share; 0 = plain hash
-	StickyTime     time.Duration // how long a source's server is remembered
+	StickyTime     time.Duration // how long a source's server is remembered; 0 = no limit
 	Retries        int           // other attempts before a connection is given up
-	TimeoutConnect time.Duration
-	TimeoutQueue   time.Duration
+	TimeoutConnect time.Duration // more than 0
+	TimeoutQueue   time.Duration // 0 = no limit
 	TimeoutServer  time.Duration // idle; 0 = no limit
 	TimeoutTCPUser time.Duration // TCP_USER_TIMEOUT; 0 = the kernel's
 	MaxIdle        int           // kept-alive HTTP connections per server
@@ -258,7 +263,7 @@ const (
 type Check struct {
 	Type         CheckType
 	Interval     time.Duration
-	FastInterval time.Duration
+	FastInterval time.Duration // at most Interval, also as a default
 	Timeout      time.Duration
 	Rise         int
 	Fall         int
@@ -267,7 +272,8 @@ type Check struct {
 	Observe      bool   // a refused or reset connection counts as a failed check
 }
 
-// Server is one [[backend.NAME.server]] table. Its identity across reloads
+// Server is one [[backend.NAME.server]] table. Its addresses are in canonical
+// form, and their hosts may be names, which this package does not resolve. Its identity across reloads
 // is its Name together with its addresses.
 type Server struct {
 	Name    string

@@ -75,7 +75,7 @@ type ServerChange struct {
 	Name   string
 	Old    *Server     // in the old Config; nil when added
 	New    *Server     // in the new Config; nil when removed
-	Keys   []KeyChange // when changed
+	Keys   []KeyChange // when changed: "weight", "maxconn" or both, without a path
 }
 
 // ListenerChange is one listening socket of a frontend: to open when From is

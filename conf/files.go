@@ -96,7 +96,7 @@ func readSmall(path string) ([]byte, error) {
 	if err != nil {
 		return nil, explainFile(path, err)
 	}
-	if info.Size() > megabyte {
+	if !info.Mode().IsRegular() || info.Size() > megabyte {
 		return nil, fmt.Errorf("%s must be a regular file of at most 1 MiB", quoted(path))
 	}
 	file, err := os.Open(path)

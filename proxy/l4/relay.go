@@ -141,7 +141,7 @@ func (r *Relay) pump(h *half, from, to *reactor.Conn) {
 			return
 		}
 		if !from.Readable() || r.resume != 0 && from == r.client {
-			if moved > 0 && moved < reactor.ReadSize {
+			if moved < reactor.ReadSize {
 				h.flags &^= streaming // what comes next may be as small
 			}
 			return

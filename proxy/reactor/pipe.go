@@ -7,7 +7,7 @@ import "slices"
 // PipeSize is how many bytes a Pipe is asked to hold (F_SETPIPE_SZ, see
 // fcntl(2)). An unprivileged process past pipe-user-pages-soft gets less; a
 // Pipe then works with less.
-const PipeSize = 256 << 10
+const PipeSize = 64 << 10
 
 // Pipe carries bytes from one connection to another inside the kernel
 // (splice(2)). It is borrowed from its loop for as long as bytes are in it,
