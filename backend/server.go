@@ -112,6 +112,7 @@ type Server struct {
 	slot  int      // index into pool.slots; removed once a reload took it away
 	bound waitList // who waits for this server and no other
 	conf  conf.Server
+	doubt string // the reason of the last suspicion
 }
 
 // removed is the slot of a server that its pool no longer has.

@@ -8,6 +8,31 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
+// Policy source keeps each client address on one server, its home, and the
+// servers even.
+//
+// A new source's home is chosen by weighted rendezvous hashing of its address,
+// among the servers that keep both connections and sources within bounds
+// (bounds.go). It is remembered: memory.go has the entries, sticky.go their
+// life. From then on
+//
+//   - a connection that takes the place of one that ended goes home, always: so
+//     everybody who leaves and comes back, in whatever order, lands where they
+//     were;
+//   - a connection more than the source ever had goes home too, while the
+//     bounds allow. Where they do not, the source gets a further entry with
+//     another home: it is split;
+//   - while home is out of use, its sources take refuge, spread evenly over the
+//     other servers, and return home afterwards, as they reconnect. A server
+//     that is down keeps its sources and its part in the fair shares, so its
+//     death and return disturb nobody else.
+//
+// From 1,000 connections on no server stands over its bounds while connections
+// arrive, however few their sources and in whatever order: where both cannot
+// be, that comes before keeping a source whole. Sources that come in turn, as
+// many at home on each server, are never split; of sources in random order some
+// are, by a connection or a few. A larger balance_factor splits fewer.
+
 // plan is how policy source means to serve a request: the entry of the memory
 // that the connection will count for, and the home of that entry. Its zero
 // value is the plan of every other policy: no entry.
@@ -257,199 +282,4 @@ func (p *Pool) holdsBack(i int) bool {
 	p.others = set
 	b := p.boundsOf(set, conns, rampWeight, 1, 0)
 	return b.full(sl)
-}
-
-// plain is weighted rendezvous hashing over the slots that f admits: what
-// balance_factor 0 asks for.
-func (p *Pool) plain(hash uint64, f *filter) int {
-	best, highest := none, rank{}
-	for i := range p.slots {
-		if !p.open(i, f) {
-			continue
-		}
-		sl := &p.slots[i]
-		if r := rankOf(sl.hash, hash, sl.effective); best == none || r.above(highest) {
-			best, highest = i, r
-		}
-	}
-	return best
-}
-
-// highest returns the slot of set that rendezvous hashing prefers, none of an
-// empty set.
-func (p *Pool) highest(set []int32, hash uint64) int32 {
-	best, highest := int32(none), rank{}
-	for _, i := range set {
-		sl := &p.slots[i]
-		if r := rankOf(sl.hash, hash, sl.weight); best == none || r.above(highest) {
-			best, highest = i, r
-		}
-	}
-	return best
-}
-
-// rank is a server's standing with a source in rendezvous hashing. The highest
-// wins: each server has it for its share of the sources by weight, and taking
-// a server away moves only those that it had.
-//
-// Weighted rendezvous hashing: Schindler and Schomaker, "Weighted distributed
-// hash tables" (2005), logarithmic method.
-type rank struct {
-	u      float64 // in (0, 1), a hash of server and source
-	weight int32
-}
-
-func rankOf(server, source uint64, weight int32) rank {
-	return rank{u: (float64(mix(server^source)>>11) + 0.5) / (1 << 53), weight: weight}
-}
-
-// above compares by -weight/ln(u), which for equal weights is the order of u.
-func (r rank) above(other rank) bool {
-	if r.weight == other.weight {
-		return r.u > other.u
-	}
-	return -float64(r.weight)/math.Log(r.u) > -float64(other.weight)/math.Log(other.u)
-}
-
-// mix spreads every bit of x over all bits: the finalizer of splitmix64
-// (Steele, Lea, Flood 2014).
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-// settle makes the entry of pl, if need be, and counts a connection for it
-// that was given slot. It returns the entry, noEntry if nothing is to be
-// remembered or the memory is full of live ones.
-func (p *Pool) settle(pl *plan, slot int) ref {
-	if !pl.remember || pl.home == none {
-		return noEntry
-	}
-	r := pl.entry
-	if r == noEntry {
-		if r = p.enter(pl); r == noEntry {
-			return noEntry
-		}
-	}
-	e := p.memory.at(r)
-	if slot == int(pl.home) {
-		p.setRefuge(e, none)
-	} else if pl.shelter {
-		p.setRefuge(e, int32(slot))
-	}
-	p.connect(r)
-	return r
-}
-
-// enter makes an idle entry for pl, in place of the one idle the longest if the
-// memory is full.
-func (p *Pool) enter(pl *plan) ref {
-	r := p.memory.insert(pl.source)
-	if r == noEntry {
-		idle := p.memory.longestIdle()
-		if idle == noEntry {
-			return noEntry
-		}
-		p.forget(idle)
-		r = p.memory.insert(pl.source)
-	}
-	e := p.memory.at(r)
-	e.home, e.refuge, e.left = pl.home, none, p.clock
-	p.slots[e.home].sources++
-	p.memory.idle(r)
-	return r
-}
-
-// connect counts a connection for r.
-func (p *Pool) connect(r ref) {
-	e := p.memory.at(r)
-	if e.live == 0 {
-		p.memory.busy(r)
-	}
-	e.live++
-	p.slots[e.home].attributed++
-	if e.live > e.peak {
-		p.setPeak(e, e.live)
-	}
-}
-
-// disconnect ends a connection that was counted for r; noEntry does nothing.
-func (p *Pool) disconnect(r ref) {
-	if r == noEntry {
-		return
-	}
-	e := p.memory.at(r)
-	p.decay(e)
-	if e.live == e.peak || e.live == 1 {
-		e.left = p.clock
-	}
-	e.live--
-	p.slots[e.home].attributed--
-	if e.live == 0 {
-		p.memory.idle(r)
-	}
-}
-
-// forget removes an idle entry.
-func (p *Pool) forget(r ref) {
-	e := p.memory.at(r)
-	p.setRefuge(e, none)
-	p.slots[e.home].sources--
-	p.memory.busy(r)
-	p.memory.remove(r)
-}
-
-// expire forgets entries idle for longer than sticky_time: a few at a time, but
-// more than a request can add.
-func (p *Pool) expire() {
-	for range 2 {
-		r := p.memory.longestIdle()
-		if r == noEntry || !p.expired(p.memory.at(r)) {
-			return
-		}
-		p.forget(r)
-	}
-}
-
-// expired reports whether e has been as it is for longer than sticky_time; 0
-// is no limit.
-func (p *Pool) expired(e *entry) bool {
-	return p.sticky > 0 && p.clock-e.left > p.sticky
-}
-
-// decay forgets the places of e that no connection used for sticky_time.
-func (p *Pool) decay(e *entry) {
-	if e.live > 0 && e.live < e.peak && p.expired(e) {
-		p.setPeak(e, e.live)
-	}
-}
-
-// setPeak, setRefuge and setHome change an entry and the counts that its slots
-// keep of it.
-
-func (p *Pool) setPeak(e *entry, peak int32) {
-	if e.refuge != none {
-		p.slots[e.refuge].refugees += peak - e.peak
-	}
-	e.peak = peak
-}
-
-func (p *Pool) setRefuge(e *entry, slot int32) {
-	if e.refuge != none {
-		p.slots[e.refuge].refugees -= e.peak
-	}
-	e.refuge = slot
-	if slot != none {
-		p.slots[slot].refugees += e.peak
-	}
-}
-
-func (p *Pool) setHome(e *entry, slot int32) {
-	old, home := &p.slots[e.home], &p.slots[slot]
-	old.sources--
-	old.attributed -= e.live
-	home.sources++
-	home.attributed += e.live
-	e.home = slot
 }

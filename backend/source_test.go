@@ -352,6 +352,11 @@ func TestSourceHomeOutOfUse(t *testing.T) {
 					t.Fatalf("%v is on %s, home is %s", addr(i), is, home[addr(i)])
 				}
 			}
+			for i := range c.p.slots {
+				if n := c.p.slots[i].refugees; n != 0 {
+					t.Fatalf("%d refugees on %s, everybody is at home", n, c.p.names[i])
+				}
+			}
 		})
 	}
 }
@@ -609,6 +614,11 @@ func TestSourcePeakDecays(t *testing.T) {
 	for i := range 9 {
 		held[i].Release(Completed, 2)
 	}
+	early := acquire(t, p, Request{Source: addr(1), Now: 2 + int64(time.Minute)})
+	if e := p.memory.at(p.memory.first[addr(1).As16()]); e.peak != 10 {
+		t.Fatalf("entry %+v within sticky_time, want a peak of 10", e)
+	}
+	early.Release(Completed, 2+int64(time.Minute))
 	again := acquire(t, p, Request{Source: addr(1), Now: 3 + int64(time.Minute)})
 	if e := p.memory.at(p.memory.first[addr(1).As16()]); e.peak != 2 || e.live != 2 {
 		t.Fatalf("entry %+v, want 2 connections and a peak of 2", e)
@@ -674,4 +684,63 @@ func TestSourceTried(t *testing.T) {
 		t.Fatalf("the next connection went to %s, home is %s", l.Server().Name(), home.Name())
 	}
 	l.Release(Completed, 1)
+}
+
+// A source whose home is removed while it has taken refuge stays there.
+func TestSourceHomeRemovedDuringRefuge(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, newPool(t, backendOf(4)))
+	for i := range 400 {
+		c.open(addr(i))
+	}
+	c.p.SetHealth(serverNamed(t, c.p, "node1"), Down, "x", time.Now())
+	c.closeIf(func(conn) bool { return true })
+	for i := range 400 {
+		c.open(addr(i))
+	}
+	without := backendOf(4)
+	without.Servers = without.Servers[1:]
+	mustApply(t, c.p, without)
+	c.reconnect(1000)
+	checkCounts(t, c.p)
+}
+
+// A source that grows while its home drains does so where it took refuge.
+func TestSourceGrowsInRefuge(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, newPool(t, backendOf(4)))
+	for i := range 20 {
+		home := c.open(addr(i))
+		c.p.SetAdmin(serverNamed(t, c.p, home), Drain, "x", time.Now())
+		c.closeIf(func(conn) bool { return true })
+		for range 10 {
+			c.open(addr(i))
+		}
+		if n := c.split(); n != 0 {
+			t.Fatalf("%v is on %v", addr(i), c.where[addr(i)])
+		}
+		c.closeIf(func(conn) bool { return true })
+		c.p.SetAdmin(serverNamed(t, c.p, home), Ready, "x", time.Now())
+	}
+}
+
+// A server whose maxconn is below its fair share is nobody's home beyond it:
+// the others share the rest.
+func TestSourceSmallServer(t *testing.T) {
+	t.Parallel()
+	conf4 := backendOf(4)
+	conf4.Servers[0].MaxConn = 100
+	c := newCrowd(t, newPool(t, conf4))
+	for _, i := range arrivals["random"](c.rng, 60, 4000) {
+		c.open(addr(i))
+	}
+	n := perServer(c.p)
+	if n["node1"] > 100 {
+		t.Fatalf("%v: maxconn of node1 was exceeded", n)
+	}
+	checkEvenOver(t, c.p, "node2", "node3", "node4")
+	if at := c.p.slots[serverNamed(t, c.p, "node1").slot].attributed; at > 100 {
+		t.Fatalf("%d connections are at home on a server that can hold 100", at)
+	}
+	c.reconnect(500)
 }

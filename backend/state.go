@@ -23,9 +23,9 @@ func (p *Pool) SetHealth(s *Server, h Health, reason string, now time.Time) {
 	})
 }
 
-// SetSuspect commits that a check of s is overdue, or no longer is. It changes
-// neither Since nor, when suspicion ends, Reason: reason says why suspicion
-// arose.
+// SetSuspect commits that a check of s is overdue, or no longer is, and why. It
+// does not change Since. The end of suspicion leaves alone the reason of a
+// verdict that was committed meanwhile.
 func (p *Pool) SetSuspect(s *Server, suspect bool, reason string) {
 	p.commit(s, func(st *State) {
 		if st.Suspect == suspect {
@@ -33,8 +33,11 @@ func (p *Pool) SetSuspect(s *Server, suspect bool, reason string) {
 		}
 		st.Suspect = suspect
 		if suspect {
-			st.Reason = reason
+			s.doubt = reason
+		} else if st.Reason != s.doubt {
+			return
 		}
+		st.Reason = reason
 	})
 }
 

@@ -63,6 +63,17 @@ func TestCommit(t *testing.T) {
 	if want := []string{"node1 unchecked/ready>down/ready", "node1 down/ready>down/drain", "node1 down/drain>down/drain"}; !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
 	}
+	p.SetSuspect(s, false, "check answered")
+	if got := s.State().Reason; got != "check answered" {
+		t.Errorf("after suspicion the reason is %q", got)
+	}
+	p.SetSuspect(s, true, "no answer for 5 s")
+	p.SetHealth(s, Up, "connected", t2)
+	p.SetSuspect(s, false, "the server is up")
+	if got := s.State().Reason; got != "connected" {
+		t.Errorf("the end of suspicion changed the verdict's reason to %q", got)
+	}
+	want = s.State()
 	other := newPool(t, backendOf(2))
 	other.SetHealth(s, Up, "", t1)
 	other.SetWeight(s, 3)
@@ -273,6 +284,9 @@ func TestServerAccessors(t *testing.T) {
 	}
 	if size := unsafe.Sizeof(Lease{}); size > 32 {
 		t.Errorf("a lease is %d bytes", size)
+	}
+	if size := unsafe.Sizeof(slot{}); size != 64 {
+		t.Errorf("a slot is %d bytes, not a cache line", size)
 	}
 	if size := unsafe.Sizeof(entry{}); size > 64 {
 		t.Errorf("an entry of the sticky memory is %d bytes", size)
