@@ -1,5 +1,7 @@
 package backend
 
+import "mcplb/conf"
+
 // EffectiveWeight returns the weight that balancing goes by now: the server's
 // own, or less during slow start. It is 0 for a server that a reload removed.
 func (p *Pool) EffectiveWeight(s *Server) float64 {
@@ -20,3 +22,6 @@ func (p *Pool) Remembered() int {
 
 // QueuedPeak returns the most that ever waited for a slot at once.
 func (p *Pool) QueuedPeak() int { return int(p.queuedPeak.Load()) }
+
+// InForce is Config without the copy: it must not be changed.
+func (p *Pool) InForce() *conf.Backend { return p.config.Load() }

@@ -128,6 +128,9 @@ func tighter(factor float64) float64 { return 1 + (factor-1)/2 }
 func (p *Pool) grow(first ref, pl *plan, want endpoints) (ref, int32) {
 	set := p.candidates(want)
 	b := p.connBounds(set, attributed, fullWeight, p.factor)
+	if e := p.memory.at(first); e.sibling == noEntry && slices.Contains(set, e.home) && p.likeItsPeers(e, set, &b) {
+		return first, e.home
+	}
 	if p.memory.at(first).sibling == noEntry {
 		set = p.narrow(set, &b)
 	} else {
@@ -143,6 +146,20 @@ func (p *Pool) grow(first ref, pl *plan, want endpoints) (ref, int32) {
 		}
 	}
 	return noEntry, p.highest(set, pl.hash)
+}
+
+// likeItsPeers reports whether a source that is still whole is no larger than
+// others are, and its home has no more sources than it should: then sizes will
+// even out by themselves, and it is not split for being early or late.
+func (p *Pool) likeItsPeers(e *entry, set []int32, b *bounds) bool {
+	n := p.boundsOf(set, sources, fullWeight, 1, 0)
+	sl := &p.slots[e.home]
+	average := float64(b.total-int64(e.live)) / float64(max(n.total-1, 1))
+	fair := float64(n.total*int64(sl.weight)) / float64(n.weights)
+	if n.total >= 2*n.slots && float64(e.live+1) <= average && float64(sl.sources) < fair+1 {
+		return true // catching up
+	}
+	return n.total >= 8*n.slots && float64(e.live) <= average+4*math.Sqrt(average)+1 && float64(sl.sources) <= fair
 }
 
 // crowded reports whether e, if it has taken refuge, should not bring yet

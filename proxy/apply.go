@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"mcplb/conf"
-	"mcplb/proxy/l4"
 )
 
 // reload is what became of the last attempt to change the configuration.
@@ -27,11 +26,7 @@ func (p *Proxy) Apply(c *conf.Config) (summary string, err error) {
 	if err != nil {
 		return "", err
 	}
-	summary = plan.String()
-	if len(plan.Restart) > 0 {
-		summary += fmt.Sprintf("; these take effect only when mcplb is started anew: %v", plan.Restart)
-	}
-	return summary, nil
+	return plan.String(), nil
 }
 
 // Note keeps for the status how an attempt to change the configuration went:
@@ -149,14 +144,11 @@ func (p *Proxy) applyBackends(plan *conf.Plan, ready *prepared) {
 // applyFrontends gives every frontend its settings, and makes those that are
 // new, or that changed their mode: the sessions of the old mode live on.
 func (p *Proxy) applyFrontends(c *conf.Config) {
-	for _, f := range c.Frontends {
-		settings := l4.Settings{Frontend: f, Pool: p.backends[f.Backend].Pool}
-		known := p.frontends[f.Name]
-		if known != nil && known.Settings().Frontend.Mode == f.Mode {
-			known.Apply(settings)
-			continue
+	for i := range c.Frontends {
+		f := &c.Frontends[i]
+		if known := p.frontends[f.Name]; known == nil || !known.apply(f, p.poolOf) {
+			p.frontends[f.Name] = p.newFrontend(f)
 		}
-		p.frontends[f.Name] = l4.NewFrontend(settings, p.limiter, p.gate, len(p.engine.Loops()))
 	}
 }
 

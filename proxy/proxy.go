@@ -23,6 +23,7 @@ import (
 	"mcplb/conf"
 	"mcplb/healthcheck"
 	"mcplb/proxy/l4"
+	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
 	"mcplb/ratelimit"
 )
@@ -42,11 +43,12 @@ type Proxy struct {
 	engine  *reactor.Engine
 	limiter *ratelimit.Limiter
 	gate    *gate
+	workers l7.Workers
 
 	mu        sync.RWMutex // guards what follows; never taken on a loop
 	config    *conf.Config
 	backends  map[string]*pool
-	frontends map[string]*l4.Frontend
+	frontends map[string]frontend
 	listeners map[string]*listener // by address, as configured
 	draining  bool
 	reload    reload
@@ -81,10 +83,11 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		started:   time.Now(),
 		engine:    engine,
 		limiter:   ratelimit.New(c.RateLimit),
+		workers:   l7.NewWorkers(engine.Loops()),
 		gate:      &gate{engine: engine, empty: make(chan struct{})},
 		config:    &conf.Config{Path: c.Path},
 		backends:  map[string]*pool{},
-		frontends: map[string]*l4.Frontend{},
+		frontends: map[string]frontend{},
 		listeners: map[string]*listener{},
 	}
 	p.gate.limit.Store(int64(limit))
@@ -120,13 +123,14 @@ func (p *Proxy) resumeAll() {
 // ends, cuts off those who are left, and closes everything.
 func (p *Proxy) Stop(ctx context.Context) error {
 	p.closeListeners()
+	p.drainSessions()
 	p.gate.drain()
 	var cut error
 	select {
 	case <-p.gate.empty:
 	case <-ctx.Done():
 		cut = fmt.Errorf("%d connections were cut off: %w", p.engine.Load(), context.Cause(ctx))
-		p.each(func(s *l4.Session) { s.Abort(l4.Stopped) })
+		p.each(func(s session) { s.Abort(l4.Stopped) })
 		<-p.gate.empty
 	}
 	for _, b := range p.backends {
@@ -134,6 +138,16 @@ func (p *Proxy) Stop(ctx context.Context) error {
 	}
 	p.engine.Stop()
 	return cut
+}
+
+// drainSessions has clients end that wait for nothing.
+func (p *Proxy) drainSessions() {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for _, f := range p.frontends {
+		f.drain()
+	}
+	p.each(func(s session) { s.Drain() })
 }
 
 // closeListeners ends the taking in of clients.
@@ -151,11 +165,11 @@ func (p *Proxy) closeListeners() {
 func (p *Proxy) Connections() int { return p.engine.Load() }
 
 // each calls f for every session, on its loop, and returns without waiting.
-func (p *Proxy) each(f func(*l4.Session)) {
+func (p *Proxy) each(f func(session)) {
 	for _, loop := range p.engine.Loops() {
 		loop.Post(func() {
 			loop.Sweep(func(c *reactor.Conn) {
-				if s := l4.Of(c); s != nil {
+				if s := sessionOf(c); s != nil {
 					f(s)
 				}
 			}, func() {})
@@ -175,15 +189,17 @@ func (p *Proxy) newPool(c conf.Backend, found addresses) (*pool, error) {
 	return b, nil
 }
 
-// serverChanged closes the connections of a server that went down, where the
-// backend says so: their clients would else wait for nothing.
+// serverChanged tells the clients of a server that went down: they would else
+// wait for nothing.
 func (p *Proxy) serverChanged(b *pool, server *backend.Server, old, now backend.State) {
-	if now.Health != backend.Down || old.Health == backend.Down || b.Config().OnDown != conf.OnDownClose {
+	if now.Health != backend.Down || old.Health == backend.Down {
 		return
 	}
-	p.each(func(s *l4.Session) {
+	p.workers.CloseIdle(server)
+	policy := b.InForce().OnDown
+	p.each(func(s session) {
 		if s.Server() == server {
-			s.Abort(l4.ServerDown)
+			s.ServerDown(policy)
 		}
 	})
 }

@@ -75,19 +75,23 @@ func (p *Proxy) process() admin.Process {
 
 // showFrontend shows one frontend.
 func (p *Proxy) showFrontend(f *conf.Frontend) admin.Frontend {
-	running := p.frontends[f.Name]
-	totals := running.Totals()
-	return admin.Frontend{
-		Name: f.Name, Mode: string(f.Mode), Listen: p.addressesOf(f), Backends: []string{f.Backend}, State: p.frontendState(),
-		Connections: admin.Connections{Current: int64(running.Current()), Peak: int64(running.Peak()), Total: totals.Sessions},
-		Traffic: admin.Traffic{
-			BytesIn: totals.BytesIn, BytesOut: totals.BytesOut,
-			MessagesIn: totals.MessagesIn, MessagesOut: totals.MessagesOut,
-		},
-		MessagesDelayed: totals.Delayed, MessagesRejected: totals.Rejected,
-		Refused: totals.Refused, SessionsEnded: totals.Ended,
-		Connect: timing(totals.Connect), Queue: timing(totals.Queue),
+	shown := admin.Frontend{
+		Name: f.Name, Mode: string(f.Mode), Listen: p.addressesOf(f), Backends: backendsOf(f), State: p.frontendState(),
 	}
+	p.frontends[f.Name].show(&shown)
+	return shown
+}
+
+// backendsOf are the backends that a frontend's clients may be sent to, the
+// default first.
+func backendsOf(f *conf.Frontend) []string {
+	names := []string{f.Backend}
+	for _, r := range f.Routes {
+		if r.Backend != "" && !slices.Contains(names, r.Backend) {
+			names = append(names, r.Backend)
+		}
+	}
+	return names
 }
 
 // addressesOf are those that the frontend listens on.

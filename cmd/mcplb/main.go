@@ -6,6 +6,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -47,13 +48,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case *version:
 		fmt.Fprintln(stdout, "mcplb", buildVersion())
 		return exitOK
-	case *path == "" || flags.NArg() > 0:
+	case *path == "":
+		fmt.Fprintln(stderr, "mcplb: name the configuration with -c")
+		flags.Usage()
+		return exitUsage
+	case flags.NArg() > 0:
+		fmt.Fprintf(stderr, "mcplb: unexpected argument %q\n", flags.Arg(0))
 		flags.Usage()
 		return exitUsage
 	}
 	config, err := conf.Load(*path)
 	if err != nil {
-		fmt.Fprintln(stderr, err)
+		fmt.Fprintln(stderr, complaint(err))
 		return exitUsage
 	}
 	if *check {
@@ -61,6 +67,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	return serve(*path, config, stderr)
+}
+
+// complaint is what to say of a configuration that cannot be used. Mistakes in
+// it stand alone, one a line, as editors and other tools read them.
+func complaint(err error) string {
+	var mistakes conf.Errors
+	if errors.As(err, &mistakes) {
+		return mistakes.Error()
+	}
+	return "mcplb: " + err.Error()
 }
 
 // buildVersion is the module's version, or the commit it was built from.

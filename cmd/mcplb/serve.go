@@ -99,7 +99,7 @@ func listenPages(c conf.Admin) ([]pageSocket, error) {
 			for _, other := range opened {
 				other.socket.Close()
 			}
-			return nil, fmt.Errorf("%s: %w", page.key, err)
+			return nil, fmt.Errorf("%s: %w (see who listens with: ss -ltnp; or choose another address)", page.key, err)
 		}
 		opened = append(opened, pageSocket{socket, page.health})
 	}

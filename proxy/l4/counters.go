@@ -28,8 +28,8 @@ type Timing struct {
 	count, sum, max atomic.Uint64 // the sum and the maximum in nanoseconds
 }
 
-// add notes one that took d nanoseconds.
-func (t *Timing) add(d int64) {
+// Add notes one that took d nanoseconds.
+func (t *Timing) Add(d int64) {
 	t.count.Add(1)
 	t.sum.Add(uint64(d))
 	if uint64(d) > t.max.Load() {
@@ -65,27 +65,44 @@ type Totals struct {
 	Queue       TimingTotal
 }
 
-// Totals sums the frontend's counters. Every reason is there, if only with 0.
-func (f *Frontend) Totals() Totals {
+// NewTotals are totals of nothing: every reason is there, with 0.
+func NewTotals() Totals {
 	t := Totals{Refused: map[string]uint64{}, Ended: map[string]uint64{}}
+	for reason := range reasons {
+		t.by(reason)[reason.String()] = 0
+	}
+	return t
+}
+
+// by is the map that counts a reason.
+func (t *Totals) by(reason Reason) map[string]uint64 {
+	if reason.Refusal() {
+		return t.Refused
+	}
+	return t.Ended
+}
+
+// Add adds what one loop has counted.
+func (t *Totals) Add(c *Counters) {
+	t.Sessions += c.Sessions.Load()
+	t.BytesIn += c.BytesIn.Load()
+	t.BytesOut += c.BytesOut.Load()
+	t.MessagesIn += c.MessagesIn.Load()
+	t.MessagesOut += c.MessagesOut.Load()
+	t.Delayed += c.Delayed.Load()
+	t.Rejected += c.Rejected.Load()
+	t.Connect.add(&c.Connect)
+	t.Queue.add(&c.Queue)
+	for reason := range reasons {
+		t.by(reason)[reason.String()] += c.Ended[reason].Load()
+	}
+}
+
+// Totals sums the frontend's counters.
+func (f *Frontend) Totals() Totals {
+	t := NewTotals()
 	for i := range f.counters {
-		c := &f.counters[i]
-		t.Sessions += c.Sessions.Load()
-		t.BytesIn += c.BytesIn.Load()
-		t.BytesOut += c.BytesOut.Load()
-		t.MessagesIn += c.MessagesIn.Load()
-		t.MessagesOut += c.MessagesOut.Load()
-		t.Delayed += c.Delayed.Load()
-		t.Rejected += c.Rejected.Load()
-		t.Connect.add(&c.Connect)
-		t.Queue.add(&c.Queue)
-		for reason := range reasons {
-			by := t.Ended
-			if reason.Refusal() {
-				by = t.Refused
-			}
-			by[reason.String()] += c.Ended[reason].Load()
-		}
+		t.Add(&f.counters[i])
 	}
 	return t
 }

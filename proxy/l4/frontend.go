@@ -28,13 +28,13 @@ func (s *Settings) balance() conf.Balance {
 	if s.Frontend.Balance != "" {
 		return s.Frontend.Balance
 	}
-	return s.Pool.Config().Balance
+	return s.Pool.InForce().Balance
 }
 
 // idle is how long nothing may move: the shorter of the client's and the
 // server's time; 0 = forever.
 func (s *Settings) idle(halfClosed bool) time.Duration {
-	idle := shorter(s.Frontend.TimeoutClient, s.Pool.Config().TimeoutServer)
+	idle := shorter(s.Frontend.TimeoutClient, s.Pool.InForce().TimeoutServer)
 	if halfClosed {
 		idle = shorter(idle, s.Frontend.TimeoutHalfClosed)
 	}

@@ -3,7 +3,7 @@
 package l4
 
 import (
-	"math"
+	"bytes"
 	"time"
 
 	"mcplb/backend"
@@ -18,7 +18,7 @@ type messages struct {
 	client  mcp.Meter
 	server  mcp.Meter
 	filter  mcp.Filter
-	answers []byte        // errors that wait for the end of a message of the server's
+	answers []byte        // errors that wait for the end of a message of the server's; nil at rest
 	wait    time.Duration // what the limiter told the message refused last
 }
 
@@ -68,14 +68,16 @@ func (s *Session) FromClient(p []byte) {
 	}
 	if count > 0 {
 		s.relay.taken.MessagesIn.Add(uint64(count))
-		s.relay.served.MessagesIn.Add(uint64(count))
 	}
 	if s.relay.answers {
-		s.filter(p)
-		return
+		count -= s.filter(p)
+	} else {
+		s.relay.ToServer(p)
+		s.delay(count)
 	}
-	s.relay.ToServer(p)
-	s.delay(count)
+	if count > 0 {
+		s.relay.served.MessagesIn.Add(uint64(count))
+	}
 }
 
 // delay charges messages that were forwarded to the source, and reads on only
@@ -91,9 +93,9 @@ func (s *Session) delay(count int) {
 	}
 }
 
-// filter forwards the messages that the limiter lets pass, and answers the
-// others.
-func (s *Session) filter(p []byte) {
+// filter forwards the messages that the limiter lets pass, answers the others,
+// and tells how many those are.
+func (s *Session) filter(p []byte) (rejected int) {
 	m := s.messages
 	for len(p) > 0 && !s.relay.over {
 		var pass []byte
@@ -103,13 +105,15 @@ func (s *Session) filter(p []byte) {
 			s.relay.ToServer(pass)
 		}
 		if refused {
-			s.relay.taken.Rejected.Add(1)
+			rejected++
 			if id := m.filter.RefusedID(); id != nil {
 				m.answers = mcp.AppendRateLimited(m.answers, id, m.wait)
 			}
 		}
 	}
+	s.relay.taken.Rejected.Add(uint64(rejected))
 	s.flushAnswers()
+	return rejected
 }
 
 // Admit implements mcp.Gate: may the message that begins pass?
@@ -119,16 +123,29 @@ func (s *Session) Admit() bool {
 	return ok
 }
 
-// FromServer implements Owner: it counts the server's messages, and puts the
-// errors that wait behind the one that has ended.
+// FromServer implements Owner: it counts and forwards the server's messages, and
+// puts the errors that wait behind the last one that has ended.
 func (s *Session) FromServer(p []byte) {
+	if len(s.messages.answers) > 0 {
+		end := bytes.LastIndexByte(p, '\n') + 1
+		s.toClient(p[:end])
+		s.flushAnswers()
+		p = p[end:]
+	}
+	s.toClient(p)
+}
+
+// toClient forwards what the server sent.
+func (s *Session) toClient(p []byte) {
+	if len(p) == 0 || s.relay.over {
+		return
+	}
 	count, _ := s.messages.server.Count(p, 0)
 	if count > 0 {
 		s.relay.taken.MessagesOut.Add(uint64(count))
 		s.relay.served.MessagesOut.Add(uint64(count))
 	}
 	s.relay.ToClient(p)
-	s.flushAnswers()
 }
 
 // flushAnswers sends the errors that wait, between two messages of the
@@ -138,17 +155,22 @@ func (s *Session) flushAnswers() {
 	if len(m.answers) == 0 || s.relay.over {
 		return
 	}
-	if !m.server.AtBoundary() {
-		if len(m.answers) > mostAnswers {
-			s.relay.Pause(math.MaxInt64)
+	many := len(m.answers) > mostAnswers
+	switch {
+	case s.relay.down.flags&shut != 0:
+		// The server has finished, and the client was told: nothing may follow.
+	case m.server.AtBoundary():
+		s.relay.ToClient(m.answers)
+	default:
+		if many {
+			s.relay.Pause(forever)
 		}
 		return
 	}
-	s.relay.ToClient(m.answers)
-	if len(m.answers) > mostAnswers {
+	if many {
 		s.relay.Proceed()
 	}
-	m.answers = m.answers[:0]
+	m.answers = nil
 }
 
 // tooLong ends a session whose client sent too long a line: the server sees
@@ -167,6 +189,7 @@ func (s *Session) tooLong() {
 	if s.relay.down.flags&spliced != 0 || !s.messages.server.AtBoundary() {
 		answer = append(answer, '\n') // cut the message that the server may have begun
 	}
+	answer = append(answer, s.messages.answers...)
 	answer = mcp.AppendTooLong(answer, s.frontend.Settings().Frontend.MaxMessage)
 	if errno := s.relay.client.Send(answer); errno != 0 {
 		s.finish(MessageTooLong)

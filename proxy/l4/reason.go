@@ -72,10 +72,15 @@ func (r Reason) String() string { return reasonNames[r] }
 // Refusal tells whether the session was ended before a server carried it.
 func (r Reason) Refusal() bool { return r >= Banned }
 
-// verdictReasons says why the limiter's verdicts end a session.
-var verdictReasons = map[ratelimit.Verdict]Reason{
-	ratelimit.RefusedBanned:     Banned,
-	ratelimit.RefusedRate:       ConnectionRate,
-	ratelimit.RefusedConcurrent: SourceConnections,
-	ratelimit.RefusedGlobalRate: GlobalConnectionRate,
+// RefusalOf is the reason that a verdict of the limiter's is.
+func RefusalOf(verdict ratelimit.Verdict) Reason {
+	switch verdict {
+	case ratelimit.RefusedBanned:
+		return Banned
+	case ratelimit.RefusedConcurrent:
+		return SourceConnections
+	case ratelimit.RefusedGlobalRate:
+		return GlobalConnectionRate
+	}
+	return ConnectionRate
 }

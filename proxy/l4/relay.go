@@ -18,6 +18,7 @@
 package l4
 
 import (
+	"math"
 	"time"
 
 	"mcplb/backend"
@@ -37,6 +38,8 @@ import (
 //	any          its destination breaks                    lost: no more is read for it; what the
 //	                                                       destination said before is still carried
 //	lost         its destination has been read to the end  the relay ends: RST to the other side
+//	any          its source broke, and nobody reads it:    the relay ends: RST to the other side
+//	             ended, or paused
 //	any          nothing moved for the idle time           the relay ends: RST both ways
 type Relay struct {
 	client *reactor.Conn
@@ -46,7 +49,7 @@ type Relay struct {
 	served *backend.Counters // of the server
 	timer  reactor.Timer
 	last   int64 // when a byte last moved, on the loop's clock
-	resume int64 // the client is not read from before; 0 = it is
+	resume int64 // the client is not read from before; 0 = it is; forever = until Proceed
 	up     half  // client to server
 	down   half  // server to client
 	over   bool
@@ -89,6 +92,25 @@ const (
 	copied                          // never spliced: the owner sees every byte
 )
 
+// Owner is whom the relay serves.
+func (r *Relay) Owner() Owner { return r.owner }
+
+// Client is the client's connection.
+func (r *Relay) Client() *reactor.Conn { return r.client }
+
+// Begin starts a relay, in place, between two connections that were met
+// another way: what is tunnelled through HTTP. Both must be on one loop; what
+// was read from either before is the caller's to send first. With inspect, the
+// owner is given every byte.
+func (r *Relay) Begin(client, server *reactor.Conn, owner Owner, taken *Counters, served *backend.Counters, inspect bool) {
+	*r = Relay{client: client, server: server, owner: owner, taken: taken, served: served}
+	if inspect {
+		r.up.flags = inspected | copied
+		r.down.flags = inspected | copied
+	}
+	r.begin(client.Loop().Now())
+}
+
 // begin starts the relay of two connected connections.
 func (r *Relay) begin(now int64) {
 	r.client.SetHandler(r)
@@ -101,18 +123,27 @@ func (r *Relay) begin(now int64) {
 
 // Ready moves what can be moved now that something changed on c.
 func (r *Relay) Ready(c *reactor.Conn) {
-	if c.Failed() && r.sourceOf(c).flags&ended != 0 {
-		// Nothing more is read from it, so no read would tell.
-		r.broken(c)
-		return
-	}
 	if c == r.client {
 		r.pump(&r.up, r.client, r.server)
 		r.pump(&r.down, r.server, r.client)
+	} else {
+		r.pump(&r.down, r.server, r.client)
+		r.pump(&r.up, r.client, r.server)
+	}
+	if c.Failed() && !r.over {
+		r.failed(c)
+	}
+}
+
+// failed looks at a connection that broke without a read that told: there is
+// none any more, the client is paused, or the other side takes no more.
+func (r *Relay) failed(c *reactor.Conn) {
+	paused := c == r.client && r.resume != 0
+	if paused || r.sourceOf(c).flags&ended != 0 {
+		r.broken(c)
 		return
 	}
-	r.pump(&r.down, r.server, r.client)
-	r.pump(&r.up, r.client, r.server)
+	r.arm() // for the shorter time
 }
 
 // sourceOf is the half that reads from c.
@@ -239,8 +270,8 @@ func (r *Relay) splice(h *half, from, to *reactor.Conn) int {
 	return 0
 }
 
-// drain empties the half's pipe into its destination. It returns false while
-// bytes are left in it.
+// drain empties the half's pipe into its destination. It returns false when
+// that takes no more.
 func (r *Relay) drain(h *half, to *reactor.Conn) bool {
 	held := h.pipe.Held()
 	errno := to.SpliceOut(h.pipe)
@@ -250,7 +281,7 @@ func (r *Relay) drain(h *half, to *reactor.Conn) bool {
 	if errno != 0 {
 		r.unpipe(h)
 		r.undeliverable(to)
-		return true
+		return false
 	}
 	if h.pipe.Held() > 0 {
 		return false
@@ -342,15 +373,24 @@ func (r *Relay) detach() {
 	r.unpipe(&r.down)
 }
 
+// forever is the end of a pause that only Proceed ends.
+const forever = math.MaxInt64
+
 // Pause stops reading from the client until the given time on the loop's
 // clock: it is over its rate, and TCP's own flow control slows it down.
 func (r *Relay) Pause(until int64) {
+	if r.over {
+		return
+	}
 	r.resume = until
 	r.arm()
 }
 
 // Proceed ends a pause before its time.
 func (r *Relay) Proceed() {
+	if r.over {
+		return
+	}
 	r.resume = 0
 	r.client.Again()
 }
@@ -368,13 +408,23 @@ func (r *Relay) arm() {
 	}
 }
 
-// idleEnds is when the idle time ends unless something moves; 0 = never.
+// idleEnds is when the idle time ends unless something moves; 0 = never. It
+// begins when a pause is over: that is the balancer's doing, not the client's
+// silence.
 func (r *Relay) idleEnds() int64 {
-	halfClosed := (r.up.flags|r.down.flags)&ended != 0
-	if idle := r.owner.Idle(halfClosed); idle > 0 {
-		return r.last + int64(idle)
+	idle := r.owner.Idle(r.halfClosed())
+	if idle == 0 {
+		return 0
 	}
-	return 0
+	if r.resume != forever && r.resume > r.last {
+		return r.resume + int64(idle)
+	}
+	return r.last + int64(idle)
+}
+
+// halfClosed tells whether one side has finished sending, or has gone.
+func (r *Relay) halfClosed() bool {
+	return (r.up.flags|r.down.flags)&(ended|lost) != 0 || r.client.Failed() || r.server.Failed()
 }
 
 // Expired runs when the timer does: perhaps early, since activity only writes
@@ -383,7 +433,7 @@ func (r *Relay) Expired(*reactor.Timer) {
 	now := r.client.Loop().Now()
 	if r.resume != 0 && now >= r.resume {
 		r.resume = 0
-		r.last = now // a pause is the balancer's doing, not the client's silence
+		r.last = now
 		r.client.Again()
 	}
 	if ends := r.idleEnds(); ends != 0 && now >= ends {
@@ -394,7 +444,7 @@ func (r *Relay) Expired(*reactor.Timer) {
 }
 
 func (r *Relay) idleReason() Reason {
-	if (r.up.flags|r.down.flags)&ended != 0 {
+	if r.halfClosed() {
 		return HalfClosedTimeout
 	}
 	return IdleTimeout

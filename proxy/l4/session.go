@@ -3,6 +3,7 @@
 package l4
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -29,8 +30,10 @@ import (
 //	connecting  connected                      relaying
 //	connecting  failed, attempts are left      admission of another server, or
 //	                                           pausing when all were tried
+//	connecting  the server goes down           as failed
 //	connecting  failed, none are left          finished: refused
 //	pausing     timer                          connecting
+//	pausing     the server goes down           as failed
 //	relaying    the relay ends                 finished
 //	relaying    a message is too long          lingering
 //	lingering   the client ends, or timer      finished
@@ -142,7 +145,7 @@ func (s *Session) admit() {
 	s.state = admission
 	source, verdict := s.frontend.limiter.Admit(s.from.Addr(), s.loop.Now())
 	if verdict != ratelimit.Admitted {
-		s.refuse(verdictReasons[verdict])
+		s.refuse(RefusalOf(verdict))
 		return
 	}
 	s.source = source
@@ -169,7 +172,7 @@ func (s *Session) acquire() {
 		s.refuse(NoServer)
 	case backend.Queued:
 		s.since = s.loop.Now()
-		if wait := s.pool.Config().TimeoutQueue; wait > 0 {
+		if wait := s.pool.InForce().TimeoutQueue; wait > 0 {
 			s.armIn(wait)
 		}
 	}
@@ -183,7 +186,7 @@ func (s *Session) Granted(lease backend.Lease) {
 			lease.Release(backend.Aborted, s.loop.Now())
 			return
 		}
-		s.relay.taken.Queue.add(s.loop.Now() - s.since)
+		s.relay.taken.Queue.Add(s.loop.Now() - s.since)
 		s.granted(lease)
 	})
 	if !posted {
@@ -219,8 +222,8 @@ func (s *Session) connect() {
 	s.state = connecting
 	s.since = s.loop.Now()
 	s.attempts++
-	c := s.pool.Config()
-	server, errno := s.dial(&c)
+	c := s.pool.InForce()
+	server, errno := s.dial(c)
 	if errno != 0 {
 		s.failed(errno)
 		return
@@ -229,29 +232,14 @@ func (s *Session) connect() {
 	s.armIn(c.TimeoutConnect)
 }
 
-// dial connects from one source address after the other where the backend has
-// several: each has ports of its own.
+// dial begins a connection to the server, from one of the backend's source
+// addresses where it has any.
 func (s *Session) dial(c *conf.Backend) (*reactor.Conn, unix.Errno) {
 	d := reactor.Dialing{
 		To:          s.lease.Server().Addr(conf.EndpointTCP),
 		UserTimeout: int(c.TimeoutTCPUser / time.Millisecond),
 	}
-	sources := len(c.Source)
-	if sources == 0 {
-		return s.loop.Dial(d, s)
-	}
-	first := int(s.relay.taken.Sessions.Load() % uint64(sources))
-	for i := range sources {
-		d.From = c.Source[(first+i)%sources]
-		if d.From.Is4() != d.To.Addr().Is4() {
-			continue
-		}
-		server, errno := s.loop.Dial(d, s)
-		if errno != unix.EADDRNOTAVAIL {
-			return server, errno
-		}
-	}
-	return nil, unix.EADDRNOTAVAIL
+	return s.loop.DialFrom(d, c.Source, rand.Int(), s)
 }
 
 // connected ends the attempt: with a relay, or by trying another server.
@@ -283,7 +271,7 @@ func (s *Session) failed(errno unix.Errno) {
 	outcome, reason := attemptOutcome(errno)
 	s.count(server, outcome)
 	s.lease.Release(outcome, s.loop.Now())
-	if outcome == backend.Aborted || s.attempts > s.pool.Config().Retries {
+	if outcome == backend.Aborted || s.attempts > s.pool.InForce().Retries {
 		s.refuse(reason)
 		return
 	}
@@ -343,7 +331,7 @@ func (s *Session) carry() {
 	}
 	s.state = relaying
 	s.loop.Disarm(&s.relay.timer)
-	s.relay.taken.Connect.add(s.loop.Now() - s.since)
+	s.relay.taken.Connect.Add(s.loop.Now() - s.since)
 	s.relay.served = s.counters(s.lease.Server())
 	s.relay.served.Connections.Add(1)
 	s.tried = nil
@@ -363,6 +351,9 @@ func (s *Session) release(outcome backend.Outcome) {
 		s.lease.Release(outcome, s.loop.Now())
 	}
 }
+
+// OutcomeOf says what the end of a session tells of the server that it had.
+func OutcomeOf(reason Reason) backend.Outcome { return outcomes[reason] }
 
 // outcomes say what the end of a session tells of the server that it had.
 var outcomes = [reasons]backend.Outcome{
@@ -396,9 +387,9 @@ func (s *Session) finish(reason Reason) {
 		s.relay.client.Close()
 	}
 	if s.relay.server != nil {
-		s.relay.server.Close()
+		s.relay.server.Reset() // it carried nothing: better no FIN than one that looks like an end
 	}
-	s.release(outcomes[reason])
+	s.release(OutcomeOf(reason))
 	s.source.Release()
 	s.relay.taken.Ended[reason].Add(1)
 	s.frontend.current.Add(-1)
@@ -417,6 +408,26 @@ func (s *Session) Abort(reason Reason) {
 		s.refuse(reason)
 	}
 }
+
+// ServerDown tells the session that its server went down. What is carried ends
+// with RST, unless the policy is to keep it; a client that is still being
+// connected is given another server.
+func (s *Session) ServerDown(policy conf.OnDown) {
+	switch s.state {
+	case relaying:
+		if policy == conf.OnDownClose {
+			s.relay.Abort(ServerDown)
+		}
+	case connecting, pausing:
+		if s.relay.server != nil {
+			s.relay.server.Reset()
+		}
+		s.failed(unix.ECONNRESET)
+	}
+}
+
+// Drain lets the session live on to its end: a relay has no good place to end.
+func (s *Session) Drain() {}
 
 // Server is the server whose slot the session holds, nil when it has none.
 func (s *Session) Server() *backend.Server { return s.lease.Server() }

@@ -27,11 +27,12 @@ const maxID = 128
 //	            }                  end
 //	name        " unescaped        colon
 //	colon       :                  value
-//	value       "                  text
+//	value       "                  text; of "method": methodText
 //	            { [                nested, depth 1
 //	            , : } ]            failed
 //	            any other          scalar
 //	text        " unescaped        after
+//	methodText  " unescaped        after
 //	scalar      , } ] white space  as in after
 //	nested      "                  nestedText
 //	            { [                nested, depth + 1
@@ -43,8 +44,8 @@ const maxID = 128
 //	end, failed                    (final)
 //
 // White space stays where it is in start, first, colon, value, after, next and
-// end; in these, what is not listed leads to failed. In name, text, scalar,
-// nested and nestedText, what is not listed is content and stays.
+// end; in these, what is not listed leads to failed. In name, text, methodText,
+// scalar, nested and nestedText, what is not listed is content and stays.
 type IDScanner struct {
 	depth int // of nested
 
@@ -52,17 +53,17 @@ type IDScanner struct {
 	idSize int  // bytes of id; more than maxID: too long to be kept
 	inID   bool // the value being read is that of "id"
 
-	name     [len(nameMethod)]byte // the beginning of the name being read, unescaped
-	nameSize uint8                 // bytes of name; more than it holds: longer than any looked for
-	method   bool                  // there was a "method"
+	word     [maxMethodName]byte // the beginning of the name or method being read, unescaped
+	wordSize uint8               // bytes of word; more than it holds: longer than any looked for
+	method   Method              // MethodNone until there was a "method"
 
 	state   scanState
 	escaped bool   // in a string, after a backslash
-	hex     uint8  // in a name, hexadecimal digits to come of \uXXXX
-	unit    uint16 // in a name, what those so far make
+	hex     uint8  // in a word, hexadecimal digits to come of \uXXXX
+	unit    uint16 // in a word, what those so far make
 }
 
-// The names looked for, the longest last.
+// The names looked for.
 const (
 	nameID     = "id"
 	nameMethod = "method"
@@ -77,6 +78,7 @@ const (
 	scanColon
 	scanValue
 	scanText
+	scanMethodText
 	scanScalar
 	scanNested
 	scanNestedText
@@ -92,20 +94,26 @@ func (s *IDScanner) Reset() { *s = IDScanner{} }
 // Feed takes the next bytes of the message. Nothing of p is kept but the id.
 func (s *IDScanner) Feed(p []byte) {
 	for len(p) > 0 && s.state != scanFailed {
-		var n int
-		switch s.state {
-		case scanName:
-			n = s.feedName(p)
-		case scanText, scanNestedText:
-			n = s.feedText(p)
-		case scanScalar:
-			n = s.feedScalar(p)
-		case scanNested:
-			n = s.feedNested(p)
-		default:
-			s.state, n = s.step(p[0]), 1
-		}
-		p = p[n:]
+		p = p[s.feedSome(p):]
+	}
+}
+
+// feedSome takes some of p, which is not empty, up to the end of what p begins
+// with or is in the midst of, and returns how much. It may take nothing when it
+// changes the state.
+func (s *IDScanner) feedSome(p []byte) int {
+	switch s.state {
+	case scanName, scanMethodText:
+		return s.feedWord(p)
+	case scanText, scanNestedText:
+		return s.feedText(p)
+	case scanScalar:
+		return s.feedScalar(p)
+	case scanNested:
+		return s.feedNested(p)
+	default:
+		s.state = s.step(p[0])
+		return 1
 	}
 }
 
@@ -114,7 +122,24 @@ func (s *IDScanner) Feed(p []byte) {
 // type or of more than 128 bytes, is not an object, or has not ended yet. The
 // slice is good until the next call of Feed or Reset.
 func (s *IDScanner) ID() []byte {
-	if s.state != scanEnd || s.idSize == 0 || s.idSize > maxID {
+	if s.state != scanEnd {
+		return nil
+	}
+	return s.rawID()
+}
+
+// Request reports whether the message names a method: with an id it is then a
+// request, without one a notification. A message without a method is an answer,
+// or none of JSON-RPC.
+func (s *IDScanner) Request() bool { return s.method != MethodNone }
+
+// Method returns the method of the message: MethodNone if it has none or none
+// was read yet, MethodOther if that is not known or not a string.
+func (s *IDScanner) Method() Method { return s.method }
+
+// rawID returns the id read last, nil if it cannot be one.
+func (s *IDScanner) rawID() []byte {
+	if s.idSize == 0 || s.idSize > maxID {
 		return nil
 	}
 	id := s.id[:s.idSize]
@@ -128,11 +153,6 @@ func (s *IDScanner) ID() []byte {
 	}
 	return id
 }
-
-// Request reports whether the message names a method: with an id it is then a
-// request, without one a notification. A message without a method is an answer,
-// or none of JSON-RPC.
-func (s *IDScanner) Request() bool { return s.method }
 
 // step is the table's part for white space and punctuation at the top level.
 func (s *IDScanner) step(b byte) scanState {
@@ -172,7 +192,7 @@ func only(b, wanted byte, then scanState) scanState {
 }
 
 func (s *IDScanner) beginName(b byte) scanState {
-	s.nameSize = 0
+	s.wordSize = 0
 	return only(b, '"', scanName)
 }
 
@@ -184,7 +204,11 @@ func (s *IDScanner) beginValue(b byte) scanState {
 		s.idSize = 0 // the last one counts
 	}
 	if s.named(nameMethod) {
-		s.method = true
+		s.method = MethodOther
+		if b == '"' {
+			s.wordSize = 0
+			return scanMethodText
+		}
 	}
 	switch b {
 	case '{', '[':
@@ -203,7 +227,7 @@ func (s *IDScanner) beginValue(b byte) scanState {
 
 // named reports whether the name just read is want.
 func (s *IDScanner) named(want string) bool {
-	return int(s.nameSize) == len(want) && string(s.name[:len(want)]) == want
+	return int(s.wordSize) == len(want) && string(s.word[:len(want)]) == want
 }
 
 // keep adds bytes to the id, if the value being read is the id.
@@ -272,38 +296,59 @@ func (s *IDScanner) feedNested(p []byte) int {
 	return len(p)
 }
 
-// feedName takes what p has of a member's name, its closing quote included,
-// and returns its length.
-func (s *IDScanner) feedName(p []byte) int {
+// feedWord takes what p has of a member's name or of the method, its closing
+// quote included, and returns its length.
+func (s *IDScanner) feedWord(p []byte) int {
 	for i, b := range p {
 		switch {
 		case s.hex > 0:
 			s.feedHex(b)
 		case s.escaped:
-			s.escaped = false
-			if b == 'u' {
-				s.hex, s.unit = 4, 0
-			} else {
-				s.addName(0) // no escape of one letter is part of a name looked for
-			}
+			s.feedEscape(b)
 		case b == '\\':
 			s.escaped = true
 		case b == '"':
-			s.state = scanColon
+			s.endWord()
 			return i + 1
 		default:
-			s.addName(b)
+			s.addWord(b)
 		}
 	}
 	return len(p)
 }
 
-// feedHex takes one digit of \uXXXX in a name.
+// feedEscape takes the byte after a backslash in a word. Of the escapes of one
+// letter, only that of the slash is part of a word looked for.
+func (s *IDScanner) feedEscape(b byte) {
+	s.escaped = false
+	switch b {
+	case 'u':
+		s.hex, s.unit = 4, 0
+	case '/':
+		s.addWord('/')
+	default:
+		s.addWord(0)
+	}
+}
+
+// endWord is at the closing quote of a name or of the method.
+func (s *IDScanner) endWord() {
+	if s.state == scanName {
+		s.state = scanColon
+		return
+	}
+	s.state = scanAfter
+	if n := int(s.wordSize); 0 < n && n <= len(s.word) {
+		s.method = MethodOf(s.word[:n])
+	}
+}
+
+// feedHex takes one digit of \uXXXX in a word.
 func (s *IDScanner) feedHex(b byte) {
 	digit, ok := hexDigit(b)
-	if !ok { // not JSON: the name may be anything, but none looked for
+	if !ok { // not JSON: the word may be anything, but none looked for
 		s.hex = 0
-		s.addName(0)
+		s.addWord(0)
 		return
 	}
 	s.unit = s.unit<<4 | digit
@@ -311,9 +356,9 @@ func (s *IDScanner) feedHex(b byte) {
 	switch {
 	case s.hex > 0:
 	case s.unit < 0x80:
-		s.addName(byte(s.unit))
+		s.addWord(byte(s.unit))
 	default:
-		s.addName(0) // no name looked for has it
+		s.addWord(0) // no word looked for has it
 	}
 }
 
@@ -329,10 +374,10 @@ func hexDigit(b byte) (digit uint16, ok bool) {
 	return 0, false
 }
 
-// addName adds one unescaped byte to the name being read.
-func (s *IDScanner) addName(b byte) {
-	if int(s.nameSize) < len(s.name) {
-		s.name[s.nameSize] = b
+// addWord adds one unescaped byte to the word being read.
+func (s *IDScanner) addWord(b byte) {
+	if int(s.wordSize) < len(s.word) {
+		s.word[s.wordSize] = b
 	}
-	s.nameSize = min(s.nameSize+1, uint8(len(s.name))+1)
+	s.wordSize = min(s.wordSize+1, uint8(len(s.word))+1)
 }

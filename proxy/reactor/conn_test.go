@@ -69,6 +69,9 @@ func TestSendShortWrites(t *testing.T) {
 		if left := len(message) - part; c.Parked() != left || c.Blocked() != (left > 0) {
 			t.Fatalf("part %d: %d parked, blocked %v; want %d", part, c.Parked(), c.Blocked(), left)
 		}
+		if part < len(message) && c.flags&writable != 0 {
+			t.Fatalf("part %d: still said to be writable", part)
+		}
 		writable := eventOf(c, unix.EPOLLOUT)
 		l.dispatch(&writable) // still no room
 		if left := len(message) - part; c.Parked() != left {

@@ -216,6 +216,26 @@ func (l *Loop) dial(fd int, d Dialing) unix.Errno {
 	return 0
 }
 
+// DialFrom is Dial from one of several local addresses, or from any where
+// there are none. Each address has ports of its own: the next one is tried when
+// one has none left towards the destination. first chooses where to begin, so
+// that they are used in turn.
+func (l *Loop) DialFrom(d Dialing, sources []netip.Addr, first int, h Handler) (*Conn, unix.Errno) {
+	if len(sources) == 0 {
+		return l.Dial(d, h)
+	}
+	for i := range sources {
+		d.From = sources[(first%len(sources)+i)%len(sources)]
+		if d.From.Is4() != d.To.Addr().Is4() {
+			continue
+		}
+		if c, errno := l.Dial(d, h); errno != unix.EADDRNOTAVAIL {
+			return c, errno
+		}
+	}
+	return nil, unix.EADDRNOTAVAIL
+}
+
 // Sweep calls visit for every connection that is on the loop now and stays,
 // listeners included, some at every turn so that the others are not kept
 // waiting, and then done, which is called even when the loop stops meanwhile.

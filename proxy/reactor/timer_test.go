@@ -287,6 +287,10 @@ func TestZeroTimer(t *testing.T) {
 	if timer.Armed() || w.count != 0 || w.next(5) != -1 {
 		t.Errorf("stopping a zero timer: armed %v, count %d, next %d", timer.Armed(), w.count, w.next(5))
 	}
+	w.set(&timer, expirerFunc(func(*Timer) {}), 0)
+	if late := w.next(100 * tick); late != 0 {
+		t.Errorf("next of one that is overdue: %d, want 0", late)
+	}
 }
 
 // TestLoopSleepsAsLongAsItMay has a loop that nothing happens to wake by its

@@ -1,0 +1,323 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcplb/proxy/admin"
+)
+
+// patience is how long a test waits for what is to come. Nothing should need
+// it: it only ends a test that hangs.
+const patience = 30 * time.Second
+
+// output collects what a process writes, for a test to wait for.
+type output struct {
+	mu      sync.Mutex
+	text    bytes.Buffer  // guarded by mu
+	changed chan struct{} // guarded by mu; closed at the next change
+}
+
+func (o *output) Write(data []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.changed != nil {
+		close(o.changed)
+		o.changed = nil
+	}
+	return o.text.Write(data)
+}
+
+// look returns the text so far and a channel that is closed when there is more.
+func (o *output) look() (string, <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.changed == nil {
+		o.changed = make(chan struct{})
+	}
+	return o.text.String(), o.changed
+}
+
+func (o *output) String() string {
+	text, _ := o.look()
+	return text
+}
+
+// process is a program under test.
+type process struct {
+	command *exec.Cmd
+	log     output        // standard output and standard error
+	ended   chan struct{} // closed when it has ended
+}
+
+// startProcess starts command, which is killed when the test ends.
+func startProcess(t *testing.T, command *exec.Cmd) *process {
+	t.Helper()
+	p := &process{command: command, ended: make(chan struct{})}
+	command.Stdout, command.Stderr = &p.log, &p.log
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the tests be killed
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.ended)
+		_ = command.Wait() // its outcome is in ProcessState
+	}()
+	t.Cleanup(func() {
+		_ = command.Process.Kill() // it may have ended
+		<-p.ended
+		if t.Failed() {
+			t.Logf("%s said:\n%s", command, &p.log)
+		}
+	})
+	return p
+}
+
+func (p *process) signal(t *testing.T, sig os.Signal) {
+	t.Helper()
+	if err := p.command.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expectExit waits for the end of the process.
+func (p *process) expectExit(t *testing.T, status int) {
+	t.Helper()
+	select {
+	case <-p.ended:
+		if got := p.command.ProcessState.ExitCode(); got != status {
+			t.Errorf("exit status %d, want %d", got, status)
+		}
+	case <-time.After(patience):
+		t.Fatal("the process does not end")
+	}
+}
+
+// expectLog checks what an ended process has written.
+func (p *process) expectLog(t *testing.T, pattern string) {
+	t.Helper()
+	if text := p.log.String(); !regexp.MustCompile(pattern).MatchString(text) {
+		t.Errorf("the output does not match %q: %s", pattern, text)
+	}
+}
+
+// await waits for a line that matches, and returns it with its groups.
+func (p *process) await(t *testing.T, pattern string) []string {
+	t.Helper()
+	expression := regexp.MustCompile(pattern)
+	deadline := time.After(patience)
+	for ended := p.ended; ; {
+		text, more := p.log.look()
+		if match := expression.FindStringSubmatch(text); match != nil {
+			return match
+		}
+		if ended == nil {
+			t.Fatalf("the process has ended without %q in its output", pattern)
+		}
+		select {
+		case <-more:
+		case <-ended:
+			ended = nil // what it wrote last is to be looked at
+		case <-deadline:
+			t.Fatalf("%q does not appear in the output", pattern)
+		}
+	}
+}
+
+// eventually repeats attempt until it succeeds.
+func eventually(t *testing.T, attempt func() error) {
+	t.Helper()
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.Now().Add(patience)
+	for {
+		err := attempt()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still, after %v: %v", patience, err)
+		}
+		<-ticker.C
+	}
+}
+
+// lastHost numbers the loopback addresses that freeAddress has given out.
+var lastHost atomic.Uint32
+
+// freeAddress is a port that nobody has, on a loopback address of its own, so
+// that nobody takes it before it is used.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	host := lastHost.Add(1)
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 20+os.Getpid()%80, host>>8&0xff, host&0xff))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// occupy listens on an address for the length of the test.
+func occupy(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	return listener.Addr().String()
+}
+
+// setup is a configuration with one frontend and one backend.
+type setup struct {
+	path                    string // of the file
+	frontend, admin, health string // addresses
+	mode                    string // of the frontend
+	servers                 []string
+
+	// Further lines of these tables, and further tables.
+	global, ratelimit, frontendLines, backend, check, tables string
+}
+
+// newSetup is a configuration on free addresses, with servers node1, node2, ...
+func newSetup(t *testing.T, servers ...string) *setup {
+	t.Helper()
+	return &setup{
+		path:     filepath.Join(t.TempDir(), "lb.toml"),
+		frontend: freeAddress(t),
+		admin:    freeAddress(t),
+		health:   freeAddress(t),
+		mode:     "tcp",
+		servers:  servers,
+	}
+}
+
+// write writes the file, in place of the one before, and returns its path.
+func (s *setup) write(t *testing.T) string {
+	t.Helper()
+	var text strings.Builder
+	fmt.Fprintf(&text, "[global]\n%s\n[admin]\nlisten = '%s'\nhealth_listen = '%s'\n[ratelimit]\n%s\n", s.global, s.admin, s.health, s.ratelimit)
+	fmt.Fprintf(&text, "[frontend.main]\nlisten = '%s'\nmode = '%s'\nbackend = 'nodes'\n%s\n", s.frontend, s.mode, s.frontendLines)
+	fmt.Fprintf(&text, "[backend.nodes]\n%s\n[backend.nodes.check]\n%s\n", s.backend, s.check)
+	for i, address := range s.servers {
+		fmt.Fprintf(&text, "[[backend.nodes.server]]\nname = 'node%d'\ntcp = '%s'\n", i+1, address)
+	}
+	if err := os.WriteFile(s.path, []byte(text.String()+s.tables), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return s.path
+}
+
+// balancer is an mcplb that runs.
+type balancer struct {
+	*process
+	*setup
+}
+
+// startMcplb starts mcplb whatever becomes of it.
+func startMcplb(t *testing.T, s *setup) *balancer {
+	t.Helper()
+	return &balancer{startProcess(t, exec.Command(filepath.Join(binaries, "mcplb"), "-c", s.write(t))), s}
+}
+
+// startBalancer starts mcplb and returns when it serves.
+func startBalancer(t *testing.T, s *setup) *balancer {
+	t.Helper()
+	b := startMcplb(t, s)
+	b.await(t, `\bserving\b`)
+	return b
+}
+
+// webClient keeps no connection, so that none is left when a test ends.
+var webClient = http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+
+// get fetches a page.
+func get(t *testing.T, address, path string) (status int, body string) {
+	t.Helper()
+	response, err := webClient.Get("http://" + address + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+// status is what /api/v1/status shows; a member that the type does not have is
+// an error.
+func (b *balancer) status(t *testing.T) *admin.Snapshot {
+	t.Helper()
+	code, body := get(t, b.admin, "/api/v1/status")
+	if code != http.StatusOK {
+		t.Fatalf("/api/v1/status answers %d: %s", code, body)
+	}
+	decoder := json.NewDecoder(strings.NewReader(body))
+	decoder.DisallowUnknownFields()
+	var snapshot admin.Snapshot
+	if err := decoder.Decode(&snapshot); err != nil {
+		t.Fatalf("/api/v1/status: %v in %s", err, body)
+	}
+	return &snapshot
+}
+
+// awaitIdle waits until no client is connected.
+func (b *balancer) awaitIdle(t *testing.T) {
+	t.Helper()
+	eventually(t, func() error {
+		if n := b.status(t).Process.Connections.Current; n != 0 {
+			return fmt.Errorf("%d clients are connected", n)
+		}
+		return nil
+	})
+}
+
+// sample is a line of the Prometheus text format, version 0.0.4.
+var sample = regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*(?:\{[^{}]*\})?) (\S+)$`)
+
+// metrics is what /metrics shows: values by name and labels, as written there.
+func (b *balancer) metrics(t *testing.T) map[string]float64 {
+	t.Helper()
+	code, body := get(t, b.admin, "/metrics")
+	if code != http.StatusOK {
+		t.Fatalf("/metrics answers %d: %s", code, body)
+	}
+	values := map[string]float64{}
+	for line := range strings.Lines(body) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(line, "# HELP ") || strings.HasPrefix(line, "# TYPE ") {
+			continue
+		}
+		match := sample.FindStringSubmatch(line)
+		if match == nil {
+			t.Fatalf("/metrics has a line that is no sample: %q", line)
+		}
+		value, err := strconv.ParseFloat(match[2], 64)
+		if err != nil {
+			t.Fatalf("/metrics: %v in %q", err, line)
+		}
+		if _, twice := values[match[1]]; twice {
+			t.Fatalf("/metrics has %s twice", match[1])
+		}
+		values[match[1]] = value
+	}
+	return values
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"mcplb/testdata/leak"
+)
+
+// The tests of this package run the programs as an operator does: real
+// binaries, each in a process of its own, on loopback addresses that no other
+// test has.
+
+var (
+	// binaries is the directory of mcplb and mcpnode, built by TestMain.
+	binaries string
+
+	// untilTheEnd is closed by nobody but the kernel, when this process ends.
+	untilTheEnd io.WriteCloser
+)
+
+func TestMain(m *testing.M) {
+	var err error
+	if binaries, err = buildBinaries(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	// The race detector would let each child take a second longer to exit.
+	os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
+	leak.Main(m)
+}
+
+// buildBinaries builds into a directory that is removed when this process has
+// ended, however it ends. Under the race detector the balancer is, too.
+func buildBinaries() (string, error) {
+	directory, err := os.MkdirTemp("", "mcplb-test-")
+	if err != nil {
+		return "", err
+	}
+	if err := removeAtEnd(directory); err != nil {
+		return "", err
+	}
+	args := []string{"build", "-buildvcs=false", "-o", directory + string(filepath.Separator)}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	output, err := exec.Command("go", append(args, "mcplb/cmd/mcplb", "mcplb/cmd/mcpnode")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("building the binaries under test: %w\n%s", err, output)
+	}
+	return directory, nil
+}
+
+// removeAtEnd has a shell wait for the end of this process, which closes its
+// input, and then remove the directory.
+func removeAtEnd(directory string) error {
+	shell := exec.Command("sh", "-c", `read -r _; rm -rf -- "$0"`, directory)
+	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // not ended by Ctrl-C
+	var err error
+	if untilTheEnd, err = shell.StdinPipe(); err != nil {
+		return err
+	}
+	return shell.Start()
+}
+
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	good := newSetup(t, "127.0.0.1:9")
+	bad := newSetup(t, "127.0.0.1:9")
+	bad.global = "max_conn = 5\nthreads = 'two'"
+	missing := filepath.Join(t.TempDir(), "missing.toml")
+	for _, test := range []struct {
+		name   string
+		args   []string
+		status int
+		output string // a regular expression that all output matches
+	}{
+		{"help", []string{"-h"}, 0, `usage: mcplb -c FILE`},
+		{"version", []string{"-version"}, 0, `^mcplb \S+\n$`},
+		{"good file", []string{"-c", good.write(t), "-t"}, 0, `^\S+lb\.toml: configuration is valid\n$`},
+		{"every mistake of a bad file", []string{"-t", "-c", bad.write(t)}, 2,
+			`lb\.toml:2: global\.max_conn: .*maxconn.*\n.*lb\.toml:3: global\.threads: `},
+		{"bad file without -t", []string{"-c", bad.path}, 2, `lb\.toml:2: global\.max_conn: `},
+		{"missing file", []string{"-c", missing}, 2, `mcplb: .*missing\.toml: no such file or directory`},
+		{"a directory", []string{"-c", filepath.Dir(missing)}, 2, `mcplb: .*is a directory`},
+		{"no file", nil, 2, `mcplb: name the configuration with -c\nusage: mcplb -c FILE`},
+		{"unknown flag", []string{"-nonsense"}, 2, `not defined: -nonsense\nusage: mcplb`},
+		{"surplus argument", []string{"-c", good.path, "surplus"}, 2, `mcplb: unexpected argument "surplus"\nusage: mcplb`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := startProcess(t, exec.Command(filepath.Join(binaries, "mcplb"), test.args...))
+			p.expectExit(t, test.status)
+			p.expectLog(t, test.output)
+		})
+	}
+}

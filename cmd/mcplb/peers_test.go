@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// client is a connection that speaks lines.
+type client struct {
+	*net.TCPConn
+	lines *bufio.Reader
+}
+
+// dialFrom connects from a source address, "" for any.
+func dialFrom(source, address string) (*client, error) {
+	dialer := net.Dialer{Timeout: patience}
+	if source != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(source)}
+	}
+	conn, err := dialer.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return &client{conn.(*net.TCPConn), bufio.NewReaderSize(conn, 1<<10)}, nil
+}
+
+// connect connects to a frontend for the length of the test.
+func connect(t *testing.T, address string) *client {
+	t.Helper()
+	c, err := dialFrom("", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// roundTrip sends a line and returns the one that comes back.
+func (c *client) roundTrip(line string) (string, error) {
+	if _, err := io.WriteString(c, line+"\n"); err != nil {
+		return "", err
+	}
+	answer, err := c.lines.ReadString('\n')
+	return strings.TrimSuffix(answer, "\n"), err
+}
+
+// expectEcho makes sure that an echo server is at the other end.
+func (c *client) expectEcho(t *testing.T) {
+	t.Helper()
+	if answer, err := c.roundTrip("hello"); err != nil || answer != "hello" {
+		t.Fatalf("got %q, %v; want the echo of hello", answer, err)
+	}
+}
+
+// expectReset waits for RST.
+func (c *client) expectReset(t *testing.T) {
+	t.Helper()
+	if _, err := c.lines.ReadByte(); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the connection ends with %v, want a reset", err)
+	}
+}
+
+// startEcho runs a server that sends everything back.
+func startEcho(t *testing.T) string {
+	t.Helper()
+	return startServer(t, func(conn *net.TCPConn) {
+		// Copied, not spliced: the net package keeps its pipes. What fails, the
+		// client sees.
+		_, _ = io.Copy(conn, struct{ io.Reader }{conn})
+	})
+}
+
+// startServer runs serve for every connection and closes it afterwards. It is to
+// be started before the balancer, whose end then ends every connection.
+func startServer(t *testing.T, serve func(*net.TCPConn)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var working sync.WaitGroup
+	working.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			working.Go(func() {
+				defer conn.Close()
+				serve(conn.(*net.TCPConn))
+			})
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		working.Wait()
+	})
+	return listener.Addr().String()
+}

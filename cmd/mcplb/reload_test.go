@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mcplb/proxy/admin"
+)
+
+// frontendTable is a further frontend of a setup.
+func frontendTable(name, address string) string {
+	return fmt.Sprintf("[frontend.%s]\nlisten = '%s'\nmode = 'tcp'\nbackend = 'nodes'\n", name, address)
+}
+
+// TestReload goes through one life: frontends come and go, servers change, and
+// a client that is connected notices nothing.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, startEcho(t), startEcho(t))
+	b := startBalancer(t, s)
+	c := connect(t, b.frontend)
+	c.expectEcho(t)
+
+	other := freeAddress(t)
+	s.tables = frontendTable("other", other)
+	s.backend = "balance = 'leastconn'"
+	s.global = "log_level = 'debug'"
+	reload(t, b, `msg=reloaded .*changes="~global\.log_level "?.*info.*debug.*, \+frontend other, ~backend\.nodes\.balance .*source.*leastconn`)
+	fresh := connect(t, other)
+	fresh.expectEcho(t)
+	expectReload(t, b, "", "main", "other")
+
+	s.tables, s.global = "", ""
+	s.servers = s.servers[:1]
+	reload(t, b, `msg=reloaded .*-frontend other, .*-server nodes/node2`)
+	expectNoNewClients(t, other)
+	fresh.expectEcho(t)
+	c.expectEcho(t)
+	expectReload(t, b, "", "main")
+
+	reload(t, b, `msg=reloaded .*changes="nothing changed"`)
+	c.expectEcho(t)
+}
+
+// What a running process cannot change is said, and nothing else is held up.
+func TestReloadNamesWhatNeedsARestart(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, startEcho(t))
+	b := startBalancer(t, s)
+	other := freeAddress(t)
+	was := s.admin
+	s.admin, s.global, s.tables = freeAddress(t), "log_format = 'json'", frontendTable("other", other)
+	reload(t, b, `msg=reloaded .*only after a restart: global\.log_format, admin\.listen`)
+	s.admin = was
+	connect(t, other).expectEcho(t)
+	expectReload(t, b, "", "main", "other")
+}
+
+// A reload that fails changes nothing at all, and says so in log and status
+// until one succeeds.
+func TestReloadFails(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, startEcho(t))
+	b := startBalancer(t, s)
+	c := connect(t, b.frontend)
+	opened, taken := freeAddress(t), occupy(t)
+	for _, test := range []struct {
+		name   string
+		change func(*setup)
+		reason string // in log and status
+	}{
+		{"mistakes in the file", func(s *setup) { s.backend = "balanse = 'source'\nretries = -1" }, `lb.toml:`},
+		{"no TOML", func(s *setup) { s.global = "maxconn = = 3" }, `not valid TOML`},
+		{"port taken", func(s *setup) { s.tables += frontendTable("third", taken) }, "frontend third: listening on " + taken + ": address already in use"},
+		{"maxconn above the limit", func(s *setup) { s.global = "maxconn = 100_000_000" }, "global.maxconn = 100000000 needs an open-files limit of 200000200"},
+		{"the file is gone", nil, "no such file or directory"},
+	} {
+		bad := *s
+		bad.tables = frontendTable("other", opened) // good, but not to be opened
+		if test.change != nil {
+			test.change(&bad)
+		}
+		bad.write(t)
+		if test.change == nil {
+			if err := os.Remove(s.path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := strings.Count(b.log.String(), "reload failed")
+		b.signal(t, syscall.SIGHUP)
+		b.await(t, fmt.Sprintf(`(?s:(reload failed, the configuration before stays in force.*){%d})`, before+1))
+		expectReload(t, b, test.reason, "main")
+		if c, err := dialFrom("", opened); err == nil {
+			c.Close()
+			t.Errorf("%s: the other frontend of the file is served", test.name)
+		}
+		c.expectEcho(t)
+		connect(t, b.frontend).expectEcho(t)
+	}
+	b.expectLog(t, `balanse.*did you mean`)
+	reload(t, b, `msg=reloaded`)
+	expectReload(t, b, "", "main")
+}
+
+// reload writes the file, sends SIGHUP, and waits for what it has the balancer
+// say.
+func reload(t *testing.T, b *balancer, pattern string) {
+	t.Helper()
+	b.write(t)
+	b.signal(t, syscall.SIGHUP)
+	b.await(t, pattern)
+}
+
+// expectReload checks what the status says of the last reload ("" is success),
+// and which frontends there are.
+func expectReload(t *testing.T, b *balancer, reason string, frontends ...string) {
+	t.Helper()
+	s := b.status(t)
+	if last := s.Process.Reload; last.Success != (reason == "") || !strings.Contains(last.Error, reason) {
+		t.Errorf("the status shows success=%v %q, want %q", last.Success, last.Error, reason)
+	}
+	if value := b.metrics(t)["mcplb_config_last_reload_successful"]; (value == 1) != (reason == "") {
+		t.Errorf("mcplb_config_last_reload_successful is %v", value)
+	}
+	if got := names(s.Frontends); got != strings.Join(frontends, " ") {
+		t.Errorf("the status shows frontends %q, want %q", got, frontends)
+	}
+}
+
+func names(frontends []admin.Frontend) string {
+	var list []string
+	for _, f := range frontends {
+		list = append(list, f.Name)
+	}
+	return strings.Join(list, " ")
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// What mcplb cannot have makes it end at once with status 1, and say what that
+// is and what to do.
+func TestStartFails(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		change func(*setup)
+		output string // a regular expression; FRONTEND, ADMIN and HEALTH stand for the addresses
+	}{
+		{"frontend's port taken", func(s *setup) { s.frontend = occupy(t) },
+			`frontend main: listening on FRONTEND: address already in use \(find who has it with: ss -ltnp\)`},
+		{"admin port taken", func(s *setup) { s.admin = occupy(t) },
+			`admin\.listen: listen tcp ADMIN: bind: address already in use \(see who listens with: ss -ltnp; or choose another address\)`},
+		{"health port taken", func(s *setup) { s.health = occupy(t) },
+			`admin\.health_listen: listen tcp HEALTH: bind: address already in use \(see who`},
+		{"foreign address", func(s *setup) { s.frontend = "192.0.2.1:8000" },
+			`frontend main: listening on 192\.0\.2\.1:8000: cannot assign requested address \(no interface has this address; see: ip address\)`},
+		{"two ports taken", func(s *setup) {
+			s.frontend = occupy(t)
+			s.tables = fmt.Sprintf("[frontend.other]\nlisten = '%s'\nmode = 'tcp'\nbackend = 'nodes'\n", occupy(t))
+		}, `frontend main: listening on FRONTEND: (?s:.*)frontend other: listening on `},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSetup(t, "127.0.0.1:9")
+			test.change(s)
+			b := startMcplb(t, s)
+			b.expectExit(t, exitError)
+			addresses := strings.NewReplacer("FRONTEND", regexp.QuoteMeta(s.frontend),
+				"ADMIN", regexp.QuoteMeta(s.admin), "HEALTH", regexp.QuoteMeta(s.health))
+			b.expectLog(t, `^mcplb: cannot start: `+addresses.Replace(test.output))
+		})
+	}
+}
+
+// The open-files limit that maxconn needs: two a client, and 200 for the rest.
+func TestOpenFilesLimit(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		limit   int
+		maxconn int
+		output  string // of a start that fails
+	}{
+		{"too low for maxconn", 1000, 401, `global\.maxconn = 401 needs an open-files limit of 1002, and it is 1000: raise it \(ulimit -n, or LimitNOFILE= in the systemd unit\) or lower maxconn to 400`},
+		{"just enough", 1000, 400, ""},
+		{"too low for anything", 150, 0, `the open-files limit is 150, too low for any client: raise it above 202`},
+		{"maxconn by the limit", 1000, 0, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSetup(t, startEcho(t))
+			s.global = fmt.Sprintf("maxconn = %d", test.maxconn)
+			limited := fmt.Sprintf(`ulimit -n %d && exec "$0" -c "$1"`, test.limit)
+			p := startProcess(t, exec.Command("sh", "-c", limited, filepath.Join(binaries, "mcplb"), s.write(t)))
+			if test.output != "" {
+				p.expectExit(t, exitError)
+				p.expectLog(t, `^mcplb: cannot start: `+test.output)
+				return
+			}
+			p.await(t, `msg=serving .*maxconn=400\b`)
+			connect(t, s.frontend).expectEcho(t)
+		})
+	}
+}
+
+// The pages may be off.
+func TestWithoutPages(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, startEcho(t))
+	s.admin, s.health = "", ""
+	b := startBalancer(t, s)
+	connect(t, b.frontend).expectEcho(t)
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcplb/proxy/admin"
+)
+
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			b := startBalancer(t, newSetup(t, startEcho(t)))
+			c := connect(t, b.frontend)
+			c.expectEcho(t)
+			b.signal(t, sig)
+			b.await(t, `msg=draining signal=`+sig.String()+` connections=1`)
+
+			expectNoNewClients(t, b.frontend)
+			c.expectEcho(t)
+			expectShownDraining(t, b)
+			b.signal(t, syscall.SIGHUP)
+			b.await(t, `msg="not reloading" err="the balancer is draining`)
+			c.expectEcho(t)
+
+			c.Close()
+			b.expectExit(t, exitOK)
+			b.expectLog(t, `stopped, every connection had ended`)
+		})
+	}
+}
+
+// expectNoNewClients waits until the frontend's port is closed.
+func expectNoNewClients(t *testing.T, address string) {
+	t.Helper()
+	eventually(t, func() error {
+		c, err := dialFrom("", address)
+		if err == nil {
+			c.Close()
+			return errors.New("a new client is connected")
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatal(err)
+		}
+		return nil
+	})
+}
+
+func expectShownDraining(t *testing.T, b *balancer) {
+	t.Helper()
+	s := b.status(t)
+	if state := s.Frontends[0].State; !s.Process.Draining || state != admin.FrontendDraining || s.Process.Connections.Current != 1 {
+		t.Errorf("the status shows draining=%v, frontend %s, %d connections", s.Process.Draining, state, s.Process.Connections.Current)
+	}
+	if code, body := get(t, b.health, "/health"); code != http.StatusServiceUnavailable || !strings.Contains(body, "draining") {
+		t.Errorf("/health answers %d %q, want 503 for draining", code, body)
+	}
+}
+
+func TestStopWithoutClients(t *testing.T) {
+	t.Parallel()
+	b := startBalancer(t, newSetup(t, startEcho(t)))
+	b.signal(t, syscall.SIGTERM)
+	b.expectExit(t, exitOK)
+	b.expectLog(t, `stopped, every connection had ended`)
+}
+
+// Draining is cut short by a second signal, and by hard_stop_after: who is
+// still connected sees a reset, not an end that looks orderly.
+func TestDrainingIsCutShort(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name      string
+		hardStop  time.Duration
+		second    syscall.Signal // 0: none
+		least     time.Duration  // that it takes
+		lastWords string
+	}{
+		{"second TERM", time.Hour, syscall.SIGTERM, 0, `1 connections were cut off: told to stop a second time`},
+		{"INT after TERM", 0, syscall.SIGINT, 0, `1 connections were cut off: told to stop a second time`},
+		{"hard_stop_after", 300 * time.Millisecond, 0, 300 * time.Millisecond, `1 connections were cut off: draining took longer than hard_stop_after \(300ms\)`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSetup(t, startEcho(t))
+			s.global = fmt.Sprintf("hard_stop_after = '%s'", test.hardStop)
+			b := startBalancer(t, s)
+			c := connect(t, b.frontend)
+			c.expectEcho(t)
+			start := time.Now()
+			b.signal(t, syscall.SIGTERM)
+			b.await(t, `msg=draining`)
+			if test.second != 0 {
+				b.signal(t, test.second)
+			}
+			c.expectReset(t)
+			b.expectExit(t, exitOK)
+			if took := time.Since(start); took < test.least || took > test.least+5*time.Second {
+				t.Errorf("it took %v to stop, want %v and little more", took, test.least)
+			}
+			b.expectLog(t, test.lastWords)
+		})
+	}
+}

@@ -1,0 +1,106 @@
+//go:build linux
+
+package proxy
+
+import (
+	"mcplb/backend"
+	"mcplb/conf"
+	"mcplb/proxy/admin"
+	"mcplb/proxy/l4"
+	"mcplb/proxy/l7"
+	"mcplb/proxy/reactor"
+)
+
+// frontend is a frontend of either layer, as the balancer as a whole deals
+// with it.
+type frontend interface {
+	reactor.AcceptHandler
+	// apply changes its settings. It returns false when it cannot become what
+	// c says: another one takes its place then.
+	apply(c *conf.Frontend, pools func(name string) *backend.Pool) bool
+	// show fills in what it counts.
+	show(shown *admin.Frontend)
+	// drain has connections end where they have a good place to.
+	drain()
+}
+
+// session is a client of either layer.
+type session interface {
+	Server() *backend.Server
+	ServerDown(policy conf.OnDown)
+	Drain()
+	Abort(reason l4.Reason)
+}
+
+// sessionOf finds the session that a client's connection belongs to.
+func sessionOf(c *reactor.Conn) session {
+	if s := l4.Of(c); s != nil {
+		return s
+	}
+	if s := l7.Of(c); s != nil {
+		return s
+	}
+	return nil
+}
+
+// newFrontend makes a frontend of the layer that its mode asks for.
+func (p *Proxy) newFrontend(c *conf.Frontend) frontend {
+	if c.Mode == conf.ModeHTTP {
+		return httpFrontend{l7.NewFrontend(l7.NewSettings(*c, p.poolOf), p.limiter, p.gate, p.workers)}
+	}
+	settings := l4.Settings{Frontend: *c, Pool: p.poolOf(c.Backend)}
+	return streamFrontend{l4.NewFrontend(settings, p.limiter, p.gate, len(p.engine.Loops()))}
+}
+
+// poolOf finds a backend's pool by its name.
+func (p *Proxy) poolOf(name string) *backend.Pool { return p.backends[name].Pool }
+
+// streamFrontend is a frontend of mode tcp or mcp.
+type streamFrontend struct{ *l4.Frontend }
+
+func (f streamFrontend) apply(c *conf.Frontend, pools func(string) *backend.Pool) bool {
+	if f.Settings().Frontend.Mode != c.Mode {
+		return false
+	}
+	f.Apply(l4.Settings{Frontend: *c, Pool: pools(c.Backend)})
+	return true
+}
+
+func (f streamFrontend) show(shown *admin.Frontend) {
+	totals := f.Totals()
+	showTotals(shown, &totals)
+	shown.Connections.Current, shown.Connections.Peak = int64(f.Current()), int64(f.Peak())
+}
+
+func (f streamFrontend) drain() {}
+
+// httpFrontend is a frontend of mode http.
+type httpFrontend struct{ *l7.Frontend }
+
+func (f httpFrontend) apply(c *conf.Frontend, pools func(string) *backend.Pool) bool {
+	if c.Mode != conf.ModeHTTP {
+		return false
+	}
+	f.Apply(l7.NewSettings(*c, pools))
+	return true
+}
+
+func (f httpFrontend) show(shown *admin.Frontend) {
+	totals := f.Totals()
+	showTotals(shown, &totals.Totals)
+	shown.Connections.Current, shown.Connections.Peak = int64(f.Current()), int64(f.Peak())
+}
+
+func (f httpFrontend) drain() { f.Drain() }
+
+// showTotals fills in what both layers count.
+func showTotals(shown *admin.Frontend, totals *l4.Totals) {
+	shown.Connections.Total = totals.Sessions
+	shown.Traffic = admin.Traffic{
+		BytesIn: totals.BytesIn, BytesOut: totals.BytesOut,
+		MessagesIn: totals.MessagesIn, MessagesOut: totals.MessagesOut,
+	}
+	shown.MessagesDelayed, shown.MessagesRejected = totals.Delayed, totals.Rejected
+	shown.Refused, shown.SessionsEnded = totals.Refused, totals.Ended
+	shown.Connect, shown.Queue = timing(totals.Connect), timing(totals.Queue)
+}

@@ -1,0 +1,158 @@
+package http1
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
+
+// The classes of bytes that the grammar is made of, as bits of class.
+const (
+	isToken  = 1 << iota // tchar, RFC 9110 section 5.6.2
+	isTarget             // visible ASCII but "#"
+	isValue              // HTAB, SP, visible ASCII, obs-text: RFC 9110 section 5.5
+	isHost               // what names and IPv4 addresses are made of
+	isSpace              // OWS: SP, HTAB
+	isDigit
+	isHex
+)
+
+// class holds the classes of every byte.
+var class = classes()
+
+func classes() (table [256]uint8) {
+	for i := range table {
+		c := byte(i)
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		digit := c >= '0' && c <= '9'
+		visible := c > ' ' && c < 0x7f
+		set := func(yes bool, bit uint8) {
+			if yes {
+				table[i] |= bit
+			}
+		}
+		set(letter || digit || isOneOf(c, "!#$%&'*+-.^_`|~"), isToken)
+		set(visible && c != '#', isTarget)
+		set(visible || c == ' ' || c == '\t' || c >= 0x80, isValue)
+		set(letter || digit || isOneOf(c, "-._~"), isHost)
+		set(c == ' ' || c == '\t', isSpace)
+		set(digit, isDigit)
+		set(digit || c|0x20 >= 'a' && c|0x20 <= 'f', isHex)
+	}
+	return table
+}
+
+func isOneOf(c byte, set string) bool {
+	for i := range len(set) {
+		if set[i] == c {
+			return true
+		}
+	}
+	return false
+}
+
+// is reports whether c is of one of the classes of mask.
+func is(c byte, mask uint8) bool { return class[c]&mask != 0 }
+
+// skip returns the index of the first byte of p[i:] that is of none of the
+// classes of mask, or len(p).
+func skip(p []byte, i int, mask uint8) int {
+	for k, c := range p[i:] {
+		if class[c]&mask == 0 {
+			return i + k
+		}
+	}
+	return len(p)
+}
+
+// all reports whether every byte of p is of one of the classes of mask.
+func all(p []byte, mask uint8) bool { return skip(p, 0, mask) == len(p) }
+
+const (
+	ones = 0x0101010101010101
+	high = 0x80 * ones
+)
+
+// skipValue is skip for isValue, eight bytes at a time.
+func skipValue(p []byte, i int) int {
+	for {
+		i = skipPrintable(p, i)
+		if i == len(p) || !is(p[i], isValue) {
+			return i
+		}
+		i++ // HTAB or obs-text
+	}
+}
+
+// skipPrintable returns the index of the first byte of p[i:] that is neither
+// SP nor visible ASCII, or len(p).
+func skipPrintable(p []byte, i int) int {
+	q := p[i:]
+	k := 0
+	for ; k <= len(q)-8; k += 8 {
+		x := binary.LittleEndian.Uint64(q[k:])
+		// The high bit of every byte above 0x7e, and of every one below 0x20. A
+		// carry or borrow comes only from such a byte: the lowest is right.
+		if odd := ((x + ones) | (x - 0x20*ones)) & high; odd != 0 {
+			return i + k + bits.TrailingZeros64(odd)>>3
+		}
+	}
+	for k < len(q) && q[k] >= ' ' && q[k] <= '~' {
+		k++
+	}
+	return i + k
+}
+
+// find returns the high bit of the lowest byte of x that is c, and perhaps of
+// higher ones; zero when there is none.
+func find(x uint64, c byte) uint64 {
+	x ^= uint64(c) * ones
+	return (x - ones) &^ x & high
+}
+
+// below returns a mask of the bytes below the lowest that found has a bit in.
+func below(found uint64) uint64 { return (found ^ (found - 1)) >> 8 }
+
+// trim returns p without white space (SP, HTAB) at its ends.
+func trim(p []byte) []byte {
+	for len(p) > 0 && is(p[0], isSpace) {
+		p = p[1:]
+	}
+	for len(p) > 0 && is(p[len(p)-1], isSpace) {
+		p = p[:len(p)-1]
+	}
+	return p
+}
+
+// lower returns c, if it is an ASCII letter in lower case.
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c | 0x20
+	}
+	return c
+}
+
+// text is what may be compared and written: bytes or a string.
+type text interface{ ~[]byte | ~string }
+
+// EqualFold reports whether a and b are equal but for the case of ASCII
+// letters, as tokens, field names and host names are compared.
+func EqualFold[A, B text](a A, b B) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// indexOr returns the index of the first c in p[i:], or len(p).
+func indexOr(p []byte, i int, c byte) int {
+	if at := bytes.IndexByte(p[i:], c); at >= 0 {
+		return i + at
+	}
+	return len(p)
+}

@@ -1,0 +1,359 @@
+package http1
+
+import (
+	"math"
+	"strconv"
+)
+
+// Chunked reads one body in the chunked coding (RFC 9112 section 7.1), given
+// in any pieces, from the byte behind the head to the end of the trailer
+// section. The zero value is ready for the first byte; after the last, set it
+// to the zero value for the next body. It keeps a few dozen bytes, none of
+// them the body's.
+//
+// A proxy that passes the coding on as it comes calls Pass: what it lets
+// through is exactly the grammar, so that whoever reads it next finds the same
+// chunks. One that needs the data calls Next.
+//
+// White space is allowed nowhere in a chunk's line, not even where RFC 9112
+// has it for old senders (BWS); lines end with CRLF; a size has at most 16
+// digits. Extensions may exceed the data by 4 KiB, trailers have 8 KiB, and a
+// trailer must not be a field of the head that means anything to a proxy (Date
+// and ETag excepted).
+//
+// The states, the bytes that lead on, and whereto:
+//
+//	state        byte          next
+//	size         hex digit     size
+//	             ;             extName      } behind the first digit
+//	             CR            sizeLF       }
+//	extName      tchar         extName
+//	             =             extValue     } behind the first tchar
+//	             ; CR          as in size   }
+//	extValue     "             quoted       } as the first byte
+//	             tchar         extToken
+//	extToken     tchar         extToken
+//	             ; CR          as in size
+//	quoted       "             quotedEnd
+//	             \             escaped
+//	             value byte    quoted
+//	escaped      value byte    quoted
+//	quotedEnd    ; CR          as in size
+//	sizeLF       LF            data, or line when the size was zero
+//	data         any           data; behind the last of the chunk dataCR
+//	dataCR       CR            dataLF
+//	dataLF       LF            size
+//	line         tchar         name
+//	             CR            endLF
+//	name         tchar         name
+//	             :             value
+//	value        value byte    value
+//	             CR            valueLF
+//	valueLF      LF            line
+//	endLF        LF            done
+//	done         (final)
+//	failed       (final)
+//
+// Every other byte leads to failed.
+type Chunked struct {
+	state      chunkState
+	reason     Reason // of failed; otherwise none
+	digits     uint8  // of the size so far
+	started    bool   // the part of an extension being read has its first byte
+	nameSize   uint8  // bytes of the trailer's name; maxName+1: longer than any known
+	name       [maxName]byte
+	extensions uint16 // bytes of extensions in excess of the data
+	trailers   uint16 // bytes of the trailer section
+	left       int64  // data of this chunk still to come; in size, what its digits make
+	size       int64  // data of all chunks so far announced
+}
+
+type chunkState uint8
+
+const (
+	chunkSize chunkState = iota
+	chunkExtName
+	chunkExtValue
+	chunkExtToken
+	chunkQuoted
+	chunkEscaped
+	chunkQuotedEnd
+	chunkSizeLF
+	chunkData
+	chunkDataCR
+	chunkDataLF
+	chunkLine
+	chunkName
+	chunkValue
+	chunkValueLF
+	chunkEndLF
+	chunkDone
+	chunkFailed
+)
+
+// Done reports whether the body has ended, trailers included.
+func (c *Chunked) Done() bool { return c.state == chunkDone }
+
+// Size returns how many bytes of data the chunks had that were announced so
+// far: it holds as soon as a chunk's line is read, before its data.
+func (c *Chunked) Size() int64 { return c.size }
+
+// Pass reads on in p, and returns how many bytes of p belong to the body: all
+// of them unless the body ends in p (see Done). A reason says that the byte
+// behind them, or what it completes, is not the chunked coding; then the body
+// is lost, and only the bytes before may have been passed on.
+func (c *Chunked) Pass(p []byte) (int, Reason) {
+	for n := 0; ; {
+		_, size, r := c.Next(p[n:])
+		n += size
+		if size == 0 || r != ReasonNone {
+			return n, r
+		}
+	}
+}
+
+// Next reads on in p up to the end of the first piece of data, and returns
+// that piece, a part of p, and how many bytes of p were read. There is no data
+// when p ends before or the body does (see Done). Go on with the bytes of p
+// that were not read, until none are left or Done. Reasons are as with Pass.
+func (c *Chunked) Next(p []byte) (data []byte, n int, r Reason) {
+	for n < len(p) && c.state < chunkDone {
+		if c.state == chunkData {
+			end := n + int(min(c.left, int64(len(p)-n)))
+			c.left -= int64(end - n)
+			if c.left == 0 {
+				c.state = chunkDataCR
+			}
+			return p[n:end], end, ReasonNone
+		}
+		if r := c.step(p[n]); r != ReasonNone {
+			c.state, c.reason = chunkFailed, r
+			return nil, n, r
+		}
+		n++
+	}
+	return nil, n, c.reason
+}
+
+// step takes one byte of what is not data.
+func (c *Chunked) step(b byte) Reason {
+	switch {
+	case c.state == chunkSize:
+		return c.stepSize(b)
+	case c.state < chunkSizeLF:
+		return c.stepExtension(b)
+	case c.state < chunkLine:
+		return c.stepEnd(b)
+	}
+	return c.stepTrailer(b)
+}
+
+// stepSize takes a byte of a chunk's size.
+func (c *Chunked) stepSize(b byte) Reason {
+	if !is(b, isHex) {
+		if c.digits == 0 {
+			return lineReason(b, ReasonChunkSize, ReasonChunkSize)
+		}
+		return c.endExtension(b, ReasonChunkSize)
+	}
+	if c.digits == 16 || c.left > math.MaxInt64>>4 {
+		return ReasonChunkSize
+	}
+	c.digits++
+	c.left = c.left<<4 | int64(hexValue(b))
+	return ReasonNone
+}
+
+func hexValue(b byte) byte {
+	if is(b, isDigit) {
+		return b - '0'
+	}
+	return b | 0x20 - 'a' + 10
+}
+
+// stepExtension takes a byte of a chunk extension.
+func (c *Chunked) stepExtension(b byte) Reason {
+	if c.extensions++; c.extensions > maxExtensions {
+		return ReasonExtensionSize
+	}
+	switch c.state {
+	case chunkExtName, chunkExtToken:
+		if is(b, isToken) {
+			c.started = true
+			return ReasonNone
+		}
+		if !c.started {
+			return lineReason(b, ReasonExtension, ReasonExtension)
+		}
+		if b == '=' && c.state == chunkExtName {
+			c.state = chunkExtValue
+			return ReasonNone
+		}
+		return c.endExtension(b, ReasonExtension)
+	case chunkExtValue:
+		switch {
+		case b == '"':
+			c.state = chunkQuoted
+		case is(b, isToken):
+			c.state = chunkExtToken
+		default:
+			return lineReason(b, ReasonExtension, ReasonExtension)
+		}
+	case chunkQuoted:
+		switch {
+		case b == '"':
+			c.state = chunkQuotedEnd
+		case b == '\\':
+			c.state = chunkEscaped
+		case !is(b, isValue):
+			return lineReason(b, ReasonExtension, ReasonExtension)
+		}
+	case chunkEscaped:
+		if !is(b, isValue) {
+			return lineReason(b, ReasonExtension, ReasonExtension)
+		}
+		c.state = chunkQuoted
+	case chunkQuotedEnd:
+		return c.endExtension(b, ReasonExtension)
+	}
+	return ReasonNone
+}
+
+// endExtension takes a byte behind a size or an extension.
+func (c *Chunked) endExtension(b byte, other Reason) Reason {
+	switch b {
+	case ';':
+		c.state, c.started = chunkExtName, false
+	case '\r':
+		c.state = chunkSizeLF
+	default:
+		return lineReason(b, other, other)
+	}
+	return ReasonNone
+}
+
+// stepEnd takes a byte of the end of a chunk's line or of its data.
+func (c *Chunked) stepEnd(b byte) Reason {
+	switch c.state {
+	case chunkSizeLF:
+		if b != '\n' {
+			return ReasonBareCR
+		}
+		return c.begin()
+	case chunkDataCR:
+		if b != '\r' {
+			return lineReason(b, ReasonChunkEnd, ReasonChunkEnd)
+		}
+		c.state = chunkDataLF
+	case chunkDataLF:
+		if b != '\n' {
+			return ReasonBareCR
+		}
+		c.state, c.digits = chunkSize, 0
+	}
+	return ReasonNone
+}
+
+// begin begins the chunk whose line was read: its data, or behind the last
+// chunk the trailer section.
+func (c *Chunked) begin() Reason {
+	if c.left == 0 {
+		c.state = chunkLine
+		return ReasonNone
+	}
+	if c.size > math.MaxInt64-c.left {
+		return ReasonChunkSize
+	}
+	c.size += c.left
+	c.extensions -= uint16(min(int64(c.extensions), c.left))
+	c.state = chunkData
+	return ReasonNone
+}
+
+// stepTrailer takes a byte of the trailer section.
+func (c *Chunked) stepTrailer(b byte) Reason {
+	if c.trailers++; c.trailers > maxTrailers {
+		return ReasonTrailerSize
+	}
+	switch c.state {
+	case chunkLine:
+		if b == '\r' {
+			c.state = chunkEndLF
+			return ReasonNone
+		}
+		c.state, c.nameSize = chunkName, 0
+		return c.stepName(b)
+	case chunkName:
+		return c.stepName(b)
+	case chunkValue:
+		if b == '\r' {
+			c.state = chunkValueLF
+		} else if !is(b, isValue) {
+			return lineReason(b, ReasonControl, ReasonControl)
+		}
+	case chunkValueLF, chunkEndLF:
+		if b != '\n' {
+			return ReasonBareCR
+		}
+		if c.state == chunkEndLF {
+			c.state = chunkDone
+		} else {
+			c.state = chunkLine
+		}
+	}
+	return ReasonNone
+}
+
+// stepName takes a byte of a trailer's name, or the colon behind it.
+func (c *Chunked) stepName(b byte) Reason {
+	switch {
+	case is(b, isToken):
+		if int(c.nameSize) < maxName {
+			c.name[c.nameSize] = b
+		}
+		c.nameSize = min(c.nameSize+1, uint8(maxName)+1)
+		return ReasonNone
+	case b != ':' || c.nameSize == 0:
+		return nameReason(b, c.nameSize > 0)
+	case !c.mayTrail():
+		return ReasonTrailer
+	}
+	c.state = chunkValue
+	return ReasonNone
+}
+
+// mayTrail reports whether the name read may stand in a trailer section.
+func (c *Chunked) mayTrail() bool {
+	if int(c.nameSize) > maxName {
+		return true
+	}
+	id := headerID(c.name[:c.nameSize])
+	return inTrailers.Has(id) && twinOf(c.name[:c.nameSize]) == HeaderOther
+}
+
+// LastChunk ends a body in the chunked coding, without trailers.
+const LastChunk = "0\r\n\r\n"
+
+// ChunkEnd stands behind the data of every chunk.
+const ChunkEnd = "\r\n"
+
+// MaxChunkHeader is the most that AppendChunkHeader appends, in bytes.
+const MaxChunkHeader = 18
+
+// AppendChunkHeader appends what stands before n bytes of data in the chunked
+// coding, ChunkEnd being what stands behind them. n must be positive: a
+// chunk of none is the last.
+func AppendChunkHeader(dst []byte, n int) []byte {
+	dst = strconv.AppendUint(dst, uint64(n), 16)
+	return append(dst, "\r\n"...)
+}
+
+// AppendChunk appends data as one chunk; nothing when there are none.
+func AppendChunk(dst, data []byte) []byte {
+	if len(data) == 0 {
+		return dst
+	}
+	dst = AppendChunkHeader(dst, len(data))
+	dst = append(dst, data...)
+	return append(dst, ChunkEnd...)
+}

@@ -1,0 +1,276 @@
+package http1
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// HeaderID is a field name that means something to a proxy, found while the
+// field is parsed so that no name is compared later. The zero value,
+// HeaderOther, is every other name.
+type HeaderID uint8
+
+// The known field names.
+const (
+	HeaderOther HeaderID = iota
+	HeaderAccept
+	HeaderAcceptEncoding
+	HeaderAcceptRanges
+	HeaderAuthorization
+	HeaderCacheControl
+	HeaderConnection
+	HeaderContentDigest
+	HeaderContentEncoding
+	HeaderContentLength
+	HeaderContentRange
+	HeaderContentType
+	HeaderCookie
+	HeaderDate
+	HeaderETag
+	HeaderExpect
+	HeaderForwarded
+	HeaderHost
+	HeaderHTTP2Settings
+	HeaderKeepAlive
+	HeaderLastEventID
+	HeaderLocation
+	HeaderMcpMethod
+	HeaderMcpName
+	HeaderMcpProtocolVersion
+	HeaderMcpSessionID
+	HeaderOrigin
+	HeaderProxyAuthenticate
+	HeaderProxyAuthorization
+	HeaderProxyConnection
+	HeaderRetryAfter
+	HeaderSecWebSocketAccept
+	HeaderSecWebSocketExtensions
+	HeaderSecWebSocketKey
+	HeaderSecWebSocketProtocol
+	HeaderSecWebSocketVersion
+	HeaderServer
+	HeaderSetCookie
+	HeaderTE
+	HeaderTrailer
+	HeaderTransferEncoding
+	HeaderUpgrade
+	HeaderUserAgent
+	HeaderVary
+	HeaderXForwardedFor
+	HeaderXForwardedHost
+	HeaderXForwardedPort
+	HeaderXForwardedProto
+	HeaderXForwardedServer
+	HeaderXRealIP
+
+	// NumHeaders is the number of HeaderIDs, HeaderOther included.
+	NumHeaders
+)
+
+var headerNames = [NumHeaders]string{
+	HeaderAccept:                 "Accept",
+	HeaderAcceptEncoding:         "Accept-Encoding",
+	HeaderAcceptRanges:           "Accept-Ranges",
+	HeaderAuthorization:          "Authorization",
+	HeaderCacheControl:           "Cache-Control",
+	HeaderConnection:             "Connection",
+	HeaderContentDigest:          "Content-Digest",
+	HeaderContentEncoding:        "Content-Encoding",
+	HeaderContentLength:          "Content-Length",
+	HeaderContentRange:           "Content-Range",
+	HeaderContentType:            "Content-Type",
+	HeaderCookie:                 "Cookie",
+	HeaderDate:                   "Date",
+	HeaderETag:                   "ETag",
+	HeaderExpect:                 "Expect",
+	HeaderForwarded:              "Forwarded",
+	HeaderHost:                   "Host",
+	HeaderHTTP2Settings:          "HTTP2-Settings",
+	HeaderKeepAlive:              "Keep-Alive",
+	HeaderLastEventID:            "Last-Event-ID",
+	HeaderLocation:               "Location",
+	HeaderMcpMethod:              "Mcp-Method",
+	HeaderMcpName:                "Mcp-Name",
+	HeaderMcpProtocolVersion:     "MCP-Protocol-Version",
+	HeaderMcpSessionID:           "Mcp-Session-Id",
+	HeaderOrigin:                 "Origin",
+	HeaderProxyAuthenticate:      "Proxy-Authenticate",
+	HeaderProxyAuthorization:     "Proxy-Authorization",
+	HeaderProxyConnection:        "Proxy-Connection",
+	HeaderRetryAfter:             "Retry-After",
+	HeaderSecWebSocketAccept:     "Sec-WebSocket-Accept",
+	HeaderSecWebSocketExtensions: "Sec-WebSocket-Extensions",
+	HeaderSecWebSocketKey:        "Sec-WebSocket-Key",
+	HeaderSecWebSocketProtocol:   "Sec-WebSocket-Protocol",
+	HeaderSecWebSocketVersion:    "Sec-WebSocket-Version",
+	HeaderServer:                 "Server",
+	HeaderSetCookie:              "Set-Cookie",
+	HeaderTE:                     "TE",
+	HeaderTrailer:                "Trailer",
+	HeaderTransferEncoding:       "Transfer-Encoding",
+	HeaderUpgrade:                "Upgrade",
+	HeaderUserAgent:              "User-Agent",
+	HeaderVary:                   "Vary",
+	HeaderXForwardedFor:          "X-Forwarded-For",
+	HeaderXForwardedHost:         "X-Forwarded-Host",
+	HeaderXForwardedPort:         "X-Forwarded-Port",
+	HeaderXForwardedProto:        "X-Forwarded-Proto",
+	HeaderXForwardedServer:       "X-Forwarded-Server",
+	HeaderXRealIP:                "X-Real-IP",
+}
+
+// String returns the name as it is usually written; "" for HeaderOther.
+func (id HeaderID) String() string {
+	if id >= NumHeaders {
+		return ""
+	}
+	return headerNames[id]
+}
+
+// HeaderSet is a set of HeaderIDs: 1<<HeaderDate | 1<<HeaderVary.
+type HeaderSet uint64
+
+// Has reports whether id is in s.
+func (s HeaderSet) Has(id HeaderID) bool { return s>>(id%64)&1 != 0 }
+
+const (
+	// HopByHop are the fields that concern one connection only and are never
+	// passed on (RFC 9110 section 7.6.1).
+	HopByHop HeaderSet = 1<<HeaderConnection | 1<<HeaderHTTP2Settings | 1<<HeaderKeepAlive |
+		1<<HeaderProxyConnection | 1<<HeaderTE | 1<<HeaderTransferEncoding | 1<<HeaderUpgrade
+
+	// Forwarding are the fields in which proxies tell of the client in front of
+	// them: to be believed from trusted ones only.
+	Forwarding HeaderSet = 1<<HeaderForwarded | 1<<HeaderXForwardedFor | 1<<HeaderXForwardedHost |
+		1<<HeaderXForwardedPort | 1<<HeaderXForwardedProto | 1<<HeaderXForwardedServer | 1<<HeaderXRealIP
+
+	// inTrailers are the known fields that may stand in a trailer section. All
+	// others frame, route, authorize or describe the message (RFC 9110 section
+	// 6.5.1), or are the proxy's own: merged into the head behind, they deceive.
+	inTrailers HeaderSet = 1<<HeaderOther | 1<<HeaderDate | 1<<HeaderETag
+)
+
+// maxName is the length of the longest known name; names are compared as so
+// many bytes, padded with zeros.
+const maxName = len("Sec-WebSocket-Extensions")
+
+// words are the first maxName bytes of a name, padded with zeros.
+type words [maxName / 8]uint64
+
+// known is a known name: equal to what, with the bits of letters set, is
+// equal to lower. (Bit 5 is the case of a letter; set in any other byte it
+// would make one byte of another.)
+type known struct {
+	lower, letters words
+}
+
+// knownNames and knownIDs are the known names by HeaderID, and the HeaderIDs
+// by hash. They never change.
+var (
+	knownNames = listKnownNames()
+	knownIDs   = hashKnownNames()
+)
+
+func listKnownNames() (names [64]known) {
+	for id := HeaderOther + 1; id < NumHeaders; id++ {
+		for i, c := range []byte(headerNames[id]) {
+			shift := i % 8 * 8
+			names[id].lower[i/8] |= uint64(lower(c)) << shift
+			if c |= 0x20; c >= 'a' && c <= 'z' {
+				names[id].letters[i/8] |= 0x20 << shift
+			}
+		}
+	}
+	return names
+}
+
+func hashKnownNames() (ids [128]HeaderID) {
+	for id := HeaderOther + 1; id < NumHeaders; id++ {
+		w := &knownNames[id].lower
+		ids[hash(w[0], w[1], w[2])] = id
+	}
+	return ids
+}
+
+// hash maps names that differ in case alone to the same number below 128, and
+// no two known names: the factor was found by trial, a test keeps watch.
+func hash(w0, w1, w2 uint64) uint64 {
+	const spaces = 0x20 * ones
+	return (w0 ^ w1 ^ w2 | spaces) * 0x33f2cc85d5ca69d9 >> 57
+}
+
+// lookup returns the HeaderID of the name that these words are.
+func lookup(w0, w1, w2 uint64) HeaderID {
+	id := knownIDs[hash(w0, w1, w2)]
+	k := &knownNames[id%64]
+	if w0|k.letters[0] != k.lower[0] || w1|k.letters[1] != k.lower[1] || w2|k.letters[2] != k.lower[2] {
+		return HeaderOther
+	}
+	return id
+}
+
+// headerID returns the HeaderID of a name.
+func headerID(name []byte) HeaderID {
+	if len(name) > maxName {
+		return HeaderOther
+	}
+	var b [maxName]byte
+	copy(b[:], name)
+	return lookup(binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:]))
+}
+
+// knownAt looks for a known name and a colon at p[i:], and returns the name's
+// HeaderID and the index of the colon. HeaderOther says that there is none, or
+// less than maxName bytes to look at.
+func knownAt(p []byte, i int) (HeaderID, int) {
+	if i+maxName > len(p) {
+		return HeaderOther, 0
+	}
+	b := p[i : i+maxName]
+	w0, w1, w2 := binary.LittleEndian.Uint64(b), uint64(0), uint64(0)
+	colon := find(w0, ':')
+	if colon != 0 {
+		w0 &= below(colon)
+	} else {
+		i += 8
+		w1 = binary.LittleEndian.Uint64(b[8:])
+		if colon = find(w1, ':'); colon != 0 {
+			w1 &= below(colon)
+		} else {
+			i += 8
+			w2 = binary.LittleEndian.Uint64(b[16:])
+			if colon = find(w2, ':'); colon == 0 {
+				return HeaderOther, 0
+			}
+			w2 &= below(colon)
+		}
+	}
+	return lookup(w0, w1, w2), i + bits.TrailingZeros64(colon)>>3
+}
+
+// HeaderOf returns the HeaderID of a field name, in any case.
+func HeaderOf(name []byte) HeaderID {
+	return headerID(name)
+}
+
+// twinOf returns the HeaderID whose name differs from name in having "-" where
+// name has "_", or HeaderOther. Servers that hand fields on as environment
+// variables (CGI, WSGI) take one for the other.
+func twinOf(name []byte) HeaderID {
+	if len(name) > maxName {
+		return HeaderOther
+	}
+	var b [maxName]byte
+	copy(b[:], name)
+	found := false
+	for i := range name {
+		if b[i] == '_' {
+			b[i] = '-'
+			found = true
+		}
+	}
+	if !found {
+		return HeaderOther
+	}
+	return headerID(b[:len(name)])
+}

@@ -1,0 +1,359 @@
+package http1
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// RequestHead is the head of a request (RFC 9112 section 3). Parse fills it;
+// its fields are for reading only and hold once Parse has told of a complete
+// head. The zero value is ready for Parse; so is one that was used before.
+type RequestHead struct {
+	Fields
+
+	Method Method
+	Minor  uint8 // of the version: 1, or 0 for HTTP/1.0
+
+	Framing Framing // of the body; never FramingClose
+	Length  int64   // with FramingLength: bytes; otherwise 0
+
+	KeepAlive      bool // the client wants the connection to live on
+	ExpectContinue bool // the client waits for 100 before it sends the body
+	WebSocket      bool // a GET of HTTP/1.1 without a body that asks for an upgrade to websocket
+
+	// UnexpectedBody tells of a body on a method that has none by its nature.
+	// A server that does not read it takes it for the next request: its
+	// connection must not be used again.
+	UnexpectedBody bool
+
+	methodStart, methodEnd int
+	targetStart, targetEnd int
+	hostStart, hostEnd     int // the target's authority; empty but for the absolute form
+	pathStart, pathEnd     int // the target's path, without the query
+}
+
+// Parse reads a request head at the beginning of p and returns its length,
+// the empty line included. It returns 0 and ReasonNone when the head is not
+// complete: then it wants to be called again with the same bytes and more, and
+// the same scan. A reason refuses the request: answer its Status, and close.
+//
+// At most max bytes may make a head (max must be positive): a longer one is
+// refused, with ReasonLineSize if not even the request line ends within them.
+// What a head is refused for does not depend on the pieces in which it came;
+// but between its first piece and its end only a bare LF is noticed.
+func (h *RequestHead) Parse(p []byte, scan *Scan, max int) (int, Reason) {
+	max = min(max, MaxHead)
+	if !scan.worthwhile(p, max) {
+		return 0, ReasonNone
+	}
+	n, r := h.parse(p[:min(len(p), max)])
+	if n == 0 && r == ReasonNone {
+		return 0, scan.wait(p, max, h.tooLarge())
+	}
+	*scan = 0
+	return n, r
+}
+
+// MethodName returns the method as it was written.
+func (h *RequestHead) MethodName() []byte { return h.p[h.methodStart:h.methodEnd] }
+
+// Target returns the request target as it was written.
+func (h *RequestHead) Target() []byte { return h.p[h.targetStart:h.targetEnd] }
+
+// Path returns the target's path without the query, as it was written: "/" if
+// the target is a URI without a path, "*" for a request of the server itself.
+func (h *RequestHead) Path() []byte {
+	if h.pathStart == h.pathEnd {
+		return rootPath
+	}
+	return h.p[h.pathStart:h.pathEnd]
+}
+
+// Query returns what follows the "?" of the target; nil without one.
+func (h *RequestHead) Query() []byte {
+	if h.pathEnd == h.targetEnd {
+		return nil
+	}
+	return h.p[h.pathEnd+1 : h.targetEnd]
+}
+
+// Host returns the host, with the port if one was given: from Host, or from
+// the target of a 1.0 client that sent none; empty if there is neither.
+func (h *RequestHead) Host() []byte {
+	if h.Has(HeaderHost) {
+		return h.Get(HeaderHost)
+	}
+	return h.p[h.hostStart:h.hostEnd]
+}
+
+// AppendTarget appends the target in the form in which a server gets it, a
+// path and a query (RFC 9112 section 3.2.1), or "*".
+func (h *RequestHead) AppendTarget(dst []byte) []byte {
+	if h.pathStart == h.pathEnd {
+		if h.Method == MethodOptions && h.pathEnd == h.targetEnd {
+			return append(dst, '*') // RFC 9112 section 3.2.4
+		}
+		dst = append(dst, '/')
+	}
+	return append(dst, h.p[h.pathStart:h.targetEnd]...)
+}
+
+// AppendRequestLine appends the request line for a server: the method, the
+// target of AppendTarget, HTTP/1.1 and CRLF.
+func (h *RequestHead) AppendRequestLine(dst []byte) []byte {
+	dst = append(dst, h.MethodName()...)
+	dst = append(dst, ' ')
+	dst = h.AppendTarget(dst)
+	return append(dst, " HTTP/1.1\r\n"...)
+}
+
+var rootPath = []byte("/")
+
+// parse reads a whole head: its syntax first, then what it means.
+func (h *RequestHead) parse(p []byte) (int, Reason) {
+	h.start = 0
+	i, r := h.parseLine(p)
+	if i == 0 {
+		return 0, r
+	}
+	n, r := h.parseFields(p, i)
+	if n == 0 {
+		return 0, r
+	}
+	if r := h.interpret(); r != ReasonNone {
+		return 0, r
+	}
+	return n, ReasonNone
+}
+
+// tooLarge says which limit a head broke that parse found incomplete.
+func (h *RequestHead) tooLarge() Reason {
+	if h.start == 0 {
+		return ReasonLineSize
+	}
+	return ReasonHeadSize
+}
+
+// parseLine reads the request line and returns the index behind it.
+func (h *RequestHead) parseLine(p []byte) (int, Reason) {
+	i := 0
+	if len(p) > 0 && p[0] == '\r' {
+		next, r := lineEnd(p, 0, ReasonBareCR)
+		if next == 0 {
+			return 0, r
+		}
+		i = next
+	}
+	end := skip(p, i, isToken)
+	if end == len(p) {
+		return 0, ReasonNone
+	}
+	if p[end] != ' ' || end == i {
+		return 0, lineReason(p[end], ReasonMethod, ReasonMethod)
+	}
+	h.methodStart, h.methodEnd = i, end
+	h.Method = methodOf(p[i:end])
+	if h.Method == MethodOther && string(p[i:end]) == "CONNECT" {
+		return 0, ReasonConnect
+	}
+	i = end + 1
+	end = skip(p, i, isTarget)
+	if end == len(p) {
+		return 0, ReasonNone
+	}
+	if p[end] != ' ' || end == i {
+		return 0, lineReason(p[end], ReasonNoVersion, ReasonTarget)
+	}
+	if r := h.parseTarget(p, i, end); r != ReasonNone {
+		return 0, r
+	}
+	return h.parseVersion(p, end+1)
+}
+
+// lineReason says what is wrong with a part of the request line that c ends:
+// early when the line ends there, other when c has no place in that part.
+func lineReason(c byte, early, other Reason) Reason {
+	switch c {
+	case '\n':
+		return ReasonBareLF
+	case '\r':
+		return early
+	case '#':
+		if other == ReasonTarget {
+			return ReasonFragment
+		}
+	}
+	return other
+}
+
+// parseTarget takes apart the target p[start:end] (RFC 9112 section 3.2).
+func (h *RequestHead) parseTarget(p []byte, start, end int) Reason {
+	h.targetStart, h.targetEnd = start, end
+	h.hostStart, h.hostEnd = start, start
+	h.pathStart, h.pathEnd = start, end
+	switch {
+	case p[start] == '/':
+	case p[start] == '*' && end == start+1 && h.Method == MethodOptions:
+		return ReasonNone
+	default:
+		if r := h.parseAuthority(p, start, end); r != ReasonNone {
+			return r
+		}
+	}
+	if query := bytes.IndexByte(p[h.pathStart:end], '?'); query >= 0 {
+		h.pathEnd = h.pathStart + query
+	}
+	return ReasonNone
+}
+
+// parseAuthority reads scheme and authority of a target in absolute form.
+func (h *RequestHead) parseAuthority(p []byte, start, end int) Reason {
+	target := p[start:end]
+	switch {
+	case len(target) >= 7 && EqualFold(target[:7], "http://"):
+		h.hostStart = start + 7
+	case len(target) >= 8 && EqualFold(target[:8], "https://"):
+		h.hostStart = start + 8
+	default:
+		return ReasonForm
+	}
+	h.hostEnd = h.hostStart
+	for h.hostEnd < end && p[h.hostEnd] != '/' && p[h.hostEnd] != '?' {
+		h.hostEnd++
+	}
+	h.pathStart = h.hostEnd
+	if !validHost(p[h.hostStart:h.hostEnd]) {
+		return ReasonHost
+	}
+	return ReasonNone
+}
+
+// "HTTP/1.1" and "HTTP/1.0" as they are loaded.
+const (
+	version11 = 'H' | 'T'<<8 | 'T'<<16 | 'P'<<24 | '/'<<32 | '1'<<40 | '.'<<48 | '1'<<56
+	version10 = version11 ^ ('1'^'0')<<56
+)
+
+// parseVersion reads the version at p[i:] and the end of the line, and
+// returns the index behind it.
+func (h *RequestHead) parseVersion(p []byte, i int) (int, Reason) {
+	minor, next, r := parseVersion(p, i)
+	if next == 0 {
+		return 0, r
+	}
+	h.Minor = minor
+	return lineEnd(p, next, ReasonVersion)
+}
+
+// parseVersion reads HTTP/1.0 or HTTP/1.1 at p[i:] and returns the index
+// behind it; 0 when p ends before.
+func parseVersion(p []byte, i int) (minor uint8, next int, r Reason) {
+	if i+8 <= len(p) {
+		switch binary.LittleEndian.Uint64(p[i:]) {
+		case version11:
+			return 1, i + 8, ReasonNone
+		case version10:
+			return 0, i + 8, ReasonNone
+		}
+	}
+	const form = "HTTP/0.0" // 0 stands for any digit
+	for at, want := range []byte(form) {
+		if i+at == len(p) {
+			return 0, 0, ReasonNone
+		}
+		c := p[i+at]
+		if want == '0' && !is(c, isDigit) || want != '0' && c != want {
+			return 0, 0, lineReason(c, ReasonVersion, ReasonVersion)
+		}
+	}
+	return 0, 0, ReasonUnsupported
+}
+
+// interpret derives what the fields mean together, and refuses what does not
+// fit together.
+func (h *RequestHead) interpret() Reason {
+	if r := h.checkHost(); r != ReasonNone {
+		return r
+	}
+	var r Reason
+	if h.Framing, h.Length, r = h.framing(h.Minor, FramingNone); r != ReasonNone {
+		return r
+	}
+	if r := h.checkBody(); r != ReasonNone {
+		return r
+	}
+	o, r := h.connection()
+	if r != ReasonNone {
+		return r
+	}
+	h.KeepAlive = !o.close && (h.Minor == 1 || o.keepAlive)
+	h.WebSocket = o.upgrade && h.upgradesToWebSocket()
+	h.dropTwins()
+	return h.readExpect()
+}
+
+// checkHost makes sure that exactly one host is meant (RFC 9112 section 3.2).
+func (h *RequestHead) checkHost() Reason {
+	authority := h.p[h.hostStart:h.hostEnd]
+	switch {
+	case h.Several(HeaderHost):
+		return ReasonSeveralHosts
+	case !h.Has(HeaderHost) && h.Minor == 0:
+		return ReasonNone
+	}
+	host := h.Get(HeaderHost)
+	switch {
+	case len(host) == 0:
+		return ReasonNoHost
+	case !validHost(host):
+		return ReasonHost
+	case len(authority) > 0 && !h.sameHost(authority, host):
+		return ReasonHostMismatch
+	}
+	return ReasonNone
+}
+
+// checkBody refuses bodies that too many servers would not read: those of
+// TRACE (RFC 9110 section 9.3.8), and of HTTP/1.0, where a method without a
+// body could not have one.
+func (h *RequestHead) checkBody() Reason {
+	h.UnexpectedBody = h.Framing != FramingNone && !h.Method.expectsBody()
+	if h.UnexpectedBody && (h.Method == MethodTrace || h.Minor == 0) {
+		return ReasonBody
+	}
+	return ReasonNone
+}
+
+// upgradesToWebSocket reports whether a request whose Connection says so asks
+// for an upgrade to WebSocket (RFC 6455 section 4.1).
+func (h *RequestHead) upgradesToWebSocket() bool {
+	return h.Method == MethodGet && h.Minor == 1 && h.Framing == FramingNone && h.namesWebSocket()
+}
+
+// namesWebSocket reports whether Upgrade has websocket among its protocols.
+func (f *Fields) namesWebSocket() bool {
+	for i := f.Find(HeaderUpgrade, 0); i >= 0; i = f.Find(HeaderUpgrade, i+1) {
+		if HasToken(f.Value(i), "websocket") {
+			return true
+		}
+	}
+	return false
+}
+
+// readExpect reads Expect (RFC 9110 section 10.1.1). It drops one that means
+// nothing: from a 1.0 client, and without a body.
+func (h *RequestHead) readExpect() Reason {
+	h.ExpectContinue = false
+	i := h.Find(HeaderExpect, 0)
+	if i < 0 {
+		return ReasonNone
+	}
+	if h.Several(HeaderExpect) || !EqualFold(h.Value(i), "100-continue") {
+		return ReasonExpect
+	}
+	h.ExpectContinue = h.Minor == 1 && h.Framing != FramingNone
+	if !h.ExpectContinue {
+		h.Drop(i)
+	}
+	return ReasonNone
+}

@@ -1,0 +1,257 @@
+//go:build linux
+
+package l4
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"sync"
+	"testing"
+
+	"mcplb/conf"
+)
+
+// A plan says what is sent on one connection, both ways, and how it ends. It
+// follows from its seed, so that both ends know all of it.
+type plan struct {
+	seed     uint64
+	up, down int // bytes
+	ending   ending
+}
+
+type ending int
+
+const (
+	bothAtOnce   ending = iota // each finishes when it has sent all
+	clientFirst                // the server sends only once the client has finished
+	serverFirst                // the client sends only once the server has finished
+	clientResets               // the client sends all, and breaks off when it likes
+	serverResets
+	endings
+)
+
+func newPlan(seed uint64, most int) plan {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	size := func() int { return int(math.Exp(rng.Float64() * math.Log(float64(most)))) }
+	return plan{seed: seed, up: size(), down: size(), ending: ending(rng.IntN(int(endings)))}
+}
+
+// whole tells whether everything must arrive.
+func (p plan) whole() bool { return p.ending < clientResets }
+
+// stream is the bytes of one direction; some of them are newlines.
+func (p plan) stream(direction byte) io.Reader {
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], p.seed)
+	key[8] = direction
+	return rand.NewChaCha8(key)
+}
+
+const (
+	upward   = 'u'
+	downward = 'd'
+)
+
+// send writes n bytes of a direction in pieces of any size, with breaks.
+func (p plan) send(c io.Writer, direction byte, n int) error {
+	rng := rand.New(rand.NewPCG(p.seed, uint64(direction)))
+	stream := p.stream(direction)
+	piece := make([]byte, 256<<10)
+	for n > 0 {
+		size := min(n, 1+int(math.Exp(rng.Float64()*math.Log(float64(len(piece))))))
+		part := piece[:min(size, len(piece))]
+		if _, err := io.ReadFull(stream, part); err != nil {
+			return err
+		}
+		if _, err := c.Write(part); err != nil {
+			return err
+		}
+		n -= len(part)
+		for range rng.IntN(20) {
+			runtime.Gosched()
+		}
+	}
+	return nil
+}
+
+// receive reads to the end and checks that it is what was sent: all of it, or
+// in a connection that breaks off, a beginning of it without an end.
+func (p plan) receive(c io.Reader, direction byte, n int) error {
+	stream := p.stream(direction)
+	got, want := make([]byte, 64<<10), make([]byte, 64<<10)
+	total := 0
+	for {
+		size, err := c.Read(got)
+		if _, err := io.ReadFull(stream, want[:size]); err != nil {
+			return err
+		}
+		if !bytes.Equal(got[:size], want[:size]) {
+			return fmt.Errorf("after %d bytes another came than was sent", total)
+		}
+		total += size
+		if err == nil {
+			continue
+		}
+		return p.judge(total, n, err)
+	}
+}
+
+func (p plan) judge(got, sent int, err error) error {
+	switch {
+	case p.whole() && (err != io.EOF || got != sent):
+		return fmt.Errorf("received %d of %d bytes, and then %w", got, sent, err)
+	case !p.whole() && errors.Is(err, io.EOF) && got != sent:
+		return fmt.Errorf("received an end after %d of %d bytes that was none", got, sent)
+	}
+	return nil
+}
+
+// client plays the client's side.
+func (p plan) client(c *net.TCPConn) error {
+	var key [8]byte
+	binary.LittleEndian.PutUint64(key[:], p.seed)
+	if _, err := c.Write(key[:]); err != nil {
+		return err
+	}
+	switch p.ending {
+	case clientFirst:
+		return errors.Join(p.finish(c, upward, p.up), p.receive(c, downward, p.down))
+	case serverFirst:
+		return errors.Join(p.receive(c, downward, p.down), p.finish(c, upward, p.up))
+	}
+	return p.both(c, clientResets, upward, p.up, downward, p.down)
+}
+
+// server plays the server's side.
+func (p plan) server(c *net.TCPConn) error {
+	switch p.ending {
+	case clientFirst:
+		return errors.Join(p.receive(c, upward, p.up), p.finish(c, downward, p.down))
+	case serverFirst:
+		return errors.Join(p.finish(c, downward, p.down), p.receive(c, upward, p.up))
+	}
+	return p.both(c, serverResets, downward, p.down, upward, p.up)
+}
+
+// finish sends everything and then FIN.
+func (p plan) finish(c *net.TCPConn, direction byte, n int) error {
+	return errors.Join(p.send(c, direction, n), c.CloseWrite())
+}
+
+// both sends and receives at the same time.
+func (p plan) both(c *net.TCPConn, resetting ending, out byte, outSize int, in byte, inSize int) error {
+	var received error
+	var receiving sync.WaitGroup
+	receiving.Go(func() { received = p.receive(c, in, inSize) })
+	err := p.send(c, out, outSize)
+	if p.ending == resetting {
+		reset(c)
+		receiving.Wait()
+		return nil // its own reading was cut off
+	}
+	if err == nil {
+		err = c.CloseWrite()
+	}
+	receiving.Wait()
+	if !p.whole() {
+		err = nil // the other side has broken off
+	}
+	return errors.Join(err, received)
+}
+
+// readPlan finds out which connection the server has.
+func readPlan(c io.Reader, most int) (plan, error) {
+	var key [8]byte
+	_, err := io.ReadFull(c, key[:])
+	return newPlan(binary.LittleEndian.Uint64(key[:]), most), err
+}
+
+// Random sizes, pieces and endings, both ways at once, on many connections:
+// what arrives is what was sent.
+func TestIntegrity(t *testing.T) {
+	t.Parallel()
+	connections, most := 60, 1<<20
+	if raceEnabled {
+		connections, most = 40, 256<<10
+	}
+	if long {
+		connections, most = 1000, 8<<20
+	}
+	for _, mode := range []conf.Mode{conf.ModeTCP, conf.ModeMCP} {
+		for _, pipes := range []int{0, 3, 64} {
+			t.Run(fmt.Sprintf("%s, %d pipes", mode, pipes), func(t *testing.T) {
+				t.Parallel()
+				exchange(t, inMode(mode), withPipes(pipes), connections, most)
+			})
+		}
+	}
+}
+
+// One connection of 8 MB both ways.
+func TestIntegrityOfAStream(t *testing.T) {
+	t.Parallel()
+	const size = 8 << 20
+	for _, mode := range []conf.Mode{conf.ModeTCP, conf.ModeMCP} {
+		for _, pipes := range []int{0, 64} {
+			t.Run(fmt.Sprintf("%s, %d pipes", mode, pipes), func(t *testing.T) {
+				t.Parallel()
+				p := plan{seed: 1, up: size, down: size}
+				s := serve(t, func(c *net.TCPConn) { report(t, p.server(c)) })
+				b := begin(t, []string{s.address}, inMode(mode), withPipes(pipes))
+				report(t, p.both(b.dial().TCPConn, clientResets, upward, p.up, downward, p.down))
+			})
+		}
+	}
+}
+
+// exchange carries out plans, all at once.
+func exchange(t *testing.T, mode, pipes func(*setup), connections, most int) {
+	s := serve(t, func(c *net.TCPConn) {
+		p, err := readPlan(c, most)
+		if err != nil {
+			return // it broke off before it had said anything
+		}
+		if err := p.server(c); err != nil {
+			t.Errorf("server, %+v: %v", p, err)
+		}
+	})
+	b := begin(t, []string{s.address}, mode, pipes)
+	var all sync.WaitGroup
+	var up, down uint64
+	for i := range connections {
+		p := newPlan(uint64(i), most)
+		if p.whole() {
+			up, down = up+8+uint64(p.up), down+uint64(p.down)
+		}
+		c := b.dial()
+		all.Go(func() {
+			if err := p.client(c.TCPConn); err != nil {
+				t.Errorf("client, %+v: %v", p, err)
+			}
+			c.Close()
+		})
+	}
+	all.Wait()
+	b.eventually("all have ended", func() bool { return b.frontend.Current() == 0 })
+	totals, served := b.frontend.Totals(), b.pool.Servers()[0].Totals()
+	if totals.BytesIn < up || totals.BytesOut < down {
+		t.Errorf("counted %d bytes up and %d down, want at least %d and %d", totals.BytesIn, totals.BytesOut, up, down)
+	}
+	if totals.BytesIn != served.BytesIn || totals.BytesOut != served.BytesOut {
+		t.Errorf("the frontend has counted %d and %d bytes, the server %d and %d", totals.BytesIn, totals.BytesOut, served.BytesIn, served.BytesOut)
+	}
+}
+
+func report(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}

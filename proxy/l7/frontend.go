@@ -1,0 +1,163 @@
+//go:build linux
+
+// Package l7 is the layer-7 side: HTTP/1.1 streams on the event engine.
+//
+// A Frontend turns what a reactor.Listener accepts into clients. A client's
+// requests are read one after the other, checked strictly (package http1), held
+// to the limits, routed, bound to a server where a session or a cookie says so,
+// and forwarded over kept-alive upstream connections; bodies are relayed as
+// they come, both ways, and never held back: an event stream is only a response
+// that does not end. After a 101 the two connections go to an l4.Relay.
+//
+// It guarantees that a request is forwarded in exactly one way or refused; that
+// a request that is not idempotent is never sent twice; that a response is
+// either whole or visibly cut; that reading stops while the other side does
+// not take more; and that a slot is released exactly once. Everything of a
+// client runs on its loop's goroutine; a request on kept-alive connections
+// allocates nothing.
+package l7
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"mcplb/backend"
+	"mcplb/conf"
+	"mcplb/proxy/l4"
+	"mcplb/proxy/mcp"
+	"mcplb/proxy/reactor"
+	"mcplb/ratelimit"
+
+	"golang.org/x/sys/unix"
+)
+
+// Settings are what a reload may change of a frontend. They are immutable.
+type Settings struct {
+	Frontend conf.Frontend
+	Pool     *backend.Pool
+	Routes   []Route // of the frontend, see NewSettings
+}
+
+// Route sends requests whose path begins with Prefix to an endpoint of the
+// servers of a pool.
+type Route struct {
+	Prefix   []byte
+	Pool     *backend.Pool
+	Endpoint conf.Endpoint
+	tags     map[mcp.Tag]*backend.Server // the pool's servers, by what sessions and cookies call them
+}
+
+// NewSettings puts a frontend's settings together; pools are found by name.
+func NewSettings(f conf.Frontend, pools func(name string) *backend.Pool) Settings {
+	s := Settings{Frontend: f, Pool: pools(f.Backend)}
+	for _, r := range f.Routes {
+		route := Route{Prefix: []byte(r.Path), Pool: s.Pool, Endpoint: r.Endpoint}
+		if r.Backend != "" {
+			route.Pool = pools(r.Backend)
+		}
+		s.Routes = append(s.Routes, route)
+	}
+	// The longest first: the first that matches wins.
+	slices.SortStableFunc(s.Routes, func(a, b Route) int { return len(b.Prefix) - len(a.Prefix) })
+	s.Routes = append(s.Routes, Route{Pool: s.Pool, Endpoint: conf.EndpointHTTP})
+	for i := range s.Routes {
+		s.Routes[i].tags = tagsOf(s.Routes[i].Pool)
+	}
+	return s
+}
+
+// tagsOf are the pool's servers by their tags.
+func tagsOf(pool *backend.Pool) map[mcp.Tag]*backend.Server {
+	tags := map[mcp.Tag]*backend.Server{}
+	for _, server := range pool.Servers() {
+		tags[mcp.TagOf(server.Name())] = server
+	}
+	return tags
+}
+
+// route finds where a request for path goes. A prefix ends at the end of a
+// segment: /mcp matches /mcp and /mcp/ws, not /mcpx.
+func (s *Settings) route(path []byte) *Route {
+	for i := range s.Routes {
+		r := &s.Routes[i]
+		if !bytes.HasPrefix(path, r.Prefix) {
+			continue
+		}
+		n := len(r.Prefix)
+		if n == 0 || len(path) == n || r.Prefix[n-1] == '/' || path[n] == '/' {
+			return r
+		}
+	}
+	return &s.Routes[len(s.Routes)-1]
+}
+
+// Frontend is where clients of mode http connect. It is safe for use by all
+// loops at once.
+type Frontend struct {
+	settings atomic.Pointer[Settings]
+	limiter  *ratelimit.Limiter
+	gate     l4.Gate
+	workers  Workers
+	counters []Counters // one per loop
+	current  atomic.Int64
+	peak     atomic.Int64
+	draining atomic.Bool
+}
+
+// NewFrontend makes a frontend on the workers of an engine.
+func NewFrontend(s Settings, limiter *ratelimit.Limiter, gate l4.Gate, workers Workers) *Frontend {
+	f := &Frontend{limiter: limiter, gate: gate, workers: workers, counters: make([]Counters, len(workers))}
+	f.settings.Store(&s)
+	return f
+}
+
+// Apply changes the settings for requests to come.
+func (f *Frontend) Apply(s Settings) { f.settings.Store(&s) }
+
+// Settings are those in force.
+func (f *Frontend) Settings() *Settings { return f.settings.Load() }
+
+// Current is the number of clients now.
+func (f *Frontend) Current() int { return int(f.current.Load()) }
+
+// Peak is the most clients there have been at once.
+func (f *Frontend) Peak() int { return int(f.peak.Load()) }
+
+// Drain has every client's connection end with the answer to its present
+// request, or at once where it waits for none.
+func (f *Frontend) Drain() { f.draining.Store(true) }
+
+// MayAccept implements reactor.AcceptHandler.
+func (f *Frontend) MayAccept() bool { return f.gate.MayEnter() }
+
+// AcceptFailed implements reactor.AcceptHandler.
+func (f *Frontend) AcceptFailed(errno unix.Errno) { f.gate.Failed(errno) }
+
+// Accepted implements reactor.AcceptHandler: a client has come.
+func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
+	counters := &f.counters[loop.ID()]
+	counters.Taken.Sessions.Add(1)
+	now := f.current.Add(1)
+	for peak := f.peak.Load(); now > peak && !f.peak.CompareAndSwap(peak, now); {
+		peak = f.peak.Load()
+	}
+	c := &client{frontend: f, worker: f.workers[loop.ID()], loop: loop, from: from, counters: counters}
+	conn, errno := loop.Adopt(fd, c)
+	if errno != 0 {
+		c.finish(l4.NoResources)
+		return
+	}
+	c.conn = conn
+	c.start()
+}
+
+// idle is how long nothing may move in an exchange; 0 = forever.
+func idle(client, server time.Duration) time.Duration {
+	if client == 0 || server != 0 && server < client {
+		return server
+	}
+	return client
+}

@@ -1,0 +1,166 @@
+package mcp
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestEraOf(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		version string
+		want    Era
+	}{
+		{"", EraSession},
+		{"2024-11-05", EraSession},
+		{"2025-03-26", EraSession},
+		{"2025-06-18", EraSession},
+		{"2025-11-25", EraSession},
+		{"2026-07-27", EraSession},
+		{"0000-00-00", EraSession},
+		{"2026-07-28", EraStateless},
+		{"2026-07-29", EraStateless},
+		{"2027-01-01", EraStateless},
+		{"9999-99-99", EraStateless},
+		{"DRAFT-2026-v1", EraStateless},
+		{"2025-11-25 ", EraStateless},
+		{"2025-11-2", EraStateless},
+		{"2025-11-255", EraStateless},
+		{"2025/11/25", EraStateless},
+		{"2025-11-2x", EraStateless},
+		{"1.0", EraStateless},
+	}
+	for _, test := range tests {
+		if got := EraOf([]byte(test.version)); got != test.want {
+			t.Errorf("EraOf(%q) = %v, want %v", test.version, got, test.want)
+		}
+	}
+	if EraOf(nil) != EraSession || EraSession.String() != "session" || EraStateless.String() != "stateless" {
+		t.Error("eras are not what they are called")
+	}
+}
+
+func TestMethodOf(t *testing.T) {
+	t.Parallel()
+	for m := MethodOther + 1; m < NumMethods; m++ {
+		if got := MethodOf([]byte(m.String())); got != m {
+			t.Errorf("MethodOf(%q) = %v", m.String(), got)
+		}
+		if len(m.String()) > maxMethodName || m.String() == "" || strings.Trim(m.String(), "abcdefghijklmnopqrstuvwxyz_/LCMS") != "" {
+			t.Errorf("method %d is called %q", m, m)
+		}
+	}
+	for name, want := range map[string]Method{
+		"": MethodNone, "none": MethodOther, "other": MethodOther, "tools/Call": MethodOther, "tools/call ": MethodOther,
+		"tools/call": MethodToolsCall, "\xff": MethodOther, strings.Repeat("x", 1000): MethodOther,
+	} {
+		if got := MethodOf([]byte(name)); got != want {
+			t.Errorf("MethodOf(%q) = %v, want %v", name, got, want)
+		}
+	}
+	if NumMethods.String() != "other" || MethodNone.String() != "none" {
+		t.Error("methods without a name are not what they are called")
+	}
+}
+
+// names are values of Mcp-Name headers with what they say.
+var names = []struct {
+	value, want string
+	ok          bool
+}{
+	{"", "", true},
+	{"get_weather", "get_weather", true},
+	{"file:///projects/config.json", "file:///projects/config.json", true},
+	{"=?base64?SGVsbG8sIOS4lueVjA==?=", "Hello, 世界", true},
+	{"=?base64?IHBhZGRlZCA=?=", " padded ", true},
+	{"=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?=", "=?base64?literal?=", true},
+	{"=?base64??=", "", true},
+	{"=?base64?=", "=?base64?=", true}, // the marks must not overlap
+	{"=?base64?SGVsbG8=", "=?base64?SGVsbG8=", true},
+	{"SGVsbG8=?=", "SGVsbG8=?=", true},
+	{"=?BASE64?SGVsbG8=?=", "=?BASE64?SGVsbG8=?=", true},
+	{"=?base64?SGVs!!!bG8=?=", "", false},
+	{"=?base64?SGVsbG8?=", "", false}, // no padding
+	{"=?base64?/w==?=", "", false},    // not UTF-8
+	{"=?base64?" + strings.Repeat("QUFB", 500) + "?=", strings.Repeat("AAA", 500), true},
+	{"=?base64?" + strings.Repeat("QUFB", 600) + "?=", "", false},
+}
+
+func TestAppendName(t *testing.T) {
+	t.Parallel()
+	for _, name := range names {
+		got, ok := AppendName([]byte("x"), []byte(name.value))
+		if string(got) != "x"+name.want || ok != name.ok {
+			t.Errorf("AppendName(%.40q) = %.40q, %v; want %.40q, %v", name.value, got, ok, name.want, name.ok)
+		}
+	}
+}
+
+func FuzzAppendName(f *testing.F) {
+	for _, name := range names {
+		f.Add([]byte(name.value))
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		got, ok := AppendName([]byte("x"), value)
+		if !bytes.HasPrefix(got, []byte("x")) || !ok && len(got) != 1 {
+			t.Fatalf("AppendName(%q) = %q, %v", value, got, ok)
+		}
+		if encoded := base64Begin + base64.StdEncoding.EncodeToString(value) + base64End; len(encoded) <= maxName {
+			got, ok := AppendName(nil, []byte(encoded))
+			if ok != utf8.Valid(value) || ok && !bytes.Equal(got, value) {
+				t.Fatalf("AppendName(%q) = %q, %v; want %q", encoded, got, ok, value)
+			}
+		}
+	})
+}
+
+func TestWantsTask(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		version, method, name string
+		want                  bool
+	}{
+		{"2026-07-28", "tasks/get", "786512e2", true},
+		{"2026-07-28", "tasks/update", "786512e2", true},
+		{"2027-01-01", "tasks/cancel", "786512e2", true},
+		{"2026-07-28", "tasks/get", "", false},
+		{"2026-07-28", "tasks/list", "786512e2", false},
+		{"2026-07-28", "tools/call", "786512e2", false},
+		{"2025-11-25", "tasks/get", "786512e2", false},
+		{"", "tasks/get", "786512e2", false},
+	}
+	for _, test := range tests {
+		got := WantsTask(EraOf([]byte(test.version)), MethodOf([]byte(test.method)), []byte(test.name))
+		if got != test.want {
+			t.Errorf("WantsTask(%q, %q, %q) = %v", test.version, test.method, test.name, got)
+		}
+	}
+}
+
+func TestErasAllocate(t *testing.T) {
+	version, method := []byte("2026-07-28"), []byte("notifications/resources/list_changed")
+	name := []byte("=?base64?SGVsbG8sIOS4lueVjA==?=")
+	dst := make([]byte, 0, 64)
+	n := testing.AllocsPerRun(100, func() {
+		if WantsTask(EraOf(version), MethodOf(method), name) {
+			t.Error("wants a task")
+		}
+		dst, _ = AppendName(dst[:0], name)
+	})
+	if n != 0 {
+		t.Errorf("reading the headers allocates %v times, want 0", n)
+	}
+}
+
+func BenchmarkEra(b *testing.B) {
+	version, method := []byte("2026-07-28"), []byte("tools/call")
+	b.ReportAllocs()
+	for b.Loop() {
+		if EraOf(version) != EraStateless || MethodOf(method) != MethodToolsCall {
+			b.Fatal("misread")
+		}
+	}
+}

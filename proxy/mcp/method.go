@@ -1,0 +1,130 @@
+package mcp
+
+// Method is a method of MCP, as a small number: what counters are indexed by
+// and metrics labelled with, so that no client can invent a label. The numbers
+// may differ between versions of this program; the names do not.
+type Method uint8
+
+// The methods that the specifications from 2024-11-05 to 2026-07-28 and the
+// extension for tasks define, in either direction.
+const (
+	MethodNone  Method = iota // there is no method, or none is known yet
+	MethodOther               // there is one, but none of these
+	MethodCompletionComplete
+	MethodElicitationCreate
+	MethodInitialize
+	MethodLoggingSetLevel
+	MethodNotificationsCancelled
+	MethodNotificationsElicitationComplete
+	MethodNotificationsInitialized
+	MethodNotificationsMessage
+	MethodNotificationsProgress
+	MethodNotificationsPromptsListChanged
+	MethodNotificationsResourcesListChanged
+	MethodNotificationsResourcesUpdated
+	MethodNotificationsRootsListChanged
+	MethodNotificationsSubscriptionsAcknowledged
+	MethodNotificationsTasks
+	MethodNotificationsTasksStatus
+	MethodNotificationsToolsListChanged
+	MethodPing
+	MethodPromptsGet
+	MethodPromptsList
+	MethodResourcesList
+	MethodResourcesRead
+	MethodResourcesSubscribe
+	MethodResourcesTemplatesList
+	MethodResourcesUnsubscribe
+	MethodRootsList
+	MethodSamplingCreateMessage
+	MethodServerDiscover
+	MethodSubscriptionsListen
+	MethodTasksCancel
+	MethodTasksGet
+	MethodTasksList
+	MethodTasksResult
+	MethodTasksUpdate
+	MethodToolsCall
+	MethodToolsList
+
+	// NumMethods is the number of methods, MethodNone and MethodOther included.
+	NumMethods
+)
+
+var methodNames = [NumMethods]string{
+	MethodNone:                                   "none",
+	MethodOther:                                  "other",
+	MethodCompletionComplete:                     "completion/complete",
+	MethodElicitationCreate:                      "elicitation/create",
+	MethodInitialize:                             "initialize",
+	MethodLoggingSetLevel:                        "logging/setLevel",
+	MethodNotificationsCancelled:                 "notifications/cancelled",
+	MethodNotificationsElicitationComplete:       "notifications/elicitation/complete",
+	MethodNotificationsInitialized:               "notifications/initialized",
+	MethodNotificationsMessage:                   "notifications/message",
+	MethodNotificationsProgress:                  "notifications/progress",
+	MethodNotificationsPromptsListChanged:        "notifications/prompts/list_changed",
+	MethodNotificationsResourcesListChanged:      "notifications/resources/list_changed",
+	MethodNotificationsResourcesUpdated:          "notifications/resources/updated",
+	MethodNotificationsRootsListChanged:          "notifications/roots/list_changed",
+	MethodNotificationsSubscriptionsAcknowledged: longestMethodName,
+	MethodNotificationsTasks:                     "notifications/tasks",
+	MethodNotificationsTasksStatus:               "notifications/tasks/status",
+	MethodNotificationsToolsListChanged:          "notifications/tools/list_changed",
+	MethodPing:                                   "ping",
+	MethodPromptsGet:                             "prompts/get",
+	MethodPromptsList:                            "prompts/list",
+	MethodResourcesList:                          "resources/list",
+	MethodResourcesRead:                          "resources/read",
+	MethodResourcesSubscribe:                     "resources/subscribe",
+	MethodResourcesTemplatesList:                 "resources/templates/list",
+	MethodResourcesUnsubscribe:                   "resources/unsubscribe",
+	MethodRootsList:                              "roots/list",
+	MethodSamplingCreateMessage:                  "sampling/createMessage",
+	MethodServerDiscover:                         "server/discover",
+	MethodSubscriptionsListen:                    "subscriptions/listen",
+	MethodTasksCancel:                            "tasks/cancel",
+	MethodTasksGet:                               "tasks/get",
+	MethodTasksList:                              "tasks/list",
+	MethodTasksResult:                            "tasks/result",
+	MethodTasksUpdate:                            "tasks/update",
+	MethodToolsCall:                              "tools/call",
+	MethodToolsList:                              "tools/list",
+}
+
+const (
+	longestMethodName = "notifications/subscriptions/acknowledged"
+	maxMethodName     = len(longestMethodName)
+)
+
+// methodByName finds what methodNames holds.
+var methodByName = indexMethods()
+
+func indexMethods() map[string]Method {
+	index := make(map[string]Method, NumMethods)
+	for m := MethodOther + 1; m < NumMethods; m++ {
+		index[methodNames[m]] = m
+	}
+	return index
+}
+
+// MethodOf returns the method called name, the value of an Mcp-Method header or
+// of "method" in a message: MethodNone if name is empty, MethodOther if it is
+// not known. Case counts.
+func MethodOf(name []byte) Method {
+	if len(name) == 0 {
+		return MethodNone
+	}
+	if m, known := methodByName[string(name)]; known {
+		return m
+	}
+	return MethodOther
+}
+
+// String returns the method's name; "none" and "other" for what has none.
+func (m Method) String() string {
+	if m >= NumMethods {
+		return methodNames[MethodOther]
+	}
+	return methodNames[m]
+}
