@@ -176,8 +176,8 @@ func TestContractUnavailable(t *testing.T) {
 			t.Errorf("%v", mistake)
 		}
 	}
-	if len(all) != 2 { // frontend.http and frontend.https
-		t.Errorf("%d mistakes, want 2", len(all))
+	if len(all) != 1 { // frontend.https, for its tls
+		t.Errorf("%d mistakes, want 1", len(all))
 	}
 }
 
