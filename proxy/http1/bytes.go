@@ -149,10 +149,10 @@ func EqualFold[A, B text](a A, b B) bool {
 	return true
 }
 
-// indexOr returns the index of the first c in p[i:], or len(p).
-func indexOr(p []byte, i int, c byte) int {
-	if at := bytes.IndexByte(p[i:], c); at >= 0 {
-		return i + at
+// indexOr returns the index of the first c in p, or len(p).
+func indexOr(p []byte, c byte) int {
+	if i := bytes.IndexByte(p, c); i >= 0 {
+		return i
 	}
 	return len(p)
 }

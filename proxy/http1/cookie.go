@@ -1,29 +1,28 @@
 package http1
 
-// NextCookie returns the first cookie of a Cookie field's value (RFC 6265
-// section 4.2) and what follows it; an element without "=" is a value without
-// a name, as in browsers (RFC 6265bis section 5.6). Empty elements are left
-// out; at the end, name and value are nil. A value in double quotes ends at
-// the closing quote, semicolons or not, as with servers that read cookies by
-// RFC 2109; it is returned with its quotes. All cookies:
+// NextCookie returns the first cookie of a Cookie field's value and what
+// follows it. It reads as browsers and today's servers do (RFC 6265 section
+// 4.2, 6265bis section 5.6): a semicolon ends a cookie, whether in quotes or
+// not; what has no "=" is a value without a name. Double quotes around a value
+// are left out, and so are empty elements; at the end, name and value are nil.
+// All cookies:
 //
 //	for name, value, rest := NextCookie(cookies); name != nil; name, value, rest = NextCookie(rest) {
 func NextCookie(cookies []byte) (name, value, rest []byte) {
-	for len(cookies) > 0 {
-		end := cookieEnd(cookies)
-		pair := trim(cookies[:end])
-		cookies = cookies[min(end+1, len(cookies)):]
-		if len(pair) == 0 {
-			continue
-		}
-		name, value = cutCookie(pair)
-		return name, value, cookies
+	pair, rest := nextPair(cookies)
+	if pair == nil {
+		return nil, nil, nil
 	}
-	return nil, nil, nil
+	name, value = cutCookie(pair)
+	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
+		value = value[1 : n-1]
+	}
+	return name, value, rest
 }
 
-// FindCookie returns the value of the first cookie called name (names have
-// case) in a Cookie field's value, quotes included; nil when there is none.
+// FindCookie returns the value, without quotes around it, of the first cookie
+// called name (names have case) in a Cookie field's value; nil when there is
+// none.
 func FindCookie[N text](cookies []byte, name N) []byte {
 	for n, value, rest := NextCookie(cookies); n != nil; n, value, rest = NextCookie(rest) {
 		if string(n) == string(name) {
@@ -34,47 +33,38 @@ func FindCookie[N text](cookies []byte, name N) []byte {
 }
 
 // AppendCookiesWithout appends a Cookie field's value without the cookies
-// called name, each of those left as it came and "; " between them. It appends
+// called name, each of the others as it came and "; " between them. It appends
 // nothing when none is left: then the field is to be left out.
 func AppendCookiesWithout[N text](dst, cookies []byte, name N) []byte {
-	empty := true
-	for len(cookies) > 0 {
-		end := cookieEnd(cookies)
-		pair := trim(cookies[:end])
-		cookies = cookies[min(end+1, len(cookies)):]
-		n, _ := cutCookie(pair)
-		if len(pair) == 0 || string(n) == string(name) {
+	separator := ""
+	for pair, rest := nextPair(cookies); pair != nil; pair, rest = nextPair(rest) {
+		if n, _ := cutCookie(pair); string(n) == string(name) {
 			continue
 		}
-		if !empty {
-			dst = append(dst, "; "...)
-		}
+		dst = append(dst, separator...)
 		dst = append(dst, pair...)
-		empty = false
+		separator = "; "
 	}
 	return dst
 }
 
-// cookieEnd returns the index of the semicolon that ends the first cookie, or
-// len(p).
-func cookieEnd(p []byte) int {
-	i := indexOr(p, 0, ';')
-	equals := indexOr(p[:i], 0, '=')
-	quote := skip(p, min(equals+1, i), isSpace)
-	if quote >= i || p[quote] != '"' {
-		return i
+// nextPair returns the first element that is not empty of a Cookie field's
+// value, without white space around it, and what follows it; nil at the end.
+func nextPair(cookies []byte) (pair, rest []byte) {
+	for len(cookies) > 0 {
+		end := indexOr(cookies, ';')
+		pair = trim(cookies[:end])
+		cookies = cookies[min(end+1, len(cookies)):]
+		if len(pair) > 0 {
+			return pair, cookies
+		}
 	}
-	closing := quotedEnd(p, quote)
-	end := skip(p, min(closing+1, len(p)), isSpace)
-	if closing < len(p) && (end == len(p) || p[end] == ';') {
-		return end
-	}
-	return i // a quote like any other byte
+	return nil, nil
 }
 
-// cutCookie cuts a cookie without white space around it at its first "=".
+// cutCookie cuts a cookie at its first "=".
 func cutCookie(pair []byte) (name, value []byte) {
-	equals := indexOr(pair, 0, '=')
+	equals := indexOr(pair, '=')
 	if equals == len(pair) {
 		return pair[:0], pair
 	}

@@ -12,7 +12,7 @@ var semicolon = []byte{';'}
 //	for e, rest := NextElement(list); e != nil; e, rest = NextElement(rest) {
 func NextElement(list []byte) (element, rest []byte) {
 	for len(list) > 0 {
-		end := endOf(list, ',')
+		end := elementEnd(list)
 		element = trim(list[:end])
 		list = list[min(end+1, len(list)):]
 		if len(element) > 0 {
@@ -22,13 +22,13 @@ func NextElement(list []byte) (element, rest []byte) {
 	return nil, nil
 }
 
-// endOf returns the index of the first delimiter in p that is not within a
+// elementEnd returns the index of the first comma in p that is not within a
 // quoted string (RFC 9110 section 5.6.4), or len(p). A quote that is never
 // closed quotes all that follows.
-func endOf(p []byte, delimiter byte) int {
+func elementEnd(p []byte) int {
 	for i := 0; i < len(p); i++ {
 		switch p[i] {
-		case delimiter:
+		case ',':
 			return i
 		case '"':
 			i = quotedEnd(p, i)

@@ -124,9 +124,8 @@ func (r Reason) String() string {
 	return reasonTexts[r].word
 }
 
-// Error returns r as a sentence. It makes Reason an error for those who wrap
-// it; compare with ReasonNone, not with nil.
-func (r Reason) Error() string {
+// Text returns r as a sentence for people, without a capital and a full stop.
+func (r Reason) Text() string {
 	if r >= NumReasons {
 		return "unknown reason"
 	}

@@ -213,21 +213,36 @@ func TestDeathAfterTheEndWasPassedOn(t *testing.T) {
 	}
 }
 
-// A client that dies while the server takes no more is not waited for longer
-// than a half-closed one.
+// A client that dies while the server takes no more is not waited for.
 func TestDeadClientOfABlockedServer(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address})
+	c := b.dial()
+	s := a.next()
+	fill(t, c.TCPConn)
+	reset(c.TCPConn)
+	b.expect(ClientReset, 1)
+	s.hearReset()
+}
+
+// A server that breaks off leaves its client what it said before, however slow
+// the client is to read it: for no longer than half-closed connections live.
+func TestDeadServerOfABlockedClient(t *testing.T) {
 	t.Parallel()
 	a := accept(t)
 	b := begin(t, []string{a.address}, withClock)
 	c := b.dial()
 	s := a.next()
-	fill(t, c.TCPConn)
-	b.turns(2)
-	reset(c.TCPConn)
-	b.turns(2)
-	b.advance(b.frontend.Settings().Frontend.TimeoutHalfClosed)
+	fill(t, s.TCPConn)
+	reset(s.TCPConn)
+	b.advance(b.frontend.Settings().Frontend.TimeoutHalfClosed - time.Second)
+	if n := b.frontend.Current(); n != 1 {
+		t.Fatalf("%d sessions, want 1", n)
+	}
+	b.advance(time.Second)
 	b.expect(HalfClosedTimeout, 1)
-	s.hearReset()
+	c.hearReset()
 }
 
 // fill writes until nobody takes any more.

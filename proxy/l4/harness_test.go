@@ -350,8 +350,18 @@ func (s *server) closeAll() {
 	}
 }
 
-// echo sends back what comes, and finishes when the client has.
-func echo(c *net.TCPConn) { _, _ = io.Copy(c, c) }
+// idle tells whether every connection's script has run to its end.
+func (s *server) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns) == 0
+}
+
+// echo sends back what comes, and finishes when the client has. It does not
+// splice: the pipes of package net are closed by the garbage collector only.
+func echo(c *net.TCPConn) {
+	_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c})
+}
 
 // sink takes everything and says nothing.
 func sink(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }
@@ -440,6 +450,20 @@ func dialFrom(t testing.TB, local, address string) *client {
 	}
 	t.Cleanup(func() { reset(tcp) })
 	return &client{TCPConn: tcp, t: t, scanner: bufio.NewReader(tcp)}
+}
+
+// turnedAway connects and wants to be refused, as soon or late as may be.
+func (b *bed) turnedAway() {
+	b.Helper()
+	c, err := net.DialTimeout("tcp", b.address, patience)
+	if err == nil {
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(patience))
+		_, err = c.Read(make([]byte, 1))
+	}
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		b.Fatalf("a client that was to be refused got %v", err)
+	}
 }
 
 // reset closes with RST.

@@ -20,6 +20,9 @@ const (
 	v1Longest = 107 // a version 1 header, CR LF included (section 2.1)
 	v2Fixed   = 16  // signature, version, family, length (section 2.2)
 	v2Longest = v2Fixed + 4096
+
+	v2Proxy       = 0x21 // the version, and the command PROXY
+	v2Unspecified = 0x00 // the family of no address
 )
 
 var (
@@ -63,8 +66,12 @@ func begins(p, signature []byte) bool {
 }
 
 // parseHeader reads a whole PROXY header. The client is invalid when the
-// header does not name one: the proxy speaks for itself (LOCAL, UNKNOWN).
+// header does not name one: the proxy speaks for itself (LOCAL, UNKNOWN), or for
+// a client without an address, as HAProxy does of Unix sockets.
 func parseHeader(p []byte) (client netip.AddrPort, err error) {
+	if bytes.HasPrefix(p, v2Signature) && p[12] == v2Proxy && p[13] == v2Unspecified {
+		return netip.AddrPort{}, nil // the package refuses it, as it is free to
+	}
 	parsed, err := proxyproto.Read(bufio.NewReader(bytes.NewReader(p)))
 	if err != nil {
 		return netip.AddrPort{}, err

@@ -38,8 +38,10 @@ import (
 //	any          its destination breaks                    lost: no more is read for it; what the
 //	                                                       destination said before is still carried
 //	lost         its destination has been read to the end  the relay ends: RST to the other side
-//	any          its source broke, and nobody reads it:    the relay ends: RST to the other side
-//	             ended, or paused
+//	lost         the other half is lost, too               the relay ends: RST both ways
+//	ended        its source breaks (RST)                   the relay ends: RST to the other side
+//	any          the client breaks, and nobody reads it:   the relay ends: RST to the server
+//	             paused, or the server takes no more
 //	any          nothing moved for the idle time           the relay ends: RST both ways
 type Relay struct {
 	client *reactor.Conn
@@ -135,15 +137,19 @@ func (r *Relay) Ready(c *reactor.Conn) {
 	}
 }
 
-// failed looks at a connection that broke without a read that told: there is
-// none any more, the client is paused, or the other side takes no more.
+// failed looks at a connection that broke and is not read to its end, which
+// would tell: it has been, or the other side takes no more for now.
 func (r *Relay) failed(c *reactor.Conn) {
-	paused := c == r.client && r.resume != 0
-	if paused || r.sourceOf(c).flags&ended != 0 {
+	switch {
+	case r.sourceOf(c).flags&ended != 0:
 		r.broken(c)
-		return
+	case c == r.client && (r.resume != 0 || r.server.Blocked()):
+		// What a dead client left is not worth a slot. (A server's answer is:
+		// the client may be slow to read it.)
+		r.broken(c)
+	default:
+		r.arm() // for the shorter time
 	}
-	r.arm() // for the shorter time
 }
 
 // sourceOf is the half that reads from c.
@@ -239,6 +245,10 @@ func (r *Relay) send(to *reactor.Conn, p []byte) {
 // may still lie in its socket, and is carried before the relay ends.
 func (r *Relay) undeliverable(c *reactor.Conn) {
 	r.into(c).flags |= lost
+	if r.sourceOf(c).flags&lost != 0 {
+		r.broken(c) // and the other takes nothing, either
+		return
+	}
 	c.ReadAgain()
 }
 

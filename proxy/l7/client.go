@@ -244,7 +244,7 @@ func (c *client) readHead(p []byte, kept bool) {
 	n, reason := head.Parse(p, &c.scan, int(settings.Frontend.MaxHeader))
 	switch {
 	case reason != http1.ReasonNone:
-		c.refuse(answer{why: BadRequest, status: reason.Status(), text: reason.Error()})
+		c.refuse(answer{why: BadRequest, status: reason.Status(), text: reason.Text()})
 	case n == 0:
 		if !kept {
 			c.loop.Keep(&c.pending, p)

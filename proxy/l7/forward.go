@@ -281,7 +281,7 @@ func (c *client) forward(p []byte, n int, kept bool) {
 	x := &c.exchange
 	size, reason := x.request.pass(p[n:])
 	if reason != http1.ReasonNone {
-		c.refuseWith(answer{why: BadRequest, status: reason.Status(), text: reason.Error()}, p, n)
+		c.refuseWith(answer{why: BadRequest, status: reason.Status(), text: reason.Text()}, p, n)
 		return
 	}
 	end := n + size
@@ -359,7 +359,7 @@ func (c *client) sendPiece(p []byte) {
 	most := c.frontend.Settings().Frontend.MaxBody
 	switch {
 	case reason != http1.ReasonNone:
-		c.refuseExchange(answer{why: BadRequest, status: reason.Status(), text: reason.Error()})
+		c.refuseExchange(answer{why: BadRequest, status: reason.Status(), text: reason.Text()})
 		return
 	case most > 0 && x.request.framing == http1.FramingChunked && x.request.chunked.Size() > most:
 		c.refuseExchange(answer{why: BodyTooLarge})

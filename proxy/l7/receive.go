@@ -61,7 +61,7 @@ func (c *client) receiveHead(p []byte) {
 		switch {
 		case reason != http1.ReasonNone:
 			c.release(backend.Completed)
-			c.refuseExchange(answer{why: BadResponse, text: "the server's answer is malformed: " + reason.Error()})
+			c.refuseExchange(answer{why: BadResponse, text: "the server's answer is malformed: " + reason.Text()})
 			return
 		case n == 0:
 			c.keepHead(u, p)

@@ -87,7 +87,9 @@ func repeats(data []byte) bool {
 
 func FuzzBodyScanner(f *testing.F) {
 	for i, body := range bodies {
-		f.Add([]byte(body.in), uint64(i))
+		if len(body.in) < 1000 {
+			f.Add([]byte(body.in), uint64(i))
+		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
 		var whole BodyScanner

@@ -37,6 +37,38 @@ func TestAppendErrors(t *testing.T) {
 	}
 }
 
+func TestAppendHTTPError(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		status int
+		id     string
+		reason string
+		after  time.Duration
+		want   string
+	}{
+		{400, "", "Host is missing", 0, `null,"error":{"code":-32600,"message":"invalid request: Host is missing"}`},
+		{403, "1", "Origin is not allowed", 0, `1,"error":{"code":403,"message":"forbidden: Origin is not allowed"}`},
+		{404, `"a"`, "its server is gone, initialize anew", 0, `"a","error":{"code":-32001,"message":"session not found: its server is gone, initialize anew"}`},
+		{408, "", "", 0, `null,"error":{"code":408,"message":"request timed out"}`},
+		{413, "7", "more than 16777216 bytes", 0, `7,"error":{"code":-32600,"message":"request too large: more than 16777216 bytes"}`},
+		{429, "7", "", 1500 * time.Millisecond, `7,"error":{"code":429,"message":"rate limit exceeded","data":{"retryAfterMs":1500}}`},
+		{502, "7", `a "quoted" reason`, 0, `7,"error":{"code":502,"message":"bad gateway: a \"quoted\" reason"}`},
+		{503, "7", "", time.Second, `7,"error":{"code":503,"message":"no server available","data":{"retryAfterMs":1000}}`},
+		{504, "7", "", 0, `7,"error":{"code":504,"message":"server timed out"}`},
+		{418, "7", "", 0, `7,"error":{"code":418,"message":"request failed"}`},
+	}
+	for _, test := range tests {
+		var id []byte
+		if test.id != "" {
+			id = []byte(test.id)
+		}
+		want := `{"jsonrpc":"2.0","id":` + test.want + "}\n"
+		if got := AppendHTTPError(nil, test.status, id, test.reason, test.after); string(got) != want {
+			t.Errorf("%d:\n got %s want %s", test.status, got, want)
+		}
+	}
+}
+
 type errorBody struct {
 	JSONRPC string          `json:"jsonrpc"`
 	ID      json.RawMessage `json:"id"`
@@ -101,6 +133,7 @@ func TestAppendErrorAllocates(t *testing.T) {
 	n := testing.AllocsPerRun(100, func() {
 		dst = AppendRateLimited(dst[:0], id, time.Second)
 		dst = AppendNoServer(dst[:0], nil)
+		dst = AppendHTTPError(dst[:0], 404, id, "its server is gone", 0)
 	})
 	if n != 0 {
 		t.Errorf("AppendError allocates %v times, want 0", n)

@@ -242,34 +242,68 @@ func (s *IDScanner) keep(p ...byte) {
 // feedText takes what p has of a string, its closing quote included, and
 // returns its length.
 func (s *IDScanner) feedText(p []byte) int {
-	for i, b := range p {
-		switch {
-		case s.escaped:
+	n := 0
+	for n < len(p) {
+		if s.escaped {
 			s.escaped = false
-		case b == '\\':
-			s.escaped = true
-		case b == '"':
-			s.keep(p[:i+1]...)
-			if s.state == scanText {
-				s.state = scanAfter
-			} else {
-				s.state = scanNested
-			}
-			return i + 1
+			n++
+			continue
+		}
+		n += plain(p[n:])
+		if n == len(p) {
+			break
+		}
+		b := p[n]
+		n++
+		if b == '"' {
+			s.endText()
+			break
+		}
+		s.escaped = b == '\\'
+	}
+	s.keep(p[:n]...)
+	return n
+}
+
+// endText is at the closing quote of a string, which is still to be kept.
+func (s *IDScanner) endText() {
+	if s.state == scanText {
+		s.state = scanAfter
+	} else {
+		s.state = scanNested
+	}
+}
+
+// plain returns how many bytes at the beginning of p, inside a string, are
+// neither a quote nor a backslash; of many, it may return fewer.
+func plain(p []byte) int {
+	const few, many = 16, 512 // the first for speed, the second lest escapes cost the square of their number
+	for i, b := range p[:min(len(p), few)] {
+		if b == '"' || b == '\\' {
+			return i
 		}
 	}
-	s.keep(p...)
+	p = p[:min(len(p), many)]
+	if quote := bytes.IndexByte(p, '"'); quote >= 0 {
+		p = p[:quote]
+	}
+	if backslash := bytes.IndexByte(p, '\\'); backslash >= 0 {
+		p = p[:backslash]
+	}
 	return len(p)
 }
 
 // feedScalar takes what p has of a number, true, false or null, and returns
 // its length. What ends it is left.
 func (s *IDScanner) feedScalar(p []byte) int {
-	n := bytes.IndexAny(p, ",}] \t\r\n")
-	if n < 0 {
-		n = len(p)
-	} else {
-		s.state = scanAfter
+	n := 0
+	for n < len(p) && s.state == scanScalar {
+		switch p[n] {
+		case ',', '}', ']', ' ', '\t', '\r', '\n':
+			s.state = scanAfter
+		default:
+			n++
+		}
 	}
 	s.keep(p[:n]...)
 	return n
@@ -299,8 +333,8 @@ func (s *IDScanner) feedNested(p []byte) int {
 // feedWord takes what p has of a member's name or of the method, its closing
 // quote included, and returns its length.
 func (s *IDScanner) feedWord(p []byte) int {
-	for i, b := range p {
-		switch {
+	for n := 0; n < len(p); n++ {
+		switch b := p[n]; {
 		case s.hex > 0:
 			s.feedHex(b)
 		case s.escaped:
@@ -309,9 +343,11 @@ func (s *IDScanner) feedWord(p []byte) int {
 			s.escaped = true
 		case b == '"':
 			s.endWord()
-			return i + 1
+			return n + 1
 		default:
-			s.addWord(b)
+			size := plain(p[n:])
+			s.addWord(p[n : n+size]...)
+			n += size - 1
 		}
 	}
 	return len(p)
@@ -374,10 +410,11 @@ func hexDigit(b byte) (digit uint16, ok bool) {
 	return 0, false
 }
 
-// addWord adds one unescaped byte to the word being read.
-func (s *IDScanner) addWord(b byte) {
-	if int(s.wordSize) < len(s.word) {
-		s.word[s.wordSize] = b
+// addWord adds unescaped bytes to the word being read.
+func (s *IDScanner) addWord(p ...byte) {
+	size := int(s.wordSize)
+	if size < len(s.word) {
+		copy(s.word[size:], p)
 	}
-	s.wordSize = min(s.wordSize+1, uint8(len(s.word))+1)
+	s.wordSize = uint8(min(size+len(p), len(s.word)+1))
 }

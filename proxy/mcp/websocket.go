@@ -111,6 +111,8 @@ func (m *FrameMeter) Count(p []byte, limit int64) Frames {
 			begun = at
 			m.feedFirst(p[at])
 			at++
+		case frameMask:
+			at += m.skipMask(len(p) - at)
 		default:
 			m.feedHeader(p[at], limit)
 			at++
@@ -153,7 +155,7 @@ func (m *FrameMeter) feedFirst(b byte) {
 	}
 }
 
-// feedHeader takes one byte of the rest of a frame's header.
+// feedHeader takes one byte of a frame's length.
 func (m *FrameMeter) feedHeader(b byte, limit int64) {
 	switch m.state {
 	case frameSecond:
@@ -163,11 +165,17 @@ func (m *FrameMeter) feedHeader(b byte, limit int64) {
 		if m.need--; m.need == 0 {
 			m.fault = m.endLength(limit)
 		}
-	case frameMask:
-		if m.need--; m.need == 0 {
-			m.state = framePayload
-		}
 	}
+}
+
+// skipMask takes what there is of the mask in n bytes and returns its length.
+func (m *FrameMeter) skipMask(n int) int {
+	n = min(n, int(m.need))
+	m.need -= uint8(n)
+	if m.need == 0 {
+		m.state = framePayload
+	}
+	return n
 }
 
 // feedSecond takes the frame's second byte.

@@ -5,6 +5,7 @@ package reactor
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -60,12 +61,8 @@ func TestDialSucceeds(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		t.Run(address, func(t *testing.T) {
 			t.Parallel()
-			socket, err := net.Listen("tcp", address)
-			if err != nil {
-				t.Skip("this machine has no IPv6: ", err)
-			}
-			defer socket.Close()
-			to := addressOf(socket.(*net.TCPListener))
+			socket := listenTCP(t, address)
+			to := addressOf(socket)
 			l := newStepped(t, steppedSystem())
 			c, a := dial(t, l, Dialing{To: to, From: to.Addr(), UserTimeout: 7000})
 			if !c.Blocked() {
@@ -256,6 +253,59 @@ func TestDialFails(t *testing.T) {
 	}
 }
 
+// TestDialFrom tries source addresses in turn, where one has no ports left.
+func TestDialFrom(t *testing.T) {
+	t.Parallel()
+	sources := []netip.Addr{}
+	for _, text := range []string{"127.0.0.21", "::1", "127.0.0.22", "127.0.0.23"} {
+		sources = append(sources, netip.MustParseAddr(text))
+	}
+	cases := map[string]struct {
+		first     int
+		exhausted string // of ports
+		fails     unix.Errno
+		tried     string
+		want      unix.Errno
+	}{
+		"the first":                     {first: 0, tried: "127.0.0.21"},
+		"the other family is left out":  {first: 1, tried: "127.0.0.22"},
+		"any number will do":            {first: 4*7 + 3, tried: "127.0.0.23"},
+		"a negative one, too":           {first: -4, tried: "127.0.0.21"},
+		"no ports: the next":            {first: 3, exhausted: "127.0.0.23", tried: "127.0.0.23 127.0.0.21"},
+		"no ports anywhere":             {first: 2, fails: unix.EADDRNOTAVAIL, tried: "127.0.0.22 127.0.0.23 127.0.0.21", want: unix.EADDRNOTAVAIL},
+		"another error is not for them": {first: 2, fails: unix.ENETUNREACH, tried: "127.0.0.22", want: unix.ENETUNREACH},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			system := steppedSystem()
+			var tried []string
+			system.Bind = func(_ int, from netip.AddrPort) unix.Errno {
+				tried = append(tried, from.Addr().String())
+				return 0
+			}
+			system.Connect = func(int, netip.AddrPort) unix.Errno {
+				if tried[len(tried)-1] == c.exhausted {
+					return unix.EADDRNOTAVAIL
+				}
+				return c.fails
+			}
+			l := newStepped(t, system)
+			_, errno := l.DialFrom(Dialing{To: refusing(t)}, sources, c.first, ignore)
+			if got := strings.Join(tried, " "); got != c.tried || errno != c.want {
+				t.Errorf("tried %s, outcome %v; want %s, %v", got, errno, c.tried, c.want)
+			}
+		})
+	}
+	l := newStepped(t, steppedSystem())
+	if _, errno := l.DialFrom(Dialing{To: refusing(t)}, nil, 5, ignore); errno != 0 {
+		t.Errorf("without sources: %v", errno)
+	}
+	if _, errno := l.DialFrom(Dialing{To: refusing(t)}, sources[1:2], 0, ignore); errno != unix.EADDRNOTAVAIL {
+		t.Errorf("with none of the family: %v", errno)
+	}
+}
+
 // TestLateErrors has the kernel tell the outcome by SO_ERROR.
 func TestLateErrors(t *testing.T) {
 	t.Parallel()
@@ -272,36 +322,30 @@ func TestLateErrors(t *testing.T) {
 	}
 }
 
-// TestLocalPortIsSharedByDestinations leaves the kernel one single local port:
-// two connections to different destinations both get it, a second one to the
-// same destination does not. (bind(2) to port 0 without
-// IP_BIND_ADDRESS_NO_PORT would take it for all destinations.)
+// TestLocalPortIsSharedByDestinations connects to one destination, and leaves
+// the kernel no other local port than the one that this took: a connection to
+// another destination gets it as well, a second one to the same does not.
+// (bind(2) to port 0 without IP_BIND_ADDRESS_NO_PORT would take it for all
+// destinations.)
 func TestLocalPortIsSharedByDestinations(t *testing.T) {
 	t.Parallel()
 	for from, target := range map[string]string{"127.0.0.9": "127.0.0.1", "::1": "::1"} {
 		t.Run(from, func(t *testing.T) {
 			t.Parallel()
 			source := netip.MustParseAddr(from)
-			freePort(t, source)
 			first := addressOf(listenTCP(t, net.JoinHostPort(target, "0")))
 			second := addressOf(listenTCP(t, net.JoinHostPort(target, "0")))
-			port := 0
 			system := steppedSystem()
-			system.Socket = func(family int) (int, unix.Errno) { return onePortSocket(t, family, port) }
 			l := newStepped(t, system)
-			var errno unix.Errno
-			for range 20 { // others may have taken the port meanwhile
-				port = freePort(t, source)
-				if _, errno = l.Dial(Dialing{To: first, From: source}, ignore); errno == 0 {
-					break
-				}
+			c, _ := dial(t, l, Dialing{To: first, From: source})
+			local := c.LocalAddr()
+			if local.Addr() != source {
+				t.Errorf("connected from %v, want %v", local, source)
 			}
-			c, errno2 := l.Dial(Dialing{To: second, From: source}, ignore)
-			if errno != 0 || errno2 != 0 {
-				t.Fatalf("to the first: %v, to the second: %v", errno, errno2)
-			}
-			if want := netip.AddrPortFrom(source, uint16(port)); c.LocalAddr() != want {
-				t.Errorf("to the second from %v, want %v", c.LocalAddr(), want)
+			system.Socket = func(family int) (int, unix.Errno) { return onePortSocket(t, family, int(local.Port())) }
+			c, _ = dial(t, l, Dialing{To: second, From: source})
+			if c.LocalAddr() != local {
+				t.Errorf("to the second from %v, want %v", c.LocalAddr(), local)
 			}
 			if _, errno := l.Dial(Dialing{To: first, From: source}, ignore); errno != unix.EADDRNOTAVAIL {
 				t.Errorf("to the first again: %v, want EADDRNOTAVAIL", errno)
@@ -323,15 +367,4 @@ func onePortSocket(t *testing.T, family, port int) (int, unix.Errno) {
 		t.Skip("this kernel has no IP_LOCAL_PORT_RANGE: ", errno)
 	}
 	return fd, 0
-}
-
-// freePort returns a port of an address that was free a moment ago.
-func freePort(t *testing.T, address netip.Addr) int {
-	t.Helper()
-	socket, err := net.Listen("tcp", netip.AddrPortFrom(address, 0).String())
-	if err != nil {
-		t.Skip("this machine has no such address: ", err)
-	}
-	defer socket.Close()
-	return socket.Addr().(*net.TCPAddr).Port
 }

@@ -80,8 +80,11 @@ func (e *Engine) Stop() {
 
 // Listen begins to accept on a listening socket, of which it makes a copy of
 // its own; the original stays the caller's to close. What it accepts inherits
-// the socket's options (TCP_NODELAY, keep-alive), which package net sets only on
-// what it accepts itself. Any goroutine may call it but a loop's.
+// the socket's options: TCP_NODELAY and keep-alive must be set on it, since
+// package net sets them only on what it accepts itself. It should be plain TCP
+// (net.ListenConfig.SetMultipathTCP(false)): connections over Multipath TCP,
+// package net's default, lack TCP_USER_TIMEOUT. Any goroutine may call it but a
+// loop's.
 func (e *Engine) Listen(socket *net.TCPListener, h AcceptHandler) (*Listener, error) {
 	fd, err := duplicate(socket)
 	if err != nil {

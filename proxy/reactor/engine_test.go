@@ -165,6 +165,23 @@ func TestChildrenInheritNothing(t *testing.T) {
 	l.ReturnPipe(pipe)
 }
 
+func TestEngineLoadAndClock(t *testing.T) {
+	t.Parallel()
+	e := startLoops(t, 3, Kernel())
+	for i, l := range e.Loops() {
+		l.AddLoad(i + 1)
+	}
+	if e.Load() != 6 {
+		t.Errorf("the load of 1, 2 and 3 is %d", e.Load())
+	}
+	before := e.Now()
+	onLoop := make(chan int64)
+	e.Loops()[2].Post(func() { onLoop <- e.Loops()[2].Now() })
+	if now := <-onLoop; now < before || now > e.Now() {
+		t.Errorf("a loop's clock says %d, the engine's %d before and %d after", now, before, e.Now())
+	}
+}
+
 // TestStopEndsConnections tells the peers of those that are left.
 func TestStopEndsConnections(t *testing.T) {
 	e, err := Start(1, 0, Kernel())

@@ -47,11 +47,11 @@ const (
 //	backoff   timer                      open
 //	any       Close                      closed
 type Listener struct {
-	engine  *Engine
-	loop    *Loop // that accepts
-	handler AcceptHandler
+	engine *Engine
+	loop   *Loop // that accepts
 
 	// What follows is the loop's own.
+	handler AcceptHandler
 	conn    *Conn // nil once closed
 	timer   Timer
 	backoff int64 // how long the last pause was, in nanoseconds; 0 = none since a success
@@ -109,11 +109,12 @@ func (l *Listener) Expired(*Timer) { l.conn.Again() }
 func (l *Listener) hand(fd int, from netip.AddrPort) {
 	loop := l.engine.leastLoaded()
 	loop.AddLoad(1)
+	handler := l.handler // another loop must not look: Hand changes it
 	if loop == l.loop {
-		l.handler.Accepted(loop, fd, from)
+		handler.Accepted(loop, fd, from)
 		return
 	}
-	if !loop.Post(func() { l.handler.Accepted(loop, fd, from) }) {
+	if !loop.Post(func() { handler.Accepted(loop, fd, from) }) {
 		loop.AddLoad(-1)
 		l.loop.system.Close(fd)
 	}
@@ -130,9 +131,10 @@ func (l *Listener) Resume() {
 }
 
 // Hand gives the listener to another handler, with all who wait in its
-// backlog. Any goroutine may call it.
+// backlog; those accepted before are the first one's. Any goroutine may call
+// it, at any time; it does nothing once the listener is closed.
 func (l *Listener) Hand(h AcceptHandler) {
-	l.conn.loop.Post(func() { l.handler = h })
+	l.loop.Post(func() { l.handler = h })
 	l.Resume()
 }
 

@@ -285,6 +285,57 @@ func TestWaitingDoesNotSpin(t *testing.T) {
 	}
 }
 
+// TestHand gives a listener to another handler, which has room where the first
+// had none.
+func TestHand(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	socket := listenTCP(t, "127.0.0.1:0")
+	first, second := &gate{room: 1}, unlimited()
+	listener := listenStepped(t, l, socket, first)
+	dialN(t, socket, 3)
+	until(t, l, "the first has taken one", func() bool { return len(first.accepted) == 1 })
+	listener.Hand(second)
+	until(t, l, "the second has taken the others", func() bool { return len(second.accepted) == 2 })
+	concurrently(t, l, func() error { listener.Close(); return nil })
+	listener.Hand(first) // too late
+	l.turn()
+}
+
+// TestHandWhileAccepting hands a listener back and forth while clients go to
+// other loops: every client has a handler.
+func TestHandWhileAccepting(t *testing.T) {
+	t.Parallel()
+	const clients = 200
+	e := startLoops(t, 3, Kernel())
+	socket := listenTCP(t, "127.0.0.1:0")
+	handlers := []arrivals{make(arrivals, clients), make(arrivals, clients)}
+	listener, err := e.Listen(socket, handlers[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	handed := make(chan struct{})
+	go func() {
+		defer close(handed)
+		for i := range clients {
+			listener.Hand(handlers[i%2])
+		}
+	}()
+	dialN(t, socket, clients)
+	<-handed
+	for range clients {
+		select {
+		case client := <-handlers[0]:
+			unix.Close(client.fd)
+		case client := <-handlers[1]:
+			unix.Close(client.fd)
+		case <-time.After(patience):
+			t.Fatal("a client was lost")
+		}
+	}
+}
+
 func TestListenerClose(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
@@ -484,15 +535,11 @@ func TestClientAddresses(t *testing.T) {
 	for _, c := range cases {
 		t.Run(fmt.Sprintf("%s from %s", c.listen, c.dial), func(t *testing.T) {
 			t.Parallel()
-			socket, err := net.Listen("tcp", c.listen)
-			if err != nil {
-				t.Skip("this machine has no IPv6: ", err)
-			}
-			defer socket.Close()
+			socket := listenTCP(t, c.listen)
 			l := newStepped(t, steppedSystem())
 			g := unlimited()
-			listenStepped(t, l, socket.(*net.TCPListener), g)
-			port := socket.Addr().(*net.TCPAddr).Port
+			listenStepped(t, l, socket, g)
+			port := int(addressOf(socket).Port())
 			client, err := net.Dial("tcp", net.JoinHostPort(c.dial, fmt.Sprint(port)))
 			if err != nil {
 				t.Fatal(err)

@@ -87,6 +87,9 @@ func newLoop(id int, system *System, pipes int) (*Loop, error) {
 	return l, nil
 }
 
+// one is what is added to a loop's eventfd: a 64-bit number, not 0.
+var one = []byte{1, 0, 0, 0, 0, 0, 0, 0}
+
 // epollET is unix.EPOLLET, which does not fit the sign of EpollEvent.Events.
 const epollET = 1 << 31
 
@@ -130,8 +133,7 @@ func (l *Loop) Post(f func()) bool {
 	l.mail.posts = append(l.mail.posts, f)
 	l.mail.Unlock()
 	if first {
-		one := [8]byte{1}
-		_, _ = unix.Write(l.wake, one[:]) // it cannot fail for the next 2^64 posts
+		_, _ = unix.Write(l.wake, one) // it cannot fail for the next 2^64 posts
 	}
 	return true
 }
@@ -218,14 +220,16 @@ func (l *Loop) dial(fd int, d Dialing) unix.Errno {
 
 // DialFrom is Dial from one of several local addresses, or from any where
 // there are none. Each address has ports of its own: the next one is tried when
-// one has none left towards the destination. first chooses where to begin, so
-// that they are used in turn.
+// one has none left towards the destination. Those of the other family are left
+// out, and EADDRNOTAVAIL says that none remained. first, a counter or a random
+// number, chooses where to begin, so that they are used in turn.
 func (l *Loop) DialFrom(d Dialing, sources []netip.Addr, first int, h Handler) (*Conn, unix.Errno) {
 	if len(sources) == 0 {
 		return l.Dial(d, h)
 	}
+	begin := int(uint(first) % uint(len(sources)))
 	for i := range sources {
-		d.From = sources[(first%len(sources)+i)%len(sources)]
+		d.From = sources[(begin+i)%len(sources)]
 		if d.From.Is4() != d.To.Addr().Is4() {
 			continue
 		}

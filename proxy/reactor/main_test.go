@@ -3,8 +3,10 @@
 package reactor
 
 import (
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,10 +116,16 @@ func tcpPair(t testing.TB) (near int, far *net.TCPConn) {
 	return near, far
 }
 
-// listenTCP listens until the test ends.
+// listenTCP listens until the test ends: by plain TCP, where package net would
+// make it Multipath TCP. A test of IPv6 is skipped on a machine without.
 func listenTCP(t testing.TB, address string) *net.TCPListener {
 	t.Helper()
-	listener, err := net.Listen("tcp", address)
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	listener, err := config.Listen(t.Context(), "tcp", address)
+	if err != nil && strings.HasPrefix(address, "[") {
+		t.Skip("this machine has no IPv6: ", err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +160,16 @@ func receiveAll(t testing.TB, fd int) []byte {
 		}
 		all = append(all, p[:n]...)
 	}
+}
+
+// noise is a source of random bytes, the same in every run.
+func noise() *rand.ChaCha8 { return rand.NewChaCha8([32]byte{1, 2, 3}) }
+
+// take returns the next n bytes of a noise.
+func take(from *rand.ChaCha8, n int) []byte {
+	p := make([]byte, n)
+	_, _ = from.Read(p) // never fails
+	return p
 }
 
 // clock is a System's time that moves only when a loop would have slept.

@@ -5,7 +5,6 @@ package reactor
 import (
 	"bytes"
 	"io"
-	"math/rand/v2"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -74,11 +73,7 @@ func TestSpliceCarriesEveryByte(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	r, source, sink := newSpliceRelay(t, l)
-	want := make([]byte, 8<<20+4711)
-	random := rand.New(rand.NewPCG(5, 6))
-	for i := range want {
-		want[i] = byte(random.Uint32())
-	}
+	want := take(noise(), 8<<20+4711)
 	sent := make(chan error, 1)
 	go func() {
 		_, err := source.Write(want)

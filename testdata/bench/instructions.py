@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Instructions per message where the processor has no counters: mcplb, HAProxy and nginx on an emulated machine.
 
-    instructions.py --mcplb PATH --bench DIR [--only tcp,mcp,bulk,connect] [--seconds 2]
+    instructions.py --mcplb PATH --bench DIR [--only tcp,mcp,bulk,http,connect] [--seconds 2]
 
-DIR holds the files of the comparison (pingpong.c, haproxy.cfg, nginx.conf, mcplb.toml). QEMU runs one processor with
+DIR holds the files of the comparison (pingpong.c, haproxy.cfg, nginx.conf, mcplb.toml, origin.conf, post.lua). QEMU runs one processor with
 `-icount shift=0`: its clock advances by one nanosecond an instruction, whatever the host does, so the time that the kernel
 charges to a process (/proc/PID/task/*/schedstat; soft interrupts included, by tsc=noirqtime) IS its number of instructions,
 user and kernel together. Instructions that
@@ -20,11 +20,15 @@ mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; m
 ip link set lo up
 sysctl -qw net.core.somaxconn=65535 net.ipv4.ip_local_port_range="1024 65535" net.ipv4.tcp_max_syn_backlog=65535
 ulimit -n 1000000
-export PATH=/job:/bin:/usr/sbin HOME=/tmp
+export PATH=/job:/bin:/usr/sbin:/usr/bin HOME=/tmp
 cd /job
 family() { echo $1; awk -v p=$1 '$4 == p {print $1}' /proc/[0-9]*/stat; }
 instructions() { for p in $(family $1); do cat /proc/$p/task/*/schedstat; done | awk '{n += $1} END {printf "%d", n}'; }
 pingpong serve 7001 & sleep 0.2
+[ -x /usr/bin/wrk ] && /usr/sbin/nginx -c /job/origin.conf & sleep 0.5
+load() { # PORT SECONDS
+  wrk -t1 -c64 -d${2%.*}s -s /job/post.lua http://127.0.0.1:$1/mcp | awk '/requests in/ {print "\"messages\": " $1 ","} /Non-2xx/ {print}'
+}
 run() { # NAME WORK PORT COMMAND...
   name=$1 work=$2 port=$3; shift 3
   "$@" >/dev/null 2>&1 & top=$!
@@ -33,8 +37,9 @@ run() { # NAME WORK PORT COMMAND...
     tcp|mcp) client="pingpong ping $port 100 200" ;;
     bulk) client="pingpong ping $port 8 262144" ;;
     connect) client="pingpong connect $port" ;;
+    http) client="load $port" ;;
   esac
-  $client 0.3 >/dev/null
+  $client 1 >/dev/null
   before=$(instructions $top)
   out=$($client @SECONDS@)
   after=$(instructions $top)
@@ -65,7 +70,7 @@ def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--mcplb", required=True)
     args.add_argument("--bench", required=True)
-    args.add_argument("--only", default="tcp,mcp,bulk,connect")
+    args.add_argument("--only", default="tcp,mcp,bulk,http,connect")
     args.add_argument("--seconds", type=float, default=2)
     args.add_argument("--peers", default="haproxy,nginx")
     args.add_argument("--sut", action="append", default=[], metavar="NAME=PATH", help="another mcplb beside the first")
@@ -82,10 +87,12 @@ def main():
     install(root, "/bin/busybox")
     subprocess.run(["gcc", "-O2", "-static", "-o", f"{root}/job/pingpong", f"{args.bench}/pingpong.c"], check=True)
     install(root, args.mcplb, "/job/mcplb")
-    for f in ("haproxy.cfg", "nginx.conf", "mcplb.toml"):
+    for f in ("haproxy.cfg", "nginx.conf", "mcplb.toml", "origin.conf", "post.lua"):
         install(root, f"{args.bench}/{f}", f"/job/{f}")
     peers = [p for p in args.peers.split(",") if p and os.path.exists(f"/usr/sbin/{p}")]
     binaries = [f"/usr/sbin/{p}" for p in peers] + [m for m in glob.glob("/usr/lib/nginx/modules/*stream*") if "nginx" in peers]
+    if "http" in args.only:
+        binaries += [b for b in ("/usr/bin/wrk", "/usr/sbin/nginx") if b not in binaries]
     for path in binaries + libraries(binaries):
         install(root, path)
 
@@ -94,13 +101,14 @@ def main():
     for name, path in others.items():
         install(root, path, f"/job/{name}")
         commands[name] = f"/job/{name} -c /job/mcplb.toml"
+    web = {"haproxy": 8002, "nginx": 8012}
     ports = {"haproxy": 8001, "nginx": 8011, "mcplb": 8041}
     runs = []
     for work in args.only.split(","):
         for name in peers + ["mcplb", *others]:
             if work == "mcp" and name in peers:
                 continue
-            runs.append(f"run {name} {work} {8043 if work == 'mcp' else ports.get(name, 8041)} {commands[name]}")
+            runs.append(f"run {name} {work} {8043 if work == 'mcp' else web.get(name, 8042) if work == 'http' else ports.get(name, 8041)} {commands[name]}")
     open(f"{root}/init", "w").write(INIT.replace("@RUNS@", "\n".join(runs)).replace("@SECONDS@", str(args.seconds)))
     os.chmod(f"{root}/init", 0o755)
     subprocess.run(f"cd {root} && find . | cpio -o -H newc 2>/dev/null | gzip -1 > ../initrd.gz", shell=True, check=True)

@@ -1,0 +1,181 @@
+package http1
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httputil"
+	"net/textproto"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The messages that both this package and net/http accept must mean the same
+// to both. What either refuses proves nothing: net/http is laxer in most, and
+// stricter in some (URIs that do not parse).
+
+func TestRequestsLikeNetHTTP(t *testing.T) {
+	t.Parallel()
+	compared := 0
+	for _, c := range readCases(t) {
+		if c.asked == nil && compareRequest(t, c.in) {
+			compared++
+		}
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 50_000 {
+		if compareRequest(t, generate(r, requestLines)) {
+			compared++
+		}
+	}
+	if compared < 5_000 {
+		t.Errorf("only %d requests were accepted by both", compared)
+	}
+}
+
+func TestResponsesLikeNetHTTP(t *testing.T) {
+	t.Parallel()
+	compared := 0
+	for _, c := range readCases(t) {
+		if c.asked != nil && compareResponse(t, c.in, c.reader().asked) {
+			compared++
+		}
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 50_000 {
+		asked := Asked{Method: []Method{MethodGet, MethodPost, MethodHead}[r.IntN(3)], WebSocket: r.IntN(2) == 0}
+		if compareResponse(t, generate(r, statusLines), asked) {
+			compared++
+		}
+	}
+	if compared < 5_000 {
+		t.Errorf("only %d responses were accepted by both", compared)
+	}
+}
+
+// compareRequest reports whether both accepted p.
+func compareRequest(t *testing.T, p []byte) bool {
+	ours := &reader{}
+	ours.feed(clipped(p))
+	in := bytes.NewReader(p)
+	buffered := bufio.NewReader(in)
+	theirs, err := http.ReadRequest(buffered)
+	if ours.headSize == 0 || err != nil {
+		return false
+	}
+	h := &ours.request
+	differs := func(what string, our, their any) {
+		t.Errorf("%q:\n%s: %v, net/http: %v", p, what, our, their)
+	}
+	if theirs.Method != string(h.MethodName()) {
+		differs("method", string(h.MethodName()), theirs.Method)
+	}
+	if theirs.RequestURI != string(h.Target()) {
+		differs("target", string(h.Target()), theirs.RequestURI)
+	}
+	if !h.sameHost([]byte(theirs.Host), h.Host()) {
+		differs("host", string(h.Host()), theirs.Host)
+	}
+	if theirs.Close == h.KeepAlive {
+		differs("keep-alive", h.KeepAlive, !theirs.Close)
+	}
+	compareFraming(ours.framing, h.Length, theirs.ContentLength, theirs.TransferEncoding, differs)
+	compareFields(&h.Fields, p, differs)
+	compareBody(ours, theirs.Body, in, buffered, differs)
+	return true
+}
+
+func compareFraming(framing Framing, length, theirLength int64, codings []string, differs func(string, any, any)) {
+	chunked := len(codings) > 0
+	if (framing == FramingChunked) != chunked {
+		differs("framing", framing, codings)
+	}
+	if (framing == FramingNone || framing == FramingLength) && length != theirLength {
+		differs("length", length, theirLength)
+	}
+}
+
+// compareFields holds the fields against those that net/textproto reads.
+func compareFields(f *Fields, p []byte, differs func(string, any, any)) {
+	theirs, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(p[f.start:]))).ReadMIMEHeader()
+	if err != nil {
+		return
+	}
+	ours := textproto.MIMEHeader{}
+	for i := range f.NumFields() {
+		ours.Add(string(f.Name(i)), string(f.Value(i)))
+	}
+	if !maps.EqualFunc(ours, theirs, func(a, b []string) bool { return slices.Equal(a, b) }) {
+		differs("fields", ours, theirs)
+	}
+}
+
+// compareBody reads the body by net/http, and compares it and what follows it.
+func compareBody(ours *reader, body io.Reader, in *bytes.Reader, buffered *bufio.Reader, differs func(string, any, any)) {
+	read, err := io.ReadAll(body)
+	if ours.reason != ReasonNone || !ours.done {
+		return
+	}
+	switch {
+	case err != nil && isLimit(err):
+	case err != nil:
+		differs("body", "whole", err)
+	case !bytes.Equal(read, ours.body):
+		differs("body", string(ours.body), string(read))
+	case buffered.Buffered()+in.Len() != len(ours.rest):
+		differs("rest", string(ours.rest), buffered.Buffered()+in.Len())
+	}
+}
+
+// isLimit reports whether net/http gave up for a limit of its own, or for a
+// trailer section that is longer than its buffer.
+func isLimit(err error) bool {
+	return strings.Contains(err.Error(), "too long") || strings.Contains(err.Error(), "too much overhead") ||
+		strings.Contains(err.Error(), "suspiciously long trailer") || errors.Is(err, bufio.ErrBufferFull)
+}
+
+// compareResponse reports whether both accepted p.
+func compareResponse(t *testing.T, p []byte, asked Asked) bool {
+	ours := &reader{response: true, asked: asked}
+	ours.feed(clipped(p))
+	in := bytes.NewReader(p)
+	buffered := bufio.NewReader(in)
+	method := map[Method]string{MethodHead: "HEAD", MethodPost: "POST"}[asked.Method]
+	theirs, err := http.ReadResponse(buffered, &http.Request{Method: method})
+	if ours.headSize == 0 || err != nil {
+		return false
+	}
+	h := &ours.answer
+	differs := func(what string, our, their any) {
+		t.Errorf("%q to %s:\n%s: %v, net/http: %v", p, method, what, our, their)
+	}
+	if theirs.StatusCode != h.Status {
+		differs("status", h.Status, theirs.StatusCode)
+	}
+	if theirs.Close == h.KeepAlive && h.Status != 101 {
+		differs("keep-alive", h.KeepAlive, !theirs.Close)
+	}
+	if asked.Method != MethodHead && h.Status != 304 { // where theirs is that of a GET
+		compareFraming(ours.framing, h.Length, theirs.ContentLength, theirs.TransferEncoding, differs)
+	}
+	compareFields(&h.Fields, p, differs)
+	ours.end()
+	if h.Status != 101 {
+		compareBody(ours, theirs.Body, in, buffered, differs)
+	}
+	return true
+}
+
+// chunksByNetHTTP decodes a chunked body, and returns what follows it.
+func chunksByNetHTTP(p []byte) (data, rest []byte, err error) {
+	in := bytes.NewReader(p)
+	buffered := bufio.NewReader(in)
+	data, err = io.ReadAll(httputil.NewChunkedReader(buffered))
+	rest, _ = io.ReadAll(buffered)
+	return data, rest, err
+}

@@ -1,0 +1,160 @@
+package http1
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"strings"
+)
+
+const testMax = 32 << 10
+
+// reader is what a proxy makes of this package, with the head buffered and the
+// body read as it comes. It stands for l7 in the tests.
+type reader struct {
+	response bool
+	asked    Asked
+
+	request  RequestHead
+	answer   ResponseHead
+	scan     Scan
+	head     []byte // what came before the end of the head
+	headSize int    // of the complete head; 0 before
+	reason   Reason
+
+	framing Framing
+	left    int64
+	chunks  Chunked
+	body    []byte
+	rest    []byte
+	done    bool
+	forward []byte
+}
+
+// feed reads on. p may be changed afterwards.
+func (r *reader) feed(p []byte) {
+	if r.reason != ReasonNone {
+		return
+	}
+	if r.headSize == 0 {
+		r.head = append(r.head, p...)
+		r.headSize, r.reason = r.parse(r.head)
+		if r.headSize == 0 {
+			return
+		}
+		p = bytes.Clone(r.head[r.headSize:])
+		r.begin()
+	}
+	r.feedBody(p)
+}
+
+func (r *reader) parse(p []byte) (int, Reason) {
+	if r.response {
+		return r.answer.Parse(p, &r.scan, testMax, r.asked)
+	}
+	return r.request.Parse(p, &r.scan, testMax)
+}
+
+func (r *reader) begin() {
+	if r.response {
+		r.framing, r.left = r.answer.Framing, r.answer.Length
+		r.forward = r.answer.AppendFields(r.answer.AppendStatusLine(nil), 0)
+	} else {
+		r.framing, r.left = r.request.Framing, r.request.Length
+		r.forward = r.request.AppendFields(r.request.AppendRequestLine(nil), 0)
+	}
+	r.done = r.framing == FramingNone
+	if r.framing == FramingClose {
+		r.left = math.MaxInt64
+	}
+}
+
+func (r *reader) feedBody(p []byte) {
+	for len(p) > 0 && !r.done && r.reason == ReasonNone {
+		var data []byte
+		n := 0
+		if r.framing == FramingChunked {
+			data, n, r.reason = r.chunks.Next(p)
+			r.done = r.chunks.Done()
+		} else {
+			n = int(min(r.left, int64(len(p))))
+			data = p[:n]
+			r.left -= int64(n)
+			r.done = r.left == 0
+		}
+		r.body = append(r.body, data...)
+		p = p[n:]
+	}
+	r.rest = append(r.rest, p...)
+}
+
+// end tells of the end of the connection.
+func (r *reader) end() {
+	if r.headSize > 0 && r.framing == FramingClose {
+		r.done = true
+	}
+}
+
+// outcome returns what testdata/cases/README.md describes.
+func (r *reader) outcome() string {
+	switch {
+	case r.reason != ReasonNone && r.response:
+		return "refused " + r.reason.String()
+	case r.reason != ReasonNone:
+		return fmt.Sprintf("refused %d %v", r.reason.Status(), r.reason)
+	case !r.done:
+		return "incomplete"
+	}
+	var w strings.Builder
+	flag := func(yes bool, word string) {
+		if yes {
+			w.WriteString(" " + word)
+		}
+	}
+	keep := r.request.KeepAlive
+	if r.response {
+		keep = r.answer.KeepAlive
+		fmt.Fprintf(&w, "%d HTTP/1.%d %v", r.answer.Status, r.answer.Minor, r.framing)
+	} else {
+		fmt.Fprintf(&w, "%s %s HTTP/1.%d host=%s %v", r.request.MethodName(), r.request.AppendTarget(nil), r.request.Minor, r.request.Host(), r.framing)
+	}
+	flag(r.framing != FramingNone, fmt.Sprintf("body=%q", r.body))
+	flag(keep, "keep")
+	flag(!keep, "close")
+	flag(r.request.ExpectContinue, "expect")
+	flag(r.request.WebSocket, "websocket")
+	flag(r.request.UnexpectedBody, "unexpected-body")
+	flag(r.response && r.answer.Interim(), "interim")
+	flag(len(r.rest) > 0, fmt.Sprintf("rest=%q", r.rest))
+	return w.String()
+}
+
+// exchange returns the outcome of a message that comes in these pieces, each
+// of which is overwritten once it was read.
+func exchange(r *reader, pieces ...[]byte) string {
+	for _, piece := range pieces {
+		p := bytes.Clone(piece)
+		r.feed(p)
+		for i := range p {
+			p[i] = 0xaa
+		}
+	}
+	r.end()
+	return r.outcome()
+}
+
+// bytewise returns p as pieces of one byte.
+func bytewise(p []byte) [][]byte {
+	pieces := make([][]byte, len(p))
+	for i := range p {
+		pieces[i] = p[i : i+1]
+	}
+	return pieces
+}
+
+// agree reports whether a message cut into pieces fared as it did whole. The
+// one difference that is allowed: of a head that is to be refused, but has not
+// ended, the fault may not have been noticed yet.
+func agree(whole, cut string, p []byte) bool {
+	return whole == cut || cut == "incomplete" && strings.HasPrefix(whole, "refused") && !bytes.Contains(p, []byte("\r\n\r\n"))
+}

@@ -1,0 +1,208 @@
+package http1
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// seedHeads adds the cases of testdata/cases and generated messages.
+func seedHeads(f *testing.F, response bool, lines []string) {
+	for i, c := range readCases(f) {
+		if (c.asked != nil) == response {
+			f.Add(c.in, uint64(i))
+		}
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	for i := range 200 {
+		f.Add(generate(r, lines), uint64(i))
+	}
+}
+
+// FuzzRequest: however a request comes in pieces, it is one message; what is
+// passed on is the same message; net/http, where it accepts it, agrees.
+func FuzzRequest(f *testing.F) {
+	seedHeads(f, false, requestLines)
+	f.Fuzz(func(t *testing.T, p []byte, seed uint64) {
+		r := &reader{}
+		whole := exchange(r, clipped(p))
+		checkCuts(t, p, whole, seed, func() *reader { return &reader{} })
+		if r.headSize > 0 {
+			checkAccessors(t, &r.request.Fields)
+			checkForward(t, &smuggling{in: p}, r)
+		}
+		compareRequest(t, p)
+	})
+}
+
+// FuzzResponse: the same for responses.
+func FuzzResponse(f *testing.F) {
+	seedHeads(f, true, statusLines)
+	f.Fuzz(func(t *testing.T, p []byte, seed uint64) {
+		asked := Asked{Method: Method(seed % 4), WebSocket: seed%8 < 4}
+		fresh := func() *reader { return &reader{response: true, asked: asked} }
+		r := fresh()
+		whole := exchange(r, clipped(p))
+		checkCuts(t, p, whole, seed, fresh)
+		if r.headSize > 0 {
+			checkAccessors(t, &r.answer.Fields)
+		}
+		compareResponse(t, p, asked)
+	})
+}
+
+func checkCuts(t *testing.T, p []byte, whole string, seed uint64, fresh func() *reader) {
+	if cut := exchange(fresh(), bytewise(p)...); !agree(whole, cut, p) {
+		t.Errorf("%q\nwhole:        %s\nbyte by byte: %s", p, whole, cut)
+	}
+	if cut := exchange(fresh(), cuts(p, seed)...); !agree(whole, cut, p) {
+		t.Errorf("%q\nwhole:     %s\nin pieces: %s", p, whole, cut)
+	}
+}
+
+// checkAccessors holds the ways to a field against each other.
+func checkAccessors(t *testing.T, f *Fields) {
+	var lines []byte
+	for i := range f.NumFields() {
+		id := f.ID(i)
+		if id != HeaderOf(f.Name(i)) {
+			t.Errorf("%q is parsed as %v", f.Name(i), id)
+		}
+		if !f.Has(id) || f.Find(id, i) != i {
+			t.Errorf("%v is not found at %d, but at %d", id, i, f.Find(id, i))
+		}
+		if first := f.Find(id, 0); !bytes.Equal(f.Get(id), f.Value(first)) || f.Several(id) != (f.Find(id, first+1) > 0) {
+			t.Errorf("%v: first at %d, several %v", id, first, f.Several(id))
+		}
+		if v := f.Value(i); !all(v, isValue) || len(trim(v)) != len(v) {
+			t.Errorf("value %q", v)
+		}
+		if !f.Dropped(i) && id != HeaderDate {
+			lines = append(lines, f.p[f.field[i].name:f.field[i].end+2]...)
+		}
+	}
+	if got := f.AppendFields(nil, 1<<HeaderDate); !bytes.Equal(got, lines) {
+		t.Errorf("AppendFields gives %q, want %q", got, lines)
+	}
+}
+
+// readChunked returns what a chunked body in these pieces gives: the data, how
+// many bytes belong to it, whether it is done.
+func readChunked(pieces [][]byte) (data []byte, size int, done bool, r Reason) {
+	var c Chunked
+	for _, p := range pieces {
+		for len(p) > 0 && !c.Done() && r == ReasonNone {
+			var d []byte
+			var n int
+			d, n, r = c.Next(p)
+			data = append(data, d...)
+			size += n
+			p = p[n:]
+		}
+	}
+	return data, size, c.Done(), r
+}
+
+// passChunked is readChunked without the data.
+func passChunked(pieces [][]byte) (size int, done bool, r Reason) {
+	var c Chunked
+	for _, p := range pieces {
+		var n int
+		n, r = c.Pass(p)
+		size += n
+		if r != ReasonNone {
+			break
+		}
+	}
+	return size, c.Done(), r
+}
+
+// FuzzChunked: however a chunked body is cut, it is the same body; what it
+// gives is what net/http reads; what is encoded decodes to what it was.
+func FuzzChunked(f *testing.F) {
+	for i, c := range readCases(f) {
+		if _, body, ok := strings.Cut(string(c.in), "\r\n\r\n"); ok {
+			f.Add([]byte(body), uint64(i))
+		}
+	}
+	f.Fuzz(func(t *testing.T, p []byte, seed uint64) {
+		data, size, done, r := readChunked([][]byte{clipped(p)})
+		for _, pieces := range [][][]byte{bytewise(p), cuts(p, seed)} {
+			if data2, size2, done2, r2 := readChunked(pieces); !bytes.Equal(data, data2) || size != size2 || done != done2 || r != r2 {
+				t.Errorf("%q: whole %q %d %v %v, in pieces %q %d %v %v", p, data, size, done, r, data2, size2, done2, r2)
+			}
+			if size2, done2, r2 := passChunked(pieces); size != size2 || done != done2 || r != r2 {
+				t.Errorf("%q: Next %d %v %v, Pass %d %v %v", p, size, done, r, size2, done2, r2)
+			}
+		}
+		if done {
+			if theirs, rest, err := chunksByNetHTTP(p); err == nil && !bytes.Equal(data, theirs) || err != nil && !isLimit(err) || !bytes.HasSuffix(rest, p[size:]) {
+				t.Errorf("%q: %q, net/http %q %v, rest %q", p, data, theirs, err, rest)
+			}
+		}
+		coded := encode(p, seed)
+		if again, size, done, r := readChunked(cuts(append(coded, p...), seed)); !bytes.Equal(again, p) || size != len(coded) || !done || r != ReasonNone {
+			t.Errorf("%q comes back as %q (%d of %d bytes, %v, %v)", p, again, size, len(coded), done, r)
+		}
+	})
+}
+
+// FuzzCookie: what is left without a cookie does not have it, and has all others.
+func FuzzCookie(f *testing.F) {
+	for _, cookies := range []string{
+		"", "SERVERID=node1", "a=b; SERVERID=node1; c=d", "SERVERID=1; SERVERID=2", "a=\"x; SERVERID=1\"; b=c", "a=\"x; SERVERID=1", "SERVERID", "=SERVERID",
+		" ; ;a=b;;", "a=\"\\\"; SERVERID=1\"", "a = b ; SERVERID = 1", "a=\"b\"c; SERVERID=1\"",
+	} {
+		f.Add([]byte(cookies), []byte("SERVERID"))
+	}
+	f.Fuzz(func(t *testing.T, cookies, name []byte) {
+		left := AppendCookiesWithout([]byte("x"), cookies, name)[1:]
+		if FindCookie(left, name) != nil {
+			t.Errorf("%q: %q is still in %q", cookies, name, left)
+		}
+		var kept, after []string
+		for n, value, rest := NextCookie(cookies); n != nil; n, value, rest = NextCookie(rest) {
+			if !bytes.Equal(n, name) {
+				kept = append(kept, string(n)+"="+string(value))
+			}
+		}
+		for n, value, rest := NextCookie(left); n != nil; n, value, rest = NextCookie(rest) {
+			after = append(after, string(n)+"="+string(value))
+		}
+		if strings.Join(kept, "\n") != strings.Join(after, "\n") {
+			t.Errorf("%q without %q is %q: %q became %q", cookies, name, left, kept, after)
+		}
+	})
+}
+
+// FuzzList: no element is empty or has white space around it, and the elements
+// in a list of their own are the same elements.
+func FuzzList(f *testing.F) {
+	for _, list := range []string{"", "a", "a, b", ",a,,b ,", "a=\"b,c\", d", "a=\"b, c", "gzip;q=0.5, *;q=0", "\"\\\"\",a"} {
+		f.Add([]byte(list))
+	}
+	f.Fuzz(func(t *testing.T, list []byte) {
+		var elements [][]byte
+		for e, rest := NextElement(list); e != nil; e, rest = NextElement(rest) {
+			if len(e) == 0 || len(trim(e)) != len(e) {
+				t.Errorf("%q has the element %q", list, e)
+			}
+			elements = append(elements, e)
+			AcceptsCoding(list, "gzip")
+			if all(e, isToken) && !HasToken(list, string(e)) {
+				t.Errorf("%q has no token %q", list, e)
+			}
+		}
+		joined := bytes.Join(elements, []byte(", "))
+		for e, rest := NextElement(joined); e != nil; e, rest = NextElement(rest) {
+			if len(elements) == 0 || !bytes.Equal(e, elements[0]) {
+				t.Fatalf("%q: %q, and again: %q", list, elements, e)
+			}
+			elements = elements[1:]
+		}
+		if len(elements) > 0 {
+			t.Errorf("%q: %q are lost", list, elements)
+		}
+	})
+}

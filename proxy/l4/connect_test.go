@@ -1,0 +1,438 @@
+//go:build linux
+
+package l4
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mcplb/backend"
+	"mcplb/conf"
+	"mcplb/proxy/reactor"
+
+	"golang.org/x/sys/unix"
+)
+
+// Servers that refuse are passed over before the client's first byte: no client
+// fails while there is one that serves, and none is tried twice for a client.
+func TestRedispatch(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	dead := []string{refuse(t).address, refuse(t).address, refuse(t).address}
+	b := begin(t, append(dead, s.address), withClock) // no time passes: nobody waits for a retry
+	const clients = 40
+	for i := range clients {
+		c := b.dial()
+		c.say(fmt.Sprintf("client %d\n", i))
+		c.hear(fmt.Sprintf("client %d\n", i))
+	}
+	var failed, left uint64
+	for _, server := range b.pool.Servers()[:3] {
+		totals := server.Totals()
+		failed += totals.ConnectErrors
+		left += totals.Redispatches
+		if totals.ConnectErrors > clients || totals.Retries != 0 || totals.Connections != 0 {
+			t.Errorf("server %s: %+v, want at most one failed attempt a client and no retries", server.Name(), totals)
+		}
+	}
+	if failed == 0 || left != failed {
+		t.Errorf("%d attempts failed, %d were followed by another server", failed, left)
+	}
+	if n := s.accepted.Load(); n != clients {
+		t.Errorf("the server that serves was connected to %d times, want %d", n, clients)
+	}
+}
+
+// The only server is tried again after a moment, as often as retries say.
+func TestRetryOfTheOnlyServer(t *testing.T) {
+	t.Parallel()
+	dead := refuse(t)
+	b := begin(t, []string{dead.address}, withClock, withRetries(2))
+	totals := func() backend.Totals { return b.pool.Servers()[0].Totals() }
+	c := b.dial()
+	for attempt := range uint64(3) {
+		b.eventually("an attempt fails", func() bool { return totals().ConnectErrors == attempt+1 })
+		b.turns(2)
+		if n := totals().ConnectErrors; n != attempt+1 {
+			t.Fatalf("%d attempts without a pause, want %d", n, attempt+1)
+		}
+		if attempt < 2 {
+			b.advance(retryPause)
+		}
+	}
+	b.expect(ConnectRefused, 1)
+	c.hearReset()
+	if n := totals().Retries; n != 2 {
+		t.Errorf("%d retries were counted, want 2", n)
+	}
+}
+
+func TestRetrySucceeds(t *testing.T) {
+	t.Parallel()
+	s := refuse(t)
+	b := begin(t, []string{s.address}, withClock)
+	c := b.dial()
+	b.eventually("an attempt fails", func() bool { return b.pool.Servers()[0].Totals().ConnectErrors == 1 })
+	b.turns(2)
+	s.listen(t, 8)
+	b.advance(retryPause)
+	b.eventually("the server is connected", func() bool { return b.pool.Servers()[0].Totals().Connections == 1 })
+	c.Close()
+	fd, _, err := unix.Accept(s.fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(fd)
+	b.expect(ClientClosed, 1)
+}
+
+func TestNoRetries(t *testing.T) {
+	t.Parallel()
+	b := begin(t, []string{refuse(t).address}, withRetries(0))
+	b.turnedAway()
+	b.expect(ConnectRefused, 1)
+}
+
+// Bytes that the client sent before it had a server are not lost on the way
+// from one to the next.
+func TestEarlyBytesSurviveARedispatch(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{blackhole(t), a.address}, withClock)
+	hole, other := b.pool.Servers()[0], b.pool.Servers()[1]
+	b.pool.SetHealth(other, backend.Down, "so that the hole is chosen", time.Now())
+	c := b.dial()
+	c.say("early\n")
+	c.finish()
+	b.eventually("it is being connected to the hole", func() bool { return hole.Conns() == 1 })
+	b.turns(2)
+	b.pool.SetHealth(other, backend.Up, "", time.Now())
+	b.advance(b.pool.Config().TimeoutConnect)
+	s := a.next()
+	s.hear("early\n")
+	s.hearEnd()
+	s.say("late\n")
+	s.Close()
+	c.hear("late\n")
+	c.hearEnd()
+	if n := hole.Totals().ConnectTimeouts; n != 1 {
+		t.Errorf("%d connects timed out, want 1", n)
+	}
+}
+
+func TestNoServer(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	b := begin(t, []string{s.address})
+	b.pool.SetHealth(b.pool.Servers()[0], backend.Down, "for the test", time.Now())
+	b.turnedAway()
+	b.expect(NoServer, 1)
+}
+
+// A server that goes down while a client is being connected to it: the client
+// is given another, at once.
+func TestServerDownWhileConnecting(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []conf.OnDown{conf.OnDownClose, conf.OnDownKeep} {
+		s := serve(t, echo)
+		b := begin(t, []string{blackhole(t), s.address}, withClock)
+		hole := b.pool.Servers()[0]
+		first, second := b.dial(), b.dial()
+		b.eventually("one of them is being connected to the hole", func() bool { return hole.Conns() == 1 })
+		b.down(hole, policy)
+		for _, c := range []*client{first, second} {
+			c.say("hello\n")
+			c.hear("hello\n")
+		}
+		if n := hole.Conns(); n != 0 {
+			t.Errorf("%s: %d slots are still taken", policy, n)
+		}
+	}
+}
+
+// down takes a server down and tells the sessions, as package proxy does.
+func (b *bed) down(server *backend.Server, policy conf.OnDown) {
+	b.pool.SetHealth(server, backend.Down, "for the test", time.Now())
+	b.each(func(s *Session) {
+		if s.Server() == server {
+			s.ServerDown(policy)
+		}
+	})
+}
+
+// A server that goes down takes its own connections with it, where that is the
+// policy, and nobody else's.
+func TestServerDown(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []conf.OnDown{conf.OnDownClose, conf.OnDownKeep} {
+		s1, s2 := accept(t), accept(t)
+		b := begin(t, []string{s1.address, s2.address})
+		c1, c2 := b.dial(), b.dial()
+		p1, p2 := s1.next(), s2.next()
+		c1.say("who?\n")
+		c2.say("who?\n")
+		p1.hear("who?\n")
+		p2.hear("who?\n")
+		p1.say("one\n")
+		p2.say("two\n")
+		if c1.line() == "two" {
+			c1, c2 = c2, c1
+			c1.hear("one\n")
+		} else {
+			c2.hear("two\n")
+		}
+		b.down(b.pool.Servers()[0], policy)
+		c2.say("still here\n")
+		p2.hear("still here\n")
+		if policy == conf.OnDownClose {
+			c1.hearReset()
+			p1.hearReset()
+			b.expect(ServerDown, 1)
+			continue
+		}
+		c1.say("still here\n")
+		p1.hear("still here\n")
+	}
+}
+
+// The limit of a server holds whatever happens, and who waits is served in the
+// order of coming.
+func TestQueueIsFair(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, withMaxConn(1))
+	var clients []*client
+	for i := range 6 {
+		c := b.dial()
+		c.say(fmt.Sprintf("client %d\n", i))
+		clients = append(clients, c)
+		b.eventually("it waits", func() bool { return b.pool.Servers()[0].Conns() == 1 && b.pool.Queued() == i })
+	}
+	for i := range clients {
+		s := a.next()
+		s.hear(fmt.Sprintf("client %d\n", i))
+		s.Close()
+		clients[i].hearEnd()
+		clients[i].Close()
+	}
+	b.expect(ServerClosed, 6)
+	if n := b.frontend.Totals().Queue.Count; n != 5 {
+		t.Errorf("%d clients waited in the queue, want 5", n)
+	}
+}
+
+func TestMaxConnIsHard(t *testing.T) {
+	t.Parallel()
+	const limit, clients = 4, 150
+	var now, most atomic.Int64
+	s := serve(t, func(c *net.TCPConn) {
+		for n := now.Add(1); ; {
+			peak := most.Load()
+			if n <= peak || most.CompareAndSwap(peak, n) {
+				break
+			}
+		}
+		_, _ = io.ReadFull(c, make([]byte, 4))
+		now.Add(-1) // before the slot can be another's
+	})
+	b := begin(t, []string{s.address}, withMaxConn(limit))
+	var all sync.WaitGroup
+	for range clients {
+		all.Go(func() {
+			c := b.dial()
+			c.say("ping")
+			c.hearEnd()
+			c.Close()
+		})
+	}
+	all.Wait()
+	if peak := most.Load(); peak > limit {
+		t.Errorf("the server had %d connections at once, want at most %d", peak, limit)
+	}
+	b.expect(ServerClosed, clients)
+}
+
+// Whoever leaves while waiting leaves the queue.
+func TestLeavingTheQueue(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, withMaxConn(1))
+	first := b.dial()
+	s := a.next()
+	leaving := b.dial()
+	b.eventually("it waits", func() bool { return b.pool.Queued() == 1 })
+	staying := b.dial()
+	b.eventually("it waits, too", func() bool { return b.pool.Queued() == 2 })
+	reset(leaving.TCPConn)
+	b.expect(ClientGone, 1)
+	if n := b.pool.Queued(); n != 1 {
+		t.Errorf("%d wait, want 1", n)
+	}
+	first.Close()
+	s.Close()
+	staying.say("me\n")
+	a.next().hear("me\n")
+}
+
+// Grants, leaving and timeouts cross each other: every slot is given back.
+func TestGrantsCrossEnds(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	b := begin(t, []string{s.address}, withMaxConn(2), func(s *setup) { s.backend.TimeoutQueue = 10 * time.Millisecond })
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			rng := rand.New(rand.NewPCG(1, uint64(i)))
+			for range 60 {
+				c := dialFrom(b, "", b.address)
+				if rng.IntN(2) == 0 {
+					_, _ = c.Write([]byte("x"))
+					_, _ = c.Read(make([]byte, 1))
+				}
+				if rng.IntN(2) == 0 {
+					reset(c.TCPConn)
+				}
+				c.Close()
+			}
+		})
+	}
+	all.Wait()
+	b.eventually("all have ended", func() bool { return b.frontend.Current() == 0 })
+	if n := b.pool.Servers()[0].Peak(); n > 2 {
+		t.Errorf("the server had %d connections at once, want at most 2", n)
+	}
+}
+
+// fromSources makes the backend connect from addresses.
+func fromSources(addresses ...string) func(*setup) {
+	return func(s *setup) {
+		for _, address := range addresses {
+			s.backend.Source = append(s.backend.Source, netip.MustParseAddr(address))
+		}
+	}
+}
+
+// Every source address is used, each towards every server.
+func TestSourceAddresses(t *testing.T) {
+	t.Parallel()
+	s1, s2 := accept(t), accept(t)
+	sources := []string{"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"}
+	b := begin(t, []string{s1.address, s2.address}, fromSources(sources...), func(s *setup) { s.loops = 1 })
+	seen := map[string]map[string]bool{s1.address: {}, s2.address: {}}
+	const clients = 128
+	for range clients {
+		b.dial()
+	}
+	for range clients / 2 {
+		for _, a := range []*acceptor{s1, s2} {
+			seen[a.address][a.next().RemoteAddr().(*net.TCPAddr).IP.String()] = true
+		}
+	}
+	for address, used := range seen {
+		for _, source := range sources {
+			if !used[source] {
+				t.Errorf("%s was never connected to from %s", address, source)
+			}
+		}
+	}
+}
+
+// A source address without a free port is no reason to fail: there are others.
+func TestNextSourceAddress(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, fromSources("198.51.100.1", "127.0.0.9", "2001:db8::1"))
+	for range 20 {
+		b.dial()
+		if ip := a.next().RemoteAddr().(*net.TCPAddr).IP.String(); ip != "127.0.0.9" {
+			t.Errorf("connected from %s, want 127.0.0.9", ip)
+		}
+	}
+}
+
+func TestNoSourceAddressLeft(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	b := begin(t, []string{s.address}, fromSources("198.51.100.1", "198.51.100.2"))
+	b.turnedAway()
+	b.expect(NoResources, 1)
+	if totals := b.pool.Servers()[0].Totals(); totals.ConnectErrors != 0 || totals.Aborts != 1 {
+		t.Errorf("the server is blamed for it: %+v", totals)
+	}
+}
+
+// The balancer's own want of descriptors is nobody else's fault, and is over
+// when there are some again.
+func TestNoDescriptors(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	var short atomic.Bool
+	tests := map[string]func(system *reactor.System){
+		"for the server": func(system *reactor.System) {
+			socket := system.Socket
+			system.Socket = func(family int) (int, unix.Errno) {
+				if short.Load() {
+					return -1, unix.EMFILE
+				}
+				return socket(family)
+			}
+		},
+		"to wait for the client": func(system *reactor.System) {
+			add := system.EpollAdd
+			system.EpollAdd = func(epoll, fd int, event unix.EpollEvent) unix.Errno {
+				if short.Load() {
+					return unix.ENOSPC
+				}
+				return add(epoll, fd, event)
+			}
+		},
+	}
+	for _, breakIt := range tests {
+		b := begin(t, []string{s.address}, func(s *setup) { breakIt(s.system) })
+		short.Store(true)
+		b.turnedAway()
+		b.expect(NoResources, 1)
+		short.Store(false)
+		c := b.dial()
+		c.say("again\n")
+		c.hear("again\n")
+	}
+}
+
+func TestIPv6(t *testing.T) {
+	t.Parallel()
+	s := serveAt(t, "[::1]:0", echo)
+	b := begin(t, []string{s.address}, fromSources("::1"), func(s *setup) { s.frontend.Listen = []string{"[::1]:0"} })
+	c := b.dial()
+	c.say("six\n")
+	c.hear("six\n")
+}
+
+// A listener on every address takes in both families, each under its own name.
+func TestDualStack(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, func(s *setup) {
+		s.frontend.Listen = []string{":0"}
+		s.backend.SendProxy = conf.SendProxyV1
+	})
+	_, port, err := net.SplitHostPort(b.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, family := range map[string]string{"127.0.0.1": "TCP4", "::1": "TCP6"} {
+		c := dialFrom(b, "", net.JoinHostPort(host, port))
+		from := c.LocalAddr().(*net.TCPAddr)
+		s := a.next()
+		s.hear(fmt.Sprintf("PROXY %s %s %s %d %s\r\n", family, from.IP, host, from.Port, port))
+		s.say("welcome\n")
+		c.hear("welcome\n")
+	}
+}

@@ -1,0 +1,637 @@
+//go:build linux
+
+package l4
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"mcplb/conf"
+	"mcplb/proxy/mcp"
+	"mcplb/proxy/reactor"
+)
+
+// messageRate limits messages, which are delayed.
+func messageRate(rate, burst int) func(*setup) {
+	return func(s *setup) {
+		s.frontend.Mode = conf.ModeMCP
+		s.limits.MessageRate, s.limits.MessageBurst, s.limits.OverMessage = rate, burst, conf.Delay
+	}
+}
+
+// rejecting limits messages, which are rejected; nobody is banned.
+func rejecting(rate, burst int) func(*setup) {
+	return func(s *setup) {
+		messageRate(rate, burst)(s)
+		s.limits.OverMessage, s.limits.BanAfter = conf.Reject, 0
+	}
+}
+
+// longestMessage sets max_message.
+func longestMessage(n int64) func(*setup) {
+	return func(s *setup) { s.frontend.Mode, s.frontend.MaxMessage = conf.ModeMCP, n }
+}
+
+// messagesOf is n messages.
+func messagesOf(n int) string { return strings.Repeat("{\"jsonrpc\":\"2.0\"}\n", n) }
+
+// request is a request, as a line.
+func request(id any) string {
+	raw, err := json.Marshal(id)
+	if err != nil {
+		panic(err)
+	}
+	return fmt.Sprintf("{\"jsonrpc\":\"2.0\",\"id\":%s,\"method\":\"ping\"}\n", raw)
+}
+
+// requests are those numbered from first to last.
+func requests(first, last int) string {
+	var all strings.Builder
+	for id := first; id <= last; id++ {
+		all.WriteString(request(id))
+	}
+	return all.String()
+}
+
+// refusal is an error of the balancer's.
+type refusal struct {
+	Version string          `json:"jsonrpc"`
+	ID      json.RawMessage `json:"id"`
+	Error   struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+		Data    struct {
+			RetryAfterMs int64 `json:"retryAfterMs"`
+		} `json:"data"`
+	} `json:"error"`
+}
+
+// refused receives the answer to a message over the rate.
+func (c *client) refused(id any) {
+	c.t.Helper()
+	line := c.line()
+	want, err := json.Marshal(id)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var r refusal
+	if err := json.Unmarshal([]byte(line), &r); err != nil || string(r.ID) != string(want) ||
+		r.Version != "2.0" || r.Error.Code != mcp.CodeRateLimited || r.Error.Data.RetryAfterMs <= 0 {
+		c.t.Fatalf("received %q, %v, want an error for id %s", line, err, want)
+	}
+}
+
+func TestMessagesAreCounted(t *testing.T) {
+	t.Parallel()
+	for _, limits := range []func(*setup){inMode(conf.ModeMCP), messageRate(1000, 1000), rejecting(1000, 1000)} {
+		a := accept(t)
+		b := begin(t, []string{a.address}, limits, withClock)
+		c := b.dial()
+		s := a.next()
+		for _, piece := range []string{"{\"one\":1}\n", "{\"two\"", ":2}\r\n\r\n\n", "three\nfour\nand fi", "ve\n"} {
+			c.say(piece)
+			s.hear(piece)
+		}
+		for _, piece := range []string{"\n", "{", "}", "\n{}\n"} {
+			s.say(piece)
+			c.hear(piece)
+		}
+		b.turns(1)
+		totals, served := b.frontend.Totals(), b.pool.Servers()[0].Totals()
+		if totals.MessagesIn != 5 || totals.MessagesOut != 2 || served.MessagesIn != 5 || served.MessagesOut != 2 {
+			t.Errorf("%d, %d messages in and %d, %d out were counted, want 5 and 2",
+				totals.MessagesIn, served.MessagesIn, totals.MessagesOut, served.MessagesOut)
+		}
+	}
+}
+
+// Delayed messages arrive all of them, in order, and no faster than the rate
+// allows in the long run.
+func TestDelay(t *testing.T) {
+	t.Parallel()
+	const rate, burst, count = 100, 10, 600
+	a := accept(t)
+	b := begin(t, []string{a.address}, withClock, messageRate(rate, burst))
+	c := b.dial()
+	s := a.next()
+	padding := strings.Repeat(" ", 900)
+	atOnce := reactor.ReadSize/len(padding) + 1 // what one read may bring
+	go func() {
+		for id := range count {
+			if _, err := io.WriteString(c, padding+request(id)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	arrived := make(chan int, count)
+	go func() {
+		defer close(arrived)
+		for id := range count {
+			line, err := s.scanner.ReadString('\n')
+			if err != nil || line != padding+request(id) {
+				t.Errorf("message %d arrived as %.40q, %v", id, strings.TrimSpace(line), err)
+				return
+			}
+			arrived <- id
+		}
+	}()
+	begin, received := b.clock.now.Load(), 0
+	passed := func() time.Duration { return time.Duration(b.clock.now.Load() - begin) }
+	for id := range arrived {
+		received++
+		if most := burst + atOnce + int(passed().Seconds()*rate); received > most {
+			t.Fatalf("%d messages arrived within %v, want at most %d", received, passed(), most)
+		}
+		for id < count-1 && len(arrived) == 0 && b.pausedFor() {
+			b.advance(10 * time.Millisecond)
+		}
+	}
+	if received != count {
+		t.Fatalf("%d messages arrived, want %d", received, count)
+	}
+	if least := time.Duration(count-burst-atOnce) * time.Second / rate; passed() < least {
+		t.Errorf("%d messages took %v, want at least %v", count, passed(), least)
+	}
+	if most := time.Duration(count) * time.Second / rate * 5 / 4; passed() > most {
+		t.Errorf("%d messages took %v, want at most %v: the rate is not used", count, passed(), most)
+	}
+	if n := b.frontend.Totals().Delayed; n == 0 {
+		t.Error("no delay was counted")
+	}
+}
+
+// pausedFor tells whether a session waits for time to pass.
+func (b *bed) pausedFor() (paused bool) {
+	b.each(func(s *Session) { paused = paused || s.relay.resume != 0 })
+	return paused
+}
+
+// A client does not leave its debt behind by connecting anew.
+func TestDebtOutlivesTheConnection(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, withClock, messageRate(10, 5))
+	c := b.dial()
+	s := a.next()
+	burst := messagesOf(105) // ten seconds of debt
+	c.say(burst)
+	s.hear(burst)
+	c.Close()
+	s.Close()
+	b.expect(ClientClosed, 1)
+	c = b.dial()
+	c.say("hello\n")
+	s = a.next()
+	b.advance(9 * time.Second)
+	if n := b.frontend.Totals().MessagesIn; n != 105 {
+		t.Fatalf("%d messages were taken, want 105", n)
+	}
+	b.advance(2 * time.Second)
+	s.hear("hello\n")
+}
+
+// What the server says is not held up with its client's messages.
+func TestDelayIsOneWay(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, withClock, messageRate(1, 1))
+	c := b.dial()
+	s := a.next()
+	c.say(messagesOf(100))
+	s.hear(messagesOf(100))
+	for range 100 {
+		s.say("notification\n")
+		c.hear("notification\n")
+	}
+	s.finish()
+	c.hearEnd()
+}
+
+// Messages over the rate are answered by the balancer, by their ids, and do
+// not reach the server.
+func TestReject(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, withClock, rejecting(1, 3))
+	c := b.dial()
+	s := a.next()
+	c.say(requests(1, 7))
+	s.hear(requests(1, 3))
+	for id := 4; id <= 7; id++ {
+		c.refused(id)
+	}
+	// Of these nobody waits for an answer.
+	c.say("{\"jsonrpc\":\"2.0\",\"method\":\"notification\"}\n{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{}}\nnot JSON at all\n")
+	c.say(request("a name") + request(1e15) + "{\"id\":{\"no\":\"id\"},\"method\":\"ping\"}\n" + request("the last"))
+	for _, id := range []any{"a name", 1e15, "the last"} {
+		c.refused(id)
+	}
+	b.advance(time.Second)
+	c.say(request(100))
+	s.hear(request(100))
+	s.say("{\"jsonrpc\":\"2.0\",\"id\":100,\"result\":{}}\n")
+	c.hear("{\"jsonrpc\":\"2.0\",\"id\":100,\"result\":{}}\n")
+	b.turns(1)
+	totals, served := b.frontend.Totals(), b.pool.Servers()[0].Totals()
+	if totals.MessagesIn != 15 || totals.Rejected != 11 || served.MessagesIn != 4 {
+		t.Errorf("%d messages, %d rejected, %d for the server, want 15, 11 and 4", totals.MessagesIn, totals.Rejected, served.MessagesIn)
+	}
+}
+
+// A message is decided about when it begins, and whole, however it comes.
+func TestRejectByteByByte(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, withClock, rejecting(1, 1))
+	c := b.dial()
+	s := a.next()
+	for _, letter := range strings.Split(requests(1, 2), "") {
+		c.say(letter)
+		b.turns(1)
+	}
+	s.hear(request(1))
+	c.refused(2)
+	b.advance(time.Second)
+	c.say("\n" + request(3))
+	s.hear("\n" + request(3))
+}
+
+// Errors come between the server's messages, never inside one.
+func TestRejectWaitsForTheServersMessage(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, withClock, rejecting(1, 1))
+	c := b.dial()
+	s := a.next()
+	c.say(request(1))
+	s.hear(request(1))
+	s.say("{\"half\":")
+	c.hear("{\"half\":")
+	c.say(requests(2, 4))
+	b.eventually("they are rejected", func() bool { return b.frontend.Totals().Rejected == 3 })
+	s.say("\"whole\"}\n{\"the next")
+	c.hear("\"whole\"}\n")
+	for id := 2; id <= 4; id++ {
+		c.refused(id)
+	}
+	c.hear("{\"the next")
+	s.say("\"}\n")
+	c.hear("\"}\n")
+}
+
+// A server that never pauses does not keep the errors from their place.
+func TestRejectAmidAStream(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, withClock, rejecting(1, 1))
+	c := b.dial()
+	s := a.next()
+	c.say(request(0))
+	s.hear(request(0))
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		var stream []byte
+		for n := 0; ; n++ {
+			stream = fmt.Appendf(stream, "{\"n\":%d,\"text\":%q}\n", n, strings.Repeat("x", n%500))
+			if len(stream) < 7001 {
+				continue
+			}
+			if _, err := s.Write(stream[:7001]); err != nil { // mostly in the midst of a line
+				return
+			}
+			stream = stream[7001:]
+		}
+	}()
+	answered := 0
+	for n := 0; answered < 20; {
+		line := c.line()
+		var message struct {
+			N  *int `json:"n"`
+			ID *int `json:"id"`
+		}
+		if err := json.Unmarshal([]byte(line), &message); err != nil {
+			t.Fatalf("received %q: %v", line, err)
+		}
+		switch {
+		case message.N != nil && *message.N == n:
+			if n++; n%200 == 0 {
+				c.say(request(n / 200))
+			}
+		case message.ID != nil && *message.ID == answered+1:
+			answered++
+		default:
+			t.Fatalf("after message %d and %d answers came %q", n, answered, line)
+		}
+	}
+	reset(c.TCPConn)
+	<-over
+}
+
+// Behind a server's end nothing may follow: the errors are dropped, and what
+// may pass still passes.
+func TestRejectBehindTheServersEnd(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, withClock, rejecting(1, 1))
+	c := b.dial()
+	s := a.next()
+	s.say("no more to say\n")
+	s.finish()
+	c.hear("no more to say\n")
+	c.hearEnd()
+	c.say(requests(1, 9))
+	s.hear(request(1))
+	b.advance(time.Second)
+	c.say(request(10))
+	s.hear(request(10))
+	c.Close()
+	s.hearEnd()
+	b.expect(ServerClosed, 1)
+}
+
+// A client that floods and does not read costs next to nothing, and is told of
+// each message in the end. Not parallel: it looks at the process's memory.
+func TestRejectFlood(t *testing.T) {
+	for name, begun := range map[string]string{"server silent": "", "server in a message": "{\"half\":"} {
+		t.Run(name, func(t *testing.T) {
+			a := accept(t)
+			b := begin(t, []string{a.address}, rejecting(1, 1))
+			c := b.dial()
+			s := a.next()
+			c.say(request(0))
+			s.hear(request(0))
+			s.say(begun)
+			c.hear(begun)
+			before := heap()
+			sent := c.flood()
+			if grown := int64(heap()) - int64(before); grown > 1<<20 {
+				t.Errorf("the flood costs %d bytes, want less than 1 MB", grown)
+			}
+			if begun != "" {
+				s.say("\"whole\"}\n")
+				c.hear("\"whole\"}\n")
+			}
+			passed := 0 // the real time lets some pass
+			for id := 1; id <= sent; {
+				var r refusal
+				if err := json.Unmarshal([]byte(c.line()), &r); err != nil {
+					t.Fatal(err)
+				}
+				for ; string(r.ID) != fmt.Sprint(id); id++ {
+					if passed++; passed > 60 {
+						t.Fatalf("the error for %d is missing", id)
+					}
+				}
+				if id++; id > sent-60 {
+					break // the last may have passed
+				}
+			}
+			reset(c.TCPConn)
+		})
+	}
+}
+
+// flood sends requests numbered from 1 until nobody takes any more, and tells
+// how many went out whole.
+func (c *client) flood() (sent int) {
+	c.t.Helper()
+	var rest []byte
+	for id := 1; ; {
+		for len(rest) < 32<<10 {
+			rest = append(rest, request(id)...)
+			id++
+		}
+		if err := c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+			c.t.Fatal(err)
+		}
+		n, err := c.Write(rest)
+		sent += bytes.Count(rest[:n], []byte("\n"))
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return sent
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		rest = rest[:copy(rest, rest[n:])]
+	}
+}
+
+// tooLong receives the error for a message that is too long.
+func (c *client) tooLong() {
+	c.t.Helper()
+	line := c.line()
+	var r refusal
+	if err := json.Unmarshal([]byte(line), &r); err != nil || string(r.ID) != "null" || r.Error.Code != mcp.CodeInvalidRequest {
+		c.t.Fatalf("received %q, %v, want an error for a message too long", line, err)
+	}
+}
+
+func TestMaxMessage(t *testing.T) {
+	t.Parallel()
+	const limit = 1000
+	line := strings.Repeat("x", limit)
+	tests := []struct {
+		name  string
+		said  string // by the server, before
+		heard string // by the client, of that
+		pause bool   // in the midst of the line
+	}{
+		{name: "at once"},
+		{name: "in pieces", pause: true},
+		{name: "between messages", said: "{}\n", heard: "{}\n"},
+		{name: "within a message", said: "{}\n{\"half", heard: "{}\n{\"half\n"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			a := accept(t)
+			b := begin(t, []string{a.address}, longestMessage(limit))
+			c := b.dial()
+			c.say(line + "\n")
+			s := a.next()
+			s.hear(line + "\n")
+			s.say(test.said)
+			b.eventually("the client has it", func() bool { return b.frontend.Totals().BytesOut == uint64(len(test.said)) })
+			c.say(line[:1])
+			if test.pause {
+				s.hear(line[:1])
+			}
+			c.say(line)
+			s.hearReset()
+			c.hear(test.heard)
+			c.tooLong()
+			c.hearEnd()
+			c.say("nobody reads this\n")
+			c.Close()
+			b.expect(MessageTooLong, 1)
+		})
+	}
+}
+
+// A client that goes on and on is cut off after a while.
+func TestMaxMessageLingers(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, withClock, longestMessage(100))
+	c := b.dial()
+	s := a.next()
+	c.say(strings.Repeat("x", 101))
+	s.hearReset()
+	c.tooLong()
+	c.hearEnd()
+	b.advance(lingerTime - time.Second)
+	c.say("still here")
+	if n := b.frontend.Current(); n != 1 {
+		t.Fatalf("%d sessions, want 1", n)
+	}
+	b.advance(time.Second)
+	b.expect(MessageTooLong, 1)
+}
+
+// The error for a rejected message comes before the one that ends it all.
+func TestMaxMessageAfterARejection(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, withClock, longestMessage(100), rejecting(1, 1))
+	c := b.dial()
+	s := a.next()
+	c.say(request(1))
+	s.hear(request(1))
+	s.say("{\"half")
+	c.hear("{\"half")
+	c.say(request(2))
+	b.eventually("it is rejected", func() bool { return b.frontend.Totals().Rejected == 1 })
+	c.say(strings.Repeat("x", 101))
+	c.hear("\n")
+	c.refused(2)
+	c.tooLong()
+	c.hearEnd()
+}
+
+// A line without end costs nothing. Not parallel: it looks at the process's
+// memory.
+func TestEndlessLine(t *testing.T) {
+	size := 64 << 20
+	if long {
+		size = 1 << 30
+	}
+	a := accept(t)
+	b := begin(t, []string{a.address}, longestMessage(16<<20))
+	c := b.dial()
+	before := heap()
+	sent := make(chan error, 1)
+	go func() {
+		piece := bytes.Repeat([]byte("x"), 64<<10)
+		for range size / len(piece) {
+			if _, err := c.Write(piece); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- c.CloseWrite()
+	}()
+	s := a.next()
+	if n, err := io.Copy(io.Discard, s); err == nil || n > 16<<20 {
+		t.Errorf("the server received %d bytes and %v, want at most the limit and a reset", n, err)
+	}
+	c.tooLong()
+	c.hearEnd()
+	report(t, <-sent)
+	if grown := int64(heap()) - int64(before); grown > 1<<20 {
+		t.Errorf("it costs %d bytes, want less than 1 MB", grown)
+	}
+	b.expect(MessageTooLong, 1)
+}
+
+func TestNoMaxMessage(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	b := begin(t, []string{s.address}, longestMessage(0))
+	c := b.dial()
+	line := strings.Repeat("x", 4<<20) + "\n"
+	go func() { _, _ = io.WriteString(c, line) }()
+	c.hear(line)
+}
+
+// Whoever sends too fast too often is banned: its connections live on, and it
+// gets no new ones.
+func TestBan(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, withClock, rejecting(1, 1), func(s *setup) {
+		s.limits.BanAfter, s.limits.BanTime = 3, time.Minute
+	})
+	c := b.dial()
+	s := a.next()
+	c.say(requests(1, 4))
+	s.hear(request(1))
+	for id := 2; id <= 4; id++ {
+		c.refused(id)
+	}
+	b.turnedAway()
+	b.expect(Banned, 1)
+	b.advance(time.Second)
+	c.say(request(5))
+	s.hear(request(5))
+	b.advance(time.Minute)
+	b.dial().say(request(6))
+	a.next().hear(request(6))
+}
+
+// connect wants to be served.
+func (b *bed) connect() *client {
+	b.Helper()
+	c := b.dial()
+	c.say("ping\n")
+	c.hear("ping\n")
+	return c
+}
+
+// Every limit turns away, under its own name, whoever is over it.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	exempt := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	tests := []struct {
+		reason Reason
+		limit  func(*conf.RateLimit)
+	}{
+		{ConnectionRate, func(c *conf.RateLimit) { c.ConnectionRate, c.ConnectionBurst = 1, 2 }},
+		{SourceConnections, func(c *conf.RateLimit) { c.MaxConnections = 2 }},
+		{GlobalConnectionRate, func(c *conf.RateLimit) { c.GlobalConnectionRate = 2 }},
+	}
+	for _, test := range tests {
+		for _, mode := range []conf.Mode{conf.ModeTCP, conf.ModeMCP} {
+			s := serve(t, echo)
+			b := begin(t, []string{s.address}, withClock, inMode(mode), func(s *setup) { test.limit(&s.limits) })
+			first := b.connect()
+			b.connect()
+			b.turnedAway()
+			b.expect(test.reason, 1)
+			first.Close()
+			b.expect(ClientClosed, 1)
+			b.advance(time.Second)
+			b.connect()
+
+			b = begin(t, []string{s.address}, withClock, inMode(mode), func(s *setup) { test.limit(&s.limits); s.limits.Exempt = exempt })
+			for range 5 {
+				b.connect()
+			}
+		}
+	}
+}
+
+// Random bytes are no harm to the filter.
+func TestIntegrityThroughTheFilter(t *testing.T) {
+	t.Parallel()
+	exchange(t, rejecting(1e6, 1e6), withPipes(8), 30, 256<<10)
+}

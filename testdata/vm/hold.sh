@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Has one mcplb hold many connections, in a virtual machine with an open-files limit to match.
+#
+#   hold.sh RUN [COUNT]
+#
+# RUN is the program that starts the machine: RUN [-m MEMORY] [-t SECONDS] JOB FILE...; it runs JOB as root in a directory
+# with the FILEs, shows its output and ends with its status. COUNT is how many connections (default 30000); every one must
+# answer, three times over. Prints what mcplb has in use before and while it holds them. The exit status is 0 when all
+# answered.
+set -euo pipefail
+[ $# -ge 1 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+run=$(realpath "$1")
+count=${2:-30000}
+cd "$(dirname "$0")/../.."
+
+files=$(mktemp -d)
+trap 'rm -rf "$files"' EXIT
+CGO_ENABLED=0 go build -trimpath -o "$files/" ./cmd/mcplb ./cmd/mcpnode ./cmd/mcpcluster ./testdata/hold
+echo "$count" > "$files/count"
+"$run" -m "${MEMORY:-8G}" -t "${SECONDS_AT_MOST:-1800}" testdata/vm/hold.job "$files"/*
