@@ -152,7 +152,7 @@ func (c *Chunked) step(b byte) Reason {
 func (c *Chunked) stepSize(b byte) Reason {
 	if !is(b, isHex) {
 		if c.digits == 0 {
-			return lineReason(b, ReasonChunkSize, ReasonChunkSize)
+			return bareLFOr(b, ReasonChunkSize)
 		}
 		return c.endExtension(b, ReasonChunkSize)
 	}
@@ -177,44 +177,50 @@ func (c *Chunked) stepExtension(b byte) Reason {
 		return ReasonExtensionSize
 	}
 	switch c.state {
-	case chunkExtName, chunkExtToken:
-		if is(b, isToken) {
-			c.started = true
-			return ReasonNone
-		}
-		if !c.started {
-			return lineReason(b, ReasonExtension, ReasonExtension)
-		}
-		if b == '=' && c.state == chunkExtName {
-			c.state = chunkExtValue
-			return ReasonNone
-		}
-		return c.endExtension(b, ReasonExtension)
 	case chunkExtValue:
-		switch {
-		case b == '"':
-			c.state = chunkQuoted
-		case is(b, isToken):
-			c.state = chunkExtToken
-		default:
-			return lineReason(b, ReasonExtension, ReasonExtension)
-		}
-	case chunkQuoted:
-		switch {
-		case b == '"':
-			c.state = chunkQuotedEnd
-		case b == '\\':
-			c.state = chunkEscaped
-		case !is(b, isValue):
-			return lineReason(b, ReasonExtension, ReasonExtension)
-		}
-	case chunkEscaped:
-		if !is(b, isValue) {
-			return lineReason(b, ReasonExtension, ReasonExtension)
-		}
-		c.state = chunkQuoted
+		return c.stepExtValue(b)
+	case chunkQuoted, chunkEscaped:
+		return c.stepQuoted(b)
 	case chunkQuotedEnd:
 		return c.endExtension(b, ReasonExtension)
+	}
+	switch { // extName, extToken
+	case is(b, isToken):
+		c.started = true
+	case !c.started:
+		return bareLFOr(b, ReasonExtension)
+	case b == '=' && c.state == chunkExtName:
+		c.state = chunkExtValue
+	default:
+		return c.endExtension(b, ReasonExtension)
+	}
+	return ReasonNone
+}
+
+// stepExtValue takes the first byte of an extension's value.
+func (c *Chunked) stepExtValue(b byte) Reason {
+	switch {
+	case b == '"':
+		c.state = chunkQuoted
+	case is(b, isToken):
+		c.state = chunkExtToken
+	default:
+		return bareLFOr(b, ReasonExtension)
+	}
+	return ReasonNone
+}
+
+// stepQuoted takes a byte of a quoted value.
+func (c *Chunked) stepQuoted(b byte) Reason {
+	switch {
+	case !is(b, isValue):
+		return bareLFOr(b, ReasonExtension)
+	case c.state == chunkEscaped:
+		c.state = chunkQuoted
+	case b == '"':
+		c.state = chunkQuotedEnd
+	case b == '\\':
+		c.state = chunkEscaped
 	}
 	return ReasonNone
 }
@@ -227,7 +233,7 @@ func (c *Chunked) endExtension(b byte, other Reason) Reason {
 	case '\r':
 		c.state = chunkSizeLF
 	default:
-		return lineReason(b, other, other)
+		return bareLFOr(b, other)
 	}
 	return ReasonNone
 }
@@ -242,7 +248,7 @@ func (c *Chunked) stepEnd(b byte) Reason {
 		return c.begin()
 	case chunkDataCR:
 		if b != '\r' {
-			return lineReason(b, ReasonChunkEnd, ReasonChunkEnd)
+			return bareLFOr(b, ReasonChunkEnd)
 		}
 		c.state = chunkDataLF
 	case chunkDataLF:
@@ -289,7 +295,7 @@ func (c *Chunked) stepTrailer(b byte) Reason {
 		if b == '\r' {
 			c.state = chunkValueLF
 		} else if !is(b, isValue) {
-			return lineReason(b, ReasonControl, ReasonControl)
+			return bareLFOr(b, ReasonControl)
 		}
 	case chunkValueLF, chunkEndLF:
 		if b != '\n' {

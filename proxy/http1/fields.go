@@ -25,7 +25,7 @@ type field struct {
 	dropped          bool // not to be passed on, though its id does not say so
 }
 
-// NumFields returns how many fields there are.
+// NumFields returns how many fields there are; their indices begin at 0.
 func (f *Fields) NumFields() int { return f.size }
 
 // ID returns the HeaderID of field i.
@@ -99,24 +99,16 @@ func (f *Fields) Find(id HeaderID, from int) int {
 // head is not among them.
 func (f *Fields) AppendFields(dst []byte, without HeaderSet) []byte {
 	without |= HopByHop
-	from := f.start // of the lines not yet copied
+	from := f.start // where the lines not yet copied begin
 	for i := range f.size {
 		line := &f.field[i]
 		if !line.dropped && !without.Has(line.id) {
 			continue
 		}
 		dst = append(dst, f.p[from:line.name]...)
-		from = f.lineEnd(i)
+		from = int(line.end) + len("\r\n")
 	}
 	return append(dst, f.p[from:f.end]...)
-}
-
-// lineEnd returns where the line of field i ends, its CRLF included.
-func (f *Fields) lineEnd(i int) int {
-	if i+1 < f.size {
-		return int(f.field[i+1].name)
-	}
-	return f.end
 }
 
 // parseFields reads the fields of p from index i on to the empty line, and
@@ -127,12 +119,12 @@ func (f *Fields) parseFields(p []byte, i int) (int, Reason) {
 		id, colon := knownAt(p, i)
 		if id == HeaderOther {
 			var r Reason
-			if id, colon, r = f.parseName(p, i); colon == 0 {
-				return 0, r
-			}
-			if colon == i {
+			if i < len(p) && p[i] == '\r' {
 				f.end = i
-				return lineEnd(p, i, ReasonName)
+				return lineEnd(p, i, ReasonBareCR)
+			}
+			if id, colon, r = f.parseName(p, i, colon); colon == 0 {
+				return 0, r
 			}
 		}
 		end := skipPrintable(p, colon+1)
@@ -154,21 +146,22 @@ func (f *Fields) parseFields(p []byte, i int) (int, Reason) {
 }
 
 // parseName reads the name at p[i:], known or not, and returns the index of
-// the colon behind it: 0 when p ends before, i when there is the empty line
-// instead.
-func (f *Fields) parseName(p []byte, i int) (HeaderID, int, Reason) {
+// the colon behind it: 0 when p ends before. What stands before the index
+// unknown is not a known name (see knownAt).
+func (f *Fields) parseName(p []byte, i, unknown int) (HeaderID, int, Reason) {
 	colon := skip(p, i, isToken)
 	switch {
 	case colon == len(p):
 		return HeaderOther, 0, ReasonNone
-	case colon == i && p[i] == '\r':
-		return HeaderOther, i, ReasonNone
 	case colon == i || p[colon] != ':':
 		return HeaderOther, 0, nameReason(p[colon], colon > i)
 	}
 	name := p[i:colon]
 	if bytes.IndexByte(name, '_') >= 0 {
 		f.underscores = true
+	}
+	if colon == unknown {
+		return HeaderOther, colon, ReasonNone
 	}
 	return headerID(name), colon, ReasonNone
 }
@@ -203,12 +196,8 @@ func lineEnd(p []byte, i int, other Reason) (int, Reason) {
 	if i >= len(p) {
 		return 0, ReasonNone
 	}
-	switch p[i] {
-	case '\r':
-	case '\n':
-		return 0, ReasonBareLF
-	default:
-		return 0, other
+	if p[i] != '\r' {
+		return 0, bareLFOr(p[i], other)
 	}
 	if i+1 == len(p) {
 		return 0, ReasonNone
@@ -219,18 +208,25 @@ func lineEnd(p []byte, i int, other Reason) (int, Reason) {
 	return i + 2, ReasonNone
 }
 
+// bareLFOr says what is wrong with c, which has no place where it stands: it
+// is a bare LF, or other.
+func bareLFOr(c byte, other Reason) Reason {
+	if c == '\n' {
+		return ReasonBareLF
+	}
+	return other
+}
+
 // nameReason says what is wrong with a field name that c ends. inside tells
 // that some of a name came before.
 func nameReason(c byte, inside bool) Reason {
 	switch {
-	case c == '\n':
-		return ReasonBareLF
 	case is(c, isSpace) && inside:
 		return ReasonSpace
 	case is(c, isSpace):
 		return ReasonFold
 	}
-	return ReasonName
+	return bareLFOr(c, ReasonName)
 }
 
 // options are what the Connection fields of a head say of the connection.

@@ -122,6 +122,7 @@ func TestLimits(t *testing.T) {
 	t.Parallel()
 	const line, host = "GET / HTTP/1.1\r\n", "Host: a\r\n"
 	whole := line + host + "X: " + strings.Repeat("x", 100) + "\r\n\r\n"
+	var h RequestHead
 	many := func(n int) string { return line + host + strings.Repeat("X: y\r\n", n-1) + "\r\n" }
 	for _, test := range []struct {
 		name, text string
@@ -140,7 +141,6 @@ func TestLimits(t *testing.T) {
 		{"one field too many", many(MaxFields + 1), testMax, ReasonFieldCount},
 		{"more than can be counted", many(3 * MaxFields), testMax, ReasonFieldCount},
 	} {
-		var h RequestHead
 		var scan, byteScan Scan
 		if n, r := h.Parse([]byte(test.text), &scan, test.max); r != test.want || (n > 0) != (r == ReasonNone) || scan != 0 {
 			t.Errorf("%s: %d %v, scan %d, want %v", test.name, n, r, scan, test.want)
@@ -155,9 +155,9 @@ func TestLimits(t *testing.T) {
 			}
 		}
 	}
-	var h ResponseHead
+	var answer ResponseHead
 	var scan Scan
-	if _, r := h.Parse([]byte("HTTP/1.1 200 OK\r\n"), &scan, 10, Asked{}); r != ReasonHeadSize {
+	if _, r := answer.Parse([]byte("HTTP/1.1 200 OK\r\n"), &scan, 10, Asked{}); r != ReasonHeadSize {
 		t.Errorf("a response that is too large: %v", r)
 	}
 }

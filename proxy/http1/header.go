@@ -219,9 +219,10 @@ func headerID(name []byte) HeaderID {
 	return lookup(binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:]))
 }
 
-// knownAt looks for a known name and a colon at p[i:], and returns the name's
-// HeaderID and the index of the colon. HeaderOther says that there is none, or
-// less than maxName bytes to look at.
+// knownAt looks at p[i:], where a name begins, for the first colon, and
+// returns its index and what stands before it: a known name, or HeaderOther for
+// anything else. The colon is 0 when none is within maxName bytes, or there are
+// less than these.
 func knownAt(p []byte, i int) (HeaderID, int) {
 	if i+maxName > len(p) {
 		return HeaderOther, 0

@@ -27,7 +27,7 @@ func TestValidIPv6(t *testing.T) {
 	parts := []string{":", ":", ":", "::", "0", "1", "abcd", "FFFF", "12345", "g", ".", "1.2.3.4", "255.255.255.255", "256.1.1.1", "01.2.3.4", "1.2.3", "1.2.3.4.5"}
 	r := rand.New(rand.NewPCG(9, 10))
 	valid := 0
-	for range 200_000 {
+	for range 50_000 {
 		var w strings.Builder
 		for i := range 1 + r.IntN(9) {
 			if i > 0 && r.IntN(5) > 0 {
@@ -51,7 +51,7 @@ func TestValidIPv6(t *testing.T) {
 			t.Errorf("validIPv6(%q) is not %v", s, want)
 		}
 	}
-	if valid < 1000 {
+	if valid < 300 {
 		t.Errorf("only %d were valid", valid)
 	}
 }

@@ -40,11 +40,15 @@
 //     rest of RFC 3986's grammar (percent-encoding, "!$&'()*+,;=", user
 //     information, an empty port) is refused.
 //   - Content-Length is 1 to 18 digits without leading zeros.
-//   - The names of codings and connection options have no case; since Connection and
-//     Transfer-Encoding are never passed on, but written anew, this is safe.
+//   - The names of codings and connection options have no case. This is safe,
+//     because Connection and Transfer-Encoding are never passed on, but written
+//     anew.
 //   - A status line may lack the space before an absent reason phrase.
-//   - Connection cannot take away a field that has a HeaderID: only
-//     the hop-by-hop fields themselves and fields unknown here.
+//   - Connection cannot take away a field that has a HeaderID: only the
+//     hop-by-hop fields themselves and fields unknown here.
+//   - A field whose name differs from a known one in "_" for "-" is not passed
+//     on to a server.
+//   - A semicolon ends a cookie, quotes or not.
 //
 // It does no I/O, knows no time and no limits but those of syntax, and does
 // not look into bodies.

@@ -137,19 +137,16 @@ func (h *RequestHead) tooLarge() Reason {
 // parseLine reads the request line and returns the index behind it.
 func (h *RequestHead) parseLine(p []byte) (int, Reason) {
 	i := 0
-	if len(p) > 0 && p[0] == '\r' {
+	if len(p) > 0 && p[0] == '\r' { // one empty line before it
 		next, r := lineEnd(p, 0, ReasonBareCR)
 		if next == 0 {
 			return 0, r
 		}
 		i = next
 	}
-	end := skip(p, i, isToken)
-	if end == len(p) {
-		return 0, ReasonNone
-	}
-	if p[end] != ' ' || end == i {
-		return 0, lineReason(p[end], ReasonMethod, ReasonMethod)
+	end, r := part(p, i, isToken)
+	if end == 0 {
+		return 0, r
 	}
 	h.methodStart, h.methodEnd = i, end
 	h.Method = methodOf(p[i:end])
@@ -157,33 +154,39 @@ func (h *RequestHead) parseLine(p []byte) (int, Reason) {
 		return 0, ReasonConnect
 	}
 	i = end + 1
-	end = skip(p, i, isTarget)
-	if end == len(p) {
-		return 0, ReasonNone
-	}
-	if p[end] != ' ' || end == i {
-		return 0, lineReason(p[end], ReasonNoVersion, ReasonTarget)
+	if end, r = part(p, i, isTarget); end == 0 {
+		return 0, r
 	}
 	if r := h.parseTarget(p, i, end); r != ReasonNone {
 		return 0, r
 	}
-	return h.parseVersion(p, end+1)
+	minor, end, r := parseVersion(p, end+1)
+	if end == 0 {
+		return 0, r
+	}
+	h.Minor = minor
+	return lineEnd(p, end, ReasonVersion)
 }
 
-// lineReason says what is wrong with a part of the request line that c ends:
-// early when the line ends there, other when c has no place in that part.
-func lineReason(c byte, early, other Reason) Reason {
-	switch c {
-	case '\n':
-		return ReasonBareLF
-	case '\r':
-		return early
-	case '#':
-		if other == ReasonTarget {
-			return ReasonFragment
-		}
+// part returns the index of the space that ends the part of the request line
+// at p[i:], which is made of bytes of mask, at least one; 0 when p ends before.
+func part(p []byte, i int, mask uint8) (int, Reason) {
+	end := skip(p, i, mask)
+	switch {
+	case end == len(p):
+		return 0, ReasonNone
+	case p[end] == ' ' && end > i:
+		return end, ReasonNone
+	case p[end] == '\n':
+		return 0, ReasonBareLF
+	case mask == isToken:
+		return 0, ReasonMethod
+	case p[end] == '\r':
+		return 0, ReasonNoVersion
+	case p[end] == '#':
+		return 0, ReasonFragment
 	}
-	return other
+	return 0, ReasonTarget
 }
 
 // parseTarget takes apart the target p[start:end] (RFC 9112 section 3.2).
@@ -234,17 +237,6 @@ const (
 	version10 = version11 ^ ('1'^'0')<<56
 )
 
-// parseVersion reads the version at p[i:] and the end of the line, and
-// returns the index behind it.
-func (h *RequestHead) parseVersion(p []byte, i int) (int, Reason) {
-	minor, next, r := parseVersion(p, i)
-	if next == 0 {
-		return 0, r
-	}
-	h.Minor = minor
-	return lineEnd(p, next, ReasonVersion)
-}
-
 // parseVersion reads HTTP/1.0 or HTTP/1.1 at p[i:] and returns the index
 // behind it; 0 when p ends before.
 func parseVersion(p []byte, i int) (minor uint8, next int, r Reason) {
@@ -263,7 +255,7 @@ func parseVersion(p []byte, i int) (minor uint8, next int, r Reason) {
 		}
 		c := p[i+at]
 		if want == '0' && !is(c, isDigit) || want != '0' && c != want {
-			return 0, 0, lineReason(c, ReasonVersion, ReasonVersion)
+			return 0, 0, bareLFOr(c, ReasonVersion)
 		}
 	}
 	return 0, 0, ReasonUnsupported

@@ -89,7 +89,7 @@ func (h *ResponseHead) parseLine(p []byte) (int, Reason) {
 		case want == '0' && is(c, isDigit):
 			h.Status = h.Status*10 + int(c-'0')
 		case c != want:
-			return 0, lineReason(c, ReasonStatusLine, ReasonStatusLine)
+			return 0, bareLFOr(c, ReasonStatusLine)
 		}
 	}
 	if h.Status < 100 || h.Status > 599 {

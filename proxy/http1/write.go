@@ -5,6 +5,14 @@ import (
 	"time"
 )
 
+// Whole field lines of what is hop-by-hop, and so is written anew.
+const (
+	FieldChunked    = "Transfer-Encoding: chunked\r\n"
+	FieldClose      = "Connection: close\r\n"
+	FieldKeepAlive  = "Connection: keep-alive\r\n" // is only news to 1.0 clients
+	FieldsWebSocket = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+)
+
 // AppendField appends a whole field line: name, colon, space, value, CRLF. The
 // caller answers for what they are made of.
 func AppendField[V text](dst []byte, name string, value V) []byte {
@@ -52,7 +60,8 @@ type Answer struct {
 	Body        []byte
 }
 
-// AppendAnswer appends a whole response.
+// AppendAnswer appends a whole response, of any status that may have a body
+// (not 1xx, 204, 304).
 func AppendAnswer(dst []byte, a Answer) []byte {
 	dst = AppendStatusLine(dst, a.Status)
 	if a.Date != nil {
@@ -63,12 +72,14 @@ func AppendAnswer(dst []byte, a Answer) []byte {
 	}
 	dst = AppendLength(dst, int64(len(a.Body)))
 	dst = append(dst, a.Fields...)
-	// To a 1.0 client that asked for it, keep-alive must be said.
+	// To a 1.0 client that asked for it, keep-alive must be said; to others it
+	// does no harm.
 	if a.KeepAlive {
-		dst = append(dst, "Connection: keep-alive\r\n\r\n"...)
+		dst = append(dst, FieldKeepAlive...)
 	} else {
-		dst = append(dst, "Connection: close\r\n\r\n"...)
+		dst = append(dst, FieldClose...)
 	}
+	dst = append(dst, "\r\n"...)
 	if a.Head {
 		return dst
 	}

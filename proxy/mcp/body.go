@@ -48,7 +48,7 @@ func (s *BodyScanner) Done() bool {
 // both among what was fed. The slice is good until the next call of Feed or
 // Reset.
 func (s *BodyScanner) ID() []byte {
-	if !s.message.Request() || !s.hasID() || s.message.state == scanFailed {
+	if !s.message.Request() || !s.hasID() {
 		return nil
 	}
 	return s.message.rawID()

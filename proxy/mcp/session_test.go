@@ -46,7 +46,7 @@ func TestParseTag(t *testing.T) {
 	}
 }
 
-// One changed digit, or two changed places, is no other server's tag.
+// A tag with one wrong digit is hardly ever valid.
 func TestTagChecks(t *testing.T) {
 	t.Parallel()
 	wrong, valid := 0, 0

@@ -52,6 +52,7 @@ var eventStreams = []struct {
 	{"empty session", "event: endpoint\ndata: /m?sessionId=\n\n", "", true},
 	{"empty data", "event: endpoint\ndata\n\n", "", true},
 	{"two lines of data", "event: endpoint\ndata: /m?sessionId=1\ndata: x\n\n", "", true},
+	{"two lines of data, the last a URI", "event: endpoint\ndata: x\ndata: /m?sessionId=1\n\n", "", true},
 	{"not ended", "event: endpoint\ndata: /m?sessionId=1\n", "", false},
 	{"not ended, CR", "event: endpoint\ndata: /m?sessionId=1\r\n", "", false},
 	{"messages", "event: message\ndata: {}\n\n: ping\n\nevent: message\ndata: {}\n\n", "", false},

@@ -69,7 +69,7 @@ func TestGrowKeepsWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	source := noise()
 	random := rand.New(source)
-	for range 50 {
+	for range 20 {
 		var pool bufferPool
 		b := pool.get(1)
 		var want []byte

@@ -22,7 +22,7 @@ type Handler interface {
 // It lives in its loop's table; after Close it must not be used any more.
 //
 //	what is known  is set by                      is cleared by
-//	readable       IN, PRI, RDHUP, HUP, ERR       a short read without hangup or urgent, EAGAIN
+//	readable       IN, PRI, RDHUP, HUP, ERR       a short read without hangup or urgent, EAGAIN, Unready
 //	writable       OUT, HUP, ERR                  a short write, EAGAIN
 //	hangup         RDHUP, HUP, ERR                never: read on until the end or an error
 //	urgent         PRI                            never: a read stops short at the mark
