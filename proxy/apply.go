@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/proxy/mcp"
 )
 
 // reload is what became of the last attempt to change the configuration.
@@ -81,6 +82,9 @@ func (p *Proxy) prepare(c *conf.Config, plan *conf.Plan) (*prepared, error) {
 	if ready.addresses, err = resolveAll(c); err != nil {
 		return nil, err
 	}
+	if err := checkTags(c); err != nil {
+		return nil, err
+	}
 	for _, change := range plan.Backends {
 		if change.Action != conf.Added {
 			continue
@@ -94,6 +98,21 @@ func (p *Proxy) prepare(c *conf.Config, plan *conf.Plan) (*prepared, error) {
 		return nil, err
 	}
 	return ready, nil
+}
+
+// checkTags refuses two servers of a backend whose sessions and cookies could
+// not be told apart.
+func checkTags(c *conf.Config) error {
+	for _, b := range c.Backends {
+		var names []string
+		for _, s := range b.Servers {
+			names = append(names, s.Name)
+		}
+		if first, second, found := mcp.Collision(names); found {
+			return fmt.Errorf("backend %s: the names of the servers %s and %s have the same tag: give one of them another name", b.Name, first, second)
+		}
+	}
+	return nil
 }
 
 // openSockets opens every new address, and tells of all that it cannot open.

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,14 +21,16 @@ func TestRunStartsAndEndsInOrder(t *testing.T) {
 	r := startCluster(t, realSystem(), "run", "-c", l.path, "-bin", binaries(t), "-v", "-logs", logs)
 	r.stdout.await(t, `(?s)^ROLE +NAME +ADDRESS +PID +STATE\n`+
 		`node +node1 +tcp `+regexp.QuoteMeta(l.nodes[0])+` +\d+ +ready\n`+
+		` +http `+regexp.QuoteMeta(l.web[0])+` *\n +sse `+regexp.QuoteMeta(l.events[0])+` *\n`+
 		`node +node2 +tcp `+regexp.QuoteMeta(l.nodes[1])+` +\d+ +ready\n`+
+		` +http `+regexp.QuoteMeta(l.web[1])+` *\n +sse `+regexp.QuoteMeta(l.events[1])+` *\n`+
 		`balancer +mcplb +tcp `+regexp.QuoteMeta(l.frontend)+` +\d+ +ready\n`+
 		` +health `+regexp.QuoteMeta(l.health)+` *\n`+
 		`Ctrl-C ends the cluster\.\n$`)
 	expectAnswer(t, append(l.nodes, l.frontend)...)
 	r.interrupt()
 	r.expectStatus(t, 0)
-	expectSilence(t, append(l.nodes, l.frontend)...)
+	expectSilence(t, slices.Concat(l.nodes, l.web, l.events, []string{l.frontend})...)
 	got := r.stderr.String()
 	order := `(?s)node1 \| node1 is up.*node2 \| node2 is up.*mcplb \| mcplb is up.*` +
 		`mcplb \| mcplb says goodbye.*node2 \| node2 says goodbye.*node1 \| node1 says goodbye`
@@ -117,7 +120,7 @@ func TestStopEscalates(t *testing.T) {
 		{drains, short, long, false, "exit status 0"},
 		{ignoresTerm, short, short, true, "signal: killed"},
 	} {
-		member := node(test.name, freeAddresses(t, 1)[0])
+		member := nodeMember(test.name, freeAddresses(t, 1)[0])
 		member.path = filepath.Join(binaries(t), "mcpnode")
 		ended := make(chan *child, 1)
 		child, err := startChild(launcher, (*exec.Cmd).Start, member, &processLog{}, func(c *child) { ended <- c })
@@ -273,7 +276,7 @@ func TestLocateRefusesWhatIsNoProgram(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(directory, "mcpnode"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	err := locate([]member{node("node1", "127.0.0.1:1")}, directory)
+	err := locate([]member{nodeMember("node1", "127.0.0.1:1")}, directory)
 	if err == nil || !strings.Contains(err.Error(), "is not an executable file") {
 		t.Errorf("got %v", err)
 	}

@@ -50,9 +50,11 @@ const (
 	drains      = "drains" // until a second SIGTERM
 )
 
-// fakeNode answers every line as a ping until SIGTERM.
+// fakeNode answers every line as a ping, and every request as that of a health
+// check or an event stream, until SIGTERM.
 func fakeNode() {
 	name, address := flag.String("name", "", ""), flag.String("tcp", "", "")
+	web, events := flag.String("http", "", ""), flag.String("sse", "", "")
 	flag.Parse()
 	if *name == diesAtStart {
 		fmt.Println("out of cheese")
@@ -64,6 +66,8 @@ func fakeNode() {
 	fmt.Println(*name, "is up")
 	if *name != neverReady {
 		answerPings(*address)
+		answerRequests(*web)
+		answerRequests(*events)
 	}
 	<-term
 	switch *name {
@@ -90,11 +94,7 @@ func fakeBalancer() {
 			answerPings(address)
 		}
 	}
-	if address := config.Admin.HealthListen; address != "" {
-		listener, err := net.Listen("tcp", address)
-		must(err)
-		go http.Serve(listener, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	}
+	answerRequests(config.Admin.HealthListen)
 	<-term
 	fmt.Println("mcplb says goodbye")
 }
@@ -115,6 +115,16 @@ func answerPings(address string) {
 			}()
 		}
 	}()
+}
+
+// answerRequests listens before it returns; "" is no address.
+func answerRequests(address string) {
+	if address == "" {
+		return
+	}
+	listener, err := net.Listen("tcp", address)
+	must(err)
+	go http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "event: endpoint") }))
 }
 
 func must(err error) {
@@ -142,34 +152,44 @@ func binaries(t *testing.T) string {
 
 // layout is a configuration on free ports.
 type layout struct {
-	path      string
-	nodes     []string // addresses
-	frontend  string
-	health    string
-	nodeNames []string
+	path     string
+	nodes    []string // their tcp addresses
+	web      []string // their http addresses
+	events   []string // their sse addresses
+	frontend string
+	health   string
 }
 
 // configure writes a configuration with nodes of these names.
 func configure(t *testing.T, names ...string) layout {
 	t.Helper()
-	addresses := freeAddresses(t, len(names)+2)
+	n := len(names)
+	addresses := freeAddresses(t, 3*n+2)
 	l := layout{
-		path:      filepath.Join(t.TempDir(), "lb.toml"),
-		nodes:     addresses[2:],
-		frontend:  addresses[0],
-		health:    addresses[1],
-		nodeNames: names,
+		path:     filepath.Join(t.TempDir(), "lb.toml"),
+		nodes:    addresses[2 : 2+n],
+		web:      addresses[2+n : 2+2*n],
+		events:   addresses[2+2*n:],
+		frontend: addresses[0],
+		health:   addresses[1],
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "[admin]\nlisten = ''\nhealth_listen = '%s'\n", l.health)
 	fmt.Fprintf(&text, "[frontend.tcp]\nlisten = '%s'\nmode = 'mcp'\nbackend = 'nodes'\n", l.frontend)
 	for i, name := range names {
-		fmt.Fprintf(&text, "[[backend.nodes.server]]\nname = '%s'\ntcp = '%s'\n", name, l.nodes[i])
+		fmt.Fprintf(&text, "[[backend.nodes.server]]\nname = '%s'\ntcp = '%s'\nhttp = '%s'\nsse = '%s'\n",
+			name, l.nodes[i], l.web[i], l.events[i])
 	}
 	if err := os.WriteFile(l.path, []byte(text.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// nodeMember is a node with a tcp address only.
+func nodeMember(name, address string) member {
+	plan := nodePlan{name, []endpoint{{"tcp", address}}}
+	return plan.member()
 }
 
 // lastHost numbers the loopback addresses that freeAddresses has used.

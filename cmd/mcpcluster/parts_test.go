@@ -35,20 +35,17 @@ func TestDemo(t *testing.T) {
 	if backend := config.Backends[0]; backend.Check.Type != conf.CheckMCP {
 		t.Errorf("the check is %q, want mcp", backend.Check.Type)
 	}
-	members, err := plan(config, path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	members := plan(config, path)
 	var got []string
 	for _, member := range members {
 		got = append(got, fmt.Sprint(member.role, " ", member.name, member.args, member.addresses))
 	}
 	want := []string{
-		"node node1[-name node1 -tcp 127.0.0.11:9001] [{tcp 127.0.0.11:9001}]",
-		"node node2[-name node2 -tcp 127.0.0.12:9002] [{tcp 127.0.0.12:9002}]",
-		"node node3[-name node3 -tcp 127.0.0.13:9003] [{tcp 127.0.0.13:9003}]",
-		"node node4[-name node4 -tcp 127.0.0.14:9004] [{tcp 127.0.0.14:9004}]",
-		"balancer mcplb[-c " + path + "] [{tcp :8000} {admin 127.0.0.1:8404} {health 127.0.0.1:8888}]",
+		"node node1[-name node1 -tcp 127.0.0.11:9001 -http 127.0.0.11:8080 -sse 127.0.0.11:8081] [{tcp 127.0.0.11:9001} {http 127.0.0.11:8080} {sse 127.0.0.11:8081}]",
+		"node node2[-name node2 -tcp 127.0.0.12:9002 -http 127.0.0.12:8081 -sse 127.0.0.12:8082] [{tcp 127.0.0.12:9002} {http 127.0.0.12:8081} {sse 127.0.0.12:8082}]",
+		"node node3[-name node3 -tcp 127.0.0.13:9003 -http 127.0.0.13:8082 -sse 127.0.0.13:8083] [{tcp 127.0.0.13:9003} {http 127.0.0.13:8082} {sse 127.0.0.13:8083}]",
+		"node node4[-name node4 -tcp 127.0.0.14:9004 -http 127.0.0.14:8083 -sse 127.0.0.14:8084] [{tcp 127.0.0.14:9004} {http 127.0.0.14:8083} {sse 127.0.0.14:8084}]",
+		"balancer mcplb[-c " + path + "] [{tcp :8000} {http 127.0.0.1:8080} {admin 127.0.0.1:8404} {health 127.0.0.1:8888}]",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the plan is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -57,40 +54,83 @@ func TestDemo(t *testing.T) {
 
 func TestPlan(t *testing.T) {
 	t.Parallel()
-	server := func(name, tcp string) conf.Server { return conf.Server{Name: name, TCP: tcp} }
+	const a, b, c = "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"
 	for _, test := range []struct {
 		name     string
 		backends []conf.Backend
-		want     string // names and addresses of the nodes, or the error
+		want     string // the nodes' command lines
 	}{
 		{"a server in two backends", []conf.Backend{
-			{Name: "a", Servers: []conf.Server{server("n1", "127.0.0.1:1")}},
-			{Name: "b", Servers: []conf.Server{server("n1", "127.0.0.1:1")}},
-		}, "n1=127.0.0.1:1"},
+			{Name: "a", Servers: []conf.Server{{Name: "n1", TCP: a}}},
+			{Name: "b", Servers: []conf.Server{{Name: "n1", TCP: a}}},
+		}, "-name n1 -tcp " + a},
+		{"the same with more addresses", []conf.Backend{
+			{Name: "a", Servers: []conf.Server{{Name: "n1", TCP: a}}},
+			{Name: "b", Servers: []conf.Server{{Name: "n1", TCP: a, HTTP: b}}},
+		}, "-name n1 -tcp " + a + " -http " + b},
 		{"one name, two servers", []conf.Backend{
-			{Name: "a", Servers: []conf.Server{server("n1", "127.0.0.1:1")}},
-			{Name: "b", Servers: []conf.Server{server("n1", "127.0.0.1:2")}},
-		}, "n1=127.0.0.1:1 b.n1=127.0.0.1:2"},
-		{"no tcp", []conf.Backend{{Name: "a", Servers: []conf.Server{{Name: "n1", HTTP: "127.0.0.1:1"}}}},
-			`server "n1" of backend "a" has no tcp address: mcpcluster can start nodes on tcp addresses only`},
+			{Name: "a", Servers: []conf.Server{{Name: "n1", TCP: a}}},
+			{Name: "b", Servers: []conf.Server{{Name: "n1", TCP: b}}},
+		}, "-name n1 -tcp " + a + "; -name b.n1 -tcp " + b},
+		{"http alone", []conf.Backend{
+			{Name: "a", Servers: []conf.Server{{Name: "n1", HTTP: a, WS: a, SSE: a}}},
+		}, "-name n1 -http " + a},
+		{"each service apart", []conf.Backend{
+			{Name: "a", Servers: []conf.Server{{Name: "n1", HTTP: a, WS: b, SSE: c}}},
+		}, "-name n1 -http " + a + " -ws " + b + " -sse " + c},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			members, err := plan(&conf.Config{Backends: test.backends, Admin: conf.Admin{HealthListen: "x"}}, "path")
-			var parts []string
-			for _, member := range members {
+			var lines []string
+			for _, member := range plan(&conf.Config{Backends: test.backends, Admin: conf.Admin{HealthListen: "x"}}, "path") {
 				if member.role == roleNode {
-					parts = append(parts, member.name+"="+member.addresses[0].address)
+					lines = append(lines, strings.Join(member.args, " "))
 				}
 			}
-			got := strings.Join(parts, " ")
-			if err != nil {
-				got = err.Error()
-			}
-			if got != test.want {
+			if got := strings.Join(lines, "; "); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// A node is ready when each of its addresses serves what it is for.
+func TestNodeReady(t *testing.T) {
+	t.Parallel()
+	var announcement string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/health":
+		case "/mcp/sse":
+			fmt.Fprint(w, announcement)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer server.Close()
+	line, web := answering(t, `{"jsonrpc":"2.0","id":1,"result":{}}`), server.Listener.Addr().String()
+	bare := httptest.NewServer(http.NotFoundHandler())
+	defer bare.Close()
+	none := bare.Listener.Addr().String()
+	for _, test := range []struct {
+		name         string
+		announcement string
+		addresses    []endpoint
+		want         string // in the error; "" = none
+	}{
+		{"all", "event: endpoint\ndata: /mcp/sse?sessionid=1\n\n", []endpoint{{"tcp", line}, {"http", web}, {"ws", web}, {"sse", web}}, ""},
+		{"no health", "", []endpoint{{"tcp", line}, {"http", none}}, "http: http://" + none + "/health answers 404"},
+		{"no stream", "", []endpoint{{"sse", none}}, "sse: http://" + none + "/mcp/sse answers 404"},
+		{"another event", "event: message\n\n", []endpoint{{"sse", web}}, `begins with "event: message\n"`},
+		{"no event", "", []endpoint{{"sse", web}}, "read the first event"},
+	} {
+		announcement = test.announcement
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		err := nodeReady(ctx, test.addresses)
+		cancel()
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: got %v, want %q", test.name, err, test.want)
+		}
 	}
 }
 
@@ -211,6 +251,7 @@ func TestPoll(t *testing.T) {
 func TestCheckAddresses(t *testing.T) {
 	t.Parallel()
 	address := freeAddresses(t, 1)[0]
+	_, port, _ := net.SplitHostPort(address)
 	foreign := func(errno error) func(string) (func(), error) {
 		return func(string) (func(), error) { return nil, &net.OpError{Op: "listen", Err: errno} }
 	}
@@ -220,19 +261,21 @@ func TestCheckAddresses(t *testing.T) {
 		members []member
 		want    string
 	}{
-		{"two want the same", probe, []member{node("n1", address), node("n2", address)},
-			"tcp of node n2: .*another member of this cluster has the same address"},
-		{"not of this machine", foreign(syscall.EADDRNOTAVAIL), []member{node("n1", "192.0.2.1:1")}, "this machine does not have the address"},
-		{"privileged", foreign(syscall.EACCES), []member{node("n1", "127.0.0.1:1")}, "the port needs privileges"},
-		{"holder unknown", foreign(syscall.EADDRINUSE), []member{node("n1", "127.0.0.1:1")}, "another process listens there"},
-		{"something else", foreign(syscall.EAFNOSUPPORT), []member{node("n1", "[::1]:1")}, "correct the address"},
+		{"two want the same", probe, []member{nodeMember("n1", address), nodeMember("n2", address)},
+			"tcp of node n2: .*another member of this cluster has that port"},
+		{"one wants every address", probe, []member{nodeMember("n1", address), nodeMember("n2", ":"+port)},
+			"tcp of node n2: .*another member of this cluster has that port, on this address or on every one"},
+		{"not of this machine", foreign(syscall.EADDRNOTAVAIL), []member{nodeMember("n1", "192.0.2.1:1")}, "this machine does not have the address"},
+		{"privileged", foreign(syscall.EACCES), []member{nodeMember("n1", "127.0.0.1:1")}, "the port needs privileges"},
+		{"holder unknown", foreign(syscall.EADDRINUSE), []member{nodeMember("n1", "127.0.0.1:1")}, "another process listens there"},
+		{"something else", foreign(syscall.EAFNOSUPPORT), []member{nodeMember("n1", "[::1]:1")}, "correct the address"},
 	} {
 		err := checkAddresses(system{probe: test.probe, proc: "/proc"}, test.members)
 		if err == nil || !regexp.MustCompile("(?s)nothing was started.*"+test.want).MatchString(err.Error()) {
 			t.Errorf("%s: got %v, want %q", test.name, err, test.want)
 		}
 	}
-	if err := checkAddresses(realSystem(), []member{node("n1", address)}); err != nil {
+	if err := checkAddresses(realSystem(), []member{nodeMember("n1", address)}); err != nil {
 		t.Errorf("a free address: %v", err)
 	}
 }

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 
 	"mcplb/conf"
 )
@@ -38,41 +38,93 @@ type endpoint struct {
 // plan lists the processes that a configuration needs, in the order in which
 // they are started: the nodes, then the balancer. path is where the balancer
 // reads the configuration.
-func plan(config *conf.Config, path string) ([]member, error) {
-	var members []member
-	var problems []error
-	names := map[string]bool{}   // taken
-	started := map[string]bool{} // addresses of servers already in the plan
+func plan(config *conf.Config, path string) []member {
+	var nodes []nodePlan
+	names := map[string]bool{} // taken
 	for _, backend := range config.Backends {
 		for _, server := range backend.Servers {
-			switch {
-			case server.TCP == "":
-				problems = append(problems, fmt.Errorf("server %q of backend %q has no tcp address: mcpcluster can start nodes on tcp addresses only", server.Name, backend.Name))
-				continue
-			case started[server.TCP]: // the same server in another backend
+			addresses := endpoints(server)
+			if i := slices.IndexFunc(nodes, func(n nodePlan) bool { return n.shares(addresses) }); i >= 0 {
+				nodes[i].add(addresses) // the same server in another backend
 				continue
 			}
-			started[server.TCP] = true
 			name := server.Name
 			if names[name] {
 				name = backend.Name + "." + name
 			}
 			names[name] = true
-			members = append(members, node(name, server.TCP))
+			nodes = append(nodes, nodePlan{name, addresses})
 		}
 	}
-	return append(members, balancer(config, path)), errors.Join(problems...)
+	var members []member
+	for _, node := range nodes {
+		members = append(members, node.member())
+	}
+	return append(members, balancer(config, path))
 }
 
-func node(name, address string) member {
+// endpoints are a server's addresses; their labels are also mcpnode's flags.
+// An address that serves two purposes stands under the first only.
+func endpoints(server conf.Server) []endpoint {
+	var list []endpoint
+	for _, e := range []endpoint{{"tcp", server.TCP}, {"http", server.HTTP}, {"ws", server.WS}, {"sse", server.SSE}} {
+		if e.address != "" && (e.label == "tcp" || e.label == "http" || e.address != server.HTTP) {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// nodePlan is a node that is to be started.
+type nodePlan struct {
+	name      string // unique
+	addresses []endpoint
+}
+
+// shares reports whether the node has one of the addresses already.
+func (n *nodePlan) shares(addresses []endpoint) bool {
+	return slices.ContainsFunc(addresses, func(e endpoint) bool { return slices.Contains(n.addresses, e) })
+}
+
+// add gives the node those of the addresses that it has not.
+func (n *nodePlan) add(addresses []endpoint) {
+	for _, e := range addresses {
+		if !slices.Contains(n.addresses, e) {
+			n.addresses = append(n.addresses, e)
+		}
+	}
+}
+
+func (n *nodePlan) member() member {
+	args := []string{"-name", n.name}
+	for _, e := range n.addresses {
+		args = append(args, "-"+e.label, e.address)
+	}
 	return member{
 		role:      roleNode,
-		name:      name,
+		name:      n.name,
 		binary:    "mcpnode",
-		args:      []string{"-name", name, "-tcp", address},
-		addresses: []endpoint{{"tcp", address}},
-		ready:     func(ctx context.Context) error { return ping(ctx, address) },
+		args:      args,
+		addresses: n.addresses,
+		ready:     func(ctx context.Context) error { return nodeReady(ctx, n.addresses) },
 	}
+}
+
+// nodeReady verifies each of a node's addresses by what it is for.
+func nodeReady(ctx context.Context, addresses []endpoint) error {
+	for _, e := range addresses {
+		attempt := healthy
+		switch e.label {
+		case "tcp":
+			attempt = ping
+		case "sse":
+			attempt = announces
+		}
+		if err := attempt(ctx, e.address); err != nil {
+			return fmt.Errorf("%s: %w", e.label, err)
+		}
+	}
+	return nil
 }
 
 func balancer(config *conf.Config, path string) member {

@@ -58,7 +58,7 @@ func holderAdvice(proc, address string) string {
 	case !ok:
 		return "another process listens there: stop it, or change the address in the configuration (-c)"
 	case holder.self:
-		return "another member of this cluster has the same address: change one in the configuration (-c)"
+		return "another member of this cluster has that port, on this address or on every one: change one in the configuration (-c)"
 	default:
 		return fmt.Sprintf("%s (pid %d) listens there: stop it, or change the address in the configuration (-c)", holder.name, holder.pid)
 	}

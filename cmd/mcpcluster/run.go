@@ -43,7 +43,7 @@ func parseRunOptions(in invocation, args []string) (runOptions, error) {
 	var opts runOptions
 	flags := flag.NewFlagSet("mcpcluster run", flag.ContinueOnError)
 	flags.SetOutput(in.stderr)
-	flags.StringVar(&opts.config, "c", "", "the balancer's configuration `file`, whose servers are started as nodes (default a demonstration on ports 8000, 8404 and 8888)")
+	flags.StringVar(&opts.config, "c", "", "the balancer's configuration `file`, whose servers are started as nodes (default a demonstration on ports 8000, 8080, 8404 and 8888)")
 	flags.StringVar(&opts.bin, "bin", "", "the `directory` of mcpnode and mcplb (default that of mcpcluster itself)")
 	flags.StringVar(&opts.logs, "logs", "", "append each process's output to a file in this `directory`")
 	flags.BoolVar(&opts.verbose, "v", false, "show the output of all processes, each line after the process's name")
@@ -75,10 +75,7 @@ func runCluster(in invocation, opts runOptions) (err error) {
 	if err != nil {
 		return fmt.Errorf("the configuration is not usable:\n%w", err)
 	}
-	members, err := plan(config, opts.config)
-	if err != nil {
-		return fmt.Errorf("%s: %w", opts.config, err)
-	}
+	members := plan(config, opts.config)
 	if err := locate(members, opts.bin); err != nil {
 		return err
 	}

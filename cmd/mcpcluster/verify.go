@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -102,23 +103,50 @@ func connects(ctx context.Context, address string) error {
 	return conn.Close()
 }
 
-// healthy expects 200 from the balancer's health endpoint.
+// healthy expects 200 from the health endpoint at an address.
 func healthy(ctx context.Context, address string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/health", nil)
+	response, err := get(ctx, "http://"+address+"/health")
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
+	return response.Body.Close()
+}
+
+// announces expects an HTTP+SSE service: a stream of events of which the first
+// says where to send messages.
+func announces(ctx context.Context, address string) error {
+	response, err := get(ctx, "http://"+address+"/mcp/sse")
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(response.Body, 200)) // only adds to the error
-		return fmt.Errorf("%s answers %s: %q", request.URL, response.Status, body)
+	line, err := bufio.NewReader(io.LimitReader(response.Body, maxAnswer)).ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("read the first event of %s: %w", response.Request.URL, err)
+	}
+	if strings.TrimSpace(line) != "event: endpoint" {
+		return fmt.Errorf("the first event of %s begins with %.200q", response.Request.URL, line)
 	}
 	return nil
+}
+
+// get expects 200; the caller closes the body, and with it the connection.
+func get(ctx context.Context, url string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(response.Body, 200)) // only adds to the error
+		response.Body.Close()
+		return nil, fmt.Errorf("%s answers %s: %q", url, response.Status, body)
+	}
+	return response, nil
 }
 
 // reachable turns an address to listen on into one to connect to.

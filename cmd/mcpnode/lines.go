@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,33 +12,16 @@ import (
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
 const (
 	// readBuffer is what a session holds at rest. A longer line gets a buffer
 	// of its own for as long as it is being read.
 	readBuffer = 2 << 10
-	// maxLine bounds a line, its newline included, as the SDK's own transports do.
-	maxLine = mcp.DefaultMaxLineLength
-	// maxCalls bounds the calls that one session has under way. Past it the
-	// session is not read, so a client that sends and never reads is stopped
-	// by TCP, not by the node's memory.
-	maxCalls = 1024
 	// answerTimeout is how long a client that has finished sending still gets
 	// answers. It is short because such a client may as well be gone.
 	answerTimeout = 5 * time.Second
 )
-
-var (
-	errLineTooLong = fmt.Errorf("a message must not be longer than %d bytes", maxLine)
-	errNotJSON     = errors.New("a line must be one JSON-RPC message")
-)
-
-// lineTransport is the mcp.Transport of one accepted connection.
-type lineTransport struct{ conn *lineConn }
-
-func (t lineTransport) Connect(context.Context) (mcp.Connection, error) { return t.conn, nil }
 
 // lineConn is MCP's stdio framing over a network connection: one JSON-RPC
 // message a line, as the specification's stdio transport has it
@@ -55,7 +37,7 @@ type lineConn struct {
 	reader  *bufio.Reader
 	onClose func(*lineConn) // called once, when the session has ended
 
-	calls  chan struct{} // one element for each call read and not yet answered
+	calls  calls
 	closed chan struct{} // closed with the connection
 
 	writing     sync.Mutex // held for the length of a line
@@ -69,7 +51,7 @@ func newLineConn(conn net.Conn, onClose func(*lineConn)) *lineConn {
 		conn:    conn,
 		reader:  bufio.NewReaderSize(conn, readBuffer),
 		onClose: onClose,
-		calls:   make(chan struct{}, maxCalls),
+		calls:   make(calls, maxCalls),
 		closed:  make(chan struct{}),
 	}
 }
@@ -83,26 +65,19 @@ func (c *lineConn) Read(context.Context) (jsonrpc.Message, error) {
 	line, err := c.readLine()
 	switch {
 	case errors.Is(err, io.EOF):
-		c.awaitAnswers()
+		c.calls.await(answerTimeout, c.closed)
 		return nil, io.EOF
-	case errors.Is(err, errLineTooLong):
-		return nil, c.refuse(jsonrpc.CodeInvalidRequest, err)
+	case errors.Is(err, errTooLong):
+		return nil, refuse(errTooLong, c.writeLine)
 	case err != nil:
 		return nil, fmt.Errorf("read a message: %w", err)
 	}
-	if !json.Valid(line) { // DecodeMessage would take two messages on a line for one
-		return nil, c.refuse(jsonrpc.CodeParseError, errNotJSON)
+	msg, reason := decode(line)
+	if reason != nil {
+		return nil, refuse(reason, c.writeLine)
 	}
-	msg, err := jsonrpc.DecodeMessage(line)
-	if err != nil {
-		return nil, c.refuse(jsonrpc.CodeInvalidRequest, err)
-	}
-	if request, ok := msg.(*jsonrpc.Request); ok && request.IsCall() {
-		select {
-		case c.calls <- struct{}{}:
-		case <-c.closed:
-			return nil, io.EOF
-		}
+	if !c.calls.begin(msg, c.closed) {
+		return nil, io.EOF
 	}
 	return msg, nil
 }
@@ -128,8 +103,8 @@ func (c *lineConn) readLine() ([]byte, error) {
 func (c *lineConn) readLongLine(line []byte) ([]byte, error) {
 	for {
 		more, err := c.reader.ReadSlice('\n')
-		if len(line)+len(more) > maxLine {
-			return nil, errLineTooLong
+		if len(line)+len(more) > maxMessage {
+			return nil, errTooLong
 		}
 		line = append(line, more...)
 		if !errors.Is(err, bufio.ErrBufferFull) {
@@ -138,57 +113,14 @@ func (c *lineConn) readLongLine(line []byte) ([]byte, error) {
 	}
 }
 
-// awaitAnswers returns when no call is under way any more, at the latest after
-// answerTimeout: it takes every place that a call could hold.
-func (c *lineConn) awaitAnswers() {
-	timeout := time.NewTimer(answerTimeout)
-	defer timeout.Stop()
-	for range maxCalls {
-		select {
-		case c.calls <- struct{}{}:
-		case <-timeout.C:
-			return
-		case <-c.closed:
-			return
-		}
-	}
-}
-
-// refuse tells the client why its session ends, as far as it still listens,
-// and returns the reason.
-func (c *lineConn) refuse(code int64, reason error) error {
-	// JSON-RPC 2.0, sections 5 and 5.1: the id is null when it could not be read.
-	answer, err := json.Marshal(struct {
-		Version string        `json:"jsonrpc"`
-		ID      *string       `json:"id"`
-		Error   jsonrpc.Error `json:"error"`
-	}{Version: "2.0", Error: jsonrpc.Error{Code: code, Message: reason.Error()}})
-	if err != nil {
-		return fmt.Errorf("encode the refusal: %w", err)
-	}
-	if err := c.writeLine(answer); err != nil {
-		return fmt.Errorf("%w (and the client could not be told: %w)", reason, err)
-	}
-	return reason
-}
-
 // Write sends one message. It may be called concurrently.
 func (c *lineConn) Write(_ context.Context, msg jsonrpc.Message) error {
-	if _, ok := msg.(*jsonrpc.Response); ok {
-		defer c.callAnswered()
-	}
+	defer c.calls.end(msg)
 	data, err := jsonrpc.EncodeMessage(msg)
 	if err != nil {
 		return fmt.Errorf("encode a message: %w", err)
 	}
 	return c.writeLine(data)
-}
-
-func (c *lineConn) callAnswered() {
-	select {
-	case <-c.calls:
-	default: // a response to no call: nothing to give back
-	}
 }
 
 func (c *lineConn) writeLine(data []byte) error {

@@ -1,16 +1,26 @@
 // Mcpnode is a minimal MCP server, the companion behind which mcplb is tried
 // out, tested and measured.
 //
-// It speaks real MCP by the official Go SDK over raw TCP: stdio framing, one
-// JSON-RPC message a line, one session a connection. Its tools are echo, whoami
-// (the node's name: which server answered) and slow (takes its time, reports
-// progress, can be cancelled). One process holds 25,000 sessions within 2 GB.
+// It speaks real MCP by the official Go SDK, each transport at an address and
+// path of its own:
 //
-//	mcpnode -name node1 -tcp 127.0.0.11:9001
+//	flag   path      transport
+//	-tcp             raw TCP: stdio framing, one JSON-RPC message a line, one session a connection
+//	-http  /mcp      Streamable HTTP: with sessions (up to 2025-11-25) and without (from 2026-07-28)
+//	-ws    /mcp/ws   WebSocket, subprotocol mcp, one message a text frame; without -ws on -http
+//	-sse   /mcp/sse  the deprecated HTTP+SSE; without -sse on -http
+//
+// Every HTTP address also answers /health with 200. The tools are echo, whoami
+// (the node's name: which server answered), slow (takes its time, reports
+// progress, can be cancelled) and ask (asks the client back, by sampling). One
+// process holds 25,000 sessions within 2 GB.
+//
+//	mcpnode -name node1 -tcp 127.0.0.11:9001 -http 127.0.0.11:8080 -sse 127.0.0.11:8081
 //
 // It exits with 0 after SIGTERM or SIGINT, with 1 when it cannot serve, and
 // with 2 when its command line is wrong. It does no authentication and limits
-// no rates: it is not meant to face anybody but the balancer.
+// no rates, and it accepts every Host and Origin: it is not meant to face
+// anybody but the balancer.
 package main
 
 import (
@@ -25,12 +35,22 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
 // shutdownTimeout bounds the wait for sessions to end after a signal.
 const shutdownTimeout = 1500 * time.Millisecond
 
+// gcPercent is the heap's growth that starts a garbage collection (GOGC, which
+// overrides it). With half of Go's default 25,000 sessions of two HTTP
+// connections each stay within 2 GB.
+const gcPercent = 50
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
@@ -39,7 +59,8 @@ func main() {
 // options are the command line's values.
 type options struct {
 	name    string
-	tcp     string // host:port
+	tcp     string // host:port; "" = none
+	web     httpOptions
 	level   slog.Level
 	version bool
 }
@@ -74,10 +95,14 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.StringVar(&opts.name, "name", "node1", "the node's `name`: what the tool whoami answers")
 	flags.StringVar(&opts.tcp, "tcp", "", "serve MCP over raw TCP on this `host:port`; port 0 takes a free one")
+	flags.StringVar(&opts.web.http, "http", "", "serve Streamable HTTP on this `host:port`, at "+pathMCP)
+	flags.StringVar(&opts.web.ws, "ws", "", "serve WebSocket on this `host:port`, at "+pathWebSocket+" (default that of -http)")
+	flags.StringVar(&opts.web.sse, "sse", "", "serve the deprecated HTTP+SSE on this `host:port`, at "+pathSSE+" (default that of -http)")
+	flags.DurationVar(&opts.web.idle, "idle", time.Hour, "end a Streamable HTTP session that gets no POST for this long; 0 = never")
 	flags.TextVar(&opts.level, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
 	flags.BoolVar(&opts.version, "version", false, "print the version and exit")
 	flags.Usage = func() {
-		fmt.Fprintln(stderr, "mcpnode is a minimal MCP server for trying mcplb.\n\nUsage: mcpnode -name NAME -tcp HOST:PORT")
+		fmt.Fprintln(stderr, "mcpnode is a minimal MCP server for trying mcplb.\n\nUsage: mcpnode -name NAME [-tcp HOST:PORT] [-http HOST:PORT] [-sse HOST:PORT]")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {
@@ -90,30 +115,92 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		return opts, fmt.Errorf("unexpected argument %q; see mcpnode -h", flags.Arg(0))
 	case opts.name == "":
 		return opts, errors.New("-name must not be empty")
-	case opts.tcp == "":
-		return opts, errors.New("nothing to serve: give an address, such as -tcp 127.0.0.11:9001")
+	case opts.tcp == "" && !opts.web.wanted():
+		return opts, errors.New("nothing to serve: give an address, such as -tcp 127.0.0.11:9001 or -http 127.0.0.11:8080")
+	case opts.web.idle < 0:
+		return opts, errors.New("-idle must not be negative; 0 = never")
 	}
 	return opts, nil
 }
 
+// endpoint is where clients connect, by one kind of transport.
+type endpoint interface {
+	// addrs are the actual addresses, each under the name of its flag.
+	addrs() []slog.Attr
+	// accept serves until close is called; its error is a broken listener's.
+	accept() error
+	// close ends every session and waits at most for the timeout; false means
+	// that some had not ended by then.
+	close(timeout time.Duration) bool
+	// count is the number of open sessions.
+	count() int
+}
+
 // serve listens, serves until ctx is done, and ends every session.
 func serve(ctx context.Context, opts options, log *slog.Logger) error {
-	endpoint, err := listenTCP(opts.tcp, newServer(opts.name, version(), log), log)
+	endpoints, err := listenAll(opts, log)
 	if err != nil {
 		return err
 	}
-	log.Info("mcpnode is ready", "name", opts.name, "tcp", endpoint.addr())
-	done := make(chan error, 1)
-	go func() { done <- endpoint.accept() }()
+	ready := []slog.Attr{slog.String("name", opts.name)}
+	done := make(chan error, len(endpoints))
+	for _, endpoint := range endpoints {
+		ready = append(ready, endpoint.addrs()...)
+		go func() { done <- endpoint.accept() }()
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "mcpnode is ready", ready...)
 	select {
 	case err = <-done:
 	case <-ctx.Done():
-		log.Info("mcpnode is stopping", "name", opts.name, "sessions", endpoint.count())
+		log.Info("mcpnode is stopping", "name", opts.name, "sessions", count(endpoints))
 	}
-	if !endpoint.close(shutdownTimeout) {
-		log.Warn("sessions were still busy when mcpnode stopped", "sessions", endpoint.count())
+	if !closeAll(endpoints) {
+		log.Warn("sessions were still busy when mcpnode stopped", "sessions", count(endpoints))
 	}
 	return err
+}
+
+// listenAll opens every endpoint that opts ask for, or none.
+func listenAll(opts options, log *slog.Logger) ([]endpoint, error) {
+	newServer := func() *mcp.Server { return newServer(opts.name, version(), log) }
+	var endpoints []endpoint
+	if opts.tcp != "" {
+		endpoint, err := listenTCP(opts.tcp, newServer(), log)
+		if err != nil {
+			return nil, err
+		}
+		endpoints = append(endpoints, endpoint)
+	}
+	if opts.web.wanted() {
+		endpoint, err := listenHTTP(opts.web, newServer, log)
+		if err != nil {
+			closeAll(endpoints)
+			return nil, err
+		}
+		endpoints = append(endpoints, endpoint)
+	}
+	return endpoints, nil
+}
+
+// closeAll closes the endpoints at the same time.
+func closeAll(endpoints []endpoint) bool {
+	ended := make(chan bool, len(endpoints))
+	for _, endpoint := range endpoints {
+		go func() { ended <- endpoint.close(shutdownTimeout) }()
+	}
+	all := true
+	for range endpoints {
+		all = <-ended && all
+	}
+	return all
+}
+
+func count(endpoints []endpoint) int {
+	sessions := 0
+	for _, endpoint := range endpoints {
+		sessions += endpoint.count()
+	}
+	return sessions
 }
 
 // version is what the build recorded of the module's version.

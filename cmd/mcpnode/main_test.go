@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"mcplb/testdata/leak"
 )
@@ -34,14 +37,14 @@ func TestMain(m *testing.M) {
 
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
-	busy := listen(t)
+	busy := holdPort(t)
 	for _, test := range []struct {
 		name   string
 		args   []string
 		status int
 		output string // a regular expression that stdout and stderr together match
 	}{
-		{"help", []string{"-h"}, 0, `Usage: mcpnode -name NAME -tcp HOST:PORT`},
+		{"help", []string{"-h"}, 0, `Usage: mcpnode -name NAME \[-tcp HOST:PORT\] \[-http HOST:PORT\]`},
 		{"version", []string{"-version"}, 0, `^mcpnode \S+\n$`},
 		{"no address", nil, 2, `nothing to serve: .*-tcp 127\.0\.0\.11:9001`},
 		{"unknown flag", []string{"-nonsense"}, 2, `not defined: -nonsense`},
@@ -50,7 +53,10 @@ func TestCommandLine(t *testing.T) {
 		{"bad level", []string{"-log-level", "loud"}, 2, `invalid value "loud" for flag -log-level`},
 		{"busy port", []string{"-tcp", busy}, 1, `another process listens there: stop it \(ss -ltnp shows it\)`},
 		{"foreign address", []string{"-tcp", "192.0.2.1:9001"}, 1, `does not have that address`},
-		{"no port", []string{"-tcp", "127.0.0.1"}, 1, `-tcp takes host:port`},
+		{"no port", []string{"-tcp", "127.0.0.1"}, 1, `-tcp 127\.0\.0\.1: .*it takes host:port`},
+		{"busy HTTP port", []string{"-tcp", "127.0.0.1:0", "-http", busy}, 1, `-http \S+: .*another process listens there`},
+		{"busy SSE port", []string{"-http", "127.0.0.1:0", "-sse", busy}, 1, `-sse \S+: .*another process listens there`},
+		{"negative idle time", []string{"-http", "127.0.0.1:0", "-idle", "-1s"}, 2, `-idle must not be negative`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -70,8 +76,9 @@ func TestSignalEndsTheNode(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
-			node := startNode(t, exec.Command(os.Args[0], "-name", "nodeX", "-tcp", "127.0.0.1:0"))
-			session := connect(t, node.address)
+			node := startNode(t, exec.Command(os.Args[0], "-name", "nodeX", "-tcp", "127.0.0.1:0", "-http", "127.0.0.1:0"))
+			streams := openEverything(t, node.addresses["http"])
+			session := connect(t, node.addresses["tcp"])
 			go session.CallTool(t.Context(), call("slow", map[string]any{"seconds": 600}))
 			start := time.Now()
 			if err := node.command.Process.Signal(sig); err != nil {
@@ -83,6 +90,7 @@ func TestSignalEndsTheNode(t *testing.T) {
 			if took := time.Since(start); took > 2*time.Second {
 				t.Errorf("the node took %v to end, want less than 2s", took)
 			}
+			streams.expectEnd(t)
 			if !strings.Contains(node.firstLine, "name=nodeX") {
 				t.Errorf("the first line %q does not name the node", node.firstLine)
 			}
@@ -115,20 +123,76 @@ func TestIdleSessionsAreSmall(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes several times the memory")
 	}
-	const sessions, most = 2000, 40 << 10
-	node := startNode(t, exec.Command(os.Args[0], "-tcp", "127.0.0.1:0"))
-	before := resident(t, node.command.Process.Pid)
-	for range sessions {
-		conn := dial(t, node.address)
-		fmt.Fprintln(conn, initializeLine)
-		fmt.Fprintln(conn, initializedLine)
-		fmt.Fprintln(conn, pingLine)
-		expectLines(t, conn, `"serverInfo"`, `"result":{}`)
+	for _, test := range []struct {
+		transport      string
+		open           func(t *testing.T, node nodeProcess)
+		sessions, most int
+	}{
+		{"tcp", openLineSession, 2000, 40 << 10},
+		{"http", openStreamableSession, 500, 80 << 10},
+		{"ws", openSocketSession, 500, 60 << 10},
+		{"sse", openEventSession, 500, 80 << 10},
+	} {
+		t.Run(test.transport, func(t *testing.T) {
+			node := startNode(t, exec.Command(os.Args[0], "-tcp", "127.0.0.1:0", "-http", "127.0.0.1:0"))
+			test.open(t, node) // what the first of its kind costs once
+			before := resident(t, node.command.Process.Pid)
+			for range test.sessions {
+				test.open(t, node)
+			}
+			each := (resident(t, node.command.Process.Pid) - before) / test.sessions
+			t.Logf("an idle session takes %d bytes resident", each)
+			if each > test.most {
+				t.Errorf("an idle session takes %d bytes resident, want at most %d", each, test.most)
+			}
+		})
 	}
-	each := (resident(t, node.command.Process.Pid) - before) / sessions
-	t.Logf("an idle session takes %d bytes resident", each)
-	if each > most {
-		t.Errorf("an idle session takes %d bytes resident, want at most %d", each, most)
+}
+
+func openLineSession(t *testing.T, node nodeProcess) {
+	conn := dial(t, node.addresses["tcp"])
+	fmt.Fprintln(conn, initializeLine)
+	fmt.Fprintln(conn, initializedLine)
+	fmt.Fprintln(conn, pingLine)
+	expectLines(t, conn, `"serverInfo"`, `"result":{}`)
+}
+
+// openStreamableSession leaves two connections: one with the session's GET
+// stream, one that is kept alive.
+func openStreamableSession(t *testing.T, node nodeProcess) {
+	conn := dial(t, node.addresses["http"])
+	answer := exchange(t, conn, post(initializeLine))
+	session := http.Header{"Mcp-Session-Id": answer.Header["Mcp-Session-Id"]}
+	exchange(t, conn, post(initializedLine, session))
+	exchange(t, conn, post(pingLine, session))
+	begin(t, dial(t, node.addresses["http"]), get(pathMCP, session))
+}
+
+// openEventSession leaves two connections as well.
+func openEventSession(t *testing.T, node nodeProcess) {
+	stream := begin(t, dial(t, node.addresses["http"]), get(pathSSE))
+	endpoint := nextEvent(t, stream)["data"]
+	conn := dial(t, node.addresses["http"])
+	for _, message := range []string{initializeLine, initializedLine, pingLine} {
+		request := post(message)
+		request.URL.Path, request.URL.RawQuery, _ = strings.Cut(endpoint, "?")
+		exchange(t, conn, request)
+	}
+	nextEvent(t, stream)
+	nextEvent(t, stream)
+}
+
+func openSocketSession(t *testing.T, node nodeProcess) {
+	socket := dialSocket(t, node.addresses["http"])
+	for _, message := range []string{initializeLine, initializedLine, pingLine} {
+		if err := socket.Write(t.Context(), websocket.MessageText, []byte(message)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if _, _, err := socket.Read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -153,8 +217,8 @@ func resident(t *testing.T, pid int) int {
 // nodeProcess is the program running in a process of its own.
 type nodeProcess struct {
 	command   *exec.Cmd
-	firstLine string // of its log
-	address   string
+	firstLine string            // of its log
+	addresses map[string]string // by transport, as the first line has them
 }
 
 // startNode runs command as the program and waits until it is ready.
@@ -177,15 +241,15 @@ func startNode(t *testing.T, command *exec.Cmd) nodeProcess {
 	if err != nil {
 		t.Fatalf("the node said %q and then: %v", first, err)
 	}
-	match := regexp.MustCompile(`tcp=(\S+)`).FindStringSubmatch(first)
-	if match == nil {
-		t.Fatalf("the node's first line %q has no address", first)
+	node := nodeProcess{command: command, firstLine: first, addresses: map[string]string{}}
+	for _, match := range regexp.MustCompile(`\b(tcp|http|ws|sse)=(\S+)`).FindAllStringSubmatch(first, -1) {
+		node.addresses[match[1]] = match[2]
 	}
-	return nodeProcess{command: command, firstLine: first, address: match[1]}
+	return node
 }
 
-// listen takes a free port for the length of the test.
-func listen(t *testing.T) string {
+// holdPort takes a free port for the length of the test.
+func holdPort(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

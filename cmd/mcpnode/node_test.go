@@ -38,7 +38,7 @@ func startEndpoint(t *testing.T, listener func(net.Listener) net.Listener) (*tcp
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := endpoint.addr().String()
+	address := endpoint.listener.Addr().String()
 	if listener != nil {
 		endpoint.listener = listener(endpoint.listener)
 	}
@@ -111,8 +111,8 @@ func TestTools(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(tools.Tools) != 3 {
-				t.Errorf("%d tools, want 3", len(tools.Tools))
+			if len(tools.Tools) != 4 {
+				t.Errorf("%d tools, want 4", len(tools.Tools))
 			}
 			for _, test := range []struct {
 				tool      string
@@ -249,7 +249,7 @@ func connectTo(t *testing.T, server *mcp.Server) (*mcp.ClientSession, net.Conn) 
 		endpoint.close(5 * time.Second)
 		<-done
 	})
-	conn := dial(t, endpoint.addr().String())
+	conn := dial(t, endpoint.listener.Addr().String())
 	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, nil)
 	session, err := client.Connect(untilDone(t), &mcp.IOTransport{Reader: conn, Writer: conn}, nil)
 	if err != nil {
@@ -328,7 +328,7 @@ func TestAnswersAreAwaitedForSomeTimeOnly(t *testing.T) {
 		defer conn.Close()
 		conn.calls <- struct{}{}
 		start := time.Now()
-		conn.awaitAnswers()
+		conn.calls.await(answerTimeout, conn.closed)
 		if took := time.Since(start); took != answerTimeout {
 			t.Errorf("waited %v for an answer, want %v", took, answerTimeout)
 		}
@@ -358,7 +358,7 @@ func TestMalformedInput(t *testing.T) {
 		{"a batch", []byte("[" + pingLine + "]\n"), "-32600"},
 		{"wrong version", []byte(`{"jsonrpc":"1.0","id":1,"method":"ping"}` + "\n"), "-32600"},
 		{"too deep", []byte(strings.Repeat("[", 100_000) + "\n"), "-32700"},
-		{"too long", bytes.Repeat([]byte("x"), maxLine+readBuffer), "-32600"},
+		{"too long", bytes.Repeat([]byte("x"), maxMessage+readBuffer), "-32600"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -437,7 +437,7 @@ func TestCloseEndsBusySessions(t *testing.T) {
 	if _, err := net.Dial("tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("connecting after close gives %v, want that it is refused", err)
 	}
-	if endpoint.add(nil) {
+	if endpoint.sessions.add(nil) {
 		t.Error("a session was added after close")
 	}
 }

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
-	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -32,53 +29,51 @@ type tcpEndpoint struct {
 	server   *mcp.Server
 	listener net.Listener
 	log      *slog.Logger
+	sessions *registry[*lineConn]
 	closed   chan struct{} // closed when no more connections are wanted
-
-	mu    sync.Mutex
-	conns map[*lineConn]struct{} // guarded by mu; the sessions that are open
-	empty chan struct{}          // guarded by mu; if not nil, closed when conns is empty
 }
 
-// listenTCP opens the listening socket; its backlog is the system's limit
-// (net.core.somaxconn). The error says what to do about it.
+// listenTCP opens the endpoint's listening socket.
 func listenTCP(address string, server *mcp.Server, log *slog.Logger) (*tcpEndpoint, error) {
-	config := net.ListenConfig{KeepAliveConfig: peerKeepAlive}
-	listener, err := config.Listen(context.Background(), "tcp", address)
+	listener, err := listen("-tcp", address)
 	if err != nil {
-		return nil, listenError(address, err)
+		return nil, err
 	}
 	return &tcpEndpoint{
 		server:   server,
 		listener: listener,
 		log:      log,
+		sessions: newRegistry[*lineConn](),
 		closed:   make(chan struct{}),
-		conns:    make(map[*lineConn]struct{}),
 	}, nil
 }
 
-// listenError adds to a failure to listen what the operator can do.
-func listenError(address string, err error) error {
-	advice := "-tcp takes host:port, such as 127.0.0.11:9001"
+// listen opens a listening socket; its backlog is the system's limit
+// (net.core.somaxconn). option is the flag that gave the address: the error
+// says what to do about it.
+func listen(option, address string) (net.Listener, error) {
+	config := net.ListenConfig{KeepAliveConfig: peerKeepAlive}
+	listener, err := config.Listen(context.Background(), "tcp", address)
+	if err == nil {
+		return listener, nil
+	}
+	advice := "it takes host:port, such as 127.0.0.11:9001"
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		advice = "another process listens there: stop it (ss -ltnp shows it) or give another address with -tcp"
+		advice = "another process listens there: stop it (ss -ltnp shows it) or give another address"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		advice = "this machine does not have that address: give one of its own with -tcp, or add it (ip addr add)"
+		advice = "this machine does not have that address: give one of its own, or add it (ip addr add)"
 	case errors.Is(err, syscall.EACCES):
-		advice = "this port needs privileges: give one above 1023 with -tcp"
+		advice = "this port needs privileges: give one above 1023"
 	}
-	return fmt.Errorf("listen on %s: %w; %s", address, err, advice)
+	return nil, fmt.Errorf("%s %s: %w; %s", option, address, err, advice)
 }
 
-// addr is the actual address, also where port 0 was asked for.
-func (e *tcpEndpoint) addr() net.Addr { return e.listener.Addr() }
+// addrs is the actual address, also where port 0 was asked for.
+func (e *tcpEndpoint) addrs() []slog.Attr { return []slog.Attr{slog.Any("tcp", e.listener.Addr())} }
 
 // count is the number of open sessions.
-func (e *tcpEndpoint) count() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.conns)
-}
+func (e *tcpEndpoint) count() int { return e.sessions.count() }
 
 // accept serves until close is called, and then returns nil. Its errors are
 // those of a listening socket that has become unusable.
@@ -100,7 +95,7 @@ func (e *tcpEndpoint) accept() error {
 			}
 			pause = min(2*pause, maxAcceptPause)
 		default:
-			return fmt.Errorf("accept on %s: %w", e.addr(), err)
+			return fmt.Errorf("accept on %s: %w", e.listener.Addr(), err)
 		}
 	}
 }
@@ -131,66 +126,25 @@ func (e *tcpEndpoint) wait(pause time.Duration) bool {
 // open makes a connection a session. From then on the SDK owns it and closes
 // it when the session ends.
 func (e *tcpEndpoint) open(conn net.Conn) {
-	line := newLineConn(conn, e.remove)
-	if !e.add(line) {
+	line := newLineConn(conn, e.sessions.remove)
+	if !e.sessions.add(line) {
 		conn.Close()
 		return
 	}
 	// The session needs no waiting for: the SDK runs it and calls Close.
-	if _, err := e.server.Connect(context.Background(), lineTransport{line}, nil); err != nil {
+	if _, err := e.server.Connect(context.Background(), acceptedTransport{line}, nil); err != nil {
 		e.log.Error("cannot open a session", "client", conn.RemoteAddr(), "error", err)
 		line.Close()
-	}
-}
-
-// add registers a connection; false means that the endpoint is closed.
-func (e *tcpEndpoint) add(conn *lineConn) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	select {
-	case <-e.closed:
-		return false
-	default:
-		e.conns[conn] = struct{}{}
-		return true
-	}
-}
-
-func (e *tcpEndpoint) remove(conn *lineConn) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.conns, conn)
-	if len(e.conns) == 0 && e.empty != nil {
-		close(e.empty)
 	}
 }
 
 // close stops accepting, interrupts every session and waits for them to end,
 // at most for the timeout; false means that some had not ended by then.
 func (e *tcpEndpoint) close(timeout time.Duration) bool {
-	empty := make(chan struct{})
-	for _, conn := range e.closeListener(empty) {
-		conn.interrupt()
-	}
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	select {
-	case <-empty:
-		return true
-	case <-timer.C:
-		return false
-	}
-}
-
-// closeListener ends accepting, arranges for empty to be closed with the last
-// session, and returns the sessions that are open.
-func (e *tcpEndpoint) closeListener(empty chan struct{}) []*lineConn {
 	e.listener.Close()
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	close(e.closed)
-	if e.empty = empty; len(e.conns) == 0 {
-		close(empty)
+	for _, session := range e.sessions.close() {
+		session.interrupt()
 	}
-	return slices.Collect(maps.Keys(e.conns))
+	return e.sessions.wait(timeout)
 }

@@ -24,6 +24,7 @@ func newServer(name, version string, log *slog.Logger) *mcp.Server {
 	mcp.AddTool(server, &mcp.Tool{Name: "echo", Description: "Returns its message."}, echo)
 	mcp.AddTool(server, &mcp.Tool{Name: "whoami", Description: "Returns the name of the node that answers."}, whoami(name))
 	mcp.AddTool(server, &mcp.Tool{Name: "slow", Description: "Takes some seconds, in steps; reports each step as progress."}, slow)
+	mcp.AddTool(server, &mcp.Tool{Name: "ask", Description: "Asks the client's model and returns its answer."}, ask)
 	return server
 }
 

@@ -64,8 +64,13 @@ func checkCuts(t *testing.T, p []byte, whole string, seed uint64, fresh func() *
 // checkAccessors holds the ways to a field against each other.
 func checkAccessors(t *testing.T, f *Fields) {
 	var lines []byte
+	at := f.start
 	for i := range f.NumFields() {
 		id := f.ID(i)
+		if name := f.Name(i); len(name) == 0 || !all(name, isToken) || int(f.field[i].name) != at || f.p[f.field[i].colon] != ':' {
+			t.Errorf("name %q at %d, want it at %d", name, f.field[i].name, at)
+		}
+		at = int(f.field[i].end) + 2
 		if id != HeaderOf(f.Name(i)) {
 			t.Errorf("%q is parsed as %v", f.Name(i), id)
 		}
@@ -81,6 +86,9 @@ func checkAccessors(t *testing.T, f *Fields) {
 		if !f.Dropped(i) && id != HeaderDate {
 			lines = append(lines, f.p[f.field[i].name:f.field[i].end+2]...)
 		}
+	}
+	if at != f.end || string(f.p[at:at+2]) != "\r\n" {
+		t.Errorf("the fields end at %d, the head at %d", at, f.end)
 	}
 	if got := f.AppendFields(nil, 1<<HeaderDate); !bytes.Equal(got, lines) {
 		t.Errorf("AppendFields gives %q, want %q", got, lines)

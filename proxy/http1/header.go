@@ -157,11 +157,13 @@ const maxName = len("Sec-WebSocket-Extensions")
 // words are the first maxName bytes of a name, padded with zeros.
 type words [maxName / 8]uint64
 
-// known is a known name: equal to what, with the bits of letters set, is
-// equal to lower. (Bit 5 is the case of a letter; set in any other byte it
-// would make one byte of another.)
+// known is a known name: equal to what has its size and, with the bits of
+// letters set, is equal to lower. (Bit 5 is the case of a letter; set in any
+// other byte it would make one byte of another. The size tells the name from
+// one with zeros behind it.)
 type known struct {
 	lower, letters words
+	size           int
 }
 
 // knownNames and knownIDs are the known names by HeaderID, and the HeaderIDs
@@ -173,6 +175,7 @@ var (
 
 func listKnownNames() (names [64]known) {
 	for id := HeaderOther + 1; id < NumHeaders; id++ {
+		names[id].size = len(headerNames[id])
 		for i, c := range []byte(headerNames[id]) {
 			shift := i % 8 * 8
 			names[id].lower[i/8] |= uint64(lower(c)) << shift
@@ -199,11 +202,11 @@ func hash(w0, w1, w2 uint64) uint64 {
 	return (w0 ^ w1 ^ w2 | spaces) * 0x33f2cc85d5ca69d9 >> 57
 }
 
-// lookup returns the HeaderID of the name that these words are.
-func lookup(w0, w1, w2 uint64) HeaderID {
+// lookup returns the HeaderID of the name of size bytes that these words are.
+func lookup(w0, w1, w2 uint64, size int) HeaderID {
 	id := knownIDs[hash(w0, w1, w2)]
 	k := &knownNames[id%64]
-	if w0|k.letters[0] != k.lower[0] || w1|k.letters[1] != k.lower[1] || w2|k.letters[2] != k.lower[2] {
+	if size != k.size || w0|k.letters[0] != k.lower[0] || w1|k.letters[1] != k.lower[1] || w2|k.letters[2] != k.lower[2] {
 		return HeaderOther
 	}
 	return id
@@ -216,7 +219,7 @@ func headerID(name []byte) HeaderID {
 	}
 	var b [maxName]byte
 	copy(b[:], name)
-	return lookup(binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:]))
+	return lookup(binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:]), len(name))
 }
 
 // knownAt looks at p[i:], where a name begins, for the first colon, and
@@ -228,17 +231,17 @@ func knownAt(p []byte, i int) (HeaderID, int) {
 		return HeaderOther, 0
 	}
 	b := p[i : i+maxName]
-	w0, w1, w2 := binary.LittleEndian.Uint64(b), uint64(0), uint64(0)
+	w0, w1, w2, size := binary.LittleEndian.Uint64(b), uint64(0), uint64(0), 0
 	colon := find(w0, ':')
 	if colon != 0 {
 		w0 &= below(colon)
 	} else {
-		i += 8
+		size = 8
 		w1 = binary.LittleEndian.Uint64(b[8:])
 		if colon = find(w1, ':'); colon != 0 {
 			w1 &= below(colon)
 		} else {
-			i += 8
+			size = 16
 			w2 = binary.LittleEndian.Uint64(b[16:])
 			if colon = find(w2, ':'); colon == 0 {
 				return HeaderOther, 0
@@ -246,7 +249,8 @@ func knownAt(p []byte, i int) (HeaderID, int) {
 			w2 &= below(colon)
 		}
 	}
-	return lookup(w0, w1, w2), i + bits.TrailingZeros64(colon)>>3
+	size += bits.TrailingZeros64(colon) >> 3
+	return lookup(w0, w1, w2, size), i + size
 }
 
 // HeaderOf returns the HeaderID of a field name, in any case.

@@ -49,6 +49,13 @@ func checkKnownAt(t *testing.T, written string, id HeaderID) {
 	if got, _ := knownAt(line[:1+maxName], 2); got != HeaderOther {
 		t.Errorf("%q: known without enough bytes: %v", line, got)
 	}
+	// Names are compared padded with zeros.
+	for zeros := 1; len(written)+zeros < maxName; zeros++ {
+		padded := written + strings.Repeat("\x00", zeros)
+		if got, _ := knownAt([]byte(padded+": value"+strings.Repeat("x", maxName)), 0); got != HeaderOther || HeaderOf([]byte(padded)) != HeaderOther {
+			t.Errorf("%q is taken for %v", padded, got)
+		}
+	}
 	for i := range written {
 		for _, bit := range []byte{0x01, 0x20, 0x40, 0x80} {
 			line[2+i] ^= bit

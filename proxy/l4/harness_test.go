@@ -549,6 +549,21 @@ func (a *acceptor) next() *client {
 	return &client{TCPConn: c, t: a.t, scanner: bufio.NewReader(c)}
 }
 
+// meet connects a client, and waits until the relay between both ends has begun.
+func (b *bed) meet(a *acceptor) (c, s *client) {
+	b.Helper()
+	begun := func() (n uint64) {
+		for _, server := range b.pool.Servers() {
+			n += server.Totals().Connections
+		}
+		return n
+	}
+	before := begun()
+	c, s = b.dial(), a.next()
+	b.eventually("the relay begins", func() bool { return begun() > before })
+	return c, s
+}
+
 // finish sends FIN.
 func (c *client) finish() {
 	c.t.Helper()

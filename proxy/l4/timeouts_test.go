@@ -37,8 +37,7 @@ func TestIdle(t *testing.T) {
 			t.Parallel()
 			a := accept(t)
 			b := begin(t, []string{a.address}, withClock, test.times)
-			c := b.dial()
-			s := a.next()
+			c, s := b.meet(a)
 			for range 3 {
 				b.advance(test.alive - time.Second)
 				s.say("from the server\n")
@@ -59,8 +58,7 @@ func TestNoIdleTime(t *testing.T) {
 	t.Parallel()
 	a := accept(t)
 	b := begin(t, []string{a.address}, withClock, idleTimes(0, 0, 0))
-	c := b.dial()
-	s := a.next()
+	c, s := b.meet(a)
 	b.advance(100 * 24 * time.Hour)
 	c.say("still there?\n")
 	s.hear("still there?\n")
@@ -78,7 +76,7 @@ func TestHalfClosedTime(t *testing.T) {
 	for _, clientEnds := range []bool{true, false} {
 		a := accept(t)
 		b := begin(t, []string{a.address}, withClock, idleTimes(5*time.Minute, 5*time.Minute, time.Minute))
-		first, second := b.dial(), a.next()
+		first, second := b.meet(a)
 		if !clientEnds {
 			first, second = second, first
 		}
@@ -100,8 +98,7 @@ func TestHalfClosedTimeOfNone(t *testing.T) {
 	t.Parallel()
 	a := accept(t)
 	b := begin(t, []string{a.address}, withClock, idleTimes(5*time.Minute, 0, 0))
-	c := b.dial()
-	s := a.next()
+	c, s := b.meet(a)
 	c.finish()
 	s.hearEnd()
 	b.advance(5*time.Minute - time.Second)
@@ -117,8 +114,7 @@ func TestIdleTimeChanges(t *testing.T) {
 	t.Parallel()
 	a := accept(t)
 	b := begin(t, []string{a.address}, withClock, idleTimes(time.Minute, 0, 0))
-	c := b.dial()
-	a.next()
+	c, _ := b.meet(a)
 	settings := *b.frontend.Settings()
 	settings.Frontend.TimeoutClient = time.Hour
 	b.frontend.Apply(settings)
@@ -153,8 +149,7 @@ func TestQueueTimeout(t *testing.T) {
 	t.Parallel()
 	a := accept(t)
 	b := begin(t, []string{a.address}, withClock, withMaxConn(1))
-	first := b.dial()
-	s := a.next()
+	first, s := b.meet(a)
 	second := b.dial()
 	b.eventually("the second waits", func() bool { return b.pool.Queued() == 1 })
 	b.turns(2)
@@ -170,8 +165,7 @@ func TestNoQueueTimeout(t *testing.T) {
 	t.Parallel()
 	a := accept(t)
 	b := begin(t, []string{a.address}, withClock, withMaxConn(1), idleTimes(0, 0, 0), func(s *setup) { s.backend.TimeoutQueue = 0 })
-	first := b.dial()
-	a.next()
+	first, _ := b.meet(a)
 	second := b.dial()
 	b.eventually("the second waits", func() bool { return b.pool.Queued() == 1 })
 	b.advance(24 * time.Hour)
@@ -190,8 +184,7 @@ func TestPauseIsNoSilence(t *testing.T) {
 	t.Parallel()
 	a := accept(t)
 	b := begin(t, []string{a.address}, withClock, inMode(conf.ModeMCP), idleTimes(time.Minute, time.Minute, time.Minute), messageRate(1, 1))
-	c := b.dial()
-	s := a.next()
+	c, s := b.meet(a)
 	burst := messagesOf(200)
 	c.say(burst)
 	s.hear(burst) // one read brings it: 199 seconds of debt
@@ -213,8 +206,7 @@ func TestDeathInAPause(t *testing.T) {
 	for _, before := range []bool{false, true} {
 		a := accept(t)
 		b := begin(t, []string{a.address}, withClock, inMode(conf.ModeMCP), messageRate(1, 1), func(s *setup) { s.loops = 1 })
-		c := b.dial()
-		s := a.next()
+		c, s := b.meet(a)
 		burst := messagesOf(200)
 		if before { // the pause is learnt of after the death
 			b.on(b.engine.Loops()[0], func() { c.say(burst); reset(c.TCPConn) })

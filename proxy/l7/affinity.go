@@ -5,6 +5,7 @@ package l7
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"mcplb/backend"
 	"mcplb/conf"
@@ -20,14 +21,17 @@ import (
 //
 // A request of the stateless era is balanced by itself.
 func (c *client) affinity(settings *Settings, route *Route) (request backend.Request, refusal answer, ok bool) {
+	x := &c.exchange
 	request = backend.Request{
 		Source:   c.sourceAddress(settings),
 		Balance:  settings.Frontend.Balance,
 		Endpoint: route.Endpoint,
-		Tried:    c.exchange.tried,
-		Now:      c.loop.Now(),
+		Tried:    x.tried,
+		Now:      c.worker.loop.Now(),
 	}
-	if c.exchange.flags&modern != 0 {
+	x.bound = nil
+	x.flags &^= sessioned | setCookie
+	if x.flags&modern != 0 {
 		return request, answer{}, true
 	}
 	if settings.Frontend.Sticky.Session {
@@ -43,23 +47,17 @@ func (c *client) affinity(settings *Settings, route *Route) (request backend.Req
 }
 
 // session binds the request to the server of the MCP session that it bears, in
-// its header or, with the deprecated transport, in its target's query.
+// its header or, with the deprecated transport, in its target's query. Another
+// server will not do, so that its own is tried again even where it has failed.
 func (c *client) session(route *Route, request *backend.Request) (found bool, refusal answer, ok bool) {
-	head := &c.worker.request
-	id := head.Get(http1.HeaderMcpSessionID)
-	tag, tagged := mcp.Tag{}, false
-	if id != nil {
-		c.counters.Sessions.Add(1)
-		_, tag, tagged = mcp.SplitTagged(id)
-	} else {
-		var span mcp.Span
-		target := head.Target()
-		if span, tag, tagged = mcp.SplitQuery(target); !tagged {
-			if span.Len() == 0 {
-				return false, answer{}, true
-			}
-			id = span.Of(target)
-		}
+	x := &c.exchange
+	id, tag, tagged := sessionOf(&c.worker.request)
+	if id == nil {
+		return false, answer{}, true
+	}
+	x.flags |= sessioned
+	if len(x.tried) == 0 {
+		c.counters.WithSession.Add(1)
 	}
 	if !tagged {
 		// Not of our making: always the same server, which answers for itself.
@@ -70,8 +68,26 @@ func (c *client) session(route *Route, request *backend.Request) (found bool, re
 	if server == nil || !server.State().TakesBound() {
 		return true, answer{why: SessionGone}, false
 	}
-	request.Bound = server
+	x.bound, request.Bound, request.Tried = server, server, nil
 	return true, answer{}, true
+}
+
+// sessionOf returns the session that a request bears, and its tag if it has
+// one; nil when it bears none.
+func sessionOf(head *http1.RequestHead) (id []byte, tag mcp.Tag, tagged bool) {
+	if id = head.Get(http1.HeaderMcpSessionID); id != nil {
+		_, tag, tagged = mcp.SplitTagged(id)
+		return id, tag, tagged
+	}
+	if head.Query() == nil {
+		return nil, tag, false
+	}
+	target := head.Target()
+	span, tag, tagged := mcp.SplitQuery(target)
+	if span.Len() == 0 {
+		return nil, tag, false
+	}
+	return span.Of(target), tag, tagged
 }
 
 // addressOf makes of an id what policy source can hash: an address that no
@@ -83,44 +99,67 @@ func addressOf(id []byte) netip.Addr {
 }
 
 // cookie binds the request to the server that its cookie names, or has one
-// inserted into the answer.
+// inserted into the answer. A server that was tried in vain binds nobody.
 func (c *client) cookie(route *Route, name string, request *backend.Request) {
-	head := &c.worker.request
+	x, head := &c.exchange, &c.worker.request
 	for i := head.Find(http1.HeaderCookie, 0); i >= 0; i = head.Find(http1.HeaderCookie, i+1) {
 		tag, ok := mcp.ParseTag(http1.FindCookie(head.Value(i), name))
 		if !ok {
 			continue
 		}
-		if server := route.tags[tag]; server != nil && server.State().TakesBound() {
-			request.Bound = server
+		server := route.tags[tag]
+		if server != nil && server.State().TakesBound() && !slices.Contains(x.tried, server) {
+			x.bound, request.Bound = server, server
 			return
 		}
 	}
-	c.exchange.flags |= setCookie
+	x.flags |= setCookie
 }
 
-// sourceAddress is the client's: what a trusted proxy says it is, or who
-// connected.
+// astray tells whether the server of the lease is another than the one that
+// the request is bound to: that went away, or down, meanwhile. Then a cookie
+// binds to the new one, but a session is gone.
+func (x *exchange) astray() (gone bool) {
+	if x.bound == nil || x.bound == x.lease.Server() {
+		return false
+	}
+	x.bound = nil
+	if x.flags&sessioned != 0 {
+		return true
+	}
+	x.flags |= setCookie
+	return false
+}
+
+// sourceAddress is the client's: who connected or, where that is a trusted
+// proxy, whom it and the trusted ones before it speak for. What X-Forwarded-For
+// says before somebody who is not trusted is anybody's word.
 func (c *client) sourceAddress(settings *Settings) netip.Addr {
-	if !c.trusted(settings) {
-		return c.from.Addr()
+	peer := c.from.Addr()
+	if !settings.trusts(peer) {
+		return peer
 	}
-	var last []byte
-	for e, rest := http1.NextElement(c.worker.request.Get(http1.HeaderXForwardedFor)); e != nil; e, rest = http1.NextElement(rest) {
-		last = e
-	}
-	if address, err := netip.ParseAddr(string(last)); err == nil {
-		return address.Unmap()
-	}
-	return c.from.Addr()
-}
-
-// trusted tells whether the peer's X-Forwarded-* are believed.
-func (c *client) trusted(settings *Settings) bool {
-	for _, prefix := range settings.Frontend.TrustedProxies {
-		if prefix.Contains(c.from.Addr()) {
-			return true
+	source, head := peer, &c.worker.request
+	for i := head.Find(http1.HeaderXForwardedFor, 0); i >= 0; i = head.Find(http1.HeaderXForwardedFor, i+1) {
+		for e, rest := http1.NextElement(head.Value(i)); e != nil; e, rest = http1.NextElement(rest) {
+			switch address, ok := parseAddress(e); {
+			case !ok:
+				source = peer
+			case source == peer || !settings.trusts(address):
+				source = address
+			}
 		}
 	}
-	return false
+	return source
+}
+
+// parseAddress reads an element of X-Forwarded-For: an address, perhaps with a
+// port.
+func parseAddress(p []byte) (netip.Addr, bool) {
+	text := string(p)
+	if address, err := netip.ParseAddr(text); err == nil {
+		return address.Unmap(), true
+	}
+	both, err := netip.ParseAddrPort(text)
+	return both.Addr().Unmap(), err == nil
 }

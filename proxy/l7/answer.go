@@ -23,10 +23,11 @@ const (
 	BodyTooLarge              // 413: a body over max_body
 	RateLimited               // 429: over the source's rate
 	BadResponse               // 502: the server's answer is malformed
-	ServerGone                // 502: the server ended the connection without an answer
+	ServerGone                // 502: the server ended the connection without an answer, or went down
 	NoServer                  // 503: no server is usable
-	QueueFull                 // 503: no slot was free for timeout_queue
+	QueueTimeout              // 503: no slot was free for timeout_queue
 	ConnectFailed             // 503: no server could be connected to
+	NoResources               // 503: the balancer had no descriptor, port or memory for it
 	ServerTimeout             // 504: no answer within timeout_server, no connection within timeout_connect
 	own                       // how many there are
 )
@@ -38,21 +39,22 @@ var answers = [own]struct {
 }{
 	BadRequest:     {400, "bad_request", "the request is malformed"},
 	OriginRefused:  {403, "origin_refused", "this origin is not allowed here"},
-	SessionGone:    {404, "session_gone", "the session's server is gone: initialize again"},
+	SessionGone:    {404, "session_gone", "the server of this session is gone: initialize again"},
 	RequestTimeout: {408, "request_timeout", "the request did not come in time"},
 	BodyTooLarge:   {413, "body_too_large", "the request body is larger than allowed"},
-	RateLimited:    {429, "rate_limited", "too many requests"},
+	RateLimited:    {429, "rate_limited", "too many requests from this address"},
 	BadResponse:    {502, "bad_response", "the server's answer is malformed"},
 	ServerGone:     {502, "server_gone", "the server ended the connection without an answer"},
 	NoServer:       {503, "no_server", "no server is available"},
-	QueueFull:      {503, "queue_timeout", "no server had room in time"},
+	QueueTimeout:   {503, "queue_timeout", "no server had room in time"},
 	ConnectFailed:  {503, "connect_failed", "no server could be reached"},
+	NoResources:    {503, "no_resources", "the balancer is out of descriptors, ports or memory"},
 	ServerTimeout:  {504, "server_timeout", "the server did not answer in time"},
 }
 
 func (w Why) String() string { return answers[w].word }
 
-// answer gives the client an answer of the balancer's own.
+// answer is an answer of the balancer's own.
 type answer struct {
 	why        Why
 	status     int           // where it is another than why's
@@ -60,38 +62,44 @@ type answer struct {
 	retryAfter time.Duration // 0 = not told
 }
 
-// append writes the answer. A JSON-RPC request gets a JSON-RPC error with its
-// id; id is nil where there is none to be had, and plain says that the request
-// was no JSON-RPC at all.
-func (a *answer) append(dst, date, id []byte, plain, keepAlive, head bool) []byte {
-	of := answers[a.why]
+// code is the answer's status.
+func (a *answer) code() int {
 	if a.status != 0 {
-		of.status = a.status
+		return a.status
 	}
+	return answers[a.why].status
+}
+
+// reason says what is wrong, and what to do.
+func (a *answer) reason() string {
 	if a.text != "" {
-		of.text = a.text
+		return a.text
 	}
-	written := http1.Answer{Status: of.status, KeepAlive: keepAlive, Head: head, Date: date}
+	return answers[a.why].text
+}
+
+// addressee is whom an answer is for.
+type addressee struct {
+	id        []byte // of the JSON-RPC request; nil = not known
+	plain     bool   // it was no JSON-RPC request: plain text
+	keepAlive bool   // the connection lives on
+	head      bool   // of a HEAD request: no body
+}
+
+// append appends the whole answer. A JSON-RPC request gets a JSON-RPC error
+// with its id.
+func (a *answer) append(dst, date []byte, to addressee) []byte {
+	written := http1.Answer{Status: a.code(), KeepAlive: to.keepAlive, Head: to.head, Date: date}
 	if a.retryAfter > 0 {
 		seconds := int64((a.retryAfter + time.Second - 1) / time.Second)
 		written.Fields = http1.AppendField(nil, "Retry-After", strconv.FormatInt(seconds, 10))
 	}
-	if plain {
+	if to.plain {
 		written.ContentType = "text/plain; charset=utf-8"
-		written.Body = []byte(of.text + "\n")
+		written.Body = []byte(a.reason() + "\n")
 	} else {
 		written.ContentType = "application/json"
-		written.Body = mcp.AppendError(nil, id, rpcCode(a.why, of.status), of.text, a.retryAfter)
+		written.Body = mcp.AppendHTTPError(nil, a.code(), to.id, a.reason(), a.retryAfter)
 	}
 	return http1.AppendAnswer(dst, written)
-}
-
-// rpcCode is the JSON-RPC error code that goes with an answer: -32001 is the
-// one by which clients know a lost session; otherwise the HTTP status, which
-// is outside the range that JSON-RPC keeps for itself.
-func rpcCode(why Why, status int) int {
-	if why == SessionGone {
-		return -32001
-	}
-	return status
 }

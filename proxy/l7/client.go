@@ -10,7 +10,6 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/l4"
-	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
 	"mcplb/ratelimit"
 
@@ -26,8 +25,12 @@ import (
 //	            alive connection to its server
 //	reading     a whole head, a slot                connecting
 //	reading     a whole head, every server is full  queued
-//	reading     malformed, refused, too late        closing, with an answer
+//	reading     a whole head, refused               reading or closing, with an answer; refusing
+//	                                                where the answer waits for the request's end
+//	reading     malformed, too late                 closing, with an answer
 //	reading     the client ends                     finished
+//	refusing    the request's end                   reading or closing, with an answer
+//	refusing    timer, or the request is too long   closing, with an answer
 //	queued      Granted                             exchanging, or connecting
 //	queued      timeout_queue                       closing: 503
 //	connecting  connected                           exchanging
@@ -39,16 +42,16 @@ import (
 //	exchanging  the server fails before its answer  another attempt, or closing: 502, 504
 //	exchanging  the server fails within its answer  finished, with RST: visibly cut
 //	exchanging  101                                 tunnelling
-//	exchanging  the client goes                     finished; the server sees RST
 //	tunnelling  the relay ends                      finished
 //	closing     the client ends, or timer           finished
+//	any         the client goes                     finished; the server sees RST
 type client struct {
 	conn     *reactor.Conn
 	worker   *worker
 	frontend *Frontend
-	loop     *reactor.Loop
 	counters *Counters
 	source   *ratelimit.Source // nil: not limited
+	tunnel   *tunnel           // in state tunnelling
 	from     netip.AddrPort
 	timer    reactor.Timer
 	since    int64 // when the present wait began, or something last moved
@@ -56,53 +59,21 @@ type client struct {
 
 	pending  reactor.Kept // read and not used yet: part of a head, a request that waits, what follows it
 	scan     http1.Scan
+	requests uint32
 	state    state
 	ready    bool // pending may hold a whole head
-	limited  bool // the limiter was asked about this connection, source is valid
 	closes   bool // this is the last exchange
 	halfOpen bool // the client had finished sending when its request was read
-	requests int
+	told     bool // in state closing: FIN was sent
 
 	exchange exchange
-	tunnel   *tunnel
 }
-
-// exchange is one request and its response.
-type exchange struct {
-	pool     *backend.Pool
-	lease    backend.Lease
-	upstream *upstream
-	request  body
-	response body
-	replay   reactor.Kept // the request as it was read, as long as no answer has begun: to send again, or to find its id
-	began    int64        // when its head was complete
-	attempts int
-	tried    []*backend.Server
-	endpoint uint8
-	method   http1.Method
-	flags    exchangeFlags
-}
-
-type exchangeFlags uint16
-
-const (
-	answered      exchangeFlags = 1 << iota // the response head has gone to the client
-	reused                                  // on a kept-alive connection
-	replayable                              // replay holds the whole request
-	rpc                                     // a JSON-RPC request: errors carry its id
-	modern                                  // of the stateless era: no session, no cookie
-	setCookie                               // the cookie is to be inserted
-	websocket                               // an upgrade was asked for
-	oldClient                               // HTTP/1.0: never sent chunks, nor 1xx
-	unframed                                // chunks are taken off for an HTTP/1.0 client
-	upstreamClose                           // the upstream connection must not be used again
-	tagEndpoint                             // an event stream of the deprecated transport
-)
 
 type state uint8
 
 const (
 	reading state = iota
+	refusing
 	queued
 	connecting
 	pausing
@@ -112,22 +83,18 @@ const (
 	finished
 )
 
-const (
-	lingerTime = 5 * time.Second // to read what the client still sends, so that it can read our answer
-	retryPause = time.Second     // before a server is tried again
-)
-
 // start asks the limits, and then for a request.
 func (c *client) start() {
-	source, verdict := c.frontend.limiter.Admit(c.from.Addr(), c.loop.Now())
+	now := c.worker.loop.Now()
+	source, verdict := c.frontend.limiter.Admit(c.from.Addr(), now)
 	if verdict != ratelimit.Admitted {
 		c.conn.Reset()
 		c.finish(l4.RefusalOf(verdict))
 		return
 	}
 	c.source = source
-	now := c.loop.Now()
 	c.since = now
+	// A client that comes back does not leave behind what its source owes.
 	if pause := source.Delay(0, now); pause > 0 {
 		c.resume = now + int64(pause)
 	}
@@ -143,6 +110,8 @@ func (c *client) Ready(*reactor.Conn) {
 	switch c.state {
 	case reading:
 		c.read()
+	case refusing:
+		c.absorb()
 	case exchanging:
 		c.sendBody()
 		if c.state == exchanging {
@@ -158,11 +127,17 @@ func (c *client) Ready(*reactor.Conn) {
 
 // checkGone ends an exchange whose client has gone: closing its connection is
 // how a client cancels (MCP 2026-07-28), so the server must know at once. One
-// that had finished sending before its request was read merely waits.
+// that had finished sending when its request was read merely waits. Where a
+// body is still to come, its end is found behind it.
 func (c *client) checkGone() {
+	if !c.conn.HungUp() || c.halfOpen {
+		return
+	}
 	switch c.state {
-	case queued, connecting, pausing, exchanging:
-		if c.conn.HungUp() && !c.halfOpen && (c.state != exchanging || c.exchange.request.done) {
+	case queued, connecting, pausing:
+		c.gone()
+	case exchanging:
+		if c.exchange.request.done {
 			c.gone()
 		}
 	}
@@ -170,172 +145,151 @@ func (c *client) checkGone() {
 
 // gone ends the client because it is no longer there.
 func (c *client) gone() {
-	c.conn.Reset()
 	reason := l4.ClientReset
 	switch c.state {
 	case queued, connecting, pausing:
 		reason = l4.ClientGone
-	case reading, closing:
+	case reading, refusing, closing:
 		reason = l4.ClientClosed
 	}
-	c.finish(reason)
+	c.cut(reason)
 }
 
 // read takes in requests until there are no more bytes, or one is under way.
+// While the client does not read the answers it has, nothing more is read from
+// it.
 func (c *client) read() {
 	for c.state == reading {
-		if c.resume != 0 {
-			if c.loop.Now() < c.resume {
-				c.arm()
-				return
-			}
-			c.resume = 0
-		}
-		if c.ready {
-			c.ready = false
-			c.readHead(c.pending.Bytes(), true)
-			continue
-		}
-		if !c.conn.Readable() {
+		switch {
+		case c.worker.loop.Now() < c.resume, c.conn.Blocked(), !c.ready && !c.conn.Readable():
 			c.arm()
 			return
-		}
-		p := c.loop.Scratch()
-		n, errno := c.conn.Read(p)
-		switch {
-		case errno == unix.EAGAIN:
-		case errno != 0:
-			c.gone()
-		case n == 0:
-			c.ended()
+		case c.ready:
+			c.resume, c.ready = 0, false
+			c.readHead(c.pending.Bytes(), true)
 		default:
-			c.took(n)
-			c.readHeadFrom(p[:n])
+			c.resume = 0
+			c.readMore()
 		}
+	}
+}
+
+// readMore reads once.
+func (c *client) readMore() {
+	p := c.worker.loop.Scratch()
+	n, errno := c.conn.Read(p)
+	switch {
+	case errno == unix.EAGAIN:
+	case errno != 0:
+		c.gone()
+	case n == 0:
+		c.finish(l4.ClientClosed)
+	case c.pending.Len() > 0:
+		c.took(n)
+		c.worker.loop.Keep(&c.pending, p[:n])
+		c.readHead(c.pending.Bytes(), true)
+	default:
+		c.took(n)
+		c.since = c.worker.loop.Now() // the first byte of a head
+		c.readHead(p[:n], false)
 	}
 }
 
 // took counts bytes from the client.
-func (c *client) took(n int) {
-	c.counters.Taken.BytesIn.Add(uint64(n))
-}
-
-// ended ends a client that sends nothing more and waits for nothing.
-func (c *client) ended() {
-	c.finish(l4.ClientClosed)
-}
-
-// readHeadFrom goes on with what was just read, behind what was read before.
-func (c *client) readHeadFrom(p []byte) {
-	if c.pending.Len() == 0 {
-		c.since = c.loop.Now() // the first byte of a head
-		c.readHead(p, false)
-		return
-	}
-	c.loop.Keep(&c.pending, p)
-	c.readHead(c.pending.Bytes(), true)
-}
+func (c *client) took(n int) { c.counters.Taken.BytesIn.Add(uint64(n)) }
 
 // readHead reads a request head at the beginning of p; kept says that p is
 // what is pending.
 func (c *client) readHead(p []byte, kept bool) {
 	settings := c.frontend.Settings()
-	head := &c.worker.request
-	n, reason := head.Parse(p, &c.scan, int(settings.Frontend.MaxHeader))
+	n, reason := c.worker.request.Parse(p, &c.scan, int(settings.Frontend.MaxHeader))
 	switch {
 	case reason != http1.ReasonNone:
-		c.refuse(answer{why: BadRequest, status: reason.Status(), text: reason.Text()})
+		c.counters.Malformed[reason].Add(1)
+		c.refuseHead(answer{why: BadRequest, status: reason.Status(), text: reason.Text()})
 	case n == 0:
-		if !kept {
-			c.loop.Keep(&c.pending, p)
-		}
+		c.keep(p, kept)
 		c.arm()
 	default:
 		c.begin(settings, p, n, kept)
 	}
 }
 
+// keep has p pending, where it is not already.
+func (c *client) keep(p []byte, kept bool) {
+	if !kept {
+		c.worker.loop.Keep(&c.pending, p)
+	}
+}
+
 // begin begins the exchange of the request whose head is p[:n].
 func (c *client) begin(settings *Settings, p []byte, n int, kept bool) {
-	c.counters.Requests.Add(1)
-	c.counters.Taken.MessagesIn.Add(1)
 	c.requests++
-	x := &c.exchange
-	x.began = c.loop.Now()
-	x.attempts, x.flags = 0, 0
-	c.halfOpen = c.conn.HungUp()
 	c.note(settings)
-	if refusal, ok := c.permit(settings, p[n:]); !ok {
-		c.refuseWith(refusal, p, n)
+	if refusal, ok := c.permit(settings); !ok {
+		c.refuseWith(refusal, p, n, kept)
 		return
 	}
+	x := &c.exchange
 	route := settings.route(c.worker.request.Path())
 	x.pool, x.endpoint = route.Pool, endpointNumber(route.Endpoint)
-	request, refusal, ok := c.affinity(settings, route)
-	if !ok {
-		c.refuseWith(refusal, p, n)
+	c.choose(settings, route, p, n, kept)
+}
+
+// next goes on to the next request: the exchange is over.
+func (c *client) next() {
+	c.state, c.since = reading, c.worker.loop.Now()
+	switch {
+	case c.ready || c.conn.Readable():
+		c.conn.Again() // it has come already
+	case c.frontend.draining.Load():
+		c.close()
 		return
 	}
-	c.acquire(&request, p, n, kept)
+	c.arm()
 }
 
-// note keeps what is known of the request for when its head is gone.
-func (c *client) note(settings *Settings) {
-	head, x := &c.worker.request, &c.exchange
-	x.method = head.Method
-	x.request.begin(head.Framing, head.Length)
-	c.closes = !head.KeepAlive || c.frontend.draining.Load() ||
-		settings.Frontend.RequestsPerConnection > 0 && c.requests >= settings.Frontend.RequestsPerConnection
-	if head.Minor == 0 {
-		x.flags |= oldClient
-	}
-	if head.WebSocket {
-		x.flags |= websocket
-	}
-	if head.UnexpectedBody {
-		x.flags |= upstreamClose
-	}
-	if head.Method == http1.MethodPost && isJSON(head.Get(http1.HeaderContentType)) {
-		x.flags |= rpc
-	}
-	if mcp.EraOf(head.Get(http1.HeaderMcpProtocolVersion)) == mcp.EraStateless {
-		x.flags |= modern
-		c.counters.Modern.Add(1)
-	}
+// close ends the client's connection behind what was sent to it. What it still
+// sends is thrown away for a while: a close with unread bytes would destroy
+// the answer on its way.
+func (c *client) close() {
+	c.state, c.since = closing, c.worker.loop.Now()
+	c.worker.loop.Drop(&c.pending)
+	c.arm()
+	c.discard()
 }
 
-// isJSON tells whether a Content-Type is application/json, with or without
-// parameters.
-func isJSON(value []byte) bool {
-	const json = "application/json"
-	return len(value) >= len(json) && http1.EqualFold(value[:len(json)], json) &&
-		(len(value) == len(json) || value[len(json)] == ';' || value[len(json)] == ' ')
-}
-
-// permit asks the limits about the request; rest is what came behind its head.
-func (c *client) permit(settings *Settings, rest []byte) (refusal answer, ok bool) {
-	head := &c.worker.request
-	if max := settings.Frontend.MaxBody; max > 0 && head.Framing == http1.FramingLength && head.Length > max {
-		return answer{why: BodyTooLarge}, false
+// discard throws away what a closing client sends, until it ends.
+func (c *client) discard() {
+	if c.conn.Parked() > 0 {
+		return
 	}
-	if !originAllowed(settings.Frontend.AllowedOrigins, head.Get(http1.HeaderOrigin)) {
-		return answer{why: OriginRefused}, false
+	if !c.told {
+		c.told = true
+		c.conn.CloseWrite()
+		c.since = c.worker.loop.Now()
+		c.arm()
 	}
-	return c.meter()
-}
-
-// originAllowed tells whether a request with this Origin may pass; one without
-// comes from no browser page.
-func originAllowed(allowed []string, origin []byte) bool {
-	if len(allowed) == 0 || origin == nil {
-		return true
-	}
-	for _, one := range allowed {
-		if http1.EqualFold(origin, one) {
-			return true
+	for range 16 {
+		if !c.conn.Readable() {
+			return
+		}
+		n, errno := c.conn.Read(c.worker.loop.Scratch())
+		if n == 0 && errno != unix.EAGAIN {
+			c.finish(l4.ServerClosed)
+			return
 		}
 	}
-	return false
+	c.conn.Again()
+}
+
+// cut ends the client with RST, so that it cannot take a part of an answer for
+// the whole.
+func (c *client) cut(reason l4.Reason) {
+	if c.conn != nil && c.state != finished {
+		c.conn.Reset()
+	}
+	c.finish(reason)
 }
 
 // finish ends the client and releases what it holds, exactly once.
@@ -347,39 +301,34 @@ func (c *client) finish(reason l4.Reason) {
 		c.exchange.pool.Cancel(c) // a grant under way finds the client finished
 	}
 	c.state = finished
-	c.loop.Disarm(&c.timer)
-	c.abandon(backend.ClientAbort)
+	loop := c.worker.loop
+	loop.Disarm(&c.timer)
+	c.abandon(l4.OutcomeOf(reason))
 	if c.conn != nil {
 		c.conn.Close()
 	}
-	c.loop.Drop(&c.pending)
+	loop.Drop(&c.pending)
 	c.source.Release()
 	c.counters.Taken.Ended[reason].Add(1)
 	c.frontend.current.Add(-1)
-	c.loop.AddLoad(-1)
+	loop.AddLoad(-1)
 	c.frontend.gate.Left()
 }
 
 // Abort ends the client for a reason of the balancer's own; it sees RST.
 func (c *client) Abort(reason l4.Reason) {
-	if c.state == finished {
-		return
-	}
 	if c.state == tunnelling {
 		c.tunnel.relay.Abort(reason)
 		return
 	}
-	if c.conn != nil {
-		c.conn.Reset()
-	}
-	c.finish(reason)
+	c.cut(reason)
 }
 
 // Server is the server whose slot the client holds, nil when it has none.
 func (c *client) Server() *backend.Server { return c.exchange.lease.Server() }
 
 // ServerDown tells the client that its server went down. A request that waits
-// for a connection is given another server; one under way is cut, unless the
+// for a connection is given another server; one under way is ended, unless the
 // policy is to keep it.
 func (c *client) ServerDown(policy conf.OnDown) {
 	switch c.state {
@@ -388,7 +337,7 @@ func (c *client) ServerDown(policy conf.OnDown) {
 		c.failed(unix.ECONNRESET)
 	case exchanging:
 		if policy == conf.OnDownClose {
-			c.refuseExchange(answer{why: ServerGone})
+			c.end(answer{why: ServerGone}, l4.ServerDown)
 		}
 	case tunnelling:
 		if policy == conf.OnDownClose {
@@ -397,9 +346,14 @@ func (c *client) ServerDown(policy conf.OnDown) {
 	}
 }
 
-// Drain ends a client that waits for nothing.
+// Drain ends a client that waits for nothing. A request that is on its way, as
+// far as is known, is answered first.
 func (c *client) Drain() {
-	if c.state == reading && c.pending.Len() == 0 {
+	switch {
+	case c.state != reading || c.pending.Len() > 0 || c.conn.Readable():
+	case c.conn.Parked() > 0:
+		c.close()
+	default:
 		c.finish(l4.ServerClosed)
 	}
 }
@@ -427,3 +381,8 @@ func Of(conn *reactor.Conn) Session {
 	}
 	return nil
 }
+
+const (
+	lingerTime = 5 * time.Second // to read what the client still sends, so that it can read our answer
+	retryPause = time.Second     // before a server is tried again
+)

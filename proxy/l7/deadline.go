@@ -5,20 +5,29 @@ package l7
 import (
 	"time"
 
+	"mcplb/backend"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/reactor"
 
 	"golang.org/x/sys/unix"
 )
 
-// arm sets the timer for the present state's deadline, unless it fires earlier
-// anyway: then it is set again when it does.
+// shorter is the smaller of two limits of which 0 means none.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// arm sets the timer for the present state's deadline, unless it runs out
+// earlier anyway: then it is set again when it does.
 func (c *client) arm() {
 	deadline := c.deadline()
 	if deadline == 0 || c.timer.Armed() && c.timer.When() <= deadline {
 		return
 	}
-	c.loop.Arm(&c.timer, c, deadline)
+	c.worker.loop.Arm(&c.timer, c, deadline)
 }
 
 // deadline is when the present state ends unless something happens; 0 = never.
@@ -32,24 +41,51 @@ func (c *client) deadline() int64 {
 	return 0
 }
 
-// limit is how long the present state may last.
+// limit is how long the present state may last, from c.since on; 0 = forever.
+//
+//	state       limit                                     since
+//	reading     timeout_keepalive                         the last answer
+//	            timeout_http_request, once a byte came    the first byte, or the last answer
+//	            timeout_client, while answers are unread  the last answer
+//	refusing    timeout_http_request                      its head
+//	queued      timeout_queue                             it was queued
+//	connecting  timeout_connect                           the attempt began
+//	pausing     retryPause                                the attempt failed
+//	exchanging  while the request comes: the shorter of   a byte moved
+//	            timeout_client and timeout_server
+//	            before the answer: timeout_server         the request was forwarded
+//	            within the answer: the shorter one again  a byte moved
+//	closing     timeout_client, while answers are unread  the last answer
+//	            lingerTime                                FIN was sent
 func (c *client) limit() time.Duration {
-	f := &c.frontend.Settings().Frontend
+	f, x := &c.frontend.Settings().Frontend, &c.exchange
 	switch c.state {
 	case reading:
-		if c.pending.Len() > 0 {
+		switch {
+		case c.conn.Parked() > 0:
+			return f.TimeoutClient
+		case c.pending.Len() > 0:
 			return f.TimeoutHTTPRequest
 		}
 		return f.TimeoutKeepalive
+	case refusing:
+		return f.TimeoutHTTPRequest
 	case queued:
-		return c.exchange.pool.InForce().TimeoutQueue
+		return x.pool.InForce().TimeoutQueue
 	case connecting:
-		return c.exchange.pool.InForce().TimeoutConnect
+		return x.pool.InForce().TimeoutConnect
 	case pausing:
 		return retryPause
 	case exchanging:
-		return idle(f.TimeoutClient, c.exchange.pool.InForce().TimeoutServer)
+		server := x.pool.InForce().TimeoutServer
+		if x.request.done && x.flags&answered == 0 {
+			return server
+		}
+		return shorter(f.TimeoutClient, server)
 	case closing:
+		if c.conn.Parked() > 0 {
+			return f.TimeoutClient
+		}
 		return lingerTime
 	}
 	return 0
@@ -59,16 +95,20 @@ func (c *client) limit() time.Duration {
 // that is over.
 func (c *client) Expired(*reactor.Timer) {
 	deadline := c.deadline()
-	if deadline == 0 || c.loop.Now() < deadline {
+	if deadline == 0 || c.worker.loop.Now() < deadline {
 		c.arm()
 		return
 	}
+	x := &c.exchange
 	switch c.state {
 	case reading:
 		c.readTooLate()
+	case refusing:
+		c.closes = true
+		c.respond(x.refusal.answer, x.refusal.scanner.ID())
 	case queued:
-		if c.exchange.pool.Cancel(c) {
-			c.refuseExchange(answer{why: QueueFull})
+		if x.pool.Cancel(c) {
+			c.giveUp(answer{why: QueueTimeout})
 		} // else it was granted meanwhile: Granted's post is on its way
 	case connecting:
 		c.dropUpstream(false)
@@ -76,9 +116,9 @@ func (c *client) Expired(*reactor.Timer) {
 	case pausing:
 		c.connect()
 	case exchanging:
-		c.silent()
+		c.still()
 	case closing:
-		c.finish(l4.ClientClosed)
+		c.finish(l4.ServerClosed)
 	}
 }
 
@@ -88,24 +128,26 @@ func (c *client) readTooLate() {
 	switch {
 	case c.resume != 0:
 		c.resume = 0
-		c.since = c.loop.Now()
+		c.since = c.worker.loop.Now()
 		c.read()
+	case c.conn.Parked() > 0:
+		c.cut(l4.IdleTimeout)
 	case c.pending.Len() > 0:
-		c.refuse(answer{why: RequestTimeout})
+		c.refuseHead(answer{why: RequestTimeout})
 	default:
 		c.finish(l4.IdleTimeout)
 	}
 }
 
-// silent ends an exchange in which nothing has moved for too long.
-func (c *client) silent() {
-	switch {
-	case c.exchange.flags&answered != 0:
-		c.conn.Reset()
-		c.finish(l4.IdleTimeout)
-	case !c.exchange.request.done:
-		c.refuseExchange(answer{why: RequestTimeout})
-	default:
-		c.refuseExchange(answer{why: ServerTimeout})
+// still ends an exchange in which nothing has moved for too long.
+func (c *client) still() {
+	x := &c.exchange
+	if x.request.done || x.upstream.conn.Blocked() {
+		if x.flags&answered == 0 {
+			c.release(backend.ServerTimeout)
+		}
+		c.end(answer{why: ServerTimeout}, l4.IdleTimeout)
+		return
 	}
+	c.end(answer{why: RequestTimeout}, l4.IdleTimeout)
 }

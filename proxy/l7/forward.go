@@ -14,81 +14,78 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// endpoints are the addresses of a server that requests may go to, so that an
-// exchange needs one byte to name one.
-var endpoints = [...]conf.Endpoint{conf.EndpointHTTP, conf.EndpointWS, conf.EndpointSSE}
-
-func endpointNumber(e conf.Endpoint) uint8 {
-	return uint8(max(slices.Index(endpoints[:], e), 0))
-}
-
-// acquire asks the backend for a slot; p[:n] is the request's head.
-func (c *client) acquire(request *backend.Request, p []byte, n int, kept bool) {
+// choose asks the backend for a slot of the server that the request is for;
+// p[:n] is the request's head.
+func (c *client) choose(settings *Settings, route *Route, p []byte, n int, kept bool) {
+	request, refusal, ok := c.affinity(settings, route)
+	if !ok {
+		c.refuseWith(refusal, p, n, kept)
+		return
+	}
 	c.state = queued // Granted may come before Acquire returns
-	lease, result := c.exchange.pool.Acquire(request, c)
+	lease, result := c.exchange.pool.Acquire(&request, c)
 	switch result {
 	case backend.Granted:
 		c.exchange.lease = lease
 		c.use(p, n, kept)
 	case backend.Queued:
 		c.keep(p, kept)
-		c.since = c.loop.Now()
+		c.since = c.worker.loop.Now()
 		c.arm()
 	default:
-		c.state = reading
-		c.refuseWith(answer{why: NoServer}, p, n)
-	}
-}
-
-// keep keeps the request for when there is a server for it.
-func (c *client) keep(p []byte, kept bool) {
-	if !kept {
-		c.loop.Keep(&c.pending, p)
+		c.refuseWith(answer{why: NoServer}, p, n, kept)
 	}
 }
 
 // Granted implements backend.Waiter: a slot has become free. Any goroutine
 // may call it.
 func (c *client) Granted(lease backend.Lease) {
-	posted := c.loop.Post(func() {
+	posted := c.worker.loop.Post(func() {
 		if c.state != queued {
-			lease.Release(backend.Aborted, c.loop.Now())
+			lease.Release(backend.Aborted, c.worker.loop.Now())
 			return
 		}
-		c.counters.Taken.Queue.Add(c.loop.Now() - c.since)
+		c.counters.Taken.Queue.Add(c.worker.loop.Now() - c.since)
 		c.exchange.lease = lease
-		c.reuse()
+		if p, n, ok := c.reparse(); ok {
+			c.use(p, n, true)
+		}
 	})
 	if !posted {
 		lease.Release(backend.Aborted, 0)
 	}
 }
 
-// reuse goes on with the request that was kept.
-func (c *client) reuse() {
-	p := c.pending.Bytes()
+// reparse parses the head of the request that is kept. It was good when it
+// came, so it is good now; should it not be, the client is told so.
+func (c *client) reparse() (p []byte, n int, ok bool) {
+	p = c.pending.Bytes()
 	c.scan = 0
 	n, reason := c.worker.request.Parse(p, &c.scan, http1.MaxHead)
 	if n == 0 || reason != http1.ReasonNone {
-		// It was parsed before: this cannot be.
-		c.refuseExchange(answer{why: BadRequest})
-		return
+		c.abandon(backend.Aborted)
+		c.refuseHead(answer{why: BadRequest})
+		return nil, 0, false
 	}
-	c.use(p, n, true)
+	return p, n, true
 }
 
-// use forwards the request over a kept-alive connection to the server, or
-// connects first.
+// use forwards the request over a kept-alive connection to the server of the
+// lease, or connects first. A server that has just failed is given a moment.
 func (c *client) use(p []byte, n int, kept bool) {
 	x := &c.exchange
-	server := x.lease.Server()
-	if len(x.tried) > 0 && !slices.Contains(x.tried, server) {
-		c.served(x.tried[len(x.tried)-1]).Redispatches.Add(1)
+	if x.astray() {
+		c.refuseWith(answer{why: SessionGone}, p, n, kept)
+		return
 	}
-	if x.flags&websocket == 0 && x.endpoint == 0 {
-		if u := c.worker.take(server); u != nil {
-			u.client = c
-			x.upstream = u
+	server := x.lease.Server()
+	x.origin = c.worker.origin(server)
+	if len(x.tried) > 0 {
+		c.countAttempt(server)
+	}
+	if x.flags&websocket == 0 {
+		if u := x.origin.take(x.endpoint); u != nil {
+			u.client, x.upstream = c, u
 			x.flags |= reused
 			c.forward(p, n, kept)
 			return
@@ -96,44 +93,48 @@ func (c *client) use(p []byte, n int, kept bool) {
 	}
 	c.keep(p, kept)
 	if slices.Contains(x.tried, server) {
-		c.served(server).Retries.Add(1)
-		c.state, c.since = pausing, c.loop.Now()
+		c.state, c.since = pausing, c.worker.loop.Now()
 		c.arm()
 		return
 	}
 	c.connect()
 }
 
-// served are what this loop counts for a server.
-func (c *client) served(server *backend.Server) *backend.Counters {
-	return server.Counters(c.loop.ID())
+// countAttempt counts another attempt, behind one that failed.
+func (c *client) countAttempt(server *backend.Server) {
+	x := &c.exchange
+	if slices.Contains(x.tried, server) {
+		x.origin.counters.Retries.Add(1)
+		return
+	}
+	failed := x.tried[len(x.tried)-1]
+	failed.Counters(c.worker.loop.ID()).Redispatches.Add(1)
 }
 
 // connect begins a connection to the server.
 func (c *client) connect() {
 	x := &c.exchange
-	c.state, c.since = connecting, c.loop.Now()
+	c.state, c.since = connecting, c.worker.loop.Now()
 	x.attempts++
-	settings := x.pool.InForce()
-	u := &upstream{worker: c.worker, server: x.lease.Server(), client: c}
-	conn, errno := c.dial(settings, u)
+	x.flags &^= reused
+	u := &upstream{origin: x.origin, client: c, endpoint: x.endpoint}
+	conn, errno := u.dial(x.pool.InForce())
 	if errno != 0 {
 		c.failed(errno)
 		return
 	}
-	u.conn = conn
-	x.upstream = u
+	u.conn, x.upstream = conn, u
 	c.arm()
 }
 
-// dial connects from one source address after the other where there are
+// dial connects, from one source address after the other where there are
 // several: each has ports of its own.
-func (c *client) dial(settings *conf.Backend, u *upstream) (*reactor.Conn, unix.Errno) {
-	d := reactor.Dialing{
-		To:          u.server.Addr(endpoints[c.exchange.endpoint]),
+func (u *upstream) dial(settings *conf.Backend) (*reactor.Conn, unix.Errno) {
+	u.origin.dialed++
+	return u.loop().DialFrom(reactor.Dialing{
+		To:          u.origin.server.Addr(endpoints[u.endpoint]),
 		UserTimeout: int(settings.TimeoutTCPUser / time.Millisecond),
-	}
-	return c.loop.DialFrom(d, settings.Source, int(c.counters.Requests.Load()), u)
+	}, settings.Source, u.origin.dialed, u)
 }
 
 // serverReady handles what has changed on the upstream connection.
@@ -151,12 +152,12 @@ func (c *client) serverReady() {
 
 // connected ends a connection attempt.
 func (c *client) connected() {
-	u := c.exchange.upstream
-	done, errno := u.conn.Connected()
+	x := &c.exchange
+	done, errno := x.upstream.conn.Connected()
 	if !done {
 		return
 	}
-	if errno == 0 && u.server.State().Health == backend.Down {
+	if errno == 0 && x.origin.server.State().Health == backend.Down {
 		errno = unix.ECONNRESET // it went down meanwhile
 	}
 	if errno != 0 {
@@ -164,67 +165,46 @@ func (c *client) connected() {
 		c.failed(errno)
 		return
 	}
-	c.counters.Taken.Connect.Add(c.loop.Now() - c.since)
-	c.served(u.server).Connections.Add(1)
-	p := c.pending.Bytes()
-	c.scan = 0
-	n, reason := c.worker.request.Parse(p, &c.scan, http1.MaxHead)
-	if n == 0 || reason != http1.ReasonNone {
-		c.refuseExchange(answer{why: BadRequest})
-		return
+	c.counters.Taken.Connect.Add(c.worker.loop.Now() - c.since)
+	x.origin.counters.Connections.Add(1)
+	if p, n, ok := c.reparse(); ok {
+		c.forward(p, n, true)
 	}
-	c.forward(p, n, true)
 }
 
-// dropUpstream closes the upstream connection; broken shows the server RST.
+// dropUpstream closes the upstream connection, if there is one; broken shows
+// the server RST.
 func (c *client) dropUpstream(broken bool) {
 	u := c.exchange.upstream
 	if u == nil {
 		return
 	}
 	c.exchange.upstream = nil
-	u.client = nil
-	c.loop.Drop(&u.head)
 	if broken {
-		u.conn.Reset()
-		return
+		u.reset()
+	} else {
+		u.close()
 	}
-	u.conn.Close()
 }
 
-// failed gives the slot back after a failed attempt to connect, and tries
-// another server while attempts are left.
+// failed gives the slot back after a failed attempt, of which not a byte was
+// forwarded, and tries another server while attempts are left.
 func (c *client) failed(errno unix.Errno) {
 	x := &c.exchange
 	server := x.lease.Server()
 	outcome, why := attempt(errno)
 	c.release(outcome)
-	if outcome == backend.Aborted || x.attempts > x.pool.InForce().Retries {
-		c.refuseExchange(answer{why: why})
+	if outcome == backend.Aborted || int(x.attempts) > x.pool.InForce().Retries {
+		c.giveUp(answer{why: why})
 		return
 	}
 	if !slices.Contains(x.tried, server) {
 		x.tried = append(x.tried, server)
 	}
-	c.again()
-}
-
-// again asks for a server for the request that is kept, another time.
-func (c *client) again() {
-	p := c.pending.Bytes()
-	c.scan = 0
-	n, reason := c.worker.request.Parse(p, &c.scan, http1.MaxHead)
-	if n == 0 || reason != http1.ReasonNone {
-		c.refuseExchange(answer{why: BadRequest})
-		return
+	if p, n, ok := c.reparse(); ok {
+		settings := c.frontend.Settings()
+		c.choose(settings, settings.route(c.worker.request.Path()), p, n, true)
 	}
-	settings := c.frontend.Settings()
-	request, refusal, ok := c.affinity(settings, settings.route(c.worker.request.Path()))
-	if !ok {
-		c.refuseExchange(refusal)
-		return
-	}
-	c.acquire(&request, p, n, true)
 }
 
 // attempt says what a failed attempt means for the server, and for the client
@@ -232,7 +212,7 @@ func (c *client) again() {
 func attempt(errno unix.Errno) (backend.Outcome, Why) {
 	switch errno {
 	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EADDRNOTAVAIL, unix.EADDRINUSE:
-		return backend.Aborted, ConnectFailed // for want of something of our own
+		return backend.Aborted, NoResources // of our own
 	case unix.ECONNREFUSED:
 		return backend.Refused, ConnectFailed
 	case unix.ETIMEDOUT:
@@ -243,137 +223,32 @@ func attempt(errno unix.Errno) (backend.Outcome, Why) {
 
 // release gives the slot back, where the exchange has one.
 func (c *client) release(outcome backend.Outcome) {
-	server := c.exchange.lease.Server()
+	x := &c.exchange
+	server := x.lease.Server()
 	if server == nil {
 		return
 	}
-	counters := c.served(server)
-	switch outcome {
-	case backend.Refused, backend.Unreachable:
-		counters.ConnectErrors.Add(1)
-	case backend.ConnectTimeout:
-		counters.ConnectTimeouts.Add(1)
-	case backend.ServerReset:
-		counters.Resets.Add(1)
-	case backend.ClientAbort:
-		counters.ClientAborts.Add(1)
-	case backend.Aborted:
-		counters.Aborts.Add(1)
+	if outcome != backend.Completed {
+		countOutcome(server.Counters(c.worker.loop.ID()), outcome)
 	}
-	c.exchange.lease.Release(outcome, c.loop.Now())
+	x.lease.Release(outcome, c.worker.loop.Now())
 }
 
 // abandon ends what the exchange has under way.
 func (c *client) abandon(outcome backend.Outcome) {
+	x := &c.exchange
 	c.dropUpstream(true)
 	c.release(outcome)
-	c.loop.Drop(&c.exchange.replay)
-	c.exchange.tried = nil
+	c.tidy()
+	c.worker.loop.Drop(&x.replay)
 }
 
-// mostReplay is the largest request that is kept until its answer begins, to be
-// sent again or to find its id.
-const mostReplay = 16 << 10
-
-// forward sends the request whose head is p[:n], and what of its body is
-// there. What follows it stays pending.
-func (c *client) forward(p []byte, n int, kept bool) {
+// tidy lets go of what an exchange that is over does not need.
+func (c *client) tidy() {
 	x := &c.exchange
-	size, reason := x.request.pass(p[n:])
-	if reason != http1.ReasonNone {
-		c.refuseWith(answer{why: BadRequest, status: reason.Status(), text: reason.Text()}, p, n)
-		return
-	}
-	end := n + size
-	out := c.appendRequest(c.worker.out[:0])
-	out = append(out, p[n:end]...)
-	c.worker.out = out[:0]
-	c.state, c.since = exchanging, c.loop.Now()
-	x.response.done = false
-	x.upstream.scan = 0
-	if end <= mostReplay && x.flags&websocket == 0 {
-		c.loop.Keep(&x.replay, p[:end])
-		if x.request.done && x.method.Idempotent() {
-			x.flags |= replayable
-		}
-	}
-	c.sent(size)
-	c.leave(p, end, kept)
-	if errno := x.upstream.conn.Send(out); errno != 0 {
-		c.serverBroken()
-		return
-	}
-	c.arm()
-	if !x.request.done {
-		c.sendBody()
-	}
-}
-
-// leave keeps what stands behind the first n bytes of p: the next request.
-func (c *client) leave(p []byte, n int, kept bool) {
-	if kept {
-		c.loop.Consume(&c.pending, n)
-	} else {
-		c.loop.Keep(&c.pending, p[n:])
-	}
-	c.ready = c.pending.Len() > 0
-	c.scan = 0
-}
-
-// sent counts bytes of a body on their way to the server.
-func (c *client) sent(n int) {
-	c.served(c.exchange.upstream.server).BytesIn.Add(uint64(n))
-}
-
-// sendBody forwards the request's body as it comes.
-func (c *client) sendBody() {
-	x := &c.exchange
-	for moved := 0; c.state == exchanging && !x.request.done; {
-		if !c.conn.Readable() || x.upstream.conn.Blocked() {
-			return
-		}
-		if moved >= reactor.Budget {
-			c.conn.Again()
-			return
-		}
-		p := c.loop.Scratch()
-		n, errno := c.conn.Read(p)
-		switch {
-		case errno == unix.EAGAIN:
-			return
-		case errno != 0 || n == 0:
-			c.gone()
-			return
-		}
-		c.took(n)
-		c.sendPiece(p[:n])
-		moved += n
-	}
-}
-
-// sendPiece forwards one piece of the request's body; what follows the body
-// stays pending.
-func (c *client) sendPiece(p []byte) {
-	x := &c.exchange
-	size, reason := x.request.pass(p)
-	most := c.frontend.Settings().Frontend.MaxBody
-	switch {
-	case reason != http1.ReasonNone:
-		c.refuseExchange(answer{why: BadRequest, status: reason.Status(), text: reason.Text()})
-		return
-	case most > 0 && x.request.framing == http1.FramingChunked && x.request.chunked.Size() > most:
-		c.refuseExchange(answer{why: BodyTooLarge})
-		return
-	}
-	c.since = c.loop.Now()
-	c.sent(size)
-	c.leave(p, size, false)
-	if errno := x.upstream.conn.Send(p[:size]); errno != 0 {
-		// The server takes no more. It may have answered before: its answer
-		// is read, and says so.
-		x.flags |= upstreamClose
-		x.upstream.conn.ReadAgain()
-		x.request.done = true
-		c.closes = true
+	x.tried, x.refusal, x.bound, x.origin = nil, nil, nil, nil
+	if x.recoder != nil {
+		c.worker.recoders.put(x.recoder)
+		x.recoder = nil
 	}
 }

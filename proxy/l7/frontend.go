@@ -15,14 +15,29 @@
 // not take more; and that a slot is released exactly once. Everything of a
 // client runs on its loop's goroutine; a request on kept-alive connections
 // allocates nothing.
+//
+//	frontend.go   settings, routes, the taking in of clients
+//	client.go     a client's connection: its states, from one request to the next
+//	exchange.go   one request and its response
+//	affinity.go   which server a request is for
+//	forward.go    the way to a server: slot, connection, other attempts
+//	send.go       the request on its way up
+//	receive.go    the response on its way down
+//	recode.go     responses that cannot pass as they came: gzip among them
+//	head.go       what heads become on their way
+//	refuse.go     answers of the balancer's own
+//	tunnel.go     what follows a 101
+//	deadline.go   how long each state may last
+//	worker.go     what a loop's clients share: kept connections, memory
+//	counters.go   what is counted, and how long servers took
 package l7
 
 import (
 	"bytes"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync/atomic"
-	"time"
 
 	"mcplb/backend"
 	"mcplb/conf"
@@ -34,11 +49,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Settings are what a reload may change of a frontend. They are immutable.
+// Settings are what a reload may change of a frontend. They are immutable: a
+// request goes by those that were in force when its parts came.
 type Settings struct {
 	Frontend conf.Frontend
 	Pool     *backend.Pool
-	Routes   []Route // of the frontend, see NewSettings
+	Routes   []Route // of the frontend, the longest prefix first; the last matches everything
+	secure   bool    // Secure is to be added to the cookie's attributes
 }
 
 // Route sends requests whose path begins with Prefix to an endpoint of the
@@ -50,9 +67,12 @@ type Route struct {
 	tags     map[mcp.Tag]*backend.Server // the pool's servers, by what sessions and cookies call them
 }
 
-// NewSettings puts a frontend's settings together; pools are found by name.
+// NewSettings puts a frontend's settings together; pools are found by name. It
+// must be called anew after a pool got other servers: sessions and cookies find
+// those that it had at the time of the call.
 func NewSettings(f conf.Frontend, pools func(name string) *backend.Pool) Settings {
 	s := Settings{Frontend: f, Pool: pools(f.Backend)}
+	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
 	for _, r := range f.Routes {
 		route := Route{Prefix: []byte(r.Path), Pool: s.Pool, Endpoint: r.Endpoint}
 		if r.Backend != "" {
@@ -94,6 +114,20 @@ func (s *Settings) route(path []byte) *Route {
 	return &s.Routes[len(s.Routes)-1]
 }
 
+// scheme is what the clients' URIs begin with.
+func (s *Settings) scheme() string {
+	if s.Frontend.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// trusts tells whether what a peer at address says of the clients behind it is
+// believed.
+func (s *Settings) trusts(address netip.Addr) bool {
+	return slices.ContainsFunc(s.Frontend.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(address) })
+}
+
 // Frontend is where clients of mode http connect. It is safe for use by all
 // loops at once.
 type Frontend struct {
@@ -127,7 +161,8 @@ func (f *Frontend) Current() int { return int(f.current.Load()) }
 func (f *Frontend) Peak() int { return int(f.peak.Load()) }
 
 // Drain has every client's connection end with the answer to its present
-// request, or at once where it waits for none.
+// request, or to the next where it waits for none (see Session.Drain for
+// those). It is for good.
 func (f *Frontend) Drain() { f.draining.Store(true) }
 
 // MayAccept implements reactor.AcceptHandler.
@@ -144,7 +179,7 @@ func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
 	for peak := f.peak.Load(); now > peak && !f.peak.CompareAndSwap(peak, now); {
 		peak = f.peak.Load()
 	}
-	c := &client{frontend: f, worker: f.workers[loop.ID()], loop: loop, from: from, counters: counters}
+	c := &client{frontend: f, worker: f.workers[loop.ID()], from: from, counters: counters}
 	conn, errno := loop.Adopt(fd, c)
 	if errno != 0 {
 		c.finish(l4.NoResources)
@@ -152,12 +187,4 @@ func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
 	}
 	c.conn = conn
 	c.start()
-}
-
-// idle is how long nothing may move in an exchange; 0 = forever.
-func idle(client, server time.Duration) time.Duration {
-	if client == 0 || server != 0 && server < client {
-		return server
-	}
-	return client
 }

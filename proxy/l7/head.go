@@ -3,25 +3,18 @@
 package l7
 
 import (
-	"bytes"
-
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
 )
-
-// forwarded are the fields by which proxies tell of the client: from anybody
-// but a trusted proxy they are lies.
-const forwarded http1.HeaderSet = 1<<http1.HeaderXForwardedFor | 1<<http1.HeaderXForwardedProto | 1<<http1.HeaderXForwardedHost |
-	1<<http1.HeaderXForwardedPort | 1<<http1.HeaderXForwardedServer | 1<<http1.HeaderXRealIP | 1<<http1.HeaderForwarded
 
 // appendRequest writes the head of the request for the server.
 func (c *client) appendRequest(dst []byte) []byte {
 	settings := c.frontend.Settings()
 	head, x := &c.worker.request, &c.exchange
 	without := http1.HeaderSet(1<<http1.HeaderXForwardedFor | 1<<http1.HeaderMcpSessionID)
-	trusted := c.trusted(settings)
+	trusted := settings.trusts(c.from.Addr())
 	if !trusted {
-		without |= forwarded
+		without |= http1.Forwarding // from anybody else they are lies
 	}
 	preserve := x.pool.InForce().PreserveHost && len(head.Host()) > 0
 	if !preserve || !head.Has(http1.HeaderHost) {
@@ -41,7 +34,7 @@ func (c *client) appendRequest(dst []byte) []byte {
 	if hide != "" {
 		dst = appendCookies(dst, head, hide)
 	}
-	dst = c.appendForwarded(dst, trusted)
+	dst = c.appendForwarded(dst, settings, trusted)
 	if x.flags&websocket != 0 {
 		dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	} else if head.Framing == http1.FramingChunked {
@@ -55,14 +48,13 @@ func (c *client) appendRequest(dst []byte) []byte {
 func appendRequestLine(dst []byte, head *http1.RequestHead, sessions bool) []byte {
 	start := len(dst)
 	dst = head.AppendRequestLine(dst)
-	if !sessions || bytes.IndexByte(dst[start:], '?') < 0 {
+	if !sessions || head.Query() == nil {
 		return dst
 	}
-	line := dst[start:]
-	target := len(head.MethodName()) + 1
-	size := bytes.IndexByte(line[target:], ' ')
-	if id, _, ok := mcp.SplitQuery(line[target : target+size]); ok {
-		end := start + target + id.End
+	method := len(head.MethodName()) + 1
+	target := dst[start+method : len(dst)-len(" HTTP/1.1\r\n")]
+	if id, _, ok := mcp.SplitQuery(target); ok {
+		end := start + method + id.End
 		dst = append(dst[:end], dst[end+mcp.TagSize:]...)
 	}
 	return dst
@@ -108,18 +100,20 @@ func appendCookies(dst []byte, head *http1.RequestHead, hide string) []byte {
 
 // appendForwarded tells the server of the client: who, by which scheme, at
 // which host. What a trusted proxy told of scheme and host has passed already.
-func (c *client) appendForwarded(dst []byte, trusted bool) []byte {
+func (c *client) appendForwarded(dst []byte, settings *Settings, trusted bool) []byte {
 	head := &c.worker.request
 	dst = append(dst, "X-Forwarded-For: "...)
 	if trusted {
 		for i := head.Find(http1.HeaderXForwardedFor, 0); i >= 0; i = head.Find(http1.HeaderXForwardedFor, i+1) {
-			dst = append(append(dst, head.Value(i)...), ", "...)
+			if value := head.Value(i); len(value) > 0 {
+				dst = append(append(dst, value...), ", "...)
+			}
 		}
 	}
 	dst = c.from.Addr().AppendTo(dst)
 	dst = append(dst, "\r\n"...)
 	if !trusted || !head.Has(http1.HeaderXForwardedProto) {
-		dst = append(dst, "X-Forwarded-Proto: http\r\n"...)
+		dst = http1.AppendField(dst, "X-Forwarded-Proto", settings.scheme())
 	}
 	if host := head.Host(); len(host) > 0 && (!trusted || !head.Has(http1.HeaderXForwardedHost)) {
 		dst = http1.AppendField(dst, "X-Forwarded-Host", host)
@@ -127,8 +121,9 @@ func (c *client) appendForwarded(dst []byte, trusted bool) []byte {
 	return dst
 }
 
-// appendResponse writes the head of the server's answer for the client.
-func (c *client) appendResponse(dst []byte) []byte {
+// appendResponse writes the head of the server's answer for the client, whose
+// body takes the form given.
+func (c *client) appendResponse(dst []byte, f form) []byte {
 	settings := c.frontend.Settings()
 	head, x := &c.worker.response, &c.exchange
 	sticky := &settings.Frontend.Sticky
@@ -137,20 +132,21 @@ func (c *client) appendResponse(dst []byte) []byte {
 	if tags {
 		without |= 1 << http1.HeaderMcpSessionID
 	}
+	if f.recoded {
+		without |= 1<<http1.HeaderContentLength | 1<<http1.HeaderTrailer // trailers are lost
+	}
+	if f.zipped {
+		without |= 1<<http1.HeaderETag | 1<<http1.HeaderAcceptRanges | 1<<http1.HeaderContentDigest
+	}
 	dst = head.AppendStatusLine(dst)
 	dst = head.AppendFields(dst, without)
 	if tags {
-		dst = append(dst, "Mcp-Session-Id: "...)
-		dst = mcp.AppendTagged(dst, head.Get(http1.HeaderMcpSessionID), mcp.TagOf(x.lease.Server().Name()))
-		dst = append(dst, "\r\n"...)
-		c.counters.Opened.Add(1)
+		dst = c.appendTagged(dst)
 	}
 	if x.flags&setCookie != 0 {
-		dst = appendSetCookie(dst, sticky.Cookie, mcp.TagOf(x.lease.Server().Name()), sticky.CookieAttributes)
+		dst = appendSetCookie(dst, settings, mcp.TagOf(x.origin.server.Name()))
 	}
-	if head.Framing == http1.FramingChunked && x.flags&unframed == 0 {
-		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
-	}
+	dst = c.appendForm(dst, f)
 	if !head.Has(http1.HeaderDate) {
 		dst = http1.AppendField(dst, "Date", c.worker.now())
 	}
@@ -158,12 +154,60 @@ func (c *client) appendResponse(dst []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
+// appendTagged writes Mcp-Session-Id with the tag of its server behind it.
+func (c *client) appendTagged(dst []byte) []byte {
+	x := &c.exchange
+	if x.flags&sessioned == 0 {
+		c.counters.Opened.Add(1)
+	}
+	dst = append(dst, "Mcp-Session-Id: "...)
+	dst = mcp.AppendTagged(dst, c.worker.response.Get(http1.HeaderMcpSessionID), mcp.TagOf(x.origin.server.Name()))
+	return append(dst, "\r\n"...)
+}
+
+// appendForm writes what the head says of the form of the body.
+func (c *client) appendForm(dst []byte, f form) []byte {
+	head := &c.worker.response
+	if f.zipped {
+		c.counters.Zipped.Add(1)
+		dst = append(dst, "Content-Encoding: gzip\r\n"...)
+		for i := head.Find(http1.HeaderETag, 0); i >= 0; i = head.Find(http1.HeaderETag, i+1) {
+			dst = weaken(dst, head.Value(i))
+		}
+	}
+	if f.varies && !varies(head, "Accept-Encoding") {
+		dst = append(dst, "Vary: Accept-Encoding\r\n"...)
+	}
+	chunked := head.Framing == http1.FramingChunked
+	if f.recoded {
+		chunked = c.exchange.recoder.chunks
+	}
+	if chunked {
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	}
+	return dst
+}
+
+// varies tells whether Vary names the field already.
+func varies(head *http1.ResponseHead, field string) bool {
+	for i := head.Find(http1.HeaderVary, 0); i >= 0; i = head.Find(http1.HeaderVary, i+1) {
+		if value := head.Value(i); http1.HasToken(value, field) || http1.HasToken(value, "*") {
+			return true
+		}
+	}
+	return false
+}
+
 // appendSetCookie writes the cookie that binds a browser to its server.
-func appendSetCookie(dst []byte, name string, tag mcp.Tag, attributes string) []byte {
-	dst = append(append(dst, "Set-Cookie: "...), name...)
+func appendSetCookie(dst []byte, settings *Settings, tag mcp.Tag) []byte {
+	sticky := &settings.Frontend.Sticky
+	dst = append(append(dst, "Set-Cookie: "...), sticky.Cookie...)
 	dst = append(append(dst, '='), tag[:]...)
-	if attributes != "" {
-		dst = append(append(dst, "; "...), attributes...)
+	if sticky.CookieAttributes != "" {
+		dst = append(append(dst, "; "...), sticky.CookieAttributes...)
+	}
+	if settings.secure {
+		dst = append(dst, "; Secure"...)
 	}
 	return append(dst, "\r\n"...)
 }

@@ -11,7 +11,9 @@ import (
 )
 
 // tunnel is what a client's connection becomes after a 101: a relay whose
-// frames are counted, each data frame of the client's as a message.
+// frames are counted, each data frame of the client's as a message. Over the
+// source's rate, reading pauses, whatever over_message says: a frame cannot be
+// refused alone.
 type tunnel struct {
 	relay  l4.Relay
 	client *client
@@ -23,44 +25,66 @@ type tunnel struct {
 // connections. Not a byte is lost around it: what the server sent behind its
 // head goes to the client, what the client sent behind its request to the server.
 func (c *client) upgrade(p []byte, n int) {
-	x := &c.exchange
-	u := x.upstream
+	if !c.accepted() {
+		c.end(answer{why: BadResponse, text: "the server's answer does not fit the WebSocket handshake"}, l4.ServerReset)
+		return
+	}
 	c.counters.Status[1].Add(1)
 	c.counters.Tunnels.Add(1)
 	head := &c.worker.response
 	extensions := head.Has(http1.HeaderSecWebSocketExtensions)
+	t := &tunnel{client: c, up: mcp.ClientFrames(extensions), down: mcp.ServerFrames(extensions)}
 	out := head.AppendStatusLine(c.worker.out[:0])
 	out = head.AppendFields(out, 0)
 	out = append(out, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"...)
-	t := &tunnel{client: c, up: mcp.ClientFrames(extensions), down: mcp.ServerFrames(extensions)}
-	early := p[n:]
-	t.countDown(early)
-	out = append(out, early...)
+	out = append(out, p[n:]...)
+	t.countDown(p[n:])
 	c.worker.out = out[:0]
-	if !c.send(out) {
-		return
+	if c.send(out) {
+		t.begin()
 	}
-	c.loop.Drop(&u.head)
-	c.loop.Disarm(&c.timer)
-	c.loop.Drop(&x.replay)
-	c.state, c.tunnel = tunnelling, t
+}
+
+// accepted tells whether the 101 that is parsed answers the handshake that was
+// asked for (RFC 6455 section 4.2.2).
+func (c *client) accepted() bool {
+	var scan http1.Scan
+	request := &c.worker.request
+	if n, _ := request.Parse(c.exchange.replay.Bytes(), &scan, http1.MaxHead); n == 0 {
+		return false
+	}
+	accept, ok := mcp.AcceptOf(request.Get(http1.HeaderSecWebSocketKey))
+	return ok && string(c.worker.response.Get(http1.HeaderSecWebSocketAccept)) == string(accept[:])
+}
+
+// begin hands both connections to the relay.
+func (t *tunnel) begin() {
+	c := t.client
+	x, loop := &c.exchange, c.worker.loop
+	u := x.upstream
 	x.upstream = nil
-	if first := c.pending.Bytes(); len(first) > 0 {
-		t.up.Count(first, 0) // a fault shows again with the next bytes
-		if errno := u.conn.Send(first); errno != 0 {
+	u.release()
+	loop.Disarm(&c.timer)
+	loop.Drop(&x.replay)
+	x.tried = nil
+	c.state, c.tunnel = tunnelling, t
+	first := t.up.Count(c.pending.Bytes(), 0)
+	if first.Valid > 0 {
+		if errno := u.conn.Send(c.pending.Bytes()[:first.Valid]); errno != 0 {
 			u.conn.ReadAgain() // the relay will find the end, and why
 		}
-		c.loop.Drop(&c.pending)
 	}
-	t.relay.Begin(c.conn, u.conn, t, &c.counters.Taken, c.served(u.server), true)
+	loop.Drop(&c.pending)
+	t.relay.Begin(c.conn, u.conn, t, &c.counters.Taken, x.origin.counters, true)
+	t.charge(first)
 }
 
 // Idle implements l4.Owner.
 func (t *tunnel) Idle(halfClosed bool) time.Duration {
 	f := &t.client.frontend.Settings().Frontend
-	limit := idle(f.TimeoutClient, t.client.exchange.pool.InForce().TimeoutServer)
+	limit := shorter(f.TimeoutClient, t.client.exchange.pool.InForce().TimeoutServer)
 	if halfClosed {
-		limit = idle(limit, f.TimeoutHalfClosed)
+		limit = shorter(limit, f.TimeoutHalfClosed)
 	}
 	return limit
 }
@@ -68,18 +92,28 @@ func (t *tunnel) Idle(halfClosed bool) time.Duration {
 // FromClient implements l4.Owner: it counts the client's frames, holds the
 // source to its rate, and forwards. A stream that is no WebSocket ends.
 func (t *tunnel) FromClient(p []byte) {
-	c := t.client
 	frames := t.up.Count(p, 0)
+	t.relay.ToServer(p[:frames.Valid])
+	t.charge(frames)
+}
+
+// charge charges frames of the client's to its source.
+func (t *tunnel) charge(frames mcp.Frames) {
+	c := t.client
+	if c.state == finished {
+		return
+	}
 	if frames.Fault != mcp.FrameOK {
+		c.counters.BadFrames.Add(1)
 		t.relay.Abort(l4.ClientReset)
 		return
 	}
-	t.relay.ToServer(p)
 	if frames.Data == 0 {
 		return
 	}
 	c.counters.Taken.MessagesIn.Add(uint64(frames.Data))
-	now := c.loop.Now()
+	c.exchange.origin.counters.MessagesIn.Add(uint64(frames.Data))
+	now := c.worker.loop.Now()
 	if pause := c.source.Delay(frames.Data, now); pause > 0 {
 		c.counters.Taken.Delayed.Add(1)
 		t.relay.Pause(now + int64(pause))
@@ -95,12 +129,11 @@ func (t *tunnel) FromServer(p []byte) {
 // countDown counts the server's frames. What they say is the client's to judge.
 func (t *tunnel) countDown(p []byte) {
 	if frames := t.down.Count(p, 0); frames.Data > 0 {
-		t.client.counters.Taken.MessagesOut.Add(uint64(frames.Data))
+		c := t.client
+		c.counters.Taken.MessagesOut.Add(uint64(frames.Data))
+		c.exchange.origin.counters.MessagesOut.Add(uint64(frames.Data))
 	}
 }
 
 // RelayEnded implements l4.Owner.
-func (t *tunnel) RelayEnded(reason l4.Reason) {
-	t.client.release(l4.OutcomeOf(reason))
-	t.client.finish(reason)
-}
+func (t *tunnel) RelayEnded(reason l4.Reason) { t.client.finish(reason) }

@@ -3,9 +3,10 @@
 package l7
 
 import (
-	"mcplb/backend"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/reactor"
+
+	"golang.org/x/sys/unix"
 )
 
 // upstream is a connection to a server.
@@ -16,18 +17,18 @@ import (
 //	in use       response complete, both may go on     idle
 //	in use       anything else                         closed
 //	idle         taken for a request                   in use
-//	idle         any event: the server ends it, or     closed
-//	             says something that nobody asked
+//	idle         the server ends it, or says something closed
+//	             that nobody asked
 //	idle         idleLimit                             closed
 type upstream struct {
-	conn   *reactor.Conn
-	worker *worker
-	server *backend.Server
-	client *client // nil while idle
-	timer  reactor.Timer
-	head   reactor.Kept // of a response head whose end is still to come
-	scan   http1.Scan
-	served int // requests answered
+	conn     *reactor.Conn
+	origin   *origin
+	client   *client // nil while idle
+	timer    reactor.Timer
+	since    int64        // when it became idle
+	head     reactor.Kept // of a response head whose end is still to come
+	scan     http1.Scan
+	endpoint uint8 // of the server, as in endpoints
 }
 
 // Ready implements reactor.Handler.
@@ -36,17 +37,56 @@ func (u *upstream) Ready(*reactor.Conn) {
 		u.client.serverReady()
 		return
 	}
-	if u.conn.Readable() {
-		u.drop()
+	if !u.quiet() {
+		u.origin.drop(u)
 	}
 }
 
-// Expired implements reactor.Expirer: nobody needed it.
-func (u *upstream) Expired(*reactor.Timer) { u.drop() }
+// Expired implements reactor.Expirer. The timer is not stopped when the
+// connection is taken, nor moved when it is put back.
+func (u *upstream) Expired(*reactor.Timer) {
+	if u.client != nil {
+		return // armed again when it is put back
+	}
+	if expires := u.since + idleLimit; u.loop().Now() < expires {
+		u.loop().Arm(&u.timer, u, expires)
+		return
+	}
+	u.origin.drop(u)
+}
 
-// drop closes an idle connection.
-func (u *upstream) drop() {
-	u.worker.forget(u)
-	u.worker.loop.Disarm(&u.timer)
+// quiet tells that nothing has come that nobody asked for, nor the end. What
+// the kernel told may be about bytes that were read since.
+func (u *upstream) quiet() bool {
+	if u.conn.HungUp() || u.conn.Failed() {
+		return false
+	}
+	return !u.conn.Readable() || u.silent()
+}
+
+// silent asks the kernel whether nothing is there to be read, not even the end.
+func (u *upstream) silent() bool {
+	_, errno := u.conn.Peek(u.origin.worker.probe[:])
+	return errno == unix.EAGAIN
+}
+
+func (u *upstream) loop() *reactor.Loop { return u.origin.worker.loop }
+
+// close closes the connection. It must not be used after.
+func (u *upstream) close() {
+	u.release()
 	u.conn.Close()
+}
+
+// reset closes the connection with RST: the server sees that nobody waits for
+// its answer any more.
+func (u *upstream) reset() {
+	u.release()
+	u.conn.Reset()
+}
+
+func (u *upstream) release() {
+	u.client = nil
+	u.loop().Disarm(&u.timer)
+	u.loop().Drop(&u.head)
 }

@@ -3,10 +3,13 @@
 package l7
 
 import (
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"mcplb/backend"
 	"mcplb/proxy/http1"
+	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
 )
 
@@ -18,22 +21,62 @@ type Workers []*worker
 func NewWorkers(loops []*reactor.Loop) Workers {
 	workers := make(Workers, len(loops))
 	for i, loop := range loops {
-		workers[i] = &worker{loop: loop, out: make([]byte, 0, 2*reactor.ReadSize), idle: map[*backend.Server]*idleList{}}
+		workers[i] = &worker{
+			loop: loop, number: i, of: len(loops),
+			out:     make([]byte, 0, 2*reactor.ReadSize),
+			origins: map[*backend.Server]*origin{},
+		}
 	}
 	return workers
 }
 
-// worker is one loop's: memory to parse and write heads in, and the kept-alive
-// upstream connections that no client uses at the moment.
+// CloseIdle closes the connections kept to a server that went down. Any
+// goroutine may call it.
+func (ws Workers) CloseIdle(server *backend.Server) {
+	for _, w := range ws {
+		w.loop.Post(func() {
+			if o := w.origins[server]; o != nil {
+				o.closeIdle()
+			}
+		})
+	}
+}
+
+// Forget closes the connections kept to a server that a reload took away, and
+// forgets its figures. What is under way there goes on to its end. Any
+// goroutine may call it.
+func (ws Workers) Forget(server *backend.Server) {
+	for _, w := range ws {
+		w.loop.Post(func() {
+			if o := w.origins[server]; o != nil {
+				o.gone = true
+				o.closeIdle()
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				delete(w.origins, server)
+			}
+		})
+	}
+}
+
+// worker is one loop's: memory to parse and write heads in, and what it knows
+// of the servers.
 type worker struct {
-	loop     *reactor.Loop
-	request  http1.RequestHead
-	response http1.ResponseHead
-	out      []byte // where heads are written before they are sent
-	idle     map[*backend.Server]*idleList
+	loop       *reactor.Loop
+	number, of int // which of how many workers this is
+	request    http1.RequestHead
+	response   http1.ResponseHead
+	out        []byte // where heads are written before they are sent
+	made       []byte // where a recoder writes what is put into chunks
+	recoders   recoders
+	scanner    mcp.BodyScanner
+	probe      [1]byte
 
 	date     []byte // the present second, as Date writes it
 	dateEnds int64  // when it is out of date, on the loop's clock
+
+	mu      sync.Mutex // held by the loop to change origins, and by others to read them
+	origins map[*backend.Server]*origin
 }
 
 // now is the value of a Date field. It is written once a second.
@@ -45,11 +88,34 @@ func (w *worker) now() []byte {
 	return w.date
 }
 
-// idleList holds the kept-alive connections to one server, the one used last
-// at the end. It is taken from there, so that those that are not needed grow
-// old at the front and expire.
-type idleList struct {
-	conns []*upstream
+// origin is what the loop knows of the server.
+func (w *worker) origin(server *backend.Server) *origin {
+	if o := w.origins[server]; o != nil {
+		return o
+	}
+	o := &origin{worker: w, server: server, counters: server.Counters(w.loop.ID())}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.origins[server] = o
+	return o
+}
+
+// share is this loop's part of what all loops together may keep.
+func (w *worker) share(most int) int { return (most + w.of - 1 - w.number) / w.of }
+
+// origin is a server as one loop knows it: the kept-alive connections that no
+// client uses at the moment, and figures.
+type origin struct {
+	worker   *worker
+	server   *backend.Server
+	counters *backend.Counters
+	figures  figures
+	// idle has the connection used last at the end. It is taken from there, so
+	// that those that are not needed grow old at the front and expire.
+	idle   [len(endpoints)][]*upstream
+	waits  atomic.Int32 // how many those are, for others to read
+	gone   bool         // a reload took the server away
+	dialed int          // connection attempts, to use source addresses in turn
 }
 
 // idleLimit is how long a kept-alive connection may wait to be used again: less
@@ -57,60 +123,67 @@ type idleList struct {
 // that the server is closing meanwhile is lost.
 const idleLimit = int64(4 * time.Second)
 
-// take returns a kept-alive connection to the server, or nil.
-func (w *worker) take(server *backend.Server) *upstream {
-	list := w.idle[server]
-	if list == nil || len(list.conns) == 0 {
-		return nil
+// freshFor is how long a kept-alive connection is believed to be alive without
+// a look: its end would have been told by the loop's next turn.
+const freshFor = int64(100 * time.Millisecond)
+
+// take returns a kept-alive connection to an endpoint of the server, or nil.
+func (o *origin) take(endpoint uint8) *upstream {
+	for list := o.idle[endpoint]; len(list) > 0; list = o.idle[endpoint] {
+		last := len(list) - 1
+		u := list[last]
+		list[last] = nil
+		o.idle[endpoint] = list[:last]
+		o.waits.Add(-1)
+		if o.worker.loop.Now()-u.since < freshFor || u.silent() {
+			return u
+		}
+		u.close()
 	}
-	last := len(list.conns) - 1
-	u := list.conns[last]
-	list.conns[last] = nil
-	list.conns = list.conns[:last]
-	w.loop.Disarm(&u.timer)
-	return u
+	return nil
 }
 
 // put keeps a connection for the next request to its server, or closes it when
-// as many as may be are kept.
-func (w *worker) put(u *upstream, most int) {
-	list := w.idle[u.server]
-	if list == nil {
-		list = &idleList{}
-		w.idle[u.server] = list
+// as many as may be are kept, or the server is not to be used.
+func (o *origin) put(u *upstream, most int) {
+	kept := 0
+	for _, list := range o.idle {
+		kept += len(list)
 	}
-	if len(list.conns) >= most || u.server.State().Health == backend.Down {
-		u.conn.Close()
+	if kept >= o.worker.share(most) || o.gone || o.server.State().Health == backend.Down || !u.quiet() {
+		u.close()
 		return
 	}
-	u.client = nil
-	list.conns = append(list.conns, u)
-	w.loop.Arm(&u.timer, u, w.loop.Now()+idleLimit)
+	u.client, u.since = nil, o.worker.loop.Now()
+	o.idle[u.endpoint] = append(o.idle[u.endpoint], u)
+	o.waits.Add(1)
+	if !u.timer.Armed() {
+		o.worker.loop.Arm(&u.timer, u, u.since+idleLimit)
+	}
 }
 
-// forget takes an idle connection out of its list: it is no good any more.
-func (w *worker) forget(u *upstream) {
-	list := w.idle[u.server]
-	for i, other := range list.conns {
+// drop closes an idle connection: it is no good any more.
+func (o *origin) drop(u *upstream) {
+	list := o.idle[u.endpoint]
+	for i, other := range list {
 		if other == u {
-			list.conns = append(list.conns[:i], list.conns[i+1:]...)
+			copy(list[i:], list[i+1:])
+			list[len(list)-1] = nil
+			o.idle[u.endpoint] = list[:len(list)-1]
+			o.waits.Add(-1)
 			break
 		}
 	}
-	if len(list.conns) == 0 {
-		delete(w.idle, u.server)
-	}
+	u.close()
 }
 
-// CloseIdle closes the connections kept to a server that went down or away.
-// Any goroutine may call it.
-func (ws Workers) CloseIdle(server *backend.Server) {
-	for _, w := range ws {
-		w.loop.Post(func() {
-			for u := w.take(server); u != nil; u = w.take(server) {
-				u.conn.Close()
-			}
-			delete(w.idle, server)
-		})
+// closeIdle closes every connection that no client uses.
+func (o *origin) closeIdle() {
+	for e, list := range o.idle {
+		o.idle[e] = nil
+		o.waits.Add(-int32(len(list)))
+		for _, u := range list {
+			u.close()
+		}
 	}
 }

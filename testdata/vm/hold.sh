@@ -17,4 +17,4 @@ files=$(mktemp -d)
 trap 'rm -rf "$files"' EXIT
 CGO_ENABLED=0 go build -trimpath -o "$files/" ./cmd/mcplb ./cmd/mcpnode ./cmd/mcpcluster ./testdata/hold
 echo "$count" > "$files/count"
-"$run" -m "${MEMORY:-8G}" -t "${SECONDS_AT_MOST:-1800}" testdata/vm/hold.job "$files"/*
+"$run" -m "${MEMORY:-8G}" -t "${SECONDS_AT_MOST:-1800}" testdata/vm/hold.job testdata/vm/hold.toml "$files"/*

@@ -1,0 +1,363 @@
+//go:build linux
+
+package proxy
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// essence is what a configuration makes of a balancer, without what happens
+// in it.
+func (r *running) essence() string {
+	var text strings.Builder
+	shown := r.Snapshot()
+	fmt.Fprintf(&text, "maxconn %d, table %d\n", shown.Process.Connections.Limit, shown.RateLimit.TableSize)
+	for _, f := range shown.Frontends {
+		fmt.Fprintf(&text, "frontend %s %s %v -> %v, %s\n", f.Name, f.Mode, f.Listen, f.Backends, f.State)
+	}
+	for _, b := range shown.Backends {
+		fmt.Fprintf(&text, "backend %s %s\n", b.Name, b.Balance)
+		for _, s := range b.Servers {
+			fmt.Fprintf(&text, "server %s %v weight %d maxconn %d\n", s.Name, s.Addresses, s.Weight, s.Connections.Limit)
+		}
+	}
+	return text.String()
+}
+
+// Frontends come and go; who is connected stays.
+func TestApplyFrontends(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	f, g := frontendText("f", anyPort, "tcp", "b"), frontendText("g", "127.0.0.2:0", "mcp", "b")
+	b := backendText("b", []string{s.address})
+	r := start(t, f+b)
+	atF := r.address("f")
+	first := dial(t, atF)
+	first.ask("hello")
+
+	if summary := r.apply(f + g + b); summary != "+frontend g" {
+		t.Errorf("the change is called %q", summary)
+	}
+	if now := r.address("f"); now != atF {
+		t.Errorf("frontend f has moved from %s to %s", atF, now)
+	}
+	atG := r.address("g")
+	second := dial(t, atG)
+	second.ask("hello")
+
+	r.apply(g + b)
+	turnedAway(t, atF)
+	if first.ask("still here") != "still here" || second.ask("still here") != "still here" {
+		t.Error("a connection got a wrong answer")
+	}
+	dial(t, atG).ask("hello")
+	first.Close()
+	r.eventually("the client of the frontend that is gone has gone", func() bool { return r.Connections() == 2 })
+}
+
+// A listener that passes to another frontend keeps its socket: nobody who
+// connects meanwhile is refused.
+func TestApplyHandsListenersOver(t *testing.T) {
+	t.Parallel()
+	one, two := serve(t, name("one")), serve(t, name("two"))
+	backends := backendText("b1", []string{one.address}) + backendText("b2", []string{two.address})
+	r := start(t, frontendText("f", anyPort, "tcp", "b1")+backends)
+	address := r.address("f")
+	old := dial(t, address)
+	old.ask("who?")
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			for !closed(stop) {
+				c := dial(t, address)
+				c.ask("who?")
+				c.Close()
+			}
+		})
+	}
+	for i := range 20 {
+		frontend, backend := fmt.Sprintf("f%d", i%3), fmt.Sprintf("b%d", i%2+1)
+		r.apply(frontendText(frontend, anyPort, []string{"tcp", "mcp"}[i%2], backend) + backends)
+		if now := r.address(frontend); now != address {
+			t.Errorf("the listener has moved from %s to %s", address, now)
+		}
+	}
+	close(stop)
+	all.Wait()
+	if who := old.ask("who?"); who != "one" {
+		t.Errorf("the old connection is answered by %s", who)
+	}
+	if who := dial(t, address).ask("who?"); who != "two" {
+		t.Errorf("a new connection is answered by %s, want two", who)
+	}
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// A frontend of the same name changes its mode, its backend, its policy.
+func TestApplyChangesFrontends(t *testing.T) {
+	t.Parallel()
+	one, two := serve(t, name("one")), serve(t, name("two"))
+	backends := backendText("b1", []string{one.address}) + backendText("b2", []string{two.address})
+	r := start(t, frontendText("f", anyPort, "tcp", "b1")+backends)
+	old := dial(t, r.address("f"))
+	old.ask("who?")
+	r.apply(frontendText("f", anyPort, "mcp", "b2", "max_message = 100") + backends)
+	c := dial(t, r.address("f"))
+	if who := c.ask("who?"); who != "two" {
+		t.Errorf("a new connection is answered by %s, want two", who)
+	}
+	c.send(strings.Repeat("x", 200))
+	if _, err := c.reader.ReadString('\n'); err != nil {
+		t.Errorf("no error for a message too long: %v", err)
+	}
+	c.Close()
+	r.ended("f", "message_too_long", 1)
+	if who := old.ask(strings.Repeat("x", 200)); who != "one" {
+		t.Errorf("the old connection is answered by %s", who)
+	}
+}
+
+// Servers come, go and change their weights; connections stay where they are.
+func TestApplyServers(t *testing.T) {
+	t.Parallel()
+	servers := map[string]*peer{}
+	for _, who := range []string{"one", "two", "three"} {
+		servers[who] = serve(t, name(who))
+	}
+	f := frontendText("f", anyPort, "tcp", "b")
+	text := func(weights map[string]int) string {
+		backend := "[backend.b]\nbalance = \"roundrobin\"\n"
+		for _, who := range []string{"one", "two", "three"} {
+			if weight, ok := weights[who]; ok {
+				backend += serverText("b", who, servers[who].address, fmt.Sprintf("weight = %d", weight))
+			}
+		}
+		return f + backend
+	}
+	answers := func(r *running) map[string]int {
+		counts := map[string]int{}
+		for range 12 {
+			c := dial(t, r.address("f"))
+			counts[c.ask("who?")]++
+			c.Close()
+		}
+		return counts
+	}
+	r := start(t, text(map[string]int{"one": 100, "two": 100}))
+	if got := answers(r); got["one"] != 6 || got["two"] != 6 {
+		t.Errorf("answers are %v, want 6 of each", got)
+	}
+	old := dial(t, r.address("f"))
+	who := old.ask("who?")
+
+	r.apply(text(map[string]int{"one": 100, "two": 100, "three": 100}))
+	if got := answers(r); got["one"] != 4 || got["two"] != 4 || got["three"] != 4 {
+		t.Errorf("answers are %v, want 4 of each", got)
+	}
+	r.apply(text(map[string]int{"one": 200, "two": 100, "three": 0}))
+	if got := answers(r); got["one"] != 8 || got["two"] != 4 {
+		t.Errorf("answers are %v, want 8 of one and 4 of two", got)
+	}
+	r.apply(text(map[string]int{"three": 100}))
+	if got := answers(r); got["three"] != 12 {
+		t.Errorf("answers are %v, want all of three", got)
+	}
+	if again := old.ask("who?"); again != who {
+		t.Errorf("the old connection is answered by %s, before by %s", again, who)
+	}
+	old.Close()
+	r.ended("f", "client_closed", 12*4+1)
+}
+
+// A server that keeps its name and address keeps its counters over a reload.
+func TestApplyKeepsCounters(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	text := frontendText("f", anyPort, "tcp", "b") + "[backend.b]\nretries = %d\n" + serverText("b", "s1", s.address, "weight = %d")
+	r := start(t, fmt.Sprintf(text, 1, 10))
+	for i := range 3 {
+		c := dial(t, r.address("f"))
+		c.ask("hello")
+		c.Close()
+		r.ended("f", "client_closed", uint64(i+1))
+		r.apply(fmt.Sprintf(text, i+2, i+20))
+		if s := r.server("s1"); s.Connections.Total != uint64(i+1) || s.Traffic.BytesIn != uint64(6*(i+1)) || s.Weight != i+20 {
+			t.Errorf("after %d connections the server shows %+v", i+1, s)
+		}
+	}
+}
+
+// Limits that change hold at once.
+func TestApplyLimits(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
+	limits := func(most int) string {
+		return fmt.Sprintf("[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\nmax_connections = %d\n", most)
+	}
+	r := start(t, limits(1)+text)
+	dial(t, r.address("f")).ask("hello")
+	turnedAway(t, r.address("f"))
+	r.apply(limits(2) + text)
+	dial(t, r.address("f")).ask("hello")
+	turnedAway(t, r.address("f"))
+	r.ended("f", "source_connections", 2)
+}
+
+// What cannot be applied changes nothing at all.
+func TestApplyFails(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", anyPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	s := serve(t, echo)
+	f := frontendText("f", anyPort, "tcp", "b")
+	r := start(t, f+backendText("b", []string{s.address}))
+	c := dial(t, r.address("f"))
+	c.ask("hello")
+	before := r.essence()
+	free := reserved(t)
+	changes := "[ratelimit]\ntable_size = 5\n" + frontendText("f", anyPort, "mcp", "other") + frontendText("new", free, "tcp", "b") +
+		backendText("other", []string{refuse(t)}) + "[backend.b]\nbalance = \"random\"\n" + serverText("b", "s1", s.address, "weight = 7", "maxconn = 7")
+	for want, text := range map[string]string{
+		"address already in use":    frontendText("bad", taken.Addr().String(), "tcp", "b"),
+		"no-such-host.invalid":      serverText("b", "bad", "no-such-host.invalid:1"),
+		"global.maxconn = 10000000": "[global]\nmaxconn = 10000000\n",
+	} {
+		_, err := r.Apply(parse(t, changes+text))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error is %v, want %q in it", err, want)
+		}
+		if now := r.essence(); now != before {
+			t.Errorf("%s: it has changed from\n%sto\n%s", want, before, now)
+		}
+		if reload := r.Snapshot().Process.Reload; reload.Success || !strings.Contains(reload.Error, want) || time.Since(reload.Time) > patience {
+			t.Errorf("the status shows the reload as %+v", reload)
+		}
+		turnedAway(t, free) // nobody listens there
+		c.ask("still here")
+		dial(t, r.address("f")).ask("hello")
+	}
+	r.apply(f + backendText("b", []string{s.address}, "retries = 1"))
+	if reload := r.Snapshot().Process.Reload; !reload.Success || reload.Error != "" {
+		t.Errorf("the status shows the reload that succeeded as %+v", reload)
+	}
+}
+
+// reserved is an address with a port that was free a moment ago, of a host that
+// no other test listens on.
+func reserved(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.77.77.77:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// What only a new process can change is named.
+func TestApplyNamesWhatItCannotDo(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
+	r := start(t, "[global]\nthreads = 1\n"+text)
+	summary := r.apply("[global]\nthreads = 2\n" + text)
+	if want := "~global.threads 1 -> 2; only after a restart: global.threads"; summary != want {
+		t.Errorf("the summary is %q, want %q", summary, want)
+	}
+	if n := r.Snapshot().Process.Threads; n != 1 {
+		t.Errorf("there are %d threads, want 1", n)
+	}
+	if summary := r.apply("[global]\nthreads = 2\n" + text); summary != "nothing changed" {
+		t.Errorf("the summary of no change is %q", summary)
+	}
+}
+
+// A reload that could not be read is shown, too.
+func TestNote(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	r := start(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.address}))
+	if reload := r.Snapshot().Process.Reload; !reload.Success || reload.Time.IsZero() {
+		t.Errorf("the start is shown as %+v", reload)
+	}
+	r.Note(fmt.Errorf("lb.toml:1: nonsense"))
+	if reload := r.Snapshot().Process.Reload; reload.Success || reload.Error != "lb.toml:1: nonsense" {
+		t.Errorf("the failure is shown as %+v", reload)
+	}
+}
+
+// Connections live on through reloads, and new ones find their way, whatever
+// is changed.
+func TestReloadsUnderTraffic(t *testing.T) {
+	t.Parallel()
+	servers := []*peer{serve(t, echo), serve(t, echo), serve(t, echo)}
+	text := func(n int) string {
+		rng := rand.New(rand.NewPCG(1, uint64(n)))
+		backend := fmt.Sprintf("[backend.b]\nbalance = %q\nretries = %d\ncheck = { interval = \"%dms\", fast_interval = \"50ms\" }\n",
+			[]string{"source", "leastconn", "roundrobin", "random"}[n%4], 1+rng.IntN(5), 50+rng.IntN(1000))
+		for i, s := range servers {
+			if n%3 != i { // one of them is gone each time
+				backend += serverText("b", fmt.Sprintf("s%d", i), s.address, fmt.Sprintf("weight = %d", 1+rng.IntN(200)))
+			}
+		}
+		frontends := frontendText("f", anyPort, "tcp", "b", fmt.Sprintf("timeout_client = \"%ds\"", 100+n))
+		if n%2 == 0 {
+			frontends += frontendText("g", "127.0.0.2:0", "mcp", "b")
+		}
+		return frontends + backend
+	}
+	r := start(t, text(0))
+	address := r.address("f")
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	var asked, connected atomic.Int64
+	for range 8 {
+		all.Go(func() {
+			for c := dial(t, address); !closed(stop); asked.Add(1) {
+				question := fmt.Sprintf("question %d", asked.Load())
+				if answer := c.ask(question); answer != question {
+					t.Errorf("%q was answered by %q", question, answer)
+					return
+				}
+			}
+		})
+	}
+	all.Go(func() {
+		for !closed(stop) {
+			c := dial(t, address)
+			c.ask("hello")
+			c.Close()
+			connected.Add(1)
+		}
+	})
+	for n := 1; n <= 50; n++ {
+		r.apply(text(n))
+		seen, made := asked.Load(), connected.Load()
+		r.eventually("there is traffic", func() bool { return asked.Load() > seen+8 && connected.Load() > made })
+	}
+	close(stop)
+	all.Wait()
+	if n := r.frontend("f").SessionsEnded["server_down"] + sum(r.frontend("f").Refused); n != 0 {
+		t.Errorf("%d connections were lost: %v", n, r.frontend("f").SessionsEnded)
+	}
+}

@@ -1,0 +1,122 @@
+//go:build linux
+
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// badServers are servers that do not do what servers should. Some go on until
+// over is closed.
+func badServers(over <-chan struct{}) map[string]func(*net.TCPConn) {
+	return map[string]func(*net.TCPConn){
+		"echoes":             echo,
+		"closes":             func(*net.TCPConn) {},
+		"resets":             reset,
+		"takes all":          func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) },
+		"takes some, closes": func(c *net.TCPConn) { _, _ = io.CopyN(io.Discard, c, 1000) },
+		"takes some, resets": func(c *net.TCPConn) { _, _ = io.CopyN(io.Discard, c, 1000); reset(c) },
+		"never reads":        func(*net.TCPConn) { <-over },
+		"drips": func(c *net.TCPConn) {
+			for range 30 {
+				if _, err := c.Write([]byte("x")); err != nil {
+					return
+				}
+				time.Sleep(2 * time.Millisecond) // that is the drip
+			}
+		},
+		"talks, never reads": func(c *net.TCPConn) {
+			p := make([]byte, 1000)
+			for range 1000 {
+				if _, err := c.Write(p); err != nil {
+					return
+				}
+			}
+			<-over
+		},
+	}
+}
+
+// 64 KB of random bytes, in every mode, for servers of every kind: each
+// connection ends, for a reason that is counted, and nothing is left.
+func TestRandomBytes(t *testing.T) {
+	t.Parallel()
+	const (
+		none   = "[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\n"
+		delay  = "[ratelimit]\nconnection_rate = 0\nmessage_rate = 10000\nmessage_burst = 5\n"
+		reject = "[ratelimit]\nconnection_rate = 0\nmessage_rate = 20\nmessage_burst = 5\nban_after = 0\nover_message = \"reject\"\n"
+	)
+	tests := []struct{ name, limits, mode, more string }{
+		{"tcp", none, "tcp", ""},
+		{"mcp", none, "mcp", `max_message = "1k"`},
+		{"mcp, any length", none, "mcp", `max_message = 0`},
+		{"mcp, delay", delay, "mcp", `max_message = "1k"`},
+		{"mcp, delay, any length", delay, "mcp", `max_message = 0`},
+		{"mcp, reject", reject, "mcp", `max_message = "1k"`},
+		{"mcp, reject, any length", reject, "mcp", `max_message = 0`},
+		{"PROXY", none, "tcp", "accept_proxy = true\ntrusted_proxies = [\"127.0.0.1/32\"]"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			text := test.limits
+			over := make(chan struct{})
+			kinds := badServers(over)
+			for i, kind := range slices.Sorted(maps.Keys(kinds)) {
+				backend := fmt.Sprintf("b%d", i)
+				s := serve(t, kinds[kind])
+				text += frontendText(backend, fmt.Sprintf("127.0.0.%d:0", 1+i), test.mode, backend,
+					`timeout_client = "500ms"`, `timeout_half_closed = "100ms"`, test.more) +
+					backendText(backend, []string{s.address}, "retries = 0", "check = { observe = false }")
+			}
+			t.Cleanup(func() { close(over) })
+			randomBytes(t, start(t, text))
+		})
+	}
+}
+
+// randomBytes sends from some clients to every frontend, each of which ends in
+// another way.
+func randomBytes(t *testing.T, r *running) {
+	var all sync.WaitGroup
+	for _, f := range r.Snapshot().Frontends {
+		for i := range 4 {
+			all.Go(func() {
+				p := make([]byte, 64<<10)
+				_, _ = rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32s", f.Name+f.Mode)))).Read(p)
+				dialed, err := net.DialTimeout("tcp", f.Listen[0], patience)
+				if err != nil {
+					return // its server's reset was quicker
+				}
+				c := dialed.(*net.TCPConn)
+				defer c.Close()
+				_, _ = c.Write(p)
+				switch i {
+				case 0:
+					_ = c.CloseWrite()
+				case 1:
+					reset(c)
+				case 2:
+					c.Close()
+				}
+				// The last is silent: its time runs out, or the server ends it.
+				toEnd(c)
+			})
+		}
+	}
+	all.Wait()
+	r.empty()
+	for _, f := range r.Snapshot().Frontends {
+		if f.Connections.Total != 4 {
+			t.Errorf("%d connections were counted, want 4", f.Connections.Total)
+		}
+	}
+}

@@ -1,0 +1,199 @@
+//go:build linux
+
+package proxy
+
+import (
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// churn is how many connections are opened and closed, and by how many at a
+// time.
+func churn() (connections, workers int) {
+	if long {
+		return 200_000, 100
+	}
+	return 1000, 60
+}
+
+// theEnds are the ways in which a connection ends, the client's part and the
+// server's, which is told by the first byte.
+var theEnds = []struct {
+	name           string
+	client, server func(c *net.TCPConn)
+	reasons        []string // one of these
+}{
+	{"client closes", func(c *net.TCPConn) { pingPong(c); c.Close() }, echo, []string{"client_closed"}},
+	{"server closes", func(c *net.TCPConn) { pingPong(c); toEnd(c); c.Close() }, pong, []string{"server_closed"}},
+	{"client resets", func(c *net.TCPConn) { pingPong(c); reset(c) }, echo, []string{"client_reset"}},
+	{"server resets", func(c *net.TCPConn) { pingPong(c); toEnd(c); c.Close() }, func(c *net.TCPConn) { pong(c); reset(c) }, []string{"server_reset"}},
+	{"client half-closes", func(c *net.TCPConn) { ping(c); _ = c.CloseWrite(); toEnd(c); c.Close() }, echo, []string{"client_closed"}},
+	{"server half-closes", func(c *net.TCPConn) { pingPong(c); toEnd(c); ping(c); c.Close() }, func(c *net.TCPConn) { pong(c); _ = c.CloseWrite(); toEnd(c) }, []string{"server_closed"}},
+	{"client says nothing", func(c *net.TCPConn) { c.Close() }, nil, []string{"client_closed"}},
+	{"client resets at once", func(c *net.TCPConn) { reset(c) }, nil, []string{"client_reset", "client_gone"}},
+	{"silence", func(c *net.TCPConn) { ping(c); toEnd(c); c.Close() }, toEnd, []string{"idle_timeout"}},
+	{"silence of half a connection", func(c *net.TCPConn) { ping(c); _ = c.CloseWrite(); toEnd(c); c.Close() }, func(c *net.TCPConn) { toEnd(c); toReset(c) }, []string{"half_closed_timeout"}},
+	{"both reset", func(c *net.TCPConn) { ping(c); reset(c) }, reset, []string{"client_reset", "server_reset", "client_gone"}},
+}
+
+func ping(c *net.TCPConn)     { _, _ = c.Write([]byte("ping")) }
+func pong(c *net.TCPConn)     { _, _ = io.CopyN(struct{ io.Writer }{c}, struct{ io.Reader }{c}, 4) }
+func pingPong(c *net.TCPConn) { ping(c); _, _ = io.ReadFull(c, make([]byte, 4)) }
+func toEnd(c *net.TCPConn)    { _, _ = io.Copy(io.Discard, struct{ io.Reader }{c}) }
+
+// toReset waits until the connection is broken, which no read tells behind its
+// end.
+func toReset(c *net.TCPConn) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, int(patience/time.Millisecond))
+	})
+}
+
+// Connections opened, used and closed in every way: each is counted once, and
+// descriptors, goroutines and memory are back where they were. Not parallel: it
+// looks at the whole process.
+func TestChurn(t *testing.T) {
+	script := func(c *net.TCPConn) {
+		var kind [1]byte
+		if _, err := io.ReadFull(c, kind[:]); err != nil || int(kind[0]) >= len(theEnds) {
+			return
+		}
+		theEnds[kind[0]].server(c)
+	}
+	servers := []*peer{serve(t, script), serve(t, script), serve(t, script)}
+	more := []string{`balance = "random"`, `timeout_server = "500ms"`, "retries = 0", "check = { observe = false }"}
+	if long {
+		more = append(more, `source = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"]`)
+	}
+	r := start(t, frontendText("f", anyPort, "tcp", "b", `timeout_half_closed = "500ms"`)+
+		frontendText("m", "127.0.0.2:0", "mcp", "b", `timeout_half_closed = "500ms"`)+
+		backendText("b", []string{servers[0].address, servers[1].address, servers[2].address}, more...))
+	connections, workers := churn()
+	r.churn(connections/5, workers) // so that pools and tables have their size
+	before := usage()
+	expected := r.churn(connections, workers)
+	after := usage()
+	if after.descriptors > before.descriptors || after.goroutines > before.goroutines {
+		t.Errorf("%d descriptors and %d goroutines before, %d and %d after", before.descriptors, before.goroutines, after.descriptors, after.goroutines)
+	}
+	if grown := int64(after.heap) - int64(before.heap); grown > 512<<10 {
+		t.Errorf("the memory in use has grown by %d bytes", grown)
+	}
+	t.Logf("%d connections: %v", connections, expected)
+}
+
+// churn opens and closes connections and returns how many of each kind. It
+// checks that they were counted by the right reasons.
+func (r *running) churn(connections, workers int) map[string]int {
+	before := r.reasons()
+	addresses := []string{r.address("f"), r.address("m")}
+	kinds := make([]int, len(theEnds))
+	var mu sync.Mutex // guards kinds
+	var all sync.WaitGroup
+	for w := range workers {
+		all.Go(func() {
+			rng := rand.New(rand.NewPCG(1, uint64(w)))
+			for i := range connections / workers {
+				kind := rng.IntN(len(theEnds))
+				r.one(addresses[i%2], byte(kind), w)
+				mu.Lock()
+				kinds[kind]++
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	r.empty()
+	r.compare(before, kinds)
+	shown := map[string]int{}
+	for kind, n := range kinds {
+		shown[theEnds[kind].name] = n
+	}
+	return shown
+}
+
+// one is one connection.
+func (r *running) one(address string, kind byte, worker int) {
+	d := net.Dialer{Timeout: patience}
+	if long { // for more ports than one source address has
+		d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 1, byte(worker), 1)}
+	}
+	c, err := d.Dial("tcp", address)
+	if err != nil {
+		r.t.Errorf("connecting: %v", err)
+		return
+	}
+	if theEnds[kind].server != nil {
+		_, _ = c.Write([]byte{kind})
+	}
+	theEnds[kind].client(c.(*net.TCPConn))
+}
+
+// reasons sums why connections have ended, over both frontends.
+func (r *running) reasons() map[string]int {
+	counts := map[string]int{}
+	for _, f := range r.Snapshot().Frontends {
+		for reason, n := range f.SessionsEnded {
+			counts[reason] += int(n)
+		}
+		for reason, n := range f.Refused {
+			counts[reason] += int(n)
+		}
+	}
+	return counts
+}
+
+// compare checks the counts of reasons: at least the connections that can have
+// ended by no other, at most those that can have ended by it.
+func (r *running) compare(before map[string]int, kinds []int) {
+	least, most := map[string]int{}, map[string]int{}
+	for kind, end := range theEnds {
+		for _, reason := range end.reasons {
+			most[reason] += kinds[kind]
+			if len(end.reasons) == 1 {
+				least[reason] += kinds[kind]
+			}
+		}
+	}
+	for reason, n := range r.reasons() {
+		if n -= before[reason]; n < least[reason] || n > most[reason] {
+			r.t.Errorf("%d have ended by %s, want %d to %d", n, reason, least[reason], most[reason])
+		}
+	}
+}
+
+type used struct {
+	descriptors, goroutines int
+	heap                    uint64
+}
+
+// usage is what the process uses, once what is on its way out has gone.
+func usage() used {
+	var u used
+	last := -1
+	await(func() bool { // until nothing more goes
+		entries, _ := os.ReadDir("/proc/self/fd")
+		u.descriptors, u.goroutines = len(entries), runtime.NumGoroutine()
+		settled := last == u.descriptors+u.goroutines
+		last = u.descriptors + u.goroutines
+		return settled
+	})
+	runtime.GC()
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	u.heap = stats.HeapAlloc
+	return u
+}

@@ -1,0 +1,106 @@
+//go:build linux
+
+package proxy
+
+import (
+	"testing"
+
+	"mcplb/proxy/admin"
+)
+
+// A server that refuses is out of rotation at once, by what clients meet, and
+// no client fails while another server is up.
+func TestRefusingServerIsOutAtOnce(t *testing.T) {
+	t.Parallel()
+	one, two := serve(t, name("one")), serve(t, name("two"))
+	r := start(t, frontendText("f", anyPort, "tcp", "b")+
+		backendText("b", []string{one.address, two.address}, `balance = "roundrobin"`, `check = { interval = "1h", fast_interval = "1h" }`))
+	r.eventually("both were checked", func() bool {
+		return r.server("s1").State == admin.ServerUp && r.server("s2").State == admin.ServerUp
+	})
+	lost, kept := dial(t, r.address("f")), dial(t, r.address("f"))
+	if lost.ask("who?") == "two" {
+		lost, kept = kept, lost
+	}
+	kept.ask("who?")
+	lost.ask("who?")
+	one.shut()
+	one.cut()
+	for range 30 {
+		c := dial(t, r.address("f"))
+		if who := c.ask("who?"); who != "two" {
+			t.Fatalf("%s answers, who is dead", who)
+		}
+		c.Close()
+	}
+	r.eventually("the dead one is down", func() bool { return r.server("s1").State == admin.ServerDown })
+	if who := kept.ask("who?"); who != "two" {
+		t.Errorf("the other's connection is answered by %s", who)
+	}
+	if n := sum(r.frontend("f").Refused); n != 0 {
+		t.Errorf("%d clients were refused: %v", n, r.frontend("f").Refused)
+	}
+}
+
+// A server that goes down loses its connections, where that is the policy, and
+// nobody else loses any. When it is back it is used again.
+func TestOnDown(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []string{"close", "keep"} {
+		one, two := serve(t, name("one")), serve(t, name("two"))
+		r := start(t, frontendText("f", anyPort, "mcp", "b")+
+			backendText("b", []string{one.address, two.address}, `balance = "roundrobin"`, `on_down = "`+policy+`"`,
+				`check = { interval = "20ms", fast_interval = "20ms" }`))
+		var ones, twos []*client
+		for range 6 {
+			c := dial(t, r.address("f"))
+			if c.ask("who?") == "one" {
+				ones = append(ones, c)
+			} else {
+				twos = append(twos, c)
+			}
+		}
+		if len(ones) != 3 || len(twos) != 3 {
+			t.Fatalf("%d and %d connections, want 3 and 3", len(ones), len(twos))
+		}
+		one.shut() // its connections stay
+		r.eventually("it is down", func() bool { return r.server("s1").State == admin.ServerDown })
+		for _, c := range ones {
+			if policy == "close" {
+				c.hearReset()
+			} else if who := c.ask("who?"); who != "one" {
+				t.Errorf("a connection that was to be kept is answered by %s", who)
+			}
+		}
+		for _, c := range twos {
+			if who := c.ask("who?"); who != "two" {
+				t.Errorf("a connection to the other is answered by %s", who)
+			}
+		}
+		if policy == "close" {
+			r.ended("f", "server_down", 3)
+		}
+		one.open()
+		r.eventually("it is up again", func() bool { return r.server("s1").State == admin.ServerUp })
+		if dial(t, r.address("f")).ask("who?") == dial(t, r.address("f")).ask("who?") {
+			t.Error("it gets no connections although it is up again")
+		}
+	}
+}
+
+// With nobody up clients are refused, and served again with the first that is.
+func TestAllDown(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	r := start(t, frontendText("f", anyPort, "tcp", "b")+
+		backendText("b", []string{s.address, refuse(t)}, `check = { interval = "20ms", fast_interval = "20ms" }`))
+	s.shut()
+	r.eventually("both are down", func() bool {
+		return r.server("s1").State == admin.ServerDown && r.server("s2").State == admin.ServerDown
+	})
+	turnedAway(t, r.address("f"))
+	r.ended("f", "no_server", 1)
+	s.open()
+	r.eventually("one is up", func() bool { return r.server("s1").State == admin.ServerUp })
+	dial(t, r.address("f")).ask("hello")
+}

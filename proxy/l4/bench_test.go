@@ -1,0 +1,142 @@
+//go:build linux
+
+package l4
+
+import (
+	"net"
+	"runtime"
+	"testing"
+
+	"mcplb/conf"
+
+	"golang.org/x/sys/unix"
+)
+
+// relayed are the ways of a small message through the balancer.
+var relayed = []struct {
+	name   string
+	change []func(*setup)
+}{
+	{"tcp", []func(*setup){inMode(conf.ModeTCP)}},
+	{"tcp, PROXY header", []func(*setup){func(s *setup) { s.backend.SendProxy = conf.SendProxyV2 }}},
+	{"mcp", []func(*setup){inMode(conf.ModeMCP)}},
+	{"mcp, delay", []func(*setup){messageRate(1e8, 1e8)}},
+	{"mcp, reject", []func(*setup){rejecting(1e8, 1e8)}},
+}
+
+// pingPong returns a function that sends a message and waits for its echo,
+// through the balancer, by raw system calls that allocate nothing.
+func pingPong(t testing.TB, change ...func(*setup)) func() {
+	t.Helper()
+	s := serve(t, func(c *net.TCPConn) { onSocket(t, c, rawEcho) })
+	b := begin(t, []string{s.address}, append(change, func(s *setup) { s.loops = 1 })...)
+	c := b.dial()
+	file, err := c.File() // a blocking copy
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	fd := int(file.Fd())
+	message, answer := []byte(request(12345)), make([]byte, 512)
+	got := len(message)
+	if b.pool.Config().SendProxy != conf.SendProxyOff {
+		got += v2Fixed + len(v4Addresses)
+	}
+	return func() {
+		if _, err := unix.Write(fd, message); err != nil {
+			t.Fatal(err)
+		}
+		for got > 0 {
+			n, err := unix.Read(fd, answer)
+			if err != nil || n == 0 {
+				t.Fatal("the echo is cut off", err)
+			}
+			got -= n
+		}
+		got = len(message)
+	}
+}
+
+// onSocket runs f on a blocking copy of c's descriptor.
+func onSocket(t testing.TB, c *net.TCPConn, f func(fd int)) {
+	file, err := c.File()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer file.Close()
+	f(int(file.Fd()))
+}
+
+func rawEcho(fd int) {
+	p := make([]byte, 4096)
+	for {
+		n, err := unix.Read(fd, p)
+		if err != nil || n <= 0 {
+			return
+		}
+		if _, err := unix.Write(fd, p[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// Not parallel: it counts what the process allocates.
+func TestMessagesAllocateNothing(t *testing.T) {
+	messages := 5000
+	if long {
+		messages = 200_000
+	}
+	for _, way := range relayed {
+		t.Run(way.name, func(t *testing.T) {
+			send := pingPong(t, way.change...)
+			for range 100 {
+				send()
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for range messages {
+				send()
+			}
+			runtime.ReadMemStats(&after)
+			if n := after.Mallocs - before.Mallocs; n > uint64(messages)/100 {
+				t.Errorf("%d messages and their answers allocated %d times, want none", messages, n)
+			}
+		})
+	}
+}
+
+// One message and its echo. Both ends' system calls are in the time.
+func BenchmarkMessage(b *testing.B) {
+	for _, way := range relayed {
+		b.Run(way.name, func(b *testing.B) {
+			send := pingPong(b, way.change...)
+			send()
+			b.ReportAllocs()
+			for b.Loop() {
+				send()
+			}
+		})
+	}
+}
+
+// A connection from accept to its end, with one message.
+func BenchmarkConnection(b *testing.B) {
+	s := serve(b, echo)
+	bed := begin(b, []string{s.address})
+	p := make([]byte, 64)
+	b.ReportAllocs()
+	for b.Loop() {
+		c, err := net.Dial("tcp", bed.address)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.Write(p); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.Read(p); err != nil {
+			b.Fatal(err)
+		}
+		reset(c.(*net.TCPConn))
+	}
+}

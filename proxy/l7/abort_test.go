@@ -1,0 +1,411 @@
+//go:build linux
+
+package l7
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"mcplb/backend"
+	"mcplb/conf"
+	"mcplb/proxy/l4"
+)
+
+// A client that goes, by FIN or RST, at any phase: its server sees RST at once,
+// and nothing of it is left.
+func TestClientGoes(t *testing.T) {
+	t.Parallel()
+	const begun = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart"
+	for name, c := range map[string]struct {
+		// until leads to the phase, and returns the server's end, if there is one.
+		until  func(b *bed, s *server, client *peer) *peer
+		reason l4.Reason
+	}{
+		"at once":   {func(*bed, *server, *peer) *peer { return nil }, l4.ClientClosed},
+		"in a head": {func(b *bed, _ *server, client *peer) *peer { client.say("GET /"); b.pendingReach(5); return nil }, l4.ClientClosed},
+		"in a body": {func(_ *bed, s *server, client *peer) *peer {
+			client.say(begun)
+			server := s.next()
+			server.head()
+			server.hear("part")
+			return server
+		}, l4.ClientReset},
+		"in a chunk": {func(_ *bed, s *server, client *peer) *peer {
+			client.say("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\npart")
+			server := s.next()
+			server.head()
+			server.hear("9\r\npart")
+			return server
+		}, l4.ClientReset},
+		"before the answer": {func(_ *bed, s *server, client *peer) *peer {
+			client.say(rpcPost("1"))
+			server := s.next()
+			server.request()
+			return server
+		}, l4.ClientReset},
+		"in the answer's head": {func(b *bed, s *server, client *peer) *peer {
+			client.say(get("/"))
+			server := s.next()
+			server.request()
+			server.say("HTTP/1.1 200 OK\r\n")
+			return server
+		}, l4.ClientReset},
+		"in the answer": {func(_ *bed, s *server, client *peer) *peer {
+			client.say(get("/"))
+			server := s.next()
+			server.request()
+			server.say("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\ndata: x\n\n")
+			client.head()
+			client.hear("data: x\n\n")
+			return server
+		}, l4.ClientReset},
+		"between requests": {func(_ *bed, s *server, client *peer) *peer {
+			client.say(get("/"))
+			server := s.next()
+			server.request()
+			server.answer("fine")
+			client.wantStatus("GET", 200)
+			return nil
+		}, l4.ClientClosed},
+	} {
+		for _, how := range []string{"FIN", "RST"} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				s := serve(t)
+				b := begin(t, []string{s.address})
+				client := b.dial()
+				b.reach(reading, 1)
+				server := c.until(b, s, client)
+				if how == "RST" {
+					reset(client.TCPConn)
+				} else {
+					client.Close()
+				}
+				if server != nil {
+					server.hearReset()
+				}
+				b.expect(c.reason, 1)
+			})
+		}
+	}
+}
+
+// pendingReach waits until so many bytes of clients wait.
+func (b *bed) pendingReach(n int) {
+	b.eventually("bytes are pending", func() bool { return b.pending() == n })
+}
+
+// Clients that go while they wait for a server.
+func TestClientGoesWithoutServer(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"FIN", "RST"} {
+		for name, c := range map[string]struct {
+			state  state
+			server func(testing.TB) string
+			set    func(*setup)
+		}{
+			"connecting": {connecting, blackhole, func(*setup) {}},
+			"pausing":    {pausing, refuse, func(s *setup) { withClock(s) }},
+			"queued":     {queued, refuse, withMaxConn(1)},
+		} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				b := begin(t, []string{c.server(t)}, c.set)
+				if c.state == queued {
+					lease, result := b.pool.Acquire(&backend.Request{}, nil)
+					if result != backend.Granted {
+						t.Fatal(result)
+					}
+					defer lease.Release(backend.Completed, 0)
+				}
+				client := b.dial()
+				client.say(rpcPost("1"))
+				b.reach(c.state, 1)
+				client.say("more")
+				if how == "RST" {
+					reset(client.TCPConn)
+				} else {
+					client.Close()
+				}
+				b.expect(l4.ClientGone, 1)
+			})
+		}
+	}
+}
+
+// rpcError is the error that a JSON-RPC answer bears.
+type rpcError struct {
+	ID    json.RawMessage
+	Error struct {
+		Code    int
+		Message string
+		Data    struct{ RetryAfterMs int }
+	}
+}
+
+func parseRPC(t testing.TB, body string) (e rpcError) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(body), &e); err != nil {
+		t.Errorf("no JSON-RPC: %q: %v", body, err)
+	}
+	return e
+}
+
+// A server that goes, by FIN or RST, at any phase: before its answer the client
+// is told, with its id; within it the client sees the cut.
+func TestServerGoes(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		sent   string // before the server goes
+		status int    // 0 = cut off
+		whole  bool   // a FIN ends the answer in order
+	}{
+		"before its answer":  {"", 502, false},
+		"in the status line": {"HTTP/1.1 20", 502, false},
+		"in the head":        {"HTTP/1.1 200 OK\r\nContent-Le", 502, false},
+		"behind 100":         {"HTTP/1.1 100 Continue\r\n\r\n", 502, false},
+		"behind the head":    {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", 0, false},
+		"in the body":        {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart", 0, false},
+		"in a chunk":         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\npart", 0, false},
+		"behind a chunk":     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n", 0, false},
+		"in the trailers":    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n0\r\nA: b", 0, false},
+		"an open end":        {"HTTP/1.1 200 OK\r\n\r\nall of it", 0, true},
+	} {
+		for _, how := range []string{"FIN", "RST"} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				s := serve(t)
+				b := begin(t, []string{s.address})
+				client, server := b.pair(s, rpcPost(`"a\"b"`))
+				if c.sent != "" {
+					server.say(c.sent)
+				}
+				if strings.Contains(c.sent, " 100 ") {
+					client.head()
+				}
+				if c.status == 0 {
+					client.head()
+					b.turns(1)
+				}
+				if how == "FIN" {
+					server.finish()
+				} else {
+					reset(server.TCPConn)
+				}
+				switch {
+				case c.whole && how == "FIN":
+					client.hear("all of it")
+					client.hearEnd()
+				case c.status == 0:
+					client.hearReset()
+				default:
+					r, body := client.wantStatus("POST", c.status)
+					if e := parseRPC(t, body); string(e.ID) != `"a\"b"` || e.Error.Code != 502 || r.Close {
+						t.Errorf("%q, closes %v", body, r.Close)
+					}
+					client.say(get("/next"))
+					next := s.next()
+					next.request()
+					next.answer("fine")
+					client.wantStatus("GET", 200)
+				}
+			})
+		}
+	}
+}
+
+// A server's answer that is malformed is never passed on.
+func TestMalformedAnswers(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer string
+		status int // 0 = cut off
+	}{
+		"no HTTP":           {"SSH-2.0-OpenSSH_9.9\r\n", 502},
+		"HTTP/2":            {"HTTP/2 200\r\n\r\n", 502},
+		"bare LF":           {"HTTP/1.1 200 OK\nContent-Length: 0\n\n", 502},
+		"two lengths":       {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na", 502},
+		"length and coding": {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na", 502},
+		"bad length":        {"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\na", 502},
+		"unasked 101":       {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 502},
+		"endless head":      {"HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 60<<10), 502},
+		"bad chunk":         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 0},
+		"chunk with LF":     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			b := begin(t, []string{s.address})
+			client, server := b.pair(s, rpcPost("7"))
+			go func() { _, _ = io.WriteString(server, c.answer) }()
+			if c.status == 0 {
+				client.hearReset()
+				return
+			}
+			_, body := client.wantStatus("POST", c.status)
+			if e := parseRPC(t, body); string(e.ID) != "7" {
+				t.Errorf("%q", body)
+			}
+			server.hearReset()
+		})
+	}
+}
+
+// A server that goes down, or is taken away, ends what is under way there.
+func TestServerDown(t *testing.T) {
+	t.Parallel()
+	down := func(b *bed, policy conf.OnDown) {
+		server := b.pool.Servers()[0]
+		b.pool.SetHealth(server, backend.Down, "test", time.Now())
+		b.workers.CloseIdle(server)
+		b.each(func(c *client) {
+			if c.Server() == server {
+				c.ServerDown(policy)
+			}
+		})
+	}
+	t.Run("before the answer", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t)
+		b := begin(t, []string{s.address})
+		client, server := b.pair(s, rpcPost("1"))
+		down(b, conf.OnDownClose)
+		client.wantStatus("POST", 502)
+		server.hearReset()
+	})
+	t.Run("in the answer", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t)
+		b := begin(t, []string{s.address})
+		client, server := b.pair(s, get("/"))
+		server.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart")
+		client.head()
+		down(b, conf.OnDownClose)
+		client.hearReset()
+		server.hearReset()
+		b.expect(l4.ServerDown, 1)
+	})
+	t.Run("keep", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t)
+		b := begin(t, []string{s.address})
+		client, server := b.pair(s, get("/"))
+		down(b, conf.OnDownKeep)
+		server.answer("fine")
+		client.wantStatus("GET", 200)
+		server.hearEnd() // it is not used again
+	})
+	t.Run("connecting", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t)
+		b := begin(t, []string{blackhole(t), s.address})
+		client := b.dial()
+		client.say(rpcPost("1"))
+		b.reach(connecting, 1)
+		down(b, conf.OnDownClose)
+		server := s.next()
+		server.request()
+		server.answer("fine")
+		client.wantStatus("POST", 200)
+	})
+	t.Run("kept alive", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t)
+		b := begin(t, []string{s.address})
+		client, server := b.pair(s, get("/"))
+		server.answer("fine")
+		client.wantStatus("GET", 200)
+		down(b, conf.OnDownClose)
+		server.hearEnd()
+		client.say(get("/"))
+		client.wantStatus("GET", 503)
+	})
+}
+
+// Abort ends a client in whatever state.
+func TestAbort(t *testing.T) {
+	t.Parallel()
+	for name, until := range map[string]func(*bed, *server, *peer){
+		"reading": func(b *bed, _ *server, _ *peer) { b.reach(reading, 1) },
+		"exchanging": func(b *bed, s *server, client *peer) {
+			client.say(get("/"))
+			s.next().request()
+		},
+		"closing": func(b *bed, _ *server, client *peer) {
+			client.say("nonsense\r\n\r\n")
+			client.wantStatus("GET", 400)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			b := begin(t, []string{s.address})
+			client := b.dial()
+			until(b, s, client)
+			b.each(func(c *client7) { c.Abort(l4.Stopped); c.Abort(l4.Stopped) })
+			if name != "closing" {
+				client.hearReset()
+			}
+			b.expect(l4.Stopped, 1)
+		})
+	}
+}
+
+// client7 is what client is where that is a variable.
+type client7 = client
+
+// A drain ends clients that wait for nothing at once, and all others with their
+// answer.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, oneLoop)
+	idle := b.dial()
+	busy, server := b.pair(s, get("/"))
+	streaming, stream := b.pair(s, get("/"))
+	stream.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart")
+	streaming.head()
+	half := b.dial()
+	half.say("GET / HTTP/1.1\r\n")
+	b.pendingReach(len("GET / HTTP/1.1\r\n"))
+	b.frontend.Drain()
+	b.each(func(c *client) { c.Drain() })
+	idle.hearEnd()
+	server.answer("fine")
+	if r, _ := busy.wantStatus("GET", 200); !r.Close {
+		t.Error("the client is not told that its connection ends")
+	}
+	busy.hearEnd()
+	half.say("Host: x\r\n\r\n")
+	server.request()
+	server.answer("fine")
+	if r, _ := half.wantStatus("GET", 200); !r.Close {
+		t.Error("the client is not told that its connection ends")
+	}
+	half.hearEnd()
+	stream.say(" whole")
+	streaming.hear("part whole")
+	streaming.hearEnd()
+	for _, c := range []*peer{idle, busy, half, streaming} {
+		c.Close()
+	}
+	b.expect(l4.ServerClosed, 4)
+}
+
+// After so many requests a connection ends.
+func TestRequestsPerConnection(t *testing.T) {
+	t.Parallel()
+	b := begin(t, []string{web(t, echo)}, withFrontend(func(f *conf.Frontend) { f.RequestsPerConnection = 3 }))
+	client := b.dial()
+	for i := range 3 {
+		client.say(post("/", fmt.Sprint(i)))
+		if r, body := client.wantStatus("POST", 200); body != fmt.Sprint(i) || r.Close != (i == 2) {
+			t.Errorf("%d: %q, closes %v", i, body, r.Close)
+		}
+	}
+	client.hearEnd()
+}

@@ -1,0 +1,404 @@
+//go:build linux
+
+package l7
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"testing"
+
+	"mcplb/conf"
+	"mcplb/proxy/l4"
+)
+
+func TestKeepAlive(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, oneLoop)
+	first, second := b.dial(), b.dial()
+	first.say(get("/1"))
+	server := s.next()
+	for i := range 5 {
+		// One server's connection serves both clients in turn.
+		for _, c := range []*peer{first, second} {
+			if i > 0 || c == second {
+				c.say(get("/again"))
+			}
+			server.request()
+			server.answer(fmt.Sprint("answer ", i))
+			if _, body := c.wantStatus("GET", 200); body != fmt.Sprint("answer ", i) {
+				t.Fatalf("body %q", body)
+			}
+		}
+	}
+	s.nobody()
+	if got := b.workers.Server(b.pool.Servers()[0]); got.Idle != 1 || got.Latency.Count() != 10 || got.Status["2xx"] != 10 {
+		t.Errorf("idle %d, latencies %d, %v", got.Idle, got.Latency.Count(), got.Status)
+	}
+}
+
+// Whatever the pieces in which pipelined requests come, each is answered, in
+// their order.
+func TestPipelining(t *testing.T) {
+	t.Parallel()
+	b := begin(t, []string{web(t, echo)})
+	var requests, want strings.Builder
+	for i := range 40 {
+		body := strings.Repeat(fmt.Sprint(i, " "), i)
+		if i%3 == 0 {
+			fmt.Fprintf(&requests, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body)+1, body+"!")
+			body += "!"
+		} else {
+			requests.WriteString(post("/", body))
+		}
+		want.WriteString(body)
+	}
+	for _, piece := range []int{1, 2, 7, 100, 1000, 1 << 20} {
+		c := b.dial()
+		go func() {
+			for rest := requests.String(); rest != ""; {
+				n := min(piece, len(rest))
+				if _, err := io.WriteString(c, rest[:n]); err != nil {
+					return // the reader tells
+				}
+				rest = rest[n:]
+			}
+		}()
+		var got strings.Builder
+		for range 40 {
+			_, body := c.wantStatus("POST", 200)
+			got.WriteString(body)
+		}
+		if got.String() != want.String() {
+			t.Errorf("pieces of %d: got %q", piece, got.String())
+		}
+	}
+}
+
+// How responses end, and what becomes of the connection.
+func TestFraming(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		request, response, want string
+		serverEnds              bool // the server's connection is closed behind the response
+		closes                  bool // so is the client's
+		reused                  bool // the server's is used again
+	}{
+		"length":                 {get("/"), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", false, false, true},
+		"empty":                  {get("/"), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", false, false, true},
+		"chunked":                {get("/"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n4;a=b\r\n you\r\n0\r\nX: y\r\n\r\n", "hi you", false, false, true},
+		"close":                  {get("/"), "HTTP/1.1 200 OK\r\n\r\nhi", "hi", true, true, false},
+		"HTTP/1.0":               {get("/"), "HTTP/1.0 200 OK\r\n\r\nhi", "hi", true, true, false},
+		"HTTP/1.0 length":        {get("/"), "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", false, false, false},
+		"HTTP/1.0 keep":          {get("/"), "HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nhi", "hi", false, false, true},
+		"server closes":          {get("/"), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", "hi", false, false, false},
+		"server ends":            {get("/"), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", true, false, false},
+		"client closes":          {get("/", "Connection: close"), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", false, true, true},
+		"HEAD":                   {"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", "", false, false, true},
+		"HEAD chunked":           {"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "", false, false, true},
+		"204":                    {get("/"), "HTTP/1.1 204 No Content\r\n\r\n", "", false, false, true},
+		"304":                    {get("/"), "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n", "", false, false, true},
+		"202":                    {get("/"), "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", "", false, false, true},
+		"too much":               {get("/"), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad", "hi", false, false, false},
+		"body on GET":            {"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", false, false, false},
+		"old client":             {"GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", false, true, true},
+		"old client keeps":       {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", false, false, true},
+		"old client, chunked":    {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n4\r\n you\r\n0\r\nX: y\r\n\r\n", "hi you", false, true, true},
+		"upgrade not to be had":  {get("/", "Connection: Upgrade", "Upgrade: websocket"), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", false, false, false},
+		"upgrade to another":     {get("/", "Connection: Upgrade", "Upgrade: h2c"), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", false, false, true},
+		"interim":                {get("/"), "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", false, false, true},
+		"interim for old client": {"GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", false, true, true},
+	} {
+		for _, piece := range []int{1 << 20, 1} {
+			t.Run(fmt.Sprint(name, "/", piece), func(t *testing.T) {
+				t.Parallel()
+				s := serve(t)
+				b := begin(t, []string{s.address}, oneLoop)
+				client, server := b.pair(s, c.request)
+				for rest := c.response; rest != ""; {
+					n := min(piece, len(rest))
+					if _, err := io.WriteString(server, rest[:n]); err != nil && name != "too much" {
+						t.Fatal(err)
+					}
+					rest = rest[n:]
+				}
+				if c.serverEnds {
+					server.finish()
+				}
+				method, _, _ := strings.Cut(c.request, " ")
+				if strings.Contains(c.response, " 103 ") {
+					if got := client.head(); got.first() != "HTTP/1.1 103 Early Hints" || got.get(t, "Link") != "x" {
+						t.Errorf("interim head %q", got)
+					}
+				}
+				r, body := client.response(method)
+				if body != c.want || r.Close != c.closes {
+					t.Errorf("body %q, want %q; closes %v, want %v", body, c.want, r.Close, c.closes)
+				}
+				if c.closes {
+					client.hearEnd()
+					client = b.dial()
+				}
+				client.say(get("/again"))
+				if !c.reused {
+					if !c.serverEnds && name != "too much" {
+						server.hearEnd()
+					}
+					server = s.next()
+				}
+				server.request()
+				server.answer("fine")
+				if _, body := client.wantStatus("GET", 200); body != "fine" {
+					t.Errorf("body %q", body)
+				}
+			})
+		}
+	}
+}
+
+// What a client of HTTP/1.1 sees of chunks is what the server wrote, trailers
+// and extensions included; so is what the server sees of the client's.
+func TestChunksPassAsTheyAre(t *testing.T) {
+	t.Parallel()
+	const body = "5;name=\"quoted; \\\" value\"\r\nhello\r\n00b\r\n, how are y\r\n3\r\nou?\r\n0\r\nX-Trailer: yes\r\nX-Other: no\r\n\r\n"
+	s := serve(t)
+	b := begin(t, []string{s.address})
+	client := b.dial()
+	client.say("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X-Trailer\r\n\r\n" + body)
+	server := s.next()
+	if h := server.head(); h.get(t, "Transfer-Encoding") != "chunked" || h.get(t, "Trailer") != "X-Trailer" || h.get(t, "Content-Length") != "" {
+		t.Errorf("head %q", h)
+	}
+	server.hear(body)
+	server.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Trailer\r\n\r\n" + body)
+	if h := client.head(); h.get(t, "Transfer-Encoding") != "chunked" || h.get(t, "Trailer") != "X-Trailer" {
+		t.Errorf("head %q", h)
+	}
+	client.hear(body)
+	client.say(get("/"))
+	server.request()
+}
+
+func TestExpectContinue(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address})
+	client := b.dial()
+	client.say("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+	server := s.next()
+	if h := server.head(); h.get(t, "Expect") != "100-continue" {
+		t.Errorf("head %q", h)
+	}
+	server.say("HTTP/1.1 100 Continue\r\n\r\n")
+	client.hear("HTTP/1.1 100 Continue\r\n\r\n")
+	client.say("hello")
+	server.hear("hello")
+	server.answer("thanks")
+	if r, _ := client.wantStatus("POST", 200); r.Close {
+		t.Error("the connection ends")
+	}
+	// One that is not told to go on does not, and its connection ends.
+	client.say("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+	server.head()
+	server.say("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+	if r, _ := client.wantStatus("POST", 401); !r.Close {
+		t.Error("the connection lives on")
+	}
+	client.hearEnd()
+	server.hearReset()
+}
+
+// A server that answers before the request is complete: the answer reaches the
+// client, and both connections end.
+func TestEarlyAnswer(t *testing.T) {
+	t.Parallel()
+	for name, framing := range map[string]string{"length": "Content-Length: 8\r\n\r\n", "chunked": "Transfer-Encoding: chunked\r\n\r\n8\r\n"} {
+		for _, ends := range []string{"waits", "finishes", "closes", "resets"} {
+			t.Run(name+" "+ends, func(t *testing.T) {
+				t.Parallel()
+				s := serve(t)
+				b := begin(t, []string{s.address})
+				client := b.dial()
+				client.say("POST / HTTP/1.1\r\nHost: x\r\n" + framing + "part")
+				server := s.next()
+				server.head()
+				server.say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch")
+				switch ends {
+				case "finishes":
+					_ = server.CloseWrite() // perhaps it was told already that nobody listens
+				case "closes":
+					server.Close()
+				}
+				if r, body := client.wantStatus("POST", 413); body != "much" || !r.Close {
+					t.Errorf("body %q, closes %v", body, r.Close)
+				}
+				if ends == "resets" {
+					reset(server.TCPConn)
+				}
+				client.say("more") // is thrown away
+				client.hearEnd()
+			})
+		}
+	}
+}
+
+// A server that takes no more of a request has answered: the answer is read.
+func TestServerStopsReading(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address})
+	client := b.dial()
+	client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 16000000\r\n\r\n")
+	server := s.next()
+	server.head()
+	server.say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch")
+	server.Close()
+	go func() {
+		p := make([]byte, 1<<16)
+		for {
+			if _, err := client.Write(p); err != nil {
+				return
+			}
+		}
+	}()
+	if _, body := client.wantStatus("POST", 413); body != "much" {
+		t.Errorf("body %q", body)
+	}
+	reset(client.TCPConn)
+}
+
+// Bodies of any size pass whole, both ways at once, however they are framed.
+func TestIntegrity(t *testing.T) {
+	t.Parallel()
+	b := begin(t, []string{web(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		if r.Header.Get("X-Length") != "" {
+			w.Header().Set("Content-Length", r.Header.Get("X-Length"))
+		}
+		w.WriteHeader(200)
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		_, _ = io.Copy(w, r.Body)
+	})}, withFrontend(func(f *conf.Frontend) { f.MaxBody = 0 }))
+	sizes := []int64{0, 1, 1000, 60 << 10, 64<<10 - 1, 64 << 10, 64<<10 + 1, 1 << 20, 5<<20 + 3}
+	if long {
+		sizes = append(sizes, 64<<20)
+	} else {
+		sizes = append(sizes, 16<<20)
+	}
+	for _, size := range sizes {
+		for _, chunked := range []bool{false, true} {
+			t.Run(fmt.Sprint(size, chunked), func(t *testing.T) {
+				t.Parallel()
+				carry(t, b.address, size, chunked)
+			})
+		}
+	}
+}
+
+// carry sends a body that the server is to send back, and compares.
+func carry(t *testing.T, address string, size int64, chunked bool) {
+	source := rand.NewChaCha8([32]byte{byte(size), byte(size >> 8)})
+	sent, received := sha256.New(), sha256.New()
+	request, err := http.NewRequest("POST", "http://"+address+"/", io.NopCloser(io.TeeReader(io.LimitReader(source, size), sent)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !chunked {
+		request.ContentLength = size
+		request.Header.Set("X-Length", fmt.Sprint(size))
+		if size == 0 {
+			request.Body = http.NoBody
+		}
+	}
+	response, err := httpClient(t).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	n, err := io.Copy(received, response.Body)
+	if err != nil || n != size {
+		t.Fatalf("received %d bytes of %d, %v", n, size, err)
+	}
+	if s, r := hex.EncodeToString(sent.Sum(nil)), hex.EncodeToString(received.Sum(nil)); s != r {
+		t.Errorf("sent %s, received %s", s, r)
+	}
+}
+
+// A client that had finished sending when its request was read waits for the
+// answer; one that ends later has gone.
+func TestHalfClosedClient(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, oneLoop)
+	client := b.dial()
+	// The loop is busy until all of it is there.
+	b.on(b.engine.Loops()[0], func() {
+		client.say(get("/1") + get("/2"))
+		client.finish()
+	})
+	server := s.next()
+	for range 2 {
+		server.request()
+		server.answer("fine")
+		client.wantStatus("GET", 200)
+	}
+	client.hearEnd()
+	b.expect(l4.ClientClosed, 1)
+}
+
+// What is read from a client is bounded while an exchange is under way, and
+// while it does not read its answers.
+func TestFloodOfRequests(t *testing.T) {
+	t.Parallel()
+	flood := func(c *peer, request string) {
+		burst := strings.Repeat(request, 1000)
+		for {
+			if _, err := io.WriteString(c, burst); err != nil {
+				return
+			}
+		}
+	}
+	t.Run("behind an exchange", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t)
+		b := begin(t, []string{s.address})
+		client, _ := b.pair(s, get("/"))
+		go flood(client, get("/more"))
+		b.eventually("the client is not read from", func() bool {
+			before := b.frontend.Totals().BytesIn
+			b.turns(50)
+			return b.frontend.Totals().BytesIn == before
+		})
+		if n := b.pending(); n > 64<<10 {
+			t.Errorf("%d bytes are pending", n)
+		}
+		reset(client.TCPConn)
+	})
+	for name, request := range map[string]string{
+		"answers of ours": get("/", "Origin: http://evil.example"),
+		"answers":         get("/"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := begin(t, []string{web(t, func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write(make([]byte, 30000))
+			})}, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://good.example"} }))
+			client := b.dial()
+			go flood(client, request)
+			b.eventually("the client is not read from", func() bool {
+				before := b.frontend.Totals().Requests
+				b.turns(50)
+				return before > 0 && b.frontend.Totals().Requests == before
+			})
+			if n := b.parked(); n > 128<<10 {
+				t.Errorf("%d bytes are parked", n)
+			}
+			reset(client.TCPConn)
+		})
+	}
+}

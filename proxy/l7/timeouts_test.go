@@ -1,0 +1,351 @@
+//go:build linux
+
+package l7
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"mcplb/backend"
+	"mcplb/conf"
+	"mcplb/proxy/l4"
+)
+
+// times are all different, so that a test tells which one it was.
+func times(s *setup) {
+	withClock(s)
+	s.frontend.TimeoutClient = 50 * time.Second
+	s.frontend.TimeoutHTTPRequest = 10 * time.Second
+	s.frontend.TimeoutKeepalive = 100 * time.Second
+	s.backends[0].TimeoutConnect = 3 * time.Second
+	s.backends[0].TimeoutQueue = 6 * time.Second
+	s.backends[0].TimeoutServer = 80 * time.Second
+	s.backends[0].Retries = 0
+}
+
+// silence lets just less than d pass, in which nothing must happen, and then
+// the rest.
+func (b *bed) silence(d time.Duration) {
+	b.Helper()
+	load := b.engine.Load()
+	b.advance(d - 50*time.Millisecond)
+	if b.engine.Load() != load {
+		b.Fatalf("a client was ended in less than %v", d)
+	}
+	for _, c := range b.frontend.Totals().Own {
+		if c != 0 {
+			b.Fatalf("a client was answered in less than %v", d)
+		}
+	}
+	b.advance(100 * time.Millisecond)
+}
+
+func TestTimeouts(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		until  func(b *bed, s *server, client *peer)
+		after  time.Duration
+		status int // of the answer; 0 = none
+		reason l4.Reason
+		reset  bool
+		set    func(*setup)
+	}{
+		"a new connection": {until: func(*bed, *server, *peer) {}, after: 100 * time.Second, reason: l4.IdleTimeout},
+		"between requests": {until: func(_ *bed, s *server, client *peer) {
+			client.say(get("/"))
+			server := s.next()
+			server.request()
+			server.answer("fine")
+			client.wantStatus("GET", 200)
+		}, after: 100 * time.Second, reason: l4.IdleTimeout},
+		"a head": {until: func(b *bed, _ *server, client *peer) {
+			b.advance(20 * time.Second) // is not counted
+			client.say("GET / HTTP")
+			b.pendingReach(10)
+			b.advance(9 * time.Second)
+			client.say("/1.1\r\n") // does not prolong it
+			b.pendingReach(16)
+		}, after: time.Second, status: 408, reason: l4.ServerClosed},
+		"a second head": {until: func(b *bed, s *server, client *peer) {
+			client.say(get("/") + "GET / HTTP")
+			server := s.next()
+			server.request()
+			b.advance(70 * time.Second)
+			server.answer("fine")
+			client.wantStatus("GET", 200)
+		}, after: 10 * time.Second, status: 408, reason: l4.ServerClosed},
+		"a body": {until: func(b *bed, s *server, client *peer) {
+			client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart")
+			server := s.next()
+			server.head()
+			server.hear("part")
+			b.advance(40 * time.Second)
+			client.say(" of")
+			server.hear(" of")
+		}, after: 50 * time.Second, status: 408, reason: l4.ServerClosed},
+		"an answer": {until: func(b *bed, s *server, client *peer) {
+			client.say(rpcPost("1"))
+			s.next().request()
+		}, after: 80 * time.Second, status: 504},
+		"an answer's end": {until: func(b *bed, s *server, client *peer) {
+			client.say(get("/"))
+			server := s.next()
+			server.request()
+			b.advance(60 * time.Second)
+			server.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart")
+			client.head()
+			client.hear("part")
+			b.advance(40 * time.Second)
+			server.say(" of")
+			client.hear(" of")
+		}, after: 50 * time.Second, reason: l4.IdleTimeout, reset: true},
+		"a connection": {until: func(b *bed, _ *server, client *peer) {
+			client.say(rpcPost("1"))
+			b.reach(connecting, 1)
+		}, after: 3 * time.Second, status: 504, set: func(s *setup) { s.backends[0].Servers[0].HTTP = "black" }},
+		"the queue": {until: func(b *bed, s *server, client *peer) {
+			holder := b.dial()
+			holder.say(get("/"))
+			s.next().request()
+			client.say(rpcPost("1"))
+			b.reach(queued, 1)
+		}, after: 6 * time.Second, status: 503, set: withMaxConn(1)},
+		"a client that lingers": {until: func(b *bed, s *server, client *peer) {
+			client.say("nonsense\r\n\r\n")
+			client.wantStatus("GET", 400)
+			b.frontend.counters[0].Own[BadRequest].Store(0)
+			b.frontend.counters[1].Own[BadRequest].Store(0)
+		}, after: 5 * time.Second, reason: l4.ServerClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			set := []func(*setup){times}
+			if c.set != nil {
+				set = append(set, c.set, func(s *setup) {
+					if s.backends[0].Servers[0].HTTP == "black" {
+						s.backends[0].Servers[0].HTTP = blackhole(t)
+					}
+				})
+			}
+			b := begin(t, []string{s.address}, set...)
+			client := b.dial()
+			b.reach(reading, 1)
+			c.until(b, s, client)
+			b.turns(3)
+			b.silence(c.after)
+			switch {
+			case c.reset:
+				client.hearReset()
+			case c.status != 0:
+				client.wantStatus("POST", c.status)
+			default:
+				client.hearEnd()
+			}
+			client.Close()
+			if c.status != 503 && c.status != 504 {
+				b.expect(c.reason, 1)
+			}
+		})
+	}
+}
+
+// A client that does not read has timeout_client, whatever waits behind.
+func TestSlowReader(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		request string
+		end     string // of the answer; "" = it goes on
+	}{
+		"within an answer":     {get("/"), ""},
+		"behind an answer":     {get("/"), "0\r\n\r\n"},
+		"behind the last one":  {get("/", "Connection: close"), "0\r\n\r\n"},
+		"before another":       {get("/") + get("/"), "0\r\n\r\n"},
+		"before half another":  {get("/") + "GET /", "0\r\n\r\n"},
+		"closing, and talking": {get("/", "Connection: close") + "more", "0\r\n\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			b := begin(t, []string{s.address}, times)
+			client, server := b.pair(s, c.request)
+			server.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			stuff(b, server, "400\r\n"+strings.Repeat("x", 1024)+"\r\n")
+			if c.end != "" {
+				server.say(c.end)
+				b.readAll()
+			}
+			if n := b.parked(); n == 0 || n > 64<<10 {
+				t.Fatalf("%d bytes are parked", n)
+			}
+			b.silence(50 * time.Second)
+			b.expect(l4.IdleTimeout, 1)
+			reset(client.TCPConn)
+		})
+	}
+}
+
+// stuff sends whole chunks until nothing more goes through.
+func stuff(b *bed, server *peer, chunk string) {
+	for {
+		before := b.frontend.Totals().BytesOut
+		for range 64 {
+			server.say(chunk)
+		}
+		b.turns(20)
+		if b.parked() > 0 && b.frontend.Totals().BytesOut == before {
+			return
+		}
+	}
+}
+
+// readAll has what servers sent be read though the client does not take it:
+// just that what is parked then stays.
+func (b *bed) readAll() { b.turns(20) }
+
+// What is not limited is not ended.
+func TestNoTimeouts(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, withClock, func(s *setup) {
+		s.frontend.TimeoutClient, s.frontend.TimeoutHTTPRequest, s.frontend.TimeoutKeepalive = 0, 0, 0
+		s.backends[0].TimeoutServer, s.backends[0].TimeoutQueue = 0, 0
+	})
+	client := b.dial()
+	b.advance(time.Hour)
+	for range 3 {
+		client.say("GET / HTTP/1.1\r\n")
+		b.pendingReach(16)
+		b.advance(time.Hour)
+		client.say("Host: x\r\n\r\n")
+		server := s.next()
+		server.request()
+		b.advance(time.Hour)
+		server.answer("fine")
+		client.wantStatus("GET", 200)
+		b.advance(time.Hour)
+	}
+}
+
+// A short time that follows a long one is kept, and so the other way round.
+func TestTimersOfStatesInTurn(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, times)
+	client := b.dial()
+	var server *peer
+	for i := range 4 {
+		b.advance(90 * time.Second) // of 100
+		client.say("GET / HTTP/1.1\r\n")
+		b.pendingReach(16)
+		b.advance(9 * time.Second) // of 10
+		client.say("Host: x\r\n\r\n")
+		server = s.next()
+		server.request()
+		b.advance(79 * time.Second) // of 80
+		server.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+		client.head()
+		client.hear("a")
+		b.advance(49 * time.Second) // of 50
+		server.say("b")
+		client.hear("b")
+		if n := sum(b.frontend.Totals().Own); n != 0 {
+			t.Fatalf("%d: answered %v", i, nonzero(b.frontend.Totals().Own))
+		}
+	}
+}
+
+// Kept connections expire, and not earlier than they should.
+func TestIdleExpires(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, withClock)
+	client := b.dial()
+	client.say(get("/"))
+	server := s.next()
+	for range 3 {
+		server.request()
+		server.answer("fine")
+		client.wantStatus("GET", 200)
+		b.advance(3900 * time.Millisecond)
+		client.say(get("/"))
+	}
+	server.request()
+	server.answer("fine")
+	client.wantStatus("GET", 200)
+	b.advance(4100 * time.Millisecond)
+	server.hearEnd()
+	if n := b.workers.Server(b.pool.Servers()[0]).Idle; n != 0 {
+		t.Errorf("%d connections are kept", n)
+	}
+}
+
+// max_idle bounds what is kept, over all loops together.
+func TestMostIdle(t *testing.T) {
+	t.Parallel()
+	for _, most := range []int{0, 1, 3, 10} {
+		t.Run(fmt.Sprint(most), func(t *testing.T) {
+			t.Parallel()
+			b := begin(t, []string{web(t, echo)}, withBackend(func(b *conf.Backend) { b.MaxIdle = most }))
+			var clients []*peer
+			for range 8 {
+				c := b.dial()
+				c.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+				clients = append(clients, c)
+			}
+			b.reach(exchanging, 8)
+			for _, c := range clients {
+				c.say("ab")
+				c.wantStatus("POST", 200)
+			}
+			b.reach(reading, 8)
+			if n, want := b.workers.Server(b.pool.Servers()[0]).Idle, min(most, 8); n > want || most != 1 && n < want {
+				t.Errorf("%d connections are kept, want %d", n, want)
+			}
+		})
+	}
+}
+
+// A server that a reload took away is forgotten, and what is under way there
+// goes on.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, oneLoop)
+	idle, first := b.pair(s, get("/"))
+	busy, second := b.pair(s, get("/"))
+	first.answer("fine")
+	idle.wantStatus("GET", 200)
+	gone := b.pool.Servers()[0]
+	changed := b.pool.Config()
+	changed.Servers = []conf.Server{{Name: "s2", HTTP: s.address, Weight: 1}}
+	if _, err := b.pool.Apply(changed, netip.ParseAddrPort); err != nil {
+		t.Fatal(err)
+	}
+	b.frontend.Apply(NewSettings(b.frontend.Settings().Frontend, b.poolOf))
+	b.workers.Forget(gone)
+	first.hearEnd()
+	second.answer("fine")
+	busy.wantStatus("GET", 200)
+	second.hearEnd()
+	if totals := b.workers.Server(gone); totals.Latency.Count() != 0 || totals.Idle != 0 {
+		t.Errorf("it is remembered: %d", totals.Latency.Count())
+	}
+	idle.say(get("/"))
+	third := s.next()
+	third.request()
+	third.answer("fine")
+	idle.wantStatus("GET", 200)
+	b.checkServer(gone)
+}
+
+// checkServer checks that nobody uses a server.
+func (b *bed) checkServer(server *backend.Server) {
+	b.Helper()
+	if n := server.Conns(); n != 0 {
+		b.Errorf("%d slots of server %s are in use", n, server.Name())
+	}
+}

@@ -1,0 +1,142 @@
+//go:build linux
+
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"mcplb/proxy/admin"
+)
+
+// started is a balancer whose end is the test's business.
+func started(t *testing.T, text string) *running {
+	t.Helper()
+	p, err := Start(parse(t, text), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &running{Proxy: p, t: t}
+}
+
+func TestStopOfAnIdleOne(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	r := started(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.address}))
+	if err := r.stop(); err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+	if err := r.stop(); err != nil {
+		t.Errorf("stopping again: %v", err)
+	}
+}
+
+// Draining serves who is there, takes nobody new, and ends with the last.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
+	r := started(t, text)
+	address := r.address("f")
+	c := dial(t, address)
+	c.ask("hello")
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.stop() }()
+	r.eventually("it drains", func() bool { return r.Snapshot().Process.Draining })
+	if state := r.frontend("f").State; state != admin.FrontendDraining {
+		t.Errorf("the frontend is %s", state)
+	}
+	r.eventually("nobody is taken any more", func() bool {
+		late, err := net.Dial("tcp", address)
+		if err == nil {
+			late.Close()
+		}
+		return err != nil
+	})
+	if _, err := r.Apply(parse(t, text)); !errors.Is(err, ErrDraining) {
+		t.Errorf("a new configuration: %v, want %v", err, ErrDraining)
+	}
+	c.ask("still here")
+	select {
+	case err := <-stopped:
+		t.Fatalf("it has stopped with a client connected: %v", err)
+	default:
+	}
+	c.Close()
+	if err := <-stopped; err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+}
+
+// Draining that takes too long is cut off, whatever state clients are in.
+func TestStopCutsOff(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	r := started(t, frontendText("f", anyPort, "tcp", "b")+
+		frontendText("m", "127.0.0.2:0", "mcp", "b", "max_message = 100")+
+		frontendText("p", "127.0.0.3:0", "tcp", "b", "accept_proxy = true", `trusted_proxies = ["127.0.0.0/8"]`)+
+		frontendText("q", "127.0.0.4:0", "tcp", "hole")+
+		backendText("b", nil)+serverText("b", "s1", s.address, "maxconn = 2")+
+		backendText("hole", []string{blackhole(t)}))
+	relaying, lingering := dial(t, r.address("f")), dial(t, r.address("m"))
+	relaying.ask("hello")
+	lingering.ask("hello")
+	lingering.send(strings.Repeat("x", 1000))
+	second := dial(t, r.address("f"))
+	second.ask("hello")
+	queued := dial(t, r.address("f"))
+	header := dial(t, r.address("p"))
+	header.send("PROXY ")
+	connecting := dial(t, r.address("q"))
+	r.eventually("everybody is where they are to be", func() bool {
+		return r.Snapshot().Backends[0].QueueCurrent == 1 && r.frontend("p").Connections.Current == 1 &&
+			(r.server("s1").Connections.Current == 2) && r.Connections() >= 5
+	})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("told so")
+	cancel(why)
+	err := r.Stop(ctx)
+	if !errors.Is(err, why) || !strings.Contains(err.Error(), "connections were cut off") {
+		t.Errorf("stopping: %v, want that connections were cut off, and why", err)
+	}
+	for _, c := range []*client{relaying, second, queued, header, connecting} {
+		c.hearReset()
+	}
+	r.empty()
+	if n := r.frontend("f").SessionsEnded["stopped"]; n != 3 {
+		t.Errorf("%d clients were counted as cut off, want 3", n)
+	}
+}
+
+// send sends without waiting for an answer.
+func (c *client) send(text string) {
+	c.t.Helper()
+	if _, err := c.Write([]byte(text)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// A second call while one waits cuts off for both.
+func TestSecondStop(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	r := started(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.address}))
+	c := dial(t, r.address("f"))
+	c.ask("hello")
+	first := make(chan error, 1)
+	go func() { first <- r.stop() }()
+	r.eventually("it drains", func() bool { return r.Snapshot().Process.Draining })
+	at, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := r.Stop(at); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the second: %v", err)
+	}
+	if err := <-first; err != nil {
+		t.Errorf("the first: %v", err)
+	}
+	c.hearReset()
+}

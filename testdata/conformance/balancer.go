@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// balancer is a running mcplb.
+type balancer struct {
+	process *process
+	admin   string // host:port
+	client  string // where clients connect, host:port
+}
+
+// startBalancer starts mcplb before the servers and returns when all are up.
+// sse are the path prefixes of the deprecated HTTP+SSE transport.
+func startBalancer(ctx context.Context, binary string, servers, sse []string, directory string) (*balancer, error) {
+	addresses, err := freeAddresses(2)
+	if err != nil {
+		return nil, err
+	}
+	b := &balancer{client: addresses[0], admin: addresses[1]}
+	path := filepath.Join(directory, "lb.toml")
+	if err := os.WriteFile(path, []byte(configuration(b.client, b.admin, servers, sse)), 0o644); err != nil {
+		return nil, err
+	}
+	b.process, err = start(ctx, program{name: "mcplb", path: binary, args: []string{"-c", path}, addr: b.client}, directory)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.awaitServers(ctx); err != nil {
+		b.process.stop()
+		return nil, err
+	}
+	return b, nil
+}
+
+// configuration is a lb.toml whose only choices are those under test.
+func configuration(client, admin string, servers, sse []string) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "[admin]\nlisten = %q\nhealth_listen = \"\"\n", admin)
+	fmt.Fprintf(&text, "[ratelimit]\nexempt = [\"127.0.0.0/8\"] # all clients are one source here\n")
+	fmt.Fprintf(&text, "[frontend.http]\nlisten = %q\nmode = \"http\"\nbackend = \"nodes\"\n", client)
+	for _, path := range sse {
+		fmt.Fprintf(&text, "[[frontend.http.route]]\npath = %q\nendpoint = \"sse\"\n", path)
+	}
+	fmt.Fprintf(&text, "[backend.nodes]\nbalance = \"roundrobin\"\n")
+	for i, server := range servers {
+		fmt.Fprintf(&text, "[[backend.nodes.server]]\nname = \"node%d\"\nhttp = %q\n", i+1, server)
+	}
+	return text.String()
+}
+
+// status is what is used of mcplb's own report.
+type status struct {
+	Backends []struct {
+		ServersUsable int `json:"servers_usable"`
+		ServersTotal  int `json:"servers_total"`
+		Servers       []struct {
+			MessagesIn int `json:"messages_in"`
+		} `json:"servers"`
+	} `json:"backends"`
+}
+
+func (b *balancer) status(ctx context.Context) (status, error) {
+	var s status
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.admin+"/api/v1/status", nil)
+	if err != nil {
+		return s, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return s, fmt.Errorf("ask mcplb for its status: %w", err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&s); err != nil {
+		return s, fmt.Errorf("read mcplb's status: %w", err)
+	}
+	if len(s.Backends) != 1 {
+		return s, fmt.Errorf("mcplb's status has %d backends, want 1", len(s.Backends))
+	}
+	return s, nil
+}
+
+func (b *balancer) awaitServers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		if s, err := b.status(ctx); err == nil && s.Backends[0].ServersUsable == s.Backends[0].ServersTotal {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return b.process.failure("its servers are not up")
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// spread tells how many messages each server got, and fails when one got none:
+// then the results would show nothing.
+func (b *balancer) spread(ctx context.Context) (string, error) {
+	s, err := b.status(ctx)
+	if err != nil {
+		return "", err
+	}
+	var parts []string
+	for _, server := range s.Backends[0].Servers {
+		if server.MessagesIn == 0 {
+			err = fmt.Errorf("a server got no messages")
+		}
+		parts = append(parts, fmt.Sprint(server.MessagesIn))
+	}
+	return strings.Join(parts, "+"), err
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// packages are what comes from the npm registry, by number: the results that
+// are compared depend on it. (The suites need a newer node than distributions
+// have.)
+var packages = map[string]string{
+	"node": "22",
+	"@modelcontextprotocol/conformance":       "0.2.0-alpha.12",
+	"@modelcontextprotocol/inspector":         "2.12.0",
+	"@modelcontextprotocol/sdk":               "1.32.2",
+	"@modelcontextprotocol/server-everything": "2026.8.31",
+}
+
+// everythingServer is the Go SDK's conformance server, in the version that
+// go.mod names.
+const everythingServer = "github.com/modelcontextprotocol/go-sdk/conformance/everything-server"
+
+// tools is what has been installed.
+type tools struct {
+	bin        string // the directory of the npm packages' programs
+	sdk        string // the directory of the TypeScript SDK's examples
+	everything string // the Go SDK's conformance server
+}
+
+// install brings everything into the directory, if it is not there yet.
+func install(ctx context.Context, directory string, report func(string)) (tools, error) {
+	t := tools{
+		bin:        filepath.Join(directory, "node_modules", ".bin"),
+		sdk:        filepath.Join(directory, "node_modules", "@modelcontextprotocol", "sdk", "dist", "esm", "examples"),
+		everything: filepath.Join(directory, "everything-server"),
+	}
+	if err := npmInstall(ctx, directory, report); err != nil {
+		return t, err
+	}
+	return t, command(ctx, "", "go", "build", "-o", t.everything, everythingServer)
+}
+
+// npmInstall installs packages, unless the last time did. A copy of the
+// manifest tells: it is written when the installation is whole.
+func npmInstall(ctx context.Context, directory string, report func(string)) error {
+	manifest, err := json.MarshalIndent(map[string]any{"private": true, "dependencies": packages}, "", "  ")
+	if err != nil {
+		return err
+	}
+	installed := filepath.Join(directory, "installed.json")
+	if there, err := os.ReadFile(installed); err == nil && string(there) == string(manifest) {
+		return nil
+	}
+	report("installing the suites from the npm registry into " + directory)
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(directory, "package.json"), manifest, 0o644); err != nil {
+		return err
+	}
+	if err := command(ctx, directory, "npm", "install", "--no-audit", "--no-fund", "--loglevel=error"); err != nil {
+		return fmt.Errorf("%w; is npm there, and the npm registry within reach?", err)
+	}
+	return os.WriteFile(installed, manifest, 0o644)
+}
+
+// command runs a program to its end; its output is part of the error only.
+func command(ctx context.Context, directory, name string, args ...string) error {
+	command := exec.CommandContext(ctx, name, args...)
+	command.Dir = directory
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, output)
+	}
+	return nil
+}

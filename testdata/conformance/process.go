@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	startTimeout = 20 * time.Second // for a process to listen
+	stopTimeout  = 5 * time.Second  // for it to end after SIGTERM
+	pollInterval = 50 * time.Millisecond
+)
+
+// The kernel kills the processes when the thread that started them ends
+// (prctl(2), PR_SET_PDEATHSIG): that is the main thread, on which all is started.
+func init() { runtime.LockOSThread() }
+
+// program is how a process is started.
+type program struct {
+	name string // of its log
+	path string
+	args []string
+	env  []string // added to this process's own
+	addr string   // where it will listen, host:port
+}
+
+// process is a program that was started.
+type process struct {
+	program program
+	command *exec.Cmd
+	log     string        // a file
+	ended   chan struct{} // closed when it has ended
+}
+
+// start starts a program and returns when it listens. Its output goes to a file
+// in the directory.
+func start(ctx context.Context, program program, directory string) (*process, error) {
+	p := &process{
+		program: program,
+		command: exec.Command(program.path, program.args...),
+		log:     filepath.Join(directory, program.name+".log"),
+		ended:   make(chan struct{}),
+	}
+	log, err := os.Create(p.log)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() // the process has its own
+	p.command.Stdout, p.command.Stderr = log, log
+	p.command.Env = append(os.Environ(), program.env...)
+	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := p.command.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", program.name, err)
+	}
+	go p.wait()
+	if err := p.awaitListening(ctx); err != nil {
+		p.stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *process) wait() {
+	_ = p.command.Wait() // how it ended is in its log
+	close(p.ended)
+}
+
+func (p *process) awaitListening(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		if conn, err := net.Dial("tcp", p.program.addr); err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-p.ended:
+			return p.failure("it ended")
+		case <-ctx.Done():
+			return p.failure("it does not listen on " + p.program.addr)
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// failure is an error with the end of the process's log.
+func (p *process) failure(what string) error {
+	log, _ := os.ReadFile(p.log) // only adds to the error
+	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
+	return fmt.Errorf("%s: %s; its last lines:\n%s", p.program.name, what, strings.Join(lines[max(0, len(lines)-5):], "\n"))
+}
+
+// stop ends the process.
+func (p *process) stop() {
+	_ = p.command.Process.Signal(syscall.SIGTERM) // it may have ended already
+	select {
+	case <-p.ended:
+	case <-time.After(stopTimeout):
+		_ = p.command.Process.Kill()
+		<-p.ended
+	}
+}
+
+// freeAddresses finds ports that nobody has at the moment.
+func freeAddresses(n int) ([]string, error) {
+	var addresses []string
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer listener.Close()
+		addresses = append(addresses, listener.Addr().String())
+	}
+	return addresses, nil
+}
+
+// output runs a client to its end and returns what it printed. Its exit status
+// is the error.
+func output(ctx context.Context, timeout time.Duration, program program, directory string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	command := exec.CommandContext(ctx, program.path, program.args...)
+	command.Env = append(os.Environ(), program.env...)
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	command.WaitDelay = time.Second
+	printed, err := command.CombinedOutput()
+	if ctx.Err() != nil {
+		err = fmt.Errorf("not finished within %v", timeout)
+	}
+	log := filepath.Join(directory, program.name+".out")
+	return string(printed), errors.Join(err, os.WriteFile(log, printed, 0o644))
+}

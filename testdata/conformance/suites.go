@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	suiteTimeout  = 5 * time.Minute // a run of the conformance suite takes 3 to 12 seconds
+	clientTimeout = time.Minute     // a client takes 1 to 15
+)
+
+// suite is clients and the servers that they are run against.
+type suite struct {
+	name   string
+	server func(t tools, address string) program
+	run    func(ctx context.Context, t tools, url, directory string) (results, error)
+	sse    []string // path prefixes of the deprecated HTTP+SSE transport
+	shared []string // checks that need servers which share their state
+}
+
+// suites are all there are, in the order in which they run.
+func suites() []suite {
+	return []suite{
+		{
+			name:   "conformance 2025-11-25, Go everything-server with sessions",
+			server: goServer("-stateless=false"),
+			run:    conformance("2025-11-25"),
+		},
+		{
+			name:   "conformance 2026-07-28, Go everything-server, stateless",
+			server: goServer(),
+			run:    conformance("2026-07-28"),
+			// These change a list with one request and look for the change with
+			// another, which a stateless balancer sends to another server.
+			shared: []string{
+				"server-stateless: sep-2575-server-sends-prompts-list-changed-on-subscription",
+				"server-stateless: sep-2575-server-sends-tools-list-changed-on-subscription",
+				"tools-list: tools-list-deterministic-order",
+			},
+		},
+		{
+			name:   "conformance 2025-11-25, TypeScript server-everything",
+			server: npmServer("streamableHttp"),
+			run:    conformance("2025-11-25"),
+		},
+		{
+			name:   "inspector, server-everything over Streamable HTTP",
+			server: npmServer("streamableHttp"),
+			run:    inspect("/mcp", "http"),
+		},
+		{
+			name:   "inspector, server-everything over HTTP+SSE",
+			server: npmServer("sse"),
+			run:    inspect("/sse", "sse"),
+			sse:    []string{"/sse", "/message"},
+		},
+		{
+			name:   "TypeScript SDK's example clients and server",
+			server: exampleServer,
+			run:    exampleClients,
+		},
+		{
+			name:   "TypeScript SDK's falling back client, server-everything over HTTP+SSE",
+			server: npmServer("sse"),
+			run:    fallbackClient,
+			sse:    []string{"/sse", "/message"},
+		},
+	}
+}
+
+// goServer is the Go SDK's conformance server.
+func goServer(args ...string) func(tools, string) program {
+	return func(t tools, address string) program {
+		return program{path: t.everything, args: append([]string{"-http=" + address}, args...)}
+	}
+}
+
+// npmServer is the package server-everything, over one of its transports.
+func npmServer(transport string) func(tools, string) program {
+	return func(t tools, address string) program {
+		_, port, _ := strings.Cut(address, ":")
+		return t.node(filepath.Join(t.bin, "mcp-server-everything"), []string{transport}, "PORT="+port)
+	}
+}
+
+// exampleServer is the TypeScript SDK's own example, with resumable streams.
+func exampleServer(t tools, address string) program {
+	_, port, _ := strings.Cut(address, ":")
+	return t.node(filepath.Join(t.sdk, "server", "simpleStreamableHttp.js"), nil, "MCP_PORT="+port)
+}
+
+// node is a script, run by the node that was installed with it.
+func (t tools) node(script string, args []string, env ...string) program {
+	return program{
+		path: filepath.Join(t.bin, "node"),
+		args: append([]string{script}, args...),
+		env:  append(env, "PATH="+t.bin+":"+os.Getenv("PATH")),
+	}
+}
+
+// conformance runs the official suite for a revision of the specification.
+func conformance(revision string) func(context.Context, tools, string, string) (results, error) {
+	return func(ctx context.Context, t tools, url, directory string) (results, error) {
+		found := filepath.Join(directory, "checks")
+		program := t.node(filepath.Join(t.bin, "conformance"),
+			[]string{"server", "--url", url + "/mcp", "--requirements", revision, "-o", found})
+		program.name = "conformance"
+		_, err := output(ctx, suiteTimeout, program, directory)
+		if err != nil && !errors.As(err, new(*exec.ExitError)) { // that some check failed is its result
+			return nil, err
+		}
+		return readChecks(found)
+	}
+}
+
+// scenarioDirectory is how the suite names the results of a scenario.
+var scenarioDirectory = regexp.MustCompile(`^server-(.*)-\d{4}-\d\d-\d\dT[-\dZ]+$`)
+
+// readChecks reads what the suite has written: a directory for each scenario.
+func readChecks(directory string) (results, error) {
+	files, err := filepath.Glob(filepath.Join(directory, "*", "checks.json"))
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("the conformance suite has left no results in %s", directory)
+	}
+	all := results{}
+	for _, file := range files {
+		name := scenarioDirectory.FindStringSubmatch(filepath.Base(filepath.Dir(file)))
+		if name == nil {
+			return nil, fmt.Errorf("%s: this is not how results used to be named", file)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		var checks []struct{ ID, Status string }
+		if err := json.Unmarshal(text, &checks); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		for _, check := range checks {
+			all.add(name[1]+": "+check.ID, result{status: check.Status})
+		}
+	}
+	return all, nil
+}
+
+// add enters a result; further ones of the same check get numbers.
+func (r results) add(check string, result result) {
+	name := check
+	for n := 2; ; n++ {
+		if _, taken := r[name]; !taken {
+			r[name] = result
+			return
+		}
+		name = fmt.Sprintf("%s (%d)", check, n)
+	}
+}
+
+// inspect makes the inspector call a server, once for each kind of request;
+// each call opens a session.
+func inspect(path, transport string) func(context.Context, tools, string, string) (results, error) {
+	calls := [][]string{
+		{"tools/list"},
+		{"resources/list"},
+		{"resources/templates/list"},
+		{"prompts/list"},
+		{"prompts/get", "--prompt-name", "simple-prompt"},
+		{"tools/call", "--tool-name", "echo", "--tool-arg", "message=hi"},
+		{"tools/call", "--tool-name", "get-tiny-image"},
+		{"tools/call", "--tool-name", "trigger-long-running-operation", "--tool-arg", "duration=1", "steps=4"},
+	}
+	return func(ctx context.Context, t tools, url, directory string) (results, error) {
+		all := results{}
+		for i, call := range calls {
+			args := append([]string{"--cli", url + path, "--transport", transport, "--method"}, call...)
+			program := t.node(filepath.Join(t.bin, "mcp-inspector"), args, "HOME="+directory) // it keeps files there
+			program.name = fmt.Sprintf("inspector%d", i+1)
+			all[strings.Join(call, " ")] = clientResult(output(ctx, clientTimeout, program, directory))
+		}
+		return all, ctx.Err()
+	}
+}
+
+// exampleClients runs three clients of the TypeScript SDK.
+func exampleClients(ctx context.Context, t tools, url, directory string) (results, error) {
+	all := results{}
+	for _, client := range []string{"multipleClientsParallel", "parallelToolCallsClient", "streamableHttpWithSseFallbackClient"} {
+		all[client] = example(ctx, t, client, url+"/mcp", directory)
+	}
+	return all, ctx.Err()
+}
+
+// fallbackClient runs the client that tries Streamable HTTP and, because of the
+// server's refusal, goes on with HTTP+SSE.
+func fallbackClient(ctx context.Context, t tools, url, directory string) (results, error) {
+	const client = "streamableHttpWithSseFallbackClient"
+	return results{client: example(ctx, t, client, url+"/sse", directory)}, ctx.Err()
+}
+
+// example runs a client of the TypeScript SDK.
+func example(ctx context.Context, t tools, client, url, directory string) result {
+	program := t.node(filepath.Join(t.sdk, "client", client+".js"), []string{url})
+	program.name = client
+	result := clientResult(output(ctx, clientTimeout, program, directory))
+	result.detail = essence(result.detail, url)
+	return result
+}
+
+func clientResult(printed string, err error) result {
+	if err != nil {
+		return result{err.Error(), printed}
+	}
+	return result{success, printed}
+}
+
+// incidental is what differs from run to run of an example client: a
+// notification reaches it only if its GET stream was there before the call.
+var incidental = regexp.MustCompile(`Notification: |Client error: .*AbortError|^    at |Start time|Duration|took`)
+
+// essence is what a client's output must be, whatever the order of the
+// lines that its parallel calls print.
+func essence(printed, url string) string {
+	var lines []string
+	for line := range strings.Lines(strings.ReplaceAll(printed, url, "URL")) {
+		if !incidental.MatchString(line) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
