@@ -102,10 +102,7 @@ func (p *Pool) evict(s *Server) {
 	p.queue.unbind(s)
 	p.stopRamp(s.slot)
 	sl := &p.slots[s.slot]
-	*sl = slot{
-		hash:       sl.hash,
-		attributed: sl.attributed, sources: sl.sources, refugees: sl.refugees,
-	}
+	*sl = slot{hash: sl.hash, attributed: sl.attributed, residents: sl.residents}
 	s.slot = removed
 }
 
@@ -117,7 +114,7 @@ func (p *Pool) seat(servers []*Server) {
 	for i := range p.slots {
 		switch sl := &p.slots[i]; {
 		case sl.server != nil:
-		case sl.sources > 0 || sl.refugees > 0:
+		case sl.residents.entries > 0 || sl.residents.guests > 0:
 			remembered[p.names[i]] = i
 		default:
 			forgotten = append(forgotten, i)
@@ -134,7 +131,7 @@ func (p *Pool) seat(servers []*Server) {
 		}
 		if !ok {
 			i = len(p.slots)
-			p.slots, p.names = append(p.slots, slot{}), append(p.names, "")
+			p.slots, p.names = append(p.slots, slot{residents: &residents{}}), append(p.names, "")
 		}
 		sl := &p.slots[i]
 		sl.server, sl.hash, sl.endpoints = s, xxhash.Sum64String(s.name), s.endpoints

@@ -14,8 +14,11 @@
 //   - a waiter is granted a slot or cancelled, never both and never neither,
 //     and of two that could use a slot the one who came first gets it;
 //   - a source (policy source) keeps its server for as long as that server is
-//     usable, up to sticky_time after its last connection, while no server
-//     stands over its fair share by more than balance_factor: source.go;
+//     usable, up to sticky_time after its last connection. Many sources of
+//     about one size are each wholly on one server, and the servers end even;
+//     few or heavy ones are split, so that no server ends farther from its fair
+//     share than balance_factor allows. source.go says what holds exactly, and
+//     how far off a server may be on the way;
 //   - Acquire and Release allocate nothing in the steady state.
 //
 // A server's state has two inputs, which one place joins (Pool.commit): what

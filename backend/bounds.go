@@ -2,12 +2,18 @@ package backend
 
 import "math"
 
-// Connections are held to their bounds once there are this many, and this many
-// for each server: 2% of fewer is less than a connection.
+// Connections are held to their bounds from 1,000 on, and from so many for each
+// server that 2% of them are a connection. The bounds set in a little before
+// that: of the last arrivals some are of sources kept whole, which do not go
+// where they are needed.
 const (
-	boundFrom          = 1000
+	boundFrom          = 990
 	boundFromPerServer = 50
 )
+
+// boundFromOn returns the number of connections on the slots of set from which
+// they are held to bounds.
+func boundFromOn(set []int32) int64 { return max(boundFrom, boundFromPerServer*int64(len(set))) }
 
 // bounds keeps a quantity near its fair shares on a set of slots: no slot is
 // given one more where that would lift it over its share by more than the
@@ -19,14 +25,17 @@ const (
 // have then, and once the slots that lag need all that is still to come, only
 // they are given any.
 type bounds struct {
-	quantity func(*slot) int32
-	weight   func(*slot) int32
-	total    int64 // of the quantity
-	weights  int64
-	slots    int64
-	factor   float64 // of the fair share, at least 1
-	from     int64
-	lag      int64 // what all slots together lack to their lower bounds
+	quantity   func(*slot) int32
+	weight     func(*slot) int32
+	factor     float64 // of the fair share, at least 1
+	deviations float64 // above 0, the bounds are at least as wide as chance is: byChance
+	from       int64
+
+	// What measure finds.
+	total   int64 // of the quantity
+	weights int64
+	slots   int64
+	lag     int64 // what all slots together lack to their lower bounds
 
 	last struct { // limits of the weight asked for last: neighbours mostly share it
 		weight      int64
@@ -36,28 +45,30 @@ type bounds struct {
 
 // What may be bounded, and by which weights the shares are fair.
 func attributed(sl *slot) int32 { return sl.attributed }
-func sources(sl *slot) int32    { return sl.sources }
+func expected(sl *slot) int32   { return sl.residents.expected }
+func sources(sl *slot) int32    { return sl.residents.sources }
+func refugees(sl *slot) int32   { return sl.residents.refugees }
+func guests(sl *slot) int32     { return sl.residents.guests }
 func conns(sl *slot) int32      { return sl.conns }
 func fullWeight(sl *slot) int32 { return sl.weight }
 func rampWeight(sl *slot) int32 { return sl.effective }
 
-// connBounds returns the bounds on a number of connections over the slots of
-// set.
-func (p *Pool) connBounds(set []int32, quantity, weight func(*slot) int32, factor float64) bounds {
-	from := max(boundFrom, boundFromPerServer*int64(len(set)))
-	return p.boundsOf(set, quantity, weight, factor, from)
+// connBounds returns the bounds by balance_factor on a number of connections
+// over the slots of set.
+func (p *Pool) connBounds(set []int32, quantity, weight func(*slot) int32) bounds {
+	return p.measure(set, bounds{quantity: quantity, weight: weight, factor: p.factor, from: boundFromOn(set)})
 }
 
-// boundsOf returns the bounds on a quantity over the slots of set.
-func (p *Pool) boundsOf(set []int32, quantity, weight func(*slot) int32, factor float64, from int64) bounds {
-	b := bounds{quantity: quantity, weight: weight, slots: int64(len(set)), factor: factor, from: from}
+// measure returns b as it stands over the slots of set.
+func (p *Pool) measure(set []int32, b bounds) bounds {
+	b.slots = int64(len(set))
 	for _, i := range set {
-		b.total += int64(quantity(&p.slots[i]))
-		b.weights += int64(weight(&p.slots[i]))
+		b.total += int64(b.quantity(&p.slots[i]))
+		b.weights += int64(b.weight(&p.slots[i]))
 	}
 	for _, i := range set {
 		least, _ := b.limits(&p.slots[i])
-		b.lag += int64(max(0, least-quantity(&p.slots[i])))
+		b.lag += int64(max(0, least-b.quantity(&p.slots[i])))
 	}
 	return b
 }
@@ -79,6 +90,11 @@ func (b *bounds) limits(sl *slot) (least, most int32) {
 	ahead := float64((next+b.slots-1)*w) / float64(b.weights)
 	least = int32(min(scaled/b.weights, int64(math.Ceil((2-b.factor)*ahead))))
 	most = int32(max((scaled+b.weights-1)/b.weights, int64(b.factor*share)))
+	if b.deviations > 0 {
+		chance := byChance(share, b.deviations)
+		least = min(least, int32(max(0, share-chance)))
+		most = max(most, int32(share+chance))
+	}
 	b.last.weight, b.last.least, b.last.most = w, least, most
 	return least, most
 }

@@ -38,6 +38,11 @@ type entry struct {
 	sibling ref   // the source's next entry
 	prev    ref   // neighbours in the list of idle entries, longest idle first
 	next    ref
+	further bool // not the source's first entry
+
+	// Of a first entry.
+	peers     int32 // connections that the other sources had on average when it came; 0 = not to go by
+	allowance int32 // with fewer connections than this the source is not split: whole.go
 }
 
 // init makes m an empty memory of at most limit entries.
@@ -70,7 +75,7 @@ func (m *memory) allocate() ref {
 }
 
 // insert adds an entry for source and returns it, noEntry if m is full. A
-// source's first entry stays its first.
+// source's first entry stays its first, others are marked further.
 func (m *memory) insert(source [16]byte) ref {
 	r := m.allocate()
 	if r == noEntry {
@@ -80,13 +85,15 @@ func (m *memory) insert(source [16]byte) ref {
 	if first, known := m.first[source]; known {
 		m.at(r).sibling = m.at(first).sibling
 		m.at(first).sibling = r
+		m.at(r).further = true
 	} else {
 		m.first[source] = r
 	}
 	return r
 }
 
-// remove forgets r, which is not in the list of idle entries.
+// remove forgets r, which is not in the list of idle entries. After a first
+// entry its sibling is the first.
 func (m *memory) remove(r ref) {
 	e := m.at(r)
 	if first := m.first[e.source]; first != r {
@@ -97,6 +104,7 @@ func (m *memory) remove(r ref) {
 		before.sibling = e.sibling
 	} else if e.sibling != noEntry {
 		m.first[e.source] = e.sibling
+		m.at(e.sibling).further = false
 	} else {
 		delete(m.first, e.source)
 	}

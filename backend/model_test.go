@@ -2,13 +2,11 @@ package backend
 
 import "testing"
 
-// checkCounts fails unless every count that the pool keeps is the sum of what
-// it counts.
-func checkCounts(t testing.TB, p *Pool) {
+// tally counts anew, by slot, what the slots count of the memory. It fails if
+// the memory contradicts itself.
+func tally(t testing.TB, p *Pool) ([]int32, []residents) {
 	t.Helper()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	want := make([]slot, len(p.slots))
+	attributed, want := make([]int32, len(p.slots)), make([]residents, len(p.slots))
 	used := 0
 	for source, first := range p.memory.first {
 		if first == noEntry {
@@ -17,12 +15,26 @@ func checkCounts(t testing.TB, p *Pool) {
 		for r := first; r != noEntry; r = p.memory.at(r).sibling {
 			e := p.memory.at(r)
 			used++
-			if e.source != source || e.live < 0 || e.peak < e.live || e.peak < 1 {
+			if e.source != source || e.live < 0 || e.peak < e.live || e.peak < 1 || e.further != (r != first) {
 				t.Fatalf("entry %+v of %v", e, source)
 			}
-			want[e.home].attributed += e.live
-			want[e.home].sources++
+			home := &want[e.home]
+			attributed[e.home] += e.live
+			home.entries++
+			if e.live > 0 {
+				home.expected += max(e.live, e.peers/3)
+			}
+			if r == first {
+				home.sources++
+			}
+			if r == first && e.live > 0 {
+				home.live++
+			}
+			if r == first && e.live > 0 && e.live >= e.peers {
+				home.grown++
+			}
 			if e.refuge != none {
+				want[e.refuge].guests++
 				want[e.refuge].refugees += e.peak
 			}
 		}
@@ -30,11 +42,20 @@ func checkCounts(t testing.TB, p *Pool) {
 	if used != p.memory.used {
 		t.Fatalf("%d entries by source, %d in use", used, p.memory.used)
 	}
+	return attributed, want
+}
+
+// checkCounts fails unless every count that the pool keeps is the sum of what
+// it counts.
+func checkCounts(t testing.TB, p *Pool) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	attributed, want := tally(t, p)
 	for i := range p.slots {
-		sl, w := &p.slots[i], &want[i]
-		if sl.attributed != w.attributed || sl.sources != w.sources || sl.refugees != w.refugees {
-			t.Fatalf("slot %d: attributed %d, sources %d, refugees %d, want %d, %d, %d", i,
-				sl.attributed, sl.sources, sl.refugees, w.attributed, w.sources, w.refugees)
+		sl := &p.slots[i]
+		if sl.attributed != attributed[i] || *sl.residents != want[i] {
+			t.Fatalf("slot %d: attributed %d, %+v, want %d, %+v", i, sl.attributed, *sl.residents, attributed[i], want[i])
 		}
 		if sl.server == nil {
 			continue

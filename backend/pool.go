@@ -67,8 +67,19 @@ type slot struct {
 
 	// Of policy source.
 	attributed int32 // live connections, wherever they are, of sources at home here
-	sources    int32 // entries of the memory whose home this is
-	refugees   int32 // places (peaks) of entries that take refuge here
+	residents  *residents
+}
+
+// residents counts the entries of the sticky memory that name a slot. The first
+// entry of a source stands for the source.
+type residents struct {
+	sources  int32 // first entries whose home this is
+	live     int32 // of these, those with connections
+	grown    int32 // of these, those as large as their peers were when they came
+	entries  int32 // all entries whose home this is
+	expected int32 // their connections, soon: entry.expected
+	guests   int32 // entries that take refuge here
+	refugees int32 // the places (peaks) of these
 }
 
 // tier orders servers by how welcome they are to new clients.

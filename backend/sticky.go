@@ -37,7 +37,10 @@ func (p *Pool) enter(pl *plan) ref {
 	}
 	e := p.memory.at(r)
 	e.home, e.refuge, e.left = pl.home, none, p.clock
-	p.slots[e.home].sources++
+	if pl.peers > 0 {
+		e.peers, e.allowance = pl.peers, allowanceFor(float64(pl.peers))
+	}
+	p.count(e, 1)
 	p.memory.idle(r)
 	return r
 }
@@ -48,11 +51,10 @@ func (p *Pool) connect(r ref) {
 	if e.live == 0 {
 		p.memory.busy(r)
 	}
+	p.count(e, -1)
 	e.live++
-	p.slots[e.home].attributed++
-	if e.live > e.peak {
-		p.setPeak(e, e.live)
-	}
+	e.peak = max(e.peak, e.live)
+	p.count(e, 1)
 }
 
 // disconnect ends a connection that was counted for r; noEntry does nothing.
@@ -65,20 +67,28 @@ func (p *Pool) disconnect(r ref) {
 	if e.live == e.peak || e.live == 1 {
 		e.left = p.clock
 	}
+	p.count(e, -1)
 	e.live--
-	p.slots[e.home].attributed--
+	p.count(e, 1)
 	if e.live == 0 {
 		p.memory.idle(r)
 	}
 }
 
-// forget removes an idle entry.
+// forget removes an idle entry. If it is its source's first, the next one
+// becomes the first.
 func (p *Pool) forget(r ref) {
 	e := p.memory.at(r)
-	p.setRefuge(e, none)
-	p.slots[e.home].sources--
+	p.count(e, -1)
 	p.memory.busy(r)
+	heir := e.sibling
+	if e.further || heir == noEntry {
+		p.memory.remove(r)
+		return
+	}
+	p.count(p.memory.at(heir), -1)
 	p.memory.remove(r)
+	p.count(p.memory.at(heir), 1)
 }
 
 // expire forgets entries idle for longer than sticky_time: a few at a time, but
@@ -106,31 +116,46 @@ func (p *Pool) decay(e *entry) {
 	}
 }
 
-// setPeak, setRefuge and setHome change an entry and the counts that its slots
-// keep of it.
+// count adds e to the counts of its slots (by 1) or takes it out of them (by
+// -1). Whoever changes an entry takes it out before and adds it afterwards.
+func (p *Pool) count(e *entry, by int32) {
+	home := &p.slots[e.home]
+	home.attributed += by * e.live
+	home.residents.entries += by
+	home.residents.expected += by * e.expected()
+	if !e.further {
+		home.residents.sources += by
+		if e.live > 0 {
+			home.residents.live += by
+		}
+		if e.grown() {
+			home.residents.grown += by
+		}
+	}
+	if e.refuge != none {
+		refuge := p.slots[e.refuge].residents
+		refuge.guests += by
+		refuge.refugees += by * e.peak
+	}
+}
 
 func (p *Pool) setPeak(e *entry, peak int32) {
-	if e.refuge != none {
-		p.slots[e.refuge].refugees += peak - e.peak
-	}
+	p.count(e, -1)
 	e.peak = peak
+	p.count(e, 1)
 }
 
 func (p *Pool) setRefuge(e *entry, slot int32) {
-	if e.refuge != none {
-		p.slots[e.refuge].refugees -= e.peak
+	if e.refuge == slot {
+		return
 	}
+	p.count(e, -1)
 	e.refuge = slot
-	if slot != none {
-		p.slots[slot].refugees += e.peak
-	}
+	p.count(e, 1)
 }
 
 func (p *Pool) setHome(e *entry, slot int32) {
-	old, home := &p.slots[e.home], &p.slots[slot]
-	old.sources--
-	old.attributed -= e.live
-	home.sources++
-	home.attributed += e.live
+	p.count(e, -1)
 	e.home = slot
+	p.count(e, 1)
 }

@@ -75,7 +75,7 @@ func TestSDKSession(t *testing.T) {
 	for _, tool := range listed.Tools {
 		tools = append(tools, tool.Name)
 	}
-	if got := strings.Join(tools, " "); got != "echo slow whoami" {
+	if got := strings.Join(tools, " "); got != "ask echo slow whoami" {
 		t.Errorf("the tools are %s", got)
 	}
 

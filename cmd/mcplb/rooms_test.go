@@ -36,7 +36,7 @@ var rooms = []room{
 	{name: "proxy/tlsio", imports: []string{"proxy/reactor"}},
 	{name: "proxy/admin"}, // shows what its Source tells it
 	{name: "proxy/upgrade", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/l4", "proxy/l7"}},
-	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/l4", "proxy/l7", "proxy/tlsio", "proxy/admin", "proxy/upgrade"}},
+	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/l4", "proxy/l7", "proxy/tlsio", "proxy/admin", "proxy/upgrade"}},
 	{name: "cmd/mcpnode"}, // a companion: it knows nothing of the balancer
 	{name: "cmd/mcpload"},
 	{name: "cmd/mcpcluster", imports: []string{"conf"}},

@@ -142,30 +142,42 @@ func TestStuckConnectionHoldsUpNobody(t *testing.T) {
 	b.each(func(s *Session) { s.Abort(Stopped) }) // the server of the stuck one is silent
 }
 
-// Whoever sends without end does not keep others on its loop from their turn.
+// Whoever sends without end moves a share at a time, and then it is the others'
+// turn.
 func TestBulkIsShared(t *testing.T) {
 	t.Parallel()
+	const size = 4 << 20
 	for _, pipes := range []int{0, 8} {
 		t.Run(fmt.Sprintf("%d pipes", pipes), func(t *testing.T) {
 			t.Parallel()
-			s := serve(t, echo)
-			b := begin(t, []string{s.address}, func(s *setup) { s.loops = 1 }, withPipes(pipes))
-			bulk := b.dial()
-			done := make(chan struct{})
-			go func() { defer close(done); _, _ = io.Copy(bulk, endless{}) }()
-			go func() { _, _ = io.Copy(io.Discard, bulk) }()
-			c := b.dial()
-			for range 50 {
-				c.say("ping\n")
-				c.hear("ping\n")
+			a := accept(t)
+			b := begin(t, []string{a.address}, func(s *setup) { s.loops = 1 }, withPipes(pipes))
+			c, s := b.meet(a)
+			moved := make(chan uint64, size/1000)
+			seen := uint64(0) // the loop's
+			var record func()
+			record = func() { // once a turn
+				if n := b.frontend.Totals().BytesIn; n > seen {
+					seen = n
+					moved <- n
+				}
+				if seen < size {
+					b.engine.Loops()[0].Post(record)
+				}
 			}
-			reset(bulk.TCPConn)
-			<-done
+			b.on(b.engine.Loops()[0], record)
+			go func() { _, _ = c.Write(make([]byte, size)) }()
+			if _, err := io.CopyN(io.Discard, s, size); err != nil {
+				t.Fatal(err)
+			}
+			const most = 2 * (reactor.Budget + reactor.ReadSize) // both ends may have an event
+			for last := uint64(0); last < size; {
+				n := <-moved
+				if n-last > most {
+					t.Errorf("%d bytes were moved in one turn, want at most %d", n-last, most)
+				}
+				last = n
+			}
 		})
 	}
 }
-
-// endless is a stream that never ends.
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) { return len(p), nil }

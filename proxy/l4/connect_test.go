@@ -313,6 +313,24 @@ func TestGrantsCrossEnds(t *testing.T) {
 	}
 }
 
+// A grant that finds its session gone gives the slot to the next.
+func TestGrantComesTooLate(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address}, withMaxConn(1), func(s *setup) { s.loops = 1 })
+	for range 5 {
+		holding, _ := b.meet(a)
+		waiting := b.dial()
+		b.eventually("it waits", func() bool { return b.pool.Queued() == 1 })
+		b.on(b.engine.Loops()[0], func() { // both at once: the grant is on its way when the other goes
+			reset(holding.TCPConn)
+			reset(waiting.TCPConn)
+		})
+		b.eventually("both have gone", func() bool { return b.frontend.Current() == 0 })
+	}
+	b.expect(ClientGone, 5)
+}
+
 // fromSources makes the backend connect from addresses.
 func fromSources(addresses ...string) func(*setup) {
 	return func(s *setup) {

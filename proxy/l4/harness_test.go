@@ -363,16 +363,6 @@ func echo(c *net.TCPConn) {
 	_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c})
 }
 
-// sink takes everything and says nothing.
-func sink(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }
-
-// hang neither reads nor writes, and does not end before the test does.
-func hang(t testing.TB) func(*net.TCPConn) {
-	over := make(chan struct{})
-	t.Cleanup(func() { close(over) })
-	return func(*net.TCPConn) { <-over }
-}
-
 // refusing is an address that refuses connections until listen is called.
 type refusing struct {
 	address string

@@ -8,12 +8,14 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"mcplb/conf"
 
 	"github.com/pires/go-proxyproto"
+	"golang.org/x/sys/unix"
 )
 
 // v2 writes a version 2 header by hand (proxy-protocol.txt, section 2.2).
@@ -181,6 +183,27 @@ func TestHeaderTimeout(t *testing.T) {
 	b.expect(ProxyHeaderTimeout, 2)
 	silent.hearReset()
 	slow.hearReset()
+}
+
+// Who has sent half a header is waited for, not asked again and again.
+func TestHeaderIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	var looks atomic.Int64
+	b := begin(t, []string{s.address}, behindProxy, func(s *setup) {
+		peek := s.system.Peek
+		s.system.Peek = func(fd int, p []byte) (int, unix.Errno) {
+			looks.Add(1)
+			return peek(fd, p)
+		}
+	})
+	c := b.dial()
+	c.say("PROXY TCP4")
+	b.eventually("it is looked at", func() bool { return looks.Load() > 0 })
+	b.turns(100)
+	if n := looks.Load(); n > 2 {
+		t.Errorf("it was looked at %d times", n)
+	}
 }
 
 func TestUntrustedProxy(t *testing.T) {

@@ -144,7 +144,7 @@ func (c *client) appendResponse(dst []byte, f form) []byte {
 		dst = c.appendTagged(dst)
 	}
 	if x.flags&setCookie != 0 {
-		dst = appendSetCookie(dst, settings, mcp.TagOf(x.origin.server.Name()))
+		dst = appendSetCookie(dst, settings, x.origin.tag)
 	}
 	dst = c.appendForm(dst, f)
 	if !head.Has(http1.HeaderDate) {
@@ -161,7 +161,7 @@ func (c *client) appendTagged(dst []byte) []byte {
 		c.counters.Opened.Add(1)
 	}
 	dst = append(dst, "Mcp-Session-Id: "...)
-	dst = mcp.AppendTagged(dst, c.worker.response.Get(http1.HeaderMcpSessionID), mcp.TagOf(x.origin.server.Name()))
+	dst = mcp.AppendTagged(dst, c.worker.response.Get(http1.HeaderMcpSessionID), x.origin.tag)
 	return append(dst, "\r\n"...)
 }
 

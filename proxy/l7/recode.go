@@ -41,7 +41,7 @@ func (c *client) plan(rest []byte) form {
 		f.zipped = x.recoder != nil
 	case settings.Frontend.Sticky.Session && x.mayTellEndpoint(head):
 		x.recoder = c.worker.recoders.plain()
-		x.recoder.endpoint.Reset(mcp.TagOf(x.origin.server.Name()))
+		x.recoder.endpoint.Reset(x.origin.tag)
 	case old && head.Framing == http1.FramingChunked:
 		x.recoder = c.worker.recoders.plain()
 	}

@@ -93,7 +93,7 @@ func (w *worker) origin(server *backend.Server) *origin {
 	if o := w.origins[server]; o != nil {
 		return o
 	}
-	o := &origin{worker: w, server: server, counters: server.Counters(w.loop.ID())}
+	o := &origin{worker: w, server: server, tag: mcp.TagOf(server.Name()), counters: server.Counters(w.loop.ID())}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.origins[server] = o
@@ -108,6 +108,7 @@ func (w *worker) share(most int) int { return (most + w.of - 1 - w.number) / w.o
 type origin struct {
 	worker   *worker
 	server   *backend.Server
+	tag      mcp.Tag // what sessions and cookies call it
 	counters *backend.Counters
 	figures  figures
 	// idle has the connection used last at the end. It is taken from there, so

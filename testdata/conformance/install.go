@@ -14,7 +14,7 @@ import (
 // are compared depend on it. (The suites need a newer node than distributions
 // have.)
 var packages = map[string]string{
-	"node": "22",
+	"node":                                    "22",
 	"@modelcontextprotocol/conformance":       "0.2.0-alpha.12",
 	"@modelcontextprotocol/inspector":         "2.12.0",
 	"@modelcontextprotocol/sdk":               "1.32.2",
@@ -36,7 +36,7 @@ type tools struct {
 func install(ctx context.Context, directory string, report func(string)) (tools, error) {
 	t := tools{
 		bin:        filepath.Join(directory, "node_modules", ".bin"),
-		sdk:        filepath.Join(directory, "node_modules", "@modelcontextprotocol", "sdk", "dist", "esm", "examples"),
+		sdk:        examples(directory),
 		everything: filepath.Join(directory, "everything-server"),
 	}
 	if err := npmInstall(ctx, directory, report); err != nil {
@@ -66,7 +66,37 @@ func npmInstall(ctx context.Context, directory string, report func(string)) erro
 	if err := command(ctx, directory, "npm", "install", "--no-audit", "--no-fund", "--loglevel=error"); err != nil {
 		return fmt.Errorf("%w; is npm there, and the npm registry within reach?", err)
 	}
+	if err := parametrize(examples(directory)); err != nil {
+		return err
+	}
 	return os.WriteFile(installed, manifest, 0o644)
+}
+
+// examples is where the TypeScript SDK's examples are.
+func examples(directory string) string {
+	return filepath.Join(directory, "node_modules", "@modelcontextprotocol", "sdk", "dist", "esm", "examples")
+}
+
+// parametrize makes the two examples whose port is fixed take it from outside.
+func parametrize(examples string) error {
+	for _, change := range []struct{ file, from, to string }{
+		{"server/ssePollingExample.js", "const PORT = 3001;", "const PORT = Number(process.env.POLLING_PORT);"},
+		{"client/ssePollingClient.js", "const SERVER_URL = 'http://localhost:3001/mcp';", "const SERVER_URL = process.argv[2];"},
+	} {
+		path := filepath.Join(examples, change.file)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		changed := strings.Replace(string(text), change.from, change.to, 1)
+		if changed == string(text) {
+			return fmt.Errorf("%s has no %q any more", path, change.from)
+		}
+		if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // command runs a program to its end; its output is part of the error only.

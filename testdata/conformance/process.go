@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -109,18 +110,24 @@ func (p *process) stop() {
 	}
 }
 
-// freeAddresses finds ports that nobody has at the moment.
+// freeAddresses finds ports that nobody has at the moment on any address (the
+// TypeScript servers listen on all), and that no outgoing connection will take
+// meanwhile: they lie below those that Linux gives out.
 func freeAddresses(n int) ([]string, error) {
+	const lowest, highest, attempts = 20_000, 32_000, 1000
 	var addresses []string
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+	for range attempts {
+		port := lowest + rand.IntN(highest-lowest)
+		listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
 		if err != nil {
-			return nil, err
+			continue
 		}
 		defer listener.Close()
-		addresses = append(addresses, listener.Addr().String())
+		if addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", port)); len(addresses) == n {
+			return addresses, nil
+		}
 	}
-	return addresses, nil
+	return nil, fmt.Errorf("no %d free ports from %d to %d", n, lowest, highest)
 }
 
 // output runs a client to its end and returns what it printed. Its exit status

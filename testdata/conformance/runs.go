@@ -47,11 +47,12 @@ func runSuites(ctx context.Context, opts options, stdout io.Writer) (bool, error
 			continue
 		}
 		r := runner{opts, tools, stdout}
-		same, err := r.compare(ctx, suite, filepath.Join(directory, fmt.Sprint(number+1)))
-		if err != nil {
-			return false, fmt.Errorf("%s: %w", suite.name, err)
+		if !r.compare(ctx, suite, filepath.Join(directory, fmt.Sprint(number+1))) {
+			good = false
 		}
-		good = good && same
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
 	}
 	return good, nil
 }
@@ -64,40 +65,46 @@ type runner struct {
 }
 
 // compare runs a suite on every way and prints what comes out; false means that
-// something is worse behind mcplb.
-func (r runner) compare(ctx context.Context, suite suite, directory string) (bool, error) {
+// something is worse behind mcplb, or could not be run.
+func (r runner) compare(ctx context.Context, suite suite, directory string) bool {
 	fmt.Fprintln(r.stdout, suite.name)
 	var direct results
 	good := true
 	for _, way := range ways {
 		begun := time.Now()
 		results, note, err := r.run(ctx, suite, way, filepath.Join(directory, strings.ReplaceAll(way.name, " ", "")))
+		fmt.Fprintf(r.stdout, "  %-16s  %-48s %5.1fs  %s\n", way.name, results.summary(), time.Since(begun).Seconds(), note)
 		if err != nil {
-			return false, fmt.Errorf("%s: %w", way.name, err)
+			fmt.Fprintf(r.stdout, "    FAILED: %v\n", err)
+			good = false
 		}
-		fmt.Fprintf(r.stdout, "  %-17s %-32s %5.1fs  %s\n", way.name, results.summary(), time.Since(begun).Seconds(), note)
 		if way.direct {
 			direct = results
-			continue
+		} else {
+			good = r.report(suite, way, direct, results) && good
 		}
-		var shared []string
-		if way.servers > 1 {
-			shared = suite.shared
-		}
-		list, tolerated := worse(direct, results, shared)
-		for _, line := range list {
-			fmt.Fprintf(r.stdout, "    WORSE: %s\n", line)
-		}
-		for _, line := range tolerated {
-			fmt.Fprintf(r.stdout, "    needs shared state: %s\n", line)
-		}
-		good = good && len(list) == 0
 	}
-	return good, nil
+	return good
+}
+
+// report prints what is worse behind mcplb; false means that something is.
+func (r runner) report(suite suite, way way, direct, behind results) bool {
+	var shared []string
+	if way.servers > 1 {
+		shared = suite.shared
+	}
+	list, tolerated := worse(direct, behind, shared)
+	for _, line := range list {
+		fmt.Fprintf(r.stdout, "    WORSE: %s\n", line)
+	}
+	for _, line := range tolerated {
+		fmt.Fprintf(r.stdout, "    needs shared state: %s\n", line)
+	}
+	return len(list) == 0
 }
 
 // run runs a suite on one way, on servers of its own. The note tells how the
-// messages were spread over them.
+// messages were spread over them. With an error there may be results, too.
 func (r runner) run(ctx context.Context, suite suite, way way, directory string) (results results, note string, err error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return nil, "", err
@@ -127,6 +134,6 @@ func (r runner) run(ctx context.Context, suite suite, way way, directory string)
 	if results, err = suite.run(ctx, r.tools, "http://"+balancer.client, directory); err != nil {
 		return nil, "", err
 	}
-	spread, err := balancer.spread(ctx)
-	return results, "messages " + spread, err
+	note, err = balancer.spread(ctx)
+	return results, note, err
 }

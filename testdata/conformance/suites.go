@@ -70,6 +70,11 @@ func suites() []suite {
 			run:    exampleClients,
 		},
 		{
+			name:   "TypeScript SDK's polling client and server (streams resumed by Last-Event-ID)",
+			server: pollingServer,
+			run:    pollingClient,
+		},
+		{
 			name:   "TypeScript SDK's falling back client, server-everything over HTTP+SSE",
 			server: npmServer("sse"),
 			run:    fallbackClient,
@@ -96,7 +101,7 @@ func npmServer(transport string) func(tools, string) program {
 // exampleServer is the TypeScript SDK's own example, with resumable streams.
 func exampleServer(t tools, address string) program {
 	_, port, _ := strings.Cut(address, ":")
-	return t.node(filepath.Join(t.sdk, "server", "simpleStreamableHttp.js"), nil, "MCP_PORT="+port)
+	return t.node(t.example("server", "simpleStreamableHttp"), nil, "MCP_PORT="+port)
 }
 
 // node is a script, run by the node that was installed with it.
@@ -107,6 +112,9 @@ func (t tools) node(script string, args []string, env ...string) program {
 		env:  append(env, "PATH="+t.bin+":"+os.Getenv("PATH")),
 	}
 }
+
+// example is the path of an example of the TypeScript SDK.
+func (t tools) example(side, name string) string { return filepath.Join(t.sdk, side, name+".js") }
 
 // conformance runs the official suite for a revision of the specification.
 func conformance(revision string) func(context.Context, tools, string, string) (results, error) {
@@ -196,8 +204,12 @@ func inspect(path, transport string) func(context.Context, tools, string, string
 // exampleClients runs three clients of the TypeScript SDK.
 func exampleClients(ctx context.Context, t tools, url, directory string) (results, error) {
 	all := results{}
-	for _, client := range []string{"multipleClientsParallel", "parallelToolCallsClient", "streamableHttpWithSseFallbackClient"} {
-		all[client] = example(ctx, t, client, url+"/mcp", directory)
+	for client, last := range map[string]string{
+		"multipleClientsParallel":             "All clients completed successfully",
+		"parallelToolCallsClient":             "Disconnected from MCP server",
+		"streamableHttpWithSseFallbackClient": "Disconnected from MCP server",
+	} {
+		all[client] = example(ctx, t, t.example("client", client), url+"/mcp", last, directory)
 	}
 	return all, ctx.Err()
 }
@@ -205,15 +217,32 @@ func exampleClients(ctx context.Context, t tools, url, directory string) (result
 // fallbackClient runs the client that tries Streamable HTTP and, because of the
 // server's refusal, goes on with HTTP+SSE.
 func fallbackClient(ctx context.Context, t tools, url, directory string) (results, error) {
-	const client = "streamableHttpWithSseFallbackClient"
-	return results{client: example(ctx, t, client, url+"/sse", directory)}, ctx.Err()
+	script := t.example("client", "streamableHttpWithSseFallbackClient")
+	const last = "Successfully connected using deprecated HTTP+SSE transport."
+	return results{"fallback": example(ctx, t, script, url+"/sse", last, directory)}, ctx.Err()
 }
 
-// example runs a client of the TypeScript SDK.
-func example(ctx context.Context, t tools, client, url, directory string) result {
-	program := t.node(filepath.Join(t.sdk, "client", client+".js"), []string{url})
-	program.name = client
+// pollingServer closes a call's stream before it has the answer; the client
+// comes back for the rest of it.
+func pollingServer(t tools, address string) program {
+	_, port, _ := strings.Cut(address, ":")
+	return t.node(t.example("server", "ssePollingExample"), nil, "POLLING_PORT="+port)
+}
+
+func pollingClient(ctx context.Context, t tools, url, directory string) (results, error) {
+	script := t.example("client", "ssePollingClient")
+	return results{"polling": example(ctx, t, script, url+"/mcp", "[Client] Tool completed!", directory)}, ctx.Err()
+}
+
+// example runs a client of the TypeScript SDK, whose output must contain last:
+// not all of them end with an exit status that tells.
+func example(ctx context.Context, t tools, script, url, last, directory string) result {
+	program := t.node(script, []string{url})
+	program.name = strings.TrimSuffix(filepath.Base(script), ".js")
 	result := clientResult(output(ctx, clientTimeout, program, directory))
+	if !strings.Contains(result.detail, last) {
+		result.status = fmt.Sprintf("FAILURE (no %q in its output)", last)
+	}
 	result.detail = essence(result.detail, url)
 	return result
 }
@@ -227,7 +256,7 @@ func clientResult(printed string, err error) result {
 
 // incidental is what differs from run to run of an example client: a
 // notification reaches it only if its GET stream was there before the call.
-var incidental = regexp.MustCompile(`Notification: |Client error: .*AbortError|^    at |Start time|Duration|took`)
+var incidental = regexp.MustCompile(`Notification: |\[Event ID\]|Final event ID|Client error: .*AbortError|^    at |Start time|Duration|took`)
 
 // essence is what a client's output must be, whatever the order of the
 // lines that its parallel calls print.

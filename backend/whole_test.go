@@ -1,0 +1,274 @@
+package backend
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"mcplb/conf"
+)
+
+// seeded returns a crowd whose random numbers and addresses go by seed, and
+// its first address.
+func seeded(t testing.TB, seed uint64, change ...func(*conf.Backend)) (*crowd, int) {
+	c := newCrowd(t, newPool(t, backendOf(4, change...)))
+	c.rng = rand.New(rand.NewPCG(seed, 17))
+	return c, c.rng.IntN(1 << 20)
+}
+
+// unevenness returns how far the server farthest from its fair share is off,
+// as a part of the share.
+func unevenness(p *Pool) float64 {
+	total, weights := 0, 0
+	for _, s := range p.Servers() {
+		total += s.Conns()
+		weights += s.Weight()
+	}
+	worst := 0.0
+	for _, s := range p.Servers() {
+		fair := float64(total*s.Weight()) / float64(weights)
+		worst = max(worst, math.Abs(float64(s.Conns())-fair)/fair)
+	}
+	return worst
+}
+
+// openInFlight opens a connection of every source of order, of which so many
+// are in flight at once: any of them may be the next to arrive. If more than
+// one is, every fifth is followed by the end of a connection, of itself or of
+// any other, which is then opened again. It returns the worst unevenness from
+// 1,000 connections on.
+func (c *crowd) openInFlight(base int, order []int, inFlight int) float64 {
+	c.t.Helper()
+	var flying []netip.Addr
+	worst := 0.0
+	for next := 0; next < len(order) || len(flying) > 0; {
+		for ; len(flying) < inFlight && next < len(order); next++ {
+			flying = append(flying, addr(base+order[next]))
+		}
+		i := 0
+		if inFlight > 1 {
+			i = c.rng.IntN(len(flying))
+		}
+		source := flying[i]
+		flying = append(flying[:i], flying[i+1:]...)
+		c.open(source)
+		if inFlight > 1 && c.rng.IntN(5) == 0 {
+			ends := len(c.conns) - 1
+			if c.rng.IntN(2) == 0 {
+				ends = c.rng.IntN(len(c.conns))
+			}
+			again, _ := c.close(ends)
+			flying = append(flying, again)
+		}
+		if len(c.conns) >= 1000 {
+			worst = max(worst, unevenness(c.p))
+		}
+	}
+	return worst
+}
+
+// away returns how many connections are not on the server that has the most of
+// their source.
+func (c *crowd) away() int {
+	n := 0
+	for _, servers := range c.where {
+		most, all := 0, 0
+		for _, k := range servers {
+			most, all = max(most, k), all+k
+		}
+		n += all - most
+	}
+	return n
+}
+
+// checkWhole fails if a source is on more than one server.
+func (c *crowd) checkWhole() {
+	c.t.Helper()
+	if n := c.split(); n > 0 {
+		c.t.Fatalf("%d of %d sources are split, %d connections away from the others", n, len(c.where), c.away())
+	}
+}
+
+// Sources of one size, as many for each server: each wholly on one server and
+// the servers even, in whatever order they come and however many at once. They
+// stay where they are when connections end and come back, and when everybody
+// leaves and comes back in another order.
+func TestSourceKeepsSourcesWhole(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ sources, each int }{{40, 100}, {400, 10}, {400, 1}, {100, 40}, {40, 10}} {
+		for _, kind := range []string{"interleaved", "sequential", "shuffled"} {
+			for _, inFlight := range []int{1, 32, 200} {
+				t.Run(fmt.Sprint(tc.sources, "x", tc.each, "/", kind, "/", inFlight), func(t *testing.T) {
+					t.Parallel()
+					for seed := range uint64(3) {
+						c, base := seeded(t, seed)
+						c.openInFlight(base, arrivals[kind](c.rng, tc.sources, tc.sources*tc.each), inFlight)
+						c.checkWhole()
+						checkEven(t, c.p, 0.02)
+						c.reconnect(1000)
+						checkReturn(c)
+						checkCounts(t, c.p)
+					}
+				})
+			}
+		}
+	}
+}
+
+// checkReturn has everybody leave and come back in random order, and fails if
+// one comes back to another server.
+func checkReturn(c *crowd) {
+	c.t.Helper()
+	where := map[netip.Addr]map[string]int{}
+	for source, servers := range c.where {
+		where[source] = map[string]int{}
+		for name, n := range servers {
+			where[source][name] = n
+		}
+	}
+	for _, source := range shuffled(c.rng, c.closeIf(func(conn) bool { return true })) {
+		name := c.open(source)
+		if where[source][name]--; where[source][name] < 0 {
+			c.t.Fatalf("%v came back to %s with more connections than it had there", source, name)
+		}
+	}
+}
+
+// The same with clients that really run at once, some of which break off and
+// try again.
+func TestSourceKeepsSourcesWholeConcurrently(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"interleaved", "sequential", "shuffled"} {
+		for _, clients := range []int{32, 200} {
+			t.Run(fmt.Sprint(kind, "/", clients), func(t *testing.T) {
+				t.Parallel()
+				rng := rand.New(rand.NewPCG(uint64(clients), 3))
+				p := newPool(t, backendOf(4))
+				leases := openConcurrently(p, rng.IntN(1<<20), arrivals[kind](rng, 40, 4000), clients)
+				on := map[netip.Addr]*Server{}
+				for _, cn := range leases {
+					if s := on[cn.source]; s != nil && s != cn.lease.Server() {
+						t.Fatalf("%v is on %s and on %s", cn.source, s.Name(), cn.lease.Server().Name())
+					}
+					on[cn.source] = cn.lease.Server()
+				}
+				checkEven(t, p, 0.02)
+				checkCounts(t, p)
+			})
+		}
+	}
+}
+
+// openConcurrently has so many goroutines open a connection of every source of
+// order, each taking the next; every fourth is released and acquired again.
+func openConcurrently(p *Pool, base int, order []int, clients int) []conn {
+	held := make([]conn, len(order))
+	var next atomic.Int64
+	var done sync.WaitGroup
+	for range clients {
+		done.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(order) {
+					return
+				}
+				r := Request{Source: addr(base + order[i]), Endpoint: conf.EndpointTCP, Now: int64(i + 1)}
+				lease, _ := p.Acquire(&r, nil)
+				if i%4 == 0 {
+					lease.Release(ClientAbort, r.Now)
+					lease, _ = p.Acquire(&r, nil)
+				}
+				held[i] = conn{r.Source, lease}
+			}
+		})
+	}
+	done.Wait()
+	return held
+}
+
+// Weights change the shares, not the rule: a server of twice the weight is
+// home to twice the sources.
+func TestSourceKeepsSourcesWholeByWeight(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"interleaved", "sequential", "shuffled"} {
+		for seed := range uint64(3) {
+			c, base := seeded(t, seed, weights(200, 100, 100, 100))
+			c.openInFlight(base, arrivals[kind](c.rng, 50, 4000), 1)
+			c.checkWhole()
+			checkEven(t, c.p, 0.02)
+		}
+	}
+}
+
+// Sources of one size that are few end even, in whatever order they come; they
+// are split as that takes. Those that take turns are even at every step, and
+// so are all that are very few.
+func TestSourceFewAreEven(t *testing.T) {
+	t.Parallel()
+	for n := 5; n < 32; n++ {
+		for _, kind := range []string{"interleaved", "sequential", "shuffled"} {
+			for _, inFlight := range []int{1, 200} {
+				t.Run(fmt.Sprint(n, "/", kind, "/", inFlight), func(t *testing.T) {
+					t.Parallel()
+					for seed := range uint64(2) {
+						c, base := seeded(t, seed+uint64(n))
+						worst := c.openInFlight(base, arrivals[kind](c.rng, n, 4000), inFlight)
+						checkEven(t, c.p, 0.02)
+						if turns := kind == "interleaved" && inFlight == 1; turns && worst > 0.02 {
+							t.Fatalf("on the way there %.1f%% off", 100*worst)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// Few heavy sources among many light ones end even: the heavy ones are split,
+// and of the light ones few.
+func TestSourceSplitsHeavy(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{5, 8, 16, 40, 100, 400, 4000} {
+		for seed := range uint64(5) {
+			c, base := seeded(t, seed)
+			c.openInFlight(base, arrivals["zipf"](c.rng, n, 4000), 1)
+			checkEven(t, c.p, 0.02)
+			if split := c.split(); split > 20 {
+				t.Fatalf("%d of %d sources are split", split, n)
+			}
+			c.reconnect(200)
+			checkReturn(c)
+		}
+	}
+}
+
+// Where the sources cannot be the same number on every server, those that come
+// in no order are split on the servers that have one more, by a few
+// connections; those that come one after another stay whole.
+func TestSourceNoMultiple(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{33, 34, 41, 50} {
+		for seed := range uint64(5) {
+			for kind, end := range map[string]float64{"interleaved": 0.02, "shuffled": 0.03} {
+				c, base := seeded(t, seed)
+				c.openInFlight(base, arrivals[kind](c.rng, n, 4000), 1)
+				checkEven(t, c.p, end)
+				if away := c.away(); away > 400 {
+					t.Fatalf("%d/%s: %d connections away from their source's main server", n, kind, away)
+				}
+			}
+			c, base := seeded(t, seed)
+			c.openInFlight(base, arrivals["sequential"](c.rng, n, 4000), 1)
+			c.checkWhole()
+			for _, s := range c.p.Servers() {
+				if has, fair := s.Conns()/(4000/n), n/4; has != fair && has != fair+1 {
+					t.Fatalf("%s has %d of %d sources", s.Name(), has, n)
+				}
+			}
+		}
+	}
+}

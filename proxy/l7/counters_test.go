@@ -1,0 +1,60 @@
+//go:build linux
+
+package l7
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestBuckets(t *testing.T) {
+	t.Parallel()
+	for i := range buckets {
+		floor, end := floorOf(i), floorOf(i+1)
+		if bucketOf(floor) != i || bucketOf(end-1) != i || end <= floor {
+			t.Fatalf("bucket %d from %d to %d: %d, %d", i, floor, end, bucketOf(floor), bucketOf(end-1))
+		}
+		if width := end - floor; width > 1 && width*8 > floor {
+			t.Fatalf("bucket %d from %d to %d is too wide", i, floor, end)
+		}
+	}
+	for _, us := range []uint64{1<<mostBits - 1, 1 << mostBits, 1<<64 - 1} {
+		if bucketOf(us) != buckets-1 {
+			t.Errorf("%d is in bucket %d", us, bucketOf(us))
+		}
+	}
+}
+
+func TestQuantiles(t *testing.T) {
+	t.Parallel()
+	var none Latency
+	if none.Quantile(0.5) != 0 || none.Count() != 0 || none.Below(time.Hour) != 0 {
+		t.Error("there is something where nothing was")
+	}
+	var h histogram
+	var all []time.Duration
+	for range 10000 {
+		d := time.Duration(rand.ExpFloat64() * float64(20*time.Millisecond))
+		h.add(int64(d))
+		all = append(all, d)
+	}
+	slices.Sort(all)
+	var l Latency
+	l.add(&h)
+	for _, part := range []float64{0, 0.01, 0.5, 0.95, 0.99, 1} {
+		exact := all[min(int(part*float64(len(all))), len(all)-1)]
+		got := l.Quantile(part)
+		if off := (got - exact).Abs(); off > exact/7+time.Microsecond {
+			t.Errorf("%v: %v, want %v", part, got, exact)
+		}
+	}
+	if n := l.Below(20 * time.Millisecond); n < 5500 || n > 6500 {
+		t.Errorf("%d are below the mean", n)
+	}
+	if l.Below(time.Hour) != 10000 || l.Count() != 10000 {
+		t.Errorf("%d of %d", l.Below(time.Hour), l.Count())
+	}
+	h.add(-5) // a clock that was set back
+}

@@ -1,0 +1,258 @@
+//go:build linux
+
+package l7
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcplb/conf"
+	"mcplb/proxy/l4"
+)
+
+// Requests that break a limit, and what their clients are told.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	const json = "Content-Type: application/json"
+	for name, c := range map[string]struct {
+		request string
+		status  int
+		why     Why
+		closes  bool
+		id      string // of the JSON-RPC error; "" = plain text
+	}{
+		"malformed":             {"GET  / HTTP/1.1\r\n\r\n", 400, BadRequest, true, ""},
+		"bare LF":               {"GET / HTTP/1.1\nHost: x\n\n", 400, BadRequest, true, ""},
+		"HTTP/2":                {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, BadRequest, true, ""},
+		"CONNECT":               {"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n", 501, BadRequest, true, ""},
+		"expectation":           {"POST / HTTP/1.1\r\nHost: x\r\nExpect: more\r\nContent-Length: 1\r\n\r\na", 417, BadRequest, true, ""},
+		"long target":           {"GET /" + strings.Repeat("a", 5000), 414, BadRequest, true, ""},
+		"long head":             {"GET / HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", 5000), 431, BadRequest, true, ""},
+		"long head, whole":      {get("/", "A: "+strings.Repeat("a", 5000)), 431, BadRequest, true, ""},
+		"many fields":           {get("/", strings.Repeat("A: b\r\n", 200)+"C: d"), 431, BadRequest, true, ""},
+		"long body":             {post("/", strings.Repeat("a", 1001)), 413, BodyTooLarge, false, ""},
+		"long body to come":     {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n", 413, BodyTooLarge, true, ""},
+		"long JSON":             {post("/", rpcBody(`"i"`)+strings.Repeat(" ", 1000), json), 413, BodyTooLarge, false, `"i"`},
+		"long chunk":            {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n", 413, BodyTooLarge, true, ""},
+		"long chunks":           {"POST / HTTP/1.1\r\nHost: x\r\n" + json + "\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(rpcBody("1234567")) + "3e8\r\n", 413, BodyTooLarge, true, "1234567"},
+		"bad chunk":             {"POST / HTTP/1.1\r\nHost: x\r\n" + json + "\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(rpcBody("1234567")) + "x\r\n", 400, BadRequest, true, "1234567"},
+		"bad chunk at once":     {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\n", 400, BadRequest, true, ""},
+		"foreign origin":        {get("/", "Origin: http://evil.example"), 403, OriginRefused, false, ""},
+		"null origin":           {get("/", "Origin: null"), 403, OriginRefused, false, ""},
+		"two origins":           {get("/", "Origin: http://good.example", "Origin: http://good.example"), 403, OriginRefused, false, ""},
+		"longer origin":         {get("/", "Origin: http://good.example.evil"), 403, OriginRefused, false, ""},
+		"origin of a POST":      {rpcPost("3", "Origin: http://evil.example"), 403, OriginRefused, false, "3"},
+		"origin of a preflight": {"OPTIONS / HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n\r\n", 403, OriginRefused, false, ""},
+		"HEAD":                  {"HEAD / HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n\r\n", 403, OriginRefused, false, ""},
+	} {
+		for _, piece := range []int{1 << 20, 1} {
+			t.Run(fmt.Sprint(name, "/", piece), func(t *testing.T) {
+				t.Parallel()
+				s := serve(t)
+				b := begin(t, []string{s.address}, withFrontend(func(f *conf.Frontend) {
+					f.MaxHeader, f.MaxBody, f.AllowedOrigins = 4<<10, 1000, []string{"http://good.example", "https://good.example"}
+				}))
+				client := b.dial()
+				go func() {
+					for rest := c.request; rest != ""; {
+						n := min(piece, len(rest))
+						if _, err := client.Write([]byte(rest[:n])); err != nil {
+							return
+						}
+						rest = rest[n:]
+					}
+				}()
+				method, _, _ := strings.Cut(c.request, " ")
+				r, body := client.wantStatus(method, c.status)
+				if r.Close != c.closes && piece > 1 {
+					t.Errorf("closes %v", r.Close)
+				}
+				switch {
+				case c.id != "":
+					if e := parseRPC(t, body); string(e.ID) != c.id && !r.Close {
+						t.Errorf("%q", body)
+					}
+				case method != "HEAD" && strings.HasPrefix(body, "{"):
+					t.Errorf("%q", body)
+				}
+				if n := b.frontend.Totals().Own[c.why.String()]; n != 1 {
+					t.Errorf("%v", nonzero(b.frontend.Totals().Own))
+				}
+				if !r.Close {
+					client.say(get("/", "Origin: HTTPS://good.example"))
+					server := s.next()
+					server.request()
+					server.answer("fine")
+					client.wantStatus("GET", 200)
+				}
+			})
+		}
+	}
+}
+
+// chunk is data in the chunked coding.
+func chunk(data string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(data), data) }
+
+// Behind a request that was HEAD, what is no request at all is answered with a
+// body.
+func TestRefusalAfterHead(t *testing.T) {
+	t.Parallel()
+	b := begin(t, []string{web(t, echo)})
+	client := b.dial()
+	client.say("HEAD / HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n")
+	client.wantStatus("HEAD", 200)
+	if _, body := client.wantStatus("GET", 400); body == "" {
+		t.Error("no body")
+	}
+	client.hearEnd()
+	if n := b.frontend.Totals().Malformed["method"]; n != 1 {
+		t.Errorf("%v", nonzero(b.frontend.Totals().Malformed))
+	}
+}
+
+// Over the rate with over_message = "reject": 429, when to come back, the id,
+// and the connection lives on, in whatever pieces the request comes.
+func TestRateRejected(t *testing.T) {
+	t.Parallel()
+	b := begin(t, []string{web(t, echo)}, withClock, withLimits(func(l *conf.RateLimit) {
+		l.MessageRate, l.MessageBurst, l.OverMessage = 1, 1, conf.Reject
+	}))
+	client := b.dial()
+	client.say(rpcPost("1"))
+	client.wantStatus("POST", 200)
+	for i, pieces := range [][]string{
+		{rpcPost(`"a"`)},
+		{"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 29\r\n\r\n", `{"id":"a",`, `"method":"initial"}`},
+		{"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1", "a\r\n" + `{"method":"x","`, `params":{},`, "\r\n9\r\n" + `"id":"a"}`, "\r\n0\r\n\r\n"},
+	} {
+		for _, piece := range pieces {
+			client.say(piece)
+			b.turns(5)
+		}
+		r, body := client.wantStatus("POST", 429)
+		e := parseRPC(t, body)
+		if r.Header.Get("Retry-After") != "1" || r.Close || string(e.ID) != `"a"` || e.Error.Code != 429 || e.Error.Data.RetryAfterMs != 1000 {
+			t.Errorf("%d: %v %q", i, r.Header, body)
+		}
+	}
+	// One that waits to be told is told at once.
+	client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 27\r\n\r\n")
+	if r, _ := client.wantStatus("POST", 429); !r.Close {
+		t.Error("the connection lives on")
+	}
+	client.hearEnd()
+	b.advance(time.Second)
+	client = b.dial()
+	client.say(rpcPost("1"))
+	client.wantStatus("POST", 200)
+	if n := b.frontend.Totals().Rejected; n != 4 {
+		t.Errorf("%d rejected", n)
+	}
+}
+
+// A refusal that waits for the rest of its request does not wait forever, nor
+// for too much.
+func TestRefusalThatWaits(t *testing.T) {
+	t.Parallel()
+	start := func(t *testing.T, framing string) (*bed, *peer) {
+		b := begin(t, []string{refuse(t)}, times, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
+		client := b.dial()
+		client.say("POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nContent-Type: application/json\r\n" + framing + "\r\n\r\n")
+		b.reach(refusing, 1)
+		return b, client
+	}
+	t.Run("time", func(t *testing.T) {
+		t.Parallel()
+		b, client := start(t, "Content-Length: 100")
+		client.say(`{"id":3,"method":"x",`)
+		b.turns(3)
+		b.silence(10 * time.Second)
+		if r, body := client.wantStatus("POST", 403); string(parseRPC(t, body).ID) != "3" || !r.Close {
+			t.Errorf("%q", body)
+		}
+		client.hearEnd()
+	})
+	t.Run("size", func(t *testing.T) {
+		t.Parallel()
+		_, client := start(t, "Transfer-Encoding: chunked")
+		client.say("100000\r\n" + strings.Repeat(" ", 65<<10))
+		if r, _ := client.wantStatus("POST", 403); !r.Close {
+			t.Error("the connection lives on")
+		}
+	})
+	t.Run("malformed", func(t *testing.T) {
+		t.Parallel()
+		_, client := start(t, "Transfer-Encoding: chunked")
+		client.say("zz")
+		if r, _ := client.wantStatus("POST", 403); !r.Close {
+			t.Error("the connection lives on")
+		}
+	})
+	t.Run("gone", func(t *testing.T) {
+		t.Parallel()
+		b, client := start(t, "Content-Length: 100")
+		client.Close()
+		b.expect(l4.ClientClosed, 1)
+	})
+	t.Run("large", func(t *testing.T) {
+		t.Parallel()
+		b := begin(t, []string{refuse(t)}, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
+		client := b.dial()
+		client.say("POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+		client.wantStatus("POST", 403)
+	})
+}
+
+// Over the rate with over_message = "delay" the next request is read later.
+func TestRateDelayed(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, withClock, withLimits(func(l *conf.RateLimit) {
+		l.MessageRate, l.MessageBurst, l.OverMessage = 1, 2, conf.Delay
+	}))
+	client, server := b.pair(s, get("/1")+get("/2")+get("/3")+get("/4"))
+	server.answer("fine")
+	client.wantStatus("GET", 200)
+	server.request()
+	server.answer("fine")
+	client.wantStatus("GET", 200)
+	for i := range 2 {
+		b.advance(900 * time.Millisecond)
+		if n := b.frontend.Totals().Requests; n != uint64(2+i) {
+			t.Fatalf("%d requests were read", n)
+		}
+		b.advance(100 * time.Millisecond)
+		server.request()
+		server.answer("fine")
+		client.wantStatus("GET", 200)
+	}
+	// Coming back does not help.
+	client = b.dial()
+	client.say(get("/5"))
+	b.turns(5)
+	if n := b.frontend.Totals().Requests; n != 4 {
+		t.Fatalf("%d requests were read", n)
+	}
+	b.advance(2 * time.Second)
+	s.tryNext(server, "GET").request()
+}
+
+// What the limiter refuses is reset.
+func TestRefusedConnections(t *testing.T) {
+	t.Parallel()
+	b := begin(t, []string{refuse(t)}, withLimits(func(l *conf.RateLimit) { l.MaxConnections = 2 }))
+	b.dial()
+	b.dial()
+	b.reach(reading, 2)
+	if c, err := net.Dial("tcp", b.address); err == nil {
+		newPeer(t, c.(*net.TCPConn)).hearReset()
+	} else if !errors.Is(err, syscall.ECONNRESET) {
+		t.Error(err)
+	}
+	b.expect(l4.SourceConnections, 1)
+}

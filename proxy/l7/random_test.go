@@ -1,0 +1,265 @@
+//go:build linux
+
+package l7
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// chaos is requests that are broken off by either side at every phase. Each has
+// an id of its own, and its answer is made of that: so no client must ever see
+// another's answer, nor a part that looks like a whole.
+type chaos struct {
+	t        *testing.T
+	sent     atomic.Int64 // ids given out
+	whole    atomic.Int64 // answers that came whole
+	told     atomic.Int64 // answers of the balancer's own
+	cut      atomic.Int64 // exchanges that were broken off
+	mu       sync.Mutex
+	received map[string]int // guarded by mu: POSTs that a server has read the head of
+}
+
+// payload is the answer to a request: different for all, of all sizes.
+func payload(id string) string {
+	n, _ := strconv.Atoi(id)
+	random := rand.New(rand.NewPCG(uint64(n), 1))
+	return strings.Repeat(id+" ", 1+int(random.ExpFloat64()*2000)%40000)
+}
+
+// serve answers one connection's requests, until it breaks off.
+func (x *chaos) serve(c net.Conn) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for {
+		request, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		id := request.Header.Get("Id")
+		if request.Method == "POST" {
+			x.mu.Lock()
+			x.received[id]++
+			x.mu.Unlock()
+		}
+		early := rand.IntN(30) == 0
+		if !early {
+			body, err := io.ReadAll(request.Body)
+			if err != nil {
+				return
+			}
+			if want := "body of " + id; request.Method == "POST" && !strings.HasPrefix(string(body), want) {
+				x.t.Errorf("the server got %.100q for %s", body, id)
+			}
+		}
+		if !x.answer(c.(*net.TCPConn), id) || early {
+			return
+		}
+	}
+}
+
+// answer answers a request in one of many ways, and tells whether the
+// connection lives on.
+func (x *chaos) answer(c *net.TCPConn, id string) bool {
+	body := payload(id)
+	var text string
+	open := false
+	switch rand.IntN(4) {
+	case 0:
+		text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(body[:len(body)/2]) + chunk(body[len(body)/2:]) + "0\r\n\r\n"
+	case 1:
+		text, open = "HTTP/1.1 200 OK\r\n\r\n"+body, true
+	case 2:
+		text = fmt.Sprintf("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	default:
+		text = fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	}
+	breaks := rand.IntN(8) == 0
+	if breaks {
+		text = text[:rand.IntN(len(text))]
+	}
+	for text != "" {
+		n := min(1+rand.IntN(20000), len(text))
+		if _, err := io.WriteString(c, text[:n]); err != nil {
+			return false
+		}
+		text = text[n:]
+	}
+	switch {
+	case breaks && (open || rand.IntN(2) == 0):
+		_ = c.SetLinger(0) // RST: of an open end, FIN would be the whole
+		return false
+	case breaks || open:
+		return false
+	}
+	return rand.IntN(10) != 0 // at times it ends in order, without a word
+}
+
+// client sends requests on connections of its own, until all ids are given out.
+func (x *chaos) client(address string, most int64) {
+	for x.sent.Load() < most {
+		c, err := net.DialTimeout("tcp", address, patience)
+		if err != nil {
+			x.t.Error(err)
+			return
+		}
+		_ = c.SetDeadline(time.Now().Add(patience))
+		x.converse(c.(*net.TCPConn), most)
+	}
+}
+
+// converse sends requests, some of them several at once, and checks the answers.
+func (x *chaos) converse(c *net.TCPConn, most int64) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for x.sent.Load() < most {
+		var ids []string
+		var text strings.Builder
+		for range 1 + rand.IntN(3) {
+			id := strconv.FormatInt(x.sent.Add(1), 10)
+			ids = append(ids, id)
+			text.WriteString(request(id))
+		}
+		all := text.String()
+		breaks := rand.IntN(8) == 0
+		if breaks {
+			all = all[:rand.IntN(len(all))]
+		}
+		for rest := all; rest != ""; {
+			n := min(1+rand.IntN(2000), len(rest))
+			if _, err := io.WriteString(c, rest[:n]); err != nil {
+				break // the answers tell
+			}
+			rest = rest[n:]
+		}
+		if breaks {
+			x.cut.Add(1)
+			if rand.IntN(2) == 0 {
+				_ = c.SetLinger(0)
+			}
+			return
+		}
+		for _, id := range ids {
+			if !x.listen(c, r, id) {
+				return
+			}
+		}
+	}
+}
+
+// request is one of many kinds of request.
+func request(id string) string {
+	body := "body of " + id + strings.Repeat(".", rand.IntN(3000))
+	switch rand.IntN(4) {
+	case 0:
+		return get("/", "Id: "+id)
+	case 1:
+		return "POST / HTTP/1.1\r\nHost: x\r\nId: " + id + "\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(body) + "0\r\n\r\n"
+	case 2:
+		return get("/", "Id: "+id, "Accept-Encoding: identity", "Mcp-Session-Id: "+id)
+	}
+	return post("/", body, "Id: "+id)
+}
+
+// listen receives the answer to a request, and tells whether there may be
+// another. At times it breaks off meanwhile.
+func (x *chaos) listen(c *net.TCPConn, r *bufio.Reader, id string) bool {
+	if rand.IntN(20) == 0 {
+		if rand.IntN(2) == 0 {
+			_ = c.SetLinger(0)
+		}
+		_, _ = r.Peek(1 + rand.IntN(200))
+		x.cut.Add(1)
+		return false
+	}
+	response, err := http.ReadResponse(r, nil)
+	for err == nil && response.StatusCode == 100 {
+		response, err = http.ReadResponse(r, nil)
+	}
+	if err != nil {
+		x.failed(err)
+		return false
+	}
+	body, err := io.ReadAll(response.Body)
+	switch want := payload(id); {
+	case err != nil:
+		x.failed(err)
+		return false
+	case response.StatusCode == 502:
+		x.told.Add(1)
+	case response.StatusCode != 200 || string(body) != want:
+		x.t.Errorf("%s was answered %d %.60q (%d bytes), want %.60q (%d bytes)", id, response.StatusCode, body, len(body), want, len(want))
+		return false
+	default:
+		x.whole.Add(1)
+	}
+	return !response.Close
+}
+
+// failed counts an exchange that ended visibly. That it should take so long is
+// a failure.
+func (x *chaos) failed(err error) {
+	x.cut.Add(1)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		x.t.Error(err)
+	}
+}
+
+// Thousands of requests that either side breaks off at random: nothing is
+// left of them (see bed.end), nobody gets another's answer, nobody takes a part
+// for the whole, and no POST is sent twice.
+func TestRandomAborts(t *testing.T) {
+	t.Parallel()
+	most := int64(3000)
+	if long {
+		most = 20000
+	}
+	x := &chaos{t: t, received: map[string]int{}}
+	var addresses []string
+	var servers sync.WaitGroup
+	for range 3 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addresses = append(addresses, listener.Addr().String())
+		servers.Go(func() {
+			for {
+				c, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				servers.Go(func() { x.serve(c) })
+			}
+		})
+		t.Cleanup(func() { listener.Close() })
+	}
+	t.Cleanup(servers.Wait) // the bed has ended before
+	b := begin(t, addresses)
+	var clients sync.WaitGroup
+	for range 16 {
+		clients.Go(func() { x.client(b.address, most) })
+	}
+	clients.Wait()
+	t.Logf("%d requests: %d answered whole, %d by 502, %d broken off; %v", x.sent.Load(), x.whole.Load(), x.told.Load(), x.cut.Load(), nonzero(b.frontend.Totals().Ended))
+	if x.whole.Load() < most/3 || x.cut.Load() < most/50 {
+		t.Error("that is no fair mix")
+	}
+	for id, n := range x.received {
+		if n > 1 {
+			t.Errorf("POST %s was sent %d times", id, n)
+		}
+	}
+}

@@ -1,0 +1,344 @@
+//go:build linux
+
+package l7
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mcplb/backend"
+	"mcplb/conf"
+)
+
+func TestRedispatch(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{refuse(t), s.address}, oneLoop)
+	client := b.dial()
+	for range 4 {
+		client.say(rpcPost("1"))
+	}
+	var server *peer
+	for i := range 4 {
+		if i == 0 {
+			server = s.next()
+		}
+		if _, body := server.request(); body != rpcBody("1") {
+			t.Errorf("body %q", body)
+		}
+		server.answer("fine")
+		client.wantStatus("POST", 200)
+	}
+	down := b.pool.Servers()[0].Totals()
+	if down.ConnectErrors != 2 || down.Redispatches != 2 {
+		t.Errorf("%+v", down)
+	}
+}
+
+// When all attempts have failed, the client is told, keeps its connection, and
+// is served once a server is there.
+func TestNoServerToBeHad(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		address string
+		retries int
+		state   backend.Health
+		status  int
+		code    int
+	}{
+		"refused": {refuse(t), 0, backend.Up, 503, 503},
+		"down":    {refuse(t), 3, backend.Down, 503, 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := begin(t, []string{c.address}, withRetries(c.retries))
+			b.pool.SetHealth(b.pool.Servers()[0], c.state, "test", time.Now())
+			client := b.dial()
+			for i, request := range []string{rpcPost("17"), strings.Replace(rpcPost("18"), "\r\n\r\n", "\r\nX: y\r\n\r\n", 1)} {
+				half := len(request) - 10 // the id is known only from the whole
+				client.say(request[:half])
+				b.turns(5)
+				client.say(request[half:])
+				r, body := client.wantStatus("POST", c.status)
+				if e := parseRPC(t, body); string(e.ID) != fmt.Sprint(17+i) || e.Error.Code != c.code || r.Close {
+					t.Errorf("%q, closes %v", body, r.Close)
+				}
+			}
+			client.say(get("/"))
+			if r, body := client.wantStatus("GET", c.status); r.Header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.HasPrefix(body, "no server ") {
+				t.Errorf("%q, %v", body, r.Header)
+			}
+			client.say("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+			client.wantStatus("HEAD", c.status)
+			client.say(get("/", "Connection: close"))
+			client.wantStatus("GET", c.status)
+			client.hearEnd()
+		})
+	}
+}
+
+// A server that refuses is tried again after a pause, when all were tried.
+func TestRetryAfterPause(t *testing.T) {
+	t.Parallel()
+	address := refuse(t)
+	b := begin(t, []string{address}, withClock)
+	client := b.dial()
+	client.say(rpcPost("1"))
+	b.reach(pausing, 1)
+	b.advance(900 * time.Millisecond)
+	b.reach(pausing, 1)
+	if n := b.pool.Servers()[0].Totals().ConnectErrors; n != 1 {
+		t.Errorf("%d attempts", n)
+	}
+	b.advance(200 * time.Millisecond)
+	b.eventually("it is tried again", func() bool { return b.pool.Servers()[0].Totals().ConnectErrors == 2 })
+	reset(client.TCPConn)
+}
+
+// A request waits for a slot, whatever comes of it and behind it meanwhile.
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, withMaxConn(1))
+	holder, server := b.pair(s, get("/"))
+	client := b.dial()
+	client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+	b.reach(queued, 1)
+	client.say(" more!" + get("/next"))
+	b.turns(3)
+	server.answer("fine")
+	holder.wantStatus("GET", 200)
+	if next := s.tryNext(server, "POST"); next != server {
+		t.Log("over a new connection") // the two are on different loops
+		server = next
+	}
+	if _, body := server.request(); body != "half more!" {
+		t.Errorf("body %q", body)
+	}
+	server.answer("fine")
+	client.wantStatus("POST", 200)
+	server.request()
+	server.answer("fine")
+	client.wantStatus("GET", 200)
+	if wait := b.frontend.Totals().Queue; wait.Count != 1 {
+		t.Errorf("%+v", wait)
+	}
+}
+
+// tryNext is the connection on which the next request comes: known, or a new
+// one.
+func (s *server) tryNext(known *peer, method string) *peer {
+	s.t.Helper()
+	found := make(chan *net.TCPConn, 1)
+	go func() {
+		c, err := s.listener.AcceptTCP()
+		if err == nil {
+			found <- c
+			return
+		}
+		close(found)
+	}()
+	old := make(chan bool, 1)
+	go func() {
+		p, err := known.reader.Peek(len(method))
+		old <- err == nil && string(p) == method
+	}()
+	select {
+	case c := <-found:
+		return newPeer(s.t, c)
+	case ok := <-old:
+		if ok {
+			s.listener.Close()
+			return known
+		}
+		c, ok := <-found
+		if !ok {
+			s.t.Fatal("no connection")
+		}
+		return newPeer(s.t, c)
+	}
+}
+
+// The server of a kept-alive connection ends it under a request.
+func TestKeptConnectionEnds(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		request string
+		before  string // what it answers before it ends
+		again   bool   // the request is sent again
+	}{
+		"GET":              {get("/2"), "", true},
+		"DELETE":           {"DELETE /2 HTTP/1.1\r\nHost: x\r\n\r\n", "", true},
+		"PUT":              {"PUT /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nput", "", true},
+		"POST":             {rpcPost("5"), "", false},
+		"PATCH":            {"PATCH /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nput", "", false},
+		"unknown":          {"BREW /2 HTTP/1.1\r\nHost: x\r\n\r\n", "", false},
+		"large PUT":        {"PUT /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("x", 20000), "", false},
+		"GET, half answer": {get("/2"), "HTTP/1.1 200", false},
+		"GET, interim":     {get("/2"), "HTTP/1.1 103 Early Hints\r\n\r\n", false},
+	} {
+		for _, how := range []string{"FIN", "RST"} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				s := serve(t)
+				b := begin(t, []string{s.address}, oneLoop)
+				client, server := b.pair(s, get("/1"))
+				server.answer("fine")
+				client.wantStatus("GET", 200)
+				client.say(c.request + get("/3"))
+				server.request()
+				if c.before != "" {
+					server.say(c.before)
+				}
+				if how == "FIN" {
+					server.Close()
+				} else {
+					reset(server.TCPConn)
+				}
+				if strings.Contains(c.before, " 103 ") {
+					client.head()
+				}
+				method, _, _ := strings.Cut(c.request, " ")
+				server = s.next()
+				if c.again {
+					r, body := server.request()
+					if want := c.request[strings.Index(c.request, "\r\n\r\n")+4:]; r.Method != method || r.URL.Path != "/2" || body != want {
+						t.Errorf("sent again: %s %s %q", r.Method, r.URL, body)
+					}
+					server.answer("fine")
+					client.wantStatus(method, 200)
+				} else {
+					_, body := client.wantStatus(method, 502)
+					if method == "POST" && string(parseRPC(t, body).ID) != "5" {
+						t.Errorf("%q", body)
+					}
+				}
+				if r, _ := server.request(); r.URL.Path != "/3" {
+					t.Errorf("%s follows", r.URL)
+				}
+				server.answer("fine")
+				client.wantStatus("GET", 200)
+				s.nobody()
+				if n := b.pool.Servers()[0].Totals().Resets; n != 0 && c.before == "" {
+					t.Errorf("%d resets are counted", n)
+				}
+			})
+		}
+	}
+}
+
+// A kept-alive connection that has ended before the request is never used for
+// it, not even where the loop has not been told yet.
+func TestKeptConnectionHasEnded(t *testing.T) {
+	t.Parallel()
+	var served atomic.Int64
+	count := func(c net.Conn) {
+		defer c.Close()
+		p := make([]byte, 1000)
+		for range 2 {
+			if _, err := c.Read(p); err != nil {
+				return
+			}
+			served.Add(1)
+			if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"); err != nil {
+				return
+			}
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go count(c)
+		}
+	}()
+	b := begin(t, []string{listener.Addr().String()})
+	// Every second answer is followed by the end, at once: who is unlucky sends
+	// the next request before it has come, and then it must not be a POST.
+	client := b.dial()
+	for i := range 300 {
+		client.say(get(fmt.Sprint("/", i)))
+		client.wantStatus("GET", 200)
+	}
+	if n := served.Load(); n != 300 {
+		t.Errorf("%d requests were served, want 300", n)
+	}
+}
+
+// What a server says unasked ends the connection kept to it.
+func TestUnaskedWords(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, oneLoop)
+	client, server := b.pair(s, get("/1"))
+	server.answer("fine")
+	client.wantStatus("GET", 200)
+	server.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+	server.hearReset()
+	client.say(get("/2"))
+	server = s.next()
+	server.request()
+	server.answer("good")
+	if _, body := client.wantStatus("GET", 200); body != "good" {
+		t.Errorf("body %q", body)
+	}
+}
+
+// Each endpoint of a server has connections of its own.
+func TestEndpoints(t *testing.T) {
+	t.Parallel()
+	http, sse := serve(t), serve(t)
+	b := begin(t, []string{http.address}, oneLoop, withBackend(func(b *conf.Backend) { b.Servers[0].SSE = sse.address }),
+		withFrontend(func(f *conf.Frontend) { f.Routes = []conf.Route{{Path: "/sse", Endpoint: conf.EndpointSSE}} }))
+	client := b.dial()
+	var first, second *peer
+	for i := range 3 {
+		client.say(get("/sse/x") + get("/x"))
+		if i == 0 {
+			second = sse.next()
+		}
+		if r, _ := second.request(); r.URL.Path != "/sse/x" {
+			t.Error(r.URL)
+		}
+		second.answer("fine")
+		client.wantStatus("GET", 200)
+		if i == 0 {
+			first = http.next()
+		}
+		if r, _ := first.request(); r.URL.Path != "/x" {
+			t.Error(r.URL)
+		}
+		first.answer("fine")
+		client.wantStatus("GET", 200)
+	}
+}
+
+// The addresses to connect from are used in turn.
+func TestSourceAddresses(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, oneLoop, withBackend(func(b *conf.Backend) {
+		b.Source = []netip.Addr{netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3")}
+	}))
+	used := map[string]int{}
+	for range 4 {
+		_, server := b.pair(s, get("/"))
+		used[server.RemoteAddr().(*net.TCPAddr).IP.String()]++
+	}
+	if used["127.0.0.2"] != 2 || used["127.0.0.3"] != 2 {
+		t.Error(used)
+	}
+}

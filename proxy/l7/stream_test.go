@@ -1,0 +1,449 @@
+//go:build linux
+
+package l7
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"mcplb/conf"
+	"mcplb/proxy/mcp"
+)
+
+// Each event of a stream arrives before the next is sent, however the stream is
+// framed and whatever is done to it.
+func TestEventsAreNotDelayed(t *testing.T) {
+	t.Parallel()
+	const kind = "Content-Type: text/event-stream\r\n"
+	for name, c := range map[string]struct {
+		request, framing string
+		chunked          bool // as the server sends it
+		raw              bool // the client gets no chunks
+	}{
+		"POST, chunked":      {rpcPost("1", "Accept-Encoding: gzip"), "Transfer-Encoding: chunked\r\n", true, false},
+		"POST, open":         {rpcPost("1", "Accept-Encoding: gzip"), "", false, true},
+		"GET, chunked":       {get("/", "Accept-Encoding: gzip"), "Transfer-Encoding: chunked\r\n", true, false},
+		"GET, open":          {get("/"), "", false, false},
+		"GET, length":        {get("/"), "Content-Length: 100000\r\n", false, false},
+		"old client":         {"GET / HTTP/1.0\r\n\r\n", "Transfer-Encoding: chunked\r\n", true, true},
+		"old client, no MCP": {"POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n", true, true},
+		"in a session":       {get("/", "Mcp-Session-Id: x"), "", false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			b := begin(t, []string{s.address})
+			client, server := b.pair(s, c.request)
+			server.say("HTTP/1.1 200 OK\r\n" + kind + c.framing + "\r\n")
+			h := client.head()
+			if raw := h.get(t, "Transfer-Encoding") == ""; raw != c.raw || h.get(t, "Content-Encoding") != "" || h.get(t, "Content-Length") != "" {
+				t.Errorf("%q", h)
+			}
+			for i := range 20 {
+				event := fmt.Sprintf("id: %d\ndata: {\"n\":%d}\n\n", i, i)
+				want := event
+				if !c.raw {
+					want = chunk(event)
+				}
+				if c.chunked {
+					server.say(chunk(event))
+				} else {
+					server.say(event)
+				}
+				client.hear(want) // the next only now
+			}
+			reset(client.TCPConn)
+			server.hearReset()
+		})
+	}
+}
+
+// The session in the endpoint event of the deprecated transport is tagged, in
+// whatever pieces it comes, and the POSTs find their server.
+func TestEndpointEvent(t *testing.T) {
+	t.Parallel()
+	const stream = ": hello\r\n\r\nevent: endpoint\r\ndata: /messages?a=b&sessionId=123&c=d\r\n\r\nevent: message\ndata: x\n\n"
+	tagged := strings.Replace(stream, "123", "123."+mcp.TagOf("s1").String(), 1)
+	for _, framing := range []string{"chunked", "open", "length"} {
+		for _, piece := range []int{1, 3, 20, 1000} {
+			t.Run(fmt.Sprint(framing, " ", piece), func(t *testing.T) {
+				t.Parallel()
+				s := serve(t)
+				b := begin(t, []string{s.address})
+				client, server := b.pair(s, get("/sse"))
+				server.say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n" + map[string]string{
+					"chunked": "Transfer-Encoding: chunked\r\nTrailer: T\r\n", "open": "", "length": fmt.Sprintf("Content-Length: %d\r\n", len(stream)),
+				}[framing] + "\r\n")
+				go func() {
+					for rest := stream; rest != ""; {
+						n := min(piece, len(rest))
+						out := rest[:n]
+						if framing == "chunked" {
+							out = chunk(out)
+						}
+						if _, err := io.WriteString(server, out); err != nil {
+							return
+						}
+						rest = rest[n:]
+					}
+					switch framing {
+					case "chunked":
+						_, _ = io.WriteString(server, "0\r\nT: x\r\n\r\n")
+					case "open":
+						_ = server.CloseWrite()
+					}
+				}()
+				r, body := client.wantStatus("GET", 200)
+				if body != tagged || r.Header.Get("Trailer") != "" || len(r.TransferEncoding) != 1 {
+					t.Errorf("%q, %v", body, r.Header)
+				}
+				client.say(post("/messages?a=b&sessionId=123."+mcp.TagOf("s1").String()+"&c=d", rpcBody("1"), "Content-Type: application/json"))
+				if framing == "open" {
+					server = s.next()
+				}
+				if r, _ := server.request(); r.RequestURI != "/messages?a=b&sessionId=123&c=d" {
+					t.Errorf("%s", r.RequestURI)
+				}
+			})
+		}
+	}
+}
+
+// What an event stream is not rewritten for.
+func TestStreamsLeftAlone(t *testing.T) {
+	t.Parallel()
+	const stream = "event: endpoint\ndata: /messages?sessionId=123\n\n"
+	for name, c := range map[string]struct {
+		request, fields string
+		sticky          bool
+	}{
+		"in a session": {get("/", "Mcp-Session-Id: x"), "Content-Type: text/event-stream", true},
+		"modern":       {get("/", "MCP-Protocol-Version: 2026-07-28"), "Content-Type: text/event-stream", true},
+		"POST":         {post("/", ""), "Content-Type: text/event-stream", true},
+		"other type":   {get("/"), "Content-Type: text/event-streams", true},
+		"not sticky":   {get("/"), "Content-Type: text/event-stream", false},
+		"encoded":      {get("/"), "Content-Type: text/event-stream\r\nContent-Encoding: br", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			b := begin(t, []string{s.address}, withFrontend(func(f *conf.Frontend) { f.Sticky.Session = c.sticky }))
+			client, server := b.pair(s, c.request)
+			server.answer(stream, c.fields)
+			if _, body := client.response("GET"); body != stream {
+				t.Errorf("%q", body)
+			}
+		})
+	}
+}
+
+// A client that does not read stops the server's stream, and nothing is held
+// but what one read brings; so does a server that does not read stop the client.
+func TestBackpressure(t *testing.T) {
+	t.Parallel()
+	t.Run("down", func(t *testing.T) {
+		t.Parallel()
+		for name, fields := range map[string]string{
+			"as it is": "", "in chunks": "Transfer-Encoding: chunked\r\n", "anew": "Content-Type: text/event-stream\r\n", "in gzip": "Content-Type: text/plain\r\n",
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				s := serve(t)
+				b := begin(t, []string{s.address})
+				client, server := b.pair(s, get("/", "Accept-Encoding: gzip"))
+				server.say("HTTP/1.1 200 OK\r\n" + fields + "\r\n")
+				piece := make([]byte, 64<<10)
+				for i := range piece {
+					piece[i] = byte(rand.Uint32())
+				}
+				if strings.HasPrefix(fields, "Transfer") {
+					piece = []byte(chunk(string(piece)))
+				}
+				stuck := fill(t, server, piece)
+				if n := b.parked(); n == 0 || n > 64<<10 {
+					t.Errorf("%d bytes are parked", n)
+				}
+				if stuck > 32<<20 {
+					t.Errorf("%d bytes were taken", stuck)
+				}
+				reset(client.TCPConn)
+				server.hearReset()
+			})
+		}
+	})
+	t.Run("up", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t)
+		b := begin(t, []string{s.address}, withFrontend(func(f *conf.Frontend) { f.MaxBody = 0 }))
+		client := b.dial()
+		client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+		server := s.next()
+		server.head()
+		stuck := fill(t, client, make([]byte, 64<<10))
+		if n := b.parked(); n == 0 || n > 64<<10 {
+			t.Errorf("%d bytes are parked", n)
+		}
+		if stuck > 32<<20 {
+			t.Errorf("%d bytes were taken", stuck)
+		}
+		reset(server.TCPConn)
+		client.wantStatus("POST", 502)
+	})
+}
+
+// fill writes pieces until none goes through for a while, and tells how many
+// bytes that were.
+func fill(t *testing.T, p *peer, piece []byte) (n int) {
+	t.Helper()
+	for {
+		if err := p.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		written, err := p.Write(piece)
+		n += written
+		if err != nil {
+			_ = p.SetDeadline(time.Now().Add(patience))
+			return n
+		}
+	}
+}
+
+// What is compressed for whom, and what its head says.
+func TestGzip(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("some text that can be compressed, ", 200)
+	const text = "Content-Type: text/plain"
+	for name, c := range map[string]struct {
+		fields  string // of the request
+		answer  string // fields
+		body    string
+		zipped  bool
+		varies  bool
+		etag    string
+		method  string
+		status  string
+		chunked bool // as the server sends it
+		old     bool // a client of HTTP/1.0
+		off     bool // compress = []
+	}{
+		"plain":            {fields: "Accept-Encoding: gzip", answer: text, body: large, zipped: true, varies: true},
+		"JSON":             {fields: "Accept-Encoding: deflate, gzip;q=0.5", answer: "Content-Type: application/json; charset=utf-8", body: large, zipped: true, varies: true},
+		"any":              {fields: "Accept-Encoding: *", answer: text, body: large, zipped: true, varies: true},
+		"several lines":    {fields: "Accept-Encoding: br\r\nAccept-Encoding: gzip", answer: text, body: large, zipped: true, varies: true},
+		"not asked":        {answer: text, body: large, varies: true},
+		"refused":          {fields: "Accept-Encoding: gzip;q=0, *", answer: text, body: large, varies: true},
+		"other coding":     {fields: "Accept-Encoding: br", answer: text, body: large, varies: true},
+		"other type":       {fields: "Accept-Encoding: gzip", answer: "Content-Type: image/png", body: large},
+		"no type":          {fields: "Accept-Encoding: gzip", body: large},
+		"longer type":      {fields: "Accept-Encoding: gzip", answer: "Content-Type: text/plainer", body: large},
+		"event stream":     {fields: "Accept-Encoding: gzip", answer: "Content-Type: text/event-stream", body: large},
+		"encoded":          {fields: "Accept-Encoding: gzip", answer: text + "\r\nContent-Encoding: br", body: large},
+		"no-transform":     {fields: "Accept-Encoding: gzip", answer: text + "\r\nCache-Control: private, no-transform", body: large},
+		"small":            {fields: "Accept-Encoding: gzip", answer: text, body: large[:1023]},
+		"just large":       {fields: "Accept-Encoding: gzip", answer: text, body: large[:1024], zipped: true, varies: true},
+		"small chunks":     {fields: "Accept-Encoding: gzip", answer: text, body: large[:1023], chunked: true},
+		"chunks":           {fields: "Accept-Encoding: gzip", answer: text, body: large, chunked: true, zipped: true, varies: true},
+		"strong ETag":      {fields: "Accept-Encoding: gzip", answer: text + "\r\nETag: \"x\"", body: large, zipped: true, varies: true, etag: `W/"x"`},
+		"weak ETag":        {fields: "Accept-Encoding: gzip", answer: text + "\r\nETag: W/\"x\"", body: large, zipped: true, varies: true, etag: `W/"x"`},
+		"ETag, not asked":  {answer: text + "\r\nETag: \"x\"", body: large, varies: true, etag: `"x"`},
+		"ranges":           {fields: "Accept-Encoding: gzip", answer: text + "\r\nAccept-Ranges: bytes", body: large, zipped: true, varies: true},
+		"varies already":   {fields: "Accept-Encoding: gzip", answer: text + "\r\nVary: Origin, accept-encoding", body: large, zipped: true, varies: true},
+		"HEAD":             {fields: "Accept-Encoding: gzip", answer: text, body: large, method: "HEAD"},
+		"206":              {fields: "Accept-Encoding: gzip", answer: text, body: large, status: "206 Partial Content"},
+		"404":              {fields: "Accept-Encoding: gzip", answer: text, body: large, status: "404 Not Found"},
+		"201":              {fields: "Accept-Encoding: gzip", answer: text, body: large, status: "201 Created", zipped: true, varies: true},
+		"old client":       {fields: "Accept-Encoding: gzip", answer: text, body: large, old: true, zipped: true, varies: true},
+		"old, and chunked": {fields: "Accept-Encoding: gzip", answer: text, body: large, old: true, chunked: true, zipped: true, varies: true},
+		"off":              {fields: "Accept-Encoding: gzip", answer: text, body: large, off: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			b := begin(t, []string{s.address}, withFrontend(func(f *conf.Frontend) {
+				if c.off {
+					f.Compress = nil
+				}
+			}))
+			method, version := or(c.method, "GET"), "HTTP/1.1"
+			if c.old {
+				version = "HTTP/1.0"
+			}
+			client := b.dial()
+			client.say(method + " / " + version + "\r\nHost: x\r\n" + strings.TrimPrefix(c.fields+"\r\n", "\r\n") + "\r\n")
+			server := s.next()
+			server.request()
+			framing, body := fmt.Sprintf("Content-Length: %d", len(c.body)), c.body
+			if c.chunked {
+				framing, body = "Transfer-Encoding: chunked", chunk(c.body[:100])+chunk(c.body[100:])+"0\r\n\r\n"
+			}
+			if method == "HEAD" {
+				body = ""
+			}
+			server.say("HTTP/1.1 " + or(c.status, "200 OK") + "\r\n" + strings.TrimPrefix(c.answer+"\r\n", "\r\n") + framing + "\r\n\r\n" + body)
+			r, got := client.response(method)
+			checkZipped(t, r, got, c.body, c.zipped, method == "HEAD")
+			if varies := strings.Contains(strings.ToLower(strings.Join(r.Header["Vary"], ",")), "accept-encoding"); varies != c.varies || len(r.Header["Vary"]) > 1 {
+				t.Errorf("Vary: %q", r.Header["Vary"])
+			}
+			if etag := r.Header.Get("ETag"); etag != c.etag {
+				t.Errorf("ETag: %q", etag)
+			}
+			if n := b.frontend.Totals().Zipped; n != 1 && c.zipped || n != 0 && !c.zipped {
+				t.Errorf("%d answers are counted", n)
+			}
+			if c.old {
+				client.hearEnd()
+			} else if r.Close {
+				t.Error("the connection ends")
+			}
+		})
+	}
+}
+
+func checkZipped(t *testing.T, r *http.Response, got, want string, zipped, head bool) {
+	t.Helper()
+	if (r.Header.Get("Content-Encoding") == "gzip") != zipped {
+		t.Errorf("Content-Encoding: %q", r.Header.Get("Content-Encoding"))
+	}
+	if zipped {
+		if r.Header.Get("Content-Length") != "" || r.Header.Get("Accept-Ranges") != "" {
+			t.Errorf("%v", r.Header)
+		}
+		if len(got) > len(want)/2 {
+			t.Errorf("%d bytes of %d", len(got), len(want))
+		}
+		z, err := gzip.NewReader(strings.NewReader(got))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := io.ReadAll(z)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = string(plain)
+	}
+	if !head && got != want {
+		t.Errorf("%.100q, want %.100q", got, want)
+	}
+}
+
+// What is compressed does not wait for more when the server pauses, and a
+// server that breaks off is seen to have done so.
+func TestGzipOfASlowAnswer(t *testing.T) {
+	t.Parallel()
+	for _, ends := range []bool{true, false} {
+		t.Run(fmt.Sprint(ends), func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			b := begin(t, []string{s.address})
+			client, server := b.pair(s, get("/", "Accept-Encoding: gzip"))
+			server.say("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
+			r, err := http.ReadResponse(client.reader, &http.Request{Method: "GET"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			server.say(chunk("word 0\n"))
+			z, err := gzip.NewReader(r.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := make([]byte, 7)
+			for i := range 10 {
+				if _, err := io.ReadFull(z, p); err != nil || string(p) != fmt.Sprintf("word %d\n", i) {
+					t.Fatalf("%q, %v", p, err)
+				}
+				server.say(chunk(fmt.Sprintf("word %d\n", i+1)))
+			}
+			if ends {
+				server.say("0\r\n\r\n")
+			} else {
+				reset(server.TCPConn)
+			}
+			if rest, err := io.ReadAll(z); (err == nil) != ends {
+				t.Errorf("%q, %v", rest, err)
+			}
+		})
+	}
+}
+
+// When all compressors are at work, an answer goes as it is.
+func TestManyCompressed(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, oneLoop)
+	var servers []*peer
+	zipped := 0
+	for range mostCompressors + 4 {
+		client, server := b.pair(s, get("/", "Accept-Encoding: gzip"))
+		server.say("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(strings.Repeat("x", 2000)))
+		h := client.head()
+		if h.get(t, "Content-Encoding") == "gzip" {
+			zipped++
+		}
+		if h.get(t, "Vary") != "Accept-Encoding" {
+			t.Errorf("%q", h)
+		}
+		servers = append(servers, server)
+	}
+	if zipped != mostCompressors {
+		t.Errorf("%d answers are compressed at once", zipped)
+	}
+	for _, server := range servers {
+		server.say("0\r\n\r\n")
+	}
+	b.reach(reading, len(servers))
+	b.on(b.engine.Loops()[0], func() {
+		if r := &b.workers[0].recoders; len(r.zipping) != mostCompressors || r.made != mostCompressors {
+			t.Errorf("%d compressors of %d are back", len(r.zipping), r.made)
+		}
+	})
+}
+
+// Large bodies come out of gzip as they went in, at whatever pace.
+func TestGzipIntegrity(t *testing.T) {
+	t.Parallel()
+	var body bytes.Buffer
+	random := rand.New(rand.NewPCG(1, 2))
+	for body.Len() < 4<<20 {
+		fmt.Fprintf(&body, "line %d of %d words\n", random.IntN(1000), random.Uint32())
+	}
+	b := begin(t, []string{web(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		rest := body.Bytes()
+		for len(rest) > 0 {
+			n := min(1+rand.IntN(100000), len(rest))
+			_, _ = w.Write(rest[:n])
+			rest = rest[n:]
+		}
+	})})
+	for range 4 {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			r, err := http.NewRequest("GET", "http://"+b.address+"/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Accept-Encoding", "gzip")
+			response, err := httpClient(t).Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			z, err := gzip.NewReader(response.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(z)
+			if err != nil || !bytes.Equal(got, body.Bytes()) {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+		})
+	}
+}

@@ -1,0 +1,309 @@
+//go:build linux
+
+package l7
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"mcplb/conf"
+	"mcplb/proxy/l4"
+	"mcplb/proxy/mcp"
+)
+
+// A key and its answer (RFC 6455 section 1.3).
+const (
+	key    = "dGhlIHNhbXBsZSBub25jZQ=="
+	accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+)
+
+const upgrade = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n" +
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mcp\r\nSec-WebSocket-Key: " + key + "\r\n\r\n"
+
+const upgraded = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+	"Sec-WebSocket-Protocol: mcp\r\nSec-WebSocket-Accept: " + accept + "\r\n\r\n"
+
+// frame is a text frame, masked with zeros as a client's.
+func frame(text string, masked bool) string {
+	var p []byte
+	mask := byte(0)
+	if masked {
+		mask = 0x80
+	}
+	switch n := len(text); {
+	case n < 126:
+		p = []byte{0x81, mask | byte(n)}
+	case n < 1<<16:
+		p = []byte{0x81, mask | 126, byte(n >> 8), byte(n)}
+	default:
+		p = []byte{0x81, mask | 127, 0, 0, 0, 0, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
+	}
+	if masked {
+		p = append(p, 0, 0, 0, 0)
+	}
+	return string(p) + text
+}
+
+// tunnelled is a WebSocket through the bed: the client's end and the server's.
+func tunnelled(b *bed, s *server) (client, server *peer) {
+	b.Helper()
+	client = b.dial()
+	client.say(upgrade)
+	server = s.next()
+	server.head()
+	server.say(upgraded)
+	client.head()
+	return client, server
+}
+
+// Not a byte is lost around the handshake, in whatever pieces it comes.
+func TestWebSocket(t *testing.T) {
+	t.Parallel()
+	for _, piece := range []int{1, 10, 100, 1 << 20} {
+		t.Run(fmt.Sprint(piece), func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			b := begin(t, []string{s.address})
+			client := b.dial()
+			drip := func(p *peer, text string) {
+				for rest := text; rest != ""; {
+					n := min(piece, len(rest))
+					if _, err := p.Write([]byte(rest[:n])); err != nil {
+						return
+					}
+					rest = rest[n:]
+				}
+			}
+			early, more := frame("early", true), strings.Repeat(frame("more", true), 50)
+			go drip(client, upgrade+early+more)
+			server := s.next()
+			h := server.head()
+			if h.first() != "GET /ws HTTP/1.1" || h.get(t, "Connection") != "Upgrade" || h.get(t, "Upgrade") != "websocket" ||
+				h.get(t, "Sec-WebSocket-Key") != key || h.get(t, "Sec-WebSocket-Protocol") != "mcp" {
+				t.Errorf("%q", h)
+			}
+			go drip(server, upgraded+strings.Repeat(frame("hello", false), 50))
+			h = client.head()
+			if h.first() != "HTTP/1.1 101 Switching Protocols" || h.get(t, "Connection") != "Upgrade" || h.get(t, "Upgrade") != "websocket" ||
+				h.get(t, "Sec-WebSocket-Accept") != accept || h.get(t, "Sec-WebSocket-Protocol") != "mcp" {
+				t.Errorf("%q", h)
+			}
+			server.hear(early + more)
+			client.hear(strings.Repeat(frame("hello", false), 50))
+			totals := b.frontend.Totals()
+			if totals.Tunnels != 1 || totals.Status["1xx"] != 1 || totals.MessagesIn != 52 || totals.MessagesOut != 50 {
+				t.Errorf("%d tunnels, %d in, %d out", totals.Tunnels, totals.MessagesIn, totals.MessagesOut)
+			}
+			if n := b.pool.Servers()[0].Conns(); n != 1 {
+				t.Errorf("%d slots", n)
+			}
+			client.finish()
+			server.hearEnd()
+			server.Close()
+			client.hearEnd()
+			b.expect(l4.ClientClosed, 1)
+		})
+	}
+}
+
+// An upgrade that its server refuses is an answer like any other.
+func TestWebSocketRefused(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address})
+	client := b.dial()
+	client.say(upgrade)
+	server := s.next()
+	server.head()
+	server.say("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 4\r\n\r\nnope")
+	client.wantStatus("GET", 426)
+	client.say(get("/"))
+	server = s.next()
+	server.request()
+	server.answer("fine")
+	client.wantStatus("GET", 200)
+}
+
+// A 101 that does not answer the handshake is no 101.
+func TestWrongUpgrade(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ request, answer string }{
+		"accept":    {upgrade, strings.Replace(upgraded, accept, "AAAA"+accept[4:], 1)},
+		"no accept": {upgrade, strings.Replace(upgraded, "Sec-WebSocket-Accept: "+accept+"\r\n", "", 1)},
+		"key":       {strings.Replace(upgrade, key, "x", 1), upgraded},
+		"no key":    {strings.Replace(upgrade, "Sec-WebSocket-Key: "+key+"\r\n", "", 1), upgraded},
+		"protocol":  {upgrade, strings.Replace(upgraded, "Upgrade: websocket", "Upgrade: h2c", 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			b := begin(t, []string{s.address})
+			client := b.dial()
+			client.say(c.request)
+			server := s.next()
+			server.head()
+			server.say(c.answer)
+			client.wantStatus("GET", 502)
+			server.hearReset()
+		})
+	}
+}
+
+// How a tunnel ends.
+func TestTunnelEnds(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		how    func(b *bed, client, server *peer)
+		reason l4.Reason
+	}{
+		"client resets": {func(_ *bed, client, server *peer) { reset(client.TCPConn); server.hearReset() }, l4.ClientReset},
+		"server resets": {func(_ *bed, client, server *peer) { reset(server.TCPConn); client.hearReset() }, l4.ServerReset},
+		"server ends":   {func(_ *bed, client, server *peer) { server.finish(); client.hearEnd(); client.Close() }, l4.ServerClosed},
+		"bad frame": {func(_ *bed, client, server *peer) {
+			client.say(frame("fine", true) + frame("not masked", false))
+			server.hear(frame("fine", true))
+			client.hearReset()
+			server.hearReset()
+		}, l4.ClientReset},
+		"server down": {func(b *bed, client, server *peer) {
+			b.each(func(c *client7) { c.ServerDown(conf.OnDownKeep) })
+			client.say(frame("still", true))
+			server.hear(frame("still", true))
+			b.each(func(c *client7) { c.ServerDown(conf.OnDownClose) })
+			client.hearReset()
+		}, l4.ServerDown},
+		"stopped": {func(b *bed, client, server *peer) {
+			b.each(func(c *client7) { c.Drain() })
+			client.say(frame("still", true))
+			server.hear(frame("still", true))
+			b.each(func(c *client7) { c.Abort(l4.Stopped) })
+			client.hearReset()
+		}, l4.Stopped},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			b := begin(t, []string{s.address})
+			client, server := tunnelled(b, s)
+			c.how(b, client, server)
+			b.expect(c.reason, 1)
+		})
+	}
+}
+
+// A bad frame behind the handshake ends the tunnel before it begins.
+func TestBadFrameAtOnce(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, oneLoop)
+	client := b.dial()
+	b.on(b.engine.Loops()[0], func() { client.say(upgrade + frame("not masked", false)) })
+	server := s.next()
+	server.head()
+	server.say(upgraded)
+	server.hearReset()
+	b.expect(l4.ClientReset, 1)
+	if n := b.frontend.Totals().BadFrames; n != 1 {
+		t.Errorf("%d bad frames", n)
+	}
+}
+
+// Both times hold for a tunnel, the shorter one counts.
+func TestTunnelIdle(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, times)
+	client, server := tunnelled(b, s)
+	b.advance(40 * time.Second)
+	server.say(frame("x", false))
+	client.hear(frame("x", false))
+	b.turns(2)
+	b.silence(50 * time.Second)
+	client.hearReset()
+	b.expect(l4.IdleTimeout, 1)
+}
+
+// Data frames are messages: over the rate, reading pauses.
+func TestFramesAreLimited(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, withClock, withLimits(func(l *conf.RateLimit) {
+		l.MessageRate, l.MessageBurst, l.OverMessage = 1, 3, conf.Delay
+	}))
+	client, server := tunnelled(b, s) // the first message
+	two := strings.Repeat(frame("x", true), 2)
+	client.say(two)
+	server.hear(two)
+	client.say(two)
+	b.turns(10)
+	if n := b.frontend.Totals().MessagesIn; n != 3 {
+		t.Fatalf("%d messages were read", n)
+	}
+	b.advance(time.Second)
+	server.hear(two)
+}
+
+// Frames of up to 16 MB pass whole, both ways at once.
+func TestLargeFrames(t *testing.T) {
+	t.Parallel()
+	sizes := []int{0, 125, 126, 65535, 65536, 1 << 20}
+	if long {
+		sizes = append(sizes, 16<<20)
+	}
+	s := serve(t)
+	b := begin(t, []string{s.address})
+	client, server := tunnelled(b, s)
+	for _, size := range sizes {
+		p := make([]byte, size)
+		for i := range p {
+			p[i] = byte(rand.Uint32())
+		}
+		done := make(chan bool)
+		for _, way := range []struct {
+			from, to *peer
+			frame    string
+		}{{client, server, frame(string(p), true)}, {server, client, frame(string(p), false)}} {
+			go func() {
+				_, _ = way.from.Write([]byte(way.frame))
+				done <- true
+			}()
+			go func() {
+				got := make([]byte, len(way.frame))
+				n := 0
+				for n < len(got) {
+					k, err := way.to.reader.Read(got[n:])
+					if err != nil {
+						break
+					}
+					n += k
+				}
+				done <- bytes.Equal(got, []byte(way.frame))
+			}()
+		}
+		for range 4 {
+			if !<-done {
+				t.Errorf("a frame of %d bytes came out another", size)
+			}
+		}
+	}
+}
+
+// The session of a WebSocket's request binds it as any other's.
+func TestWebSocketOfASession(t *testing.T) {
+	t.Parallel()
+	first, second := serve(t), serve(t)
+	b := begin(t, []string{first.address, second.address})
+	for range 3 {
+		client := b.dial()
+		client.say(strings.Replace(upgrade, "Host: x", "Host: x\r\nCookie: SERVERID="+mcp.TagOf("s2").String(), 1))
+		server := second.next()
+		server.head()
+		server.say(upgraded)
+		client.head()
+		client.Close()
+	}
+}
