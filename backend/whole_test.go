@@ -138,6 +138,60 @@ func checkReturn(c *crowd) {
 	}
 }
 
+// Sources of many connections too, if there are many.
+func TestSourceKeepsLargeSourcesWhole(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"interleaved", "shuffled"} {
+		for seed := range uint64(2) {
+			c, base := seeded(t, seed)
+			c.openInFlight(base, arrivals[kind](c.rng, 40, 40*300), 1)
+			c.checkWhole()
+			checkEven(t, c.p, 0.02)
+		}
+	}
+}
+
+// Clients that each open all connections of one address, so many at a time.
+func TestSourceBatches(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		clients int
+		end     float64
+		away    int
+	}{{8, 0, 0}, {16, 0, 0}, {32, 0, 0}, {40, 0, 0}, {10, 0.10, 150}} {
+		for seed := range uint64(10) {
+			c, base := seeded(t, seed)
+			c.openInFlight(base, byClients(c.rng, 40, 100, tc.clients), 1)
+			checkEven(t, c.p, tc.end)
+			if away := c.away(); away > tc.away {
+				t.Fatalf("%d at a time: %d connections away from their source's main server", tc.clients, away)
+			}
+		}
+	}
+}
+
+// byClients returns the order in which sources connect, each as often as said,
+// if so many are at it at a time, each as fast as the others.
+func byClients(rng *rand.Rand, sources, each, clients int) []int {
+	var order, active []int
+	left := make([]int, sources)
+	for next := 0; ; {
+		for ; len(active) < clients && next < sources; next++ {
+			active = append(active, next)
+			left[next] = each
+		}
+		if len(active) == 0 {
+			return order
+		}
+		i := rng.IntN(len(active))
+		source := active[i]
+		order = append(order, source)
+		if left[source]--; left[source] == 0 {
+			active = append(active[:i], active[i+1:]...)
+		}
+	}
+}
+
 // The same with clients that really run at once, some of which break off and
 // try again.
 func TestSourceKeepsSourcesWholeConcurrently(t *testing.T) {

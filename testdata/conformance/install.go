@@ -88,6 +88,9 @@ func parametrize(examples string) error {
 		if err != nil {
 			return err
 		}
+		if strings.Contains(string(text), change.to) { // npm found nothing to do
+			continue
+		}
 		changed := strings.Replace(string(text), change.from, change.to, 1)
 		if changed == string(text) {
 			return fmt.Errorf("%s has no %q any more", path, change.from)

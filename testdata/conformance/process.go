@@ -137,7 +137,6 @@ func output(ctx context.Context, timeout time.Duration, program program, directo
 	defer cancel()
 	command := exec.CommandContext(ctx, program.path, program.args...)
 	command.Env = append(os.Environ(), program.env...)
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	command.WaitDelay = time.Second
 	printed, err := command.CombinedOutput()
 	if ctx.Err() != nil {

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -209,7 +210,7 @@ func exampleClients(ctx context.Context, t tools, url, directory string) (result
 		"parallelToolCallsClient":             "Disconnected from MCP server",
 		"streamableHttpWithSseFallbackClient": "Disconnected from MCP server",
 	} {
-		all[client] = example(ctx, t, t.example("client", client), url+"/mcp", last, directory)
+		all[client] = example(ctx, t, client, 1, url+"/mcp", last, directory)
 	}
 	return all, ctx.Err()
 }
@@ -217,9 +218,8 @@ func exampleClients(ctx context.Context, t tools, url, directory string) (result
 // fallbackClient runs the client that tries Streamable HTTP and, because of the
 // server's refusal, goes on with HTTP+SSE.
 func fallbackClient(ctx context.Context, t tools, url, directory string) (results, error) {
-	script := t.example("client", "streamableHttpWithSseFallbackClient")
-	const last = "Successfully connected using deprecated HTTP+SSE transport."
-	return results{"fallback": example(ctx, t, script, url+"/sse", last, directory)}, ctx.Err()
+	const client, last = "streamableHttpWithSseFallbackClient", "Successfully connected using deprecated HTTP+SSE transport."
+	return results{"fallback": example(ctx, t, client, 1, url+"/sse", last, directory)}, ctx.Err()
 }
 
 // pollingServer closes a call's stream before it has the answer; the client
@@ -229,16 +229,29 @@ func pollingServer(t tools, address string) program {
 	return t.node(t.example("server", "ssePollingExample"), nil, "POLLING_PORT="+port)
 }
 
+// pollingClient runs several clients at once, so that several servers have one.
 func pollingClient(ctx context.Context, t tools, url, directory string) (results, error) {
-	script := t.example("client", "ssePollingClient")
-	return results{"polling": example(ctx, t, script, url+"/mcp", "[Client] Tool completed!", directory)}, ctx.Err()
+	const clients = 4
+	var outcomes [clients]result
+	var running sync.WaitGroup
+	for i := range clients {
+		running.Go(func() {
+			outcomes[i] = example(ctx, t, "ssePollingClient", i+1, url+"/mcp", "[Client] Tool completed!", directory)
+		})
+	}
+	running.Wait()
+	all := results{}
+	for _, outcome := range outcomes {
+		all.add("polling", outcome)
+	}
+	return all, ctx.Err()
 }
 
-// example runs a client of the TypeScript SDK, whose output must contain last:
-// not all of them end with an exit status that tells.
-func example(ctx context.Context, t tools, script, url, last, directory string) result {
-	program := t.node(script, []string{url})
-	program.name = strings.TrimSuffix(filepath.Base(script), ".js")
+// example runs a client of the TypeScript SDK, the number-th of its name, whose
+// output must contain last: not all of them have an exit status that tells.
+func example(ctx context.Context, t tools, client string, number int, url, last, directory string) result {
+	program := t.node(t.example("client", client), []string{url})
+	program.name = fmt.Sprint(client, number)
 	result := clientResult(output(ctx, clientTimeout, program, directory))
 	if !strings.Contains(result.detail, last) {
 		result.status = fmt.Sprintf("FAILURE (no %q in its output)", last)
