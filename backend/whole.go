@@ -119,7 +119,7 @@ func (p *Pool) keepsWhole(e *entry, set []int32) bool {
 	if !small(share, average) {
 		return false
 	}
-	if float64(sl.residents.grown) <= p.factor*share {
+	if e.allowance == 0 || float64(sl.residents.grown) <= p.factor*share {
 		e.allowance = max(e.allowance, allowanceFor(average))
 	}
 	return e.live < e.allowance

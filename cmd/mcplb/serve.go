@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -43,6 +44,8 @@ func serve(path string, config *conf.Config, stderr io.Writer) int {
 	}
 	s.log.Info("serving", "config", path, "pid", os.Getpid(), "version", buildVersion(),
 		"maxconn", s.proxy.Snapshot().Process.Connections.Limit)
+	// What reading the configuration took goes back before clients come.
+	debug.FreeOSMemory()
 	return s.untilStopped(signals)
 }
 

@@ -229,6 +229,7 @@ func TestRandomAborts(t *testing.T) {
 	x := &chaos{t: t, received: map[string]int{}}
 	var addresses []string
 	var servers sync.WaitGroup
+	t.Cleanup(servers.Wait) // the bed has ended by then
 	for range 3 {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -246,7 +247,6 @@ func TestRandomAborts(t *testing.T) {
 		})
 		t.Cleanup(func() { listener.Close() })
 	}
-	t.Cleanup(servers.Wait) // the bed has ended before
 	b := begin(t, addresses)
 	var clients sync.WaitGroup
 	for range 16 {

@@ -105,10 +105,11 @@ func TestEndpointEvent(t *testing.T) {
 					t.Errorf("%q, %v", body, r.Header)
 				}
 				client.say(post("/messages?a=b&sessionId=123."+mcp.TagOf("s1").String()+"&c=d", rpcBody("1"), "Content-Type: application/json"))
+				after := server
 				if framing == "open" {
-					server = s.next()
+					after = s.next()
 				}
-				if r, _ := server.request(); r.RequestURI != "/messages?a=b&sessionId=123&c=d" {
+				if r, _ := after.request(); r.RequestURI != "/messages?a=b&sessionId=123&c=d" {
 					t.Errorf("%s", r.RequestURI)
 				}
 			})

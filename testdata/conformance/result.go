@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // results are a suite's results by check.
@@ -49,7 +50,7 @@ func worse(direct, behind results, shared []string) (list, tolerated []string) {
 		switch {
 		case got == want, got.status == success && want.status != success:
 		case got.status == want.status:
-			list = append(list, fmt.Sprintf("%s: %q, directly %q", check, got.detail, want.detail))
+			list = append(list, fmt.Sprintf("%s: %s", check, difference(want.detail, got.detail)))
 		case got.status == "WARNING" && slices.Contains(shared, check):
 			tolerated = append(tolerated, line)
 		default:
@@ -62,4 +63,13 @@ func worse(direct, behind results, shared []string) (list, tolerated []string) {
 		}
 	}
 	return list, tolerated
+}
+
+// difference tells which lines only one of two texts has.
+func difference(direct, behind string) string {
+	only := func(lines, others []string) []string {
+		return slices.DeleteFunc(lines, func(line string) bool { return slices.Contains(others, line) })
+	}
+	a, b := strings.Split(direct, "\n"), strings.Split(behind, "\n")
+	return fmt.Sprintf("only directly %q, only behind %q", only(slices.Clone(a), b), only(b, a))
 }

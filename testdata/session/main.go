@@ -1,6 +1,6 @@
 // Session opens one MCP session over raw TCP by the official SDK's client, and
-// shows what the server answers: initialize, tools/list, and a call of every
-// tool of mcpnode.
+// shows what mcpnode answers: initialize, tools/list, and calls of whoami, echo
+// and slow, with its progress.
 //
 //	go run ./testdata/session 127.0.0.1:8000
 //

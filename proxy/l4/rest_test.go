@@ -1,0 +1,73 @@
+//go:build linux
+
+package l4
+
+import (
+	"io"
+	"os"
+	"testing"
+	"time"
+)
+
+// A connection at rest holds two descriptors, no pipe and no buffer, whatever
+// it has carried (inetaf/tcpproxy 31). Not parallel: it counts the process's
+// descriptors.
+func TestConnectionAtRest(t *testing.T) {
+	const connections, size = 40, 300 << 10
+	a := accept(t)
+	b := begin(t, []string{a.address}, withPipes(4))
+	before := descriptors(t)
+	for range connections {
+		c, s := b.meet(a)
+		for _, way := range [][2]*client{{c, s}, {s, c}} {
+			go func() { _, _ = way[0].Write(make([]byte, size)) }()
+			if _, err := io.CopyN(io.Discard, way[1].scanner, size); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const ends = 2 * connections // the test's own
+	if n := descriptors(t) - before - ends; n < 2*connections || n > 2*connections+2*4 {
+		t.Errorf("%d connections hold %d descriptors, want 2 each, and 4 pipes in all", connections, n)
+	}
+	if n := b.parked(); n != 0 {
+		t.Errorf("%d bytes are parked", n)
+	}
+	b.each(func(s *Session) {
+		if s.relay.up.pipe != nil || s.relay.down.pipe != nil {
+			t.Error("a connection at rest holds a pipe")
+		}
+	})
+}
+
+func descriptors(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// The end of what was spliced goes out at once, too: it does not wait for more
+// (golang/go 10948: 200 ms each time).
+func TestNothingIsHeldBack(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	b := begin(t, []string{a.address})
+	c, s := b.meet(a)
+	const times = 20
+	sizes := []int{1, 64 << 10, 64<<10 + 1, 256<<10 + 1}
+	begun := time.Now()
+	for range times {
+		for _, size := range sizes {
+			go func() { _, _ = s.Write(make([]byte, size)) }()
+			if _, err := io.CopyN(io.Discard, c.scanner, int64(size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if took := time.Since(begun); took > times*200*time.Millisecond {
+		t.Errorf("%d messages of each of %v bytes took %v", times, sizes, took)
+	}
+}
