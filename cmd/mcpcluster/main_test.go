@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -201,15 +203,27 @@ func freeAddresses(t *testing.T, n int) []string {
 	t.Helper()
 	var addresses []string
 	for range n {
-		host := lastHost.Add(1)
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 100+os.Getpid()%100, host>>8&0xff, host&0xff))
-		if err != nil {
-			t.Fatal(err)
-		}
+		listener := listenBelowEphemeral(t)
 		defer listener.Close()
 		addresses = append(addresses, listener.Addr().String())
 	}
 	return addresses
+}
+
+// listenBelowEphemeral listens on an address of this test's own. Its port is
+// one that the kernel gives nobody by itself: it stays free when it is closed.
+func listenBelowEphemeral(t *testing.T) net.Listener {
+	t.Helper()
+	host := lastHost.Add(1)
+	for {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:%d", 100+os.Getpid()%100, host>>8&0xff, host&0xff, 10000+rand.IntN(20000)))
+		if err == nil {
+			return listener
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // terminal is an output that a test can wait for.

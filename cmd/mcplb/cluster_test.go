@@ -18,7 +18,7 @@ import (
 // full is the number that a long run takes, which goes through the whole of a
 // claim; every other run makes do with part:
 //
-//	MCPLB_LONG=1 go test -v ./cmd/mcplb
+//	MCPLB_LONG=1 go test -v -timeout 40m ./cmd/mcplb
 func full(number, part int) int {
 	// Asked in the test, so that go test knows that its result depends on it.
 	if os.Getenv("MCPLB_LONG") != "" {
