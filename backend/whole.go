@@ -16,15 +16,16 @@ import (
 //     and the others have smallSource connections or fewer on average;
 //   - it has fewer connections than its allowance, which is the average of the
 //     others when it came, and as much more as chance may bring about: who comes
-//     late may grow as large as the others are. When a source grows while its
-//     home has no more grown sources than its fair share, times balance_factor,
-//     its allowance is raised to what the others' average makes it then: nobody
-//     is split for being ahead by chance.
+//     late may grow as large as the others are. When a source grows, its
+//     allowance is raised to what the others' average makes it then, so that
+//     nobody is split for being ahead by chance, or for being delayed.
 //
-// Where the number of sources is no multiple of the number of servers, some
-// servers have one more than their share. Allowances are not raised there, so
-// that sources that grow together are split on these servers; those that come
-// one after another have theirs from the start.
+// It is not raised, but for a source without any, where a home has too many
+// sources (tooMany): where their number is no multiple of the number of servers
+// some must have one more than their share. Of sources that grow together those
+// at home there are split. Of sources that come one after another none is: each
+// had its allowance when it came, and while one of them is growing up, as large
+// as its peers were at that time, nobody knows yet how many there will be.
 const (
 	fewSources  = 2
 	manySources = 8
@@ -54,6 +55,7 @@ func allowanceFor(average float64) int32 {
 // connections now.
 type population struct {
 	sources int64
+	grown   int64 // sources as large as their peers were when they came
 	conns   int64
 	weights int64 // of the slots
 }
@@ -64,6 +66,7 @@ func (p *Pool) populationOf(set []int32) population {
 	for _, i := range set {
 		sl := &p.slots[i]
 		n.sources += int64(sl.residents.live)
+		n.grown += int64(sl.residents.grown)
 		n.conns += int64(sl.attributed)
 		n.weights += int64(sl.weight)
 	}
@@ -88,6 +91,12 @@ func (n *population) averageWithout(e *entry) float64 {
 // share returns the fair share of the sources, by weight, of one of the slots.
 func (n *population) share(weight int32) float64 {
 	return float64(n.sources) * float64(weight) / float64(n.weights)
+}
+
+// tooMany reports whether a slot is home to more than its fair share of the
+// sources, times factor, and none of all of them is still growing up.
+func (n *population) tooMany(sl *slot, factor float64) bool {
+	return n.grown == n.sources && float64(sl.residents.live) > factor*n.share(sl.weight)
 }
 
 // small reports whether sources of this average are small for a slot whose fair
@@ -119,7 +128,7 @@ func (p *Pool) keepsWhole(e *entry, set []int32) bool {
 	if !small(share, average) {
 		return false
 	}
-	if e.allowance == 0 || float64(sl.residents.grown) <= p.factor*share {
+	if e.allowance == 0 || !n.tooMany(sl, p.factor) {
 		e.allowance = max(e.allowance, allowanceFor(average))
 	}
 	return e.live < e.allowance
@@ -137,6 +146,5 @@ func (e *entry) expected() int32 {
 }
 
 // grown reports whether e stands for a source that is as large as its peers
-// were when it came. A source that is still growing up does not count against
-// the others of its home: it had to go somewhere.
+// were when it came.
 func (e *entry) grown() bool { return !e.further && e.live > 0 && e.live >= e.peers }
