@@ -361,7 +361,6 @@ func refuse(t testing.TB) string {
 // blackhole is an address that does not answer a SYN: its backlog is full.
 func blackhole(t testing.TB) string {
 	t.Helper()
-	address := refuse(t)
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -374,7 +373,7 @@ func blackhole(t testing.TB) string {
 	if err := raw.Control(func(fd uintptr) { err = unix.Listen(int(fd), 0) }); err != nil {
 		t.Fatal(err)
 	}
-	address = socket.Addr().String()
+	address := socket.Addr().String()
 	for range 8 {
 		c, err := net.DialTimeout("tcp", address, 50*time.Millisecond)
 		if err != nil {
