@@ -18,7 +18,7 @@ func TestNodeDiesAndReturns(t *testing.T) {
 	sources := full(400, 200)
 	c := startCluster(t, func(s *setup) {
 		s.ratelimit = "connection_rate = 0\nmessage_rate = 0"
-		s.check += "\ninterval = '500ms'\nfast_interval = '100ms'"
+		s.check += "\ninterval = '1s'\nfast_interval = '1s'"
 	})
 	h := c.hold(t, sources, sources)
 	dead := c.nodes[1]
