@@ -17,8 +17,10 @@
 //     usable, up to sticky_time after its last connection. Many sources of
 //     about one size are each wholly on one server, and the servers end even;
 //     few or heavy ones are split, so that no server ends farther from its fair
-//     share than balance_factor allows. source.go says what holds exactly, and
-//     how far off a server may be on the way;
+//     share than balance_factor allows. On the way there a server may be off by
+//     a whole source or two: at worst measured, 27% at 1,100 connections of 11
+//     sources that came one after another, 42% where few sources are heavy.
+//     source.go says exactly what holds, for whom, and what does not;
 //   - Acquire and Release allocate nothing in the steady state.
 //
 // A server's state has two inputs, which one place joins (Pool.commit): what

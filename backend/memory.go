@@ -41,8 +41,8 @@ type entry struct {
 	further bool // not the source's first entry
 
 	// Of a first entry.
-	peers     int32 // connections that the other sources had on average when it came; 0 = not to go by
-	allowance int32 // with fewer connections than this the source is not split: whole.go
+	peers     int32 // connections that others had on average when it came; 0 = it cannot go by them
+	allowance int32 // with fewer connections than this it is not split; 0 = not given yet: whole.go
 }
 
 // init makes m an empty memory of at most limit entries.

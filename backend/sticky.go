@@ -37,9 +37,7 @@ func (p *Pool) enter(pl *plan) ref {
 	}
 	e := p.memory.at(r)
 	e.home, e.refuge, e.left = pl.home, none, p.clock
-	if pl.peers > 0 {
-		e.peers, e.allowance = pl.peers, allowanceFor(float64(pl.peers))
-	}
+	e.peers = pl.peers
 	p.count(e, 1)
 	p.memory.idle(r)
 	return r

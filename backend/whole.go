@@ -14,18 +14,17 @@ import (
 //   - sources are small: the fair share of its home, by weight, of the sources
 //     that have connections is manySources or more, or it is fewSources or more
 //     and the others have smallSource connections or fewer on average;
-//   - it has fewer connections than its allowance, which is the average of the
-//     others when it came, and as much more as chance may bring about: who comes
-//     late may grow as large as the others are. When a source grows, its
-//     allowance is raised to what the others' average makes it then, so that
-//     nobody is split for being ahead by chance, or for being delayed.
+//   - it has fewer connections than its allowance. When a source grows, its
+//     allowance is raised to the average of the others at that moment, and as
+//     much more as chance may bring about: so who comes late may grow as large
+//     as the others are, and nobody is split for being ahead by chance.
 //
-// It is not raised, but for a source without any, where a home has too many
-// sources (tooMany): where their number is no multiple of the number of servers
-// some must have one more than their share. Of sources that grow together those
-// at home there are split. Of sources that come one after another none is: each
-// had its allowance when it came, and while one of them is growing up, as large
-// as its peers were at that time, nobody knows yet how many there will be.
+// An allowance once given is not raised where a home has too many sources
+// (tooMany): where their number is no multiple of the number of servers some
+// must have one more than their share. So of sources that grow together those
+// at home there are split. Of sources that come one after another none is:
+// while one of them is growing up, to the size that its peers had when it came,
+// nobody knows yet how many there will be.
 const (
 	fewSources  = 2
 	manySources = 8

@@ -155,18 +155,99 @@ func TestSourceKeepsLargeSourcesWhole(t *testing.T) {
 func TestSourceBatches(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		clients int
-		end     float64
-		away    int
-	}{{8, 0, 0}, {16, 0, 0}, {32, 0, 0}, {40, 0, 0}, {10, 0.10, 150}} {
-		for seed := range uint64(10) {
+		sources, each, clients int
+		end                    float64
+		away                   int
+	}{
+		{40, 100, 8, 0, 0}, {40, 100, 16, 0, 0}, {40, 100, 32, 0, 0}, {40, 100, 40, 0, 0},
+		{40, 100, 10, 0.07, 150},
+	} {
+		for seed := range uint64(20) {
 			c, base := seeded(t, seed)
-			c.openInFlight(base, byClients(c.rng, 40, 100, tc.clients), 1)
+			c.openInFlight(base, byClients(c.rng, tc.sources, tc.each, tc.clients), 1)
 			checkEven(t, c.p, tc.end)
 			if away := c.away(); away > tc.away {
 				t.Fatalf("%d at a time: %d connections away from their source's main server", tc.clients, away)
 			}
 		}
+	}
+}
+
+// A source that was held up until long after the others came catches up with
+// them, whole, though its home has more sources than its share by then: if it
+// had no occasion to be given an allowance, or while others are growing up.
+func TestSourceCatchesUp(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ others, newest int }{
+		"no allowance yet":  {0, 100},
+		"others growing up": {8, 50},
+		"both":              {0, 50},
+	} {
+		t.Run(name, func(t *testing.T) {
+			caught := 0
+			for seed := range uint64(40) {
+				c, base := seeded(t, seed)
+				for range 10 { // the late one has its allowance from here, if there are others
+					for i := range 1 + tc.others {
+						c.open(addr(base + i))
+					}
+				}
+				late := c.p.memory.at(c.p.memory.first[addr(base).As16()])
+				for i := 1; i < 40; i++ {
+					for n := c.p.live(addr(base + i)); n < tc.newest; n++ {
+						c.open(addr(base + i))
+					}
+					home, n := &c.p.slots[late.home], c.p.populationOf([]int32{0, 1, 2, 3})
+					if over := float64(home.residents.live) > 1.02*n.share(home.weight); i > 16 && over {
+						caught++
+						for range 90 {
+							c.open(addr(base))
+						}
+						if on := c.where[addr(base)]; len(on) > 1 {
+							t.Fatalf("it is on %v", on)
+						}
+						break
+					}
+					for n := c.p.live(addr(base + i)); n < 100; n++ {
+						c.open(addr(base + i))
+					}
+				}
+			}
+			if caught < 20 {
+				t.Fatalf("only %d of 40 runs came to the point", caught)
+			}
+		})
+	}
+}
+
+// live returns the connections of a source, if it is whole.
+func (p *Pool) live(source netip.Addr) int {
+	r := p.memory.first[source.As16()]
+	if r == noEntry {
+		return 0
+	}
+	return int(p.memory.at(r).live)
+}
+
+// Of several sources that come at once not all find the same server the
+// emptiest: each is expected to grow.
+func TestSourceNewcomersSpread(t *testing.T) {
+	t.Parallel()
+	c, base := seeded(t, 1)
+	c.openInFlight(base, arrivals["interleaved"](c.rng, 40, 4000), 1)
+	left := 0
+	for i := 0; left < 2; i++ { // two of node1's sources leave
+		if source := addr(base + i); c.where[source]["node1"] > 0 {
+			c.closeIf(func(cn conn) bool { return cn.source == source })
+			left++
+		}
+	}
+	homes := map[string]int{}
+	for i := range 8 {
+		homes[c.open(addr(base+100+i))]++
+	}
+	if n := homes["node1"]; n < 2 || n > 4 {
+		t.Fatalf("%v: node1 lacks 2 sources", homes)
 	}
 }
 

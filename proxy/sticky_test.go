@@ -1,0 +1,90 @@
+//go:build linux
+
+package proxy
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"mcplb/proxy/admin"
+)
+
+// askFrom connects from an address of its own and asks who answers.
+func (r *running) askFrom(source string) string {
+	r.t.Helper()
+	d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+	c, err := d.Dial("tcp", r.address("f"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := fmt.Fprintln(c, "who?"); err != nil {
+		r.t.Fatal(err)
+	}
+	answer, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		r.t.Fatalf("asking from %s: %v", source, err)
+	}
+	return answer
+}
+
+// homes tells who answers each source.
+func (r *running) homes(sources int) map[string]string {
+	found := map[string]string{}
+	for i := range sources {
+		source := fmt.Sprintf("127.1.0.%d", 1+i)
+		found[source] = r.askFrom(source)
+	}
+	return found
+}
+
+// A source stays on its server over reconnects and reloads. When its server
+// dies it is moved, and nobody else is; when that is back, so is the source.
+func TestSourcesStick(t *testing.T) {
+	t.Parallel()
+	const sources = 40
+	var servers []*peer
+	var addresses []string
+	for i := range 4 {
+		s := serve(t, name(fmt.Sprintf("s%d", i+1)))
+		servers, addresses = append(servers, s), append(addresses, s.address)
+	}
+	text := frontendText("f", anyPort, "tcp", "b") +
+		backendText("b", addresses, `sticky_time = "1h"`, `check = { interval = "20ms", fast_interval = "20ms" }`)
+	r := start(t, text)
+	first := r.homes(sources)
+	counts := map[string]int{}
+	for _, who := range first {
+		counts[who]++
+	}
+	if len(counts) != 4 {
+		t.Errorf("the sources are spread as %v, want over four servers", counts)
+	}
+	for range 5 {
+		r.moved(first, r.homes(sources), "")
+	}
+	r.apply(text + frontendText("g", "127.0.0.2:0", "tcp", "b"))
+	r.moved(first, r.homes(sources), "")
+
+	servers[1].shut()
+	servers[1].cut()
+	r.eventually("it is down", func() bool { return r.server("s2").State == admin.ServerDown })
+	r.moved(first, r.homes(sources), "s2\n")
+	servers[1].open()
+	r.eventually("it is up", func() bool { return r.server("s2").State == admin.ServerUp })
+	r.moved(first, r.homes(sources), "")
+}
+
+// moved checks that the sources of one server, and no others, have moved.
+func (r *running) moved(before, after map[string]string, gone string) {
+	r.t.Helper()
+	for source, who := range before {
+		if now := after[source]; (now != who) != (who == gone) {
+			r.t.Errorf("%s was on %q and is on %q", source, who, now)
+		}
+	}
+}
