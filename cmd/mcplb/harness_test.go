@@ -157,18 +157,28 @@ func eventually(t *testing.T, attempt func() error) {
 	}
 }
 
-// lastHost numbers the loopback addresses that freeAddress has given out.
+// lastHost numbers the loopback addresses that listen has used.
 var lastHost atomic.Uint32
 
-// freeAddress is a port that nobody has, on a loopback address of its own, so
-// that nobody takes it before it is used.
-func freeAddress(t *testing.T) string {
+// listen opens a free port on a loopback address that nothing else uses, so
+// that nobody takes the port when it is free again.
+func listen(t *testing.T) net.Listener {
 	t.Helper()
 	host := lastHost.Add(1)
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 20+os.Getpid()%80, host>>8&0xff, host&0xff))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return listener
+}
+
+// freeAddress is a port to listen on, now or later.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	// A process that is just being started would hold the port for a moment.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	listener := listen(t)
 	defer listener.Close()
 	return listener.Addr().String()
 }
@@ -176,10 +186,7 @@ func freeAddress(t *testing.T) string {
 // occupy listens on an address for the length of the test.
 func occupy(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", freeAddress(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listen(t)
 	t.Cleanup(func() { listener.Close() })
 	return listener.Addr().String()
 }

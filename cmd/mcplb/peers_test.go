@@ -85,10 +85,7 @@ func startEcho(t *testing.T) string {
 // be started before the balancer, whose end then ends every connection.
 func startServer(t *testing.T, serve func(*net.TCPConn)) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", freeAddress(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listen(t)
 	var working sync.WaitGroup
 	working.Go(func() {
 		for {

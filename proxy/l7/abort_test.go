@@ -132,9 +132,29 @@ func TestClientGoesWithoutServer(t *testing.T) {
 					client.Close()
 				}
 				b.expect(l4.ClientGone, 1)
+				if n := b.pool.Queued(); n != 0 {
+					t.Errorf("%d are in the queue", n)
+				}
 			})
 		}
 	}
+}
+
+// A client that had finished sending, and then breaks off.
+func TestHalfClosedClientGoes(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, oneLoop)
+	client := b.dial()
+	b.on(b.engine.Loops()[0], func() {
+		client.say(get("/"))
+		client.finish()
+	})
+	server := s.next()
+	server.request()
+	reset(client.TCPConn)
+	server.hearReset()
+	b.expect(l4.ClientReset, 1)
 }
 
 // rpcError is the error that a JSON-RPC answer bears.
@@ -180,7 +200,13 @@ func TestServerGoes(t *testing.T) {
 				t.Parallel()
 				s := serve(t)
 				b := begin(t, []string{s.address})
-				client, server := b.pair(s, rpcPost(`"a\"b"`))
+				client := b.dial()
+				request := rpcPost(`"a\"b"`)
+				client.say(request[:len(request)-60]) // the id comes later
+				server := s.next()
+				server.head()
+				client.say(request[len(request)-60:])
+				server.hear(request[strings.Index(request, "{"):])
 				if c.sent != "" {
 					server.say(c.sent)
 				}
@@ -292,7 +318,7 @@ func TestServerDown(t *testing.T) {
 	t.Run("keep", func(t *testing.T) {
 		t.Parallel()
 		s := serve(t)
-		b := begin(t, []string{s.address})
+		b := begin(t, []string{s.address}, withClock)
 		client, server := b.pair(s, get("/"))
 		down(b, conf.OnDownKeep)
 		server.answer("fine")

@@ -155,11 +155,11 @@ func (c *client) gone() {
 	c.cut(reason)
 }
 
-// read takes in requests until there are no more bytes, or one is under way.
-// While the client does not read the answers it has, nothing more is read from
-// it.
+// read takes in a request, as far as it has come: one a turn of the loop, though
+// it be refused at once. While the client does not read the answers it has,
+// nothing more is read from it.
 func (c *client) read() {
-	for c.state == reading {
+	for before := c.requests; c.state == reading && c.requests == before; {
 		switch {
 		case c.worker.loop.Now() < c.resume, c.conn.Blocked(), !c.ready && !c.conn.Readable():
 			c.arm()

@@ -5,6 +5,7 @@ package l7
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -58,6 +59,7 @@ type setup struct {
 	loops    int
 	system   *reactor.System
 	clock    *clock
+	narrow   bool // the sockets of clients take little in
 }
 
 // openGate lets everybody in.
@@ -91,7 +93,7 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	b.workers = NewWorkers(engine.Loops())
 	b.frontend = NewFrontend(NewSettings(s.frontend, b.poolOf), b.limiter, openGate{}, b.workers)
 	t.Cleanup(b.end)
-	b.listen(s.frontend.Listen[0])
+	b.listen(s.frontend.Listen[0], s.narrow)
 	return b
 }
 
@@ -112,9 +114,13 @@ func defaults(t testing.TB, servers []string) *setup {
 }
 
 // listen has the frontend accept at an address.
-func (b *bed) listen(address string) {
+func (b *bed) listen(address string, narrow bool) {
 	b.Helper()
-	socket, err := net.Listen("tcp", address)
+	var config net.ListenConfig
+	if narrow {
+		config.Control = shrink(unix.SO_SNDBUF)
+	}
+	socket, err := config.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -124,6 +130,18 @@ func (b *bed) listen(address string) {
 	}
 	b.address = socket.Addr().String()
 }
+
+// shrink sets a buffer of a socket to the smallest size.
+func shrink(option int) func(string, string, syscall.RawConn) error {
+	return func(_, _ string, raw syscall.RawConn) (failed error) {
+		err := raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option, 1) })
+		return errors.Join(err, failed)
+	}
+}
+
+// narrow has little room between the bed and its clients (see dialNarrow): what
+// is sent to one that does not read is parked.
+func narrow(s *setup) { s.narrow = true }
 
 // oneLoop and the like are changes of a setup.
 func oneLoop(s *setup) { s.loops = 1 }
@@ -405,6 +423,17 @@ func newPeer(t testing.TB, c *net.TCPConn) *peer {
 func (b *bed) dial() *peer {
 	b.Helper()
 	return dialFrom(b, "", b.address)
+}
+
+// dialNarrow is dial for a client that takes little in.
+func (b *bed) dialNarrow() *peer {
+	b.Helper()
+	d := net.Dialer{Timeout: patience, Control: shrink(unix.SO_RCVBUF)}
+	c, err := d.Dial("tcp", b.address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return newPeer(b, c.(*net.TCPConn))
 }
 
 func dialFrom(t testing.TB, local, address string) *peer {

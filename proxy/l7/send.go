@@ -39,10 +39,6 @@ func (c *client) forward(p []byte, n int, kept bool) {
 	c.remember(p[:end])
 	c.leave(p, end, kept)
 	c.arm()
-	if x.request.done {
-		c.halfOpen = c.conn.HungUp()
-		return
-	}
 	c.sendBody()
 }
 

@@ -199,21 +199,24 @@ func TestBackpressure(t *testing.T) {
 	})
 }
 
-// fill writes pieces until none goes through for a while, and tells how many
-// bytes that were.
+// fill writes pieces until none goes through for a while, or far too many did,
+// and tells how many bytes that were.
 func fill(t *testing.T, p *peer, piece []byte) (n int) {
 	t.Helper()
-	for {
+	for n < 64<<20 {
 		if err := p.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
 		written, err := p.Write(piece)
 		n += written
 		if err != nil {
-			_ = p.SetDeadline(time.Now().Add(patience))
-			return n
+			break
 		}
 	}
+	if err := p.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // What is compressed for whom, and what its head says.

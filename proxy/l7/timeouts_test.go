@@ -102,6 +102,13 @@ func TestTimeouts(t *testing.T) {
 			server.say(" of")
 			client.hear(" of")
 		}, after: 50 * time.Second, reason: l4.IdleTimeout, reset: true},
+		"the rest of an answer": {until: func(b *bed, s *server, client *peer) {
+			client.say(get("/"))
+			server := s.next()
+			server.request()
+			server.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+			client.head()
+		}, after: 50 * time.Second, reason: l4.IdleTimeout, reset: true},
 		"a connection": {until: func(b *bed, _ *server, client *peer) {
 			client.say(rpcPost("1"))
 			b.reach(connecting, 1)
@@ -158,53 +165,66 @@ func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		request string
-		end     string // of the answer; "" = it goes on
+		state   state
 	}{
-		"within an answer":     {get("/"), ""},
-		"behind an answer":     {get("/"), "0\r\n\r\n"},
-		"behind the last one":  {get("/", "Connection: close"), "0\r\n\r\n"},
-		"before another":       {get("/") + get("/"), "0\r\n\r\n"},
-		"before half another":  {get("/") + "GET /", "0\r\n\r\n"},
-		"closing, and talking": {get("/", "Connection: close") + "more", "0\r\n\r\n"},
+		"behind an answer":      {get("/"), reading},
+		"before another":        {get("/") + get("/"), reading},
+		"before half another":   {get("/") + "GET /", reading},
+		"behind the last one":   {get("/", "Connection: close"), closing},
+		"behind it, talking on": {get("/", "Connection: close") + "more", closing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := serve(t)
-			b := begin(t, []string{s.address}, times)
-			client, server := b.pair(s, c.request)
-			server.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-			stuff(b, server, "400\r\n"+strings.Repeat("x", 1024)+"\r\n")
-			if c.end != "" {
-				server.say(c.end)
-				b.readAll()
-			}
+			b := begin(t, []string{s.address}, times, narrow)
+			client := b.dialNarrow()
+			client.say(c.request)
+			server := s.next()
+			server.request()
+			server.answer(strings.Repeat("x", 50<<10)) // is read at once
+			b.reach(c.state, 1)
 			if n := b.parked(); n == 0 || n > 64<<10 {
 				t.Fatalf("%d bytes are parked", n)
 			}
 			b.silence(50 * time.Second)
-			b.expect(l4.IdleTimeout, 1)
-			reset(client.TCPConn)
+			client.hearReset()
 		})
 	}
+	t.Run("within an answer", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t)
+		b := begin(t, []string{s.address}, times, narrow)
+		client := b.dialNarrow()
+		client.say(get("/"))
+		server := s.next()
+		server.request()
+		server.say("HTTP/1.1 200 OK\r\n\r\n")
+		fill(t, server, make([]byte, 64<<10))
+		b.silence(50 * time.Second)
+		client.hearReset()
+		b.expect(l4.IdleTimeout, 1)
+	})
 }
 
-// stuff sends whole chunks until nothing more goes through.
-func stuff(b *bed, server *peer, chunk string) {
-	for {
-		before := b.frontend.Totals().BytesOut
-		for range 64 {
-			server.say(chunk)
-		}
-		b.turns(20)
-		if b.parked() > 0 && b.frontend.Totals().BytesOut == before {
-			return
-		}
+// An answer that is parked has the time that it takes.
+func TestSlowReaderOfTheLastAnswer(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, times, narrow)
+	client := b.dialNarrow()
+	client.say(get("/", "Connection: close"))
+	server := s.next()
+	server.request()
+	server.answer(strings.Repeat("x", 50<<10))
+	b.reach(closing, 1)
+	b.advance(40 * time.Second)
+	if _, body := client.wantStatus("GET", 200); len(body) != 50<<10 {
+		t.Errorf("%d bytes", len(body))
 	}
+	client.hearEnd()
+	b.turns(2)
+	b.silence(5 * time.Second) // from the end of the answer on
 }
-
-// readAll has what servers sent be read though the client does not take it:
-// just that what is parked then stays.
-func (b *bed) readAll() { b.turns(20) }
 
 // What is not limited is not ended.
 func TestNoTimeouts(t *testing.T) {
@@ -268,6 +288,7 @@ func TestIdleExpires(t *testing.T) {
 	server := s.next()
 	for range 3 {
 		server.request()
+		b.advance(4100 * time.Millisecond) // in use, it does not expire
 		server.answer("fine")
 		client.wantStatus("GET", 200)
 		b.advance(3900 * time.Millisecond)
@@ -314,7 +335,7 @@ func TestMostIdle(t *testing.T) {
 func TestForget(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	b := begin(t, []string{s.address}, oneLoop)
+	b := begin(t, []string{s.address}, oneLoop, withClock)
 	idle, first := b.pair(s, get("/"))
 	busy, second := b.pair(s, get("/"))
 	first.answer("fine")

@@ -94,10 +94,10 @@ func TestWebSocket(t *testing.T) {
 			}
 			server.hear(early + more)
 			client.hear(strings.Repeat(frame("hello", false), 50))
-			totals := b.frontend.Totals()
-			if totals.Tunnels != 1 || totals.Status["1xx"] != 1 || totals.MessagesIn != 52 || totals.MessagesOut != 50 {
-				t.Errorf("%d tunnels, %d in, %d out", totals.Tunnels, totals.MessagesIn, totals.MessagesOut)
-			}
+			b.eventually("all is counted", func() bool {
+				totals := b.frontend.Totals()
+				return totals.Tunnels == 1 && totals.Status["1xx"] == 1 && totals.MessagesIn == 52 && totals.MessagesOut == 50
+			})
 			if n := b.pool.Servers()[0].Conns(); n != 1 {
 				t.Errorf("%d slots", n)
 			}
