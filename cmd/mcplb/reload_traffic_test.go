@@ -1,0 +1,32 @@
+package main
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+)
+
+// Reload after reload, each with another file, and no client notices.
+func TestReloadsUnderTraffic(t *testing.T) {
+	t.Parallel()
+	s := startStage(t)
+	tr := startTraffic(t, trafficLoad(), s.entrances)
+	for i := 1; i <= full(50, len(s.variants())); i++ {
+		s.reloadVariant(t, i)
+		tr.awaitProgress(t, 3)
+	}
+	tr.stop()
+	tr.expectNoFailure(t)
+	if failed := s.metrics(t)["mcplb_config_last_reload_successful"]; failed != 1 {
+		t.Error("the last reload failed")
+	}
+}
+
+// reloadVariant writes shape number i, counted from 1, and has it in force when
+// it returns.
+func (s *stage) reloadVariant(t *testing.T, i int) {
+	t.Helper()
+	s.writeVariant(t, i)
+	s.signal(t, syscall.SIGHUP)
+	s.await(t, fmt.Sprintf(`(?s:("?msg"?[=:]"?reloaded.*){%d})`, i))
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// stage is an mcplb for traffic: frontends of every mode before servers that
+// answer, and a configuration that takes many shapes.
+type stage struct {
+	*balancer
+	entrances
+	extra   string // an address that some variants listen on, too
+	servers []stageServer
+}
+
+// stageServer is a server of a stage.
+type stageServer struct{ lines, http string }
+
+// startStage starts the servers and mcplb with the first variant. Flags are
+// further ones for mcplb.
+func startStage(t *testing.T, flags ...string) *stage {
+	t.Helper()
+	s := &stage{entrances: entrances{freeAddress(t), freeAddress(t), freeAddress(t)}, extra: freeAddress(t)}
+	for range 4 {
+		s.servers = append(s.servers, stageServer{startEcho(t), startTrafficNode(t)})
+	}
+	setup := newSetup(t)
+	s.balancer = &balancer{nil, setup}
+	s.writeVariant(t, 0)
+	s.process = startProcess(t, exec.Command(filepath.Join(binaries, "mcplb"), append(flags, "-c", s.path)...))
+	s.await(t, `\bserving\b`)
+	return s
+}
+
+// shape is what a variant changes of the file that the stage begins with. None
+// of it may disturb a client.
+type shape struct {
+	global, ratelimit, frontends, http, backend, check, tables string
+
+	tcpMode    string // of the frontend for tcp; "" = tcp
+	tcpName    string // of the same; "" = tcp
+	servers    []int  // which of the servers there are; nil = all but the last
+	addressOf2 int    // which server's addresses the second one has; 0 = its own
+	weight     int    // of the first; 0 = by default
+}
+
+// variants are the shapes, one after the other, over and over.
+func (s *stage) variants() []shape {
+	return []shape{
+		{},
+		{tables: frontendTable("extra", s.extra)},
+		{backend: "balance = 'leastconn'\ntimeout_connect = '4s'\ntimeout_tcp_user = '20s'\nslow_start = '1s'", weight: 50},
+		{servers: []int{0, 2}},
+		{servers: []int{0, 1, 2, 3}, tables: frontendTable("extra", s.extra)},
+		{ratelimit: "ban_after = 5\nban_time = '1m'\ntable_size = 1000\nover_message = 'reject'\nmax_connections = 3\nconnection_rate = 50"},
+		{http: "max_body = '32m'\ncompress = []\nrequests_per_connection = 100000\n[[frontend.http.route]]\npath = '/echo'\nendpoint = 'sse'"},
+		{global: "log_level = 'debug'\nlog_format = 'json'\nhard_stop_after = '1m'\nmaxconn = 3000"},
+		{check: "interval = '500ms'\nfall = 3"},
+		{tcpMode: "mcp"},
+		{tcpName: "renamed", frontends: "timeout_client = '100s'"},
+		{addressOf2: 3},
+		{servers: []int{1}, backend: "max_idle = 1\nretries = 1"},
+	}
+}
+
+// writeVariant writes shape number i, in place of the file before.
+func (s *stage) writeVariant(t *testing.T, i int) {
+	t.Helper()
+	all := s.variants()
+	v := all[i%len(all)]
+	if err := os.WriteFile(s.path, []byte(s.text(&v)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// text is the file of a shape.
+func (s *stage) text(v *shape) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "[global]\n%s\n[admin]\nlisten = '%s'\nhealth_listen = '%s'\n", v.global, s.admin, s.health)
+	fmt.Fprintf(&text, "[ratelimit]\nexempt = ['127.0.0.0/8']\n%s\n", v.ratelimit)
+	tcpName, tcpMode := "tcp", "tcp"
+	if v.tcpName != "" {
+		tcpName = v.tcpName
+	}
+	if v.tcpMode != "" {
+		tcpMode = v.tcpMode
+	}
+	for _, f := range []struct{ name, address, mode, more string }{
+		{tcpName, s.tcp, tcpMode, ""}, {"mcp", s.mcp, "mcp", ""}, {"http", s.http, "http", v.http},
+	} {
+		fmt.Fprintf(&text, "[frontend.%s]\nlisten = '%s'\nmode = '%s'\nbackend = 'nodes'\n%s\n%s\n", f.name, f.address, f.mode, v.frontends, f.more)
+	}
+	fmt.Fprintf(&text, "[backend.nodes]\n%s\n[backend.nodes.check]\n%s\n", v.backend, v.check)
+	chosen := v.servers
+	if chosen == nil {
+		chosen = []int{0, 1, 2}
+	}
+	for _, i := range chosen {
+		at := s.servers[i]
+		if i == 1 && v.addressOf2 > 0 {
+			at = s.servers[v.addressOf2]
+		}
+		fmt.Fprintf(&text, "[[backend.nodes.server]]\nname = 'node%d'\ntcp = '%s'\nhttp = '%s'\n", i+1, at.lines, at.http)
+		if i == 0 && v.weight > 0 {
+			fmt.Fprintf(&text, "weight = %d\n", v.weight)
+		}
+	}
+	return text.String() + v.tables
+}
