@@ -81,14 +81,26 @@ type Counters struct {
 	Resets          atomic.Uint64 // established connections that the server reset
 	ClientAborts    atomic.Uint64 // connections that the client broke off
 	Aborts          atomic.Uint64 // connections that the balancer ended: server down, limits, shutdown
+	Responses       Classes       // answers of mode http, by the class of their status
+	Connect         Histogram     // how long connecting took, where it succeeded
+	Response        Histogram     // mode http: from the request forwarded to the head of its answer
 	_               [96]byte
 }
+
+// Classes counts answers by the class of their status: [2] is 2xx; [0] is not
+// used.
+type Classes [6]atomic.Uint64
+
+// ClassName returns what a class of statuses, 1 to 5, is called: "2xx".
+func ClassName(class int) string { return string(rune('0'+class)) + "xx" }
 
 // Totals is the sum of a server's Counters over all loops, field by field.
 type Totals struct {
 	Connections, BytesIn, BytesOut, MessagesIn, MessagesOut uint64
 	ConnectErrors, ConnectTimeouts, Retries, Redispatches   uint64
 	Resets, ClientAborts, Aborts                            uint64
+	Responses                                               [6]uint64
+	Connect, Response                                       Latency
 }
 
 // Server is one server of a Pool. Its identity, name and addresses, never
@@ -176,6 +188,11 @@ func (s *Server) Totals() Totals {
 		t.Resets += c.Resets.Load()
 		t.ClientAborts += c.ClientAborts.Load()
 		t.Aborts += c.Aborts.Load()
+		for class := range c.Responses {
+			t.Responses[class] += c.Responses[class].Load()
+		}
+		t.Connect.Add(&c.Connect)
+		t.Response.Add(&c.Response)
 	}
 	return t
 }

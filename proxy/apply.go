@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/mcp"
 )
@@ -150,13 +151,22 @@ func (p *Proxy) applyBackends(plan *conf.Plan, ready *prepared) {
 			b = ready.pools[change.Name]
 			p.backends[change.Name] = b
 		case conf.Changed:
-			if _, err := b.Apply(*change.New, ready.addresses.resolve); err != nil {
+			gone, err := b.Apply(*change.New, ready.addresses.resolve)
+			if err != nil {
 				// Every address was resolved before: this is a fault of ours.
 				p.options.Log.Error("backend keeps its old configuration", "backend", change.Name, "err", err)
 				continue
 			}
+			p.forget(gone)
 		}
 		b.checker.Apply(change.New.Check, b.Servers())
+	}
+}
+
+// forget closes the connections kept to servers that are gone.
+func (p *Proxy) forget(gone []*backend.Server) {
+	for _, server := range gone {
+		p.workers.Forget(server)
 	}
 }
 
@@ -217,6 +227,7 @@ func (p *Proxy) dropUnused(c *conf.Config) {
 	for name, b := range p.backends {
 		if c.Backend(name) == nil {
 			b.checker.Stop()
+			p.forget(b.Servers())
 			delete(p.backends, name)
 		}
 	}

@@ -89,6 +89,12 @@ func (f httpFrontend) show(shown *admin.Frontend) {
 	totals := f.Totals()
 	showTotals(shown, &totals.Totals)
 	shown.Connections.Current, shown.Connections.Peak = int64(f.Current()), int64(f.Peak())
+	shown.HTTP = &admin.HTTP{
+		Requests: totals.Requests, Responses: totals.Status, OwnResponses: totals.Own, Malformed: totals.Malformed,
+		Compressed: totals.Zipped, Tunnels: totals.Tunnels, BadFrames: totals.BadFrames,
+		Eras: totals.Eras, Methods: totals.Methods,
+		SessionRequests: totals.WithSession, SessionsOpened: totals.Opened,
+	}
 }
 
 func (f httpFrontend) drain() { f.Drain() }

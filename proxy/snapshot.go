@@ -37,7 +37,7 @@ func (p *Proxy) Snapshot() admin.Snapshot {
 		s.Frontends = append(s.Frontends, shown)
 	}
 	for _, b := range p.config.Backends {
-		s.Backends = append(s.Backends, showBackend(p.backends[b.Name]))
+		s.Backends = append(s.Backends, p.showBackend(p.backends[b.Name]))
 	}
 	s.RateLimit = p.showLimits(refused)
 	return s
@@ -120,7 +120,7 @@ func timing(t l4.TimingTotal) admin.Timing {
 }
 
 // showBackend shows one backend.
-func showBackend(b *pool) admin.Backend {
+func (p *Proxy) showBackend(b *pool) admin.Backend {
 	c := b.Config()
 	shown := admin.Backend{
 		Name: c.Name, Balance: string(c.Balance),
@@ -131,7 +131,9 @@ func showBackend(b *pool) admin.Backend {
 		totals := server.Totals()
 		shown.Retries += totals.Retries
 		shown.Redispatches += totals.Redispatches
-		shown.Servers = append(shown.Servers, showServer(b, server, &totals))
+		one := showServer(b, server, &totals)
+		one.Idle = int64(p.workers.Idle(server))
+		shown.Servers = append(shown.Servers, one)
 	}
 	return shown
 }
@@ -173,8 +175,37 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 			"client_abort":    totals.ClientAborts,
 			"abort":           totals.Aborts,
 		},
-		Check: showCheck(b, server),
+		Retries: totals.Retries, Redispatches: totals.Redispatches,
+		Responses: showResponses(server, totals),
+		Connect:   showLatency(&totals.Connect),
+		Response:  showLatency(&totals.Response),
+		Check:     showCheck(b, server),
 	}
+}
+
+// showResponses shows what a server has answered, where it speaks HTTP.
+func showResponses(server *backend.Server, totals *backend.Totals) map[string]uint64 {
+	shown := map[string]uint64{}
+	if !server.Addr(conf.EndpointHTTP).IsValid() && !server.Addr(conf.EndpointSSE).IsValid() && !server.Addr(conf.EndpointWS).IsValid() {
+		return shown
+	}
+	for class := 1; class < len(totals.Responses); class++ {
+		shown[backend.ClassName(class)] = totals.Responses[class]
+	}
+	return shown
+}
+
+// showLatency shows how long something took.
+func showLatency(l *backend.Latency) admin.Latency {
+	shown := admin.Latency{
+		Count: l.Count(), SumSeconds: l.Sum().Seconds(),
+		P50Seconds: l.Quantile(0.50).Seconds(), P95Seconds: l.Quantile(0.95).Seconds(), P99Seconds: l.Quantile(0.99).Seconds(),
+		Below: make([]uint64, len(admin.LatencyBounds)),
+	}
+	for i, bound := range admin.LatencyBounds {
+		shown.Below[i] = l.Below(time.Duration(bound * float64(time.Second)))
+	}
+	return shown
 }
 
 // serverAddresses are those that the server has, by endpoint.

@@ -82,7 +82,7 @@ func example() Snapshot {
 			{Connections: 33, Turns: 5000, LongestTurnSeconds: 0.002},
 			{Connections: 29, Turns: 4000, LongestTurnSeconds: 0.001},
 		},
-		Frontends: []Frontend{exampleFrontend()},
+		Frontends: []Frontend{exampleFrontend(), exampleHTTP()},
 		Backends:  []Backend{exampleBackend()},
 		RateLimit: RateLimit{
 			SourcesRemembered: 77, SourcesForgotten: 3, TableSize: 1000000,
@@ -108,6 +108,31 @@ func exampleFrontend() Frontend {
 	}
 }
 
+func exampleHTTP() Frontend {
+	return Frontend{
+		Name: "http", Mode: "http", Listen: []string{"127.0.0.1:8080"}, Backends: []string{"nodes"}, State: FrontendPaused,
+		Connections: Connections{Current: 3, Peak: 4, Total: 500},
+		HTTP: &HTTP{
+			Requests:     5000,
+			Responses:    map[string]uint64{"1xx": 3, "2xx": 4900, "3xx": 0, "4xx": 90, "5xx": 10},
+			OwnResponses: map[string]uint64{"bad_request": 2, "no_server": 8},
+			Malformed:    map[string]uint64{"bare_lf": 1, "host": 1},
+			Compressed:   55, Tunnels: 3, BadFrames: 1,
+			Eras:            map[string]uint64{"session": 3000, "stateless": 1000},
+			Methods:         map[string]uint64{"tools/call": 990, "other": 10},
+			SessionRequests: 2900, SessionsOpened: 41,
+		},
+	}
+}
+
+func exampleLatency(scale uint64) Latency {
+	l := Latency{Count: 17 * scale, SumSeconds: 1.5 * float64(scale), P50Seconds: 0.01, P95Seconds: 0.5, P99Seconds: 2}
+	for i := range LatencyBounds {
+		l.Below = append(l.Below, uint64(i)*scale)
+	}
+	return l
+}
+
 func exampleBackend() Backend {
 	return Backend{
 		Name: "nodes", Balance: "source",
@@ -122,6 +147,9 @@ func exampleBackend() Backend {
 				Connections: Connections{Current: 21, Peak: 40, Total: 700, Limit: 25000},
 				Traffic:     Traffic{BytesIn: 150000, BytesOut: 250000, MessagesIn: 1000, MessagesOut: 1100},
 				Errors:      map[string]uint64{"connect_refused": 0, "reset": 1},
+				Retries:     5, Redispatches: 6,
+				Responses: map[string]uint64{"1xx": 1, "2xx": 600, "3xx": 2, "4xx": 30, "5xx": 4},
+				Idle:      9, Connect: exampleLatency(1), Response: exampleLatency(2),
 				Check: Check{Type: "tcp", Checks: 1200, Failures: 1, Observed: 2, Code: "L4OK", Text: "connected",
 					Time: exampleTime.Add(-time.Second), LatencySeconds: 0.0005},
 			},
@@ -279,7 +307,7 @@ func TestStatusNames(t *testing.T) {
 func checkNames(t *testing.T, typ reflect.Type) {
 	t.Helper()
 	switch typ.Kind() {
-	case reflect.Slice:
+	case reflect.Slice, reflect.Pointer:
 		checkNames(t, typ.Elem())
 		return
 	case reflect.Struct:
@@ -291,7 +319,7 @@ func checkNames(t *testing.T, typ reflect.Type) {
 	}
 	for field := range typ.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if !field.Anonymous && !regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`).MatchString(name) {
+		if !field.Anonymous && !regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z]+)*$`).MatchString(name) {
 			t.Errorf("%s.%s is called %q", typ.Name(), field.Name, name)
 		}
 		if strings.HasSuffix(field.Name, "Seconds") != strings.HasSuffix(name, "_seconds") {

@@ -49,8 +49,13 @@ func counter[T any](name, help string, labels []string, value func(*T) uint64) m
 
 // reasons is a counter for each reason.
 func reasons[T any](name, help string, labels []string, each func(*T) map[string]uint64) metric[T] {
-	return metric[T]{desc: describe(name, help, slices.Concat(labels, []string{"reason"})...),
-		kind: prometheus.CounterValue, each: each, eachBy: "reason"}
+	return counters(name, help, labels, "reason", each)
+}
+
+// counters is a counter for each value of a label.
+func counters[T any](name, help string, labels []string, by string, each func(*T) map[string]uint64) metric[T] {
+	return metric[T]{desc: describe(name, help, slices.Concat(labels, []string{by})...),
+		kind: prometheus.CounterValue, each: each, eachBy: by}
 }
 
 // state is a gauge for each of several states: 1 for the one that holds.
@@ -113,6 +118,29 @@ func (t *timing) Desc() *prometheus.Desc { return t.desc }
 func (t *timing) Write(out *dto.Metric) error {
 	out.Label = t.labels
 	out.Summary = &dto.Summary{SampleCount: &t.Count, SampleSum: &t.SumSeconds}
+	return nil
+}
+
+// histogram is the scrape's form of a Latency. It implements prometheus.Metric.
+type histogram struct {
+	desc *prometheus.Desc
+	*Latency
+	labels []*dto.LabelPair
+}
+
+// Desc implements prometheus.Metric.
+func (h *histogram) Desc() *prometheus.Desc { return h.desc }
+
+// Write implements prometheus.Metric.
+func (h *histogram) Write(out *dto.Metric) error {
+	out.Label = h.labels
+	buckets := make([]dto.Bucket, len(h.Below))
+	list := make([]*dto.Bucket, len(h.Below))
+	for i := range buckets {
+		buckets[i] = dto.Bucket{UpperBound: &LatencyBounds[i], CumulativeCount: &h.Below[i]}
+		list[i] = &buckets[i]
+	}
+	out.Histogram = &dto.Histogram{SampleCount: &h.Count, SampleSum: &h.SumSeconds, Bucket: list}
 	return nil
 }
 
@@ -202,6 +230,37 @@ var (
 	frontendQueue   = describe("frontend_queue_duration_seconds", "How long clients waited for a slot, where they had to.", byFrontend...)
 )
 
+// httpMetrics are those of a frontend of mode http.
+var httpMetrics = []metric[HTTP]{
+	counter("frontend_http_requests_total", "Requests whose head was read whole.", byFrontend,
+		func(h *HTTP) uint64 { return h.Requests }),
+	counters("frontend_http_responses_total", "Answers by the class of their status, the balancer's own among them.", byFrontend, "class",
+		func(h *HTTP) map[string]uint64 { return h.Responses }),
+	reasons("frontend_http_own_responses_total", "Answers of the balancer's own.", byFrontend,
+		func(h *HTTP) map[string]uint64 { return h.OwnResponses }),
+	reasons("frontend_http_malformed_requests_total", "Requests refused as malformed, by what is wrong.", byFrontend,
+		func(h *HTTP) map[string]uint64 { return h.Malformed }),
+	counter("frontend_http_compressed_responses_total", "Answers that were compressed.", byFrontend,
+		func(h *HTTP) uint64 { return h.Compressed }),
+	counter("frontend_websockets_total", "Connections that became WebSockets.", byFrontend,
+		func(h *HTTP) uint64 { return h.Tunnels }),
+	counter("frontend_websocket_bad_frames_total", "WebSockets that ended for a malformed frame of the client's.", byFrontend,
+		func(h *HTTP) uint64 { return h.BadFrames }),
+	counters("frontend_mcp_requests_total", "JSON-RPC requests by the era of MCP that they belong to.", byFrontend, "era",
+		func(h *HTTP) map[string]uint64 { return h.Eras }),
+	counters("frontend_mcp_method_requests_total", "Requests by Mcp-Method, where they have one.", byFrontend, "method",
+		func(h *HTTP) map[string]uint64 { return h.Methods }),
+	counter("frontend_mcp_session_requests_total", "Requests that bore an MCP session.", byFrontend,
+		func(h *HTTP) uint64 { return h.SessionRequests }),
+	counter("frontend_mcp_sessions_opened_total", "MCP sessions that servers opened.", byFrontend,
+		func(h *HTTP) uint64 { return h.SessionsOpened }),
+}
+
+var (
+	serverConnect  = describe("server_connect_duration_seconds", "How long connecting to the server took, where it succeeded.", byServer...)
+	serverResponse = describe("server_response_duration_seconds", "From the request forwarded to the head of the server's answer (mode http).", byServer...)
+)
+
 var backendMetrics = []metric[Backend]{
 	gauge("backend_servers", "Servers of the backend.", byBackend,
 		func(b *Backend) float64 { return float64(b.ServersTotal) }),
@@ -256,6 +315,14 @@ var serverMetrics = []metric[Server]{
 		func(s *Server) uint64 { return s.MessagesOut }),
 	reasons("server_errors_total", "What went wrong with connections to the server.", byServer,
 		func(s *Server) map[string]uint64 { return s.Errors }),
+	counter("server_retries_total", "Further attempts on the server after a failed one.", byServer,
+		func(s *Server) uint64 { return s.Retries }),
+	counter("server_redispatches_total", "Attempts that left the server for another after a failed one.", byServer,
+		func(s *Server) uint64 { return s.Redispatches }),
+	counters("server_http_responses_total", "The server's answers by the class of their status.", byServer, "class",
+		func(s *Server) map[string]uint64 { return s.Responses }),
+	gauge("server_idle_connections", "Kept-alive connections to the server that wait to be used.", byServer,
+		func(s *Server) float64 { return float64(s.Idle) }),
 	counter("server_checks_total", "Health checks of the server.", byServer,
 		func(s *Server) uint64 { return s.Check.Checks }),
 	counter("server_check_failures_total", "Health checks of the server that failed.", byServer,
@@ -283,12 +350,13 @@ var rateLimitMetrics = []metric[RateLimit]{
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(out chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{buildInfo, frontendConnect, frontendQueue} {
+	for _, desc := range []*prometheus.Desc{buildInfo, frontendConnect, frontendQueue, serverConnect, serverResponse} {
 		out <- desc
 	}
 	describeAll(out, processMetrics)
 	describeAll(out, loopMetrics)
 	describeAll(out, frontendMetrics)
+	describeAll(out, httpMetrics)
 	describeAll(out, backendMetrics)
 	describeAll(out, serverMetrics)
 	describeAll(out, rateLimitMetrics)
@@ -310,21 +378,36 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		sendAll(out, loopMetrics, &s.Loops[i], pairs(nil, "loop", strconv.Itoa(i)))
 	}
 	for i := range s.Frontends {
-		f := &s.Frontends[i]
-		labels := pairs(nil, "frontend", f.Name)
-		sendAll(out, frontendMetrics, f, labels)
-		out <- &timing{frontendConnect, f.Connect, labels}
-		out <- &timing{frontendQueue, f.Queue, labels}
+		sendFrontend(out, &s.Frontends[i])
 	}
 	for i := range s.Backends {
-		b := &s.Backends[i]
-		labels := pairs(nil, "backend", b.Name)
-		sendAll(out, backendMetrics, b, labels)
-		for j := range b.Servers {
-			sendAll(out, serverMetrics, &b.Servers[j], pairs(labels, "server", b.Servers[j].Name))
-		}
+		sendBackend(out, &s.Backends[i])
 	}
 	sendAll(out, rateLimitMetrics, &s.RateLimit, nil)
+}
+
+func sendFrontend(out chan<- prometheus.Metric, f *Frontend) {
+	labels := pairs(nil, "frontend", f.Name)
+	sendAll(out, frontendMetrics, f, labels)
+	out <- &timing{frontendConnect, f.Connect, labels}
+	out <- &timing{frontendQueue, f.Queue, labels}
+	if f.HTTP != nil {
+		sendAll(out, httpMetrics, f.HTTP, labels)
+	}
+}
+
+func sendBackend(out chan<- prometheus.Metric, b *Backend) {
+	labels := pairs(nil, "backend", b.Name)
+	sendAll(out, backendMetrics, b, labels)
+	for i := range b.Servers {
+		server := &b.Servers[i]
+		labels := pairs(labels, "server", server.Name)
+		sendAll(out, serverMetrics, server, labels)
+		out <- &histogram{serverConnect, &server.Connect, labels}
+		if len(server.Responses) > 0 {
+			out <- &histogram{serverResponse, &server.Response, labels}
+		}
+	}
 }
 
 func sendAll[T any](out chan<- prometheus.Metric, metrics []metric[T], of *T, labels []*dto.LabelPair) {

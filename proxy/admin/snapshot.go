@@ -98,6 +98,24 @@ type Frontend struct {
 	SessionsEnded map[string]uint64 `json:"sessions_ended"` // counters: clients that had a server, by what ended it
 	Connect       Timing            `json:"connect"`        // how long connecting to a server took, where it succeeded
 	Queue         Timing            `json:"queue"`          // how long clients waited for a slot, where they had to
+
+	HTTP *HTTP `json:"http,omitempty"` // of mode http
+}
+
+// HTTP is what a frontend of mode http counts besides. All are counters.
+type HTTP struct {
+	Requests     uint64            `json:"requests"`      // whose head was read whole
+	Responses    map[string]uint64 `json:"responses"`     // answers by the class of their status, "1xx" to "5xx"; the balancer's own among them
+	OwnResponses map[string]uint64 `json:"own_responses"` // the balancer's own answers, by reason
+	Malformed    map[string]uint64 `json:"malformed"`     // requests refused as malformed, by what is wrong
+	Compressed   uint64            `json:"compressed"`    // answers that were compressed
+	Tunnels      uint64            `json:"tunnels"`       // connections that became WebSockets
+	BadFrames    uint64            `json:"bad_frames"`    // WebSockets that ended for a malformed frame of the client's
+
+	Eras            map[string]uint64 `json:"eras"`             // JSON-RPC requests, by MCP's era: session or stateless
+	Methods         map[string]uint64 `json:"methods"`          // requests by Mcp-Method, a fixed set and "other"; those met so far
+	SessionRequests uint64            `json:"session_requests"` // requests that bore an MCP session
+	SessionsOpened  uint64            `json:"sessions_opened"`  // MCP sessions that servers opened
 }
 
 // Traffic counts what was carried. All are counters.
@@ -113,6 +131,22 @@ type Timing struct {
 	Count      uint64  `json:"count"`       // counter
 	SumSeconds float64 `json:"sum_seconds"` // counter; over Count it is the mean
 	MaxSeconds float64 `json:"max_seconds"` // peak
+}
+
+// LatencyBounds are the durations, in seconds and rising, that Latency.Below
+// tells of.
+var LatencyBounds = []float64{
+	0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+}
+
+// Latency tells how long something took, many times.
+type Latency struct {
+	Count      uint64   `json:"count"`       // counter
+	SumSeconds float64  `json:"sum_seconds"` // counter; over Count it is the mean
+	P50Seconds float64  `json:"p50_seconds"` // within which half of them were done; exact to an eighth, 0 of none
+	P95Seconds float64  `json:"p95_seconds"`
+	P99Seconds float64  `json:"p99_seconds"`
+	Below      []uint64 `json:"below"` // counters: how many took less than each of LatencyBounds
 }
 
 // Backend is a set of servers.
@@ -170,7 +204,14 @@ type Server struct {
 	Share       float64     `json:"share"`      // derived: its part of the backend's connections now, 0 to 1
 	FairShare   float64     `json:"fair_share"` // derived: what its effective weight among the usable ones would give it
 	Traffic
-	Errors map[string]uint64 `json:"errors"` // counters, by reason
+	Errors       map[string]uint64 `json:"errors"`       // counters, by reason
+	Retries      uint64            `json:"retries"`      // counter: further attempts on this server after a failed one
+	Redispatches uint64            `json:"redispatches"` // counter: attempts that left this server for another after a failed one
+
+	Responses map[string]uint64 `json:"responses"` // counters: its answers by class, "1xx" to "5xx"; empty where it has no HTTP address
+	Idle      int64             `json:"idle"`      // kept-alive connections that wait to be used
+	Connect   Latency           `json:"connect"`   // connecting, where it succeeded
+	Response  Latency           `json:"response"`  // mode http: from the request forwarded to the head of the answer
 
 	Check Check `json:"check"`
 }
@@ -216,6 +257,7 @@ func take(source Source) Snapshot {
 		f := &s.Frontends[i]
 		f.Listen, f.Backends = present(f.Listen), present(f.Backends)
 		f.Refused, f.SessionsEnded = presentMap(f.Refused), presentMap(f.SessionsEnded)
+		f.HTTP.complete()
 	}
 	s.Backends = present(s.Backends)
 	for i := range s.Backends {
@@ -224,6 +266,22 @@ func take(source Source) Snapshot {
 	s.RateLimit.Refused = presentMap(s.RateLimit.Refused)
 	s.RateLimit.Bans = present(s.RateLimit.Bans)
 	return s
+}
+
+// complete has JSON show absent maps as empty ones.
+func (h *HTTP) complete() {
+	if h == nil {
+		return
+	}
+	h.Responses, h.OwnResponses, h.Malformed = presentMap(h.Responses), presentMap(h.OwnResponses), presentMap(h.Malformed)
+	h.Eras, h.Methods = presentMap(h.Eras), presentMap(h.Methods)
+}
+
+// complete fills in what a Latency of nothing lacks.
+func (l *Latency) complete() {
+	if l.Below == nil {
+		l.Below = make([]uint64, len(LatencyBounds))
+	}
 }
 
 // derive counts the backend's servers and divides its connections.
@@ -235,6 +293,9 @@ func (b *Backend) derive() {
 	for i := range b.Servers {
 		server := &b.Servers[i]
 		server.Addresses, server.Errors = presentMap(server.Addresses), presentMap(server.Errors)
+		server.Responses = presentMap(server.Responses)
+		server.Connect.complete()
+		server.Response.complete()
 		connections += server.Connections.Current
 		if server.Usable {
 			b.ServersUsable++

@@ -331,9 +331,11 @@ func (s *Session) carry() {
 	}
 	s.state = relaying
 	s.loop.Disarm(&s.relay.timer)
-	s.relay.taken.Connect.Add(s.loop.Now() - s.since)
+	took := s.loop.Now() - s.since
+	s.relay.taken.Connect.Add(took)
 	s.relay.served = s.counters(s.lease.Server())
 	s.relay.served.Connections.Add(1)
+	s.relay.served.Connect.Add(took)
 	s.tried = nil
 	s.inspect()
 	s.relay.begin(s.loop.Now())

@@ -37,8 +37,12 @@ func TestKeepAlive(t *testing.T) {
 		}
 	}
 	s.nobody()
-	if got := b.workers.Server(b.pool.Servers()[0]); got.Idle != 1 || got.Latency.Count() != 10 || got.Status["2xx"] != 10 {
-		t.Errorf("idle %d, latencies %d, %v", got.Idle, got.Latency.Count(), got.Status)
+	node := b.pool.Servers()[0]
+	if got := node.Totals(); got.Response.Count() != 10 || got.Responses[2] != 10 || got.Connect.Count() != 1 {
+		t.Errorf("%d answers took some time, %d were connected to, %v", got.Response.Count(), got.Connect.Count(), got.Responses)
+	}
+	if n := b.workers.Idle(node); n != 1 {
+		t.Errorf("%d connections are idle", n)
 	}
 }
 

@@ -165,8 +165,10 @@ func (c *client) connected() {
 		c.failed(errno)
 		return
 	}
-	c.counters.Taken.Connect.Add(c.worker.loop.Now() - c.since)
+	took := c.worker.loop.Now() - c.since
+	c.counters.Taken.Connect.Add(took)
 	x.origin.counters.Connections.Add(1)
+	x.origin.counters.Connect.Add(took)
 	if p, n, ok := c.reparse(); ok {
 		c.forward(p, n, true)
 	}

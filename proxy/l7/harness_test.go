@@ -297,7 +297,7 @@ func (b *bed) checkPool(pool *backend.Pool) {
 		}
 		b.workers.CloseIdle(server)
 		b.turns(1)
-		if n := b.workers.Server(server).Idle; n != 0 {
+		if n := b.workers.Idle(server); n != 0 {
 			b.Errorf("%d connections to server %s count as kept, and are closed", n, server.Name())
 		}
 	}

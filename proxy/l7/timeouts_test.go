@@ -299,7 +299,7 @@ func TestIdleExpires(t *testing.T) {
 	client.wantStatus("GET", 200)
 	b.advance(4100 * time.Millisecond)
 	server.hearEnd()
-	if n := b.workers.Server(b.pool.Servers()[0]).Idle; n != 0 {
+	if n := b.workers.Idle(b.pool.Servers()[0]); n != 0 {
 		t.Errorf("%d connections are kept", n)
 	}
 }
@@ -323,7 +323,7 @@ func TestMostIdle(t *testing.T) {
 				c.wantStatus("POST", 200)
 			}
 			b.reach(reading, 8)
-			if n, want := b.workers.Server(b.pool.Servers()[0]).Idle, min(most, 8); n > want || most != 1 && n < want {
+			if n, want := b.workers.Idle(b.pool.Servers()[0]), min(most, 8); n > want || most != 1 && n < want {
 				t.Errorf("%d connections are kept, want %d", n, want)
 			}
 		})
@@ -352,8 +352,8 @@ func TestForget(t *testing.T) {
 	second.answer("fine")
 	busy.wantStatus("GET", 200)
 	second.hearEnd()
-	if totals := b.workers.Server(gone); totals.Latency.Count() != 0 || totals.Idle != 0 {
-		t.Errorf("it is remembered: %d", totals.Latency.Count())
+	if n := b.workers.Idle(gone); n != 0 {
+		t.Errorf("%d connections to it are idle", n)
 	}
 	idle.say(get("/"))
 	third := s.next()

@@ -42,9 +42,8 @@ func (ws Workers) CloseIdle(server *backend.Server) {
 	}
 }
 
-// Forget closes the connections kept to a server that a reload took away, and
-// forgets its figures. What is under way there goes on to its end. Any
-// goroutine may call it.
+// Forget closes the connections kept to a server that a reload took away. What
+// is under way there goes on to its end. Any goroutine may call it.
 func (ws Workers) Forget(server *backend.Server) {
 	for _, w := range ws {
 		w.loop.Post(func() {
@@ -104,13 +103,12 @@ func (w *worker) origin(server *backend.Server) *origin {
 func (w *worker) share(most int) int { return (most + w.of - 1 - w.number) / w.of }
 
 // origin is a server as one loop knows it: the kept-alive connections that no
-// client uses at the moment, and figures.
+// client uses at the moment.
 type origin struct {
 	worker   *worker
 	server   *backend.Server
 	tag      mcp.Tag // what sessions and cookies call it
 	counters *backend.Counters
-	figures  figures
 	// idle has the connection used last at the end. It is taken from there, so
 	// that those that are not needed grow old at the front and expire.
 	idle   [len(endpoints)][]*upstream

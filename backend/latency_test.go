@@ -1,6 +1,4 @@
-//go:build linux
-
-package l7
+package backend
 
 import (
 	"math/rand/v2"
@@ -33,16 +31,16 @@ func TestQuantiles(t *testing.T) {
 	if none.Quantile(0.5) != 0 || none.Count() != 0 || none.Below(time.Hour) != 0 {
 		t.Error("there is something where nothing was")
 	}
-	var h histogram
+	var h Histogram
 	var all []time.Duration
 	for range 10000 {
 		d := time.Duration(rand.ExpFloat64() * float64(20*time.Millisecond))
-		h.add(int64(d))
+		h.Add(int64(d))
 		all = append(all, d)
 	}
 	slices.Sort(all)
 	var l Latency
-	l.add(&h)
+	l.Add(&h)
 	for _, part := range []float64{0, 0.01, 0.5, 0.95, 0.99, 1} {
 		exact := all[min(int(part*float64(len(all))), len(all)-1)]
 		got := l.Quantile(part)
@@ -56,5 +54,13 @@ func TestQuantiles(t *testing.T) {
 	if l.Below(time.Hour) != 10000 || l.Count() != 10000 {
 		t.Errorf("%d of %d", l.Below(time.Hour), l.Count())
 	}
-	h.add(-5) // a clock that was set back
+	before := l
+	h.Add(-5) // a clock that was set back
+	h.Add(int64(time.Second))
+	var after Latency
+	after.Add(&h)
+	since := after.Since(&before)
+	if since.Count() != 2 || since.Sum() != time.Second || since.Below(time.Millisecond) != 1 {
+		t.Errorf("%d, %v", since.Count(), since.Sum())
+	}
 }
