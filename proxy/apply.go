@@ -175,8 +175,13 @@ func (p *Proxy) forget(gone []*backend.Server) {
 func (p *Proxy) applyFrontends(c *conf.Config) {
 	for i := range c.Frontends {
 		f := &c.Frontends[i]
-		if known := p.frontends[f.Name]; known == nil || !known.apply(f, p.poolOf) {
-			p.frontends[f.Name] = p.newFrontend(f)
+		known := p.frontends[f.Name]
+		if known != nil && known.apply(f, p.poolOf) {
+			continue
+		}
+		p.frontends[f.Name] = p.newFrontend(f)
+		if known != nil {
+			known.drain()
 		}
 	}
 }
@@ -217,11 +222,13 @@ func (p *Proxy) accept(address string, socket *net.TCPListener, plan *conf.Plan)
 }
 
 // dropUnused forgets frontends and backends that the configuration no longer
-// has. Their sessions live on to their end.
+// has. Their sessions live on to their end, which for kept-alive connections is
+// the next answer.
 func (p *Proxy) dropUnused(c *conf.Config) {
-	for name := range p.frontends {
+	for name, f := range p.frontends {
 		if c.Frontend(name) == nil {
 			delete(p.frontends, name)
+			f.drain()
 		}
 	}
 	for name, b := range p.backends {

@@ -3,9 +3,13 @@
 package proxy
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,6 +64,39 @@ func TestApplyFrontends(t *testing.T) {
 	dial(t, atG).ask("hello")
 	first.Close()
 	r.eventually("the client of the frontend that is gone has gone", func() bool { return r.Connections() == 2 })
+}
+
+// A kept-alive connection of an http frontend that is gone ends with its next
+// answer.
+func TestApplyEndsKeptConnections(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "fine") }))
+	t.Cleanup(server.Close)
+	backend := "[backend.b]\n[[backend.b.server]]\nname = \"s1\"\nhttp = \"" + strings.TrimPrefix(server.URL, "http://") + "\"\n"
+	f, g := frontendText("f", anyPort, "http", "b"), frontendText("g", "127.0.0.2:0", "http", "b")
+	r := start(t, f+g+backend)
+	client := dial(t, r.address("f"))
+	ask := func() *http.Response {
+		t.Helper()
+		if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != 200 {
+			t.Fatalf("%v, %v", answer.Status, err)
+		}
+		return answer
+	}
+	if ask().Close {
+		t.Error("the connection ends at once")
+	}
+	r.apply(g + backend)
+	if !ask().Close {
+		t.Error("the client of the frontend that is gone is not told that its connection ends")
+	}
 }
 
 // A listener that passes to another frontend keeps its socket: nobody who

@@ -422,6 +422,14 @@ func TestDrain(t *testing.T) {
 	b.expect(l4.ServerClosed, 4)
 }
 
+// A client that comes when the drain has gone through all others ends, too.
+func TestDrainMissesNobody(t *testing.T) {
+	t.Parallel()
+	b := begin(t, []string{refuse(t)}, oneLoop)
+	b.frontend.Drain()
+	b.dial().hearEnd()
+}
+
 // After so many requests a connection ends.
 func TestRequestsPerConnection(t *testing.T) {
 	t.Parallel()

@@ -75,7 +75,7 @@ func (c *client) session(route *Route, request *backend.Request) (found bool, re
 // sessionOf returns the session that a request bears, and its tag if it has
 // one; nil when it bears none.
 func sessionOf(head *http1.RequestHead) (id []byte, tag mcp.Tag, tagged bool) {
-	if id = head.Get(http1.HeaderMcpSessionID); id != nil {
+	if id = head.Get(http1.HeaderMcpSessionID); len(id) > 0 {
 		_, tag, tagged = mcp.SplitTagged(id)
 		return id, tag, tagged
 	}

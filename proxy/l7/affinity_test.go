@@ -301,6 +301,22 @@ func TestSessionInTheQueue(t *testing.T) {
 	server.answer("fine")
 }
 
+// A session of no name is none: its requests are not all sent to one server.
+func TestEmptySession(t *testing.T) {
+	t.Parallel()
+	_, b := nodes(t, 3)
+	client := b.dial()
+	on := map[string]bool{}
+	for range 3 {
+		client.say(post("/", `"initialize"`, "Mcp-Session-Id: "))
+		r, _ := client.wantStatus("POST", 200)
+		on[r.Header.Get("Node")] = true
+	}
+	if len(on) != 3 {
+		t.Errorf("three requests in turn went to %v", on)
+	}
+}
+
 // A cookie binds a browser to the server that it names, if there is one.
 func TestCookie(t *testing.T) {
 	t.Parallel()

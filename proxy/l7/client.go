@@ -161,8 +161,11 @@ func (c *client) gone() {
 func (c *client) read() {
 	for before := c.requests; c.state == reading && c.requests == before; {
 		switch {
-		case c.worker.loop.Now() < c.resume, c.conn.Blocked(), !c.ready && !c.conn.Readable():
+		case c.worker.loop.Now() < c.resume, c.conn.Blocked():
 			c.arm()
+			return
+		case !c.ready && !c.conn.Readable():
+			c.rest()
 			return
 		case c.ready:
 			c.resume, c.ready = 0, false
@@ -239,10 +242,18 @@ func (c *client) begin(settings *Settings, p []byte, n int, kept bool) {
 // next goes on to the next request: the exchange is over.
 func (c *client) next() {
 	c.state, c.since = reading, c.worker.loop.Now()
-	switch {
-	case c.ready || c.conn.Readable():
+	if c.ready || c.conn.Readable() {
 		c.conn.Again() // it has come already
-	case c.frontend.draining.Load():
+		c.arm()
+		return
+	}
+	c.rest()
+}
+
+// rest waits for what the client sends. Where the frontend is draining, one that
+// has begun no request waits in vain.
+func (c *client) rest() {
+	if c.frontend.draining.Load() && c.pending.Len() == 0 {
 		c.close()
 		return
 	}

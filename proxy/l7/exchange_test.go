@@ -3,17 +3,22 @@
 package l7
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"mcplb/conf"
 	"mcplb/proxy/l4"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestKeepAlive(t *testing.T) {
@@ -44,6 +49,70 @@ func TestKeepAlive(t *testing.T) {
 	if n := b.workers.Idle(node); n != 1 {
 		t.Errorf("%d connections are idle", n)
 	}
+}
+
+// A server may answer before it has read a byte, in the very moment in which the
+// connection opens (429, 503). The kernel tells of both at once, and only once.
+func TestServerSpeaksAtOnce(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	connects, spoken := make(chan struct{}), make(chan struct{})
+	b := begin(t, []string{s.address}, func(s *setup) {
+		connect := s.system.Connect
+		s.system.Connect = func(fd int, address netip.AddrPort) unix.Errno {
+			errno := connect(fd, address)
+			close(connects)
+			<-spoken // the loop learns of nothing before
+			return errno
+		}
+	})
+	client := b.dial()
+	client.say(get("/"))
+	<-connects
+	server := s.next()
+	server.say("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
+	close(spoken)
+	if _, body := client.wantStatus("GET", 503); body != "busy" {
+		t.Errorf("the answer is %q", body)
+	}
+}
+
+// A server that answers before it has taken the whole request is given no other
+// on that connection: it would wait behind what nobody reads.
+func TestUntakenRequestIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, func(s *setup) {
+		write, shut := s.system.Write, s.system.Close
+		var stuck atomic.Int64 // the descriptor that takes no more
+		s.system.Close = func(fd int) unix.Errno {
+			stuck.CompareAndSwap(int64(fd), -1)
+			return shut(fd)
+		}
+		s.system.Write = func(fd int, p []byte) (int, unix.Errno) {
+			switch {
+			case stuck.Load() == int64(fd):
+				return 0, unix.EAGAIN
+			case bytes.HasPrefix(p, []byte("POST /stuck")):
+				stuck.Store(int64(fd))
+				return write(fd, p[:len(p)-4])
+			}
+			return write(fd, p)
+		}
+	})
+	client := b.dial()
+	client.say(post("/stuck", "body"))
+	server := s.next()
+	server.head()
+	server.answer("early")
+	client.wantStatus("POST", 200)
+	client.say(post("/next", "body"))
+	other := s.next()
+	if r, body := other.request(); r.URL.Path != "/next" || body != "body" {
+		t.Errorf("another connection brought %s %q", r.URL.Path, body)
+	}
+	other.answer("fine")
+	client.wantStatus("POST", 200)
 }
 
 // Whatever the pieces in which pipelined requests come, each is answered, in

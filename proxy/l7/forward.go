@@ -142,6 +142,9 @@ func (c *client) serverReady() {
 	switch c.state {
 	case connecting:
 		c.connected()
+		if c.state == exchanging {
+			c.receive() // a server may speak at once, and the kernel tells of it once
+		}
 	case exchanging:
 		c.receive()
 		if c.state == exchanging {

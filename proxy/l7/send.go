@@ -58,10 +58,14 @@ func (c *client) unsent(p []byte, kept bool, errno unix.Errno) {
 }
 
 // remember keeps what is to be known of the request until its answer begins: a
-// request that may be sent twice whole, one of JSON-RPC for its id.
+// request that may be sent twice whole, a WebSocket's for the key that the
+// answer must fit, one of JSON-RPC for its id.
 func (c *client) remember(p []byte) {
 	x := &c.exchange
 	switch {
+	case x.flags&websocket != 0:
+		c.worker.loop.Keep(&x.replay, p)
+		return
 	case x.request.done && x.method.Idempotent() && len(p) <= mostReplay:
 		x.flags |= replayable
 	case x.flags&rpc == 0:

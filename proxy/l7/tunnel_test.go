@@ -110,6 +110,21 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
+// The key is needed when the answer comes, however large the head it stood in.
+func TestWebSocketOfALargeHead(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address})
+	client := b.dial()
+	client.say(strings.Replace(upgrade, "\r\n\r\n", "\r\nX: "+strings.Repeat("x", 20<<10)+"\r\n\r\n", 1))
+	server := s.next()
+	server.head()
+	server.say(upgraded)
+	if got := client.head().first(); got != "HTTP/1.1 101 Switching Protocols" {
+		t.Errorf("the answer is %q", got)
+	}
+}
+
 // An upgrade that its server refuses is an answer like any other.
 func TestWebSocketRefused(t *testing.T) {
 	t.Parallel()

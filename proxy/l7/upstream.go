@@ -55,10 +55,11 @@ func (u *upstream) Expired(*reactor.Timer) {
 	u.origin.drop(u)
 }
 
-// quiet tells that nothing has come that nobody asked for, nor the end. What
-// the kernel told may be about bytes that were read since.
+// quiet tells that nothing has come that nobody asked for, nor the end, and that
+// the server has taken all it was sent: the next request would wait behind what
+// is left. What the kernel told may be about bytes that were read since.
 func (u *upstream) quiet() bool {
-	if u.conn.HungUp() || u.conn.Failed() {
+	if u.conn.HungUp() || u.conn.Failed() || u.conn.Blocked() {
 		return false
 	}
 	return !u.conn.Readable() || u.silent()
