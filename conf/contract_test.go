@@ -345,13 +345,13 @@ func replaceKey(t *testing.T, text, path, value string) string {
 
 var everyKey = []struct{ key, value, plan string }{
 	{"global.maxconn", "1000", `~global.maxconn 0 -> 1000`},
-	{"global.threads", "2", `~global.threads 0 -> 2; only after a restart: global.threads`},
+	{"global.threads", "2", `~global.threads 0 -> 2`},
 	{"global.hard_stop_after", `"1h30m"`, `~global.hard_stop_after 5m -> 1h30m`},
 	{"global.log_level", `"warn"`, `~global.log_level "info" -> "warn"`},
-	{"global.log_format", `"json"`, `~global.log_format "text" -> "json"; only after a restart: global.log_format`},
+	{"global.log_format", `"json"`, `~global.log_format "text" -> "json"`},
 	{"global.access_log", `"stdout"`, `~global.access_log "" -> "stdout"`},
-	{"admin.listen", `""`, `~admin.listen "127.0.0.1:8404" -> ""; only after a restart: admin.listen`},
-	{"admin.health_listen", `":0"`, `~admin.health_listen "127.0.0.1:8888" -> ":0"; only after a restart: admin.health_listen`},
+	{"admin.listen", `""`, `~admin.listen "127.0.0.1:8404" -> ""`},
+	{"admin.health_listen", `":0"`, `~admin.health_listen "127.0.0.1:8888" -> ":0"`},
 	{"admin.token_file", `"testdata/files/good.token"`, `~admin.token_file "" -> "testdata/files/good.token"`},
 	{"ratelimit.connection_rate", "7", `~ratelimit.connection_rate 100 -> 7`},
 	{"ratelimit.connection_burst", "7", `~ratelimit.connection_burst 200 -> 7`},

@@ -14,8 +14,8 @@ import (
 // A Plan compares what the files say. What the files name, such as a
 // certificate, may have changed without a word in it.
 type Plan struct {
-	Global    []KeyChange // of [global], those in Restart too
-	Admin     []KeyChange // of [admin], those in Restart too
+	Global    []KeyChange // of [global], those that Fixed names too
+	Admin     []KeyChange // of [admin]
 	RateLimit []KeyChange // of [ratelimit]
 	Frontends []FrontendChange
 	Backends  []BackendChange
@@ -24,10 +24,6 @@ type Plan struct {
 	// those to open, the only step that can fail, then those to hand over,
 	// then those to close.
 	Listeners []ListenerChange
-
-	// Restart lists the full paths of changed keys that a running process
-	// cannot apply in place.
-	Restart []string
 }
 
 // KeyChange is one key with another value.
@@ -90,7 +86,7 @@ type ListenerChange struct {
 // Diff returns what leads from before to after. Neither may be nil. The plan
 // refers to both.
 func Diff(before, after *Config) Plan {
-	plan := Plan{
+	return Plan{
 		Global:    globalTable.compare("global", &before.Global, &after.Global),
 		Admin:     adminTable.compare("admin", &before.Admin, &after.Admin),
 		RateLimit: rateLimitTable.compare("ratelimit", &before.RateLimit, &after.RateLimit),
@@ -98,8 +94,13 @@ func Diff(before, after *Config) Plan {
 		Backends:  diffBackends(before, after),
 		Listeners: diffListeners(before, after),
 	}
-	plan.Restart = append(globalTable.fixed("global", plan.Global), adminTable.fixed("admin", plan.Admin)...)
-	return plan
+}
+
+// Fixed returns the full paths of the keys in which after differs from what a
+// process was started with and that no running process can change: another
+// one has to take its place.
+func Fixed(started, after *Global) []string {
+	return globalTable.fixed("global", globalTable.compare("global", started, after))
 }
 
 // Empty reports whether the plan changes nothing.
@@ -131,11 +132,7 @@ func (p Plan) String() string {
 	if len(parts) == 0 {
 		return "nothing changed"
 	}
-	line := strings.Join(parts, ", ")
-	if len(p.Restart) > 0 {
-		line += "; only after a restart: " + strings.Join(p.Restart, ", ")
-	}
-	return line
+	return strings.Join(parts, ", ")
 }
 
 func (s ServerChange) text(backend string) string {

@@ -88,10 +88,9 @@ tcp = "192.0.2.1:1"
 		{"addresses swapped", edit(t, diffBase, `":2"`, `"127.0.0.1:3"`, `= "127.0.0.1:3"`, `= ":2"`),
 			`~frontend.a.listen [":1", ":2"] -> [":1", "127.0.0.1:3"], ~frontend.b.listen ["127.0.0.1:3"] -> [":2"]`,
 			[]ListenerChange{{":2", "a", "b"}, {"127.0.0.1:3", "b", "a"}}},
-		{"what needs a restart", diffBase + "[global]\nthreads = 4\nlog_format = \"json\"\nlog_level = \"debug\"\n[admin]\nlisten = \":9\"\nhealth_listen = \"\"",
+		{"other tables", diffBase + "[global]\nthreads = 4\nlog_format = \"json\"\nlog_level = \"debug\"\n[admin]\nlisten = \":9\"\nhealth_listen = \"\"",
 			`~global.threads 0 -> 4, ~global.log_level "info" -> "debug", ~global.log_format "text" -> "json", ` +
-				`~admin.listen "127.0.0.1:8404" -> ":9", ~admin.health_listen "127.0.0.1:8888" -> ""; ` +
-				`only after a restart: global.threads, global.log_format, admin.listen, admin.health_listen`, nil},
+				`~admin.listen "127.0.0.1:8404" -> ":9", ~admin.health_listen "127.0.0.1:8888" -> ""`, nil},
 	} {
 		after := mustUnderstand(t, c.after)
 		plan := Diff(before, after)
@@ -206,5 +205,23 @@ func TestDiffAll(t *testing.T) {
 	}
 	if plan := (Plan{}); !plan.Empty() || plan.String() != "nothing changed" {
 		t.Errorf("the zero plan is %v", plan)
+	}
+}
+
+func TestFixed(t *testing.T) {
+	t.Parallel()
+	started := mustUnderstand(t, diffBase).Global
+	for _, c := range []struct {
+		global string
+		want   []string
+	}{
+		{"", nil},
+		{"maxconn = 7\nhard_stop_after = 0\nlog_level = 'debug'\nlog_format = 'json'", nil},
+		{"threads = 4\nmaxconn = 7", []string{"global.threads"}},
+	} {
+		after := mustUnderstand(t, diffBase+"[global]\n"+c.global).Global
+		if got := Fixed(&started, &after); !slices.Equal(got, c.want) {
+			t.Errorf("%q: got %q, want %q", c.global, got, c.want)
+		}
 	}
 }

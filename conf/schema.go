@@ -23,13 +23,13 @@ var globalTable = table[Global]{"[global]", []field[Global]{
 	key("threads", integer(0, 1024), 0, func(g *Global) *int { return &g.Threads }).atStart(),
 	key("hard_stop_after", timeout, 5*time.Minute, func(g *Global) *time.Duration { return &g.HardStopAfter }),
 	key("log_level", level, slog.LevelInfo, func(g *Global) *slog.Level { return &g.LogLevel }),
-	key("log_format", oneOf(LogText, LogJSON), LogText, func(g *Global) *LogFormat { return &g.LogFormat }).atStart(),
+	key("log_format", oneOf(LogText, LogJSON), LogText, func(g *Global) *LogFormat { return &g.LogFormat }),
 	key("access_log", text, "", func(g *Global) *string { return &g.AccessLog }),
 }}
 
 var adminTable = table[Admin]{"[admin]", []field[Admin]{
-	key("listen", optionalListen, "127.0.0.1:8404", func(a *Admin) *string { return &a.Listen }).atStart(),
-	key("health_listen", optionalListen, "127.0.0.1:8888", func(a *Admin) *string { return &a.HealthListen }).atStart(),
+	key("listen", optionalListen, "127.0.0.1:8404", func(a *Admin) *string { return &a.Listen }),
+	key("health_listen", optionalListen, "127.0.0.1:8888", func(a *Admin) *string { return &a.HealthListen }),
 	key("token_file", text, "", func(a *Admin) *string { return &a.TokenFile }),
 }}
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -45,18 +47,87 @@ func TestReload(t *testing.T) {
 	c.expectEcho(t)
 }
 
-// What a running process cannot change is said, and nothing else is held up.
-func TestReloadNamesWhatNeedsARestart(t *testing.T) {
+// What only another process can change is said as long as it is so, and holds
+// nothing else up.
+func TestReloadNamesWhatIsFixed(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, startEcho(t))
+	s.global = "threads = 1"
+	b := startBalancer(t, s)
+	other := freeAddress(t)
+	s.global, s.tables = "threads = 2", frontendTable("other", other)
+	const named = `(?s:(msg=reloaded [^\n]*\n[^\n]*some keys keep their old values.*keys=\[global\.threads\].*){%d})`
+	reload(t, b, fmt.Sprintf(named, 1))
+	connect(t, other).expectEcho(t)
+	expectReload(t, b, "", "main", "other")
+	reload(t, b, fmt.Sprintf(named, 2))
+	s.global = "threads = 1"
+	reload(t, b, `msg=reloaded .*threads 2 -> 1`)
+	reload(t, b, `msg=reloaded .*nothing changed`)
+	if n := strings.Count(b.log.String(), "some keys keep"); n != 2 {
+		t.Errorf("%d reloads named keys that are not in force, want 2", n)
+	}
+}
+
+// The pages change their addresses, also with each other, and are never away;
+// an address that cannot be opened leaves them where they are.
+func TestReloadMovesPages(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t))
 	b := startBalancer(t, s)
-	other := freeAddress(t)
+	expectPages := func() {
+		t.Helper()
+		expectReload(t, b, "", "main")
+		if code, _ := get(t, s.health, "/health"); code != http.StatusOK {
+			t.Errorf("/health on health_listen answers %d", code)
+		}
+		if code, _ := get(t, s.health, "/metrics"); code != http.StatusNotFound {
+			t.Errorf("/metrics on health_listen answers %d", code)
+		}
+	}
 	was := s.admin
-	s.admin, s.global, s.tables = freeAddress(t), "log_format = 'json'", frontendTable("other", other)
-	reload(t, b, `msg=reloaded .*only after a restart: global\.log_format, admin\.listen`)
-	s.admin = was
-	connect(t, other).expectEcho(t)
-	expectReload(t, b, "", "main", "other")
+	s.admin = freeAddress(t)
+	reload(t, b, `msg=reloaded .*changes="~admin\.listen `)
+	expectPages()
+	expectNoNewClients(t, was)
+
+	s.admin, s.health = s.health, s.admin
+	reload(t, b, `msg=reloaded .*~admin\.listen .*~admin\.health_listen`)
+	expectPages()
+
+	good := s.admin
+	s.admin = occupy(t)
+	reload(t, b, `reload failed.*admin\.listen: .*address already in use`)
+	s.admin = good
+	expectReload(t, b, "admin.listen", "main")
+
+	s.health = ""
+	reload(t, b, `msg=reloaded .*~admin\.health_listen`)
+	expectReload(t, b, "", "main")
+}
+
+// Level and form of the log change in place.
+func TestReloadChangesTheLog(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, startEcho(t))
+	b := startBalancer(t, s)
+	s.global = "log_format = 'json'"
+	reload(t, b, `"msg":"reloaded",.*"changes":"~global.log_format`)
+	s.global = "log_format = 'text'\nlog_level = 'error'"
+	b.write(t)
+	before := b.status(t).Process.Reload.Time
+	b.signal(t, syscall.SIGHUP)
+	eventually(t, func() error { // it says nothing any more
+		if !b.status(t).Process.Reload.Time.After(before) {
+			return errors.New("nothing was reloaded")
+		}
+		return nil
+	})
+	s.backend = "retries = -1" // the next line is this failure's
+	reload(t, b, `level=ERROR msg="reload failed`)
+	if text := b.log.String(); strings.Contains(text, `"level":"ERROR"`) || strings.Contains(text, "info -> error") {
+		t.Errorf("the log goes on as it was: %s", text)
+	}
 }
 
 // A reload that fails changes nothing at all, and says so in log and status

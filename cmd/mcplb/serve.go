@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,19 +21,25 @@ import (
 
 // server is the running process.
 type server struct {
-	path   string
-	config *conf.Config
-	log    *slog.Logger
-	level  *slog.LevelVar
-	proxy  *proxy.Proxy
-	pages  []*admin.HTTPServer
+	path  string
+	log   *slog.Logger
+	style *logStyle
+	proxy *proxy.Proxy
+	pages *pages
+
+	// renew has another process of this binary take over, for what this one
+	// cannot change of itself; nil where there is no way.
+	renew func() error
+
+	mu      sync.Mutex   // guards what follows; held for the whole of a reload
+	config  *conf.Config // in force
+	started conf.Global  // what this process was started with
 }
 
 // serve runs the balancer until it is told to stop, and returns the exit status.
 func serve(path string, config *conf.Config, stderr io.Writer) int {
-	level := new(slog.LevelVar)
-	level.Set(config.Global.LogLevel)
-	s := &server{path: path, config: config, level: level, log: logger(stderr, config.Global.LogFormat, level)}
+	style := newLogStyle(config.Global)
+	s := &server{path: path, config: config, started: config.Global, style: style, log: style.logger(stderr)}
 	// Registered before anything is served: no signal finds nobody.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
@@ -49,14 +55,6 @@ func serve(path string, config *conf.Config, stderr io.Writer) int {
 	return s.untilStopped(signals)
 }
 
-func logger(w io.Writer, format conf.LogFormat, level slog.Leveler) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
-	if format == conf.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
-}
-
 // start opens everything, or nothing.
 func (s *server) start() error {
 	limit, err := reactor.OpenFilesLimit()
@@ -64,64 +62,19 @@ func (s *server) start() error {
 		return err
 	}
 	// The pages' addresses first: they show whether another mcplb runs here.
-	sockets, err := listenPages(s.config.Admin)
+	s.pages = newPages(s.log)
+	sockets, err := s.pages.open(s.config.Admin)
 	if err != nil {
 		return err
 	}
 	s.proxy, err = proxy.Start(s.config, proxy.Options{Version: buildVersion(), Log: s.log, FileLimit: limit, System: reactor.Kernel()})
 	if err != nil {
-		for _, page := range sockets {
-			page.socket.Close()
-		}
+		closeAll(sockets)
 		return err
 	}
-	for _, page := range sockets {
-		s.servePages(page)
-	}
+	s.pages.use(admin.NewAdminHandler(s.proxy), admin.NewHealthHandler(s.proxy))
+	s.pages.apply(s.config.Admin, sockets)
 	return nil
-}
-
-// pageSocket is an address of the admin side; health says which of the two.
-type pageSocket struct {
-	socket net.Listener
-	health bool
-}
-
-// listenPages opens the addresses of the admin pages and of the health page.
-func listenPages(c conf.Admin) ([]pageSocket, error) {
-	var opened []pageSocket
-	for _, page := range []struct {
-		key, address string
-		health       bool
-	}{{"admin.listen", c.Listen, false}, {"admin.health_listen", c.HealthListen, true}} {
-		if page.address == "" {
-			continue
-		}
-		socket, err := net.Listen("tcp", page.address)
-		if err != nil {
-			for _, other := range opened {
-				other.socket.Close()
-			}
-			return nil, fmt.Errorf("%s: %w (see who listens with: ss -ltnp; or choose another address)", page.key, err)
-		}
-		opened = append(opened, pageSocket{socket, page.health})
-	}
-	return opened, nil
-}
-
-// servePages serves one of them.
-func (s *server) servePages(page pageSocket) {
-	handler := admin.NewAdminHandler(s.proxy)
-	if page.health {
-		handler = admin.NewHealthHandler(s.proxy)
-	}
-	pages := admin.NewHTTPServer(handler, s.log)
-	s.pages = append(s.pages, pages)
-	go func() {
-		if err := pages.Serve(page.socket); err != nil {
-			s.log.Error("pages are not served any more", "err", err)
-		}
-	}()
 }
 
 // untilStopped obeys signals until the balancer has stopped.
@@ -132,11 +85,12 @@ func (s *server) servePages(page pageSocket) {
 func (s *server) untilStopped(signals <-chan os.Signal) int {
 	for sig := range signals {
 		if sig == syscall.SIGHUP {
-			s.reload()
+			_, _ = s.reload() // what is wrong is logged
 			continue
 		}
-		s.log.Info("draining", "signal", sig.String(), "connections", s.proxy.Connections(), "hard_stop_after", s.config.Global.HardStopAfter)
-		return s.drain(signals)
+		limit := s.hardStopAfter()
+		s.log.Info("draining", "signal", sig.String(), "connections", s.proxy.Connections(), "hard_stop_after", limit)
+		return s.drain(signals, limit)
 	}
 	return exitOK
 }
@@ -144,11 +98,18 @@ func (s *server) untilStopped(signals <-chan os.Signal) int {
 // errSecondSignal says why draining was cut short.
 var errSecondSignal = errors.New("told to stop a second time")
 
-// drain stops the balancer, within hard_stop_after or at the next signal.
-func (s *server) drain(signals <-chan os.Signal) int {
+// hardStopAfter is the longest that draining may take; 0 = no limit.
+func (s *server) hardStopAfter() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.config.Global.HardStopAfter
+}
+
+// drain stops the balancer, within limit or at the next signal.
+func (s *server) drain(signals <-chan os.Signal, limit time.Duration) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	if limit := s.config.Global.HardStopAfter; limit > 0 {
+	if limit > 0 {
 		timer := time.AfterFunc(limit, func() {
 			cancel(fmt.Errorf("draining took longer than hard_stop_after (%v)", limit))
 		})
@@ -172,34 +133,11 @@ func (s *server) drain(signals <-chan os.Signal) int {
 
 // stopped closes the pages, which were there to watch the draining.
 func (s *server) stopped(cut error) int {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	for _, pages := range s.pages {
-		_ = pages.Shutdown(ctx) // whoever is cut off asked for a page at the very end
-	}
+	s.pages.close()
 	if cut != nil {
 		s.log.Warn("stopped", "err", cut)
 		return exitOK
 	}
 	s.log.Info("stopped, every connection had ended")
 	return exitOK
-}
-
-// reload reads the file again and changes what runs. A file with mistakes
-// changes nothing.
-func (s *server) reload() {
-	config, err := conf.Load(s.path)
-	if err != nil {
-		s.proxy.Note(err)
-		s.log.Error("reload failed, the configuration before stays in force", "config", s.path, "err", err)
-		return
-	}
-	summary, err := s.proxy.Apply(config)
-	if err != nil {
-		s.log.Error("reload failed, the configuration before stays in force", "config", s.path, "err", err)
-		return
-	}
-	s.config = config
-	s.level.Set(config.Global.LogLevel)
-	s.log.Info("reloaded", "config", s.path, "changes", summary)
 }

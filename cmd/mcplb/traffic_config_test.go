@@ -47,6 +47,7 @@ type shape struct {
 	servers    []int  // which of the servers there are; nil = all but the last
 	addressOf2 int    // which server's addresses the second one has; 0 = its own
 	weight     int    // of the first; 0 = by default
+	newAdmin   bool   // the pages move to another port
 }
 
 // variants are the shapes, one after the other, over and over.
@@ -65,6 +66,7 @@ func (s *stage) variants() []shape {
 		{tcpName: "renamed", frontends: "timeout_client = '100s'"},
 		{addressOf2: 3},
 		{servers: []int{1}, backend: "max_idle = 1\nretries = 1"},
+		{newAdmin: true},
 	}
 }
 
@@ -73,6 +75,9 @@ func (s *stage) writeVariant(t *testing.T, i int) {
 	t.Helper()
 	all := s.variants()
 	v := all[i%len(all)]
+	if v.newAdmin {
+		s.admin = freeAddress(t)
+	}
 	if err := os.WriteFile(s.path, []byte(s.text(&v)), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+
+	"mcplb/conf"
+)
+
+// reload reads the file again and changes what runs; it says in one line what
+// that was. When it fails, nothing has changed; log and status say why. Any
+// goroutine may call it.
+//
+//	step                              may fail   touches what runs
+//	read, parse, validate the file    yes        no
+//	open the pages' new addresses     yes        no
+//	proxy.Apply                       yes        only once nothing can fail
+//	pages, log                        no         yes
+//	another process, if need be       yes        no: this one serves on
+func (s *server) reload() (changes string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	config, err := conf.Load(s.path)
+	if err != nil {
+		s.proxy.Note(err)
+	} else {
+		changes, err = s.apply(config)
+	}
+	if err != nil {
+		s.log.Error("reload failed, the configuration before stays in force", "config", s.path, "err", err)
+		return "", err
+	}
+	s.log.Info("reloaded", "config", s.path, "changes", changes)
+	return changes, s.renewFor(conf.Fixed(&s.started, &config.Global))
+}
+
+// apply puts a configuration in force.
+func (s *server) apply(config *conf.Config) (changes string, err error) {
+	sockets, err := s.pages.open(config.Admin)
+	if err != nil {
+		s.proxy.Note(err)
+		return "", err
+	}
+	if changes, err = s.proxy.Apply(config); err != nil {
+		closeAll(sockets)
+		return "", err
+	}
+	s.pages.apply(config.Admin, sockets)
+	s.style.apply(config.Global)
+	s.config = config
+	return changes, nil
+}
+
+// errNoRenewal says that there is no other process to be had.
+var errNoRenewal = errors.New("this mcplb cannot start another process in its place")
+
+// renewFor has another process take over where keys cannot change in this one.
+func (s *server) renewFor(keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	err := errNoRenewal
+	if s.renew != nil {
+		err = s.renew()
+	}
+	if err != nil {
+		s.log.Warn("some keys keep their old values until mcplb is started anew", "keys", keys, "err", err)
+		return err
+	}
+	s.log.Info("another process takes over", "keys", keys)
+	return nil
+}
