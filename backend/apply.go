@@ -17,7 +17,8 @@ import (
 // A server that was there before (the same name and addresses) stays the same
 // *Server with its state, counters and slots. Its weight and maxconn are set
 // only where the configuration changed them, so that what the operator set at
-// run time survives. What is new starts unchecked. What is no longer there is
+// run time survives. What is new starts unchecked; one that takes over a name
+// with another address keeps what the operator said of it (ready, drain, maint). What is no longer there is
 // returned: it takes nobody any more, and its leases live on until released.
 //
 // Sources keep their homes: the sticky memory goes by the server's name, so a
@@ -58,7 +59,7 @@ func (p *Pool) resolveServers(before []*Server, c conf.Backend, resolve func(str
 			return nil, err
 		}
 		if after[i] = byName[sc.Name]; after[i] == nil || after[i].addrs != addrs {
-			after[i] = p.newServer(sc.Name, addrs)
+			after[i] = p.newServer(sc.Name, addrs, byName[sc.Name])
 		}
 	}
 	return after, nil
@@ -154,8 +155,10 @@ func (p *Pool) configure(s *Server, c conf.Server) {
 	p.refresh(s)
 }
 
-// newServer makes a server that is in no slot yet.
-func (p *Pool) newServer(name string, addrs addresses) *Server {
+// newServer makes a server that is in no slot yet. What the operator said of
+// the one whose name it takes over, if any, holds for it too: it may well be
+// why that one got another address.
+func (p *Pool) newServer(name string, addrs addresses, before *Server) *Server {
 	s := &Server{
 		pool:      p,
 		name:      name,
@@ -164,6 +167,11 @@ func (p *Pool) newServer(name string, addrs addresses) *Server {
 		counters:  make([]Counters, p.loops),
 		slot:      removed,
 	}
-	s.state.Store(&State{Since: time.Now()})
+	state := State{Since: time.Now()}
+	if before != nil {
+		old := before.State()
+		state.Admin, state.AdminReason = old.Admin, old.AdminReason
+	}
+	s.state.Store(&state)
 	return s
 }

@@ -23,5 +23,16 @@ func (p *Pool) Remembered() int {
 // QueuedPeak returns the most that ever waited for a slot at once.
 func (p *Pool) QueuedPeak() int { return int(p.queuedPeak.Load()) }
 
+// ClearPeaks has the peaks of the pool and of its servers begin anew with what
+// is now.
+func (p *Pool) ClearPeaks() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queuedPeak.Store(p.queued.Load())
+	for _, s := range p.Servers() {
+		s.peak.Store(s.conns.Load())
+	}
+}
+
 // InForce is Config without the copy: it must not be changed.
 func (p *Pool) InForce() *conf.Backend { return p.config.Load() }

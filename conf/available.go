@@ -14,7 +14,4 @@ func checkAvailable(c *Config, d *decoder) {
 	if c.Global.AccessLog != "" {
 		d.report("global.access_log", `is not available yet (the access log is still to come): leave it out or write ""`)
 	}
-	if c.Admin.TokenFile != "" {
-		d.report("admin.token_file", `is not available yet (runtime commands are still to come): leave it out or write ""`)
-	}
 }

@@ -20,6 +20,8 @@ type frontend interface {
 	apply(c *conf.Frontend, pools func(name string) *backend.Pool) bool
 	// show fills in what it counts.
 	show(shown *admin.Frontend)
+	// ClearPeaks has every peak begin anew.
+	ClearPeaks()
 	// drain has connections end where they have a good place to.
 	drain()
 }
@@ -30,6 +32,7 @@ type session interface {
 	ServerDown(policy conf.OnDown)
 	Drain()
 	Abort(reason l4.Reason)
+	Info() l4.Info
 }
 
 // sessionOf finds the session that a client's connection belongs to.

@@ -189,10 +189,11 @@ func (p *Proxy) newPool(c conf.Backend, found addresses) (*pool, error) {
 	return b, nil
 }
 
-// serverChanged tells the clients of a server that went down: they would else
-// wait for nothing.
+// serverChanged tells the clients of a server that nobody may use any more,
+// because it went down or into maintenance: they would else wait for nothing.
+// What on_down says becomes of them.
 func (p *Proxy) serverChanged(b *pool, server *backend.Server, old, now backend.State) {
-	if now.Health != backend.Down || old.Health == backend.Down {
+	if now.TakesBound() || !old.TakesBound() {
 		return
 	}
 	p.workers.CloseIdle(server)

@@ -12,7 +12,6 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/l4"
-	"mcplb/ratelimit"
 )
 
 // mostBans is how many bans a snapshot lists.
@@ -58,7 +57,7 @@ func (p *Proxy) process() admin.Process {
 			Limit:   p.gate.limit.Load(),
 		},
 		OpenFiles:    admin.OpenFiles{Used: openFiles(), Limit: int64(p.options.FileLimit)},
-		Resident:     residentBytes(),
+		Resident:     int64(residentBytes()),
 		Draining:     p.draining,
 		AcceptPaused: p.gate.paused.Load(),
 		Reload:       admin.Reload{Time: p.reload.at, Success: p.reload.err == nil},
@@ -248,10 +247,6 @@ func (p *Proxy) showLimits(refused map[string]uint64) admin.RateLimit {
 	for _, reason := range limitReasons {
 		shown.Refused[reason.String()] = refused[reason.String()]
 	}
-	bans := p.limiter.Bans(now)
-	slices.SortFunc(bans, func(a, b ratelimit.Ban) int { return a.Source.Addr().Compare(b.Source.Addr()) })
-	for _, ban := range bans[:min(len(bans), mostBans)] {
-		shown.Bans = append(shown.Bans, admin.Ban{Source: ban.Source.String(), Reason: ban.Reason.String(), RemainingSeconds: ban.Remaining.Seconds()})
-	}
+	shown.Bans = p.Bans(mostBans)
 	return shown
 }

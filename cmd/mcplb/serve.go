@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -26,6 +27,8 @@ type server struct {
 	style *logStyle
 	proxy *proxy.Proxy
 	pages *pages
+
+	access admin.Access // to the runtime commands
 
 	// renew has another process of this binary take over, for what this one
 	// cannot change of itself; nil where there is no way.
@@ -61,6 +64,9 @@ func (s *server) start() error {
 	if err != nil {
 		return err
 	}
+	if err := s.useToken(s.config.Admin.TokenFile); err != nil {
+		return err
+	}
 	// The pages' addresses first: they show whether another mcplb runs here.
 	s.pages = newPages(s.log)
 	sockets, err := s.pages.open(s.config.Admin)
@@ -72,9 +78,26 @@ func (s *server) start() error {
 		closeAll(sockets)
 		return err
 	}
-	s.pages.use(admin.NewAdminHandler(s.proxy), admin.NewHealthHandler(s.proxy))
+	s.pages.use(s.adminHandler(), admin.NewHealthHandler(s.proxy))
 	s.pages.apply(s.config.Admin, sockets)
 	return nil
+}
+
+// adminHandler is what the admin address serves.
+func (s *server) adminHandler() http.Handler {
+	return admin.NewAdminHandler(admin.Options{
+		Source: s.proxy, Control: s.proxy, Access: &s.access, Log: s.log,
+		Reload: func(context.Context) (string, error) { return s.reload() },
+	})
+}
+
+// useToken puts in force who may use the runtime commands.
+func (s *server) useToken(path string) error {
+	warning, err := s.access.UseFile(path)
+	if warning != "" {
+		s.log.Warn("the admin token is not safe", "warning", warning)
+	}
+	return err
 }
 
 // untilStopped obeys signals until the balancer has stopped.

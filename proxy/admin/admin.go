@@ -15,13 +15,15 @@
 // Use: NewAdminHandler is for the admin listener, NewHealthHandler, which shows
 // nothing of the inside, for health_listen; HTTPServer serves either.
 //
-// It changes nothing and asks nobody who he is: who may not see all this is to
-// be kept from the listener. HEAD works wherever GET does; other methods get
-// 405, other paths 404.
+// Who reads is not asked who he is: who may not see all this is to be kept from
+// the listener. Who changes something, or asks for single clients, is (Access).
+// HEAD works wherever GET does; other methods get 405, other paths 404.
 package admin
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"strconv"
 )
@@ -34,16 +36,49 @@ type Source interface {
 	Snapshot() Snapshot
 }
 
+// Options are what the admin pages work with.
+type Options struct {
+	Source  Source
+	Control Control // nil: there are no runtime commands
+	Access  *Access // who may use them; nil: loopback only
+	Log     *slog.Logger
+
+	// Reload reads the configuration again and tells in words what changed.
+	// nil: it cannot be asked for here.
+	Reload func(context.Context) (changes string, err error)
+}
+
 // NewAdminHandler returns a handler of every page above. It may be used by any
 // number of goroutines at once.
-func NewAdminHandler(source Source) http.Handler {
+func NewAdminHandler(o Options) http.Handler {
+	source, since := o.Source, &baseline{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", serveIndex)
-	mux.HandleFunc("GET /api/v1/status", serveStatus(source))
+	mux.HandleFunc("GET /api/v1/status", serveStatus(cleared{source, since}))
+	if o.Control != nil {
+		c := &commands{source: source, control: o.Control, access: o.Access, reload: o.Reload, since: since, log: o.Log}
+		if c.access == nil {
+			c.access = &Access{}
+		}
+		c.register(mux)
+	}
 	mux.Handle("GET /metrics", newMetricsHandler(source))
 	mux.HandleFunc("GET /health", serveHealth(source))
 	mux.HandleFunc("GET /nginx_status", serveNginxStatus(source))
 	return secured(mux)
+}
+
+// cleared is a Source whose counters count from when they were cleared.
+type cleared struct {
+	source Source
+	since  *baseline
+}
+
+// Snapshot implements Source.
+func (c cleared) Snapshot() Snapshot {
+	s := c.source.Snapshot()
+	c.since.subtract(&s)
+	return s
 }
 
 // NewHealthHandler returns a handler of /health and /nginx_status alone. It may

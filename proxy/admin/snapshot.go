@@ -5,7 +5,8 @@ import "time"
 // Snapshot is the balancer's state at one moment, as /api/v1/status shows it.
 //
 // Throughout: counters only grow while the process (or, over an upgrade, its
-// successors) lives; a peak is the most there has been in that time; "in" is
+// successors) lives, unless an operator clears them; they are the members of
+// type uint64. A peak is the most there has been in that time; "in" is
 // from the client towards the server, "out" the way back; durations are
 // seconds, times RFC 3339, and a time or member that has no value yet is absent;
 // an absent list or map is shown as empty. Every map by reason has a fixed,
@@ -33,7 +34,7 @@ type Process struct {
 
 	Connections Connections `json:"connections"` // of clients, over all frontends; the limit is maxconn
 	OpenFiles   OpenFiles   `json:"open_files"`
-	Resident    uint64      `json:"resident_bytes"` // memory in use, as the kernel counts it
+	Resident    int64       `json:"resident_bytes"` // memory in use, as the kernel counts it
 
 	Draining          bool   `json:"draining"`            // no new clients; the process is about to end
 	AcceptPaused      bool   `json:"accept_paused"`       // new clients wait in the listeners' backlogs

@@ -37,6 +37,17 @@ func (t *Timing) Add(d int64) {
 	}
 }
 
+// clearMax has the maximum begin anew. It may lose one that is just being
+// noted.
+func (t *Timing) clearMax() { t.max.Store(0) }
+
+// ClearPeaks has the peaks that it counts begin anew. Any goroutine may call
+// it.
+func (c *Counters) ClearPeaks() {
+	c.Connect.clearMax()
+	c.Queue.clearMax()
+}
+
 // TimingTotal is a Timing, summed over the loops.
 type TimingTotal struct {
 	Count uint64

@@ -90,6 +90,14 @@ func (f *Frontend) Settings() *Settings { return f.settings.Load() }
 // Current is the number of sessions now, Peak the most there have been.
 func (f *Frontend) Current() int { return int(f.current.Load()) }
 
+// ClearPeaks has every peak begin anew with what is now.
+func (f *Frontend) ClearPeaks() {
+	f.peak.Store(f.current.Load())
+	for i := range f.counters {
+		f.counters[i].ClearPeaks()
+	}
+}
+
 // Peak is the most sessions there have been at once.
 func (f *Frontend) Peak() int { return int(f.peak.Load()) }
 

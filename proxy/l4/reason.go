@@ -2,7 +2,10 @@
 
 package l4
 
-import "mcplb/ratelimit"
+import (
+	"mcplb/backend"
+	"mcplb/ratelimit"
+)
 
 // Reason is why a session ended: its termination state. Each is counted per
 // frontend, and its String is the label in statistics and logs.
@@ -19,6 +22,8 @@ const (
 	HalfClosedTimeout               // nothing moved for timeout_half_closed after one side had finished
 	ServerDown                      // the server went down, and on_down = "close"
 	ServerRemoved                   // a reload took the server away
+	ServerMaint                     // an operator put the server into maintenance, and on_down = "close"
+	Killed                          // an operator ended the connection
 	MessageTooLong                  // a line longer than max_message
 	Stopped                         // draining took longer than hard_stop_after
 
@@ -49,6 +54,8 @@ var reasonNames = [reasons]string{
 	HalfClosedTimeout:    "half_closed_timeout",
 	ServerDown:           "server_down",
 	ServerRemoved:        "server_removed",
+	ServerMaint:          "server_maint",
+	Killed:               "killed",
 	MessageTooLong:       "message_too_long",
 	Stopped:              "stopped",
 	Banned:               "banned",
@@ -71,6 +78,15 @@ func (r Reason) String() string { return reasonNames[r] }
 
 // Refusal tells whether the session was ended before a server carried it.
 func (r Reason) Refusal() bool { return r >= Banned }
+
+// DownOf is the reason why a connection to the server ends because nobody may
+// use it any more: the checks say so, or the operator.
+func DownOf(server *backend.Server) Reason {
+	if server.State().Admin == backend.Maint {
+		return ServerMaint
+	}
+	return ServerDown
+}
 
 // RefusalOf is the reason that a verdict of the limiter's is.
 func RefusalOf(verdict ratelimit.Verdict) Reason {

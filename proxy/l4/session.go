@@ -253,8 +253,8 @@ func (s *Session) connected() {
 		s.failed(errno)
 		return
 	}
-	if s.lease.Server().State().Health == backend.Down {
-		// It went down while we were connecting: what is closed with it is
+	if !s.lease.Server().State().TakesBound() {
+		// It went down, or into maintenance, while we were connecting: what is closed with it is
 		// closed already, so this one must not begin.
 		s.relay.server.Reset()
 		s.failed(unix.ECONNRESET)
@@ -362,7 +362,7 @@ var outcomes = [reasons]backend.Outcome{
 	ServerReset: backend.ServerReset,
 	ClientReset: backend.ClientAbort,
 	IdleTimeout: backend.Aborted, HalfClosedTimeout: backend.Aborted,
-	ServerDown: backend.Aborted, ServerRemoved: backend.Aborted,
+	ServerDown: backend.Aborted, ServerRemoved: backend.Aborted, ServerMaint: backend.Aborted, Killed: backend.Aborted,
 	MessageTooLong: backend.Aborted, Stopped: backend.Aborted,
 	ClientGone: backend.ClientAbort, NoResources: backend.Aborted,
 }
@@ -411,14 +411,15 @@ func (s *Session) Abort(reason Reason) {
 	}
 }
 
-// ServerDown tells the session that its server went down. What is carried ends
+// ServerDown tells the session that its server went down, or into maintenance.
+// What is carried ends
 // with RST, unless the policy is to keep it; a client that is still being
 // connected is given another server.
 func (s *Session) ServerDown(policy conf.OnDown) {
 	switch s.state {
 	case relaying:
 		if policy == conf.OnDownClose {
-			s.relay.Abort(ServerDown)
+			s.relay.Abort(DownOf(s.lease.Server()))
 		}
 	case connecting, pausing:
 		if s.relay.server != nil {
@@ -433,6 +434,29 @@ func (s *Session) Drain() {}
 
 // Server is the server whose slot the session holds, nil when it has none.
 func (s *Session) Server() *backend.Server { return s.lease.Server() }
+
+// Info is what there is to tell of a client's connection.
+type Info struct {
+	Frontend string
+	Client   netip.AddrPort // as a PROXY header says where there is one
+	State    string         // such as "relaying"
+	Since    int64          // when that began or something last moved, on the loops' clock
+	Requests uint64         // mode http: read so far
+}
+
+// stateNames are what Info calls the states.
+var stateNames = [...]string{
+	header: "header", admission: "admission", queued: "queued", connecting: "connecting", pausing: "pausing",
+	relaying: "relaying", lingering: "lingering", finished: "finished",
+}
+
+// Info tells of the session.
+func (s *Session) Info() Info {
+	return Info{
+		Frontend: s.frontend.Settings().Frontend.Name, Client: s.from,
+		State: stateNames[s.state], Since: max(s.since, s.relay.last),
+	}
+}
 
 // Frontend is where the client connected.
 func (s *Session) Frontend() *Frontend { return s.frontend }

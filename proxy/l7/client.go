@@ -335,12 +335,26 @@ func (c *client) Abort(reason l4.Reason) {
 	c.cut(reason)
 }
 
+// stateNames are what Info calls the states.
+var stateNames = [...]string{
+	reading: "reading", refusing: "refusing", queued: "queued", connecting: "connecting", pausing: "pausing",
+	exchanging: "exchanging", tunnelling: "tunnelling", closing: "closing", finished: "finished",
+}
+
+// Info tells of the client.
+func (c *client) Info() l4.Info {
+	return l4.Info{
+		Frontend: c.frontend.Settings().Frontend.Name, Client: c.from,
+		State: stateNames[c.state], Since: c.since, Requests: uint64(c.requests),
+	}
+}
+
 // Server is the server whose slot the client holds, nil when it has none.
 func (c *client) Server() *backend.Server { return c.exchange.lease.Server() }
 
-// ServerDown tells the client that its server went down. A request that waits
-// for a connection is given another server; one under way is ended, unless the
-// policy is to keep it.
+// ServerDown tells the client that its server went down, or into maintenance.
+// A request that waits for a connection is given another server; one under way
+// is ended, unless the policy is to keep it.
 func (c *client) ServerDown(policy conf.OnDown) {
 	switch c.state {
 	case connecting, pausing:
@@ -348,11 +362,11 @@ func (c *client) ServerDown(policy conf.OnDown) {
 		c.failed(unix.ECONNRESET)
 	case exchanging:
 		if policy == conf.OnDownClose {
-			c.end(answer{why: ServerGone}, l4.ServerDown)
+			c.end(answer{why: ServerGone}, l4.DownOf(c.Server()))
 		}
 	case tunnelling:
 		if policy == conf.OnDownClose {
-			c.Abort(l4.ServerDown)
+			c.Abort(l4.DownOf(c.Server()))
 		}
 	}
 }
@@ -376,6 +390,7 @@ type Session interface {
 	ServerDown(policy conf.OnDown)
 	Drain()
 	Abort(reason l4.Reason)
+	Info() l4.Info
 }
 
 // Of returns the session that a client's connection belongs to, for

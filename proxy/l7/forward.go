@@ -160,7 +160,7 @@ func (c *client) connected() {
 	if !done {
 		return
 	}
-	if errno == 0 && x.origin.server.State().Health == backend.Down {
+	if errno == 0 && !x.origin.server.State().TakesBound() {
 		errno = unix.ECONNRESET // it went down meanwhile
 	}
 	if errno != 0 {

@@ -157,6 +157,14 @@ func (f *Frontend) Settings() *Settings { return f.settings.Load() }
 // Current is the number of clients now.
 func (f *Frontend) Current() int { return int(f.current.Load()) }
 
+// ClearPeaks has every peak begin anew with what is now.
+func (f *Frontend) ClearPeaks() {
+	f.peak.Store(f.current.Load())
+	for i := range f.counters {
+		f.counters[i].Taken.ClearPeaks()
+	}
+}
+
 // Peak is the most clients there have been at once.
 func (f *Frontend) Peak() int { return int(f.peak.Load()) }
 

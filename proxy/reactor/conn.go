@@ -57,6 +57,10 @@ const (
 	used   // the place in the table is taken
 )
 
+// ID tells c from every other connection of its loop, for Loop.Find. It is
+// another one's only after its place was taken four billion times.
+func (c *Conn) ID() uint64 { return uint64(c.generation)<<32 | uint64(c.index) }
+
 // Loop is the loop that carries c.
 func (c *Conn) Loop() *Loop { return c.loop }
 

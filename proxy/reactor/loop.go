@@ -240,6 +240,10 @@ func (l *Loop) DialFrom(d Dialing, sources []netip.Addr, first int, h Handler) (
 	return nil, unix.EADDRNOTAVAIL
 }
 
+// Find returns the connection of that ID, nil when it is gone. Only the loop's
+// own goroutine may call it.
+func (l *Loop) Find(id uint64) *Conn { return l.conns.find(uint32(id), uint32(id>>32)) }
+
 // Sweep calls visit for every connection that is on the loop now and stays,
 // listeners included, some at every turn so that the others are not kept
 // waiting, and then done, which is called even when the loop stops meanwhile.

@@ -1,0 +1,119 @@
+package admin
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+)
+
+// Access decides who may use the runtime commands: whoever shows the token, or,
+// while none is in force, who comes from this machine's loopback addresses. Its
+// zero value has no token. Its methods may be called by any goroutine.
+//
+// A browser on this machine is no way around it. Requests that another site
+// has a browser make are refused (Sec-Fetch-Site, Origin), and without a token
+// so is every name in Host that anybody could point at 127.0.0.1 (DNS rebinding),
+// and whatever another proxy on this machine passes on, whose clients may be
+// anywhere.
+type Access struct {
+	digest atomic.Pointer[[sha256.Size]byte] // of the token; nil = none
+	cross  http.CrossOriginProtection
+}
+
+// leastToken is the length under which a token is worth a warning.
+const leastToken = 16
+
+// UseFile puts the token in force that is the one word in a file; "" is none.
+// When it fails, what was in force stays. The warning, if any, is about a file
+// or token that is not as safe as it should be.
+func (a *Access) UseFile(path string) (warning string, err error) {
+	if path == "" {
+		a.digest.Store(nil)
+		return "", nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	words := bytes.Fields(text)
+	if len(words) != 1 {
+		return "", fmt.Errorf("%s must hold the token and nothing else: one word without spaces", path)
+	}
+	digest := sha256.Sum256(words[0])
+	a.digest.Store(&digest)
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o007 != 0 {
+		return fmt.Sprintf("%s can be read by every user of this machine: chmod o= %s", path, path), nil
+	}
+	if len(words[0]) < leastToken {
+		return fmt.Sprintf("the token in %s is shorter than %d characters: make one with openssl rand -hex 32", path, leastToken), nil
+	}
+	return "", nil
+}
+
+// denial is why a request may not.
+type denial struct {
+	status int
+	reason string
+}
+
+// check says who asks, as the log shows him, or why he may not.
+func (a *Access) check(r *http.Request) (who string, no *denial) {
+	if err := a.cross.Check(r); err != nil {
+		return "", &denial{http.StatusForbidden, "refused: another site's page made this request (" + err.Error() + ")"}
+	}
+	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+		return "", &denial{http.StatusForbidden, "refused: another site's page made this request"}
+	}
+	if digest := a.digest.Load(); digest != nil {
+		return checkToken(r, digest)
+	}
+	return checkLoopback(r)
+}
+
+// checkToken accepts who shows the token (RFC 6750 section 2.1). The digests
+// are compared, in a time that tells nothing of either.
+func checkToken(r *http.Request, digest *[sha256.Size]byte) (string, *denial) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	shown := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(shown[:], digest[:]) != 1 {
+		return "", &denial{http.StatusUnauthorized, "runtime commands need the bearer token of admin.token_file"}
+	}
+	return r.RemoteAddr + " with the token", nil
+}
+
+// checkLoopback accepts who is on this machine himself.
+func checkLoopback(r *http.Request) (string, *denial) {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+		return "", &denial{http.StatusForbidden, "without admin.token_file runtime commands are taken from this machine's loopback addresses only"}
+	}
+	if err := checkDirect(r); err != nil {
+		return "", &denial{http.StatusForbidden, err.Error()}
+	}
+	return r.RemoteAddr, nil
+}
+
+// checkDirect refuses what only looks as if it came from this machine.
+func checkDirect(r *http.Request) error {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "Via", "X-Real-Ip"} {
+		if r.Header.Get(name) != "" {
+			return fmt.Errorf("the request came through a proxy (%s): set admin.token_file and use the token", name)
+		}
+	}
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil || strings.EqualFold(host, "localhost") {
+		return nil
+	}
+	return errors.New("the host in the address must be an IP address or localhost, or set admin.token_file and use the token")
+}

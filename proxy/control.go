@@ -1,0 +1,327 @@
+//go:build linux
+
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"mcplb/backend"
+	"mcplb/proxy/admin"
+	"mcplb/proxy/l4"
+	"mcplb/proxy/reactor"
+	"mcplb/ratelimit"
+)
+
+// The Proxy does what runtime commands ask for.
+var _ admin.Control = (*Proxy)(nil)
+
+// mostWeight is the highest weight of a server, as in the file.
+const mostWeight = 1000
+
+// SetServer implements admin.Control.
+func (p *Proxy) SetServer(backendName, serverName string, change admin.ServerChange) ([]admin.Change, error) {
+	b, server, err := p.findServer(backendName, serverName)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkChange(change); err != nil {
+		return nil, err
+	}
+	var changes []admin.Change
+	note := func(what, old, now string) {
+		if old != now {
+			changes = append(changes, admin.Change{What: what, Old: old, New: now})
+		}
+	}
+	if change.Weight != nil {
+		note("weight", strconv.Itoa(server.Weight()), strconv.Itoa(*change.Weight))
+		b.SetWeight(server, *change.Weight)
+	}
+	if change.MaxConn != nil {
+		note("maxconn", strconv.Itoa(server.MaxConn()), strconv.Itoa(*change.MaxConn))
+		b.SetMaxConn(server, *change.MaxConn)
+	}
+	if change.Admin != nil {
+		note("admin", string(adminStates[server.State().Admin]), string(*change.Admin))
+		b.SetAdmin(server, adminOf(*change.Admin), change.Reason, time.Now())
+	}
+	return changes, nil
+}
+
+// checkChange refuses values out of range.
+func checkChange(change admin.ServerChange) error {
+	if w := change.Weight; w != nil && (*w < 0 || *w > mostWeight) {
+		return fmt.Errorf("%w: weight must be from 0 to %d, not %d", admin.ErrInvalid, mostWeight, *w)
+	}
+	if n := change.MaxConn; n != nil && (*n < 0 || *n > 10_000_000) {
+		return fmt.Errorf("%w: maxconn must be from 0 (no limit) to 10000000, not %d", admin.ErrInvalid, *n)
+	}
+	if a := change.Admin; a != nil && *a != admin.AdminReady && *a != admin.AdminDrain && *a != admin.AdminMaint {
+		return fmt.Errorf("%w: admin must be ready, drain or maint, not %q", admin.ErrInvalid, *a)
+	}
+	return nil
+}
+
+// adminOf is the operator's word as the backend has it.
+func adminOf(word admin.AdminState) backend.Admin {
+	for state, shown := range adminStates {
+		if shown == word {
+			return state
+		}
+	}
+	return backend.Ready
+}
+
+// findBackend finds a pool by its name.
+func (p *Proxy) findBackend(name string) (*pool, error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	b := p.backends[name]
+	if b == nil {
+		var names []string
+		for _, c := range p.config.Backends {
+			names = append(names, c.Name)
+		}
+		return nil, fmt.Errorf("%w: there is no backend %q; there is %s", admin.ErrNotFound, name, strings.Join(names, ", "))
+	}
+	return b, nil
+}
+
+// findServer finds a server by its backend's name and its own.
+func (p *Proxy) findServer(backendName, name string) (*pool, *backend.Server, error) {
+	b, err := p.findBackend(backendName)
+	if err != nil {
+		return nil, nil, err
+	}
+	var names []string
+	for _, server := range b.Servers() {
+		if server.Name() == name {
+			return b, server, nil
+		}
+		names = append(names, server.Name())
+	}
+	return nil, nil, fmt.Errorf("%w: backend %s has no server %q; it has %s", admin.ErrNotFound, backendName, name, strings.Join(names, ", "))
+}
+
+// ClearPeaks implements admin.Control.
+func (p *Proxy) ClearPeaks() {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	p.gate.peak.Store(int64(p.engine.Load()))
+	for _, f := range p.frontends {
+		f.ClearPeaks()
+	}
+	for _, b := range p.backends {
+		b.ClearPeaks()
+	}
+}
+
+// Bans implements admin.Control.
+func (p *Proxy) Bans(most int) []admin.Ban {
+	bans := p.limiter.Bans(p.engine.Now())
+	list := make([]admin.Ban, 0, min(len(bans), most))
+	for _, ban := range bans[:min(len(bans), most)] {
+		list = append(list, showBan(&ban))
+	}
+	return list
+}
+
+// Ban implements admin.Control.
+func (p *Proxy) Ban(source netip.Addr, d time.Duration) admin.Ban {
+	p.limiter.Ban(source, d, p.engine.Now())
+	bits := 64
+	if source.Unmap().Is4() {
+		bits = 32
+	}
+	prefix, _ := source.Unmap().WithZone("").Prefix(bits) // of a valid address it cannot fail
+	return showBan(&ratelimit.Ban{Source: prefix, Remaining: d, Reason: ratelimit.Manual})
+}
+
+// Unban implements admin.Control.
+func (p *Proxy) Unban(source netip.Addr) bool { return p.limiter.Unban(source, p.engine.Now()) }
+
+// showBan shows one ban.
+func showBan(ban *ratelimit.Ban) admin.Ban {
+	return admin.Ban{Source: ban.Source.String(), Reason: ban.Reason.String(), RemainingSeconds: ban.Remaining.Seconds()}
+}
+
+// Sticky implements admin.Control.
+func (p *Proxy) Sticky(backendName string, source netip.Addr, most int) ([]admin.StickyEntry, error) {
+	b, err := p.findBackend(backendName)
+	if err != nil {
+		return nil, err
+	}
+	var found []backend.Remembered
+	if source.IsValid() {
+		found = b.StickyOf(source, p.engine.Now())
+	} else {
+		found = b.Sticky(most, p.engine.Now())
+		slices.SortFunc(found, func(x, y backend.Remembered) int { return x.Source.Compare(y.Source) })
+	}
+	entries := make([]admin.StickyEntry, 0, len(found))
+	for _, e := range found[:min(len(found), most)] {
+		entries = append(entries, admin.StickyEntry{
+			Source: e.Source.String(), Server: e.Server, Refuge: e.Refuge,
+			Connections: e.Connections, IdleSeconds: e.Idle.Seconds(),
+		})
+	}
+	return entries, nil
+}
+
+// ListConnections implements admin.Control.
+func (p *Proxy) ListConnections(ctx context.Context, filter admin.ConnectionFilter, most int) (admin.ConnectionList, error) {
+	if err := p.checkFilter(filter); err != nil {
+		return admin.ConnectionList{}, err
+	}
+	lists, err := visitAll(ctx, p.engine, func(loop *reactor.Loop, list *admin.ConnectionList, c *reactor.Conn, s session) {
+		if !admits(filter, s) {
+			return
+		}
+		if list.Total++; len(list.Connections) < most {
+			list.Connections = append(list.Connections, showConnection(loop, c, s))
+		}
+	})
+	var all admin.ConnectionList
+	for _, list := range lists {
+		all.Total += list.Total
+		all.Connections = append(all.Connections, list.Connections...)
+	}
+	all.Connections = all.Connections[:min(len(all.Connections), most)]
+	return all, err
+}
+
+// checkFilter refuses the names of what is not there: else a slip of the pen
+// would look like a server without connections.
+func (p *Proxy) checkFilter(filter admin.ConnectionFilter) error {
+	if filter.Server != "" {
+		_, _, err := p.findServer(filter.Backend, filter.Server)
+		return err
+	}
+	if filter.Backend != "" {
+		_, err := p.findBackend(filter.Backend)
+		return err
+	}
+	return nil
+}
+
+// admits tells whether the filter admits a session.
+func admits(filter admin.ConnectionFilter, s session) bool {
+	if filter.Client.IsValid() && s.Info().Client.Addr().Unmap().WithZone("") != filter.Client {
+		return false
+	}
+	if filter.Backend == "" {
+		return true
+	}
+	server := s.Server()
+	return server != nil && server.Backend() == filter.Backend && (filter.Server == "" || server.Name() == filter.Server)
+}
+
+// showConnection shows one client's connection.
+func showConnection(loop *reactor.Loop, c *reactor.Conn, s session) admin.Connection {
+	info := s.Info()
+	shown := admin.Connection{
+		ID: connectionID(loop, c), Frontend: info.Frontend, Client: info.Client.String(),
+		State: info.State, IdleSeconds: time.Duration(loop.Now() - info.Since).Seconds(), Requests: info.Requests,
+	}
+	if server := s.Server(); server != nil {
+		shown.Backend, shown.Server = server.Backend(), server.Name()
+	}
+	return shown
+}
+
+// connectionID names a connection: its loop, and its place there.
+func connectionID(loop *reactor.Loop, c *reactor.Conn) string {
+	return fmt.Sprintf("%d-%x", loop.ID(), c.ID())
+}
+
+// Kill implements admin.Control.
+func (p *Proxy) Kill(ctx context.Context, filter admin.ConnectionFilter) (int, error) {
+	if err := p.checkFilter(filter); err != nil {
+		return 0, err
+	}
+	counts, err := visitAll(ctx, p.engine, func(_ *reactor.Loop, n *int, _ *reactor.Conn, s session) {
+		if admits(filter, s) {
+			s.Abort(l4.Killed)
+			*n++
+		}
+	})
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	return total, err
+}
+
+// KillOne implements admin.Control.
+func (p *Proxy) KillOne(ctx context.Context, id string) error {
+	number, place, _ := strings.Cut(id, "-")
+	n, err1 := strconv.Atoi(number)
+	at, err2 := strconv.ParseUint(place, 16, 64)
+	gone := fmt.Errorf("%w: there is no connection %q", admin.ErrNotFound, id)
+	if err1 != nil || err2 != nil || n < 0 || n >= len(p.engine.Loops()) {
+		return gone
+	}
+	loop := p.engine.Loops()[n]
+	killed := make(chan bool, 1)
+	posted := loop.Post(func() {
+		c := loop.Find(at)
+		if c == nil {
+			killed <- false
+			return
+		}
+		s := sessionOf(c)
+		if s != nil {
+			s.Abort(l4.Killed)
+		}
+		killed <- s != nil
+	})
+	if !posted {
+		return gone
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case done := <-killed:
+		if !done {
+			return gone
+		}
+		return nil
+	}
+}
+
+// visitAll calls visit for every session, on its loop, and returns what it made
+// of each loop's R once all are through. When ctx ends first its error is
+// returned, and what was visited until then is not.
+func visitAll[R any](ctx context.Context, engine *reactor.Engine, visit func(*reactor.Loop, *R, *reactor.Conn, session)) ([]R, error) {
+	results := make(chan *R, len(engine.Loops()))
+	waitFor := 0
+	for _, loop := range engine.Loops() {
+		posted := loop.Post(func() {
+			result := new(R)
+			loop.Sweep(func(c *reactor.Conn) {
+				if s := sessionOf(c); s != nil {
+					visit(loop, result, c, s)
+				}
+			}, func() { results <- result })
+		})
+		if posted {
+			waitFor++
+		}
+	}
+	var all []R
+	for range waitFor {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case result := <-results:
+			all = append(all, *result)
+		}
+	}
+	return all, nil
+}
