@@ -240,18 +240,21 @@ func (m *model) reload() {
 		m.conf.Servers = append(m.conf.Servers, s)
 	}
 	m.step = "reload"
+	said := map[string]Admin{} // of those whose name may go on
 	for _, s := range mustApply(m.t, m.p, m.conf) {
 		m.servers[s].gone = true
+		said[s.Name()] = m.servers[s].admin
 	}
-	m.adopt()
+	m.adopt(said)
 	m.settle()
 }
 
-// adopt makes the model know the pool's new servers.
-func (m *model) adopt() {
+// adopt makes the model know the pool's new servers; what the operator said of
+// those whose names they took over holds for them.
+func (m *model) adopt(said map[string]Admin) {
 	for _, s := range m.p.Servers() {
 		if m.servers[s] == nil {
-			ms := &modelServer{weight: s.Weight(), limit: s.MaxConn()}
+			ms := &modelServer{admin: said[s.Name()], weight: s.Weight(), limit: s.MaxConn()}
 			for _, e := range []conf.Endpoint{conf.EndpointTCP, conf.EndpointHTTP, conf.EndpointSSE} {
 				if s.Addr(e).IsValid() {
 					ms.endpoints = append(ms.endpoints, e)
@@ -352,7 +355,7 @@ func TestModel(t *testing.T) {
 			servers: map[*Server]*modelServer{},
 		}
 		m.p.memory.init(20)
-		m.adopt()
+		m.adopt(nil)
 		for range 1500 {
 			m.now += m.rng.Int64N(int64(50 * time.Millisecond))
 			switch k := m.rng.IntN(100); {

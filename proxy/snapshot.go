@@ -158,7 +158,8 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 		Name: server.Name(), Addresses: serverAddresses(server),
 		State: serverStates[state.Health], Admin: adminStates[state.Admin],
 		Usable: server.Usable(), Suspect: state.Suspect, Reason: state.Reason, Since: state.Since,
-		Weight: server.Weight(), EffectiveWeight: b.EffectiveWeight(server),
+		AdminReason: state.AdminReason,
+		Weight:      server.Weight(), EffectiveWeight: b.EffectiveWeight(server),
 		Connections: admin.Connections{
 			Current: int64(server.Conns()), Peak: int64(server.Peak()),
 			Total: totals.Connections, Limit: int64(server.MaxConn()),

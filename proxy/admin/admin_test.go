@@ -195,7 +195,7 @@ func body(t *testing.T, response *http.Response) string {
 
 func TestRouting(t *testing.T) {
 	t.Parallel()
-	admin := NewAdminHandler(edited(unedited))
+	admin := NewAdminHandler(Options{Source: edited(unedited)})
 	public := NewHealthHandler(edited(unedited))
 	tests := []struct {
 		name         string
@@ -245,7 +245,7 @@ func TestRouting(t *testing.T) {
 
 func TestIndexNamesEveryPath(t *testing.T) {
 	t.Parallel()
-	handler := NewAdminHandler(edited(unedited))
+	handler := NewAdminHandler(Options{Source: edited(unedited)})
 	text := body(t, request(handler, "GET", "/"))
 	paths := regexp.MustCompile(`(?m)^/\S+`).FindAllString(text, -1)
 	if len(paths) != 4 {
@@ -261,7 +261,7 @@ func TestIndexNamesEveryPath(t *testing.T) {
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	source := edited(unedited)
-	response := request(NewAdminHandler(source), "GET", "/api/v1/status")
+	response := request(NewAdminHandler(Options{Source: source}), "GET", "/api/v1/status")
 	if contentType := response.Header.Get("Content-Type"); contentType != "application/json" {
 		t.Errorf("Content-Type: %s", contentType)
 	}
@@ -286,12 +286,12 @@ func TestStatusOfNothing(t *testing.T) {
 	source := &fixed{build: func() Snapshot {
 		return Snapshot{Frontends: []Frontend{{}}, Backends: []Backend{{Servers: []Server{{}}}, {}}}
 	}}
-	text := body(t, request(NewAdminHandler(source), "GET", "/api/v1/status"))
+	text := body(t, request(NewAdminHandler(Options{Source: source}), "GET", "/api/v1/status"))
 	if strings.Contains(text, "null") {
 		t.Errorf("null in %s", text)
 	}
 	source.build = func() Snapshot { return Snapshot{} }
-	text = body(t, request(NewAdminHandler(source), "GET", "/api/v1/status"))
+	text = body(t, request(NewAdminHandler(Options{Source: source}), "GET", "/api/v1/status"))
 	if strings.Contains(text, "null") {
 		t.Errorf("null in %s", text)
 	}

@@ -23,13 +23,18 @@ func (b *baseline) subtract(s *Snapshot) {
 
 // subtract goes through a Snapshot's parts. Its counters are its members of
 // type uint64, maps of these, and those called Sum... of type float64; lists
-// are matched by their members' names, or else by place. Where something counts
+// are matched by their members' names, or else by place. The quantiles of a
+// Latency are estimated anew from what is left of its counts. Where something counts
 // less than before it has begun anew, and is shown as it is.
 func subtract(now, before reflect.Value) {
 	switch now.Kind() {
 	case reflect.Uint64:
 		if now.Uint() >= before.Uint() {
 			now.SetUint(now.Uint() - before.Uint())
+		}
+	case reflect.Pointer:
+		if !now.IsNil() && !before.IsNil() {
+			subtract(now.Elem(), before.Elem())
 		}
 	case reflect.Map:
 		subtractMap(now, before)
@@ -56,6 +61,9 @@ func subtractStruct(now, before reflect.Value) {
 		default:
 			subtract(now.Field(i), before.Field(i))
 		}
+	}
+	if l, ok := now.Addr().Interface().(*Latency); ok {
+		l.estimate()
 	}
 }
 

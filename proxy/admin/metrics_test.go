@@ -28,7 +28,7 @@ func own(text string) string {
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	source := edited(unedited)
-	response := request(NewAdminHandler(source), "GET", "/metrics")
+	response := request(NewAdminHandler(Options{Source: source}), "GET", "/metrics")
 	if response.StatusCode != 200 {
 		t.Fatalf("status %d: %s", response.StatusCode, body(t, response))
 	}
@@ -85,10 +85,10 @@ func TestMetricsNamesAreDistinct(t *testing.T) {
 // and no reason to show nothing.
 func TestMetricsOddValues(t *testing.T) {
 	t.Parallel()
-	response := request(NewAdminHandler(edited(func(s *Snapshot) {
+	response := request(NewAdminHandler(Options{Source: edited(func(s *Snapshot) {
 		s.Frontends[0].Name = "a \"quoted\"\nnäme\\"
 		s.Backends[0].Servers[0].EffectiveWeight = math.NaN()
-	})), "GET", "/metrics")
+	})}), "GET", "/metrics")
 	text := body(t, response)
 	if want := `mcplb_frontend_current_connections{frontend="a \"quoted\"\nnäme\\"} 30`; !strings.Contains(text, want) {
 		t.Errorf("status %d, no %s", response.StatusCode, want)
@@ -97,7 +97,7 @@ func TestMetricsOddValues(t *testing.T) {
 
 func TestMetricsRefusesInvalidLabel(t *testing.T) {
 	t.Parallel()
-	response := request(NewAdminHandler(edited(func(s *Snapshot) { s.Frontends[0].Name = "\xff" })), "GET", "/metrics")
+	response := request(NewAdminHandler(Options{Source: edited(func(s *Snapshot) { s.Frontends[0].Name = "\xff" })}), "GET", "/metrics")
 	if text := body(t, response); response.StatusCode != http.StatusInternalServerError || !strings.Contains(text, "mcplb_frontend") {
 		t.Errorf("%d %s", response.StatusCode, text)
 	}
@@ -127,7 +127,7 @@ func BenchmarkHealth200Servers(b *testing.B)  { benchmarkPage(b, "/health") }
 
 func benchmarkPage(b *testing.B, path string) {
 	s := manyServers(200)
-	handler := NewAdminHandler(&fixed{build: func() Snapshot { return s }})
+	handler := NewAdminHandler(Options{Source: &fixed{build: func() Snapshot { return s }}})
 	b.ReportAllocs()
 	for b.Loop() {
 		w := httptest.NewRecorder()

@@ -198,6 +198,8 @@ type Server struct {
 	Reason  string      `json:"reason"`  // why it is in this state, in words
 	Since   time.Time   `json:"since"`   // when it came into this state
 
+	AdminReason string `json:"admin_reason"` // why Admin is what it is, and by whom; "" until first set
+
 	Weight          int     `json:"weight"`           // as configured or set
 	EffectiveWeight float64 `json:"effective_weight"` // while slow start holds it back, less than Weight
 
