@@ -44,6 +44,9 @@ func (s *server) apply(config *conf.Config) (changes string, err error) {
 		closeAll(sockets)
 		return "", err
 	}
+	if err := s.useToken(config.Admin.TokenFile); err != nil { // it was read a moment ago
+		s.log.Error("the admin token before stays in force", "err", err)
+	}
 	s.pages.apply(config.Admin, sockets)
 	s.style.apply(config.Global)
 	s.config = config

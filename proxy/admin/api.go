@@ -343,8 +343,8 @@ func (c *commands) clear(who string, r *http.Request) (any, error) {
 	return Changed{"counters", []Change{{what, "", "cleared"}}}, nil
 }
 
-// errFailed is a reload that changed nothing.
-var errFailed = errors.New("reload failed, the configuration before stays in force")
+// errFailed is a reload that changed nothing, or not all.
+var errFailed = errors.New("reload failed")
 
 // Reloaded is the answer of POST /api/v1/reload.
 type Reloaded struct {
