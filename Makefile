@@ -3,6 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 FUZZTIME   ?= 30s
 PREFIX     ?= /usr/local
+SYSCONFDIR ?= /etc
 
 # Packages below testdata are no part of ./... and are named.
 PACKAGES = ./... $(sort $(dir $(wildcard ./testdata/*/*.go)))
@@ -37,8 +38,13 @@ fuzz: ## every fuzz target, for FUZZTIME each
 bench: ## benchmarks of the data path, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
-install: build ## mcplb into PREFIX/bin (default /usr/local)
+install: build ## mcplb, its unit and settings below PREFIX (/usr/local) and SYSCONFDIR (/etc), all below DESTDIR
 	install -D -m 755 bin/mcplb $(DESTDIR)$(PREFIX)/bin/mcplb
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed -e 's,/usr/local/,$(PREFIX)/,' -e 's,/etc/mcplb/,$(SYSCONFDIR)/mcplb/,' dist/systemd/mcplb.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/mcplb.service
+	install -D -m 644 dist/systemd/60-mcplb.conf $(DESTDIR)$(PREFIX)/lib/sysctl.d/60-mcplb.conf
+	install -D -m 644 dist/systemd/mcplb.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/mcplb
+	test -e $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml || install -D -m 644 dist/lb.toml $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -164,6 +164,28 @@ func (p *Proxy) closeListeners() {
 // Connections is the number of clients that are connected.
 func (p *Proxy) Connections() int { return p.engine.Load() }
 
+// Turn returns when every event loop has come to run what it was given now, so
+// that none of them hangs; or, with an error, when ctx ends before that.
+func (p *Proxy) Turn(ctx context.Context) error {
+	loops := p.engine.Loops()
+	turned := make(chan struct{}, len(loops))
+	for _, loop := range loops {
+		if !loop.Post(func() { turned <- struct{}{} }) {
+			return errStopped
+		}
+	}
+	for range loops {
+		select {
+		case <-turned:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+var errStopped = errors.New("the balancer has stopped")
+
 // each calls f for every session, on its loop, and returns without waiting.
 func (p *Proxy) each(f func(session)) {
 	for _, loop := range p.engine.Loops() {

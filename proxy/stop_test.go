@@ -140,3 +140,31 @@ func TestSecondStop(t *testing.T) {
 	}
 	c.hearReset()
 }
+
+// A loop that hangs is noticed, and so is one that has gone.
+func TestTurn(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	r := started(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.address}))
+	if err := r.Turn(t.Context()); err != nil {
+		t.Errorf("loops that turn: %v", err)
+	}
+	loops := r.engine.Loops()
+	hang := make(chan struct{})
+	loops[len(loops)-1].Post(func() { <-hang })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := r.Turn(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a loop hangs: %v", err)
+	}
+	close(hang)
+	if err := r.Turn(t.Context()); err != nil {
+		t.Errorf("it turns again: %v", err)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Turn(t.Context()); err == nil {
+		t.Error("loops that have ended turn")
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 
 	"mcplb/conf"
 )
@@ -19,6 +20,8 @@ import (
 func (s *server) reload() (changes string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.note.reloading()
+	defer func() { s.note.ready(statusAfter(err)) }()
 	config, err := conf.Load(s.path)
 	if err != nil {
 		s.proxy.Note(err)
@@ -31,6 +34,14 @@ func (s *server) reload() (changes string, err error) {
 	}
 	s.log.Info("reloaded", "config", s.path, "changes", changes)
 	return changes, s.renewFor(conf.Fixed(&s.started, &config.Global))
+}
+
+// statusAfter is what the service manager shows after a reload.
+func statusAfter(err error) string {
+	if err != nil {
+		return "serving; the last reload: " + strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	return "serving"
 }
 
 // apply puts a configuration in force.

@@ -27,6 +27,7 @@ type server struct {
 	style *logStyle
 	proxy *proxy.Proxy
 	pages *pages
+	note  *notifier
 
 	access admin.Access // to the runtime commands
 
@@ -43,6 +44,7 @@ type server struct {
 func serve(path string, config *conf.Config, stderr io.Writer) int {
 	style := newLogStyle(config.Global)
 	s := &server{path: path, config: config, started: config.Global, style: style, log: style.logger(stderr)}
+	s.note = newNotifier(s.log)
 	// Registered before anything is served: no signal finds nobody.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
@@ -55,6 +57,10 @@ func serve(path string, config *conf.Config, stderr io.Writer) int {
 		"maxconn", s.proxy.Snapshot().Process.Connections.Limit)
 	// What reading the configuration took goes back before clients come.
 	debug.FreeOSMemory()
+	watching, unwatch := context.WithCancel(context.Background())
+	defer unwatch()
+	go s.note.watch(watching, s.proxy.Turn)
+	s.note.ready("serving")
 	return s.untilStopped(signals)
 }
 
@@ -138,6 +144,7 @@ func (s *server) drain(signals <-chan os.Signal, limit time.Duration) int {
 		})
 		defer timer.Stop()
 	}
+	s.note.stopping(ctx, limit, "draining")
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.proxy.Stop(ctx) }()
 	for {

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// manager stands for systemd: it reads what the service says.
+type manager struct {
+	path     string
+	messages chan string
+}
+
+// startManager listens where NOTIFY_SOCKET is to point.
+func startManager(t *testing.T) *manager {
+	t.Helper()
+	m := &manager{path: filepath.Join(t.TempDir(), "notify"), messages: make(chan string, 10_000)}
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		buffer := make([]byte, 4096)
+		for {
+			n, err := socket.Read(buffer)
+			if err != nil {
+				return
+			}
+			m.messages <- string(buffer[:n])
+		}
+	}()
+	t.Cleanup(func() {
+		socket.Close()
+		<-ended
+	})
+	return m
+}
+
+// start starts mcplb under the manager, with further environment.
+func (m *manager) start(t *testing.T, s *setup, environment ...string) *balancer {
+	t.Helper()
+	command := exec.Command(filepath.Join(binaries, "mcplb"), "-c", s.write(t))
+	command.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+m.path), environment...)
+	return &balancer{startProcess(t, command), s}
+}
+
+// expect waits for a message and returns it, or its first group where the
+// expression has one. Those of the watchdog come in between.
+func (m *manager) expect(t *testing.T, pattern string) string {
+	t.Helper()
+	for {
+		select {
+		case text := <-m.messages:
+			if match := regexp.MustCompile(`^(?s:` + pattern + `)$`).FindStringSubmatch(text); match != nil {
+				return match[len(match)-1]
+			}
+			if text != "WATCHDOG=1" {
+				t.Fatalf("the service says %q, want %q", text, pattern)
+			}
+		case <-time.After(patience):
+			t.Fatalf("the service does not say %q", pattern)
+		}
+	}
+}
+
+// TestServiceManager goes through one life as systemd sees it.
+func TestServiceManager(t *testing.T) {
+	t.Parallel()
+	m := startManager(t)
+	s := newSetup(t, startEcho(t))
+	s.global = "hard_stop_after = '90s'"
+	b := m.start(t, s)
+	m.expect(t, "READY=1\nSTATUS=serving")
+	c := connect(t, b.frontend) // it is true
+	c.expectEcho(t)
+
+	before := monotonic(t)
+	b.signal(t, syscall.SIGHUP)
+	stamp, err := strconv.ParseInt(m.expect(t, `RELOADING=1\nMONOTONIC_USEC=(\d+)`), 10, 64)
+	if err != nil || stamp < before || stamp > monotonic(t) {
+		t.Errorf("MONOTONIC_USEC=%d, %v; it is between %d and %d", stamp, err, before, monotonic(t))
+	}
+	m.expect(t, "READY=1\nSTATUS=serving")
+
+	s.backend = "retries = -1\nmax_idle = -1"
+	s.write(t)
+	b.signal(t, syscall.SIGHUP)
+	m.expect(t, `RELOADING=1\n.*`)
+	m.expect(t, `READY=1\nSTATUS=serving; the last reload: [^\n]*retries[^\n]*max_idle[^\n]*`)
+
+	b.signal(t, syscall.SIGTERM)
+	m.expect(t, "STOPPING=1\nEXTEND_TIMEOUT_USEC=100000000\nSTATUS=draining")
+	c.Close()
+	b.expectExit(t, exitOK)
+}
+
+// monotonic is CLOCK_MONOTONIC in microseconds.
+func monotonic(t *testing.T) int64 {
+	t.Helper()
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		t.Fatal(err)
+	}
+	return now.Nano() / 1000
+}
+
+// The watchdog is served where it is asked for, by this process alone, and goes
+// on through draining.
+func TestWatchdogIsServed(t *testing.T) {
+	t.Parallel()
+	m := startManager(t)
+	b := m.start(t, newSetup(t, startEcho(t)), "WATCHDOG_USEC=30000")
+	c := connect(t, awaitServing(t, b).frontend)
+	c.expectEcho(t)
+	for range 3 {
+		m.expect(t, `(?:READY=1\nSTATUS=serving|WATCHDOG=1)`)
+	}
+	b.signal(t, syscall.SIGTERM)
+	m.expect(t, `STOPPING=1.*`)
+	m.expect(t, `WATCHDOG=1`)
+	c.Close()
+	b.expectExit(t, exitOK)
+
+	other := startManager(t)
+	b = other.start(t, newSetup(t, startEcho(t)), "WATCHDOG_USEC=30000", "WATCHDOG_PID=1")
+	awaitServing(t, b)
+	b.signal(t, syscall.SIGTERM)
+	b.expectExit(t, exitOK)
+	for len(other.messages) > 0 {
+		if text := <-other.messages; text == "WATCHDOG=1" {
+			t.Fatal("another process's watchdog is served")
+		}
+	}
+}
+
+func awaitServing(t *testing.T, b *balancer) *balancer {
+	t.Helper()
+	b.await(t, `\bserving\b`)
+	return b
+}
+
+// Loops that hang end the pings, and go on when these go on.
+func TestWatchdogStopsWithTheLoops(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := &notifier{log: slog.New(slog.DiscardHandler), watchdog: 30 * time.Second}
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		turns, hang := 0, make(chan struct{})
+		go n.watch(ctx, func(context.Context) error {
+			if turns++; turns == 4 {
+				<-hang
+			}
+			return errors.New("nobody is told of this")
+		})
+		for _, step := range []struct {
+			wait time.Duration
+			want int
+		}{{time.Second, 1}, {30 * time.Second, 4}, {time.Hour, 4}} {
+			time.Sleep(step.wait)
+			synctest.Wait()
+			if turns != step.want {
+				t.Errorf("the loops were asked %d times, want %d", turns, step.want)
+			}
+		}
+		close(hang)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if turns < 6 {
+			t.Errorf("the loops turn again and were asked %d times in all", turns)
+		}
+	})
+}
+
+// Without a manager nothing is said, and nothing goes wrong.
+func TestNoServiceManager(t *testing.T) {
+	t.Parallel()
+	b := startBalancer(t, newSetup(t, startEcho(t)))
+	b.signal(t, syscall.SIGHUP)
+	b.await(t, `msg=reloaded`)
+	b.signal(t, syscall.SIGTERM)
+	b.expectExit(t, exitOK)
+	if strings.Contains(b.log.String(), "service manager") {
+		t.Errorf("it complains: %s", &b.log)
+	}
+}
+
+// mostExposed is the exposure that the unit may have, of 100, as
+// systemd-analyze counts it.
+const mostExposed = 18
+
+// The unit is one that systemd understands, and hardened.
+func TestUnit(t *testing.T) {
+	t.Parallel()
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not installed")
+	}
+	text, err := os.ReadFile("../../dist/systemd/mcplb.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := filepath.Join(t.TempDir(), "mcplb.service")
+	placed := strings.ReplaceAll(string(text), "/usr/local/bin/mcplb", filepath.Join(binaries, "mcplb"))
+	if err := os.WriteFile(unit, []byte(placed), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := exec.Command(analyze, "verify", "--man=no", unit).CombinedOutput(); err != nil || len(said) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, said)
+	}
+	said, err := exec.Command(analyze, "security", "--no-pager", "--offline=true", fmt.Sprintf("--threshold=%d", mostExposed), unit).CombinedOutput()
+	if err != nil {
+		t.Errorf("systemd-analyze security: %v\n%s", err, said)
+	}
+	t.Log(string(regexp.MustCompile(`(?m)^.*Overall.*$`).Find(said)))
+}
+
+// What make install puts into place is a configuration that is valid.
+func TestInstalledConfiguration(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, exec.Command(filepath.Join(binaries, "mcplb"), "-c", "../../dist/lb.toml", "-t"))
+	p.expectExit(t, exitOK)
+}
