@@ -36,7 +36,13 @@ type node struct {
 
 func startNode(t *testing.T, name, address string) *node {
 	t.Helper()
-	p := startProcess(t, exec.Command(filepath.Join(binaries, "mcpnode"), "-name", name, "-tcp", address))
+	return startNodeOf(t, "tcp", name, address)
+}
+
+// startNodeOf starts one that serves an endpoint: tcp or http.
+func startNodeOf(t *testing.T, endpoint, name, address string) *node {
+	t.Helper()
+	p := startProcess(t, exec.Command(filepath.Join(binaries, "mcpnode"), "-name", name, "-"+endpoint, address))
 	p.await(t, `mcpnode is ready`)
 	return &node{p, name, address}
 }
@@ -51,14 +57,23 @@ type cluster struct {
 // but for what change makes of it.
 func startCluster(t *testing.T, change func(*setup)) *cluster {
 	t.Helper()
+	return startClusterOf(t, "tcp", func(s *setup) {
+		s.mode, s.check = "mcp", "type = 'mcp'"
+		change(s)
+	})
+}
+
+// startClusterOf starts one of nodes that serve an endpoint: tcp or http.
+func startClusterOf(t *testing.T, endpoint string, change func(*setup)) *cluster {
+	t.Helper()
 	c := &cluster{}
 	var servers []string
 	for i := range 4 {
-		n := startNode(t, fmt.Sprint("node", i+1), freeAddress(t))
+		n := startNodeOf(t, endpoint, fmt.Sprint("node", i+1), freeAddress(t))
 		c.nodes, servers = append(c.nodes, n), append(servers, n.address)
 	}
 	s := newSetup(t, servers...)
-	s.mode, s.check = "mcp", "type = 'mcp'"
+	s.endpoint = endpoint
 	change(s)
 	c.balancer = startBalancer(t, s)
 	return c

@@ -197,6 +197,8 @@ type setup struct {
 	frontend, admin, health string // addresses
 	mode                    string // of the frontend
 	servers                 []string
+	endpoint                string         // of the servers: what they serve at their addresses
+	serverLines             map[int]string // further lines of a server's table, by its number from 0
 
 	// Further lines of these tables, and further tables.
 	global, ratelimit, frontendLines, backend, check, tables string
@@ -211,6 +213,7 @@ func newSetup(t *testing.T, servers ...string) *setup {
 		admin:    freeAddress(t),
 		health:   freeAddress(t),
 		mode:     "tcp",
+		endpoint: "tcp",
 		servers:  servers,
 	}
 }
@@ -223,7 +226,7 @@ func (s *setup) write(t *testing.T) string {
 	fmt.Fprintf(&text, "[frontend.main]\nlisten = '%s'\nmode = '%s'\nbackend = 'nodes'\n%s\n", s.frontend, s.mode, s.frontendLines)
 	fmt.Fprintf(&text, "[backend.nodes]\n%s\n[backend.nodes.check]\n%s\n", s.backend, s.check)
 	for i, address := range s.servers {
-		fmt.Fprintf(&text, "[[backend.nodes.server]]\nname = 'node%d'\ntcp = '%s'\n", i+1, address)
+		fmt.Fprintf(&text, "[[backend.nodes.server]]\nname = 'node%d'\n%s = '%s'\n%s\n", i+1, s.endpoint, address, s.serverLines[i])
 	}
 	if err := os.WriteFile(s.path, []byte(text.String()+s.tables), 0o644); err != nil {
 		t.Fatal(err)
