@@ -38,7 +38,7 @@ var rooms = []room{
 	{name: "proxy/upgrade", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/l4", "proxy/l7"}},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/l4", "proxy/l7", "proxy/tlsio", "proxy/admin", "proxy/upgrade"}},
 	{name: "cmd/mcpnode"}, // a companion: it knows nothing of the balancer
-	{name: "cmd/mcpload"},
+	{name: "cmd/mcpload", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp"}}, // its clients stand on the same engine
 	{name: "cmd/mcpcluster", imports: []string{"conf"}},
 	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/admin", "proxy/upgrade", "proxy"}},
 }

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// faultReport is what the fault of a run did. Times are in seconds.
+type faultReport struct {
+	Node      string    `json:"node"`
+	At        float64   `json:"at"`
+	Before    int       `json:"before"`    // sessions that the node had
+	Lost      uint64    `json:"lost"`      // of these
+	Disturbed uint64    `json:"disturbed"` // sessions that other nodes lost from then on
+	FirstLoss *float64  `json:"first_loss,omitempty"`
+	LastLoss  *float64  `json:"last_loss,omitempty"`
+	Detected  *float64  `json:"detected,omitempty"`  // until the balancer said that the node is down
+	Recovered *float64  `json:"recovered,omitempty"` // until the last lost client had a session again
+	Away      quantiles `json:"away"`                // of each: from the loss to the next session
+	Repaired  *float64  `json:"repaired,omitempty"`  // from the repair until the balancer said that the node is up
+}
+
+// newFaultReport draws a fault's consequences from the marks and the losses.
+func newFaultReport(r *run, t *tally) *faultReport {
+	f := &faultReport{Node: r.options.faultNode, Away: quantilesOf(&t.away)}
+	f.At, _ = r.fault.at("fault")
+	at := r.clock + int64(f.At*1e9) // on the loops' clock
+	since := func(clock int64) *float64 {
+		if clock == 0 {
+			return nil
+		}
+		s := float64(clock-at) / 1e9
+		return &s
+	}
+	if down, ok := r.fault.at("down"); ok {
+		down -= f.At
+		f.Detected = &down
+	}
+	if up, ok := r.fault.at("up"); ok {
+		repair, _ := r.fault.at("repair")
+		up -= repair
+		f.Repaired = &up
+	}
+	for _, n := range r.report.Nodes {
+		losing := t.losing[r.nodes.number([]byte(n.Name))]
+		if n.Name != f.Node {
+			f.Disturbed += losing.count
+			continue
+		}
+		f.Before, f.Lost = n.Before, losing.count
+		f.FirstLoss, f.LastLoss = since(losing.first), since(losing.last)
+	}
+	if t.clients(stateWaiting, stateGone, stateOpening, stateAnnouncing) == 0 {
+		f.Recovered = since(t.lastBack)
+	}
+	return f
+}
+
+// awaitServer returns true when the balancer's status shows that a server is
+// usable, or is not, whichever is wanted; false when it takes too long.
+func awaitServer(admin, name string, usable bool, patience time.Duration) bool {
+	const step = 50 * time.Millisecond
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(step) {
+		if is, err := serverUsable(admin, name); err == nil && is == usable {
+			return true
+		}
+	}
+	return false
+}
+
+// serverUsable asks the balancer whether a server takes clients.
+func serverUsable(admin, name string) (bool, error) {
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get("http://" + admin + "/api/v1/status")
+	if err != nil {
+		return false, err
+	}
+	defer response.Body.Close()
+	var status struct {
+		Backends []struct {
+			Servers []struct {
+				Name   string
+				Usable bool
+			}
+		}
+	}
+	if err := json.NewDecoder(response.Body).Decode(&status); err != nil {
+		return false, fmt.Errorf("read the balancer's status: %w", err)
+	}
+	for _, backend := range status.Backends {
+		for _, server := range backend.Servers {
+			if server.Name == name {
+				return server.Usable, nil
+			}
+		}
+	}
+	return false, fmt.Errorf("the balancer has no server %s", name)
+}
+
+// hostOf is an address without its port.
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
+}

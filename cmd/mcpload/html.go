@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"html"
+	"io"
+	"strings"
+)
+
+// writeHTML writes the report as one page that loads nothing: the text of print
+// and the plots.
+func (p *report) writeHTML(w io.Writer) error {
+	var text strings.Builder
+	if err := p.print(&text); err != nil {
+		return err
+	}
+	title := p.Title
+	if title == "" {
+		title = fmt.Sprintf("mcpload: %d clients (%s)", p.Clients, p.Mix)
+	}
+	return writePage(w, title, text.String(), p.charts())
+}
+
+// writePage writes a page of a text and charts.
+func writePage(w io.Writer, title, text string, charts []chart) error {
+	var page strings.Builder
+	fmt.Fprintf(&page, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>%s</title>\n<h1>%s</h1>\n", html.EscapeString(title), html.EscapeString(title))
+	for i := range charts {
+		page.WriteString("<figure>\n" + charts[i].svg() + "</figure>\n")
+	}
+	fmt.Fprintf(&page, "<pre>%s</pre>\n</html>\n", html.EscapeString(text))
+	_, err := io.WriteString(w, page.String())
+	return err
+}
+
+// charts are the plots of a run over its time.
+func (p *report) charts() []chart {
+	seconds := make([]float64, len(p.Samples))
+	for i, s := range p.Samples {
+		seconds[i] = s.Seconds
+	}
+	line := func(name string, value func(*sample) float64) series {
+		y := make([]float64, len(p.Samples))
+		for i := range p.Samples {
+			y[i] = value(&p.Samples[i])
+		}
+		return series{name: name, x: seconds, y: y}
+	}
+	charts := []chart{
+		{title: "Sessions", y: "sessions", series: []series{
+			line("held", func(s *sample) float64 { return float64(s.Held) }),
+			line("started", func(s *sample) float64 { return float64(s.Started) }),
+			line("away", func(s *sample) float64 { return float64(s.Away) })}},
+		{title: "Sessions by node", y: "sessions", series: p.nodeLines(line)},
+		{title: "Answers", y: "answers a second", series: []series{line("answers", func(s *sample) float64 { return s.PerSec })}},
+		{title: "Latency of the answers in each second", y: "ms", series: []series{
+			line("p50", func(s *sample) float64 { return s.Latency.P50 }),
+			line("p95", func(s *sample) float64 { return s.Latency.P95 }),
+			line("p99", func(s *sample) float64 { return s.Latency.P99 })}},
+	}
+	if len(p.Watched) > 0 {
+		memory := chart{title: "Resident memory", y: "MB"}
+		for i, watched := range p.Watched {
+			memory.series = append(memory.series, line(watched.Name, func(s *sample) float64 { return mega(s.Watched[i].Resident) }))
+		}
+		charts = append(charts, memory)
+	}
+	for i := range charts {
+		charts[i].x, charts[i].marks = "seconds", p.Marks
+	}
+	return append(charts, p.nodeBars())
+}
+
+func (p *report) nodeLines(line func(string, func(*sample) float64) series) []series {
+	var lines []series
+	nodes := 0
+	for _, s := range p.Samples {
+		nodes = max(nodes, len(s.Sessions))
+	}
+	for i := range nodes {
+		lines = append(lines, line(p.numbered(i+1), func(s *sample) float64 {
+			if i < len(s.Sessions) {
+				return float64(s.Sessions[i])
+			}
+			return 0
+		}))
+	}
+	return lines
+}
+
+// numbered is the name of the node that has a number in the samples.
+func (p *report) numbered(number int) string {
+	for _, n := range p.Nodes {
+		if n.Number == number {
+			return n.Name
+		}
+	}
+	return fmt.Sprintf("node number %d", number)
+}
+
+// nodeBars shows the nodes' latencies side by side.
+func (p *report) nodeBars() chart {
+	c := chart{title: "Latency by node", y: "ms", series: []series{{name: "p50"}, {name: "p95"}, {name: "p99"}}, labels: []string{}}
+	for _, n := range p.Nodes {
+		c.labels = append(c.labels, n.Name)
+		for i, value := range []float64{n.Messages.P50, n.Messages.P95, n.Messages.P99} {
+			c.series[i].y = append(c.series[i].y, value)
+		}
+	}
+	return c
+}
