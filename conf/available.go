@@ -11,7 +11,4 @@ func checkAvailable(c *Config, d *decoder) {
 			d.report(join("frontend", f.Name)+".accept_proxy", `is not available yet with mode "http": leave it out`)
 		}
 	}
-	if c.Global.AccessLog != "" {
-		d.report("global.access_log", `is not available yet (the access log is still to come): leave it out or write ""`)
-	}
 }

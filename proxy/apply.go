@@ -10,6 +10,7 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/proxy/accesslog"
 	"mcplb/proxy/mcp"
 )
 
@@ -59,6 +60,10 @@ func (p *Proxy) apply(c *conf.Config) (conf.Plan, error) {
 	p.applyFrontends(c)
 	p.applyListeners(&plan, ready)
 	p.dropUnused(c)
+	p.log.SetJSON(c.Global.LogFormat == conf.LogJSON)
+	if ready.log != nil {
+		p.log.Use(*ready.log)
+	}
 	p.config = c
 	if p.reload.at.IsZero() {
 		p.reload.at = time.Now()
@@ -72,6 +77,7 @@ type prepared struct {
 	addresses addresses
 	pools     map[string]*pool            // of backends that are added
 	sockets   map[string]*net.TCPListener // of addresses that are added
+	log       *accesslog.Opened           // where the access log is to go; nil = where it goes
 }
 
 func (p *Proxy) prepare(c *conf.Config, plan *conf.Plan) (*prepared, error) {
@@ -97,6 +103,14 @@ func (p *Proxy) prepare(c *conf.Config, plan *conf.Plan) (*prepared, error) {
 	if err := ready.openSockets(c, plan); err != nil {
 		ready.closeSockets()
 		return nil, err
+	}
+	if c.Global.AccessLog != p.config.Global.AccessLog {
+		opened, err := accesslog.Open(c.Global.AccessLog)
+		if err != nil {
+			ready.closeSockets()
+			return nil, err
+		}
+		ready.log = &opened
 	}
 	return ready, nil
 }

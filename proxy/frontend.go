@@ -52,7 +52,7 @@ func (p *Proxy) newFrontend(c *conf.Frontend) frontend {
 		return httpFrontend{l7.NewFrontend(l7.NewSettings(*c, p.poolOf), p.limiter, p.gate, p.workers)}
 	}
 	settings := l4.Settings{Frontend: *c, Pool: p.poolOf(c.Backend)}
-	return streamFrontend{l4.NewFrontend(settings, p.limiter, p.gate, len(p.engine.Loops()))}
+	return streamFrontend{l4.NewFrontend(settings, p.limiter, p.gate, p.log, len(p.engine.Loops()))}
 }
 
 // poolOf finds a backend's pool by its name.

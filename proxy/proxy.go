@@ -22,6 +22,7 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/healthcheck"
+	"mcplb/proxy/accesslog"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
@@ -44,6 +45,7 @@ type Proxy struct {
 	limiter *ratelimit.Limiter
 	gate    *gate
 	workers l7.Workers
+	log     *accesslog.Log
 
 	mu        sync.RWMutex // guards what follows; never taken on a loop
 	config    *conf.Config
@@ -78,12 +80,16 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	log := accesslog.New(accesslog.Options{
+		Loops: len(engine.Loops()), Now: engine.Now, Log: options.Log,
+	})
 	p := &Proxy{
 		options:   options,
+		log:       log,
 		started:   time.Now(),
 		engine:    engine,
 		limiter:   ratelimit.New(c.RateLimit),
-		workers:   l7.NewWorkers(engine.Loops()),
+		workers:   l7.NewWorkers(engine.Loops(), log),
 		gate:      &gate{engine: engine, empty: make(chan struct{})},
 		config:    &conf.Config{Path: c.Path},
 		backends:  map[string]*pool{},
@@ -94,6 +100,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 	p.gate.resume = p.resumeAll
 	if _, err := p.apply(c); err != nil {
 		p.engine.Stop()
+		p.log.Close()
 		return nil, err
 	}
 	return p, nil
@@ -137,6 +144,7 @@ func (p *Proxy) Stop(ctx context.Context) error {
 		b.checker.Stop()
 	}
 	p.engine.Stop()
+	p.log.Close()
 	return cut
 }
 
@@ -160,6 +168,10 @@ func (p *Proxy) closeListeners() {
 		delete(p.listeners, address)
 	}
 }
+
+// ReopenLog opens the access log anew, for its file was moved away. When that
+// fails, it goes on where it was.
+func (p *Proxy) ReopenLog() error { return p.log.Reopen() }
 
 // Connections is the number of clients that are connected.
 func (p *Proxy) Connections() int { return p.engine.Load() }

@@ -63,6 +63,10 @@ func (p *Proxy) process() admin.Process {
 		Reload:       admin.Reload{Time: p.reload.at, Success: p.reload.err == nil},
 	}
 	shown.Connections.Peak = max(shown.Connections.Peak, shown.Connections.Current)
+	if path := p.log.Path(); path != "" {
+		stats := p.log.Stats()
+		shown.AccessLog = &admin.AccessLog{Path: path, Lines: stats.Lines, Dropped: stats.Dropped, Error: stats.Error}
+	}
 	if shown.AcceptPaused {
 		shown.AcceptPauseReason = "maxconn"
 	}

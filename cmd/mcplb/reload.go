@@ -12,6 +12,7 @@ import (
 // goroutine may call it.
 //
 //	step                              may fail   touches what runs
+//	open the access log anew          yes        no: it may have been moved away
 //	read, parse, validate the file    yes        no
 //	open the pages' new addresses     yes        no
 //	proxy.Apply                       yes        only once nothing can fail
@@ -22,6 +23,10 @@ func (s *server) reload() (changes string, err error) {
 	defer s.mu.Unlock()
 	s.note.reloading()
 	defer func() { s.note.ready(statusAfter(err)) }()
+	// Whatever is in the file: whoever moved the log away must get a new one.
+	if err := s.proxy.ReopenLog(); err != nil {
+		s.log.Error("the access log goes on where it was", "err", err)
+	}
 	config, err := conf.Load(s.path)
 	if err != nil {
 		s.proxy.Note(err)

@@ -31,12 +31,13 @@ var rooms = []room{
 	{name: "proxy/reactor"}, // mechanism only: knows no protocol and no backend
 	{name: "proxy/http1", pure: true},
 	{name: "proxy/mcp", pure: true},
-	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/mcp"}},
-	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/http1", "proxy/mcp", "proxy/l4"}},
+	{name: "proxy/accesslog"}, // told everything by loops
+	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/mcp", "proxy/accesslog"}},
+	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/http1", "proxy/mcp", "proxy/accesslog", "proxy/l4"}},
 	{name: "proxy/tlsio", imports: []string{"proxy/reactor"}},
 	{name: "proxy/admin"}, // shows what its Source tells it
 	{name: "proxy/upgrade", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/l4", "proxy/l7"}},
-	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/l4", "proxy/l7", "proxy/tlsio", "proxy/admin", "proxy/upgrade"}},
+	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/l4", "proxy/l7", "proxy/tlsio", "proxy/admin", "proxy/upgrade"}},
 	{name: "cmd/mcpnode"}, // a companion: it knows nothing of the balancer
 	{name: "cmd/mcpload", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp"}}, // its clients stand on the same engine
 	{name: "cmd/mcpcluster", imports: []string{"conf"}},

@@ -77,6 +77,7 @@ func example() Snapshot {
 			OpenFiles:   OpenFiles{Used: 80, Limit: 200100},
 			Resident:    12345678,
 			Reload:      Reload{Time: exampleTime.Add(-time.Minute), Success: true},
+			AccessLog:   &AccessLog{Path: "/var/log/mcplb/access.log", Lines: 5900, Dropped: 12, Error: "no space left on device"},
 		},
 		Loops: []Loop{
 			{Connections: 33, Turns: 5000, LongestTurnSeconds: 0.002},

@@ -187,6 +187,15 @@ var processMetrics = []metric[Process]{
 		func(p *Process) float64 { return unixSeconds(p.Reload.Time) }),
 }
 
+var accessLogMetrics = []metric[AccessLog]{
+	counter("access_log_lines_total", "Lines written to the access log.", nil,
+		func(a *AccessLog) uint64 { return a.Lines }),
+	counter("access_log_dropped_total", "Lines of the access log that were lost, because writing fell behind or failed.", nil,
+		func(a *AccessLog) uint64 { return a.Dropped }),
+	gauge("access_log_failing", "1 while the access log cannot be written.", nil,
+		func(a *AccessLog) float64 { return number(a.Error != "") }),
+}
+
 var loopMetrics = []metric[Loop]{
 	gauge("loop_current_connections", "Connections of clients and servers that the event loop carries now.", byLoop,
 		func(l *Loop) float64 { return float64(l.Connections) }),
@@ -354,6 +363,7 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 		out <- desc
 	}
 	describeAll(out, processMetrics)
+	describeAll(out, accessLogMetrics)
 	describeAll(out, loopMetrics)
 	describeAll(out, frontendMetrics)
 	describeAll(out, httpMetrics)
@@ -374,6 +384,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	version := pairs(nil, "version", s.Process.Version, "go_version", s.Process.GoVersion)
 	out <- &sample{buildInfo, prometheus.GaugeValue, 1, version}
 	sendAll(out, processMetrics, &s.Process, nil)
+	if s.Process.AccessLog != nil {
+		sendAll(out, accessLogMetrics, s.Process.AccessLog, nil)
+	}
 	for i := range s.Loops {
 		sendAll(out, loopMetrics, &s.Loops[i], pairs(nil, "loop", strconv.Itoa(i)))
 	}

@@ -40,7 +40,16 @@ type Process struct {
 	AcceptPaused      bool   `json:"accept_paused"`       // new clients wait in the listeners' backlogs
 	AcceptPauseReason string `json:"accept_pause_reason"` // why, such as "maxconn"; "" = not paused
 
-	Reload Reload `json:"reload"`
+	Reload    Reload     `json:"reload"`
+	AccessLog *AccessLog `json:"access_log,omitempty"` // absent while it is off
+}
+
+// AccessLog tells of the access log.
+type AccessLog struct {
+	Path    string `json:"path"`    // or "stdout"
+	Lines   uint64 `json:"lines"`   // counter: written
+	Dropped uint64 `json:"dropped"` // counter: lost, because writing fell behind or failed
+	Error   string `json:"error"`   // why it cannot be written at present; "" = it can
 }
 
 // Connections counts connections of one kind.

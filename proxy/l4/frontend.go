@@ -9,6 +9,7 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/proxy/accesslog"
 	"mcplb/proxy/reactor"
 	"mcplb/ratelimit"
 
@@ -66,6 +67,7 @@ type Frontend struct {
 	settings atomic.Pointer[Settings]
 	limiter  *ratelimit.Limiter
 	gate     Gate
+	log      *accesslog.Log
 	counters []Counters // one per loop
 	current  atomic.Int64
 	peak     atomic.Int64
@@ -73,9 +75,10 @@ type Frontend struct {
 }
 
 // NewFrontend makes a frontend for an engine with the given number of loops.
-// Its mode stays what it is; everything else may be changed by Apply.
-func NewFrontend(s Settings, limiter *ratelimit.Limiter, gate Gate, loops int) *Frontend {
-	f := &Frontend{limiter: limiter, gate: gate, counters: make([]Counters, loops), mode: s.Frontend.Mode}
+// Its sessions are logged to log, unless that is nil. Its mode stays what it is;
+// everything else may be changed by Apply.
+func NewFrontend(s Settings, limiter *ratelimit.Limiter, gate Gate, log *accesslog.Log, loops int) *Frontend {
+	f := &Frontend{limiter: limiter, gate: gate, log: log, counters: make([]Counters, loops), mode: s.Frontend.Mode}
 	f.settings.Store(&s)
 	return f
 }
@@ -117,8 +120,10 @@ func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
 	}
 	s := &Session{frontend: f, loop: loop, from: from}
 	s.relay.owner, s.relay.taken = s, counters
+	s.beginLog()
 	client, errno := loop.Adopt(fd, s)
 	if errno != 0 {
+		s.state = admission
 		s.finish(NoResources)
 		return
 	}

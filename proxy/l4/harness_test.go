@@ -82,7 +82,7 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 		t.Fatal(err)
 	}
 	b := &bed{TB: t, engine: engine, limiter: ratelimit.New(s.limits), pool: pool, clock: s.clock}
-	b.frontend = NewFrontend(Settings{Frontend: s.frontend, Pool: pool}, b.limiter, openGate{}, s.loops)
+	b.frontend = NewFrontend(Settings{Frontend: s.frontend, Pool: pool}, b.limiter, openGate{}, nil, s.loops)
 	t.Cleanup(b.end)
 	b.listen(s.frontend.Listen[0])
 	return b

@@ -68,6 +68,7 @@ func (s *Session) FromClient(p []byte) {
 	}
 	if count > 0 {
 		s.relay.taken.MessagesIn.Add(uint64(count))
+		s.relay.log.Messages(count, 0)
 	}
 	if s.relay.answers {
 		count -= s.filter(p)
@@ -144,6 +145,7 @@ func (s *Session) toClient(p []byte) {
 	if count > 0 {
 		s.relay.taken.MessagesOut.Add(uint64(count))
 		s.relay.served.MessagesOut.Add(uint64(count))
+		s.relay.log.Messages(0, count)
 	}
 	s.relay.ToClient(p)
 }

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"mcplb/backend"
+	"mcplb/proxy/accesslog"
 	"mcplb/proxy/reactor"
 
 	"golang.org/x/sys/unix"
@@ -49,6 +50,7 @@ type Relay struct {
 	owner  Owner
 	taken  *Counters         // of the frontend
 	served *backend.Counters // of the server
+	log    *accesslog.Record // of the connection; nil = none is kept
 	timer  reactor.Timer
 	last   int64 // when a byte last moved, on the loop's clock
 	resume int64 // the client is not read from before; 0 = it is; forever = until Proceed
@@ -103,9 +105,9 @@ func (r *Relay) Client() *reactor.Conn { return r.client }
 // Begin starts a relay, in place, between two connections that were met
 // another way: what is tunnelled through HTTP. Both must be on one loop; what
 // was read from either before is the caller's to send first. With inspect, the
-// owner is given every byte.
-func (r *Relay) Begin(client, server *reactor.Conn, owner Owner, taken *Counters, served *backend.Counters, inspect bool) {
-	*r = Relay{client: client, server: server, owner: owner, taken: taken, served: served}
+// owner is given every byte. What moves is noted in log, unless that is nil.
+func (r *Relay) Begin(client, server *reactor.Conn, owner Owner, taken *Counters, served *backend.Counters, log *accesslog.Record, inspect bool) {
+	*r = Relay{client: client, server: server, owner: owner, taken: taken, served: served, log: log}
 	if inspect {
 		r.up.flags = inspected | copied
 		r.down.flags = inspected | copied
@@ -310,6 +312,9 @@ func (r *Relay) unpipe(h *half) {
 // count notes that n bytes are moving.
 func (r *Relay) count(h *half, n int) {
 	r.last = r.client.Loop().Now()
+	if r.log != nil {
+		r.note(h, n)
+	}
 	if h == &r.up {
 		r.taken.BytesIn.Add(uint64(n))
 		r.served.BytesIn.Add(uint64(n))
@@ -317,6 +322,15 @@ func (r *Relay) count(h *half, n int) {
 	}
 	r.taken.BytesOut.Add(uint64(n))
 	r.served.BytesOut.Add(uint64(n))
+}
+
+// note notes the same for the access log.
+func (r *Relay) note(h *half, n int) {
+	if h == &r.up {
+		r.log.Moved(n, 0, r.last)
+	} else {
+		r.log.Moved(0, n, r.last)
+	}
 }
 
 // end notes that the half's source has finished sending. One that no longer

@@ -186,7 +186,9 @@ func (s *Session) Granted(lease backend.Lease) {
 			lease.Release(backend.Aborted, s.loop.Now())
 			return
 		}
-		s.relay.taken.Queue.Add(s.loop.Now() - s.since)
+		waited := s.loop.Now() - s.since
+		s.relay.taken.Queue.Add(waited)
+		s.relay.log.Queued(time.Duration(waited))
 		s.granted(lease)
 	})
 	if !posted {
@@ -200,6 +202,7 @@ func (s *Session) granted(lease backend.Lease) {
 	s.lease = lease
 	s.loop.Disarm(&s.relay.timer)
 	server := lease.Server()
+	s.relay.log.Sent(s.pool.Name(), server.Name())
 	if len(s.tried) > 0 && !slices.Contains(s.tried, server) {
 		s.counters(s.tried[len(s.tried)-1]).Redispatches.Add(1)
 	}
@@ -222,6 +225,7 @@ func (s *Session) connect() {
 	s.state = connecting
 	s.since = s.loop.Now()
 	s.attempts++
+	s.relay.log.Dialing(s.since)
 	c := s.pool.InForce()
 	server, errno := s.dial(c)
 	if errno != 0 {
@@ -336,6 +340,7 @@ func (s *Session) carry() {
 	s.relay.served = s.counters(s.lease.Server())
 	s.relay.served.Connections.Add(1)
 	s.relay.served.Connect.Add(took)
+	s.relay.log.Connected(s.loop.Now())
 	s.tried = nil
 	s.inspect()
 	s.relay.begin(s.loop.Now())
@@ -383,6 +388,7 @@ func (s *Session) refuse(reason Reason) {
 
 // finish releases what the session still holds, exactly once.
 func (s *Session) finish(reason Reason) {
+	s.endLog(reason)
 	s.state = finished
 	s.loop.Disarm(&s.relay.timer)
 	if s.relay.client != nil {

@@ -57,25 +57,30 @@ func (w Why) String() string { return answers[w].word }
 // answer is an answer of the balancer's own.
 type answer struct {
 	why        Why
-	status     int           // where it is another than why's
-	text       string        // likewise
+	malformed  http1.Reason  // what is wrong with the request, or with the server's answer
+	text       string        // where it is another than why's
 	retryAfter time.Duration // 0 = not told
 }
 
 // code is the answer's status.
 func (a *answer) code() int {
-	if a.status != 0 {
-		return a.status
+	if a.why == BadRequest && a.malformed != http1.ReasonNone {
+		return a.malformed.Status()
 	}
 	return answers[a.why].status
 }
 
 // reason says what is wrong, and what to do.
 func (a *answer) reason() string {
-	if a.text != "" {
+	switch {
+	case a.text != "":
 		return a.text
+	case a.malformed == http1.ReasonNone:
+		return answers[a.why].text
+	case a.why == BadResponse:
+		return answers[a.why].text + ": " + a.malformed.Text()
 	}
-	return answers[a.why].text
+	return a.malformed.Text()
 }
 
 // addressee is whom an answer is for.

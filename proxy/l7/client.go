@@ -8,6 +8,7 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/proxy/accesslog"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/reactor"
@@ -67,6 +68,7 @@ type client struct {
 	told     bool // in state closing: FIN was sent
 
 	exchange exchange
+	log      *accesslog.Record // of the exchange; nil = none is kept
 }
 
 type state uint8
@@ -209,7 +211,7 @@ func (c *client) readHead(p []byte, kept bool) {
 	switch {
 	case reason != http1.ReasonNone:
 		c.counters.Malformed[reason].Add(1)
-		c.refuseHead(answer{why: BadRequest, status: reason.Status(), text: reason.Text()})
+		c.refuseHead(answer{why: BadRequest, malformed: reason})
 	case n == 0:
 		c.keep(p, kept)
 		c.arm()
@@ -229,6 +231,7 @@ func (c *client) keep(p []byte, kept bool) {
 func (c *client) begin(settings *Settings, p []byte, n int, kept bool) {
 	c.requests++
 	c.note(settings)
+	c.logRequest(n)
 	if refusal, ok := c.permit(settings); !ok {
 		c.refuseWith(refusal, p, n, kept)
 		return
@@ -311,6 +314,7 @@ func (c *client) finish(reason l4.Reason) {
 	if c.state == queued {
 		c.exchange.pool.Cancel(c) // a grant under way finds the client finished
 	}
+	c.logFinish(reason)
 	c.state = finished
 	loop := c.worker.loop
 	loop.Disarm(&c.timer)

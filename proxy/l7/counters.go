@@ -53,10 +53,16 @@ func (c *client) countAnswer(head *http1.ResponseHead) {
 	c.counters.Taken.MessagesOut.Add(1)
 	x.origin.counters.Responses[class].Add(1)
 	x.origin.counters.Response.Add(c.worker.loop.Now() - x.sent)
+	c.logAnswer(head.Status)
 }
 
 // countSent counts bytes of a request's body on their way to the server.
-func (c *client) countSent(n int) { c.exchange.origin.counters.BytesIn.Add(uint64(n)) }
+func (c *client) countSent(n int) {
+	c.exchange.origin.counters.BytesIn.Add(uint64(n))
+	if c.log != nil {
+		c.log.BytesIn += uint64(n)
+	}
+}
 
 // countOutcome notes with a server how the use of a slot of it ended.
 func countOutcome(counters *backend.Counters, outcome backend.Outcome) {

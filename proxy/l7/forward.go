@@ -17,6 +17,7 @@ import (
 // choose asks the backend for a slot of the server that the request is for;
 // p[:n] is the request's head.
 func (c *client) choose(settings *Settings, route *Route, p []byte, n int, kept bool) {
+	c.log.Sent(c.exchange.pool.Name(), "")
 	request, refusal, ok := c.affinity(settings, route)
 	if !ok {
 		c.refuseWith(refusal, p, n, kept)
@@ -45,7 +46,9 @@ func (c *client) Granted(lease backend.Lease) {
 			lease.Release(backend.Aborted, c.worker.loop.Now())
 			return
 		}
-		c.counters.Taken.Queue.Add(c.worker.loop.Now() - c.since)
+		waited := c.worker.loop.Now() - c.since
+		c.counters.Taken.Queue.Add(waited)
+		c.log.Queued(time.Duration(waited))
 		c.exchange.lease = lease
 		if p, n, ok := c.reparse(); ok {
 			c.use(p, n, true)
@@ -80,6 +83,7 @@ func (c *client) use(p []byte, n int, kept bool) {
 	}
 	server := x.lease.Server()
 	x.origin = c.worker.origin(server)
+	c.log.Sent(x.pool.Name(), server.Name())
 	if len(x.tried) > 0 {
 		c.countAttempt(server)
 	}
@@ -117,6 +121,7 @@ func (c *client) connect() {
 	c.state, c.since = connecting, c.worker.loop.Now()
 	x.attempts++
 	x.flags &^= reused
+	c.log.Dialing(c.since)
 	u := &upstream{origin: x.origin, client: c, endpoint: x.endpoint}
 	conn, errno := u.dial(x.pool.InForce())
 	if errno != 0 {
@@ -172,6 +177,7 @@ func (c *client) connected() {
 	c.counters.Taken.Connect.Add(took)
 	x.origin.counters.Connections.Add(1)
 	x.origin.counters.Connect.Add(took)
+	c.log.Connected(c.worker.loop.Now())
 	if p, n, ok := c.reparse(); ok {
 		c.forward(p, n, true)
 	}

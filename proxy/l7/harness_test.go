@@ -90,7 +90,7 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 		}
 	}
 	b.pool = b.pools["b"]
-	b.workers = NewWorkers(engine.Loops())
+	b.workers = NewWorkers(engine.Loops(), nil)
 	b.frontend = NewFrontend(NewSettings(s.frontend, b.poolOf), b.limiter, openGate{}, b.workers)
 	t.Cleanup(b.end)
 	b.listen(s.frontend.Listen[0], s.narrow)

@@ -73,7 +73,7 @@ func (c *client) receiveHead(p []byte) {
 		n, reason := head.Parse(p, &u.scan, mostResponseHead, asked)
 		switch {
 		case reason != http1.ReasonNone:
-			c.end(answer{why: BadResponse, text: "the server's answer is malformed: " + reason.Text()}, l4.ServerReset)
+			c.end(answer{why: BadResponse, malformed: reason}, l4.ServerReset)
 		case n == 0:
 			c.keepHead(u, p)
 			return
@@ -119,6 +119,9 @@ func (c *client) passInterim() {
 // send sends to the client; where that fails, the client is gone.
 func (c *client) send(p []byte) bool {
 	c.counters.Taken.BytesOut.Add(uint64(len(p)))
+	if c.log != nil {
+		c.log.BytesOut += uint64(len(p))
+	}
 	if errno := c.conn.Send(p); errno != 0 {
 		c.gone()
 		return false
@@ -260,6 +263,7 @@ func (c *client) resend() {
 	loop.Drop(&c.pending)
 	c.pending = both
 	x.origin.counters.Retries.Add(1)
+	c.log.Retried()
 	if _, _, ok := c.reparse(); ok {
 		x.request.begin(c.worker.request.Framing, c.worker.request.Length)
 		c.connect()
@@ -279,6 +283,7 @@ func (c *client) complete() {
 	} else {
 		c.dropUpstream(!whole)
 	}
+	c.logDone()
 	c.release(backend.Completed)
 	c.tidy()
 	if c.closes || !whole {

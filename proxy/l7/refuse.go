@@ -31,7 +31,7 @@ func (c *client) permit(settings *Settings) (refusal answer, ok bool) {
 func (c *client) permitBody(reason http1.Reason) (refusal answer, ok bool) {
 	if reason != http1.ReasonNone {
 		c.counters.Malformed[reason].Add(1)
-		return answer{why: BadRequest, status: reason.Status(), text: reason.Text()}, false
+		return answer{why: BadRequest, malformed: reason}, false
 	}
 	if most := c.frontend.Settings().Frontend.MaxBody; most > 0 && c.exchange.request.size() > most {
 		return answer{why: BodyTooLarge}, false
@@ -218,6 +218,7 @@ func (c *client) end(a answer, reason l4.Reason) {
 // request, or closes.
 func (c *client) respond(a answer, id []byte) {
 	x := &c.exchange
+	c.logOwn(&a)
 	c.counters.Own[a.why].Add(1)
 	c.counters.Status[a.code()/100].Add(1)
 	of := addressee{
@@ -231,6 +232,7 @@ func (c *client) respond(a answer, id []byte) {
 	if !c.send(out) {
 		return
 	}
+	c.logEnded()
 	c.tidy()
 	if c.closes {
 		c.close()

@@ -30,6 +30,7 @@ func (c *client) upgrade(p []byte, n int) {
 		return
 	}
 	c.counters.Status[1].Add(1)
+	c.logAnswer(101)
 	c.counters.Tunnels.Add(1)
 	head := &c.worker.response
 	extensions := head.Has(http1.HeaderSecWebSocketExtensions)
@@ -75,7 +76,7 @@ func (t *tunnel) begin() {
 		}
 	}
 	loop.Drop(&c.pending)
-	t.relay.Begin(c.conn, u.conn, t, &c.counters.Taken, x.origin.counters, true)
+	t.relay.Begin(c.conn, u.conn, t, &c.counters.Taken, x.origin.counters, c.log, true)
 	t.charge(first)
 }
 
@@ -112,6 +113,7 @@ func (t *tunnel) charge(frames mcp.Frames) {
 		return
 	}
 	c.counters.Taken.MessagesIn.Add(uint64(frames.Data))
+	c.log.Messages(frames.Data, 0)
 	c.exchange.origin.counters.MessagesIn.Add(uint64(frames.Data))
 	now := c.worker.loop.Now()
 	if pause := c.source.Delay(frames.Data, now); pause > 0 {
@@ -131,6 +133,7 @@ func (t *tunnel) countDown(p []byte) {
 	if frames := t.down.Count(p, 0); frames.Data > 0 {
 		c := t.client
 		c.counters.Taken.MessagesOut.Add(uint64(frames.Data))
+		c.log.Messages(0, frames.Data)
 		c.exchange.origin.counters.MessagesOut.Add(uint64(frames.Data))
 	}
 }

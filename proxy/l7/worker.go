@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mcplb/backend"
+	"mcplb/proxy/accesslog"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
@@ -17,12 +18,13 @@ import (
 // engine; a worker is used on its loop's goroutine only.
 type Workers []*worker
 
-// NewWorkers makes a worker for every loop.
-func NewWorkers(loops []*reactor.Loop) Workers {
+// NewWorkers makes a worker for every loop. Requests are logged to log, unless
+// that is nil.
+func NewWorkers(loops []*reactor.Loop, log *accesslog.Log) Workers {
 	workers := make(Workers, len(loops))
 	for i, loop := range loops {
 		workers[i] = &worker{
-			loop: loop, number: i, of: len(loops),
+			loop: loop, number: i, of: len(loops), log: log.Buffer(i),
 			out:     make([]byte, 0, 2*reactor.ReadSize),
 			origins: map[*backend.Server]*origin{},
 		}
@@ -63,6 +65,7 @@ func (ws Workers) Forget(server *backend.Server) {
 type worker struct {
 	loop       *reactor.Loop
 	number, of int // which of how many workers this is
+	log        *accesslog.Buffer
 	request    http1.RequestHead
 	response   http1.ResponseHead
 	out        []byte // where heads are written before they are sent
