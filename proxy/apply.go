@@ -100,7 +100,7 @@ func (p *Proxy) prepare(c *conf.Config, plan *conf.Plan) (*prepared, error) {
 			return nil, err
 		}
 	}
-	if err := ready.openSockets(c, plan); err != nil {
+	if err := ready.openSockets(c, plan, p.open); err != nil {
 		ready.closeSockets()
 		return nil, err
 	}
@@ -131,14 +131,14 @@ func checkTags(c *conf.Config) error {
 }
 
 // openSockets opens every new address, and tells of all that it cannot open.
-func (ready *prepared) openSockets(c *conf.Config, plan *conf.Plan) error {
+func (ready *prepared) openSockets(c *conf.Config, plan *conf.Plan, open opener) error {
 	var failed []error
 	for _, change := range plan.Listeners {
 		if change.From != "" {
 			continue
 		}
 		f := c.Frontend(change.To)
-		socket, err := listen(change.Address, c.Backend(f.Backend).TimeoutTCPUser)
+		socket, err := open(change.Address, c.Backend(f.Backend).TimeoutTCPUser)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("frontend %s: %w", f.Name, err))
 			continue

@@ -18,6 +18,7 @@ type gate struct {
 	limit  atomic.Int64 // maxconn
 	peak   atomic.Int64
 	paused atomic.Bool
+	closed atomic.Bool   // nobody is let in: another process takes over, or has not let go yet
 	failed atomic.Uint64 // accepts that failed
 	resume func()        // has every listener ask again
 
@@ -32,6 +33,9 @@ func (g *gate) MayEnter() bool {
 	now := int64(g.engine.Load())
 	if now > g.peak.Load() {
 		g.peak.Store(now)
+	}
+	if g.closed.Load() {
+		return false
 	}
 	if now < g.limit.Load() {
 		return true

@@ -28,6 +28,31 @@ func listen(address string, userTimeout time.Duration) (*net.TCPListener, error)
 	return socket.(*net.TCPListener), nil
 }
 
+// opener opens a listening socket, or finds it open.
+type opener func(address string, userTimeout time.Duration) (*net.TCPListener, error)
+
+// open is an opener: an inherited socket is used as it is, with the options of
+// this process's configuration.
+func (p *Proxy) open(address string, userTimeout time.Duration) (*net.TCPListener, error) {
+	if p.options.Inherited != nil {
+		if socket := p.options.Inherited(address); socket != nil {
+			return socket, inheritedOptions(socket, userTimeout)
+		}
+	}
+	return listen(address, userTimeout)
+}
+
+func inheritedOptions(socket *net.TCPListener, userTimeout time.Duration) error {
+	raw, err := socket.SyscallConn()
+	if err == nil {
+		err = setListenerOptions(raw, userTimeout)
+	}
+	if err != nil {
+		return fmt.Errorf("inherited socket %s: %w", socket.Addr(), err)
+	}
+	return nil
+}
+
 // reason is the system's own word, without what the caller says anyway.
 func reason(err error) error {
 	var errno syscall.Errno

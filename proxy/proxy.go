@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime"
 	"sync"
 	"time"
@@ -35,6 +36,11 @@ type Options struct {
 	Log       *slog.Logger
 	FileLimit int // the most descriptors that this process may have open
 	System    *reactor.System
+	// Inherited returns the open socket of an address, for Start to use in
+	// place of a new one, or nil; nil = none is inherited.
+	Inherited func(address string) *net.TCPListener
+	// Suspended has Start accept nobody until Resume.
+	Suspended bool
 }
 
 // Proxy is a running balancer. Its methods may be called by any goroutine.
@@ -97,12 +103,14 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		listeners: map[string]*listener{},
 	}
 	p.gate.limit.Store(int64(limit))
+	p.gate.closed.Store(options.Suspended)
 	p.gate.resume = p.resumeAll
 	if _, err := p.apply(c); err != nil {
 		p.engine.Stop()
 		p.log.Close()
 		return nil, err
 	}
+	p.options.Inherited = nil // whatever is opened from now on is new
 	return p, nil
 }
 

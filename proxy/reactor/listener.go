@@ -3,7 +3,9 @@
 package reactor
 
 import (
+	"net"
 	"net/netip"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -136,6 +138,33 @@ func (l *Listener) Resume() {
 func (l *Listener) Hand(h AcceptHandler) {
 	l.loop.Post(func() { l.handler = h })
 	l.Resume()
+}
+
+// File returns a copy of the listening socket, for another process. The caller
+// closes it. It must not be called from a loop.
+func (l *Listener) File() (*os.File, error) {
+	type copied struct {
+		file *os.File
+		err  error
+	}
+	result := make(chan copied, 1)
+	posted := l.loop.Post(func() {
+		if l.conn == nil {
+			result <- copied{nil, net.ErrClosed}
+			return
+		}
+		fd, err := unix.FcntlInt(uintptr(l.conn.fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			result <- copied{nil, os.NewSyscallError("fcntl", err)}
+			return
+		}
+		result <- copied{os.NewFile(uintptr(fd), "listener"), nil}
+	})
+	if !posted {
+		return nil, net.ErrClosed
+	}
+	made := <-result
+	return made.file, made.err
 }
 
 // Close stops accepting and closes the listener's copy of the socket. Where it
