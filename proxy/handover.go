@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 
 	"mcplb/proxy/upgrade"
@@ -54,3 +55,22 @@ func (p *Proxy) Report() ([]byte, int, error) { return nil, p.Connections(), nil
 
 // Restore implements upgrade.Taker.
 func (p *Proxy) Restore([]byte) error { return nil }
+
+// Adopt implements upgrade.Taker.
+func (p *Proxy) Adopt([]byte, []int) (upgrade.Adopted, error) {
+	return nil, errors.New("connections are not adopted yet")
+}
+
+// Inherited implements upgrade.Taker.
+func (p *Proxy) Inherited([]byte) error { return nil }
+
+// Alone implements upgrade.Taker.
+func (p *Proxy) Alone() {}
+
+// Leave says that another process serves now: no configuration is taken any
+// more. Stop is to follow.
+func (p *Proxy) Leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.draining = true
+}

@@ -1,8 +1,9 @@
 // Command mcplb is the balancer: mcplb -c lb.toml.
 //
 // It runs in the foreground and logs to standard error. SIGHUP reads the file
-// again and changes what runs in place; SIGTERM and SIGINT drain, for
-// hard_stop_after at the most, and a second one stops at once.
+// again and changes what runs in place; SIGUSR2 starts the binary anew and hands
+// everything over to it; SIGTERM and SIGINT drain, for hard_stop_after at the
+// most, and a second one stops at once.
 package main
 
 import (
@@ -12,8 +13,10 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"mcplb/conf"
+	"mcplb/proxy/upgrade"
 )
 
 // The exit statuses.
@@ -33,9 +36,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	path := flags.String("c", "", "the configuration `FILE`")
 	check := flags.Bool("t", false, "check the configuration and exit: 0 when it is good, 2 when it is not")
+	var process upgrade.ProcessOptions
+	flags.StringVar(&process.PIDFile, "pid-file", "", "write the number of the process that serves to this `FILE`, anew at every upgrade")
+	flags.DurationVar(&process.Timeout, "upgrade-timeout", time.Minute, "how long a new binary may take, at an upgrade, until it serves")
 	version := flags.Bool("version", false, "print the version and exit")
 	flags.Usage = func() {
-		fmt.Fprintln(stderr, "usage: mcplb -c FILE [-t]")
+		fmt.Fprintln(stderr, "usage: mcplb -c FILE [-t] [-pid-file FILE]")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {
@@ -66,7 +72,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "%s: configuration is valid\n", *path)
 		return exitOK
 	}
-	return serve(*path, config, stderr)
+	return serve(*path, config, process, stderr)
 }
 
 // complaint is what to say of a configuration that cannot be used. Mistakes in

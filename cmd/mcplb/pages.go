@@ -13,6 +13,7 @@ import (
 
 	"mcplb/conf"
 	"mcplb/proxy/admin"
+	"mcplb/proxy/upgrade"
 )
 
 // pages are the addresses of the admin side, which a reload may change. Its
@@ -26,6 +27,8 @@ type pages struct {
 
 // page is one address that is served.
 type page struct {
+	address string // as configured
+	socket  net.Listener
 	handler atomic.Pointer[http.Handler] // what is shown there may change, too
 	server  *admin.HTTPServer
 }
@@ -67,11 +70,15 @@ func (w *wanted) key() string {
 }
 
 // open opens the addresses of c that are not served yet, by their keys, or
-// none.
-func (p *pages) open(c conf.Admin) (map[string]net.Listener, error) {
+// none; inherited returns the socket of an address that is open already, or nil.
+func (p *pages) open(c conf.Admin, inherited func(address string) *net.TCPListener) (map[string]net.Listener, error) {
 	opened := map[string]net.Listener{}
 	for _, w := range wantedOf(c) {
 		if p.serving[w.key()] != nil {
+			continue
+		}
+		if socket := inherited(w.address); socket != nil {
+			opened[w.key()] = socket
 			continue
 		}
 		socket, err := net.Listen("tcp", w.address)
@@ -82,6 +89,19 @@ func (p *pages) open(c conf.Admin) (map[string]net.Listener, error) {
 		opened[w.key()] = socket
 	}
 	return opened, nil
+}
+
+// copies are copies of the sockets, for another process.
+func (p *pages) copies() ([]upgrade.Socket, error) {
+	var all []upgrade.Socket
+	for _, served := range p.serving {
+		file, err := served.socket.(*net.TCPListener).File()
+		if err != nil {
+			return all, fmt.Errorf("copying the socket of %s: %w", served.address, err)
+		}
+		all = append(all, upgrade.Socket{Address: served.address, File: file})
+	}
+	return all, nil
 }
 
 func closeAll(sockets map[string]net.Listener) {
@@ -98,7 +118,7 @@ func (p *pages) apply(c conf.Admin, sockets map[string]net.Listener) {
 		key := w.key()
 		stays[key] = true
 		if p.serving[key] == nil {
-			p.serving[key] = p.serve(sockets[key], p.handlerOf(&w))
+			p.serving[key] = p.serve(w.address, sockets[key], p.handlerOf(&w))
 			continue
 		}
 		handler := p.handlerOf(&w)
@@ -120,8 +140,8 @@ func (p *pages) handlerOf(w *wanted) http.Handler {
 }
 
 // serve serves a page until it is stopped.
-func (p *pages) serve(socket net.Listener, handler http.Handler) *page {
-	served := &page{}
+func (p *pages) serve(address string, socket net.Listener, handler http.Handler) *page {
+	served := &page{address: address, socket: socket}
 	served.handler.Store(&handler)
 	served.server = admin.NewHTTPServer(served, p.log)
 	p.working.Go(func() {

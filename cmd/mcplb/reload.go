@@ -1,7 +1,7 @@
 package main
 
 import (
-	"errors"
+	"net"
 	"strings"
 
 	"mcplb/conf"
@@ -38,7 +38,8 @@ func (s *server) reload() (changes string, err error) {
 		return "", err
 	}
 	s.log.Info("reloaded", "config", s.path, "changes", changes)
-	return changes, s.renewFor(conf.Fixed(&s.started, &config.Global))
+	s.renewFor(conf.Fixed(&s.started, &config.Global))
+	return changes, nil
 }
 
 // statusAfter is what the service manager shows after a reload.
@@ -51,7 +52,7 @@ func statusAfter(err error) string {
 
 // apply puts a configuration in force.
 func (s *server) apply(config *conf.Config) (changes string, err error) {
-	sockets, err := s.pages.open(config.Admin)
+	sockets, err := s.pages.open(config.Admin, nothingInherited)
 	if err != nil {
 		s.proxy.Note(err)
 		return "", err
@@ -69,22 +70,18 @@ func (s *server) apply(config *conf.Config) (changes string, err error) {
 	return changes, nil
 }
 
-// errNoRenewal says that there is no other process to be had.
-var errNoRenewal = errors.New("this mcplb cannot start another process in its place")
+// nothingInherited says that no socket is open already.
+func nothingInherited(string) *net.TCPListener { return nil }
 
-// renewFor has another process take over where keys cannot change in this one.
-func (s *server) renewFor(keys []string) error {
+// renewFor has another process of this binary take over, as SIGUSR2 does, where
+// keys cannot change in this one.
+func (s *server) renewFor(keys []string) {
 	if len(keys) == 0 {
-		return nil
-	}
-	err := errNoRenewal
-	if s.renew != nil {
-		err = s.renew()
-	}
-	if err != nil {
-		s.log.Warn("some keys keep their old values until mcplb is started anew", "keys", keys, "err", err)
-		return err
+		return
 	}
 	s.log.Info("another process takes over", "keys", keys)
-	return nil
+	select {
+	case s.renewal <- struct{}{}:
+	default: // it was asked for already
+	}
 }

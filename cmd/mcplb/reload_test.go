@@ -47,28 +47,6 @@ func TestReload(t *testing.T) {
 	c.expectEcho(t)
 }
 
-// What only another process can change is said as long as it is so, and holds
-// nothing else up.
-func TestReloadNamesWhatIsFixed(t *testing.T) {
-	t.Parallel()
-	s := newSetup(t, startEcho(t))
-	s.global = "threads = 1"
-	b := startBalancer(t, s)
-	other := freeAddress(t)
-	s.global, s.tables = "threads = 2", frontendTable("other", other)
-	const named = `(?s:(msg=reloaded [^\n]*\n[^\n]*some keys keep their old values.*keys=\[global\.threads\].*){%d})`
-	reload(t, b, fmt.Sprintf(named, 1))
-	connect(t, other).expectEcho(t)
-	expectReload(t, b, "", "main", "other")
-	reload(t, b, fmt.Sprintf(named, 2))
-	s.global = "threads = 1"
-	reload(t, b, `msg=reloaded .*threads 2 -> 1`)
-	reload(t, b, `msg=reloaded .*nothing changed`)
-	if n := strings.Count(b.log.String(), "some keys keep"); n != 2 {
-		t.Errorf("%d reloads named keys that are not in force, want 2", n)
-	}
-}
-
 // The pages change their addresses, also with each other, and are never away;
 // an address that cannot be opened leaves them where they are.
 func TestReloadMovesPages(t *testing.T) {

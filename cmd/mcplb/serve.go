@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,41 +17,45 @@ import (
 	"mcplb/proxy"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/upgrade"
 )
 
 // server is the running process.
 type server struct {
-	path  string
-	log   *slog.Logger
-	style *logStyle
-	proxy *proxy.Proxy
-	pages *pages
-	note  *notifier
+	path      string
+	log       *slog.Logger
+	style     *logStyle
+	proxy     *proxy.Proxy
+	pages     *pages
+	openPages func() // begins to serve them
+	note      *notifier
 
 	access admin.Access // to the runtime commands
 
-	// renew has another process of this binary take over, for what this one
-	// cannot change of itself; nil where there is no way.
-	renew func() error
+	process *upgrade.Process // this process, as one that takes over and is taken over from
+	renewal chan struct{}    // a reload wants another process to take over
 
-	mu      sync.Mutex   // guards what follows; held for the whole of a reload
+	mu      sync.Mutex   // guards what follows; held for the whole of a reload, and of an upgrade
 	config  *conf.Config // in force
 	started conf.Global  // what this process was started with
 }
 
-// serve runs the balancer until it is told to stop, and returns the exit status.
-func serve(path string, config *conf.Config, stderr io.Writer) int {
+// serve runs the balancer until it is told to stop, or another process has
+// taken its place, and returns the exit status.
+func serve(path string, config *conf.Config, options upgrade.ProcessOptions, stderr io.Writer) int {
 	style := newLogStyle(config.Global)
-	s := &server{path: path, config: config, started: config.Global, style: style, log: style.logger(stderr)}
+	s := &server{path: path, config: config, started: config.Global, style: style, log: style.logger(stderr), renewal: make(chan struct{}, 1)}
 	s.note = newNotifier(s.log)
 	// Registered before anything is served: no signal finds nobody.
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	if err := s.start(); err != nil {
+	inherited, err := s.begin(options)
+	if err != nil {
 		fmt.Fprintln(stderr, "mcplb: cannot start:", err)
 		return exitError
 	}
+	defer s.process.Forget()
 	s.log.Info("serving", "config", path, "pid", os.Getpid(), "version", buildVersion(),
 		"maxconn", s.proxy.Snapshot().Process.Connections.Limit)
 	// What reading the configuration took goes back before clients come.
@@ -61,11 +64,12 @@ func serve(path string, config *conf.Config, stderr io.Writer) int {
 	defer unwatch()
 	go s.note.watch(watching, s.proxy.Turn)
 	s.note.ready("serving")
-	return s.untilStopped(signals)
+	return s.obey(signals, inherited)
 }
 
-// start opens everything, or nothing.
-func (s *server) start() error {
+// start opens everything, or nothing. What another process hands over is not
+// opened anew, and nobody is served before that one lets go (serve).
+func (s *server) start(inherited *upgrade.Inheritance) error {
 	limit, err := reactor.OpenFilesLimit()
 	if err != nil {
 		return err
@@ -75,17 +79,23 @@ func (s *server) start() error {
 	}
 	// The pages' addresses first: they show whether another mcplb runs here.
 	s.pages = newPages(s.log)
-	sockets, err := s.pages.open(s.config.Admin)
+	sockets, err := s.pages.open(s.config.Admin, inherited.Socket)
 	if err != nil {
 		return err
 	}
-	s.proxy, err = proxy.Start(s.config, proxy.Options{Version: buildVersion(), Log: s.log, FileLimit: limit, System: reactor.Kernel()})
+	s.proxy, err = proxy.Start(s.config, proxy.Options{
+		Version: buildVersion(), Log: s.log, FileLimit: limit, System: reactor.Kernel(),
+		Inherited: inherited.Socket, Suspended: inherited != nil,
+	})
 	if err != nil {
 		closeAll(sockets)
 		return err
 	}
 	s.pages.use(s.adminHandler(), admin.NewHealthHandler(s.proxy))
-	s.pages.apply(s.config.Admin, sockets)
+	s.openPages = func() { s.pages.apply(s.config.Admin, sockets) }
+	if inherited == nil {
+		s.openPages()
+	}
 	return nil
 }
 
@@ -106,27 +116,6 @@ func (s *server) useToken(path string) error {
 	return err
 }
 
-// untilStopped obeys signals until the balancer has stopped.
-//
-//	signal      while serving      while draining
-//	HUP         reload             logged: too late
-//	TERM, INT   begin to drain     stop at once
-func (s *server) untilStopped(signals <-chan os.Signal) int {
-	for sig := range signals {
-		if sig == syscall.SIGHUP {
-			_, _ = s.reload() // what is wrong is logged
-			continue
-		}
-		limit := s.hardStopAfter()
-		s.log.Info("draining", "signal", sig.String(), "connections", s.proxy.Connections(), "hard_stop_after", limit)
-		return s.drain(signals, limit)
-	}
-	return exitOK
-}
-
-// errSecondSignal says why draining was cut short.
-var errSecondSignal = errors.New("told to stop a second time")
-
 // hardStopAfter is the longest that draining may take; 0 = no limit.
 func (s *server) hardStopAfter() time.Duration {
 	s.mu.Lock()
@@ -134,35 +123,8 @@ func (s *server) hardStopAfter() time.Duration {
 	return s.config.Global.HardStopAfter
 }
 
-// drain stops the balancer, within limit or at the next signal.
-func (s *server) drain(signals <-chan os.Signal, limit time.Duration) int {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	if limit > 0 {
-		timer := time.AfterFunc(limit, func() {
-			cancel(fmt.Errorf("draining took longer than hard_stop_after (%v)", limit))
-		})
-		defer timer.Stop()
-	}
-	s.note.stopping(ctx, limit, "draining")
-	stopped := make(chan error, 1)
-	go func() { stopped <- s.proxy.Stop(ctx) }()
-	for {
-		select {
-		case sig := <-signals:
-			if sig == syscall.SIGHUP {
-				s.log.Warn("not reloading", "err", proxy.ErrDraining)
-				continue
-			}
-			cancel(errSecondSignal)
-		case err := <-stopped:
-			return s.stopped(err)
-		}
-	}
-}
-
-// stopped closes the pages, which were there to watch the draining.
-func (s *server) stopped(cut error) int {
+// ended closes the pages, which were there to watch the draining.
+func (s *server) ended(cut error) int {
 	s.pages.close()
 	if cut != nil {
 		s.log.Warn("stopped", "err", cut)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cloudflare/tableflip"
@@ -17,8 +19,9 @@ import (
 // each other. There is one in a program. Its methods may be called by any
 // goroutine.
 type Process struct {
-	flip   *tableflip.Upgrader
-	parent int
+	flip    *tableflip.Upgrader
+	parent  int
+	pidFile string
 }
 
 // ProcessOptions say how a process takes over.
@@ -33,7 +36,7 @@ func NewProcess(o ProcessOptions) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing for upgrades: %w", err)
 	}
-	return &Process{flip: flip, parent: os.Getppid()}, nil
+	return &Process{flip: flip, parent: os.Getppid(), pidFile: o.PIDFile}, nil
 }
 
 // channelName is what the socket is called among the files that a new process
@@ -113,3 +116,18 @@ func End(pid int) {
 	defer unix.Close(fd)
 	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 }
+
+// Forget removes the pid file, where it names this process: it has ended, and
+// nobody has taken its place.
+func (p *Process) Forget() {
+	if p.pidFile == "" {
+		return
+	}
+	text, err := os.ReadFile(p.pidFile)
+	if err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(os.Getpid()) {
+		_ = os.Remove(p.pidFile) // left behind, it names nobody
+	}
+}
+
+// Stop ends a new process that is being started, and there will be no other.
+func (p *Process) Stop() { p.flip.Stop() }

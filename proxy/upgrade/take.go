@@ -22,8 +22,8 @@ type Taker interface {
 	// what begins to serve it. The descriptors are the Taker's when it returns
 	// no error.
 	Adopt(payload []byte, descriptors []int) (Adopted, error)
-	// Report takes in what the process before still holds.
-	Report(payload []byte) error
+	// Inherited takes in what the process before still holds (Giver.Report).
+	Inherited(report []byte) error
 	// Alone says that the process before holds nothing any more.
 	Alone()
 }
@@ -208,7 +208,7 @@ func (in *Inheritance) receive(t Taker, until Kind, wait time.Duration) error {
 		case m.Kind == KindBatch:
 			err = in.takeBatch(t, m)
 		case m.Kind == KindReport:
-			err = t.Report(m.Payload)
+			err = t.Inherited(m.Payload)
 		default:
 			err = fmt.Errorf("hand-over: unexpected message %d", m.Kind)
 		}

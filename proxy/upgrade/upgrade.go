@@ -98,4 +98,3 @@ type Giver interface {
 	// Report returns what is still held here, and how many clients that is.
 	Report() (payload []byte, clients int, err error)
 }
-

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// line is an mcplb and those that take its place, one after the other. What
+// they write is in one log.
+type line struct {
+	*balancer
+	binary, pidFile string
+}
+
+// startLine starts the first. Its binary is a link of its own, so that a test
+// may put another in its place.
+func startLine(t *testing.T, s *setup, flags ...string) *line {
+	t.Helper()
+	directory := t.TempDir()
+	l := &line{binary: filepath.Join(directory, "mcplb"), pidFile: filepath.Join(directory, "pid")}
+	l.install(t, filepath.Join(binaries, "mcplb"))
+	command := exec.Command(l.binary, append(flags, "-c", s.write(t), "-pid-file", l.pidFile)...)
+	l.balancer = &balancer{startProcess(t, command), s}
+	t.Cleanup(func() { l.killAll() })
+	l.await(t, `\bserving\b`)
+	return l
+}
+
+// install puts a program in the place of the binary.
+func (l *line) install(t *testing.T, program string) {
+	t.Helper()
+	fresh := l.binary + ".new"
+	if err := os.Symlink(program, fresh); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(fresh, l.binary); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// installScript puts a shell script in the place of the binary.
+func (l *line) installScript(t *testing.T, text string) {
+	t.Helper()
+	script := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l.install(t, script)
+}
+
+// pids are the processes that have served, in their order.
+func (l *line) pids() []int {
+	var all []int
+	for _, match := range regexp.MustCompile(`(?m)\bserving\b.* pid=(\d+)`).FindAllStringSubmatch(l.log.String(), -1) {
+		pid, _ := strconv.Atoi(match[1]) // the pattern has digits only
+		all = append(all, pid)
+	}
+	return all
+}
+
+// killAll ends those that are left. None has been waited for but the first, so
+// their numbers are theirs.
+func (l *line) killAll() {
+	for _, pid := range l.pids() {
+		if strings.Contains(commandLine(pid), l.pidFile) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// commandLine is what a process was started with, "" when it has ended.
+func commandLine(pid int) string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return string(text)
+}
+
+// serving is the process that the pid file names.
+func (l *line) serving(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile(l.pidFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(string(text))
+	if err != nil {
+		t.Fatalf("the pid file has %q", text)
+	}
+	return pid
+}
+
+// send sends a signal to one of them.
+func (l *line) send(t *testing.T, pid int, sig syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// upgrade has the serving process replaced, and returns when the new one
+// serves.
+func (l *line) upgrade(t *testing.T) (before, after int) {
+	t.Helper()
+	before = l.serving(t)
+	l.send(t, before, syscall.SIGUSR2)
+	eventually(t, func() error {
+		if after = l.serving(t); after == before {
+			return fmt.Errorf("process %d serves", before)
+		}
+		return nil
+	})
+	return before, after
+}
+
+// awaitGone waits for the end of a process.
+func (l *line) awaitGone(t *testing.T, pid int) {
+	t.Helper()
+	eventually(t, func() error {
+		if text := commandLine(pid); text != "" { // that of a zombie is empty
+			return fmt.Errorf("process %d lives", pid)
+		}
+		return nil
+	})
+}
+
+// expectServing checks that a process serves, on every address, to its end.
+func (l *line) expectServing(t *testing.T, pid int) {
+	t.Helper()
+	connect(t, l.frontend).expectEcho(t)
+	eventually(t, func() error { // another process may just be letting the page's socket go
+		if shown := l.status(t).Process.PID; shown != pid {
+			return fmt.Errorf("process %d serves the pages, not %d", shown, pid)
+		}
+		return nil
+	})
+	if status, body := get(t, l.health, "/health"); status != 200 {
+		t.Errorf("health: %d %s", status, body)
+	}
+}
+
+// Upgrade after upgrade, the addresses are served without a pause, and when
+// nobody is connected the process before ends at once.
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	l := startLine(t, newSetup(t, startEcho(t)))
+	first := l.serving(t)
+	l.expectServing(t, first)
+	for range 3 {
+		before, after := l.upgrade(t)
+		l.awaitGone(t, before)
+		l.expectServing(t, after)
+	}
+	last := l.serving(t)
+	l.send(t, last, syscall.SIGTERM)
+	l.awaitGone(t, last)
+	if _, err := os.Stat(l.pidFile); !os.IsNotExist(err) {
+		t.Errorf("the pid file is left behind: %v", err)
+	}
+}
+
+// A new binary that does not come to serve leaves the old one as it was, time
+// and again, and the next good one is taken.
+func TestUpgradeFails(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, startEcho(t))
+	l := startLine(t, s, "-upgrade-timeout", "500ms")
+	first := l.serving(t)
+	c := connect(t, l.frontend)
+	c.expectEcho(t)
+	good := filepath.Join(binaries, "mcplb")
+	for i, test := range []struct {
+		name    string
+		arrange func()
+	}{
+		{"it crashes", func() { l.installScript(t, "exit 3") }},
+		{"it ends with success", func() { l.installScript(t, "exit 0") }},
+		{"it hangs", func() { l.installScript(t, "exec sleep 50") }},
+		{"it is no program", func() { l.install(t, s.path) }},
+		{"it is not there", func() { l.install(t, "/does/not/exist") }},
+		{"it cannot read its configuration", func() {
+			l.install(t, good)
+			broken := *s
+			broken.global = "threads = 'many'"
+			broken.write(t)
+		}},
+		{"it cannot listen", func() {
+			taken := *s
+			taken.tables = frontendTable("other", occupy(t))
+			taken.write(t)
+		}},
+	} {
+		test.arrange()
+		l.send(t, first, syscall.SIGUSR2)
+		l.await(t, fmt.Sprintf(`(?s:(the upgrade failed.*){%d})`, i+1))
+		c.expectEcho(t)
+		l.expectServing(t, first)
+		if now := l.serving(t); now != first {
+			t.Fatalf("%s: the pid file names %d", test.name, now)
+		}
+	}
+	s.write(t)
+	_, after := l.upgrade(t)
+	l.expectServing(t, after)
+}
+
+// What signals do while an upgrade is under way stands in the table of phases.
+func TestSignalsDuringUpgrade(t *testing.T) {
+	t.Parallel()
+	t.Run("HUP and USR2 while the new process hangs", func(t *testing.T) {
+		t.Parallel()
+		s := newSetup(t, startEcho(t))
+		l := startLine(t, s, "-upgrade-timeout", "1s")
+		first := l.serving(t)
+		l.installScript(t, "exec sleep 50")
+		l.send(t, first, syscall.SIGUSR2)
+		l.await(t, `msg=upgrading`)
+		other := freeAddress(t)
+		s.tables = frontendTable("other", other)
+		s.write(t)
+		l.send(t, first, syscall.SIGHUP)
+		l.send(t, first, syscall.SIGUSR2)
+		l.await(t, `an upgrade is under way`)
+		l.await(t, `(?s)the upgrade failed.*msg=reloaded .*\+frontend other`)
+		connect(t, other).expectEcho(t)
+		l.expectServing(t, first)
+	})
+	t.Run("TERM while the new process hangs", func(t *testing.T) {
+		t.Parallel()
+		l := startLine(t, newSetup(t, startEcho(t)), "-upgrade-timeout", "500ms")
+		first := l.serving(t)
+		l.installScript(t, "exec sleep 50")
+		l.send(t, first, syscall.SIGUSR2)
+		l.await(t, `msg=upgrading`)
+		l.send(t, first, syscall.SIGTERM)
+		l.await(t, `(?s)the upgrade failed.*msg=draining`)
+		l.awaitGone(t, first)
+	})
+	t.Run("TERM twice while the new process hangs", func(t *testing.T) {
+		t.Parallel()
+		l := startLine(t, newSetup(t, startEcho(t)))
+		first := l.serving(t)
+		l.installScript(t, "exec sleep 50")
+		l.send(t, first, syscall.SIGUSR2)
+		l.await(t, `msg=upgrading`)
+		l.send(t, first, syscall.SIGTERM)
+		l.await(t, `stopping when`)
+		l.send(t, first, syscall.SIGINT)
+		l.awaitGone(t, first)
+	})
+}
+
+// What a running process cannot change is changed by another one of the same
+// binary, which a reload starts by itself.
+func TestReloadRenews(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, startEcho(t))
+	s.global = "threads = 2"
+	l := startLine(t, s)
+	first := l.serving(t)
+	other := freeAddress(t)
+	s.global, s.tables = "threads = 1", frontendTable("other", other)
+	s.write(t)
+	l.send(t, first, syscall.SIGHUP)
+	l.await(t, `(?s)msg=reloaded .*\+frontend other.*another process takes over.*global\.threads.*new process serves.*serving`)
+	l.awaitGone(t, first)
+	l.expectServing(t, l.serving(t))
+	connect(t, other).expectEcho(t)
+	if n := l.status(t).Process.Threads; n != 1 {
+		t.Errorf("%d threads, want 1", n)
+	}
+}
