@@ -132,7 +132,9 @@ func (l *line) awaitGone(t *testing.T, pid int) {
 // expectServing checks that a process serves, on every address, to its end.
 func (l *line) expectServing(t *testing.T, pid int) {
 	t.Helper()
-	connect(t, l.frontend).expectEcho(t)
+	c := connect(t, l.frontend)
+	c.expectEcho(t)
+	c.Close()
 	eventually(t, func() error { // another process may just be letting the page's socket go
 		if shown := l.status(t).Process.PID; shown != pid {
 			return fmt.Errorf("process %d serves the pages, not %d", shown, pid)
