@@ -47,7 +47,6 @@ type life struct {
 	putOff  []os.Signal // in their order, each once
 
 	alone    <-chan struct{} // following: closed when the process before has ended
-	renewal  chan struct{}   // a reload wants another process
 	upgraded <-chan upgradeResult
 	next     *upgrade.HandOver // leaving
 	stopped  <-chan error
