@@ -311,14 +311,14 @@ func reserved(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// What only a new process can change is named.
-func TestApplyNamesWhatItCannotDo(t *testing.T) {
+// What only a new process can change is left as it is.
+func TestApplyLeavesWhatItCannotDo(t *testing.T) {
 	t.Parallel()
 	s := serve(t, echo)
 	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
 	r := start(t, "[global]\nthreads = 1\n"+text)
 	summary := r.apply("[global]\nthreads = 2\n" + text)
-	if want := "~global.threads 1 -> 2; only after a restart: global.threads"; summary != want {
+	if want := "~global.threads 1 -> 2"; summary != want {
 		t.Errorf("the summary is %q, want %q", summary, want)
 	}
 	if n := r.Snapshot().Process.Threads; n != 1 {
