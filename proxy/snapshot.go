@@ -56,11 +56,12 @@ func (p *Proxy) process() admin.Process {
 			Peak:    p.gate.peak.Load(),
 			Limit:   p.gate.limit.Load(),
 		},
-		OpenFiles:    admin.OpenFiles{Used: openFiles(), Limit: int64(p.options.FileLimit)},
-		Resident:     int64(residentBytes()),
-		Draining:     p.draining,
-		AcceptPaused: p.gate.paused.Load(),
-		Reload:       admin.Reload{Time: p.reload.at, Success: p.reload.err == nil},
+		OpenFiles:      admin.OpenFiles{Used: openFiles(), Limit: int64(p.options.FileLimit)},
+		Resident:       int64(residentBytes()),
+		Draining:       p.draining,
+		AcceptPaused:   p.gate.paused.Load(),
+		AcceptFailures: p.gate.failed.Load(),
+		Reload:         admin.Reload{Time: p.reload.at, Success: p.reload.err == nil},
 	}
 	shown.Connections.Peak = max(shown.Connections.Peak, shown.Connections.Current)
 	if path := p.log.Path(); path != "" {

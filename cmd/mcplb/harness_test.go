@@ -201,7 +201,7 @@ type setup struct {
 	serverLines             map[int]string // further lines of a server's table, by its number from 0
 
 	// Further lines of these tables, and further tables.
-	global, ratelimit, frontendLines, backend, check, tables string
+	global, adminLines, ratelimit, frontendLines, backend, check, tables string
 }
 
 // newSetup is a configuration on free addresses, with servers node1, node2, ...
@@ -222,7 +222,7 @@ func newSetup(t *testing.T, servers ...string) *setup {
 func (s *setup) write(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder
-	fmt.Fprintf(&text, "[global]\n%s\n[admin]\nlisten = '%s'\nhealth_listen = '%s'\n[ratelimit]\n%s\n", s.global, s.admin, s.health, s.ratelimit)
+	fmt.Fprintf(&text, "[global]\n%s\n[admin]\nlisten = '%s'\nhealth_listen = '%s'\n%s[ratelimit]\n%s\n", s.global, s.admin, s.health, s.adminLines, s.ratelimit)
 	fmt.Fprintf(&text, "[frontend.main]\nlisten = '%s'\nmode = '%s'\nbackend = 'nodes'\n%s\n", s.frontend, s.mode, s.frontendLines)
 	fmt.Fprintf(&text, "[backend.nodes]\n%s\n[backend.nodes.check]\n%s\n", s.backend, s.check)
 	for i, address := range s.servers {

@@ -32,6 +32,14 @@ func main() {
 
 // run is main with its surroundings as arguments.
 func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		if args[0] == completionWords {
+			return words(args[1:], stdout)
+		}
+		if c := commandOf(args[0]); c != nil {
+			return operate(c, args[1:], stdout, stderr)
+		}
+	}
 	flags := flag.NewFlagSet("mcplb", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	path := flags.String("c", "", "the configuration `FILE`")
@@ -43,6 +51,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.Usage = func() {
 		fmt.Fprintln(stderr, "usage: mcplb -c FILE [-t] [-pid-file FILE]")
 		flags.PrintDefaults()
+		showCommands(stderr)
 	}
 	if err := flags.Parse(args); err != nil {
 		if err == flag.ErrHelp {

@@ -30,7 +30,8 @@ type server struct {
 	openPages func() // begins to serve them
 	note      *notifier
 
-	access admin.Access // to the runtime commands
+	access  admin.Access // to the runtime commands
+	history *admin.History
 
 	process *upgrade.Process // this process, as one that takes over and is taken over from
 	renewal chan struct{}    // a reload wants another process to take over
@@ -58,6 +59,9 @@ func serve(path string, config *conf.Config, options upgrade.ProcessOptions, std
 	defer s.process.Forget()
 	s.log.Info("serving", "config", path, "pid", os.Getpid(), "version", buildVersion(),
 		"maxconn", s.proxy.Snapshot().Process.Connections.Limit)
+	remembering, forget := context.WithCancel(context.Background())
+	defer forget()
+	go s.history.Run(remembering)
 	// What reading the configuration took goes back before clients come.
 	debug.FreeOSMemory()
 	watching, unwatch := context.WithCancel(context.Background())
@@ -91,6 +95,7 @@ func (s *server) start(inherited *upgrade.Inheritance) error {
 		closeAll(sockets)
 		return err
 	}
+	s.history = admin.NewHistory(s.proxy)
 	s.pages.use(s.adminHandler(), admin.NewHealthHandler(s.proxy))
 	s.openPages = func() { s.pages.apply(s.config.Admin, sockets) }
 	if inherited == nil {
@@ -102,7 +107,7 @@ func (s *server) start(inherited *upgrade.Inheritance) error {
 // adminHandler is what the admin address serves.
 func (s *server) adminHandler() http.Handler {
 	return admin.NewAdminHandler(admin.Options{
-		Source: s.proxy, Control: s.proxy, Access: &s.access, Log: s.log,
+		Source: s.proxy, Control: s.proxy, Access: &s.access, Log: s.log, History: s.history,
 		Reload: func(context.Context) (string, error) { return s.reload() },
 	})
 }

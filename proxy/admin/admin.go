@@ -42,6 +42,7 @@ type Options struct {
 	Control Control // nil: there are no runtime commands
 	Access  *Access // who may use them; nil: loopback only
 	Log     *slog.Logger
+	History *History // what plots and rates are made of; nil: there are none
 
 	// Reload reads the configuration again and tells in words what changed.
 	// nil: it cannot be asked for here.
@@ -51,12 +52,13 @@ type Options struct {
 // NewAdminHandler returns a handler of every page above. It may be used by any
 // number of goroutines at once.
 func NewAdminHandler(o Options) http.Handler {
-	source, since := o.Source, &baseline{}
+	source := o.Source
+	v := &view{source: o.Source, history: o.History}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", serveIndex)
-	mux.HandleFunc("GET /api/v1/status", serveStatus(cleared{source, since}))
+	mux.HandleFunc("GET /api/v1/status", serveStatus(v))
 	if o.Control != nil {
-		c := &commands{source: source, control: o.Control, access: o.Access, reload: o.Reload, since: since, log: o.Log}
+		c := &commands{source: source, control: o.Control, access: o.Access, reload: o.Reload, since: &v.since, log: o.Log}
 		if c.access == nil {
 			c.access = &Access{}
 		}
@@ -68,16 +70,22 @@ func NewAdminHandler(o Options) http.Handler {
 	return secured(mux)
 }
 
-// cleared is a Source whose counters count from when they were cleared.
-type cleared struct {
-	source Source
-	since  *baseline
+// view is what page and JSON show: the Source's Snapshot, with counters that
+// count from when they were cleared, and what is derived from it.
+type view struct {
+	source  Source
+	since   baseline
+	history *History
 }
 
-// Snapshot implements Source.
-func (c cleared) Snapshot() Snapshot {
-	s := c.source.Snapshot()
-	c.since.subtract(&s)
+// take draws one up.
+func (v *view) take() Snapshot {
+	s := take(v.source)
+	v.since.subtract(&s)
+	if v.history != nil {
+		v.history.fill(&s)
+	}
+	s.Summary = assess(&s)
 	return s
 }
 
@@ -114,9 +122,9 @@ func serveIndex(w http.ResponseWriter, _ *http.Request) {
 	write(w, http.StatusOK, textPlain, []byte(index))
 }
 
-func serveStatus(source Source) http.HandlerFunc {
+func serveStatus(v *view) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		s := take(source)
+		s := v.take()
 		writeJSON(w, http.StatusOK, &s)
 	}
 }

@@ -319,8 +319,11 @@ func checkNames(t *testing.T, typ reflect.Type) {
 		return
 	}
 	for field := range typ.Fields() {
+		if !field.IsExported() {
+			continue
+		}
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if !field.Anonymous && !regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z]+)*$`).MatchString(name) {
+		if !field.Anonymous && !regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`).MatchString(name) {
 			t.Errorf("%s.%s is called %q", typ.Name(), field.Name, name)
 		}
 		if strings.HasSuffix(field.Name, "Seconds") != strings.HasSuffix(name, "_seconds") {

@@ -181,6 +181,8 @@ var processMetrics = []metric[Process]{
 		func(p *Process) float64 { return number(p.Draining) }),
 	gauge("accept_paused", "1 while new clients have to wait, for maxconn or for want of open files.", nil,
 		func(p *Process) float64 { return number(p.AcceptPaused) }),
+	counter("accept_failures_total", "Accepts that failed, as a rule for want of open files.", nil,
+		func(p *Process) uint64 { return p.AcceptFailures }),
 	gauge("config_last_reload_successful", "1 if the configuration last read is in force, 0 if it was refused.", nil,
 		func(p *Process) float64 { return number(p.Reload.Success) }),
 	gauge("config_last_reload_timestamp_seconds", "When the configuration was last read, in seconds since the epoch.", nil,

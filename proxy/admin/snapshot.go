@@ -20,6 +20,8 @@ type Snapshot struct {
 	Frontends []Frontend `json:"frontends"` // in the order of the file
 	Backends  []Backend  `json:"backends"`  // in the order of the file
 	RateLimit RateLimit  `json:"ratelimit"`
+
+	Summary Summary `json:"summary"` // derived
 }
 
 // Process is the balancer as a whole.
@@ -40,8 +42,12 @@ type Process struct {
 	AcceptPaused      bool   `json:"accept_paused"`       // new clients wait in the listeners' backlogs
 	AcceptPauseReason string `json:"accept_pause_reason"` // why, such as "maxconn"; "" = not paused
 
+	AcceptFailures uint64 `json:"accept_failures"` // counter: accepts that failed, as a rule for want of open files
+
 	Reload    Reload     `json:"reload"`
 	AccessLog *AccessLog `json:"access_log,omitempty"` // absent while it is off
+
+	Rates Rates `json:"rates"` // derived; over all frontends
 }
 
 // AccessLog tells of the access log.
@@ -110,6 +116,9 @@ type Frontend struct {
 	Queue         Timing            `json:"queue"`          // how long clients waited for a slot, where they had to
 
 	HTTP *HTTP `json:"http,omitempty"` // of mode http
+
+	Rates    Rates  `json:"rates"` // derived
+	refusing string // why most clients were turned away of late
 }
 
 // HTTP is what a frontend of mode http counts besides. All are counters.
@@ -226,6 +235,9 @@ type Server struct {
 	Response  Latency           `json:"response"`  // mode http: from the request forwarded to the head of the answer
 
 	Check Check `json:"check"`
+
+	Rates            Rates   `json:"rates"`              // derived
+	RecentP95Seconds float64 `json:"recent_p95_seconds"` // derived: what Response's 95th percentile was over the last minute; 0 = none came
 }
 
 // Check tells of a server's health checks.

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"mcplb/proxy/admin"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// usualAdmin is where the admin pages are unless the file says otherwise.
+const usualAdmin = "127.0.0.1:8404"
+
+// apiClient speaks to a balancer's admin address.
+type apiClient struct {
+	address string
+	token   string
+	http    http.Client
+}
+
+// unreachableError says that no balancer answers.
+type unreachableError struct {
+	address string
+	err     error
+}
+
+func (e *unreachableError) Error() string {
+	return fmt.Sprintf("no balancer answers on %s: %v (is it running? -c FILE or -admin ADDRESS say where)", e.address, e.err)
+}
+
+func (e *unreachableError) Unwrap() error { return e.err }
+
+// connect finds out where the balancer's admin address is, and the token.
+func (o *operator) connect() (*apiClient, error) {
+	address, tokenFile := o.address, o.tokenFile
+	if o.config != "" {
+		listen, file, err := readAdmin(o.config)
+		if err != nil {
+			return nil, err
+		}
+		if address == "" {
+			if listen == "" {
+				return nil, fmt.Errorf("%s has admin.listen = \"\": there is nothing to speak to", o.config)
+			}
+			address = listen
+		}
+		if tokenFile == "" && os.Getenv("MCPLB_TOKEN") == "" {
+			tokenFile = file
+		}
+	}
+	if address == "" {
+		address = usualAdmin
+	}
+	token, err := readToken(tokenFile)
+	if err != nil {
+		return nil, err
+	}
+	return &apiClient{address: reachable(address), token: token, http: http.Client{Timeout: o.timeout}}, nil
+}
+
+// readAdmin reads the [admin] table alone: a file with mistakes elsewhere, which
+// may be why the operator is here, is no hindrance.
+func readAdmin(path string) (listen, tokenFile string, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", "", err
+	}
+	file := struct {
+		Admin struct {
+			Listen    string `toml:"listen"`
+			TokenFile string `toml:"token_file"`
+		} `toml:"admin"`
+	}{}
+	file.Admin.Listen = usualAdmin
+	if err := toml.Unmarshal(text, &file); err != nil {
+		return "", "", fmt.Errorf("%s: %w", path, err)
+	}
+	return file.Admin.Listen, file.Admin.TokenFile, nil
+}
+
+// readToken reads the token, from the environment where no file is named.
+func readToken(path string) (string, error) {
+	if path == "" {
+		return strings.TrimSpace(os.Getenv("MCPLB_TOKEN")), nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("reading the token: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// reachable is an address to connect to where somebody listens on every address.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if ip != nil && ip.To4() == nil {
+			host = "::1"
+		}
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// do sends a request and reads the answer into value. body is sent as JSON
+// unless it is nil.
+func (c *apiClient) do(method, path string, body, value any) error {
+	request, err := c.request(method, path, body)
+	if err != nil {
+		return err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return &unreachableError{c.address, plain(err)}
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))
+	if err != nil {
+		return &unreachableError{c.address, err}
+	}
+	if response.StatusCode != http.StatusOK {
+		return refusal(response, text)
+	}
+	if err := json.Unmarshal(text, value); err != nil {
+		return &unreachableError{c.address, fmt.Errorf("the answer is not a balancer's: %w", err)}
+	}
+	return nil
+}
+
+func (c *apiClient) request(method, path string, body any) (*http.Request, error) {
+	var text io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		text = bytes.NewReader(encoded)
+	}
+	request, err := http.NewRequest(method, "http://"+c.address+path, text)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return request, nil
+}
+
+// plain is an error without the method and address that net/http puts before it.
+func plain(err error) error {
+	var operation *net.OpError
+	if errors.As(err, &operation) {
+		return operation.Err
+	}
+	var deep interface{ Timeout() bool }
+	if errors.As(err, &deep) && deep.Timeout() {
+		return errors.New("no answer in time")
+	}
+	return err
+}
+
+// refusal is what the balancer said against it.
+func refusal(response *http.Response, text []byte) error {
+	var failure admin.Failure
+	if json.Unmarshal(text, &failure) == nil && failure.Error != "" {
+		return errors.New(failure.Error)
+	}
+	return fmt.Errorf("the balancer answers %s", response.Status)
+}
+
+// status asks for everything.
+func (c *apiClient) status() (*admin.Snapshot, error) {
+	var s admin.Snapshot
+	err := c.do(http.MethodGet, "/api/v1/status", nil, &s)
+	return &s, err
+}
+
+// every calls f now and then at every interval, until it fails.
+func every(interval time.Duration, f func() error) error {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		if err := f(); err != nil {
+			return err
+		}
+		<-ticker.C
+	}
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"mcplb/proxy/admin"
+)
+
+// mcplb runs a command in this process.
+func mcplb(args ...string) (status int, stdout, stderr string) {
+	var out, errors bytes.Buffer
+	status = run(args, &out, &errors)
+	return status, out.String(), errors.String()
+}
+
+// An operator's session, from the first look to the last.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, startEcho(t), startEcho(t))
+	s.backend = "balance = 'roundrobin'"
+	b := startBalancer(t, s)
+	held := connect(t, b.frontend)
+	held.expectEcho(t)
+	for _, step := range []struct {
+		args           string
+		status         int
+		stdout, stderr string // patterns
+	}{
+		{"status", 0, `HEALTHY\n(?s).*main +tcp.*node1 +(up|unchecked).*node2`, `^$`},
+		{"top", 0, `HEALTHY`, `^$`}, // no terminal here
+		{"drain nodes/node1 -reason repair", 0, `^nodes/node1: admin ready -> drain\n$`, `^$`},
+		{"drain node1", 0, `^nodes/node1: nothing to change`, `^$`},
+		{"status", 0, `NOTICE server nodes/node1 is in drain \(repair, by 127\.0\.0\.1:`, `^$`},
+		{"maint node1 node2", 0, `drain -> maint\n.*node2: admin ready -> maint\n$`, `^$`},
+		{"status", 2, `CRITICAL\n(?s).*CRITICAL backend nodes has no usable server`, `^$`},
+		{"ready node1 node2", 0, `maint -> ready\n.*maint -> ready`, `^$`},
+		{"weight node1 50%", 0, `^nodes/node1: weight 100 -> 50\n$`, `^$`},
+		{"weight node1 5000", 1, `^$`, `weight must be from 0 to 1000`},
+		{"weight node1 much", 64, `^$`, `a weight is a number(?s).*usage: mcplb weight`},
+		{"maxconn nodes/node1 7", 0, `^nodes/node1: maxconn 25000 -> 7\n$`, `^$`},
+		{"drain nodes/nobody", 1, `^$`, `no server "nobody"; it has node1, node2`},
+		{"drain nobody", 1, `^$`, `there is nodes/node1, nodes/node2`},
+		{"drain", 64, `^$`, `usage: mcplb drain \[flags\] BACKEND/SERVER`},
+		{"ban 192.0.2.7 -for 1h", 0, `^192\.0\.2\.7/32: banned for 1h0m0s\n$`, `^$`},
+		{"bans", 0, `192\.0\.2\.7/32 +manual`, `^$`},
+		{"unban 192.0.2.7", 0, `no longer banned`, `^$`},
+		{"unban 192.0.2.7", 1, `^$`, `is not banned`},
+		{"connections", 0, `0 of 0 connections\n$`, `^$`}, // maint has ended the one
+		{"kill -client 127.0.0.1", 0, `^0 connections ended\n$`, `^$`},
+		{"kill", 64, `^$`, `name a server`},
+		{"sticky nodes", 0, `^SOURCE`, `^$`},
+		{"clear -all", 0, `peaks and counters: cleared`, `^$`},
+		{"reload", 0, `^reloaded: nothing changed\n$`, `^$`},
+	} {
+		status, stdout, stderr := mcplb(append(strings.Fields(step.args), "-admin", b.admin)...)
+		if status != step.status || !regexp.MustCompile(step.stdout).MatchString(stdout) || !regexp.MustCompile(step.stderr).MatchString(stderr) {
+			t.Errorf("mcplb %s: status %d, want %d; said %q and %q, want %q and %q", step.args, status, step.status, stdout, stderr, step.stdout, step.stderr)
+		}
+	}
+	b.await(t, `msg=command by=127\.0\.0\.1:\d+ changed=admin of=nodes/node1 old=ready new=drain`)
+	if _, err := held.Read(make([]byte, 1)); err == nil {
+		t.Error("maintenance left a connection")
+	}
+}
+
+// The -c file says where the balancer is, with its token, whatever else is
+// wrong with it.
+func TestCommandFindsBalancer(t *testing.T) {
+	t.Parallel()
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := newSetup(t, startEcho(t))
+	s.adminLines = fmt.Sprintf("token_file = '%s'\n", token)
+	b := startBalancer(t, s)
+	if status, _, stderr := mcplb("drain", "node1", "-admin", b.admin); status != 1 || !strings.Contains(stderr, "bearer token") {
+		t.Errorf("without a token: %d %s", status, stderr)
+	}
+	if status, stdout, stderr := mcplb("weight", "node1", "50", "-c", b.path); status != 0 {
+		t.Errorf("with the file: %d %s%s", status, stdout, stderr)
+	}
+	s.backend = "nonsense = 5"
+	s.write(t)
+	status, stdout, stderr := mcplb("reload", "-c", b.path)
+	if status != 1 || !strings.Contains(stderr, "nonsense") {
+		t.Errorf("a reload of a broken file: %d %s%s", status, stdout, stderr)
+	}
+	status, stdout, _ = mcplb("status", "-json", "-c", b.path)
+	var shown admin.Snapshot
+	if err := json.Unmarshal([]byte(stdout), &shown); err != nil || status != 1 || shown.Summary.Level != admin.Degraded {
+		t.Errorf("after it the status is %d, %s, %v", status, shown.Summary.Level, err)
+	}
+	if status, _, stderr := mcplb("check", "-c", b.path); status != 2 || !strings.Contains(stderr, "nonsense") {
+		t.Errorf("check: %d %s", status, stderr)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"status", "drain a/b", "status -json", "bans"} {
+		if status, _, stderr := mcplb(append(strings.Fields(args), "-admin", freeAddress(t))...); status != 3 || !strings.Contains(stderr, "no balancer answers") {
+			t.Errorf("%s: %d %s", args, status, stderr)
+		}
+	}
+}
+
+func TestHelpOfCommands(t *testing.T) {
+	t.Parallel()
+	for _, c := range commands() {
+		if status, _, stderr := mcplb(c.name, "-h"); status != 0 || !strings.Contains(stderr, "usage: mcplb "+c.name) {
+			t.Errorf("mcplb %s -h: %d %s", c.name, status, stderr)
+		}
+	}
+}
+
+// The shells themselves read the completion scripts.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for shell, check := range map[string]string{"bash": "-n", "zsh": "-n", "fish": "--no-execute"} {
+		status, script, _ := mcplb("completion", shell)
+		if status != 0 || !strings.Contains(script, "drain") {
+			t.Errorf("%s: %d %s", shell, status, script)
+		}
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			t.Logf("no %s here to check its script", shell)
+			continue
+		}
+		command := exec.Command(path, check)
+		command.Stdin = strings.NewReader(script)
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", shell, err, out)
+		}
+	}
+	b := startBalancer(t, newSetup(t, startEcho(t)))
+	t.Run("servers", func(t *testing.T) {
+		var out bytes.Buffer
+		o := &operator{address: b.admin}
+		api, err := o.connect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wordsOfServers(api, &out, serverArgs)
+		if out.String() != "nodes/node1\n" {
+			t.Errorf("%q", out.String())
+		}
+	})
+}
+
+func TestScreen(t *testing.T) {
+	t.Parallel()
+	s := screen{width: 10, height: 4}
+	for i := range 9 {
+		s.lines = append(s.lines, fmt.Sprintf("line %d of many", i))
+	}
+	for _, step := range []struct {
+		key   string
+		first string
+	}{{"", "line 0 of "}, {"j", "line 1 of "}, {" ", "line 3 of "}, {"k", "line 2 of "}, {"\x1b[6~", "line 4 of "}, {" ", "line 6 of "}, {" ", "line 6 of "}, {"g", "line 0 of "}, {"k", "line 0 of "}} {
+		if step.key != "" && !s.press(step.key) {
+			t.Fatalf("%q ended it", step.key)
+		}
+		rows := strings.Split(s.draw(), "\r\n")
+		if len(rows) != 4 || !strings.HasPrefix(rows[0], "\x1b[H"+step.first+"\x1b[K") {
+			t.Errorf("after %q the screen is %q", step.key, rows)
+		}
+	}
+	if s.press("q") {
+		t.Error("q does not end it")
+	}
+}
+
+func TestShownNumbers(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ got, want string }{
+		{roughly(42), "42s"}, {roughly(754), "12m34s"}, {roughly(12000), "3h20m"}, {roughly(450000), "5d5h"},
+		{latency(0), "-"}, {latency(0.00025), "0.25ms"}, {latency(0.25), "250ms"}, {latency(2.5), "2.50s"},
+		{scaled(0), "0"}, {scaled(999), "999"}, {scaled(45_600_000), "45.6M"}, {scaled(1e15), "1000T"},
+		{perSecond(9999), "10k"}, {percent(0.256), "25.6%"},
+	} {
+		if test.got != test.want {
+			t.Errorf("%q, want %q", test.got, test.want)
+		}
+	}
+}

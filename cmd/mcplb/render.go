@@ -1,0 +1,162 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"mcplb/proxy/admin"
+)
+
+// order is how servers are sorted.
+type order int
+
+const (
+	asInFile order = iota
+	byConnections
+	byMessages
+	byLatency
+	orders // how many there are
+)
+
+func (o order) String() string {
+	return [...]string{"as in the file", "by connections", "by messages", "by latency"}[o]
+}
+
+// sorted returns the servers in an order, the greatest first.
+func (o order) sorted(servers []admin.Server) []admin.Server {
+	sorted := slices.Clone(servers)
+	by := func(value func(*admin.Server) float64) {
+		slices.SortStableFunc(sorted, func(a, b admin.Server) int { return cmp.Compare(value(&b), value(&a)) })
+	}
+	switch o {
+	case byConnections:
+		by(func(s *admin.Server) float64 { return float64(s.Connections.Current) })
+	case byMessages:
+		by(func(s *admin.Server) float64 { return s.Rates.Messages })
+	case byLatency:
+		by(func(s *admin.Server) float64 { return s.RecentP95Seconds })
+	}
+	return sorted
+}
+
+// writeStatus shows what the balancer does, for a terminal.
+func writeStatus(w io.Writer, s *admin.Snapshot, servers order) {
+	p := &s.Process
+	fmt.Fprintf(w, "mcplb %s  %s  pid %d  up %s  %s\n", p.Version, p.ConfigPath, p.PID, roughly(p.UptimeSeconds), strings.ToUpper(string(s.Summary.Level)))
+	fmt.Fprintf(w, "connections %d of %d (peak %d)  %s conn/s  %s msg/s  in %sB/s  out %sB/s  open files %d of %d  memory %sB\n",
+		p.Connections.Current, p.Connections.Limit, p.Connections.Peak, perSecond(p.Rates.Connections), perSecond(p.Rates.Messages),
+		scaled(p.Rates.BytesIn), scaled(p.Rates.BytesOut), p.OpenFiles.Used, p.OpenFiles.Limit, scaled(float64(p.Resident)))
+	for _, f := range s.Summary.Findings {
+		fmt.Fprintf(w, "%s %s\n  -> %s\n", strings.ToUpper(string(f.Level)), f.Text, f.Advice)
+	}
+	writeFrontends(w, s.Frontends)
+	for i := range s.Backends {
+		writeBackend(w, s.Time, &s.Backends[i], servers)
+	}
+}
+
+func writeFrontends(w io.Writer, frontends []admin.Frontend) {
+	fmt.Fprintln(w)
+	table := newTable(w)
+	fmt.Fprintln(table, "FRONTEND\tMODE\tLISTEN\tSTATE\tCONNS\tPEAK\tCONN/S\tMSG/S\tIN/S\tOUT/S\tREFUSED")
+	for i := range frontends {
+		f := &frontends[i]
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%d\n", f.Name, f.Mode, strings.Join(f.Listen, " "), f.State,
+			f.Connections.Current, f.Connections.Peak, perSecond(f.Rates.Connections), perSecond(f.Rates.Messages),
+			scaled(f.Rates.BytesIn), scaled(f.Rates.BytesOut), sumOf(f.Refused))
+	}
+	table.Flush()
+}
+
+func writeBackend(w io.Writer, now time.Time, b *admin.Backend, servers order) {
+	fmt.Fprintf(w, "\nBACKEND %s (%s)  %d of %d servers usable  queue %d (peak %d)  sticky sources %d\n",
+		b.Name, b.Balance, b.ServersUsable, b.ServersTotal, b.QueueCurrent, b.QueuePeak, b.StickySources)
+	table := newTable(w)
+	fmt.Fprintln(table, "SERVER\tSTATE\tFOR\tCONNS\tMAX\tSHARE\tFAIR\tWEIGHT\tMSG/S\tP50\tP95\tP99\tERRORS\tLAST CHECK")
+	for _, server := range servers.sorted(b.Servers) {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%s\n", server.Name, stateOf(&server),
+			roughly(now.Sub(server.Since).Seconds()), server.Connections.Current, server.Connections.Limit,
+			percent(server.Share), percent(server.FairShare), server.Weight, perSecond(server.Rates.Messages),
+			latency(server.Response.P50Seconds), latency(server.Response.P95Seconds), latency(server.Response.P99Seconds),
+			sumOf(server.Errors), checkOf(&server.Check))
+	}
+	table.Flush()
+}
+
+// stateOf is a server's state in a word or two.
+func stateOf(s *admin.Server) string {
+	words := string(s.State)
+	if s.Admin != admin.AdminReady {
+		words += ", " + string(s.Admin)
+	}
+	if s.Suspect {
+		words += ", suspect"
+	}
+	return words
+}
+
+// checkOf is what the last check said.
+func checkOf(c *admin.Check) string {
+	text := strings.TrimSpace(c.Code + " " + c.Text)
+	if c.Progress != "" {
+		text += " (" + c.Progress + ")"
+	}
+	return orDash(text)
+}
+
+func sumOf(counters map[string]uint64) (sum uint64) {
+	for _, n := range counters {
+		sum += n
+	}
+	return sum
+}
+
+func percent(part float64) string { return fmt.Sprintf("%.1f%%", 100*part) }
+
+func perSecond(rate float64) string {
+	if rate < 1000 {
+		return fmt.Sprintf("%.3g", rate)
+	}
+	return scaled(rate)
+}
+
+// scaled is a number with three digits and a unit: 1.23k, 45.6M.
+func scaled(n float64) string {
+	for _, unit := range []string{"", "k", "M", "G"} {
+		if n < 999.5 {
+			return fmt.Sprintf("%.3g%s", n, unit)
+		}
+		n /= 1000
+	}
+	return fmt.Sprintf("%.4gT", n)
+}
+
+func latency(seconds float64) string {
+	switch {
+	case seconds <= 0:
+		return "-"
+	case seconds < 0.01:
+		return fmt.Sprintf("%.2fms", 1000*seconds)
+	case seconds < 1:
+		return fmt.Sprintf("%.0fms", 1000*seconds)
+	}
+	return fmt.Sprintf("%.2fs", seconds)
+}
+
+// roughly is a length of time by its two greatest units: 5d4h, 3h20m, 42s.
+func roughly(seconds float64) string {
+	d := time.Duration(seconds) * time.Second
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
+}

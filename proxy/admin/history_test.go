@@ -1,0 +1,123 @@
+package admin
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The history holds 15 minutes and no more, follows what a reload adds and
+// takes away, and makes rates of counters.
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ticks, extra := uint64(0), false
+		source := &fixed{build: func() Snapshot {
+			s := example()
+			s.Time = time.Now()
+			ticks++
+			s.Frontends[0].BytesIn += 300 * ticks
+			s.Frontends[0].Refused["connection_rate"] += 30 * ticks
+			node := &s.Backends[0].Servers[0]
+			node.Response = Latency{Count: 10 * ticks, Below: make([]uint64, len(LatencyBounds))}
+			for i := range node.Response.Below {
+				if i >= 10 { // all of them between 0.25 and 0.5 s
+					node.Response.Below[i] = 10 * ticks
+				}
+			}
+			if extra {
+				s.Backends[0].Servers = append(s.Backends[0].Servers, Server{Name: "node4"})
+			}
+			return s
+		}}
+		h := NewHistory(source)
+		for range historySamples + 7 {
+			h.sample()
+			time.Sleep(historyInterval)
+		}
+		if n, m := len(h.times), len(h.values(seriesKey{frontend: "tcp"})); n != historySamples || m != historySamples {
+			t.Errorf("%d and %d samples, want %d", n, m, historySamples)
+		}
+		if first, last := h.span(); last.Sub(first) != (historySamples-1)*historyInterval {
+			t.Errorf("they span %v", last.Sub(first))
+		}
+		s := take(source)
+		h.fill(&s)
+		if r := s.Frontends[0].Rates; r.BytesIn != 100 || r.Refused != 10 || s.Process.Rates.BytesIn != 100 {
+			t.Errorf("rates: %+v", r)
+		}
+		if p95 := s.Backends[0].Servers[0].RecentP95Seconds; math.Abs(p95-0.4875) > 1e-6 {
+			t.Errorf("recent p95: %v", p95)
+		}
+		extra = true
+		h.sample()
+		values := h.values(seriesKey{backend: "nodes", server: "node4"})
+		if len(values) != historySamples || values[0] == values[0] || values[historySamples-1] != 0 {
+			t.Errorf("a new server has %d samples, %v to %v", len(values), values[0], values[len(values)-1])
+		}
+		extra = false
+		h.sample()
+		if values := h.values(seriesKey{backend: "nodes", server: "node4"}); values != nil {
+			t.Errorf("a server that is gone has %d samples", len(values))
+		}
+	})
+}
+
+func TestSummary(t *testing.T) {
+	t.Parallel()
+	calm := func(s *Snapshot) {
+		s.RateLimit.BansActive = 0
+		s.Backends[0].QueueCurrent = 0
+		s.Backends[0].Servers = s.Backends[0].Servers[:1]
+	}
+	for _, test := range []struct {
+		name  string
+		edit  func(*Snapshot)
+		level Level
+		text  string // "" = nothing is found
+	}{
+		{"all is well", func(*Snapshot) {}, Healthy, ""},
+		{"a ban", func(s *Snapshot) { s.RateLimit.BansActive = 2 }, Healthy, "2 sources are banned"},
+		{"draining", func(s *Snapshot) { s.Process.Draining = true }, Critical, "the balancer is draining"},
+		{"maxconn", func(s *Snapshot) { s.Process.AcceptPaused, s.Process.AcceptPauseReason = true, "maxconn" }, Critical, "new clients wait: 30 of 100000 connections are taken (maxconn)"},
+		{"nearly maxconn", func(s *Snapshot) { s.Process.Connections.Limit = 33 }, Degraded, "30 of 33 connections (maxconn) are taken"},
+		{"descriptors", func(s *Snapshot) { s.Process.OpenFiles.Used = 200_000 }, Degraded, "200000 of 200100 open files"},
+		{"reload", func(s *Snapshot) { s.Process.Reload = Reload{Error: "lb.toml:3: x"} }, Degraded, "the last reload failed, the configuration before is in force: lb.toml:3: x"},
+		{"no server", func(s *Snapshot) { s.Backends[0].Servers[0].Usable = false }, Critical, "backend nodes has no usable server out of 1"},
+		{"down", func(s *Snapshot) { s.Backends[0].Servers[0].State = ServerDown }, Degraded, "server nodes/node1 is down for 1h00m: L4OK connected"},
+		{"suspect", func(s *Snapshot) { s.Backends[0].Servers[0].Suspect = true }, Degraded, "server nodes/node1 does not answer its check in time"},
+		{"full", func(s *Snapshot) { s.Backends[0].Servers[0].Connections.Limit = 21 }, Degraded, "server nodes/node1 is full: 21 connections"},
+		{"drained", func(s *Snapshot) { s.Backends[0].Servers[0].Admin = AdminDrain }, Healthy, "server nodes/node1 is in drain (no reason given)"},
+		{"queue", func(s *Snapshot) { s.Backends[0].QueueCurrent = 5 }, Degraded, "5 clients wait for a slot of backend nodes"},
+		{"flood", func(s *Snapshot) { s.Frontends[0].Rates.Refused, s.Frontends[0].refusing = 80, "connection_rate" }, Healthy, "turns away 80 clients a second, most of them for connection_rate"},
+		{"refused", func(s *Snapshot) { s.Frontends[0].Rates.Refused, s.Frontends[0].refusing = 80, "connect_refused" }, Degraded, "most of them for connect_refused"},
+		{"slow", func(s *Snapshot) {
+			one := s.Backends[0].Servers[0]
+			s.Backends[0].Servers = []Server{one, one, one}
+			s.Backends[0].Servers[2].Name = "node3"
+			for i, p95 := range []float64{0.02, 0.03, 1.5} {
+				s.Backends[0].Servers[i].RecentP95Seconds = p95
+			}
+		}, Degraded, "server nodes/node3 is slow: p95 1.5 s in the last minute, the backend's median server 30 ms"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := take(edited(func(s *Snapshot) { calm(s); test.edit(s) }))
+			sum := assess(&s)
+			if sum.Level != test.level || len(sum.Findings) == 0 && test.text != "" {
+				t.Fatalf("%+v, want %s", sum, test.level)
+			}
+			if test.text == "" {
+				if len(sum.Findings) > 0 {
+					t.Errorf("found %+v", sum.Findings)
+				}
+				return
+			}
+			if f := sum.Findings[0]; !strings.Contains(f.Text, test.text) || f.Advice == "" {
+				t.Errorf("found %+v, want %s", f, test.text)
+			}
+		})
+	}
+}
