@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -21,16 +22,19 @@ var (
 )
 
 // cluster is the life of all members: started in order, each when the one
-// before it answers; watched; ended in reverse order.
+// before it answers; watched; ended in reverse order. In between, single
+// members are ended and started again on request.
 //
 // Its fields belong to the goroutine that calls run.
 type cluster struct {
 	in      invocation
 	members []member
 	logs    *logs
+	calls   <-chan call // requests; nil = none are taken
+	about   reply       // what every reply says
 
 	launcher *launcher
-	children []*child    // in the order of their start
+	children []*child    // the last process of each member, in the order of the members
 	ended    chan *child // gets each child once, when it has ended
 }
 
@@ -39,7 +43,9 @@ func newCluster(in invocation, members []member, logs *logs) *cluster {
 		in:      in,
 		members: members,
 		logs:    logs,
-		ended:   make(chan *child, len(members)), // so that no child's goroutine waits
+		// No child's goroutine waits: between two readings each member's process
+		// may end, be replaced, and end again.
+		ended: make(chan *child, 2*len(members)),
 	}
 }
 
@@ -65,8 +71,8 @@ func (c *cluster) run() error {
 
 // start starts the members in order and shows the table.
 func (c *cluster) start() error {
-	for _, member := range c.members {
-		if err := c.startMember(member); err != nil {
+	for i := range c.members {
+		if err := c.startMember(i); err != nil {
 			return err
 		}
 	}
@@ -77,11 +83,12 @@ func (c *cluster) start() error {
 	return nil
 }
 
-// startMember starts one member and returns when it answers.
-func (c *cluster) startMember(member member) error {
+// startMember starts member i and returns when it answers.
+func (c *cluster) startMember(i int) error {
 	if c.in.running.Err() != nil {
 		return errInterrupted
 	}
+	member := c.members[i]
 	log, err := c.logs.open(member.name)
 	if err != nil {
 		return err
@@ -90,7 +97,11 @@ func (c *cluster) startMember(member member) error {
 	if err != nil {
 		return err
 	}
-	c.children = append(c.children, child)
+	if i < len(c.children) {
+		c.children[i] = child
+	} else {
+		c.children = append(c.children, child)
+	}
 	ctx, cancel := context.WithTimeoutCause(c.in.running, startTimeout, errNotReady)
 	defer cancel()
 	switch err := child.verify(ctx); {
@@ -103,22 +114,107 @@ func (c *cluster) startMember(member member) error {
 	}
 }
 
-// watch returns at a signal or when the balancer has ended; a node's end it
-// only reports.
+// watch returns at a signal, when a request says so, or when the balancer has
+// ended by itself; a node's end it only reports.
 func (c *cluster) watch() error {
 	for {
 		select {
 		case <-c.in.running.Done():
 			return errInterrupted
 		case child := <-c.ended:
-			end := fmt.Sprintf("%s %s (pid %d) ended unexpectedly: %s; %s",
-				child.member.role, child.member.name, child.pid(), child.outcome(), child.log.last())
-			if child.member.role == roleBalancer {
-				return errors.New(end)
+			if err := c.lost(child); err != nil {
+				return err
 			}
-			c.report(c.logs.stderr, "mcpcluster: %s\nmcpcluster: %d of %d nodes run on\n", end, c.runningNodes(), len(c.members)-1)
+		case call := <-c.calls:
+			if err := c.forgetEnded(); err != nil {
+				call.reply <- reply{Error: err.Error()}
+				return err
+			}
+			call.reply <- c.perform(call.request)
+			if call.request.Op == opShutdown {
+				return errInterrupted
+			}
 		}
 	}
+}
+
+// lost reports a child that has ended; when it is the balancer and nobody has
+// asked for it, that is the error.
+func (c *cluster) lost(child *child) error {
+	if child.asked {
+		return nil
+	}
+	end := fmt.Sprintf("%s %s (pid %d) ended unexpectedly: %s; %s",
+		child.member.role, child.member.name, child.pid(), child.outcome(), child.log.last())
+	if child.member.role == roleBalancer {
+		return errors.New(end)
+	}
+	c.report(c.logs.stderr, "mcpcluster: %s\nmcpcluster: %d of %d nodes run on\n", end, c.runningNodes(), len(c.members)-1)
+	return nil
+}
+
+// forgetEnded reports those that have ended by now, so that ended has room.
+func (c *cluster) forgetEnded() error {
+	for {
+		select {
+		case child := <-c.ended:
+			if err := c.lost(child); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+// perform does what a request asks for.
+func (c *cluster) perform(asked request) reply {
+	answer := c.about
+	chosen, err := c.choose(asked.Names)
+	for _, i := range chosen {
+		if err != nil {
+			break
+		}
+		if asked.Op == opStop || asked.Op == opRestart {
+			c.stopMember(i, asked.Kill)
+		}
+		if asked.Op == opRestart || asked.Op == opStart && c.children[i].state() == "ended" {
+			err = c.startMember(i)
+		}
+	}
+	if err != nil {
+		answer.Error = err.Error()
+	}
+	for _, child := range c.children {
+		answer.Members = append(answer.Members, child.describe())
+	}
+	return answer
+}
+
+// choose finds the members that are named; no names mean all.
+func (c *cluster) choose(names []string) ([]int, error) {
+	var chosen []int
+	for i, member := range c.members {
+		if len(names) == 0 || slices.Contains(names, member.name) {
+			chosen = append(chosen, i)
+		}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(c.members, func(m member) bool { return m.name == name }) {
+			return nil, fmt.Errorf("the cluster has no member %q; mcpcluster status shows them", name)
+		}
+	}
+	return chosen, nil
+}
+
+// stopMember ends a member on request.
+func (c *cluster) stopMember(i int, kill bool) {
+	child := c.children[i]
+	child.asked = true
+	if kill {
+		child.signal(syscall.SIGKILL)
+	}
+	c.end(child)
 }
 
 func (c *cluster) runningNodes() int {
@@ -134,10 +230,15 @@ func (c *cluster) runningNodes() int {
 // stop ends the children in reverse order.
 func (c *cluster) stop() {
 	for _, child := range slices.Backward(c.children) {
-		if child.stop(c.in.waiting, drainTimeout, stopTimeout) {
-			c.report(c.logs.stderr, "mcpcluster: %s %s (pid %d) was killed: it had not ended after SIGTERM\n",
-				child.member.role, child.member.name, child.pid())
-		}
+		c.end(child)
+	}
+}
+
+// end ends a child and says so when it had to be killed.
+func (c *cluster) end(child *child) {
+	if child.stop(c.in.waiting, drainTimeout, stopTimeout) {
+		c.report(c.logs.stderr, "mcpcluster: %s %s (pid %d) was killed: it had not ended after SIGTERM\n",
+			child.member.role, child.member.name, child.pid())
 	}
 }
 

@@ -23,6 +23,7 @@ type logs struct {
 	verbose   bool
 	directory string // "" = no files
 	files     []*os.File
+	opened    map[string]*processLog // by the process's name: it may be started again
 }
 
 func newLogs(stderr io.Writer, verbose bool, directory string) (*logs, error) {
@@ -31,25 +32,33 @@ func newLogs(stderr io.Writer, verbose bool, directory string) (*logs, error) {
 			return nil, fmt.Errorf("make the directory for logs: %w", err)
 		}
 	}
-	return &logs{stderr: &lockedWriter{w: stderr}, verbose: verbose, directory: directory}, nil
+	return &logs{stderr: &lockedWriter{w: stderr}, verbose: verbose, directory: directory, opened: map[string]*processLog{}}, nil
 }
 
-// open returns the log of one process.
+// open returns the log of one process, the same one each time.
 func (l *logs) open(name string) (*processLog, error) {
+	if log := l.opened[name]; log != nil {
+		return log, nil
+	}
 	log := &processLog{}
 	if l.verbose {
 		log.stderr, log.prefix = l.stderr, name+" | "
 	}
 	if l.directory != "" {
-		path := filepath.Join(l.directory, strings.ReplaceAll(name, "/", "_")+".log")
-		file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		file, err := os.OpenFile(logPath(l.directory, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 		if err != nil {
 			return nil, fmt.Errorf("open the log of %s: %w", name, err)
 		}
 		l.files = append(l.files, file)
 		log.file = file
 	}
+	l.opened[name] = log
 	return log, nil
+}
+
+// logPath is the file of one process's output.
+func logPath(directory, name string) string {
+	return filepath.Join(directory, strings.ReplaceAll(name, "/", "_")+".log")
 }
 
 // close closes the files.

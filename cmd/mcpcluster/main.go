@@ -1,15 +1,26 @@
 // Mcpcluster runs a whole MCP cluster on this machine: the nodes of a
 // configuration and the balancer in front of them.
 //
-//	mcpcluster run [-c FILE]
+//	mcpcluster run [-c FILE]                 in the foreground, until Ctrl-C
+//	mcpcluster start [-c FILE] [MEMBER...]   in the background; or a member again
+//	mcpcluster stop [-kill] [MEMBER...]
+//	mcpcluster restart [MEMBER...]
+//	mcpcluster status [-json]
+//	mcpcluster tail [-f] MEMBER
+//	mcpcluster compose -o DIRECTORY
 //
 // It guarantees that nothing is started while a port is taken, that what it
-// reports as ready has answered, and that no process outlives it: they end
-// with it in reverse order, and even when it is killed. It restarts nothing
-// that dies, and it manages this machine's processes only.
+// reports as ready has answered, and that no process outlives the mcpcluster
+// that started it, in the foreground or in the background: they end with it in
+// reverse order, and even when it is killed. It restarts nothing that dies by
+// itself, and it manages this machine's processes only.
 //
-// It exits with 0 after SIGINT, SIGTERM or SIGHUP, with 1 when something
-// failed, and with 2 when its command line is wrong.
+// The commands find a cluster by its state directory (-state), which has a
+// socket at which its mcpcluster answers, and the members' logs. One user needs
+// to name it only for a second cluster.
+//
+// It exits with 0 when all went well (run: after SIGINT, SIGTERM or SIGHUP),
+// with 1 when something failed, and with 2 when its command line is wrong.
 package main
 
 import (
@@ -32,6 +43,12 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"run", "start the nodes and the balancer, watch them, end them at Ctrl-C", runCommand},
+		{"start", "do the same in the background, or start members again that have ended", startCommand},
+		{"stop", "end the cluster, or members of it", stopCommand},
+		{"restart", "end and start the cluster, or members of it", restartCommand},
+		{"status", "tell whether it is healthy, and what it does", statusCommand},
+		{"tail", "show the end of a member's log", tailCommand},
+		{"compose", "write a docker-compose.yml and a Dockerfile for the same cluster", composeCommand},
 	}
 }
 

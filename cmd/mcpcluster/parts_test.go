@@ -23,7 +23,7 @@ import (
 
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	path, err := writeDemo()
+	path, err := writeDemo("")
 	if err != nil {
 		t.Fatal(err)
 	}

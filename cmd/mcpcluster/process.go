@@ -74,7 +74,9 @@ type child struct {
 	member   member
 	command  *exec.Cmd
 	log      *processLog
+	started  time.Time
 	answered bool          // it was ready; written by the cluster's goroutine
+	asked    bool          // it ends because somebody asked for it; written by the cluster's goroutine
 	ended    chan struct{} // closed when the process has ended; then err is set
 	err      error         // how it ended; nil = exit status 0
 }
@@ -92,7 +94,7 @@ func startChild(launcher *launcher, start func(*exec.Cmd) error, member member, 
 	if err := launcher.start(start, command); err != nil {
 		return nil, fmt.Errorf("start %s: %w", member.name, err)
 	}
-	c := &child{member: member, command: command, log: log, ended: make(chan struct{})}
+	c := &child{member: member, command: command, log: log, started: time.Now(), ended: make(chan struct{})}
 	go c.wait(onEnd)
 	return c, nil
 }
@@ -115,6 +117,15 @@ func (c *child) state() string {
 		return "ready"
 	}
 	return "starting"
+}
+
+// describe is the child as other mcpclusters are told of it.
+func (c *child) describe() memberState {
+	addresses := map[string]string{}
+	for _, e := range c.member.addresses {
+		addresses[e.label] = e.address
+	}
+	return memberState{Role: string(c.member.role), Name: c.member.name, PID: c.pid(), State: c.state(), Started: c.started, Addresses: addresses}
 }
 
 // outcome tells how the process ended. To be called only when it has.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"flag"
@@ -18,7 +19,8 @@ var demoConfig []byte
 type runOptions struct {
 	config  string // a path; "" = the demonstration that is built in
 	bin     string // the directory of the binaries
-	logs    string // the directory for log files; "" = none
+	logs    string // the directory for log files; "" = none, or that in state
+	state   string // the state directory; "" = no other mcpcluster is answered
 	verbose bool
 }
 
@@ -46,6 +48,7 @@ func parseRunOptions(in invocation, args []string) (runOptions, error) {
 	flags.StringVar(&opts.config, "c", "", "the balancer's configuration `file`, whose servers are started as nodes (default a demonstration on ports 8000, 8080, 8404 and 8888)")
 	flags.StringVar(&opts.bin, "bin", "", "the `directory` of mcpnode and mcplb (default that of mcpcluster itself)")
 	flags.StringVar(&opts.logs, "logs", "", "append each process's output to a file in this `directory`")
+	flags.StringVar(&opts.state, "state", "", "answer the other commands by a socket in this `directory`, and keep the logs there")
 	flags.BoolVar(&opts.verbose, "v", false, "show the output of all processes, each line after the process's name")
 	flags.Usage = func() {
 		fmt.Fprint(in.stderr, "mcpcluster run starts the nodes and the balancer, each verified, shows what runs where,\nand ends all at Ctrl-C; a second Ctrl-C kills what has not ended.\n\nUsage: mcpcluster run [flags]\n")
@@ -63,8 +66,18 @@ func parseRunOptions(in invocation, args []string) (runOptions, error) {
 // runCluster does everything from reading the configuration to the end of the
 // last process.
 func runCluster(in invocation, opts runOptions) (err error) {
+	var calls <-chan call
+	if opts.state != "" {
+		control, err := openControl(opts.state)
+		if err != nil {
+			return err
+		}
+		defer control.close()
+		calls = control.calls
+		opts.logs = cmp.Or(opts.logs, filepath.Join(opts.state, logsName))
+	}
 	if opts.config == "" {
-		path, err := writeDemo()
+		path, err := writeDemo(opts.state)
 		if err != nil {
 			return err
 		}
@@ -84,11 +97,30 @@ func runCluster(in invocation, opts runOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, logs.close()) }()
-	return newCluster(in, members, logs).run()
+	cluster := newCluster(in, members, logs)
+	cluster.calls = calls
+	cluster.about = reply{PID: os.Getpid(), Config: absolute(opts.config), Bin: absolute(filepath.Dir(members[0].path))}
+	return cluster.run()
 }
 
-// writeDemo puts the built-in configuration where mcplb can read it.
-func writeDemo() (path string, err error) {
+// absolute is a path that means the same in another directory.
+func absolute(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		return whole
+	}
+	return path
+}
+
+// writeDemo puts the built-in configuration where mcplb can read it: into the
+// state directory, or a file of its own where there is none.
+func writeDemo(state string) (path string, err error) {
+	if state != "" {
+		path := filepath.Join(state, demoName)
+		if err := os.WriteFile(path, demoConfig, 0o644); err != nil {
+			return "", fmt.Errorf("write the demonstration's configuration: %w", err)
+		}
+		return path, nil
+	}
 	file, err := os.CreateTemp("", "mcpcluster-*.toml")
 	if err != nil {
 		return "", fmt.Errorf("write the demonstration's configuration: %w; set TMPDIR to a directory that can be written to", err)

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"mcplb/conf"
+)
+
+// The network of the containers: the balancer has .10 and the nodes .11 on.
+const (
+	composeNetwork   = "172.30.99.0/24"
+	composeFirstHost = 10
+	composeMost      = 200 // nodes
+)
+
+// composeCommand is "mcpcluster compose".
+func composeCommand(in invocation, args []string) int {
+	flags := flag.NewFlagSet("mcpcluster compose", flag.ContinueOnError)
+	flags.SetOutput(in.stderr)
+	config := flags.String("c", "", "the balancer's configuration `file` (default the demonstration)")
+	bin := flags.String("bin", "", "the `directory` of mcpnode and mcplb, built with CGO_ENABLED=0 (default that of mcpcluster itself)")
+	out := flags.String("o", "", "the `directory` to write to; it must not be there yet, or be empty")
+	flags.Usage = func() {
+		fmt.Fprint(in.stderr, "mcpcluster compose writes what \"docker compose up --build\" needs to run the cluster in containers:\ndocker-compose.yml, a Dockerfile from scratch, the binaries, and the configuration with the containers' addresses.\n\nUsage: mcpcluster compose -o DIRECTORY [flags]\n")
+		flags.PrintDefaults()
+	}
+	err := flags.Parse(args)
+	if err == nil && *out == "" {
+		err = errors.New("name the directory to write to with -o")
+	}
+	if status, over := parsed(in, "compose", err); over {
+		return status
+	}
+	if err := compose(*config, *bin, *out); err != nil {
+		return failed(in, err)
+	}
+	fmt.Fprintf(in.stdout, "docker compose -f %s up --build\n", filepath.Join(*out, "docker-compose.yml"))
+	return 0
+}
+
+// compose writes everything, or tells what is in the way.
+func compose(path, bin, out string) error {
+	text := demoConfig
+	if path != "" {
+		var err error
+		if text, err = os.ReadFile(path); err != nil {
+			return fmt.Errorf("read the configuration: %w", err)
+		}
+	} else {
+		demo, err := writeDemo("")
+		if err != nil {
+			return err
+		}
+		defer os.Remove(demo)
+		path = demo
+	}
+	config, err := conf.Load(path)
+	if err != nil {
+		return fmt.Errorf("the configuration is not usable:\n%w", err)
+	}
+	members := plan(config, "/"+demoName)
+	if len(members) > composeMost {
+		return fmt.Errorf("%d members are more than the network %s has room for", len(members), composeNetwork)
+	}
+	if err := locate(members, bin); err != nil {
+		return err
+	}
+	containers, replaced := contain(members, string(text))
+	files := map[string]string{
+		"docker-compose.yml": composeFile(containers),
+		"Dockerfile":         dockerfile,
+		demoName:             replaced,
+	}
+	return writeBuildDirectory(out, files, members)
+}
+
+// container is a member with an address of its own.
+type container struct {
+	member member
+	ip     string
+	args   []string
+	ports  []string // to publish, as docker-compose has them
+}
+
+// contain gives every member an address and rewrites the configuration to it.
+func contain(members []member, text string) ([]container, string) {
+	base := netip.MustParsePrefix(composeNetwork).Addr().As4()
+	var containers []container
+	for i, m := range members {
+		host := base
+		host[3] = byte(composeFirstHost + 1 + i)
+		if m.role == roleBalancer {
+			host[3] = composeFirstHost
+		}
+		c := container{member: m, ip: netip.AddrFrom4(host).String(), args: append([]string(nil), m.args...)}
+		for _, e := range m.addresses {
+			inside, published := c.moved(e.address)
+			text = strings.ReplaceAll(text, `"`+e.address+`"`, `"`+inside+`"`)
+			for j, arg := range c.args {
+				if arg == e.address {
+					c.args[j] = inside
+				}
+			}
+			if m.role == roleBalancer {
+				c.ports = append(c.ports, published)
+			}
+		}
+		containers = append(containers, c)
+	}
+	return containers, text
+}
+
+// moved is where in the container a member listens that listens on address
+// here, and how the port is published. A node is reached by its own address,
+// the balancer from outside, too.
+func (c *container) moved(address string) (inside, published string) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address, "" // the configuration was checked: it has a port
+	}
+	if c.member.role == roleNode {
+		return net.JoinHostPort(c.ip, port), ""
+	}
+	published = port + ":" + port
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
+		published = "127.0.0.1:" + published // what was for this machine alone still is
+	}
+	return ":" + port, published
+}
+
+// dockerfile makes images of nothing but the static binaries.
+const dockerfile = `FROM scratch AS mcpnode
+COPY mcpnode /mcpnode
+ENTRYPOINT ["/mcpnode"]
+
+FROM scratch AS mcplb
+COPY mcplb /mcplb
+COPY lb.toml /lb.toml
+ENTRYPOINT ["/mcplb"]
+`
+
+// composeFile is the docker-compose.yml: the balancer after the nodes, every
+// process with room for its connections.
+func composeFile(containers []container) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Written by mcpcluster compose.\nservices:\n")
+	var nodes []string
+	for _, c := range containers {
+		fmt.Fprintf(&b, "  %s:\n    build:\n      context: .\n      target: %s\n", c.member.name, c.member.binary)
+		fmt.Fprintf(&b, "    command: [%s]\n", quoted(c.args))
+		fmt.Fprintf(&b, "    ulimits:\n      nofile: 250000\n    restart: unless-stopped\n    stop_grace_period: 30s\n")
+		if len(c.ports) > 0 {
+			fmt.Fprintf(&b, "    sysctls:\n      net.core.somaxconn: 65535\n      net.ipv4.ip_local_port_range: 1024 65535\n")
+			fmt.Fprintf(&b, "    ports: [%s]\n", quoted(c.ports))
+		}
+		if c.member.role == roleBalancer && len(nodes) > 0 {
+			fmt.Fprintf(&b, "    depends_on: [%s]\n", strings.Join(nodes, ", "))
+		}
+		fmt.Fprintf(&b, "    networks:\n      cluster:\n        ipv4_address: %s\n", c.ip)
+		nodes = append(nodes, c.member.name)
+	}
+	fmt.Fprintf(&b, "networks:\n  cluster:\n    ipam:\n      config:\n        - subnet: %s\n", composeNetwork)
+	return b.String()
+}
+
+// quoted writes a list as YAML has it between brackets.
+func quoted(list []string) string {
+	var parts []string
+	for _, item := range list {
+		parts = append(parts, fmt.Sprintf("%q", item))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// writeBuildDirectory writes the files and copies the binaries into a new
+// directory.
+func writeBuildDirectory(out string, files map[string]string, members []member) error {
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return fmt.Errorf("make the directory: %w", err)
+	}
+	if entries, err := os.ReadDir(out); err != nil || len(entries) > 0 {
+		return fmt.Errorf("%s is not empty: name a directory that is not there yet (-o)", out)
+	}
+	for _, m := range members {
+		binary, err := os.ReadFile(m.path)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(out, m.binary), binary, 0o755)
+		}
+		if err != nil {
+			return fmt.Errorf("copy %s: %w", m.binary, err)
+		}
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(out, name), []byte(text), 0o644); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	return nil
+}

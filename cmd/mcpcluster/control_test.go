@@ -1,0 +1,239 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mcplb/conf"
+)
+
+// do runs one command to its end and returns what it wrote.
+func do(t *testing.T, status int, args ...string) (stdout, stderr string) {
+	t.Helper()
+	r := startCluster(t, realSystem(), args...)
+	r.expectStatus(t, status)
+	return r.stdout.String(), r.stderr.String()
+}
+
+// expectMembers compares what a command tells of the members' states.
+func expectMembers(t *testing.T, table string, states ...string) {
+	t.Helper()
+	for _, state := range states {
+		name, want, _ := strings.Cut(state, " ")
+		if !regexp.MustCompile(`(?m)^\w+ +` + name + ` +\d+ +` + want + `( |$)`).MatchString(table) {
+			t.Errorf("%s is not %s in\n%s", name, want, table)
+		}
+	}
+}
+
+// TestBackground takes a cluster through everything that can be asked of it.
+func TestBackground(t *testing.T) {
+	t.Parallel()
+	bin, state := binaries(t), filepath.Join(t.TempDir(), "s")
+	l := configure(t, "node1", "node2", "node3", "node4")
+	table, _ := do(t, 0, "start", "-state", state, "-bin", bin, "-c", l.path)
+	t.Cleanup(func() {
+		if _, err := ask(t.Context(), state, request{Op: opShutdown}); err == nil {
+			t.Error("the cluster was not stopped")
+		}
+	})
+	expectMembers(t, table, "node1 ready", "node4 ready", "mcplb ready")
+	expectAnswer(t, append(l.nodes, l.frontend)...)
+
+	table, _ = do(t, 0, "stop", "-state", state, "-kill", "node3")
+	expectMembers(t, table, "node1 ready", "node3 ended", "mcplb ready")
+	expectSilence(t, l.nodes[2])
+	table, _ = do(t, 0, "status", "-state", state)
+	if !strings.HasPrefix(table, "degraded: 3 of 4 nodes up") {
+		t.Errorf("the status is %q", table)
+	}
+	expectMembers(t, table, "node1 ready", "node3 ended")
+
+	table, _ = do(t, 0, "start", "-state", state, "node3")
+	expectMembers(t, table, "node3 ready")
+	table, _ = do(t, 0, "restart", "-state", state, "node1", "mcplb")
+	expectMembers(t, table, "node1 ready", "mcplb ready")
+	expectAnswer(t, append(l.nodes, l.frontend)...)
+
+	text, _ := do(t, 0, "status", "-state", state, "-json")
+	var status clusterStatus
+	if err := json.Unmarshal([]byte(text), &status); err != nil {
+		t.Fatal(err)
+	}
+	if status.Health != "healthy" || status.NodesUp != 4 || !status.Balancer || status.Latency == nil || status.Latency.P99 <= 0 || len(status.Members) != 5 {
+		t.Errorf("the status is %s", text)
+	}
+	log, _ := do(t, 0, "tail", "-state", state, "-n", "2", "node1")
+	if log != "node1 says goodbye\nnode1 is up\n" {
+		t.Errorf("the log of node1 ends with %q", log)
+	}
+	do(t, 0, "restart", "-state", state)
+	expectAnswer(t, append(l.nodes, l.frontend)...)
+	do(t, 0, "stop", "-state", state)
+	expectSilence(t, append(l.nodes, l.frontend)...)
+	if _, stderr := do(t, 1, "status", "-state", state); !strings.Contains(stderr, "no cluster runs there") {
+		t.Errorf("stderr: %s", stderr)
+	}
+}
+
+// TestMemberThatCrashes shows in the status, and can be started again.
+func TestMemberThatCrashes(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	l := configure(t, "node1", "node2", "node3")
+	r := startCluster(t, realSystem(), "run", "-c", l.path, "-bin", binaries(t), "-state", state)
+	r.awaitReady(t)
+	for range 3 { // more often than ended has room for at once
+		answer, err := ask(t.Context(), state, request{Op: opStatus})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range answer.Members[:2] {
+			syscall.Kill(m.PID, syscall.SIGKILL)
+			r.stderr.await(t, fmt.Sprintf(`pid %d\) ended unexpectedly: signal: killed`, m.PID))
+		}
+		table, _ := do(t, 1, "status", "-state", state)
+		expectMembers(t, table, "node1 ended", "node2 ended", "node3 ready")
+		if table, _ = do(t, 0, "start", "-state", state); !strings.HasPrefix(table, "critical") {
+			expectMembers(t, table, "node1 ready", "node2 ready", "node3 ready")
+		}
+	}
+	r.interrupt()
+	r.expectStatus(t, 0)
+}
+
+func TestStartThatFails(t *testing.T) {
+	t.Parallel()
+	bin, state := binaries(t), t.TempDir()
+	l := configure(t, "node1", diesAtStart)
+	_, stderr := do(t, 1, "start", "-state", state, "-bin", bin, "-c", l.path)
+	if !strings.Contains(stderr, "the cluster could not be started (exit status 1)") || !strings.Contains(stderr, "out of cheese") {
+		t.Errorf("stderr: %s", stderr)
+	}
+	expectSilence(t, l.nodes...)
+	holder := startHolder(t, bin, l.nodes[0])
+	_, stderr = do(t, 1, "start", "-state", state, "-bin", bin, "-c", l.path)
+	if !strings.Contains(stderr, fmt.Sprintf("mcpnode (pid %d) listens there", holder.Process.Pid)) {
+		t.Errorf("stderr: %s", stderr)
+	}
+}
+
+func TestOneClusterInAStateDirectory(t *testing.T) {
+	t.Parallel()
+	bin, state := binaries(t), t.TempDir()
+	l, other := configure(t, "node1"), configure(t, "node1")
+	r := startCluster(t, realSystem(), "run", "-c", l.path, "-bin", bin, "-state", state)
+	r.awaitReady(t)
+	if _, stderr := do(t, 1, "run", "-c", other.path, "-bin", bin, "-state", state); !strings.Contains(stderr, "a cluster runs there already") {
+		t.Errorf("stderr: %s", stderr)
+	}
+	if _, stderr := do(t, 1, "stop", "-state", state, "nobody"); !strings.Contains(stderr, `no member "nobody"`) {
+		t.Errorf("stderr: %s", stderr)
+	}
+}
+
+// TestOldSocket is what a killed mcpcluster leaves behind.
+func TestOldSocket(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	first, err := openControl(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(state, controlName)
+	if err := os.Rename(path, path+"-kept"); err != nil { // so that closing does not remove it
+		t.Fatal(err)
+	}
+	first.close()
+	if err := os.Rename(path+"-kept", path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask(t.Context(), state, request{Op: opStatus}); !errors.Is(err, errNoCluster) {
+		t.Errorf("asking gives %v", err)
+	}
+	second, err := openControl(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.close()
+}
+
+func TestHealthOf(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		up, nodes int
+		balancer  bool
+		want      string
+	}{
+		{4, 4, true, "healthy"}, {4, 5, true, "healthy"}, {3, 4, true, "degraded"}, {2, 4, true, "degraded"},
+		{1, 4, true, "critical"}, {0, 0, true, "critical"}, {4, 4, false, "critical"},
+	} {
+		if got := healthOf(c.up, c.nodes, c.balancer); got != c.want {
+			t.Errorf("%d of %d, balancer %v: %s, want %s", c.up, c.nodes, c.balancer, got, c.want)
+		}
+	}
+}
+
+func TestLastLines(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text string
+		n    int
+		want string
+	}{
+		{"a\nb\nc\n", 2, "b\nc\n"}, {"a\nb\nc", 2, "b\nc"}, {"a\nb\n", 9, "a\nb\n"}, {"a\n", 0, ""}, {"", 3, ""}, {"a\n\n", 1, "\n"},
+	} {
+		if got := string(lastLines([]byte(c.text), c.n)); got != c.want {
+			t.Errorf("%q, %d: %q, want %q", c.text, c.n, got, c.want)
+		}
+	}
+}
+
+// TestCompose writes containers for the demonstration: a configuration that
+// is valid, and fits the addresses that the file gives.
+func TestCompose(t *testing.T) {
+	t.Parallel()
+	bin := binaries(t)
+	out := filepath.Join(t.TempDir(), "out")
+	if stdout, _ := do(t, 0, "compose", "-bin", bin, "-o", out); !strings.Contains(stdout, "docker compose -f "+out) {
+		t.Errorf("stdout: %s", stdout)
+	}
+	config, err := conf.Load(filepath.Join(out, "lb.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(out, "docker-compose.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, server := range config.Backends[0].Servers {
+		ip := fmt.Sprintf("172.30.99.%d", 11+i)
+		want := fmt.Sprintf(`  %s:
+    build:
+      context: .
+      target: mcpnode
+    command: ["-name", "%s", "-tcp", "%s", "-http", "%s", "-sse", "%s"]
+`, server.Name, server.Name, server.TCP, server.HTTP, server.SSE)
+		if !strings.Contains(string(text), want) || !strings.Contains(string(text), "ipv4_address: "+ip+"\n") || !strings.HasPrefix(server.TCP, ip+":") {
+			t.Errorf("%s at %s is not in\n%s", server.Name, ip, text)
+		}
+	}
+	for _, want := range []string{`"8000:8000"`, `"127.0.0.1:8404:8404"`, "depends_on: [node1, node2, node3, node4]", "target: mcplb", `command: ["-c", "/lb.toml"]`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s is not in\n%s", want, text)
+		}
+	}
+	if config.Admin.Listen != ":8404" {
+		t.Errorf("the admin pages are at %q", config.Admin.Listen)
+	}
+	if _, stderr := do(t, 1, "compose", "-bin", bin, "-o", out); !strings.Contains(stderr, "is not empty") {
+		t.Errorf("stderr: %s", stderr)
+	}
+}

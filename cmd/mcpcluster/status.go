@@ -1,0 +1,284 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"mcplb/conf"
+)
+
+const (
+	observation = time.Second // over which messages are counted and latencies taken
+	pings       = 50          // in that time
+)
+
+// clusterStatus is what "mcpcluster status" tells; -json prints it as it is:
+// names and meanings stay, members may be added.
+type clusterStatus struct {
+	Health   string         `json:"health"` // healthy from 80% of the nodes up, degraded from 50%, else critical
+	NodesUp  int            `json:"nodes_up"`
+	Nodes    int            `json:"nodes"`
+	Balancer bool           `json:"balancer_up"`
+	Clients  int64          `json:"connections"`         // of clients
+	Messages float64        `json:"messages_per_second"` // of clients, in the last second
+	Latency  *latency       `json:"latency_ms"`          // of MCP pings through the balancer, in the last second; null = no frontend for lines
+	Members  []memberReport `json:"members"`
+}
+
+// latency are quantiles in milliseconds.
+type latency struct {
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+	P99 float64 `json:"p99"`
+}
+
+type memberReport struct {
+	memberState
+	Up          bool   `json:"up"`                     // it answers as it should
+	Problem     string `json:"problem,omitempty"`      // why it is not up
+	Connections int64  `json:"connections"`            // that the balancer has to a node
+	Server      string `json:"server_state,omitempty"` // of a node, as the balancer sees it
+}
+
+// statusCommand is "mcpcluster status".
+func statusCommand(in invocation, args []string) int {
+	flags, state := flagsOf(in, "status", "shows whether the cluster is healthy and what it does. The exit status is 0 unless it is critical or does not run.", "[flags]")
+	asJSON := flags.Bool("json", false, "print everything as JSON")
+	if status, over := parsed(in, "status", flags.Parse(args)); over {
+		return status
+	}
+	answer, err := ask(in.running, *state, request{Op: opStatus})
+	if err != nil {
+		return failed(in, err)
+	}
+	config, err := conf.Load(answer.Config)
+	if err != nil {
+		return failed(in, fmt.Errorf("read the cluster's configuration: %w", err))
+	}
+	status := observe(in.running, config, plan(config, answer.Config), answer.Members)
+	show := status.print
+	if *asJSON {
+		show = status.printJSON
+	}
+	if err := show(in.stdout); err != nil {
+		return failed(in, fmt.Errorf("print the status: %w", err))
+	}
+	if status.Health == critical {
+		return 1
+	}
+	return 0
+}
+
+// observe looks at every member as its clients do, and at the balancer's own
+// figures.
+func observe(ctx context.Context, config *conf.Config, members []member, states []memberState) *clusterStatus {
+	s := &clusterStatus{Members: make([]memberReport, len(states))}
+	var working sync.WaitGroup
+	for i, state := range states {
+		s.Members[i].memberState = state
+		working.Go(func() { s.Members[i].check(ctx, members) })
+	}
+	before, err := balancerFigures(ctx, config)
+	begin := time.Now()
+	working.Go(func() { s.Latency = pingThrough(ctx, config) })
+	select {
+	case <-time.After(observation):
+	case <-ctx.Done():
+	}
+	if err == nil {
+		if after, err := balancerFigures(ctx, config); err == nil {
+			s.Clients = after.Process.Connections.Current
+			s.Messages = float64(after.messages()-before.messages()) / time.Since(begin).Seconds()
+			after.join(s.Members)
+		}
+	}
+	working.Wait()
+	s.judge()
+	return s
+}
+
+// check makes one attempt to use the member.
+func (m *memberReport) check(ctx context.Context, members []member) {
+	i := slices.IndexFunc(members, func(other member) bool { return other.name == m.Name })
+	if m.State == "ended" || i < 0 {
+		m.Problem = "it has ended"
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	if err := members[i].ready(ctx); err != nil {
+		m.Problem = err.Error()
+		return
+	}
+	m.Up = true
+}
+
+// The states of health.
+const (
+	wholesome = "healthy"
+	degraded  = "degraded"
+	critical  = "critical"
+)
+
+// judge sums up.
+func (s *clusterStatus) judge() {
+	for _, m := range s.Members {
+		switch {
+		case m.Role == string(roleBalancer):
+			s.Balancer = m.Up
+		case m.Up:
+			s.NodesUp++
+			s.Nodes++
+		default:
+			s.Nodes++
+		}
+	}
+	s.Health = healthOf(s.NodesUp, s.Nodes, s.Balancer)
+}
+
+// healthOf is the cluster's health: without its balancer it is critical.
+func healthOf(up, nodes int, balancer bool) string {
+	switch {
+	case !balancer || nodes == 0:
+		return critical
+	case 100*up >= 80*nodes:
+		return wholesome
+	case 100*up >= 50*nodes:
+		return degraded
+	}
+	return critical
+}
+
+// figures are what the status needs of the balancer's /api/v1/status.
+type figures struct {
+	Process struct {
+		Connections struct{ Current int64 }
+	}
+	Frontends []struct {
+		MessagesIn uint64 `json:"messages_in"`
+	}
+	Backends []struct {
+		Servers []struct {
+			Addresses   map[string]string
+			State       string
+			Connections struct{ Current int64 }
+		}
+	}
+}
+
+func balancerFigures(ctx context.Context, config *conf.Config) (*figures, error) {
+	if config.Admin.Listen == "" {
+		return nil, fmt.Errorf("the balancer has no admin address")
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	response, err := get(ctx, "http://"+reachable(config.Admin.Listen)+"/api/v1/status")
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the balancer's status: %s", response.Status)
+	}
+	var f figures
+	if err := json.NewDecoder(response.Body).Decode(&f); err != nil {
+		return nil, fmt.Errorf("read the balancer's status: %w", err)
+	}
+	return &f, nil
+}
+
+// messages is how many messages clients have sent so far.
+func (f *figures) messages() uint64 {
+	sum := uint64(0)
+	for _, frontend := range f.Frontends {
+		sum += frontend.MessagesIn
+	}
+	return sum
+}
+
+// join adds to each node what the balancer knows of it, over all backends.
+func (f *figures) join(members []memberReport) {
+	for i := range members {
+		m := &members[i]
+		for _, backend := range f.Backends {
+			for _, server := range backend.Servers {
+				if m.Role == string(roleNode) && sameAddress(m.Addresses, server.Addresses) {
+					m.Connections += server.Connections.Current
+					m.Server = cmp.Or(m.Server, server.State)
+				}
+			}
+		}
+	}
+}
+
+// sameAddress reports whether a member and a server have an address in common.
+func sameAddress(member, server map[string]string) bool {
+	for label, address := range server {
+		if address != "" && member[label] == address {
+			return true
+		}
+	}
+	return false
+}
+
+// pingThrough measures pings through the first frontend that carries bare
+// lines; nil where there is none or it does not answer.
+func pingThrough(ctx context.Context, config *conf.Config) *latency {
+	i := slices.IndexFunc(config.Frontends, func(f conf.Frontend) bool { return f.Mode != conf.ModeHTTP && !f.AcceptProxy })
+	if i < 0 {
+		return nil
+	}
+	address := reachable(config.Frontends[i].Listen[0])
+	var took []float64
+	begin := time.Now()
+	for time.Since(begin) < observation && ctx.Err() == nil {
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+		sent := time.Now()
+		err := ping(attempt, address)
+		cancel()
+		if err == nil {
+			took = append(took, float64(time.Since(sent))/1e6)
+		}
+		select {
+		case <-time.After(observation / pings):
+		case <-ctx.Done():
+		}
+	}
+	if len(took) == 0 {
+		return nil
+	}
+	slices.Sort(took)
+	at := func(percent int) float64 { return took[(len(took)-1)*percent/100] }
+	return &latency{at(50), at(95), at(99)}
+}
+
+func (s *clusterStatus) printJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(s)
+}
+
+func (s *clusterStatus) print(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "%s: %d of %d nodes up, %d connections, %.0f messages a second", s.Health, s.NodesUp, s.Nodes, s.Clients, s.Messages)
+	if s.Latency != nil {
+		fmt.Fprintf(table, ", ping p50 %.2f, p95 %.2f, p99 %.2f ms", s.Latency.P50, s.Latency.P95, s.Latency.P99)
+	}
+	fmt.Fprintln(table, "\nROLE\tNAME\tPID\tSTATE\tUP FOR\tCONNECTIONS\tPROBLEM")
+	for _, m := range s.Members {
+		since := "-"
+		if m.State != "ended" {
+			since = time.Since(m.Started).Round(time.Second).String()
+		}
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%d\t%s\n", m.Role, m.Name, m.PID, cmp.Or(m.Server, m.State), since, m.Connections, m.Problem)
+	}
+	return table.Flush()
+}
