@@ -89,11 +89,12 @@ type halfFlags uint8
 const (
 	ended     halfFlags = 1 << iota // its source has finished sending
 	shut                            // its destination was told
+	first                           // before the other half's was
 	lost                            // its destination takes nothing any more
 	streaming                       // its reads fill the loop's buffer: splice
 	spliced                         // some of its bytes nobody has seen
 	inspected                       // the owner sees its bytes
-	copied                          // never spliced: the owner sees every byte
+	copied                          // never spliced: the owner sees every byte, or a layer changes them
 )
 
 // Owner is whom the relay serves.
@@ -119,6 +120,10 @@ func (r *Relay) Begin(client, server *reactor.Conn, owner Owner, taken *Counters
 func (r *Relay) begin(now int64) {
 	r.client.SetHandler(r)
 	r.server.SetHandler(r)
+	if r.client.Layered() || r.server.Layered() {
+		r.up.flags |= copied
+		r.down.flags |= copied
+	}
 	r.last = now
 	r.arm()
 	r.pump(&r.down, r.server, r.client)
@@ -201,6 +206,9 @@ func (r *Relay) move(h *half, from, to *reactor.Conn) int {
 		}
 	}
 	buffer := from.Loop().Scratch()
+	if to.Layered() {
+		buffer = buffer[:reactor.ReadSize-layerGrowth]
+	}
 	n, errno := from.Read(buffer)
 	switch {
 	case errno == unix.EAGAIN:
@@ -218,6 +226,10 @@ func (r *Relay) move(h *half, from, to *reactor.Conn) int {
 	r.forward(h, to, buffer[:n])
 	return n
 }
+
+// layerGrowth is by how much a layer may enlarge what one read brings, so that a
+// buffer of the usual size still parks it.
+const layerGrowth = 1 << 10
 
 // forward hands bytes on, by way of the owner where it wants to see them.
 func (r *Relay) forward(h *half, to *reactor.Conn, p []byte) {
@@ -349,15 +361,18 @@ func (r *Relay) end(h *half, from *reactor.Conn) {
 // relay when that holds for both.
 func (r *Relay) finish(h *half, to *reactor.Conn) {
 	if h.flags&shut == 0 {
+		if (r.up.flags|r.down.flags)&shut == 0 {
+			h.flags |= first
+		}
 		h.flags |= shut
 		to.CloseWrite()
 	}
-	if r.up.flags&r.down.flags&shut == 0 {
-		return
+	if r.up.flags&r.down.flags&shut == 0 || r.client.Parked()+r.server.Parked() > 0 {
+		return // what a layer says last may wait to be written
 	}
 	reason := ServerClosed
-	if h == &r.down {
-		reason = ClientClosed // the client was first, the server followed
+	if r.up.flags&first != 0 {
+		reason = ClientClosed
 	}
 	r.close(reason)
 }

@@ -283,6 +283,9 @@ func (c *client) discard() {
 		c.conn.CloseWrite()
 		c.since = c.worker.loop.Now()
 		c.arm()
+		if c.conn.Parked() > 0 {
+			return // a layer's last word
+		}
 	}
 	for range 16 {
 		if !c.conn.Readable() {

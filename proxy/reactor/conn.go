@@ -22,19 +22,22 @@ type Handler interface {
 // It lives in its loop's table; after Close it must not be used any more.
 //
 //	what is known  is set by                      is cleared by
-//	readable       IN, PRI, RDHUP, HUP, ERR       a short read without hangup or urgent, EAGAIN, Unready
+//	readable       IN, PRI, RDHUP, HUP, ERR,      a short read without hangup or urgent, EAGAIN, Unready;
+//	               a layer that holds something   behind a layer, its socket's
 //	writable       OUT, HUP, ERR                  a short write, EAGAIN
 //	hangup         RDHUP, HUP, ERR                never: read on until the end or an error
 //	urgent         PRI                            never: a read stops short at the mark
 //	failed         ERR                            never
 //	connecting     Dial                           Connected
 //	parked != nil  Send that could not write all  the last parked byte written, or fault
+//	ending         CloseWrite while parked        FIN, behind the last parked byte
 //	fault          a write that failed            never: nothing more is written
 //
 // Only the loop's own goroutine may call its methods.
 type Conn struct {
 	loop       *Loop
 	handler    Handler
+	layer      Layer // nil = plain: what passes is what the socket carries
 	parked     *buffer
 	fd         int32
 	index      uint32 // its place in the loop's table
@@ -53,6 +56,7 @@ const (
 	connecting
 	again  // in the loop's list for the next turn
 	failed // ERR: the connection is broken, read tells why
+	ending // FIN follows what is parked
 	closed // waits to be freed at the end of this turn
 	used   // the place in the table is taken
 )
@@ -99,6 +103,9 @@ func (c *Conn) Failed() bool { return c.flags&failed != 0 || c.fault != 0 }
 // stream, EAGAIN means that nothing is there at the moment. A connection that
 // broke under a write has no such end: its error is told again.
 func (c *Conn) Read(p []byte) (n int, errno unix.Errno) {
+	if c.layer != nil {
+		return c.readLayer(p)
+	}
 	n, errno = c.loop.system.Read(int(c.fd), p)
 	return c.received(n, n < len(p), errno)
 }
@@ -170,6 +177,14 @@ func (c *Conn) received(n int, short bool, errno unix.Errno) (int, unix.Errno) {
 // parked bytes grow without bound. An error is for good: nothing more is
 // written to c.
 func (c *Conn) Send(p []byte) unix.Errno {
+	if c.layer != nil {
+		return c.layer.Send(c, p)
+	}
+	return c.send(p)
+}
+
+// send is Send to the socket itself.
+func (c *Conn) send(p []byte) unix.Errno {
 	if c.parked != nil {
 		c.parked = c.loop.buffers.grow(c.parked, p)
 		return 0
@@ -210,6 +225,10 @@ func (c *Conn) flush() {
 	c.parked.sent += n
 	if errno != 0 || len(c.parked.rest()) == 0 {
 		c.unpark()
+		if c.flags&ending != 0 {
+			c.flags &^= ending
+			c.loop.system.Shutdown(int(c.fd))
+		}
 	}
 }
 
@@ -288,9 +307,19 @@ func (c *Conn) ReadAgain() {
 	c.Again()
 }
 
-// CloseWrite sends FIN behind what was written (shutdown(2), SHUT_WR).
-// Nothing may be parked.
-func (c *Conn) CloseWrite() { c.loop.system.Shutdown(int(c.fd)) }
+// CloseWrite sends FIN behind what was written and what is parked (shutdown(2),
+// SHUT_WR), and behind what a layer says of it. Nothing may be sent after.
+// While something is parked, Close would still lose it.
+func (c *Conn) CloseWrite() {
+	if c.layer != nil {
+		c.layer.CloseWrite(c)
+	}
+	if c.parked != nil {
+		c.flags |= ending
+		return
+	}
+	c.loop.system.Shutdown(int(c.fd))
+}
 
 // LocalAddr is the address at which the socket meets its peer, invalid when
 // the kernel does not know it any more.
@@ -304,14 +333,21 @@ func (c *Conn) LocalAddr() netip.AddrPort {
 // whole. Closing twice does nothing, within one function on the loop; after
 // that c is another's.
 func (c *Conn) Close() {
-	if c.flags&closed != 0 {
-		return
+	if c.flags&closed == 0 {
+		c.close(false)
 	}
+}
+
+// close closes the socket, by RST where reset is true or something is lost.
+func (c *Conn) close(reset bool) {
 	c.flags |= closed
-	if c.parked != nil {
-		c.loop.system.Reset(int(c.fd))
-		c.unpark()
+	if c.layer != nil {
+		c.layer.Close(c, reset)
 	}
+	if reset || c.parked != nil {
+		c.loop.system.Reset(int(c.fd))
+	}
+	c.unpark()
 	c.loop.system.Close(int(c.fd))
 	c.loop.dead = append(c.loop.dead, c)
 }
@@ -320,8 +356,7 @@ func (c *Conn) Close() {
 // for a whole one.
 func (c *Conn) Reset() {
 	if c.flags&closed == 0 {
-		c.loop.system.Reset(int(c.fd))
-		c.Close()
+		c.close(true)
 	}
 }
 

@@ -1,0 +1,230 @@
+//go:build linux
+
+package reactor
+
+import (
+	"bytes"
+	"io"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// mirror is a layer of frames: a byte of length, then that many bytes, each
+// with all its bits turned over. A frame of no length says that none follows.
+type mirror struct {
+	in       []byte // read from the socket, not yet a whole frame or not yet asked for
+	ended    bool
+	said     bool
+	closed   int
+	resets   int
+	lastWord []byte
+}
+
+func (m *mirror) Read(c *Conn, p []byte) (n int, more bool, errno unix.Errno) {
+	for {
+		if m.ended {
+			return 0, true, 0
+		}
+		if n := m.open(p); n > 0 {
+			return n, len(m.in) > 0, 0
+		}
+		if m.ended {
+			continue
+		}
+		raw := make([]byte, 64)
+		n, errno := c.RawRead(raw)
+		if errno != 0 {
+			return 0, false, errno
+		}
+		if n == 0 {
+			return 0, false, unix.ECONNRESET // cut
+		}
+		m.in = append(m.in, raw[:n]...)
+	}
+}
+
+// open takes one frame off, if a whole one is there and p has room for it.
+func (m *mirror) open(p []byte) int {
+	if len(m.in) == 0 || len(m.in) <= int(m.in[0]) {
+		return 0
+	}
+	n := int(m.in[0])
+	m.ended = n == 0
+	copy(p, mirrored(m.in[1:1+n]))
+	m.in = m.in[1+n:]
+	return n
+}
+
+func (m *mirror) Send(c *Conn, p []byte) unix.Errno {
+	for len(p) > 0 {
+		n := min(len(p), 200)
+		if errno := c.RawSend(append([]byte{byte(n)}, mirrored(p[:n])...)); errno != 0 {
+			return errno
+		}
+		p = p[n:]
+	}
+	return 0
+}
+
+func (m *mirror) CloseWrite(c *Conn) {
+	if !m.said {
+		m.said = true
+		c.RawSend([]byte{0})
+	}
+}
+
+func (m *mirror) Close(c *Conn, reset bool) {
+	m.closed++
+	if reset {
+		m.resets++
+		return
+	}
+	c.RawOffer(m.lastWord)
+}
+
+func mirrored(p []byte) []byte {
+	out := bytes.Clone(p)
+	for i := range out {
+		out[i] = ^out[i]
+	}
+	return out
+}
+
+// TestLayerReads has frames arrive in pieces and several at once: Readable
+// stays true while the layer holds a frame, and only then.
+func TestLayerReads(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	near, far := socketPair(t)
+	var got []byte
+	end := false
+	c := adopt(t, l, near, handlerFunc(func(c *Conn) {
+		for c.Readable() && !end {
+			p := make([]byte, 300)
+			n, errno := c.Read(p)
+			if errno == unix.EAGAIN {
+				continue
+			}
+			if errno != 0 {
+				t.Fatal(errno)
+			}
+			got = append(got, p[:n]...)
+			end = n == 0
+		}
+	}))
+	c.SetLayer(&mirror{})
+	if !c.Layered() {
+		t.Error("not layered")
+	}
+	frames := []byte{3, ^byte('a'), ^byte('b'), ^byte('c'), 1, ^byte('d')}
+	for _, b := range frames[:2] {
+		sendAll(t, far, []byte{b})
+		l.turn()
+	}
+	if len(got) != 0 {
+		t.Fatalf("%q of half a frame", got)
+	}
+	sendAll(t, far, frames[2:])
+	until(t, l, "both frames are read", func() bool { return string(got) == "abcd" })
+	sendAll(t, far, []byte{0})
+	until(t, l, "the end is read", func() bool { return end })
+	if !c.Readable() {
+		t.Error("an end can be read again")
+	}
+}
+
+// TestLayerEndsBehindParked has a peer that is slow to read: the layer's last
+// word and FIN follow what is parked, and nothing is lost.
+func TestLayerEndsBehindParked(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	near, far := tcpPair(t)
+	c := adopt(t, l, near, ignore)
+	settle(t, l, c)
+	m := &mirror{}
+	c.SetLayer(m)
+	sent := park(t, c)
+	c.CloseWrite()
+	c.CloseWrite()
+	var got []byte
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		got, _ = io.ReadAll(far) // checked below
+	}()
+	until(t, l, "the peer has read to the end", func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	})
+	frames := (sent + 199) / 200
+	if len(got) != sent+frames+1 || got[len(got)-1] != 0 {
+		t.Errorf("%d bytes arrived, want %d in %d frames, and a last word", len(got), sent, frames)
+	}
+	c.Close()
+	if m.closed != 1 || m.resets != 0 {
+		t.Errorf("closed %d times, %d by reset", m.closed, m.resets)
+	}
+}
+
+// TestLayerLastWords has what a layer offers at the end reach the peer, but not
+// behind parked bytes, and not at a reset.
+func TestLayerLastWords(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	meet := func() (*Conn, *mirror, io.Reader) {
+		near, far := tcpPair(t)
+		c := adopt(t, l, near, ignore)
+		settle(t, l, c)
+		m := &mirror{lastWord: []byte("bye")}
+		c.SetLayer(m)
+		return c, m, far
+	}
+	c, m, far := meet()
+	c.Close()
+	c.Close()
+	if got, err := io.ReadAll(far); err != nil || string(got) != "bye" || m.closed != 1 {
+		t.Errorf("%q, %v, closed %d times", got, err, m.closed)
+	}
+	c, m, far = meet()
+	c.Reset()
+	if got, err := io.ReadAll(far); err == nil || len(got) != 0 || m.closed != 1 || m.resets != 1 {
+		t.Errorf("reset: %q, %v, closed %d times, %d by reset", got, err, m.closed, m.resets)
+	}
+	c, m, far = meet()
+	park(t, c)
+	c.Close()
+	if got, err := io.ReadAll(far); err == nil || bytes.HasSuffix(got, []byte("bye")) || m.closed != 1 {
+		t.Errorf("parked: %v, closed %d times", err, m.closed)
+	}
+}
+
+// TestLayerClosedByStop holds that a loop that stops closes its layers.
+func TestLayerClosedByStop(t *testing.T) {
+	t.Parallel()
+	e, err := Start(1, 0, Kernel())
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, _ := socketPair(t)
+	m := &mirror{}
+	posted := make(chan struct{})
+	e.Loops()[0].Post(func() {
+		defer close(posted)
+		c, errno := e.Loops()[0].Adopt(near, ignore)
+		if errno != 0 {
+			t.Error(errno)
+			return
+		}
+		c.SetLayer(m)
+	})
+	<-posted
+	e.Stop()
+	if m.closed != 1 {
+		t.Errorf("closed %d times", m.closed)
+	}
+}
