@@ -22,6 +22,7 @@ import (
 type Settings struct {
 	Frontend conf.Frontend
 	Pool     *backend.Pool
+	TLS      Securer // nil = plain
 }
 
 // balance is the policy that holds here.

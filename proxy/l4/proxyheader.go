@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"mcplb/conf"
+	"mcplb/proxy/reactor"
 
 	"github.com/pires/go-proxyproto"
 	"golang.org/x/sys/unix"
@@ -84,39 +85,49 @@ func parseHeader(p []byte) (client netip.AddrPort, err error) {
 	return netip.AddrPortFrom(client.Addr().Unmap(), client.Port()), nil
 }
 
-// readHeader looks at what the client has sent, and when that is a whole PROXY
-// header takes it out of the socket: what follows stays there for the relay.
-func (s *Session) readHeader() {
-	c := s.relay.client
+// ReadProxyHeader looks at what a client has sent, and when that begins with a
+// whole PROXY header takes it out of the socket: what follows stays there. While
+// done is false more has to come; call it again at the next Ready. A refusal
+// other than 0 says that none will: ClientGone, or ProxyHeaderInvalid. The
+// client is invalid when the header does not name one. It must be called on
+// the connection's loop, before anything else was read.
+func ReadProxyHeader(c *reactor.Conn) (client netip.AddrPort, done bool, refusal Reason) {
 	if !c.Readable() {
-		return
+		return netip.AddrPort{}, false, 0
 	}
-	buffer := s.loop.Scratch()[:v2Longest]
+	buffer := c.Loop().Scratch()[:v2Longest]
 	n, errno := c.Peek(buffer)
 	if errno == unix.EAGAIN {
-		return
+		return netip.AddrPort{}, false, 0
 	}
 	length := headerLength(buffer[:n])
 	switch {
 	case errno != 0:
-		s.refuse(ClientGone)
+		return netip.AddrPort{}, true, ClientGone
 	case length < 0, n == 0, length == 0 && c.HungUp():
-		s.refuse(ProxyHeaderInvalid)
+		return netip.AddrPort{}, true, ProxyHeaderInvalid
 	case length == 0:
 		c.Unready()
-	default:
-		s.takeHeader(buffer[:length])
+		return netip.AddrPort{}, false, 0
 	}
+	client, err := parseHeader(buffer[:length])
+	if n, errno := c.Take(buffer[:length]); err != nil || errno != 0 || n != length {
+		return netip.AddrPort{}, true, ProxyHeaderInvalid
+	}
+	return client, true, 0
 }
 
-// takeHeader consumes the header and goes on with the client that it names.
-func (s *Session) takeHeader(p []byte) {
-	client, err := parseHeader(p)
-	if n, errno := s.relay.client.Take(p); err != nil || errno != 0 || n != len(p) {
-		s.refuse(ProxyHeaderInvalid)
+// readHeader waits for the PROXY header, and goes on with the client that it
+// names.
+func (s *Session) readHeader() {
+	client, done, refusal := ReadProxyHeader(s.relay.client)
+	switch {
+	case !done:
 		return
-	}
-	if client.IsValid() {
+	case refusal != 0:
+		s.refuse(refusal)
+		return
+	case client.IsValid():
 		s.from = client
 	}
 	s.loop.Disarm(&s.relay.timer)

@@ -174,7 +174,7 @@ func TestHeaderTimeout(t *testing.T) {
 	silent, slow := b.dial(), b.dial()
 	b.eventually("both are there", func() bool { return b.frontend.Current() == 2 })
 	slow.say("PROXY")
-	b.advance(headerTimeout - time.Second)
+	b.advance(HeaderTimeout - time.Second)
 	slow.say(" TCP4")
 	if n := b.frontend.Current(); n != 2 {
 		t.Fatalf("%d sessions, want 2", n)

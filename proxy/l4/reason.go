@@ -34,6 +34,8 @@ const (
 	UntrustedProxy       // accept_proxy, and the peer is not among trusted_proxies
 	ProxyHeaderInvalid   // accept_proxy, and what came is no PROXY header
 	ProxyHeaderTimeout   // accept_proxy, and no whole header came in time
+	TLSHandshake         // the TLS handshake failed
+	TLSTimeout           // the TLS handshake took too long
 	ClientGone           // the client broke off before it had a server
 	NoServer             // no server is usable
 	QueueTimeout         // no slot was free for timeout_queue
@@ -65,6 +67,8 @@ var reasonNames = [reasons]string{
 	UntrustedProxy:       "untrusted_proxy",
 	ProxyHeaderInvalid:   "proxy_header_invalid",
 	ProxyHeaderTimeout:   "proxy_header_timeout",
+	TLSHandshake:         "tls_handshake",
+	TLSTimeout:           "tls_timeout",
 	ClientGone:           "client_gone",
 	NoServer:             "no_server",
 	QueueTimeout:         "queue_timeout",

@@ -23,8 +23,11 @@ import (
 //	header      a whole PROXY header           admission
 //	header      garbage, timeout               finished: refused
 //	admission   the limiter refuses            finished: refused
+//	admission   the frontend speaks TLS        securing
 //	admission   a slot is free                 connecting
 //	admission   every server is full           queued
+//	securing    the handshake is complete      admission: a slot
+//	securing    it fails, timeout              finished: refused
 //	queued      Granted                        connecting
 //	queued      timeout_queue                  finished: refused
 //	connecting  connected                      relaying
@@ -58,6 +61,7 @@ type state uint8
 const (
 	header state = iota
 	admission
+	securing
 	queued
 	connecting
 	pausing
@@ -67,8 +71,11 @@ const (
 )
 
 const (
-	headerTimeout = 5 * time.Second // for a whole PROXY header
-	retryPause    = time.Second     // before a server is tried again
+	// HeaderTimeout is how long a whole PROXY header may take to come.
+	HeaderTimeout = 5 * time.Second
+
+	handshakeTimeout = 10 * time.Second // for TLS
+	retryPause       = time.Second      // before a server is tried again
 )
 
 // start begins with the PROXY header where one is expected.
@@ -83,7 +90,7 @@ func (s *Session) start() {
 		return
 	}
 	s.state = header
-	s.armIn(headerTimeout)
+	s.armIn(HeaderTimeout)
 }
 
 func contains(prefixes []netip.Prefix, address netip.Addr) bool {
@@ -103,6 +110,8 @@ func (s *Session) Ready(c *reactor.Conn) {
 	switch s.state {
 	case header:
 		s.readHeader()
+	case securing:
+		s.shake()
 	case connecting:
 		if c == s.relay.server {
 			s.connected()
@@ -126,6 +135,8 @@ func (s *Session) Expired(*reactor.Timer) {
 	switch s.state {
 	case header:
 		s.refuse(ProxyHeaderTimeout)
+	case securing:
+		s.refuse(TLSTimeout)
 	case queued:
 		if s.pool.Cancel(s) {
 			s.refuse(QueueTimeout)
@@ -140,7 +151,7 @@ func (s *Session) Expired(*reactor.Timer) {
 	}
 }
 
-// admit asks the limits, then for a server.
+// admit asks the limits: before TLS, whose handshakes cost much.
 func (s *Session) admit() {
 	s.state = admission
 	source, verdict := s.frontend.limiter.Admit(s.from.Addr(), s.loop.Now())
@@ -149,7 +160,7 @@ func (s *Session) admit() {
 		return
 	}
 	s.source = source
-	s.acquire()
+	s.secure()
 }
 
 // acquire asks the backend for a slot of a server.

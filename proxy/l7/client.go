@@ -22,6 +22,10 @@ import (
 // Everything of it runs on its loop's goroutine, but for Granted.
 //
 //	state       event                               next
+//	header      a whole PROXY header                securing, or reading
+//	header      garbage, too late                   finished: refused
+//	securing    the TLS handshake is complete       reading
+//	securing    it fails, too late                  finished: refused
 //	reading     a whole head, a slot and a kept-    exchanging
 //	            alive connection to its server
 //	reading     a whole head, a slot                connecting
@@ -74,7 +78,9 @@ type client struct {
 type state uint8
 
 const (
-	reading state = iota
+	header state = iota
+	securing
+	reading
 	refusing
 	queued
 	connecting
@@ -85,22 +91,80 @@ const (
 	finished
 )
 
-// start asks the limits, and then for a request.
+// start begins with the PROXY header where one is expected.
 func (c *client) start() {
+	settings := c.frontend.Settings()
+	c.since = c.worker.loop.Now()
+	switch {
+	case !settings.Frontend.AcceptProxy:
+		c.admit()
+	case !settings.trusts(c.from.Addr()):
+		c.cut(l4.UntrustedProxy)
+	default:
+		c.arm()
+	}
+}
+
+// readProxyHeader waits for the PROXY header, and goes on with the client that
+// it names.
+func (c *client) readProxyHeader() {
+	from, done, refusal := l4.ReadProxyHeader(c.conn)
+	switch {
+	case !done:
+		return
+	case refusal != 0:
+		c.cut(refusal)
+		return
+	case from.IsValid():
+		c.from = from
+	}
+	c.admit()
+}
+
+// admit asks the limits: before TLS, whose handshakes cost much.
+func (c *client) admit() {
 	now := c.worker.loop.Now()
 	source, verdict := c.frontend.limiter.Admit(c.from.Addr(), now)
 	if verdict != ratelimit.Admitted {
-		c.conn.Reset()
-		c.finish(l4.RefusalOf(verdict))
+		c.cut(l4.RefusalOf(verdict))
 		return
 	}
 	c.source = source
-	c.since = now
-	// A client that comes back does not leave behind what its source owes.
-	if pause := source.Delay(0, now); pause > 0 {
-		c.resume = now + int64(pause)
+	c.worker.loop.Disarm(&c.timer)
+	if tls := c.frontend.Settings().TLS; tls != nil {
+		c.state, c.since = securing, now
+		tls.Secure(c.conn)
+		c.arm()
+		c.shake()
+		return
+	}
+	c.greet()
+}
+
+// shake goes on with the TLS handshake.
+func (c *client) shake() {
+	done, refusal := l4.Shake(c.conn)
+	switch {
+	case !done:
+	case refusal != 0:
+		c.finish(refusal) // without RST, which could overtake the alert
+	default:
+		c.worker.loop.Disarm(&c.timer)
+		c.greet()
+	}
+}
+
+// greet begins to wait for the first request. A client that comes back does
+// not leave behind what its source owes.
+func (c *client) greet() {
+	c.state, c.since = reading, c.worker.loop.Now()
+	if pause := c.source.Delay(0, c.since); pause > 0 {
+		c.resume = c.since + int64(pause)
 	}
 	c.arm()
+	if c.conn.Readable() {
+		c.read() // what came behind the header, or the handshake
+	}
 }
 
 // Ready implements reactor.Handler for the client's connection.
@@ -110,6 +174,10 @@ func (c *client) Ready(*reactor.Conn) {
 		return
 	}
 	switch c.state {
+	case header:
+		c.readProxyHeader()
+	case securing:
+		c.shake()
 	case reading:
 		c.read()
 	case refusing:
@@ -149,7 +217,7 @@ func (c *client) checkGone() {
 func (c *client) gone() {
 	reason := l4.ClientReset
 	switch c.state {
-	case queued, connecting, pausing:
+	case header, securing, queued, connecting, pausing:
 		reason = l4.ClientGone
 	case reading, refusing, closing:
 		reason = l4.ClientClosed

@@ -44,7 +44,10 @@ func (c *client) deadline() int64 {
 // limit is how long the present state may last, from c.since on; 0 = forever.
 //
 //	state       limit                                     since
+//	header      l4.HeaderTimeout                          accept
+//	securing    timeout_http_request                      the limits let it pass
 //	reading     timeout_keepalive                         the last answer
+//	            timeout_http_request, while draining      the TLS handshake
 //	            timeout_http_request, once a byte came    the first byte, or the last answer
 //	            timeout_client, while answers are unread  the last answer
 //	refusing    timeout_http_request                      its head
@@ -60,11 +63,15 @@ func (c *client) deadline() int64 {
 func (c *client) limit() time.Duration {
 	f, x := &c.frontend.Settings().Frontend, &c.exchange
 	switch c.state {
+	case header:
+		return l4.HeaderTimeout
+	case securing:
+		return f.TimeoutHTTPRequest
 	case reading:
 		switch {
 		case c.conn.Parked() > 0:
 			return f.TimeoutClient
-		case c.pending.Len() > 0:
+		case c.pending.Len() > 0, c.frontend.draining.Load():
 			return f.TimeoutHTTPRequest
 		}
 		return f.TimeoutKeepalive
@@ -101,6 +108,10 @@ func (c *client) Expired(*reactor.Timer) {
 	}
 	x := &c.exchange
 	switch c.state {
+	case header:
+		c.cut(l4.ProxyHeaderTimeout)
+	case securing:
+		c.cut(l4.TLSTimeout)
 	case reading:
 		c.readTooLate()
 	case refusing:

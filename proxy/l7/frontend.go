@@ -54,8 +54,9 @@ import (
 type Settings struct {
 	Frontend conf.Frontend
 	Pool     *backend.Pool
-	Routes   []Route // of the frontend, the longest prefix first; the last matches everything
-	secure   bool    // Secure is to be added to the cookie's attributes
+	Routes   []Route    // of the frontend, the longest prefix first; the last matches everything
+	TLS      l4.Securer // nil = plain
+	secure   bool       // Secure is to be added to the cookie's attributes on TLS
 }
 
 // Route sends requests whose path begins with Prefix to an endpoint of the
@@ -72,7 +73,7 @@ type Route struct {
 // those that it had at the time of the call.
 func NewSettings(f conf.Frontend, pools func(name string) *backend.Pool) Settings {
 	s := Settings{Frontend: f, Pool: pools(f.Backend)}
-	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
+	s.secure = !hasAttribute(f.Sticky.CookieAttributes, "Secure")
 	for _, r := range f.Routes {
 		route := Route{Prefix: []byte(r.Path), Pool: s.Pool, Endpoint: r.Endpoint}
 		if r.Backend != "" {
@@ -87,6 +88,16 @@ func NewSettings(f conf.Frontend, pools func(name string) *backend.Pool) Setting
 		s.Routes[i].tags = tagsOf(s.Routes[i].Pool)
 	}
 	return s
+}
+
+// hasAttribute tells whether a cookie's attributes have the one called name.
+func hasAttribute(attributes, name string) bool {
+	for attribute := range strings.SplitSeq(attributes, ";") {
+		if strings.EqualFold(strings.TrimSpace(attribute), name) {
+			return true
+		}
+	}
+	return false
 }
 
 // tagsOf are the pool's servers by their tags.
@@ -112,14 +123,6 @@ func (s *Settings) route(path []byte) *Route {
 		}
 	}
 	return &s.Routes[len(s.Routes)-1]
-}
-
-// scheme is what the clients' URIs begin with.
-func (s *Settings) scheme() string {
-	if s.Frontend.TLS != nil {
-		return "https"
-	}
-	return "http"
 }
 
 // trusts tells whether what a peer at address says of the clients behind it is

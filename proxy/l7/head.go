@@ -113,12 +113,20 @@ func (c *client) appendForwarded(dst []byte, settings *Settings, trusted bool) [
 	dst = c.from.Addr().AppendTo(dst)
 	dst = append(dst, "\r\n"...)
 	if !trusted || !head.Has(http1.HeaderXForwardedProto) {
-		dst = http1.AppendField(dst, "X-Forwarded-Proto", settings.scheme())
+		dst = http1.AppendField(dst, "X-Forwarded-Proto", c.scheme())
 	}
 	if host := head.Host(); len(host) > 0 && (!trusted || !head.Has(http1.HeaderXForwardedHost)) {
 		dst = http1.AppendField(dst, "X-Forwarded-Host", host)
 	}
 	return dst
+}
+
+// scheme is what the client's URIs begin with.
+func (c *client) scheme() string {
+	if c.conn.Layered() {
+		return "https"
+	}
+	return "http"
 }
 
 // appendResponse writes the head of the server's answer for the client, whose
@@ -144,7 +152,7 @@ func (c *client) appendResponse(dst []byte, f form) []byte {
 		dst = c.appendTagged(dst)
 	}
 	if x.flags&setCookie != 0 {
-		dst = appendSetCookie(dst, settings, x.origin.tag)
+		dst = c.appendSetCookie(dst, settings, x.origin.tag)
 	}
 	dst = c.appendForm(dst, f)
 	if !head.Has(http1.HeaderDate) {
@@ -199,14 +207,14 @@ func varies(head *http1.ResponseHead, field string) bool {
 }
 
 // appendSetCookie writes the cookie that binds a browser to its server.
-func appendSetCookie(dst []byte, settings *Settings, tag mcp.Tag) []byte {
+func (c *client) appendSetCookie(dst []byte, settings *Settings, tag mcp.Tag) []byte {
 	sticky := &settings.Frontend.Sticky
 	dst = append(append(dst, "Set-Cookie: "...), sticky.Cookie...)
 	dst = append(append(dst, '='), tag[:]...)
 	if sticky.CookieAttributes != "" {
 		dst = append(append(dst, "; "...), sticky.CookieAttributes...)
 	}
-	if settings.secure {
+	if settings.secure && c.conn.Layered() {
 		dst = append(dst, "; Secure"...)
 	}
 	return append(dst, "\r\n"...)

@@ -30,6 +30,9 @@ type Layer interface {
 // are for connections without one, and must not be used any more.
 func (c *Conn) SetLayer(l Layer) { c.layer = l }
 
+// Layer is what SetLayer put upon c, nil when c is plain.
+func (c *Conn) Layer() Layer { return c.layer }
+
 // Layered tells whether c has a layer, so that its bytes cannot be spliced.
 func (c *Conn) Layered() bool { return c.layer != nil }
 

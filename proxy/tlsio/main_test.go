@@ -1,0 +1,9 @@
+package tlsio
+
+import (
+	"testing"
+
+	"mcplb/testdata/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
