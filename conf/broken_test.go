@@ -12,9 +12,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected messages in testdata/broken")
 
 // TestBroken holds the gallery in testdata/broken to its messages: NAME.err
-// has those of NAME.toml. What is valid and only not built yet is in files
-// called unavailable-*; the others are not asked for that, so that they stay
-// as they are when it is built.
+// has those of NAME.toml.
 func TestBroken(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/broken/*.toml")
@@ -54,14 +52,7 @@ func golden(path string) string { return strings.TrimSuffix(path, ".toml") + ".e
 // mistakes returns what is wrong in text, a line each.
 func mistakes(t *testing.T, name string, text []byte) string {
 	t.Helper()
-	c, d := understand(name+".toml", text)
-	_, err := d.result(c)
-	if strings.HasPrefix(name, "unavailable-") {
-		if err != nil {
-			t.Fatalf("a file for what is only not available yet has mistakes:\n%v", err)
-		}
-		_, err = Parse(name+".toml", text)
-	}
+	_, err := Parse(name+".toml", text)
 	var all Errors
 	if !errors.As(err, &all) || len(all) == 0 {
 		t.Fatalf("no mistake was found: %v", err)

@@ -10,12 +10,12 @@
 //
 // Load reads a file; Diff tells what leads from one Config to the next. Each
 // key of lb.toml is one row of schema.go, with its kind of value and its
-// default; validate.go and files.go have what no single value can tell, and
-// available.go what is valid but not built yet.
+// default; validate.go and files.go have what no single value can tell.
 package conf
 
 import (
 	"cmp"
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -146,6 +146,7 @@ type Frontend struct {
 	AcceptProxy    bool           // expect a PROXY protocol header, from TrustedProxies only
 	TrustedProxies []netip.Prefix // whose PROXY header and X-Forwarded-* are believed
 	MaxMessage     int64          // bytes; mcp only; 0 = no limit
+	TLS            *TLS           // nil = plain text
 
 	TimeoutClient     time.Duration // idle; 0 = no limit
 	TimeoutHalfClosed time.Duration // idle once one side has finished sending; 0 = TimeoutClient
@@ -160,7 +161,6 @@ type Frontend struct {
 	Compress              []string // media types
 	Sticky                Sticky
 	Routes                []Route
-	TLS                   *TLS // nil = plain text
 }
 
 // uses reports whether f or one of its routes leads to the backend called name.
@@ -202,10 +202,12 @@ type TLS struct {
 	MinVersion   string        // "1.2" or "1.3"
 }
 
-// Certificate names a PEM certificate chain and its key.
+// Certificate names a PEM certificate chain and its key, and holds what was in
+// them when the configuration was read.
 type Certificate struct {
 	Cert string
 	Key  string
+	Pair *tls.Certificate // with its Leaf
 }
 
 // Backend is one [backend.NAME] table: servers and how to use them. Its

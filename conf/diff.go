@@ -1,9 +1,11 @@
 package conf
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Plan is what leads from one Config to another. Frontends and backends are
@@ -11,8 +13,7 @@ import (
 // addresses are. Their order in the file does not count. The zero value
 // changes nothing.
 //
-// A Plan compares what the files say. What the files name, such as a
-// certificate, may have changed without a word in it.
+// A Plan compares what the files say, and the certificates that they name.
 type Plan struct {
 	Global    []KeyChange // of [global], those that Fixed names too
 	Admin     []KeyChange // of [admin]
@@ -202,13 +203,44 @@ func diffFrontends(before, after *Config) []FrontendChange {
 		case before == nil:
 			changes = append(changes, FrontendChange{Action: Added, Name: after.Name, New: after})
 		default:
-			keys := frontendTable.compare(join("frontend", after.Name), before, after)
+			path := join("frontend", after.Name)
+			keys := frontendTable.compare(path, before, after)
+			keys = append(keys, diffCertificates(path+".tls.certificates", before.TLS, after.TLS)...)
 			if len(keys) > 0 {
 				changes = append(changes, FrontendChange{Changed, after.Name, before, after, keys})
 			}
 		}
 	})
 	return changes
+}
+
+// diffCertificates returns those whose files have something else in them under
+// the same names.
+func diffCertificates(path string, before, after *TLS) []KeyChange {
+	if before == nil || after == nil || len(before.Certificates) != len(after.Certificates) {
+		return nil
+	}
+	var changes []KeyChange
+	for i := range after.Certificates {
+		old, now := &before.Certificates[i], &after.Certificates[i]
+		if old.Cert == now.Cert && old.Key == now.Key {
+			changes = append(changes, change(element(path, i), old.summary(), now.summary())...)
+		}
+	}
+	return changes
+}
+
+// summary tells certificates apart: until when one is valid, and a part of its
+// SHA-256 fingerprint. The rest of its chain counts in that.
+func (c *Certificate) summary() string {
+	if c.Pair == nil {
+		return "nothing"
+	}
+	hash := sha256.New()
+	for _, der := range c.Pair.Certificate {
+		hash.Write(der) // never fails
+	}
+	return fmt.Sprintf("(valid until %s, %.4x)", c.Pair.Leaf.NotAfter.UTC().Format(time.DateOnly), hash.Sum(nil))
 }
 
 func diffBackends(before, after *Config) []BackendChange {

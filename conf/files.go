@@ -23,29 +23,42 @@ func validateFiles(c *Config, d *decoder) {
 			d.fail("global.access_log", "%v", err)
 		}
 	}
-	checked := map[Certificate]error{} // frontends often share one
+	loaded := map[[2]string]loadedPair{} // frontends often share one
 	for _, f := range c.Frontends {
-		path := join("frontend", f.Name) + ".tls.certificates"
-		if f.TLS == nil || !d.sound(path) {
+		if path := join("frontend", f.Name) + ".tls.certificates"; f.TLS != nil && d.sound(path) {
+			loadCertificates(f.TLS, loaded, path, d)
+		}
+	}
+}
+
+// loadedPair is what became of the files of a certificate.
+type loadedPair struct {
+	pair *tls.Certificate
+	err  error
+}
+
+// loadCertificates reads a frontend's certificates, but for those that were
+// read before, by their paths.
+func loadCertificates(t *TLS, loaded map[[2]string]loadedPair, path string, d *decoder) {
+	if len(t.Certificates) == 0 {
+		d.fail(path, `is missing: write at least one certificate with its key, such as [{ cert = "lb.pem", key = "lb.key" }]`)
+	}
+	for i := range t.Certificates {
+		named := &t.Certificates[i]
+		at := element(path, i)
+		if !d.sound(at+".cert", at+".key") {
 			continue
 		}
-		if len(f.TLS.Certificates) == 0 {
-			d.fail(path, `is missing: write at least one certificate with its key, such as [{ cert = "lb.pem", key = "lb.key" }]`)
+		paths := [2]string{named.Cert, named.Key}
+		l, known := loaded[paths]
+		if !known {
+			l.pair, l.err = loadCertificate(named)
+			loaded[paths] = l
 		}
-		for i, pair := range f.TLS.Certificates {
-			at := element(path, i)
-			if !d.sound(at+".cert", at+".key") {
-				continue
-			}
-			err, known := checked[pair]
-			if !known {
-				err = checkCertificate(pair)
-				checked[pair] = err
-			}
-			if err != nil {
-				d.fail(at, "%v", err)
-			}
+		if l.err != nil {
+			d.fail(at, "%v", l.err)
 		}
+		named.Pair = l.pair
 	}
 }
 
@@ -73,20 +86,24 @@ func checkLog(path string) error {
 	return nil
 }
 
-// checkCertificate accepts a PEM chain and the key of its first certificate.
-func checkCertificate(pair Certificate) error {
-	cert, err := readSmall(pair.Cert)
+// loadCertificate reads a PEM chain and the key of its first certificate.
+func loadCertificate(named *Certificate) (*tls.Certificate, error) {
+	cert, err := readSmall(named.Cert)
 	if err != nil {
-		return fmt.Errorf("cert: %w", err)
+		return nil, fmt.Errorf("cert: %w", err)
 	}
-	key, err := readSmall(pair.Key)
+	key, err := readSmall(named.Key)
 	if err != nil {
-		return fmt.Errorf("key: %w", err)
+		return nil, fmt.Errorf("key: %w", err)
 	}
-	if _, err := tls.X509KeyPair(cert, key); err != nil {
-		return fmt.Errorf("%s and %s are not a PEM certificate chain and its key: %w", quoted(pair.Cert), quoted(pair.Key), err)
+	if bytes.Contains(key, []byte("ENCRYPTED")) {
+		return nil, fmt.Errorf("key: %s is encrypted, and nobody could type its password at a reload: decrypt it, with openssl pkey", quoted(named.Key))
 	}
-	return nil
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s are not a PEM certificate chain and its key: %w", quoted(named.Cert), quoted(named.Key), err)
+	}
+	return &pair, nil
 }
 
 // readSmall reads a regular file of at most 1 MiB: a pipe or a device in its

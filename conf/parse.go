@@ -31,12 +31,11 @@ func Load(path string) (*Config, error) {
 // Config.Path and in mistakes. Its error is an Errors.
 func Parse(name string, text []byte) (*Config, error) {
 	c, d := understand(name, text)
-	checkAvailable(c, d)
 	return d.result(c)
 }
 
-// understand parses, fills in and validates text, whether or not all that it
-// asks for is built already. The Config counts only if d found no mistake.
+// understand parses, fills in and validates text. The Config counts only if d
+// found no mistake.
 func understand(name string, text []byte) (*Config, *decoder) {
 	c := &Config{Path: name}
 	rootTable.fill(c)

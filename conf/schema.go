@@ -57,6 +57,7 @@ var frontendTable = table[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("trusted_proxies", listOf(prefix, `["10.0.0.0/8"]`), nil, func(f *Frontend) *[]netip.Prefix { return &f.TrustedProxies }),
 	key("max_message", size(true, 64, gigabyte), 16*megabyte, func(f *Frontend) *int64 { return &f.MaxMessage }).only(ModeMCP),
 	key("timeout_client", timeout, 300*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutClient }),
+	optional("tls", &tlsTable, func(f *Frontend) **TLS { return &f.TLS }),
 	key("timeout_half_closed", timeout, 60*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutHalfClosed }),
 
 	key("timeout_http_request", timeout, 10*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutHTTPRequest }).only(ModeHTTP),
@@ -68,7 +69,6 @@ var frontendTable = table[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("compress", listOf(mediaType, `["application/json"]`), []string{"application/json", "text/plain", "text/html"}, func(f *Frontend) *[]string { return &f.Compress }).only(ModeHTTP),
 	sub("sticky", &stickyTable, func(f *Frontend) *Sticky { return &f.Sticky }).only(ModeHTTP),
 	several("route", &routeTable, func(f *Frontend) *[]Route { return &f.Routes }).only(ModeHTTP),
-	optional("tls", &tlsTable, func(f *Frontend) **TLS { return &f.TLS }).only(ModeHTTP),
 }}
 
 var stickyTable = table[Sticky]{"[frontend.NAME.sticky]", []field[Sticky]{

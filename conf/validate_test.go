@@ -36,7 +36,7 @@ func TestLegal(t *testing.T) {
 	}
 }
 
-// TestLegalHTTP is TestLegal for what is not available yet.
+// TestLegalHTTP is TestLegal for mode http.
 func TestLegalHTTP(t *testing.T) {
 	t.Parallel()
 	head := "[frontend.web]\nlisten = \":8080\"\nmode = \"http\"\nbackend = \"nodes\"\n"

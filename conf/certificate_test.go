@@ -1,0 +1,106 @@
+package conf
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// writePair writes a self-signed certificate, valid from and until the times
+// given, and its key.
+func writePair(t *testing.T, directory string, from, until time.Time) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a.test"}, NotBefore: from, NotAfter: until}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{
+		"lb.pem": {Type: "CERTIFICATE", Bytes: cert}, "lb.key": {Type: "PRIVATE KEY", Bytes: der},
+	} {
+		if err := os.WriteFile(directory+"/"+name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// secured is a configuration with the certificate of a directory.
+func secured(directory string) string {
+	return strings.ReplaceAll(minimal, "mode =",
+		`tls = { certificates = [{ cert = "`+directory+`/lb.pem", key = "`+directory+`/lb.key" }] }`+"\nmode =")
+}
+
+// TestCertificateRenewed holds that a plan has a certificate that is another
+// one under the same name, and that the same one is no change.
+func TestCertificateRenewed(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	day := func(s string) time.Time {
+		when, err := time.Parse(time.DateOnly, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return when
+	}
+	writePair(t, directory, day("2020-01-01"), day("2030-02-03"))
+	before := mustUnderstand(t, secured(directory))
+	if plan := Diff(before, mustUnderstand(t, secured(directory))); !plan.Empty() {
+		t.Errorf("the same certificate: %v", plan)
+	}
+	writePair(t, directory, day("2020-01-01"), day("2031-02-03"))
+	plan := Diff(before, mustUnderstand(t, secured(directory)))
+	text := plan.String()
+	if plan.Empty() || !strings.HasPrefix(text, "~frontend.tcp.tls.certificates[0] (valid until 2030-02-03, ") ||
+		!strings.Contains(text, " -> (valid until 2031-02-03, ") || strings.Count(text, "~") != 1 {
+		t.Errorf("another certificate: %v", text)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	from := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	until := from.AddDate(1, 0, 0)
+	writePair(t, directory, from, until)
+	c := mustUnderstand(t, secured(directory))
+	for name, want := range map[string]struct {
+		now  time.Time
+		said string
+	}{
+		"good":          {from.AddDate(0, 6, 0), ""},
+		"about to end":  {until.Add(-time.Hour), "is valid until 2027-01-01T00:00:00Z: renew it and reload"},
+		"ended":         {until.Add(time.Hour), "was valid until 2027-01-01T00:00:00Z: clients refuse it"},
+		"not yet valid": {from.Add(-time.Hour), "is not valid before 2026-01-01T00:00:00Z"},
+	} {
+		found := c.Warnings(want.now)
+		if want.said == "" && len(found) > 0 || want.said != "" && (len(found) != 1 || !strings.Contains(found[0], want.said)) {
+			t.Errorf("%s: %q", name, found)
+		}
+	}
+	if err := os.Chmod(directory+"/lb.key", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	found := c.Warnings(from.AddDate(0, 6, 0))
+	if len(found) != 1 || !strings.Contains(found[0], "(mode 0644): chmod o= it") || !strings.HasPrefix(found[0], "frontend.tcp.tls.certificates[0]: ") {
+		t.Errorf("a key that all may read: %q", found)
+	}
+	if found := mustUnderstand(t, minimal).Warnings(from); len(found) > 0 {
+		t.Errorf("without TLS: %q", found)
+	}
+}
