@@ -48,49 +48,69 @@ func sessionOf(c *reactor.Conn) session {
 
 // newFrontend makes a frontend of the layer that its mode asks for.
 func (p *Proxy) newFrontend(c *conf.Frontend) frontend {
+	secure := &secure{workers: p.secures}
 	if c.Mode == conf.ModeHTTP {
-		return httpFrontend{l7.NewFrontend(l7.NewSettings(*c, p.poolOf), p.limiter, p.gate, p.workers)}
+		settings := httpSettings(c, p.poolOf, secure)
+		return httpFrontend{l7.NewFrontend(settings, p.limiter, p.gate, p.workers), secure}
 	}
-	settings := l4.Settings{Frontend: *c, Pool: p.poolOf(c.Backend)}
-	return streamFrontend{l4.NewFrontend(settings, p.limiter, p.gate, p.log, len(p.engine.Loops()))}
+	settings := streamSettings(c, p.poolOf, secure)
+	return streamFrontend{l4.NewFrontend(settings, p.limiter, p.gate, p.log, len(p.engine.Loops())), secure}
 }
 
 // poolOf finds a backend's pool by its name.
 func (p *Proxy) poolOf(name string) *backend.Pool { return p.backends[name].Pool }
 
 // streamFrontend is a frontend of mode tcp or mcp.
-type streamFrontend struct{ *l4.Frontend }
+type streamFrontend struct {
+	*l4.Frontend
+	secure *secure
+}
+
+func streamSettings(c *conf.Frontend, pools func(string) *backend.Pool, secure *secure) l4.Settings {
+	return l4.Settings{Frontend: *c, Pool: pools(c.Backend), TLS: secure.apply(c)}
+}
 
 func (f streamFrontend) apply(c *conf.Frontend, pools func(string) *backend.Pool) bool {
 	if f.Settings().Frontend.Mode != c.Mode {
 		return false
 	}
-	f.Apply(l4.Settings{Frontend: *c, Pool: pools(c.Backend)})
+	f.Apply(streamSettings(c, pools, f.secure))
 	return true
 }
 
 func (f streamFrontend) show(shown *admin.Frontend) {
 	totals := f.Totals()
 	showTotals(shown, &totals)
+	f.secure.show(shown, &f.Settings().Frontend)
 	shown.Connections.Current, shown.Connections.Peak = int64(f.Current()), int64(f.Peak())
 }
 
 func (f streamFrontend) drain() {}
 
 // httpFrontend is a frontend of mode http.
-type httpFrontend struct{ *l7.Frontend }
+type httpFrontend struct {
+	*l7.Frontend
+	secure *secure
+}
+
+func httpSettings(c *conf.Frontend, pools func(string) *backend.Pool, secure *secure) l7.Settings {
+	s := l7.NewSettings(*c, pools)
+	s.TLS = secure.apply(c)
+	return s
+}
 
 func (f httpFrontend) apply(c *conf.Frontend, pools func(string) *backend.Pool) bool {
 	if c.Mode != conf.ModeHTTP {
 		return false
 	}
-	f.Apply(l7.NewSettings(*c, pools))
+	f.Apply(httpSettings(c, pools, f.secure))
 	return true
 }
 
 func (f httpFrontend) show(shown *admin.Frontend) {
 	totals := f.Totals()
 	showTotals(shown, &totals.Totals)
+	f.secure.show(shown, &f.Settings().Frontend)
 	shown.Connections.Current, shown.Connections.Peak = int64(f.Current()), int64(f.Peak())
 	shown.HTTP = &admin.HTTP{
 		Requests: totals.Requests, Responses: totals.Status, OwnResponses: totals.Own, Malformed: totals.Malformed,

@@ -27,6 +27,7 @@ import (
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/tlsio"
 	"mcplb/ratelimit"
 )
 
@@ -51,6 +52,7 @@ type Proxy struct {
 	limiter *ratelimit.Limiter
 	gate    *gate
 	workers l7.Workers
+	secures *tlsio.Workers
 	log     *accesslog.Log
 
 	mu        sync.RWMutex // guards what follows; never taken on a loop
@@ -96,6 +98,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		engine:    engine,
 		limiter:   ratelimit.New(c.RateLimit),
 		workers:   l7.NewWorkers(engine.Loops(), log),
+		secures:   tlsio.NewWorkers(engine.Loops(), handshakes(len(engine.Loops()))),
 		gate:      &gate{engine: engine, empty: make(chan struct{})},
 		config:    &conf.Config{Path: c.Path},
 		backends:  map[string]*pool{},

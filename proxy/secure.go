@@ -1,0 +1,68 @@
+//go:build linux
+
+package proxy
+
+import (
+	"crypto/tls"
+
+	"mcplb/conf"
+	"mcplb/proxy/admin"
+	"mcplb/proxy/l4"
+	"mcplb/proxy/tlsio"
+)
+
+// secure is a frontend's TLS. It lives as long as the frontend, so that
+// sessions are resumed across reloads.
+type secure struct {
+	workers *tlsio.Workers
+	server  *tlsio.Server // nil: the frontend never had any
+}
+
+// apply has the frontend's TLS be as c says, and returns it: nil is plain.
+func (s *secure) apply(c *conf.Frontend) l4.Securer {
+	if c.TLS == nil {
+		return nil
+	}
+	presented := tlsio.Config{MinVersion: versions[c.TLS.MinVersion]}
+	for _, certificate := range c.TLS.Certificates {
+		presented.Certificates = append(presented.Certificates, *certificate.Pair)
+	}
+	if c.Mode == conf.ModeHTTP {
+		presented.Protocols = []string{"http/1.1"}
+	}
+	if s.server == nil {
+		s.server = tlsio.NewServer(presented, s.workers)
+	} else {
+		s.server.Apply(presented)
+	}
+	return s.server
+}
+
+// versions are the values of min_version.
+var versions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+
+// show fills in what the frontend's TLS counts, and what it presents.
+func (s *secure) show(shown *admin.Frontend, c *conf.Frontend) {
+	if c.TLS == nil || s.server == nil {
+		return
+	}
+	totals := s.server.Totals()
+	shown.TLS = &admin.TLS{
+		Handshakes: map[string]uint64{"full": totals.Full, "resumed": totals.Resumed},
+		Versions:   totals.Versions, Failed: totals.Failed,
+	}
+	for _, certificate := range c.TLS.Certificates {
+		leaf := certificate.Pair.Leaf
+		names := leaf.DNSNames
+		for _, ip := range leaf.IPAddresses {
+			names = append(names, ip.String())
+		}
+		shown.TLS.Certificates = append(shown.TLS.Certificates, admin.Certificate{
+			File: certificate.Cert, Subject: leaf.Subject.String(), Names: names,
+			Algorithm: leaf.PublicKeyAlgorithm.String(), NotAfter: leaf.NotAfter,
+		})
+	}
+}
+
+// handshakes is how many handshakes may compute at once, beside so many loops.
+func handshakes(loops int) int { return max(1, loops/2) }
