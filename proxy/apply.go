@@ -5,13 +5,17 @@ package proxy
 import (
 	"errors"
 	"fmt"
-	"net"
+	"maps"
+	"net/netip"
 	"time"
 
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/reactor"
+
+	"golang.org/x/sys/unix"
 )
 
 // reload is what became of the last attempt to change the configuration.
@@ -75,13 +79,13 @@ func (p *Proxy) apply(c *conf.Config) (conf.Plan, error) {
 type prepared struct {
 	maxconn   int
 	addresses addresses
-	pools     map[string]*pool            // of backends that are added
-	sockets   map[string]*net.TCPListener // of addresses that are added
-	log       *accesslog.Opened           // where the access log is to go; nil = where it goes
+	pools     map[string]*pool     // of backends that are added
+	listeners map[string]*listener // of addresses that are added
+	log       *accesslog.Opened    // where the access log is to go; nil = where it goes
 }
 
 func (p *Proxy) prepare(c *conf.Config, plan *conf.Plan) (*prepared, error) {
-	ready := &prepared{pools: map[string]*pool{}, sockets: map[string]*net.TCPListener{}}
+	ready := &prepared{pools: map[string]*pool{}, listeners: map[string]*listener{}}
 	var err error
 	if ready.maxconn, err = maxConnections(c.Global.MaxConn, p.options.FileLimit); err != nil {
 		return nil, err
@@ -100,14 +104,14 @@ func (p *Proxy) prepare(c *conf.Config, plan *conf.Plan) (*prepared, error) {
 			return nil, err
 		}
 	}
-	if err := ready.openSockets(c, plan, p.open); err != nil {
-		ready.closeSockets()
+	if err := p.openListeners(c, plan, ready); err != nil {
+		ready.closeListeners()
 		return nil, err
 	}
 	if c.Global.AccessLog != p.config.Global.AccessLog {
 		opened, err := accesslog.Open(c.Global.AccessLog)
 		if err != nil {
-			ready.closeSockets()
+			ready.closeListeners()
 			return nil, err
 		}
 		ready.log = &opened
@@ -130,29 +134,52 @@ func checkTags(c *conf.Config) error {
 	return nil
 }
 
-// openSockets opens every new address, and tells of all that it cannot open.
-func (ready *prepared) openSockets(c *conf.Config, plan *conf.Plan, open opener) error {
+// openListeners opens every new address, and tells of all that it cannot open.
+// Nobody is accepted there yet.
+func (p *Proxy) openListeners(c *conf.Config, plan *conf.Plan, ready *prepared) error {
 	var failed []error
 	for _, change := range plan.Listeners {
 		if change.From != "" {
 			continue
 		}
 		f := c.Frontend(change.To)
-		socket, err := open(change.Address, c.Backend(f.Backend).TimeoutTCPUser)
+		l, err := p.openListener(change.Address, c.Backend(f.Backend).TimeoutTCPUser)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("frontend %s: %w", f.Name, err))
 			continue
 		}
-		ready.sockets[change.Address] = socket
+		l.frontend = f.Name
+		ready.listeners[change.Address] = l
 	}
 	return errors.Join(failed...)
 }
 
-func (ready *prepared) closeSockets() {
-	for _, socket := range ready.sockets {
-		socket.Close()
+func (ready *prepared) closeListeners() {
+	for _, l := range ready.listeners {
+		l.Close()
 	}
 }
+
+// openListener opens one address, or takes over the socket that is open there.
+func (p *Proxy) openListener(address string, userTimeout time.Duration) (*listener, error) {
+	socket, err := p.open(address, userTimeout)
+	if err != nil {
+		return nil, err
+	}
+	defer socket.Close() // the engine has a copy
+	made, err := p.engine.Listen(socket, notYet{})
+	if err != nil {
+		return nil, err
+	}
+	return &listener{Listener: made, address: canonical(socket)}, nil
+}
+
+// notYet is who accepts nobody.
+type notYet struct{}
+
+func (notYet) MayAccept() bool                             { return false }
+func (notYet) Accepted(*reactor.Loop, int, netip.AddrPort) {} // never called
+func (notYet) AcceptFailed(unix.Errno)                     {}
 
 // applyBackends adds pools and changes those there are.
 func (p *Proxy) applyBackends(plan *conf.Plan, ready *prepared) {
@@ -200,12 +227,10 @@ func (p *Proxy) applyFrontends(c *conf.Config) {
 	}
 }
 
-// applyListeners begins to accept on new sockets, hands others over, and
+// applyListeners begins to accept on new addresses, hands others over, and
 // closes those that no frontend has any more.
 func (p *Proxy) applyListeners(plan *conf.Plan, ready *prepared) {
-	for address, socket := range ready.sockets {
-		p.accept(address, socket, plan)
-	}
+	maps.Copy(p.listeners, ready.listeners)
 	for _, change := range plan.Listeners {
 		if l := p.listeners[change.Address]; change.To == "" && l != nil {
 			l.Close()
@@ -216,22 +241,6 @@ func (p *Proxy) applyListeners(plan *conf.Plan, ready *prepared) {
 	}
 	for _, l := range p.listeners {
 		l.Hand(p.frontends[l.frontend]) // also where the frontend of that name is another now
-	}
-}
-
-// accept begins to accept on a socket.
-func (p *Proxy) accept(address string, socket *net.TCPListener, plan *conf.Plan) {
-	defer socket.Close() // the engine has a copy
-	for _, change := range plan.Listeners {
-		if change.Address != address || change.From != "" {
-			continue
-		}
-		made, err := p.engine.Listen(socket, p.frontends[change.To])
-		if err != nil {
-			p.options.Log.Error("listener is not served", "address", address, "err", err)
-			return
-		}
-		p.listeners[address] = &listener{Listener: made, address: canonical(socket), frontend: change.To}
 	}
 }
 

@@ -28,11 +28,8 @@ func listen(address string, userTimeout time.Duration) (*net.TCPListener, error)
 	return socket.(*net.TCPListener), nil
 }
 
-// opener opens a listening socket, or finds it open.
-type opener func(address string, userTimeout time.Duration) (*net.TCPListener, error)
-
-// open is an opener: an inherited socket is used as it is, with the options of
-// this process's configuration.
+// open opens a listening socket, or finds it open: an inherited one is used as it
+// is, with the options of this process's configuration.
 func (p *Proxy) open(address string, userTimeout time.Duration) (*net.TCPListener, error) {
 	if p.options.Inherited != nil {
 		if socket := p.options.Inherited(address); socket != nil {

@@ -4,6 +4,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"slices"
 
 	"mcplb/conf"
 	"mcplb/proxy/admin"
@@ -53,7 +54,7 @@ func (s *secure) show(shown *admin.Frontend, c *conf.Frontend) {
 	}
 	for _, certificate := range c.TLS.Certificates {
 		leaf := certificate.Pair.Leaf
-		names := leaf.DNSNames
+		names := slices.Clone(leaf.DNSNames)
 		for _, ip := range leaf.IPAddresses {
 			names = append(names, ip.String())
 		}

@@ -361,7 +361,7 @@ var rateLimitMetrics = []metric[RateLimit]{
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(out chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{buildInfo, frontendConnect, frontendQueue, serverConnect, serverResponse} {
+	for _, desc := range []*prometheus.Desc{buildInfo, frontendConnect, frontendQueue, certificateExpiry, serverConnect, serverResponse} {
 		out <- desc
 	}
 	describeAll(out, processMetrics)
@@ -369,6 +369,7 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, loopMetrics)
 	describeAll(out, frontendMetrics)
 	describeAll(out, httpMetrics)
+	describeAll(out, tlsMetrics)
 	describeAll(out, backendMetrics)
 	describeAll(out, serverMetrics)
 	describeAll(out, rateLimitMetrics)
@@ -408,6 +409,9 @@ func sendFrontend(out chan<- prometheus.Metric, f *Frontend) {
 	out <- &timing{frontendQueue, f.Queue, labels}
 	if f.HTTP != nil {
 		sendAll(out, httpMetrics, f.HTTP, labels)
+	}
+	if f.TLS != nil {
+		sendTLS(out, f.TLS, labels)
 	}
 }
 

@@ -116,6 +116,7 @@ type Frontend struct {
 	Queue         Timing            `json:"queue"`          // how long clients waited for a slot, where they had to
 
 	HTTP *HTTP `json:"http,omitempty"` // of mode http
+	TLS  *TLS  `json:"tls,omitempty"`  // of one that speaks TLS
 
 	Rates    Rates  `json:"rates"` // derived
 	refusing string // why most clients were turned away of late

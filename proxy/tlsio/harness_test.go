@@ -1,0 +1,254 @@
+//go:build linux
+
+package tlsio
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"mcplb/proxy/reactor"
+	"mcplb/testdata/leak"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+// patience is how long a test waits for what must happen.
+const patience = 30 * time.Second
+
+// bed is an engine that serves TLS on one address.
+type bed struct {
+	testing.TB
+	engine  *reactor.Engine
+	server  *Server
+	address string
+	roots   *x509.CertPool
+
+	mu     sync.Mutex
+	errnos []unix.Errno // how handshakes ended, 0 for those complete; guarded by mu
+	reads  []unix.Errno // how streams ended, 0 for an end in order; guarded by mu
+}
+
+// begin serves TLS with the certificates: what is read from a client is sent
+// back, and its end is answered by an end.
+func begin(t testing.TB, system *reactor.System, c Config) *bed {
+	t.Helper()
+	engine, err := reactor.Start(2, 0, system)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bed{TB: t, engine: engine, server: NewServer(c, NewWorkers(engine.Loops(), 1)), roots: x509.NewCertPool()}
+	for _, certificate := range c.Certificates {
+		b.roots.AddCert(certificate.Leaf)
+	}
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	b.address = socket.Addr().String()
+	if _, err := engine.Listen(socket.(*net.TCPListener), acceptor{b}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		b.eventually("every connection ends", func() bool { return engine.Load() == 0 })
+		engine.Stop()
+	})
+	return b
+}
+
+// acceptor has every client echoed.
+type acceptor struct{ *bed }
+
+func (acceptor) MayAccept() bool         { return true }
+func (acceptor) AcceptFailed(unix.Errno) {}
+func (a acceptor) Accepted(loop *reactor.Loop, fd int, _ netip.AddrPort) {
+	c, errno := loop.Adopt(fd, &echo{bed: a.bed})
+	if errno != 0 {
+		a.Error(errno)
+		return
+	}
+	a.server.Secure(c)
+}
+
+// echo is one client's.
+type echo struct {
+	*bed
+	open, told, over bool
+}
+
+// Ready implements reactor.Handler.
+func (e *echo) Ready(c *reactor.Conn) {
+	if !e.open {
+		done, errno := c.Layer().(*Layer).Step()
+		if !done {
+			return
+		}
+		e.note(&e.errnos, errno)
+		if errno != 0 {
+			e.end(c, false)
+			return
+		}
+		e.open = true
+	}
+	for moved := 0; c.Readable() && !c.Blocked() && !e.told; {
+		if moved > reactor.Budget {
+			c.Again()
+			return
+		}
+		p := c.Loop().Scratch()
+		n, errno := c.Read(p)
+		switch {
+		case errno == unix.EAGAIN:
+		case errno != 0:
+			e.note(&e.reads, errno)
+			e.end(c, true)
+			return
+		case n == 0:
+			e.note(&e.reads, 0)
+			e.told = true
+			c.CloseWrite()
+		default:
+			moved += n
+			if errno := c.Send(p[:n]); errno != 0 {
+				e.note(&e.reads, errno)
+				e.end(c, true)
+				return
+			}
+		}
+	}
+	if e.told && c.Parked() == 0 {
+		e.end(c, false)
+	}
+}
+
+func (e *echo) end(c *reactor.Conn, broken bool) {
+	if broken {
+		c.Reset()
+	} else {
+		c.Close()
+	}
+	c.Loop().AddLoad(-1)
+}
+
+func (b *bed) note(list *[]unix.Errno, errno unix.Errno) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	*list = append(*list, errno)
+}
+
+// noted waits until the list has an entry, and takes it off.
+func (b *bed) noted(list *[]unix.Errno) (first unix.Errno) {
+	b.Helper()
+	b.eventually("an outcome is noted", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(*list) == 0 {
+			return false
+		}
+		first, *list = (*list)[0], (*list)[1:]
+		return true
+	})
+	return first
+}
+
+func (b *bed) eventually(what string, done func() bool) {
+	b.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !done(); <-tick.C {
+		if time.Now().After(deadline) {
+			b.Fatalf("in vain waited until %s", what)
+		}
+	}
+}
+
+// dialRaw connects without TLS. The connection is reset when the test ends.
+func (b *bed) dialRaw() *net.TCPConn {
+	b.Helper()
+	c, err := net.DialTimeout("tcp", b.address, patience)
+	if err != nil {
+		b.Fatal(err)
+	}
+	tcp := c.(*net.TCPConn)
+	if err := tcp.SetDeadline(time.Now().Add(patience)); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = tcp.SetLinger(0)
+		tcp.Close()
+	})
+	return tcp
+}
+
+// client is what clients of these tests are like.
+func (b *bed) client() *tls.Config {
+	return &tls.Config{RootCAs: b.roots, ServerName: "a.test"}
+}
+
+// dial connects, and completes the handshake.
+func (b *bed) dial(c *tls.Config) (*tls.Conn, *net.TCPConn) {
+	b.Helper()
+	raw := b.dialRaw()
+	conn := tls.Client(raw, c)
+	if err := conn.Handshake(); err != nil {
+		b.Fatalf("handshake: %v", err)
+	}
+	return conn, raw
+}
+
+// certificate makes one for the names, signed by itself.
+func certificate(t testing.TB, key crypto.Signer, names ...string) tls.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		BasicConstraintsValid: true, IsCA: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+func ecdsaKey(t testing.TB) crypto.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func rsaKey(t testing.TB) crypto.Signer {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// usual is a server for a.test.
+func usual(t testing.TB) Config {
+	t.Helper()
+	return Config{Certificates: []tls.Certificate{certificate(t, ecdsaKey(t), "a.test")}, MinVersion: tls.VersionTLS12}
+}

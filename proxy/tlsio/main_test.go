@@ -1,9 +1,0 @@
-package tlsio
-
-import (
-	"testing"
-
-	"mcplb/testdata/leak"
-)
-
-func TestMain(m *testing.M) { leak.Main(m) }
