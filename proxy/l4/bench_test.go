@@ -20,6 +20,7 @@ var relayed = []struct {
 	{"tcp", []func(*setup){inMode(conf.ModeTCP)}},
 	{"tcp, PROXY header", []func(*setup){func(s *setup) { s.backend.SendProxy = conf.SendProxyV2 }}},
 	{"mcp", []func(*setup){inMode(conf.ModeMCP)}},
+	{"mcp, no access log", []func(*setup){inMode(conf.ModeMCP), withoutLog}},
 	{"mcp, delay", []func(*setup){messageRate(1e8, 1e8)}},
 	{"mcp, reject", []func(*setup){rejecting(1e8, 1e8)}},
 }
@@ -81,7 +82,7 @@ func rawEcho(fd int) {
 	}
 }
 
-// Not parallel: it counts what the process allocates.
+// With the access log on, or off. Not parallel: it counts what the process allocates.
 func TestMessagesAllocateNothing(t *testing.T) {
 	messages := 5000
 	if long {

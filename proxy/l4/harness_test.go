@@ -19,6 +19,7 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/proxy/accesslog"
 	"mcplb/proxy/reactor"
 	"mcplb/ratelimit"
 	"mcplb/testdata/leak"
@@ -43,6 +44,8 @@ type bed struct {
 	frontend *Frontend
 	address  string
 	clock    *clock // nil: real time
+	log      *accesslog.Log
+	logPath  string
 }
 
 // setup is what a test may change of a bed before it starts.
@@ -54,6 +57,7 @@ type setup struct {
 	pipes    int
 	system   *reactor.System
 	clock    *clock
+	logOff   bool
 }
 
 // openGate lets everybody in.
@@ -64,9 +68,9 @@ func (openGate) Left()             {}
 func (openGate) Failed(unix.Errno) {}
 
 // begin starts a bed in front of the servers at the addresses: mode tcp, no
-// rate limits, round robin, two loops, and else the defaults of the
-// configuration. When the test ends it checks that nothing is left of any
-// session, and stops.
+// rate limits, round robin, two loops, the access log on, and else the defaults
+// of the configuration. When the test ends it checks that nothing is left of any
+// session and that each has its line in the log, and stops.
 func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	t.Helper()
 	s := defaults(t, servers)
@@ -82,7 +86,8 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 		t.Fatal(err)
 	}
 	b := &bed{TB: t, engine: engine, limiter: ratelimit.New(s.limits), pool: pool, clock: s.clock}
-	b.frontend = NewFrontend(Settings{Frontend: s.frontend, Pool: pool}, b.limiter, openGate{}, nil, s.loops)
+	b.openLog(s)
+	b.frontend = NewFrontend(Settings{Frontend: s.frontend, Pool: pool}, b.limiter, openGate{}, b.log, s.loops)
 	t.Cleanup(b.end)
 	b.listen(s.frontend.Listen[0])
 	return b
@@ -214,6 +219,7 @@ func (b *bed) end() {
 	if ended := sum(totals.Ended) + sum(totals.Refused); ended != totals.Sessions {
 		b.Errorf("%d sessions have begun, %d have ended (%v, %v)", totals.Sessions, ended, totals.Ended, totals.Refused)
 	}
+	b.checkLog(&totals)
 	for i, loop := range b.engine.Loops() {
 		listeners := 0
 		b.on(loop, func() {

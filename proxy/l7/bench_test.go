@@ -100,7 +100,7 @@ func TestAllocations(t *testing.T) {
 		"gzip":    {get("/", "Accept-Encoding: gzip"), fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(large), large)},
 		"ours":    {get("/", "Origin: http://good"), toolsAnswer},
 	} {
-		b := begin(t, []string{fixed(t, c.answer)}, oneLoop, limited, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://bad", "http://good"} }))
+		b := begin(t, []string{fixed(t, c.answer)}, oneLoop, withoutLog, limited, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://bad", "http://good"} }))
 		round := pingPong(t, b, c.request)
 		if n := testing.AllocsPerRun(200, round); n >= 1 {
 			t.Errorf("%s: %v allocations", name, n)
@@ -117,7 +117,7 @@ func TestMemoryOfAnIdleClient(t *testing.T) {
 }
 
 func BenchmarkRequest(b *testing.B) {
-	bed := begin(b, []string{fixed(b, toolsAnswer)}, oneLoop, limited)
+	bed := begin(b, []string{fixed(b, toolsAnswer)}, oneLoop, withoutLog, limited)
 	round := pingPong(b, bed, toolsCall)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -128,7 +128,7 @@ func BenchmarkRequest(b *testing.B) {
 func BenchmarkGzip(b *testing.B) {
 	body := strings.Repeat(`{"type":"text","text":"some text of an answer"},`, 100) + "{}\n"
 	answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	bed := begin(b, []string{fixed(b, answer)}, oneLoop, limited)
+	bed := begin(b, []string{fixed(b, answer)}, oneLoop, withoutLog, limited)
 	round := pingPong(b, bed, toolsCall)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -22,6 +22,7 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/proxy/accesslog"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/reactor"
 	"mcplb/ratelimit"
@@ -49,6 +50,8 @@ type bed struct {
 	frontend *Frontend
 	address  string
 	clock    *clock // nil: real time
+	log      *accesslog.Log
+	logPath  string
 }
 
 // setup is what a test may change of a bed before it starts.
@@ -60,6 +63,7 @@ type setup struct {
 	system   *reactor.System
 	clock    *clock
 	narrow   bool // the sockets of clients take little in
+	logOff   bool
 }
 
 // openGate lets everybody in.
@@ -70,9 +74,9 @@ func (openGate) Left()             {}
 func (openGate) Failed(unix.Errno) {}
 
 // begin starts a bed in front of the servers at the addresses: mode http, no
-// rate limits, round robin, two loops, and else the defaults of the
-// configuration. When the test ends it checks that nothing is left of any
-// client, and stops.
+// rate limits, round robin, two loops, the access log on, and else the defaults
+// of the configuration. When the test ends it checks that nothing is left of any
+// client and that each request has its line in the log, and stops.
 func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	t.Helper()
 	s := defaults(t, servers)
@@ -90,7 +94,8 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 		}
 	}
 	b.pool = b.pools["b"]
-	b.workers = NewWorkers(engine.Loops(), nil)
+	b.openLog(s)
+	b.workers = NewWorkers(engine.Loops(), b.log)
 	b.frontend = NewFrontend(NewSettings(s.frontend, b.poolOf), b.limiter, openGate{}, b.workers)
 	t.Cleanup(b.end)
 	b.listen(s.frontend.Listen[0], s.narrow)
@@ -270,6 +275,7 @@ func (b *bed) end() {
 	if ended := sum(totals.Ended) + sum(totals.Refused); ended != totals.Sessions {
 		b.Errorf("%d clients have come, %d have ended (%v, %v)", totals.Sessions, ended, nonzero(totals.Ended), nonzero(totals.Refused))
 	}
+	b.checkLog(&totals)
 	for i, loop := range b.engine.Loops() {
 		listeners := 0
 		b.on(loop, func() {

@@ -1,0 +1,320 @@
+//go:build linux
+
+package l7
+
+import (
+	"bufio"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mcplb/backend"
+	"mcplb/conf"
+	"mcplb/proxy/accesslog"
+	"mcplb/proxy/l4"
+)
+
+// line is one of the access log's.
+type line struct {
+	Client, Frontend, Backend, Server string
+	Method, Path, Era                 string
+	Call                              string `json:"mcp_method"`
+	Status                            int
+	Request                           *float64 `json:"request_ms"`
+	Queue                             *float64 `json:"queue_ms"`
+	Connect                           *float64 `json:"connect_ms"`
+	Response                          *float64 `json:"response_ms"`
+	Total                             float64  `json:"total_ms"`
+	BytesIn                           uint64   `json:"bytes_in"`
+	BytesOut                          uint64   `json:"bytes_out"`
+	MessagesIn                        uint64   `json:"messages_in"`
+	MessagesOut                       uint64   `json:"messages_out"`
+	Reason, Detail, Phase             string
+	Retries                           int
+	FrontendConns                     int `json:"frontend_conns"`
+	ServerConns                       int `json:"server_conns"`
+}
+
+// withoutLog has the access log off.
+func withoutLog(s *setup) { s.logOff = true }
+
+// openLog turns the bed's access log on.
+func (b *bed) openLog(s *setup) {
+	b.Helper()
+	b.log = accesslog.New(accesslog.Options{Loops: s.loops, Now: b.engine.Now, Log: slog.Default()})
+	b.log.SetJSON(true)
+	b.Cleanup(b.log.Close)
+	if s.logOff {
+		return
+	}
+	b.logPath = filepath.Join(b.TempDir(), "access.log")
+	opened, err := accesslog.Open(b.logPath)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.log.Use(opened)
+}
+
+// lines are those of the log, which is closed.
+func (b *bed) lines() (all []line) {
+	b.Helper()
+	b.log.Close()
+	file, err := os.Open(b.logPath)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer file.Close()
+	for scanner := bufio.NewScanner(file); scanner.Scan(); {
+		var l line
+		if err := json.Unmarshal(scanner.Bytes(), &l); err != nil {
+			b.Fatalf("%v: %s", err, scanner.Bytes())
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+// checkLog checks that every request has one line, and every answer and refusal;
+// that their reasons are those that are counted, and their bytes, too.
+func (b *bed) checkLog(totals *Totals) {
+	b.Helper()
+	if b.logPath == "" || b.log.Stats().Dropped > 0 {
+		return
+	}
+	var requests, out uint64
+	reasons, classes, details := map[string]uint64{}, map[string]uint64{}, map[string]uint64{}
+	for _, l := range b.lines() {
+		reasons[l.Reason]++
+		details[l.Detail]++
+		out += l.BytesOut
+		if l.Status > 0 {
+			classes[backend.ClassName(l.Status/100)]++
+		}
+		if l.Method != "" {
+			requests++
+		}
+		if l.Phase == "" || l.Frontend != "f" || l.Client == "" || l.FrontendConns < 1 || l.Total < 0 || (l.Method == "") != (l.Path == "") {
+			b.Errorf("the access log has %+v", l)
+		}
+	}
+	if requests != totals.Requests || out != totals.BytesOut {
+		b.Errorf("the access log has %d requests and %d bytes out, want %d and %d", requests, out, totals.Requests, totals.BytesOut)
+	}
+	for class, n := range totals.Status {
+		if classes[class] != n {
+			b.Errorf("the access log has %d lines with status %s, want %d", classes[class], class, n)
+		}
+	}
+	b.checkReasons(totals, reasons)
+	for reason, n := range totals.Malformed {
+		if details[reason] < n {
+			b.Errorf("the access log has %d lines with detail %s, want %d", details[reason], reason, n)
+		}
+	}
+}
+
+// checkReasons checks how many lines have which reason: answers of the
+// balancer's own, and refusals, have one each; others that ended a client have
+// one if there was a request.
+func (b *bed) checkReasons(totals *Totals, reasons map[string]uint64) {
+	b.Helper()
+	rest := totals.Requests
+	for reason, got := range reasons {
+		own, refused, ended := totals.Own[reason], totals.Refused[reason], totals.Ended[reason]
+		switch {
+		case reason == completed:
+			ended = rest
+		case got < own:
+			b.Errorf("the access log has %d lines with reason %s, want %d", got, reason, own)
+		}
+		if got > own+refused+ended {
+			b.Errorf("the access log has %d lines with reason %s, want %d at the most", got, reason, own+refused+ended)
+		}
+	}
+	for reason, n := range totals.Own {
+		if reasons[reason] < n {
+			b.Errorf("the access log has %d lines with reason %s, want %d", reasons[reason], reason, n)
+		}
+	}
+	for reason, n := range totals.Refused {
+		if reasons[reason] < n {
+			b.Errorf("the access log has %d lines with reason %s, want %d", reasons[reason], reason, n)
+		}
+	}
+}
+
+// only is the log's only line.
+func (b *bed) only() line {
+	b.Helper()
+	b.eventually("the client has ended", func() bool { return b.engine.Load() == 0 })
+	lines := b.lines()
+	if len(lines) != 1 {
+		b.Fatalf("%d lines: %+v", len(lines), lines)
+	}
+	return lines[0]
+}
+
+// A line says who asked for what, how long what took, and what came of it.
+func TestLogLine(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, oneLoop, withClock, withMaxConn(1))
+	first, server := b.pair(s, get("/slow"))
+	second := b.dial()
+	request := rpcPost("1", "MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: secret")
+	request = strings.Replace(request, "/mcp", "/mcp?token=secret", 1)
+	second.say(request[:30])
+	b.eventually("a part of it is read", func() bool { return b.pending() == 30 })
+	b.advance(time.Second)
+	second.say(request[30:])
+	b.reach(queued, 1)
+	b.advance(2 * time.Second)
+	server.answer("first")
+	first.wantStatus("GET", 200)
+	server.request()
+	b.advance(4 * time.Second)
+	server.say("HTTP/1.1 201 Created\r\nContent-Length: 6\r\n\r\nsec")
+	second.reader.Peek(1)
+	b.advance(8 * time.Second)
+	server.say("ond")
+	_, body := second.wantStatus("POST", 201)
+	first.Close()
+	second.Close()
+	b.eventually("both have ended", func() bool { return b.engine.Load() == 0 })
+	lines := b.lines()
+	if len(lines) != 2 {
+		t.Fatalf("%+v", lines)
+	}
+	l := lines[1]
+	within := func(d *float64, seconds float64) bool { return d != nil && *d >= seconds*1000 && *d < seconds*1000+500 }
+	if !within(l.Request, 1) || !within(l.Queue, 2) || l.Connect != nil || !within(l.Response, 4) || !within(&l.Total, 15) {
+		t.Errorf("times: %v %v %v %v %v", l.Request, l.Queue, l.Connect, l.Response, l.Total)
+	}
+	if l.Method != "POST" || l.Path != "/mcp" || l.Status != 201 || l.Era != "stateless" || l.Call != "tools/call" || l.Reason != completed || l.Phase != "data" ||
+		l.Server != "s1" || l.Backend != "b" || l.Retries != 0 || l.FrontendConns < 1 || l.ServerConns != 1 || l.Detail != "" {
+		t.Errorf("%+v", l)
+	}
+	if l.BytesIn != uint64(len(request)) || l.BytesOut <= uint64(len(body)) {
+		t.Errorf("%d bytes in of %d, %d out", l.BytesIn, len(request), l.BytesOut)
+	}
+	if l = lines[0]; l.Connect == nil || l.Queue != nil || l.Path != "/slow" || l.Era != "" {
+		t.Errorf("%+v", l)
+	}
+}
+
+// A line says what was under way when a request ended, and why it did.
+func TestLogPhases(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		set  func(*setup)
+		run  func(b *bed, s *server)
+		want line
+	}{
+		"refused": {func(s *setup) { s.limits = conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, TableSize: 10} }, func(b *bed, s *server) {
+			b.dial().Close()
+			b.expect(l4.ClientClosed, 1)
+			if c, err := net.Dial("tcp", b.address); err == nil {
+				_, _ = c.Read(make([]byte, 1))
+				c.Close()
+			}
+			b.expect(l4.ConnectionRate, 1)
+		}, line{Reason: "connection_rate", Phase: "admission"}},
+		"malformed": {nil, func(b *bed, s *server) {
+			c := b.dial()
+			c.say("GET / HTTP/1.1\nHost: x\r\n\r\n")
+			c.wantStatus("GET", 400)
+			c.Close()
+		}, line{Reason: "bad_request", Detail: "bare_lf", Phase: "request", Status: 400}},
+		"half a head": {nil, func(b *bed, s *server) {
+			c := b.dial()
+			c.say("GET / HTTP")
+			b.eventually("it is read", func() bool { return b.pending() == 10 })
+			c.Close()
+		}, line{Reason: "client_closed", Phase: "request", BytesIn: 10}},
+		"not allowed": {withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://good"} }), func(b *bed, s *server) {
+			c := b.dial()
+			c.say(get("/x", "Origin: http://bad"))
+			c.wantStatus("GET", 403)
+			c.Close()
+		}, line{Reason: "origin_refused", Phase: "request", Status: 403, Method: "GET", Path: "/x"}},
+		"nobody there": {func(s *setup) {
+			withRetries(0)(s)
+			s.backends[0].Servers[0].HTTP = s.backends[0].Servers[1].HTTP
+			s.backends[0].Servers = s.backends[0].Servers[:1]
+		}, func(b *bed, s *server) {
+			c := b.dial()
+			c.say(get("/x"))
+			c.wantStatus("GET", 503)
+			c.Close()
+		}, line{Reason: "connect_failed", Phase: "connect", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
+		"client leaves in the queue": {withMaxConn(1), func(b *bed, s *server) {
+			other := b.pool
+			lease, _ := other.Acquire(&backend.Request{}, nil)
+			c := b.dial()
+			c.say(get("/x"))
+			b.reach(queued, 1)
+			reset(c.TCPConn)
+			b.expect(l4.ClientGone, 1)
+			lease.Release(backend.Completed, 0)
+		}, line{Reason: "client_gone", Phase: "queue", Method: "GET", Path: "/x", Backend: "b"}},
+		"server resets before it answers": {withRetries(0), func(b *bed, s *server) {
+			c, server := b.pair(s, post("/x", "1"))
+			reset(server.TCPConn)
+			c.wantStatus("POST", 502)
+			c.Close()
+		}, line{Reason: "server_gone", Phase: "response", Status: 502, Method: "POST", Path: "/x", Backend: "b", Server: "s1"}},
+		"server resets within its answer": {nil, func(b *bed, s *server) {
+			c, server := b.pair(s, get("/x"))
+			server.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nx")
+			c.reader.Peek(1)
+			reset(server.TCPConn)
+			c.hearReset()
+		}, line{Reason: "server_reset", Phase: "data", Status: 200, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
+		"malformed answer": {nil, func(b *bed, s *server) {
+			c, server := b.pair(s, get("/x"))
+			server.say("nonsense\r\n\r\n")
+			c.wantStatus("GET", 502)
+			c.Close()
+		}, line{Reason: "bad_response", Detail: "version", Phase: "response", Status: 502, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			set := []func(*setup){oneLoop}
+			if c.set != nil {
+				set = append(set, c.set)
+			}
+			servers := []string{s.address}
+			if name == "nobody there" {
+				servers = append(servers, refuse(t))
+			}
+			b := begin(t, servers, set...)
+			c.run(b, s)
+			got, want := b.only(), c.want
+			if got.Reason != want.Reason || got.Detail != want.Detail || got.Phase != want.Phase || got.Status != want.Status ||
+				got.Method != want.Method || got.Path != want.Path || got.Backend != want.Backend || got.Server != want.Server ||
+				want.BytesIn > 0 && got.BytesIn != want.BytesIn {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+// With the log on, too, a request allocates nothing, once there are as many
+// records as are in use at a time.
+func TestLogAllocatesNothing(t *testing.T) {
+	b := begin(t, []string{fixed(t, toolsAnswer)}, oneLoop, limited)
+	round := pingPong(t, b, toolsCall)
+	for range 1000 {
+		round()
+	}
+	b.eventually("they are written", func() bool { return b.log.Stats().Lines >= 1000 })
+	if n := testing.AllocsPerRun(500, round); n >= 1 {
+		t.Errorf("%v allocations", n)
+	}
+}
