@@ -18,8 +18,9 @@ type faultReport struct {
 	FirstLoss *float64  `json:"first_loss,omitempty"`
 	LastLoss  *float64  `json:"last_loss,omitempty"`
 	Detected  *float64  `json:"detected,omitempty"`  // until the balancer said that the node is down
-	Recovered *float64  `json:"recovered,omitempty"` // until the last lost client had a session again
-	Away      quantiles `json:"away"`                // of each: from the loss to the next session
+	Recovered *float64  `json:"recovered,omitempty"` // the longest that a client was without a session; absent when one still is
+	Away      quantiles `json:"away"`                // how long they were, in milliseconds
+	Refuge    []int     `json:"refuge"`              // sessions of each node, by its number, when all were back
 	Repaired  *float64  `json:"repaired,omitempty"`  // from the repair until the balancer said that the node is up
 }
 
@@ -54,9 +55,21 @@ func newFaultReport(r *run, t *tally) *faultReport {
 		f.FirstLoss, f.LastLoss = since(losing.first), since(losing.last)
 	}
 	if t.clients(stateWaiting, stateGone, stateOpening, stateAnnouncing) == 0 {
-		f.Recovered = since(t.lastBack)
+		longest := f.Away.Max / 1000
+		f.Recovered = &longest
+	}
+	if p := r.report.Fault; p != nil {
+		f.Refuge = p.Refuge
 	}
 	return f
+}
+
+// refuge notes where the clients are that the fault threw out.
+func (p *report) refuge(r *run, t *tally) {
+	p.Fault = &faultReport{}
+	for i := 1; i < len(r.nodes.all()); i++ {
+		p.Fault.Refuge = append(p.Fault.Refuge, t.sessions(i))
+	}
 }
 
 // awaitServer returns true when the balancer's status shows that a server is

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +46,7 @@ type options struct {
 	admin                       string // host:port of the balancer's admin pages; "" = not asked
 
 	watch watchList
+	every time.Duration // between two samples
 	quiet bool
 
 	jsonFile, csvFile, htmlFile string
@@ -63,7 +65,7 @@ func defaultOptions() options {
 		rate:    1000, opening: 500, openTimeout: 30 * time.Second,
 		interval: time.Second, size: 64, timeout: 10 * time.Second,
 		reconnect: 100 * time.Millisecond,
-		load:      10 * time.Second, monitor: 2 * time.Second,
+		load:      10 * time.Second, monitor: 2 * time.Second, every: time.Second,
 	}
 	o.targets[kindTCP], o.targets[kindHTTP] = "127.0.0.1:8000", "127.0.0.1:8080"
 	o.targets[kindTLS], o.targets[kindHTTPS] = "127.0.0.1:8001", "127.0.0.1:8443"
@@ -114,9 +116,10 @@ func (o *options) define(flags *flag.FlagSet) {
 	flags.DurationVar(&o.faultAt, "fault-at", 5*time.Second, "when, after the load's beginning")
 	flags.StringVar(&o.faultNode, "fault-node", "", "the `node` that it breaks: others' clients must not notice")
 	flags.StringVar(&o.repairCommand, "repair", "", "a shell `command` that mends it")
-	flags.DurationVar(&o.repairAt, "repair-at", 10*time.Second, "when, after the load's beginning")
+	flags.DurationVar(&o.repairAt, "repair-at", 10*time.Second, "when, after the load's beginning, but not before all lost clients are back")
 	flags.StringVar(&o.admin, "admin", "", "`host:port` of the balancer's admin pages: asked when it has seen the fault and the repair")
-	flags.Var(&o.watch, "watch", "show what a process has in use: `name=pid`; may be repeated")
+	flags.Var(&o.watch, "watch", "show what a process has in use: `name=pid`, or name=self; may be repeated")
+	flags.DurationVar(&o.every, "every", o.every, "how often a sample is taken and shown")
 	flags.BoolVar(&o.quiet, "quiet", false, "no progress")
 	flags.StringVar(&o.jsonFile, "json", "", "write the report to this `file`")
 	flags.StringVar(&o.csvFile, "csv", "", "write a line a second to this `file`")
@@ -158,8 +161,8 @@ func (o *options) validate() error {
 		return errors.New("-threads must be at least 1")
 	case o.sources < 0 || o.opening < 0 || o.size < 0 || o.reconnect < 0 || o.interval < 0 || o.load < 0 || o.monitor < 0:
 		return errors.New("a number or duration is negative")
-	case o.timeout <= 0 || o.openTimeout <= 0:
-		return errors.New("-timeout and -open-timeout must be above zero")
+	case o.timeout <= 0 || o.openTimeout <= 0 || o.every <= 0:
+		return errors.New("-timeout, -open-timeout and -every must be above zero")
 	case o.size > maxMessage/2:
 		return fmt.Errorf("-size must be at most %d", maxMessage/2)
 	case o.faultCommand != "" && o.faultAt >= o.load, o.repairCommand != "" && o.repairAt >= o.load:
@@ -253,6 +256,9 @@ func (l *watchList) Set(text string) error {
 	for part := range strings.SplitSeq(text, ",") {
 		name, number, ok := strings.Cut(part, "=")
 		pid, err := strconv.Atoi(number)
+		if number == "self" {
+			pid, err = os.Getpid(), nil
+		}
 		if !ok || err != nil || pid < 1 {
 			return fmt.Errorf("%q is not name=pid", part)
 		}

@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// sampleEvery is the time between two samples.
-const sampleEvery = time.Second
-
 // report is what a run found out. It is written as JSON as it stands: names and
 // meanings stay, members may be added. Times are in seconds since Begin,
 // latencies in milliseconds, with a right answer for each.
@@ -105,7 +102,7 @@ type watchReport struct {
 	begun time.Duration
 }
 
-// sample is one second of a run.
+// sample is how a run stood at one time.
 type sample struct {
 	Seconds  float64   `json:"seconds"`
 	Phase    string    `json:"phase"`
@@ -391,8 +388,9 @@ func (p *report) print(w io.Writer) error {
 		p.Sticky.Returned, p.Sticky.Moved, p.Sticky.WrongNode)
 	fmt.Fprintf(t, "even\tno node further than %.2f%% off its share\n", p.Off)
 	if f := p.Fault; f != nil {
-		fmt.Fprintf(t, "fault\t%d of %d sessions lost, %d of other nodes; balancer noticed after %s, all back after %s\n",
-			f.Lost, f.Before, f.Disturbed, seconds(f.Detected), seconds(f.Recovered))
+		fmt.Fprintf(t, "fault\t%d of %d sessions of %s lost, %d of other nodes; balancer noticed after %s\n", f.Lost, f.Before, f.Node, f.Disturbed, seconds(f.Detected))
+		fmt.Fprintf(t, "\tback: the last client %s after its loss (p50 %.0f, p99 %.0f ms), sessions then %v; balancer saw the repair after %s\n",
+			seconds(f.Recovered), f.Away.P50, f.Away.P99, f.Refuge, seconds(f.Repaired))
 	}
 	for _, reason := range slices.Sorted(maps.Keys(p.Lost)) {
 		fmt.Fprintf(t, "lost\t%d: %s\n", p.Lost[reason], reason)

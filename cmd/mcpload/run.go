@@ -193,7 +193,7 @@ func (r *run) start(n int, pattern []kind) {
 	}
 }
 
-// tick waits for a tick, and takes a sample whenever a second has passed. false
+// tick waits for a tick, and takes a sample whenever it is time for one. false
 // means that ctx is done.
 func (r *run) tick(ctx context.Context, ticks <-chan time.Time) bool {
 	select {
@@ -201,7 +201,7 @@ func (r *run) tick(ctx context.Context, ticks <-chan time.Time) bool {
 		return false
 	case <-ticks:
 	}
-	if time.Since(r.sampled) >= sampleEvery {
+	if time.Since(r.sampled) >= r.options.every {
 		r.sample()
 	}
 	return true
@@ -241,15 +241,11 @@ func (r *run) sendLoad(ctx context.Context) {
 	begin := time.Now()
 	ticker := time.NewTicker(rampTick)
 	defer ticker.Stop()
-	faulty, repaired := o.faultCommand == "", o.repairCommand == ""
-	for time.Since(begin) < o.load && r.tick(ctx, ticker.C) {
-		if !faulty && time.Since(begin) >= o.faultAt {
-			faulty = true
-			r.fault.begin(r, "fault", o.faultCommand)
-		}
-		if faulty && !repaired && time.Since(begin) >= o.repairAt {
-			repaired = true
-			r.fault.begin(r, "repair", o.repairCommand)
+	for r.tick(ctx, ticker.C) {
+		elapsed := time.Since(begin)
+		r.stepFault(elapsed)
+		if elapsed >= o.load && (r.fault.over(o) || elapsed >= o.load+o.openTimeout) {
+			break
 		}
 	}
 	took := time.Since(begin)
@@ -258,6 +254,23 @@ func (r *run) sendLoad(ctx context.Context) {
 	r.fault.wait()
 	r.report.loadEnded(r, r.snapshot(true), took)
 	r.endPhase()
+}
+
+// stepFault has the fault and the repair done when it is time: the repair not
+// before every client that the fault has thrown out is back.
+func (r *run) stepFault(elapsed time.Duration) {
+	o := r.options
+	switch {
+	case r.fault.step == 0 && o.faultCommand != "" && elapsed >= o.faultAt:
+		r.fault.step = 1
+		r.fault.begin(r, "fault", o.faultCommand)
+	case r.fault.step == 1 && elapsed >= max(o.repairAt, o.faultAt+time.Second) && r.counts().allHeld() == r.started:
+		r.fault.step = 2
+		r.report.refuge(r, r.snapshot(false))
+		if o.repairCommand != "" {
+			r.fault.begin(r, "repair", o.repairCommand)
+		}
+	}
 }
 
 // observe holds the sessions silent, and then has each answer once more.
@@ -292,6 +305,7 @@ func (r *run) finish(ctx context.Context) {
 // the balancer has seen it. Its goroutines are waited for.
 type faultWatch struct {
 	working sync.WaitGroup
+	step    int // 1: the fault was done, 2: the repair, too; the run's goroutine's
 	mu      sync.Mutex
 	marks   []mark // guarded by mu
 }
@@ -335,6 +349,9 @@ func (f *faultWatch) note(r *run, what, detail string) {
 	defer f.mu.Unlock()
 	f.marks = append(f.marks, mark{Seconds: time.Since(r.begin).Seconds(), What: what, Detail: detail})
 }
+
+// over tells that nothing more is to be done.
+func (f *faultWatch) over(o *options) bool { return o.faultCommand == "" || f.step == 2 }
 
 func (f *faultWatch) wait() { f.working.Wait() }
 

@@ -22,14 +22,12 @@ type tally struct {
 	losing                     [maxNodes]losing        // sessions, by the node that served them
 	moved, returned, wrongNode uint64                  // sessions opened anew on another node than at first, on the same; answers of another node
 
-	opening   latency            // from connect to the end of initialize
-	overall   latency            // of messages
-	interval  latency            // of messages, since the last snapshot
-	kinds     [numKinds]*latency // of messages; nil = none
-	nodes     [maxNodes]*latency // of messages; nil = none
-	away      latency            // from a loss to the next session
-	lastBack  int64              // when the last lost client had a session again
-	firstLoss int64              // when the first session was lost
+	opening  latency            // from connect to the end of initialize
+	overall  latency            // of messages
+	interval latency            // of messages, since the last snapshot
+	kinds    [numKinds]*latency // of messages; nil = none
+	nodes    [maxNodes]*latency // of messages; nil = none
+	away     latency            // from a loss to the next session
 }
 
 // losing counts the losses of one node's sessions.
@@ -71,16 +69,10 @@ func (t *tally) losses(c *client, reason string, now int64) {
 	}
 	l.count++
 	l.last = now
-	if t.firstLoss == 0 {
-		t.firstLoss = now
-	}
 }
 
 // recovered records that a lost client has a session again.
-func (t *tally) recovered(lost, now int64) {
-	t.away.record(now - lost)
-	t.lastBack = now
-}
+func (t *tally) recovered(lost, now int64) { t.away.record(now - lost) }
 
 // resetMessages forgets the messages and their latencies, so that a phase is
 // counted from its beginning.
@@ -147,10 +139,6 @@ func (t *tally) add(o *tally) {
 	}
 	for i, l := range o.nodes {
 		t.nodes[i] = merged(t.nodes[i], l)
-	}
-	t.lastBack = max(t.lastBack, o.lastBack)
-	if t.firstLoss == 0 || o.firstLoss != 0 && o.firstLoss < t.firstLoss {
-		t.firstLoss = o.firstLoss
 	}
 }
 
