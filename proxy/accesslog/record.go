@@ -60,6 +60,13 @@ const maxText = 256
 // maxMethod is how much of that a method may take.
 const maxMethod = 32
 
+// Secured notes the version of TLS that the client speaks.
+func (r *Record) Secured(version string) {
+	if r != nil {
+		r.TLS = version
+	}
+}
+
 // Sent notes where the client is to be served; server is "" until one is chosen.
 func (r *Record) Sent(backend, server string) {
 	if r != nil {

@@ -8,6 +8,7 @@ import "mcplb/proxy/accesslog"
 var phases = [finished]accesslog.Phase{
 	header:     accesslog.PhaseProxy,
 	admission:  accesslog.PhaseAdmission,
+	securing:   accesslog.PhaseHandshake,
 	queued:     accesslog.PhaseQueue,
 	connecting: accesslog.PhaseConnect,
 	pausing:    accesslog.PhaseConnect,

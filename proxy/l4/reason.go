@@ -92,6 +92,9 @@ func DownOf(server *backend.Server) Reason {
 	return ServerDown
 }
 
+// Limited tells whether the session was refused by the limiter.
+func (r Reason) Limited() bool { return r >= Banned && r <= GlobalConnectionRate }
+
 // RefusalOf is the reason that a verdict of the limiter's is.
 func RefusalOf(verdict ratelimit.Verdict) Reason {
 	switch verdict {

@@ -25,6 +25,16 @@ type Handshake interface {
 	// handshake failed, of which the client hears if the connection is closed by
 	// Close.
 	Step() (done bool, errno unix.Errno)
+	// Version is the protocol's version, such as "1.3", once it is done.
+	Version() string
+}
+
+// Version is the version of TLS that a connection speaks; "" = none.
+func Version(c *reactor.Conn) string {
+	if tls, ok := c.Layer().(Handshake); ok {
+		return tls.Version()
+	}
+	return ""
 }
 
 // Shake is Step of a connection that was given to a Securer. A refusal other
@@ -62,6 +72,7 @@ func (s *Session) shake() {
 		s.finish(refusal) // without RST, which could overtake the alert
 	default:
 		s.loop.Disarm(&s.relay.timer)
+		s.relay.log.Secured(Version(s.relay.client))
 		s.acquire()
 	}
 }

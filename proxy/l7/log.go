@@ -15,22 +15,26 @@ import (
 // the place of what ended it.
 const completed = "completed"
 
+// phases are what the access log calls the states of a client.
+var phases = [finished]accesslog.Phase{
+	header:     accesslog.PhaseProxy,
+	securing:   accesslog.PhaseHandshake,
+	reading:    accesslog.PhaseRequest,
+	refusing:   accesslog.PhaseRequest,
+	queued:     accesslog.PhaseQueue,
+	connecting: accesslog.PhaseConnect,
+	pausing:    accesslog.PhaseConnect,
+	exchanging: accesslog.PhaseResponse,
+	tunnelling: accesslog.PhaseTunnel,
+	closing:    accesslog.PhaseData,
+}
+
 // phase is what the access log calls what is under way.
 func (c *client) phase() accesslog.Phase {
-	switch c.state {
-	case queued:
-		return accesslog.PhaseQueue
-	case connecting, pausing:
-		return accesslog.PhaseConnect
-	case exchanging:
-		if c.exchange.flags&answered == 0 {
-			return accesslog.PhaseResponse
-		}
+	if c.state == exchanging && c.exchange.flags&answered != 0 {
 		return accesslog.PhaseData
-	case tunnelling:
-		return accesslog.PhaseTunnel
 	}
-	return accesslog.PhaseRequest
+	return phases[c.state]
 }
 
 // logRequest begins the record of the request whose head, of n bytes, is parsed
@@ -43,6 +47,7 @@ func (c *client) logRequest(n int) {
 	}
 	x, head := &c.exchange, &c.worker.request
 	r.Began, r.Request, r.BytesIn = c.since, time.Duration(x.began-c.since), uint64(n)
+	r.TLS = l4.Version(c.conn)
 	r.SetTarget(head.MethodName(), head.Path())
 	if head.Has(http1.HeaderMcpMethod) {
 		r.Call = mcp.MethodOf(head.Get(http1.HeaderMcpMethod)).String()
@@ -112,7 +117,7 @@ func (c *client) logFinish(reason l4.Reason) {
 	if r.Reason == "" {
 		r.Reason, r.Phase = reason.String(), c.phase()
 	}
-	if refused {
+	if refused && (reason.Limited() || reason == l4.NoResources) {
 		r.Phase = accesslog.PhaseAdmission
 	}
 	c.logEnded()

@@ -40,6 +40,7 @@ type Layer struct {
 	pending   bool       // crypto/tls may hold a part of a record that nobody has asked for yet
 	owed      uint16     // bytes of crypto/tls's own answers that the peer has not taken
 	fault     unix.Errno // in state failed: why
+	old       bool       // of a complete handshake: it is TLS 1.2
 }
 
 type state uint8
@@ -175,7 +176,7 @@ func (l *Layer) shaken(err error) {
 	}
 	state := l.tls.ConnectionState()
 	l.server.counters.complete(&state)
-	l.state = open
+	l.state, l.old = open, state.Version == tls.VersionTLS12
 	l.worker.loop.Keep(&l.kept, left)
 	if broken, ok := end.(unix.Errno); ok {
 		l.state, l.fault = failed, broken // the kernel tells it only once
@@ -203,6 +204,15 @@ func failureOf(err error) failure {
 		return failedRefused
 	}
 	return failedProtocol
+}
+
+// Version returns the protocol's version once the handshake is complete, "1.2"
+// or "1.3", for logs.
+func (l *Layer) Version() string {
+	if l.old {
+		return "1.2"
+	}
+	return "1.3"
 }
 
 // fail ends the handshake.
