@@ -1,0 +1,41 @@
+package accesslog
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The README tells of every key of a line, and its examples have no other.
+func TestKeysAreDocumented(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, chapter, _ := strings.Cut(string(readme), "\n## Logs\n")
+	chapter, _, _ = strings.Cut(chapter, "\n## ")
+	var text []byte
+	for _, r := range records() {
+		text = appendText(text, &r, &someday)
+	}
+	known := map[string]bool{}
+	key := regexp.MustCompile(`(?m)(?:^| )([a-z_]+)=`)
+	for _, match := range key.FindAllStringSubmatch(string(text), -1) {
+		if known[match[1]] = true; !regexp.MustCompile("(?m)^\\| .*`" + match[1] + "`").MatchString(chapter) {
+			t.Errorf("the README does not tell of %s", match[1])
+		}
+	}
+	for line := range strings.Lines(chapter) {
+		if !strings.HasPrefix(line, "time=") {
+			continue
+		}
+		checkLine(t, line)
+		for _, match := range key.FindAllStringSubmatch(line, -1) {
+			if !known[match[1]] {
+				t.Errorf("an example has %s, which no line has", match[1])
+			}
+		}
+	}
+}
