@@ -1,0 +1,129 @@
+//go:build linux
+
+package l7
+
+import (
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"mcplb/proxy/l4"
+	"mcplb/proxy/mcp"
+	"mcplb/proxy/reactor"
+
+	"golang.org/x/sys/unix"
+)
+
+// script is a kernel that has a client and a server exchange the same request
+// and answer again and again, at no cost: what is left is the balancer's own.
+type script struct {
+	request, answer []byte
+	client, server  unix.EpollEvent // what tells of them; Events 0: not there yet
+	turn            int
+	rounds          atomic.Int64
+	most            atomic.Int64
+}
+
+const (
+	scriptClient = 1 << 20 // descriptors that the kernel does not have
+	scriptServer = scriptClient + 1
+)
+
+// take has s play the kernel's part for its two descriptors.
+func (s *script) take(system *reactor.System) {
+	kernel := *system
+	system.Read = func(fd int, p []byte) (int, unix.Errno) {
+		switch fd {
+		case scriptClient:
+			return copy(p, s.request), 0
+		case scriptServer:
+			return copy(p, s.answer), 0
+		}
+		return kernel.Read(fd, p)
+	}
+	system.Write = func(fd int, p []byte) (int, unix.Errno) {
+		if fd >= scriptClient {
+			return len(p), 0
+		}
+		return kernel.Write(fd, p)
+	}
+	system.Peek = func(fd int, p []byte) (int, unix.Errno) { return 0, unix.EAGAIN }
+	system.Socket = func(int) (int, unix.Errno) { return scriptServer, 0 }
+	system.SetOption = func(int, int, int, int) unix.Errno { return 0 }
+	system.Connect = func(int, netip.AddrPort) unix.Errno { return unix.EINPROGRESS }
+	system.Reset = func(int) unix.Errno { return 0 }
+	system.Close = func(fd int) unix.Errno {
+		if fd >= scriptClient {
+			return 0
+		}
+		return kernel.Close(fd)
+	}
+	system.EpollAdd = func(epoll, fd int, event unix.EpollEvent) unix.Errno {
+		event.Events = unix.EPOLLIN | unix.EPOLLOUT
+		switch fd {
+		case scriptClient:
+			s.client = event
+		case scriptServer:
+			s.server = event
+			s.server.Events = unix.EPOLLOUT // connected
+		default:
+			return kernel.EpollAdd(epoll, fd, event)
+		}
+		return 0
+	}
+	system.EpollPoll = func(epoll int, events []unix.EpollEvent) int {
+		if s.client.Events == 0 || s.rounds.Load() >= s.most.Load() {
+			return kernel.EpollPoll(epoll, events)
+		}
+		s.turn++
+		if s.turn%2 == 1 {
+			events[0] = s.client
+			return 1
+		}
+		events[0] = s.server
+		if s.server.Events&unix.EPOLLIN == 0 {
+			s.server.Events |= unix.EPOLLIN
+			s.turn-- // its answer comes next
+			return 1
+		}
+		s.rounds.Add(1)
+		return 1
+	}
+}
+
+// BenchmarkWithoutKernel is a request and its answer on kept-alive connections,
+// as in BenchmarkRequest, but for the kernel's work: of a session that the balancer
+// has tagged, and of one that it knows nothing of.
+func BenchmarkWithoutKernel(b *testing.B) {
+	b.Run("tagged", func(b *testing.B) { withoutKernel(b, toolsCall) })
+	b.Run("untagged", func(b *testing.B) {
+		withoutKernel(b, strings.Replace(toolsCall, "."+mcp.TagOf("s1").String(), "", 1))
+	})
+}
+
+func withoutKernel(b *testing.B, request string) {
+	s := &script{request: []byte(request), answer: []byte(toolsAnswer)}
+	bed := begin(b, []string{"127.0.0.1:1"}, oneLoop, limited, func(x *setup) { s.take(x.system) })
+	loop := bed.engine.Loops()[0]
+	bed.on(loop, func() {
+		loop.AddLoad(1)
+		bed.frontend.Accepted(loop, scriptClient, netip.MustParseAddrPort("127.0.0.1:5000"))
+	})
+	run := func(n int) {
+		s.most.Add(int64(n))
+		bed.eventually("all is answered", func() bool {
+			bed.on(loop, func() {})
+			return s.rounds.Load() >= s.most.Load()
+		})
+	}
+	run(100)
+	b.ReportAllocs()
+	b.ResetTimer()
+	run(b.N)
+	b.StopTimer()
+	if n := bed.frontend.Totals().Status["2xx"]; n < uint64(b.N) {
+		b.Errorf("%d requests were answered, want %d", n, b.N)
+	}
+	bed.each(func(c *client) { c.Abort(l4.Stopped) })
+}
