@@ -11,6 +11,7 @@ import (
 type Request struct {
 	Source   netip.Addr    // the client; without it, policy source balances as leastconn does
 	Balance  conf.Balance  // the policy; "" = the backend's
+	Key      uint64        // a hash by which to choose, instead of a policy: plainly, the same everywhere, nothing remembered; 0 = none
 	Endpoint conf.Endpoint // which address is wanted; "" = any
 	Tried    []*Server     // tried for this client in vain: not chosen again while another is usable
 	Bound    *Server       // the server that the client is bound to, taken even while it drains; nil = none

@@ -329,3 +329,44 @@ func TestSlowStartInterrupted(t *testing.T) {
 		t.Errorf("%d slots ramp", p.ramping)
 	}
 }
+
+// A key chooses the same server every time, in every pool of the same servers,
+// whatever the policy; a server that is gone moves only its own keys; and nothing
+// is remembered.
+func TestKey(t *testing.T) {
+	t.Parallel()
+	const keys = 4000
+	p := newPool(t, backendOf(4, balance(conf.BalanceSource)))
+	other := newPool(t, backendOf(4, balance(conf.BalanceRoundRobin)))
+	choose := func(p *Pool, key uint64) string {
+		l := acquire(t, p, Request{Key: key})
+		defer l.Release(Completed, 0)
+		return l.Server().Name()
+	}
+	on := map[string]int{}
+	first := make([]string, keys+1)
+	for key := range uint64(keys) {
+		key++
+		first[key] = choose(p, key)
+		on[first[key]]++
+		if again, there := choose(p, key), choose(other, key); again != first[key] || there != first[key] {
+			t.Fatalf("key %d is on %s, then on %s, and on %s in another pool", key, first[key], again, there)
+		}
+	}
+	for name, n := range on {
+		if n < keys/4*9/10 || n > keys/4*11/10 {
+			t.Errorf("%s has %d of %d keys", name, n, keys)
+		}
+	}
+	gone := p.Servers()[1]
+	p.SetHealth(gone, Down, "x", time.Now())
+	for key := range uint64(keys) {
+		key++
+		if now := choose(p, key); (first[key] == gone.Name()) != (now != first[key]) {
+			t.Fatalf("key %d was on %s and is on %s when %s is gone", key, first[key], now, gone.Name())
+		}
+	}
+	if n := p.Remembered(); n != 0 {
+		t.Errorf("%d sources are remembered", n)
+	}
+}

@@ -240,7 +240,7 @@ func (p *Pool) choose(r *Request) choice {
 	c := choice{}
 	policy := p.policy(r)
 	if policy == conf.BalanceSource {
-		c.plan = p.plan(r.Source, f.endpoints)
+		c.plan = p.planFor(r, f.endpoints)
 	}
 	p.pick(&c, policy, &f)
 	if c.slot == none && len(f.tried) > 0 && !p.another(&f) {
@@ -258,6 +258,9 @@ func (p *Pool) takesBound(s *Server, f *filter) bool {
 
 // policy returns the policy that r is balanced by.
 func (p *Pool) policy(r *Request) conf.Balance {
+	if r.Key != 0 {
+		return conf.BalanceSource // as with balance_factor 0
+	}
 	policy := r.Balance
 	if policy == "" {
 		policy = p.balance

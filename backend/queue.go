@@ -152,7 +152,7 @@ func (p *Pool) grant(i int) grant {
 	}
 	c := choice{slot: i}
 	if r := &n.request; r.Bound == nil && p.policy(r) == conf.BalanceSource {
-		c.plan = p.plan(r.Source, endpointSet(r.Endpoint))
+		c.plan = p.planFor(r, endpointSet(r.Endpoint))
 	}
 	g := grant{who: n.who, lease: p.take(&c)}
 	p.queue.remove(n)

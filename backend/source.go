@@ -103,6 +103,14 @@ type plan struct {
 	shelter  bool  // the server chosen becomes the entry's refuge
 }
 
+// planFor is the plan for a request: by its key, or by its source.
+func (p *Pool) planFor(r *Request, want endpoints) plan {
+	if r.Key != 0 {
+		return plan{hash: r.Key, home: none}
+	}
+	return p.plan(r.Source, want)
+}
+
 // plan decides which entry a connection from source will count for:
 //
 //	the source has an entry with fewer connections than it had   that one

@@ -3,12 +3,10 @@
 package l7
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"slices"
 
 	"mcplb/backend"
-	"mcplb/conf"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
 
@@ -61,7 +59,7 @@ func (c *client) session(route *Route, request *backend.Request) (found bool, re
 	}
 	if !tagged {
 		// Not of our making: always the same server, which answers for itself.
-		request.Source, request.Balance = addressOf(id), conf.BalanceSource
+		request.Key = xxhash.Sum64(id) | 1
 		return true, answer{}, true
 	}
 	server := route.tags[tag]
@@ -88,14 +86,6 @@ func sessionOf(head *http1.RequestHead) (id []byte, tag mcp.Tag, tagged bool) {
 		return nil, tag, false
 	}
 	return span.Of(target), tag, tagged
-}
-
-// addressOf makes of an id what policy source can hash: an address that no
-// client has (100::/64 is for discarding, RFC 6666).
-func addressOf(id []byte) netip.Addr {
-	address := [16]byte{0: 1}
-	binary.BigEndian.PutUint64(address[8:], xxhash.Sum64(id))
-	return netip.AddrFrom16(address)
 }
 
 // cookie binds the request to the server that its cookie names, or has one

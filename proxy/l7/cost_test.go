@@ -104,7 +104,7 @@ func BenchmarkWithoutKernel(b *testing.B) {
 
 func withoutKernel(b *testing.B, request string) {
 	s := &script{request: []byte(request), answer: []byte(toolsAnswer)}
-	bed := begin(b, []string{"127.0.0.1:1"}, oneLoop, limited, func(x *setup) { s.take(x.system) })
+	bed := begin(b, []string{"127.0.0.1:1"}, oneLoop, withoutLog, limited, func(x *setup) { s.take(x.system) })
 	loop := bed.engine.Loops()[0]
 	bed.on(loop, func() {
 		loop.AddLoad(1)
