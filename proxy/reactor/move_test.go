@@ -1,0 +1,134 @@
+//go:build linux
+
+package reactor
+
+import (
+	"bytes"
+	"io"
+	"testing"
+)
+
+// keeper is a handler that keeps what it reads.
+type keeper struct{ got bytes.Buffer }
+
+func (k *keeper) Ready(c *Conn) {
+	for c.Readable() {
+		p := c.Loop().Scratch()
+		n, errno := c.Read(p)
+		if errno != 0 || n == 0 {
+			return
+		}
+		k.got.Write(p[:n])
+	}
+}
+
+// TestMove moves a connection from one loop to another, with bytes parked, with
+// bytes unread, and with bytes that come while it is nowhere.
+func TestMove(t *testing.T) {
+	t.Parallel()
+	first, second := newStepped(t, steppedSystem()), newStepped(t, steppedSystem())
+	near, far := tcpPair(t)
+	c := adopt(t, first, near, ignore)
+	settle(t, first, c)
+	sent := parkMuch(t, c)
+	write(t, far, "unread, ")
+	if !c.Movable() {
+		t.Fatal("an open connection cannot move")
+	}
+	moved := c.Detach()
+	if !c.Closed() || len(moved.Parked) == 0 || moved.FD != near {
+		t.Fatalf("closed %v, %d bytes parked, descriptor %d", c.Closed(), len(moved.Parked), moved.FD)
+	}
+	first.turn0(t)
+	if first.Conns() != 0 {
+		t.Errorf("the first loop still has %d connections", first.Conns())
+	}
+	write(t, far, "on the way, ")
+	k := &keeper{}
+	c, errno := second.AdoptMoved(moved, k)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	write(t, far, "after")
+	read := make(chan []byte, 1)
+	go func() {
+		p := make([]byte, len(sent))
+		n, _ := io.ReadFull(far, p)
+		read <- p[:n]
+	}()
+	until(t, second, "everything has come", func() bool {
+		return k.got.String() == "unread, on the way, after" && c.Parked() == 0
+	})
+	if got := <-read; !bytes.Equal(got, sent) {
+		t.Errorf("the peer got %d bytes of %d, or others", len(got), len(sent))
+	}
+}
+
+// parkMuch sends until something is parked, and returns all that was sent.
+func parkMuch(t *testing.T, c *Conn) (sent []byte) {
+	t.Helper()
+	for i := byte(0); c.Parked() == 0; i++ {
+		p := bytes.Repeat([]byte{i}, 60_000)
+		if errno := c.Send(p); errno != 0 {
+			t.Fatal(errno)
+		}
+		sent = append(sent, p...)
+	}
+	return sent
+}
+
+// turn0 runs one turn without waiting for events.
+func (l *Loop) turn0(t *testing.T) {
+	t.Helper()
+	l.Post(func() {})
+	l.turn()
+}
+
+// TestMovable leaves alone what would be forgotten on the way.
+func TestMovable(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	near, far := tcpPair(t)
+	c := adopt(t, l, near, ignore)
+	settle(t, l, c)
+	far.SetLinger(0)
+	far.Close()
+	until(t, l, "the end is known", func() bool { return c.Failed() })
+	if c.Movable() {
+		t.Error("a broken connection may move")
+	}
+	c.Close()
+	dialed, _ := dial(t, l, Dialing{To: fullBacklog(t)})
+	if dialed.Movable() {
+		t.Error("one that is being connected may move")
+	}
+}
+
+// TestSweepSome visits everything once, in pieces.
+func TestSweepSome(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	want := map[*Conn]int{}
+	for range 5 {
+		near, _ := socketPair(t)
+		want[adopt(t, l, near, ignore)]++
+	}
+	got := map[*Conn]int{}
+	rounds := 0
+	for next := -1; next != 0; rounds++ {
+		seen := 0
+		next = l.SweepSome(max(next, 0), func(c *Conn) bool {
+			got[c]++
+			seen++
+			return seen < 2
+		})
+	}
+	for c := range want {
+		if got[c] != 1 {
+			t.Errorf("a connection was visited %d times", got[c])
+		}
+	}
+	if len(got) != len(want) || rounds != 3 {
+		t.Errorf("%d connections in %d rounds, want %d in 3", len(got), rounds, len(want))
+	}
+}
