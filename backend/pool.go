@@ -40,6 +40,7 @@ type Pool struct {
 	rng       *rand.Rand
 	memory    memory
 	queue     queue
+	frozen    bool    // no slot is given away: another process takes over
 	homes     []int32 // scratch: slots that may be a source's home
 	others    []int32 // scratch: slots that may take a source in
 
@@ -168,7 +169,12 @@ func (p *Pool) Acquire(r *Request, w Waiter) (Lease, Result) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.advance(r.Now)
-	c := p.choose(r)
+	c := choice{slot: none}
+	if !p.frozen {
+		c = p.choose(r)
+	} else if s := r.Bound; s != nil && p.takesBound(s, &filter{endpoints: endpointSet(r.Endpoint)}) {
+		c.bound = s
+	}
 	switch {
 	case c.slot != none:
 		return p.take(&c), Granted

@@ -141,9 +141,10 @@ func (g grant) tell() {
 }
 
 // grant takes a free slot of slots[i] for the first waiter that may use it.
-// It returns no grant if there is no free slot or no such waiter.
+// It returns no grant if there is no free slot or no such waiter, nor while the
+// pool is frozen.
 func (p *Pool) grant(i int) grant {
-	if p.queue.len() == 0 || p.slots[i].conns >= p.slots[i].limit {
+	if p.frozen || p.queue.len() == 0 || p.slots[i].conns >= p.slots[i].limit {
 		return grant{}
 	}
 	n := p.firstFor(i)

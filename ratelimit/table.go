@@ -142,3 +142,12 @@ func (t *table) forgetOldest() {
 	t.unlist(s)
 	t.remove(s)
 }
+
+// each calls f for every source in the table.
+func (t *table) each(f func(*Source)) {
+	for _, i := range t.heads {
+		for ; i != 0; i = t.at(i).chain {
+			f(t.at(i))
+		}
+	}
+}

@@ -43,9 +43,19 @@ type System struct {
 	Now         func() int64                                              // monotonic nanoseconds
 }
 
+// monotonic is the system's own clock (CLOCK_MONOTONIC), so that a time in one
+// process is about the same in another.
+func monotonic() int64 {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return 0 // any beginning will do
+	}
+	return now.Nano()
+}
+
 // Kernel returns the operating system itself.
 func Kernel() *System {
-	start := time.Now()
+	start, clock := time.Now(), monotonic()
 	return &System{
 		Read:        kernelRead,
 		Peek:        kernelPeek,
@@ -66,7 +76,7 @@ func Kernel() *System {
 		EpollDelete: kernelEpollDelete,
 		EpollPoll:   kernelEpollPoll,
 		EpollBlock:  kernelEpollBlock,
-		Now:         func() int64 { return int64(time.Since(start)) },
+		Now:         func() int64 { return clock + int64(time.Since(start)) },
 	}
 }
 

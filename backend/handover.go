@@ -1,0 +1,196 @@
+package backend
+
+import (
+	"slices"
+)
+
+// Carried is what a pool knows, for the process that takes its place: all but
+// the slots in use, which move one by one (Reinstate). It is fit for encoding.
+type Carried struct {
+	Servers    []CarriedServer
+	Sticky     []CarriedEntry // siblings in their order
+	QueuedPeak int64
+}
+
+// CarriedServer is one server.
+type CarriedServer struct {
+	Name      string
+	Addresses string // with the name, its identity
+	State     State
+	Weight    *int32 // as set at run time; nil = as configured
+	MaxConn   *int32
+	Peak      int32
+}
+
+// CarriedEntry is where some connections of a source belong.
+type CarriedEntry struct {
+	Ref              uint32 // what leases name it by (Lease.Entry)
+	Source           [16]byte
+	Home, Refuge     string // servers; "" = none
+	Age              int64  // nanoseconds since it was left by a connection
+	Peak             int32
+	Peers, Allowance int32
+}
+
+// Freeze stops the giving away of slots, until Thaw: whoever asks is queued, as
+// if every server were full. Slots may be given back.
+func (p *Pool) Freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frozen = true
+}
+
+// Thaw gives slots away again, to those who wait first.
+func (p *Pool) Thaw() {
+	p.mu.Lock()
+	p.frozen = false
+	grants := p.grantAll()
+	p.mu.Unlock()
+	tellAll(grants)
+}
+
+// Entry is what the sticky memory knows the lease's connection by; 0 = nothing.
+func (l *Lease) Entry() uint32 { return uint32(l.entry) }
+
+// Carry returns what the pool knows.
+func (p *Pool) Carry(now int64) Carried {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.advance(now)
+	c := Carried{QueuedPeak: p.queuedPeak.Load()}
+	for _, s := range p.Servers() {
+		carried := CarriedServer{Name: s.name, Addresses: s.identity(), State: s.State(), Peak: s.peak.Load()}
+		if n := s.weight.Load(); n != clamp(s.conf.Weight) {
+			carried.Weight = &n
+		}
+		if n := s.maxConn.Load(); n != clamp(s.conf.MaxConn) {
+			carried.MaxConn = &n
+		}
+		c.Servers = append(c.Servers, carried)
+	}
+	for _, first := range p.memory.first {
+		for r := first; r != noEntry; r = p.memory.at(r).sibling {
+			c.Sticky = append(c.Sticky, p.carryEntry(r))
+		}
+	}
+	return c
+}
+
+// identity is the server's addresses in one string.
+func (s *Server) identity() string {
+	text := ""
+	for _, address := range s.addrs {
+		text += address.String() + " "
+	}
+	return text
+}
+
+func (p *Pool) carryEntry(r ref) CarriedEntry {
+	e := p.memory.at(r)
+	carried := CarriedEntry{
+		Ref: uint32(r), Source: e.source, Home: p.names[e.home],
+		Age: p.clock - e.left, Peak: e.peak, Peers: e.peers, Allowance: e.allowance,
+	}
+	if e.refuge != none {
+		carried.Refuge = p.names[e.refuge]
+	}
+	return carried
+}
+
+// Restore takes over what the pool of another process knew, before this one is
+// used. Servers that are others by now, and what is remembered of them, are
+// left out. It returns what the entries of the sticky memory are called here.
+func (p *Pool) Restore(c Carried, now int64) (entries map[uint32]uint32) {
+	p.queuedPeak.Store(c.QueuedPeak)
+	for _, carried := range c.Servers {
+		i := slices.IndexFunc(p.Servers(), func(s *Server) bool { return s.name == carried.Name && s.identity() == carried.Addresses })
+		if i >= 0 {
+			p.restoreServer(p.Servers()[i], carried)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.advance(now)
+	return p.restoreEntries(c.Sticky)
+}
+
+func (p *Pool) restoreServer(s *Server, carried CarriedServer) {
+	carried.State.Suspect = false // the next check tells
+	p.commit(s, func(st *State) { *st = carried.State })
+	p.adjust(s, func() {
+		if carried.Weight != nil {
+			s.weight.Store(*carried.Weight)
+		}
+		if carried.MaxConn != nil {
+			s.maxConn.Store(*carried.MaxConn)
+		}
+		s.peak.Store(carried.Peak)
+	})
+}
+
+// restoreEntries makes entries, all of them idle for now.
+func (p *Pool) restoreEntries(list []CarriedEntry) map[uint32]uint32 {
+	slots := map[string]int32{}
+	for i, name := range p.names {
+		slots[name] = int32(i)
+	}
+	made := map[uint32]uint32{}
+	var order []ref
+	// insert puts a sibling right behind the first, so the others come in
+	// reverse: a source's entries are next to each other in the list.
+	for begin := 0; begin < len(list); {
+		end := begin + 1
+		for end < len(list) && list[end].Source == list[begin].Source {
+			end++
+		}
+		slices.Reverse(list[begin+1 : end])
+		for _, carried := range list[begin:end] {
+			if r := p.restoreEntry(carried, slots); r != noEntry {
+				made[carried.Ref] = uint32(r)
+				order = append(order, r)
+			}
+		}
+		begin = end
+	}
+	slices.SortFunc(order, func(a, b ref) int { return int(min(max(p.memory.at(a).left-p.memory.at(b).left, -1), 1)) })
+	for _, r := range order {
+		p.memory.idle(r)
+	}
+	return made
+}
+
+// restoreEntry makes one entry, not yet in the idle list, if its home is here.
+func (p *Pool) restoreEntry(carried CarriedEntry, slots map[string]int32) ref {
+	home, known := slots[carried.Home]
+	if !known {
+		return noEntry
+	}
+	r := p.memory.insert(carried.Source)
+	if r == noEntry {
+		return noEntry
+	}
+	e := p.memory.at(r)
+	e.home, e.refuge, e.left = home, none, p.clock-carried.Age
+	e.peak, e.peers, e.allowance = carried.Peak, carried.Peers, carried.Allowance
+	if refuge, known := slots[carried.Refuge]; known {
+		e.refuge = refuge
+	}
+	p.count(e, 1)
+	return r
+}
+
+// Reinstate takes a slot of s for a connection that has one already, elsewhere:
+// whether one is free does not matter. entry is what Restore said of the lease's;
+// 0 = none.
+func (p *Pool) Reinstate(s *Server, entry uint32) Lease {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.setConns(s.conns.Load() + 1)
+	if s.slot != removed {
+		p.slots[s.slot].conns++
+	}
+	if entry != 0 {
+		p.connect(ref(entry))
+	}
+	return Lease{server: s, entry: ref(entry)}
+}

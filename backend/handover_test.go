@@ -1,0 +1,157 @@
+package backend
+
+import (
+	"bytes"
+	"encoding/gob"
+	"testing"
+	"time"
+
+	"mcplb/conf"
+)
+
+// handOver brings everything of p into a new pool of the same servers, by way
+// of bytes, and returns that with the leases.
+func handOver(t *testing.T, p *Pool, c conf.Backend, leases []Lease, now int64) (*Pool, []Lease) {
+	t.Helper()
+	var wire bytes.Buffer
+	if err := gob.NewEncoder(&wire).Encode(p.Carry(now)); err != nil {
+		t.Fatal(err)
+	}
+	var carried Carried
+	if err := gob.NewDecoder(&wire).Decode(&carried); err != nil {
+		t.Fatal(err)
+	}
+	q := newPool(t, c)
+	entries := q.Restore(carried, 5e9) // its clock is another
+	var moved []Lease
+	for _, l := range leases {
+		moved = append(moved, q.Reinstate(serverNamed(t, q, l.Server().Name()), entries[l.Entry()]))
+	}
+	return q, moved
+}
+
+// A pool that takes over knows what the one before knew: who holds what, where
+// sources belong and what is left of their time, what the servers are.
+func TestHandOver(t *testing.T) {
+	t.Parallel()
+	c := backendOf(4)
+	p := newPool(t, c)
+	var leases []Lease
+	sources := 60
+	for i := range 3000 {
+		leases = append(leases, acquire(t, p, Request{Source: addr(i % sources), Now: int64(i)}))
+	}
+	for i := range 200 { // some places are free, some sources gone
+		leases[i].Release(Completed, 4000)
+	}
+	leases = leases[200:]
+	since := time.Now().Add(-time.Hour)
+	p.SetHealth(serverNamed(t, p, "node2"), Down, "it is gone", since)
+	p.SetAdmin(serverNamed(t, p, "node3"), Drain, "by hand", since)
+	p.SetWeight(serverNamed(t, p, "node4"), 7)
+
+	q, moved := handOver(t, p, c, leases, 10_000)
+	checkCounts(t, q)
+	for name, n := range perServer(p) {
+		if got := perServer(q)[name]; got != n {
+			t.Errorf("%s has %d connections, want %d", name, got, n)
+		}
+	}
+	for _, s := range p.Servers() {
+		other := serverNamed(t, q, s.Name())
+		if a, b := s.State(), other.State(); !a.Since.Equal(b.Since) || a.Health != b.Health || a.Admin != b.Admin || a.Reason != b.Reason {
+			t.Errorf("%s is %+v, want %+v", s.Name(), b, a)
+		}
+		if s.Weight() != other.Weight() || s.Peak() != other.Peak() {
+			t.Errorf("%s has weight %d and peak %d, want %d and %d", s.Name(), other.Weight(), other.Peak(), s.Weight(), s.Peak())
+		}
+	}
+	if p.Remembered() != q.Remembered() {
+		t.Errorf("%d sources are remembered, want %d", q.Remembered(), p.Remembered())
+	}
+	for i := range sources {
+		r := Request{Source: addr(i), Now: 10_000}
+		a := acquire(t, p, r)
+		r.Now = 5e9
+		b := acquire(t, q, r)
+		if a.Server().Name() != b.Server().Name() {
+			t.Errorf("source %d goes to %s, want %s", i, b.Server().Name(), a.Server().Name())
+		}
+		b.Release(Completed, 5e9)
+	}
+	for i := range moved {
+		moved[i].Release(Completed, 6e9)
+	}
+	checkCounts(t, q)
+	for name, n := range perServer(q) {
+		if n != 0 {
+			t.Errorf("%s has %d connections after all have ended", name, n)
+		}
+	}
+}
+
+// What a source's server is remembered for ends when it would have ended.
+func TestHandOverKeepsAges(t *testing.T) {
+	t.Parallel()
+	c := backendOf(4)
+	p := newPool(t, c)
+	l := acquire(t, p, Request{Source: addr(1), Now: 0})
+	l.Release(Completed, 0)
+	q, _ := handOver(t, p, c, nil, int64(29*time.Minute))
+	if q.Remembered() != 1 {
+		t.Fatalf("%d sources are remembered, want 1", q.Remembered())
+	}
+	again := acquire(t, q, Request{Source: addr(2), Now: 5e9 + int64(2*time.Minute)})
+	again.Release(Completed, 0)
+	if n := q.Remembered(); n != 1 {
+		t.Errorf("%d sources are remembered, want the new one only", n)
+	}
+}
+
+// A server of another address is another server: it begins unchecked, but is
+// where its sources go.
+func TestHandOverToOtherServers(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(4))
+	p.SetHealth(serverNamed(t, p, "node1"), Down, "gone", time.Now())
+	acquire(t, p, Request{Source: addr(1)})
+	changed := backendOf(4)
+	changed.Servers[0].TCP = "127.9.9.9:9"
+	changed.Servers = changed.Servers[:3]
+	q, _ := handOver(t, p, changed, nil, 0)
+	if h := serverNamed(t, q, "node1").State().Health; h != Unchecked {
+		t.Errorf("a server of another address is %v", h)
+	}
+	checkCounts(t, q)
+}
+
+// While a pool is frozen nobody gets a slot, whoever asks waits, and what is
+// given back stays free; then they are served in their order.
+func TestFreeze(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(2, maxConn(1)))
+	l := acquire(t, p, Request{Source: addr(1)})
+	p.Freeze()
+	first := queued(t, p, Request{Source: addr(2)})
+	bound := queued(t, p, Request{Source: addr(3), Bound: l.Server()})
+	l.Release(Completed, 1)
+	if perServer(p)["node1"]+perServer(p)["node2"] != 0 {
+		t.Errorf("slots are in use: %v", perServer(p))
+	}
+	for _, s := range p.Servers() {
+		p.SetAdmin(s, Maint, "", time.Now())
+	}
+	if _, result := p.Acquire(&Request{Source: addr(4)}, nil); result != NoServer {
+		t.Errorf("without servers the result is %v", result)
+	}
+	for _, s := range p.Servers() {
+		p.SetAdmin(s, Ready, "", time.Now())
+	}
+	if p.Queued() != 2 {
+		t.Errorf("%d wait, want 2", p.Queued())
+	}
+	p.Thaw()
+	first.lease(t)
+	bound.lease(t)
+	checkCounts(t, p)
+}

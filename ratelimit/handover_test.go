@@ -1,0 +1,105 @@
+package ratelimit
+
+import (
+	"bytes"
+	"encoding/gob"
+	"net/netip"
+	"testing"
+	"time"
+
+	"mcplb/conf"
+)
+
+// handOver brings what l knows at the time now into a new limiter, by way of
+// bytes; its clock shows then at that moment.
+func handOver(t *testing.T, l *Limiter, limits conf.RateLimit, now, then int64) *Limiter {
+	t.Helper()
+	var wire bytes.Buffer
+	if err := gob.NewEncoder(&wire).Encode(l.Carry(now)); err != nil {
+		t.Fatal(err)
+	}
+	var carried Carried
+	if err := gob.NewDecoder(&wire).Decode(&carried); err != nil {
+		t.Fatal(err)
+	}
+	other := New(limits)
+	other.Restore(carried, then)
+	return other
+}
+
+// A limiter that takes over holds everybody to what the one before would have
+// held them to: rates, violations, bans, numbers of connections.
+func TestHandOver(t *testing.T) {
+	t.Parallel()
+	limits := conf.RateLimit{ConnectionRate: 10, ConnectionBurst: 5, MessageRate: 10, MessageBurst: 5, MaxConnections: 20, BanAfter: 8, BanTime: time.Hour}
+	l := New(limits)
+	now, then := int64(time.Hour), int64(5*time.Hour)
+	busy, debtor, banned := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.3")
+	for range 5 {
+		if _, v := l.Admit(busy, now); v != Admitted {
+			t.Fatalf("verdict %v", v)
+		}
+	}
+	for range 6 {
+		if _, v := l.Admit(busy, now); v != RefusedRate { // six violations
+			t.Fatalf("verdict %v", v)
+		}
+	}
+	s, _ := l.Admit(debtor, now)
+	pause := s.Delay(50, now)
+	l.Ban(banned, 10*time.Minute, now)
+	l.Ban(netip.MustParseAddr("192.0.2.4"), 0, now)
+
+	later := now + int64(50*time.Millisecond)
+	other := handOver(t, l, limits, later, then)
+	held := other.Reinstate(s.Key(), then)
+	if got, want := held.Delay(0, then), pause-50*time.Millisecond; got != want {
+		t.Errorf("the debtor pauses for %v, want %v", got, want)
+	}
+	if _, v := other.Admit(banned, then); v != RefusedBanned {
+		t.Errorf("the banned one: %v", v)
+	}
+	for _, want := range []Verdict{RefusedRate, RefusedRate, RefusedBanned} { // the eighth violation bans
+		if _, v := other.Admit(busy, then); v != want {
+			t.Errorf("the busy one: %v, want %v", v, want)
+		}
+	}
+	stats := other.Stats(then)
+	if before := l.Stats(later); stats.BansImposed != before.BansImposed+1 || stats.Bans != before.Bans+1 {
+		t.Errorf("bans %+v, before %+v", stats, before)
+	}
+	if stats.Connected != 1 {
+		t.Errorf("%d sources are connected, want 1", stats.Connected)
+	}
+	held.Release()
+	if n := other.Stats(then).Connected; n != 0 {
+		t.Errorf("%d sources are connected after the release", n)
+	}
+	if _, v := other.Admit(banned, then+int64(10*time.Minute)); v != Admitted {
+		t.Errorf("the ban does not end: %v", v)
+	}
+}
+
+// Connections held elsewhere count for max_connections, and may be over it.
+func TestReinstate(t *testing.T) {
+	t.Parallel()
+	l := New(conf.RateLimit{MaxConnections: 2})
+	address := netip.MustParseAddr("192.0.2.1")
+	first, _ := l.Admit(address, 1)
+	key := first.Key()
+	other := New(conf.RateLimit{MaxConnections: 2})
+	var held []*Source
+	for range 3 {
+		held = append(held, other.Reinstate(key, 1))
+	}
+	for len(held) > 1 {
+		if _, v := other.Admit(address, 1); v != RefusedConcurrent {
+			t.Errorf("with %d held: %v", len(held), v)
+		}
+		held[0].Release()
+		held = held[1:]
+	}
+	if _, v := other.Admit(address, 1); v != Admitted {
+		t.Errorf("with one held: %v", v)
+	}
+}
