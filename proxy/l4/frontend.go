@@ -115,10 +115,7 @@ func (f *Frontend) AcceptFailed(errno unix.Errno) { f.gate.Failed(errno) }
 func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
 	counters := &f.counters[loop.ID()]
 	counters.Sessions.Add(1)
-	now := f.current.Add(1)
-	for peak := f.peak.Load(); now > peak && !f.peak.CompareAndSwap(peak, now); {
-		peak = f.peak.Load()
-	}
+	f.count(f.current.Add(1))
 	s := &Session{frontend: f, loop: loop, from: from}
 	s.relay.owner, s.relay.taken = s, counters
 	s.beginLog()
@@ -130,4 +127,11 @@ func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
 	}
 	s.relay.client = client
 	s.start()
+}
+
+// count notes how many sessions there are now.
+func (f *Frontend) count(now int64) {
+	for peak := f.peak.Load(); now > peak && !f.peak.CompareAndSwap(peak, now); {
+		peak = f.peak.Load()
+	}
 }

@@ -409,11 +409,8 @@ func (s *Session) finish(reason Reason) {
 		s.relay.server.Reset() // it carried nothing: better no FIN than one that looks like an end
 	}
 	s.release(OutcomeOf(reason))
-	s.source.Release()
 	s.relay.taken.Ended[reason].Add(1)
-	s.frontend.current.Add(-1)
-	s.loop.AddLoad(-1)
-	s.frontend.gate.Left()
+	s.leave()
 }
 
 // Abort ends the session for a reason of the balancer's own, in whatever state

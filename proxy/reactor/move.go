@@ -11,10 +11,11 @@ type Moved struct {
 	Parked []byte // what its peer did not take yet
 }
 
-// Movable tells whether c may be detached: it is neither broken, which would
+// Movable tells whether c may be detached: it has no layer, whose state is its
+// own, and it is neither broken nor at its end, which would
 // be forgotten, nor still connecting.
 func (c *Conn) Movable() bool {
-	return c.flags&(closed|connecting|failed) == 0 && c.fault == 0
+	return c.layer == nil && c.flags&(closed|connecting|failed|ending) == 0 && c.fault == 0
 }
 
 // Detach takes c, which must be Movable, off its loop, and leaves its socket
@@ -54,6 +55,31 @@ func (l *Loop) SweepSome(from int, visit func(*Conn) bool) (next int) {
 		c := l.conns.at(uint32(i))
 		if c.flags&(used|closed) == used && !visit(c) {
 			return i + 1
+		}
+	}
+	return 0
+}
+
+// ParkPipe takes the bytes out of p, which may be nil, and parks them behind
+// those that wait to be written to c already. p goes back to its pool. Where
+// that fails, with p closed, the bytes are lost and c with them.
+func (c *Conn) ParkPipe(p *Pipe) unix.Errno {
+	if p == nil {
+		return 0
+	}
+	defer c.loop.ReturnPipe(p)
+	for p.held > 0 {
+		buffer := c.loop.scratch[:min(p.held, len(c.loop.scratch))]
+		n, errno := c.loop.system.Read(p.r, buffer)
+		if errno != 0 || n == 0 {
+			return unix.EIO
+		}
+		p.held -= n
+		if c.parked == nil {
+			c.parked = c.loop.buffers.get(n)
+			c.parked.bytes = append(c.parked.bytes, buffer[:n]...)
+		} else {
+			c.parked = c.loop.buffers.grow(c.parked, buffer[:n])
 		}
 	}
 	return 0

@@ -1,0 +1,39 @@
+package http1
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// errCarried says that what came is no state of a chunked body.
+var errCarried = errors.New("the state of a chunked body is malformed")
+
+// MarshalBinary implements encoding.BinaryMarshaler: the state goes to another
+// process with the stream that it stands in.
+func (c Chunked) MarshalBinary() ([]byte, error) {
+	p := []byte{uint8(c.state), uint8(c.reason), c.digits, 0, c.nameSize}
+	if c.started {
+		p[3] = 1
+	}
+	p = append(p, c.name[:]...)
+	p = binary.BigEndian.AppendUint16(p, c.extensions)
+	p = binary.BigEndian.AppendUint16(p, c.trailers)
+	p = binary.BigEndian.AppendUint64(p, uint64(c.left))
+	return binary.BigEndian.AppendUint64(p, uint64(c.size)), nil
+}
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (c *Chunked) UnmarshalBinary(p []byte) error {
+	if len(p) != 5+maxName+20 || chunkState(p[0]) > chunkFailed || int(p[4]) > maxName+1 {
+		return errCarried
+	}
+	*c = Chunked{state: chunkState(p[0]), reason: Reason(p[1]), digits: p[2], started: p[3] != 0, nameSize: p[4]}
+	copy(c.name[:], p[5:])
+	p = p[5+maxName:]
+	c.extensions, c.trailers = binary.BigEndian.Uint16(p), binary.BigEndian.Uint16(p[2:])
+	c.left, c.size = int64(binary.BigEndian.Uint64(p[4:])), int64(binary.BigEndian.Uint64(p[12:]))
+	if c.left < 0 || c.size < 0 {
+		return errCarried
+	}
+	return nil
+}

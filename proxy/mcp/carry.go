@@ -1,0 +1,76 @@
+package mcp
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// Meters and filters go to another process with the stream that they stand in:
+// MarshalBinary and UnmarshalBinary (encoding.BinaryMarshaler) carry their
+// state, a fixed number of bytes.
+
+// errCarried says that what came is no state of the thing.
+var errCarried = errors.New("the state of a stream of messages is malformed")
+
+// MarshalBinary implements encoding.BinaryMarshaler.
+func (m Meter) MarshalBinary() ([]byte, error) {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(m.length)), bit(m.text)), nil
+}
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (m *Meter) UnmarshalBinary(p []byte) error {
+	if len(p) != 9 || int64(binary.BigEndian.Uint64(p)) < 0 {
+		return errCarried
+	}
+	*m = Meter{length: int64(binary.BigEndian.Uint64(p)), text: p[8] != 0}
+	return nil
+}
+
+// Movable tells whether the filter's state can be carried: not in the middle
+// of a message that it takes out.
+func (f *Filter) Movable() bool { return f.state != refusing }
+
+// MarshalBinary implements encoding.BinaryMarshaler, while Movable.
+func (f Filter) MarshalBinary() ([]byte, error) { return []byte{bit(f.state == passing)}, nil }
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (f *Filter) UnmarshalBinary(p []byte) error {
+	if len(p) != 1 {
+		return errCarried
+	}
+	*f = Filter{}
+	if p[0] != 0 {
+		f.state = passing
+	}
+	return nil
+}
+
+// MarshalBinary implements encoding.BinaryMarshaler.
+func (m FrameMeter) MarshalBinary() ([]byte, error) {
+	p := binary.BigEndian.AppendUint64(nil, m.left)
+	p = binary.BigEndian.AppendUint64(p, m.size)
+	return append(p, uint8(m.state), m.need, m.first, bit(m.open), bit(m.masked), bit(m.extensions), uint8(m.fault)), nil
+}
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (m *FrameMeter) UnmarshalBinary(p []byte) error {
+	if len(p) != 23 || frameState(p[16]) > framePayload {
+		return errCarried
+	}
+	*m = FrameMeter{
+		left: binary.BigEndian.Uint64(p), size: binary.BigEndian.Uint64(p[8:]),
+		state: frameState(p[16]), need: p[17], first: p[18],
+		open: p[19] != 0, masked: p[20] != 0, extensions: p[21] != 0, fault: FrameFault(p[22]),
+	}
+	return nil
+}
+
+// Settled tells whether the rewriter lets everything pass from here on.
+func (r *EndpointRewriter) Settled() bool { return !r.watching && len(r.held) == 0 }
+
+func bit(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
