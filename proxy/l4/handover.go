@@ -124,6 +124,11 @@ func remaining(resume, now int64) int64 {
 	return max(resume-now, 1)
 }
 
+// Serve sets whom a relay serves that is about to be attached.
+func (r *Relay) Serve(owner Owner, taken *Counters, served *backend.Counters, log *accesslog.Record) {
+	r.owner, r.taken, r.served, r.log = owner, taken, served, log
+}
+
 // Attach puts the connections of d on a loop, with r, whose owner and counters
 // are set, as it is known from c. When that fails, both are closed and the
 // relay has ended, but for the owner's RelayEnded.
@@ -253,11 +258,11 @@ func (f *Frontend) Fits(c *Carried) error {
 func (f *Frontend) Adopt(loop *reactor.Loop, c *Carried, d *Detached, source *ratelimit.Source, lease backend.Lease) {
 	f.count(f.current.Add(1))
 	s := &Session{frontend: f, loop: loop, from: c.From, source: source, lease: lease, pool: f.Settings().Pool, since: loop.Now() - c.Waited}
-	s.relay.owner, s.relay.taken = s, &f.counters[loop.ID()]
-	s.relay.log = f.log.Buffer(loop.ID()).Adopt(c.Log)
+	var served *backend.Counters
 	if server := lease.Server(); server != nil {
-		s.relay.served = s.counters(server)
+		served = s.counters(server)
 	}
+	s.relay.Serve(s, &f.counters[loop.ID()], served, f.log.Buffer(loop.ID()).Adopt(c.Log))
 	if m := c.Messages; m != nil {
 		s.messages = &messages{client: m.Client, server: m.Server, filter: m.Filter, answers: m.Answers}
 	}

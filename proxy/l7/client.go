@@ -299,6 +299,7 @@ func (c *client) keep(p []byte, kept bool) {
 func (c *client) begin(settings *Settings, p []byte, n int, kept bool) {
 	c.requests++
 	c.note(settings)
+	c.countRequest(&c.worker.request)
 	c.logRequest(n)
 	if refusal, ok := c.permit(settings); !ok {
 		c.refuseWith(refusal, p, n, kept)
@@ -394,11 +395,8 @@ func (c *client) finish(reason l4.Reason) {
 		c.conn.Close()
 	}
 	loop.Drop(&c.pending)
-	c.source.Release()
 	c.counters.Taken.Ended[reason].Add(1)
-	c.frontend.current.Add(-1)
-	loop.AddLoad(-1)
-	c.frontend.gate.Left()
+	c.leaveFrontend()
 }
 
 // Abort ends the client for a reason of the balancer's own; it sees RST.
@@ -466,6 +464,10 @@ type Session interface {
 	Drain()
 	Abort(reason l4.Reason)
 	Info() l4.Info
+	Holds() (*backend.Lease, *ratelimit.Source)
+	Detach() (*Carried, l4.Detached, bool)
+	Gone(*l4.Detached)
+	Back(*Carried, *l4.Detached)
 }
 
 // Of returns the session that a client's connection belongs to, for

@@ -74,7 +74,6 @@ func (c *client) note(settings *Settings) {
 	x.set(rpc, head.Method == http1.MethodPost && isMediaType(head.Get(http1.HeaderContentType), "application/json"))
 	x.set(modern, mcp.EraOf(head.Get(http1.HeaderMcpProtocolVersion)) == mcp.EraStateless)
 	x.set(acceptsGzip, len(settings.Frontend.Compress) > 0 && acceptsCoding(head, "gzip"))
-	c.countRequest(head)
 }
 
 func (x *exchange) set(flag exchangeFlags, yes bool) {

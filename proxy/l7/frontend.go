@@ -186,10 +186,7 @@ func (f *Frontend) AcceptFailed(errno unix.Errno) { f.gate.Failed(errno) }
 func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
 	counters := &f.counters[loop.ID()]
 	counters.Taken.Sessions.Add(1)
-	now := f.current.Add(1)
-	for peak := f.peak.Load(); now > peak && !f.peak.CompareAndSwap(peak, now); {
-		peak = f.peak.Load()
-	}
+	f.count(f.current.Add(1))
 	c := &client{frontend: f, worker: f.workers[loop.ID()], from: from, counters: counters}
 	conn, errno := loop.Adopt(fd, c)
 	if errno != 0 {
@@ -198,4 +195,11 @@ func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
 	}
 	c.conn = conn
 	c.start()
+}
+
+// count notes how many clients there are now.
+func (f *Frontend) count(now int64) {
+	for peak := f.peak.Load(); now > peak && !f.peak.CompareAndSwap(peak, now); {
+		peak = f.peak.Load()
+	}
 }
