@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"math"
 	"slices"
 )
 
@@ -33,17 +34,36 @@ type CarriedEntry struct {
 }
 
 // Freeze stops the giving away of slots, until Thaw: whoever asks is queued, as
-// if every server were full. Slots may be given back.
-func (p *Pool) Freeze() {
+// if every server were full. Slots may be given back. Requests that Stay are the
+// exception: for them every server keeps back as many free slots as spare says,
+// if it has a limit and so many; it returns how many that are.
+func (p *Pool) Freeze(spare int) (kept map[*Server]int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.frozen = true
+	kept = map[*Server]int{}
+	for i := range p.slots {
+		sl := &p.slots[i]
+		if sl.server == nil || sl.limit == math.MaxInt32 {
+			continue
+		}
+		if free := min(int32(spare), sl.limit-sl.conns); free > 0 {
+			kept[sl.server] = int(free)
+			sl.limit = sl.conns + free
+		} else {
+			sl.limit = min(sl.limit, sl.conns)
+		}
+	}
+	return kept
 }
 
 // Thaw gives slots away again, to those who wait first.
 func (p *Pool) Thaw() {
 	p.mu.Lock()
 	p.frozen = false
+	for _, s := range p.Servers() {
+		p.refresh(s)
+	}
 	grants := p.grantAll()
 	p.mu.Unlock()
 	tellAll(grants)

@@ -131,12 +131,22 @@ func TestFreeze(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(2, maxConn(1)))
 	l := acquire(t, p, Request{Source: addr(1)})
-	p.Freeze()
+	kept := p.Freeze(1)
 	first := queued(t, p, Request{Source: addr(2)})
 	bound := queued(t, p, Request{Source: addr(3), Bound: l.Server()})
 	l.Release(Completed, 1)
 	if perServer(p)["node1"]+perServer(p)["node2"] != 0 {
 		t.Errorf("slots are in use: %v", perServer(p))
+	}
+	if len(kept) != 1 {
+		t.Errorf("slots are kept of %d servers, want of the free one", len(kept))
+	}
+	for range 2 { // the one given back, the one kept back
+		stays := acquire(t, p, Request{Source: addr(5), Stay: true})
+		defer stays.Release(Completed, 2)
+	}
+	if _, result := p.Acquire(&Request{Source: addr(6), Stay: true}, nil); result != Full {
+		t.Errorf("beyond what was kept back: %v", result)
 	}
 	for _, s := range p.Servers() {
 		p.SetAdmin(s, Maint, "", time.Now())
@@ -149,6 +159,9 @@ func TestFreeze(t *testing.T) {
 	}
 	if p.Queued() != 2 {
 		t.Errorf("%d wait, want 2", p.Queued())
+	}
+	for _, s := range p.Servers() {
+		p.SetMaxConn(s, 2)
 	}
 	p.Thaw()
 	first.lease(t)

@@ -14,6 +14,7 @@ type Request struct {
 	Key      uint64        // a hash by which to choose, instead of a policy: plainly, the same everywhere, nothing remembered; 0 = none
 	Endpoint conf.Endpoint // which address is wanted; "" = any
 	Tried    []*Server     // tried for this client in vain: not chosen again while another is usable
+	Stay     bool          // by a connection that cannot move to another process (Freeze)
 	Bound    *Server       // the server that the client is bound to, taken even while it drains; nil = none
 	Now      int64         // monotonic nanoseconds, the caller's cached clock
 }

@@ -170,7 +170,7 @@ func (p *Pool) Acquire(r *Request, w Waiter) (Lease, Result) {
 	defer p.mu.Unlock()
 	p.advance(r.Now)
 	c := choice{slot: none}
-	if !p.frozen {
+	if !p.frozen || r.Stay {
 		c = p.choose(r)
 	} else if s := r.Bound; s != nil && p.takesBound(s, &filter{endpoints: endpointSet(r.Endpoint)}) {
 		c.bound = s

@@ -200,7 +200,9 @@ func (p *Proxy) applyBackends(plan *conf.Plan, ready *prepared) {
 			}
 			p.forget(gone)
 		}
-		b.checker.Apply(change.New.Check, b.Servers())
+		if !p.options.Suspended { // else the verdicts are still to come: Restore
+			b.checker.Apply(change.New.Check, b.Servers())
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
+	"mcplb/ratelimit"
 )
 
 // frontend is a frontend of either layer, as the balancer as a whole deals
@@ -24,6 +25,10 @@ type frontend interface {
 	ClearPeaks()
 	// drain has connections end where they have a good place to.
 	drain()
+	// counters are what one loop counts: a pointer to a struct.
+	counters(loop int) any
+	Peak() int
+	RestorePeak(n int)
 }
 
 // session is a client of either layer.
@@ -33,6 +38,7 @@ type session interface {
 	Drain()
 	Abort(reason l4.Reason)
 	Info() l4.Info
+	Holds() (*backend.Lease, *ratelimit.Source)
 }
 
 // sessionOf finds the session that a client's connection belongs to.
@@ -87,6 +93,8 @@ func (f streamFrontend) show(shown *admin.Frontend) {
 
 func (f streamFrontend) drain() {}
 
+func (f streamFrontend) counters(loop int) any { return f.Counters(loop) }
+
 // httpFrontend is a frontend of mode http.
 type httpFrontend struct {
 	*l7.Frontend
@@ -121,6 +129,8 @@ func (f httpFrontend) show(shown *admin.Frontend) {
 }
 
 func (f httpFrontend) drain() { f.Drain() }
+
+func (f httpFrontend) counters(loop int) any { return f.Counters(loop) }
 
 // showTotals fills in what both layers count.
 func showTotals(shown *admin.Frontend, totals *l4.Totals) {

@@ -15,6 +15,7 @@ import (
 // them do.
 type gate struct {
 	engine *reactor.Engine
+	other  atomic.Int64 // clients that another process holds, which this one took over from
 	limit  atomic.Int64 // maxconn
 	peak   atomic.Int64
 	paused atomic.Bool
@@ -30,7 +31,7 @@ type gate struct {
 // MayEnter implements l4.Gate. Only the acceptor's loop asks, so that the
 // number cannot grow between the question and the accept.
 func (g *gate) MayEnter() bool {
-	now := int64(g.engine.Load())
+	now := g.clients()
 	if now > g.peak.Load() {
 		g.peak.Store(now)
 	}
@@ -42,15 +43,18 @@ func (g *gate) MayEnter() bool {
 	}
 	g.paused.Store(true)
 	// One that left before it saw paused resumes nobody: look again.
-	if int64(g.engine.Load()) < g.limit.Load() && g.paused.CompareAndSwap(true, false) {
+	if g.clients() < g.limit.Load() && g.paused.CompareAndSwap(true, false) {
 		return true
 	}
 	return false
 }
 
+// clients are those of this process and of the one before.
+func (g *gate) clients() int64 { return int64(g.engine.Load()) + g.other.Load() }
+
 // Left implements l4.Gate.
 func (g *gate) Left() {
-	if g.paused.Load() && int64(g.engine.Load()) < g.limit.Load() && g.paused.CompareAndSwap(true, false) {
+	if g.paused.Load() && g.clients() < g.limit.Load() && g.paused.CompareAndSwap(true, false) {
 		g.resume()
 	}
 	if g.draining.Load() {

@@ -62,6 +62,9 @@ type Proxy struct {
 	listeners map[string]*listener // by address, as configured
 	draining  bool
 	reload    reload
+
+	taken inheritance // of the process before; its methods' own
+	given bequest     // to the next process; its methods' own
 }
 
 // pool is a backend and what checks it.
@@ -141,6 +144,7 @@ func (p *Proxy) resumeAll() {
 // ends, cuts off those who are left, and closes everything.
 func (p *Proxy) Stop(ctx context.Context) error {
 	p.closeListeners()
+	p.thaw() // who is left is served here
 	p.drainSessions()
 	p.gate.drain()
 	var cut error

@@ -268,3 +268,9 @@ func (f *Frontend) Adopt(loop *reactor.Loop, c *Carried, d *Detached, source *ra
 	}
 	s.resume(c, d)
 }
+
+// Counters are what one loop counts for the frontend.
+func (f *Frontend) Counters(loop int) *Counters { return &f.counters[loop] }
+
+// RestorePeak takes over the most there have been in another process.
+func (f *Frontend) RestorePeak(n int) { f.count(int64(n)) }

@@ -171,6 +171,7 @@ func (s *Session) acquire() {
 		Balance:  settings.balance(),
 		Endpoint: conf.EndpointTCP,
 		Tried:    s.tried,
+		Stay:     s.relay.client.Layered(),
 		Now:      s.loop.Now(),
 	}
 	s.pool = settings.Pool

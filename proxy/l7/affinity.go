@@ -25,6 +25,7 @@ func (c *client) affinity(settings *Settings, route *Route) (request backend.Req
 		Balance:  settings.Frontend.Balance,
 		Endpoint: route.Endpoint,
 		Tried:    x.tried,
+		Stay:     c.conn.Layered(),
 		Now:      c.worker.loop.Now(),
 	}
 	x.bound = nil

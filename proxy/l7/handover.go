@@ -274,3 +274,17 @@ func (c *client) adoptExchange(carried *CarriedExchange, lease backend.Lease, po
 		x.recoder.chunks = carried.Chunks
 	}
 }
+
+// Counters are what one loop counts for the frontend.
+func (f *Frontend) Counters(loop int) *Counters { return &f.counters[loop] }
+
+// RestorePeak takes over the most there have been in another process.
+func (f *Frontend) RestorePeak(n int) { f.count(int64(n)) }
+
+// Parked is what was not taken yet by the client and by the server.
+func (c *Carried) Parked() (toClient, toServer []byte) {
+	if c.Tunnel != nil {
+		return c.Tunnel.Relay.ToClient, c.Tunnel.Relay.ToServer
+	}
+	return c.ToClient, c.Exchange.ToServer
+}

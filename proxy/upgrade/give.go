@@ -155,19 +155,27 @@ func (h *HandOver) move() error {
 // this process's.
 func (h *HandOver) giveBatch(b *Batch) error {
 	h.channel.SetDeadline(answerTime)
-	err := h.channel.Send(KindBatch, b.Payload, b.Descriptors...)
-	if err == nil {
-		_, err = h.channel.Expect(KindTaken)
-	}
-	if err == nil {
-		err = h.channel.Send(KindYours, nil)
-	}
+	refused, err := h.tryBatch(b)
 	if err != nil {
 		b.Back()
 		return err
 	}
-	b.Gone()
+	b.Gone(refused)
 	return nil
+}
+
+func (h *HandOver) tryBatch(b *Batch) (refused []int, err error) {
+	if err := h.channel.Send(KindBatch, b.Payload, b.Descriptors...); err != nil {
+		return nil, err
+	}
+	m, err := h.channel.Expect(KindTaken)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Decode(&refused); err != nil {
+		return nil, err
+	}
+	return refused, h.channel.Send(KindYours, nil)
 }
 
 // ready waits for the new process to say, by tableflip, that it serves.

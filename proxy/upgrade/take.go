@@ -19,8 +19,8 @@ type Taker interface {
 	// Serve begins to accept.
 	Serve()
 	// Adopt takes a batch in, without touching a connection yet, and returns
-	// what begins to serve it. The descriptors are the Taker's when it returns
-	// no error.
+	// what begins to serve it. Those that it cannot serve stay with the process
+	// before. The descriptors are the Taker's when it returns no error.
 	Adopt(payload []byte, descriptors []int) (Adopted, error)
 	// Inherited takes in what the process before still holds (Giver.Report).
 	Inherited(report []byte) error
@@ -30,8 +30,9 @@ type Taker interface {
 
 // Adopted is a batch that was taken in.
 type Adopted interface {
-	Serve() // it is ours
-	Drop()  // it stays the other's: close the descriptors
+	Refused() []int // those that are not taken, by their numbers in the batch
+	Serve()         // the others are ours
+	Drop()          // all stay the other's: close the descriptors
 }
 
 // Inheritance is the side of the new process.
@@ -226,7 +227,7 @@ func (in *Inheritance) takeBatch(t Taker, m *Message) error {
 		return err
 	}
 	m.Descriptors = nil
-	if err := in.channel.Send(KindTaken, nil); err != nil {
+	if err := in.channel.SendJSON(KindTaken, adopted.Refused()); err != nil {
 		adopted.Drop()
 		return err
 	}

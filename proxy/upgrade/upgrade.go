@@ -76,8 +76,11 @@ type Socket struct {
 type Batch struct {
 	Payload     []byte
 	Descriptors []int
-	Gone        func() // they are the other process's: close the descriptors
-	Back        func() // they could not be handed over: serve them again
+	// Gone says that they are the other process's, but for those refused, by
+	// their numbers in the batch: close the descriptors, serve these again.
+	Gone func(refused []int)
+	// Back says that they could not be handed over: serve them again.
+	Back func()
 }
 
 // Giver is a balancer that is handed over. Its methods are called one after

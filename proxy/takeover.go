@@ -1,0 +1,355 @@
+//go:build linux
+
+package proxy
+
+import (
+	"bytes"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"slices"
+
+	"mcplb/backend"
+	"mcplb/proxy/l4"
+	"mcplb/proxy/reactor"
+	"mcplb/proxy/upgrade"
+	"mcplb/ratelimit"
+
+	"golang.org/x/sys/unix"
+)
+
+// inheritance is what this process holds for the one before it: slots and
+// sources' connections that are in use there.
+type inheritance struct {
+	leases  map[leaseKey][]backend.Lease
+	sources map[uint64][]*ratelimit.Source
+	entries map[string]map[uint32]uint32 // by backend: what its memory's entries are called here
+}
+
+// Restore implements upgrade.Taker.
+func (p *Proxy) Restore(payload []byte) error {
+	var state wholeState
+	if err := decode(payload, &state); err != nil {
+		return err
+	}
+	now := p.engine.Now()
+	p.limiter.Restore(state.Limiter, now)
+	p.taken = inheritance{
+		leases: map[leaseKey][]backend.Lease{}, sources: map[uint64][]*ratelimit.Source{},
+		entries: map[string]map[uint32]uint32{},
+	}
+	for name, carried := range state.Backends {
+		if b := p.backends[name]; b != nil {
+			p.taken.entries[name] = b.Restore(carried, now)
+		}
+	}
+	for name, n := range state.Peaks {
+		if f := p.frontends[name]; f != nil {
+			f.RestorePeak(n)
+		}
+	}
+	p.gate.peak.Store(state.Peak)
+	p.hold(&state.Held)
+	return nil
+}
+
+func decode(payload []byte, v any) error {
+	if err := gob.NewDecoder(bytes.NewReader(payload)).Decode(v); err != nil {
+		return fmt.Errorf("decoding what is handed over: %w", err)
+	}
+	return nil
+}
+
+// Serve implements upgrade.Taker.
+func (p *Proxy) Serve() { p.Resume() }
+
+// startChecks begins the checks of a process that was started Suspended: the
+// verdicts of the one before are known by now.
+func (p *Proxy) startChecks() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.options.Suspended {
+		return
+	}
+	p.options.Suspended = false
+	for _, b := range p.backends {
+		b.checker.Apply(b.InForce().Check, b.Servers())
+	}
+}
+
+// Inherited implements upgrade.Taker.
+func (p *Proxy) Inherited(report []byte) error {
+	var held holdings
+	if err := decode(report, &held); err != nil {
+		return err
+	}
+	p.hold(&held)
+	return nil
+}
+
+// Alone implements upgrade.Taker.
+func (p *Proxy) Alone() { p.hold(&holdings{}) }
+
+// hold brings what is held for the process before to what it says it holds.
+func (p *Proxy) hold(h *holdings) {
+	for key, leases := range p.taken.leases {
+		if n := h.Leases[key]; n < len(leases) {
+			p.releaseSome(leases[n:])
+			p.taken.leases[key] = leases[:n]
+		}
+	}
+	for key, n := range h.Leases {
+		if server := p.serverOf(key); server != nil {
+			for len(p.taken.leases[key]) < n {
+				p.taken.leases[key] = append(p.taken.leases[key], p.reinstate(server, key))
+			}
+		}
+	}
+	for key, sources := range p.taken.sources {
+		for len(sources) > h.Sources[key] {
+			last := len(sources) - 1
+			sources[last].Release()
+			sources = sources[:last]
+		}
+		p.taken.sources[key] = sources
+	}
+	for key, n := range h.Sources {
+		for len(p.taken.sources[key]) < n {
+			p.taken.sources[key] = append(p.taken.sources[key], p.limiter.Reinstate(key, p.engine.Now()))
+		}
+	}
+	p.addCounts(h.Counts)
+	p.gate.other.Store(int64(h.Clients))
+	p.gate.Left()
+}
+
+func (p *Proxy) releaseSome(leases []backend.Lease) {
+	for i := range leases {
+		leases[i].Release(backend.Completed, p.engine.Now())
+	}
+}
+
+func (p *Proxy) reinstate(server *backend.Server, key leaseKey) backend.Lease {
+	return p.poolNamed(key.Backend).Reinstate(server, p.taken.entries[key.Backend][key.Entry])
+}
+
+func (p *Proxy) poolNamed(name string) *pool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.backends[name]
+}
+
+// serverOf finds the server that a slot is of; nil where the configuration has
+// it no more.
+func (p *Proxy) serverOf(key leaseKey) *backend.Server {
+	b := p.poolNamed(key.Backend)
+	if b == nil {
+		return nil
+	}
+	servers := b.Servers()
+	if i := slices.IndexFunc(servers, func(s *backend.Server) bool { return s.Name() == key.Server }); i >= 0 {
+		return servers[i]
+	}
+	return nil
+}
+
+// addCounts adds what the process before has counted to what the first loop
+// counts.
+func (p *Proxy) addCounts(counts map[string]upgrade.Counts) {
+	if len(counts) == 0 {
+		return
+	}
+	p.eachCounters(func(name string, loop int, counters any) {
+		if more := counts[name]; more != nil && loop == 0 {
+			p.engine.Loops()[0].Post(func() { more.Restore(counters) })
+		}
+	})
+}
+
+// adopted is a batch that was taken in and is not served yet.
+type adopted struct {
+	proxy   *Proxy
+	list    []arrival
+	refused []int
+}
+
+// arrival is a session that has come.
+type arrival struct {
+	record
+	detached l4.Detached
+	frontend frontend
+	lease    backend.Lease
+	pool     *backend.Pool
+	source   *ratelimit.Source
+}
+
+// Adopt implements upgrade.Taker.
+func (p *Proxy) Adopt(payload []byte, descriptors []int) (upgrade.Adopted, error) {
+	p.mu.RLock()
+	draining := p.draining
+	p.mu.RUnlock()
+	if draining {
+		return nil, ErrDraining
+	}
+	var records []record
+	if err := decode(payload, &records); err != nil {
+		return nil, err
+	}
+	wanted := 0
+	for i := range records {
+		wanted += records[i].descriptors()
+	}
+	if wanted != len(descriptors) {
+		return nil, fmt.Errorf("%d descriptors came for connections that have %d", len(descriptors), wanted)
+	}
+	a := &adopted{proxy: p}
+	for i := range records {
+		r := &records[i]
+		fds := descriptors[:r.descriptors()]
+		descriptors = descriptors[len(fds):]
+		arrived, err := p.receive(r, fds)
+		if err != nil {
+			p.options.Log.Debug("a connection stays in the process before", "frontend", r.Frontend, "err", err)
+			closeFDs(fds)
+			a.refused = append(a.refused, i)
+			continue
+		}
+		a.list = append(a.list, arrived)
+	}
+	return a, nil
+}
+
+func (r *record) descriptors() int {
+	if r.Two {
+		return 2
+	}
+	return 1
+}
+
+func closeFDs(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+}
+
+// errUnknown says why a session is refused.
+var errUnknown = errors.New("its frontend or server is not in this configuration")
+
+// receive finds for a session what it needs here.
+func (p *Proxy) receive(r *record, fds []int) (arrival, error) {
+	a := arrival{record: *r, detached: l4.Detached{Client: reactor.Moved{FD: fds[0]}, Server: reactor.Moved{FD: -1}}}
+	p.mu.RLock()
+	a.frontend = p.frontends[r.Frontend]
+	p.mu.RUnlock()
+	switch f := a.frontend.(type) {
+	case streamFrontend:
+		if r.Stream == nil || f.Fits(r.Stream) != nil {
+			return a, errUnknown
+		}
+		a.detached.Client.Parked = r.Stream.Relay.ToClient
+		a.detached.Server.Parked = r.Stream.Relay.ToServer
+	case httpFrontend:
+		if r.HTTP == nil {
+			return a, errUnknown
+		}
+		a.detached.Client.Parked, a.detached.Server.Parked = r.HTTP.Parked()
+	default:
+		return a, errUnknown
+	}
+	if r.Two {
+		a.detached.Server.FD = fds[1]
+	}
+	if err := p.claim(&a); err != nil {
+		return a, err
+	}
+	return a, nil
+}
+
+// claim makes of a slot and a source's connection that are held for the process
+// before what the session holds here.
+func (p *Proxy) claim(a *arrival) error {
+	if key := a.Lease; key.Server != "" {
+		b := p.poolNamed(key.Backend)
+		if b == nil || p.serverOf(key) == nil {
+			return errUnknown
+		}
+		a.pool = b.Pool
+		if held := p.taken.leases[key]; len(held) > 0 {
+			a.lease = held[len(held)-1]
+			p.taken.leases[key] = held[:len(held)-1]
+		} else { // taken since the last report
+			a.lease = p.reinstate(p.serverOf(key), key)
+		}
+	}
+	if a.Limited {
+		if held := p.taken.sources[a.Source]; len(held) > 0 {
+			a.source = held[len(held)-1]
+			p.taken.sources[a.Source] = held[:len(held)-1]
+		} else {
+			a.source = p.limiter.Reinstate(a.Source, p.engine.Now())
+		}
+	}
+	return nil
+}
+
+// Refused implements upgrade.Adopted.
+func (a *adopted) Refused() []int { return a.refused }
+
+// Serve implements upgrade.Adopted: it spreads the sessions over the loops.
+func (a *adopted) Serve() {
+	p := a.proxy
+	loops := p.engine.Loops()
+	shares := make([][]*arrival, len(loops))
+	for i := range a.list {
+		least := 0
+		for j, loop := range loops {
+			if loop.Load() < loops[least].Load() {
+				least = j
+			}
+		}
+		loops[least].AddLoad(1)
+		p.gate.other.Add(-1)
+		shares[least] = append(shares[least], &a.list[i])
+	}
+	for i, share := range shares {
+		loop := loops[i]
+		if len(share) > 0 && !loop.Post(func() { serveShare(loop, share) }) {
+			loop.AddLoad(-len(share))
+			closeShare(share)
+		}
+	}
+}
+
+// serveShare begins to serve sessions on their loop.
+func serveShare(loop *reactor.Loop, share []*arrival) {
+	for _, a := range share {
+		switch f := a.frontend.(type) {
+		case streamFrontend:
+			f.Adopt(loop, a.Stream, &a.detached, a.source, a.lease)
+		case httpFrontend:
+			f.Adopt(loop, a.HTTP, &a.detached, a.source, a.lease, a.pool)
+		}
+	}
+}
+
+func closeShare(share []*arrival) {
+	for _, a := range share {
+		a.detached.Close()
+	}
+}
+
+// Drop implements upgrade.Adopted: the sessions stay with the process before,
+// and so does what they hold.
+func (a *adopted) Drop() {
+	p := a.proxy
+	for i := range a.list {
+		one := &a.list[i]
+		one.detached.Close()
+		if one.lease.Server() != nil {
+			p.taken.leases[one.Lease] = append(p.taken.leases[one.Lease], one.lease)
+		}
+		if one.source != nil {
+			p.taken.sources[one.Source] = append(p.taken.sources[one.Source], one.source)
+		}
+	}
+}
