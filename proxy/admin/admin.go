@@ -1,10 +1,13 @@
 // Package admin shows what the balancer does: one Snapshot, several renderings.
 //
-//	GET /api/v1/status  the Snapshot as JSON, for programs
-//	GET /metrics        the same for Prometheus, with Go's and the process's own
-//	GET /health         200 or 503, for a load balancer or orchestrator in front
-//	GET /nginx_status   nginx's stub_status page, for its monitoring tools
-//	GET /               what there is
+//	GET /, /stats             the page for people, with buttons for who may
+//	GET /api/v1/status        the Snapshot as JSON, for programs
+//	GET /api/v1/openapi.json  what the JSON and the commands are like
+//	GET /metrics              the same for Prometheus, with Go's and the process's own
+//	GET /stats;csv            the same in HAProxy's columns, for its tools
+//	GET /health               200 or 503, for a load balancer or orchestrator in front
+//	GET /nginx_status         nginx's stub_status page, for its monitoring tools
+//	/api/v1/...               runtime commands (api.go), which a Control carries out
 //
 // It guarantees that every answer is drawn from exactly one Snapshot, so that
 // its numbers belong together, that lists keep the order of the configuration
@@ -55,13 +58,19 @@ func NewAdminHandler(o Options) http.Handler {
 	source := o.Source
 	v := &view{source: o.Source, history: o.History}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", serveIndex)
+	if o.Access == nil {
+		o.Access = &Access{}
+	}
+	stats := newStatsPage(v, &o)
+	mux.Handle("GET /{$}", stats)
+	mux.Handle("GET /stats", stats)
+	mux.HandleFunc("GET /assets/{name}", serveAsset)
+	mux.HandleFunc("GET /stats;csv", serveCSV(v))
+	mux.HandleFunc("GET /;csv", serveCSV(v))
+	mux.HandleFunc("GET /api/v1/openapi.json", serveSchema)
 	mux.HandleFunc("GET /api/v1/status", serveStatus(v))
 	if o.Control != nil {
 		c := &commands{source: source, control: o.Control, access: o.Access, reload: o.Reload, since: &v.since, log: o.Log}
-		if c.access == nil {
-			c.access = &Access{}
-		}
 		c.register(mux)
 	}
 	mux.Handle("GET /metrics", newMetricsHandler(source))
@@ -108,18 +117,6 @@ func secured(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		next.ServeHTTP(w, r)
 	})
-}
-
-const index = `mcplb
-
-/api/v1/status  everything, as JSON
-/metrics        for Prometheus
-/health         200 when every backend in use has a usable server, otherwise 503
-/nginx_status   connections and requests in nginx's stub_status format
-`
-
-func serveIndex(w http.ResponseWriter, _ *http.Request) {
-	write(w, http.StatusOK, textPlain, []byte(index))
 }
 
 func serveStatus(v *view) http.HandlerFunc {

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// browser starts a Chromium for the test, which is skipped where there is none.
+// Whatever goes wrong in the page fails the test.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "headless-shell"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("no Chromium here (apt-get install chromium)")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(patience))
+	allocated, endProcess := chromedp.NewExecAllocator(t.Context(), options...)
+	ctx, end := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {})) // events newer than the library
+	ctx, endTime := context.WithTimeout(ctx, 2*patience)
+	t.Cleanup(func() {
+		endTime()
+		_ = chromedp.Cancel(ctx) // waits for the browser's end
+		end()
+		endProcess()
+	})
+	var mu sync.Mutex
+	var wrong []string // guarded by mu
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(wrong) > 0 {
+			t.Errorf("the page complains: %s", strings.Join(wrong, "; "))
+		}
+	})
+	chromedp.ListenTarget(ctx, func(event any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			wrong = append(wrong, e.ExceptionDetails.Error())
+		case *log.EventEntryAdded:
+			if e.Entry.Level == log.LevelError {
+				wrong = append(wrong, e.Entry.Text)
+			}
+		}
+	})
+	if err := chromedp.Run(ctx, log.Enable()); err != nil {
+		t.Fatalf("starting %s: %v", path, err)
+	}
+	return ctx
+}
+
+// do runs actions in the browser.
+func do(t *testing.T, ctx context.Context, what string, actions ...chromedp.Action) {
+	t.Helper()
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// text is what stands in the page's element.
+func text(t *testing.T, ctx context.Context, selector string) (found string) {
+	t.Helper()
+	do(t, ctx, "reading "+selector, chromedp.Text(selector, &found, chromedp.ByQuery))
+	return strings.TrimSpace(found)
+}
+
+// shows waits until the element shows the text: the page must find out itself.
+func shows(t *testing.T, ctx context.Context, selector, want string) {
+	t.Helper()
+	eventually(t, func() error {
+		if got := text(t, ctx, selector); !strings.Contains(got, want) {
+			return fmt.Errorf("%s shows %q, want %q", selector, got, want)
+		}
+		return nil
+	})
+}
+
+// row is the selector of something in a server's row.
+func row(server, rest string) string { return fmt.Sprintf(`tr[id="nodes/%s"] %s`, server, rest) }
+
+// press presses a server's button, and confirms.
+func press(t *testing.T, ctx context.Context, server, what string) {
+	t.Helper()
+	do(t, ctx, "pressing "+what, chromedp.Click(row(server, `button[data-do="`+what+`"]`), chromedp.ByQuery))
+	if what != "ready" {
+		do(t, ctx, "confirming "+what, chromedp.WaitVisible("dialog[open]", chromedp.ByQuery), chromedp.Click(`dialog button[value="yes"]`, chromedp.ByQuery))
+	}
+}
+
+// In a real browser the page shows traffic as it comes, drains a server at the
+// press of a button, and shows that new clients go elsewhere.
+func TestStatsPageInBrowser(t *testing.T) {
+	ctx := browser(t)
+	s := newSetup(t, startEcho(t), startEcho(t))
+	s.backend = "balance = 'roundrobin'"
+	s.check = "interval = '100ms'"
+	b := startBalancer(t, s)
+	do(t, ctx, "opening the page", chromedp.Navigate("http://"+b.admin+"/"), chromedp.Evaluate(`window.untouched = true`, nil))
+	shows(t, ctx, "#connections", "0")
+	for range 4 {
+		connect(t, b.frontend).expectEcho(t)
+	}
+	shows(t, ctx, "#connections", "4")
+	shows(t, ctx, row("node1", "td:nth-child(3)"), "2")
+
+	press(t, ctx, "node1", "drain")
+	shows(t, ctx, row("node1", ".state"), "drain, up")
+	shows(t, ctx, "#findings", "server nodes/node1 is in drain (from the stats page")
+	for range 4 {
+		connect(t, b.frontend).expectEcho(t)
+	}
+	shows(t, ctx, row("node2", "td:nth-child(3)"), "6")
+	shows(t, ctx, row("node1", "td:nth-child(3)"), "2")
+	press(t, ctx, "node1", "ready")
+	shows(t, ctx, row("node1", ".state"), "up")
+	press(t, ctx, "node2", "maint")
+	shows(t, ctx, "#connections", "2")
+
+	var untouched bool
+	do(t, ctx, "looking whether it was loaded again", chromedp.Evaluate(`window.untouched === true`, &untouched))
+	if !untouched {
+		t.Error("the page was loaded again")
+	}
+	checkKeyboard(t, ctx)
+	checkWidths(t, ctx)
+}
+
+// checkKeyboard reaches a command by keys alone, and keeps the focus while the
+// page renews itself.
+func checkKeyboard(t *testing.T, ctx context.Context) {
+	t.Helper()
+	var focused string
+	const at = `document.activeElement.dataset.do + " " + document.activeElement.closest("td")?.dataset.name`
+	do(t, ctx, "focusing", chromedp.Focus(row("node1", `button[data-do="drain"]`), chromedp.ByQuery), chromedp.KeyEvent("\t"), chromedp.Evaluate(at, &focused))
+	if focused != "maint nodes/node1" {
+		t.Errorf("after a tab the focus is on %q", focused)
+	}
+	before := text(t, ctx, "#live")
+	eventually(t, func() error {
+		if text(t, ctx, "#live") == before {
+			return fmt.Errorf("the page is still that %s", before)
+		}
+		return nil
+	})
+	do(t, ctx, "looking for the focus", chromedp.Evaluate(at, &focused))
+	if focused != "maint nodes/node1" {
+		t.Errorf("once renewed the focus is on %q", focused)
+	}
+}
+
+// checkWidths holds that the page needs no scrolling sideways, in both themes;
+// MCPLB_SCREENSHOTS names a directory for pictures.
+func checkWidths(t *testing.T, ctx context.Context) {
+	t.Helper()
+	for _, theme := range []string{"light", "dark"} {
+		for _, width := range []int64{360, 768, 1400} {
+			var wide int64
+			var picture []byte
+			do(t, ctx, "measuring",
+				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}),
+				emulation.SetDeviceMetricsOverride(width, 900, 1, width < 500),
+				chromedp.Evaluate(`document.documentElement.scrollWidth`, &wide))
+			if wide > width {
+				t.Errorf("%d pixels wide, the page needs %d", width, wide)
+			}
+			if directory := os.Getenv("MCPLB_SCREENSHOTS"); directory != "" {
+				do(t, ctx, "taking a picture", chromedp.FullScreenshot(&picture, 100))
+				if err := os.WriteFile(filepath.Join(directory, fmt.Sprintf("%s-%s-%d.png", t.Name(), theme, width)), picture, 0o644); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+}
+
+// Without the token the page shows and changes nothing; with it, it may.
+func TestStatsPageToken(t *testing.T) {
+	ctx := browser(t)
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := newSetup(t, startEcho(t), startEcho(t))
+	s.adminLines = fmt.Sprintf("token_file = '%s'\n", token)
+	b := startBalancer(t, s)
+	var buttons int
+	const count = `document.querySelectorAll("button[data-do]").length`
+	do(t, ctx, "opening the page", chromedp.Navigate("http://"+b.admin+"/stats"), chromedp.Evaluate(count, &buttons))
+	if buttons != 0 {
+		t.Errorf("%d buttons without a token", buttons)
+	}
+	do(t, ctx, "showing the token", chromedp.SendKeys(`#token input`, "0123456789abcdef\r", chromedp.ByQuery), chromedp.WaitVisible(row("node1", "button"), chromedp.ByQuery))
+	press(t, ctx, "node1", "drain")
+	shows(t, ctx, row("node1", ".state"), "drain")
+}
+
+// Two hundred servers are drawn and kept up to date without a pause that one
+// would feel.
+func TestStatsPageOfManyServers(t *testing.T) {
+	ctx := browser(t)
+	s := newSetup(t)
+	echo := startEcho(t)
+	_, port, _ := strings.Cut(echo, ":")
+	for i := range 200 {
+		s.servers = append(s.servers, fmt.Sprintf("127.0.%d.1:%s", 30+i, port))
+	}
+	b := startBalancer(t, s)
+	do(t, ctx, "opening the page", chromedp.Navigate("http://"+b.admin+"/"))
+	var took float64
+	do(t, ctx, "renewing it", chromedp.Evaluate(`(async () => { const began = performance.now(); await refresh(); return performance.now() - began; })()`, &took,
+		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	t.Logf("renewing a page of 200 servers took %.0f ms", took)
+	if limit := 10 * time.Second; took > float64(limit.Milliseconds()) { // a busy machine; on an idle one 60 ms
+		t.Errorf("renewing it took %.0f ms", took)
+	}
+	checkWidths(t, ctx)
+}

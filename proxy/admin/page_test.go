@@ -1,0 +1,201 @@
+package admin
+
+import (
+	"compress/gzip"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The page shows what there is, and every place that it leads to is there.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	d := newDesk(edited(func(s *Snapshot) {
+		s.Backends[0].Servers[1].Reason = `<script>alert("x")</script>`
+	}))
+	response := d.ask("GET", "/", "")
+	if policy := response.Header.Get("Content-Security-Policy"); policy != pagePolicy || strings.Contains(policy, "unsafe") {
+		t.Errorf("Content-Security-Policy: %s", policy)
+	}
+	text := body(t, response)
+	for _, want := range []string{"node1", "127.0.0.11:9001", "connection_rate", "192.0.2.7/32", `data-do="drain"`, `data-do="unban"`, "&lt;script&gt;"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	if strings.Contains(text, "<script>alert") || strings.Contains(text, "style=") || strings.Contains(text, "http://") || strings.Contains(text, "https://") {
+		t.Error("the page has what its policy forbids")
+	}
+	places := regexp.MustCompile(`(?:href|src)="(/[^"]+)"`).FindAllStringSubmatch(text, -1)
+	if len(places) != 8 {
+		t.Errorf("the page leads to %v", places)
+	}
+	for _, place := range places {
+		if answer := d.ask("GET", place[1], ""); answer.StatusCode != 200 {
+			t.Errorf("%s, where the page leads, answers %d", place[1], answer.StatusCode)
+		}
+	}
+}
+
+// Who may not change anything is shown no buttons, who might with the token is
+// asked for it.
+func TestPageButtons(t *testing.T) {
+	t.Parallel()
+	d := newDesk(edited(unedited))
+	if text := body(t, d.ask("GET", "/stats", "", "from", "192.0.2.1:9")); strings.Contains(text, "data-do") || strings.Contains(text, `id="token"`) {
+		t.Error("a stranger is shown buttons, or asked for a token that there is not")
+	}
+	if _, err := d.access.UseFile(writeToken(t, "0123456789abcdef", 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if text := body(t, d.ask("GET", "/stats", "")); strings.Contains(text, "data-do") || !strings.Contains(text, `id="token"`) {
+		t.Error("without the token there are buttons, or it is not asked for")
+	}
+	if text := body(t, d.ask("GET", "/stats", "", "Authorization", "Bearer 0123456789abcdef")); !strings.Contains(text, "data-do") || strings.Contains(text, `id="token"`) {
+		t.Error("with the token there are no buttons")
+	}
+}
+
+// many is a Source of a backend of n servers.
+func many(n int) *fixed {
+	return edited(func(s *Snapshot) {
+		one := s.Backends[0].Servers[0]
+		s.Backends[0].Servers = nil
+		for i := range n {
+			one.Name = fmt.Sprintf("node%03d", i)
+			s.Backends[0].Servers = append(s.Backends[0].Servers, one)
+		}
+	})
+}
+
+func TestPageCompressed(t *testing.T) {
+	t.Parallel()
+	response := newDesk(many(200)).ask("GET", "/", "", "Accept-Encoding", "gzip, br")
+	if response.Header.Get("Content-Encoding") != "gzip" || response.ContentLength > 50_000 {
+		t.Fatalf("%s, %d bytes", response.Header.Get("Content-Encoding"), response.ContentLength)
+	}
+	reader, err := gzip.NewReader(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(reader); err != nil || !strings.Contains(string(text), "node199") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestPlot(t *testing.T) {
+	t.Parallel()
+	nan := float32(math.NaN())
+	for _, test := range []struct {
+		values []float32
+		want   string
+	}{
+		{nil, ""},
+		{[]float32{0, 10}, "M0 119L600 1"},
+		{[]float32{5, 5, 5, 5}, "M0 60L600 60"}, // a level needs no points between
+		{[]float32{0, nan, 10}, "M0 119h1M600 1h1"},
+		{[]float32{nan, 20}, "M600 1h1"}, // more than the scale has stays inside
+	} {
+		if got := pathOf(test.values, max(len(test.values), 2), 10); got != test.want {
+			t.Errorf("%v is drawn as %q, want %q", test.values, got, test.want)
+		}
+	}
+	for v, want := range map[float64]float64{0: 1, 1: 1, 1.1: 2, 42: 50, 51: 100, 0.003: 0.005} {
+		if got := niceAbove(v); math.Abs(got-want) > 1e-12 {
+			t.Errorf("above %v: %v, want %v", v, got, want)
+		}
+	}
+	lines := make([]line, 20)
+	for i := range lines {
+		lines[i] = line{Name: fmt.Sprint("node", i), values: []float32{float32(i)}}
+	}
+	p := draw("", "", "", plain0, lines)
+	if n := len(slices.DeleteFunc(slices.Clone(p.Lines), func(l line) bool { return l.Label == "" })); n != mostLines || p.Lines[19].Class == "" || p.Lines[0].Class != "" {
+		t.Errorf("%d lines are named; the last is %+v", n, p.Lines[19])
+	}
+}
+
+// HAProxy's columns, read as its own documentation says: by their names.
+func TestHAProxyCSV(t *testing.T) {
+	t.Parallel()
+	d := newDesk(edited(func(s *Snapshot) { s.Backends[0].Servers[0].Check.Text = `said "no", twice` }))
+	text := body(t, d.ask("GET", "/stats;csv", ""))
+	if again := body(t, d.ask("GET", "/;csv", "")); again != text {
+		t.Error("/;csv is another one")
+	}
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "# "))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := map[string]string{}
+	for _, r := range rows[1:] {
+		for i, name := range rows[0] {
+			cells[r[0]+"/"+r[1]+" "+name] = r[i]
+		}
+	}
+	for cell, want := range map[string]string{
+		"tcp/FRONTEND status": "OPEN", "tcp/FRONTEND scur": "30", "tcp/FRONTEND slim": "100000", "tcp/FRONTEND bin": "200000", "tcp/FRONTEND type": "0", "tcp/FRONTEND dcon": "9",
+		"nodes/node1 status": "UP", "nodes/node1 scur": "21", "nodes/node1 smax": "40", "nodes/node1 lastchg": "3600", "nodes/node1 check_status": "L4OK",
+		"nodes/node1 last_chk": `said "no", twice`, "nodes/node1 type": "2", "nodes/node1 addr": "127.0.0.11:9001",
+		"nodes/node2 status": "DOWN 1/2", "nodes/node2 throttle": "50", "nodes/node2 weight": "25", "nodes/node2 uweight": "50",
+		"nodes/node3 status": "no check", "nodes/node3 slim": "",
+		"nodes/BACKEND status": "UP", "nodes/BACKEND act": "2", "nodes/BACKEND scur": "28", "nodes/BACKEND qcur": "1", "nodes/BACKEND algo": "source", "nodes/BACKEND type": "1",
+	} {
+		if got, there := cells[cell]; !there || got != want {
+			t.Errorf("%s is %q (there: %v), want %q", cell, got, there, want)
+		}
+	}
+}
+
+// Prometheus's own exporter for HAProxy, which knows nothing of mcplb, reads it.
+func TestHAProxyExporterReads(t *testing.T) {
+	t.Parallel()
+	path, err := exec.LookPath("prometheus-haproxy-exporter")
+	if err != nil {
+		t.Skip("no prometheus-haproxy-exporter here (apt-get install prometheus-haproxy-exporter)")
+	}
+	server := httptest.NewServer(newDesk(edited(unedited)).handler)
+	defer server.Close()
+	address := fmt.Sprintf("127.0.%d.%d:9101", 200+os.Getpid()%50, os.Getpid()/50%250)
+	command := exec.CommandContext(t.Context(), path, "--haproxy.scrape-uri="+server.URL+"/stats;csv", "--web.listen-address="+address)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = command.Process.Kill(); _ = command.Wait() }()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	var text []byte
+	for deadline := time.Now().Add(20 * time.Second); len(text) == 0; {
+		if response, err := client.Get("http://" + address + "/metrics"); err == nil {
+			text, _ = io.ReadAll(response.Body)
+			response.Body.Close()
+		} else if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{
+		`haproxy_up 1`,
+		`haproxy_exporter_csv_parse_failures_total 0`,
+		`haproxy_server_current_sessions{backend="nodes",server="node1"} 21`,
+		`haproxy_server_up{backend="nodes",server="node1"} 1`,
+		`haproxy_server_up{backend="nodes",server="node2"} 0`,
+		`haproxy_frontend_bytes_in_total{frontend="tcp"} 200000`,
+		`haproxy_backend_current_queue{backend="nodes"} 1`,
+	} {
+		if !strings.Contains(string(text), want+"\n") {
+			t.Errorf("the exporter does not say %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(string(text))
+	}
+}
