@@ -121,10 +121,12 @@ func (t *timing) Write(out *dto.Metric) error {
 	return nil
 }
 
-// histogram is the scrape's form of a Latency. It implements prometheus.Metric.
+// histogram is the scrape's form of a Latency, with every bound of it, or every
+// second: each is a line of the scrape. It implements prometheus.Metric.
 type histogram struct {
 	desc *prometheus.Desc
 	*Latency
+	step   int // 1, 2
 	labels []*dto.LabelPair
 }
 
@@ -135,10 +137,10 @@ func (h *histogram) Desc() *prometheus.Desc { return h.desc }
 func (h *histogram) Write(out *dto.Metric) error {
 	out.Label = h.labels
 	buckets := make([]dto.Bucket, len(h.Below))
-	list := make([]*dto.Bucket, len(h.Below))
-	for i := range buckets {
+	list := make([]*dto.Bucket, 0, len(h.Below))
+	for i := 0; i < len(h.Below); i += h.step {
 		buckets[i] = dto.Bucket{UpperBound: &LatencyBounds[i], CumulativeCount: &h.Below[i]}
-		list[i] = &buckets[i]
+		list = append(list, &buckets[i])
 	}
 	out.Histogram = &dto.Histogram{SampleCount: &h.Count, SampleSum: &h.SumSeconds, Bucket: list}
 	return nil
@@ -422,9 +424,9 @@ func sendBackend(out chan<- prometheus.Metric, b *Backend) {
 		server := &b.Servers[i]
 		labels := pairs(labels, "server", server.Name)
 		sendAll(out, serverMetrics, server, labels)
-		out <- &histogram{serverConnect, &server.Connect, labels}
+		out <- &histogram{serverConnect, &server.Connect, 2, labels}
 		if len(server.Responses) > 0 {
-			out <- &histogram{serverResponse, &server.Response, labels}
+			out <- &histogram{serverResponse, &server.Response, 1, labels}
 		}
 	}
 }
