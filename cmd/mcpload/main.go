@@ -43,6 +43,10 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"run", "put load on a cluster that is there", runCommand},
+		{"bench", "measure a cluster of its own: one of five benchmarks, or all", benchCommand},
+		{"peers", "measure mcplb beside HAProxy and nginx", peersCommand},
+		{"stress", "try a cluster of its own in everything that it must bear", stressCommand},
+		{"origin", "be a server with as little as possible behind it", originCommand},
 	}
 }
 

@@ -45,9 +45,10 @@ type options struct {
 	faultNode                   string
 	admin                       string // host:port of the balancer's admin pages; "" = not asked
 
-	watch watchList
-	every time.Duration // between two samples
-	quiet bool
+	holding func() // called when all clients have been there for a while, before they go; nil = nothing is
+	watch   watchList
+	every   time.Duration // between two samples
+	quiet   bool
 
 	jsonFile, csvFile, htmlFile string
 	expect                      expectations

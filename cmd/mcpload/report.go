@@ -168,6 +168,12 @@ func (r *run) show(s *sample) {
 		fmt.Fprintf(r.out, "  lost %d", s.Lost)
 	}
 	fmt.Fprintln(r.out)
+	for _, reason := range slices.Sorted(maps.Keys(r.previous.lost)) {
+		if n := r.previous.lost[reason]; n > r.shown[reason] {
+			fmt.Fprintf(r.out, "         %d lost: %s\n", n-r.shown[reason], reason)
+		}
+	}
+	r.shown = r.previous.lost
 }
 
 // loadBegan notes how things stand when all clients are there.

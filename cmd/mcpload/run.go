@@ -33,6 +33,7 @@ type run struct {
 	phase    string
 	started  int
 	previous *tally
+	shown    map[string]uint64 // losses that progress has told of
 	sampled  time.Time
 
 	report *report
@@ -299,6 +300,9 @@ func (r *run) endPhase() { r.sample() }
 func (r *run) finish(ctx context.Context) {
 	r.report.Interrupted = ctx.Err() != nil
 	r.report.finish(r, r.snapshot(true))
+	if r.options.holding != nil {
+		r.options.holding()
+	}
 }
 
 // faultWatch runs the commands that break and mend something, and notes when
