@@ -90,8 +90,10 @@ func (p *Pool) install(c conf.Backend, gone, after []*Server) {
 	for _, s := range gone {
 		p.evict(s)
 	}
+	p.leaving = append(stillLeaving(p.leaving), gone...)
 	p.seat(after)
 	for i, s := range after {
+		p.adopt(s)
 		p.configure(s, c.Servers[i])
 	}
 	p.config.Store(&c)
@@ -105,6 +107,21 @@ func (p *Pool) evict(s *Server) {
 	sl := &p.slots[s.slot]
 	*sl = slot{hash: sl.hash, attributed: sl.attributed, residents: sl.residents}
 	s.slot = removed
+	s.gone.Store(true)
+}
+
+// stillLeaving returns those of servers that have connections left.
+func stillLeaving(servers []*Server) []*Server {
+	return slices.DeleteFunc(servers, func(s *Server) bool { return s.Conns() == 0 })
+}
+
+// Leaving returns the servers that reloads took away while clients were
+// connected to them, for as long as they are.
+func (p *Pool) Leaving() []*Server {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leaving = stillLeaving(p.leaving)
+	return slices.Clone(p.leaving)
 }
 
 // seat gives a slot to every server without one: the empty slot of its name if
@@ -155,23 +172,38 @@ func (p *Pool) configure(s *Server, c conf.Server) {
 	p.refresh(s)
 }
 
-// newServer makes a server that is in no slot yet. What the operator said of
-// the one whose name it takes over, if any, holds for it too: it may well be
-// why that one got another address.
+// newServer makes a server that is in no slot yet. What belongs to the name it
+// has from the server before, if there is one; that may change meanwhile, and
+// so adopt must follow.
 func (p *Pool) newServer(name string, addrs addresses, before *Server) *Server {
 	s := &Server{
 		pool:      p,
 		name:      name,
 		addrs:     addrs,
 		endpoints: addrs.endpoints(),
-		counters:  make([]Counters, p.loops),
 		slot:      removed,
+		before:    before,
 	}
-	state := State{Since: time.Now()}
 	if before != nil {
-		old := before.State()
-		state.Admin, state.AdminReason = old.Admin, old.AdminReason
+		s.counters = before.counters
+	} else {
+		s.counters = make([]Counters, p.loops)
 	}
-	s.state.Store(&state)
+	s.state.Store(&State{Since: time.Now()})
 	return s
+}
+
+// adopt takes over what the operator said of the server before, which had the
+// name of s.
+func (p *Pool) adopt(s *Server) {
+	before := s.before
+	if before == nil {
+		return
+	}
+	s.before = nil
+	s.conf = before.conf
+	s.weight.Store(before.weight.Load())
+	s.maxConn.Store(before.maxConn.Load())
+	was := before.State()
+	s.state.Store(&State{Admin: was.Admin, AdminReason: was.AdminReason, Since: s.State().Since})
 }

@@ -29,8 +29,9 @@ type Pool struct {
 	// never held while foreign code runs.
 	mu        sync.Mutex
 	slots     []slot
-	names     []string // by slot, of its server; kept after that was removed
-	clock     int64    // the latest monotonic time that a caller named
+	leaving   []*Server // removed, with connections, when last looked at
+	names     []string  // by slot, of its server; kept after that was removed
+	clock     int64     // the latest monotonic time that a caller named
 	balance   conf.Balance
 	factor    float64
 	sticky    int64 // sticky_time in nanoseconds; 0 = no limit

@@ -119,12 +119,14 @@ type Server struct {
 	maxConn atomic.Int32
 	conns   atomic.Int32
 	peak    atomic.Int32
+	gone    atomic.Bool // a reload took it away
 
 	// Guarded by pool.mu.
-	slot  int      // index into pool.slots; removed once a reload took it away
-	bound waitList // who waits for this server and no other
-	conf  conf.Server
-	doubt string // the reason of the last suspicion
+	slot   int      // index into pool.slots; removed once a reload took it away
+	bound  waitList // who waits for this server and no other
+	conf   conf.Server
+	before *Server // of this name, with other addresses, until it is replaced
+	doubt  string  // the reason of the last suspicion
 }
 
 // removed is the slot of a server that its pool no longer has.
@@ -159,6 +161,10 @@ func (s *Server) Peak() int { return int(s.peak.Load()) }
 
 // State returns the server's state now.
 func (s *Server) State() State { return *s.state.Load() }
+
+// Removed reports whether a reload took the server away: it takes nobody, and
+// nothing of it changes any more but that its connections end.
+func (s *Server) Removed() bool { return s.gone.Load() }
 
 // Usable reports whether the server takes new clients now: not down, ready,
 // and of a weight above zero. A suspect server and one without a free slot

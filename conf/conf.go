@@ -225,6 +225,7 @@ type Backend struct {
 	MaxIdle        int           // kept-alive HTTP connections per server
 	SlowStart      time.Duration // 0 = off
 	OnDown         OnDown
+	OnRemoved      OnDown
 	PreserveHost   bool
 	Source         []netip.Addr // local addresses to connect from
 	SendProxy      SendProxy
@@ -232,7 +233,8 @@ type Backend struct {
 	Servers        []Server
 }
 
-// OnDown says what becomes of a server's connections when it goes down.
+// OnDown says what becomes of a server's connections when it goes down, or when
+// a reload takes it away.
 type OnDown string
 
 // The values of on_down.
@@ -275,8 +277,8 @@ type Check struct {
 }
 
 // Server is one [[backend.NAME.server]] table. Its addresses are in canonical
-// form, and their hosts may be names, which this package does not resolve. Its identity across reloads
-// is its Name together with its addresses.
+// form, and their hosts may be names, which this package does not resolve. Its
+// identity across reloads is its Name.
 type Server struct {
 	Name    string
 	TCP     string // host:port; "" = none

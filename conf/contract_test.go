@@ -47,7 +47,7 @@ func TestContract(t *testing.T) {
 		Backends: []Backend{{
 			Name: "nodes", Balance: BalanceSource, BalanceFactor: 1.02, StickyTime: 30 * time.Minute, Retries: 3,
 			TimeoutConnect: 5 * time.Second, TimeoutQueue: 5 * time.Second, TimeoutServer: 300 * time.Second, TimeoutTCPUser: 30 * time.Second,
-			MaxIdle: 512, OnDown: OnDownClose, PreserveHost: true,
+			MaxIdle: 512, OnDown: OnDownClose, OnRemoved: OnDownKeep, PreserveHost: true,
 			Check: Check{
 				Type: CheckTCP, Interval: 3 * time.Second, FastInterval: time.Second, Timeout: 3 * time.Second,
 				Rise: 2, Fall: 2, Path: "/health", Expect: 200, Observe: true,
@@ -148,7 +148,7 @@ func keysByLine(p *positions) []string {
 // for those that were added since.
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
-	added := []string{"[frontend.NAME] timeout_half_closed"}
+	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed"}
 	at := locate([]byte(contract(t))).at
 	for _, table := range allTables {
 		heading := strings.Trim(table.title(), "[]")
@@ -391,6 +391,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.max_idle", `5`, `~backend.nodes.max_idle 512 -> 5`},
 	{"backend.nodes.slow_start", `"1m30s"`, `~backend.nodes.slow_start 0s -> 1m30s`},
 	{"backend.nodes.on_down", `"keep"`, `~backend.nodes.on_down "close" -> "keep"`},
+	{"backend.nodes.on_removed", `"close"`, `~backend.nodes.on_removed "keep" -> "close"`},
 	{"backend.nodes.preserve_host", `false`, `~backend.nodes.preserve_host true -> false`},
 	{"backend.nodes.source", `["127.0.0.1"]`, `~backend.nodes.source [] -> ["127.0.0.1"]`},
 	{"backend.other.send_proxy", `"v2"`, `~backend.other.send_proxy "" -> "v2"`},
@@ -404,10 +405,11 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.check.expect", `204`, `~backend.nodes.check.expect 200 -> 204`},
 	{"backend.nodes.check.observe", `false`, `~backend.nodes.check.observe true -> false`},
 	{"backend.nodes.server[1].name", `"x"`, `-server nodes/node2, +server nodes/x`},
-	{"backend.nodes.server[1].tcp", `"[::1]:1"`, `-server nodes/node2, +server nodes/node2`},
-	{"backend.nodes.server[1].http", `"node2.example.com:1"`, `-server nodes/node2, +server nodes/node2`},
-	{"backend.nodes.server[1].ws", `"127.0.0.1:1"`, `-server nodes/node2, +server nodes/node2`},
-	{"backend.nodes.server[1].sse", `"127.0.0.1:1"`, `-server nodes/node2, +server nodes/node2`},
+	{"backend.nodes.server[1].tcp", `"[::1]:1"`, `~server nodes/node2 tcp "127.0.0.12:9002" -> "[::1]:1"`},
+	{"backend.nodes.server[1].http", `"node2.example.com:1"`,
+		`~server nodes/node2 http "127.0.0.12:8081" -> "node2.example.com:1" ws "127.0.0.12:8081" -> "node2.example.com:1"`},
+	{"backend.nodes.server[1].ws", `"127.0.0.1:1"`, `~server nodes/node2 ws "127.0.0.12:8081" -> "127.0.0.1:1"`},
+	{"backend.nodes.server[1].sse", `"127.0.0.1:1"`, `~server nodes/node2 sse "127.0.0.12:8082" -> "127.0.0.1:1"`},
 	{"backend.nodes.server[1].maxconn", `0`, `~server nodes/node2 maxconn 25000 -> 0`},
 	{"backend.nodes.server[1].weight", `0`, `~server nodes/node2 weight 100 -> 0`},
 }

@@ -8,10 +8,9 @@ import (
 	"time"
 )
 
-// Plan is what leads from one Config to another. Frontends and backends are
-// the same when their names are; servers of a backend when their names and
-// addresses are. Their order in the file does not count. The zero value
-// changes nothing.
+// Plan is what leads from one Config to another. Frontends, backends and the
+// servers of a backend are the same when their names are. Their order in the
+// file does not count. The zero value changes nothing.
 //
 // A Plan compares what the files say, and the certificates that they name.
 type Plan struct {
@@ -64,15 +63,13 @@ type BackendChange struct {
 	Servers      []ServerChange
 }
 
-// ServerChange is one server that is added, removed or changed. Only weight
-// and maxconn can change: with another address it is another server, and the
-// old one is removed.
+// ServerChange is one server that is added, removed or changed.
 type ServerChange struct {
 	Action Action
 	Name   string
 	Old    *Server     // in the old Config; nil when added
 	New    *Server     // in the new Config; nil when removed
-	Keys   []KeyChange // when changed: "weight", "maxconn" or both, without a path
+	Keys   []KeyChange // when changed, without a path
 }
 
 // ListenerChange is one listening socket of a frontend: to open when From is
@@ -272,17 +269,10 @@ func diffBackend(before, after *Backend) BackendChange {
 	}
 }
 
-// ServerID is what makes a server the same across reloads.
-type ServerID struct {
-	Name, TCP, HTTP, WS, SSE string
-}
-
-// ID returns the server's identity.
-func (s *Server) ID() ServerID { return ServerID{s.Name, s.TCP, s.HTTP, s.WS, s.SSE} }
-
 func diffServers(before, after []Server) []ServerChange {
 	var changes []ServerChange
-	pairs(before, after, (*Server).ID, func(before, after *Server) {
+	name := func(s *Server) string { return s.Name }
+	pairs(before, after, name, func(before, after *Server) {
 		switch {
 		case after == nil:
 			changes = append(changes, ServerChange{Action: Removed, Name: before.Name, Old: before})

@@ -71,7 +71,7 @@ tcp = "192.0.2.1:1"
 		{"a server more", diffBase + "[[backend.x.server]]\nname = \"five\"\ntcp = \"192.0.2.1:5\"\n[ratelimit]\nmessage_rate = 50",
 			"~ratelimit.message_rate 100 -> 50, +server x/five", nil},
 		{"a server less", edit(t, diffBase, "[[backend.x.server]]\nname = \"two\"\ntcp = \"192.0.2.1:2\"\n", ""), "-server x/two", nil},
-		{"a server's address", edit(t, diffBase, "192.0.2.1:2", "192.0.2.1:3"), "-server x/two, +server x/two", nil},
+		{"a server's address", edit(t, diffBase, "192.0.2.1:2", "192.0.2.1:3"), "~server x/two tcp \"192.0.2.1:2\" -> \"192.0.2.1:3\"", nil},
 		{"a server's weight", edit(t, diffBase, "192.0.2.1:2\"", "192.0.2.1:2\"\nweight = 50\nmaxconn = 5"), "~server x/two maxconn 25000 -> 5 weight 100 -> 50", nil},
 		{"a check", edit(t, diffBase, `"3s"`, `"5s"`), "~backend.x.check.interval 3s -> 5s", nil},
 		{"a backend more", diffBase + "[[backend.z.server]]\nname = \"one\"\ntcp = \"192.0.2.3:1\"", "+backend z", nil},

@@ -93,10 +93,10 @@ func checkCompleteBackend(t *testing.T, b *Backend) {
 		b.Check.FastInterval <= 0 || b.Check.FastInterval > b.Check.Interval || b.Check.Rise < 1 || b.Check.Fall < 1 {
 		t.Errorf("incomplete: %+v", b)
 	}
-	ids, weights := map[ServerID]bool{}, 0
+	ids, weights := map[string]bool{}, 0
 	for _, s := range b.Servers {
 		weights += s.Weight
-		ids[s.ID()] = true
+		ids[s.Name] = true
 		if s.Name == "" || s.TCP == "" && s.HTTP == "" || s.HTTP != "" && (s.WS == "" || s.SSE == "") {
 			t.Errorf("incomplete: %+v", s)
 		}

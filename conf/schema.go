@@ -105,6 +105,7 @@ var backendTable = table[Backend]{"[backend.NAME]", []field[Backend]{
 	key("max_idle", count, 512, func(b *Backend) *int { return &b.MaxIdle }),
 	key("slow_start", timeout, 0, func(b *Backend) *time.Duration { return &b.SlowStart }),
 	key("on_down", oneOf(OnDownClose, OnDownKeep), OnDownClose, func(b *Backend) *OnDown { return &b.OnDown }),
+	key("on_removed", oneOf(OnDownClose, OnDownKeep), OnDownKeep, func(b *Backend) *OnDown { return &b.OnRemoved }),
 	key("preserve_host", boolean, true, func(b *Backend) *bool { return &b.PreserveHost }),
 	key("source", listOf(sourceAddress, `["192.0.2.10"]`), nil, func(b *Backend) *[]netip.Addr { return &b.Source }),
 	key("send_proxy", oneOf(SendProxyOff, SendProxyV1, SendProxyV2), SendProxyOff, func(b *Backend) *SendProxy { return &b.SendProxy }),
