@@ -55,6 +55,8 @@ type Proxy struct {
 	secures *tlsio.Workers
 	log     *accesslog.Log
 
+	evictions evictions
+
 	mu        sync.RWMutex // guards what follows; never taken on a loop
 	config    *conf.Config
 	backends  map[string]*pool
@@ -108,6 +110,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		frontends: map[string]frontend{},
 		listeners: map[string]*listener{},
 	}
+	p.evictions.engine = engine
 	p.gate.limit.Store(int64(limit))
 	p.gate.closed.Store(options.Suspended)
 	p.gate.resume = p.resumeAll
@@ -214,17 +217,7 @@ func (p *Proxy) Turn(ctx context.Context) error {
 var errStopped = errors.New("the balancer has stopped")
 
 // each calls f for every session, on its loop, and returns without waiting.
-func (p *Proxy) each(f func(session)) {
-	for _, loop := range p.engine.Loops() {
-		loop.Post(func() {
-			loop.Sweep(func(c *reactor.Conn) {
-				if s := sessionOf(c); s != nil {
-					f(s)
-				}
-			}, func() {})
-		})
-	}
-}
+func (p *Proxy) each(f func(session)) { each(p.engine, f, func() {}) }
 
 // newPool makes a backend with its checks, which begin at once.
 func (p *Proxy) newPool(c conf.Backend, found addresses) (*pool, error) {
@@ -246,12 +239,7 @@ func (p *Proxy) serverChanged(b *pool, server *backend.Server, old, now backend.
 		return
 	}
 	p.workers.CloseIdle(server)
-	policy := b.InForce().OnDown
-	p.each(func(s session) {
-		if s.Server() == server {
-			s.ServerDown(policy)
-		}
-	})
+	p.evictions.add(server, b.InForce().OnDown)
 }
 
 // ErrDraining says that the balancer is about to end and takes no new

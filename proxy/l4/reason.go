@@ -21,7 +21,7 @@ const (
 	IdleTimeout                     // nothing moved for timeout_client or timeout_server
 	HalfClosedTimeout               // nothing moved for timeout_half_closed after one side had finished
 	ServerDown                      // the server went down, and on_down = "close"
-	ServerRemoved                   // a reload took the server away
+	ServerRemoved                   // a reload took the server away, and on_removed = "close"
 	ServerMaint                     // an operator put the server into maintenance, and on_down = "close"
 	Killed                          // an operator ended the connection
 	MessageTooLong                  // a line longer than max_message
@@ -84,9 +84,12 @@ func (r Reason) String() string { return reasonNames[r] }
 func (r Reason) Refusal() bool { return r >= Banned }
 
 // DownOf is the reason why a connection to the server ends because nobody may
-// use it any more: the checks say so, or the operator.
+// use it any more: the checks say so, the operator, or a reload.
 func DownOf(server *backend.Server) Reason {
-	if server.State().Admin == backend.Maint {
+	switch {
+	case server.Removed():
+		return ServerRemoved
+	case server.State().Admin == backend.Maint:
 		return ServerMaint
 	}
 	return ServerDown

@@ -426,8 +426,8 @@ func (s *Session) Abort(reason Reason) {
 	}
 }
 
-// ServerDown tells the session that its server went down, or into maintenance.
-// What is carried ends
+// ServerDown tells the session that its server may not be used any more: it
+// went down or into maintenance, or a reload took it away. What is carried ends
 // with RST, unless the policy is to keep it; a client that is still being
 // connected is given another server.
 func (s *Session) ServerDown(policy conf.OnDown) {

@@ -425,8 +425,8 @@ func (c *client) Info() l4.Info {
 // Server is the server whose slot the client holds, nil when it has none.
 func (c *client) Server() *backend.Server { return c.exchange.lease.Server() }
 
-// ServerDown tells the client that its server went down, or into maintenance.
-// A request that waits for a connection is given another server; one under way
+// ServerDown tells the client that its server may not be used any more: it went
+// down or into maintenance, or a reload took it away. A request that waits for a connection is given another server; one under way
 // is ended, unless the policy is to keep it.
 func (c *client) ServerDown(policy conf.OnDown) {
 	switch c.state {
