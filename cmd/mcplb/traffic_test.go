@@ -66,15 +66,22 @@ func startTraffic(t *testing.T, l load, to entrances) *traffic {
 	ctx, cancel := context.WithCancel(context.Background())
 	tr := &traffic{load: l, entrances: to, ctx: ctx, cancel: cancel, failures: map[string]int{}}
 	t.Cleanup(tr.stop)
-	for i := range l.held {
-		s := &stream{number: i, kind: streamKinds[i%len(streamKinds)]}
-		tr.streams = append(tr.streams, s)
-		tr.working.Go(func() { tr.hold(s) })
-	}
+	tr.holdMore(l.held)
 	tr.working.Go(tr.connectAlways)
 	tr.working.Go(tr.requestAlways)
 	tr.awaitProgress(t, 1)
 	return tr
+}
+
+// holdMore begins n further long-lived connections. It must not be called from
+// several goroutines.
+func (tr *traffic) holdMore(n int) {
+	for range n {
+		i := len(tr.streams)
+		s := &stream{number: i, kind: streamKinds[i%len(streamKinds)]}
+		tr.streams = append(tr.streams, s)
+		tr.working.Go(func() { tr.hold(s) })
+	}
 }
 
 // stop ends the traffic and waits for what is under way. Stopping twice does
