@@ -33,6 +33,7 @@ var peers = []peer{
 	{"HAProxy (master-worker, USR2)", startMasterWorker, func(t *testing.T, s *peerStage, i int) {
 		writePeerFile(t, s, "haproxy.cfg", haproxyText(s, i))
 		s.last().signal(t, syscall.SIGUSR2)
+		s.last().await(t, fmt.Sprintf(`(?s:(Loading success.*){%d})`, i+1)) // it hears of no other before
 	}},
 	{"HAProxy (-sf)", startSoftFinish, softFinish},
 	{"nginx (HUP)", startNginx, func(t *testing.T, s *peerStage, i int) {
