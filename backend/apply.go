@@ -124,6 +124,14 @@ func (p *Pool) Leaving() []*Server {
 	return slices.Clone(p.leaving)
 }
 
+// Retire says that a reload took the whole backend away: its servers are
+// Removed. Clients that use them or wait for them are served all the same.
+func (p *Pool) Retire() {
+	for _, s := range p.Servers() {
+		s.gone.Store(true)
+	}
+}
+
 // seat gives a slot to every server without one: the empty slot of its name if
 // sources remember that, else one that nobody remembers, else a new one.
 func (p *Pool) seat(servers []*Server) {

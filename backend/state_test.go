@@ -300,3 +300,49 @@ func TestServerAccessors(t *testing.T) {
 		}
 	}
 }
+
+// A server whose address changes is the same to operators, statistics and
+// sources, and another one to checks and connections.
+func TestApplyMovesAServer(t *testing.T) {
+	t.Parallel()
+	c := backendOf(2, maxConn(100))
+	p := newPool(t, c)
+	old := p.Servers()[0]
+	lease := acquire(t, p, Request{Source: addr(1), Bound: old})
+	old.Counters(1).BytesIn.Add(5)
+	p.SetHealth(old, Down, "dead", time.Now())
+	p.SetAdmin(old, Drain, "ops", time.Now())
+	p.SetWeight(old, 7)
+	p.SetMaxConn(old, 9)
+	c.Servers = slices.Clone(c.Servers)
+	c.Servers[0].HTTP = "127.0.5.5:80"
+	if gone := mustApply(t, p, c); len(gone) != 1 || gone[0] != old {
+		t.Fatalf("removed: %s", names(gone))
+	}
+	now := p.Servers()[0]
+	if now == old || now.Name() != old.Name() || !old.Removed() || now.Removed() {
+		t.Fatal("it is to be another server of the same name")
+	}
+	if st := now.State(); st.Health != Unchecked || st.Admin != Drain || st.AdminReason != "ops" || now.Weight() != 7 || now.MaxConn() != 9 {
+		t.Errorf("%+v, weight %d, maxconn %d", st, now.Weight(), now.MaxConn())
+	}
+	old.Counters(0).BytesIn.Add(2)
+	if n := now.Totals().BytesIn; n != 7 || now.Conns() != 0 {
+		t.Errorf("%d bytes, %d connections; want those of both, and none", n, now.Conns())
+	}
+	if leaving := p.Leaving(); len(leaving) != 1 || leaving[0] != old || old.Conns() != 1 {
+		t.Errorf("leaving are %s", names(leaving))
+	}
+	lease.Release(Completed, 1)
+	if leaving := p.Leaving(); len(leaving) != 0 {
+		t.Errorf("leaving are %s though nobody is connected", names(leaving))
+	}
+
+	// What the file changes is changed, also with the address.
+	c.Servers = slices.Clone(c.Servers)
+	c.Servers[0].HTTP, c.Servers[0].Weight = "127.0.6.6:80", 30
+	mustApply(t, p, c)
+	if now = p.Servers()[0]; now.Weight() != 30 || now.MaxConn() != 9 || now.State().Admin != Drain {
+		t.Errorf("weight %d, maxconn %d, %+v", now.Weight(), now.MaxConn(), now.State())
+	}
+}

@@ -5,8 +5,9 @@ package proxy
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"mcplb/backend"
@@ -25,15 +26,12 @@ type reload struct {
 }
 
 // Apply changes what runs to what c says, and tells in one line what that was.
-// When it fails, nothing has changed. What only a new process can change
-// (Plan.Restart) is left as it is and named in the summary.
+// When it fails, nothing has changed. What only another process can change
+// (conf.Fixed) is left as it is.
 func (p *Proxy) Apply(c *conf.Config) (summary string, err error) {
-	plan, err := p.apply(c)
+	summary, err = p.apply(c)
 	p.Note(err)
-	if err != nil {
-		return "", err
-	}
-	return plan.String(), nil
+	return summary, err
 }
 
 // Note keeps for the status how an attempt to change the configuration went:
@@ -46,23 +44,23 @@ func (p *Proxy) Note(err error) {
 }
 
 // apply carries a plan out: first all that can fail, which opens things and
-// changes none, then the changes.
-func (p *Proxy) apply(c *conf.Config) (conf.Plan, error) {
+// changes none, then the changes. It tells what they were.
+func (p *Proxy) apply(c *conf.Config) (summary string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.draining {
-		return conf.Plan{}, ErrDraining
+		return "", ErrDraining
 	}
 	plan := conf.Diff(p.config, c)
 	ready, err := p.prepare(c, &plan)
 	if err != nil {
-		return conf.Plan{}, err
+		return "", err
 	}
 	p.limiter.Apply(c.RateLimit)
 	p.gate.setLimit(ready.maxconn)
-	p.applyBackends(&plan, ready)
+	moved := p.applyBackends(c, &plan, ready)
 	p.applyFrontends(c)
-	p.applyListeners(&plan, ready)
+	p.applyListeners(c, &plan, ready)
 	p.dropUnused(c)
 	p.log.SetJSON(c.Global.LogFormat == conf.LogJSON)
 	if ready.log != nil {
@@ -72,20 +70,26 @@ func (p *Proxy) apply(c *conf.Config) (conf.Plan, error) {
 	if p.reload.at.IsZero() {
 		p.reload.at = time.Now()
 	}
-	return plan, nil
+	if len(moved) == 0 {
+		return plan.String(), nil
+	}
+	if !plan.Empty() {
+		moved = append([]string{plan.String()}, moved...)
+	}
+	return strings.Join(moved, ", "), nil
 }
 
 // prepared is what a plan needs that can fail, done before anything changes.
 type prepared struct {
 	maxconn   int
 	addresses addresses
-	pools     map[string]*pool     // of backends that are added
-	listeners map[string]*listener // of addresses that are added
-	log       *accesslog.Opened    // where the access log is to go; nil = where it goes
+	pools     map[string]*pool  // of backends that are added
+	listeners []*listener       // of addresses that are added
+	log       *accesslog.Opened // where the access log is to go; nil = where it goes
 }
 
 func (p *Proxy) prepare(c *conf.Config, plan *conf.Plan) (*prepared, error) {
-	ready := &prepared{pools: map[string]*pool{}, listeners: map[string]*listener{}}
+	ready := &prepared{pools: map[string]*pool{}}
 	var err error
 	if ready.maxconn, err = maxConnections(c.Global.MaxConn, p.options.FileLimit); err != nil {
 		return nil, err
@@ -143,13 +147,13 @@ func (p *Proxy) openListeners(c *conf.Config, plan *conf.Plan, ready *prepared) 
 			continue
 		}
 		f := c.Frontend(change.To)
-		l, err := p.openListener(change.Address, c.Backend(f.Backend).TimeoutTCPUser)
+		l, err := p.openListener(change.Address, c.Backend(f.Backend).TimeoutTCPUser, plan)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("frontend %s: %w", f.Name, err))
 			continue
 		}
 		l.frontend = f.Name
-		ready.listeners[change.Address] = l
+		ready.listeners = append(ready.listeners, l)
 	}
 	return errors.Join(failed...)
 }
@@ -160,9 +164,16 @@ func (ready *prepared) closeListeners() {
 	}
 }
 
-// openListener opens one address, or takes over the socket that is open there.
-func (p *Proxy) openListener(address string, userTimeout time.Duration) (*listener, error) {
-	socket, err := p.open(address, userTimeout)
+// openListener opens one address, or takes over the socket that is open there:
+// an inherited one, or one that an earlier reload is still closing.
+func (p *Proxy) openListener(address string, userTimeout time.Duration, plan *conf.Plan) (*listener, error) {
+	for i, l := range p.retiring {
+		if l.wanted == address && !strings.HasSuffix(address, ":0") && l.Revive() {
+			p.retiring = slices.Delete(p.retiring, i, i+1)
+			return l, nil
+		}
+	}
+	socket, err := p.open(address, userTimeout, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +182,7 @@ func (p *Proxy) openListener(address string, userTimeout time.Duration) (*listen
 	if err != nil {
 		return nil, err
 	}
-	return &listener{Listener: made, address: canonical(socket)}, nil
+	return &listener{Listener: made, wanted: address, address: canonical(socket), userTimeout: userTimeout}, nil
 }
 
 // notYet is who accepts nobody.
@@ -181,86 +192,144 @@ func (notYet) MayAccept() bool                             { return false }
 func (notYet) Accepted(*reactor.Loop, int, netip.AddrPort) {} // never called
 func (notYet) AcceptFailed(unix.Errno)                     {}
 
-// applyBackends adds pools and changes those there are.
-func (p *Proxy) applyBackends(plan *conf.Plan, ready *prepared) {
+// applyBackends adds pools and changes those there are. It tells which servers
+// have other addresses only because their names mean others now.
+func (p *Proxy) applyBackends(c *conf.Config, plan *conf.Plan, ready *prepared) (moved []string) {
+	changed := map[string]bool{}
 	for _, change := range plan.Backends {
-		b := p.backends[change.Name]
-		switch change.Action {
-		case conf.Removed:
-			continue // frontends may still use it: dropUnused
-		case conf.Added:
-			b = ready.pools[change.Name]
-			p.backends[change.Name] = b
-		case conf.Changed:
-			gone, err := b.Apply(*change.New, ready.addresses.resolve)
-			if err != nil {
-				// Every address was resolved before: this is a fault of ours.
-				p.options.Log.Error("backend keeps its old configuration", "backend", change.Name, "err", err)
+		changed[change.Name] = true
+	}
+	for i := range c.Backends {
+		after := &c.Backends[i]
+		b := p.backends[after.Name]
+		if b == nil {
+			b = ready.pools[after.Name]
+			p.backends[after.Name] = b
+			p.check(b)
+			continue
+		}
+		if !changed[after.Name] {
+			named := elsewhere(b, after, ready.addresses)
+			if len(named) == 0 {
 				continue
 			}
-			p.forget(gone)
+			moved = append(moved, named...)
 		}
-		if !p.options.Suspended { // else the verdicts are still to come: Restore
-			b.checker.Apply(change.New.Check, b.Servers())
+		p.applyBackend(b, after, ready.addresses)
+	}
+	return moved
+}
+
+// elsewhere tells which of a backend's servers are not at the addresses that
+// their names mean now.
+func elsewhere(b *pool, after *conf.Backend, found addresses) (moved []string) {
+	for i, server := range b.Servers() {
+		for _, e := range allEndpoints {
+			name := after.Servers[i].Address(e)
+			if name != "" && found[name] != server.Addr(e) {
+				moved = append(moved, fmt.Sprintf("~server %s/%s %s %s: %s -> %s", after.Name, server.Name(), e, name, server.Addr(e), found[name]))
+			}
 		}
+	}
+	return moved
+}
+
+// applyBackend changes one backend.
+func (p *Proxy) applyBackend(b *pool, after *conf.Backend, found addresses) {
+	gone, err := b.Apply(*after, found.resolve)
+	if err != nil {
+		// Every address was resolved before: this is a fault of ours.
+		p.options.Log.Error("backend keeps its old configuration", "backend", after.Name, "err", err)
+		return
+	}
+	p.check(b)
+	p.forget(gone, after.OnRemoved)
+}
+
+// check has a backend's servers checked, unless the verdicts on them are still
+// to come: Restore.
+func (p *Proxy) check(b *pool) {
+	if !p.options.Suspended {
+		b.checker.Apply(b.InForce().Check, b.Servers())
 	}
 }
 
-// forget closes the connections kept to servers that are gone.
-func (p *Proxy) forget(gone []*backend.Server) {
+// forget closes the connections kept to servers that are gone, and those of
+// clients where the policy is to.
+func (p *Proxy) forget(gone []*backend.Server, policy conf.OnDown) {
 	for _, server := range gone {
 		p.workers.Forget(server)
+		if policy == conf.OnDownClose && server.Conns() > 0 {
+			p.evictions.add(server, policy)
+		}
 	}
 }
 
 // applyFrontends gives every frontend its settings, and makes those that are
-// new, or that changed their mode: the sessions of the old mode live on.
+// new. One that comes back while clients of its last time are connected is the
+// same again.
 func (p *Proxy) applyFrontends(c *conf.Config) {
 	for i := range c.Frontends {
 		f := &c.Frontends[i]
 		known := p.frontends[f.Name]
-		if known != nil && known.apply(f, p.poolOf) {
-			continue
+		if known == nil {
+			if known = p.leaving.frontends[f.Name]; known == nil {
+				known = &layered{proxy: p}
+			}
+			delete(p.leaving.frontends, f.Name)
+			p.frontends[f.Name] = known
 		}
-		p.frontends[f.Name] = p.newFrontend(f)
-		if known != nil {
-			known.drain()
-		}
+		known.apply(f, p.poolOf)
 	}
 }
 
 // applyListeners begins to accept on new addresses, hands others over, and
-// closes those that no frontend has any more.
-func (p *Proxy) applyListeners(plan *conf.Plan, ready *prepared) {
-	maps.Copy(p.listeners, ready.listeners)
+// closes those that no frontend has any more: nobody who is connecting there
+// is refused.
+func (p *Proxy) applyListeners(c *conf.Config, plan *conf.Plan, ready *prepared) {
+	p.retiring = slices.DeleteFunc(p.retiring, func(l *listener) bool { return l.Closed() })
 	for _, change := range plan.Listeners {
-		if l := p.listeners[change.Address]; change.To == "" && l != nil {
-			l.Close()
-			delete(p.listeners, change.Address)
-		} else if change.From != "" && l != nil {
-			l.frontend = change.To
+		l := p.listenerOf(change.Address, change.From)
+		if l == nil {
+			continue
 		}
+		if change.To == "" {
+			l.Retire()
+			p.listeners = slices.DeleteFunc(p.listeners, func(other *listener) bool { return other == l })
+			p.retiring = append(p.retiring, l)
+			continue
+		}
+		l.frontend = change.To
+		l.Hand(p.frontends[change.To])
 	}
+	for _, l := range ready.listeners {
+		l.Hand(p.frontends[l.frontend])
+	}
+	p.listeners = append(p.listeners, ready.listeners...)
 	for _, l := range p.listeners {
-		l.Hand(p.frontends[l.frontend]) // also where the frontend of that name is another now
+		l.setUserTimeout(c.Backend(c.Frontend(l.frontend).Backend).TimeoutTCPUser)
 	}
 }
 
 // dropUnused forgets frontends and backends that the configuration no longer
 // has. Their sessions live on to their end, which for kept-alive connections is
-// the next answer.
+// the next answer; as long as they do, they are counted.
 func (p *Proxy) dropUnused(c *conf.Config) {
+	p.leaving.prune()
 	for name, f := range p.frontends {
 		if c.Frontend(name) == nil {
 			delete(p.frontends, name)
 			f.drain()
+			p.leaving.frontends[name] = f
 		}
 	}
 	for name, b := range p.backends {
 		if c.Backend(name) == nil {
 			b.checker.Stop()
-			p.forget(b.Servers())
+			b.Retire()
+			p.forget(b.Servers(), b.InForce().OnRemoved)
 			delete(p.backends, name)
+			p.leaving.pools = append(p.leaving.pools, b)
 		}
 	}
 }

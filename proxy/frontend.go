@@ -3,6 +3,9 @@
 package proxy
 
 import (
+	"net/netip"
+	"sync/atomic"
+
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/admin"
@@ -10,17 +13,20 @@ import (
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
 	"mcplb/ratelimit"
+
+	"golang.org/x/sys/unix"
 )
 
-// frontend is a frontend of either layer, as the balancer as a whole deals
-// with it.
+// frontend is a frontend of one layer, as the balancer as a whole deals with
+// it.
 type frontend interface {
 	reactor.AcceptHandler
-	// apply changes its settings. It returns false when it cannot become what
-	// c says: another one takes its place then.
-	apply(c *conf.Frontend, pools func(name string) *backend.Pool) bool
-	// show fills in what it counts.
+	// show adds what it counts.
 	show(shown *admin.Frontend)
+	// name is the layer's.
+	name() string
+	// Current is the number of its clients now.
+	Current() int
 	// ClearPeaks has every peak begin anew.
 	ClearPeaks()
 	// drain has connections end where they have a good place to.
@@ -29,6 +35,132 @@ type frontend interface {
 	counters(loop int) any
 	Peak() int
 	RestorePeak(n int)
+}
+
+// layered is the frontend of one name. Its mode may change, and with it the
+// layer that takes new clients; those of the other live on, and what was
+// counted stays. It implements reactor.AcceptHandler.
+type layered struct {
+	proxy  *Proxy
+	now    atomic.Pointer[frontend] // that takes clients; read by loops
+	stream *streamFrontend          // modes tcp and mcp; nil = never had any. Guarded by Proxy.mu, as is web.
+	web    *httpFrontend            // mode http; nil = never had it
+}
+
+// apply gives the frontend its settings. It begins with the first.
+func (f *layered) apply(c *conf.Frontend, pools func(name string) *backend.Pool) {
+	var now frontend
+	if c.Mode == conf.ModeHTTP {
+		now = f.applyWeb(c, pools)
+	} else {
+		now = f.applyStream(c, pools)
+		if f.web != nil {
+			f.web.drain()
+		}
+	}
+	f.now.Store(&now)
+}
+
+func (f *layered) applyWeb(c *conf.Frontend, pools func(string) *backend.Pool) frontend {
+	if f.web == nil {
+		secure, p := &secure{workers: f.proxy.secures}, f.proxy
+		f.web = &httpFrontend{l7.NewFrontend(httpSettings(c, pools, secure), p.limiter, p.gate, p.workers), secure}
+		return f.web
+	}
+	f.web.Apply(httpSettings(c, pools, f.web.secure))
+	return f.web
+}
+
+func (f *layered) applyStream(c *conf.Frontend, pools func(string) *backend.Pool) frontend {
+	if f.stream == nil {
+		secure, p := &secure{workers: f.proxy.secures}, f.proxy
+		f.stream = &streamFrontend{l4.NewFrontend(streamSettings(c, pools, secure), p.limiter, p.gate, p.log, len(p.engine.Loops())), secure}
+		return f.stream
+	}
+	f.stream.Apply(streamSettings(c, pools, f.stream.secure))
+	return f.stream
+}
+
+// layers are those that there are, the one that takes clients first.
+func (f *layered) layers() []frontend {
+	now := *f.now.Load()
+	all := []frontend{now}
+	if f.stream != nil && now != frontend(f.stream) {
+		all = append(all, f.stream)
+	}
+	if f.web != nil && now != frontend(f.web) {
+		all = append(all, f.web)
+	}
+	return all
+}
+
+// MayAccept implements reactor.AcceptHandler.
+func (f *layered) MayAccept() bool { return (*f.now.Load()).MayAccept() }
+
+// Accepted implements reactor.AcceptHandler.
+func (f *layered) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
+	(*f.now.Load()).Accepted(loop, fd, from)
+}
+
+// AcceptFailed implements reactor.AcceptHandler.
+func (f *layered) AcceptFailed(errno unix.Errno) { (*f.now.Load()).AcceptFailed(errno) }
+
+// show fills in what the frontend counts.
+func (f *layered) show(shown *admin.Frontend) {
+	for _, layer := range f.layers() {
+		layer.show(shown)
+	}
+}
+
+// current is the number of clients now.
+func (f *layered) current() (n int) {
+	for _, layer := range f.layers() {
+		n += layer.Current()
+	}
+	return n
+}
+
+// Peak is the most clients that there have been at once, as far as one layer
+// knows.
+func (f *layered) Peak() (n int) {
+	for _, layer := range f.layers() {
+		n = max(n, layer.Peak())
+	}
+	return n
+}
+
+// RestorePeak takes over what Peak was in another process.
+func (f *layered) RestorePeak(n int) { (*f.now.Load()).RestorePeak(n) }
+
+// streamOf is the layer of modes tcp and mcp, for sessions that began in one of
+// these: made if the frontend has none.
+func (f *layered) streamOf(c *conf.Frontend) *streamFrontend {
+	if f.stream == nil {
+		f.applyStream(c, f.proxy.poolOf)
+	}
+	return f.stream
+}
+
+// webOf is the same for mode http.
+func (f *layered) webOf(c *conf.Frontend) *httpFrontend {
+	if f.web == nil {
+		f.applyWeb(c, f.proxy.poolOf)
+	}
+	return f.web
+}
+
+// ClearPeaks has every peak begin anew.
+func (f *layered) ClearPeaks() {
+	for _, layer := range f.layers() {
+		layer.ClearPeaks()
+	}
+}
+
+// drain has connections end where they have a good place to.
+func (f *layered) drain() {
+	for _, layer := range f.layers() {
+		layer.drain()
+	}
 }
 
 // session is a client of either layer.
@@ -52,17 +184,6 @@ func sessionOf(c *reactor.Conn) session {
 	return nil
 }
 
-// newFrontend makes a frontend of the layer that its mode asks for.
-func (p *Proxy) newFrontend(c *conf.Frontend) frontend {
-	secure := &secure{workers: p.secures}
-	if c.Mode == conf.ModeHTTP {
-		settings := httpSettings(c, p.poolOf, secure)
-		return httpFrontend{l7.NewFrontend(settings, p.limiter, p.gate, p.workers), secure}
-	}
-	settings := streamSettings(c, p.poolOf, secure)
-	return streamFrontend{l4.NewFrontend(settings, p.limiter, p.gate, p.log, len(p.engine.Loops())), secure}
-}
-
 // poolOf finds a backend's pool by its name.
 func (p *Proxy) poolOf(name string) *backend.Pool { return p.backends[name].Pool }
 
@@ -76,22 +197,16 @@ func streamSettings(c *conf.Frontend, pools func(string) *backend.Pool, secure *
 	return l4.Settings{Frontend: *c, Pool: pools(c.Backend), TLS: secure.apply(c)}
 }
 
-func (f streamFrontend) apply(c *conf.Frontend, pools func(string) *backend.Pool) bool {
-	if f.Settings().Frontend.Mode != c.Mode {
-		return false
-	}
-	f.Apply(streamSettings(c, pools, f.secure))
-	return true
-}
-
 func (f streamFrontend) show(shown *admin.Frontend) {
 	totals := f.Totals()
 	showTotals(shown, &totals)
 	f.secure.show(shown, &f.Settings().Frontend)
-	shown.Connections.Current, shown.Connections.Peak = int64(f.Current()), int64(f.Peak())
+	showNow(shown, f.Current(), f.Peak())
 }
 
 func (f streamFrontend) drain() {}
+
+func (f streamFrontend) name() string { return "stream" }
 
 func (f streamFrontend) counters(loop int) any { return f.Counters(loop) }
 
@@ -107,19 +222,11 @@ func httpSettings(c *conf.Frontend, pools func(string) *backend.Pool, secure *se
 	return s
 }
 
-func (f httpFrontend) apply(c *conf.Frontend, pools func(string) *backend.Pool) bool {
-	if c.Mode != conf.ModeHTTP {
-		return false
-	}
-	f.Apply(httpSettings(c, pools, f.secure))
-	return true
-}
-
 func (f httpFrontend) show(shown *admin.Frontend) {
 	totals := f.Totals()
 	showTotals(shown, &totals.Totals)
 	f.secure.show(shown, &f.Settings().Frontend)
-	shown.Connections.Current, shown.Connections.Peak = int64(f.Current()), int64(f.Peak())
+	showNow(shown, f.Current(), f.Peak())
 	shown.HTTP = &admin.HTTP{
 		Requests: totals.Requests, Responses: totals.Status, OwnResponses: totals.Own, Malformed: totals.Malformed,
 		Compressed: totals.Zipped, Tunnels: totals.Tunnels, BadFrames: totals.BadFrames,
@@ -130,16 +237,43 @@ func (f httpFrontend) show(shown *admin.Frontend) {
 
 func (f httpFrontend) drain() { f.Drain() }
 
+func (f httpFrontend) name() string { return "http" }
+
 func (f httpFrontend) counters(loop int) any { return f.Counters(loop) }
 
-// showTotals fills in what both layers count.
+// showNow adds the connections that there are.
+func showNow(shown *admin.Frontend, current, peak int) {
+	shown.Connections.Current += int64(current)
+	shown.Connections.Peak += int64(peak)
+}
+
+// showTotals adds what both layers count.
 func showTotals(shown *admin.Frontend, totals *l4.Totals) {
-	shown.Connections.Total = totals.Sessions
-	shown.Traffic = admin.Traffic{
-		BytesIn: totals.BytesIn, BytesOut: totals.BytesOut,
-		MessagesIn: totals.MessagesIn, MessagesOut: totals.MessagesOut,
+	shown.Connections.Total += totals.Sessions
+	shown.BytesIn += totals.BytesIn
+	shown.BytesOut += totals.BytesOut
+	shown.MessagesIn += totals.MessagesIn
+	shown.MessagesOut += totals.MessagesOut
+	shown.MessagesDelayed += totals.Delayed
+	shown.MessagesRejected += totals.Rejected
+	addCounts(&shown.Refused, totals.Refused)
+	addCounts(&shown.SessionsEnded, totals.Ended)
+	addTiming(&shown.Connect, totals.Connect)
+	addTiming(&shown.Queue, totals.Queue)
+}
+
+// addCounts adds counters by reason.
+func addCounts(to *map[string]uint64, counts map[string]uint64) {
+	if *to == nil {
+		*to = map[string]uint64{}
 	}
-	shown.MessagesDelayed, shown.MessagesRejected = totals.Delayed, totals.Rejected
-	shown.Refused, shown.SessionsEnded = totals.Refused, totals.Ended
-	shown.Connect, shown.Queue = timing(totals.Connect), timing(totals.Queue)
+	for reason, n := range counts {
+		(*to)[reason] += n
+	}
+}
+
+func addTiming(to *admin.Timing, t l4.TimingTotal) {
+	to.Count += t.Count
+	to.SumSeconds += t.Sum.Seconds()
+	to.MaxSeconds = max(to.MaxSeconds, t.Max.Seconds())
 }

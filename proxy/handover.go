@@ -86,12 +86,12 @@ func (p *Proxy) Sockets() ([]upgrade.Socket, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	var all []upgrade.Socket
-	for address, l := range p.listeners {
+	for _, l := range p.listeners {
 		file, err := l.File()
 		if err != nil {
-			return all, fmt.Errorf("copying the socket of %s: %w", address, err)
+			return all, fmt.Errorf("copying the socket of %s: %w", l.wanted, err)
 		}
-		all = append(all, upgrade.Socket{Address: address, File: file})
+		all = append(all, upgrade.Socket{Address: l.wanted, File: file})
 	}
 	return all, nil
 }
@@ -266,7 +266,9 @@ func (p *Proxy) eachCounters(visit func(name string, loop int, counters any)) {
 	defer p.mu.RUnlock()
 	for i := range p.engine.Loops() {
 		for name, f := range p.frontends {
-			visit(fmt.Sprintf("frontend %s %T", name, f), i, f.counters(i))
+			for _, layer := range f.layers() {
+				visit("frontend "+name+" "+layer.name(), i, layer.counters(i))
+			}
 		}
 		for name, b := range p.backends {
 			for _, server := range b.Servers() {

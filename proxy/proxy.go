@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,8 +61,10 @@ type Proxy struct {
 	mu        sync.RWMutex // guards what follows; never taken on a loop
 	config    *conf.Config
 	backends  map[string]*pool
-	frontends map[string]frontend
-	listeners map[string]*listener // by address, as configured
+	frontends map[string]*layered
+	listeners []*listener
+	retiring  []*listener // taken away by a reload: they take in who is connecting, and close
+	leaving   leaving
 	draining  bool
 	reload    reload
 
@@ -73,13 +76,6 @@ type Proxy struct {
 type pool struct {
 	*backend.Pool
 	checker *healthcheck.Checker
-}
-
-// listener is a listening socket and the frontend it belongs to.
-type listener struct {
-	*reactor.Listener
-	address  string // as the kernel shows it
-	frontend string
 }
 
 // Start opens and runs what the configuration says. When it fails, nothing is
@@ -107,8 +103,8 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		gate:      &gate{engine: engine, empty: make(chan struct{})},
 		config:    &conf.Config{Path: c.Path},
 		backends:  map[string]*pool{},
-		frontends: map[string]frontend{},
-		listeners: map[string]*listener{},
+		frontends: map[string]*layered{},
+		leaving:   leaving{frontends: map[string]*layered{}},
 	}
 	p.evictions.engine = engine
 	p.gate.limit.Store(int64(limit))
@@ -173,6 +169,9 @@ func (p *Proxy) drainSessions() {
 	for _, f := range p.frontends {
 		f.drain()
 	}
+	for _, f := range p.leaving.frontends {
+		f.drain()
+	}
 	p.each(func(s session) { s.Drain() })
 }
 
@@ -181,10 +180,10 @@ func (p *Proxy) closeListeners() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.draining = true
-	for address, l := range p.listeners {
+	for _, l := range slices.Concat(p.listeners, p.retiring) {
 		l.Close()
-		delete(p.listeners, address)
 	}
+	p.listeners, p.retiring = nil, nil
 }
 
 // ReopenLog opens the access log anew, for its file was moved away. When that

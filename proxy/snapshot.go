@@ -38,6 +38,8 @@ func (p *Proxy) Snapshot() admin.Snapshot {
 	for _, b := range p.config.Backends {
 		s.Backends = append(s.Backends, p.showBackend(p.backends[b.Name]))
 	}
+	s.Process.Connections.Total += p.leaving.sessions(refused)
+	s.Leaving = p.showLeaving()
 	s.RateLimit = p.showLimits(refused)
 	return s
 }
@@ -101,9 +103,11 @@ func backendsOf(f *conf.Frontend) []string {
 // addressesOf are those that the frontend listens on.
 func (p *Proxy) addressesOf(f *conf.Frontend) []string {
 	var shown []string
-	for _, address := range f.Listen {
-		if l := p.listeners[address]; l != nil {
-			shown = append(shown, l.address)
+	for _, address := range slices.Compact(slices.Clone(f.Listen)) { // port 0 may stand there twice
+		for _, l := range p.listeners {
+			if l.wanted == address && l.frontend == f.Name {
+				shown = append(shown, l.address)
+			}
 		}
 	}
 	return shown
@@ -213,10 +217,13 @@ func showLatency(l *backend.Latency) admin.Latency {
 	return shown
 }
 
+// allEndpoints are the addresses that a server may have.
+var allEndpoints = []conf.Endpoint{conf.EndpointTCP, conf.EndpointHTTP, conf.EndpointWS, conf.EndpointSSE}
+
 // serverAddresses are those that the server has, by endpoint.
 func serverAddresses(server *backend.Server) map[string]string {
 	shown := map[string]string{}
-	for _, e := range []conf.Endpoint{conf.EndpointTCP, conf.EndpointHTTP, conf.EndpointWS, conf.EndpointSSE} {
+	for _, e := range allEndpoints {
 		if address := server.Addr(e); address.IsValid() {
 			shown[string(e)] = address.String()
 		}

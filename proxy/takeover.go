@@ -238,20 +238,12 @@ var errUnknown = errors.New("its frontend or server is not in this configuration
 // receive finds for a session what it needs here.
 func (p *Proxy) receive(r *record, fds []int) (arrival, error) {
 	a := arrival{record: *r, detached: l4.Detached{Client: reactor.Moved{FD: fds[0]}, Server: reactor.Moved{FD: -1}}}
-	p.mu.RLock()
-	a.frontend = p.frontends[r.Frontend]
-	p.mu.RUnlock()
-	switch f := a.frontend.(type) {
-	case streamFrontend:
-		if r.Stream == nil || f.Fits(r.Stream) != nil {
-			return a, errUnknown
-		}
+	a.frontend = p.layerOf(r)
+	switch a.frontend.(type) {
+	case *streamFrontend:
 		a.detached.Client.Parked = r.Stream.Relay.ToClient
 		a.detached.Server.Parked = r.Stream.Relay.ToServer
-	case httpFrontend:
-		if r.HTTP == nil {
-			return a, errUnknown
-		}
+	case *httpFrontend:
 		a.detached.Client.Parked, a.detached.Server.Parked = r.HTTP.Parked()
 	default:
 		return a, errUnknown
@@ -263,6 +255,23 @@ func (p *Proxy) receive(r *record, fds []int) (arrival, error) {
 		return a, err
 	}
 	return a, nil
+}
+
+// layerOf is the frontend that a session belongs to, in the layer that it began
+// in; nil where there is none.
+func (p *Proxy) layerOf(r *record) frontend {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f, c := p.frontends[r.Frontend], p.config.Frontend(r.Frontend)
+	switch {
+	case f == nil || c == nil:
+		return nil
+	case r.Stream != nil:
+		return f.streamOf(c)
+	case r.HTTP != nil:
+		return f.webOf(c)
+	}
+	return nil
 }
 
 // claim makes of a slot and a source's connection that are held for the process
@@ -324,9 +333,9 @@ func (a *adopted) Serve() {
 func serveShare(loop *reactor.Loop, share []*arrival) {
 	for _, a := range share {
 		switch f := a.frontend.(type) {
-		case streamFrontend:
+		case *streamFrontend:
 			f.Adopt(loop, a.Stream, &a.detached, a.source, a.lease)
-		case httpFrontend:
+		case *httpFrontend:
 			f.Adopt(loop, a.HTTP, &a.detached, a.source, a.lease, a.pool)
 		}
 	}

@@ -20,8 +20,31 @@ type Snapshot struct {
 	Frontends []Frontend `json:"frontends"` // in the order of the file
 	Backends  []Backend  `json:"backends"`  // in the order of the file
 	RateLimit RateLimit  `json:"ratelimit"`
+	Leaving   Leaving    `json:"leaving"`
 
 	Summary Summary `json:"summary"` // derived
+}
+
+// Leaving is what reloads took out of the configuration, for as long as clients
+// are connected.
+type Leaving struct {
+	Frontends []LeavingFrontend `json:"frontends"` // by name
+	Servers   []LeavingServer   `json:"servers"`
+}
+
+// LeavingFrontend is a frontend that takes nobody any more.
+type LeavingFrontend struct {
+	Name        string `json:"name"`
+	Connections int64  `json:"connections"` // of clients, now
+}
+
+// LeavingServer is a server that is used by nobody new. There may be a server of
+// its name in the configuration, with other addresses.
+type LeavingServer struct {
+	Backend     string            `json:"backend"`
+	Name        string            `json:"name"`
+	Addresses   map[string]string `json:"addresses"`   // host:port by endpoint: tcp, http, ws, sse
+	Connections int64             `json:"connections"` // slots in use, now
 }
 
 // Process is the balancer as a whole.
@@ -290,6 +313,7 @@ func take(source Source) Snapshot {
 	}
 	s.RateLimit.Refused = presentMap(s.RateLimit.Refused)
 	s.RateLimit.Bans = present(s.RateLimit.Bans)
+	s.Leaving.Frontends, s.Leaving.Servers = present(s.Leaving.Frontends), present(s.Leaving.Servers)
 	return s
 }
 

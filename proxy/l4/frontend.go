@@ -72,14 +72,13 @@ type Frontend struct {
 	counters []Counters // one per loop
 	current  atomic.Int64
 	peak     atomic.Int64
-	mode     conf.Mode
 }
 
 // NewFrontend makes a frontend for an engine with the given number of loops.
 // Its sessions are logged to log, unless that is nil. Its mode stays what it is;
 // everything else may be changed by Apply.
 func NewFrontend(s Settings, limiter *ratelimit.Limiter, gate Gate, log *accesslog.Log, loops int) *Frontend {
-	f := &Frontend{limiter: limiter, gate: gate, log: log, counters: make([]Counters, loops), mode: s.Frontend.Mode}
+	f := &Frontend{limiter: limiter, gate: gate, log: log, counters: make([]Counters, loops)}
 	f.settings.Store(&s)
 	return f
 }

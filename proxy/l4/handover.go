@@ -3,12 +3,10 @@
 package l4
 
 import (
-	"errors"
 	"net/netip"
 	"time"
 
 	"mcplb/backend"
-	"mcplb/conf"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
@@ -241,20 +239,10 @@ func (s *Session) resume(c *Carried, d *Detached) {
 	s.acquire()
 }
 
-// errOtherMode says that a session does not fit the frontend.
-var errOtherMode = errors.New("the frontend has another mode now")
-
-// Fits tells whether a carried session can go on in the frontend.
-func (f *Frontend) Fits(c *Carried) error {
-	if c.Relaying && (c.Messages != nil) != (f.mode == conf.ModeMCP) {
-		return errOtherMode
-	}
-	return nil
-}
-
 // Adopt goes on with a session that another process has detached, on its loop.
 // The source and, where it is relaying, the lease are as it held them there.
-// The loop's load counts it already.
+// The loop's load counts it already. It keeps its mode, whatever the frontend's
+// is now.
 func (f *Frontend) Adopt(loop *reactor.Loop, c *Carried, d *Detached, source *ratelimit.Source, lease backend.Lease) {
 	f.count(f.current.Add(1))
 	s := &Session{frontend: f, loop: loop, from: c.From, source: source, lease: lease, pool: f.Settings().Pool, since: loop.Now() - c.Waited}

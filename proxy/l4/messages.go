@@ -36,7 +36,7 @@ const lingerTime = 5 * time.Second
 // spliced where they stream, unless errors may have to be put between them:
 // then the end of every message must be seen.
 func (s *Session) inspect() {
-	if s.frontend.mode != conf.ModeMCP {
+	if s.frontend.Settings().Frontend.Mode != conf.ModeMCP {
 		return
 	}
 	s.messages = &messages{}

@@ -151,8 +151,11 @@ func NewFrontend(s Settings, limiter *ratelimit.Limiter, gate l4.Gate, workers W
 	return f
 }
 
-// Apply changes the settings for requests to come.
-func (f *Frontend) Apply(s Settings) { f.settings.Store(&s) }
+// Apply changes the settings for requests to come, and ends draining.
+func (f *Frontend) Apply(s Settings) {
+	f.settings.Store(&s)
+	f.draining.Store(false)
+}
 
 // Settings are those in force.
 func (f *Frontend) Settings() *Settings { return f.settings.Load() }
@@ -173,7 +176,7 @@ func (f *Frontend) Peak() int { return int(f.peak.Load()) }
 
 // Drain has every client's connection end with the answer to its present
 // request, or to the next where it waits for none (see Session.Drain for
-// those). It is for good.
+// those).
 func (f *Frontend) Drain() { f.draining.Store(true) }
 
 // MayAccept implements reactor.AcceptHandler.

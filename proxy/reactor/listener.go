@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,16 +48,22 @@ const (
 //	open      MayAccept is false         waiting
 //	waiting   Resume, event              open
 //	backoff   timer                      open
+//	any       Retire                     retiring: as before, but nobody new can connect
+//	retiring  Revive                     as before
+//	retiring  a second later             closed; while MayAccept is false, up to ten
 //	any       Close                      closed
 type Listener struct {
 	engine *Engine
 	loop   *Loop // that accepts
+	over   atomic.Bool
 
 	// What follows is the loop's own.
 	handler AcceptHandler
 	conn    *Conn // nil once closed
 	timer   Timer
 	backoff int64 // how long the last pause was, in nanoseconds; 0 = none since a success
+	ending  Timer // of retirement
+	ends    int64 // when retirement is over whatever becomes of those who wait
 }
 
 // Ready implements Handler: it accepts those who wait.
@@ -104,8 +111,14 @@ func (l *Listener) pause() {
 	l.loop.Arm(&l.timer, l, l.loop.now+l.backoff)
 }
 
-// Expired implements Expirer: it ends a pause.
-func (l *Listener) Expired(*Timer) { l.conn.Again() }
+// Expired implements Expirer: it ends a pause, or retirement.
+func (l *Listener) Expired(t *Timer) {
+	if t == &l.ending {
+		l.retired()
+		return
+	}
+	l.conn.Again()
+}
 
 // hand gives a client to the loop with the least to carry.
 func (l *Listener) hand(fd int, from netip.AddrPort) {
@@ -167,14 +180,123 @@ func (l *Listener) File() (*os.File, error) {
 	return made.file, made.err
 }
 
-// Close stops accepting and closes the listener's copy of the socket. Where it
-// is the last one, clients that the kernel has taken in but nobody has accepted
-// are reset. It returns when that is done; do not call it from a loop. Closing
-// twice does nothing.
+// Of retirement.
+const (
+	retireTime = 1e9  // nanoseconds: for handshakes under way, so the longest round trip of a client
+	retireMost = 10e9 // for clients who wait because MayAccept is false
+
+	mostWaiting = 1 << 16 // more do not fit a backlog (listen(2))
+)
+
+// Retire closes the listener without resetting anybody: once it returns nobody
+// can begin to connect (who tries is refused when all is closed), those who have
+// begun are accepted, and a second later the socket is closed. Any goroutine
+// may call it but a loop's, at any time; it does nothing once the listener is
+// closed.
+func (l *Listener) Retire() {
+	done := make(chan struct{})
+	posted := l.loop.Post(func() {
+		defer close(done)
+		if l.conn == nil || l.ending.Armed() {
+			return
+		}
+		if err := refuseHandshakes(int(l.conn.fd)); err != nil {
+			l.acceptAll()
+			l.close()
+			return
+		}
+		l.ends = l.loop.now + retireMost
+		l.loop.Arm(&l.ending, l, l.loop.now+retireTime)
+	})
+	if posted {
+		<-done
+	}
+}
+
+// retired ends retirement, unless somebody waits who may not enter yet.
+func (l *Listener) retired() {
+	if !l.handler.MayAccept() && l.loop.now < l.ends {
+		l.loop.Arm(&l.ending, l, l.loop.now+retireTime)
+		return
+	}
+	l.acceptAll()
+	l.close()
+}
+
+// Revive has a retiring listener be as it was before, and reports whether it
+// is open. Any goroutine may call it but a loop's.
+func (l *Listener) Revive() bool {
+	open := make(chan bool, 1)
+	posted := l.loop.Post(func() {
+		if l.conn != nil {
+			l.loop.Disarm(&l.ending)
+			// It fails where there is no filter, which is as well.
+			_ = unix.SetsockoptInt(int(l.conn.fd), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
+		}
+		open <- l.conn != nil
+	})
+	return posted && <-open
+}
+
+// refuseHandshakes has the kernel drop what would begin a connection to a
+// listening socket (SYN without ACK, the byte of flags at offset 13 of the TCP
+// header), and let pass what completes one: socket(7), SO_ATTACH_FILTER.
+func refuseHandshakes(fd int) error {
+	const flags, syn, ack = 13, 0x02, 0x10
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: flags},
+		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: syn | ack},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: syn, Jt: 0, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1<<32 - 1},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program))
+}
+
+// acceptAll takes in everybody who waits and may enter.
+func (l *Listener) acceptAll() {
+	for range mostWaiting {
+		if !l.handler.MayAccept() {
+			return
+		}
+		fd, from, errno := l.loop.system.Accept(int(l.conn.fd))
+		if errno == 0 {
+			l.hand(fd, from)
+		} else if !gaveUp(errno) {
+			return
+		}
+	}
+}
+
+// SetOption sets an option of the socket, which clients accepted afterwards
+// inherit. Any goroutine may call it but a loop's.
+func (l *Listener) SetOption(level, option, value int) error {
+	result := make(chan error, 1)
+	posted := l.loop.Post(func() {
+		if l.conn == nil {
+			result <- net.ErrClosed
+			return
+		}
+		result <- os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(l.conn.fd), level, option, value))
+	})
+	if !posted {
+		return net.ErrClosed
+	}
+	return <-result
+}
+
+// Close takes in those who wait and may enter, stops accepting, and closes the
+// listener's copy of the socket. Where it is the last one, clients whose
+// handshake was under way are reset: see Retire. It returns when that is done;
+// do not call it from a loop. Closing twice does nothing.
 func (l *Listener) Close() {
 	done := make(chan struct{})
 	posted := l.loop.Post(func() {
 		defer close(done)
+		if l.conn != nil {
+			l.acceptAll()
+		}
 		l.close()
 	})
 	if posted {
@@ -187,9 +309,15 @@ func (l *Listener) close() {
 		return
 	}
 	l.loop.Disarm(&l.timer)
+	l.loop.Disarm(&l.ending)
 	// Others may hold the same socket: closing this descriptor alone would
 	// leave it in the poll set.
 	l.loop.system.EpollDelete(l.loop.epoll, int(l.conn.fd))
 	l.conn.Close()
 	l.conn = nil
+	l.over.Store(true)
 }
+
+// Closed reports whether the listener is closed, also at the end of retirement.
+// Any goroutine may ask.
+func (l *Listener) Closed() bool { return l.over.Load() }

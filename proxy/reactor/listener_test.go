@@ -3,11 +3,13 @@
 package reactor
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -553,5 +555,107 @@ func TestClientAddresses(t *testing.T) {
 				t.Errorf("met at %v, want %s, port %d", got, c.want, port)
 			}
 		})
+	}
+}
+
+// stoppedClock puts a clock into s that only the test moves.
+func stoppedClock(s *System) *atomic.Int64 {
+	now := new(atomic.Int64)
+	now.Store(1e9)
+	s.Now = now.Load
+	return now
+}
+
+// Retirement refuses nobody who has begun to connect, and everybody who begins
+// afterwards.
+func TestListenerRetires(t *testing.T) {
+	t.Parallel()
+	system := steppedSystem()
+	clock := stoppedClock(system)
+	loop := newStepped(t, system)
+	socket := listenTCP(t, "127.0.0.1:0")
+	g := &gate{}
+	listener := listenStepped(t, loop, socket, g)
+	dialN(t, socket, 3)
+	concurrently(t, loop, func() error { listener.Retire(); return nil })
+	var timeout net.Error
+	if late, err := net.DialTimeout("tcp", socket.Addr().String(), 100*time.Millisecond); !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Errorf("a client who comes now: %v, %v; want silence", late, err)
+	}
+	g.room = 2
+	until(t, loop, "those there is room for are accepted", func() bool { listener.Resume(); return len(g.accepted) == 2 })
+	clock.Add(retireTime)
+	until(t, loop, "the time is over", func() bool { return g.room == 0 })
+	if listener.Closed() {
+		t.Fatal("it is closed though a client waits")
+	}
+	g.room = 10
+	clock.Add(retireTime)
+	until(t, loop, "it is closed", func() bool { return listener.Closed() })
+	if len(g.accepted) != 3 {
+		t.Errorf("%d clients were accepted, want 3", len(g.accepted))
+	}
+	concurrently(t, loop, func() error {
+		if listener.Revive() {
+			t.Error("a closed listener lives again")
+		}
+		return nil
+	})
+}
+
+// Retirement ends, though clients wait who may not enter.
+func TestListenerRetiresInTheEnd(t *testing.T) {
+	t.Parallel()
+	system := steppedSystem()
+	clock := stoppedClock(system)
+	loop := newStepped(t, system)
+	socket := listenTCP(t, "127.0.0.1:0")
+	g := &gate{}
+	listener := listenStepped(t, loop, socket, g)
+	dialN(t, socket, 1)
+	concurrently(t, loop, func() error { listener.Retire(); return nil })
+	for range int(retireMost/retireTime) + 1 {
+		clock.Add(retireTime)
+		concurrently(t, loop, func() error { return nil })
+	}
+	until(t, loop, "it is closed", func() bool { clock.Add(retireTime); return listener.Closed() })
+}
+
+// A listener that retires may be wanted again.
+func TestListenerRevives(t *testing.T) {
+	t.Parallel()
+	system := steppedSystem()
+	clock := stoppedClock(system)
+	loop := newStepped(t, system)
+	socket := listenTCP(t, "127.0.0.1:0")
+	g := unlimited()
+	listener := listenStepped(t, loop, socket, g)
+	concurrently(t, loop, func() error { listener.Retire(); return nil })
+	concurrently(t, loop, func() error {
+		if !listener.Revive() {
+			t.Error("it is closed")
+		}
+		return nil
+	})
+	clock.Add(10 * retireTime)
+	dialN(t, socket, 2)
+	until(t, loop, "clients are accepted again", func() bool { return len(g.accepted) == 2 })
+	if listener.Closed() {
+		t.Error("it was closed all the same")
+	}
+}
+
+// Close takes in those who wait.
+func TestListenerCloseAccepts(t *testing.T) {
+	t.Parallel()
+	loop := newStepped(t, steppedSystem())
+	socket := listenTCP(t, "127.0.0.1:0")
+	g := &gate{}
+	listener := listenStepped(t, loop, socket, g)
+	dialN(t, socket, 100)
+	g.room = 100
+	concurrently(t, loop, func() error { listener.Close(); return nil })
+	if len(g.accepted) != 100 {
+		t.Errorf("%d of 100 clients were accepted", len(g.accepted))
 	}
 }

@@ -1,0 +1,311 @@
+//go:build linux
+
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mcplb/backend"
+	"mcplb/proxy/admin"
+
+	"golang.org/x/sys/unix"
+)
+
+// Clients connect to an address without a pause while reloads take it away and
+// bring it back: each is either served or refused, none is reset.
+func TestApplyResetsNobody(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	address := freeAddress(t)
+	always := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
+	r := start(t, always)
+	stop := make(chan struct{})
+	var served, refused int
+	var connecting sync.WaitGroup
+	connecting.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			switch err := askOnce(address); {
+			case err == nil:
+				served++
+			case errors.Is(err, unix.ECONNREFUSED), isTimeout(err):
+				refused++
+			default:
+				t.Errorf("after %d that were served and %d refused: %v", served, refused, err)
+				return
+			}
+		}
+	})
+	for range 60 {
+		r.apply(always + frontendText("g", address, "tcp", "b"))
+		dial(t, address).ask("hello")
+		r.apply(always)
+	}
+	close(stop)
+	connecting.Wait()
+	t.Logf("%d were served, %d refused", served, refused)
+}
+
+// askOnce connects, which may take a moment only, and has a line answered.
+func askOnce(address string) error {
+	c, err := net.DialTimeout("tcp", address, 20*time.Millisecond)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, "hello"); err != nil {
+		return err
+	}
+	_, err = io.ReadFull(c, make([]byte, 5))
+	return err
+}
+
+func isTimeout(err error) bool {
+	var failed *net.OpError
+	return errors.As(err, &failed) && failed.Op == "dial" && failed.Timeout()
+}
+
+// freeAddress is one to listen on that no other test has: the port is bound
+// until the test ends, to another address.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.9"), listener.Addr().(*net.TCPAddr).AddrPort().Port()).String()
+}
+
+// An address gives way to one that overlaps it, both ways, without a moment in
+// which nobody listens.
+func TestApplyOverlappingAddresses(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	// A port that nobody else uses on any address.
+	any, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := any.Addr().(*net.TCPAddr).Port
+	any.Close()
+	wide, narrow := fmt.Sprintf(":%d", port), fmt.Sprintf("127.0.0.1:%d", port)
+	text := func(address string) string {
+		return frontendText("f", address, "tcp", "b") + backendText("b", []string{s.address})
+	}
+	r := start(t, text(wide))
+	for _, address := range []string{narrow, wide, narrow, wide} {
+		r.apply(text(address))
+		if got := r.address("f"); got != address {
+			t.Errorf("it listens on %s, want %s", got, address)
+		}
+		dial(t, narrow).ask("hello")
+	}
+	// What is not ours stays an error.
+	other, err := net.Listen("tcp", "127.0.0.9:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := r.Apply(parse(t, text(other.Addr().String()))); !errors.Is(err, unix.EADDRINUSE) {
+		t.Errorf("an address that somebody else has: %v", err)
+	}
+	dial(t, narrow).ask("hello")
+}
+
+// Port 0 is another port for everyone who asks for it.
+func TestApplyManyAnyPorts(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	b := backendText("b", []string{s.address})
+	r := start(t, frontendText("f", anyPort, "tcp", "b")+frontendText("g", anyPort, "mcp", "b")+b)
+	f, g := r.address("f"), r.address("g")
+	if f == g {
+		t.Fatalf("both listen on %s", f)
+	}
+	dial(t, f).ask("hello")
+	dial(t, g).ask("hello")
+	r.apply(frontendText("g", anyPort, "mcp", "b") + frontendText("h", anyPort, "mcp", "b") + frontendText("i", anyPort, "mcp", "b") + b)
+	if now := r.address("g"); now != g {
+		t.Errorf("g moved from %s to %s", g, now)
+	}
+	for _, name := range []string{"g", "h", "i"} {
+		dial(t, r.address(name)).ask("hello")
+	}
+}
+
+// A frontend of another mode is the same one: its address, its clients and what
+// it counted stay.
+func TestApplyChangesTheMode(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	b := backendText("b", []string{s.address}) + "http = \"127.0.0.1:9\"\n"
+	address := freeAddress(t)
+	r := start(t, frontendText("f", address, "tcp", "b")+b)
+	old := dial(t, address)
+	old.ask("hello")
+	for i, mode := range []string{"mcp", "http", "tcp", "http", "mcp"} {
+		r.apply(frontendText("f", address, mode, "b") + b)
+		f := r.frontend("f")
+		if f.Mode != mode || f.Connections.Total != uint64(i+1) || f.BytesIn == 0 {
+			t.Errorf("mode %s: %d connections, %d bytes in mode %s; want %d", mode, f.Connections.Total, f.BytesIn, f.Mode, i+1)
+		}
+		next := dial(t, address)
+		if mode == "http" {
+			if _, err := io.WriteString(next, "nonsense\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			if answer, _ := io.ReadAll(next); !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+				t.Errorf("mode http answers %q", answer)
+			}
+		} else {
+			next.ask("hello\n")
+		}
+		next.Close()
+		old.ask("still here")
+	}
+}
+
+// What a reload removes is used by nobody new and counted until its clients
+// have gone; on_removed says whether they are to.
+func TestApplyRemovesServers(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []string{"keep", "close"} {
+		t.Run(policy, func(t *testing.T) {
+			t.Parallel()
+			one, two := serve(t, name("one")), serve(t, name("two"))
+			f := frontendText("f", anyPort, "tcp", "b")
+			text := func(servers ...string) string {
+				return f + "[backend.b]\nbalance = 'roundrobin'\non_removed = '" + policy + "'\n" + strings.Join(servers, "")
+			}
+			s1, s2 := serverText("b", "s1", one.address), serverText("b", "s2", two.address)
+			r := start(t, text(s1, s2))
+			clients := map[string]*client{}
+			for range 2 {
+				c := dial(t, r.address("f"))
+				clients[c.ask("?")] = c
+			}
+			r.apply(text(s2))
+			for range 4 {
+				if who := dial(t, r.address("f")).ask("?"); who != "two" {
+					t.Errorf("a new client reaches %s", who)
+				}
+			}
+			if clients["two"].ask("?") != "two" {
+				t.Error("the client of a server that stays got another answer")
+			}
+			if policy == "close" {
+				clients["one"].hearReset()
+				r.ended("f", "server_removed", 1)
+			} else {
+				if clients["one"].ask("?") != "one" {
+					t.Error("the client of the server that is gone got another answer")
+				}
+				want := admin.LeavingServer{Backend: "b", Name: "s1", Connections: 1}
+				if got := r.Snapshot().Leaving.Servers; len(got) != 1 || got[0].Name != want.Name || got[0].Connections != 1 {
+					t.Errorf("leaving are %+v, want %+v", got, want)
+				}
+				clients["one"].Close()
+			}
+			r.eventually("nothing is leaving any more", func() bool { return len(r.Snapshot().Leaving.Servers) == 0 })
+		})
+	}
+}
+
+// A frontend and a backend that are removed are counted until nobody is left;
+// sums over everything never shrink.
+func TestApplyRemovesFrontends(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	f := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
+	g := frontendText("g", anyPort, "tcp", "c") + backendText("c", []string{s.address})
+	r := start(t, f+g)
+	c := dial(t, r.address("g"))
+	c.ask("hello")
+	check := func(frontends, servers int) {
+		t.Helper()
+		shown := r.Snapshot()
+		if l := shown.Leaving; len(l.Frontends) != frontends || len(l.Servers) != servers {
+			t.Errorf("leaving are %+v", l)
+		}
+		if n := shown.Process.Connections.Total; n != 1 {
+			t.Errorf("%d connections in all, want 1", n)
+		}
+	}
+	check(0, 0)
+	r.apply(f)
+	check(1, 1)
+	c.ask("still here")
+	r.apply(f + g) // back again
+	if n := r.frontend("g").Connections; n.Total != 1 || n.Current != 1 {
+		t.Errorf("the frontend that is back shows %+v", n)
+	}
+	r.apply(f)
+	c.Close()
+	r.eventually("the client has gone", func() bool { return r.Connections() == 0 })
+	check(0, 0)
+	r.apply(f)
+	check(0, 0)
+}
+
+// Servers that are lost together are looked for together.
+func TestEvictions(t *testing.T) {
+	t.Parallel()
+	const servers = 40
+	var addresses []string
+	for range servers {
+		addresses = append(addresses, serve(t, echo).address)
+	}
+	r := start(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", addresses, "balance = 'roundrobin'"))
+	var clients []*client
+	for range 2 * servers {
+		c := dial(t, r.address("f"))
+		c.ask("hello")
+		clients = append(clients, c)
+	}
+	b := r.backends["b"]
+	var losing sync.WaitGroup
+	for _, server := range b.Servers() {
+		losing.Go(func() { b.SetHealth(server, backend.Down, "test", time.Now()) })
+	}
+	losing.Wait()
+	for _, c := range clients {
+		c.hearReset()
+	}
+	r.ended("f", "server_down", 2*servers)
+}
+
+// The time of unacknowledged data holds for clients to come, also of a listener
+// that stays.
+func TestApplyUserTimeout(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	text := func(d string) string {
+		return frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address}, "timeout_tcp_user = '"+d+"'")
+	}
+	r := start(t, text("30s"))
+	r.apply(text("7s"))
+	file, err := r.listeners[0].File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if got, err := unix.GetsockoptInt(int(file.Fd()), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); err != nil || got != 7000 {
+		t.Errorf("the listener has %d ms, %v", got, err)
+	}
+}
