@@ -269,7 +269,7 @@ func TestReloadRenews(t *testing.T) {
 	s.global, s.tables = "threads = 1", frontendTable("other", other)
 	s.write(t)
 	l.send(t, first, syscall.SIGHUP)
-	l.await(t, `(?s)msg=reloaded .*\+frontend other.*another process takes over.*global\.threads.*new process serves.*serving`)
+	l.await(t, `(?s)msg=reloaded .*\+frontend other.*another process takes over.*global\.threads.*new process serves`)
 	l.awaitGone(t, first)
 	l.expectServing(t, l.serving(t))
 	connect(t, other).expectEcho(t)
