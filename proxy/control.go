@@ -114,6 +114,9 @@ func (p *Proxy) ClearPeaks() {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	p.gate.peak.Store(int64(p.engine.Load()))
+	for _, loop := range p.engine.Loops() {
+		loop.ClearLongest()
+	}
 	for _, f := range p.frontends {
 		f.ClearPeaks()
 	}

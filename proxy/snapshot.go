@@ -24,7 +24,8 @@ func (p *Proxy) Snapshot() admin.Snapshot {
 	now := time.Now()
 	s := admin.Snapshot{Time: now, Process: p.process()}
 	for _, loop := range p.engine.Loops() {
-		s.Loops = append(s.Loops, admin.Loop{Connections: int64(loop.Load())})
+		turns, longest := loop.Turns()
+		s.Loops = append(s.Loops, admin.Loop{Connections: int64(loop.Load()), Turns: turns, LongestTurnSeconds: time.Duration(longest).Seconds()})
 	}
 	refused := map[string]uint64{}
 	for _, f := range p.config.Frontends {

@@ -42,6 +42,7 @@ func assess(s *Snapshot) Summary {
 	}
 	for i := range s.Frontends {
 		sum.frontend(&s.Frontends[i])
+		sum.certificates(s.Time, &s.Frontends[i])
 	}
 	for i := range s.Backends {
 		sum.backend(s, &s.Backends[i])
@@ -79,10 +80,34 @@ func (sum *Summary) process(p *Process) {
 	if f := p.OpenFiles; f.Limit > 0 && f.Used*100 >= f.Limit*95 {
 		sum.add(Degraded, fmt.Sprintf("%d of %d open files are in use", f.Used, f.Limit), "raise LimitNOFILE= in the systemd unit, or ulimit -n, and restart")
 	}
+	if log := p.AccessLog; log != nil && log.Error != "" {
+		sum.add(Degraded, "the access log "+log.Path+" cannot be written: "+log.Error, "see to its directory and the disk; lines are lost meanwhile")
+	}
 	if !p.Reload.Success && p.Reload.Error != "" {
 		sum.add(Degraded, "the last reload failed, the configuration before is in force: "+p.Reload.Error, "mend the file (mcplb check -c "+p.ConfigPath+"), then mcplb reload")
 	}
 }
+
+// certificates finds those that will soon expire, or have.
+func (sum *Summary) certificates(now time.Time, f *Frontend) {
+	if f.TLS == nil {
+		return
+	}
+	for i := range f.TLS.Certificates {
+		c := &f.TLS.Certificates[i]
+		left := c.NotAfter.Sub(now)
+		name := fmt.Sprintf("certificate %s of frontend %s", c.File, f.Name)
+		switch {
+		case left <= 0:
+			sum.add(Critical, fmt.Sprintf("%s expired %s ago", name, forHowLong(-left)), "renew it, then mcplb reload")
+		case left < expiresSoon:
+			sum.add(Degraded, fmt.Sprintf("%s expires in %s", name, forHowLong(left)), "renew it, then mcplb reload")
+		}
+	}
+}
+
+// expiresSoon is when a certificate's end is worth a word.
+const expiresSoon = 14 * 24 * time.Hour
 
 // frontend finds clients that are turned away at the moment.
 func (sum *Summary) frontend(f *Frontend) {

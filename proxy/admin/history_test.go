@@ -65,10 +65,16 @@ func TestHistory(t *testing.T) {
 	})
 }
 
+// expiring is TLS with one certificate.
+func expiring(at time.Time) *TLS {
+	return &TLS{Certificates: []Certificate{{File: "lb.pem", NotAfter: at}}}
+}
+
 func TestSummary(t *testing.T) {
 	t.Parallel()
 	calm := func(s *Snapshot) {
 		s.RateLimit.BansActive = 0
+		s.Process.AccessLog = nil
 		s.Backends[0].QueueCurrent = 0
 		s.Backends[0].Servers = s.Backends[0].Servers[:1]
 	}
@@ -84,6 +90,9 @@ func TestSummary(t *testing.T) {
 		{"maxconn", func(s *Snapshot) { s.Process.AcceptPaused, s.Process.AcceptPauseReason = true, "maxconn" }, Critical, "new clients wait: 30 of 100000 connections are taken (maxconn)"},
 		{"nearly maxconn", func(s *Snapshot) { s.Process.Connections.Limit = 33 }, Degraded, "30 of 33 connections (maxconn) are taken"},
 		{"descriptors", func(s *Snapshot) { s.Process.OpenFiles.Used = 200_000 }, Degraded, "200000 of 200100 open files"},
+		{"access log", func(s *Snapshot) { s.Process.AccessLog = &AccessLog{Path: "/x", Error: "disk full"} }, Degraded, "the access log /x cannot be written: disk full"},
+		{"certificate", func(s *Snapshot) { s.Frontends[0].TLS = expiring(s.Time.Add(49 * time.Hour)) }, Degraded, "certificate lb.pem of frontend tcp expires in 2d1h"},
+		{"certificate gone", func(s *Snapshot) { s.Frontends[0].TLS = expiring(s.Time.Add(-time.Hour)) }, Critical, "certificate lb.pem of frontend tcp expired 1h00m ago"},
 		{"reload", func(s *Snapshot) { s.Process.Reload = Reload{Error: "lb.toml:3: x"} }, Degraded, "the last reload failed, the configuration before is in force: lb.toml:3: x"},
 		{"no server", func(s *Snapshot) { s.Backends[0].Servers[0].Usable = false }, Critical, "backend nodes has no usable server out of 1"},
 		{"down", func(s *Snapshot) { s.Backends[0].Servers[0].State = ServerDown }, Degraded, "server nodes/node1 is down for 1h00m: L4OK connected"},

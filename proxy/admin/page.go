@@ -49,6 +49,28 @@ type page struct {
 	NeedsToken bool // he might, with the token
 	Backends   []pageBackend
 	Plots      []plot
+
+	Certificates []pageCertificate
+}
+
+// pageCertificate is a certificate and who presents it.
+type pageCertificate struct {
+	Certificate
+	Frontend string
+	Soon     bool // it expires soon, or has
+}
+
+// certificatesOf lists those of all frontends.
+func certificatesOf(s *Snapshot) (list []pageCertificate) {
+	for i := range s.Frontends {
+		if s.Frontends[i].TLS == nil {
+			continue
+		}
+		for _, c := range s.Frontends[i].TLS.Certificates {
+			list = append(list, pageCertificate{c, s.Frontends[i].Name, c.NotAfter.Sub(s.Time) < expiresSoon})
+		}
+	}
+	return list
 }
 
 // pageBackend is a backend with its distribution drawn.
@@ -63,7 +85,7 @@ type pageBackend struct {
 // ServeHTTP implements http.Handler.
 func (p *statsPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := p.view.take()
-	shown := page{S: &s, Title: title(&s)}
+	shown := page{S: &s, Title: title(&s), Certificates: certificatesOf(&s)}
 	if p.control {
 		_, no := p.access.check(r)
 		shown.May, shown.NeedsToken = no == nil, no != nil && no.status == http.StatusUnauthorized

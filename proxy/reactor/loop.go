@@ -50,6 +50,10 @@ type Loop struct {
 
 	load atomic.Int64 // what the acceptor spreads by
 
+	turns   atomic.Uint64 // that it has taken; only its goroutine adds
+	longest atomic.Int64  // the longest of them, in nanoseconds
+	rested  bool          // it waited before this turn
+
 	mail struct {
 		sync.Mutex
 		posts  []func() // guarded by the mutex
@@ -75,6 +79,7 @@ func newLoop(id int, system *System, pipes int) (*Loop, error) {
 		id: id, system: system, epoll: epoll, wake: wake,
 		scratch: make([]byte, ReadSize),
 		now:     system.Now(),
+		rested:  true,
 		pipes:   pipePool{system: system, limit: pipes},
 		done:    make(chan struct{}),
 	}
@@ -96,6 +101,22 @@ const epollET = 1 << 31
 // connEvents are what a connection is registered for, once. PRI is there for
 // the reads that TCP's urgent data cut short.
 const connEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP | epollET
+
+// worked notes how long a turn took, which is known without asking the clock
+// once more: when the next one begins, or when the loop begins to wait.
+func (l *Loop) worked(nanoseconds int64) {
+	if nanoseconds > l.longest.Load() {
+		l.longest.Store(nanoseconds)
+	}
+}
+
+// Turns is how many turns the loop has taken, and how long the longest of them
+// was, in nanoseconds: so long did everybody else on the loop wait. Any
+// goroutine may ask.
+func (l *Loop) Turns() (taken uint64, longest int64) { return l.turns.Load(), l.longest.Load() }
+
+// ClearLongest has the longest turn begin anew. Any goroutine may call it.
+func (l *Loop) ClearLongest() { l.longest.Store(0) }
 
 // ID is the loop's number, from 0; what is kept per loop is found by it.
 func (l *Loop) ID() int { return l.id }
@@ -284,7 +305,12 @@ func (l *Loop) run() {
 // in their place.
 func (l *Loop) turn() {
 	n := l.wait()
-	l.now = l.system.Now()
+	now := l.system.Now()
+	if !l.rested {
+		l.worked(now - l.now)
+	}
+	l.now = now
+	l.turns.Add(1)
 	asked := l.takeAgain()
 	for i := range l.events[:n] {
 		l.dispatch(&l.events[i])
@@ -297,11 +323,15 @@ func (l *Loop) turn() {
 // wait asks the kernel for events: at first without waiting, and only when
 // there are none through the scheduler, which may take the processor away.
 func (l *Loop) wait() int {
+	l.rested = false
 	if n := l.system.EpollPoll(l.epoll, l.events[:]); n > 0 || len(l.again) > 0 {
 		return n
 	}
 	millis := -1
-	if until := l.timers.next(l.system.Now()); until >= 0 {
+	now := l.system.Now()
+	l.worked(now - l.now)
+	l.rested = true
+	if until := l.timers.next(now); until >= 0 {
 		millis = int((until + 1e6 - 1) / 1e6)
 	}
 	return l.system.EpollBlock(l.epoll, l.events[:], millis)
