@@ -141,6 +141,9 @@ func EqualFold[A, B text](a A, b B) bool {
 	if len(a) != len(b) {
 		return false
 	}
+	if string(a) == string(b) {
+		return true // as a rule: written as everybody does
+	}
 	for i := range len(a) {
 		if lower(a[i]) != lower(b[i]) {
 			return false

@@ -240,6 +240,14 @@ type options struct {
 func (f *Fields) connection() (o options, r Reason) {
 	named := 0
 	for i := f.Find(HeaderConnection, 0); i >= 0; i = f.Find(HeaderConnection, i+1) {
+		switch string(f.Value(i)) { // as a rule it is one of these
+		case "keep-alive":
+			o.keepAlive = true
+			continue
+		case "close":
+			o.close = true
+			continue
+		}
 		for option, rest := NextElement(f.Value(i)); option != nil; option, rest = NextElement(rest) {
 			if !all(option, isToken) {
 				return o, ReasonConnection

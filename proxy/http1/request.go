@@ -30,6 +30,8 @@ type RequestHead struct {
 	targetStart, targetEnd int
 	hostStart, hostEnd     int // the target's authority; empty but for the absolute form
 	pathStart, pathEnd     int // the target's path, without the query
+
+	host []byte // of Host, or else of the target
 }
 
 // Parse reads a request head at the beginning of p and returns its length,
@@ -79,12 +81,7 @@ func (h *RequestHead) Query() []byte {
 
 // Host returns the host, with the port if one was given: from Host, or from
 // the target of a 1.0 client that sent none; empty if there is neither.
-func (h *RequestHead) Host() []byte {
-	if h.Has(HeaderHost) {
-		return h.Get(HeaderHost)
-	}
-	return h.p[h.hostStart:h.hostEnd]
-}
+func (h *RequestHead) Host() []byte { return h.host }
 
 // AppendTarget appends the target in the form in which a server gets it, a
 // path and a query (RFC 9112 section 3.2.1), or "*".
@@ -287,6 +284,7 @@ func (h *RequestHead) interpret() Reason {
 // checkHost makes sure that exactly one host is meant (RFC 9112 section 3.2).
 func (h *RequestHead) checkHost() Reason {
 	authority := h.p[h.hostStart:h.hostEnd]
+	h.host = authority
 	switch {
 	case h.Several(HeaderHost):
 		return ReasonSeveralHosts
@@ -294,6 +292,7 @@ func (h *RequestHead) checkHost() Reason {
 		return ReasonNone
 	}
 	host := h.Get(HeaderHost)
+	h.host = host
 	switch {
 	case len(host) == 0:
 		return ReasonNoHost

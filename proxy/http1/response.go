@@ -53,6 +53,9 @@ func (h *ResponseHead) Phrase() []byte { return h.p[h.phraseStart:h.phraseEnd] }
 // AppendStatusLine appends the status line for a client: HTTP/1.1, whatever
 // the server's version (RFC 9112 section 2.3), status, phrase and CRLF.
 func (h *ResponseHead) AppendStatusLine(dst []byte) []byte {
+	if h.Minor == 1 && h.phraseStart == len("HTTP/1.1 200 ") {
+		return append(dst, h.p[:h.start]...) // it is what would be written
+	}
 	return appendStatusLine(dst, h.Status, h.Phrase())
 }
 

@@ -113,7 +113,7 @@ func (c *client) appendForwarded(dst []byte, settings *Settings, trusted bool) [
 	dst = c.from.Addr().AppendTo(dst)
 	dst = append(dst, "\r\n"...)
 	if !trusted || !head.Has(http1.HeaderXForwardedProto) {
-		dst = http1.AppendField(dst, "X-Forwarded-Proto", c.scheme())
+		dst = append(dst, c.forwardedProto()...)
 	}
 	if host := head.Host(); len(host) > 0 && (!trusted || !head.Has(http1.HeaderXForwardedHost)) {
 		dst = http1.AppendField(dst, "X-Forwarded-Host", host)
@@ -121,12 +121,12 @@ func (c *client) appendForwarded(dst []byte, settings *Settings, trusted bool) [
 	return dst
 }
 
-// scheme is what the client's URIs begin with.
-func (c *client) scheme() string {
+// forwardedProto is the field that tells what the client's URIs begin with.
+func (c *client) forwardedProto() string {
 	if c.conn.Layered() {
-		return "https"
+		return "X-Forwarded-Proto: https\r\n"
 	}
-	return "http"
+	return "X-Forwarded-Proto: http\r\n"
 }
 
 // appendResponse writes the head of the server's answer for the client, whose

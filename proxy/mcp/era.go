@@ -31,7 +31,11 @@ const firstStateless = "2026-07-28"
 // know what they support and answer for themselves. As there, Mcp-Method has no
 // say in it: one without the other is for the server to refuse.
 func EraOf(version []byte) Era {
-	if len(version) == 0 || isDate(version) && string(version) < firstStateless {
+	switch string(version) {
+	case "", "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25": // as a rule
+		return EraSession
+	}
+	if isDate(version) && string(version) < firstStateless {
 		return EraSession
 	}
 	return EraStateless

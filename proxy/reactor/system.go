@@ -21,7 +21,7 @@ import (
 //
 // A System is immutable once an engine uses it; Kernel returns the real one.
 type System struct {
-	Read        func(fd int, p []byte) (int, unix.Errno)                  // read(2)
+	Read        func(fd int, p []byte) (int, unix.Errno)                  // recv(2): fewer instructions than read(2)
 	Peek        func(fd int, p []byte) (int, unix.Errno)                  // recv(2) with MSG_PEEK
 	Write       func(fd int, p []byte) (int, unix.Errno)                  // sendto(2) with MSG_NOSIGNAL
 	Splice      func(from, to, n int) (int, unix.Errno)                   // splice(2), SPLICE_F_MOVE|SPLICE_F_NONBLOCK
@@ -82,7 +82,7 @@ func Kernel() *System {
 
 func kernelRead(fd int, p []byte) (int, unix.Errno) {
 	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
 		if errno != unix.EINTR {
 			return int(n), errno
 		}

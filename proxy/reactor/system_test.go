@@ -37,7 +37,7 @@ func TestInterruptedCalls(t *testing.T) {
 		full   bool                        // there is no room to write at first
 		want   int
 	}{
-		"read":  {number: unix.SYS_READ, call: func(fd int) (int, unix.Errno) { return kernelRead(fd, make([]byte, 9)) }, other: say, want: 2},
+		"read":  {number: unix.SYS_RECVFROM, call: func(fd int) (int, unix.Errno) { return kernelRead(fd, make([]byte, 9)) }, other: say, want: 2},
 		"peek":  {number: unix.SYS_RECVFROM, call: func(fd int) (int, unix.Errno) { return kernelPeek(fd, make([]byte, 9)) }, other: say, want: 2},
 		"write": {number: unix.SYS_SENDTO, call: func(fd int) (int, unix.Errno) { return kernelWrite(fd, []byte("abc")) }, other: drain, full: true, want: 3},
 	}
