@@ -9,7 +9,7 @@ SYSCONFDIR ?= /etc
 PACKAGES = ./... $(sort $(dir $(wildcard ./testdata/*/*.go)))
 
 .DEFAULT_GOAL := help
-.PHONY: run test build lint race fuzz bench install help
+.PHONY: run test build lint race fuzz bench conformance slowhttp install help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
@@ -38,6 +38,12 @@ fuzz: ## every fuzz target, for FUZZTIME each
 bench: ## benchmarks of the data path, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
+conformance: build ## the MCP conformance suite, the inspector and the SDKs' examples behind mcplb (needs npm and the network)
+	go run ./testdata/conformance -mcplb bin/mcplb
+
+slowhttp: build ## attacks by slow heads, bodies and readers, with other clients beside them (needs slowhttptest)
+	go run ./testdata/slowhttp -mcplb bin/mcplb
+
 install: build ## mcplb, its unit and settings below PREFIX (/usr/local) and SYSCONFDIR (/etc), all below DESTDIR
 	install -D -m 755 bin/mcplb $(DESTDIR)$(PREFIX)/bin/mcplb
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
@@ -47,4 +53,4 @@ install: build ## mcplb, its unit and settings below PREFIX (/usr/local) and SYS
 	test -e $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml || install -D -m 644 dist/lb.toml $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
