@@ -67,7 +67,14 @@ func (r *Record) Secured(version string) {
 	}
 }
 
-// Sent notes where the client is to be served; server is "" until one is chosen.
+// Routed notes the backend that is to serve the client.
+func (r *Record) Routed(backend string) {
+	if r != nil {
+		r.Backend = backend
+	}
+}
+
+// Sent notes the server that was chosen.
 func (r *Record) Sent(backend, server string) {
 	if r != nil {
 		r.Backend, r.Server = backend, server

@@ -17,7 +17,7 @@ import (
 // choose asks the backend for a slot of the server that the request is for;
 // p[:n] is the request's head.
 func (c *client) choose(settings *Settings, route *Route, p []byte, n int, kept bool) {
-	c.log.Sent(c.exchange.pool.Name(), "")
+	c.log.Routed(c.exchange.pool.Name())
 	request, refusal, ok := c.affinity(settings, route)
 	if !ok {
 		c.refuseWith(refusal, p, n, kept)

@@ -252,6 +252,15 @@ func TestLogPhases(t *testing.T) {
 			c.wantStatus("GET", 503)
 			c.Close()
 		}, line{Reason: "connect_failed", Phase: "connect", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
+		"the only one refused, and went down": {withRetries(1), func(b *bed, s *server) {
+			node := b.pool.Servers()[0]
+			s.listener.Close()
+			b.pool.Observe(func(*backend.Server, backend.Outcome) { b.pool.SetHealth(node, backend.Down, "refused", time.Now()) })
+			c := b.dial()
+			c.say(get("/x"))
+			c.wantStatus("GET", 503)
+			c.Close()
+		}, line{Reason: "no_server", Phase: "queue", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
 		"client leaves in the queue": {withMaxConn(1), func(b *bed, s *server) {
 			other := b.pool
 			lease, _ := other.Acquire(&backend.Request{}, nil)
