@@ -3,12 +3,15 @@
 package proxy
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"mcplb/conf"
 	"mcplb/proxy/admin"
 )
 
@@ -101,4 +104,83 @@ func TestServerByName(t *testing.T) {
 	if got := r.server("s1").Addresses["tcp"]; got != s.address {
 		t.Errorf("localhost was resolved to %s, want %s", got, s.address)
 	}
+}
+
+// Requests are shown by what they were and what became of them, and servers by
+// what they answered and how fast.
+func TestSnapshotOfRequests(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Mcp-Session-Id", "session")
+		w.WriteHeader(http.StatusCreated)
+	}))
+	t.Cleanup(web.Close)
+	r := start(t, frontendText("f", anyPort, "http", "b")+backendText("b", nil)+
+		"[[backend.b.server]]\nname = \"node\"\nhttp = \""+strings.TrimPrefix(web.URL, "http://")+"\"\n")
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := http.Client{Transport: transport, Timeout: 30 * time.Second}
+	for _, version := range []string{"2025-11-25", "2025-11-25", "2026-07-28"} {
+		request, err := http.NewRequest("POST", "http://"+r.address("f")+"/mcp", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("MCP-Protocol-Version", version)
+		request.Header.Set("Mcp-Method", "tools/list")
+		response, err := client.Do(request)
+		if err != nil || response.StatusCode != http.StatusCreated {
+			t.Fatal(response, err)
+		}
+		response.Body.Close()
+	}
+	odd := dial(t, r.address("f"))
+	odd.ask("nonsense")
+	odd.Close()
+
+	shown := r.frontend("f").HTTP
+	if shown.Requests != 3 || shown.Responses["2xx"] != 3 || shown.Responses["4xx"] != 1 || shown.OwnResponses["bad_request"] != 1 || shown.Malformed["bare_lf"] != 1 {
+		t.Errorf("the requests are %+v", shown)
+	}
+	if shown.Eras["session"] != 2 || shown.Eras["stateless"] != 1 || shown.Methods["tools/list"] != 3 || shown.SessionsOpened != 2 {
+		t.Errorf("the eras are %+v", shown)
+	}
+	node := r.server("node")
+	if node.Responses["2xx"] != 3 || node.Response.Count != 3 || node.Response.P99Seconds <= 0 || node.Connect.Count != 1 || node.Idle != 1 || node.Connect.Below[16] != 1 {
+		t.Errorf("the server is %+v", node)
+	}
+}
+
+// No connection is kept to a server that a reload takes away, though the time
+// for which it might be kept does not pass.
+func TestRemovedServerKeepsNoConnection(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	configured := func(server string) *conf.Config {
+		return parse(t, frontendText("f", anyPort, "http", "b")+backendText("b", nil)+
+			"[[backend.b.server]]\nname = \""+server+"\"\nhttp = \""+strings.TrimPrefix(web.URL, "http://")+"\"\n")
+	}
+	frozen := options()
+	now := frozen.System.Now()
+	frozen.System.Now = func() int64 { return now }
+	p, err := Start(configured("node"), frozen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &running{Proxy: p, t: t}
+	t.Cleanup(r.end)
+	gone := r.backends["b"].Servers()[0]
+	transport := &http.Transport{DisableKeepAlives: true}
+	client := http.Client{Transport: transport, Timeout: 30 * time.Second}
+	response, err := client.Get("http://" + r.address("f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	r.eventually("a connection is kept", func() bool { return r.workers.Idle(gone) == 1 })
+	if _, err := r.Apply(configured("other")); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("none is kept", func() bool { return r.workers.Idle(gone) == 0 })
 }
