@@ -13,6 +13,7 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/accesslog"
+	"mcplb/proxy/l7"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
 
@@ -269,6 +270,7 @@ func (p *Proxy) forget(gone []*backend.Server, policy conf.OnDown) {
 // new. One that comes back while clients of its last time are connected is the
 // same again.
 func (p *Proxy) applyFrontends(c *conf.Config) {
+	directory := l7.NewDirectory(p.poolOf)
 	for i := range c.Frontends {
 		f := &c.Frontends[i]
 		known := p.frontends[f.Name]
@@ -279,7 +281,7 @@ func (p *Proxy) applyFrontends(c *conf.Config) {
 			delete(p.leaving.frontends, f.Name)
 			p.frontends[f.Name] = known
 		}
-		known.apply(f, p.poolOf)
+		known.apply(f, directory)
 	}
 }
 

@@ -48,12 +48,12 @@ type layered struct {
 }
 
 // apply gives the frontend its settings. It begins with the first.
-func (f *layered) apply(c *conf.Frontend, pools func(name string) *backend.Pool) {
+func (f *layered) apply(c *conf.Frontend, directory *l7.Directory) {
 	var now frontend
 	if c.Mode == conf.ModeHTTP {
-		now = f.applyWeb(c, pools)
+		now = f.applyWeb(c, directory)
 	} else {
-		now = f.applyStream(c, pools)
+		now = f.applyStream(c, directory)
 		if f.web != nil {
 			f.web.drain()
 		}
@@ -61,23 +61,23 @@ func (f *layered) apply(c *conf.Frontend, pools func(name string) *backend.Pool)
 	f.now.Store(&now)
 }
 
-func (f *layered) applyWeb(c *conf.Frontend, pools func(string) *backend.Pool) frontend {
+func (f *layered) applyWeb(c *conf.Frontend, directory *l7.Directory) frontend {
 	if f.web == nil {
 		secure, p := &secure{workers: f.proxy.secures}, f.proxy
-		f.web = &httpFrontend{l7.NewFrontend(httpSettings(c, pools, secure), p.limiter, p.gate, p.workers), secure}
+		f.web = &httpFrontend{l7.NewFrontend(httpSettings(c, directory, secure), p.limiter, p.gate, p.workers), secure}
 		return f.web
 	}
-	f.web.Apply(httpSettings(c, pools, f.web.secure))
+	f.web.Apply(httpSettings(c, directory, f.web.secure))
 	return f.web
 }
 
-func (f *layered) applyStream(c *conf.Frontend, pools func(string) *backend.Pool) frontend {
+func (f *layered) applyStream(c *conf.Frontend, directory *l7.Directory) frontend {
 	if f.stream == nil {
 		secure, p := &secure{workers: f.proxy.secures}, f.proxy
-		f.stream = &streamFrontend{l4.NewFrontend(streamSettings(c, pools, secure), p.limiter, p.gate, p.log, len(p.engine.Loops())), secure}
+		f.stream = &streamFrontend{l4.NewFrontend(streamSettings(c, directory, secure), p.limiter, p.gate, p.log, len(p.engine.Loops())), secure}
 		return f.stream
 	}
-	f.stream.Apply(streamSettings(c, pools, f.stream.secure))
+	f.stream.Apply(streamSettings(c, directory, f.stream.secure))
 	return f.stream
 }
 
@@ -136,7 +136,7 @@ func (f *layered) RestorePeak(n int) { (*f.now.Load()).RestorePeak(n) }
 // these: made if the frontend has none.
 func (f *layered) streamOf(c *conf.Frontend) *streamFrontend {
 	if f.stream == nil {
-		f.applyStream(c, f.proxy.poolOf)
+		f.applyStream(c, l7.NewDirectory(f.proxy.poolOf))
 	}
 	return f.stream
 }
@@ -144,7 +144,7 @@ func (f *layered) streamOf(c *conf.Frontend) *streamFrontend {
 // webOf is the same for mode http.
 func (f *layered) webOf(c *conf.Frontend) *httpFrontend {
 	if f.web == nil {
-		f.applyWeb(c, f.proxy.poolOf)
+		f.applyWeb(c, l7.NewDirectory(f.proxy.poolOf))
 	}
 	return f.web
 }
@@ -193,8 +193,8 @@ type streamFrontend struct {
 	secure *secure
 }
 
-func streamSettings(c *conf.Frontend, pools func(string) *backend.Pool, secure *secure) l4.Settings {
-	return l4.Settings{Frontend: *c, Pool: pools(c.Backend), TLS: secure.apply(c)}
+func streamSettings(c *conf.Frontend, directory *l7.Directory, secure *secure) l4.Settings {
+	return l4.Settings{Frontend: *c, Pool: directory.Pool(c.Backend), TLS: secure.apply(c)}
 }
 
 func (f streamFrontend) show(shown *admin.Frontend) {
@@ -216,8 +216,8 @@ type httpFrontend struct {
 	secure *secure
 }
 
-func httpSettings(c *conf.Frontend, pools func(string) *backend.Pool, secure *secure) l7.Settings {
-	s := l7.NewSettings(*c, pools)
+func httpSettings(c *conf.Frontend, directory *l7.Directory, secure *secure) l7.Settings {
+	s := l7.NewSettings(*c, directory)
 	s.TLS = secure.apply(c)
 	return s
 }

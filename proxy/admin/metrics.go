@@ -191,6 +191,23 @@ var processMetrics = []metric[Process]{
 		func(p *Process) float64 { return unixSeconds(p.Reload.Time) }),
 }
 
+var leavingMetrics = []metric[Leaving]{
+	gauge("leaving_frontend_connections", "Clients of frontends that a reload took away.", nil, func(l *Leaving) float64 {
+		var sum int64
+		for _, f := range l.Frontends {
+			sum += f.Connections
+		}
+		return float64(sum)
+	}),
+	gauge("leaving_server_connections", "Connections to servers that a reload took away.", nil, func(l *Leaving) float64 {
+		var sum int64
+		for _, s := range l.Servers {
+			sum += s.Connections
+		}
+		return float64(sum)
+	}),
+}
+
 var accessLogMetrics = []metric[AccessLog]{
 	counter("access_log_lines_total", "Lines written to the access log.", nil,
 		func(a *AccessLog) uint64 { return a.Lines }),
@@ -367,6 +384,7 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 		out <- desc
 	}
 	describeAll(out, processMetrics)
+	describeAll(out, leavingMetrics)
 	describeAll(out, accessLogMetrics)
 	describeAll(out, loopMetrics)
 	describeAll(out, frontendMetrics)
@@ -389,6 +407,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	version := pairs(nil, "version", s.Process.Version, "go_version", s.Process.GoVersion)
 	out <- &sample{buildInfo, prometheus.GaugeValue, 1, version}
 	sendAll(out, processMetrics, &s.Process, nil)
+	sendAll(out, leavingMetrics, &s.Leaving, nil)
 	if s.Process.AccessLog != nil {
 		sendAll(out, accessLogMetrics, s.Process.AccessLog, nil)
 	}

@@ -405,7 +405,7 @@ func TestReload(t *testing.T) {
 		if r := sessions["s1"].do("POST", rpcBody("1")); r.StatusCode != 200 || r.Header.Get("Node") != "s1" {
 			t.Errorf("settled %v: %d", settled, r.StatusCode)
 		}
-		b.frontend.Apply(NewSettings(b.frontend.Settings().Frontend, b.poolOf))
+		b.frontend.Apply(NewSettings(b.frontend.Settings().Frontend, NewDirectory(b.poolOf)))
 		b.workers.Forget(gone[0])
 	}
 	for len(sessions) < 3 {

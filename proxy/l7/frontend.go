@@ -68,16 +68,45 @@ type Route struct {
 	tags     map[mcp.Tag]*backend.Server // the pool's servers, by what sessions and cookies call them
 }
 
-// NewSettings puts a frontend's settings together; pools are found by name. It
-// must be called anew after a pool got other servers: sessions and cookies find
-// those that it had at the time of the call.
-func NewSettings(f conf.Frontend, pools func(name string) *backend.Pool) Settings {
-	s := Settings{Frontend: f, Pool: pools(f.Backend)}
-	s.secure = !hasAttribute(f.Sticky.CookieAttributes, "Secure")
+// Directory finds pools by name, and their servers by what sessions and cookies
+// call them. One is made for each configuration: all its frontends share it.
+type Directory struct {
+	pools func(name string) *backend.Pool
+	tags  map[*backend.Pool]map[mcp.Tag]*backend.Server
+}
+
+// NewDirectory makes a directory of pools that have their servers already: it
+// finds those that a pool has when it is first asked for.
+func NewDirectory(pools func(name string) *backend.Pool) *Directory {
+	return &Directory{pools: pools, tags: map[*backend.Pool]map[mcp.Tag]*backend.Server{}}
+}
+
+// Pool finds a pool.
+func (d *Directory) Pool(name string) *backend.Pool { return d.pools(name) }
+
+// tagsOf are a pool's servers by their tags.
+func (d *Directory) tagsOf(pool *backend.Pool) map[mcp.Tag]*backend.Server {
+	if tags, known := d.tags[pool]; known {
+		return tags
+	}
+	servers := pool.Servers()
+	tags := make(map[mcp.Tag]*backend.Server, len(servers))
+	for _, server := range servers {
+		tags[mcp.TagOf(server.Name())] = server
+	}
+	d.tags[pool] = tags
+	return tags
+}
+
+// NewSettings puts a frontend's settings together. It must be called anew, with
+// another directory, after a pool got other servers.
+func NewSettings(f conf.Frontend, d *Directory) Settings {
+	s := Settings{Frontend: f, Pool: d.Pool(f.Backend)}
+	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
 	for _, r := range f.Routes {
 		route := Route{Prefix: []byte(r.Path), Pool: s.Pool, Endpoint: r.Endpoint}
 		if r.Backend != "" {
-			route.Pool = pools(r.Backend)
+			route.Pool = d.Pool(r.Backend)
 		}
 		s.Routes = append(s.Routes, route)
 	}
@@ -85,28 +114,9 @@ func NewSettings(f conf.Frontend, pools func(name string) *backend.Pool) Setting
 	slices.SortStableFunc(s.Routes, func(a, b Route) int { return len(b.Prefix) - len(a.Prefix) })
 	s.Routes = append(s.Routes, Route{Pool: s.Pool, Endpoint: conf.EndpointHTTP})
 	for i := range s.Routes {
-		s.Routes[i].tags = tagsOf(s.Routes[i].Pool)
+		s.Routes[i].tags = d.tagsOf(s.Routes[i].Pool)
 	}
 	return s
-}
-
-// hasAttribute tells whether a cookie's attributes have the one called name.
-func hasAttribute(attributes, name string) bool {
-	for attribute := range strings.SplitSeq(attributes, ";") {
-		if strings.EqualFold(strings.TrimSpace(attribute), name) {
-			return true
-		}
-	}
-	return false
-}
-
-// tagsOf are the pool's servers by their tags.
-func tagsOf(pool *backend.Pool) map[mcp.Tag]*backend.Server {
-	tags := map[mcp.Tag]*backend.Server{}
-	for _, server := range pool.Servers() {
-		tags[mcp.TagOf(server.Name())] = server
-	}
-	return tags
 }
 
 // route finds where a request for path goes. A prefix ends at the end of a

@@ -96,7 +96,7 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	b.pool = b.pools["b"]
 	b.openLog(s)
 	b.workers = NewWorkers(engine.Loops(), b.log)
-	b.frontend = NewFrontend(NewSettings(s.frontend, b.poolOf), b.limiter, openGate{}, b.workers)
+	b.frontend = NewFrontend(NewSettings(s.frontend, NewDirectory(b.poolOf)), b.limiter, openGate{}, b.workers)
 	t.Cleanup(b.end)
 	b.listen(s.frontend.Listen[0], s.narrow)
 	return b

@@ -216,7 +216,7 @@ func TestRoutes(t *testing.T) {
 		{Path: "/mcp", Endpoint: conf.EndpointHTTP},
 		{Path: "/mcp/sse", Endpoint: conf.EndpointSSE},
 		{Path: "/b/", Backend: "b", Endpoint: conf.EndpointHTTP},
-	}}, func(name string) *backend.Pool { return pools[name] })
+	}}, NewDirectory(func(name string) *backend.Pool { return pools[name] }))
 	for path, want := range map[string]string{
 		"/": "a http", "*": "a http", "/mcp": "a http", "/mcp/": "a http", "/mcp/ssex": "a http",
 		"/mcp/sse": "a sse", "/mcp/sse/more": "a sse", "/b": "a http", "/b/": "b http", "/b/c": "b http",

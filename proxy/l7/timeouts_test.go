@@ -342,7 +342,7 @@ func TestForget(t *testing.T) {
 	if _, err := b.pool.Apply(changed, netip.ParseAddrPort); err != nil {
 		t.Fatal(err)
 	}
-	b.frontend.Apply(NewSettings(b.frontend.Settings().Frontend, b.poolOf))
+	b.frontend.Apply(NewSettings(b.frontend.Settings().Frontend, NewDirectory(b.poolOf)))
 	b.workers.Forget(gone)
 	first.hearEnd()
 	second.answer("fine")

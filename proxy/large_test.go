@@ -1,0 +1,134 @@
+//go:build linux
+
+package proxy
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mcplb/conf"
+
+	"golang.org/x/sys/unix"
+)
+
+// largeText is a configuration with that many servers, in two backends, and
+// frontends, half of them http. Each version differs in every server and
+// frontend.
+func largeText(servers, frontends, version int) string {
+	var text strings.Builder
+	text.WriteString("[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\n")
+	for i := range frontends {
+		fmt.Fprintf(&text, "[frontend.f%d]\nlisten = \"127.0.%d.%d:0\"\nmode = %q\nbackend = \"b%d\"\ntimeout_client = \"%ds\"\n",
+			i, 100+i/200, 1+i%200, []string{"mcp", "http"}[i%2], i%2, 60+version)
+		if i%2 == 1 {
+			fmt.Fprintf(&text, "[[frontend.f%d.route]]\npath = \"/a\"\nendpoint = \"sse\"\n[[frontend.f%d.route]]\npath = \"/b\"\nbackend = \"b%d\"\n", i, i, (i+1)%2)
+		}
+	}
+	for b := range 2 {
+		fmt.Fprintf(&text, "[backend.b%d]\nbalance = \"source\"\n[backend.b%d.check]\ninterval = \"1h\"\n", b, b)
+		for i := b; i < servers; i += 2 {
+			fmt.Fprintf(&text, "[[backend.b%d.server]]\nname = \"node%d\"\ntcp = \"127.0.%d.%d:9\"\nhttp = \"127.0.%d.%d:9\"\nweight = %d\n", b, i, i/200, 1+i%200, i/200, 1+i%200, 50+version)
+		}
+	}
+	return text.String()
+}
+
+// TestApplyLarge measures what a reload of 1,000 servers and 200 frontends, all
+// of them changed, and half of them going or coming, costs: the loops, whose
+// processor time it takes, and everybody else.
+func TestApplyLarge(t *testing.T) {
+	const servers, frontends = 1000, 200
+	rounds := 4
+	if long {
+		rounds = 20
+	}
+	r := start(t, largeText(servers, frontends, 0))
+	var parsing, applying, longest, loops, worst time.Duration
+	for version := 1; version <= rounds; version++ {
+		share := 1 + version%3/2 // every third one has half of all: these go, and come back
+		text := []byte(largeText(servers/share, frontends/share, version%2))
+		began := time.Now()
+		c, err := conf.Parse("lb.toml", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsing += time.Since(began)
+		runtime.GC() // what was parsed before is not this reload's
+		stalls := r.watchLoops()
+		before := r.loopTime()
+		began = time.Now()
+		if _, err := r.Apply(c); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(began)
+		applying += took
+		longest = max(longest, took)
+		loops = max(loops, r.loopTime()-before)
+		worst = max(worst, stalls())
+	}
+	t.Logf("%d servers, %d frontends: parsing %v, applying %v (at most %v); the loops took %v at most, no turn more than %v",
+		servers, frontends, parsing/time.Duration(rounds), applying/time.Duration(rounds), longest, loops, worst)
+	if loops > 100*time.Millisecond {
+		t.Errorf("a reload took %v of the loops' processor time, want under 100ms", loops)
+	}
+	if worst > 5*time.Millisecond {
+		t.Errorf("a turn of a loop took %v of processor time, want under 5ms", worst)
+	}
+}
+
+// loopTime is the processor time that all loops have taken (getrusage(2)).
+func (r *running) loopTime() (sum time.Duration) {
+	var mu sync.Mutex
+	for _, loop := range r.engine.Loops() {
+		r.onLoop(loop, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			sum += threadTime()
+		})
+	}
+	return sum
+}
+
+func threadTime() time.Duration {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &usage); err != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// watchLoops measures how much processor time any one turn of a loop takes,
+// until the function that it returns is called, which tells the most.
+func (r *running) watchLoops() (stop func() time.Duration) {
+	var watching sync.WaitGroup
+	ended := make(chan struct{})
+	worst := make([]time.Duration, len(r.engine.Loops()))
+	for i, loop := range r.engine.Loops() {
+		watching.Go(func() {
+			var last time.Duration
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				r.onLoop(loop, func() {
+					now := threadTime()
+					if last > 0 {
+						worst[i] = max(worst[i], now-last)
+					}
+					last = now
+				})
+			}
+		})
+	}
+	return func() time.Duration {
+		close(ended)
+		watching.Wait()
+		return max(worst[0], worst[len(worst)-1])
+	}
+}
