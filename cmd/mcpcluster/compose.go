@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"mcplb/conf"
@@ -47,19 +48,17 @@ func composeCommand(in invocation, args []string) int {
 
 // compose writes everything, or tells what is in the way.
 func compose(path, bin, out string) error {
-	text := demoConfig
-	if path != "" {
-		var err error
-		if text, err = os.ReadFile(path); err != nil {
-			return fmt.Errorf("read the configuration: %w", err)
-		}
-	} else {
-		demo, err := writeDemo("")
+	if path == "" {
+		demo, remove, err := writeDemo("")
 		if err != nil {
 			return err
 		}
-		defer os.Remove(demo)
+		defer remove()
 		path = demo
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
 	}
 	config, err := conf.Load(path)
 	if err != nil {
@@ -73,12 +72,41 @@ func compose(path, bin, out string) error {
 		return err
 	}
 	containers, replaced := contain(members, string(text))
-	files := map[string]string{
-		"docker-compose.yml": composeFile(containers),
-		"Dockerfile":         dockerfile,
-		demoName:             replaced,
+	files, replaced, err := bringCertificates(config, replaced)
+	if err != nil {
+		return err
 	}
+	files["docker-compose.yml"] = composeFile(containers)
+	files["Dockerfile"] = dockerfile
+	files[composeConfig+demoName] = replaced
 	return writeBuildDirectory(out, files, members)
+}
+
+// composeConfig is what the balancer's image has in its root: the configuration
+// and the certificates that it names.
+const composeConfig = "config/"
+
+// bringCertificates returns copies of the certificates and keys that a
+// configuration names, and its text with their names in the container.
+func bringCertificates(config *conf.Config, text string) (files map[string]string, replaced string, err error) {
+	files = map[string]string{}
+	for _, f := range config.Frontends {
+		if f.TLS == nil {
+			continue
+		}
+		for i, certificate := range f.TLS.Certificates {
+			for kind, path := range map[string]string{".pem": certificate.Cert, ".key": certificate.Key} {
+				content, err := os.ReadFile(path)
+				if err != nil {
+					return nil, "", fmt.Errorf("copy a certificate: %w", err)
+				}
+				name := fmt.Sprintf("%s-%d%s", f.Name, i+1, kind)
+				files[composeConfig+name] = string(content)
+				text = strings.ReplaceAll(text, strconv.Quote(path), strconv.Quote("/"+name))
+			}
+		}
+	}
+	return files, text, nil
 }
 
 // container is a member with an address of its own.
@@ -142,7 +170,7 @@ ENTRYPOINT ["/mcpnode"]
 
 FROM scratch AS mcplb
 COPY mcplb /mcplb
-COPY lb.toml /lb.toml
+COPY config/ /
 ENTRYPOINT ["/mcplb"]
 `
 
@@ -197,8 +225,15 @@ func writeBuildDirectory(out string, files map[string]string, members []member) 
 			return fmt.Errorf("copy %s: %w", m.binary, err)
 		}
 	}
+	if err := os.Mkdir(filepath.Join(out, composeConfig), 0o755); err != nil {
+		return fmt.Errorf("make the directory: %w", err)
+	}
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(out, name), []byte(text), 0o644); err != nil {
+		mode := os.FileMode(0o644)
+		if strings.HasSuffix(name, ".key") {
+			mode = 0o600
+		}
+		if err := os.WriteFile(filepath.Join(out, name), []byte(text), mode); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
 		}
 	}

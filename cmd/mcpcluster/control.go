@@ -19,6 +19,8 @@ import (
 //
 //	control      the Unix socket that its mcpcluster answers at
 //	lb.toml      the configuration, where it is the built-in demonstration
+//	lb.pem       that one's certificate, made at the start, and
+//	lb.key       its key
 //	logs/        a log for each member
 //	cluster.log  what mcpcluster itself says, when it was started in the background
 const (
@@ -26,6 +28,8 @@ const (
 	logsName    = "logs"
 	ownLogName  = "cluster.log"
 	demoName    = "lb.toml"
+	certName    = "lb.pem"
+	keyName     = "lb.key"
 )
 
 // defaultState is the state directory of a user who names none.

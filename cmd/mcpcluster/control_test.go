@@ -205,9 +205,18 @@ func TestCompose(t *testing.T) {
 	if stdout, _ := do(t, 0, "compose", "-bin", bin, "-o", out); !strings.Contains(stdout, "docker compose -f "+out) {
 		t.Errorf("stdout: %s", stdout)
 	}
-	config, err := conf.Load(filepath.Join(out, "lb.toml"))
+	inside, err := os.ReadFile(filepath.Join(out, "config", "lb.toml"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	// What is in the container's root is in that directory.
+	outside := strings.NewReplacer(`"/https-1`, `"`+out+`/config/https-1`).Replace(string(inside))
+	config, err := conf.Parse("lb.toml", []byte(outside))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tls := config.Frontend("https").TLS; tls == nil || tls.Certificates[0].Cert != out+"/config/https-1.pem" {
+		t.Errorf("the certificate is %+v", tls)
 	}
 	text, err := os.ReadFile(filepath.Join(out, "docker-compose.yml"))
 	if err != nil {

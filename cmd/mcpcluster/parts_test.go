@@ -23,14 +23,23 @@ import (
 
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	path, err := writeDemo("")
+	path, remove, err := writeDemo("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.Remove(path)
 	config, err := conf.Load(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if warnings := config.Warnings(time.Now()); len(warnings) > 0 {
+		t.Errorf("the demonstration is warned of: %q", warnings)
+	}
+	if leaf := config.Frontend("https").TLS.Certificates[0].Pair.Leaf; leaf.VerifyHostname("localhost") != nil || leaf.VerifyHostname("127.0.0.1") != nil {
+		t.Errorf("the certificate is for %v and %v", leaf.DNSNames, leaf.IPAddresses)
+	}
+	remove()
+	if _, err := os.Stat(filepath.Dir(path)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("left behind: %v, %v", path, err)
 	}
 	if backend := config.Backends[0]; backend.Check.Type != conf.CheckMCP {
 		t.Errorf("the check is %q, want mcp", backend.Check.Type)
@@ -45,7 +54,7 @@ func TestDemo(t *testing.T) {
 		"node node2[-name node2 -tcp 127.0.0.12:9002 -http 127.0.0.12:8081 -sse 127.0.0.12:8082] [{tcp 127.0.0.12:9002} {http 127.0.0.12:8081} {sse 127.0.0.12:8082}]",
 		"node node3[-name node3 -tcp 127.0.0.13:9003 -http 127.0.0.13:8082 -sse 127.0.0.13:8083] [{tcp 127.0.0.13:9003} {http 127.0.0.13:8082} {sse 127.0.0.13:8083}]",
 		"node node4[-name node4 -tcp 127.0.0.14:9004 -http 127.0.0.14:8083 -sse 127.0.0.14:8084] [{tcp 127.0.0.14:9004} {http 127.0.0.14:8083} {sse 127.0.0.14:8084}]",
-		"balancer mcplb[-c " + path + "] [{tcp :8000} {http 127.0.0.1:8080} {admin 127.0.0.1:8404} {health 127.0.0.1:8888}]",
+		"balancer mcplb[-c " + path + "] [{tcp :8000} {http 127.0.0.1:8080} {https 127.0.0.1:8443} {admin 127.0.0.1:8404} {health 127.0.0.1:8888}]",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the plan is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -157,7 +157,7 @@ func balancerReady(config *conf.Config) func(context.Context) error {
 		return func(ctx context.Context) error { return healthy(ctx, reachable(address)) }
 	}
 	for _, frontend := range config.Frontends {
-		if frontend.Mode != conf.ModeHTTP && !frontend.AcceptProxy {
+		if frontend.Mode != conf.ModeHTTP && !frontend.AcceptProxy && frontend.TLS == nil {
 			return func(ctx context.Context) error { return ping(ctx, reachable(frontend.Listen[0])) }
 		}
 	}

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
 
 	"mcplb/conf"
 )
@@ -45,7 +48,7 @@ func parseRunOptions(in invocation, args []string) (runOptions, error) {
 	var opts runOptions
 	flags := flag.NewFlagSet("mcpcluster run", flag.ContinueOnError)
 	flags.SetOutput(in.stderr)
-	flags.StringVar(&opts.config, "c", "", "the balancer's configuration `file`, whose servers are started as nodes (default a demonstration on ports 8000, 8080, 8404 and 8888)")
+	flags.StringVar(&opts.config, "c", "", "the balancer's configuration `file`, whose servers are started as nodes (default a demonstration on ports 8000, 8080, 8443, 8404 and 8888)")
 	flags.StringVar(&opts.bin, "bin", "", "the `directory` of mcpnode and mcplb (default that of mcpcluster itself)")
 	flags.StringVar(&opts.logs, "logs", "", "append each process's output to a file in this `directory`")
 	flags.StringVar(&opts.state, "state", "", "answer the other commands by a socket in this `directory`, and keep the logs there")
@@ -77,11 +80,11 @@ func runCluster(in invocation, opts runOptions) (err error) {
 		opts.logs = cmp.Or(opts.logs, filepath.Join(opts.state, logsName))
 	}
 	if opts.config == "" {
-		path, err := writeDemo(opts.state)
+		path, remove, err := writeDemo(opts.state)
 		if err != nil {
 			return err
 		}
-		defer os.Remove(path)
+		defer remove()
 		opts.config = path
 	}
 	config, err := conf.Load(opts.config)
@@ -111,26 +114,41 @@ func absolute(path string) string {
 	return path
 }
 
-// writeDemo puts the built-in configuration where mcplb can read it: into the
-// state directory, or a file of its own where there is none.
-func writeDemo(state string) (path string, err error) {
-	if state != "" {
-		path := filepath.Join(state, demoName)
-		if err := os.WriteFile(path, demoConfig, 0o644); err != nil {
-			return "", fmt.Errorf("write the demonstration's configuration: %w", err)
-		}
-		return path, nil
-	}
-	file, err := os.CreateTemp("", "mcpcluster-*.toml")
+// writeDemo puts the built-in configuration, with a certificate made for it,
+// where mcplb can read it: into the state directory, or one of its own where
+// there is none. remove takes all of that away again.
+func writeDemo(state string) (path string, remove func(), err error) {
+	cert, key, err := selfSigned(time.Now())
 	if err != nil {
-		return "", fmt.Errorf("write the demonstration's configuration: %w; set TMPDIR to a directory that can be written to", err)
+		return "", nil, fmt.Errorf("make the demonstration's certificate: %w", err)
 	}
-	_, err = file.Write(demoConfig)
-	if err = errors.Join(err, file.Close()); err != nil {
-		os.Remove(file.Name())
-		return "", fmt.Errorf("write the demonstration's configuration: %w", err)
+	directory := state
+	if state == "" {
+		if directory, err = os.MkdirTemp("", "mcpcluster-"); err != nil {
+			return "", nil, fmt.Errorf("write the demonstration's configuration: %w; set TMPDIR to a directory that can be written to", err)
+		}
 	}
-	return file.Name(), nil
+	files := map[string][]byte{certName: cert, keyName: key}
+	text := string(demoConfig)
+	for name := range files {
+		text = strings.ReplaceAll(text, strconv.Quote(name), strconv.Quote(absolute(filepath.Join(directory, name))))
+	}
+	files[demoName] = []byte(text)
+	remove = func() {
+		for name := range files {
+			os.Remove(filepath.Join(directory, name))
+		}
+		if state == "" {
+			os.Remove(directory)
+		}
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(directory, name), text, 0o600); err != nil {
+			remove()
+			return "", nil, fmt.Errorf("write the demonstration's configuration: %w", err)
+		}
+	}
+	return filepath.Join(directory, demoName), remove, nil
 }
 
 // locate fills in each member's executable: the file of that name in the

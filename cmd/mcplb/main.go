@@ -78,6 +78,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	if *check {
+		for _, warning := range config.Warnings(time.Now()) {
+			fmt.Fprintf(stderr, "%s: warning: %s\n", *path, warning)
+		}
 		fmt.Fprintf(stdout, "%s: configuration is valid\n", *path)
 		return exitOK
 	}

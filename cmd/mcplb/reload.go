@@ -64,6 +64,7 @@ func (s *server) apply(config *conf.Config) (changes string, err error) {
 	if err := s.useToken(config.Admin.TokenFile); err != nil { // it was read a moment ago
 		s.log.Error("the admin token before stays in force", "err", err)
 	}
+	s.secure(config)
 	s.pages.apply(config.Admin, sockets)
 	s.style.apply(config.Global)
 	s.config = config

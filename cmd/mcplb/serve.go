@@ -95,6 +95,7 @@ func (s *server) start(inherited *upgrade.Inheritance) error {
 		closeAll(sockets)
 		return err
 	}
+	s.secure(s.config)
 	s.history = admin.NewHistory(s.proxy)
 	s.pages.use(s.adminHandler(), admin.NewHealthHandler(s.proxy))
 	s.openPages = func() { s.pages.apply(s.config.Admin, sockets) }
