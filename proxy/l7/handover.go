@@ -178,8 +178,6 @@ func (c *client) goOn(carried *Carried, d *l4.Detached) {
 		c.state = reading
 		c.again(carried)
 		return
-	case reading:
-		c.ready = c.pending.Len() > 0
 	}
 	c.arm()
 	c.conn.Again()
@@ -246,6 +244,7 @@ func (f *Frontend) Adopt(loop *reactor.Loop, carried *Carried, d *l4.Detached, s
 		c.resume = now + carried.Resume
 	}
 	loop.Keep(&c.pending, carried.Pending)
+	c.ready = c.pending.Len() > 0
 	c.adoptExchange(&carried.Exchange, lease, pool)
 	if t := carried.Tunnel; t != nil {
 		c.tunnel = &tunnel{client: c, up: t.Up, down: t.Down}

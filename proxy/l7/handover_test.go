@@ -1,0 +1,65 @@
+//go:build linux
+
+package l7
+
+import (
+	"testing"
+
+	"mcplb/backend"
+
+	"golang.org/x/sys/unix"
+)
+
+// move has the one client go on as if it were in another process.
+func (b *bed) move() {
+	b.Helper()
+	var old *client
+	b.each(func(c *client) { old = c })
+	loop := old.worker.loop
+	b.on(loop, func() {
+		carried, d, ok := old.Detach()
+		if !ok {
+			b.Errorf("in state %d it cannot move", old.state)
+			return
+		}
+		there := d
+		for _, fd := range []*int{&there.Client.FD, &there.Server.FD} {
+			if *fd < 0 {
+				continue
+			}
+			var err error
+			if *fd, err = unix.FcntlInt(uintptr(*fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+				b.Error(err)
+			}
+		}
+		held, source := old.Holds()
+		lease := *held
+		*held, old.source = backend.Lease{}, nil
+		loop.AddLoad(1)
+		b.frontend.Adopt(loop, carried, &there, source, lease, b.pool)
+		old.Gone(&d)
+	})
+}
+
+// A request that waits behind an answer that moves to another process with its
+// connections is read there when its turn comes.
+func TestPipelinedBehindAMovedAnswer(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := begin(t, []string{s.address}, oneLoop, withoutLog)
+	client := b.dial()
+	client.say(get("/1") + get("/2"))
+	server := s.next()
+	server.head()
+	server.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfi")
+	client.head()
+	client.hear("fi")
+	b.move()
+	server.say("rst")
+	client.hear("rst")
+	if got := server.head().first(); got != "GET /2 HTTP/1.1" {
+		t.Errorf("the second request is %q", got)
+	}
+	server.answer("second")
+	client.wantStatus("GET", 200)
+}
