@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -47,13 +48,13 @@ var checkCommand = command{
 	name: "check", args: "", short: "check a configuration file", local: true, run: checkFile,
 	long: "Exit status: 0 when it is good, 2 with every mistake as FILE:LINE: KEY: reason.",
 	flags: func(f *flag.FlagSet, o *operator) {
-		f.StringVar(&o.config, "c", "", "the configuration `FILE`")
+		f.StringVar(&o.config, "c", os.Getenv("MCPLB_CONFIG"), "the configuration `FILE` (MCPLB_CONFIG)")
 	},
 }
 
 // checkFile is what -t does.
 func checkFile(o *operator, args []string) error {
-	if o.config == "" && len(args) == 1 {
+	if len(args) == 1 {
 		o.config, args = args[0], nil
 	}
 	if o.config == "" || len(args) > 0 {

@@ -48,7 +48,7 @@ func assess(s *Snapshot) Summary {
 		sum.backend(s, &s.Backends[i])
 	}
 	if n := s.RateLimit.BansActive; n > 0 {
-		sum.add(Notice, fmt.Sprintf("%d sources are banned", n), "mcplb bans shows them, mcplb unban ADDRESS lifts one")
+		sum.add(Notice, banned(n), "mcplb bans shows them, mcplb unban ADDRESS lifts one")
 	}
 	slices.SortStableFunc(sum.Findings, func(a, b Finding) int { return rankOf(b.Level) - rankOf(a.Level) })
 	if len(sum.Findings) > 0 && sum.Findings[0].Level != Notice {
@@ -70,12 +70,16 @@ func (sum *Summary) process(p *Process) {
 	if p.Draining {
 		sum.add(Critical, "the balancer is draining: it takes no new clients and will end", "nothing, if it was told to stop")
 	}
-	if p.AcceptPaused {
-		sum.add(Critical, fmt.Sprintf("new clients wait: %d of %d connections are taken (%s)", p.Connections.Current, p.Connections.Limit, p.AcceptPauseReason),
+	if full := p.Connections.Limit > 0 && p.Connections.Current >= p.Connections.Limit; p.AcceptPaused || full {
+		sum.add(Critical, fmt.Sprintf("new clients wait: %d of %d connections are taken (%s)", p.Connections.Current, p.Connections.Limit, orElse(p.AcceptPauseReason, "maxconn")),
 			"raise global.maxconn (and the open-files limit) and reload, or find who holds the connections: mcplb connections")
 	} else if p.Connections.Limit > 0 && p.Connections.Current*10 >= p.Connections.Limit*9 {
 		sum.add(Degraded, fmt.Sprintf("%d of %d connections (maxconn) are taken", p.Connections.Current, p.Connections.Limit),
 			"raise global.maxconn (and the open-files limit) and reload")
+	}
+	if p.acceptsFail {
+		sum.add(Critical, fmt.Sprintf("clients could not be accepted in the last minute, as a rule for want of open files: %d are in use", p.OpenFiles.Used),
+			"raise LimitNOFILE= in the systemd unit (ulimit -n) and the machine's fs.file-max, and restart")
 	}
 	if f := p.OpenFiles; f.Limit > 0 && f.Used*100 >= f.Limit*95 {
 		sum.add(Degraded, fmt.Sprintf("%d of %d open files are in use", f.Used, f.Limit), "raise LimitNOFILE= in the systemd unit, or ulimit -n, and restart")
@@ -178,6 +182,13 @@ func (sum *Summary) server(now time.Time, b *Backend, server *Server) {
 	case server.Connections.Limit > 0 && server.Connections.Current >= server.Connections.Limit:
 		sum.add(Degraded, fmt.Sprintf("server %s is full: %d connections", name, server.Connections.Current), "raise its maxconn (mcplb maxconn "+name+" N), or add servers")
 	}
+}
+
+func banned(n int64) string {
+	if n == 1 {
+		return "1 source is banned"
+	}
+	return fmt.Sprintf("%d sources are banned", n)
 }
 
 func orElse(text, otherwise string) string {

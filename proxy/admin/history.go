@@ -12,6 +12,7 @@ import (
 const (
 	historyInterval = 3 * time.Second
 	historySamples  = 300 // 15 minutes
+	lastMinute      = 20  // samples
 )
 
 // History remembers the last 15 minutes, a sample every 3 seconds: what plots
@@ -26,6 +27,7 @@ type History struct {
 	series map[seriesKey]*series
 	taken  int               // samples, ever
 	before Snapshot          // the last one, for differences
+	failed int               // the number of the last sample that saw accepts fail; 0 = none has
 	worst  map[string]string // by frontend: why most clients were turned away since the one before
 }
 
@@ -95,6 +97,9 @@ func (h *History) sample() {
 	h.taken++
 	h.add(seriesKey{what: connections}, float64(s.Process.Connections.Current))
 	seconds := s.Time.Sub(h.before.Time).Seconds()
+	if h.taken > 1 && s.Process.AcceptFailures > h.before.Process.AcceptFailures {
+		h.failed = h.taken
+	}
 	for i := range s.Frontends {
 		f := &s.Frontends[i]
 		before := find(h.before.Frontends, f.Name, i)
@@ -260,6 +265,7 @@ func total(counters map[string]uint64) uint64 {
 func (h *History) fill(s *Snapshot) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	s.Process.acceptsFail = h.failed > 0 && h.taken-h.failed < lastMinute
 	for i := range s.Frontends {
 		f := &s.Frontends[i]
 		f.Rates, f.refusing = h.rates(seriesKey{frontend: f.Name}), h.worst[f.Name]
@@ -271,7 +277,7 @@ func (h *History) fill(s *Snapshot) {
 			key := seriesKey{backend: s.Backends[i].Name, server: server.Name}
 			server.Rates = h.rates(key)
 			key.what = responseLatency
-			server.RecentP95Seconds = h.recent(key, 20)
+			server.RecentP95Seconds = h.recent(key, lastMinute)
 		}
 	}
 }

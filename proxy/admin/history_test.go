@@ -89,6 +89,7 @@ func TestSummary(t *testing.T) {
 		{"draining", func(s *Snapshot) { s.Process.Draining = true }, Critical, "the balancer is draining"},
 		{"maxconn", func(s *Snapshot) { s.Process.AcceptPaused, s.Process.AcceptPauseReason = true, "maxconn" }, Critical, "new clients wait: 30 of 100000 connections are taken (maxconn)"},
 		{"nearly maxconn", func(s *Snapshot) { s.Process.Connections.Limit = 33 }, Degraded, "30 of 33 connections (maxconn) are taken"},
+		{"no descriptors", func(s *Snapshot) { s.Process.acceptsFail = true }, Critical, "clients could not be accepted in the last minute"},
 		{"descriptors", func(s *Snapshot) { s.Process.OpenFiles.Used = 200_000 }, Degraded, "200000 of 200100 open files"},
 		{"access log", func(s *Snapshot) { s.Process.AccessLog = &AccessLog{Path: "/x", Error: "disk full"} }, Degraded, "the access log /x cannot be written: disk full"},
 		{"certificate", func(s *Snapshot) { s.Frontends[0].TLS = expiring(s.Time.Add(49 * time.Hour)) }, Degraded, "certificate lb.pem of frontend tcp expires in 2d1h"},

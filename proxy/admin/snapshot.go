@@ -71,6 +71,8 @@ type Process struct {
 	AccessLog *AccessLog `json:"access_log,omitempty"` // absent while it is off
 
 	Rates Rates `json:"rates"` // derived; over all frontends
+
+	acceptsFail bool // some did of late
 }
 
 // AccessLog tells of the access log.
