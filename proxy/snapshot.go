@@ -124,10 +124,6 @@ func (p *Proxy) frontendState() admin.FrontendState {
 	return admin.FrontendOpen
 }
 
-func timing(t l4.TimingTotal) admin.Timing {
-	return admin.Timing{Count: t.Count, SumSeconds: t.Sum.Seconds(), MaxSeconds: t.Max.Seconds()}
-}
-
 // showBackend shows one backend.
 func (p *Proxy) showBackend(b *pool) admin.Backend {
 	c := b.Config()
