@@ -59,7 +59,7 @@ type CarriedExchange struct {
 	Framing     uint8
 	Left        int64
 	Chunked     http1.Chunked
-	Recoded     bool // by a recoder that changes nothing but the chunks
+	Rewriter    *mcp.EndpointRewriter // of a recoder that does not compress; nil = none
 	Chunks      bool
 	ToServer    []byte // parked
 }
@@ -107,7 +107,7 @@ func (c *client) movable() bool {
 		x := &c.exchange
 		r := x.recoder
 		return x.request.done && x.flags&answered != 0 && x.upstream.head.Len() == 0 &&
-			(r == nil || r.zip == nil && r.endpoint.Settled()) &&
+			(r == nil || r.zip == nil) &&
 			c.conn.Movable() && x.upstream.conn.Movable()
 	}
 	return false
@@ -131,7 +131,8 @@ func (c *client) carry() *Carried {
 			Framing: uint8(x.response.framing), Left: x.response.left, Chunked: x.response.chunked,
 		}
 		if r := x.recoder; r != nil {
-			carried.Exchange.Recoded, carried.Exchange.Chunks = true, r.chunks
+			endpoint := r.endpoint
+			carried.Exchange.Rewriter, carried.Exchange.Chunks = &endpoint, r.chunks
 		}
 	}
 	return carried
@@ -268,9 +269,9 @@ func (c *client) adoptExchange(carried *CarriedExchange, lease backend.Lease, po
 	x.request.done = true
 	x.response = body{framing: http1.Framing(carried.Framing), left: carried.Left, chunked: carried.Chunked}
 	x.upstream = &upstream{origin: x.origin, client: c, endpoint: x.endpoint}
-	if carried.Recoded {
+	if carried.Rewriter != nil {
 		x.recoder = c.worker.recoders.plain()
-		x.recoder.chunks = carried.Chunks
+		x.recoder.endpoint, x.recoder.chunks = *carried.Rewriter, carried.Chunks
 	}
 }
 

@@ -65,8 +65,26 @@ func (m *FrameMeter) UnmarshalBinary(p []byte) error {
 	return nil
 }
 
-// Settled tells whether the rewriter lets everything pass from here on.
-func (r *EndpointRewriter) Settled() bool { return !r.watching && len(r.held) == 0 }
+// MarshalBinary implements encoding.BinaryMarshaler.
+func (r *EndpointRewriter) MarshalBinary() ([]byte, error) {
+	p := append([]byte(nil), r.tag[:]...)
+	p = binary.BigEndian.AppendUint16(p, r.watched)
+	p = append(p, uint8(r.state), bit(r.watching), bit(r.tagged))
+	return append(p, r.held...), nil
+}
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (r *EndpointRewriter) UnmarshalBinary(p []byte) error {
+	const fixed = len(Tag{}) + 5
+	if len(p) < fixed || streamState(p[fixed-3]) > streamNext {
+		return errCarried
+	}
+	*r = EndpointRewriter{held: append(r.held[:0], p[fixed:]...)}
+	copy(r.tag[:], p)
+	r.watched = binary.BigEndian.Uint16(p[len(r.tag):])
+	r.state, r.watching, r.tagged = streamState(p[fixed-3]), p[fixed-2] != 0, p[fixed-1] != 0
+	return nil
+}
 
 func bit(b bool) byte {
 	if b {

@@ -1,0 +1,563 @@
+//go:build linux
+
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mcplb/proxy/upgrade"
+
+	"golang.org/x/sys/unix"
+)
+
+// predecessor starts a balancer that is to be succeeded. Only that it ends is
+// checked: what began in it may end in another.
+func predecessor(t testing.TB, text string) *running {
+	t.Helper()
+	p, err := Start(parse(t, text), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &running{Proxy: p, t: t}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		cancel(errors.New("the test is over"))
+		_ = r.Stop(ctx) // clients that are left were cut off, or were not: the test says which
+	})
+	return r
+}
+
+// heir starts the balancer that takes r's place, as another process would, up
+// to where it serves. Nothing has moved yet.
+func (r *running) heir(text string) *running {
+	r.t.Helper()
+	inherited := map[string]*net.TCPListener{}
+	sockets, err := r.Sockets()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, s := range sockets {
+		socket, err := net.FileListener(s.File)
+		s.File.Close()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		inherited[s.Address] = socket.(*net.TCPListener)
+	}
+	o := options()
+	o.Suspended, o.Inherited = true, func(address string) *net.TCPListener { return inherited[address] }
+	p, err := Start(parse(r.t, text), o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.Suspend()
+	state, err := r.State()
+	if err == nil {
+		err = p.Restore(state)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	p.Serve()
+	return &running{Proxy: p, t: r.t}
+}
+
+// give moves what can move to another, and tells how many connections did.
+func (r *running) give(to *running) (moved int) {
+	r.t.Helper()
+	err := r.Move(func(b *upgrade.Batch) error {
+		adopted, err := to.Adopt(b.Payload, duplicates(r.t, b.Descriptors))
+		if err != nil {
+			return err
+		}
+		adopted.Serve()
+		b.Gone(adopted.Refused())
+		moved += len(b.Descriptors)
+		return nil
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.report(to)
+	return moved
+}
+
+// report tells another what is left.
+func (r *running) report(to *running) (clients int) {
+	r.t.Helper()
+	report, clients, err := r.Report()
+	if err == nil {
+		err = to.Inherited(report)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return clients
+}
+
+// duplicates are what another process would get.
+func duplicates(t testing.TB, fds []int) (copies []int) {
+	t.Helper()
+	for _, fd := range fds {
+		copied, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copies = append(copies, copied)
+	}
+	return copies
+}
+
+// succeed is the whole of it: the heir serves, and nobody is left in r.
+func (r *running) succeed(text string) *running {
+	r.t.Helper()
+	h := r.heir(text)
+	r.give(h)
+	r.Leave()
+	if n := r.Connections(); n != 0 {
+		r.t.Fatalf("%d clients are left behind", n)
+	}
+	if err := r.stop(); err != nil {
+		r.t.Fatal(err)
+	}
+	h.Alone()
+	return h
+}
+
+// Streams go on where they were, byte for byte: at rest, half-closed, with
+// bytes that one side does not take, and in the middle of a line.
+func TestHandOverStreams(t *testing.T) {
+	t.Parallel()
+	const much = 6 << 20
+	pattern := make([]byte, much)
+	for i := range pattern {
+		pattern[i] = byte(i * 7 >> 3)
+	}
+	received := make(chan []byte, 1)
+	release := make(chan struct{})
+	releaseAll := sync.OnceFunc(func() { close(release) })
+	defer releaseAll()
+	echoes, pours := serve(t, echo), serve(t, func(c *net.TCPConn) { _, _ = c.Write(pattern) })
+	swallows := serve(t, func(c *net.TCPConn) {
+		<-release
+		all, _ := io.ReadAll(c)
+		if len(all) == 0 {
+			return // a check
+		}
+		received <- all
+		fmt.Fprintln(c, "thanks")
+	})
+	text := frontendText("echo", anyPort, "tcp", "b") + backendText("b", []string{echoes.address}) +
+		frontendText("mcp", "127.0.0.2:0", "mcp", "b") +
+		frontendText("pour", "127.0.0.3:0", "tcp", "p") + backendText("p", []string{pours.address}) +
+		frontendText("swallow", "127.0.0.4:0", "tcp", "s") + backendText("s", []string{swallows.address})
+	r := predecessor(t, text)
+	idle, half, line := dial(t, r.address("echo")), dial(t, r.address("swallow")), dial(t, r.address("mcp"))
+	slow := dial(t, r.address("pour"))
+	idle.ask("hello")
+	line.ask("one")
+	line.send("tw")
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		_, _ = half.Write(pattern)
+		_ = half.CloseWrite()
+	})
+	r.eventually("both bulks stand still", func() bool {
+		shown := r.Snapshot()
+		return shown.Frontends[2].Traffic.BytesOut > 1<<16 && shown.Frontends[3].Traffic.BytesIn > 1<<16
+	})
+	h := r
+	for range 3 {
+		h = h.succeed(text)
+	}
+	t.Cleanup(func() { _ = h.stop() })
+	idle.ask("still here")
+	line.send("o\n")
+	if answer, _ := line.reader.ReadString('\n'); answer != "two\n" {
+		t.Errorf("the line that was cut comes back as %q", answer)
+	}
+	if n := h.frontend("mcp").Traffic.MessagesIn; n != 2 {
+		t.Errorf("%d messages are counted, want 2", n)
+	}
+	if got, err := io.ReadAll(slow.reader); err != nil || !bytes.Equal(got, pattern) {
+		t.Errorf("the slow client got %d bytes, %v; or others", len(got), err)
+	}
+	releaseAll()
+	if got := <-received; !bytes.Equal(got, pattern) {
+		t.Errorf("the slow server got %d bytes, or others", len(got))
+	}
+	if answer, err := half.reader.ReadString('\n'); answer != "thanks\n" {
+		t.Errorf("the half-closed client got %q, %v", answer, err)
+	}
+	sending.Wait()
+	for _, c := range []*client{idle, half, line, slow} {
+		c.Close()
+	}
+	h.empty()
+}
+
+// A bulk in full flow goes through process after process, and arrives whole.
+func TestHandOverInFullFlow(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
+	r := predecessor(t, text)
+	c := dial(t, r.address("f"))
+	stop := make(chan struct{})
+	var sent, got [sha256.Size]byte
+	var working sync.WaitGroup
+	working.Go(func() {
+		sum, p := sha256.New(), make([]byte, 200_000)
+		random := rand.New(rand.NewPCG(1, 2))
+		for running := true; running; {
+			select {
+			case <-stop:
+				running = false
+			default:
+			}
+			for i := range p {
+				p[i] = byte(random.Uint32())
+			}
+			if _, err := c.Write(p); err != nil {
+				t.Errorf("sending: %v", err)
+				return
+			}
+			sum.Write(p)
+		}
+		_ = c.CloseWrite()
+		sum.Sum(sent[:0])
+	})
+	working.Go(func() {
+		sum := sha256.New()
+		if _, err := io.Copy(sum, c.reader); err != nil {
+			t.Errorf("receiving: %v", err)
+		}
+		sum.Sum(got[:0])
+	})
+	h := r
+	for range 12 {
+		before := h.frontend("f").Traffic.BytesOut
+		h.eventually("bytes flow", func() bool { return h.frontend("f").Traffic.BytesOut > before+1<<20 })
+		h = h.succeed(text)
+	}
+	t.Cleanup(h.end)
+	close(stop)
+	working.Wait()
+	if sent != got {
+		t.Error("what came back is not what was sent")
+	}
+}
+
+// The new process holds everybody to the limits, those counted who are still
+// with the one before.
+func TestHandOverKeepsLimits(t *testing.T) {
+	t.Parallel()
+	slow := make(chan struct{})
+	s := serve(t, func(c *net.TCPConn) {
+		request, err := http.ReadRequest(bufio.NewReader(c))
+		if err != nil {
+			return
+		}
+		if request.URL.Path == "/slow" {
+			<-slow
+		}
+		fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+	})
+	answerAll := sync.OnceFunc(func() { close(slow) })
+	defer answerAll()
+	text := "[global]\nmaxconn = 3\n[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\nmax_connections = 10\nban_after = 0\n" +
+		frontendText("f", anyPort, "http", "b") + "[backend.b]\n[[backend.b.server]]\nname = 's1'\nhttp = '" + s.address + "'\nmaxconn = 2\n"
+	r := predecessor(t, text)
+	get := func(path string) *client {
+		c := dial(t, r.address("f"))
+		c.send("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n")
+		return c
+	}
+	first := get("/slow")
+	r.eventually("it is under way", func() bool { return r.server("s1").Connections.Current == 1 })
+	h := r.heir(text)
+	if n := h.server("s1").Connections.Current; n != 1 {
+		t.Errorf("%d slots are taken in the new process, want the one of the old", n)
+	}
+	r.give(h)
+	if n := r.Connections(); n != 1 {
+		t.Errorf("%d clients stay, want the one whose request is under way", n)
+	}
+	second, third := get("/slow"), get("/slow")
+	h.eventually("one more is under way, and one waits", func() bool {
+		return h.server("s1").Connections.Current == 2 && h.Snapshot().Backends[0].QueueCurrent == 1
+	})
+	fourth := dial(t, r.address("f")) // the fourth client of three
+	fourth.silent()
+	if n := h.Connections(); n != 2 {
+		t.Errorf("the new process has %d clients, want 2: one is in the old", n)
+	}
+	answerAll()
+	for _, c := range []*client{first, second, third} {
+		response, err := http.ReadResponse(c.reader, nil)
+		if err != nil || response.StatusCode != 200 {
+			t.Fatalf("answer: %v, %v", response, err)
+		}
+		_, _ = io.ReadAll(response.Body)
+	}
+	r.eventually("the last one has moved", func() bool { r.give(h); return r.Connections() == 0 })
+	h.Alone()
+	if n := h.server("s1").Connections.Current; n != 0 {
+		t.Errorf("%d slots are taken", n)
+	}
+	first.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	if _, err := http.ReadResponse(first.reader, nil); err != nil {
+		t.Errorf("the client that moved last is not served: %v", err)
+	}
+	for _, c := range []*client{first, second, third, fourth} {
+		c.Close()
+	}
+	r.Leave()
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	t.Cleanup(h.end)
+}
+
+// When the hand-over fails, everybody is served where they were, and those who
+// waited are let in.
+func TestHandOverFails(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address}) +
+		frontendText("m", "127.0.0.2:0", "mcp", "b")
+	r := start(t, text)
+	var clients []*client
+	for i := range 300 {
+		c := dial(t, r.address([]string{"f", "m"}[i%2]))
+		c.ask("hello")
+		clients = append(clients, c)
+	}
+	r.Suspend()
+	waiting := dial(t, r.address("f"))
+	waiting.silent()
+	if _, err := r.State(); err != nil {
+		t.Fatal(err)
+	}
+	broken, batches := errors.New("broken"), 0
+	err := r.Move(func(b *upgrade.Batch) error {
+		if batches++; batches < 2 {
+			b.Back()
+			return nil
+		}
+		b.Back()
+		return broken
+	})
+	if !errors.Is(err, broken) {
+		t.Errorf("Move: %v", err)
+	}
+	r.Resume()
+	waiting.ask("let in")
+	for _, c := range append(clients, waiting) {
+		c.ask("still here")
+		c.Close()
+	}
+}
+
+// What the new configuration does not have stays where it is, and ends there.
+func TestHandOverToOtherConfiguration(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	servers := backendText("b", []string{s.address})
+	r := predecessor(t, frontendText("f", anyPort, "tcp", "b")+frontendText("g", "127.0.0.2:0", "tcp", "b")+
+		frontendText("m", "127.0.0.3:0", "mcp", "b")+servers)
+	stays, moves, other := dial(t, r.address("g")), dial(t, r.address("f")), dial(t, r.address("m"))
+	for _, c := range []*client{stays, moves, other} {
+		c.ask("hello")
+	}
+	h := r.heir(frontendText("f", anyPort, "tcp", "b") + frontendText("m", "127.0.0.3:0", "tcp", "b") + servers)
+	for range 2 {
+		r.give(h)
+		if a, b := r.Connections(), h.Connections(); a != 2 || b != 1 {
+			t.Errorf("%d stay and %d have moved, want 2 and 1", a, b)
+		}
+	}
+	for _, c := range []*client{stays, moves, other} {
+		c.ask("still here")
+		c.Close()
+	}
+	r.eventually("they have ended", func() bool { return r.report(h) == 0 })
+	h.Alone()
+	h.eventually("they have ended", func() bool { return h.Connections() == 0 })
+	if n := h.server("s1").Connections.Current; n != 0 {
+		t.Errorf("%d slots are taken", n)
+	}
+	if err := h.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is known goes along: bans, sticky sources, states, counts.
+func TestHandOverState(t *testing.T) {
+	t.Parallel()
+	a, b := serve(t, name("a")), serve(t, name("b"))
+	text := "[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\n" + frontendText("f", anyPort, "mcp", "b") +
+		backendText("b", []string{a.address, b.address}, "balance = 'source'")
+	r := predecessor(t, text)
+	r.eventually("the checks have judged", func() bool { return r.server("s1").State == "up" && r.server("s2").State == "up" })
+	homes := r.homes(40)
+	r.limiter.Ban(netip.MustParseAddr("192.0.2.1"), time.Hour, r.engine.Now())
+	before := r.frontend("f")
+	since := r.server("s1").Since
+	r.eventually("all have gone", func() bool { return r.Connections() == 0 })
+	h := r.succeed(text)
+	t.Cleanup(func() { _ = h.stop() })
+	if s := h.server("s1"); s.State != "up" || !s.Since.Equal(since) {
+		t.Errorf("server s1 is %s since %v, want up since %v", s.State, s.Since, since)
+	}
+	if n := len(h.Snapshot().RateLimit.Bans); n != 1 {
+		t.Errorf("%d bans, want 1", n)
+	}
+	h.eventually("the counts have come", func() bool { return h.frontend("f").Connections.Total == before.Connections.Total })
+	if now := h.frontend("f"); now.Traffic != before.Traffic || now.Connections.Peak != before.Connections.Peak {
+		t.Errorf("frontend %+v, want %+v", now, before)
+	}
+	for source, home := range h.homes(40) {
+		if homes[source] != home {
+			t.Errorf("source %s went to %s, and goes to %s", source, homes[source], home)
+		}
+	}
+}
+
+// HTTP clients go on in the middle of whatever they are at: between requests,
+// in a head, in a stream, in a frame.
+func TestHandOverHTTP(t *testing.T) {
+	t.Parallel()
+	more := map[string]chan string{"/stream": make(chan string), "/endpoint": make(chan string)}
+	s := serve(t, func(c *net.TCPConn) { handOverNode(t.Context(), c, more) })
+	text := frontendText("f", anyPort, "http", "b", "compress = ['text/plain']") +
+		"[backend.b]\n[[backend.b.server]]\nname = 's1'\nhttp = '" + s.address + "'\n"
+	r := predecessor(t, text)
+	at := r.address("f")
+	kept, head, stream, endpoint, socket := dial(t, at), dial(t, at), dial(t, at), dial(t, at), dial(t, at)
+	kept.get("/", "ok")
+	head.send("GET / HTTP/1.1\r\nHo")
+	// One stream passes as it comes. Of the other the first event is looked at:
+	// it may be the endpoint of the deprecated transport.
+	stream.send("GET /stream HTTP/1.1\r\nHost: h\r\nMcp-Session-Id: x\r\n\r\n")
+	stream.skipHead()
+	more["/stream"] <- "6\r\nda" // in the middle of a chunk
+	hear(t, stream.reader, "6\r\nda")
+	endpoint.send("GET /endpoint HTTP/1.1\r\nHost: h\r\n\r\n")
+	endpoint.skipHead()
+	more["/endpoint"] <- "1a\r\nevent: endpoint\ndata: /m?s" // in the middle of the event
+	socket.send("GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	socket.skipHead()
+	frame := "\x81\x85\x00\x00\x00\x00hello" // text, masked by zeros
+	socket.send(frame[:7])
+	hear(t, socket.reader, frame[:7])
+
+	h := r.succeed(text).succeed(text)
+	t.Cleanup(func() { _ = h.stop() })
+	kept.get("/", "ok")
+	head.send("st: h\r\n\r\n")
+	head.expect("ok")
+	more["/stream"] <- "taxy\r\n2\r\nz"
+	hear(t, stream.reader, "taxy\r\n2\r\nz")
+	more["/stream"] <- "z\r\n0\r\n\r\n"
+	hear(t, stream.reader, "z\r\n0\r\n\r\n")
+	stream.get("/", "ok")
+	more["/endpoint"] <- "\r\n8\r\nessionId\r\n4\r\n=1\n\n\r\n0\r\n\r\n"
+	body, err := io.ReadAll(httputil.NewChunkedReader(endpoint.reader))
+	if event := regexp.MustCompile(`^event: endpoint\ndata: /m\?sessionId=1\.\w{8}\n\n$`); err != nil || !event.Match(body) {
+		t.Errorf("the endpoint is told as %q, %v", body, err)
+	}
+	socket.send(frame[7:] + "\x81\x80\x00\x00\x00\x00")
+	hear(t, socket.reader, frame[7:]+"\x81\x80\x00\x00\x00\x00")
+	h.eventually("requests and frames are counted", func() bool { return h.frontend("f").Traffic.MessagesIn == 7+2 })
+	for _, c := range []*client{kept, head, stream, endpoint, socket} {
+		c.Close()
+	}
+	h.empty()
+}
+
+// handOverNode answers "ok", streams what it is told to, and echoes WebSocket
+// bytes.
+func handOverNode(over context.Context, c *net.TCPConn, more map[string]chan string) {
+	reader := bufio.NewReader(c)
+	for {
+		request, err := http.ReadRequest(reader)
+		if err != nil {
+			return
+		}
+		switch path := request.URL.Path; path {
+		case "/stream", "/endpoint":
+			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+			for text := ""; !strings.HasSuffix(text, "0\r\n\r\n"); {
+				select {
+				case text = <-more[path]:
+				case <-over.Done():
+					return
+				}
+				fmt.Fprint(c, text)
+			}
+		case "/ws":
+			fmt.Fprint(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+			_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{reader})
+			return
+		default:
+			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	}
+}
+
+// skipHead reads the head of an answer.
+func (c *client) skipHead() {
+	c.t.Helper()
+	for line := ""; line != "\r\n"; {
+		var err error
+		if line, err = c.reader.ReadString('\n'); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// get asks for a page.
+func (c *client) get(path, want string) {
+	c.t.Helper()
+	c.send("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n")
+	c.expect(want)
+}
+
+// expect wants an answer.
+func (c *client) expect(want string) {
+	c.t.Helper()
+	response, err := http.ReadResponse(c.reader, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if body, err := io.ReadAll(response.Body); err != nil || string(body) != want {
+		c.t.Fatalf("the answer is %q, %v; want %q", body, err, want)
+	}
+}
+
+// hear wants these bytes next.
+func hear(t *testing.T, from io.Reader, want string) {
+	t.Helper()
+	p := make([]byte, len(want))
+	if n, err := io.ReadFull(from, p); err != nil || string(p) != want {
+		t.Fatalf("received %q, %v; want %q", p[:n], err, want)
+	}
+}
