@@ -375,7 +375,8 @@ func TestHandOverFails(t *testing.T) {
 	}
 }
 
-// What the new configuration does not have stays where it is, and ends there.
+// What the new configuration does not have stays where it is, and ends there;
+// what has another mode there goes on in its own.
 func TestHandOverToOtherConfiguration(t *testing.T) {
 	t.Parallel()
 	s := serve(t, echo)
@@ -389,8 +390,8 @@ func TestHandOverToOtherConfiguration(t *testing.T) {
 	h := r.heir(frontendText("f", anyPort, "tcp", "b") + frontendText("m", "127.0.0.3:0", "tcp", "b") + servers)
 	for range 2 {
 		r.give(h)
-		if a, b := r.Connections(), h.Connections(); a != 2 || b != 1 {
-			t.Errorf("%d stay and %d have moved, want 2 and 1", a, b)
+		if a, b := r.Connections(), h.Connections(); a != 1 || b != 2 {
+			t.Errorf("%d stay and %d have moved, want 1 and 2", a, b)
 		}
 	}
 	for _, c := range []*client{stays, moves, other} {

@@ -36,20 +36,28 @@ func Begin(p *Process, g Giver, version string, log *slog.Logger) (*HandOver, er
 	if h.channel, h.result, err = p.Spawn(); err != nil {
 		return nil, err
 	}
-	if err := h.offer(version); err != nil {
-		return nil, h.refused(err)
-	}
-	g.Suspend()
-	if err := h.give(); err != nil {
-		h.channel.Close()
-		log.Warn("the hand-over broke off", "err", err)
-	}
-	if err := h.ready(); err != nil {
-		h.channel.Close()
-		g.Resume()
+	if err := h.begin(version); err != nil {
 		return nil, err
 	}
 	return h, nil
+}
+
+// begin is Begin once the new process is started.
+func (h *HandOver) begin(version string) error {
+	if err := h.offer(version); err != nil {
+		return h.refused(err)
+	}
+	h.giver.Suspend()
+	if err := h.give(); err != nil {
+		h.channel.Close()
+		h.log.Warn("the hand-over broke off", "err", err)
+	}
+	if err := h.ready(); err != nil {
+		h.channel.Close()
+		h.giver.Resume()
+		return err
+	}
+	return nil
 }
 
 // PID is the number of the new process.

@@ -38,10 +38,12 @@ type Adopted interface {
 // Inheritance is the side of the new process.
 type Inheritance struct {
 	log     *slog.Logger
-	process *Process
 	channel *Channel
 	offer   Offer
-	sockets map[string]*net.TCPListener // by address; those that nobody took yet
+	broken  bool // the hand-over broke off before it was settled
+
+	orphaned func() bool                 // Process.Orphaned
+	sockets  map[string]*net.TCPListener // by address; those that nobody took yet
 }
 
 // Inherit returns what the process before offers, or nil when there is none.
@@ -50,7 +52,7 @@ func Inherit(p *Process, log *slog.Logger) (*Inheritance, error) {
 	if channel == nil || err != nil {
 		return nil, err
 	}
-	in := &Inheritance{log: log, process: p, channel: channel, sockets: map[string]*net.TCPListener{}}
+	in := &Inheritance{log: log, orphaned: p.Orphaned, channel: channel, sockets: map[string]*net.TCPListener{}}
 	if err := in.receiveOffer(); err != nil {
 		in.Close()
 		return nil, err
@@ -139,7 +141,7 @@ var errGivenUp = errors.New("the process before has given the upgrade up")
 // goes on, and this one must end.
 func (in *Inheritance) Take(t Taker) error {
 	if err := in.prepared(t); err != nil {
-		if !in.process.Orphaned() {
+		if !in.orphaned() {
 			return fmt.Errorf("%w: %w", errGivenUp, err)
 		}
 		in.log.Warn("the process before has died, taking its place", "err", err)
@@ -147,6 +149,7 @@ func (in *Inheritance) Take(t Taker) error {
 	t.Serve()
 	if err := in.settle(t); err != nil {
 		in.log.Warn("the hand-over broke off, serving what has come", "err", err)
+		in.broken = true
 		in.channel.Close()
 	}
 	return nil
