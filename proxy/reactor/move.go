@@ -70,7 +70,7 @@ func (c *Conn) ParkPipe(p *Pipe) unix.Errno {
 	defer c.loop.ReturnPipe(p)
 	for p.held > 0 {
 		buffer := c.loop.scratch[:min(p.held, len(c.loop.scratch))]
-		n, errno := c.loop.system.Read(p.r, buffer)
+		n, errno := c.loop.system.ReadPipe(p.r, buffer)
 		if errno != 0 || n == 0 {
 			return unix.EIO
 		}

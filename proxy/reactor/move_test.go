@@ -132,3 +132,37 @@ func TestSweepSome(t *testing.T) {
 		t.Errorf("%d connections in %d rounds, want %d in 3", len(got), rounds, len(want))
 	}
 }
+
+// TestParkPipe takes what is in a pipe along.
+func TestParkPipe(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	l.pipes.limit = 1
+	near, far := tcpPair(t)
+	from, other := tcpPair(t)
+	c, source := adopt(t, l, near, ignore), adopt(t, l, from, ignore)
+	settle(t, l, c)
+	settle(t, l, source)
+	write(t, other, "in the pipe")
+	pipe := l.Pipe()
+	until(t, l, "it is there", func() bool { return source.Readable() })
+	if n, errno := source.SpliceIn(pipe); n != len("in the pipe") || errno != 0 {
+		t.Fatalf("SpliceIn: %d, %v", n, errno)
+	}
+	if errno := c.ParkPipe(pipe); errno != 0 {
+		t.Fatal(errno)
+	}
+	if errno := c.ParkPipe(nil); errno != 0 {
+		t.Fatal(errno)
+	}
+	if c.Parked() != len("in the pipe") || l.Pipe() != pipe {
+		t.Errorf("%d bytes are parked, or the pipe was not given back empty", c.Parked())
+	}
+	if moved := c.Detach(); string(moved.Parked) != "in the pipe" {
+		t.Errorf("%q goes along", moved.Parked)
+	}
+	kernelClose(near)
+	if _, err := far.Read(make([]byte, 1)); err == nil {
+		t.Error("the peer got something")
+	}
+}

@@ -26,6 +26,7 @@ type System struct {
 	Write       func(fd int, p []byte) (int, unix.Errno)                  // sendto(2) with MSG_NOSIGNAL
 	Splice      func(from, to, n int) (int, unix.Errno)                   // splice(2), SPLICE_F_MOVE|SPLICE_F_NONBLOCK
 	Pipe        func(size int) (r, w int, err unix.Errno)                 // pipe2(2), then F_SETPIPE_SZ
+	ReadPipe    func(r int, p []byte) (int, unix.Errno)                   // read(2)
 	Accept      func(fd int) (int, netip.AddrPort, unix.Errno)            // accept4(2), SOCK_NONBLOCK|SOCK_CLOEXEC
 	Socket      func(family int) (int, unix.Errno)                        // socket(2), a non-blocking TCP socket
 	Bind        func(fd int, address netip.AddrPort) unix.Errno           // bind(2)
@@ -62,6 +63,7 @@ func Kernel() *System {
 		Write:       kernelWrite,
 		Splice:      kernelSplice,
 		Pipe:        kernelPipe,
+		ReadPipe:    kernelReadPipe,
 		Accept:      kernelAccept,
 		Socket:      kernelSocket,
 		Bind:        kernelBind,
@@ -83,6 +85,15 @@ func Kernel() *System {
 func kernelRead(fd int, p []byte) (int, unix.Errno) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
+	}
+}
+
+func kernelReadPipe(r int, p []byte) (int, unix.Errno) {
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(r), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 		if errno != unix.EINTR {
 			return int(n), errno
 		}
