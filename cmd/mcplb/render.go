@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"mcplb/proxy/admin"
 )
@@ -43,8 +45,21 @@ func (o order) sorted(servers []admin.Server) []admin.Server {
 	return sorted
 }
 
-// writeStatus shows what the balancer does, for a terminal.
-func writeStatus(w io.Writer, s *admin.Snapshot, servers order) {
+// writeStatus shows what the balancer does, for a terminal. What servers and
+// other operators said cannot command the terminal.
+func writeStatus(out io.Writer, s *admin.Snapshot, servers order) {
+	var text bytes.Buffer
+	writeAll(&text, s, servers)
+	// Who does not read it any more is not to be helped.
+	_, _ = out.Write(bytes.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return '?'
+		}
+		return r
+	}, text.Bytes()))
+}
+
+func writeAll(w io.Writer, s *admin.Snapshot, servers order) {
 	p := &s.Process
 	fmt.Fprintf(w, "mcplb %s  %s  pid %d  up %s  %s\n", p.Version, p.ConfigPath, p.PID, roughly(p.UptimeSeconds), strings.ToUpper(string(s.Summary.Level)))
 	fmt.Fprintf(w, "connections %d of %d (peak %d)  %s conn/s  %s msg/s  in %sB/s  out %sB/s  open files %d of %d  memory %sB\n",

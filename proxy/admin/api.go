@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // commands serves what changes something, or shows what is not for everybody.
@@ -137,6 +139,9 @@ type Changed struct {
 	Changes []Change `json:"changes"` // empty: it was so already
 }
 
+// mostReason is the longest reason that is kept.
+const mostReason = 200
+
 func (c *commands) setServer(who string, r *http.Request) (any, error) {
 	var change ServerChange
 	if err := decode(r, &change); err != nil {
@@ -147,6 +152,9 @@ func (c *commands) setServer(who string, r *http.Request) (any, error) {
 	}
 	backend, server := r.PathValue("backend"), r.PathValue("server")
 	reason := change.Reason
+	if len(reason) > mostReason || strings.ContainsFunc(reason, unicode.IsControl) {
+		return nil, fmt.Errorf("%w: reason must be one line of at most %d bytes", ErrInvalid, mostReason)
+	}
 	change.Reason = "by " + who
 	if reason != "" {
 		change.Reason = reason + ", by " + who

@@ -122,6 +122,7 @@ func TestCommands(t *testing.T) {
 		{"PATCH", server, `{"weight":5,"maxconn":0,"reason":"repair"}`, 200, `set nodes/node1 {"weight":5,"maxconn":0,"reason":"repair, by 127.0.0.1:50000"}`, `"target":"nodes/node1"`},
 		{"PATCH", "/api/v1/backends/nodes/servers/nobody", `{"weight":5}`, 404, `set nodes/nobody {"weight":5,"reason":"by 127.0.0.1:50000"}`, "no server"},
 		{"PATCH", server, `{}`, 400, "", "name what is to change"},
+		{"PATCH", server, `{"weight":5,"reason":"\u001b[2J"}`, 400, "", "one line"},
 		{"PATCH", server, `{"wieght":5}`, 400, "", "wieght"},
 		{"PATCH", server, `{"weight":"5"}`, 400, "", "weight"},
 		{"GET", "/api/v1/connections?backend=nodes&server=node1", "", 200, "list {Backend:nodes Server:node1 Client:invalid IP} 100", `"id":"0-1f"`},
