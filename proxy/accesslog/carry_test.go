@@ -22,7 +22,7 @@ func TestCarry(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := b.Buffer(0).Adopt(&noted)
-		if line, want := string(appendText(nil, got, &someday)), string(appendText(nil, &r, &someday)); line != want {
+		if line, want := string(appendText(nil, got, someday())), string(appendText(nil, &r, someday())); line != want {
 			t.Errorf("%q, want %q", line, want)
 		}
 		b.Buffer(0).Drop(got)

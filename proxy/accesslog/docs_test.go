@@ -18,7 +18,7 @@ func TestKeysAreDocumented(t *testing.T) {
 	chapter, _, _ = strings.Cut(chapter, "\n## ")
 	var text []byte
 	for _, r := range records() {
-		text = appendText(text, &r, &someday)
+		text = appendText(text, &r, someday())
 	}
 	known := map[string]bool{}
 	key := regexp.MustCompile(`(?m)(?:^| )([a-z_]+)=`)

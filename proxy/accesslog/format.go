@@ -6,24 +6,80 @@ import (
 	"unicode/utf8"
 )
 
-// stamp turns times on the loops' clock into times of day.
+// stamp turns times on the loops' clock into times of day, as RFC 3339 has them
+// in UTC. It writes a second once, for all that began in it.
 type stamp struct {
-	wall time.Time // when the loops' clock said mono
-	mono int64
+	wall   time.Time // when the loops' clock said mono
+	mono   int64
+	second int64  // since 1970, of text
+	text   []byte // without the fraction; nil = none yet
 }
 
 func (s *stamp) set(wall time.Time, mono int64) { s.wall, s.mono = wall, mono }
 
 func (s *stamp) append(dst []byte, at int64) []byte {
-	return s.wall.Add(time.Duration(at-s.mono)).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z07:00")
+	ms := s.wall.UnixMilli() + (at-s.mono)/1e6
+	if second := ms / 1000; s.text == nil || second != s.second {
+		s.second, s.text = second, time.Unix(second, 0).UTC().AppendFormat(s.text[:0], "2006-01-02T15:04:05.")
+	}
+	return append(appendThousandths(append(dst, s.text...), uint64(ms%1000)), 'Z')
+}
+
+// appendThousandths appends three digits.
+func appendThousandths(dst []byte, n uint64) []byte {
+	return append(dst, '0'+byte(n/100%10), '0'+byte(n/10%10), '0'+byte(n%10))
 }
 
 // line is what both forms are written by: one method for each kind of value.
 // A value that is not there writes nothing.
 type line struct {
 	dst  []byte
-	json bool
+	form form
 }
+
+// form is text or JSON, as an index into a key's two forms.
+type form int
+
+const (
+	inText form = iota
+	inJSON
+)
+
+// key is a key in both forms, with what stands between it, the pair before and
+// its value.
+type key [2]string
+
+func named(name string) key { return key{" " + name + "=", `,"` + name + `":`} }
+
+// The keys, in the order of a line. The first is without what stands between.
+var (
+	keyTime          = key{"time=", `"time":`}
+	keyClient        = named("client")
+	keyFrontend      = named("frontend")
+	keyBackend       = named("backend")
+	keyServer        = named("server")
+	keyTLS           = named("tls")
+	keyMethod        = named("method")
+	keyPath          = named("path")
+	keyStatus        = named("status")
+	keyEra           = named("era")
+	keyCall          = named("mcp_method")
+	keyRequest       = named("request_ms")
+	keyQueue         = named("queue_ms")
+	keyConnect       = named("connect_ms")
+	keyResponse      = named("response_ms")
+	keyTotal         = named("total_ms")
+	keyBytesIn       = named("bytes_in")
+	keyBytesOut      = named("bytes_out")
+	keyMessagesIn    = named("messages_in")
+	keyMessagesOut   = named("messages_out")
+	keyReason        = named("reason")
+	keyDetail        = named("detail")
+	keyPhase         = named("phase")
+	keyRetries       = named("retries")
+	keyFrontendConns = named("frontend_conns")
+	keyServerConns   = named("server_conns")
+)
 
 // appendText appends the record as one line of key=value pairs, as slog's text
 // form has them: a value is quoted where it is not plain.
@@ -35,96 +91,90 @@ func appendText(dst []byte, r *Record, s *stamp) []byte {
 
 // appendJSON appends the record as one line, a JSON object.
 func appendJSON(dst []byte, r *Record, s *stamp) []byte {
-	l := line{dst: append(dst, '{'), json: true}
+	l := line{dst: append(dst, '{'), form: inJSON}
 	l.record(r, s)
 	return append(l.dst, '}', '\n')
 }
 
 // record writes the record's fields, always in this order.
 func (l *line) record(r *Record, s *stamp) {
-	var scratch [64]byte
-	l.word("time", string(s.append(scratch[:0], r.Began)))
+	l.plain(keyTime, func(dst []byte) []byte { return s.append(dst, r.Began) })
 	if r.Client.IsValid() {
-		l.word("client", string(r.Client.AppendTo(scratch[:0])))
+		l.plain(keyClient, r.Client.AppendTo)
 	}
-	l.word("frontend", r.Frontend)
-	l.word("backend", r.Backend)
-	l.word("server", r.Server)
-	l.word("tls", r.TLS)
+	l.word(keyFrontend, r.Frontend)
+	l.word(keyBackend, r.Backend)
+	l.word(keyServer, r.Server)
+	l.word(keyTLS, r.TLS)
 	l.request(r)
-	l.milliseconds("request_ms", r.Request)
-	l.milliseconds("queue_ms", r.Queue)
-	l.milliseconds("connect_ms", r.Connect)
-	l.milliseconds("response_ms", r.Response)
-	l.milliseconds("total_ms", time.Duration(r.Ended-r.Began))
-	l.number("bytes_in", r.BytesIn)
-	l.number("bytes_out", r.BytesOut)
+	l.milliseconds(keyRequest, r.Request)
+	l.milliseconds(keyQueue, r.Queue)
+	l.milliseconds(keyConnect, r.Connect)
+	l.milliseconds(keyResponse, r.Response)
+	l.milliseconds(keyTotal, time.Duration(r.Ended-r.Began))
+	l.number(keyBytesIn, r.BytesIn)
+	l.number(keyBytesOut, r.BytesOut)
 	if r.MessagesIn+r.MessagesOut > 0 {
-		l.number("messages_in", r.MessagesIn)
-		l.number("messages_out", r.MessagesOut)
+		l.number(keyMessagesIn, r.MessagesIn)
+		l.number(keyMessagesOut, r.MessagesOut)
 	}
-	l.word("reason", r.Reason)
-	l.word("detail", r.Detail)
-	l.word("phase", r.Phase.String())
-	l.number("retries", uint64(max(r.Retries, 0)))
-	l.number("frontend_conns", uint64(max(r.FrontendConns, 0)))
-	l.number("server_conns", uint64(max(r.ServerConns, 0)))
+	l.word(keyReason, r.Reason)
+	l.word(keyDetail, r.Detail)
+	l.word(keyPhase, r.Phase.String())
+	l.number(keyRetries, uint64(max(r.Retries, 0)))
+	l.number(keyFrontendConns, uint64(max(r.FrontendConns, 0)))
+	l.number(keyServerConns, uint64(max(r.ServerConns, 0)))
 }
 
 // request writes what only requests have.
 func (l *line) request(r *Record) {
-	l.word("method", string(r.Method()))
+	if r.method == 0 && r.path == 0 && r.Status == 0 {
+		return
+	}
+	l.word(keyMethod, string(r.Method()))
 	path := r.Path()
 	if r.cut {
 		path = append(path[:len(path):len(path)], "..."...)
 	}
-	l.word("path", string(path))
+	l.word(keyPath, string(path))
 	if r.Status > 0 {
-		l.number("status", uint64(r.Status))
+		l.number(keyStatus, uint64(r.Status))
 	}
-	l.word("era", r.Era)
-	l.word("mcp_method", r.Call)
+	l.word(keyEra, r.Era)
+	l.word(keyCall, r.Call)
 }
 
-// key begins a pair.
-func (l *line) key(name string) {
-	switch last := len(l.dst) - 1; {
-	case !l.json && (last < 0 || l.dst[last] == '\n'):
-	case !l.json:
-		l.dst = append(l.dst, ' ')
-	case l.dst[last] != '{':
-		l.dst = append(l.dst, ',')
-	}
-	if l.json {
-		l.dst = append(append(append(l.dst, '"'), name...), '"', ':')
-	} else {
-		l.dst = append(append(l.dst, name...), '=')
-	}
-}
-
-func (l *line) number(name string, n uint64) {
-	l.key(name)
-	l.dst = strconv.AppendUint(l.dst, n, 10)
+func (l *line) number(k key, n uint64) {
+	l.dst = strconv.AppendUint(append(l.dst, k[l.form]...), n, 10)
 }
 
 // milliseconds writes a duration, exactly to the microsecond.
-func (l *line) milliseconds(name string, d time.Duration) {
+func (l *line) milliseconds(k key, d time.Duration) {
 	if d < 0 {
 		return
 	}
-	l.key(name)
 	us := uint64(d.Microseconds())
-	l.dst = strconv.AppendUint(l.dst, us/1000, 10)
-	l.dst = append(l.dst, '.', '0'+byte(us/100%10), '0'+byte(us/10%10), '0'+byte(us%10))
+	l.number(k, us/1000)
+	l.dst = appendThousandths(append(l.dst, '.'), us%1000)
 }
 
-func (l *line) word(name, value string) {
+// plain writes what needs no escape.
+func (l *line) plain(k key, value func([]byte) []byte) {
+	l.dst = append(l.dst, k[l.form]...)
+	if l.form == inText {
+		l.dst = value(l.dst)
+		return
+	}
+	l.dst = append(value(append(l.dst, '"')), '"')
+}
+
+func (l *line) word(k key, value string) {
 	if value == "" {
 		return
 	}
-	l.key(name)
+	l.dst = append(l.dst, k[l.form]...)
 	switch {
-	case l.json:
+	case l.form == inJSON:
 		l.dst = appendJSONString(l.dst, value)
 	case plain(value):
 		l.dst = append(l.dst, value...)

@@ -19,7 +19,10 @@ func TestMain(m *testing.M) { leak.Main(m) }
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-var someday = stamp{wall: time.Date(2026, 11, 22, 1, 2, 3, 456e6, time.UTC), mono: int64(time.Hour)}
+// someday is a time at which the loops' clock says one hour.
+func someday() *stamp {
+	return &stamp{wall: time.Date(2026, 11, 22, 1, 2, 3, 456e6, time.UTC), mono: int64(time.Hour)}
+}
 
 // session is a connection of mode mcp that went well.
 func session() Record {
@@ -67,8 +70,8 @@ func TestFormat(t *testing.T) {
 	t.Parallel()
 	var text, jsonText []byte
 	for _, r := range records() {
-		text = appendText(text, &r, &someday)
-		jsonText = appendJSON(jsonText, &r, &someday)
+		text = appendText(text, &r, someday())
+		jsonText = appendJSON(jsonText, &r, someday())
 	}
 	golden(t, "text.log", string(text))
 	golden(t, "json.log", string(jsonText))
@@ -133,7 +136,7 @@ func FuzzFormat(f *testing.F) {
 	f.Add("GET\nreason=completed", "/\" reason=x", "\xc3\x28\u2028")
 	f.Fuzz(func(t *testing.T, method, path, name string) {
 		plain := exchange()
-		want := checkLine(t, string(appendText(nil, &plain, &someday)))
+		want := checkLine(t, string(appendText(nil, &plain, someday())))
 		r := exchange()
 		r.Server = name
 		r.SetTarget([]byte(method), []byte(path))
@@ -142,10 +145,10 @@ func FuzzFormat(f *testing.F) {
 				want--
 			}
 		}
-		if got := checkLine(t, string(appendText(nil, &r, &someday))); got != want {
+		if got := checkLine(t, string(appendText(nil, &r, someday()))); got != want {
 			t.Errorf("%d pairs, want %d", got, want)
 		}
-		line := appendJSON(nil, &r, &someday)
+		line := appendJSON(nil, &r, someday())
 		checkJSON(t, line, want)
 	})
 }
@@ -171,6 +174,28 @@ func TestJSONString(t *testing.T) {
 		}
 	}
 	if got := string(appendJSONString(nil, "\xff\u200b")); got != `"\ufffd\u200b"` {
+		t.Errorf("%s", got)
+	}
+}
+
+// Times follow the clock over the ends of seconds and years, forwards and back.
+func TestStamp(t *testing.T) {
+	t.Parallel()
+	s := &stamp{wall: time.Date(2026, 12, 31, 23, 59, 59, 999e6, time.UTC), mono: 5}
+	for at, want := range map[int64]string{
+		5:               "2026-12-31T23:59:59.999Z",
+		5 + 1e6:         "2027-01-01T00:00:00.000Z",
+		5 - 999e6:       "2026-12-31T23:59:59.000Z",
+		5 - 1000e6:      "2026-12-31T23:59:58.999Z",
+		5 + 12*3600e9:   "2027-01-01T11:59:59.999Z",
+		5 - 365*86400e9: "2025-12-31T23:59:59.999Z",
+	} {
+		if got := string(s.append(nil, at)); got != want {
+			t.Errorf("%d is %s, want %s", at, got, want)
+		}
+	}
+	s.set(time.Unix(0, 0), 0)
+	if got := string(s.append([]byte("x"), 1500e6)); got != "x1970-01-01T00:00:01.500Z" {
 		t.Errorf("%s", got)
 	}
 }
