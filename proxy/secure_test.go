@@ -486,3 +486,41 @@ func TestListenFails(t *testing.T) {
 	r.apply(more)
 	checkLine(t, dialTCP(t, r.address("g")))
 }
+
+// TestTLSAllocations bounds what a request on a kept-alive TLS connection costs:
+// nothing but the small reader that crypto/tls makes for each record it reads,
+// here one in the client and one in the balancer.
+func TestTLSAllocations(t *testing.T) {
+	a := newAuthority(t)
+	answer := []byte("HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 00:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+	server := serve(t, func(c *net.TCPConn) {
+		for p := make([]byte, 4096); ; {
+			if _, err := c.Read(p); err != nil {
+				return
+			}
+			if _, err := c.Write(answer); err != nil {
+				return
+			}
+		}
+	})
+	r := start(t, frontendText("f", anyPort, "http", "b", "requests_per_connection = 0", a.usual())+
+		httpBackend(server.address)+"[backend.b.check]\ninterval = \"1h\"\n")
+	conn := dialTLS(t, r.address("f"), a.client())
+	request := []byte("POST /mcp HTTP/1.1\r\nHost: a.test\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n" +
+		`{"jsonrpc":"2.0","id":1,"method":"ping"}`)
+	p := make([]byte, 4096)
+	round := func() {
+		if _, err := conn.Write(request); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := conn.Read(p); err != nil || !bytes.HasSuffix(p[:n], []byte("{}")) {
+			t.Fatalf("answered %q, %v", p[:n], err)
+		}
+	}
+	round()
+	n := testing.AllocsPerRun(500, round)
+	t.Logf("%v allocations a request", n)
+	if n > 3 && !raceEnabled {
+		t.Errorf("%v allocations a request", n)
+	}
+}

@@ -12,6 +12,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -33,6 +34,7 @@ type options struct {
 	workers int
 	timeout time.Duration
 	pid     int // of the balancer; 0 = none
+	tls     bool
 }
 
 func main() {
@@ -44,6 +46,7 @@ func main() {
 	flag.IntVar(&o.workers, "workers", 64, "how many connections are worked on at a time")
 	flag.DurationVar(&o.timeout, "timeout", time.Minute, "how long to wait for a connection or an answer")
 	flag.IntVar(&o.pid, "pid", 0, "the balancer's process, to show what it has in use")
+	flag.BoolVar(&o.tls, "tls", false, "the frontend speaks TLS; its certificate is not checked")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "hold:", err)
@@ -89,6 +92,9 @@ func (o *options) dial(i int) (net.Conn, error) {
 		Timeout:   o.timeout,
 		LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 200, byte(source/250), byte(source%250+1))},
 		KeepAlive: -1,
+	}
+	if o.tls {
+		return tls.DialWithDialer(&dialer, "tcp", o.address, &tls.Config{InsecureSkipVerify: true})
 	}
 	return dialer.Dial("tcp", o.address)
 }

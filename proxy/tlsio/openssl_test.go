@@ -1,0 +1,147 @@
+//go:build linux
+
+package tlsio
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"mcplb/proxy/reactor"
+)
+
+// transcript is what a process has said so far.
+type transcript struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+func (t *transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.Write(p)
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
+}
+
+// openssl runs openssl's client until input is closed.
+func (b *bed) openssl(arguments ...string) (input io.WriteCloser, said *transcript, wait func()) {
+	b.Helper()
+	path, err := exec.LookPath("openssl")
+	if err != nil {
+		b.Skip("openssl is not installed")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	b.Cleanup(cancel)
+	said = &transcript{}
+	client := exec.CommandContext(ctx, path, append([]string{"s_client", "-connect", b.address}, arguments...)...)
+	client.Stdout, client.Stderr = said, said
+	if input, err = client.StdinPipe(); err != nil {
+		b.Fatal(err)
+	}
+	if err := client.Start(); err != nil {
+		b.Fatal(err)
+	}
+	return input, said, func() { _ = client.Wait() } // its exit status says little
+}
+
+func (b *bed) say(input io.Writer, text string) {
+	b.Helper()
+	if _, err := io.WriteString(input, text); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// TestKeyUpdates has a client change its keys and ask for the server's to be
+// changed, between messages (RFC 8446 section 4.6.3).
+func TestKeyUpdates(t *testing.T) {
+	t.Parallel()
+	b := begin(t, reactor.Kernel(), usual(t))
+	input, said, wait := b.openssl("-tls1_3")
+	for i, command := range []string{"", "K\n", "k\n", "K\n"} {
+		b.say(input, command)
+		if command != "" {
+			b.eventually("the update is sent", func() bool { return strings.Count(said.String(), "KEYUPDATE") >= i })
+		}
+		line := "message " + strings.Repeat("x", i) + "\n"
+		b.say(input, line)
+		b.eventually("the message comes back", func() bool { return strings.Contains(said.String(), line) })
+	}
+	input.Close()
+	wait()
+	if got := b.noted(&b.reads); got != 0 {
+		t.Errorf("the end was %v", got)
+	}
+}
+
+// TestRenegotiation has a client of TLS 1.2 ask for another handshake: it is
+// refused.
+func TestRenegotiation(t *testing.T) {
+	t.Parallel()
+	b := begin(t, reactor.Kernel(), usual(t))
+	input, said, wait := b.openssl("-tls1_2")
+	b.say(input, "hello\n")
+	b.eventually("the message comes back", func() bool { return strings.Contains(said.String(), "hello\n") })
+	b.say(input, "R\n")
+	wait()
+	input.Close()
+	if text := said.String(); !strings.Contains(text, "RENEGOTIATING") || !strings.Contains(text, "error") {
+		t.Errorf("the client says:\n%s", text)
+	}
+	if got := b.noted(&b.reads); got == 0 {
+		t.Error("the connection ended in order")
+	}
+}
+
+// TestReconnect has openssl resume its session five times.
+func TestReconnect(t *testing.T) {
+	t.Parallel()
+	b := begin(t, reactor.Kernel(), usual(t))
+	input, said, wait := b.openssl("-tls1_2", "-reconnect")
+	b.eventually("all are resumed", func() bool { return strings.Count(said.String(), "Reused, TLSv1.2") == 5 })
+	input.Close()
+	wait()
+	if totals := b.server.Totals(); totals.Full != 1 || totals.Resumed != 5 {
+		t.Errorf("counted %+v", totals)
+	}
+}
+
+// TestAllocations bounds what a message costs: crypto/tls itself makes a small
+// reader for each record that it reads, in the client, too.
+func TestAllocations(t *testing.T) {
+	most := 2.0
+	if raceEnabled {
+		most = 20 // sync.Pool forgets at random then
+	}
+	b := begin(t, reactor.Kernel(), usual(t))
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := b.client()
+		config.MinVersion, config.MaxVersion = version, version
+		conn, _ := b.dial(config)
+		message := make([]byte, 200)
+		round := func() {
+			if _, err := conn.Write(message); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(conn, message); err != nil {
+				t.Fatal(err)
+			}
+		}
+		round() // the tickets of TLS 1.3 are read
+		if n := testing.AllocsPerRun(500, round); n > most {
+			t.Errorf("version %x: %v allocations an echo, want 1 here and 1 in the client", version, n)
+		} else {
+			t.Logf("version %x: %v allocations an echo", version, n)
+		}
+		conn.Close()
+	}
+}
