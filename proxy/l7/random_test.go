@@ -4,6 +4,7 @@ package l7
 
 import (
 	"bufio"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -63,7 +64,7 @@ func (x *chaos) serve(c net.Conn) {
 				x.t.Errorf("the server got %.100q for %s", body, id)
 			}
 		}
-		if !x.answer(c.(*net.TCPConn), id) || early {
+		if !x.answer(c.(*net.TCPConn), request.Method, id) || early {
 			return
 		}
 	}
@@ -71,16 +72,19 @@ func (x *chaos) serve(c net.Conn) {
 
 // answer answers a request in one of many ways, and tells whether the
 // connection lives on.
-func (x *chaos) answer(c *net.TCPConn, id string) bool {
+func (x *chaos) answer(c *net.TCPConn, method, id string) bool {
 	body := payload(id)
 	var text string
 	open := false
-	switch rand.IntN(4) {
-	case 0:
-		text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(body[:len(body)/2]) + chunk(body[len(body)/2:]) + "0\r\n\r\n"
-	case 1:
+	switch kind := rand.IntN(6); {
+	case method == "HEAD":
+		text = fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(body))
+	case kind < 2:
+		media := []string{"text/event-stream", "application/json"}[kind]
+		text = "HTTP/1.1 200 OK\r\nContent-Type: " + media + "\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(body[:len(body)/2]) + chunk(body[len(body)/2:]) + "0\r\n\r\n"
+	case kind == 2:
 		text, open = "HTTP/1.1 200 OK\r\n\r\n"+body, true
-	case 2:
+	case kind == 3:
 		text = fmt.Sprintf("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	default:
 		text = fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
@@ -124,12 +128,14 @@ func (x *chaos) converse(c *net.TCPConn, most int64) {
 	defer c.Close()
 	r := bufio.NewReader(c)
 	for x.sent.Load() < most {
-		var ids []string
+		var ids, methods []string
 		var text strings.Builder
 		for range 1 + rand.IntN(3) {
 			id := strconv.FormatInt(x.sent.Add(1), 10)
-			ids = append(ids, id)
-			text.WriteString(request(id))
+			one := request(id)
+			method, _, _ := strings.Cut(one, " ")
+			ids, methods = append(ids, id), append(methods, method)
+			text.WriteString(one)
 		}
 		all := text.String()
 		breaks := rand.IntN(8) == 0
@@ -150,8 +156,8 @@ func (x *chaos) converse(c *net.TCPConn, most int64) {
 			}
 			return
 		}
-		for _, id := range ids {
-			if !x.listen(c, r, id) {
+		for i, id := range ids {
+			if !x.listen(c, r, methods[i], id) {
 				return
 			}
 		}
@@ -161,9 +167,15 @@ func (x *chaos) converse(c *net.TCPConn, most int64) {
 // request is one of many kinds of request.
 func request(id string) string {
 	body := "body of " + id + strings.Repeat(".", rand.IntN(3000))
-	switch rand.IntN(4) {
+	switch rand.IntN(7) {
 	case 0:
 		return get("/", "Id: "+id)
+	case 3:
+		return get("/", "Id: "+id, "Accept-Encoding: gzip")
+	case 4:
+		return "HEAD / HTTP/1.1\r\nHost: x\r\nId: " + id + "\r\n\r\n"
+	case 5:
+		return post("/", body, "Id: "+id, "Expect: 100-continue")
 	case 1:
 		return "POST / HTTP/1.1\r\nHost: x\r\nId: " + id + "\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(body) + "0\r\n\r\n"
 	case 2:
@@ -174,25 +186,30 @@ func request(id string) string {
 
 // listen receives the answer to a request, and tells whether there may be
 // another. At times it breaks off meanwhile.
-func (x *chaos) listen(c *net.TCPConn, r *bufio.Reader, id string) bool {
+func (x *chaos) listen(c *net.TCPConn, r *bufio.Reader, method, id string) bool {
 	if rand.IntN(20) == 0 {
 		if rand.IntN(2) == 0 {
 			_ = c.SetLinger(0)
 		}
-		_, _ = r.Peek(1 + rand.IntN(200))
+		_, _ = r.Peek(1 + rand.IntN(40)) // less than any answer
 		x.cut.Add(1)
 		return false
 	}
-	response, err := http.ReadResponse(r, nil)
+	asked := &http.Request{Method: method}
+	response, err := http.ReadResponse(r, asked)
 	for err == nil && response.StatusCode == 100 {
-		response, err = http.ReadResponse(r, nil)
+		response, err = http.ReadResponse(r, asked)
 	}
 	if err != nil {
 		x.failed(err)
 		return false
 	}
-	body, err := io.ReadAll(response.Body)
-	switch want := payload(id); {
+	want := payload(id)
+	if method == "HEAD" {
+		want = ""
+	}
+	body, err := plain(response)
+	switch {
 	case err != nil:
 		x.failed(err)
 		return false
@@ -205,6 +222,22 @@ func (x *chaos) listen(c *net.TCPConn, r *bufio.Reader, id string) bool {
 		x.whole.Add(1)
 	}
 	return !response.Close
+}
+
+// plain is the body of a response, which may have been compressed on its way.
+func plain(response *http.Response) ([]byte, error) {
+	if response.Header.Get("Content-Encoding") != "gzip" {
+		return io.ReadAll(response.Body)
+	}
+	unzipped, err := gzip.NewReader(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(unzipped)
+	if err == nil {
+		_, err = io.Copy(io.Discard, response.Body) // behind the last byte of gzip, the last chunk
+	}
+	return body, err
 }
 
 // failed counts an exchange that ended visibly. That it should take so long is
