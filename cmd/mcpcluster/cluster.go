@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	startTimeout = 15 * time.Second // for a member to answer
+	startTimeout = 30 * time.Second // for a member to answer
 	drainTimeout = 2 * time.Second  // for a member to end after the first SIGTERM
 	stopTimeout  = 3 * time.Second  // and after the second
 )

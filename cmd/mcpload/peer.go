@@ -20,7 +20,6 @@ import (
 type peer struct {
 	name    string
 	binary  string // where it is; "" = not installed
-	version []string
 	config  func(p *peerAddresses) string
 	command func(binary, config string) []string
 	reload  syscall.Signal

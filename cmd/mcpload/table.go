@@ -19,7 +19,6 @@ type measurement struct {
 
 // table is what a benchmark measured, in the order of its cases and figures.
 type table struct {
-	title   string
 	kind    string // what the cases are, such as "clients"
 	entries []measurement
 }

@@ -26,7 +26,7 @@ const (
 	// statelessSince is the first protocol version without sessions.
 	statelessSince = "2026-07-28"
 	// headTimeout bounds the arrival of a request's head.
-	headTimeout = 10 * time.Second
+	headTimeout = time.Minute
 	// goingAway is what clients are told when the node stops.
 	goingAway = "the node is stopping"
 )
