@@ -28,7 +28,7 @@ type clusterStatus struct {
 	Nodes    int            `json:"nodes"`
 	Balancer bool           `json:"balancer_up"`
 	Clients  int64          `json:"connections"`         // of clients
-	Messages float64        `json:"messages_per_second"` // of clients, in the last second
+	Messages float64        `json:"messages_per_second"` // of clients, in the last second, without the status's own pings
 	Latency  *latency       `json:"latency_ms"`          // of MCP pings through the balancer, in the last second; null = no frontend for lines
 	Members  []memberReport `json:"members"`
 }
@@ -88,15 +88,23 @@ func observe(ctx context.Context, config *conf.Config, members []member, states 
 	}
 	before, err := balancerFigures(ctx, config)
 	begin := time.Now()
-	working.Go(func() { s.Latency = pingThrough(ctx, config) })
-	select {
-	case <-time.After(observation):
-	case <-ctx.Done():
+	var sent int
+	pinged := make(chan struct{})
+	working.Go(func() {
+		defer close(pinged)
+		s.Latency, sent = pingThrough(ctx, config)
+	})
+	<-pinged
+	if wait := observation - time.Since(begin); wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
 	}
 	if err == nil {
 		if after, err := balancerFigures(ctx, config); err == nil {
 			s.Clients = after.Process.Connections.Current
-			s.Messages = float64(after.messages()-before.messages()) / time.Since(begin).Seconds()
+			s.Messages = max(0, float64(after.messages()-before.messages())-float64(sent)) / time.Since(begin).Seconds()
 			after.join(s.Members)
 		}
 	}
@@ -230,11 +238,12 @@ func sameAddress(member, server map[string]string) bool {
 }
 
 // pingThrough measures pings through the first frontend that carries bare
-// lines; nil where there is none or it does not answer.
-func pingThrough(ctx context.Context, config *conf.Config) *latency {
-	i := slices.IndexFunc(config.Frontends, func(f conf.Frontend) bool { return f.Mode != conf.ModeHTTP && !f.AcceptProxy })
+// lines, and tells how many it sent; nil where there is none or it does not
+// answer.
+func pingThrough(ctx context.Context, config *conf.Config) (found *latency, count int) {
+	i := slices.IndexFunc(config.Frontends, func(f conf.Frontend) bool { return f.Mode != conf.ModeHTTP && !f.AcceptProxy && f.TLS == nil })
 	if i < 0 {
-		return nil
+		return nil, 0
 	}
 	address := reachable(config.Frontends[i].Listen[0])
 	var took []float64
@@ -253,11 +262,11 @@ func pingThrough(ctx context.Context, config *conf.Config) *latency {
 		}
 	}
 	if len(took) == 0 {
-		return nil
+		return nil, 0
 	}
 	slices.Sort(took)
 	at := func(percent int) float64 { return took[(len(took)-1)*percent/100] }
-	return &latency{at(50), at(95), at(99)}
+	return &latency{at(50), at(95), at(99)}, len(took)
 }
 
 func (s *clusterStatus) printJSON(w io.Writer) error {
