@@ -9,7 +9,7 @@ SYSCONFDIR ?= /etc
 PACKAGES = ./... $(sort $(dir $(wildcard ./testdata/*/*.go)))
 
 .DEFAULT_GOAL := help
-.PHONY: run test build lint race fuzz bench conformance slowhttp install help
+.PHONY: run test build lint race fuzz bench conformance slowhttp load stress peers prove-100k install help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
@@ -17,7 +17,7 @@ run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 test: ## every test
 	go test ./...
 
-build: ## bin/mcplb, bin/mcpnode, bin/mcpcluster
+build: ## bin/mcplb, bin/mcpnode, bin/mcpcluster, bin/mcpload
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
 
 lint: ## gofmt, vet, staticcheck, govulncheck
@@ -44,6 +44,18 @@ conformance: build ## the MCP conformance suite, the inspector and the SDKs' exa
 slowhttp: build ## attacks by slow heads, bodies and readers, with other clients beside them (needs slowhttptest)
 	go run ./testdata/slowhttp -mcplb bin/mcplb
 
+load: build ## five benchmarks of a whole cluster: tables and plots in bin/load
+	bin/mcpload bench -o bin/load all
+
+stress: build ## the stress suite, with SIZE connections (1000)
+	bin/mcpload stress -size $(or $(SIZE),1000)
+
+peers: build ## mcplb beside HAProxy and nginx: tables and plots in bin/peers
+	bin/mcpload peers -o bin/peers
+
+prove-100k: ## 100,000 sessions through one mcplb, and the death of a node (VM_RUN: see testdata/vm/prove.sh)
+	testdata/vm/prove.sh 100000
+
 install: build ## mcplb, its unit and settings below PREFIX (/usr/local) and SYSCONFDIR (/etc), all below DESTDIR
 	install -D -m 755 bin/mcplb $(DESTDIR)$(PREFIX)/bin/mcplb
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
@@ -53,4 +65,4 @@ install: build ## mcplb, its unit and settings below PREFIX (/usr/local) and SYS
 	test -e $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml || install -D -m 644 dist/lb.toml $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
