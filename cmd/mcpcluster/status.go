@@ -18,7 +18,10 @@ import (
 const (
 	observation = time.Second // over which messages are counted and latencies taken
 	pings       = 50          // in that time
+	patience    = 5 * observation
 )
+
+var errNoAnswer = fmt.Errorf("it has not answered within %v", patience)
 
 // clusterStatus is what "mcpcluster status" tells; -json prints it as it is:
 // names and meanings stay, members may be added.
@@ -113,16 +116,16 @@ func observe(ctx context.Context, config *conf.Config, members []member, states 
 	return s
 }
 
-// check makes one attempt to use the member.
+// check uses the member; a busy one is given some time.
 func (m *memberReport) check(ctx context.Context, members []member) {
 	i := slices.IndexFunc(members, func(other member) bool { return other.name == m.Name })
 	if m.State == "ended" || i < 0 {
 		m.Problem = "it has ended"
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errNoAnswer)
 	defer cancel()
-	if err := members[i].ready(ctx); err != nil {
+	if err := poll(ctx, members[i].ready); err != nil {
 		m.Problem = err.Error()
 		return
 	}
