@@ -207,7 +207,7 @@ func distributionOf(b *Backend) pageBackend {
 		}
 		shown.Bars = append(shown.Bars, one)
 	}
-	if most > 0 {
+	if slices.ContainsFunc(b.Servers, func(s Server) bool { return s.Share > 0 }) {
 		shown.Spread = fmt.Sprintf("The furthest is %.1f%% off.", 100*furthest)
 	}
 	return shown

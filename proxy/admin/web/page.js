@@ -73,6 +73,7 @@ function ask(question, weight) {
   input.value = weight ?? "";
   dialog.returnValue = "no";
   dialog.showModal();
+  if (label.hidden) dialog.querySelector("button[value=no]").focus(); else input.select();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes" ? input.value || "yes" : null), { once: true });
   });
@@ -99,7 +100,7 @@ async function command(button) {
     const answer = await fetch(path, init);
     const text = await answer.json();
     if (!answer.ok) throw new Error(text.error);
-    say(name + ": " + (text.changes || []).map((c) => c.what + " " + c.old + " → " + (c.new || "none")).join(", "), true);
+    say(name + ": " + (text.changes.map((c) => c.what + " " + c.old + " → " + (c.new || "none")).join(", ") || "it was so already"), true);
     await refresh();
   } catch (error) {
     say("That did not work: " + error.message, false);
