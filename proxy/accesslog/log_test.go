@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // bed is a log under test, with a clock that stands still, and what it told the
@@ -444,4 +445,12 @@ func BenchmarkFormat(b *testing.B) {
 		dst = appendText(dst[:0], &r, s)
 	}
 	b.SetBytes(int64(len(dst)))
+}
+
+// What a connection or request under way takes while the log is on.
+func TestMemoryOfARecord(t *testing.T) {
+	t.Parallel()
+	if size := unsafe.Sizeof(Record{}); size > 600 {
+		t.Errorf("%d bytes", size)
+	}
 }
