@@ -1,0 +1,140 @@
+//go:build linux
+
+package l4
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mcplb/conf"
+	"mcplb/proxy/reactor"
+
+	"golang.org/x/sys/unix"
+)
+
+// greeting is a Securer whose handshake is one byte of the client's: 'y' is
+// complete, 'n' fails. What follows passes as it is.
+type greeting struct{ closed, reset atomic.Int64 }
+
+func (g *greeting) Secure(c *reactor.Conn) { c.SetLayer(&greeter{greeting: g, conn: c}) }
+
+type greeter struct {
+	*greeting
+	conn *reactor.Conn
+}
+
+func (g *greeter) Step() (done bool, errno unix.Errno) {
+	for g.conn.Readable() {
+		said := make([]byte, 1)
+		n, errno := g.conn.RawRead(said)
+		switch {
+		case errno == unix.EAGAIN:
+			continue
+		case errno != 0 || n == 0:
+			return true, unix.ECONNRESET
+		case said[0] == 'y':
+			return true, 0
+		}
+		g.conn.RawOffer([]byte("no"))
+		return true, unix.EPROTO
+	}
+	return false, 0
+}
+
+func (g *greeter) Version() string { return "1.3" }
+
+func (g *greeter) Read(c *reactor.Conn, p []byte) (int, bool, unix.Errno) {
+	n, errno := c.RawRead(p)
+	return n, false, errno
+}
+
+func (g *greeter) Send(c *reactor.Conn, p []byte) unix.Errno { return c.RawSend(p) }
+func (g *greeter) CloseWrite(*reactor.Conn)                  {}
+func (g *greeter) Close(_ *reactor.Conn, reset bool) {
+	g.closed.Add(1)
+	if reset {
+		g.reset.Add(1)
+	}
+}
+
+// greeted has the frontend ask for a greeting.
+func (b *bed) greeted() *greeting {
+	g := &greeting{}
+	settings := *b.frontend.Settings()
+	settings.TLS = g
+	b.frontend.Apply(settings)
+	return g
+}
+
+// TestSecured holds that a session begins with the handshake, that its bytes
+// are copied and not spliced, and that a server is asked for only after it.
+func TestSecured(t *testing.T) {
+	t.Parallel()
+	s := accept(t)
+	b := begin(t, []string{s.address})
+	g := b.greeted()
+	c := b.dial()
+	b.eventually("it is there", func() bool { return b.frontend.Current() == 1 })
+	b.turns(2)
+	if n := b.pool.Servers()[0].Conns(); n != 0 {
+		t.Errorf("%d slots are taken before the handshake", n)
+	}
+	c.say("yhello")
+	server := s.next()
+	server.hear("hello")
+	b.each(func(s *Session) {
+		if (s.relay.up.flags & s.relay.down.flags & copied) == 0 {
+			t.Error("bytes that a layer changes may be spliced")
+		}
+	})
+	c.finish()
+	server.hearEnd()
+	server.finish()
+	c.hearEnd()
+	b.expect(ClientClosed, 1)
+	if g.closed.Load() != 1 || g.reset.Load() != 0 {
+		t.Errorf("%d layers closed, %d by reset", g.closed.Load(), g.reset.Load())
+	}
+}
+
+// TestNotSecured has handshakes fail, be broken off, and take too long; and
+// the frontend be stopped meanwhile.
+func TestNotSecured(t *testing.T) {
+	t.Parallel()
+	s := accept(t)
+	b := begin(t, []string{s.address}, withClock)
+	g := b.greeted()
+	c := b.dial()
+	c.say("n")
+	c.hear("no")
+	c.hearEnd() // and no RST, that the alert be heard
+	b.expect(TLSHandshake, 1)
+	b.dial().finish()
+	b.expect(ClientGone, 1)
+	reset(b.dial().TCPConn)
+	b.expect(ClientGone, 2)
+
+	slow := b.dial()
+	b.eventually("it is there", func() bool { return b.frontend.Current() == 1 })
+	b.advance(handshakeTimeout - time.Second)
+	if n := b.frontend.Current(); n != 1 {
+		t.Fatalf("%d sessions, want 1", n)
+	}
+	b.advance(time.Second)
+	slow.hearReset()
+	b.expect(TLSTimeout, 1)
+
+	stopped := b.dial()
+	b.eventually("it is there", func() bool { return b.frontend.Current() == 1 })
+	b.each(func(s *Session) {
+		s.ServerDown(conf.OnDownClose) // it has none
+		s.Drain()
+		s.Abort(Stopped)
+	})
+	stopped.hearReset()
+	b.expect(Stopped, 1)
+	if n := g.closed.Load(); n != 5 {
+		t.Errorf("%d layers were closed, want 5", n)
+	}
+}
