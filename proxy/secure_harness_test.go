@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -163,8 +164,8 @@ func dialTCP(t testing.TB, address string) *net.TCPConn {
 // browser is an HTTP client that resolves every name to one address.
 func browser(t testing.TB, address string, c *tls.Config) *http.Client {
 	t.Helper()
-	transport := &http.Transport{TLSClientConfig: c, Dial: func(string, string) (net.Conn, error) {
-		return net.DialTimeout("tcp", address, patience)
+	transport := &http.Transport{TLSClientConfig: c, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
 	}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: patience}

@@ -87,7 +87,7 @@ func (a acceptor) Accepted(loop *reactor.Loop, fd int, _ netip.AddrPort) {
 // echo is one client's.
 type echo struct {
 	*bed
-	open, told, over bool
+	open, told bool
 }
 
 // Ready implements reactor.Handler.
