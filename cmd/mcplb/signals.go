@@ -181,8 +181,15 @@ func (l *life) follow(inherited *upgrade.Inheritance) {
 	}()
 }
 
+// errFirstProcess says why a container's mcplb is not upgraded.
+var errFirstProcess = errors.New("this is the first process of its container, which would end with it: roll out a new container instead")
+
 // beginUpgrade starts the binary anew.
 func (l *life) beginUpgrade() {
+	if os.Getpid() == 1 {
+		l.log.Error("not upgrading", "err", errFirstProcess)
+		return
+	}
 	l.log.Info("upgrading", "binary", os.Args[0], "connections", l.proxy.Connections())
 	done := make(chan upgradeResult, 1)
 	l.phase, l.upgraded = upgrading, done

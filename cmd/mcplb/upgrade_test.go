@@ -277,3 +277,38 @@ func TestReloadRenews(t *testing.T) {
 		t.Errorf("%d threads, want 1", n)
 	}
 }
+
+// The first process of a container does not make way for another: the kernel
+// would end that one with it (pid_namespaces(7)).
+func TestNoUpgradeOfAFirstProcess(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, startEcho(t))
+	s.global = "threads = 1"
+	command := exec.Command(filepath.Join(binaries, "mcplb"), "-c", s.write(t))
+	p := &process{command: command, ended: make(chan struct{})}
+	command.Stdout, command.Stderr = &p.log, &p.log
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID}
+	if err := command.Start(); err != nil {
+		t.Skip("no process namespace to be had: ", err)
+	}
+	go func() {
+		defer close(p.ended)
+		_ = command.Wait() // its outcome is in ProcessState
+	}()
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		<-p.ended
+	})
+	b := &balancer{p, s}
+	b.await(t, `msg=serving .*pid=1 `)
+	c := connect(t, b.frontend)
+	c.expectEcho(t)
+	b.signal(t, syscall.SIGUSR2)
+	b.await(t, `not upgrading.*first process of its container`)
+	s.global = "threads = 2"
+	reload(t, b, `(?s)msg=reloaded .*not upgrading`)
+	c.expectEcho(t)
+	b.signal(t, syscall.SIGTERM)
+	c.Close()
+	b.expectExit(t, exitOK)
+}
