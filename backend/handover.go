@@ -214,3 +214,20 @@ func (p *Pool) Reinstate(s *Server, entry uint32) Lease {
 	}
 	return Lease{server: s, entry: ref(entry)}
 }
+
+// Departed returns the server of a name that the pool has not, for clients who
+// were connected to it by another process: it takes nobody, and is Leaving
+// until they have gone.
+func (p *Pool) Departed(name string) *Server {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.leaving {
+		if s.name == name {
+			return s
+		}
+	}
+	s := p.newServer(name, addresses{}, nil)
+	s.gone.Store(true)
+	p.leaving = append(p.leaving, s)
+	return s
+}

@@ -139,8 +139,8 @@ func (p *Proxy) poolNamed(name string) *pool {
 	return p.backends[name]
 }
 
-// serverOf finds the server that a slot is of; nil where the configuration has
-// it no more.
+// serverOf finds the server that a slot is of, also where the configuration has
+// it no more; nil where it has not even the backend.
 func (p *Proxy) serverOf(key leaseKey) *backend.Server {
 	b := p.poolNamed(key.Backend)
 	if b == nil {
@@ -150,7 +150,7 @@ func (p *Proxy) serverOf(key leaseKey) *backend.Server {
 	if i := slices.IndexFunc(servers, func(s *backend.Server) bool { return s.Name() == key.Server }); i >= 0 {
 		return servers[i]
 	}
-	return nil
+	return b.Departed(key.Server)
 }
 
 // addCounts adds what the process before has counted to what the first loop

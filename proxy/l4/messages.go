@@ -47,9 +47,25 @@ func (s *Session) inspect() {
 	if pause := s.source.Delay(0, now); pause > 0 {
 		s.relay.resume = now + int64(pause)
 	}
-	if s.rejects() {
-		s.relay.down.flags |= copied
-		s.relay.answers = true
+	s.followLimits()
+}
+
+// followLimits has messages over the rate be answered or delayed, as the limits
+// say by now: between two messages of the client. Where the server's stream was
+// spliced, the ends of its messages are not known any more, and no answer can be
+// put between them: that client is delayed to its end.
+func (s *Session) followLimits() {
+	r := &s.relay
+	switch rejects := s.rejects(); {
+	case rejects == r.answers:
+	case rejects && r.down.flags&spliced == 0:
+		r.answers = true
+		r.down.flags = r.down.flags&^streaming | copied
+	case !rejects && len(s.messages.answers) == 0:
+		r.answers = false
+		if !r.client.Layered() && !r.server.Layered() {
+			r.down.flags &^= copied
+		}
 	}
 }
 
@@ -61,6 +77,9 @@ func (s *Session) rejects() bool {
 // FromClient implements Owner: it counts the client's messages, holds the
 // source to its rate, and forwards.
 func (s *Session) FromClient(p []byte) {
+	if s.messages.client.AtBoundary() {
+		s.followLimits()
+	}
 	count, over := s.messages.client.Count(p, s.frontend.Settings().Frontend.MaxMessage)
 	if over >= 0 {
 		s.tooLong()

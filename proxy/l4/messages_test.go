@@ -242,6 +242,39 @@ func TestReject(t *testing.T) {
 }
 
 // A message is decided about when it begins, and whole, however it comes.
+// A change of over_message holds for live sessions, from their next message on.
+func TestOverMessageChanges(t *testing.T) {
+	t.Parallel()
+	a := accept(t)
+	var limits conf.RateLimit
+	b := begin(t, []string{a.address}, withClock, rejecting(1, 1), func(s *setup) { limits = s.limits })
+	apply := func(over conf.OverMessage) {
+		limits.OverMessage = over
+		b.limiter.Apply(limits)
+	}
+	c, s := b.meet(a)
+	c.say(requests(1, 2))
+	s.hear(request(1))
+	c.refused(2)
+
+	apply(conf.Delay)
+	b.advance(time.Second)
+	c.say(requests(3, 4)) // one too many, which is let pass and then waited for
+	s.hear(requests(3, 4))
+	b.eventually("the client is delayed", func() bool { return b.frontend.Totals().Delayed == 1 })
+	b.advance(2 * time.Second)
+
+	c.say(strings.TrimSuffix(request(5), "\n")) // under way when the limits change
+	s.hear(strings.TrimSuffix(request(5), "\n"))
+	apply(conf.Reject)
+	c.say("\n")
+	s.hear("\n")
+	b.advance(time.Second)
+	c.say(requests(6, 7))
+	s.hear(request(6))
+	c.refused(7)
+}
+
 func TestRejectByteByByte(t *testing.T) {
 	t.Parallel()
 	a := accept(t)

@@ -152,7 +152,7 @@ func (o *origin) put(u *upstream, most int) {
 	for _, list := range o.idle {
 		kept += len(list)
 	}
-	if kept >= o.worker.share(most) || o.gone || !o.server.State().TakesBound() || !u.quiet() {
+	if kept >= o.worker.share(most) || o.gone || o.server.Removed() || !o.server.State().TakesBound() || !u.quiet() {
 		u.close()
 		return
 	}
