@@ -54,7 +54,22 @@ func assess(s *Snapshot) Summary {
 	if len(sum.Findings) > 0 && sum.Findings[0].Level != Notice {
 		sum.Level = sum.Findings[0].Level
 	}
+	sum.shorten()
 	return sum
+}
+
+// mostFindings are listed. Where a rack is down nobody reads every server of it.
+const mostFindings = 20
+
+// shorten leaves out what goes beyond that, the least bad, and says so.
+func (sum *Summary) shorten() {
+	more := len(sum.Findings) - mostFindings
+	if more <= 0 {
+		return
+	}
+	level := sum.Findings[mostFindings].Level
+	sum.Findings = sum.Findings[:mostFindings]
+	sum.add(level, fmt.Sprintf("and %d findings more", more), "the table of servers shows each")
 }
 
 func rankOf(level Level) int {

@@ -131,3 +131,20 @@ func TestSummary(t *testing.T) {
 		})
 	}
 }
+
+// A rack that is down does not hide everything else.
+func TestSummaryOfMuch(t *testing.T) {
+	t.Parallel()
+	s := take(edited(func(s *Snapshot) {
+		s.Process.Draining = true
+		down := s.Backends[0].Servers[1]
+		down.Admin, s.Backends[0].Servers = AdminReady, nil
+		for range 100 {
+			s.Backends[0].Servers = append(s.Backends[0].Servers, down)
+		}
+	}))
+	sum := assess(&s)
+	if n := len(sum.Findings); n != mostFindings+1 || sum.Findings[0].Level != Critical || !strings.HasPrefix(sum.Findings[n-1].Text, "and ") {
+		t.Errorf("%d findings, the last is %+v", n, sum.Findings[n-1])
+	}
+}
