@@ -197,8 +197,7 @@ type setup struct {
 	frontend, admin, health string // addresses
 	mode                    string // of the frontend
 	servers                 []string
-	endpoint                string         // of the servers: what they serve at their addresses
-	serverLines             map[int]string // further lines of a server's table, by its number from 0
+	endpoint                string // of the servers: what they serve at their addresses
 
 	// Further lines of these tables, and further tables.
 	global, adminLines, ratelimit, frontendLines, backend, check, tables string
@@ -226,7 +225,7 @@ func (s *setup) write(t *testing.T) string {
 	fmt.Fprintf(&text, "[frontend.main]\nlisten = '%s'\nmode = '%s'\nbackend = 'nodes'\n%s\n", s.frontend, s.mode, s.frontendLines)
 	fmt.Fprintf(&text, "[backend.nodes]\n%s\n[backend.nodes.check]\n%s\n", s.backend, s.check)
 	for i, address := range s.servers {
-		fmt.Fprintf(&text, "[[backend.nodes.server]]\nname = 'node%d'\n%s = '%s'\n%s\n", i+1, s.endpoint, address, s.serverLines[i])
+		fmt.Fprintf(&text, "[[backend.nodes.server]]\nname = 'node%d'\n%s = '%s'\n", i+1, s.endpoint, address)
 	}
 	if err := os.WriteFile(s.path, []byte(text.String()+s.tables), 0o644); err != nil {
 		t.Fatal(err)

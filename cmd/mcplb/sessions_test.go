@@ -43,10 +43,9 @@ func TestHTTPSessionsStay(t *testing.T) {
 	forEach(t, sessions, func(i int) error { return all[i].use(calls / 2) })
 
 	draining, dying := c.nodes[1], c.nodes[2]
-	c.serverLines = map[int]string{1: "weight = 0"}
-	c.write(t)
-	c.signal(t, syscall.SIGHUP)
-	c.await(t, `msg=reloaded`)
+	if status, _, stderr := mcplb("drain", "nodes/"+draining.name, "-admin", c.admin); status != 0 {
+		t.Fatalf("drain: %s", stderr)
+	}
 	forEach(t, sessions, func(i int) error { return all[i].use(calls - calls/2) })
 	forEach(t, 8, func(int) error {
 		fresh, err := openHTTPSession(t, c.frontend)
