@@ -157,7 +157,9 @@ func (l *Layer) flushFlight() {
 		return
 	}
 	if p := l.handshake.written(); len(p) > 0 {
-		_ = l.conn.RawSend(p) // the handshake will meet the end behind the error
+		if errno := l.conn.RawSend(p); errno != 0 {
+			l.handshake.finish(errno)
+		}
 	}
 }
 
