@@ -151,10 +151,10 @@ func (c *chart) drawHorizontal(b *strings.Builder, a *axis) {
 		fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", a.at(tick), marginTop+plotHeight+16, number(tick))
 	}
 	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", marginLeft+plotWidth/2, marginTop+plotHeight+34, html.EscapeString(c.x))
-	for _, m := range c.marks {
+	for i, m := range c.marks {
 		x := a.at(m.Seconds)
 		fmt.Fprintf(b, `<line x1="%.1f" x2="%.1f" y1="%d" y2="%d" stroke="#888" stroke-dasharray="4 3"/>`, x, x, marginTop, marginTop+plotHeight)
-		fmt.Fprintf(b, `<text x="%.1f" y="%d" fill="#555">%s</text>`+"\n", x+3, marginTop+12, html.EscapeString(m.What))
+		fmt.Fprintf(b, `<text x="%.1f" y="%d" fill="#555">%s</text>`+"\n", x+3, marginTop+12+12*(i%2), html.EscapeString(m.What))
 	}
 }
 
@@ -184,7 +184,7 @@ func (c *chart) drawBars(b *strings.Builder, vertical *axis) {
 			fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`, x, y, width*0.94, vertical.begin-y, colour(i))
 			fmt.Fprintf(b, `<text x="%.1f" y="%.1f" font-size="10" text-anchor="middle">%s</text>`+"\n", x+width/2, y-3, number(s.y[g]))
 		}
-		fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", left+group*0.4, marginTop+plotHeight+16, html.EscapeString(label))
+		fmt.Fprintf(b, `<text x="%.1f" y="%d" font-size="10" text-anchor="middle">%s</text>`+"\n", left+group*0.4, marginTop+plotHeight+16, html.EscapeString(label))
 	}
 }
 

@@ -71,16 +71,13 @@ func (p *report) charts() []chart {
 	return append(charts, p.nodeBars())
 }
 
+// nodeLines are the nodes' sessions, in the order of their names.
 func (p *report) nodeLines(line func(string, func(*sample) float64) series) []series {
 	var lines []series
-	nodes := 0
-	for _, s := range p.Samples {
-		nodes = max(nodes, len(s.Sessions))
-	}
-	for i := range nodes {
-		lines = append(lines, line(p.numbered(i+1), func(s *sample) float64 {
-			if i < len(s.Sessions) {
-				return float64(s.Sessions[i])
+	for _, n := range p.Nodes {
+		lines = append(lines, line(n.Name, func(s *sample) float64 {
+			if n.Number <= len(s.Sessions) {
+				return float64(s.Sessions[n.Number-1])
 			}
 			return 0
 		}))

@@ -316,12 +316,14 @@ func (c *comparison) charts() []chart {
 	bars := func(title, unit string, figures ...string) chart {
 		b := chart{title: title, y: unit, labels: figures}
 		for _, name := range c.table.cases() {
-			s := series{name: name}
+			s, measured := series{name: name}, false
 			for _, what := range figures {
-				value, _ := c.table.value(name, what)
-				s.y = append(s.y, value)
+				value, ok := c.table.value(name, what)
+				s.y, measured = append(s.y, value), measured || ok
 			}
-			b.series = append(b.series, s)
+			if measured {
+				b.series = append(b.series, s)
+			}
 		}
 		return b
 	}
