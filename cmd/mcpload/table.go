@@ -109,7 +109,7 @@ func (t *table) medians() {
 			}
 			if len(values) > 0 {
 				slices.Sort(values)
-				single = append(single, measurement{name, what, values[len(values)/2]})
+				single = append(single, measurement{name, what, (values[(len(values)-1)/2] + values[len(values)/2]) / 2})
 			}
 		}
 	}
