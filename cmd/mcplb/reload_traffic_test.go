@@ -11,12 +11,15 @@ func TestReloadsUnderTraffic(t *testing.T) {
 	t.Parallel()
 	s := startStage(t)
 	tr := startTraffic(t, trafficLoad(), s.entrances)
+	tr.pauses() // until now clients came
 	for i := 1; i <= full(50, len(s.variants())); i++ {
 		s.reloadVariant(t, i)
 		tr.awaitProgress(t, 3)
 	}
+	waits := tr.pauses()
 	tr.stop()
 	tr.expectNoFailure(t)
+	t.Logf("the longest that a connection waited for a message: %v in the median, %v at most", waits[len(waits)/2], waits[len(waits)-1])
 	if failed := s.metrics(t)["mcplb_config_last_reload_successful"]; failed != 1 {
 		t.Error("the last reload failed")
 	}
