@@ -65,8 +65,9 @@ type record struct {
 	Frontend string
 	Lease    leaseKey // without a Server: it has none
 	Source   uint64
-	Limited  bool // Source counts
-	Two      bool // its descriptors are the client's and the server's
+	Limited  bool  // Source counts
+	Two      bool  // its descriptors are the client's and the server's
+	At       int64 // when nobody served it any more, on the system's monotonic clock
 	Stream   *l4.Carried
 	HTTP     *l7.Carried
 }
@@ -313,9 +314,11 @@ func (p *Proxy) Move(give func(*upgrade.Batch) error) error {
 // where to go on; 0 = that was all.
 func (p *Proxy) detachSome(loop *reactor.Loop, from int) (list []*moving, next int) {
 	descriptors, visited, parked := 0, 0, 0
+	at := p.engine.Now()
 	next = loop.SweepSome(from, func(c *reactor.Conn) bool {
 		visited++
 		if m := p.detach(c); m != nil {
+			m.At = at
 			list = append(list, m)
 			descriptors += len(m.detached.FDs())
 			parked += len(m.detached.Client.Parked) + len(m.detached.Server.Parked)

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"time"
 
 	"mcplb/backend"
 	"mcplb/proxy/l4"
@@ -24,6 +26,43 @@ type inheritance struct {
 	leases  map[leaseKey][]backend.Lease
 	sources map[uint64][]*ratelimit.Source
 	entries map[string]map[uint32]uint32 // by backend: what its memory's entries are called here
+	pauses  pauses
+}
+
+// pauses are for how long connections that came from the process before were
+// served by nobody.
+type pauses struct {
+	mu  sync.Mutex
+	all []time.Duration // guarded by mu
+}
+
+// TakenOver is what became of the connections of the process before.
+type TakenOver struct {
+	Connections    int
+	P50, P99, Most time.Duration // for how long they were served by nobody
+}
+
+// TakenOver tells which connections have come from the process before; once, for
+// it forgets them.
+func (p *Proxy) TakenOver() (t TakenOver) {
+	s := &p.taken.pauses
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slices.Sort(s.all)
+	if n := len(s.all); n > 0 {
+		t = TakenOver{Connections: n, P50: s.all[n/2], P99: s.all[n*99/100], Most: s.all[n-1]}
+	}
+	s.all = nil
+	return t
+}
+
+// note notes that sessions are served again.
+func (s *pauses) note(share []*arrival, now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range share {
+		s.all = append(s.all, time.Duration(now-a.At))
+	}
 }
 
 // Restore implements upgrade.Taker.
@@ -34,10 +73,8 @@ func (p *Proxy) Restore(payload []byte) error {
 	}
 	now := p.engine.Now()
 	p.limiter.Restore(state.Limiter, now)
-	p.taken = inheritance{
-		leases: map[leaseKey][]backend.Lease{}, sources: map[uint64][]*ratelimit.Source{},
-		entries: map[string]map[uint32]uint32{},
-	}
+	p.taken.leases, p.taken.sources = map[leaseKey][]backend.Lease{}, map[uint64][]*ratelimit.Source{}
+	p.taken.entries = map[string]map[uint32]uint32{}
 	for name, carried := range state.Backends {
 		if b := p.backends[name]; b != nil {
 			p.taken.entries[name] = b.Restore(carried, now)
@@ -322,7 +359,7 @@ func (a *adopted) Serve() {
 	}
 	for i, share := range shares {
 		loop := loops[i]
-		if len(share) > 0 && !loop.Post(func() { serveShare(loop, share) }) {
+		if len(share) > 0 && !loop.Post(func() { p.serveShare(loop, share) }) {
 			loop.AddLoad(-len(share))
 			closeShare(share)
 		}
@@ -330,7 +367,8 @@ func (a *adopted) Serve() {
 }
 
 // serveShare begins to serve sessions on their loop.
-func serveShare(loop *reactor.Loop, share []*arrival) {
+func (p *Proxy) serveShare(loop *reactor.Loop, share []*arrival) {
+	defer func() { p.taken.pauses.note(share, p.engine.Now()) }()
 	for _, a := range share {
 		switch f := a.frontend.(type) {
 		case *streamFrontend:

@@ -77,7 +77,9 @@ func (s *server) obey(signals <-chan os.Signal, inherited *upgrade.Inheritance) 
 			l.upgrade()
 		case <-l.alone:
 			l.alone, l.phase = nil, serving
-			l.log.Info("the process before has ended")
+			taken := l.proxy.TakenOver()
+			l.log.Info("the process before has ended", "connections_taken_over", taken.Connections,
+				"pause_p50", taken.P50, "pause_p99", taken.P99, "pause_max", taken.Most)
 			l.catchUp()
 		case result := <-l.upgraded:
 			l.upgraded = nil

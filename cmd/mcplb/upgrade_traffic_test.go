@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -42,4 +43,46 @@ func openFiles(t *testing.T, pid int) int {
 		t.Fatal(err)
 	}
 	return len(entries)
+}
+
+// Many connections move at once, and every one of them goes on: each is asked
+// before and after. The log says for how long nobody served them.
+func TestUpgradeWithManyConnections(t *testing.T) {
+	t.Parallel()
+	n := full(9000, 400)
+	s := newSetup(t, startEcho(t))
+	s.mode = "mcp"
+	s.ratelimit = "exempt = ['127.0.0.0/8']"
+	l := startLine(t, s)
+	clients := make([]*client, n)
+	for i := range clients {
+		var err error
+		if clients[i], err = dialFrom("", l.frontend); err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+		defer clients[i].Close()
+		expectAnswer(t, clients[i], i)
+	}
+	before, after := l.upgrade(t)
+	l.awaitGone(t, before)
+	for i, c := range clients {
+		expectAnswer(t, c, i)
+	}
+	t.Log(l.await(t, `connections_taken_over=.*`)[0])
+	status := l.status(t)
+	if got := status.Process.Connections.Current; got != int64(n) || status.Process.PID != after {
+		t.Errorf("%d connections in process %d, want %d in %d", got, status.Process.PID, n, after)
+	}
+	if files := openFiles(t, after); files > 2*n+60 {
+		t.Errorf("%d descriptors are open for %d connections", files, n)
+	}
+}
+
+// expectAnswer sends a line of its own and wants it back.
+func expectAnswer(t *testing.T, c *client, i int) {
+	t.Helper()
+	line := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"ping"}`, i)
+	if answer, err := c.roundTrip(line); err != nil || answer != line {
+		t.Fatalf("connection %d: %q, %v", i, answer, err)
+	}
 }
