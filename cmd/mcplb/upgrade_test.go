@@ -1,13 +1,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -311,4 +315,96 @@ func TestNoUpgradeOfAFirstProcess(t *testing.T) {
 	b.signal(t, syscall.SIGTERM)
 	c.Close()
 	b.expectExit(t, exitOK)
+}
+
+// While a request keeps the process before, the new one does as any process does
+// on HUP, and puts USR2 off until it is alone. The one before passes HUP on, and
+// is through at once on TERM.
+func TestSignalsAfterUpgrade(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	s := newSetup(t, startServer(t, func(c *net.TCPConn) {
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			return // a check
+		}
+		<-answer
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+	}))
+	answerAll := sync.OnceFunc(func() { close(answer) })
+	defer answerAll()
+	s.mode = "http"
+	s.endpoint = "http"
+	l := startLine(t, s)
+	ask := func() *client {
+		c := connect(t, l.frontend)
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	waiting := ask()
+	eventually(t, func() error {
+		if n := l.status(t).Backends[0].Servers[0].Connections.Current; n != 1 {
+			return fmt.Errorf("%d requests are under way", n)
+		}
+		return nil
+	})
+	first, second := l.upgrade(t)
+	l.send(t, second, syscall.SIGUSR2)
+	l.await(t, `the upgrade waits until the process before has ended`)
+	l.send(t, second, syscall.SIGHUP)
+	l.await(t, `(?s:(msg=reloaded.*){1})`)
+	l.send(t, first, syscall.SIGHUP) // sent on
+	l.await(t, `(?s:(msg=reloaded.*){2})`)
+	l.send(t, first, syscall.SIGUSR2)
+	l.await(t, `not upgrading: this process is about to end`)
+	answerAll()
+	if line, err := waiting.lines.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 200") {
+		t.Errorf("the request that kept the first process is answered %q, %v", line, err)
+	}
+	l.awaitGone(t, first)
+	l.await(t, `(?s)has ended.*msg=upgrading.*new process serves`)
+	l.awaitGone(t, second)
+	if third := l.serving(t); third == first || third == second {
+		t.Errorf("process %d serves, and should be a third one", third)
+	}
+}
+
+// A request that does not end keeps the process before until hard_stop_after, or
+// until it is told to end.
+func TestLeavingIsBounded(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		global string
+		end    func(l *line, t *testing.T, first int)
+	}{
+		"hard_stop_after": {"hard_stop_after = '300ms'", func(*line, *testing.T, int) {}},
+		"TERM":            {"", func(l *line, t *testing.T, first int) { l.send(t, first, syscall.SIGTERM) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			over := make(chan struct{})
+			defer close(over)
+			s := newSetup(t, startServer(t, func(*net.TCPConn) { <-over }))
+			s.mode, s.endpoint, s.global = "http", "http", test.global
+			l := startLine(t, s)
+			c := connect(t, l.frontend)
+			if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() error {
+				if l.status(t).Backends[0].Servers[0].Connections.Current != 1 {
+					return errors.New("no request is under way")
+				}
+				return nil
+			})
+			first, second := l.upgrade(t)
+			test.end(l, t, first)
+			c.expectReset(t)
+			l.awaitGone(t, first)
+			if now := l.serving(t); now != second {
+				t.Errorf("process %d serves, want %d", now, second)
+			}
+		})
+	}
 }

@@ -14,6 +14,9 @@ import (
 const (
 	// answerTime is how long the other side may be silent while clients wait.
 	answerTime = 5 * time.Second
+	// brokenTime is how long a new process may take until it is Ready without
+	// the channel: it should have nothing to do but to say so.
+	brokenTime = 2 * time.Second
 	// reportTime is the pause between two looks at who can move by now.
 	reportTime = 50 * time.Millisecond
 )
@@ -48,11 +51,13 @@ func (h *HandOver) begin(version string) error {
 		return h.refused(err)
 	}
 	h.giver.Suspend()
+	patience := answerTime
 	if err := h.give(); err != nil {
 		h.channel.Close()
 		h.log.Warn("the hand-over broke off", "err", err)
+		patience = brokenTime
 	}
-	if err := h.ready(); err != nil {
+	if err := h.ready(patience); err != nil {
 		h.channel.Close()
 		h.giver.Resume()
 		return err
@@ -187,11 +192,11 @@ func (h *HandOver) tryBatch(b *Batch) (refused []int, err error) {
 }
 
 // ready waits for the new process to say, by tableflip, that it serves.
-func (h *HandOver) ready() error {
+func (h *HandOver) ready(patience time.Duration) error {
 	select {
 	case err := <-h.result:
 		return err
-	case <-time.After(2 * answerTime):
+	case <-time.After(patience):
 		return h.kill(errors.New("the new process hangs"))
 	}
 }

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Upgrades one mcplb while it holds many connections, in a virtual machine with an open-files limit to match.
+#
+#   upgrade.sh RUN [COUNT]
+#
+# RUN is the program that starts the machine, as for hold.sh. COUNT is how many connections (default 50000). The log's last
+# lines say how many have moved, and for how long nobody served them. The exit status is 0 when every one answered, before
+# and after.
+set -euo pipefail
+[ $# -ge 1 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+run=$(realpath "$1")
+count=${2:-50000}
+cd "$(dirname "$0")/../.."
+
+files=$(mktemp -d)
+trap 'rm -rf "$files"' EXIT
+CGO_ENABLED=0 go build -trimpath -o "$files/" ./cmd/mcplb ./cmd/mcpnode ./testdata/hold
+echo "$count" > "$files/count"
+"$run" -m "${MEMORY:-8G}" -t "${SECONDS_AT_MOST:-1800}" testdata/vm/upgrade.job testdata/vm/hold.toml "$files"/*
