@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ type bed struct {
 	server  *Server
 	address string
 	roots   *x509.CertPool
+	most    atomic.Int64 // that a client is read at once; 0 = as much as there is
 
 	mu     sync.Mutex
 	errnos []unix.Errno // how handshakes ended, 0 for those complete; guarded by mu
@@ -110,6 +112,9 @@ func (e *echo) Ready(c *reactor.Conn) {
 			return
 		}
 		p := c.Loop().Scratch()
+		if most := e.most.Load(); most > 0 {
+			p = p[:most]
+		}
 		n, errno := c.Read(p)
 		switch {
 		case errno == unix.EAGAIN:

@@ -343,6 +343,79 @@ func TestEnds(t *testing.T) {
 	}
 }
 
+// TestSmallReads has a handler take a stream in pieces smaller than records: what
+// is left of one is not forgotten, nor what follows it.
+func TestSmallReads(t *testing.T) {
+	t.Parallel()
+	b := begin(t, reactor.Kernel(), usual(t))
+	for _, most := range []int64{1, 7, 1000, 5000} {
+		b.most.Store(most)
+		conn, _ := b.dial(b.client())
+		message := make([]byte, 6000)
+		if _, err := conn.Write(message); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, message); err != nil {
+			t.Fatalf("read %d bytes at once: %v", most, err)
+		}
+		checkEcho(t, conn, int(most)*1000)
+	}
+}
+
+// hearing notes what a client receives.
+type hearing struct {
+	net.Conn
+	heard []byte
+}
+
+func (h *hearing) Read(p []byte) (int, error) {
+	n, err := h.Conn.Read(p)
+	h.heard = append(h.heard, p[:n]...)
+	return n, err
+}
+
+// TestCloseNotify holds that an end in order is said so, by the last record (in
+// TLS 1.2 its type, alert, can be seen), whether it is told by CloseWrite or by
+// Close alone.
+func TestCloseNotify(t *testing.T) {
+	t.Parallel()
+	b := begin(t, reactor.Kernel(), usual(t))
+	for _, ends := range []func(*tls.Conn) error{(*tls.Conn).CloseWrite, func(c *tls.Conn) error {
+		for _, loop := range b.engine.Loops() {
+			loop.Post(func() {
+				loop.Sweep(func(c *reactor.Conn) {
+					if e, ok := c.Handler().(*echo); ok {
+						e.end(c, false)
+					}
+				}, func() {})
+			})
+		}
+		return nil
+	}} {
+		h := &hearing{Conn: b.dialRaw()}
+		client := b.client()
+		client.MaxVersion = tls.VersionTLS12
+		conn := tls.Client(h, client)
+		if _, err := io.WriteString(conn, "hello"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		if err := ends(conn); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(conn); err != nil {
+			t.Fatal(err)
+		}
+		const alert = headerSize + 8 + 2 + 16 // nonce, alert, tag
+		if last := h.heard[len(h.heard)-alert:]; last[0] != 21 || last[4] != alert-headerSize {
+			t.Errorf("the last record is %x", last)
+		}
+		conn.Close()
+	}
+}
+
 // TestStopWhileShaking holds that an engine that stops ends the goroutines of
 // handshakes: the leak check looks.
 func TestStopWhileShaking(t *testing.T) {
