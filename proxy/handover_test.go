@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -560,5 +561,51 @@ func hear(t *testing.T, from io.Reader, want string) {
 	p := make([]byte, len(want))
 	if n, err := io.ReadFull(from, p); err != nil || string(p) != want {
 		t.Fatalf("received %q, %v; want %q", p[:n], err, want)
+	}
+}
+
+// Connections with TLS stay, and go on: streams to their end, clients between
+// two requests until they were answered or are told to go. A server's limit
+// keeps room for what they still ask.
+func TestHandOverLeavesTLS(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	lines := serve(t, echo)
+	web := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
+	text := frontendText("f", anyPort, "http", "b", a.usual()) + httpBackend(web) + "maxconn = 1\n" +
+		frontendText("s", "127.0.0.2:0", "tcp", "l", a.usual()) + backendText("l", []string{lines.address})
+	r := predecessor(t, text)
+	stream, asks, idle := dialTLS(t, r.address("s"), a.client()), dialTLS(t, r.address("f"), a.client()), dialTLS(t, r.address("f"), a.client())
+	checkLine(t, stream)
+	for _, c := range []*tls.Conn{asks, idle} {
+		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+		wantAnswer(t, c, "ok")
+	}
+	h := r.heir(text)
+	if moved := r.give(h); moved != 0 || r.Connections() != 3 {
+		t.Errorf("%d have moved, %d are left; want all three", moved, r.Connections())
+	}
+	if n := h.server("s1").Connections.Current; n != 1 {
+		t.Errorf("the new process has %d slots taken, want the one kept back", n)
+	}
+	fmt.Fprint(asks, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+	wantAnswer(t, asks, "ok")
+	checkLine(t, stream)
+	r.Leave()
+	r.eventually("those who wait for nothing have gone", func() bool { r.give(h); return r.Connections() == 1 })
+	for _, c := range []*tls.Conn{asks, idle} {
+		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("a client that waits for nothing: %v, want the end", err)
+		}
+	}
+	if n := h.server("s1").Connections.Current; n != 0 {
+		t.Errorf("%d slots are still kept back", n)
+	}
+	checkLine(t, stream)
+	stream.Close()
+	r.eventually("the stream has ended", func() bool { return r.report(h) == 0 })
+	h.Alone()
+	if err := h.stop(); err != nil {
+		t.Error(err)
 	}
 }
