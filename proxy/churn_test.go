@@ -103,7 +103,7 @@ func TestChurn(t *testing.T) {
 // churn opens and closes connections and returns how many of each kind. It
 // checks that they were counted by the right reasons.
 func (r *running) churn(connections, workers int) map[string]int {
-	before := r.reasons()
+	before, endedBefore := r.reasons(), r.allEnded()
 	addresses := []string{r.address("f"), r.address("m")}
 	kinds := make([]int, len(theEnds))
 	var mu sync.Mutex // guards kinds
@@ -121,6 +121,9 @@ func (r *running) churn(connections, workers int) map[string]int {
 		})
 	}
 	all.Wait()
+	r.eventually("every client was met", func() bool { // who leaves at once may still wait to be accepted
+		return r.allEnded()-endedBefore >= uint64(connections/workers*workers)
+	})
 	r.empty()
 	r.compare(before, kinds)
 	shown := map[string]int{}
@@ -145,6 +148,14 @@ func (r *running) one(address string, kind byte, worker int) {
 		_, _ = c.Write([]byte{kind})
 	}
 	theEnds[kind].client(c.(*net.TCPConn))
+}
+
+// allEnded is how many connections have ended, over both frontends.
+func (r *running) allEnded() (n uint64) {
+	for _, f := range r.Snapshot().Frontends {
+		n += sum(f.SessionsEnded) + sum(f.Refused)
+	}
+	return n
 }
 
 // reasons sums why connections have ended, over both frontends.
