@@ -343,9 +343,15 @@ func faulty(t *testing.T, at int, died, within bool) {
 	if lost := number - o.by("new") - o.by("old"); lost > 4 {
 		t.Errorf("%d are lost: %d new, %d old", lost, o.by("new"), o.by("old"))
 	}
-	if _, err := o.listener.SyscallConn(); err != nil {
-		t.Errorf("the listener is closed: %v", err)
+	raw, err := o.listener.SyscallConn()
+	if err != nil {
+		t.Fatalf("the listener is closed: %v", err)
 	}
+	_ = raw.Control(func(fd uintptr) {
+		if flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK == 0 {
+			t.Errorf("the listener blocks whoever accepts on it: %v", err)
+		}
+	})
 }
 
 // Another protocol number: nothing moves, and both go on.

@@ -101,10 +101,25 @@ func (h *HandOver) sendSockets(sockets []Socket) error {
 	var names Sockets
 	var descriptors []int
 	for _, s := range sockets {
+		fd, err := descriptorOf(s.File)
+		if err != nil {
+			return fmt.Errorf("handing over the socket of %s: %w", s.Address, err)
+		}
 		names.Addresses = append(names.Addresses, s.Address)
-		descriptors = append(descriptors, int(s.File.Fd()))
+		descriptors = append(descriptors, fd)
 	}
 	return h.channel.SendJSON(KindSockets, names, descriptors...)
+}
+
+// descriptorOf is the file's descriptor. File.Fd would make it a blocking one,
+// and with it the socket itself, on which others accept.
+func descriptorOf(file *os.File) (fd int, err error) {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	err = raw.Control(func(descriptor uintptr) { fd = int(descriptor) })
+	return fd, err
 }
 
 // refused ends an attempt that came to nothing: the new process says better
