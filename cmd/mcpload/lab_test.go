@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,7 +68,8 @@ func TestOrigin(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	const lines, web = "127.99.0.1:7999", "127.99.0.1:7998"
+	host := fmt.Sprintf("127.99.%d.%d", os.Getpid()>>8&255, os.Getpid()&255) // nobody else's
+	lines, web := host+":7999", host+":7998"
 	go func() { served <- serveOrigin(ctx, "o1", lines, web) }()
 	for _, asked := range []message{messageWhoami, messageEcho, messagePing} {
 		o := shortRun()
