@@ -264,6 +264,7 @@ func (r *run) stepFault(elapsed time.Duration) {
 	switch {
 	case r.fault.step == 0 && o.faultCommand != "" && elapsed >= o.faultAt:
 		r.fault.step = 1
+		r.onAll(func(w *worker) { clear(w.tally.losing[:]) }) // what was lost before is not the fault's
 		r.fault.begin(r, "fault", o.faultCommand)
 	case r.fault.step == 1 && elapsed >= max(o.repairAt, o.faultAt+time.Second) && r.counts().allHeld() == r.started:
 		r.fault.step = 2
