@@ -31,7 +31,7 @@ func browser(t *testing.T) context.Context {
 	if path == "" {
 		t.Skip("no Chromium here (apt-get install chromium)")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(patience))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(profile(t)), chromedp.WSURLReadTimeout(patience))
 	allocated, endProcess := chromedp.NewExecAllocator(t.Context(), options...)
 	ctx, end := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {})) // events newer than the library
 	ctx, endTime := context.WithTimeout(ctx, 2*patience)
@@ -66,6 +66,18 @@ func browser(t *testing.T) context.Context {
 		t.Fatalf("starting %s: %v", path, err)
 	}
 	return ctx
+}
+
+// profile is a directory for a browser, whose processes may still write there
+// when it has ended.
+func profile(t *testing.T) string {
+	t.Helper()
+	directory, err := os.MkdirTemp("", "mcplb-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { eventually(t, func() error { return os.RemoveAll(directory) }) })
+	return directory
 }
 
 // do runs actions in the browser.

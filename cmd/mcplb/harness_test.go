@@ -70,7 +70,10 @@ func startProcess(t *testing.T, command *exec.Cmd) *process {
 	t.Helper()
 	p := &process{command: command, ended: make(chan struct{})}
 	command.Stdout, command.Stderr = &p.log, &p.log
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the tests be killed
+	command.SysProcAttr = &syscall.SysProcAttr{
+		Pdeathsig: syscall.SIGKILL, // should the tests be killed
+		Setpgid:   true,            // to kill those, too, that it starts
+	}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +82,7 @@ func startProcess(t *testing.T, command *exec.Cmd) *process {
 		_ = command.Wait() // its outcome is in ProcessState
 	}()
 	t.Cleanup(func() {
-		_ = command.Process.Kill() // it may have ended
+		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) // they may have ended
 		<-p.ended
 		if t.Failed() {
 			t.Logf("%s said:\n%s", command, &p.log)

@@ -80,7 +80,7 @@ func TestReloadMovesPages(t *testing.T) {
 	expectReload(t, b, "admin.listen", "main")
 
 	s.health = ""
-	reload(t, b, `msg=reloaded .*~admin\.health_listen`)
+	reload(t, b, `msg=reloaded .*~admin\.health_listen \S+ -> \\"\\""`)
 	expectReload(t, b, "", "main")
 }
 

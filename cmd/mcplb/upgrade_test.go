@@ -379,7 +379,10 @@ func TestLeavingIsBounded(t *testing.T) {
 		end    func(l *line, t *testing.T, first int)
 	}{
 		"hard_stop_after": {"hard_stop_after = '300ms'", func(*line, *testing.T, int) {}},
-		"TERM":            {"", func(l *line, t *testing.T, first int) { l.send(t, first, syscall.SIGTERM) }},
+		"TERM": {"", func(l *line, t *testing.T, first int) {
+			l.await(t, "the new process serves") // else the upgrade is still under way
+			l.send(t, first, syscall.SIGTERM)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
