@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -163,28 +164,29 @@ func TestWatchdogStopsWithTheLoops(t *testing.T) {
 		n := &notifier{log: slog.New(slog.DiscardHandler), watchdog: 30 * time.Second}
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		turns, hang := 0, make(chan struct{})
+		var turns atomic.Int32
+		hang := make(chan struct{})
 		go n.watch(ctx, func(context.Context) error {
-			if turns++; turns == 4 {
+			if turns.Add(1) == 4 {
 				<-hang
 			}
 			return errors.New("nobody is told of this")
 		})
 		for _, step := range []struct {
 			wait time.Duration
-			want int
+			want int32
 		}{{time.Second, 1}, {30 * time.Second, 4}, {time.Hour, 4}} {
 			time.Sleep(step.wait)
 			synctest.Wait()
-			if turns != step.want {
-				t.Errorf("the loops were asked %d times, want %d", turns, step.want)
+			if n := turns.Load(); n != step.want {
+				t.Errorf("the loops were asked %d times, want %d", n, step.want)
 			}
 		}
 		close(hang)
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		if turns < 6 {
-			t.Errorf("the loops turn again and were asked %d times in all", turns)
+		if n := turns.Load(); n < 6 {
+			t.Errorf("the loops turn again and were asked %d times in all", n)
 		}
 	})
 }

@@ -255,7 +255,9 @@ func TestLogPhases(t *testing.T) {
 		"the only one refused, and went down": {withRetries(1), func(b *bed, s *server) {
 			node := b.pool.Servers()[0]
 			s.listener.Close()
-			b.pool.Observe(func(*backend.Server, backend.Outcome) { b.pool.SetHealth(node, backend.Down, "refused", time.Now()) })
+			b.on(b.engine.Loops()[0], func() {
+				b.pool.Observe(func(*backend.Server, backend.Outcome) { b.pool.SetHealth(node, backend.Down, "refused", time.Now()) })
+			})
 			c := b.dial()
 			c.say(get("/x"))
 			c.wantStatus("GET", 503)
