@@ -87,8 +87,15 @@ func (p *Process) Spawn() (*Channel, <-chan error, error) {
 }
 
 // Ready says that this process serves: the pid file is written, and the
-// process before, if there is one, lets go.
-func (p *Process) Ready() error { return p.flip.Ready() }
+// process before, if there is one, lets go. One that has died meanwhile need not
+// be told: what it handed over is served by nobody else.
+func (p *Process) Ready() error {
+	err := p.flip.Ready()
+	if err != nil && p.flip.HasParent() && p.Orphaned() {
+		return nil
+	}
+	return err
+}
 
 // Alone waits until the process before has ended, or ctx has. Until then this
 // one cannot be upgraded.
