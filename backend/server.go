@@ -79,12 +79,32 @@ type Counters struct {
 	Retries         atomic.Uint64 // further attempts on this server after a failed connect
 	Redispatches    atomic.Uint64 // attempts that left this server for another after a failed connect
 	Resets          atomic.Uint64 // established connections that the server reset
+	Timeouts        atomic.Uint64 // requests that the server did not answer within timeout_server
 	ClientAborts    atomic.Uint64 // connections that the client broke off
 	Aborts          atomic.Uint64 // connections that the balancer ended: server down, limits, shutdown
 	Responses       Classes       // answers of mode http, by the class of their status
 	Connect         Histogram     // how long connecting took, where it succeeded
 	Response        Histogram     // mode http: from the request forwarded to the head of its answer
-	_               [96]byte
+	_               [88]byte
+}
+
+// CountOutcome counts how the use of a slot of the server ended. A use that ran
+// to its end is not counted here.
+func (c *Counters) CountOutcome(o Outcome) {
+	switch o {
+	case Refused, Unreachable:
+		c.ConnectErrors.Add(1)
+	case ConnectTimeout:
+		c.ConnectTimeouts.Add(1)
+	case ServerReset:
+		c.Resets.Add(1)
+	case ServerTimeout:
+		c.Timeouts.Add(1)
+	case ClientAbort:
+		c.ClientAborts.Add(1)
+	case Aborted:
+		c.Aborts.Add(1)
+	}
 }
 
 // Classes counts answers by the class of their status: [2] is 2xx; [0] is not
@@ -98,7 +118,7 @@ func ClassName(class int) string { return string(rune('0'+class)) + "xx" }
 type Totals struct {
 	Connections, BytesIn, BytesOut, MessagesIn, MessagesOut uint64
 	ConnectErrors, ConnectTimeouts, Retries, Redispatches   uint64
-	Resets, ClientAborts, Aborts                            uint64
+	Resets, Timeouts, ClientAborts, Aborts                  uint64
 	Responses                                               [6]uint64
 	Connect, Response                                       Latency
 }
@@ -192,6 +212,7 @@ func (s *Server) Totals() Totals {
 		t.Retries += c.Retries.Load()
 		t.Redispatches += c.Redispatches.Load()
 		t.Resets += c.Resets.Load()
+		t.Timeouts += c.Timeouts.Load()
 		t.ClientAborts += c.ClientAborts.Load()
 		t.Aborts += c.Aborts.Load()
 		for class := range c.Responses {

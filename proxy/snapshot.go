@@ -178,6 +178,7 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 			"connect_error":   totals.ConnectErrors,
 			"connect_timeout": totals.ConnectTimeouts,
 			"reset":           totals.Resets,
+			"server_timeout":  totals.Timeouts,
 			"client_abort":    totals.ClientAborts,
 			"abort":           totals.Aborts,
 		},

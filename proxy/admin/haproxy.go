@@ -139,7 +139,7 @@ func serverRow(now time.Time, b *Backend, s *Server, backend, number string) row
 		"stot": num(s.Connections.Total), "lbtot": num(s.Connections.Total), "connect": num(s.Connections.Total),
 		"bin": num(s.BytesIn), "bout": num(s.BytesOut), "dresp": "0",
 		"econ":  num(s.Errors["connect_error"] + s.Errors["connect_timeout"]),
-		"eresp": num(s.Errors["reset"]), "cli_abrt": num(s.Errors["client_abort"]), "srv_abrt": num(s.Errors["reset"]),
+		"eresp": num(s.Errors["reset"] + s.Errors["server_timeout"]), "cli_abrt": num(s.Errors["client_abort"]), "srv_abrt": num(s.Errors["reset"]),
 		"wretr": num(s.Retries), "wredis": num(s.Redispatches),
 		"lastchg": num(int64(max(now.Sub(s.Since).Seconds(), 0))), "rate": perSecond(s.Rates.Connections),
 		"chkfail": num(s.Check.Failures), "check_status": s.Check.Code, "last_chk": s.Check.Text, "check_desc": s.Check.Text,
@@ -196,7 +196,7 @@ func backendRow(b *Backend, number string) row {
 		sums["bin"] += s.BytesIn
 		sums["bout"] += s.BytesOut
 		sums["econ"] += s.Errors["connect_error"] + s.Errors["connect_timeout"]
-		sums["eresp"] += s.Errors["reset"]
+		sums["eresp"] += s.Errors["reset"] + s.Errors["server_timeout"]
 		sums["cli_abrt"] += s.Errors["client_abort"]
 		sums["req_tot"] += max(s.MessagesIn, s.Response.Count)
 		for class, n := range s.Responses {

@@ -285,7 +285,7 @@ func (s *Session) failed(errno unix.Errno) {
 	s.relay.server = nil
 	server := s.lease.Server()
 	outcome, reason := attemptOutcome(errno)
-	s.count(server, outcome)
+	s.counters(server).CountOutcome(outcome)
 	s.lease.Release(outcome, s.loop.Now())
 	if outcome == backend.Aborted || s.attempts > s.pool.InForce().Retries {
 		s.refuse(reason)
@@ -295,23 +295,6 @@ func (s *Session) failed(errno unix.Errno) {
 		s.tried = append(s.tried, server)
 	}
 	s.acquire()
-}
-
-// count notes with the server how the use of its slot ended.
-func (s *Session) count(server *backend.Server, outcome backend.Outcome) {
-	c := s.counters(server)
-	switch outcome {
-	case backend.Refused, backend.Unreachable:
-		c.ConnectErrors.Add(1)
-	case backend.ConnectTimeout:
-		c.ConnectTimeouts.Add(1)
-	case backend.ServerReset:
-		c.Resets.Add(1)
-	case backend.ClientAbort:
-		c.ClientAborts.Add(1)
-	case backend.Aborted:
-		c.Aborts.Add(1)
-	}
 }
 
 // ours tells whether a connection attempt failed for want of something of the
@@ -366,7 +349,7 @@ func (s *Session) Idle(halfClosed bool) time.Duration {
 // release gives the slot back, where the session still has one.
 func (s *Session) release(outcome backend.Outcome) {
 	if server := s.lease.Server(); server != nil {
-		s.count(server, outcome)
+		s.counters(server).CountOutcome(outcome)
 		s.lease.Release(outcome, s.loop.Now())
 	}
 }

@@ -64,22 +64,6 @@ func (c *client) countSent(n int) {
 	}
 }
 
-// countOutcome notes with a server how the use of a slot of it ended.
-func countOutcome(counters *backend.Counters, outcome backend.Outcome) {
-	switch outcome {
-	case backend.Refused, backend.Unreachable:
-		counters.ConnectErrors.Add(1)
-	case backend.ConnectTimeout:
-		counters.ConnectTimeouts.Add(1)
-	case backend.ServerReset:
-		counters.Resets.Add(1)
-	case backend.ClientAbort:
-		counters.ClientAborts.Add(1)
-	case backend.Aborted:
-		counters.Aborts.Add(1)
-	}
-}
-
 // Totals are a frontend's counters, summed over the loops. The zero values are
 // there, so that every label exists from the start; but Methods has those only
 // that were met.

@@ -240,7 +240,7 @@ func (c *client) release(outcome backend.Outcome) {
 		return
 	}
 	if outcome != backend.Completed {
-		countOutcome(server.Counters(c.worker.loop.ID()), outcome)
+		server.Counters(c.worker.loop.ID()).CountOutcome(outcome)
 	}
 	x.lease.Release(outcome, c.worker.loop.Now())
 }
