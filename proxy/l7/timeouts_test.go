@@ -152,6 +152,13 @@ func TestTimeouts(t *testing.T) {
 			if c.status != 503 && c.status != 504 {
 				b.expect(c.reason, 1)
 			}
+			silent := uint64(0)
+			if name == "an answer" {
+				silent = 1
+			}
+			if n := b.pool.Servers()[0].Totals().Timeouts; n != silent {
+				t.Errorf("%d requests were not answered in time, want %d", n, silent)
+			}
 		})
 	}
 }
