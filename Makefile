@@ -15,7 +15,7 @@ run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
 
 test: ## every test
-	go test -timeout 5m ./...
+	go test -timeout 5m $(PACKAGES)
 
 build: ## bin/mcplb, bin/mcpnode, bin/mcpcluster, bin/mcpload
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -29,7 +29,7 @@ lint: ## gofmt, vet, staticcheck, govulncheck
 	  case $$found in *"govulncheck: fetching vulnerabilities:"*) echo "govulncheck SKIPPED: no vulnerability database within reach" ;; *) exit 1 ;; esac
 
 race: ## every test under the race detector (which needs a C compiler)
-	go test -race ./...
+	go test -race $(PACKAGES)
 
 fuzz: ## every fuzz target, for FUZZTIME each
 	@grep -ro '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | sed 's,/[^/]*:func , ,' | while read -r package target; do \

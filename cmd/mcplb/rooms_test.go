@@ -44,10 +44,16 @@ var rooms = []room{
 	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/admin", "proxy/upgrade", "proxy"}},
 }
 
-const (
-	module    = "mcplb"
-	leakCheck = "testdata/leak" // for tests, everywhere
-)
+// helpers are what tests import from below testdata. They import upward, too, and
+// a test may use those that know nothing which it may not know itself.
+var helpers = []room{
+	{name: "testdata/leak"},
+	{name: "testdata/witness"},
+	{name: "testdata/peer"},
+	{name: "testdata/rig", imports: []string{"conf", "ratelimit", "proxy/reactor", "proxy/accesslog", "testdata/peer"}},
+}
+
+const module = "mcplb"
 
 // impure are the packages that a pure room does not import.
 var impure = []string{"net", "net/http", "os", "os/exec", "syscall", "golang.org/x/sys/unix"}
@@ -63,8 +69,38 @@ func TestImportDirection(t *testing.T) {
 			continue
 		}
 		checkImports(t, &rooms[i], found[name].code)
-		checkTestImports(t, i, found[name].tests)
+		checkTestImports(t, name, rooms[:i+1], found[name].tests)
 	}
+	for i := range helpers {
+		lists := &importLists{}
+		for _, file := range goFiles(t, helpers[i].name) {
+			if err := lists.add(file); err != nil {
+				t.Error(err)
+			}
+		}
+		checkImports(t, &helpers[i], lists.code)
+		checkTestImports(t, helpers[i].name, above(helpers[i].imports), lists.tests)
+	}
+}
+
+// goFiles are those of a package, which must have some.
+func goFiles(t *testing.T, name string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "..", filepath.FromSlash(name), "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Errorf("package %s: %d files, %v", name, len(files), err)
+	}
+	return files
+}
+
+// above are the rooms of these names.
+func above(names []string) (found []room) {
+	for _, r := range rooms {
+		if slices.Contains(names, r.name) {
+			found = append(found, r)
+		}
+	}
+	return found
 }
 
 // The list itself must keep the direction.
@@ -92,16 +128,26 @@ func checkImports(t *testing.T, r *room, imports []string) {
 	}
 }
 
-// checkTestImports lets tests use whatever stands above, and the leak check.
-func checkTestImports(t *testing.T, i int, imports []string) {
+// checkTestImports lets tests use whatever they know, and the helpers that know
+// no more.
+func checkTestImports(t *testing.T, name string, known []room, imports []string) {
 	t.Helper()
 	for _, imported := range imports {
 		ours, isOurs := strings.CutPrefix(imported, module+"/")
-		above := slices.ContainsFunc(rooms[:i+1], func(r room) bool { return r.name == ours })
-		if isOurs && !above && ours != leakCheck {
-			t.Errorf("a test of %s imports %s, which does not stand above it", rooms[i].name, ours)
+		if isOurs && ours != name && !knows(known, ours) {
+			t.Errorf("a test of %s imports %s, which it may not know", name, ours)
 		}
 	}
+}
+
+// knows tells whether a package is one of the known, or a helper that imports
+// nothing else.
+func knows(known []room, name string) bool {
+	if slices.ContainsFunc(known, func(r room) bool { return r.name == name }) {
+		return true
+	}
+	i := slices.IndexFunc(helpers, func(r room) bool { return r.name == name })
+	return i >= 0 && !slices.ContainsFunc(helpers[i].imports, func(imported string) bool { return !knows(known, imported) })
 }
 
 // importLists are the import paths of one package's files.
@@ -136,16 +182,21 @@ func readImports(t *testing.T) map[string]*importLists {
 }
 
 func addImports(found map[string]*importLists, file, name string) error {
+	if found[name] == nil {
+		found[name] = &importLists{}
+	}
+	return found[name].add(file)
+}
+
+// add reads the imports of a file.
+func (l *importLists) add(file string) error {
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
 	if err != nil {
 		return err
 	}
-	if found[name] == nil {
-		found[name] = &importLists{}
-	}
-	list := &found[name].code
+	list := &l.code
 	if strings.HasSuffix(file, "_test.go") {
-		list = &found[name].tests
+		list = &l.tests
 	}
 	for _, spec := range parsed.Imports {
 		imported, err := strconv.Unquote(spec.Path.Value)

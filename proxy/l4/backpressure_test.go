@@ -14,12 +14,14 @@ import (
 
 	"mcplb/conf"
 	"mcplb/proxy/reactor"
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 )
 
 // offered is how much a sender wants to send to one who does not read: more
 // than the kernel takes for all the sockets on the way.
 func offered() int {
-	if long {
+	if rig.Long {
 		return 1 << 30
 	}
 	return 80 << 20
@@ -46,9 +48,7 @@ func TestSlowReader(t *testing.T) {
 }
 
 func slowReader(t *testing.T, direction byte, change ...func(*setup)) {
-	a := accept(t)
-	b := begin(t, []string{a.address}, change...)
-	c, s := b.meet(a)
+	b, c, s := meeting(t, change...)
 	sender, reader := s, c
 	if direction == upward {
 		sender, reader = c, s
@@ -64,7 +64,7 @@ func slowReader(t *testing.T, direction byte, change ...func(*setup)) {
 	if grown := int64(heap()) - int64(before); grown > 1<<20 {
 		t.Errorf("a reader that does not read costs %d bytes, want less than 1 MB", grown)
 	}
-	if n := b.parked(); n > reactor.ReadSize {
+	if n := b.Parked(); n > reactor.ReadSize {
 		t.Errorf("%d bytes are parked for it, want at most %d", n, reactor.ReadSize)
 	}
 	report(t, p.receive(reader, direction, offered()))
@@ -94,7 +94,7 @@ func (p plan) sendStuck(c *net.TCPConn, direction byte, n int, stuck chan<- stru
 		}
 		n -= len(part)
 		for len(part) > 0 {
-			deadline := time.Now().Add(patience)
+			deadline := time.Now().Add(peer.Patience)
 			if !told {
 				deadline = time.Now().Add(100 * time.Millisecond)
 			}
@@ -123,22 +123,22 @@ func (p plan) sendStuck(c *net.TCPConn, direction byte, n int, stuck chan<- stru
 // While one connection is stuck, others on the same loop are served.
 func TestStuckConnectionHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, func(s *setup) { s.loops = 1 })
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, oneLoop)
 	stuck := b.dial()
-	a.next()
+	a.Next()
 	fill(t, stuck.TCPConn)
 	for range 50 {
 		c, s := b.meet(a)
-		c.say("ping\n")
-		s.hear("ping\n")
-		s.say("pong\n")
-		c.hear("pong\n")
+		c.Say("ping\n")
+		s.Hear("ping\n")
+		s.Say("pong\n")
+		c.Hear("pong\n")
 		c.Close()
 		s.Close()
 	}
-	reset(stuck.TCPConn)
-	a.listener.Close()
+	stuck.Reset()
+	a.Close()
 	b.each(func(s *Session) { s.Abort(Stopped) }) // the server of the stuck one is silent
 }
 
@@ -150,9 +150,7 @@ func TestBulkIsShared(t *testing.T) {
 	for _, pipes := range []int{0, 8} {
 		t.Run(fmt.Sprintf("%d pipes", pipes), func(t *testing.T) {
 			t.Parallel()
-			a := accept(t)
-			b := begin(t, []string{a.address}, func(s *setup) { s.loops = 1 }, withPipes(pipes))
-			c, s := b.meet(a)
+			b, c, s := meeting(t, oneLoop, withPipes(pipes))
 			moved := make(chan uint64, size/1000)
 			seen := uint64(0) // the loop's
 			var record func()
@@ -162,10 +160,10 @@ func TestBulkIsShared(t *testing.T) {
 					moved <- n
 				}
 				if seen < size {
-					b.engine.Loops()[0].Post(record)
+					b.Engine.Loops()[0].Post(record)
 				}
 			}
-			b.on(b.engine.Loops()[0], record)
+			b.On(b.Engine.Loops()[0], record)
 			go func() { _, _ = c.Write(make([]byte, size)) }()
 			if _, err := io.CopyN(io.Discard, s, size); err != nil {
 				t.Fatal(err)

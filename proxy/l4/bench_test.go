@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"mcplb/conf"
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,8 +31,8 @@ var relayed = []struct {
 // through the balancer, by raw system calls that allocate nothing.
 func pingPong(t testing.TB, change ...func(*setup)) func() {
 	t.Helper()
-	s := serve(t, func(c *net.TCPConn) { onSocket(t, c, rawEcho) })
-	b := begin(t, []string{s.address}, append(change, func(s *setup) { s.loops = 1 })...)
+	s := peer.Serve(t, func(c *net.TCPConn) { onSocket(t, c, rawEcho) })
+	b := begin(t, []string{s.Address}, append(change, oneLoop)...)
 	c := b.dial()
 	file, err := c.File() // a blocking copy
 	if err != nil {
@@ -85,7 +87,7 @@ func rawEcho(fd int) {
 // With the access log on, or off. Not parallel: it counts what the process allocates.
 func TestMessagesAllocateNothing(t *testing.T) {
 	messages := 5000
-	if long {
+	if rig.Long {
 		messages = 200_000
 	}
 	for _, way := range relayed {
@@ -123,12 +125,12 @@ func BenchmarkMessage(b *testing.B) {
 
 // A connection from accept to its end, with one message.
 func BenchmarkConnection(b *testing.B) {
-	s := serve(b, echo)
-	bed := begin(b, []string{s.address})
+	s := peer.Serve(b, peer.Echo)
+	bed := begin(b, []string{s.Address})
 	p := make([]byte, 64)
 	b.ReportAllocs()
 	for b.Loop() {
-		c, err := net.Dial("tcp", bed.address)
+		c, err := net.Dial("tcp", bed.Address)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -138,6 +140,6 @@ func BenchmarkConnection(b *testing.B) {
 		if _, err := c.Read(p); err != nil {
 			b.Fatal(err)
 		}
-		reset(c.(*net.TCPConn))
+		peer.Reset(c.(*net.TCPConn))
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 )
 
 // bothModes runs a test in mode tcp and in mode mcp.
@@ -30,41 +32,39 @@ func bothModes(t *testing.T, test func(t *testing.T, mode func(*setup))) {
 // A client's FIN must not cost it the reply (caddy 8026).
 func TestClientFinishesFirst(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		a := accept(t)
-		b := begin(t, []string{a.address}, mode)
+		a := peer.Accept(t)
+		b := begin(t, []string{a.Address}, mode)
 		c := b.dial()
-		c.say("question\n")
-		c.finish()
-		s := a.next()
-		s.hear("question\n")
-		s.hearEnd()
+		c.Say("question\n")
+		c.Finish()
+		s := a.Next()
+		s.Hear("question\n")
+		s.HearEnd()
 		reply := strings.Repeat("a long reply\n", 20_000)
 		go func() {
 			_, _ = io.WriteString(s, reply)
 			s.Close()
 		}()
-		c.hear(reply)
-		c.hearEnd()
+		c.Hear(reply)
+		c.HearEnd()
 		b.expect(ClientClosed, 1)
 	})
 }
 
 func TestServerFinishesFirst(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		a := accept(t)
-		b := begin(t, []string{a.address}, mode)
-		c, s := b.meet(a)
-		s.say("greeting\n")
-		s.finish()
-		c.hear("greeting\n")
-		c.hearEnd()
+		b, c, s := meeting(t, mode)
+		s.Say("greeting\n")
+		s.Finish()
+		c.Hear("greeting\n")
+		c.HearEnd()
 		text := strings.Repeat("still to be said\n", 20_000)
 		go func() {
 			_, _ = io.WriteString(c, text)
 			c.Close()
 		}()
-		s.hear(text)
-		s.hearEnd()
+		s.Hear(text)
+		s.HearEnd()
 		b.expect(ServerClosed, 1)
 	})
 }
@@ -72,22 +72,22 @@ func TestServerFinishesFirst(t *testing.T) {
 // A broken stream must not look like a whole one (envoy 44148).
 func TestResetIsPassedOn(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		a := accept(t)
-		b := begin(t, []string{a.address}, mode)
+		a := peer.Accept(t)
+		b := begin(t, []string{a.Address}, mode)
 		c := b.dial()
-		c.say("begun\n")
-		s := a.next()
-		s.hear("begun\n")
-		reset(c.TCPConn)
-		s.hearReset()
+		c.Say("begun\n")
+		s := a.Next()
+		s.Hear("begun\n")
+		c.Reset()
+		s.HearReset()
 		b.expect(ClientReset, 1)
 
 		c = b.dial()
-		s = a.next()
-		s.say("begun\n")
-		c.hear("begun\n")
-		reset(s.TCPConn)
-		c.hearReset()
+		s = a.Next()
+		s.Say("begun\n")
+		c.Hear("begun\n")
+		s.Reset()
+		c.HearReset()
 		b.expect(ServerReset, 1)
 
 		totals := b.pool.Servers()[0].Totals()
@@ -100,13 +100,11 @@ func TestResetIsPassedOn(t *testing.T) {
 // What was said before the reset still arrives, and then the reset.
 func TestResetAfterData(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		a := accept(t)
-		b := begin(t, []string{a.address}, mode)
-		c, s := b.meet(a)
-		s.say("all of this\n")
-		reset(s.TCPConn)
-		c.hear("all of this\n")
-		c.hearReset()
+		b, c, s := meeting(t, mode)
+		s.Say("all of this\n")
+		s.Reset()
+		c.Hear("all of this\n")
+		c.HearReset()
 		b.expect(ServerReset, 1)
 	})
 }
@@ -115,8 +113,8 @@ func TestResetAfterData(t *testing.T) {
 // arrives, and the client learns that the rest went nowhere.
 func TestAnswerBeforeTheQuestionEnds(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		a := accept(t)
-		b := begin(t, []string{a.address}, mode)
+		a := peer.Accept(t)
+		b := begin(t, []string{a.Address}, mode)
 		question := bytes.Repeat([]byte("an endless question\n"), 4<<10)
 		const times = 8
 		for range times {
@@ -129,12 +127,12 @@ func TestAnswerBeforeTheQuestionEnds(t *testing.T) {
 				}
 				sent <- err
 			}()
-			s := a.next()
-			s.hear("an endless question\n")
+			s := a.Next()
+			s.Hear("an endless question\n")
 			answer := strings.Repeat("enough\n", 4000)
-			s.say(answer)
+			s.Say(answer)
 			s.Close() // with unread bytes: RST
-			c.hear(answer)
+			c.Hear(answer)
 			if err := <-sent; !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 				t.Errorf("the client's sending ended with %v, want connection reset", err)
 			}
@@ -146,20 +144,20 @@ func TestAnswerBeforeTheQuestionEnds(t *testing.T) {
 // What is left in the sockets when the end comes is delivered before it.
 func TestLeftoverBeforeTheEnd(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		a := accept(t)
-		b := begin(t, []string{a.address}, mode)
+		a := peer.Accept(t)
+		b := begin(t, []string{a.Address}, mode)
 		c := b.dial()
 		text := strings.Repeat("0123456789abcde\n", 64<<10) // 1 MB
 		go func() {
 			_, _ = io.WriteString(c, text)
 			_ = c.CloseWrite()
 		}()
-		s := a.next()
-		b.eventually("the balancer can send no more", func() bool { return b.parked() > 0 || b.pool.Servers()[0].Totals().BytesIn == 1<<20 })
-		s.hear(text)
-		s.hearEnd()
-		s.finish()
-		c.hearEnd()
+		s := a.Next()
+		b.Eventually("the balancer can send no more", func() bool { return b.Parked() > 0 || b.pool.Servers()[0].Totals().BytesIn == 1<<20 })
+		s.Hear(text)
+		s.HearEnd()
+		s.Finish()
+		c.HearEnd()
 		b.expect(ClientClosed, 1)
 	})
 }
@@ -170,24 +168,24 @@ func TestDeadClientOfASilentServer(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
-		die  func(c *client)
+		die  func(c *peer.Conn)
 	}{
-		{"reset", func(c *client) { reset(c.TCPConn) }},
-		{"reset after the end", func(c *client) { c.finish(); reset(c.TCPConn) }},
-		{"reset after data", func(c *client) { c.say("last words\n"); reset(c.TCPConn) }},
-		{"reset after data and the end", func(c *client) { c.say("last words\n"); c.finish(); reset(c.TCPConn) }},
+		{"reset", (*peer.Conn).Reset},
+		{"reset after the end", func(c *peer.Conn) { c.Finish(); c.Reset() }},
+		{"reset after data", func(c *peer.Conn) { c.Say("last words\n"); c.Reset() }},
+		{"reset after data and the end", func(c *peer.Conn) { c.Say("last words\n"); c.Finish(); c.Reset() }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			a := accept(t)
-			b := begin(t, []string{a.address}, func(s *setup) { s.loops = 1 })
+			a := peer.Accept(t)
+			b := begin(t, []string{a.Address}, oneLoop)
 			for _, atOnce := range []bool{false, true} {
 				c, s := b.meet(a)
-				c.say("hello\n")
-				s.hear("hello\n")
+				c.Say("hello\n")
+				s.Hear("hello\n")
 				if atOnce { // the loop learns of all of it in one event
-					b.on(b.engine.Loops()[0], func() { test.die(c) })
+					b.On(b.Engine.Loops()[0], func() { test.die(c) })
 				} else {
 					test.die(c)
 				}
@@ -200,12 +198,10 @@ func TestDeadClientOfASilentServer(t *testing.T) {
 // A client that finished and then died while the server works on its question.
 func TestDeathAfterTheEndWasPassedOn(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address})
-	c, s := b.meet(a)
-	c.finish()
-	s.hearEnd()
-	reset(c.TCPConn)
+	b, c, s := meeting(t)
+	c.Finish()
+	s.HearEnd()
+	c.Reset()
 	b.expect(ClientReset, 1)
 	if _, err := s.Write([]byte("answer")); err == nil {
 		if _, err = s.Read(make([]byte, 1)); err == nil || err == io.EOF {
@@ -217,31 +213,27 @@ func TestDeathAfterTheEndWasPassedOn(t *testing.T) {
 // A client that dies while the server takes no more is not waited for.
 func TestDeadClientOfABlockedServer(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address})
-	c, s := b.meet(a)
+	b, c, s := meeting(t)
 	fill(t, c.TCPConn)
-	reset(c.TCPConn)
+	c.Reset()
 	b.expect(ClientReset, 1)
-	s.hearReset()
+	s.HearReset()
 }
 
 // A server that breaks off leaves its client what it said before, however slow
 // the client is to read it: for no longer than half-closed connections live.
 func TestDeadServerOfABlockedClient(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock)
-	c, s := b.meet(a)
+	b, c, s := meeting(t, withClock)
 	fill(t, s.TCPConn)
-	reset(s.TCPConn)
-	b.advance(b.frontend.Settings().Frontend.TimeoutHalfClosed - time.Second)
+	s.Reset()
+	b.Advance(b.frontend.Settings().Frontend.TimeoutHalfClosed - time.Second)
 	if n := b.frontend.Current(); n != 1 {
 		t.Fatalf("%d sessions, want 1", n)
 	}
-	b.advance(time.Second)
+	b.Advance(time.Second)
 	b.expect(HalfClosedTimeout, 1)
-	c.hearReset()
+	c.HearReset()
 }
 
 // fill writes until nobody takes any more.
@@ -265,29 +257,29 @@ func fill(t testing.TB, c *net.TCPConn) {
 // Whoever ends a session, and however: one reason, one slot, no more.
 func TestBothEndAtOnce(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withRetries(0), func(s *setup) { s.loops = 1 })
-	ways := []func(c *client){
-		func(c *client) { c.Close() },
-		func(c *client) { c.finish() },
-		func(c *client) { reset(c.TCPConn) },
-		func(c *client) { c.say("x"); c.Close() },
-		func(c *client) { c.say("x"); reset(c.TCPConn) },
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, withRetries(0), oneLoop)
+	ways := []func(c *peer.Conn){
+		func(c *peer.Conn) { c.Close() },
+		(*peer.Conn).Finish,
+		(*peer.Conn).Reset,
+		func(c *peer.Conn) { c.Say("x"); c.Close() },
+		func(c *peer.Conn) { c.Say("x"); c.Reset() },
 	}
 	var sessions uint64
 	for _, clientWay := range ways {
 		for _, serverWay := range ways {
 			c, s := b.meet(a)
-			b.on(b.engine.Loops()[0], func() { clientWay(c); serverWay(s) })
-			b.turns(2)
-			reset(c.TCPConn)
-			reset(s.TCPConn)
+			b.On(b.Engine.Loops()[0], func() { clientWay(c); serverWay(s) })
+			b.Turns(2)
+			c.Reset()
+			s.Reset()
 			sessions++
 		}
 	}
-	b.eventually("all have ended", func() bool { return b.frontend.Current() == 0 })
+	b.Eventually("all have ended", func() bool { return b.frontend.Current() == 0 })
 	totals := b.frontend.Totals()
-	if ended := sum(totals.Ended) + sum(totals.Refused); totals.Sessions != sessions || ended != sessions {
-		t.Errorf("of %d sessions %d ended: %v, %v", totals.Sessions, ended, nonzero(totals.Ended), nonzero(totals.Refused))
+	if ended := rig.Sum(totals.Ended) + rig.Sum(totals.Refused); totals.Sessions != sessions || ended != sessions {
+		t.Errorf("of %d sessions %d ended: %v, %v", totals.Sessions, ended, rig.Nonzero(totals.Ended), rig.Nonzero(totals.Refused))
 	}
 }

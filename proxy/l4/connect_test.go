@@ -16,6 +16,7 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/reactor"
+	"mcplb/testdata/peer"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,14 +25,14 @@ import (
 // fails while there is one that serves, and none is tried twice for a client.
 func TestRedispatch(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	dead := []string{refuse(t).address, refuse(t).address, refuse(t).address}
-	b := begin(t, append(dead, s.address), withClock) // no time passes: nobody waits for a retry
+	s := peer.Serve(t, peer.Echo)
+	dead := []string{peer.Refuse(t).Address, peer.Refuse(t).Address, peer.Refuse(t).Address}
+	b := begin(t, append(dead, s.Address), withClock) // no time passes: nobody waits for a retry
 	const clients = 40
 	for i := range clients {
 		c := b.dial()
-		c.say(fmt.Sprintf("client %d\n", i))
-		c.hear(fmt.Sprintf("client %d\n", i))
+		c.Say(fmt.Sprintf("client %d\n", i))
+		c.Hear(fmt.Sprintf("client %d\n", i))
 	}
 	var failed, left uint64
 	for _, server := range b.pool.Servers()[:3] {
@@ -45,7 +46,7 @@ func TestRedispatch(t *testing.T) {
 	if failed == 0 || left != failed {
 		t.Errorf("%d attempts failed, %d were followed by another server", failed, left)
 	}
-	if n := s.accepted.Load(); n != clients {
+	if n := s.Accepted(); n != clients {
 		t.Errorf("the server that serves was connected to %d times, want %d", n, clients)
 	}
 }
@@ -53,22 +54,22 @@ func TestRedispatch(t *testing.T) {
 // The only server is tried again after a moment, as often as retries say.
 func TestRetryOfTheOnlyServer(t *testing.T) {
 	t.Parallel()
-	dead := refuse(t)
-	b := begin(t, []string{dead.address}, withClock, withRetries(2))
+	dead := peer.Refuse(t)
+	b := begin(t, []string{dead.Address}, withClock, withRetries(2))
 	totals := func() backend.Totals { return b.pool.Servers()[0].Totals() }
 	c := b.dial()
 	for attempt := range uint64(3) {
-		b.eventually("an attempt fails", func() bool { return totals().ConnectErrors == attempt+1 })
-		b.turns(2)
+		b.Eventually("an attempt fails", func() bool { return totals().ConnectErrors == attempt+1 })
+		b.Turns(2)
 		if n := totals().ConnectErrors; n != attempt+1 {
 			t.Fatalf("%d attempts without a pause, want %d", n, attempt+1)
 		}
 		if attempt < 2 {
-			b.advance(retryPause)
+			b.Advance(retryPause)
 		}
 	}
 	b.expect(ConnectRefused, 1)
-	c.hearReset()
+	c.HearReset()
 	if n := totals().Retries; n != 2 {
 		t.Errorf("%d retries were counted, want 2", n)
 	}
@@ -76,16 +77,16 @@ func TestRetryOfTheOnlyServer(t *testing.T) {
 
 func TestRetrySucceeds(t *testing.T) {
 	t.Parallel()
-	s := refuse(t)
-	b := begin(t, []string{s.address}, withClock)
+	s := peer.Refuse(t)
+	b := begin(t, []string{s.Address}, withClock)
 	c := b.dial()
-	b.eventually("an attempt fails", func() bool { return b.pool.Servers()[0].Totals().ConnectErrors == 1 })
-	b.turns(2)
-	s.listen(t, 8)
-	b.advance(retryPause)
-	b.eventually("the server is connected", func() bool { return b.pool.Servers()[0].Totals().Connections == 1 })
+	b.Eventually("an attempt fails", func() bool { return b.pool.Servers()[0].Totals().ConnectErrors == 1 })
+	b.Turns(2)
+	s.Listen(t, 8)
+	b.Advance(retryPause)
+	b.Eventually("the server is connected", func() bool { return b.pool.Servers()[0].Totals().Connections == 1 })
 	c.Close()
-	fd, _, err := unix.Accept(s.fd)
+	fd, _, err := unix.Accept(s.FD)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,8 +96,8 @@ func TestRetrySucceeds(t *testing.T) {
 
 func TestNoRetries(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{refuse(t).address}, withRetries(0))
-	b.turnedAway()
+	b := begin(t, []string{peer.Refuse(t).Address}, withRetries(0))
+	peer.TurnedAway(t, b.Address)
 	b.expect(ConnectRefused, 1)
 }
 
@@ -104,24 +105,24 @@ func TestNoRetries(t *testing.T) {
 // from one to the next.
 func TestEarlyBytesSurviveARedispatch(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{blackhole(t), a.address}, withClock)
+	a := peer.Accept(t)
+	b := begin(t, []string{peer.Blackhole(t), a.Address}, withClock)
 	hole, other := b.pool.Servers()[0], b.pool.Servers()[1]
 	b.pool.SetHealth(other, backend.Down, "so that the hole is chosen", time.Now())
 	c := b.dial()
-	c.say("early\n")
-	c.finish()
-	b.eventually("it is being connected to the hole", func() bool { return hole.Conns() == 1 })
-	b.turns(2)
+	c.Say("early\n")
+	c.Finish()
+	b.Eventually("it is being connected to the hole", func() bool { return hole.Conns() == 1 })
+	b.Turns(2)
 	b.pool.SetHealth(other, backend.Up, "", time.Now())
-	b.advance(b.pool.Config().TimeoutConnect)
-	s := a.next()
-	s.hear("early\n")
-	s.hearEnd()
-	s.say("late\n")
+	b.Advance(b.pool.Config().TimeoutConnect)
+	s := a.Next()
+	s.Hear("early\n")
+	s.HearEnd()
+	s.Say("late\n")
 	s.Close()
-	c.hear("late\n")
-	c.hearEnd()
+	c.Hear("late\n")
+	c.HearEnd()
 	if n := hole.Totals().ConnectTimeouts; n != 1 {
 		t.Errorf("%d connects timed out, want 1", n)
 	}
@@ -129,10 +130,10 @@ func TestEarlyBytesSurviveARedispatch(t *testing.T) {
 
 func TestNoServer(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	b := begin(t, []string{s.address})
+	s := peer.Serve(t, peer.Echo)
+	b := begin(t, []string{s.Address})
 	b.pool.SetHealth(b.pool.Servers()[0], backend.Down, "for the test", time.Now())
-	b.turnedAway()
+	peer.TurnedAway(t, b.Address)
 	b.expect(NoServer, 1)
 }
 
@@ -141,15 +142,15 @@ func TestNoServer(t *testing.T) {
 func TestServerDownWhileConnecting(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []conf.OnDown{conf.OnDownClose, conf.OnDownKeep} {
-		s := serve(t, echo)
-		b := begin(t, []string{blackhole(t), s.address}, withClock)
+		s := peer.Serve(t, peer.Echo)
+		b := begin(t, []string{peer.Blackhole(t), s.Address}, withClock)
 		hole := b.pool.Servers()[0]
 		first, second := b.dial(), b.dial()
-		b.eventually("one of them is being connected to the hole", func() bool { return hole.Conns() == 1 })
+		b.Eventually("one of them is being connected to the hole", func() bool { return hole.Conns() == 1 })
 		b.down(hole, policy)
-		for _, c := range []*client{first, second} {
-			c.say("hello\n")
-			c.hear("hello\n")
+		for _, c := range []*peer.Conn{first, second} {
+			c.Say("hello\n")
+			c.Hear("hello\n")
 		}
 		if n := hole.Conns(); n != 0 {
 			t.Errorf("%s: %d slots are still taken", policy, n)
@@ -172,33 +173,33 @@ func (b *bed) down(server *backend.Server, policy conf.OnDown) {
 func TestServerDown(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []conf.OnDown{conf.OnDownClose, conf.OnDownKeep} {
-		s1, s2 := accept(t), accept(t)
-		b := begin(t, []string{s1.address, s2.address})
+		s1, s2 := peer.Accept(t), peer.Accept(t)
+		b := begin(t, []string{s1.Address, s2.Address})
 		c1, c2 := b.dial(), b.dial()
-		p1, p2 := s1.next(), s2.next()
-		c1.say("who?\n")
-		c2.say("who?\n")
-		p1.hear("who?\n")
-		p2.hear("who?\n")
-		p1.say("one\n")
-		p2.say("two\n")
-		if c1.line() == "two" {
+		p1, p2 := s1.Next(), s2.Next()
+		c1.Say("who?\n")
+		c2.Say("who?\n")
+		p1.Hear("who?\n")
+		p2.Hear("who?\n")
+		p1.Say("one\n")
+		p2.Say("two\n")
+		if c1.Line() == "two" {
 			c1, c2 = c2, c1
-			c1.hear("one\n")
+			c1.Hear("one\n")
 		} else {
-			c2.hear("two\n")
+			c2.Hear("two\n")
 		}
 		b.down(b.pool.Servers()[0], policy)
-		c2.say("still here\n")
-		p2.hear("still here\n")
+		c2.Say("still here\n")
+		p2.Hear("still here\n")
 		if policy == conf.OnDownClose {
-			c1.hearReset()
-			p1.hearReset()
+			c1.HearReset()
+			p1.HearReset()
 			b.expect(ServerDown, 1)
 			continue
 		}
-		c1.say("still here\n")
-		p1.hear("still here\n")
+		c1.Say("still here\n")
+		p1.Hear("still here\n")
 	}
 }
 
@@ -206,20 +207,20 @@ func TestServerDown(t *testing.T) {
 // order of coming.
 func TestQueueIsFair(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withMaxConn(1))
-	var clients []*client
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, withMaxConn(1))
+	var clients []*peer.Conn
 	for i := range 6 {
 		c := b.dial()
-		c.say(fmt.Sprintf("client %d\n", i))
+		c.Say(fmt.Sprintf("client %d\n", i))
 		clients = append(clients, c)
-		b.eventually("it waits", func() bool { return b.pool.Servers()[0].Conns() == 1 && b.pool.Queued() == i })
+		b.Eventually("it waits", func() bool { return b.pool.Servers()[0].Conns() == 1 && b.pool.Queued() == i })
 	}
 	for i := range clients {
-		s := a.next()
-		s.hear(fmt.Sprintf("client %d\n", i))
+		s := a.Next()
+		s.Hear(fmt.Sprintf("client %d\n", i))
 		s.Close()
-		clients[i].hearEnd()
+		clients[i].HearEnd()
 		clients[i].Close()
 	}
 	b.expect(ServerClosed, 6)
@@ -232,7 +233,7 @@ func TestMaxConnIsHard(t *testing.T) {
 	t.Parallel()
 	const limit, clients = 4, 150
 	var now, most atomic.Int64
-	s := serve(t, func(c *net.TCPConn) {
+	s := peer.Serve(t, func(c *net.TCPConn) {
 		for n := now.Add(1); ; {
 			peak := most.Load()
 			if n <= peak || most.CompareAndSwap(peak, n) {
@@ -242,13 +243,13 @@ func TestMaxConnIsHard(t *testing.T) {
 		_, _ = io.ReadFull(c, make([]byte, 4))
 		now.Add(-1) // before the slot can be another's
 	})
-	b := begin(t, []string{s.address}, withMaxConn(limit))
+	b := begin(t, []string{s.Address}, withMaxConn(limit))
 	var all sync.WaitGroup
 	for range clients {
 		all.Go(func() {
 			c := b.dial()
-			c.say("ping")
-			c.hearEnd()
+			c.Say("ping")
+			c.HearEnd()
 			c.Close()
 		})
 	}
@@ -262,36 +263,36 @@ func TestMaxConnIsHard(t *testing.T) {
 // Whoever leaves while waiting leaves the queue.
 func TestLeavingTheQueue(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withMaxConn(1))
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, withMaxConn(1))
 	first := b.dial()
-	s := a.next()
+	s := a.Next()
 	leaving := b.dial()
-	b.eventually("it waits", func() bool { return b.pool.Queued() == 1 })
+	b.Eventually("it waits", func() bool { return b.pool.Queued() == 1 })
 	staying := b.dial()
-	b.eventually("it waits, too", func() bool { return b.pool.Queued() == 2 })
-	reset(leaving.TCPConn)
+	b.Eventually("it waits, too", func() bool { return b.pool.Queued() == 2 })
+	leaving.Reset()
 	b.expect(ClientGone, 1)
 	if n := b.pool.Queued(); n != 1 {
 		t.Errorf("%d wait, want 1", n)
 	}
 	first.Close()
 	s.Close()
-	staying.say("me\n")
-	a.next().hear("me\n")
+	staying.Say("me\n")
+	a.Next().Hear("me\n")
 }
 
 // Grants, leaving and timeouts cross each other: every slot is given back.
 func TestGrantsCrossEnds(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	b := begin(t, []string{s.address}, withMaxConn(2), func(s *setup) { s.backend.TimeoutQueue = 10 * time.Millisecond })
+	s := peer.Serve(t, peer.Echo)
+	b := begin(t, []string{s.Address}, withMaxConn(2), func(s *setup) { s.backend.TimeoutQueue = 10 * time.Millisecond })
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
 			rng := rand.New(rand.NewPCG(1, uint64(i)))
 			for range 60 {
-				c, err := net.DialTimeout("tcp", b.address, patience)
+				c, err := net.DialTimeout("tcp", b.Address, peer.Patience)
 				if err != nil {
 					continue // its time in the queue was over before it knew
 				}
@@ -300,14 +301,14 @@ func TestGrantsCrossEnds(t *testing.T) {
 					_, _ = c.Read(make([]byte, 1))
 				}
 				if rng.IntN(2) == 0 {
-					reset(c.(*net.TCPConn))
+					peer.Reset(c.(*net.TCPConn))
 				}
 				c.Close()
 			}
 		})
 	}
 	all.Wait()
-	b.eventually("all have ended", func() bool { return b.frontend.Current() == 0 })
+	b.Eventually("all have ended", func() bool { return b.frontend.Current() == 0 })
 	if n := b.pool.Servers()[0].Peak(); n > 2 {
 		t.Errorf("the server had %d connections at once, want at most 2", n)
 	}
@@ -316,17 +317,17 @@ func TestGrantsCrossEnds(t *testing.T) {
 // A grant that finds its session gone gives the slot to the next.
 func TestGrantComesTooLate(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withMaxConn(1), func(s *setup) { s.loops = 1 })
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, withMaxConn(1), oneLoop)
 	for range 5 {
 		holding, _ := b.meet(a)
 		waiting := b.dial()
-		b.eventually("it waits", func() bool { return b.pool.Queued() == 1 })
-		b.on(b.engine.Loops()[0], func() { // both at once: the grant is on its way when the other goes
-			reset(holding.TCPConn)
-			reset(waiting.TCPConn)
+		b.Eventually("it waits", func() bool { return b.pool.Queued() == 1 })
+		b.On(b.Engine.Loops()[0], func() { // both at once: the grant is on its way when the other goes
+			holding.Reset()
+			waiting.Reset()
 		})
-		b.eventually("both have gone", func() bool { return b.frontend.Current() == 0 })
+		b.Eventually("both have gone", func() bool { return b.frontend.Current() == 0 })
 	}
 	b.expect(ClientGone, 5)
 }
@@ -343,17 +344,17 @@ func fromSources(addresses ...string) func(*setup) {
 // Every source address is used, each towards every server.
 func TestSourceAddresses(t *testing.T) {
 	t.Parallel()
-	s1, s2 := accept(t), accept(t)
+	s1, s2 := peer.Accept(t), peer.Accept(t)
 	sources := []string{"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"}
-	b := begin(t, []string{s1.address, s2.address}, fromSources(sources...), func(s *setup) { s.loops = 1 })
-	seen := map[string]map[string]bool{s1.address: {}, s2.address: {}}
+	b := begin(t, []string{s1.Address, s2.Address}, fromSources(sources...), oneLoop)
+	seen := map[string]map[string]bool{s1.Address: {}, s2.Address: {}}
 	const clients = 128
 	for range clients {
 		b.dial()
 	}
 	for range clients / 2 {
-		for _, a := range []*acceptor{s1, s2} {
-			seen[a.address][a.next().RemoteAddr().(*net.TCPAddr).IP.String()] = true
+		for _, a := range []*peer.Acceptor{s1, s2} {
+			seen[a.Address][a.Next().RemoteAddr().(*net.TCPAddr).IP.String()] = true
 		}
 	}
 	for address, used := range seen {
@@ -368,11 +369,11 @@ func TestSourceAddresses(t *testing.T) {
 // A source address without a free port is no reason to fail: there are others.
 func TestNextSourceAddress(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, fromSources("198.51.100.1", "127.0.0.9", "2001:db8::1"))
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, fromSources("198.51.100.1", "127.0.0.9", "2001:db8::1"))
 	for range 20 {
 		b.dial()
-		if ip := a.next().RemoteAddr().(*net.TCPAddr).IP.String(); ip != "127.0.0.9" {
+		if ip := a.Next().RemoteAddr().(*net.TCPAddr).IP.String(); ip != "127.0.0.9" {
 			t.Errorf("connected from %s, want 127.0.0.9", ip)
 		}
 	}
@@ -380,9 +381,9 @@ func TestNextSourceAddress(t *testing.T) {
 
 func TestNoSourceAddressLeft(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	b := begin(t, []string{s.address}, fromSources("198.51.100.1", "198.51.100.2"))
-	b.turnedAway()
+	s := peer.Serve(t, peer.Echo)
+	b := begin(t, []string{s.Address}, fromSources("198.51.100.1", "198.51.100.2"))
+	peer.TurnedAway(t, b.Address)
 	b.expect(NoResources, 1)
 	if totals := b.pool.Servers()[0].Totals(); totals.ConnectErrors != 0 || totals.Aborts != 1 {
 		t.Errorf("the server is blamed for it: %+v", totals)
@@ -393,7 +394,7 @@ func TestNoSourceAddressLeft(t *testing.T) {
 // when there are some again.
 func TestNoDescriptors(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
+	s := peer.Serve(t, peer.Echo)
 	var short atomic.Bool
 	tests := map[string]func(system *reactor.System){
 		"for the server": func(system *reactor.System) {
@@ -416,44 +417,44 @@ func TestNoDescriptors(t *testing.T) {
 		},
 	}
 	for _, breakIt := range tests {
-		b := begin(t, []string{s.address}, func(s *setup) { breakIt(s.system) })
+		b := begin(t, []string{s.Address}, func(s *setup) { breakIt(s.System) })
 		short.Store(true)
-		b.turnedAway()
+		peer.TurnedAway(t, b.Address)
 		b.expect(NoResources, 1)
 		short.Store(false)
 		c := b.dial()
-		c.say("again\n")
-		c.hear("again\n")
+		c.Say("again\n")
+		c.Hear("again\n")
 	}
 }
 
 func TestIPv6(t *testing.T) {
 	t.Parallel()
-	s := serveAt(t, "[::1]:0", echo)
-	b := begin(t, []string{s.address}, fromSources("::1"), func(s *setup) { s.frontend.Listen = []string{"[::1]:0"} })
+	s := peer.ServeAt(t, "[::1]:0", peer.Echo)
+	b := begin(t, []string{s.Address}, fromSources("::1"), func(s *setup) { s.frontend.Listen = []string{"[::1]:0"} })
 	c := b.dial()
-	c.say("six\n")
-	c.hear("six\n")
+	c.Say("six\n")
+	c.Hear("six\n")
 }
 
 // A listener on every address takes in both families, each under its own name.
 func TestDualStack(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, func(s *setup) {
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, func(s *setup) {
 		s.frontend.Listen = []string{":0"}
 		s.backend.SendProxy = conf.SendProxyV1
 	})
-	_, port, err := net.SplitHostPort(b.address)
+	_, port, err := net.SplitHostPort(b.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for host, family := range map[string]string{"127.0.0.1": "TCP4", "::1": "TCP6"} {
-		c := dialFrom(b, "", net.JoinHostPort(host, port))
+		c := peer.Dial(b, net.JoinHostPort(host, port))
 		from := c.LocalAddr().(*net.TCPAddr)
-		s := a.next()
-		s.hear(fmt.Sprintf("PROXY %s %s %s %d %s\r\n", family, from.IP, host, from.Port, port))
-		s.say("welcome\n")
-		c.hear("welcome\n")
+		s := a.Next()
+		s.Hear(fmt.Sprintf("PROXY %s %s %s %d %s\r\n", family, from.IP, host, from.Port, port))
+		s.Say("welcome\n")
+		c.Hear("welcome\n")
 	}
 }

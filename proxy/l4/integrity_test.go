@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"mcplb/conf"
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 )
 
 // A plan says what is sent on one connection, both ways, and how it ends. It
@@ -152,7 +154,7 @@ func (p plan) both(c *net.TCPConn, resetting ending, out byte, outSize int, in b
 	receiving.Go(func() { received = p.receive(c, in, inSize) })
 	err := p.send(c, out, outSize)
 	if p.ending == resetting {
-		reset(c)
+		peer.Reset(c)
 		receiving.Wait()
 		return nil // its own reading was cut off
 	}
@@ -181,7 +183,7 @@ func TestIntegrity(t *testing.T) {
 	if raceEnabled {
 		connections, most = 40, 256<<10
 	}
-	if long {
+	if rig.Long {
 		connections, most = 1000, 8<<20
 	}
 	for _, mode := range []conf.Mode{conf.ModeTCP, conf.ModeMCP} {
@@ -204,8 +206,8 @@ func TestIntegrityOfAStream(t *testing.T) {
 				t.Parallel()
 				p := plan{seed: 1, up: size, down: size}
 				served := make(chan error, 1)
-				s := serve(t, func(c *net.TCPConn) { served <- p.server(c) })
-				b := begin(t, []string{s.address}, inMode(mode), withPipes(pipes))
+				s := peer.Serve(t, func(c *net.TCPConn) { served <- p.server(c) })
+				b := begin(t, []string{s.Address}, inMode(mode), withPipes(pipes))
 				report(t, p.both(b.dial().TCPConn, clientResets, upward, p.up, downward, p.down))
 				report(t, <-served)
 			})
@@ -215,7 +217,7 @@ func TestIntegrityOfAStream(t *testing.T) {
 
 // exchange carries out plans, all at once.
 func exchange(t *testing.T, mode, pipes func(*setup), connections, most int) {
-	s := serve(t, func(c *net.TCPConn) {
+	s := peer.Serve(t, func(c *net.TCPConn) {
 		p, err := readPlan(c, most)
 		if err != nil {
 			return // it broke off before it had said anything
@@ -224,7 +226,7 @@ func exchange(t *testing.T, mode, pipes func(*setup), connections, most int) {
 			t.Errorf("server, %+v: %v", p, err)
 		}
 	})
-	b := begin(t, []string{s.address}, mode, pipes)
+	b := begin(t, []string{s.Address}, mode, pipes)
 	var all sync.WaitGroup
 	var up, down uint64
 	for i := range connections {
@@ -241,7 +243,7 @@ func exchange(t *testing.T, mode, pipes func(*setup), connections, most int) {
 		})
 	}
 	all.Wait()
-	b.eventually("all have ended", func() bool { return b.frontend.Current() == 0 && s.idle() })
+	b.Eventually("all have ended", func() bool { return b.frontend.Current() == 0 && s.Idle() })
 	totals, served := b.frontend.Totals(), b.pool.Servers()[0].Totals()
 	if totals.BytesIn < up || totals.BytesOut < down {
 		t.Errorf("counted %d bytes up and %d down, want at least %d and %d", totals.BytesIn, totals.BytesOut, up, down)

@@ -17,13 +17,15 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 )
 
 // messageRate limits messages, which are delayed.
 func messageRate(rate, burst int) func(*setup) {
 	return func(s *setup) {
 		s.frontend.Mode = conf.ModeMCP
-		s.limits.MessageRate, s.limits.MessageBurst, s.limits.OverMessage = rate, burst, conf.Delay
+		s.Limits.MessageRate, s.Limits.MessageBurst, s.Limits.OverMessage = rate, burst, conf.Delay
 	}
 }
 
@@ -31,7 +33,7 @@ func messageRate(rate, burst int) func(*setup) {
 func rejecting(rate, burst int) func(*setup) {
 	return func(s *setup) {
 		messageRate(rate, burst)(s)
-		s.limits.OverMessage, s.limits.BanAfter = conf.Reject, 0
+		s.Limits.OverMessage, s.Limits.BanAfter = conf.Reject, 0
 	}
 }
 
@@ -75,35 +77,33 @@ type refusal struct {
 }
 
 // refused receives the answer to a message over the rate.
-func (c *client) refused(id any) {
-	c.t.Helper()
-	line := c.line()
+func refused(c *peer.Conn, id any) {
+	c.Helper()
+	line := c.Line()
 	want, err := json.Marshal(id)
 	if err != nil {
-		c.t.Fatal(err)
+		c.Fatal(err)
 	}
 	var r refusal
 	if err := json.Unmarshal([]byte(line), &r); err != nil || string(r.ID) != string(want) ||
 		r.Version != "2.0" || r.Error.Code != mcp.CodeRateLimited || r.Error.Data.RetryAfterMs <= 0 {
-		c.t.Fatalf("received %q, %v, want an error for id %s", line, err, want)
+		c.Fatalf("received %q, %v, want an error for id %s", line, err, want)
 	}
 }
 
 func TestMessagesAreCounted(t *testing.T) {
 	t.Parallel()
 	for _, limits := range []func(*setup){inMode(conf.ModeMCP), messageRate(1000, 1000), rejecting(1000, 1000)} {
-		a := accept(t)
-		b := begin(t, []string{a.address}, limits, withClock)
-		c, s := b.meet(a)
+		b, c, s := meeting(t, limits, withClock)
 		for _, piece := range []string{"{\"one\":1}\n", "{\"two\"", ":2}\r\n\r\n\n", "three\nfour\nand fi", "ve\n"} {
-			c.say(piece)
-			s.hear(piece)
+			c.Say(piece)
+			s.Hear(piece)
 		}
 		for _, piece := range []string{"\n", "{", "}", "\n{}\n"} {
-			s.say(piece)
-			c.hear(piece)
+			s.Say(piece)
+			c.Hear(piece)
 		}
-		b.turns(1)
+		b.Turns(1)
 		totals, served := b.frontend.Totals(), b.pool.Servers()[0].Totals()
 		if totals.MessagesIn != 5 || totals.MessagesOut != 2 || served.MessagesIn != 5 || served.MessagesOut != 2 {
 			t.Errorf("%d, %d messages in and %d, %d out were counted, want 5 and 2",
@@ -117,9 +117,7 @@ func TestMessagesAreCounted(t *testing.T) {
 func TestDelay(t *testing.T) {
 	t.Parallel()
 	const rate, burst, count = 100, 10, 600
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, messageRate(rate, burst))
-	c, s := b.meet(a)
+	b, c, s := meeting(t, withClock, messageRate(rate, burst))
 	padding := strings.Repeat(" ", 900)
 	atOnce := reactor.ReadSize/len(padding) + 1 // what one read may bring
 	go func() {
@@ -134,7 +132,7 @@ func TestDelay(t *testing.T) {
 	go func() {
 		defer close(arrived)
 		for id := range count {
-			line, err := s.scanner.ReadString('\n')
+			line, err := s.Reader.ReadString('\n')
 			if err != nil || line != padding+request(id) {
 				t.Errorf("message %d arrived as %.40q, %v", id, strings.TrimSpace(line), err)
 				return
@@ -142,15 +140,15 @@ func TestDelay(t *testing.T) {
 			arrived <- id
 		}
 	}()
-	begin, received := b.clock.now.Load(), 0
-	passed := func() time.Duration { return time.Duration(b.clock.now.Load() - begin) }
+	begin, received := b.Now(), 0
+	passed := func() time.Duration { return time.Duration(b.Now() - begin) }
 	for id := range arrived {
 		received++
 		if most := burst + atOnce + int(passed().Seconds()*rate); received > most {
 			t.Fatalf("%d messages arrived within %v, want at most %d", received, passed(), most)
 		}
 		for id < count-1 && len(arrived) == 0 && b.pausedFor() {
-			b.advance(10 * time.Millisecond)
+			b.Advance(10 * time.Millisecond)
 		}
 	}
 	if received != count {
@@ -176,65 +174,61 @@ func (b *bed) pausedFor() (paused bool) {
 // A client does not leave its debt behind by connecting anew.
 func TestDebtOutlivesTheConnection(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, messageRate(10, 5))
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, withClock, messageRate(10, 5))
 	c, s := b.meet(a)
 	burst := messagesOf(105) // ten seconds of debt
-	c.say(burst)
-	s.hear(burst)
-	reset(c.TCPConn)
+	c.Say(burst)
+	s.Hear(burst)
+	c.Reset()
 	b.expect(ClientReset, 1)
 	c = b.dial()
-	c.say("hello\n")
-	s = a.next()
-	b.advance(9 * time.Second)
+	c.Say("hello\n")
+	s = a.Next()
+	b.Advance(9 * time.Second)
 	if n := b.frontend.Totals().MessagesIn; n != 105 {
 		t.Fatalf("%d messages were taken, want 105", n)
 	}
-	b.advance(2 * time.Second)
-	s.hear("hello\n")
+	b.Advance(2 * time.Second)
+	s.Hear("hello\n")
 }
 
 // What the server says is not held up with its client's messages.
 func TestDelayIsOneWay(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, messageRate(1, 1))
-	c, s := b.meet(a)
-	c.say(messagesOf(100))
-	s.hear(messagesOf(100))
+	_, c, s := meeting(t, withClock, messageRate(1, 1))
+	c.Say(messagesOf(100))
+	s.Hear(messagesOf(100))
 	for range 100 {
-		s.say("notification\n")
-		c.hear("notification\n")
+		s.Say("notification\n")
+		c.Hear("notification\n")
 	}
-	s.finish()
-	c.hearEnd()
+	s.Finish()
+	c.HearEnd()
 }
 
 // Messages over the rate are answered by the balancer, by their ids, and do
 // not reach the server.
 func TestReject(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, rejecting(1, 3))
-	c, s := b.meet(a)
-	c.say(requests(1, 7))
-	s.hear(requests(1, 3))
+	b, c, s := meeting(t, withClock, rejecting(1, 3))
+	c.Say(requests(1, 7))
+	s.Hear(requests(1, 3))
 	for id := 4; id <= 7; id++ {
-		c.refused(id)
+		refused(c, id)
 	}
 	// Of these nobody waits for an answer.
-	c.say("{\"jsonrpc\":\"2.0\",\"method\":\"notification\"}\n{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{}}\nnot JSON at all\n")
-	c.say(request("a name") + request(1e15) + "{\"id\":{\"no\":\"id\"},\"method\":\"ping\"}\n" + request("the last"))
+	c.Say("{\"jsonrpc\":\"2.0\",\"method\":\"notification\"}\n{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{}}\nnot JSON at all\n")
+	c.Say(request("a name") + request(1e15) + "{\"id\":{\"no\":\"id\"},\"method\":\"ping\"}\n" + request("the last"))
 	for _, id := range []any{"a name", 1e15, "the last"} {
-		c.refused(id)
+		refused(c, id)
 	}
-	b.advance(time.Second)
-	c.say(request(100))
-	s.hear(request(100))
-	s.say("{\"jsonrpc\":\"2.0\",\"id\":100,\"result\":{}}\n")
-	c.hear("{\"jsonrpc\":\"2.0\",\"id\":100,\"result\":{}}\n")
-	b.turns(1)
+	b.Advance(time.Second)
+	c.Say(request(100))
+	s.Hear(request(100))
+	s.Say("{\"jsonrpc\":\"2.0\",\"id\":100,\"result\":{}}\n")
+	c.Hear("{\"jsonrpc\":\"2.0\",\"id\":100,\"result\":{}}\n")
+	b.Turns(1)
 	totals, served := b.frontend.Totals(), b.pool.Servers()[0].Totals()
 	if totals.MessagesIn != 15 || totals.Rejected != 11 || served.MessagesIn != 4 {
 		t.Errorf("%d messages, %d rejected, %d for the server, want 15, 11 and 4", totals.MessagesIn, totals.Rejected, served.MessagesIn)
@@ -245,82 +239,76 @@ func TestReject(t *testing.T) {
 // A change of over_message holds for live sessions, from their next message on.
 func TestOverMessageChanges(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
+	a := peer.Accept(t)
 	var limits conf.RateLimit
-	b := begin(t, []string{a.address}, withClock, rejecting(1, 1), func(s *setup) { limits = s.limits })
+	b := begin(t, []string{a.Address}, withClock, rejecting(1, 1), func(s *setup) { limits = s.Limits })
 	apply := func(over conf.OverMessage) {
 		limits.OverMessage = over
-		b.limiter.Apply(limits)
+		b.Limiter.Apply(limits)
 	}
 	c, s := b.meet(a)
-	c.say(requests(1, 2))
-	s.hear(request(1))
-	c.refused(2)
+	c.Say(requests(1, 2))
+	s.Hear(request(1))
+	refused(c, 2)
 
 	apply(conf.Delay)
-	b.advance(time.Second)
-	c.say(requests(3, 4)) // one too many, which is let pass and then waited for
-	s.hear(requests(3, 4))
-	b.eventually("the client is delayed", func() bool { return b.frontend.Totals().Delayed == 1 })
-	b.advance(2 * time.Second)
+	b.Advance(time.Second)
+	c.Say(requests(3, 4)) // one too many, which is let pass and then waited for
+	s.Hear(requests(3, 4))
+	b.Eventually("the client is delayed", func() bool { return b.frontend.Totals().Delayed == 1 })
+	b.Advance(2 * time.Second)
 
-	c.say(strings.TrimSuffix(request(5), "\n")) // under way when the limits change
-	s.hear(strings.TrimSuffix(request(5), "\n"))
+	c.Say(strings.TrimSuffix(request(5), "\n")) // under way when the limits change
+	s.Hear(strings.TrimSuffix(request(5), "\n"))
 	apply(conf.Reject)
-	c.say("\n")
-	s.hear("\n")
-	b.advance(time.Second)
-	c.say(requests(6, 7))
-	s.hear(request(6))
-	c.refused(7)
+	c.Say("\n")
+	s.Hear("\n")
+	b.Advance(time.Second)
+	c.Say(requests(6, 7))
+	s.Hear(request(6))
+	refused(c, 7)
 }
 
 func TestRejectByteByByte(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, rejecting(1, 1))
-	c, s := b.meet(a)
+	b, c, s := meeting(t, withClock, rejecting(1, 1))
 	for _, letter := range strings.Split(requests(1, 2), "") {
-		c.say(letter)
-		b.turns(1)
+		c.Say(letter)
+		b.Turns(1)
 	}
-	s.hear(request(1))
-	c.refused(2)
-	b.advance(time.Second)
-	c.say("\n" + request(3))
-	s.hear("\n" + request(3))
+	s.Hear(request(1))
+	refused(c, 2)
+	b.Advance(time.Second)
+	c.Say("\n" + request(3))
+	s.Hear("\n" + request(3))
 }
 
 // Errors come between the server's messages, never inside one.
 func TestRejectWaitsForTheServersMessage(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, rejecting(1, 1))
-	c, s := b.meet(a)
-	c.say(request(1))
-	s.hear(request(1))
-	s.say("{\"half\":")
-	c.hear("{\"half\":")
-	c.say(requests(2, 4))
-	b.eventually("they are rejected", func() bool { return b.frontend.Totals().Rejected == 3 })
-	s.say("\"whole\"}\n{\"the next")
-	c.hear("\"whole\"}\n")
+	b, c, s := meeting(t, withClock, rejecting(1, 1))
+	c.Say(request(1))
+	s.Hear(request(1))
+	s.Say("{\"half\":")
+	c.Hear("{\"half\":")
+	c.Say(requests(2, 4))
+	b.Eventually("they are rejected", func() bool { return b.frontend.Totals().Rejected == 3 })
+	s.Say("\"whole\"}\n{\"the next")
+	c.Hear("\"whole\"}\n")
 	for id := 2; id <= 4; id++ {
-		c.refused(id)
+		refused(c, id)
 	}
-	c.hear("{\"the next")
-	s.say("\"}\n")
-	c.hear("\"}\n")
+	c.Hear("{\"the next")
+	s.Say("\"}\n")
+	c.Hear("\"}\n")
 }
 
 // A server that never pauses does not keep the errors from their place.
 func TestRejectAmidAStream(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, rejecting(1, 1))
-	c, s := b.meet(a)
-	c.say(request(0))
-	s.hear(request(0))
+	_, c, s := meeting(t, withClock, rejecting(1, 1))
+	c.Say(request(0))
+	s.Hear(request(0))
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
@@ -338,7 +326,7 @@ func TestRejectAmidAStream(t *testing.T) {
 	}()
 	answered := 0
 	for n := 0; answered < 20; {
-		line := c.line()
+		line := c.Line()
 		var message struct {
 			N  *int `json:"n"`
 			ID *int `json:"id"`
@@ -349,7 +337,7 @@ func TestRejectAmidAStream(t *testing.T) {
 		switch {
 		case message.N != nil && *message.N == n:
 			if n++; n%200 == 0 {
-				c.say(request(n / 200))
+				c.Say(request(n / 200))
 			}
 		case message.ID != nil && *message.ID == answered+1:
 			answered++
@@ -357,7 +345,7 @@ func TestRejectAmidAStream(t *testing.T) {
 			t.Fatalf("after message %d and %d answers came %q", n, answered, line)
 		}
 	}
-	reset(c.TCPConn)
+	c.Reset()
 	<-over
 }
 
@@ -365,20 +353,18 @@ func TestRejectAmidAStream(t *testing.T) {
 // may pass still passes.
 func TestRejectBehindTheServersEnd(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, rejecting(1, 1))
-	c, s := b.meet(a)
-	s.say("no more to say\n")
-	s.finish()
-	c.hear("no more to say\n")
-	c.hearEnd()
-	c.say(requests(1, 9))
-	s.hear(request(1))
-	b.advance(time.Second)
-	c.say(request(10))
-	s.hear(request(10))
+	b, c, s := meeting(t, withClock, rejecting(1, 1))
+	s.Say("no more to say\n")
+	s.Finish()
+	c.Hear("no more to say\n")
+	c.HearEnd()
+	c.Say(requests(1, 9))
+	s.Hear(request(1))
+	b.Advance(time.Second)
+	c.Say(request(10))
+	s.Hear(request(10))
 	c.Close()
-	s.hearEnd()
+	s.HearEnd()
 	b.expect(ServerClosed, 1)
 }
 
@@ -387,39 +373,37 @@ func TestRejectBehindTheServersEnd(t *testing.T) {
 func TestRejectFlood(t *testing.T) {
 	for name, begun := range map[string]string{"server silent": "", "server in a message": "{\"half\":"} {
 		t.Run(name, func(t *testing.T) {
-			a := accept(t)
-			b := begin(t, []string{a.address}, rejecting(1, 1))
-			c, s := b.meet(a)
-			c.say(request(0))
-			s.hear(request(0))
-			s.say(begun)
-			c.hear(begun)
+			_, c, s := meeting(t, rejecting(1, 1))
+			c.Say(request(0))
+			s.Hear(request(0))
+			s.Say(begun)
+			c.Hear(begun)
 			before := heap()
-			sent := c.flood()
+			sent := flood(c)
 			if grown := int64(heap()) - int64(before); grown > 1<<20 {
 				t.Errorf("the flood costs %d bytes, want less than 1 MB", grown)
 			}
 			if begun != "" {
-				s.say("\"whole\"}\n")
-				c.hear("\"whole\"}\n")
+				s.Say("\"whole\"}\n")
+				c.Hear("\"whole\"}\n")
 			}
 			passed := 0 // the real time lets some pass
 			for id := 1; id <= sent-60; id++ {
-				for line := c.line(); !strings.HasPrefix(line, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"error":`, id)); id++ {
+				for line := c.Line(); !strings.HasPrefix(line, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"error":`, id)); id++ {
 					if passed++; passed > 60 {
 						t.Fatalf("instead of the error for %d came %q", id-60, line)
 					}
 				}
 			}
-			reset(c.TCPConn)
+			c.Reset()
 		})
 	}
 }
 
 // flood sends requests numbered from 1 until nobody takes any more, and tells
 // how many went out whole.
-func (c *client) flood() (sent int) {
-	c.t.Helper()
+func flood(c *peer.Conn) (sent int) {
+	c.Helper()
 	var rest []byte
 	for id := 1; ; {
 		for len(rest) < 32<<10 {
@@ -427,7 +411,7 @@ func (c *client) flood() (sent int) {
 			id++
 		}
 		if err := c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
-			c.t.Fatal(err)
+			c.Fatal(err)
 		}
 		n, err := c.Write(rest)
 		sent += bytes.Count(rest[:n], []byte("\n"))
@@ -435,19 +419,19 @@ func (c *client) flood() (sent int) {
 			return sent
 		}
 		if err != nil {
-			c.t.Fatal(err)
+			c.Fatal(err)
 		}
 		rest = rest[:copy(rest, rest[n:])]
 	}
 }
 
 // tooLong receives the error for a message that is too long.
-func (c *client) tooLong() {
-	c.t.Helper()
-	line := c.line()
+func tooLong(c *peer.Conn) {
+	c.Helper()
+	line := c.Line()
 	var r refusal
 	if err := json.Unmarshal([]byte(line), &r); err != nil || string(r.ID) != "null" || r.Error.Code != mcp.CodeInvalidRequest {
-		c.t.Fatalf("received %q, %v, want an error for a message too long", line, err)
+		c.Fatalf("received %q, %v, want an error for a message too long", line, err)
 	}
 }
 
@@ -469,24 +453,24 @@ func TestMaxMessage(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			a := accept(t)
-			b := begin(t, []string{a.address}, longestMessage(limit))
+			a := peer.Accept(t)
+			b := begin(t, []string{a.Address}, longestMessage(limit))
 			c := b.dial()
-			c.say(line + "\n")
-			s := a.next()
-			s.hear(line + "\n")
-			s.say(test.said)
-			b.eventually("the client has it", func() bool { return b.frontend.Totals().BytesOut == uint64(len(test.said)) })
-			c.say(line[:1])
+			c.Say(line + "\n")
+			s := a.Next()
+			s.Hear(line + "\n")
+			s.Say(test.said)
+			b.Eventually("the client has it", func() bool { return b.frontend.Totals().BytesOut == uint64(len(test.said)) })
+			c.Say(line[:1])
 			if test.pause {
-				s.hear(line[:1])
+				s.Hear(line[:1])
 			}
-			c.say(line)
-			s.hearReset()
-			c.hear(test.heard)
-			c.tooLong()
-			c.hearEnd()
-			c.say("nobody reads this\n")
+			c.Say(line)
+			s.HearReset()
+			c.Hear(test.heard)
+			tooLong(c)
+			c.HearEnd()
+			c.Say("nobody reads this\n")
 			c.Close()
 			b.expect(MessageTooLong, 1)
 		})
@@ -496,50 +480,46 @@ func TestMaxMessage(t *testing.T) {
 // A client that goes on and on is cut off after a while.
 func TestMaxMessageLingers(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, longestMessage(100))
-	c, s := b.meet(a)
-	c.say(strings.Repeat("x", 101))
-	s.hearReset()
-	c.tooLong()
-	c.hearEnd()
-	b.advance(lingerTime - time.Second)
-	c.say("still here")
+	b, c, s := meeting(t, withClock, longestMessage(100))
+	c.Say(strings.Repeat("x", 101))
+	s.HearReset()
+	tooLong(c)
+	c.HearEnd()
+	b.Advance(lingerTime - time.Second)
+	c.Say("still here")
 	if n := b.frontend.Current(); n != 1 {
 		t.Fatalf("%d sessions, want 1", n)
 	}
-	b.advance(time.Second)
+	b.Advance(time.Second)
 	b.expect(MessageTooLong, 1)
 }
 
 // The error for a rejected message comes before the one that ends it all.
 func TestMaxMessageAfterARejection(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, longestMessage(100), rejecting(1, 1))
-	c, s := b.meet(a)
-	c.say(request(1))
-	s.hear(request(1))
-	s.say("{\"half")
-	c.hear("{\"half")
-	c.say(request(2))
-	b.eventually("it is rejected", func() bool { return b.frontend.Totals().Rejected == 1 })
-	c.say(strings.Repeat("x", 101))
-	c.hear("\n")
-	c.refused(2)
-	c.tooLong()
-	c.hearEnd()
+	b, c, s := meeting(t, withClock, longestMessage(100), rejecting(1, 1))
+	c.Say(request(1))
+	s.Hear(request(1))
+	s.Say("{\"half")
+	c.Hear("{\"half")
+	c.Say(request(2))
+	b.Eventually("it is rejected", func() bool { return b.frontend.Totals().Rejected == 1 })
+	c.Say(strings.Repeat("x", 101))
+	c.Hear("\n")
+	refused(c, 2)
+	tooLong(c)
+	c.HearEnd()
 }
 
 // A line without end costs nothing. Not parallel: it looks at the process's
 // memory.
 func TestEndlessLine(t *testing.T) {
 	size := 64 << 20
-	if long {
+	if rig.Long {
 		size = 1 << 30
 	}
-	a := accept(t)
-	b := begin(t, []string{a.address}, longestMessage(16<<20))
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, longestMessage(16<<20))
 	c := b.dial()
 	before := heap()
 	sent := make(chan error, 1)
@@ -553,12 +533,12 @@ func TestEndlessLine(t *testing.T) {
 		}
 		sent <- c.CloseWrite()
 	}()
-	s := a.next()
+	s := a.Next()
 	if n, err := io.Copy(io.Discard, s); err == nil || n > 16<<20 {
 		t.Errorf("the server received %d bytes and %v, want at most the limit and a reset", n, err)
 	}
-	c.tooLong()
-	c.hearEnd()
+	tooLong(c)
+	c.HearEnd()
 	report(t, <-sent)
 	if grown := int64(heap()) - int64(before); grown > 1<<20 {
 		t.Errorf("it costs %d bytes, want less than 1 MB", grown)
@@ -568,44 +548,44 @@ func TestEndlessLine(t *testing.T) {
 
 func TestNoMaxMessage(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	b := begin(t, []string{s.address}, longestMessage(0))
+	s := peer.Serve(t, peer.Echo)
+	b := begin(t, []string{s.Address}, longestMessage(0))
 	c := b.dial()
 	line := strings.Repeat("x", 4<<20) + "\n"
 	go func() { _, _ = io.WriteString(c, line) }()
-	c.hear(line)
+	c.Hear(line)
 }
 
 // Whoever sends too fast too often is banned: its connections live on, and it
 // gets no new ones.
 func TestBan(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, rejecting(1, 1), func(s *setup) {
-		s.limits.BanAfter, s.limits.BanTime = 3, time.Minute
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, withClock, rejecting(1, 1), func(s *setup) {
+		s.Limits.BanAfter, s.Limits.BanTime = 3, time.Minute
 	})
 	c, s := b.meet(a)
-	c.say(requests(1, 4))
-	s.hear(request(1))
+	c.Say(requests(1, 4))
+	s.Hear(request(1))
 	for id := 2; id <= 4; id++ {
-		c.refused(id)
+		refused(c, id)
 	}
-	b.turnedAway()
+	peer.TurnedAway(t, b.Address)
 	b.expect(Banned, 1)
-	b.advance(time.Second)
-	c.say(request(5))
-	s.hear(request(5))
-	b.advance(time.Minute)
-	b.dial().say(request(6))
-	a.next().hear(request(6))
+	b.Advance(time.Second)
+	c.Say(request(5))
+	s.Hear(request(5))
+	b.Advance(time.Minute)
+	b.dial().Say(request(6))
+	a.Next().Hear(request(6))
 }
 
 // connect wants to be served.
-func (b *bed) connect() *client {
+func (b *bed) connect() *peer.Conn {
 	b.Helper()
 	c := b.dial()
-	c.say("ping\n")
-	c.hear("ping\n")
+	c.Say("ping\n")
+	c.Hear("ping\n")
 	return c
 }
 
@@ -623,18 +603,18 @@ func TestLimits(t *testing.T) {
 	}
 	for _, test := range tests {
 		for _, mode := range []conf.Mode{conf.ModeTCP, conf.ModeMCP} {
-			s := serve(t, echo)
-			b := begin(t, []string{s.address}, withClock, inMode(mode), func(s *setup) { test.limit(&s.limits) })
+			s := peer.Serve(t, peer.Echo)
+			b := begin(t, []string{s.Address}, withClock, inMode(mode), func(s *setup) { test.limit(&s.Limits) })
 			first := b.connect()
 			b.connect()
-			b.turnedAway()
+			peer.TurnedAway(t, b.Address)
 			b.expect(test.reason, 1)
 			first.Close()
 			b.expect(ClientClosed, 1)
-			b.advance(time.Second)
+			b.Advance(time.Second)
 			b.connect()
 
-			b = begin(t, []string{s.address}, withClock, inMode(mode), func(s *setup) { test.limit(&s.limits); s.limits.Exempt = exempt })
+			b = begin(t, []string{s.Address}, withClock, inMode(mode), func(s *setup) { test.limit(&s.Limits); s.Limits.Exempt = exempt })
 			for range 5 {
 				b.connect()
 			}

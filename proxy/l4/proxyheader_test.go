@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/testdata/peer"
 
 	"github.com/pires/go-proxyproto"
 	"golang.org/x/sys/unix"
@@ -85,57 +86,57 @@ func behindProxy(s *setup) {
 }
 
 // hearHeader receives a PROXY header, as the reference implementation reads it.
-func (c *client) hearHeader() *proxyproto.Header {
-	c.t.Helper()
-	header, err := proxyproto.Read(c.scanner)
+func hearHeader(c *peer.Conn) *proxyproto.Header {
+	c.Helper()
+	header, err := proxyproto.Read(c.Reader)
 	if err != nil {
-		c.t.Fatalf("reading the PROXY header: %v", err)
+		c.Fatalf("reading the PROXY header: %v", err)
 	}
 	return header
 }
 
 func TestHeaderTaken(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, behindProxy)
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, behindProxy)
 	for _, test := range goodHeaders {
-		ways := map[string]func(c *client){
-			"at once": func(c *client) { c.say(test.header + "hello\n") },
-			"with the end": func(c *client) {
-				c.say(test.header + "hello\n")
-				c.finish()
+		ways := map[string]func(c *peer.Conn){
+			"at once": func(c *peer.Conn) { c.Say(test.header + "hello\n") },
+			"with the end": func(c *peer.Conn) {
+				c.Say(test.header + "hello\n")
+				c.Finish()
 			},
-			"in two": func(c *client) {
+			"in two": func(c *peer.Conn) {
 				half := len(test.header) / 2
-				c.say(test.header[:half])
-				b.turns(2)
-				c.say(test.header[half:])
-				b.turns(2)
-				c.say("hello\n")
+				c.Say(test.header[:half])
+				b.Turns(2)
+				c.Say(test.header[half:])
+				b.Turns(2)
+				c.Say("hello\n")
 			},
 		}
 		if len(test.header) < 1000 {
-			ways["byte by byte"] = func(c *client) {
+			ways["byte by byte"] = func(c *peer.Conn) {
 				for i := range len(test.header) {
-					c.say(test.header[i : i+1])
+					c.Say(test.header[i : i+1])
 				}
-				c.say("hello\n")
+				c.Say("hello\n")
 			}
 		}
 		for way, send := range ways {
 			c := b.dial()
 			send(c)
-			s := a.next()
+			s := a.Next()
 			want := test.client
 			if want == "" {
 				want = c.LocalAddr().String()
 			}
-			if header := s.hearHeader(); header.SourceAddr.String() != want && header.SourceAddr.String() != mapped(want) {
+			if header := hearHeader(s); header.SourceAddr.String() != want && header.SourceAddr.String() != mapped(want) {
 				t.Errorf("%s, %s: the client is %v, want %s", test.name, way, header.SourceAddr, want)
 			}
-			s.hear("hello\n")
-			s.say("welcome\n")
-			c.hear("welcome\n")
+			s.Hear("hello\n")
+			s.Say("welcome\n")
+			c.Hear("welcome\n")
 		}
 	}
 }
@@ -148,59 +149,59 @@ func mapped(address string) string {
 
 func TestHeaderRefused(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	b := begin(t, []string{s.address}, behindProxy)
+	s := peer.Serve(t, peer.Echo)
+	b := begin(t, []string{s.Address}, behindProxy)
 	for _, test := range badHeaders {
 		c := b.dial()
-		c.say(test.header)
-		c.hearReset()
+		c.Say(test.header)
+		c.HearReset()
 	}
 	for _, header := range shortHeaders {
 		c := b.dial()
-		c.say(header)
-		c.finish()
-		c.hearReset()
+		c.Say(header)
+		c.Finish()
+		c.HearReset()
 	}
 	b.expect(ProxyHeaderInvalid, uint64(len(badHeaders)+len(shortHeaders)))
-	if n := s.accepted.Load(); n != 0 {
+	if n := s.Accepted(); n != 0 {
 		t.Errorf("the server was connected to %d times", n)
 	}
 }
 
 func TestHeaderTimeout(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	b := begin(t, []string{s.address}, behindProxy, withClock)
+	s := peer.Serve(t, peer.Echo)
+	b := begin(t, []string{s.Address}, behindProxy, withClock)
 	silent, slow := b.dial(), b.dial()
-	b.eventually("both are there", func() bool { return b.frontend.Current() == 2 })
-	slow.say("PROXY")
-	b.advance(HeaderTimeout - time.Second)
-	slow.say(" TCP4")
+	b.Eventually("both are there", func() bool { return b.frontend.Current() == 2 })
+	slow.Say("PROXY")
+	b.Advance(HeaderTimeout - time.Second)
+	slow.Say(" TCP4")
 	if n := b.frontend.Current(); n != 2 {
 		t.Fatalf("%d sessions, want 2", n)
 	}
-	b.advance(time.Second)
+	b.Advance(time.Second)
 	b.expect(ProxyHeaderTimeout, 2)
-	silent.hearReset()
-	slow.hearReset()
+	silent.HearReset()
+	slow.HearReset()
 }
 
 // Who has sent half a header is waited for, not asked again and again.
 func TestHeaderIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
+	s := peer.Serve(t, peer.Echo)
 	var looks atomic.Int64
-	b := begin(t, []string{s.address}, behindProxy, func(s *setup) {
-		peek := s.system.Peek
-		s.system.Peek = func(fd int, p []byte) (int, unix.Errno) {
+	b := begin(t, []string{s.Address}, behindProxy, func(s *setup) {
+		peek := s.System.Peek
+		s.System.Peek = func(fd int, p []byte) (int, unix.Errno) {
 			looks.Add(1)
 			return peek(fd, p)
 		}
 	})
 	c := b.dial()
-	c.say("PROXY TCP4")
-	b.eventually("it is looked at", func() bool { return looks.Load() > 0 })
-	b.turns(100)
+	c.Say("PROXY TCP4")
+	b.Eventually("it is looked at", func() bool { return looks.Load() > 0 })
+	b.Turns(100)
 	if n := looks.Load(); n > 2 {
 		t.Errorf("it was looked at %d times", n)
 	}
@@ -208,9 +209,9 @@ func TestHeaderIsWaitedFor(t *testing.T) {
 
 func TestUntrustedProxy(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	b := begin(t, []string{s.address}, behindProxy)
-	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.9")}}).Dial("tcp", b.address)
+	s := peer.Serve(t, peer.Echo)
+	b := begin(t, []string{s.Address}, behindProxy)
+	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.9")}}).Dial("tcp", b.Address)
 	if err == nil {
 		defer c.Close()
 	}
@@ -219,12 +220,12 @@ func TestUntrustedProxy(t *testing.T) {
 
 func TestGoneBeforeTheHeader(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	b := begin(t, []string{s.address}, behindProxy)
+	s := peer.Serve(t, peer.Echo)
+	b := begin(t, []string{s.Address}, behindProxy)
 	for _, header := range []string{"", "PROXY"} {
 		c := b.dial()
-		c.say(header)
-		reset(c.TCPConn)
+		c.Say(header)
+		c.Reset()
 	}
 	b.expect(ClientGone, 2)
 }
@@ -232,16 +233,16 @@ func TestGoneBeforeTheHeader(t *testing.T) {
 // The limits and the balancing go by the client that the header names.
 func TestHeaderNamesTheSource(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, behindProxy, func(s *setup) { s.limits.MaxConnections = 1 })
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, behindProxy, func(s *setup) { s.Limits.MaxConnections = 1 })
 	header := func(client int) string { return fmt.Sprintf("PROXY TCP4 192.0.2.%d 192.0.2.200 12345 80\r\n", client) }
 	for client := range 3 {
-		b.dial().say(header(client))
-		a.next().hearHeader()
+		b.dial().Say(header(client))
+		hearHeader(a.Next())
 	}
 	again := b.dial()
-	again.say(header(1))
-	again.hearReset()
+	again.Say(header(1))
+	again.HearReset()
 	b.expect(SourceConnections, 1)
 }
 
@@ -251,22 +252,22 @@ func TestHeaderSent(t *testing.T) {
 	for _, version := range []conf.SendProxy{conf.SendProxyV1, conf.SendProxyV2} {
 		for _, host := range []string{"127.0.0.1", "::1"} {
 			for _, early := range []string{"", "early\n"} {
-				a := accept(t)
-				b := begin(t, []string{a.address}, func(s *setup) {
+				a := peer.Accept(t)
+				b := begin(t, []string{a.Address}, func(s *setup) {
 					s.backend.SendProxy = version
 					s.frontend.Listen = []string{net.JoinHostPort(host, "0")}
 				})
 				c := b.dial()
-				c.say(early)
-				s := a.next()
-				header := s.hearHeader()
+				c.Say(early)
+				s := a.Next()
+				header := hearHeader(s)
 				if header.SourceAddr.String() != c.LocalAddr().String() || header.DestinationAddr.String() != c.RemoteAddr().String() ||
 					header.Command != proxyproto.PROXY || string(version) != fmt.Sprintf("v%d", header.Version) {
 					t.Errorf("%s: the server was told %+v, want %s to %s", version, header, c.LocalAddr(), c.RemoteAddr())
 				}
-				s.hear(early)
-				s.say("welcome\n")
-				c.hear("welcome\n")
+				s.Hear(early)
+				s.Say("welcome\n")
+				c.Hear("welcome\n")
 			}
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"mcplb/testdata/peer"
 )
 
 // A connection at rest holds two descriptors, no pipe and no buffer, whatever
@@ -14,14 +16,14 @@ import (
 // descriptors.
 func TestConnectionAtRest(t *testing.T) {
 	const connections, size = 40, 300 << 10
-	a := accept(t)
-	b := begin(t, []string{a.address}, withPipes(4))
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, withPipes(4))
 	before := descriptors(t)
 	for range connections {
 		c, s := b.meet(a)
-		for _, way := range [][2]*client{{c, s}, {s, c}} {
+		for _, way := range [][2]*peer.Conn{{c, s}, {s, c}} {
 			go func() { _, _ = way[0].Write(make([]byte, size)) }()
-			if _, err := io.CopyN(io.Discard, way[1].scanner, size); err != nil {
+			if _, err := io.CopyN(io.Discard, way[1].Reader, size); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -30,7 +32,7 @@ func TestConnectionAtRest(t *testing.T) {
 	if n := descriptors(t) - before - ends; n < 2*connections || n > 2*connections+2*4 {
 		t.Errorf("%d connections hold %d descriptors, want 2 each, and 4 pipes in all", connections, n)
 	}
-	if n := b.parked(); n != 0 {
+	if n := b.Parked(); n != 0 {
 		t.Errorf("%d bytes are parked", n)
 	}
 	b.each(func(s *Session) {
@@ -53,16 +55,14 @@ func descriptors(t testing.TB) int {
 // (golang/go 10948: 200 ms each time).
 func TestNothingIsHeldBack(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address})
-	c, s := b.meet(a)
+	_, c, s := meeting(t)
 	const times = 20
 	sizes := []int{1, 64 << 10, 64<<10 + 1, 256<<10 + 1}
 	begun := time.Now()
 	for range times {
 		for _, size := range sizes {
 			go func() { _, _ = s.Write(make([]byte, size)) }()
-			if _, err := io.CopyN(io.Discard, c.scanner, int64(size)); err != nil {
+			if _, err := io.CopyN(io.Discard, c.Reader, int64(size)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"mcplb/conf"
 	"mcplb/proxy/reactor"
+	"mcplb/testdata/peer"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,27 +72,27 @@ func (b *bed) greeted() *greeting {
 // are copied and not spliced, and that a server is asked for only after it.
 func TestSecured(t *testing.T) {
 	t.Parallel()
-	s := accept(t)
-	b := begin(t, []string{s.address})
+	s := peer.Accept(t)
+	b := begin(t, []string{s.Address})
 	g := b.greeted()
 	c := b.dial()
-	b.eventually("it is there", func() bool { return b.frontend.Current() == 1 })
-	b.turns(2)
+	b.Eventually("it is there", func() bool { return b.frontend.Current() == 1 })
+	b.Turns(2)
 	if n := b.pool.Servers()[0].Conns(); n != 0 {
 		t.Errorf("%d slots are taken before the handshake", n)
 	}
-	c.say("yhello")
-	server := s.next()
-	server.hear("hello")
+	c.Say("yhello")
+	server := s.Next()
+	server.Hear("hello")
 	b.each(func(s *Session) {
 		if (s.relay.up.flags & s.relay.down.flags & copied) == 0 {
 			t.Error("bytes that a layer changes may be spliced")
 		}
 	})
-	c.finish()
-	server.hearEnd()
-	server.finish()
-	c.hearEnd()
+	c.Finish()
+	server.HearEnd()
+	server.Finish()
+	c.HearEnd()
 	b.expect(ClientClosed, 1)
 	if g.closed.Load() != 1 || g.reset.Load() != 0 {
 		t.Errorf("%d layers closed, %d by reset", g.closed.Load(), g.reset.Load())
@@ -102,37 +103,37 @@ func TestSecured(t *testing.T) {
 // the frontend be stopped meanwhile.
 func TestNotSecured(t *testing.T) {
 	t.Parallel()
-	s := accept(t)
-	b := begin(t, []string{s.address}, withClock)
+	s := peer.Accept(t)
+	b := begin(t, []string{s.Address}, withClock)
 	g := b.greeted()
 	c := b.dial()
-	c.say("n")
-	c.hear("no")
-	c.hearEnd() // and no RST, that the alert be heard
+	c.Say("n")
+	c.Hear("no")
+	c.HearEnd() // and no RST, that the alert be heard
 	b.expect(TLSHandshake, 1)
-	b.dial().finish()
+	b.dial().Finish()
 	b.expect(ClientGone, 1)
-	reset(b.dial().TCPConn)
+	b.dial().Reset()
 	b.expect(ClientGone, 2)
 
 	slow := b.dial()
-	b.eventually("it is there", func() bool { return b.frontend.Current() == 1 })
-	b.advance(handshakeTimeout - time.Second)
+	b.Eventually("it is there", func() bool { return b.frontend.Current() == 1 })
+	b.Advance(handshakeTimeout - time.Second)
 	if n := b.frontend.Current(); n != 1 {
 		t.Fatalf("%d sessions, want 1", n)
 	}
-	b.advance(time.Second)
-	slow.hearReset()
+	b.Advance(time.Second)
+	slow.HearReset()
 	b.expect(TLSTimeout, 1)
 
 	stopped := b.dial()
-	b.eventually("it is there", func() bool { return b.frontend.Current() == 1 })
+	b.Eventually("it is there", func() bool { return b.frontend.Current() == 1 })
 	b.each(func(s *Session) {
 		s.ServerDown(conf.OnDownClose) // it has none
 		s.Drain()
 		s.Abort(Stopped)
 	})
-	stopped.hearReset()
+	stopped.HearReset()
 	b.expect(Stopped, 1)
 	if n := g.closed.Load(); n != 5 {
 		t.Errorf("%d layers were closed, want 5", n)

@@ -9,6 +9,7 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/ratelimit"
+	"mcplb/testdata/peer"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,8 +84,8 @@ func TestBalanceOfTheFrontend(t *testing.T) {
 
 func TestPeak(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	b := begin(t, []string{s.address})
+	s := peer.Serve(t, peer.Echo)
+	b := begin(t, []string{s.Address})
 	first, second := b.connect(), b.connect()
 	first.Close()
 	second.Close()

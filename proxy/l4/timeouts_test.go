@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/testdata/peer"
 )
 
 // idleTimes sets all of them, as the configuration has them.
@@ -35,36 +36,32 @@ func TestIdle(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			a := accept(t)
-			b := begin(t, []string{a.address}, withClock, test.times)
-			c, s := b.meet(a)
+			b, c, s := meeting(t, withClock, test.times)
 			for range 3 {
-				b.advance(test.alive - time.Second)
-				s.say("from the server\n")
-				c.hear("from the server\n")
-				b.advance(test.alive - time.Second)
-				c.say("from the client\n")
-				s.hear("from the client\n")
+				b.Advance(test.alive - time.Second)
+				s.Say("from the server\n")
+				c.Hear("from the server\n")
+				b.Advance(test.alive - time.Second)
+				c.Say("from the client\n")
+				s.Hear("from the client\n")
 			}
-			b.advance(test.alive)
+			b.Advance(test.alive)
 			b.expect(IdleTimeout, 1)
-			c.hearReset()
-			s.hearReset()
+			c.HearReset()
+			s.HearReset()
 		})
 	}
 }
 
 func TestNoIdleTime(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, idleTimes(0, 0, 0))
-	c, s := b.meet(a)
-	b.advance(100 * 24 * time.Hour)
-	c.say("still there?\n")
-	s.hear("still there?\n")
+	b, c, s := meeting(t, withClock, idleTimes(0, 0, 0))
+	b.Advance(100 * 24 * time.Hour)
+	c.Say("still there?\n")
+	s.Hear("still there?\n")
 	c.Close()
-	s.hearEnd()
-	b.advance(100 * 24 * time.Hour)
+	s.HearEnd()
+	b.Advance(100 * 24 * time.Hour)
 	s.Close()
 	b.expect(ClientClosed, 1)
 }
@@ -74,72 +71,66 @@ func TestNoIdleTime(t *testing.T) {
 func TestHalfClosedTime(t *testing.T) {
 	t.Parallel()
 	for _, clientEnds := range []bool{true, false} {
-		a := accept(t)
-		b := begin(t, []string{a.address}, withClock, idleTimes(5*time.Minute, 5*time.Minute, time.Minute))
-		first, second := b.meet(a)
+		b, first, second := meeting(t, withClock, idleTimes(5*time.Minute, 5*time.Minute, time.Minute))
 		if !clientEnds {
 			first, second = second, first
 		}
-		first.finish()
-		second.hearEnd()
+		first.Finish()
+		second.HearEnd()
 		for range 3 {
-			b.advance(time.Minute - time.Second)
-			second.say("working\n")
-			first.hear("working\n")
+			b.Advance(time.Minute - time.Second)
+			second.Say("working\n")
+			first.Hear("working\n")
 		}
-		b.advance(time.Minute)
+		b.Advance(time.Minute)
 		b.expect(HalfClosedTimeout, 1)
-		first.hearReset()
+		first.HearReset()
 	}
 }
 
 // Of an idle time of 0 for half-closed connections, the usual one is left.
 func TestHalfClosedTimeOfNone(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, idleTimes(5*time.Minute, 0, 0))
-	c, s := b.meet(a)
-	c.finish()
-	s.hearEnd()
-	b.advance(5*time.Minute - time.Second)
+	b, c, s := meeting(t, withClock, idleTimes(5*time.Minute, 0, 0))
+	c.Finish()
+	s.HearEnd()
+	b.Advance(5*time.Minute - time.Second)
 	if n := b.frontend.Current(); n != 1 {
 		t.Fatalf("%d sessions, want 1", n)
 	}
-	b.advance(2 * time.Second)
+	b.Advance(2 * time.Second)
 	b.expect(HalfClosedTimeout, 1)
 }
 
 // Settings that change hold for sessions that live.
 func TestIdleTimeChanges(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, idleTimes(time.Minute, 0, 0))
-	c, _ := b.meet(a)
+	b, c, _ := meeting(t, withClock, idleTimes(time.Minute, 0, 0))
 	settings := *b.frontend.Settings()
 	settings.Frontend.TimeoutClient = time.Hour
 	b.frontend.Apply(settings)
-	b.advance(59 * time.Minute)
+	b.Advance(59 * time.Minute)
 	if n := b.frontend.Current(); n != 1 {
 		t.Fatalf("%d sessions, want 1", n)
 	}
-	b.advance(time.Minute)
+	b.Advance(time.Minute)
 	b.expect(IdleTimeout, 1)
-	c.hearReset()
+	c.HearReset()
 }
 
 func TestConnectTimeout(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{blackhole(t)}, withClock, withRetries(0))
+	b := begin(t, []string{peer.Blackhole(t)}, withClock, withRetries(0))
 	c := b.dial()
-	b.eventually("the server is being connected to", func() bool { return b.pool.Servers()[0].Conns() == 1 })
-	b.turns(2)
-	b.advance(b.pool.Config().TimeoutConnect - time.Second)
+	b.Eventually("the server is being connected to", func() bool { return b.pool.Servers()[0].Conns() == 1 })
+	b.Turns(2)
+	b.Advance(b.pool.Config().TimeoutConnect - time.Second)
 	if n := b.frontend.Current(); n != 1 {
 		t.Fatalf("%d sessions, want 1", n)
 	}
-	b.advance(time.Second)
+	b.Advance(time.Second)
 	b.expect(ConnectTimeout, 1)
-	c.hearReset()
+	c.HearReset()
 	if n := b.pool.Servers()[0].Totals().ConnectTimeouts; n != 1 {
 		t.Errorf("the server has %d connect timeouts, want 1", n)
 	}
@@ -147,32 +138,30 @@ func TestConnectTimeout(t *testing.T) {
 
 func TestQueueTimeout(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, withMaxConn(1))
-	first, s := b.meet(a)
+	b, first, s := meeting(t, withClock, withMaxConn(1))
 	second := b.dial()
-	b.eventually("the second waits", func() bool { return b.pool.Queued() == 1 })
-	b.turns(2)
-	b.advance(b.pool.Config().TimeoutQueue)
+	b.Eventually("the second waits", func() bool { return b.pool.Queued() == 1 })
+	b.Turns(2)
+	b.Advance(b.pool.Config().TimeoutQueue)
 	b.expect(QueueTimeout, 1)
-	second.hearReset()
-	first.say("undisturbed\n")
-	s.hear("undisturbed\n")
+	second.HearReset()
+	first.Say("undisturbed\n")
+	s.Hear("undisturbed\n")
 }
 
 // Whoever waits for the end of a queue without a time limit waits.
 func TestNoQueueTimeout(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, withMaxConn(1), idleTimes(0, 0, 0), func(s *setup) { s.backend.TimeoutQueue = 0 })
+	a := peer.Accept(t)
+	b := begin(t, []string{a.Address}, withClock, withMaxConn(1), idleTimes(0, 0, 0), func(s *setup) { s.backend.TimeoutQueue = 0 })
 	first, _ := b.meet(a)
 	second := b.dial()
-	b.eventually("the second waits", func() bool { return b.pool.Queued() == 1 })
-	b.advance(24 * time.Hour)
-	reset(first.TCPConn)
-	s := a.next()
-	second.say("at last\n")
-	s.hear("at last\n")
+	b.Eventually("the second waits", func() bool { return b.pool.Queued() == 1 })
+	b.Advance(24 * time.Hour)
+	first.Reset()
+	s := a.Next()
+	second.Say("at last\n")
+	s.Hear("at last\n")
 	if queue := b.frontend.Totals().Queue; queue.Count != 1 || queue.Max < 24*time.Hour {
 		t.Errorf("the wait was counted as %+v, want one of a day", queue)
 	}
@@ -182,21 +171,19 @@ func TestNoQueueTimeout(t *testing.T) {
 // than the idle time is not cut off.
 func TestPauseIsNoSilence(t *testing.T) {
 	t.Parallel()
-	a := accept(t)
-	b := begin(t, []string{a.address}, withClock, inMode(conf.ModeMCP), idleTimes(time.Minute, time.Minute, time.Minute), messageRate(1, 1))
-	c, s := b.meet(a)
+	b, c, s := meeting(t, withClock, inMode(conf.ModeMCP), idleTimes(time.Minute, time.Minute, time.Minute), messageRate(1, 1))
 	burst := messagesOf(200)
-	c.say(burst)
-	s.hear(burst) // one read brings it: 199 seconds of debt
-	c.say("and one more\n")
-	b.advance(3 * time.Minute)
+	c.Say(burst)
+	s.Hear(burst) // one read brings it: 199 seconds of debt
+	c.Say("and one more\n")
+	b.Advance(3 * time.Minute)
 	if n := b.frontend.Current(); n != 1 {
 		t.Fatalf("%d sessions, want 1", n)
 	}
-	b.advance(30 * time.Second)
-	s.hear("and one more\n")
-	b.advance(2 * time.Second) // the pause that this one causes
-	b.advance(time.Minute)
+	b.Advance(30 * time.Second)
+	s.Hear("and one more\n")
+	b.Advance(2 * time.Second) // the pause that this one causes
+	b.Advance(time.Minute)
 	b.expect(IdleTimeout, 1)
 }
 
@@ -204,18 +191,16 @@ func TestPauseIsNoSilence(t *testing.T) {
 func TestDeathInAPause(t *testing.T) {
 	t.Parallel()
 	for _, before := range []bool{false, true} {
-		a := accept(t)
-		b := begin(t, []string{a.address}, withClock, inMode(conf.ModeMCP), messageRate(1, 1), func(s *setup) { s.loops = 1 })
-		c, s := b.meet(a)
+		b, c, s := meeting(t, withClock, inMode(conf.ModeMCP), messageRate(1, 1), oneLoop)
 		burst := messagesOf(200)
 		if before { // the pause is learnt of after the death
-			b.on(b.engine.Loops()[0], func() { c.say(burst); reset(c.TCPConn) })
+			b.On(b.Engine.Loops()[0], func() { c.Say(burst); c.Reset() })
 		} else {
-			c.say(burst)
-			s.hear(burst)
-			reset(c.TCPConn)
+			c.Say(burst)
+			s.Hear(burst)
+			c.Reset()
 		}
 		b.expect(ClientReset, 1)
-		s.hearReset()
+		s.HearReset()
 	}
 }
