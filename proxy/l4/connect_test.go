@@ -26,7 +26,7 @@ import (
 func TestRedispatch(t *testing.T) {
 	t.Parallel()
 	s := peer.Serve(t, peer.Echo)
-	dead := []string{peer.Refuse(t).Address, peer.Refuse(t).Address, peer.Refuse(t).Address}
+	dead := []string{peer.Refuse(t), peer.Refuse(t), peer.Refuse(t)}
 	b := begin(t, append(dead, s.Address), withClock) // no time passes: nobody waits for a retry
 	const clients = 40
 	for i := range clients {
@@ -55,7 +55,7 @@ func TestRedispatch(t *testing.T) {
 func TestRetryOfTheOnlyServer(t *testing.T) {
 	t.Parallel()
 	dead := peer.Refuse(t)
-	b := begin(t, []string{dead.Address}, withClock, withRetries(2))
+	b := begin(t, []string{dead}, withClock, withRetries(2))
 	totals := func() backend.Totals { return b.pool.Servers()[0].Totals() }
 	c := b.dial()
 	for attempt := range uint64(3) {
@@ -77,7 +77,7 @@ func TestRetryOfTheOnlyServer(t *testing.T) {
 
 func TestRetrySucceeds(t *testing.T) {
 	t.Parallel()
-	s := peer.Refuse(t)
+	s := peer.Bind(t)
 	b := begin(t, []string{s.Address}, withClock)
 	c := b.dial()
 	b.Eventually("an attempt fails", func() bool { return b.pool.Servers()[0].Totals().ConnectErrors == 1 })
@@ -96,7 +96,7 @@ func TestRetrySucceeds(t *testing.T) {
 
 func TestNoRetries(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{peer.Refuse(t).Address}, withRetries(0))
+	b := begin(t, []string{peer.Refuse(t)}, withRetries(0))
 	peer.TurnedAway(t, b.Address)
 	b.expect(ConnectRefused, 1)
 }

@@ -81,7 +81,7 @@ func TestLogTimes(t *testing.T) {
 // A line says what was under way, and which server was tried.
 func TestLogPhases(t *testing.T) {
 	t.Parallel()
-	nowhere := []string{peer.Refuse(t).Address, peer.Refuse(t).Address}
+	nowhere := []string{peer.Refuse(t), peer.Refuse(t)}
 	for name, c := range map[string]struct {
 		change func(*setup)
 		want   rig.Line

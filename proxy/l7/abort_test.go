@@ -13,6 +13,7 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/l4"
+	"mcplb/testdata/peer"
 )
 
 // A client that goes, by FIN or RST, at any phase: its server sees RST at once,
@@ -22,51 +23,43 @@ func TestClientGoes(t *testing.T) {
 	const begun = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart"
 	for name, c := range map[string]struct {
 		// until leads to the phase, and returns the server's end, if there is one.
-		until  func(b *bed, s *server, client *peer) *peer
+		until  func(b *bed, s *server, client *httpConn) *httpConn
 		reason l4.Reason
 	}{
-		"at once":   {func(*bed, *server, *peer) *peer { return nil }, l4.ClientClosed},
-		"in a head": {func(b *bed, _ *server, client *peer) *peer { client.say("GET /"); b.pendingReach(5); return nil }, l4.ClientClosed},
-		"in a body": {func(_ *bed, s *server, client *peer) *peer {
-			client.say(begun)
-			server := s.next()
-			server.head()
-			server.hear("part")
+		"at once": {func(*bed, *server, *httpConn) *httpConn { return nil }, l4.ClientClosed},
+		"in a head": {func(b *bed, _ *server, client *httpConn) *httpConn {
+			client.Say("GET /")
+			b.pendingReach(5)
+			return nil
+		}, l4.ClientClosed},
+		"in a body": {func(_ *bed, s *server, client *httpConn) *httpConn {
+			server := s.begun(client, begun)
+			server.Hear("part")
 			return server
 		}, l4.ClientReset},
-		"in a chunk": {func(_ *bed, s *server, client *peer) *peer {
-			client.say("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\npart")
-			server := s.next()
-			server.head()
-			server.hear("9\r\npart")
+		"in a chunk": {func(_ *bed, s *server, client *httpConn) *httpConn {
+			server := s.begun(client, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\npart")
+			server.Hear("9\r\npart")
 			return server
 		}, l4.ClientReset},
-		"before the answer": {func(_ *bed, s *server, client *peer) *peer {
-			client.say(rpcPost("1"))
-			server := s.next()
-			server.request()
+		"before the answer": {func(_ *bed, s *server, client *httpConn) *httpConn {
+			server := s.asked(client, rpcPost("1"))
 			return server
 		}, l4.ClientReset},
-		"in the answer's head": {func(b *bed, s *server, client *peer) *peer {
-			client.say(get("/"))
-			server := s.next()
-			server.request()
-			server.say("HTTP/1.1 200 OK\r\n")
+		"in the answer's head": {func(b *bed, s *server, client *httpConn) *httpConn {
+			server := s.asked(client, get("/"))
+			server.Say("HTTP/1.1 200 OK\r\n")
 			return server
 		}, l4.ClientReset},
-		"in the answer": {func(_ *bed, s *server, client *peer) *peer {
-			client.say(get("/"))
-			server := s.next()
-			server.request()
-			server.say("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\ndata: x\n\n")
+		"in the answer": {func(_ *bed, s *server, client *httpConn) *httpConn {
+			server := s.asked(client, get("/"))
+			server.Say("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\ndata: x\n\n")
 			client.head()
-			client.hear("data: x\n\n")
+			client.Hear("data: x\n\n")
 			return server
 		}, l4.ClientReset},
-		"between requests": {func(_ *bed, s *server, client *peer) *peer {
-			client.say(get("/"))
-			server := s.next()
-			server.request()
+		"between requests": {func(_ *bed, s *server, client *httpConn) *httpConn {
+			server := s.asked(client, get("/"))
 			server.answer("fine")
 			client.wantStatus("GET", 200)
 			return nil
@@ -75,18 +68,17 @@ func TestClientGoes(t *testing.T) {
 		for _, how := range []string{"FIN", "RST"} {
 			t.Run(name+" "+how, func(t *testing.T) {
 				t.Parallel()
-				s := serve(t)
-				b := begin(t, []string{s.address})
+				b, s := served(t)
 				client := b.dial()
 				b.reach(reading, 1)
 				server := c.until(b, s, client)
 				if how == "RST" {
-					reset(client.TCPConn)
+					client.Reset()
 				} else {
 					client.Close()
 				}
 				if server != nil {
-					server.hearReset()
+					server.HearReset()
 				}
 				b.expect(c.reason, 1)
 			})
@@ -96,7 +88,7 @@ func TestClientGoes(t *testing.T) {
 
 // pendingReach waits until so many bytes of clients wait.
 func (b *bed) pendingReach(n int) {
-	b.eventually("bytes are pending", func() bool { return b.pending() == n })
+	b.Eventually("bytes are pending", func() bool { return b.pending() == n })
 }
 
 // Clients that go while they wait for a server.
@@ -108,9 +100,9 @@ func TestClientGoesWithoutServer(t *testing.T) {
 			server func(testing.TB) string
 			set    func(*setup)
 		}{
-			"connecting": {connecting, blackhole, func(*setup) {}},
-			"pausing":    {pausing, refuse, func(s *setup) { withClock(s) }},
-			"queued":     {queued, refuse, withMaxConn(1)},
+			"connecting": {connecting, peer.Blackhole, func(*setup) {}},
+			"pausing":    {pausing, peer.Refuse, withClock},
+			"queued":     {queued, peer.Refuse, withMaxConn(1)},
 		} {
 			t.Run(name+" "+how, func(t *testing.T) {
 				t.Parallel()
@@ -123,11 +115,11 @@ func TestClientGoesWithoutServer(t *testing.T) {
 					defer lease.Release(backend.Completed, 0)
 				}
 				client := b.dial()
-				client.say(rpcPost("1"))
+				client.Say(rpcPost("1"))
 				b.reach(c.state, 1)
-				client.say("more")
+				client.Say("more")
 				if how == "RST" {
-					reset(client.TCPConn)
+					client.Reset()
 				} else {
 					client.Close()
 				}
@@ -143,17 +135,16 @@ func TestClientGoesWithoutServer(t *testing.T) {
 // A client that had finished sending, and then breaks off.
 func TestHalfClosedClientGoes(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, oneLoop)
+	b, s := served(t, oneLoop)
 	client := b.dial()
-	b.on(b.engine.Loops()[0], func() {
-		client.say(get("/"))
-		client.finish()
+	b.On(b.Engine.Loops()[0], func() {
+		client.Say(get("/"))
+		client.Finish()
 	})
 	server := s.next()
 	server.request()
-	reset(client.TCPConn)
-	server.hearReset()
+	client.Reset()
+	server.HearReset()
 	b.expect(l4.ClientReset, 1)
 }
 
@@ -198,44 +189,41 @@ func TestServerGoes(t *testing.T) {
 		for _, how := range []string{"FIN", "RST"} {
 			t.Run(name+" "+how, func(t *testing.T) {
 				t.Parallel()
-				s := serve(t)
-				b := begin(t, []string{s.address})
+				b, s := served(t)
 				client := b.dial()
 				request := rpcPost(`"a\"b"`)
-				client.say(request[:len(request)-60]) // the id comes later
+				client.Say(request[:len(request)-60]) // the id comes later
 				server := s.next()
 				server.head()
-				client.say(request[len(request)-60:])
-				server.hear(request[strings.Index(request, "{"):])
+				client.Say(request[len(request)-60:])
+				server.Hear(request[strings.Index(request, "{"):])
 				if c.sent != "" {
-					server.say(c.sent)
+					server.Say(c.sent)
 				}
 				if strings.Contains(c.sent, " 100 ") {
 					client.head()
 				}
 				if c.status == 0 {
 					client.head()
-					b.turns(1)
+					b.Turns(1)
 				}
 				if how == "FIN" {
-					server.finish()
+					server.Finish()
 				} else {
-					reset(server.TCPConn)
+					server.Reset()
 				}
 				switch {
 				case c.whole && how == "FIN":
-					client.hear("all of it")
-					client.hearEnd()
+					client.Hear("all of it")
+					client.HearEnd()
 				case c.status == 0:
-					client.hearReset()
+					client.HearReset()
 				default:
 					r, body := client.wantStatus("POST", c.status)
 					if e := parseRPC(t, body); string(e.ID) != `"a\"b"` || e.Error.Code != 502 || r.Close {
 						t.Errorf("%q, closes %v", body, r.Close)
 					}
-					client.say(get("/next"))
-					next := s.next()
-					next.request()
+					next := s.asked(client, get("/next"))
 					next.answer("fine")
 					client.wantStatus("GET", 200)
 				}
@@ -264,19 +252,17 @@ func TestMalformedAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t)
-			b := begin(t, []string{s.address})
-			client, server := b.pair(s, rpcPost("7"))
+			_, client, server := asked(t, rpcPost("7"))
 			go func() { _, _ = io.WriteString(server, c.answer) }()
 			if c.status == 0 {
-				client.hearReset()
+				client.HearReset()
 				return
 			}
 			_, body := client.wantStatus("POST", c.status)
 			if e := parseRPC(t, body); string(e.ID) != "7" {
 				t.Errorf("%q", body)
 			}
-			server.hearReset()
+			server.HearReset()
 		})
 	}
 }
@@ -296,41 +282,35 @@ func TestServerDown(t *testing.T) {
 	}
 	t.Run("before the answer", func(t *testing.T) {
 		t.Parallel()
-		s := serve(t)
-		b := begin(t, []string{s.address})
-		client, server := b.pair(s, rpcPost("1"))
+		b, client, server := asked(t, rpcPost("1"))
 		down(b, conf.OnDownClose)
 		client.wantStatus("POST", 502)
-		server.hearReset()
+		server.HearReset()
 	})
 	t.Run("in the answer", func(t *testing.T) {
 		t.Parallel()
-		s := serve(t)
-		b := begin(t, []string{s.address})
-		client, server := b.pair(s, get("/"))
-		server.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart")
+		b, client, server := asked(t, get("/"))
+		server.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart")
 		client.head()
 		down(b, conf.OnDownClose)
-		client.hearReset()
-		server.hearReset()
+		client.HearReset()
+		server.HearReset()
 		b.expect(l4.ServerDown, 1)
 	})
 	t.Run("keep", func(t *testing.T) {
 		t.Parallel()
-		s := serve(t)
-		b := begin(t, []string{s.address}, withClock)
-		client, server := b.pair(s, get("/"))
+		b, client, server := asked(t, get("/"), withClock)
 		down(b, conf.OnDownKeep)
 		server.answer("fine")
 		client.wantStatus("GET", 200)
-		server.hearEnd() // it is not used again
+		server.HearEnd() // it is not used again
 	})
 	t.Run("connecting", func(t *testing.T) {
 		t.Parallel()
 		s := serve(t)
-		b := begin(t, []string{blackhole(t), s.address})
+		b := begin(t, []string{peer.Blackhole(t), s.Address})
 		client := b.dial()
-		client.say(rpcPost("1"))
+		client.Say(rpcPost("1"))
 		b.reach(connecting, 1)
 		down(b, conf.OnDownClose)
 		server := s.next()
@@ -340,14 +320,12 @@ func TestServerDown(t *testing.T) {
 	})
 	t.Run("kept alive", func(t *testing.T) {
 		t.Parallel()
-		s := serve(t)
-		b := begin(t, []string{s.address})
-		client, server := b.pair(s, get("/"))
+		b, client, server := asked(t, get("/"))
 		server.answer("fine")
 		client.wantStatus("GET", 200)
 		down(b, conf.OnDownClose)
-		server.hearEnd()
-		client.say(get("/"))
+		server.HearEnd()
+		client.Say(get("/"))
 		client.wantStatus("GET", 503)
 	})
 }
@@ -355,26 +333,25 @@ func TestServerDown(t *testing.T) {
 // Abort ends a client in whatever state.
 func TestAbort(t *testing.T) {
 	t.Parallel()
-	for name, until := range map[string]func(*bed, *server, *peer){
-		"reading": func(b *bed, _ *server, _ *peer) { b.reach(reading, 1) },
-		"exchanging": func(b *bed, s *server, client *peer) {
-			client.say(get("/"))
+	for name, until := range map[string]func(*bed, *server, *httpConn){
+		"reading": func(b *bed, _ *server, _ *httpConn) { b.reach(reading, 1) },
+		"exchanging": func(b *bed, s *server, client *httpConn) {
+			client.Say(get("/"))
 			s.next().request()
 		},
-		"closing": func(b *bed, _ *server, client *peer) {
-			client.say("nonsense\r\n\r\n")
+		"closing": func(b *bed, _ *server, client *httpConn) {
+			client.Say("nonsense\r\n\r\n")
 			client.wantStatus("GET", 400)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t)
-			b := begin(t, []string{s.address})
+			b, s := served(t)
 			client := b.dial()
 			until(b, s, client)
 			b.each(func(c *client7) { c.Abort(l4.Stopped); c.Abort(l4.Stopped) })
 			if name != "closing" {
-				client.hearReset()
+				client.HearReset()
 			}
 			b.expect(l4.Stopped, 1)
 		})
@@ -388,35 +365,34 @@ type client7 = client
 // answer.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, oneLoop)
+	b, s := served(t, oneLoop)
 	idle := b.dial()
 	busy, server := b.pair(s, get("/"))
 	streaming, stream := b.pair(s, get("/"))
-	stream.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart")
+	stream.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart")
 	streaming.head()
 	half := b.dial()
-	half.say("GET / HTTP/1.1\r\n")
+	half.Say("GET / HTTP/1.1\r\n")
 	b.pendingReach(len("GET / HTTP/1.1\r\n"))
 	b.frontend.Drain()
 	b.each(func(c *client) { c.Drain() })
-	idle.hearEnd()
+	idle.HearEnd()
 	server.answer("fine")
 	if r, _ := busy.wantStatus("GET", 200); !r.Close {
 		t.Error("the client is not told that its connection ends")
 	}
-	busy.hearEnd()
-	half.say("Host: x\r\n\r\n")
+	busy.HearEnd()
+	half.Say("Host: x\r\n\r\n")
 	server.request()
 	server.answer("fine")
 	if r, _ := half.wantStatus("GET", 200); !r.Close {
 		t.Error("the client is not told that its connection ends")
 	}
-	half.hearEnd()
-	stream.say(" whole")
-	streaming.hear("part whole")
-	streaming.hearEnd()
-	for _, c := range []*peer{idle, busy, half, streaming} {
+	half.HearEnd()
+	stream.Say(" whole")
+	streaming.Hear("part whole")
+	streaming.HearEnd()
+	for _, c := range []*httpConn{idle, busy, half, streaming} {
 		c.Close()
 	}
 	b.expect(l4.ServerClosed, 4)
@@ -425,9 +401,9 @@ func TestDrain(t *testing.T) {
 // A client that comes when the drain has gone through all others ends, too.
 func TestDrainMissesNobody(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{refuse(t)}, oneLoop)
+	b := begin(t, []string{peer.Refuse(t)}, oneLoop)
 	b.frontend.Drain()
-	b.dial().hearEnd()
+	b.dial().HearEnd()
 }
 
 // After so many requests a connection ends.
@@ -436,10 +412,10 @@ func TestRequestsPerConnection(t *testing.T) {
 	b := begin(t, []string{web(t, echo)}, withFrontend(func(f *conf.Frontend) { f.RequestsPerConnection = 3 }))
 	client := b.dial()
 	for i := range 3 {
-		client.say(post("/", fmt.Sprint(i)))
+		client.Say(post("/", fmt.Sprint(i)))
 		if r, body := client.wantStatus("POST", 200); body != fmt.Sprint(i) || r.Close != (i == 2) {
 			t.Errorf("%d: %q, closes %v", i, body, r.Close)
 		}
 	}
-	client.hearEnd()
+	client.HearEnd()
 }

@@ -16,6 +16,7 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/mcp"
+	"mcplb/testdata/peer"
 )
 
 // node is a server of MCP's session era, as far as a balancer can tell.
@@ -134,7 +135,7 @@ func TestSessionsStay(t *testing.T) {
 	sessions := make([]*session, count)
 	on := map[string]int{}
 	for i := range sessions {
-		sessions[i] = &session{t: t, client: client, url: "http://" + b.address + "/mcp"}
+		sessions[i] = &session{t: t, client: client, url: "http://" + b.Address + "/mcp"}
 		sessions[i].initialize()
 		on[sessions[i].node]++
 	}
@@ -164,7 +165,7 @@ func TestSessionsStay(t *testing.T) {
 	drained := b.pool.Servers()[1]
 	b.pool.SetAdmin(drained, backend.Drain, "test", time.Now())
 	all(calls / 2)
-	newcomer := &session{t: t, client: client, url: "http://" + b.address + "/mcp"}
+	newcomer := &session{t: t, client: client, url: "http://" + b.Address + "/mcp"}
 	for range 8 {
 		if newcomer.initialize(); newcomer.node == drained.Name() {
 			t.Error("a node that drains got a new session")
@@ -231,7 +232,7 @@ func TestSessionGone(t *testing.T) {
 			client := b.dial()
 			method, _, _ := strings.Cut(c.request, " ")
 			for range 2 { // the connection lives on
-				client.say(c.request)
+				client.Say(c.request)
 				r, body := client.wantStatus(method, c.status)
 				if c.body {
 					e := parseRPC(t, body)
@@ -257,11 +258,11 @@ func (b *bed) admin(i int, a backend.Admin) {
 // is gone.
 func TestSessionOfRefusingServer(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{refuse(t), web(t, echo)}, withClock)
+	b := begin(t, []string{peer.Refuse(t), web(t, echo)}, withClock)
 	client := b.dial()
-	client.say(rpcPost("1", "Mcp-Session-Id: abc."+mcp.TagOf("s1").String()))
+	client.Say(rpcPost("1", "Mcp-Session-Id: abc."+mcp.TagOf("s1").String()))
 	b.reach(pausing, 1)
-	b.advance(1100 * time.Millisecond)
+	b.Advance(1100 * time.Millisecond)
 	b.reach(pausing, 1)
 	b.down(0)
 	b.each(func(c *client7) { c.ServerDown(conf.OnDownClose) })
@@ -271,7 +272,7 @@ func TestSessionOfRefusingServer(t *testing.T) {
 	}
 	// A cookie's request goes elsewhere, and gets a new cookie.
 	b.pool.SetHealth(b.pool.Servers()[0], backend.Up, "test", time.Now())
-	client.say(get("/", "Cookie: SERVERID="+mcp.TagOf("s1").String()))
+	client.Say(get("/", "Cookie: SERVERID="+mcp.TagOf("s1").String()))
 	r, _ := client.wantStatus("GET", 200)
 	if got, want := r.Header.Get("Set-Cookie"), "SERVERID="+mcp.TagOf("s2").String(); !strings.HasPrefix(got, want) {
 		t.Errorf("cookie %q, want %q", got, want)
@@ -283,13 +284,13 @@ func TestSessionOfRefusingServer(t *testing.T) {
 func TestSessionInTheQueue(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	b := begin(t, []string{s.address, web(t, echo)}, withMaxConn(1))
+	b := begin(t, []string{s.Address, web(t, echo)}, withMaxConn(1))
 	tag := mcp.TagOf("s1").String()
 	_, server := b.pair(s, rpcPost("1", "Mcp-Session-Id: abc."+tag))
 	client, browser := b.dial(), b.dial()
-	client.say(rpcPost("2", "Mcp-Session-Id: abc."+tag))
+	client.Say(rpcPost("2", "Mcp-Session-Id: abc."+tag))
 	b.reach(queued, 1)
-	browser.say(get("/", "Cookie: SERVERID="+tag))
+	browser.Say(get("/", "Cookie: SERVERID="+tag))
 	b.reach(queued, 2)
 	b.down(0)
 	if _, body := client.wantStatus("POST", 404); string(parseRPC(t, body).ID) != "2" {
@@ -308,7 +309,7 @@ func TestEmptySession(t *testing.T) {
 	client := b.dial()
 	on := map[string]bool{}
 	for range 3 {
-		client.say(post("/", `"initialize"`, "Mcp-Session-Id: "))
+		client.Say(post("/", `"initialize"`, "Mcp-Session-Id: "))
 		r, _ := client.wantStatus("POST", 200)
 		on[r.Header.Get("Node")] = true
 	}
@@ -324,7 +325,7 @@ func TestCookie(t *testing.T) {
 	client := b.dial()
 	ask := func(fields ...string) *http.Response {
 		t.Helper()
-		client.say(post("/", `"initialize"`, fields...))
+		client.Say(post("/", `"initialize"`, fields...))
 		r, _ := client.wantStatus("POST", 200)
 		return r
 	}
@@ -361,7 +362,7 @@ func TestModernRequests(t *testing.T) {
 	client := b.dial()
 	on := map[string]int{}
 	for i := range 9 {
-		client.say(rpcPost(fmt.Sprint(i), "MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: echo",
+		client.Say(rpcPost(fmt.Sprint(i), "MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: echo",
 			"Cookie: SERVERID="+mcp.TagOf("s1").String(), "Mcp-Session-Id: x."+mcp.TagOf("s1").String()))
 		r, body := client.wantStatus("POST", 200)
 		if len(r.Cookies()) != 0 || r.Header.Get("Mcp-Session-Id") != "" || body != rpcBody(fmt.Sprint(i)) {
@@ -384,7 +385,7 @@ func TestReload(t *testing.T) {
 	client := httpClient(t)
 	sessions := map[string]*session{}
 	open := func() *session {
-		s := &session{t: t, client: client, url: "http://" + b.address + "/"}
+		s := &session{t: t, client: client, url: "http://" + b.Address + "/"}
 		s.initialize()
 		sessions[s.node] = s
 		return s

@@ -13,6 +13,7 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
+	"mcplb/testdata/peer"
 )
 
 // toolsCall is a POST as MCP clients send it, and an answer to it.
@@ -26,39 +27,24 @@ var (
 
 // limited has everything on that is on by default, at rates that never bind.
 func limited(s *setup) {
-	s.limits = conf.RateLimit{MessageRate: 1e9, MessageBurst: 1e9, ConnectionRate: 1e9, ConnectionBurst: 1e9, TableSize: 1000, OverMessage: conf.Delay}
+	s.Limits = conf.RateLimit{MessageRate: 1e9, MessageBurst: 1e9, ConnectionRate: 1e9, ConnectionBurst: 1e9, TableSize: 1000, OverMessage: conf.Delay}
 	s.frontend.RequestsPerConnection = 0
 }
 
 // fixed is a server that answers every read with the same bytes.
 func fixed(t testing.TB, answer string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
+	return peer.Serve(t, func(c *net.TCPConn) {
+		in, out := make([]byte, 64<<10), []byte(answer)
 		for {
-			c, err := listener.Accept()
-			if err != nil {
+			if _, err := c.Read(in); err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				in, out := make([]byte, 64<<10), []byte(answer)
-				for {
-					if _, err := c.Read(in); err != nil {
-						return
-					}
-					if _, err := c.Write(out); err != nil {
-						return
-					}
-				}
-			}()
+			if _, err := c.Write(out); err != nil {
+				return
+			}
 		}
-	}()
-	return listener.Addr().String()
+	}).Address
 }
 
 // pingPong sends a request and reads an answer of a known length, which is what
@@ -66,7 +52,7 @@ func fixed(t testing.TB, answer string) string {
 func pingPong(t testing.TB, b *bed, request string) (round func()) {
 	client := b.dial()
 	out, in := []byte(request), make([]byte, 64<<10)
-	client.say(request)
+	client.Say(request)
 	n := 0
 	for !strings.HasSuffix(string(in[:n]), "}\n") && !strings.HasSuffix(string(in[:n]), "0\r\n\r\n") {
 		k, err := client.Read(in[n:])

@@ -104,16 +104,16 @@ func BenchmarkWithoutKernel(b *testing.B) {
 
 func withoutKernel(b *testing.B, request string) {
 	s := &script{request: []byte(request), answer: []byte(toolsAnswer)}
-	bed := begin(b, []string{"127.0.0.1:1"}, oneLoop, withoutLog, limited, func(x *setup) { s.take(x.system) })
-	loop := bed.engine.Loops()[0]
-	bed.on(loop, func() {
+	bed := begin(b, []string{"127.0.0.1:1"}, oneLoop, withoutLog, limited, func(x *setup) { s.take(x.System) })
+	loop := bed.Engine.Loops()[0]
+	bed.On(loop, func() {
 		loop.AddLoad(1)
 		bed.frontend.Accepted(loop, scriptClient, netip.MustParseAddrPort("127.0.0.1:5000"))
 	})
 	run := func(n int) {
 		s.most.Add(int64(n))
-		bed.eventually("all is answered", func() bool {
-			bed.on(loop, func() {})
+		bed.Eventually("all is answered", func() bool {
+			bed.On(loop, func() {})
 			return s.rounds.Load() >= s.most.Load()
 		})
 	}

@@ -17,22 +17,22 @@ import (
 
 	"mcplb/conf"
 	"mcplb/proxy/l4"
+	"mcplb/testdata/rig"
 
 	"golang.org/x/sys/unix"
 )
 
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, oneLoop)
+	b, s := served(t, oneLoop)
 	first, second := b.dial(), b.dial()
-	first.say(get("/1"))
+	first.Say(get("/1"))
 	server := s.next()
 	for i := range 5 {
 		// One server's connection serves both clients in turn.
-		for _, c := range []*peer{first, second} {
+		for _, c := range []*httpConn{first, second} {
 			if i > 0 || c == second {
-				c.say(get("/again"))
+				c.Say(get("/again"))
 			}
 			server.request()
 			server.answer(fmt.Sprint("answer ", i))
@@ -57,9 +57,9 @@ func TestServerSpeaksAtOnce(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	connects, spoken := make(chan struct{}), make(chan struct{})
-	b := begin(t, []string{s.address}, func(s *setup) {
-		connect := s.system.Connect
-		s.system.Connect = func(fd int, address netip.AddrPort) unix.Errno {
+	b := begin(t, []string{s.Address}, func(s *setup) {
+		connect := s.System.Connect
+		s.System.Connect = func(fd int, address netip.AddrPort) unix.Errno {
 			errno := connect(fd, address)
 			close(connects)
 			<-spoken // the loop learns of nothing before
@@ -67,10 +67,10 @@ func TestServerSpeaksAtOnce(t *testing.T) {
 		}
 	})
 	client := b.dial()
-	client.say(get("/"))
+	client.Say(get("/"))
 	<-connects
 	server := s.next()
-	server.say("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
+	server.Say("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
 	close(spoken)
 	if _, body := client.wantStatus("GET", 503); body != "busy" {
 		t.Errorf("the answer is %q", body)
@@ -81,15 +81,14 @@ func TestServerSpeaksAtOnce(t *testing.T) {
 // on that connection: it would wait behind what nobody reads.
 func TestUntakenRequestIsNotFollowed(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, func(s *setup) {
-		write, shut := s.system.Write, s.system.Close
+	b, s := served(t, func(s *setup) {
+		write, shut := s.System.Write, s.System.Close
 		var stuck atomic.Int64 // the descriptor that takes no more
-		s.system.Close = func(fd int) unix.Errno {
+		s.System.Close = func(fd int) unix.Errno {
 			stuck.CompareAndSwap(int64(fd), -1)
 			return shut(fd)
 		}
-		s.system.Write = func(fd int, p []byte) (int, unix.Errno) {
+		s.System.Write = func(fd int, p []byte) (int, unix.Errno) {
 			switch {
 			case stuck.Load() == int64(fd):
 				return 0, unix.EAGAIN
@@ -101,12 +100,10 @@ func TestUntakenRequestIsNotFollowed(t *testing.T) {
 		}
 	})
 	client := b.dial()
-	client.say(post("/stuck", "body"))
-	server := s.next()
-	server.head()
+	server := s.begun(client, post("/stuck", "body"))
 	server.answer("early")
 	client.wantStatus("POST", 200)
-	client.say(post("/next", "body"))
+	client.Say(post("/next", "body"))
 	other := s.next()
 	if r, body := other.request(); r.URL.Path != "/next" || body != "body" {
 		t.Errorf("another connection brought %s %q", r.URL.Path, body)
@@ -190,8 +187,7 @@ func TestFraming(t *testing.T) {
 		for _, piece := range []int{1 << 20, 1} {
 			t.Run(fmt.Sprint(name, "/", piece), func(t *testing.T) {
 				t.Parallel()
-				s := serve(t)
-				b := begin(t, []string{s.address}, oneLoop)
+				b, s := served(t, oneLoop)
 				client, server := b.pair(s, c.request)
 				for rest := c.response; rest != ""; {
 					n := min(piece, len(rest))
@@ -201,7 +197,7 @@ func TestFraming(t *testing.T) {
 					rest = rest[n:]
 				}
 				if c.serverEnds {
-					server.finish()
+					server.Finish()
 				}
 				method, _, _ := strings.Cut(c.request, " ")
 				if strings.Contains(c.response, " 103 ") {
@@ -214,13 +210,13 @@ func TestFraming(t *testing.T) {
 					t.Errorf("body %q, want %q; closes %v, want %v", body, c.want, r.Close, c.closes)
 				}
 				if c.closes {
-					client.hearEnd()
+					client.HearEnd()
 					client = b.dial()
 				}
-				client.say(get("/again"))
+				client.Say(get("/again"))
 				if !c.reused {
 					if !c.serverEnds && name != "too much" {
-						server.hearEnd()
+						server.HearEnd()
 					}
 					server = s.next()
 				}
@@ -239,51 +235,49 @@ func TestFraming(t *testing.T) {
 func TestChunksPassAsTheyAre(t *testing.T) {
 	t.Parallel()
 	const body = "5;name=\"quoted; \\\" value\"\r\nhello\r\n00b\r\n, how are y\r\n3\r\nou?\r\n0\r\nX-Trailer: yes\r\nX-Other: no\r\n\r\n"
-	s := serve(t)
-	b := begin(t, []string{s.address})
+	b, s := served(t)
 	client := b.dial()
-	client.say("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X-Trailer\r\n\r\n" + body)
+	client.Say("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X-Trailer\r\n\r\n" + body)
 	server := s.next()
 	if h := server.head(); h.get(t, "Transfer-Encoding") != "chunked" || h.get(t, "Trailer") != "X-Trailer" || h.get(t, "Content-Length") != "" {
 		t.Errorf("head %q", h)
 	}
-	server.hear(body)
-	server.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Trailer\r\n\r\n" + body)
+	server.Hear(body)
+	server.Say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Trailer\r\n\r\n" + body)
 	if h := client.head(); h.get(t, "Transfer-Encoding") != "chunked" || h.get(t, "Trailer") != "X-Trailer" {
 		t.Errorf("head %q", h)
 	}
-	client.hear(body)
-	client.say(get("/"))
+	client.Hear(body)
+	client.Say(get("/"))
 	server.request()
 }
 
 func TestExpectContinue(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address})
+	b, s := served(t)
 	client := b.dial()
-	client.say("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+	client.Say("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
 	server := s.next()
 	if h := server.head(); h.get(t, "Expect") != "100-continue" {
 		t.Errorf("head %q", h)
 	}
-	server.say("HTTP/1.1 100 Continue\r\n\r\n")
-	client.hear("HTTP/1.1 100 Continue\r\n\r\n")
-	client.say("hello")
-	server.hear("hello")
+	server.Say("HTTP/1.1 100 Continue\r\n\r\n")
+	client.Hear("HTTP/1.1 100 Continue\r\n\r\n")
+	client.Say("hello")
+	server.Hear("hello")
 	server.answer("thanks")
 	if r, _ := client.wantStatus("POST", 200); r.Close {
 		t.Error("the connection ends")
 	}
 	// One that is not told to go on does not, and its connection ends.
-	client.say("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+	client.Say("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
 	server.head()
-	server.say("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+	server.Say("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
 	if r, _ := client.wantStatus("POST", 401); !r.Close {
 		t.Error("the connection lives on")
 	}
-	client.hearEnd()
-	server.hearReset()
+	client.HearEnd()
+	server.HearReset()
 }
 
 // A server that answers before the request is complete: the answer reaches the
@@ -294,13 +288,10 @@ func TestEarlyAnswer(t *testing.T) {
 		for _, ends := range []string{"waits", "finishes", "closes", "resets"} {
 			t.Run(name+" "+ends, func(t *testing.T) {
 				t.Parallel()
-				s := serve(t)
-				b := begin(t, []string{s.address})
+				b, s := served(t)
 				client := b.dial()
-				client.say("POST / HTTP/1.1\r\nHost: x\r\n" + framing + "part")
-				server := s.next()
-				server.head()
-				server.say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch")
+				server := s.begun(client, "POST / HTTP/1.1\r\nHost: x\r\n"+framing+"part")
+				server.Say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch")
 				switch ends {
 				case "finishes":
 					_ = server.CloseWrite() // perhaps it was told already that nobody listens
@@ -311,10 +302,10 @@ func TestEarlyAnswer(t *testing.T) {
 					t.Errorf("body %q, closes %v", body, r.Close)
 				}
 				if ends == "resets" {
-					reset(server.TCPConn)
+					server.Reset()
 				}
-				client.say("more") // is thrown away
-				client.hearEnd()
+				client.Say("more") // is thrown away
+				client.HearEnd()
 			})
 		}
 	}
@@ -323,13 +314,10 @@ func TestEarlyAnswer(t *testing.T) {
 // A server that takes no more of a request has answered: the answer is read.
 func TestServerStopsReading(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address})
+	b, s := served(t)
 	client := b.dial()
-	client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 16000000\r\n\r\n")
-	server := s.next()
-	server.head()
-	server.say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch")
+	server := s.begun(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 16000000\r\n\r\n")
+	server.Say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch")
 	server.Close()
 	go func() {
 		p := make([]byte, 1<<16)
@@ -342,7 +330,7 @@ func TestServerStopsReading(t *testing.T) {
 	if _, body := client.wantStatus("POST", 413); body != "much" {
 		t.Errorf("body %q", body)
 	}
-	reset(client.TCPConn)
+	client.Reset()
 }
 
 // Bodies of any size pass whole, both ways at once, however they are framed.
@@ -358,7 +346,7 @@ func TestIntegrity(t *testing.T) {
 		_, _ = io.Copy(w, r.Body)
 	})}, withFrontend(func(f *conf.Frontend) { f.MaxBody = 0 }))
 	sizes := []int64{0, 1, 1000, 60 << 10, 64<<10 - 1, 64 << 10, 64<<10 + 1, 1 << 20, 5<<20 + 3}
-	if long {
+	if rig.Long {
 		sizes = append(sizes, 64<<20)
 	} else {
 		sizes = append(sizes, 16<<20)
@@ -367,7 +355,7 @@ func TestIntegrity(t *testing.T) {
 		for _, chunked := range []bool{false, true} {
 			t.Run(fmt.Sprint(size, chunked), func(t *testing.T) {
 				t.Parallel()
-				carry(t, b.address, size, chunked)
+				carry(t, b.Address, size, chunked)
 			})
 		}
 	}
@@ -406,13 +394,12 @@ func carry(t *testing.T, address string, size int64, chunked bool) {
 // answer; one that ends later has gone.
 func TestHalfClosedClient(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, oneLoop)
+	b, s := served(t, oneLoop)
 	client := b.dial()
 	// The loop is busy until all of it is there.
-	b.on(b.engine.Loops()[0], func() {
-		client.say(get("/1") + get("/2"))
-		client.finish()
+	b.On(b.Engine.Loops()[0], func() {
+		client.Say(get("/1") + get("/2"))
+		client.Finish()
 	})
 	server := s.next()
 	for range 2 {
@@ -420,7 +407,7 @@ func TestHalfClosedClient(t *testing.T) {
 		server.answer("fine")
 		client.wantStatus("GET", 200)
 	}
-	client.hearEnd()
+	client.HearEnd()
 	b.expect(l4.ClientClosed, 1)
 }
 
@@ -433,17 +420,15 @@ func TestFloodOfRequests(t *testing.T) {
 	burst := func(request string) []byte { return []byte(strings.Repeat(request, 1000)) }
 	t.Run("behind an exchange", func(t *testing.T) {
 		t.Parallel()
-		s := serve(t)
-		b := begin(t, []string{s.address})
-		client, server := b.pair(s, get("/"))
+		b, client, server := asked(t, get("/"))
 		if n := fill(t, client, burst(get("/more"))); n > most {
 			t.Errorf("%d bytes were taken", n)
 		}
 		if n := b.pending(); n > 64<<10 {
 			t.Errorf("%d bytes are pending", n)
 		}
-		reset(client.TCPConn)
-		server.hearReset()
+		client.Reset()
+		server.HearReset()
 	})
 	for name, request := range map[string]string{
 		"answers of ours": get("/", "Origin: http://evil.example"),
@@ -458,10 +443,10 @@ func TestFloodOfRequests(t *testing.T) {
 			if n := fill(t, client, burst(request)); n > most {
 				t.Errorf("%d bytes were taken", n)
 			}
-			if n := b.parked(); n > 64<<10 {
+			if n := b.Parked(); n > 64<<10 {
 				t.Errorf("%d bytes are parked", n)
 			}
-			reset(client.TCPConn)
+			client.Reset()
 		})
 	}
 }

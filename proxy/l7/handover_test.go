@@ -16,7 +16,7 @@ func (b *bed) move() {
 	var old *client
 	b.each(func(c *client) { old = c })
 	loop := old.worker.loop
-	b.on(loop, func() {
+	b.On(loop, func() {
 		carried, d, ok := old.Detach()
 		if !ok {
 			b.Errorf("in state %d it cannot move", old.state)
@@ -45,18 +45,15 @@ func (b *bed) move() {
 // connections is read there when its turn comes.
 func TestPipelinedBehindAMovedAnswer(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, oneLoop, withoutLog)
+	b, s := served(t, oneLoop, withoutLog)
 	client := b.dial()
-	client.say(get("/1") + get("/2"))
-	server := s.next()
-	server.head()
-	server.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfi")
+	server := s.begun(client, get("/1")+get("/2"))
+	server.Say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfi")
 	client.head()
-	client.hear("fi")
+	client.Hear("fi")
 	b.move()
-	server.say("rst")
-	client.hear("rst")
+	server.Say("rst")
+	client.Hear("rst")
 	if got := server.head().first(); got != "GET /2 HTTP/1.1" {
 		t.Errorf("the second request is %q", got)
 	}

@@ -3,9 +3,7 @@
 package l7
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,65 +11,40 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"mcplb/backend"
 	"mcplb/conf"
-	"mcplb/proxy/accesslog"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/reactor"
-	"mcplb/ratelimit"
 	"mcplb/testdata/leak"
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 
 	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
-
-// long asks for the sizes of the real thing, which take minutes.
-var long = os.Getenv("MCPLB_LONG") != ""
-
 // bed is a frontend on an engine of its own, with pools of servers behind it.
 type bed struct {
-	testing.TB
-	engine   *reactor.Engine
-	limiter  *ratelimit.Limiter
+	*rig.Rig
 	workers  Workers
 	pools    map[string]*backend.Pool
 	pool     *backend.Pool // called "b", with the servers
 	frontend *Frontend
-	address  string
-	clock    *clock // nil: real time
-	log      *accesslog.Log
-	logPath  string
 }
 
 // setup is what a test may change of a bed before it starts.
 type setup struct {
+	rig.Setup
 	frontend conf.Frontend
 	backends []conf.Backend
-	limits   conf.RateLimit
-	loops    int
-	system   *reactor.System
-	clock    *clock
 	narrow   bool // the sockets of clients take little in
-	logOff   bool
 }
-
-// openGate lets everybody in.
-type openGate struct{}
-
-func (openGate) MayEnter() bool    { return true }
-func (openGate) Left()             {}
-func (openGate) Failed(unix.Errno) {}
 
 // begin starts a bed in front of the servers at the addresses: mode http, no
 // rate limits, round robin, two loops, the access log on, and else the defaults
@@ -79,24 +52,22 @@ func (openGate) Failed(unix.Errno) {}
 // client and that each request has its line in the log, and stops.
 func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	t.Helper()
-	s := defaults(t, servers)
+	c := rig.Parse(t, "http", "http", servers)
+	s := &setup{Setup: rig.NewSetup(c.RateLimit), frontend: c.Frontends[0], backends: c.Backends}
 	for _, f := range change {
 		f(s)
 	}
-	engine, err := reactor.Start(s.loops, 0, s.system)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &bed{TB: t, engine: engine, limiter: ratelimit.New(s.limits), pools: map[string]*backend.Pool{}, clock: s.clock}
+	b := &bed{Rig: rig.Start(t, s.Setup), pools: map[string]*backend.Pool{}}
 	for _, c := range s.backends {
-		if b.pools[c.Name], err = backend.NewPool(c, s.loops, netip.ParseAddrPort); err != nil {
+		pool, err := backend.NewPool(c, s.Loops, netip.ParseAddrPort)
+		if err != nil {
 			t.Fatal(err)
 		}
+		b.pools[c.Name] = pool
 	}
 	b.pool = b.pools["b"]
-	b.openLog(s)
-	b.workers = NewWorkers(engine.Loops(), b.log)
-	b.frontend = NewFrontend(NewSettings(s.frontend, NewDirectory(b.poolOf)), b.limiter, openGate{}, b.workers)
+	b.workers = NewWorkers(b.Engine.Loops(), b.AccessLog)
+	b.frontend = NewFrontend(NewSettings(s.frontend, NewDirectory(b.poolOf)), b.Limiter, rig.Open{}, b.workers)
 	t.Cleanup(b.end)
 	b.listen(s.frontend.Listen[0], s.narrow)
 	return b
@@ -104,36 +75,30 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 
 func (b *bed) poolOf(name string) *backend.Pool { return b.pools[name] }
 
-func defaults(t testing.TB, servers []string) *setup {
-	t.Helper()
-	text := "[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\n" +
-		"[frontend.f]\nlisten = \"127.0.0.1:0\"\nmode = \"http\"\nbackend = \"b\"\n[backend.b]\nbalance = \"roundrobin\"\n"
-	for i, address := range servers {
-		text += fmt.Sprintf("[[backend.b.server]]\nname = \"s%d\"\nhttp = %q\n", i+1, address)
-	}
-	c, err := conf.Parse("test.toml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &setup{frontend: c.Frontends[0], backends: c.Backends, limits: c.RateLimit, loops: 2, system: reactor.Kernel()}
-}
-
 // listen has the frontend accept at an address.
 func (b *bed) listen(address string, narrow bool) {
 	b.Helper()
-	var config net.ListenConfig
 	if narrow {
-		config.Control = shrink(unix.SO_SNDBUF)
+		b.Listen(address, b.frontend, shrink(unix.SO_SNDBUF))
+		return
 	}
-	socket, err := config.Listen(context.Background(), "tcp", address)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer socket.Close()
-	if _, err := b.engine.Listen(socket.(*net.TCPListener), b.frontend); err != nil {
-		b.Fatal(err)
-	}
-	b.address = socket.Addr().String()
+	b.Listen(address, b.frontend, nil)
+}
+
+// served is a bed in front of a server that the test plays itself.
+func served(t testing.TB, change ...func(*setup)) (*bed, *server) {
+	t.Helper()
+	s := serve(t)
+	return begin(t, []string{s.Address}, change...), s
+}
+
+// asked is a bed with one request under way: its client, and the end of the server
+// that has received it.
+func asked(t testing.TB, request string, change ...func(*setup)) (b *bed, client, server *httpConn) {
+	t.Helper()
+	b, s := served(t, change...)
+	client, server = b.pair(s, request)
+	return b, client, server
 }
 
 // shrink sets a buffer of a socket to the smallest size.
@@ -149,7 +114,8 @@ func shrink(option int) func(string, string, syscall.RawConn) error {
 func narrow(s *setup) { s.narrow = true }
 
 // oneLoop and the like are changes of a setup.
-func oneLoop(s *setup) { s.loops = 1 }
+func oneLoop(s *setup)    { s.Loops = 1 }
+func withoutLog(s *setup) { s.LogOff = true }
 
 func withFrontend(f func(*conf.Frontend)) func(*setup) {
 	return func(s *setup) { f(&s.frontend) }
@@ -160,7 +126,7 @@ func withBackend(f func(*conf.Backend)) func(*setup) {
 }
 
 func withLimits(f func(*conf.RateLimit)) func(*setup) {
-	return func(s *setup) { f(&s.limits) }
+	return func(s *setup) { f(&s.Limits) }
 }
 
 func withRetries(n int) func(*setup) { return withBackend(func(b *conf.Backend) { b.Retries = n }) }
@@ -174,55 +140,16 @@ func withMaxConn(n int) func(*setup) {
 	})
 }
 
-// withClock has the bed live in a time of its own, which only advance moves.
-func withClock(s *setup) {
-	s.clock = &clock{}
-	s.clock.now.Store(int64(time.Hour))
-	s.system.Now = s.clock.now.Load
-}
-
-// clock is a time that stands still.
-type clock struct{ now atomic.Int64 }
-
-// advance lets time pass, and waits until all that falls due has happened.
-func (b *bed) advance(d time.Duration) {
-	const tick = 10 * time.Millisecond // of the loops' timers
-	b.clock.now.Add(int64(d + tick))
-	b.turns(4)
-}
-
-// turns waits until every loop has gone round n times.
-func (b *bed) turns(n int) {
-	for range n {
-		for _, loop := range b.engine.Loops() {
-			b.on(loop, func() {})
-		}
-	}
-}
-
-// on runs f on a loop.
-func (b *bed) on(loop *reactor.Loop, f func()) {
-	done := make(chan struct{})
-	if !loop.Post(func() { f(); close(done) }) {
-		b.Error("the loop has stopped")
-		return
-	}
-	<-done
-}
+// withClock has the bed live in a time of its own, which only Advance moves.
+func withClock(s *setup) { s.StopTime() }
 
 // each calls f for every client, one loop after the other.
 func (b *bed) each(f func(*client)) {
-	for _, loop := range b.engine.Loops() {
-		done := make(chan struct{})
-		loop.Post(func() {
-			loop.Sweep(func(conn *reactor.Conn) {
-				if c, ok := Of(conn).(*client); ok {
-					f(c)
-				}
-			}, func() { close(done) })
-		})
-		<-done
-	}
+	b.Each(func(conn *reactor.Conn) {
+		if c, ok := Of(conn).(*client); ok {
+			f(c)
+		}
+	})
 }
 
 // inState is how many clients are in a state.
@@ -238,17 +165,7 @@ func (b *bed) inState(s state) (n int) {
 // reach waits until n clients are in a state.
 func (b *bed) reach(s state, n int) {
 	b.Helper()
-	b.eventually(fmt.Sprintf("%d clients are in state %d", n, s), func() bool { return b.inState(s) == n })
-}
-
-// parked is the number of bytes that wait in connections.
-func (b *bed) parked() (sum int) {
-	for _, loop := range b.engine.Loops() {
-		b.on(loop, func() {
-			loop.Sweep(func(c *reactor.Conn) { sum += c.Parked() }, func() {})
-		})
-	}
-	return sum
+	b.Eventually(fmt.Sprintf("%d clients are in state %d", n, s), func() bool { return b.inState(s) == n })
 }
 
 // pending is the number of bytes read from clients that wait.
@@ -260,35 +177,18 @@ func (b *bed) pending() (sum int) {
 // end waits for every client to end, and checks that each is accounted for
 // once and has given everything back.
 func (b *bed) end() {
-	defer b.engine.Stop()
-	b.eventually("every client ends", func() bool { return b.engine.Load() == 0 })
+	defer b.Stop()
+	b.AwaitIdle()
 	if b.frontend.Current() != 0 {
 		b.Errorf("left behind: %d clients", b.frontend.Current())
 	}
 	for _, pool := range b.pools {
 		b.checkPool(pool)
 	}
-	if n := b.limiter.Stats(b.engine.Now()).Connected; n != 0 {
-		b.Errorf("left behind: %d connected sources", n)
-	}
 	totals := b.frontend.Totals()
-	if ended := sum(totals.Ended) + sum(totals.Refused); ended != totals.Sessions {
-		b.Errorf("%d clients have come, %d have ended (%v, %v)", totals.Sessions, ended, nonzero(totals.Ended), nonzero(totals.Refused))
-	}
+	rig.CheckSum(b, totals.Sessions, totals.Ended, totals.Refused)
 	b.checkLog(&totals)
-	for i, loop := range b.engine.Loops() {
-		listeners := 0
-		b.on(loop, func() {
-			loop.Sweep(func(c *reactor.Conn) {
-				if _, ok := c.Handler().(*reactor.Listener); ok {
-					listeners++
-				}
-			}, func() {})
-		})
-		if n := b.conns(loop); n != listeners {
-			b.Errorf("left behind: %d connections on loop %d", n-listeners, i)
-		}
-	}
+	b.CheckEmpty()
 }
 
 // checkPool checks that nobody uses the pool's servers, and closes the
@@ -302,214 +202,51 @@ func (b *bed) checkPool(pool *backend.Pool) {
 			b.Errorf("left behind: %d slots of server %s", n, server.Name())
 		}
 		b.workers.CloseIdle(server)
-		b.turns(1)
+		b.Turns(1)
 		if n := b.workers.Idle(server); n != 0 {
 			b.Errorf("%d connections to server %s count as kept, and are closed", n, server.Name())
 		}
 	}
 }
 
-func (b *bed) conns(loop *reactor.Loop) (n int) {
-	b.on(loop, func() {}) // what was closed in this turn is freed after it
-	b.on(loop, func() { n = loop.Conns() })
-	return n
-}
-
-func sum(counts map[string]uint64) (total uint64) {
-	for _, n := range counts {
-		total += n
-	}
-	return total
-}
-
-func nonzero(counts map[string]uint64) map[string]uint64 {
-	found := map[string]uint64{}
-	for reason, n := range counts {
-		if n > 0 {
-			found[reason] = n
-		}
-	}
-	return found
-}
-
 // expect waits until as many clients have ended for a reason.
 func (b *bed) expect(reason l4.Reason, n uint64) {
 	b.Helper()
-	count := func() uint64 {
+	rig.Expect(b, func() (ended, refused rig.Counts) {
 		totals := b.frontend.Totals()
-		return totals.Ended[reason.String()] + totals.Refused[reason.String()]
-	}
-	if !await(func() bool { return count() >= n }) || count() != n {
-		totals := b.frontend.Totals()
-		b.Fatalf("%d clients ended by %v, want %d (all: %v, %v)", count(), reason, n, nonzero(totals.Ended), nonzero(totals.Refused))
-	}
+		return totals.Ended, totals.Refused
+	}, reason.String(), n)
 }
 
-// await waits until done holds, and tells whether it did in time.
-func await(done func() bool) bool {
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !done(); <-tick.C {
-		if time.Now().After(deadline) {
-			return false
-		}
-	}
-	return true
-}
+// httpConn is a test's end of a connection, a client's or a server's, on which
+// HTTP is spoken.
+type httpConn struct{ *peer.Conn }
 
-func (b *bed) eventually(what string, done func() bool) {
+// dial connects to the bed.
+func (b *bed) dial() *httpConn {
 	b.Helper()
-	if !await(done) {
-		b.Fatalf("in vain waited until %s", what)
-	}
-}
-
-// refuse is an address on which nobody listens.
-func refuse(t testing.TB) string {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Close(fd) })
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
-}
-
-// blackhole is an address that does not answer a SYN: its backlog is full.
-func blackhole(t testing.TB) string {
-	t.Helper()
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { socket.Close() })
-	raw, err := socket.(*net.TCPListener).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := raw.Control(func(fd uintptr) { err = unix.Listen(int(fd), 0) }); err != nil {
-		t.Fatal(err)
-	}
-	address := socket.Addr().String()
-	for range 8 {
-		c, err := net.DialTimeout("tcp", address, 50*time.Millisecond)
-		if err != nil {
-			return address
-		}
-		t.Cleanup(func() { c.Close() })
-	}
-	t.Fatal("a backlog of 0 takes in 8 connections")
-	return ""
-}
-
-// peer is a test's end of a connection: a client's, or a server's.
-type peer struct {
-	*net.TCPConn
-	t      testing.TB
-	reader *bufio.Reader
-}
-
-func newPeer(t testing.TB, c *net.TCPConn) *peer {
-	t.Helper()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { reset(c) })
-	return &peer{TCPConn: c, t: t, reader: bufio.NewReader(c)}
-}
-
-// dial connects to the bed. The connection is reset when the test ends.
-func (b *bed) dial() *peer {
-	b.Helper()
-	return dialFrom(b, "", b.address)
+	return &httpConn{peer.Dial(b, b.Address)}
 }
 
 // dialNarrow is dial for a client that takes little in.
-func (b *bed) dialNarrow() *peer {
+func (b *bed) dialNarrow() *httpConn {
 	b.Helper()
-	d := net.Dialer{Timeout: patience, Control: shrink(unix.SO_RCVBUF)}
-	c, err := d.Dial("tcp", b.address)
+	d := net.Dialer{Timeout: peer.Patience, Control: shrink(unix.SO_RCVBUF)}
+	c, err := d.Dial("tcp", b.Address)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return newPeer(b, c.(*net.TCPConn))
-}
-
-func dialFrom(t testing.TB, local, address string) *peer {
-	t.Helper()
-	d := net.Dialer{Timeout: patience}
-	if local != "" {
-		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(local)}
-	}
-	c, err := d.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newPeer(t, c.(*net.TCPConn))
-}
-
-// reset closes with RST.
-func reset(c *net.TCPConn) {
-	_ = c.SetLinger(0)
-	c.Close()
-}
-
-// say sends text.
-func (p *peer) say(text string) {
-	p.t.Helper()
-	if _, err := io.WriteString(p, text); err != nil {
-		p.t.Fatalf("sending %.40q: %v", text, err)
-	}
-}
-
-// hear wants to receive exactly text next.
-func (p *peer) hear(text string) {
-	p.t.Helper()
-	got := make([]byte, len(text))
-	if n, err := io.ReadFull(p.reader, got); err != nil || string(got) != text {
-		p.t.Fatalf("received %.200q, %v, want %.200q", got[:n], err, text)
-	}
-}
-
-// hearEnd wants the other's end, in order: FIN.
-func (p *peer) hearEnd() {
-	p.t.Helper()
-	if rest, err := io.ReadAll(p.reader); err != nil || len(rest) > 0 {
-		p.t.Fatalf("received %.200q, %v, want the end", rest, err)
-	}
-}
-
-// hearReset wants RST, whatever came before it.
-func (p *peer) hearReset() {
-	p.t.Helper()
-	if rest, err := io.ReadAll(p.reader); !errors.Is(err, syscall.ECONNRESET) {
-		p.t.Fatalf("received %.200q, %v, want connection reset", rest, err)
-	}
-}
-
-// finish sends FIN.
-func (p *peer) finish() {
-	p.t.Helper()
-	if err := p.CloseWrite(); err != nil {
-		p.t.Fatal(err)
-	}
+	return &httpConn{peer.New(b, c.(*net.TCPConn))}
 }
 
 // head receives a message's head, and returns its lines.
-func (p *peer) head() head {
-	p.t.Helper()
+func (p *httpConn) head() head {
+	p.Helper()
 	var lines head
 	for {
-		line, err := p.reader.ReadString('\n')
+		line, err := p.Reader.ReadString('\n')
 		if err != nil {
-			p.t.Fatalf("received %q and %q, %v, want a head", lines, line, err)
+			p.Fatalf("received %q and %q, %v, want a head", lines, line, err)
 		}
 		if line == "\r\n" {
 			return lines
@@ -545,47 +282,47 @@ func (h head) get(t testing.TB, name string) string {
 }
 
 // response receives a whole response to a request of a method.
-func (p *peer) response(method string) (*http.Response, string) {
-	p.t.Helper()
-	r, err := http.ReadResponse(p.reader, &http.Request{Method: method})
+func (p *httpConn) response(method string) (*http.Response, string) {
+	p.Helper()
+	r, err := http.ReadResponse(p.Reader, &http.Request{Method: method})
 	if err != nil {
-		p.t.Fatalf("receiving a response: %v", err)
+		p.Fatalf("receiving a response: %v", err)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		p.t.Fatalf("receiving a response's body: %v (%d %.100q)", err, r.StatusCode, body)
+		p.Fatalf("receiving a response's body: %v (%d %.100q)", err, r.StatusCode, body)
 	}
 	return r, string(body)
 }
 
 // wantStatus receives a whole response to a request of a method.
-func (p *peer) wantStatus(method string, status int) (*http.Response, string) {
-	p.t.Helper()
+func (p *httpConn) wantStatus(method string, status int) (*http.Response, string) {
+	p.Helper()
 	r, body := p.response(method)
 	if r.StatusCode != status {
-		p.t.Fatalf("status %d, want %d: %.200q", r.StatusCode, status, body)
+		p.Fatalf("status %d, want %d: %.200q", r.StatusCode, status, body)
 	}
 	return r, body
 }
 
 // request receives a whole request.
-func (p *peer) request() (*http.Request, string) {
-	p.t.Helper()
-	r, err := http.ReadRequest(p.reader)
+func (p *httpConn) request() (*http.Request, string) {
+	p.Helper()
+	r, err := http.ReadRequest(p.Reader)
 	if err != nil {
-		p.t.Fatalf("receiving a request: %v", err)
+		p.Fatalf("receiving a request: %v", err)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		p.t.Fatalf("receiving a request's body: %v", err)
+		p.Fatalf("receiving a request's body: %v", err)
 	}
 	return r, string(body)
 }
 
 // answer sends a response with a body.
-func (p *peer) answer(body string, fields ...string) {
-	p.t.Helper()
-	p.say(fmt.Sprintf("HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s", strings.Join(append(fields, ""), "\r\n"), len(body), body))
+func (p *httpConn) answer(body string, fields ...string) {
+	p.Helper()
+	p.Say(fmt.Sprintf("HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s", strings.Join(append(fields, ""), "\r\n"), len(body), body))
 }
 
 // post is a POST of a body.
@@ -609,43 +346,49 @@ func get(path string, fields ...string) string {
 
 // server is a server that the test plays itself.
 type server struct {
-	t        testing.TB
-	listener *net.TCPListener
-	address  string
+	testing.TB
+	*peer.Acceptor
 }
 
 func serve(t testing.TB) *server {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	return &server{t: t, listener: listener.(*net.TCPListener), address: listener.Addr().String()}
+	return &server{t, peer.Accept(t)}
 }
 
 // next is the server's end of the next connection.
-func (s *server) next() *peer {
-	s.t.Helper()
-	if err := s.listener.SetDeadline(time.Now().Add(patience)); err != nil {
-		s.t.Fatal(err)
-	}
-	c, err := s.listener.AcceptTCP()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return newPeer(s.t, c)
+func (s *server) next() *httpConn {
+	s.Helper()
+	return &httpConn{s.Next()}
+}
+
+// asked has a client send a request, and is the server's end of a new connection,
+// where it was received whole.
+func (s *server) asked(client *httpConn, request string) *httpConn {
+	s.Helper()
+	client.Say(request)
+	server := s.next()
+	server.request()
+	return server
+}
+
+// begun is as asked, but only the head of the request is received.
+func (s *server) begun(client *httpConn, request string) *httpConn {
+	s.Helper()
+	client.Say(request)
+	server := s.next()
+	server.head()
+	return server
 }
 
 // nobody wants no connection to be there.
 func (s *server) nobody() {
-	s.t.Helper()
-	if err := s.listener.SetDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
-		s.t.Fatal(err)
+	s.Helper()
+	if err := s.SetDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+		s.Fatal(err)
 	}
-	if c, err := s.listener.AcceptTCP(); err == nil {
+	if c, err := s.AcceptTCP(); err == nil {
 		c.Close()
-		s.t.Error("a connection too many was opened")
+		s.Error("a connection too many was opened")
 	}
 }
 
@@ -671,16 +414,13 @@ func echo(w http.ResponseWriter, r *http.Request) {
 func httpClient(t testing.TB) *http.Client {
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: patience}
+	return &http.Client{Transport: transport, Timeout: peer.Patience}
 }
 
 // pair is a client and its server's end of the connection that a request opened,
 // which was received.
-func (b *bed) pair(s *server, request string) (client, server *peer) {
+func (b *bed) pair(s *server, request string) (client, server *httpConn) {
 	b.Helper()
 	client = b.dial()
-	client.say(request)
-	server = s.next()
-	server.request()
-	return client, server
+	return client, s.asked(client, request)
 }

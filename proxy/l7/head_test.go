@@ -59,9 +59,9 @@ func TestRequestHead(t *testing.T) {
 			if c.set != nil {
 				change = append(change, c.set)
 			}
-			b := begin(t, []string{s.address}, change...)
+			b := begin(t, []string{s.Address}, change...)
 			client := b.dial()
-			client.say(c.request + "Host: x\r\n\r\n")
+			client.Say(c.request + "Host: x\r\n\r\n")
 			h := s.next().head()
 			line, _, _ := strings.Cut(c.request, "\r\n")
 			if want := or(c.line, line); h.first() != want {
@@ -75,7 +75,7 @@ func TestRequestHead(t *testing.T) {
 			}
 			host := or(c.host, "x")
 			if host == "server" {
-				host = s.address
+				host = s.Address
 			}
 			for field, want := range map[string]string{
 				"Host": host, "X-Forwarded-For": or(c.from, "127.0.0.1"), "X-Forwarded-Proto": or(c.proto, "http"), "X-Forwarded-Host": or(c.other, "x"),
@@ -120,10 +120,8 @@ func TestResponseHead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t)
-			b := begin(t, []string{s.address})
-			client, server := b.pair(s, c.request)
-			server.say("HTTP/1.1 200 Fine\r\n" + c.response + "\r\n")
+			_, client, server := asked(t, c.request)
+			server.Say("HTTP/1.1 200 Fine\r\n" + c.response + "\r\n")
 			h := client.head()
 			if h.first() != "HTTP/1.1 200 Fine" {
 				t.Errorf("status line %q", h.first())
@@ -170,7 +168,7 @@ func TestHeadsAgainstDirect(t *testing.T) {
 	} {
 		var got [2]http.Header
 		var answered [2]http.Header
-		for k, address := range []string{direct, b.address} {
+		for k, address := range []string{direct, b.Address} {
 			r, err := http.NewRequest("GET", "http://"+address+"/a%20b?c=d", nil)
 			if err != nil {
 				t.Fatal(err)

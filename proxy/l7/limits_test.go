@@ -13,6 +13,8 @@ import (
 
 	"mcplb/conf"
 	"mcplb/proxy/l4"
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 )
 
 // Requests that break a limit, and what their clients are told.
@@ -53,8 +55,7 @@ func TestLimits(t *testing.T) {
 		for _, piece := range []int{1 << 20, 1} {
 			t.Run(fmt.Sprint(name, "/", piece), func(t *testing.T) {
 				t.Parallel()
-				s := serve(t)
-				b := begin(t, []string{s.address}, withFrontend(func(f *conf.Frontend) {
+				b, s := served(t, withFrontend(func(f *conf.Frontend) {
 					f.MaxHeader, f.MaxBody, f.AllowedOrigins = 4<<10, 1000, []string{"http://good.example", "https://good.example"}
 				}))
 				client := b.dial()
@@ -81,12 +82,10 @@ func TestLimits(t *testing.T) {
 					t.Errorf("%q", body)
 				}
 				if n := b.frontend.Totals().Own[c.why.String()]; n != 1 {
-					t.Errorf("%v", nonzero(b.frontend.Totals().Own))
+					t.Errorf("%v", rig.Nonzero(b.frontend.Totals().Own))
 				}
 				if !r.Close {
-					client.say(get("/", "Origin: HTTPS://good.example"))
-					server := s.next()
-					server.request()
+					server := s.asked(client, get("/", "Origin: HTTPS://good.example"))
 					server.answer("fine")
 					client.wantStatus("GET", 200)
 				}
@@ -104,14 +103,14 @@ func TestRefusalAfterHead(t *testing.T) {
 	t.Parallel()
 	b := begin(t, []string{web(t, echo)})
 	client := b.dial()
-	client.say("HEAD / HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n")
+	client.Say("HEAD / HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n")
 	client.wantStatus("HEAD", 200)
 	if _, body := client.wantStatus("GET", 400); body == "" {
 		t.Error("no body")
 	}
-	client.hearEnd()
+	client.HearEnd()
 	if n := b.frontend.Totals().Malformed["method"]; n != 1 {
-		t.Errorf("%v", nonzero(b.frontend.Totals().Malformed))
+		t.Errorf("%v", rig.Nonzero(b.frontend.Totals().Malformed))
 	}
 }
 
@@ -123,7 +122,7 @@ func TestRateRejected(t *testing.T) {
 		l.MessageRate, l.MessageBurst, l.OverMessage = 1, 1, conf.Reject
 	}))
 	client := b.dial()
-	client.say(rpcPost("1"))
+	client.Say(rpcPost("1"))
 	client.wantStatus("POST", 200)
 	for i, pieces := range [][]string{
 		{rpcPost(`"a"`)},
@@ -131,8 +130,8 @@ func TestRateRejected(t *testing.T) {
 		{"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1", "a\r\n" + `{"method":"x","`, `params":{},`, "\r\n9\r\n" + `"id":"a"}`, "\r\n0\r\n\r\n"},
 	} {
 		for _, piece := range pieces {
-			client.say(piece)
-			b.turns(5)
+			client.Say(piece)
+			b.Turns(5)
 		}
 		r, body := client.wantStatus("POST", 429)
 		e := parseRPC(t, body)
@@ -141,14 +140,14 @@ func TestRateRejected(t *testing.T) {
 		}
 	}
 	// One that waits to be told is told at once.
-	client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 27\r\n\r\n")
+	client.Say("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 27\r\n\r\n")
 	if r, _ := client.wantStatus("POST", 429); !r.Close {
 		t.Error("the connection lives on")
 	}
-	client.hearEnd()
-	b.advance(time.Second)
+	client.HearEnd()
+	b.Advance(time.Second)
 	client = b.dial()
-	client.say(rpcPost("1"))
+	client.Say(rpcPost("1"))
 	client.wantStatus("POST", 200)
 	if n := b.frontend.Totals().Rejected; n != 4 {
 		t.Errorf("%d rejected", n)
@@ -159,28 +158,28 @@ func TestRateRejected(t *testing.T) {
 // for too much.
 func TestRefusalThatWaits(t *testing.T) {
 	t.Parallel()
-	start := func(t *testing.T, framing string) (*bed, *peer) {
-		b := begin(t, []string{refuse(t)}, times, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
+	start := func(t *testing.T, framing string) (*bed, *httpConn) {
+		b := begin(t, []string{peer.Refuse(t)}, times, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
 		client := b.dial()
-		client.say("POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nContent-Type: application/json\r\n" + framing + "\r\n\r\n")
+		client.Say("POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nContent-Type: application/json\r\n" + framing + "\r\n\r\n")
 		b.reach(refusing, 1)
 		return b, client
 	}
 	t.Run("time", func(t *testing.T) {
 		t.Parallel()
 		b, client := start(t, "Content-Length: 100")
-		client.say(`{"id":3,"method":"x",`)
-		b.turns(3)
+		client.Say(`{"id":3,"method":"x",`)
+		b.Turns(3)
 		b.silence(10 * time.Second)
 		if r, body := client.wantStatus("POST", 403); string(parseRPC(t, body).ID) != "3" || !r.Close {
 			t.Errorf("%q", body)
 		}
-		client.hearEnd()
+		client.HearEnd()
 	})
 	t.Run("size", func(t *testing.T) {
 		t.Parallel()
 		_, client := start(t, "Transfer-Encoding: chunked")
-		client.say("100000\r\n" + strings.Repeat(" ", 65<<10))
+		client.Say("100000\r\n" + strings.Repeat(" ", 65<<10))
 		if r, _ := client.wantStatus("POST", 403); !r.Close {
 			t.Error("the connection lives on")
 		}
@@ -188,7 +187,7 @@ func TestRefusalThatWaits(t *testing.T) {
 	t.Run("malformed", func(t *testing.T) {
 		t.Parallel()
 		_, client := start(t, "Transfer-Encoding: chunked")
-		client.say("zz")
+		client.Say("zz")
 		if r, _ := client.wantStatus("POST", 403); !r.Close {
 			t.Error("the connection lives on")
 		}
@@ -201,9 +200,9 @@ func TestRefusalThatWaits(t *testing.T) {
 	})
 	t.Run("large", func(t *testing.T) {
 		t.Parallel()
-		b := begin(t, []string{refuse(t)}, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
+		b := begin(t, []string{peer.Refuse(t)}, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
 		client := b.dial()
-		client.say("POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+		client.Say("POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
 		client.wantStatus("POST", 403)
 	})
 }
@@ -211,8 +210,7 @@ func TestRefusalThatWaits(t *testing.T) {
 // Over the rate with over_message = "delay" the next request is read later.
 func TestRateDelayed(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, withClock, withLimits(func(l *conf.RateLimit) {
+	b, s := served(t, withClock, withLimits(func(l *conf.RateLimit) {
 		l.MessageRate, l.MessageBurst, l.OverMessage = 1, 2, conf.Delay
 	}))
 	client, server := b.pair(s, get("/1")+get("/2")+get("/3")+get("/4"))
@@ -222,35 +220,35 @@ func TestRateDelayed(t *testing.T) {
 	server.answer("fine")
 	client.wantStatus("GET", 200)
 	for i := range 2 {
-		b.advance(900 * time.Millisecond)
+		b.Advance(900 * time.Millisecond)
 		if n := b.frontend.Totals().Requests; n != uint64(2+i) {
 			t.Fatalf("%d requests were read", n)
 		}
-		b.advance(100 * time.Millisecond)
+		b.Advance(100 * time.Millisecond)
 		server.request()
 		server.answer("fine")
 		client.wantStatus("GET", 200)
 	}
 	// Coming back does not help.
 	client = b.dial()
-	client.say(get("/5"))
-	b.turns(5)
+	client.Say(get("/5"))
+	b.Turns(5)
 	if n := b.frontend.Totals().Requests; n != 4 {
 		t.Fatalf("%d requests were read", n)
 	}
-	b.advance(2 * time.Second)
+	b.Advance(2 * time.Second)
 	s.tryNext(server, "GET").request()
 }
 
 // What the limiter refuses is reset.
 func TestRefusedConnections(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{refuse(t)}, withLimits(func(l *conf.RateLimit) { l.MaxConnections = 2 }))
+	b := begin(t, []string{peer.Refuse(t)}, withLimits(func(l *conf.RateLimit) { l.MaxConnections = 2 }))
 	b.dial()
 	b.dial()
 	b.reach(reading, 2)
-	if c, err := net.Dial("tcp", b.address); err == nil {
-		newPeer(t, c.(*net.TCPConn)).hearReset()
+	if c, err := net.Dial("tcp", b.Address); err == nil {
+		peer.New(t, c.(*net.TCPConn)).HearReset()
 	} else if !errors.Is(err, syscall.ECONNRESET) {
 		t.Error(err)
 	}

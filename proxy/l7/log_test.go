@@ -3,92 +3,27 @@
 package l7
 
 import (
-	"bufio"
-	"encoding/json"
-	"log/slog"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"mcplb/backend"
 	"mcplb/conf"
-	"mcplb/proxy/accesslog"
 	"mcplb/proxy/l4"
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 )
-
-// line is one of the access log's.
-type line struct {
-	Client, Frontend, Backend, Server string
-	Method, Path, Era                 string
-	Call                              string `json:"mcp_method"`
-	Status                            int
-	Request                           *float64 `json:"request_ms"`
-	Queue                             *float64 `json:"queue_ms"`
-	Connect                           *float64 `json:"connect_ms"`
-	Response                          *float64 `json:"response_ms"`
-	Total                             float64  `json:"total_ms"`
-	BytesIn                           uint64   `json:"bytes_in"`
-	BytesOut                          uint64   `json:"bytes_out"`
-	MessagesIn                        uint64   `json:"messages_in"`
-	MessagesOut                       uint64   `json:"messages_out"`
-	Reason, Detail, Phase             string
-	Retries                           int
-	FrontendConns                     int `json:"frontend_conns"`
-	ServerConns                       int `json:"server_conns"`
-}
-
-// withoutLog has the access log off.
-func withoutLog(s *setup) { s.logOff = true }
-
-// openLog turns the bed's access log on.
-func (b *bed) openLog(s *setup) {
-	b.Helper()
-	b.log = accesslog.New(accesslog.Options{Loops: s.loops, Now: b.engine.Now, Log: slog.Default()})
-	b.log.SetJSON(true)
-	b.Cleanup(b.log.Close)
-	if s.logOff {
-		return
-	}
-	b.logPath = filepath.Join(b.TempDir(), "access.log")
-	opened, err := accesslog.Open(b.logPath)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.log.Use(opened)
-}
-
-// lines are those of the log, which is closed.
-func (b *bed) lines() (all []line) {
-	b.Helper()
-	b.log.Close()
-	file, err := os.Open(b.logPath)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer file.Close()
-	for scanner := bufio.NewScanner(file); scanner.Scan(); {
-		var l line
-		if err := json.Unmarshal(scanner.Bytes(), &l); err != nil {
-			b.Fatalf("%v: %s", err, scanner.Bytes())
-		}
-		all = append(all, l)
-	}
-	return all
-}
 
 // checkLog checks that every request has one line, and every answer and refusal;
 // that their reasons are those that are counted, and their bytes, too.
 func (b *bed) checkLog(totals *Totals) {
 	b.Helper()
-	if b.logPath == "" || b.log.Stats().Dropped > 0 {
+	if !b.Logged() {
 		return
 	}
 	var requests, out uint64
-	reasons, classes, details := map[string]uint64{}, map[string]uint64{}, map[string]uint64{}
-	for _, l := range b.lines() {
+	reasons, classes, details := rig.Counts{}, rig.Counts{}, rig.Counts{}
+	for _, l := range b.Lines() {
 		reasons[l.Reason]++
 		details[l.Detail]++
 		out += l.BytesOut
@@ -105,11 +40,7 @@ func (b *bed) checkLog(totals *Totals) {
 	if requests != totals.Requests || out != totals.BytesOut {
 		b.Errorf("the access log has %d requests and %d bytes out, want %d and %d", requests, out, totals.Requests, totals.BytesOut)
 	}
-	for class, n := range totals.Status {
-		if classes[class] != n {
-			b.Errorf("the access log has %d lines with status %s, want %d", classes[class], class, n)
-		}
-	}
+	rig.CheckLines(b, "status", classes, totals.Status)
 	b.checkReasons(totals, reasons)
 	for reason, n := range totals.Malformed {
 		if details[reason] < n {
@@ -149,10 +80,10 @@ func (b *bed) checkReasons(totals *Totals, reasons map[string]uint64) {
 }
 
 // only is the log's only line.
-func (b *bed) only() line {
+func (b *bed) only() rig.Line {
 	b.Helper()
-	b.eventually("the client has ended", func() bool { return b.engine.Load() == 0 })
-	lines := b.lines()
+	b.Eventually("the client has ended", func() bool { return b.Engine.Load() == 0 })
+	lines := b.Lines()
 	if len(lines) != 1 {
 		b.Fatalf("%d lines: %+v", len(lines), lines)
 	}
@@ -162,31 +93,29 @@ func (b *bed) only() line {
 // A line says who asked for what, how long what took, and what came of it.
 func TestLogLine(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, oneLoop, withClock, withMaxConn(1))
-	first, server := b.pair(s, get("/slow"))
+	b, first, server := asked(t, get("/slow"), oneLoop, withClock, withMaxConn(1))
 	second := b.dial()
 	request := rpcPost("1", "MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: secret")
 	request = strings.Replace(request, "/mcp", "/mcp?token=secret", 1)
-	second.say(request[:30])
-	b.eventually("a part of it is read", func() bool { return b.pending() == 30 })
-	b.advance(time.Second)
-	second.say(request[30:])
+	second.Say(request[:30])
+	b.Eventually("a part of it is read", func() bool { return b.pending() == 30 })
+	b.Advance(time.Second)
+	second.Say(request[30:])
 	b.reach(queued, 1)
-	b.advance(2 * time.Second)
+	b.Advance(2 * time.Second)
 	server.answer("first")
 	first.wantStatus("GET", 200)
 	server.request()
-	b.advance(4 * time.Second)
-	server.say("HTTP/1.1 201 Created\r\nContent-Length: 6\r\n\r\nsec")
-	second.reader.Peek(1)
-	b.advance(8 * time.Second)
-	server.say("ond")
+	b.Advance(4 * time.Second)
+	server.Say("HTTP/1.1 201 Created\r\nContent-Length: 6\r\n\r\nsec")
+	second.Reader.Peek(1)
+	b.Advance(8 * time.Second)
+	server.Say("ond")
 	_, body := second.wantStatus("POST", 201)
 	first.Close()
 	second.Close()
-	b.eventually("both have ended", func() bool { return b.engine.Load() == 0 })
-	lines := b.lines()
+	b.Eventually("both have ended", func() bool { return b.Engine.Load() == 0 })
+	lines := b.Lines()
 	if len(lines) != 2 {
 		t.Fatalf("%+v", lines)
 	}
@@ -213,85 +142,82 @@ func TestLogPhases(t *testing.T) {
 	for name, c := range map[string]struct {
 		set  func(*setup)
 		run  func(b *bed, s *server)
-		want line
+		want rig.Line
 	}{
-		"refused": {func(s *setup) { s.limits = conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, TableSize: 10} }, func(b *bed, s *server) {
+		"refused": {func(s *setup) { s.Limits = conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, TableSize: 10} }, func(b *bed, s *server) {
 			b.dial().Close()
 			b.expect(l4.ClientClosed, 1)
-			if c, err := net.Dial("tcp", b.address); err == nil {
-				_, _ = c.Read(make([]byte, 1))
-				c.Close()
-			}
+			peer.TurnedAway(b, b.Address)
 			b.expect(l4.ConnectionRate, 1)
-		}, line{Reason: "connection_rate", Phase: "admission"}},
+		}, rig.Line{Reason: "connection_rate", Phase: "admission"}},
 		"malformed": {nil, func(b *bed, s *server) {
 			c := b.dial()
-			c.say("GET / HTTP/1.1\nHost: x\r\n\r\n")
+			c.Say("GET / HTTP/1.1\nHost: x\r\n\r\n")
 			c.wantStatus("GET", 400)
 			c.Close()
-		}, line{Reason: "bad_request", Detail: "bare_lf", Phase: "request", Status: 400}},
+		}, rig.Line{Reason: "bad_request", Detail: "bare_lf", Phase: "request", Status: 400}},
 		"half a head": {nil, func(b *bed, s *server) {
 			c := b.dial()
-			c.say("GET / HTTP")
-			b.eventually("it is read", func() bool { return b.pending() == 10 })
+			c.Say("GET / HTTP")
+			b.Eventually("it is read", func() bool { return b.pending() == 10 })
 			c.Close()
-		}, line{Reason: "client_closed", Phase: "request", BytesIn: 10}},
+		}, rig.Line{Reason: "client_closed", Phase: "request", BytesIn: 10}},
 		"not allowed": {withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://good"} }), func(b *bed, s *server) {
 			c := b.dial()
-			c.say(get("/x", "Origin: http://bad"))
+			c.Say(get("/x", "Origin: http://bad"))
 			c.wantStatus("GET", 403)
 			c.Close()
-		}, line{Reason: "origin_refused", Phase: "request", Status: 403, Method: "GET", Path: "/x"}},
+		}, rig.Line{Reason: "origin_refused", Phase: "request", Status: 403, Method: "GET", Path: "/x"}},
 		"nobody there": {func(s *setup) {
 			withRetries(0)(s)
 			s.backends[0].Servers[0].HTTP = s.backends[0].Servers[1].HTTP
 			s.backends[0].Servers = s.backends[0].Servers[:1]
 		}, func(b *bed, s *server) {
 			c := b.dial()
-			c.say(get("/x"))
+			c.Say(get("/x"))
 			c.wantStatus("GET", 503)
 			c.Close()
-		}, line{Reason: "connect_failed", Phase: "connect", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
+		}, rig.Line{Reason: "connect_failed", Phase: "connect", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
 		"the only one refused, and went down": {withRetries(1), func(b *bed, s *server) {
 			node := b.pool.Servers()[0]
-			s.listener.Close()
-			b.on(b.engine.Loops()[0], func() {
+			s.Close()
+			b.On(b.Engine.Loops()[0], func() {
 				b.pool.Observe(func(*backend.Server, backend.Outcome) { b.pool.SetHealth(node, backend.Down, "refused", time.Now()) })
 			})
 			c := b.dial()
-			c.say(get("/x"))
+			c.Say(get("/x"))
 			c.wantStatus("GET", 503)
 			c.Close()
-		}, line{Reason: "no_server", Phase: "queue", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
+		}, rig.Line{Reason: "no_server", Phase: "queue", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
 		"client leaves in the queue": {withMaxConn(1), func(b *bed, s *server) {
 			other := b.pool
 			lease, _ := other.Acquire(&backend.Request{}, nil)
 			c := b.dial()
-			c.say(get("/x"))
+			c.Say(get("/x"))
 			b.reach(queued, 1)
-			reset(c.TCPConn)
+			c.Reset()
 			b.expect(l4.ClientGone, 1)
 			lease.Release(backend.Completed, 0)
-		}, line{Reason: "client_gone", Phase: "queue", Method: "GET", Path: "/x", Backend: "b"}},
+		}, rig.Line{Reason: "client_gone", Phase: "queue", Method: "GET", Path: "/x", Backend: "b"}},
 		"server resets before it answers": {withRetries(0), func(b *bed, s *server) {
 			c, server := b.pair(s, post("/x", "1"))
-			reset(server.TCPConn)
+			server.Reset()
 			c.wantStatus("POST", 502)
 			c.Close()
-		}, line{Reason: "server_gone", Phase: "response", Status: 502, Method: "POST", Path: "/x", Backend: "b", Server: "s1"}},
+		}, rig.Line{Reason: "server_gone", Phase: "response", Status: 502, Method: "POST", Path: "/x", Backend: "b", Server: "s1"}},
 		"server resets within its answer": {nil, func(b *bed, s *server) {
 			c, server := b.pair(s, get("/x"))
-			server.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nx")
-			c.reader.Peek(1)
-			reset(server.TCPConn)
-			c.hearReset()
-		}, line{Reason: "server_reset", Phase: "data", Status: 200, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
+			server.Say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nx")
+			c.Reader.Peek(1)
+			server.Reset()
+			c.HearReset()
+		}, rig.Line{Reason: "server_reset", Phase: "data", Status: 200, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
 		"malformed answer": {nil, func(b *bed, s *server) {
 			c, server := b.pair(s, get("/x"))
-			server.say("nonsense\r\n\r\n")
+			server.Say("nonsense\r\n\r\n")
 			c.wantStatus("GET", 502)
 			c.Close()
-		}, line{Reason: "bad_response", Detail: "version", Phase: "response", Status: 502, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
+		}, rig.Line{Reason: "bad_response", Detail: "version", Phase: "response", Status: 502, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -300,9 +226,9 @@ func TestLogPhases(t *testing.T) {
 			if c.set != nil {
 				set = append(set, c.set)
 			}
-			servers := []string{s.address}
+			servers := []string{s.Address}
 			if name == "nobody there" {
-				servers = append(servers, refuse(t))
+				servers = append(servers, peer.Refuse(t))
 			}
 			b := begin(t, servers, set...)
 			c.run(b, s)
@@ -324,7 +250,7 @@ func TestLogAllocatesNothing(t *testing.T) {
 	for range 1000 {
 		round()
 	}
-	b.eventually("they are written", func() bool { return b.log.Stats().Lines >= 1000 })
+	b.Eventually("they are written", func() bool { return b.AccessLog.Stats().Lines >= 1000 })
 	if n := testing.AllocsPerRun(500, round); n >= 1 {
 		t.Errorf("%v allocations", n)
 	}

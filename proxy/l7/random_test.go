@@ -17,6 +17,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 )
 
 // chaos is requests that are broken off by either side at every phase. Each has
@@ -40,8 +43,7 @@ func payload(id string) string {
 }
 
 // serve answers one connection's requests, until it breaks off.
-func (x *chaos) serve(c net.Conn) {
-	defer c.Close()
+func (x *chaos) serve(c *net.TCPConn) {
 	r := bufio.NewReader(c)
 	for {
 		request, err := http.ReadRequest(r)
@@ -64,7 +66,7 @@ func (x *chaos) serve(c net.Conn) {
 				x.t.Errorf("the server got %.100q for %s", body, id)
 			}
 		}
-		if !x.answer(c.(*net.TCPConn), request.Method, id) || early {
+		if !x.answer(c, request.Method, id) || early {
 			return
 		}
 	}
@@ -113,12 +115,12 @@ func (x *chaos) answer(c *net.TCPConn, method, id string) bool {
 // client sends requests on connections of its own, until all ids are given out.
 func (x *chaos) client(address string, most int64) {
 	for x.sent.Load() < most {
-		c, err := net.DialTimeout("tcp", address, patience)
+		c, err := net.DialTimeout("tcp", address, peer.Patience)
 		if err != nil {
 			x.t.Error(err)
 			return
 		}
-		_ = c.SetDeadline(time.Now().Add(patience))
+		_ = c.SetDeadline(time.Now().Add(peer.Patience))
 		x.converse(c.(*net.TCPConn), most)
 	}
 }
@@ -256,37 +258,21 @@ func (x *chaos) failed(err error) {
 func TestRandomAborts(t *testing.T) {
 	t.Parallel()
 	most := int64(3000)
-	if long {
+	if rig.Long {
 		most = 20000
 	}
 	x := &chaos{t: t, received: map[string]int{}}
 	var addresses []string
-	var servers sync.WaitGroup
-	t.Cleanup(servers.Wait) // the bed has ended by then
 	for range 3 {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addresses = append(addresses, listener.Addr().String())
-		servers.Go(func() {
-			for {
-				c, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				servers.Go(func() { x.serve(c) })
-			}
-		})
-		t.Cleanup(func() { listener.Close() })
+		addresses = append(addresses, peer.Serve(t, x.serve).Address)
 	}
 	b := begin(t, addresses)
 	var clients sync.WaitGroup
 	for range 16 {
-		clients.Go(func() { x.client(b.address, most) })
+		clients.Go(func() { x.client(b.Address, most) })
 	}
 	clients.Wait()
-	t.Logf("%d requests: %d answered whole, %d by 502, %d broken off; %v", x.sent.Load(), x.whole.Load(), x.told.Load(), x.cut.Load(), nonzero(b.frontend.Totals().Ended))
+	t.Logf("%d requests: %d answered whole, %d by 502, %d broken off; %v", x.sent.Load(), x.whole.Load(), x.told.Load(), x.cut.Load(), rig.Nonzero(b.frontend.Totals().Ended))
 	if x.whole.Load() < most/3 || x.cut.Load() < most/50 {
 		t.Error("that is no fair mix")
 	}

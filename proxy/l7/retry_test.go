@@ -14,17 +14,18 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/testdata/peer"
 )
 
 func TestRedispatch(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	b := begin(t, []string{refuse(t), s.address}, oneLoop)
+	b := begin(t, []string{peer.Refuse(t), s.Address}, oneLoop)
 	client := b.dial()
 	for range 4 {
-		client.say(rpcPost("1"))
+		client.Say(rpcPost("1"))
 	}
-	var server *peer
+	var server *httpConn
 	for i := range 4 {
 		if i == 0 {
 			server = s.next()
@@ -52,8 +53,8 @@ func TestNoServerToBeHad(t *testing.T) {
 		status  int
 		code    int
 	}{
-		"refused": {refuse(t), 0, backend.Up, 503, 503},
-		"down":    {refuse(t), 3, backend.Down, 503, 503},
+		"refused": {peer.Refuse(t), 0, backend.Up, 503, 503},
+		"down":    {peer.Refuse(t), 3, backend.Down, 503, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -62,23 +63,23 @@ func TestNoServerToBeHad(t *testing.T) {
 			client := b.dial()
 			for i, request := range []string{rpcPost("17"), strings.Replace(rpcPost("18"), "\r\n\r\n", "\r\nX: y\r\n\r\n", 1)} {
 				half := len(request) - 10 // the id is known only from the whole
-				client.say(request[:half])
-				b.turns(5)
-				client.say(request[half:])
+				client.Say(request[:half])
+				b.Turns(5)
+				client.Say(request[half:])
 				r, body := client.wantStatus("POST", c.status)
 				if e := parseRPC(t, body); string(e.ID) != fmt.Sprint(17+i) || e.Error.Code != c.code || r.Close {
 					t.Errorf("%q, closes %v", body, r.Close)
 				}
 			}
-			client.say(get("/"))
+			client.Say(get("/"))
 			if r, body := client.wantStatus("GET", c.status); r.Header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.HasPrefix(body, "no server ") {
 				t.Errorf("%q, %v", body, r.Header)
 			}
-			client.say("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+			client.Say("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
 			client.wantStatus("HEAD", c.status)
-			client.say(get("/", "Connection: close"))
+			client.Say(get("/", "Connection: close"))
 			client.wantStatus("GET", c.status)
-			client.hearEnd()
+			client.HearEnd()
 		})
 	}
 }
@@ -86,32 +87,31 @@ func TestNoServerToBeHad(t *testing.T) {
 // A server that refuses is tried again after a pause, when all were tried.
 func TestRetryAfterPause(t *testing.T) {
 	t.Parallel()
-	address := refuse(t)
+	address := peer.Refuse(t)
 	b := begin(t, []string{address}, withClock)
 	client := b.dial()
-	client.say(rpcPost("1"))
+	client.Say(rpcPost("1"))
 	b.reach(pausing, 1)
-	b.advance(900 * time.Millisecond)
+	b.Advance(900 * time.Millisecond)
 	b.reach(pausing, 1)
 	if n := b.pool.Servers()[0].Totals().ConnectErrors; n != 1 {
 		t.Errorf("%d attempts", n)
 	}
-	b.advance(200 * time.Millisecond)
-	b.eventually("it is tried again", func() bool { return b.pool.Servers()[0].Totals().ConnectErrors == 2 })
-	reset(client.TCPConn)
+	b.Advance(200 * time.Millisecond)
+	b.Eventually("it is tried again", func() bool { return b.pool.Servers()[0].Totals().ConnectErrors == 2 })
+	client.Reset()
 }
 
 // A request waits for a slot, whatever comes of it and behind it meanwhile.
 func TestQueue(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, withMaxConn(1))
+	b, s := served(t, withMaxConn(1))
 	holder, server := b.pair(s, get("/"))
 	client := b.dial()
-	client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+	client.Say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
 	b.reach(queued, 1)
-	client.say(" more!" + get("/next"))
-	b.turns(3)
+	client.Say(" more!" + get("/next"))
+	b.Turns(3)
 	server.answer("fine")
 	holder.wantStatus("GET", 200)
 	if next := s.tryNext(server, "POST"); next != server {
@@ -133,11 +133,11 @@ func TestQueue(t *testing.T) {
 
 // tryNext is the connection on which the next request comes: known, or a new
 // one.
-func (s *server) tryNext(known *peer, method string) *peer {
-	s.t.Helper()
+func (s *server) tryNext(known *httpConn, method string) *httpConn {
+	s.Helper()
 	found := make(chan *net.TCPConn, 1)
 	go func() {
-		c, err := s.listener.AcceptTCP()
+		c, err := s.AcceptTCP()
 		if err == nil {
 			found <- c
 			return
@@ -146,22 +146,22 @@ func (s *server) tryNext(known *peer, method string) *peer {
 	}()
 	old := make(chan bool, 1)
 	go func() {
-		p, err := known.reader.Peek(len(method))
+		p, err := known.Reader.Peek(len(method))
 		old <- err == nil && string(p) == method
 	}()
 	select {
 	case c := <-found:
-		return newPeer(s.t, c)
+		return &httpConn{peer.New(s, c)}
 	case ok := <-old:
 		if ok {
-			s.listener.Close()
+			s.Close()
 			return known
 		}
 		c, ok := <-found
 		if !ok {
-			s.t.Fatal("no connection")
+			s.Fatal("no connection")
 		}
-		return newPeer(s.t, c)
+		return &httpConn{peer.New(s, c)}
 	}
 }
 
@@ -186,20 +186,19 @@ func TestKeptConnectionEnds(t *testing.T) {
 		for _, how := range []string{"FIN", "RST"} {
 			t.Run(name+" "+how, func(t *testing.T) {
 				t.Parallel()
-				s := serve(t)
-				b := begin(t, []string{s.address}, oneLoop)
+				b, s := served(t, oneLoop)
 				client, server := b.pair(s, get("/1"))
 				server.answer("fine")
 				client.wantStatus("GET", 200)
-				client.say(c.request + get("/3"))
+				client.Say(c.request + get("/3"))
 				server.request()
 				if c.before != "" {
-					server.say(c.before)
+					server.Say(c.before)
 				}
 				if how == "FIN" {
 					server.Close()
 				} else {
-					reset(server.TCPConn)
+					server.Reset()
 				}
 				if strings.Contains(c.before, " 103 ") {
 					client.head()
@@ -238,8 +237,7 @@ func TestKeptConnectionEnds(t *testing.T) {
 func TestKeptConnectionHasEnded(t *testing.T) {
 	t.Parallel()
 	var served atomic.Int64
-	count := func(c net.Conn) {
-		defer c.Close()
+	s := peer.Serve(t, func(c *net.TCPConn) {
 		p := make([]byte, 1000)
 		for range 2 {
 			if _, err := c.Read(p); err != nil {
@@ -250,27 +248,13 @@ func TestKeptConnectionHasEnded(t *testing.T) {
 				return
 			}
 		}
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go count(c)
-		}
-	}()
-	b := begin(t, []string{listener.Addr().String()})
+	})
+	b := begin(t, []string{s.Address})
 	// Every second answer is followed by the end, at once: who is unlucky sends
 	// the next request before it has come, and then it must not be a POST.
 	client := b.dial()
 	for i := range 300 {
-		client.say(get(fmt.Sprint("/", i)))
+		client.Say(get(fmt.Sprint("/", i)))
 		client.wantStatus("GET", 200)
 	}
 	if n := served.Load(); n != 300 {
@@ -281,16 +265,13 @@ func TestKeptConnectionHasEnded(t *testing.T) {
 // What a server says unasked ends the connection kept to it.
 func TestUnaskedWords(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, oneLoop)
+	b, s := served(t, oneLoop)
 	client, server := b.pair(s, get("/1"))
 	server.answer("fine")
 	client.wantStatus("GET", 200)
-	server.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
-	server.hearReset()
-	client.say(get("/2"))
-	server = s.next()
-	server.request()
+	server.Say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+	server.HearReset()
+	server = s.asked(client, get("/2"))
 	server.answer("good")
 	if _, body := client.wantStatus("GET", 200); body != "good" {
 		t.Errorf("body %q", body)
@@ -301,12 +282,12 @@ func TestUnaskedWords(t *testing.T) {
 func TestEndpoints(t *testing.T) {
 	t.Parallel()
 	http, sse := serve(t), serve(t)
-	b := begin(t, []string{http.address}, oneLoop, withBackend(func(b *conf.Backend) { b.Servers[0].SSE = sse.address }),
+	b := begin(t, []string{http.Address}, oneLoop, withBackend(func(b *conf.Backend) { b.Servers[0].SSE = sse.Address }),
 		withFrontend(func(f *conf.Frontend) { f.Routes = []conf.Route{{Path: "/sse", Endpoint: conf.EndpointSSE}} }))
 	client := b.dial()
-	var first, second *peer
+	var first, second *httpConn
 	for i := range 3 {
-		client.say(get("/sse/x") + get("/x"))
+		client.Say(get("/sse/x") + get("/x"))
 		if i == 0 {
 			second = sse.next()
 		}
@@ -329,8 +310,7 @@ func TestEndpoints(t *testing.T) {
 // The addresses to connect from are used in turn.
 func TestSourceAddresses(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, oneLoop, withBackend(func(b *conf.Backend) {
+	b, s := served(t, oneLoop, withBackend(func(b *conf.Backend) {
 		b.Source = []netip.Addr{netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3")}
 	}))
 	used := map[string]int{}

@@ -15,6 +15,7 @@ import (
 
 	"mcplb/conf"
 	"mcplb/proxy/mcp"
+	"mcplb/testdata/peer"
 )
 
 // Each event of a stream arrives before the next is sent, however the stream is
@@ -38,10 +39,8 @@ func TestEventsAreNotDelayed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t)
-			b := begin(t, []string{s.address})
-			client, server := b.pair(s, c.request)
-			server.say("HTTP/1.1 200 OK\r\n" + kind + c.framing + "\r\n")
+			_, client, server := asked(t, c.request)
+			server.Say("HTTP/1.1 200 OK\r\n" + kind + c.framing + "\r\n")
 			h := client.head()
 			if raw := h.get(t, "Transfer-Encoding") == ""; raw != c.raw || h.get(t, "Content-Encoding") != "" || h.get(t, "Content-Length") != "" {
 				t.Errorf("%q", h)
@@ -53,14 +52,14 @@ func TestEventsAreNotDelayed(t *testing.T) {
 					want = chunk(event)
 				}
 				if c.chunked {
-					server.say(chunk(event))
+					server.Say(chunk(event))
 				} else {
-					server.say(event)
+					server.Say(event)
 				}
-				client.hear(want) // the next only now
+				client.Hear(want) // the next only now
 			}
-			reset(client.TCPConn)
-			server.hearReset()
+			client.Reset()
+			server.HearReset()
 		})
 	}
 }
@@ -75,10 +74,9 @@ func TestEndpointEvent(t *testing.T) {
 		for _, piece := range []int{1, 3, 20, 1000} {
 			t.Run(fmt.Sprint(framing, " ", piece), func(t *testing.T) {
 				t.Parallel()
-				s := serve(t)
-				b := begin(t, []string{s.address})
+				b, s := served(t)
 				client, server := b.pair(s, get("/sse"))
-				server.say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n" + map[string]string{
+				server.Say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n" + map[string]string{
 					"chunked": "Transfer-Encoding: chunked\r\nTrailer: T\r\n", "open": "", "length": fmt.Sprintf("Content-Length: %d\r\n", len(stream)),
 				}[framing] + "\r\n")
 				go func() {
@@ -104,7 +102,7 @@ func TestEndpointEvent(t *testing.T) {
 				if body != tagged || r.Header.Get("Trailer") != "" || len(r.TransferEncoding) != 1 {
 					t.Errorf("%q, %v", body, r.Header)
 				}
-				client.say(post("/messages?a=b&sessionId=123."+mcp.TagOf("s1").String()+"&c=d", rpcBody("1"), "Content-Type: application/json"))
+				client.Say(post("/messages?a=b&sessionId=123."+mcp.TagOf("s1").String()+"&c=d", rpcBody("1"), "Content-Type: application/json"))
 				after := server
 				if framing == "open" {
 					after = s.next()
@@ -134,9 +132,7 @@ func TestStreamsLeftAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t)
-			b := begin(t, []string{s.address}, withFrontend(func(f *conf.Frontend) { f.Sticky.Session = c.sticky }))
-			client, server := b.pair(s, c.request)
+			_, client, server := asked(t, c.request, withFrontend(func(f *conf.Frontend) { f.Sticky.Session = c.sticky }))
 			server.answer(stream, c.fields)
 			if _, body := client.response("GET"); body != stream {
 				t.Errorf("%q", body)
@@ -156,10 +152,8 @@ func TestBackpressure(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				s := serve(t)
-				b := begin(t, []string{s.address})
-				client, server := b.pair(s, get("/", "Accept-Encoding: gzip"))
-				server.say("HTTP/1.1 200 OK\r\n" + fields + "\r\n")
+				b, client, server := asked(t, get("/", "Accept-Encoding: gzip"))
+				server.Say("HTTP/1.1 200 OK\r\n" + fields + "\r\n")
 				piece := make([]byte, 64<<10)
 				for i := range piece {
 					piece[i] = byte(rand.Uint32())
@@ -168,40 +162,37 @@ func TestBackpressure(t *testing.T) {
 					piece = []byte(chunk(string(piece)))
 				}
 				stuck := fill(t, server, piece)
-				if n := b.parked(); n == 0 || n > 64<<10 {
+				if n := b.Parked(); n == 0 || n > 64<<10 {
 					t.Errorf("%d bytes are parked", n)
 				}
 				if stuck > 32<<20 {
 					t.Errorf("%d bytes were taken", stuck)
 				}
-				reset(client.TCPConn)
-				server.hearReset()
+				client.Reset()
+				server.HearReset()
 			})
 		}
 	})
 	t.Run("up", func(t *testing.T) {
 		t.Parallel()
-		s := serve(t)
-		b := begin(t, []string{s.address}, withFrontend(func(f *conf.Frontend) { f.MaxBody = 0 }))
+		b, s := served(t, withFrontend(func(f *conf.Frontend) { f.MaxBody = 0 }))
 		client := b.dial()
-		client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
-		server := s.next()
-		server.head()
+		server := s.begun(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
 		stuck := fill(t, client, make([]byte, 64<<10))
-		if n := b.parked(); n == 0 || n > 64<<10 {
+		if n := b.Parked(); n == 0 || n > 64<<10 {
 			t.Errorf("%d bytes are parked", n)
 		}
 		if stuck > 32<<20 {
 			t.Errorf("%d bytes were taken", stuck)
 		}
-		reset(server.TCPConn)
+		server.Reset()
 		client.wantStatus("POST", 502)
 	})
 }
 
 // fill writes pieces until none goes through for a while, or far too many did,
 // and tells how many bytes that were.
-func fill(t *testing.T, p *peer, piece []byte) (n int) {
+func fill(t *testing.T, p *httpConn, piece []byte) (n int) {
 	t.Helper()
 	for n < 64<<20 {
 		if err := p.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
@@ -213,7 +204,7 @@ func fill(t *testing.T, p *peer, piece []byte) (n int) {
 			break
 		}
 	}
-	if err := p.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := p.SetDeadline(time.Now().Add(peer.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -269,8 +260,7 @@ func TestGzip(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t)
-			b := begin(t, []string{s.address}, withFrontend(func(f *conf.Frontend) {
+			b, s := served(t, withFrontend(func(f *conf.Frontend) {
 				if c.off {
 					f.Compress = nil
 				}
@@ -280,9 +270,7 @@ func TestGzip(t *testing.T) {
 				version = "HTTP/1.0"
 			}
 			client := b.dial()
-			client.say(method + " / " + version + "\r\nHost: x\r\n" + strings.TrimPrefix(c.fields+"\r\n", "\r\n") + "\r\n")
-			server := s.next()
-			server.request()
+			server := s.asked(client, method+" / "+version+"\r\nHost: x\r\n"+strings.TrimPrefix(c.fields+"\r\n", "\r\n")+"\r\n")
 			framing, body := fmt.Sprintf("Content-Length: %d", len(c.body)), c.body
 			if c.chunked {
 				framing, body = "Transfer-Encoding: chunked", chunk(c.body[:100])+chunk(c.body[100:])+"0\r\n\r\n"
@@ -290,7 +278,7 @@ func TestGzip(t *testing.T) {
 			if method == "HEAD" {
 				body = ""
 			}
-			server.say("HTTP/1.1 " + or(c.status, "200 OK") + "\r\n" + strings.TrimPrefix(c.answer+"\r\n", "\r\n") + framing + "\r\n\r\n" + body)
+			server.Say("HTTP/1.1 " + or(c.status, "200 OK") + "\r\n" + strings.TrimPrefix(c.answer+"\r\n", "\r\n") + framing + "\r\n\r\n" + body)
 			r, got := client.response(method)
 			checkZipped(t, r, got, c.body, c.zipped, method == "HEAD")
 			if varies := strings.Contains(strings.ToLower(strings.Join(r.Header["Vary"], ",")), "accept-encoding"); varies != c.varies || len(r.Header["Vary"]) > 1 {
@@ -303,7 +291,7 @@ func TestGzip(t *testing.T) {
 				t.Errorf("%d answers are counted", n)
 			}
 			if c.old {
-				client.hearEnd()
+				client.HearEnd()
 			} else if r.Close {
 				t.Error("the connection ends")
 			}
@@ -345,15 +333,13 @@ func TestGzipOfASlowAnswer(t *testing.T) {
 	for _, ends := range []bool{true, false} {
 		t.Run(fmt.Sprint(ends), func(t *testing.T) {
 			t.Parallel()
-			s := serve(t)
-			b := begin(t, []string{s.address})
-			client, server := b.pair(s, get("/", "Accept-Encoding: gzip"))
-			server.say("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
-			r, err := http.ReadResponse(client.reader, &http.Request{Method: "GET"})
+			_, client, server := asked(t, get("/", "Accept-Encoding: gzip"))
+			server.Say("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
+			r, err := http.ReadResponse(client.Reader, &http.Request{Method: "GET"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			server.say(chunk("word 0\n"))
+			server.Say(chunk("word 0\n"))
 			z, err := gzip.NewReader(r.Body)
 			if err != nil {
 				t.Fatal(err)
@@ -363,12 +349,12 @@ func TestGzipOfASlowAnswer(t *testing.T) {
 				if _, err := io.ReadFull(z, p); err != nil || string(p) != fmt.Sprintf("word %d\n", i) {
 					t.Fatalf("%q, %v", p, err)
 				}
-				server.say(chunk(fmt.Sprintf("word %d\n", i+1)))
+				server.Say(chunk(fmt.Sprintf("word %d\n", i+1)))
 			}
 			if ends {
-				server.say("0\r\n\r\n")
+				server.Say("0\r\n\r\n")
 			} else {
-				reset(server.TCPConn)
+				server.Reset()
 			}
 			if rest, err := io.ReadAll(z); (err == nil) != ends {
 				t.Errorf("%q, %v", rest, err)
@@ -380,13 +366,12 @@ func TestGzipOfASlowAnswer(t *testing.T) {
 // When all compressors are at work, an answer goes as it is.
 func TestManyCompressed(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, oneLoop)
-	var servers []*peer
+	b, s := served(t, oneLoop)
+	var servers []*httpConn
 	zipped := 0
 	for range mostCompressors + 4 {
 		client, server := b.pair(s, get("/", "Accept-Encoding: gzip"))
-		server.say("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(strings.Repeat("x", 2000)))
+		server.Say("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(strings.Repeat("x", 2000)))
 		h := client.head()
 		if h.get(t, "Content-Encoding") == "gzip" {
 			zipped++
@@ -400,10 +385,10 @@ func TestManyCompressed(t *testing.T) {
 		t.Errorf("%d answers are compressed at once", zipped)
 	}
 	for _, server := range servers {
-		server.say("0\r\n\r\n")
+		server.Say("0\r\n\r\n")
 	}
 	b.reach(reading, len(servers))
-	b.on(b.engine.Loops()[0], func() {
+	b.On(b.Engine.Loops()[0], func() {
 		if r := &b.workers[0].recoders; len(r.zipping) != mostCompressors || r.made != mostCompressors {
 			t.Errorf("%d compressors of %d are back", len(r.zipping), r.made)
 		}
@@ -430,7 +415,7 @@ func TestGzipIntegrity(t *testing.T) {
 	for range 4 {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
-			r, err := http.NewRequest("GET", "http://"+b.address+"/", nil)
+			r, err := http.NewRequest("GET", "http://"+b.Address+"/", nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,8 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/l4"
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 )
 
 // times are all different, so that a test tells which one it was.
@@ -30,96 +32,86 @@ func times(s *setup) {
 // the rest.
 func (b *bed) silence(d time.Duration) {
 	b.Helper()
-	load, own := b.engine.Load(), sum(b.frontend.Totals().Own)
-	b.advance(d - 50*time.Millisecond)
-	if b.engine.Load() != load {
+	load, own := b.Engine.Load(), rig.Sum(b.frontend.Totals().Own)
+	b.Advance(d - 50*time.Millisecond)
+	if b.Engine.Load() != load {
 		b.Fatalf("a client was ended in less than %v", d)
 	}
-	if sum(b.frontend.Totals().Own) != own {
+	if rig.Sum(b.frontend.Totals().Own) != own {
 		b.Fatalf("a client was answered in less than %v", d)
 	}
-	b.advance(100 * time.Millisecond)
+	b.Advance(100 * time.Millisecond)
 }
 
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		until  func(b *bed, s *server, client *peer)
+		until  func(b *bed, s *server, client *httpConn)
 		after  time.Duration
 		status int // of the answer; 0 = none
 		reason l4.Reason
 		reset  bool
 		set    func(*setup)
 	}{
-		"a new connection": {until: func(*bed, *server, *peer) {}, after: 100 * time.Second, reason: l4.IdleTimeout},
-		"between requests": {until: func(_ *bed, s *server, client *peer) {
-			client.say(get("/"))
-			server := s.next()
-			server.request()
+		"a new connection": {until: func(*bed, *server, *httpConn) {}, after: 100 * time.Second, reason: l4.IdleTimeout},
+		"between requests": {until: func(_ *bed, s *server, client *httpConn) {
+			server := s.asked(client, get("/"))
 			server.answer("fine")
 			client.wantStatus("GET", 200)
 		}, after: 100 * time.Second, reason: l4.IdleTimeout},
-		"a head": {until: func(b *bed, _ *server, client *peer) {
-			b.advance(20 * time.Second) // is not counted
-			client.say("GET / HTTP")
+		"a head": {until: func(b *bed, _ *server, client *httpConn) {
+			b.Advance(20 * time.Second) // is not counted
+			client.Say("GET / HTTP")
 			b.pendingReach(10)
-			b.advance(9 * time.Second)
-			client.say("/1.1\r\n") // does not prolong it
+			b.Advance(9 * time.Second)
+			client.Say("/1.1\r\n") // does not prolong it
 			b.pendingReach(16)
 		}, after: time.Second, status: 408, reason: l4.ServerClosed},
-		"a second head": {until: func(b *bed, s *server, client *peer) {
-			client.say(get("/") + "GET / HTTP")
-			server := s.next()
-			server.request()
-			b.advance(70 * time.Second)
+		"a second head": {until: func(b *bed, s *server, client *httpConn) {
+			server := s.asked(client, get("/")+"GET / HTTP")
+			b.Advance(70 * time.Second)
 			server.answer("fine")
 			client.wantStatus("GET", 200)
 		}, after: 10 * time.Second, status: 408, reason: l4.ServerClosed},
-		"a body": {until: func(b *bed, s *server, client *peer) {
-			client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart")
-			server := s.next()
-			server.head()
-			server.hear("part")
-			b.advance(40 * time.Second)
-			client.say(" of")
-			server.hear(" of")
+		"a body": {until: func(b *bed, s *server, client *httpConn) {
+			server := s.begun(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart")
+			server.Hear("part")
+			b.Advance(40 * time.Second)
+			client.Say(" of")
+			server.Hear(" of")
 		}, after: 50 * time.Second, status: 408, reason: l4.ServerClosed},
-		"an answer": {until: func(b *bed, s *server, client *peer) {
-			client.say(rpcPost("1"))
+		"an answer": {until: func(b *bed, s *server, client *httpConn) {
+			client.Say(rpcPost("1"))
 			s.next().request()
 		}, after: 80 * time.Second, status: 504},
-		"an answer's end": {until: func(b *bed, s *server, client *peer) {
-			client.say(get("/"))
-			server := s.next()
-			server.request()
-			b.advance(60 * time.Second)
-			server.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart")
+		"an answer's end": {until: func(b *bed, s *server, client *httpConn) {
+			server := s.asked(client, get("/"))
+			b.Advance(60 * time.Second)
+			server.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart")
 			client.head()
-			client.hear("part")
-			b.advance(40 * time.Second)
-			server.say(" of")
-			client.hear(" of")
+			client.Hear("part")
+			b.Advance(40 * time.Second)
+			server.Say(" of")
+			client.Hear(" of")
 		}, after: 50 * time.Second, reason: l4.IdleTimeout, reset: true},
-		"the rest of an answer": {until: func(b *bed, s *server, client *peer) {
-			client.say(get("/"))
-			server := s.next()
-			server.request()
-			server.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+		"the rest of an answer": {until: func(b *bed, s *server, client *httpConn) {
+			server := s.asked(client, get("/"))
+			server.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
 			client.head()
 		}, after: 50 * time.Second, reason: l4.IdleTimeout, reset: true},
-		"a connection": {until: func(b *bed, _ *server, client *peer) {
-			client.say(rpcPost("1"))
+		"a connection": {until: func(b *bed, _ *server, client *httpConn) {
+			client.Say(rpcPost("1"))
 			b.reach(connecting, 1)
 		}, after: 3 * time.Second, status: 504, set: func(s *setup) { s.backends[0].Servers[0].HTTP = "black" }},
-		"the queue": {until: func(b *bed, s *server, client *peer) {
+		"the queue": {until: func(b *bed, s *server, client *httpConn) {
 			holder := b.dial()
-			holder.say(get("/"))
+			holder.Say(get("/"))
 			s.next().request()
-			client.say(rpcPost("1"))
+			client.Say(rpcPost("1"))
 			b.reach(queued, 1)
 		}, after: 6 * time.Second, status: 503, set: withMaxConn(1)},
-		"a client that lingers": {until: func(b *bed, s *server, client *peer) {
-			client.say("nonsense\r\n\r\n")
+		"a client that lingers": {until: func(b *bed, s *server, client *httpConn) {
+			client.Say("nonsense\r\n\r\n")
 			client.wantStatus("GET", 400)
 		}, after: 5 * time.Second, reason: l4.ServerClosed},
 	} {
@@ -130,23 +122,23 @@ func TestTimeouts(t *testing.T) {
 			if c.set != nil {
 				set = append(set, c.set, func(s *setup) {
 					if s.backends[0].Servers[0].HTTP == "black" {
-						s.backends[0].Servers[0].HTTP = blackhole(t)
+						s.backends[0].Servers[0].HTTP = peer.Blackhole(t)
 					}
 				})
 			}
-			b := begin(t, []string{s.address}, set...)
+			b := begin(t, []string{s.Address}, set...)
 			client := b.dial()
 			b.reach(reading, 1)
 			c.until(b, s, client)
-			b.turns(3)
+			b.Turns(3)
 			b.silence(c.after)
 			switch {
 			case c.reset:
-				client.hearReset()
+				client.HearReset()
 			case c.status != 0:
 				client.wantStatus("POST", c.status)
 			default:
-				client.hearEnd()
+				client.HearEnd()
 			}
 			client.Close()
 			if c.status != 503 && c.status != 504 {
@@ -178,33 +170,27 @@ func TestSlowReader(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t)
-			b := begin(t, []string{s.address}, times, narrow)
+			b, s := served(t, times, narrow)
 			client := b.dialNarrow()
-			client.say(c.request)
-			server := s.next()
-			server.request()
+			server := s.asked(client, c.request)
 			server.answer(strings.Repeat("x", 50<<10)) // is read at once
 			b.reach(c.state, 1)
-			if n := b.parked(); n == 0 || n > 64<<10 {
+			if n := b.Parked(); n == 0 || n > 64<<10 {
 				t.Fatalf("%d bytes are parked", n)
 			}
 			b.silence(50 * time.Second)
-			client.hearReset()
+			client.HearReset()
 		})
 	}
 	t.Run("within an answer", func(t *testing.T) {
 		t.Parallel()
-		s := serve(t)
-		b := begin(t, []string{s.address}, times, narrow)
+		b, s := served(t, times, narrow)
 		client := b.dialNarrow()
-		client.say(get("/"))
-		server := s.next()
-		server.request()
-		server.say("HTTP/1.1 200 OK\r\n\r\n")
+		server := s.asked(client, get("/"))
+		server.Say("HTTP/1.1 200 OK\r\n\r\n")
 		fill(t, server, make([]byte, 64<<10))
 		b.silence(50 * time.Second)
-		client.hearReset()
+		client.HearReset()
 		b.expect(l4.IdleTimeout, 1)
 	})
 }
@@ -212,71 +198,62 @@ func TestSlowReader(t *testing.T) {
 // An answer that is parked has the time that it takes.
 func TestSlowReaderOfTheLastAnswer(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, times, narrow)
+	b, s := served(t, times, narrow)
 	client := b.dialNarrow()
-	client.say(get("/", "Connection: close"))
-	server := s.next()
-	server.request()
+	server := s.asked(client, get("/", "Connection: close"))
 	server.answer(strings.Repeat("x", 50<<10))
 	b.reach(closing, 1)
-	b.advance(40 * time.Second)
+	b.Advance(40 * time.Second)
 	if _, body := client.wantStatus("GET", 200); len(body) != 50<<10 {
 		t.Errorf("%d bytes", len(body))
 	}
-	client.hearEnd()
-	b.turns(2)
+	client.HearEnd()
+	b.Turns(2)
 	b.silence(5 * time.Second) // from the end of the answer on
 }
 
 // What is not limited is not ended.
 func TestNoTimeouts(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, withClock, func(s *setup) {
+	b, s := served(t, withClock, func(s *setup) {
 		s.frontend.TimeoutClient, s.frontend.TimeoutHTTPRequest, s.frontend.TimeoutKeepalive = 0, 0, 0
 		s.backends[0].TimeoutServer, s.backends[0].TimeoutQueue = 0, 0
 	})
 	client := b.dial()
-	b.advance(time.Hour)
+	b.Advance(time.Hour)
 	for range 3 {
-		client.say("GET / HTTP/1.1\r\n")
+		client.Say("GET / HTTP/1.1\r\n")
 		b.pendingReach(16)
-		b.advance(time.Hour)
-		client.say("Host: x\r\n\r\n")
-		server := s.next()
-		server.request()
-		b.advance(time.Hour)
+		b.Advance(time.Hour)
+		server := s.asked(client, "Host: x\r\n\r\n")
+		b.Advance(time.Hour)
 		server.answer("fine")
 		client.wantStatus("GET", 200)
-		b.advance(time.Hour)
+		b.Advance(time.Hour)
 	}
 }
 
 // A short time that follows a long one is kept, and so the other way round.
 func TestTimersOfStatesInTurn(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, times)
+	b, s := served(t, times)
 	client := b.dial()
-	var server *peer
+	var server *httpConn
 	for i := range 4 {
-		b.advance(90 * time.Second) // of 100
-		client.say("GET / HTTP/1.1\r\n")
+		b.Advance(90 * time.Second) // of 100
+		client.Say("GET / HTTP/1.1\r\n")
 		b.pendingReach(16)
-		b.advance(9 * time.Second) // of 10
-		client.say("Host: x\r\n\r\n")
-		server = s.next()
-		server.request()
-		b.advance(79 * time.Second) // of 80
-		server.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+		b.Advance(9 * time.Second) // of 10
+		server = s.asked(client, "Host: x\r\n\r\n")
+		b.Advance(79 * time.Second) // of 80
+		server.Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
 		client.head()
-		client.hear("a")
-		b.advance(49 * time.Second) // of 50
-		server.say("b")
-		client.hear("b")
-		if n := sum(b.frontend.Totals().Own); n != 0 {
-			t.Fatalf("%d: answered %v", i, nonzero(b.frontend.Totals().Own))
+		client.Hear("a")
+		b.Advance(49 * time.Second) // of 50
+		server.Say("b")
+		client.Hear("b")
+		if n := rig.Sum(b.frontend.Totals().Own); n != 0 {
+			t.Fatalf("%d: answered %v", i, rig.Nonzero(b.frontend.Totals().Own))
 		}
 	}
 }
@@ -284,24 +261,23 @@ func TestTimersOfStatesInTurn(t *testing.T) {
 // Kept connections expire, and not earlier than they should.
 func TestIdleExpires(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, withClock)
+	b, s := served(t, withClock)
 	client := b.dial()
-	client.say(get("/"))
+	client.Say(get("/"))
 	server := s.next()
 	for range 3 {
 		server.request()
-		b.advance(4100 * time.Millisecond) // in use, it does not expire
+		b.Advance(4100 * time.Millisecond) // in use, it does not expire
 		server.answer("fine")
 		client.wantStatus("GET", 200)
-		b.advance(3900 * time.Millisecond)
-		client.say(get("/"))
+		b.Advance(3900 * time.Millisecond)
+		client.Say(get("/"))
 	}
 	server.request()
 	server.answer("fine")
 	client.wantStatus("GET", 200)
-	b.advance(4100 * time.Millisecond)
-	server.hearEnd()
+	b.Advance(4100 * time.Millisecond)
+	server.HearEnd()
 	if n := b.workers.Idle(b.pool.Servers()[0]); n != 0 {
 		t.Errorf("%d connections are kept", n)
 	}
@@ -314,15 +290,15 @@ func TestMostIdle(t *testing.T) {
 		t.Run(fmt.Sprint(most), func(t *testing.T) {
 			t.Parallel()
 			b := begin(t, []string{web(t, echo)}, withBackend(func(b *conf.Backend) { b.MaxIdle = most }))
-			var clients []*peer
+			var clients []*httpConn
 			for range 8 {
 				c := b.dial()
-				c.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+				c.Say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
 				clients = append(clients, c)
 			}
 			b.reach(exchanging, 8)
 			for _, c := range clients {
-				c.say("ab")
+				c.Say("ab")
 				c.wantStatus("POST", 200)
 			}
 			b.reach(reading, 8)
@@ -337,30 +313,27 @@ func TestMostIdle(t *testing.T) {
 // goes on.
 func TestForget(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, oneLoop, withClock)
+	b, s := served(t, oneLoop, withClock)
 	idle, first := b.pair(s, get("/"))
 	busy, second := b.pair(s, get("/"))
 	first.answer("fine")
 	idle.wantStatus("GET", 200)
 	gone := b.pool.Servers()[0]
 	changed := b.pool.Config()
-	changed.Servers = []conf.Server{{Name: "s2", HTTP: s.address, Weight: 1}}
+	changed.Servers = []conf.Server{{Name: "s2", HTTP: s.Address, Weight: 1}}
 	if _, err := b.pool.Apply(changed, netip.ParseAddrPort); err != nil {
 		t.Fatal(err)
 	}
 	b.frontend.Apply(NewSettings(b.frontend.Settings().Frontend, NewDirectory(b.poolOf)))
 	b.workers.Forget(gone)
-	first.hearEnd()
+	first.HearEnd()
 	second.answer("fine")
 	busy.wantStatus("GET", 200)
-	second.hearEnd()
+	second.HearEnd()
 	if n := b.workers.Idle(gone); n != 0 {
 		t.Errorf("%d connections to it are idle", n)
 	}
-	idle.say(get("/"))
-	third := s.next()
-	third.request()
+	third := s.asked(idle, get("/"))
 	third.answer("fine")
 	idle.wantStatus("GET", 200)
 	b.checkServer(gone)

@@ -13,6 +13,7 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
+	"mcplb/testdata/rig"
 )
 
 // A key and its answer (RFC 6455 section 1.3).
@@ -49,13 +50,11 @@ func frame(text string, masked bool) string {
 }
 
 // tunnelled is a WebSocket through the bed: the client's end and the server's.
-func tunnelled(b *bed, s *server) (client, server *peer) {
+func tunnelled(b *bed, s *server) (client, server *httpConn) {
 	b.Helper()
 	client = b.dial()
-	client.say(upgrade)
-	server = s.next()
-	server.head()
-	server.say(upgraded)
+	server = s.begun(client, upgrade)
+	server.Say(upgraded)
 	client.head()
 	return client, server
 }
@@ -66,10 +65,9 @@ func TestWebSocket(t *testing.T) {
 	for _, piece := range []int{1, 10, 100, 1 << 20} {
 		t.Run(fmt.Sprint(piece), func(t *testing.T) {
 			t.Parallel()
-			s := serve(t)
-			b := begin(t, []string{s.address})
+			b, s := served(t)
 			client := b.dial()
-			drip := func(p *peer, text string) {
+			drip := func(p *httpConn, text string) {
 				for rest := text; rest != ""; {
 					n := min(piece, len(rest))
 					if _, err := p.Write([]byte(rest[:n])); err != nil {
@@ -92,19 +90,19 @@ func TestWebSocket(t *testing.T) {
 				h.get(t, "Sec-WebSocket-Accept") != accept || h.get(t, "Sec-WebSocket-Protocol") != "mcp" {
 				t.Errorf("%q", h)
 			}
-			server.hear(early + more)
-			client.hear(strings.Repeat(frame("hello", false), 50))
-			b.eventually("all is counted", func() bool {
+			server.Hear(early + more)
+			client.Hear(strings.Repeat(frame("hello", false), 50))
+			b.Eventually("all is counted", func() bool {
 				totals := b.frontend.Totals()
 				return totals.Tunnels == 1 && totals.Status["1xx"] == 1 && totals.MessagesIn == 52 && totals.MessagesOut == 50
 			})
 			if n := b.pool.Servers()[0].Conns(); n != 1 {
 				t.Errorf("%d slots", n)
 			}
-			client.finish()
-			server.hearEnd()
+			client.Finish()
+			server.HearEnd()
 			server.Close()
-			client.hearEnd()
+			client.HearEnd()
 			b.expect(l4.ClientClosed, 1)
 		})
 	}
@@ -113,13 +111,10 @@ func TestWebSocket(t *testing.T) {
 // The key is needed when the answer comes, however large the head it stood in.
 func TestWebSocketOfALargeHead(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address})
+	b, s := served(t)
 	client := b.dial()
-	client.say(strings.Replace(upgrade, "\r\n\r\n", "\r\nX: "+strings.Repeat("x", 20<<10)+"\r\n\r\n", 1))
-	server := s.next()
-	server.head()
-	server.say(upgraded)
+	server := s.begun(client, strings.Replace(upgrade, "\r\n\r\n", "\r\nX: "+strings.Repeat("x", 20<<10)+"\r\n\r\n", 1))
+	server.Say(upgraded)
 	if got := client.head().first(); got != "HTTP/1.1 101 Switching Protocols" {
 		t.Errorf("the answer is %q", got)
 	}
@@ -128,17 +123,12 @@ func TestWebSocketOfALargeHead(t *testing.T) {
 // An upgrade that its server refuses is an answer like any other.
 func TestWebSocketRefused(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address})
+	b, s := served(t)
 	client := b.dial()
-	client.say(upgrade)
-	server := s.next()
-	server.head()
-	server.say("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 4\r\n\r\nnope")
+	server := s.begun(client, upgrade)
+	server.Say("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 4\r\n\r\nnope")
 	client.wantStatus("GET", 426)
-	client.say(get("/"))
-	server = s.next()
-	server.request()
+	server = s.asked(client, get("/"))
 	server.answer("fine")
 	client.wantStatus("GET", 200)
 }
@@ -155,15 +145,12 @@ func TestWrongUpgrade(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t)
-			b := begin(t, []string{s.address})
+			b, s := served(t)
 			client := b.dial()
-			client.say(c.request)
-			server := s.next()
-			server.head()
-			server.say(c.answer)
+			server := s.begun(client, c.request)
+			server.Say(c.answer)
 			client.wantStatus("GET", 502)
-			server.hearReset()
+			server.HearReset()
 		})
 	}
 }
@@ -172,37 +159,36 @@ func TestWrongUpgrade(t *testing.T) {
 func TestTunnelEnds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		how    func(b *bed, client, server *peer)
+		how    func(b *bed, client, server *httpConn)
 		reason l4.Reason
 	}{
-		"client resets": {func(_ *bed, client, server *peer) { reset(client.TCPConn); server.hearReset() }, l4.ClientReset},
-		"server resets": {func(_ *bed, client, server *peer) { reset(server.TCPConn); client.hearReset() }, l4.ServerReset},
-		"server ends":   {func(_ *bed, client, server *peer) { server.finish(); client.hearEnd(); client.Close() }, l4.ServerClosed},
-		"bad frame": {func(_ *bed, client, server *peer) {
-			client.say(frame("fine", true) + frame("not masked", false))
-			server.hear(frame("fine", true))
-			client.hearReset()
-			server.hearReset()
+		"client resets": {func(_ *bed, client, server *httpConn) { client.Reset(); server.HearReset() }, l4.ClientReset},
+		"server resets": {func(_ *bed, client, server *httpConn) { server.Reset(); client.HearReset() }, l4.ServerReset},
+		"server ends":   {func(_ *bed, client, server *httpConn) { server.Finish(); client.HearEnd(); client.Close() }, l4.ServerClosed},
+		"bad frame": {func(_ *bed, client, server *httpConn) {
+			client.Say(frame("fine", true) + frame("not masked", false))
+			server.Hear(frame("fine", true))
+			client.HearReset()
+			server.HearReset()
 		}, l4.ClientReset},
-		"server down": {func(b *bed, client, server *peer) {
+		"server down": {func(b *bed, client, server *httpConn) {
 			b.each(func(c *client7) { c.ServerDown(conf.OnDownKeep) })
-			client.say(frame("still", true))
-			server.hear(frame("still", true))
+			client.Say(frame("still", true))
+			server.Hear(frame("still", true))
 			b.each(func(c *client7) { c.ServerDown(conf.OnDownClose) })
-			client.hearReset()
+			client.HearReset()
 		}, l4.ServerDown},
-		"stopped": {func(b *bed, client, server *peer) {
+		"stopped": {func(b *bed, client, server *httpConn) {
 			b.each(func(c *client7) { c.Drain() })
-			client.say(frame("still", true))
-			server.hear(frame("still", true))
+			client.Say(frame("still", true))
+			server.Hear(frame("still", true))
 			b.each(func(c *client7) { c.Abort(l4.Stopped) })
-			client.hearReset()
+			client.HearReset()
 		}, l4.Stopped},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t)
-			b := begin(t, []string{s.address})
+			b, s := served(t)
 			client, server := tunnelled(b, s)
 			c.how(b, client, server)
 			b.expect(c.reason, 1)
@@ -213,14 +199,13 @@ func TestTunnelEnds(t *testing.T) {
 // A bad frame behind the handshake ends the tunnel before it begins.
 func TestBadFrameAtOnce(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, oneLoop)
+	b, s := served(t, oneLoop)
 	client := b.dial()
-	b.on(b.engine.Loops()[0], func() { client.say(upgrade + frame("not masked", false)) })
+	b.On(b.Engine.Loops()[0], func() { client.Say(upgrade + frame("not masked", false)) })
 	server := s.next()
 	server.head()
-	server.say(upgraded)
-	server.hearReset()
+	server.Say(upgraded)
+	server.HearReset()
 	b.expect(l4.ClientReset, 1)
 	if n := b.frontend.Totals().BadFrames; n != 1 {
 		t.Errorf("%d bad frames", n)
@@ -230,47 +215,44 @@ func TestBadFrameAtOnce(t *testing.T) {
 // Both times hold for a tunnel, the shorter one counts.
 func TestTunnelIdle(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, times)
+	b, s := served(t, times)
 	client, server := tunnelled(b, s)
-	b.advance(40 * time.Second)
-	server.say(frame("x", false))
-	client.hear(frame("x", false))
-	b.turns(2)
+	b.Advance(40 * time.Second)
+	server.Say(frame("x", false))
+	client.Hear(frame("x", false))
+	b.Turns(2)
 	b.silence(50 * time.Second)
-	client.hearReset()
+	client.HearReset()
 	b.expect(l4.IdleTimeout, 1)
 }
 
 // Data frames are messages: over the rate, reading pauses.
 func TestFramesAreLimited(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	b := begin(t, []string{s.address}, withClock, withLimits(func(l *conf.RateLimit) {
+	b, s := served(t, withClock, withLimits(func(l *conf.RateLimit) {
 		l.MessageRate, l.MessageBurst, l.OverMessage = 1, 3, conf.Delay
 	}))
 	client, server := tunnelled(b, s) // the first message
 	two := strings.Repeat(frame("x", true), 2)
-	client.say(two)
-	server.hear(two)
-	client.say(two)
-	b.turns(10)
+	client.Say(two)
+	server.Hear(two)
+	client.Say(two)
+	b.Turns(10)
 	if n := b.frontend.Totals().MessagesIn; n != 3 {
 		t.Fatalf("%d messages were read", n)
 	}
-	b.advance(time.Second)
-	server.hear(two)
+	b.Advance(time.Second)
+	server.Hear(two)
 }
 
 // Frames of up to 16 MB pass whole, both ways at once.
 func TestLargeFrames(t *testing.T) {
 	t.Parallel()
 	sizes := []int{0, 125, 126, 65535, 65536, 1 << 20}
-	if long {
+	if rig.Long {
 		sizes = append(sizes, 16<<20)
 	}
-	s := serve(t)
-	b := begin(t, []string{s.address})
+	b, s := served(t)
 	client, server := tunnelled(b, s)
 	for _, size := range sizes {
 		p := make([]byte, size)
@@ -279,7 +261,7 @@ func TestLargeFrames(t *testing.T) {
 		}
 		done := make(chan bool)
 		for _, way := range []struct {
-			from, to *peer
+			from, to *httpConn
 			frame    string
 		}{{client, server, frame(string(p), true)}, {server, client, frame(string(p), false)}} {
 			go func() {
@@ -290,7 +272,7 @@ func TestLargeFrames(t *testing.T) {
 				got := make([]byte, len(way.frame))
 				n := 0
 				for n < len(got) {
-					k, err := way.to.reader.Read(got[n:])
+					k, err := way.to.Reader.Read(got[n:])
 					if err != nil {
 						break
 					}
@@ -311,13 +293,11 @@ func TestLargeFrames(t *testing.T) {
 func TestWebSocketOfASession(t *testing.T) {
 	t.Parallel()
 	first, second := serve(t), serve(t)
-	b := begin(t, []string{first.address, second.address})
+	b := begin(t, []string{first.Address, second.Address})
 	for range 3 {
 		client := b.dial()
-		client.say(strings.Replace(upgrade, "Host: x", "Host: x\r\nCookie: SERVERID="+mcp.TagOf("s2").String(), 1))
-		server := second.next()
-		server.head()
-		server.say(upgraded)
+		server := second.begun(client, strings.Replace(upgrade, "Host: x", "Host: x\r\nCookie: SERVERID="+mcp.TagOf("s2").String(), 1))
+		server.Say(upgraded)
 		client.head()
 		client.Close()
 	}

@@ -9,15 +9,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Refusing is an address that refuses connections until Listen is called. Nobody
-// else is given its port before the test ends.
-type Refusing struct {
-	Address string // host:port
-	FD      int    // of the socket: bound, and after Listen listening
+// Refuse is an address that refuses connections: its port is taken, until the test
+// ends, and nobody listens on it.
+func Refuse(t testing.TB) string {
+	t.Helper()
+	return Bind(t).Address
 }
 
-// Refuse takes a port on which nobody listens.
-func Refuse(t testing.TB) *Refusing {
+// Bound is an address that refuses connections until Listen is called.
+type Bound struct {
+	Address string // host:port
+	FD      int    // the socket, which is closed when the test ends
+}
+
+// Bind takes a port without listening on it.
+func Bind(t testing.TB) *Bound {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -31,14 +37,14 @@ func Refuse(t testing.TB) *Refusing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Refusing{Address: fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port), FD: fd}
+	return &Bound{Address: fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port), FD: fd}
 }
 
 // Listen ends the refusing: connections are taken in, backlog and one more of
 // them (listen(2)), and nobody serves them.
-func (r *Refusing) Listen(t testing.TB, backlog int) {
+func (b *Bound) Listen(t testing.TB, backlog int) {
 	t.Helper()
-	if err := unix.Listen(r.FD, backlog); err != nil {
+	if err := unix.Listen(b.FD, backlog); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -46,12 +52,12 @@ func (r *Refusing) Listen(t testing.TB, backlog int) {
 // Blackhole is an address that does not answer a SYN: its backlog is full.
 func Blackhole(t testing.TB) string {
 	t.Helper()
-	r := Refuse(t)
-	r.Listen(t, 0)
+	hole := Bind(t)
+	hole.Listen(t, 0)
 	for range 8 {
-		c, err := net.DialTimeout("tcp", r.Address, 50*time.Millisecond)
+		c, err := net.DialTimeout("tcp", hole.Address, 50*time.Millisecond)
 		if err != nil {
-			return r.Address
+			return hole.Address
 		}
 		t.Cleanup(func() { c.Close() })
 	}

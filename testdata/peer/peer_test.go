@@ -134,15 +134,15 @@ func TestTurnedAwayFails(t *testing.T) {
 }
 
 // An address refuses until it listens.
-func TestRefuse(t *testing.T) {
+func TestBind(t *testing.T) {
 	t.Parallel()
-	r := Refuse(t)
-	if _, err := net.Dial("tcp", r.Address); !errors.Is(err, syscall.ECONNREFUSED) {
+	b := Bind(t)
+	if _, err := net.Dial("tcp", b.Address); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("connecting: %v, want a refusal", err)
 	}
-	TurnedAway(t, r.Address)
-	r.Listen(t, 1)
-	Dial(t, r.Address)
+	TurnedAway(t, b.Address)
+	b.Listen(t, 1)
+	Dial(t, b.Address)
 }
 
 // A black hole neither takes anybody in nor refuses.
