@@ -2,6 +2,7 @@ package backend
 
 import (
 	"math"
+	"net/netip"
 	"slices"
 )
 
@@ -15,12 +16,17 @@ type Carried struct {
 
 // CarriedServer is one server.
 type CarriedServer struct {
+	Identity
+	State   State
+	Weight  *int32 // as set at run time; nil = as configured
+	MaxConn *int32
+	Peak    int32
+}
+
+// Identity is what makes a server of a pool the same one in another process.
+type Identity struct {
 	Name      string
-	Addresses string // with the name, its identity
-	State     State
-	Weight    *int32 // as set at run time; nil = as configured
-	MaxConn   *int32
-	Peak      int32
+	Addresses [4]netip.AddrPort // by endpoint; invalid where it has none
 }
 
 // CarriedEntry is where some connections of a source belong.
@@ -79,7 +85,7 @@ func (p *Pool) Carry(now int64) Carried {
 	p.advance(now)
 	c := Carried{QueuedPeak: p.queuedPeak.Load()}
 	for _, s := range p.Servers() {
-		carried := CarriedServer{Name: s.name, Addresses: s.identity(), State: s.State(), Peak: s.peak.Load()}
+		carried := CarriedServer{Identity: s.Identity(), State: s.State(), Peak: s.peak.Load()}
 		if n := s.weight.Load(); n != clamp(s.conf.Weight) {
 			carried.Weight = &n
 		}
@@ -96,14 +102,8 @@ func (p *Pool) Carry(now int64) Carried {
 	return c
 }
 
-// identity is the server's addresses in one string.
-func (s *Server) identity() string {
-	text := ""
-	for _, address := range s.addrs {
-		text += address.String() + " "
-	}
-	return text
-}
+// Identity returns the server's identity.
+func (s *Server) Identity() Identity { return Identity{s.name, s.addrs} }
 
 func (p *Pool) carryEntry(r ref) CarriedEntry {
 	e := p.memory.at(r)
@@ -123,9 +123,8 @@ func (p *Pool) carryEntry(r ref) CarriedEntry {
 func (p *Pool) Restore(c Carried, now int64) (entries map[uint32]uint32) {
 	p.queuedPeak.Store(c.QueuedPeak)
 	for _, carried := range c.Servers {
-		i := slices.IndexFunc(p.Servers(), func(s *Server) bool { return s.name == carried.Name && s.identity() == carried.Addresses })
-		if i >= 0 {
-			p.restoreServer(p.Servers()[i], carried)
+		if s := identified(p.Servers(), carried.Identity); s != nil {
+			p.restoreServer(s, carried)
 		}
 	}
 	p.mu.Lock()
@@ -215,19 +214,28 @@ func (p *Pool) Reinstate(s *Server, entry uint32) Lease {
 	return Lease{server: s, entry: ref(entry)}
 }
 
-// Departed returns the server of a name that the pool has not, for clients who
-// were connected to it by another process: it takes nobody, and is Leaving
-// until they have gone.
-func (p *Pool) Departed(name string) *Server {
+// Identified returns the server that id names, for clients who were connected to
+// it by another process: one of the pool's, or one that it has no more, which
+// takes nobody and is Leaving until they have gone.
+func (p *Pool) Identified(id Identity) *Server {
+	if s := identified(p.Servers(), id); s != nil {
+		return s
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, s := range p.leaving {
-		if s.name == name {
-			return s
-		}
+	if s := identified(p.leaving, id); s != nil {
+		return s
 	}
-	s := p.newServer(name, addresses{}, nil)
+	s := p.newServer(id.Name, id.Addresses, nil)
 	s.gone.Store(true)
 	p.leaving = append(p.leaving, s)
 	return s
+}
+
+// identified finds a server in a list, nil if it is not there.
+func identified(servers []*Server, id Identity) *Server {
+	if i := slices.IndexFunc(servers, func(s *Server) bool { return s.Identity() == id }); i >= 0 {
+		return servers[i]
+	}
+	return nil
 }

@@ -158,6 +158,9 @@ func (s *Server) Name() string { return s.name }
 // Backend returns the name of the pool that the server belongs to.
 func (s *Server) Backend() string { return s.pool.name }
 
+// Pool returns the pool that the server belongs to, or belonged to.
+func (s *Server) Pool() *Pool { return s.pool }
+
 // Addr returns the server's address for e. It is invalid (its zero value)
 // when the server has none.
 func (s *Server) Addr(e conf.Endpoint) netip.AddrPort {

@@ -105,7 +105,7 @@ func (p *Proxy) prepare(c *conf.Config, plan *conf.Plan) (*prepared, error) {
 		if change.Action != conf.Added {
 			continue
 		}
-		if ready.pools[change.Name], err = p.newPool(*change.New, ready.addresses); err != nil {
+		if ready.pools[change.Name], err = p.newPool(*change.New, ready.addresses.resolve); err != nil {
 			return nil, err
 		}
 	}
@@ -317,7 +317,7 @@ func (p *Proxy) applyListeners(c *conf.Config, plan *conf.Plan, ready *prepared)
 // has. Their sessions live on to their end, which for kept-alive connections is
 // the next answer; as long as they do, they are counted.
 func (p *Proxy) dropUnused(c *conf.Config) {
-	p.leaving.prune()
+	p.prune()
 	for name, f := range p.frontends {
 		if c.Frontend(name) == nil {
 			delete(p.frontends, name)

@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"maps"
 	"net/netip"
 	"sync/atomic"
 
@@ -35,6 +36,8 @@ type frontend interface {
 	counters(loop int) any
 	Peak() int
 	RestorePeak(n int)
+	// config are its settings, which are not to be changed.
+	config() *conf.Frontend
 }
 
 // layered is the frontend of one name. Its mode may change, and with it the
@@ -79,6 +82,24 @@ func (f *layered) applyStream(c *conf.Frontend, directory *l7.Directory) fronten
 	}
 	f.stream.Apply(streamSettings(c, directory, f.stream.secure))
 	return f.stream
+}
+
+// complete makes the layer of c's mode, if there is none: for the sessions of
+// another process that began in it. It takes new clients, and does not drain,
+// only where it is the first.
+func (f *layered) complete(c *conf.Frontend, directory *l7.Directory) {
+	var made frontend
+	switch {
+	case c.Mode == conf.ModeHTTP && f.web == nil:
+		made = f.applyWeb(c, directory)
+	case c.Mode != conf.ModeHTTP && f.stream == nil:
+		made = f.applyStream(c, directory)
+	default:
+		return
+	}
+	if !f.now.CompareAndSwap(nil, &made) {
+		made.drain()
+	}
 }
 
 // layers are those that there are, the one that takes clients first.
@@ -132,23 +153,6 @@ func (f *layered) Peak() (n int) {
 // RestorePeak takes over what Peak was in another process.
 func (f *layered) RestorePeak(n int) { (*f.now.Load()).RestorePeak(n) }
 
-// streamOf is the layer of modes tcp and mcp, for sessions that began in one of
-// these: made if the frontend has none.
-func (f *layered) streamOf(c *conf.Frontend) *streamFrontend {
-	if f.stream == nil {
-		f.applyStream(c, l7.NewDirectory(f.proxy.poolOf))
-	}
-	return f.stream
-}
-
-// webOf is the same for mode http.
-func (f *layered) webOf(c *conf.Frontend) *httpFrontend {
-	if f.web == nil {
-		f.applyWeb(c, l7.NewDirectory(f.proxy.poolOf))
-	}
-	return f.web
-}
-
 // ClearPeaks has every peak begin anew.
 func (f *layered) ClearPeaks() {
 	for _, layer := range f.layers() {
@@ -184,8 +188,21 @@ func sessionOf(c *reactor.Conn) session {
 	return nil
 }
 
-// poolOf finds a backend's pool by its name.
-func (p *Proxy) poolOf(name string) *backend.Pool { return p.backends[name].Pool }
+// poolOf finds a backend's pool by its name, nil where there is none.
+func (p *Proxy) poolOf(name string) *backend.Pool {
+	if b := p.backends[name]; b != nil {
+		return b.Pool
+	}
+	return nil
+}
+
+// allFrontends are those of the configuration and those that are leaving, by
+// name; p.mu is held.
+func (p *Proxy) allFrontends() map[string]*layered {
+	all := maps.Clone(p.frontends)
+	maps.Copy(all, p.leaving.frontends)
+	return all
+}
 
 // streamFrontend is a frontend of mode tcp or mcp.
 type streamFrontend struct {
@@ -205,6 +222,8 @@ func (f streamFrontend) show(shown *admin.Frontend) {
 }
 
 func (f streamFrontend) drain() {}
+
+func (f streamFrontend) config() *conf.Frontend { return &f.Settings().Frontend }
 
 func (f streamFrontend) name() string { return "stream" }
 
@@ -236,6 +255,8 @@ func (f httpFrontend) show(shown *admin.Frontend) {
 }
 
 func (f httpFrontend) drain() { f.Drain() }
+
+func (f httpFrontend) config() *conf.Frontend { return &f.Settings().Frontend }
 
 func (f httpFrontend) name() string { return "http" }
 

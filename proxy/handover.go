@@ -6,8 +6,12 @@ import (
 	"bytes"
 	"encoding/gob"
 	"fmt"
+	"maps"
+	"slices"
 
 	"mcplb/backend"
+	"mcplb/conf"
+	"mcplb/proxy/admin"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
@@ -24,13 +28,42 @@ import (
 // a report says what is left. Since the process before gives no slot away any
 // more (backend.Pool.Freeze), no limit is exceeded at any moment.
 
+//
+// What only the process before has, since a reload or the new one's file took it
+// away, the new one makes for those who use it, as if it had run that reload
+// itself: leaving. So the state has the settings of frontends and backends, too.
+
 // wholeState is what the new process is told before it accepts.
 type wholeState struct {
-	Limiter  ratelimit.Carried
-	Backends map[string]backend.Carried
-	Peaks    map[string]int // by frontend
-	Peak     int64
-	Held     holdings
+	Limiter   ratelimit.Carried
+	Frontends []carriedFrontend
+	Backends  []carriedBackend
+	Servers   []carriedServer // holdings and records name them by their places here, from 1 on
+	Peak      int64
+	Forgotten admin.Frontend // leaving.forgotten
+	Held      holdings
+}
+
+// carriedFrontend is a frontend, as its layers know it; nil = it has not this
+// one. TLS stays out: what has it does not move.
+type carriedFrontend struct {
+	Name        string
+	Stream, Web *conf.Frontend
+	Peak        int
+}
+
+// carriedBackend is a backend.
+type carriedBackend struct {
+	Settings conf.Backend // with what host names meant here
+	Removed  bool         // by a reload
+	Known    backend.Carried
+}
+
+// carriedServer is a server that may have clients.
+type carriedServer struct {
+	Backend int // its place in wholeState.Backends
+	backend.Identity
+	Removed bool // by a reload: who is connected is to be
 }
 
 // holdings are what a process holds, and what it has counted since the last
@@ -44,8 +77,8 @@ type holdings struct {
 
 // leaseKey says what a slot is of, and what its pool remembers it by.
 type leaseKey struct {
-	Backend, Server string
-	Entry           uint32
+	Server uint32 // its number; 0 = none
+	Entry  uint32
 }
 
 // kept is the Entry of slots that are free, but kept back for clients that
@@ -55,15 +88,18 @@ const kept = ^uint32(0)
 // bequest is what the process before knows of the hand-over.
 type bequest struct {
 	counted map[string]upgrade.Counts // reported so far
-	spare   map[*backend.Server]int   // slots kept back
-	staying bool                      // clients that cannot move are to end where they can
-	refused map[any]bool              // sessions that the new process cannot serve
+	pools   []*pool                   // there is no other any more: carriedServer.Backend
+	servers map[*backend.Server]uint32
+	list    []*backend.Server // by number, from 1 on
+	spare   map[leaseKey]int  // slots kept back
+	staying bool              // clients that cannot move are to end where they can
+	refused map[any]bool      // sessions that the new process cannot serve
 }
 
 // record is a session on its way.
 type record struct {
 	Frontend string
-	Lease    leaseKey // without a Server: it has none
+	Lease    leaseKey
 	Source   uint64
 	Limited  bool  // Source counts
 	Two      bool  // its descriptors are the client's and the server's
@@ -102,7 +138,6 @@ func (p *Proxy) Sockets() ([]upgrade.Socket, error) {
 // the pools' queues.
 func (p *Proxy) Suspend() {
 	p.gate.closed.Store(true)
-	p.given = bequest{spare: map[*backend.Server]int{}, refused: map[any]bool{}}
 	p.everywhere() // an accept that has begun ends with its loop's turn
 	staying := 0
 	p.everySession(func(c *reactor.Conn, _ session) {
@@ -110,14 +145,42 @@ func (p *Proxy) Suspend() {
 			staying++
 		}
 	})
-	p.mu.RLock()
-	for _, b := range p.backends {
+	p.given = bequest{spare: map[leaseKey]int{}, refused: map[any]bool{}, servers: map[*backend.Server]uint32{}, pools: p.prunedPools()}
+	for _, b := range p.given.pools {
 		for server, n := range b.Freeze(staying) {
-			p.given.spare[server] = n
+			p.given.spare[leaseKey{p.number(server), kept}] = n
 		}
 	}
-	p.mu.RUnlock()
 	p.everywhere() // slots given away before have come to whom they were given
+	for _, b := range p.given.pools {
+		for _, server := range slices.Concat(b.Servers(), b.Leaving()) {
+			p.number(server)
+		}
+	}
+}
+
+// prunedPools are all pools, but those of backends that nobody uses any more.
+func (p *Proxy) prunedPools() []*pool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.prune()
+	return p.pools()
+}
+
+// pools are all that there are; p.mu is held.
+func (p *Proxy) pools() []*pool {
+	return slices.AppendSeq(slices.Clone(p.leaving.pools), maps.Values(p.backends))
+}
+
+// number is what a server is called in the hand-over.
+func (p *Proxy) number(server *backend.Server) uint32 {
+	n := p.given.servers[server]
+	if n == 0 {
+		p.given.list = append(p.given.list, server)
+		n = uint32(len(p.given.list))
+		p.given.servers[server] = n
+	}
+	return n
 }
 
 // everywhere returns when every loop has come to run what it was given before.
@@ -168,7 +231,7 @@ func (p *Proxy) Resume() {
 func (p *Proxy) thaw() {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	for _, b := range p.backends {
+	for _, b := range p.pools() {
 		b.Thaw()
 	}
 }
@@ -185,21 +248,63 @@ func (p *Proxy) Leave() {
 
 // State implements upgrade.Giver.
 func (p *Proxy) State() ([]byte, error) {
-	now := p.engine.Now()
-	p.mu.RLock()
-	state := wholeState{
-		Limiter: p.limiter.Carry(now), Backends: map[string]backend.Carried{},
-		Peaks: map[string]int{}, Peak: p.gate.peak.Load(),
-	}
-	for name, b := range p.backends {
-		state.Backends[name] = b.Carry(now)
-	}
-	for name, f := range p.frontends {
-		state.Peaks[name] = f.Peak()
-	}
-	p.mu.RUnlock()
+	state := p.carry()
 	state.Held = p.holdings()
 	return encode(&state)
+}
+
+// carry is all but what is held.
+func (p *Proxy) carry() wholeState {
+	now := p.engine.Now()
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	state := wholeState{Limiter: p.limiter.Carry(now), Peak: p.gate.peak.Load(), Forgotten: p.leaving.forgotten}
+	places := map[*backend.Pool]int{}
+	for i, b := range p.given.pools {
+		places[b.Pool] = i
+		state.Backends = append(state.Backends, p.carryBackend(b, now))
+	}
+	for _, server := range p.given.list {
+		state.Servers = append(state.Servers, carriedServer{places[server.Pool()], server.Identity(), server.Removed()})
+	}
+	for name, f := range p.allFrontends() {
+		state.Frontends = append(state.Frontends, f.carry(name))
+	}
+	return state
+}
+
+// carryBackend is what the new process is to know of a backend; p.mu is held.
+func (p *Proxy) carryBackend(b *pool, now int64) carriedBackend {
+	c := carriedBackend{Settings: b.Config(), Removed: p.poolOf(b.Name()) != b.Pool, Known: b.Carry(now)}
+	c.Settings.Servers = slices.Clone(c.Settings.Servers)
+	for i, server := range b.Servers() {
+		s := &c.Settings.Servers[i]
+		for e, address := range map[conf.Endpoint]*string{conf.EndpointTCP: &s.TCP, conf.EndpointHTTP: &s.HTTP, conf.EndpointWS: &s.WS, conf.EndpointSSE: &s.SSE} {
+			if *address != "" {
+				*address = server.Addr(e).String()
+			}
+		}
+	}
+	return c
+}
+
+// carry is what the new process is to know of a frontend.
+func (f *layered) carry(name string) carriedFrontend {
+	c := carriedFrontend{Name: name, Peak: f.Peak()}
+	if f.stream != nil {
+		c.Stream = plain(f.stream.config())
+	}
+	if f.web != nil {
+		c.Web = plain(f.web.config())
+	}
+	return c
+}
+
+// plain is a copy without TLS.
+func plain(c *conf.Frontend) *conf.Frontend {
+	copied := *c
+	copied.TLS = nil
+	return &copied
 }
 
 // Report implements upgrade.Giver.
@@ -224,7 +329,7 @@ func (p *Proxy) holdings() holdings {
 	p.everySession(func(c *reactor.Conn, s session) {
 		lease, source := s.Holds()
 		if lease.Server() != nil {
-			h.Leases[keyOf(lease)]++
+			h.Leases[p.keyOf(lease)]++
 		}
 		if source != nil {
 			h.Sources[source.Key()]++
@@ -232,15 +337,13 @@ func (p *Proxy) holdings() holdings {
 		staying = staying || c.Layered() && l7.Of(c) != nil
 	})
 	if staying {
-		for server, n := range p.given.spare {
-			h.Leases[leaseKey{server.Backend(), server.Name(), kept}] = n
-		}
+		maps.Copy(h.Leases, p.given.spare)
 	}
 	return h
 }
 
-func keyOf(lease *backend.Lease) leaseKey {
-	return leaseKey{lease.Server().Backend(), lease.Server().Name(), lease.Entry()}
+func (p *Proxy) keyOf(lease *backend.Lease) leaseKey {
+	return leaseKey{p.given.servers[lease.Server()], lease.Entry()}
 }
 
 // newlyCounted is what was counted since it was asked for last.
@@ -266,7 +369,7 @@ func (p *Proxy) eachCounters(visit func(name string, loop int, counters any)) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	for i := range p.engine.Loops() {
-		for name, f := range p.frontends {
+		for name, f := range p.allFrontends() {
 			for _, layer := range f.layers() {
 				visit("frontend "+name+" "+layer.name(), i, layer.counters(i))
 			}
@@ -340,7 +443,7 @@ func (p *Proxy) detach(c *reactor.Conn) *moving {
 	m := &moving{session: s}
 	m.Frontend, m.Source, m.Limited = s.Info().Frontend, source.Key(), source != nil
 	if lease.Server() != nil {
-		m.Lease = keyOf(lease)
+		m.Lease = p.keyOf(lease)
 	}
 	ok := false
 	switch s := s.(type) {

@@ -376,37 +376,127 @@ func TestHandOverFails(t *testing.T) {
 	}
 }
 
-// What the new configuration does not have stays where it is, and ends there;
-// what has another mode there goes on in its own.
+// What the new configuration does not have lives on as after a reload; what has
+// another mode there goes on in its own.
 func TestHandOverToOtherConfiguration(t *testing.T) {
 	t.Parallel()
 	s := serve(t, echo)
 	servers := backendText("b", []string{s.address})
 	r := predecessor(t, frontendText("f", anyPort, "tcp", "b")+frontendText("g", "127.0.0.2:0", "tcp", "b")+
 		frontendText("m", "127.0.0.3:0", "mcp", "b")+servers)
-	stays, moves, other := dial(t, r.address("g")), dial(t, r.address("f")), dial(t, r.address("m"))
-	for _, c := range []*client{stays, moves, other} {
+	all := []*client{dial(t, r.address("g")), dial(t, r.address("f")), dial(t, r.address("m"))}
+	for _, c := range all {
 		c.ask("hello")
 	}
 	h := r.heir(frontendText("f", anyPort, "tcp", "b") + frontendText("m", "127.0.0.3:0", "tcp", "b") + servers)
-	for range 2 {
-		r.give(h)
-		if a, b := r.Connections(), h.Connections(); a != 1 || b != 2 {
-			t.Errorf("%d stay and %d have moved, want 1 and 2", a, b)
-		}
+	r.give(h)
+	if n := r.Connections(); n != 0 {
+		t.Errorf("%d stay", n)
 	}
-	for _, c := range []*client{stays, moves, other} {
+	for _, c := range all {
 		c.ask("still here")
+	}
+	if got := h.Snapshot().Leaving.Frontends; len(got) != 1 || got[0].Name != "g" || got[0].Connections != 1 {
+		t.Errorf("leaving are %+v", got)
+	}
+	h.Alone()
+	h.eventually("the counts have come", func() bool { return h.Snapshot().Process.Connections.Total == 3 })
+	for _, c := range all {
 		c.Close()
 	}
-	r.eventually("they have ended", func() bool { return r.report(h) == 0 })
-	h.Alone()
 	h.eventually("they have ended", func() bool { return h.Connections() == 0 })
 	if n := h.server("s1").Connections.Current; n != 0 {
 		t.Errorf("%d slots are taken", n)
 	}
 	if err := h.stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// What reloads have taken away moves, too, as often as need be, and is counted
+// where it was: who is on a frontend, a backend or a server that is gone, or on
+// the old address of one that has another.
+func TestHandOverOfWhatIsLeaving(t *testing.T) {
+	t.Parallel()
+	one, two, three, four := serve(t, name("one")), serve(t, name("two")), serve(t, name("three")), serve(t, name("four"))
+	web := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
+	b := func(servers ...string) string { return backendText("b", servers, "balance = 'roundrobin'") }
+	f := frontendText("f", anyPort, "tcp", "b")
+	r := predecessor(t, f+b(one.address, two.address)+frontendText("g", "127.0.0.2:0", "tcp", "c")+backendText("c", []string{three.address})+
+		frontendText("h", "127.0.0.3:0", "http", "d")+strings.ReplaceAll(httpBackend(web), "backend.b", "backend.d"))
+	clients := map[string]*client{}
+	for _, at := range []string{"f", "f", "g"} {
+		c := dial(t, r.address(at))
+		clients[c.ask("?")] = c
+	}
+	kept := dial(t, r.address("h"))
+	kept.get("/", "ok")
+	r.everywhere() // it waits for its next request
+	text := f + b(four.address)
+	r.apply(text) // s1 has another address, s2 none
+	h := r.succeed(text).succeed(text)
+	t.Cleanup(func() { _ = h.stop() })
+	for who, c := range clients {
+		if got := c.ask("?"); got != who {
+			t.Errorf("the client of %s is answered by %s", who, got)
+		}
+	}
+	if n := h.server("s1").Connections.Current; n != 0 {
+		t.Errorf("server s1 has %d connections, which are its old address's", n)
+	}
+	shown := h.Snapshot()
+	leaving := map[string]int64{}
+	for _, server := range shown.Leaving.Servers {
+		leaving[server.Backend+" "+server.Addresses["tcp"]] += server.Connections
+	}
+	if len(leaving) != 3 || leaving["b "+one.address] != 1 || leaving["b "+two.address] != 1 || leaving["c "+three.address] != 1 {
+		t.Errorf("leaving are %+v", shown.Leaving.Servers)
+	}
+	h.eventually("the counts have come", func() bool { return h.Snapshot().Process.Connections.Total == 4 })
+	if len(shown.Leaving.Frontends) != 2 {
+		t.Errorf("leaving are %+v", shown.Leaving.Frontends)
+	}
+	kept.get("/", "ok") // it is told with this answer
+	if _, err := kept.reader.ReadByte(); err != io.EOF {
+		t.Errorf("a kept-alive client of a frontend that is gone: %v, want the end", err)
+	}
+	if who := dial(t, h.address("f")).ask("?"); who != "four" {
+		t.Errorf("a new client reaches %s", who)
+	}
+	for _, c := range clients {
+		c.Close()
+	}
+	h.eventually("nothing is leaving any more", func() bool {
+		shown := h.Snapshot().Leaving
+		return len(shown.Servers)+len(shown.Frontends) == 0
+	})
+}
+
+// A server that is in the new file no more loses its connections where
+// on_removed says so; one that a reload took away before has those that it kept.
+func TestHandOverRemoves(t *testing.T) {
+	t.Parallel()
+	one, two, three := serve(t, name("one")), serve(t, name("two")), serve(t, name("three"))
+	text := func(policy string, servers ...string) string {
+		return frontendText("f", anyPort, "tcp", "b") + "[backend.b]\nbalance = 'roundrobin'\non_removed = '" + policy + "'\n" + strings.Join(servers, "")
+	}
+	s1, s2, s3 := serverText("b", "s1", one.address), serverText("b", "s2", two.address), serverText("b", "s3", three.address)
+	r := predecessor(t, text("keep", s1, s2, s3))
+	clients := map[string]*client{}
+	for range 3 {
+		c := dial(t, r.address("f"))
+		clients[c.ask("?")] = c
+	}
+	r.apply(text("keep", s2, s3))
+	h := r.succeed(text("close", s3))
+	t.Cleanup(func() { _ = h.stop() })
+	clients["two"].hearReset()
+	h.ended("f", "server_removed", 1)
+	for _, who := range []string{"one", "three"} {
+		if got := clients[who].ask("?"); got != who {
+			t.Errorf("the client of %s is answered by %s", who, got)
+		}
+		clients[who].Close()
 	}
 }
 

@@ -19,16 +19,29 @@ type leaving struct {
 	forgotten admin.Frontend // the counters of frontends that have gone
 }
 
-// prune forgets what nobody is connected by any more.
-func (l *leaving) prune() {
+// prune forgets what nobody is connected by any more. While a process before
+// has clients that may come, it forgets nothing.
+func (p *Proxy) prune() {
+	if p.gate.other.Load() > 0 {
+		return
+	}
+	l := &p.leaving
 	for name, f := range l.frontends {
 		if f.current() == 0 {
 			f.show(&l.forgotten)
 			delete(l.frontends, name)
 		}
 	}
+	used := map[string]bool{}
+	for _, f := range p.allFrontends() {
+		for _, layer := range f.layers() {
+			for _, name := range backendsOf(layer.config()) {
+				used[name] = true
+			}
+		}
+	}
 	l.pools = slices.DeleteFunc(l.pools, func(b *pool) bool {
-		return b.Queued() == 0 && len(b.Leaving()) == 0 &&
+		return b.Queued() == 0 && len(b.Leaving()) == 0 && !(used[b.Name()] && p.backends[b.Name()] == nil) &&
 			!slices.ContainsFunc(b.Servers(), func(s *backend.Server) bool { return s.Conns() > 0 })
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -218,9 +219,9 @@ var errStopped = errors.New("the balancer has stopped")
 // each calls f for every session, on its loop, and returns without waiting.
 func (p *Proxy) each(f func(session)) { each(p.engine, f, func() {}) }
 
-// newPool makes a backend with its checks, which begin at once.
-func (p *Proxy) newPool(c conf.Backend, found addresses) (*pool, error) {
-	made, err := backend.NewPool(c, len(p.engine.Loops()), found.resolve)
+// newPool makes a backend, and what is to check it.
+func (p *Proxy) newPool(c conf.Backend, resolve func(address string) (netip.AddrPort, error)) (*pool, error) {
+	made, err := backend.NewPool(c, len(p.engine.Loops()), resolve)
 	if err != nil {
 		return nil, err
 	}

@@ -7,12 +7,15 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"mcplb/backend"
+	"mcplb/conf"
 	"mcplb/proxy/l4"
+	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/upgrade"
 	"mcplb/ratelimit"
@@ -21,12 +24,22 @@ import (
 )
 
 // inheritance is what this process holds for the one before it: slots and
-// sources' connections that are in use there.
+// sources' connections that are in use there. What that one has by name or
+// number is what it is here, whatever reloads do meanwhile.
 type inheritance struct {
-	leases  map[leaseKey][]backend.Lease
-	sources map[uint64][]*ratelimit.Source
-	entries map[string]map[uint32]uint32 // by backend: what its memory's entries are called here
-	pauses  pauses
+	leases    map[leaseKey][]backend.Lease
+	sources   map[uint64][]*ratelimit.Source
+	frontends map[string]*layered
+	pools     []*pool             // by carriedServer.Backend
+	entries   []map[uint32]uint32 // likewise: what the pool's memory's entries are called here
+	servers   []inherited         // by number, from 1 on
+	pauses    pauses
+}
+
+// inherited is a server of the process before.
+type inherited struct {
+	carriedServer
+	here *backend.Server // nil: nobody has asked yet
 }
 
 // pauses are for how long connections that came from the process before were
@@ -71,22 +84,93 @@ func (p *Proxy) Restore(payload []byte) error {
 	if err := decode(payload, &state); err != nil {
 		return err
 	}
-	now := p.engine.Now()
-	p.limiter.Restore(state.Limiter, now)
-	p.taken.leases, p.taken.sources = map[leaseKey][]backend.Lease{}, map[uint64][]*ratelimit.Source{}
-	p.taken.entries = map[string]map[uint32]uint32{}
-	for name, carried := range state.Backends {
-		if b := p.backends[name]; b != nil {
-			p.taken.entries[name] = b.Restore(carried, now)
-		}
-	}
-	for name, n := range state.Peaks {
-		if f := p.frontends[name]; f != nil {
-			f.RestorePeak(n)
-		}
-	}
+	p.limiter.Restore(state.Limiter, p.engine.Now())
 	p.gate.peak.Store(state.Peak)
+	if err := p.reconstruct(&state); err != nil {
+		return err
+	}
 	p.hold(&state.Held)
+	return nil
+}
+
+// reconstruct finds, or makes, what the process before has.
+func (p *Proxy) reconstruct(state *wholeState) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := &p.taken
+	t.leases, t.sources = map[leaseKey][]backend.Lease{}, map[uint64][]*ratelimit.Source{}
+	t.frontends = map[string]*layered{}
+	p.leaving.forgotten = state.Forgotten
+	for i := range state.Backends {
+		b, err := p.poolLike(&state.Backends[i])
+		if err != nil {
+			return err
+		}
+		t.pools = append(t.pools, b)
+		t.entries = append(t.entries, b.Restore(state.Backends[i].Known, p.engine.Now()))
+	}
+	for _, server := range state.Servers {
+		if server.Backend < 0 || server.Backend >= len(t.pools) {
+			return fmt.Errorf("decoding what is handed over: server %s has no backend", server.Name)
+		}
+		t.servers = append(t.servers, inherited{carriedServer: server})
+	}
+	for i := range state.Frontends {
+		p.frontendLike(&state.Frontends[i])
+	}
+	return nil
+}
+
+// poolLike is the pool of a backend, one that is leaving where this process's
+// configuration has none.
+func (p *Proxy) poolLike(c *carriedBackend) (*pool, error) {
+	if b := p.backends[c.Settings.Name]; b != nil && !c.Removed {
+		return b, nil
+	}
+	b, err := p.newPool(c.Settings, netip.ParseAddrPort)
+	if err != nil {
+		return nil, err
+	}
+	b.Retire()
+	p.leaving.pools = append(p.leaving.pools, b)
+	return b, nil
+}
+
+// frontendLike finds a frontend, or makes one that is leaving, with the layers
+// that it had.
+func (p *Proxy) frontendLike(c *carriedFrontend) {
+	f, gone := p.frontends[c.Name], false
+	if f == nil {
+		f, gone = &layered{proxy: p}, true
+	}
+	directory := l7.NewDirectory(p.poolLeft)
+	for _, layer := range []*conf.Frontend{c.Stream, c.Web} {
+		if layer != nil && !slices.ContainsFunc(backendsOf(layer), func(name string) bool { return p.poolLeft(name) == nil }) {
+			f.complete(layer, directory)
+		}
+	}
+	if f.now.Load() == nil {
+		return // its backends have gone, and so it can have no clients
+	}
+	if gone {
+		f.drain()
+		p.leaving.frontends[c.Name] = f
+	}
+	f.RestorePeak(c.Peak)
+	p.taken.frontends[c.Name] = f
+}
+
+// poolLeft finds a backend's pool by its name, be the backend leaving; nil where
+// there is none.
+func (p *Proxy) poolLeft(name string) *backend.Pool {
+	if b := p.poolOf(name); b != nil {
+		return b
+	}
+	for _, b := range p.leaving.pools {
+		if b.Name() == name {
+			return b.Pool
+		}
+	}
 	return nil
 }
 
@@ -125,7 +209,13 @@ func (p *Proxy) Inherited(report []byte) error {
 }
 
 // Alone implements upgrade.Taker.
-func (p *Proxy) Alone() { p.hold(&holdings{}) }
+func (p *Proxy) Alone() {
+	p.hold(&holdings{})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken.frontends, p.taken.pools, p.taken.entries, p.taken.servers = nil, nil, nil, nil
+	p.prune()
+}
 
 // hold brings what is held for the process before to what it says it holds.
 func (p *Proxy) hold(h *holdings) {
@@ -167,27 +257,21 @@ func (p *Proxy) releaseSome(leases []backend.Lease) {
 }
 
 func (p *Proxy) reinstate(server *backend.Server, key leaseKey) backend.Lease {
-	return p.poolNamed(key.Backend).Reinstate(server, p.taken.entries[key.Backend][key.Entry])
-}
-
-func (p *Proxy) poolNamed(name string) *pool {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return p.backends[name]
+	at := p.taken.servers[key.Server-1].Backend
+	return p.taken.pools[at].Reinstate(server, p.taken.entries[at][key.Entry])
 }
 
 // serverOf finds the server that a slot is of, also where the configuration has
-// it no more; nil where it has not even the backend.
+// it no more; nil where there is none of that number.
 func (p *Proxy) serverOf(key leaseKey) *backend.Server {
-	b := p.poolNamed(key.Backend)
-	if b == nil {
+	if key.Server == 0 || int(key.Server) > len(p.taken.servers) {
 		return nil
 	}
-	servers := b.Servers()
-	if i := slices.IndexFunc(servers, func(s *backend.Server) bool { return s.Name() == key.Server }); i >= 0 {
-		return servers[i]
+	known := &p.taken.servers[key.Server-1]
+	if known.here == nil {
+		known.here = p.taken.pools[known.Backend].Identified(known.Identity)
 	}
-	return b.Departed(key.Server)
+	return known.here
 }
 
 // addCounts adds what the process before has counted to what the first loop
@@ -216,6 +300,7 @@ type arrival struct {
 	detached l4.Detached
 	frontend frontend
 	lease    backend.Lease
+	server   *backend.Server // of the lease
 	pool     *backend.Pool
 	source   *ratelimit.Source
 }
@@ -270,7 +355,7 @@ func closeFDs(fds []int) {
 }
 
 // errUnknown says why a session is refused.
-var errUnknown = errors.New("its frontend or server is not in this configuration")
+var errUnknown = errors.New("its frontend or server is not known here")
 
 // receive finds for a session what it needs here.
 func (p *Proxy) receive(r *record, fds []int) (arrival, error) {
@@ -297,16 +382,14 @@ func (p *Proxy) receive(r *record, fds []int) (arrival, error) {
 // layerOf is the frontend that a session belongs to, in the layer that it began
 // in; nil where there is none.
 func (p *Proxy) layerOf(r *record) frontend {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	f, c := p.frontends[r.Frontend], p.config.Frontend(r.Frontend)
-	switch {
-	case f == nil || c == nil:
-		return nil
-	case r.Stream != nil:
-		return f.streamOf(c)
-	case r.HTTP != nil:
-		return f.webOf(c)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	switch f := p.taken.frontends[r.Frontend]; {
+	case f == nil:
+	case r.Stream != nil && f.stream != nil:
+		return f.stream
+	case r.HTTP != nil && f.web != nil:
+		return f.web
 	}
 	return nil
 }
@@ -314,17 +397,17 @@ func (p *Proxy) layerOf(r *record) frontend {
 // claim makes of a slot and a source's connection that are held for the process
 // before what the session holds here.
 func (p *Proxy) claim(a *arrival) error {
-	if key := a.Lease; key.Server != "" {
-		b := p.poolNamed(key.Backend)
-		if b == nil || p.serverOf(key) == nil {
+	if key := a.Lease; key.Server != 0 {
+		server := p.serverOf(key)
+		if server == nil {
 			return errUnknown
 		}
-		a.pool = b.Pool
+		a.server, a.pool = server, server.Pool()
 		if held := p.taken.leases[key]; len(held) > 0 {
 			a.lease = held[len(held)-1]
 			p.taken.leases[key] = held[:len(held)-1]
 		} else { // taken since the last report
-			a.lease = p.reinstate(p.serverOf(key), key)
+			a.lease = p.reinstate(server, key)
 		}
 	}
 	if a.Limited {
@@ -362,6 +445,22 @@ func (a *adopted) Serve() {
 		if len(share) > 0 && !loop.Post(func() { p.serveShare(loop, share) }) {
 			loop.AddLoad(-len(share))
 			closeShare(share)
+		}
+	}
+	a.part()
+}
+
+// part does as a reload would with those whose server this configuration has no
+// more.
+func (a *adopted) part() {
+	for i := range a.list {
+		one := &a.list[i]
+		server := one.server
+		if server == nil || !server.Removed() || a.proxy.taken.servers[one.Lease.Server-1].Removed {
+			continue
+		}
+		if policy := one.pool.InForce().OnRemoved; policy == conf.OnDownClose {
+			a.proxy.evictions.add(server, policy)
 		}
 	}
 }

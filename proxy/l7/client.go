@@ -235,7 +235,11 @@ func (c *client) read() {
 			c.arm()
 			return
 		case !c.ready && !c.conn.Readable():
-			c.rest()
+			if c.requests == 0 {
+				c.rest()
+			} else {
+				c.arm() // where the frontend is draining, it is told with its next answer
+			}
 			return
 		case c.ready:
 			c.resume, c.ready = 0, false
