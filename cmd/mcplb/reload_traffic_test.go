@@ -30,6 +30,12 @@ func TestReloadsUnderTraffic(t *testing.T) {
 func (s *stage) reloadVariant(t *testing.T, i int) {
 	t.Helper()
 	s.writeVariant(t, i)
-	s.signal(t, syscall.SIGHUP)
-	s.await(t, fmt.Sprintf(`(?s:("?msg"?[=:]"?reloaded.*){%d})`, i))
+	s.send(t, s.serving(t), syscall.SIGHUP)
+	s.awaitReloads(t, i)
+}
+
+// awaitReloads waits until there have been n reloads.
+func (s *stage) awaitReloads(t *testing.T, n int) {
+	t.Helper()
+	s.await(t, fmt.Sprintf(`(?s:("?msg"?[=:]"?reloaded.*){%d})`, n))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,10 +10,11 @@ import (
 	"testing"
 )
 
-// stage is an mcplb for traffic: frontends of every mode before servers that
-// answer, and a configuration that takes many shapes.
+// stage is an mcplb for traffic, and those that take its place: frontends of
+// every mode before servers that answer, and a configuration that takes many
+// shapes.
 type stage struct {
-	*balancer
+	*line
 	entrances
 	extra   string // an address that some variants listen on, too
 	servers []stageServer
@@ -21,18 +23,18 @@ type stage struct {
 // stageServer is a server of a stage.
 type stageServer struct{ lines, http string }
 
-// startStage starts the servers and mcplb with the first variant. Flags are
-// further ones for mcplb.
-func startStage(t *testing.T, flags ...string) *stage {
+// startStage starts the servers and mcplb with the first variant.
+func startStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{entrances: entrances{freeAddress(t), freeAddress(t), freeAddress(t)}, extra: freeAddress(t)}
 	for range 4 {
 		s.servers = append(s.servers, stageServer{startEcho(t), startTrafficNode(t)})
 	}
-	setup := newSetup(t)
-	s.balancer = &balancer{nil, setup}
+	binary := filepath.Join(binaries, "mcplb")
+	s.line = &line{balancer: &balancer{nil, newSetup(t)}, binary: binary, pidFile: filepath.Join(t.TempDir(), "pid")}
 	s.writeVariant(t, 0)
-	s.process = startProcess(t, exec.Command(filepath.Join(binaries, "mcplb"), append(flags, "-c", s.path)...))
+	s.process = startProcess(t, exec.Command(binary, "-c", s.path, "-pid-file", s.pidFile))
+	t.Cleanup(s.killAll)
 	s.await(t, `\bserving\b`)
 	return s
 }
@@ -44,6 +46,8 @@ type shape struct {
 
 	tcpMode    string // of the frontend for tcp; "" = tcp
 	tcpName    string // of the same; "" = tcp
+	httpName   string // of that for HTTP; "" = http
+	pool       string // the name of the backend; "" = nodes
 	servers    []int  // which of the servers there are; nil = all but the last
 	addressOf2 int    // which server's addresses the second one has; 0 = its own
 	weight     int    // of the first; 0 = by default
@@ -67,10 +71,12 @@ func (s *stage) variants() []shape {
 		{addressOf2: 3},
 		{servers: []int{1}, backend: "max_idle = 1\nretries = 1"},
 		{newAdmin: true},
+		{httpName: "renamed", pool: "others"},
 	}
 }
 
-// writeVariant writes shape number i, in place of the file before.
+// writeVariant puts shape number i in the place of the file before, at once: a
+// new process may be reading it.
 func (s *stage) writeVariant(t *testing.T, i int) {
 	t.Helper()
 	all := s.variants()
@@ -78,7 +84,11 @@ func (s *stage) writeVariant(t *testing.T, i int) {
 	if v.newAdmin {
 		s.admin = freeAddress(t)
 	}
-	if err := os.WriteFile(s.path, []byte(s.text(&v)), 0o644); err != nil {
+	fresh := s.path + ".new"
+	if err := os.WriteFile(fresh, []byte(s.text(&v)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(fresh, s.path); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -88,19 +98,14 @@ func (s *stage) text(v *shape) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "[global]\n%s\n[admin]\nlisten = '%s'\nhealth_listen = '%s'\n", v.global, s.admin, s.health)
 	fmt.Fprintf(&text, "[ratelimit]\nexempt = ['127.0.0.0/8']\n%s\n", v.ratelimit)
-	tcpName, tcpMode := "tcp", "tcp"
-	if v.tcpName != "" {
-		tcpName = v.tcpName
-	}
-	if v.tcpMode != "" {
-		tcpMode = v.tcpMode
-	}
+	pool := cmp.Or(v.pool, "nodes")
 	for _, f := range []struct{ name, address, mode, more string }{
-		{tcpName, s.tcp, tcpMode, ""}, {"mcp", s.mcp, "mcp", ""}, {"http", s.http, "http", v.http},
+		{cmp.Or(v.tcpName, "tcp"), s.tcp, cmp.Or(v.tcpMode, "tcp"), ""}, {"mcp", s.mcp, "mcp", ""},
+		{cmp.Or(v.httpName, "http"), s.http, "http", v.http},
 	} {
-		fmt.Fprintf(&text, "[frontend.%s]\nlisten = '%s'\nmode = '%s'\nbackend = 'nodes'\n%s\n%s\n", f.name, f.address, f.mode, v.frontends, f.more)
+		fmt.Fprintf(&text, "[frontend.%s]\nlisten = '%s'\nmode = '%s'\nbackend = '%s'\n%s\n%s\n", f.name, f.address, f.mode, pool, v.frontends, f.more)
 	}
-	fmt.Fprintf(&text, "[backend.nodes]\n%s\n[backend.nodes.check]\n%s\n", v.backend, v.check)
+	fmt.Fprintf(&text, "[backend.%s]\n%s\n[backend.%[1]s.check]\n%[3]s\n", pool, v.backend, v.check)
 	chosen := v.servers
 	if chosen == nil {
 		chosen = []int{0, 1, 2}
@@ -110,7 +115,7 @@ func (s *stage) text(v *shape) string {
 		if i == 1 && v.addressOf2 > 0 {
 			at = s.servers[v.addressOf2]
 		}
-		fmt.Fprintf(&text, "[[backend.nodes.server]]\nname = 'node%d'\ntcp = '%s'\nhttp = '%s'\n", i+1, at.lines, at.http)
+		fmt.Fprintf(&text, "[[backend.%s.server]]\nname = 'node%d'\ntcp = '%s'\nhttp = '%s'\n", pool, i+1, at.lines, at.http)
 		if i == 0 && v.weight > 0 {
 			fmt.Fprintf(&text, "weight = %d\n", v.weight)
 		}

@@ -62,7 +62,7 @@ func (l *line) installScript(t *testing.T, text string) {
 // pids are the processes that have served, in their order.
 func (l *line) pids() []int {
 	var all []int
-	for _, match := range regexp.MustCompile(`(?m)\bserving\b.* pid=(\d+)`).FindAllStringSubmatch(l.log.String(), -1) {
+	for _, match := range regexp.MustCompile(`(?m)\bserving\b.*\bpid"?[=:](\d+)`).FindAllStringSubmatch(l.log.String(), -1) {
 		pid, _ := strconv.Atoi(match[1]) // the pattern has digits only
 		all = append(all, pid)
 	}
