@@ -1,43 +1,20 @@
 package conf
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"mcplb/testdata/certificate"
 )
 
 // writePair writes a self-signed certificate, valid from and until the times
 // given, and its key.
 func writePair(t *testing.T, directory string, from, until time.Time) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a.test"}, NotBefore: from, NotAfter: until}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{
-		"lb.pem": {Type: "CERTIFICATE", Bytes: cert}, "lb.key": {Type: "PRIVATE KEY", Bytes: der},
-	} {
-		if err := os.WriteFile(directory+"/"+name, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	valid := certificate.Validity{From: from, Until: until}
+	certificate.Write(t, directory, "lb", certificate.New(t, nil, certificate.ECDSA(t), valid, "a.test"))
 }
 
 // secured is a configuration with the certificate of a directory.

@@ -50,6 +50,7 @@ var helpers = []room{
 	{name: "testdata/leak"},
 	{name: "testdata/witness"},
 	{name: "testdata/peer"},
+	{name: "testdata/certificate"},
 	{name: "testdata/rig", imports: []string{"conf", "ratelimit", "proxy/reactor", "proxy/accesslog", "testdata/peer"}},
 }
 

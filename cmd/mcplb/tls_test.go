@@ -2,15 +2,8 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,33 +12,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mcplb/testdata/certificate"
 )
 
 // writePair writes lb.pem, a self-signed certificate for a.test that ends at a
 // time, and lb.key.
 func writePair(t *testing.T, directory string, until time.Time) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "a.test"}, DNSNames: []string{"a.test"},
-		NotBefore: until.AddDate(-1, 0, 0), NotAfter: until,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{"lb.pem": {Type: "CERTIFICATE", Bytes: cert}, "lb.key": {Type: "PRIVATE KEY", Bytes: der}} {
-		if err := os.WriteFile(filepath.Join(directory, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	certificate.Write(t, directory, "lb", certificate.New(t, nil, certificate.ECDSA(t), certificate.UntilThen(until), "a.test"))
 }
 
 // TestTLS has curl and openssl as clients, and certificates renewed by SIGHUP.

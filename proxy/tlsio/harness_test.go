@@ -3,32 +3,23 @@
 package tlsio
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"mcplb/proxy/reactor"
+	"mcplb/testdata/certificate"
 	"mcplb/testdata/leak"
+	"mcplb/testdata/peer"
 
 	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
-
-// patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
 
 // bed is an engine that serves TLS on one address.
 type bed struct {
@@ -52,24 +43,27 @@ func begin(t testing.TB, system *reactor.System, c Config) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{TB: t, engine: engine, server: NewServer(c, NewWorkers(engine.Loops(), 1)), roots: x509.NewCertPool()}
-	for _, certificate := range c.Certificates {
-		b.roots.AddCert(certificate.Leaf)
-	}
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	b.address = socket.Addr().String()
-	if _, err := engine.Listen(socket.(*net.TCPListener), acceptor{b}); err != nil {
-		t.Fatal(err)
-	}
+	b := &bed{TB: t, engine: engine, server: NewServer(c, NewWorkers(engine.Loops(), 1)), roots: certificate.Pool(c.Certificates...)}
+	b.listen()
 	t.Cleanup(func() {
 		b.eventually("every connection ends", func() bool { return engine.Load() == 0 })
 		engine.Stop()
 	})
 	return b
+}
+
+// listen has the bed accept at an address.
+func (b *bed) listen() {
+	b.Helper()
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer socket.Close()
+	b.address = socket.Addr().String()
+	if _, err := b.engine.Listen(socket.(*net.TCPListener), acceptor{b}); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // acceptor has every client echoed.
@@ -172,31 +166,13 @@ func (b *bed) noted(list *[]unix.Errno) (first unix.Errno) {
 
 func (b *bed) eventually(what string, done func() bool) {
 	b.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !done(); <-tick.C {
-		if time.Now().After(deadline) {
-			b.Fatalf("in vain waited until %s", what)
-		}
-	}
+	peer.Eventually(b, what, done)
 }
 
-// dialRaw connects without TLS. The connection is reset when the test ends.
+// dialRaw connects without TLS.
 func (b *bed) dialRaw() *net.TCPConn {
 	b.Helper()
-	c, err := net.DialTimeout("tcp", b.address, patience)
-	if err != nil {
-		b.Fatal(err)
-	}
-	tcp := c.(*net.TCPConn)
-	if err := tcp.SetDeadline(time.Now().Add(patience)); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = tcp.SetLinger(0)
-		tcp.Close()
-	})
-	return tcp
+	return peer.Dial(b, b.address).TCPConn
 }
 
 // client is what clients of these tests are like.
@@ -215,45 +191,8 @@ func (b *bed) dial(c *tls.Config) (*tls.Conn, *net.TCPConn) {
 	return conn, raw
 }
 
-// certificate makes one for the names, signed by itself.
-func certificate(t testing.TB, key crypto.Signer, names ...string) tls.Certificate {
-	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		BasicConstraintsValid: true, IsCA: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-}
-
-func ecdsaKey(t testing.TB) crypto.Signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func rsaKey(t testing.TB) crypto.Signer {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
 // usual is a server for a.test.
 func usual(t testing.TB) Config {
 	t.Helper()
-	return Config{Certificates: []tls.Certificate{certificate(t, ecdsaKey(t), "a.test")}, MinVersion: tls.VersionTLS12}
+	return Config{Certificates: []tls.Certificate{certificate.New(t, nil, certificate.ECDSA(t), certificate.Today(), "a.test")}, MinVersion: tls.VersionTLS12}
 }

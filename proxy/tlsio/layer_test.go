@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"mcplb/proxy/reactor"
+	"mcplb/testdata/certificate"
 
 	"golang.org/x/sys/unix"
 )
@@ -140,7 +141,7 @@ func TestResumption(t *testing.T) {
 			if resumed := conn.ConnectionState().DidResume; resumed != (i > 0) {
 				t.Errorf("version %x, connection %d: resumed %v", version, i, resumed)
 			}
-			config.Certificates = []tls.Certificate{certificate(t, ecdsaKey(t), "a.test"), config.Certificates[0]}
+			config.Certificates = []tls.Certificate{certificate.New(t, nil, certificate.ECDSA(t), certificate.Today(), "a.test"), config.Certificates[0]}
 			b.server.Apply(config)
 		}
 		if totals := b.server.Totals(); totals.Full != 1 || totals.Resumed != 2 {
@@ -153,9 +154,9 @@ func TestResumption(t *testing.T) {
 // and the algorithms that the client knows.
 func TestCertificates(t *testing.T) {
 	t.Parallel()
-	first := certificate(t, ecdsaKey(t), "a.test", "*.wild.test")
-	older := certificate(t, rsaKey(t), "a.test")
-	other := certificate(t, ecdsaKey(t), "b.test")
+	first := certificate.New(t, nil, certificate.ECDSA(t), certificate.Today(), "a.test", "*.wild.test")
+	older := certificate.New(t, nil, certificate.RSA(t), certificate.Today(), "a.test")
+	other := certificate.New(t, nil, certificate.ECDSA(t), certificate.Today(), "b.test")
 	b := begin(t, reactor.Kernel(), Config{Certificates: []tls.Certificate{first, older, other}, MinVersion: tls.VersionTLS12})
 	for name, want := range map[string]tls.Certificate{
 		"a.test": first, "b.test": other, "x.wild.test": first, "unknown.test": first, "": first,
@@ -425,15 +426,7 @@ func TestStopWhileShaking(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := &bed{TB: t, engine: engine, server: NewServer(usual(t), NewWorkers(engine.Loops(), 1))}
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	b.address = socket.Addr().String()
-	if _, err := engine.Listen(socket.(*net.TCPListener), acceptor{b}); err != nil {
-		t.Fatal(err)
-	}
+	b.listen()
 	for range 20 {
 		raw := b.dialRaw()
 		if _, err := raw.Write([]byte{22, 3, 1, 2, 0, 1, 0}); err != nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"mcplb/proxy/reactor"
+	"mcplb/testdata/peer"
 )
 
 // transcript is what a process has said so far.
@@ -40,7 +41,7 @@ func (b *bed) openssl(arguments ...string) (input io.WriteCloser, said *transcri
 	if err != nil {
 		b.Skip("openssl is not installed")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), peer.Patience)
 	b.Cleanup(cancel)
 	said = &transcript{}
 	client := exec.CommandContext(ctx, path, append([]string{"s_client", "-connect", b.address}, arguments...)...)
