@@ -19,7 +19,7 @@ import (
 //	everything is served                     READY, STATUS
 //	a reload begins                          RELOADING with MONOTONIC_USEC
 //	it has ended, well or not                READY, STATUS
-//	an upgrade's new process has taken over  MAINPID
+//	an upgrade's new process has taken over  MAINPID, STATUS
 //	draining begins                          STOPPING, EXTEND_TIMEOUT_USEC, STATUS
 //	every event loop has turned              WATCHDOG
 type notifier struct {
@@ -60,8 +60,9 @@ func (n *notifier) reloading() {
 }
 
 // replaced says that another process of the service is the one to watch from
-// now on. Only the one that was watched until now may say so.
-func (n *notifier) replaced(pid int) { n.say(fmt.Sprintf("MAINPID=%d", pid)) }
+// now on. Only the one that was watched until now may say so, and what the other
+// has said of itself before that was not heard.
+func (n *notifier) replaced(pid int) { n.say(fmt.Sprintf("MAINPID=%d", pid), "STATUS=serving") }
 
 const (
 	stopMargin  = 10 * time.Second // for the end itself, behind hard_stop_after

@@ -24,27 +24,43 @@ import (
 // manager stands for systemd: it reads what the service says.
 type manager struct {
 	path     string
-	messages chan string
+	messages chan notification
+	main     int // the process that alone may speak; 0 = any
+}
+
+// notification is what a process of the service says; the kernel tells which.
+type notification struct {
+	text string
+	pid  int
 }
 
 // startManager listens where NOTIFY_SOCKET is to point.
 func startManager(t *testing.T) *manager {
 	t.Helper()
-	m := &manager{path: filepath.Join(t.TempDir(), "notify"), messages: make(chan string, 10_000)}
+	m := &manager{path: filepath.Join(t.TempDir(), "notify"), messages: make(chan notification, 10_000)}
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	if err := raw.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
+	}); err != nil || failed != nil {
+		t.Fatal(err, failed)
+	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		buffer := make([]byte, 4096)
 		for {
-			n, err := socket.Read(buffer)
+			said, err := receiveNotification(socket)
 			if err != nil {
 				return
 			}
-			m.messages <- string(buffer[:n])
+			m.messages <- said
 		}
 	}()
 	t.Cleanup(func() {
@@ -54,12 +70,45 @@ func startManager(t *testing.T) *manager {
 	return m
 }
 
+// receiveNotification reads one message, and whose it is (unix(7), SO_PASSCRED).
+func receiveNotification(socket *net.UnixConn) (notification, error) {
+	text, control := make([]byte, 4096), make([]byte, 256)
+	n, size, _, _, err := socket.ReadMsgUnix(text, control)
+	if err != nil {
+		return notification{}, err
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:size])
+	if err != nil || len(messages) != 1 {
+		return notification{}, fmt.Errorf("%d control messages, %w", len(messages), err)
+	}
+	sender, err := unix.ParseUnixCredentials(&messages[0])
+	if err != nil {
+		return notification{}, err
+	}
+	return notification{string(text[:n]), int(sender.Pid)}, nil
+}
+
 // start starts mcplb under the manager, with further environment.
-func (m *manager) start(t *testing.T, s *setup, environment ...string) *balancer {
+func (m *manager) start(t *testing.T, s *setup, environment ...string) *line {
 	t.Helper()
-	command := exec.Command(filepath.Join(binaries, "mcplb"), "-c", s.write(t))
+	l := &line{binary: filepath.Join(binaries, "mcplb"), pidFile: filepath.Join(t.TempDir(), "pid")}
+	command := exec.Command(l.binary, "-c", s.write(t), "-pid-file", l.pidFile)
 	command.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+m.path), environment...)
-	return &balancer{startProcess(t, command), s}
+	l.balancer = &balancer{startProcess(t, command), s}
+	t.Cleanup(l.killAll)
+	return l
+}
+
+// next waits for a message.
+func (m *manager) next(t *testing.T) notification {
+	t.Helper()
+	select {
+	case said := <-m.messages:
+		return said
+	case <-time.After(patience):
+		t.Fatal("the service says nothing")
+		return notification{}
+	}
 }
 
 // expect waits for a message and returns it, or its first group where the
@@ -67,17 +116,15 @@ func (m *manager) start(t *testing.T, s *setup, environment ...string) *balancer
 func (m *manager) expect(t *testing.T, pattern string) string {
 	t.Helper()
 	for {
-		select {
-		case text := <-m.messages:
-			if match := regexp.MustCompile(`^(?s:` + pattern + `)$`).FindStringSubmatch(text); match != nil {
-				return match[len(match)-1]
-			}
-			if text != "WATCHDOG=1" {
-				t.Fatalf("the service says %q, want %q", text, pattern)
-			}
-		case <-time.After(patience):
-			t.Fatalf("the service does not say %q", pattern)
+		said := m.next(t)
+		if said.text == "WATCHDOG=1" && pattern != said.text {
+			continue
 		}
+		match := regexp.MustCompile(`^(?s:` + pattern + `)$`).FindStringSubmatch(said.text)
+		if match == nil || m.main != 0 && said.pid != m.main {
+			t.Fatalf("process %d of the service says %q, want %q", said.pid, said.text, pattern)
+		}
+		return match[len(match)-1]
 	}
 }
 
@@ -112,6 +159,52 @@ func TestServiceManager(t *testing.T) {
 	b.expectExit(t, exitOK)
 }
 
+// Through an upgrade the manager is told, by the process that it knows, whom to
+// watch from then on. That one serves the watchdog, and says what there is to
+// say; the one before ends without a word.
+func TestServiceManagerFollowsAnUpgrade(t *testing.T) {
+	t.Parallel()
+	m := startManager(t)
+	s := newSetup(t, startEcho(t))
+	l := m.start(t, s, "WATCHDOG_USEC=300000")
+	m.expect(t, "READY=1\nSTATUS=serving")
+	c := connect(t, l.frontend)
+	c.expectEcho(t)
+	s.backend = "retries = -1"
+	s.write(t)
+	l.signal(t, syscall.SIGHUP)
+	m.expect(t, `RELOADING=1\n.*`)
+	m.expect(t, `READY=1\nSTATUS=serving; the last reload: .*`) // what the upgrade is to end
+	s.backend = ""
+	s.write(t)
+
+	before, after := l.upgrade(t)
+	told, ready := false, false
+	for !told || !ready {
+		switch said := m.next(t); said {
+		case notification{fmt.Sprintf("MAINPID=%d\nSTATUS=serving", after), before}:
+			told = true
+		case notification{"READY=1\nSTATUS=serving", after}:
+			ready = true
+		case notification{"WATCHDOG=1", before}, notification{"WATCHDOG=1", after}:
+		default:
+			t.Fatalf("process %d, of %d and %d, says %q", said.pid, before, after, said.text)
+		}
+	}
+	l.awaitGone(t, before)
+	c.expectEcho(t)
+	for m.next(t) != (notification{"WATCHDOG=1", after}) {
+	}
+	m.main = after
+	l.send(t, after, syscall.SIGHUP)
+	m.expect(t, `RELOADING=1\n.*`)
+	m.expect(t, "READY=1\nSTATUS=serving")
+	l.send(t, after, syscall.SIGTERM)
+	m.expect(t, `STOPPING=1\n.*`)
+	c.Close()
+	l.awaitGone(t, after)
+}
+
 // monotonic is CLOCK_MONOTONIC in microseconds.
 func monotonic(t *testing.T) int64 {
 	t.Helper()
@@ -130,12 +223,13 @@ func TestWatchdogIsServed(t *testing.T) {
 	b := m.start(t, newSetup(t, startEcho(t)), "WATCHDOG_USEC=30000")
 	c := connect(t, awaitServing(t, b).frontend)
 	c.expectEcho(t)
-	for range 3 {
-		m.expect(t, `(?:READY=1\nSTATUS=serving|WATCHDOG=1)`)
+	m.expect(t, "READY=1\nSTATUS=serving")
+	for range 2 {
+		m.expect(t, "WATCHDOG=1")
 	}
 	b.signal(t, syscall.SIGTERM)
 	m.expect(t, `STOPPING=1.*`)
-	m.expect(t, `WATCHDOG=1`)
+	m.expect(t, "WATCHDOG=1")
 	c.Close()
 	b.expectExit(t, exitOK)
 
@@ -145,13 +239,13 @@ func TestWatchdogIsServed(t *testing.T) {
 	b.signal(t, syscall.SIGTERM)
 	b.expectExit(t, exitOK)
 	for len(other.messages) > 0 {
-		if text := <-other.messages; text == "WATCHDOG=1" {
+		if said := <-other.messages; said.text == "WATCHDOG=1" {
 			t.Fatal("another process's watchdog is served")
 		}
 	}
 }
 
-func awaitServing(t *testing.T, b *balancer) *balancer {
+func awaitServing(t *testing.T, b *line) *line {
 	t.Helper()
 	b.await(t, `\bserving\b`)
 	return b
