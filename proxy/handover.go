@@ -237,9 +237,10 @@ func (p *Proxy) thaw() {
 }
 
 // Leave says that another process serves now: no configuration is taken any
-// more, and clients that cannot move end where they have a good place to. Stop
-// is to follow.
+// more, the access log is where that one has it, and clients that cannot move
+// end where they have a good place to. Stop is to follow.
 func (p *Proxy) Leave() {
+	p.log.Follow()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.draining = true

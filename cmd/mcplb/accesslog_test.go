@@ -3,12 +3,15 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -116,6 +119,70 @@ func TestAccessLog(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm()&^0o640 != 0 {
 		t.Errorf("%v %v", info.Mode(), err)
 	}
+}
+
+// Whoever rotates the log tells the process that serves. The one before, in
+// which a request ends, writes to the new file, too.
+func TestAccessLogRotatedDuringAnUpgrade(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	s := newSetup(t, startServer(t, func(c *net.TCPConn) {
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			return // a check
+		}
+		<-answer
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+	}))
+	answerAll := sync.OnceFunc(func() { close(answer) })
+	defer answerAll()
+	s.mode, s.endpoint = "http", "http"
+	path := loggedAs(t, s)
+	l := startLine(t, s)
+	c := connect(t, l.frontend)
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		if n := l.status(t).Backends[0].Servers[0].Connections.Current; n != 1 {
+			return fmt.Errorf("%d requests are under way", n)
+		}
+		return nil
+	})
+	before, after := l.upgrade(t)
+	l.await(t, "the new process serves") // else the upgrade is still under way
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	l.send(t, after, syscall.SIGHUP)
+	l.await(t, `msg=reloaded`)
+	answerAll()
+	if line, err := c.lines.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 200") {
+		t.Errorf("the answer is %q, %v", line, err)
+	}
+	l.awaitGone(t, before)
+	awaitLines(t, path, 1)
+	awaitLines(t, path+".1", 0)
+}
+
+// A process that drains reloads no more, and yet has a new log when the old one
+// was moved away.
+func TestAccessLogRotatedDuringTheStop(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, startEcho(t))
+	path := loggedAs(t, s)
+	b := startBalancer(t, s)
+	c := connect(t, b.frontend)
+	c.expectEcho(t)
+	b.signal(t, syscall.SIGTERM)
+	b.await(t, `msg=draining`)
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	reload(t, b, `not reloading`)
+	c.Close()
+	b.expectExit(t, exitOK)
+	awaitLines(t, path, 1)
+	awaitLines(t, path+".1", 0)
 }
 
 // A log that cannot be written ends the start, with the reason.

@@ -23,10 +23,7 @@ func (s *server) reload() (changes string, err error) {
 	defer s.mu.Unlock()
 	s.note.reloading()
 	defer func() { s.note.ready(statusAfter(err)) }()
-	// Whatever is in the file: whoever moved the log away must get a new one.
-	if err := s.proxy.ReopenLog(); err != nil {
-		s.log.Error("the access log goes on where it was", "err", err)
-	}
+	s.reopenLog() // whatever is in the file
 	config, err := conf.Load(s.path)
 	if err != nil {
 		s.proxy.Note(err)
@@ -40,6 +37,14 @@ func (s *server) reload() (changes string, err error) {
 	s.log.Info("reloaded", "config", s.path, "changes", changes)
 	s.renewFor(conf.Fixed(&s.started, &config.Global))
 	return changes, nil
+}
+
+// reopenLog opens the access log anew: whoever moved its file away must get a new
+// one.
+func (s *server) reopenLog() {
+	if err := s.proxy.ReopenLog(); err != nil {
+		s.log.Error("the access log goes on where it was", "err", err)
+	}
 }
 
 // statusAfter is what the service manager shows after a reload.

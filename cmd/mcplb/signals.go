@@ -24,7 +24,8 @@ import (
 //	                                               is ended         it does not: serving, and what was put off
 //	leaving    sent on to the   logged: too late   stop at once     nobody is left, or hard_stop_after: ended
 //	           new process
-//	draining   logged: too late logged: too late   stop at once     nobody is left, or hard_stop_after: ended
+//	draining   only the access  logged: too late   stop at once     nobody is left, or hard_stop_after: ended
+//	           log is reopened
 //
 // A process that is being started obeys no signal before it serves: they wait.
 // In leaving and draining it takes no clients any more; in following another
@@ -112,6 +113,7 @@ func (l *life) hangUp() {
 	case leaving:
 		l.sendOn(syscall.SIGHUP)
 	case draining:
+		l.reopenLog()
 		l.log.Warn("not reloading", "err", proxy.ErrDraining)
 	}
 }

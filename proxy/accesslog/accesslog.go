@@ -11,7 +11,8 @@
 //
 // Use: New once, Set with the path to write to, Buffer for each loop; Begin at
 // the beginning of a connection or request, which is nil while the log is off,
-// and End at its end. Reopen after a file was moved away, Close in the end.
+// and End at its end. Reopen after a file was moved away, Follow once another
+// process is asked for that, Close in the end.
 //
 // Lines of different loops may stand in another order than that in which they
 // ended, by no more than the time between two batches, 0.1 s. It does not
@@ -54,6 +55,7 @@ type Log struct {
 	on      atomic.Bool
 	json    atomic.Bool // lines are JSON, otherwise key=value
 	idle    atomic.Bool // the writer waits for the first record of a batch
+	follows atomic.Bool // another file at the path takes the place of the one that is open
 	target  atomic.Pointer[target]
 	lines   atomic.Uint64 // written
 	failing atomic.Pointer[string]
@@ -200,6 +202,11 @@ func (l *Log) Reopen() error {
 	l.swap(o.target)
 	return nil
 }
+
+// Follow is for a process whose place another one has taken: lines go, from the
+// next batch on, to whatever file stands at the path then. Whoever moves the file
+// away asks that process for Reopen, and this one need not be told.
+func (l *Log) Follow() { l.follows.Store(true) }
 
 // Close writes what waits, for a second at the most, and ends the log. Loops
 // must not use it any more.

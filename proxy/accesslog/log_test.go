@@ -234,6 +234,49 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// A log that follows goes on in the file that another process has made in the
+// place of the one moved away, its last line too; until there is one, where it
+// was.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	b := begin(t, 1)
+	path := filepath.Join(t.TempDir(), "log")
+	b.use(path)
+	b.Follow()
+	write := func(text string) {
+		t.Helper()
+		n := b.Stats().Lines
+		b.say(0, text)
+		b.eventually("it is written", func() bool { return b.Stats().Lines > n })
+	}
+	move := func(to string) {
+		t.Helper()
+		if err := os.Rename(path, path+to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	another := func() {
+		t.Helper()
+		if err := os.WriteFile(path, nil, 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("a")
+	move(".1")
+	write("b")
+	another()
+	write("c")
+	move(".2")
+	another()
+	b.say(0, "d")
+	b.Close()
+	for file, want := range map[string]string{path + ".1": "[a b]", path + ".2": "[c]", path: "[d]"} {
+		if got := fmt.Sprint(said(t, file)); got != want {
+			t.Errorf("%s has %s, want %s", file, got, want)
+		}
+	}
+}
+
 // pipe makes a named pipe and opens it for reading.
 func pipe(t *testing.T) (path string, reader *os.File) {
 	t.Helper()

@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"bytes"
+	"os"
 	"time"
 )
 
@@ -109,6 +110,9 @@ func (l *Log) send() {
 		l.drop()
 		return
 	}
+	if l.follows.Load() {
+		to = l.followed(to)
+	}
 	l.turnTo(to)
 	n, err := to.file.Write(l.out[l.sent:])
 	l.lines.Add(uint64(bytes.Count(l.out[l.sent:l.sent+n], newline)))
@@ -120,6 +124,32 @@ func (l *Log) send() {
 }
 
 var newline = []byte("\n")
+
+// followed is the target of the file that stands at the path: to, unless that is
+// another one by now.
+func (l *Log) followed(to *target) *target {
+	if to.path == Stdout {
+		return to
+	}
+	there, err := os.Stat(to.path)
+	if err != nil {
+		return to
+	}
+	if here, err := to.file.Stat(); err != nil || os.SameFile(here, there) {
+		return to
+	}
+	file, err := open(to.path)
+	if err != nil {
+		return to
+	}
+	next := &target{to.path, file}
+	if !l.target.CompareAndSwap(to, next) { // somebody has just changed it
+		file.Close()
+		return to
+	}
+	to.file.Close()
+	return next
+}
 
 // turnTo goes on writing to another target than that in which a line may have
 // been begun: it is written there once more, whole.
