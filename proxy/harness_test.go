@@ -391,6 +391,14 @@ func (c *client) ask(text string) string {
 	return strings.TrimSuffix(answer, "\n")
 }
 
+// hearEnd wants FIN.
+func (c *client) hearEnd() {
+	c.t.Helper()
+	if text, err := io.ReadAll(c.reader); err != nil || len(text) > 0 {
+		c.t.Fatalf("received %q, %v, want the end", text, err)
+	}
+}
+
 // hearReset wants RST.
 func (c *client) hearReset() {
 	c.t.Helper()

@@ -46,18 +46,25 @@ func TestRefusingServerIsOutAtOnce(t *testing.T) {
 // nobody else loses any. When it is back it is used again.
 func TestOnDown(t *testing.T) {
 	t.Parallel()
-	for _, policy := range []string{"close", "keep"} {
+	for _, c := range []struct {
+		mode, policy string
+		ended        func(*client)
+	}{
+		{"mcp", "close", (*client).hearEnd}, // its last line is whole, or it is not
+		{"tcp", "close", (*client).hearReset},
+		{"mcp", "keep", nil},
+	} {
 		one, two := serve(t, name("one")), serve(t, name("two"))
-		r := start(t, frontendText("f", anyPort, "mcp", "b")+
-			backendText("b", []string{one.address, two.address}, `balance = "roundrobin"`, `on_down = "`+policy+`"`,
+		r := start(t, frontendText("f", anyPort, c.mode, "b")+
+			backendText("b", []string{one.address, two.address}, `balance = "roundrobin"`, `on_down = "`+c.policy+`"`,
 				`check = { interval = "20ms", fast_interval = "20ms" }`))
 		var ones, twos []*client
 		for range 6 {
-			c := dial(t, r.address("f"))
-			if c.ask("who?") == "one" {
-				ones = append(ones, c)
+			client := dial(t, r.address("f"))
+			if client.ask("who?") == "one" {
+				ones = append(ones, client)
 			} else {
-				twos = append(twos, c)
+				twos = append(twos, client)
 			}
 		}
 		if len(ones) != 3 || len(twos) != 3 {
@@ -65,19 +72,19 @@ func TestOnDown(t *testing.T) {
 		}
 		one.shut() // its connections stay
 		r.eventually("it is down", func() bool { return r.server("s1").State == admin.ServerDown })
-		for _, c := range ones {
-			if policy == "close" {
-				c.hearReset()
-			} else if who := c.ask("who?"); who != "one" {
+		for _, client := range ones {
+			if c.ended != nil {
+				c.ended(client)
+			} else if who := client.ask("who?"); who != "one" {
 				t.Errorf("a connection that was to be kept is answered by %s", who)
 			}
 		}
-		for _, c := range twos {
-			if who := c.ask("who?"); who != "two" {
+		for _, client := range twos {
+			if who := client.ask("who?"); who != "two" {
 				t.Errorf("a connection to the other is answered by %s", who)
 			}
 		}
-		if policy == "close" {
+		if c.ended != nil {
 			r.ended("f", "server_down", 3)
 		}
 		one.open()

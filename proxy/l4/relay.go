@@ -43,7 +43,8 @@ import (
 //	ended        its source breaks (RST)                   the relay ends: RST to the other side
 //	any          the client breaks, and nobody reads it:   the relay ends: RST to the server
 //	             paused, or the server takes no more
-//	any          nothing moved for the idle time           the relay ends: RST both ways
+//	any          nothing moved for the idle time, or the   the relay ends: RST both ways, or FIN where
+//	             owner aborts                              cut messages show (cut)
 type Relay struct {
 	client *reactor.Conn
 	server *reactor.Conn
@@ -389,11 +390,23 @@ func (r *Relay) broken(c *reactor.Conn) {
 	r.close(ServerReset)
 }
 
-// Abort ends the relay for a reason of the balancer's own: RST both ways.
+// Abort ends the relay for a reason of the balancer's own: both sides can see
+// that it was cut off.
 func (r *Relay) Abort(reason Reason) {
-	r.client.Reset()
-	r.server.Reset()
+	r.cut(r.client)
+	r.cut(r.server)
 	r.close(reason)
+}
+
+// cut closes c so that its peer cannot take what it got for the whole: with RST,
+// but where the owner sees messages, whose ends the peer knows as well, by FIN,
+// which always arrives; unless that has been sent already.
+func (r *Relay) cut(c *reactor.Conn) {
+	if r.into(c).flags&(inspected|shut) == inspected {
+		c.Cut()
+	} else {
+		c.Reset()
+	}
 }
 
 // close ends the relay; what is not reset is closed.

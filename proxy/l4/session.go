@@ -398,7 +398,7 @@ func (s *Session) finish(reason Reason) {
 }
 
 // Abort ends the session for a reason of the balancer's own, in whatever state
-// it is; the client sees RST.
+// it is; the client sees that it was cut off.
 func (s *Session) Abort(reason Reason) {
 	switch s.state {
 	case finished:
@@ -410,8 +410,8 @@ func (s *Session) Abort(reason Reason) {
 }
 
 // ServerDown tells the session that its server may not be used any more: it
-// went down or into maintenance, or a reload took it away. What is carried ends
-// with RST, unless the policy is to keep it; a client that is still being
+// went down or into maintenance, or a reload took it away. What is carried is
+// cut off, unless the policy is to keep it; a client that is still being
 // connected is given another server.
 func (s *Session) ServerDown(policy conf.OnDown) {
 	switch s.state {

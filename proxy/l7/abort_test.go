@@ -216,8 +216,10 @@ func TestServerGoes(t *testing.T) {
 				case c.whole && how == "FIN":
 					client.Hear("all of it")
 					client.HearEnd()
+				case c.status == 0 && c.whole:
+					client.HearReset() // the end of the connection would be its end
 				case c.status == 0:
-					client.HearReset()
+					client.HearCut()
 				default:
 					r, body := client.wantStatus("POST", c.status)
 					if e := parseRPC(t, body); string(e.ID) != `"a\"b"` || e.Error.Code != 502 || r.Close {
@@ -255,7 +257,7 @@ func TestMalformedAnswers(t *testing.T) {
 			_, client, server := asked(t, rpcPost("7"))
 			go func() { _, _ = io.WriteString(server, c.answer) }()
 			if c.status == 0 {
-				client.HearReset()
+				client.HearCut()
 				return
 			}
 			_, body := client.wantStatus("POST", c.status)
@@ -293,7 +295,7 @@ func TestServerDown(t *testing.T) {
 		server.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart")
 		client.head()
 		down(b, conf.OnDownClose)
-		client.HearReset()
+		client.HearCut()
 		server.HearReset()
 		b.expect(l4.ServerDown, 1)
 	})

@@ -45,7 +45,7 @@ import (
 //	pausing     timer                               connecting
 //	exchanging  request and response complete       reading, or closing
 //	exchanging  the server fails before its answer  another attempt, or closing: 502, 504
-//	exchanging  the server fails within its answer  finished, with RST: visibly cut
+//	exchanging  the server fails within its answer  finished: visibly cut
 //	exchanging  101                                 tunnelling
 //	tunnelling  the relay ends                      finished
 //	closing     the client ends, or timer           finished
@@ -373,11 +373,15 @@ func (c *client) discard() {
 	c.conn.Again()
 }
 
-// cut ends the client with RST, so that it cannot take a part of an answer for
-// the whole.
+// cut ends the client so that it cannot take a part of an answer for the whole:
+// by FIN within an answer that tells its own end, otherwise with RST.
 func (c *client) cut(reason l4.Reason) {
 	if c.conn != nil && c.state != finished {
-		c.conn.Reset()
+		if c.state == exchanging && c.exchange.tellsEnd() {
+			c.conn.Cut()
+		} else {
+			c.conn.Reset()
+		}
 	}
 	c.finish(reason)
 }
@@ -403,7 +407,8 @@ func (c *client) finish(reason l4.Reason) {
 	c.leaveFrontend()
 }
 
-// Abort ends the client for a reason of the balancer's own; it sees RST.
+// Abort ends the client for a reason of the balancer's own; it sees that it was
+// cut off.
 func (c *client) Abort(reason l4.Reason) {
 	if c.state == tunnelling {
 		c.tunnel.relay.Abort(reason)

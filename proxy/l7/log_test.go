@@ -210,7 +210,7 @@ func TestLogPhases(t *testing.T) {
 			server.Say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nx")
 			c.Reader.Peek(1)
 			server.Reset()
-			c.HearReset()
+			c.HearCut()
 		}, rig.Line{Reason: "server_reset", Phase: "data", Status: 200, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
 		"malformed answer": {nil, func(b *bed, s *server) {
 			c, server := b.pair(s, get("/x"))

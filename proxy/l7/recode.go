@@ -20,6 +20,18 @@ type form struct {
 	closes  bool // the end of the connection is its end
 }
 
+// tellsEnd tells whether the answer that the client gets has begun and shows by
+// itself where it ends.
+func (x *exchange) tellsEnd() bool {
+	switch {
+	case x.flags&answered == 0:
+		return false
+	case x.recoder != nil:
+		return x.recoder.chunks
+	}
+	return x.response.framing != http1.FramingClose
+}
+
 // leastZipped is the smallest body worth the while, in bytes.
 const leastZipped = 1 << 10
 

@@ -50,7 +50,7 @@ func TestTimeouts(t *testing.T) {
 		after  time.Duration
 		status int // of the answer; 0 = none
 		reason l4.Reason
-		reset  bool
+		cut    bool
 		set    func(*setup)
 	}{
 		"a new connection": {until: func(*bed, *server, *httpConn) {}, after: 100 * time.Second, reason: l4.IdleTimeout},
@@ -93,12 +93,12 @@ func TestTimeouts(t *testing.T) {
 			b.Advance(40 * time.Second)
 			server.Say(" of")
 			client.Hear(" of")
-		}, after: 50 * time.Second, reason: l4.IdleTimeout, reset: true},
+		}, after: 50 * time.Second, reason: l4.IdleTimeout, cut: true},
 		"the rest of an answer": {until: func(b *bed, s *server, client *httpConn) {
 			server := s.asked(client, get("/"))
 			server.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
 			client.head()
-		}, after: 50 * time.Second, reason: l4.IdleTimeout, reset: true},
+		}, after: 50 * time.Second, reason: l4.IdleTimeout, cut: true},
 		"a connection": {until: func(b *bed, _ *server, client *httpConn) {
 			client.Say(rpcPost("1"))
 			b.reach(connecting, 1)
@@ -133,8 +133,8 @@ func TestTimeouts(t *testing.T) {
 			b.Turns(3)
 			b.silence(c.after)
 			switch {
-			case c.reset:
-				client.HearReset()
+			case c.cut:
+				client.HearCut()
 			case c.status != 0:
 				client.wantStatus("POST", c.status)
 			default:

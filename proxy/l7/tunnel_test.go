@@ -168,22 +168,22 @@ func TestTunnelEnds(t *testing.T) {
 		"bad frame": {func(_ *bed, client, server *httpConn) {
 			client.Say(frame("fine", true) + frame("not masked", false))
 			server.Hear(frame("fine", true))
-			client.HearReset()
-			server.HearReset()
+			client.HearCut()
+			server.HearCut()
 		}, l4.ClientReset},
 		"server down": {func(b *bed, client, server *httpConn) {
 			b.each(func(c *client7) { c.ServerDown(conf.OnDownKeep) })
 			client.Say(frame("still", true))
 			server.Hear(frame("still", true))
 			b.each(func(c *client7) { c.ServerDown(conf.OnDownClose) })
-			client.HearReset()
+			client.HearCut()
 		}, l4.ServerDown},
 		"stopped": {func(b *bed, client, server *httpConn) {
 			b.each(func(c *client7) { c.Drain() })
 			client.Say(frame("still", true))
 			server.Hear(frame("still", true))
 			b.each(func(c *client7) { c.Abort(l4.Stopped) })
-			client.HearReset()
+			client.HearCut()
 		}, l4.Stopped},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -205,7 +205,7 @@ func TestBadFrameAtOnce(t *testing.T) {
 	server := s.next()
 	server.head()
 	server.Say(upgraded)
-	server.HearReset()
+	server.HearCut()
 	b.expect(l4.ClientReset, 1)
 	if n := b.frontend.Totals().BadFrames; n != 1 {
 		t.Errorf("%d bad frames", n)
@@ -222,7 +222,7 @@ func TestTunnelIdle(t *testing.T) {
 	client.Hear(frame("x", false))
 	b.Turns(2)
 	b.silence(50 * time.Second)
-	client.HearReset()
+	client.HearCut()
 	b.expect(l4.IdleTimeout, 1)
 }
 

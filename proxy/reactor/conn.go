@@ -334,17 +334,17 @@ func (c *Conn) LocalAddr() netip.AddrPort {
 // that c is another's.
 func (c *Conn) Close() {
 	if c.flags&closed == 0 {
-		c.close(false)
+		c.close(false, c.parked != nil)
 	}
 }
 
-// close closes the socket, by RST where reset is true or something is lost.
-func (c *Conn) close(reset bool) {
+// close closes the socket: cut = without the layer's last word, reset = with RST.
+func (c *Conn) close(cut, reset bool) {
 	c.flags |= closed
 	if c.layer != nil {
-		c.layer.Close(c, reset)
+		c.layer.Close(c, cut)
 	}
-	if reset || c.parked != nil {
+	if reset {
 		c.loop.system.Reset(int(c.fd))
 	}
 	c.unpark()
@@ -356,7 +356,18 @@ func (c *Conn) close(reset bool) {
 // for a whole one.
 func (c *Conn) Reset() {
 	if c.flags&closed == 0 {
-		c.close(true)
+		c.close(true, true)
+	}
+}
+
+// Cut closes the socket with FIN although the stream is not whole: for those
+// streams that show it by themselves, as by a length, or by messages that have
+// an end. The kernel repeats a FIN until it has arrived, whereas RST is sent
+// once (RFC 9293 section 3.5.3), and a peer that only waits and misses it waits
+// for ever. A layer's last word, which says that a stream is whole, is not sent.
+func (c *Conn) Cut() {
+	if c.flags&closed == 0 {
+		c.close(true, false)
 	}
 }
 

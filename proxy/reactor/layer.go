@@ -21,9 +21,9 @@ type Layer interface {
 	// CloseWrite says to the peer that nothing more follows, as often as it is
 	// called; FIN is sent behind that.
 	CloseWrite(c *Conn)
-	// Close is called once, before the socket is closed, or sent RST by reset. It
-	// may still offer (RawOffer) what the peer should see last.
-	Close(c *Conn, reset bool)
+	// Close is called once, before the socket is closed. Unless the stream is cut
+	// off it may still offer (RawOffer) what the peer should see last.
+	Close(c *Conn, cut bool)
 }
 
 // SetLayer puts a layer upon c, for good. Peek, Take, SpliceIn and SpliceOut

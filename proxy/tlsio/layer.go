@@ -352,8 +352,8 @@ func (l *Layer) goodbye() bool {
 }
 
 // Close implements reactor.Layer.
-func (l *Layer) Close(c *reactor.Conn, reset bool) {
-	if !reset && c.Parked() == 0 && l.goodbye() {
+func (l *Layer) Close(c *reactor.Conn, cut bool) {
+	if !cut && c.Parked() == 0 && l.goodbye() {
 		c.RawOffer(l.worker.out)
 	}
 	if l.handshake != nil {

@@ -116,6 +116,14 @@ func (c *Conn) HearEnd() {
 	}
 }
 
+// HearCut wants FIN, whatever came before it.
+func (c *Conn) HearCut() {
+	c.Helper()
+	if rest, err := io.ReadAll(c.Reader); err != nil {
+		c.Fatalf("received %.200q, %v, want an end", rest, err)
+	}
+}
+
 // HearReset wants RST, whatever came before it.
 func (c *Conn) HearReset() {
 	c.Helper()
