@@ -21,6 +21,7 @@ type CarriedServer struct {
 	Weight  *int32 // as set at run time; nil = as configured
 	MaxConn *int32
 	Peak    int32
+	Ramp    int64 // nanoseconds since its slow start began; 0 = none is under way
 }
 
 // Identity is what makes a server of a pool the same one in another process.
@@ -92,6 +93,9 @@ func (p *Pool) Carry(now int64) Carried {
 		if n := s.maxConn.Load(); n != clamp(s.conf.MaxConn) {
 			carried.MaxConn = &n
 		}
+		if sl := &p.slots[s.slot]; sl.ramp != 0 {
+			carried.Ramp = max(p.clock-sl.ramp, 1)
+		}
 		c.Servers = append(c.Servers, carried)
 	}
 	for _, first := range p.memory.first {
@@ -122,15 +126,33 @@ func (p *Pool) carryEntry(r ref) CarriedEntry {
 // left out. It returns what the entries of the sticky memory are called here.
 func (p *Pool) Restore(c Carried, now int64) (entries map[uint32]uint32) {
 	p.queuedPeak.Store(c.QueuedPeak)
+	ramps := map[*Server]int64{}
 	for _, carried := range c.Servers {
 		if s := identified(p.Servers(), carried.Identity); s != nil {
 			p.restoreServer(s, carried)
+			ramps[s] = carried.Ramp
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.advance(now)
+	for s, age := range ramps {
+		p.restoreRamp(s, age)
+	}
 	return p.restoreEntries(c.Sticky)
+}
+
+// restoreRamp goes on with a slow start that began so long ago.
+func (p *Pool) restoreRamp(s *Server, age int64) {
+	sl := &p.slots[s.slot]
+	if age == 0 || age >= p.slowStart || sl.tier == unusable {
+		return
+	}
+	if sl.ramp == 0 {
+		p.ramping++
+	}
+	sl.ramp = max(p.clock-age, 1)
+	p.setEffective(sl)
 }
 
 func (p *Pool) restoreServer(s *Server, carried CarriedServer) {

@@ -108,6 +108,35 @@ func TestHandOverKeepsAges(t *testing.T) {
 	}
 }
 
+// A slow start that is under way goes on where it was.
+func TestHandOverKeepsSlowStart(t *testing.T) {
+	t.Parallel()
+	c := backendOf(2)
+	c.SlowStart = 10 * time.Second
+	p := newPool(t, c)
+	s := serverNamed(t, p, "node1")
+	p.SetHealth(s, Down, "gone", time.Now())
+	p.SetHealth(s, Up, "back", time.Now())
+	now := int64(1e9)
+	l := acquire(t, p, Request{Source: addr(1), Now: now})
+	defer l.Release(Completed, now)
+	q, _ := handOver(t, p, c, nil, now+4e9)
+	now = 5e9 // its clock
+	for _, step := range []struct {
+		after int64
+		want  float64
+	}{{0, 40}, {3e9, 70}, {6e9, 100}} {
+		l := acquire(t, q, Request{Source: addr(1), Now: now + step.after})
+		defer l.Release(Completed, now)
+		if got := q.EffectiveWeight(serverNamed(t, q, "node1")); got != step.want {
+			t.Errorf("%v after it the weight is %v, want %v", time.Duration(step.after), got, step.want)
+		}
+	}
+	if n := q.EffectiveWeight(serverNamed(t, q, "node2")); n != 100 || q.ramping != 0 {
+		t.Errorf("the other has weight %v, and %d slots ramp", n, q.ramping)
+	}
+}
+
 // A server of another address is another server: it begins unchecked, but is
 // where its sources go.
 func TestHandOverToOtherServers(t *testing.T) {
