@@ -13,6 +13,7 @@ import (
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/tlsio"
 	"mcplb/ratelimit"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,8 @@ type frontend interface {
 	RestorePeak(n int)
 	// config are its settings, which are not to be changed.
 	config() *conf.Frontend
+	// tls is what speaks TLS; nil: it never did.
+	tls() *tlsio.Server
 }
 
 // layered is the frontend of one name. Its mode may change, and with it the
@@ -223,6 +226,8 @@ func (f streamFrontend) show(shown *admin.Frontend) {
 
 func (f streamFrontend) drain() {}
 
+func (f streamFrontend) tls() *tlsio.Server { return f.secure.server }
+
 func (f streamFrontend) config() *conf.Frontend { return &f.Settings().Frontend }
 
 func (f streamFrontend) name() string { return "stream" }
@@ -255,6 +260,8 @@ func (f httpFrontend) show(shown *admin.Frontend) {
 }
 
 func (f httpFrontend) drain() { f.Drain() }
+
+func (f httpFrontend) tls() *tlsio.Server { return f.secure.server }
 
 func (f httpFrontend) config() *conf.Frontend { return &f.Settings().Frontend }
 

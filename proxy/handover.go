@@ -40,6 +40,7 @@ type wholeState struct {
 	Backends  []carriedBackend
 	Servers   []carriedServer // holdings and records name them by their places here, from 1 on
 	Peak      int64
+	Failed    uint64         // gate.failed
 	Forgotten admin.Frontend // leaving.forgotten
 	Held      holdings
 }
@@ -259,7 +260,7 @@ func (p *Proxy) carry() wholeState {
 	now := p.engine.Now()
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	state := wholeState{Limiter: p.limiter.Carry(now), Peak: p.gate.peak.Load(), Forgotten: p.leaving.forgotten}
+	state := wholeState{Limiter: p.limiter.Carry(now), Peak: p.gate.peak.Load(), Failed: p.gate.failed.Load(), Forgotten: p.leaving.forgotten}
 	places := map[*backend.Pool]int{}
 	for i, b := range p.given.pools {
 		places[b.Pool] = i
@@ -365,12 +366,21 @@ func (p *Proxy) newlyCounted() map[string]upgrade.Counts {
 	return grown
 }
 
-// eachCounters calls visit for everything that is counted by loop.
+// eachCounters calls visit for everything that is counted by loop, and as of the
+// first for what is counted by all together.
 func (p *Proxy) eachCounters(visit func(name string, loop int, counters any)) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
+	frontends := p.allFrontends()
+	for name, f := range frontends {
+		for _, layer := range f.layers() {
+			if server := layer.tls(); server != nil {
+				visit("tls "+name+" "+layer.name(), 0, server.Counters())
+			}
+		}
+	}
 	for i := range p.engine.Loops() {
-		for name, f := range p.allFrontends() {
+		for name, f := range frontends {
 			for _, layer := range f.layers() {
 				visit("frontend "+name+" "+layer.name(), i, layer.counters(i))
 			}

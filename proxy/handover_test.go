@@ -665,6 +665,9 @@ func TestHandOverLeavesTLS(t *testing.T) {
 	text := frontendText("f", anyPort, "http", "b", a.usual()) + httpBackend(web) + "maxconn = 1\n" +
 		frontendText("s", "127.0.0.2:0", "tcp", "l", a.usual()) + backendText("l", []string{lines.address})
 	r := predecessor(t, text)
+	plainly := dial(t, r.address("f")) // no TLS at all
+	plainly.send("GET / HTTP/1.1\r\n\r\n")
+	_, _ = io.ReadAll(plainly)
 	stream, asks, idle := dialTLS(t, r.address("s"), a.client()), dialTLS(t, r.address("f"), a.client()), dialTLS(t, r.address("f"), a.client())
 	checkLine(t, stream)
 	for _, c := range []*tls.Conn{asks, idle} {
@@ -678,6 +681,10 @@ func TestHandOverLeavesTLS(t *testing.T) {
 	if n := h.server("s1").Connections.Current; n != 1 {
 		t.Errorf("the new process has %d slots taken, want the one kept back", n)
 	}
+	h.eventually("handshakes are counted", func() bool {
+		counted := h.frontend("f").TLS
+		return counted.Handshakes["full"] == 2 && counted.Versions["1.3"] == 2 && counted.Failed["not_tls"] == 1 && h.frontend("s").TLS.Handshakes["full"] == 1
+	})
 	fmt.Fprint(asks, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
 	wantAnswer(t, asks, "ok")
 	checkLine(t, stream)

@@ -86,6 +86,7 @@ func (p *Proxy) Restore(payload []byte) error {
 	}
 	p.limiter.Restore(state.Limiter, p.engine.Now())
 	p.gate.peak.Store(state.Peak)
+	p.gate.failed.Add(state.Failed)
 	if err := p.reconstruct(&state); err != nil {
 		return err
 	}

@@ -53,6 +53,10 @@ type Totals struct {
 	Failed   map[string]uint64 // handshakes that failed: not_tls, client_gone, client_alert, protocol
 }
 
+// Counters returns what is counted: a pointer to a struct, for a process that
+// takes the place of this one.
+func (s *Server) Counters() any { return &s.counters }
+
 // Totals returns what the server has counted. Any goroutine may ask.
 func (s *Server) Totals() Totals {
 	c := &s.counters
