@@ -36,6 +36,8 @@ type server struct {
 	process *upgrade.Process // this process, as one that takes over and is taken over from
 	renewal chan struct{}    // a reload wants another process to take over
 
+	reported bool // to the next process; the hand-over's own
+
 	mu      sync.Mutex   // guards what follows; held for the whole of a reload, and of an upgrade
 	config  *conf.Config // in force
 	started conf.Global  // what this process was started with

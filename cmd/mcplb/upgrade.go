@@ -1,6 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"encoding/gob"
+	"fmt"
+
+	"mcplb/proxy/admin"
 	"mcplb/proxy/upgrade"
 )
 
@@ -50,8 +55,29 @@ func (h handing) State() ([]byte, error) { return h.proxy.State() }
 // Move implements upgrade.Giver.
 func (h handing) Move(give func(*upgrade.Batch) error) error { return h.proxy.Move(give) }
 
+// report is what the process before says from time to time.
+type report struct {
+	Held    []byte                // by the balancer
+	History *admin.CarriedHistory // with the first report only: it can wait until clients are served
+}
+
 // Report implements upgrade.Giver.
-func (h handing) Report() ([]byte, int, error) { return h.proxy.Report() }
+func (h handing) Report() (payload []byte, clients int, err error) {
+	var r report
+	if r.Held, clients, err = h.proxy.Report(); err != nil {
+		return nil, 0, err
+	}
+	if !h.reported {
+		h.reported = true
+		history := h.history.Carry()
+		r.History = &history
+	}
+	var out bytes.Buffer
+	if err := gob.NewEncoder(&out).Encode(&r); err != nil {
+		return nil, 0, fmt.Errorf("encoding what is handed over: %w", err)
+	}
+	return out.Bytes(), clients, nil
+}
 
 // Restore implements upgrade.Taker.
 func (h handing) Restore(state []byte) error { return h.proxy.Restore(state) }
@@ -68,7 +94,16 @@ func (h handing) Adopt(payload []byte, descriptors []int) (upgrade.Adopted, erro
 }
 
 // Inherited implements upgrade.Taker.
-func (h handing) Inherited(report []byte) error { return h.proxy.Inherited(report) }
+func (h handing) Inherited(payload []byte) error {
+	var r report
+	if err := gob.NewDecoder(bytes.NewReader(payload)).Decode(&r); err != nil {
+		return fmt.Errorf("decoding what is handed over: %w", err)
+	}
+	if r.History != nil {
+		h.history.Restore(*r.History)
+	}
+	return h.proxy.Inherited(r.Held)
+}
 
 // Alone implements upgrade.Taker.
 func (h handing) Alone() { h.proxy.Alone() }

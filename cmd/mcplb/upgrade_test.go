@@ -170,6 +170,29 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// The page's plots go on: what the process before has seen stands at the left.
+func TestUpgradeKeepsThePlots(t *testing.T) {
+	t.Parallel()
+	l := startLine(t, newSetup(t, startEcho(t)))
+	awaitPlot := func(pattern string) {
+		t.Helper()
+		eventually(t, func() error {
+			_, body := get(t, l.admin, "/")
+			paths := regexp.MustCompile(`class="line [^"]*" d="([^"]*)"`).FindStringSubmatch(body)
+			if len(paths) < 2 || !regexp.MustCompile(pattern).MatchString(paths[1]) {
+				return fmt.Errorf("connections are plotted as %q", paths)
+			}
+			return nil
+		})
+	}
+	awaitPlot(`^M600 119h1$`) // none, once
+	c := connect(t, l.frontend)
+	c.expectEcho(t)
+	l.upgrade(t)
+	awaitPlot(`^M0 119L[\dL ]+[ L](\d|\d\d)$`) // none, then one
+	c.expectEcho(t)
+}
+
 // A new binary that does not come to serve leaves the old one as it was, time
 // and again, and the next good one is taken.
 func TestUpgradeFails(t *testing.T) {

@@ -199,9 +199,12 @@ func rate(now, before uint64, seconds float64) float64 {
 	return float64(now-before) / seconds
 }
 
+// unknown are the rates of what is seen for the first time.
+var unknown = Rates{math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()}
+
 func frontendRates(f, before *Frontend, seconds float64) Rates {
 	if before == nil {
-		return Rates{}
+		return unknown
 	}
 	return Rates{
 		Connections: rate(f.Connections.Total, before.Connections.Total, seconds),
@@ -228,7 +231,7 @@ func mostGrown(f, before *Frontend) string {
 
 func serverRates(s, before *Server, seconds float64) Rates {
 	if before == nil {
-		return Rates{}
+		return unknown
 	}
 	messages := rate(s.MessagesIn, before.MessagesIn, seconds)
 	return Rates{

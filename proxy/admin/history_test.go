@@ -2,6 +2,7 @@ package admin
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -61,6 +62,60 @@ func TestHistory(t *testing.T) {
 		h.sample()
 		if values := h.values(seriesKey{backend: "nodes", server: "node4"}); values != nil {
 			t.Errorf("a server that is gone has %d samples", len(values))
+		}
+	})
+}
+
+// A history goes on in another process: what it remembers stands before what is
+// new, 15 minutes in all, and what is not there any more is forgotten.
+func TestHistoryGoesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		names := []string{"a", "b"}
+		source := &fixed{build: func() Snapshot {
+			s := example()
+			s.Time = time.Now()
+			s.Frontends = nil
+			for i, name := range names {
+				s.Frontends = append(s.Frontends, Frontend{Name: name, Connections: Connections{Current: int64(10*i + 1)}})
+			}
+			return s
+		}}
+		run := func(h *History, samples int) *History {
+			for range samples {
+				h.sample()
+				time.Sleep(historyInterval)
+			}
+			return h
+		}
+		check := func(h *History, frontend string, want ...float32) {
+			t.Helper()
+			got := h.values(seriesKey{frontend: frontend})
+			if !slices.EqualFunc(got, want, func(a, b float32) bool { return a == b || a != a && b != b }) {
+				t.Errorf("%s: %v, want %v", frontend, got, want)
+			}
+		}
+		old := run(NewHistory(source), 3)
+		names = []string{"b", "c"}
+		first := NewHistory(source)
+		first.Restore(old.Carry()) // before its first sample
+		run(first, 1)
+		second := run(NewHistory(source), 1)
+		second.Restore(old.Carry()) // after it
+		for _, h := range []*History{first, second} {
+			run(h, 1)
+			check(h, "a")
+			check(h, "b", 11, 11, 11, 1, 1)
+			check(h, "c", gap, gap, gap, 11, 11)
+			if from, to := h.span(); to.Sub(from) < 4*historyInterval || len(h.times) != 5 {
+				t.Errorf("%d samples span %v", len(h.times), to.Sub(from))
+			}
+		}
+		full := run(NewHistory(source), historySamples)
+		second.Restore(full.Carry())
+		run(second, 1)
+		if n, m := len(second.times), len(second.values(seriesKey{frontend: "b"})); n != historySamples || m != n {
+			t.Errorf("%d times and %d values, want %d", n, m, historySamples)
 		}
 	})
 }

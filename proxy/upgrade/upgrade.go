@@ -46,7 +46,7 @@ import "os"
 // Protocol is the number of what is said after Prepared: state, batches,
 // reports. It grows whenever their form changes. The rest of the conversation
 // keeps its form for good.
-const Protocol = 2
+const Protocol = 3
 
 // Offer begins the conversation.
 type Offer struct {
