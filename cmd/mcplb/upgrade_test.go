@@ -238,6 +238,62 @@ func TestUpgradeFails(t *testing.T) {
 	l.expectServing(t, after)
 }
 
+// A binary that speaks another version of the hand-over gets the listening
+// sockets, from an older one as well as from a newer one. Whoever is connected is
+// served by the old process, to the end.
+func TestUpgradeToAnotherProtocol(t *testing.T) {
+	t.Parallel()
+	other := buildOtherProtocol(t)
+	l := startLine(t, newSetup(t, startEcho(t)))
+	for i, binary := range []string{other, filepath.Join(binaries, "mcplb")} {
+		c := connect(t, l.frontend)
+		c.expectEcho(t)
+		l.install(t, binary)
+		before, after := l.upgrade(t)
+		l.await(t, fmt.Sprintf(`(?s:(another protocol: connections end here.*the new process serves.*){%d})`, i+1))
+		l.expectServing(t, after)
+		c.expectEcho(t)
+		if commandLine(before) == "" {
+			t.Error("the old process has ended, and has a client")
+		}
+		c.Close()
+		l.awaitGone(t, before)
+		eventually(t, func() error { return l.alone(after) })
+	}
+}
+
+// buildOtherProtocol builds mcplb with another upgrade.Protocol.
+func buildOtherProtocol(t *testing.T) (binary string) {
+	t.Helper()
+	directory := t.TempDir()
+	source, err := filepath.Abs("../../proxy/upgrade/upgrade.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	constant := regexp.MustCompile(`(?m)^const Protocol = \d+$`)
+	if !constant.Match(text) {
+		t.Fatalf("%s has no Protocol", source)
+	}
+	changed, overlay := filepath.Join(directory, "upgrade.go"), filepath.Join(directory, "overlay.json")
+	for path, text := range map[string][]byte{
+		changed: constant.ReplaceAll(text, []byte("const Protocol = 999")),
+		overlay: fmt.Appendf(nil, `{"Replace": {%q: %q}}`, source, changed),
+	} {
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binary = filepath.Join(directory, "mcplb")
+	if output, err := exec.Command("go", "build", "-buildvcs=false", "-overlay", overlay, "-o", binary, "mcplb/cmd/mcplb").CombinedOutput(); err != nil {
+		t.Fatalf("building another mcplb: %v\n%s", err, output)
+	}
+	return binary
+}
+
 // What signals do while an upgrade is under way stands in the table of phases.
 func TestSignalsDuringUpgrade(t *testing.T) {
 	t.Parallel()
