@@ -89,7 +89,8 @@ const kept = ^uint32(0)
 // bequest is what the process before knows of the hand-over.
 type bequest struct {
 	counted map[string]upgrade.Counts // reported so far
-	pools   []*pool                   // there is no other any more: carriedServer.Backend
+	layouts upgrade.Layouts
+	pools   []*pool // there is no other any more: carriedServer.Backend
 	servers map[*backend.Server]uint32
 	list    []*backend.Server // by number, from 1 on
 	spare   map[leaseKey]int  // slots kept back
@@ -355,7 +356,7 @@ func (p *Proxy) newlyCounted() map[string]upgrade.Counts {
 		if all[name] == nil {
 			all[name] = upgrade.Counts{}
 		}
-		all[name].Add(counters)
+		p.given.layouts.Add(all[name], counters)
 	})
 	for name, counts := range all {
 		if more := counts.Since(p.given.counted[name]); len(more) > 0 {

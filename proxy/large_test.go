@@ -132,3 +132,21 @@ func (r *running) watchLoops() (stop func() time.Duration) {
 		return max(worst[0], worst[len(worst)-1])
 	}
 }
+
+// BenchmarkState measures what a new process waits for before it accepts, where
+// there are 1,000 servers and 200 frontends.
+func BenchmarkState(b *testing.B) {
+	r := start(b, largeText(1000, 200, 0))
+	r.Suspend()
+	defer r.Resume()
+	size := 0
+	for b.Loop() {
+		r.given.counted = nil
+		state, err := r.State()
+		if err != nil {
+			b.Fatal(err)
+		}
+		size = len(state)
+	}
+	b.ReportMetric(float64(size), "bytes")
+}

@@ -33,6 +33,7 @@ type inheritance struct {
 	pools     []*pool             // by carriedServer.Backend
 	entries   []map[uint32]uint32 // likewise: what the pool's memory's entries are called here
 	servers   []inherited         // by number, from 1 on
+	layouts   upgrade.Layouts     // the first loop's
 	pauses    pauses
 }
 
@@ -283,7 +284,7 @@ func (p *Proxy) addCounts(counts map[string]upgrade.Counts) {
 	}
 	p.eachCounters(func(name string, loop int, counters any) {
 		if more := counts[name]; more != nil && loop == 0 {
-			p.engine.Loops()[0].Post(func() { more.Restore(counters) })
+			p.engine.Loops()[0].Post(func() { p.taken.layouts.Restore(more, counters) })
 		}
 	})
 }
