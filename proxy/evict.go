@@ -43,6 +43,13 @@ func (e *evictions) add(server *backend.Server, policy conf.OnDown) {
 	}
 }
 
+// underWay reports whether somebody may still have to be told.
+func (e *evictions) underWay() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.looking
+}
+
 // look begins a look for what is noted.
 func (e *evictions) look() {
 	e.mu.Lock()

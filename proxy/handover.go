@@ -27,7 +27,6 @@ import (
 // what that one holds; a batch makes of what is held there what is held here;
 // a report says what is left. Since the process before gives no slot away any
 // more (backend.Pool.Freeze), no limit is exceeded at any moment.
-
 //
 // What only the process before has, since a reload or the new one's file took it
 // away, the new one makes for those who use it, as if it had run that reload
@@ -141,6 +140,9 @@ func (p *Proxy) Sockets() ([]upgrade.Socket, error) {
 func (p *Proxy) Suspend() {
 	p.gate.closed.Store(true)
 	p.everywhere() // an accept that has begun ends with its loop's turn
+	for p.evictions.underWay() {
+		p.everywhere() // whoever is to be told of a server's loss is told here
+	}
 	staying := 0
 	p.everySession(func(c *reactor.Conn, _ session) {
 		if c.Layered() && l7.Of(c) != nil {

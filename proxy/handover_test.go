@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"mcplb/backend"
 	"mcplb/proxy/upgrade"
 
 	"golang.org/x/sys/unix"
@@ -498,6 +499,42 @@ func TestHandOverRemoves(t *testing.T) {
 		}
 		clients[who].Close()
 	}
+}
+
+// Whoever is to lose the connection to a server that was lost a moment before
+// does not get away with it to another process.
+func TestHandOverDuringAnEviction(t *testing.T) {
+	t.Parallel()
+	s := serve(t, echo)
+	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
+	r := predecessor(t, text)
+	c := dial(t, r.address("f"))
+	c.ask("hello")
+	// The loops come to it only after the hand-over has begun.
+	begun, looked := make(chan struct{}), make(chan struct{})
+	r.evictions.mu.Lock()
+	r.evictions.looking = true
+	r.evictions.mu.Unlock()
+	go func() {
+		defer close(looked)
+		<-begun
+		await(r.gate.closed.Load)
+		for range 300 { // turns
+			r.everywhere()
+		}
+		r.evictions.look()
+	}()
+	b := r.backends["b"]
+	b.SetHealth(b.Servers()[0], backend.Down, "test", time.Now())
+	close(begun)
+	h := r.heir(text)
+	t.Cleanup(h.end)
+	if n := r.give(h); n != 0 {
+		t.Errorf("%d descriptors have moved", n)
+	}
+	c.hearReset()
+	<-looked
+	r.Leave()
 }
 
 // What is known goes along: bans, sticky sources, states, counts.

@@ -22,10 +22,11 @@ type leaving struct {
 // prune forgets what nobody is connected by any more. While a process before
 // has clients that may come, it forgets nothing.
 func (p *Proxy) prune() {
-	if p.gate.other.Load() > 0 {
+	l := &p.leaving
+	if p.gate.other.Load() > 0 || len(l.frontends)+len(l.pools) == 0 {
 		return
 	}
-	l := &p.leaving
+	p.everywhere() // who is on the way to a loop is counted there
 	for name, f := range l.frontends {
 		if f.current() == 0 {
 			f.show(&l.forgotten)
