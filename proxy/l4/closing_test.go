@@ -97,6 +97,25 @@ func TestResetIsPassedOn(t *testing.T) {
 	})
 }
 
+// A client whose server has finished, but to whom that is still on its way, is
+// not robbed of it when the server goes down.
+func TestDownBehindTheEnd(t *testing.T) {
+	bothModes(t, func(t *testing.T, mode func(*setup)) {
+		b, c, s := meeting(t, mode)
+		text := strings.Repeat("an answer\n", 30_000) // more than the client's kernel takes
+		s.Say(text)
+		s.Finish()
+		b.Eventually("FIN is behind it", func() (ending bool) {
+			b.each(func(s *Session) { ending = s.relay.client.Ending() })
+			return ending
+		})
+		b.each(func(s *Session) { s.ServerDown(conf.OnDownClose) })
+		b.expect(ServerDown, 1)
+		c.Hear(text)
+		c.HearEnd()
+	})
+}
+
 // What was said before the reset still arrives, and then the reset.
 func TestResetAfterData(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {

@@ -400,9 +400,11 @@ func (r *Relay) Abort(reason Reason) {
 
 // cut closes c so that its peer cannot take what it got for the whole: with RST,
 // but where the owner sees messages, whose ends the peer knows as well, by FIN,
-// which always arrives; unless that has been sent already.
+// which always arrives. One that was sent already is let arrive, and RST is for a
+// peer that has it.
 func (r *Relay) cut(c *reactor.Conn) {
-	if r.into(c).flags&(inspected|shut) == inspected {
+	told := r.into(c).flags&shut != 0
+	if told && c.Ending() || !told && r.up.flags&inspected != 0 {
 		c.Cut()
 	} else {
 		c.Reset()

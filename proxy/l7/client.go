@@ -374,10 +374,11 @@ func (c *client) discard() {
 }
 
 // cut ends the client so that it cannot take a part of an answer for the whole:
-// by FIN within an answer that tells its own end, otherwise with RST.
+// by FIN within an answer that tells its own end, or where that was sent
+// already, otherwise with RST.
 func (c *client) cut(reason l4.Reason) {
 	if c.conn != nil && c.state != finished {
-		if c.state == exchanging && c.exchange.tellsEnd() {
+		if c.told || c.state == exchanging && c.exchange.tellsEnd() {
 			c.conn.Cut()
 		} else {
 			c.conn.Reset()

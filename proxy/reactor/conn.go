@@ -360,6 +360,13 @@ func (c *Conn) Reset() {
 	}
 }
 
+// Ending tells whether FIN was sent and its arrival is not acknowledged yet: the
+// kernel repeats it, even when the socket is closed, but not when it is Reset.
+func (c *Conn) Ending() bool {
+	state, errno := c.loop.system.State(int(c.fd))
+	return errno == 0 && (state == unix.BPF_TCP_FIN_WAIT1 || state == unix.BPF_TCP_CLOSING || state == unix.BPF_TCP_LAST_ACK)
+}
+
 // Cut closes the socket with FIN although the stream is not whole: for those
 // streams that show it by themselves, as by a length, or by messages that have
 // an end. The kernel repeats a FIN until it has arrived, whereas RST is sent

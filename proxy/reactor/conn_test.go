@@ -399,6 +399,29 @@ func TestUrgentDataDoNotStall(t *testing.T) {
 	}
 }
 
+// A FIN behind what the peer does not read is under way until it does.
+func TestEnding(t *testing.T) {
+	t.Parallel()
+	l := newStepped(t, steppedSystem())
+	near, far := tcpPair(t)
+	c := adopt(t, l, near, ignore)
+	settle(t, l, c)
+	for n, errno := 1, unix.Errno(0); n > 0 && errno == 0; {
+		n, errno = kernelWrite(near, make([]byte, 1<<16)) // more than the peer's kernel takes
+	}
+	if c.Ending() {
+		t.Error("ending before its end")
+	}
+	c.CloseWrite()
+	if !c.Ending() {
+		t.Error("not ending, though the peer cannot have FIN yet")
+	}
+	if _, err := io.Copy(io.Discard, far); err != nil {
+		t.Fatal(err)
+	}
+	until(t, l, "the peer has it", func() bool { return !c.Ending() })
+}
+
 func TestHowThePeerSeesTheEnd(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
@@ -409,6 +432,9 @@ func TestHowThePeerSeesTheEnd(t *testing.T) {
 		"Reset is RST":                   {func(_ *testing.T, c *Conn) { c.Reset() }, unix.ECONNRESET},
 		"Close with bytes parked is RST": {func(t *testing.T, c *Conn) { park(t, c); c.Close() }, unix.ECONNRESET},
 		"Reset with bytes parked is RST": {func(t *testing.T, c *Conn) { park(t, c); c.Reset() }, unix.ECONNRESET},
+		"Cut is FIN":                     {func(_ *testing.T, c *Conn) { c.Cut() }, io.EOF},
+		"Cut with bytes parked is FIN":   {func(t *testing.T, c *Conn) { park(t, c); c.Cut() }, io.EOF},
+		"Reset after Cut is FIN":         {func(_ *testing.T, c *Conn) { c.Cut(); c.Reset() }, io.EOF},
 		"Close after Reset is RST":       {func(_ *testing.T, c *Conn) { c.Reset(); c.Close() }, unix.ECONNRESET},
 		"Reset after Close is FIN":       {func(_ *testing.T, c *Conn) { c.Close(); c.Reset() }, io.EOF},
 	}

@@ -35,6 +35,7 @@ type System struct {
 	Reset       func(fd int) unix.Errno                                   // SO_LINGER {1, 0}: close sends RST
 	Error       func(fd int) unix.Errno                                   // getsockopt(2), SO_ERROR
 	LocalAddr   func(fd int) (netip.AddrPort, unix.Errno)                 // getsockname(2)
+	State       func(fd int) (uint8, unix.Errno)                          // getsockopt(2), the first byte of TCP_INFO
 	Shutdown    func(fd int) unix.Errno                                   // shutdown(2), SHUT_WR
 	Close       func(fd int) unix.Errno                                   // close(2)
 	EpollAdd    func(epoll, fd int, event unix.EpollEvent) unix.Errno     // epoll_ctl(2), EPOLL_CTL_ADD
@@ -72,6 +73,7 @@ func Kernel() *System {
 		Reset:       kernelReset,
 		Error:       kernelError,
 		LocalAddr:   kernelLocalAddr,
+		State:       kernelState,
 		Shutdown:    kernelShutdown,
 		Close:       kernelClose,
 		EpollAdd:    kernelEpollAdd,
@@ -189,6 +191,13 @@ func kernelError(fd int) unix.Errno {
 		return errno
 	}
 	return unix.Errno(v)
+}
+
+func kernelState(fd int) (uint8, unix.Errno) {
+	var v [1]uint8
+	size := uint32(len(v))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO, uintptr(unsafe.Pointer(&v)), uintptr(unsafe.Pointer(&size)), 0)
+	return v[0], errno
 }
 
 func kernelLocalAddr(fd int) (netip.AddrPort, unix.Errno) {

@@ -201,6 +201,7 @@ func TestKernelErrors(t *testing.T) {
 		"splice":    func() unix.Errno { _, errno := kernelSplice(-1, -1, 1); return errno },
 		"accept":    func() unix.Errno { _, _, errno := kernelAccept(-1); return errno },
 		"address":   func() unix.Errno { _, errno := kernelLocalAddr(-1); return errno },
+		"state":     func() unix.Errno { _, errno := kernelState(-1); return errno },
 		"error":     func() unix.Errno { return kernelError(-1) },
 		"reset":     func() unix.Errno { return kernelReset(-1) },
 		"shutdown":  func() unix.Errno { return kernelShutdown(-1) },
