@@ -48,10 +48,7 @@ func park(t *testing.T, c *Conn) int {
 func TestSendShortWrites(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
-	l := newStepped(t, system)
-	near, far := socketPair(t)
-	c := adopt(t, l, near, ignore)
-	settle(t, l, c)
+	l, c, far := paired(t, system)
 	message := []byte("a message of some length")
 	for part := range len(message) + 1 {
 		room := part
@@ -107,10 +104,7 @@ func TestSendAgainstFickleKernel(t *testing.T) {
 		got = append(got, p[:n]...)
 		return n, 0
 	}
-	l := newStepped(t, system)
-	near, _ := socketPair(t)
-	c := adopt(t, l, near, ignore)
-	settle(t, l, c)
+	l, c, _ := paired(t, system)
 	var want []byte
 	writable := eventOf(c, unix.EPOLLOUT)
 	for range 1000 {
@@ -203,10 +197,7 @@ func TestFaultOfWriteIsTold(t *testing.T) {
 	} {
 		for _, parked := range []bool{false, true} {
 			system := steppedSystem()
-			l := newStepped(t, system)
-			near, far := socketPair(t)
-			conn := adopt(t, l, near, ignore)
-			settle(t, l, conn)
+			l, conn, far := paired(t, system)
 			sendAll(t, far, []byte("last words"))
 			writes := 0
 			system.Write = func(int, []byte) (int, unix.Errno) {
@@ -297,10 +288,7 @@ func TestPeerReset(t *testing.T) {
 
 func TestHalfClose(t *testing.T) {
 	t.Parallel()
-	l := newStepped(t, steppedSystem())
-	near, far := tcpPair(t)
-	c := adopt(t, l, near, ignore)
-	settle(t, l, c)
+	l, c, far := connected(t, steppedSystem())
 	write(t, far, "question")
 	if err := far.CloseWrite(); err != nil {
 		t.Fatal(err)
@@ -447,10 +435,8 @@ func TestHowThePeerSeesTheEnd(t *testing.T) {
 				closes = append(closes, fd)
 				return kernelClose(fd)
 			}
-			l := newStepped(t, system)
-			near, far := tcpPair(t)
-			conn := adopt(t, l, near, ignore)
-			settle(t, l, conn)
+			l, conn, far := connected(t, system)
+			near := int(conn.fd)
 			c.end(t, conn)
 			if !conn.Closed() || len(closes) != 1 || closes[0] != near {
 				t.Errorf("closed %v, descriptors %v; want the one, once", conn.Closed(), closes)

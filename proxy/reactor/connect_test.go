@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"mcplb/testdata/peer"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -41,19 +43,7 @@ func dial(t *testing.T, l *Loop, d Dialing) (*Conn, *attempt) {
 // refusing returns an address that nobody listens at, until the test ends.
 func refusing(t *testing.T) netip.AddrPort {
 	t.Helper()
-	fd, errno := kernelSocket(unix.AF_INET)
-	if errno != 0 {
-		t.Fatal(errno)
-	}
-	t.Cleanup(func() { unix.Close(fd) })
-	if errno := kernelBind(fd, netip.MustParseAddrPort("127.0.0.1:0")); errno != 0 {
-		t.Fatal(errno)
-	}
-	address, errno := kernelLocalAddr(fd)
-	if errno != 0 {
-		t.Fatal(errno)
-	}
-	return address
+	return netip.MustParseAddrPort(peer.Refuse(t))
 }
 
 func TestDialSucceeds(t *testing.T) {
@@ -72,12 +62,12 @@ func TestDialSucceeds(t *testing.T) {
 			if a.errno != 0 || a.early || c.Blocked() {
 				t.Fatalf("outcome %v, open before %v, blocked now %v", a.errno, a.early, c.Blocked())
 			}
-			peer, err := socket.Accept()
+			far, err := socket.Accept()
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer peer.Close()
-			if got, want := c.LocalAddr(), peer.RemoteAddr().(*net.TCPAddr).AddrPort(); got != want {
+			defer far.Close()
+			if got, want := c.LocalAddr(), far.RemoteAddr().(*net.TCPAddr).AddrPort(); got != want {
 				t.Errorf("local address %v, but the peer sees %v", got, want)
 			}
 			checkOption(t, c, unix.TCP_NODELAY, 1)
@@ -123,13 +113,13 @@ func TestSendBeforeConnected(t *testing.T) {
 		t.Errorf("Send: %v", errno)
 	}
 	until(t, l, "the attempt has an outcome", func() bool { return a.done })
-	peer, err := socket.Accept()
+	far, err := socket.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer peer.Close()
+	defer far.Close()
 	p := make([]byte, 5)
-	if n, err := peer.Read(p); a.errno != 0 || string(p[:n]) != "early" {
+	if n, err := far.Read(p); a.errno != 0 || string(p[:n]) != "early" {
 		t.Errorf("outcome %v, the peer read %q, %v", a.errno, p[:n], err)
 	}
 }
@@ -141,12 +131,12 @@ func TestPeerClosesAtOnce(t *testing.T) {
 	l := newStepped(t, steppedSystem())
 	socket := listenTCP(t, "127.0.0.1:0")
 	c, a := dial(t, l, Dialing{To: addressOf(socket)})
-	peer, err := socket.Accept()
+	far, err := socket.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, peer, "bye")
-	peer.Close()
+	write(t, far, "bye")
+	far.Close()
 	until(t, l, "the attempt has an outcome", func() bool { return a.done && c.HungUp() })
 	if n, errno := c.Read(l.Scratch()); a.errno != 0 || errno != 0 || string(l.Scratch()[:n]) != "bye" || !c.Readable() {
 		t.Errorf("outcome %v, read %q, %v, readable %v", a.errno, l.Scratch()[:n], errno, c.Readable())
@@ -178,27 +168,7 @@ func TestDialIsGivenUp(t *testing.T) {
 // fullBacklog returns an address whose listener takes no more clients in.
 func fullBacklog(t *testing.T) netip.AddrPort {
 	t.Helper()
-	fd, errno := kernelSocket(unix.AF_INET)
-	if errno != 0 {
-		t.Fatal(errno)
-	}
-	t.Cleanup(func() { unix.Close(fd) })
-	if errno := kernelBind(fd, netip.MustParseAddrPort("127.0.0.1:0")); errno != 0 {
-		t.Fatal(errno)
-	}
-	if err := unix.Listen(fd, 0); err != nil {
-		t.Fatal(err)
-	}
-	address, errno := kernelLocalAddr(fd)
-	if errno != 0 {
-		t.Fatal(errno)
-	}
-	client, err := net.Dial("tcp", address.String()) // a backlog of 0 holds one
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	return address
+	return netip.MustParseAddrPort(peer.Blackhole(t))
 }
 
 // TestDialFails has every step fail: the error is told and nothing stays open.

@@ -138,10 +138,7 @@ func TestLayerReads(t *testing.T) {
 // word and FIN follow what is parked, and nothing is lost.
 func TestLayerEndsBehindParked(t *testing.T) {
 	t.Parallel()
-	l := newStepped(t, steppedSystem())
-	near, far := tcpPair(t)
-	c := adopt(t, l, near, ignore)
-	settle(t, l, c)
+	l, c, far := connected(t, steppedSystem())
 	m := &mirror{}
 	c.SetLayer(m)
 	sent := park(t, c)

@@ -57,21 +57,19 @@ func listenStepped(t *testing.T, l *Loop, socket *net.TCPListener, h AcceptHandl
 	return listener
 }
 
+// listening is a stepped loop that accepts for h on a port of its own.
+func listening(t *testing.T, system *System, h AcceptHandler) (*Loop, *net.TCPListener, *Listener) {
+	t.Helper()
+	l, socket := newStepped(t, system), listenTCP(t, "127.0.0.1:0")
+	return l, socket, listenStepped(t, l, socket, h)
+}
+
 // concurrently runs f on a goroutine of its own, and l meanwhile.
 func concurrently(t *testing.T, l *Loop, f func() error) {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() { done <- f() }()
-	var err error
-	until(t, l, "the call has returned", func() bool {
-		select {
-		case err = <-done:
-			return true
-		default:
-			return false
-		}
-	})
-	if err != nil {
+	if err := receive(t, l, "the call has returned", done); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -244,10 +242,8 @@ func TestAcceptDoesNotSpin(t *testing.T) {
 
 func TestMayAcceptAndResume(t *testing.T) {
 	t.Parallel()
-	l := newStepped(t, steppedSystem())
-	socket := listenTCP(t, "127.0.0.1:0")
 	g := &gate{room: 2}
-	listener := listenStepped(t, l, socket, g)
+	l, socket, listener := listening(t, steppedSystem(), g)
 	clients := dialN(t, socket, 5)
 	until(t, l, "two are accepted", func() bool { return len(g.accepted) == 2 })
 	asked := g.asked
@@ -271,10 +267,8 @@ func TestWaitingDoesNotSpin(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
 	clock := fakeClock(system)
-	l := newStepped(t, system)
-	socket := listenTCP(t, "127.0.0.1:0")
 	g := &gate{}
-	listenStepped(t, l, socket, g)
+	l, socket, _ := listening(t, system, g)
 	dialN(t, socket, 1)
 	until(t, l, "the listener has asked", func() bool { return g.asked > 0 })
 	asked := g.asked
@@ -291,10 +285,8 @@ func TestWaitingDoesNotSpin(t *testing.T) {
 // had none.
 func TestHand(t *testing.T) {
 	t.Parallel()
-	l := newStepped(t, steppedSystem())
-	socket := listenTCP(t, "127.0.0.1:0")
 	first, second := &gate{room: 1}, unlimited()
-	listener := listenStepped(t, l, socket, first)
+	l, socket, listener := listening(t, steppedSystem(), first)
 	dialN(t, socket, 3)
 	until(t, l, "the first has taken one", func() bool { return len(first.accepted) == 1 })
 	listener.Hand(second)
@@ -340,10 +332,8 @@ func TestHandWhileAccepting(t *testing.T) {
 
 func TestListenerClose(t *testing.T) {
 	t.Parallel()
-	l := newStepped(t, steppedSystem())
-	socket := listenTCP(t, "127.0.0.1:0")
 	g := &gate{}
-	listener := listenStepped(t, l, socket, g)
+	l, socket, listener := listening(t, steppedSystem(), g)
 	waiting := dialN(t, socket, 1)[0]
 	socket.Close() // the listener has a copy: it goes on
 	dialN(t, socket, 1)
@@ -386,9 +376,7 @@ func TestListenerClosesWhileBackingOff(t *testing.T) {
 		return -1, netip.AddrPort{}, unix.EMFILE
 	}
 	clock := fakeClock(system)
-	l := newStepped(t, system)
-	socket := listenTCP(t, "127.0.0.1:0")
-	listener := listenStepped(t, l, socket, unlimited())
+	l, socket, listener := listening(t, system, unlimited())
 	dialN(t, socket, 1)
 	until(t, l, "it backs off", func() bool { return calls > 0 })
 	concurrently(t, l, func() error { listener.Close(); return nil })
@@ -406,9 +394,7 @@ func TestListenerClosesWhileBackingOff(t *testing.T) {
 // still holds: clients who come there do not wake this loop.
 func TestSharedSocketLeavesThePollSet(t *testing.T) {
 	t.Parallel()
-	l := newStepped(t, steppedSystem())
-	socket := listenTCP(t, "127.0.0.1:0")
-	listener := listenStepped(t, l, socket, unlimited())
+	l, socket, listener := listening(t, steppedSystem(), unlimited())
 	concurrently(t, l, func() error { listener.Close(); return nil })
 	for l.system.EpollPoll(l.epoll, l.events[:]) > 0 {
 		l.runMail() // events that came before
@@ -572,10 +558,8 @@ func TestListenerRetires(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
 	clock := stoppedClock(system)
-	loop := newStepped(t, system)
-	socket := listenTCP(t, "127.0.0.1:0")
 	g := &gate{}
-	listener := listenStepped(t, loop, socket, g)
+	loop, socket, listener := listening(t, system, g)
 	dialN(t, socket, 3)
 	concurrently(t, loop, func() error { listener.Retire(); return nil })
 	var timeout net.Error
@@ -608,10 +592,8 @@ func TestListenerRetiresInTheEnd(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
 	clock := stoppedClock(system)
-	loop := newStepped(t, system)
-	socket := listenTCP(t, "127.0.0.1:0")
 	g := &gate{}
-	listener := listenStepped(t, loop, socket, g)
+	loop, socket, listener := listening(t, system, g)
 	dialN(t, socket, 1)
 	concurrently(t, loop, func() error { listener.Retire(); return nil })
 	for range int(retireMost/retireTime) + 1 {
@@ -626,10 +608,8 @@ func TestListenerRevives(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
 	clock := stoppedClock(system)
-	loop := newStepped(t, system)
-	socket := listenTCP(t, "127.0.0.1:0")
 	g := unlimited()
-	listener := listenStepped(t, loop, socket, g)
+	loop, socket, listener := listening(t, system, g)
 	concurrently(t, loop, func() error { listener.Retire(); return nil })
 	concurrently(t, loop, func() error {
 		if !listener.Revive() {
@@ -648,10 +628,8 @@ func TestListenerRevives(t *testing.T) {
 // Close takes in those who wait.
 func TestListenerCloseAccepts(t *testing.T) {
 	t.Parallel()
-	loop := newStepped(t, steppedSystem())
-	socket := listenTCP(t, "127.0.0.1:0")
 	g := &gate{}
-	listener := listenStepped(t, loop, socket, g)
+	loop, socket, listener := listening(t, steppedSystem(), g)
 	dialN(t, socket, 100)
 	g.room = 100
 	concurrently(t, loop, func() error { listener.Close(); return nil })

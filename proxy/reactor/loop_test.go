@@ -298,10 +298,7 @@ func TestAgainOfTheDead(t *testing.T) {
 // turn.
 func TestClosedBeforeItsTurn(t *testing.T) {
 	t.Parallel()
-	l := newStepped(t, steppedSystem())
-	near, _ := socketPair(t)
-	dead := adopt(t, l, near, ignore)
-	settle(t, l, dead)
+	l, dead, _ := paired(t, steppedSystem())
 	dead.SetHandler(handlerFunc(func(*Conn) { t.Error("a closed connection was called") }))
 	near, far := socketPair(t)
 	other := adopt(t, l, near, ignore)
@@ -445,10 +442,7 @@ func TestLoopIDsAndLoad(t *testing.T) {
 
 func TestSetHandler(t *testing.T) {
 	t.Parallel()
-	l := newStepped(t, steppedSystem())
-	near, far := socketPair(t)
-	c := adopt(t, l, near, ignore)
-	settle(t, l, c)
+	l, c, far := paired(t, steppedSystem())
 	called := 0
 	c.SetHandler(handlerFunc(func(*Conn) { called++ }))
 	if _, is := c.Handler().(handlerFunc); !is {

@@ -64,6 +64,20 @@ func until(t testing.TB, l *Loop, what string, done func() bool) {
 	}
 }
 
+// receive runs turns until something is sent, and returns it.
+func receive[T any](t testing.TB, l *Loop, what string, from <-chan T) (got T) {
+	t.Helper()
+	until(t, l, what, func() bool {
+		select {
+		case got = <-from:
+			return true
+		default:
+			return false
+		}
+	})
+	return got
+}
+
 // adopt puts a socket on the loop.
 func adopt(t testing.TB, l *Loop, fd int, h Handler) *Conn {
 	t.Helper()
@@ -114,6 +128,28 @@ func tcpPair(t testing.TB) (near int, far *net.TCPConn) {
 		t.Fatal(err)
 	}
 	return near, far
+}
+
+// connected is a stepped loop with a TCP connection, which is writable and has no
+// handler yet, and its far end: see tcpPair.
+func connected(t testing.TB, system *System) (*Loop, *Conn, *net.TCPConn) {
+	t.Helper()
+	l := newStepped(t, system)
+	near, far := tcpPair(t)
+	c := adopt(t, l, near, ignore)
+	settle(t, l, c)
+	return l, c, far
+}
+
+// paired is connected by Unix sockets, whose far end is a descriptor: see
+// socketPair.
+func paired(t testing.TB, system *System) (*Loop, *Conn, int) {
+	t.Helper()
+	l := newStepped(t, system)
+	near, far := socketPair(t)
+	c := adopt(t, l, near, ignore)
+	settle(t, l, c)
+	return l, c, far
 }
 
 // listenTCP listens until the test ends: by plain TCP, where package net would

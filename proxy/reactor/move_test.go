@@ -87,10 +87,7 @@ func (l *Loop) turn0(t *testing.T) {
 // TestMovable leaves alone what would be forgotten on the way.
 func TestMovable(t *testing.T) {
 	t.Parallel()
-	l := newStepped(t, steppedSystem())
-	near, far := tcpPair(t)
-	c := adopt(t, l, near, ignore)
-	settle(t, l, c)
+	l, c, far := connected(t, steppedSystem())
 	far.SetLinger(0)
 	far.Close()
 	until(t, l, "the end is known", func() bool { return c.Failed() })

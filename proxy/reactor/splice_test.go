@@ -92,15 +92,7 @@ func TestSpliceCarriesEveryByte(t *testing.T) {
 		}
 		received <- got
 	}()
-	var got []byte
-	until(t, l, "everything is through", func() bool {
-		select {
-		case got = <-received:
-			return true
-		default:
-			return false
-		}
-	})
+	got := receive(t, l, "everything is through", received)
 	if err := <-sent; err != nil || readErr != io.EOF || r.errno != 0 {
 		t.Errorf("writing: %v; reading: %v; relay: %v", err, readErr, r.errno)
 	}
@@ -144,15 +136,7 @@ func TestSpliceKeepsWhatThePeerDoesNotTake(t *testing.T) {
 		n, _ := io.Copy(io.Discard, sink)
 		got <- n
 	}()
-	var n int64
-	until(t, l, "the rest is through", func() bool {
-		select {
-		case n = <-got:
-			return true
-		default:
-			return false
-		}
-	})
+	n := receive(t, l, "the rest is through", got)
 	if want := <-total; n != int64(want) {
 		t.Errorf("%d bytes came out, want %d", n, want)
 	}
@@ -160,10 +144,7 @@ func TestSpliceKeepsWhatThePeerDoesNotTake(t *testing.T) {
 
 func TestSpliceMeetsReset(t *testing.T) {
 	t.Parallel()
-	l := newStepped(t, steppedSystem())
-	near, far := tcpPair(t)
-	c := adopt(t, l, near, ignore)
-	settle(t, l, c)
+	l, c, far := connected(t, steppedSystem())
 	reset(t, far)
 	until(t, l, "the reset is known", c.Failed)
 	pipe := l.Pipe()
@@ -190,10 +171,7 @@ func TestSpliceOutFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			system := steppedSystem()
-			l := newStepped(t, system)
-			near, far := socketPair(t)
-			c := adopt(t, l, near, ignore)
-			settle(t, l, c)
+			l, c, far := paired(t, system)
 			sendAll(t, far, []byte("some bytes"))
 			pipe := l.Pipe()
 			if n, errno := c.SpliceIn(pipe); n != 10 || errno != 0 || pipe.Held() != 10 {
@@ -218,10 +196,7 @@ func TestSpliceOutFails(t *testing.T) {
 func TestSpliceOutInPieces(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
-	l := newStepped(t, system)
-	near, far := socketPair(t)
-	c := adopt(t, l, near, ignore)
-	settle(t, l, c)
+	l, c, far := paired(t, system)
 	sendAll(t, far, []byte("0123456789"))
 	pipe := l.Pipe()
 	if _, errno := c.SpliceIn(pipe); errno != 0 {
