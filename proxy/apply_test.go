@@ -15,6 +15,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 )
 
 // essence is what a configuration makes of a balancer, without what happens
@@ -38,13 +41,13 @@ func (r *running) essence() string {
 // Frontends come and go; who is connected stays.
 func TestApplyFrontends(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
+	s := peer.Serve(t, peer.Echo)
 	f, g := frontendText("f", anyPort, "tcp", "b"), frontendText("g", "127.0.0.2:0", "mcp", "b")
-	b := backendText("b", []string{s.address})
+	b := backendText("b", []string{s.Address})
 	r := start(t, f+b)
 	atF := r.address("f")
 	first := dial(t, atF)
-	first.ask("hello")
+	first.Ask("hello")
 
 	if summary := r.apply(f + g + b); summary != "+frontend g" {
 		t.Errorf("the change is called %q", summary)
@@ -54,14 +57,14 @@ func TestApplyFrontends(t *testing.T) {
 	}
 	atG := r.address("g")
 	second := dial(t, atG)
-	second.ask("hello")
+	second.Ask("hello")
 
 	r.apply(g + b)
-	turnedAway(t, atF)
-	if first.ask("still here") != "still here" || second.ask("still here") != "still here" {
+	peer.TurnedAway(t, atF)
+	if first.Ask("still here") != "still here" || second.Ask("still here") != "still here" {
 		t.Error("a connection got a wrong answer")
 	}
-	dial(t, atG).ask("hello")
+	dial(t, atG).Ask("hello")
 	first.Close()
 	r.eventually("the client of the frontend that is gone has gone", func() bool { return r.Connections() == 2 })
 }
@@ -103,19 +106,19 @@ func TestApplyEndsKeptConnections(t *testing.T) {
 // connects meanwhile is refused.
 func TestApplyHandsListenersOver(t *testing.T) {
 	t.Parallel()
-	one, two := serve(t, name("one")), serve(t, name("two"))
-	backends := backendText("b1", []string{one.address}) + backendText("b2", []string{two.address})
+	one, two := peer.Serve(t, name("one")), peer.Serve(t, name("two"))
+	backends := backendText("b1", []string{one.Address}) + backendText("b2", []string{two.Address})
 	r := start(t, frontendText("f", anyPort, "tcp", "b1")+backends)
 	address := r.address("f")
 	old := dial(t, address)
-	old.ask("who?")
+	old.Ask("who?")
 	stop := make(chan struct{})
 	var all sync.WaitGroup
 	for range 2 {
 		all.Go(func() {
 			for !closed(stop) {
 				c := dial(t, address)
-				c.ask("who?")
+				c.Ask("who?")
 				c.Close()
 			}
 		})
@@ -129,10 +132,10 @@ func TestApplyHandsListenersOver(t *testing.T) {
 	}
 	close(stop)
 	all.Wait()
-	if who := old.ask("who?"); who != "one" {
+	if who := old.Ask("who?"); who != "one" {
 		t.Errorf("the old connection is answered by %s", who)
 	}
-	if who := dial(t, address).ask("who?"); who != "two" {
+	if who := dial(t, address).Ask("who?"); who != "two" {
 		t.Errorf("a new connection is answered by %s, want two", who)
 	}
 }
@@ -149,23 +152,23 @@ func closed(c <-chan struct{}) bool {
 // A frontend of the same name changes its mode, its backend, its policy.
 func TestApplyChangesFrontends(t *testing.T) {
 	t.Parallel()
-	one, two := serve(t, name("one")), serve(t, name("two"))
-	backends := backendText("b1", []string{one.address}) + backendText("b2", []string{two.address})
+	one, two := peer.Serve(t, name("one")), peer.Serve(t, name("two"))
+	backends := backendText("b1", []string{one.Address}) + backendText("b2", []string{two.Address})
 	r := start(t, frontendText("f", anyPort, "tcp", "b1")+backends)
 	old := dial(t, r.address("f"))
-	old.ask("who?")
+	old.Ask("who?")
 	r.apply(frontendText("f", anyPort, "mcp", "b2", "max_message = 100") + backends)
 	c := dial(t, r.address("f"))
-	if who := c.ask("who?"); who != "two" {
+	if who := c.Ask("who?"); who != "two" {
 		t.Errorf("a new connection is answered by %s, want two", who)
 	}
-	c.send(strings.Repeat("x", 200))
-	if _, err := c.reader.ReadString('\n'); err != nil {
+	c.Say(strings.Repeat("x", 200))
+	if _, err := c.Reader.ReadString('\n'); err != nil {
 		t.Errorf("no error for a message too long: %v", err)
 	}
 	c.Close()
 	r.ended("f", "message_too_long", 1)
-	if who := old.ask(strings.Repeat("x", 200)); who != "one" {
+	if who := old.Ask(strings.Repeat("x", 200)); who != "one" {
 		t.Errorf("the old connection is answered by %s", who)
 	}
 }
@@ -173,16 +176,16 @@ func TestApplyChangesFrontends(t *testing.T) {
 // Servers come, go and change their weights; connections stay where they are.
 func TestApplyServers(t *testing.T) {
 	t.Parallel()
-	servers := map[string]*peer{}
+	servers := map[string]*peer.Server{}
 	for _, who := range []string{"one", "two", "three"} {
-		servers[who] = serve(t, name(who))
+		servers[who] = peer.Serve(t, name(who))
 	}
 	f := frontendText("f", anyPort, "tcp", "b")
 	text := func(weights map[string]int) string {
 		backend := "[backend.b]\nbalance = \"roundrobin\"\n"
 		for _, who := range []string{"one", "two", "three"} {
 			if weight, ok := weights[who]; ok {
-				backend += serverText("b", who, servers[who].address, fmt.Sprintf("weight = %d", weight))
+				backend += serverText("b", who, servers[who].Address, fmt.Sprintf("weight = %d", weight))
 			}
 		}
 		return f + backend
@@ -191,7 +194,7 @@ func TestApplyServers(t *testing.T) {
 		counts := map[string]int{}
 		for range 12 {
 			c := dial(t, r.address("f"))
-			counts[c.ask("who?")]++
+			counts[c.Ask("who?")]++
 			c.Close()
 		}
 		return counts
@@ -201,7 +204,7 @@ func TestApplyServers(t *testing.T) {
 		t.Errorf("answers are %v, want 6 of each", got)
 	}
 	old := dial(t, r.address("f"))
-	who := old.ask("who?")
+	who := old.Ask("who?")
 
 	r.apply(text(map[string]int{"one": 100, "two": 100, "three": 100}))
 	if got := answers(r); got["one"] != 4 || got["two"] != 4 || got["three"] != 4 {
@@ -215,7 +218,7 @@ func TestApplyServers(t *testing.T) {
 	if got := answers(r); got["three"] != 12 {
 		t.Errorf("answers are %v, want all of three", got)
 	}
-	if again := old.ask("who?"); again != who {
+	if again := old.Ask("who?"); again != who {
 		t.Errorf("the old connection is answered by %s, before by %s", again, who)
 	}
 	old.Close()
@@ -225,12 +228,12 @@ func TestApplyServers(t *testing.T) {
 // A server that keeps its name and address keeps its counters over a reload.
 func TestApplyKeepsCounters(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	text := frontendText("f", anyPort, "tcp", "b") + "[backend.b]\nretries = %d\n" + serverText("b", "s1", s.address, "weight = %d")
+	s := peer.Serve(t, peer.Echo)
+	text := frontendText("f", anyPort, "tcp", "b") + "[backend.b]\nretries = %d\n" + serverText("b", "s1", s.Address, "weight = %d")
 	r := start(t, fmt.Sprintf(text, 1, 10))
 	for i := range 3 {
 		c := dial(t, r.address("f"))
-		c.ask("hello")
+		c.Ask("hello")
 		c.Close()
 		r.ended("f", "client_closed", uint64(i+1))
 		r.apply(fmt.Sprintf(text, i+2, i+20))
@@ -243,17 +246,17 @@ func TestApplyKeepsCounters(t *testing.T) {
 // Limits that change hold at once.
 func TestApplyLimits(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
+	s := peer.Serve(t, peer.Echo)
+	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
 	limits := func(most int) string {
 		return fmt.Sprintf("[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\nmax_connections = %d\n", most)
 	}
 	r := start(t, limits(1)+text)
-	dial(t, r.address("f")).ask("hello")
-	turnedAway(t, r.address("f"))
+	dial(t, r.address("f")).Ask("hello")
+	peer.TurnedAway(t, r.address("f"))
 	r.apply(limits(2) + text)
-	dial(t, r.address("f")).ask("hello")
-	turnedAway(t, r.address("f"))
+	dial(t, r.address("f")).Ask("hello")
+	peer.TurnedAway(t, r.address("f"))
 	r.ended("f", "source_connections", 2)
 }
 
@@ -265,15 +268,15 @@ func TestApplyFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	s := serve(t, echo)
+	s := peer.Serve(t, peer.Echo)
 	f := frontendText("f", anyPort, "tcp", "b")
-	r := start(t, f+backendText("b", []string{s.address}))
+	r := start(t, f+backendText("b", []string{s.Address}))
 	c := dial(t, r.address("f"))
-	c.ask("hello")
+	c.Ask("hello")
 	before := r.essence()
 	free := reserved(t)
 	changes := "[ratelimit]\ntable_size = 5\n" + frontendText("f", anyPort, "mcp", "other") + frontendText("new", free, "tcp", "b") +
-		backendText("other", []string{refuse(t)}) + "[backend.b]\nbalance = \"random\"\n" + serverText("b", "s1", s.address, "weight = 7", "maxconn = 7")
+		backendText("other", []string{peer.Refuse(t)}) + "[backend.b]\nbalance = \"random\"\n" + serverText("b", "s1", s.Address, "weight = 7", "maxconn = 7")
 	for want, text := range map[string]string{
 		"address already in use":    frontendText("bad", taken.Addr().String(), "tcp", "b"),
 		"no-such-host.invalid":      serverText("b", "bad", "no-such-host.invalid:1"),
@@ -286,14 +289,14 @@ func TestApplyFails(t *testing.T) {
 		if now := r.essence(); now != before {
 			t.Errorf("%s: it has changed from\n%sto\n%s", want, before, now)
 		}
-		if reload := r.Snapshot().Process.Reload; reload.Success || !strings.Contains(reload.Error, want) || time.Since(reload.Time) > patience {
+		if reload := r.Snapshot().Process.Reload; reload.Success || !strings.Contains(reload.Error, want) || time.Since(reload.Time) > peer.Patience {
 			t.Errorf("the status shows the reload as %+v", reload)
 		}
-		turnedAway(t, free) // nobody listens there
-		c.ask("still here")
-		dial(t, r.address("f")).ask("hello")
+		peer.TurnedAway(t, free) // nobody listens there
+		c.Ask("still here")
+		dial(t, r.address("f")).Ask("hello")
 	}
-	r.apply(f + backendText("b", []string{s.address}, "retries = 1"))
+	r.apply(f + backendText("b", []string{s.Address}, "retries = 1"))
 	if reload := r.Snapshot().Process.Reload; !reload.Success || reload.Error != "" {
 		t.Errorf("the status shows the reload that succeeded as %+v", reload)
 	}
@@ -314,8 +317,8 @@ func reserved(t testing.TB) string {
 // What only a new process can change is left as it is.
 func TestApplyLeavesWhatItCannotDo(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
+	s := peer.Serve(t, peer.Echo)
+	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
 	r := start(t, "[global]\nthreads = 1\n"+text)
 	summary := r.apply("[global]\nthreads = 2\n" + text)
 	if want := "~global.threads 1 -> 2"; summary != want {
@@ -332,8 +335,8 @@ func TestApplyLeavesWhatItCannotDo(t *testing.T) {
 // A reload that could not be read is shown, too.
 func TestNote(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	r := start(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.address}))
+	s := peer.Serve(t, peer.Echo)
+	r := start(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.Address}))
 	if reload := r.Snapshot().Process.Reload; !reload.Success || reload.Time.IsZero() {
 		t.Errorf("the start is shown as %+v", reload)
 	}
@@ -347,14 +350,14 @@ func TestNote(t *testing.T) {
 // is changed.
 func TestReloadsUnderTraffic(t *testing.T) {
 	t.Parallel()
-	servers := []*peer{serve(t, echo), serve(t, echo), serve(t, echo)}
+	servers := []*peer.Server{peer.Serve(t, peer.Echo), peer.Serve(t, peer.Echo), peer.Serve(t, peer.Echo)}
 	text := func(n int) string {
 		rng := rand.New(rand.NewPCG(1, uint64(n)))
 		backend := fmt.Sprintf("[backend.b]\nbalance = %q\nretries = %d\ncheck = { interval = \"%dms\", fast_interval = \"50ms\" }\n",
 			[]string{"source", "leastconn", "roundrobin", "random"}[n%4], 1+rng.IntN(5), 50+rng.IntN(1000))
 		for i, s := range servers {
 			if n%3 != i { // one of them is gone each time
-				backend += serverText("b", fmt.Sprintf("s%d", i), s.address, fmt.Sprintf("weight = %d", 1+rng.IntN(200)))
+				backend += serverText("b", fmt.Sprintf("s%d", i), s.Address, fmt.Sprintf("weight = %d", 1+rng.IntN(200)))
 			}
 		}
 		frontends := frontendText("f", anyPort, "tcp", "b", fmt.Sprintf("timeout_client = \"%ds\"", 100+n))
@@ -372,7 +375,7 @@ func TestReloadsUnderTraffic(t *testing.T) {
 		all.Go(func() {
 			for c := dial(t, address); !closed(stop); asked.Add(1) {
 				question := fmt.Sprintf("question %d", asked.Load())
-				if answer := c.ask(question); answer != question {
+				if answer := c.Ask(question); answer != question {
 					t.Errorf("%q was answered by %q", question, answer)
 					return
 				}
@@ -382,7 +385,7 @@ func TestReloadsUnderTraffic(t *testing.T) {
 	all.Go(func() {
 		for !closed(stop) {
 			c := dial(t, address)
-			c.ask("hello")
+			c.Ask("hello")
 			c.Close()
 			connected.Add(1)
 		}
@@ -394,7 +397,7 @@ func TestReloadsUnderTraffic(t *testing.T) {
 	}
 	close(stop)
 	all.Wait()
-	if n := r.frontend("f").SessionsEnded["server_down"] + sum(r.frontend("f").Refused); n != 0 {
+	if n := r.frontend("f").SessionsEnded["server_down"] + rig.Sum(r.frontend("f").Refused); n != 0 {
 		t.Errorf("%d connections were lost: %v", n, r.frontend("f").SessionsEnded)
 	}
 }

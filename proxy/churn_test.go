@@ -12,13 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
+
 	"golang.org/x/sys/unix"
 )
 
 // churn is how many connections are opened and closed, and by how many at a
 // time.
 func churn() (connections, workers int) {
-	if long {
+	if rig.Long {
 		return 200_000, 100
 	}
 	return 660, 110
@@ -31,17 +34,17 @@ var theEnds = []struct {
 	client, server func(c *net.TCPConn)
 	reasons        []string // one of these
 }{
-	{"client closes", func(c *net.TCPConn) { pingPong(c); c.Close() }, echo, []string{"client_closed"}},
+	{"client closes", func(c *net.TCPConn) { pingPong(c); c.Close() }, peer.Echo, []string{"client_closed"}},
 	{"server closes", func(c *net.TCPConn) { pingPong(c); toEnd(c); c.Close() }, pong, []string{"server_closed"}},
-	{"client resets", func(c *net.TCPConn) { pingPong(c); reset(c) }, echo, []string{"client_reset"}},
-	{"server resets", func(c *net.TCPConn) { pingPong(c); toEnd(c); c.Close() }, func(c *net.TCPConn) { pong(c); reset(c) }, []string{"server_reset"}},
-	{"client half-closes", func(c *net.TCPConn) { ping(c); _ = c.CloseWrite(); toEnd(c); c.Close() }, echo, []string{"client_closed"}},
+	{"client resets", func(c *net.TCPConn) { pingPong(c); peer.Reset(c) }, peer.Echo, []string{"client_reset"}},
+	{"server resets", func(c *net.TCPConn) { pingPong(c); toEnd(c); c.Close() }, func(c *net.TCPConn) { pong(c); peer.Reset(c) }, []string{"server_reset"}},
+	{"client half-closes", func(c *net.TCPConn) { ping(c); _ = c.CloseWrite(); toEnd(c); c.Close() }, peer.Echo, []string{"client_closed"}},
 	{"server half-closes", func(c *net.TCPConn) { pingPong(c); toEnd(c); ping(c); c.Close() }, func(c *net.TCPConn) { pong(c); _ = c.CloseWrite(); toEnd(c) }, []string{"server_closed"}},
 	{"client says nothing", func(c *net.TCPConn) { c.Close() }, nil, []string{"client_closed"}},
-	{"client resets at once", func(c *net.TCPConn) { reset(c) }, nil, []string{"client_reset", "client_gone"}},
+	{"client resets at once", func(c *net.TCPConn) { peer.Reset(c) }, nil, []string{"client_reset", "client_gone"}},
 	{"silence", func(c *net.TCPConn) { ping(c); toEnd(c); c.Close() }, toEnd, []string{"idle_timeout"}},
 	{"silence of half a connection", func(c *net.TCPConn) { ping(c); _ = c.CloseWrite(); toEnd(c); c.Close() }, func(c *net.TCPConn) { toEnd(c); toReset(c) }, []string{"half_closed_timeout"}},
-	{"both reset", func(c *net.TCPConn) { ping(c); reset(c) }, reset, []string{"client_reset", "server_reset", "client_gone"}},
+	{"both reset", func(c *net.TCPConn) { ping(c); peer.Reset(c) }, peer.Reset, []string{"client_reset", "server_reset", "client_gone"}},
 }
 
 func ping(c *net.TCPConn)     { _, _ = c.Write([]byte("ping")) }
@@ -57,7 +60,7 @@ func toReset(c *net.TCPConn) {
 		return
 	}
 	_ = raw.Control(func(fd uintptr) {
-		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, int(patience/time.Millisecond))
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, int(peer.Patience/time.Millisecond))
 	})
 }
 
@@ -72,14 +75,14 @@ func TestChurn(t *testing.T) {
 		}
 		theEnds[kind[0]].server(c)
 	}
-	servers := []*peer{serve(t, script), serve(t, script), serve(t, script)}
+	servers := []*peer.Server{peer.Serve(t, script), peer.Serve(t, script), peer.Serve(t, script)}
 	more := []string{`balance = "random"`, `timeout_server = "1s"`, "retries = 0", "check = { observe = false }"}
-	if long {
+	if rig.Long {
 		more = append(more, `source = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"]`)
 	}
 	r := start(t, frontendText("f", anyPort, "tcp", "b", `timeout_half_closed = "1s"`)+
 		frontendText("m", "127.0.0.2:0", "mcp", "b", `timeout_half_closed = "1s"`)+
-		backendText("b", []string{servers[0].address, servers[1].address, servers[2].address}, more...))
+		backendText("b", []string{servers[0].Address, servers[1].Address, servers[2].Address}, more...))
 	connections, workers := churn()
 	r.churn(connections/5, workers) // so that pools and tables have their size
 	before := usage()
@@ -135,8 +138,8 @@ func (r *running) churn(connections, workers int) map[string]int {
 
 // one is one connection.
 func (r *running) one(address string, kind byte, worker int) {
-	d := net.Dialer{Timeout: patience}
-	if long { // for more ports than one source address has
+	d := net.Dialer{Timeout: peer.Patience}
+	if rig.Long { // for more ports than one source address has
 		d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 1, byte(worker), 1)}
 	}
 	c, err := d.Dial("tcp", address)
@@ -153,7 +156,7 @@ func (r *running) one(address string, kind byte, worker int) {
 // allEnded is how many connections have ended, over both frontends.
 func (r *running) allEnded() (n uint64) {
 	for _, f := range r.Snapshot().Frontends {
-		n += sum(f.SessionsEnded) + sum(f.Refused)
+		n += rig.Sum(f.SessionsEnded) + rig.Sum(f.Refused)
 	}
 	return n
 }
@@ -205,7 +208,7 @@ func (u used) exceeds(before used) bool {
 func usage() used {
 	var u used
 	last := -1
-	await(func() bool { // until nothing more goes
+	peer.Await(func() bool { // until nothing more goes
 		entries, _ := os.ReadDir("/proc/self/fd")
 		u.descriptors, u.goroutines = len(entries), runtime.NumGoroutine()
 		settled := last == u.descriptors+u.goroutines

@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"mcplb/proxy/admin"
+	"mcplb/testdata/peer"
 )
 
 // twoNamed is a balancer of mode tcp before two servers that say who they are.
 func twoNamed(t *testing.T, more ...string) (*running, string) {
 	t.Helper()
-	first, second := serve(t, name("s1")), serve(t, name("s2"))
-	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{first.address, second.address}, append(more, `balance = "roundrobin"`)...)
+	first, second := peer.Serve(t, name("s1")), peer.Serve(t, name("s2"))
+	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{first.Address, second.Address}, append(more, `balance = "roundrobin"`)...)
 	return start(t, text), text
 }
 
@@ -37,7 +38,7 @@ func onEach(t *testing.T, r *running) map[string]*client {
 	clients := map[string]*client{}
 	for range 2 {
 		c := dial(t, r.address("f"))
-		clients[c.ask("who?")] = c
+		clients[c.Ask("who?")] = c
 	}
 	if len(clients) != 2 {
 		t.Fatalf("two clients reached %d servers", len(clients))
@@ -49,8 +50,8 @@ func newClients(t *testing.T, r *running, n int) (names []string) {
 	t.Helper()
 	for range n {
 		c := dial(t, r.address("f"))
-		names = append(names, c.ask("who?"))
-		reset(c.TCPConn)
+		names = append(names, c.Ask("who?"))
+		c.Reset()
 	}
 	return names
 }
@@ -75,7 +76,7 @@ func TestDrainServer(t *testing.T) {
 	if s := r.server("s1"); s.Admin != admin.AdminDrain || s.Usable || s.AdminReason != "by me" {
 		t.Errorf("shown as %s, usable %v, %q", s.Admin, s.Usable, s.AdminReason)
 	}
-	if got := clients["s1"].ask("still there?"); got != "s1" {
+	if got := clients["s1"].Ask("still there?"); got != "s1" {
 		t.Errorf("the draining server's client was answered by %s", got)
 	}
 	r.set("s1", admin.ServerChange{Admin: &ready})
@@ -95,12 +96,12 @@ func TestMaintenance(t *testing.T) {
 			maint := admin.AdminMaint
 			r.set("s1", admin.ServerChange{Admin: &maint})
 			if policy == "close" {
-				clients["s1"].hearReset()
+				clients["s1"].HearReset()
 				r.ended("f", "server_maint", 1)
-			} else if got := clients["s1"].ask("still there?"); got != "s1" {
+			} else if got := clients["s1"].Ask("still there?"); got != "s1" {
 				t.Errorf("the kept client was answered by %s", got)
 			}
-			if got := clients["s2"].ask("and you?"); got != "s2" {
+			if got := clients["s2"].Ask("and you?"); got != "s2" {
 				t.Errorf("the other server's client was answered by %s", got)
 			}
 			if names := newClients(t, r, 4); slices.Contains(names, "s1") {
@@ -168,11 +169,11 @@ func TestListAndKill(t *testing.T) {
 	if err := r.KillOne(t.Context(), c.ID); err != nil {
 		t.Fatal(err)
 	}
-	clients["s2"].hearReset()
+	clients["s2"].HearReset()
 	if err := r.KillOne(t.Context(), c.ID); !errors.Is(err, admin.ErrNotFound) {
 		t.Errorf("killed twice: %v", err)
 	}
-	if got := clients["s1"].ask("and you?"); got != "s1" {
+	if got := clients["s1"].Ask("and you?"); got != "s1" {
 		t.Errorf("the other client was answered by %s", got)
 	}
 	if n, err := r.Kill(t.Context(), admin.ConnectionFilter{Client: netip.MustParseAddr("192.0.2.1")}); n != 0 || err != nil {
@@ -181,17 +182,17 @@ func TestListAndKill(t *testing.T) {
 	if n, err := r.Kill(t.Context(), admin.ConnectionFilter{Client: netip.MustParseAddr("127.0.0.1")}); n != 1 || err != nil {
 		t.Errorf("killed %d, %v", n, err)
 	}
-	clients["s1"].hearReset()
+	clients["s1"].HearReset()
 	r.ended("f", "killed", 2)
 }
 
 func TestBanAndSticky(t *testing.T) {
 	t.Parallel()
-	s := serve(t, name("s1"))
-	r := start(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.address}))
+	s := peer.Serve(t, name("s1"))
+	r := start(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.Address}))
 	local := netip.MustParseAddr("127.0.0.1")
 	c := dial(t, r.address("f"))
-	c.ask("who?")
+	c.Ask("who?")
 	for _, source := range []netip.Addr{{}, local} {
 		list, err := r.Sticky("b", source, 10)
 		if err != nil || len(list) != 1 || list[0].Source != "127.0.0.1" || list[0].Server != "s1" || list[0].Connections != 1 {
@@ -204,14 +205,14 @@ func TestBanAndSticky(t *testing.T) {
 	if ban := r.Ban(local, time.Hour); ban.Source != "127.0.0.1/32" || ban.Reason != "manual" || ban.RemainingSeconds != 3600 {
 		t.Errorf("banned as %+v", ban)
 	}
-	turnedAway(t, r.address("f"))
+	peer.TurnedAway(t, r.address("f"))
 	if bans := r.Bans(10); len(bans) != 1 || bans[0].Source != "127.0.0.1/32" {
 		t.Errorf("bans: %+v", bans)
 	}
 	if !r.Unban(local) || r.Unban(local) {
 		t.Error("a ban is lifted once")
 	}
-	dial(t, r.address("f")).ask("again?")
+	dial(t, r.address("f")).Ask("again?")
 }
 
 func TestClearPeaks(t *testing.T) {

@@ -10,18 +10,19 @@ import (
 	"time"
 
 	"mcplb/proxy/admin"
+	"mcplb/testdata/peer"
 )
 
 // When maxconn is reached, clients wait in the backlog, and are served as soon
 // as others have left.
 func TestMaxConn(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	text := frontendText("f", anyPort, "tcp", "b") + frontendText("g", "127.0.0.2:0", "mcp", "b") + backendText("b", []string{s.address})
+	s := peer.Serve(t, peer.Echo)
+	text := frontendText("f", anyPort, "tcp", "b") + frontendText("g", "127.0.0.2:0", "mcp", "b") + backendText("b", []string{s.Address})
 	r := start(t, "[global]\nmaxconn = 2\n"+text)
 	first, second := dial(t, r.address("f")), dial(t, r.address("g"))
-	first.ask("hello")
-	second.ask("hello")
+	first.Ask("hello")
+	second.Ask("hello")
 	third := dial(t, r.address("f"))
 	third.silent()
 	shown := r.Snapshot()
@@ -34,34 +35,34 @@ func TestMaxConn(t *testing.T) {
 		}
 	}
 	second.Close()
-	third.ask("my turn")
+	third.Ask("my turn")
 
 	fourth := dial(t, r.address("g"))
 	fourth.silent()
 	r.apply("[global]\nmaxconn = 3\n" + text)
-	fourth.ask("my turn")
+	fourth.Ask("my turn")
 	r.apply("[global]\nmaxconn = 1\n" + text)
-	first.ask("still here")
+	first.Ask("still here")
 	third.Close()
 	fifth := dial(t, r.address("f"))
 	fifth.silent()
 	fourth.Close()
 	fifth.silent()
 	first.Close()
-	fifth.ask("my turn")
+	fifth.Ask("my turn")
 }
 
 // silent wants that nobody answers, for a moment.
 func (c *client) silent() {
-	c.t.Helper()
+	c.Helper()
 	if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
-		c.t.Fatal(err)
+		c.Fatal(err)
 	}
-	if _, err := c.reader.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
-		c.t.Fatalf("received %v, want nothing", err)
+	if _, err := c.Reader.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.Fatalf("received %v, want nothing", err)
 	}
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		c.t.Fatal(err)
+	if err := c.SetDeadline(time.Now().Add(peer.Patience)); err != nil {
+		c.Fatal(err)
 	}
 }
 
@@ -69,18 +70,18 @@ func (c *client) silent() {
 // waiting, and the limit holds.
 func TestGateUnderChurn(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
+	s := peer.Serve(t, peer.Echo)
 	r := start(t, "[global]\nmaxconn = 3\nthreads = 2\n"+
-		frontendText("f", anyPort, "tcp", "b")+frontendText("g", "127.0.0.2:0", "tcp", "b")+backendText("b", []string{s.address}))
+		frontendText("f", anyPort, "tcp", "b")+frontendText("g", "127.0.0.2:0", "tcp", "b")+backendText("b", []string{s.Address}))
 	addresses := []string{r.address("f"), r.address("g")}
 	var all sync.WaitGroup
 	for i := range 12 {
 		all.Go(func() {
 			for n := range 40 {
 				c := dial(t, addresses[(i+n)%2])
-				c.ask("hello")
+				c.Ask("hello")
 				if n%3 == 0 {
-					reset(c.TCPConn)
+					c.Reset()
 				}
 				c.Close()
 			}

@@ -24,6 +24,7 @@ import (
 
 	"mcplb/backend"
 	"mcplb/proxy/upgrade"
+	"mcplb/testdata/peer"
 
 	"golang.org/x/sys/unix"
 )
@@ -155,8 +156,8 @@ func TestHandOverStreams(t *testing.T) {
 	release := make(chan struct{})
 	releaseAll := sync.OnceFunc(func() { close(release) })
 	defer releaseAll()
-	echoes, pours := serve(t, echo), serve(t, func(c *net.TCPConn) { _, _ = c.Write(pattern) })
-	swallows := serve(t, func(c *net.TCPConn) {
+	echoes, pours := peer.Serve(t, peer.Echo), peer.Serve(t, func(c *net.TCPConn) { _, _ = c.Write(pattern) })
+	swallows := peer.Serve(t, func(c *net.TCPConn) {
 		<-release
 		all, _ := io.ReadAll(c)
 		if len(all) == 0 {
@@ -165,16 +166,16 @@ func TestHandOverStreams(t *testing.T) {
 		received <- all
 		fmt.Fprintln(c, "thanks")
 	})
-	text := frontendText("echo", anyPort, "tcp", "b") + backendText("b", []string{echoes.address}) +
+	text := frontendText("echo", anyPort, "tcp", "b") + backendText("b", []string{echoes.Address}) +
 		frontendText("mcp", "127.0.0.2:0", "mcp", "b") +
-		frontendText("pour", "127.0.0.3:0", "tcp", "p") + backendText("p", []string{pours.address}) +
-		frontendText("swallow", "127.0.0.4:0", "tcp", "s") + backendText("s", []string{swallows.address})
+		frontendText("pour", "127.0.0.3:0", "tcp", "p") + backendText("p", []string{pours.Address}) +
+		frontendText("swallow", "127.0.0.4:0", "tcp", "s") + backendText("s", []string{swallows.Address})
 	r := predecessor(t, text)
 	idle, half, line := dial(t, r.address("echo")), dial(t, r.address("swallow")), dial(t, r.address("mcp"))
 	slow := dial(t, r.address("pour"))
-	idle.ask("hello")
-	line.ask("one")
-	line.send("tw")
+	idle.Ask("hello")
+	line.Ask("one")
+	line.Say("tw")
 	var sending sync.WaitGroup
 	sending.Go(func() {
 		_, _ = half.Write(pattern)
@@ -189,22 +190,22 @@ func TestHandOverStreams(t *testing.T) {
 		h = h.succeed(text)
 	}
 	t.Cleanup(func() { _ = h.stop() })
-	idle.ask("still here")
-	line.send("o\n")
-	if answer, _ := line.reader.ReadString('\n'); answer != "two\n" {
+	idle.Ask("still here")
+	line.Say("o\n")
+	if answer, _ := line.Reader.ReadString('\n'); answer != "two\n" {
 		t.Errorf("the line that was cut comes back as %q", answer)
 	}
 	if n := h.frontend("mcp").Traffic.MessagesIn; n != 2 {
 		t.Errorf("%d messages are counted, want 2", n)
 	}
-	if got, err := io.ReadAll(slow.reader); err != nil || !bytes.Equal(got, pattern) {
+	if got, err := io.ReadAll(slow.Reader); err != nil || !bytes.Equal(got, pattern) {
 		t.Errorf("the slow client got %d bytes, %v; or others", len(got), err)
 	}
 	releaseAll()
 	if got := <-received; !bytes.Equal(got, pattern) {
 		t.Errorf("the slow server got %d bytes, or others", len(got))
 	}
-	if answer, err := half.reader.ReadString('\n'); answer != "thanks\n" {
+	if answer, err := half.Reader.ReadString('\n'); answer != "thanks\n" {
 		t.Errorf("the half-closed client got %q, %v", answer, err)
 	}
 	sending.Wait()
@@ -217,8 +218,8 @@ func TestHandOverStreams(t *testing.T) {
 // A bulk in full flow goes through process after process, and arrives whole.
 func TestHandOverInFullFlow(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
+	s := peer.Serve(t, peer.Echo)
+	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
 	r := predecessor(t, text)
 	c := dial(t, r.address("f"))
 	stop := make(chan struct{})
@@ -247,7 +248,7 @@ func TestHandOverInFullFlow(t *testing.T) {
 	})
 	working.Go(func() {
 		sum := sha256.New()
-		if _, err := io.Copy(sum, c.reader); err != nil {
+		if _, err := io.Copy(sum, c.Reader); err != nil {
 			t.Errorf("receiving: %v", err)
 		}
 		sum.Sum(got[:0])
@@ -271,7 +272,7 @@ func TestHandOverInFullFlow(t *testing.T) {
 func TestHandOverKeepsLimits(t *testing.T) {
 	t.Parallel()
 	slow := make(chan struct{})
-	s := serve(t, func(c *net.TCPConn) {
+	s := peer.Serve(t, func(c *net.TCPConn) {
 		request, err := http.ReadRequest(bufio.NewReader(c))
 		if err != nil {
 			return
@@ -284,11 +285,11 @@ func TestHandOverKeepsLimits(t *testing.T) {
 	answerAll := sync.OnceFunc(func() { close(slow) })
 	defer answerAll()
 	text := "[global]\nmaxconn = 3\n[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\nmax_connections = 10\nban_after = 0\n" +
-		frontendText("f", anyPort, "http", "b") + "[backend.b]\n[[backend.b.server]]\nname = 's1'\nhttp = '" + s.address + "'\nmaxconn = 2\n"
+		frontendText("f", anyPort, "http", "b") + "[backend.b]\n[[backend.b.server]]\nname = 's1'\nhttp = '" + s.Address + "'\nmaxconn = 2\n"
 	r := predecessor(t, text)
 	get := func(path string) *client {
 		c := dial(t, r.address("f"))
-		c.send("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n")
+		c.Say("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n")
 		return c
 	}
 	first := get("/slow")
@@ -312,7 +313,7 @@ func TestHandOverKeepsLimits(t *testing.T) {
 	}
 	answerAll()
 	for _, c := range []*client{first, second, third} {
-		response, err := http.ReadResponse(c.reader, nil)
+		response, err := http.ReadResponse(c.Reader, nil)
 		if err != nil || response.StatusCode != 200 {
 			t.Fatalf("answer: %v, %v", response, err)
 		}
@@ -323,8 +324,8 @@ func TestHandOverKeepsLimits(t *testing.T) {
 	if n := h.server("s1").Connections.Current; n != 0 {
 		t.Errorf("%d slots are taken", n)
 	}
-	first.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-	if _, err := http.ReadResponse(first.reader, nil); err != nil {
+	first.Say("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	if _, err := http.ReadResponse(first.Reader, nil); err != nil {
 		t.Errorf("the client that moved last is not served: %v", err)
 	}
 	for _, c := range []*client{first, second, third, fourth} {
@@ -341,14 +342,14 @@ func TestHandOverKeepsLimits(t *testing.T) {
 // waited are let in.
 func TestHandOverFails(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address}) +
+	s := peer.Serve(t, peer.Echo)
+	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address}) +
 		frontendText("m", "127.0.0.2:0", "mcp", "b")
 	r := start(t, text)
 	var clients []*client
 	for i := range 300 {
 		c := dial(t, r.address([]string{"f", "m"}[i%2]))
-		c.ask("hello")
+		c.Ask("hello")
 		clients = append(clients, c)
 	}
 	r.Suspend()
@@ -370,9 +371,9 @@ func TestHandOverFails(t *testing.T) {
 		t.Errorf("Move: %v", err)
 	}
 	r.Resume()
-	waiting.ask("let in")
+	waiting.Ask("let in")
 	for _, c := range append(clients, waiting) {
-		c.ask("still here")
+		c.Ask("still here")
 		c.Close()
 	}
 }
@@ -381,13 +382,13 @@ func TestHandOverFails(t *testing.T) {
 // another mode there goes on in its own.
 func TestHandOverToOtherConfiguration(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	servers := backendText("b", []string{s.address})
+	s := peer.Serve(t, peer.Echo)
+	servers := backendText("b", []string{s.Address})
 	r := predecessor(t, frontendText("f", anyPort, "tcp", "b")+frontendText("g", "127.0.0.2:0", "tcp", "b")+
 		frontendText("m", "127.0.0.3:0", "mcp", "b")+servers)
 	all := []*client{dial(t, r.address("g")), dial(t, r.address("f")), dial(t, r.address("m"))}
 	for _, c := range all {
-		c.ask("hello")
+		c.Ask("hello")
 	}
 	h := r.heir(frontendText("f", anyPort, "tcp", "b") + frontendText("m", "127.0.0.3:0", "tcp", "b") + servers)
 	r.give(h)
@@ -395,7 +396,7 @@ func TestHandOverToOtherConfiguration(t *testing.T) {
 		t.Errorf("%d stay", n)
 	}
 	for _, c := range all {
-		c.ask("still here")
+		c.Ask("still here")
 	}
 	if got := h.Snapshot().Leaving.Frontends; len(got) != 1 || got[0].Name != "g" || got[0].Connections != 1 {
 		t.Errorf("leaving are %+v", got)
@@ -419,26 +420,26 @@ func TestHandOverToOtherConfiguration(t *testing.T) {
 // the old address of one that has another.
 func TestHandOverOfWhatIsLeaving(t *testing.T) {
 	t.Parallel()
-	one, two, three, four := serve(t, name("one")), serve(t, name("two")), serve(t, name("three")), serve(t, name("four"))
+	one, two, three, four := peer.Serve(t, name("one")), peer.Serve(t, name("two")), peer.Serve(t, name("three")), peer.Serve(t, name("four"))
 	web := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	b := func(servers ...string) string { return backendText("b", servers, "balance = 'roundrobin'") }
 	f := frontendText("f", anyPort, "tcp", "b")
-	r := predecessor(t, f+b(one.address, two.address)+frontendText("g", "127.0.0.2:0", "tcp", "c")+backendText("c", []string{three.address})+
+	r := predecessor(t, f+b(one.Address, two.Address)+frontendText("g", "127.0.0.2:0", "tcp", "c")+backendText("c", []string{three.Address})+
 		frontendText("h", "127.0.0.3:0", "http", "d")+strings.ReplaceAll(httpBackend(web), "backend.b", "backend.d"))
 	clients := map[string]*client{}
 	for _, at := range []string{"f", "f", "g"} {
 		c := dial(t, r.address(at))
-		clients[c.ask("?")] = c
+		clients[c.Ask("?")] = c
 	}
 	kept := dial(t, r.address("h"))
 	kept.get("/", "ok")
 	r.everywhere() // it waits for its next request
-	text := f + b(four.address)
+	text := f + b(four.Address)
 	r.apply(text) // s1 has another address, s2 none
 	h := r.succeed(text).succeed(text)
 	t.Cleanup(func() { _ = h.stop() })
 	for who, c := range clients {
-		if got := c.ask("?"); got != who {
+		if got := c.Ask("?"); got != who {
 			t.Errorf("the client of %s is answered by %s", who, got)
 		}
 	}
@@ -450,7 +451,7 @@ func TestHandOverOfWhatIsLeaving(t *testing.T) {
 	for _, server := range shown.Leaving.Servers {
 		leaving[server.Backend+" "+server.Addresses["tcp"]] += server.Connections
 	}
-	if len(leaving) != 3 || leaving["b "+one.address] != 1 || leaving["b "+two.address] != 1 || leaving["c "+three.address] != 1 {
+	if len(leaving) != 3 || leaving["b "+one.Address] != 1 || leaving["b "+two.Address] != 1 || leaving["c "+three.Address] != 1 {
 		t.Errorf("leaving are %+v", shown.Leaving.Servers)
 	}
 	h.eventually("the counts have come", func() bool { return h.Snapshot().Process.Connections.Total == 4 })
@@ -458,10 +459,10 @@ func TestHandOverOfWhatIsLeaving(t *testing.T) {
 		t.Errorf("leaving are %+v", shown.Leaving.Frontends)
 	}
 	kept.get("/", "ok") // it is told with this answer
-	if _, err := kept.reader.ReadByte(); err != io.EOF {
+	if _, err := kept.Reader.ReadByte(); err != io.EOF {
 		t.Errorf("a kept-alive client of a frontend that is gone: %v, want the end", err)
 	}
-	if who := dial(t, h.address("f")).ask("?"); who != "four" {
+	if who := dial(t, h.address("f")).Ask("?"); who != "four" {
 		t.Errorf("a new client reaches %s", who)
 	}
 	for _, c := range clients {
@@ -477,24 +478,24 @@ func TestHandOverOfWhatIsLeaving(t *testing.T) {
 // on_removed says so; one that a reload took away before has those that it kept.
 func TestHandOverRemoves(t *testing.T) {
 	t.Parallel()
-	one, two, three := serve(t, name("one")), serve(t, name("two")), serve(t, name("three"))
+	one, two, three := peer.Serve(t, name("one")), peer.Serve(t, name("two")), peer.Serve(t, name("three"))
 	text := func(policy string, servers ...string) string {
 		return frontendText("f", anyPort, "tcp", "b") + "[backend.b]\nbalance = 'roundrobin'\non_removed = '" + policy + "'\n" + strings.Join(servers, "")
 	}
-	s1, s2, s3 := serverText("b", "s1", one.address), serverText("b", "s2", two.address), serverText("b", "s3", three.address)
+	s1, s2, s3 := serverText("b", "s1", one.Address), serverText("b", "s2", two.Address), serverText("b", "s3", three.Address)
 	r := predecessor(t, text("keep", s1, s2, s3))
 	clients := map[string]*client{}
 	for range 3 {
 		c := dial(t, r.address("f"))
-		clients[c.ask("?")] = c
+		clients[c.Ask("?")] = c
 	}
 	r.apply(text("keep", s2, s3))
 	h := r.succeed(text("close", s3))
 	t.Cleanup(func() { _ = h.stop() })
-	clients["two"].hearReset()
+	clients["two"].HearReset()
 	h.ended("f", "server_removed", 1)
 	for _, who := range []string{"one", "three"} {
-		if got := clients[who].ask("?"); got != who {
+		if got := clients[who].Ask("?"); got != who {
 			t.Errorf("the client of %s is answered by %s", who, got)
 		}
 		clients[who].Close()
@@ -505,11 +506,11 @@ func TestHandOverRemoves(t *testing.T) {
 // does not get away with it to another process.
 func TestHandOverDuringAnEviction(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
+	s := peer.Serve(t, peer.Echo)
+	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
 	r := predecessor(t, text)
 	c := dial(t, r.address("f"))
-	c.ask("hello")
+	c.Ask("hello")
 	// The loops come to it only after the hand-over has begun.
 	begun, looked := make(chan struct{}), make(chan struct{})
 	r.evictions.mu.Lock()
@@ -518,7 +519,7 @@ func TestHandOverDuringAnEviction(t *testing.T) {
 	go func() {
 		defer close(looked)
 		<-begun
-		await(r.gate.closed.Load)
+		peer.Await(r.gate.closed.Load)
 		for range 300 { // turns
 			r.everywhere()
 		}
@@ -532,7 +533,7 @@ func TestHandOverDuringAnEviction(t *testing.T) {
 	if n := r.give(h); n != 0 {
 		t.Errorf("%d descriptors have moved", n)
 	}
-	c.hearReset()
+	c.HearReset()
 	<-looked
 	r.Leave()
 }
@@ -540,9 +541,9 @@ func TestHandOverDuringAnEviction(t *testing.T) {
 // What is known goes along: bans, sticky sources, states, counts.
 func TestHandOverState(t *testing.T) {
 	t.Parallel()
-	a, b := serve(t, name("a")), serve(t, name("b"))
+	a, b := peer.Serve(t, name("a")), peer.Serve(t, name("b"))
 	text := "[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\n" + frontendText("f", anyPort, "mcp", "b") +
-		backendText("b", []string{a.address, b.address}, "balance = 'source'")
+		backendText("b", []string{a.Address, b.Address}, "balance = 'source'")
 	r := predecessor(t, text)
 	r.eventually("the checks have judged", func() bool { return r.server("s1").State == "up" && r.server("s2").State == "up" })
 	homes := r.homes(40)
@@ -574,46 +575,46 @@ func TestHandOverState(t *testing.T) {
 func TestHandOverHTTP(t *testing.T) {
 	t.Parallel()
 	more := map[string]chan string{"/stream": make(chan string), "/endpoint": make(chan string)}
-	s := serve(t, func(c *net.TCPConn) { handOverNode(t.Context(), c, more) })
+	s := peer.Serve(t, func(c *net.TCPConn) { handOverNode(t.Context(), c, more) })
 	text := frontendText("f", anyPort, "http", "b", "compress = ['text/plain']") +
-		"[backend.b]\n[[backend.b.server]]\nname = 's1'\nhttp = '" + s.address + "'\n"
+		"[backend.b]\n[[backend.b.server]]\nname = 's1'\nhttp = '" + s.Address + "'\n"
 	r := predecessor(t, text)
 	at := r.address("f")
 	kept, head, stream, endpoint, socket := dial(t, at), dial(t, at), dial(t, at), dial(t, at), dial(t, at)
 	kept.get("/", "ok")
-	head.send("GET / HTTP/1.1\r\nHo")
+	head.Say("GET / HTTP/1.1\r\nHo")
 	// One stream passes as it comes. Of the other the first event is looked at:
 	// it may be the endpoint of the deprecated transport.
-	stream.send("GET /stream HTTP/1.1\r\nHost: h\r\nMcp-Session-Id: x\r\n\r\n")
+	stream.Say("GET /stream HTTP/1.1\r\nHost: h\r\nMcp-Session-Id: x\r\n\r\n")
 	stream.skipHead()
 	more["/stream"] <- "6\r\nda" // in the middle of a chunk
-	hear(t, stream.reader, "6\r\nda")
-	endpoint.send("GET /endpoint HTTP/1.1\r\nHost: h\r\n\r\n")
+	hear(t, stream.Reader, "6\r\nda")
+	endpoint.Say("GET /endpoint HTTP/1.1\r\nHost: h\r\n\r\n")
 	endpoint.skipHead()
 	more["/endpoint"] <- "1a\r\nevent: endpoint\ndata: /m?s" // in the middle of the event
-	socket.send("GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	socket.Say("GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 	socket.skipHead()
 	frame := "\x81\x85\x00\x00\x00\x00hello" // text, masked by zeros
-	socket.send(frame[:7])
-	hear(t, socket.reader, frame[:7])
+	socket.Say(frame[:7])
+	hear(t, socket.Reader, frame[:7])
 
 	h := r.succeed(text).succeed(text)
 	t.Cleanup(func() { _ = h.stop() })
 	kept.get("/", "ok")
-	head.send("st: h\r\n\r\n")
+	head.Say("st: h\r\n\r\n")
 	head.expect("ok")
 	more["/stream"] <- "taxy\r\n2\r\nz"
-	hear(t, stream.reader, "taxy\r\n2\r\nz")
+	hear(t, stream.Reader, "taxy\r\n2\r\nz")
 	more["/stream"] <- "z\r\n0\r\n\r\n"
-	hear(t, stream.reader, "z\r\n0\r\n\r\n")
+	hear(t, stream.Reader, "z\r\n0\r\n\r\n")
 	stream.get("/", "ok")
 	more["/endpoint"] <- "\r\n8\r\nessionId\r\n4\r\n=1\n\n\r\n0\r\n\r\n"
-	body, err := io.ReadAll(httputil.NewChunkedReader(endpoint.reader))
+	body, err := io.ReadAll(httputil.NewChunkedReader(endpoint.Reader))
 	if event := regexp.MustCompile(`^event: endpoint\ndata: /m\?sessionId=1\.\w{8}\n\n$`); err != nil || !event.Match(body) {
 		t.Errorf("the endpoint is told as %q, %v", body, err)
 	}
-	socket.send(frame[7:] + "\x81\x80\x00\x00\x00\x00")
-	hear(t, socket.reader, frame[7:]+"\x81\x80\x00\x00\x00\x00")
+	socket.Say(frame[7:] + "\x81\x80\x00\x00\x00\x00")
+	hear(t, socket.Reader, frame[7:]+"\x81\x80\x00\x00\x00\x00")
 	h.eventually("requests and frames are counted", func() bool { return h.frontend("f").Traffic.MessagesIn == 7+2 })
 	for _, c := range []*client{kept, head, stream, endpoint, socket} {
 		c.Close()
@@ -653,32 +654,32 @@ func handOverNode(over context.Context, c *net.TCPConn, more map[string]chan str
 
 // skipHead reads the head of an answer.
 func (c *client) skipHead() {
-	c.t.Helper()
+	c.Helper()
 	for line := ""; line != "\r\n"; {
 		var err error
-		if line, err = c.reader.ReadString('\n'); err != nil {
-			c.t.Fatal(err)
+		if line, err = c.Reader.ReadString('\n'); err != nil {
+			c.Fatal(err)
 		}
 	}
 }
 
 // get asks for a page.
 func (c *client) get(path, want string) {
-	c.t.Helper()
-	c.send("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n")
+	c.Helper()
+	c.Say("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n")
 	c.expect(want)
 }
 
 // expect wants an answer.
 func (c *client) expect(want string) {
-	c.t.Helper()
-	response, err := http.ReadResponse(c.reader, nil)
+	c.Helper()
+	response, err := http.ReadResponse(c.Reader, nil)
 	if err != nil {
-		c.t.Fatal(err)
+		c.Fatal(err)
 	}
 	defer response.Body.Close()
 	if body, err := io.ReadAll(response.Body); err != nil || string(body) != want {
-		c.t.Fatalf("the answer is %q, %v; want %q", body, err, want)
+		c.Fatalf("the answer is %q, %v; want %q", body, err, want)
 	}
 }
 
@@ -697,13 +698,13 @@ func hear(t *testing.T, from io.Reader, want string) {
 func TestHandOverLeavesTLS(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	lines := serve(t, echo)
+	lines := peer.Serve(t, peer.Echo)
 	web := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	text := frontendText("f", anyPort, "http", "b", a.usual()) + httpBackend(web) + "maxconn = 1\n" +
-		frontendText("s", "127.0.0.2:0", "tcp", "l", a.usual()) + backendText("l", []string{lines.address})
+		frontendText("s", "127.0.0.2:0", "tcp", "l", a.usual()) + backendText("l", []string{lines.Address})
 	r := predecessor(t, text)
 	plainly := dial(t, r.address("f")) // no TLS at all
-	plainly.send("GET / HTTP/1.1\r\n\r\n")
+	plainly.Say("GET / HTTP/1.1\r\n\r\n")
 	_, _ = io.ReadAll(plainly)
 	stream, asks, idle := dialTLS(t, r.address("s"), a.client()), dialTLS(t, r.address("f"), a.client()), dialTLS(t, r.address("f"), a.client())
 	checkLine(t, stream)

@@ -5,34 +5,21 @@ package proxy
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"os"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 
 	"mcplb/conf"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/reactor"
 	"mcplb/testdata/leak"
-
-	"golang.org/x/sys/unix"
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
-
-// patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
-
-// long asks for the sizes of the real thing, which take minutes.
-var long = os.Getenv("MCPLB_LONG") != ""
 
 // parse reads a configuration; nothing is limited but what it says itself.
 func parse(t testing.TB, text string) *conf.Config {
@@ -100,7 +87,7 @@ func (r *running) end() {
 }
 
 func (r *running) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), peer.Patience)
 	defer cancel()
 	return r.Stop(ctx)
 }
@@ -112,7 +99,7 @@ func (r *running) empty() {
 	r.eventually("every client has gone", func() bool { return r.Connections() == 0 })
 	shown := r.Snapshot()
 	for _, f := range shown.Frontends {
-		if ended := sum(f.Refused) + sum(f.SessionsEnded); f.Connections.Current != 0 || f.Connections.Total != ended {
+		if ended := rig.Sum(f.Refused) + rig.Sum(f.SessionsEnded); f.Connections.Current != 0 || f.Connections.Total != ended {
 			r.t.Errorf("frontend %s: %d connections left, and of %d only %d have ended: %v, %v",
 				f.Name, f.Connections.Current, f.Connections.Total, ended, f.Refused, f.SessionsEnded)
 		}
@@ -127,13 +114,6 @@ func (r *running) empty() {
 			}
 		}
 	}
-}
-
-func sum(counts map[string]uint64) (total uint64) {
-	for _, n := range counts {
-		total += n
-	}
-	return total
 }
 
 // frontend shows one of them.
@@ -185,115 +165,15 @@ func (r *running) apply(text string) string {
 // ended waits until as many clients have gone for a reason.
 func (r *running) ended(frontend, reason string, n uint64) {
 	r.t.Helper()
-	count := func() uint64 {
+	rig.Expect(r.t, func() (ended, refused rig.Counts) {
 		f := r.frontend(frontend)
-		return f.SessionsEnded[reason] + f.Refused[reason]
-	}
-	if !await(func() bool { return count() >= n }) || count() != n {
-		f := r.frontend(frontend)
-		r.t.Fatalf("%d clients have gone by %s, want %d: %v, %v", count(), reason, n, f.SessionsEnded, f.Refused)
-	}
+		return f.SessionsEnded, f.Refused
+	}, reason, n)
 }
 
 func (r *running) eventually(what string, done func() bool) {
 	r.t.Helper()
-	if !await(done) {
-		r.t.Fatalf("in vain waited until %s", what)
-	}
-}
-
-// await waits until done holds, and tells whether it did in time.
-func await(done func() bool) bool {
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !done(); <-tick.C {
-		if time.Now().After(deadline) {
-			return false
-		}
-	}
-	return true
-}
-
-// peer is a scripted server.
-type peer struct {
-	t        testing.TB
-	address  string
-	script   func(*net.TCPConn)
-	accepted atomic.Int64
-	running  sync.WaitGroup
-	mu       sync.Mutex
-	listener net.Listener          // guarded by mu
-	conns    map[net.Conn]struct{} // guarded by mu
-}
-
-// serve runs script on every connection, which is closed after it. When the
-// test ends, what is left is closed.
-func serve(t testing.TB, script func(*net.TCPConn)) *peer {
-	t.Helper()
-	s := &peer{t: t, address: anyPort, script: script, conns: map[net.Conn]struct{}{}}
-	s.open()
-	t.Cleanup(func() {
-		s.shut()
-		s.cut()
-		s.running.Wait()
-	})
-	return s
-}
-
-// open listens, again perhaps.
-func (s *peer) open() {
-	s.t.Helper()
-	listener, err := net.Listen("tcp", s.address)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.mu.Lock()
-	s.listener = listener
-	s.mu.Unlock()
-	s.address = listener.Addr().String()
-	s.running.Go(func() { s.accept(listener) })
-}
-
-func (s *peer) accept(listener net.Listener) {
-	for {
-		c, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		s.accepted.Add(1)
-		s.mu.Lock()
-		s.conns[c] = struct{}{}
-		s.mu.Unlock()
-		s.running.Go(func() {
-			s.script(c.(*net.TCPConn))
-			c.Close()
-			s.mu.Lock()
-			delete(s.conns, c)
-			s.mu.Unlock()
-		})
-	}
-}
-
-// shut takes no more connections; those there are stay.
-func (s *peer) shut() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.listener.Close()
-}
-
-// cut closes every connection.
-func (s *peer) cut() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		c.Close()
-	}
-}
-
-// echo sends back what comes, and finishes when the client has. It does not
-// splice: the pipes of package net are closed by the garbage collector only.
-func echo(c *net.TCPConn) {
-	_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c})
+	peer.Eventually(r.t, what, done)
 }
 
 // name says who it is, line by line, to whoever asks.
@@ -307,116 +187,11 @@ func name(who string) func(*net.TCPConn) {
 	}
 }
 
-// refuse takes a port on which nobody listens.
-func refuse(t testing.TB) string {
-	t.Helper()
-	_, address := bound(t)
-	return address
-}
-
-// blackhole is an address that does not answer a SYN: its backlog is full.
-func blackhole(t testing.TB) string {
-	t.Helper()
-	fd, address := bound(t)
-	if err := unix.Listen(fd, 0); err != nil {
-		t.Fatal(err)
-	}
-	for range 8 {
-		c, err := net.DialTimeout("tcp", address, 50*time.Millisecond)
-		if err != nil {
-			return address
-		}
-		t.Cleanup(func() { c.Close() })
-	}
-	t.Fatal("a backlog of 0 takes in 8 connections")
-	return ""
-}
-
-// bound is a socket that has a port and does not listen.
-func bound(t testing.TB) (fd int, address string) {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Close(fd) })
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fd, fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
-}
-
 // client is a test's connection to the balancer.
-type client struct {
-	*net.TCPConn
-	t      testing.TB
-	reader *bufio.Reader
-}
+type client struct{ *peer.Conn }
 
-// dial connects. The connection is reset when the test ends.
+// dial connects.
 func dial(t testing.TB, address string) *client {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", address, patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp := c.(*net.TCPConn)
-	if err := tcp.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { reset(tcp) })
-	return &client{TCPConn: tcp, t: t, reader: bufio.NewReader(tcp)}
-}
-
-// reset closes with RST.
-func reset(c *net.TCPConn) {
-	_ = c.SetLinger(0)
-	c.Close()
-}
-
-// ask sends a line and returns the answer.
-func (c *client) ask(text string) string {
-	c.t.Helper()
-	if _, err := fmt.Fprintln(c, text); err != nil {
-		c.t.Fatalf("asking %.40q: %v", text, err)
-	}
-	answer, err := c.reader.ReadString('\n')
-	if err != nil {
-		c.t.Fatalf("asking %.40q: %v", text, err)
-	}
-	return strings.TrimSuffix(answer, "\n")
-}
-
-// hearEnd wants FIN.
-func (c *client) hearEnd() {
-	c.t.Helper()
-	if text, err := io.ReadAll(c.reader); err != nil || len(text) > 0 {
-		c.t.Fatalf("received %q, %v, want the end", text, err)
-	}
-}
-
-// hearReset wants RST.
-func (c *client) hearReset() {
-	c.t.Helper()
-	if _, err := io.ReadAll(c.reader); !errors.Is(err, syscall.ECONNRESET) {
-		c.t.Fatalf("received %v, want connection reset", err)
-	}
-}
-
-// turnedAway connects and wants to be refused, as soon or late as may be.
-func turnedAway(t testing.TB, address string) {
-	t.Helper()
-	c, err := net.DialTimeout("tcp", address, patience)
-	if err == nil {
-		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(patience))
-		_, err = c.Read(make([]byte, 1))
-	}
-	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("a client that was to be refused got %v", err)
-	}
+	return &client{peer.Dial(t, address)}
 }

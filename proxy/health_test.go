@@ -6,38 +6,40 @@ import (
 	"testing"
 
 	"mcplb/proxy/admin"
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 )
 
 // A server that refuses is out of rotation at once, by what clients meet, and
 // no client fails while another server is up.
 func TestRefusingServerIsOutAtOnce(t *testing.T) {
 	t.Parallel()
-	one, two := serve(t, name("one")), serve(t, name("two"))
+	one, two := peer.Serve(t, name("one")), peer.Serve(t, name("two"))
 	r := start(t, frontendText("f", anyPort, "tcp", "b")+
-		backendText("b", []string{one.address, two.address}, `balance = "roundrobin"`, `check = { interval = "1h", fast_interval = "1h" }`))
+		backendText("b", []string{one.Address, two.Address}, `balance = "roundrobin"`, `check = { interval = "1h", fast_interval = "1h" }`))
 	r.eventually("both were checked", func() bool {
 		return r.server("s1").State == admin.ServerUp && r.server("s2").State == admin.ServerUp
 	})
 	lost, kept := dial(t, r.address("f")), dial(t, r.address("f"))
-	if lost.ask("who?") == "two" {
+	if lost.Ask("who?") == "two" {
 		lost, kept = kept, lost
 	}
-	kept.ask("who?")
-	lost.ask("who?")
-	one.shut()
-	one.cut()
+	kept.Ask("who?")
+	lost.Ask("who?")
+	one.Shut()
+	one.Cut()
 	for range 30 {
 		c := dial(t, r.address("f"))
-		if who := c.ask("who?"); who != "two" {
+		if who := c.Ask("who?"); who != "two" {
 			t.Fatalf("%s answers, who is dead", who)
 		}
 		c.Close()
 	}
 	r.eventually("the dead one is down", func() bool { return r.server("s1").State == admin.ServerDown })
-	if who := kept.ask("who?"); who != "two" {
+	if who := kept.Ask("who?"); who != "two" {
 		t.Errorf("the other's connection is answered by %s", who)
 	}
-	if n := sum(r.frontend("f").Refused); n != 0 {
+	if n := rig.Sum(r.frontend("f").Refused); n != 0 {
 		t.Errorf("%d clients were refused: %v", n, r.frontend("f").Refused)
 	}
 }
@@ -50,18 +52,18 @@ func TestOnDown(t *testing.T) {
 		mode, policy string
 		ended        func(*client)
 	}{
-		{"mcp", "close", (*client).hearEnd}, // its last line is whole, or it is not
-		{"tcp", "close", (*client).hearReset},
+		{"mcp", "close", (*client).HearEnd}, // its last line is whole, or it is not
+		{"tcp", "close", (*client).HearReset},
 		{"mcp", "keep", nil},
 	} {
-		one, two := serve(t, name("one")), serve(t, name("two"))
+		one, two := peer.Serve(t, name("one")), peer.Serve(t, name("two"))
 		r := start(t, frontendText("f", anyPort, c.mode, "b")+
-			backendText("b", []string{one.address, two.address}, `balance = "roundrobin"`, `on_down = "`+c.policy+`"`,
+			backendText("b", []string{one.Address, two.Address}, `balance = "roundrobin"`, `on_down = "`+c.policy+`"`,
 				`check = { interval = "20ms", fast_interval = "20ms" }`))
 		var ones, twos []*client
 		for range 6 {
 			client := dial(t, r.address("f"))
-			if client.ask("who?") == "one" {
+			if client.Ask("who?") == "one" {
 				ones = append(ones, client)
 			} else {
 				twos = append(twos, client)
@@ -70,26 +72,26 @@ func TestOnDown(t *testing.T) {
 		if len(ones) != 3 || len(twos) != 3 {
 			t.Fatalf("%d and %d connections, want 3 and 3", len(ones), len(twos))
 		}
-		one.shut() // its connections stay
+		one.Shut() // its connections stay
 		r.eventually("it is down", func() bool { return r.server("s1").State == admin.ServerDown })
 		for _, client := range ones {
 			if c.ended != nil {
 				c.ended(client)
-			} else if who := client.ask("who?"); who != "one" {
+			} else if who := client.Ask("who?"); who != "one" {
 				t.Errorf("a connection that was to be kept is answered by %s", who)
 			}
 		}
 		for _, client := range twos {
-			if who := client.ask("who?"); who != "two" {
+			if who := client.Ask("who?"); who != "two" {
 				t.Errorf("a connection to the other is answered by %s", who)
 			}
 		}
 		if c.ended != nil {
 			r.ended("f", "server_down", 3)
 		}
-		one.open()
+		one.Open()
 		r.eventually("it is up again", func() bool { return r.server("s1").State == admin.ServerUp })
-		first, second := dial(t, r.address("f")).ask("who?"), dial(t, r.address("f")).ask("who?")
+		first, second := dial(t, r.address("f")).Ask("who?"), dial(t, r.address("f")).Ask("who?")
 		if first == second {
 			t.Errorf("it gets no connections although it is up again: two in a row are answered by %s", first)
 		}
@@ -99,16 +101,16 @@ func TestOnDown(t *testing.T) {
 // With nobody up clients are refused, and served again with the first that is.
 func TestAllDown(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
+	s := peer.Serve(t, peer.Echo)
 	r := start(t, frontendText("f", anyPort, "tcp", "b")+
-		backendText("b", []string{s.address, refuse(t)}, `check = { interval = "20ms", fast_interval = "20ms" }`))
-	s.shut()
+		backendText("b", []string{s.Address, peer.Refuse(t)}, `check = { interval = "20ms", fast_interval = "20ms" }`))
+	s.Shut()
 	r.eventually("both are down", func() bool {
 		return r.server("s1").State == admin.ServerDown && r.server("s2").State == admin.ServerDown
 	})
-	turnedAway(t, r.address("f"))
+	peer.TurnedAway(t, r.address("f"))
 	r.ended("f", "no_server", 1)
-	s.open()
+	s.Open()
 	r.eventually("one is up", func() bool { return r.server("s1").State == admin.ServerUp })
-	dial(t, r.address("f")).ask("hello")
+	dial(t, r.address("f")).Ask("hello")
 }

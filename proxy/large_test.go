@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/testdata/rig"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,7 +44,7 @@ func largeText(servers, frontends, version int) string {
 func TestApplyLarge(t *testing.T) {
 	const servers, frontends = 1000, 200
 	rounds := 4
-	if long {
+	if rig.Long {
 		rounds = 20
 	}
 	r := start(t, largeText(servers, frontends, 0))

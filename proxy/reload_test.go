@@ -15,6 +15,7 @@ import (
 
 	"mcplb/backend"
 	"mcplb/proxy/admin"
+	"mcplb/testdata/peer"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,9 +24,9 @@ import (
 // bring it back: each is either served or refused, none is reset.
 func TestApplyResetsNobody(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
+	s := peer.Serve(t, peer.Echo)
 	address := freeAddress(t)
-	always := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
+	always := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
 	r := start(t, always)
 	stop := make(chan struct{})
 	var served, refused int
@@ -50,7 +51,7 @@ func TestApplyResetsNobody(t *testing.T) {
 	})
 	for range 60 {
 		r.apply(always + frontendText("g", address, "tcp", "b"))
-		dial(t, address).ask("hello")
+		dial(t, address).Ask("hello")
 		r.apply(always)
 	}
 	close(stop)
@@ -65,7 +66,7 @@ func askOnce(address string) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(peer.Patience)); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(c, "hello"); err != nil {
@@ -96,7 +97,7 @@ func freeAddress(t *testing.T) string {
 // which nobody listens.
 func TestApplyOverlappingAddresses(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
+	s := peer.Serve(t, peer.Echo)
 	// A port that nobody else uses on any address.
 	any, err := net.Listen("tcp", ":0")
 	if err != nil {
@@ -106,7 +107,7 @@ func TestApplyOverlappingAddresses(t *testing.T) {
 	any.Close()
 	wide, narrow := fmt.Sprintf(":%d", port), fmt.Sprintf("127.0.0.1:%d", port)
 	text := func(address string) string {
-		return frontendText("f", address, "tcp", "b") + backendText("b", []string{s.address})
+		return frontendText("f", address, "tcp", "b") + backendText("b", []string{s.Address})
 	}
 	r := start(t, text(wide))
 	for _, address := range []string{narrow, wide, narrow, wide} {
@@ -114,7 +115,7 @@ func TestApplyOverlappingAddresses(t *testing.T) {
 		if got := r.address("f"); got != address {
 			t.Errorf("it listens on %s, want %s", got, address)
 		}
-		dial(t, narrow).ask("hello")
+		dial(t, narrow).Ask("hello")
 	}
 	// What is not ours stays an error.
 	other, err := net.Listen("tcp", "127.0.0.9:0")
@@ -125,27 +126,27 @@ func TestApplyOverlappingAddresses(t *testing.T) {
 	if _, err := r.Apply(parse(t, text(other.Addr().String()))); !errors.Is(err, unix.EADDRINUSE) {
 		t.Errorf("an address that somebody else has: %v", err)
 	}
-	dial(t, narrow).ask("hello")
+	dial(t, narrow).Ask("hello")
 }
 
 // Port 0 is another port for everyone who asks for it.
 func TestApplyManyAnyPorts(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	b := backendText("b", []string{s.address})
+	s := peer.Serve(t, peer.Echo)
+	b := backendText("b", []string{s.Address})
 	r := start(t, frontendText("f", anyPort, "tcp", "b")+frontendText("g", anyPort, "mcp", "b")+b)
 	f, g := r.address("f"), r.address("g")
 	if f == g {
 		t.Fatalf("both listen on %s", f)
 	}
-	dial(t, f).ask("hello")
-	dial(t, g).ask("hello")
+	dial(t, f).Ask("hello")
+	dial(t, g).Ask("hello")
 	r.apply(frontendText("g", anyPort, "mcp", "b") + frontendText("h", anyPort, "mcp", "b") + frontendText("i", anyPort, "mcp", "b") + b)
 	if now := r.address("g"); now != g {
 		t.Errorf("g moved from %s to %s", g, now)
 	}
 	for _, name := range []string{"g", "h", "i"} {
-		dial(t, r.address(name)).ask("hello")
+		dial(t, r.address(name)).Ask("hello")
 	}
 }
 
@@ -153,12 +154,12 @@ func TestApplyManyAnyPorts(t *testing.T) {
 // it counted stay.
 func TestApplyChangesTheMode(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	b := backendText("b", []string{s.address}) + "http = \"127.0.0.1:9\"\n"
+	s := peer.Serve(t, peer.Echo)
+	b := backendText("b", []string{s.Address}) + "http = \"127.0.0.1:9\"\n"
 	address := freeAddress(t)
 	r := start(t, frontendText("f", address, "tcp", "b")+b)
 	old := dial(t, address)
-	old.ask("hello")
+	old.Ask("hello")
 	for i, mode := range []string{"mcp", "http", "tcp", "http", "mcp"} {
 		r.apply(frontendText("f", address, mode, "b") + b)
 		f := r.frontend("f")
@@ -174,10 +175,10 @@ func TestApplyChangesTheMode(t *testing.T) {
 				t.Errorf("mode http answers %q", answer)
 			}
 		} else {
-			next.ask("hello\n")
+			next.Ask("hello\n")
 		}
 		next.Close()
-		old.ask("still here")
+		old.Ask("still here")
 	}
 }
 
@@ -188,32 +189,32 @@ func TestApplyRemovesServers(t *testing.T) {
 	for _, policy := range []string{"keep", "close"} {
 		t.Run(policy, func(t *testing.T) {
 			t.Parallel()
-			one, two := serve(t, name("one")), serve(t, name("two"))
+			one, two := peer.Serve(t, name("one")), peer.Serve(t, name("two"))
 			f := frontendText("f", anyPort, "tcp", "b")
 			text := func(servers ...string) string {
 				return f + "[backend.b]\nbalance = 'roundrobin'\non_removed = '" + policy + "'\n" + strings.Join(servers, "")
 			}
-			s1, s2 := serverText("b", "s1", one.address), serverText("b", "s2", two.address)
+			s1, s2 := serverText("b", "s1", one.Address), serverText("b", "s2", two.Address)
 			r := start(t, text(s1, s2))
 			clients := map[string]*client{}
 			for range 2 {
 				c := dial(t, r.address("f"))
-				clients[c.ask("?")] = c
+				clients[c.Ask("?")] = c
 			}
 			r.apply(text(s2))
 			for range 4 {
-				if who := dial(t, r.address("f")).ask("?"); who != "two" {
+				if who := dial(t, r.address("f")).Ask("?"); who != "two" {
 					t.Errorf("a new client reaches %s", who)
 				}
 			}
-			if clients["two"].ask("?") != "two" {
+			if clients["two"].Ask("?") != "two" {
 				t.Error("the client of a server that stays got another answer")
 			}
 			if policy == "close" {
-				clients["one"].hearReset()
+				clients["one"].HearReset()
 				r.ended("f", "server_removed", 1)
 			} else {
-				if clients["one"].ask("?") != "one" {
+				if clients["one"].Ask("?") != "one" {
 					t.Error("the client of the server that is gone got another answer")
 				}
 				want := admin.LeavingServer{Backend: "b", Name: "s1", Connections: 1}
@@ -231,12 +232,12 @@ func TestApplyRemovesServers(t *testing.T) {
 // sums over everything never shrink.
 func TestApplyRemovesFrontends(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	f := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
-	g := frontendText("g", anyPort, "tcp", "c") + backendText("c", []string{s.address})
+	s := peer.Serve(t, peer.Echo)
+	f := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
+	g := frontendText("g", anyPort, "tcp", "c") + backendText("c", []string{s.Address})
 	r := start(t, f+g)
 	c := dial(t, r.address("g"))
-	c.ask("hello")
+	c.Ask("hello")
 	check := func(frontends, servers int) {
 		t.Helper()
 		shown := r.Snapshot()
@@ -250,7 +251,7 @@ func TestApplyRemovesFrontends(t *testing.T) {
 	check(0, 0)
 	r.apply(f)
 	check(1, 1)
-	c.ask("still here")
+	c.Ask("still here")
 	r.apply(f + g) // back again
 	if n := r.frontend("g").Connections; n.Total != 1 || n.Current != 1 {
 		t.Errorf("the frontend that is back shows %+v", n)
@@ -269,13 +270,13 @@ func TestEvictions(t *testing.T) {
 	const servers = 40
 	var addresses []string
 	for range servers {
-		addresses = append(addresses, serve(t, echo).address)
+		addresses = append(addresses, peer.Serve(t, peer.Echo).Address)
 	}
 	r := start(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", addresses, "balance = 'roundrobin'"))
 	var clients []*client
 	for range 2 * servers {
 		c := dial(t, r.address("f"))
-		c.ask("hello")
+		c.Ask("hello")
 		clients = append(clients, c)
 	}
 	b := r.backends["b"]
@@ -285,7 +286,7 @@ func TestEvictions(t *testing.T) {
 	}
 	losing.Wait()
 	for _, c := range clients {
-		c.hearReset()
+		c.HearReset()
 	}
 	r.ended("f", "server_down", 2*servers)
 }
@@ -294,9 +295,9 @@ func TestEvictions(t *testing.T) {
 // that stays.
 func TestApplyUserTimeout(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
+	s := peer.Serve(t, peer.Echo)
 	text := func(d string) string {
-		return frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address}, "timeout_tcp_user = '"+d+"'")
+		return frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address}, "timeout_tcp_user = '"+d+"'")
 	}
 	r := start(t, text("30s"))
 	r.apply(text("7s"))

@@ -22,6 +22,9 @@ import (
 	"testing"
 
 	"mcplb/conf"
+	"mcplb/testdata/certificate"
+	"mcplb/testdata/peer"
+	"mcplb/testdata/rig"
 
 	"github.com/coder/websocket"
 	"golang.org/x/sys/unix"
@@ -35,8 +38,8 @@ func TestTLSRelay(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			a := newAuthority(t)
-			server := serve(t, echo)
-			r := start(t, frontendText("f", anyPort, mode, "b", a.usual())+backendText("b", []string{server.address}))
+			server := peer.Serve(t, peer.Echo)
+			r := start(t, frontendText("f", anyPort, mode, "b", a.usual())+backendText("b", []string{server.Address}))
 			conn := dialTLS(t, r.address("f"), a.client())
 			body := bytes.Repeat([]byte("{\"jsonrpc\":\"2.0\",\"method\":\"a\"}\n"), 1000)
 			noise := make([]byte, len(body))
@@ -79,7 +82,7 @@ func TestTLSBreaks(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	told := make(chan error, 1)
-	server := serve(t, func(c *net.TCPConn) {
+	server := peer.Serve(t, func(c *net.TCPConn) {
 		line, _ := bufio.NewReader(c).ReadString('\n')
 		switch line {
 		case "reset me\n":
@@ -89,7 +92,7 @@ func TestTLSBreaks(t *testing.T) {
 			told <- err
 		}
 	})
-	r := start(t, frontendText("f", anyPort, "tcp", "b", a.usual())+backendText("b", []string{server.address}))
+	r := start(t, frontendText("f", anyPort, "tcp", "b", a.usual())+backendText("b", []string{server.Address}))
 	conn := dialTLS(t, r.address("f"), a.client())
 	fmt.Fprintln(conn, "reset me")
 	if _, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) {
@@ -209,7 +212,7 @@ func serveWebSocket(w http.ResponseWriter, r *http.Request) {
 
 func checkWebSocket(t *testing.T, client *http.Client) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), peer.Patience)
 	defer cancel()
 	c, _, err := websocket.Dial(ctx, "wss://a.test/ws", &websocket.DialOptions{HTTPClient: client})
 	if err != nil {
@@ -271,7 +274,7 @@ func TestProxyHeader(t *testing.T) {
 		}
 	}
 	r.ended("tls", "proxy_header_invalid", 3)
-	if c, err := net.DialTimeout("tcp", r.address("others"), patience); err == nil { // else it was reset so soon
+	if c, err := net.DialTimeout("tcp", r.address("others"), peer.Patience); err == nil { // else it was reset so soon
 		defer c.Close()
 		fmt.Fprint(c, v1, request)
 		if text, err := io.ReadAll(c); len(text) > 0 || err == nil {
@@ -301,10 +304,10 @@ func wantAnswer(t *testing.T, c io.Reader, want string) {
 func TestTLSAfterLimits(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	server := serve(t, echo)
+	server := peer.Serve(t, peer.Echo)
 	r := start(t, "[ratelimit]\nconnection_rate = 1\nconnection_burst = 1\nban_after = 0\n"+
 		frontendText("f", anyPort, "tcp", "b", a.usual(), "accept_proxy = true\ntrusted_proxies = [\"127.0.0.1/32\"]")+
-		backendText("b", []string{server.address}))
+		backendText("b", []string{server.Address}))
 	knock := func(from string) error {
 		c := dialTCP(t, r.address("f"))
 		fmt.Fprintf(c, "PROXY TCP4 %s 192.0.2.1 4711 443\r\n", from)
@@ -320,7 +323,7 @@ func TestTLSAfterLimits(t *testing.T) {
 	}
 	r.ended("f", "connection_rate", 2)
 	r.eventually("two handshakes are counted", func() bool { return r.frontend("f").TLS.Handshakes["full"] == 2 })
-	if f := r.frontend("f"); sum(f.TLS.Failed) != 0 {
+	if f := r.frontend("f"); rig.Sum(f.TLS.Failed) != 0 {
 		t.Errorf("counted %+v", f.TLS)
 	}
 }
@@ -346,9 +349,9 @@ func TestTLSTimeouts(t *testing.T) {
 func TestTLSReload(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	server := serve(t, echo)
-	first := a.issue("lb", a.ecdsa(), "a.test")
-	text := frontendText("f", anyPort, "tcp", "b", a.line("", "lb")) + backendText("b", []string{server.address})
+	server := peer.Serve(t, peer.Echo)
+	first := a.issue("lb", certificate.ECDSA(t), "a.test")
+	text := frontendText("f", anyPort, "tcp", "b", a.line("", "lb")) + backendText("b", []string{server.Address})
 	r := start(t, text)
 	client := a.client()
 	client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
@@ -372,7 +375,7 @@ func TestTLSReload(t *testing.T) {
 	if summary := r.apply(text); summary != "nothing changed" {
 		t.Errorf("nothing was changed: %s", summary)
 	}
-	second := a.issue("lb", a.rsa(), "a.test")
+	second := a.issue("lb", certificate.RSA(t), "a.test")
 	if summary := r.apply(text); !strings.HasPrefix(summary, "~frontend.f.tls.certificates[0] (valid until ") {
 		t.Errorf("the certificate was renewed: %s", summary)
 	}
@@ -397,7 +400,7 @@ func TestTLSReload(t *testing.T) {
 		t.Errorf("shown: %+v", shown)
 	}
 	// And without TLS: those that speak it go on.
-	r.apply(frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{server.address}))
+	r.apply(frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{server.Address}))
 	checkLine(t, lives)
 	plain := dialTCP(t, r.address("f"))
 	checkLine(t, plain)
@@ -456,7 +459,7 @@ func TestStopWhileShaking(t *testing.T) {
 // which then has changed nothing.
 func TestListenFails(t *testing.T) {
 	t.Parallel()
-	server := serve(t, echo)
+	server := peer.Serve(t, peer.Echo)
 	o := options()
 	var full atomic.Bool
 	add := o.System.EpollAdd
@@ -466,7 +469,7 @@ func TestListenFails(t *testing.T) {
 		}
 		return add(epoll, fd, event)
 	}
-	text := backendText("b", []string{server.address})
+	text := backendText("b", []string{server.Address})
 	p, err := Start(parse(t, frontendText("f", anyPort, "tcp", "b")+text), o)
 	if err != nil {
 		t.Fatal(err)
@@ -493,7 +496,7 @@ func TestListenFails(t *testing.T) {
 func TestTLSAllocations(t *testing.T) {
 	a := newAuthority(t)
 	answer := []byte("HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 00:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
-	server := serve(t, func(c *net.TCPConn) {
+	server := peer.Serve(t, func(c *net.TCPConn) {
 		for p := make([]byte, 4096); ; {
 			if _, err := c.Read(p); err != nil {
 				return
@@ -504,7 +507,7 @@ func TestTLSAllocations(t *testing.T) {
 		}
 	})
 	r := start(t, frontendText("f", anyPort, "http", "b", "requests_per_connection = 0", a.usual())+
-		httpBackend(server.address)+"[backend.b.check]\ninterval = \"1h\"\n")
+		httpBackend(server.Address)+"[backend.b.check]\ninterval = \"1h\"\n")
 	conn := dialTLS(t, r.address("f"), a.client())
 	request := []byte("POST /mcp HTTP/1.1\r\nHost: a.test\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n" +
 		`{"jsonrpc":"2.0","id":1,"method":"ping"}`)

@@ -13,18 +13,19 @@ import (
 
 	"mcplb/conf"
 	"mcplb/proxy/admin"
+	"mcplb/testdata/peer"
 )
 
 // What happened is what the status shows.
 func TestSnapshot(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
+	s := peer.Serve(t, peer.Echo)
 	r := start(t, "[global]\nthreads = 2\nmaxconn = 77\n"+frontendText("f", anyPort, "mcp", "b")+
-		backendText("b", nil)+serverText("b", "node", s.address, "maxconn = 5", "weight = 42"))
+		backendText("b", nil)+serverText("b", "node", s.Address, "maxconn = 5", "weight = 42"))
 	r.eventually("the server was checked", func() bool { return r.server("node").State == admin.ServerUp })
 	c := dial(t, r.address("f"))
-	c.ask("{\"id\":1}")
-	c.ask("{\"id\":2}")
+	c.Ask("{\"id\":1}")
+	c.Ask("{\"id\":2}")
 	r.eventually("the bytes are counted", func() bool { return r.server("node").Traffic.BytesOut == 18 })
 
 	shown := r.Snapshot()
@@ -45,7 +46,7 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("the frontend is %+v", f)
 	}
 	node := shown.Backends[0].Servers[0]
-	if node.Name != "node" || node.Addresses["tcp"] != s.address || node.Weight != 42 || !node.Usable || node.Traffic != traffic {
+	if node.Name != "node" || node.Addresses["tcp"] != s.Address || node.Weight != 42 || !node.Usable || node.Traffic != traffic {
 		t.Errorf("the server is %+v", node)
 	}
 	if want := (admin.Connections{Current: 1, Peak: 1, Total: 1, Limit: 5}); node.Connections != want {
@@ -59,12 +60,12 @@ func TestSnapshot(t *testing.T) {
 // Bans are listed with what is left of them, and refusals by what they are for.
 func TestSnapshotOfLimits(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
+	s := peer.Serve(t, peer.Echo)
 	r := start(t, "[ratelimit]\nconnection_rate = 1\nconnection_burst = 1\nban_after = 2\nban_time = \"1h\"\n"+
-		frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.address}))
-	dial(t, r.address("f")).ask("hello")
+		frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.Address}))
+	dial(t, r.address("f")).Ask("hello")
 	for range 3 {
-		turnedAway(t, r.address("f"))
+		peer.TurnedAway(t, r.address("f"))
 	}
 	r.ended("f", "connection_rate", 2)
 	r.ended("f", "banned", 1)
@@ -98,11 +99,11 @@ func TestPreferredAddress(t *testing.T) {
 // Servers may be named instead of numbered.
 func TestServerByName(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	r := start(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{strings.Replace(s.address, "127.0.0.1", "localhost", 1)}))
-	dial(t, r.address("f")).ask("hello")
-	if got := r.server("s1").Addresses["tcp"]; got != s.address {
-		t.Errorf("localhost was resolved to %s, want %s", got, s.address)
+	s := peer.Serve(t, peer.Echo)
+	r := start(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{strings.Replace(s.Address, "127.0.0.1", "localhost", 1)}))
+	dial(t, r.address("f")).Ask("hello")
+	if got := r.server("s1").Addresses["tcp"]; got != s.Address {
+		t.Errorf("localhost was resolved to %s, want %s", got, s.Address)
 	}
 }
 
@@ -135,7 +136,7 @@ func TestSnapshotOfRequests(t *testing.T) {
 		response.Body.Close()
 	}
 	odd := dial(t, r.address("f"))
-	odd.ask("nonsense")
+	odd.Ask("nonsense")
 	odd.Close()
 
 	shown := r.frontend("f").HTTP

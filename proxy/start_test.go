@@ -6,18 +6,20 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"mcplb/testdata/peer"
 )
 
 func TestServesAllFrontends(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
+	s := peer.Serve(t, peer.Echo)
 	r := start(t, frontendText("bytes", anyPort, "tcp", "b")+
 		frontendText("lines", "127.0.0.2:0", "mcp", "b")+
 		frontendText("both", "[::1]:0", "mcp", "b")+
-		backendText("b", []string{s.address}))
+		backendText("b", []string{s.Address}))
 	for _, frontend := range []string{"bytes", "lines", "both"} {
 		c := dial(t, r.address(frontend))
-		if answer := c.ask("hello"); answer != "hello" {
+		if answer := c.Ask("hello"); answer != "hello" {
 			t.Errorf("frontend %s answers %q", frontend, answer)
 		}
 		c.Close()

@@ -10,18 +10,19 @@ import (
 	"time"
 
 	"mcplb/proxy/admin"
+	"mcplb/testdata/peer"
 )
 
 // askFrom connects from an address of its own and asks who answers.
 func (r *running) askFrom(source string) string {
 	r.t.Helper()
-	d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+	d := net.Dialer{Timeout: peer.Patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
 	c, err := d.Dial("tcp", r.address("f"))
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(peer.Patience))
 	if _, err := fmt.Fprintln(c, "who?"); err != nil {
 		r.t.Fatal(err)
 	}
@@ -47,11 +48,11 @@ func (r *running) homes(sources int) map[string]string {
 func TestSourcesStick(t *testing.T) {
 	t.Parallel()
 	const sources = 40
-	var servers []*peer
+	var servers []*peer.Server
 	var addresses []string
 	for i := range 4 {
-		s := serve(t, name(fmt.Sprintf("s%d", i+1)))
-		servers, addresses = append(servers, s), append(addresses, s.address)
+		s := peer.Serve(t, name(fmt.Sprintf("s%d", i+1)))
+		servers, addresses = append(servers, s), append(addresses, s.Address)
 	}
 	text := frontendText("f", anyPort, "tcp", "b") +
 		backendText("b", addresses, `sticky_time = "1h"`, `check = { interval = "20ms", fast_interval = "20ms" }`)
@@ -70,11 +71,11 @@ func TestSourcesStick(t *testing.T) {
 	r.apply(text + frontendText("g", "127.0.0.2:0", "tcp", "b"))
 	r.moved(first, r.homes(sources), "")
 
-	servers[1].shut()
-	servers[1].cut()
+	servers[1].Shut()
+	servers[1].Cut()
 	r.eventually("it is down", func() bool { return r.server("s2").State == admin.ServerDown })
 	r.moved(first, r.homes(sources), "s2\n")
-	servers[1].open()
+	servers[1].Open()
 	r.eventually("it is up", func() bool { return r.server("s2").State == admin.ServerUp })
 	r.moved(first, r.homes(sources), "")
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mcplb/proxy/admin"
+	"mcplb/testdata/peer"
 )
 
 // started is a balancer whose end is the test's business.
@@ -25,8 +26,8 @@ func started(t *testing.T, text string) *running {
 
 func TestStopOfAnIdleOne(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	r := started(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.address}))
+	s := peer.Serve(t, peer.Echo)
+	r := started(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.Address}))
 	if err := r.stop(); err != nil {
 		t.Errorf("stopping: %v", err)
 	}
@@ -38,12 +39,12 @@ func TestStopOfAnIdleOne(t *testing.T) {
 // Draining serves who is there, takes nobody new, and ends with the last.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.address})
+	s := peer.Serve(t, peer.Echo)
+	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
 	r := started(t, text)
 	address := r.address("f")
 	c := dial(t, address)
-	c.ask("hello")
+	c.Ask("hello")
 	stopped := make(chan error, 1)
 	go func() { stopped <- r.stop() }()
 	r.eventually("it drains", func() bool { return r.Snapshot().Process.Draining })
@@ -60,7 +61,7 @@ func TestDrain(t *testing.T) {
 	if _, err := r.Apply(parse(t, text)); !errors.Is(err, ErrDraining) {
 		t.Errorf("a new configuration: %v, want %v", err, ErrDraining)
 	}
-	c.ask("still here")
+	c.Ask("still here")
 	select {
 	case err := <-stopped:
 		t.Fatalf("it has stopped with a client connected: %v", err)
@@ -75,22 +76,22 @@ func TestDrain(t *testing.T) {
 // Draining that takes too long is cut off, whatever state clients are in.
 func TestStopCutsOff(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
+	s := peer.Serve(t, peer.Echo)
 	r := started(t, frontendText("f", anyPort, "tcp", "b")+
 		frontendText("m", "127.0.0.2:0", "mcp", "b", "max_message = 100")+
 		frontendText("p", "127.0.0.3:0", "tcp", "b", "accept_proxy = true", `trusted_proxies = ["127.0.0.0/8"]`)+
 		frontendText("q", "127.0.0.4:0", "tcp", "hole")+
-		backendText("b", nil)+serverText("b", "s1", s.address, "maxconn = 2")+
-		backendText("hole", []string{blackhole(t)}))
+		backendText("b", nil)+serverText("b", "s1", s.Address, "maxconn = 2")+
+		backendText("hole", []string{peer.Blackhole(t)}))
 	relaying, lingering := dial(t, r.address("f")), dial(t, r.address("m"))
-	relaying.ask("hello")
-	lingering.ask("hello")
-	lingering.send(strings.Repeat("x", 1000))
+	relaying.Ask("hello")
+	lingering.Ask("hello")
+	lingering.Say(strings.Repeat("x", 1000))
 	second := dial(t, r.address("f"))
-	second.ask("hello")
+	second.Ask("hello")
 	queued := dial(t, r.address("f"))
 	header := dial(t, r.address("p"))
-	header.send("PROXY ")
+	header.Say("PROXY ")
 	connecting := dial(t, r.address("q"))
 	r.eventually("everybody is where they are to be", func() bool {
 		return r.Snapshot().Backends[0].QueueCurrent == 1 && r.frontend("p").Connections.Current == 1 &&
@@ -104,7 +105,7 @@ func TestStopCutsOff(t *testing.T) {
 		t.Errorf("stopping: %v, want that connections were cut off, and why", err)
 	}
 	for _, c := range []*client{relaying, second, queued, header, connecting} {
-		c.hearReset()
+		c.HearReset()
 	}
 	r.empty()
 	if n := r.frontend("f").SessionsEnded["stopped"]; n != 3 {
@@ -112,21 +113,13 @@ func TestStopCutsOff(t *testing.T) {
 	}
 }
 
-// send sends without waiting for an answer.
-func (c *client) send(text string) {
-	c.t.Helper()
-	if _, err := c.Write([]byte(text)); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
 // A second call while one waits cuts off for both.
 func TestSecondStop(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	r := started(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.address}))
+	s := peer.Serve(t, peer.Echo)
+	r := started(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.Address}))
 	c := dial(t, r.address("f"))
-	c.ask("hello")
+	c.Ask("hello")
 	first := make(chan error, 1)
 	go func() { first <- r.stop() }()
 	r.eventually("it drains", func() bool { return r.Snapshot().Process.Draining })
@@ -138,14 +131,14 @@ func TestSecondStop(t *testing.T) {
 	if err := <-first; err != nil {
 		t.Errorf("the first: %v", err)
 	}
-	c.hearReset()
+	c.HearReset()
 }
 
 // A loop that hangs is noticed, and so is one that has gone.
 func TestTurn(t *testing.T) {
 	t.Parallel()
-	s := serve(t, echo)
-	r := started(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.address}))
+	s := peer.Serve(t, peer.Echo)
+	r := started(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.Address}))
 	if err := r.Turn(t.Context()); err != nil {
 		t.Errorf("loops that turn: %v", err)
 	}
