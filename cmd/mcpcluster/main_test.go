@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -14,10 +13,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -25,6 +22,7 @@ import (
 
 	"mcplb/conf"
 	"mcplb/testdata/leak"
+	"mcplb/testdata/output"
 )
 
 // The test binary is also the cluster's binaries, by the name it is called by:
@@ -226,53 +224,13 @@ func listenBelowEphemeral(t *testing.T) net.Listener {
 	}
 }
 
-// terminal is an output that a test can wait for.
-type terminal struct {
-	mu      sync.Mutex
-	text    bytes.Buffer  // guarded by mu
-	changed chan struct{} // guarded by mu; closed at the next change
-}
-
-func (w *terminal) Write(data []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.changed != nil {
-		close(w.changed)
-		w.changed = nil
-	}
-	return w.text.Write(data)
-}
-
-// look returns the text so far and a channel that is closed when there is more.
-func (w *terminal) look() (string, <-chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.changed == nil {
-		w.changed = make(chan struct{})
-	}
-	return w.text.String(), w.changed
-}
-
-func (w *terminal) String() string {
-	text, _ := w.look()
-	return text
-}
+// terminal is what a command writes to, and which a test can wait for.
+type terminal struct{ output.Output }
 
 // await waits for text that matches and returns it with its groups.
 func (w *terminal) await(t *testing.T, pattern string) []string {
 	t.Helper()
-	expression := regexp.MustCompile(pattern)
-	for deadline := time.After(20 * time.Second); ; {
-		text, more := w.look()
-		if match := expression.FindStringSubmatch(text); match != nil {
-			return match
-		}
-		select {
-		case <-more:
-		case <-deadline:
-			t.Fatalf("%q does not appear in %q", pattern, text)
-		}
-	}
+	return w.Await(t, pattern, nil)
 }
 
 // running is an mcpcluster in this process.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,55 +12,23 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"mcplb/proxy/admin"
+	"mcplb/testdata/output"
 )
 
 // patience is how long a test waits for what is to come. Nothing should need
 // it: it only ends a test that hangs.
 const patience = 30 * time.Second
 
-// output collects what a process writes, for a test to wait for.
-type output struct {
-	mu      sync.Mutex
-	text    bytes.Buffer  // guarded by mu
-	changed chan struct{} // guarded by mu; closed at the next change
-}
-
-func (o *output) Write(data []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.changed != nil {
-		close(o.changed)
-		o.changed = nil
-	}
-	return o.text.Write(data)
-}
-
-// look returns the text so far and a channel that is closed when there is more.
-func (o *output) look() (string, <-chan struct{}) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.changed == nil {
-		o.changed = make(chan struct{})
-	}
-	return o.text.String(), o.changed
-}
-
-func (o *output) String() string {
-	text, _ := o.look()
-	return text
-}
-
 // process is a program under test.
 type process struct {
 	command *exec.Cmd
-	log     output        // standard output and standard error
+	log     output.Output // standard output and standard error
 	ended   chan struct{} // closed when it has ended
 }
 
@@ -122,24 +89,7 @@ func (p *process) expectLog(t *testing.T, pattern string) {
 // await waits for a line that matches, and returns it with its groups.
 func (p *process) await(t *testing.T, pattern string) []string {
 	t.Helper()
-	expression := regexp.MustCompile(pattern)
-	deadline := time.After(patience)
-	for ended := p.ended; ; {
-		text, more := p.log.look()
-		if match := expression.FindStringSubmatch(text); match != nil {
-			return match
-		}
-		if ended == nil {
-			t.Fatalf("the process has ended without %q in its output", pattern)
-		}
-		select {
-		case <-more:
-		case <-ended:
-			ended = nil // what it wrote last is to be looked at
-		case <-deadline:
-			t.Fatalf("%q does not appear in the output", pattern)
-		}
-	}
+	return p.log.Await(t, pattern, p.ended)
 }
 
 // eventually repeats attempt until it succeeds.

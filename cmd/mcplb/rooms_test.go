@@ -51,6 +51,8 @@ var helpers = []room{
 	{name: "testdata/witness"},
 	{name: "testdata/peer"},
 	{name: "testdata/certificate"},
+	{name: "testdata/golden"},
+	{name: "testdata/output", imports: []string{"testdata/peer"}},
 	{name: "testdata/rig", imports: []string{"conf", "ratelimit", "proxy/reactor", "proxy/accesslog", "testdata/peer"}},
 }
 

@@ -2,22 +2,18 @@ package accesslog
 
 import (
 	"encoding/json"
-	"flag"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"mcplb/testdata/golden"
 	"mcplb/testdata/leak"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // someday is a time at which the loops' clock says one hour.
 func someday() *stamp {
@@ -73,25 +69,8 @@ func TestFormat(t *testing.T) {
 		text = appendText(text, &r, someday())
 		jsonText = appendJSON(jsonText, &r, someday())
 	}
-	golden(t, "text.log", string(text))
-	golden(t, "json.log", string(jsonText))
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("differs from %s (go test -update rewrites it):\n%s", path, got)
-	}
+	golden.Compare(t, "text.log", string(text))
+	golden.Compare(t, "json.log", string(jsonText))
 }
 
 func TestPhases(t *testing.T) {

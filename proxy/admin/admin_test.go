@@ -2,12 +2,9 @@ package admin
 
 import (
 	"encoding/json"
-	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -15,30 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"mcplb/testdata/golden"
 	"mcplb/testdata/leak"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// golden compares got with testdata/name.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("differs from %s (go test -update rewrites it):\n%s", path, got)
-	}
-}
 
 // fixed is a Source that builds the same Snapshot every time, and counts.
 type fixed struct {
@@ -265,7 +243,7 @@ func TestStatus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "status.json", string(indented)+"\n")
+	golden.Compare(t, "status.json", string(indented)+"\n")
 	if n := source.asked.Load(); n != 1 {
 		t.Errorf("took %d snapshots for one answer", n)
 	}
@@ -347,7 +325,7 @@ func TestNginxStatus(t *testing.T) {
 	if contentType := response.Header.Get("Content-Type"); contentType != "text/plain; charset=utf-8" {
 		t.Errorf("Content-Type: %s", contentType)
 	}
-	golden(t, "nginx_status.txt", body(t, response))
+	golden.Compare(t, "nginx_status.txt", body(t, response))
 	empty := &fixed{build: func() Snapshot { return Snapshot{} }}
-	golden(t, "nginx_status_empty.txt", body(t, request(NewHealthHandler(empty), "GET", "/nginx_status")))
+	golden.Compare(t, "nginx_status_empty.txt", body(t, request(NewHealthHandler(empty), "GET", "/nginx_status")))
 }

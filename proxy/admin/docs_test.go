@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"mcplb/testdata/golden"
+
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 )
@@ -26,7 +28,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	for _, family := range families {
 		text += fmt.Sprintf("| `%s` | %s | %s | %s |\n", family.GetName(), strings.ToLower(family.GetType().String()), labelsOf(family), family.GetHelp())
 	}
-	golden(t, "../../../docs/metrics.md", text)
+	golden.Compare(t, "../../../docs/metrics.md", text)
 }
 
 // labelsOf are the names of the labels of a family.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"mcplb/testdata/golden"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
@@ -33,7 +35,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatalf("status %d: %s", response.StatusCode, body(t, response))
 	}
 	text := body(t, response)
-	golden(t, "metrics.txt", own(text))
+	golden.Compare(t, "metrics.txt", own(text))
 	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes", "process_open_fds"} {
 		if !regexp.MustCompile(`(?m)^` + name + ` `).MatchString(text) {
 			t.Errorf("%s is missing", name)

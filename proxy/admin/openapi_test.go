@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mcplb/testdata/golden"
 )
 
 // operation is one request that the API takes. example is one that the
@@ -228,7 +230,7 @@ func TestOpenAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	const path = "web/openapi.json"
-	if *update {
+	if golden.Updating() {
 		if err := os.WriteFile(path, append(want, '\n'), 0o644); err != nil {
 			t.Fatal(err)
 		}
