@@ -363,8 +363,8 @@ func TestAbort(t *testing.T) {
 // client7 is what client is where that is a variable.
 type client7 = client
 
-// A drain ends clients that wait for nothing at once, and all others with their
-// answer.
+// A drain ends clients that wait for nothing at once, and all others with an
+// answer that tells them so: nobody's request is lost.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	b, s := served(t, oneLoop)
@@ -393,11 +393,26 @@ func TestDrain(t *testing.T) {
 	half.HearEnd()
 	stream.Say(" whole")
 	streaming.Hear("part whole")
+	streaming.Say(get("/")) // it could not know: its answer had begun before
+	stream.request()
+	stream.answer("fine")
+	if r, _ := streaming.wantStatus("GET", 200); !r.Close {
+		t.Error("the client is not told that its connection ends")
+	}
 	streaming.HearEnd()
-	for _, c := range []*httpConn{idle, busy, half, streaming} {
+	late := b.dial() // taken in although the frontend is draining
+	b.reach(reading, 1)
+	late.Say(get("/"))
+	stream.request()
+	stream.answer("fine")
+	if r, _ := late.wantStatus("GET", 200); !r.Close {
+		t.Error("the client is not told that its connection ends")
+	}
+	late.HearEnd()
+	for _, c := range []*httpConn{idle, busy, half, streaming, late} {
 		c.Close()
 	}
-	b.expect(l4.ServerClosed, 4)
+	b.expect(l4.ServerClosed, 5)
 }
 
 // A client that comes when the drain has gone through all others ends, too.

@@ -235,11 +235,7 @@ func (c *client) read() {
 			c.arm()
 			return
 		case !c.ready && !c.conn.Readable():
-			if c.requests == 0 {
-				c.rest()
-			} else {
-				c.arm() // where the frontend is draining, it is told with its next answer
-			}
+			c.arm() // where the frontend is draining, it is told with its next answer
 			return
 		case c.ready:
 			c.resume, c.ready = 0, false
@@ -320,18 +316,6 @@ func (c *client) next() {
 	c.state, c.since = reading, c.worker.loop.Now()
 	if c.ready || c.conn.Readable() {
 		c.conn.Again() // it has come already
-		c.arm()
-		return
-	}
-	c.rest()
-}
-
-// rest waits for what the client sends. Where the frontend is draining, one that
-// has begun no request waits in vain.
-func (c *client) rest() {
-	if c.frontend.draining.Load() && c.pending.Len() == 0 {
-		c.close()
-		return
 	}
 	c.arm()
 }
