@@ -418,9 +418,12 @@ func TestDrain(t *testing.T) {
 // A client that comes when the drain has gone through all others ends, too.
 func TestDrainMissesNobody(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{peer.Refuse(t)}, oneLoop)
+	b := begin(t, []string{peer.Refuse(t)}, oneLoop, times)
 	b.frontend.Drain()
-	b.dial().HearEnd()
+	client := b.dial()
+	b.reach(reading, 1)
+	b.silence(b.frontend.Settings().Frontend.TimeoutHTTPRequest)
+	client.HearEnd()
 }
 
 // After so many requests a connection ends.
