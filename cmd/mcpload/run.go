@@ -31,6 +31,7 @@ type run struct {
 	begin    time.Time
 	clock    int64 // the loops' time at begin
 	phase    string
+	rampTook time.Duration
 	started  int
 	previous *tally
 	shown    map[string]uint64 // losses that progress has told of
@@ -163,6 +164,7 @@ func (r *run) ramp(ctx context.Context) {
 		credit = min(credit-float64(max(n, 0)), float64(o.rate)) // what was held back is not made up for later
 		r.start(n, pattern)
 	}
+	r.rampTook = time.Since(r.begin)
 	r.await(ctx, o.openTimeout, func(t *tally) bool { return t.allHeld() == o.clients })
 	r.endPhase()
 }
@@ -285,7 +287,7 @@ func (r *run) observe(ctx context.Context) {
 	r.phase = phaseMonitor
 	o := r.options
 	r.await(ctx, o.monitor, func(*tally) bool { return false })
-	spread := time.Duration(float64(o.clients) / float64(o.rate) * float64(time.Second))
+	spread := r.rampTook // a machine that opened them in this time answers them in less
 	r.onAll(func(w *worker) { w.tally.resetMessages() })
 	r.previous = newTally()
 	held := r.counts().allHeld()
