@@ -328,9 +328,11 @@ func TestHandOverKeepsLimits(t *testing.T) {
 	if _, err := http.ReadResponse(first.Reader, nil); err != nil {
 		t.Errorf("the client that moved last is not served: %v", err)
 	}
-	for _, c := range []*client{first, second, third, fourth} {
+	for _, c := range []*client{first, second, third} {
 		c.Close()
 	}
+	fourth.get("/", "ok") // now it is let in
+	fourth.Close()
 	r.Leave()
 	if err := r.stop(); err != nil {
 		t.Error(err)
