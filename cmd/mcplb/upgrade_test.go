@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -177,8 +178,16 @@ func TestUpgradeKeepsThePlots(t *testing.T) {
 	awaitPlot := func(pattern string) {
 		t.Helper()
 		eventually(t, func() error {
-			_, body := get(t, l.admin, "/")
-			paths := regexp.MustCompile(`class="line [^"]*" d="([^"]*)"`).FindStringSubmatch(body)
+			response, err := http.Get("http://" + l.admin + "/")
+			if err != nil {
+				return err // the process before may end within its answer
+			}
+			defer response.Body.Close()
+			body, err := io.ReadAll(response.Body)
+			if err != nil {
+				return err
+			}
+			paths := regexp.MustCompile(`class="line [^"]*" d="([^"]*)"`).FindStringSubmatch(string(body))
 			if len(paths) < 2 || !regexp.MustCompile(pattern).MatchString(paths[1]) {
 				return fmt.Errorf("connections are plotted as %q", paths)
 			}
