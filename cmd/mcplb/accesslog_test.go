@@ -4,14 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 )
@@ -125,16 +123,8 @@ func TestAccessLog(t *testing.T) {
 // which a request ends, writes to the new file, too.
 func TestAccessLogRotatedDuringAnUpgrade(t *testing.T) {
 	t.Parallel()
-	answer := make(chan struct{})
-	s := newSetup(t, startServer(t, func(c *net.TCPConn) {
-		if _, err := c.Read(make([]byte, 1)); err != nil {
-			return // a check
-		}
-		<-answer
-		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
-	}))
-	answerAll := sync.OnceFunc(func() { close(answer) })
-	defer answerAll()
+	address, answerAll := startSlowWeb(t)
+	s := newSetup(t, address)
 	s.mode, s.endpoint = "http", "http"
 	path := loggedAs(t, s)
 	l := startLine(t, s)

@@ -81,6 +81,23 @@ func startEcho(t *testing.T) string {
 	})
 }
 
+// startSlowWeb is a server that answers requests when answerAll is called, or the
+// test ends.
+func startSlowWeb(t *testing.T) (address string, answerAll func()) {
+	t.Helper()
+	answer := make(chan struct{})
+	address = startServer(t, func(c *net.TCPConn) {
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			return // a check
+		}
+		<-answer
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+	})
+	answerAll = sync.OnceFunc(func() { close(answer) })
+	t.Cleanup(answerAll)
+	return address, answerAll
+}
+
 // startServer runs serve for every connection and closes it afterwards. It is to
 // be started before the balancer, whose end then ends every connection.
 func startServer(t *testing.T, serve func(*net.TCPConn)) string {

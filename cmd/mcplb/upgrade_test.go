@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 )
@@ -410,16 +409,8 @@ func TestNoUpgradeOfAFirstProcess(t *testing.T) {
 // is through at once on TERM.
 func TestSignalsAfterUpgrade(t *testing.T) {
 	t.Parallel()
-	answer := make(chan struct{})
-	s := newSetup(t, startServer(t, func(c *net.TCPConn) {
-		if _, err := c.Read(make([]byte, 1)); err != nil {
-			return // a check
-		}
-		<-answer
-		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
-	}))
-	answerAll := sync.OnceFunc(func() { close(answer) })
-	defer answerAll()
+	address, answerAll := startSlowWeb(t)
+	s := newSetup(t, address)
 	s.mode = "http"
 	s.endpoint = "http"
 	l := startLine(t, s)
