@@ -183,13 +183,18 @@ func (w *watch) maintain(now time.Time) {
 	if !idle {
 		return
 	}
+	w.callOff()
+	w.setSuspect(now, false, "in maintenance")
+	w.count = newRiseFall(w.current.Rise, w.current.Fall, backend.Unchecked)
+	w.facts.Health, w.facts.Since = backend.Unchecked, now
+}
+
+// callOff ends the probes under way. What they find does not count.
+func (w *watch) callOff() {
 	for _, f := range w.flights {
 		f.cancel()
 	}
 	w.flights = nil
-	w.setSuspect(now, false, "in maintenance")
-	w.count = newRiseFall(w.current.Rise, w.current.Fall, backend.Unchecked)
-	w.facts.Health, w.facts.Since = backend.Unchecked, now
 }
 
 // takeEvidence counts what clients met as one failed check, however many they
@@ -211,6 +216,9 @@ func (w *watch) takeEvidence(now time.Time) {
 	case added[hard]:
 		w.count.fail()
 		w.judge(now, w.met.result(now))
+		if w.count.health() == backend.Down {
+			w.callOff() // they were begun before, and know less
+		}
 	case added[soft]:
 		w.count.weaken()
 	}

@@ -472,6 +472,31 @@ func TestObserveRefusedAgainstPassingProbes(t *testing.T) {
 }
 
 // However many clients lose their server at once: one failed check, one probe.
+// What a probe finds that began before clients took the server down is of a
+// server that was still there.
+func TestObserveRefusedWhileAProbeIsUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := standard
+		check.Rise, check.Fall = 1, 1
+		s := play(t, check, backend.Up, slowly(2*time.Second))
+		s.now(refuses)
+		s.pass(500 * time.Millisecond)
+		s.met(backend.Refused, 1)
+		synctest.Wait()
+		if !s.isHealth(backend.Down)() {
+			t.Fatal("the server is up")
+		}
+		s.pass(time.Minute)
+		if got := s.told(); len(got) != 1 {
+			t.Errorf("the pool was told %q", got)
+		}
+		if now, _ := s.flying(); now > 1 {
+			t.Errorf("%d probes are under way", now)
+		}
+	})
+}
+
 func TestObserveCoalesces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
