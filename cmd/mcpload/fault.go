@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -72,24 +73,46 @@ func (p *report) refuge(r *run, t *tally) {
 	}
 }
 
-// awaitServer returns true when the balancer's status shows that a server is
-// usable, or is not, whichever is wanted; false when it takes too long.
-func awaitServer(admin, name string, usable bool, patience time.Duration) bool {
+// awaitServer waits until the balancer's status shows that a server is usable,
+// or is not, whichever is wanted, and returns since when that is so; false when
+// it takes too long. The balancer's clock is believed where that is possible:
+// on a machine that is overwhelmed the answer is much later than what it tells.
+func awaitServer(ctx context.Context, admin, name string, usable bool) (time.Time, bool) {
 	const step = 50 * time.Millisecond
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(step) {
-		if is, err := serverUsable(admin, name); err == nil && is == usable {
-			return true
+	ticker := time.NewTicker(step)
+	defer ticker.Stop()
+	for begin := time.Now(); ; {
+		is, since, err := serverUsable(ctx, admin, name)
+		now := time.Now()
+		switch {
+		case err != nil || is != usable:
+		case since.Before(begin) || since.After(now):
+			return now, true
+		default:
+			return since, true
+		}
+		select {
+		case <-ctx.Done():
+			return time.Time{}, false
+		case <-ticker.C:
 		}
 	}
-	return false
 }
 
-// serverUsable asks the balancer whether a server takes clients.
-func serverUsable(admin, name string) (bool, error) {
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Get("http://" + admin + "/api/v1/status")
+// serverUsable asks the balancer whether a server takes clients, and since when
+// it is up or down.
+func serverUsable(ctx context.Context, admin, name string) (usable bool, since time.Time, err error) {
+	const timeout = 15 * time.Second // a SYN that is lost is sent again after 1, 3 and 7 seconds
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/api/v1/status", nil)
 	if err != nil {
-		return false, err
+		return false, since, fmt.Errorf("ask the balancer's status: %w", err)
+	}
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false, since, fmt.Errorf("ask the balancer's status: %w", err)
 	}
 	defer response.Body.Close()
 	var status struct {
@@ -97,20 +120,21 @@ func serverUsable(admin, name string) (bool, error) {
 			Servers []struct {
 				Name   string
 				Usable bool
+				Since  time.Time
 			}
 		}
 	}
 	if err := json.NewDecoder(response.Body).Decode(&status); err != nil {
-		return false, fmt.Errorf("read the balancer's status: %w", err)
+		return false, since, fmt.Errorf("read the balancer's status: %w", err)
 	}
 	for _, backend := range status.Backends {
 		for _, server := range backend.Servers {
 			if server.Name == name {
-				return server.Usable, nil
+				return server.Usable, server.Since, nil
 			}
 		}
 	}
-	return false, fmt.Errorf("the balancer has no server %s", name)
+	return false, since, fmt.Errorf("the balancer has no server %s", name)
 }
 
 // hostOf is an address without its port.

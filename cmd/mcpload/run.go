@@ -326,6 +326,10 @@ type mark struct {
 	Detail  string  `json:"detail,omitempty"`
 }
 
+// minPatience is how long the balancer is asked, at least, whether it has seen
+// what was done.
+const minPatience = 10 * time.Second
+
 // begin runs a command and, where the admin pages are known, waits until they
 // show what it did.
 func (f *faultWatch) begin(r *run, what, command string) {
@@ -347,16 +351,20 @@ func (f *faultWatch) begin(r *run, what, command string) {
 		if what == "repair" {
 			seen = "up"
 		}
-		if awaitServer(r.options.admin, r.options.faultNode, seen == "up", min(r.options.load, time.Minute)) {
-			f.note(r, seen, "")
+		ctx, cancel := context.WithTimeout(context.Background(), max(r.options.load, minPatience))
+		defer cancel()
+		if since, ok := awaitServer(ctx, r.options.admin, r.options.faultNode, seen == "up"); ok {
+			f.noteAt(r, seen, "", since)
 		}
 	})
 }
 
-func (f *faultWatch) note(r *run, what, detail string) {
+func (f *faultWatch) note(r *run, what, detail string) { f.noteAt(r, what, detail, time.Now()) }
+
+func (f *faultWatch) noteAt(r *run, what, detail string, at time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.marks = append(f.marks, mark{Seconds: time.Since(r.begin).Seconds(), What: what, Detail: detail})
+	f.marks = append(f.marks, mark{Seconds: at.Sub(r.begin).Seconds(), What: what, Detail: detail})
 }
 
 // over tells that nothing more is to be done.

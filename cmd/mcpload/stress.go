@@ -167,7 +167,7 @@ func formationMissing(s *stress) (string, error) {
 	if _, err := s.lab.cluster(s.ctx, "stop", "node4"); err != nil {
 		return "", err
 	}
-	if !awaitServer(s.lab.address(balancerHost, portAdmin), "node4", false, 15*time.Second) {
+	if _, ok := s.awaitServer("node4", false, 15*time.Second); !ok {
 		return "", errors.New("the balancer has not noticed that node4 is gone")
 	}
 	report, err := s.put(func(o *options) { o.clients = max(s.size/10, 4) })
@@ -175,6 +175,14 @@ func formationMissing(s *stress) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%d sessions on %d nodes", report.Held, len(report.Nodes)), nil
+}
+
+// awaitServer waits until the laboratory's balancer shows a node in or out of
+// rotation, and returns since when.
+func (s *stress) awaitServer(name string, usable bool, patience time.Duration) (since time.Time, ok bool) {
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	return awaitServer(ctx, s.lab.address(balancerHost, portAdmin), name, usable)
 }
 
 func formationConflict(s *stress) (string, error) {
@@ -283,18 +291,18 @@ func reliabilityRecovery(s *stress) (string, error) {
 	if _, err := s.lab.cluster(s.ctx, "stop", "-kill", "node2"); err != nil {
 		return "", err
 	}
-	admin := s.lab.address(balancerHost, portAdmin)
-	if !awaitServer(admin, "node2", false, 15*time.Second) {
+	if _, ok := s.awaitServer("node2", false, 15*time.Second); !ok {
 		return "", errors.New("the balancer has not noticed that node2 is gone")
 	}
 	if _, err := s.lab.cluster(s.ctx, "start", "node2"); err != nil {
 		return "", err
 	}
 	begin := time.Now()
-	if !awaitServer(admin, "node2", true, 30*time.Second) {
+	back, ok := s.awaitServer("node2", true, 30*time.Second)
+	if !ok {
 		return "", errors.New("the balancer has not noticed that node2 is back")
 	}
-	took := time.Since(begin)
+	took := back.Sub(begin)
 	report, err := s.put(func(o *options) { o.expect.distribution = evenness(o.clients, s.lab.nodes) })
 	if err != nil {
 		return "", err
