@@ -206,8 +206,11 @@ func (c *client) settled() {
 	}
 	c.tries = 0
 	c.set(stateOpen)
-	if w.asking {
+	switch {
+	case w.asking && w.repeat:
 		c.plan(now)
+	case w.asking: // once, and others were asked meanwhile
+		c.ask()
 	}
 }
 

@@ -420,8 +420,9 @@ func (c *client) Info() l4.Info {
 func (c *client) Server() *backend.Server { return c.exchange.lease.Server() }
 
 // ServerDown tells the client that its server may not be used any more: it went
-// down or into maintenance, or a reload took it away. A request that waits for a connection is given another server; one under way
-// is ended, unless the policy is to keep it.
+// down or into maintenance, or a reload took it away. A request that waits for a
+// connection is given another server; one under way is ended, unless the policy
+// is to keep it.
 func (c *client) ServerDown(policy conf.OnDown) {
 	switch c.state {
 	case connecting, pausing:

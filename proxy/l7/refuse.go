@@ -10,8 +10,6 @@ import (
 	"mcplb/proxy/http1"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
-
-	"golang.org/x/sys/unix"
 )
 
 // permit asks the limits about the request.
@@ -161,18 +159,12 @@ func (c *client) absorb() {
 		if !c.conn.Readable() {
 			return
 		}
-		p := c.worker.loop.Scratch()
-		n, errno := c.conn.Read(p)
-		switch {
-		case errno == unix.EAGAIN:
-			return
-		case errno != 0 || n == 0:
-			c.gone()
+		p := c.readBody()
+		if p == nil {
 			return
 		}
-		c.took(n)
 		r := x.refusal
-		size, reason := x.request.scan(p[:n], &r.scanner)
+		size, reason := x.request.scan(p, &r.scanner)
 		r.taken += size
 		switch {
 		case reason != http1.ReasonNone || !x.request.done && r.taken > mcp.MaxBodyScan:
@@ -180,7 +172,7 @@ func (c *client) absorb() {
 		case !x.request.done:
 			continue
 		default:
-			c.leave(p[:n], size, false)
+			c.leave(p, size, false)
 		}
 		c.respond(r.answer, r.scanner.ID())
 	}

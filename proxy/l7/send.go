@@ -96,19 +96,29 @@ func (c *client) sendBody() {
 			c.conn.Again()
 			return
 		}
-		p := c.worker.loop.Scratch()
-		n, errno := c.conn.Read(p)
-		switch {
-		case errno == unix.EAGAIN:
-			return
-		case errno != 0 || n == 0:
-			c.gone()
+		p := c.readBody()
+		if p == nil {
 			return
 		}
-		c.took(n)
-		c.sendPiece(p[:n])
-		moved += n
+		c.sendPiece(p)
+		moved += len(p)
 	}
+}
+
+// readBody reads what has come of a request's body; nil where nothing has, or the
+// client is gone.
+func (c *client) readBody() []byte {
+	p := c.worker.loop.Scratch()
+	n, errno := c.conn.Read(p)
+	switch {
+	case errno == unix.EAGAIN:
+		return nil
+	case errno != 0 || n == 0:
+		c.gone()
+		return nil
+	}
+	c.took(n)
+	return p[:n]
 }
 
 // sendPiece forwards one piece of the request's body; what follows the body
