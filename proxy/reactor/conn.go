@@ -3,6 +3,8 @@
 package reactor
 
 import (
+	"math"
+
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -372,8 +374,11 @@ func (c *Conn) Ending() bool {
 // an end. The kernel repeats a FIN until it has arrived, whereas RST is sent
 // once (RFC 9293 section 3.5.3), and a peer that only waits and misses it waits
 // for ever. A layer's last word, which says that a stream is whole, is not sent.
+// What the peer has sent and nobody has read is thrown away: to close a socket
+// that still has some sends RST all the same (RFC 2525 section 2.17).
 func (c *Conn) Cut() {
 	if c.flags&closed == 0 {
+		c.loop.system.Discard(int(c.fd), math.MaxInt32) // an error changes nothing: closed it is
 		c.close(true, false)
 	}
 }

@@ -43,6 +43,14 @@ func park(t *testing.T, c *Conn) int {
 	return total
 }
 
+// shout has the peer send more than a little.
+func shout(t *testing.T, far *net.TCPConn) {
+	t.Helper()
+	if _, err := far.Write(make([]byte, 100_000)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestSendShortWrites has the kernel take every possible part of a message,
 // then nothing, then the rest.
 func TestSendShortWrites(t *testing.T) {
@@ -413,18 +421,20 @@ func TestEnding(t *testing.T) {
 func TestHowThePeerSeesTheEnd(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
-		end  func(t *testing.T, c *Conn)
+		end  func(t *testing.T, c *Conn, far *net.TCPConn)
 		want error
 	}{
-		"Close is FIN":                   {func(_ *testing.T, c *Conn) { c.Close() }, io.EOF},
-		"Reset is RST":                   {func(_ *testing.T, c *Conn) { c.Reset() }, unix.ECONNRESET},
-		"Close with bytes parked is RST": {func(t *testing.T, c *Conn) { park(t, c); c.Close() }, unix.ECONNRESET},
-		"Reset with bytes parked is RST": {func(t *testing.T, c *Conn) { park(t, c); c.Reset() }, unix.ECONNRESET},
-		"Cut is FIN":                     {func(_ *testing.T, c *Conn) { c.Cut() }, io.EOF},
-		"Cut with bytes parked is FIN":   {func(t *testing.T, c *Conn) { park(t, c); c.Cut() }, io.EOF},
-		"Reset after Cut is FIN":         {func(_ *testing.T, c *Conn) { c.Cut(); c.Reset() }, io.EOF},
-		"Close after Reset is RST":       {func(_ *testing.T, c *Conn) { c.Reset(); c.Close() }, unix.ECONNRESET},
-		"Reset after Close is FIN":       {func(_ *testing.T, c *Conn) { c.Close(); c.Reset() }, io.EOF},
+		"Close is FIN":                   {func(_ *testing.T, c *Conn, _ *net.TCPConn) { c.Close() }, io.EOF},
+		"Reset is RST":                   {func(_ *testing.T, c *Conn, _ *net.TCPConn) { c.Reset() }, unix.ECONNRESET},
+		"Close with bytes parked is RST": {func(t *testing.T, c *Conn, _ *net.TCPConn) { park(t, c); c.Close() }, unix.ECONNRESET},
+		"Reset with bytes parked is RST": {func(t *testing.T, c *Conn, _ *net.TCPConn) { park(t, c); c.Reset() }, unix.ECONNRESET},
+		"Cut is FIN":                     {func(_ *testing.T, c *Conn, _ *net.TCPConn) { c.Cut() }, io.EOF},
+		"Cut with bytes parked is FIN":   {func(t *testing.T, c *Conn, _ *net.TCPConn) { park(t, c); c.Cut() }, io.EOF},
+		"Cut with bytes unread is FIN":   {func(t *testing.T, c *Conn, far *net.TCPConn) { shout(t, far); c.Cut() }, io.EOF},
+		"Close with bytes unread is RST": {func(t *testing.T, c *Conn, far *net.TCPConn) { shout(t, far); c.Close() }, unix.ECONNRESET},
+		"Reset after Cut is FIN":         {func(_ *testing.T, c *Conn, _ *net.TCPConn) { c.Cut(); c.Reset() }, io.EOF},
+		"Close after Reset is RST":       {func(_ *testing.T, c *Conn, _ *net.TCPConn) { c.Reset(); c.Close() }, unix.ECONNRESET},
+		"Reset after Close is FIN":       {func(_ *testing.T, c *Conn, _ *net.TCPConn) { c.Close(); c.Reset() }, io.EOF},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -437,7 +447,7 @@ func TestHowThePeerSeesTheEnd(t *testing.T) {
 			}
 			l, conn, far := connected(t, system)
 			near := int(conn.fd)
-			c.end(t, conn)
+			c.end(t, conn, far)
 			if !conn.Closed() || len(closes) != 1 || closes[0] != near {
 				t.Errorf("closed %v, descriptors %v; want the one, once", conn.Closed(), closes)
 			}

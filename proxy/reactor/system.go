@@ -23,6 +23,7 @@ import (
 type System struct {
 	Read        func(fd int, p []byte) (int, unix.Errno)                  // recv(2): fewer instructions than read(2)
 	Peek        func(fd int, p []byte) (int, unix.Errno)                  // recv(2) with MSG_PEEK
+	Discard     func(fd, most int) (int, unix.Errno)                      // recv(2) with MSG_TRUNC: bytes are thrown away (tcp(7))
 	Write       func(fd int, p []byte) (int, unix.Errno)                  // sendto(2) with MSG_NOSIGNAL
 	Splice      func(from, to, n int) (int, unix.Errno)                   // splice(2), SPLICE_F_MOVE|SPLICE_F_NONBLOCK
 	Pipe        func(size int) (r, w int, err unix.Errno)                 // pipe2(2), then F_SETPIPE_SZ
@@ -61,6 +62,7 @@ func Kernel() *System {
 	return &System{
 		Read:        kernelRead,
 		Peek:        kernelPeek,
+		Discard:     kernelDiscard,
 		Write:       kernelWrite,
 		Splice:      kernelSplice,
 		Pipe:        kernelPipe,
@@ -105,6 +107,15 @@ func kernelReadPipe(r int, p []byte) (int, unix.Errno) {
 func kernelPeek(fd int, p []byte) (int, unix.Errno) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_PEEK, 0, 0)
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
+	}
+}
+
+func kernelDiscard(fd, most int) (int, unix.Errno) {
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), 0, uintptr(most), unix.MSG_TRUNC, 0, 0)
 		if errno != unix.EINTR {
 			return int(n), errno
 		}
