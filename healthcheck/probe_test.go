@@ -152,7 +152,7 @@ func TestProbes(t *testing.T) {
 			addr := listen(t, test.serve)
 			timeout := 10 * time.Second
 			if test.want == L7TOUT {
-				timeout = 150 * time.Millisecond
+				timeout = time.Second // of which connecting is a part
 			}
 			result := ask(t, test.check, addr, timeout)
 			if result.Code != test.want || !strings.Contains(result.String(), test.text) {

@@ -86,7 +86,7 @@ func TestNobodyListens(t *testing.T) {
 	t.Parallel()
 	o := shortRun()
 	o.targets[kindTCP] = "127.0.0.1:1"
-	o.openTimeout = 100 * time.Millisecond
+	o.openTimeout = time.Second
 	report := mustRun(t, o)
 	if report.Lost["connect: connection refused"] < uint64(o.clients) || !report.failed() {
 		t.Errorf("lost %v, failed %v", report.Lost, report.failed())

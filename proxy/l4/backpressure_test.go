@@ -127,7 +127,7 @@ func TestStuckConnectionHoldsUpNobody(t *testing.T) {
 	b := begin(t, []string{a.Address}, oneLoop)
 	stuck := b.dial()
 	a.Next()
-	fill(t, stuck.TCPConn)
+	b.Fill(stuck, lines)
 	for range 50 {
 		c, s := b.meet(a)
 		c.Say("ping\n")

@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -229,11 +227,14 @@ func TestDeathAfterTheEndWasPassedOn(t *testing.T) {
 	}
 }
 
+// lines are 64 KiB of what every mode passes on.
+var lines = bytes.Repeat([]byte("0123456789abcde\n"), 4<<10)
+
 // A client that dies while the server takes no more is not waited for.
 func TestDeadClientOfABlockedServer(t *testing.T) {
 	t.Parallel()
 	b, c, s := meeting(t)
-	fill(t, c.TCPConn)
+	b.Fill(c, lines)
 	c.Reset()
 	b.expect(ClientReset, 1)
 	s.HearReset()
@@ -244,7 +245,7 @@ func TestDeadClientOfABlockedServer(t *testing.T) {
 func TestDeadServerOfABlockedClient(t *testing.T) {
 	t.Parallel()
 	b, c, s := meeting(t, withClock)
-	fill(t, s.TCPConn)
+	b.Fill(s, lines)
 	s.Reset()
 	b.Advance(b.frontend.Settings().Frontend.TimeoutHalfClosed - time.Second)
 	if n := b.frontend.Current(); n != 1 {
@@ -253,24 +254,6 @@ func TestDeadServerOfABlockedClient(t *testing.T) {
 	b.Advance(time.Second)
 	b.expect(HalfClosedTimeout, 1)
 	c.HearReset()
-}
-
-// fill writes until nobody takes any more.
-func fill(t testing.TB, c *net.TCPConn) {
-	t.Helper()
-	p := bytes.Repeat([]byte("0123456789abcde\n"), 4<<10)
-	for {
-		if err := c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
-			t.Fatal(err)
-		}
-		_, err := c.Write(p)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // Whoever ends a session, and however: one reason, one slot, no more.

@@ -421,7 +421,7 @@ func TestFloodOfRequests(t *testing.T) {
 	t.Run("behind an exchange", func(t *testing.T) {
 		t.Parallel()
 		b, client, server := asked(t, get("/"))
-		if n := fill(t, client, burst(get("/more"))); n > most {
+		if n := b.Fill(client.Conn, burst(get("/more"))); n > most {
 			t.Errorf("%d bytes were taken", n)
 		}
 		if n := b.pending(); n > 64<<10 {
@@ -440,7 +440,7 @@ func TestFloodOfRequests(t *testing.T) {
 				_, _ = w.Write(make([]byte, 30000))
 			})}, narrow, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://good.example"} }))
 			client := b.dialNarrow()
-			if n := fill(t, client, burst(request)); n > most {
+			if n := b.Fill(client.Conn, burst(request)); n > most {
 				t.Errorf("%d bytes were taken", n)
 			}
 			if n := b.Parked(); n > 64<<10 {

@@ -11,11 +11,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"mcplb/conf"
 	"mcplb/proxy/mcp"
-	"mcplb/testdata/peer"
 )
 
 // Each event of a stream arrives before the next is sent, however the stream is
@@ -161,7 +159,7 @@ func TestBackpressure(t *testing.T) {
 				if strings.HasPrefix(fields, "Transfer") {
 					piece = []byte(chunk(string(piece)))
 				}
-				stuck := fill(t, server, piece)
+				stuck := b.Fill(server.Conn, piece)
 				if n := b.Parked(); n == 0 || n > 64<<10 {
 					t.Errorf("%d bytes are parked", n)
 				}
@@ -178,7 +176,7 @@ func TestBackpressure(t *testing.T) {
 		b, s := served(t, withFrontend(func(f *conf.Frontend) { f.MaxBody = 0 }))
 		client := b.dial()
 		server := s.begun(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
-		stuck := fill(t, client, make([]byte, 64<<10))
+		stuck := b.Fill(client.Conn, make([]byte, 64<<10))
 		if n := b.Parked(); n == 0 || n > 64<<10 {
 			t.Errorf("%d bytes are parked", n)
 		}
@@ -188,26 +186,6 @@ func TestBackpressure(t *testing.T) {
 		server.Reset()
 		client.wantStatus("POST", 502)
 	})
-}
-
-// fill writes pieces until none goes through for a while, or far too many did,
-// and tells how many bytes that were.
-func fill(t *testing.T, p *httpConn, piece []byte) (n int) {
-	t.Helper()
-	for n < 64<<20 {
-		if err := p.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
-			t.Fatal(err)
-		}
-		written, err := p.Write(piece)
-		n += written
-		if err != nil {
-			break
-		}
-	}
-	if err := p.SetDeadline(time.Now().Add(peer.Patience)); err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 // What is compressed for whom, and what its head says.

@@ -194,7 +194,7 @@ func TestSlowReader(t *testing.T) {
 		client := b.dialNarrow()
 		server := s.asked(client, get("/"))
 		server.Say("HTTP/1.1 200 OK\r\n\r\n")
-		fill(t, server, make([]byte, 64<<10))
+		b.Fill(server.Conn, make([]byte, 64<<10))
 		b.silence(50 * time.Second)
 		client.HearReset()
 		b.expect(l4.IdleTimeout, 1)

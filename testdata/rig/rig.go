@@ -15,6 +15,7 @@ package rig
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -167,6 +168,39 @@ func (r *Rig) sweep(loop *reactor.Loop, f func(*reactor.Conn)) {
 func (r *Rig) Parked() (sum int) {
 	r.Each(func(c *reactor.Conn) { sum += c.Parked() })
 	return sum
+}
+
+// Fill sends pieces on c until nobody takes any more, although the loops have gone
+// round meanwhile, or until far too many were taken, 64 MB. It returns how many
+// bytes that were.
+func (r *Rig) Fill(c *peer.Conn, piece []byte) (taken int) {
+	r.Helper()
+	const enough, while = 64 << 20, 50 * time.Millisecond
+	rest := piece
+	for vain := 0; vain < 2 && taken < enough; {
+		if err := c.SetWriteDeadline(time.Now().Add(while)); err != nil {
+			r.Fatal(err)
+		}
+		n, err := c.Write(rest)
+		taken += n
+		vain++
+		if n > 0 {
+			vain = 0
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			r.Fatalf("filling a connection: %v after %d bytes", err, taken)
+		}
+		if rest = rest[n:]; len(rest) == 0 {
+			rest = piece
+		}
+		if err != nil {
+			r.Turns(3)
+		}
+	}
+	if err := c.SetDeadline(time.Now().Add(peer.Patience)); err != nil {
+		r.Fatal(err)
+	}
+	return taken
 }
 
 // Eventually waits until done holds: see package peer.
