@@ -76,12 +76,12 @@ func TestChurn(t *testing.T) {
 		theEnds[kind[0]].server(c)
 	}
 	servers := []*peer.Server{peer.Serve(t, script), peer.Serve(t, script), peer.Serve(t, script)}
-	more := []string{`balance = "random"`, `timeout_server = "1s"`, "retries = 0", "check = { observe = false }"}
+	more := []string{`balance = "random"`, `timeout_server = "2s"`, "retries = 0", "check = { observe = false }"}
 	if rig.Long {
 		more = append(more, `source = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"]`)
 	}
-	r := start(t, frontendText("f", anyPort, "tcp", "b", `timeout_half_closed = "1s"`)+
-		frontendText("m", "127.0.0.2:0", "mcp", "b", `timeout_half_closed = "1s"`)+
+	r := start(t, frontendText("f", anyPort, "tcp", "b", `timeout_half_closed = "2s"`)+
+		frontendText("m", "127.0.0.2:0", "mcp", "b", `timeout_half_closed = "2s"`)+
 		backendText("b", []string{servers[0].Address, servers[1].Address, servers[2].Address}, more...))
 	connections, workers := churn()
 	r.churn(connections/5, workers) // so that pools and tables have their size

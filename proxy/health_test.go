@@ -59,7 +59,7 @@ func TestOnDown(t *testing.T) {
 		one, two := peer.Serve(t, name("one")), peer.Serve(t, name("two"))
 		r := start(t, frontendText("f", anyPort, c.mode, "b")+
 			backendText("b", []string{one.Address, two.Address}, `balance = "roundrobin"`, `on_down = "`+c.policy+`"`,
-				`check = { interval = "20ms", fast_interval = "20ms" }`))
+				`check = { interval = "300ms", fast_interval = "300ms" }`))
 		var ones, twos []*client
 		for range 6 {
 			client := dial(t, r.address("f"))

@@ -55,7 +55,7 @@ func TestSourcesStick(t *testing.T) {
 		servers, addresses = append(servers, s), append(addresses, s.Address)
 	}
 	text := frontendText("f", anyPort, "tcp", "b") +
-		backendText("b", addresses, `sticky_time = "1h"`, `check = { interval = "20ms", fast_interval = "20ms" }`)
+		backendText("b", addresses, `sticky_time = "1h"`, `check = { interval = "300ms", fast_interval = "300ms" }`)
 	r := start(t, text)
 	first := r.homes(sources)
 	counts := map[string]int{}
