@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"mcplb/proxy/admin"
 	"mcplb/testdata/peer"
 )
 
@@ -115,6 +116,9 @@ func randomBytes(t *testing.T, r *running) {
 		}
 	}
 	all.Wait()
+	r.eventually("every client was met", func() bool { // who leaves at once may still wait to be accepted
+		return !slices.ContainsFunc(r.Snapshot().Frontends, func(f admin.Frontend) bool { return f.Connections.Total < 4 })
+	})
 	r.empty()
 	for _, f := range r.Snapshot().Frontends {
 		if f.Connections.Total != 4 {

@@ -147,7 +147,8 @@ func (x *chaos) converse(c *net.TCPConn, most int64) {
 		for rest := all; rest != ""; {
 			n := min(1+rand.IntN(2000), len(rest))
 			if _, err := io.WriteString(c, rest[:n]); err != nil {
-				break // the answers tell
+				x.failed(err) // and no read would tell that the connection is broken
+				return
 			}
 			rest = rest[n:]
 		}
