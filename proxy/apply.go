@@ -49,7 +49,7 @@ func (p *Proxy) Note(err error) {
 func (p *Proxy) apply(c *conf.Config) (summary string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.draining {
+	if p.draining || p.given.staying {
 		return "", ErrDraining
 	}
 	plan := conf.Diff(p.config, c)

@@ -242,12 +242,12 @@ func (p *Proxy) thaw() {
 
 // Leave says that another process serves now: no configuration is taken any
 // more, the access log is where that one has it, and clients that cannot move
-// end where they have a good place to. Stop is to follow.
+// end where they have a good place to. Until Stop, which is to follow, the health
+// page says of this process what holds for both: new clients are served.
 func (p *Proxy) Leave() {
 	p.log.Follow()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.draining = true
 	p.given.staying = true
 }
 
