@@ -136,6 +136,12 @@ func (r *running) succeed(text string) *running {
 	if n := r.Connections(); n != 0 {
 		r.t.Fatalf("%d clients are left behind", n)
 	}
+	if r.Snapshot().Process.Draining {
+		r.t.Error("a health check would be told that new clients are not served, while the heir serves them")
+	}
+	if _, err := r.Apply(parse(r.t, text)); !errors.Is(err, ErrDraining) {
+		r.t.Errorf("a new configuration is met by %v, want %v", err, ErrDraining)
+	}
 	if err := r.stop(); err != nil {
 		r.t.Fatal(err)
 	}

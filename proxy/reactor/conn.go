@@ -4,7 +4,6 @@ package reactor
 
 import (
 	"math"
-
 	"net/netip"
 
 	"golang.org/x/sys/unix"
