@@ -5,9 +5,6 @@ FUZZTIME   ?= 30s
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 
-# Packages below testdata are no part of ./... and are named.
-PACKAGES = ./... $(sort $(dir $(wildcard ./testdata/*/*.go)))
-
 .DEFAULT_GOAL := help
 .PHONY: run test build lint race fuzz bench conformance slowhttp load stress peers prove-100k install help
 
@@ -15,21 +12,21 @@ run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
 
 test: ## every test
-	go test -timeout 5m $(PACKAGES)
+	go test -timeout 5m ./...
 
 build: ## bin/mcplb, bin/mcpnode, bin/mcpcluster, bin/mcpload
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
 
 lint: ## gofmt, vet, staticcheck, govulncheck
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
-	go vet $(PACKAGES)
-	go run $(STATICCHECK) $(PACKAGES)
+	go vet ./...
+	go run $(STATICCHECK) ./...
 	@echo go run $(GOVULNCHECK) ./...; \
 	  if found=$$(go run $(GOVULNCHECK) ./... 2>&1); then echo "$$found"; exit 0; fi; echo "$$found"; \
 	  case $$found in *"govulncheck: fetching vulnerabilities:"*) echo "govulncheck SKIPPED: no vulnerability database within reach" ;; *) exit 1 ;; esac
 
 race: ## every test under the race detector (which needs a C compiler)
-	go test -race $(PACKAGES)
+	go test -race ./...
 
 fuzz: ## every fuzz target, for FUZZTIME each
 	@grep -ro '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | sed 's,/[^/]*:func , ,' | while read -r package target; do \
@@ -39,10 +36,10 @@ bench: ## benchmarks of the data path, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
 conformance: build ## the MCP conformance suite, the inspector and the SDKs' examples behind mcplb (needs npm and the network)
-	go run ./testdata/conformance -mcplb bin/mcplb
+	go run ./internal/suites/conformance -mcplb bin/mcplb
 
 slowhttp: build ## attacks by slow heads, bodies and readers, with other clients beside them (needs slowhttptest)
-	go run ./testdata/slowhttp -mcplb bin/mcplb
+	go run ./internal/suites/slowhttp -mcplb bin/mcplb
 
 load: build ## five benchmarks of a whole cluster: tables and plots in bin/load
 	bin/mcpload bench -o bin/load all
@@ -59,10 +56,10 @@ prove-100k: ## 100,000 sessions through one mcplb, and the death of a node (VM_R
 install: build ## mcplb, its unit and settings below PREFIX (/usr/local) and SYSCONFDIR (/etc), all below DESTDIR
 	install -D -m 755 bin/mcplb $(DESTDIR)$(PREFIX)/bin/mcplb
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed -e 's,/usr/local/,$(PREFIX)/,' -e 's,/etc/mcplb/,$(SYSCONFDIR)/mcplb/,' dist/systemd/mcplb.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/mcplb.service
-	install -D -m 644 dist/systemd/60-mcplb.conf $(DESTDIR)$(PREFIX)/lib/sysctl.d/60-mcplb.conf
-	install -D -m 644 dist/systemd/mcplb.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/mcplb
-	test -e $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml || install -D -m 644 dist/lb.toml $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml
+	sed -e 's,/usr/local/,$(PREFIX)/,' -e 's,/etc/mcplb/,$(SYSCONFDIR)/mcplb/,' packaging/systemd/mcplb.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/mcplb.service
+	install -D -m 644 packaging/systemd/60-mcplb.conf $(DESTDIR)$(PREFIX)/lib/sysctl.d/60-mcplb.conf
+	install -D -m 644 packaging/systemd/mcplb.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/mcplb
+	test -e $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml || install -D -m 644 packaging/lb.toml $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -46,9 +46,9 @@ func TestNoAllocations(t *testing.T) {
 }
 
 // taker is a Waiter that keeps what it is granted.
-type taker struct{ lease Lease }
+type taker struct{ lease Slot }
 
-func (w *taker) Granted(l Lease) { w.lease = l }
+func (w *taker) Granted(l Slot) { w.lease = l }
 
 func TestNoAllocationsInQueue(t *testing.T) {
 	for _, policy := range policies {
@@ -72,7 +72,7 @@ func TestNoAllocationsInQueue(t *testing.T) {
 				k = (k + 1) % len(held)
 			}
 			held[k].Release(Completed, int64(i))
-			held[k], w.lease = w.lease, Lease{}
+			held[k], w.lease = w.lease, Slot{}
 		})
 		if n != 0 {
 			t.Errorf("%s: %v allocations for a turn in the queue", policy, n)

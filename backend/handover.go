@@ -40,11 +40,11 @@ type CarriedEntry struct {
 	Peers, Allowance int32
 }
 
-// Freeze stops the giving away of slots, until Thaw: whoever asks is queued, as
+// Suspend stops the giving away of slots, until Thaw: whoever asks is queued, as
 // if every server were full. Slots may be given back. Requests that Stay are the
 // exception: for them every server keeps back as many free slots as spare says,
 // if it has a limit and so many; it returns how many that are.
-func (p *Pool) Freeze(spare int) (kept map[*Server]int) {
+func (p *Pool) Suspend(spare int) (kept map[*Server]int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.frozen = true
@@ -64,8 +64,8 @@ func (p *Pool) Freeze(spare int) (kept map[*Server]int) {
 	return kept
 }
 
-// Thaw gives slots away again, to those who wait first.
-func (p *Pool) Thaw() {
+// Resume gives slots away again, to those who wait first.
+func (p *Pool) Resume() {
 	p.mu.Lock()
 	p.frozen = false
 	for _, s := range p.Servers() {
@@ -77,7 +77,7 @@ func (p *Pool) Thaw() {
 }
 
 // Entry is what the sticky memory knows the lease's connection by; 0 = nothing.
-func (l *Lease) Entry() uint32 { return uint32(l.entry) }
+func (l *Slot) Entry() uint32 { return uint32(l.entry) }
 
 // Carry returns what the pool knows.
 func (p *Pool) Carry(now int64) Carried {
@@ -223,7 +223,7 @@ func (p *Pool) restoreEntry(carried CarriedEntry, slots map[string]int32) ref {
 // Reinstate takes a slot of s for a connection that has one already, elsewhere:
 // whether one is free does not matter. entry is what Restore said of the lease's;
 // 0 = none.
-func (p *Pool) Reinstate(s *Server, entry uint32) Lease {
+func (p *Pool) Reinstate(s *Server, entry uint32) Slot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.setConns(s.conns.Load() + 1)
@@ -233,7 +233,7 @@ func (p *Pool) Reinstate(s *Server, entry uint32) Lease {
 	if entry != 0 {
 		p.connect(ref(entry))
 	}
-	return Lease{server: s, entry: ref(entry)}
+	return Slot{server: s, entry: ref(entry)}
 }
 
 // Identified returns the server that id names, for clients who were connected to

@@ -11,7 +11,7 @@ import (
 
 // handOver brings everything of p into a new pool of the same servers, by way
 // of bytes, and returns that with the leases.
-func handOver(t *testing.T, p *Pool, c conf.Backend, leases []Lease, now int64) (*Pool, []Lease) {
+func handOver(t *testing.T, p *Pool, c conf.Backend, leases []Slot, now int64) (*Pool, []Slot) {
 	t.Helper()
 	var wire bytes.Buffer
 	if err := gob.NewEncoder(&wire).Encode(p.Carry(now)); err != nil {
@@ -23,7 +23,7 @@ func handOver(t *testing.T, p *Pool, c conf.Backend, leases []Lease, now int64) 
 	}
 	q := newPool(t, c)
 	entries := q.Restore(carried, 5e9) // its clock is another
-	var moved []Lease
+	var moved []Slot
 	for _, l := range leases {
 		moved = append(moved, q.Reinstate(serverNamed(t, q, l.Server().Name()), entries[l.Entry()]))
 	}
@@ -36,7 +36,7 @@ func TestHandOver(t *testing.T) {
 	t.Parallel()
 	c := backendOf(4)
 	p := newPool(t, c)
-	var leases []Lease
+	var leases []Slot
 	sources := 60
 	for i := range 3000 {
 		leases = append(leases, acquire(t, p, Request{Source: addr(i % sources), Now: int64(i)}))
@@ -160,7 +160,7 @@ func TestFreeze(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(2, maxConn(1)))
 	l := acquire(t, p, Request{Source: addr(1)})
-	kept := p.Freeze(1)
+	kept := p.Suspend(1)
 	first := queued(t, p, Request{Source: addr(2)})
 	bound := queued(t, p, Request{Source: addr(3), Bound: l.Server()})
 	l.Release(Completed, 1)
@@ -192,7 +192,7 @@ func TestFreeze(t *testing.T) {
 	for _, s := range p.Servers() {
 		p.SetMaxConn(s, 2)
 	}
-	p.Thaw()
+	p.Resume()
 	first.lease(t)
 	bound.lease(t)
 	checkCounts(t, p)

@@ -24,7 +24,7 @@ type Waiter interface {
 	// Granted hands over the slot waited for. It is called exactly once for
 	// each Acquire that returned Queued, unless Cancel returned true: from
 	// whichever goroutine freed the slot, outside all locks. It must not block.
-	Granted(Lease)
+	Granted(Slot)
 }
 
 // Result is the outcome of Acquire.
@@ -64,27 +64,27 @@ func (o Outcome) String() string {
 		"server reset", "server timeout", "client abort", "aborted"}, int(o))
 }
 
-// Lease is the right to one slot of one server, to be given back by Release.
+// Slot is the right to one slot of one server, to be given back by Release.
 // Its zero value is no lease. It is a small value with one owner: whoever
 // copies it must use one copy only. It is not safe for concurrent use.
-type Lease struct {
+type Slot struct {
 	server *Server
 	entry  ref // the sticky memory that counts the connection; none for most policies
 }
 
 // Server returns the server whose slot it is, nil for no lease.
-func (l *Lease) Server() *Server { return l.server }
+func (l *Slot) Server() *Server { return l.server }
 
 // Release gives the slot back and reports to the pool's observer how its use
 // ended. The lease is no lease afterwards, so releasing it again does nothing.
 // The freed slot may go to a waiter, whose Granted is called before Release
 // returns. now is the caller's cached monotonic clock, in nanoseconds.
-func (l *Lease) Release(o Outcome, now int64) {
+func (l *Slot) Release(o Outcome, now int64) {
 	s, e := l.server, l.entry
 	if s == nil {
 		return
 	}
-	*l = Lease{}
+	*l = Slot{}
 	if s.pool.observe != nil {
 		s.pool.observe(s, o)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"mcplb/conf"
-	"mcplb/testdata/leak"
+	"mcplb/internal/leak"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
@@ -74,7 +74,7 @@ func addr(i int) netip.Addr {
 }
 
 // acquire takes a slot that must be there.
-func acquire(t testing.TB, p *Pool, r Request) Lease {
+func acquire(t testing.TB, p *Pool, r Request) Slot {
 	t.Helper()
 	l, result := p.Acquire(&r, nil)
 	if result != Granted {
@@ -118,7 +118,7 @@ func checkEven(t testing.TB, p *Pool, within float64) {
 // conn is a held connection of a source.
 type conn struct {
 	source netip.Addr
-	lease  Lease
+	lease  Slot
 }
 
 // crowd is a number of held connections, for tests that open and close many.

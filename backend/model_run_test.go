@@ -36,17 +36,17 @@ type modelServer struct {
 }
 
 type modelLease struct {
-	lease  Lease
+	lease  Slot
 	server *Server
 }
 
 type modelWaiter struct {
 	m       *model
 	r       Request
-	granted []Lease
+	granted []Slot
 }
 
-func (w *modelWaiter) Granted(l Lease) { w.granted = append(w.granted, l) }
+func (w *modelWaiter) Granted(l Slot) { w.granted = append(w.granted, l) }
 
 func (s *modelServer) usable(e conf.Endpoint) bool {
 	return !s.gone && s.health != Down && s.admin == Ready && s.weight > 0 && s.has(e)
@@ -133,7 +133,7 @@ func (m *model) acquire() {
 	}
 }
 
-func (m *model) hold(l Lease) {
+func (m *model) hold(l Slot) {
 	m.servers[l.Server()].conns++
 	m.leases = append(m.leases, modelLease{l, l.Server()})
 }
@@ -201,7 +201,7 @@ func (m *model) setAdmin(s *Server, a Admin) {
 
 func (m *model) setSuspect(s *Server, suspect bool) {
 	m.servers[s].suspect = suspect
-	m.p.SetSuspect(s, suspect, "x")
+	m.p.SetDegraded(s, suspect, "x")
 	m.changed(s, "suspect")
 }
 

@@ -75,7 +75,7 @@ func TestLeastConn(t *testing.T) {
 	p := newPool(t, backendOf(6, balance(conf.BalanceLeastConn), weights(100, 200, 50)))
 	rng := rand.New(rand.NewPCG(5, 6))
 	load := func(s *Server) float64 { return float64(s.Conns()) / float64(s.Weight()) }
-	var held []Lease
+	var held []Slot
 	for range 20000 {
 		if len(held) > 0 && rng.IntN(5) < 2 {
 			i := rng.IntN(len(held))
@@ -156,7 +156,7 @@ func TestEveryPolicyChoosesAmongCandidates(t *testing.T) {
 			p := newPool(t, c)
 			s := p.Servers()
 			p.SetHealth(s[3], Down, "x", time.Now())
-			p.SetSuspect(s[4], true, "late")
+			p.SetDegraded(s[4], true, "late")
 			tcp := func(i int, tried ...*Server) Request {
 				return Request{Source: addr(i), Endpoint: conf.EndpointTCP, Tried: tried, Now: 1}
 			}

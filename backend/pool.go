@@ -166,7 +166,7 @@ func (p *Pool) OnChange(f func(s *Server, old, new State)) {
 //	NoServer  no usable server has the endpoint
 //
 // A waiter waits for one slot at a time.
-func (p *Pool) Acquire(r *Request, w Waiter) (Lease, Result) {
+func (p *Pool) Acquire(r *Request, w Waiter) (Slot, Result) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.advance(r.Now)
@@ -180,14 +180,14 @@ func (p *Pool) Acquire(r *Request, w Waiter) (Lease, Result) {
 	case c.slot != none:
 		return p.take(&c), Granted
 	case c.bound == nil && !p.another(&filter{endpoints: endpointSet(r.Endpoint)}):
-		return Lease{}, NoServer
+		return Slot{}, NoServer
 	case w == nil:
-		return Lease{}, Full
+		return Slot{}, Full
 	}
 	p.queue.push(r, w, c.bound)
 	p.queued.Store(int64(p.queue.len()))
 	p.queuedPeak.Store(max(p.queuedPeak.Load(), int64(p.queue.len())))
-	return Lease{}, Queued
+	return Slot{}, Queued
 }
 
 // Cancel takes w out of the queue and reports whether it was there. If it was
@@ -298,11 +298,11 @@ func (p *Pool) pick(c *choice, policy conf.Balance, f *filter) {
 }
 
 // take takes the slot chosen.
-func (p *Pool) take(c *choice) Lease {
+func (p *Pool) take(c *choice) Slot {
 	sl := &p.slots[c.slot]
 	sl.conns++
 	sl.server.setConns(sl.conns)
-	return Lease{server: sl.server, entry: p.settle(&c.plan, c.slot)}
+	return Slot{server: sl.server, entry: p.settle(&c.plan, c.slot)}
 }
 
 // release gives back a slot of s, and the place that the connection had in the

@@ -130,7 +130,7 @@ func (l *waitList) unlink(n *waiting) {
 // grant is a slot given to a waiter who has not been told yet.
 type grant struct {
 	who   Waiter
-	lease Lease
+	lease Slot
 }
 
 // tell hands the lease over. The caller holds no lock.

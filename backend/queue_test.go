@@ -11,21 +11,21 @@ import (
 )
 
 // waiter is a Waiter that keeps what it is granted.
-type waiter struct{ granted chan Lease }
+type waiter struct{ granted chan Slot }
 
-func newWaiter() *waiter { return &waiter{make(chan Lease, 2)} }
+func newWaiter() *waiter { return &waiter{make(chan Slot, 2)} }
 
-func (w *waiter) Granted(l Lease) { w.granted <- l }
+func (w *waiter) Granted(l Slot) { w.granted <- l }
 
 // lease returns the lease granted, which must be there already.
-func (w *waiter) lease(t testing.TB) Lease {
+func (w *waiter) lease(t testing.TB) Slot {
 	t.Helper()
 	select {
 	case l := <-w.granted:
 		return l
 	default:
 		t.Fatal("the waiter was not granted a slot")
-		return Lease{}
+		return Slot{}
 	}
 }
 
@@ -48,9 +48,9 @@ func queued(t testing.TB, p *Pool, r Request) *waiter {
 }
 
 // fill takes all slots.
-func fill(t testing.TB, p *Pool) []Lease {
+func fill(t testing.TB, p *Pool) []Slot {
 	t.Helper()
-	var held []Lease
+	var held []Slot
 	for i := 0; ; i++ {
 		l, result := p.Acquire(&Request{Source: addr(i), Now: 1}, nil)
 		if result != Granted {
@@ -223,10 +223,10 @@ func TestCancel(t *testing.T) {
 // racer is a Waiter that gives its slot back at once.
 type racer struct {
 	granted atomic.Int32
-	onGrant func(Lease)
+	onGrant func(Slot)
 }
 
-func (r *racer) Granted(l Lease) { r.granted.Add(1); r.onGrant(l) }
+func (r *racer) Granted(l Slot) { r.granted.Add(1); r.onGrant(l) }
 
 // Many goroutines acquire, wait, cancel and release while servers come and go
 // and limits change: maxconn is never exceeded, no slot is lost, no waiter is
@@ -240,12 +240,12 @@ func TestConcurrentUse(t *testing.T) {
 	for i, s := range p.Servers() {
 		index[s] = i
 	}
-	enter := func(l Lease) {
+	enter := func(l Slot) {
 		if n := inUse[index[l.Server()]].Add(1); n > limit {
 			t.Errorf("%s has %d slots in use, maxconn is %d", l.Server().Name(), n, limit)
 		}
 	}
-	leave := func(l Lease, now int64) {
+	leave := func(l Slot, now int64) {
 		inUse[index[l.Server()]].Add(-1)
 		l.Release(Completed, now)
 	}
@@ -261,7 +261,7 @@ func TestConcurrentUse(t *testing.T) {
 			for i := range 2000 {
 				r := Request{Source: addr(rng.IntN(50)), Balance: policies[rng.IntN(4)], Now: int64(i)}
 				done := make(chan struct{})
-				w := &racer{onGrant: func(l Lease) {
+				w := &racer{onGrant: func(l Slot) {
 					enter(l)
 					leases.Add(1)
 					leave(l, int64(i))
@@ -307,7 +307,7 @@ func disturb(p *Pool, stop <-chan struct{}) {
 	restore := func(s *Server) {
 		p.SetHealth(s, Up, "", now)
 		p.SetAdmin(s, Ready, "", now)
-		p.SetSuspect(s, false, "")
+		p.SetDegraded(s, false, "")
 		p.SetWeight(s, 100)
 		p.SetMaxConn(s, 7)
 	}
@@ -324,7 +324,7 @@ func disturb(p *Pool, stop <-chan struct{}) {
 		case 1:
 			p.SetAdmin(s, Admin(rng.IntN(3)), "x", now)
 		case 2:
-			p.SetSuspect(s, true, "x")
+			p.SetDegraded(s, true, "x")
 		case 3:
 			p.SetWeight(s, rng.IntN(3))
 		case 4:

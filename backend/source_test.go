@@ -312,7 +312,7 @@ func TestSourceHomeOutOfUse(t *testing.T) {
 		"drain":   func(p *Pool, s *Server, out bool) { p.SetAdmin(s, map[bool]Admin{true: Drain}[out], "test", now) },
 		"maint":   func(p *Pool, s *Server, out bool) { p.SetAdmin(s, map[bool]Admin{true: Maint}[out], "test", now) },
 		"weight":  func(p *Pool, s *Server, out bool) { p.SetWeight(s, map[bool]int{false: 100}[out]) },
-		"suspect": func(p *Pool, s *Server, out bool) { p.SetSuspect(s, out, "late") },
+		"suspect": func(p *Pool, s *Server, out bool) { p.SetDegraded(s, out, "late") },
 		"down": func(p *Pool, s *Server, out bool) {
 			p.SetHealth(s, map[bool]Health{true: Down, false: Up}[out], "x", now)
 		},
@@ -365,7 +365,7 @@ func checkEvenOver(t *testing.T, p *Pool, names ...string) {
 func TestSourceHomeFull(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(4, maxConn(10)))
-	var held []Lease
+	var held []Slot
 	r := Request{Source: addr(1), Now: 1}
 	home := acquire(t, p, r)
 	for range 9 {
@@ -572,7 +572,7 @@ func TestSourceMemoryIsBounded(t *testing.T) {
 		}
 	}
 	// All entries live: a new source is served without one.
-	var held []Lease
+	var held []Slot
 	for i := range 200 {
 		held = append(held, acquire(t, p, Request{Source: addr(5000 + i), Now: 2}))
 	}
@@ -594,7 +594,7 @@ func TestSourcePeakDecays(t *testing.T) {
 	c := backendOf(2)
 	c.StickyTime = time.Minute
 	p := newPool(t, c)
-	var held []Lease
+	var held []Slot
 	for range 10 {
 		held = append(held, acquire(t, p, Request{Source: addr(1), Now: 1}))
 	}

@@ -23,10 +23,10 @@ func (p *Pool) SetHealth(s *Server, h Health, reason string, now time.Time) {
 	})
 }
 
-// SetSuspect commits that a check of s is overdue, or no longer is, and why. It
+// SetDegraded commits that a check of s is overdue, or no longer is, and why. It
 // does not change Since. The end of suspicion leaves alone the reason of a
 // verdict that was committed meanwhile.
-func (p *Pool) SetSuspect(s *Server, suspect bool, reason string) {
+func (p *Pool) SetDegraded(s *Server, suspect bool, reason string) {
 	p.commit(s, func(st *State) {
 		if st.Suspect == suspect {
 			return

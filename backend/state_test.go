@@ -54,8 +54,8 @@ func TestCommit(t *testing.T) {
 	p.SetHealth(s, Down, "refused", t1)
 	p.SetHealth(s, Down, "timeout", t2)
 	p.SetAdmin(s, Drain, "ann: kernel", t2)
-	p.SetSuspect(s, false, "")
-	p.SetSuspect(s, true, "no answer for 4 s")
+	p.SetDegraded(s, false, "")
+	p.SetDegraded(s, true, "no answer for 4 s")
 	want := State{Health: Down, Admin: Drain, Suspect: true, Reason: "no answer for 4 s", AdminReason: "ann: kernel", Since: t2}
 	if got := s.State(); got != want {
 		t.Errorf("state %+v, want %+v", got, want)
@@ -63,13 +63,13 @@ func TestCommit(t *testing.T) {
 	if want := []string{"node1 unchecked/ready>down/ready", "node1 down/ready>down/drain", "node1 down/drain>down/drain"}; !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
 	}
-	p.SetSuspect(s, false, "check answered")
+	p.SetDegraded(s, false, "check answered")
 	if got := s.State().Reason; got != "check answered" {
 		t.Errorf("after suspicion the reason is %q", got)
 	}
-	p.SetSuspect(s, true, "no answer for 5 s")
+	p.SetDegraded(s, true, "no answer for 5 s")
 	p.SetHealth(s, Up, "connected", t2)
-	p.SetSuspect(s, false, "the server is up")
+	p.SetDegraded(s, false, "the server is up")
 	if got := s.State().Reason; got != "connected" {
 		t.Errorf("the end of suspicion changed the verdict's reason to %q", got)
 	}
@@ -282,7 +282,7 @@ func TestServerAccessors(t *testing.T) {
 	if p.Name() != "nodes" || s.Backend() != "nodes" || s.Name() != "node1" {
 		t.Errorf("names %s, %s, %s", p.Name(), s.Backend(), s.Name())
 	}
-	if size := unsafe.Sizeof(Lease{}); size > 32 {
+	if size := unsafe.Sizeof(Slot{}); size > 32 {
 		t.Errorf("a lease is %d bytes", size)
 	}
 	if size := unsafe.Sizeof(slot{}); size != 64 {

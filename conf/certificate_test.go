@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"mcplb/testdata/certificate"
+	"mcplb/internal/certificate"
 )
 
 // writePair writes a self-signed certificate, valid from and until the times

@@ -271,7 +271,7 @@ func TestInheritedSuspicion(t *testing.T) {
 		c := newCluster(t, nodes(made(1)...), answers)
 		server := c.pool.Servers()[0]
 		c.pool.SetHealth(server, backend.Up, "inherited", time.Now())
-		c.pool.SetSuspect(server, true, "inherited")
+		c.pool.SetDegraded(server, true, "inherited")
 		c.checker.Apply(standard, c.pool.Servers())
 		synctest.Wait()
 		if st := server.State(); st.Health != backend.Up || st.Suspect {

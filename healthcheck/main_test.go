@@ -3,7 +3,7 @@ package healthcheck
 import (
 	"testing"
 
-	"mcplb/testdata/leak"
+	"mcplb/internal/leak"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }

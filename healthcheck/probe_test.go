@@ -15,28 +15,28 @@ import (
 	"time"
 
 	"mcplb/conf"
-	"mcplb/testdata/peer"
+	"mcplb/internal/endpoint"
 )
 
 // listen runs serve for every connection to a free port, and wants it to have
 // returned when the test ends: it does when the peer is gone, who must not stay.
 func listen(t *testing.T, serve func(*net.TCPConn)) netip.AddrPort {
 	t.Helper()
-	s := peer.Serve(t, serve)
-	t.Cleanup(func() { peer.Eventually(t, "every probe has gone", s.Idle) })
+	s := endpoint.Serve(t, serve)
+	t.Cleanup(func() { endpoint.Eventually(t, "every probe has gone", s.Idle) })
 	return netip.MustParseAddrPort(s.Address)
 }
 
 // refusing is an address on which nobody listens.
 func refusing(t *testing.T) netip.AddrPort {
 	t.Helper()
-	return netip.MustParseAddrPort(peer.Refuse(t))
+	return netip.MustParseAddrPort(endpoint.Refuse(t))
 }
 
 // stuffed is a listener whose backlog is full: connects go unanswered.
 func stuffed(t *testing.T) netip.AddrPort {
 	t.Helper()
-	return netip.MustParseAddrPort(peer.Blackhole(t))
+	return netip.MustParseAddrPort(endpoint.Blackhole(t))
 }
 
 // untilGone reads what the peer sends until it is gone.

@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -16,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 )
 
 // essence is what a configuration makes of a balancer, without what happens
@@ -41,7 +39,7 @@ func (r *running) essence() string {
 // Frontends come and go; who is connected stays.
 func TestApplyFrontends(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	f, g := frontendText("f", anyPort, "tcp", "b"), frontendText("g", "127.0.0.2:0", "mcp", "b")
 	b := backendText("b", []string{s.Address})
 	r := start(t, f+b)
@@ -60,7 +58,7 @@ func TestApplyFrontends(t *testing.T) {
 	second.Ask("hello")
 
 	r.apply(g + b)
-	peer.TurnedAway(t, atF)
+	endpoint.TurnedAway(t, atF)
 	if first.Ask("still here") != "still here" || second.Ask("still here") != "still here" {
 		t.Error("a connection got a wrong answer")
 	}
@@ -106,7 +104,7 @@ func TestApplyEndsKeptConnections(t *testing.T) {
 // connects meanwhile is refused.
 func TestApplyHandsListenersOver(t *testing.T) {
 	t.Parallel()
-	one, two := peer.Serve(t, name("one")), peer.Serve(t, name("two"))
+	one, two := endpoint.Serve(t, name("one")), endpoint.Serve(t, name("two"))
 	backends := backendText("b1", []string{one.Address}) + backendText("b2", []string{two.Address})
 	r := start(t, frontendText("f", anyPort, "tcp", "b1")+backends)
 	address := r.address("f")
@@ -152,7 +150,7 @@ func closed(c <-chan struct{}) bool {
 // A frontend of the same name changes its mode, its backend, its policy.
 func TestApplyChangesFrontends(t *testing.T) {
 	t.Parallel()
-	one, two := peer.Serve(t, name("one")), peer.Serve(t, name("two"))
+	one, two := endpoint.Serve(t, name("one")), endpoint.Serve(t, name("two"))
 	backends := backendText("b1", []string{one.Address}) + backendText("b2", []string{two.Address})
 	r := start(t, frontendText("f", anyPort, "tcp", "b1")+backends)
 	old := dial(t, r.address("f"))
@@ -176,9 +174,9 @@ func TestApplyChangesFrontends(t *testing.T) {
 // Servers come, go and change their weights; connections stay where they are.
 func TestApplyServers(t *testing.T) {
 	t.Parallel()
-	servers := map[string]*peer.Server{}
+	servers := map[string]*endpoint.Server{}
 	for _, who := range []string{"one", "two", "three"} {
-		servers[who] = peer.Serve(t, name(who))
+		servers[who] = endpoint.Serve(t, name(who))
 	}
 	f := frontendText("f", anyPort, "tcp", "b")
 	text := func(weights map[string]int) string {
@@ -228,7 +226,7 @@ func TestApplyServers(t *testing.T) {
 // A server that keeps its name and address keeps its counters over a reload.
 func TestApplyKeepsCounters(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	text := frontendText("f", anyPort, "tcp", "b") + "[backend.b]\nretries = %d\n" + serverText("b", "s1", s.Address, "weight = %d")
 	r := start(t, fmt.Sprintf(text, 1, 10))
 	for i := range 3 {
@@ -246,17 +244,17 @@ func TestApplyKeepsCounters(t *testing.T) {
 // Limits that change hold at once.
 func TestApplyLimits(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
 	limits := func(most int) string {
 		return fmt.Sprintf("[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\nmax_connections = %d\n", most)
 	}
 	r := start(t, limits(1)+text)
 	dial(t, r.address("f")).Ask("hello")
-	peer.TurnedAway(t, r.address("f"))
+	endpoint.TurnedAway(t, r.address("f"))
 	r.apply(limits(2) + text)
 	dial(t, r.address("f")).Ask("hello")
-	peer.TurnedAway(t, r.address("f"))
+	endpoint.TurnedAway(t, r.address("f"))
 	r.ended("f", "source_connections", 2)
 }
 
@@ -268,7 +266,7 @@ func TestApplyFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	f := frontendText("f", anyPort, "tcp", "b")
 	r := start(t, f+backendText("b", []string{s.Address}))
 	c := dial(t, r.address("f"))
@@ -276,7 +274,7 @@ func TestApplyFails(t *testing.T) {
 	before := r.essence()
 	free := reserved(t)
 	changes := "[ratelimit]\ntable_size = 5\n" + frontendText("f", anyPort, "mcp", "other") + frontendText("new", free, "tcp", "b") +
-		backendText("other", []string{peer.Refuse(t)}) + "[backend.b]\nbalance = \"random\"\n" + serverText("b", "s1", s.Address, "weight = 7", "maxconn = 7")
+		backendText("other", []string{endpoint.Refuse(t)}) + "[backend.b]\nbalance = \"random\"\n" + serverText("b", "s1", s.Address, "weight = 7", "maxconn = 7")
 	for want, text := range map[string]string{
 		"address already in use":    frontendText("bad", taken.Addr().String(), "tcp", "b"),
 		"no-such-host.invalid":      serverText("b", "bad", "no-such-host.invalid:1"),
@@ -289,10 +287,10 @@ func TestApplyFails(t *testing.T) {
 		if now := r.essence(); now != before {
 			t.Errorf("%s: it has changed from\n%sto\n%s", want, before, now)
 		}
-		if reload := r.Snapshot().Process.Reload; reload.Success || !strings.Contains(reload.Error, want) || time.Since(reload.Time) > peer.Patience {
+		if reload := r.Snapshot().Process.Reload; reload.Success || !strings.Contains(reload.Error, want) || time.Since(reload.Time) > endpoint.Patience {
 			t.Errorf("the status shows the reload as %+v", reload)
 		}
-		peer.TurnedAway(t, free) // nobody listens there
+		endpoint.TurnedAway(t, free) // nobody listens there
 		c.Ask("still here")
 		dial(t, r.address("f")).Ask("hello")
 	}
@@ -317,7 +315,7 @@ func reserved(t testing.TB) string {
 // What only a new process can change is left as it is.
 func TestApplyLeavesWhatItCannotDo(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
 	r := start(t, "[global]\nthreads = 1\n"+text)
 	summary := r.apply("[global]\nthreads = 2\n" + text)
@@ -335,7 +333,7 @@ func TestApplyLeavesWhatItCannotDo(t *testing.T) {
 // A reload that could not be read is shown, too.
 func TestNote(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	r := start(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.Address}))
 	if reload := r.Snapshot().Process.Reload; !reload.Success || reload.Time.IsZero() {
 		t.Errorf("the start is shown as %+v", reload)
@@ -350,7 +348,7 @@ func TestNote(t *testing.T) {
 // is changed.
 func TestReloadsUnderTraffic(t *testing.T) {
 	t.Parallel()
-	servers := []*peer.Server{peer.Serve(t, peer.Echo), peer.Serve(t, peer.Echo), peer.Serve(t, peer.Echo)}
+	servers := []*endpoint.Server{endpoint.Serve(t, endpoint.Echo), endpoint.Serve(t, endpoint.Echo), endpoint.Serve(t, endpoint.Echo)}
 	text := func(n int) string {
 		rng := rand.New(rand.NewPCG(1, uint64(n)))
 		backend := fmt.Sprintf("[backend.b]\nbalance = %q\nretries = %d\ncheck = { interval = \"%dms\", fast_interval = \"50ms\" }\n",
@@ -397,7 +395,7 @@ func TestReloadsUnderTraffic(t *testing.T) {
 	}
 	close(stop)
 	all.Wait()
-	if n := r.frontend("f").SessionsEnded["server_down"] + rig.Sum(r.frontend("f").Refused); n != 0 {
+	if n := r.frontend("f").SessionsEnded["server_down"] + harness.Sum(r.frontend("f").Refused); n != 0 {
 		t.Errorf("%d connections were lost: %v", n, r.frontend("f").SessionsEnded)
 	}
 }

@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -13,20 +11,20 @@ import (
 	"testing"
 	"time"
 
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/admin"
-	"mcplb/testdata/peer"
 )
 
 // badServers are servers that do not do what servers should. Some go on until
 // over is closed.
 func badServers(over <-chan struct{}) map[string]func(*net.TCPConn) {
 	return map[string]func(*net.TCPConn){
-		"echoes":             peer.Echo,
+		"echoes":             endpoint.Echo,
 		"closes":             func(*net.TCPConn) {},
-		"resets":             peer.Reset,
+		"resets":             endpoint.Reset,
 		"takes all":          func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) },
 		"takes some, closes": func(c *net.TCPConn) { _, _ = io.CopyN(io.Discard, c, 1000) },
-		"takes some, resets": func(c *net.TCPConn) { _, _ = io.CopyN(io.Discard, c, 1000); peer.Reset(c) },
+		"takes some, resets": func(c *net.TCPConn) { _, _ = io.CopyN(io.Discard, c, 1000); endpoint.Reset(c) },
 		"never reads":        func(*net.TCPConn) { <-over },
 		"drips": func(c *net.TCPConn) {
 			for range 30 {
@@ -75,7 +73,7 @@ func TestRandomBytes(t *testing.T) {
 			kinds := badServers(over)
 			for i, kind := range slices.Sorted(maps.Keys(kinds)) {
 				backend := fmt.Sprintf("b%d", i)
-				s := peer.Serve(t, kinds[kind])
+				s := endpoint.Serve(t, kinds[kind])
 				text += frontendText(backend, fmt.Sprintf("127.0.0.%d:0", 1+i), test.mode, backend,
 					`timeout_client = "500ms"`, `timeout_half_closed = "100ms"`, test.more) +
 					backendText(backend, []string{s.Address}, "retries = 0", "check = { observe = false }")
@@ -95,7 +93,7 @@ func randomBytes(t *testing.T, r *running) {
 			all.Go(func() {
 				p := make([]byte, 64<<10)
 				_, _ = rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32s", f.Name+f.Mode)))).Read(p)
-				dialed, err := net.DialTimeout("tcp", f.Listen[0], peer.Patience)
+				dialed, err := net.DialTimeout("tcp", f.Listen[0], endpoint.Patience)
 				if err != nil {
 					return // its server's reset was quicker
 				}
@@ -106,7 +104,7 @@ func randomBytes(t *testing.T, r *running) {
 				case 0:
 					_ = c.CloseWrite()
 				case 1:
-					peer.Reset(c)
+					endpoint.Reset(c)
 				case 2:
 					c.Close()
 				}

@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -12,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +19,7 @@ import (
 // churn is how many connections are opened and closed, and by how many at a
 // time.
 func churn() (connections, workers int) {
-	if rig.Long {
+	if harness.Long {
 		return 200_000, 100
 	}
 	return 660, 110
@@ -34,17 +32,17 @@ var theEnds = []struct {
 	client, server func(c *net.TCPConn)
 	reasons        []string // one of these
 }{
-	{"client closes", func(c *net.TCPConn) { pingPong(c); c.Close() }, peer.Echo, []string{"client_closed"}},
+	{"client closes", func(c *net.TCPConn) { pingPong(c); c.Close() }, endpoint.Echo, []string{"client_closed"}},
 	{"server closes", func(c *net.TCPConn) { pingPong(c); toEnd(c); c.Close() }, pong, []string{"server_closed"}},
-	{"client resets", func(c *net.TCPConn) { pingPong(c); peer.Reset(c) }, peer.Echo, []string{"client_reset"}},
-	{"server resets", func(c *net.TCPConn) { pingPong(c); toEnd(c); c.Close() }, func(c *net.TCPConn) { pong(c); peer.Reset(c) }, []string{"server_reset"}},
-	{"client half-closes", func(c *net.TCPConn) { ping(c); _ = c.CloseWrite(); toEnd(c); c.Close() }, peer.Echo, []string{"client_closed"}},
+	{"client resets", func(c *net.TCPConn) { pingPong(c); endpoint.Reset(c) }, endpoint.Echo, []string{"client_reset"}},
+	{"server resets", func(c *net.TCPConn) { pingPong(c); toEnd(c); c.Close() }, func(c *net.TCPConn) { pong(c); endpoint.Reset(c) }, []string{"server_reset"}},
+	{"client half-closes", func(c *net.TCPConn) { ping(c); _ = c.CloseWrite(); toEnd(c); c.Close() }, endpoint.Echo, []string{"client_closed"}},
 	{"server half-closes", func(c *net.TCPConn) { pingPong(c); toEnd(c); ping(c); c.Close() }, func(c *net.TCPConn) { pong(c); _ = c.CloseWrite(); toEnd(c) }, []string{"server_closed"}},
 	{"client says nothing", func(c *net.TCPConn) { c.Close() }, nil, []string{"client_closed"}},
-	{"client resets at once", func(c *net.TCPConn) { peer.Reset(c) }, nil, []string{"client_reset", "client_gone"}},
+	{"client resets at once", func(c *net.TCPConn) { endpoint.Reset(c) }, nil, []string{"client_reset", "client_gone"}},
 	{"silence", func(c *net.TCPConn) { ping(c); toEnd(c); c.Close() }, toEnd, []string{"idle_timeout"}},
 	{"silence of half a connection", func(c *net.TCPConn) { ping(c); _ = c.CloseWrite(); toEnd(c); c.Close() }, func(c *net.TCPConn) { toEnd(c); toReset(c) }, []string{"half_closed_timeout"}},
-	{"both reset", func(c *net.TCPConn) { ping(c); peer.Reset(c) }, peer.Reset, []string{"client_reset", "server_reset", "client_gone"}},
+	{"both reset", func(c *net.TCPConn) { ping(c); endpoint.Reset(c) }, endpoint.Reset, []string{"client_reset", "server_reset", "client_gone"}},
 }
 
 func ping(c *net.TCPConn)     { _, _ = c.Write([]byte("ping")) }
@@ -60,7 +58,7 @@ func toReset(c *net.TCPConn) {
 		return
 	}
 	_ = raw.Control(func(fd uintptr) {
-		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, int(peer.Patience/time.Millisecond))
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, int(endpoint.Patience/time.Millisecond))
 	})
 }
 
@@ -75,9 +73,9 @@ func TestChurn(t *testing.T) {
 		}
 		theEnds[kind[0]].server(c)
 	}
-	servers := []*peer.Server{peer.Serve(t, script), peer.Serve(t, script), peer.Serve(t, script)}
+	servers := []*endpoint.Server{endpoint.Serve(t, script), endpoint.Serve(t, script), endpoint.Serve(t, script)}
 	more := []string{`balance = "random"`, `timeout_server = "2s"`, "retries = 0", "check = { observe = false }"}
-	if rig.Long {
+	if harness.Long {
 		more = append(more, `source = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"]`)
 	}
 	r := start(t, frontendText("f", anyPort, "tcp", "b", `timeout_half_closed = "2s"`)+
@@ -138,8 +136,8 @@ func (r *running) churn(connections, workers int) map[string]int {
 
 // one is one connection.
 func (r *running) one(address string, kind byte, worker int) {
-	d := net.Dialer{Timeout: peer.Patience}
-	if rig.Long { // for more ports than one source address has
+	d := net.Dialer{Timeout: endpoint.Patience}
+	if harness.Long { // for more ports than one source address has
 		d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 1, byte(worker), 1)}
 	}
 	c, err := d.Dial("tcp", address)
@@ -156,7 +154,7 @@ func (r *running) one(address string, kind byte, worker int) {
 // allEnded is how many connections have ended, over both frontends.
 func (r *running) allEnded() (n uint64) {
 	for _, f := range r.Snapshot().Frontends {
-		n += rig.Sum(f.SessionsEnded) + rig.Sum(f.Refused)
+		n += harness.Sum(f.SessionsEnded) + harness.Sum(f.Refused)
 	}
 	return n
 }
@@ -208,7 +206,7 @@ func (u used) exceeds(before used) bool {
 func usage() used {
 	var u used
 	last := -1
-	peer.Await(func() bool { // until nothing more goes
+	endpoint.Await(func() bool { // until nothing more goes
 		entries, _ := os.ReadDir("/proc/self/fd")
 		u.descriptors, u.goroutines = len(entries), runtime.NumGoroutine()
 		settled := last == u.descriptors+u.goroutines

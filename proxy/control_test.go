@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -10,14 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/admin"
-	"mcplb/testdata/peer"
 )
 
 // twoNamed is a balancer of mode tcp before two servers that say who they are.
 func twoNamed(t *testing.T, more ...string) (*running, string) {
 	t.Helper()
-	first, second := peer.Serve(t, name("s1")), peer.Serve(t, name("s2"))
+	first, second := endpoint.Serve(t, name("s1")), endpoint.Serve(t, name("s2"))
 	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{first.Address, second.Address}, append(more, `balance = "roundrobin"`)...)
 	return start(t, text), text
 }
@@ -188,7 +186,7 @@ func TestListAndKill(t *testing.T) {
 
 func TestBanAndSticky(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, name("s1"))
+	s := endpoint.Serve(t, name("s1"))
 	r := start(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.Address}))
 	local := netip.MustParseAddr("127.0.0.1")
 	c := dial(t, r.address("f"))
@@ -205,7 +203,7 @@ func TestBanAndSticky(t *testing.T) {
 	if ban := r.Ban(local, time.Hour); ban.Source != "127.0.0.1/32" || ban.Reason != "manual" || ban.RemainingSeconds != 3600 {
 		t.Errorf("banned as %+v", ban)
 	}
-	peer.TurnedAway(t, r.address("f"))
+	endpoint.TurnedAway(t, r.address("f"))
 	if bans := r.Bans(10); len(bans) != 1 || bans[0].Source != "127.0.0.1/32" {
 		t.Errorf("bans: %+v", bans)
 	}

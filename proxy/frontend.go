@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -177,7 +175,7 @@ type session interface {
 	Drain()
 	Abort(reason l4.Reason)
 	Info() l4.Info
-	Holds() (*backend.Lease, *ratelimit.Source)
+	Holds() (*backend.Slot, *ratelimit.Source)
 }
 
 // sessionOf finds the session that a client's connection belongs to.

@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -9,15 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/admin"
-	"mcplb/testdata/peer"
 )
 
 // When maxconn is reached, clients wait in the backlog, and are served as soon
 // as others have left.
 func TestMaxConn(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	text := frontendText("f", anyPort, "tcp", "b") + frontendText("g", "127.0.0.2:0", "mcp", "b") + backendText("b", []string{s.Address})
 	r := start(t, "[global]\nmaxconn = 2\n"+text)
 	first, second := dial(t, r.address("f")), dial(t, r.address("g"))
@@ -61,7 +59,7 @@ func (c *client) silent() {
 	if _, err := c.Reader.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.Fatalf("received %v, want nothing", err)
 	}
-	if err := c.SetDeadline(time.Now().Add(peer.Patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(endpoint.Patience)); err != nil {
 		c.Fatal(err)
 	}
 }
@@ -70,7 +68,7 @@ func (c *client) silent() {
 // waiting, and the limit holds.
 func TestGateUnderChurn(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	r := start(t, "[global]\nmaxconn = 3\nthreads = 2\n"+
 		frontendText("f", anyPort, "tcp", "b")+frontendText("g", "127.0.0.2:0", "tcp", "b")+backendText("b", []string{s.Address}))
 	addresses := []string{r.address("f"), r.address("g")}

@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -12,15 +10,15 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/admin"
+	"mcplb/proxy/handover"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
-	"mcplb/proxy/upgrade"
 	"mcplb/ratelimit"
 )
 
-// How the balancer is handed over to another process (upgrade.Giver, and
-// upgrade.Taker in takeover.go).
+// How the balancer is handed over to another process (handover.Giver, and
+// handover.Taker in takeover.go).
 //
 // While both processes live every client, slot and source's connection counts
 // in the new one: as its own, or as held by the process before. The state says
@@ -72,7 +70,7 @@ type holdings struct {
 	Clients int
 	Leases  map[leaseKey]int
 	Sources map[uint64]int // by ratelimit.Source.Key
-	Counts  map[string]upgrade.Counts
+	Counts  map[string]handover.Counts
 }
 
 // leaseKey says what a slot is of, and what its pool remembers it by.
@@ -87,8 +85,8 @@ const kept = ^uint32(0)
 
 // bequest is what the process before knows of the hand-over.
 type bequest struct {
-	counted map[string]upgrade.Counts // reported so far
-	layouts upgrade.Layouts
+	counted map[string]handover.Counts // reported so far
+	layouts handover.Layouts
 	pools   []*pool // there is no other any more: carriedServer.Backend
 	servers map[*backend.Server]uint32
 	list    []*backend.Server // by number, from 1 on
@@ -118,23 +116,23 @@ type moving struct {
 	back     func()
 }
 
-// Sockets implements upgrade.Giver: copies of the listening sockets of all
+// Sockets implements handover.Giver: copies of the listening sockets of all
 // frontends.
-func (p *Proxy) Sockets() ([]upgrade.Socket, error) {
+func (p *Proxy) Sockets() ([]handover.Socket, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	var all []upgrade.Socket
+	var all []handover.Socket
 	for _, l := range p.listeners {
 		file, err := l.File()
 		if err != nil {
 			return all, fmt.Errorf("copying the socket of %s: %w", l.wanted, err)
 		}
-		all = append(all, upgrade.Socket{Address: l.wanted, File: file})
+		all = append(all, handover.Socket{Address: l.wanted, File: file})
 	}
 	return all, nil
 }
 
-// Suspend implements upgrade.Giver: nobody is accepted and no slot is given
+// Suspend implements handover.Giver: nobody is accepted and no slot is given
 // away any more when it returns. Clients wait, in the listeners' backlogs and in
 // the pools' queues.
 func (p *Proxy) Suspend() {
@@ -145,13 +143,13 @@ func (p *Proxy) Suspend() {
 	}
 	staying := 0
 	p.everySession(func(c *reactor.Conn, _ session) {
-		if c.Layered() && l7.Of(c) != nil {
+		if c.HasTransport() && l7.Of(c) != nil {
 			staying++
 		}
 	})
 	p.given = bequest{spare: map[leaseKey]int{}, refused: map[any]bool{}, servers: map[*backend.Server]uint32{}, pools: p.prunedPools()}
 	for _, b := range p.given.pools {
-		for server, n := range b.Freeze(staying) {
+		for server, n := range b.Suspend(staying) {
 			p.given.spare[leaseKey{p.number(server), kept}] = n
 		}
 	}
@@ -236,7 +234,7 @@ func (p *Proxy) thaw() {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	for _, b := range p.pools() {
-		b.Thaw()
+		b.Resume()
 	}
 }
 
@@ -251,7 +249,7 @@ func (p *Proxy) Leave() {
 	p.given.staying = true
 }
 
-// State implements upgrade.Giver.
+// State implements handover.Giver.
 func (p *Proxy) State() ([]byte, error) {
 	state := p.carry()
 	state.Held = p.holdings()
@@ -312,7 +310,7 @@ func plain(c *conf.Frontend) *conf.Frontend {
 	return &copied
 }
 
-// Report implements upgrade.Giver.
+// Report implements handover.Giver.
 func (p *Proxy) Report() (payload []byte, clients int, err error) {
 	held := p.holdings()
 	payload, err = encode(&held)
@@ -339,7 +337,7 @@ func (p *Proxy) holdings() holdings {
 		if source != nil {
 			h.Sources[source.Key()]++
 		}
-		staying = staying || c.Layered() && l7.Of(c) != nil
+		staying = staying || c.HasTransport() && l7.Of(c) != nil
 	})
 	if staying {
 		maps.Copy(h.Leases, p.given.spare)
@@ -347,16 +345,16 @@ func (p *Proxy) holdings() holdings {
 	return h
 }
 
-func (p *Proxy) keyOf(lease *backend.Lease) leaseKey {
+func (p *Proxy) keyOf(lease *backend.Slot) leaseKey {
 	return leaseKey{p.given.servers[lease.Server()], lease.Entry()}
 }
 
 // newlyCounted is what was counted since it was asked for last.
-func (p *Proxy) newlyCounted() map[string]upgrade.Counts {
-	all, grown := map[string]upgrade.Counts{}, map[string]upgrade.Counts{}
+func (p *Proxy) newlyCounted() map[string]handover.Counts {
+	all, grown := map[string]handover.Counts{}, map[string]handover.Counts{}
 	p.eachCounters(func(name string, loop int, counters any) {
 		if all[name] == nil {
-			all[name] = upgrade.Counts{}
+			all[name] = handover.Counts{}
 		}
 		p.given.layouts.Add(all[name], counters)
 	})
@@ -404,8 +402,8 @@ const (
 	mostParked  = 4 << 20 // bytes
 )
 
-// Move implements upgrade.Giver.
-func (p *Proxy) Move(give func(*upgrade.Batch) error) error {
+// Move implements handover.Giver.
+func (p *Proxy) Move(give func(*handover.Batch) error) error {
 	for _, loop := range p.engine.Loops() {
 		for next, more := 0, true; more; more = next != 0 {
 			var list []*moving
@@ -472,14 +470,14 @@ func (p *Proxy) detach(c *reactor.Conn) *moving {
 	if ok {
 		return m
 	}
-	if c.Layered() && p.given.staying {
+	if c.HasTransport() && p.given.staying {
 		s.Drain()
 	}
 	return nil
 }
 
 // batch makes a message of sessions of one loop.
-func (p *Proxy) batch(loop *reactor.Loop, list []*moving) (*upgrade.Batch, error) {
+func (p *Proxy) batch(loop *reactor.Loop, list []*moving) (*handover.Batch, error) {
 	var records []record
 	var descriptors []int
 	for _, m := range list {
@@ -498,7 +496,7 @@ func (p *Proxy) batch(loop *reactor.Loop, list []*moving) (*upgrade.Batch, error
 		back()
 		return nil, err
 	}
-	return &upgrade.Batch{
+	return &handover.Batch{
 		Payload: payload, Descriptors: descriptors, Back: back,
 		Gone: func(refused []int) { p.onLoop(loop, func() { p.gone(list, refused) }) },
 	}, nil

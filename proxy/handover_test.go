@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -23,8 +21,8 @@ import (
 	"time"
 
 	"mcplb/backend"
-	"mcplb/proxy/upgrade"
-	"mcplb/testdata/peer"
+	"mcplb/internal/endpoint"
+	"mcplb/proxy/handover"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,7 +82,7 @@ func (r *running) heir(text string) *running {
 // give moves what can move to another, and tells how many connections did.
 func (r *running) give(to *running) (moved int) {
 	r.t.Helper()
-	err := r.Move(func(b *upgrade.Batch) error {
+	err := r.Move(func(b *handover.Batch) error {
 		adopted, err := to.Adopt(b.Payload, duplicates(r.t, b.Descriptors))
 		if err != nil {
 			return err
@@ -162,8 +160,8 @@ func TestHandOverStreams(t *testing.T) {
 	release := make(chan struct{})
 	releaseAll := sync.OnceFunc(func() { close(release) })
 	defer releaseAll()
-	echoes, pours := peer.Serve(t, peer.Echo), peer.Serve(t, func(c *net.TCPConn) { _, _ = c.Write(pattern) })
-	swallows := peer.Serve(t, func(c *net.TCPConn) {
+	echoes, pours := endpoint.Serve(t, endpoint.Echo), endpoint.Serve(t, func(c *net.TCPConn) { _, _ = c.Write(pattern) })
+	swallows := endpoint.Serve(t, func(c *net.TCPConn) {
 		<-release
 		all, _ := io.ReadAll(c)
 		if len(all) == 0 {
@@ -224,7 +222,7 @@ func TestHandOverStreams(t *testing.T) {
 // A bulk in full flow goes through process after process, and arrives whole.
 func TestHandOverInFullFlow(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
 	r := predecessor(t, text)
 	c := dial(t, r.address("f"))
@@ -278,7 +276,7 @@ func TestHandOverInFullFlow(t *testing.T) {
 func TestHandOverKeepsLimits(t *testing.T) {
 	t.Parallel()
 	slow := make(chan struct{})
-	s := peer.Serve(t, func(c *net.TCPConn) {
+	s := endpoint.Serve(t, func(c *net.TCPConn) {
 		request, err := http.ReadRequest(bufio.NewReader(c))
 		if err != nil {
 			return
@@ -350,7 +348,7 @@ func TestHandOverKeepsLimits(t *testing.T) {
 // waited are let in.
 func TestHandOverFails(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address}) +
 		frontendText("m", "127.0.0.2:0", "mcp", "b")
 	r := start(t, text)
@@ -367,7 +365,7 @@ func TestHandOverFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken, batches := errors.New("broken"), 0
-	err := r.Move(func(b *upgrade.Batch) error {
+	err := r.Move(func(b *handover.Batch) error {
 		if batches++; batches < 2 {
 			b.Back()
 			return nil
@@ -390,7 +388,7 @@ func TestHandOverFails(t *testing.T) {
 // another mode there goes on in its own.
 func TestHandOverToOtherConfiguration(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	servers := backendText("b", []string{s.Address})
 	r := predecessor(t, frontendText("f", anyPort, "tcp", "b")+frontendText("g", "127.0.0.2:0", "tcp", "b")+
 		frontendText("m", "127.0.0.3:0", "mcp", "b")+servers)
@@ -428,7 +426,7 @@ func TestHandOverToOtherConfiguration(t *testing.T) {
 // the old address of one that has another.
 func TestHandOverOfWhatIsLeaving(t *testing.T) {
 	t.Parallel()
-	one, two, three, four := peer.Serve(t, name("one")), peer.Serve(t, name("two")), peer.Serve(t, name("three")), peer.Serve(t, name("four"))
+	one, two, three, four := endpoint.Serve(t, name("one")), endpoint.Serve(t, name("two")), endpoint.Serve(t, name("three")), endpoint.Serve(t, name("four"))
 	web := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	b := func(servers ...string) string { return backendText("b", servers, "balance = 'roundrobin'") }
 	f := frontendText("f", anyPort, "tcp", "b")
@@ -486,7 +484,7 @@ func TestHandOverOfWhatIsLeaving(t *testing.T) {
 // on_removed says so; one that a reload took away before has those that it kept.
 func TestHandOverRemoves(t *testing.T) {
 	t.Parallel()
-	one, two, three := peer.Serve(t, name("one")), peer.Serve(t, name("two")), peer.Serve(t, name("three"))
+	one, two, three := endpoint.Serve(t, name("one")), endpoint.Serve(t, name("two")), endpoint.Serve(t, name("three"))
 	text := func(policy string, servers ...string) string {
 		return frontendText("f", anyPort, "tcp", "b") + "[backend.b]\nbalance = 'roundrobin'\non_removed = '" + policy + "'\n" + strings.Join(servers, "")
 	}
@@ -514,7 +512,7 @@ func TestHandOverRemoves(t *testing.T) {
 // does not get away with it to another process.
 func TestHandOverDuringAnEviction(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
 	r := predecessor(t, text)
 	c := dial(t, r.address("f"))
@@ -527,7 +525,7 @@ func TestHandOverDuringAnEviction(t *testing.T) {
 	go func() {
 		defer close(looked)
 		<-begun
-		peer.Await(r.gate.closed.Load)
+		endpoint.Await(r.gate.closed.Load)
 		for range 300 { // turns
 			r.everywhere()
 		}
@@ -549,7 +547,7 @@ func TestHandOverDuringAnEviction(t *testing.T) {
 // What is known goes along: bans, sticky sources, states, counts.
 func TestHandOverState(t *testing.T) {
 	t.Parallel()
-	a, b := peer.Serve(t, name("a")), peer.Serve(t, name("b"))
+	a, b := endpoint.Serve(t, name("a")), endpoint.Serve(t, name("b"))
 	text := "[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\n" + frontendText("f", anyPort, "mcp", "b") +
 		backendText("b", []string{a.Address, b.Address}, "balance = 'source'")
 	r := predecessor(t, text)
@@ -583,7 +581,7 @@ func TestHandOverState(t *testing.T) {
 func TestHandOverHTTP(t *testing.T) {
 	t.Parallel()
 	more := map[string]chan string{"/stream": make(chan string), "/endpoint": make(chan string)}
-	s := peer.Serve(t, func(c *net.TCPConn) { handOverNode(t.Context(), c, more) })
+	s := endpoint.Serve(t, func(c *net.TCPConn) { handOverNode(t.Context(), c, more) })
 	text := frontendText("f", anyPort, "http", "b", "compress = ['text/plain']") +
 		"[backend.b]\n[[backend.b.server]]\nname = 's1'\nhttp = '" + s.Address + "'\n"
 	r := predecessor(t, text)
@@ -706,7 +704,7 @@ func hear(t *testing.T, from io.Reader, want string) {
 func TestHandOverLeavesTLS(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	lines := peer.Serve(t, peer.Echo)
+	lines := endpoint.Serve(t, endpoint.Echo)
 	web := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	text := frontendText("f", anyPort, "http", "b", a.usual()) + httpBackend(web) + "maxconn = 1\n" +
 		frontendText("s", "127.0.0.2:0", "tcp", "l", a.usual()) + backendText("l", []string{lines.Address})

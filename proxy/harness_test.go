@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -12,11 +10,11 @@ import (
 	"testing"
 
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
+	"mcplb/internal/leak"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/reactor"
-	"mcplb/testdata/leak"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
@@ -87,7 +85,7 @@ func (r *running) end() {
 }
 
 func (r *running) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), peer.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), endpoint.Patience)
 	defer cancel()
 	return r.Stop(ctx)
 }
@@ -99,7 +97,7 @@ func (r *running) empty() {
 	r.eventually("every client has gone", func() bool { return r.Connections() == 0 })
 	shown := r.Snapshot()
 	for _, f := range shown.Frontends {
-		if ended := rig.Sum(f.Refused) + rig.Sum(f.SessionsEnded); f.Connections.Current != 0 || f.Connections.Total != ended {
+		if ended := harness.Sum(f.Refused) + harness.Sum(f.SessionsEnded); f.Connections.Current != 0 || f.Connections.Total != ended {
 			r.t.Errorf("frontend %s: %d connections left, and of %d only %d have ended: %v, %v",
 				f.Name, f.Connections.Current, f.Connections.Total, ended, f.Refused, f.SessionsEnded)
 		}
@@ -165,7 +163,7 @@ func (r *running) apply(text string) string {
 // ended waits until as many clients have gone for a reason.
 func (r *running) ended(frontend, reason string, n uint64) {
 	r.t.Helper()
-	rig.Expect(r.t, func() (ended, refused rig.Counts) {
+	harness.Expect(r.t, func() (ended, refused harness.Counts) {
 		f := r.frontend(frontend)
 		return f.SessionsEnded, f.Refused
 	}, reason, n)
@@ -173,7 +171,7 @@ func (r *running) ended(frontend, reason string, n uint64) {
 
 func (r *running) eventually(what string, done func() bool) {
 	r.t.Helper()
-	peer.Eventually(r.t, what, done)
+	endpoint.Eventually(r.t, what, done)
 }
 
 // name says who it is, line by line, to whoever asks.
@@ -188,10 +186,10 @@ func name(who string) func(*net.TCPConn) {
 }
 
 // client is a test's connection to the balancer.
-type client struct{ *peer.Conn }
+type client struct{ *endpoint.Conn }
 
 // dial connects.
 func dial(t testing.TB, address string) *client {
 	t.Helper()
-	return &client{peer.Dial(t, address)}
+	return &client{endpoint.Dial(t, address)}
 }

@@ -1,20 +1,18 @@
-//go:build linux
-
 package proxy
 
 import (
 	"testing"
 
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 	"mcplb/proxy/admin"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
 )
 
 // A server that refuses is out of rotation at once, by what clients meet, and
 // no client fails while another server is up.
 func TestRefusingServerIsOutAtOnce(t *testing.T) {
 	t.Parallel()
-	one, two := peer.Serve(t, name("one")), peer.Serve(t, name("two"))
+	one, two := endpoint.Serve(t, name("one")), endpoint.Serve(t, name("two"))
 	r := start(t, frontendText("f", anyPort, "tcp", "b")+
 		backendText("b", []string{one.Address, two.Address}, `balance = "roundrobin"`, `check = { interval = "1h", fast_interval = "1h" }`))
 	r.eventually("both were checked", func() bool {
@@ -39,7 +37,7 @@ func TestRefusingServerIsOutAtOnce(t *testing.T) {
 	if who := kept.Ask("who?"); who != "two" {
 		t.Errorf("the other's connection is answered by %s", who)
 	}
-	if n := rig.Sum(r.frontend("f").Refused); n != 0 {
+	if n := harness.Sum(r.frontend("f").Refused); n != 0 {
 		t.Errorf("%d clients were refused: %v", n, r.frontend("f").Refused)
 	}
 }
@@ -56,7 +54,7 @@ func TestOnDown(t *testing.T) {
 		{"tcp", "close", (*client).HearReset},
 		{"mcp", "keep", nil},
 	} {
-		one, two := peer.Serve(t, name("one")), peer.Serve(t, name("two"))
+		one, two := endpoint.Serve(t, name("one")), endpoint.Serve(t, name("two"))
 		r := start(t, frontendText("f", anyPort, c.mode, "b")+
 			backendText("b", []string{one.Address, two.Address}, `balance = "roundrobin"`, `on_down = "`+c.policy+`"`,
 				`check = { interval = "300ms", fast_interval = "300ms" }`))
@@ -101,14 +99,14 @@ func TestOnDown(t *testing.T) {
 // With nobody up clients are refused, and served again with the first that is.
 func TestAllDown(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	r := start(t, frontendText("f", anyPort, "tcp", "b")+
-		backendText("b", []string{s.Address, peer.Refuse(t)}, `check = { interval = "20ms", fast_interval = "20ms" }`))
+		backendText("b", []string{s.Address, endpoint.Refuse(t)}, `check = { interval = "20ms", fast_interval = "20ms" }`))
 	s.Shut()
 	r.eventually("both are down", func() bool {
 		return r.server("s1").State == admin.ServerDown && r.server("s2").State == admin.ServerDown
 	})
-	peer.TurnedAway(t, r.address("f"))
+	endpoint.TurnedAway(t, r.address("f"))
 	r.ended("f", "no_server", 1)
 	s.Open()
 	r.eventually("one is up", func() bool { return r.server("s1").State == admin.ServerUp })

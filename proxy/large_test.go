@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -11,7 +9,7 @@ import (
 	"time"
 
 	"mcplb/conf"
-	"mcplb/testdata/rig"
+	"mcplb/internal/harness"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,7 +42,7 @@ func largeText(servers, frontends, version int) string {
 func TestApplyLarge(t *testing.T) {
 	const servers, frontends = 1000, 200
 	rounds := 4
-	if rig.Long {
+	if harness.Long {
 		rounds = 20
 	}
 	r := start(t, largeText(servers, frontends, 0))

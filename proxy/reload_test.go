@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -14,8 +12,8 @@ import (
 	"time"
 
 	"mcplb/backend"
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/admin"
-	"mcplb/testdata/peer"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,7 +22,7 @@ import (
 // bring it back: each is either served or refused, none is reset.
 func TestApplyResetsNobody(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	address := freeAddress(t)
 	always := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
 	r := start(t, always)
@@ -66,7 +64,7 @@ func askOnce(address string) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(peer.Patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(endpoint.Patience)); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(c, "hello"); err != nil {
@@ -97,7 +95,7 @@ func freeAddress(t *testing.T) string {
 // which nobody listens.
 func TestApplyOverlappingAddresses(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	// A port that nobody else uses on any address.
 	any, err := net.Listen("tcp", ":0")
 	if err != nil {
@@ -132,7 +130,7 @@ func TestApplyOverlappingAddresses(t *testing.T) {
 // Port 0 is another port for everyone who asks for it.
 func TestApplyManyAnyPorts(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	b := backendText("b", []string{s.Address})
 	r := start(t, frontendText("f", anyPort, "tcp", "b")+frontendText("g", anyPort, "mcp", "b")+b)
 	f, g := r.address("f"), r.address("g")
@@ -154,7 +152,7 @@ func TestApplyManyAnyPorts(t *testing.T) {
 // it counted stay.
 func TestApplyChangesTheMode(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	b := backendText("b", []string{s.Address}) + "http = \"127.0.0.1:9\"\n"
 	address := freeAddress(t)
 	r := start(t, frontendText("f", address, "tcp", "b")+b)
@@ -189,7 +187,7 @@ func TestApplyRemovesServers(t *testing.T) {
 	for _, policy := range []string{"keep", "close"} {
 		t.Run(policy, func(t *testing.T) {
 			t.Parallel()
-			one, two := peer.Serve(t, name("one")), peer.Serve(t, name("two"))
+			one, two := endpoint.Serve(t, name("one")), endpoint.Serve(t, name("two"))
 			f := frontendText("f", anyPort, "tcp", "b")
 			text := func(servers ...string) string {
 				return f + "[backend.b]\nbalance = 'roundrobin'\non_removed = '" + policy + "'\n" + strings.Join(servers, "")
@@ -232,7 +230,7 @@ func TestApplyRemovesServers(t *testing.T) {
 // sums over everything never shrink.
 func TestApplyRemovesFrontends(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	f := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
 	g := frontendText("g", anyPort, "tcp", "c") + backendText("c", []string{s.Address})
 	r := start(t, f+g)
@@ -270,7 +268,7 @@ func TestEvictions(t *testing.T) {
 	const servers = 40
 	var addresses []string
 	for range servers {
-		addresses = append(addresses, peer.Serve(t, peer.Echo).Address)
+		addresses = append(addresses, endpoint.Serve(t, endpoint.Echo).Address)
 	}
 	r := start(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", addresses, "balance = 'roundrobin'"))
 	var clients []*client
@@ -295,7 +293,7 @@ func TestEvictions(t *testing.T) {
 // that stays.
 func TestApplyUserTimeout(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	text := func(d string) string {
 		return frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address}, "timeout_tcp_user = '"+d+"'")
 	}

@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -15,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"mcplb/testdata/certificate"
-	"mcplb/testdata/peer"
+	"mcplb/internal/certificate"
+	"mcplb/internal/endpoint"
 )
 
 // authority signs certificates, and is what clients trust.
@@ -75,7 +73,7 @@ func dialTLS(t testing.TB, address string, c *tls.Config) *tls.Conn {
 // dialTCP connects without TLS.
 func dialTCP(t testing.TB, address string) *net.TCPConn {
 	t.Helper()
-	return peer.Dial(t, address).TCPConn
+	return endpoint.Dial(t, address).TCPConn
 }
 
 // browser is an HTTP client that resolves every name to one address.
@@ -85,7 +83,7 @@ func browser(t testing.TB, address string, c *tls.Config) *http.Client {
 		return new(net.Dialer).DialContext(ctx, "tcp", address)
 	}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: peer.Patience}
+	return &http.Client{Transport: transport, Timeout: endpoint.Patience}
 }
 
 // serveHTTP runs an HTTP server until the test ends.

@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -22,9 +20,9 @@ import (
 	"testing"
 
 	"mcplb/conf"
-	"mcplb/testdata/certificate"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
+	"mcplb/internal/certificate"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 
 	"github.com/coder/websocket"
 	"golang.org/x/sys/unix"
@@ -38,7 +36,7 @@ func TestTLSRelay(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			a := newAuthority(t)
-			server := peer.Serve(t, peer.Echo)
+			server := endpoint.Serve(t, endpoint.Echo)
 			r := start(t, frontendText("f", anyPort, mode, "b", a.usual())+backendText("b", []string{server.Address}))
 			conn := dialTLS(t, r.address("f"), a.client())
 			body := bytes.Repeat([]byte("{\"jsonrpc\":\"2.0\",\"method\":\"a\"}\n"), 1000)
@@ -82,7 +80,7 @@ func TestTLSBreaks(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	told := make(chan error, 1)
-	server := peer.Serve(t, func(c *net.TCPConn) {
+	server := endpoint.Serve(t, func(c *net.TCPConn) {
 		line, _ := bufio.NewReader(c).ReadString('\n')
 		switch line {
 		case "reset me\n":
@@ -212,7 +210,7 @@ func serveWebSocket(w http.ResponseWriter, r *http.Request) {
 
 func checkWebSocket(t *testing.T, client *http.Client) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), peer.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), endpoint.Patience)
 	defer cancel()
 	c, _, err := websocket.Dial(ctx, "wss://a.test/ws", &websocket.DialOptions{HTTPClient: client})
 	if err != nil {
@@ -274,7 +272,7 @@ func TestProxyHeader(t *testing.T) {
 		}
 	}
 	r.ended("tls", "proxy_header_invalid", 3)
-	if c, err := net.DialTimeout("tcp", r.address("others"), peer.Patience); err == nil { // else it was reset so soon
+	if c, err := net.DialTimeout("tcp", r.address("others"), endpoint.Patience); err == nil { // else it was reset so soon
 		defer c.Close()
 		fmt.Fprint(c, v1, request)
 		if text, err := io.ReadAll(c); len(text) > 0 || err == nil {
@@ -304,7 +302,7 @@ func wantAnswer(t *testing.T, c io.Reader, want string) {
 func TestTLSAfterLimits(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	server := peer.Serve(t, peer.Echo)
+	server := endpoint.Serve(t, endpoint.Echo)
 	r := start(t, "[ratelimit]\nconnection_rate = 1\nconnection_burst = 1\nban_after = 0\n"+
 		frontendText("f", anyPort, "tcp", "b", a.usual(), "accept_proxy = true\ntrusted_proxies = [\"127.0.0.1/32\"]")+
 		backendText("b", []string{server.Address}))
@@ -323,7 +321,7 @@ func TestTLSAfterLimits(t *testing.T) {
 	}
 	r.ended("f", "connection_rate", 2)
 	r.eventually("two handshakes are counted", func() bool { return r.frontend("f").TLS.Handshakes["full"] == 2 })
-	if f := r.frontend("f"); rig.Sum(f.TLS.Failed) != 0 {
+	if f := r.frontend("f"); harness.Sum(f.TLS.Failed) != 0 {
 		t.Errorf("counted %+v", f.TLS)
 	}
 }
@@ -349,7 +347,7 @@ func TestTLSTimeouts(t *testing.T) {
 func TestTLSReload(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	server := peer.Serve(t, peer.Echo)
+	server := endpoint.Serve(t, endpoint.Echo)
 	first := a.issue("lb", certificate.ECDSA(t), "a.test")
 	text := frontendText("f", anyPort, "tcp", "b", a.line("", "lb")) + backendText("b", []string{server.Address})
 	r := start(t, text)
@@ -459,7 +457,7 @@ func TestStopWhileShaking(t *testing.T) {
 // which then has changed nothing.
 func TestListenFails(t *testing.T) {
 	t.Parallel()
-	server := peer.Serve(t, peer.Echo)
+	server := endpoint.Serve(t, endpoint.Echo)
 	o := options()
 	var full atomic.Bool
 	add := o.System.EpollAdd
@@ -496,7 +494,7 @@ func TestListenFails(t *testing.T) {
 func TestTLSAllocations(t *testing.T) {
 	a := newAuthority(t)
 	answer := []byte("HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 00:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
-	server := peer.Serve(t, func(c *net.TCPConn) {
+	server := endpoint.Serve(t, func(c *net.TCPConn) {
 		for p := make([]byte, 4096); ; {
 			if _, err := c.Read(p); err != nil {
 				return

@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -12,14 +10,14 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/admin"
-	"mcplb/testdata/peer"
 )
 
 // What happened is what the status shows.
 func TestSnapshot(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	r := start(t, "[global]\nthreads = 2\nmaxconn = 77\n"+frontendText("f", anyPort, "mcp", "b")+
 		backendText("b", nil)+serverText("b", "node", s.Address, "maxconn = 5", "weight = 42"))
 	r.eventually("the server was checked", func() bool { return r.server("node").State == admin.ServerUp })
@@ -60,12 +58,12 @@ func TestSnapshot(t *testing.T) {
 // Bans are listed with what is left of them, and refusals by what they are for.
 func TestSnapshotOfLimits(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	r := start(t, "[ratelimit]\nconnection_rate = 1\nconnection_burst = 1\nban_after = 2\nban_time = \"1h\"\n"+
 		frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.Address}))
 	dial(t, r.address("f")).Ask("hello")
 	for range 3 {
-		peer.TurnedAway(t, r.address("f"))
+		endpoint.TurnedAway(t, r.address("f"))
 	}
 	r.ended("f", "connection_rate", 2)
 	r.ended("f", "banned", 1)
@@ -99,7 +97,7 @@ func TestPreferredAddress(t *testing.T) {
 // Servers may be named instead of numbered.
 func TestServerByName(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	r := start(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{strings.Replace(s.Address, "127.0.0.1", "localhost", 1)}))
 	dial(t, r.address("f")).Ask("hello")
 	if got := r.server("s1").Addresses["tcp"]; got != s.Address {

@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -7,12 +5,12 @@ import (
 	"strings"
 	"testing"
 
-	"mcplb/testdata/peer"
+	"mcplb/internal/endpoint"
 )
 
 func TestServesAllFrontends(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	r := start(t, frontendText("bytes", anyPort, "tcp", "b")+
 		frontendText("lines", "127.0.0.2:0", "mcp", "b")+
 		frontendText("both", "[::1]:0", "mcp", "b")+

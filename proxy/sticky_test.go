@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -9,20 +7,20 @@ import (
 	"testing"
 	"time"
 
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/admin"
-	"mcplb/testdata/peer"
 )
 
 // askFrom connects from an address of its own and asks who answers.
 func (r *running) askFrom(source string) string {
 	r.t.Helper()
-	d := net.Dialer{Timeout: peer.Patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+	d := net.Dialer{Timeout: endpoint.Patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
 	c, err := d.Dial("tcp", r.address("f"))
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(peer.Patience))
+	_ = c.SetDeadline(time.Now().Add(endpoint.Patience))
 	if _, err := fmt.Fprintln(c, "who?"); err != nil {
 		r.t.Fatal(err)
 	}
@@ -48,10 +46,10 @@ func (r *running) homes(sources int) map[string]string {
 func TestSourcesStick(t *testing.T) {
 	t.Parallel()
 	const sources = 40
-	var servers []*peer.Server
+	var servers []*endpoint.Server
 	var addresses []string
 	for i := range 4 {
-		s := peer.Serve(t, name(fmt.Sprintf("s%d", i+1)))
+		s := endpoint.Serve(t, name(fmt.Sprintf("s%d", i+1)))
 		servers, addresses = append(servers, s), append(addresses, s.Address)
 	}
 	text := frontendText("f", anyPort, "tcp", "b") +

@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -10,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/admin"
-	"mcplb/testdata/peer"
 )
 
 // started is a balancer whose end is the test's business.
@@ -26,7 +24,7 @@ func started(t *testing.T, text string) *running {
 
 func TestStopOfAnIdleOne(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	r := started(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.Address}))
 	if err := r.stop(); err != nil {
 		t.Errorf("stopping: %v", err)
@@ -39,7 +37,7 @@ func TestStopOfAnIdleOne(t *testing.T) {
 // Draining serves who is there, takes nobody new, and ends with the last.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
 	r := started(t, text)
 	address := r.address("f")
@@ -76,13 +74,13 @@ func TestDrain(t *testing.T) {
 // Draining that takes too long is cut off, whatever state clients are in.
 func TestStopCutsOff(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	r := started(t, frontendText("f", anyPort, "tcp", "b")+
 		frontendText("m", "127.0.0.2:0", "mcp", "b", "max_message = 100")+
 		frontendText("p", "127.0.0.3:0", "tcp", "b", "accept_proxy = true", `trusted_proxies = ["127.0.0.0/8"]`)+
 		frontendText("q", "127.0.0.4:0", "tcp", "hole")+
 		backendText("b", nil)+serverText("b", "s1", s.Address, "maxconn = 2")+
-		backendText("hole", []string{peer.Blackhole(t)}))
+		backendText("hole", []string{endpoint.Blackhole(t)}))
 	relaying, lingering := dial(t, r.address("f")), dial(t, r.address("m"))
 	relaying.Ask("hello")
 	lingering.Ask("hello")
@@ -116,7 +114,7 @@ func TestStopCutsOff(t *testing.T) {
 // A second call while one waits cuts off for both.
 func TestSecondStop(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	r := started(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.Address}))
 	c := dial(t, r.address("f"))
 	c.Ask("hello")
@@ -137,7 +135,7 @@ func TestSecondStop(t *testing.T) {
 // A loop that hangs is noticed, and so is one that has gone.
 func TestTurn(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	r := started(t, frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.Address}))
 	if err := r.Turn(t.Context()); err != nil {
 		t.Errorf("loops that turn: %v", err)

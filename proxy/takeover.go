@@ -1,5 +1,3 @@
-//go:build linux
-
 package proxy
 
 import (
@@ -14,10 +12,10 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/proxy/handover"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
-	"mcplb/proxy/upgrade"
 	"mcplb/ratelimit"
 
 	"golang.org/x/sys/unix"
@@ -27,13 +25,13 @@ import (
 // sources' connections that are in use there. What that one has by name or
 // number is what it is here, whatever reloads do meanwhile.
 type inheritance struct {
-	leases    map[leaseKey][]backend.Lease
+	leases    map[leaseKey][]backend.Slot
 	sources   map[uint64][]*ratelimit.Source
 	frontends map[string]*layered
 	pools     []*pool             // by carriedServer.Backend
 	entries   []map[uint32]uint32 // likewise: what the pool's memory's entries are called here
 	servers   []inherited         // by number, from 1 on
-	layouts   upgrade.Layouts     // the first loop's
+	layouts   handover.Layouts    // the first loop's
 	pauses    pauses
 }
 
@@ -79,7 +77,7 @@ func (s *pauses) note(share []*arrival, now int64) {
 	}
 }
 
-// Restore implements upgrade.Taker.
+// Restore implements handover.Taker.
 func (p *Proxy) Restore(payload []byte) error {
 	var state wholeState
 	if err := decode(payload, &state); err != nil {
@@ -100,7 +98,7 @@ func (p *Proxy) reconstruct(state *wholeState) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := &p.taken
-	t.leases, t.sources = map[leaseKey][]backend.Lease{}, map[uint64][]*ratelimit.Source{}
+	t.leases, t.sources = map[leaseKey][]backend.Slot{}, map[uint64][]*ratelimit.Source{}
 	t.frontends = map[string]*layered{}
 	p.leaving.forgotten = state.Forgotten
 	for i := range state.Backends {
@@ -183,7 +181,7 @@ func decode(payload []byte, v any) error {
 	return nil
 }
 
-// Serve implements upgrade.Taker.
+// Serve implements handover.Taker.
 func (p *Proxy) Serve() { p.Resume() }
 
 // startChecks begins the checks of a process that was started Suspended: the
@@ -200,7 +198,7 @@ func (p *Proxy) startChecks() {
 	}
 }
 
-// Inherited implements upgrade.Taker.
+// Inherited implements handover.Taker.
 func (p *Proxy) Inherited(report []byte) error {
 	var held holdings
 	if err := decode(report, &held); err != nil {
@@ -210,7 +208,7 @@ func (p *Proxy) Inherited(report []byte) error {
 	return nil
 }
 
-// Alone implements upgrade.Taker.
+// Alone implements handover.Taker.
 func (p *Proxy) Alone() {
 	p.hold(&holdings{})
 	p.mu.Lock()
@@ -252,13 +250,13 @@ func (p *Proxy) hold(h *holdings) {
 	p.gate.Left()
 }
 
-func (p *Proxy) releaseSome(leases []backend.Lease) {
+func (p *Proxy) releaseSome(leases []backend.Slot) {
 	for i := range leases {
 		leases[i].Release(backend.Completed, p.engine.Now())
 	}
 }
 
-func (p *Proxy) reinstate(server *backend.Server, key leaseKey) backend.Lease {
+func (p *Proxy) reinstate(server *backend.Server, key leaseKey) backend.Slot {
 	at := p.taken.servers[key.Server-1].Backend
 	return p.taken.pools[at].Reinstate(server, p.taken.entries[at][key.Entry])
 }
@@ -278,7 +276,7 @@ func (p *Proxy) serverOf(key leaseKey) *backend.Server {
 
 // addCounts adds what the process before has counted to what the first loop
 // counts.
-func (p *Proxy) addCounts(counts map[string]upgrade.Counts) {
+func (p *Proxy) addCounts(counts map[string]handover.Counts) {
 	if len(counts) == 0 {
 		return
 	}
@@ -301,14 +299,14 @@ type arrival struct {
 	record
 	detached l4.Detached
 	frontend frontend
-	lease    backend.Lease
+	lease    backend.Slot
 	server   *backend.Server // of the lease
 	pool     *backend.Pool
 	source   *ratelimit.Source
 }
 
-// Adopt implements upgrade.Taker.
-func (p *Proxy) Adopt(payload []byte, descriptors []int) (upgrade.Adopted, error) {
+// Adopt implements handover.Taker.
+func (p *Proxy) Adopt(payload []byte, descriptors []int) (handover.Adopted, error) {
 	p.mu.RLock()
 	draining := p.draining
 	p.mu.RUnlock()
@@ -361,7 +359,7 @@ var errUnknown = errors.New("its frontend or server is not known here")
 
 // receive finds for a session what it needs here.
 func (p *Proxy) receive(r *record, fds []int) (arrival, error) {
-	a := arrival{record: *r, detached: l4.Detached{Client: reactor.Moved{FD: fds[0]}, Server: reactor.Moved{FD: -1}}}
+	a := arrival{record: *r, detached: l4.Detached{Client: reactor.Detached{FD: fds[0]}, Server: reactor.Detached{FD: -1}}}
 	a.frontend = p.layerOf(r)
 	switch a.frontend.(type) {
 	case *streamFrontend:
@@ -423,10 +421,10 @@ func (p *Proxy) claim(a *arrival) error {
 	return nil
 }
 
-// Refused implements upgrade.Adopted.
+// Refused implements handover.Adopted.
 func (a *adopted) Refused() []int { return a.refused }
 
-// Serve implements upgrade.Adopted: it spreads the sessions over the loops.
+// Serve implements handover.Adopted: it spreads the sessions over the loops.
 func (a *adopted) Serve() {
 	p := a.proxy
 	loops := p.engine.Loops()
@@ -486,7 +484,7 @@ func closeShare(share []*arrival) {
 	}
 }
 
-// Drop implements upgrade.Adopted: the sessions stay with the process before,
+// Drop implements handover.Adopted: the sessions stay with the process before,
 // and so does what they hold.
 func (a *adopted) Drop() {
 	p := a.proxy

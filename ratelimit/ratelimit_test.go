@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"mcplb/conf"
-	"mcplb/testdata/leak"
+	"mcplb/internal/leak"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }

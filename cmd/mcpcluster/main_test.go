@@ -21,8 +21,8 @@ import (
 	"time"
 
 	"mcplb/conf"
-	"mcplb/testdata/leak"
-	"mcplb/testdata/output"
+	"mcplb/internal/leak"
+	"mcplb/internal/output"
 )
 
 // The test binary is also the cluster's binaries, by the name it is called by:

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"mcplb/internal/output"
 	"mcplb/proxy/admin"
-	"mcplb/testdata/output"
 )
 
 // patience is how long a test waits for what is to come. Nothing should need

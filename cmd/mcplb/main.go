@@ -1,9 +1,3 @@
-// Command mcplb is the balancer: mcplb -c lb.toml.
-//
-// It runs in the foreground and logs to standard error. SIGHUP reads the file
-// again and changes what runs in place; SIGUSR2 starts the binary anew and hands
-// everything over to it; SIGTERM and SIGINT drain, for hard_stop_after at the
-// most, and a second one stops at once.
 package main
 
 import (
@@ -16,7 +10,7 @@ import (
 	"time"
 
 	"mcplb/conf"
-	"mcplb/proxy/upgrade"
+	"mcplb/proxy/handover"
 )
 
 // The exit statuses.
@@ -44,7 +38,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	path := flags.String("c", "", "the configuration `FILE`")
 	check := flags.Bool("t", false, "check the configuration and exit: 0 when it is good, 2 when it is not")
-	var process upgrade.ProcessOptions
+	var process handover.ProcessOptions
 	flags.StringVar(&process.PIDFile, "pid-file", "", "write the number of the process that serves to this `FILE`, anew at every upgrade")
 	flags.DurationVar(&process.Timeout, "upgrade-timeout", time.Minute, "how long a new binary may take, at an upgrade, until it serves")
 	version := flags.Bool("version", false, "print the version and exit")

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"mcplb/testdata/leak"
+	"mcplb/internal/leak"
 )
 
 // The tests of this package run the programs as an operator does: real

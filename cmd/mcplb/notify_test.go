@@ -309,7 +309,7 @@ func TestUnit(t *testing.T) {
 	if err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}
-	text, err := os.ReadFile("../../dist/systemd/mcplb.service")
+	text, err := os.ReadFile("../../packaging/systemd/mcplb.service")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,6 +331,6 @@ func TestUnit(t *testing.T) {
 // What make install puts into place is a configuration that is valid.
 func TestInstalledConfiguration(t *testing.T) {
 	t.Parallel()
-	p := startProcess(t, exec.Command(filepath.Join(binaries, "mcplb"), "-c", "../../dist/lb.toml", "-t"))
+	p := startProcess(t, exec.Command(filepath.Join(binaries, "mcplb"), "-c", "../../packaging/lb.toml", "-t"))
 	p.expectExit(t, exitOK)
 }

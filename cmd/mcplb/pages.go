@@ -13,7 +13,7 @@ import (
 
 	"mcplb/conf"
 	"mcplb/proxy/admin"
-	"mcplb/proxy/upgrade"
+	"mcplb/proxy/handover"
 )
 
 // pages are the addresses of the admin side, which a reload may change. Its
@@ -92,14 +92,14 @@ func (p *pages) open(c conf.Admin, inherited func(address string) *net.TCPListen
 }
 
 // copies are copies of the sockets, for another process.
-func (p *pages) copies() ([]upgrade.Socket, error) {
-	var all []upgrade.Socket
+func (p *pages) copies() ([]handover.Socket, error) {
+	var all []handover.Socket
 	for _, served := range p.serving {
 		file, err := served.socket.(*net.TCPListener).File()
 		if err != nil {
 			return all, fmt.Errorf("copying the socket of %s: %w", served.address, err)
 		}
-		all = append(all, upgrade.Socket{Address: served.address, File: file})
+		all = append(all, handover.Socket{Address: served.address, File: file})
 	}
 	return all, nil
 }

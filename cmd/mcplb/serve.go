@@ -16,8 +16,8 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy"
 	"mcplb/proxy/admin"
+	"mcplb/proxy/handover"
 	"mcplb/proxy/reactor"
-	"mcplb/proxy/upgrade"
 )
 
 // server is the running process.
@@ -33,8 +33,8 @@ type server struct {
 	access  admin.Access // to the runtime commands
 	history *admin.History
 
-	process *upgrade.Process // this process, as one that takes over and is taken over from
-	renewal chan struct{}    // a reload wants another process to take over
+	process *handover.Process // this process, as one that takes over and is taken over from
+	renewal chan struct{}     // a reload wants another process to take over
 
 	reported bool // to the next process; the hand-over's own
 
@@ -45,7 +45,7 @@ type server struct {
 
 // serve runs the balancer until it is told to stop, or another process has
 // taken its place, and returns the exit status.
-func serve(path string, config *conf.Config, options upgrade.ProcessOptions, stderr io.Writer) int {
+func serve(path string, config *conf.Config, options handover.ProcessOptions, stderr io.Writer) int {
 	style := newLogStyle(config.Global)
 	s := &server{path: path, config: config, started: config.Global, style: style, log: style.logger(stderr), renewal: make(chan struct{}, 1)}
 	s.note = newNotifier(s.log)
@@ -75,7 +75,7 @@ func serve(path string, config *conf.Config, options upgrade.ProcessOptions, std
 
 // start opens everything, or nothing. What another process hands over is not
 // opened anew, and nobody is served before that one lets go (serve).
-func (s *server) start(inherited *upgrade.Inheritance) error {
+func (s *server) start(inherited *handover.Inheritance) error {
 	limit, err := reactor.OpenFilesLimit()
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"mcplb/proxy"
-	"mcplb/proxy/upgrade"
+	"mcplb/proxy/handover"
 )
 
 // phase is where a process stands in its life, as far as signals matter. One
@@ -49,14 +49,14 @@ type life struct {
 
 	alone    <-chan struct{} // following: closed when the process before has ended
 	upgraded <-chan upgradeResult
-	next     *upgrade.HandOver // leaving
+	next     *handover.HandOver // leaving
 	stopped  <-chan error
 	cut      context.CancelCauseFunc // leaving and draining: stop at once
 }
 
 // upgradeResult is what came of an upgrade.
 type upgradeResult struct {
-	next *upgrade.HandOver
+	next *handover.HandOver
 	err  error
 }
 
@@ -65,7 +65,7 @@ var errSecondSignal = errors.New("told to stop a second time")
 
 // obey obeys signals until the balancer has stopped, and returns the exit
 // status.
-func (s *server) obey(signals <-chan os.Signal, inherited *upgrade.Inheritance) int {
+func (s *server) obey(signals <-chan os.Signal, inherited *handover.Inheritance) int {
 	l := &life{server: s, signals: signals}
 	if inherited != nil {
 		l.follow(inherited)
@@ -173,7 +173,7 @@ func (l *life) catchUp() {
 }
 
 // follow takes in what the process before still holds, until it has ended.
-func (l *life) follow(inherited *upgrade.Inheritance) {
+func (l *life) follow(inherited *handover.Inheritance) {
 	alone := make(chan struct{})
 	l.phase, l.alone = following, alone
 	go func() {
@@ -200,7 +200,7 @@ func (l *life) beginUpgrade() {
 	go func() {
 		l.mu.Lock() // no reload: what was handed over would not hold any more
 		defer l.mu.Unlock()
-		next, err := upgrade.Begin(l.process, handing{l.server}, buildVersion(), l.log)
+		next, err := handover.Begin(l.process, handing{l.server}, buildVersion(), l.log)
 		if err == nil {
 			l.proxy.Leave()
 		}

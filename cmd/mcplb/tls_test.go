@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"mcplb/testdata/certificate"
+	"mcplb/internal/certificate"
 )
 
 // writePair writes lb.pem, a self-signed certificate for a.test that ends at a

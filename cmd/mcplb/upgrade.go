@@ -6,15 +6,15 @@ import (
 	"fmt"
 
 	"mcplb/proxy/admin"
-	"mcplb/proxy/upgrade"
+	"mcplb/proxy/handover"
 )
 
 // begin starts the server: as the first process, or in the place of another.
-func (s *server) begin(options upgrade.ProcessOptions) (inherited *upgrade.Inheritance, err error) {
-	if s.process, err = upgrade.NewProcess(options); err != nil {
+func (s *server) begin(options handover.ProcessOptions) (inherited *handover.Inheritance, err error) {
+	if s.process, err = handover.NewProcess(options); err != nil {
 		return nil, err
 	}
-	if inherited, err = upgrade.Inherit(s.process, s.log); err != nil {
+	if inherited, err = handover.Inherit(s.process, s.log); err != nil {
 		return nil, err
 	}
 	if err := s.start(inherited); err != nil {
@@ -33,8 +33,8 @@ func (s *server) begin(options upgrade.ProcessOptions) (inherited *upgrade.Inher
 // its pages.
 type handing struct{ *server }
 
-// Sockets implements upgrade.Giver.
-func (h handing) Sockets() ([]upgrade.Socket, error) {
+// Sockets implements handover.Giver.
+func (h handing) Sockets() ([]handover.Socket, error) {
 	all, err := h.proxy.Sockets()
 	if err != nil {
 		return all, err
@@ -43,17 +43,17 @@ func (h handing) Sockets() ([]upgrade.Socket, error) {
 	return append(all, pages...), err
 }
 
-// Suspend implements upgrade.Giver.
+// Suspend implements handover.Giver.
 func (h handing) Suspend() { h.proxy.Suspend() }
 
-// Resume implements upgrade.Giver.
+// Resume implements handover.Giver.
 func (h handing) Resume() { h.proxy.Resume() }
 
-// State implements upgrade.Giver.
+// State implements handover.Giver.
 func (h handing) State() ([]byte, error) { return h.proxy.State() }
 
-// Move implements upgrade.Giver.
-func (h handing) Move(give func(*upgrade.Batch) error) error { return h.proxy.Move(give) }
+// Move implements handover.Giver.
+func (h handing) Move(give func(*handover.Batch) error) error { return h.proxy.Move(give) }
 
 // report is what the process before says from time to time.
 type report struct {
@@ -61,7 +61,7 @@ type report struct {
 	History *admin.CarriedHistory // with the first report only: it can wait until clients are served
 }
 
-// Report implements upgrade.Giver.
+// Report implements handover.Giver.
 func (h handing) Report() (payload []byte, clients int, err error) {
 	var r report
 	if r.Held, clients, err = h.proxy.Report(); err != nil {
@@ -79,21 +79,21 @@ func (h handing) Report() (payload []byte, clients int, err error) {
 	return out.Bytes(), clients, nil
 }
 
-// Restore implements upgrade.Taker.
+// Restore implements handover.Taker.
 func (h handing) Restore(state []byte) error { return h.proxy.Restore(state) }
 
-// Serve implements upgrade.Taker.
+// Serve implements handover.Taker.
 func (h handing) Serve() {
 	h.proxy.Resume()
 	h.openPages()
 }
 
-// Adopt implements upgrade.Taker.
-func (h handing) Adopt(payload []byte, descriptors []int) (upgrade.Adopted, error) {
+// Adopt implements handover.Taker.
+func (h handing) Adopt(payload []byte, descriptors []int) (handover.Adopted, error) {
 	return h.proxy.Adopt(payload, descriptors)
 }
 
-// Inherited implements upgrade.Taker.
+// Inherited implements handover.Taker.
 func (h handing) Inherited(payload []byte) error {
 	var r report
 	if err := gob.NewDecoder(bytes.NewReader(payload)).Decode(&r); err != nil {
@@ -105,5 +105,5 @@ func (h handing) Inherited(payload []byte) error {
 	return h.proxy.Inherited(r.Held)
 }
 
-// Alone implements upgrade.Taker.
+// Alone implements handover.Taker.
 func (h handing) Alone() { h.proxy.Alone() }

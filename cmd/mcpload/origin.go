@@ -103,7 +103,7 @@ func (l *originListener) Accepted(loop *reactor.Loop, fd int, _ netip.AddrPort) 
 type originConn struct {
 	origin *origin
 	web    bool
-	kept   reactor.Kept
+	kept   reactor.PendingBuffer
 	scan   http1.Scan
 }
 
@@ -132,7 +132,7 @@ func (c *originConn) take(conn *reactor.Conn, p []byte) {
 	loop := c.origin.loop
 	had := c.kept.Len()
 	if had > 0 {
-		loop.Keep(&c.kept, p)
+		loop.Append(&c.kept, p)
 		p = c.kept.Bytes()
 	}
 	c.origin.out = c.origin.out[:0]
@@ -148,7 +148,7 @@ func (c *originConn) take(conn *reactor.Conn, p []byte) {
 	case had > 0:
 		loop.Consume(&c.kept, len(p)-len(left))
 	default:
-		loop.Keep(&c.kept, left)
+		loop.Append(&c.kept, left)
 	}
 	if len(c.origin.out) > 0 && conn.Send(c.origin.out) != 0 {
 		c.close(conn)

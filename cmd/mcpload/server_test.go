@@ -18,7 +18,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"mcplb/testdata/leak"
+	"mcplb/internal/leak"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }

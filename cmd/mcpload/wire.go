@@ -27,7 +27,7 @@ type wire struct {
 	client *client
 	bearer bearer
 	conn   *reactor.Conn
-	kept   reactor.Kept // what came and is not enough yet; the bearer's
+	kept   reactor.PendingBuffer // what came and is not enough yet; the bearer's
 	up     bool
 }
 
@@ -99,7 +99,7 @@ func (w *wire) whole(p []byte) []byte {
 	if w.kept.Len() == 0 {
 		return p
 	}
-	w.client.worker.loop.Keep(&w.kept, p)
+	w.client.worker.loop.Append(&w.kept, p)
 	return w.kept.Bytes()
 }
 
@@ -111,7 +111,7 @@ func (w *wire) keep(rest []byte) {
 		return
 	}
 	if len(rest) > 0 {
-		loop.Keep(&w.kept, rest)
+		loop.Append(&w.kept, rest)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"mcplb/testdata/leak"
+	"mcplb/internal/leak"
 )
 
 // asNode in the environment makes the test binary the program itself.

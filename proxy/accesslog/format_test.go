@@ -9,8 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"mcplb/testdata/golden"
-	"mcplb/testdata/leak"
+	"mcplb/internal/golden"
+	"mcplb/internal/leak"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"mcplb/testdata/golden"
-	"mcplb/testdata/leak"
+	"mcplb/internal/golden"
+	"mcplb/internal/leak"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }

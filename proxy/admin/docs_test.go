@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"mcplb/testdata/golden"
+	"mcplb/internal/golden"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"mcplb/testdata/golden"
+	"mcplb/internal/golden"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"mcplb/testdata/golden"
+	"mcplb/internal/golden"
 )
 
 // operation is one request that the API takes. example is one that the

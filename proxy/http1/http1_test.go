@@ -3,7 +3,7 @@ package http1
 import (
 	"testing"
 
-	"mcplb/testdata/leak"
+	"mcplb/internal/leak"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }

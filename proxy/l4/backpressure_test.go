@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -13,15 +11,15 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 	"mcplb/proxy/reactor"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
 )
 
 // offered is how much a sender wants to send to one who does not read: more
 // than the kernel takes for all the sockets on the way.
 func offered() int {
-	if rig.Long {
+	if harness.Long {
 		return 1 << 30
 	}
 	return 80 << 20
@@ -94,7 +92,7 @@ func (p plan) sendStuck(c *net.TCPConn, direction byte, n int, stuck chan<- stru
 		}
 		n -= len(part)
 		for len(part) > 0 {
-			deadline := time.Now().Add(peer.Patience)
+			deadline := time.Now().Add(endpoint.Patience)
 			if !told {
 				deadline = time.Now().Add(100 * time.Millisecond)
 			}
@@ -123,7 +121,7 @@ func (p plan) sendStuck(c *net.TCPConn, direction byte, n int, stuck chan<- stru
 // While one connection is stuck, others on the same loop are served.
 func TestStuckConnectionHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, oneLoop)
 	stuck := b.dial()
 	a.Next()

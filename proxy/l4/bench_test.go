@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -8,8 +6,8 @@ import (
 	"testing"
 
 	"mcplb/conf"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +29,7 @@ var relayed = []struct {
 // through the balancer, by raw system calls that allocate nothing.
 func pingPong(t testing.TB, change ...func(*setup)) func() {
 	t.Helper()
-	s := peer.Serve(t, func(c *net.TCPConn) { onSocket(t, c, rawEcho) })
+	s := endpoint.Serve(t, func(c *net.TCPConn) { onSocket(t, c, rawEcho) })
 	b := begin(t, []string{s.Address}, append(change, oneLoop)...)
 	c := b.dial()
 	file, err := c.File() // a blocking copy
@@ -87,7 +85,7 @@ func rawEcho(fd int) {
 // With the access log on, or off. Not parallel: it counts what the process allocates.
 func TestMessagesAllocateNothing(t *testing.T) {
 	messages := 5000
-	if rig.Long {
+	if harness.Long {
 		messages = 200_000
 	}
 	for _, way := range relayed {
@@ -125,7 +123,7 @@ func BenchmarkMessage(b *testing.B) {
 
 // A connection from accept to its end, with one message.
 func BenchmarkConnection(b *testing.B) {
-	s := peer.Serve(b, peer.Echo)
+	s := endpoint.Serve(b, endpoint.Echo)
 	bed := begin(b, []string{s.Address})
 	p := make([]byte, 64)
 	b.ReportAllocs()
@@ -140,6 +138,6 @@ func BenchmarkConnection(b *testing.B) {
 		if _, err := c.Read(p); err != nil {
 			b.Fatal(err)
 		}
-		peer.Reset(c.(*net.TCPConn))
+		endpoint.Reset(c.(*net.TCPConn))
 	}
 }

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -12,8 +10,8 @@ import (
 	"time"
 
 	"mcplb/conf"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 )
 
 // bothModes runs a test in mode tcp and in mode mcp.
@@ -30,7 +28,7 @@ func bothModes(t *testing.T, test func(t *testing.T, mode func(*setup))) {
 // A client's FIN must not cost it the reply (caddy 8026).
 func TestClientFinishesFirst(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		a := peer.Accept(t)
+		a := endpoint.Accept(t)
 		b := begin(t, []string{a.Address}, mode)
 		c := b.dial()
 		c.Say("question\n")
@@ -70,7 +68,7 @@ func TestServerFinishesFirst(t *testing.T) {
 // A broken stream must not look like a whole one (envoy 44148).
 func TestResetIsPassedOn(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		a := peer.Accept(t)
+		a := endpoint.Accept(t)
 		b := begin(t, []string{a.Address}, mode)
 		c := b.dial()
 		c.Say("begun\n")
@@ -130,7 +128,7 @@ func TestResetAfterData(t *testing.T) {
 // arrives, and the client learns that the rest went nowhere.
 func TestAnswerBeforeTheQuestionEnds(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		a := peer.Accept(t)
+		a := endpoint.Accept(t)
 		b := begin(t, []string{a.Address}, mode)
 		question := bytes.Repeat([]byte("an endless question\n"), 4<<10)
 		const times = 8
@@ -161,7 +159,7 @@ func TestAnswerBeforeTheQuestionEnds(t *testing.T) {
 // What is left in the sockets when the end comes is delivered before it.
 func TestLeftoverBeforeTheEnd(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		a := peer.Accept(t)
+		a := endpoint.Accept(t)
 		b := begin(t, []string{a.Address}, mode)
 		c := b.dial()
 		text := strings.Repeat("0123456789abcde\n", 64<<10) // 1 MB
@@ -185,17 +183,17 @@ func TestDeadClientOfASilentServer(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
-		die  func(c *peer.Conn)
+		die  func(c *endpoint.Conn)
 	}{
-		{"reset", (*peer.Conn).Reset},
-		{"reset after the end", func(c *peer.Conn) { c.Finish(); c.Reset() }},
-		{"reset after data", func(c *peer.Conn) { c.Say("last words\n"); c.Reset() }},
-		{"reset after data and the end", func(c *peer.Conn) { c.Say("last words\n"); c.Finish(); c.Reset() }},
+		{"reset", (*endpoint.Conn).Reset},
+		{"reset after the end", func(c *endpoint.Conn) { c.Finish(); c.Reset() }},
+		{"reset after data", func(c *endpoint.Conn) { c.Say("last words\n"); c.Reset() }},
+		{"reset after data and the end", func(c *endpoint.Conn) { c.Say("last words\n"); c.Finish(); c.Reset() }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			a := peer.Accept(t)
+			a := endpoint.Accept(t)
 			b := begin(t, []string{a.Address}, oneLoop)
 			for _, atOnce := range []bool{false, true} {
 				c, s := b.meet(a)
@@ -259,14 +257,14 @@ func TestDeadServerOfABlockedClient(t *testing.T) {
 // Whoever ends a session, and however: one reason, one slot, no more.
 func TestBothEndAtOnce(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, withRetries(0), oneLoop)
-	ways := []func(c *peer.Conn){
-		func(c *peer.Conn) { c.Close() },
-		(*peer.Conn).Finish,
-		(*peer.Conn).Reset,
-		func(c *peer.Conn) { c.Say("x"); c.Close() },
-		func(c *peer.Conn) { c.Say("x"); c.Reset() },
+	ways := []func(c *endpoint.Conn){
+		func(c *endpoint.Conn) { c.Close() },
+		(*endpoint.Conn).Finish,
+		(*endpoint.Conn).Reset,
+		func(c *endpoint.Conn) { c.Say("x"); c.Close() },
+		func(c *endpoint.Conn) { c.Say("x"); c.Reset() },
 	}
 	var sessions uint64
 	for _, clientWay := range ways {
@@ -281,7 +279,7 @@ func TestBothEndAtOnce(t *testing.T) {
 	}
 	b.Eventually("all have ended", func() bool { return b.frontend.Current() == 0 })
 	totals := b.frontend.Totals()
-	if ended := rig.Sum(totals.Ended) + rig.Sum(totals.Refused); totals.Sessions != sessions || ended != sessions {
-		t.Errorf("of %d sessions %d ended: %v, %v", totals.Sessions, ended, rig.Nonzero(totals.Ended), rig.Nonzero(totals.Refused))
+	if ended := harness.Sum(totals.Ended) + harness.Sum(totals.Refused); totals.Sessions != sessions || ended != sessions {
+		t.Errorf("of %d sessions %d ended: %v, %v", totals.Sessions, ended, harness.Nonzero(totals.Ended), harness.Nonzero(totals.Refused))
 	}
 }

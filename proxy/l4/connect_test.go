@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -15,8 +13,8 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/reactor"
-	"mcplb/testdata/peer"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,8 +23,8 @@ import (
 // fails while there is one that serves, and none is tried twice for a client.
 func TestRedispatch(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
-	dead := []string{peer.Refuse(t), peer.Refuse(t), peer.Refuse(t)}
+	s := endpoint.Serve(t, endpoint.Echo)
+	dead := []string{endpoint.Refuse(t), endpoint.Refuse(t), endpoint.Refuse(t)}
 	b := begin(t, append(dead, s.Address), withClock) // no time passes: nobody waits for a retry
 	const clients = 40
 	for i := range clients {
@@ -54,7 +52,7 @@ func TestRedispatch(t *testing.T) {
 // The only server is tried again after a moment, as often as retries say.
 func TestRetryOfTheOnlyServer(t *testing.T) {
 	t.Parallel()
-	dead := peer.Refuse(t)
+	dead := endpoint.Refuse(t)
 	b := begin(t, []string{dead}, withClock, withRetries(2))
 	totals := func() backend.Totals { return b.pool.Servers()[0].Totals() }
 	c := b.dial()
@@ -77,7 +75,7 @@ func TestRetryOfTheOnlyServer(t *testing.T) {
 
 func TestRetrySucceeds(t *testing.T) {
 	t.Parallel()
-	s := peer.Bind(t)
+	s := endpoint.Bind(t)
 	b := begin(t, []string{s.Address}, withClock)
 	c := b.dial()
 	b.Eventually("an attempt fails", func() bool { return b.pool.Servers()[0].Totals().ConnectErrors == 1 })
@@ -96,8 +94,8 @@ func TestRetrySucceeds(t *testing.T) {
 
 func TestNoRetries(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{peer.Refuse(t)}, withRetries(0))
-	peer.TurnedAway(t, b.Address)
+	b := begin(t, []string{endpoint.Refuse(t)}, withRetries(0))
+	endpoint.TurnedAway(t, b.Address)
 	b.expect(ConnectRefused, 1)
 }
 
@@ -105,8 +103,8 @@ func TestNoRetries(t *testing.T) {
 // from one to the next.
 func TestEarlyBytesSurviveARedispatch(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
-	b := begin(t, []string{peer.Blackhole(t), a.Address}, withClock)
+	a := endpoint.Accept(t)
+	b := begin(t, []string{endpoint.Blackhole(t), a.Address}, withClock)
 	hole, other := b.pool.Servers()[0], b.pool.Servers()[1]
 	b.pool.SetHealth(other, backend.Down, "so that the hole is chosen", time.Now())
 	c := b.dial()
@@ -130,10 +128,10 @@ func TestEarlyBytesSurviveARedispatch(t *testing.T) {
 
 func TestNoServer(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	b := begin(t, []string{s.Address})
 	b.pool.SetHealth(b.pool.Servers()[0], backend.Down, "for the test", time.Now())
-	peer.TurnedAway(t, b.Address)
+	endpoint.TurnedAway(t, b.Address)
 	b.expect(NoServer, 1)
 }
 
@@ -142,13 +140,13 @@ func TestNoServer(t *testing.T) {
 func TestServerDownWhileConnecting(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []conf.OnDown{conf.OnDownClose, conf.OnDownKeep} {
-		s := peer.Serve(t, peer.Echo)
-		b := begin(t, []string{peer.Blackhole(t), s.Address}, withClock)
+		s := endpoint.Serve(t, endpoint.Echo)
+		b := begin(t, []string{endpoint.Blackhole(t), s.Address}, withClock)
 		hole := b.pool.Servers()[0]
 		first, second := b.dial(), b.dial()
 		b.Eventually("one of them is being connected to the hole", func() bool { return hole.Conns() == 1 })
 		b.down(hole, policy)
-		for _, c := range []*peer.Conn{first, second} {
+		for _, c := range []*endpoint.Conn{first, second} {
 			c.Say("hello\n")
 			c.Hear("hello\n")
 		}
@@ -173,7 +171,7 @@ func (b *bed) down(server *backend.Server, policy conf.OnDown) {
 func TestServerDown(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []conf.OnDown{conf.OnDownClose, conf.OnDownKeep} {
-		s1, s2 := peer.Accept(t), peer.Accept(t)
+		s1, s2 := endpoint.Accept(t), endpoint.Accept(t)
 		b := begin(t, []string{s1.Address, s2.Address})
 		c1, c2 := b.dial(), b.dial()
 		p1, p2 := s1.Next(), s2.Next()
@@ -207,9 +205,9 @@ func TestServerDown(t *testing.T) {
 // order of coming.
 func TestQueueIsFair(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, withMaxConn(1))
-	var clients []*peer.Conn
+	var clients []*endpoint.Conn
 	for i := range 6 {
 		c := b.dial()
 		c.Say(fmt.Sprintf("client %d\n", i))
@@ -233,7 +231,7 @@ func TestMaxConnIsHard(t *testing.T) {
 	t.Parallel()
 	const limit, clients = 4, 150
 	var now, most atomic.Int64
-	s := peer.Serve(t, func(c *net.TCPConn) {
+	s := endpoint.Serve(t, func(c *net.TCPConn) {
 		for n := now.Add(1); ; {
 			peak := most.Load()
 			if n <= peak || most.CompareAndSwap(peak, n) {
@@ -263,7 +261,7 @@ func TestMaxConnIsHard(t *testing.T) {
 // Whoever leaves while waiting leaves the queue.
 func TestLeavingTheQueue(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, withMaxConn(1))
 	first := b.dial()
 	s := a.Next()
@@ -285,14 +283,14 @@ func TestLeavingTheQueue(t *testing.T) {
 // Grants, leaving and timeouts cross each other: every slot is given back.
 func TestGrantsCrossEnds(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	b := begin(t, []string{s.Address}, withMaxConn(2), func(s *setup) { s.backend.TimeoutQueue = 10 * time.Millisecond })
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
 			rng := rand.New(rand.NewPCG(1, uint64(i)))
 			for range 60 {
-				c, err := net.DialTimeout("tcp", b.Address, peer.Patience)
+				c, err := net.DialTimeout("tcp", b.Address, endpoint.Patience)
 				if err != nil {
 					continue // its time in the queue was over before it knew
 				}
@@ -301,7 +299,7 @@ func TestGrantsCrossEnds(t *testing.T) {
 					_, _ = c.Read(make([]byte, 1))
 				}
 				if rng.IntN(2) == 0 {
-					peer.Reset(c.(*net.TCPConn))
+					endpoint.Reset(c.(*net.TCPConn))
 				}
 				c.Close()
 			}
@@ -317,7 +315,7 @@ func TestGrantsCrossEnds(t *testing.T) {
 // A grant that finds its session gone gives the slot to the next.
 func TestGrantComesTooLate(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, withMaxConn(1), oneLoop)
 	for range 5 {
 		holding, _ := b.meet(a)
@@ -344,7 +342,7 @@ func fromSources(addresses ...string) func(*setup) {
 // Every source address is used, each towards every server.
 func TestSourceAddresses(t *testing.T) {
 	t.Parallel()
-	s1, s2 := peer.Accept(t), peer.Accept(t)
+	s1, s2 := endpoint.Accept(t), endpoint.Accept(t)
 	sources := []string{"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"}
 	b := begin(t, []string{s1.Address, s2.Address}, fromSources(sources...), oneLoop)
 	seen := map[string]map[string]bool{s1.Address: {}, s2.Address: {}}
@@ -353,7 +351,7 @@ func TestSourceAddresses(t *testing.T) {
 		b.dial()
 	}
 	for range clients / 2 {
-		for _, a := range []*peer.Acceptor{s1, s2} {
+		for _, a := range []*endpoint.Acceptor{s1, s2} {
 			seen[a.Address][a.Next().RemoteAddr().(*net.TCPAddr).IP.String()] = true
 		}
 	}
@@ -369,7 +367,7 @@ func TestSourceAddresses(t *testing.T) {
 // A source address without a free port is no reason to fail: there are others.
 func TestNextSourceAddress(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, fromSources("198.51.100.1", "127.0.0.9", "2001:db8::1"))
 	for range 20 {
 		b.dial()
@@ -381,9 +379,9 @@ func TestNextSourceAddress(t *testing.T) {
 
 func TestNoSourceAddressLeft(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	b := begin(t, []string{s.Address}, fromSources("198.51.100.1", "198.51.100.2"))
-	peer.TurnedAway(t, b.Address)
+	endpoint.TurnedAway(t, b.Address)
 	b.expect(NoResources, 1)
 	if totals := b.pool.Servers()[0].Totals(); totals.ConnectErrors != 0 || totals.Aborts != 1 {
 		t.Errorf("the server is blamed for it: %+v", totals)
@@ -394,7 +392,7 @@ func TestNoSourceAddressLeft(t *testing.T) {
 // when there are some again.
 func TestNoDescriptors(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	var short atomic.Bool
 	tests := map[string]func(system *reactor.System){
 		"for the server": func(system *reactor.System) {
@@ -419,7 +417,7 @@ func TestNoDescriptors(t *testing.T) {
 	for _, breakIt := range tests {
 		b := begin(t, []string{s.Address}, func(s *setup) { breakIt(s.System) })
 		short.Store(true)
-		peer.TurnedAway(t, b.Address)
+		endpoint.TurnedAway(t, b.Address)
 		b.expect(NoResources, 1)
 		short.Store(false)
 		c := b.dial()
@@ -430,7 +428,7 @@ func TestNoDescriptors(t *testing.T) {
 
 func TestIPv6(t *testing.T) {
 	t.Parallel()
-	s := peer.ServeAt(t, "[::1]:0", peer.Echo)
+	s := endpoint.ServeAt(t, "[::1]:0", endpoint.Echo)
 	b := begin(t, []string{s.Address}, fromSources("::1"), func(s *setup) { s.frontend.Listen = []string{"[::1]:0"} })
 	c := b.dial()
 	c.Say("six\n")
@@ -440,7 +438,7 @@ func TestIPv6(t *testing.T) {
 // A listener on every address takes in both families, each under its own name.
 func TestDualStack(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, func(s *setup) {
 		s.frontend.Listen = []string{":0"}
 		s.backend.SendProxy = conf.SendProxyV1
@@ -450,7 +448,7 @@ func TestDualStack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for host, family := range map[string]string{"127.0.0.1": "TCP4", "::1": "TCP6"} {
-		c := peer.Dial(b, net.JoinHostPort(host, port))
+		c := endpoint.Dial(b, net.JoinHostPort(host, port))
 		from := c.LocalAddr().(*net.TCPAddr)
 		s := a.Next()
 		s.Hear(fmt.Sprintf("PROXY %s %s %s %d %s\r\n", family, from.IP, host, from.Port, port))

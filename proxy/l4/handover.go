@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -63,7 +61,7 @@ const movedFlags = ended | shut | first | spliced | inspected | copied
 
 // Detached is a session, or a relay's two connections, off their loop.
 type Detached struct {
-	Client, Server reactor.Moved // Server: FD is -1 without
+	Client, Server reactor.Detached // Server: FD is -1 without
 }
 
 // FDs are its descriptors.
@@ -142,11 +140,11 @@ func (r *Relay) Attach(loop *reactor.Loop, c *CarriedRelay, d *Detached) unix.Er
 		r.resume = 0
 	}
 	var errno unix.Errno
-	if r.client, errno = loop.AdoptMoved(d.Client, r); errno != 0 {
+	if r.client, errno = loop.Attach(d.Client, r); errno != 0 {
 		unix.Close(d.Server.FD)
 		return errno
 	}
-	if r.server, errno = loop.AdoptMoved(d.Server, r); errno != 0 {
+	if r.server, errno = loop.Attach(d.Server, r); errno != 0 {
 		r.client.Reset()
 		return errno
 	}
@@ -156,7 +154,7 @@ func (r *Relay) Attach(loop *reactor.Loop, c *CarriedRelay, d *Detached) unix.Er
 
 // Holds are the slot and the source that the session holds, nil and nil where
 // it has none.
-func (s *Session) Holds() (*backend.Lease, *ratelimit.Source) { return &s.lease, s.source }
+func (s *Session) Holds() (*backend.Slot, *ratelimit.Source) { return &s.lease, s.source }
 
 // Detach takes the session off its loop, if it can move now.
 func (s *Session) Detach() (c *Carried, d Detached, ok bool) {
@@ -176,7 +174,7 @@ func (s *Session) Detach() (c *Carried, d Detached, ok bool) {
 		return nil, d, false
 	}
 	s.loop.Disarm(&s.relay.timer)
-	d = Detached{Client: s.relay.client.Detach(), Server: reactor.Moved{FD: -1}}
+	d = Detached{Client: s.relay.client.Detach(), Server: reactor.Detached{FD: -1}}
 	return c, d, true
 }
 
@@ -224,7 +222,7 @@ func (s *Session) resume(c *Carried, d *Detached) {
 		}
 		return
 	}
-	client, errno := s.loop.AdoptMoved(d.Client, s)
+	client, errno := s.loop.Attach(d.Client, s)
 	if errno != 0 {
 		s.state = admission
 		s.finish(NoResources)
@@ -243,7 +241,7 @@ func (s *Session) resume(c *Carried, d *Detached) {
 // The source and, where it is relaying, the lease are as it held them there.
 // The loop's load counts it already. It keeps its mode, whatever the frontend's
 // is now.
-func (f *Frontend) Adopt(loop *reactor.Loop, c *Carried, d *Detached, source *ratelimit.Source, lease backend.Lease) {
+func (f *Frontend) Adopt(loop *reactor.Loop, c *Carried, d *Detached, source *ratelimit.Source, lease backend.Slot) {
 	f.count(f.current.Add(1))
 	s := &Session{frontend: f, loop: loop, from: c.From, source: source, lease: lease, pool: f.Settings().Pool, since: loop.Now() - c.Waited}
 	var served *backend.Counters

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -8,24 +6,24 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
+	"mcplb/internal/leak"
 	"mcplb/proxy/reactor"
-	"mcplb/testdata/leak"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
 // bed is a frontend on an engine of its own, with a pool of servers behind it.
 type bed struct {
-	*rig.Rig
+	*harness.Harness
 	pool     *backend.Pool
 	frontend *Frontend
 }
 
 // setup is what a test may change of a bed before it starts.
 type setup struct {
-	rig.Setup
+	harness.Setup
 	frontend conf.Frontend
 	backend  conf.Backend
 }
@@ -36,8 +34,8 @@ type setup struct {
 // session and that each has its line in the log, and stops.
 func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	t.Helper()
-	c := rig.Parse(t, "mcp", "tcp", servers)
-	s := &setup{Setup: rig.NewSetup(c.RateLimit), frontend: c.Frontends[0], backend: c.Backends[0]}
+	c := harness.Parse(t, "mcp", "tcp", servers)
+	s := &setup{Setup: harness.NewSetup(c.RateLimit), frontend: c.Frontends[0], backend: c.Backends[0]}
 	s.frontend.Mode, s.Pipes = conf.ModeTCP, 16
 	for _, f := range change {
 		f(s)
@@ -46,8 +44,8 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{Rig: rig.Start(t, s.Setup), pool: pool}
-	b.frontend = NewFrontend(Settings{Frontend: s.frontend, Pool: pool}, b.Limiter, rig.Open{}, b.AccessLog, s.Loops)
+	b := &bed{Harness: harness.Start(t, s.Setup), pool: pool}
+	b.frontend = NewFrontend(Settings{Frontend: s.frontend, Pool: pool}, b.Limiter, harness.Open{}, b.AccessLog, s.Loops)
 	t.Cleanup(b.end)
 	b.listen(s.frontend.Listen[0])
 	return b
@@ -61,9 +59,9 @@ func (b *bed) listen(address string) {
 
 // meeting is a bed in front of a server that the test plays itself, and a
 // connection relayed between a client and that.
-func meeting(t testing.TB, change ...func(*setup)) (b *bed, client, server *peer.Conn) {
+func meeting(t testing.TB, change ...func(*setup)) (b *bed, client, server *endpoint.Conn) {
 	t.Helper()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b = begin(t, []string{a.Address}, change...)
 	client, server = b.meet(a)
 	return b, client, server
@@ -111,7 +109,7 @@ func (b *bed) end() {
 		}
 	}
 	totals := b.frontend.Totals()
-	rig.CheckSum(b, totals.Sessions, totals.Ended, totals.Refused)
+	harness.CheckSum(b, totals.Sessions, totals.Ended, totals.Refused)
 	b.checkLog(&totals)
 	b.CheckEmpty()
 }
@@ -119,20 +117,20 @@ func (b *bed) end() {
 // expect waits until as many sessions have ended for a reason.
 func (b *bed) expect(reason Reason, n uint64) {
 	b.Helper()
-	rig.Expect(b, func() (ended, refused rig.Counts) {
+	harness.Expect(b, func() (ended, refused harness.Counts) {
 		totals := b.frontend.Totals()
 		return totals.Ended, totals.Refused
 	}, reason.String(), n)
 }
 
 // dial connects to the bed.
-func (b *bed) dial() *peer.Conn {
+func (b *bed) dial() *endpoint.Conn {
 	b.Helper()
-	return peer.Dial(b, b.Address)
+	return endpoint.Dial(b, b.Address)
 }
 
 // meet connects a client, and waits until the relay between both ends has begun.
-func (b *bed) meet(a *peer.Acceptor) (c, s *peer.Conn) {
+func (b *bed) meet(a *endpoint.Acceptor) (c, s *endpoint.Conn) {
 	b.Helper()
 	begun := func() (n uint64) {
 		for _, server := range b.pool.Servers() {

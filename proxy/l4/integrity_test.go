@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -16,8 +14,8 @@ import (
 	"testing"
 
 	"mcplb/conf"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 )
 
 // A plan says what is sent on one connection, both ways, and how it ends. It
@@ -154,7 +152,7 @@ func (p plan) both(c *net.TCPConn, resetting ending, out byte, outSize int, in b
 	receiving.Go(func() { received = p.receive(c, in, inSize) })
 	err := p.send(c, out, outSize)
 	if p.ending == resetting {
-		peer.Reset(c)
+		endpoint.Reset(c)
 		receiving.Wait()
 		return nil // its own reading was cut off
 	}
@@ -183,7 +181,7 @@ func TestIntegrity(t *testing.T) {
 	if raceEnabled {
 		connections, most = 40, 256<<10
 	}
-	if rig.Long {
+	if harness.Long {
 		connections, most = 1000, 8<<20
 	}
 	for _, mode := range []conf.Mode{conf.ModeTCP, conf.ModeMCP} {
@@ -206,7 +204,7 @@ func TestIntegrityOfAStream(t *testing.T) {
 				t.Parallel()
 				p := plan{seed: 1, up: size, down: size}
 				served := make(chan error, 1)
-				s := peer.Serve(t, func(c *net.TCPConn) { served <- p.server(c) })
+				s := endpoint.Serve(t, func(c *net.TCPConn) { served <- p.server(c) })
 				b := begin(t, []string{s.Address}, inMode(mode), withPipes(pipes))
 				report(t, p.both(b.dial().TCPConn, clientResets, upward, p.up, downward, p.down))
 				report(t, <-served)
@@ -217,7 +215,7 @@ func TestIntegrityOfAStream(t *testing.T) {
 
 // exchange carries out plans, all at once.
 func exchange(t *testing.T, mode, pipes func(*setup), connections, most int) {
-	s := peer.Serve(t, func(c *net.TCPConn) {
+	s := endpoint.Serve(t, func(c *net.TCPConn) {
 		p, err := readPlan(c, most)
 		if err != nil {
 			return // it broke off before it had said anything

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -7,8 +5,8 @@ import (
 	"time"
 
 	"mcplb/conf"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 )
 
 // checkLog checks that every session has one line, with the reason it is counted
@@ -19,7 +17,7 @@ func (b *bed) checkLog(totals *Totals) {
 		return
 	}
 	var got Totals
-	reasons := rig.Counts{}
+	reasons := harness.Counts{}
 	for _, l := range b.Lines() {
 		reasons[l.Reason]++
 		got.BytesIn += l.BytesIn
@@ -30,7 +28,7 @@ func (b *bed) checkLog(totals *Totals) {
 			b.Errorf("the access log has %+v", l)
 		}
 	}
-	rig.CheckLines(b, "reason", reasons, totals.Ended, totals.Refused)
+	harness.CheckLines(b, "reason", reasons, totals.Ended, totals.Refused)
 	in, out := got.BytesIn == totals.BytesIn && got.MessagesIn == totals.MessagesIn, got.BytesOut == totals.BytesOut && got.MessagesOut == totals.MessagesOut
 	if !in || !out {
 		b.Errorf("the lines of the access log sum up to %d bytes and %d messages in, %d and %d out; want %d, %d, %d, %d", got.BytesIn, got.MessagesIn,
@@ -41,7 +39,7 @@ func (b *bed) checkLog(totals *Totals) {
 // A line says how long what took.
 func TestLogTimes(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, inMode(conf.ModeMCP), withMaxConn(1), withClock)
 	first, server := b.meet(a)
 	first.Say(request(1))
@@ -81,27 +79,27 @@ func TestLogTimes(t *testing.T) {
 // A line says what was under way, and which server was tried.
 func TestLogPhases(t *testing.T) {
 	t.Parallel()
-	nowhere := []string{peer.Refuse(t), peer.Refuse(t)}
+	nowhere := []string{endpoint.Refuse(t), endpoint.Refuse(t)}
 	for name, c := range map[string]struct {
 		change func(*setup)
-		want   rig.Line
+		want   harness.Line
 	}{
 		"limits": {func(s *setup) {
 			s.backend.Retries, s.Limits = 0, conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, TableSize: 10}
 		},
-			rig.Line{Reason: "connection_rate", Phase: "admission"}},
-		"connect":   {func(s *setup) { s.backend.Retries = 0 }, rig.Line{Reason: "connect_refused", Phase: "connect", Server: "s1"}},
-		"another":   {func(s *setup) { s.backend.Retries = 1 }, rig.Line{Reason: "connect_refused", Phase: "connect", Server: "s2", Retries: 1}},
-		"no server": {func(s *setup) { s.backend.Servers[0].Weight, s.backend.Servers[1].Weight = 0, 0 }, rig.Line{Reason: "no_server", Phase: "queue"}},
-		"no proxy":  {func(s *setup) { s.frontend.AcceptProxy = true }, rig.Line{Reason: "untrusted_proxy", Phase: "proxy"}},
+			harness.Line{Reason: "connection_rate", Phase: "admission"}},
+		"connect":   {func(s *setup) { s.backend.Retries = 0 }, harness.Line{Reason: "connect_refused", Phase: "connect", Server: "s1"}},
+		"another":   {func(s *setup) { s.backend.Retries = 1 }, harness.Line{Reason: "connect_refused", Phase: "connect", Server: "s2", Retries: 1}},
+		"no server": {func(s *setup) { s.backend.Servers[0].Weight, s.backend.Servers[1].Weight = 0, 0 }, harness.Line{Reason: "no_server", Phase: "queue"}},
+		"no proxy":  {func(s *setup) { s.frontend.AcceptProxy = true }, harness.Line{Reason: "untrusted_proxy", Phase: "proxy"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := begin(t, nowhere, c.change)
 			if name == "limits" {
-				peer.TurnedAway(t, b.Address) // for another reason, and takes the only token
+				endpoint.TurnedAway(t, b.Address) // for another reason, and takes the only token
 			}
-			peer.TurnedAway(t, b.Address)
+			endpoint.TurnedAway(t, b.Address)
 			b.Eventually("everybody has ended", func() bool { return b.Engine.Load() == 0 })
 			lines := b.Lines()
 			got := lines[len(lines)-1]

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -63,7 +61,7 @@ func (s *Session) followLimits() {
 		r.down.flags = r.down.flags&^streaming | copied
 	case !rejects && len(s.messages.answers) == 0:
 		r.answers = false
-		if !r.client.Layered() && !r.server.Layered() {
+		if !r.client.HasTransport() && !r.server.HasTransport() {
 			r.down.flags &^= copied
 		}
 	}
@@ -234,5 +232,5 @@ func (s *Session) discard() {
 			return
 		}
 	}
-	c.Again()
+	c.Yield()
 }

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -15,10 +13,10 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
 )
 
 // messageRate limits messages, which are delayed.
@@ -77,7 +75,7 @@ type refusal struct {
 }
 
 // refused receives the answer to a message over the rate.
-func refused(c *peer.Conn, id any) {
+func refused(c *endpoint.Conn, id any) {
 	c.Helper()
 	line := c.Line()
 	want, err := json.Marshal(id)
@@ -174,7 +172,7 @@ func (b *bed) pausedFor() (paused bool) {
 // A client does not leave its debt behind by connecting anew.
 func TestDebtOutlivesTheConnection(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, withClock, messageRate(10, 5))
 	c, s := b.meet(a)
 	burst := messagesOf(105) // ten seconds of debt
@@ -239,7 +237,7 @@ func TestReject(t *testing.T) {
 // A change of over_message holds for live sessions, from their next message on.
 func TestOverMessageChanges(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	var limits conf.RateLimit
 	b := begin(t, []string{a.Address}, withClock, rejecting(1, 1), func(s *setup) { limits = s.Limits })
 	apply := func(over conf.OverMessage) {
@@ -402,7 +400,7 @@ func TestRejectFlood(t *testing.T) {
 
 // flood sends requests numbered from 1 until nobody takes any more, and tells
 // how many went out whole.
-func flood(c *peer.Conn) (sent int) {
+func flood(c *endpoint.Conn) (sent int) {
 	c.Helper()
 	var rest []byte
 	for id := 1; ; {
@@ -426,7 +424,7 @@ func flood(c *peer.Conn) (sent int) {
 }
 
 // tooLong receives the error for a message that is too long.
-func tooLong(c *peer.Conn) {
+func tooLong(c *endpoint.Conn) {
 	c.Helper()
 	line := c.Line()
 	var r refusal
@@ -453,7 +451,7 @@ func TestMaxMessage(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			a := peer.Accept(t)
+			a := endpoint.Accept(t)
 			b := begin(t, []string{a.Address}, longestMessage(limit))
 			c := b.dial()
 			c.Say(line + "\n")
@@ -515,10 +513,10 @@ func TestMaxMessageAfterARejection(t *testing.T) {
 // memory.
 func TestEndlessLine(t *testing.T) {
 	size := 64 << 20
-	if rig.Long {
+	if harness.Long {
 		size = 1 << 30
 	}
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, longestMessage(16<<20))
 	c := b.dial()
 	before := heap()
@@ -548,7 +546,7 @@ func TestEndlessLine(t *testing.T) {
 
 func TestNoMaxMessage(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	b := begin(t, []string{s.Address}, longestMessage(0))
 	c := b.dial()
 	line := strings.Repeat("x", 4<<20) + "\n"
@@ -560,7 +558,7 @@ func TestNoMaxMessage(t *testing.T) {
 // gets no new ones.
 func TestBan(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, withClock, rejecting(1, 1), func(s *setup) {
 		s.Limits.BanAfter, s.Limits.BanTime = 3, time.Minute
 	})
@@ -570,7 +568,7 @@ func TestBan(t *testing.T) {
 	for id := 2; id <= 4; id++ {
 		refused(c, id)
 	}
-	peer.TurnedAway(t, b.Address)
+	endpoint.TurnedAway(t, b.Address)
 	b.expect(Banned, 1)
 	b.Advance(time.Second)
 	c.Say(request(5))
@@ -581,7 +579,7 @@ func TestBan(t *testing.T) {
 }
 
 // connect wants to be served.
-func (b *bed) connect() *peer.Conn {
+func (b *bed) connect() *endpoint.Conn {
 	b.Helper()
 	c := b.dial()
 	c.Say("ping\n")
@@ -603,11 +601,11 @@ func TestLimits(t *testing.T) {
 	}
 	for _, test := range tests {
 		for _, mode := range []conf.Mode{conf.ModeTCP, conf.ModeMCP} {
-			s := peer.Serve(t, peer.Echo)
+			s := endpoint.Serve(t, endpoint.Echo)
 			b := begin(t, []string{s.Address}, withClock, inMode(mode), func(s *setup) { test.limit(&s.Limits) })
 			first := b.connect()
 			b.connect()
-			peer.TurnedAway(t, b.Address)
+			endpoint.TurnedAway(t, b.Address)
 			b.expect(test.reason, 1)
 			first.Close()
 			b.expect(ClientClosed, 1)

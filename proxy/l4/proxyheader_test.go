@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -13,7 +11,7 @@ import (
 	"time"
 
 	"mcplb/conf"
-	"mcplb/testdata/peer"
+	"mcplb/internal/endpoint"
 
 	"github.com/pires/go-proxyproto"
 	"golang.org/x/sys/unix"
@@ -86,7 +84,7 @@ func behindProxy(s *setup) {
 }
 
 // hearHeader receives a PROXY header, as the reference implementation reads it.
-func hearHeader(c *peer.Conn) *proxyproto.Header {
+func hearHeader(c *endpoint.Conn) *proxyproto.Header {
 	c.Helper()
 	header, err := proxyproto.Read(c.Reader)
 	if err != nil {
@@ -97,16 +95,16 @@ func hearHeader(c *peer.Conn) *proxyproto.Header {
 
 func TestHeaderTaken(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, behindProxy)
 	for _, test := range goodHeaders {
-		ways := map[string]func(c *peer.Conn){
-			"at once": func(c *peer.Conn) { c.Say(test.header + "hello\n") },
-			"with the end": func(c *peer.Conn) {
+		ways := map[string]func(c *endpoint.Conn){
+			"at once": func(c *endpoint.Conn) { c.Say(test.header + "hello\n") },
+			"with the end": func(c *endpoint.Conn) {
 				c.Say(test.header + "hello\n")
 				c.Finish()
 			},
-			"in two": func(c *peer.Conn) {
+			"in two": func(c *endpoint.Conn) {
 				half := len(test.header) / 2
 				c.Say(test.header[:half])
 				b.Turns(2)
@@ -116,7 +114,7 @@ func TestHeaderTaken(t *testing.T) {
 			},
 		}
 		if len(test.header) < 1000 {
-			ways["byte by byte"] = func(c *peer.Conn) {
+			ways["byte by byte"] = func(c *endpoint.Conn) {
 				for i := range len(test.header) {
 					c.Say(test.header[i : i+1])
 				}
@@ -149,7 +147,7 @@ func mapped(address string) string {
 
 func TestHeaderRefused(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	b := begin(t, []string{s.Address}, behindProxy)
 	for _, test := range badHeaders {
 		c := b.dial()
@@ -170,7 +168,7 @@ func TestHeaderRefused(t *testing.T) {
 
 func TestHeaderTimeout(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	b := begin(t, []string{s.Address}, behindProxy, withClock)
 	silent, slow := b.dial(), b.dial()
 	b.Eventually("both are there", func() bool { return b.frontend.Current() == 2 })
@@ -189,7 +187,7 @@ func TestHeaderTimeout(t *testing.T) {
 // Who has sent half a header is waited for, not asked again and again.
 func TestHeaderIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	var looks atomic.Int64
 	b := begin(t, []string{s.Address}, behindProxy, func(s *setup) {
 		peek := s.System.Peek
@@ -209,7 +207,7 @@ func TestHeaderIsWaitedFor(t *testing.T) {
 
 func TestUntrustedProxy(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	b := begin(t, []string{s.Address}, behindProxy)
 	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.9")}}).Dial("tcp", b.Address)
 	if err == nil {
@@ -220,7 +218,7 @@ func TestUntrustedProxy(t *testing.T) {
 
 func TestGoneBeforeTheHeader(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	b := begin(t, []string{s.Address}, behindProxy)
 	for _, header := range []string{"", "PROXY"} {
 		c := b.dial()
@@ -233,7 +231,7 @@ func TestGoneBeforeTheHeader(t *testing.T) {
 // The limits and the balancing go by the client that the header names.
 func TestHeaderNamesTheSource(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, behindProxy, func(s *setup) { s.Limits.MaxConnections = 1 })
 	header := func(client int) string { return fmt.Sprintf("PROXY TCP4 192.0.2.%d 192.0.2.200 12345 80\r\n", client) }
 	for client := range 3 {
@@ -252,7 +250,7 @@ func TestHeaderSent(t *testing.T) {
 	for _, version := range []conf.SendProxy{conf.SendProxyV1, conf.SendProxyV2} {
 		for _, host := range []string{"127.0.0.1", "::1"} {
 			for _, early := range []string{"", "early\n"} {
-				a := peer.Accept(t)
+				a := endpoint.Accept(t)
 				b := begin(t, []string{a.Address}, func(s *setup) {
 					s.backend.SendProxy = version
 					s.frontend.Listen = []string{net.JoinHostPort(host, "0")}

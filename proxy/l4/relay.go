@@ -1,20 +1,3 @@
-//go:build linux
-
-// Package l4 is the layer-4 side: a client's session from accept to its end,
-// and the relay that carries its bytes.
-//
-// A Frontend turns what a reactor.Listener accepts into sessions: the limits
-// are asked, a PROXY header is read, a server is picked and connected to (and
-// another when that fails), and then a Relay moves bytes both ways until one
-// side ends. In mode mcp the client's bytes pass through a meter that counts
-// messages, holds the source to its rate and bounds a message's length.
-//
-// It guarantees that no byte is lost, doubled or reordered; that a finished
-// side is shown to the other as finished and a broken one as broken; that
-// reading stops while the other side does not take more, so that a session
-// holds at most what one read brings; that a slot is released exactly once;
-// and that nothing is allocated for a message. Everything of a session runs on
-// the goroutine of its loop.
 package l4
 
 import (
@@ -121,7 +104,7 @@ func (r *Relay) Begin(client, server *reactor.Conn, owner Owner, taken *Counters
 func (r *Relay) begin(now int64) {
 	r.client.SetHandler(r)
 	r.server.SetHandler(r)
-	if r.client.Layered() || r.server.Layered() {
+	if r.client.HasTransport() || r.server.HasTransport() {
 		r.up.flags |= copied
 		r.down.flags |= copied
 	}
@@ -192,7 +175,7 @@ func (r *Relay) pump(h *half, from, to *reactor.Conn) {
 			return
 		}
 		if moved >= reactor.Budget {
-			from.Again()
+			from.Yield()
 			return
 		}
 		moved += r.move(h, from, to)
@@ -207,7 +190,7 @@ func (r *Relay) move(h *half, from, to *reactor.Conn) int {
 		}
 	}
 	buffer := from.Loop().Scratch()
-	if to.Layered() {
+	if to.HasTransport() {
 		buffer = buffer[:reactor.ReadSize-layerGrowth]
 	}
 	n, errno := from.Read(buffer)
@@ -446,7 +429,7 @@ func (r *Relay) Proceed() {
 		return
 	}
 	r.resume = 0
-	r.client.Again()
+	r.client.Yield()
 }
 
 // arm sets the timer for what comes first: the end of a pause, or of the idle
@@ -488,7 +471,7 @@ func (r *Relay) Expired(*reactor.Timer) {
 	if r.resume != 0 && now >= r.resume {
 		r.resume = 0
 		r.last = now
-		r.client.Again()
+		r.client.Yield()
 	}
 	if ends := r.idleEnds(); ends != 0 && now >= ends {
 		r.Abort(r.idleReason())

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -8,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"mcplb/testdata/peer"
+	"mcplb/internal/endpoint"
 )
 
 // A connection at rest holds two descriptors, no pipe and no buffer, whatever
@@ -16,12 +14,12 @@ import (
 // descriptors.
 func TestConnectionAtRest(t *testing.T) {
 	const connections, size = 40, 300 << 10
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, withPipes(4))
 	before := descriptors(t)
 	for range connections {
 		c, s := b.meet(a)
-		for _, way := range [][2]*peer.Conn{{c, s}, {s, c}} {
+		for _, way := range [][2]*endpoint.Conn{{c, s}, {s, c}} {
 			go func() { _, _ = way[0].Write(make([]byte, size)) }()
 			if _, err := io.CopyN(io.Discard, way[1].Reader, size); err != nil {
 				t.Fatal(err)

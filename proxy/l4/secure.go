@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -19,7 +17,7 @@ type Securer interface {
 
 // Handshake is a layer that does not let anything pass until it is done.
 type Handshake interface {
-	reactor.Layer
+	reactor.Transport
 	// Step goes on, at every Ready of the connection, until it is done. An
 	// error then says that the client broke off (ECONNRESET), or that the
 	// handshake failed, of which the client hears if the connection is closed by
@@ -31,7 +29,7 @@ type Handshake interface {
 
 // Version is the version of TLS that a connection speaks; "" = none.
 func Version(c *reactor.Conn) string {
-	if tls, ok := c.Layer().(Handshake); ok {
+	if tls, ok := c.Transport().(Handshake); ok {
 		return tls.Version()
 	}
 	return ""
@@ -40,7 +38,7 @@ func Version(c *reactor.Conn) string {
 // Shake is Step of a connection that was given to a Securer. A refusal other
 // than 0 says how the handshake ended: TLSHandshake, or ClientGone.
 func Shake(c *reactor.Conn) (done bool, refusal Reason) {
-	done, errno := c.Layer().(Handshake).Step()
+	done, errno := c.Transport().(Handshake).Step()
 	switch {
 	case !done || errno == 0:
 		return done, 0

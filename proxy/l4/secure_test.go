@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -8,8 +6,8 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/reactor"
-	"mcplb/testdata/peer"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,7 +16,7 @@ import (
 // complete, 'n' fails. What follows passes as it is.
 type greeting struct{ closed, reset atomic.Int64 }
 
-func (g *greeting) Secure(c *reactor.Conn) { c.SetLayer(&greeter{greeting: g, conn: c}) }
+func (g *greeting) Secure(c *reactor.Conn) { c.SetTransport(&greeter{greeting: g, conn: c}) }
 
 type greeter struct {
 	*greeting
@@ -72,7 +70,7 @@ func (b *bed) greeted() *greeting {
 // are copied and not spliced, and that a server is asked for only after it.
 func TestSecured(t *testing.T) {
 	t.Parallel()
-	s := peer.Accept(t)
+	s := endpoint.Accept(t)
 	b := begin(t, []string{s.Address})
 	g := b.greeted()
 	c := b.dial()
@@ -103,7 +101,7 @@ func TestSecured(t *testing.T) {
 // the frontend be stopped meanwhile.
 func TestNotSecured(t *testing.T) {
 	t.Parallel()
-	s := peer.Accept(t)
+	s := endpoint.Accept(t)
 	b := begin(t, []string{s.Address}, withClock)
 	g := b.greeted()
 	c := b.dial()

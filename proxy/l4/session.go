@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -47,7 +45,7 @@ type Session struct {
 	loop     *reactor.Loop
 	source   *ratelimit.Source // nil: not limited
 	pool     *backend.Pool     // that the slot is of, or will be
-	lease    backend.Lease     // the slot, from Acquire to its release
+	lease    backend.Slot      // the slot, from Acquire to its release
 	from     netip.AddrPort    // the client, as the PROXY header says where there is one
 	tried    []*backend.Server // those that a connection attempt failed on
 	messages *messages         // mode mcp
@@ -171,7 +169,7 @@ func (s *Session) acquire() {
 		Balance:  settings.balance(),
 		Endpoint: conf.EndpointTCP,
 		Tried:    s.tried,
-		Stay:     s.relay.client.Layered(),
+		Stay:     s.relay.client.HasTransport(),
 		Now:      s.loop.Now(),
 	}
 	s.pool = settings.Pool
@@ -192,7 +190,7 @@ func (s *Session) acquire() {
 
 // Granted implements backend.Waiter: a slot has become free. Any goroutine
 // may call it.
-func (s *Session) Granted(lease backend.Lease) {
+func (s *Session) Granted(lease backend.Slot) {
 	posted := s.loop.Post(func() {
 		if s.state != queued {
 			lease.Release(backend.Aborted, s.loop.Now())
@@ -210,7 +208,7 @@ func (s *Session) Granted(lease backend.Lease) {
 
 // granted connects to the server whose slot was taken; one that has just
 // failed is given a moment.
-func (s *Session) granted(lease backend.Lease) {
+func (s *Session) granted(lease backend.Slot) {
 	s.lease = lease
 	s.loop.Disarm(&s.relay.timer)
 	server := lease.Server()

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -8,8 +6,8 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
 	"mcplb/ratelimit"
-	"mcplb/testdata/peer"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,7 +82,7 @@ func TestBalanceOfTheFrontend(t *testing.T) {
 
 func TestPeak(t *testing.T) {
 	t.Parallel()
-	s := peer.Serve(t, peer.Echo)
+	s := endpoint.Serve(t, endpoint.Echo)
 	b := begin(t, []string{s.Address})
 	first, second := b.connect(), b.connect()
 	first.Close()

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l4
 
 import (
@@ -7,7 +5,7 @@ import (
 	"time"
 
 	"mcplb/conf"
-	"mcplb/testdata/peer"
+	"mcplb/internal/endpoint"
 )
 
 // idleTimes sets all of them, as the configuration has them.
@@ -120,7 +118,7 @@ func TestIdleTimeChanges(t *testing.T) {
 
 func TestConnectTimeout(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{peer.Blackhole(t)}, withClock, withRetries(0))
+	b := begin(t, []string{endpoint.Blackhole(t)}, withClock, withRetries(0))
 	c := b.dial()
 	b.Eventually("the server is being connected to", func() bool { return b.pool.Servers()[0].Conns() == 1 })
 	b.Turns(2)
@@ -152,7 +150,7 @@ func TestQueueTimeout(t *testing.T) {
 // Whoever waits for the end of a queue without a time limit waits.
 func TestNoQueueTimeout(t *testing.T) {
 	t.Parallel()
-	a := peer.Accept(t)
+	a := endpoint.Accept(t)
 	b := begin(t, []string{a.Address}, withClock, withMaxConn(1), idleTimes(0, 0, 0), func(s *setup) { s.backend.TimeoutQueue = 0 })
 	first, _ := b.meet(a)
 	second := b.dial()

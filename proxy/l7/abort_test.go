@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -12,8 +10,8 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/l4"
-	"mcplb/testdata/peer"
 )
 
 // A client that goes, by FIN or RST, at any phase: its server sees RST at once,
@@ -100,9 +98,9 @@ func TestClientGoesWithoutServer(t *testing.T) {
 			server func(testing.TB) string
 			set    func(*setup)
 		}{
-			"connecting": {connecting, peer.Blackhole, func(*setup) {}},
-			"pausing":    {pausing, peer.Refuse, withClock},
-			"queued":     {queued, peer.Refuse, withMaxConn(1)},
+			"connecting": {connecting, endpoint.Blackhole, func(*setup) {}},
+			"pausing":    {pausing, endpoint.Refuse, withClock},
+			"queued":     {queued, endpoint.Refuse, withMaxConn(1)},
 		} {
 			t.Run(name+" "+how, func(t *testing.T) {
 				t.Parallel()
@@ -310,7 +308,7 @@ func TestServerDown(t *testing.T) {
 	t.Run("connecting", func(t *testing.T) {
 		t.Parallel()
 		s := serve(t)
-		b := begin(t, []string{peer.Blackhole(t), s.Address})
+		b := begin(t, []string{endpoint.Blackhole(t), s.Address})
 		client := b.dial()
 		client.Say(rpcPost("1"))
 		b.reach(connecting, 1)
@@ -418,7 +416,7 @@ func TestDrain(t *testing.T) {
 // A client that comes when the drain has gone through all others ends, too.
 func TestDrainMissesNobody(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{peer.Refuse(t)}, oneLoop, times)
+	b := begin(t, []string{endpoint.Refuse(t)}, oneLoop, times)
 	b.frontend.Drain()
 	client := b.dial()
 	b.reach(reading, 1)

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -25,7 +23,7 @@ func (c *client) affinity(settings *Settings, route *Route) (request backend.Req
 		Balance:  settings.Frontend.Balance,
 		Endpoint: route.Endpoint,
 		Tried:    x.tried,
-		Stay:     c.conn.Layered(),
+		Stay:     c.conn.HasTransport(),
 		Now:      c.worker.loop.Now(),
 	}
 	x.bound = nil

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -15,8 +13,8 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/mcp"
-	"mcplb/testdata/peer"
 )
 
 // node is a server of MCP's session era, as far as a balancer can tell.
@@ -258,7 +256,7 @@ func (b *bed) admin(i int, a backend.Admin) {
 // is gone.
 func TestSessionOfRefusingServer(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{peer.Refuse(t), web(t, echo)}, withClock)
+	b := begin(t, []string{endpoint.Refuse(t), web(t, echo)}, withClock)
 	client := b.dial()
 	client.Say(rpcPost("1", "Mcp-Session-Id: abc."+mcp.TagOf("s1").String()))
 	b.reach(pausing, 1)

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -11,9 +9,9 @@ import (
 	"unsafe"
 
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
-	"mcplb/testdata/peer"
 )
 
 // toolsCall is a POST as MCP clients send it, and an answer to it.
@@ -34,7 +32,7 @@ func limited(s *setup) {
 // fixed is a server that answers every read with the same bytes.
 func fixed(t testing.TB, answer string) string {
 	t.Helper()
-	return peer.Serve(t, func(c *net.TCPConn) {
+	return endpoint.Serve(t, func(c *net.TCPConn) {
 		in, out := make([]byte, 64<<10), []byte(answer)
 		for {
 			if _, err := c.Read(in); err != nil {

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -62,7 +60,7 @@ type client struct {
 	since    int64 // when the present wait began, or something last moved
 	resume   int64 // the next request is not read before; 0 = it is
 
-	pending  reactor.Kept // read and not used yet: part of a head, a request that waits, what follows it
+	pending  reactor.PendingBuffer // read and not used yet: part of a head, a request that waits, what follows it
 	scan     http1.Scan
 	requests uint32
 	state    state
@@ -259,7 +257,7 @@ func (c *client) readMore() {
 		c.finish(l4.ClientClosed)
 	case c.pending.Len() > 0:
 		c.took(n)
-		c.worker.loop.Keep(&c.pending, p[:n])
+		c.worker.loop.Append(&c.pending, p[:n])
 		c.readHead(c.pending.Bytes(), true)
 	default:
 		c.took(n)
@@ -291,7 +289,7 @@ func (c *client) readHead(p []byte, kept bool) {
 // keep has p pending, where it is not already.
 func (c *client) keep(p []byte, kept bool) {
 	if !kept {
-		c.worker.loop.Keep(&c.pending, p)
+		c.worker.loop.Append(&c.pending, p)
 	}
 }
 
@@ -315,7 +313,7 @@ func (c *client) begin(settings *Settings, p []byte, n int, kept bool) {
 func (c *client) next() {
 	c.state, c.since = reading, c.worker.loop.Now()
 	if c.ready || c.conn.Readable() {
-		c.conn.Again() // it has come already
+		c.conn.Yield() // it has come already
 	}
 	c.arm()
 }
@@ -354,7 +352,7 @@ func (c *client) discard() {
 			return
 		}
 	}
-	c.conn.Again()
+	c.conn.Yield()
 }
 
 // cut ends the client so that it cannot take a part of an answer for the whole:
@@ -459,7 +457,7 @@ type Session interface {
 	Drain()
 	Abort(reason l4.Reason)
 	Info() l4.Info
-	Holds() (*backend.Lease, *ratelimit.Source)
+	Holds() (*backend.Slot, *ratelimit.Source)
 	Detach() (*Carried, l4.Detached, bool)
 	Gone(*l4.Detached)
 	Back(*Carried, *l4.Detached)

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -15,7 +13,7 @@ import (
 // exchange is one request and its response: a stream, in HAProxy's terms.
 type exchange struct {
 	pool     *backend.Pool
-	lease    backend.Lease
+	lease    backend.Slot
 	bound    *backend.Server // whom its session or cookie names; nil = nobody
 	origin   *origin         // the server of the lease
 	upstream *upstream
@@ -23,9 +21,9 @@ type exchange struct {
 	refusal  *refusal // an answer of our own that waits for the end of the request
 	request  body
 	response body
-	replay   reactor.Kept // the beginning of the request as it was read, until an answer begins: to send again, or to find its id
-	began    int64        // when its head was complete
-	sent     int64        // when it was forwarded
+	replay   reactor.PendingBuffer // the beginning of the request as it was read, until an answer begins: to send again, or to find its id
+	began    int64                 // when its head was complete
+	sent     int64                 // when it was forwarded
 	tried    []*backend.Server
 	attempts uint16 // connection attempts
 	flags    exchangeFlags
@@ -43,7 +41,7 @@ const (
 	modern                                  // of the stateless era: no session, no cookie
 	sessioned                               // it bears an MCP session
 	setCookie                               // the cookie is to be inserted
-	websocket                               // an upgrade was asked for
+	toWebSocket                             // an upgrade was asked for
 	oldClient                               // HTTP/1.0: never sent chunks, nor 1xx
 	upstreamClose                           // the upstream connection must not be used again
 	acceptsGzip                             // the client takes answers in gzip
@@ -68,7 +66,7 @@ func (c *client) note(settings *Settings) {
 	c.closes = !head.KeepAlive || c.frontend.draining.Load() ||
 		settings.Frontend.RequestsPerConnection > 0 && int(c.requests) >= settings.Frontend.RequestsPerConnection
 	x.set(oldClient, head.Minor == 0)
-	x.set(websocket, head.WebSocket)
+	x.set(toWebSocket, head.WebSocket)
 	x.set(upstreamClose, head.UnexpectedBody)
 	x.set(waiting, head.ExpectContinue)
 	x.set(rpc, head.Method == http1.MethodPost && isMediaType(head.Get(http1.HeaderContentType), "application/json"))

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -16,8 +14,8 @@ import (
 	"testing"
 
 	"mcplb/conf"
+	"mcplb/internal/harness"
 	"mcplb/proxy/l4"
-	"mcplb/testdata/rig"
 
 	"golang.org/x/sys/unix"
 )
@@ -346,7 +344,7 @@ func TestIntegrity(t *testing.T) {
 		_, _ = io.Copy(w, r.Body)
 	})}, withFrontend(func(f *conf.Frontend) { f.MaxBody = 0 }))
 	sizes := []int64{0, 1, 1000, 60 << 10, 64<<10 - 1, 64 << 10, 64<<10 + 1, 1 << 20, 5<<20 + 3}
-	if rig.Long {
+	if harness.Long {
 		sizes = append(sizes, 64<<20)
 	} else {
 		sizes = append(sizes, 16<<20)

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -40,7 +38,7 @@ func (c *client) choose(settings *Settings, route *Route, p []byte, n int, kept 
 
 // Granted implements backend.Waiter: a slot has become free. Any goroutine
 // may call it.
-func (c *client) Granted(lease backend.Lease) {
+func (c *client) Granted(lease backend.Slot) {
 	posted := c.worker.loop.Post(func() {
 		if c.state != queued {
 			lease.Release(backend.Aborted, c.worker.loop.Now())
@@ -87,7 +85,7 @@ func (c *client) use(p []byte, n int, kept bool) {
 	if len(x.tried) > 0 {
 		c.countAttempt(server)
 	}
-	if x.flags&websocket == 0 {
+	if x.flags&toWebSocket == 0 {
 		if u := x.origin.take(x.endpoint); u != nil {
 			u.client, x.upstream = c, u
 			x.flags |= reused

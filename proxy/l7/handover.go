@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -11,6 +9,7 @@ import (
 	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/websocket"
 	"mcplb/ratelimit"
 
 	"golang.org/x/sys/unix"
@@ -67,11 +66,11 @@ type CarriedExchange struct {
 // CarriedTunnel is a WebSocket connection.
 type CarriedTunnel struct {
 	Relay    l4.CarriedRelay
-	Up, Down mcp.FrameMeter
+	Up, Down websocket.FrameMeter
 }
 
 // Holds are the slot and the source that the client holds.
-func (c *client) Holds() (*backend.Lease, *ratelimit.Source) { return &c.exchange.lease, c.source }
+func (c *client) Holds() (*backend.Slot, *ratelimit.Source) { return &c.exchange.lease, c.source }
 
 // Detach takes the client off its loop, if it can move now.
 func (c *client) Detach() (carried *Carried, d l4.Detached, ok bool) {
@@ -86,7 +85,7 @@ func (c *client) Detach() (carried *Carried, d l4.Detached, ok bool) {
 		carried.Tunnel.Relay, d, ok = t.relay.Detach()
 		return carried, d, ok
 	}
-	d = l4.Detached{Client: c.conn.Detach(), Server: reactor.Moved{FD: -1}}
+	d = l4.Detached{Client: c.conn.Detach(), Server: reactor.Detached{FD: -1}}
 	carried.ToClient = d.Client.Parked
 	if u := c.exchange.upstream; u != nil {
 		loop.Disarm(&u.timer)
@@ -181,7 +180,7 @@ func (c *client) goOn(carried *Carried, d *l4.Detached) {
 		return
 	}
 	c.arm()
-	c.conn.Again()
+	c.conn.Yield()
 }
 
 // attach adopts the connections.
@@ -194,7 +193,7 @@ func (c *client) attach(carried *Carried, d *l4.Detached) bool {
 		c.conn = t.relay.Client()
 		return true
 	}
-	conn, errno := loop.AdoptMoved(d.Client, c)
+	conn, errno := loop.Attach(d.Client, c)
 	if errno != 0 {
 		if d.Server.FD >= 0 {
 			unix.Close(d.Server.FD)
@@ -206,7 +205,7 @@ func (c *client) attach(carried *Carried, d *l4.Detached) bool {
 	if u == nil {
 		return true
 	}
-	if u.conn, errno = loop.AdoptMoved(d.Server, u); errno != 0 {
+	if u.conn, errno = loop.Attach(d.Server, u); errno != 0 {
 		c.conn.Reset()
 		return false
 	}
@@ -232,7 +231,7 @@ func (c *client) again(carried *Carried) {
 // Adopt goes on with a client that another process has detached, on its loop.
 // The source and, where it has one, the lease, which is of the pool, are as it
 // held them there. The loop's load counts it already.
-func (f *Frontend) Adopt(loop *reactor.Loop, carried *Carried, d *l4.Detached, source *ratelimit.Source, lease backend.Lease, pool *backend.Pool) {
+func (f *Frontend) Adopt(loop *reactor.Loop, carried *Carried, d *l4.Detached, source *ratelimit.Source, lease backend.Slot, pool *backend.Pool) {
 	f.count(f.current.Add(1))
 	w := f.workers[loop.ID()]
 	now := loop.Now()
@@ -244,7 +243,7 @@ func (f *Frontend) Adopt(loop *reactor.Loop, carried *Carried, d *l4.Detached, s
 	if carried.Resume > 0 {
 		c.resume = now + carried.Resume
 	}
-	loop.Keep(&c.pending, carried.Pending)
+	loop.Append(&c.pending, carried.Pending)
 	c.ready = c.pending.Len() > 0
 	c.adoptExchange(&carried.Exchange, lease, pool)
 	if t := carried.Tunnel; t != nil {
@@ -256,7 +255,7 @@ func (f *Frontend) Adopt(loop *reactor.Loop, carried *Carried, d *l4.Detached, s
 }
 
 // adoptExchange goes on with an answer under way, where there is one.
-func (c *client) adoptExchange(carried *CarriedExchange, lease backend.Lease, pool *backend.Pool) {
+func (c *client) adoptExchange(carried *CarriedExchange, lease backend.Slot, pool *backend.Pool) {
 	x, now := &c.exchange, c.worker.loop.Now()
 	server := lease.Server()
 	if server == nil {

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -34,7 +32,7 @@ func (b *bed) move() {
 		}
 		held, source := old.Holds()
 		lease := *held
-		*held, old.source = backend.Lease{}, nil
+		*held, old.source = backend.Slot{}, nil
 		loop.AddLoad(1)
 		b.frontend.Adopt(loop, carried, &there, source, lease, b.pool)
 		old.Gone(&d)

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -18,11 +16,11 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
+	"mcplb/internal/leak"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/reactor"
-	"mcplb/testdata/leak"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +29,7 @@ func TestMain(m *testing.M) { leak.Main(m) }
 
 // bed is a frontend on an engine of its own, with pools of servers behind it.
 type bed struct {
-	*rig.Rig
+	*harness.Harness
 	workers  Workers
 	pools    map[string]*backend.Pool
 	pool     *backend.Pool // called "b", with the servers
@@ -40,7 +38,7 @@ type bed struct {
 
 // setup is what a test may change of a bed before it starts.
 type setup struct {
-	rig.Setup
+	harness.Setup
 	frontend conf.Frontend
 	backends []conf.Backend
 	narrow   bool // the sockets of clients take little in
@@ -52,12 +50,12 @@ type setup struct {
 // client and that each request has its line in the log, and stops.
 func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	t.Helper()
-	c := rig.Parse(t, "http", "http", servers)
-	s := &setup{Setup: rig.NewSetup(c.RateLimit), frontend: c.Frontends[0], backends: c.Backends}
+	c := harness.Parse(t, "http", "http", servers)
+	s := &setup{Setup: harness.NewSetup(c.RateLimit), frontend: c.Frontends[0], backends: c.Backends}
 	for _, f := range change {
 		f(s)
 	}
-	b := &bed{Rig: rig.Start(t, s.Setup), pools: map[string]*backend.Pool{}}
+	b := &bed{Harness: harness.Start(t, s.Setup), pools: map[string]*backend.Pool{}}
 	for _, c := range s.backends {
 		pool, err := backend.NewPool(c, s.Loops, netip.ParseAddrPort)
 		if err != nil {
@@ -67,7 +65,7 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	}
 	b.pool = b.pools["b"]
 	b.workers = NewWorkers(b.Engine.Loops(), b.AccessLog)
-	b.frontend = NewFrontend(NewSettings(s.frontend, NewDirectory(b.poolOf)), b.Limiter, rig.Open{}, b.workers)
+	b.frontend = NewFrontend(NewSettings(s.frontend, NewDirectory(b.poolOf)), b.Limiter, harness.Open{}, b.workers)
 	t.Cleanup(b.end)
 	b.listen(s.frontend.Listen[0], s.narrow)
 	return b
@@ -186,7 +184,7 @@ func (b *bed) end() {
 		b.checkPool(pool)
 	}
 	totals := b.frontend.Totals()
-	rig.CheckSum(b, totals.Sessions, totals.Ended, totals.Refused)
+	harness.CheckSum(b, totals.Sessions, totals.Ended, totals.Refused)
 	b.checkLog(&totals)
 	b.CheckEmpty()
 }
@@ -212,7 +210,7 @@ func (b *bed) checkPool(pool *backend.Pool) {
 // expect waits until as many clients have ended for a reason.
 func (b *bed) expect(reason l4.Reason, n uint64) {
 	b.Helper()
-	rig.Expect(b, func() (ended, refused rig.Counts) {
+	harness.Expect(b, func() (ended, refused harness.Counts) {
 		totals := b.frontend.Totals()
 		return totals.Ended, totals.Refused
 	}, reason.String(), n)
@@ -220,23 +218,23 @@ func (b *bed) expect(reason l4.Reason, n uint64) {
 
 // httpConn is a test's end of a connection, a client's or a server's, on which
 // HTTP is spoken.
-type httpConn struct{ *peer.Conn }
+type httpConn struct{ *endpoint.Conn }
 
 // dial connects to the bed.
 func (b *bed) dial() *httpConn {
 	b.Helper()
-	return &httpConn{peer.Dial(b, b.Address)}
+	return &httpConn{endpoint.Dial(b, b.Address)}
 }
 
 // dialNarrow is dial for a client that takes little in.
 func (b *bed) dialNarrow() *httpConn {
 	b.Helper()
-	d := net.Dialer{Timeout: peer.Patience, Control: shrink(unix.SO_RCVBUF)}
+	d := net.Dialer{Timeout: endpoint.Patience, Control: shrink(unix.SO_RCVBUF)}
 	c, err := d.Dial("tcp", b.Address)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &httpConn{peer.New(b, c.(*net.TCPConn))}
+	return &httpConn{endpoint.New(b, c.(*net.TCPConn))}
 }
 
 // head receives a message's head, and returns its lines.
@@ -347,12 +345,12 @@ func get(path string, fields ...string) string {
 // server is a server that the test plays itself.
 type server struct {
 	testing.TB
-	*peer.Acceptor
+	*endpoint.Acceptor
 }
 
 func serve(t testing.TB) *server {
 	t.Helper()
-	return &server{t, peer.Accept(t)}
+	return &server{t, endpoint.Accept(t)}
 }
 
 // next is the server's end of the next connection.
@@ -414,7 +412,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 func httpClient(t testing.TB) *http.Client {
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: peer.Patience}
+	return &http.Client{Transport: transport, Timeout: endpoint.Patience}
 }
 
 // pair is a client and its server's end of the connection that a request opened,

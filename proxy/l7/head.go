@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -35,7 +33,7 @@ func (c *client) appendRequest(dst []byte) []byte {
 		dst = appendCookies(dst, head, hide)
 	}
 	dst = c.appendForwarded(dst, settings, trusted)
-	if x.flags&websocket != 0 {
+	if x.flags&toWebSocket != 0 {
 		dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	} else if head.Framing == http1.FramingChunked {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
@@ -123,7 +121,7 @@ func (c *client) appendForwarded(dst []byte, settings *Settings, trusted bool) [
 
 // forwardedProto is the field that tells what the client's URIs begin with.
 func (c *client) forwardedProto() string {
-	if c.conn.Layered() {
+	if c.conn.HasTransport() {
 		return "X-Forwarded-Proto: https\r\n"
 	}
 	return "X-Forwarded-Proto: http\r\n"
@@ -214,7 +212,7 @@ func (c *client) appendSetCookie(dst []byte, settings *Settings, tag mcp.Tag) []
 	if sticky.CookieAttributes != "" {
 		dst = append(append(dst, "; "...), sticky.CookieAttributes...)
 	}
-	if settings.secure && c.conn.Layered() {
+	if settings.secure && c.conn.HasTransport() {
 		dst = append(dst, "; Secure"...)
 	}
 	return append(dst, "\r\n"...)

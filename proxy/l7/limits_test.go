@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -12,9 +10,9 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 	"mcplb/proxy/l4"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
 )
 
 // Requests that break a limit, and what their clients are told.
@@ -82,7 +80,7 @@ func TestLimits(t *testing.T) {
 					t.Errorf("%q", body)
 				}
 				if n := b.frontend.Totals().Own[c.why.String()]; n != 1 {
-					t.Errorf("%v", rig.Nonzero(b.frontend.Totals().Own))
+					t.Errorf("%v", harness.Nonzero(b.frontend.Totals().Own))
 				}
 				if !r.Close {
 					server := s.asked(client, get("/", "Origin: HTTPS://good.example"))
@@ -110,7 +108,7 @@ func TestRefusalAfterHead(t *testing.T) {
 	}
 	client.HearEnd()
 	if n := b.frontend.Totals().Malformed["method"]; n != 1 {
-		t.Errorf("%v", rig.Nonzero(b.frontend.Totals().Malformed))
+		t.Errorf("%v", harness.Nonzero(b.frontend.Totals().Malformed))
 	}
 }
 
@@ -159,7 +157,7 @@ func TestRateRejected(t *testing.T) {
 func TestRefusalThatWaits(t *testing.T) {
 	t.Parallel()
 	start := func(t *testing.T, framing string) (*bed, *httpConn) {
-		b := begin(t, []string{peer.Refuse(t)}, times, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
+		b := begin(t, []string{endpoint.Refuse(t)}, times, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
 		client := b.dial()
 		client.Say("POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nContent-Type: application/json\r\n" + framing + "\r\n\r\n")
 		b.reach(refusing, 1)
@@ -200,7 +198,7 @@ func TestRefusalThatWaits(t *testing.T) {
 	})
 	t.Run("large", func(t *testing.T) {
 		t.Parallel()
-		b := begin(t, []string{peer.Refuse(t)}, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
+		b := begin(t, []string{endpoint.Refuse(t)}, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
 		client := b.dial()
 		client.Say("POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
 		client.wantStatus("POST", 403)
@@ -243,12 +241,12 @@ func TestRateDelayed(t *testing.T) {
 // What the limiter refuses is reset.
 func TestRefusedConnections(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{peer.Refuse(t)}, withLimits(func(l *conf.RateLimit) { l.MaxConnections = 2 }))
+	b := begin(t, []string{endpoint.Refuse(t)}, withLimits(func(l *conf.RateLimit) { l.MaxConnections = 2 }))
 	b.dial()
 	b.dial()
 	b.reach(reading, 2)
 	if c, err := net.Dial("tcp", b.Address); err == nil {
-		peer.New(t, c.(*net.TCPConn)).HearReset()
+		endpoint.New(t, c.(*net.TCPConn)).HearReset()
 	} else if !errors.Is(err, syscall.ECONNRESET) {
 		t.Error(err)
 	}

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -9,9 +7,9 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 	"mcplb/proxy/l4"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
 )
 
 // checkLog checks that every request has one line, and every answer and refusal;
@@ -22,7 +20,7 @@ func (b *bed) checkLog(totals *Totals) {
 		return
 	}
 	var requests, out uint64
-	reasons, classes, details := rig.Counts{}, rig.Counts{}, rig.Counts{}
+	reasons, classes, details := harness.Counts{}, harness.Counts{}, harness.Counts{}
 	for _, l := range b.Lines() {
 		reasons[l.Reason]++
 		details[l.Detail]++
@@ -40,7 +38,7 @@ func (b *bed) checkLog(totals *Totals) {
 	if requests != totals.Requests || out != totals.BytesOut {
 		b.Errorf("the access log has %d requests and %d bytes out, want %d and %d", requests, out, totals.Requests, totals.BytesOut)
 	}
-	rig.CheckLines(b, "status", classes, totals.Status)
+	harness.CheckLines(b, "status", classes, totals.Status)
 	b.checkReasons(totals, reasons)
 	for reason, n := range totals.Malformed {
 		if details[reason] < n {
@@ -80,7 +78,7 @@ func (b *bed) checkReasons(totals *Totals, reasons map[string]uint64) {
 }
 
 // only is the log's only line.
-func (b *bed) only() rig.Line {
+func (b *bed) only() harness.Line {
 	b.Helper()
 	b.Eventually("the client has ended", func() bool { return b.Engine.Load() == 0 })
 	lines := b.Lines()
@@ -142,32 +140,32 @@ func TestLogPhases(t *testing.T) {
 	for name, c := range map[string]struct {
 		set  func(*setup)
 		run  func(b *bed, s *server)
-		want rig.Line
+		want harness.Line
 	}{
 		"refused": {func(s *setup) { s.Limits = conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, TableSize: 10} }, func(b *bed, s *server) {
 			b.dial().Close()
 			b.expect(l4.ClientClosed, 1)
-			peer.TurnedAway(b, b.Address)
+			endpoint.TurnedAway(b, b.Address)
 			b.expect(l4.ConnectionRate, 1)
-		}, rig.Line{Reason: "connection_rate", Phase: "admission"}},
+		}, harness.Line{Reason: "connection_rate", Phase: "admission"}},
 		"malformed": {nil, func(b *bed, s *server) {
 			c := b.dial()
 			c.Say("GET / HTTP/1.1\nHost: x\r\n\r\n")
 			c.wantStatus("GET", 400)
 			c.Close()
-		}, rig.Line{Reason: "bad_request", Detail: "bare_lf", Phase: "request", Status: 400}},
+		}, harness.Line{Reason: "bad_request", Detail: "bare_lf", Phase: "request", Status: 400}},
 		"half a head": {nil, func(b *bed, s *server) {
 			c := b.dial()
 			c.Say("GET / HTTP")
 			b.Eventually("it is read", func() bool { return b.pending() == 10 })
 			c.Close()
-		}, rig.Line{Reason: "client_closed", Phase: "request", BytesIn: 10}},
+		}, harness.Line{Reason: "client_closed", Phase: "request", BytesIn: 10}},
 		"not allowed": {withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://good"} }), func(b *bed, s *server) {
 			c := b.dial()
 			c.Say(get("/x", "Origin: http://bad"))
 			c.wantStatus("GET", 403)
 			c.Close()
-		}, rig.Line{Reason: "origin_refused", Phase: "request", Status: 403, Method: "GET", Path: "/x"}},
+		}, harness.Line{Reason: "origin_refused", Phase: "request", Status: 403, Method: "GET", Path: "/x"}},
 		"nobody there": {func(s *setup) {
 			withRetries(0)(s)
 			s.backends[0].Servers[0].HTTP = s.backends[0].Servers[1].HTTP
@@ -177,7 +175,7 @@ func TestLogPhases(t *testing.T) {
 			c.Say(get("/x"))
 			c.wantStatus("GET", 503)
 			c.Close()
-		}, rig.Line{Reason: "connect_failed", Phase: "connect", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
+		}, harness.Line{Reason: "connect_failed", Phase: "connect", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
 		"the only one refused, and went down": {withRetries(1), func(b *bed, s *server) {
 			node := b.pool.Servers()[0]
 			s.Close()
@@ -188,7 +186,7 @@ func TestLogPhases(t *testing.T) {
 			c.Say(get("/x"))
 			c.wantStatus("GET", 503)
 			c.Close()
-		}, rig.Line{Reason: "no_server", Phase: "queue", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
+		}, harness.Line{Reason: "no_server", Phase: "queue", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
 		"client leaves in the queue": {withMaxConn(1), func(b *bed, s *server) {
 			other := b.pool
 			lease, _ := other.Acquire(&backend.Request{}, nil)
@@ -198,26 +196,26 @@ func TestLogPhases(t *testing.T) {
 			c.Reset()
 			b.expect(l4.ClientGone, 1)
 			lease.Release(backend.Completed, 0)
-		}, rig.Line{Reason: "client_gone", Phase: "queue", Method: "GET", Path: "/x", Backend: "b"}},
+		}, harness.Line{Reason: "client_gone", Phase: "queue", Method: "GET", Path: "/x", Backend: "b"}},
 		"server resets before it answers": {withRetries(0), func(b *bed, s *server) {
 			c, server := b.pair(s, post("/x", "1"))
 			server.Reset()
 			c.wantStatus("POST", 502)
 			c.Close()
-		}, rig.Line{Reason: "server_gone", Phase: "response", Status: 502, Method: "POST", Path: "/x", Backend: "b", Server: "s1"}},
+		}, harness.Line{Reason: "server_gone", Phase: "response", Status: 502, Method: "POST", Path: "/x", Backend: "b", Server: "s1"}},
 		"server resets within its answer": {nil, func(b *bed, s *server) {
 			c, server := b.pair(s, get("/x"))
 			server.Say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nx")
 			c.Reader.Peek(1)
 			server.Reset()
 			c.HearCut()
-		}, rig.Line{Reason: "server_reset", Phase: "data", Status: 200, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
+		}, harness.Line{Reason: "server_reset", Phase: "data", Status: 200, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
 		"malformed answer": {nil, func(b *bed, s *server) {
 			c, server := b.pair(s, get("/x"))
 			server.Say("nonsense\r\n\r\n")
 			c.wantStatus("GET", 502)
 			c.Close()
-		}, rig.Line{Reason: "bad_response", Detail: "version", Phase: "response", Status: 502, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
+		}, harness.Line{Reason: "bad_response", Detail: "version", Phase: "response", Status: 502, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -228,7 +226,7 @@ func TestLogPhases(t *testing.T) {
 			}
 			servers := []string{s.Address}
 			if name == "nobody there" {
-				servers = append(servers, peer.Refuse(t))
+				servers = append(servers, endpoint.Refuse(t))
 			}
 			b := begin(t, servers, set...)
 			c.run(b, s)

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -18,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 )
 
 // chaos is requests that are broken off by either side at every phase. Each has
@@ -115,12 +113,12 @@ func (x *chaos) answer(c *net.TCPConn, method, id string) bool {
 // client sends requests on connections of its own, until all ids are given out.
 func (x *chaos) client(address string, most int64) {
 	for x.sent.Load() < most {
-		c, err := net.DialTimeout("tcp", address, peer.Patience)
+		c, err := net.DialTimeout("tcp", address, endpoint.Patience)
 		if err != nil {
 			x.t.Error(err)
 			return
 		}
-		_ = c.SetDeadline(time.Now().Add(peer.Patience))
+		_ = c.SetDeadline(time.Now().Add(endpoint.Patience))
 		x.converse(c.(*net.TCPConn), most)
 	}
 }
@@ -259,13 +257,13 @@ func (x *chaos) failed(err error) {
 func TestRandomAborts(t *testing.T) {
 	t.Parallel()
 	most := int64(3000)
-	if rig.Long {
+	if harness.Long {
 		most = 20000
 	}
 	x := &chaos{t: t, received: map[string]int{}}
 	var addresses []string
 	for range 3 {
-		addresses = append(addresses, peer.Serve(t, x.serve).Address)
+		addresses = append(addresses, endpoint.Serve(t, x.serve).Address)
 	}
 	b := begin(t, addresses)
 	var clients sync.WaitGroup
@@ -273,7 +271,7 @@ func TestRandomAborts(t *testing.T) {
 		clients.Go(func() { x.client(b.Address, most) })
 	}
 	clients.Wait()
-	t.Logf("%d requests: %d answered whole, %d by 502, %d broken off; %v", x.sent.Load(), x.whole.Load(), x.told.Load(), x.cut.Load(), rig.Nonzero(b.frontend.Totals().Ended))
+	t.Logf("%d requests: %d answered whole, %d by 502, %d broken off; %v", x.sent.Load(), x.whole.Load(), x.told.Load(), x.cut.Load(), harness.Nonzero(b.frontend.Totals().Ended))
 	if x.whole.Load() < most/3 || x.cut.Load() < most/50 {
 		t.Error("that is no fair mix")
 	}

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -33,7 +31,7 @@ func (c *client) receive() {
 			return
 		}
 		if moved >= reactor.Budget {
-			u.conn.Again()
+			u.conn.Yield()
 			return
 		}
 		p := c.worker.loop.Scratch()[:mostReceived]
@@ -64,11 +62,11 @@ func (c *client) receiveHead(p []byte) {
 	x := &c.exchange
 	u := x.upstream
 	if u.head.Len() > 0 {
-		c.worker.loop.Keep(&u.head, p)
+		c.worker.loop.Append(&u.head, p)
 		p = u.head.Bytes()
 	}
 	head := &c.worker.response
-	asked := http1.Asked{Method: x.method, WebSocket: x.flags&websocket != 0}
+	asked := http1.Asked{Method: x.method, WebSocket: x.flags&toWebSocket != 0}
 	for c.state == exchanging {
 		n, reason := head.Parse(p, &u.scan, mostResponseHead, asked)
 		switch {
@@ -97,7 +95,7 @@ func (c *client) keepHead(u *upstream, p []byte) {
 		c.worker.loop.Consume(&u.head, kept-len(p))
 		return
 	}
-	c.worker.loop.Keep(&u.head, p)
+	c.worker.loop.Append(&u.head, p)
 }
 
 // passInterim sends an interim answer on (100, 103), but not to a client of
@@ -256,9 +254,9 @@ func (c *client) resend() {
 	c.dropUpstream(true)
 	x.flags &^= reused | replayable
 	// The request goes before what is pending behind it.
-	var both reactor.Kept
-	loop.Keep(&both, x.replay.Bytes())
-	loop.Keep(&both, c.pending.Bytes())
+	var both reactor.PendingBuffer
+	loop.Append(&both, x.replay.Bytes())
+	loop.Append(&both, c.pending.Bytes())
 	loop.Drop(&x.replay)
 	loop.Drop(&c.pending)
 	c.pending = both
@@ -277,7 +275,7 @@ func (c *client) complete() {
 	whole := x.request.done
 	x.origin.counters.MessagesIn.Add(1)
 	x.origin.counters.MessagesOut.Add(1)
-	if whole && x.flags&(upstreamClose|websocket) == 0 {
+	if whole && x.flags&(upstreamClose|toWebSocket) == 0 {
 		x.upstream = nil
 		x.origin.put(u, x.pool.InForce().MaxIdle)
 	} else {

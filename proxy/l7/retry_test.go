@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -14,13 +12,13 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
-	"mcplb/testdata/peer"
+	"mcplb/internal/endpoint"
 )
 
 func TestRedispatch(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	b := begin(t, []string{peer.Refuse(t), s.Address}, oneLoop)
+	b := begin(t, []string{endpoint.Refuse(t), s.Address}, oneLoop)
 	client := b.dial()
 	for range 4 {
 		client.Say(rpcPost("1"))
@@ -53,8 +51,8 @@ func TestNoServerToBeHad(t *testing.T) {
 		status  int
 		code    int
 	}{
-		"refused": {peer.Refuse(t), 0, backend.Up, 503, 503},
-		"down":    {peer.Refuse(t), 3, backend.Down, 503, 503},
+		"refused": {endpoint.Refuse(t), 0, backend.Up, 503, 503},
+		"down":    {endpoint.Refuse(t), 3, backend.Down, 503, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -87,7 +85,7 @@ func TestNoServerToBeHad(t *testing.T) {
 // A server that refuses is tried again after a pause, when all were tried.
 func TestRetryAfterPause(t *testing.T) {
 	t.Parallel()
-	address := peer.Refuse(t)
+	address := endpoint.Refuse(t)
 	b := begin(t, []string{address}, withClock)
 	client := b.dial()
 	client.Say(rpcPost("1"))
@@ -151,7 +149,7 @@ func (s *server) tryNext(known *httpConn, method string) *httpConn {
 	}()
 	select {
 	case c := <-found:
-		return &httpConn{peer.New(s, c)}
+		return &httpConn{endpoint.New(s, c)}
 	case ok := <-old:
 		if ok {
 			s.Close()
@@ -161,7 +159,7 @@ func (s *server) tryNext(known *httpConn, method string) *httpConn {
 		if !ok {
 			s.Fatal("no connection")
 		}
-		return &httpConn{peer.New(s, c)}
+		return &httpConn{endpoint.New(s, c)}
 	}
 }
 
@@ -237,7 +235,7 @@ func TestKeptConnectionEnds(t *testing.T) {
 func TestKeptConnectionHasEnded(t *testing.T) {
 	t.Parallel()
 	var served atomic.Int64
-	s := peer.Serve(t, func(c *net.TCPConn) {
+	s := endpoint.Serve(t, func(c *net.TCPConn) {
 		p := make([]byte, 1000)
 		for range 2 {
 			if _, err := c.Read(p); err != nil {

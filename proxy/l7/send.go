@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -63,15 +61,15 @@ func (c *client) unsent(p []byte, kept bool, errno unix.Errno) {
 func (c *client) remember(p []byte) {
 	x := &c.exchange
 	switch {
-	case x.flags&websocket != 0:
-		c.worker.loop.Keep(&x.replay, p)
+	case x.flags&toWebSocket != 0:
+		c.worker.loop.Append(&x.replay, p)
 		return
 	case x.request.done && x.method.Idempotent() && len(p) <= mostReplay:
 		x.flags |= replayable
 	case x.flags&rpc == 0:
 		return
 	}
-	c.worker.loop.Keep(&x.replay, p[:min(len(p), mostReplay)])
+	c.worker.loop.Append(&x.replay, p[:min(len(p), mostReplay)])
 }
 
 // leave keeps what stands behind the first n bytes of p: the next request.
@@ -79,7 +77,7 @@ func (c *client) leave(p []byte, n int, kept bool) {
 	if kept {
 		c.worker.loop.Consume(&c.pending, n)
 	} else {
-		c.worker.loop.Keep(&c.pending, p[n:])
+		c.worker.loop.Append(&c.pending, p[n:])
 	}
 	c.ready = c.pending.Len() > 0
 	c.scan = 0
@@ -93,7 +91,7 @@ func (c *client) sendBody() {
 			return
 		}
 		if moved >= reactor.Budget {
-			c.conn.Again()
+			c.conn.Yield()
 			return
 		}
 		p := c.readBody()
@@ -133,7 +131,7 @@ func (c *client) sendPiece(p []byte) {
 	c.since = c.worker.loop.Now()
 	c.countSent(size)
 	if x.flags&(rpc|answered) == rpc && x.replay.Len() < mostReplay {
-		c.worker.loop.Keep(&x.replay, p[:min(size, mostReplay-x.replay.Len())])
+		c.worker.loop.Append(&x.replay, p[:min(size, mostReplay-x.replay.Len())])
 	}
 	c.leave(p, size, false)
 	if x.request.done {

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -11,9 +9,9 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/harness"
 	"mcplb/proxy/l4"
-	"mcplb/testdata/peer"
-	"mcplb/testdata/rig"
 )
 
 // times are all different, so that a test tells which one it was.
@@ -32,12 +30,12 @@ func times(s *setup) {
 // the rest.
 func (b *bed) silence(d time.Duration) {
 	b.Helper()
-	load, own := b.Engine.Load(), rig.Sum(b.frontend.Totals().Own)
+	load, own := b.Engine.Load(), harness.Sum(b.frontend.Totals().Own)
 	b.Advance(d - 50*time.Millisecond)
 	if b.Engine.Load() != load {
 		b.Fatalf("a client was ended in less than %v", d)
 	}
-	if rig.Sum(b.frontend.Totals().Own) != own {
+	if harness.Sum(b.frontend.Totals().Own) != own {
 		b.Fatalf("a client was answered in less than %v", d)
 	}
 	b.Advance(100 * time.Millisecond)
@@ -122,7 +120,7 @@ func TestTimeouts(t *testing.T) {
 			if c.set != nil {
 				set = append(set, c.set, func(s *setup) {
 					if s.backends[0].Servers[0].HTTP == "black" {
-						s.backends[0].Servers[0].HTTP = peer.Blackhole(t)
+						s.backends[0].Servers[0].HTTP = endpoint.Blackhole(t)
 					}
 				})
 			}
@@ -258,8 +256,8 @@ func TestTimersOfStatesInTurn(t *testing.T) {
 		b.Advance(49 * time.Second) // of 50
 		server.Say("b")
 		client.Hear("b")
-		if n := rig.Sum(b.frontend.Totals().Own); n != 0 {
-			t.Fatalf("%d: answered %v", i, rig.Nonzero(b.frontend.Totals().Own))
+		if n := harness.Sum(b.frontend.Totals().Own); n != 0 {
+			t.Fatalf("%d: answered %v", i, harness.Nonzero(b.frontend.Totals().Own))
 		}
 	}
 }

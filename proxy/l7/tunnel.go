@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -7,7 +5,7 @@ import (
 
 	"mcplb/proxy/http1"
 	"mcplb/proxy/l4"
-	"mcplb/proxy/mcp"
+	"mcplb/proxy/websocket"
 )
 
 // tunnel is what a client's connection becomes after a 101: a relay whose
@@ -17,8 +15,8 @@ import (
 type tunnel struct {
 	relay  l4.Relay
 	client *client
-	up     mcp.FrameMeter
-	down   mcp.FrameMeter
+	up     websocket.FrameMeter
+	down   websocket.FrameMeter
 }
 
 // upgrade passes the server's 101 on, p[:n], and makes a tunnel of the two
@@ -34,7 +32,7 @@ func (c *client) upgrade(p []byte, n int) {
 	c.counters.Tunnels.Add(1)
 	head := &c.worker.response
 	extensions := head.Has(http1.HeaderSecWebSocketExtensions)
-	t := &tunnel{client: c, up: mcp.ClientFrames(extensions), down: mcp.ServerFrames(extensions)}
+	t := &tunnel{client: c, up: websocket.ClientFrames(extensions), down: websocket.ServerFrames(extensions)}
 	out := head.AppendStatusLine(c.worker.out[:0])
 	out = head.AppendFields(out, 0)
 	out = append(out, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"...)
@@ -54,7 +52,7 @@ func (c *client) accepted() bool {
 	if n, _ := request.Parse(c.exchange.replay.Bytes(), &scan, http1.MaxHead); n == 0 {
 		return false
 	}
-	accept, ok := mcp.AcceptOf(request.Get(http1.HeaderSecWebSocketKey))
+	accept, ok := websocket.AcceptOf(request.Get(http1.HeaderSecWebSocketKey))
 	return ok && string(c.worker.response.Get(http1.HeaderSecWebSocketAccept)) == string(accept[:])
 }
 
@@ -99,12 +97,12 @@ func (t *tunnel) FromClient(p []byte) {
 }
 
 // charge charges frames of the client's to its source.
-func (t *tunnel) charge(frames mcp.Frames) {
+func (t *tunnel) charge(frames websocket.Frames) {
 	c := t.client
 	if c.state == finished {
 		return
 	}
-	if frames.Fault != mcp.FrameOK {
+	if frames.Fault != websocket.FrameOK {
 		c.counters.BadFrames.Add(1)
 		t.relay.Abort(l4.ClientReset)
 		return

@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -11,9 +9,9 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/internal/harness"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
-	"mcplb/testdata/rig"
 )
 
 // A key and its answer (RFC 6455 section 1.3).
@@ -249,7 +247,7 @@ func TestFramesAreLimited(t *testing.T) {
 func TestLargeFrames(t *testing.T) {
 	t.Parallel()
 	sizes := []int{0, 125, 126, 65535, 65536, 1 << 20}
-	if rig.Long {
+	if harness.Long {
 		sizes = append(sizes, 16<<20)
 	}
 	b, s := served(t)

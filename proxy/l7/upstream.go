@@ -1,5 +1,3 @@
-//go:build linux
-
 package l7
 
 import (
@@ -25,8 +23,8 @@ type upstream struct {
 	origin   *origin
 	client   *client // nil while idle
 	timer    reactor.Timer
-	since    int64        // when it became idle
-	head     reactor.Kept // of a response head whose end is still to come
+	since    int64                 // when it became idle
+	head     reactor.PendingBuffer // of a response head whose end is still to come
 	scan     http1.Scan
 	endpoint uint8 // of the server, as in endpoints
 }

@@ -38,7 +38,7 @@ type Handler interface {
 type Conn struct {
 	loop       *Loop
 	handler    Handler
-	layer      Layer // nil = plain: what passes is what the socket carries
+	layer      Transport // nil = plain: what passes is what the socket carries
 	parked     *buffer
 	fd         int32
 	index      uint32 // its place in the loop's table
@@ -292,9 +292,9 @@ func (c *Conn) Connected() (done bool, errno unix.Errno) {
 	return true, 0
 }
 
-// Again asks for Ready at the next turn of the loop, once, without an event:
+// Yield asks for Ready at the next turn of the loop, once, without an event:
 // the budget was spent, or a pause is over. The others come first.
-func (c *Conn) Again() {
+func (c *Conn) Yield() {
 	if c.flags&(again|closed) == 0 {
 		c.flags |= again
 		c.loop.again = append(c.loop.again, c)
@@ -305,7 +305,7 @@ func (c *Conn) Again() {
 // kernel has told: for one whose end is to be read although a write found it first.
 func (c *Conn) ReadAgain() {
 	c.flags |= readable
-	c.Again()
+	c.Yield()
 }
 
 // CloseWrite sends FIN behind what was written and what is parked (shutdown(2),

@@ -1,5 +1,3 @@
-//go:build linux
-
 package reactor
 
 import (
@@ -8,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"mcplb/testdata/peer"
+	"mcplb/internal/endpoint"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,7 +41,7 @@ func dial(t *testing.T, l *Loop, d Dialing) (*Conn, *attempt) {
 // refusing returns an address that nobody listens at, until the test ends.
 func refusing(t *testing.T) netip.AddrPort {
 	t.Helper()
-	return netip.MustParseAddrPort(peer.Refuse(t))
+	return netip.MustParseAddrPort(endpoint.Refuse(t))
 }
 
 func TestDialSucceeds(t *testing.T) {
@@ -168,7 +166,7 @@ func TestDialIsGivenUp(t *testing.T) {
 // fullBacklog returns an address whose listener takes no more clients in.
 func fullBacklog(t *testing.T) netip.AddrPort {
 	t.Helper()
-	return netip.MustParseAddrPort(peer.Blackhole(t))
+	return netip.MustParseAddrPort(endpoint.Blackhole(t))
 }
 
 // TestDialFails has every step fail: the error is told and nothing stays open.

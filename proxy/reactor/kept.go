@@ -2,14 +2,14 @@
 
 package reactor
 
-// Kept is bytes that were read and cannot be used yet: the beginning of a head
+// PendingBuffer is bytes that were read and cannot be used yet: the beginning of a head
 // whose end is still to come, a request that waits for a server. Its memory
 // comes from a loop's pool (Loop.Keep) and goes back when it is empty or
 // dropped. The zero value is empty. Only the loop's own goroutine may use it.
-type Kept struct{ held *buffer }
+type PendingBuffer struct{ held *buffer }
 
 // Len is how many bytes are kept.
-func (k *Kept) Len() int {
+func (k *PendingBuffer) Len() int {
 	if k.held == nil {
 		return 0
 	}
@@ -17,15 +17,15 @@ func (k *Kept) Len() int {
 }
 
 // Bytes are the bytes kept. They are good until the next Keep, Consume or Drop.
-func (k *Kept) Bytes() []byte {
+func (k *PendingBuffer) Bytes() []byte {
 	if k.held == nil {
 		return nil
 	}
 	return k.held.rest()
 }
 
-// Keep appends a copy of p to what k keeps.
-func (l *Loop) Keep(k *Kept, p []byte) {
+// Append appends a copy of p to what k keeps.
+func (l *Loop) Append(k *PendingBuffer, p []byte) {
 	switch {
 	case len(p) == 0:
 	case k.held == nil:
@@ -37,7 +37,7 @@ func (l *Loop) Keep(k *Kept, p []byte) {
 }
 
 // Consume takes the first n bytes off; n must not be larger than Len.
-func (l *Loop) Consume(k *Kept, n int) {
+func (l *Loop) Consume(k *PendingBuffer, n int) {
 	if n == 0 {
 		return
 	}
@@ -48,7 +48,7 @@ func (l *Loop) Consume(k *Kept, n int) {
 }
 
 // Drop forgets what is kept.
-func (l *Loop) Drop(k *Kept) {
+func (l *Loop) Drop(k *PendingBuffer) {
 	if k.held != nil {
 		l.buffers.put(k.held)
 		k.held = nil

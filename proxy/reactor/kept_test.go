@@ -1,5 +1,3 @@
-//go:build linux
-
 package reactor
 
 import (
@@ -14,7 +12,7 @@ func TestKeptAgainstModel(t *testing.T) {
 	source := noise()
 	random := rand.New(source)
 	l := newStepped(t, steppedSystem())
-	var kept Kept
+	var kept PendingBuffer
 	var want []byte
 	for range 2000 {
 		switch random.IntN(10) {
@@ -27,7 +25,7 @@ func TestKeptAgainstModel(t *testing.T) {
 			want = want[n:]
 		default:
 			p := take(source, random.IntN(5000))
-			l.Keep(&kept, p)
+			l.Append(&kept, p)
 			want = append(want, p...)
 		}
 		if kept.Len() != len(want) || !bytes.Equal(kept.Bytes(), want) {
@@ -41,11 +39,11 @@ func TestKeptAgainstModel(t *testing.T) {
 
 func TestKeptUsesThePool(t *testing.T) {
 	l := newStepped(t, steppedSystem())
-	var kept Kept
+	var kept PendingBuffer
 	p := make([]byte, 5000)
 	allocs := testing.AllocsPerRun(100, func() {
-		l.Keep(&kept, p[:100])
-		l.Keep(&kept, p)
+		l.Append(&kept, p[:100])
+		l.Append(&kept, p)
 		l.Consume(&kept, 5000)
 		l.Consume(&kept, 100)
 	})
@@ -60,8 +58,8 @@ func TestKeptUsesThePool(t *testing.T) {
 func TestKeptZeroValue(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
-	var kept Kept
-	l.Keep(&kept, nil)
+	var kept PendingBuffer
+	l.Append(&kept, nil)
 	l.Consume(&kept, 0)
 	l.Drop(&kept)
 	if kept.Len() != 0 || kept.Bytes() != nil || kept.held != nil {

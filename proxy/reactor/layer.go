@@ -4,14 +4,14 @@ package reactor
 
 import "golang.org/x/sys/unix"
 
-// Layer stands between a connection's socket and its handler, and changes what
+// Transport stands between a connection's socket and its handler, and changes what
 // passes: encryption. Read, Send, CloseWrite, Close and Reset of the Conn keep
 // their meaning for the handler, and go through it; what is parked, and what
 // makes the connection Blocked, is what the layer has written to the socket.
 //
 // Its methods run on the loop's goroutine. They use RawRead, RawSend and
 // RawOffer, and nothing else of what reads or writes.
-type Layer interface {
+type Transport interface {
 	// Read is Conn.Read, of what has passed the layer: 0 and no error is the
 	// end, EAGAIN says that the socket has nothing more. more says that another
 	// Read may bring something even so, and keeps Readable true.
@@ -26,15 +26,15 @@ type Layer interface {
 	Close(c *Conn, cut bool)
 }
 
-// SetLayer puts a layer upon c, for good. Peek, Take, SpliceIn and SpliceOut
+// SetTransport puts a layer upon c, for good. Peek, Take, SpliceIn and SpliceOut
 // are for connections without one, and must not be used any more.
-func (c *Conn) SetLayer(l Layer) { c.layer = l }
+func (c *Conn) SetTransport(l Transport) { c.layer = l }
 
-// Layer is what SetLayer put upon c, nil when c is plain.
-func (c *Conn) Layer() Layer { return c.layer }
+// Transport is what SetLayer put upon c, nil when c is plain.
+func (c *Conn) Transport() Transport { return c.layer }
 
-// Layered tells whether c has a layer, so that its bytes cannot be spliced.
-func (c *Conn) Layered() bool { return c.layer != nil }
+// HasTransport tells whether c has a layer, so that its bytes cannot be spliced.
+func (c *Conn) HasTransport() bool { return c.layer != nil }
 
 // readLayer is Read of a connection that has a layer.
 func (c *Conn) readLayer(p []byte) (int, unix.Errno) {

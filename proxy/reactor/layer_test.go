@@ -1,5 +1,3 @@
-//go:build linux
-
 package reactor
 
 import (
@@ -113,8 +111,8 @@ func TestLayerReads(t *testing.T) {
 			end = n == 0
 		}
 	}))
-	c.SetLayer(&mirror{})
-	if !c.Layered() {
+	c.SetTransport(&mirror{})
+	if !c.HasTransport() {
 		t.Error("not layered")
 	}
 	frames := []byte{3, ^byte('a'), ^byte('b'), ^byte('c'), 1, ^byte('d')}
@@ -140,7 +138,7 @@ func TestLayerEndsBehindParked(t *testing.T) {
 	t.Parallel()
 	l, c, far := connected(t, steppedSystem())
 	m := &mirror{}
-	c.SetLayer(m)
+	c.SetTransport(m)
 	sent := park(t, c)
 	c.CloseWrite()
 	c.CloseWrite()
@@ -178,7 +176,7 @@ func TestLayerLastWords(t *testing.T) {
 		c := adopt(t, l, near, ignore)
 		settle(t, l, c)
 		m := &mirror{lastWord: []byte("bye")}
-		c.SetLayer(m)
+		c.SetTransport(m)
 		return c, m, far
 	}
 	c, m, far := meet()
@@ -217,7 +215,7 @@ func TestLayerClosedByStop(t *testing.T) {
 			t.Error(errno)
 			return
 		}
-		c.SetLayer(m)
+		c.SetTransport(m)
 	})
 	<-posted
 	e.Stop()

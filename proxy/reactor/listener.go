@@ -90,7 +90,7 @@ func (l *Listener) Ready(c *Conn) {
 			}
 		}
 	}
-	c.Again()
+	c.Yield()
 }
 
 // gaveUp tells whether accept failed for something between one client and us:
@@ -117,7 +117,7 @@ func (l *Listener) Expired(t *Timer) {
 		l.retired()
 		return
 	}
-	l.conn.Again()
+	l.conn.Yield()
 }
 
 // hand gives a client to the loop with the least to carry.
@@ -140,7 +140,7 @@ func (l *Listener) hand(fd int, from netip.AddrPort) {
 func (l *Listener) Resume() {
 	l.loop.Post(func() {
 		if l.conn != nil {
-			l.conn.Again()
+			l.conn.Yield()
 		}
 	})
 }

@@ -1,5 +1,3 @@
-//go:build linux
-
 package reactor
 
 import (
@@ -96,7 +94,7 @@ func TestAcceptsInShares(t *testing.T) {
 	g := &gate{}
 	others := 0
 	near, far := socketPair(t)
-	other := adopt(t, l, near, handlerFunc(func(c *Conn) { others++; c.Again() }))
+	other := adopt(t, l, near, handlerFunc(func(c *Conn) { others++; c.Yield() }))
 	sendAll(t, far, []byte("x"))
 	listener := listenStepped(t, l, socket, g)
 	const clients = 2*acceptsPerTurn + 5

@@ -1,5 +1,3 @@
-//go:build linux
-
 package reactor
 
 import (
@@ -188,7 +186,7 @@ func TestEveryoneHasTheirTurn(t *testing.T) {
 	l := newStepped(t, steppedSystem())
 	near, bulkFar := socketPair(t)
 	bulkCalls, smallCalls := 0, 0
-	bulk := adopt(t, l, near, handlerFunc(func(c *Conn) { bulkCalls++; c.Again() }))
+	bulk := adopt(t, l, near, handlerFunc(func(c *Conn) { bulkCalls++; c.Yield() }))
 	near, smallFar := socketPair(t)
 	small := adopt(t, l, near, handlerFunc(func(c *Conn) {
 		for smallCalls++; c.Readable(); {
@@ -221,18 +219,18 @@ func TestAgainIsNextTurn(t *testing.T) {
 	c := adopt(t, l, near, handlerFunc(func(c *Conn) {
 		if calls++; more > 0 {
 			more--
-			c.Again()
-			c.Again()
+			c.Yield()
+			c.Yield()
 		}
 	}))
 	settle(t, l, c)
 	var timer Timer
 	for name, ask := range map[string]func(){
 		"event": func() { more = 1; sendAll(t, far, []byte("x")); l.turn() },
-		"again": func() { more = 2; c.Again(); l.turn(); l.turn() },
-		"post":  func() { l.Post(c.Again); l.turn() },
+		"again": func() { more = 2; c.Yield(); l.turn(); l.turn() },
+		"post":  func() { l.Post(c.Yield); l.turn() },
 		"timer": func() {
-			l.Arm(&timer, expirerFunc(func(*Timer) { c.Again() }), l.Now())
+			l.Arm(&timer, expirerFunc(func(*Timer) { c.Yield() }), l.Now())
 			clock.now += 2 * tick
 			l.turn()
 		},
@@ -267,14 +265,14 @@ func TestAgainOfTheDead(t *testing.T) {
 	settle(t, l, alive)
 	alive.SetHandler(handlerFunc(func(*Conn) { called++ }))
 	for i, c := range dead {
-		c.Again()
+		c.Yield()
 		if i == 2 {
-			alive.Again()
+			alive.Yield()
 		}
 	}
 	for _, c := range dead {
 		c.Close()
-		c.Again()
+		c.Yield()
 		c.ReadAgain()
 	}
 	l.free()
@@ -304,7 +302,7 @@ func TestClosedBeforeItsTurn(t *testing.T) {
 	other := adopt(t, l, near, ignore)
 	settle(t, l, other)
 	other.SetHandler(handlerFunc(func(*Conn) { dead.Close() }))
-	dead.Again()
+	dead.Yield()
 	sendAll(t, far, []byte("x"))
 	l.turn()
 	if l.Conns() != 1 {

@@ -1,5 +1,3 @@
-//go:build linux
-
 package reactor
 
 import (
@@ -10,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"mcplb/testdata/leak"
+	"mcplb/internal/leak"
 
 	"golang.org/x/sys/unix"
 )

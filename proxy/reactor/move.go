@@ -4,9 +4,9 @@ package reactor
 
 import "golang.org/x/sys/unix"
 
-// Moved is a connection without a loop: between two loops, or on its way to
+// Detached is a connection without a loop: between two loops, or on its way to
 // another process. What the kernel holds for it, both ways, is with the socket.
-type Moved struct {
+type Detached struct {
 	FD     int
 	Parked []byte // what its peer did not take yet
 }
@@ -21,8 +21,8 @@ func (c *Conn) Movable() bool {
 // Detach takes c, which must be Movable, off its loop, and leaves its socket
 // open: the peer notices nothing. c must not be used any more, as after Close.
 // What was said of it and not heard yet is told anew where it is adopted.
-func (c *Conn) Detach() Moved {
-	m := Moved{FD: int(c.fd)}
+func (c *Conn) Detach() Detached {
+	m := Detached{FD: int(c.fd)}
 	if c.parked != nil {
 		m.Parked = append([]byte(nil), c.parked.rest()...)
 		c.unpark()
@@ -35,9 +35,9 @@ func (c *Conn) Detach() Moved {
 	return m
 }
 
-// AdoptMoved is Adopt for a connection that was detached elsewhere: what is
+// Attach is Adopt for a connection that was detached elsewhere: what is
 // parked is written as soon as its peer takes it.
-func (l *Loop) AdoptMoved(m Moved, h Handler) (*Conn, unix.Errno) {
+func (l *Loop) Attach(m Detached, h Handler) (*Conn, unix.Errno) {
 	c, errno := l.Adopt(m.FD, h)
 	if errno == 0 && len(m.Parked) > 0 {
 		c.parked = l.buffers.get(len(m.Parked))

@@ -1,5 +1,3 @@
-//go:build linux
-
 package reactor
 
 import (
@@ -45,7 +43,7 @@ func TestMove(t *testing.T) {
 	}
 	write(t, far, "on the way, ")
 	k := &keeper{}
-	c, errno := second.AdoptMoved(moved, k)
+	c, errno := second.Attach(moved, k)
 	if errno != 0 {
 		t.Fatal(errno)
 	}

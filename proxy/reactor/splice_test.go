@@ -1,5 +1,3 @@
-//go:build linux
-
 package reactor
 
 import (
@@ -63,7 +61,7 @@ func newSpliceRelay(t *testing.T, l *Loop) (r *spliceRelay, source, sink io.Read
 	settle(t, l, r.to)
 	r.from.SetHandler(r)
 	r.to.SetHandler(r)
-	r.from.Again()
+	r.from.Yield()
 	return r, source, sink
 }
 

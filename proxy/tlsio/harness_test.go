@@ -1,5 +1,3 @@
-//go:build linux
-
 package tlsio
 
 import (
@@ -11,10 +9,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"mcplb/internal/certificate"
+	"mcplb/internal/endpoint"
+	"mcplb/internal/leak"
 	"mcplb/proxy/reactor"
-	"mcplb/testdata/certificate"
-	"mcplb/testdata/leak"
-	"mcplb/testdata/peer"
 
 	"golang.org/x/sys/unix"
 )
@@ -89,7 +87,7 @@ type echo struct {
 // Ready implements reactor.Handler.
 func (e *echo) Ready(c *reactor.Conn) {
 	if !e.open {
-		done, errno := c.Layer().(*Layer).Step()
+		done, errno := c.Transport().(*Layer).Step()
 		if !done {
 			return
 		}
@@ -102,7 +100,7 @@ func (e *echo) Ready(c *reactor.Conn) {
 	}
 	for moved := 0; c.Readable() && !c.Blocked() && !e.told; {
 		if moved > reactor.Budget {
-			c.Again()
+			c.Yield()
 			return
 		}
 		p := c.Loop().Scratch()
@@ -166,13 +164,13 @@ func (b *bed) noted(list *[]unix.Errno) (first unix.Errno) {
 
 func (b *bed) eventually(what string, done func() bool) {
 	b.Helper()
-	peer.Eventually(b, what, done)
+	endpoint.Eventually(b, what, done)
 }
 
 // dialRaw connects without TLS.
 func (b *bed) dialRaw() *net.TCPConn {
 	b.Helper()
-	return peer.Dial(b, b.address).TCPConn
+	return endpoint.Dial(b, b.address).TCPConn
 }
 
 // client is what clients of these tests are like.

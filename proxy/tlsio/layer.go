@@ -1,5 +1,3 @@
-//go:build linux
-
 package tlsio
 
 import (
@@ -34,7 +32,7 @@ type Layer struct {
 	tls       *tls.Conn  // from state shaking on
 	handshake *handshake // in state shaking
 	wire      wire
-	kept      reactor.Kept // records that were read and not asked for yet
+	kept      reactor.PendingBuffer // records that were read and not asked for yet
 	state     state
 	said      bool       // our close_notify was sent
 	pending   bool       // crypto/tls may hold a part of a record that nobody has asked for yet
@@ -173,13 +171,13 @@ func (l *Layer) shaken(err error) {
 	l.handshake, l.wire.handshake = nil, nil
 	if err != nil {
 		l.fail(faultOf(err), failureOf(err))
-		l.conn.Again()
+		l.conn.Yield()
 		return
 	}
 	state := l.tls.ConnectionState()
 	l.server.counters.complete(&state)
 	l.state, l.old = open, state.Version == tls.VersionTLS12
-	l.worker.loop.Keep(&l.kept, left)
+	l.worker.loop.Append(&l.kept, left)
 	if broken, ok := end.(unix.Errno); ok {
 		l.state, l.fault = failed, broken // the kernel tells it only once
 	}
@@ -281,7 +279,7 @@ func (l *Layer) readSocket(c *reactor.Conn, p []byte) (int, unix.Errno) {
 	}
 	l.wire.in = l.worker.in[:raw]
 	n := l.decrypt(c, p)
-	l.worker.loop.Keep(&l.kept, l.wire.in)
+	l.worker.loop.Append(&l.kept, l.wire.in)
 	l.wire.in = nil
 	return n, 0
 }

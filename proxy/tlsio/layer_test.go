@@ -1,5 +1,3 @@
-//go:build linux
-
 package tlsio
 
 import (
@@ -15,8 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"mcplb/internal/certificate"
 	"mcplb/proxy/reactor"
-	"mcplb/testdata/certificate"
 
 	"golang.org/x/sys/unix"
 )

@@ -1,5 +1,3 @@
-//go:build linux
-
 package tlsio
 
 import (
@@ -12,8 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/reactor"
-	"mcplb/testdata/peer"
 )
 
 // transcript is what a process has said so far.
@@ -41,7 +39,7 @@ func (b *bed) openssl(arguments ...string) (input io.WriteCloser, said *transcri
 	if err != nil {
 		b.Skip("openssl is not installed")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), peer.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), endpoint.Patience)
 	b.Cleanup(cancel)
 	said = &transcript{}
 	client := exec.CommandContext(ctx, path, append([]string{"s_client", "-connect", b.address}, arguments...)...)

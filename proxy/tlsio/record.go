@@ -1,5 +1,3 @@
-//go:build linux
-
 package tlsio
 
 // framer knows where the records of a stream end, so that crypto/tls is never

@@ -15,6 +15,6 @@ cd "$(dirname "$0")/../.."
 
 files=$(mktemp -d)
 trap 'rm -rf "$files"' EXIT
-CGO_ENABLED=0 go build -trimpath -o "$files/" ./cmd/mcplb ./cmd/mcpnode ./cmd/mcpcluster ./testdata/hold
+CGO_ENABLED=0 go build -trimpath -o "$files/" ./cmd/mcplb ./cmd/mcpnode ./cmd/mcpcluster ./internal/suites/hold
 echo "$count" > "$files/count"
 "$run" -m "${MEMORY:-8G}" -t "${SECONDS_AT_MOST:-1800}" testdata/vm/hold.job testdata/vm/hold.toml "$files"/*

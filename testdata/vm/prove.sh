@@ -25,4 +25,4 @@ if limit=$(ulimit -Hn) && { [ "$limit" = unlimited ] || [ "$limit" -ge $((count 
   exit $status
 fi
 [ -n "${VM_RUN:-}" ] || { echo "prove.sh: the open-files limit is $limit and $((count * 9 / 4 + 1000)) are needed: raise it, or name a virtual machine's RUN in VM_RUN (see the top of this file)" >&2; exit 1; }
-"$VM_RUN" -m "${MEMORY:-14G}" -t "${SECONDS_AT_MOST:-10800}" -o "$out" testdata/vm/prove.job testdata/vm/prove.toml dist/systemd/60-mcplb.conf "$files"/*
+"$VM_RUN" -m "${MEMORY:-14G}" -t "${SECONDS_AT_MOST:-10800}" -o "$out" testdata/vm/prove.job testdata/vm/prove.toml packaging/systemd/60-mcplb.conf "$files"/*

@@ -14,6 +14,6 @@ cd "$(dirname "$0")/../.."
 
 files=$(mktemp -d)
 trap 'rm -rf "$files"' EXIT
-CGO_ENABLED=0 go build -trimpath -o "$files/" ./cmd/mcplb ./cmd/mcpnode ./testdata/hold
+CGO_ENABLED=0 go build -trimpath -o "$files/" ./cmd/mcplb ./cmd/mcpnode ./internal/suites/hold
 echo "$count" > "$files/count"
-"$run" -m "${MEMORY:-8G}" -t "${SECONDS_AT_MOST:-1800}" testdata/vm/upgrade.job testdata/vm/hold.toml dist/systemd/60-mcplb.conf "$files"/*
+"$run" -m "${MEMORY:-8G}" -t "${SECONDS_AT_MOST:-1800}" testdata/vm/upgrade.job testdata/vm/hold.toml packaging/systemd/60-mcplb.conf "$files"/*

@@ -1,0 +1,2 @@
+// Package output collects what a program writes, for a test to wait for.
+package output

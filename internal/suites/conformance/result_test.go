@@ -1,0 +1,134 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mcplb/conf"
+	"mcplb/internal/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+func TestWorse(t *testing.T) {
+	t.Parallel()
+	pass, fail, warn := result{status: success}, result{status: "FAILURE"}, result{status: "WARNING"}
+	for _, test := range []struct {
+		name            string
+		direct, behind  results
+		worse, excepted int
+	}{
+		{"the same", results{"a": pass, "b": fail, "c": warn}, results{"a": pass, "b": fail, "c": warn}, 0, 0},
+		{"fails", results{"a": pass}, results{"a": fail}, 1, 0},
+		{"a warning instead", results{"a": pass}, results{"a": warn}, 1, 0},
+		{"fails otherwise", results{"a": warn}, results{"a": fail}, 1, 0},
+		{"not run", results{"a": pass}, results{}, 1, 0},
+		{"run only behind", results{}, results{"a": fail}, 1, 0},
+		{"passes only behind", results{"a": fail}, results{"a": pass, "b": pass}, 0, 0},
+		{"another output", results{"a": {success, "x"}}, results{"a": {success, "y"}}, 1, 0},
+		{"shared state", results{"shared": pass}, results{"shared": warn}, 0, 1},
+		{"shared state, but it fails", results{"shared": pass}, results{"shared": fail}, 1, 0},
+	} {
+		list, excepted := worse(test.direct, test.behind, []string{"shared"})
+		if len(list) != test.worse || len(excepted) != test.excepted {
+			t.Errorf("%s: %q are worse and %q excepted, want %d and %d", test.name, list, excepted, test.worse, test.excepted)
+		}
+	}
+}
+
+func TestDifference(t *testing.T) {
+	t.Parallel()
+	if got, want := difference("a\nb", "b\nc"), `only directly ["a"], only behind ["c"]`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestSummary(t *testing.T) {
+	t.Parallel()
+	r := results{}
+	for _, status := range []string{success, "WARNING", success, "FAILURE"} {
+		r.add("the same check", result{status: status})
+	}
+	if got, want := r.summary(), "2 passed, 1 FAILURE, 1 WARNING"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestReadChecks(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	if _, err := readChecks(directory); err == nil {
+		t.Error("no results are no error")
+	}
+	scenario := filepath.Join(directory, "server-tools-list-2026-11-21T23-08-13-948Z")
+	if err := os.Mkdir(scenario, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	checks := `[{"id":"a","status":"SUCCESS","name":"x"},{"id":"a","status":"FAILURE"}]`
+	if err := os.WriteFile(filepath.Join(scenario, "checks.json"), []byte(checks), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readChecks(directory)
+	if err != nil || got["tools-list: a"].status != success || got["tools-list: a (2)"].status != "FAILURE" {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+func TestEssence(t *testing.T) {
+	t.Parallel()
+	printed := "to URL1/mcp\nNotification: 7\n  second\nfirst\nClient error: Error: AbortError\n    at x\n"
+	if got, want := essence(printed, "URL1/mcp"), "first\nsecond\nto URL"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestFreeAddresses(t *testing.T) {
+	t.Parallel()
+	addresses, err := freeAddresses(4)
+	if err != nil || len(addresses) != 4 || len(slices.Compact(slices.Sorted(slices.Values(addresses)))) != 4 {
+		t.Errorf("got %v, %v", addresses, err)
+	}
+}
+
+// What the suites use of the balancer must be what it reads.
+func TestConfiguration(t *testing.T) {
+	t.Parallel()
+	text := configuration("127.0.0.1:1", "127.0.0.1:2", []string{"127.0.0.1:3", "127.0.0.1:4"}, []string{"/sse"})
+	path := filepath.Join(t.TempDir(), "lb.toml")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	config, err := conf.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if servers := config.Backends[0].Servers; len(servers) != 2 || config.Backends[0].Balance != conf.BalanceRoundRobin {
+		t.Errorf("the backend is %+v", config.Backends[0])
+	}
+	if routes := config.Frontends[0].Routes; len(routes) != 1 || routes[0].Endpoint != conf.EndpointSSE {
+		t.Errorf("the routes are %+v", routes)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{"-h"}, 0, "-mcplb file"},
+		{[]string{"-x"}, 2, "not defined: -x"},
+		{[]string{"x"}, 2, `unexpected argument "x"`},
+		{[]string{"-only", "("}, 2, "-only: error parsing"},
+		{[]string{"-mcplb", "no/such"}, 1, "build it (make build) or name it with -mcplb"},
+	} {
+		var printed strings.Builder
+		if status := run(t.Context(), test.args, &printed, &printed); status != test.status || !strings.Contains(printed.String(), test.want) {
+			t.Errorf("%v: status %d and %q, want %d and %q", test.args, status, &printed, test.status, test.want)
+		}
+	}
+}

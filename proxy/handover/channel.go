@@ -1,0 +1,244 @@
+package handover
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Kind is what a message says. The numbers are part of the protocol.
+type Kind uint8
+
+// The kinds, in the order in which they come. The process before sends those
+// marked <, the new one those marked >.
+const (
+	KindOffer    Kind = iota + 1 // < Offer: what the other may expect
+	KindSockets                  // < Sockets, with a descriptor for each
+	KindPrepared                 // > Prepared: the configuration is read, everything is open
+	KindState                    // < what is known; the receiver's package knows its form
+	KindBegin                    // < Begin: accept from now on
+	KindServing                  // > nobody waits any more
+	KindBatch                    // < connections, with their descriptors
+	KindTaken                    // > the batch is whole; nothing is done with it yet
+	KindYours                    // < serve it
+	KindReport                   // < what the process before still holds
+	KindSettled                  // < what can move at once has moved: commit
+	KindEnd                      // < the process before is about to end
+)
+
+// mostDescriptors is how many descriptors one message may carry (SCM_MAX_FD,
+// unix(7)).
+const mostDescriptors = 253
+
+// mostPayload bounds a message, so that a fault of the other side's takes no
+// memory without end.
+const mostPayload = 1 << 30
+
+// headerSize: the kind, 3 bytes of nothing, the number of descriptors, the
+// length of the payload.
+const headerSize = 1 + 3 + 4 + 4
+
+// Message is one message as it came. Its descriptors are the receiver's.
+type Message struct {
+	Kind        Kind
+	Payload     []byte
+	Descriptors []int
+}
+
+// Decode reads the payload, which must be JSON, into v.
+func (m *Message) Decode(v any) error {
+	if err := json.Unmarshal(m.Payload, v); err != nil {
+		return fmt.Errorf("hand-over message %d: %w", m.Kind, err)
+	}
+	return nil
+}
+
+// Close closes the descriptors that nobody took out of the message.
+func (m *Message) Close() {
+	for _, fd := range m.Descriptors {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+	m.Descriptors = nil
+}
+
+// Channel carries messages and descriptors between two processes, over a Unix
+// stream socket. One goroutine may send while another receives. It is broken
+// for good after the first error.
+type Channel struct {
+	conn *net.UnixConn
+}
+
+// NewChannel takes the socket over; file is closed.
+func NewChannel(file *os.File) (*Channel, error) {
+	defer file.Close()
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, fmt.Errorf("hand-over socket: %w", err)
+	}
+	stream, ok := conn.(*net.UnixConn)
+	if !ok {
+		conn.Close()
+		return nil, fmt.Errorf("hand-over socket: it is a %T, not a Unix socket", conn)
+	}
+	return &Channel{stream}, nil
+}
+
+// pair makes a channel and, as a file, the other end of it.
+func pair() (*Channel, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("hand-over socket: %w", os.NewSyscallError("socketpair", err))
+	}
+	near, err := NewChannel(os.NewFile(uintptr(fds[0]), "handover"))
+	far := os.NewFile(uintptr(fds[1]), "handover")
+	if err != nil {
+		far.Close()
+		return nil, nil, err
+	}
+	return near, far, nil
+}
+
+// SetDeadline has everything fail that takes longer than d from now; 0 = no
+// limit.
+func (c *Channel) SetDeadline(d time.Duration) {
+	var when time.Time
+	if d > 0 {
+		when = time.Now().Add(d)
+	}
+	_ = c.conn.SetDeadline(when) // fails when closed, and so will what follows
+}
+
+// Close breaks the channel: both sides see its end, though copies of its
+// descriptors may live elsewhere. Any goroutine may call it, more than once.
+func (c *Channel) Close() {
+	if raw, err := c.conn.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	}
+	c.conn.Close()
+}
+
+// Send sends a message; the descriptors stay the caller's.
+func (c *Channel) Send(kind Kind, payload []byte, descriptors ...int) error {
+	if len(descriptors) > mostDescriptors || len(payload) > mostPayload {
+		return fmt.Errorf("hand-over message %d: %d descriptors and %d bytes are too many", kind, len(descriptors), len(payload))
+	}
+	var head [headerSize]byte
+	head[0] = byte(kind)
+	binary.BigEndian.PutUint32(head[4:], uint32(len(descriptors)))
+	binary.BigEndian.PutUint32(head[8:], uint32(len(payload)))
+	var rights []byte
+	if len(descriptors) > 0 {
+		rights = unix.UnixRights(descriptors...)
+	}
+	// The descriptors go with the head, which a stream socket takes whole.
+	n, _, err := c.conn.WriteMsgUnix(head[:], rights, nil)
+	if err == nil && n < len(head) {
+		err = io.ErrShortWrite
+	}
+	if err == nil && len(payload) > 0 {
+		_, err = c.conn.Write(payload)
+	}
+	if err != nil {
+		return fmt.Errorf("hand-over message %d: %w", kind, err)
+	}
+	return nil
+}
+
+// SendJSON sends a message whose payload is v in JSON.
+func (c *Channel) SendJSON(kind Kind, v any, descriptors ...int) error {
+	payload, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("hand-over message %d: %w", kind, err)
+	}
+	return c.Send(kind, payload, descriptors...)
+}
+
+// Receive returns the next message. io.EOF says that the other side has ended
+// between two messages.
+func (c *Channel) Receive() (*Message, error) {
+	var head [headerSize]byte
+	descriptors, err := c.receiveHead(head[:])
+	if err != nil {
+		return nil, err
+	}
+	m := &Message{Kind: Kind(head[0]), Descriptors: descriptors}
+	size := binary.BigEndian.Uint32(head[8:])
+	switch {
+	case int(binary.BigEndian.Uint32(head[4:])) != len(descriptors):
+		err = fmt.Errorf("%d descriptors came of %d (is the open-files limit too low?)", len(descriptors), binary.BigEndian.Uint32(head[4:]))
+	case size > mostPayload:
+		err = fmt.Errorf("%d bytes are too many", size)
+	default:
+		m.Payload = make([]byte, size)
+		_, err = io.ReadFull(c.conn, m.Payload)
+	}
+	if err != nil {
+		m.Close()
+		return nil, fmt.Errorf("hand-over message %d: %w", m.Kind, err)
+	}
+	return m, nil
+}
+
+// receiveHead reads a message's head, and the descriptors that came with it.
+func (c *Channel) receiveHead(head []byte) (descriptors []int, err error) {
+	rights := make([]byte, unix.CmsgSpace(4*mostDescriptors))
+	for read := 0; read < len(head); {
+		n, size, _, _, err := c.conn.ReadMsgUnix(head[read:], rights)
+		if err == nil && n == 0 {
+			err = io.EOF
+		}
+		fds, parseErr := parseRights(rights[:size])
+		descriptors = append(descriptors, fds...)
+		if err = errors.Join(err, parseErr); err != nil {
+			(&Message{Descriptors: descriptors}).Close()
+			if read == 0 && n == 0 && errors.Is(err, io.EOF) {
+				return nil, io.EOF
+			}
+			return nil, fmt.Errorf("hand-over: %w", err)
+		}
+		read += n
+	}
+	return descriptors, nil
+}
+
+// parseRights returns the descriptors in a control message.
+func parseRights(control []byte) ([]int, error) {
+	if len(control) == 0 {
+		return nil, nil
+	}
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return nil, err
+	}
+	var all []int
+	for i := range messages {
+		fds, err := unix.ParseUnixRights(&messages[i])
+		if err != nil {
+			continue // something else than descriptors
+		}
+		all = append(all, fds...)
+	}
+	return all, nil
+}
+
+// Expect receives a message of the given kind.
+func (c *Channel) Expect(kind Kind) (*Message, error) {
+	m, err := c.Receive()
+	if err != nil {
+		return nil, err
+	}
+	if m.Kind != kind {
+		m.Close()
+		return nil, fmt.Errorf("hand-over: message %d came instead of %d", m.Kind, kind)
+	}
+	return m, nil
+}

@@ -1,0 +1,74 @@
+package mcp
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// Meters and filters go to another process with the stream that they stand in:
+// MarshalBinary and UnmarshalBinary (encoding.BinaryMarshaler) carry their
+// state, a fixed number of bytes.
+
+// errState says that what was received is not a valid state.
+var errState = errors.New("the state of a stream of messages is malformed")
+
+// MarshalBinary implements encoding.BinaryMarshaler.
+func (m Meter) MarshalBinary() ([]byte, error) {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(m.length)), bit(m.text)), nil
+}
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (m *Meter) UnmarshalBinary(p []byte) error {
+	if len(p) != 9 || int64(binary.BigEndian.Uint64(p)) < 0 {
+		return errState
+	}
+	*m = Meter{length: int64(binary.BigEndian.Uint64(p)), text: p[8] != 0}
+	return nil
+}
+
+// Movable tells whether the filter's state can be carried: not in the middle
+// of a message that it takes out.
+func (f *Filter) Movable() bool { return f.state != refusing }
+
+// MarshalBinary implements encoding.BinaryMarshaler, while Movable.
+func (f Filter) MarshalBinary() ([]byte, error) { return []byte{bit(f.state == passing)}, nil }
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (f *Filter) UnmarshalBinary(p []byte) error {
+	if len(p) != 1 {
+		return errState
+	}
+	*f = Filter{}
+	if p[0] != 0 {
+		f.state = passing
+	}
+	return nil
+}
+
+// MarshalBinary implements encoding.BinaryMarshaler.
+func (r *EndpointRewriter) MarshalBinary() ([]byte, error) {
+	p := append([]byte(nil), r.tag[:]...)
+	p = binary.BigEndian.AppendUint16(p, r.watched)
+	p = append(p, uint8(r.state), bit(r.watching), bit(r.tagged))
+	return append(p, r.held...), nil
+}
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (r *EndpointRewriter) UnmarshalBinary(p []byte) error {
+	const fixed = len(Tag{}) + 5
+	if len(p) < fixed || streamState(p[fixed-3]) > streamNext {
+		return errState
+	}
+	*r = EndpointRewriter{held: append(r.held[:0], p[fixed:]...)}
+	copy(r.tag[:], p)
+	r.watched = binary.BigEndian.Uint16(p[len(r.tag):])
+	r.state, r.watching, r.tagged = streamState(p[fixed-3]), p[fixed-2] != 0, p[fixed-1] != 0
+	return nil
+}
+
+func bit(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}

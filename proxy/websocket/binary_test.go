@@ -1,0 +1,29 @@
+package websocket
+
+import "testing"
+
+// Wherever a stream is cut, the process that continues it counts the same.
+func TestBinaryState(t *testing.T) {
+	t.Parallel()
+	frames := []byte("\x01\x83\x00\x00\x00\x00abc\x89\x80\x00\x00\x00\x00\x80\xfe\x00\x80\x00\x00\x00\x00" + string(make([]byte, 128)) + "\x82\x80\x00\x00\x00\x00")
+	for cut := range frames {
+		whole, first := ClientFrames(false), ClientFrames(false)
+		var second FrameMeter
+		want := whole.Count(frames, 0)
+		got := first.Count(frames[:cut], 0)
+		p, err := first.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if second.UnmarshalBinary(append(p, 0)) == nil || second.UnmarshalBinary(nil) == nil {
+			t.Error("a state of the wrong length is accepted")
+		}
+		if err := second.UnmarshalBinary(p); err != nil {
+			t.Fatal(err)
+		}
+		more := second.Count(frames[cut:], 0)
+		if got.Data+more.Data != want.Data || second != whole || want.Fault != FrameOK {
+			t.Errorf("cut at %d: %d frames and %+v, want %d and %+v", cut, got.Data+more.Data, second, want.Data, whole)
+		}
+	}
+}
