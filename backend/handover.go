@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// Carried is what a pool knows, for the process that takes its place: all but
+// Handover is what a pool knows, for the process that takes its place: all but
 // the slots in use, which move one by one (Reinstate). It is fit for encoding.
-type Carried struct {
-	Servers    []CarriedServer
-	Sticky     []CarriedEntry // siblings in their order
+type Handover struct {
+	Servers    []HandoverServer
+	Sticky     []HandoverEntry // siblings in their order
 	QueuedPeak int64
 }
 
-// CarriedServer is one server.
-type CarriedServer struct {
+// HandoverServer is one server.
+type HandoverServer struct {
 	Identity
 	State   State
 	Weight  *int32 // as set at run time; nil = as configured
@@ -30,8 +30,8 @@ type Identity struct {
 	Addresses [4]netip.AddrPort // by endpoint; invalid where it has none
 }
 
-// CarriedEntry is where some connections of a source belong.
-type CarriedEntry struct {
+// HandoverEntry is where some connections of a source belong.
+type HandoverEntry struct {
 	Ref              uint32 // what leases name it by (Lease.Entry)
 	Source           [16]byte
 	Home, Refuge     string // servers; "" = none
@@ -79,14 +79,14 @@ func (p *Pool) Resume() {
 // Entry is what the sticky memory knows the lease's connection by; 0 = nothing.
 func (l *Slot) Entry() uint32 { return uint32(l.entry) }
 
-// Carry returns what the pool knows.
-func (p *Pool) Carry(now int64) Carried {
+// Handover returns what the pool knows.
+func (p *Pool) Handover(now int64) Handover {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.advance(now)
-	c := Carried{QueuedPeak: p.queuedPeak.Load()}
+	c := Handover{QueuedPeak: p.queuedPeak.Load()}
 	for _, s := range p.Servers() {
-		carried := CarriedServer{Identity: s.Identity(), State: s.State(), Peak: s.peak.Load()}
+		carried := HandoverServer{Identity: s.Identity(), State: s.State(), Peak: s.peak.Load()}
 		if n := s.weight.Load(); n != clamp(s.conf.Weight) {
 			carried.Weight = &n
 		}
@@ -109,9 +109,9 @@ func (p *Pool) Carry(now int64) Carried {
 // Identity returns the server's identity.
 func (s *Server) Identity() Identity { return Identity{s.name, s.addrs} }
 
-func (p *Pool) carryEntry(r ref) CarriedEntry {
+func (p *Pool) carryEntry(r ref) HandoverEntry {
 	e := p.memory.at(r)
-	carried := CarriedEntry{
+	carried := HandoverEntry{
 		Ref: uint32(r), Source: e.source, Home: p.names[e.home],
 		Age: p.clock - e.left, Peak: e.peak, Peers: e.peers, Allowance: e.allowance,
 	}
@@ -124,7 +124,7 @@ func (p *Pool) carryEntry(r ref) CarriedEntry {
 // Restore takes over what the pool of another process knew, before this one is
 // used. Servers that are others by now, and what is remembered of them, are
 // left out. It returns what the entries of the sticky memory are called here.
-func (p *Pool) Restore(c Carried, now int64) (entries map[uint32]uint32) {
+func (p *Pool) Restore(c Handover, now int64) (entries map[uint32]uint32) {
 	p.queuedPeak.Store(c.QueuedPeak)
 	ramps := map[*Server]int64{}
 	for _, carried := range c.Servers {
@@ -155,7 +155,7 @@ func (p *Pool) restoreRamp(s *Server, age int64) {
 	p.setEffective(sl)
 }
 
-func (p *Pool) restoreServer(s *Server, carried CarriedServer) {
+func (p *Pool) restoreServer(s *Server, carried HandoverServer) {
 	carried.State.Suspect = false // the next check tells
 	p.commit(s, func(st *State) { *st = carried.State })
 	p.adjust(s, func() {
@@ -170,7 +170,7 @@ func (p *Pool) restoreServer(s *Server, carried CarriedServer) {
 }
 
 // restoreEntries makes entries, all of them idle for now.
-func (p *Pool) restoreEntries(list []CarriedEntry) map[uint32]uint32 {
+func (p *Pool) restoreEntries(list []HandoverEntry) map[uint32]uint32 {
 	slots := map[string]int32{}
 	for i, name := range p.names {
 		slots[name] = int32(i)
@@ -201,7 +201,7 @@ func (p *Pool) restoreEntries(list []CarriedEntry) map[uint32]uint32 {
 }
 
 // restoreEntry makes one entry, not yet in the idle list, if its home is here.
-func (p *Pool) restoreEntry(carried CarriedEntry, slots map[string]int32) ref {
+func (p *Pool) restoreEntry(carried HandoverEntry, slots map[string]int32) ref {
 	home, known := slots[carried.Home]
 	if !known {
 		return noEntry

@@ -14,10 +14,10 @@ import (
 func handOver(t *testing.T, p *Pool, c conf.Backend, leases []Slot, now int64) (*Pool, []Slot) {
 	t.Helper()
 	var wire bytes.Buffer
-	if err := gob.NewEncoder(&wire).Encode(p.Carry(now)); err != nil {
+	if err := gob.NewEncoder(&wire).Encode(p.Handover(now)); err != nil {
 		t.Fatal(err)
 	}
-	var carried Carried
+	var carried Handover
 	if err := gob.NewDecoder(&wire).Decode(&carried); err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ import (
 
 // wholeState is what the new process is told before it accepts.
 type wholeState struct {
-	Limiter   ratelimit.Carried
+	Limiter   ratelimit.Handover
 	Frontends []carriedFrontend
 	Backends  []carriedBackend
 	Servers   []carriedServer // holdings and records name them by their places here, from 1 on
@@ -54,7 +54,7 @@ type carriedFrontend struct {
 type carriedBackend struct {
 	Settings conf.Backend // with what host names meant here
 	Removed  bool         // by a reload
-	Known    backend.Carried
+	Known    backend.Handover
 }
 
 // carriedServer is a server that may have clients.
@@ -261,7 +261,7 @@ func (p *Proxy) carry() wholeState {
 	now := p.engine.Now()
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	state := wholeState{Limiter: p.limiter.Carry(now), Peak: p.gate.peak.Load(), Failed: p.gate.failed.Load(), Forgotten: p.leaving.forgotten}
+	state := wholeState{Limiter: p.limiter.Handover(now), Peak: p.gate.peak.Load(), Failed: p.gate.failed.Load(), Forgotten: p.leaving.forgotten}
 	places := map[*backend.Pool]int{}
 	for i, b := range p.given.pools {
 		places[b.Pool] = i
@@ -278,7 +278,7 @@ func (p *Proxy) carry() wholeState {
 
 // carryBackend is what the new process is to know of a backend; p.mu is held.
 func (p *Proxy) carryBackend(b *pool, now int64) carriedBackend {
-	c := carriedBackend{Settings: b.Config(), Removed: p.poolOf(b.Name()) != b.Pool, Known: b.Carry(now)}
+	c := carriedBackend{Settings: b.Config(), Removed: p.poolOf(b.Name()) != b.Pool, Known: b.Handover(now)}
 	c.Settings.Servers = slices.Clone(c.Settings.Servers)
 	for i, server := range b.Servers() {
 		s := &c.Settings.Servers[i]

@@ -5,11 +5,11 @@ import (
 	"math"
 )
 
-// Carried is what a limiter knows, for the process that takes its place: all
+// Handover is what a limiter knows, for the process that takes its place: all
 // but the connections, which move one by one (Reinstate). Times are relative to
 // the moment of Carry, since the other process has another clock. It is fit for
 // encoding.
-type Carried struct {
+type Handover struct {
 	Sources           []CarriedSource // those that differ from unknown ones
 	Bans              []CarriedBan
 	Opened, Messages  int64 // the global buckets: nanoseconds until they are full
@@ -42,9 +42,9 @@ func (s *Source) Key() uint64 {
 	return uint64(s.key)
 }
 
-// Carry returns what the limiter knows at the time now.
-func (l *Limiter) Carry(now int64) Carried {
-	c := Carried{Opened: l.opened.missing(now), Messages: l.messages.missing(now)}
+// Handover returns what the limiter knows at the time now.
+func (l *Limiter) Handover(now int64) Handover {
+	c := Handover{Opened: l.opened.missing(now), Messages: l.messages.missing(now)}
 	for i := range l.shards {
 		l.shards[i].carry(&c, now)
 	}
@@ -54,7 +54,7 @@ func (l *Limiter) Carry(now int64) Carried {
 // missing is how long it takes until the bucket is full.
 func (b *bucket) missing(now int64) int64 { return max(b.full.Load()-now, 0) }
 
-func (sh *shard) carry(c *Carried, now int64) {
+func (sh *shard) carry(c *Handover, now int64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	c.Evictions += sh.evictions
@@ -88,7 +88,7 @@ func (v *violations) carry(now int64) (count int, age int64) {
 }
 
 // Restore takes over what another limiter knew, before this one is used.
-func (l *Limiter) Restore(c Carried, now int64) {
+func (l *Limiter) Restore(c Handover, now int64) {
 	l.opened.full.Store(now + c.Opened)
 	l.messages.full.Store(now + c.Messages)
 	for _, carried := range c.Sources {
@@ -137,7 +137,7 @@ func (sh *shard) restoreBan(k key, record ban) {
 	sh.bans.imposed-- // it was counted where it was imposed
 }
 
-func (sh *shard) restoreCounts(c *Carried) {
+func (sh *shard) restoreCounts(c *Handover) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.evictions += c.Evictions

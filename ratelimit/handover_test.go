@@ -15,10 +15,10 @@ import (
 func handOver(t *testing.T, l *Limiter, limits conf.RateLimit, now, then int64) *Limiter {
 	t.Helper()
 	var wire bytes.Buffer
-	if err := gob.NewEncoder(&wire).Encode(l.Carry(now)); err != nil {
+	if err := gob.NewEncoder(&wire).Encode(l.Handover(now)); err != nil {
 		t.Fatal(err)
 	}
-	var carried Carried
+	var carried Handover
 	if err := gob.NewDecoder(&wire).Decode(&carried); err != nil {
 		t.Fatal(err)
 	}
