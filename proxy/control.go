@@ -11,8 +11,8 @@ import (
 
 	"mcplb/backend"
 	"mcplb/proxy/admin"
-	"mcplb/proxy/l4"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 	"mcplb/ratelimit"
 )
 
@@ -180,7 +180,7 @@ func (p *Proxy) ListConnections(ctx context.Context, filter admin.ConnectionFilt
 	if err := p.checkFilter(filter); err != nil {
 		return admin.ConnectionList{}, err
 	}
-	lists, err := visitAll(ctx, p.engine, func(loop *reactor.Loop, list *admin.ConnectionList, c *reactor.Conn, s session) {
+	lists, err := visitAll(ctx, p.engine, func(loop *reactor.Loop, list *admin.ConnectionList, c *reactor.Conn, s session.Session) {
 		if !admits(filter, s) {
 			return
 		}
@@ -212,7 +212,7 @@ func (p *Proxy) checkFilter(filter admin.ConnectionFilter) error {
 }
 
 // admits tells whether the filter admits a session.
-func admits(filter admin.ConnectionFilter, s session) bool {
+func admits(filter admin.ConnectionFilter, s session.Session) bool {
 	if filter.Client.IsValid() && s.Info().Client.Addr().Unmap().WithZone("") != filter.Client {
 		return false
 	}
@@ -224,7 +224,7 @@ func admits(filter admin.ConnectionFilter, s session) bool {
 }
 
 // showConnection shows one client's connection.
-func showConnection(loop *reactor.Loop, c *reactor.Conn, s session) admin.Connection {
+func showConnection(loop *reactor.Loop, c *reactor.Conn, s session.Session) admin.Connection {
 	info := s.Info()
 	shown := admin.Connection{
 		ID: connectionID(loop, c), Frontend: info.Frontend, Client: info.Client.String(),
@@ -246,9 +246,9 @@ func (p *Proxy) Kill(ctx context.Context, filter admin.ConnectionFilter) (int, e
 	if err := p.checkFilter(filter); err != nil {
 		return 0, err
 	}
-	counts, err := visitAll(ctx, p.engine, func(_ *reactor.Loop, n *int, _ *reactor.Conn, s session) {
+	counts, err := visitAll(ctx, p.engine, func(_ *reactor.Loop, n *int, _ *reactor.Conn, s session.Session) {
 		if admits(filter, s) {
-			s.Abort(l4.Killed)
+			s.Abort(session.Killed)
 			*n++
 		}
 	})
@@ -276,9 +276,9 @@ func (p *Proxy) KillOne(ctx context.Context, id string) error {
 			killed <- false
 			return
 		}
-		s := sessionOf(c)
+		s := session.Of(c)
 		if s != nil {
-			s.Abort(l4.Killed)
+			s.Abort(session.Killed)
 		}
 		killed <- s != nil
 	})
@@ -299,14 +299,14 @@ func (p *Proxy) KillOne(ctx context.Context, id string) error {
 // visitAll calls visit for every session, on its loop, and returns what it made
 // of each loop's R once all are through. When ctx ends first its error is
 // returned, and what was visited until then is not.
-func visitAll[R any](ctx context.Context, engine *reactor.Engine, visit func(*reactor.Loop, *R, *reactor.Conn, session)) ([]R, error) {
+func visitAll[R any](ctx context.Context, engine *reactor.Engine, visit func(*reactor.Loop, *R, *reactor.Conn, session.Session)) ([]R, error) {
 	results := make(chan *R, len(engine.Loops()))
 	waitFor := 0
 	for _, loop := range engine.Loops() {
 		posted := loop.Post(func() {
 			result := new(R)
 			loop.Sweep(func(c *reactor.Conn) {
-				if s := sessionOf(c); s != nil {
+				if s := session.Of(c); s != nil {
 					visit(loop, result, c, s)
 				}
 			}, func() { results <- result })

@@ -7,6 +7,7 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 )
 
 // evictions tell sessions of the servers that they may not use any more. One
@@ -58,7 +59,7 @@ func (e *evictions) look() {
 	if len(lost) == 0 {
 		return
 	}
-	each(e.engine, func(s session) {
+	each(e.engine, func(s session.Session) {
 		if server := s.Server(); server != nil {
 			if policy, found := lost[server]; found {
 				s.ServerDown(policy)
@@ -69,7 +70,7 @@ func (e *evictions) look() {
 
 // each calls f for every session, on its loop, and then, on one of them or at
 // once, done. It returns without waiting.
-func each(engine *reactor.Engine, f func(session), done func()) {
+func each(engine *reactor.Engine, f func(session.Session), done func()) {
 	var left atomic.Int32
 	left.Store(int32(len(engine.Loops())))
 	ended := func() {
@@ -78,7 +79,7 @@ func each(engine *reactor.Engine, f func(session), done func()) {
 		}
 	}
 	visit := func(c *reactor.Conn) {
-		if s := sessionOf(c); s != nil {
+		if s := session.Of(c); s != nil {
 			f(s)
 		}
 	}

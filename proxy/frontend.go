@@ -11,8 +11,8 @@ import (
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 	"mcplb/proxy/tlsio"
-	"mcplb/ratelimit"
 
 	"golang.org/x/sys/unix"
 )
@@ -68,17 +68,22 @@ func (f *layered) apply(c *conf.Frontend, directory *l7.Directory) {
 func (f *layered) applyWeb(c *conf.Frontend, directory *l7.Directory) frontend {
 	if f.web == nil {
 		secure, p := &secure{workers: f.proxy.secures}, f.proxy
-		f.web = &httpFrontend{l7.NewFrontend(httpSettings(c, directory, secure), p.limiter, p.gate, p.workers), secure}
+		f.web = &httpFrontend{l7.NewFrontend(httpSettings(c, directory, secure), p.shared(), p.workers), secure}
 		return f.web
 	}
 	f.web.Apply(httpSettings(c, directory, f.web.secure))
 	return f.web
 }
 
+// shared is what all frontends share.
+func (p *Proxy) shared() session.Shared {
+	return session.Shared{Limiter: p.limiter, Connections: p.gate, Log: p.log, Loops: len(p.engine.Loops())}
+}
+
 func (f *layered) applyStream(c *conf.Frontend, directory *l7.Directory) frontend {
 	if f.stream == nil {
 		secure, p := &secure{workers: f.proxy.secures}, f.proxy
-		f.stream = &streamFrontend{l4.NewFrontend(streamSettings(c, directory, secure), p.limiter, p.gate, p.log, len(p.engine.Loops())), secure}
+		f.stream = &streamFrontend{l4.NewFrontend(streamSettings(c, directory, secure), p.shared()), secure}
 		return f.stream
 	}
 	f.stream.Apply(streamSettings(c, directory, f.stream.secure))
@@ -168,27 +173,6 @@ func (f *layered) drain() {
 	}
 }
 
-// session is a client of either layer.
-type session interface {
-	Server() *backend.Server
-	ServerDown(policy conf.OnDown)
-	Drain()
-	Abort(reason l4.Reason)
-	Info() l4.Info
-	Holds() (*backend.Slot, *ratelimit.Source)
-}
-
-// sessionOf finds the session that a client's connection belongs to.
-func sessionOf(c *reactor.Conn) session {
-	if s := l4.Of(c); s != nil {
-		return s
-	}
-	if s := l7.Of(c); s != nil {
-		return s
-	}
-	return nil
-}
-
 // poolOf finds a backend's pool by its name, nil where there is none.
 func (p *Proxy) poolOf(name string) *backend.Pool {
 	if b := p.backends[name]; b != nil {
@@ -211,8 +195,8 @@ type streamFrontend struct {
 	secure *secure
 }
 
-func streamSettings(c *conf.Frontend, directory *l7.Directory, secure *secure) l4.Settings {
-	return l4.Settings{Frontend: *c, Pool: directory.Pool(c.Backend), TLS: secure.apply(c)}
+func streamSettings(c *conf.Frontend, directory *l7.Directory, secure *secure) session.Settings {
+	return session.Settings{Frontend: *c, Pool: directory.Pool(c.Backend), TLS: secure.apply(c)}
 }
 
 func (f streamFrontend) show(shown *admin.Frontend) {
@@ -274,7 +258,7 @@ func showNow(shown *admin.Frontend, current, peak int) {
 }
 
 // showTotals adds what both layers count.
-func showTotals(shown *admin.Frontend, totals *l4.Totals) {
+func showTotals(shown *admin.Frontend, totals *session.Totals) {
 	shown.Connections.Total += totals.Sessions
 	shown.BytesIn += totals.BytesIn
 	shown.BytesOut += totals.BytesOut
@@ -298,8 +282,21 @@ func addCounts(to *map[string]uint64, counts map[string]uint64) {
 	}
 }
 
-func addTiming(to *admin.Timing, t l4.TimingTotal) {
+func addTiming(to *admin.Timing, t session.TimingTotal) {
 	to.Count += t.Count
 	to.SumSeconds += t.Sum.Seconds()
 	to.MaxSeconds = max(to.MaxSeconds, t.Max.Seconds())
+}
+
+// httpSession is a session of mode http, which moves to a new process.
+type httpSession interface {
+	session.Session
+	Detach() (*l7.Handover, session.Detached, bool)
+	Back(*l7.Handover, *session.Detached)
+}
+
+// isHTTP reports whether c is the connection of a client of mode http.
+func isHTTP(c *reactor.Conn) bool {
+	_, ok := session.Of(c).(httpSession)
+	return ok
 }

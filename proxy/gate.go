@@ -26,7 +26,7 @@ type gate struct {
 	emptied  atomic.Bool
 }
 
-// MayEnter implements l4.Gate. Only the acceptor's loop asks, so that the
+// MayEnter implements session.ConnectionLimiter. Only the acceptor's loop asks, so that the
 // number cannot grow between the question and the accept.
 func (g *gate) MayEnter() bool {
 	now := g.clients()
@@ -50,7 +50,7 @@ func (g *gate) MayEnter() bool {
 // clients are those of this process and of the one before.
 func (g *gate) clients() int64 { return int64(g.engine.Load()) + g.other.Load() }
 
-// Left implements l4.Gate.
+// Left implements session.ConnectionLimiter.
 func (g *gate) Left() {
 	if g.paused.Load() && g.clients() < g.limit.Load() && g.paused.CompareAndSwap(true, false) {
 		g.resume()
@@ -60,7 +60,7 @@ func (g *gate) Left() {
 	}
 }
 
-// Failed implements l4.Gate.
+// Failed implements session.ConnectionLimiter.
 func (g *gate) Failed(unix.Errno) { g.failed.Add(1) }
 
 // setLimit changes maxconn.

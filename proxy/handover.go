@@ -14,6 +14,7 @@ import (
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 	"mcplb/ratelimit"
 )
 
@@ -103,15 +104,15 @@ type record struct {
 	Limited  bool  // Source counts
 	Two      bool  // its descriptors are the client's and the server's
 	At       int64 // when nobody served it any more, on the system's monotonic clock
-	Stream   *l4.Carried
-	HTTP     *l7.Carried
+	Stream   *l4.Handover
+	HTTP     *l7.Handover
 }
 
 // moving is a record and what becomes of the session here.
 type moving struct {
 	record
 	session  any
-	detached l4.Detached
+	detached session.Detached
 	gone     func()
 	back     func()
 }
@@ -142,8 +143,8 @@ func (p *Proxy) Suspend() {
 		p.everywhere() // whoever is to be told of a server's loss is told here
 	}
 	staying := 0
-	p.everySession(func(c *reactor.Conn, _ session) {
-		if c.HasTransport() && l7.Of(c) != nil {
+	p.everySession(func(c *reactor.Conn, _ session.Session) {
+		if c.HasTransport() && isHTTP(c) {
 			staying++
 		}
 	})
@@ -207,11 +208,11 @@ func (p *Proxy) onLoop(loop *reactor.Loop, f func()) bool {
 }
 
 // everySession calls visit for every session, loop by loop, and waits.
-func (p *Proxy) everySession(visit func(*reactor.Conn, session)) {
+func (p *Proxy) everySession(visit func(*reactor.Conn, session.Session)) {
 	for _, loop := range p.engine.Loops() {
 		p.onLoop(loop, func() {
 			loop.SweepSome(0, func(c *reactor.Conn) bool {
-				if s := sessionOf(c); s != nil {
+				if s := session.Of(c); s != nil {
 					visit(c, s)
 				}
 				return true
@@ -329,7 +330,7 @@ func encode(v any) ([]byte, error) {
 func (p *Proxy) holdings() holdings {
 	h := holdings{Clients: p.engine.Load(), Leases: map[leaseKey]int{}, Sources: map[uint64]int{}, Counts: p.newlyCounted()}
 	staying := false
-	p.everySession(func(c *reactor.Conn, s session) {
+	p.everySession(func(c *reactor.Conn, s session.Session) {
 		lease, source := s.Holds()
 		if lease.Server() != nil {
 			h.Leases[p.keyOf(lease)]++
@@ -337,7 +338,7 @@ func (p *Proxy) holdings() holdings {
 		if source != nil {
 			h.Sources[source.Key()]++
 		}
-		staying = staying || c.HasTransport() && l7.Of(c) != nil
+		staying = staying || c.HasTransport() && isHTTP(c)
 	})
 	if staying {
 		maps.Copy(h.Leases, p.given.spare)
@@ -447,7 +448,7 @@ func (p *Proxy) detachSome(loop *reactor.Loop, from int) (list []*moving, next i
 // will, and the new process serves already, it is to end where it has a good
 // place to.
 func (p *Proxy) detach(c *reactor.Conn) *moving {
-	s := sessionOf(c)
+	s := session.Of(c)
 	if s == nil || p.given.refused[s] {
 		return nil
 	}
@@ -462,7 +463,7 @@ func (p *Proxy) detach(c *reactor.Conn) *moving {
 	case *l4.Session:
 		m.Stream, m.detached, ok = s.Detach()
 		m.gone, m.back = func() { s.Gone(&m.detached) }, func() { s.Back(m.Stream, &m.detached) }
-	case l7.Session:
+	case httpSession:
 		m.HTTP, m.detached, ok = s.Detach()
 		m.gone, m.back = func() { s.Gone(&m.detached) }, func() { s.Back(m.HTTP, &m.detached) }
 	}

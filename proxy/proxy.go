@@ -16,9 +16,9 @@ import (
 	"mcplb/conf"
 	"mcplb/healthcheck"
 	"mcplb/proxy/accesslog"
-	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 	"mcplb/proxy/tlsio"
 	"mcplb/ratelimit"
 )
@@ -142,7 +142,7 @@ func (p *Proxy) Stop(ctx context.Context) error {
 	case <-p.gate.empty:
 	case <-ctx.Done():
 		cut = fmt.Errorf("%d connections were cut off: %w", p.engine.Load(), context.Cause(ctx))
-		p.each(func(s session) { s.Abort(l4.Stopped) })
+		p.each(func(s session.Session) { s.Abort(session.Stopped) })
 		<-p.gate.empty
 	}
 	for _, b := range p.backends {
@@ -163,7 +163,7 @@ func (p *Proxy) drainSessions() {
 	for _, f := range p.leaving.frontends {
 		f.drain()
 	}
-	p.each(func(s session) { s.Drain() })
+	p.each(func(s session.Session) { s.Drain() })
 }
 
 // closeListeners ends the taking in of clients.
@@ -207,7 +207,7 @@ func (p *Proxy) Turn(ctx context.Context) error {
 var errStopped = errors.New("the balancer has stopped")
 
 // each calls f for every session, on its loop, and returns without waiting.
-func (p *Proxy) each(f func(session)) { each(p.engine, f, func() {}) }
+func (p *Proxy) each(f func(session.Session)) { each(p.engine, f, func() {}) }
 
 // newPool makes a backend, and what is to check it.
 func (p *Proxy) newPool(c conf.Backend, resolve func(address string) (netip.AddrPort, error)) (*pool, error) {

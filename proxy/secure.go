@@ -6,7 +6,7 @@ import (
 
 	"mcplb/conf"
 	"mcplb/proxy/admin"
-	"mcplb/proxy/l4"
+	"mcplb/proxy/session"
 	"mcplb/proxy/tlsio"
 )
 
@@ -18,7 +18,7 @@ type secure struct {
 }
 
 // apply has the frontend's TLS be as c says, and returns it: nil is plain.
-func (s *secure) apply(c *conf.Frontend) l4.Securer {
+func (s *secure) apply(c *conf.Frontend) session.TLS {
 	if c.TLS == nil {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/admin"
-	"mcplb/proxy/l4"
+	"mcplb/proxy/session"
 )
 
 // mostBans is how many bans a snapshot lists.
@@ -243,7 +243,7 @@ func showCheck(b *pool, server *backend.Server) admin.Check {
 }
 
 // limitReasons are the refusals that the limits are the cause of.
-var limitReasons = []l4.Reason{l4.Banned, l4.ConnectionRate, l4.SourceConnections, l4.GlobalConnectionRate}
+var limitReasons = []session.Reason{session.Banned, session.ConnectionRate, session.SourceConnections, session.GlobalConnectionRate}
 
 // showLimits shows what the limits did; refused is what all frontends counted.
 func (p *Proxy) showLimits(refused map[string]uint64) admin.RateLimit {

@@ -13,9 +13,9 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/handover"
-	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 	"mcplb/ratelimit"
 
 	"golang.org/x/sys/unix"
@@ -297,7 +297,7 @@ type adopted struct {
 // arrival is a session that has come.
 type arrival struct {
 	record
-	detached l4.Detached
+	detached session.Detached
 	frontend frontend
 	lease    backend.Slot
 	server   *backend.Server // of the lease
@@ -359,7 +359,7 @@ var errUnknown = errors.New("its frontend or server is not known here")
 
 // receive finds for a session what it needs here.
 func (p *Proxy) receive(r *record, fds []int) (arrival, error) {
-	a := arrival{record: *r, detached: l4.Detached{Client: reactor.Detached{FD: fds[0]}, Server: reactor.Detached{FD: -1}}}
+	a := arrival{record: *r, detached: session.Detached{Client: reactor.Detached{FD: fds[0]}, Server: reactor.Detached{FD: -1}}}
 	a.frontend = p.layerOf(r)
 	switch a.frontend.(type) {
 	case *streamFrontend:

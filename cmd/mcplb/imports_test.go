@@ -34,12 +34,13 @@ var layers = []layer{
 	{name: "proxy/websocket", pure: true},
 	{name: "proxy/mcp", pure: true},
 	{name: "proxy/accesslog"}, // loops give it all that it writes
-	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/mcp", "proxy/accesslog"}},
-	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/http1", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/l4"}},
 	{name: "proxy/tlsio", imports: []string{"proxy/reactor"}},
+	{name: "proxy/session", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/accesslog"}},
+	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/session"}},
+	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/http1", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4"}},
 	{name: "proxy/admin"}, // shows what its Source reports
 	{name: "proxy/handover"},
-	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/l4", "proxy/l7", "proxy/tlsio", "proxy/admin", "proxy/handover"}},
+	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/mcpnode"}, // knows nothing of the balancer
 	{name: "cmd/mcpload", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp"}}, // its clients run on the same engine
 	{name: "cmd/mcpcluster", imports: []string{"conf"}},
@@ -55,6 +56,7 @@ var helpers = []layer{
 	{name: "internal/endpoint"},
 	{name: "internal/certificate"},
 	{name: "internal/golden"},
+	{name: "internal/proxyheaders"},
 	{name: "internal/output", imports: []string{"internal/endpoint"}},
 	{name: "internal/harness", imports: []string{"conf", "ratelimit", "proxy/reactor", "proxy/accesslog", "internal/endpoint"}},
 	{name: "internal/suites/conformance"},

@@ -14,6 +14,7 @@ import (
 	"mcplb/internal/endpoint"
 	"mcplb/internal/harness"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 )
 
 // offered is how much a sender wants to send to one who does not read: more
@@ -137,7 +138,7 @@ func TestStuckConnectionHoldsUpNobody(t *testing.T) {
 	}
 	stuck.Reset()
 	a.Close()
-	b.each(func(s *Session) { s.Abort(Stopped) }) // the server of the stuck one is silent
+	b.each(func(s *Session) { s.Abort(session.Stopped) }) // the server of the stuck one is silent
 }
 
 // Whoever sends without end moves a share at a time, and then it is the others'

@@ -8,6 +8,7 @@ import (
 	"mcplb/conf"
 	"mcplb/internal/endpoint"
 	"mcplb/internal/harness"
+	"mcplb/internal/proxyheaders"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,7 +42,7 @@ func pingPong(t testing.TB, change ...func(*setup)) func() {
 	message, answer := []byte(request(12345)), make([]byte, 512)
 	got := len(message)
 	if b.pool.Config().SendProxy != conf.SendProxyOff {
-		got += v2Fixed + len(v4Addresses)
+		got += len(proxyheaders.V2(0x21, 0x11, proxyheaders.IPv4))
 	}
 	return func() {
 		if _, err := unix.Write(fd, message); err != nil {

@@ -12,6 +12,7 @@ import (
 	"mcplb/conf"
 	"mcplb/internal/endpoint"
 	"mcplb/internal/harness"
+	"mcplb/proxy/session"
 )
 
 // bothModes runs a test in mode tcp and in mode mcp.
@@ -43,7 +44,7 @@ func TestClientFinishesFirst(t *testing.T) {
 		}()
 		c.Hear(reply)
 		c.HearEnd()
-		b.expect(ClientClosed, 1)
+		b.expect(session.ClientClosed, 1)
 	})
 }
 
@@ -61,7 +62,7 @@ func TestServerFinishesFirst(t *testing.T) {
 		}()
 		s.Hear(text)
 		s.HearEnd()
-		b.expect(ServerClosed, 1)
+		b.expect(session.ServerClosed, 1)
 	})
 }
 
@@ -76,7 +77,7 @@ func TestResetIsPassedOn(t *testing.T) {
 		s.Hear("begun\n")
 		c.Reset()
 		s.HearReset()
-		b.expect(ClientReset, 1)
+		b.expect(session.ClientReset, 1)
 
 		c = b.dial()
 		s = a.Next()
@@ -84,7 +85,7 @@ func TestResetIsPassedOn(t *testing.T) {
 		c.Hear("begun\n")
 		s.Reset()
 		c.HearReset()
-		b.expect(ServerReset, 1)
+		b.expect(session.ServerReset, 1)
 
 		totals := b.pool.Servers()[0].Totals()
 		if totals.Connections != 2 || totals.ClientAborts != 1 || totals.Resets != 1 {
@@ -106,7 +107,7 @@ func TestDownBehindTheEnd(t *testing.T) {
 			return ending
 		})
 		b.each(func(s *Session) { s.ServerDown(conf.OnDownClose) })
-		b.expect(ServerDown, 1)
+		b.expect(session.ServerDown, 1)
 		c.Hear(text)
 		c.HearEnd()
 	})
@@ -120,7 +121,7 @@ func TestResetAfterData(t *testing.T) {
 		s.Reset()
 		c.Hear("all of this\n")
 		c.HearReset()
-		b.expect(ServerReset, 1)
+		b.expect(session.ServerReset, 1)
 	})
 }
 
@@ -152,7 +153,7 @@ func TestAnswerBeforeTheQuestionEnds(t *testing.T) {
 				t.Errorf("the client's sending ended with %v, want connection reset", err)
 			}
 		}
-		b.expect(ServerReset, times)
+		b.expect(session.ServerReset, times)
 	})
 }
 
@@ -173,7 +174,7 @@ func TestLeftoverBeforeTheEnd(t *testing.T) {
 		s.HearEnd()
 		s.Finish()
 		c.HearEnd()
-		b.expect(ClientClosed, 1)
+		b.expect(session.ClientClosed, 1)
 	})
 }
 
@@ -205,7 +206,7 @@ func TestDeadClientOfASilentServer(t *testing.T) {
 					test.die(c)
 				}
 			}
-			b.expect(ClientReset, 2)
+			b.expect(session.ClientReset, 2)
 		})
 	}
 }
@@ -217,7 +218,7 @@ func TestDeathAfterTheEndWasPassedOn(t *testing.T) {
 	c.Finish()
 	s.HearEnd()
 	c.Reset()
-	b.expect(ClientReset, 1)
+	b.expect(session.ClientReset, 1)
 	if _, err := s.Write([]byte("answer")); err == nil {
 		if _, err = s.Read(make([]byte, 1)); err == nil || err == io.EOF {
 			t.Errorf("the server can go on for a client that is dead: %v", err)
@@ -234,7 +235,7 @@ func TestDeadClientOfABlockedServer(t *testing.T) {
 	b, c, s := meeting(t)
 	b.Fill(c, lines)
 	c.Reset()
-	b.expect(ClientReset, 1)
+	b.expect(session.ClientReset, 1)
 	s.HearReset()
 }
 
@@ -250,7 +251,7 @@ func TestDeadServerOfABlockedClient(t *testing.T) {
 		t.Fatalf("%d sessions, want 1", n)
 	}
 	b.Advance(time.Second)
-	b.expect(HalfClosedTimeout, 1)
+	b.expect(session.HalfClosedTimeout, 1)
 	c.HearReset()
 }
 

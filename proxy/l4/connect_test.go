@@ -15,6 +15,7 @@ import (
 	"mcplb/conf"
 	"mcplb/internal/endpoint"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,10 +64,10 @@ func TestRetryOfTheOnlyServer(t *testing.T) {
 			t.Fatalf("%d attempts without a pause, want %d", n, attempt+1)
 		}
 		if attempt < 2 {
-			b.Advance(retryPause)
+			b.Advance(session.RetryPause)
 		}
 	}
-	b.expect(ConnectRefused, 1)
+	b.expect(session.ConnectRefused, 1)
 	c.HearReset()
 	if n := totals().Retries; n != 2 {
 		t.Errorf("%d retries were counted, want 2", n)
@@ -81,7 +82,7 @@ func TestRetrySucceeds(t *testing.T) {
 	b.Eventually("an attempt fails", func() bool { return b.pool.Servers()[0].Totals().ConnectErrors == 1 })
 	b.Turns(2)
 	s.Listen(t, 8)
-	b.Advance(retryPause)
+	b.Advance(session.RetryPause)
 	b.Eventually("the server is connected", func() bool { return b.pool.Servers()[0].Totals().Connections == 1 })
 	c.Close()
 	fd, _, err := unix.Accept(s.FD)
@@ -89,14 +90,14 @@ func TestRetrySucceeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	unix.Close(fd)
-	b.expect(ClientClosed, 1)
+	b.expect(session.ClientClosed, 1)
 }
 
 func TestNoRetries(t *testing.T) {
 	t.Parallel()
 	b := begin(t, []string{endpoint.Refuse(t)}, withRetries(0))
 	endpoint.TurnedAway(t, b.Address)
-	b.expect(ConnectRefused, 1)
+	b.expect(session.ConnectRefused, 1)
 }
 
 // Bytes that the client sent before it had a server are not lost on the way
@@ -132,7 +133,7 @@ func TestNoServer(t *testing.T) {
 	b := begin(t, []string{s.Address})
 	b.pool.SetHealth(b.pool.Servers()[0], backend.Down, "for the test", time.Now())
 	endpoint.TurnedAway(t, b.Address)
-	b.expect(NoServer, 1)
+	b.expect(session.NoServer, 1)
 }
 
 // A server that goes down while a client is being connected to it: the client
@@ -193,7 +194,7 @@ func TestServerDown(t *testing.T) {
 		if policy == conf.OnDownClose {
 			c1.HearReset()
 			p1.HearReset()
-			b.expect(ServerDown, 1)
+			b.expect(session.ServerDown, 1)
 			continue
 		}
 		c1.Say("still here\n")
@@ -221,7 +222,7 @@ func TestQueueIsFair(t *testing.T) {
 		clients[i].HearEnd()
 		clients[i].Close()
 	}
-	b.expect(ServerClosed, 6)
+	b.expect(session.ServerClosed, 6)
 	if n := b.frontend.Totals().Queue.Count; n != 5 {
 		t.Errorf("%d clients waited in the queue, want 5", n)
 	}
@@ -255,7 +256,7 @@ func TestMaxConnIsHard(t *testing.T) {
 	if peak := most.Load(); peak > limit {
 		t.Errorf("the server had %d connections at once, want at most %d", peak, limit)
 	}
-	b.expect(ServerClosed, clients)
+	b.expect(session.ServerClosed, clients)
 }
 
 // Whoever leaves while waiting leaves the queue.
@@ -270,7 +271,7 @@ func TestLeavingTheQueue(t *testing.T) {
 	staying := b.dial()
 	b.Eventually("it waits, too", func() bool { return b.pool.Queued() == 2 })
 	leaving.Reset()
-	b.expect(ClientGone, 1)
+	b.expect(session.ClientGone, 1)
 	if n := b.pool.Queued(); n != 1 {
 		t.Errorf("%d wait, want 1", n)
 	}
@@ -327,7 +328,7 @@ func TestGrantComesTooLate(t *testing.T) {
 		})
 		b.Eventually("both have gone", func() bool { return b.frontend.Current() == 0 })
 	}
-	b.expect(ClientGone, 5)
+	b.expect(session.ClientGone, 5)
 }
 
 // fromSources makes the backend connect from addresses.
@@ -382,7 +383,7 @@ func TestNoSourceAddressLeft(t *testing.T) {
 	s := endpoint.Serve(t, endpoint.Echo)
 	b := begin(t, []string{s.Address}, fromSources("198.51.100.1", "198.51.100.2"))
 	endpoint.TurnedAway(t, b.Address)
-	b.expect(NoResources, 1)
+	b.expect(session.NoResources, 1)
 	if totals := b.pool.Servers()[0].Totals(); totals.ConnectErrors != 0 || totals.Aborts != 1 {
 		t.Errorf("the server is blamed for it: %+v", totals)
 	}
@@ -418,7 +419,7 @@ func TestNoDescriptors(t *testing.T) {
 		b := begin(t, []string{s.Address}, func(s *setup) { breakIt(s.System) })
 		short.Store(true)
 		endpoint.TurnedAway(t, b.Address)
-		b.expect(NoResources, 1)
+		b.expect(session.NoResources, 1)
 		short.Store(false)
 		c := b.dial()
 		c.Say("again\n")

@@ -10,6 +10,7 @@ import (
 	"mcplb/internal/harness"
 	"mcplb/internal/leak"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
@@ -45,7 +46,9 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 		t.Fatal(err)
 	}
 	b := &bed{Harness: harness.Start(t, s.Setup), pool: pool}
-	b.frontend = NewFrontend(Settings{Frontend: s.frontend, Pool: pool}, b.Limiter, harness.Open{}, b.AccessLog, s.Loops)
+	b.frontend = NewFrontend(session.Settings{Frontend: s.frontend, Pool: pool}, session.Shared{
+		Limiter: b.Limiter, Connections: harness.Open{}, Log: b.AccessLog, Loops: s.Loops,
+	})
 	t.Cleanup(b.end)
 	b.listen(s.frontend.Listen[0])
 	return b
@@ -89,7 +92,7 @@ func withMaxConn(n int) func(*setup) {
 // each calls f for every session, one loop after the other.
 func (b *bed) each(f func(*Session)) {
 	b.Each(func(c *reactor.Conn) {
-		if s := Of(c); s != nil {
+		if s, ok := session.Of(c).(*Session); ok {
 			f(s)
 		}
 	})
@@ -115,7 +118,7 @@ func (b *bed) end() {
 }
 
 // expect waits until as many sessions have ended for a reason.
-func (b *bed) expect(reason Reason, n uint64) {
+func (b *bed) expect(reason session.Reason, n uint64) {
 	b.Helper()
 	harness.Expect(b, func() (ended, refused harness.Counts) {
 		totals := b.frontend.Totals()

@@ -1,44 +1,48 @@
 package l4
 
-import "mcplb/proxy/accesslog"
+import (
+	"mcplb/proxy/accesslog"
+	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
+)
 
-// phases are what the access log calls the states of a session.
-var phases = [finished]accesslog.Phase{
-	header:     accesslog.PhaseProxy,
-	admission:  accesslog.PhaseAdmission,
-	securing:   accesslog.PhaseHandshake,
-	queued:     accesslog.PhaseQueue,
-	connecting: accesslog.PhaseConnect,
-	pausing:    accesslog.PhaseConnect,
-	relaying:   accesslog.PhaseData,
-	lingering:  accesslog.PhaseData,
-}
-
-// beginLog begins the session's record, if the log is on.
-func (s *Session) beginLog() {
-	if r := s.frontend.log.Buffer(s.loop.ID()).Begin(); r != nil {
-		r.Began = s.loop.Now()
-		s.relay.log = r
+// phase is what the access log calls the session's state.
+func (s *Session) phase() accesslog.Phase {
+	switch s.state {
+	case entering:
+		return s.client.Stage.Phase()
+	case dispatching:
+		return s.dispatch.Phase()
 	}
+	return accesslog.PhaseData
 }
 
-// endLog hands the record over, if there is one. The session still holds all
-// that it held, and is in the state that it ends in.
-func (s *Session) endLog(reason Reason) {
-	r := s.relay.log
+// beginLog begins the record of a session, if the log is on.
+func (f *Frontend) beginLog(loop *reactor.Loop) *accesslog.Record {
+	r := f.Log.Buffer(loop.ID()).Begin()
+	if r != nil {
+		r.Began = loop.Now()
+	}
+	return r
+}
+
+// endLog hands the record over to the log, if there is one. The session still
+// holds all that it held, and is in the state that it ends in.
+func (s *Session) endLog(reason session.Reason) {
+	r := s.relay.Log
 	if r == nil {
 		return
 	}
-	s.relay.log = nil
-	settings := s.frontend.Settings()
-	r.Client, r.Frontend, r.Ended = s.from, settings.Frontend.Name, s.loop.Now()
+	s.relay.Log = nil
+	settings := s.settings()
+	r.Client, r.Frontend, r.Ended = s.client.From, settings.Frontend.Name, s.loop.Now()
 	if r.Backend == "" {
 		r.Backend = settings.Pool.Name()
 	}
-	r.Reason, r.Phase = reason.String(), phases[s.state]
+	r.Reason, r.Phase = reason.String(), s.phase()
 	r.FrontendConns = s.frontend.Current()
-	if server := s.lease.Server(); server != nil {
+	if server := s.Server(); server != nil {
 		r.ServerConns = server.Conns()
 	}
-	s.frontend.log.Buffer(s.loop.ID()).End(r)
+	s.frontend.Log.Buffer(s.loop.ID()).End(r)
 }

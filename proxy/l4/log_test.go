@@ -7,16 +7,17 @@ import (
 	"mcplb/conf"
 	"mcplb/internal/endpoint"
 	"mcplb/internal/harness"
+	"mcplb/proxy/session"
 )
 
 // checkLog checks that every session has one line, with the reason it is counted
 // by, and that the lines' bytes and messages are those that are counted.
-func (b *bed) checkLog(totals *Totals) {
+func (b *bed) checkLog(totals *session.Totals) {
 	b.Helper()
 	if !b.Logged() {
 		return
 	}
-	var got Totals
+	var got session.Totals
 	reasons := harness.Counts{}
 	for _, l := range b.Lines() {
 		reasons[l.Reason]++
@@ -53,12 +54,12 @@ func TestLogTimes(t *testing.T) {
 	first.Finish()
 	server.HearEnd()
 	server.Close()
-	b.expect(ClientClosed, 1)
+	b.expect(session.ClientClosed, 1)
 	a.Next()
 	b.Eventually("it is relayed", func() bool { return b.pool.Servers()[0].Totals().Connections == 2 })
 	b.Advance(time.Second)
 	second.Reset()
-	b.expect(ClientReset, 1)
+	b.expect(session.ClientReset, 1)
 	lines := b.Lines()
 	if len(lines) != 2 {
 		t.Fatalf("%+v", lines)

@@ -7,17 +7,19 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/session"
 
 	"golang.org/x/sys/unix"
 )
 
-// messages is what mode mcp knows of a session's two streams of lines.
-type messages struct {
-	client  mcp.Meter
-	server  mcp.Meter
-	filter  mcp.Filter
-	answers []byte        // errors that wait for the end of a message of the server's; nil at rest
-	wait    time.Duration // what the limiter told the message refused last
+// Messages is what mode mcp knows of a session's two streams of lines. It moves to
+// a new process as it is.
+type Messages struct {
+	Client  mcp.Meter
+	Server  mcp.Meter
+	Filter  mcp.Filter
+	Answers []byte        // errors that wait for the end of a message of the server's; nil at rest
+	wait    time.Duration // what the limiter said of the message that it refused last
 }
 
 // mostAnswers is how many bytes of errors may wait before the client is no
@@ -34,16 +36,16 @@ const lingerTime = 5 * time.Second
 // spliced where they stream, unless errors may have to be put between them:
 // then the end of every message must be seen.
 func (s *Session) inspect() {
-	if s.frontend.Settings().Frontend.Mode != conf.ModeMCP {
+	if s.settings().Frontend.Mode != conf.ModeMCP {
 		return
 	}
-	s.messages = &messages{}
-	s.relay.up.flags |= inspected | copied
-	s.relay.down.flags |= inspected
+	s.messages = &Messages{}
+	s.relay.Up.Flags |= inspected | copied
+	s.relay.Down.Flags |= inspected
 	// A client that comes back does not leave behind what its source owes.
 	now := s.loop.Now()
-	if pause := s.source.Delay(0, now); pause > 0 {
-		s.relay.resume = now + int64(pause)
+	if pause := s.client.Source.Delay(0, now); pause > 0 {
+		s.relay.Resume = now + int64(pause)
 	}
 	s.followLimits()
 }
@@ -55,46 +57,46 @@ func (s *Session) inspect() {
 func (s *Session) followLimits() {
 	r := &s.relay
 	switch rejects := s.rejects(); {
-	case rejects == r.answers:
-	case rejects && r.down.flags&spliced == 0:
-		r.answers = true
-		r.down.flags = r.down.flags&^streaming | copied
-	case !rejects && len(s.messages.answers) == 0:
-		r.answers = false
+	case rejects == r.Answers:
+	case rejects && r.Down.Flags&spliced == 0:
+		r.Answers = true
+		r.Down.Flags = r.Down.Flags&^streaming | copied
+	case !rejects && len(s.messages.Answers) == 0:
+		r.Answers = false
 		if !r.client.HasTransport() && !r.server.HasTransport() {
-			r.down.flags &^= copied
+			r.Down.Flags &^= copied
 		}
 	}
 }
 
 // rejects tells whether messages over the rate are answered with an error.
 func (s *Session) rejects() bool {
-	return s.source.Metered() && s.frontend.limiter.OverMessage() == conf.Reject
+	return s.client.Source.Metered() && s.frontend.Limiter.OverMessage() == conf.Reject
 }
 
 // FromClient implements Owner: it counts the client's messages, holds the
 // source to its rate, and forwards.
 func (s *Session) FromClient(p []byte) {
-	if s.messages.client.AtBoundary() {
+	if s.messages.Client.AtBoundary() {
 		s.followLimits()
 	}
-	count, over := s.messages.client.Count(p, s.frontend.Settings().Frontend.MaxMessage)
+	count, over := s.messages.Client.Count(p, s.settings().Frontend.MaxMessage)
 	if over >= 0 {
 		s.tooLong()
 		return
 	}
 	if count > 0 {
-		s.relay.taken.MessagesIn.Add(uint64(count))
-		s.relay.log.Messages(count, 0)
+		s.relay.Taken.MessagesIn.Add(uint64(count))
+		s.relay.Log.Messages(count, 0)
 	}
-	if s.relay.answers {
+	if s.relay.Answers {
 		count -= s.filter(p)
 	} else {
 		s.relay.ToServer(p)
 		s.delay(count)
 	}
 	if count > 0 {
-		s.relay.served.MessagesIn.Add(uint64(count))
+		s.relay.Served.MessagesIn.Add(uint64(count))
 	}
 }
 
@@ -105,8 +107,8 @@ func (s *Session) delay(count int) {
 		return
 	}
 	now := s.loop.Now()
-	if pause := s.source.Delay(count, now); pause > 0 {
-		s.relay.taken.Delayed.Add(1)
+	if pause := s.client.Source.Delay(count, now); pause > 0 {
+		s.relay.Taken.Delayed.Add(1)
 		s.relay.Pause(now + int64(pause))
 	}
 }
@@ -118,25 +120,25 @@ func (s *Session) filter(p []byte) (rejected int) {
 	for len(p) > 0 && !s.relay.over {
 		var pass []byte
 		var refused bool
-		pass, p, refused = m.filter.Next(p, s)
+		pass, p, refused = m.Filter.Next(p, s)
 		if len(pass) > 0 {
 			s.relay.ToServer(pass)
 		}
 		if refused {
 			rejected++
-			if id := m.filter.RefusedID(); id != nil {
-				m.answers = mcp.AppendRateLimited(m.answers, id, m.wait)
+			if id := m.Filter.RefusedID(); id != nil {
+				m.Answers = mcp.AppendRateLimited(m.Answers, id, m.wait)
 			}
 		}
 	}
-	s.relay.taken.Rejected.Add(uint64(rejected))
+	s.relay.Taken.Rejected.Add(uint64(rejected))
 	s.flushAnswers()
 	return rejected
 }
 
 // Admit implements mcp.Gate: may the message that begins pass?
 func (s *Session) Admit() bool {
-	ok, wait := s.source.Allow(s.loop.Now())
+	ok, wait := s.client.Source.Allow(s.loop.Now())
 	s.messages.wait = wait
 	return ok
 }
@@ -144,7 +146,7 @@ func (s *Session) Admit() bool {
 // FromServer implements Owner: it counts and forwards the server's messages, and
 // puts the errors that wait behind the last one that has ended.
 func (s *Session) FromServer(p []byte) {
-	if len(s.messages.answers) > 0 {
+	if len(s.messages.Answers) > 0 {
 		end := bytes.LastIndexByte(p, '\n') + 1
 		s.toClient(p[:end])
 		s.flushAnswers()
@@ -158,11 +160,11 @@ func (s *Session) toClient(p []byte) {
 	if len(p) == 0 || s.relay.over {
 		return
 	}
-	count, _ := s.messages.server.Count(p, 0)
+	count, _ := s.messages.Server.Count(p, 0)
 	if count > 0 {
-		s.relay.taken.MessagesOut.Add(uint64(count))
-		s.relay.served.MessagesOut.Add(uint64(count))
-		s.relay.log.Messages(0, count)
+		s.relay.Taken.MessagesOut.Add(uint64(count))
+		s.relay.Served.MessagesOut.Add(uint64(count))
+		s.relay.Log.Messages(0, count)
 	}
 	s.relay.ToClient(p)
 }
@@ -171,15 +173,15 @@ func (s *Session) toClient(p []byte) {
 // server's. While it cannot and many wait, no more is read from the client.
 func (s *Session) flushAnswers() {
 	m := s.messages
-	if len(m.answers) == 0 || s.relay.over {
+	if len(m.Answers) == 0 || s.relay.over {
 		return
 	}
-	many := len(m.answers) > mostAnswers
+	many := len(m.Answers) > mostAnswers
 	switch {
-	case s.relay.down.flags&shut != 0:
+	case s.relay.Down.Flags&shut != 0:
 		// The server has finished, and the client was told: nothing may follow.
-	case m.server.AtBoundary():
-		s.relay.ToClient(m.answers)
+	case m.Server.AtBoundary():
+		s.relay.ToClient(m.Answers)
 	default:
 		if many {
 			s.relay.Pause(forever)
@@ -189,7 +191,7 @@ func (s *Session) flushAnswers() {
 	if many {
 		s.relay.Proceed()
 	}
-	m.answers = nil
+	m.Answers = nil
 }
 
 // tooLong ends a session whose client sent too long a line: the server sees
@@ -198,20 +200,19 @@ func (s *Session) flushAnswers() {
 // destroy the error on its way.
 func (s *Session) tooLong() {
 	s.relay.detach()
-	s.relay.server.Reset()
-	s.relay.server = nil
-	s.release(backend.Aborted)
-	s.state = lingering
-	s.relay.client.SetHandler(s)
-	s.armIn(lingerTime)
+	s.Disconnect(true)
+	s.dispatch.Release(s.loop, backend.Aborted)
+	s.state, s.client.Since = lingering, s.loop.Now()
+	s.client.Conn.SetHandler(s)
+	s.arm()
 	var answer []byte
-	if s.relay.down.flags&spliced != 0 || !s.messages.server.AtBoundary() {
+	if s.relay.Down.Flags&spliced != 0 || !s.messages.Server.AtBoundary() {
 		answer = append(answer, '\n') // cut the message that the server may have begun
 	}
-	answer = append(answer, s.messages.answers...)
-	answer = mcp.AppendTooLong(answer, s.frontend.Settings().Frontend.MaxMessage)
-	if errno := s.relay.client.Send(answer); errno != 0 {
-		s.finish(MessageTooLong)
+	answer = append(answer, s.messages.Answers...)
+	answer = mcp.AppendTooLong(answer, s.settings().Frontend.MaxMessage)
+	if errno := s.client.Conn.Send(answer); errno != 0 {
+		s.finish(session.MessageTooLong)
 		return
 	}
 	s.discard()
@@ -219,7 +220,7 @@ func (s *Session) tooLong() {
 
 // discard throws away what a lingering client sends, until it ends.
 func (s *Session) discard() {
-	c := s.relay.client
+	c := s.client.Conn
 	if c.Parked() == 0 {
 		c.CloseWrite()
 	}
@@ -228,7 +229,7 @@ func (s *Session) discard() {
 			return
 		}
 		if n, errno := c.Read(s.loop.Scratch()); n == 0 && errno != unix.EAGAIN {
-			s.finish(MessageTooLong)
+			s.finish(session.MessageTooLong)
 			return
 		}
 	}

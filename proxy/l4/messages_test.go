@@ -17,6 +17,7 @@ import (
 	"mcplb/internal/harness"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 )
 
 // messageRate limits messages, which are delayed.
@@ -165,7 +166,7 @@ func TestDelay(t *testing.T) {
 
 // pausedFor tells whether a session waits for time to pass.
 func (b *bed) pausedFor() (paused bool) {
-	b.each(func(s *Session) { paused = paused || s.relay.resume != 0 })
+	b.each(func(s *Session) { paused = paused || s.relay.Resume != 0 })
 	return paused
 }
 
@@ -179,7 +180,7 @@ func TestDebtOutlivesTheConnection(t *testing.T) {
 	c.Say(burst)
 	s.Hear(burst)
 	c.Reset()
-	b.expect(ClientReset, 1)
+	b.expect(session.ClientReset, 1)
 	c = b.dial()
 	c.Say("hello\n")
 	s = a.Next()
@@ -363,7 +364,7 @@ func TestRejectBehindTheServersEnd(t *testing.T) {
 	s.Hear(request(10))
 	c.Close()
 	s.HearEnd()
-	b.expect(ServerClosed, 1)
+	b.expect(session.ServerClosed, 1)
 }
 
 // A client that floods and does not read costs next to nothing, and is told of
@@ -470,7 +471,7 @@ func TestMaxMessage(t *testing.T) {
 			c.HearEnd()
 			c.Say("nobody reads this\n")
 			c.Close()
-			b.expect(MessageTooLong, 1)
+			b.expect(session.MessageTooLong, 1)
 		})
 	}
 }
@@ -489,7 +490,7 @@ func TestMaxMessageLingers(t *testing.T) {
 		t.Fatalf("%d sessions, want 1", n)
 	}
 	b.Advance(time.Second)
-	b.expect(MessageTooLong, 1)
+	b.expect(session.MessageTooLong, 1)
 }
 
 // The error for a rejected message comes before the one that ends it all.
@@ -541,7 +542,7 @@ func TestEndlessLine(t *testing.T) {
 	if grown := int64(heap()) - int64(before); grown > 1<<20 {
 		t.Errorf("it costs %d bytes, want less than 1 MB", grown)
 	}
-	b.expect(MessageTooLong, 1)
+	b.expect(session.MessageTooLong, 1)
 }
 
 func TestNoMaxMessage(t *testing.T) {
@@ -569,7 +570,7 @@ func TestBan(t *testing.T) {
 		refused(c, id)
 	}
 	endpoint.TurnedAway(t, b.Address)
-	b.expect(Banned, 1)
+	b.expect(session.Banned, 1)
 	b.Advance(time.Second)
 	c.Say(request(5))
 	s.Hear(request(5))
@@ -592,12 +593,12 @@ func TestLimits(t *testing.T) {
 	t.Parallel()
 	exempt := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	tests := []struct {
-		reason Reason
+		reason session.Reason
 		limit  func(*conf.RateLimit)
 	}{
-		{ConnectionRate, func(c *conf.RateLimit) { c.ConnectionRate, c.ConnectionBurst = 1, 2 }},
-		{SourceConnections, func(c *conf.RateLimit) { c.MaxConnections = 2 }},
-		{GlobalConnectionRate, func(c *conf.RateLimit) { c.GlobalConnectionRate = 2 }},
+		{session.ConnectionRate, func(c *conf.RateLimit) { c.ConnectionRate, c.ConnectionBurst = 1, 2 }},
+		{session.SourceConnections, func(c *conf.RateLimit) { c.MaxConnections = 2 }},
+		{session.GlobalConnectionRate, func(c *conf.RateLimit) { c.GlobalConnectionRate = 2 }},
 	}
 	for _, test := range tests {
 		for _, mode := range []conf.Mode{conf.ModeTCP, conf.ModeMCP} {
@@ -608,7 +609,7 @@ func TestLimits(t *testing.T) {
 			endpoint.TurnedAway(t, b.Address)
 			b.expect(test.reason, 1)
 			first.Close()
-			b.expect(ClientClosed, 1)
+			b.expect(session.ClientClosed, 1)
 			b.Advance(time.Second)
 			b.connect()
 

@@ -7,6 +7,7 @@ import (
 	"mcplb/backend"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,21 +30,29 @@ import (
 //	any          nothing moved for the idle time, or the   the relay ends: RST both ways, or FIN where
 //	             owner aborts                              cut messages show (cut)
 type Relay struct {
+	RelayState
+	Service
 	client *reactor.Conn
 	server *reactor.Conn
-	owner  Owner
-	taken  *Counters         // of the frontend
-	served *backend.Counters // of the server
-	log    *accesslog.Record // of the connection; nil = none is kept
-	timer  reactor.Timer
-	last   int64 // when a byte last moved, on the loop's clock
-	resume int64 // the client is not read from before; 0 = it is; forever = until Proceed
-	up     half  // client to server
-	down   half  // server to client
 	over   bool
+}
 
-	// answers says that the owner answers the client itself at times.
-	answers bool
+// RelayState is what a relay knows of its two streams. It moves to a new process
+// as it is; times are on the loops' clock.
+type RelayState struct {
+	Last     int64 // when a byte last moved
+	Resume   int64 // the client is not read from before; 0 = it is; forever = until Proceed
+	Up, Down Half  // client to server, server to client
+	Answers  bool  // the owner answers the client itself at times
+}
+
+// Service is whom a relay serves, and what it counts and logs.
+type Service struct {
+	Owner  Owner
+	Taken  *session.Counters // of the frontend
+	Served *backend.Counters // of the server
+	Log    *accesslog.Record // of the connection; nil = none is kept
+	Timer  *reactor.Timer    // the relay's alone while it runs
 }
 
 // Owner is what a relay is for.
@@ -59,44 +68,50 @@ type Owner interface {
 	// what is spliced.
 	FromServer(p []byte)
 	// RelayEnded is called once, when it is over. Both connections are closed.
-	RelayEnded(reason Reason)
+	RelayEnded(reason session.Reason)
+	// Session is the session that the relay is a part of.
+	Session() session.Session
 }
 
-// half is one direction of a relay.
-type half struct {
+// Half is one direction of a relay.
+type Half struct {
 	pipe  *reactor.Pipe // lent while bytes are in it
-	flags halfFlags
+	Flags HalfFlags
 }
 
-type halfFlags uint8
+// HalfFlags are what is known of a half.
+type HalfFlags uint8
 
 const (
-	ended     halfFlags = 1 << iota // its source has finished sending
-	shut                            // its destination was told
+	ended     HalfFlags = 1 << iota // its source has finished sending
+	shut                            // FIN was sent to its destination
 	first                           // before the other half's was
 	lost                            // its destination takes nothing any more
 	streaming                       // its reads fill the loop's buffer: splice
-	spliced                         // some of its bytes nobody has seen
+	spliced                         // some of its bytes were not seen
 	inspected                       // the owner sees its bytes
-	copied                          // never spliced: the owner sees every byte, or a layer changes them
+	copied                          // never spliced: the owner sees every byte, or a transport changes them
 )
-
-// Owner is whom the relay serves.
-func (r *Relay) Owner() Owner { return r.owner }
 
 // Client is the client's connection.
 func (r *Relay) Client() *reactor.Conn { return r.client }
 
-// Begin starts a relay, in place, between two connections that were met
-// another way: what is tunnelled through HTTP. Both must be on one loop; what
-// was read from either before is the caller's to send first. With inspect, the
-// owner is given every byte. What moves is noted in log, unless that is nil.
-func (r *Relay) Begin(client, server *reactor.Conn, owner Owner, taken *Counters, served *backend.Counters, log *accesslog.Record, inspect bool) {
-	*r = Relay{client: client, server: server, owner: owner, taken: taken, served: served, log: log}
-	if inspect {
-		r.up.flags = inspected | copied
-		r.down.flags = inspected | copied
+// SessionOf implements session.Holder.
+func (r *Relay) SessionOf(c *reactor.Conn) session.Session {
+	if c != r.client {
+		return nil
 	}
+	return r.Owner.Session()
+}
+
+// Begin starts a relay, in place, between two connections that the owner has made
+// otherwise: what is tunnelled through HTTP. Both must be on one loop; what was
+// read from either before is the caller's to send first. The owner is given every
+// byte.
+func (r *Relay) Begin(client, server *reactor.Conn, s Service) {
+	*r = Relay{client: client, server: server, Service: s}
+	r.Up.Flags = inspected | copied
+	r.Down.Flags = inspected | copied
 	r.begin(client.Loop().Now())
 }
 
@@ -105,23 +120,23 @@ func (r *Relay) begin(now int64) {
 	r.client.SetHandler(r)
 	r.server.SetHandler(r)
 	if r.client.HasTransport() || r.server.HasTransport() {
-		r.up.flags |= copied
-		r.down.flags |= copied
+		r.Up.Flags |= copied
+		r.Down.Flags |= copied
 	}
-	r.last = now
+	r.Last = now
 	r.arm()
-	r.pump(&r.down, r.server, r.client)
-	r.pump(&r.up, r.client, r.server)
+	r.pump(&r.Down, r.server, r.client)
+	r.pump(&r.Up, r.client, r.server)
 }
 
 // Ready moves what can be moved now that something changed on c.
 func (r *Relay) Ready(c *reactor.Conn) {
 	if c == r.client {
-		r.pump(&r.up, r.client, r.server)
-		r.pump(&r.down, r.server, r.client)
+		r.pump(&r.Up, r.client, r.server)
+		r.pump(&r.Down, r.server, r.client)
 	} else {
-		r.pump(&r.down, r.server, r.client)
-		r.pump(&r.up, r.client, r.server)
+		r.pump(&r.Down, r.server, r.client)
+		r.pump(&r.Up, r.client, r.server)
 	}
 	if c.Failed() && !r.over {
 		r.failed(c)
@@ -132,9 +147,9 @@ func (r *Relay) Ready(c *reactor.Conn) {
 // would tell: it has been, or the other side takes no more for now.
 func (r *Relay) failed(c *reactor.Conn) {
 	switch {
-	case r.sourceOf(c).flags&ended != 0:
+	case r.sourceOf(c).Flags&ended != 0:
 		r.broken(c)
-	case c == r.client && (r.resume != 0 || r.server.Blocked()):
+	case c == r.client && (r.Resume != 0 || r.server.Blocked()):
 		// What a dead client left is not worth a slot. (A server's answer is:
 		// the client may be slow to read it.)
 		r.broken(c)
@@ -144,33 +159,33 @@ func (r *Relay) failed(c *reactor.Conn) {
 }
 
 // sourceOf is the half that reads from c.
-func (r *Relay) sourceOf(c *reactor.Conn) *half {
+func (r *Relay) sourceOf(c *reactor.Conn) *Half {
 	if c == r.client {
-		return &r.up
+		return &r.Up
 	}
-	return &r.down
+	return &r.Down
 }
 
 // pump moves bytes from one connection to the other until there are no more,
 // the other takes no more, or the turn's budget is spent.
-func (r *Relay) pump(h *half, from, to *reactor.Conn) {
+func (r *Relay) pump(h *Half, from, to *reactor.Conn) {
 	for moved := 0; ; {
-		if r.over || h.flags&lost != 0 || to.Blocked() {
+		if r.over || h.Flags&lost != 0 || to.Blocked() {
 			return
 		}
-		if h == &r.up && r.answers && from.Blocked() {
+		if h == &r.Up && r.Answers && from.Blocked() {
 			return // what the client sends makes answers, which it does not read
 		}
 		if h.pipe != nil && !r.drain(h, to) {
 			return
 		}
-		if h.flags&ended != 0 {
+		if h.Flags&ended != 0 {
 			r.finish(h, to)
 			return
 		}
-		if !from.Readable() || r.resume != 0 && from == r.client {
+		if !from.Readable() || r.Resume != 0 && from == r.client {
 			if moved < reactor.ReadSize {
-				h.flags &^= streaming // what comes next may be as small
+				h.Flags &^= streaming // what comes next may be as small
 			}
 			return
 		}
@@ -183,15 +198,15 @@ func (r *Relay) pump(h *half, from, to *reactor.Conn) {
 }
 
 // move reads once, forwards what came, and tells how much that was.
-func (r *Relay) move(h *half, from, to *reactor.Conn) int {
-	if h.flags&streaming != 0 {
+func (r *Relay) move(h *Half, from, to *reactor.Conn) int {
+	if h.Flags&streaming != 0 {
 		if h.pipe = from.Loop().Pipe(); h.pipe != nil {
 			return r.splice(h, from, to)
 		}
 	}
 	buffer := from.Loop().Scratch()
 	if to.HasTransport() {
-		buffer = buffer[:reactor.ReadSize-layerGrowth]
+		buffer = buffer[:reactor.ReadSize-transportGrowth]
 	}
 	n, errno := from.Read(buffer)
 	switch {
@@ -203,27 +218,27 @@ func (r *Relay) move(h *half, from, to *reactor.Conn) int {
 	case n == 0:
 		r.end(h, from)
 		return 0
-	case n == len(buffer) && h.flags&copied == 0:
-		h.flags |= streaming
+	case n == len(buffer) && h.Flags&copied == 0:
+		h.Flags |= streaming
 	}
 	r.count(h, n)
 	r.forward(h, to, buffer[:n])
 	return n
 }
 
-// layerGrowth is by how much a layer may enlarge what one read brings, so that a
-// buffer of the usual size still parks it.
-const layerGrowth = 1 << 10
+// transportGrowth is how much a transport may add to what one read brings, so that a buffer
+// of the usual size still parks it.
+const transportGrowth = 1 << 10
 
 // forward hands bytes on, by way of the owner where it wants to see them.
-func (r *Relay) forward(h *half, to *reactor.Conn, p []byte) {
+func (r *Relay) forward(h *Half, to *reactor.Conn, p []byte) {
 	switch {
-	case h.flags&inspected == 0:
+	case h.Flags&inspected == 0:
 		r.send(to, p)
-	case h == &r.up:
-		r.owner.FromClient(p)
+	case h == &r.Up:
+		r.Owner.FromClient(p)
 	default:
-		r.owner.FromServer(p)
+		r.Owner.FromServer(p)
 	}
 }
 
@@ -242,8 +257,8 @@ func (r *Relay) send(to *reactor.Conn, p []byte) {
 // undeliverable notes that c takes nothing any more. What it said before that
 // may still lie in its socket, and is carried before the relay ends.
 func (r *Relay) undeliverable(c *reactor.Conn) {
-	r.into(c).flags |= lost
-	if r.sourceOf(c).flags&lost != 0 {
+	r.into(c).Flags |= lost
+	if r.sourceOf(c).Flags&lost != 0 {
 		r.broken(c) // and the other takes nothing, either
 		return
 	}
@@ -251,18 +266,18 @@ func (r *Relay) undeliverable(c *reactor.Conn) {
 }
 
 // into is the half that writes to c.
-func (r *Relay) into(c *reactor.Conn) *half {
+func (r *Relay) into(c *reactor.Conn) *Half {
 	if c == r.client {
-		return &r.down
+		return &r.Down
 	}
-	return &r.up
+	return &r.Up
 }
 
 // splice moves bytes through a pipe, from socket to socket inside the kernel.
-func (r *Relay) splice(h *half, from, to *reactor.Conn) int {
+func (r *Relay) splice(h *Half, from, to *reactor.Conn) int {
 	n, errno := from.SpliceIn(h.pipe)
 	if n > 0 {
-		h.flags |= spliced
+		h.Flags |= spliced
 		r.count(h, n)
 		r.drain(h, to)
 		return n
@@ -280,11 +295,11 @@ func (r *Relay) splice(h *half, from, to *reactor.Conn) int {
 
 // drain empties the half's pipe into its destination. It returns false when
 // that takes no more.
-func (r *Relay) drain(h *half, to *reactor.Conn) bool {
+func (r *Relay) drain(h *Half, to *reactor.Conn) bool {
 	held := h.pipe.Held()
 	errno := to.SpliceOut(h.pipe)
 	if h.pipe.Held() < held {
-		r.last = to.Loop().Now()
+		r.Last = to.Loop().Now()
 	}
 	if errno != 0 {
 		r.unpipe(h)
@@ -298,7 +313,7 @@ func (r *Relay) drain(h *half, to *reactor.Conn) bool {
 	return true
 }
 
-func (r *Relay) unpipe(h *half) {
+func (r *Relay) unpipe(h *Half) {
 	if h.pipe != nil {
 		r.client.Loop().ReturnPipe(h.pipe)
 		h.pipe = nil
@@ -306,57 +321,57 @@ func (r *Relay) unpipe(h *half) {
 }
 
 // count notes that n bytes are moving.
-func (r *Relay) count(h *half, n int) {
-	r.last = r.client.Loop().Now()
-	if r.log != nil {
+func (r *Relay) count(h *Half, n int) {
+	r.Last = r.client.Loop().Now()
+	if r.Log != nil {
 		r.note(h, n)
 	}
-	if h == &r.up {
-		r.taken.BytesIn.Add(uint64(n))
-		r.served.BytesIn.Add(uint64(n))
+	if h == &r.Up {
+		r.Taken.BytesIn.Add(uint64(n))
+		r.Served.BytesIn.Add(uint64(n))
 		return
 	}
-	r.taken.BytesOut.Add(uint64(n))
-	r.served.BytesOut.Add(uint64(n))
+	r.Taken.BytesOut.Add(uint64(n))
+	r.Served.BytesOut.Add(uint64(n))
 }
 
 // note notes the same for the access log.
-func (r *Relay) note(h *half, n int) {
-	if h == &r.up {
-		r.log.Moved(n, 0, r.last)
+func (r *Relay) note(h *Half, n int) {
+	if h == &r.Up {
+		r.Log.Moved(n, 0, r.Last)
 	} else {
-		r.log.Moved(0, n, r.last)
+		r.Log.Moved(0, n, r.Last)
 	}
 }
 
 // end notes that the half's source has finished sending. One that no longer
 // takes anything either was broken before it could be read.
-func (r *Relay) end(h *half, from *reactor.Conn) {
-	if r.into(from).flags&lost != 0 {
+func (r *Relay) end(h *Half, from *reactor.Conn) {
+	if r.into(from).Flags&lost != 0 {
 		r.broken(from)
 		return
 	}
-	h.flags |= ended
-	r.last = r.client.Loop().Now()
+	h.Flags |= ended
+	r.Last = r.client.Loop().Now()
 	r.arm() // a half-closed connection has a shorter time
 }
 
 // finish tells the destination that nothing more will come, and ends the
 // relay when that holds for both.
-func (r *Relay) finish(h *half, to *reactor.Conn) {
-	if h.flags&shut == 0 {
-		if (r.up.flags|r.down.flags)&shut == 0 {
-			h.flags |= first
+func (r *Relay) finish(h *Half, to *reactor.Conn) {
+	if h.Flags&shut == 0 {
+		if (r.Up.Flags|r.Down.Flags)&shut == 0 {
+			h.Flags |= first
 		}
-		h.flags |= shut
+		h.Flags |= shut
 		to.CloseWrite()
 	}
-	if r.up.flags&r.down.flags&shut == 0 || r.client.Parked()+r.server.Parked() > 0 {
-		return // what a layer says last may wait to be written
+	if r.Up.Flags&r.Down.Flags&shut == 0 || r.client.Parked()+r.server.Parked() > 0 {
+		return // what a transport says last may wait to be written
 	}
-	reason := ServerClosed
-	if r.up.flags&first != 0 {
-		reason = ClientClosed
+	reason := session.ServerClosed
+	if r.Up.Flags&first != 0 {
+		reason = session.ClientClosed
 	}
 	r.close(reason)
 }
@@ -366,16 +381,16 @@ func (r *Relay) finish(h *half, to *reactor.Conn) {
 func (r *Relay) broken(c *reactor.Conn) {
 	if c == r.client {
 		r.server.Reset()
-		r.close(ClientReset)
+		r.close(session.ClientReset)
 		return
 	}
 	r.client.Reset()
-	r.close(ServerReset)
+	r.close(session.ServerReset)
 }
 
 // Abort ends the relay for a reason of the balancer's own: both sides can see
 // that it was cut off.
-func (r *Relay) Abort(reason Reason) {
+func (r *Relay) Abort(reason session.Reason) {
 	r.cut(r.client)
 	r.cut(r.server)
 	r.close(reason)
@@ -386,8 +401,8 @@ func (r *Relay) Abort(reason Reason) {
 // which always arrives. One that was sent already is let arrive, and RST is for a
 // peer that has it.
 func (r *Relay) cut(c *reactor.Conn) {
-	told := r.into(c).flags&shut != 0
-	if told && c.Ending() || !told && r.up.flags&inspected != 0 {
+	finSent := r.into(c).Flags&shut != 0
+	if finSent && c.Ending() || !finSent && r.Up.Flags&inspected != 0 {
 		c.Cut()
 	} else {
 		c.Reset()
@@ -395,19 +410,19 @@ func (r *Relay) cut(c *reactor.Conn) {
 }
 
 // close ends the relay; what is not reset is closed.
-func (r *Relay) close(reason Reason) {
+func (r *Relay) close(reason session.Reason) {
 	r.detach()
 	r.client.Close()
 	r.server.Close()
-	r.owner.RelayEnded(reason)
+	r.Owner.RelayEnded(reason)
 }
 
 // detach ends the relay and leaves both connections to the owner.
 func (r *Relay) detach() {
 	r.over = true
-	r.client.Loop().Disarm(&r.timer)
-	r.unpipe(&r.up)
-	r.unpipe(&r.down)
+	r.client.Loop().Disarm(r.Timer)
+	r.unpipe(&r.Up)
+	r.unpipe(&r.Down)
 }
 
 // forever is the end of a pause that only Proceed ends.
@@ -419,7 +434,7 @@ func (r *Relay) Pause(until int64) {
 	if r.over {
 		return
 	}
-	r.resume = until
+	r.Resume = until
 	r.arm()
 }
 
@@ -428,7 +443,7 @@ func (r *Relay) Proceed() {
 	if r.over {
 		return
 	}
-	r.resume = 0
+	r.Resume = 0
 	r.client.Yield()
 }
 
@@ -437,11 +452,11 @@ func (r *Relay) Proceed() {
 func (r *Relay) arm() {
 	loop := r.client.Loop()
 	deadline := r.idleEnds()
-	if r.resume != 0 && (deadline == 0 || r.resume < deadline) {
-		deadline = r.resume
+	if r.Resume != 0 && (deadline == 0 || r.Resume < deadline) {
+		deadline = r.Resume
 	}
 	if deadline != 0 {
-		loop.Arm(&r.timer, r, deadline)
+		loop.Arm(r.Timer, r, deadline)
 	}
 }
 
@@ -449,28 +464,28 @@ func (r *Relay) arm() {
 // begins when a pause is over: that is the balancer's doing, not the client's
 // silence.
 func (r *Relay) idleEnds() int64 {
-	idle := r.owner.Idle(r.halfClosed())
+	idle := r.Owner.Idle(r.halfClosed())
 	if idle == 0 {
 		return 0
 	}
-	if r.resume != forever && r.resume > r.last {
-		return r.resume + int64(idle)
+	if r.Resume != forever && r.Resume > r.Last {
+		return r.Resume + int64(idle)
 	}
-	return r.last + int64(idle)
+	return r.Last + int64(idle)
 }
 
 // halfClosed tells whether one side has finished sending, or has gone.
 func (r *Relay) halfClosed() bool {
-	return (r.up.flags|r.down.flags)&(ended|lost) != 0 || r.client.Failed() || r.server.Failed()
+	return (r.Up.Flags|r.Down.Flags)&(ended|lost) != 0 || r.client.Failed() || r.server.Failed()
 }
 
 // Expired runs when the timer does: perhaps early, since activity only writes
 // a timestamp.
 func (r *Relay) Expired(*reactor.Timer) {
 	now := r.client.Loop().Now()
-	if r.resume != 0 && now >= r.resume {
-		r.resume = 0
-		r.last = now
+	if r.Resume != 0 && now >= r.Resume {
+		r.Resume = 0
+		r.Last = now
 		r.client.Yield()
 	}
 	if ends := r.idleEnds(); ends != 0 && now >= ends {
@@ -480,9 +495,9 @@ func (r *Relay) Expired(*reactor.Timer) {
 	r.arm()
 }
 
-func (r *Relay) idleReason() Reason {
+func (r *Relay) idleReason() session.Reason {
 	if r.halfClosed() {
-		return HalfClosedTimeout
+		return session.HalfClosedTimeout
 	}
-	return IdleTimeout
+	return session.IdleTimeout
 }

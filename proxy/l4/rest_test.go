@@ -34,7 +34,7 @@ func TestConnectionAtRest(t *testing.T) {
 		t.Errorf("%d bytes are parked", n)
 	}
 	b.each(func(s *Session) {
-		if s.relay.up.pipe != nil || s.relay.down.pipe != nil {
+		if s.relay.Up.pipe != nil || s.relay.Down.pipe != nil {
 			t.Error("a connection at rest holds a pipe")
 		}
 	})

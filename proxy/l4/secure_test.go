@@ -8,6 +8,7 @@ import (
 	"mcplb/conf"
 	"mcplb/internal/endpoint"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,7 +84,7 @@ func TestSecured(t *testing.T) {
 	server := s.Next()
 	server.Hear("hello")
 	b.each(func(s *Session) {
-		if (s.relay.up.flags & s.relay.down.flags & copied) == 0 {
+		if (s.relay.Up.Flags & s.relay.Down.Flags & copied) == 0 {
 			t.Error("bytes that a layer changes may be spliced")
 		}
 	})
@@ -91,7 +92,7 @@ func TestSecured(t *testing.T) {
 	server.HearEnd()
 	server.Finish()
 	c.HearEnd()
-	b.expect(ClientClosed, 1)
+	b.expect(session.ClientClosed, 1)
 	if g.closed.Load() != 1 || g.reset.Load() != 0 {
 		t.Errorf("%d layers closed, %d by reset", g.closed.Load(), g.reset.Load())
 	}
@@ -108,31 +109,31 @@ func TestNotSecured(t *testing.T) {
 	c.Say("n")
 	c.Hear("no")
 	c.HearEnd() // and no RST, that the alert be heard
-	b.expect(TLSHandshake, 1)
+	b.expect(session.TLSHandshake, 1)
 	b.dial().Finish()
-	b.expect(ClientGone, 1)
+	b.expect(session.ClientGone, 1)
 	b.dial().Reset()
-	b.expect(ClientGone, 2)
+	b.expect(session.ClientGone, 2)
 
 	slow := b.dial()
 	b.Eventually("it is there", func() bool { return b.frontend.Current() == 1 })
-	b.Advance(handshakeTimeout - time.Second)
+	b.Advance(session.HandshakeTimeout - time.Second)
 	if n := b.frontend.Current(); n != 1 {
 		t.Fatalf("%d sessions, want 1", n)
 	}
 	b.Advance(time.Second)
 	slow.HearReset()
-	b.expect(TLSTimeout, 1)
+	b.expect(session.TLSTimeout, 1)
 
 	stopped := b.dial()
 	b.Eventually("it is there", func() bool { return b.frontend.Current() == 1 })
 	b.each(func(s *Session) {
 		s.ServerDown(conf.OnDownClose) // it has none
 		s.Drain()
-		s.Abort(Stopped)
+		s.Abort(session.Stopped)
 	})
 	stopped.HearReset()
-	b.expect(Stopped, 1)
+	b.expect(session.Stopped, 1)
 	if n := g.closed.Load(); n != 5 {
 		t.Errorf("%d layers were closed, want 5", n)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"mcplb/conf"
 	"mcplb/internal/endpoint"
+	"mcplb/proxy/session"
 )
 
 // idleTimes sets all of them, as the configuration has them.
@@ -44,7 +45,7 @@ func TestIdle(t *testing.T) {
 				s.Hear("from the client\n")
 			}
 			b.Advance(test.alive)
-			b.expect(IdleTimeout, 1)
+			b.expect(session.IdleTimeout, 1)
 			c.HearReset()
 			s.HearReset()
 		})
@@ -61,7 +62,7 @@ func TestNoIdleTime(t *testing.T) {
 	s.HearEnd()
 	b.Advance(100 * 24 * time.Hour)
 	s.Close()
-	b.expect(ClientClosed, 1)
+	b.expect(session.ClientClosed, 1)
 }
 
 // A half-closed connection has its own, shorter time, which what still moves
@@ -81,7 +82,7 @@ func TestHalfClosedTime(t *testing.T) {
 			first.Hear("working\n")
 		}
 		b.Advance(time.Minute)
-		b.expect(HalfClosedTimeout, 1)
+		b.expect(session.HalfClosedTimeout, 1)
 		first.HearReset()
 	}
 }
@@ -97,7 +98,7 @@ func TestHalfClosedTimeOfNone(t *testing.T) {
 		t.Fatalf("%d sessions, want 1", n)
 	}
 	b.Advance(2 * time.Second)
-	b.expect(HalfClosedTimeout, 1)
+	b.expect(session.HalfClosedTimeout, 1)
 }
 
 // Settings that change hold for sessions that live.
@@ -112,7 +113,7 @@ func TestIdleTimeChanges(t *testing.T) {
 		t.Fatalf("%d sessions, want 1", n)
 	}
 	b.Advance(time.Minute)
-	b.expect(IdleTimeout, 1)
+	b.expect(session.IdleTimeout, 1)
 	c.HearReset()
 }
 
@@ -127,7 +128,7 @@ func TestConnectTimeout(t *testing.T) {
 		t.Fatalf("%d sessions, want 1", n)
 	}
 	b.Advance(time.Second)
-	b.expect(ConnectTimeout, 1)
+	b.expect(session.ConnectTimeout, 1)
 	c.HearReset()
 	if n := b.pool.Servers()[0].Totals().ConnectTimeouts; n != 1 {
 		t.Errorf("the server has %d connect timeouts, want 1", n)
@@ -141,7 +142,7 @@ func TestQueueTimeout(t *testing.T) {
 	b.Eventually("the second waits", func() bool { return b.pool.Queued() == 1 })
 	b.Turns(2)
 	b.Advance(b.pool.Config().TimeoutQueue)
-	b.expect(QueueTimeout, 1)
+	b.expect(session.QueueTimeout, 1)
 	second.HearReset()
 	first.Say("undisturbed\n")
 	s.Hear("undisturbed\n")
@@ -182,7 +183,7 @@ func TestPauseIsNoSilence(t *testing.T) {
 	s.Hear("and one more\n")
 	b.Advance(2 * time.Second) // the pause that this one causes
 	b.Advance(time.Minute)
-	b.expect(IdleTimeout, 1)
+	b.expect(session.IdleTimeout, 1)
 }
 
 // A client that dies during a pause is not waited for.
@@ -198,7 +199,7 @@ func TestDeathInAPause(t *testing.T) {
 			s.Hear(burst)
 			c.Reset()
 		}
-		b.expect(ClientReset, 1)
+		b.expect(session.ClientReset, 1)
 		s.HearReset()
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/internal/endpoint"
-	"mcplb/proxy/l4"
+	"mcplb/proxy/session"
 )
 
 // A client that goes, by FIN or RST, at any phase: its server sees RST at once,
@@ -22,53 +22,53 @@ func TestClientGoes(t *testing.T) {
 	for name, c := range map[string]struct {
 		// until leads to the phase, and returns the server's end, if there is one.
 		until  func(b *bed, s *server, client *httpConn) *httpConn
-		reason l4.Reason
+		reason session.Reason
 	}{
-		"at once": {func(*bed, *server, *httpConn) *httpConn { return nil }, l4.ClientClosed},
+		"at once": {func(*bed, *server, *httpConn) *httpConn { return nil }, session.ClientClosed},
 		"in a head": {func(b *bed, _ *server, client *httpConn) *httpConn {
 			client.Say("GET /")
 			b.pendingReach(5)
 			return nil
-		}, l4.ClientClosed},
+		}, session.ClientClosed},
 		"in a body": {func(_ *bed, s *server, client *httpConn) *httpConn {
 			server := s.begun(client, begun)
 			server.Hear("part")
 			return server
-		}, l4.ClientReset},
+		}, session.ClientReset},
 		"in a chunk": {func(_ *bed, s *server, client *httpConn) *httpConn {
 			server := s.begun(client, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\npart")
 			server.Hear("9\r\npart")
 			return server
-		}, l4.ClientReset},
+		}, session.ClientReset},
 		"before the answer": {func(_ *bed, s *server, client *httpConn) *httpConn {
 			server := s.asked(client, rpcPost("1"))
 			return server
-		}, l4.ClientReset},
+		}, session.ClientReset},
 		"in the answer's head": {func(b *bed, s *server, client *httpConn) *httpConn {
 			server := s.asked(client, get("/"))
 			server.Say("HTTP/1.1 200 OK\r\n")
 			return server
-		}, l4.ClientReset},
+		}, session.ClientReset},
 		"in the answer": {func(_ *bed, s *server, client *httpConn) *httpConn {
 			server := s.asked(client, get("/"))
 			server.Say("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\ndata: x\n\n")
 			client.head()
 			client.Hear("data: x\n\n")
 			return server
-		}, l4.ClientReset},
+		}, session.ClientReset},
 		"between requests": {func(_ *bed, s *server, client *httpConn) *httpConn {
 			server := s.asked(client, get("/"))
 			server.answer("fine")
 			client.wantStatus("GET", 200)
 			return nil
-		}, l4.ClientClosed},
+		}, session.ClientClosed},
 	} {
 		for _, how := range []string{"FIN", "RST"} {
 			t.Run(name+" "+how, func(t *testing.T) {
 				t.Parallel()
 				b, s := served(t)
 				client := b.dial()
-				b.reach(reading, 1)
+				b.reach("reading", 1)
 				server := c.until(b, s, client)
 				if how == "RST" {
 					client.Reset()
@@ -94,18 +94,18 @@ func TestClientGoesWithoutServer(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"FIN", "RST"} {
 		for name, c := range map[string]struct {
-			state  state
+			state  string
 			server func(testing.TB) string
 			set    func(*setup)
 		}{
-			"connecting": {connecting, endpoint.Blackhole, func(*setup) {}},
-			"pausing":    {pausing, endpoint.Refuse, withClock},
-			"queued":     {queued, endpoint.Refuse, withMaxConn(1)},
+			"connecting": {"connecting", endpoint.Blackhole, func(*setup) {}},
+			"pausing":    {"pausing", endpoint.Refuse, withClock},
+			"queued":     {"queued", endpoint.Refuse, withMaxConn(1)},
 		} {
 			t.Run(name+" "+how, func(t *testing.T) {
 				t.Parallel()
 				b := begin(t, []string{c.server(t)}, c.set)
-				if c.state == queued {
+				if c.state == "queued" {
 					lease, result := b.pool.Acquire(&backend.Request{}, nil)
 					if result != backend.Granted {
 						t.Fatal(result)
@@ -121,7 +121,7 @@ func TestClientGoesWithoutServer(t *testing.T) {
 				} else {
 					client.Close()
 				}
-				b.expect(l4.ClientGone, 1)
+				b.expect(session.ClientGone, 1)
 				if n := b.pool.Queued(); n != 0 {
 					t.Errorf("%d are in the queue", n)
 				}
@@ -143,7 +143,7 @@ func TestHalfClosedClientGoes(t *testing.T) {
 	server.request()
 	client.Reset()
 	server.HearReset()
-	b.expect(l4.ClientReset, 1)
+	b.expect(session.ClientReset, 1)
 }
 
 // rpcError is the error that a JSON-RPC answer bears.
@@ -295,7 +295,7 @@ func TestServerDown(t *testing.T) {
 		down(b, conf.OnDownClose)
 		client.HearCut()
 		server.HearReset()
-		b.expect(l4.ServerDown, 1)
+		b.expect(session.ServerDown, 1)
 	})
 	t.Run("keep", func(t *testing.T) {
 		t.Parallel()
@@ -311,7 +311,7 @@ func TestServerDown(t *testing.T) {
 		b := begin(t, []string{endpoint.Blackhole(t), s.Address})
 		client := b.dial()
 		client.Say(rpcPost("1"))
-		b.reach(connecting, 1)
+		b.reach("connecting", 1)
 		down(b, conf.OnDownClose)
 		server := s.next()
 		server.request()
@@ -334,7 +334,7 @@ func TestServerDown(t *testing.T) {
 func TestAbort(t *testing.T) {
 	t.Parallel()
 	for name, until := range map[string]func(*bed, *server, *httpConn){
-		"reading": func(b *bed, _ *server, _ *httpConn) { b.reach(reading, 1) },
+		"reading": func(b *bed, _ *server, _ *httpConn) { b.reach("reading", 1) },
 		"exchanging": func(b *bed, s *server, client *httpConn) {
 			client.Say(get("/"))
 			s.next().request()
@@ -349,17 +349,14 @@ func TestAbort(t *testing.T) {
 			b, s := served(t)
 			client := b.dial()
 			until(b, s, client)
-			b.each(func(c *client7) { c.Abort(l4.Stopped); c.Abort(l4.Stopped) })
+			b.sessions(func(c session.Session) { c.Abort(session.Stopped); c.Abort(session.Stopped) })
 			if name != "closing" {
 				client.HearReset()
 			}
-			b.expect(l4.Stopped, 1)
+			b.expect(session.Stopped, 1)
 		})
 	}
 }
-
-// client7 is what client is where that is a variable.
-type client7 = client
 
 // A drain ends clients that wait for nothing at once, and all others with an
 // answer that tells them so: nobody's request is lost.
@@ -399,7 +396,7 @@ func TestDrain(t *testing.T) {
 	}
 	streaming.HearEnd()
 	late := b.dial() // taken in although the frontend is draining
-	b.reach(reading, 1)
+	b.reach("reading", 1)
 	late.Say(get("/"))
 	stream.request()
 	stream.answer("fine")
@@ -410,7 +407,7 @@ func TestDrain(t *testing.T) {
 	for _, c := range []*httpConn{idle, busy, half, streaming, late} {
 		c.Close()
 	}
-	b.expect(l4.ServerClosed, 5)
+	b.expect(session.ServerClosed, 5)
 }
 
 // A client that comes when the drain has gone through all others ends, too.
@@ -419,7 +416,7 @@ func TestDrainMissesNobody(t *testing.T) {
 	b := begin(t, []string{endpoint.Refuse(t)}, oneLoop, times)
 	b.frontend.Drain()
 	client := b.dial()
-	b.reach(reading, 1)
+	b.reach("reading", 1)
 	b.silence(b.frontend.Settings().Frontend.TimeoutHTTPRequest)
 	client.HearEnd()
 }

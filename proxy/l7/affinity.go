@@ -2,7 +2,6 @@ package l7
 
 import (
 	"net/netip"
-	"slices"
 
 	"mcplb/backend"
 	"mcplb/proxy/http1"
@@ -11,62 +10,64 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// affinity says which server the request is for, the first that holds:
-// its MCP session's, its cookie's, the frontend's policy. A session whose
-// server is gone is refused, so that the client opens a new one.
+// affinity decides which server a request is for, the first that holds: that of
+// its MCP session, that of its cookie, one by the frontend's policy. A session
+// whose server is gone is refused, so that the client opens a new one.
 //
 // A request of the stateless era is balanced by itself.
-func (c *client) affinity(settings *Settings, route *Route) (request backend.Request, refusal answer, ok bool) {
-	x := &c.exchange
-	request = backend.Request{
-		Source:   c.sourceAddress(settings),
-		Balance:  settings.Frontend.Balance,
-		Endpoint: route.Endpoint,
-		Tried:    x.tried,
-		Stay:     c.conn.HasTransport(),
-		Now:      c.worker.loop.Now(),
-	}
+type affinity struct {
+	exchange *exchange
+	settings *Settings
+	route    *Route
+	request  backend.Request // what came of it
+}
+
+// choose makes the request for a slot.
+func (a *affinity) choose() (refusal generated, ok bool) {
+	x, sticky := a.exchange, &a.settings.Frontend.Sticky
+	a.request = x.dispatch.Request(&x.client.Client, a.settings.Frontend.Balance, a.route.Endpoint)
+	a.request.Source = a.sourceAddress()
 	x.bound = nil
-	x.flags &^= sessioned | setCookie
-	if x.flags&modern != 0 {
-		return request, answer{}, true
+	x.Flags &^= sessioned | setCookie
+	if x.has(modern) {
+		return generated{}, true
 	}
-	if settings.Frontend.Sticky.Session {
-		found, refusal, ok := c.session(route, &request)
+	if sticky.Session {
+		found, refusal, ok := a.session()
 		if found || !ok {
-			return request, refusal, ok
+			return refusal, ok
 		}
 	}
-	if name := settings.Frontend.Sticky.Cookie; name != "" {
-		c.cookie(route, name, &request)
+	if sticky.Cookie != "" {
+		a.cookie(sticky.Cookie)
 	}
-	return request, answer{}, true
+	return generated{}, true
 }
 
 // session binds the request to the server of the MCP session that it bears, in
 // its header or, with the deprecated transport, in its target's query. Another
 // server will not do, so that its own is tried again even where it has failed.
-func (c *client) session(route *Route, request *backend.Request) (found bool, refusal answer, ok bool) {
-	x := &c.exchange
-	id, tag, tagged := sessionOf(&c.worker.request)
+func (a *affinity) session() (found bool, refusal generated, ok bool) {
+	x := a.exchange
+	id, tag, tagged := sessionOf(&x.client.worker.request)
 	if id == nil {
-		return false, answer{}, true
+		return false, generated{}, true
 	}
-	x.flags |= sessioned
-	if len(x.tried) == 0 {
-		c.counters.WithSession.Add(1)
+	x.Flags |= sessioned
+	if len(x.dispatch.Tried()) == 0 {
+		x.client.counters().WithSession.Add(1)
 	}
 	if !tagged {
 		// Not of our making: always the same server, which answers for itself.
-		request.Key = xxhash.Sum64(id) | 1
-		return true, answer{}, true
+		a.request.Key = xxhash.Sum64(id) | 1
+		return true, generated{}, true
 	}
-	server := route.tags[tag]
+	server := a.route.tags[tag]
 	if server == nil || !server.State().TakesBound() {
-		return true, answer{why: SessionGone}, false
+		return true, generated{why: SessionGone}, false
 	}
-	x.bound, request.Bound, request.Tried = server, server, nil
-	return true, answer{}, true
+	x.bound, a.request.Bound, a.request.Tried = server, server, nil
+	return true, generated{}, true
 }
 
 // sessionOf returns the session that a request bears, and its tag if it has
@@ -88,44 +89,46 @@ func sessionOf(head *http1.RequestHead) (id []byte, tag mcp.Tag, tagged bool) {
 }
 
 // cookie binds the request to the server that its cookie names, or has one
-// inserted into the answer. A server that was tried in vain binds nobody.
-func (c *client) cookie(route *Route, name string, request *backend.Request) {
-	x, head := &c.exchange, &c.worker.request
+// inserted into the answer. A server that was tried in vain is not binding.
+func (a *affinity) cookie(name string) {
+	x := a.exchange
+	head := &x.client.worker.request
 	for i := head.Find(http1.HeaderCookie, 0); i >= 0; i = head.Find(http1.HeaderCookie, i+1) {
 		tag, ok := mcp.ParseTag(http1.FindCookie(head.Value(i), name))
 		if !ok {
 			continue
 		}
-		server := route.tags[tag]
-		if server != nil && server.State().TakesBound() && !slices.Contains(x.tried, server) {
-			x.bound, request.Bound = server, server
+		server := a.route.tags[tag]
+		if server != nil && server.State().TakesBound() && !x.dispatch.HasTried(server) {
+			x.bound, a.request.Bound = server, server
 			return
 		}
 	}
-	x.flags |= setCookie
+	x.Flags |= setCookie
 }
 
-// astray tells whether the server of the lease is another than the one that
-// the request is bound to: that went away, or down, meanwhile. Then a cookie
-// binds to the new one, but a session is gone.
-func (x *exchange) astray() (gone bool) {
-	if x.bound == nil || x.bound == x.lease.Server() {
+// misassigned reports whether the slot is of another server than the one that
+// the request's session is bound to: that went away, or down, meanwhile. A cookie
+// binds to the new server then, but a session is gone.
+func (x *exchange) misassigned() (gone bool) {
+	if x.bound == nil || x.bound == x.dispatch.Slot.Server() {
 		return false
 	}
 	x.bound = nil
-	if x.flags&sessioned != 0 {
+	if x.has(sessioned) {
 		return true
 	}
-	x.flags |= setCookie
+	x.Flags |= setCookie
 	return false
 }
 
-// sourceAddress is the client's: who connected or, where that is a trusted
-// proxy, whom it and the trusted ones before it speak for. What X-Forwarded-For
-// says before somebody who is not trusted is anybody's word.
-func (c *client) sourceAddress(settings *Settings) netip.Addr {
-	peer := c.from.Addr()
-	if !settings.trusts(peer) {
+// sourceAddress is the client's address: that of the peer or, where the peer is a
+// trusted proxy, the one that it and the trusted ones before it name. What
+// X-Forwarded-For says before an address that is not trusted may be forged.
+func (a *affinity) sourceAddress() netip.Addr {
+	c := a.exchange.client
+	peer := c.From.Addr()
+	if !a.settings.Trusts(peer) {
 		return peer
 	}
 	source, head := peer, &c.worker.request
@@ -134,7 +137,7 @@ func (c *client) sourceAddress(settings *Settings) netip.Addr {
 			switch address, ok := parseAddress(e); {
 			case !ok:
 				source = peer
-			case source == peer || !settings.trusts(address):
+			case source == peer || !a.settings.Trusts(address):
 				source = address
 			}
 		}

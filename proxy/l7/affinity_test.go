@@ -15,6 +15,7 @@ import (
 	"mcplb/conf"
 	"mcplb/internal/endpoint"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/session"
 )
 
 // node is a server of MCP's session era, as far as a balancer can tell.
@@ -75,8 +76,8 @@ func nodes(t testing.TB, n int, change ...func(*setup)) ([]*node, *bed) {
 	return made, begin(t, addresses, change...)
 }
 
-// session is an MCP client's.
-type session struct {
+// mcpSession is an MCP client's.
+type mcpSession struct {
 	t      testing.TB
 	client *http.Client
 	url    string
@@ -84,7 +85,7 @@ type session struct {
 	node   string
 }
 
-func (s *session) do(method, body string) *http.Response {
+func (s *mcpSession) do(method, body string) *http.Response {
 	s.t.Helper()
 	r, err := http.NewRequest(method, s.url, strings.NewReader(body))
 	if err != nil {
@@ -109,7 +110,7 @@ func (s *session) do(method, body string) *http.Response {
 	return response
 }
 
-func (s *session) initialize() {
+func (s *mcpSession) initialize() {
 	s.t.Helper()
 	s.id = ""
 	r := s.do("POST", `{"jsonrpc":"2.0","id":0,"method":"initialize"}`)
@@ -130,10 +131,10 @@ func TestSessionsStay(t *testing.T) {
 		count = 50
 	}
 	client := httpClient(t)
-	sessions := make([]*session, count)
+	sessions := make([]*mcpSession, count)
 	on := map[string]int{}
 	for i := range sessions {
-		sessions[i] = &session{t: t, client: client, url: "http://" + b.Address + "/mcp"}
+		sessions[i] = &mcpSession{t: t, client: client, url: "http://" + b.Address + "/mcp"}
 		sessions[i].initialize()
 		on[sessions[i].node]++
 	}
@@ -163,7 +164,7 @@ func TestSessionsStay(t *testing.T) {
 	drained := b.pool.Servers()[1]
 	b.pool.SetAdmin(drained, backend.Drain, "test", time.Now())
 	all(calls / 2)
-	newcomer := &session{t: t, client: client, url: "http://" + b.Address + "/mcp"}
+	newcomer := &mcpSession{t: t, client: client, url: "http://" + b.Address + "/mcp"}
 	for range 8 {
 		if newcomer.initialize(); newcomer.node == drained.Name() {
 			t.Error("a node that drains got a new session")
@@ -259,11 +260,11 @@ func TestSessionOfRefusingServer(t *testing.T) {
 	b := begin(t, []string{endpoint.Refuse(t), web(t, echo)}, withClock)
 	client := b.dial()
 	client.Say(rpcPost("1", "Mcp-Session-Id: abc."+mcp.TagOf("s1").String()))
-	b.reach(pausing, 1)
+	b.reach("pausing", 1)
 	b.Advance(1100 * time.Millisecond)
-	b.reach(pausing, 1)
+	b.reach("pausing", 1)
 	b.down(0)
-	b.each(func(c *client7) { c.ServerDown(conf.OnDownClose) })
+	b.sessions(func(c session.Session) { c.ServerDown(conf.OnDownClose) })
 	client.wantStatus("POST", 404)
 	if n := b.pool.Servers()[1].Totals().MessagesIn; n != 0 {
 		t.Errorf("another server got %d requests", n)
@@ -287,9 +288,9 @@ func TestSessionInTheQueue(t *testing.T) {
 	_, server := b.pair(s, rpcPost("1", "Mcp-Session-Id: abc."+tag))
 	client, browser := b.dial(), b.dial()
 	client.Say(rpcPost("2", "Mcp-Session-Id: abc."+tag))
-	b.reach(queued, 1)
+	b.reach("queued", 1)
 	browser.Say(get("/", "Cookie: SERVERID="+tag))
-	b.reach(queued, 2)
+	b.reach("queued", 2)
 	b.down(0)
 	if _, body := client.wantStatus("POST", 404); string(parseRPC(t, body).ID) != "2" {
 		t.Errorf("%q", body)
@@ -381,9 +382,9 @@ func TestReload(t *testing.T) {
 	t.Parallel()
 	made, b := nodes(t, 2)
 	client := httpClient(t)
-	sessions := map[string]*session{}
-	open := func() *session {
-		s := &session{t: t, client: client, url: "http://" + b.Address + "/"}
+	sessions := map[string]*mcpSession{}
+	open := func() *mcpSession {
+		s := &mcpSession{t: t, client: client, url: "http://" + b.Address + "/"}
 		s.initialize()
 		sessions[s.node] = s
 		return s

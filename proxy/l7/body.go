@@ -1,29 +1,32 @@
 package l7
 
-import "mcplb/proxy/http1"
+import (
+	"mcplb/proxy/http1"
+	"mcplb/proxy/mcp"
+)
 
-// body is a message's body on its way through: how much of it is still to come.
-type body struct {
-	framing http1.Framing
-	done    bool
-	left    int64 // FramingLength: bytes to come
-	chunked http1.Chunked
+// Body is a message's body on its way through: how much of it is still to come.
+type Body struct {
+	Framing http1.Framing
+	Done    bool
+	Left    int64 // FramingLength: bytes to come
+	Chunked http1.Chunked
 }
 
-// begin readies b for a body of the given framing.
-func (b *body) begin(framing http1.Framing, length int64) {
-	b.framing, b.left, b.done = framing, length, framing == http1.FramingNone
+// begin prepares b for a body of the given framing.
+func (b *Body) begin(framing http1.Framing, length int64) {
+	b.Framing, b.Left, b.Done = framing, length, framing == http1.FramingNone
 	if framing == http1.FramingChunked {
-		b.chunked = http1.Chunked{}
+		b.Chunked = http1.Chunked{}
 	}
 }
 
-// pass tells how many bytes of p belong to the body. A reason says that the
+// pass returns how many bytes of p belong to the body. A reason says that the
 // byte behind them cannot.
-func (b *body) pass(p []byte) (n int, reason http1.Reason) {
-	if b.framing == http1.FramingChunked && !b.done {
-		n, reason = b.chunked.Pass(p)
-		b.done = b.chunked.Done()
+func (b *Body) pass(p []byte) (n int, reason http1.Reason) {
+	if b.Framing == http1.FramingChunked && !b.Done {
+		n, reason = b.Chunked.Pass(p)
+		b.Done = b.Chunked.Done()
 		return n, reason
 	}
 	return b.plain(len(p)), http1.ReasonNone
@@ -32,33 +35,46 @@ func (b *body) pass(p []byte) (n int, reason http1.Reason) {
 // next returns the first piece of the body's data in p, without its framing,
 // and how many bytes of p were read for it. Call it again with the rest of p
 // until there is none, or the body is done.
-func (b *body) next(p []byte) (data []byte, n int, reason http1.Reason) {
-	if b.framing == http1.FramingChunked && !b.done {
-		data, n, reason = b.chunked.Next(p)
-		b.done = b.chunked.Done()
+func (b *Body) next(p []byte) (data []byte, n int, reason http1.Reason) {
+	if b.Framing == http1.FramingChunked && !b.Done {
+		data, n, reason = b.Chunked.Next(p)
+		b.Done = b.Chunked.Done()
 		return data, n, reason
 	}
 	n = b.plain(len(p))
 	return p[:n], n, http1.ReasonNone
 }
 
-// plain tells how many of n bytes belong to a body that is not chunked.
-func (b *body) plain(n int) int {
+// plain returns how many of n bytes belong to a body that is not chunked.
+func (b *Body) plain(n int) int {
 	switch {
-	case b.done:
+	case b.Done:
 		return 0
-	case b.framing == http1.FramingLength:
-		n = int(min(int64(n), b.left))
-		b.left -= int64(n)
-		b.done = b.left == 0
+	case b.Framing == http1.FramingLength:
+		n = int(min(int64(n), b.Left))
+		b.Left -= int64(n)
+		b.Done = b.Left == 0
 	}
 	return n
 }
 
 // size is how many bytes of data the body is known to have so far.
-func (b *body) size() int64 {
-	if b.framing == http1.FramingChunked {
-		return b.chunked.Size()
+func (b *Body) size() int64 {
+	if b.Framing == http1.FramingChunked {
+		return b.Chunked.Size()
 	}
 	return 0
+}
+
+// scan feeds scanner with the data of a piece of the body, and returns how many
+// bytes of p belong to the body.
+func (b *Body) scan(p []byte, scanner *mcp.BodyScanner) (size int, reason http1.Reason) {
+	for size < len(p) && !b.Done && reason == http1.ReasonNone {
+		var data []byte
+		var n int
+		data, n, reason = b.next(p[size:])
+		scanner.Feed(data)
+		size += n
+	}
+	return size, reason
 }

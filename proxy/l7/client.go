@@ -1,245 +1,150 @@
 package l7
 
 import (
-	"net/netip"
 	"time"
 
 	"mcplb/backend"
 	"mcplb/conf"
-	"mcplb/proxy/accesslog"
 	"mcplb/proxy/http1"
-	"mcplb/proxy/l4"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 	"mcplb/ratelimit"
 
 	"golang.org/x/sys/unix"
 )
 
-// client is one client connection of a frontend, from accept to its end, and
-// the one exchange (request and response) that it may have under way.
-// Everything of it runs on its loop's goroutine, but for Granted.
+// client is one client connection of a frontend, from accept to its end: it reads
+// requests, one after the other, and each begins the exchange. It implements
+// session.Session. Everything of it runs on its loop's goroutine.
 //
-//	state       event                               next
-//	header      a whole PROXY header                securing, or reading
-//	header      garbage, too late                   finished: refused
-//	securing    the TLS handshake is complete       reading
-//	securing    it fails, too late                  finished: refused
-//	reading     a whole head, a slot and a kept-    exchanging
-//	            alive connection to its server
-//	reading     a whole head, a slot                connecting
-//	reading     a whole head, every server is full  queued
-//	reading     a whole head, refused               reading or closing, with an answer; refusing
-//	                                                where the answer waits for the request's end
-//	reading     malformed, too late                 closing, with an answer
-//	reading     the client ends                     finished
-//	refusing    the request's end                   reading or closing, with an answer
-//	refusing    timer, or the request is too long   closing, with an answer
-//	queued      Granted                             exchanging, or connecting
-//	queued      timeout_queue                       closing: 503
-//	connecting  connected                           exchanging
-//	connecting  failed, attempts are left           reading's choice of a server again,
-//	                                                or pausing when all were tried
-//	connecting  failed, none are left               closing: 503, 504
-//	pausing     timer                               connecting
-//	exchanging  request and response complete       reading, or closing
-//	exchanging  the server fails before its answer  another attempt, or closing: 502, 504
-//	exchanging  the server fails within its answer  finished: visibly cut
-//	exchanging  101                                 tunnelling
-//	tunnelling  the relay ends                      finished
-//	closing     the client ends, or timer           finished
-//	any         the client goes                     finished; the server sees RST
+//	state     event                               next
+//	entering  the client has entered              reading
+//	entering  it is refused                       finished
+//	reading   a complete head                     busy, with the exchange
+//	reading   malformed, too late                 closing, with a generated response
+//	reading   the client ends                     finished
+//	busy      the exchange is over                reading, or closing
+//	busy      it cannot end well                  finished: visibly cut
+//	closing   the client ends, or timer           finished
+//	any       the client goes                     finished; the server sees RST
 type client struct {
-	conn     *reactor.Conn
+	session.Client
+	RequestState
 	worker   *worker
 	frontend *Frontend
-	counters *Counters
-	source   *ratelimit.Source // nil: not limited
-	tunnel   *tunnel           // in state tunnelling
-	from     netip.AddrPort
-	timer    reactor.Timer
-	since    int64 // when the present wait began, or something last moved
-	resume   int64 // the next request is not read before; 0 = it is
-
 	pending  reactor.PendingBuffer // read and not used yet: part of a head, a request that waits, what follows it
 	scan     http1.Scan
-	requests uint32
 	state    state
-	ready    bool // pending may hold a whole head
-	closes   bool // this is the last exchange
-	halfOpen bool // the client had finished sending when its request was read
-	told     bool // in state closing: FIN was sent
-
+	ready    bool // pending may hold a complete head
+	finSent  bool // in state closing
 	exchange exchange
-	log      *accesslog.Record // of the exchange; nil = none is kept
+}
+
+// RequestState is what a new process needs of a client between two requests.
+type RequestState struct {
+	Resume   int64  // the next request is not read before, on the loops' clock; 0 = it is
+	Requests uint32 // read so far
+	Closes   bool   // this is the last exchange
+	HalfOpen bool   // the client had finished sending when its request was read
 }
 
 type state uint8
 
 const (
-	header state = iota
-	securing
+	entering state = iota // see session.Client
 	reading
-	refusing
-	queued
-	connecting
-	pausing
-	exchanging
-	tunnelling
+	busy // see exchange
 	closing
 	finished
 )
 
-// start begins with the PROXY header where one is expected.
-func (c *client) start() {
-	settings := c.frontend.Settings()
-	c.since = c.worker.loop.Now()
-	switch {
-	case !settings.Frontend.AcceptProxy:
-		c.admit()
-	case !settings.trusts(c.from.Addr()):
-		c.cut(l4.UntrustedProxy)
-	default:
-		c.arm()
-	}
-}
+// lingerTime is how long what a client still sends is read, so that it can read
+// the answer.
+const lingerTime = 5 * time.Second
 
-// readProxyHeader waits for the PROXY header, and goes on with the client that
-// it names.
-func (c *client) readProxyHeader() {
-	from, done, refusal := l4.ReadProxyHeader(c.conn)
+// loop is the client's loop.
+func (c *client) loop() *reactor.Loop { return c.worker.loop }
+
+// settings are those in force.
+func (c *client) settings() *Settings { return c.frontend.Settings() }
+
+// counters are what the client's loop counts for its frontend.
+func (c *client) counters() *Counters { return c.frontend.Counters(c.worker.number) }
+
+// entered continues with what has become of the client's way in.
+func (c *client) entered(done bool, refusal session.Reason) {
 	switch {
 	case !done:
-		return
-	case refusal != 0:
-		c.cut(refusal)
-		return
-	case from.IsValid():
-		c.from = from
-	}
-	c.admit()
-}
-
-// admit asks the limits: before TLS, whose handshakes cost much.
-func (c *client) admit() {
-	now := c.worker.loop.Now()
-	source, verdict := c.frontend.limiter.Admit(c.from.Addr(), now)
-	if verdict != ratelimit.Admitted {
-		c.cut(l4.RefusalOf(verdict))
-		return
-	}
-	c.source = source
-	c.worker.loop.Disarm(&c.timer)
-	if tls := c.frontend.Settings().TLS; tls != nil {
-		c.state, c.since = securing, now
-		tls.Secure(c.conn)
 		c.arm()
-		c.shake()
-		return
-	}
-	c.greet()
-}
-
-// shake goes on with the TLS handshake.
-func (c *client) shake() {
-	done, refusal := l4.Shake(c.conn)
-	switch {
-	case !done:
 	case refusal != 0:
-		c.finish(refusal) // without RST, which could overtake the alert
+		c.Refuse(refusal)
+		c.finish(refusal)
 	default:
-		c.worker.loop.Disarm(&c.timer)
-		c.greet()
+		c.awaitRequest()
 	}
 }
 
-// greet begins to wait for the first request. A client that comes back does
+// awaitRequest begins to wait for the first request. A client that comes back does
 // not leave behind what its source owes.
-func (c *client) greet() {
-	c.state, c.since = reading, c.worker.loop.Now()
-	if pause := c.source.Delay(0, c.since); pause > 0 {
-		c.resume = c.since + int64(pause)
+func (c *client) awaitRequest() {
+	c.state, c.Since = reading, c.loop().Now()
+	if pause := c.Source.Delay(0, c.Since); pause > 0 {
+		c.Resume = c.Since + int64(pause)
 	}
 	c.arm()
-	if c.conn.Readable() {
+	if c.Conn.Readable() {
 		c.read() // what came behind the header, or the handshake
 	}
 }
 
 // Ready implements reactor.Handler for the client's connection.
 func (c *client) Ready(*reactor.Conn) {
-	if c.conn.Failed() {
+	if c.Conn.Failed() {
 		c.gone()
 		return
 	}
 	switch c.state {
-	case header:
-		c.readProxyHeader()
-	case securing:
-		c.shake()
+	case entering:
+		settings := c.settings()
+		c.entered(c.Enter(&settings.Settings, c.frontend.Limiter))
 	case reading:
 		c.read()
-	case refusing:
-		c.absorb()
-	case exchanging:
-		c.sendBody()
-		if c.state == exchanging {
-			c.receive()
-		}
-		c.checkGone()
-	case queued, connecting, pausing:
-		c.checkGone()
+	case busy:
+		c.exchange.clientReady()
 	case closing:
 		c.discard()
 	}
 }
 
-// checkGone ends an exchange whose client has gone: closing its connection is
-// how a client cancels (MCP 2026-07-28), so the server must know at once. One
-// that had finished sending when its request was read merely waits. Where a
-// body is still to come, its end is found behind it.
-func (c *client) checkGone() {
-	if !c.conn.HungUp() || c.halfOpen {
-		return
-	}
-	switch c.state {
-	case queued, connecting, pausing:
-		c.gone()
-	case exchanging:
-		if c.exchange.request.done {
-			c.gone()
-		}
-	}
-}
-
 // gone ends the client because it is no longer there.
 func (c *client) gone() {
-	reason := l4.ClientReset
-	switch c.state {
-	case header, securing, queued, connecting, pausing:
-		reason = l4.ClientGone
-	case reading, refusing, closing:
-		reason = l4.ClientClosed
+	reason := session.ClientClosed
+	switch {
+	case c.state == entering, c.state == busy && c.exchange.state == dispatching:
+		reason = session.ClientGone
+	case c.state == busy && c.exchange.state != refusing:
+		reason = session.ClientReset
 	}
 	c.cut(reason)
 }
 
-// read takes in a request, as far as it has come: one a turn of the loop, though
-// it be refused at once. While the client does not read the answers it has,
+// read takes in a request, as far as it has come: one a turn of the loop, even if
+// it is refused at once. While the client does not read the answers it has,
 // nothing more is read from it.
 func (c *client) read() {
-	for before := c.requests; c.state == reading && c.requests == before; {
+	for before := c.Requests; c.state == reading && c.Requests == before; {
 		switch {
-		case c.worker.loop.Now() < c.resume, c.conn.Blocked():
+		case c.loop().Now() < c.Resume, c.Conn.Blocked():
 			c.arm()
 			return
-		case !c.ready && !c.conn.Readable():
-			c.arm() // where the frontend is draining, it is told with its next answer
+		case !c.ready && !c.Conn.Readable():
+			c.arm() // where the frontend is draining, its next answer says so
 			return
 		case c.ready:
-			c.resume, c.ready = 0, false
+			c.Resume, c.ready = 0, false
 			c.readHead(c.pending.Bytes(), true)
 		default:
-			c.resume = 0
+			c.Resume = 0
 			c.readMore()
 		}
 	}
@@ -247,73 +152,98 @@ func (c *client) read() {
 
 // readMore reads once.
 func (c *client) readMore() {
-	p := c.worker.loop.Scratch()
-	n, errno := c.conn.Read(p)
+	p := c.loop().Scratch()
+	n, errno := c.Conn.Read(p)
 	switch {
 	case errno == unix.EAGAIN:
 	case errno != 0:
 		c.gone()
 	case n == 0:
-		c.finish(l4.ClientClosed)
+		c.finish(session.ClientClosed)
 	case c.pending.Len() > 0:
-		c.took(n)
-		c.worker.loop.Append(&c.pending, p[:n])
+		c.countIn(n)
+		c.loop().Append(&c.pending, p[:n])
 		c.readHead(c.pending.Bytes(), true)
 	default:
-		c.took(n)
-		c.since = c.worker.loop.Now() // the first byte of a head
+		c.countIn(n)
+		c.Since = c.loop().Now() // the first byte of a head
 		c.readHead(p[:n], false)
 	}
 }
 
-// took counts bytes from the client.
-func (c *client) took(n int) { c.counters.Taken.BytesIn.Add(uint64(n)) }
-
-// readHead reads a request head at the beginning of p; kept says that p is
+// readHead reads a request head at the beginning of p; pending says that p is
 // what is pending.
-func (c *client) readHead(p []byte, kept bool) {
-	settings := c.frontend.Settings()
-	n, reason := c.worker.request.Parse(p, &c.scan, int(settings.Frontend.MaxHeader))
+func (c *client) readHead(p []byte, pending bool) {
+	w := c.worker
+	n, reason := w.request.Parse(p, &c.scan, int(c.settings().Frontend.MaxHeader))
+	w.input = input{p: p, n: n, pending: pending}
 	switch {
 	case reason != http1.ReasonNone:
-		c.counters.Malformed[reason].Add(1)
-		c.refuseHead(answer{why: BadRequest, malformed: reason})
+		c.counters().Malformed[reason].Add(1)
+		c.exchange.refuseHead(generated{why: BadRequest, malformed: reason})
 	case n == 0:
-		c.keep(p, kept)
+		c.keepInput()
 		c.arm()
 	default:
-		c.begin(settings, p, n, kept)
+		c.Requests++
+		c.state = busy
+		c.exchange.begin()
 	}
 }
 
-// keep has p pending, where it is not already.
-func (c *client) keep(p []byte, kept bool) {
-	if !kept {
-		c.worker.loop.Append(&c.pending, p)
+// keepInput makes the input of the parsed head pending, unless it is already.
+func (c *client) keepInput() {
+	if in := &c.worker.input; !in.pending {
+		c.loop().Append(&c.pending, in.p)
 	}
 }
 
-// begin begins the exchange of the request whose head is p[:n].
-func (c *client) begin(settings *Settings, p []byte, n int, kept bool) {
-	c.requests++
-	c.note(settings)
-	c.countRequest(&c.worker.request)
-	c.logRequest(n)
-	if refusal, ok := c.permit(settings); !ok {
-		c.refuseWith(refusal, p, n, kept)
-		return
+// leave makes pending what stands behind the first n bytes of in: the next
+// request.
+func (c *client) leave(in *input, n int) {
+	if in.pending {
+		c.loop().Consume(&c.pending, n)
+	} else {
+		c.loop().Append(&c.pending, in.p[n:])
 	}
-	x := &c.exchange
-	route := settings.route(c.worker.request.Path())
-	x.pool, x.endpoint = route.Pool, endpointNumber(route.Endpoint)
-	c.choose(settings, route, p, n, kept)
+	c.ready = c.pending.Len() > 0
+	c.scan = 0
 }
 
-// next goes on to the next request: the exchange is over.
+// readBody reads what has come of a request's body; nil where nothing has, or the
+// client is gone.
+func (c *client) readBody() []byte {
+	p := c.loop().Scratch()
+	n, errno := c.Conn.Read(p)
+	switch {
+	case errno == unix.EAGAIN:
+		return nil
+	case errno != 0 || n == 0:
+		c.gone()
+		return nil
+	}
+	c.countIn(n)
+	return p[:n]
+}
+
+// send sends to the client; where that fails, the client is gone.
+func (c *client) send(p []byte) bool {
+	c.counters().Taken.BytesOut.Add(uint64(len(p)))
+	if log := c.exchange.log; log != nil {
+		log.BytesOut += uint64(len(p))
+	}
+	if errno := c.Conn.Send(p); errno != 0 {
+		c.gone()
+		return false
+	}
+	return true
+}
+
+// next continues with the next request: the exchange is over.
 func (c *client) next() {
-	c.state, c.since = reading, c.worker.loop.Now()
-	if c.ready || c.conn.Readable() {
-		c.conn.Yield() // it has come already
+	c.state, c.Since = reading, c.loop().Now()
+	if c.ready || c.Conn.Readable() {
+		c.Conn.Yield() // it has come already
 	}
 	c.arm()
 }
@@ -322,163 +252,133 @@ func (c *client) next() {
 // sends is thrown away for a while: a close with unread bytes would destroy
 // the answer on its way.
 func (c *client) close() {
-	c.state, c.since = closing, c.worker.loop.Now()
-	c.worker.loop.Drop(&c.pending)
+	c.state, c.Since = closing, c.loop().Now()
+	c.loop().Drop(&c.pending)
 	c.arm()
 	c.discard()
 }
 
 // discard throws away what a closing client sends, until it ends.
 func (c *client) discard() {
-	if c.conn.Parked() > 0 {
+	if c.Conn.Parked() > 0 {
 		return
 	}
-	if !c.told {
-		c.told = true
-		c.conn.CloseWrite()
-		c.since = c.worker.loop.Now()
+	if !c.finSent {
+		c.finSent = true
+		c.Conn.CloseWrite()
+		c.Since = c.loop().Now()
 		c.arm()
-		if c.conn.Parked() > 0 {
-			return // a layer's last word
+		if c.Conn.Parked() > 0 {
+			return // a transport's last word
 		}
 	}
 	for range 16 {
-		if !c.conn.Readable() {
+		if !c.Conn.Readable() {
 			return
 		}
-		n, errno := c.conn.Read(c.worker.loop.Scratch())
+		n, errno := c.Conn.Read(c.loop().Scratch())
 		if n == 0 && errno != unix.EAGAIN {
-			c.finish(l4.ServerClosed)
+			c.finish(session.ServerClosed)
 			return
 		}
 	}
-	c.conn.Yield()
+	c.Conn.Yield()
 }
 
-// cut ends the client so that it cannot take a part of an answer for the whole:
-// by FIN within an answer that tells its own end, or where that was sent
-// already, otherwise with RST.
-func (c *client) cut(reason l4.Reason) {
-	if c.conn != nil && c.state != finished {
-		if c.told || c.state == exchanging && c.exchange.tellsEnd() {
-			c.conn.Cut()
+// cut ends the client so that it cannot take a part of an answer for all of it:
+// by FIN within an answer that shows its own end, or where FIN was sent already,
+// otherwise with RST.
+func (c *client) cut(reason session.Reason) {
+	if c.Conn != nil && c.state != finished {
+		if c.finSent || c.exchange.state == exchanging && c.exchange.showsEnd() {
+			c.Conn.Cut()
 		} else {
-			c.conn.Reset()
+			c.Conn.Reset()
 		}
 	}
 	c.finish(reason)
 }
 
 // finish ends the client and releases what it holds, exactly once.
-func (c *client) finish(reason l4.Reason) {
+func (c *client) finish(reason session.Reason) {
 	if c.state == finished {
 		return
 	}
-	if c.state == queued {
-		c.exchange.pool.Cancel(c) // a grant under way finds the client finished
-	}
 	c.logFinish(reason)
+	c.exchange.dispatch.End(&c.exchange)
 	c.state = finished
-	loop := c.worker.loop
-	loop.Disarm(&c.timer)
-	c.abandon(l4.OutcomeOf(reason))
-	if c.conn != nil {
-		c.conn.Close()
+	c.loop().Disarm(&c.Timer)
+	c.exchange.abandon(reason.Outcome())
+	c.exchange.state = idle
+	if c.Conn != nil {
+		c.Conn.Close()
 	}
-	loop.Drop(&c.pending)
-	c.counters.Taken.Ended[reason].Add(1)
-	c.leaveFrontend()
+	c.loop().Drop(&c.pending)
+	c.counters().Taken.Ended[reason].Add(1)
+	c.frontend.Leave(c.Source, c.loop())
 }
 
-// Abort ends the client for a reason of the balancer's own; it sees that it was
-// cut off.
-func (c *client) Abort(reason l4.Reason) {
-	if c.state == tunnelling {
-		c.tunnel.relay.Abort(reason)
+// Abort implements session.Session.
+func (c *client) Abort(reason session.Reason) {
+	if t := c.tunnel(); t != nil {
+		t.relay.Abort(reason)
 		return
 	}
 	c.cut(reason)
 }
 
-// stateNames are what Info calls the states.
-var stateNames = [...]string{
-	reading: "reading", refusing: "refusing", queued: "queued", connecting: "connecting", pausing: "pausing",
-	exchanging: "exchanging", tunnelling: "tunnelling", closing: "closing", finished: "finished",
-}
-
-// Info tells of the client.
-func (c *client) Info() l4.Info {
-	return l4.Info{
-		Frontend: c.frontend.Settings().Frontend.Name, Client: c.from,
-		State: stateNames[c.state], Since: c.since, Requests: uint64(c.requests),
+// Info implements session.Session.
+func (c *client) Info() session.Info {
+	info := session.Info{
+		Frontend: c.settings().Frontend.Name, Client: c.From, State: stateNames[c.state],
+		Since: max(c.Since, c.exchange.dispatch.Since), Requests: uint64(c.Requests),
 	}
-}
-
-// Server is the server whose slot the client holds, nil when it has none.
-func (c *client) Server() *backend.Server { return c.exchange.lease.Server() }
-
-// ServerDown tells the client that its server may not be used any more: it went
-// down or into maintenance, or a reload took it away. A request that waits for a
-// connection is given another server; one under way is ended, unless the policy
-// is to keep it.
-func (c *client) ServerDown(policy conf.OnDown) {
 	switch c.state {
-	case connecting, pausing:
-		c.dropUpstream(false)
-		c.failed(unix.ECONNRESET)
-	case exchanging:
-		if policy == conf.OnDownClose {
-			c.end(answer{why: ServerGone}, l4.DownOf(c.Server()))
-		}
-	case tunnelling:
-		if policy == conf.OnDownClose {
-			c.Abort(l4.DownOf(c.Server()))
-		}
+	case entering:
+		info.State = c.Stage.String()
+	case busy:
+		info.State = c.exchange.stateName()
+	}
+	return info
+}
+
+var stateNames = [...]string{entering: "", reading: "reading", busy: "", closing: "closing", finished: "finished"}
+
+// Server implements session.Session.
+func (c *client) Server() *backend.Server { return c.exchange.dispatch.Slot.Server() }
+
+// Holds implements session.Session.
+func (c *client) Holds() (*backend.Slot, *ratelimit.Source) {
+	return &c.exchange.dispatch.Slot, c.Source
+}
+
+// ServerDown implements session.Session: a request that waits for a connection is
+// given another server; one under way ends, unless the policy is to keep it.
+func (c *client) ServerDown(policy conf.OnDown) {
+	x := &c.exchange
+	switch {
+	case x.state == dispatching:
+		x.dispatch.ServerDown(x)
+	case policy != conf.OnDownClose:
+	case x.state == exchanging:
+		x.end(generated{why: ServerGone}, x.dispatch.DownOf())
+	case x.state == tunnelling:
+		c.Abort(x.dispatch.DownOf())
 	}
 }
 
-// Drain ends a client that waits for nothing. A request that is on its way, as
-// far as is known, is answered first.
+// Drain implements session.Session: it ends a client that waits for nothing. A
+// request that is on its way, as far as is known, is answered first.
 func (c *client) Drain() {
 	switch {
-	case c.state != reading || c.pending.Len() > 0 || c.conn.Readable():
-	case c.conn.Parked() > 0:
+	case c.state != reading || c.pending.Len() > 0 || c.Conn.Readable():
+	case c.Conn.Parked() > 0:
 		c.close()
 	default:
-		c.finish(l4.ServerClosed)
+		c.finish(session.ServerClosed)
 	}
 }
 
-// Session is a client's connection, as the balancer as a whole deals with it.
-// Its methods run on its loop's goroutine.
-type Session interface {
-	Server() *backend.Server
-	ServerDown(policy conf.OnDown)
-	Drain()
-	Abort(reason l4.Reason)
-	Info() l4.Info
-	Holds() (*backend.Slot, *ratelimit.Source)
-	Detach() (*Carried, l4.Detached, bool)
-	Gone(*l4.Detached)
-	Back(*Carried, *l4.Detached)
-}
-
-// Of returns the session that a client's connection belongs to, for
-// reactor.Loop.Sweep: nil for a connection to a server, and for one that is no
-// http client's.
-func Of(conn *reactor.Conn) Session {
-	switch handler := conn.Handler().(type) {
-	case *client:
-		return handler
-	case *l4.Relay:
-		if t, ok := handler.Owner().(*tunnel); ok && handler.Client() == conn {
-			return t.client
-		}
-	}
-	return nil
-}
-
-const (
-	lingerTime = 5 * time.Second // to read what the client still sends, so that it can read our answer
-	retryPause = time.Second     // before a server is tried again
-)
+// SessionOf implements session.Holder: a client's handler serves no other
+// connection.
+func (c *client) SessionOf(*reactor.Conn) session.Session { return c }

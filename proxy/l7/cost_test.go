@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 
 	"golang.org/x/sys/unix"
 )
@@ -123,5 +123,5 @@ func withoutKernel(b *testing.B, request string) {
 	if n := bed.frontend.Totals().Status["2xx"]; n < uint64(b.N) {
 		b.Errorf("%d requests were answered, want %d", n, b.N)
 	}
-	bed.each(func(c *client) { c.Abort(l4.Stopped) })
+	bed.each(func(c *client) { c.Abort(session.Stopped) })
 }

@@ -5,14 +5,14 @@ import (
 
 	"mcplb/backend"
 	"mcplb/proxy/http1"
-	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/session"
 )
 
 // Counters are what one loop has counted for one frontend. Only that loop
 // adds; anybody may read.
 type Counters struct {
-	Taken       l4.Counters                     // of clients' connections and their bytes; messages are requests
+	Taken       session.Counters                // of clients' connections and their bytes; messages are requests
 	Requests    atomic.Uint64                   // whose head was read whole
 	Status      backend.Classes                 // answers by class: [2] is 2xx; those of the balancer's own among them
 	Own         [own]atomic.Uint64              // answers of the balancer's own, by why
@@ -27,38 +27,42 @@ type Counters struct {
 }
 
 // countRequest counts the request whose head is parsed.
-func (c *client) countRequest(head *http1.RequestHead) {
-	c.counters.Requests.Add(1)
-	c.counters.Taken.MessagesIn.Add(1)
+func (x *exchange) countRequest() {
+	counters, head := x.client.counters(), &x.client.worker.request
+	counters.Requests.Add(1)
+	counters.Taken.MessagesIn.Add(1)
 	era := mcp.EraSession
-	if c.exchange.flags&modern != 0 {
+	if x.has(modern) {
 		era = mcp.EraStateless
 	}
-	if c.exchange.flags&rpc != 0 {
-		c.counters.Eras[era].Add(1)
+	if x.has(rpc) {
+		counters.Eras[era].Add(1)
 	}
 	if head.Has(http1.HeaderMcpMethod) {
-		c.counters.Methods[mcp.MethodOf(head.Get(http1.HeaderMcpMethod))].Add(1)
+		counters.Methods[mcp.MethodOf(head.Get(http1.HeaderMcpMethod))].Add(1)
 	}
 }
 
 // countAnswer counts the server's answer whose head is parsed, and how long the
 // server took.
-func (c *client) countAnswer(head *http1.ResponseHead) {
-	x := &c.exchange
+func (x *exchange) countAnswer(head *http1.ResponseHead) {
 	class := head.Status / 100
-	c.counters.Status[class].Add(1)
-	c.counters.Taken.MessagesOut.Add(1)
-	x.origin.counters.Responses[class].Add(1)
-	x.origin.counters.Response.Add(c.worker.loop.Now() - x.sent)
-	c.logAnswer(head.Status)
+	counters := x.client.counters()
+	counters.Status[class].Add(1)
+	counters.Taken.MessagesOut.Add(1)
+	x.upstreamPool.counters.Responses[class].Add(1)
+	x.upstreamPool.counters.Response.Add(x.loop().Now() - x.Sent)
+	x.logAnswer(head.Status)
 }
 
+// countIn counts bytes from the client.
+func (c *client) countIn(n int) { c.counters().Taken.BytesIn.Add(uint64(n)) }
+
 // countSent counts bytes of a request's body on their way to the server.
-func (c *client) countSent(n int) {
-	c.exchange.origin.counters.BytesIn.Add(uint64(n))
-	if c.log != nil {
-		c.log.BytesIn += uint64(n)
+func (x *exchange) countSent(n int) {
+	x.upstreamPool.counters.BytesIn.Add(uint64(n))
+	if x.log != nil {
+		x.log.BytesIn += uint64(n)
 	}
 }
 
@@ -66,7 +70,7 @@ func (c *client) countSent(n int) {
 // there, so that every label exists from the start; but Methods has those only
 // that were met.
 type Totals struct {
-	l4.Totals
+	session.Totals
 	Requests    uint64
 	Status      map[string]uint64 // by class: "2xx"
 	Own         map[string]uint64 // by Why
@@ -83,11 +87,11 @@ type Totals struct {
 // Totals sums the frontend's counters.
 func (f *Frontend) Totals() Totals {
 	t := Totals{
-		Totals: l4.NewTotals(), Status: map[string]uint64{}, Own: map[string]uint64{},
+		Totals: session.NewTotals(), Status: map[string]uint64{}, Own: map[string]uint64{},
 		Malformed: map[string]uint64{}, Eras: map[string]uint64{}, Methods: map[string]uint64{},
 	}
-	for i := range f.counters {
-		t.add(&f.counters[i])
+	for i := range f.Loops {
+		t.add(f.Counters(i))
 	}
 	return t
 }
@@ -119,13 +123,13 @@ func (t *Totals) add(c *Counters) {
 	}
 }
 
-// Idle returns how many kept-alive connections to a server wait to be used, on
-// all loops. Any goroutine may call it.
+// Idle returns how many kept-alive connections to a server are idle, on all
+// loops. Any goroutine may call it.
 func (ws Workers) Idle(server *backend.Server) int {
 	idle := 0
 	for _, w := range ws {
 		w.mu.Lock()
-		o := w.origins[server]
+		o := w.pools[server]
 		w.mu.Unlock()
 		if o != nil {
 			idle += int(o.waits.Load())

@@ -2,33 +2,77 @@ package l7
 
 import (
 	"slices"
+	"time"
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/proxy/accesslog"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 )
 
-// exchange is one request and its response: a stream, in HAProxy's terms.
+// exchange is one request and its response: a stream, in HAProxy's terms. It
+// implements session.Stream. A client has one at a time, which is used again for
+// each request.
+//
+//	state        event                                   next
+//	idle         a complete head, a kept-alive           exchanging
+//	             connection to its server
+//	idle         a complete head                         dispatching
+//	idle         a complete head, refused                idle, with a generated response; refusing
+//	                                                     where that waits for the request's end
+//	refusing     the request's end                       idle, with a generated response
+//	refusing     timer, or the request is too long       idle, with a generated response
+//	dispatching  a server is connected                   exchanging
+//	dispatching  none can be had                         idle: 503, 504
+//	exchanging   request and response complete           idle
+//	exchanging   the server fails before its answer      another attempt, or idle: 502, 504
+//	exchanging   the server fails within its answer      idle: the client is visibly cut
+//	exchanging   101                                     tunnelling
+//	tunnelling   the relay ends                          idle
 type exchange struct {
-	pool     *backend.Pool
-	lease    backend.Slot
-	bound    *backend.Server // whom its session or cookie names; nil = nobody
-	origin   *origin         // the server of the lease
-	upstream *upstream
-	recoder  *recoder // of an answer that cannot pass as it comes; nil = it can
-	refusal  *refusal // an answer of our own that waits for the end of the request
-	request  body
-	response body
-	replay   reactor.PendingBuffer // the beginning of the request as it was read, until an answer begins: to send again, or to find its id
-	began    int64                 // when its head was complete
-	sent     int64                 // when it was forwarded
-	tried    []*backend.Server
-	attempts uint16 // connection attempts
-	flags    exchangeFlags
-	endpoint uint8 // of the server, as in endpoints
-	method   http1.Method
+	ExchangeState
+	client       *client
+	dispatch     session.Dispatch
+	bound        *backend.Server // that its session or cookie names; nil = none
+	upstreamPool *upstreamPool   // of the slot's server
+	upstream     *upstream
+	encoder      *bodyEncoder      // of an answer that cannot pass as it comes; nil = it can
+	refusal      *refusal          // a generated response that waits for the end of the request
+	log          *accesslog.Record // nil = none is kept
+	request      Body
+	replay       reactor.PendingBuffer // the beginning of the request as it was read, until an answer begins: to send again, or to find its id
+	state        exchangeState
+}
+
+// ExchangeState is what a new process needs of an answer that is under way. Times
+// are on the loops' clock.
+type ExchangeState struct {
+	Sent     int64 // when the request was forwarded
+	Response Body
+	Flags    exchangeFlags
+	Endpoint uint8 // of the server, as in endpoints
+	Method   http1.Method
+}
+
+type exchangeState uint8
+
+const (
+	idle exchangeState = iota
+	refusing
+	dispatching // see session.Dispatch
+	exchanging
+	tunnelling
+)
+
+// stateName is what Info calls the state.
+func (x *exchange) stateName() string {
+	if x.state == dispatching {
+		return x.dispatch.State().String()
+	}
+	return [...]string{idle: "reading", refusing: "refusing", exchanging: "exchanging", tunnelling: "tunnelling"}[x.state]
 }
 
 type exchangeFlags uint16
@@ -36,7 +80,7 @@ type exchangeFlags uint16
 const (
 	answered      exchangeFlags = 1 << iota // the response head has gone to the client
 	reused                                  // on a kept-alive connection
-	replayable                              // replay holds the whole request, and it may be sent twice
+	replayable                              // replay holds the complete request, and it may be sent twice
 	rpc                                     // a JSON-RPC request: errors carry its id
 	modern                                  // of the stateless era: no session, no cookie
 	sessioned                               // it bears an MCP session
@@ -56,15 +100,42 @@ func endpointNumber(e conf.Endpoint) uint8 {
 	return uint8(max(slices.Index(endpoints[:], e), 0))
 }
 
-// note keeps what is known of the request for when its head is gone.
-func (c *client) note(settings *Settings) {
-	head, x := &c.worker.request, &c.exchange
-	x.began = c.worker.loop.Now()
-	x.attempts, x.flags, x.method = 0, 0, head.Method
+// loop is the exchange's loop.
+func (x *exchange) loop() *reactor.Loop { return x.client.worker.loop }
+
+// has reports whether any of the flags is set.
+func (x *exchange) has(flags exchangeFlags) bool { return x.Flags&flags != 0 }
+
+func (x *exchange) set(flag exchangeFlags, yes bool) {
+	if yes {
+		x.Flags |= flag
+	}
+}
+
+// begin begins the exchange of the request whose head is parsed.
+func (x *exchange) begin() {
+	settings := x.client.settings()
+	x.note(settings)
+	x.countRequest()
+	x.logRequest()
+	if refusal, ok := x.permit(settings); !ok {
+		x.refuse(refusal)
+		return
+	}
+	x.state = dispatching
+	x.dispatch.Begin(x)
+}
+
+// note keeps what is needed of the request once its head is gone.
+func (x *exchange) note(settings *Settings) {
+	c := x.client
+	head := &c.worker.request
+	x.Flags, x.Method = 0, head.Method
+	x.dispatch.Restart()
 	x.request.begin(head.Framing, head.Length)
-	c.halfOpen = c.conn.HungUp()
-	c.closes = !head.KeepAlive || c.frontend.draining.Load() ||
-		settings.Frontend.RequestsPerConnection > 0 && int(c.requests) >= settings.Frontend.RequestsPerConnection
+	c.HalfOpen = c.Conn.HungUp()
+	c.Closes = !head.KeepAlive || c.frontend.draining.Load() ||
+		settings.Frontend.RequestsPerConnection > 0 && int(c.Requests) >= settings.Frontend.RequestsPerConnection
 	x.set(oldClient, head.Minor == 0)
 	x.set(toWebSocket, head.WebSocket)
 	x.set(upstreamClose, head.UnexpectedBody)
@@ -74,13 +145,98 @@ func (c *client) note(settings *Settings) {
 	x.set(acceptsGzip, len(settings.Frontend.Compress) > 0 && acceptsCoding(head, "gzip"))
 }
 
-func (x *exchange) set(flag exchangeFlags, yes bool) {
-	if yes {
-		x.flags |= flag
+// clientReady handles what has changed on the client's connection.
+func (x *exchange) clientReady() {
+	switch x.state {
+	case refusing:
+		x.drainBody()
+	case exchanging:
+		x.sendBody()
+		if x.state == exchanging {
+			x.receive()
+		}
+		x.checkGone()
+	case dispatching:
+		x.checkGone()
 	}
 }
 
-// isMediaType tells whether a Content-Type is of the media type, with or
+// checkGone ends an exchange whose client has gone: closing its connection is
+// how a client cancels (MCP 2026-07-28), so the server must know at once. One
+// that had finished sending when its request was read merely waits. Where a
+// body is still to come, its end is found behind it.
+func (x *exchange) checkGone() {
+	c := x.client
+	if !c.Conn.HungUp() || c.HalfOpen {
+		return
+	}
+	if x.state == dispatching || x.state == exchanging && x.request.Done {
+		c.gone()
+	}
+}
+
+// limit is how long the present state may last, and since when; 0 = forever.
+func (x *exchange) limit(f *conf.Frontend) (time.Duration, int64) {
+	since := x.dispatch.Since
+	switch x.state {
+	case refusing:
+		return f.TimeoutHTTPRequest, since
+	case dispatching:
+		return x.dispatch.Limit(), since
+	case exchanging:
+		server := x.dispatch.Pool.InForce().TimeoutServer
+		if x.request.Done && !x.has(answered) {
+			return server, since
+		}
+		return session.Shorter(f.TimeoutClient, server), since
+	}
+	return 0, 0
+}
+
+// expired ends a state that has lasted too long.
+func (x *exchange) expired() {
+	switch x.state {
+	case refusing:
+		x.client.Closes = true
+		x.respond(x.refusal.generated, x.refusal.scanner.ID())
+	case dispatching:
+		x.dispatch.Expired(x)
+	case exchanging:
+		x.stalled()
+	}
+}
+
+// stalled ends an exchange in which nothing has moved for too long.
+func (x *exchange) stalled() {
+	if x.request.Done || x.upstream.conn.Blocked() {
+		if !x.has(answered) {
+			x.dispatch.Release(x.loop(), backend.ServerTimeout)
+		}
+		x.end(generated{why: ServerTimeout}, session.IdleTimeout)
+		return
+	}
+	x.end(generated{why: RequestTimeout}, session.IdleTimeout)
+}
+
+// abandon ends what the exchange has under way.
+func (x *exchange) abandon(outcome backend.Outcome) {
+	x.Disconnect(true)
+	x.dispatch.Release(x.loop(), outcome)
+	x.tidy()
+	x.loop().Drop(&x.replay)
+}
+
+// tidy lets go of what an exchange that is over does not need.
+func (x *exchange) tidy() {
+	x.dispatch.Forget()
+	x.refusal, x.bound, x.upstreamPool = nil, nil, nil
+	if x.encoder != nil {
+		x.client.worker.encoders.put(x.encoder)
+		x.encoder = nil
+	}
+}
+
+// isMediaType reports whether a Content-Type is of the media type, with or
 // without parameters.
 func isMediaType(value []byte, media string) bool {
 	if len(value) < len(media) || !http1.EqualFold(value[:len(media)], media) {
@@ -96,7 +252,7 @@ func isMediaType(value []byte, media string) bool {
 	return false
 }
 
-// acceptsCoding tells whether a request's Accept-Encoding has the coding.
+// acceptsCoding reports whether a request's Accept-Encoding has the coding.
 func acceptsCoding(head *http1.RequestHead, coding string) bool {
 	for i := head.Find(http1.HeaderAcceptEncoding, 0); i >= 0; i = head.Find(http1.HeaderAcceptEncoding, i+1) {
 		if http1.AcceptsCoding(head.Value(i), coding) {

@@ -15,7 +15,7 @@ import (
 
 	"mcplb/conf"
 	"mcplb/internal/harness"
-	"mcplb/proxy/l4"
+	"mcplb/proxy/session"
 
 	"golang.org/x/sys/unix"
 )
@@ -406,7 +406,7 @@ func TestHalfClosedClient(t *testing.T) {
 		client.wantStatus("GET", 200)
 	}
 	client.HearEnd()
-	b.expect(l4.ClientClosed, 1)
+	b.expect(session.ClientClosed, 1)
 }
 
 // What is read from a client is bounded while an exchange is under way, and

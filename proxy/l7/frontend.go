@@ -9,22 +9,18 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
-	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 	"mcplb/ratelimit"
-
-	"golang.org/x/sys/unix"
 )
 
-// Settings are what a reload may change of a frontend. They are immutable: a
-// request goes by those that were in force when its parts came.
+// Settings are what a reload may change of a frontend. They are immutable: each
+// part of a request is handled by those that are in force when it comes.
 type Settings struct {
-	Frontend conf.Frontend
-	Pool     *backend.Pool
-	Routes   []Route    // of the frontend, the longest prefix first; the last matches everything
-	TLS      l4.Securer // nil = plain
-	secure   bool       // Secure is to be added to the cookie's attributes on TLS
+	session.Settings
+	Routes []Route // of the frontend, the longest prefix first; the last matches everything
+	secure bool    // Secure is added to the cookie's attributes on TLS
 }
 
 // Route sends requests whose path begins with Prefix to an endpoint of the
@@ -33,11 +29,11 @@ type Route struct {
 	Prefix   []byte
 	Pool     *backend.Pool
 	Endpoint conf.Endpoint
-	tags     map[mcp.Tag]*backend.Server // the pool's servers, by what sessions and cookies call them
+	tags     map[mcp.Tag]*backend.Server // the pool's servers, by their tags in sessions and cookies
 }
 
-// Directory finds pools by name, and their servers by what sessions and cookies
-// call them. One is made for each configuration: all its frontends share it.
+// Directory finds pools by name, and their servers by what their tags in sessions
+// and cookies. One is made for each configuration: all its frontends share it.
 type Directory struct {
 	pools func(name string) *backend.Pool
 	tags  map[*backend.Pool]map[mcp.Tag]*backend.Server
@@ -66,10 +62,10 @@ func (d *Directory) tagsOf(pool *backend.Pool) map[mcp.Tag]*backend.Server {
 	return tags
 }
 
-// NewSettings puts a frontend's settings together. It must be called anew, with
+// NewSettings puts a frontend's settings together. It must be called again, with
 // another directory, after a pool got other servers.
 func NewSettings(f conf.Frontend, d *Directory) Settings {
-	s := Settings{Frontend: f, Pool: d.Pool(f.Backend)}
+	s := Settings{Settings: session.Settings{Frontend: f, Pool: d.Pool(f.Backend)}}
 	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
 	for _, r := range f.Routes {
 		route := Route{Prefix: []byte(r.Path), Pool: s.Pool, Endpoint: r.Endpoint}
@@ -103,84 +99,81 @@ func (s *Settings) route(path []byte) *Route {
 	return &s.Routes[len(s.Routes)-1]
 }
 
-// trusts tells whether what a peer at address says of the clients behind it is
-// believed.
-func (s *Settings) trusts(address netip.Addr) bool {
-	return slices.ContainsFunc(s.Frontend.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(address) })
-}
-
-// Frontend is where clients of mode http connect. It is safe for use by all
-// loops at once.
+// Frontend is where clients of mode http connect. All loops may use it at once.
 type Frontend struct {
-	settings atomic.Pointer[Settings]
-	limiter  *ratelimit.Limiter
-	gate     l4.Gate
+	session.Frontend[Settings, Counters]
 	workers  Workers
-	counters []Counters // one per loop
-	current  atomic.Int64
-	peak     atomic.Int64
 	draining atomic.Bool
 }
 
-// NewFrontend makes a frontend on the workers of an engine.
-func NewFrontend(s Settings, limiter *ratelimit.Limiter, gate l4.Gate, workers Workers) *Frontend {
-	f := &Frontend{limiter: limiter, gate: gate, workers: workers, counters: make([]Counters, len(workers))}
-	f.settings.Store(&s)
+// NewFrontend makes a frontend on the workers of an engine, one for each of its
+// loops.
+func NewFrontend(s Settings, shared session.Shared, workers Workers) *Frontend {
+	f := &Frontend{workers: workers}
+	f.Init(s, shared)
 	return f
 }
 
 // Apply changes the settings for requests to come, and ends draining.
 func (f *Frontend) Apply(s Settings) {
-	f.settings.Store(&s)
+	f.Frontend.Apply(s)
 	f.draining.Store(false)
 }
 
-// Settings are those in force.
-func (f *Frontend) Settings() *Settings { return f.settings.Load() }
-
-// Current is the number of clients now.
-func (f *Frontend) Current() int { return int(f.current.Load()) }
-
-// ClearPeaks has every peak begin anew with what is now.
+// ClearPeaks restarts every peak with what is now.
 func (f *Frontend) ClearPeaks() {
-	f.peak.Store(f.current.Load())
-	for i := range f.counters {
-		f.counters[i].Taken.ClearPeaks()
+	f.ClearPeak()
+	for i := range f.Loops {
+		f.Counters(i).Taken.ClearPeaks()
 	}
 }
 
-// Peak is the most clients there have been at once.
-func (f *Frontend) Peak() int { return int(f.peak.Load()) }
-
-// Drain has every client's connection end with the answer to its present
-// request, or to the next where it waits for none (see Session.Drain for
-// those).
+// Drain ends every client's connection with the answer to its present request, or
+// to its next where it waits for none (Session.Drain ends those that wait for
+// nothing).
 func (f *Frontend) Drain() { f.draining.Store(true) }
 
-// MayAccept implements reactor.AcceptHandler.
-func (f *Frontend) MayAccept() bool { return f.gate.MayEnter() }
-
-// AcceptFailed implements reactor.AcceptHandler.
-func (f *Frontend) AcceptFailed(errno unix.Errno) { f.gate.Failed(errno) }
-
-// Accepted implements reactor.AcceptHandler: a client has come.
+// Accepted implements reactor.AcceptHandler: it begins a client.
 func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
-	counters := &f.counters[loop.ID()]
-	counters.Taken.Sessions.Add(1)
-	f.count(f.current.Add(1))
-	c := &client{frontend: f, worker: f.workers[loop.ID()], from: from, counters: counters}
+	f.Counters(loop.ID()).Taken.Sessions.Add(1)
+	f.Enter()
+	c := f.newClient(loop)
+	c.From = from
 	conn, errno := loop.Adopt(fd, c)
 	if errno != 0 {
-		c.finish(l4.NoResources)
+		c.finish(session.NoResources)
 		return
 	}
-	c.conn = conn
-	c.start()
+	c.Conn = conn
+	settings := f.Settings()
+	c.entered(c.Begin(&settings.Settings, f.Limiter))
 }
 
-// count notes how many clients there are now.
-func (f *Frontend) count(now int64) {
-	for peak := f.peak.Load(); now > peak && !f.peak.CompareAndSwap(peak, now); {
-		peak = f.peak.Load()
+func (f *Frontend) newClient(loop *reactor.Loop) *client {
+	c := &client{frontend: f, worker: f.workers[loop.ID()]}
+	c.exchange.client = c
+	return c
+}
+
+// Adopt continues a client that the old process has detached, on its loop. The
+// source and, where it has one, the slot, which is of the pool, are as it held
+// them there. The loop's load counts it already.
+func (f *Frontend) Adopt(loop *reactor.Loop, h *Handover, d *session.Detached, source *ratelimit.Source, slot backend.Slot, pool *backend.Pool) {
+	f.Enter()
+	c := f.newClient(loop)
+	c.ClientState, c.RequestState, c.Source = h.Client, h.Request, source
+	loop.Append(&c.pending, h.Pending)
+	c.ready = c.pending.Len() > 0
+	c.exchange.log = c.worker.log.Adopt(h.Log)
+	if slot.Server() != nil {
+		c.exchange.adopt(&h.Exchange, slot, pool)
 	}
+	if h.Tunnel != nil {
+		t := newTunnel(&c.exchange)
+		t.FrameMeters = h.Tunnel.FrameMeters
+		c.exchange.upstream = nil
+		c.attachTunnel(t, h, d)
+		return
+	}
+	c.resume(h, d)
 }

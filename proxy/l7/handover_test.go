@@ -8,16 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// move has the one client go on as if it were in another process.
+// move moves the one client as if to another process.
 func (b *bed) move() {
 	b.Helper()
 	var old *client
 	b.each(func(c *client) { old = c })
 	loop := old.worker.loop
 	b.On(loop, func() {
-		carried, d, ok := old.Detach()
+		handover, d, ok := old.Detach()
 		if !ok {
-			b.Errorf("in state %d it cannot move", old.state)
+			b.Errorf("while %s it cannot move", old.Info().State)
 			return
 		}
 		there := d
@@ -32,9 +32,9 @@ func (b *bed) move() {
 		}
 		held, source := old.Holds()
 		lease := *held
-		*held, old.source = backend.Slot{}, nil
+		*held, old.Source = backend.Slot{}, nil
 		loop.AddLoad(1)
-		b.frontend.Adopt(loop, carried, &there, source, lease, b.pool)
+		b.frontend.Adopt(loop, handover, &there, source, lease, b.pool)
 		old.Gone(&d)
 	})
 }

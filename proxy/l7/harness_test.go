@@ -19,8 +19,8 @@ import (
 	"mcplb/internal/endpoint"
 	"mcplb/internal/harness"
 	"mcplb/internal/leak"
-	"mcplb/proxy/l4"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,7 +65,9 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	}
 	b.pool = b.pools["b"]
 	b.workers = NewWorkers(b.Engine.Loops(), b.AccessLog)
-	b.frontend = NewFrontend(NewSettings(s.frontend, NewDirectory(b.poolOf)), b.Limiter, harness.Open{}, b.workers)
+	b.frontend = NewFrontend(NewSettings(s.frontend, NewDirectory(b.poolOf)), session.Shared{
+		Limiter: b.Limiter, Connections: harness.Open{}, Log: b.AccessLog, Loops: s.Loops,
+	}, b.workers)
 	t.Cleanup(b.end)
 	b.listen(s.frontend.Listen[0], s.narrow)
 	return b
@@ -144,16 +146,19 @@ func withClock(s *setup) { s.StopTime() }
 // each calls f for every client, one loop after the other.
 func (b *bed) each(f func(*client)) {
 	b.Each(func(conn *reactor.Conn) {
-		if c, ok := Of(conn).(*client); ok {
+		if c, ok := session.Of(conn).(*client); ok {
 			f(c)
 		}
 	})
 }
 
+// sessions calls f for every client as the balancer sees it.
+func (b *bed) sessions(f func(session.Session)) { b.each(func(c *client) { f(c) }) }
+
 // inState is how many clients are in a state.
-func (b *bed) inState(s state) (n int) {
+func (b *bed) inState(s string) (n int) {
 	b.each(func(c *client) {
-		if c.state == s {
+		if c.Info().State == s {
 			n++
 		}
 	})
@@ -161,9 +166,9 @@ func (b *bed) inState(s state) (n int) {
 }
 
 // reach waits until n clients are in a state.
-func (b *bed) reach(s state, n int) {
+func (b *bed) reach(s string, n int) {
 	b.Helper()
-	b.Eventually(fmt.Sprintf("%d clients are in state %d", n, s), func() bool { return b.inState(s) == n })
+	b.Eventually(fmt.Sprintf("%d clients are %s", n, s), func() bool { return b.inState(s) == n })
 }
 
 // pending is the number of bytes read from clients that wait.
@@ -208,7 +213,7 @@ func (b *bed) checkPool(pool *backend.Pool) {
 }
 
 // expect waits until as many clients have ended for a reason.
-func (b *bed) expect(reason l4.Reason, n uint64) {
+func (b *bed) expect(reason session.Reason, n uint64) {
 	b.Helper()
 	harness.Expect(b, func() (ended, refused harness.Counts) {
 		totals := b.frontend.Totals()

@@ -5,16 +5,27 @@ import (
 	"mcplb/proxy/mcp"
 )
 
-// appendRequest writes the head of the request for the server.
-func (c *client) appendRequest(dst []byte) []byte {
-	settings := c.frontend.Settings()
-	head, x := &c.worker.request, &c.exchange
+// headWriter writes the heads of an exchange: what the server gets of the request,
+// and the client of the response.
+type headWriter struct {
+	exchange *exchange
+	settings *Settings
+}
+
+// heads writes the exchange's heads by the settings in force.
+func (x *exchange) heads() headWriter { return headWriter{x, x.client.settings()} }
+
+// appendRequest writes the head of the parsed request for the server.
+func (w headWriter) appendRequest(dst []byte) []byte {
+	x, settings := w.exchange, w.settings
+	c := x.client
+	head := &c.worker.request
 	without := http1.HeaderSet(1<<http1.HeaderXForwardedFor | 1<<http1.HeaderMcpSessionID)
-	trusted := settings.trusts(c.from.Addr())
+	trusted := settings.Trusts(c.From.Addr())
 	if !trusted {
-		without |= http1.Forwarding // from anybody else they are lies
+		without |= http1.Forwarding // from others they may be forged
 	}
-	preserve := x.pool.InForce().PreserveHost && len(head.Host()) > 0
+	preserve := x.dispatch.Pool.InForce().PreserveHost && len(head.Host()) > 0
 	if !preserve || !head.Has(http1.HeaderHost) {
 		without |= 1 << http1.HeaderHost
 	}
@@ -25,15 +36,15 @@ func (c *client) appendRequest(dst []byte) []byte {
 
 	dst = appendRequestLine(dst, head, settings.Frontend.Sticky.Session)
 	if without.Has(http1.HeaderHost) {
-		dst = c.appendHost(dst, preserve)
+		dst = w.appendHost(dst, preserve)
 	}
 	dst = head.AppendFields(dst, without)
 	dst = appendSession(dst, head, settings.Frontend.Sticky.Session)
 	if hide != "" {
 		dst = appendCookies(dst, head, hide)
 	}
-	dst = c.appendForwarded(dst, settings, trusted)
-	if x.flags&toWebSocket != 0 {
+	dst = w.appendForwarded(dst, trusted)
+	if x.has(toWebSocket) {
 		dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	} else if head.Framing == http1.FramingChunked {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
@@ -59,12 +70,13 @@ func appendRequestLine(dst []byte, head *http1.RequestHead, sessions bool) []byt
 }
 
 // appendHost writes Host: the client's, or the server's address.
-func (c *client) appendHost(dst []byte, preserve bool) []byte {
+func (w headWriter) appendHost(dst []byte, preserve bool) []byte {
+	x := w.exchange
 	dst = append(dst, "Host: "...)
 	if preserve {
-		dst = append(dst, c.worker.request.Host()...)
+		dst = append(dst, x.client.worker.request.Host()...)
 	} else {
-		dst = c.exchange.lease.Server().Addr(endpoints[c.exchange.endpoint]).AppendTo(dst)
+		dst = x.dispatch.Slot.Server().Addr(endpoints[x.Endpoint]).AppendTo(dst)
 	}
 	return append(dst, "\r\n"...)
 }
@@ -96,9 +108,10 @@ func appendCookies(dst []byte, head *http1.RequestHead, hide string) []byte {
 	return dst
 }
 
-// appendForwarded tells the server of the client: who, by which scheme, at
-// which host. What a trusted proxy told of scheme and host has passed already.
-func (c *client) appendForwarded(dst []byte, settings *Settings, trusted bool) []byte {
+// appendForwarded names the client to the server, and the scheme and host that it
+// used. What a trusted proxy said of scheme and host has passed already.
+func (w headWriter) appendForwarded(dst []byte, trusted bool) []byte {
+	c := w.exchange.client
 	head := &c.worker.request
 	dst = append(dst, "X-Forwarded-For: "...)
 	if trusted {
@@ -108,10 +121,10 @@ func (c *client) appendForwarded(dst []byte, settings *Settings, trusted bool) [
 			}
 		}
 	}
-	dst = c.from.Addr().AppendTo(dst)
+	dst = c.From.Addr().AppendTo(dst)
 	dst = append(dst, "\r\n"...)
 	if !trusted || !head.Has(http1.HeaderXForwardedProto) {
-		dst = append(dst, c.forwardedProto()...)
+		dst = append(dst, w.forwardedProto()...)
 	}
 	if host := head.Host(); len(host) > 0 && (!trusted || !head.Has(http1.HeaderXForwardedHost)) {
 		dst = http1.AppendField(dst, "X-Forwarded-Host", host)
@@ -119,26 +132,25 @@ func (c *client) appendForwarded(dst []byte, settings *Settings, trusted bool) [
 	return dst
 }
 
-// forwardedProto is the field that tells what the client's URIs begin with.
-func (c *client) forwardedProto() string {
-	if c.conn.HasTransport() {
+// forwardedProto is the field that names the scheme of the client's URIs.
+func (w headWriter) forwardedProto() string {
+	if w.exchange.client.Conn.HasTransport() {
 		return "X-Forwarded-Proto: https\r\n"
 	}
 	return "X-Forwarded-Proto: http\r\n"
 }
 
-// appendResponse writes the head of the server's answer for the client, whose
-// body takes the form given.
-func (c *client) appendResponse(dst []byte, f form) []byte {
-	settings := c.frontend.Settings()
-	head, x := &c.worker.response, &c.exchange
-	sticky := &settings.Frontend.Sticky
-	tags := sticky.Session && x.flags&modern == 0 && head.Has(http1.HeaderMcpSessionID)
+// appendResponse writes the head of the server's answer, which is parsed, for the
+// client. Its body takes the form given.
+func (w headWriter) appendResponse(dst []byte, f form) []byte {
+	x := w.exchange
+	head := &x.client.worker.response
+	tags := w.settings.Frontend.Sticky.Session && !x.has(modern) && head.Has(http1.HeaderMcpSessionID)
 	var without http1.HeaderSet
 	if tags {
 		without |= 1 << http1.HeaderMcpSessionID
 	}
-	if f.recoded {
+	if f.encoded {
 		without |= 1<<http1.HeaderContentLength | 1<<http1.HeaderTrailer // trailers are lost
 	}
 	if f.zipped {
@@ -147,35 +159,36 @@ func (c *client) appendResponse(dst []byte, f form) []byte {
 	dst = head.AppendStatusLine(dst)
 	dst = head.AppendFields(dst, without)
 	if tags {
-		dst = c.appendTagged(dst)
+		dst = w.appendTagged(dst)
 	}
-	if x.flags&setCookie != 0 {
-		dst = c.appendSetCookie(dst, settings, x.origin.tag)
+	if x.has(setCookie) {
+		dst = w.appendSetCookie(dst)
 	}
-	dst = c.appendForm(dst, f)
+	dst = w.appendForm(dst, f)
 	if !head.Has(http1.HeaderDate) {
-		dst = http1.AppendField(dst, "Date", c.worker.now())
+		dst = http1.AppendField(dst, "Date", x.client.worker.now())
 	}
-	dst = c.appendConnection(dst)
+	dst = w.appendConnection(dst)
 	return append(dst, "\r\n"...)
 }
 
 // appendTagged writes Mcp-Session-Id with the tag of its server behind it.
-func (c *client) appendTagged(dst []byte) []byte {
-	x := &c.exchange
-	if x.flags&sessioned == 0 {
-		c.counters.Opened.Add(1)
+func (w headWriter) appendTagged(dst []byte) []byte {
+	x := w.exchange
+	if !x.has(sessioned) {
+		x.client.counters().Opened.Add(1)
 	}
 	dst = append(dst, "Mcp-Session-Id: "...)
-	dst = mcp.AppendTagged(dst, c.worker.response.Get(http1.HeaderMcpSessionID), x.origin.tag)
+	dst = mcp.AppendTagged(dst, x.client.worker.response.Get(http1.HeaderMcpSessionID), x.upstreamPool.tag)
 	return append(dst, "\r\n"...)
 }
 
 // appendForm writes what the head says of the form of the body.
-func (c *client) appendForm(dst []byte, f form) []byte {
+func (w headWriter) appendForm(dst []byte, f form) []byte {
+	c := w.exchange.client
 	head := &c.worker.response
 	if f.zipped {
-		c.counters.Zipped.Add(1)
+		c.counters().Zipped.Add(1)
 		dst = append(dst, "Content-Encoding: gzip\r\n"...)
 		for i := head.Find(http1.HeaderETag, 0); i >= 0; i = head.Find(http1.HeaderETag, i+1) {
 			dst = weaken(dst, head.Value(i))
@@ -185,8 +198,8 @@ func (c *client) appendForm(dst []byte, f form) []byte {
 		dst = append(dst, "Vary: Accept-Encoding\r\n"...)
 	}
 	chunked := head.Framing == http1.FramingChunked
-	if f.recoded {
-		chunked = c.exchange.recoder.chunks
+	if f.encoded {
+		chunked = w.exchange.encoder.chunks
 	}
 	if chunked {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
@@ -194,7 +207,7 @@ func (c *client) appendForm(dst []byte, f form) []byte {
 	return dst
 }
 
-// varies tells whether Vary names the field already.
+// varies reports whether Vary names the field already.
 func varies(head *http1.ResponseHead, field string) bool {
 	for i := head.Find(http1.HeaderVary, 0); i >= 0; i = head.Find(http1.HeaderVary, i+1) {
 		if value := head.Value(i); http1.HasToken(value, field) || http1.HasToken(value, "*") {
@@ -205,26 +218,26 @@ func varies(head *http1.ResponseHead, field string) bool {
 }
 
 // appendSetCookie writes the cookie that binds a browser to its server.
-func (c *client) appendSetCookie(dst []byte, settings *Settings, tag mcp.Tag) []byte {
-	sticky := &settings.Frontend.Sticky
+func (w headWriter) appendSetCookie(dst []byte) []byte {
+	sticky, tag := &w.settings.Frontend.Sticky, w.exchange.upstreamPool.tag
 	dst = append(append(dst, "Set-Cookie: "...), sticky.Cookie...)
 	dst = append(append(dst, '='), tag[:]...)
 	if sticky.CookieAttributes != "" {
 		dst = append(append(dst, "; "...), sticky.CookieAttributes...)
 	}
-	if settings.secure && c.conn.HasTransport() {
+	if w.settings.secure && w.exchange.client.Conn.HasTransport() {
 		dst = append(dst, "; Secure"...)
 	}
 	return append(dst, "\r\n"...)
 }
 
-// appendConnection tells the client whether its connection lives on, where
-// that is not its version's default.
-func (c *client) appendConnection(dst []byte) []byte {
+// appendConnection says whether the client's connection continues, where that is
+// not its version's default.
+func (w headWriter) appendConnection(dst []byte) []byte {
 	switch {
-	case c.closes:
+	case w.exchange.client.Closes:
 		return append(dst, "Connection: close\r\n"...)
-	case c.exchange.flags&oldClient != 0:
+	case w.exchange.has(oldClient):
 		return append(dst, "Connection: keep-alive\r\n"...)
 	}
 	return dst

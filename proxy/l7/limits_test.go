@@ -12,7 +12,7 @@ import (
 	"mcplb/conf"
 	"mcplb/internal/endpoint"
 	"mcplb/internal/harness"
-	"mcplb/proxy/l4"
+	"mcplb/proxy/session"
 )
 
 // Requests that break a limit, and what their clients are told.
@@ -160,7 +160,7 @@ func TestRefusalThatWaits(t *testing.T) {
 		b := begin(t, []string{endpoint.Refuse(t)}, times, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
 		client := b.dial()
 		client.Say("POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nContent-Type: application/json\r\n" + framing + "\r\n\r\n")
-		b.reach(refusing, 1)
+		b.reach("refusing", 1)
 		return b, client
 	}
 	t.Run("time", func(t *testing.T) {
@@ -194,7 +194,7 @@ func TestRefusalThatWaits(t *testing.T) {
 		t.Parallel()
 		b, client := start(t, "Content-Length: 100")
 		client.Close()
-		b.expect(l4.ClientClosed, 1)
+		b.expect(session.ClientClosed, 1)
 	})
 	t.Run("large", func(t *testing.T) {
 		t.Parallel()
@@ -244,11 +244,11 @@ func TestRefusedConnections(t *testing.T) {
 	b := begin(t, []string{endpoint.Refuse(t)}, withLimits(func(l *conf.RateLimit) { l.MaxConnections = 2 }))
 	b.dial()
 	b.dial()
-	b.reach(reading, 2)
+	b.reach("reading", 2)
 	if c, err := net.Dial("tcp", b.Address); err == nil {
 		endpoint.New(t, c.(*net.TCPConn)).HearReset()
 	} else if !errors.Is(err, syscall.ECONNRESET) {
 		t.Error(err)
 	}
-	b.expect(l4.SourceConnections, 1)
+	b.expect(session.SourceConnections, 1)
 }

@@ -9,7 +9,7 @@ import (
 	"mcplb/conf"
 	"mcplb/internal/endpoint"
 	"mcplb/internal/harness"
-	"mcplb/proxy/l4"
+	"mcplb/proxy/session"
 )
 
 // checkLog checks that every request has one line, and every answer and refusal;
@@ -99,7 +99,7 @@ func TestLogLine(t *testing.T) {
 	b.Eventually("a part of it is read", func() bool { return b.pending() == 30 })
 	b.Advance(time.Second)
 	second.Say(request[30:])
-	b.reach(queued, 1)
+	b.reach("queued", 1)
 	b.Advance(2 * time.Second)
 	server.answer("first")
 	first.wantStatus("GET", 200)
@@ -144,9 +144,9 @@ func TestLogPhases(t *testing.T) {
 	}{
 		"refused": {func(s *setup) { s.Limits = conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, TableSize: 10} }, func(b *bed, s *server) {
 			b.dial().Close()
-			b.expect(l4.ClientClosed, 1)
+			b.expect(session.ClientClosed, 1)
 			endpoint.TurnedAway(b, b.Address)
-			b.expect(l4.ConnectionRate, 1)
+			b.expect(session.ConnectionRate, 1)
 		}, harness.Line{Reason: "connection_rate", Phase: "admission"}},
 		"malformed": {nil, func(b *bed, s *server) {
 			c := b.dial()
@@ -192,9 +192,9 @@ func TestLogPhases(t *testing.T) {
 			lease, _ := other.Acquire(&backend.Request{}, nil)
 			c := b.dial()
 			c.Say(get("/x"))
-			b.reach(queued, 1)
+			b.reach("queued", 1)
 			c.Reset()
-			b.expect(l4.ClientGone, 1)
+			b.expect(session.ClientGone, 1)
 			lease.Release(backend.Completed, 0)
 		}, harness.Line{Reason: "client_gone", Phase: "queue", Method: "GET", Path: "/x", Backend: "b"}},
 		"server resets before it answers": {withRetries(0), func(b *bed, s *server) {

@@ -89,9 +89,9 @@ func TestRetryAfterPause(t *testing.T) {
 	b := begin(t, []string{address}, withClock)
 	client := b.dial()
 	client.Say(rpcPost("1"))
-	b.reach(pausing, 1)
+	b.reach("pausing", 1)
 	b.Advance(900 * time.Millisecond)
-	b.reach(pausing, 1)
+	b.reach("pausing", 1)
 	if n := b.pool.Servers()[0].Totals().ConnectErrors; n != 1 {
 		t.Errorf("%d attempts", n)
 	}
@@ -107,7 +107,7 @@ func TestQueue(t *testing.T) {
 	holder, server := b.pair(s, get("/"))
 	client := b.dial()
 	client.Say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
-	b.reach(queued, 1)
+	b.reach("queued", 1)
 	client.Say(" more!" + get("/next"))
 	b.Turns(3)
 	server.answer("fine")

@@ -2,8 +2,8 @@ package l7
 
 import (
 	"mcplb/backend"
-	"mcplb/proxy/l4"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,143 +12,115 @@ import (
 // be sent again or to find its id.
 const mostReplay = 16 << 10
 
-// forward sends the request whose head is p[:n], and what of its body is
-// there. What follows it stays pending.
-func (c *client) forward(p []byte, n int, kept bool) {
-	x := &c.exchange
-	size, reason := x.request.pass(p[n:])
-	if refusal, ok := c.permitBody(reason); !ok {
-		c.abandon(backend.Aborted)
-		c.closes = true
-		c.respond(refusal, c.scanned(p[n:n+size]).ID())
+// forward sends the request that is the input, and what of its body is there.
+// What follows it stays pending.
+func (x *exchange) forward() {
+	c := x.client
+	in := &c.worker.input
+	size, reason := x.request.pass(in.p[in.n:])
+	end := in.n + size
+	if refusal, ok := x.permitBody(reason); !ok {
+		x.abandon(backend.Aborted)
+		c.Closes = true
+		x.respond(refusal, x.scanned(in.p[in.n:end]).ID())
 		return
 	}
-	end := n + size
-	out := c.appendRequest(c.worker.out[:0])
-	out = append(out, p[n:end]...)
+	out := x.heads().appendRequest(c.worker.out[:0])
+	out = append(out, in.p[in.n:end]...)
 	c.worker.out = out[:0]
 	if errno := x.upstream.conn.Send(out); errno != 0 {
-		c.unsent(p, kept, errno)
+		x.unsent(errno)
 		return
 	}
-	c.state, c.since = exchanging, c.worker.loop.Now()
-	x.sent = c.since
-	c.countSent(size)
-	c.remember(p[:end])
-	c.leave(p, end, kept)
+	x.Sent = x.loop().Now()
+	x.state, x.dispatch.Since = exchanging, x.Sent
+	x.countSent(size)
+	x.remember(in.p[:end])
+	c.leave(in, end)
 	c.arm()
-	c.sendBody()
+	x.sendBody()
 }
 
 // unsent handles a connection that had ended before a byte of the request was
 // written to it: a kept-alive one that the server closed meanwhile. So the
 // request may go over another, whatever its method.
-func (c *client) unsent(p []byte, kept bool, errno unix.Errno) {
-	x := &c.exchange
-	x.request.begin(c.worker.request.Framing, c.worker.request.Length)
-	c.keep(p, kept)
-	c.dropUpstream(false)
-	if x.flags&reused != 0 {
-		c.connect()
+func (x *exchange) unsent(errno unix.Errno) {
+	w := x.client.worker
+	x.request.begin(w.request.Framing, w.request.Length)
+	x.client.keepInput()
+	x.Disconnect(false)
+	if x.has(reused) {
+		x.dispatch.Connect(x)
 		return
 	}
-	c.failed(errno)
+	x.dispatch.Failed(x, errno)
 }
 
-// remember keeps what is to be known of the request until its answer begins: a
-// request that may be sent twice whole, a WebSocket's for the key that the
-// answer must fit, one of JSON-RPC for its id.
-func (c *client) remember(p []byte) {
-	x := &c.exchange
+// remember keeps what is needed of the request until its answer begins: all of a
+// request that may be sent twice, a WebSocket's for the key that the answer must
+// fit, one of JSON-RPC for its id.
+func (x *exchange) remember(p []byte) {
 	switch {
-	case x.flags&toWebSocket != 0:
-		c.worker.loop.Append(&x.replay, p)
+	case x.has(toWebSocket):
+		x.loop().Append(&x.replay, p)
 		return
-	case x.request.done && x.method.Idempotent() && len(p) <= mostReplay:
-		x.flags |= replayable
-	case x.flags&rpc == 0:
+	case x.request.Done && x.Method.Idempotent() && len(p) <= mostReplay:
+		x.Flags |= replayable
+	case !x.has(rpc):
 		return
 	}
-	c.worker.loop.Append(&x.replay, p[:min(len(p), mostReplay)])
-}
-
-// leave keeps what stands behind the first n bytes of p: the next request.
-func (c *client) leave(p []byte, n int, kept bool) {
-	if kept {
-		c.worker.loop.Consume(&c.pending, n)
-	} else {
-		c.worker.loop.Append(&c.pending, p[n:])
-	}
-	c.ready = c.pending.Len() > 0
-	c.scan = 0
+	x.loop().Append(&x.replay, p[:min(len(p), mostReplay)])
 }
 
 // sendBody forwards the request's body as it comes.
-func (c *client) sendBody() {
-	x := &c.exchange
-	for moved := 0; c.state == exchanging && !x.request.done; {
-		if !c.conn.Readable() || x.upstream.conn.Blocked() {
+func (x *exchange) sendBody() {
+	c := x.client
+	for moved := 0; x.state == exchanging && !x.request.Done; {
+		if !c.Conn.Readable() || x.upstream.conn.Blocked() {
 			return
 		}
 		if moved >= reactor.Budget {
-			c.conn.Yield()
+			c.Conn.Yield()
 			return
 		}
 		p := c.readBody()
 		if p == nil {
 			return
 		}
-		c.sendPiece(p)
+		x.sendPiece(p)
 		moved += len(p)
 	}
 }
 
-// readBody reads what has come of a request's body; nil where nothing has, or the
-// client is gone.
-func (c *client) readBody() []byte {
-	p := c.worker.loop.Scratch()
-	n, errno := c.conn.Read(p)
-	switch {
-	case errno == unix.EAGAIN:
-		return nil
-	case errno != 0 || n == 0:
-		c.gone()
-		return nil
-	}
-	c.took(n)
-	return p[:n]
-}
-
 // sendPiece forwards one piece of the request's body; what follows the body
 // stays pending.
-func (c *client) sendPiece(p []byte) {
-	x := &c.exchange
+func (x *exchange) sendPiece(p []byte) {
+	c := x.client
 	size, reason := x.request.pass(p)
-	if refusal, ok := c.permitBody(reason); !ok {
-		c.end(refusal, l4.ClientReset)
+	if refusal, ok := x.permitBody(reason); !ok {
+		x.end(refusal, session.ClientReset)
 		return
 	}
-	c.since = c.worker.loop.Now()
-	c.countSent(size)
-	if x.flags&(rpc|answered) == rpc && x.replay.Len() < mostReplay {
-		c.worker.loop.Append(&x.replay, p[:min(size, mostReplay-x.replay.Len())])
+	x.dispatch.Since = x.loop().Now()
+	x.countSent(size)
+	if x.Flags&(rpc|answered) == rpc && x.replay.Len() < mostReplay {
+		x.loop().Append(&x.replay, p[:min(size, mostReplay-x.replay.Len())])
 	}
-	c.leave(p, size, false)
-	if x.request.done {
-		c.halfOpen = c.conn.HungUp()
+	c.leave(&input{p: p}, size)
+	if x.request.Done {
+		c.HalfOpen = c.Conn.HungUp()
 	}
 	if errno := x.upstream.conn.Send(p[:size]); errno != 0 {
-		c.untaken()
+		x.untaken()
 	}
 }
 
 // untaken handles a server that takes no more of the request. It may have
 // answered before: the answer is read, and says so. The rest of the request is
 // thrown away behind it.
-func (c *client) untaken() {
-	x := &c.exchange
-	x.flags |= upstreamClose
-	x.request.done = true
-	c.closes = true
+func (x *exchange) untaken() {
+	x.Flags |= upstreamClose
+	x.request.Done = true
+	x.client.Closes = true
 	x.upstream.conn.ReadAgain()
 }

@@ -363,9 +363,9 @@ func TestManyCompressed(t *testing.T) {
 	for _, server := range servers {
 		server.Say("0\r\n\r\n")
 	}
-	b.reach(reading, len(servers))
+	b.reach("reading", len(servers))
 	b.On(b.Engine.Loops()[0], func() {
-		if r := &b.workers[0].recoders; len(r.zipping) != mostCompressors || r.made != mostCompressors {
+		if r := &b.workers[0].encoders; len(r.zipping) != mostCompressors || r.made != mostCompressors {
 			t.Errorf("%d compressors of %d are back", len(r.zipping), r.made)
 		}
 	})

@@ -11,7 +11,7 @@ import (
 	"mcplb/conf"
 	"mcplb/internal/endpoint"
 	"mcplb/internal/harness"
-	"mcplb/proxy/l4"
+	"mcplb/proxy/session"
 )
 
 // times are all different, so that a test tells which one it was.
@@ -47,16 +47,16 @@ func TestTimeouts(t *testing.T) {
 		until  func(b *bed, s *server, client *httpConn)
 		after  time.Duration
 		status int // of the answer; 0 = none
-		reason l4.Reason
+		reason session.Reason
 		cut    bool
 		set    func(*setup)
 	}{
-		"a new connection": {until: func(*bed, *server, *httpConn) {}, after: 100 * time.Second, reason: l4.IdleTimeout},
+		"a new connection": {until: func(*bed, *server, *httpConn) {}, after: 100 * time.Second, reason: session.IdleTimeout},
 		"between requests": {until: func(_ *bed, s *server, client *httpConn) {
 			server := s.asked(client, get("/"))
 			server.answer("fine")
 			client.wantStatus("GET", 200)
-		}, after: 100 * time.Second, reason: l4.IdleTimeout},
+		}, after: 100 * time.Second, reason: session.IdleTimeout},
 		"a head": {until: func(b *bed, _ *server, client *httpConn) {
 			b.Advance(20 * time.Second) // is not counted
 			client.Say("GET / HTTP")
@@ -64,20 +64,20 @@ func TestTimeouts(t *testing.T) {
 			b.Advance(9 * time.Second)
 			client.Say("/1.1\r\n") // does not prolong it
 			b.pendingReach(16)
-		}, after: time.Second, status: 408, reason: l4.ServerClosed},
+		}, after: time.Second, status: 408, reason: session.ServerClosed},
 		"a second head": {until: func(b *bed, s *server, client *httpConn) {
 			server := s.asked(client, get("/")+"GET / HTTP")
 			b.Advance(70 * time.Second)
 			server.answer("fine")
 			client.wantStatus("GET", 200)
-		}, after: 10 * time.Second, status: 408, reason: l4.ServerClosed},
+		}, after: 10 * time.Second, status: 408, reason: session.ServerClosed},
 		"a body": {until: func(b *bed, s *server, client *httpConn) {
 			server := s.begun(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart")
 			server.Hear("part")
 			b.Advance(40 * time.Second)
 			client.Say(" of")
 			server.Hear(" of")
-		}, after: 50 * time.Second, status: 408, reason: l4.ServerClosed},
+		}, after: 50 * time.Second, status: 408, reason: session.ServerClosed},
 		"an answer": {until: func(b *bed, s *server, client *httpConn) {
 			client.Say(rpcPost("1"))
 			s.next().request()
@@ -91,27 +91,27 @@ func TestTimeouts(t *testing.T) {
 			b.Advance(40 * time.Second)
 			server.Say(" of")
 			client.Hear(" of")
-		}, after: 50 * time.Second, reason: l4.IdleTimeout, cut: true},
+		}, after: 50 * time.Second, reason: session.IdleTimeout, cut: true},
 		"the rest of an answer": {until: func(b *bed, s *server, client *httpConn) {
 			server := s.asked(client, get("/"))
 			server.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
 			client.head()
-		}, after: 50 * time.Second, reason: l4.IdleTimeout, cut: true},
+		}, after: 50 * time.Second, reason: session.IdleTimeout, cut: true},
 		"a connection": {until: func(b *bed, _ *server, client *httpConn) {
 			client.Say(rpcPost("1"))
-			b.reach(connecting, 1)
+			b.reach("connecting", 1)
 		}, after: 3 * time.Second, status: 504, set: func(s *setup) { s.backends[0].Servers[0].HTTP = "black" }},
 		"the queue": {until: func(b *bed, s *server, client *httpConn) {
 			holder := b.dial()
 			holder.Say(get("/"))
 			s.next().request()
 			client.Say(rpcPost("1"))
-			b.reach(queued, 1)
+			b.reach("queued", 1)
 		}, after: 6 * time.Second, status: 503, set: withMaxConn(1)},
 		"a client that lingers": {until: func(b *bed, s *server, client *httpConn) {
 			client.Say("nonsense\r\n\r\n")
 			client.wantStatus("GET", 400)
-		}, after: 5 * time.Second, reason: l4.ServerClosed},
+		}, after: 5 * time.Second, reason: session.ServerClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,7 +126,7 @@ func TestTimeouts(t *testing.T) {
 			}
 			b := begin(t, []string{s.Address}, set...)
 			client := b.dial()
-			b.reach(reading, 1)
+			b.reach("reading", 1)
 			c.until(b, s, client)
 			b.Turns(3)
 			b.silence(c.after)
@@ -164,13 +164,13 @@ func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		request string
-		state   state
+		state   string
 	}{
-		"behind an answer":      {get("/"), reading},
-		"before another":        {get("/") + get("/"), reading},
-		"before half another":   {get("/") + "GET /", reading},
-		"behind the last one":   {get("/", "Connection: close"), closing},
-		"behind it, talking on": {get("/", "Connection: close") + "more", closing},
+		"behind an answer":      {get("/"), "reading"},
+		"before another":        {get("/") + get("/"), "reading"},
+		"before half another":   {get("/") + "GET /", "reading"},
+		"behind the last one":   {get("/", "Connection: close"), "closing"},
+		"behind it, talking on": {get("/", "Connection: close") + "more", "closing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -195,7 +195,7 @@ func TestSlowReader(t *testing.T) {
 		b.Fill(server.Conn, make([]byte, 64<<10))
 		b.silence(50 * time.Second)
 		client.HearReset()
-		b.expect(l4.IdleTimeout, 1)
+		b.expect(session.IdleTimeout, 1)
 	})
 }
 
@@ -206,7 +206,7 @@ func TestSlowReaderOfTheLastAnswer(t *testing.T) {
 	client := b.dialNarrow()
 	server := s.asked(client, get("/", "Connection: close"))
 	server.answer(strings.Repeat("x", parkable))
-	b.reach(closing, 1)
+	b.reach("closing", 1)
 	b.Advance(40 * time.Second)
 	if _, body := client.wantStatus("GET", 200); len(body) != parkable {
 		t.Errorf("%d bytes", len(body))
@@ -300,12 +300,12 @@ func TestMostIdle(t *testing.T) {
 				c.Say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
 				clients = append(clients, c)
 			}
-			b.reach(exchanging, 8)
+			b.reach("exchanging", 8)
 			for _, c := range clients {
 				c.Say("ab")
 				c.wantStatus("POST", 200)
 			}
-			b.reach(reading, 8)
+			b.reach("reading", 8)
 			if n, want := b.workers.Idle(b.pool.Servers()[0]), min(most, 8); n > want || most != 1 && n < want {
 				t.Errorf("%d connections are kept, want %d", n, want)
 			}

@@ -10,8 +10,8 @@ import (
 
 	"mcplb/conf"
 	"mcplb/internal/harness"
-	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/session"
 )
 
 // A key and its answer (RFC 6455 section 1.3).
@@ -101,7 +101,7 @@ func TestWebSocket(t *testing.T) {
 			server.HearEnd()
 			server.Close()
 			client.HearEnd()
-			b.expect(l4.ClientClosed, 1)
+			b.expect(session.ClientClosed, 1)
 		})
 	}
 }
@@ -158,31 +158,31 @@ func TestTunnelEnds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		how    func(b *bed, client, server *httpConn)
-		reason l4.Reason
+		reason session.Reason
 	}{
-		"client resets": {func(_ *bed, client, server *httpConn) { client.Reset(); server.HearReset() }, l4.ClientReset},
-		"server resets": {func(_ *bed, client, server *httpConn) { server.Reset(); client.HearReset() }, l4.ServerReset},
-		"server ends":   {func(_ *bed, client, server *httpConn) { server.Finish(); client.HearEnd(); client.Close() }, l4.ServerClosed},
+		"client resets": {func(_ *bed, client, server *httpConn) { client.Reset(); server.HearReset() }, session.ClientReset},
+		"server resets": {func(_ *bed, client, server *httpConn) { server.Reset(); client.HearReset() }, session.ServerReset},
+		"server ends":   {func(_ *bed, client, server *httpConn) { server.Finish(); client.HearEnd(); client.Close() }, session.ServerClosed},
 		"bad frame": {func(_ *bed, client, server *httpConn) {
 			client.Say(frame("fine", true) + frame("not masked", false))
 			server.Hear(frame("fine", true))
 			client.HearCut()
 			server.HearCut()
-		}, l4.ClientReset},
+		}, session.ClientReset},
 		"server down": {func(b *bed, client, server *httpConn) {
-			b.each(func(c *client7) { c.ServerDown(conf.OnDownKeep) })
+			b.sessions(func(c session.Session) { c.ServerDown(conf.OnDownKeep) })
 			client.Say(frame("still", true))
 			server.Hear(frame("still", true))
-			b.each(func(c *client7) { c.ServerDown(conf.OnDownClose) })
+			b.sessions(func(c session.Session) { c.ServerDown(conf.OnDownClose) })
 			client.HearCut()
-		}, l4.ServerDown},
+		}, session.ServerDown},
 		"stopped": {func(b *bed, client, server *httpConn) {
-			b.each(func(c *client7) { c.Drain() })
+			b.sessions(func(c session.Session) { c.Drain() })
 			client.Say(frame("still", true))
 			server.Hear(frame("still", true))
-			b.each(func(c *client7) { c.Abort(l4.Stopped) })
+			b.sessions(func(c session.Session) { c.Abort(session.Stopped) })
 			client.HearCut()
-		}, l4.Stopped},
+		}, session.Stopped},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -204,7 +204,7 @@ func TestBadFrameAtOnce(t *testing.T) {
 	server.head()
 	server.Say(upgraded)
 	server.HearCut()
-	b.expect(l4.ClientReset, 1)
+	b.expect(session.ClientReset, 1)
 	if n := b.frontend.Totals().BadFrames; n != 1 {
 		t.Errorf("%d bad frames", n)
 	}
@@ -221,7 +221,7 @@ func TestTunnelIdle(t *testing.T) {
 	b.Turns(2)
 	b.silence(50 * time.Second)
 	client.HearCut()
-	b.expect(l4.IdleTimeout, 1)
+	b.expect(session.IdleTimeout, 1)
 }
 
 // Data frames are messages: over the rate, reading pauses.

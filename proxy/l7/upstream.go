@@ -11,17 +11,17 @@ import (
 //
 //	state        event                                 next
 //	connecting   connected                             in use
-//	connecting   failed                                closed; its client tries again
+//	connecting   failed                                closed; its exchange tries again
 //	in use       response complete, both may go on     idle
 //	in use       anything else                         closed
 //	idle         taken for a request                   in use
-//	idle         the server ends it, or says something closed
-//	             that nobody asked
+//	idle         the server ends it, or sends         closed
+//	             what was not asked for
 //	idle         idleLimit                             closed
 type upstream struct {
 	conn     *reactor.Conn
-	origin   *origin
-	client   *client // nil while idle
+	pool     *upstreamPool
+	exchange *exchange // nil while idle
 	timer    reactor.Timer
 	since    int64                 // when it became idle
 	head     reactor.PendingBuffer // of a response head whose end is still to come
@@ -31,31 +31,31 @@ type upstream struct {
 
 // Ready implements reactor.Handler.
 func (u *upstream) Ready(*reactor.Conn) {
-	if u.client != nil {
-		u.client.serverReady()
+	if u.exchange != nil {
+		u.exchange.serverReady()
 		return
 	}
 	if !u.quiet() {
-		u.origin.drop(u)
+		u.pool.drop(u)
 	}
 }
 
 // Expired implements reactor.Expirer. The timer is not stopped when the
 // connection is taken, nor moved when it is put back.
 func (u *upstream) Expired(*reactor.Timer) {
-	if u.client != nil {
+	if u.exchange != nil {
 		return // armed again when it is put back
 	}
 	if expires := u.since + idleLimit; u.loop().Now() < expires {
 		u.loop().Arm(&u.timer, u, expires)
 		return
 	}
-	u.origin.drop(u)
+	u.pool.drop(u)
 }
 
-// quiet tells that nothing has come that nobody asked for, nor the end, and that
-// the server has taken all it was sent: the next request would wait behind what
-// is left. What the kernel told may be about bytes that were read since.
+// quiet reports that nothing has come that was not asked for, nor the end, and that
+// the server has taken all that it was sent: the next request would wait behind
+// what is left. What the kernel reported may be about bytes that were read since.
 func (u *upstream) quiet() bool {
 	if u.conn.HungUp() || u.conn.Failed() || u.conn.Blocked() {
 		return false
@@ -65,11 +65,11 @@ func (u *upstream) quiet() bool {
 
 // silent asks the kernel whether nothing is there to be read, not even the end.
 func (u *upstream) silent() bool {
-	_, errno := u.conn.Peek(u.origin.worker.probe[:])
+	_, errno := u.conn.Peek(u.pool.worker.probe[:])
 	return errno == unix.EAGAIN
 }
 
-func (u *upstream) loop() *reactor.Loop { return u.origin.worker.loop }
+func (u *upstream) loop() *reactor.Loop { return u.pool.worker.loop }
 
 // close closes the connection. It must not be used after.
 func (u *upstream) close() {
@@ -77,15 +77,15 @@ func (u *upstream) close() {
 	u.conn.Close()
 }
 
-// reset closes the connection with RST: the server sees that nobody waits for
-// its answer any more.
+// reset closes the connection with RST: the server sees that its answer is
+// not waited for any more.
 func (u *upstream) reset() {
 	u.release()
 	u.conn.Reset()
 }
 
 func (u *upstream) release() {
-	u.client = nil
+	u.exchange = nil
 	u.loop().Disarm(&u.timer)
 	u.loop().Drop(&u.head)
 }

@@ -1,4 +1,4 @@
-package l4
+package session
 
 import (
 	"bufio"
@@ -29,8 +29,8 @@ var (
 	v2Signature = []byte("\r\n\r\n\x00\r\nQUIT\n")
 )
 
-// headerLength tells how long the PROXY header at the beginning of p is: 0
-// when p is too short to tell, -1 when it is none or too long a one.
+// headerLength returns the length of the PROXY header at the beginning of p: 0
+// when p is too short to tell, -1 when there is none or it is too long.
 func headerLength(p []byte) int {
 	switch {
 	case begins(p, v1Signature):
@@ -58,15 +58,15 @@ func headerLength(p []byte) int {
 	return -1
 }
 
-// begins tells whether p begins with the signature, as far as p goes.
+// begins reports whether p begins with the signature, as far as p goes.
 func begins(p, signature []byte) bool {
 	n := min(len(p), len(signature))
 	return bytes.Equal(p[:n], signature[:n])
 }
 
-// parseHeader reads a whole PROXY header. The client is invalid when the
+// parseHeader reads a complete PROXY header. The client is invalid when the
 // header does not name one: the proxy speaks for itself (LOCAL, UNKNOWN), or for
-// a client without an address, as HAProxy does of Unix sockets.
+// a client without an address, as HAProxy does for Unix sockets.
 func parseHeader(p []byte) (client netip.AddrPort, err error) {
 	if bytes.HasPrefix(p, v2Signature) && p[12] == v2Proxy && p[13] == v2Unspecified {
 		return netip.AddrPort{}, nil // the package refuses it, as it is free to
@@ -83,12 +83,12 @@ func parseHeader(p []byte) (client netip.AddrPort, err error) {
 	return netip.AddrPortFrom(client.Addr().Unmap(), client.Port()), nil
 }
 
-// ReadProxyHeader looks at what a client has sent, and when that begins with a
-// whole PROXY header takes it out of the socket: what follows stays there. While
-// done is false more has to come; call it again at the next Ready. A refusal
-// other than 0 says that none will: ClientGone, or ProxyHeaderInvalid. The
-// client is invalid when the header does not name one. It must be called on
-// the connection's loop, before anything else was read.
+// ReadProxyHeader looks at what a client has sent and, when that begins with a
+// complete PROXY header, takes the header out of the socket: what follows stays
+// there. While done is false more has to come; call it again at the next Ready. A
+// refusal other than 0 says that none will: ClientGone, or ProxyHeaderInvalid. The
+// client is invalid when the header does not name one. It must be called on the
+// connection's loop, before anything else is read.
 func ReadProxyHeader(c *reactor.Conn) (client netip.AddrPort, done bool, refusal Reason) {
 	if !c.Readable() {
 		return netip.AddrPort{}, false, 0
@@ -115,38 +115,9 @@ func ReadProxyHeader(c *reactor.Conn) (client netip.AddrPort, done bool, refusal
 	return client, true, 0
 }
 
-// readHeader waits for the PROXY header, and goes on with the client that it
-// names.
-func (s *Session) readHeader() {
-	client, done, refusal := ReadProxyHeader(s.relay.client)
-	switch {
-	case !done:
-		return
-	case refusal != 0:
-		s.refuse(refusal)
-		return
-	case client.IsValid():
-		s.from = client
-	}
-	s.loop.Disarm(&s.relay.timer)
-	s.admit()
-}
-
-// sendHeader tells the server who the client is, where the backend asks for it.
-func (s *Session) sendHeader() unix.Errno {
-	version := s.pool.Config().SendProxy
-	if version == conf.SendProxyOff {
-		return 0
-	}
-	p, err := formatHeader(version, s.from, s.relay.client.LocalAddr())
-	if err != nil {
-		return unix.EAFNOSUPPORT
-	}
-	return s.relay.server.Send(p)
-}
-
-// formatHeader writes a PROXY header for a client that was met at an address.
-func formatHeader(version conf.SendProxy, client, at netip.AddrPort) ([]byte, error) {
+// FormatProxyHeader writes the PROXY header of a client that connected at an
+// address of the balancer's.
+func FormatProxyHeader(version conf.SendProxy, client, at netip.AddrPort) ([]byte, error) {
 	number := byte(1)
 	if version == conf.SendProxyV2 {
 		number = 2

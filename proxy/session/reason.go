@@ -1,4 +1,4 @@
-package l4
+package session
 
 import (
 	"mcplb/backend"
@@ -10,7 +10,7 @@ import (
 type Reason uint8
 
 // The reasons. Those from Banned on are refusals: the session was never
-// carried to a server.
+// relayed to a server.
 const (
 	ClientClosed      Reason = iota // the client finished first, all was delivered
 	ServerClosed                    // the server finished first, all was delivered
@@ -42,10 +42,11 @@ const (
 	ConnectFailed        // every attempt failed, the last for another reason
 	NoResources          // the balancer had no descriptor, port or memory for it
 
-	reasons // how many there are
+	// Reasons is how many there are.
+	Reasons
 )
 
-var reasonNames = [reasons]string{
+var reasonNames = [Reasons]string{
 	ClientClosed:         "client_closed",
 	ServerClosed:         "server_closed",
 	ClientReset:          "client_reset",
@@ -78,12 +79,12 @@ var reasonNames = [reasons]string{
 
 func (r Reason) String() string { return reasonNames[r] }
 
-// Refusal tells whether the session was ended before a server carried it.
+// Refusal reports whether the session ended before it was relayed to a server.
 func (r Reason) Refusal() bool { return r >= Banned }
 
-// DownOf is the reason why a connection to the server ends because nobody may
-// use it any more: the checks say so, the operator, or a reload.
-func DownOf(server *backend.Server) Reason {
+// downOf is the reason why a stream to a server ends that must not be used any
+// more: the checks say so, the operator, or a reload.
+func downOf(server *backend.Server) Reason {
 	switch {
 	case server.Removed():
 		return ServerRemoved
@@ -93,10 +94,10 @@ func DownOf(server *backend.Server) Reason {
 	return ServerDown
 }
 
-// Limited tells whether the session was refused by the limiter.
+// Limited reports whether the limiter refused the session.
 func (r Reason) Limited() bool { return r >= Banned && r <= GlobalConnectionRate }
 
-// RefusalOf is the reason that a verdict of the limiter's is.
+// RefusalOf is the reason that stands for a verdict of the limiter.
 func RefusalOf(verdict ratelimit.Verdict) Reason {
 	switch verdict {
 	case ratelimit.RefusedBanned:
@@ -107,4 +108,16 @@ func RefusalOf(verdict ratelimit.Verdict) Reason {
 		return GlobalConnectionRate
 	}
 	return ConnectionRate
+}
+
+// Outcome is what the end of a session says about the server that it had.
+func (r Reason) Outcome() backend.Outcome { return outcomes[r] }
+
+var outcomes = [Reasons]backend.Outcome{
+	ServerReset: backend.ServerReset,
+	ClientReset: backend.ClientAbort,
+	IdleTimeout: backend.Aborted, HalfClosedTimeout: backend.Aborted,
+	ServerDown: backend.Aborted, ServerRemoved: backend.Aborted, ServerMaint: backend.Aborted, Killed: backend.Aborted,
+	MessageTooLong: backend.Aborted, Stopped: backend.Aborted,
+	ClientGone: backend.ClientAbort, NoResources: backend.Aborted,
 }

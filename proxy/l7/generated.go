@@ -8,8 +8,8 @@ import (
 	"mcplb/proxy/mcp"
 )
 
-// Why is the reason for an answer of the balancer's own. Each is counted, and
-// its String is the label in statistics and logs.
+// Why is the reason for a generated response. Each is counted, and its String is
+// the label in statistics and logs.
 type Why uint8
 
 // The reasons.
@@ -17,7 +17,7 @@ const (
 	BadRequest     Why = iota // 400 and the like: the request is malformed (http1.Reason says how)
 	OriginRefused             // 403: Origin is not among allowed_origins
 	SessionGone               // 404: the server of the MCP session is gone
-	RequestTimeout            // 408: no whole request within timeout_http_request, no body within timeout_client
+	RequestTimeout            // 408: no complete request within timeout_http_request, no body within timeout_client
 	BodyTooLarge              // 413: a body over max_body
 	RateLimited               // 429: over the source's rate
 	BadResponse               // 502: the server's answer is malformed
@@ -30,7 +30,7 @@ const (
 	own                       // how many there are
 )
 
-var answers = [own]struct {
+var responses = [own]struct {
 	status int
 	word   string
 	text   string
@@ -50,59 +50,59 @@ var answers = [own]struct {
 	ServerTimeout:  {504, "server_timeout", "the server did not answer in time"},
 }
 
-func (w Why) String() string { return answers[w].word }
+func (w Why) String() string { return responses[w].word }
 
-// answer is an answer of the balancer's own.
-type answer struct {
+// generated is a response that the balancer generates itself.
+type generated struct {
 	why        Why
 	malformed  http1.Reason  // what is wrong with the request, or with the server's answer
 	text       string        // where it is another than why's
-	retryAfter time.Duration // 0 = not told
+	retryAfter time.Duration // 0 = not said
 }
 
-// code is the answer's status.
-func (a *answer) code() int {
-	if a.why == BadRequest && a.malformed != http1.ReasonNone {
-		return a.malformed.Status()
+// code is the response's status.
+func (g *generated) code() int {
+	if g.why == BadRequest && g.malformed != http1.ReasonNone {
+		return g.malformed.Status()
 	}
-	return answers[a.why].status
+	return responses[g.why].status
 }
 
 // reason says what is wrong, and what to do.
-func (a *answer) reason() string {
+func (g *generated) reason() string {
 	switch {
-	case a.text != "":
-		return a.text
-	case a.malformed == http1.ReasonNone:
-		return answers[a.why].text
-	case a.why == BadResponse:
-		return answers[a.why].text + ": " + a.malformed.Text()
+	case g.text != "":
+		return g.text
+	case g.malformed == http1.ReasonNone:
+		return responses[g.why].text
+	case g.why == BadResponse:
+		return responses[g.why].text + ": " + g.malformed.Text()
 	}
-	return a.malformed.Text()
+	return g.malformed.Text()
 }
 
-// addressee is whom an answer is for.
-type addressee struct {
+// recipient is what the client of a generated response needs.
+type recipient struct {
 	id        []byte // of the JSON-RPC request; nil = not known
 	plain     bool   // it was no JSON-RPC request: plain text
 	keepAlive bool   // the connection lives on
 	head      bool   // of a HEAD request: no body
 }
 
-// append appends the whole answer. A JSON-RPC request gets a JSON-RPC error
+// append appends the complete response. A JSON-RPC request gets a JSON-RPC error
 // with its id.
-func (a *answer) append(dst, date []byte, to addressee) []byte {
-	written := http1.Answer{Status: a.code(), KeepAlive: to.keepAlive, Head: to.head, Date: date}
-	if a.retryAfter > 0 {
-		seconds := int64((a.retryAfter + time.Second - 1) / time.Second)
+func (g *generated) append(dst, date []byte, to recipient) []byte {
+	written := http1.Answer{Status: g.code(), KeepAlive: to.keepAlive, Head: to.head, Date: date}
+	if g.retryAfter > 0 {
+		seconds := int64((g.retryAfter + time.Second - 1) / time.Second)
 		written.Fields = http1.AppendField(nil, "Retry-After", strconv.FormatInt(seconds, 10))
 	}
 	if to.plain {
 		written.ContentType = "text/plain; charset=utf-8"
-		written.Body = []byte(a.reason() + "\n")
+		written.Body = []byte(g.reason() + "\n")
 	} else {
 		written.ContentType = "application/json"
-		written.Body = mcp.AppendHTTPError(nil, a.code(), to.id, a.reason(), a.retryAfter)
+		written.Body = mcp.AppendHTTPError(nil, g.code(), to.id, g.reason(), g.retryAfter)
 	}
 	return http1.AppendAnswer(dst, written)
 }

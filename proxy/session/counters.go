@@ -1,4 +1,4 @@
-package l4
+package session
 
 import (
 	"sync/atomic"
@@ -9,7 +9,7 @@ import (
 // adds; anybody may read.
 type Counters struct {
 	Sessions    atomic.Uint64 // begun
-	Ended       [reasons]atomic.Uint64
+	Ended       [Reasons]atomic.Uint64
 	BytesIn     atomic.Uint64 // from clients
 	BytesOut    atomic.Uint64 // to clients
 	MessagesIn  atomic.Uint64 // from clients; mode mcp
@@ -77,7 +77,7 @@ type Totals struct {
 // NewTotals are totals of nothing: every reason is there, with 0.
 func NewTotals() Totals {
 	t := Totals{Refused: map[string]uint64{}, Ended: map[string]uint64{}}
-	for reason := range reasons {
+	for reason := range Reasons {
 		t.by(reason)[reason.String()] = 0
 	}
 	return t
@@ -102,16 +102,7 @@ func (t *Totals) Add(c *Counters) {
 	t.Rejected += c.Rejected.Load()
 	t.Connect.add(&c.Connect)
 	t.Queue.add(&c.Queue)
-	for reason := range reasons {
+	for reason := range Reasons {
 		t.by(reason)[reason.String()] += c.Ended[reason].Load()
 	}
-}
-
-// Totals sums the frontend's counters.
-func (f *Frontend) Totals() Totals {
-	t := NewTotals()
-	for i := range f.counters {
-		t.Add(&f.counters[i])
-	}
-	return t
 }

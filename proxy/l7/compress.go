@@ -1,0 +1,89 @@
+package l7
+
+import (
+	"bytes"
+	"slices"
+
+	"mcplb/proxy/http1"
+)
+
+// leastZipped is the smallest body worth the while, in bytes.
+const leastZipped = 1 << 10
+
+// plan decides about the answer whose head is parsed; rest came behind it. It
+// sets the exchange's encoder where one is needed: to compress, to tag the
+// session in the endpoint event of the deprecated HTTP+SSE transport, to take
+// chunks off for a client of HTTP/1.0.
+func (x *exchange) plan(rest []byte) form {
+	head, settings := &x.client.worker.response, x.client.settings()
+	f := form{closes: head.Framing == http1.FramingClose}
+	if head.Framing == http1.FramingNone {
+		return f
+	}
+	old := x.has(oldClient)
+	f.varies = x.compressible(settings.Frontend.Compress, head, rest)
+	switch {
+	case f.varies && x.has(acceptsGzip):
+		x.encoder = x.client.worker.encoders.compressor()
+		f.zipped = x.encoder != nil
+	case settings.Frontend.Sticky.Session && x.mayNameEndpoint(head):
+		x.encoder = x.client.worker.encoders.plain()
+		x.encoder.endpoint.Reset(x.upstreamPool.tag)
+	case old && head.Framing == http1.FramingChunked:
+		x.encoder = x.client.worker.encoders.plain()
+	}
+	if x.encoder != nil {
+		x.encoder.chunks = !old
+		f.encoded, f.closes = true, old
+	}
+	return f
+}
+
+// compressible reports whether the answer is one that is compressed for clients that
+// take gzip: complete, of one of the media types, not encoded yet, not small, and
+// not to be left alone.
+func (x *exchange) compressible(types []string, head *http1.ResponseHead, rest []byte) bool {
+	if len(types) == 0 || head.Status < 200 || head.Status > 203 || head.Has(http1.HeaderContentEncoding) || x.small(head, rest) {
+		return false
+	}
+	media := head.Get(http1.HeaderContentType)
+	if !slices.ContainsFunc(types, func(one string) bool { return isMediaType(media, one) }) {
+		return false
+	}
+	for i := head.Find(http1.HeaderCacheControl, 0); i >= 0; i = head.Find(http1.HeaderCacheControl, i+1) {
+		if http1.HasToken(head.Value(i), "no-transform") {
+			return false
+		}
+	}
+	return true
+}
+
+// small reports whether the body is known to be too small to be compressed.
+func (x *exchange) small(head *http1.ResponseHead, rest []byte) bool {
+	switch head.Framing {
+	case http1.FramingLength:
+		return head.Length < leastZipped
+	case http1.FramingChunked:
+		ahead := x.Response.Chunked
+		_, _ = ahead.Pass(rest)
+		return ahead.Done() && ahead.Size() < leastZipped
+	}
+	return false
+}
+
+// mayNameEndpoint reports whether the answer may be the event stream with which
+// a session of the deprecated HTTP+SSE transport begins.
+func (x *exchange) mayNameEndpoint(head *http1.ResponseHead) bool {
+	return x.Method == http1.MethodGet && !x.has(modern|sessioned) && head.Status == 200 &&
+		!head.Has(http1.HeaderContentEncoding) && isMediaType(head.Get(http1.HeaderContentType), "text/event-stream")
+}
+
+// weaken appends an ETag for an answer that was encoded on the way: it is no
+// longer the server's byte for byte (RFC 9110 section 8.8.1).
+func weaken(dst, etag []byte) []byte {
+	dst = append(dst, "ETag: "...)
+	if !bytes.HasPrefix(etag, []byte("W/")) {
+		dst = append(dst, "W/"...)
+	}
+	return append(append(dst, etag...), "\r\n"...)
+}

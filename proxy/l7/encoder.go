@@ -1,0 +1,166 @@
+package l7
+
+import (
+	"mcplb/proxy/http1"
+	"mcplb/proxy/mcp"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// form is the form in which the client gets the body of an answer.
+type form struct {
+	encoded bool // a bodyEncoder frames it again
+	zipped  bool // in gzip
+	varies  bool // gzip depends on the client
+	closes  bool // the end of the connection is its end
+}
+
+// showsEnd reports whether the answer that the client gets has begun and shows by
+// itself where it ends.
+func (x *exchange) showsEnd() bool {
+	switch {
+	case !x.has(answered):
+		return false
+	case x.encoder != nil:
+		return x.encoder.chunks
+	}
+	return x.Response.Framing != http1.FramingClose
+}
+
+// bodyEncoder turns the body that a server sends into the one that the client
+// gets, piece by piece. It belongs to a worker, and to one exchange at a time.
+//
+//	data of the body -> zip, where the client takes gzip
+//	                 -> endpoint, where a session is to be tagged
+//	                 -> chunks, unless the client is of HTTP/1.0
+type bodyEncoder struct {
+	zip      *gzip.Writer         // nil = the data stay what they are
+	endpoint mcp.EndpointRewriter // done: the data stay what they are
+	made     []byte               // encoded data that are to be framed; nil between calls
+	chunks   bool
+	holds    bool // zip has data that it did not write yet
+}
+
+// Write implements io.Writer, for zip.
+func (r *bodyEncoder) Write(p []byte) (int, error) {
+	r.made = append(r.made, p...)
+	return len(p), nil
+}
+
+// append appends the encoded form of p, the next bytes of the body b, and returns
+// how many of them belong to it. A reason says that what follows them breaks it.
+func (r *bodyEncoder) append(w *worker, dst []byte, b *Body, p []byte) (out []byte, size int, reason http1.Reason) {
+	r.made = w.made[:0]
+	for size < len(p) && !b.Done && reason == http1.ReasonNone {
+		var data []byte
+		var n int
+		data, n, reason = b.next(p[size:])
+		r.take(data)
+		size += n
+	}
+	return r.frame(w, dst, b.Done), size, reason
+}
+
+// flush appends what the compressor holds back.
+func (r *bodyEncoder) flush(w *worker, dst []byte) []byte {
+	r.made = w.made[:0]
+	_ = r.zip.Flush() // Write does not fail
+	r.holds = false
+	return r.frame(w, dst, false)
+}
+
+// end appends the end of a body that ended with the server's connection.
+func (r *bodyEncoder) end(w *worker, dst []byte) []byte {
+	r.made = w.made[:0]
+	return r.frame(w, dst, true)
+}
+
+// take encodes data, as far as that is possible at once.
+func (r *bodyEncoder) take(data []byte) {
+	switch {
+	case len(data) == 0:
+	case r.zip != nil:
+		_, _ = r.zip.Write(data) // Write does not fail
+		r.holds = true
+	default:
+		r.made = r.endpoint.Append(r.made, data)
+	}
+}
+
+// frame appends what was made, framed for the client; last says that the body
+// ends with it.
+func (r *bodyEncoder) frame(w *worker, dst []byte, last bool) []byte {
+	switch {
+	case !last:
+	case r.zip != nil:
+		_ = r.zip.Close() // Write does not fail
+		r.holds = false
+	default:
+		r.made = r.endpoint.Flush(r.made)
+	}
+	switch {
+	case !r.chunks:
+		dst = append(dst, r.made...)
+	case last:
+		dst = append(http1.AppendChunk(dst, r.made), http1.LastChunk...)
+	default:
+		dst = http1.AppendChunk(dst, r.made)
+	}
+	w.made, r.made = r.made[:0], nil
+	return dst
+}
+
+// encoders are a worker's encoders that no exchange uses at the moment.
+type encoders struct {
+	plains  []*bodyEncoder
+	zipping []*bodyEncoder
+	made    int // compressors, those in use among them
+}
+
+const (
+	// mostCompressors is how many answers one loop compresses at once: each takes
+	// 0.8 MB. Most are done within one call; when there are none left, an answer
+	// goes as it is.
+	mostCompressors = 16
+	// mostPlainEncoders is how many encoders of the other kind are kept.
+	mostPlainEncoders = 64
+)
+
+// compressor returns a bodyEncoder that compresses, or nil when all are in use.
+func (rs *encoders) compressor() *bodyEncoder {
+	if len(rs.zipping) == 0 {
+		if rs.made == mostCompressors {
+			return nil
+		}
+		rs.made++
+		r := &bodyEncoder{}
+		r.zip, _ = gzip.NewWriterLevel(r, gzip.BestSpeed) // fails for a wrong level only
+		return r
+	}
+	r := rs.zipping[len(rs.zipping)-1]
+	rs.zipping = rs.zipping[:len(rs.zipping)-1]
+	r.zip.Reset(r)
+	r.holds = false
+	return r
+}
+
+// plain returns a bodyEncoder that does not.
+func (rs *encoders) plain() *bodyEncoder {
+	if len(rs.plains) == 0 {
+		return &bodyEncoder{}
+	}
+	r := rs.plains[len(rs.plains)-1]
+	rs.plains = rs.plains[:len(rs.plains)-1]
+	return r
+}
+
+// put takes a bodyEncoder back.
+func (rs *encoders) put(r *bodyEncoder) {
+	switch {
+	case r.zip != nil:
+		rs.zipping = append(rs.zipping, r)
+	case len(rs.plains) < mostPlainEncoders:
+		r.endpoint.Flush(nil)
+		rs.plains = append(rs.plains, r)
+	}
+}

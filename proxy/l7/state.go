@@ -1,0 +1,254 @@
+package l7
+
+import (
+	"mcplb/backend"
+	"mcplb/proxy/accesslog"
+	"mcplb/proxy/l4"
+	"mcplb/proxy/mcp"
+	"mcplb/proxy/session"
+
+	"golang.org/x/sys/unix"
+)
+
+// A client moves to a new process as an l4 session does: Detach, and then Gone,
+// or Back.
+//
+//	state       may move when                            and continues there
+//	header      always                                   header
+//	reading     always, also within a head               reading
+//	queued      it still waits                           its request is parsed again, and waits
+//	exchanging  the request has been forwarded,          exchanging: a stream, or the rest of
+//	            the answer has begun, and nothing of it  an answer
+//	            is held back (not while it is
+//	            compressed)
+//	tunnelling  its relay may                            tunnelling
+//	others      never: they do not last
+//
+// A connection with TLS is not Movable.
+
+// Handover is what a new process needs of a client, its sockets aside. It is fit
+// for encoding; times are on the loops' clock, which both processes share.
+type Handover struct {
+	Client   session.ClientState
+	Request  RequestState
+	At       Place
+	Pending  []byte
+	Exchange ExchangeHandover
+	Tunnel   *TunnelHandover
+	ToClient []byte // parked
+	Log      *accesslog.Record
+}
+
+// Place is where a client is that moves.
+type Place uint8
+
+// The places.
+const (
+	AtHeader Place = iota
+	AtRequest
+	AtQueue
+	AtAnswer
+	AtTunnel
+	nowhere // it cannot move
+)
+
+// ExchangeHandover is an answer that is under way, or what a tunnel came from.
+type ExchangeHandover struct {
+	ExchangeState
+	Moved    int64                 // when something last moved
+	Rewriter *mcp.EndpointRewriter // of a bodyEncoder that does not compress; nil = none
+	Chunks   bool
+	ToServer []byte // parked
+}
+
+// TunnelHandover is a WebSocket connection.
+type TunnelHandover struct {
+	FrameMeters
+	Relay  l4.RelayHandover
+	tunnel *tunnel // in the process that detached it
+}
+
+// Parked is what was not taken yet by the client and by the server.
+func (h *Handover) Parked() (toClient, toServer []byte) {
+	if h.Tunnel != nil {
+		return h.Tunnel.Relay.ToClient, h.Tunnel.Relay.ToServer
+	}
+	return h.ToClient, h.Exchange.ToServer
+}
+
+// Detach takes the client off its loop, if it can move now.
+func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
+	x := &c.exchange
+	at := c.place()
+	if at == nowhere || at == AtQueue && !x.dispatch.Cancel(x) {
+		return nil, d, false
+	}
+	h = &Handover{
+		Client: c.ClientState, Request: c.RequestState, At: at,
+		Pending: append([]byte(nil), c.pending.Bytes()...), Log: x.log,
+	}
+	if at == AtAnswer || at == AtTunnel {
+		h.Exchange = x.handover()
+	}
+	c.loop().Disarm(&c.Timer)
+	if t := c.tunnel(); t != nil {
+		h.Tunnel = &TunnelHandover{FrameMeters: t.FrameMeters, tunnel: t}
+		h.Tunnel.Relay, d, ok = t.relay.Detach()
+		return h, d, ok
+	}
+	d = session.ClientOnly(c.Conn.Detach())
+	h.ToClient = d.Client.Parked
+	if u := x.upstream; u != nil {
+		c.loop().Disarm(&u.timer)
+		d.Server = u.conn.Detach()
+		h.Exchange.ToServer = d.Server.Parked
+	}
+	return h, d, true
+}
+
+// place is where the client is, if it may be detached there.
+func (c *client) place() Place {
+	x := &c.exchange
+	if t := c.tunnel(); t != nil {
+		if t.relay.Movable() {
+			return AtTunnel
+		}
+		return nowhere
+	}
+	switch {
+	case c.state == finished || !c.Conn.Movable():
+	case c.state == entering && c.Stage == session.StageHeader:
+		return AtHeader
+	case c.state == reading:
+		return AtRequest
+	case c.state != busy:
+	case x.state == dispatching && x.dispatch.State() == session.Queued:
+		return AtQueue
+	case x.state == exchanging && x.movable():
+		return AtAnswer
+	}
+	return nowhere
+}
+
+// movable reports whether an answer under way may move.
+func (x *exchange) movable() bool {
+	return x.request.Done && x.has(answered) && x.upstream.head.Len() == 0 &&
+		(x.encoder == nil || x.encoder.zip == nil) && x.upstream.conn.Movable()
+}
+
+func (x *exchange) handover() ExchangeHandover {
+	h := ExchangeHandover{ExchangeState: x.ExchangeState, Moved: x.dispatch.Since}
+	if r := x.encoder; r != nil {
+		endpoint := r.endpoint
+		h.Rewriter, h.Chunks = &endpoint, r.chunks
+	}
+	return h
+}
+
+// Gone implements session.Session.
+func (c *client) Gone(d *session.Detached) {
+	d.Close()
+	x := &c.exchange
+	c.worker.log.Drop(x.log)
+	x.log, x.upstream = nil, nil
+	c.state, x.state = finished, idle
+	x.dispatch.Slot.Release(backend.Completed, c.loop().Now())
+	x.tidy()
+	c.loop().Drop(&x.replay)
+	c.loop().Drop(&c.pending)
+	c.frontend.Leave(c.Source, c.loop())
+}
+
+// Back puts a detached client on its loop again.
+func (c *client) Back(h *Handover, d *session.Detached) {
+	if h.Tunnel != nil {
+		c.attachTunnel(h.Tunnel.tunnel, h, d)
+		return
+	}
+	c.resume(h, d)
+}
+
+// attachTunnel puts a tunnel on the client's loop.
+func (c *client) attachTunnel(t *tunnel, h *Handover, d *session.Detached) {
+	if errno := t.relay.Attach(c.loop(), &h.Tunnel.Relay, d); errno != 0 {
+		c.lost()
+		return
+	}
+	c.Conn, c.Stage = t.relay.Client(), session.StageEntered
+	c.state, c.exchange.state = busy, tunnelling
+}
+
+// lost ends a client whose connections could not be attached, and are closed.
+func (c *client) lost() {
+	c.Conn, c.exchange.upstream = nil, nil
+	c.finish(session.NoResources)
+}
+
+// resume puts a client on its loop, in the state in which it was detached.
+func (c *client) resume(h *Handover, d *session.Detached) {
+	x := &c.exchange
+	if !c.attach(d) {
+		c.lost()
+		return
+	}
+	c.Stage, c.state = session.StageEntered, reading
+	switch h.At {
+	case AtHeader:
+		c.Stage, c.state = session.StageHeader, entering
+	case AtQueue:
+		c.askAgain(&h.Request)
+		return
+	case AtAnswer:
+		c.state, x.state = busy, exchanging
+	}
+	c.arm()
+	c.Conn.Yield()
+}
+
+// attach adopts the connections.
+func (c *client) attach(d *session.Detached) bool {
+	var errno unix.Errno
+	if c.Conn, errno = c.loop().Attach(d.Client, c); errno != 0 {
+		if d.Server.FD >= 0 {
+			unix.Close(d.Server.FD)
+		}
+		return false
+	}
+	u := c.exchange.upstream
+	if u == nil {
+		return true
+	}
+	if u.conn, errno = c.loop().Attach(d.Server, u); errno != 0 {
+		c.Conn.Reset()
+		return false
+	}
+	return true
+}
+
+// askAgain asks for a slot once more, for a request that was counted, charged and
+// queued before.
+func (c *client) askAgain(was *RequestState) {
+	x := &c.exchange
+	c.state = busy
+	if !x.reparse() {
+		return
+	}
+	x.note(c.settings())
+	c.HalfOpen, c.Closes = was.HalfOpen, was.Closes
+	x.state = dispatching
+	x.dispatch.Begin(x)
+}
+
+// adopt continues an answer that is under way.
+func (x *exchange) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.Pool) {
+	w := x.client.worker
+	x.ExchangeState = h.ExchangeState
+	x.dispatch.Pool, x.dispatch.Slot, x.dispatch.Since = pool, slot, h.Moved
+	x.upstreamPool = w.upstreams(slot.Server())
+	x.request.Done = true
+	x.upstream = &upstream{pool: x.upstreamPool, exchange: x, endpoint: x.Endpoint}
+	if h.Rewriter != nil {
+		x.encoder = w.encoders.plain()
+		x.encoder.endpoint, x.encoder.chunks = *h.Rewriter, h.Chunks
+	}
+}

@@ -1,0 +1,94 @@
+package l7
+
+import (
+	"sync/atomic"
+	"time"
+
+	"mcplb/backend"
+	"mcplb/proxy/mcp"
+)
+
+// upstreamPool holds one loop's kept-alive connections to a server that no exchange
+// uses at the moment.
+type upstreamPool struct {
+	worker   *worker
+	server   *backend.Server
+	tag      mcp.Tag // what sessions and cookies call it
+	counters *backend.Counters
+	// idle has the connection used last at the end. It is taken from there, so
+	// that those that are not needed grow old at the front and expire.
+	idle   [len(endpoints)][]*upstream
+	waits  atomic.Int32 // how many those are, for others to read
+	gone   bool         // a reload took the server away
+	dialed int          // connection attempts, to use source addresses in turn
+}
+
+// idleLimit is how long a kept-alive connection may wait to be used again: less
+// than what servers commonly allow (Node: 5 s), for a request on a connection
+// that the server is closing meanwhile is lost.
+const idleLimit = int64(4 * time.Second)
+
+// freshFor is how long a kept-alive connection is taken to be alive without a
+// check: the loop's next turn would have reported its end.
+const freshFor = int64(100 * time.Millisecond)
+
+// take returns a kept-alive connection to an endpoint of the server, or nil.
+func (p *upstreamPool) take(endpoint uint8) *upstream {
+	for list := p.idle[endpoint]; len(list) > 0; list = p.idle[endpoint] {
+		last := len(list) - 1
+		u := list[last]
+		list[last] = nil
+		p.idle[endpoint] = list[:last]
+		p.waits.Add(-1)
+		if p.worker.loop.Now()-u.since < freshFor || u.silent() {
+			return u
+		}
+		u.close()
+	}
+	return nil
+}
+
+// put keeps a connection for the next request to its server, or closes it when
+// as many as may be are kept, or the server is not to be used.
+func (p *upstreamPool) put(u *upstream, most int) {
+	kept := 0
+	for _, list := range p.idle {
+		kept += len(list)
+	}
+	if kept >= p.worker.share(most) || p.gone || p.server.Removed() || !p.server.State().TakesBound() || !u.quiet() {
+		u.close()
+		return
+	}
+	u.exchange, u.since = nil, p.worker.loop.Now()
+	p.idle[u.endpoint] = append(p.idle[u.endpoint], u)
+	p.waits.Add(1)
+	if !u.timer.Armed() {
+		p.worker.loop.Arm(&u.timer, u, u.since+idleLimit)
+	}
+}
+
+// drop closes an idle connection: it cannot be used any more.
+func (p *upstreamPool) drop(u *upstream) {
+	list := p.idle[u.endpoint]
+	for i, other := range list {
+		if other == u {
+			copy(list[i:], list[i+1:])
+			list[len(list)-1] = nil
+			p.idle[u.endpoint] = list[:len(list)-1]
+			p.waits.Add(-1)
+			break
+		}
+	}
+	u.close()
+}
+
+// closeIdle closes every connection that no exchange uses.
+func (p *upstreamPool) closeIdle() {
+	for e, list := range p.idle {
+		p.idle[e] = nil
+		p.waits.Add(-int32(len(list)))
+		for _, u := range list {
+			u.close()
+		}
+	}
+}

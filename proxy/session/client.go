@@ -1,0 +1,163 @@
+package session
+
+import (
+	"net/netip"
+	"time"
+
+	"mcplb/conf"
+	"mcplb/proxy/accesslog"
+	"mcplb/proxy/reactor"
+	"mcplb/ratelimit"
+)
+
+// Client is a client's connection from accept until it has entered: until it may
+// ask for a server. It is embedded in the session that it belongs to, whose
+// handler calls Enter at every Ready until that is done.
+//
+//	stage      event                            next
+//	header     a complete PROXY header          admission
+//	header     garbage, timeout                 refused
+//	admission  the limiter refuses              refused
+//	admission  the frontend speaks TLS          handshake
+//	admission  it does not                      entered
+//	handshake  the handshake is complete        entered
+//	handshake  it fails, timeout                refused
+type Client struct {
+	ClientState
+	Conn   *reactor.Conn
+	Source *ratelimit.Source // nil: not limited
+	Timer  reactor.Timer     // the session's one timer
+	Stage  Stage
+}
+
+// ClientState is what a new process needs of a client, whatever its layer.
+type ClientState struct {
+	From  netip.AddrPort // the client, as the PROXY header says where there is one
+	Since int64          // when the present state began or something last moved, on the loops' clock
+}
+
+// Stage is how far a client has come.
+type Stage uint8
+
+// The stages, in their order.
+const (
+	StageHeader    Stage = iota // a PROXY header is read, where one is expected
+	StageAdmission              // the limits are asked
+	StageHandshake              // TLS
+	StageEntered
+)
+
+// String is the word that status shows.
+func (s Stage) String() string {
+	return [...]string{"header", "admission", "handshake", "entered"}[s]
+}
+
+// Phase is what the access log calls a stage.
+func (s Stage) Phase() accesslog.Phase {
+	return [...]accesslog.Phase{accesslog.PhaseProxy, accesslog.PhaseAdmission, accesslog.PhaseHandshake, accesslog.PhaseNone}[s]
+}
+
+const (
+	// HeaderTimeout is how long a complete PROXY header may take.
+	HeaderTimeout = 5 * time.Second
+
+	// HandshakeTimeout is how long a TLS handshake may take in modes tcp and mcp; in
+	// mode http that is timeout_http_request.
+	HandshakeTimeout = 10 * time.Second
+)
+
+// Begin starts the way in of a client that was accepted. It reports whether the
+// client is done already, as Enter does.
+func (c *Client) Begin(settings *Settings, limiter *ratelimit.Limiter) (done bool, refusal Reason) {
+	c.Since = c.Conn.Loop().Now()
+	switch {
+	case !settings.Frontend.AcceptProxy:
+		return c.admit(settings, limiter)
+	case !settings.Trusts(c.From.Addr()):
+		return true, UntrustedProxy
+	}
+	c.Stage = StageHeader
+	return false, 0
+}
+
+// Enter brings the client on, as far as what it has sent allows. While done is
+// false more has to come, within Limit. A refusal other than 0 is why the client
+// is not accepted.
+func (c *Client) Enter(settings *Settings, limiter *ratelimit.Limiter) (done bool, refusal Reason) {
+	switch c.Stage {
+	case StageHeader:
+		return c.readHeader(settings, limiter)
+	case StageHandshake:
+		return c.shake()
+	}
+	return true, 0
+}
+
+// readHeader waits for the PROXY header, and continues with the client that it
+// names.
+func (c *Client) readHeader(settings *Settings, limiter *ratelimit.Limiter) (done bool, refusal Reason) {
+	from, done, refusal := ReadProxyHeader(c.Conn)
+	if !done || refusal != 0 {
+		return done, refusal
+	}
+	if from.IsValid() {
+		c.From = from
+	}
+	return c.admit(settings, limiter)
+}
+
+// admit asks the limits: before TLS, whose handshakes are expensive.
+func (c *Client) admit(settings *Settings, limiter *ratelimit.Limiter) (done bool, refusal Reason) {
+	loop := c.Conn.Loop()
+	c.Stage = StageAdmission
+	source, verdict := limiter.Admit(c.From.Addr(), loop.Now())
+	if verdict != ratelimit.Admitted {
+		return true, RefusalOf(verdict)
+	}
+	c.Source = source
+	loop.Disarm(&c.Timer)
+	if settings.TLS == nil {
+		c.Stage = StageEntered
+		return true, 0
+	}
+	c.Stage, c.Since = StageHandshake, loop.Now()
+	settings.TLS.Secure(c.Conn)
+	return c.shake()
+}
+
+// shake continues the TLS handshake.
+func (c *Client) shake() (done bool, refusal Reason) {
+	done, refusal = shake(c.Conn)
+	if done && refusal == 0 {
+		c.Conn.Loop().Disarm(&c.Timer)
+		c.Stage = StageEntered
+	}
+	return done, refusal
+}
+
+// Limit is how long the present stage may last, from Since on.
+func (c *Client) Limit(f *conf.Frontend) time.Duration {
+	switch {
+	case c.Stage == StageHeader:
+		return HeaderTimeout
+	case f.Mode == conf.ModeHTTP:
+		return f.TimeoutHTTPRequest
+	}
+	return HandshakeTimeout
+}
+
+// TooLate is why a client is refused whose stage lasts longer than Limit.
+func (c *Client) TooLate() Reason {
+	if c.Stage == StageHeader {
+		return ProxyHeaderTimeout
+	}
+	return TLSTimeout
+}
+
+// Refuse closes the connection of a client that is not accepted: with RST, unless
+// the client is to read a TLS alert, which RST could overtake.
+func (c *Client) Refuse(reason Reason) {
+	if reason != TLSHandshake {
+		c.Conn.Reset()
+	}
+}
