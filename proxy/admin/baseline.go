@@ -13,7 +13,7 @@ type baseline struct{ snapshot atomic.Pointer[Snapshot] }
 func (b *baseline) set(s Snapshot) { b.snapshot.Store(&s) }
 
 // subtract takes from s what was counted before the baseline. A counter that is
-// below the baseline has restarted and is left as it is.
+// below the baseline has restarted and is not changed.
 func (b *baseline) subtract(s *Snapshot) {
 	if before := b.snapshot.Load(); before != nil {
 		s.sub(before)
