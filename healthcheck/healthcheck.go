@@ -13,32 +13,31 @@ import (
 	"mcplb/conf"
 )
 
-// Checker checks the servers of one backend. All its methods may be called
-// from any goroutine.
+// Checker checks the servers of one backend. Any goroutine may call its methods.
 type Checker struct {
 	pool  *backend.Pool
 	log   *slog.Logger
 	probe probe
 
-	// watches is replaced whole, under mu.
+	// watches points to an immutable map, which is replaced under mu.
 	watches atomic.Pointer[map[*backend.Server]*running]
 
-	mu      sync.Mutex // guards what follows, and makes Apply and Stop take turns
+	mu      sync.Mutex // guards what follows, and serializes Apply and Stop
 	stopped bool
-	offset  float64 // of the server added last
+	offset  float64 // place of the server added last within the interval, 0 to 1
 }
 
-// running is a watch and the way to end it.
+// running is a watch and the means to end it.
 type running struct {
 	*watch
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when run has returned
 }
 
-// New makes a Checker for pool, which checks nothing until Apply. It learns by
-// itself which servers are in maintenance. Passive observation is the caller's
-// to connect: pool.Observe(checker.Observe), before the pool is used. A nil log
-// means slog.Default().
+// New returns a Checker for pool, which checks nothing until Apply. It follows
+// maintenance states by itself. For passive observation the caller has to connect
+// it, before the pool is used: pool.Observe(checker.Observe). A nil log means
+// slog.Default().
 func New(pool *backend.Pool, log *slog.Logger) *Checker {
 	if log == nil {
 		log = slog.Default()
@@ -49,7 +48,7 @@ func New(pool *backend.Pool, log *slog.Logger) *Checker {
 	return c
 }
 
-// changed has a server looked at whose admin state has changed.
+// changed wakes the watch of a server whose admin state has changed.
 func (c *Checker) changed(server *backend.Server, before, after backend.State) {
 	if before.Admin == after.Admin {
 		return
@@ -59,23 +58,22 @@ func (c *Checker) changed(server *backend.Server, before, after backend.State) {
 	}
 }
 
-// Of the first checks of servers that are added together.
+// Schedule of the first checks of servers that are added together.
 const (
-	firstGap    = 5 * time.Millisecond   // between two
-	firstWithin = 500 * time.Millisecond // all of them
+	firstGap    = 5 * time.Millisecond   // between two of them
+	firstWithin = 500 * time.Millisecond // for all of them
 )
 
-// Apply makes servers the ones to check, as check says. They are of the
-// Checker's pool, and the intervals and the timeout are above zero, as package
-// conf sees to.
+// Apply sets the servers to check and the settings of the checks. The servers must
+// belong to the Checker's pool; the intervals and the timeout must be above zero,
+// which package conf ensures.
 //
-// Servers that were checked before keep their verdict and their counts and go
-// on at their own pace with the new settings. Those that are new get their
-// first check within half a second; one that comes with a verdict (of the
-// process before this one) starts from it. Checks of servers not in the list
-// end: when Apply returns, nothing more is reported about them. So neither it
-// nor Stop may be called by the functions that the pool tells of changes
-// (OnChange). After Stop it does nothing.
+// Servers that are checked already keep their verdict, their counts and their
+// schedule, with the new settings. New servers get their first check within half a
+// second; if one has a verdict (of the old process in an upgrade), it starts from
+// that. Checks of all other servers end: once Apply returns, nothing more is
+// reported about them. So the functions that the pool calls after changes
+// (OnChange) must not call Apply or Stop. After Stop, Apply does nothing.
 func (c *Checker) Apply(check conf.Check, servers []*backend.Server) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,10 +101,10 @@ func (c *Checker) Apply(check conf.Check, servers []*backend.Server) {
 	end(before, after)
 }
 
-// add puts watches of the added servers into watches. Their first checks are
-// a gap apart; each one's later checks have a place of their own within the
-// interval. Steps of the golden ratio spread any number of servers evenly,
-// and leave those that are there where they are.
+// add puts watches of the added servers into watches. Their first checks are a gap
+// apart; the later checks of each server have a different place within the
+// interval. Steps of the golden ratio spread any number of servers evenly without
+// moving the servers that exist already.
 func (c *Checker) add(watches map[*backend.Server]*running, check conf.Check, added []*backend.Server) {
 	now := time.Now()
 	for i, server := range added {
@@ -119,7 +117,7 @@ func (c *Checker) add(watches map[*backend.Server]*running, check conf.Check, ad
 	}
 }
 
-// start begins to watch.
+// start starts the goroutine of the watch.
 func (r *running) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
@@ -131,7 +129,8 @@ func (r *running) keepWatch(ctx context.Context) {
 	r.run(ctx)
 }
 
-// end ends the watches that are in before and not in after, and waits for it.
+// end ends the watches in before that are not in after, and waits until they have
+// ended.
 func end(before, after map[*backend.Server]*running) {
 	for server, r := range before {
 		if after[server] == nil {
@@ -145,10 +144,10 @@ func end(before, after map[*backend.Server]*running) {
 	}
 }
 
-// Observe takes note of how a client's connection to server ended. Event
-// loops call it for every connection: it never blocks or allocates, costs
-// nothing for connections that ended well, and little more for those of a
-// server that dies with all of them. A server that is not checked is ignored.
+// Observe records how a client's connection to server ended. Event loops call it for
+// every connection: it never blocks or allocates. It costs next to nothing after a
+// normal end, and little when all connections of a server fail at once. It ignores
+// servers that are not checked.
 func (c *Checker) Observe(server *backend.Server, outcome backend.Outcome) {
 	k, isEvidence := kindOf(outcome)
 	if !isEvidence {
@@ -159,7 +158,7 @@ func (c *Checker) Observe(server *backend.Server, outcome backend.Outcome) {
 	}
 }
 
-// Status tells what is known of server, and whether it is checked at all.
+// Status returns the status of server, and whether it is checked at all.
 func (c *Checker) Status(server *backend.Server) (Status, bool) {
 	r := (*c.watches.Load())[server]
 	if r == nil {
@@ -168,8 +167,8 @@ func (c *Checker) Status(server *backend.Server) (Status, bool) {
 	return r.snapshot(), true
 }
 
-// Stop ends all checks and returns when they have ended. Nothing is reported
-// after it. It may be called again.
+// Stop ends all checks and returns when they have ended. Nothing is reported after
+// that. Further calls do nothing.
 func (c *Checker) Stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,7 +178,7 @@ func (c *Checker) Stop() {
 	end(before, nil)
 }
 
-// pooled is a server of a pool as its watch sees it.
+// pooled implements subject for a server of a pool.
 type pooled struct {
 	pool   *backend.Pool
 	server *backend.Server

@@ -18,7 +18,7 @@ import (
 	"mcplb/conf"
 )
 
-// nodes is a backend of servers at the given tcp addresses, named node1 and on.
+// nodes returns a backend of servers with these tcp addresses, named node1, node2...
 func nodes(addrs ...netip.AddrPort) conf.Backend {
 	b := conf.Backend{Name: "nodes", Balance: conf.BalanceLeastConn}
 	for i, addr := range addrs {
@@ -27,7 +27,7 @@ func nodes(addrs ...netip.AddrPort) conf.Backend {
 	return b
 }
 
-// made are n addresses at which a fake probe finds servers.
+// made returns n addresses, for fake probes.
 func made(n int) []netip.AddrPort {
 	addrs := make([]netip.AddrPort, n)
 	for i := range addrs {
@@ -45,18 +45,18 @@ func newPool(t testing.TB, b conf.Backend) *backend.Pool {
 	return pool
 }
 
-// cluster is a pool with its Checker and a record of probes, all of which end
-// as behave says.
+// cluster is a pool with its Checker and a record of the probes, whose results behave
+// determines.
 type cluster struct {
 	pool    *backend.Pool
 	checker *Checker
-	behave  atomic.Pointer[behaviour]
+	behave  atomic.Pointer[behavior]
 
 	mu     sync.Mutex
 	starts map[netip.AddrPort][]time.Time // guarded by mu
 }
 
-func newCluster(t *testing.T, b conf.Backend, behave behaviour) *cluster {
+func newCluster(t *testing.T, b conf.Backend, behave behavior) *cluster {
 	c := &cluster{pool: newPool(t, b), starts: map[netip.AddrPort][]time.Time{}}
 	c.behave.Store(&behave)
 	c.checker = New(c.pool, slog.New(slog.DiscardHandler))
@@ -73,14 +73,14 @@ func (c *cluster) probe(ctx context.Context, _ conf.Check, to target) Result {
 	return (*c.behave.Load())(ctx)
 }
 
-// probed is how many probes of server were started.
+// probed returns the number of probes of server that were started.
 func (c *cluster) probed(server *backend.Server) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.starts[server.Addr(conf.EndpointTCP)])
 }
 
-// nth are the times of the n-th probe of every server, from 0, in order.
+// nth returns the times of the n-th probe of every server, from 0, in order.
 func (c *cluster) nth(n int) []time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,8 +94,8 @@ func (c *cluster) nth(n int) []time.Time {
 	return times
 }
 
-// First checks come quickly, but never all at once, and later ones are spread
-// over the whole interval and stay so.
+// First checks start quickly, but never all at once. Later ones are evenly spread
+// over the interval.
 func TestChecksAreSpread(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{2, 4, 100, 1000} {
@@ -113,7 +113,7 @@ func TestChecksAreSpread(t *testing.T) {
 			}
 			first := c.nth(0)
 			if len(first) != n || len(slices.Compact(slices.Clone(first))) != n {
-				t.Errorf("%d servers: %d first checks, not all at times of their own", n, len(first))
+				t.Errorf("%d servers: %d first checks, not all at different times", n, len(first))
 			}
 			within(t, "the first of all", first[0].Sub(begin), 0, time.Millisecond)
 			within(t, "the last first", first[n-1].Sub(begin), 0, firstWithin)
@@ -132,7 +132,7 @@ func TestChecksAreSpread(t *testing.T) {
 	}
 }
 
-// busiest is the most of the times that lie within one window.
+// busiest returns the maximum number of times within one window.
 func busiest(times []time.Time, window time.Duration) int {
 	most, first := 0, 0
 	for i, at := range times {
@@ -152,23 +152,23 @@ func TestVerdictsReachThePool(t *testing.T) {
 		c.checker.Apply(standard, c.pool.Servers())
 		time.Sleep(time.Second)
 		if st := server.State(); st.Health != backend.Up || st.Reason != "L7OK answered" {
-			t.Errorf("at first %+v", st)
+			t.Errorf("initially %+v", st)
 		}
-		var hang behaviour = hangs
+		var hang behavior = hangs
 		c.behave.Store(&hang)
 		time.Sleep(4 * time.Second)
 		if st := server.State(); st.Health != backend.Up || !st.Suspect {
 			t.Errorf("4 s after it hung: %+v", st)
 		}
 		time.Sleep(4 * time.Second)
-		if st := server.State(); st.Health != backend.Down || st.Suspect || st.Reason != "L7TOUT no answer in time" {
+		if st := server.State(); st.Health != backend.Down || st.Suspect || st.Reason != "L7TOUT no response in time" {
 			t.Errorf("8 s after it hung: %+v", st)
 		}
 		c.checker.Stop()
 	})
 }
 
-// A server taken out of maintenance is judged at once, by its first check.
+// After maintenance the first check decides immediately.
 func TestAdminMaintenance(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestAdminMaintenance(t *testing.T) {
 		if c.probed(server) != n {
 			t.Errorf("%d probes in maintenance", c.probed(server)-n)
 		}
-		var refuse behaviour = refuses
+		var refuse behavior = refuses
 		c.behave.Store(&refuse)
 		c.pool.SetAdmin(server, backend.Ready, "test", time.Now())
 		synctest.Wait()
@@ -194,8 +194,8 @@ func TestAdminMaintenance(t *testing.T) {
 	})
 }
 
-// A reload leaves checks of servers that stay alone, begins those of new ones
-// at once and ends the others.
+// A reload does not disturb the checks of servers that stay, starts those of new
+// servers immediately, and ends the others.
 func TestApply(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -206,15 +206,15 @@ func TestApply(t *testing.T) {
 		stays, goes := c.pool.Servers()[0], c.pool.Servers()[2]
 		before, _ := c.checker.Status(stays)
 
-		var hang behaviour = hangs
-		c.behave.Store(&hang) // probes are in flight when the reload comes
+		var hang behavior = hangs
+		c.behave.Store(&hang) // probes are in flight during the reload
 		time.Sleep(3 * time.Second)
 		config := nodes(addrs[0], addrs[1], addrs[3])
 		config.Servers[2].Name = "node4"
 		if _, err := c.pool.Apply(config, netip.ParseAddrPort); err != nil {
 			t.Fatal(err)
 		}
-		var answer behaviour = answers
+		var answer behavior = answers
 		c.behave.Store(&answer)
 		c.checker.Apply(standard, c.pool.Servers())
 		n, comes := c.probed(goes), c.pool.Servers()[2]
@@ -232,7 +232,7 @@ func TestApply(t *testing.T) {
 		if _, ok := c.checker.Status(goes); ok || c.probed(goes) != n {
 			t.Errorf("goes: status %v, %d probes after the reload", ok, c.probed(goes)-n)
 		}
-		c.checker.Observe(goes, backend.Refused) // a connection that outlived its server
+		c.checker.Observe(goes, backend.Refused) // a connection to a removed server
 		c.checker.Stop()
 		c.checker.Stop()
 		c.checker.Apply(standard, c.pool.Servers())
@@ -244,7 +244,7 @@ func TestApply(t *testing.T) {
 	})
 }
 
-// A server that comes with a verdict is not taken for unchecked.
+// A server that has a verdict does not start as unchecked.
 func TestInheritedVerdict(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -264,7 +264,8 @@ func TestInheritedVerdict(t *testing.T) {
 	})
 }
 
-// Suspicion that a Checker left behind ends with the first answer to the next.
+// A server that an earlier Checker left suspect stops being suspect after the first
+// passed check.
 func TestInheritedSuspicion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -275,14 +276,14 @@ func TestInheritedSuspicion(t *testing.T) {
 		c.checker.Apply(standard, c.pool.Servers())
 		synctest.Wait()
 		if st := server.State(); st.Health != backend.Up || st.Suspect {
-			t.Errorf("after an answer: %+v", st)
+			t.Errorf("after a pass: %+v", st)
 		}
 		c.checker.Stop()
 	})
 }
 
-// One that dies under load: the connections of 25,000 clients end, on several
-// event loops, and the server is down before they have all been looked at.
+// A server dies under load: the connections of 25,000 clients end, on several event
+// loops, and the server is down soon.
 func TestServerDiesUnderLoad(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -305,9 +306,9 @@ func TestServerDiesUnderLoad(t *testing.T) {
 	check.Type, check.Interval = conf.CheckTCP, time.Hour
 	checker.Apply(check, pool.Servers())
 	if health := <-changes; health != backend.Up {
-		t.Fatalf("at first %v", health)
+		t.Fatalf("initially %v", health)
 	}
-	for { // the other's first check, too: the log counts it
+	for { // also wait for the other server's first check, which the log line counts
 		if status, _ := checker.Status(pool.Servers()[1]); status.Health == backend.Up {
 			break
 		}
@@ -344,7 +345,7 @@ func TestServerDiesUnderLoad(t *testing.T) {
 	}
 }
 
-// What event loops pay.
+// Observe is on the path of event loops.
 func TestObserveAllocatesNothing(t *testing.T) {
 	pool := newPool(t, nodes(made(1)...))
 	checker := New(pool, slog.New(slog.DiscardHandler))
@@ -378,8 +379,8 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
-// The whole of it over real sockets: a server that answers pings, and then
-// accepts and says nothing.
+// A test over real sockets: a server that responds to pings, and later only accepts
+// connections.
 func TestServerHangsForReal(t *testing.T) {
 	t.Parallel()
 	var hung atomic.Bool

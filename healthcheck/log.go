@@ -9,8 +9,8 @@ import (
 	"mcplb/backend"
 )
 
-// logVerdict tells of a change of state in one line, as HAProxy does. That no
-// server is left is an error, for nobody is served.
+// logVerdict logs a change of state in one line, like HAProxy. If no server is left,
+// the level is error, as no client can be served.
 func (w *watch) logVerdict(result Result) {
 	health, left := w.count.health(), w.subject.left()
 	level, rest := slog.LevelInfo, "up"
@@ -28,15 +28,15 @@ func (w *watch) logVerdict(result Result) {
 		w.subject.name(), verdict(health), result, duration, servers(left), rest))
 }
 
-// logSuspect tells that a server gets fewer clients. A server that is slow
-// again and again is told of once, not at each check.
+// logSuspect logs that a server gets fewer clients. For a server that is slow
+// repeatedly it logs only once, not at each check.
 func (w *watch) logSuspect(now time.Time, reason string) {
 	if now.Sub(w.trusted) > w.current.Interval {
 		w.log.Info(fmt.Sprintf("server %s is SUSPECT, reason: %s. Others are preferred", w.subject.name(), reason))
 	}
 }
 
-// logInconclusive tells, once in a row, that checks cannot be made.
+// logInconclusive logs that checks cannot be made, once for several in a row.
 func (w *watch) logInconclusive(result Result) {
 	if w.facts.Last.Code == result.Code {
 		return
@@ -45,7 +45,7 @@ func (w *watch) logInconclusive(result Result) {
 		w.subject.name(), verdict(w.count.health()), result))
 }
 
-// servers counts in words.
+// servers formats a number of servers.
 func servers(n int) string {
 	if n == 1 {
 		return "1 server"
@@ -53,8 +53,7 @@ func servers(n int) string {
 	return fmt.Sprintf("%d servers", n)
 }
 
-// brief rounds to what a person cares for: milliseconds, and below one to
-// microseconds.
+// brief rounds d to milliseconds or, below one millisecond, to microseconds.
 func brief(d time.Duration) time.Duration {
 	if d < time.Millisecond {
 		return d.Round(time.Microsecond)

@@ -7,24 +7,23 @@ import (
 	"mcplb/backend"
 )
 
-// prodInterval is the least time between two counts of what clients met at one
-// server, and so between two probes that they cause.
+// prodInterval is the minimum time between two evaluations of the evidence about one
+// server, and so between two probes that evidence causes.
 const prodInterval = 100 * time.Millisecond
 
-// kind is one sort of failure that clients' connections meet.
+// kind is a kind of failure of client connections.
 type kind uint8
 
 const (
 	hard  kind = iota // counts as a failed check
-	soft              // counts as one that never decides: a probe must confirm it
-	kinds             // how many there are
+	soft              // counts as a failed check, but a probe must confirm it
+	kinds             // number of kinds
 )
 
-// kindOf sorts outcomes. A reset may be the fault of one connection, and a
-// connect that failed otherwise that of the balancer (no local port is left):
-// neither may take a server down alone. What is the client's doing or the
-// balancer's, and silence, which may be all that there was to say, is no
-// evidence.
+// kindOf classifies outcomes. A reset may concern only one connection, and other
+// failed connects may be the balancer's fault (no free local port): neither may
+// take a server down alone. Outcomes that the client or the balancer caused are
+// not evidence; neither is silence, as the server may have had nothing to send.
 func kindOf(outcome backend.Outcome) (k kind, isEvidence bool) {
 	switch outcome {
 	case backend.Refused, backend.ConnectTimeout:
@@ -35,22 +34,23 @@ func kindOf(outcome backend.Outcome) (k kind, isEvidence bool) {
 	return 0, false
 }
 
-// evidence is what clients' connections met at one server. Event loops add to
-// it, its watch takes it. A burst of any size (all the connections of a server
-// that dies) makes one signal and one failed check. Its zero value is ready.
+// evidence holds the failures of client connections to one server. Event loops add
+// them, the watch of the server takes them. A burst of any size (all connections
+// of a server that dies) causes one signal and one failed check. The zero value is
+// ready for use.
 type evidence struct {
 	met     [kinds]atomic.Uint64
-	outcome atomic.Uint32 // the latest hard one, for the log
-	fresh   atomic.Bool   // there is something that was not taken, and the watch knows
+	outcome atomic.Uint32 // the latest hard failure, for the log
+	fresh   atomic.Bool   // there is something to take, and the watch was notified
 
 	// Owned by the watch.
-	taken   [kinds]uint64 // how much of met was taken
-	takenAt time.Time     // when that was
+	taken   [kinds]uint64 // value of met at the last take
+	takenAt time.Time     // time of the last take
 }
 
-// add takes note of one failure and reports whether the watch must be told.
-// It neither blocks nor allocates.
-func (e *evidence) add(k kind, outcome backend.Outcome) (tell bool) {
+// add records one failure and reports whether the watch must be notified. It neither
+// blocks nor allocates.
+func (e *evidence) add(k kind, outcome backend.Outcome) (notify bool) {
 	if k == hard {
 		e.outcome.Store(uint32(outcome))
 	}
@@ -58,9 +58,9 @@ func (e *evidence) add(k kind, outcome backend.Outcome) (tell bool) {
 	return !e.fresh.Load() && e.fresh.CompareAndSwap(false, true)
 }
 
-// take reports which kinds were added since the last time. It lowers fresh
-// before it reads the counts: what is added between the two is told of again,
-// and never lost.
+// take returns which kinds were added since the last take. It clears fresh before it
+// reads the counts: a failure added in between causes another notification, and is
+// never lost.
 func (e *evidence) take(now time.Time) (added [kinds]bool) {
 	e.fresh.Store(false)
 	for k := range kinds {
@@ -72,12 +72,12 @@ func (e *evidence) take(now time.Time) (added [kinds]bool) {
 	return added
 }
 
-// total is how many failures clients have met so far.
+// total returns the number of failures so far.
 func (e *evidence) total() uint64 {
 	return e.met[hard].Load() + e.met[soft].Load()
 }
 
-// result words the latest hard evidence as if a probe had met it.
+// result returns the latest hard failure as the result of a probe.
 func (e *evidence) result(now time.Time) Result {
 	if backend.Outcome(e.outcome.Load()) == backend.ConnectTimeout {
 		return Result{Code: L4TOUT, Detail: "connection timed out, seen by a client", At: now}

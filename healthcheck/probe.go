@@ -14,17 +14,17 @@ import (
 	"mcplb/conf"
 )
 
-// target is where the probes of one server go. An address that is not valid
-// is an endpoint that the server does not have.
+// target has the addresses for the probes of one server. An invalid address means
+// that the server has no such endpoint.
 type target struct {
 	tcp, http netip.AddrPort
 }
 
-// probe asks a server once how it is. It returns soon after ctx ends, and
-// leaves nothing behind. At and Latency of its result are the caller's to fill.
+// probe checks a server once. It returns soon after ctx ends, and leaves nothing
+// open. The caller sets At and Latency of the result.
 type probe func(ctx context.Context, check conf.Check, to target) Result
 
-// probeServer is the real probe: of the kind that the check names.
+// probeServer makes a probe of the type that check specifies.
 func probeServer(ctx context.Context, check conf.Check, to target) Result {
 	switch check.Type {
 	case conf.CheckHTTP:
@@ -38,7 +38,7 @@ func probeServer(ctx context.Context, check conf.Check, to target) Result {
 	return probeTCP(ctx, to.http)
 }
 
-// timed runs a probe and fills in when it ended and how long it took.
+// timed runs a probe and sets At and Latency of the result.
 func (p probe) timed(ctx context.Context, check conf.Check, to target) Result {
 	start := time.Now()
 	result := p(ctx, check, to)
@@ -47,8 +47,8 @@ func (p probe) timed(ctx context.Context, check conf.Check, to target) Result {
 	return result
 }
 
-// dial connects to addr. The second value is the result to report when it
-// fails. The connection does no keep-alive: it lives for one question.
+// dial connects to addr. If that fails, conn is nil and the second value is the
+// result of the probe. TCP keep-alive is off, as the connection is short-lived.
 func dial(ctx context.Context, addr netip.AddrPort) (*net.TCPConn, Result) {
 	if !addr.IsValid() {
 		return nil, Result{Code: SOCKERR, Detail: "the server has no address for this type of check"}
@@ -61,15 +61,15 @@ func dial(ctx context.Context, addr netip.AddrPort) (*net.TCPConn, Result) {
 	return conn.(*net.TCPConn), Result{}
 }
 
-// localErrors are failures of connect(2) and socket(2) that are the
-// balancer's own: they say nothing of the server, so they must not take one
-// down, let alone all of them at once.
+// localErrors are failures of connect(2) and socket(2) that the balancer's machine
+// causes. They say nothing about the server and so must not take it down, let alone
+// all servers at once.
 var localErrors = []error{
 	syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
 	syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EAGAIN,
 }
 
-// connectResult says what a failed connect proves.
+// connectResult returns the result of a failed connect.
 func connectResult(err error) Result {
 	for _, local := range localErrors {
 		if errors.Is(err, local) {
@@ -82,8 +82,8 @@ func connectResult(err error) Result {
 	return Result{Code: L4CON, Detail: reason(err)}
 }
 
-// answerResult says what it proves that an established connection failed
-// before the whole answer, of which what names the missing part, was there.
+// answerResult returns the result if an established connection fails before the
+// response is complete. what names the missing part.
 func answerResult(err error, what string) Result {
 	switch {
 	case isTimeout(err):
@@ -94,15 +94,15 @@ func answerResult(err error, what string) Result {
 	return Result{Code: L7RSP, Detail: fmt.Sprintf("%s before %s", reason(err), what)}
 }
 
-// isTimeout covers the probe's own deadline, however it surfaces, and the
-// kernel's.
+// isTimeout reports whether err is a timeout: of the probe, in any of its forms, or of
+// the kernel.
 func isTimeout(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, syscall.ETIMEDOUT)
 }
 
-// reason cuts an error of package net down to the system's own words: the
-// address stands in the log line already.
+// reason reduces an error of package net to the text of the system error, as the log
+// line has the address already.
 func reason(err error) string {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
@@ -111,8 +111,8 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// endWith makes reads and writes on conn fail once ctx ends: by its deadline,
-// or because the check was called off. The caller calls stop when done.
+// endWith makes reads and writes on conn fail once ctx ends: by its deadline, or
+// because the probe is canceled. The caller calls stop when done.
 func endWith(ctx context.Context, conn net.Conn) (stop func() bool) {
 	return context.AfterFunc(ctx, func() {
 		conn.SetDeadline(time.Unix(1, 0))

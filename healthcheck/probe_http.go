@@ -12,19 +12,19 @@ import (
 	"unicode"
 )
 
-// The most that is read of an HTTP answer.
+// Limits on an HTTP response.
 const (
-	maxInterim = 5        // 1xx heads before the answer's own
+	maxInterim = 5        // 1xx heads before the final one
 	maxHead    = 32 << 10 // bytes of all heads together
-	maxBody    = 64 << 10 // bytes of body; what is longer is not waited for
+	maxBody    = 64 << 10 // bytes of the body that are read; the rest is ignored
 )
 
-// errTooLong ends the reading of an answer that is longer than wanted.
+// errTooLong ends the reading of a response at a limit.
 var errTooLong = errors.New("too long")
 
-// probeHTTP sends GET path over HTTP/1.1 to addr and expects the status
-// expect: no other will do, and a redirection is not followed. A body must
-// arrive as announced, up to maxBody. The connection is not kept alive.
+// probeHTTP sends GET path over HTTP/1.1 to addr and requires the status expect. It
+// does not follow redirections. The body must be complete, up to maxBody. The
+// connection is not kept alive.
 func probeHTTP(ctx context.Context, addr netip.AddrPort, path string, expect int) Result {
 	conn, failure := dial(ctx, addr)
 	if conn == nil {
@@ -40,26 +40,26 @@ func probeHTTP(ctx context.Context, addr netip.AddrPort, path string, expect int
 	return readHTTP(conn, expect)
 }
 
-// readHTTP judges the answer to a GET.
+// readHTTP reads the response to a GET and returns the result.
 func readHTTP(conn io.Reader, expect int) Result {
 	input := &boundedReader{reader: conn, left: maxHead}
 	response, err := readFinal(bufio.NewReader(input))
 	if err != nil {
 		return headResult(err, input.err)
 	}
-	// The body is not closed: that would wait for all of it. The connection is.
+	// Closing the body would read all of it; the caller closes the connection.
 	if response.StatusCode != expect {
 		return Result{Code: L7STS, Detail: fmt.Sprintf("HTTP status %d, expected %d", response.StatusCode, expect)}
 	}
-	input.left = maxBody + maxHead // room for the coding of chunks
+	input.left = maxBody + maxHead // the chunked coding needs some bytes
 	if _, err := io.CopyN(io.Discard, response.Body, maxBody); err != nil && err != io.EOF && err != errTooLong {
 		return answerResult(err, "the end of the body")
 	}
 	return Result{Code: L7OK, Detail: fmt.Sprintf("HTTP status %d", expect)}
 }
 
-// readFinal reads response heads up to the first that is not an interim one
-// (RFC 9110 section 15.2). 101 is no interim head: nothing was asked for.
+// readFinal reads response heads up to the first final one (RFC 9110 section 15.2).
+// 101 counts as final, since no upgrade was requested.
 func readFinal(reader *bufio.Reader) (*http.Response, error) {
 	for range maxInterim {
 		response, err := http.ReadResponse(reader, nil)
@@ -73,18 +73,16 @@ func readFinal(reader *bufio.Reader) (*http.Response, error) {
 	return nil, fmt.Errorf("more than %d interim responses", maxInterim)
 }
 
-// headResult says what a head proves that could not be read. The parser takes
-// a head that stops short for a malformed one: so what stopped it, if anything
-// did, comes first.
+// headResult returns the result if the head cannot be read. The parser reports an
+// incomplete head as malformed, so an error of the connection takes precedence.
 func headResult(parse, read error) Result {
 	if read != nil && read != errTooLong {
-		return answerResult(read, "an HTTP answer")
+		return answerResult(read, "an HTTP response")
 	}
-	return Result{Code: L7RSP, Detail: "not an HTTP answer: " + shorten(parse.Error())}
+	return Result{Code: L7RSP, Detail: "not an HTTP response: " + shorten(parse.Error())}
 }
 
-// boundedReader reads at most left bytes, and then fails. It remembers why
-// reading ended.
+// boundedReader reads at most left bytes and then fails. err is the last error.
 type boundedReader struct {
 	reader io.Reader
 	left   int
@@ -102,10 +100,10 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// maxDetail bounds the words of an answer that a log line repeats.
+// maxDetail limits the part of a response that a log line quotes, in bytes.
 const maxDetail = 100
 
-// shorten keeps a server's rubbish out of the log.
+// shorten makes text of a server safe for a log line.
 func shorten(text string) string {
 	text = strings.Map(printable, text)
 	if len(text) <= maxDetail {

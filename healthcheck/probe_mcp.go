@@ -11,26 +11,24 @@ import (
 	"net/netip"
 )
 
-// The most that is read of a server before its answer to a ping.
+// Limits on what a server sends before and with its response to a ping.
 const (
 	maxLine  = 16 << 10  // bytes of one line
 	maxLines = 256 << 10 // bytes of all lines together
 )
 
-// pingID is the id of the only request on a probe's connection, and pingLine
-// that request. MCP allows a ping before the session is initialized
-// (specification 2025-11-25, basic/lifecycle and basic/utilities/ping); the
-// stateless protocol of 2026-07-28 has none, and its servers answer with an
-// error, which proves as much.
+// pingLine is the only request on a probe's connection, pingID its id. MCP allows a
+// ping before the session is initialized (specification 2025-11-25, basic/lifecycle
+// and basic/utilities/ping). The stateless protocol of 2026-07-28 has no ping; its
+// servers respond with an error, which is equally good evidence.
 const (
 	pingID   = "1"
 	pingLine = `{"jsonrpc":"2.0","id":` + pingID + `,"method":"ping"}` + "\n"
 )
 
-// probeMCP sends one JSON-RPC ping as a line to addr and waits for the answer
-// with its id: a result or an error alike, for either shows that the server
-// reads, thinks and writes. Notifications and requests of the server before it
-// are skipped.
+// probeMCP sends one JSON-RPC ping as a line to addr and waits for the response with
+// its id. A result and an error are equally good: both show that the server works.
+// Notifications and requests of the server before the response are skipped.
 func probeMCP(ctx context.Context, addr netip.AddrPort) Result {
 	conn, failure := dial(ctx, addr)
 	if conn == nil {
@@ -45,7 +43,7 @@ func probeMCP(ctx context.Context, addr netip.AddrPort) Result {
 	return readPong(conn)
 }
 
-// readPong reads lines until one answers the ping.
+// readPong reads lines until one is the response to the ping.
 func readPong(conn io.Reader) Result {
 	lines := bufio.NewReaderSize(io.LimitReader(conn, maxLines), maxLine)
 	for {
@@ -54,7 +52,7 @@ func readPong(conn io.Reader) Result {
 		case errors.Is(err, bufio.ErrBufferFull):
 			return Result{Code: L7RSP, Detail: fmt.Sprintf("a line of more than %d bytes", maxLine)}
 		case err != nil:
-			return answerResult(err, "an answer to the ping")
+			return answerResult(err, "a response to the ping")
 		}
 		switch answer, detail := parseAnswer(line); answer {
 		case pong:
@@ -65,17 +63,17 @@ func readPong(conn io.Reader) Result {
 	}
 }
 
-// answer is what a line from the server is to the probe.
+// answer is the meaning of a line from the server.
 type answer uint8
 
 const (
-	garbage   answer = iota // not JSON-RPC, or an answer to something never asked
-	unrelated               // a notification, a request or an empty line: read on
-	pong                    // the answer to the ping
+	garbage   answer = iota // not JSON-RPC, or a response to an unknown request
+	unrelated               // a notification, a request or an empty line
+	pong                    // the response to the ping
 )
 
-// parseAnswer tells what one line is (JSON-RPC 2.0, sections 4 and 5), and in
-// words what is wrong or notable with it. It never fails on any input.
+// parseAnswer returns the meaning of one line (JSON-RPC 2.0, sections 4 and 5), and a
+// description of what is wrong or notable. It accepts any input.
 func parseAnswer(line []byte) (answer, string) {
 	line = bytes.TrimSpace(line)
 	if len(line) == 0 {
@@ -97,14 +95,14 @@ func parseAnswer(line []byte) (answer, string) {
 	case message.Result == nil && message.Error == nil:
 		return garbage, "neither result nor error: " + quote(line)
 	case string(message.ID) != pingID:
-		return garbage, "an answer to something never asked: " + quote(line)
+		return garbage, "a response to an unknown request: " + quote(line)
 	case message.Error != nil:
 		return pong, "ping answered with an error"
 	}
 	return pong, "ping answered"
 }
 
-// quote repeats the beginning of what a server sent, safe for a log line.
+// quote returns the beginning of line in a form that is safe for a log line.
 func quote(line []byte) string {
 	if len(line) > maxDetail {
 		return fmt.Sprintf("%q...", line[:maxDetail])

@@ -41,8 +41,8 @@ func TestParseAnswer(t *testing.T) {
 	}
 }
 
-// A server's own requests and every other line are told from an answer with
-// certainty, and what is repeated of them is short and printable.
+// Requests of the server and other lines are reliably distinguished from responses.
+// What the result quotes of them is short and printable.
 func FuzzParseAnswer(f *testing.F) {
 	for _, seed := range []string{
 		`{"jsonrpc":"2.0","id":1,"result":{}}`,
@@ -57,7 +57,7 @@ func FuzzParseAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line []byte) {
 		got, detail := parseAnswer(line)
 		if got == pong && (!json.Valid(bytes.TrimSpace(line)) || !bytes.Contains(line, []byte(pingID))) {
-			t.Errorf("%q was taken for an answer", line)
+			t.Errorf("%q was accepted as a response", line)
 		}
 		if got == unrelated && detail != "" {
 			t.Errorf("%q: detail %q", line, detail)
@@ -68,7 +68,7 @@ func FuzzParseAnswer(f *testing.F) {
 	})
 }
 
-// Whatever a server sends, reading it ends and says something.
+// Whatever a server sends, reading ends with a result.
 func FuzzReadPong(f *testing.F) {
 	f.Add([]byte(`{"jsonrpc":"2.0","method":"x"}` + "\n" + `{"jsonrpc":"2.0","id":1,"result":{}}` + "\n"))
 	f.Add([]byte("\n\n\n"))
@@ -81,7 +81,7 @@ func FuzzReadPong(f *testing.F) {
 	})
 }
 
-// The same of HTTP.
+// The same for HTTP.
 func FuzzReadHTTP(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
 	f.Add([]byte("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 503 No\r\n\r\n"))
@@ -95,7 +95,7 @@ func FuzzReadHTTP(f *testing.F) {
 			t.Errorf("%q: %q", sent, result)
 		}
 		if result.Code == L7OK && !bytes.Contains(sent, []byte("200")) {
-			t.Errorf("%q was taken for status 200", sent)
+			t.Errorf("%q was accepted as status 200", sent)
 		}
 	})
 }

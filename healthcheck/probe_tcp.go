@@ -5,13 +5,12 @@ import (
 	"net/netip"
 )
 
-// probeTCP connects and closes. It proves that the kernel of addr has a
-// listener there whose backlog has room, and no more: a process that hangs
-// still passes until its backlog is full. Checks of type mcp and http see that.
+// probeTCP connects and closes. Success proves only that there is a listener at addr
+// whose backlog has room: a hung process passes until its backlog is full. Checks
+// of type mcp and http detect that.
 //
-// It closes with a reset (SO_LINGER 0, socket(7)), which leaves no TIME_WAIT
-// behind on either side: at one check a second of 1,000 servers there would be
-// 60,000 of them.
+// It closes with a reset (SO_LINGER 0, socket(7)), which leaves no TIME_WAIT on
+// either side: with one check per second of 1,000 servers there would be 60,000.
 func probeTCP(ctx context.Context, addr netip.AddrPort) Result {
 	conn, failure := dial(ctx, addr)
 	if conn == nil {

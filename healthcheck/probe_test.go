@@ -18,8 +18,8 @@ import (
 	"mcplb/internal/endpoint"
 )
 
-// listen runs serve for every connection to a free port, and wants it to have
-// returned when the test ends: it does when the peer is gone, who must not stay.
+// listen runs serve for every connection to a free port. At the end of the test every
+// serve must have returned, that is, no probe may leave its connection open.
 func listen(t *testing.T, serve func(*net.TCPConn)) netip.AddrPort {
 	t.Helper()
 	s := endpoint.Serve(t, serve)
@@ -27,22 +27,24 @@ func listen(t *testing.T, serve func(*net.TCPConn)) netip.AddrPort {
 	return netip.MustParseAddrPort(s.Address)
 }
 
-// refusing is an address on which nobody listens.
+// refusing returns an address without a listener.
 func refusing(t *testing.T) netip.AddrPort {
 	t.Helper()
 	return netip.MustParseAddrPort(endpoint.Refuse(t))
 }
 
-// stuffed is a listener whose backlog is full: connects go unanswered.
+// stuffed returns the address of a listener whose backlog is full: connects get no
+// response.
 func stuffed(t *testing.T) netip.AddrPort {
 	t.Helper()
 	return netip.MustParseAddrPort(endpoint.Blackhole(t))
 }
 
-// untilGone reads what the peer sends until it is gone.
+// untilGone reads until the other side closes.
 func untilGone(conn *net.TCPConn) { io.Copy(io.Discard, conn) }
 
-// saying answers any first line with text, and then waits for the peer to go.
+// saying responds to any first line with text, and then waits until the other side
+// closes.
 func saying(text string) func(*net.TCPConn) {
 	return func(conn *net.TCPConn) {
 		bufio.NewReader(conn).ReadString('\n')
@@ -51,7 +53,7 @@ func saying(text string) func(*net.TCPConn) {
 	}
 }
 
-// closing answers any first line with text and closes.
+// closing responds to any first line with text and closes.
 func closing(text string) func(*net.TCPConn) {
 	return func(conn *net.TCPConn) {
 		bufio.NewReader(conn).ReadString('\n')
@@ -61,8 +63,8 @@ func closing(text string) func(*net.TCPConn) {
 	}
 }
 
-// dripping answers any first line with text again and again, a byte at a time,
-// for as long as the peer takes it.
+// dripping responds to any first line by sending text repeatedly, a byte at a time,
+// until the other side closes.
 func dripping(text string) func(*net.TCPConn) {
 	return func(conn *net.TCPConn) {
 		bufio.NewReader(conn).ReadString('\n')
@@ -77,10 +79,10 @@ func dripping(text string) func(*net.TCPConn) {
 	}
 }
 
-// resetting closes a connection with a reset as soon as it is there.
+// resetting resets a connection immediately.
 func resetting(conn *net.TCPConn) { conn.SetLinger(0) }
 
-// flooding sends text without end.
+// flooding sends text repeatedly without a pause.
 func flooding(text string) func(*net.TCPConn) {
 	return func(conn *net.TCPConn) {
 		for {
@@ -91,7 +93,7 @@ func flooding(text string) func(*net.TCPConn) {
 	}
 }
 
-// Probes meet peers that behave and peers that do not.
+// Probes of servers that work and of servers that misbehave.
 func TestProbes(t *testing.T) {
 	t.Parallel()
 	const (
@@ -107,7 +109,7 @@ func TestProbes(t *testing.T) {
 		check conf.CheckType
 		serve func(*net.TCPConn)
 		want  Code
-		text  string // contained in the result's
+		text  string // part of the result's text
 	}{
 		{"accepts", tcp, untilGone, L4OK, "connected"},
 
@@ -121,14 +123,14 @@ func TestProbes(t *testing.T) {
 		{"wrong status", http, saying("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"), L7STS, "HTTP status 503, expected 200"},
 		{"redirection", http, saying("HTTP/1.1 302 Found\r\nLocation: /ok\r\nContent-Length: 0\r\n\r\n"), L7STS, "HTTP status 302, expected 200"},
 		{"unasked upgrade", http, saying("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), L7STS, "HTTP status 101"},
-		{"garbage", http, saying("SSH-2.0-OpenSSH_9.2\r\n"), L7RSP, "not an HTTP answer"},
-		{"huge head", http, flooding("HTTP/1.1 200 OK"), L7RSP, "not an HTTP answer"},
+		{"garbage", http, saying("SSH-2.0-OpenSSH_9.2\r\n"), L7RSP, "not an HTTP response"},
+		{"huge head", http, flooding("HTTP/1.1 200 OK"), L7RSP, "not an HTTP response"},
 		{"body cut short", http, closing("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok"), L7RSP, "closed before the end of the body"},
-		{"head cut short", http, closing("HTTP/1.1 200 OK\r\nServer: x\r\n"), L7RSP, "closed before an HTTP answer"},
-		{"garbage that garbles", http, saying("HTTP/1.1 200 OK\r\n\x1b[2J\xff\r\n\r\n"), L7RSP, "not an HTTP answer"},
-		{"silence", http, untilGone, L7TOUT, "waiting for an HTTP answer"},
+		{"head cut short", http, closing("HTTP/1.1 200 OK\r\nServer: x\r\n"), L7RSP, "closed before an HTTP response"},
+		{"garbage that garbles", http, saying("HTTP/1.1 200 OK\r\n\x1b[2J\xff\r\n\r\n"), L7RSP, "not an HTTP response"},
+		{"silence", http, untilGone, L7TOUT, "waiting for an HTTP response"},
 		{"body that never comes", http, saying("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), L7TOUT, "the end of the body"},
-		{"dripping head", http, dripping("HTTP/1.1 200 OK\r\nX: y\r\nX: y\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"), L7TOUT, "waiting for an HTTP answer"},
+		{"dripping head", http, dripping("HTTP/1.1 200 OK\r\nX: y\r\nX: y\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"), L7TOUT, "waiting for an HTTP response"},
 		{"closes at once", http, func(*net.TCPConn) {}, L7RSP, ""},
 
 		{"pong", mcp, saying(pongOK), L7OK, "ping answered"},
@@ -136,23 +138,23 @@ func TestProbes(t *testing.T) {
 		{"error", mcp, saying(pongErr), L7OK, "ping answered with an error"},
 		{"pong after notifications", mcp, saying(notice + "\n" + notice + pongOK), L7OK, "ping answered"},
 		{"pong after a request with our id", mcp, saying(request + pongOK), L7OK, "ping answered"},
-		{"another id", mcp, saying(`{"jsonrpc":"2.0","id":7,"result":{}}` + "\n"), L7RSP, "never asked"},
-		{"null id", mcp, saying(`{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}` + "\n"), L7RSP, "never asked"},
+		{"another id", mcp, saying(`{"jsonrpc":"2.0","id":7,"result":{}}` + "\n"), L7RSP, "unknown request"},
+		{"null id", mcp, saying(`{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}` + "\n"), L7RSP, "unknown request"},
 		{"garbage", mcp, saying("220 smtp ready\n"), L7RSP, "not a JSON-RPC message"},
 		{"an array", mcp, saying("[" + strings.TrimSpace(pongOK) + "]\n"), L7RSP, "not a JSON-RPC message"},
 		{"huge line", mcp, flooding("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"), L7RSP, "a line of more than"},
-		{"notifications without end", mcp, flooding(notice), L7RSP, "closed before an answer"},
-		{"silence", mcp, untilGone, L7TOUT, "waiting for an answer"},
-		{"dripping", mcp, dripping(notice), L7TOUT, "waiting for an answer"},
+		{"notifications without end", mcp, flooding(notice), L7RSP, "closed before a response"},
+		{"silence", mcp, untilGone, L7TOUT, "waiting for a response"},
+		{"dripping", mcp, dripping(notice), L7TOUT, "waiting for a response"},
 		{"closes at once", mcp, func(*net.TCPConn) {}, L7RSP, ""},
-		{"half an answer", mcp, closing(pongOK[:10]), L7RSP, "closed before an answer"},
+		{"half a response", mcp, closing(pongOK[:10]), L7RSP, "closed before a response"},
 	} {
 		t.Run(string(test.check)+"/"+test.name, func(t *testing.T) {
 			t.Parallel()
 			addr := listen(t, test.serve)
 			timeout := 10 * time.Second
 			if test.want == L7TOUT {
-				timeout = time.Second // of which connecting is a part
+				timeout = time.Second // including the connect
 			}
 			result := ask(t, test.check, addr, timeout)
 			if result.Code != test.want || !strings.Contains(result.String(), test.text) {
@@ -162,7 +164,7 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// ask sends one probe.
+// ask makes one probe.
 func ask(t *testing.T, kind conf.CheckType, addr netip.AddrPort, timeout time.Duration) Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
@@ -171,7 +173,7 @@ func ask(t *testing.T, kind conf.CheckType, addr netip.AddrPort, timeout time.Du
 	start := time.Now()
 	result := probe(probeServer).timed(ctx, check, target{tcp: addr, http: addr})
 	if took := time.Since(start); took > timeout+5*time.Second {
-		t.Errorf("took %v, allowed were %v", took, timeout)
+		t.Errorf("took %v, want at most %v", took, timeout)
 	}
 	if result.Latency <= 0 || result.At.Before(start) {
 		t.Errorf("not timed: %+v", result)
@@ -188,7 +190,7 @@ func TestProbesThatCannotConnect(t *testing.T) {
 				t.Errorf("refused: %q", r)
 			}
 			if r := ask(t, kind, stuffed(t), 100*time.Millisecond); r.String() != "L4TOUT connection timed out" {
-				t.Errorf("unanswered: %q", r)
+				t.Errorf("no response: %q", r)
 			}
 			if r := ask(t, kind, netip.AddrPort{}, time.Second); r.Code != SOCKERR || r.finding() != nothing {
 				t.Errorf("no address: %q", r)
@@ -197,9 +199,8 @@ func TestProbesThatCannotConnect(t *testing.T) {
 	}
 }
 
-// A server that resets what it accepts fails every check that asks it
-// something. Whether the reset comes before or after the end of the connect is
-// chance.
+// A server that resets all connections fails every check that sends something. The
+// reset may arrive before or after the end of the connect.
 func TestProbesOfServerThatResets(t *testing.T) {
 	t.Parallel()
 	addr := listen(t, resetting)
@@ -212,7 +213,7 @@ func TestProbesOfServerThatResets(t *testing.T) {
 	}
 }
 
-// The request that a server sees, to the byte.
+// The exact bytes of the request.
 func TestHTTPRequest(t *testing.T) {
 	t.Parallel()
 	seen := make(chan *http.Request, 1)
@@ -237,7 +238,7 @@ func TestHTTPRequest(t *testing.T) {
 	}
 }
 
-// A tcp check ends with a reset: the balancer keeps no TIME_WAIT.
+// A tcp check ends with a reset, so that no TIME_WAIT remains.
 func TestTCPClosesWithReset(t *testing.T) {
 	t.Parallel()
 	ended := make(chan error, 1)
@@ -253,7 +254,7 @@ func TestTCPClosesWithReset(t *testing.T) {
 	}
 }
 
-// A check that only knows HTTP servers still connects to them.
+// A tcp check of a server with only an http address connects to that.
 func TestTCPFallsBackToHTTPAddress(t *testing.T) {
 	t.Parallel()
 	addr := listen(t, untilGone)
@@ -262,7 +263,7 @@ func TestTCPFallsBackToHTTPAddress(t *testing.T) {
 	}
 }
 
-// A probe that is called off ends at once, whatever it waits for.
+// A canceled probe ends immediately, whatever it waits for.
 func TestProbeCalledOff(t *testing.T) {
 	t.Parallel()
 	reached := make(chan struct{}, 1)
@@ -280,7 +281,7 @@ func TestProbeCalledOff(t *testing.T) {
 	}
 }
 
-// A fault of the balancer's own is no evidence.
+// A local failure of the balancer is not evidence.
 func TestConnectResult(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

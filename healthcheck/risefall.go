@@ -6,13 +6,13 @@ import (
 	"mcplb/backend"
 )
 
-// unchecked is the level of a server that no check has judged yet.
+// unchecked is the level of a server without a verdict.
 const unchecked = -1
 
-// riseFall turns a row of passed and failed checks into up and down. The whole
-// of its state is one integer, the level (HAProxy, src/check.c): below rise
-// the server is down, from rise on it is up, and the way to the other side is
-// the number of deviating results in a row.
+// riseFall derives up and down from a sequence of passed and failed checks. Its state
+// is one integer, the level (HAProxy, src/check.c): below rise the server is down,
+// from rise on it is up. Its distance from the end of the range, top if up and 0 if
+// down, is the number of contradicting results in a row.
 //
 //	level          means               a pass leads to             a failure leads to
 //	-1             unchecked           top: UP, at once            0: DOWN, at once
@@ -23,18 +23,18 @@ const unchecked = -1
 //	               failures in a row
 //	top            up                  top                         top-1, or 0: DOWN if fall = 1
 //
-// where top = rise+fall-1. Weak evidence (a reset connection) is a failure
-// that stops at level rise: it brings the server to the brink, not over it.
+// where top = rise+fall-1. Weak evidence (a reset connection) is a failure that
+// stops at level rise: one more failure is needed to take the server down.
 //
-// Its zero value is not usable: see newRiseFall. It is not safe for
-// concurrent use.
+// The zero value is not usable: see newRiseFall. It is not safe for concurrent
+// use.
 type riseFall struct {
 	rise, fall int // at least 1
 	level      int
 }
 
-// newRiseFall starts from a verdict reached elsewhere, or from none.
-// Numbers below 1 count as 1.
+// newRiseFall starts from an existing verdict, or from none (Unchecked). Numbers
+// below 1 count as 1.
 func newRiseFall(rise, fall int, from backend.Health) riseFall {
 	c := riseFall{rise: max(rise, 1), fall: max(fall, 1), level: unchecked}
 	switch from {
@@ -46,8 +46,8 @@ func newRiseFall(rise, fall int, from backend.Health) riseFall {
 	return c
 }
 
-// reconfigured carries the verdict, and the progress towards the other as far
-// as it fits, over to other numbers.
+// reconfigured returns c with other numbers. It keeps the verdict, and as much of the
+// progress towards the opposite as fits.
 func (c riseFall) reconfigured(rise, fall int) riseFall {
 	next := newRiseFall(rise, fall, c.health())
 	switch deviating := c.deviating(); c.health() {
@@ -75,7 +75,7 @@ func (c *riseFall) fail() {
 	c.level = 0
 }
 
-// weaken counts evidence that alone never takes a server down.
+// weaken counts weak evidence, which never takes a server down alone.
 func (c *riseFall) weaken() {
 	if c.level > c.rise {
 		c.level--
@@ -94,7 +94,7 @@ func (c riseFall) health() backend.Health {
 	return backend.Up
 }
 
-// deviating is the number of results in a row that speak against the verdict.
+// deviating returns the number of results in a row that contradict the verdict.
 func (c riseFall) deviating() int {
 	switch c.health() {
 	case backend.Up:
@@ -105,11 +105,11 @@ func (c riseFall) deviating() int {
 	return 0
 }
 
-// moving reports whether a change of state is under way.
+// moving reports whether a change of state is pending.
 func (c riseFall) moving() bool { return c.deviating() > 0 }
 
-// progress words how far a change of state has come, such as "1/2 down"; ""
-// when none is under way.
+// progress describes a pending change of state, such as "1/2 down"; "" if there is
+// none.
 func (c riseFall) progress() string {
 	switch {
 	case !c.moving():

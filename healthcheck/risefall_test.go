@@ -7,8 +7,7 @@ import (
 	"mcplb/backend"
 )
 
-// apply feeds a word of results: p for a pass, f for a failure, w for weak
-// evidence.
+// apply applies results: p is a pass, f a failure, w weak evidence.
 func apply(c *riseFall, results string) {
 	for _, r := range results {
 		switch r {
@@ -93,7 +92,7 @@ func TestRiseFallReconfigured(t *testing.T) {
 	}
 }
 
-// The integer says the same as two counters of results in a row would.
+// The integer gives the same verdicts as two counters of results in a row.
 func TestRiseFallAgainstCounters(t *testing.T) {
 	t.Parallel()
 	for range 2000 {

@@ -6,20 +6,20 @@ import (
 	"mcplb/backend"
 )
 
-// Status is what is known of one server, for people to read. It is a copy.
+// Status is the state of one server's checks. It is a copy.
 type Status struct {
-	Health      backend.Health // the verdict of the checks; what the pool does with it is the pool's
-	Since       time.Time      // when the verdict was reached, or checking began
+	Health      backend.Health // verdict of the checks
+	Since       time.Time      // time of the verdict, or of the start of checking
 	Suspect     bool           // a check is overdue
-	Maintenance bool           // not checked
-	Progress    string         // of a change of state under way, such as "1/2 down"; "" = none
-	Last        Result         // of the latest check that was counted
-	Checks      uint64         // checks counted
-	Failures    uint64         // of these, failed
-	Observed    uint64         // failures that clients' connections met (passive observation)
+	Maintenance bool           // the server is not checked
+	Progress    string         // of a pending change of state, such as "1/2 down"; "" = none
+	Last        Result         // result of the latest counted check
+	Checks      uint64         // counted checks
+	Failures    uint64         // failed ones of these
+	Observed    uint64         // failures of client connections (passive observation)
 }
 
-// publish makes what run knows known to all.
+// publish makes the present facts visible to snapshot.
 func (w *watch) publish() {
 	status := w.facts
 	status.Maintenance = w.idle
@@ -27,14 +27,14 @@ func (w *watch) publish() {
 	w.status.Store(&status)
 }
 
-// snapshot is the present status. Any goroutine may call it.
+// snapshot returns the present status. Any goroutine may call it.
 func (w *watch) snapshot() Status {
 	status := *w.status.Load()
 	status.Observed = w.met.total()
 	return status
 }
 
-// verdict is a health as log lines write it.
+// verdict returns the name of a health in log lines.
 func verdict(health backend.Health) string {
 	switch health {
 	case backend.Up:

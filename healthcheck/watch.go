@@ -13,83 +13,82 @@ import (
 	"mcplb/conf"
 )
 
-// subject is the server under watch, and the way by which what is found out
-// about it reaches the one that decides.
+// subject is the server under watch. It receives the verdicts.
 type subject interface {
-	name() string // as the log has it: backend/server
+	name() string // backend/server, for the log
 	target() target
 	inMaintenance() bool
-	left() int // how many servers of its backend take new clients
+	left() int // number of servers of its backend that get new clients
 	setHealth(health backend.Health, reason string, now time.Time)
 	setSuspect(suspect bool, reason string)
 }
 
-// watch judges one server. It is level-triggered: whatever happens (a timer
-// fires, a probe ends, somebody calls look), step looks at everything anew.
-// Its schedule:
+// watch checks one server and reaches the verdicts. It is level-triggered: whatever
+// happens (a timer fires, a probe ends, look is called), step examines everything
+// again. Its schedule:
 //
-//	server            next probe starts                     probes in flight
+//	server            next probe starts                     max. probes in flight
 //	in maintenance    never                                 0
-//	unchecked         at its first, later as if down        1
+//	unchecked         at first, later as if down            1
 //	up                interval after the last start         up to fall
 //	up, failing       fast_interval after the last start    up to fall
 //	up, suspect       fast_interval after the last start    up to fall
 //	down              interval after the last start         1
 //	down, passing     fast_interval after the last start    1
 //
-// What clients meet at a server that is not down brings its next probe forward
-// to now, but at most once in prodInterval.
+// Failures of client connections to a server that is not down make its next probe
+// start immediately, but at most once per prodInterval.
 //
-// A server is suspect from the moment at which a probe has waited for
-// fast_interval, until a probe passes or the server is down.
+// A server becomes suspect when a probe has waited for fast_interval, until a probe
+// passes or the server is down.
 type watch struct {
 	// Set once.
 	subject subject
 	probe   probe
 	log     *slog.Logger
 	landed  chan *flight  // probes that have ended
-	wake    chan struct{} // capacity 1: look again
+	wake    chan struct{} // capacity 1: requests a step
 
-	// Written by others, read by run.
+	// Written by other goroutines, read by run.
 	check atomic.Pointer[conf.Check]
 	met   evidence
 
-	// Written by run, read by others.
+	// Written by run, read by other goroutines.
 	status atomic.Pointer[Status]
 
 	// Owned by run: the schedule.
-	current   conf.Check // of check, as last adopted
-	next      time.Time  // when the next probe starts, if nothing hurries it
-	lastStart time.Time  // of the latest probe
-	second    time.Time  // when the second probe starts: the server's place in the interval
-	flights   []*flight  // in order of start; one that is done waits for an older one
+	current   conf.Check // the settings in use
+	next      time.Time  // start of the next probe, unless something requests it earlier
+	lastStart time.Time  // start of the latest probe
+	second    time.Time  // start of the second probe, which is the server's place in the interval
+	flights   []*flight  // in order of start; a result waits until all older ones are there
 	probes    sync.WaitGroup
 
-	// Owned by run: the judgement.
+	// Owned by run: the verdict.
 	count    riseFall
-	answered time.Time // when the latest probe that passed was started
-	trusted  time.Time // since when the server is not suspect any more
+	answered time.Time // start of the latest probe that passed
+	trusted  time.Time // when the server stopped being suspect
 	idle     bool      // in maintenance
-	facts    Status    // what status is to say next
+	facts    Status    // the next value of status
 }
 
-// flight is one probe under way. Its result is there once it has landed.
+// flight is one probe in flight. Its result is valid once it is done.
 type flight struct {
 	start  time.Time
 	cancel context.CancelFunc
-	done   bool // landed; owned by run
+	done   bool // owned by run
 	result Result
 }
 
-// Of the schedule.
+// Parameters of the schedule.
 const (
-	never  = time.Hour // a time so far off that something else comes first
-	jitter = 0.05      // the share of an interval by which a probe may come early; it is never late
+	never  = time.Hour // far enough in the future for another event to come first
+	jitter = 0.05      // part of the interval by which a probe may start early; none starts late
 )
 
-// newWatch prepares the watch of one server, whose state so far was from. Its
-// first probe starts at first, its second at second, which sets the server
-// apart from others within the interval. The caller sets probe and log.
+// newWatch returns a watch of one server, whose present state is from. The first
+// probe starts at first, the second one at second, which is the server's place
+// within the interval. The caller sets probe and log.
 func newWatch(s subject, check conf.Check, from backend.State, first, second time.Time) *watch {
 	w := &watch{
 		subject: s,
@@ -106,7 +105,7 @@ func newWatch(s subject, check conf.Check, from backend.State, first, second tim
 	return w
 }
 
-// run watches until ctx ends, and returns when the last probe has too.
+// run watches until ctx ends. It returns when the last probe has ended.
 func (w *watch) run(ctx context.Context) {
 	defer w.probes.Wait()
 	timer := time.NewTimer(never)
@@ -125,7 +124,7 @@ func (w *watch) run(ctx context.Context) {
 	}
 }
 
-// look makes run look again at what others may have changed. It never blocks.
+// look makes run take a step, after something has changed. It never blocks.
 func (w *watch) look() {
 	select {
 	case w.wake <- struct{}{}:
@@ -133,7 +132,7 @@ func (w *watch) look() {
 	}
 }
 
-// step does all that is to be done at now. It leaves nothing to do before due.
+// step does everything that is due at now.
 func (w *watch) step(ctx context.Context, now time.Time) {
 	w.adopt(now)
 	w.maintain(now)
@@ -146,7 +145,7 @@ func (w *watch) step(ctx context.Context, now time.Time) {
 	w.publish()
 }
 
-// due is when step has something to do again, unless something happens.
+// due returns when the next step is necessary if nothing happens before.
 func (w *watch) due(now time.Time) time.Time {
 	at := w.startAt(now)
 	if f := w.unanswered(); f != nil && !w.facts.Suspect {
@@ -158,21 +157,21 @@ func (w *watch) due(now time.Time) time.Time {
 	return at
 }
 
-// adopt takes over new settings. The verdict stays.
+// adopt applies new settings. The verdict stays.
 func (w *watch) adopt(now time.Time) {
 	check := *w.check.Load()
 	if check == w.current {
 		return
 	}
-	if check.Interval != w.current.Interval { // by chance: all servers adopt in the same instant
+	if check.Interval != w.current.Interval { // random, as all servers adopt at the same time
 		w.next = earlier(w.next, now.Add(share(check.Interval, rand.Float64())))
 	}
 	w.current = check
 	w.count = w.count.reconfigured(check.Rise, check.Fall)
 }
 
-// maintain stops checking a server that is in maintenance, and forgets what
-// was known of it: when it comes back, its first check decides.
+// maintain stops the checks of a server in maintenance and clears its verdict: after
+// maintenance the first check decides.
 func (w *watch) maintain(now time.Time) {
 	idle := w.subject.inMaintenance()
 	if idle == w.idle {
@@ -189,7 +188,7 @@ func (w *watch) maintain(now time.Time) {
 	w.facts.Health, w.facts.Since = backend.Unchecked, now
 }
 
-// callOff ends the probes under way. What they find does not count.
+// callOff cancels the probes in flight. Their results do not count.
 func (w *watch) callOff() {
 	for _, f := range w.flights {
 		f.cancel()
@@ -197,10 +196,10 @@ func (w *watch) callOff() {
 	w.flights = nil
 }
 
-// takeEvidence counts what clients met as one failed check, however many they
-// were, and has a probe look into it at once. Soft evidence never decides. While
-// there is no verdict yet the probe decides, and a server that is down is
-// judged by its probes alone.
+// takeEvidence counts new failures of client connections as one failed check,
+// whatever their number, and starts a probe immediately. Soft evidence never decides.
+// If there is no verdict yet, only the probe counts; for a server that is down only
+// its probes count.
 func (w *watch) takeEvidence(now time.Time) {
 	if !w.met.fresh.Load() || now.Sub(w.met.takenAt) < prodInterval {
 		return
@@ -217,14 +216,14 @@ func (w *watch) takeEvidence(now time.Time) {
 		w.count.fail()
 		w.judge(now, w.met.result(now))
 		if w.count.health() == backend.Down {
-			w.callOff() // they were begun before, and know less
+			w.callOff() // they started earlier, so their results are outdated
 		}
 	case added[soft]:
 		w.count.weaken()
 	}
 }
 
-// settle counts the results that are there, in order of their probes' start.
+// settle counts the available results in the order in which their probes started.
 func (w *watch) settle(now time.Time) {
 	for len(w.flights) > 0 && w.flights[0].done {
 		result := w.flights[0].result
@@ -249,7 +248,7 @@ func (w *watch) tally(result Result) {
 	w.facts.Last = result
 }
 
-// judge reports a verdict that has changed.
+// judge reports the verdict if it has changed.
 func (w *watch) judge(now time.Time, result Result) {
 	health := w.count.health()
 	if health == w.facts.Health {
@@ -262,7 +261,7 @@ func (w *watch) judge(now time.Time, result Result) {
 	w.logVerdict(result)
 }
 
-// doubt makes the server suspect when a probe is overdue.
+// doubt makes the server suspect if a probe is overdue.
 func (w *watch) doubt(now time.Time) {
 	f := w.unanswered()
 	if f == nil || now.Sub(f.start) < w.current.FastInterval {
@@ -271,8 +270,8 @@ func (w *watch) doubt(now time.Time) {
 	w.setSuspect(now, true, "check overdue, no answer within "+w.current.FastInterval.String())
 }
 
-// unanswered is the oldest probe that still waits, of a server that may get
-// clients, unless a later one has passed; nil if there is none.
+// unanswered returns the oldest probe that still waits, unless a later one has
+// passed; nil if there is none or the server is down.
 func (w *watch) unanswered() *flight {
 	if w.count.health() == backend.Down {
 		return nil
@@ -298,7 +297,7 @@ func (w *watch) setSuspect(now time.Time, suspect bool, reason string) {
 	w.trusted = now
 }
 
-// startAt is when the next probe starts, as things stand.
+// startAt returns when the next probe starts.
 func (w *watch) startAt(now time.Time) time.Time {
 	limit := 1
 	if w.count.health() == backend.Up {
@@ -338,7 +337,7 @@ func (w *watch) launch(ctx context.Context, now time.Time) {
 	})
 }
 
-// deliver hands a probe that has ended to run, unless that has ended.
+// deliver passes a probe that has ended to run, unless run has ended.
 func (w *watch) deliver(ctx context.Context, f *flight) {
 	select {
 	case w.landed <- f:
@@ -346,8 +345,8 @@ func (w *watch) deliver(ctx context.Context, f *flight) {
 	}
 }
 
-// land takes in a probe that has ended. A pass counts against doubt at once,
-// and for the verdict in its turn. One that was called off is not in flights.
+// land receives a probe that has ended. A pass ends suspicion immediately, but counts
+// for the verdict in order. A canceled probe is not in flights any more.
 func (w *watch) land(f *flight) {
 	if !slices.Contains(w.flights, f) {
 		return
@@ -359,10 +358,10 @@ func (w *watch) land(f *flight) {
 	}
 }
 
-// following is when the probe after the one of now starts if nothing hurries
-// it: an interval later, or by chance a little less. The second probe goes to
-// the server's own place in the interval; if that is too soon after the first,
-// to the same place an interval on, with one more probe half-way.
+// following returns when the probe after the one at now starts, unless something
+// requests it earlier: an interval later, minus some jitter. The second probe starts
+// at the server's place in the interval. If that is too soon after the first, it
+// starts there one interval later, with an additional probe half-way.
 func (w *watch) following(now time.Time) time.Time {
 	interval := w.current.Interval
 	wait := w.second.Sub(now)
@@ -376,6 +375,7 @@ func (w *watch) following(now time.Time) time.Time {
 	return w.second
 }
 
+// share returns a part of d.
 func share(d time.Duration, part float64) time.Duration {
 	return time.Duration(part * float64(d))
 }

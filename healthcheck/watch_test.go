@@ -15,14 +15,14 @@ import (
 	"mcplb/conf"
 )
 
-// standard is what lb.toml has by default.
+// standard has the default settings.
 var standard = conf.Check{
 	Type: conf.CheckMCP, Interval: 3 * time.Second, FastInterval: time.Second, Timeout: 3 * time.Second,
 	Rise: 2, Fall: 2, Observe: true,
 }
 
-// behaviour is how a server meets a probe.
-type behaviour func(ctx context.Context) Result
+// behavior is how a server reacts to a probe.
+type behavior func(ctx context.Context) Result
 
 func answers(context.Context) Result { return Result{Code: L7OK} }
 func refuses(context.Context) Result { return Result{Code: L4CON, Detail: "connection refused"} }
@@ -33,7 +33,7 @@ func hangs(ctx context.Context) Result {
 	return Result{Code: L7TOUT}
 }
 
-func slowly(d time.Duration) behaviour {
+func slowly(d time.Duration) behavior {
 	return func(ctx context.Context) Result {
 		select {
 		case <-time.After(d):
@@ -44,9 +44,9 @@ func slowly(d time.Duration) behaviour {
 	}
 }
 
-// scene is one watched server whose behaviour a test directs, and a record of
-// what came of it. It runs within a synctest bubble: time is fake and exact.
-type scene struct {
+// fixture is a watched server whose behavior the test controls, and a record of the
+// results. It runs in a synctest bubble: time is fake and exact.
+type fixture struct {
 	t     *testing.T
 	watch *watch
 	begin time.Time
@@ -54,21 +54,21 @@ type scene struct {
 	maint atomic.Bool
 
 	mu        sync.Mutex // guards what follows
-	behave    behaviour
+	behave    behavior
 	starts    []time.Time // of probes
 	inFlight  int
-	most      int // in flight at once
+	most      int // maximum of inFlight
 	health    backend.Health
 	suspect   bool
 	changedAt time.Time // when health or suspect last changed
-	story     []string  // of changes
+	changes   []string  // of health and suspicion
 	log       strings.Builder
 }
 
-// play watches a server that was found to be as from says and now behaves as
-// told. Its first probe starts at once, its second an interval later.
-func play(t *testing.T, check conf.Check, from backend.Health, behave behaviour) *scene {
-	s := &scene{t: t, begin: time.Now(), behave: behave, health: from}
+// start watches a server with the verdict from and this behavior. The first probe
+// starts immediately, the second one an interval later.
+func start(t *testing.T, check conf.Check, from backend.Health, behave behavior) *fixture {
+	s := &fixture{t: t, begin: time.Now(), behave: behave, health: from}
 	s.watch = newWatch(s, check, backend.State{Health: from}, s.begin, s.begin.Add(check.Interval))
 	s.watch.probe = s.probe
 	s.watch.log = slog.New(slog.NewTextHandler(lockedWriter{s}, nil))
@@ -87,7 +87,7 @@ func play(t *testing.T, check conf.Check, from backend.Health, behave behaviour)
 	return s
 }
 
-type lockedWriter struct{ *scene }
+type lockedWriter struct{ *fixture }
 
 func (w lockedWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
@@ -95,29 +95,29 @@ func (w lockedWriter) Write(p []byte) (int, error) {
 	return w.log.Write(p)
 }
 
-func (s *scene) name() string        { return "nodes/node1" }
-func (s *scene) target() target      { return target{} }
-func (s *scene) inMaintenance() bool { return s.maint.Load() }
-func (s *scene) left() int           { return 3 }
+func (s *fixture) name() string        { return "nodes/node1" }
+func (s *fixture) target() target      { return target{} }
+func (s *fixture) inMaintenance() bool { return s.maint.Load() }
+func (s *fixture) left() int           { return 3 }
 
-func (s *scene) setHealth(health backend.Health, reason string, now time.Time) {
+func (s *fixture) setHealth(health backend.Health, reason string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !now.Equal(time.Now()) {
-		s.t.Errorf("told of %v at %v as of %v", health, time.Now(), now)
+		s.t.Errorf("%v reported at %v, but as of %v", health, time.Now(), now)
 	}
 	s.health, s.changedAt = health, now
-	s.story = append(s.story, fmt.Sprintf("%v: %s", health, reason))
+	s.changes = append(s.changes, fmt.Sprintf("%v: %s", health, reason))
 }
 
-func (s *scene) setSuspect(suspect bool, reason string) {
+func (s *fixture) setSuspect(suspect bool, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.suspect, s.changedAt = suspect, time.Now()
-	s.story = append(s.story, fmt.Sprintf("suspect %v: %s", suspect, reason))
+	s.changes = append(s.changes, fmt.Sprintf("suspect %v: %s", suspect, reason))
 }
 
-func (s *scene) probe(ctx context.Context, _ conf.Check, _ target) Result {
+func (s *fixture) probe(ctx context.Context, _ conf.Check, _ target) Result {
 	s.mu.Lock()
 	s.starts = append(s.starts, time.Now())
 	s.inFlight++
@@ -132,34 +132,34 @@ func (s *scene) probe(ctx context.Context, _ conf.Check, _ target) Result {
 	return behave(ctx)
 }
 
-// from now on, every probe that starts meets b.
-func (s *scene) now(b behaviour) {
+// now sets the behavior that later probes see.
+func (s *fixture) now(b behavior) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.behave = b
 }
 
-// pass lets time go by.
-func (s *scene) pass(d time.Duration) {
+// pass lets d pass.
+func (s *fixture) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// until lets time go by, a millisecond at a time, until it happens, and says
-// how long that took.
-func (s *scene) until(what string, happens func() bool) time.Duration {
+// until lets time pass until happens returns true, checking every millisecond, and
+// returns how long that took.
+func (s *fixture) until(what string, happens func() bool) time.Duration {
 	s.t.Helper()
 	start := time.Now()
 	for !happens() {
 		if time.Since(start) > time.Minute {
-			s.t.Fatalf("not %s within a minute; story: %q", what, s.told())
+			s.t.Fatalf("not %s within a minute; changes: %q", what, s.recorded())
 		}
 		s.pass(time.Millisecond)
 	}
 	return time.Since(start)
 }
 
-func (s *scene) isHealth(want backend.Health) func() bool {
+func (s *fixture) isHealth(want backend.Health) func() bool {
 	return func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -167,28 +167,28 @@ func (s *scene) isHealth(want backend.Health) func() bool {
 	}
 }
 
-func (s *scene) isSuspect() bool {
+func (s *fixture) isSuspect() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.suspect
 }
 
-// probes is how many were started.
-func (s *scene) probes() int {
+// probes returns the number of started probes.
+func (s *fixture) probes() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.starts)
 }
 
-// flying is how many probes are in flight, and the most that ever were.
-func (s *scene) flying() (now, most int) {
+// flying returns the number of probes in flight and its maximum.
+func (s *fixture) flying() (now, most int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.inFlight, s.most
 }
 
-// gaps are the times between starts of probes from the given one on.
-func (s *scene) gaps(from int) []time.Duration {
+// gaps returns the times between the starts of probes, from the given one on.
+func (s *fixture) gaps(from int) []time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var gaps []time.Duration
@@ -198,20 +198,20 @@ func (s *scene) gaps(from int) []time.Duration {
 	return gaps
 }
 
-func (s *scene) told() []string {
+func (s *fixture) recorded() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]string(nil), s.story...)
+	return append([]string(nil), s.changes...)
 }
 
-func (s *scene) logged(text string) int {
+func (s *fixture) logged(text string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Count(s.log.String(), text)
 }
 
-// met has clients meet an outcome, n times.
-func (s *scene) met(outcome backend.Outcome, n int) {
+// met reports n client connections with an outcome.
+func (s *fixture) met(outcome backend.Outcome, n int) {
 	k, isEvidence := kindOf(outcome)
 	if !isEvidence {
 		return
@@ -224,7 +224,7 @@ func (s *scene) met(outcome backend.Outcome, n int) {
 	synctest.Wait()
 }
 
-// within checks a duration against bounds; an upper bound of 0 is the lower.
+// within fails unless least <= got <= most; a most of 0 means least.
 func within(t *testing.T, what string, got, least, most time.Duration) {
 	t.Helper()
 	if got < least || got > max(most, least) {
@@ -235,41 +235,41 @@ func within(t *testing.T, what string, got, least, most time.Duration) {
 func TestColdStart(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		behave behaviour
-		want   backend.Health
-		after  time.Duration
-		story  string
+		behave  behavior
+		want    backend.Health
+		after   time.Duration
+		changes string
 	}{
 		"answers": {answers, backend.Up, 0, `["up: L7OK answered"]`},
 		"refuses": {refuses, backend.Down, 0, `["down: L4CON connection refused"]`},
 		"hangs": {hangs, backend.Down, 3 * time.Second,
-			`["suspect true: check overdue, no answer within 1s" "down: L7TOUT no answer in time" "suspect false: the server is DOWN"]`},
+			`["suspect true: check overdue, no answer within 1s" "down: L7TOUT no response in time" "suspect false: the server is DOWN"]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				check := standard
-				check.Rise, check.Fall = 5, 5 // the first decides whatever these say
-				s := play(t, check, backend.Unchecked, test.behave)
+				check.Rise, check.Fall = 5, 5 // the first check decides regardless of these
+				s := start(t, check, backend.Unchecked, test.behave)
 				within(t, "verdict", s.until("judged", s.isHealth(test.want)), test.after, 0)
-				if story := fmt.Sprintf("%q", s.told()); story != test.story {
-					t.Errorf("%s, want %s", story, test.story)
+				if changes := fmt.Sprintf("%q", s.recorded()); changes != test.changes {
+					t.Errorf("%s, want %s", changes, test.changes)
 				}
 				if n := s.watch.snapshot().Checks; n != 1 {
-					t.Errorf("%d checks for the first verdict", n)
+					t.Errorf("%d checks before the first verdict", n)
 				}
 			})
 		})
 	}
 }
 
-// A hung server is out of rotation within interval + fast_interval whenever it
-// began to hang, and down as soon as fall of its checks can have failed.
+// A hung server is out of rotation within interval + fast_interval, whenever it
+// starts to hang, and down after fall failed checks.
 func TestHung(t *testing.T) {
 	t.Parallel()
 	for _, moment := range []time.Duration{0, time.Millisecond, 500 * time.Millisecond, 1500 * time.Millisecond, 2900 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
-			s := play(t, standard, backend.Unchecked, answers)
+			s := start(t, standard, backend.Unchecked, answers)
 			s.pass(moment)
 			s.now(hangs)
 			out := s.until("suspect", s.isSuspect)
@@ -282,20 +282,20 @@ func TestHung(t *testing.T) {
 				t.Error("down and still suspect")
 			}
 			if _, most := s.flying(); most > standard.Fall {
-				t.Errorf("%d probes in flight, at most %d are allowed", most, standard.Fall)
+				t.Errorf("%d probes in flight, want at most %d", most, standard.Fall)
 			}
 		})
 	}
 }
 
-// The same with a larger fall: probes follow at fast_interval, never more than
-// fall of them in flight.
+// The same with a larger fall: probes start at fast_interval, with at most fall of
+// them in flight.
 func TestHungWithLargeFall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		check := standard
 		check.Fall = 5
-		s := play(t, check, backend.Up, hangs)
+		s := start(t, check, backend.Up, hangs)
 		within(t, "suspect", s.until("suspect", s.isSuspect), time.Second, 0)
 		// Started at 0, 1, 2, 3, 4 seconds; the fifth fails at 7.
 		within(t, "down", time.Second+s.until("down", s.isHealth(backend.Down)), 7*time.Second, 0)
@@ -303,19 +303,19 @@ func TestHungWithLargeFall(t *testing.T) {
 			t.Errorf("%d in flight", most)
 		}
 		s.pass(30 * time.Second)
-		for _, gap := range s.gaps(8) { // long down: interval, one at a time
+		for _, gap := range s.gaps(8) { // while down: one per interval
 			within(t, "gap while down", gap, 2850*time.Millisecond, 3*time.Second)
 		}
 	})
 }
 
-// A fall of 1 leaves no room for a second probe.
+// With a fall of 1 there is no second probe in flight.
 func TestHungWithFallOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		check := standard
 		check.Fall = 1
-		s := play(t, check, backend.Up, hangs)
+		s := start(t, check, backend.Up, hangs)
 		within(t, "suspect", s.until("suspect", s.isSuspect), time.Second, 0)
 		within(t, "down", s.until("down", s.isHealth(backend.Down)), 2*time.Second, 0)
 		if _, most := s.flying(); most != 1 {
@@ -324,12 +324,12 @@ func TestHungWithFallOne(t *testing.T) {
 	})
 }
 
-// Suspicion ends with an answer, and a probe older than it cannot raise it
-// again; its failure counts in its turn.
-func TestSuspicionEndsWithAnAnswer(t *testing.T) {
+// Suspicion ends with a passed probe. An older probe that still waits cannot cause
+// suspicion again; its failure counts in order.
+func TestSuspicionEndsWithPass(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, standard, backend.Up, hangs)
+		s := start(t, standard, backend.Up, hangs)
 		s.pass(999 * time.Millisecond)
 		s.now(slowly(200 * time.Millisecond))
 		within(t, "suspect", s.until("suspect", s.isSuspect), time.Millisecond, 0)
@@ -338,26 +338,25 @@ func TestSuspicionEndsWithAnAnswer(t *testing.T) {
 		if s.isSuspect() || s.watch.snapshot().Checks != 0 {
 			t.Errorf("suspect %v, status %+v", s.isSuspect(), s.watch.snapshot())
 		}
-		s.pass(200 * time.Millisecond) // at 3.1 s it has timed out; the pass that came after counts after it
+		s.pass(200 * time.Millisecond) // at 3.1 s it has timed out; the pass counts after it
 		if status := s.watch.snapshot(); status.Checks != 2 || status.Failures != 1 || status.Progress != "" || status.Last.Code != L7OK {
 			t.Errorf("status %+v", status)
 		}
 		s.pass(time.Minute)
-		if want := 2; len(s.told()) != want {
-			t.Errorf("story %q", s.told())
+		if want := 2; len(s.recorded()) != want {
+			t.Errorf("changes %q", s.recorded())
 		}
 	})
 }
 
-// A server slower than fast_interval is suspect again and again, and in the
-// log once.
+// A server slower than fast_interval is suspect repeatedly, but logged only once.
 func TestSlowServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, standard, backend.Up, slowly(1500*time.Millisecond))
+		s := start(t, standard, backend.Up, slowly(1500*time.Millisecond))
 		s.pass(time.Minute)
 		if n := s.logged("SUSPECT"); n != 1 {
-			t.Errorf("told of %d times", n)
+			t.Errorf("logged %d times", n)
 		}
 		if status := s.watch.snapshot(); status.Health != backend.Up || status.Failures != 0 {
 			t.Errorf("status %+v", status)
@@ -365,14 +364,14 @@ func TestSlowServer(t *testing.T) {
 	})
 }
 
-// Between the first deviating result and the verdict, checks follow at
+// Between the first contradicting result and the verdict, checks start at
 // fast_interval; otherwise at interval, at most a twentieth early.
 func TestPace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		check := standard
 		check.Rise, check.Fall = 3, 4
-		s := play(t, check, backend.Up, answers)
+		s := start(t, check, backend.Up, answers)
 		s.pass(31 * time.Second)
 		steady := s.gaps(1)
 		if len(steady) < 9 {
@@ -417,10 +416,10 @@ func TestFlapping(t *testing.T) {
 			}
 			return Result{Code: L7OK}
 		}
-		s := play(t, standard, backend.Up, everyOther)
+		s := start(t, standard, backend.Up, everyOther)
 		s.pass(time.Minute)
-		if story := s.told(); len(story) != 0 {
-			t.Errorf("story %q", story)
+		if changes := s.recorded(); len(changes) != 0 {
+			t.Errorf("changes %q", changes)
 		}
 		for i, gap := range s.gaps(1) {
 			if i%2 == 0 {
@@ -432,37 +431,37 @@ func TestFlapping(t *testing.T) {
 	})
 }
 
-// A refused client and the probe that it causes take a server down at once.
+// A refused client and the probe that it causes take a server down immediately.
 func TestObserveRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, standard, backend.Up, answers)
+		s := start(t, standard, backend.Up, answers)
 		s.pass(1500 * time.Millisecond)
 		s.now(refuses)
 		s.met(backend.Refused, 1)
 		if !s.isHealth(backend.Down)() || time.Since(s.begin) != 1500*time.Millisecond {
-			t.Errorf("not down at once: %q", s.told())
+			t.Errorf("not down immediately: %q", s.recorded())
 		}
-		if got, want := fmt.Sprintf("%q", s.told()), `["down: L4CON connection refused"]`; got != want {
+		if got, want := fmt.Sprintf("%q", s.recorded()), `["down: L4CON connection refused"]`; got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	})
 }
 
-// What clients meet counts for nothing where the probe finds the server well.
+// Failures of clients have no effect if the probes pass.
 func TestObserveRefusedAgainstPassingProbes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, standard, backend.Up, answers)
+		s := start(t, standard, backend.Up, answers)
 		for range 1000 {
 			s.met(backend.Refused, 3)
 			s.met(backend.ServerReset, 3)
 			s.pass(10 * time.Millisecond)
 		}
-		if story := s.told(); len(story) != 0 {
-			t.Errorf("story %q", story)
+		if changes := s.recorded(); len(changes) != 0 {
+			t.Errorf("changes %q", changes)
 		}
-		if n := s.probes(); n < 90 || n > 102 { // the first, and ten a second
+		if n := s.probes(); n < 90 || n > 102 { // the first, and ten per second
 			t.Errorf("%d probes in 10 seconds", n)
 		}
 		if status := s.watch.snapshot(); status.Observed != 6000 || status.Failures != 0 {
@@ -471,15 +470,14 @@ func TestObserveRefusedAgainstPassingProbes(t *testing.T) {
 	})
 }
 
-// However many clients lose their server at once: one failed check, one probe.
-// What a probe finds that began before clients took the server down is of a
-// server that was still there.
-func TestObserveRefusedWhileAProbeIsUnderWay(t *testing.T) {
+// A probe that started before client failures took the server down does not count:
+// its result is outdated.
+func TestObserveRefusedDuringProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		check := standard
 		check.Rise, check.Fall = 1, 1
-		s := play(t, check, backend.Up, slowly(2*time.Second))
+		s := start(t, check, backend.Up, slowly(2*time.Second))
 		s.now(refuses)
 		s.pass(500 * time.Millisecond)
 		s.met(backend.Refused, 1)
@@ -488,21 +486,23 @@ func TestObserveRefusedWhileAProbeIsUnderWay(t *testing.T) {
 			t.Fatal("the server is up")
 		}
 		s.pass(time.Minute)
-		if got := s.told(); len(got) != 1 {
-			t.Errorf("the pool was told %q", got)
+		if got := s.recorded(); len(got) != 1 {
+			t.Errorf("changes %q", got)
 		}
 		if now, _ := s.flying(); now > 1 {
-			t.Errorf("%d probes are under way", now)
+			t.Errorf("%d probes in flight", now)
 		}
 	})
 }
 
+// Any number of clients that lose their server at once count as one failed check and
+// cause one probe.
 func TestObserveCoalesces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		check := standard
 		check.Fall = 10
-		s := play(t, check, backend.Up, answers)
+		s := start(t, check, backend.Up, answers)
 		s.pass(time.Second)
 		s.now(slowly(50 * time.Millisecond))
 		s.met(backend.Refused, 25000)
@@ -524,8 +524,7 @@ func TestObserveCoalesces(t *testing.T) {
 	})
 }
 
-// Soft evidence brings a server to the brink and never over it: not even when
-// probes cannot be made.
+// Soft evidence never takes a server down, even if probes cannot be made.
 func TestObserveSoftNeverDecides(t *testing.T) {
 	t.Parallel()
 	for _, outcome := range []backend.Outcome{backend.ServerReset, backend.Unreachable} {
@@ -533,13 +532,13 @@ func TestObserveSoftNeverDecides(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				check := standard
 				check.Fall = fall
-				s := play(t, check, backend.Up, starved)
+				s := start(t, check, backend.Up, starved)
 				for range 100 {
 					s.met(outcome, 10)
 					s.pass(50 * time.Millisecond)
 				}
-				if story := s.told(); len(story) != 0 {
-					t.Errorf("%v, fall %d: story %q", outcome, fall, story)
+				if changes := s.recorded(); len(changes) != 0 {
+					t.Errorf("%v, fall %d: changes %q", outcome, fall, changes)
 				}
 				s.now(refuses) // the probe decides
 				s.met(outcome, 1)
@@ -552,11 +551,11 @@ func TestObserveSoftNeverDecides(t *testing.T) {
 	}
 }
 
-// What is no evidence, and evidence that nobody asked for, changes nothing.
+// Outcomes that are not evidence, or not observed, change nothing.
 func TestObserveIgnores(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, standard, backend.Up, answers)
+		s := start(t, standard, backend.Up, answers)
 		for _, outcome := range []backend.Outcome{backend.Completed, backend.ServerTimeout, backend.ClientAbort, backend.Aborted} {
 			s.met(outcome, 100)
 		}
@@ -568,14 +567,14 @@ func TestObserveIgnores(t *testing.T) {
 		check := standard
 		check.Observe = false
 		check.Fall = 1
-		s := play(t, check, backend.Up, answers)
+		s := start(t, check, backend.Up, answers)
 		s.met(backend.Refused, 100)
 		if n, status := s.probes(), s.watch.snapshot(); n != 1 || status.Health != backend.Up || status.Observed != 100 {
 			t.Errorf("not observing: %d probes, status %+v", n, status)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // down: probes alone judge
-		s := play(t, standard, backend.Down, answers)
+	synctest.Test(t, func(t *testing.T) { // down: only probes count
+		s := start(t, standard, backend.Down, answers)
 		s.met(backend.Refused, 100)
 		if n, progress := s.probes(), s.watch.snapshot().Progress; n != 1 || progress != "1/2 up" {
 			t.Errorf("down: %d probes, progress %q", n, progress)
@@ -583,15 +582,15 @@ func TestObserveIgnores(t *testing.T) {
 	})
 }
 
-// Before the first verdict, what clients meet brings the first check forward.
+// Before the first verdict, failures of clients start a check immediately.
 func TestObserveBeforeTheFirstCheck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, standard, backend.Unchecked, starved) // nothing known after the first either
+		s := start(t, standard, backend.Unchecked, starved) // the first check gives no verdict
 		s.now(refuses)
 		s.met(backend.Refused, 1)
 		if !s.isHealth(backend.Down)() || s.probes() != 2 {
-			t.Errorf("%d probes, story %q", s.probes(), s.told())
+			t.Errorf("%d probes, changes %q", s.probes(), s.recorded())
 		}
 	})
 }
@@ -599,7 +598,7 @@ func TestObserveBeforeTheFirstCheck(t *testing.T) {
 func TestMaintenance(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, standard, backend.Up, hangs)
+		s := start(t, standard, backend.Up, hangs)
 		s.pass(1500 * time.Millisecond) // two probes in flight, suspect
 		s.maint.Store(true)
 		s.watch.look()
@@ -621,20 +620,20 @@ func TestMaintenance(t *testing.T) {
 		s.watch.look()
 		synctest.Wait()
 		if !s.isHealth(backend.Down)() || s.probes() != n+1 {
-			t.Errorf("back: %d probes, story %q", s.probes()-n, s.told())
+			t.Errorf("back: %d probes, changes %q", s.probes()-n, s.recorded())
 		}
 	})
 }
 
-// A balancer that has run out of something takes no server down, says so once,
-// and goes on.
+// A balancer without free resources takes no server down, logs that once, and
+// continues.
 func TestInconclusive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, standard, backend.Up, starved)
+		s := start(t, standard, backend.Up, starved)
 		s.pass(time.Minute)
-		if story := s.told(); len(story) != 0 {
-			t.Errorf("story %q", story)
+		if changes := s.recorded(); len(changes) != 0 {
+			t.Errorf("changes %q", changes)
 		}
 		if n := s.logged("server nodes/node1 cannot be checked and stays UP, reason: SOCKERR too many open files"); n != 1 {
 			t.Errorf("logged %d times", n)
@@ -648,7 +647,7 @@ func TestInconclusive(t *testing.T) {
 func TestLogLines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, standard, backend.Unchecked, slowly(1234*time.Microsecond))
+		s := start(t, standard, backend.Unchecked, slowly(1234*time.Microsecond))
 		s.pass(time.Second)
 		s.now(refuses)
 		s.until("down", s.isHealth(backend.Down))
@@ -661,18 +660,18 @@ func TestLogLines(t *testing.T) {
 			}
 		}
 		if n := s.logged("\n"); n != 2 {
-			t.Errorf("%d lines, want those of the transitions only", n)
+			t.Errorf("%d lines, want only those of the transitions", n)
 		}
 	})
 }
 
-// New settings take effect at once; the verdict and what led to it stay.
+// New settings take effect immediately; verdict and progress stay.
 func TestAdopt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		check := standard
 		check.Interval, check.Fall = time.Hour, 5
-		s := play(t, check, backend.Up, refuses)
+		s := start(t, check, backend.Up, refuses)
 		if progress := s.watch.snapshot().Progress; progress != "1/5 down" {
 			t.Fatalf("progress %q", progress)
 		}
@@ -688,21 +687,21 @@ func TestAdopt(t *testing.T) {
 	})
 }
 
-// Ending a watch ends its probes, and nothing is said after it.
+// Ending a watch ends its probes, and nothing is reported after it.
 func TestEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, standard, backend.Up, hangs)
+		s := start(t, standard, backend.Up, hangs)
 		s.pass(1500 * time.Millisecond)
 		s.stop()
-		said := len(s.told())
+		said := len(s.recorded())
 		if n, _ := s.flying(); n != 0 {
 			t.Errorf("%d probes in flight", n)
 		}
 		s.met(backend.Refused, 1)
 		s.pass(time.Minute)
-		if len(s.told()) != said {
-			t.Errorf("story %q", s.told())
+		if len(s.recorded()) != said {
+			t.Errorf("changes %q", s.recorded())
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"mcplb/proxy/admin"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
+	"mcplb/proxy/metrics"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
 	"mcplb/proxy/tlsio"
@@ -31,8 +32,8 @@ type frontend interface {
 	ClearPeaks()
 	// drain has connections end where they have a good place to.
 	drain()
-	// counters are what one loop counts: a pointer to a struct.
-	counters(loop int) any
+	// counters are what one loop counts.
+	counters(loop int) metrics.Set
 	Peak() int
 	RestorePeak(n int)
 	// config are its settings, which are not to be changed.
@@ -214,7 +215,7 @@ func (f streamFrontend) config() *conf.Frontend { return &f.Settings().Frontend 
 
 func (f streamFrontend) name() string { return "stream" }
 
-func (f streamFrontend) counters(loop int) any { return f.Counters(loop) }
+func (f streamFrontend) counters(loop int) metrics.Set { return f.Counters(loop) }
 
 // httpFrontend is a frontend of mode http.
 type httpFrontend struct {
@@ -249,7 +250,7 @@ func (f httpFrontend) config() *conf.Frontend { return &f.Settings().Frontend }
 
 func (f httpFrontend) name() string { return "http" }
 
-func (f httpFrontend) counters(loop int) any { return f.Counters(loop) }
+func (f httpFrontend) counters(loop int) metrics.Set { return f.Counters(loop) }
 
 // showNow adds the connections that there are.
 func showNow(shown *admin.Frontend, current, peak int) {
@@ -282,7 +283,7 @@ func addCounts(to *map[string]uint64, counts map[string]uint64) {
 	}
 }
 
-func addTiming(to *admin.Timing, t session.TimingTotal) {
+func addTiming(to *admin.Timing, t metrics.TimingTotal) {
 	to.Count += t.Count
 	to.SumSeconds += t.Sum.Seconds()
 	to.MaxSeconds = max(to.MaxSeconds, t.Max.Seconds())

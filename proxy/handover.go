@@ -13,6 +13,7 @@ import (
 	"mcplb/proxy/handover"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
+	"mcplb/proxy/metrics"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
 	"mcplb/ratelimit"
@@ -71,7 +72,7 @@ type holdings struct {
 	Clients int
 	Leases  map[leaseKey]int
 	Sources map[uint64]int // by ratelimit.Source.Key
-	Counts  map[string]handover.Counts
+	Counts  map[string]metrics.Counts
 }
 
 // leaseKey says what a slot is of, and what its pool remembers it by.
@@ -86,9 +87,8 @@ const kept = ^uint32(0)
 
 // bequest is what the process before knows of the hand-over.
 type bequest struct {
-	counted map[string]handover.Counts // reported so far
-	layouts handover.Layouts
-	pools   []*pool // there is no other any more: carriedServer.Backend
+	counted map[string]metrics.Counts // reported so far
+	pools   []*pool                   // there is no other any more: carriedServer.Backend
 	servers map[*backend.Server]uint32
 	list    []*backend.Server // by number, from 1 on
 	spare   map[leaseKey]int  // slots kept back
@@ -351,16 +351,16 @@ func (p *Proxy) keyOf(lease *backend.Slot) leaseKey {
 }
 
 // newlyCounted is what was counted since it was asked for last.
-func (p *Proxy) newlyCounted() map[string]handover.Counts {
-	all, grown := map[string]handover.Counts{}, map[string]handover.Counts{}
-	p.eachCounters(func(name string, loop int, counters any) {
-		if all[name] == nil {
-			all[name] = handover.Counts{}
-		}
-		p.given.layouts.Add(all[name], counters)
+func (p *Proxy) newlyCounted() map[string]metrics.Counts {
+	all, grown := map[string]metrics.Counts{}, map[string]metrics.Counts{}
+	p.eachCounters(func(name string, loop int, counters metrics.Set) {
+		sum := all[name]
+		sum.Add(counters)
+		all[name] = sum
 	})
-	for name, counts := range all {
-		if more := counts.Since(p.given.counted[name]); len(more) > 0 {
+	for name, now := range all {
+		before := p.given.counted[name]
+		if more := now.Sub(&before); !more.Empty() {
 			grown[name] = more
 		}
 	}
@@ -370,7 +370,7 @@ func (p *Proxy) newlyCounted() map[string]handover.Counts {
 
 // eachCounters calls visit for everything that is counted by loop, and as of the
 // first for what is counted by all together.
-func (p *Proxy) eachCounters(visit func(name string, loop int, counters any)) {
+func (p *Proxy) eachCounters(visit func(name string, loop int, counters metrics.Set)) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	frontends := p.allFrontends()

@@ -14,6 +14,7 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/handover"
 	"mcplb/proxy/l7"
+	"mcplb/proxy/metrics"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
 	"mcplb/ratelimit"
@@ -31,7 +32,6 @@ type inheritance struct {
 	pools     []*pool             // by carriedServer.Backend
 	entries   []map[uint32]uint32 // likewise: what the pool's memory's entries are called here
 	servers   []inherited         // by number, from 1 on
-	layouts   handover.Layouts    // the first loop's
 	pauses    pauses
 }
 
@@ -276,13 +276,13 @@ func (p *Proxy) serverOf(key leaseKey) *backend.Server {
 
 // addCounts adds what the process before has counted to what the first loop
 // counts.
-func (p *Proxy) addCounts(counts map[string]handover.Counts) {
+func (p *Proxy) addCounts(counts map[string]metrics.Counts) {
 	if len(counts) == 0 {
 		return
 	}
-	p.eachCounters(func(name string, loop int, counters any) {
-		if more := counts[name]; more != nil && loop == 0 {
-			p.engine.Loops()[0].Post(func() { p.taken.layouts.Restore(more, counters) })
+	p.eachCounters(func(name string, loop int, counters metrics.Set) {
+		if more, grown := counts[name]; grown && loop == 0 {
+			p.engine.Loops()[0].Post(func() { more.Restore(counters) })
 		}
 	})
 }

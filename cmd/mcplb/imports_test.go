@@ -27,20 +27,21 @@ type layer struct {
 var layers = []layer{
 	{name: "conf"},
 	{name: "ratelimit", imports: []string{"conf"}},
-	{name: "backend", imports: []string{"conf"}},
+	{name: "proxy/metrics"}, // counters of everything below
+	{name: "backend", imports: []string{"conf", "proxy/metrics"}},
 	{name: "healthcheck", imports: []string{"conf", "backend"}},
 	{name: "proxy/reactor"}, // mechanism only: knows no protocol and no backend
 	{name: "proxy/http1", pure: true},
 	{name: "proxy/websocket", pure: true},
 	{name: "proxy/mcp", pure: true},
 	{name: "proxy/accesslog"}, // loops give it all that it writes
-	{name: "proxy/tlsio", imports: []string{"proxy/reactor"}},
-	{name: "proxy/session", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/accesslog"}},
+	{name: "proxy/tlsio", imports: []string{"proxy/metrics", "proxy/reactor"}},
+	{name: "proxy/session", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/accesslog"}},
 	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/session"}},
-	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/http1", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4"}},
+	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/http1", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4"}},
 	{name: "proxy/admin"}, // shows what its Source reports
 	{name: "proxy/handover"},
-	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin", "proxy/handover"}},
+	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/mcpnode"}, // knows nothing of the balancer
 	{name: "cmd/mcpload", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp"}}, // its clients run on the same engine
 	{name: "cmd/mcpcluster", imports: []string{"conf"}},
@@ -57,6 +58,7 @@ var helpers = []layer{
 	{name: "internal/certificate"},
 	{name: "internal/golden"},
 	{name: "internal/proxyheaders"},
+	{name: "internal/metricstest", imports: []string{"proxy/metrics"}},
 	{name: "internal/output", imports: []string{"internal/endpoint"}},
 	{name: "internal/harness", imports: []string{"conf", "ratelimit", "proxy/reactor", "proxy/accesslog", "internal/endpoint"}},
 	{name: "internal/suites/conformance"},

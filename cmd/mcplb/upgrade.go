@@ -57,8 +57,8 @@ func (h handing) Move(give func(*handover.Batch) error) error { return h.proxy.M
 
 // report is what the process before says from time to time.
 type report struct {
-	Held    []byte                // by the balancer
-	History *admin.CarriedHistory // with the first report only: it can wait until clients are served
+	Held    []byte                 // by the balancer
+	History *admin.HandoverHistory // with the first report only: it can wait until clients are served
 }
 
 // Report implements handover.Giver.
@@ -69,7 +69,7 @@ func (h handing) Report() (payload []byte, clients int, err error) {
 	}
 	if !h.reported {
 		h.reported = true
-		history := h.history.Carry()
+		history := h.history.Handover()
 		r.History = &history
 	}
 	var out bytes.Buffer
