@@ -39,7 +39,8 @@ func Start(loops, pipes int, system *System) (*Engine, error) {
 // Loops are the engine's loops, by their ID.
 func (e *Engine) Loops() []*Loop { return e.loops }
 
-// Now is the loops' clock: monotonic nanoseconds. Any goroutine may ask.
+// Now is the loops' clock: CLOCK_MONOTONIC in nanoseconds, which every process
+// on the machine shares. Any goroutine may call it.
 func (e *Engine) Now() int64 { return e.loops[0].system.Now() }
 
 // Load is the number of sessions that all loops carry. Any goroutine may ask.

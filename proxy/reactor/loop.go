@@ -121,8 +121,8 @@ func (l *Loop) ClearLongest() { l.longest.Store(0) }
 // ID is the loop's number, from 0; what is kept per loop is found by it.
 func (l *Loop) ID() int { return l.id }
 
-// Now is the loop's clock: monotonic nanoseconds, read once a turn. Only the
-// loop's own goroutine may ask.
+// Now is the loop's clock: CLOCK_MONOTONIC in nanoseconds, read once per turn.
+// Only the loop's own goroutine may call it.
 func (l *Loop) Now() int64 { return l.now }
 
 // Scratch is the loop's read buffer, ReadSize bytes, free for whoever runs on

@@ -223,12 +223,29 @@ func TestKernelErrors(t *testing.T) {
 func TestClock(t *testing.T) {
 	t.Parallel()
 	now := Kernel().Now
-	for last := now(); last < 1e5; {
+	first := now()
+	for last := first; last < first+1e5; {
 		next := now()
 		if next < last {
 			t.Fatalf("the clock went from %d to %d", last, next)
 		}
 		last = next
+	}
+}
+
+// TestClockIsShared holds what a handover relies on: times of one process mean
+// the same in another.
+func TestClockIsShared(t *testing.T) {
+	t.Parallel()
+	const tolerance = 1e6 // one system call, and what preempts the calibration
+	one, other := Kernel().Now, Kernel().Now
+	before := clockGettime()
+	got := []int64{one(), other()}
+	after := clockGettime()
+	for _, now := range got {
+		if now < before-tolerance || now > after+tolerance {
+			t.Errorf("the clock says %d, CLOCK_MONOTONIC %d before and %d after", now, before, after)
+		}
 	}
 }
 
