@@ -210,7 +210,7 @@ func (p *Proxy) onLoop(loop *reactor.Loop, f func()) bool {
 func (p *Proxy) everySession(visit func(*reactor.Conn, session)) {
 	for _, loop := range p.engine.Loops() {
 		p.onLoop(loop, func() {
-			loop.SweepSome(0, func(c *reactor.Conn) bool {
+			loop.SweepFrom(0, func(c *reactor.Conn) bool {
 				if s := sessionOf(c); s != nil {
 					visit(c, s)
 				}
@@ -430,7 +430,7 @@ func (p *Proxy) Move(give func(*handover.Batch) error) error {
 func (p *Proxy) detachSome(loop *reactor.Loop, from int) (list []*moving, next int) {
 	descriptors, visited, parked := 0, 0, 0
 	at := p.engine.Now()
-	next = loop.SweepSome(from, func(c *reactor.Conn) bool {
+	next = loop.SweepFrom(from, func(c *reactor.Conn) bool {
 		visited++
 		if m := p.detach(c); m != nil {
 			m.At = at

@@ -81,7 +81,7 @@ func (d *Detached) Close() {
 
 // Movable tells whether the relay may be detached.
 func (r *Relay) Movable() bool {
-	return !r.over && (r.up.flags|r.down.flags)&lost == 0 && r.client.Movable() && r.server.Movable()
+	return !r.over && (r.up.flags|r.down.flags)&lost == 0 && r.client.Detachable() && r.server.Detachable()
 }
 
 // Detach takes both connections of a Movable relay off their loop. It returns
@@ -167,9 +167,9 @@ func (s *Session) Detach() (c *Carried, d Detached, ok bool) {
 		}
 		c.Messages = s.carryMessages()
 		return c, d, true
-	case s.state == header && s.relay.client.Movable():
+	case s.state == header && s.relay.client.Detachable():
 		c.Header = true
-	case s.state == queued && s.relay.client.Movable() && s.pool.Cancel(s):
+	case s.state == queued && s.relay.client.Detachable() && s.pool.Cancel(s):
 	default:
 		return nil, d, false
 	}

@@ -247,7 +247,7 @@ func (r *Relay) undeliverable(c *reactor.Conn) {
 		r.broken(c) // and the other takes nothing, either
 		return
 	}
-	c.ReadAgain()
+	c.RetryRead()
 }
 
 // into is the half that writes to c.
@@ -387,7 +387,7 @@ func (r *Relay) Abort(reason Reason) {
 // peer that has it.
 func (r *Relay) cut(c *reactor.Conn) {
 	told := r.into(c).flags&shut != 0
-	if told && c.Ending() || !told && r.up.flags&inspected != 0 {
+	if told && c.FinUnacked() || !told && r.up.flags&inspected != 0 {
 		c.Cut()
 	} else {
 		c.Reset()

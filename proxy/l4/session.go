@@ -249,7 +249,7 @@ func (s *Session) connect() {
 // dial begins a connection to the server, from one of the backend's source
 // addresses where it has any.
 func (s *Session) dial(c *conf.Backend) (*reactor.Conn, unix.Errno) {
-	d := reactor.Dialing{
+	d := reactor.DialOptions{
 		To:          s.lease.Server().Addr(conf.EndpointTCP),
 		UserTimeout: int(c.TimeoutTCPUser / time.Millisecond),
 	}

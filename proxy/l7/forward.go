@@ -134,7 +134,7 @@ func (c *client) connect() {
 // several: each has ports of its own.
 func (u *upstream) dial(settings *conf.Backend) (*reactor.Conn, unix.Errno) {
 	u.origin.dialed++
-	return u.loop().DialFrom(reactor.Dialing{
+	return u.loop().DialFrom(reactor.DialOptions{
 		To:          u.origin.server.Addr(endpoints[u.endpoint]),
 		UserTimeout: int(settings.TimeoutTCPUser / time.Millisecond),
 	}, settings.Source, u.origin.dialed, u)

@@ -101,13 +101,13 @@ func (c *client) movable() bool {
 	case tunnelling:
 		return c.tunnel.relay.Movable()
 	case header, reading, queued:
-		return c.conn.Movable()
+		return c.conn.Detachable()
 	case exchanging:
 		x := &c.exchange
 		r := x.recoder
 		return x.request.done && x.flags&answered != 0 && x.upstream.head.Len() == 0 &&
 			(r == nil || r.zip == nil) &&
-			c.conn.Movable() && x.upstream.conn.Movable()
+			c.conn.Detachable() && x.upstream.conn.Detachable()
 	}
 	return false
 }

@@ -150,5 +150,5 @@ func (c *client) untaken() {
 	x.flags |= upstreamClose
 	x.request.done = true
 	c.closes = true
-	x.upstream.conn.ReadAgain()
+	x.upstream.conn.RetryRead()
 }

@@ -113,7 +113,7 @@ func (l *Layer) clientEnded(errno unix.Errno) {
 func (l *Layer) begin(p []byte) bool {
 	if p[0] != recordHandshake {
 		if l.server.speaks("http/1.1") && looksLikeHTTP(p) {
-			l.conn.RawOffer(plainAnswer)
+			l.conn.RawTrySend(plainAnswer)
 		}
 		l.fail(unix.EPROTO, failedPlain)
 		return false
@@ -181,7 +181,7 @@ func (l *Layer) shaken(err error) {
 	if broken, ok := end.(unix.Errno); ok {
 		l.state, l.fault = failed, broken // the kernel tells it only once
 	}
-	l.conn.ReadAgain()
+	l.conn.RetryRead()
 }
 
 // faultOf is what Step tells of a handshake's error: whether the client has
@@ -352,7 +352,7 @@ func (l *Layer) goodbye() bool {
 // Close implements reactor.Layer.
 func (l *Layer) Close(c *reactor.Conn, cut bool) {
 	if !cut && c.Parked() == 0 && l.goodbye() {
-		c.RawOffer(l.worker.out)
+		c.RawTrySend(l.worker.out)
 	}
 	if l.handshake != nil {
 		l.handshake.cancel()
