@@ -92,7 +92,7 @@ type addressee struct {
 // append appends the whole answer. A JSON-RPC request gets a JSON-RPC error
 // with its id.
 func (a *answer) append(dst, date []byte, to addressee) []byte {
-	written := http1.Answer{Status: a.code(), KeepAlive: to.keepAlive, Head: to.head, Date: date}
+	written := http1.Response{Status: a.code(), KeepAlive: to.keepAlive, Head: to.head, Date: date}
 	if a.retryAfter > 0 {
 		seconds := int64((a.retryAfter + time.Second - 1) / time.Second)
 		written.Fields = http1.AppendField(nil, "Retry-After", strconv.FormatInt(seconds, 10))
@@ -104,5 +104,5 @@ func (a *answer) append(dst, date []byte, to addressee) []byte {
 		written.ContentType = "application/json"
 		written.Body = mcp.AppendHTTPError(nil, a.code(), to.id, a.reason(), a.retryAfter)
 	}
-	return http1.AppendAnswer(dst, written)
+	return http1.AppendResponse(dst, written)
 }

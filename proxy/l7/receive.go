@@ -66,7 +66,7 @@ func (c *client) receiveHead(p []byte) {
 		p = u.head.Bytes()
 	}
 	head := &c.worker.response
-	asked := http1.Asked{Method: x.method, WebSocket: x.flags&toWebSocket != 0}
+	asked := http1.RequestContext{Method: x.method, WebSocket: x.flags&toWebSocket != 0}
 	for c.state == exchanging {
 		n, reason := head.Parse(p, &u.scan, mostResponseHead, asked)
 		switch {

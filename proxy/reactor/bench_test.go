@@ -195,8 +195,8 @@ func TestSpliceAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkMessage sends a message of 200 bytes through a loop, and its response,
-// including the work of the client and the server (4 system calls).
+// BenchmarkMessage sends a message of 200 bytes through a loop, and its
+// response, including the work of the client and the server (4 system calls).
 func BenchmarkMessage(b *testing.B) {
 	r := newRelayed(b, steppedSystem())
 	b.ReportAllocs()

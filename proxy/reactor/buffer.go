@@ -14,8 +14,8 @@ type buffer struct {
 
 func (b *buffer) rest() []byte { return b.bytes[b.sent:] }
 
-// bufferSizes are the capacities of buffers: enough for a request, for a page of
-// a stream, for one read of the loop.
+// bufferSizes are the capacities of buffers: enough for a request, for a page
+// of a stream, for one read of the loop.
 var bufferSizes = [...]int{4 << 10, 16 << 10, ReadSize}
 
 // maxFreeBuffers is the most free buffers of one size that a loop keeps.
@@ -40,8 +40,8 @@ func (p *bufferPool) get(n int) *buffer {
 		p.free[class] = free[:len(free)-1]
 		return b
 	}
-	// A power of two: many small additions to a growing buffer cost no more than
-	// a few copies.
+	// A power of two: many small additions to a growing buffer cost no more
+	// than a few copies.
 	return &buffer{bytes: make([]byte, 0, 1<<bits.Len(uint(n-1)))}
 }
 

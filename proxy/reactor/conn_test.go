@@ -94,8 +94,8 @@ func TestSendShortWrites(t *testing.T) {
 	}
 }
 
-// TestSendAgainstFickleKernel sends, blocked or not, to a kernel that takes a random
-// number of bytes: every byte arrives, once and in order.
+// TestSendAgainstFickleKernel sends, blocked or not, to a kernel that takes a
+// random number of bytes: every byte arrives, once and in order.
 func TestSendAgainstFickleKernel(t *testing.T) {
 	t.Parallel()
 	source := noise()
@@ -131,8 +131,8 @@ func TestSendAgainstFickleKernel(t *testing.T) {
 	}
 }
 
-// TestSendWaitsForRealPeer fills a TCP peer's window: once the peer reads, an event
-// causes the parked bytes to be sent.
+// TestSendWaitsForRealPeer fills a TCP peer's window: once the peer reads, an
+// event causes the parked bytes to be sent.
 func TestSendWaitsForRealPeer(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
@@ -193,9 +193,9 @@ func TestReadUpdatesReadable(t *testing.T) {
 	}
 }
 
-// TestFaultOfWriteIsReported breaks a connection during a write: every later write
-// returns the error without a system call, and so does a read in place of the
-// end, unless the end had come before.
+// TestFaultOfWriteIsReported breaks a connection during a write: every later
+// write returns the error without a system call, and so does a read in place of
+// the end, unless the end had come before.
 func TestFaultOfWriteIsReported(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ write, read unix.Errno }{
@@ -236,9 +236,9 @@ func TestFaultOfWriteIsReported(t *testing.T) {
 	}
 }
 
-// TestResetWithBytesParked checks that a reset does not look like an end: the peer
-// sends half a response and RST while bytes are parked for it. Writing them
-// returns the error, and the kernel does not report it again.
+// TestResetWithBytesParked checks that a reset does not look like an end: the
+// peer sends half a response and RST while bytes are parked for it. Writing
+// them returns the error, and the kernel does not report it again.
 func TestResetWithBytesParked(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
@@ -363,8 +363,8 @@ func TestPeekAwaitMoreTake(t *testing.T) {
 	}
 }
 
-// TestUrgentDataDoNotStall sends bytes behind the TCP urgent mark, at which a read
-// stops short: they are read without another event.
+// TestUrgentDataDoNotStall sends bytes behind the TCP urgent mark, at which a
+// read stops short: they are read without another event.
 func TestUrgentDataDoNotStall(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
@@ -481,8 +481,8 @@ func TestLocalAddr(t *testing.T) {
 	}
 }
 
-// TestAdoptFails checks that a socket that cannot be adopted is closed and takes no
-// place.
+// TestAdoptFails checks that a socket that cannot be adopted is closed and
+// takes no place.
 func TestAdoptFails(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()

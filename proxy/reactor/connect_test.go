@@ -92,7 +92,8 @@ func TestDialRefused(t *testing.T) {
 	c.Close()
 }
 
-// TestSendBeforeConnected writes too early: Connected returns the outcome anyway.
+// TestSendBeforeConnected writes too early: Connected returns the outcome
+// anyway.
 func TestSendBeforeConnected(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
@@ -169,8 +170,8 @@ func fullBacklog(t *testing.T) netip.AddrPort {
 	return netip.MustParseAddrPort(endpoint.Blackhole(t))
 }
 
-// TestDialFails makes every step fail: Dial returns the error, and nothing stays
-// open.
+// TestDialFails makes every step fail: Dial returns the error, and nothing
+// stays open.
 func TestDialFails(t *testing.T) {
 	t.Parallel()
 	fail := func(errno unix.Errno) func(int, netip.AddrPort) unix.Errno {
@@ -291,8 +292,8 @@ func TestLateErrors(t *testing.T) {
 	}
 }
 
-// TestLocalPortIsSharedByDestinations connects to one destination and leaves the
-// kernel only the local port of that connection: a connection to another
+// TestLocalPortIsSharedByDestinations connects to one destination and leaves
+// the kernel only the local port of that connection: a connection to another
 // destination gets the same port, a second one to the same destination fails.
 // (bind(2) to port 0 without IP_BIND_ADDRESS_NO_PORT would take it for all
 // destinations.)

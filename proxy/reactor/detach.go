@@ -5,7 +5,8 @@ package reactor
 import "golang.org/x/sys/unix"
 
 // Detached is a connection without a loop: between two loops, or on its way to
-// another process. Bytes in the kernel, in both directions, stay with the socket.
+// another process. Bytes in the kernel, in both directions, stay with the
+// socket.
 type Detached struct {
 	FD     int
 	Parked []byte // sent, but not yet taken by the peer

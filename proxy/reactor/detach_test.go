@@ -20,8 +20,8 @@ func (k *keeper) Ready(c *Conn) {
 	}
 }
 
-// TestDetach moves a connection from one loop to another, with bytes parked, with
-// bytes unread, and with bytes that arrive in between.
+// TestDetach moves a connection from one loop to another, with bytes parked,
+// with bytes unread, and with bytes that arrive in between.
 func TestDetach(t *testing.T) {
 	t.Parallel()
 	first, second := newStepped(t, steppedSystem()), newStepped(t, steppedSystem())

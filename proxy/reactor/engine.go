@@ -115,7 +115,8 @@ func duplicate(socket *net.TCPListener) (int, error) {
 	return fd, err
 }
 
-// leastLoaded returns the loop with the fewest sessions, the first one of equals.
+// leastLoaded returns the loop with the fewest sessions, the first one of
+// equals.
 func (e *Engine) leastLoaded() *Loop {
 	least := e.loops[0]
 	for _, loop := range e.loops[1:] {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openDescriptors counts the open descriptors of this process. Only tests that do
-// not run in parallel may compare the numbers.
+// openDescriptors counts the open descriptors of this process. Only tests that
+// do not run in parallel may compare the numbers.
 func openDescriptors(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
@@ -180,8 +180,8 @@ func TestEngineLoadAndClock(t *testing.T) {
 	}
 }
 
-// TestStopEndsConnections checks that peers of the remaining connections see the
-// end.
+// TestStopEndsConnections checks that peers of the remaining connections see
+// the end.
 func TestStopEndsConnections(t *testing.T) {
 	e, err := Start(1, 0, Kernel())
 	if err != nil {

@@ -150,9 +150,9 @@ func (l *Listener) Resume() {
 	})
 }
 
-// SetHandler changes the handler for all clients accepted from now on, including
-// those already in the backlog. Any goroutine may call it, at any time; it does
-// nothing once the listener is closed.
+// SetHandler changes the handler for all clients accepted from now on,
+// including those already in the backlog. Any goroutine may call it, at any
+// time; it does nothing once the listener is closed.
 func (l *Listener) SetHandler(h AcceptHandler) {
 	l.loop.Post(func() { l.handler = h })
 	l.Resume()

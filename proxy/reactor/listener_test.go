@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limited is an AcceptHandler that accepts clients while it has room, and adopts
-// them. Only its loops use it, whose turns the test runs.
+// limited is an AcceptHandler that accepts clients while it has room, and
+// adopts them. Only its loops use it, whose turns the test runs.
 type limited struct {
 	room     int
 	asked    int
@@ -120,8 +120,8 @@ func TestAcceptsInShares(t *testing.T) {
 	other.Close()
 }
 
-// TestAcceptBacksOff makes accept fail repeatedly while clients keep coming: it is
-// called once per pause.
+// TestAcceptBacksOff makes accept fail repeatedly while clients keep coming: it
+// is called once per pause.
 func TestAcceptBacksOff(t *testing.T) {
 	t.Parallel()
 	for _, errno := range []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EPERM} {
@@ -184,8 +184,8 @@ func checkPauses(t *testing.T, asked []int64) {
 	}
 }
 
-// TestAcceptContinues has clients that give up before they are accepted: the next
-// one is accepted in the same turn.
+// TestAcceptContinues has clients that give up before they are accepted: the
+// next one is accepted in the same turn.
 func TestAcceptContinues(t *testing.T) {
 	t.Parallel()
 	gone := []unix.Errno{unix.ECONNABORTED, unix.EPROTO, unix.ENETDOWN, unix.EHOSTUNREACH}

@@ -100,16 +100,16 @@ const epollET = 1 << 31
 // TCP urgent data, which make a read stop short.
 const connEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP | epollET
 
-// recordTurn records how long a turn took. It needs no additional reading of the
-// clock: a turn ends when the next begins, or when the loop begins to wait.
+// recordTurn records how long a turn took. It needs no additional reading of
+// the clock: a turn ends when the next begins, or when the loop begins to wait.
 func (l *Loop) recordTurn(nanoseconds int64) {
 	if nanoseconds > l.longest.Load() {
 		l.longest.Store(nanoseconds)
 	}
 }
 
-// Turns returns how many turns the loop has taken, and how long the longest was,
-// in nanoseconds: every other connection on the loop waited that long. Any
+// Turns returns how many turns the loop has taken, and how long the longest
+// was, in nanoseconds: every other connection on the loop waited that long. Any
 // goroutine may call it.
 func (l *Loop) Turns() (taken uint64, longest int64) { return l.turns.Load(), l.longest.Load() }
 
@@ -157,9 +157,9 @@ func (l *Loop) Post(f func()) bool {
 	return true
 }
 
-// Arm sets t to expire at a time on the loop's clock: never earlier, and at most
-// some milliseconds later unless the loop is busy. A timer that is already armed
-// is moved.
+// Arm sets t to expire at a time on the loop's clock: never earlier, and at
+// most some milliseconds later unless the loop is busy. A timer that is already
+// armed is moved.
 func (l *Loop) Arm(t *Timer, owner Expirer, when int64) {
 	l.timers.stop(t)
 	t.owner, t.when = owner, when
@@ -169,16 +169,17 @@ func (l *Loop) Arm(t *Timer, owner Expirer, when int64) {
 // Disarm stops t; it does nothing when t is not armed.
 func (l *Loop) Disarm(t *Timer) { l.timers.stop(t) }
 
-// Pipe lends an empty pipe, or nil if none is available: the caller copies then.
+// Pipe lends an empty pipe, or nil if none is available: the caller copies
+// then.
 func (l *Loop) Pipe() *Pipe { return l.pipes.get() }
 
-// ReturnPipe returns a pipe lent by Pipe, once. A pipe that still holds bytes is
-// closed.
+// ReturnPipe returns a pipe lent by Pipe, once. A pipe that still holds bytes
+// is closed.
 func (l *Loop) ReturnPipe(p *Pipe) { l.pipes.put(p) }
 
-// Adopt takes over an open non-blocking socket. The handler's Ready is called in
-// a later turn for the first time, since at least writing is possible. If Adopt
-// fails, it closes the socket. Only the loop's goroutine may call it.
+// Adopt takes over an open non-blocking socket. The handler's Ready is called
+// in a later turn for the first time, since at least writing is possible. If
+// Adopt fails, it closes the socket. Only the loop's goroutine may call it.
 func (l *Loop) Adopt(fd int, h Handler) (*Conn, unix.Errno) {
 	c := l.conns.take()
 	c.loop, c.handler, c.fd = l, h, int32(fd)
@@ -201,8 +202,8 @@ func (l *Loop) run() {
 	l.shutdown()
 }
 
-// turn waits for events and handles them. It calls no connection twice. It frees
-// closed connections last: until then their places cannot be reused.
+// turn waits for events and handles them. It calls no connection twice. It
+// frees closed connections last: until then their places cannot be reused.
 func (l *Loop) turn() {
 	n := l.wait()
 	now := l.system.Now()
@@ -220,8 +221,8 @@ func (l *Loop) turn() {
 	l.free()
 }
 
-// wait asks the kernel for events: first without blocking, and only if there are
-// none, through Go's scheduler, which may give the processor away.
+// wait asks the kernel for events: first without blocking, and only if there
+// are none, through Go's scheduler, which may give the processor away.
 func (l *Loop) wait() int {
 	l.waited = false
 	if n := l.system.EpollPoll(l.epoll, l.events[:]); n > 0 || len(l.yielded) > 0 {
@@ -295,8 +296,8 @@ func (l *Loop) free() {
 	l.toFree = l.toFree[:0]
 }
 
-// shutdown ends the loop: it runs the remaining posts, so that they release what
-// they hold, and closes every connection.
+// shutdown ends the loop: it runs the remaining posts, so that they release
+// what they hold, and closes every connection.
 func (l *Loop) shutdown() {
 	l.mail.Lock()
 	l.mail.closed = true

@@ -31,8 +31,8 @@ func await(t *testing.T, what string, done <-chan struct{}) {
 	}
 }
 
-// TestPostKeepsOrder posts from many goroutines: all posts of a goroutine run, in
-// their order, and never two at once.
+// TestPostKeepsOrder posts from many goroutines: all posts of a goroutine run,
+// in their order, and never two at once.
 func TestPostKeepsOrder(t *testing.T) {
 	t.Parallel()
 	const posters, posts = 8, 2000
@@ -78,8 +78,8 @@ func TestPostOfPost(t *testing.T) {
 	l.mail.posts = nil
 }
 
-// TestPostMeetsStop posts while the loop stops: the posts for which Post returned
-// true run, and no others.
+// TestPostMeetsStop posts while the loop stops: the posts for which Post
+// returned true run, and no others.
 func TestPostMeetsStop(t *testing.T) {
 	t.Parallel()
 	for range 10 {
@@ -154,8 +154,8 @@ func TestSleepingLoopIsWokenByTimer(t *testing.T) {
 	}
 }
 
-// TestSleepingLoopIsInterrupted signals the loop's thread while it sleeps (EINTR):
-// the loop continues.
+// TestSleepingLoopIsInterrupted signals the loop's thread while it sleeps
+// (EINTR): the loop continues.
 func TestSleepingLoopIsInterrupted(t *testing.T) {
 	t.Parallel()
 	system, sleeps := blockingSystem()
@@ -177,9 +177,10 @@ func TestSleepingLoopIsInterrupted(t *testing.T) {
 	await(t, "the post has run", done)
 }
 
-// TestEveryConnectionHasItsTurn has a connection that yields in every turn, as a
-// bulk transfer does, and receives events as well: no connection is called twice
-// in a turn, and one with a single message is called in the turn it arrives.
+// TestEveryConnectionHasItsTurn has a connection that yields in every turn, as
+// a bulk transfer does, and receives events as well: no connection is called
+// twice in a turn, and one with a single message is called in the turn it
+// arrives.
 func TestEveryConnectionHasItsTurn(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
@@ -206,8 +207,9 @@ func TestEveryConnectionHasItsTurn(t *testing.T) {
 	bulk.Close()
 }
 
-// TestYieldIsNextTurn yields from an event, from a call after Yield, from a post and
-// from a timer: Ready is called once, in the next turn, without a sleep.
+// TestYieldIsNextTurn yields from an event, from a call after Yield, from a
+// post and from a timer: Ready is called once, in the next turn, without a
+// sleep.
 func TestYieldIsNextTurn(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
@@ -246,8 +248,8 @@ func TestYieldIsNextTurn(t *testing.T) {
 	}
 }
 
-// TestYieldThenClose closes connections that have yielded: neither they nor their
-// successors in the table are called.
+// TestYieldThenClose closes connections that have yielded: neither they nor
+// their successors in the table are called.
 func TestYieldThenClose(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())

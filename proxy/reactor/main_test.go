@@ -150,8 +150,8 @@ func paired(t testing.TB, system *System) (*Loop, *Conn, int) {
 	return l, c, far
 }
 
-// listenTCP listens until the test ends, over plain TCP: package net would choose
-// Multipath TCP. A test of IPv6 is skipped on a machine without it.
+// listenTCP listens until the test ends, over plain TCP: package net would
+// choose Multipath TCP. A test of IPv6 is skipped on a machine without it.
 func listenTCP(t testing.TB, address string) *net.TCPListener {
 	t.Helper()
 	var config net.ListenConfig

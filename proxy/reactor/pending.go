@@ -2,10 +2,10 @@
 
 package reactor
 
-// PendingBuffer holds bytes that were read and cannot be used yet: an incomplete
-// head, or a request that waits for a server. Its memory comes from the pool of
-// a loop (Loop.Append) and returns to it when the buffer is empty or dropped.
-// The zero value is empty. Only the loop's goroutine may use it.
+// PendingBuffer holds bytes that were read and cannot be used yet: an
+// incomplete head, or a request that waits for a server. Its memory comes from
+// the pool of a loop (Loop.Append) and returns to it when the buffer is empty
+// or dropped. The zero value is empty. Only the loop's goroutine may use it.
 type PendingBuffer struct{ held *buffer }
 
 // Len returns the number of bytes held.
@@ -16,8 +16,8 @@ func (b *PendingBuffer) Len() int {
 	return len(b.held.rest())
 }
 
-// Bytes returns the bytes held. They are valid until the next Append, Consume or
-// Drop.
+// Bytes returns the bytes held. They are valid until the next Append, Consume
+// or Drop.
 func (b *PendingBuffer) Bytes() []byte {
 	if b.held == nil {
 		return nil

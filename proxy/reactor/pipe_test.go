@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipeLog is a System whose pipes are only numbers; it records which are closed.
+// pipeLog is a System whose pipes are only numbers; it records which are
+// closed.
 type pipeLog struct {
 	next   int
 	closed []int

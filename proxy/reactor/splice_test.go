@@ -102,8 +102,8 @@ func TestSpliceMovesEveryByte(t *testing.T) {
 	}
 }
 
-// TestSpliceKeepsUntakenBytes has a reader that reads nothing until bytes wait in
-// the pipe.
+// TestSpliceKeepsUntakenBytes has a reader that reads nothing until bytes wait
+// in the pipe.
 func TestSpliceKeepsUntakenBytes(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())

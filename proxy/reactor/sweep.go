@@ -5,8 +5,8 @@ package reactor
 // sweepPerTurn is how many places of the table Sweep visits per turn.
 const sweepPerTurn = 2048
 
-// Find returns the connection with that ID, nil when it is gone. Only the loop's
-// goroutine may call it.
+// Find returns the connection with that ID, nil when it is gone. Only the
+// loop's goroutine may call it.
 func (l *Loop) Find(id uint64) *Conn { return l.conns.find(uint32(id), uint32(id>>32)) }
 
 // Sweep calls visit for every connection on the loop, listeners included, and

@@ -46,12 +46,12 @@ type System struct {
 	Now         func() int64                                              // CLOCK_MONOTONIC in nanoseconds: the same in every process
 }
 
-// monotonicClock returns a function that returns CLOCK_MONOTONIC in nanoseconds:
-// the clock that all processes on the machine share. It reads the clock through
-// the runtime, without a system call, and adds the offset between the runtime's
-// time and clock_gettime(2), measured once. The closest of several measurements
-// counts, so that the result is accurate to a few microseconds even if the
-// thread is preempted meanwhile.
+// monotonicClock returns a function that returns CLOCK_MONOTONIC in
+// nanoseconds: the clock that all processes on the machine share. It reads the
+// clock through the runtime, without a system call, and adds the offset between
+// the runtime's time and clock_gettime(2), measured once. The closest of
+// several measurements counts, so that the result is accurate to a few
+// microseconds even if the thread is preempted meanwhile.
 func monotonicClock() func() int64 {
 	start := time.Now()
 	offset, closest := int64(0), time.Duration(math.MaxInt64)

@@ -13,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestInterruptedCalls signals a thread repeatedly while it blocks in a call: the
-// call never returns EINTR. Only for this test the sockets block, with a time
-// limit, because otherwise the kernel would restart the call itself (signal(7)).
+// TestInterruptedCalls signals a thread repeatedly while it blocks in a call:
+// the call never returns EINTR. Only for this test the sockets block, with a
+// time limit, because otherwise the kernel would restart the call itself
+// (signal(7)).
 func TestInterruptedCalls(t *testing.T) {
 	if runtime.GOMAXPROCS(0) < 2 {
 		t.Skip("a blocked raw system call keeps the only processor")

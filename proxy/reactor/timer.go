@@ -9,8 +9,8 @@ import (
 
 // Timer is a deadline on a loop. It is embedded in its owner and costs nothing
 // while it waits: activity does not move it. An active owner only records the
-// time, and when the timer expires too early, arms it again (Loop.Arm). The zero
-// Timer is not armed. Only the loop's goroutine may use it.
+// time, and when the timer expires too early, arms it again (Loop.Arm). The
+// zero Timer is not armed. Only the loop's goroutine may use it.
 type Timer struct {
 	next, prev *Timer
 	owner      Expirer
@@ -36,8 +36,8 @@ func (t *Timer) Armed() bool { return t.armed }
 // A wheel holds timers in three levels of 64 slots (Varghese and Lauck's
 // hierarchical timing wheel): slots of 8 ms, then 0.5 s, then 34 s, 36 minutes
 // in all; a later timer waits in the last slot and is then inserted again.
-// Arming and stopping take constant time, and so does skipping a period in which
-// nothing is due. A timer never expires early.
+// Arming and stopping take constant time, and so does skipping a period in
+// which nothing is due. A timer never expires early.
 //
 //	a timer at level   waits in a slot of   until the wheel reaches
 //	0                  one tick             that tick: it expires
@@ -69,8 +69,8 @@ func (w *wheel) arm(t *Timer) {
 	w.insert(t, w.tick+1)
 }
 
-// insert puts t into the slot of the tick at which it is due, but no earlier than
-// earliest, the first tick still to be run, and no later than the horizon.
+// insert puts t into the slot of the tick at which it is due, but no earlier
+// than earliest, the first tick still to be run, and no later than the horizon.
 func (w *wheel) insert(t *Timer, earliest int64) {
 	tick := min(max(t.due(), earliest), w.tick+horizon)
 	level := bits.Len64(uint64(tick-w.tick)>>1) / slotBits
@@ -127,7 +127,8 @@ func (w *wheel) upcoming() int64 {
 		if w.used[level] == 0 {
 			continue
 		}
-		// The slots in the order in which they come up; the current one is last.
+		// The slots in the order in which they come up; the current one is
+		// last.
 		following := w.tick>>(level*slotBits) + 1
 		turned := bits.RotateLeft64(w.used[level], -int(following&(slots-1)))
 		first = min(first, (following+int64(bits.TrailingZeros64(turned)))<<(level*slotBits))
@@ -135,8 +136,8 @@ func (w *wheel) upcoming() int64 {
 	return first
 }
 
-// cascade inserts the timers of the higher levels' slots that begin at this tick
-// again, some of them for this very tick.
+// cascade inserts the timers of the higher levels' slots that begin at this
+// tick again, some of them for this very tick.
 func (w *wheel) cascade() {
 	for level := 1; level < levels && w.tick&(1<<(level*slotBits)-1) == 0; level++ {
 		slot := w.tick >> (level * slotBits) & (slots - 1)

@@ -28,8 +28,8 @@ type modelTimer struct {
 	armedTo int64 // the tick at which it must expire; 0 = not armed
 }
 
-// model drives a wheel at random and predicts its behaviour by checking all timers
-// every time.
+// model drives a wheel at random and predicts its behaviour by checking all
+// timers every time.
 type model struct {
 	t      *testing.T
 	random *rand.Rand
@@ -114,7 +114,8 @@ func (m *model) advance(by int64) {
 	m.checkNext(earliest)
 }
 
-// earliest finds the first tick at which a timer is due, and counts the armed timers.
+// earliest finds the first tick at which a timer is due, and counts the armed
+// timers.
 func (m *model) earliest() (first int64, count int) {
 	first = never
 	for i := range m.timers {
@@ -177,8 +178,8 @@ func TestWheelAgainstModel(t *testing.T) {
 	}
 }
 
-// TestWheelEdges arms one timer at, before and after every boundary between slots
-// and levels, from various positions of the wheel.
+// TestWheelEdges arms one timer at, before and after every boundary between
+// slots and levels, from various positions of the wheel.
 func TestWheelEdges(t *testing.T) {
 	t.Parallel()
 	edges := []int64{1, slots, slots * slots, slots * slots * slots, 3 * slots * slots * slots}
@@ -290,7 +291,8 @@ func TestZeroTimer(t *testing.T) {
 	}
 }
 
-// TestLoopSleepsUntilTimer has a loop without events, which only its timers wake.
+// TestLoopSleepsUntilTimer has a loop without events, which only its timers
+// wake.
 func TestLoopSleepsUntilTimer(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()

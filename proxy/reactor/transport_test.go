@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mirror is a transport of frames: a length byte, then that many bytes, each with
-// all its bits inverted. A frame of length 0 says that no more follow.
+// mirror is a transport of frames: a length byte, then that many bytes, each
+// with all its bits inverted. A frame of length 0 says that no more follow.
 type mirror struct {
 	in       []byte // read from the socket, not yet a complete frame or not yet requested
 	ended    bool
@@ -198,7 +198,8 @@ func TestTransportClosingMessage(t *testing.T) {
 	}
 }
 
-// TestTransportClosedByStop checks that a loop that stops closes its transports.
+// TestTransportClosedByStop checks that a loop that stops closes its
+// transports.
 func TestTransportClosedByStop(t *testing.T) {
 	t.Parallel()
 	e, err := Start(1, 0, Kernel())
