@@ -167,7 +167,7 @@ func (ready *prepared) closeListeners() {
 // an inherited one, or one that an earlier reload is still closing.
 func (p *Proxy) openListener(address string, userTimeout time.Duration, plan *conf.Plan) (*listener, error) {
 	for i, l := range p.retiring {
-		if l.wanted == address && !strings.HasSuffix(address, ":0") && l.Revive() {
+		if l.wanted == address && !strings.HasSuffix(address, ":0") && l.CancelRetire() {
 			p.retiring = slices.Delete(p.retiring, i, i+1)
 			return l, nil
 		}
@@ -300,10 +300,10 @@ func (p *Proxy) applyListeners(c *conf.Config, plan *conf.Plan, ready *prepared)
 			continue
 		}
 		l.frontend = change.To
-		l.Hand(p.frontends[change.To])
+		l.SetHandler(p.frontends[change.To])
 	}
 	for _, l := range ready.listeners {
-		l.Hand(p.frontends[l.frontend])
+		l.SetHandler(p.frontends[l.frontend])
 	}
 	p.listeners = append(p.listeners, ready.listeners...)
 	for _, l := range p.listeners {

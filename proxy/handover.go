@@ -211,7 +211,7 @@ func (p *Proxy) onLoop(loop *reactor.Loop, f func()) bool {
 func (p *Proxy) everySession(visit func(*reactor.Conn, session.Session)) {
 	for _, loop := range p.engine.Loops() {
 		p.onLoop(loop, func() {
-			loop.SweepSome(0, func(c *reactor.Conn) bool {
+			loop.SweepFrom(0, func(c *reactor.Conn) bool {
 				if s := session.Of(c); s != nil {
 					visit(c, s)
 				}
@@ -431,7 +431,7 @@ func (p *Proxy) Move(give func(*handover.Batch) error) error {
 func (p *Proxy) detachSome(loop *reactor.Loop, from int) (list []*moving, next int) {
 	descriptors, visited, parked := 0, 0, 0
 	at := p.engine.Now()
-	next = loop.SweepSome(from, func(c *reactor.Conn) bool {
+	next = loop.SweepFrom(from, func(c *reactor.Conn) bool {
 		visited++
 		if m := p.detach(c); m != nil {
 			m.At = at

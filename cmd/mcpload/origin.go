@@ -183,7 +183,7 @@ func (c *originConn) answerRequests(p []byte) (rest []byte, ok bool) {
 			return p, true
 		}
 		body := o.answer(p[n:whole])
-		answer := http1.Answer{Status: 200, KeepAlive: o.head.KeepAlive, ContentType: "application/json", Body: body}
+		answer := http1.Response{Status: 200, KeepAlive: o.head.KeepAlive, ContentType: "application/json", Body: body}
 		switch {
 		case o.head.Method == http1.MethodGet:
 			answer.ContentType, answer.Body = "text/plain", []byte("ok\n") // a health check
@@ -192,7 +192,7 @@ func (c *originConn) answerRequests(p []byte) (rest []byte, ok bool) {
 		default:
 			answer.Fields = sessionField
 		}
-		o.out = http1.AppendAnswer(o.out, answer)
+		o.out = http1.AppendResponse(o.out, answer)
 		p = p[whole:]
 	}
 	return nil, true

@@ -38,7 +38,7 @@ type response struct {
 	wanted    bool
 	events    bool
 	keepAlive bool
-	asked     http1.Asked
+	asked     http1.RequestContext
 }
 
 // feed reads on in p for r; where it is not HTTP/1.1 the client is lost.

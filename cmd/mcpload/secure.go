@@ -80,7 +80,7 @@ func (w *worker) secure(wire *wire) {
 				client.lose("connect: " + reasonOf(err))
 			default:
 				conn.SetHandler(wire)
-				conn.ReadAgain()
+				conn.RetryRead()
 			}
 		}); err != nil || !posted {
 			return

@@ -41,7 +41,7 @@ func (s *socket) ready() bool { return s.framed }
 func (s *socket) close() {
 	s.wire.close()
 	s.framed = false
-	s.response = response{asked: http1.Asked{Method: http1.MethodGet, WebSocket: true}}
+	s.response = response{asked: http1.RequestContext{Method: http1.MethodGet, WebSocket: true}}
 }
 
 func (s *socket) connected(*wire) {

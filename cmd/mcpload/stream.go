@@ -31,7 +31,7 @@ func (s *stream) ready() bool { return s.wire.up && len(s.target) > 0 && !s.post
 func (s *stream) close() {
 	s.wire.close()
 	s.posts.close()
-	s.response = response{asked: http1.Asked{Method: http1.MethodGet}}
+	s.response = response{asked: http1.RequestContext{Method: http1.MethodGet}}
 	s.target = s.target[:0]
 }
 

@@ -61,7 +61,7 @@ func (p *poster) done(keepAlive bool) {
 
 func (p *poster) close() {
 	p.wire.close()
-	p.response, p.busy, p.pending = response{asked: http1.Asked{Method: http1.MethodPost}}, false, nil
+	p.response, p.busy, p.pending = response{asked: http1.RequestContext{Method: http1.MethodPost}}, false, nil
 }
 
 // web is the transport of kindHTTP and kindHTTPS: Streamable HTTP with a

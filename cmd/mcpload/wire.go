@@ -38,7 +38,7 @@ func (w *wire) dial() {
 		c.worker.secure(w)
 		return
 	}
-	dialing := reactor.Dialing{To: c.worker.targets[c.kind], From: c.source()}
+	dialing := reactor.DialOptions{To: c.worker.targets[c.kind], From: c.source()}
 	conn, errno := c.worker.loop.Dial(dialing, w)
 	if errno != 0 {
 		c.lose("connect: " + errno.Error())

@@ -2,7 +2,7 @@ package http1
 
 import "testing"
 
-// mcpPost is a tools/call of a session as the official SDKs send it.
+// mcpPost is a tools/call within a session, as the official SDKs send it.
 const mcpPost = "POST /mcp HTTP/1.1\r\n" +
 	"Host: mcp.example.com:8080\r\n" +
 	"User-Agent: Go-http-client/1.1\r\n" +
@@ -15,8 +15,8 @@ const mcpPost = "POST /mcp HTTP/1.1\r\n" +
 	"X-Request-Id: 0f8fad5b-d9cb-469f-a165-70867728950e\r\n" +
 	"Accept-Encoding: gzip\r\n\r\n"
 
-// mcpAnswer is what the server answers to it.
-const mcpAnswer = "HTTP/1.1 200 OK\r\n" +
+// mcpResponse is the server's response to it.
+const mcpResponse = "HTTP/1.1 200 OK\r\n" +
 	"Content-Type: text/event-stream\r\n" +
 	"Cache-Control: no-cache, no-transform\r\n" +
 	"Connection: keep-alive\r\n" +
@@ -39,12 +39,12 @@ func BenchmarkRequestHead(b *testing.B) {
 
 func BenchmarkResponseHead(b *testing.B) {
 	var h ResponseHead
-	p := []byte(mcpAnswer)
+	p := []byte(mcpResponse)
 	b.SetBytes(int64(len(p)))
 	b.ReportAllocs()
 	for b.Loop() {
 		var scan Scan
-		if n, r := h.Parse(p, &scan, 32<<10, Asked{Method: MethodPost}); n != len(p) || r != ReasonNone {
+		if n, r := h.Parse(p, &scan, 32<<10, RequestContext{Method: MethodPost}); n != len(p) || r != ReasonNone {
 			b.Fatal(n, r)
 		}
 	}

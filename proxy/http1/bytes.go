@@ -6,18 +6,18 @@ import (
 	"math/bits"
 )
 
-// The classes of bytes that the grammar is made of, as bits of class.
+// The character classes of the grammar, as bits of class.
 const (
 	isToken  = 1 << iota // tchar, RFC 9110 section 5.6.2
 	isTarget             // visible ASCII but "#"
 	isValue              // HTAB, SP, visible ASCII, obs-text: RFC 9110 section 5.5
-	isHost               // what names and IPv4 addresses are made of
+	isHost               // names and IPv4 addresses
 	isSpace              // OWS: SP, HTAB
 	isDigit
 	isHex
 )
 
-// class holds the classes of every byte.
+// class holds the classes of each byte.
 var class = classes()
 
 func classes() (table [256]uint8) {
@@ -31,10 +31,10 @@ func classes() (table [256]uint8) {
 				table[i] |= bit
 			}
 		}
-		set(letter || digit || isOneOf(c, "!#$%&'*+-.^_`|~"), isToken)
+		set(letter || digit || contains(c, "!#$%&'*+-.^_`|~"), isToken)
 		set(visible && c != '#', isTarget)
 		set(visible || c == ' ' || c == '\t' || c >= 0x80, isValue)
-		set(letter || digit || isOneOf(c, "-._~"), isHost)
+		set(letter || digit || contains(c, "-._~"), isHost)
 		set(c == ' ' || c == '\t', isSpace)
 		set(digit, isDigit)
 		set(digit || c|0x20 >= 'a' && c|0x20 <= 'f', isHex)
@@ -42,7 +42,7 @@ func classes() (table [256]uint8) {
 	return table
 }
 
-func isOneOf(c byte, set string) bool {
+func contains(c byte, set string) bool {
 	for i := range len(set) {
 		if set[i] == c {
 			return true
@@ -51,10 +51,10 @@ func isOneOf(c byte, set string) bool {
 	return false
 }
 
-// is reports whether c is of one of the classes of mask.
+// is reports whether c is in one of the classes of mask.
 func is(c byte, mask uint8) bool { return class[c]&mask != 0 }
 
-// skip returns the index of the first byte of p[i:] that is of none of the
+// skip returns the index of the first byte of p[i:] that is in none of the
 // classes of mask, or len(p).
 func skip(p []byte, i int, mask uint8) int {
 	for k, c := range p[i:] {
@@ -65,7 +65,7 @@ func skip(p []byte, i int, mask uint8) int {
 	return len(p)
 }
 
-// all reports whether every byte of p is of one of the classes of mask.
+// all reports whether every byte of p is in one of the classes of mask.
 func all(p []byte, mask uint8) bool { return skip(p, 0, mask) == len(p) }
 
 const (
@@ -91,8 +91,8 @@ func skipPrintable(p []byte, i int) int {
 	k := 0
 	for ; k <= len(q)-8; k += 8 {
 		x := binary.LittleEndian.Uint64(q[k:])
-		// The high bit of every byte above 0x7e, and of every one below 0x20. A
-		// carry or borrow comes only from such a byte: the lowest is right.
+		// The high bit of every byte above 0x7e or below 0x20. Only such a byte
+		// causes a carry or borrow, so the lowest bit is right.
 		if odd := ((x + ones) | (x - 0x20*ones)) & high; odd != 0 {
 			return i + k + bits.TrailingZeros64(odd)>>3
 		}
@@ -103,14 +103,14 @@ func skipPrintable(p []byte, i int) int {
 	return i + k
 }
 
-// find returns the high bit of the lowest byte of x that is c, and perhaps of
-// higher ones; zero when there is none.
+// find returns a word with the high bit set of the lowest byte of x equal to c,
+// and perhaps of higher bytes; zero if no byte is.
 func find(x uint64, c byte) uint64 {
 	x ^= uint64(c) * ones
 	return (x - ones) &^ x & high
 }
 
-// below returns a mask of the bytes below the lowest that found has a bit in.
+// below returns a mask of the bytes below the lowest byte with a bit in found.
 func below(found uint64) uint64 { return (found ^ (found - 1)) >> 8 }
 
 // trim returns p without white space (SP, HTAB) at its ends.
@@ -124,7 +124,7 @@ func trim(p []byte) []byte {
 	return p
 }
 
-// lower returns c, if it is an ASCII letter in lower case.
+// lower returns c in lower case if it is an ASCII letter.
 func lower(c byte) byte {
 	if c >= 'A' && c <= 'Z' {
 		return c | 0x20
@@ -132,17 +132,17 @@ func lower(c byte) byte {
 	return c
 }
 
-// text is what may be compared and written: bytes or a string.
+// text is bytes or a string.
 type text interface{ ~[]byte | ~string }
 
-// EqualFold reports whether a and b are equal but for the case of ASCII
+// EqualFold reports whether a and b are equal except for the case of ASCII
 // letters, as tokens, field names and host names are compared.
 func EqualFold[A, B text](a A, b B) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	if string(a) == string(b) {
-		return true // as a rule: written as everybody does
+		return true // usually: the common spelling
 	}
 	for i := range len(a) {
 		if lower(a[i]) != lower(b[i]) {

@@ -14,7 +14,7 @@ type smuggling struct {
 	file, name, want string
 	asked            []string
 	in, forward      []byte
-	forwarded        bool // there is a forward line
+	forwarded        bool // the case has a forward line
 }
 
 func (c *smuggling) reader() *reader {
@@ -57,13 +57,13 @@ func readCaseFile(t testing.TB, file string) []smuggling {
 		if key == "name" {
 			cases = append(cases, smuggling{file: filepath.Base(file), name: value})
 			if names[value] {
-				t.Fatalf("%s:%d: %s is there twice", file, number, value)
+				t.Fatalf("%s:%d: %s is given twice", file, number, value)
 			}
 			names[value] = true
 			continue
 		}
 		if !ok || len(cases) == 0 || !cases[len(cases)-1].set(key, value) {
-			t.Fatalf("%s:%d: not understood: %s", file, number, line)
+			t.Fatalf("%s:%d: unknown line: %s", file, number, line)
 		}
 	}
 	return cases
@@ -115,20 +115,21 @@ func checkCase(t *testing.T, c *smuggling) {
 		t.Errorf("forwards %q\nwant     %q", r.forward, c.forward)
 	}
 	for i := range c.in {
-		if cut := exchange(c.reader(), c.in[:i], c.in[i:]); !agree(got, cut, c.in) {
-			t.Errorf("cut at %d: %s\nwhole:    %s", i, cut, got)
+		if split := exchange(c.reader(), c.in[:i], c.in[i:]); !agree(got, split, c.in) {
+			t.Errorf("split at %d: %s\nunsplit:  %s", i, split, got)
 		}
 	}
-	if cut := exchange(c.reader(), bytewise(c.in)...); !agree(got, cut, c.in) {
-		t.Errorf("byte by byte: %s\nwhole: %s", cut, got)
+	if split := exchange(c.reader(), bytewise(c.in)...); !agree(got, split, c.in) {
+		t.Errorf("byte by byte: %s\nunsplit: %s", split, got)
 	}
 	if !strings.HasPrefix(got, "refused") {
 		checkForward(t, c, r)
 	}
 }
 
-// checkForward makes sure that what is passed on is understood like what came:
-// with the framing written as a proxy does, it parses to the same outcome.
+// checkForward checks that the message passed on has the same meaning as the
+// one received: with the framing a proxy generates, it parses to the same
+// outcome.
 func checkForward(t *testing.T, c *smuggling, r *reader) {
 	if r.headSize == 0 || r.response {
 		return
@@ -145,6 +146,6 @@ func checkForward(t *testing.T, c *smuggling, r *reader) {
 	again.feed(head)
 	if again.reason != ReasonNone || again.headSize != len(head) || again.framing != r.framing || again.left != r.request.Length ||
 		string(again.request.AppendTarget(nil)) != string(r.request.AppendTarget(nil)) || again.request.Method != r.request.Method {
-		t.Errorf("what is passed on is another message: %q: %s", head, again.outcome())
+		t.Errorf("the message passed on is a different one: %q: %s", head, again.outcome())
 	}
 }

@@ -5,30 +5,30 @@ import (
 	"strconv"
 )
 
-// Chunked reads one body in the chunked coding (RFC 9112 section 7.1), given
-// in any pieces, from the byte behind the head to the end of the trailer
-// section. The zero value is ready for the first byte; after the last, set it
-// to the zero value for the next body. It keeps a few dozen bytes, none of
-// them the body's.
+// Chunked reads one body in the chunked coding (RFC 9112 section 7.1), in
+// pieces of any size, from the first byte after the head to the end of the
+// trailer section. The zero value is ready for the first byte; reset it to the
+// zero value for the next body. It holds a few dozen bytes, none of them body
+// data.
 //
-// A proxy that passes the coding on as it comes calls Pass: what it lets
-// through is exactly the grammar, so that whoever reads it next finds the same
-// chunks. One that needs the data calls Next.
+// A proxy that passes the coding on unchanged calls Pass: it accepts exactly
+// the grammar, so that the next reader finds the same chunks. A proxy that
+// needs the data calls Next.
 //
 // White space is allowed nowhere in a chunk's line, not even where RFC 9112
-// has it for old senders (BWS); lines end with CRLF; a size has at most 16
-// digits. Extensions may exceed the data by 4 KiB, trailers have 8 KiB, and a
-// trailer must not be a field of the head that means anything to a proxy (Date
-// and ETag excepted).
+// tolerates it from old senders (BWS); lines end with CRLF; a size has at most
+// 16 digits. Extensions may exceed the data by 4 KiB, the trailer section may
+// have 8 KiB, and a trailer must not be a field with a HeaderID, except Date
+// and ETag.
 //
-// The states, the bytes that lead on, and whereto:
+// The state transitions:
 //
 //	state        byte          next
 //	size         hex digit     size
-//	             ;             extName      } behind the first digit
+//	             ;             extName      } after the first digit
 //	             CR            sizeLF       }
 //	extName      tchar         extName
-//	             =             extValue     } behind the first tchar
+//	             =             extValue     } after the first tchar
 //	             ; CR          as in size   }
 //	extValue     "             quoted       } as the first byte
 //	             tchar         extToken
@@ -39,8 +39,8 @@ import (
 //	             value byte    quoted
 //	escaped      value byte    quoted
 //	quotedEnd    ; CR          as in size
-//	sizeLF       LF            data, or line when the size was zero
-//	data         any           data; behind the last of the chunk dataCR
+//	sizeLF       LF            data; line if the size was zero
+//	data         any           data; after the last byte of the chunk dataCR
 //	dataCR       CR            dataLF
 //	dataLF       LF            size
 //	line         tchar         name
@@ -57,15 +57,15 @@ import (
 // Every other byte leads to failed.
 type Chunked struct {
 	state      chunkState
-	reason     Reason // of failed; otherwise none
-	digits     uint8  // of the size so far
+	reason     Reason // why it failed; otherwise ReasonNone
+	digits     uint8  // digits of the size so far
 	started    bool   // the part of an extension being read has its first byte
 	nameSize   uint8  // bytes of the trailer's name; maxName+1: longer than any known
 	name       [maxName]byte
 	extensions uint16 // bytes of extensions in excess of the data
 	trailers   uint16 // bytes of the trailer section
-	left       int64  // data of this chunk still to come; in size, what its digits make
-	size       int64  // data of all chunks so far announced
+	left       int64  // data of this chunk still to come; in state size, the value of its digits
+	size       int64  // data of all chunks announced so far
 }
 
 type chunkState uint8
@@ -94,14 +94,14 @@ const (
 // Done reports whether the body has ended, trailers included.
 func (c *Chunked) Done() bool { return c.state == chunkDone }
 
-// Size returns how many bytes of data the chunks had that were announced so
-// far: it holds as soon as a chunk's line is read, before its data.
+// Size returns the number of bytes of data in the chunks announced so far: a
+// chunk counts as soon as its line is read, before its data.
 func (c *Chunked) Size() int64 { return c.size }
 
-// Pass reads on in p, and returns how many bytes of p belong to the body: all
-// of them unless the body ends in p (see Done). A reason says that the byte
-// behind them, or what it completes, is not the chunked coding; then the body
-// is lost, and only the bytes before may have been passed on.
+// Pass continues with p, and returns how many bytes of p belong to the body:
+// all of them unless the body ends in p (see Done). A reason says that the next
+// byte, or what it completes, violates the chunked coding: the rest of the body
+// is unreadable, and only the bytes before it may be passed on.
 func (c *Chunked) Pass(p []byte) (int, Reason) {
 	for n := 0; ; {
 		_, size, r := c.Next(p[n:])
@@ -112,10 +112,10 @@ func (c *Chunked) Pass(p []byte) (int, Reason) {
 	}
 }
 
-// Next reads on in p up to the end of the first piece of data, and returns
-// that piece, a part of p, and how many bytes of p were read. There is no data
-// when p ends before or the body does (see Done). Go on with the bytes of p
-// that were not read, until none are left or Done. Reasons are as with Pass.
+// Next continues with p up to the end of the first piece of data, and returns
+// that piece, a part of p, and how many bytes of p it read. There is no data if
+// p or the body (see Done) ends before. Call it again with the rest of p until
+// none is left, or Done. Reasons are those of Pass.
 func (c *Chunked) Next(p []byte) (data []byte, n int, r Reason) {
 	for n < len(p) && c.state < chunkDone {
 		if c.state == chunkData {
@@ -135,7 +135,7 @@ func (c *Chunked) Next(p []byte) (data []byte, n int, r Reason) {
 	return nil, n, c.reason
 }
 
-// step takes one byte of what is not data.
+// step handles one byte outside the data.
 func (c *Chunked) step(b byte) Reason {
 	switch {
 	case c.state == chunkSize:
@@ -148,7 +148,7 @@ func (c *Chunked) step(b byte) Reason {
 	return c.stepTrailer(b)
 }
 
-// stepSize takes a byte of a chunk's size.
+// stepSize handles a byte of a chunk's size.
 func (c *Chunked) stepSize(b byte) Reason {
 	if !is(b, isHex) {
 		if c.digits == 0 {
@@ -171,7 +171,7 @@ func hexValue(b byte) byte {
 	return b | 0x20 - 'a' + 10
 }
 
-// stepExtension takes a byte of a chunk extension.
+// stepExtension handles a byte of a chunk extension.
 func (c *Chunked) stepExtension(b byte) Reason {
 	if c.extensions++; c.extensions > maxExtensions {
 		return ReasonExtensionSize
@@ -197,7 +197,7 @@ func (c *Chunked) stepExtension(b byte) Reason {
 	return ReasonNone
 }
 
-// stepExtValue takes the first byte of an extension's value.
+// stepExtValue handles the first byte of an extension's value.
 func (c *Chunked) stepExtValue(b byte) Reason {
 	switch {
 	case b == '"':
@@ -210,7 +210,7 @@ func (c *Chunked) stepExtValue(b byte) Reason {
 	return ReasonNone
 }
 
-// stepQuoted takes a byte of a quoted value.
+// stepQuoted handles a byte of a quoted value.
 func (c *Chunked) stepQuoted(b byte) Reason {
 	switch {
 	case !is(b, isValue):
@@ -225,7 +225,7 @@ func (c *Chunked) stepQuoted(b byte) Reason {
 	return ReasonNone
 }
 
-// endExtension takes a byte behind a size or an extension.
+// endExtension handles a byte after a size or an extension.
 func (c *Chunked) endExtension(b byte, other Reason) Reason {
 	switch b {
 	case ';':
@@ -238,14 +238,14 @@ func (c *Chunked) endExtension(b byte, other Reason) Reason {
 	return ReasonNone
 }
 
-// stepEnd takes a byte of the end of a chunk's line or of its data.
+// stepEnd handles a byte at the end of a chunk's line or data.
 func (c *Chunked) stepEnd(b byte) Reason {
 	switch c.state {
 	case chunkSizeLF:
 		if b != '\n' {
 			return ReasonBareCR
 		}
-		return c.begin()
+		return c.beginChunk()
 	case chunkDataCR:
 		if b != '\r' {
 			return bareLFOr(b, ReasonChunkEnd)
@@ -260,9 +260,9 @@ func (c *Chunked) stepEnd(b byte) Reason {
 	return ReasonNone
 }
 
-// begin begins the chunk whose line was read: its data, or behind the last
-// chunk the trailer section.
-func (c *Chunked) begin() Reason {
+// beginChunk begins the data of the chunk whose line was read, or after the
+// last chunk, the trailer section.
+func (c *Chunked) beginChunk() Reason {
 	if c.left == 0 {
 		c.state = chunkLine
 		return ReasonNone
@@ -276,7 +276,7 @@ func (c *Chunked) begin() Reason {
 	return ReasonNone
 }
 
-// stepTrailer takes a byte of the trailer section.
+// stepTrailer handles a byte of the trailer section.
 func (c *Chunked) stepTrailer(b byte) Reason {
 	if c.trailers++; c.trailers > maxTrailers {
 		return ReasonTrailerSize
@@ -310,7 +310,7 @@ func (c *Chunked) stepTrailer(b byte) Reason {
 	return ReasonNone
 }
 
-// stepName takes a byte of a trailer's name, or the colon behind it.
+// stepName handles a byte of a trailer's name, or the colon after it.
 func (c *Chunked) stepName(b byte) Reason {
 	switch {
 	case is(b, isToken):
@@ -328,33 +328,33 @@ func (c *Chunked) stepName(b byte) Reason {
 	return ReasonNone
 }
 
-// mayTrail reports whether the name read may stand in a trailer section.
+// mayTrail reports whether the name is allowed in a trailer section.
 func (c *Chunked) mayTrail() bool {
 	if int(c.nameSize) > maxName {
 		return true
 	}
 	id := headerID(c.name[:c.nameSize])
-	return inTrailers.Has(id) && twinOf(c.name[:c.nameSize]) == HeaderOther
+	return inTrailers.Has(id) && lookalikeOf(c.name[:c.nameSize]) == HeaderOther
 }
 
 // LastChunk ends a body in the chunked coding, without trailers.
 const LastChunk = "0\r\n\r\n"
 
-// ChunkEnd stands behind the data of every chunk.
+// ChunkEnd follows the data of every chunk.
 const ChunkEnd = "\r\n"
 
 // MaxChunkHeader is the most that AppendChunkHeader appends, in bytes.
 const MaxChunkHeader = 18
 
-// AppendChunkHeader appends what stands before n bytes of data in the chunked
-// coding, ChunkEnd being what stands behind them. n must be positive: a
-// chunk of none is the last.
+// AppendChunkHeader appends the line before n bytes of data in the chunked
+// coding; ChunkEnd follows the data. n must be positive: an empty chunk is the
+// last.
 func AppendChunkHeader(dst []byte, n int) []byte {
 	dst = strconv.AppendUint(dst, uint64(n), 16)
 	return append(dst, "\r\n"...)
 }
 
-// AppendChunk appends data as one chunk; nothing when there are none.
+// AppendChunk appends data as one chunk; nothing if data is empty.
 func AppendChunk(dst, data []byte) []byte {
 	if len(data) == 0 {
 		return dst

@@ -1,11 +1,11 @@
 package http1
 
-// NextCookie returns the first cookie of a Cookie field's value and what
-// follows it. It reads as browsers and today's servers do (RFC 6265 section
-// 4.2, 6265bis section 5.6): a semicolon ends a cookie, whether in quotes or
-// not; what has no "=" is a value without a name. Double quotes around a value
-// are left out, and so are empty elements; at the end, name and value are nil.
-// All cookies:
+// NextCookie returns the first cookie of a Cookie field's value, and the rest
+// of the value. It parses as browsers and today's servers do (RFC 6265 section
+// 4.2, 6265bis section 5.6): a semicolon ends a cookie, quoted or not; an
+// element without "=" is a value without a name. It omits double quotes around
+// a value and skips empty elements; at the end, name and value are nil. To
+// visit all cookies:
 //
 //	for name, value, rest := NextCookie(cookies); name != nil; name, value, rest = NextCookie(rest) {
 func NextCookie(cookies []byte) (name, value, rest []byte) {
@@ -20,9 +20,9 @@ func NextCookie(cookies []byte) (name, value, rest []byte) {
 	return name, value, rest
 }
 
-// FindCookie returns the value, without quotes around it, of the first cookie
-// called name (names have case) in a Cookie field's value; nil when there is
-// none.
+// FindCookie returns the value of the first cookie with that name
+// (case-sensitive) in a Cookie field's value, without surrounding quotes; nil
+// if there is none.
 func FindCookie[N text](cookies []byte, name N) []byte {
 	for n, value, rest := NextCookie(cookies); n != nil; n, value, rest = NextCookie(rest) {
 		if string(n) == string(name) {
@@ -33,8 +33,8 @@ func FindCookie[N text](cookies []byte, name N) []byte {
 }
 
 // AppendCookiesWithout appends a Cookie field's value without the cookies
-// called name, each of the others as it came and "; " between them. It appends
-// nothing when none is left: then the field is to be left out.
+// called name: the others unchanged, separated by "; ". It appends nothing if
+// none is left: the caller then omits the field.
 func AppendCookiesWithout[N text](dst, cookies []byte, name N) []byte {
 	separator := ""
 	for pair, rest := nextPair(cookies); pair != nil; pair, rest = nextPair(rest) {
@@ -48,8 +48,8 @@ func AppendCookiesWithout[N text](dst, cookies []byte, name N) []byte {
 	return dst
 }
 
-// nextPair returns the first element that is not empty of a Cookie field's
-// value, without white space around it, and what follows it; nil at the end.
+// nextPair returns the first non-empty element of a Cookie field's value,
+// without surrounding white space, and the rest of the value; nil at the end.
 func nextPair(cookies []byte) (pair, rest []byte) {
 	for len(cookies) > 0 {
 		end := indexOr(cookies, ';')
@@ -62,7 +62,7 @@ func nextPair(cookies []byte) (pair, rest []byte) {
 	return nil, nil
 }
 
-// cutCookie cuts a cookie at its first "=".
+// cutCookie splits a cookie at its first "=".
 func cutCookie(pair []byte) (name, value []byte) {
 	equals := indexOr(pair, '=')
 	if equals == len(pair) {

@@ -15,9 +15,9 @@ import (
 	"testing"
 )
 
-// The messages that both this package and net/http accept must mean the same
-// to both. What either refuses proves nothing: net/http is laxer in most, and
-// stricter in some (URIs that do not parse).
+// A message that both this package and net/http accept must mean the same to
+// both. One that either refuses proves nothing: net/http is mostly laxer, and
+// sometimes stricter (URIs that do not parse).
 
 func TestRequestsLikeNetHTTP(t *testing.T) {
 	t.Parallel()
@@ -48,8 +48,8 @@ func TestResponsesLikeNetHTTP(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 50_000 {
-		asked := Asked{Method: []Method{MethodGet, MethodPost, MethodHead}[r.IntN(3)], WebSocket: r.IntN(2) == 0}
-		if compareResponse(t, generate(r, statusLines), asked) {
+		request := RequestContext{Method: []Method{MethodGet, MethodPost, MethodHead}[r.IntN(3)], WebSocket: r.IntN(2) == 0}
+		if compareResponse(t, generate(r, statusLines), request) {
 			compared++
 		}
 	}
@@ -58,7 +58,8 @@ func TestResponsesLikeNetHTTP(t *testing.T) {
 	}
 }
 
-// compareRequest reports whether both accepted p.
+// compareRequest compares the readings of p, and reports whether both accepted
+// it.
 func compareRequest(t *testing.T, p []byte) bool {
 	ours := &reader{}
 	ours.feed(clipped(p))
@@ -100,7 +101,7 @@ func compareFraming(framing Framing, length, theirLength int64, codings []string
 	}
 }
 
-// compareFields holds the fields against those that net/textproto reads.
+// compareFields compares the fields with those that net/textproto reads.
 func compareFields(f *Fields, p []byte, differs func(string, any, any)) {
 	theirs, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(p[f.start:]))).ReadMIMEHeader()
 	if err != nil {
@@ -115,7 +116,8 @@ func compareFields(f *Fields, p []byte, differs func(string, any, any)) {
 	}
 }
 
-// compareBody reads the body by net/http, and compares it and what follows it.
+// compareBody reads the body with net/http, and compares it and the bytes after
+// it.
 func compareBody(ours *reader, body io.Reader, in *bytes.Reader, buffered *bufio.Reader, differs func(string, any, any)) {
 	read, err := io.ReadAll(body)
 	if ours.reason != ReasonNone || !ours.done {
@@ -132,20 +134,21 @@ func compareBody(ours *reader, body io.Reader, in *bytes.Reader, buffered *bufio
 	}
 }
 
-// isLimit reports whether net/http gave up for a limit of its own, or for a
-// trailer section that is longer than its buffer.
+// isLimit reports whether net/http gave up because of one of its limits, or of
+// a trailer section longer than its buffer.
 func isLimit(err error) bool {
 	return strings.Contains(err.Error(), "too long") || strings.Contains(err.Error(), "too much overhead") ||
 		strings.Contains(err.Error(), "suspiciously long trailer") || errors.Is(err, bufio.ErrBufferFull)
 }
 
-// compareResponse reports whether both accepted p.
-func compareResponse(t *testing.T, p []byte, asked Asked) bool {
-	ours := &reader{response: true, asked: asked}
+// compareResponse compares the readings of p, and reports whether both accepted
+// it.
+func compareResponse(t *testing.T, p []byte, request RequestContext) bool {
+	ours := &reader{response: true, asked: request}
 	ours.feed(clipped(p))
 	in := bytes.NewReader(p)
 	buffered := bufio.NewReader(in)
-	method := map[Method]string{MethodHead: "HEAD", MethodPost: "POST"}[asked.Method]
+	method := map[Method]string{MethodHead: "HEAD", MethodPost: "POST"}[request.Method]
 	theirs, err := http.ReadResponse(buffered, &http.Request{Method: method})
 	if ours.headSize == 0 || err != nil {
 		return false
@@ -160,7 +163,7 @@ func compareResponse(t *testing.T, p []byte, asked Asked) bool {
 	if theirs.Close == h.KeepAlive && h.Status != 101 {
 		differs("keep-alive", h.KeepAlive, !theirs.Close)
 	}
-	if asked.Method != MethodHead && h.Status != 304 { // where theirs is that of a GET
+	if request.Method != MethodHead && h.Status != 304 { // where net/http returns the length for a GET
 		compareFraming(ours.framing, h.Length, theirs.ContentLength, theirs.TransferEncoding, differs)
 	}
 	compareFields(&h.Fields, p, differs)
@@ -171,7 +174,7 @@ func compareResponse(t *testing.T, p []byte, asked Asked) bool {
 	return true
 }
 
-// chunksByNetHTTP decodes a chunked body, and returns what follows it.
+// chunksByNetHTTP decodes a chunked body, and returns the bytes after it.
 func chunksByNetHTTP(p []byte) (data, rest []byte, err error) {
 	in := bytes.NewReader(p)
 	buffered := bufio.NewReader(in)

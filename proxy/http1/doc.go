@@ -1,55 +1,54 @@
-// Package http1 is the syntax of HTTP/1.1 (RFC 9110, RFC 9112) as a front
-// proxy needs it: heads, the framing of bodies, the chunked coding, as pure
-// functions on bytes.
+// Package http1 implements the syntax of HTTP/1.1 (RFC 9110, RFC 9112) for a
+// front proxy: heads, body framing and the chunked coding, as pure functions on
+// bytes.
 //
 // It guarantees that a message it accepts has exactly one meaning: where it
-// ends, whom it is for, whether the connection lives on. What two readers
-// could understand differently is refused with a Reason, never repaired. It
-// also guarantees that nothing here panics whatever the bytes, that no work
-// grows faster than the bytes, and that nothing allocates.
+// ends, which host it addresses, and whether the connection persists. A message
+// that two readers could understand differently is refused with a Reason, never
+// repaired. No input makes the package panic, its work grows at most linearly
+// with the input, and it allocates nothing.
 //
-//	RequestHead   one request head: line, fields, framing, persistence
-//	ResponseHead  one response head
-//	Chunked       checks a chunked body of any size in pieces of any size
-//	Append...     writes heads, fields, chunks and whole answers
+//	RequestHead   parses one request head: line, fields, framing, persistence
+//	ResponseHead  parses one response head
+//	Chunked       checks a chunked body of any size, in pieces of any size
+//	Append...     functions that write heads, fields, chunks and complete responses
 //	NextElement, NextCookie, ... read field values
 //
-// A head is parsed where it lies:
+// A head is parsed in place:
 //
 //	n, reason := head.Parse(p, &conn.scan, maxHead)
 //	switch {
-//	case reason != http1.ReasonNone: // answer reason.Status(), close
-//	case n == 0:                     // incomplete: call again with more
-//	default:                         // p[:n] was the head, p[n:] is what follows
+//	case reason != http1.ReasonNone: // respond with reason.Status(), close
+//	case n == 0:                     // incomplete: call again with more bytes
+//	default:                         // p[:n] is the head, p[n:] follows it
 //	}
 //
-// What a head returns are parts of p: they are valid as long as p's bytes stay
-// what they are, and a head is reused for the next message. A head is large
-// (a few KB) and belongs to an event loop; Scan and Chunked are small and
-// belong to a connection. Nothing here is safe for use by several goroutines
-// at once.
+// The slices a head returns are parts of p: they are valid until p changes or
+// the head is used for the next message. A head is large (a few KB) and belongs
+// to an event loop; Scan and Chunked are small and belong to a connection. No
+// value may be used by several goroutines at once.
 //
-// What it decides where the standard leaves a choice:
+// Where the standard leaves a choice:
 //
 //   - One empty line (CRLF) before a request is skipped (RFC 9112 section
 //     2.2), a second is refused; before a response none is allowed.
-//   - A target is any visible ASCII but "#". It is neither decoded nor
+//   - A target is any visible ASCII except "#". It is neither decoded nor
 //     normalized.
-//   - Host and authority are what names and addresses are made of: letters,
-//     digits, "-._~", or an IPv6 address in brackets; then at most a port. The
-//     rest of RFC 3986's grammar (percent-encoding, "!$&'()*+,;=", user
-//     information, an empty port) is refused.
+//   - Host and authority consist of a name or address (letters, digits,
+//     "-._~", or an IPv6 address in brackets) and an optional port. The rest of
+//     RFC 3986's grammar (percent-encoding, "!$&'()*+,;=", user information, an
+//     empty port) is refused.
 //   - Content-Length is 1 to 18 digits without leading zeros.
-//   - The names of codings and connection options have no case. This is safe,
-//     because Connection and Transfer-Encoding are never passed on, but written
-//     anew.
+//   - The names of codings and connection options are case-insensitive. This is
+//     safe because Connection and Transfer-Encoding are never passed on: the
+//     proxy generates its own.
 //   - A status line may lack the space before an absent reason phrase.
-//   - Connection cannot take away a field that has a HeaderID: only the
-//     hop-by-hop fields themselves and fields unknown here.
-//   - A field whose name differs from a known one in "_" for "-" is not passed
-//     on to a server.
-//   - A semicolon ends a cookie, quotes or not.
+//   - Connection cannot remove a field that has a HeaderID: only the hop-by-hop
+//     fields themselves and unknown fields.
+//   - A field whose name differs from a known one by "_" instead of "-" is not
+//     passed on to a server.
+//   - A semicolon ends a cookie, quoted or not.
 //
-// It does no I/O, knows no time and no limits but those of syntax, and does
-// not look into bodies.
+// The package does no I/O, has no timeouts, and no limits except those of the
+// syntax. It does not interpret bodies.
 package http1

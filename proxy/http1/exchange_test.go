@@ -9,17 +9,17 @@ import (
 
 const testMax = 32 << 10
 
-// reader is what a proxy makes of this package, with the head buffered and the
-// body read as it comes. It stands for l7 in the tests.
+// reader uses this package as a proxy does: it buffers the head and reads the
+// body as it arrives. It stands in for l7 in the tests.
 type reader struct {
 	response bool
-	asked    Asked
+	asked    RequestContext
 
 	request  RequestHead
 	answer   ResponseHead
 	scan     Scan
-	head     []byte // what came before the end of the head
-	headSize int    // of the complete head; 0 before
+	head     []byte // bytes up to the end of the head
+	headSize int    // size of the complete head; 0 before
 	reason   Reason
 
 	framing Framing
@@ -31,7 +31,7 @@ type reader struct {
 	forward []byte
 }
 
-// feed reads on. p may be changed afterwards.
+// feed continues with p, which may be changed afterwards.
 func (r *reader) feed(p []byte) {
 	if r.reason != ReasonNone {
 		return
@@ -88,14 +88,14 @@ func (r *reader) feedBody(p []byte) {
 	r.rest = append(r.rest, p...)
 }
 
-// end tells of the end of the connection.
+// end handles the end of the connection.
 func (r *reader) end() {
 	if r.headSize > 0 && r.framing == FramingClose {
 		r.done = true
 	}
 }
 
-// outcome returns what testdata/cases/README.md describes.
+// outcome returns the outcome as testdata/cases/README.md describes it.
 func (r *reader) outcome() string {
 	switch {
 	case r.reason != ReasonNone && r.response:
@@ -129,8 +129,8 @@ func (r *reader) outcome() string {
 	return w.String()
 }
 
-// exchange returns the outcome of a message that comes in these pieces, each
-// of which is overwritten once it was read.
+// exchange returns the outcome of a message that arrives in these pieces, each
+// of which is overwritten after it was read.
 func exchange(r *reader, pieces ...[]byte) string {
 	for _, piece := range pieces {
 		p := bytes.Clone(piece)
@@ -152,9 +152,9 @@ func bytewise(p []byte) [][]byte {
 	return pieces
 }
 
-// agree reports whether a message cut into pieces fared as it did whole. The
-// one difference that is allowed: of a head that is to be refused, but has not
-// ended, the fault may not have been noticed yet.
-func agree(whole, cut string, p []byte) bool {
-	return whole == cut || cut == "incomplete" && strings.HasPrefix(whole, "refused") && !bytes.Contains(p, []byte("\r\n\r\n"))
+// agree reports whether a split message has the same outcome as the unsplit
+// one. One difference is allowed: a fault in a head that has not ended may not
+// have been noticed yet.
+func agree(unsplit, split string, p []byte) bool {
+	return unsplit == split || split == "incomplete" && strings.HasPrefix(unsplit, "refused") && !bytes.Contains(p, []byte("\r\n\r\n"))
 }

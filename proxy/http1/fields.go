@@ -2,18 +2,18 @@ package http1
 
 import "bytes"
 
-// Fields are the fields (headers) of one head, in the order they came. They
-// refer to the bytes that were parsed. Fields are embedded in RequestHead and
-// ResponseHead; the zero value has none.
+// Fields holds the fields (headers) of one head, in their order. It refers to
+// the parsed bytes. Fields is embedded in RequestHead and ResponseHead; the
+// zero value has no fields.
 type Fields struct {
-	p           []byte // what was parsed
+	p           []byte // the parsed bytes
 	seen        HeaderSet
 	twice       HeaderSet // seen more than once
-	underscores bool      // a name unknown here has a "_"
+	underscores bool      // an unknown name has a "_"
 	size        int       // how many fields
 	start       int       // where the first begins in p
-	end         int       // where the empty line behind the last begins
-	first       [64]uint8 // by HeaderID: the first such field, if it was seen
+	end         int       // where the empty line after the last begins
+	first       [64]uint8 // by HeaderID: index of the first such field, if seen
 	field       [MaxFields]field
 }
 
@@ -22,16 +22,16 @@ type Fields struct {
 type field struct {
 	name, colon, end uint32 // end is where its CRLF begins
 	id               HeaderID
-	dropped          bool // not to be passed on, though its id does not say so
+	dropped          bool // not passed on, for another reason than its id
 }
 
-// NumFields returns how many fields there are; their indices begin at 0.
+// NumFields returns the number of fields; their indices begin at 0.
 func (f *Fields) NumFields() int { return f.size }
 
 // ID returns the HeaderID of field i.
 func (f *Fields) ID(i int) HeaderID { return f.field[i].id }
 
-// Name returns the name of field i as it was written.
+// Name returns the name of field i as the sender wrote it.
 func (f *Fields) Name(i int) []byte {
 	return f.p[f.field[i].name:f.field[i].colon]
 }
@@ -48,23 +48,23 @@ func (f *Fields) Value(i int) []byte {
 	return f.p[start:end]
 }
 
-// Dropped reports whether field i is not to be passed on: it is hop-by-hop by
-// its nature or because Connection names it, or is what Drop took out.
+// Dropped reports whether field i is not passed on: it is hop-by-hop,
+// Connection names it, or Drop has removed it.
 func (f *Fields) Dropped(i int) bool {
 	return f.field[i].dropped || HopByHop.Has(f.field[i].id)
 }
 
-// Drop takes field i out of what AppendFields writes. It is still found by
-// all other methods.
+// Drop removes field i from the output of AppendFields. All other methods still
+// find it.
 func (f *Fields) Drop(i int) { f.field[i].dropped = true }
 
-// Has reports whether there is a field id.
+// Has reports whether there is a field with that id.
 func (f *Fields) Has(id HeaderID) bool { return f.seen.Has(id) }
 
-// Several reports whether there is more than one field id.
-func (f *Fields) Several(id HeaderID) bool { return f.twice.Has(id) }
+// Repeated reports whether there is more than one field with that id.
+func (f *Fields) Repeated(id HeaderID) bool { return f.twice.Has(id) }
 
-// Get returns the value of the first field id; nil when there is none.
+// Get returns the value of the first field with that id; nil if there is none.
 func (f *Fields) Get(id HeaderID) []byte {
 	if !f.seen.Has(id) {
 		return nil
@@ -72,8 +72,8 @@ func (f *Fields) Get(id HeaderID) []byte {
 	return f.Value(int(f.first[id%64]))
 }
 
-// Find returns the index of the first field id at or behind index from, or
-// -1. All fields of one id:
+// Find returns the index of the first field with that id from index from on, or
+// -1. To visit all fields with one id:
 //
 //	for i := f.Find(id, 0); i >= 0; i = f.Find(id, i+1) {
 func (f *Fields) Find(id HeaderID, from int) int {
@@ -94,9 +94,9 @@ func (f *Fields) Find(id HeaderID, from int) int {
 	return -1
 }
 
-// AppendFields appends, as they came, the lines of all fields that are to be
-// passed on (see Dropped) and are not in without. The empty line that ends a
-// head is not among them.
+// AppendFields appends the unchanged lines of all fields that are passed on
+// (see Dropped) and are not in without. It does not append the empty line that
+// ends a head.
 func (f *Fields) AppendFields(dst []byte, without HeaderSet) []byte {
 	without |= HopByHop
 	from := f.start // where the lines not yet copied begin
@@ -111,8 +111,8 @@ func (f *Fields) AppendFields(dst []byte, without HeaderSet) []byte {
 	return append(dst, f.p[from:f.end]...)
 }
 
-// parseFields reads the fields of p from index i on to the empty line, and
-// returns the index behind that; 0 when p does not reach so far.
+// parseFields reads the fields of p from index i to the empty line, and returns
+// the index after it; 0 if p ends before.
 func (f *Fields) parseFields(p []byte, i int) (int, Reason) {
 	f.p, f.seen, f.twice, f.underscores, f.size, f.start = p, 0, 0, false, 0, i
 	for {
@@ -140,14 +140,14 @@ func (f *Fields) parseFields(p []byte, i int) (int, Reason) {
 		line := &f.field[f.size]
 		line.name, line.colon, line.end = uint32(i), uint32(colon), uint32(end)
 		line.id, line.dropped = id, false
-		f.note(id)
+		f.record(id)
 		i = end + 2
 	}
 }
 
-// parseName reads the name at p[i:], known or not, and returns the index of
-// the colon behind it: 0 when p ends before. What stands before the index
-// unknown is not a known name (see knownAt).
+// parseName reads the name at p[i:], known or not, and returns the index of the
+// colon after it; 0 if p ends before. The bytes before index unknown are not a
+// known name (see knownAt).
 func (f *Fields) parseName(p []byte, i, unknown int) (HeaderID, int, Reason) {
 	colon := skip(p, i, isToken)
 	switch {
@@ -166,7 +166,7 @@ func (f *Fields) parseName(p []byte, i, unknown int) (HeaderID, int, Reason) {
 	return headerID(name), colon, ReasonNone
 }
 
-// valueEnd returns the index of the CRLF that ends the value at p[i:]; 0 when p
+// valueEnd returns the index of the CRLF that ends the value at p[i:]; 0 if p
 // ends before.
 func valueEnd(p []byte, i int) (int, Reason) {
 	i = skipValue(p, i)
@@ -177,8 +177,8 @@ func valueEnd(p []byte, i int) (int, Reason) {
 	return i, ReasonNone
 }
 
-// note counts the field just read, and enters it under its id.
-func (f *Fields) note(id HeaderID) {
+// record counts the field just read, and indexes it by its id.
+func (f *Fields) record(id HeaderID) {
 	bit := HeaderSet(1) << (id % 64)
 	if f.seen&bit == 0 {
 		f.seen |= bit
@@ -189,9 +189,8 @@ func (f *Fields) note(id HeaderID) {
 	f.size++
 }
 
-// lineEnd returns the index behind the CRLF at p[i:]; 0 when p ends before it
-// does. What stands there instead is refused, for other when it is neither CR
-// nor LF.
+// lineEnd returns the index after the CRLF at p[i:]; 0 if p ends before. Any
+// other byte is refused: for other, if it is neither CR nor LF.
 func lineEnd(p []byte, i int, other Reason) (int, Reason) {
 	if i >= len(p) {
 		return 0, ReasonNone
@@ -208,8 +207,7 @@ func lineEnd(p []byte, i int, other Reason) (int, Reason) {
 	return i + 2, ReasonNone
 }
 
-// bareLFOr says what is wrong with c, which has no place where it stands: it
-// is a bare LF, or other.
+// bareLFOr returns the reason for a misplaced byte c: a bare LF, or other.
 func bareLFOr(c byte, other Reason) Reason {
 	if c == '\n' {
 		return ReasonBareLF
@@ -217,8 +215,8 @@ func bareLFOr(c byte, other Reason) Reason {
 	return other
 }
 
-// nameReason says what is wrong with a field name that c ends. inside tells
-// that some of a name came before.
+// nameReason returns why c is refused in or after a field name. inside says
+// that bytes of a name came before.
 func nameReason(c byte, inside bool) Reason {
 	switch {
 	case is(c, isSpace) && inside:
@@ -229,18 +227,18 @@ func nameReason(c byte, inside bool) Reason {
 	return bareLFOr(c, ReasonName)
 }
 
-// options are what the Connection fields of a head say of the connection.
+// options holds what the Connection fields of a head say about the connection.
 type options struct {
 	close, keepAlive, upgrade bool
 }
 
-// connection reads the Connection fields (RFC 9110 section 7.6.1) and drops
-// the fields that they name, of those unknown here: what is known is either
-// dropped anyway or is not the sender's to take away (CVE-2021-33197).
+// connection reads the Connection fields (RFC 9110 section 7.6.1) and drops the
+// unknown fields that they name: a known field is either dropped anyway, or the
+// sender must not be able to remove it (CVE-2021-33197).
 func (f *Fields) connection() (o options, r Reason) {
 	named := 0
 	for i := f.Find(HeaderConnection, 0); i >= 0; i = f.Find(HeaderConnection, i+1) {
-		switch string(f.Value(i)) { // as a rule it is one of these
+		switch string(f.Value(i)) { // usually one of these
 		case "keep-alive":
 			o.keepAlive = true
 			continue
@@ -271,7 +269,7 @@ func (f *Fields) connection() (o options, r Reason) {
 	return o, ReasonNone
 }
 
-// dropNamed drops the fields called name, of those unknown here.
+// dropNamed drops the unknown fields called name.
 func (f *Fields) dropNamed(name []byte) {
 	for i := f.Find(HeaderOther, 0); i >= 0; i = f.Find(HeaderOther, i+1) {
 		if EqualFold(f.Name(i), name) {
@@ -280,24 +278,24 @@ func (f *Fields) dropNamed(name []byte) {
 	}
 }
 
-// dropTwins drops the fields that some servers would take for known ones (see
-// twinOf).
-func (f *Fields) dropTwins() {
+// dropLookalikes drops the fields that some servers would take for known ones
+// (see lookalikeOf).
+func (f *Fields) dropLookalikes() {
 	if !f.underscores {
 		return
 	}
 	for i := f.Find(HeaderOther, 0); i >= 0; i = f.Find(HeaderOther, i+1) {
 		name := f.Name(i)
-		if bytes.IndexByte(name, '_') >= 0 && twinOf(name) != HeaderOther {
+		if bytes.IndexByte(name, '_') >= 0 && lookalikeOf(name) != HeaderOther {
 			f.Drop(i)
 		}
 	}
 }
 
-// length reads Content-Length, of which there must be one at most: 1 to 18
+// length reads Content-Length, of which there must be exactly one: 1 to 18
 // digits without leading zeros.
 func (f *Fields) length() (int64, Reason) {
-	if f.Several(HeaderContentLength) {
+	if f.Repeated(HeaderContentLength) {
 		return 0, ReasonSeveralLengths
 	}
 	digits := f.Get(HeaderContentLength)
@@ -314,9 +312,9 @@ func (f *Fields) length() (int64, Reason) {
 	return n, ReasonNone
 }
 
-// framing returns what Content-Length and Transfer-Encoding say of the body
-// (RFC 9112 section 6): FramingNone when the length is zero, absent when
-// there is neither.
+// framing returns what Content-Length and Transfer-Encoding say about the body
+// (RFC 9112 section 6): FramingNone if the length is zero, absent if there is
+// neither.
 func (f *Fields) framing(minor uint8, absent Framing) (Framing, int64, Reason) {
 	const both HeaderSet = 1<<HeaderContentLength | 1<<HeaderTransferEncoding
 	switch f.seen & both {
@@ -334,7 +332,7 @@ func (f *Fields) framing(minor uint8, absent Framing) (Framing, int64, Reason) {
 	switch {
 	case minor == 0:
 		return 0, 0, ReasonCodingHTTP10
-	case f.Several(HeaderTransferEncoding), !EqualFold(f.Get(HeaderTransferEncoding), "chunked"):
+	case f.Repeated(HeaderTransferEncoding), !EqualFold(f.Get(HeaderTransferEncoding), "chunked"):
 		return 0, 0, ReasonCoding
 	}
 	return FramingChunked, 0, ReasonNone

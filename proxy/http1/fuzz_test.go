@@ -20,14 +20,15 @@ func seedHeads(f *testing.F, response bool, lines []string) {
 	}
 }
 
-// FuzzRequest: however a request comes in pieces, it is one message; what is
-// passed on is the same message; net/http, where it accepts it, agrees.
+// FuzzRequest checks that a request has the same meaning however it is split,
+// that the request passed on is the same, and that net/http, if it accepts it,
+// agrees.
 func FuzzRequest(f *testing.F) {
 	seedHeads(f, false, requestLines)
 	f.Fuzz(func(t *testing.T, p []byte, seed uint64) {
 		r := &reader{}
-		whole := exchange(r, clipped(p))
-		checkCuts(t, p, whole, seed, func() *reader { return &reader{} })
+		unsplit := exchange(r, clipped(p))
+		checkSplits(t, p, unsplit, seed, func() *reader { return &reader{} })
 		if r.headSize > 0 {
 			checkAccessors(t, &r.request.Fields)
 			checkForward(t, &smuggling{in: p}, r)
@@ -36,32 +37,32 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// FuzzResponse: the same for responses.
+// FuzzResponse does the same for responses.
 func FuzzResponse(f *testing.F) {
 	seedHeads(f, true, statusLines)
 	f.Fuzz(func(t *testing.T, p []byte, seed uint64) {
-		asked := Asked{Method: Method(seed % 4), WebSocket: seed%8 < 4}
-		fresh := func() *reader { return &reader{response: true, asked: asked} }
+		request := RequestContext{Method: Method(seed % 4), WebSocket: seed%8 < 4}
+		fresh := func() *reader { return &reader{response: true, asked: request} }
 		r := fresh()
-		whole := exchange(r, clipped(p))
-		checkCuts(t, p, whole, seed, fresh)
+		unsplit := exchange(r, clipped(p))
+		checkSplits(t, p, unsplit, seed, fresh)
 		if r.headSize > 0 {
 			checkAccessors(t, &r.answer.Fields)
 		}
-		compareResponse(t, p, asked)
+		compareResponse(t, p, request)
 	})
 }
 
-func checkCuts(t *testing.T, p []byte, whole string, seed uint64, fresh func() *reader) {
-	if cut := exchange(fresh(), bytewise(p)...); !agree(whole, cut, p) {
-		t.Errorf("%q\nwhole:        %s\nbyte by byte: %s", p, whole, cut)
+func checkSplits(t *testing.T, p []byte, unsplit string, seed uint64, fresh func() *reader) {
+	if split := exchange(fresh(), bytewise(p)...); !agree(unsplit, split, p) {
+		t.Errorf("%q\nwhole:        %s\nbyte by byte: %s", p, unsplit, split)
 	}
-	if cut := exchange(fresh(), cuts(p, seed)...); !agree(whole, cut, p) {
-		t.Errorf("%q\nwhole:     %s\nin pieces: %s", p, whole, cut)
+	if split := exchange(fresh(), pieces(p, seed)...); !agree(unsplit, split, p) {
+		t.Errorf("%q\nwhole:     %s\nin pieces: %s", p, unsplit, split)
 	}
 }
 
-// checkAccessors holds the ways to a field against each other.
+// checkAccessors checks that all accessors agree.
 func checkAccessors(t *testing.T, f *Fields) {
 	var lines []byte
 	at := f.start
@@ -77,8 +78,8 @@ func checkAccessors(t *testing.T, f *Fields) {
 		if !f.Has(id) || f.Find(id, i) != i {
 			t.Errorf("%v is not found at %d, but at %d", id, i, f.Find(id, i))
 		}
-		if first := f.Find(id, 0); !bytes.Equal(f.Get(id), f.Value(first)) || f.Several(id) != (f.Find(id, first+1) > 0) {
-			t.Errorf("%v: first at %d, several %v", id, first, f.Several(id))
+		if first := f.Find(id, 0); !bytes.Equal(f.Get(id), f.Value(first)) || f.Repeated(id) != (f.Find(id, first+1) > 0) {
+			t.Errorf("%v: first at %d, repeated %v", id, first, f.Repeated(id))
 		}
 		if v := f.Value(i); !all(v, isValue) || len(trim(v)) != len(v) {
 			t.Errorf("value %q", v)
@@ -95,8 +96,8 @@ func checkAccessors(t *testing.T, f *Fields) {
 	}
 }
 
-// readChunked returns what a chunked body in these pieces gives: the data, how
-// many bytes belong to it, whether it is done.
+// readChunked reads a chunked body in these pieces. It returns the data, how
+// many bytes belong to the body, and whether it is done.
 func readChunked(pieces [][]byte) (data []byte, size int, done bool, r Reason) {
 	var c Chunked
 	for _, p := range pieces {
@@ -126,8 +127,8 @@ func passChunked(pieces [][]byte) (size int, done bool, r Reason) {
 	return size, c.Done(), r
 }
 
-// FuzzChunked: however a chunked body is cut, it is the same body; what it
-// gives is what net/http reads; what is encoded decodes to what it was.
+// FuzzChunked checks that a chunked body is the same however it is split, that
+// net/http reads the same data, and that encoding and decoding return the data.
 func FuzzChunked(f *testing.F) {
 	for i, c := range readCases(f) {
 		if _, body, ok := strings.Cut(string(c.in), "\r\n\r\n"); ok {
@@ -136,9 +137,9 @@ func FuzzChunked(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, p []byte, seed uint64) {
 		data, size, done, r := readChunked([][]byte{clipped(p)})
-		for _, pieces := range [][][]byte{bytewise(p), cuts(p, seed)} {
+		for _, pieces := range [][][]byte{bytewise(p), pieces(p, seed)} {
 			if data2, size2, done2, r2 := readChunked(pieces); !bytes.Equal(data, data2) || size != size2 || done != done2 || r != r2 {
-				t.Errorf("%q: whole %q %d %v %v, in pieces %q %d %v %v", p, data, size, done, r, data2, size2, done2, r2)
+				t.Errorf("%q: unsplit %q %d %v %v, in pieces %q %d %v %v", p, data, size, done, r, data2, size2, done2, r2)
 			}
 			if size2, done2, r2 := passChunked(pieces); size != size2 || done != done2 || r != r2 {
 				t.Errorf("%q: Next %d %v %v, Pass %d %v %v", p, size, done, r, size2, done2, r2)
@@ -150,13 +151,13 @@ func FuzzChunked(f *testing.F) {
 			}
 		}
 		coded := encode(p, seed)
-		if again, size, done, r := readChunked(cuts(append(coded, p...), seed)); !bytes.Equal(again, p) || size != len(coded) || !done || r != ReasonNone {
+		if again, size, done, r := readChunked(pieces(append(coded, p...), seed)); !bytes.Equal(again, p) || size != len(coded) || !done || r != ReasonNone {
 			t.Errorf("%q comes back as %q (%d of %d bytes, %v, %v)", p, again, size, len(coded), done, r)
 		}
 	})
 }
 
-// FuzzCookie: what is left without a cookie does not have it, and has all others.
+// FuzzCookie checks that removing a cookie removes it and keeps all others.
 func FuzzCookie(f *testing.F) {
 	for _, cookies := range []string{
 		"", "SERVERID=node1", "a=b; SERVERID=node1; c=d", "SERVERID=1; SERVERID=2", "a=\"x; SERVERID=1\"; b=c", "a=\"x; SERVERID=1", "SERVERID", "=SERVERID",
@@ -184,8 +185,8 @@ func FuzzCookie(f *testing.F) {
 	})
 }
 
-// FuzzList: no element is empty or has white space around it, and the elements
-// in a list of their own are the same elements.
+// FuzzList checks that no element is empty or has surrounding white space, and
+// that a list of the elements has the same elements.
 func FuzzList(f *testing.F) {
 	for _, list := range []string{"", "a", "a, b", ",a,,b ,", "a=\"b,c\", d", "a=\"b, c", "gzip;q=0.5, *;q=0", "\"\\\"\",a"} {
 		f.Add([]byte(list))

@@ -6,8 +6,8 @@ import (
 	"math/rand/v2"
 )
 
-// The parts that generated messages are made of: good ones, and ones that
-// some parser somewhere has got wrong.
+// The parts of generated messages: valid ones, and ones that some parser has
+// got wrong.
 var (
 	requestLines = []string{
 		"GET / HTTP/1.1", "POST /mcp HTTP/1.1", "POST /mcp?a=b HTTP/1.0", "GET http://a/b HTTP/1.1", "GET http://A:80?b HTTP/1.1",
@@ -61,7 +61,7 @@ func generate(r *rand.Rand, lines []string) []byte {
 	return mutate(r, p)
 }
 
-// mutate changes, in one of three cases, a byte or two of p.
+// mutate changes a byte or two of p, in one of three cases.
 func mutate(r *rand.Rand, p []byte) []byte {
 	const odd = "\x00\t\n\v\f\r \"#,-:;=@\\_\x7f\x80\xa0\xff059aAzZ"
 	if r.IntN(3) > 0 || len(p) == 0 {
@@ -85,8 +85,8 @@ func mutate(r *rand.Rand, p []byte) []byte {
 	return p
 }
 
-// cuts returns p in pieces of random sizes; the same seed cuts the same way.
-func cuts(p []byte, seed uint64) [][]byte {
+// pieces splits p at random; the same seed splits the same way.
+func pieces(p []byte, seed uint64) [][]byte {
 	r := rand.New(rand.NewPCG(seed, 1))
 	largest := 1 + r.IntN(64)
 	var pieces [][]byte
@@ -98,10 +98,10 @@ func cuts(p []byte, seed uint64) [][]byte {
 	return pieces
 }
 
-// encode returns data in the chunked coding, cut at random.
+// encode returns data in the chunked coding, with random chunk sizes.
 func encode(data []byte, seed uint64) []byte {
 	var p []byte
-	for i, piece := range cuts(data, seed) {
+	for i, piece := range pieces(data, seed) {
 		if i%2 == 0 || i > 100 { // extensions may not outweigh the data by much
 			p = AppendChunk(p, piece)
 		} else {

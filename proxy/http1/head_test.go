@@ -69,8 +69,8 @@ func TestFields(t *testing.T) {
 	if h.NumFields() != 6 || string(h.Name(3)) != "Y" || string(h.Value(4)) != "c=d" || h.ID(5) != HeaderMcpSessionID || h.ID(1) != HeaderOther {
 		t.Error("fields by index")
 	}
-	if !h.Has(HeaderCookie) || !h.Several(HeaderCookie) || h.Several(HeaderHost) || h.Has(HeaderDate) || h.Get(HeaderDate) != nil {
-		t.Error("Has, Several or Get")
+	if !h.Has(HeaderCookie) || !h.Repeated(HeaderCookie) || h.Repeated(HeaderHost) || h.Has(HeaderDate) || h.Get(HeaderDate) != nil {
+		t.Error("Has, Repeated or Get")
 	}
 	var found []int
 	for i := h.Find(HeaderCookie, 0); i >= 0; i = h.Find(HeaderCookie, i+1) {
@@ -88,7 +88,7 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// TestReuse: nothing of a head is left in the next.
+// TestReuse checks that nothing of a head remains in the next.
 func TestReuse(t *testing.T) {
 	t.Parallel()
 	var h RequestHead
@@ -158,13 +158,13 @@ func TestLimits(t *testing.T) {
 	}
 	var answer ResponseHead
 	var scan Scan
-	if _, r := answer.Parse([]byte("HTTP/1.1 200 OK\r\n"), &scan, 10, Asked{}); r != ReasonHeadSize {
+	if _, r := answer.Parse([]byte("HTTP/1.1 200 OK\r\n"), &scan, 10, RequestContext{}); r != ReasonHeadSize {
 		t.Errorf("a response that is too large: %v", r)
 	}
 }
 
-// TestScanIsLinear: a head that comes byte by byte is parsed at its beginning
-// and at its end, and is looked through but once in between.
+// TestScanIsLinear checks that a head that arrives byte by byte is parsed at
+// its beginning and end, and searched only once in between.
 func TestScanIsLinear(t *testing.T) {
 	t.Parallel()
 	p := []byte("GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X: "+strings.Repeat("y", 500)+"\r\n", 60) + "\r\n")
@@ -173,7 +173,7 @@ func TestScanIsLinear(t *testing.T) {
 	parses := 0
 	for i := range p {
 		probe, before := scan, scan
-		if probe.worthwhile(p[:i+1], testMax) {
+		if probe.shouldParse(p[:i+1], testMax) {
 			parses++
 		}
 		n, r := h.Parse(p[:i+1], &scan, testMax)
@@ -185,11 +185,11 @@ func TestScanIsLinear(t *testing.T) {
 		}
 	}
 	if parses != 2 {
-		t.Errorf("%d times parsed", parses)
+		t.Errorf("parsed %d times", parses)
 	}
 }
 
-// TestShortBuffer: a scan that is ahead of what it is given does no harm.
+// TestShortBuffer checks that a scan beyond the end of its input does no harm.
 func TestShortBuffer(t *testing.T) {
 	t.Parallel()
 	scan := Scan(1000)
@@ -205,7 +205,7 @@ func TestShortBuffer(t *testing.T) {
 func TestAllocations(t *testing.T) {
 	var request RequestHead
 	var response ResponseHead
-	post, answer := []byte(mcpPost), []byte(mcpAnswer)
+	post, answer := []byte(mcpPost), []byte(mcpResponse)
 	odd := []byte("get http://[::1]:80/?x HTTP/1.1\r\nHost: [::1]\r\nConnection: a, b, close\r\nA: \xff\r\nX_Forwarded_For: 1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n")
 	chunks := bytes.Repeat([]byte("5;a=\"b\"\r\nhello\r\n"), 20)
 	chunks = append(chunks, "0\r\nX-Sum: 1\r\n\r\n"...)
@@ -226,7 +226,7 @@ func TestAllocations(t *testing.T) {
 		},
 		"response": func() bool {
 			var scan Scan
-			n, _ := response.Parse(answer, &scan, testMax, Asked{Method: MethodPost})
+			n, _ := response.Parse(answer, &scan, testMax, RequestContext{Method: MethodPost})
 			dst = response.AppendFields(response.AppendStatusLine(dst[:0]), Forwarding)
 			return n == len(answer)
 		},
@@ -239,13 +239,13 @@ func TestAllocations(t *testing.T) {
 			return n == len(chunks)
 		},
 		"answer": func() bool {
-			dst = AppendAnswer(dst[:0], Answer{Status: 503, KeepAlive: true, ContentType: "text/plain", Body: post})
+			dst = AppendResponse(dst[:0], Response{Status: 503, KeepAlive: true, ContentType: "text/plain", Body: post})
 			dst = AppendDate(AppendLength(dst, 1<<40), now)
 			return !AcceptsCoding(request.Get(HeaderAcceptEncoding), "br")
 		},
 	} {
 		if !run() {
-			t.Errorf("%s: does not do what is measured", name)
+			t.Errorf("%s: did not do what is measured", name)
 		}
 		if n := testing.AllocsPerRun(100, func() { run() }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)

@@ -5,9 +5,8 @@ import (
 	"math/bits"
 )
 
-// HeaderID is a field name that means something to a proxy, found while the
-// field is parsed so that no name is compared later. The zero value,
-// HeaderOther, is every other name.
+// HeaderID is a field name that a proxy knows. Parse finds it, so that no name
+// is compared later. The zero value, HeaderOther, stands for every other name.
 type HeaderID uint8
 
 // The known field names.
@@ -119,7 +118,7 @@ var headerNames = [NumHeaders]string{
 	HeaderXRealIP:                "X-Real-IP",
 }
 
-// String returns the name as it is usually written; "" for HeaderOther.
+// String returns the name in its usual spelling; "" for HeaderOther.
 func (id HeaderID) String() string {
 	if id >= NumHeaders {
 		return ""
@@ -139,28 +138,29 @@ const (
 	HopByHop HeaderSet = 1<<HeaderConnection | 1<<HeaderHTTP2Settings | 1<<HeaderKeepAlive |
 		1<<HeaderProxyConnection | 1<<HeaderTE | 1<<HeaderTransferEncoding | 1<<HeaderUpgrade
 
-	// Forwarding are the fields in which proxies tell of the client in front of
-	// them: to be believed from trusted ones only.
+	// Forwarding are the fields in which proxies describe their client: to be
+	// believed from trusted proxies only.
 	Forwarding HeaderSet = 1<<HeaderForwarded | 1<<HeaderXForwardedFor | 1<<HeaderXForwardedHost |
 		1<<HeaderXForwardedPort | 1<<HeaderXForwardedProto | 1<<HeaderXForwardedServer | 1<<HeaderXRealIP
 
-	// inTrailers are the known fields that may stand in a trailer section. All
-	// others frame, route, authorize or describe the message (RFC 9110 section
-	// 6.5.1), or are the proxy's own: merged into the head behind, they deceive.
+	// inTrailers are the known fields allowed in a trailer section. All others
+	// frame, route, authorize or describe the message (RFC 9110 section 6.5.1),
+	// or are set by the proxy: a server that merges them into the head would be
+	// deceived.
 	inTrailers HeaderSet = 1<<HeaderOther | 1<<HeaderDate | 1<<HeaderETag
 )
 
-// maxName is the length of the longest known name; names are compared as so
-// many bytes, padded with zeros.
+// maxName is the length of the longest known name. Names are compared as
+// maxName bytes, padded with zeros.
 const maxName = len("Sec-WebSocket-Extensions")
 
-// words are the first maxName bytes of a name, padded with zeros.
+// words holds the first maxName bytes of a name, padded with zeros.
 type words [maxName / 8]uint64
 
-// known is a known name: equal to what has its size and, with the bits of
-// letters set, is equal to lower. (Bit 5 is the case of a letter; set in any
-// other byte it would make one byte of another. The size tells the name from
-// one with zeros behind it.)
+// known is a known name. A name equals it if it has its size and, with the bits
+// of letters set, equals lower. (Bit 5 is the case of a letter; setting it in
+// any other byte would turn one byte into another. The size distinguishes the
+// name from one followed by zeros.)
 type known struct {
 	lower, letters words
 	size           int
@@ -195,14 +195,15 @@ func hashKnownNames() (ids [128]HeaderID) {
 	return ids
 }
 
-// hash maps names that differ in case alone to the same number below 128, and
-// no two known names: the factor was found by trial, a test keeps watch.
+// hash maps names that differ only in case to the same number below 128, and no
+// two known names to the same: the factor was found by trial, and a test
+// verifies it.
 func hash(w0, w1, w2 uint64) uint64 {
 	const spaces = 0x20 * ones
 	return (w0 ^ w1 ^ w2 | spaces) * 0x33f2cc85d5ca69d9 >> 57
 }
 
-// lookup returns the HeaderID of the name of size bytes that these words are.
+// lookup returns the HeaderID of the name in these words, of size bytes.
 func lookup(w0, w1, w2 uint64, size int) HeaderID {
 	id := knownIDs[hash(w0, w1, w2)]
 	k := &knownNames[id%64]
@@ -222,10 +223,10 @@ func headerID(name []byte) HeaderID {
 	return lookup(binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:]), len(name))
 }
 
-// knownAt looks at p[i:], where a name begins, for the first colon, and
-// returns its index and what stands before it: a known name, or HeaderOther for
-// anything else. The colon is 0 when none is within maxName bytes, or there are
-// less than these.
+// knownAt finds the first colon in p[i:], where a name begins, and returns its
+// index and the HeaderID of the bytes before it, HeaderOther for anything but a
+// known name. The index is 0 if there is no colon within maxName bytes, or
+// fewer bytes than that.
 func knownAt(p []byte, i int) (HeaderID, int) {
 	if i+maxName > len(p) {
 		return HeaderOther, 0
@@ -253,15 +254,15 @@ func knownAt(p []byte, i int) (HeaderID, int) {
 	return lookup(w0, w1, w2, size), i + size
 }
 
-// HeaderOf returns the HeaderID of a field name, in any case.
+// HeaderOf returns the HeaderID of a field name, ignoring case.
 func HeaderOf(name []byte) HeaderID {
 	return headerID(name)
 }
 
-// twinOf returns the HeaderID whose name differs from name in having "-" where
-// name has "_", or HeaderOther. Servers that hand fields on as environment
-// variables (CGI, WSGI) take one for the other.
-func twinOf(name []byte) HeaderID {
+// lookalikeOf returns the HeaderID whose name has "-" where name has "_", or
+// HeaderOther. Servers that pass fields as environment variables (CGI, WSGI)
+// confuse the two.
+func lookalikeOf(name []byte) HeaderID {
 	if len(name) > maxName {
 		return HeaderOther
 	}

@@ -30,19 +30,19 @@ func TestHeaderIDs(t *testing.T) {
 		}
 	}
 	if HeaderOf(nil) != HeaderOther || HeaderOf(make([]byte, 100)) != HeaderOther {
-		t.Error("what is no name has an id")
+		t.Error("an invalid name has an id")
 	}
 }
 
-// checkKnownAt looks for a name where a field begins, with much behind it and
-// with little, and with every byte of it changed.
+// checkKnownAt looks up a name at the beginning of a field: with many and with
+// few bytes after it, and with every byte of it changed.
 func checkKnownAt(t *testing.T, written string, id HeaderID) {
 	line := []byte("\r\n" + written + ": value")
 	for len(line) < 2+maxName {
 		line = append(line, 'x')
 	}
 	got, colon := knownAt(line, 2)
-	// The longest name leaves no room for its colon in what is looked at.
+	// The colon of the longest name is beyond the bytes examined.
 	if len(written) < maxName && (got != id || colon != 2+len(written)) || len(written) == maxName && got != HeaderOther {
 		t.Errorf("knownAt %q: %v, colon at %d", line, got, colon)
 	}
@@ -72,15 +72,15 @@ func checkKnownAt(t *testing.T, written string, id HeaderID) {
 	}
 }
 
-func TestTwinOf(t *testing.T) {
+func TestLookalikeOf(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]HeaderID{
 		"X_Forwarded_For": HeaderXForwardedFor, "x-forwarded_for": HeaderXForwardedFor, "CONTENT_LENGTH": HeaderContentLength,
 		"X-Forwarded-For": HeaderOther, "X_Other": HeaderOther, "_": HeaderOther, "Sec_WebSocket_Extensions": HeaderSecWebSocketExtensions,
 		strings.Repeat("_", 100): HeaderOther,
 	} {
-		if got := twinOf([]byte(name)); got != want {
-			t.Errorf("twinOf(%q) = %v, want %v", name, got, want)
+		if got := lookalikeOf([]byte(name)); got != want {
+			t.Errorf("lookalikeOf(%q) = %v, want %v", name, got, want)
 		}
 	}
 }
@@ -95,6 +95,6 @@ func TestReasons(t *testing.T) {
 		words[r.String()] = true
 	}
 	if r := NumReasons; r.Status() != 400 || r.String() != "unknown" || r.Text() == "" {
-		t.Error("a reason that does not exist")
+		t.Error("a reason beyond the last")
 	}
 }

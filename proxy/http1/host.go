@@ -2,9 +2,9 @@ package http1
 
 import "bytes"
 
-// validHost reports whether p is a host and at most a port: a name or an IPv4
-// address, or an IPv6 address in brackets. See the package comment for what is
-// left out of RFC 3986 section 3.2.
+// validHost reports whether p is a host with an optional port: a name, an IPv4
+// address, or an IPv6 address in brackets. The package comment lists the parts
+// of RFC 3986 section 3.2 that are refused.
 func validHost(p []byte) bool {
 	if len(p) == 0 {
 		return false
@@ -46,7 +46,7 @@ func validIPv6(p []byte) bool {
 		switch {
 		case end < len(p) && p[end] == '.': // the last two groups as IPv4
 			return groups <= 6 && (double || groups == 6) && validIPv4(p[i:])
-		case end == i: // "::", at the beginning or behind a group's colon
+		case end == i: // "::", at the beginning or after a group's colon
 			if double || p[i] != ':' || i == 0 && (len(p) < 2 || p[1] != ':') {
 				return false
 			}
@@ -92,8 +92,8 @@ func validIPv4(p []byte) bool {
 	return false
 }
 
-// sameHost reports whether the target's authority and Host mean the same: the
-// scheme's own port may stand or not.
+// sameHost reports whether the target's authority and Host are equivalent: the
+// scheme's default port may be given or not.
 func (h *RequestHead) sameHost(authority, host []byte) bool {
 	port := ":80"
 	if h.hostStart-h.targetStart == len("https://") {
@@ -102,7 +102,7 @@ func (h *RequestHead) sameHost(authority, host []byte) bool {
 	return EqualFold(withoutPort(authority, port), withoutPort(host, port))
 }
 
-// withoutPort returns host without port, if it ends with that.
+// withoutPort returns host without port, if it ends with it.
 func withoutPort(host []byte, port string) []byte {
 	if name := len(host) - len(port); name > 0 && string(host[name:]) == port {
 		return host[:name]

@@ -21,7 +21,7 @@ func TestValidHost(t *testing.T) {
 	}
 }
 
-// TestValidIPv6 holds validIPv6 against net/netip.
+// TestValidIPv6 compares validIPv6 with net/netip.
 func TestValidIPv6(t *testing.T) {
 	t.Parallel()
 	parts := []string{":", ":", ":", "::", "0", "1", "abcd", "FFFF", "12345", "g", ".", "1.2.3.4", "255.255.255.255", "256.1.1.1", "01.2.3.4", "1.2.3", "1.2.3.4.5"}

@@ -1,18 +1,19 @@
 package http1
 
-// The bounds of syntax, in force whatever the configuration says.
+// Limits of the syntax, which no configuration changes.
 const (
-	// MaxHead is the largest head in bytes that Parse takes, whatever its max.
+	// MaxHead is the largest head that Parse accepts, in bytes, whatever its
+	// max.
 	MaxHead = 16 << 20
-	// MaxFields is how many fields a head may have.
+	// MaxFields is the most fields a head may have.
 	MaxFields = 128
-	// maxOptions is how many fields unknown here Connection may name: each is
-	// looked for among all fields.
+	// maxOptions is the most unknown fields that Connection may name: each is
+	// searched for among all fields.
 	maxOptions = 16
-	// maxExtensions is by how many bytes the chunk extensions of a message may
-	// exceed its data.
+	// maxExtensions is how many bytes the chunk extensions of a message may
+	// exceed its data by.
 	maxExtensions = 4 << 10
-	// maxTrailers is how many bytes the trailer section may have.
+	// maxTrailers is the most bytes a trailer section may have.
 	maxTrailers = 8 << 10
 )
 
@@ -43,8 +44,9 @@ func (f Framing) String() string {
 // Method is a request method (RFC 9110 section 9, RFC 5789).
 type Method uint8
 
-// The methods that mean something to a proxy. Every other one is MethodOther;
-// CONNECT is refused and has no value. Methods have case: "get" is MethodOther.
+// The methods a proxy distinguishes. Every other method is MethodOther; CONNECT
+// is refused and has no value. Methods are case-sensitive: "get" is
+// MethodOther.
 const (
 	MethodOther Method = iota
 	MethodGet
@@ -80,9 +82,9 @@ func methodOf(name []byte) Method {
 	return MethodOther
 }
 
-// Idempotent reports whether a request of method m may be sent a second time
-// when nothing came back for the first (RFC 9110 section 9.2.2). What is
-// unknown is not idempotent.
+// Idempotent reports whether a request with method m may be repeated when the
+// first brought no response (RFC 9110 section 9.2.2). An unknown method is not
+// idempotent.
 func (m Method) Idempotent() bool {
 	switch m {
 	case MethodGet, MethodHead, MethodPut, MethodDelete, MethodOptions, MethodTrace:
@@ -91,8 +93,8 @@ func (m Method) Idempotent() bool {
 	return false
 }
 
-// expectsBody reports whether a server may be relied on to read the body of a
-// request of method m: the others have none by their definition.
+// expectsBody reports whether servers can be relied on to read the body of a
+// request with method m: the other methods define none.
 func (m Method) expectsBody() bool {
 	switch m {
 	case MethodGet, MethodHead, MethodDelete, MethodOptions, MethodTrace:

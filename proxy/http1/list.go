@@ -5,9 +5,9 @@ import "bytes"
 var semicolon = []byte{';'}
 
 // NextElement returns the first element of a comma-separated list (RFC 9110
-// section 5.6.1) without white space around it, and what follows it. Empty
-// elements are left out; at the end, the element is nil. A comma within a
-// quoted string is part of its element. All elements:
+// section 5.6.1), without surrounding white space, and the rest of the list. It
+// skips empty elements; at the end, the element is nil. A comma within a quoted
+// string belongs to the element. To visit all elements:
 //
 //	for e, rest := NextElement(list); e != nil; e, rest = NextElement(rest) {
 func NextElement(list []byte) (element, rest []byte) {
@@ -24,7 +24,7 @@ func NextElement(list []byte) (element, rest []byte) {
 
 // elementEnd returns the index of the first comma in p that is not within a
 // quoted string (RFC 9110 section 5.6.4), or len(p). A quote that is never
-// closed quotes all that follows.
+// closed quotes the rest of p.
 func elementEnd(p []byte) int {
 	for i := 0; i < len(p); i++ {
 		switch p[i] {
@@ -51,7 +51,7 @@ func quotedEnd(p []byte, i int) int {
 	return len(p)
 }
 
-// HasToken reports whether token is an element of list, in any case.
+// HasToken reports whether token is an element of list, ignoring case.
 func HasToken(list []byte, token string) bool {
 	for e, rest := NextElement(list); e != nil; e, rest = NextElement(rest) {
 		if EqualFold(e, token) {
@@ -61,9 +61,9 @@ func HasToken(list []byte, token string) bool {
 	return false
 }
 
-// AcceptsCoding reports whether an Accept-Encoding of value list wants coding
-// (RFC 9110 section 12.5.3): it is named, or "*" is, with a weight above zero.
-// What is malformed counts as refused.
+// AcceptsCoding reports whether an Accept-Encoding with the value list accepts
+// coding (RFC 9110 section 12.5.3): it names the coding, or "*", with a weight
+// above zero. A malformed weight counts as zero.
 func AcceptsCoding(list []byte, coding string) bool {
 	others := false
 	for e, rest := NextElement(list); e != nil; e, rest = NextElement(rest) {

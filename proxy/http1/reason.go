@@ -1,26 +1,26 @@
 package http1
 
-// Reason says why a message was refused. The zero value, ReasonNone, says that
-// it was not. It is a small number, so counters can be an array of NumReasons.
+// Reason says why a message was refused; the zero value, ReasonNone, that it
+// was not. It is a small number, so counters can be an array of NumReasons.
 type Reason uint8
 
-// The reasons. The message's first fault in reading order counts, and what
-// the syntax is made of (bytes, lines, names) before what it means (Host, framing).
+// The reasons. The first fault of a message in reading order counts, and a
+// fault of syntax (bytes, lines, names) before one of meaning (Host, framing).
 const (
 	ReasonNone Reason = iota
 
-	// Of the first line.
+	// The first line.
 	ReasonMethod      // no method, or one that is not a token
-	ReasonConnect     // CONNECT: this is no forward proxy
+	ReasonConnect     // CONNECT: this is not a forward proxy
 	ReasonTarget      // an empty target, or a byte that is not visible ASCII
 	ReasonFragment    // "#" in the target
-	ReasonForm        // neither /path nor http://authority; "*" but for OPTIONS
+	ReasonForm        // neither /path nor http://authority; "*" except for OPTIONS
 	ReasonNoVersion   // HTTP/0.9
 	ReasonVersion     // not HTTP/digit.digit and the end of the line
-	ReasonUnsupported // another version than 1.0 and 1.1
+	ReasonUnsupported // a version other than 1.0 and 1.1
 	ReasonStatusLine  // of a response: malformed, or a status outside 100 to 599
 
-	// Of lines and fields.
+	// Lines and fields.
 	ReasonBareLF       // LF without CR
 	ReasonBareCR       // CR without LF
 	ReasonControl      // a control byte in a value
@@ -28,7 +28,7 @@ const (
 	ReasonName         // an empty field name, or one that is not a token
 	ReasonSpace        // white space between field name and colon
 	ReasonHeadSize     // the head is larger than its limit
-	ReasonLineSize     // the request line alone is
+	ReasonLineSize     // the request line alone is larger
 	ReasonFieldCount   // more than MaxFields fields
 	ReasonConnection   // an option in Connection that is not a token
 	ReasonOptionCount  // Connection names too many fields
@@ -38,22 +38,22 @@ const (
 	ReasonHost         // Host, or the target's authority, is malformed
 	ReasonHostMismatch // Host differs from the target's authority
 
-	// Of the framing.
+	// Framing.
 	ReasonLength         // Content-Length is not a plain decimal number
 	ReasonSeveralLengths // more than one Content-Length, equal or not
 	ReasonLengthCoding   // both Content-Length and Transfer-Encoding
 	ReasonCoding         // Transfer-Encoding is not exactly chunked, once
 	ReasonCodingHTTP10   // Transfer-Encoding in an HTTP/1.0 message
-	ReasonBody           // a body where there can be none
+	ReasonBody           // a body where none is allowed
 
-	// Of the chunked coding.
+	// Chunked coding.
 	ReasonChunkSize      // not hexadecimal digits, or too many of them
 	ReasonExtension      // a malformed chunk extension
 	ReasonExtensionSize  // endless chunk extensions
 	ReasonChunkEnd       // no CRLF after a chunk's data
-	ReasonTrailer        // a field that may not stand in a trailer section
+	ReasonTrailer        // a field that is not allowed in a trailer section
 	ReasonTrailerSize    // an endless trailer section
-	ReasonUnaskedUpgrade // of a response: 101 that nobody asked for, or for something else
+	ReasonUnaskedUpgrade // of a response: 101 that was not asked for, or for another protocol
 
 	// NumReasons is the number of reasons, ReasonNone included.
 	NumReasons
@@ -102,13 +102,13 @@ var reasonTexts = [NumReasons]reasonText{
 	ReasonExtension:      {400, "chunk_extension", "a chunk extension is malformed"},
 	ReasonExtensionSize:  {400, "chunk_extension_size", "the chunk extensions are larger than allowed"},
 	ReasonChunkEnd:       {400, "chunk_end", "no CRLF after a chunk's data"},
-	ReasonTrailer:        {400, "trailer", "a field that may not stand in a trailer section"},
+	ReasonTrailer:        {400, "trailer", "a field that is not allowed in a trailer section"},
 	ReasonTrailerSize:    {400, "trailer_size", "the trailer section is larger than allowed"},
 	ReasonUnaskedUpgrade: {502, "unasked_upgrade", "101 for an upgrade that was not asked for"},
 }
 
-// Status returns the status of the answer to a request that was refused for r.
-// A response that was refused is always a 502, whatever r.
+// Status returns the status of the response to a request refused for r. A
+// refused response always becomes a 502, whatever r.
 func (r Reason) Status() int {
 	if r >= NumReasons {
 		return 400
@@ -124,7 +124,7 @@ func (r Reason) String() string {
 	return reasonTexts[r].word
 }
 
-// Text returns r as a sentence for people, without a capital and a full stop.
+// Text returns r as a sentence, without a capital and a full stop.
 func (r Reason) Text() string {
 	if r >= NumReasons {
 		return "unknown reason"

@@ -6,8 +6,8 @@ import (
 )
 
 // RequestHead is the head of a request (RFC 9112 section 3). Parse fills it;
-// its fields are for reading only and hold once Parse has told of a complete
-// head. The zero value is ready for Parse; so is one that was used before.
+// its fields are read-only, and valid once Parse has returned a complete head.
+// The zero value is ready for Parse, and a head may be used again.
 type RequestHead struct {
 	Fields
 
@@ -17,53 +17,54 @@ type RequestHead struct {
 	Framing Framing // of the body; never FramingClose
 	Length  int64   // with FramingLength: bytes; otherwise 0
 
-	KeepAlive      bool // the client wants the connection to live on
+	KeepAlive      bool // the client wants the connection to persist
 	ExpectContinue bool // the client waits for 100 before it sends the body
 	WebSocket      bool // a GET of HTTP/1.1 without a body that asks for an upgrade to websocket
 
-	// UnexpectedBody tells of a body on a method that has none by its nature.
-	// A server that does not read it takes it for the next request: its
-	// connection must not be used again.
+	// UnexpectedBody reports a body with a method that defines none. A server
+	// that does not read it takes it for the next request: its connection must
+	// not be reused.
 	UnexpectedBody bool
 
 	methodStart, methodEnd int
 	targetStart, targetEnd int
-	hostStart, hostEnd     int // the target's authority; empty but for the absolute form
+	hostStart, hostEnd     int // the target's authority; empty except in absolute form
 	pathStart, pathEnd     int // the target's path, without the query
 
-	host []byte // of Host, or else of the target
+	host []byte // from Host, otherwise from the target
 }
 
 // Parse reads a request head at the beginning of p and returns its length,
-// the empty line included. It returns 0 and ReasonNone when the head is not
-// complete: then it wants to be called again with the same bytes and more, and
-// the same scan. A reason refuses the request: answer its Status, and close.
+// including the empty line. It returns 0 and ReasonNone if the head is not
+// complete: call it again with the same bytes and more, and the same scan. A
+// reason refuses the request: respond with its Status, and close.
 //
-// At most max bytes may make a head (max must be positive): a longer one is
+// A head may have at most max bytes (max must be positive): a longer one is
 // refused, with ReasonLineSize if not even the request line ends within them.
-// What a head is refused for does not depend on the pieces in which it came;
-// but between its first piece and its end only a bare LF is noticed.
+// The reason does not depend on the pieces in which a head arrives; but between
+// its first piece and its end only a bare LF is noticed.
 func (h *RequestHead) Parse(p []byte, scan *Scan, max int) (int, Reason) {
 	max = min(max, MaxHead)
-	if !scan.worthwhile(p, max) {
+	if !scan.shouldParse(p, max) {
 		return 0, ReasonNone
 	}
 	n, r := h.parse(p[:min(len(p), max)])
 	if n == 0 && r == ReasonNone {
-		return 0, scan.wait(p, max, h.tooLarge())
+		return 0, scan.needMore(p, max, h.tooLarge())
 	}
 	*scan = 0
 	return n, r
 }
 
-// MethodName returns the method as it was written.
+// MethodName returns the method as the client wrote it.
 func (h *RequestHead) MethodName() []byte { return h.p[h.methodStart:h.methodEnd] }
 
-// Target returns the request target as it was written.
+// Target returns the request target as the client wrote it.
 func (h *RequestHead) Target() []byte { return h.p[h.targetStart:h.targetEnd] }
 
-// Path returns the target's path without the query, as it was written: "/" if
-// the target is a URI without a path, "*" for a request of the server itself.
+// Path returns the target's path without the query, as the client wrote it: "/"
+// if the target is a URI without a path, "*" for a request to the server
+// itself.
 func (h *RequestHead) Path() []byte {
 	if h.pathStart == h.pathEnd {
 		return rootPath
@@ -71,7 +72,7 @@ func (h *RequestHead) Path() []byte {
 	return h.p[h.pathStart:h.pathEnd]
 }
 
-// Query returns what follows the "?" of the target; nil without one.
+// Query returns the part of the target behind "?"; nil if there is none.
 func (h *RequestHead) Query() []byte {
 	if h.pathEnd == h.targetEnd {
 		return nil
@@ -79,12 +80,12 @@ func (h *RequestHead) Query() []byte {
 	return h.p[h.pathEnd+1 : h.targetEnd]
 }
 
-// Host returns the host, with the port if one was given: from Host, or from
-// the target of a 1.0 client that sent none; empty if there is neither.
+// Host returns the host, with the port if one was given: from Host, or from the
+// target if an HTTP/1.0 client sent no Host; empty if there is neither.
 func (h *RequestHead) Host() []byte { return h.host }
 
-// AppendTarget appends the target in the form in which a server gets it, a
-// path and a query (RFC 9112 section 3.2.1), or "*".
+// AppendTarget appends the target in the form for a server: a path and a query
+// (RFC 9112 section 3.2.1), or "*".
 func (h *RequestHead) AppendTarget(dst []byte) []byte {
 	if h.pathStart == h.pathEnd {
 		if h.Method == MethodOptions && h.pathEnd == h.targetEnd {
@@ -106,7 +107,7 @@ func (h *RequestHead) AppendRequestLine(dst []byte) []byte {
 
 var rootPath = []byte("/")
 
-// parse reads a whole head: its syntax first, then what it means.
+// parse reads a complete head: first its syntax, then its meaning.
 func (h *RequestHead) parse(p []byte) (int, Reason) {
 	h.start = 0
 	i, r := h.parseLine(p)
@@ -123,7 +124,7 @@ func (h *RequestHead) parse(p []byte) (int, Reason) {
 	return n, ReasonNone
 }
 
-// tooLarge says which limit a head broke that parse found incomplete.
+// tooLarge returns which limit an incomplete head has exceeded.
 func (h *RequestHead) tooLarge() Reason {
 	if h.start == 0 {
 		return ReasonLineSize
@@ -131,7 +132,7 @@ func (h *RequestHead) tooLarge() Reason {
 	return ReasonHeadSize
 }
 
-// parseLine reads the request line and returns the index behind it.
+// parseLine reads the request line and returns the index after it.
 func (h *RequestHead) parseLine(p []byte) (int, Reason) {
 	i := 0
 	if len(p) > 0 && p[0] == '\r' { // one empty line before it
@@ -165,8 +166,8 @@ func (h *RequestHead) parseLine(p []byte) (int, Reason) {
 	return lineEnd(p, end, ReasonVersion)
 }
 
-// part returns the index of the space that ends the part of the request line
-// at p[i:], which is made of bytes of mask, at least one; 0 when p ends before.
+// part returns the index of the space that ends the part of the request line at
+// p[i:], which consists of at least one byte in mask; 0 if p ends before.
 func part(p []byte, i int, mask uint8) (int, Reason) {
 	end := skip(p, i, mask)
 	switch {
@@ -186,7 +187,7 @@ func part(p []byte, i int, mask uint8) (int, Reason) {
 	return 0, ReasonTarget
 }
 
-// parseTarget takes apart the target p[start:end] (RFC 9112 section 3.2).
+// parseTarget splits the target p[start:end] (RFC 9112 section 3.2).
 func (h *RequestHead) parseTarget(p []byte, start, end int) Reason {
 	h.targetStart, h.targetEnd = start, end
 	h.hostStart, h.hostEnd = start, start
@@ -206,7 +207,7 @@ func (h *RequestHead) parseTarget(p []byte, start, end int) Reason {
 	return ReasonNone
 }
 
-// parseAuthority reads scheme and authority of a target in absolute form.
+// parseAuthority reads the scheme and authority of a target in absolute form.
 func (h *RequestHead) parseAuthority(p []byte, start, end int) Reason {
 	target := p[start:end]
 	switch {
@@ -228,14 +229,14 @@ func (h *RequestHead) parseAuthority(p []byte, start, end int) Reason {
 	return ReasonNone
 }
 
-// "HTTP/1.1" and "HTTP/1.0" as they are loaded.
+// "HTTP/1.1" and "HTTP/1.0" as little-endian words.
 const (
 	version11 = 'H' | 'T'<<8 | 'T'<<16 | 'P'<<24 | '/'<<32 | '1'<<40 | '.'<<48 | '1'<<56
 	version10 = version11 ^ ('1'^'0')<<56
 )
 
-// parseVersion reads HTTP/1.0 or HTTP/1.1 at p[i:] and returns the index
-// behind it; 0 when p ends before.
+// parseVersion reads HTTP/1.0 or HTTP/1.1 at p[i:] and returns the index after
+// it; 0 if p ends before.
 func parseVersion(p []byte, i int) (minor uint8, next int, r Reason) {
 	if i+8 <= len(p) {
 		switch binary.LittleEndian.Uint64(p[i:]) {
@@ -258,8 +259,7 @@ func parseVersion(p []byte, i int) (minor uint8, next int, r Reason) {
 	return 0, 0, ReasonUnsupported
 }
 
-// interpret derives what the fields mean together, and refuses what does not
-// fit together.
+// interpret derives the meaning of the fields, and refuses contradictions.
 func (h *RequestHead) interpret() Reason {
 	if r := h.checkHost(); r != ReasonNone {
 		return r
@@ -277,16 +277,17 @@ func (h *RequestHead) interpret() Reason {
 	}
 	h.KeepAlive = !o.close && (h.Minor == 1 || o.keepAlive)
 	h.WebSocket = o.upgrade && h.upgradesToWebSocket()
-	h.dropTwins()
+	h.dropLookalikes()
 	return h.readExpect()
 }
 
-// checkHost makes sure that exactly one host is meant (RFC 9112 section 3.2).
+// checkHost ensures that the request addresses exactly one host (RFC 9112
+// section 3.2).
 func (h *RequestHead) checkHost() Reason {
 	authority := h.p[h.hostStart:h.hostEnd]
 	h.host = authority
 	switch {
-	case h.Several(HeaderHost):
+	case h.Repeated(HeaderHost):
 		return ReasonSeveralHosts
 	case !h.Has(HeaderHost) && h.Minor == 0:
 		return ReasonNone
@@ -304,9 +305,8 @@ func (h *RequestHead) checkHost() Reason {
 	return ReasonNone
 }
 
-// checkBody refuses bodies that too many servers would not read: those of
-// TRACE (RFC 9110 section 9.3.8), and of HTTP/1.0, where a method without a
-// body could not have one.
+// checkBody refuses bodies that many servers would not read: with TRACE (RFC
+// 9110 section 9.3.8), and in HTTP/1.0 with a method that defines none.
 func (h *RequestHead) checkBody() Reason {
 	h.UnexpectedBody = h.Framing != FramingNone && !h.Method.expectsBody()
 	if h.UnexpectedBody && (h.Method == MethodTrace || h.Minor == 0) {
@@ -315,13 +315,13 @@ func (h *RequestHead) checkBody() Reason {
 	return ReasonNone
 }
 
-// upgradesToWebSocket reports whether a request whose Connection says so asks
+// upgradesToWebSocket reports whether a request with Connection: upgrade asks
 // for an upgrade to WebSocket (RFC 6455 section 4.1).
 func (h *RequestHead) upgradesToWebSocket() bool {
 	return h.Method == MethodGet && h.Minor == 1 && h.Framing == FramingNone && h.namesWebSocket()
 }
 
-// namesWebSocket reports whether Upgrade has websocket among its protocols.
+// namesWebSocket reports whether Upgrade lists the protocol websocket.
 func (f *Fields) namesWebSocket() bool {
 	for i := f.Find(HeaderUpgrade, 0); i >= 0; i = f.Find(HeaderUpgrade, i+1) {
 		if HasToken(f.Value(i), "websocket") {
@@ -331,15 +331,15 @@ func (f *Fields) namesWebSocket() bool {
 	return false
 }
 
-// readExpect reads Expect (RFC 9110 section 10.1.1). It drops one that means
-// nothing: from a 1.0 client, and without a body.
+// readExpect reads Expect (RFC 9110 section 10.1.1). It drops the field where
+// it means nothing: from an HTTP/1.0 client, and without a body.
 func (h *RequestHead) readExpect() Reason {
 	h.ExpectContinue = false
 	i := h.Find(HeaderExpect, 0)
 	if i < 0 {
 		return ReasonNone
 	}
-	if h.Several(HeaderExpect) || !EqualFold(h.Value(i), "100-continue") {
+	if h.Repeated(HeaderExpect) || !EqualFold(h.Value(i), "100-continue") {
 		return ReasonExpect
 	}
 	h.ExpectContinue = h.Minor == 1 && h.Framing != FramingNone

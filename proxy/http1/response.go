@@ -1,15 +1,15 @@
 package http1
 
-// Asked is what of the request a response head depends on (RFC 9112 section
-// 6.3).
-type Asked struct {
+// RequestContext holds the properties of a request on which the response head
+// depends (RFC 9112 section 6.3).
+type RequestContext struct {
 	Method    Method
-	WebSocket bool // an upgrade to websocket was asked for: only then 101 is an answer
+	WebSocket bool // the request request for an upgrade to websocket: otherwise 101 is refused
 }
 
 // ResponseHead is the head of a response (RFC 9112 section 4). Parse fills it;
-// its fields are for reading only and hold once Parse has told of a complete
-// head. The zero value is ready for Parse; so is one that was used before.
+// its fields are read-only, and valid once Parse has returned a complete head.
+// The zero value is ready for Parse, and a head may be used again.
 type ResponseHead struct {
 	Fields
 
@@ -19,48 +19,48 @@ type ResponseHead struct {
 	Framing Framing // of the body
 	Length  int64   // with FramingLength: bytes; otherwise 0
 
-	// KeepAlive tells that the server lets the connection live on behind this
+	// KeepAlive reports whether the server keeps the connection open after this
 	// response; never with FramingClose, nor after 101.
 	KeepAlive bool
 
 	phraseStart, phraseEnd int
 }
 
-// Parse reads a response head at the beginning of p. It returns what
-// RequestHead.Parse returns; whatever the reason, a refused response is a 502
-// and an end of that connection. Several heads may answer one request: those
-// that are Interim, and one that is not.
-func (h *ResponseHead) Parse(p []byte, scan *Scan, max int, asked Asked) (int, Reason) {
+// Parse reads a response head at the beginning of p, and returns the same as
+// RequestHead.Parse. Whatever the reason, a refused response becomes a 502, and
+// the connection must be closed. A request has one response that is not
+// Interim, and any number of Interim ones before it.
+func (h *ResponseHead) Parse(p []byte, scan *Scan, max int, request RequestContext) (int, Reason) {
 	max = min(max, MaxHead)
-	if !scan.worthwhile(p, max) {
+	if !scan.shouldParse(p, max) {
 		return 0, ReasonNone
 	}
-	n, r := h.parse(p[:min(len(p), max)], asked)
+	n, r := h.parse(p[:min(len(p), max)], request)
 	if n == 0 && r == ReasonNone {
-		return 0, scan.wait(p, max, ReasonHeadSize)
+		return 0, scan.needMore(p, max, ReasonHeadSize)
 	}
 	*scan = 0
 	return n, r
 }
 
-// Interim reports whether another head follows for the same request: a status
-// of 1xx, but for 101.
+// Interim reports whether another head follows for the same request: the status
+// is 1xx, but not 101.
 func (h *ResponseHead) Interim() bool { return h.Status < 200 && h.Status != 101 }
 
 // Phrase returns the reason phrase as the server wrote it; it may be empty.
 func (h *ResponseHead) Phrase() []byte { return h.p[h.phraseStart:h.phraseEnd] }
 
-// AppendStatusLine appends the status line for a client: HTTP/1.1, whatever
-// the server's version (RFC 9112 section 2.3), status, phrase and CRLF.
+// AppendStatusLine appends the status line for a client: HTTP/1.1, whatever the
+// server's version (RFC 9112 section 2.3), status, phrase and CRLF.
 func (h *ResponseHead) AppendStatusLine(dst []byte) []byte {
 	if h.Minor == 1 && h.phraseStart == len("HTTP/1.1 200 ") {
-		return append(dst, h.p[:h.start]...) // it is what would be written
+		return append(dst, h.p[:h.start]...) // the line is already in this form
 	}
 	return appendStatusLine(dst, h.Status, h.Phrase())
 }
 
-// parse reads a whole head: its syntax first, then what it means.
-func (h *ResponseHead) parse(p []byte, asked Asked) (int, Reason) {
+// parse reads a complete head: first its syntax, then its meaning.
+func (h *ResponseHead) parse(p []byte, request RequestContext) (int, Reason) {
 	i, r := h.parseLine(p)
 	if i == 0 {
 		return 0, r
@@ -69,13 +69,13 @@ func (h *ResponseHead) parse(p []byte, asked Asked) (int, Reason) {
 	if n == 0 {
 		return 0, r
 	}
-	if r := h.interpret(asked); r != ReasonNone {
+	if r := h.interpret(request); r != ReasonNone {
 		return 0, r
 	}
 	return n, ReasonNone
 }
 
-// parseLine reads the status line and returns the index behind it.
+// parseLine reads the status line and returns the index after it.
 func (h *ResponseHead) parseLine(p []byte) (int, Reason) {
 	minor, i, r := parseVersion(p, 0)
 	if i == 0 {
@@ -107,9 +107,9 @@ func (h *ResponseHead) parseLine(p []byte) (int, Reason) {
 	return lineEnd(p, h.phraseEnd, ReasonStatusLine)
 }
 
-// interpret derives what status and fields mean together with what was asked,
-// and refuses what does not fit together.
-func (h *ResponseHead) interpret(asked Asked) Reason {
+// interpret derives the meaning of status and fields for this request, and
+// refuses contradictions.
+func (h *ResponseHead) interpret(request RequestContext) Reason {
 	o, r := h.connection()
 	if r != ReasonNone {
 		return r
@@ -117,10 +117,10 @@ func (h *ResponseHead) interpret(asked Asked) Reason {
 	if h.Framing, h.Length, r = h.framing(h.Minor, FramingClose); r != ReasonNone {
 		return r
 	}
-	if r := h.withoutBody(asked.Method); r != ReasonNone {
+	if r := h.withoutBody(request.Method); r != ReasonNone {
 		return r
 	}
-	if h.Status == 101 && !(asked.WebSocket && h.Minor == 1 && o.upgrade && h.namesWebSocket()) {
+	if h.Status == 101 && !(request.WebSocket && h.Minor == 1 && o.upgrade && h.namesWebSocket()) {
 		return ReasonUnaskedUpgrade
 	}
 	h.KeepAlive = !o.close && (h.Minor == 1 || o.keepAlive) && h.Framing != FramingClose && h.Status != 101
@@ -128,10 +128,11 @@ func (h *ResponseHead) interpret(asked Asked) Reason {
 }
 
 // withoutBody corrects the framing of responses that have no body, whatever
-// their fields say (RFC 9112 section 6.3, the first rule). To HEAD and with
-// 304 the fields tell of the response to a GET. With 1xx and 204 they must not
-// stand; only a Content-Length of zero, which is common, is dropped instead.
-func (h *ResponseHead) withoutBody(asked Method) Reason {
+// their fields say (RFC 9112 section 6.3, the first rule). In responses to HEAD
+// and with 304, the fields describe the response to a GET. With 1xx and 204
+// they are refused; only a Content-Length of zero, which is common, is dropped
+// instead.
+func (h *ResponseHead) withoutBody(request Method) Reason {
 	switch {
 	case h.Status < 200 || h.Status == 204:
 		if h.Framing == FramingLength || h.Framing == FramingChunked {
@@ -140,7 +141,7 @@ func (h *ResponseHead) withoutBody(asked Method) Reason {
 		if i := h.Find(HeaderContentLength, 0); i >= 0 {
 			h.Drop(i)
 		}
-	case asked == MethodHead || h.Status == 304:
+	case request == MethodHead || h.Status == 304:
 	default:
 		return ReasonNone
 	}

@@ -2,17 +2,16 @@ package http1
 
 import "bytes"
 
-// Scan remembers how far an incomplete head has been looked through, so that a
-// head that comes byte by byte costs no more than the bytes. It belongs to the
-// connection (a head is shared, a connection is many). The zero value is for a
-// head of which nothing was seen; Parse sets it back to zero when it is
-// through with a head.
+// Scan records how much of an incomplete head has been searched, so that a head
+// that arrives byte by byte is searched only once. It belongs to the
+// connection, while the head is shared by many connections. The zero value is
+// for a new head; Parse resets it at the end of a head.
 type Scan uint32
 
-// worthwhile reports whether to parse p: at the first bytes (most heads come
-// whole), when the head is complete, and when it is to be refused for a bare
-// LF or its size. In between it only looks for the head's end.
-func (s *Scan) worthwhile(p []byte, max int) bool {
+// shouldParse reports whether to parse p: at the first bytes (most heads arrive
+// in one piece), when the head is complete, and when it must be refused for a
+// bare LF or its size. Otherwise it only searches for the head's end.
+func (s *Scan) shouldParse(p []byte, max int) bool {
 	if *s == 0 || len(p) >= max {
 		return true
 	}
@@ -30,16 +29,16 @@ func (s *Scan) worthwhile(p []byte, max int) bool {
 		case len(rest) >= 2 && rest[0] == '\r' && rest[1] == '\n':
 			return true
 		case len(rest) < 2:
-			*s = Scan(at) // to be looked at again
+			*s = Scan(at) // search from here again
 			return false
 		}
 		from = at + 1
 	}
 }
 
-// wait notes that p is not a complete head, and refuses it with tooLarge when
-// it will not become one within max.
-func (s *Scan) wait(p []byte, max int, tooLarge Reason) Reason {
+// needMore records that p is not a complete head, and refuses it with tooLarge
+// if it cannot become one within max bytes.
+func (s *Scan) needMore(p []byte, max int, tooLarge Reason) Reason {
 	if len(p) >= max {
 		*s = 0
 		return tooLarge

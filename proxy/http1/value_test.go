@@ -65,7 +65,7 @@ func TestCookies(t *testing.T) {
 		}
 		left := string(AppendCookiesWithout([]byte("Cookie: "), []byte(test.cookies), "SERVERID"))
 		if got != test.value || left != "Cookie: "+test.left {
-			t.Errorf("%q: value %q, left %q", test.cookies, got, left)
+			t.Errorf("%q: value %q, rest %q", test.cookies, got, left)
 		}
 	}
 }
@@ -83,9 +83,9 @@ func TestWriters(t *testing.T) {
 		{string(AppendChunkHeader(nil, 65535)), "ffff\r\n"},
 		{string(AppendChunk(nil, []byte("hello"))), "5\r\nhello\r\n"},
 		{string(AppendChunk(nil, nil)), ""},
-		{string(AppendAnswer(nil, Answer{Status: 404, Body: []byte("no")})), "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"},
+		{string(AppendResponse(nil, Response{Status: 404, Body: []byte("no")})), "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"},
 		{
-			string(AppendAnswer(nil, Answer{Status: 429, KeepAlive: true, Head: true, Date: []byte("D"), ContentType: "a/b", Fields: []byte("Retry-After: 1\r\n"), Body: []byte("no")})),
+			string(AppendResponse(nil, Response{Status: 429, KeepAlive: true, Head: true, Date: []byte("D"), ContentType: "a/b", Fields: []byte("Retry-After: 1\r\n"), Body: []byte("no")})),
 			"HTTP/1.1 429 Too Many Requests\r\nDate: D\r\nContent-Type: a/b\r\nContent-Length: 2\r\nRetry-After: 1\r\nConnection: keep-alive\r\n\r\n",
 		},
 	} {
@@ -98,15 +98,15 @@ func TestWriters(t *testing.T) {
 	}
 }
 
-// TestAnswersParse: what is written is accepted, for every status.
-func TestAnswersParse(t *testing.T) {
+// TestResponsesParse checks that a generated response parses, for every status.
+func TestResponsesParse(t *testing.T) {
 	t.Parallel()
 	for status := 200; status < 600; status++ {
 		if status == 204 || status == 304 {
 			continue
 		}
-		r := &reader{response: true, asked: Asked{Method: MethodPost}}
-		got := exchange(r, AppendAnswer(nil, Answer{Status: status, KeepAlive: true, Body: []byte("x")}))
+		r := &reader{response: true, asked: RequestContext{Method: MethodPost}}
+		got := exchange(r, AppendResponse(nil, Response{Status: status, KeepAlive: true, Body: []byte("x")}))
 		if want := fmt.Sprintf(`%d HTTP/1.1 length body="x" keep`, status); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
@@ -157,6 +157,6 @@ func TestChunkedSize(t *testing.T) {
 		t.Error(n, r, empty.Done(), empty.Size())
 	}
 	if n, r := empty.Pass([]byte("GET")); n != 0 || r != ReasonNone {
-		t.Error("what follows is not the body's:", n, r)
+		t.Error("bytes after the body were read:", n, r)
 	}
 }

@@ -103,7 +103,7 @@ func TestDownBehindTheEnd(t *testing.T) {
 		s.Say(text)
 		s.Finish()
 		b.Eventually("FIN is behind it", func() (ending bool) {
-			b.each(func(s *Session) { ending = s.relay.client.Ending() })
+			b.each(func(s *Session) { ending = s.relay.client.FinUnacked() })
 			return ending
 		})
 		b.each(func(s *Session) { s.ServerDown(conf.OnDownClose) })

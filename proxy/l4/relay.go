@@ -262,7 +262,7 @@ func (r *Relay) undeliverable(c *reactor.Conn) {
 		r.broken(c) // and the other takes nothing, either
 		return
 	}
-	c.ReadAgain()
+	c.RetryRead()
 }
 
 // into is the half that writes to c.
@@ -402,7 +402,7 @@ func (r *Relay) Abort(reason session.Reason) {
 // peer that has it.
 func (r *Relay) cut(c *reactor.Conn) {
 	finSent := r.into(c).Flags&shut != 0
-	if finSent && c.Ending() || !finSent && r.Up.Flags&inspected != 0 {
+	if finSent && c.FinUnacked() || !finSent && r.Up.Flags&inspected != 0 {
 		c.Cut()
 	} else {
 		c.Reset()

@@ -36,7 +36,7 @@ func (g *greeter) Step() (done bool, errno unix.Errno) {
 		case said[0] == 'y':
 			return true, 0
 		}
-		g.conn.RawOffer([]byte("no"))
+		g.conn.RawTrySend([]byte("no"))
 		return true, unix.EPROTO
 	}
 	return false, 0

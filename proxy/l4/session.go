@@ -162,7 +162,7 @@ func (s *Session) Waits() { s.arm() }
 
 // Dial implements session.Stream.
 func (s *Session) Dial(userTimeout int, sources []netip.Addr) (errno unix.Errno) {
-	d := reactor.Dialing{To: s.dispatch.Slot.Server().Addr(conf.EndpointTCP), UserTimeout: userTimeout}
+	d := reactor.DialOptions{To: s.dispatch.Slot.Server().Addr(conf.EndpointTCP), UserTimeout: userTimeout}
 	s.relay.server, errno = s.loop.DialFrom(d, sources, rand.Int(), s)
 	return errno
 }

@@ -46,7 +46,7 @@ const movedFlags = ended | shut | first | spliced | inspected | copied
 
 // Movable reports whether the relay may be detached.
 func (r *Relay) Movable() bool {
-	return !r.over && (r.Up.Flags|r.Down.Flags)&lost == 0 && r.client.Movable() && r.server.Movable()
+	return !r.over && (r.Up.Flags|r.Down.Flags)&lost == 0 && r.client.Detachable() && r.server.Detachable()
 }
 
 // Detach takes both connections of a Movable relay off their loop. It returns
@@ -102,7 +102,7 @@ func (s *Session) Detach() (h *Handover, d session.Detached, ok bool) {
 		h.Relaying, h.Messages = true, s.messages
 		h.Relay, d, ok = s.relay.Detach()
 		return h, d, ok
-	case !s.client.Conn.Movable():
+	case !s.client.Conn.Detachable():
 		return nil, d, false
 	case s.state == entering && s.client.Stage == session.StageHeader:
 		h.Header = true

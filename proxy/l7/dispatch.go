@@ -101,7 +101,7 @@ func (x *exchange) Dial(userTimeout int, sources []netip.Addr) unix.Errno {
 	pool := x.upstreamPool
 	pool.dialed++
 	u := &upstream{pool: pool, exchange: x, endpoint: x.Endpoint}
-	to := reactor.Dialing{To: pool.server.Addr(endpoints[x.Endpoint]), UserTimeout: userTimeout}
+	to := reactor.DialOptions{To: pool.server.Addr(endpoints[x.Endpoint]), UserTimeout: userTimeout}
 	conn, errno := x.loop().DialFrom(to, sources, pool.dialed, u)
 	if errno == 0 {
 		u.conn, x.upstream = conn, u

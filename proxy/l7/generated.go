@@ -92,7 +92,7 @@ type recipient struct {
 // append appends the complete response. A JSON-RPC request gets a JSON-RPC error
 // with its id.
 func (g *generated) append(dst, date []byte, to recipient) []byte {
-	written := http1.Answer{Status: g.code(), KeepAlive: to.keepAlive, Head: to.head, Date: date}
+	written := http1.Response{Status: g.code(), KeepAlive: to.keepAlive, Head: to.head, Date: date}
 	if g.retryAfter > 0 {
 		seconds := int64((g.retryAfter + time.Second - 1) / time.Second)
 		written.Fields = http1.AppendField(nil, "Retry-After", strconv.FormatInt(seconds, 10))
@@ -104,5 +104,5 @@ func (g *generated) append(dst, date []byte, to recipient) []byte {
 		written.ContentType = "application/json"
 		written.Body = mcp.AppendHTTPError(nil, g.code(), to.id, g.reason(), g.retryAfter)
 	}
-	return http1.AppendAnswer(dst, written)
+	return http1.AppendResponse(dst, written)
 }

@@ -39,7 +39,7 @@ func originAllowed(allowed []string, head *http1.RequestHead) bool {
 	if len(allowed) == 0 || !head.Has(http1.HeaderOrigin) {
 		return true
 	}
-	if head.Several(http1.HeaderOrigin) {
+	if head.Repeated(http1.HeaderOrigin) {
 		return false
 	}
 	origin := head.Get(http1.HeaderOrigin)

@@ -65,7 +65,7 @@ func (x *exchange) receiveHead(p []byte) {
 		p = u.head.Bytes()
 	}
 	head := &c.worker.response
-	asked := http1.Asked{Method: x.Method, WebSocket: x.Flags&toWebSocket != 0}
+	asked := http1.RequestContext{Method: x.Method, WebSocket: x.Flags&toWebSocket != 0}
 	for x.state == exchanging {
 		n, reason := head.Parse(p, &u.scan, mostResponseHead, asked)
 		switch {

@@ -122,5 +122,5 @@ func (x *exchange) untaken() {
 	x.Flags |= upstreamClose
 	x.request.Done = true
 	x.client.Closes = true
-	x.upstream.conn.ReadAgain()
+	x.upstream.conn.RetryRead()
 }

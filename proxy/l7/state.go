@@ -116,7 +116,7 @@ func (c *client) place() Place {
 		return nowhere
 	}
 	switch {
-	case c.state == finished || !c.Conn.Movable():
+	case c.state == finished || !c.Conn.Detachable():
 	case c.state == entering && c.Stage == session.StageHeader:
 		return AtHeader
 	case c.state == reading:
@@ -133,7 +133,7 @@ func (c *client) place() Place {
 // movable reports whether an answer under way may move.
 func (x *exchange) movable() bool {
 	return x.request.Done && x.has(answered) && x.upstream.head.Len() == 0 &&
-		(x.encoder == nil || x.encoder.zip == nil) && x.upstream.conn.Movable()
+		(x.encoder == nil || x.encoder.zip == nil) && x.upstream.conn.Detachable()
 }
 
 func (x *exchange) handover() ExchangeHandover {

@@ -105,7 +105,7 @@ func (t *tunnel) begin() {
 	first := t.Up.Count(c.pending.Bytes(), 0)
 	if first.Valid > 0 {
 		if errno := u.conn.Send(c.pending.Bytes()[:first.Valid]); errno != 0 {
-			u.conn.ReadAgain() // the relay will find the end, and why
+			u.conn.RetryRead() // the relay will find the end, and why
 		}
 	}
 	loop.Drop(&c.pending)

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// echoRelay copies what comes on either of two connections to the other.
+// echoRelay copies the bytes of each of two connections to the other.
 type echoRelay struct{ a, b *Conn }
 
 func (r *echoRelay) Ready(*Conn) {
@@ -27,8 +27,8 @@ func (r *echoRelay) pump(from, to *Conn) {
 	}
 }
 
-// relayed is a client and a server with a relay between them, on a loop that
-// the test steps.
+// relayed is a client and a server with a relay between them, on a loop whose
+// turns the test runs.
 type relayed struct {
 	loop           *Loop
 	client, server int
@@ -52,11 +52,11 @@ func newRelayed(t testing.TB, system *System) *relayed {
 
 // round sends a message to the server and back.
 func (r *relayed) round(t testing.TB, n int) {
-	r.carry(t, r.client, r.server, n)
-	r.carry(t, r.server, r.client, n)
+	r.move(t, r.client, r.server, n)
+	r.move(t, r.server, r.client, n)
 }
 
-func (r *relayed) carry(t testing.TB, from, to, n int) {
+func (r *relayed) move(t testing.TB, from, to, n int) {
 	if _, errno := kernelWrite(from, r.buffer[:n]); errno != 0 {
 		t.Fatal(errno)
 	}
@@ -73,8 +73,8 @@ func (r *relayed) carry(t testing.TB, from, to, n int) {
 	}
 }
 
-// fickleSystem is a kernel that takes at first half of what is written, then
-// nothing, then the rest.
+// fickleSystem is a kernel that takes first half of the bytes written, then
+// none, then the rest.
 func fickleSystem() *System {
 	s := steppedSystem()
 	calls := 0
@@ -88,8 +88,8 @@ func fickleSystem() *System {
 		}
 		return kernelWrite(fd, p)
 	}
-	// Nothing tells of room that was there all the time: say it is there at
-	// every turn.
+	// No event reports space that was there all the time: report it in every
+	// turn.
 	poll := s.EpollPoll
 	s.EpollPoll = func(epoll int, events []unix.EpollEvent) int {
 		n := poll(epoll, events)
@@ -121,18 +121,18 @@ func TestMessageAllocatesNothing(t *testing.T) {
 			if allocs := testing.AllocsPerRun(200, func() { r.round(t, c.size) }); allocs != 0 {
 				t.Errorf("%v allocations per message round, want 0", allocs)
 			}
-			for _, kept := range r.loop.buffers.free {
-				if len(kept) > 2 {
-					t.Errorf("%d buffers for two connections", len(kept))
+			for _, free := range r.loop.buffers.free {
+				if len(free) > 2 {
+					t.Errorf("%d buffers for two connections", len(free))
 				}
 			}
 		})
 	}
 }
 
-// TestAtRestHoldsNothing looks at connections behind a message that had to be
+// TestIdleHoldsNothing checks connections after a message that had to be
 // parked.
-func TestAtRestHoldsNothing(t *testing.T) {
+func TestIdleHoldsNothing(t *testing.T) {
 	r := newRelayed(t, fickleSystem())
 	for range 10 {
 		r.round(t, 5000)
@@ -140,13 +140,13 @@ func TestAtRestHoldsNothing(t *testing.T) {
 	r.loop.turn()
 	r.loop.turn()
 	for i := range uint32(2) {
-		if c := r.loop.conns.at(i); c.parked != nil || c.flags&again != 0 {
-			t.Errorf("connection %d at rest: parked %v, asks to be called %v", i, c.parked, c.flags&again != 0)
+		if c := r.loop.conns.at(i); c.parked != nil || c.flags&yielded != 0 {
+			t.Errorf("idle connection %d: parked %v, yielded %v", i, c.parked, c.flags&yielded != 0)
 		}
 	}
 }
 
-func TestTimersAndMailAllocateNothing(t *testing.T) {
+func TestTimersAndPostsAllocateNothing(t *testing.T) {
 	l := newStepped(t, steppedSystem())
 	var timer Timer
 	owner := expirerFunc(func(*Timer) {})
@@ -161,7 +161,7 @@ func TestTimersAndMailAllocateNothing(t *testing.T) {
 	near, _ := socketPair(t)
 	c := adopt(t, l, near, ignore)
 	if allocs := testing.AllocsPerRun(1000, func() { c.Yield(); l.turn() }); allocs != 0 {
-		t.Errorf("%v allocations to ask for the next turn, want 0", allocs)
+		t.Errorf("%v allocations to yield, want 0", allocs)
 	}
 }
 
@@ -195,8 +195,8 @@ func TestSpliceAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkMessage is a message of 200 bytes through a loop and its answer, the
-// work of the client and the server (4 system calls) included.
+// BenchmarkMessage sends a message of 200 bytes through a loop, and its
+// response, including the work of the client and the server (4 system calls).
 func BenchmarkMessage(b *testing.B) {
 	r := newRelayed(b, steppedSystem())
 	b.ReportAllocs()
@@ -205,8 +205,7 @@ func BenchmarkMessage(b *testing.B) {
 	}
 }
 
-// BenchmarkMessageParked is BenchmarkMessage where half of every message must
-// be parked.
+// BenchmarkMessageParked is BenchmarkMessage with half of every message parked.
 func BenchmarkMessageParked(b *testing.B) {
 	r := newRelayed(b, fickleSystem())
 	b.ReportAllocs()
@@ -233,7 +232,7 @@ func BenchmarkTimer(b *testing.B) {
 	}
 }
 
-// BenchmarkPost posts from goroutines to a loop that runs what comes.
+// BenchmarkPost posts from several goroutines to one loop.
 func BenchmarkPost(b *testing.B) {
 	e, err := Start(1, 0, Kernel())
 	if err != nil {
@@ -250,7 +249,7 @@ func BenchmarkPost(b *testing.B) {
 	})
 }
 
-// BenchmarkAdoptAndClose is a connection's life without a byte.
+// BenchmarkAdoptAndClose adopts and closes a connection that moves no bytes.
 func BenchmarkAdoptAndClose(b *testing.B) {
 	l := newStepped(b, numbered())
 	b.ReportAllocs()

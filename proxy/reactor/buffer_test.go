@@ -18,12 +18,12 @@ func TestBufferSizes(t *testing.T) {
 		var pool bufferPool
 		b := pool.get(c.need)
 		if cap(b.bytes) != c.size || len(b.rest()) != 0 {
-			t.Errorf("get(%d): %d bytes of room, %d in it; want %d, 0", c.need, cap(b.bytes), len(b.rest()), c.size)
+			t.Errorf("get(%d): capacity %d, %d bytes held; want %d, 0", c.need, cap(b.bytes), len(b.rest()), c.size)
 		}
 	}
 }
 
-func TestBufferIsUsedAgain(t *testing.T) {
+func TestBufferIsReused(t *testing.T) {
 	t.Parallel()
 	var pool bufferPool
 	b := pool.get(100)
@@ -34,27 +34,27 @@ func TestBufferIsUsedAgain(t *testing.T) {
 		t.Errorf("got %p with %d bytes, %d of them sent; want the buffer %p, empty", again, len(again.bytes), again.sent, b)
 	}
 	if other := pool.get(200); other == b {
-		t.Error("one buffer was given to two")
+		t.Error("one buffer was lent twice")
 	}
 }
 
-func TestPoolKeepsNoMoreThanItMay(t *testing.T) {
+func TestPoolKeepsAtMostItsLimit(t *testing.T) {
 	t.Parallel()
 	var pool bufferPool
 	var lent []*buffer
 	for _, need := range []int{1, 10 << 10, 64 << 10, 65 << 10, 1 << 20} {
-		for range 2 * keptBuffers {
+		for range 2 * maxFreeBuffers {
 			lent = append(lent, pool.get(need))
 		}
 	}
 	for _, b := range lent {
 		pool.put(b)
 	}
-	for class, kept := range pool.free {
-		if len(kept) != keptBuffers {
-			t.Errorf("%d buffers of %d bytes kept, want %d", len(kept), bufferSizes[class], keptBuffers)
+	for class, free := range pool.free {
+		if len(free) != maxFreeBuffers {
+			t.Errorf("%d buffers of %d bytes kept, want %d", len(free), bufferSizes[class], maxFreeBuffers)
 		}
-		for _, b := range kept {
+		for _, b := range free {
 			if cap(b.bytes) != bufferSizes[class] {
 				t.Errorf("a buffer of %d bytes among those of %d", cap(b.bytes), bufferSizes[class])
 			}
@@ -62,8 +62,8 @@ func TestPoolKeepsNoMoreThanItMay(t *testing.T) {
 	}
 }
 
-// TestGrowKeepsWhatIsLeft adds to a buffer and takes from it at random.
-func TestGrowKeepsWhatIsLeft(t *testing.T) {
+// TestGrowKeepsTheRest adds to a buffer and removes from it at random.
+func TestGrowKeepsTheRest(t *testing.T) {
 	t.Parallel()
 	source := noise()
 	random := rand.New(source)
@@ -85,18 +85,18 @@ func TestGrowKeepsWhatIsLeft(t *testing.T) {
 	}
 }
 
-func TestGrowGivesTheSmallerBack(t *testing.T) {
+func TestGrowReturnsTheSmaller(t *testing.T) {
 	t.Parallel()
 	var pool bufferPool
 	small := pool.get(1)
 	b := pool.grow(small, make([]byte, 5<<10))
 	if cap(b.bytes) != 16<<10 || len(pool.free[0]) != 1 || pool.free[0][0] != small {
-		t.Errorf("%d bytes of room, %d small buffers free; want 16 KB and the one", cap(b.bytes), len(pool.free[0]))
+		t.Errorf("capacity %d, %d small buffers free; want 16 KB, 1", cap(b.bytes), len(pool.free[0]))
 	}
 }
 
-// TestGrowIsCheap adds 4 MB in small pieces: every byte may be copied a few
-// times, but not with every piece.
+// TestGrowIsCheap adds 4 MB in small pieces: a byte may be copied a few times,
+// but not for every piece.
 func TestGrowIsCheap(t *testing.T) {
 	t.Parallel()
 	var pool bufferPool
@@ -110,6 +110,6 @@ func TestGrowIsCheap(t *testing.T) {
 		b = next
 	}
 	if larger > 10 {
-		t.Errorf("the buffer was changed %d times for a larger one, want at most 10", larger)
+		t.Errorf("the buffer was replaced %d times by a larger one, want at most 10", larger)
 	}
 }

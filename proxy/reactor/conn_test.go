@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reset closes a peer with RST.
+// reset closes the peer with RST.
 func reset(t *testing.T, peer *net.TCPConn) {
 	t.Helper()
 	if err := peer.SetLinger(0); err != nil {
@@ -28,7 +28,7 @@ func write(t *testing.T, peer io.Writer, p string) {
 	}
 }
 
-// park sends to c until bytes are parked, and returns how many it sent.
+// park sends to c until bytes are parked, and returns how many bytes it sent.
 func park(t *testing.T, c *Conn) int {
 	t.Helper()
 	total, p := 0, make([]byte, 60_000)
@@ -41,15 +41,15 @@ func park(t *testing.T, c *Conn) int {
 	return total
 }
 
-// shout has the peer send more than a little.
-func shout(t *testing.T, far *net.TCPConn) {
+// sendMuch sends 100 KB as the peer.
+func sendMuch(t *testing.T, far *net.TCPConn) {
 	t.Helper()
 	if _, err := far.Write(make([]byte, 100_000)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestSendShortWrites has the kernel take every possible part of a message,
+// TestSendShortWrites has a kernel that takes every possible part of a message,
 // then nothing, then the rest.
 func TestSendShortWrites(t *testing.T) {
 	t.Parallel()
@@ -73,10 +73,10 @@ func TestSendShortWrites(t *testing.T) {
 			t.Fatalf("part %d: %d parked, blocked %v; want %d", part, c.Parked(), c.Blocked(), left)
 		}
 		if part < len(message) && c.flags&writable != 0 {
-			t.Fatalf("part %d: still said to be writable", part)
+			t.Fatalf("part %d: still writable", part)
 		}
 		writable := eventOf(c, unix.EPOLLOUT)
-		l.dispatch(&writable) // still no room
+		l.dispatch(&writable) // still not taken
 		if left := len(message) - part; c.Parked() != left {
 			t.Fatalf("part %d: %d parked, want %d still", part, c.Parked(), left)
 		}
@@ -89,13 +89,13 @@ func TestSendShortWrites(t *testing.T) {
 			t.Fatalf("part %d: %q arrived, want %q", part, got, message)
 		}
 	}
-	if kept := len(l.buffers.free[0]); kept != 1 {
-		t.Errorf("%d buffers in the pool, want the one that all took turns with", kept)
+	if free := len(l.buffers.free[0]); free != 1 {
+		t.Errorf("%d buffers in the pool, want the one used for all parts", free)
 	}
 }
 
-// TestSendAgainstFickleKernel sends, whether blocked or not, to a kernel that
-// takes what it likes: every byte arrives, once and in order.
+// TestSendAgainstFickleKernel sends, blocked or not, to a kernel that takes a
+// random number of bytes: every byte arrives, once and in order.
 func TestSendAgainstFickleKernel(t *testing.T) {
 	t.Parallel()
 	source := noise()
@@ -131,8 +131,8 @@ func TestSendAgainstFickleKernel(t *testing.T) {
 	}
 }
 
-// TestSendWaitsForRealPeer fills a TCP peer's window: what is parked goes out,
-// by an event, once the peer reads.
+// TestSendWaitsForRealPeer fills a TCP peer's window: once the peer reads, an
+// event causes the parked bytes to be sent.
 func TestSendWaitsForRealPeer(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
@@ -152,7 +152,7 @@ func TestSendWaitsForRealPeer(t *testing.T) {
 	}
 }
 
-func TestWhatReadSaysOfReadable(t *testing.T) {
+func TestReadUpdatesReadable(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
 		n      int
@@ -193,10 +193,10 @@ func TestWhatReadSaysOfReadable(t *testing.T) {
 	}
 }
 
-// TestFaultOfWriteIsTold breaks a connection under a write: the error holds for
-// every later write, without asking the kernel, and is what a read finds in
-// place of the end, unless the end had come before.
-func TestFaultOfWriteIsTold(t *testing.T) {
+// TestFaultOfWriteIsReported breaks a connection during a write: every later
+// write returns the error without a system call, and so does a read in place of
+// the end, unless the end had come before.
+func TestFaultOfWriteIsReported(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ write, read unix.Errno }{
 		{unix.ECONNRESET, unix.ECONNRESET}, {unix.ETIMEDOUT, unix.ETIMEDOUT}, {unix.EPIPE, 0},
@@ -230,15 +230,15 @@ func TestFaultOfWriteIsTold(t *testing.T) {
 			}
 			system.Read = func(int, []byte) (int, unix.Errno) { return 0, 0 }
 			if n, errno := conn.Read(l.Scratch()); n != 0 || errno != c.read {
-				t.Errorf("behind them: %d, %v; want 0, %v", n, errno, c.read)
+				t.Errorf("after them: %d, %v; want 0, %v", n, errno, c.read)
 			}
 		}
 	}
 }
 
-// TestResetWithBytesParked is what must not look like an end: the peer sends
-// half an answer and RST, while bytes are parked for it. Writing those meets
-// the error, and the kernel does not tell it a second time.
+// TestResetWithBytesParked checks that a reset does not look like an end: the
+// peer sends half a response and RST while bytes are parked for it. Writing
+// them returns the error, and the kernel does not report it again.
 func TestResetWithBytesParked(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
@@ -258,14 +258,14 @@ func TestResetWithBytesParked(t *testing.T) {
 	c := adopt(t, l, near, read)
 	settle(t, l, c)
 	park(t, c)
-	write(t, far, "half an answ")
+	write(t, far, "half a respo")
 	reset(t, far)
 	until(t, l, "the connection has ended", func() bool { return ended })
-	if string(got) != "half an answ" || end != unix.ECONNRESET {
+	if string(got) != "half a respo" || end != unix.ECONNRESET {
 		t.Errorf("read %q and then %v; want the half and ECONNRESET", got, end)
 	}
 	if c.Parked() != 0 || c.Blocked() || !c.Failed() {
-		t.Errorf("%d bytes parked for nobody, blocked %v, failed %v", c.Parked(), c.Blocked(), c.Failed())
+		t.Errorf("%d bytes still parked, blocked %v, failed %v", c.Parked(), c.Blocked(), c.Failed())
 	}
 }
 
@@ -319,8 +319,8 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
-// TestPeekUnreadyTake reads a header as one does whose length is not known.
-func TestPeekUnreadyTake(t *testing.T) {
+// TestPeekAwaitMoreTake reads a header whose length is not known in advance.
+func TestPeekAwaitMoreTake(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	near, far := tcpPair(t)
@@ -335,7 +335,7 @@ func TestPeekUnreadyTake(t *testing.T) {
 			t.Errorf("Peek: %v, readable %v", errno, c.Readable())
 		}
 		seen = append(seen, string(p[:n]))
-		c.Unready()
+		c.AwaitMore()
 	}))
 	for i, piece := range []string{"HEA", "DER", "body"} {
 		write(t, far, piece)
@@ -344,7 +344,7 @@ func TestPeekUnreadyTake(t *testing.T) {
 	if seen[0] != "HEA" || seen[1] != "HEADER" || seen[2] != "HEADERbody" {
 		t.Errorf("peeked at %q", seen)
 	}
-	c.ReadAgain()
+	c.RetryRead()
 	if n, errno := c.Take(p[:6]); string(p[:n]) != "HEADER" || errno != 0 || !c.Readable() {
 		t.Errorf("Take: %q, %v, readable %v", p[:n], errno, c.Readable())
 	}
@@ -363,7 +363,7 @@ func TestPeekUnreadyTake(t *testing.T) {
 	}
 }
 
-// TestUrgentDataDoNotStall sends bytes behind TCP's urgent mark, at which a
+// TestUrgentDataDoNotStall sends bytes behind the TCP urgent mark, at which a
 // read stops short: they are read without another event.
 func TestUrgentDataDoNotStall(t *testing.T) {
 	t.Parallel()
@@ -393,8 +393,9 @@ func TestUrgentDataDoNotStall(t *testing.T) {
 	}
 }
 
-// A FIN behind what the peer does not read is under way until it does.
-func TestEnding(t *testing.T) {
+// TestFinUnacked sends FIN behind bytes that the peer does not read: FIN is
+// unacknowledged until it does.
+func TestFinUnacked(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	near, far := tcpPair(t)
@@ -403,17 +404,17 @@ func TestEnding(t *testing.T) {
 	for n, errno := 1, unix.Errno(0); n > 0 && errno == 0; {
 		n, errno = kernelWrite(near, make([]byte, 1<<16)) // more than the peer's kernel takes
 	}
-	if c.Ending() {
-		t.Error("ending before its end")
+	if c.FinUnacked() {
+		t.Error("unacknowledged before it was sent")
 	}
 	c.CloseWrite()
-	if !c.Ending() {
-		t.Error("not ending, though the peer cannot have FIN yet")
+	if !c.FinUnacked() {
+		t.Error("acknowledged, although the peer cannot have FIN yet")
 	}
 	if _, err := io.Copy(io.Discard, far); err != nil {
 		t.Fatal(err)
 	}
-	until(t, l, "the peer has it", func() bool { return !c.Ending() })
+	until(t, l, "the peer has acknowledged FIN", func() bool { return !c.FinUnacked() })
 }
 
 func TestHowThePeerSeesTheEnd(t *testing.T) {
@@ -428,8 +429,8 @@ func TestHowThePeerSeesTheEnd(t *testing.T) {
 		"Reset with bytes parked is RST": {func(t *testing.T, c *Conn, _ *net.TCPConn) { park(t, c); c.Reset() }, unix.ECONNRESET},
 		"Cut is FIN":                     {func(_ *testing.T, c *Conn, _ *net.TCPConn) { c.Cut() }, io.EOF},
 		"Cut with bytes parked is FIN":   {func(t *testing.T, c *Conn, _ *net.TCPConn) { park(t, c); c.Cut() }, io.EOF},
-		"Cut with bytes unread is FIN":   {func(t *testing.T, c *Conn, far *net.TCPConn) { shout(t, far); c.Cut() }, io.EOF},
-		"Close with bytes unread is RST": {func(t *testing.T, c *Conn, far *net.TCPConn) { shout(t, far); c.Close() }, unix.ECONNRESET},
+		"Cut with bytes unread is FIN":   {func(t *testing.T, c *Conn, far *net.TCPConn) { sendMuch(t, far); c.Cut() }, io.EOF},
+		"Close with bytes unread is RST": {func(t *testing.T, c *Conn, far *net.TCPConn) { sendMuch(t, far); c.Close() }, unix.ECONNRESET},
 		"Reset after Cut is FIN":         {func(_ *testing.T, c *Conn, _ *net.TCPConn) { c.Cut(); c.Reset() }, io.EOF},
 		"Close after Reset is RST":       {func(_ *testing.T, c *Conn, _ *net.TCPConn) { c.Reset(); c.Close() }, unix.ECONNRESET},
 		"Reset after Close is FIN":       {func(_ *testing.T, c *Conn, _ *net.TCPConn) { c.Close(); c.Reset() }, io.EOF},
@@ -449,8 +450,8 @@ func TestHowThePeerSeesTheEnd(t *testing.T) {
 			if !conn.Closed() || len(closes) != 1 || closes[0] != near {
 				t.Errorf("closed %v, descriptors %v; want the one, once", conn.Closed(), closes)
 			}
-			if conn.Parked() != 0 || len(l.dead) != 1 {
-				t.Errorf("%d bytes parked, %d dead; want 0, 1", conn.Parked(), len(l.dead))
+			if conn.Parked() != 0 || len(l.toFree) != 1 {
+				t.Errorf("%d bytes parked, %d to free; want 0, 1", conn.Parked(), len(l.toFree))
 			}
 			if _, err := io.Copy(io.Discard, far); err == nil && c.want != io.EOF || err != nil && !errors.Is(err, c.want) {
 				t.Errorf("the peer saw %v, want %v", err, c.want)
@@ -480,7 +481,8 @@ func TestLocalAddr(t *testing.T) {
 	}
 }
 
-// TestAdoptFails closes the socket, and takes no place for it.
+// TestAdoptFails checks that a socket that cannot be adopted is closed and
+// takes no place.
 func TestAdoptFails(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attempt is a handler that keeps the outcome of a connection attempt.
+// attempt is a handler that records the outcome of a connection attempt.
 type attempt struct {
 	calls int
-	early bool // it was said to take bytes before Connected
+	early bool // it was not Blocked before Connected
 	done  bool
 	errno unix.Errno
 }
@@ -27,8 +27,8 @@ func (a *attempt) Ready(c *Conn) {
 	}
 }
 
-// dial begins an attempt that is not to fail at once.
-func dial(t *testing.T, l *Loop, d Dialing) (*Conn, *attempt) {
+// dial begins an attempt that must not fail at once.
+func dial(t *testing.T, l *Loop, d DialOptions) (*Conn, *attempt) {
 	t.Helper()
 	a := &attempt{}
 	c, errno := l.Dial(d, a)
@@ -38,7 +38,7 @@ func dial(t *testing.T, l *Loop, d Dialing) (*Conn, *attempt) {
 	return c, a
 }
 
-// refusing returns an address that nobody listens at, until the test ends.
+// refusing returns an address at which nothing listens until the test ends.
 func refusing(t *testing.T) netip.AddrPort {
 	t.Helper()
 	return netip.MustParseAddrPort(endpoint.Refuse(t))
@@ -52,7 +52,7 @@ func TestDialSucceeds(t *testing.T) {
 			socket := listenTCP(t, address)
 			to := addressOf(socket)
 			l := newStepped(t, steppedSystem())
-			c, a := dial(t, l, Dialing{To: to, From: to.Addr(), UserTimeout: 7000})
+			c, a := dial(t, l, DialOptions{To: to, From: to.Addr(), UserTimeout: 7000})
 			if !c.Blocked() {
 				t.Error("not blocked while connecting")
 			}
@@ -84,7 +84,7 @@ func checkOption(t *testing.T, c *Conn, option, want int) {
 func TestDialRefused(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
-	c, a := dial(t, l, Dialing{To: refusing(t)})
+	c, a := dial(t, l, DialOptions{To: refusing(t)})
 	until(t, l, "the attempt has an outcome", func() bool { return a.done })
 	if a.errno != unix.ECONNREFUSED || !c.Failed() {
 		t.Errorf("outcome %v, failed %v; want ECONNREFUSED, true", a.errno, c.Failed())
@@ -92,11 +92,12 @@ func TestDialRefused(t *testing.T) {
 	c.Close()
 }
 
-// TestSendBeforeConnected writes too early: the outcome is told all the same.
+// TestSendBeforeConnected writes too early: Connected returns the outcome
+// anyway.
 func TestSendBeforeConnected(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
-	c, a := dial(t, l, Dialing{To: refusing(t)})
+	c, a := dial(t, l, DialOptions{To: refusing(t)})
 	if errno := c.Send([]byte("early")); errno != 0 && errno != unix.ECONNREFUSED {
 		t.Errorf("Send: %v", errno)
 	}
@@ -106,7 +107,7 @@ func TestSendBeforeConnected(t *testing.T) {
 	}
 
 	socket := listenTCP(t, "127.0.0.1:0")
-	c, a = dial(t, l, Dialing{To: addressOf(socket)})
+	c, a = dial(t, l, DialOptions{To: addressOf(socket)})
 	if errno := c.Send([]byte("early")); errno != 0 {
 		t.Errorf("Send: %v", errno)
 	}
@@ -122,13 +123,13 @@ func TestSendBeforeConnected(t *testing.T) {
 	}
 }
 
-// TestPeerClosesAtOnce connects to one that accepts, speaks and closes: that
-// is a success, with an end to be read.
+// TestPeerClosesAtOnce connects to a peer that accepts, writes and closes: the
+// attempt succeeds, and the end can be read.
 func TestPeerClosesAtOnce(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	socket := listenTCP(t, "127.0.0.1:0")
-	c, a := dial(t, l, Dialing{To: addressOf(socket)})
+	c, a := dial(t, l, DialOptions{To: addressOf(socket)})
 	far, err := socket.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -141,8 +142,8 @@ func TestPeerClosesAtOnce(t *testing.T) {
 	}
 }
 
-// TestDialIsGivenUp connects to one whose backlog is full, so that nothing
-// comes back: the caller's timer ends it.
+// TestDialIsGivenUp connects to a listener with a full backlog, which does not
+// respond: the caller's timer ends the attempt.
 func TestDialIsGivenUp(t *testing.T) {
 	t.Parallel()
 	to := fullBacklog(t)
@@ -151,25 +152,26 @@ func TestDialIsGivenUp(t *testing.T) {
 	closed := 0
 	system.Close = func(fd int) unix.Errno { closed++; return kernelClose(fd) }
 	l := newStepped(t, system)
-	c, a := dial(t, l, Dialing{To: to})
+	c, a := dial(t, l, DialOptions{To: to})
 	var timer Timer
 	l.Arm(&timer, expirerFunc(func(*Timer) { c.Close() }), l.Now()+5e9)
 	if done, _ := c.Connected(); done {
 		t.Error("connected at once")
 	}
-	until(t, l, "the timer has run out", func() bool { return closed > 0 })
+	until(t, l, "the timer has expired", func() bool { return closed > 0 })
 	if a.done || a.calls > 0 || l.Conns() != 0 {
 		t.Errorf("outcome %v after %d calls, %d connections left", a.done, a.calls, l.Conns())
 	}
 }
 
-// fullBacklog returns an address whose listener takes no more clients in.
+// fullBacklog returns the address of a listener with a full backlog.
 func fullBacklog(t *testing.T) netip.AddrPort {
 	t.Helper()
 	return netip.MustParseAddrPort(endpoint.Blackhole(t))
 }
 
-// TestDialFails has every step fail: the error is told and nothing stays open.
+// TestDialFails makes every step fail: Dial returns the error, and nothing
+// stays open.
 func TestDialFails(t *testing.T) {
 	t.Parallel()
 	fail := func(errno unix.Errno) func(int, netip.AddrPort) unix.Errno {
@@ -206,7 +208,7 @@ func TestDialFails(t *testing.T) {
 				return kernelClose(fd)
 			}
 			c.inject(system)
-			d := Dialing{To: refusing(t)}
+			d := DialOptions{To: refusing(t)}
 			if c.from != "" {
 				d.From = netip.MustParseAddr(c.from)
 			}
@@ -221,7 +223,7 @@ func TestDialFails(t *testing.T) {
 	}
 }
 
-// TestDialFrom tries source addresses in turn, where one has no ports left.
+// TestDialFrom tries source addresses in turn, one of which has no ports left.
 func TestDialFrom(t *testing.T) {
 	t.Parallel()
 	sources := []netip.Addr{}
@@ -259,28 +261,28 @@ func TestDialFrom(t *testing.T) {
 				return c.fails
 			}
 			l := newStepped(t, system)
-			_, errno := l.DialFrom(Dialing{To: refusing(t)}, sources, c.first, ignore)
+			_, errno := l.DialFrom(DialOptions{To: refusing(t)}, sources, c.first, ignore)
 			if got := strings.Join(tried, " "); got != c.tried || errno != c.want {
 				t.Errorf("tried %s, outcome %v; want %s, %v", got, errno, c.tried, c.want)
 			}
 		})
 	}
 	l := newStepped(t, steppedSystem())
-	if _, errno := l.DialFrom(Dialing{To: refusing(t)}, nil, 5, ignore); errno != 0 {
+	if _, errno := l.DialFrom(DialOptions{To: refusing(t)}, nil, 5, ignore); errno != 0 {
 		t.Errorf("without sources: %v", errno)
 	}
-	if _, errno := l.DialFrom(Dialing{To: refusing(t)}, sources[1:2], 0, ignore); errno != unix.EADDRNOTAVAIL {
-		t.Errorf("with none of the family: %v", errno)
+	if _, errno := l.DialFrom(DialOptions{To: refusing(t)}, sources[1:2], 0, ignore); errno != unix.EADDRNOTAVAIL {
+		t.Errorf("with no source of the family: %v", errno)
 	}
 }
 
-// TestLateErrors has the kernel tell the outcome by SO_ERROR.
+// TestLateErrors returns the outcome through SO_ERROR.
 func TestLateErrors(t *testing.T) {
 	t.Parallel()
 	for _, want := range []unix.Errno{unix.ETIMEDOUT, unix.EHOSTUNREACH, 0} {
 		system := steppedSystem()
 		l := newStepped(t, system)
-		c, a := dial(t, l, Dialing{To: fullBacklog(t)})
+		c, a := dial(t, l, DialOptions{To: fullBacklog(t)})
 		system.Error = func(int) unix.Errno { return want }
 		event := eventOf(c, unix.EPOLLERR|unix.EPOLLHUP)
 		l.dispatch(&event)
@@ -290,9 +292,9 @@ func TestLateErrors(t *testing.T) {
 	}
 }
 
-// TestLocalPortIsSharedByDestinations connects to one destination, and leaves
-// the kernel no other local port than the one that this took: a connection to
-// another destination gets it as well, a second one to the same does not.
+// TestLocalPortIsSharedByDestinations connects to one destination and leaves
+// the kernel only the local port of that connection: a connection to another
+// destination gets the same port, a second one to the same destination fails.
 // (bind(2) to port 0 without IP_BIND_ADDRESS_NO_PORT would take it for all
 // destinations.)
 func TestLocalPortIsSharedByDestinations(t *testing.T) {
@@ -305,24 +307,24 @@ func TestLocalPortIsSharedByDestinations(t *testing.T) {
 			second := addressOf(listenTCP(t, net.JoinHostPort(target, "0")))
 			system := steppedSystem()
 			l := newStepped(t, system)
-			c, _ := dial(t, l, Dialing{To: first, From: source})
+			c, _ := dial(t, l, DialOptions{To: first, From: source})
 			local := c.LocalAddr()
 			if local.Addr() != source {
 				t.Errorf("connected from %v, want %v", local, source)
 			}
 			system.Socket = func(family int) (int, unix.Errno) { return onePortSocket(t, family, int(local.Port())) }
-			c, _ = dial(t, l, Dialing{To: second, From: source})
+			c, _ = dial(t, l, DialOptions{To: second, From: source})
 			if c.LocalAddr() != local {
 				t.Errorf("to the second from %v, want %v", c.LocalAddr(), local)
 			}
-			if _, errno := l.Dial(Dialing{To: first, From: source}, ignore); errno != unix.EADDRNOTAVAIL {
+			if _, errno := l.Dial(DialOptions{To: first, From: source}, ignore); errno != unix.EADDRNOTAVAIL {
 				t.Errorf("to the first again: %v, want EADDRNOTAVAIL", errno)
 			}
 		})
 	}
 }
 
-// onePortSocket returns a socket that the kernel has one local port for.
+// onePortSocket returns a socket for which the kernel has one local port.
 func onePortSocket(t *testing.T, family, port int) (int, unix.Errno) {
 	t.Helper()
 	const ipLocalPortRange = 51 // IP_LOCAL_PORT_RANGE of linux/in.h, Linux 6.3

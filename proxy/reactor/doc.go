@@ -1,21 +1,43 @@
-// Package reactor is the event engine under both layers: mechanism only.
+// Package reactor is the event engine under layers 4 and 7. It contains
+// mechanism only: it knows no protocol and no backend, and logs nothing.
 //
-// One Loop per CPU, each an edge-triggered epoll instance (epoll(7)) driven by
-// one goroutine locked to its thread, owns its connections and needs no lock
-// for them. It provides non-blocking connections with bounded parking of what
-// the peer does not take (Conn), accept with backing off (Listener), splice(2)
-// through pipes borrowed from a bounded pool (Pipe), deadlines that cost
-// nothing per message (Timer), and a mailbox for other goroutines (Loop.Post).
+// An Engine runs one Loop per CPU: an edge-triggered epoll instance (epoll(7)),
+// driven by one goroutine that is locked to its thread. A loop owns its
+// connections, so that they need no locks. The package provides:
 //
-// It is used so: Start an Engine, and Listen with an AcceptHandler. Its Accepted
-// runs on the loop that is to carry the client, and gives the socket to
-// Loop.Adopt with a Handler, whose Ready is called from then on; Loop.Dial
-// connects onward, on the same loop. Whoever is not on the loop uses Loop.Post.
+//   - Conn: a non-blocking connection; bytes that the peer does not take are
+//     parked, and the handler can see when to stop reading for it
+//   - Listener: accepts clients, backs off when descriptors run out
+//   - Pipe: splice(2) through pipes borrowed from a bounded pool
+//   - Timer: a deadline that costs nothing per message
+//   - Loop.Post: a mailbox for other goroutines
 //
-// It guarantees that a handler is only ever called on its loop's goroutine,
-// at most once in a turn, that an event for a closed connection reaches nobody,
-// that a connection that broke never looks as if it had ended, that one at
-// rest holds no buffer and no pipe, and that the path of a message allocates
-// nothing. It knows no protocol and no backend, logs nothing, and runs on
-// Linux only.
+// A server starts an engine and listens. Accepted runs on the loop that will
+// serve the client; the handler's Ready runs there from then on:
+//
+//	engine, err := reactor.Start(runtime.NumCPU(), pipes, reactor.Kernel())
+//	listener, err := engine.Listen(socket, acceptor)
+//
+//	func (a *acceptor) Accepted(l *reactor.Loop, fd int, from netip.AddrPort) {
+//		l.Adopt(fd, &session{})
+//	}
+//
+//	func (s *session) Ready(c *reactor.Conn) {
+//		for c.Readable() {
+//			n, errno := c.Read(c.Loop().Scratch())
+//			...
+//		}
+//	}
+//
+// Loop.Dial opens a connection to a server on the same loop. Code that does not
+// run on the loop uses Loop.Post.
+//
+// The package guarantees that
+//   - a handler is called only on its loop's goroutine, at most once per turn;
+//   - an event for a closed connection reaches no handler;
+//   - a connection that broke never looks as if it had ended normally;
+//   - an idle connection holds no buffer and no pipe;
+//   - moving a message allocates nothing.
+//
+// It runs on Linux only.
 package reactor

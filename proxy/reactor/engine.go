@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Engine is a group of loops and the listeners on the first of them.
+// Engine is a group of loops, with the listeners on the first of them.
 type Engine struct {
 	loops []*Loop
 }
 
-// Start opens and runs the given number of loops, at least 1. pipes is how many
-// pipes (two descriptors each) they may hold together; 0 = always copy.
+// Start opens and runs the given number of loops, at least 1. pipes limits the
+// pipes (two descriptors each) of all loops together; 0 = always copy.
 func Start(loops, pipes int, system *System) (*Engine, error) {
 	e := &Engine{}
 	for id := range loops {
-		share := (pipes + loops - 1 - id) / loops // as equal as may be
+		share := (pipes + loops - 1 - id) / loops // as equal as possible
 		loop, err := newLoop(id, system, share)
 		if err != nil {
 			for _, opened := range e.loops {
@@ -36,13 +36,14 @@ func Start(loops, pipes int, system *System) (*Engine, error) {
 	return e, nil
 }
 
-// Loops are the engine's loops, by their ID.
+// Loops returns the engine's loops, indexed by ID.
 func (e *Engine) Loops() []*Loop { return e.loops }
 
-// Now is the loops' clock: monotonic nanoseconds. Any goroutine may ask.
+// Now returns the loops' clock: CLOCK_MONOTONIC in nanoseconds, which all
+// processes on the machine share. Any goroutine may call it.
 func (e *Engine) Now() int64 { return e.loops[0].system.Now() }
 
-// Load is the number of sessions that all loops carry. Any goroutine may ask.
+// Load returns the number of sessions on all loops. Any goroutine may call it.
 func (e *Engine) Load() int {
 	sum := 0
 	for _, loop := range e.loops {
@@ -51,9 +52,9 @@ func (e *Engine) Load() int {
 	return sum
 }
 
-// Stop ends the loops: posts that wait are run, every connection that is left
-// is closed, without a word to its handler, and every descriptor with it. It
-// returns when all is closed; do not call it from a loop. Stopping twice does
+// Stop ends the loops: it runs the remaining posts and closes all connections,
+// without notifying their handlers, and all other descriptors. It returns when
+// everything is closed. It must not be called from a loop. A second call does
 // nothing.
 func (e *Engine) Stop() {
 	for _, loop := range e.loops {
@@ -64,13 +65,13 @@ func (e *Engine) Stop() {
 	}
 }
 
-// Listen begins to accept on a listening socket, of which it makes a copy of
-// its own; the original stays the caller's to close. What it accepts inherits
-// the socket's options: TCP_NODELAY and keep-alive must be set on it, since
-// package net sets them only on what it accepts itself. It should be plain TCP
+// Listen accepts clients on a copy of a listening socket; the caller closes the
+// original. Accepted sockets inherit its options: TCP_NODELAY and keep-alive
+// must be set on the listening socket, since package net sets them only on
+// connections it accepts itself. It should be plain TCP
 // (net.ListenConfig.SetMultipathTCP(false)): connections over Multipath TCP,
-// package net's default, lack TCP_USER_TIMEOUT. Any goroutine may call it but a
-// loop's.
+// package net's default, lack TCP_USER_TIMEOUT. It must not be called from a
+// loop.
 func (e *Engine) Listen(socket *net.TCPListener, h AcceptHandler) (*Listener, error) {
 	fd, err := duplicate(socket)
 	if err != nil {
@@ -114,7 +115,8 @@ func duplicate(socket *net.TCPListener) (int, error) {
 	return fd, err
 }
 
-// leastLoaded is the loop with the fewest sessions, the first of several.
+// leastLoaded returns the loop with the fewest sessions, the first one of
+// equals.
 func (e *Engine) leastLoaded() *Loop {
 	least := e.loops[0]
 	for _, loop := range e.loops[1:] {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openDescriptors counts what this process has open. Only tests that do not
-// run in parallel may compare.
+// openDescriptors counts the open descriptors of this process. Only tests that
+// do not run in parallel may compare the numbers.
 func openDescriptors(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
@@ -21,7 +21,7 @@ func openDescriptors(t *testing.T) int {
 }
 
 // TestStopReleasesEverything stops an engine with connections, a listener,
-// pipes that are lent, bytes parked, mail and timers.
+// lent pipes, parked bytes, posts and timers.
 func TestStopReleasesEverything(t *testing.T) {
 	socket := listenTCP(t, "127.0.0.1:0")
 	before := openDescriptors(t)
@@ -29,7 +29,7 @@ func TestStopReleasesEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clients := make(arrivals, 10)
+	clients := make(acceptances, 10)
 	listener, err := e.Listen(socket, clients)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func makeBusy(l *Loop, fd int) error {
 	return nil
 }
 
-// TestStartFails has the last loop fail to open: the others are released.
+// TestStartFails makes the last loop fail to open: the others are released.
 func TestStartFails(t *testing.T) {
 	before := openDescriptors(t)
 	system := Kernel()
@@ -139,15 +139,15 @@ func TestListenFails(t *testing.T) {
 	}
 }
 
-// TestChildrenInheritNothing looks at every kind of descriptor.
+// TestChildrenInheritNothing checks every type of descriptor.
 func TestChildrenInheritNothing(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	socket := listenTCP(t, "127.0.0.1:0")
 	g := unlimited()
 	listener := listenStepped(t, l, socket, g)
-	dialled, a := dial(t, l, Dialing{To: addressOf(socket)})
-	until(t, l, "both ends are there", func() bool { return a.done && len(g.accepted) == 1 })
+	dialled, a := dial(t, l, DialOptions{To: addressOf(socket)})
+	until(t, l, "both ends are open", func() bool { return a.done && len(g.accepted) == 1 })
 	pipe := l.Pipe()
 	for name, fd := range map[string]int{
 		"epoll": l.epoll, "eventfd": l.wake, "listener": int(listener.conn.fd), "accepted": int(g.accepted[0].fd),
@@ -180,7 +180,8 @@ func TestEngineLoadAndClock(t *testing.T) {
 	}
 }
 
-// TestStopEndsConnections tells the peers of those that are left.
+// TestStopEndsConnections checks that peers of the remaining connections see
+// the end.
 func TestStopEndsConnections(t *testing.T) {
 	e, err := Start(1, 0, Kernel())
 	if err != nil {

@@ -11,62 +11,67 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AcceptHandler is what a listener is for.
+// AcceptHandler receives a listener's clients.
 type AcceptHandler interface {
-	// MayAccept is asked before every accept, on the acceptor's loop. While it
-	// is false, clients wait in the listener's backlog; call Listener.Resume
-	// when it may have become true.
+	// MayAccept is called before every accept, on the listener's loop. While it
+	// returns false, clients wait in the listener's backlog; call
+	// Listener.Resume when it may return true again.
 	MayAccept() bool
-	// Accepted owns the non-blocking socket from here on. It runs on the loop
-	// that is to carry it, whose load is one higher already: end the session
+	// Accepted takes over the non-blocking socket. It runs on the loop that
+	// will serve the client, whose load already includes it: end the session
 	// with Loop.AddLoad(-1).
 	Accepted(l *Loop, fd int, from netip.AddrPort)
-	// AcceptFailed counts a failure: EMFILE and ENFILE (no descriptors),
-	// ENOBUFS and ENOMEM (no memory), ECONNABORTED (the client is gone again).
-	// It runs on the acceptor's loop.
+	// AcceptFailed is called for a failed accept: EMFILE and ENFILE (no
+	// descriptors), ENOBUFS and ENOMEM (no memory), ECONNABORTED (the client
+	// has gone). It runs on the listener's loop.
 	AcceptFailed(errno unix.Errno)
 }
 
-// acceptsPerTurn is how many clients one listener takes in before the loop's
-// other connections have their turn.
-const acceptsPerTurn = 64
-
-// The pause after an accept for which there were no descriptors or no memory:
-// accept(2) would fail again at once and the loop would spin.
 const (
-	firstBackoff = 10e6 // nanoseconds
-	lastBackoff  = 1e9
+	// acceptsPerTurn is how many clients one listener accepts before the loop's
+	// other connections have their turn.
+	acceptsPerTurn = 64
+
+	// maxBacklog is more than a backlog can hold (listen(2)).
+	maxBacklog = 1 << 16
+)
+
+// The pause after an accept that failed for lack of descriptors or memory: the
+// next accept would fail as well, and the loop would spin.
+const (
+	minBackoff = 10e6 // nanoseconds
+	maxBackoff = 1e9
 )
 
 // Listener accepts clients on one loop and spreads them over all loops by
-// their load.
+// load.
 //
-//	state     what happens               next
-//	open      event                      accept until EAGAIN, the turn's share, or a failure
-//	open      a client that gave up      the next one
-//	open      any other error of accept  backoff: 10 ms, doubled up to 1 s, anew after a success
-//	open      MayAccept is false         waiting
-//	waiting   Resume, event              open
-//	backoff   timer                      open
-//	any       Retire                     retiring: as before, but nobody new can connect
-//	retiring  Revive                     as before
-//	retiring  a second later             closed; while MayAccept is false, up to ten
-//	any       Close                      closed
+//	state     event                       next
+//	open      readable                    accept until EAGAIN, acceptsPerTurn, or a failure
+//	open      the client has gone         open: accept the next one
+//	open      any other error of accept   backoff: 10 ms, doubled up to 1 s, reset by a success
+//	open      MayAccept is false          waiting
+//	waiting   Resume, readable            open
+//	backoff   timer                       open
+//	any       Retire                      retiring: as before, but no new client can connect
+//	retiring  CancelRetire                the state before Retire
+//	retiring  one second later            closed; up to ten seconds while MayAccept is false
+//	any       Close                       closed
 type Listener struct {
-	engine *Engine
-	loop   *Loop // that accepts
-	over   atomic.Bool
+	engine   *Engine
+	loop     *Loop // accepts
+	isClosed atomic.Bool
 
-	// What follows is the loop's own.
-	handler AcceptHandler
-	conn    *Conn // nil once closed
-	timer   Timer
-	backoff int64 // how long the last pause was, in nanoseconds; 0 = none since a success
-	ending  Timer // of retirement
-	ends    int64 // when retirement is over whatever becomes of those who wait
+	// The remaining fields belong to the loop's goroutine.
+	handler        AcceptHandler
+	conn           *Conn // nil once closed
+	timer          Timer // of the pause
+	backoff        int64 // the length of the last pause, in nanoseconds; 0 = none since a success
+	retirement     Timer
+	retireDeadline int64 // when retirement ends even if clients still wait
 }
 
-// Ready implements Handler: it accepts those who wait.
+// Ready implements Handler: it accepts the waiting clients.
 func (l *Listener) Ready(c *Conn) {
 	if l.timer.Armed() {
 		return // backing off
@@ -79,12 +84,12 @@ func (l *Listener) Ready(c *Conn) {
 		switch {
 		case errno == 0:
 			l.backoff = 0
-			l.hand(fd, from)
+			l.deliver(fd, from)
 		case errno == unix.EAGAIN:
 			return
 		default:
 			l.handler.AcceptFailed(errno)
-			if !gaveUp(errno) {
+			if !isClientError(errno) {
 				l.pause()
 				return
 			}
@@ -93,10 +98,10 @@ func (l *Listener) Ready(c *Conn) {
 	c.Yield()
 }
 
-// gaveUp tells whether accept failed for something between one client and us:
-// accept(2) lists the network errors that Linux may pass on. The next client
-// may be there.
-func gaveUp(errno unix.Errno) bool {
+// isClientError reports whether accept failed because of one client or its
+// network: accept(2) lists the errors that Linux passes on. Another client may
+// be waiting.
+func isClientError(errno unix.Errno) bool {
 	switch errno {
 	case unix.ECONNABORTED, unix.EPROTO, unix.ENOPROTOOPT, unix.ENETDOWN, unix.ENETUNREACH,
 		unix.ENONET, unix.EHOSTDOWN, unix.EHOSTUNREACH:
@@ -105,26 +110,26 @@ func gaveUp(errno unix.Errno) bool {
 	return false
 }
 
-// pause begins to back off, each time in a row for longer.
+// pause backs off, longer each time in a row.
 func (l *Listener) pause() {
-	l.backoff = min(max(l.backoff*2, firstBackoff), lastBackoff)
+	l.backoff = min(max(l.backoff*2, minBackoff), maxBackoff)
 	l.loop.Arm(&l.timer, l, l.loop.now+l.backoff)
 }
 
-// Expired implements Expirer: it ends a pause, or retirement.
+// Expired implements Expirer: it ends a pause, or the retirement.
 func (l *Listener) Expired(t *Timer) {
-	if t == &l.ending {
-		l.retired()
+	if t == &l.retirement {
+		l.retirementOver()
 		return
 	}
 	l.conn.Yield()
 }
 
-// hand gives a client to the loop with the least to carry.
-func (l *Listener) hand(fd int, from netip.AddrPort) {
+// deliver passes a client to the loop with the least load.
+func (l *Listener) deliver(fd int, from netip.AddrPort) {
 	loop := l.engine.leastLoaded()
 	loop.AddLoad(1)
-	handler := l.handler // another loop must not look: Hand changes it
+	handler := l.handler // read here: SetHandler changes it on this loop
 	if loop == l.loop {
 		handler.Accepted(loop, fd, from)
 		return
@@ -135,8 +140,8 @@ func (l *Listener) hand(fd int, from netip.AddrPort) {
 	}
 }
 
-// Resume accepts again after MayAccept was false. Any goroutine may call it, at
-// any time; it does nothing once the listener is closed.
+// Resume accepts again after MayAccept returned false. Any goroutine may call
+// it, at any time; it does nothing once the listener is closed.
 func (l *Listener) Resume() {
 	l.loop.Post(func() {
 		if l.conn != nil {
@@ -145,10 +150,10 @@ func (l *Listener) Resume() {
 	})
 }
 
-// Hand gives the listener to another handler, with all who wait in its
-// backlog; those accepted before are the first one's. Any goroutine may call
-// it, at any time; it does nothing once the listener is closed.
-func (l *Listener) Hand(h AcceptHandler) {
+// SetHandler changes the handler for all clients accepted from now on,
+// including those already in the backlog. Any goroutine may call it, at any
+// time; it does nothing once the listener is closed.
+func (l *Listener) SetHandler(h AcceptHandler) {
 	l.loop.Post(func() { l.handler = h })
 	l.Resume()
 }
@@ -156,121 +161,47 @@ func (l *Listener) Hand(h AcceptHandler) {
 // File returns a copy of the listening socket, for another process. The caller
 // closes it. It must not be called from a loop.
 func (l *Listener) File() (*os.File, error) {
-	type copied struct {
+	type duplicated struct {
 		file *os.File
 		err  error
 	}
-	result := make(chan copied, 1)
+	result := make(chan duplicated, 1)
 	posted := l.loop.Post(func() {
 		if l.conn == nil {
-			result <- copied{nil, net.ErrClosed}
+			result <- duplicated{nil, net.ErrClosed}
 			return
 		}
 		fd, err := unix.FcntlInt(uintptr(l.conn.fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
-			result <- copied{nil, os.NewSyscallError("fcntl", err)}
+			result <- duplicated{nil, os.NewSyscallError("fcntl", err)}
 			return
 		}
-		result <- copied{os.NewFile(uintptr(fd), "listener"), nil}
+		result <- duplicated{os.NewFile(uintptr(fd), "listener"), nil}
 	})
 	if !posted {
 		return nil, net.ErrClosed
 	}
-	made := <-result
-	return made.file, made.err
+	d := <-result
+	return d.file, d.err
 }
 
-// Of retirement.
-const (
-	retireTime = 1e9  // nanoseconds: for handshakes under way, so the longest round trip of a client
-	retireMost = 10e9 // for clients who wait because MayAccept is false
-
-	mostWaiting = 1 << 16 // more do not fit a backlog (listen(2))
-)
-
-// Retire closes the listener without resetting anybody: once it returns nobody
-// can begin to connect (who tries is refused when all is closed), those who have
-// begun are accepted, and a second later the socket is closed. Any goroutine
-// may call it but a loop's, at any time; it does nothing once the listener is
-// closed.
-func (l *Listener) Retire() {
-	done := make(chan struct{})
-	posted := l.loop.Post(func() {
-		defer close(done)
-		if l.conn == nil || l.ending.Armed() {
-			return
-		}
-		if err := refuseHandshakes(int(l.conn.fd)); err != nil {
-			l.acceptAll()
-			l.close()
-			return
-		}
-		l.ends = l.loop.now + retireMost
-		l.loop.Arm(&l.ending, l, l.loop.now+retireTime)
-	})
-	if posted {
-		<-done
-	}
-}
-
-// retired ends retirement, unless somebody waits who may not enter yet.
-func (l *Listener) retired() {
-	if !l.handler.MayAccept() && l.loop.now < l.ends {
-		l.loop.Arm(&l.ending, l, l.loop.now+retireTime)
-		return
-	}
-	l.acceptAll()
-	l.close()
-}
-
-// Revive has a retiring listener be as it was before, and reports whether it
-// is open. Any goroutine may call it but a loop's.
-func (l *Listener) Revive() bool {
-	open := make(chan bool, 1)
-	posted := l.loop.Post(func() {
-		if l.conn != nil {
-			l.loop.Disarm(&l.ending)
-			// It fails where there is no filter, which is as well.
-			_ = unix.SetsockoptInt(int(l.conn.fd), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
-		}
-		open <- l.conn != nil
-	})
-	return posted && <-open
-}
-
-// refuseHandshakes has the kernel drop what would begin a connection to a
-// listening socket (SYN without ACK, the byte of flags at offset 13 of the TCP
-// header), and let pass what completes one: socket(7), SO_ATTACH_FILTER.
-func refuseHandshakes(fd int) error {
-	const flags, syn, ack = 13, 0x02, 0x10
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: flags},
-		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: syn | ack},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: syn, Jt: 0, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 1<<32 - 1},
-	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	return os.NewSyscallError("setsockopt", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program))
-}
-
-// acceptAll takes in everybody who waits and may enter.
-func (l *Listener) acceptAll() {
-	for range mostWaiting {
+// acceptBacklog accepts all waiting clients while MayAccept allows it.
+func (l *Listener) acceptBacklog() {
+	for range maxBacklog {
 		if !l.handler.MayAccept() {
 			return
 		}
 		fd, from, errno := l.loop.system.Accept(int(l.conn.fd))
 		if errno == 0 {
-			l.hand(fd, from)
-		} else if !gaveUp(errno) {
+			l.deliver(fd, from)
+		} else if !isClientError(errno) {
 			return
 		}
 	}
 }
 
 // SetOption sets an option of the socket, which clients accepted afterwards
-// inherit. Any goroutine may call it but a loop's.
+// inherit. It must not be called from a loop.
 func (l *Listener) SetOption(level, option, value int) error {
 	result := make(chan error, 1)
 	posted := l.loop.Post(func() {
@@ -286,16 +217,17 @@ func (l *Listener) SetOption(level, option, value int) error {
 	return <-result
 }
 
-// Close takes in those who wait and may enter, stops accepting, and closes the
-// listener's copy of the socket. Where it is the last one, clients whose
-// handshake was under way are reset: see Retire. It returns when that is done;
-// do not call it from a loop. Closing twice does nothing.
+// Close accepts the waiting clients that MayAccept admits, stops accepting, and
+// closes the listener's copy of the socket. If that is the last copy, clients
+// whose handshake is under way are reset; Retire avoids this. It returns when
+// the socket is closed. It must not be called from a loop. A second call does
+// nothing.
 func (l *Listener) Close() {
 	done := make(chan struct{})
 	posted := l.loop.Post(func() {
 		defer close(done)
 		if l.conn != nil {
-			l.acceptAll()
+			l.acceptBacklog()
 		}
 		l.close()
 	})
@@ -309,15 +241,15 @@ func (l *Listener) close() {
 		return
 	}
 	l.loop.Disarm(&l.timer)
-	l.loop.Disarm(&l.ending)
-	// Others may hold the same socket: closing this descriptor alone would
-	// leave it in the poll set.
+	l.loop.Disarm(&l.retirement)
+	// Another process may hold the same socket: closing this descriptor alone
+	// would leave it in the poll set.
 	l.loop.system.EpollDelete(l.loop.epoll, int(l.conn.fd))
 	l.conn.Close()
 	l.conn = nil
-	l.over.Store(true)
+	l.isClosed.Store(true)
 }
 
-// Closed reports whether the listener is closed, also at the end of retirement.
-// Any goroutine may ask.
-func (l *Listener) Closed() bool { return l.over.Load() }
+// Closed reports whether the listener is closed, by Close or at the end of its
+// retirement. Any goroutine may call it.
+func (l *Listener) Closed() bool { return l.isClosed.Load() }

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// gate is an AcceptHandler that lets clients in while it has room, and adopts
-// them. Only its loops touch it, which the test steps.
-type gate struct {
+// limited is an AcceptHandler that accepts clients while it has room, and
+// adopts them. Only its loops use it, whose turns the test runs.
+type limited struct {
 	room     int
 	asked    int
 	accepted []*Conn
@@ -24,12 +24,12 @@ type gate struct {
 	failures []unix.Errno
 }
 
-func (g *gate) MayAccept() bool {
+func (g *limited) MayAccept() bool {
 	g.asked++
 	return g.room > 0
 }
 
-func (g *gate) Accepted(l *Loop, fd int, from netip.AddrPort) {
+func (g *limited) Accepted(l *Loop, fd int, from netip.AddrPort) {
 	g.room--
 	g.from = append(g.from, from)
 	if c, errno := l.Adopt(fd, ignore); errno == 0 {
@@ -37,12 +37,12 @@ func (g *gate) Accepted(l *Loop, fd int, from netip.AddrPort) {
 	}
 }
 
-func (g *gate) AcceptFailed(errno unix.Errno) { g.failures = append(g.failures, errno) }
+func (g *limited) AcceptFailed(errno unix.Errno) { g.failures = append(g.failures, errno) }
 
-// unlimited has room for all.
-func unlimited() *gate { return &gate{room: 1 << 30} }
+// unlimited has room for every client.
+func unlimited() *limited { return &limited{room: 1 << 30} }
 
-// listenStepped has a stepped loop accept on a socket.
+// listenStepped makes a stepped loop accept on a socket.
 func listenStepped(t *testing.T, l *Loop, socket *net.TCPListener, h AcceptHandler) *Listener {
 	t.Helper()
 	e := &Engine{loops: []*Loop{l}}
@@ -55,14 +55,14 @@ func listenStepped(t *testing.T, l *Loop, socket *net.TCPListener, h AcceptHandl
 	return listener
 }
 
-// listening is a stepped loop that accepts for h on a port of its own.
+// listening returns a stepped loop that accepts for h on a new port.
 func listening(t *testing.T, system *System, h AcceptHandler) (*Loop, *net.TCPListener, *Listener) {
 	t.Helper()
 	l, socket := newStepped(t, system), listenTCP(t, "127.0.0.1:0")
 	return l, socket, listenStepped(t, l, socket, h)
 }
 
-// concurrently runs f on a goroutine of its own, and l meanwhile.
+// concurrently runs f on another goroutine, and l meanwhile.
 func concurrently(t *testing.T, l *Loop, f func() error) {
 	t.Helper()
 	done := make(chan error, 1)
@@ -72,7 +72,7 @@ func concurrently(t *testing.T, l *Loop, f func() error) {
 	}
 }
 
-// dialN connects n clients, who are closed when the test ends.
+// dialN connects n clients, which are closed when the test ends.
 func dialN(t *testing.T, socket *net.TCPListener, n int) []*net.TCPConn {
 	t.Helper()
 	clients := make([]*net.TCPConn, n)
@@ -91,7 +91,7 @@ func TestAcceptsInShares(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	socket := listenTCP(t, "127.0.0.1:0")
-	g := &gate{}
+	g := &limited{}
 	others := 0
 	near, far := socketPair(t)
 	other := adopt(t, l, near, handlerFunc(func(c *Conn) { others++; c.Yield() }))
@@ -120,8 +120,8 @@ func TestAcceptsInShares(t *testing.T) {
 	other.Close()
 }
 
-// TestAcceptBacksOff has accept fail again and again, while clients go on
-// coming: it is asked once every pause.
+// TestAcceptBacksOff makes accept fail repeatedly while clients keep coming: it
+// is called once per pause.
 func TestAcceptBacksOff(t *testing.T) {
 	t.Parallel()
 	for _, errno := range []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EPERM} {
@@ -140,7 +140,7 @@ func TestAcceptBacksOff(t *testing.T) {
 			}
 			l := newStepped(t, system)
 			socket := listenTCP(t, "127.0.0.1:0")
-			g := &gate{}
+			g := &limited{}
 			dialN(t, socket, 1)
 			listener := listenStepped(t, l, socket, g)
 			g.room = 1 << 30
@@ -151,19 +151,19 @@ func TestAcceptBacksOff(t *testing.T) {
 					event := eventOf(listener.conn, unix.EPOLLIN)
 					l.dispatch(&event)
 					if len(asked) != amid {
-						t.Fatal("an event amid a pause had accept called")
+						t.Fatal("an event during a pause caused an accept")
 					}
 				}
 			}
 			checkPauses(t, asked)
 			if len(g.failures) != len(asked) || g.failures[0] != errno {
-				t.Errorf("%d failures told for %d, the first %v", len(g.failures), len(asked), g.failures[0])
+				t.Errorf("%d failures reported of %d, the first %v", len(g.failures), len(asked), g.failures[0])
 			}
 			fails = false
-			until(t, l, "those who wait are accepted", func() bool { return len(g.accepted) > 0 })
+			until(t, l, "the waiting clients are accepted", func() bool { return len(g.accepted) > 0 })
 			fails, asked = true, nil
 			dialN(t, socket, 1)
-			until(t, l, "it has failed twice more", func() bool { return len(asked) >= 2 })
+			until(t, l, "accept has failed twice more", func() bool { return len(asked) >= 2 })
 			if pause := asked[1] - asked[0]; pause > 10e6+tick+1e6 {
 				t.Errorf("the first pause after a success is %d ns, want 10 ms again", pause)
 			}
@@ -184,15 +184,15 @@ func checkPauses(t *testing.T, asked []int64) {
 	}
 }
 
-// TestAcceptGoesOn has clients give up before they are accepted: the next one
-// is taken in the same turn.
-func TestAcceptGoesOn(t *testing.T) {
+// TestAcceptContinues has clients that give up before they are accepted: the
+// next one is accepted in the same turn.
+func TestAcceptContinues(t *testing.T) {
 	t.Parallel()
 	gone := []unix.Errno{unix.ECONNABORTED, unix.EPROTO, unix.ENETDOWN, unix.EHOSTUNREACH}
 	script := slices.Clone(gone)
 	system := steppedSystem()
 	var l *Loop
-	turns := map[int64]bool{} // in which accept was called, by their time
+	turns := map[int64]bool{} // the turns in which accept was called, by time
 	system.Accept = func(fd int) (int, netip.AddrPort, unix.Errno) {
 		turns[l.Now()] = true
 		if len(script) > 0 {
@@ -209,15 +209,15 @@ func TestAcceptGoesOn(t *testing.T) {
 	listenStepped(t, l, socket, g)
 	until(t, l, "the next client is accepted", func() bool { return len(g.accepted) > 0 })
 	if !slices.Equal(g.failures, gone) {
-		t.Errorf("failures told: %v, want %v", g.failures, gone)
+		t.Errorf("failures reported: %v, want %v", g.failures, gone)
 	}
 	if len(turns) != 1 {
 		t.Errorf("it took %d turns, want one", len(turns))
 	}
 }
 
-// TestAcceptDoesNotSpin has every client give up, without end: the others on
-// the loop have their turns.
+// TestAcceptDoesNotSpin has an endless number of clients that give up: other
+// connections on the loop have their turns.
 func TestAcceptDoesNotSpin(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
@@ -240,13 +240,13 @@ func TestAcceptDoesNotSpin(t *testing.T) {
 
 func TestMayAcceptAndResume(t *testing.T) {
 	t.Parallel()
-	g := &gate{room: 2}
+	g := &limited{room: 2}
 	l, socket, listener := listening(t, steppedSystem(), g)
 	clients := dialN(t, socket, 5)
 	until(t, l, "two are accepted", func() bool { return len(g.accepted) == 2 })
 	asked := g.asked
 	listener.Resume() // too early: still no room
-	until(t, l, "the listener has asked again", func() bool { return g.asked > asked })
+	until(t, l, "MayAccept is called again", func() bool { return g.asked > asked })
 	if len(g.accepted) != 2 {
 		t.Fatalf("%d accepted with room for 2", len(g.accepted))
 	}
@@ -265,43 +265,43 @@ func TestWaitingDoesNotSpin(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
 	clock := fakeClock(system)
-	g := &gate{}
+	g := &limited{}
 	l, socket, _ := listening(t, system, g)
 	dialN(t, socket, 1)
-	until(t, l, "the listener has asked", func() bool { return g.asked > 0 })
+	until(t, l, "MayAccept is called", func() bool { return g.asked > 0 })
 	asked := g.asked
 	clock.sleeps = nil
 	for range 5 {
 		l.turn()
 	}
 	if len(clock.sleeps) != 5 || g.asked != asked {
-		t.Errorf("%d sleeps in 5 turns, asked %d times more; want 5, 0", len(clock.sleeps), g.asked-asked)
+		t.Errorf("%d sleeps in 5 turns, MayAccept called %d times more; want 5, 0", len(clock.sleeps), g.asked-asked)
 	}
 }
 
-// TestHand gives a listener to another handler, which has room where the first
-// had none.
-func TestHand(t *testing.T) {
+// TestListenerSetHandler changes to a handler that has room when the first has
+// none.
+func TestListenerSetHandler(t *testing.T) {
 	t.Parallel()
-	first, second := &gate{room: 1}, unlimited()
+	first, second := &limited{room: 1}, unlimited()
 	l, socket, listener := listening(t, steppedSystem(), first)
 	dialN(t, socket, 3)
-	until(t, l, "the first has taken one", func() bool { return len(first.accepted) == 1 })
-	listener.Hand(second)
-	until(t, l, "the second has taken the others", func() bool { return len(second.accepted) == 2 })
+	until(t, l, "the first handler has one client", func() bool { return len(first.accepted) == 1 })
+	listener.SetHandler(second)
+	until(t, l, "the second handler has the others", func() bool { return len(second.accepted) == 2 })
 	concurrently(t, l, func() error { listener.Close(); return nil })
-	listener.Hand(first) // too late
+	listener.SetHandler(first) // too late
 	l.turn()
 }
 
-// TestHandWhileAccepting hands a listener back and forth while clients go to
-// other loops: every client has a handler.
-func TestHandWhileAccepting(t *testing.T) {
+// TestSetHandlerWhileAccepting alternates between two handlers while clients go
+// to other loops: every client reaches a handler.
+func TestSetHandlerWhileAccepting(t *testing.T) {
 	t.Parallel()
 	const clients = 200
 	e := startLoops(t, 3, Kernel())
 	socket := listenTCP(t, "127.0.0.1:0")
-	handlers := []arrivals{make(arrivals, clients), make(arrivals, clients)}
+	handlers := []acceptances{make(acceptances, clients), make(acceptances, clients)}
 	listener, err := e.Listen(socket, handlers[0])
 	if err != nil {
 		t.Fatal(err)
@@ -311,7 +311,7 @@ func TestHandWhileAccepting(t *testing.T) {
 	go func() {
 		defer close(handed)
 		for i := range clients {
-			listener.Hand(handlers[i%2])
+			listener.SetHandler(handlers[i%2])
 		}
 	}()
 	dialN(t, socket, clients)
@@ -330,10 +330,10 @@ func TestHandWhileAccepting(t *testing.T) {
 
 func TestListenerClose(t *testing.T) {
 	t.Parallel()
-	g := &gate{}
+	g := &limited{}
 	l, socket, listener := listening(t, steppedSystem(), g)
 	waiting := dialN(t, socket, 1)[0]
-	socket.Close() // the listener has a copy: it goes on
+	socket.Close() // the listener has a copy and continues
 	dialN(t, socket, 1)
 	closeStepped := func() error { listener.Close(); return nil }
 	concurrently(t, l, closeStepped)
@@ -344,16 +344,16 @@ func TestListenerClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := waiting.Read(make([]byte, 1)); err == nil || err == io.EOF {
-		t.Errorf("who waited read %d, %v; want a reset", n, err)
+		t.Errorf("the waiting client read %d, %v; want a reset", n, err)
 	}
 
-	// Another connection takes its place: what is still said to the listener
-	// must not reach that one.
+	// Another connection takes its place: calls of the closed listener must
+	// not reach it.
 	near, _ := socketPair(t)
 	c := adopt(t, l, near, ignore)
 	settle(t, l, c)
 	if c.index != 0 {
-		t.Fatalf("the listener's place was not used again, but %d", c.index)
+		t.Fatalf("place %d was used, not the listener's", c.index)
 	}
 	c.SetHandler(handlerFunc(func(*Conn) { t.Error("called by a closed listener") }))
 	concurrently(t, l, closeStepped)
@@ -388,8 +388,8 @@ func TestListenerClosesWhileBackingOff(t *testing.T) {
 	}
 }
 
-// TestSharedSocketLeavesThePollSet closes a listener whose socket another
-// still holds: clients who come there do not wake this loop.
+// TestSharedSocketLeavesThePollSet closes a listener whose socket is open
+// elsewhere: new clients do not wake this loop.
 func TestSharedSocketLeavesThePollSet(t *testing.T) {
 	t.Parallel()
 	l, socket, listener := listening(t, steppedSystem(), unlimited())
@@ -400,11 +400,11 @@ func TestSharedSocketLeavesThePollSet(t *testing.T) {
 	dialN(t, socket, 1)
 	awaitClient(t, socket)
 	if n := l.system.EpollPoll(l.epoll, l.events[:]); n != 0 {
-		t.Errorf("%d events of a socket that this loop has closed", n)
+		t.Errorf("%d events for a socket that this loop has closed", n)
 	}
 }
 
-// awaitClient waits until somebody may be accepted, and does not accept.
+// awaitClient waits until a client can be accepted, and does not accept it.
 func awaitClient(t *testing.T, socket *net.TCPListener) {
 	t.Helper()
 	raw, err := socket.SyscallConn()
@@ -419,28 +419,28 @@ func awaitClient(t *testing.T, socket *net.TCPListener) {
 		}
 	})
 	if err != nil || n != 1 {
-		t.Fatalf("nobody came: %d, %v", n, err)
+		t.Fatalf("no client came: %d, %v", n, err)
 	}
 }
 
-// arrival is a client and the loop that was to carry it.
-type arrival struct {
+// accepted is a client and the loop that was chosen for it.
+type accepted struct {
 	loop *Loop
 	fd   int
 	from netip.AddrPort
 }
 
-// arrivals is an AcceptHandler for an engine with goroutines.
-type arrivals chan arrival
+// acceptances is an AcceptHandler for an engine with goroutines.
+type acceptances chan accepted
 
-func (a arrivals) MayAccept() bool { return true }
-func (a arrivals) Accepted(l *Loop, fd int, from netip.AddrPort) {
-	a <- arrival{l, fd, from}
+func (a acceptances) MayAccept() bool { return true }
+func (a acceptances) Accepted(l *Loop, fd int, from netip.AddrPort) {
+	a <- accepted{l, fd, from}
 }
-func (a arrivals) AcceptFailed(unix.Errno) {}
+func (a acceptances) AcceptFailed(unix.Errno) {}
 
 // next waits for the next client.
-func (a arrivals) next(t *testing.T) arrival {
+func (a acceptances) next(t *testing.T) accepted {
 	t.Helper()
 	select {
 	case client := <-a:
@@ -460,7 +460,7 @@ func TestSpreadsByLoad(t *testing.T) {
 	defer e.Stop()
 	e.Loops()[2].AddLoad(10)
 	socket := listenTCP(t, "127.0.0.1:0")
-	clients := make(arrivals, 100)
+	clients := make(acceptances, 100)
 	listener, err := e.Listen(socket, clients)
 	if err != nil {
 		t.Fatal(err)
@@ -474,7 +474,7 @@ func TestSpreadsByLoad(t *testing.T) {
 		got[client.loop.ID()]++
 	}
 	if !slices.Equal(got, []int{10, 10, 0, 10}) {
-		t.Errorf("30 clients went to the loops %v, want 10 each but for the one that has 10", got)
+		t.Errorf("30 clients went to the loops %v, want 10 each except the one that has 10", got)
 	}
 	e.Loops()[1].AddLoad(-5)
 	for range 5 {
@@ -482,25 +482,25 @@ func TestSpreadsByLoad(t *testing.T) {
 		client := clients.next(t)
 		unix.Close(client.fd)
 		if client.loop.ID() != 1 {
-			t.Errorf("a client went to loop %d, want 1, which has the least to carry", client.loop.ID())
+			t.Errorf("a client went to loop %d, want 1, which has the least load", client.loop.ID())
 		}
 	}
 }
 
-// TestStoppedLoopTakesNobody has the loop that a client is meant for stop
-// first: the client is closed, and counts no more.
-func TestStoppedLoopTakesNobody(t *testing.T) {
+// TestStoppedLoopTakesNoClient stops the loop that is chosen for a client: the
+// client is closed, and no longer counts.
+func TestStoppedLoopTakesNoClient(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	other, err := newLoop(1, Kernel(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other.shut()
+	other.shutdown()
 	l.AddLoad(1)
 	listener := &Listener{engine: &Engine{loops: []*Loop{l, other}}, loop: l, handler: unlimited()}
 	near, far := tcpPair(t)
-	listener.hand(near, netip.AddrPort{})
+	listener.deliver(near, netip.AddrPort{})
 	if n, err := far.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("the client read %d, %v; want the end", n, err)
 	}
@@ -536,13 +536,13 @@ func TestClientAddresses(t *testing.T) {
 				t.Errorf("client %v, want %s, port of %v", got, c.want, client.LocalAddr())
 			}
 			if got := g.accepted[0].LocalAddr(); got.Addr().String() != c.want || int(got.Port()) != port {
-				t.Errorf("met at %v, want %s, port %d", got, c.want, port)
+				t.Errorf("accepted at %v, want %s, port %d", got, c.want, port)
 			}
 		})
 	}
 }
 
-// stoppedClock puts a clock into s that only the test moves.
+// stoppedClock installs a clock in s that only the test moves.
 func stoppedClock(s *System) *atomic.Int64 {
 	now := new(atomic.Int64)
 	now.Store(1e9)
@@ -550,26 +550,26 @@ func stoppedClock(s *System) *atomic.Int64 {
 	return now
 }
 
-// Retirement refuses nobody who has begun to connect, and everybody who begins
-// afterwards.
+// TestListenerRetires checks that a retiring listener accepts clients that have
+// begun to connect, and no others.
 func TestListenerRetires(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
 	clock := stoppedClock(system)
-	g := &gate{}
+	g := &limited{}
 	loop, socket, listener := listening(t, system, g)
 	dialN(t, socket, 3)
 	concurrently(t, loop, func() error { listener.Retire(); return nil })
 	var timeout net.Error
 	if late, err := net.DialTimeout("tcp", socket.Addr().String(), 100*time.Millisecond); !errors.As(err, &timeout) || !timeout.Timeout() {
-		t.Errorf("a client who comes now: %v, %v; want silence", late, err)
+		t.Errorf("a late client: %v, %v; want silence", late, err)
 	}
 	g.room = 2
-	until(t, loop, "those there is room for are accepted", func() bool { listener.Resume(); return len(g.accepted) == 2 })
+	until(t, loop, "the handler is full", func() bool { listener.Resume(); return len(g.accepted) == 2 })
 	clock.Add(retireTime)
 	until(t, loop, "the time is over", func() bool { return g.room == 0 })
 	if listener.Closed() {
-		t.Fatal("it is closed though a client waits")
+		t.Fatal("closed although a client waits")
 	}
 	g.room = 10
 	clock.Add(retireTime)
@@ -578,31 +578,32 @@ func TestListenerRetires(t *testing.T) {
 		t.Errorf("%d clients were accepted, want 3", len(g.accepted))
 	}
 	concurrently(t, loop, func() error {
-		if listener.Revive() {
-			t.Error("a closed listener lives again")
+		if listener.CancelRetire() {
+			t.Error("a closed listener was reopened")
 		}
 		return nil
 	})
 }
 
-// Retirement ends, though clients wait who may not enter.
+// TestListenerRetiresInTheEnd checks that retirement ends although MayAccept is
+// false.
 func TestListenerRetiresInTheEnd(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
 	clock := stoppedClock(system)
-	g := &gate{}
+	g := &limited{}
 	loop, socket, listener := listening(t, system, g)
 	dialN(t, socket, 1)
 	concurrently(t, loop, func() error { listener.Retire(); return nil })
-	for range int(retireMost/retireTime) + 1 {
+	for range int(maxRetireTime/retireTime) + 1 {
 		clock.Add(retireTime)
 		concurrently(t, loop, func() error { return nil })
 	}
 	until(t, loop, "it is closed", func() bool { clock.Add(retireTime); return listener.Closed() })
 }
 
-// A listener that retires may be wanted again.
-func TestListenerRevives(t *testing.T) {
+// TestListenerCancelRetire needs a retiring listener again.
+func TestListenerCancelRetire(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
 	clock := stoppedClock(system)
@@ -610,7 +611,7 @@ func TestListenerRevives(t *testing.T) {
 	loop, socket, listener := listening(t, system, g)
 	concurrently(t, loop, func() error { listener.Retire(); return nil })
 	concurrently(t, loop, func() error {
-		if !listener.Revive() {
+		if !listener.CancelRetire() {
 			t.Error("it is closed")
 		}
 		return nil
@@ -619,14 +620,14 @@ func TestListenerRevives(t *testing.T) {
 	dialN(t, socket, 2)
 	until(t, loop, "clients are accepted again", func() bool { return len(g.accepted) == 2 })
 	if listener.Closed() {
-		t.Error("it was closed all the same")
+		t.Error("it was closed nevertheless")
 	}
 }
 
-// Close takes in those who wait.
+// TestListenerCloseAccepts checks that Close accepts the waiting clients.
 func TestListenerCloseAccepts(t *testing.T) {
 	t.Parallel()
-	g := &gate{}
+	g := &limited{}
 	loop, socket, listener := listening(t, steppedSystem(), g)
 	dialN(t, socket, 100)
 	g.room = 100

@@ -4,7 +4,6 @@ package reactor
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -15,56 +14,55 @@ import (
 )
 
 const (
-	// ReadSize is the size of a loop's read buffer, and so the most that one
-	// read brings and a connection parks.
+	// ReadSize is the size of a loop's read buffer: the most that one read
+	// returns, and that a connection parks of it.
 	ReadSize = 64 << 10
 
 	// Budget is how many bytes a handler moves for one connection before it
-	// lets the others have their turn (Conn.Again).
+	// lets other connections have their turn (Conn.Yield).
 	Budget = 512 << 10
 
 	eventsPerTurn = 512
-	sweepPerTurn  = 2048
-	wakeIndex     = ^uint32(0) // the event of a loop's own mailbox
+	wakeIndex     = ^uint32(0) // marks the event of the loop's mailbox
 )
 
 // Loop is one epoll instance and the goroutine, locked to its thread, that
-// owns its connections, so that these need no locks. Everybody else speaks to
-// it by Post.
+// owns its connections, so that these need no locks. Other goroutines reach it
+// through Post.
 type Loop struct {
 	id      int
 	system  *System
 	epoll   int
-	wake    int // eventfd(2), written and never read: an edge says that the mailbox has something
+	wake    int // eventfd(2), written and never read: an edge says that the mailbox is not empty
 	events  [eventsPerTurn]unix.EpollEvent
 	scratch []byte
 	now     int64
 
 	conns   table
-	again   []*Conn // to be called at the next turn
-	spare   []*Conn // an empty list, to be used for the turn after that
-	dead    []*Conn // closed in this turn
+	yielded []*Conn // to be called in the next turn
+	spare   []*Conn // an empty list, for the turn after that
+	toFree  []*Conn // closed in this turn
 	timers  wheel
 	buffers bufferPool
 	pipes   pipePool
 
-	load atomic.Int64 // what the acceptor spreads by
+	load atomic.Int64 // sessions; listeners spread clients by it
 
-	turns   atomic.Uint64 // that it has taken; only its goroutine adds
-	longest atomic.Int64  // the longest of them, in nanoseconds
-	rested  bool          // it waited before this turn
+	turns   atomic.Uint64 // taken so far; only the loop's goroutine adds
+	longest atomic.Int64  // the longest turn, in nanoseconds
+	waited  bool          // the loop waited before this turn
 
 	mail struct {
 		sync.Mutex
 		posts  []func() // guarded by the mutex
-		closed bool     // guarded by the mutex: nobody will read any more
+		closed bool     // guarded by the mutex: no post will run any more
 	}
-	reading []func() // the posts of this turn
+	running []func() // the posts of this turn
 	stopped bool
 	done    chan struct{}
 }
 
-// newLoop opens a loop; run must follow, or release.
+// newLoop opens a loop; the caller must run or release it.
 func newLoop(id int, system *System, pipes int) (*Loop, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -79,7 +77,7 @@ func newLoop(id int, system *System, pipes int) (*Loop, error) {
 		id: id, system: system, epoll: epoll, wake: wake,
 		scratch: make([]byte, ReadSize),
 		now:     system.Now(),
-		rested:  true,
+		waited:  true,
 		pipes:   pipePool{system: system, limit: pipes},
 		done:    make(chan struct{}),
 	}
@@ -92,58 +90,58 @@ func newLoop(id int, system *System, pipes int) (*Loop, error) {
 	return l, nil
 }
 
-// one is what is added to a loop's eventfd: a 64-bit number, not 0.
+// one is added to a loop's eventfd: a 64-bit number other than 0.
 var one = []byte{1, 0, 0, 0, 0, 0, 0, 0}
 
 // epollET is unix.EPOLLET, which does not fit the sign of EpollEvent.Events.
 const epollET = 1 << 31
 
-// connEvents are what a connection is registered for, once. PRI is there for
-// the reads that TCP's urgent data cut short.
+// connEvents are the events a connection is registered for, once. PRI announces
+// TCP urgent data, which make a read stop short.
 const connEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP | epollET
 
-// worked notes how long a turn took, which is known without asking the clock
-// once more: when the next one begins, or when the loop begins to wait.
-func (l *Loop) worked(nanoseconds int64) {
+// recordTurn records how long a turn took. It needs no additional reading of
+// the clock: a turn ends when the next begins, or when the loop begins to wait.
+func (l *Loop) recordTurn(nanoseconds int64) {
 	if nanoseconds > l.longest.Load() {
 		l.longest.Store(nanoseconds)
 	}
 }
 
-// Turns is how many turns the loop has taken, and how long the longest of them
-// was, in nanoseconds: so long did everybody else on the loop wait. Any
-// goroutine may ask.
+// Turns returns how many turns the loop has taken, and how long the longest
+// was, in nanoseconds: every other connection on the loop waited that long. Any
+// goroutine may call it.
 func (l *Loop) Turns() (taken uint64, longest int64) { return l.turns.Load(), l.longest.Load() }
 
-// ClearLongest has the longest turn begin anew. Any goroutine may call it.
+// ClearLongest resets the longest turn. Any goroutine may call it.
 func (l *Loop) ClearLongest() { l.longest.Store(0) }
 
-// ID is the loop's number, from 0; what is kept per loop is found by it.
+// ID returns the loop's number, from 0: an index for data kept per loop.
 func (l *Loop) ID() int { return l.id }
 
-// Now is the loop's clock: monotonic nanoseconds, read once a turn. Only the
-// loop's own goroutine may ask.
+// Now returns the loop's clock: CLOCK_MONOTONIC in nanoseconds, read once per
+// turn. Only the loop's goroutine may call it.
 func (l *Loop) Now() int64 { return l.now }
 
-// Scratch is the loop's read buffer, ReadSize bytes, free for whoever runs on
-// the loop until the function that runs returns.
+// Scratch returns the loop's read buffer, of ReadSize bytes. A function that
+// runs on the loop may use it until it returns.
 func (l *Loop) Scratch() []byte { return l.scratch }
 
-// Load is the number of sessions the loop carries (AddLoad). Any goroutine
-// may ask.
+// Load returns the number of sessions on the loop (AddLoad). Any goroutine may
+// call it.
 func (l *Loop) Load() int { return int(l.load.Load()) }
 
 // AddLoad counts a session that begins (1) or ends (-1) on the loop.
 func (l *Loop) AddLoad(n int) { l.load.Add(int64(n)) }
 
-// Conns is the number of sockets on the loop, listeners included. Only its own
-// goroutine may ask.
+// Conns returns the number of sockets on the loop, listeners included. Only the
+// loop's goroutine may call it.
 func (l *Loop) Conns() int { return l.conns.count }
 
-// Post has f run on the loop's goroutine, soon, in the order of posting. Any
-// goroutine may call it, at any time. When it returns true f will run, if only
-// because the loop stops; when it returns false, because the loop has stopped,
-// f will not.
+// Post runs f on the loop's goroutine, soon, in the order of posting. Any
+// goroutine may call it, at any time. It returns true if f will run, at the
+// latest when the loop stops, and false if the loop has stopped already and f
+// will not run.
 func (l *Loop) Post(f func()) bool {
 	l.mail.Lock()
 	if l.mail.closed {
@@ -159,9 +157,9 @@ func (l *Loop) Post(f func()) bool {
 	return true
 }
 
-// Arm sets t to run out at the given time on the loop's clock, never earlier,
-// and some milliseconds later at most while the loop is not busy. An armed
-// timer is moved.
+// Arm sets t to expire at a time on the loop's clock: never earlier, and at
+// most some milliseconds later unless the loop is busy. A timer that is already
+// armed is moved.
 func (l *Loop) Arm(t *Timer, owner Expirer, when int64) {
 	l.timers.stop(t)
 	t.owner, t.when = owner, when
@@ -171,16 +169,17 @@ func (l *Loop) Arm(t *Timer, owner Expirer, when int64) {
 // Disarm stops t; it does nothing when t is not armed.
 func (l *Loop) Disarm(t *Timer) { l.timers.stop(t) }
 
-// Pipe lends an empty pipe, or nil when none is to be had: copy then.
+// Pipe lends an empty pipe, or nil if none is available: the caller copies
+// then.
 func (l *Loop) Pipe() *Pipe { return l.pipes.get() }
 
-// ReturnPipe takes back a pipe that Pipe lent, once. One with bytes in it is
-// closed.
+// ReturnPipe returns a pipe lent by Pipe, once. A pipe that still holds bytes
+// is closed.
 func (l *Loop) ReturnPipe(p *Pipe) { l.pipes.put(p) }
 
-// Adopt takes over an open non-blocking socket. The handler's Ready is first
-// called in a later turn, since at least writing is possible. When it fails the
-// socket is closed. Only the loop's own goroutine may call it.
+// Adopt takes over an open non-blocking socket. The handler's Ready is called
+// in a later turn for the first time, since at least writing is possible. If
+// Adopt fails, it closes the socket. Only the loop's goroutine may call it.
 func (l *Loop) Adopt(fd int, h Handler) (*Conn, unix.Errno) {
 	c := l.conns.take()
 	c.loop, c.handler, c.fd = l, h, int32(fd)
@@ -193,103 +192,6 @@ func (l *Loop) Adopt(fd int, h Handler) (*Conn, unix.Errno) {
 	return c, 0
 }
 
-// Dialing says how to connect.
-type Dialing struct {
-	To          netip.AddrPort // a zone must be the interface's number
-	From        netip.Addr     // of To's family; invalid = the kernel's choice
-	UserTimeout int            // TCP_USER_TIMEOUT in milliseconds; 0 = the kernel's
-}
-
-// Dial begins a connection. The handler's Ready is called when there is an
-// outcome: ask Connected. The local port is chosen at connect time, so that
-// it only has to be free towards this destination (IP_BIND_ADDRESS_NO_PORT,
-// ip(7)). An error that is known at once is returned, and nothing is open
-// then. How long to wait is the caller's business: Close gives up. Only the
-// loop's own goroutine may call it.
-func (l *Loop) Dial(d Dialing, h Handler) (*Conn, unix.Errno) {
-	fd, errno := l.system.Socket(family(d.To.Addr()))
-	if errno != 0 {
-		return nil, errno
-	}
-	if errno := l.dial(fd, d); errno != 0 {
-		l.system.Close(fd)
-		return nil, errno
-	}
-	c, errno := l.Adopt(fd, h)
-	if errno == 0 {
-		c.flags |= connecting
-	}
-	return c, errno
-}
-
-func (l *Loop) dial(fd int, d Dialing) unix.Errno {
-	l.system.SetOption(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if d.UserTimeout > 0 {
-		l.system.SetOption(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, d.UserTimeout)
-	}
-	if d.From.IsValid() {
-		l.system.SetOption(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-		if errno := l.system.Bind(fd, netip.AddrPortFrom(d.From, 0)); errno != 0 {
-			return errno
-		}
-	}
-	if errno := l.system.Connect(fd, d.To); errno != unix.EINPROGRESS {
-		return errno
-	}
-	return 0
-}
-
-// DialFrom is Dial from one of several local addresses, or from any where
-// there are none. Each address has ports of its own: the next one is tried when
-// one has none left towards the destination. Those of the other family are left
-// out, and EADDRNOTAVAIL says that none remained. first, a counter or a random
-// number, chooses where to begin, so that they are used in turn.
-func (l *Loop) DialFrom(d Dialing, sources []netip.Addr, first int, h Handler) (*Conn, unix.Errno) {
-	if len(sources) == 0 {
-		return l.Dial(d, h)
-	}
-	begin := int(uint(first) % uint(len(sources)))
-	for i := range sources {
-		d.From = sources[(begin+i)%len(sources)]
-		if d.From.Is4() != d.To.Addr().Is4() {
-			continue
-		}
-		if c, errno := l.Dial(d, h); errno != unix.EADDRNOTAVAIL {
-			return c, errno
-		}
-	}
-	return nil, unix.EADDRNOTAVAIL
-}
-
-// Find returns the connection of that ID, nil when it is gone. Only the loop's
-// own goroutine may call it.
-func (l *Loop) Find(id uint64) *Conn { return l.conns.find(uint32(id), uint32(id>>32)) }
-
-// Sweep calls visit for every connection that is on the loop now and stays,
-// listeners included, some at every turn so that the others are not kept
-// waiting, and then done, which is called even when the loop stops meanwhile.
-// Those that come meanwhile may be visited, none is visited twice. Only the
-// loop's own goroutine may call it.
-func (l *Loop) Sweep(visit func(*Conn), done func()) {
-	l.sweep(0, visit, done)
-}
-
-func (l *Loop) sweep(from int, visit func(*Conn), done func()) {
-	for from < l.conns.size() {
-		end := min(from+sweepPerTurn, l.conns.size())
-		for i := from; i < end; i++ {
-			if c := l.conns.at(uint32(i)); c.flags&(used|closed) == used {
-				visit(c)
-			}
-		}
-		from = end
-		if from < l.conns.size() && l.Post(func() { l.sweep(end, visit, done) }) {
-			return
-		}
-	}
-	done()
-}
-
 // run is the loop's goroutine.
 func (l *Loop) run() {
 	runtime.LockOSThread()
@@ -297,40 +199,39 @@ func (l *Loop) run() {
 	for !l.stopped {
 		l.turn()
 	}
-	l.shut()
+	l.shutdown()
 }
 
-// turn waits for events and handles them. No connection is called twice.
-// Those closed on the way are freed last: until then nobody can meet another
-// in their place.
+// turn waits for events and handles them. It calls no connection twice. It
+// frees closed connections last: until then their places cannot be reused.
 func (l *Loop) turn() {
 	n := l.wait()
 	now := l.system.Now()
-	if !l.rested {
-		l.worked(now - l.now)
+	if !l.waited {
+		l.recordTurn(now - l.now)
 	}
 	l.now = now
 	l.turns.Add(1)
-	asked := l.takeAgain()
+	conns := l.takeYielded()
 	for i := range l.events[:n] {
 		l.dispatch(&l.events[i])
 	}
-	l.runAgain(asked)
+	l.runYielded(conns)
 	l.timers.advance(l.now)
 	l.free()
 }
 
-// wait asks the kernel for events: at first without waiting, and only when
-// there are none through the scheduler, which may take the processor away.
+// wait asks the kernel for events: first without blocking, and only if there
+// are none, through Go's scheduler, which may give the processor away.
 func (l *Loop) wait() int {
-	l.rested = false
-	if n := l.system.EpollPoll(l.epoll, l.events[:]); n > 0 || len(l.again) > 0 {
+	l.waited = false
+	if n := l.system.EpollPoll(l.epoll, l.events[:]); n > 0 || len(l.yielded) > 0 {
 		return n
 	}
 	millis := -1
 	now := l.system.Now()
-	l.worked(now - l.now)
-	l.rested = true
+	l.recordTurn(now - l.now)
+	l.waited = true
 	if until := l.timers.next(now); until >= 0 {
 		millis = int((until + 1e6 - 1) / 1e6)
 	}
@@ -344,60 +245,60 @@ func (l *Loop) dispatch(event *unix.EpollEvent) {
 	}
 	c := l.conns.find(uint32(event.Fd), uint32(event.Pad))
 	if c == nil {
-		return // closed meanwhile: the event is a dead one's
+		return // the event is for a connection that has been closed
 	}
-	c.learn(event.Events)
-	if c.flags&again == 0 { // else it is called anyway, later in this turn or in the next
+	c.update(event.Events)
+	if c.flags&yielded == 0 { // otherwise it is called anyway, later in this turn or in the next
 		c.handler.Ready(c)
 	}
 }
 
-// takeAgain returns those that have asked to be called in this turn; who asks
-// from now on is called in the next.
-func (l *Loop) takeAgain() []*Conn {
-	asked := l.again
-	l.again, l.spare = l.spare, nil
-	return asked
+// takeYielded returns the connections that asked to be called in this turn;
+// those that yield from now on are called in the next.
+func (l *Loop) takeYielded() []*Conn {
+	conns := l.yielded
+	l.yielded, l.spare = l.spare, nil
+	return conns
 }
 
-func (l *Loop) runAgain(asked []*Conn) {
-	for i, c := range asked {
-		asked[i] = nil
-		c.flags &^= again
+func (l *Loop) runYielded(conns []*Conn) {
+	for i, c := range conns {
+		conns[i] = nil
+		c.flags &^= yielded
 		if c.flags&closed == 0 {
 			c.handler.Ready(c)
 		}
 	}
-	l.spare = asked[:0]
+	l.spare = conns[:0]
 }
 
 func (l *Loop) runMail() {
 	l.mail.Lock()
-	l.reading, l.mail.posts = l.mail.posts, l.reading[:0]
+	l.running, l.mail.posts = l.mail.posts, l.running[:0]
 	l.mail.Unlock()
-	for i, f := range l.reading {
-		l.reading[i] = nil
+	for i, f := range l.running {
+		l.running[i] = nil
 		f()
 	}
 }
 
-// free gives the places of this turn's dead to others; none of them may be
-// called at the next.
+// free makes the places of the connections closed in this turn available again,
+// and removes them from the next turn's list.
 func (l *Loop) free() {
-	if len(l.dead) == 0 {
+	if len(l.toFree) == 0 {
 		return
 	}
-	l.again = slices.DeleteFunc(l.again, (*Conn).Closed)
-	for i, c := range l.dead {
-		l.dead[i] = nil
+	l.yielded = slices.DeleteFunc(l.yielded, (*Conn).Closed)
+	for i, c := range l.toFree {
+		l.toFree[i] = nil
 		l.conns.release(c)
 	}
-	l.dead = l.dead[:0]
+	l.toFree = l.toFree[:0]
 }
 
-// shut ends the loop: the posts that are left run, so that what they carry is
-// released, and every connection is closed.
-func (l *Loop) shut() {
+// shutdown ends the loop: it runs the remaining posts, so that they release
+// what they hold, and closes every connection.
+func (l *Loop) shutdown() {
 	l.mail.Lock()
 	l.mail.closed = true
 	l.mail.Unlock()
@@ -405,7 +306,7 @@ func (l *Loop) shut() {
 	l.Sweep((*Conn).Close, l.release)
 }
 
-// release closes what the loop itself has open.
+// release closes the loop's own descriptors.
 func (l *Loop) release() {
 	l.pipes.close()
 	unix.Close(l.wake)

@@ -27,12 +27,12 @@ func await(t *testing.T, what string, done <-chan struct{}) {
 	select {
 	case <-done:
 	case <-time.After(patience):
-		t.Fatalf("in vain waited until %s", what)
+		t.Fatalf("timed out waiting until %s", what)
 	}
 }
 
-// TestPostKeepsOrder posts from many goroutines: what each has posted runs in
-// its order, all of it, and never two at once.
+// TestPostKeepsOrder posts from many goroutines: all posts of a goroutine run,
+// in their order, and never two at once.
 func TestPostKeepsOrder(t *testing.T) {
 	t.Parallel()
 	const posters, posts = 8, 2000
@@ -58,8 +58,8 @@ func TestPostKeepsOrder(t *testing.T) {
 	await(t, "all posts have run", done)
 }
 
-// TestPostOfPost runs what a post has posted in a later turn: the connections
-// have theirs between.
+// TestPostOfPost posts from a post: it runs in a later turn, after the
+// connections had theirs.
 func TestPostOfPost(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
@@ -78,8 +78,8 @@ func TestPostOfPost(t *testing.T) {
 	l.mail.posts = nil
 }
 
-// TestPostMeetsStop posts while the loop stops: whatever Post has promised is
-// kept, and nothing else runs.
+// TestPostMeetsStop posts while the loop stops: the posts for which Post
+// returned true run, and no others.
 func TestPostMeetsStop(t *testing.T) {
 	t.Parallel()
 	for range 10 {
@@ -108,7 +108,7 @@ func TestPostMeetsStop(t *testing.T) {
 	}
 }
 
-// blockingSystem is the kernel, and tells how long a loop is about to sleep.
+// blockingSystem is the kernel, and reports how long a loop is about to sleep.
 func blockingSystem() (*System, chan int) {
 	s := Kernel()
 	sleeps := make(chan int, 1000)
@@ -120,13 +120,13 @@ func blockingSystem() (*System, chan int) {
 	return s, sleeps
 }
 
-func TestSleepingLoopIsWokenByMail(t *testing.T) {
+func TestSleepingLoopIsWokenByPost(t *testing.T) {
 	t.Parallel()
 	system, sleeps := blockingSystem()
 	l := startLoops(t, 1, system).Loops()[0]
 	for range 200 {
 		if millis := <-sleeps; millis != -1 {
-			t.Fatalf("it is to sleep %d ms, want until something happens", millis)
+			t.Fatalf("it sleeps for %d ms, want until an event", millis)
 		}
 		done := make(chan struct{})
 		l.Post(func() { close(done) })
@@ -148,14 +148,14 @@ func TestSleepingLoopIsWokenByTimer(t *testing.T) {
 			close(done)
 		}), when)
 	})
-	await(t, "the timer has run out", done)
+	await(t, "the timer has expired", done)
 	if late.Load() < 0 {
-		t.Errorf("the timer ran out %d ns early", -late.Load())
+		t.Errorf("the timer expired %d ns early", -late.Load())
 	}
 }
 
-// TestSleepingLoopIsInterrupted signals the loop's thread in its sleep (EINTR):
-// it goes on.
+// TestSleepingLoopIsInterrupted signals the loop's thread while it sleeps
+// (EINTR): the loop continues.
 func TestSleepingLoopIsInterrupted(t *testing.T) {
 	t.Parallel()
 	system, sleeps := blockingSystem()
@@ -166,8 +166,7 @@ func TestSleepingLoopIsInterrupted(t *testing.T) {
 	for len(sleeps) > 0 {
 		<-sleeps
 	}
-	// Each sleep that follows was interrupted before it, or the signal came
-	// between two of them.
+	// Each signal interrupts a sleep, or comes between two of them.
 	for range 20 {
 		if err := unix.Tgkill(unix.Getpid(), id, unix.SIGURG); err != nil {
 			t.Fatal(err)
@@ -178,10 +177,11 @@ func TestSleepingLoopIsInterrupted(t *testing.T) {
 	await(t, "the post has run", done)
 }
 
-// TestEveryoneHasTheirTurn has one connection ask for more at every turn, as a
-// bulk transfer does, with events of its own besides: nobody is called twice
-// in a turn, and who has a single message is called in the turn it comes.
-func TestEveryoneHasTheirTurn(t *testing.T) {
+// TestEveryConnectionHasItsTurn has a connection that yields in every turn, as
+// a bulk transfer does, and receives events as well: no connection is called
+// twice in a turn, and one with a single message is called in the turn it
+// arrives.
+func TestEveryConnectionHasItsTurn(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	near, bulkFar := socketPair(t)
@@ -207,9 +207,10 @@ func TestEveryoneHasTheirTurn(t *testing.T) {
 	bulk.Close()
 }
 
-// TestAgainIsNextTurn asks from within an event, a call of Again, a post and a
-// timer: always it is the next turn, once, and without a sleep.
-func TestAgainIsNextTurn(t *testing.T) {
+// TestYieldIsNextTurn yields from an event, from a call after Yield, from a
+// post and from a timer: Ready is called once, in the next turn, without a
+// sleep.
+func TestYieldIsNextTurn(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
 	clock := fakeClock(system)
@@ -227,7 +228,7 @@ func TestAgainIsNextTurn(t *testing.T) {
 	var timer Timer
 	for name, ask := range map[string]func(){
 		"event": func() { more = 1; sendAll(t, far, []byte("x")); l.turn() },
-		"again": func() { more = 2; c.Yield(); l.turn(); l.turn() },
+		"yield": func() { more = 2; c.Yield(); l.turn(); l.turn() },
 		"post":  func() { l.Post(c.Yield); l.turn() },
 		"timer": func() {
 			l.Arm(&timer, expirerFunc(func(*Timer) { c.Yield() }), l.Now())
@@ -247,62 +248,62 @@ func TestAgainIsNextTurn(t *testing.T) {
 	}
 }
 
-// TestAgainOfTheDead closes connections that have asked to be called: neither
-// they nor those in their places are.
-func TestAgainOfTheDead(t *testing.T) {
+// TestYieldThenClose closes connections that have yielded: neither they nor
+// their successors in the table are called.
+func TestYieldThenClose(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
-	var dead [5]*Conn
-	for i := range dead {
+	var closing [5]*Conn
+	for i := range closing {
 		near, _ := socketPair(t)
-		dead[i] = adopt(t, l, near, ignore)
-		settle(t, l, dead[i])
-		dead[i].SetHandler(handlerFunc(func(*Conn) { t.Error("a closed connection was called") }))
+		closing[i] = adopt(t, l, near, ignore)
+		settle(t, l, closing[i])
+		closing[i].SetHandler(handlerFunc(func(*Conn) { t.Error("a closed connection was called") }))
 	}
 	near, _ := socketPair(t)
 	called := 0
 	alive := adopt(t, l, near, ignore)
 	settle(t, l, alive)
 	alive.SetHandler(handlerFunc(func(*Conn) { called++ }))
-	for i, c := range dead {
+	for i, c := range closing {
 		c.Yield()
 		if i == 2 {
 			alive.Yield()
 		}
 	}
-	for _, c := range dead {
+	for _, c := range closing {
 		c.Close()
 		c.Yield()
-		c.ReadAgain()
+		c.RetryRead()
 	}
 	l.free()
 	calls := map[*Conn]int{}
-	for range dead {
+	for range closing {
 		near, _ := socketPair(t)
 		calls[adopt(t, l, near, handlerFunc(func(c *Conn) { calls[c]++ }))] = 0
 	}
 	l.turn()
-	for _, c := range dead {
+	for _, c := range closing {
 		if n, again := calls[c]; !again || n != 1 {
-			t.Errorf("the next in a dead one's place was called %d times, want once, for its own event", n)
+			t.Errorf("the successor of a closed connection was called %d times, want once, for its own event", n)
 		}
 	}
 	if called != 1 {
-		t.Errorf("who is alive was called %d times, want once", called)
+		t.Errorf("the open connection was called %d times, want once", called)
 	}
 }
 
-// TestClosedBeforeItsTurn closes a connection that is to be called in this very
+// TestClosedBeforeItsTurn closes a connection that would be called in the same
 // turn.
 func TestClosedBeforeItsTurn(t *testing.T) {
 	t.Parallel()
-	l, dead, _ := paired(t, steppedSystem())
-	dead.SetHandler(handlerFunc(func(*Conn) { t.Error("a closed connection was called") }))
+	l, closing, _ := paired(t, steppedSystem())
+	closing.SetHandler(handlerFunc(func(*Conn) { t.Error("a closed connection was called") }))
 	near, far := socketPair(t)
 	other := adopt(t, l, near, ignore)
 	settle(t, l, other)
-	other.SetHandler(handlerFunc(func(*Conn) { dead.Close() }))
-	dead.Yield()
+	other.SetHandler(handlerFunc(func(*Conn) { closing.Close() }))
+	closing.Yield()
 	sendAll(t, far, []byte("x"))
 	l.turn()
 	if l.Conns() != 1 {
@@ -310,7 +311,7 @@ func TestClosedBeforeItsTurn(t *testing.T) {
 	}
 }
 
-// numbered is a System whose sockets are only numbers.
+// numbered returns a System whose sockets are only numbers.
 func numbered() *System {
 	s := steppedSystem()
 	s.EpollAdd = func(epoll, fd int, event unix.EpollEvent) unix.Errno {
@@ -323,8 +324,8 @@ func numbered() *System {
 	return s
 }
 
-// TestSweepInPieces sweeps over connections of which some go and others come
-// meanwhile: who stays is visited, nobody twice.
+// TestSweepInPieces sweeps while some connections close and others come: those
+// that stay are visited, and none is visited twice.
 func TestSweepInPieces(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, numbered())
@@ -366,19 +367,19 @@ func TestSweepInPieces(t *testing.T) {
 	}
 }
 
-// TestSweepOfNone has nothing to visit.
+// TestSweepOfNone sweeps an empty loop.
 func TestSweepOfNone(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	done := false
-	l.Sweep(func(*Conn) { t.Error("visited somebody") }, func() { done = true })
+	l.Sweep(func(*Conn) { t.Error("visited a connection") }, func() { done = true })
 	if !done {
 		t.Error("done was not called")
 	}
 }
 
-// TestSweepMeetsStop stops the loop between two pieces: the sweep ends all the
-// same.
+// TestSweepMeetsStop stops the loop between two pieces: the sweep finishes
+// nevertheless.
 func TestSweepMeetsStop(t *testing.T) {
 	t.Parallel()
 	l, err := newLoop(0, numbered(), 0)
@@ -390,14 +391,14 @@ func TestSweepMeetsStop(t *testing.T) {
 	}
 	visits, done := 0, 0
 	l.Sweep(func(*Conn) { visits++ }, func() { done++ })
-	l.shut()
+	l.shutdown()
 	if visits != 3*sweepPerTurn || done != 1 {
 		t.Errorf("%d visits, done was called %d times; want all %d and once", visits, done, 3*sweepPerTurn)
 	}
 }
 
-// TestHandlersRunOnTheLoop has connections on two loops: each is only called on
-// the thread of its own.
+// TestHandlersRunOnTheLoop has connections on two loops: each is called only on
+// the thread of its loop.
 func TestHandlersRunOnTheLoop(t *testing.T) {
 	t.Parallel()
 	e := startLoops(t, 2, Kernel())
@@ -409,7 +410,7 @@ func TestHandlersRunOnTheLoop(t *testing.T) {
 			thread := unix.Gettid()
 			_, errno := l.Adopt(near, handlerFunc(func(c *Conn) {
 				if unix.Gettid() != thread || c.Loop() != l {
-					t.Error("called elsewhere")
+					t.Error("called on another thread")
 				}
 				if c.Readable() {
 					c.Close()

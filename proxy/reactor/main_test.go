@@ -15,18 +15,18 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// patience is how long a test waits for what must happen.
+// patience is how long a test waits for an event that must come.
 const patience = 10 * time.Second
 
-// handlerFunc is a Handler of one function.
+// handlerFunc is a function used as a Handler.
 type handlerFunc func(c *Conn)
 
 func (f handlerFunc) Ready(c *Conn) { f(c) }
 
-// ignore is the handler of those that nothing is to happen to.
+// ignore is a handler that does nothing.
 var ignore = handlerFunc(func(*Conn) {})
 
-// steppedSystem is the kernel for a loop whose turns the test runs itself: it
+// steppedSystem is the kernel, for a loop whose turns the test runs itself: it
 // never blocks for long.
 func steppedSystem() *System {
 	s := Kernel()
@@ -40,15 +40,15 @@ func steppedSystem() *System {
 	return s
 }
 
-// newStepped opens a loop without a goroutine of its own: the test runs its
-// turns, one by one, and may look into it meanwhile.
+// newStepped opens a loop without a goroutine: the test runs its turns one by
+// one, and may inspect it in between.
 func newStepped(t testing.TB, system *System) *Loop {
 	t.Helper()
 	l, err := newLoop(0, system, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.shut)
+	t.Cleanup(l.shutdown)
 	return l
 }
 
@@ -57,12 +57,12 @@ func until(t testing.TB, l *Loop, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !done(); l.turn() {
 		if time.Now().After(deadline) {
-			t.Fatalf("in vain waited until %s", what)
+			t.Fatalf("timed out waiting until %s", what)
 		}
 	}
 }
 
-// receive runs turns until something is sent, and returns it.
+// receive runs turns until a value is sent, and returns it.
 func receive[T any](t testing.TB, l *Loop, what string, from <-chan T) (got T) {
 	t.Helper()
 	until(t, l, what, func() bool {
@@ -86,15 +86,15 @@ func adopt(t testing.TB, l *Loop, fd int, h Handler) *Conn {
 	return c
 }
 
-// settle has the loop learn that c can be written to, as every fresh
-// connection can.
+// settle runs turns until the loop knows that c is writable, as every new
+// connection is.
 func settle(t testing.TB, l *Loop, c *Conn) {
 	t.Helper()
-	until(t, l, "a fresh connection is writable", func() bool { return !c.Blocked() })
+	until(t, l, "a new connection is writable", func() bool { return !c.Blocked() })
 }
 
 // socketPair returns two connected non-blocking stream sockets. The second is
-// closed when the test ends, unless the test has done so by hangUp.
+// closed when the test ends, unless the test has closed it with hangUp.
 func socketPair(t testing.TB) (near, far int) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
@@ -128,8 +128,8 @@ func tcpPair(t testing.TB) (near int, far *net.TCPConn) {
 	return near, far
 }
 
-// connected is a stepped loop with a TCP connection, which is writable and has no
-// handler yet, and its far end: see tcpPair.
+// connected returns a stepped loop with a TCP connection, which is writable and
+// has no handler yet, and its far end: see tcpPair.
 func connected(t testing.TB, system *System) (*Loop, *Conn, *net.TCPConn) {
 	t.Helper()
 	l := newStepped(t, system)
@@ -139,7 +139,7 @@ func connected(t testing.TB, system *System) (*Loop, *Conn, *net.TCPConn) {
 	return l, c, far
 }
 
-// paired is connected by Unix sockets, whose far end is a descriptor: see
+// paired is connected with Unix sockets; the far end is a descriptor: see
 // socketPair.
 func paired(t testing.TB, system *System) (*Loop, *Conn, int) {
 	t.Helper()
@@ -150,8 +150,8 @@ func paired(t testing.TB, system *System) (*Loop, *Conn, int) {
 	return l, c, far
 }
 
-// listenTCP listens until the test ends: by plain TCP, where package net would
-// make it Multipath TCP. A test of IPv6 is skipped on a machine without.
+// listenTCP listens until the test ends, over plain TCP: package net would
+// choose Multipath TCP. A test of IPv6 is skipped on a machine without it.
 func listenTCP(t testing.TB, address string) *net.TCPListener {
 	t.Helper()
 	var config net.ListenConfig
@@ -171,7 +171,7 @@ func addressOf(listener *net.TCPListener) netip.AddrPort {
 	return listener.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// sendAll writes p to a non-blocking socket that has room for it.
+// sendAll writes p to a non-blocking socket, which must take all of it.
 func sendAll(t testing.TB, fd int, p []byte) {
 	t.Helper()
 	if n, errno := kernelWrite(fd, p); errno != 0 || n != len(p) {
@@ -179,7 +179,7 @@ func sendAll(t testing.TB, fd int, p []byte) {
 	}
 }
 
-// receiveAll reads what is there.
+// receiveAll reads all bytes that have arrived.
 func receiveAll(t testing.TB, fd int) []byte {
 	t.Helper()
 	var all []byte
@@ -196,23 +196,23 @@ func receiveAll(t testing.TB, fd int) []byte {
 	}
 }
 
-// noise is a source of random bytes, the same in every run.
+// noise returns a source of random bytes, the same in every run.
 func noise() *rand.ChaCha8 { return rand.NewChaCha8([32]byte{1, 2, 3}) }
 
-// take returns the next n bytes of a noise.
+// take returns the next n bytes of a source.
 func take(from *rand.ChaCha8, n int) []byte {
 	p := make([]byte, n)
 	_, _ = from.Read(p) // never fails
 	return p
 }
 
-// clock is a System's time that moves only when a loop would have slept.
+// clock is a System's time; it advances only when a loop would have slept.
 type clock struct {
 	now    int64
-	sleeps []int // what the loops wanted to sleep, in milliseconds; -1 = until an event
+	sleeps []int // how long the loops wanted to sleep, in milliseconds; -1 = until an event
 }
 
-// fakeClock puts a clock into s: a loop that is to sleep until a timer finds
+// fakeClock installs a clock in s: a loop that would sleep until a timer finds
 // that the time has passed.
 func fakeClock(s *System) *clock {
 	k := &clock{now: 1e9 + 12345}

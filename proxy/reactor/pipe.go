@@ -4,32 +4,31 @@ package reactor
 
 import "slices"
 
-// PipeSize is how many bytes a Pipe is asked to hold (F_SETPIPE_SZ, see
-// fcntl(2)). An unprivileged process past pipe-user-pages-soft gets less; a
-// Pipe then works with less.
+// PipeSize is the capacity requested for a Pipe, in bytes (F_SETPIPE_SZ, see
+// fcntl(2)). An unprivileged process past pipe-user-pages-soft gets less, and
+// the Pipe works with that.
 const PipeSize = 64 << 10
 
 // Pipe carries bytes from one connection to another inside the kernel
-// (splice(2)). It is borrowed from its loop for as long as bytes are in it,
-// and given back empty: a connection at rest has none. Only the loop's own
-// goroutine may use it.
+// (splice(2)). It is borrowed from the loop while bytes are in it and returned
+// empty: an idle connection has none. Only the loop's goroutine may use it.
 type Pipe struct {
 	r, w int
 	held int
 }
 
-// Held is how many bytes are in the pipe.
+// Held returns the number of bytes in the pipe.
 func (p *Pipe) Held() int { return p.held }
 
-// pipePool is one loop's pipes; only that loop's goroutine touches it.
+// pipePool holds the pipes of one loop, whose goroutine alone uses it.
 type pipePool struct {
 	system *System
 	free   []*Pipe
-	made   []*Pipe // those free and those lent
-	limit  int     // never more than this many made
+	made   []*Pipe // free or lent
+	limit  int     // of len(made)
 }
 
-// get lends a pipe, or nil when there are none to be had: copy then.
+// get lends a pipe, or nil if none is available: the caller copies then.
 func (p *pipePool) get() *Pipe {
 	if n := len(p.free); n > 0 {
 		pipe := p.free[n-1]
@@ -48,7 +47,8 @@ func (p *pipePool) get() *Pipe {
 	return pipe
 }
 
-// put takes a pipe back. One with bytes in it is closed: they are nobody's.
+// put takes a pipe back. It closes a pipe that still holds bytes, since they
+// must not reach another connection.
 func (p *pipePool) put(pipe *Pipe) {
 	if pipe.held != 0 {
 		p.destroy(pipe)
@@ -63,7 +63,7 @@ func (p *pipePool) destroy(pipe *Pipe) {
 	p.made = slices.DeleteFunc(p.made, func(other *Pipe) bool { return other == pipe })
 }
 
-// close closes every pipe, those too that somebody still has.
+// close closes all pipes, including those lent.
 func (p *pipePool) close() {
 	for len(p.made) > 0 {
 		p.destroy(p.made[0])

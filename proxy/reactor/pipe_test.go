@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipeLog is a System whose pipes are only numbers, and what became of them.
+// pipeLog is a System whose pipes are only numbers; it records which are
+// closed.
 type pipeLog struct {
 	next   int
 	closed []int
@@ -46,14 +47,14 @@ func TestPipeLimit(t *testing.T) {
 	}
 	pool.put(lent[1])
 	if again := pool.get(); again != lent[1] {
-		t.Error("the pipe that was given back was not lent again")
+		t.Error("the returned pipe was not lent again")
 	}
 	if log.next != 6 || len(log.closed) != 0 {
 		t.Errorf("%d descriptors opened, %v closed; want 6, none", log.next, log.closed)
 	}
 	none := pipePool{system: log.system()}
 	if none.get() != nil {
-		t.Error("a pipe with a limit of none")
+		t.Error("a pipe with a limit of 0")
 	}
 }
 
@@ -72,7 +73,7 @@ func TestPipeWithBytesIsClosed(t *testing.T) {
 	}
 }
 
-func TestNoPipeToBeHad(t *testing.T) {
+func TestPipeFails(t *testing.T) {
 	t.Parallel()
 	log := pipeLog{fails: unix.EMFILE}
 	pool := pipePool{system: log.system(), limit: 1}
@@ -87,7 +88,7 @@ func TestNoPipeToBeHad(t *testing.T) {
 	}
 }
 
-func TestPoolClosesThoseLentToo(t *testing.T) {
+func TestPoolClosesLentPipes(t *testing.T) {
 	t.Parallel()
 	var log pipeLog
 	pool := pipePool{system: log.system(), limit: 4}
@@ -102,7 +103,7 @@ func TestPoolClosesThoseLentToo(t *testing.T) {
 	}
 }
 
-// TestPipesAreShared shares a limit among loops: together they hold no more.
+// TestPipesAreShared divides a limit among loops: together they hold no more.
 func TestPipesAreShared(t *testing.T) {
 	for _, c := range []struct {
 		loops, pipes int

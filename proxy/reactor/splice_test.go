@@ -13,7 +13,7 @@ import (
 type spliceRelay struct {
 	from, to *Conn
 	pipe     *Pipe
-	waited   int // times that bytes had to stay in the pipe
+	waited   int // how often bytes had to stay in the pipe
 	ended    bool
 	errno    unix.Errno
 }
@@ -65,9 +65,9 @@ func newSpliceRelay(t *testing.T, l *Loop) (r *spliceRelay, source, sink io.Read
 	return r, source, sink
 }
 
-// TestSpliceCarriesEveryByte sends 8 MB through a pipe to a reader that takes
-// them in pieces of every size.
-func TestSpliceCarriesEveryByte(t *testing.T) {
+// TestSpliceMovesEveryByte sends 8 MB through a pipe to a reader that takes
+// them in pieces of many sizes.
+func TestSpliceMovesEveryByte(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	r, source, sink := newSpliceRelay(t, l)
@@ -102,9 +102,9 @@ func TestSpliceCarriesEveryByte(t *testing.T) {
 	}
 }
 
-// TestSpliceKeepsWhatThePeerDoesNotTake has a reader that takes nothing until
-// the pipe has bytes that wait.
-func TestSpliceKeepsWhatThePeerDoesNotTake(t *testing.T) {
+// TestSpliceKeepsUntakenBytes has a reader that reads nothing until bytes wait
+// in the pipe.
+func TestSpliceKeepsUntakenBytes(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	r, source, sink := newSpliceRelay(t, l)
@@ -152,8 +152,8 @@ func TestSpliceMeetsReset(t *testing.T) {
 	l.ReturnPipe(pipe)
 }
 
-// TestSpliceOutFails loses bytes that are in the pipe: the connection is broken
-// from then on, and the pipe is not lent again.
+// TestSpliceOutFails loses the bytes in the pipe: the connection is broken from
+// then on, and the pipe is not lent again.
 func TestSpliceOutFails(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
@@ -190,7 +190,7 @@ func TestSpliceOutFails(t *testing.T) {
 	}
 }
 
-// TestSpliceOutInPieces has the peer take the bytes of a pipe in pieces.
+// TestSpliceOutInPieces has a peer that takes the bytes of a pipe in pieces.
 func TestSpliceOutInPieces(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
@@ -220,7 +220,7 @@ func TestSpliceOutInPieces(t *testing.T) {
 	}
 }
 
-// TestSpliceInOnlyStopsAtEAGAIN reads a little: more may lie behind it.
+// TestSpliceInOnlyStopsAtEAGAIN reads a few bytes: more may follow.
 func TestSpliceInOnlyStopsAtEAGAIN(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
@@ -229,7 +229,7 @@ func TestSpliceInOnlyStopsAtEAGAIN(t *testing.T) {
 	if _, err := far.Write([]byte("little")); err != nil {
 		t.Fatal(err)
 	}
-	until(t, l, "it has come", c.Readable)
+	until(t, l, "the bytes have arrived", c.Readable)
 	pipe := l.Pipe()
 	if n, errno := c.SpliceIn(pipe); n != 6 || errno != 0 || !c.Readable() {
 		t.Errorf("SpliceIn: %d, %v, readable %v; want 6, 0, true", n, errno, c.Readable())

@@ -13,17 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// System is the operating system as the engine sees it: every call that can
-// fail stands here, so that a test can make it fail (short writes, EMFILE,
-// ECONNABORTED). All calls are non-blocking, made without telling Go's
-// scheduler, except EpollBlock. What a call returns beside an error other
-// than 0 means nothing.
+// System is the operating system as the engine sees it. It has a function for
+// every call that can fail, so that a test can make it fail (short writes,
+// EMFILE, ECONNABORTED). All calls are non-blocking and bypass Go's scheduler,
+// except EpollBlock. If a call returns an error other than 0, its other results
+// mean nothing.
 //
 // A System is immutable once an engine uses it; Kernel returns the real one.
 type System struct {
 	Read        func(fd int, p []byte) (int, unix.Errno)                  // recv(2): fewer instructions than read(2)
 	Peek        func(fd int, p []byte) (int, unix.Errno)                  // recv(2) with MSG_PEEK
-	Discard     func(fd, most int) (int, unix.Errno)                      // recv(2) with MSG_TRUNC: bytes are thrown away (tcp(7))
+	Discard     func(fd, most int) (int, unix.Errno)                      // recv(2) with MSG_TRUNC: bytes are discarded (tcp(7))
 	Write       func(fd int, p []byte) (int, unix.Errno)                  // sendto(2) with MSG_NOSIGNAL
 	Splice      func(from, to, n int) (int, unix.Errno)                   // splice(2), SPLICE_F_MOVE|SPLICE_F_NONBLOCK
 	Pipe        func(size int) (r, w int, err unix.Errno)                 // pipe2(2), then F_SETPIPE_SZ
@@ -43,22 +43,39 @@ type System struct {
 	EpollDelete func(epoll, fd int) unix.Errno                            // epoll_ctl(2), EPOLL_CTL_DEL
 	EpollPoll   func(epoll int, events []unix.EpollEvent) int             // epoll_wait(2) with timeout 0
 	EpollBlock  func(epoll int, events []unix.EpollEvent, millis int) int // epoll_wait(2), through the scheduler
-	Now         func() int64                                              // monotonic nanoseconds
+	Now         func() int64                                              // CLOCK_MONOTONIC in nanoseconds: the same in every process
 }
 
-// monotonic is the system's own clock (CLOCK_MONOTONIC), so that a time in one
-// process is about the same in another.
-func monotonic() int64 {
+// monotonicClock returns a function that returns CLOCK_MONOTONIC in
+// nanoseconds: the clock that all processes on the machine share. It reads the
+// clock through the runtime, without a system call, and adds the offset between
+// the runtime's time and clock_gettime(2), measured once. The closest of
+// several measurements counts, so that the result is accurate to a few
+// microseconds even if the thread is preempted meanwhile.
+func monotonicClock() func() int64 {
+	start := time.Now()
+	offset, closest := int64(0), time.Duration(math.MaxInt64)
+	for range 8 {
+		before := time.Since(start)
+		absolute := clockGettime()
+		after := time.Since(start)
+		if after-before < closest {
+			offset, closest = absolute-int64(before+after)/2, after-before
+		}
+	}
+	return func() int64 { return offset + int64(time.Since(start)) }
+}
+
+func clockGettime() int64 {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return 0 // any beginning will do
+		return 0 // Linux always has this clock
 	}
 	return now.Nano()
 }
 
-// Kernel returns the operating system itself.
+// Kernel returns the real operating system.
 func Kernel() *System {
-	start, clock := time.Now(), monotonic()
 	return &System{
 		Read:        kernelRead,
 		Peek:        kernelPeek,
@@ -82,7 +99,7 @@ func Kernel() *System {
 		EpollDelete: kernelEpollDelete,
 		EpollPoll:   kernelEpollPoll,
 		EpollBlock:  kernelEpollBlock,
-		Now:         func() int64 { return clock + int64(time.Since(start)) },
+		Now:         monotonicClock(),
 	}
 }
 
@@ -145,7 +162,7 @@ func kernelPipe(size int) (r, w int, err unix.Errno) {
 	if e := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); e != nil {
 		return -1, -1, e.(unix.Errno)
 	}
-	// Past pipe-user-pages-soft the kernel refuses; the pipe works all the same.
+	// Past pipe-user-pages-soft the kernel refuses; the pipe works anyway.
 	_, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, size)
 	return fds[0], fds[1], 0
 }
@@ -244,7 +261,7 @@ func kernelEpollDelete(epoll, fd int) unix.Errno {
 func kernelEpollPoll(epoll int, events []unix.EpollEvent) int {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
 	if errno != 0 {
-		return 0 // EINTR: the next turn asks again
+		return 0 // EINTR: the next turn polls again
 	}
 	return int(n)
 }
@@ -257,43 +274,43 @@ func kernelEpollBlock(epoll int, events []unix.EpollEvent, millis int) int {
 	return n
 }
 
-// decode reads a socket address of either family; of any other it makes the
-// invalid AddrPort. IPv4 clients of a dual-stack listener come out as IPv4. A
-// zone is left out: an address with one matches no prefix.
+// decode reads a socket address of either family; for any other family it
+// returns the invalid AddrPort. IPv4 clients of a dual-stack listener come out
+// as IPv4. It omits the zone: an address with a zone matches no prefix.
 func decode(raw *unix.RawSockaddrInet6) netip.AddrPort {
 	switch raw.Family {
 	case unix.AF_INET:
 		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(raw))
-		return netip.AddrPortFrom(netip.AddrFrom4(four.Addr), swap(four.Port))
+		return netip.AddrPortFrom(netip.AddrFrom4(four.Addr), swapPort(four.Port))
 	case unix.AF_INET6:
-		return netip.AddrPortFrom(netip.AddrFrom16(raw.Addr).Unmap(), swap(raw.Port))
+		return netip.AddrPortFrom(netip.AddrFrom16(raw.Addr).Unmap(), swapPort(raw.Port))
 	}
 	return netip.AddrPort{}
 }
 
-// encode writes a socket address and tells its size. A zone must be the
-// interface's number; any other is left out, which the kernel refuses where
-// one is needed.
+// encode returns a socket address and its size. A zone must be the interface's
+// number; any other zone is omitted, and where one is needed the kernel refuses
+// the address.
 func encode(to netip.AddrPort) (raw unix.RawSockaddrInet6, size uintptr) {
 	if to.Addr().Is4() {
 		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(&raw))
-		four.Family, four.Port, four.Addr = unix.AF_INET, swap(to.Port()), to.Addr().As4()
+		four.Family, four.Port, four.Addr = unix.AF_INET, swapPort(to.Port()), to.Addr().As4()
 		return raw, unsafe.Sizeof(*four)
 	}
-	raw.Family, raw.Port, raw.Addr = unix.AF_INET6, swap(to.Port()), to.Addr().As16()
+	raw.Family, raw.Port, raw.Addr = unix.AF_INET6, swapPort(to.Port()), to.Addr().As16()
 	if zone, err := strconv.ParseUint(to.Addr().Zone(), 10, 32); err == nil {
 		raw.Scope_id = uint32(zone)
 	}
 	return raw, unsafe.Sizeof(raw)
 }
 
-// swap turns a port between host order and network order.
-func swap(port uint16) uint16 {
+// swapPort converts a port between host order and network order.
+func swapPort(port uint16) uint16 {
 	b := (*[2]byte)(unsafe.Pointer(&port))
 	return uint16(b[0])<<8 | uint16(b[1])
 }
 
-// family is the address family of a socket that is to talk to address.
+// family returns the address family of a socket that connects to an address.
 func family(to netip.Addr) int {
 	if to.Is4() {
 		return unix.AF_INET
@@ -301,8 +318,8 @@ func family(to netip.Addr) int {
 	return unix.AF_INET6
 }
 
-// OpenFilesLimit is the number of descriptors this process may hold
-// (RLIMIT_NOFILE, see getrlimit(2)), after raising the soft limit to the hard one.
+// OpenFilesLimit raises the soft limit of open descriptors to the hard limit
+// (RLIMIT_NOFILE, see getrlimit(2)) and returns it.
 func OpenFilesLimit() (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

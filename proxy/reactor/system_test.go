@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestInterruptedCalls signals the thread that is within a call, again and
-// again, before what the call waits for is there: it is not told of EINTR.
-// The sockets block for this once, with a time limit, which is what keeps the
-// kernel from going on by itself (signal(7)).
+// TestInterruptedCalls signals a thread repeatedly while it blocks in a call:
+// the call never returns EINTR. Only for this test the sockets block, with a
+// time limit, because otherwise the kernel would restart the call itself
+// (signal(7)).
 func TestInterruptedCalls(t *testing.T) {
 	if runtime.GOMAXPROCS(0) < 2 {
 		t.Skip("a blocked raw system call keeps the only processor")
@@ -24,15 +24,15 @@ func TestInterruptedCalls(t *testing.T) {
 	if _, err := os.ReadFile("/proc/self/syscall"); err != nil {
 		t.Skip("this kernel does not tell what a thread waits for: ", err)
 	}
-	// The collector would wait for the thread that is in the raw call: it ends
-	// what it has begun, and begins nothing.
+	// The garbage collector would wait for the thread in the raw call: finish
+	// the current cycle, and begin no other.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	runtime.GC()
 	cases := map[string]struct {
 		number int // of the system call
 		call   func(fd int) (int, unix.Errno)
 		other  func(t *testing.T, far int) // ends the wait
-		full   bool                        // there is no room to write at first
+		full   bool                        // the socket takes no bytes at first
 		want   int
 	}{
 		"read":  {number: unix.SYS_RECVFROM, call: func(fd int) (int, unix.Errno) { return kernelRead(fd, make([]byte, 9)) }, other: say, want: 2},
@@ -76,7 +76,7 @@ func say(t *testing.T, far int) { sendAll(t, far, []byte("hi")) }
 
 func drain(t *testing.T, far int) { receiveAll(t, far) }
 
-// fill writes until there is no more room.
+// fill writes until the socket takes no more.
 func fill(fd int) {
 	p := make([]byte, ReadSize)
 	for errno := unix.Errno(0); errno == 0; {
@@ -84,7 +84,7 @@ func fill(fd int) {
 	}
 }
 
-// block has calls on fd wait, for patience at most.
+// block makes calls on fd block, for patience at most.
 func block(t *testing.T, fd int) {
 	t.Helper()
 	limit := unix.NsecToTimeval(int64(patience))
@@ -98,8 +98,8 @@ func block(t *testing.T, fd int) {
 	}
 }
 
-// interrupted makes a call on a thread of its own, signals that thread while
-// it sleeps in the system call of that number, and then lets the call succeed.
+// interrupted makes a call on a separate thread, signals the thread while it
+// sleeps in the system call of that number, and then lets the call succeed.
 func interrupted(t *testing.T, number int, succeed func(), call func() (int, unix.Errno)) (int, unix.Errno) {
 	t.Helper()
 	thread := make(chan int)
@@ -127,7 +127,7 @@ func interrupted(t *testing.T, number int, succeed func(), call func() (int, uni
 }
 
 // awaitCall waits until a thread of this process sleeps in a system call, as
-// proc_pid_syscall(5) tells.
+// proc_pid_syscall(5) shows.
 func awaitCall(t *testing.T, thread, number int) {
 	t.Helper()
 	path, want := fmt.Sprintf("/proc/self/task/%d/syscall", thread), []byte(fmt.Sprint(number, " "))
@@ -139,7 +139,7 @@ func awaitCall(t *testing.T, thread, number int) {
 		case bytes.HasPrefix(got, want):
 			return
 		case time.Now().After(deadline):
-			t.Fatalf("the thread does not sleep in system call %d, but: %s", number, got)
+			t.Fatalf("the thread does not sleep in system call %d: %s", number, got)
 		}
 	}
 }
@@ -180,7 +180,7 @@ func TestKernelPipe(t *testing.T) {
 	}
 	defer unix.Close(r)
 	defer unix.Close(w)
-	// Past pipe-user-pages-soft the kernel gives less: some room will do.
+	// Past pipe-user-pages-soft the kernel gives less: any capacity will do.
 	if n, err := unix.Write(w, make([]byte, 4096)); n != 4096 || err != nil {
 		t.Errorf("%d bytes fit, %v", n, err)
 	}
@@ -216,19 +216,36 @@ func TestKernelErrors(t *testing.T) {
 		t.Errorf("a socket of no family: %v", errno)
 	}
 	if n := kernelEpollPoll(-1, make([]unix.EpollEvent, 1)); n != 0 {
-		t.Errorf("%d events of no epoll instance", n)
+		t.Errorf("%d events without an epoll instance", n)
 	}
 }
 
 func TestClock(t *testing.T) {
 	t.Parallel()
 	now := Kernel().Now
-	for last := now(); last < 1e5; {
+	first := now()
+	for last := first; last < first+1e5; {
 		next := now()
 		if next < last {
 			t.Fatalf("the clock went from %d to %d", last, next)
 		}
 		last = next
+	}
+}
+
+// TestClockIsShared checks what a handover relies on: a time means the same in
+// another process.
+func TestClockIsShared(t *testing.T) {
+	t.Parallel()
+	const tolerance = 1e6 // nanoseconds: a system call, and preemption during the measurement
+	one, other := Kernel().Now, Kernel().Now
+	before := clockGettime()
+	got := []int64{one(), other()}
+	after := clockGettime()
+	for _, now := range got {
+		if now < before-tolerance || now > after+tolerance {
+			t.Errorf("the clock says %d, CLOCK_MONOTONIC %d before and %d after", now, before, after)
+		}
 	}
 }
 

@@ -3,13 +3,13 @@
 package reactor
 
 // table holds a loop's connections in chunks that never move, so that a *Conn
-// stays valid while it is used, and an event finds its own by place and
-// generation: an event for a connection that is gone finds another
-// generation and is dropped.
+// stays valid while it is in use. An event names its connection by place and
+// generation: if the connection is gone, the generations differ and the event
+// is dropped.
 type table struct {
 	chunks []*[chunkSize]Conn
 	free   []uint32
-	count  int // places taken
+	count  int // places in use
 }
 
 const (
@@ -40,7 +40,7 @@ func (t *table) extend() {
 	}
 }
 
-// release gives c's place back, under a new generation.
+// release frees c's place, with a new generation.
 func (t *table) release(c *Conn) {
 	generation := c.generation + 1
 	index := c.index
@@ -49,7 +49,7 @@ func (t *table) release(c *Conn) {
 	t.count--
 }
 
-// size is the number of places, taken and free.
+// size returns the number of places, used and free.
 func (t *table) size() int { return len(t.chunks) << chunkBits }
 
 // at returns the connection at a place, which must be less than size.
@@ -57,7 +57,8 @@ func (t *table) at(index uint32) *Conn {
 	return &t.chunks[index>>chunkBits][index&(chunkSize-1)]
 }
 
-// find returns the connection that an event means, or nil when it is gone.
+// find returns the connection at a place if it has that generation, otherwise
+// nil: it is gone.
 func (t *table) find(index, generation uint32) *Conn {
 	if int(index>>chunkBits) >= len(t.chunks) {
 		return nil

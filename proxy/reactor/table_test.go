@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// eventOf is an event as the kernel would tell it of c.
+// eventOf returns an event as the kernel would report it for c.
 func eventOf(c *Conn, events uint32) unix.EpollEvent {
 	return unix.EpollEvent{Events: events, Fd: int32(c.index), Pad: int32(c.generation)}
 }
@@ -26,11 +26,11 @@ func TestEventOfReusedPlaceIsDropped(t *testing.T) {
 	near, _ = socketPair(t)
 	second := adopt(t, l, near, handlerFunc(func(*Conn) { called++ }))
 	if second != first {
-		t.Fatal("the place that is free was not used again")
+		t.Fatal("the free place was not reused")
 	}
 	l.dispatch(&stale)
 	if called != 0 || second.Readable() || second.HungUp() || second.Failed() {
-		t.Errorf("a dead connection's event reached the next in its place: %d calls, flags %b", called, second.flags)
+		t.Errorf("a closed connection's event reached the next in its place: %d calls, flags %b", called, second.flags)
 	}
 	fresh := eventOf(second, unix.EPOLLIN)
 	l.dispatch(&fresh)
@@ -39,9 +39,9 @@ func TestEventOfReusedPlaceIsDropped(t *testing.T) {
 	}
 }
 
-// TestKernelTellsOfTheDead keeps a closed connection's socket open by another
-// descriptor, so that the kernel goes on telling of it.
-func TestKernelTellsOfTheDead(t *testing.T) {
+// TestKernelReportsClosed keeps a closed connection's socket open with another
+// descriptor, so that the kernel continues to report its events.
+func TestKernelReportsClosed(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
 	var seen []unix.EpollEvent
@@ -58,29 +58,29 @@ func TestKernelTellsOfTheDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(other)
-	dead := adopt(t, l, near, ignore)
-	settle(t, l, dead)
-	stale := eventOf(dead, 0)
-	dead.Close()
+	closing := adopt(t, l, near, ignore)
+	settle(t, l, closing)
+	stale := eventOf(closing, 0)
+	closing.Close()
 	l.turn()
 	near, _ = socketPair(t)
 	c := adopt(t, l, near, ignore)
 	settle(t, l, c)
-	c.SetHandler(handlerFunc(func(*Conn) { t.Error("called for a dead one's event") }))
+	c.SetHandler(handlerFunc(func(*Conn) { t.Error("called for a closed connection's event") }))
 
 	seen = nil
-	sendAll(t, far, []byte("for nobody"))
-	until(t, l, "the kernel tells of the dead", func() bool { return len(seen) > 0 })
+	sendAll(t, far, []byte("too late"))
+	until(t, l, "the kernel reports the closed connection", func() bool { return len(seen) > 0 })
 	if seen[0].Fd != stale.Fd || seen[0].Pad != stale.Pad {
-		t.Errorf("event for %d/%d, want the dead one's %d/%d", seen[0].Fd, seen[0].Pad, stale.Fd, stale.Pad)
+		t.Errorf("event for %d/%d, want the closed connection's %d/%d", seen[0].Fd, seen[0].Pad, stale.Fd, stale.Pad)
 	}
 	if c.Readable() {
-		t.Error("the next in its place was made readable")
+		t.Error("the next connection in its place became readable")
 	}
 }
 
-// TestClosedInItsBatch has the first of two connections that are called in one
-// turn close the other, and put a third on the loop.
+// TestClosedInItsBatch calls two connections in one turn, of which the first
+// closes the other and adopts a third.
 func TestClosedInItsBatch(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
@@ -104,7 +104,7 @@ func TestClosedInItsBatch(t *testing.T) {
 		t.Fatalf("%d of the two were called, want 1", len(called))
 	}
 	if third == conns[0] || third == conns[1] {
-		t.Error("a place was used again before the end of the turn")
+		t.Error("a place was reused before the end of the turn")
 	}
 	if l.Conns() != 2 {
 		t.Errorf("%d connections on the loop, want 2", l.Conns())
@@ -121,7 +121,7 @@ func TestGenerationWraps(t *testing.T) {
 		called := 0
 		c := adopt(t, l, near, handlerFunc(func(*Conn) { called++ }))
 		sendAll(t, far, []byte("x"))
-		until(t, l, "the event has come", func() bool { return called > 0 })
+		until(t, l, "the event has arrived", func() bool { return called > 0 })
 		stale := eventOf(c, unix.EPOLLIN)
 		if c.index != 0 || uint32(stale.Pad) != generation {
 			t.Fatalf("place %d, generation %d in the event, want 0, %d", c.index, stale.Pad, generation)
@@ -138,7 +138,7 @@ func TestGenerationWraps(t *testing.T) {
 	}
 }
 
-func TestFindKnowsNoStranger(t *testing.T) {
+func TestFindUnknown(t *testing.T) {
 	t.Parallel()
 	var table table
 	if table.find(0, 0) != nil || table.find(wakeIndex-1, 0) != nil {
@@ -149,7 +149,7 @@ func TestFindKnowsNoStranger(t *testing.T) {
 		t.Error("not found")
 	}
 	if table.find(c.index+1, 0) != nil {
-		t.Error("found in a place that nobody has taken")
+		t.Error("found in an unused place")
 	}
 	c.flags |= closed
 	if table.find(c.index, c.generation) != nil {
@@ -171,7 +171,7 @@ func TestTableAgainstModel(t *testing.T) {
 			c := table.take()
 			k := key{c.index, c.generation}
 			if _, taken := model[c]; taken || gone[k] {
-				t.Fatalf("place %d, generation %d was given out twice", k.index, k.generation)
+				t.Fatalf("place %d, generation %d was assigned twice", k.index, k.generation)
 			}
 			model[c] = k
 			live = append(live, c)
@@ -180,7 +180,7 @@ func TestTableAgainstModel(t *testing.T) {
 		i := random.IntN(len(live))
 		c := live[i]
 		if got := table.find(model[c].index, model[c].generation); got != c {
-			t.Fatalf("place %d holds %p, want %p: it has moved", model[c].index, got, c)
+			t.Fatalf("place %d holds %p, want %p: the connection moved", model[c].index, got, c)
 		}
 		gone[model[c]] = true
 		delete(model, c)
@@ -192,7 +192,7 @@ func TestTableAgainstModel(t *testing.T) {
 		t.Errorf("count is %d, want %d", table.count, len(live))
 	}
 	if size := table.size(); size > 4096 {
-		t.Errorf("%d places for at most some 2,000 at once: they are not used again", size)
+		t.Errorf("%d places for at most some 2,000 at once: they are not reused", size)
 	}
 	for k := range gone {
 		if table.find(k.index, k.generation) != nil {

@@ -7,11 +7,10 @@ import (
 	"math/bits"
 )
 
-// Timer is one deadline of something that a loop carries. It lies inside its
-// owner and costs nothing while it waits: activity does not touch it. Whoever
-// is active writes a timestamp, and when the timer fires early its owner arms
-// it again (Loop.Arm). The zero Timer is not armed. Only the loop's own
-// goroutine may touch it.
+// Timer is a deadline on a loop. It is embedded in its owner and costs nothing
+// while it waits: activity does not move it. An active owner only records the
+// time, and when the timer expires too early, arms it again (Loop.Arm). The
+// zero Timer is not armed. Only the loop's goroutine may use it.
 type Timer struct {
 	next, prev *Timer
 	owner      Expirer
@@ -21,28 +20,28 @@ type Timer struct {
 	armed      bool
 }
 
-// Expirer is told when a timer of its own has run out.
+// Expirer owns timers and is called when one of them expires.
 type Expirer interface {
 	// Expired runs on the loop's goroutine; the timer is no longer armed.
 	Expired(t *Timer)
 }
 
-// When is the deadline the timer was last armed for, in nanoseconds on the
-// loop's clock.
+// When returns the deadline for which the timer was last armed, in nanoseconds
+// on the loop's clock.
 func (t *Timer) When() int64 { return t.when }
 
-// Armed tells whether the timer waits to run out.
+// Armed reports whether the timer is waiting to expire.
 func (t *Timer) Armed() bool { return t.armed }
 
 // A wheel holds timers in three levels of 64 slots (Varghese and Lauck's
-// hashed hierarchical wheel): 8 ms a slot, then 0.5 s, then 34 s, 36 minutes
-// in all; what lies further away waits in the last slot and is filed again.
-// Arming and stopping take constant time, and so does a long time in which
-// nothing is due. A timer never runs out early.
+// hierarchical timing wheel): slots of 8 ms, then 0.5 s, then 34 s, 36 minutes
+// in all; a later timer waits in the last slot and is then inserted again.
+// Arming and stopping take constant time, and so does skipping a period in
+// which nothing is due. A timer never expires early.
 //
-//	a timer of level   waits in the slot of      until the wheel comes to
-//	0                  its own tick              that tick: it runs out
-//	1, 2               64, 4096 ticks            the first of them: it is filed again (cascade)
+//	a timer at level   waits in a slot of   until the wheel reaches
+//	0                  one tick             that tick: it expires
+//	1, 2               64, 4096 ticks       the first of them: it is inserted again (cascade)
 type wheel struct {
 	levels [levels][slots]*Timer
 	used   [levels]uint64 // a bit for every slot that is not empty
@@ -62,17 +61,17 @@ const (
 // due is the first tick that begins after the deadline.
 func (t *Timer) due() int64 { return t.when>>tickShift + 1 }
 
-// arm files t, which must not be armed, under its deadline; one in the past
-// runs out with the next tick.
+// arm inserts t, which must not be armed, at its deadline; a deadline in the
+// past expires at the next tick.
 func (w *wheel) arm(t *Timer) {
 	t.armed = true
 	w.count++
-	w.file(t, w.tick+1)
+	w.insert(t, w.tick+1)
 }
 
-// file puts t into the slot of the tick that it is due at, or of the earliest
-// that will still be run, or of the horizon.
-func (w *wheel) file(t *Timer, earliest int64) {
+// insert puts t into the slot of the tick at which it is due, but no earlier
+// than earliest, the first tick still to be run, and no later than the horizon.
+func (w *wheel) insert(t *Timer, earliest int64) {
 	tick := min(max(t.due(), earliest), w.tick+horizon)
 	level := bits.Len64(uint64(tick-w.tick)>>1) / slotBits
 	slot := tick >> (level * slotBits) & (slots - 1)
@@ -86,7 +85,7 @@ func (w *wheel) file(t *Timer, earliest int64) {
 	w.used[level] |= 1 << slot
 }
 
-// stop takes t out; it does nothing when t is not armed.
+// stop removes t; it does nothing if t is not armed.
 func (w *wheel) stop(t *Timer) {
 	if !t.armed {
 		return
@@ -111,8 +110,8 @@ func (w *wheel) unlink(t *Timer) {
 	t.next, t.prev = nil, nil
 }
 
-// advance runs every timer that is due by now, tick by tick; ticks without work
-// are skipped.
+// advance expires every timer due by now, tick by tick; it skips ticks without
+// work.
 func (w *wheel) advance(now int64) {
 	for target := now >> tickShift; w.tick < target; {
 		w.tick = min(w.upcoming(), target)
@@ -121,15 +120,15 @@ func (w *wheel) advance(now int64) {
 	}
 }
 
-// upcoming is the next tick at which there is a timer to run or a slot to
-// cascade.
+// upcoming returns the next tick with a timer to expire or a slot to cascade.
 func (w *wheel) upcoming() int64 {
 	first := int64(never)
 	for level := range levels {
 		if w.used[level] == 0 {
 			continue
 		}
-		// The slots in the order of their turn; the present one's is last.
+		// The slots in the order in which they come up; the current one is
+		// last.
 		following := w.tick>>(level*slotBits) + 1
 		turned := bits.RotateLeft64(w.used[level], -int(following&(slots-1)))
 		first = min(first, (following+int64(bits.TrailingZeros64(turned)))<<(level*slotBits))
@@ -137,7 +136,7 @@ func (w *wheel) upcoming() int64 {
 	return first
 }
 
-// cascade files the timers of the higher levels' slots that begin with this
+// cascade inserts the timers of the higher levels' slots that begin at this
 // tick again, some of them for this very tick.
 func (w *wheel) cascade() {
 	for level := 1; level < levels && w.tick&(1<<(level*slotBits)-1) == 0; level++ {
@@ -147,14 +146,15 @@ func (w *wheel) cascade() {
 		w.used[level] &^= 1 << slot
 		for t != nil {
 			next := t.next
-			w.file(t, w.tick)
+			w.insert(t, w.tick)
 			t = next
 		}
 	}
 }
 
-// run expires the timers of a slot one by one: an owner may stop or arm
-// others of the same slot meanwhile. None is filed into the slot meanwhile.
+// run expires the timers of a slot one by one: an owner may stop or arm other
+// timers of the same slot meanwhile. No timer is inserted into the slot
+// meanwhile.
 func (w *wheel) run(slot **Timer) {
 	for *slot != nil {
 		t := *slot
@@ -163,7 +163,7 @@ func (w *wheel) run(slot **Timer) {
 	}
 }
 
-// next tells in how many nanoseconds from now the wheel has work; -1 = never.
+// next returns in how many nanoseconds the wheel has work; -1 = never.
 func (w *wheel) next(now int64) int64 {
 	if w.count == 0 {
 		return -1

@@ -10,7 +10,7 @@ import (
 
 const tick = int64(1) << tickShift
 
-// expirerFunc is an Expirer of one function.
+// expirerFunc is a function used as an Expirer.
 type expirerFunc func(t *Timer)
 
 func (f expirerFunc) Expired(t *Timer) { f(t) }
@@ -22,14 +22,14 @@ func (w *wheel) set(t *Timer, owner Expirer, when int64) {
 	w.arm(t)
 }
 
-// modelTimer is a timer and what the naive model knows of it.
+// modelTimer is a timer and the naive model's state of it.
 type modelTimer struct {
 	Timer
-	armedTo int64 // the tick that it must run out at; 0 = not armed
+	armedTo int64 // the tick at which it must expire; 0 = not armed
 }
 
-// model drives a wheel at random and knows, by looking at all timers every
-// time, what it must do.
+// model drives a wheel at random and predicts its behaviour by checking all
+// timers every time.
 type model struct {
 	t      *testing.T
 	random *rand.Rand
@@ -37,10 +37,10 @@ type model struct {
 	now    int64
 	timers [150]modelTimer
 	fired  int
-	ran    int64 // the tick that the last timer ran out at, in this advance
+	ran    int64 // the tick at which the last timer expired, in this advance
 }
 
-// distance is how far away a deadline may be: past, near, at a slot's edge, or
+// distance returns how far away a deadline is: past, near, at a slot's edge, or
 // beyond the horizon.
 func (m *model) distance() int64 {
 	switch m.random.IntN(8) {
@@ -74,7 +74,7 @@ func (m *model) stop() {
 	t.armedTo = 0
 }
 
-// Expired checks that t is on time, and now and then arms and stops others.
+// Expired checks that t is on time, and sometimes arms and stops others.
 func (m *model) Expired(expired *Timer) {
 	for i := range m.timers {
 		t := &m.timers[i]
@@ -82,12 +82,12 @@ func (m *model) Expired(expired *Timer) {
 			continue
 		}
 		if t.armedTo != m.wheel.tick || m.now < t.when || t.Armed() {
-			m.t.Fatalf("ran out at tick %d, %d ns after its deadline; want tick %d", m.wheel.tick, m.now-t.when, t.armedTo)
+			m.t.Fatalf("expired at tick %d, %d ns after its deadline; want tick %d", m.wheel.tick, m.now-t.when, t.armedTo)
 		}
 		t.armedTo = 0
 	}
 	if m.wheel.tick < m.ran {
-		m.t.Fatalf("tick %d was run after tick %d", m.wheel.tick, m.ran)
+		m.t.Fatalf("tick %d ran after tick %d", m.wheel.tick, m.ran)
 	}
 	m.ran = m.wheel.tick
 	m.fired++
@@ -99,7 +99,7 @@ func (m *model) Expired(expired *Timer) {
 	}
 }
 
-// advance lets time pass and checks that nothing due was left.
+// advance lets time pass and checks that no due timer is left.
 func (m *model) advance(by int64) {
 	m.now += by
 	m.ran = 0
@@ -114,7 +114,8 @@ func (m *model) advance(by int64) {
 	m.checkNext(earliest)
 }
 
-// earliest looks for the tick that is to run first, and counts the armed.
+// earliest finds the first tick at which a timer is due, and counts the armed
+// timers.
 func (m *model) earliest() (first int64, count int) {
 	first = never
 	for i := range m.timers {
@@ -126,8 +127,8 @@ func (m *model) earliest() (first int64, count int) {
 	return first, count
 }
 
-// checkNext checks that sleeping as long as next says misses nothing, and is
-// exact for what is near.
+// checkNext checks that sleeping as long as next says misses no timer, and that
+// next is exact for near deadlines.
 func (m *model) checkNext(earliest int64) {
 	next := m.wheel.next(m.now)
 	if earliest == never {
@@ -171,14 +172,14 @@ func TestWheelAgainstModel(t *testing.T) {
 				}
 			}
 			if m.fired < 10_000 {
-				t.Errorf("only %d timers ran out: the test tests little", m.fired)
+				t.Errorf("only %d timers expired: the test proves little", m.fired)
 			}
 		})
 	}
 }
 
-// TestWheelEdges arms one timer at, before and behind every edge between slots
-// and levels, from every kind of place on the wheel.
+// TestWheelEdges arms one timer at, before and after every boundary between
+// slots and levels, from various positions of the wheel.
 func TestWheelEdges(t *testing.T) {
 	t.Parallel()
 	edges := []int64{1, slots, slots * slots, slots * slots * slots, 3 * slots * slots * slots}
@@ -196,8 +197,8 @@ func TestWheelEdges(t *testing.T) {
 	}
 }
 
-// checkOnTime arms a timer for a deadline with the wheel at a tick, and goes
-// on as a loop does: from one next to the following.
+// checkOnTime arms a timer for a deadline with the wheel at a tick, and then
+// advances as a loop does: from one next to the following.
 func checkOnTime(t *testing.T, start, when int64) {
 	t.Helper()
 	w := wheel{tick: start}
@@ -208,7 +209,7 @@ func checkOnTime(t *testing.T, start, when int64) {
 		wait := w.next(now)
 		w.advance(now + wait - 1)
 		if firedAt >= 0 {
-			t.Errorf("from tick %d: ran out before next said", start)
+			t.Errorf("from tick %d: expired before next said", start)
 		}
 		now += wait
 		wakes++
@@ -222,8 +223,7 @@ func checkOnTime(t *testing.T, start, when int64) {
 	}
 }
 
-// TestExpiredMayDoAnything stops and arms timers of the very slot that is being
-// run.
+// TestExpiredMayDoAnything stops and arms timers of the slot that is being run.
 func TestExpiredMayDoAnything(t *testing.T) {
 	t.Parallel()
 	var w wheel
@@ -244,7 +244,7 @@ func TestExpiredMayDoAnything(t *testing.T) {
 	}
 	w.advance(20 * tick)
 	if got := fmt.Sprint(ran); got != "[1 2 3 4 5 6]" {
-		t.Errorf("ran out at ticks %s: want one of the three, and again at every tick", got)
+		t.Errorf("expired at ticks %s: want one of the three, and again at every tick", got)
 	}
 	if w.count != 0 || w.used != [levels]uint64{} {
 		t.Errorf("%d timers left, slots %b", w.count, w.used)
@@ -262,18 +262,18 @@ func TestFarDeadlines(t *testing.T) {
 	w.set(&forever, count, math.MaxInt64)
 	w.advance(days10 - 1)
 	if ran != 0 {
-		t.Fatal("ran out early")
+		t.Fatal("expired early")
 	}
 	w.advance(days10 + 2*tick)
 	if ran != 1 || far.Armed() {
-		t.Errorf("%d timers ran out, want the one of ten days", ran)
+		t.Errorf("%d timers expired, want the one of ten days", ran)
 	}
-	// Steps as many as there are ticks would take hours.
+	// Advancing tick by tick would take hours.
 	w.stop(&forever)
 	w.set(&far, count, math.MaxInt64/2)
 	w.advance(math.MaxInt64 / 4)
 	if next := w.next(math.MaxInt64 / 4); ran != 1 || next <= 0 {
-		t.Errorf("%d ran out, next in %d", ran, next)
+		t.Errorf("%d expired, next in %d", ran, next)
 	}
 }
 
@@ -287,13 +287,13 @@ func TestZeroTimer(t *testing.T) {
 	}
 	w.set(&timer, expirerFunc(func(*Timer) {}), 0)
 	if late := w.next(100 * tick); late != 0 {
-		t.Errorf("next of one that is overdue: %d, want 0", late)
+		t.Errorf("next for an overdue timer: %d, want 0", late)
 	}
 }
 
-// TestLoopSleepsAsLongAsItMay has a loop that nothing happens to wake by its
-// timers alone.
-func TestLoopSleepsAsLongAsItMay(t *testing.T) {
+// TestLoopSleepsUntilTimer has a loop without events, which only its timers
+// wake.
+func TestLoopSleepsUntilTimer(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
 	clock := fakeClock(system)
@@ -311,7 +311,7 @@ func TestLoopSleepsAsLongAsItMay(t *testing.T) {
 			l.turn()
 		}
 		if late := firedAt - when; late < 0 || late > tick+1e6 {
-			t.Errorf("a timer of %d ns ran out %d ns late, want 0 to %d", wait, late, tick+1e6)
+			t.Errorf("a timer of %d ns expired %d ns late, want 0 to %d", wait, late, tick+1e6)
 		}
 		if len(clock.sleeps) > levels {
 			t.Errorf("a timer of %d ns took %d sleeps: %v", wait, len(clock.sleeps), clock.sleeps)
@@ -327,9 +327,9 @@ func TestArmMovesAndDisarmStops(t *testing.T) {
 	var moved, stopped, last Timer
 	var firedAt int64
 	end := false
-	l.Arm(&moved, expirerFunc(func(*Timer) { t.Error("the first owner was told") }), l.Now()+1e6)
+	l.Arm(&moved, expirerFunc(func(*Timer) { t.Error("the first owner was called") }), l.Now()+1e6)
 	l.Arm(&moved, expirerFunc(func(*Timer) { firedAt = l.Now() }), l.Now()+3e9)
-	l.Arm(&stopped, expirerFunc(func(*Timer) { t.Error("a stopped timer ran out") }), l.Now()+2e9)
+	l.Arm(&stopped, expirerFunc(func(*Timer) { t.Error("a stopped timer expired") }), l.Now()+2e9)
 	l.Arm(&last, expirerFunc(func(*Timer) { end = true }), l.Now()+4e9)
 	if !stopped.Armed() || stopped.When() != l.Now()+2e9 {
 		t.Errorf("armed %v for %d", stopped.Armed(), stopped.When()-l.Now())
@@ -339,6 +339,6 @@ func TestArmMovesAndDisarmStops(t *testing.T) {
 		l.turn()
 	}
 	if firedAt < moved.When() || moved.Armed() || stopped.Armed() {
-		t.Errorf("ran out at %d, want from %d on", firedAt, moved.When())
+		t.Errorf("expired at %d, want from %d on", firedAt, moved.When())
 	}
 }

@@ -1,7 +1,7 @@
 //go:build !linux
 
-// Package reactor needs Linux: epoll, splice and accept4 are what it is made of.
+// Package reactor needs Linux: it is built on epoll, splice and accept4.
 package reactor
 
-// The next line does not compile on purpose: it is the message.
+// This line fails to compile on purpose: the identifier is the error message.
 var _ = mcplb_runs_on_Linux_only

@@ -34,10 +34,14 @@ type Dispatch struct {
 	Pool     *backend.Pool // that the slot is of, or will be
 	Slot     backend.Slot  // from its acquisition to its release
 	Since    int64         // when the present state began, on the loop's clock
-	tried    []*backend.Server
-	attempts uint16 // connection attempts begun
+	failed   *failures     // nil: no attempt has failed
+	attempts uint16        // connection attempts begun
 	state    DispatchState
 }
+
+// failures are the servers that an attempt has failed on. They are few, and so
+// stand apart: a stream without any holds less memory.
+type failures struct{ servers []*backend.Server }
 
 // DispatchState is where a stream is on its way.
 type DispatchState uint8
@@ -102,10 +106,15 @@ func (d *Dispatch) Phase() accesslog.Phase {
 }
 
 // Tried are the servers that an attempt has failed on.
-func (d *Dispatch) Tried() []*backend.Server { return d.tried }
+func (d *Dispatch) Tried() []*backend.Server {
+	if d.failed == nil {
+		return nil
+	}
+	return d.failed.servers
+}
 
 // HasTried reports whether an attempt on the server has failed.
-func (d *Dispatch) HasTried(server *backend.Server) bool { return slices.Contains(d.tried, server) }
+func (d *Dispatch) HasTried(server *backend.Server) bool { return slices.Contains(d.Tried(), server) }
 
 // Begin asks the pool for a slot of the server that the stream wants.
 func (d *Dispatch) Begin(s Stream) { d.acquire(s, false) }
@@ -168,12 +177,13 @@ func (d *Dispatch) assign(s Stream, slot backend.Slot, waited bool) {
 func (d *Dispatch) Note(s Stream) {
 	server := d.Slot.Server()
 	s.Log().Sent(d.Pool.Name(), server.Name())
+	tried := d.Tried()
 	switch {
-	case len(d.tried) == 0:
-	case d.HasTried(server):
+	case len(tried) == 0:
+	case slices.Contains(tried, server):
 		d.counters(s, server).Retries.Add(1)
 	default:
-		d.counters(s, d.tried[len(d.tried)-1]).Redispatches.Add(1)
+		d.counters(s, tried[len(tried)-1]).Redispatches.Add(1)
 	}
 }
 
@@ -238,7 +248,7 @@ func (d *Dispatch) Failed(s Stream, errno unix.Errno) {
 		return
 	}
 	if !d.HasTried(server) {
-		d.tried = append(d.tried, server)
+		d.failed = &failures{append(d.Tried(), server)}
 	}
 	d.acquire(s, true)
 }
@@ -322,10 +332,10 @@ func (d *Dispatch) Release(loop *reactor.Loop, outcome backend.Outcome) {
 }
 
 // Forget drops what earlier attempts have left: the stream is served.
-func (d *Dispatch) Forget() { d.tried = nil }
+func (d *Dispatch) Forget() { d.failed = nil }
 
 // Restart makes the Dispatch ready for the next exchange of its client.
-func (d *Dispatch) Restart() { d.tried, d.attempts = nil, 0 }
+func (d *Dispatch) Restart() { d.failed, d.attempts = nil, 0 }
 
 // DownOf is the reason why a stream ends whose server must not be used any more:
 // the checks say so, the operator, or a reload.
@@ -334,7 +344,7 @@ func (d *Dispatch) DownOf() Reason { return downOf(d.Slot.Server()) }
 // Request is a request for a slot with what every stream says alike.
 func (d *Dispatch) Request(c *Client, balance conf.Balance, endpoint conf.Endpoint) backend.Request {
 	return backend.Request{
-		Source: c.From.Addr(), Balance: balance, Endpoint: endpoint, Tried: d.tried,
+		Source: c.From.Addr(), Balance: balance, Endpoint: endpoint, Tried: d.Tried(),
 		Stay: c.Conn.HasTransport(), Now: c.Conn.Loop().Now(),
 	}
 }

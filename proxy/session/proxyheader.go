@@ -105,7 +105,7 @@ func ReadProxyHeader(c *reactor.Conn) (client netip.AddrPort, done bool, refusal
 	case length < 0, n == 0, length == 0 && c.HungUp():
 		return netip.AddrPort{}, true, ProxyHeaderInvalid
 	case length == 0:
-		c.Unready()
+		c.AwaitMore()
 		return netip.AddrPort{}, false, 0
 	}
 	client, err := parseHeader(buffer[:length])

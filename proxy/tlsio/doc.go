@@ -1,25 +1,40 @@
-// Package tlsio ends TLS 1.2 and 1.3 on the connections of an event engine.
+// Package tlsio terminates TLS 1.2 and 1.3 on the connections of an event
+// engine.
 //
-// A Server holds what one frontend presents: certificates, versions,
-// application protocols. Its Secure puts a Layer upon a client's connection
-// (reactor.Layer); whoever handles the connection calls Layer.Step when it is
-// Ready, until the handshake is over, and from then on reads and writes the
-// connection as if it were plain.
+// A Server holds the settings of one frontend: certificates, versions,
+// application protocols. Secure puts a Transport (reactor.Transport) on a
+// client's connection. The connection's handler calls Step at every Ready until
+// the handshake is done, and from then on reads and writes the connection as if
+// it were plain:
 //
-// Records, handshake and keys are those of crypto/tls, over memory. A handshake
-// runs on a goroutine of its own, from the client's first bytes on, so that its
-// public-key work never holds up a loop; few of them compute at once (Workers),
-// the others wait. Afterwards crypto/tls is driven on the loop: with what one
-// read of the socket brought, and a temporary error where that ends.
+//	workers := tlsio.NewWorkers(engine.Loops(), handshakes)
+//	server := tlsio.NewServer(config, workers)
 //
-// It guarantees that a stream that was cut within a record is an error and not
-// an end; that the goroutine of a handshake ends when its connection is closed;
-// that settings change between one handshake and the next, and tickets issued
-// before still resume; and that a connection at rest holds no buffer but
-// crypto/tls's own. A FIN between two records, without the close_notify that
-// should stand before it (RFC 8446 section 6.1), is taken as an end: many
-// clients end so.
+//	server.Secure(conn) // when the client is accepted
 //
-// It does not ask clients for certificates, and offers neither early data nor
-// renegotiation.
+//	func (s *session) Ready(c *reactor.Conn) {
+//		if done, errno := c.Transport().(*tlsio.Transport).Step(); !done || errno != 0 {
+//			...
+//		}
+//		n, errno := c.Read(p) // decrypted
+//	}
+//
+// Records, handshake and keys are those of crypto/tls, working on memory. From
+// the client's first bytes, the handshake runs on a separate goroutine, so that
+// its public-key operations never hold up a loop; Workers limit how many
+// compute at once. Afterwards crypto/tls runs on the loop: it gets the bytes of
+// one read of the socket, and a temporary error at their end.
+//
+// The package guarantees that
+//   - a stream that is cut within a record ends with an error, not normally;
+//   - the goroutine of a handshake ends when its connection is closed;
+//   - settings can change between handshakes, and tickets issued before still
+//     resume;
+//   - an idle connection holds no buffer except crypto/tls's own.
+//
+// A FIN between two records, without the close_notify required before it (RFC
+// 8446 section 6.1), counts as a normal end: many clients end this way.
+//
+// The package does not ask clients for certificates, and supports neither early
+// data nor renegotiation.
 package tlsio

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFaults has the kernel refuse the nth read or write of the balancer's, in
-// the handshake and behind it: the connection is broken then, for both sides,
-// and whatever it held is given back.
+// TestFaults makes the nth read or write of the balancer fail, during the
+// handshake and after it: the connection is then broken for both sides, and
+// everything it held is released.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, call := range []string{"read", "write"} {
@@ -39,19 +39,19 @@ func TestFaults(t *testing.T) {
 			}
 			b := begin(t, system, usual(t))
 			conn := tls.Client(b.dialRaw(), b.client())
-			whole := true
-			for range 6 { // more than is let pass
+			complete := true
+			for range 6 { // more than are allowed to succeed
 				if _, err := conn.Write([]byte("hello")); err != nil {
-					whole = false
+					complete = false
 					break
 				}
 				if _, err := io.ReadFull(conn, make([]byte, 5)); err != nil {
-					whole = false
+					complete = false
 					break
 				}
 			}
-			if whole {
-				t.Errorf("%s %d is refused, and the client does not notice", call, n)
+			if complete {
+				t.Errorf("%s %d fails, and the client does not notice", call, n)
 			}
 			conn.NetConn().Close()
 			b.eventually("the connection ends", func() bool { return b.engine.Load() == 0 })

@@ -8,27 +8,27 @@ import (
 	"mcplb/proxy/reactor"
 )
 
-// mostAhead is how many bytes of a client's are read before its handshake has
-// asked for them.
-const mostAhead = 16 << 10
+// maxAhead is the most bytes that are read from a client before its handshake
+// requests them.
+const maxAhead = 16 << 10
 
-// handshake is what the loop and the goroutine of a handshake share.
+// handshake is the state shared by the loop and the goroutine of a handshake.
 type handshake struct {
 	loop   *reactor.Loop
 	tokens chan struct{} // of the Workers
-	flush  func()        // on the loop: sends what was written
-	feed   func()        // on the loop: reads on
-	more   chan struct{} // holds one when something has come, or the end
+	flush  func()        // on the loop: sends the bytes written
+	feed   func()        // on the loop: reads more
+	more   chan struct{} // holds a token when bytes have arrived, or the end
 
-	mu      sync.Mutex // guards what follows
-	in      []byte     // read and not taken yet
-	out     []byte     // written and not sent yet
-	end     error      // why nothing more comes
-	posted  bool       // flush is on its way
-	stalled bool       // the loop reads on only when something was taken
+	mu      sync.Mutex // guards the fields below
+	in      []byte     // received, not taken yet
+	out     []byte     // written, not sent yet
+	end     error      // why no more bytes come
+	posted  bool       // flush has been posted
+	stalled bool       // the loop has stopped reading until bytes are taken
 }
 
-// run is the handshake's goroutine; ended is called on the loop.
+// run is the handshake's goroutine; it calls ended on the loop.
 func (h *handshake) run(conn *tls.Conn, ended func(error)) {
 	h.tokens <- struct{}{}
 	err := conn.Handshake()
@@ -36,7 +36,7 @@ func (h *handshake) run(conn *tls.Conn, ended func(error)) {
 	h.loop.Post(func() { ended(err) })
 }
 
-// read is the wire's Read. While it waits, others may compute.
+// read is the wire's Read. It lets other handshakes compute while it waits.
 func (h *handshake) read(p []byte, records *framer) (int, error) {
 	for {
 		n, err := h.take(p, records)
@@ -49,7 +49,7 @@ func (h *handshake) read(p []byte, records *framer) (int, error) {
 	}
 }
 
-// take takes what has come, up to the end of a record.
+// take takes received bytes, up to the end of a record.
 func (h *handshake) take(p []byte, records *framer) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -77,15 +77,15 @@ func (h *handshake) write(p []byte) {
 	}
 }
 
-// room is how much more may be read; when there is none, feed will be posted.
+// room returns how many bytes may be read; if it is 0, feed is posted later.
 func (h *handshake) room() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stalled = len(h.in) >= mostAhead
-	return max(mostAhead-len(h.in), 0)
+	h.stalled = len(h.in) >= maxAhead
+	return max(maxAhead-len(h.in), 0)
 }
 
-// arrived hands bytes to the goroutine.
+// arrived passes received bytes to the goroutine.
 func (h *handshake) arrived(p []byte) {
 	h.mu.Lock()
 	h.in = append(h.in, p...)
@@ -93,7 +93,7 @@ func (h *handshake) arrived(p []byte) {
 	h.wake()
 }
 
-// finish says that nothing more comes. The first reason counts.
+// finish says that no more bytes will come. The first reason counts.
 func (h *handshake) finish(reason error) {
 	h.mu.Lock()
 	if h.end == nil {
@@ -103,7 +103,7 @@ func (h *handshake) finish(reason error) {
 	h.wake()
 }
 
-// cancel ends the goroutine: its connection is closed.
+// cancel ends the goroutine because the connection is closed.
 func (h *handshake) cancel() {
 	h.mu.Lock()
 	h.in, h.end = nil, io.ErrClosedPipe
@@ -118,7 +118,7 @@ func (h *handshake) wake() {
 	}
 }
 
-// written takes what is to be sent.
+// written takes the bytes to be sent.
 func (h *handshake) written() []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -127,8 +127,8 @@ func (h *handshake) written() []byte {
 	return p
 }
 
-// left is what the goroutine, which has ended, did not take, and why nothing
-// more came, if so.
+// left returns the bytes that the goroutine, which has ended, has not taken,
+// and why no more came, if so.
 func (h *handshake) left() ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

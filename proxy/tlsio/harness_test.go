@@ -19,29 +19,29 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// bed is an engine that serves TLS on one address.
-type bed struct {
+// fixture is an engine that serves TLS on one address.
+type fixture struct {
 	testing.TB
 	engine  *reactor.Engine
 	server  *Server
 	address string
 	roots   *x509.CertPool
-	most    atomic.Int64 // that a client is read at once; 0 = as much as there is
+	most    atomic.Int64 // bytes per read of a client; 0 = no limit
 
 	mu     sync.Mutex
-	errnos []unix.Errno // how handshakes ended, 0 for those complete; guarded by mu
-	reads  []unix.Errno // how streams ended, 0 for an end in order; guarded by mu
+	errnos []unix.Errno // outcomes of handshakes, 0 = complete; guarded by mu
+	reads  []unix.Errno // ends of streams, 0 = normal; guarded by mu
 }
 
-// begin serves TLS with the certificates: what is read from a client is sent
-// back, and its end is answered by an end.
-func begin(t testing.TB, system *reactor.System, c Config) *bed {
+// begin serves TLS with the settings c: it echoes every client, and closes when
+// the client does.
+func begin(t testing.TB, system *reactor.System, c Config) *fixture {
 	t.Helper()
 	engine, err := reactor.Start(2, 0, system)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{TB: t, engine: engine, server: NewServer(c, NewWorkers(engine.Loops(), 1)), roots: certificate.Pool(c.Certificates...)}
+	b := &fixture{TB: t, engine: engine, server: NewServer(c, NewWorkers(engine.Loops(), 1)), roots: certificate.Pool(c.Certificates...)}
 	b.listen()
 	t.Cleanup(func() {
 		b.eventually("every connection ends", func() bool { return engine.Load() == 0 })
@@ -50,8 +50,8 @@ func begin(t testing.TB, system *reactor.System, c Config) *bed {
 	return b
 }
 
-// listen has the bed accept at an address.
-func (b *bed) listen() {
+// listen makes the fixture accept clients.
+func (b *fixture) listen() {
 	b.Helper()
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -64,13 +64,13 @@ func (b *bed) listen() {
 	}
 }
 
-// acceptor has every client echoed.
-type acceptor struct{ *bed }
+// acceptor echoes every client.
+type acceptor struct{ *fixture }
 
 func (acceptor) MayAccept() bool         { return true }
 func (acceptor) AcceptFailed(unix.Errno) {}
 func (a acceptor) Accepted(loop *reactor.Loop, fd int, _ netip.AddrPort) {
-	c, errno := loop.Adopt(fd, &echo{bed: a.bed})
+	c, errno := loop.Adopt(fd, &echo{fixture: a.fixture})
 	if errno != 0 {
 		a.Error(errno)
 		return
@@ -78,27 +78,27 @@ func (a acceptor) Accepted(loop *reactor.Loop, fd int, _ netip.AddrPort) {
 	a.server.Secure(c)
 }
 
-// echo is one client's.
+// echo is the handler of one client.
 type echo struct {
-	*bed
-	open, told bool
+	*fixture
+	open, finSent bool
 }
 
 // Ready implements reactor.Handler.
 func (e *echo) Ready(c *reactor.Conn) {
 	if !e.open {
-		done, errno := c.Transport().(*Layer).Step()
+		done, errno := c.Transport().(*Transport).Step()
 		if !done {
 			return
 		}
-		e.note(&e.errnos, errno)
+		e.record(&e.errnos, errno)
 		if errno != 0 {
 			e.end(c, false)
 			return
 		}
 		e.open = true
 	}
-	for moved := 0; c.Readable() && !c.Blocked() && !e.told; {
+	for moved := 0; c.Readable() && !c.Blocked() && !e.finSent; {
 		if moved > reactor.Budget {
 			c.Yield()
 			return
@@ -111,23 +111,23 @@ func (e *echo) Ready(c *reactor.Conn) {
 		switch {
 		case errno == unix.EAGAIN:
 		case errno != 0:
-			e.note(&e.reads, errno)
+			e.record(&e.reads, errno)
 			e.end(c, true)
 			return
 		case n == 0:
-			e.note(&e.reads, 0)
-			e.told = true
+			e.record(&e.reads, 0)
+			e.finSent = true
 			c.CloseWrite()
 		default:
 			moved += n
 			if errno := c.Send(p[:n]); errno != 0 {
-				e.note(&e.reads, errno)
+				e.record(&e.reads, errno)
 				e.end(c, true)
 				return
 			}
 		}
 	}
-	if e.told && c.Parked() == 0 {
+	if e.finSent && c.Parked() == 0 {
 		e.end(c, false)
 	}
 }
@@ -141,16 +141,16 @@ func (e *echo) end(c *reactor.Conn, broken bool) {
 	c.Loop().AddLoad(-1)
 }
 
-func (b *bed) note(list *[]unix.Errno, errno unix.Errno) {
+func (b *fixture) record(list *[]unix.Errno, errno unix.Errno) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	*list = append(*list, errno)
 }
 
-// noted waits until the list has an entry, and takes it off.
-func (b *bed) noted(list *[]unix.Errno) (first unix.Errno) {
+// recorded waits until the list has an entry, and removes it.
+func (b *fixture) recorded(list *[]unix.Errno) (first unix.Errno) {
 	b.Helper()
-	b.eventually("an outcome is noted", func() bool {
+	b.eventually("an outcome is recorded", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if len(*list) == 0 {
@@ -162,24 +162,24 @@ func (b *bed) noted(list *[]unix.Errno) (first unix.Errno) {
 	return first
 }
 
-func (b *bed) eventually(what string, done func() bool) {
+func (b *fixture) eventually(what string, done func() bool) {
 	b.Helper()
 	endpoint.Eventually(b, what, done)
 }
 
 // dialRaw connects without TLS.
-func (b *bed) dialRaw() *net.TCPConn {
+func (b *fixture) dialRaw() *net.TCPConn {
 	b.Helper()
 	return endpoint.Dial(b, b.address).TCPConn
 }
 
-// client is what clients of these tests are like.
-func (b *bed) client() *tls.Config {
+// client returns the settings of a test's client.
+func (b *fixture) client() *tls.Config {
 	return &tls.Config{RootCAs: b.roots, ServerName: "a.test"}
 }
 
 // dial connects, and completes the handshake.
-func (b *bed) dial(c *tls.Config) (*tls.Conn, *net.TCPConn) {
+func (b *fixture) dial(c *tls.Config) (*tls.Conn, *net.TCPConn) {
 	b.Helper()
 	raw := b.dialRaw()
 	conn := tls.Client(raw, c)
@@ -189,7 +189,7 @@ func (b *bed) dial(c *tls.Config) (*tls.Conn, *net.TCPConn) {
 	return conn, raw
 }
 
-// usual is a server for a.test.
+// usual returns the settings of a server for a.test.
 func usual(t testing.TB) Config {
 	t.Helper()
 	return Config{Certificates: []tls.Certificate{certificate.New(t, nil, certificate.ECDSA(t), certificate.Today(), "a.test")}, MinVersion: tls.VersionTLS12}

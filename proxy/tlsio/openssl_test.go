@@ -14,7 +14,7 @@ import (
 	"mcplb/proxy/reactor"
 )
 
-// transcript is what a process has said so far.
+// transcript is the output of a process so far.
 type transcript struct {
 	mu   sync.Mutex
 	text bytes.Buffer // guarded by mu
@@ -33,7 +33,7 @@ func (t *transcript) String() string {
 }
 
 // openssl runs openssl's client until input is closed.
-func (b *bed) openssl(arguments ...string) (input io.WriteCloser, said *transcript, wait func()) {
+func (b *fixture) openssl(arguments ...string) (input io.WriteCloser, output *transcript, wait func()) {
 	b.Helper()
 	path, err := exec.LookPath("openssl")
 	if err != nil {
@@ -41,87 +41,88 @@ func (b *bed) openssl(arguments ...string) (input io.WriteCloser, said *transcri
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endpoint.Patience)
 	b.Cleanup(cancel)
-	said = &transcript{}
+	output = &transcript{}
 	client := exec.CommandContext(ctx, path, append([]string{"s_client", "-connect", b.address}, arguments...)...)
-	client.Stdout, client.Stderr = said, said
+	client.Stdout, client.Stderr = output, output
 	if input, err = client.StdinPipe(); err != nil {
 		b.Fatal(err)
 	}
 	if err := client.Start(); err != nil {
 		b.Fatal(err)
 	}
-	return input, said, func() { _ = client.Wait() } // its exit status says little
+	return input, output, func() { _ = client.Wait() } // its exit status means little
 }
 
-func (b *bed) say(input io.Writer, text string) {
+func (b *fixture) say(input io.Writer, text string) {
 	b.Helper()
 	if _, err := io.WriteString(input, text); err != nil {
 		b.Fatal(err)
 	}
 }
 
-// TestKeyUpdates has a client change its keys and ask for the server's to be
-// changed, between messages (RFC 8446 section 4.6.3).
+// TestKeyUpdates has a client that changes its keys and requests new keys of
+// the server, between messages (RFC 8446 section 4.6.3).
 func TestKeyUpdates(t *testing.T) {
 	t.Parallel()
 	b := begin(t, reactor.Kernel(), usual(t))
-	input, said, wait := b.openssl("-tls1_3")
+	input, output, wait := b.openssl("-tls1_3")
 	for i, command := range []string{"", "K\n", "k\n", "K\n"} {
 		b.say(input, command)
 		if command != "" {
-			b.eventually("the update is sent", func() bool { return strings.Count(said.String(), "KEYUPDATE") >= i })
+			b.eventually("the update is sent", func() bool { return strings.Count(output.String(), "KEYUPDATE") >= i })
 		}
 		line := "message " + strings.Repeat("x", i) + "\n"
 		b.say(input, line)
-		b.eventually("the message comes back", func() bool { return strings.Contains(said.String(), line) })
+		b.eventually("the message comes back", func() bool { return strings.Contains(output.String(), line) })
 	}
 	input.Close()
 	wait()
-	if got := b.noted(&b.reads); got != 0 {
-		t.Errorf("the end was %v", got)
+	if got := b.recorded(&b.reads); got != 0 {
+		t.Errorf("the stream ended with %v", got)
 	}
 }
 
-// TestRenegotiation has a client of TLS 1.2 ask for another handshake: it is
+// TestRenegotiation has a TLS 1.2 client that asks for another handshake: it is
 // refused.
 func TestRenegotiation(t *testing.T) {
 	t.Parallel()
 	b := begin(t, reactor.Kernel(), usual(t))
-	input, said, wait := b.openssl("-tls1_2")
+	input, output, wait := b.openssl("-tls1_2")
 	b.say(input, "hello\n")
-	b.eventually("the message comes back", func() bool { return strings.Contains(said.String(), "hello\n") })
+	b.eventually("the message comes back", func() bool { return strings.Contains(output.String(), "hello\n") })
 	b.say(input, "R\n")
 	wait()
 	input.Close()
-	if text := said.String(); !strings.Contains(text, "RENEGOTIATING") || !strings.Contains(text, "error") {
-		t.Errorf("the client says:\n%s", text)
+	if text := output.String(); !strings.Contains(text, "RENEGOTIATING") || !strings.Contains(text, "error") {
+		t.Errorf("the client's output:\n%s", text)
 	}
-	if got := b.noted(&b.reads); got == 0 {
-		t.Error("the connection ended in order")
+	if got := b.recorded(&b.reads); got == 0 {
+		t.Error("the connection ended normally")
 	}
 }
 
-// TestReconnect has openssl resume its session five times.
+// TestReconnect resumes an openssl session five times.
 func TestReconnect(t *testing.T) {
 	t.Parallel()
 	b := begin(t, reactor.Kernel(), usual(t))
-	input, said, wait := b.openssl("-tls1_2", "-reconnect")
-	b.eventually("all are resumed", func() bool { return strings.Count(said.String(), "Reused, TLSv1.2") == 5 })
+	input, output, wait := b.openssl("-tls1_2", "-reconnect")
+	b.eventually("all are resumed", func() bool { return strings.Count(output.String(), "Reused, TLSv1.2") == 5 })
 	input.Close()
 	wait()
-	// The client may have gone before the server has read the end of its last handshake.
+	// The client may have gone before the server has read the end of its last
+	// handshake.
 	b.eventually("all are counted", func() bool { return b.server.Totals().Resumed >= 5 })
 	if totals := b.server.Totals(); totals.Full != 1 || totals.Resumed != 5 {
 		t.Errorf("counted %+v", totals)
 	}
 }
 
-// TestAllocations bounds what a message costs: crypto/tls itself makes a small
-// reader for each record that it reads, in the client, too.
+// TestAllocations limits the allocations per message: crypto/tls itself
+// allocates a small reader for each record it reads, in the client too.
 func TestAllocations(t *testing.T) {
 	most := 2.0
 	if raceEnabled {
-		most = 20 // sync.Pool forgets at random then
+		most = 20 // sync.Pool drops items at random then
 	}
 	b := begin(t, reactor.Kernel(), usual(t))
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -139,9 +140,9 @@ func TestAllocations(t *testing.T) {
 		}
 		round() // the tickets of TLS 1.3 are read
 		if n := testing.AllocsPerRun(500, round); n > most {
-			t.Errorf("version %x: %v allocations an echo, want 1 here and 1 in the client", version, n)
+			t.Errorf("version %x: %v allocations per echo, want 1 here and 1 in the client", version, n)
 		} else {
-			t.Logf("version %x: %v allocations an echo", version, n)
+			t.Logf("version %x: %v allocations per echo", version, n)
 		}
 		conn.Close()
 	}

@@ -1,20 +1,20 @@
 package tlsio
 
-// framer knows where the records of a stream end, so that crypto/tls is never
-// given more than the rest of one and holds nothing that nobody has asked for.
-// A record is a type, a version, two bytes of length, and so many bytes (RFC
-// 8446 section 5.1). The zero value stands between two records.
+// framer tracks where the records of a stream end, so that crypto/tls never
+// gets more than the rest of one record and buffers no bytes beyond it. A
+// record is a type, a version, a length of two bytes, and that many bytes (RFC
+// 8446 section 5.1). The zero value is between two records.
 type framer struct {
-	header uint8  // bytes of the header that have passed, while it is not whole
-	within bool   // the header has passed, the rest has not
-	left   uint16 // of the rest
-	passed uint32 // bytes of the present record
+	header uint8  // bytes of an incomplete header that have passed
+	within bool   // the header has passed, the body has not
+	left   uint16 // bytes of the body still to come
+	passed uint32 // bytes of the current record
 }
 
 const headerSize = 5
 
-// take says how many of the first bytes of p belong to the present record, or
-// to the next one between two, and counts them as passed.
+// take returns how many of the first bytes of p belong to the current record,
+// or between two records to the next one, and counts them as passed.
 func (f *framer) take(p []byte) (n int) {
 	for !f.within && n < len(p) {
 		if f.header >= headerSize-2 {

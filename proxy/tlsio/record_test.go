@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// boundaries are where the records of a stream end, found in one look.
+// boundaries returns where the records of a stream end, found in one pass.
 func boundaries(p []byte) (ends []int, rest int) {
 	for at := 0; ; {
 		if len(p)-at < headerSize {
@@ -20,8 +20,8 @@ func boundaries(p []byte) (ends []int, rest int) {
 	}
 }
 
-// FuzzFramer has a stream pass in pieces of every size: the records end where
-// they do in one look.
+// FuzzFramer passes a stream in random pieces: the records end where a single
+// pass finds them.
 func FuzzFramer(f *testing.F) {
 	f.Add([]byte{22, 3, 1, 0, 2, 1, 2, 23, 3, 3, 0, 0, 21, 3, 3, 0, 1, 9, 23, 3, 3}, uint8(1))
 	f.Add([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), uint8(4))

@@ -7,30 +7,31 @@ import (
 	"mcplb/proxy/reactor"
 )
 
-// Config is what a Server presents. It must not be changed once it is given
-// to one.
+// Config holds the settings of a Server. It must not be changed once a Server
+// has it.
 type Config struct {
-	// Certificates, of which the first that suits the client (its server name,
-	// its signature algorithms) is presented, or the first of all where none
-	// does. At least one.
+	// Certificates, at least one. The server presents the first that suits the
+	// client (its server name, its signature algorithms), or the first of all
+	// if none does.
 	Certificates []tls.Certificate
 	// MinVersion is tls.VersionTLS12 or tls.VersionTLS13.
 	MinVersion uint16
-	// Protocols are offered to clients that ask for one (ALPN, RFC 7301): those
-	// that want none of these are refused. Empty = ALPN is ignored.
+	// Protocols are the application protocols offered (ALPN, RFC 7301). A
+	// client that asks for ALPN but for none of these is refused. Empty = ALPN
+	// is ignored.
 	Protocols []string
 }
 
-// Server is TLS as one frontend speaks it. It is safe for use by all loops at
-// once.
+// Server is the TLS side of one frontend. It is safe for concurrent use by all
+// loops.
 type Server struct {
-	base     *tls.Config // lives as long as the Server, and with it the keys of its tickets
+	base     *tls.Config // lives as long as the Server: it holds the ticket keys
 	current  atomic.Pointer[tls.Config]
 	workers  *Workers
 	counters counters
 }
 
-// NewServer makes a server whose connections are on the workers' loops.
+// NewServer returns a server for connections on the workers' loops.
 func NewServer(c Config, workers *Workers) *Server {
 	s := &Server{workers: workers}
 	s.base = &tls.Config{
@@ -40,23 +41,22 @@ func NewServer(c Config, workers *Workers) *Server {
 	return s
 }
 
-// Apply changes the settings for handshakes to come. Connections that are open
-// stay as they are, and their sessions can be resumed under the new settings.
+// Apply changes the settings for future handshakes. Open connections stay as
+// they are, and their sessions can be resumed under the new settings.
 func (s *Server) Apply(c Config) {
 	s.current.Store(&tls.Config{
 		Certificates: c.Certificates,
 		MinVersion:   c.MinVersion,
 		NextProtos:   c.Protocols,
 		CipherSuites: suites,
-		// Full records from the start: one read of a loop makes a few of them
-		// at the most.
+		// Full records from the start: one read of a loop fills only a few.
 		DynamicRecordSizingDisabled: true,
 	})
 }
 
-// suites are those of TLS 1.2: forward secret and authenticated, Mozilla's
-// "intermediate" list without finite-field Diffie-Hellman. (Those of TLS 1.3
-// are not configurable.)
+// suites are the cipher suites of TLS 1.2: forward secret and authenticated,
+// Mozilla's "intermediate" list without finite-field Diffie-Hellman. (Those of
+// TLS 1.3 are not configurable.)
 var suites = []uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
 	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
@@ -66,8 +66,8 @@ var suites = []uint16{
 	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 }
 
-// speaks tells whether the server offers an application protocol.
-func (s *Server) speaks(protocol string) bool {
+// offers reports whether the server offers an application protocol.
+func (s *Server) offers(protocol string) bool {
 	for _, offered := range s.current.Load().NextProtos {
 		if offered == protocol {
 			return true
@@ -76,22 +76,22 @@ func (s *Server) speaks(protocol string) bool {
 	return false
 }
 
-// Secure puts a Layer upon a client's connection, of which nothing but a PROXY
-// header may have been read: its handshake begins with the client's first
+// Secure puts a Transport on a client's connection, from which nothing but a
+// PROXY header may have been read: the handshake begins with the client's first
 // bytes. Only the connection's loop may call it.
 func (s *Server) Secure(c *reactor.Conn) {
-	c.SetTransport(&Layer{server: s, conn: c, worker: s.workers.of(c.Loop())})
+	c.SetTransport(&Transport{server: s, conn: c, worker: s.workers.of(c.Loop())})
 }
 
-// Workers are what the servers of one engine share: on each loop a place to
-// read and write records, and how many handshakes compute at once.
+// Workers are shared by the servers of one engine: buffers for records on each
+// loop, and a limit on how many handshakes compute at once.
 type Workers struct {
 	loops  []worker
-	tokens chan struct{} // one is in it for every handshake that computes
+	tokens chan struct{} // holds one token per handshake that computes
 }
 
-// NewWorkers makes workers for an engine's loops, and lets so many handshakes
-// compute at once, at least 1.
+// NewWorkers returns workers for an engine's loops that let at most the given
+// number of handshakes, at least 1, compute at once.
 func NewWorkers(loops []*reactor.Loop, handshakes int) *Workers {
 	ws := &Workers{loops: make([]worker, len(loops)), tokens: make(chan struct{}, handshakes)}
 	for i, loop := range loops {
@@ -100,10 +100,10 @@ func NewWorkers(loops []*reactor.Loop, handshakes int) *Workers {
 	return ws
 }
 
-// worker is one loop's; only that loop's goroutine touches it.
+// worker holds the buffers of one loop, whose goroutine alone uses it.
 type worker struct {
 	loop *reactor.Loop
-	in   []byte // what one read of a socket brings; nil until the loop has TLS
+	in   []byte // for one read of a socket; nil until the loop has TLS
 	out  []byte // records before they are sent
 }
 
@@ -115,12 +115,12 @@ func (ws *Workers) of(loop *reactor.Loop) *worker {
 	return w
 }
 
-// mostOut is how large a worker's memory for records may stay.
-const mostOut = 4 * reactor.ReadSize
+// maxOut is the largest buffer for records that a worker keeps.
+const maxOut = 4 * reactor.ReadSize
 
-// drained forgets the records that were sent.
-func (w *worker) drained() {
-	if cap(w.out) > mostOut {
+// resetOut empties the buffer of records that were sent.
+func (w *worker) resetOut() {
+	if cap(w.out) > maxOut {
 		w.out = nil
 	}
 	w.out = w.out[:0]

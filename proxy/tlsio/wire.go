@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// wire is what crypto/tls takes for its network: memory. While the handshake
-// runs, on a goroutine of its own, that waits in Read; afterwards Read says
-// errMore where what the loop has read ends. Only Read and Write mean anything.
+// wire is the network connection of crypto/tls: memory. During the handshake,
+// its goroutine blocks in Read; afterwards Read returns errMore at the end of
+// the bytes that the loop has read. The other methods do nothing.
 type wire struct {
 	worker    *worker
 	handshake *handshake // nil: the loop drives
 	records   framer
-	in        []byte // what was read and not taken yet; the loop's alone
+	in        []byte // read, not taken yet; only the loop uses it
 }
 
 // Read implements net.Conn: at most the rest of one record.
@@ -46,11 +46,11 @@ func (*wire) SetDeadline(time.Time) error      { return nil }
 func (*wire) SetReadDeadline(time.Time) error  { return nil }
 func (*wire) SetWriteDeadline(time.Time) error { return nil }
 
-// moreError says that nothing more has come yet. It is temporary (net.Error):
-// after such an error crypto/tls reads on.
+// moreError says that no more bytes have arrived yet. It is temporary
+// (net.Error): crypto/tls continues to read after it.
 type moreError struct{}
 
-func (moreError) Error() string   { return "the rest has not come yet" }
+func (moreError) Error() string   { return "no more bytes have arrived yet" }
 func (moreError) Timeout() bool   { return true }
 func (moreError) Temporary() bool { return true }
 

@@ -5,10 +5,11 @@ import (
 	"errors"
 )
 
-// errState says that what was received is not a valid state.
+// errState says that the bytes are not a valid state.
 var errState = errors.New("the state of a WebSocket stream is malformed")
 
-// MarshalBinary implements encoding.BinaryMarshaler.
+// MarshalBinary implements encoding.BinaryMarshaler, so that another process
+// can continue the stream.
 func (m FrameMeter) MarshalBinary() ([]byte, error) {
 	p := binary.BigEndian.AppendUint64(nil, m.left)
 	p = binary.BigEndian.AppendUint64(p, m.size)

@@ -2,15 +2,16 @@ package websocket
 
 import "testing"
 
-// Wherever a stream is cut, the process that continues it counts the same.
+// TestBinaryState splits a stream at every byte: the second half, read from the
+// marshalled state, gives the same counts.
 func TestBinaryState(t *testing.T) {
 	t.Parallel()
 	frames := []byte("\x01\x83\x00\x00\x00\x00abc\x89\x80\x00\x00\x00\x00\x80\xfe\x00\x80\x00\x00\x00\x00" + string(make([]byte, 128)) + "\x82\x80\x00\x00\x00\x00")
-	for cut := range frames {
-		whole, first := ClientFrames(false), ClientFrames(false)
+	for split := range frames {
+		unsplit, first := ClientFrames(false), ClientFrames(false)
 		var second FrameMeter
-		want := whole.Count(frames, 0)
-		got := first.Count(frames[:cut], 0)
+		want := unsplit.Count(frames, 0)
+		got := first.Count(frames[:split], 0)
 		p, err := first.MarshalBinary()
 		if err != nil {
 			t.Fatal(err)
@@ -21,9 +22,9 @@ func TestBinaryState(t *testing.T) {
 		if err := second.UnmarshalBinary(p); err != nil {
 			t.Fatal(err)
 		}
-		more := second.Count(frames[cut:], 0)
-		if got.Data+more.Data != want.Data || second != whole || want.Fault != FrameOK {
-			t.Errorf("cut at %d: %d frames and %+v, want %d and %+v", cut, got.Data+more.Data, second, want.Data, whole)
+		more := second.Count(frames[split:], 0)
+		if got.Data+more.Data != want.Data || second != unsplit || want.Fault != FrameOK {
+			t.Errorf("split at %d: %d frames and %+v, want %d and %+v", split, got.Data+more.Data, second, want.Data, unsplit)
 		}
 	}
 }

@@ -6,31 +6,33 @@ import (
 )
 
 // Status codes of a Close frame (RFC 6455, section 7.4.1, and the IANA registry
-// that it founds).
+// it establishes).
 const (
 	CloseNormal        uint16 = 1000
 	CloseGoingAway     uint16 = 1001 // the balancer or the server stops
 	CloseProtocolError uint16 = 1002
-	ClosePolicy        uint16 = 1008 // over a rate, say
+	ClosePolicy        uint16 = 1008 // for example over a rate
 	CloseTooLarge      uint16 = 1009
 	CloseInternalError uint16 = 1011
 	CloseTryAgainLater uint16 = 1013
 )
 
-// maxCloseReason is what a control frame has room for behind the code.
+// maxCloseReason is the most bytes that fit into a control frame after the
+// code.
 const maxCloseReason = maxControl - 2
 
-// AppendClose appends a Close frame as a server sends it to its client, with a
-// code that may be sent (RFC 6455, section 7.4) and a reason, which is cut to
-// the 123 bytes it may have. Of it, what is not UTF-8 becomes U+FFFD. It may
-// stand where FrameMeter.AtBoundary is true. It allocates only to let dst grow.
+// AppendClose appends a Close frame from a server to its client, with a code
+// that may be sent (RFC 6455, section 7.4) and a reason, which is truncated to
+// the 123 bytes allowed. Invalid UTF-8 in it becomes U+FFFD. The frame may be
+// inserted where FrameMeter.AtBoundary is true. AppendClose allocates only to
+// let dst grow.
 func AppendClose(dst []byte, code uint16, reason string) []byte {
 	dst = append(dst, frameFIN|opcodeClose, 0)
 	return appendClosePayload(dst, code, reason, 0)
 }
 
-// AppendMaskedClose appends a Close frame as a client sends it to its server,
-// masked with key, which no peer can foresee; see AppendClose.
+// AppendMaskedClose appends a Close frame from a client to its server, masked
+// with key, which must be unpredictable; see AppendClose.
 func AppendMaskedClose(dst []byte, code uint16, reason string, key [maskKeyLength]byte) []byte {
 	dst = append(dst, frameFIN|opcodeClose, 0)
 	dst = append(dst, key[:]...)
@@ -43,8 +45,8 @@ func AppendMaskedClose(dst []byte, code uint16, reason string, key [maskKeyLengt
 	return dst
 }
 
-// appendClosePayload appends code and reason and writes their length into the
-// header's second byte, behind which the mask key has its bytes.
+// appendClosePayload appends code and reason, and writes their length into the
+// second byte of the header, which is followed by key bytes of mask.
 func appendClosePayload(dst []byte, code uint16, reason string, key int) []byte {
 	payload := len(dst)
 	dst = binary.BigEndian.AppendUint16(dst, code)

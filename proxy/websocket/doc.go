@@ -1,14 +1,24 @@
-// Package websocket is the framing of RFC 6455, as far as a relay needs it:
-// counting and checking the frames of one direction, writing Close frames, and
-// answering the key of a handshake.
+// Package websocket implements the framing of RFC 6455 for a relay:
 //
 //	FrameMeter   counts and checks the frames of one direction
 //	AppendClose  writes a Close frame
-//	AcceptOf     answers the key of a handshake
+//	AcceptOf     computes the Sec-WebSocket-Accept of a handshake
 //
-// It guarantees that, whatever the bytes and however they are split into chunks,
-// nothing here panics, keeps more than a fixed number of bytes, or finds
-// anything but what it finds in the bytes in one piece. It does no I/O and
-// allocates nothing on the path of frames. Nothing here is safe for use by
+// A relay counts every chunk and passes on its valid part:
+//
+//	meter := websocket.ClientFrames(extensions)
+//
+//	found := meter.Count(p, limit)
+//	forward(p[:found.Valid])
+//	if found.Fault != websocket.FrameOK {
+//		reply = websocket.AppendClose(reply, found.Fault.CloseCode(), found.Fault.Error())
+//	}
+//
+// The package guarantees that no input makes it panic, that it holds a fixed
+// number of bytes, and that its results do not depend on how the stream is
+// split into chunks. It allocates nothing per frame. No value may be used by
 // several goroutines at once.
+//
+// It does no I/O, does not unmask payloads or check their UTF-8, and does not
+// implement extensions.
 package websocket

@@ -9,24 +9,24 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// oneByOne cuts data into pieces of one byte.
+// oneByOne splits data into pieces of one byte.
 func oneByOne(data []byte) [][]byte {
-	var cut [][]byte
+	var pieces [][]byte
 	for i := range data {
-		cut = append(cut, data[i:i+1])
+		pieces = append(pieces, data[i:i+1])
 	}
-	return cut
+	return pieces
 }
 
-// chunks cuts data at random places, empty chunks included; the same seed cuts
+// chunks splits data at random places, with empty chunks; the same seed splits
 // at the same places.
 func chunks(data []byte, seed uint64) [][]byte {
 	random := rand.New(rand.NewPCG(seed, 0))
-	var cut [][]byte
+	var pieces [][]byte
 	for len(data) > 0 {
 		n := random.IntN(min(len(data), 1+random.IntN(40)) + 1)
-		cut = append(cut, data[:n])
+		pieces = append(pieces, data[:n])
 		data = data[n:]
 	}
-	return cut
+	return pieces
 }

@@ -1,21 +1,16 @@
 package websocket
 
-import (
-	"crypto/sha1"
-	"encoding/base64"
-)
-
-// FrameMeter walks one direction of a WebSocket connection, chunk by chunk,
-// from the first byte behind the handshake: it counts messages and frames,
-// checks what RFC 6455, section 5, asks of every frame's header, and knows
-// where a frame of one's own may be put between. It never looks at a payload,
-// so a chunk without a header costs next to nothing, and does not know whether
-// text is UTF-8 or what a Close says: that is the endpoints' business.
+// FrameMeter reads one direction of a WebSocket connection, chunk by chunk,
+// from the first byte after the handshake: it counts messages and frames,
+// checks every frame's header against RFC 6455, section 5, and knows where
+// another frame may be inserted. It never examines a payload, so a chunk
+// without a header costs almost nothing. It does not check whether text is
+// UTF-8 or interpret a Close: that is up to the endpoints.
 //
-// ClientFrames and ServerFrames make one; the zero value is that of
-// ServerFrames(false). It holds 24 bytes.
+// ClientFrames and ServerFrames return one; the zero value is
+// ServerFrames(false). It has 24 bytes.
 //
-// The states, and what a byte leads to:
+// The state transitions:
 //
 //	state     byte                        next
 //	first     FIN, RSV, opcode            second
@@ -27,15 +22,15 @@ import (
 //	mask      the fourth                  payload or end
 //	payload   the last                    end
 //
-// The frames of a client have a mask. An end, which is where a payload of no
-// bytes begins, counts the frame and is first again. A fault is final.
+// The frames of a client have a mask. At end, which an empty payload reaches at
+// once, the frame is counted and the state is first again. A fault is final.
 type FrameMeter struct {
-	left       uint64 // payload bytes to come of the frame; of its length, what was read so far
-	size       uint64 // payload bytes of the message under way, those to come of the frame included
+	left       uint64 // payload bytes of the frame still to come; while its length is read, the value so far
+	size       uint64 // payload bytes of the current message, including those still to come of the frame
 	state      frameState
-	need       uint8 // bytes to come of the length or the mask
+	need       uint8 // bytes of the length or the mask still to come
 	first      uint8 // the frame's first byte
-	open       bool  // a message has begun in a frame that was not its last
+	open       bool  // a message has begun and its last frame has not
 	masked     bool
 	extensions bool
 	fault      FrameFault
@@ -59,7 +54,7 @@ const (
 	frameOpcode   = 0x0f
 	frameMasked   = 0x80
 	frameLength   = 0x7f
-	frameControl  = 0x08 // the bit that makes an opcode one of a control frame
+	frameControl  = 0x08 // the bit of control opcodes
 	opcodeMore    = 0x0  // continuation
 	opcodeBinary  = 0x2
 	opcodeClose   = 0x8
@@ -70,34 +65,36 @@ const (
 	maskKeyLength = 4
 )
 
-// ClientFrames returns the meter of what a client sends. extensions says that
-// the handshake agreed on an extension (Sec-WebSocket-Extensions in the answer).
+// ClientFrames returns a meter for the frames of a client. extensions says that
+// the handshake agreed on an extension (Sec-WebSocket-Extensions in the
+// response).
 func ClientFrames(extensions bool) FrameMeter {
 	return FrameMeter{masked: true, extensions: extensions}
 }
 
-// ServerFrames returns the meter of what a server sends; see ClientFrames.
+// ServerFrames returns a meter for the frames of a server; see ClientFrames.
 func ServerFrames(extensions bool) FrameMeter {
 	return FrameMeter{extensions: extensions}
 }
 
-// Frames is what FrameMeter.Count found.
+// Frames is the result of FrameMeter.Count.
 type Frames struct {
 	Messages int // data messages that ended: text or binary frames with FIN, or the last continuation
-	Data     int // data frames that ended, those and all other fragments
+	Data     int // data frames that ended, including all fragments
 	Control  int // Close, Ping and Pong frames that ended
-	Valid    int // the bytes that may be passed on: all, but for a fault those before its frame
+	Valid    int // bytes that may be passed on: all, or those before the frame with the fault
 	Fault    FrameFault
 }
 
-// Count takes the next bytes of the stream. How it is cut into chunks does not
-// change the sums. limit is the most payload bytes of one message, compressed as
-// they may be, and may change from call to call; 0 is no limit. A message too
-// large is a fault at the header that makes it so, before its payload passes.
+// Count reads the next bytes of the stream. The sums do not depend on how the
+// stream is split into chunks. limit is the most payload bytes of one message,
+// as sent (possibly compressed), and may change from call to call; 0 = no
+// limit. A message that is too large is a fault at the header that exceeds the
+// limit, before that frame's payload passes.
 //
-// At the first fault the stream ends: nothing behind it is looked at, and
-// every later call returns it again with Valid = 0. If the faulty frame began
-// in an earlier chunk, then bytes of it have passed, and Valid is 0 as well.
+// The stream ends at the first fault: Count reads nothing after it, and every
+// later call returns it again with Valid = 0. If the faulty frame began in an
+// earlier chunk, bytes of it have passed, and Valid is 0 as well.
 func (m *FrameMeter) Count(p []byte, limit int64) Frames {
 	var found Frames
 	begun := 0 // where in p the frame began
@@ -129,12 +126,12 @@ func (m *FrameMeter) Count(p []byte, limit int64) Frames {
 	return found
 }
 
-// AtBoundary reports whether the last byte seen ended a frame, or none was seen
-// yet: only there may a control frame of one's own be put into the stream. It
-// may stand in the midst of a fragmented message.
+// AtBoundary reports whether the last byte read ended a frame, or none was read
+// yet: only there may a control frame be inserted into the stream, possibly
+// within a fragmented message.
 func (m *FrameMeter) AtBoundary() bool { return m.state == frameFirst && m.fault == FrameOK }
 
-// feedFirst takes a frame's first byte and checks it against what came before.
+// feedFirst reads a frame's first byte and checks it against the frames before.
 func (m *FrameMeter) feedFirst(b byte) {
 	m.first = b
 	m.state = frameSecond
@@ -155,7 +152,7 @@ func (m *FrameMeter) feedFirst(b byte) {
 	}
 }
 
-// feedHeader takes one byte of a frame's length.
+// feedHeader reads one byte of a frame's length.
 func (m *FrameMeter) feedHeader(b byte, limit int64) {
 	switch m.state {
 	case frameSecond:
@@ -168,7 +165,8 @@ func (m *FrameMeter) feedHeader(b byte, limit int64) {
 	}
 }
 
-// skipMask takes what there is of the mask in n bytes and returns its length.
+// skipMask skips the part of the mask within the next n bytes, and returns its
+// length.
 func (m *FrameMeter) skipMask(n int) int {
 	n = min(n, int(m.need))
 	m.need -= uint8(n)
@@ -178,7 +176,7 @@ func (m *FrameMeter) skipMask(n int) int {
 	return n
 }
 
-// feedSecond takes the frame's second byte.
+// feedSecond reads the frame's second byte.
 func (m *FrameMeter) feedSecond(b byte, limit int64) FrameFault {
 	if masked := b&frameMasked != 0; masked != m.masked {
 		if m.masked {
@@ -203,8 +201,8 @@ func (m *FrameMeter) feedSecond(b byte, limit int64) FrameFault {
 	return FrameOK
 }
 
-// endLength checks an extended length, which must not have fitted a shorter
-// form, nor have its top bit set (section 5.2).
+// endLength checks an extended length, which must not fit into a shorter form,
+// nor have its top bit set (section 5.2).
 func (m *FrameMeter) endLength(limit int64) FrameFault {
 	least := uint64(length16)
 	if m.state == frameLength8 {
@@ -216,7 +214,7 @@ func (m *FrameMeter) endLength(limit int64) FrameFault {
 	return m.beginPayload(limit)
 }
 
-// beginPayload knows the frame's length.
+// beginPayload checks the frame's length and begins its mask or payload.
 func (m *FrameMeter) beginPayload(limit int64) FrameFault {
 	if !m.control() {
 		m.size += m.left
@@ -248,81 +246,3 @@ func (m *FrameMeter) endFrame(found *Frames) {
 
 // control reports whether the frame is a control frame.
 func (m *FrameMeter) control() bool { return m.first&frameControl != 0 }
-
-// FrameFault is what is wrong with a frame. The zero value, FrameOK, is
-// nothing. It is a small number, so counters can be an array of NumFrameFaults.
-type FrameFault uint8
-
-// The faults, each with the section of RFC 6455 that it breaks.
-const (
-	FrameOK                FrameFault = iota
-	FrameReserved                     // RSV bits without an extension: 5.2
-	FrameOpcode                       // a reserved opcode: 5.2
-	FrameUnmasked                     // a client's frame without mask: 5.1
-	FrameMasked                       // a server's frame with one: 5.1
-	FrameLength                       // a length not in its shortest form, or its top bit set: 5.2
-	FrameFragmentedControl            // a control frame without FIN: 5.5
-	FrameLongControl                  // a control frame of more than 125 bytes: 5.5
-	FrameNothingToContinue            // a continuation of nothing: 5.4
-	FrameInterleaved                  // a new message before the end of the last: 5.4
-	FrameTooLarge                     // a message larger than the limit: 10.4
-
-	// NumFrameFaults is the number of faults, FrameOK included.
-	NumFrameFaults
-)
-
-var frameFaults = [NumFrameFaults]struct {
-	word string
-	text string
-}{
-	FrameOK:                {"none", "nothing is wrong"},
-	FrameReserved:          {"reserved_bits", "reserved bits without an extension"},
-	FrameOpcode:            {"opcode", "reserved opcode"},
-	FrameUnmasked:          {"unmasked", "a client's frame without mask"},
-	FrameMasked:            {"masked", "a server's frame with a mask"},
-	FrameLength:            {"length", "malformed length"},
-	FrameFragmentedControl: {"fragmented_control", "fragmented control frame"},
-	FrameLongControl:       {"long_control", "control frame longer than 125 bytes"},
-	FrameNothingToContinue: {"nothing_to_continue", "continuation without a message"},
-	FrameInterleaved:       {"interleaved", "new message before the end of the last"},
-	FrameTooLarge:          {"too_large", "message larger than allowed"},
-}
-
-// String returns f as one stable word, for counters and logs.
-func (f FrameFault) String() string { return frameFaults[min(f, NumFrameFaults-1)].word }
-
-// Error returns f as a phrase that fits a Close frame's reason.
-func (f FrameFault) Error() string { return frameFaults[min(f, NumFrameFaults-1)].text }
-
-// CloseCode returns the status code with which to close the connection.
-func (f FrameFault) CloseCode() uint16 {
-	if f == FrameTooLarge {
-		return CloseTooLarge
-	}
-	return CloseProtocolError
-}
-
-// AcceptSize is the length of a Sec-WebSocket-Accept.
-const AcceptSize = 28
-
-// acceptGUID is appended to the key (RFC 6455, section 1.3).
-const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-// AcceptOf returns the Sec-WebSocket-Accept that answers key, the value of a
-// request's Sec-WebSocket-Key (RFC 6455, section 4.2.2). ok is false if key is
-// not 16 bytes in base64: no handshake. It allocates nothing.
-func AcceptOf(key []byte) (accept [AcceptSize]byte, ok bool) {
-	const keySize, encodedKeySize = 16, 24
-	var decoded [encodedKeySize / 4 * 3]byte
-	if len(key) != encodedKeySize {
-		return accept, false
-	}
-	if n, err := base64.StdEncoding.Decode(decoded[:], key); err != nil || n != keySize {
-		return accept, false
-	}
-	var input [encodedKeySize + len(acceptGUID)]byte
-	copy(input[copy(input[:], key):], acceptGUID)
-	sum := sha1.Sum(input[:])
-	base64.StdEncoding.Encode(accept[:], sum[:])
-	return accept, true
-}

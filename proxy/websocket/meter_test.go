@@ -26,11 +26,11 @@ func frame(first byte, payload string) string {
 	return string(head) + payload
 }
 
-// masked returns what frame does, with a mask.
+// masked is frame with a mask.
 func masked(first byte, payload string) string {
 	head := []byte(frame(first, payload))[:len(frame(first, payload))-len(payload)]
 	head[1] |= frameMasked
-	return string(head) + "mask" + payload // whether the payload is masked, nobody sees
+	return string(head) + "mask" + payload // the meter cannot see whether the payload is masked
 }
 
 const (
@@ -41,7 +41,7 @@ const (
 	closing = frameFIN | opcodeClose
 )
 
-// frameStreams are streams of frames with what a meter must find in them.
+// frameStreams are streams of frames with the expected results.
 var frameStreams = []struct {
 	name       string
 	in         string
@@ -105,7 +105,7 @@ func meter(client, extensions bool) FrameMeter {
 }
 
 // countFrames feeds the pieces and returns the sums; a frame whose first bytes
-// passed before its fault was seen does not shorten Valid.
+// passed before its fault was found does not shorten Valid.
 func countFrames(m *FrameMeter, pieces [][]byte, limit int64) Frames {
 	var sum Frames
 	for _, piece := range pieces {
@@ -131,7 +131,7 @@ func TestFrameMeter(t *testing.T) {
 				m := meter(stream.client, stream.extensions)
 				got := countFrames(&m, pieces, stream.limit)
 				if len(pieces) > 1 && got.Fault != FrameOK {
-					got.Valid = stream.want.Valid // FuzzFrameMeter looks at it
+					got.Valid = stream.want.Valid // FuzzFrameMeter checks it
 				}
 				if got != stream.want || m.AtBoundary() != stream.boundary {
 					t.Errorf("in %d pieces: %+v, boundary %v; want %+v, %v", len(pieces), got, m.AtBoundary(), stream.want, stream.boundary)
@@ -155,7 +155,7 @@ func TestFrameMeterIsSmall(t *testing.T) {
 	}
 }
 
-// slowFrame is a frame's header as RFC 6455, section 5.2, draws it.
+// slowFrame is a frame's header as in the drawing of RFC 6455, section 5.2.
 type slowFrame struct {
 	fin, rsv, masked bool
 	opcode, short    byte
@@ -163,7 +163,8 @@ type slowFrame struct {
 	head             int // bytes
 }
 
-// readSlowly reads the header that p begins with; ok is false if it is not whole.
+// readSlowly reads the header at the beginning of p; ok is false if it is
+// incomplete.
 func readSlowly(p []byte) (f slowFrame, ok bool) {
 	if len(p) < 2 {
 		return f, false
@@ -183,8 +184,8 @@ func readSlowly(p []byte) (f slowFrame, ok bool) {
 	return f, true
 }
 
-// faultSlowly says all that is wrong with a frame whose header is there, but
-// for its length in bytes.
+// faultSlowly returns the fault of a frame with a complete header, except for a
+// message that is too large.
 func (f slowFrame) faultSlowly(client, extensions, open bool) FrameFault {
 	control := f.opcode >= 8
 	for _, rule := range []struct {
@@ -210,15 +211,15 @@ func (f slowFrame) faultSlowly(client, extensions, open bool) FrameFault {
 	return FrameOK
 }
 
-// framesSlowly is what FrameMeter means, said frame by frame. A header that is
-// cut off is given bytes until it is whole: whatever fault it then has that the
-// bytes do not matter for, it has already.
+// framesSlowly is a naive FrameMeter, frame by frame. A truncated header is
+// completed with more bytes: a fault that does not depend on those bytes is
+// there already.
 func framesSlowly(data []byte, client, extensions bool, limit int64) (found Frames, boundary bool) {
 	open, size := false, uint64(0)
 	at := 0
 	for at < len(data) {
-		f, whole := readSlowly(data[at:])
-		if !whole {
+		f, unsplit := readSlowly(data[at:])
+		if !unsplit {
 			return partSlowly(data, at, client, extensions, open, found), false
 		}
 		found.Fault = f.faultSlowly(client, extensions, open)
@@ -255,8 +256,8 @@ func framesSlowly(data []byte, client, extensions bool, limit int64) (found Fram
 	return found, true
 }
 
-// partSlowly judges the frame at the end of data of which only a part of the
-// header is there: its first byte, and maybe its second.
+// partSlowly checks the frame at the end of data with an incomplete header: its
+// first byte, and perhaps its second.
 func partSlowly(data []byte, at int, client, extensions, open bool, found Frames) Frames {
 	part := append([]byte{}, data[at:]...)
 	if len(part) == 1 {
@@ -266,7 +267,7 @@ func partSlowly(data []byte, at int, client, extensions, open bool, found Frames
 		}
 		part = append(part, second)
 	}
-	// A length that is good with any short form.
+	// A length that is valid in any short form.
 	part = append(part[:2], 0, 1, 0, 0, 0, 0, 0, 0)
 	if part[1]&127 == 126 {
 		part[2] = 1
@@ -288,17 +289,17 @@ func FuzzFrameMeter(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, client, extensions bool, limit int64, seed uint64) {
 		want, boundary := framesSlowly(data, client, extensions, limit)
-		whole := meter(client, extensions)
-		if got := whole.Count(data, limit); got != want || whole.AtBoundary() != boundary {
-			t.Fatalf("%x: %+v, boundary %v; want %+v, %v", data, got, whole.AtBoundary(), want, boundary)
+		unsplit := meter(client, extensions)
+		if got := unsplit.Count(data, limit); got != want || unsplit.AtBoundary() != boundary {
+			t.Fatalf("%x: %+v, boundary %v; want %+v, %v", data, got, unsplit.AtBoundary(), want, boundary)
 		}
 		for _, pieces := range [][][]byte{oneByOne(data), chunks(data, seed)} {
 			m := meter(client, extensions)
 			got := countFrames(&m, pieces, limit)
-			if got.Fault == FrameOK && m != whole {
-				t.Fatalf("%x in %d pieces: the meter is %+v, want %+v", data, len(pieces), m, whole)
+			if got.Fault == FrameOK && m != unsplit {
+				t.Fatalf("%x in %d pieces: the meter is %+v, want %+v", data, len(pieces), m, unsplit)
 			}
-			// Of a faulty frame, whole earlier chunks may have passed, and nothing else.
+			// Only complete earlier chunks of a faulty frame may have passed.
 			if got.Valid != want.Valid && (got.Fault == FrameOK || got.Valid < want.Valid || !endsPiece(pieces, got.Valid)) {
 				t.Fatalf("%x in %d pieces: %d bytes may pass, want %d", data, len(pieces), got.Valid, want.Valid)
 			}
@@ -327,7 +328,7 @@ func TestFrameFault(t *testing.T) {
 	words := map[string]bool{}
 	for f := FrameOK; f < NumFrameFaults; f++ {
 		if words[f.String()] || f.String() == "" || f.Error() == "" || len(f.Error()) > maxCloseReason {
-			t.Errorf("fault %d is called %q, %q", f, f.String(), f.Error())
+			t.Errorf("fault %d is %q, %q", f, f.String(), f.Error())
 		}
 		words[f.String()] = true
 		if code := f.CloseCode(); code != CloseProtocolError && (f != FrameTooLarge || code != CloseTooLarge) {
@@ -399,23 +400,23 @@ func FuzzAppendClose(f *testing.F) {
 		plain := AppendClose(nil, code, reason)
 		server := ServerFrames(false)
 		if found := server.Count(plain, 0); found != (Frames{Control: 1, Valid: len(plain)}) {
-			t.Fatalf("%x is no frame of a server: %+v", plain, found)
+			t.Fatalf("%x is not a frame of a server: %+v", plain, found)
 		}
 		kept := string(plain[4:])
 		if binary.BigEndian.Uint16(plain[2:]) != code || !utf8.ValidString(kept) || !strings.HasPrefix(string([]rune(reason)), kept) {
-			t.Fatalf("%x says something else than %d, %q", plain, code, reason)
+			t.Fatalf("%x does not say %d, %q", plain, code, reason)
 		}
 		mask := [4]byte(binary.BigEndian.AppendUint32(nil, key))
 		hidden := AppendMaskedClose(nil, code, reason, mask)
 		client := ClientFrames(false)
 		if found := client.Count(hidden, 0); found != (Frames{Control: 1, Valid: len(hidden)}) {
-			t.Fatalf("%x is no frame of a client: %+v", hidden, found)
+			t.Fatalf("%x is not a frame of a client: %+v", hidden, found)
 		}
 		for i := range hidden[6:] {
 			hidden[6+i] ^= mask[i%4]
 		}
 		if !bytes.Equal(hidden[6:], plain[2:]) {
-			t.Fatalf("unmasked, %x says something else than %x", hidden, plain)
+			t.Fatalf("unmasked, %x differs from %x", hidden, plain)
 		}
 	})
 }

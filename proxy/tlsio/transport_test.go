@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// choppy is a connection whose writes go out in random pieces.
+// choppy is a connection whose writes are split at random.
 type choppy struct {
 	net.Conn
 	random *rand.Rand
@@ -40,7 +40,7 @@ func (c *choppy) Write(p []byte) (sent int, err error) {
 	return sent, nil
 }
 
-// narrow is a kernel whose sockets hold little, so that writes are short.
+// narrow is a kernel whose sockets hold few bytes, so that writes are short.
 func narrow() *reactor.System {
 	system := reactor.Kernel()
 	accept := system.Accept
@@ -54,8 +54,8 @@ func narrow() *reactor.System {
 	return system
 }
 
-// TestEcho carries streams both ways at once, whole, under every version, for
-// clients that send in pieces, and over a kernel that takes pieces.
+// TestEcho moves complete streams both ways at once, in every version, with
+// clients that send in pieces, and with a kernel that writes in pieces.
 func TestEcho(t *testing.T) {
 	t.Parallel()
 	size := 20 << 20
@@ -85,8 +85,8 @@ func TestEcho(t *testing.T) {
 			config.MinVersion, config.MaxVersion = c.version, c.version
 			conn := tls.Client(wire, config)
 			checkEcho(t, conn, total)
-			if got := b.noted(&b.reads); got != 0 {
-				t.Errorf("the client's end was %v", got)
+			if got := b.recorded(&b.reads); got != 0 {
+				t.Errorf("the client's stream ended with %v", got)
 			}
 			totals := b.server.Totals()
 			version := map[uint16]string{tls.VersionTLS12: "1.2", tls.VersionTLS13: "1.3"}[c.version]
@@ -97,7 +97,7 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-// checkEcho sends so many bytes, half-closes, and wants them back.
+// checkEcho sends total bytes, half-closes, and expects them back.
 func checkEcho(t *testing.T, conn *tls.Conn, total int) {
 	t.Helper()
 	sent := sha256.New()
@@ -119,12 +119,12 @@ func checkEcho(t *testing.T, conn *tls.Conn, total int) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got.Sum(nil), sent.Sum(nil)) {
-		t.Error("what came back is not what was sent")
+		t.Error("the bytes that came back differ from those sent")
 	}
 }
 
-// TestResumption holds that sessions are resumed, also after the settings have
-// changed, under both versions.
+// TestResumption checks that sessions are resumed in both versions, also after
+// the settings have changed.
 func TestResumption(t *testing.T) {
 	t.Parallel()
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -135,7 +135,7 @@ func TestResumption(t *testing.T) {
 		client.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 		for i := range 3 {
 			conn, _ := b.dial(client)
-			checkEcho(t, conn, 10) // a ticket of 1.3 comes behind the handshake
+			checkEcho(t, conn, 10) // in 1.3 a ticket comes after the handshake
 			if resumed := conn.ConnectionState().DidResume; resumed != (i > 0) {
 				t.Errorf("version %x, connection %d: resumed %v", version, i, resumed)
 			}
@@ -148,8 +148,8 @@ func TestResumption(t *testing.T) {
 	}
 }
 
-// TestCertificates holds that the certificate fits the name that is asked for,
-// and the algorithms that the client knows.
+// TestCertificates checks that the certificate matches the requested name, and
+// the algorithms the client supports.
 func TestCertificates(t *testing.T) {
 	t.Parallel()
 	first := certificate.New(t, nil, certificate.ECDSA(t), certificate.Today(), "a.test", "*.wild.test")
@@ -170,13 +170,12 @@ func TestCertificates(t *testing.T) {
 		CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256},
 	})
 	if got := conn.ConnectionState().PeerCertificates[0]; !got.Equal(older.Leaf) {
-		t.Errorf("a client that knows RSA only got the certificate of %v", got.PublicKeyAlgorithm)
+		t.Errorf("a client that supports only RSA got the certificate of %v", got.PublicKeyAlgorithm)
 	}
 	conn.Close()
 }
 
-// TestProtocols holds what ALPN says (RFC 7301 section 3.2), and which versions
-// are spoken.
+// TestProtocols checks ALPN (RFC 7301 section 3.2), and the versions supported.
 func TestProtocols(t *testing.T) {
 	t.Parallel()
 	config := usual(t)
@@ -199,7 +198,7 @@ func TestProtocols(t *testing.T) {
 		conn := tls.Client(b.dialRaw(), client)
 		err := conn.Handshake()
 		if c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)) {
-			t.Errorf("%v: %v, want it to fail by %q", c.offered, err, c.fails)
+			t.Errorf("%v: %v, want it to fail with %q", c.offered, err, c.fails)
 		}
 		if c.fails == "" && (err != nil || conn.ConnectionState().NegotiatedProtocol != c.agreed) {
 			t.Errorf("%v: %v, agreed on %q", c.offered, err, conn.ConnectionState().NegotiatedProtocol)
@@ -209,7 +208,7 @@ func TestProtocols(t *testing.T) {
 	b.eventually("the failures are counted", func() bool { return b.server.Totals().Failed["protocol"] == 2 })
 }
 
-// TestNoTLS sends what is no handshake.
+// TestNoTLS sends bytes that are not a handshake.
 func TestNoTLS(t *testing.T) {
 	t.Parallel()
 	config := usual(t)
@@ -228,11 +227,11 @@ func TestNoTLS(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(got), want) || want == "" && len(got) > 0 {
 			t.Errorf("%q: %q, %v", what, got, err)
 		}
-		if errno := b.noted(&b.errnos); errno != unix.EPROTO {
+		if errno := b.recorded(&b.errnos); errno != unix.EPROTO {
 			t.Errorf("%q: %v", what, errno)
 		}
 	}
-	// A handshake's record with nothing good in it.
+	// A handshake record with invalid content.
 	raw := b.dialRaw()
 	if _, err := raw.Write([]byte{22, 3, 1, 0, 4, 0xff, 0, 0, 0}); err != nil {
 		t.Fatal(err)
@@ -257,8 +256,8 @@ func (f *flights) Write(p []byte) (int, error) {
 	return f.Conn.Write(p)
 }
 
-// TestBrokenOff has clients leave after each part of their first flight, and
-// within their second, by FIN and by RST.
+// TestBrokenOff has clients that close after each part of their first flight,
+// and within their second, with FIN and with RST.
 func TestBrokenOff(t *testing.T) {
 	t.Parallel()
 	b := begin(t, reactor.Kernel(), usual(t))
@@ -289,7 +288,8 @@ func TestBrokenOff(t *testing.T) {
 	}
 }
 
-// TestClientRefuses has a client that does not trust the certificate say so.
+// TestClientRefuses has a client that sends an alert because it does not trust
+// the certificate.
 func TestClientRefuses(t *testing.T) {
 	t.Parallel()
 	b := begin(t, reactor.Kernel(), usual(t))
@@ -300,8 +300,8 @@ func TestClientRefuses(t *testing.T) {
 	b.eventually("it is counted", func() bool { return b.server.Totals().Failed["client_alert"] == 1 })
 }
 
-// TestEnds holds how a stream's end is told: in order by close_notify, and by
-// FIN between two records; as broken within one, and by RST.
+// TestEnds checks how a stream ends: normally with close_notify, and with FIN
+// between two records; broken with FIN within a record, and with RST.
 func TestEnds(t *testing.T) {
 	t.Parallel()
 	b := begin(t, reactor.Kernel(), usual(t))
@@ -325,25 +325,25 @@ func TestEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.end(conn, raw)
-		if got := b.noted(&b.reads); got != c.want {
+		if got := b.recorded(&b.reads); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 		if c.want == 0 {
 			if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
-				t.Errorf("%s: the answer is %q, %v; want close_notify", name, rest, err)
+				t.Errorf("%s: the response is %q, %v; want close_notify", name, rest, err)
 			}
 		}
 		if c.want == unix.EPROTO {
 			_, err := io.ReadAll(conn)
-			if told := new(net.OpError); !errors.As(err, &told) && !errors.Is(err, syscall.ECONNRESET) {
-				t.Errorf("%s: the client was told %v", name, err)
+			if alert := new(net.OpError); !errors.As(err, &alert) && !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("%s: the client received %v", name, err)
 			}
 		}
 	}
 }
 
-// TestSmallReads has a handler take a stream in pieces smaller than records: what
-// is left of one is not forgotten, nor what follows it.
+// TestSmallReads has a handler that reads in pieces smaller than records:
+// neither the rest of a record nor the bytes after it are lost.
 func TestSmallReads(t *testing.T) {
 	t.Parallel()
 	b := begin(t, reactor.Kernel(), usual(t))
@@ -361,21 +361,21 @@ func TestSmallReads(t *testing.T) {
 	}
 }
 
-// hearing notes what a client receives.
-type hearing struct {
+// recording records the bytes a client receives.
+type recording struct {
 	net.Conn
 	heard []byte
 }
 
-func (h *hearing) Read(p []byte) (int, error) {
+func (h *recording) Read(p []byte) (int, error) {
 	n, err := h.Conn.Read(p)
 	h.heard = append(h.heard, p[:n]...)
 	return n, err
 }
 
-// TestCloseNotify holds that an end in order is said so, by the last record (in
-// TLS 1.2 its type, alert, can be seen), whether it is told by CloseWrite or by
-// Close alone.
+// TestCloseNotify checks that a normal end is announced in the last record (in
+// TLS 1.2 its type, alert, is visible), whether by CloseWrite or by Close
+// alone.
 func TestCloseNotify(t *testing.T) {
 	t.Parallel()
 	b := begin(t, reactor.Kernel(), usual(t))
@@ -391,7 +391,7 @@ func TestCloseNotify(t *testing.T) {
 		}
 		return nil
 	}} {
-		h := &hearing{Conn: b.dialRaw()}
+		h := &recording{Conn: b.dialRaw()}
 		client := b.client()
 		client.MaxVersion = tls.VersionTLS12
 		conn := tls.Client(h, client)
@@ -415,15 +415,15 @@ func TestCloseNotify(t *testing.T) {
 	}
 }
 
-// TestStopWhileShaking holds that an engine that stops ends the goroutines of
-// handshakes: the leak check looks.
-func TestStopWhileShaking(t *testing.T) {
+// TestStopDuringHandshake checks that stopping an engine ends the goroutines of
+// handshakes: the leak check would find them.
+func TestStopDuringHandshake(t *testing.T) {
 	t.Parallel()
 	engine, err := reactor.Start(1, 0, reactor.Kernel())
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{TB: t, engine: engine, server: NewServer(usual(t), NewWorkers(engine.Loops(), 1))}
+	b := &fixture{TB: t, engine: engine, server: NewServer(usual(t), NewWorkers(engine.Loops(), 1))}
 	b.listen()
 	for range 20 {
 		raw := b.dialRaw()

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// keeper is a handler that keeps what it reads.
+// keeper is a handler that keeps the bytes it reads.
 type keeper struct{ got bytes.Buffer }
 
 func (k *keeper) Ready(c *Conn) {
@@ -20,9 +20,9 @@ func (k *keeper) Ready(c *Conn) {
 	}
 }
 
-// TestMove moves a connection from one loop to another, with bytes parked, with
-// bytes unread, and with bytes that come while it is nowhere.
-func TestMove(t *testing.T) {
+// TestDetach moves a connection from one loop to another, with bytes parked,
+// with bytes unread, and with bytes that arrive in between.
+func TestDetach(t *testing.T) {
 	t.Parallel()
 	first, second := newStepped(t, steppedSystem()), newStepped(t, steppedSystem())
 	near, far := tcpPair(t)
@@ -30,12 +30,12 @@ func TestMove(t *testing.T) {
 	settle(t, first, c)
 	sent := parkMuch(t, c)
 	write(t, far, "unread, ")
-	if !c.Movable() {
-		t.Fatal("an open connection cannot move")
+	if !c.Detachable() {
+		t.Fatal("an open connection is not detachable")
 	}
-	moved := c.Detach()
-	if !c.Closed() || len(moved.Parked) == 0 || moved.FD != near {
-		t.Fatalf("closed %v, %d bytes parked, descriptor %d", c.Closed(), len(moved.Parked), moved.FD)
+	detached := c.Detach()
+	if !c.Closed() || len(detached.Parked) == 0 || detached.FD != near {
+		t.Fatalf("closed %v, %d bytes parked, descriptor %d", c.Closed(), len(detached.Parked), detached.FD)
 	}
 	first.turn0(t)
 	if first.Conns() != 0 {
@@ -43,7 +43,7 @@ func TestMove(t *testing.T) {
 	}
 	write(t, far, "on the way, ")
 	k := &keeper{}
-	c, errno := second.Attach(moved, k)
+	c, errno := second.Attach(detached, k)
 	if errno != 0 {
 		t.Fatal(errno)
 	}
@@ -54,15 +54,15 @@ func TestMove(t *testing.T) {
 		n, _ := io.ReadFull(far, p)
 		read <- p[:n]
 	}()
-	until(t, second, "everything has come", func() bool {
+	until(t, second, "all bytes have arrived", func() bool {
 		return k.got.String() == "unread, on the way, after" && c.Parked() == 0
 	})
 	if got := <-read; !bytes.Equal(got, sent) {
-		t.Errorf("the peer got %d bytes of %d, or others", len(got), len(sent))
+		t.Errorf("the peer got %d bytes of %d, or different ones", len(got), len(sent))
 	}
 }
 
-// parkMuch sends until something is parked, and returns all that was sent.
+// parkMuch sends until bytes are parked, and returns all it has sent.
 func parkMuch(t *testing.T, c *Conn) (sent []byte) {
 	t.Helper()
 	for i := byte(0); c.Parked() == 0; i++ {
@@ -82,25 +82,25 @@ func (l *Loop) turn0(t *testing.T) {
 	l.turn()
 }
 
-// TestMovable leaves alone what would be forgotten on the way.
-func TestMovable(t *testing.T) {
+// TestDetachable checks that a connection stays if its state would be lost.
+func TestDetachable(t *testing.T) {
 	t.Parallel()
 	l, c, far := connected(t, steppedSystem())
 	far.SetLinger(0)
 	far.Close()
 	until(t, l, "the end is known", func() bool { return c.Failed() })
-	if c.Movable() {
-		t.Error("a broken connection may move")
+	if c.Detachable() {
+		t.Error("a broken connection is detachable")
 	}
 	c.Close()
-	dialed, _ := dial(t, l, Dialing{To: fullBacklog(t)})
-	if dialed.Movable() {
-		t.Error("one that is being connected may move")
+	dialed, _ := dial(t, l, DialOptions{To: fullBacklog(t)})
+	if dialed.Detachable() {
+		t.Error("a connecting connection is detachable")
 	}
 }
 
-// TestSweepSome visits everything once, in pieces.
-func TestSweepSome(t *testing.T) {
+// TestSweepFrom visits every connection once, in pieces.
+func TestSweepFrom(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	want := map[*Conn]int{}
@@ -112,7 +112,7 @@ func TestSweepSome(t *testing.T) {
 	rounds := 0
 	for next := -1; next != 0; rounds++ {
 		seen := 0
-		next = l.SweepSome(max(next, 0), func(c *Conn) bool {
+		next = l.SweepFrom(max(next, 0), func(c *Conn) bool {
 			got[c]++
 			seen++
 			return seen < 2
@@ -128,7 +128,7 @@ func TestSweepSome(t *testing.T) {
 	}
 }
 
-// TestParkPipe takes what is in a pipe along.
+// TestParkPipe detaches a connection with the bytes of a pipe.
 func TestParkPipe(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
@@ -140,7 +140,7 @@ func TestParkPipe(t *testing.T) {
 	settle(t, l, source)
 	write(t, other, "in the pipe")
 	pipe := l.Pipe()
-	until(t, l, "it is there", func() bool { return source.Readable() })
+	until(t, l, "the bytes have arrived", func() bool { return source.Readable() })
 	if n, errno := source.SpliceIn(pipe); n != len("in the pipe") || errno != 0 {
 		t.Fatalf("SpliceIn: %d, %v", n, errno)
 	}
@@ -151,13 +151,13 @@ func TestParkPipe(t *testing.T) {
 		t.Fatal(errno)
 	}
 	if c.Parked() != len("in the pipe") || l.Pipe() != pipe {
-		t.Errorf("%d bytes are parked, or the pipe was not given back empty", c.Parked())
+		t.Errorf("%d bytes are parked, or the pipe was not returned empty", c.Parked())
 	}
-	if moved := c.Detach(); string(moved.Parked) != "in the pipe" {
-		t.Errorf("%q goes along", moved.Parked)
+	if detached := c.Detach(); string(detached.Parked) != "in the pipe" {
+		t.Errorf("%q is parked", detached.Parked)
 	}
 	kernelClose(near)
 	if _, err := far.Read(make([]byte, 1)); err == nil {
-		t.Error("the peer got something")
+		t.Error("the peer got bytes")
 	}
 }

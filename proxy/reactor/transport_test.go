@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mirror is a layer of frames: a byte of length, then that many bytes, each
-// with all its bits turned over. A frame of no length says that none follows.
+// mirror is a transport of frames: a length byte, then that many bytes, each
+// with all its bits inverted. A frame of length 0 says that no more follow.
 type mirror struct {
-	in       []byte // read from the socket, not yet a whole frame or not yet asked for
+	in       []byte // read from the socket, not yet a complete frame or not yet requested
 	ended    bool
 	said     bool
 	closed   int
@@ -42,7 +42,7 @@ func (m *mirror) Read(c *Conn, p []byte) (n int, more bool, errno unix.Errno) {
 	}
 }
 
-// open takes one frame off, if a whole one is there and p has room for it.
+// open removes one frame, if it is complete and fits into p.
 func (m *mirror) open(p []byte) int {
 	if len(m.in) == 0 || len(m.in) <= int(m.in[0]) {
 		return 0
@@ -78,7 +78,7 @@ func (m *mirror) Close(c *Conn, reset bool) {
 		m.resets++
 		return
 	}
-	c.RawOffer(m.lastWord)
+	c.RawTrySend(m.lastWord)
 }
 
 func mirrored(p []byte) []byte {
@@ -89,9 +89,9 @@ func mirrored(p []byte) []byte {
 	return out
 }
 
-// TestLayerReads has frames arrive in pieces and several at once: Readable
-// stays true while the layer holds a frame, and only then.
-func TestLayerReads(t *testing.T) {
+// TestTransportReads receives frames in pieces and several at once: Readable
+// stays true exactly while the transport holds a frame.
+func TestTransportReads(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	near, far := socketPair(t)
@@ -113,7 +113,7 @@ func TestLayerReads(t *testing.T) {
 	}))
 	c.SetTransport(&mirror{})
 	if !c.HasTransport() {
-		t.Error("not layered")
+		t.Error("no transport")
 	}
 	frames := []byte{3, ^byte('a'), ^byte('b'), ^byte('c'), 1, ^byte('d')}
 	for _, b := range frames[:2] {
@@ -132,9 +132,9 @@ func TestLayerReads(t *testing.T) {
 	}
 }
 
-// TestLayerEndsBehindParked has a peer that is slow to read: the layer's last
-// word and FIN follow what is parked, and nothing is lost.
-func TestLayerEndsBehindParked(t *testing.T) {
+// TestTransportEndsBehindParked has a slow reader: the transport's closing
+// message and FIN follow the parked bytes, and nothing is lost.
+func TestTransportEndsBehindParked(t *testing.T) {
 	t.Parallel()
 	l, c, far := connected(t, steppedSystem())
 	m := &mirror{}
@@ -158,7 +158,7 @@ func TestLayerEndsBehindParked(t *testing.T) {
 	})
 	frames := (sent + 199) / 200
 	if len(got) != sent+frames+1 || got[len(got)-1] != 0 {
-		t.Errorf("%d bytes arrived, want %d in %d frames, and a last word", len(got), sent, frames)
+		t.Errorf("%d bytes arrived, want %d in %d frames, and a closing message", len(got), sent, frames)
 	}
 	c.Close()
 	if m.closed != 1 || m.resets != 0 {
@@ -166,9 +166,9 @@ func TestLayerEndsBehindParked(t *testing.T) {
 	}
 }
 
-// TestLayerLastWords has what a layer offers at the end reach the peer, but not
-// behind parked bytes, and not at a reset.
-func TestLayerLastWords(t *testing.T) {
+// TestTransportClosingMessage checks that a transport's closing message reaches
+// the peer, except behind parked bytes and before a reset.
+func TestTransportClosingMessage(t *testing.T) {
 	t.Parallel()
 	l := newStepped(t, steppedSystem())
 	meet := func() (*Conn, *mirror, io.Reader) {
@@ -198,8 +198,9 @@ func TestLayerLastWords(t *testing.T) {
 	}
 }
 
-// TestLayerClosedByStop holds that a loop that stops closes its layers.
-func TestLayerClosedByStop(t *testing.T) {
+// TestTransportClosedByStop checks that a loop that stops closes its
+// transports.
+func TestTransportClosedByStop(t *testing.T) {
 	t.Parallel()
 	e, err := Start(1, 0, Kernel())
 	if err != nil {

@@ -5,11 +5,11 @@ import (
 	"errors"
 )
 
-// errCarried says that what came is no state of a chunked body.
-var errCarried = errors.New("the state of a chunked body is malformed")
+// errChunkedState says that the bytes are not the state of a Chunked.
+var errChunkedState = errors.New("the state of a chunked body is malformed")
 
-// MarshalBinary implements encoding.BinaryMarshaler: the state goes to another
-// process with the stream that it stands in.
+// MarshalBinary implements encoding.BinaryMarshaler, so that another process
+// can continue the body.
 func (c Chunked) MarshalBinary() ([]byte, error) {
 	p := []byte{uint8(c.state), uint8(c.reason), c.digits, 0, c.nameSize}
 	if c.started {
@@ -25,7 +25,7 @@ func (c Chunked) MarshalBinary() ([]byte, error) {
 // UnmarshalBinary implements encoding.BinaryUnmarshaler.
 func (c *Chunked) UnmarshalBinary(p []byte) error {
 	if len(p) != 5+maxName+20 || chunkState(p[0]) > chunkFailed || int(p[4]) > maxName+1 {
-		return errCarried
+		return errChunkedState
 	}
 	*c = Chunked{state: chunkState(p[0]), reason: Reason(p[1]), digits: p[2], started: p[3] != 0, nameSize: p[4]}
 	copy(c.name[:], p[5:])
@@ -33,7 +33,7 @@ func (c *Chunked) UnmarshalBinary(p []byte) error {
 	c.extensions, c.trailers = binary.BigEndian.Uint16(p), binary.BigEndian.Uint16(p[2:])
 	c.left, c.size = int64(binary.BigEndian.Uint64(p[4:])), int64(binary.BigEndian.Uint64(p[12:]))
 	if c.left < 0 || c.size < 0 {
-		return errCarried
+		return errChunkedState
 	}
 	return nil
 }

@@ -1,0 +1,48 @@
+//go:build linux
+
+package reactor
+
+import "golang.org/x/sys/unix"
+
+// Detached is a connection without a loop: between two loops, or on its way to
+// another process. Bytes in the kernel, in both directions, stay with the
+// socket.
+type Detached struct {
+	FD     int
+	Parked []byte // sent, but not yet taken by the peer
+}
+
+// Detachable reports whether c may be detached: it has no transport, whose
+// state would be lost, it is neither broken nor closing, which would be
+// forgotten, and it is not connecting.
+func (c *Conn) Detachable() bool {
+	return c.transport == nil && c.flags&(closed|connecting|failed|finPending) == 0 && c.fault == 0
+}
+
+// Detach takes c, which must be Detachable, off its loop and leaves its socket
+// open: the peer notices nothing. c must not be used afterwards, as after
+// Close. Events not yet handled are reported again where the socket is adopted.
+func (c *Conn) Detach() Detached {
+	m := Detached{FD: int(c.fd)}
+	if c.parked != nil {
+		m.Parked = append([]byte(nil), c.parked.rest()...)
+		c.unpark()
+	}
+	// Another process may receive the same socket, so closing this descriptor
+	// would not take it out of the poll set.
+	c.loop.system.EpollDelete(c.loop.epoll, int(c.fd))
+	c.flags |= closed
+	c.loop.toFree = append(c.loop.toFree, c)
+	return m
+}
+
+// Attach is Adopt for a detached connection: the parked bytes are written as
+// soon as the peer takes them.
+func (l *Loop) Attach(m Detached, h Handler) (*Conn, unix.Errno) {
+	c, errno := l.Adopt(m.FD, h)
+	if errno == 0 && len(m.Parked) > 0 {
+		c.parked = l.buffers.get(len(m.Parked))
+		c.parked.bytes = append(c.parked.bytes, m.Parked...)
+	}
+	return c, errno
+}
