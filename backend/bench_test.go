@@ -131,7 +131,7 @@ func BenchmarkNewSource(b *testing.B) {
 	for _, servers := range []int{4, 1000} {
 		b.Run(fmt.Sprint(servers), func(b *testing.B) {
 			p := newPool(b, backendOf(servers))
-			p.memory.init(100_000)
+			p.balancer.sticky.memory.init(100_000)
 			b.ReportAllocs()
 			for i := range b.N {
 				l, _ := p.Acquire(&Request{Source: addr(i), Now: int64(i)}, nil)

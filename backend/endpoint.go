@@ -12,11 +12,11 @@ type endpoints uint8
 
 const anyEndpoint endpoints = 0xff
 
-// addresses holds a server's address for each endpoint, invalid where it has
+// Addresses holds a server's address for each endpoint, invalid where it has
 // none.
-type addresses [4]netip.AddrPort
+type Addresses [4]netip.AddrPort
 
-// endpointIndex returns the place of e in addresses, or -1.
+// endpointIndex returns the place of e in Addresses, or -1.
 func endpointIndex(e conf.Endpoint) int {
 	switch e {
 	case conf.EndpointTCP:
@@ -44,15 +44,15 @@ func endpointSet(e conf.Endpoint) endpoints {
 }
 
 // resolveAddresses resolves every address that c has.
-func resolveAddresses(c conf.Server, resolve func(string) (netip.AddrPort, error)) (addresses, error) {
-	var a addresses
+func resolveAddresses(c conf.Server, resolve func(string) (netip.AddrPort, error)) (Addresses, error) {
+	var a Addresses
 	for i, hostport := range [...]string{c.TCP, c.HTTP, c.WS, c.SSE} {
 		if hostport == "" {
 			continue
 		}
 		addr, err := resolve(hostport)
 		if err != nil {
-			return addresses{}, fmt.Errorf("server %s: resolving %s: %w", c.Name, hostport, err)
+			return Addresses{}, fmt.Errorf("server %s: resolving %s: %w", c.Name, hostport, err)
 		}
 		a[i] = addr
 	}
@@ -60,7 +60,7 @@ func resolveAddresses(c conf.Server, resolve func(string) (netip.AddrPort, error
 }
 
 // endpoints returns the set of endpoints that a holds addresses for.
-func (a *addresses) endpoints() endpoints {
+func (a *Addresses) endpoints() endpoints {
 	var set endpoints
 	for i, addr := range a {
 		if addr.IsValid() {

@@ -17,12 +17,12 @@ func handOver(t *testing.T, p *Pool, c conf.Backend, leases []Slot, now int64) (
 	if err := gob.NewEncoder(&wire).Encode(p.Handover(now)); err != nil {
 		t.Fatal(err)
 	}
-	var carried Handover
-	if err := gob.NewDecoder(&wire).Decode(&carried); err != nil {
+	var decoded Handover
+	if err := gob.NewDecoder(&wire).Decode(&decoded); err != nil {
 		t.Fatal(err)
 	}
 	q := newPool(t, c)
-	entries := q.Restore(carried, 5e9) // its clock is another
+	entries := q.Restore(decoded, now)
 	var moved []Slot
 	for _, l := range leases {
 		moved = append(moved, q.Reinstate(serverNamed(t, q, l.Server().Name()), entries[l.Entry()]))
@@ -46,9 +46,9 @@ func TestHandOver(t *testing.T) {
 	}
 	leases = leases[200:]
 	since := time.Now().Add(-time.Hour)
-	p.SetHealth(serverNamed(t, p, "node2"), Down, "it is gone", since)
-	p.SetAdmin(serverNamed(t, p, "node3"), Drain, "by hand", since)
-	p.SetWeight(serverNamed(t, p, "node4"), 7)
+	serverNamed(t, p, "node2").SetHealth(Down, "it is gone", since)
+	serverNamed(t, p, "node3").SetAdmin(Drain, "by hand", since)
+	serverNamed(t, p, "node4").SetWeight(7)
 
 	q, moved := handOver(t, p, c, leases, 10_000)
 	checkCounts(t, q)
@@ -72,15 +72,14 @@ func TestHandOver(t *testing.T) {
 	for i := range sources {
 		r := Request{Source: addr(i), Now: 10_000}
 		a := acquire(t, p, r)
-		r.Now = 5e9
 		b := acquire(t, q, r)
 		if a.Server().Name() != b.Server().Name() {
 			t.Errorf("source %d goes to %s, want %s", i, b.Server().Name(), a.Server().Name())
 		}
-		b.Release(Completed, 5e9)
+		b.Release(Completed, 10_000)
 	}
 	for i := range moved {
-		moved[i].Release(Completed, 6e9)
+		moved[i].Release(Completed, 20_000)
 	}
 	checkCounts(t, q)
 	for name, n := range perServer(q) {
@@ -101,7 +100,7 @@ func TestHandOverKeepsAges(t *testing.T) {
 	if q.Remembered() != 1 {
 		t.Fatalf("%d sources are remembered, want 1", q.Remembered())
 	}
-	again := acquire(t, q, Request{Source: addr(2), Now: 5e9 + int64(2*time.Minute)})
+	again := acquire(t, q, Request{Source: addr(2), Now: int64(31 * time.Minute)})
 	again.Release(Completed, 0)
 	if n := q.Remembered(); n != 1 {
 		t.Errorf("%d sources are remembered, want the new one only", n)
@@ -115,25 +114,25 @@ func TestHandOverKeepsSlowStart(t *testing.T) {
 	c.SlowStart = 10 * time.Second
 	p := newPool(t, c)
 	s := serverNamed(t, p, "node1")
-	p.SetHealth(s, Down, "gone", time.Now())
-	p.SetHealth(s, Up, "back", time.Now())
+	s.SetHealth(Down, "gone", time.Now())
+	s.SetHealth(Up, "back", time.Now())
 	now := int64(1e9)
 	l := acquire(t, p, Request{Source: addr(1), Now: now})
 	defer l.Release(Completed, now)
 	q, _ := handOver(t, p, c, nil, now+4e9)
-	now = 5e9 // its clock
+	now += 4e9
 	for _, step := range []struct {
 		after int64
 		want  float64
 	}{{0, 40}, {3e9, 70}, {6e9, 100}} {
 		l := acquire(t, q, Request{Source: addr(1), Now: now + step.after})
 		defer l.Release(Completed, now)
-		if got := q.EffectiveWeight(serverNamed(t, q, "node1")); got != step.want {
+		if got := serverNamed(t, q, "node1").EffectiveWeight(); got != step.want {
 			t.Errorf("%v after it the weight is %v, want %v", time.Duration(step.after), got, step.want)
 		}
 	}
-	if n := q.EffectiveWeight(serverNamed(t, q, "node2")); n != 100 || q.ramping != 0 {
-		t.Errorf("the other has weight %v, and %d slots ramp", n, q.ramping)
+	if n := serverNamed(t, q, "node2").EffectiveWeight(); n != 100 || q.balancer.slowStart.underWay != 0 {
+		t.Errorf("the other has weight %v, and %d slots ramp", n, q.balancer.slowStart.underWay)
 	}
 }
 
@@ -142,7 +141,7 @@ func TestHandOverKeepsSlowStart(t *testing.T) {
 func TestHandOverToOtherServers(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(4))
-	p.SetHealth(serverNamed(t, p, "node1"), Down, "gone", time.Now())
+	serverNamed(t, p, "node1").SetHealth(Down, "gone", time.Now())
 	acquire(t, p, Request{Source: addr(1)})
 	changed := backendOf(4)
 	changed.Servers[0].TCP = "127.9.9.9:9"
@@ -178,19 +177,19 @@ func TestFreeze(t *testing.T) {
 		t.Errorf("beyond what was kept back: %v", result)
 	}
 	for _, s := range p.Servers() {
-		p.SetAdmin(s, Maint, "", time.Now())
+		s.SetAdmin(Maint, "", time.Now())
 	}
 	if _, result := p.Acquire(&Request{Source: addr(4)}, nil); result != NoServer {
 		t.Errorf("without servers the result is %v", result)
 	}
 	for _, s := range p.Servers() {
-		p.SetAdmin(s, Ready, "", time.Now())
+		s.SetAdmin(Ready, "", time.Now())
 	}
 	if p.Queued() != 2 {
 		t.Errorf("%d wait, want 2", p.Queued())
 	}
 	for _, s := range p.Servers() {
-		p.SetMaxConn(s, 2)
+		s.SetMaxConn(2)
 	}
 	p.Resume()
 	first.lease(t)

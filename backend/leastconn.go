@@ -1,14 +1,21 @@
 package backend
 
-// leastConn returns the slot with the fewest connections for its weight, none
-// if f admits no slot. Equals take turns.
-func (p *Pool) leastConn(f *filter) int {
-	best, n := none, len(p.slots)
+// leastConn chooses the member with the fewest connections for its weight.
+// Equals take turns.
+type leastConn struct {
+	unprepared
+	members *members
+	turn    int // where ties are broken next
+}
+
+func (p *leastConn) choose(s *search) int {
+	all := p.members.all
+	best, n := none, len(all)
 	for k, i := 0, p.turn; k < n; k, i = k+1, i+1 {
 		if i >= n {
 			i = 0
 		}
-		if p.open(i, f) && (best == none || p.lighter(i, best)) {
+		if all[i].open(&s.filter) && (best == none || all[i].lighter(&all[best])) {
 			best = i
 		}
 	}
@@ -16,11 +23,4 @@ func (p *Pool) leastConn(f *filter) int {
 		p.turn = best + 1
 	}
 	return best
-}
-
-// lighter reports whether slots[i] has fewer connections for its weight than
-// slots[j].
-func (p *Pool) lighter(i, j int) bool {
-	a, b := &p.slots[i], &p.slots[j]
-	return int64(a.conns)*int64(b.effective) < int64(b.conns)*int64(a.effective)
 }

@@ -1,13 +1,13 @@
 package backend
 
-// maxEntries bounds the sticky memory of a pool: some 100 bytes an entry.
+// maxEntries bounds the sticky memory of a pool: some 100 bytes per entry.
 const maxEntries = 1_000_000
 
-// memory is the sticky memory: a bounded table of entries by source address.
-// It holds no pointers, so the garbage collector need not walk it, and grows
-// by small steps, so nobody waits for a large copy.
+// memory is a bounded table of entries by source address. It holds no pointers,
+// so the garbage collector need not scan it, and grows in small steps, so no
+// request waits for a large copy.
 //
-// It only keeps entries; what they mean is the business of policy source.
+// It only stores entries; sticky says what they mean.
 type memory struct {
 	first  map[[16]byte]ref // a source's first entry; the others are its siblings
 	chunks []*[chunkSize]entry
@@ -25,24 +25,29 @@ const (
 	chunkSize     = 1 << 12
 )
 
-// entry says where some of a source's connections belong: peak of them, the
-// most that it ever had here at once, have their place on server home. A
-// source that was too much for one server has several entries, siblings.
+// Placement says where some connections of a source belong: Peak of them, the
+// most that it ever had there at once, have their place on the primary server.
+// A source that was too much for one server has several placements, siblings.
+type Placement struct {
+	Source   [16]byte
+	Left     int64 // monotonic time at which a connection last left it at its peak, or empty
+	Primary  int32 // server, by its index in Handover.Names
+	Fallback int32 // server used while the primary is out of use, likewise; -1 = none
+	Peak     int32 // most connections at once
+	Further  bool  // not the source's first
+
+	// Of a first placement.
+	Peers     int32 // connections that others had on average when the source came; 0 = it cannot go by them
+	Allowance int32 // with fewer connections than this the source is not split; 0 = not given yet: unsplit.go
+}
+
+// entry is a placement in the memory. It fills one cache line.
 type entry struct {
-	source  [16]byte
-	left    int64 // when it last had fewer connections than the moment before, from its peak or to none
-	home    int32 // slot
-	refuge  int32 // slot used while home is out of use; none
-	live    int32 // connections now, at home or elsewhere
-	peak    int32 // most connections at once
+	Placement
+	live    int32 // connections now, on the primary server or another
 	sibling ref   // the source's next entry
 	prev    ref   // neighbours in the list of idle entries, longest idle first
 	next    ref
-	further bool // not the source's first entry
-
-	// Of a first entry.
-	peers     int32 // connections that others had on average when it came; 0 = it cannot go by them
-	allowance int32 // with fewer connections than this it is not split; 0 = not given yet: whole.go
 }
 
 // init makes m an empty memory of at most limit entries.
@@ -75,46 +80,46 @@ func (m *memory) allocate() ref {
 }
 
 // insert adds an entry for source and returns it, noEntry if m is full. A
-// source's first entry stays its first, others are marked further.
+// source's first entry stays its first, others are marked Further.
 func (m *memory) insert(source [16]byte) ref {
 	r := m.allocate()
 	if r == noEntry {
 		return noEntry
 	}
-	m.at(r).source = source
+	m.at(r).Source = source
 	if first, known := m.first[source]; known {
 		m.at(r).sibling = m.at(first).sibling
 		m.at(first).sibling = r
-		m.at(r).further = true
+		m.at(r).Further = true
 	} else {
 		m.first[source] = r
 	}
 	return r
 }
 
-// remove forgets r, which is not in the list of idle entries. After a first
-// entry its sibling is the first.
+// remove deletes r, which is not in the list of idle entries. If it is a first
+// entry, its sibling becomes the first.
 func (m *memory) remove(r ref) {
 	e := m.at(r)
-	if first := m.first[e.source]; first != r {
+	if first := m.first[e.Source]; first != r {
 		before := m.at(first)
 		for before.sibling != r {
 			before = m.at(before.sibling)
 		}
 		before.sibling = e.sibling
 	} else if e.sibling != noEntry {
-		m.first[e.source] = e.sibling
-		m.at(e.sibling).further = false
+		m.first[e.Source] = e.sibling
+		m.at(e.sibling).Further = false
 	} else {
-		delete(m.first, e.source)
+		delete(m.first, e.Source)
 	}
 	e.next = m.free
 	m.free = r
 	m.used--
 }
 
-// longestIdle returns the entry that has been idle the longest, noEntry if all
-// are live.
+// longestIdle returns the entry that has been idle the longest, noEntry if none
+// is idle.
 func (m *memory) longestIdle() ref { return m.at(noEntry).next }
 
 // idle puts r last in the list of idle entries.

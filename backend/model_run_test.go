@@ -189,31 +189,31 @@ func (m *model) change() {
 
 func (m *model) setHealth(s *Server, h Health) {
 	m.servers[s].health = h
-	m.p.SetHealth(s, h, "x", time.Now())
+	s.SetHealth(h, "x", time.Now())
 	m.changed(s, "health")
 }
 
 func (m *model) setAdmin(s *Server, a Admin) {
 	m.servers[s].admin = a
-	m.p.SetAdmin(s, a, "x", time.Now())
+	s.SetAdmin(a, "x", time.Now())
 	m.changed(s, "admin")
 }
 
 func (m *model) setSuspect(s *Server, suspect bool) {
 	m.servers[s].suspect = suspect
-	m.p.SetDegraded(s, suspect, "x")
+	s.SetDegraded(suspect, "x")
 	m.changed(s, "suspect")
 }
 
 func (m *model) setWeight(s *Server, weight int) {
 	m.servers[s].weight = weight
-	m.p.SetWeight(s, weight)
+	s.SetWeight(weight)
 	m.changed(s, "weight")
 }
 
 func (m *model) setMaxConn(s *Server, n int) {
 	m.servers[s].limit = n
-	m.p.SetMaxConn(s, n)
+	s.SetMaxConn(n)
 	m.changed(s, "maxconn")
 }
 
@@ -354,7 +354,7 @@ func TestModel(t *testing.T) {
 			t: t, rng: rand.New(rand.NewPCG(seed, 5)), conf: c, p: newPool(t, c), now: 1,
 			servers: map[*Server]*modelServer{},
 		}
-		m.p.memory.init(20)
+		m.p.balancer.sticky.memory.init(20)
 		m.adopt(nil)
 		for range 1500 {
 			m.now += m.rng.Int64N(int64(50 * time.Millisecond))

@@ -4,25 +4,25 @@ import "testing"
 
 // tally counts anew, by slot, what the slots count of the memory. It fails if
 // the memory contradicts itself.
-func tally(t testing.TB, p *Pool) ([]int32, []residents) {
+func tally(t testing.TB, p *Pool) ([]int32, []placements) {
 	t.Helper()
-	attributed, want := make([]int32, len(p.slots)), make([]residents, len(p.slots))
+	attributed, want := make([]int32, len(p.balancer.members.all)), make([]placements, len(p.balancer.members.all))
 	used := 0
-	for source, first := range p.memory.first {
+	for source, first := range p.balancer.sticky.memory.first {
 		if first == noEntry {
 			t.Fatalf("%v has no entry", source)
 		}
-		for r := first; r != noEntry; r = p.memory.at(r).sibling {
-			e := p.memory.at(r)
+		for r := first; r != noEntry; r = p.balancer.sticky.memory.at(r).sibling {
+			e := p.balancer.sticky.memory.at(r)
 			used++
-			if e.source != source || e.live < 0 || e.peak < e.live || e.peak < 1 || e.further != (r != first) {
+			if e.Source != source || e.live < 0 || e.Peak < e.live || e.Peak < 1 || e.Further != (r != first) {
 				t.Fatalf("entry %+v of %v", e, source)
 			}
-			home := &want[e.home]
-			attributed[e.home] += e.live
+			home := &want[e.Primary]
+			attributed[e.Primary] += e.live
 			home.entries++
 			if e.live > 0 {
-				home.expected += max(e.live, e.peers/3)
+				home.expected += max(e.live, e.Peers/3)
 			}
 			if r == first {
 				home.sources++
@@ -30,17 +30,17 @@ func tally(t testing.TB, p *Pool) ([]int32, []residents) {
 			if r == first && e.live > 0 {
 				home.live++
 			}
-			if r == first && e.live > 0 && e.live >= e.peers {
+			if r == first && e.live > 0 && e.live >= e.Peers {
 				home.grown++
 			}
-			if e.refuge != none {
-				want[e.refuge].guests++
-				want[e.refuge].refugees += e.peak
+			if e.Fallback != none {
+				want[e.Fallback].fallbacks++
+				want[e.Fallback].fallbackPeaks += e.Peak
 			}
 		}
 	}
-	if used != p.memory.used {
-		t.Fatalf("%d entries by source, %d in use", used, p.memory.used)
+	if used != p.balancer.sticky.memory.used {
+		t.Fatalf("%d entries by source, %d in use", used, p.balancer.sticky.memory.used)
 	}
 	return attributed, want
 }
@@ -52,28 +52,28 @@ func checkCounts(t testing.TB, p *Pool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	attributed, want := tally(t, p)
-	for i := range p.slots {
-		sl := &p.slots[i]
-		if sl.attributed != attributed[i] || *sl.residents != want[i] {
-			t.Fatalf("slot %d: attributed %d, %+v, want %d, %+v", i, sl.attributed, *sl.residents, attributed[i], want[i])
+	for i := range p.balancer.members.all {
+		sl := &p.balancer.members.all[i]
+		if sl.attributed != attributed[i] || *sl.placements != want[i] {
+			t.Fatalf("slot %d: attributed %d, %+v, want %d, %+v", i, sl.attributed, *sl.placements, attributed[i], want[i])
 		}
 		if sl.server == nil {
 			continue
 		}
 		if sl.conns < 0 || int(sl.conns) != sl.server.Conns() {
-			t.Fatalf("%s: %d connections in the slot, %d shown", p.names[i], sl.conns, sl.server.Conns())
+			t.Fatalf("%s: %d connections in the slot, %d shown", p.balancer.members.names[i], sl.conns, sl.server.Conns())
 		}
 	}
 	idle := 0
-	for r := p.memory.longestIdle(); r != noEntry; r = p.memory.at(r).next {
-		if p.memory.at(r).live != 0 {
+	for r := p.balancer.sticky.memory.longestIdle(); r != noEntry; r = p.balancer.sticky.memory.at(r).next {
+		if p.balancer.sticky.memory.at(r).live != 0 {
 			t.Fatal("a live entry is in the list of idle ones")
 		}
 		idle++
 	}
-	for _, first := range p.memory.first {
-		for r := first; r != noEntry; r = p.memory.at(r).sibling {
-			if p.memory.at(r).live == 0 {
+	for _, first := range p.balancer.sticky.memory.first {
+		for r := first; r != noEntry; r = p.balancer.sticky.memory.at(r).sibling {
+			if p.balancer.sticky.memory.at(r).live == 0 {
 				idle--
 			}
 		}

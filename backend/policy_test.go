@@ -48,7 +48,7 @@ func TestRoundRobinWithChangingServers(t *testing.T) {
 			if rng.IntN(3) == 0 && s.Name() != "node1" {
 				h = Down
 			}
-			p.SetHealth(s, h, "x", time.Now())
+			s.SetHealth(h, "x", time.Now())
 		}
 		before := map[*Server]int{}
 		usable := p.Usable()
@@ -155,8 +155,8 @@ func TestEveryPolicyChoosesAmongCandidates(t *testing.T) {
 			c.Servers[2].Weight = 0
 			p := newPool(t, c)
 			s := p.Servers()
-			p.SetHealth(s[3], Down, "x", time.Now())
-			p.SetDegraded(s[4], true, "late")
+			s[3].SetHealth(Down, "x", time.Now())
+			s[4].SetDegraded(true, "late")
 			tcp := func(i int, tried ...*Server) Request {
 				return Request{Source: addr(i), Endpoint: conf.EndpointTCP, Tried: tried, Now: 1}
 			}
@@ -176,8 +176,8 @@ func TestEveryPolicyChoosesAmongCandidates(t *testing.T) {
 			if _, result := p.Acquire(&r, nil); result != Full {
 				t.Fatalf("the server tried has room, the others are usable and full: %v, want full", result)
 			}
-			p.SetAdmin(s[0], Maint, "x", time.Now())
-			p.SetAdmin(s[5], Drain, "x", time.Now())
+			s[0].SetAdmin(Maint, "x", time.Now())
+			s[5].SetAdmin(Drain, "x", time.Now())
 			if l := acquire(t, p, r); l.Server() != s[4] {
 				t.Fatalf("no other server is usable, want the one tried")
 			}
@@ -185,7 +185,7 @@ func TestEveryPolicyChoosesAmongCandidates(t *testing.T) {
 			if _, result := p.Acquire(&r, nil); result != Full {
 				t.Fatalf("Acquire = %v, want full", result)
 			}
-			p.SetHealth(s[4], Down, "x", time.Now())
+			s[4].SetHealth(Down, "x", time.Now())
 			if _, result := p.Acquire(&r, nil); result != NoServer {
 				t.Fatalf("Acquire = %v, want no server", result)
 			}
@@ -206,7 +206,7 @@ func TestRequestNamesPolicy(t *testing.T) {
 		acquire(t, p, Request{Source: addr(1), Balance: conf.BalanceLeastConn})
 	}
 	checkEven(t, p, 0)
-	if n := p.memory.used; n != 0 {
+	if n := p.balancer.sticky.memory.used; n != 0 {
 		t.Errorf("policy leastconn left %d entries in the sticky memory", n)
 	}
 }
@@ -219,8 +219,8 @@ func TestBound(t *testing.T) {
 		p := newPool(t, backendOf(4, balance(policy), maxConn(2)))
 		s := p.Servers()[2]
 		r := Request{Source: addr(1), Bound: s, Now: 1}
-		p.SetAdmin(s, Drain, "x", time.Now())
-		p.SetWeight(s, 0)
+		s.SetAdmin(Drain, "x", time.Now())
+		s.SetWeight(0)
 		first := acquire(t, p, r)
 		if second := acquire(t, p, r); first.Server() != s || second.Server() != s {
 			t.Fatal("a draining server was not given to its bound client")
@@ -235,7 +235,7 @@ func TestBound(t *testing.T) {
 		}
 		w2 := newWaiter()
 		p.Acquire(&r, w2)
-		p.SetAdmin(s, Maint, "x", time.Now())
+		s.SetAdmin(Maint, "x", time.Now())
 		if got := w2.lease(t); got.Server() == s {
 			t.Fatal("a server in maintenance was given to a bound client")
 		}
@@ -266,12 +266,12 @@ func TestSlowStartRamp(t *testing.T) {
 		}
 		return n
 	}
-	p.SetHealth(s, Up, "first check", time.Now())
+	s.SetHealth(Up, "first check", time.Now())
 	if got := share(second); got != 500 {
 		t.Fatalf("at a cold start the server gets %d of 1000", got)
 	}
-	p.SetHealth(s, Down, "x", time.Now())
-	p.SetHealth(s, Up, "", time.Now())
+	s.SetHealth(Down, "x", time.Now())
+	s.SetHealth(Up, "", time.Now())
 	for _, at := range []int64{0, 10, 50, 90, 99, 100, 150} {
 		part := min(1, max(0.01, float64(at)/100))
 		want := 1000 * part / (1 + part)
@@ -279,8 +279,8 @@ func TestSlowStartRamp(t *testing.T) {
 			t.Errorf("%d s into slow start the server gets %d of 1000, want %.0f", at, got, want)
 		}
 	}
-	if p.ramping != 0 {
-		t.Errorf("%d slots still ramp", p.ramping)
+	if p.balancer.slowStart.underWay != 0 {
+		t.Errorf("%d slots still ramp", p.balancer.slowStart.underWay)
 	}
 }
 
@@ -292,27 +292,27 @@ func TestSlowStartInterrupted(t *testing.T) {
 	p := newPool(t, c)
 	s := p.Servers()[0]
 	back := func() {
-		p.SetHealth(s, Down, "x", time.Now())
-		p.SetHealth(s, Up, "", time.Now())
+		s.SetHealth(Down, "x", time.Now())
+		s.SetHealth(Up, "", time.Now())
 	}
 	back()
 	l := acquire(t, p, Request{Now: 1})
 	l.Release(Completed, 1)
-	p.SetWeight(s, 50)
-	if got := p.slots[s.slot].effective; got != 50 {
+	s.SetWeight(50)
+	if got := p.balancer.members.all[s.member].effective; got != 50 {
 		t.Errorf("effective weight %d at the start, want 50", got)
 	}
-	p.SetHealth(s, Down, "x", time.Now())
-	if p.ramping != 0 {
-		t.Errorf("%d slots ramp, the one that did is down", p.ramping)
+	s.SetHealth(Down, "x", time.Now())
+	if p.balancer.slowStart.underWay != 0 {
+		t.Errorf("%d slots ramp, the one that did is down", p.balancer.slowStart.underWay)
 	}
-	p.SetAdmin(s, Maint, "x", time.Now())
-	p.SetHealth(s, Up, "", time.Now())
-	if p.ramping != 0 {
+	s.SetAdmin(Maint, "x", time.Now())
+	s.SetHealth(Up, "", time.Now())
+	if p.balancer.slowStart.underWay != 0 {
 		t.Error("a server in maintenance ramps")
 	}
-	p.SetAdmin(s, Ready, "x", time.Now())
-	if p.ramping != 1 {
+	s.SetAdmin(Ready, "x", time.Now())
+	if p.balancer.slowStart.underWay != 1 {
 		t.Error("a server back from maintenance does not start slowly")
 	}
 	off := c
@@ -320,13 +320,13 @@ func TestSlowStartInterrupted(t *testing.T) {
 	mustApply(t, p, off)
 	l = acquire(t, p, Request{Now: 2})
 	l.Release(Completed, 2)
-	if got := p.slots[s.slot].effective; p.ramping != 0 || got != 50*weightScale {
-		t.Errorf("slow start switched off: %d slots ramp, effective weight %d", p.ramping, got)
+	if got := p.balancer.members.all[s.member].effective; p.balancer.slowStart.underWay != 0 || got != 50*weightScale {
+		t.Errorf("slow start switched off: %d slots ramp, effective weight %d", p.balancer.slowStart.underWay, got)
 	}
 	back()
 	mustApply(t, p, backendOf(1))
-	if p.ramping != 0 {
-		t.Errorf("%d slots ramp", p.ramping)
+	if p.balancer.slowStart.underWay != 0 {
+		t.Errorf("%d slots ramp", p.balancer.slowStart.underWay)
 	}
 }
 
@@ -359,7 +359,7 @@ func TestKey(t *testing.T) {
 		}
 	}
 	gone := p.Servers()[1]
-	p.SetHealth(gone, Down, "x", time.Now())
+	gone.SetHealth(Down, "x", time.Now())
 	for key := range uint64(keys) {
 		key++
 		if now := choose(p, key); (first[key] == gone.Name()) != (now != first[key]) {

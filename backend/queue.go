@@ -2,19 +2,23 @@ package backend
 
 import (
 	"slices"
-
-	"mcplb/conf"
+	"sync/atomic"
 )
 
-// queue holds those who wait for a slot, first come first served. A waiter
-// stands in the list of the endpoint that it wants, or of the server that it
-// is bound to; a freed slot goes to whoever came first among the few lists
-// that it serves, so the rest of the queue costs nothing.
+// queue holds the waiters for a slot, first come, first served. A waiter stands
+// in the list of the endpoint that it wants, or of the server that it is bound
+// to. A freed slot goes to the waiter that came first among the few lists that
+// its server serves, so the rest of the queue costs nothing.
 type queue struct {
-	lists   [5]waitList // by endpointIndex; the last: any endpoint
-	byWho   map[Waiter]*waiting
-	free    *waiting // nodes for reuse, linked by next
-	arrived uint64
+	members  *members
+	lists    [5]waitList // by endpointIndex; the last: any endpoint
+	byWaiter map[Waiter]*waiting
+	free     *waiting // nodes for reuse, linked by next
+	arrived  uint64
+
+	// Readable without the pool's lock.
+	length atomic.Int64
+	peak   atomic.Int64 // the most that ever waited
 }
 
 // waitList is a list of waiters in the order of their arrival.
@@ -22,21 +26,24 @@ type waitList struct{ first, last *waiting }
 
 // waiting is one waiter and what it waits for.
 type waiting struct {
-	who        Waiter
+	waiter     Waiter
 	request    Request // Tried is its own copy
 	number     uint64  // in the order of arrival
 	list       *waitList
 	prev, next *waiting
 }
 
-func (q *queue) init() { q.byWho = make(map[Waiter]*waiting) }
+func (q *queue) init(ms *members) {
+	q.members = ms
+	q.byWaiter = make(map[Waiter]*waiting)
+}
 
-func (q *queue) len() int { return len(q.byWho) }
+func (q *queue) len() int { return len(q.byWaiter) }
 
 // push appends w, bound to s unless that is nil. A waiter that is in the queue
 // already keeps its place and request.
 func (q *queue) push(r *Request, w Waiter, s *Server) {
-	if _, already := q.byWho[w]; already {
+	if _, already := q.byWaiter[w]; already {
 		return
 	}
 	n := q.free
@@ -47,7 +54,7 @@ func (q *queue) push(r *Request, w Waiter, s *Server) {
 	}
 	tried := append(n.request.Tried[:0], r.Tried...)
 	q.arrived++
-	*n = waiting{who: w, request: *r, number: q.arrived}
+	*n = waiting{waiter: w, request: *r, number: q.arrived}
 	n.request.Tried = tried
 	n.request.Bound = s
 	list := q.listFor(r)
@@ -55,10 +62,12 @@ func (q *queue) push(r *Request, w Waiter, s *Server) {
 		list = &s.bound
 	}
 	list.insert(n)
-	q.byWho[w] = n
+	q.byWaiter[w] = n
+	q.length.Store(int64(q.len()))
+	q.peak.Store(max(q.peak.Load(), int64(q.len())))
 }
 
-// listFor returns the list of those who want what r wants.
+// listFor returns the list of the waiters for the same endpoint as r.
 func (q *queue) listFor(r *Request) *waitList {
 	if i := endpointIndex(r.Endpoint); i >= 0 {
 		return &q.lists[i]
@@ -66,9 +75,9 @@ func (q *queue) listFor(r *Request) *waitList {
 	return &q.lists[len(q.lists)-1]
 }
 
-// cancel takes w out and reports whether it was in.
+// cancel removes w and reports whether it was in the queue.
 func (q *queue) cancel(w Waiter) bool {
-	n, ok := q.byWho[w]
+	n, ok := q.byWaiter[w]
 	if ok {
 		q.remove(n)
 	}
@@ -77,15 +86,16 @@ func (q *queue) cancel(w Waiter) bool {
 
 func (q *queue) remove(n *waiting) {
 	n.list.unlink(n)
-	delete(q.byWho, n.who)
+	delete(q.byWaiter, n.waiter)
 	tried := n.request.Tried
 	clear(tried)
 	*n = waiting{next: q.free}
 	n.request.Tried = tried[:0]
 	q.free = n
+	q.length.Store(int64(q.len()))
 }
 
-// unbind lets those who wait for s alone wait for any server, in their turn.
+// unbind makes the waiters for s alone wait for any server, in their turn.
 func (q *queue) unbind(s *Server) {
 	for n := s.bound.first; n != nil; n = s.bound.first {
 		s.bound.unlink(n)
@@ -94,7 +104,57 @@ func (q *queue) unbind(s *Server) {
 	}
 }
 
-// insert puts n behind everybody who came before it: as a rule, last.
+// firstFor returns the waiter that came first among those that may use a slot of
+// m, or nil.
+func (q *queue) firstFor(m *member) *waiting {
+	first := m.server.bound.first
+	if m.tier == unusable {
+		return first
+	}
+	for k := range q.lists {
+		if k < len(Addresses{}) && m.endpoints&(1<<k) == 0 {
+			continue
+		}
+		n := q.lists[k].first
+		for n != nil && !q.accepts(n, m.server) {
+			n = n.next
+		}
+		if n != nil && (first == nil || n.number < first.number) {
+			first = n
+		}
+	}
+	return first
+}
+
+// accepts reports whether n may have a slot of s: not if s was tried for it in
+// vain while another server is usable.
+func (q *queue) accepts(n *waiting, s *Server) bool {
+	tried := n.request.Tried
+	return len(tried) == 0 || !slices.Contains(tried, s) ||
+		!q.members.usable(&filter{endpoints: endpointSet(n.request.Endpoint), tried: tried})
+}
+
+// grant is a slot taken for a waiter that has not been notified yet.
+type grant struct {
+	waiter Waiter // nil: no grant
+	slot   Slot
+}
+
+// deliver hands the slot over. The caller holds no lock.
+func (g grant) deliver() {
+	if g.waiter != nil {
+		g.waiter.Granted(g.slot)
+	}
+}
+
+// deliver hands over the slot of each grant. The caller holds no lock.
+func deliver(grants []grant) {
+	for _, g := range grants {
+		g.deliver()
+	}
+}
+
+// insert puts n behind every waiter that came before it: as a rule, last.
 func (l *waitList) insert(n *waiting) {
 	after := l.last
 	for after != nil && after.number > n.number {
@@ -125,95 +185,4 @@ func (l *waitList) unlink(n *waiting) {
 		n.next.prev = n.prev
 	}
 	n.list, n.prev, n.next = nil, nil, nil
-}
-
-// grant is a slot given to a waiter who has not been told yet.
-type grant struct {
-	who   Waiter
-	lease Slot
-}
-
-// tell hands the lease over. The caller holds no lock.
-func (g grant) tell() {
-	if g.who != nil {
-		g.who.Granted(g.lease)
-	}
-}
-
-// grant takes a free slot of slots[i] for the first waiter that may use it.
-// It returns no grant if there is no free slot or no such waiter, nor while the
-// pool is frozen.
-func (p *Pool) grant(i int) grant {
-	if p.frozen || p.queue.len() == 0 || p.slots[i].conns >= p.slots[i].limit {
-		return grant{}
-	}
-	n := p.firstFor(i)
-	if n == nil {
-		return grant{}
-	}
-	c := choice{slot: i}
-	if r := &n.request; r.Bound == nil && p.policy(r) == conf.BalanceSource {
-		c.plan = p.planFor(r, endpointSet(r.Endpoint))
-	}
-	g := grant{who: n.who, lease: p.take(&c)}
-	p.queue.remove(n)
-	p.queued.Store(int64(p.queue.len()))
-	return g
-}
-
-// firstFor returns the waiter who came first among those that may use
-// slots[i], or nil.
-func (p *Pool) firstFor(i int) *waiting {
-	sl := &p.slots[i]
-	first := sl.server.bound.first
-	if sl.tier == unusable {
-		return first
-	}
-	for k := range p.queue.lists {
-		if k < len(addresses{}) && sl.endpoints&(1<<k) == 0 {
-			continue
-		}
-		n := p.queue.lists[k].first
-		for n != nil && !p.accepts(n, sl.server) {
-			n = n.next
-		}
-		if n != nil && (first == nil || n.number < first.number) {
-			first = n
-		}
-	}
-	return first
-}
-
-// accepts reports whether n may have a slot of s: not where it was tried for n
-// in vain while another server is usable.
-func (p *Pool) accepts(n *waiting, s *Server) bool {
-	tried := n.request.Tried
-	return len(tried) == 0 || !slices.Contains(tried, s) ||
-		!p.another(&filter{endpoints: endpointSet(n.request.Endpoint), tried: tried})
-}
-
-// grantAll hands every free slot that a waiter may use to one, a slot of each
-// server in turn. It returns the grants, to be told without the lock.
-func (p *Pool) grantAll() []grant {
-	var grants []grant
-	for again := p.queue.len() > 0; again; {
-		again = false
-		for i := range p.slots {
-			if p.slots[i].server == nil {
-				continue
-			}
-			if g := p.grant(i); g.who != nil {
-				grants = append(grants, g)
-				again = true
-			}
-		}
-	}
-	return grants
-}
-
-// tellAll tells each grant. The caller holds no lock.
-func tellAll(grants []grant) {
-	for _, g := range grants {
-		g.tell()
-	}
 }

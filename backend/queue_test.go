@@ -115,7 +115,7 @@ func TestQueueFits(t *testing.T) {
 	l2.Release(Completed, 1)
 	l3 := bound.lease(t)
 	any.waits(t)
-	p.SetHealth(s[1], Down, "x", time.Now()) // the server tried is the only one now
+	s[1].SetHealth(Down, "x", time.Now()) // the server tried is the only one now
 	l.Release(Completed, 1)
 	l4 := tried.lease(t)
 	if l4.Server() != s[0] {
@@ -124,7 +124,7 @@ func TestQueueFits(t *testing.T) {
 	any.waits(t)
 	l3.Release(Completed, 1)
 	any.waits(t)
-	p.SetHealth(s[1], Up, "", time.Now())
+	s[1].SetHealth(Up, "", time.Now())
 	l5 := any.lease(t)
 	l4.Release(Completed, 1)
 	l5.Release(Completed, 1)
@@ -136,11 +136,11 @@ func TestQueueIsServedByChanges(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for name, change := range map[string]struct{ before, after func(p *Pool, s *Server) }{
-		"maxconn raised": {nil, func(p *Pool, s *Server) { p.SetMaxConn(s, 13) }},
-		"no maxconn":     {nil, func(p *Pool, s *Server) { p.SetMaxConn(s, 0) }},
-		"up":             {func(p *Pool, s *Server) { p.SetHealth(s, Down, "x", now) }, func(p *Pool, s *Server) { p.SetHealth(s, Up, "", now) }},
-		"ready":          {func(p *Pool, s *Server) { p.SetAdmin(s, Drain, "x", now) }, func(p *Pool, s *Server) { p.SetAdmin(s, Ready, "", now) }},
-		"weight":         {func(p *Pool, s *Server) { p.SetWeight(s, 0) }, func(p *Pool, s *Server) { p.SetWeight(s, 1) }},
+		"maxconn raised": {nil, func(p *Pool, s *Server) { s.SetMaxConn(13) }},
+		"no maxconn":     {nil, func(p *Pool, s *Server) { s.SetMaxConn(0) }},
+		"up":             {func(p *Pool, s *Server) { s.SetHealth(Down, "x", now) }, func(p *Pool, s *Server) { s.SetHealth(Up, "", now) }},
+		"ready":          {func(p *Pool, s *Server) { s.SetAdmin(Drain, "x", now) }, func(p *Pool, s *Server) { s.SetAdmin(Ready, "", now) }},
+		"weight":         {func(p *Pool, s *Server) { s.SetWeight(0) }, func(p *Pool, s *Server) { s.SetWeight(1) }},
 		"added":          {nil, func(p *Pool, s *Server) { p.Apply(backendOf(3, maxConn(10)), resolver) }},
 		"limit reloaded": {nil, func(p *Pool, s *Server) { p.Apply(backendOf(2, maxConn(20)), resolver) }},
 	} {
@@ -173,7 +173,7 @@ func TestQueueIsServedByChanges(t *testing.T) {
 func TestQueueUnbinds(t *testing.T) {
 	t.Parallel()
 	for name, take := range map[string]func(p *Pool, s *Server){
-		"down":    func(p *Pool, s *Server) { p.SetHealth(s, Down, "x", time.Now()) },
+		"down":    func(p *Pool, s *Server) { s.SetHealth(Down, "x", time.Now()) },
 		"removed": func(p *Pool, s *Server) { p.Apply(backendOf(1, maxConn(1)), resolver) },
 	} {
 		p := newPool(t, backendOf(2, maxConn(1)))
@@ -305,11 +305,11 @@ func disturb(p *Pool, stop <-chan struct{}) {
 	rng := rand.New(rand.NewPCG(8, 8))
 	now := time.Now()
 	restore := func(s *Server) {
-		p.SetHealth(s, Up, "", now)
-		p.SetAdmin(s, Ready, "", now)
-		p.SetDegraded(s, false, "")
-		p.SetWeight(s, 100)
-		p.SetMaxConn(s, 7)
+		s.SetHealth(Up, "", now)
+		s.SetAdmin(Ready, "", now)
+		s.SetDegraded(false, "")
+		s.SetWeight(100)
+		s.SetMaxConn(7)
 	}
 	for {
 		select {
@@ -320,15 +320,15 @@ func disturb(p *Pool, stop <-chan struct{}) {
 		s := p.Servers()[rng.IntN(4)]
 		switch rng.IntN(5) {
 		case 0:
-			p.SetHealth(s, Down, "x", now)
+			s.SetHealth(Down, "x", now)
 		case 1:
-			p.SetAdmin(s, Admin(rng.IntN(3)), "x", now)
+			s.SetAdmin(Admin(rng.IntN(3)), "x", now)
 		case 2:
-			p.SetDegraded(s, true, "x")
+			s.SetDegraded(true, "x")
 		case 3:
-			p.SetWeight(s, rng.IntN(3))
+			s.SetWeight(rng.IntN(3))
 		case 4:
-			p.SetMaxConn(s, 1+rng.IntN(7))
+			s.SetMaxConn(1 + rng.IntN(7))
 		}
 		if rng.IntN(2) == 0 {
 			restore(s)

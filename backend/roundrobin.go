@@ -1,24 +1,30 @@
 package backend
 
-// roundRobin returns the slots that f admits in turn, each as often as its
-// weight says and evenly interleaved: smooth weighted round robin. Of W picks
-// (W the sum of weights over their common divisor) each slot gets exactly its
-// share, as long as the same slots are open. It returns none if f admits none.
-func (p *Pool) roundRobin(f *filter) int {
+// roundRobin chooses the members in turn, each as often as its weight says and
+// evenly interleaved: smooth weighted round robin. Of W choices (W the sum of
+// weights over their common divisor) each member gets exactly its share, as
+// long as the same members are open.
+type roundRobin struct {
+	unprepared
+	members *members
+}
+
+func (p *roundRobin) choose(s *search) int {
+	all := p.members.all
 	best, total := none, int64(0)
-	for i := range p.slots {
-		if !p.open(i, f) {
+	for i := range all {
+		m := &all[i]
+		if !m.open(&s.filter) {
 			continue
 		}
-		sl := &p.slots[i]
-		sl.current += int64(sl.effective)
-		total += int64(sl.effective)
-		if best == none || sl.current > p.slots[best].current {
+		m.current += int64(m.effective)
+		total += int64(m.effective)
+		if best == none || m.current > all[best].current {
 			best = i
 		}
 	}
 	if best != none {
-		p.slots[best].current -= total
+		all[best].current -= total
 	}
 	return best
 }

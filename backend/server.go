@@ -1,70 +1,12 @@
 package backend
 
 import (
-	"fmt"
 	"net/netip"
 	"sync/atomic"
-	"time"
 
 	"mcplb/conf"
 	"mcplb/proxy/metrics"
 )
-
-// Health is what the checks say of a server. Its zero value is Unchecked.
-type Health uint8
-
-// The values of Health.
-const (
-	Unchecked Health = iota // nothing is known yet; the server is used as if it were up
-	Up
-	Down
-)
-
-// String returns the lower-case word that status, metrics and logs show.
-func (h Health) String() string {
-	return word([]string{"unchecked", "up", "down"}, int(h))
-}
-
-// Admin is what the operator says of a server. Its zero value is Ready.
-type Admin uint8
-
-// The values of Admin.
-const (
-	Ready Admin = iota // takes clients as its health allows
-	Drain              // takes bound clients only: nothing new
-	Maint              // takes nothing at all
-)
-
-// String returns the lower-case word that status, metrics and logs show.
-func (a Admin) String() string {
-	return word([]string{"ready", "drain", "maint"}, int(a))
-}
-
-func word(words []string, i int) string {
-	if i < len(words) {
-		return words[i]
-	}
-	return fmt.Sprintf("unknown(%d)", i)
-}
-
-// State is a server's state at one moment. It is a value: it does not follow
-// later changes. The zero State is that of a server never checked.
-type State struct {
-	Health      Health
-	Admin       Admin
-	Suspect     bool      // a check is overdue: chosen only where nothing better is to be had
-	Reason      string    // why Health is what it is, in words for the operator; "" until the first verdict
-	AdminReason string    // why Admin is what it is, and by whom; "" until first set
-	Since       time.Time // when Health or Admin last changed; at first when the server was created
-}
-
-// TakesNew reports whether a server in this state takes new clients, if its
-// weight is above zero.
-func (s State) TakesNew() bool { return s.Health != Down && s.Admin == Ready }
-
-// TakesBound reports whether a server in this state takes clients that are
-// bound to it by a session or a cookie, whatever its weight.
-func (s State) TakesBound() bool { return s.Health != Down && s.Admin != Maint }
 
 // Counters are what one event loop counts for one server since the server was
 // created. The loop adds; any goroutine may read. The padding keeps the counters
@@ -165,37 +107,45 @@ func (t *Totals) add(c *Counters) {
 	t.Response.Add(&c.Response)
 }
 
+// Identity is what makes a server of a pool the same one after a reload or in
+// another process.
+type Identity struct {
+	Name      string
+	Addresses Addresses
+}
+
 // Server is one server of a Pool. Its identity, name and addresses, never
 // changes; a server whose address changes is another Server. Everything else
-// is read through methods that take no lock and may be called at any time by
-// any goroutine, also after a reload removed the server.
+// may be read and set at any time by any goroutine, also after a reload removed
+// the server; reading takes no lock, except for EffectiveWeight.
 type Server struct {
-	pool      *Pool
-	name      string
-	addrs     addresses
-	endpoints endpoints
-	counters  []Counters // by loop
+	pool     *Pool
+	id       Identity
+	counters []Counters // by loop
 
 	state   atomic.Pointer[State]
 	weight  atomic.Int32
 	maxConn atomic.Int32
 	conns   atomic.Int32
 	peak    atomic.Int32
-	gone    atomic.Bool // a reload took it away
+	gone    atomic.Bool // a reload removed it
 
 	// Guarded by pool.mu.
-	slot   int      // index into pool.slots; removed once a reload took it away
-	bound  waitList // who waits for this server and no other
-	conf   conf.Server
-	before *Server // of this name, with other addresses, until it is replaced
-	doubt  string  // the reason of the last suspicion
+	member         int      // index of the pool's members; removed once a reload removed it
+	bound          waitList // the waiters for this server and no other
+	conf           conf.Server
+	before         *Server // of this name, with other addresses, until it is replaced
+	degradedReason string  // given when it was last degraded
 }
 
-// removed is the slot of a server that its pool no longer has.
+// removed is the member of a server that its pool no longer has.
 const removed = -1
 
 // Name returns the server's name, unique in its backend.
-func (s *Server) Name() string { return s.name }
+func (s *Server) Name() string { return s.id.Name }
+
+// Identity returns the server's identity.
+func (s *Server) Identity() Identity { return s.id }
 
 // Backend returns the name of the pool that the server belongs to.
 func (s *Server) Backend() string { return s.pool.name }
@@ -207,13 +157,25 @@ func (s *Server) Pool() *Pool { return s.pool }
 // when the server has none.
 func (s *Server) Addr(e conf.Endpoint) netip.AddrPort {
 	if i := endpointIndex(e); i >= 0 {
-		return s.addrs[i]
+		return s.id.Addresses[i]
 	}
 	return netip.AddrPort{}
 }
 
 // Weight returns the weight in force; 0 means that it takes no new clients.
 func (s *Server) Weight() int { return int(s.weight.Load()) }
+
+// EffectiveWeight returns the weight that balancing goes by now: Weight, or less
+// during slow start. It is 0 for a server that a reload removed.
+func (s *Server) EffectiveWeight() float64 {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	m := s.pool.balancer.members.of(s)
+	if m == nil {
+		return 0
+	}
+	return float64(m.effective) / weightScale
+}
 
 // MaxConn returns the limit on its slots in force; 0 means no limit.
 func (s *Server) MaxConn() int { return int(s.maxConn.Load()) }
@@ -227,18 +189,17 @@ func (s *Server) Peak() int { return int(s.peak.Load()) }
 // State returns the server's state now.
 func (s *Server) State() State { return *s.state.Load() }
 
-// Removed reports whether a reload took the server away: it takes nobody, and
-// nothing of it changes any more but that its connections end.
+// Removed reports whether a reload removed the server: it takes no clients, and
+// nothing of it changes any more except that its connections end.
 func (s *Server) Removed() bool { return s.gone.Load() }
 
 // Usable reports whether the server takes new clients now: not down, ready,
-// and of a weight above zero. A suspect server and one without a free slot
+// and of a weight above zero. A degraded server and one without a free slot
 // are usable.
 func (s *Server) Usable() bool { return s.state.Load().TakesNew() && s.Weight() > 0 }
 
 // Counters returns what the given event loop counts for the server. Loops are
-// numbered from 0 to one less than what NewPool was told; any other number
-// panics.
+// numbered from 0 to one less than NewPool's loops; any other number panics.
 func (s *Server) Counters(loop int) *Counters { return &s.counters[loop] }
 
 // Totals returns the sum over all loops. While the loops count, the fields may

@@ -1,31 +1,27 @@
 package backend
 
-import (
-	"math"
-	"net/netip"
-	"slices"
+import "slices"
 
-	"github.com/cespare/xxhash/v2"
-)
-
-// Policy source keeps each client address on one server, its home, and the
-// servers even. Where both cannot be, it keeps whole sources on one server if
-// they are many and alike, and the servers even if they are few or unequal.
+// source is the policy that keeps each client address on one server, its
+// primary, and the servers even. Where both cannot be, it leaves sources unsplit
+// if they are many and alike, and keeps the servers even if the sources are few
+// or unequal.
 //
-// A new source's home is chosen by weighted rendezvous hashing of its address,
-// among the servers that keep both sources and connections even (bounds.go). It
-// is remembered: memory.go has the entries, sticky.go their life. From then on
+// A new source's primary server is chosen by weighted rendezvous hashing of its
+// address, among the servers that keep both sources and connections even
+// (bounds.go). It is remembered: memory.go has the entries, sticky.go their
+// states. From then on
 //
-//   - a connection that takes the place of one that ended goes home, always: so
-//     everybody who leaves and comes back, in whatever order, lands where they
-//     were;
-//   - a connection more than the source ever had goes home too, while the
-//     bounds allow, or while the source is kept whole (whole.go). Else the
-//     source gets a further entry with another home: it is split;
-//   - while home is out of use, its sources take refuge, spread evenly over the
-//     other servers, and return home afterwards, as they reconnect. A server
-//     that is down keeps its sources and its part in the fair shares, so its
-//     death and return disturb nobody else.
+//   - a connection that takes the place of one that ended always goes to the
+//     primary server: so sources that leave and come back, in whatever order,
+//     get the servers that they had;
+//   - a connection beyond the most that the source ever had goes there too, while
+//     the bounds allow it, or while the source stays unsplit (unsplit.go). Else
+//     the source gets a further entry with another primary server: it is split;
+//   - while the primary server is out of use, its sources use fallback servers,
+//     spread evenly over the others, and return afterwards, as they reconnect. A
+//     server that is down keeps its sources and its part in the fair shares, so
+//     its death and return disturb no other source.
 //
 // What holds over n equal servers, with a balance_factor of 1.02, while
 // connections come. Off is how far the farthest server is above or below its
@@ -89,275 +85,260 @@ import (
 //	8 to 4,000         Zipf                                42%       1%   2-13
 //	32 to 4,000        sizes by chance                     18%      10%   0-25
 //	40, 100, 400       unequal, one after another  71, 52, 32%  20, 14, 11%  0-24
+type source struct {
+	members *members
+	sticky  *sticky
+	factor  float64 // balance_factor, above 0
 
-// plan is how policy source means to serve a request: the entry of the memory
-// that the connection will count for, and the home of that entry. Its zero
-// value is the plan of every other policy: no entry.
+	// Scratch: the results of candidates and admitted.
+	candidateSet []int32
+	admittedSet  []int32
+}
+
+// plan is how policy source intends to serve a request: the entry of the memory
+// that the connection will count for, and its primary server. Its zero value is
+// the plan of every other policy: no entry.
 type plan struct {
 	source   [16]byte
-	hash     uint64
 	entry    ref   // noEntry: a new one
-	home     int32 // slot; none: no server may be a home
-	peers    int32 // of a new source: see entry
+	primary  int32 // member; none: no server may be a primary
+	peers    int32 // of a new source: see Placement
 	remember bool  // a new or existing entry counts for the connection
-	shelter  bool  // the server chosen becomes the entry's refuge
+	fallback bool  // the server chosen becomes the entry's fallback
 }
 
-// planFor is the plan for a request: by its key, or by its source.
-func (p *Pool) planFor(r *Request, want endpoints) plan {
-	if r.Key != 0 {
-		return plan{hash: r.Key, home: none}
-	}
-	return p.plan(r.Source, want)
+// resize makes the scratch sets large enough for all members.
+func (p *source) resize() {
+	p.candidateSet = slices.Grow(p.candidateSet[:0], len(p.members.all))
+	p.admittedSet = slices.Grow(p.admittedSet[:0], len(p.members.all))
 }
 
-// plan decides which entry a connection from source will count for:
+// prepare decides which entry a connection will count for:
 //
 //	the source has an entry with fewer connections than it had   that one
 //	it has entries, all at their peak: it grows                  grow
 //	it is new                                                    a new one
-func (p *Pool) plan(source netip.Addr, want endpoints) plan {
-	pl := plan{source: source.As16(), home: none}
-	pl.hash = xxhash.Sum64(pl.source[:])
-	if p.factor == 0 {
-		return pl
-	}
-	pl.remember = true
-	first := p.recall(pl.source)
-	for r := first; r != noEntry; r = p.memory.at(r).sibling {
-		p.refreshEntry(r, &pl, want)
-		if e := p.memory.at(r); e.live < e.peak {
-			pl.entry, pl.home = r, e.home
-			return pl
-		}
-	}
-	if first == noEntry {
-		home, others := p.newHome(pl.hash, want)
-		pl.home, pl.peers = home, p.peersOf(&others, home)
-	} else {
-		pl.entry, pl.home = p.grow(first, &pl, want)
-	}
-	return pl
-}
-
-// recall returns the first of the source's entries that have not expired.
-func (p *Pool) recall(source [16]byte) ref {
-	first := p.memory.first[source]
-	for r := first; r != noEntry; {
-		e := p.memory.at(r)
-		sibling := e.sibling
-		if e.live == 0 && p.expired(e) {
-			p.forget(r)
-		}
-		r = sibling
-	}
-	return p.memory.first[source]
-}
-
-// refreshEntry forgets the places of r that were not used for sticky_time, and
-// finds r a new home if a reload took its own away: its refuge, if it has one.
-func (p *Pool) refreshEntry(r ref, pl *plan, want endpoints) {
-	e := p.memory.at(r)
-	p.decay(e)
-	if p.slots[e.home].server != nil {
-		return
-	}
-	home := e.refuge
-	if home == none || !p.slots[home].counts {
-		if home, _ = p.newHome(pl.hash, want); home == none {
+func (p *source) prepare(s *search) {
+	pl := &s.plan
+	pl.source, pl.primary, pl.remember = s.source.As16(), none, true
+	s.hash = hashOf(pl.source)
+	memory := &p.sticky.memory
+	first := p.sticky.recall(pl.source)
+	for r := first; r != noEntry; r = memory.at(r).sibling {
+		p.refresh(r, s)
+		if e := memory.at(r); e.live < e.Peak {
+			pl.entry, pl.primary = r, e.Primary
 			return
 		}
 	}
-	p.setRefuge(e, none)
-	p.setHome(e, home)
+	if first == noEntry {
+		primary, others := p.newPrimary(s)
+		pl.primary, pl.peers = primary, p.peersOf(&others, primary)
+	} else {
+		pl.entry, pl.primary = p.grow(first, s)
+	}
 }
 
-// newHome returns the home of a source without one, and the sources that it
-// finds there and elsewhere. Of the servers that keep the connections even, it
+// refresh forgets the places of r that were not used for sticky_time, and finds
+// r a new primary server if a reload removed its own: its fallback, if it has
+// one.
+func (p *source) refresh(r ref, s *search) {
+	e := p.sticky.memory.at(r)
+	p.sticky.decay(e)
+	if p.members.all[e.Primary].server != nil {
+		return
+	}
+	primary := e.Fallback
+	if primary == none || !p.members.all[primary].mayBePrimary {
+		if primary, _ = p.newPrimary(s); primary == none {
+			return
+		}
+	}
+	p.sticky.setFallback(e, none)
+	p.sticky.setPrimary(e, primary)
+}
+
+// newPrimary returns the primary server of a source without one, and the sources
+// that it finds on the servers. Of the servers that keep the connections even, it
 // takes those with the fewest sources for their weight, and of these the one
 // that rendezvous hashing prefers. While sources are small, their numbers come
 // first, and connections count only where chance does not explain them.
-func (p *Pool) newHome(hash uint64, want endpoints) (int32, population) {
-	set := p.candidates(want)
-	others := p.populationOf(set)
+func (p *source) newPrimary(s *search) (int32, population) {
+	set := p.candidates(s.endpoints)
+	others := p.members.population(set)
 	conns := bounds{quantity: expected, weight: fullWeight, factor: p.factor, from: boundFromOn(set)}
 	if small(float64(others.sources)/float64(len(set)), others.average()) {
 		conns.deviations = serverDeviations
 	}
-	byConns := p.measure(set, conns)
-	bySources := p.measure(set, bounds{quantity: sources, weight: fullWeight, factor: 1})
-	set = p.narrow(set, &byConns)
-	set = p.narrow(set, &bySources)
-	return p.highest(set, hash), others
+	byConns := p.members.measure(set, conns)
+	bySources := p.members.measure(set, bounds{quantity: sources, weight: fullWeight, factor: 1})
+	set = p.members.narrow(set, &byConns)
+	set = p.members.narrow(set, &bySources)
+	return p.members.highest(set, s.hash), others
 }
 
 // grow returns the entry for one more connection of a source that has as many
-// as ever: its first that keeps the connections even, else none, which is a
-// new one, with its home. What is split off goes where it is needed now: it is
-// held to half the slack, and to that from the first connection on.
-func (p *Pool) grow(first ref, pl *plan, want endpoints) (ref, int32) {
-	set := p.candidates(want)
-	e := p.memory.at(first)
-	whole := e.sibling == noEntry
-	if whole && p.keepsWhole(e, set) {
-		return first, e.home
+// as ever: its first that keeps the connections even, else none, which means a
+// new one, with its primary server. What is split off goes where it is needed
+// now: it is held to half the slack, from the first connection on.
+func (p *source) grow(first ref, s *search) (ref, int32) {
+	memory := &p.sticky.memory
+	set := p.candidates(s.endpoints)
+	e := memory.at(first)
+	unsplit := e.sibling == noEntry
+	if unsplit && p.staysUnsplit(e, set) {
+		return first, e.Primary
 	}
 	b := p.connBounds(set, attributed, fullWeight)
-	tight := p.measure(set, bounds{quantity: attributed, weight: fullWeight, factor: 1 + (p.factor-1)/2})
-	set = p.narrow(set, &b)
-	if whole && p.mayGrow(e, set, want) {
-		return first, e.home
+	tight := p.members.measure(set, bounds{quantity: attributed, weight: fullWeight, factor: 1 + (p.factor-1)/2})
+	set = p.members.narrow(set, &b)
+	if unsplit && p.mayGrow(e, set, s.endpoints) {
+		return first, e.Primary
 	}
-	set = p.narrow(set, &tight)
-	for r := first; r != noEntry; r = p.memory.at(r).sibling {
-		if e := p.memory.at(r); p.mayGrow(e, set, want) {
-			return r, e.home
+	set = p.members.narrow(set, &tight)
+	for r := first; r != noEntry; r = memory.at(r).sibling {
+		if e := memory.at(r); p.mayGrow(e, set, s.endpoints) {
+			return r, e.Primary
 		}
 	}
-	return noEntry, p.highest(set, pl.hash)
+	return noEntry, p.members.highest(set, s.hash)
 }
 
 // mayGrow reports whether e may have one connection more than ever, set being
-// the homes that keep the connections even.
-func (p *Pool) mayGrow(e *entry, set []int32, want endpoints) bool {
-	even := !p.slots[e.home].counts || slices.Contains(set, e.home)
+// the primary servers that keep the connections even.
+func (p *source) mayGrow(e *entry, set []int32, want endpoints) bool {
+	even := !p.members.all[e.Primary].mayBePrimary || slices.Contains(set, e.Primary)
 	return even && !p.crowded(e, want)
 }
 
-// crowded reports whether e, if it has taken refuge, should not bring yet
-// another connection there.
-func (p *Pool) crowded(e *entry, want endpoints) bool {
-	if p.slots[e.home].tier == good || e.refuge == none {
+// crowded reports whether e uses a fallback server that should not get yet
+// another connection.
+func (p *source) crowded(e *entry, want endpoints) bool {
+	if p.members.all[e.Primary].tier == good || e.Fallback == none {
 		return false
 	}
 	set := p.admitted(&filter{endpoints: want, tier: good})
 	b := p.connBounds(set, conns, rampWeight)
-	return !slices.Contains(p.narrow(set, &b), e.refuge)
+	return !slices.Contains(p.members.narrow(set, &b), e.Fallback)
 }
 
-// candidates returns the slots that may be a source's home: those that count,
-// up or down, so that a server's death disturbs nobody else's home. Slots with
-// as many connections at home as they may ever hold are left out while there
-// are others. The result is valid until the next call.
-func (p *Pool) candidates(want endpoints) []int32 {
-	set := p.homes[:0]
+// connBounds returns the bounds by balance_factor on a number of connections
+// over the members of set.
+func (p *source) connBounds(set []int32, quantity, weight func(*member) int32) bounds {
+	return p.members.measure(set, bounds{quantity: quantity, weight: weight, factor: p.factor, from: boundFromOn(set)})
+}
+
+// candidates returns the members that may be a source's primary server, up or
+// down, so that a server's death changes no primary server. Members to which as
+// many connections belong as they may ever hold are left out while there are
+// others. The result is valid until the next call.
+func (p *source) candidates(want endpoints) []int32 {
+	all, set := p.members.all, p.candidateSet[:0]
 	saturated := true
-	for i := range p.slots {
-		if sl := &p.slots[i]; sl.counts && sl.endpoints&want != 0 {
+	for i := range all {
+		if m := &all[i]; m.mayBePrimary && m.endpoints&want != 0 {
 			set = append(set, int32(i))
-			saturated = saturated && sl.attributed >= sl.limit
+			saturated = saturated && m.attributed >= m.limit
 		}
 	}
-	p.homes = set
+	p.candidateSet = set
 	if saturated {
 		return set
 	}
-	return slices.DeleteFunc(set, func(i int32) bool { return p.slots[i].attributed >= p.slots[i].limit })
+	return slices.DeleteFunc(set, func(i int32) bool { return all[i].attributed >= all[i].limit })
 }
 
-// admitted returns the slots that f admits. The result is valid until the next
+// admitted returns the members that f admits. The result is valid until the next
 // call.
-func (p *Pool) admitted(f *filter) []int32 {
-	set := p.others[:0]
-	for i := range p.slots {
-		if p.open(i, f) {
+func (p *source) admitted(f *filter) []int32 {
+	set := p.admittedSet[:0]
+	for i := range p.members.all {
+		if p.members.all[i].open(f) {
 			set = append(set, int32(i))
 		}
 	}
-	p.others = set
+	p.admittedSet = set
 	return set
 }
 
-// source returns the slot for a connection of plan pl, none if f admits none.
+// choose follows the search's plan:
 //
-//	home in use, has room                          home
-//	home in use, but full or tried or lacks the    by rendezvous, for this
-//	  endpoint wanted                                connection only
-//	home down, draining, starting slowly, ...      the entry's refuge; if it has
-//	                                                 none in use, a new refuge
-func (p *Pool) source(pl *plan, f *filter) int {
-	pl.shelter = false
-	if !pl.remember {
-		return p.plain(pl.hash, f)
-	}
-	if pl.home == none {
+//	primary server in use, has room                  the primary server
+//	in use, but full or tried or lacks the           by rendezvous hashing, for
+//	  endpoint wanted                                  this connection only
+//	down, draining, starting slowly, ...             the entry's fallback; if it
+//	                                                   has none in use, a new one
+func (p *source) choose(s *search) int {
+	pl, all := &s.plan, p.members.all
+	pl.fallback = false
+	if pl.primary == none {
 		return none
 	}
-	home := int(pl.home)
-	if f.tier == suspect {
-		if p.open(home, f) {
-			return home
-		}
-		return int(p.highest(p.admitted(f), pl.hash))
+	primary := &all[pl.primary]
+	inUse := primary.tier == good && !p.holdsBack(primary)
+	if (inUse || s.tier == degraded) && primary.open(&s.filter) {
+		return int(pl.primary)
 	}
-	inUse := p.slots[home].tier == good && !p.holdsBack(home)
-	if inUse && p.open(home, f) {
-		return home
+	if s.tier == degraded {
+		return p.byHash(s)
 	}
 	if !inUse && pl.entry != noEntry {
-		if refuge := p.memory.at(pl.entry).refuge; refuge != none && p.slots[refuge].tier == good {
-			if p.open(int(refuge), f) {
-				return int(refuge)
+		if i := p.sticky.memory.at(pl.entry).Fallback; i != none && all[i].tier == good {
+			if all[i].open(&s.filter) {
+				return int(i)
 			}
 			inUse = true
 		}
 	}
 	if inUse {
-		return int(p.highest(p.admitted(f), pl.hash))
+		return p.byHash(s)
 	}
-	return p.refuge(pl, f)
+	return p.newFallback(s)
 }
 
-// refuge returns a slot to take refuge in: of those with the fewest refugees
-// for their weight the one that rendezvous hashing prefers. A new entry, whose
-// size nobody knows, takes those that keep the connections even, and of these
-// those with the fewest guests. It returns home only if home is open and there
-// is no other.
-func (p *Pool) refuge(pl *plan, f *filter) int {
-	home := pl.home
-	set := p.admitted(f)
+// byHash returns the member that rendezvous hashing prefers among all that the
+// search admits.
+func (p *source) byHash(s *search) int {
+	return int(p.members.highest(p.admitted(&s.filter), s.hash))
+}
+
+// newFallback returns a fallback server: of those with the fewest fallback
+// places for their weight the one that rendezvous hashing prefers. A new entry,
+// whose size is unknown, takes those that keep the connections even, and of
+// these those with the fewest entries. It returns the primary server only if
+// that is open and there is no other.
+func (p *source) newFallback(s *search) int {
+	pl := &s.plan
+	set := p.admitted(&s.filter)
 	if len(set) > 1 {
-		set = slices.DeleteFunc(set, func(i int32) bool { return i == home })
+		set = slices.DeleteFunc(set, func(i int32) bool { return i == pl.primary })
 	}
 	if len(set) == 0 {
 		return none
 	}
-	pl.shelter = true
+	pl.fallback = true
 	if pl.entry != noEntry {
-		return int(p.highest(p.fewest(set, refugees, p.memory.at(pl.entry).peak), pl.hash))
+		set = p.members.fewest(set, fallbackPeaks, p.sticky.memory.at(pl.entry).Peak)
+	} else {
+		b := p.connBounds(set, conns, rampWeight)
+		set = p.members.fewest(p.members.narrow(set, &b), fallbacks, 1)
 	}
-	b := p.connBounds(set, conns, rampWeight)
-	return int(p.highest(p.fewest(p.narrow(set, &b), guests, 1), pl.hash))
+	return int(p.members.highest(set, s.hash))
 }
 
-// fewest reduces set, in place, to the slots with the least of a quantity for
-// their weight, counting more on each.
-func (p *Pool) fewest(set []int32, quantity func(*slot) int32, more int32) []int32 {
-	load := func(i int32) float64 {
-		sl := &p.slots[i]
-		return float64(quantity(sl)+more) / float64(sl.effective)
-	}
-	least := math.Inf(1)
-	for _, i := range set {
-		least = min(least, load(i))
-	}
-	return slices.DeleteFunc(set, func(i int32) bool { return load(i) > least })
-}
-
-// holdsBack reports whether slots[i] is starting slowly and has for now as many
+// holdsBack reports whether m is starting slowly and has for now as many
 // connections as its effective weight gives it.
-func (p *Pool) holdsBack(i int) bool {
-	sl := &p.slots[i]
-	if sl.ramp == 0 {
+func (p *source) holdsBack(m *member) bool {
+	if m.ramp == 0 {
 		return false
 	}
-	set := p.others[:0]
-	for k := range p.slots {
-		if p.slots[k].tier == good {
-			set = append(set, int32(k))
+	set := p.admittedSet[:0]
+	for i := range p.members.all {
+		if p.members.all[i].tier == good {
+			set = append(set, int32(i))
 		}
 	}
-	p.others = set
-	b := p.measure(set, bounds{quantity: conns, weight: rampWeight, factor: 1})
-	return b.full(sl)
+	p.admittedSet = set
+	b := p.members.measure(set, bounds{quantity: conns, weight: rampWeight, factor: 1})
+	return b.full(m)
 }

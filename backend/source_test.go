@@ -182,7 +182,7 @@ func TestSourceDeathAndReturn(t *testing.T) {
 		}
 		before := c.places()
 		dead := serverNamed(t, c.p, "node2")
-		c.p.SetHealth(dead, Down, "killed", time.Now())
+		dead.SetHealth(Down, "killed", time.Now())
 		lost := c.closeIf(func(cn conn) bool { return cn.lease.Server() == dead })
 		others := c.places()
 		for _, source := range shuffled(c.rng, lost) {
@@ -197,7 +197,7 @@ func TestSourceDeathAndReturn(t *testing.T) {
 		}
 		checkSpread(t, c.p, dead, largest(before, "node2"))
 
-		c.p.SetHealth(dead, Up, "back", time.Now())
+		dead.SetHealth(Up, "back", time.Now())
 		for range 3 * len(c.conns) {
 			source, was := c.close(c.rng.IntN(len(c.conns)))
 			if is := c.open(source); is != was && is != "node2" {
@@ -291,10 +291,10 @@ func TestSourceColdStartWithServerDown(t *testing.T) {
 	} {
 		for seed := range uint64(5) {
 			c, base := seeded(t, seed)
-			c.p.SetHealth(serverNamed(t, c.p, "node3"), Down, "refused", time.Now())
+			serverNamed(t, c.p, "node3").SetHealth(Down, "refused", time.Now())
 			c.openInFlight(base, arrivals[tc.kind](c.rng, tc.sources, 4000), 1)
 			checkEven(t, c.p, tc.down)
-			c.p.SetHealth(serverNamed(t, c.p, "node3"), Up, "", time.Now())
+			serverNamed(t, c.p, "node3").SetHealth(Up, "", time.Now())
 			places := c.places()
 			c.closeIf(func(conn) bool { return true })
 			reopen(c, places)
@@ -309,12 +309,12 @@ func TestSourceHomeOutOfUse(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for name, set := range map[string]func(p *Pool, s *Server, out bool){
-		"drain":   func(p *Pool, s *Server, out bool) { p.SetAdmin(s, map[bool]Admin{true: Drain}[out], "test", now) },
-		"maint":   func(p *Pool, s *Server, out bool) { p.SetAdmin(s, map[bool]Admin{true: Maint}[out], "test", now) },
-		"weight":  func(p *Pool, s *Server, out bool) { p.SetWeight(s, map[bool]int{false: 100}[out]) },
-		"suspect": func(p *Pool, s *Server, out bool) { p.SetDegraded(s, out, "late") },
+		"drain":   func(p *Pool, s *Server, out bool) { s.SetAdmin(map[bool]Admin{true: Drain}[out], "test", now) },
+		"maint":   func(p *Pool, s *Server, out bool) { s.SetAdmin(map[bool]Admin{true: Maint}[out], "test", now) },
+		"weight":  func(p *Pool, s *Server, out bool) { s.SetWeight(map[bool]int{false: 100}[out]) },
+		"suspect": func(p *Pool, s *Server, out bool) { s.SetDegraded(out, "late") },
 		"down": func(p *Pool, s *Server, out bool) {
-			p.SetHealth(s, map[bool]Health{true: Down, false: Up}[out], "x", now)
+			s.SetHealth(map[bool]Health{true: Down, false: Up}[out], "x", now)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -339,9 +339,9 @@ func TestSourceHomeOutOfUse(t *testing.T) {
 					t.Fatalf("%v is on %s, home is %s", addr(i), is, home[addr(i)])
 				}
 			}
-			for i := range c.p.slots {
-				if n := c.p.slots[i].residents.refugees; n != 0 {
-					t.Fatalf("%d refugees on %s, everybody is at home", n, c.p.names[i])
+			for i := range c.p.balancer.members.all {
+				if n := c.p.balancer.members.all[i].placements.fallbackPeaks; n != 0 {
+					t.Fatalf("%d refugees on %s, everybody is at home", n, c.p.balancer.members.names[i])
 				}
 			}
 		})
@@ -446,11 +446,11 @@ func TestSourceSlowStart(t *testing.T) {
 		c.open(addr(i))
 	}
 	s := serverNamed(t, c.p, "node1")
-	c.p.SetHealth(s, Down, "x", time.Now())
+	s.SetHealth(Down, "x", time.Now())
 	for _, source := range c.closeIf(func(cn conn) bool { return cn.lease.Server() == s }) {
 		c.open(source)
 	}
-	c.p.SetHealth(s, Up, "", time.Now())
+	s.SetHealth(Up, "", time.Now())
 	start := c.now + second
 	var before int
 	for step := range 11 {
@@ -494,7 +494,7 @@ func TestSourcePlainHash(t *testing.T) {
 			t.Errorf("%s has %d of 45000 sources, want about %v", name, count[name], want)
 		}
 	}
-	p.SetHealth(serverNamed(t, p, "node3"), Down, "x", time.Now())
+	serverNamed(t, p, "node3").SetHealth(Down, "x", time.Now())
 	for a, was := range where {
 		if place(other, a) != was {
 			t.Fatal("two balancers with the same servers disagree")
@@ -503,7 +503,7 @@ func TestSourcePlainHash(t *testing.T) {
 			t.Fatalf("%v moved from %s to %s when node3 died", a, was, is)
 		}
 	}
-	if n := p.memory.used; n != 0 {
+	if n := p.balancer.sticky.memory.used; n != 0 {
 		t.Errorf("%d entries in the memory", n)
 	}
 }
@@ -539,7 +539,7 @@ func TestSourceMemoryExpires(t *testing.T) {
 	}
 	now += int64(time.Minute)
 	l := acquire(t, p, Request{Source: addr(0), Now: now})
-	if got := p.memory.used; got != 1000 {
+	if got := p.balancer.sticky.memory.used; got != 1000 {
 		t.Fatalf("%d entries within sticky_time, want 1000", got)
 	}
 	now += 2
@@ -547,7 +547,7 @@ func TestSourceMemoryExpires(t *testing.T) {
 		l := acquire(t, p, Request{Source: addr(1), Now: now})
 		l.Release(Completed, now)
 	}
-	if got := p.memory.used; got != 2 {
+	if got := p.balancer.sticky.memory.used; got != 2 {
 		t.Fatalf("%d entries after sticky_time, want 2", got)
 	}
 	l.Release(Completed, now)
@@ -557,17 +557,17 @@ func TestSourceMemoryExpires(t *testing.T) {
 func TestSourceMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(4))
-	p.memory.init(100)
+	p.balancer.sticky.memory.init(100)
 	first := acquire(t, p, Request{Source: addr(0), Now: 1})
 	for i := 1; i < 1000; i++ {
 		l := acquire(t, p, Request{Source: addr(i), Now: 1})
 		l.Release(Completed, 1)
 	}
-	if got := p.memory.used; got != 100 {
+	if got := p.balancer.sticky.memory.used; got != 100 {
 		t.Fatalf("%d entries, want 100", got)
 	}
 	for i := 1; i < 1000; i++ {
-		if _, known := p.memory.first[addr(i).As16()]; known != (i > 900) {
+		if _, known := p.balancer.sticky.memory.first[addr(i).As16()]; known != (i > 900) {
 			t.Fatalf("source %d known: %v; those idle the longest must go first", i, known)
 		}
 	}
@@ -582,7 +582,7 @@ func TestSourceMemoryIsBounded(t *testing.T) {
 	}
 	first.Release(Completed, 3)
 	checkCounts(t, p)
-	if got := p.memory.used; got != 100 {
+	if got := p.balancer.sticky.memory.used; got != 100 {
 		t.Fatalf("%d entries, want 100", got)
 	}
 }
@@ -602,12 +602,12 @@ func TestSourcePeakDecays(t *testing.T) {
 		held[i].Release(Completed, 2)
 	}
 	early := acquire(t, p, Request{Source: addr(1), Now: 2 + int64(time.Minute)})
-	if e := p.memory.at(p.memory.first[addr(1).As16()]); e.peak != 10 {
+	if e := p.balancer.sticky.memory.at(p.balancer.sticky.memory.first[addr(1).As16()]); e.Peak != 10 {
 		t.Fatalf("entry %+v within sticky_time, want a peak of 10", e)
 	}
 	early.Release(Completed, 2+int64(time.Minute))
 	again := acquire(t, p, Request{Source: addr(1), Now: 3 + int64(time.Minute)})
-	if e := p.memory.at(p.memory.first[addr(1).As16()]); e.peak != 2 || e.live != 2 {
+	if e := p.balancer.sticky.memory.at(p.balancer.sticky.memory.first[addr(1).As16()]); e.Peak != 2 || e.live != 2 {
 		t.Fatalf("entry %+v, want 2 connections and a peak of 2", e)
 	}
 	again.Release(Completed, 4+int64(time.Minute))
@@ -680,7 +680,7 @@ func TestSourceHomeRemovedDuringRefuge(t *testing.T) {
 	for i := range 400 {
 		c.open(addr(i))
 	}
-	c.p.SetHealth(serverNamed(t, c.p, "node1"), Down, "x", time.Now())
+	serverNamed(t, c.p, "node1").SetHealth(Down, "x", time.Now())
 	c.closeIf(func(conn) bool { return true })
 	for i := range 400 {
 		c.open(addr(i))
@@ -698,7 +698,7 @@ func TestSourceGrowsInRefuge(t *testing.T) {
 	c := newCrowd(t, newPool(t, backendOf(4)))
 	for i := range 20 {
 		home := c.open(addr(i))
-		c.p.SetAdmin(serverNamed(t, c.p, home), Drain, "x", time.Now())
+		serverNamed(t, c.p, home).SetAdmin(Drain, "x", time.Now())
 		c.closeIf(func(conn) bool { return true })
 		for range 10 {
 			c.open(addr(i))
@@ -707,7 +707,7 @@ func TestSourceGrowsInRefuge(t *testing.T) {
 			t.Fatalf("%v is on %v", addr(i), c.where[addr(i)])
 		}
 		c.closeIf(func(conn) bool { return true })
-		c.p.SetAdmin(serverNamed(t, c.p, home), Ready, "x", time.Now())
+		serverNamed(t, c.p, home).SetAdmin(Ready, "x", time.Now())
 	}
 }
 
@@ -726,7 +726,7 @@ func TestSourceSmallServer(t *testing.T) {
 		t.Fatalf("%v: maxconn of node1 was exceeded", n)
 	}
 	checkEvenOver(t, c.p, "node2", "node3", "node4")
-	if at := c.p.slots[serverNamed(t, c.p, "node1").slot].attributed; at > 100 {
+	if at := c.p.balancer.members.all[serverNamed(t, c.p, "node1").member].attributed; at > 100 {
 		t.Fatalf("%d connections are at home on a server that can hold 100", at)
 	}
 	c.reconnect(500)

@@ -1,164 +1,68 @@
 package backend
 
 import (
-	"math"
+	"fmt"
 	"time"
 )
 
-// change is a committed change of a server's state.
-type change struct {
-	server   *Server
-	old, new State
+// Health is the verdict of the checks on a server. Its zero value is Unchecked.
+type Health uint8
+
+// The values of Health.
+const (
+	Unchecked Health = iota // no verdict yet; the server is used as if it were up
+	Up
+	Down
+)
+
+// String returns the lower-case word that status, metrics and logs show.
+func (h Health) String() string {
+	return word([]string{"unchecked", "up", "down"}, int(h))
 }
 
-// SetHealth commits the checks' verdict on s: reason says what they saw, now
-// when. A verdict that changes nothing is ignored, its reason too. A server of
-// another pool is ignored by this and all setters; one that a reload removed
-// keeps a state as long as it has connections.
-func (p *Pool) SetHealth(s *Server, h Health, reason string, now time.Time) {
-	p.commit(s, func(st *State) {
-		if st.Health != h {
-			st.Health, st.Reason, st.Since = h, reason, now
-		}
-	})
+// Admin is the operator's will for a server. Its zero value is Ready.
+type Admin uint8
+
+// The values of Admin.
+const (
+	Ready Admin = iota // takes clients as its health allows
+	Drain              // takes bound clients only: nothing new
+	Maint              // takes no clients at all
+)
+
+// String returns the lower-case word that status, metrics and logs show.
+func (a Admin) String() string {
+	return word([]string{"ready", "drain", "maint"}, int(a))
 }
 
-// SetDegraded commits that a check of s is overdue, or no longer is, and why. It
-// does not change Since. The end of suspicion leaves alone the reason of a
-// verdict that was committed meanwhile.
-func (p *Pool) SetDegraded(s *Server, suspect bool, reason string) {
-	p.commit(s, func(st *State) {
-		if st.Suspect == suspect {
-			return
-		}
-		st.Suspect = suspect
-		if suspect {
-			s.doubt = reason
-		} else if st.Reason != s.doubt {
-			return
-		}
-		st.Reason = reason
-	})
+func word(words []string, i int) string {
+	if i < len(words) {
+		return words[i]
+	}
+	return fmt.Sprintf("unknown(%d)", i)
 }
 
-// SetAdmin commits the operator's will for s: reason says why and who, now
-// when. What is said already is ignored.
-func (p *Pool) SetAdmin(s *Server, a Admin, reason string, now time.Time) {
-	p.commit(s, func(st *State) {
-		if st.Admin != a {
-			st.Admin, st.AdminReason, st.Since = a, reason, now
-		}
-	})
+// State is a server's state at one moment. It is a value: it does not follow
+// later changes. The zero State is that of a server never checked. Health and
+// Admin are separate inputs; together they decide which clients the server takes:
+//
+//	           unchecked, up           down
+//	ready      new and bound clients   none
+//	drain      bound clients           none
+//	maint      none                    none
+type State struct {
+	Health      Health
+	Admin       Admin
+	Degraded    bool      // a check is overdue: chosen only where no better server has a free slot
+	Reason      string    // why Health is what it is, in words for the operator; "" until the first verdict
+	AdminReason string    // why Admin is what it is, and by whom; "" until first set
+	Since       time.Time // when Health or Admin last changed; at first when the server was created
 }
 
-// SetWeight sets the weight of s until a reload changes it; 0 and less means
-// that s takes no new clients.
-func (p *Pool) SetWeight(s *Server, weight int) {
-	p.adjust(s, func() { s.weight.Store(clamp(weight)) })
-}
+// TakesNew reports whether a server in this state takes new clients, if its
+// weight is above zero.
+func (s State) TakesNew() bool { return s.Health != Down && s.Admin == Ready }
 
-// SetMaxConn sets the limit on the slots of s until a reload changes it; 0 and
-// less means no limit. Lowered below what is in use, it takes away nothing:
-// the server gets no new client until enough have left.
-func (p *Pool) SetMaxConn(s *Server, n int) {
-	p.adjust(s, func() { s.maxConn.Store(clamp(n)) })
-}
-
-// clamp brings a weight or limit into the range that the pool calculates in.
-func clamp(n int) int32 { return int32(min(max(n, 0), math.MaxInt32/weightScale)) }
-
-// commit is the one place where a server's state changes: health and admin are
-// separate inputs, update applies one of them.
-func (p *Pool) commit(s *Server, update func(*State)) {
-	if s.pool != p {
-		return
-	}
-	p.mu.Lock()
-	old := s.State()
-	st := old
-	update(&st)
-	if st == old {
-		p.mu.Unlock()
-		return
-	}
-	s.state.Store(&st)
-	p.changes = append(p.changes, change{server: s, old: old, new: st})
-	p.refresh(s)
-	if returned(old, st) {
-		p.startRamp(s)
-	}
-	grants := p.grantAll()
-	p.mu.Unlock()
-	p.deliver()
-	tellAll(grants)
-}
-
-// adjust sets one of the numbers of s.
-func (p *Pool) adjust(s *Server, set func()) {
-	if s.pool != p {
-		return
-	}
-	p.mu.Lock()
-	set()
-	p.refresh(s)
-	grants := p.grantAll()
-	p.mu.Unlock()
-	tellAll(grants)
-}
-
-// refresh brings the slot of s to what its state, weight and limit say. Slots
-// that this opens up are the caller's to grant.
-func (p *Pool) refresh(s *Server) {
-	if s.slot == removed {
-		return
-	}
-	st := s.State()
-	sl := &p.slots[s.slot]
-	sl.weight = s.weight.Load()
-	sl.limit = s.maxConn.Load()
-	if sl.limit == 0 {
-		sl.limit = math.MaxInt32
-	}
-	sl.counts = sl.weight > 0 && st.Admin == Ready
-	was := sl.tier
-	switch {
-	case !st.TakesNew() || sl.weight == 0:
-		sl.tier = unusable
-	case st.Suspect:
-		sl.tier = suspect
-	default:
-		sl.tier = good
-	}
-	if sl.tier == unusable {
-		p.stopRamp(s.slot)
-	} else if was == unusable {
-		sl.current = 0
-	}
-	p.setEffective(sl)
-	if !st.TakesBound() {
-		p.queue.unbind(s)
-	}
-}
-
-// deliver tells the observers of every change not told yet, in order. One
-// goroutine does so at a time; another's changes are told by it.
-func (p *Pool) deliver() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.delivering {
-		return
-	}
-	p.delivering = true
-	for len(p.changes) > 0 {
-		batch, observers := p.changes, p.onChange
-		p.changes = nil
-		p.mu.Unlock()
-		for _, c := range batch {
-			for _, f := range observers {
-				f(c.server, c.old, c.new)
-			}
-		}
-		p.mu.Lock()
-	}
-	p.delivering = false
-}
+// TakesBound reports whether a server in this state takes clients that are
+// bound to it by a session or a cookie, whatever its weight.
+func (s State) TakesBound() bool { return s.Health != Down && s.Admin != Maint }

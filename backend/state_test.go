@@ -29,8 +29,8 @@ func TestStateTable(t *testing.T) {
 	} {
 		p := newPool(t, backendOf(1))
 		s := p.Servers()[0]
-		p.SetHealth(s, tc.health, "checked", time.Now())
-		p.SetAdmin(s, tc.admin, "ops", time.Now())
+		s.SetHealth(tc.health, "checked", time.Now())
+		s.SetAdmin(tc.admin, "ops", time.Now())
 		if _, result := p.Acquire(&Request{}, nil); (result == Granted) != tc.new || s.Usable() != tc.new {
 			t.Errorf("%v, %v: a new client is %v, usable is %v", tc.health, tc.admin, result, s.Usable())
 		}
@@ -51,34 +51,27 @@ func TestCommit(t *testing.T) {
 		told = append(told, fmt.Sprintf("%s %v/%v>%v/%v", s.Name(), old.Health, old.Admin, new.Health, new.Admin))
 	})
 	t1, t2 := time.Now(), time.Now().Add(time.Hour)
-	p.SetHealth(s, Down, "refused", t1)
-	p.SetHealth(s, Down, "timeout", t2)
-	p.SetAdmin(s, Drain, "ann: kernel", t2)
-	p.SetDegraded(s, false, "")
-	p.SetDegraded(s, true, "no answer for 4 s")
-	want := State{Health: Down, Admin: Drain, Suspect: true, Reason: "no answer for 4 s", AdminReason: "ann: kernel", Since: t2}
+	s.SetHealth(Down, "refused", t1)
+	s.SetHealth(Down, "timeout", t2)
+	s.SetAdmin(Drain, "ann: kernel", t2)
+	s.SetDegraded(false, "")
+	s.SetDegraded(true, "no answer for 4 s")
+	want := State{Health: Down, Admin: Drain, Degraded: true, Reason: "no answer for 4 s", AdminReason: "ann: kernel", Since: t2}
 	if got := s.State(); got != want {
 		t.Errorf("state %+v, want %+v", got, want)
 	}
 	if want := []string{"node1 unchecked/ready>down/ready", "node1 down/ready>down/drain", "node1 down/drain>down/drain"}; !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
 	}
-	p.SetDegraded(s, false, "check answered")
+	s.SetDegraded(false, "check answered")
 	if got := s.State().Reason; got != "check answered" {
 		t.Errorf("after suspicion the reason is %q", got)
 	}
-	p.SetDegraded(s, true, "no answer for 5 s")
-	p.SetHealth(s, Up, "connected", t2)
-	p.SetDegraded(s, false, "the server is up")
+	s.SetDegraded(true, "no answer for 5 s")
+	s.SetHealth(Up, "connected", t2)
+	s.SetDegraded(false, "the server is up")
 	if got := s.State().Reason; got != "connected" {
 		t.Errorf("the end of suspicion changed the verdict's reason to %q", got)
-	}
-	want = s.State()
-	other := newPool(t, backendOf(2))
-	other.SetHealth(s, Up, "", t1)
-	other.SetWeight(s, 3)
-	if s.State() != want || s.Weight() != 100 {
-		t.Error("a pool changed another pool's server")
 	}
 }
 
@@ -89,7 +82,7 @@ func TestOnChangeMayCommit(t *testing.T) {
 	p := newPool(t, backendOf(1, maxConn(1)))
 	s := p.Servers()[0]
 	lease := acquire(t, p, Request{})
-	p.Observe(func(s *Server, o Outcome) { p.SetHealth(s, Up, o.String(), time.Now()) })
+	p.Observe(func(s *Server, o Outcome) { s.SetHealth(Up, o.String(), time.Now()) })
 	var first, second []Health
 	p.OnChange(func(s *Server, _, new State) {
 		first = append(first, new.Health)
@@ -98,7 +91,7 @@ func TestOnChangeMayCommit(t *testing.T) {
 		}
 	})
 	p.OnChange(func(_ *Server, _, new State) { second = append(second, new.Health) })
-	p.SetHealth(s, Down, "x", time.Now())
+	s.SetHealth(Down, "x", time.Now())
 	if want := []Health{Down, Up}; !slices.Equal(first, want) || !slices.Equal(second, want) {
 		t.Errorf("observers saw %v and %v, want %v", first, second, want)
 	}
@@ -123,7 +116,7 @@ func TestOnChangeConcurrently(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for i := range 200 {
-				p.SetHealth(s, Health(i%3), "x", time.Now())
+				s.SetHealth(Health(i%3), "x", time.Now())
 			}
 		})
 	}
@@ -140,7 +133,7 @@ func TestObserveComesBeforeGrant(t *testing.T) {
 	p := newPool(t, backendOf(2, maxConn(1)))
 	p.Observe(func(s *Server, o Outcome) {
 		if o == Refused {
-			p.SetHealth(s, Down, o.String(), time.Now())
+			s.SetHealth(Down, o.String(), time.Now())
 		}
 	})
 	held := fill(t, p)
@@ -162,10 +155,10 @@ func TestApplyKeepsByIdentity(t *testing.T) {
 	orphan := acquire(t, p, Request{Source: addr(2), Bound: before[3]})
 	before[0].Counters(1).BytesIn.Add(5)
 	before[0].Counters(0).BytesIn.Add(2)
-	p.SetHealth(before[0], Up, "ok", time.Now())
-	p.SetAdmin(before[1], Drain, "ops", time.Now())
-	p.SetWeight(before[0], 7)
-	p.SetMaxConn(before[1], 9)
+	before[0].SetHealth(Up, "ok", time.Now())
+	before[1].SetAdmin(Drain, "ops", time.Now())
+	before[0].SetWeight(7)
+	before[1].SetMaxConn(9)
 
 	c := backendOf(5, maxConn(100))
 	c.Servers[0], c.Servers[1] = c.Servers[1], c.Servers[0] // the order changes
@@ -192,7 +185,7 @@ func TestApplyKeepsByIdentity(t *testing.T) {
 	if got := p.Config(); got.StickyTime != time.Hour || len(got.Servers) != 4 {
 		t.Errorf("configuration in force: %+v", got)
 	}
-	p.SetHealth(gone[1], Down, "x", time.Now()) // still possible, without effect on the pool
+	gone[1].SetHealth(Down, "x", time.Now()) // still possible, without effect on the pool
 	if _, result := p.Acquire(&Request{Bound: gone[1]}, nil); result != Granted {
 		t.Errorf("a client bound to a removed server: %v, want another server", result)
 	}
@@ -234,7 +227,7 @@ func TestApplyReusesSlots(t *testing.T) {
 			l.Release(Completed, now)
 		}
 	}
-	if n := len(p.slots); n > 12 {
+	if n := len(p.balancer.members.all); n > 12 {
 		t.Errorf("%d slots for 4 servers", n)
 	}
 }
@@ -285,7 +278,7 @@ func TestServerAccessors(t *testing.T) {
 	if size := unsafe.Sizeof(Slot{}); size > 32 {
 		t.Errorf("a lease is %d bytes", size)
 	}
-	if size := unsafe.Sizeof(slot{}); size != 64 {
+	if size := unsafe.Sizeof(member{}); size != 64 {
 		t.Errorf("a slot is %d bytes, not a cache line", size)
 	}
 	if size := unsafe.Sizeof(entry{}); size > 64 {
@@ -310,10 +303,10 @@ func TestApplyMovesAServer(t *testing.T) {
 	old := p.Servers()[0]
 	lease := acquire(t, p, Request{Source: addr(1), Bound: old})
 	old.Counters(1).BytesIn.Add(5)
-	p.SetHealth(old, Down, "dead", time.Now())
-	p.SetAdmin(old, Drain, "ops", time.Now())
-	p.SetWeight(old, 7)
-	p.SetMaxConn(old, 9)
+	old.SetHealth(Down, "dead", time.Now())
+	old.SetAdmin(Drain, "ops", time.Now())
+	old.SetWeight(7)
+	old.SetMaxConn(9)
 	c.Servers = slices.Clone(c.Servers)
 	c.Servers[0].HTTP = "127.0.5.5:80"
 	if gone := mustApply(t, p, c); len(gone) != 1 || gone[0] != old {

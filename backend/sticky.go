@@ -1,159 +1,185 @@
 package backend
 
-// settle makes the entry of pl, if need be, and counts a connection for it
-// that was given slot. It returns the entry, noEntry if nothing is to be
+// sticky remembers where the connections of each source belong. It keeps the
+// entries of its memory, and what the members count of them, up to date.
+//
+//	entry        connections    left by
+//	idle         none           connect; forgotten after duration, or to make room
+//	live         some           the last disconnect
+type sticky struct {
+	memory   memory
+	members  *members
+	duration int64 // sticky_time in nanoseconds; 0 = no limit
+	now      int64 // the latest monotonic time that a caller passed
+}
+
+// advance brings to now what changes with time alone: it forgets entries idle
+// for longer than sticky_time, a few per call, but more than a request can add.
+func (k *sticky) advance(now int64) {
+	k.now = max(k.now, now)
+	for range 2 {
+		r := k.memory.longestIdle()
+		if r == noEntry || !k.expired(k.memory.at(r)) {
+			return
+		}
+		k.forget(r)
+	}
+}
+
+// expired reports whether e has been as it is for longer than sticky_time.
+func (k *sticky) expired(e *entry) bool {
+	return k.duration > 0 && k.now-e.Left > k.duration
+}
+
+// recall returns the first of the source's entries that have not expired.
+func (k *sticky) recall(source [16]byte) ref {
+	first := k.memory.first[source]
+	for r := first; r != noEntry; {
+		e := k.memory.at(r)
+		sibling := e.sibling
+		if e.live == 0 && k.expired(e) {
+			k.forget(r)
+		}
+		r = sibling
+	}
+	return k.memory.first[source]
+}
+
+// settle counts a connection that was given member i for the entry of pl, which
+// it makes if there is none. It returns the entry, noEntry if nothing is to be
 // remembered or the memory is full of live ones.
-func (p *Pool) settle(pl *plan, slot int) ref {
-	if !pl.remember || pl.home == none {
+func (k *sticky) settle(pl *plan, i int) ref {
+	if !pl.remember || pl.primary == none {
 		return noEntry
 	}
 	r := pl.entry
 	if r == noEntry {
-		if r = p.enter(pl); r == noEntry {
+		if r = k.enter(pl); r == noEntry {
 			return noEntry
 		}
 	}
-	e := p.memory.at(r)
-	if slot == int(pl.home) {
-		p.setRefuge(e, none)
-	} else if pl.shelter {
-		p.setRefuge(e, int32(slot))
+	e := k.memory.at(r)
+	if i == int(pl.primary) {
+		k.setFallback(e, none)
+	} else if pl.fallback {
+		k.setFallback(e, int32(i))
 	}
-	p.connect(r)
+	k.connect(r)
 	return r
 }
 
 // enter makes an idle entry for pl, in place of the one idle the longest if the
 // memory is full.
-func (p *Pool) enter(pl *plan) ref {
-	r := p.memory.insert(pl.source)
+func (k *sticky) enter(pl *plan) ref {
+	r := k.memory.insert(pl.source)
 	if r == noEntry {
-		idle := p.memory.longestIdle()
+		idle := k.memory.longestIdle()
 		if idle == noEntry {
 			return noEntry
 		}
-		p.forget(idle)
-		r = p.memory.insert(pl.source)
+		k.forget(idle)
+		r = k.memory.insert(pl.source)
 	}
-	e := p.memory.at(r)
-	e.home, e.refuge, e.left = pl.home, none, p.clock
-	e.peers = pl.peers
-	p.count(e, 1)
-	p.memory.idle(r)
+	e := k.memory.at(r)
+	e.Primary, e.Fallback, e.Left = pl.primary, none, k.now
+	e.Peers = pl.peers
+	k.count(e, 1)
+	k.memory.idle(r)
 	return r
 }
 
 // connect counts a connection for r.
-func (p *Pool) connect(r ref) {
-	e := p.memory.at(r)
+func (k *sticky) connect(r ref) {
+	e := k.memory.at(r)
 	if e.live == 0 {
-		p.memory.busy(r)
+		k.memory.busy(r)
 	}
-	p.count(e, -1)
+	k.count(e, -1)
 	e.live++
-	e.peak = max(e.peak, e.live)
-	p.count(e, 1)
+	e.Peak = max(e.Peak, e.live)
+	k.count(e, 1)
 }
 
 // disconnect ends a connection that was counted for r; noEntry does nothing.
-func (p *Pool) disconnect(r ref) {
+func (k *sticky) disconnect(r ref) {
 	if r == noEntry {
 		return
 	}
-	e := p.memory.at(r)
-	p.decay(e)
-	if e.live == e.peak || e.live == 1 {
-		e.left = p.clock
+	e := k.memory.at(r)
+	k.decay(e)
+	if e.live == e.Peak || e.live == 1 {
+		e.Left = k.now
 	}
-	p.count(e, -1)
+	k.count(e, -1)
 	e.live--
-	p.count(e, 1)
+	k.count(e, 1)
 	if e.live == 0 {
-		p.memory.idle(r)
+		k.memory.idle(r)
 	}
 }
 
 // forget removes an idle entry. If it is its source's first, the next one
 // becomes the first.
-func (p *Pool) forget(r ref) {
-	e := p.memory.at(r)
-	p.count(e, -1)
-	p.memory.busy(r)
+func (k *sticky) forget(r ref) {
+	e := k.memory.at(r)
+	k.count(e, -1)
+	k.memory.busy(r)
 	heir := e.sibling
-	if e.further || heir == noEntry {
-		p.memory.remove(r)
+	if e.Further || heir == noEntry {
+		k.memory.remove(r)
 		return
 	}
-	p.count(p.memory.at(heir), -1)
-	p.memory.remove(r)
-	p.count(p.memory.at(heir), 1)
-}
-
-// expire forgets entries idle for longer than sticky_time: a few at a time, but
-// more than a request can add.
-func (p *Pool) expire() {
-	for range 2 {
-		r := p.memory.longestIdle()
-		if r == noEntry || !p.expired(p.memory.at(r)) {
-			return
-		}
-		p.forget(r)
-	}
-}
-
-// expired reports whether e has been as it is for longer than sticky_time; 0
-// is no limit.
-func (p *Pool) expired(e *entry) bool {
-	return p.sticky > 0 && p.clock-e.left > p.sticky
+	k.count(k.memory.at(heir), -1)
+	k.memory.remove(r)
+	k.count(k.memory.at(heir), 1)
 }
 
 // decay forgets the places of e that no connection used for sticky_time.
-func (p *Pool) decay(e *entry) {
-	if e.live > 0 && e.live < e.peak && p.expired(e) {
-		p.setPeak(e, e.live)
+func (k *sticky) decay(e *entry) {
+	if e.live > 0 && e.live < e.Peak && k.expired(e) {
+		k.count(e, -1)
+		e.Peak = e.live
+		k.count(e, 1)
 	}
 }
 
-// count adds e to the counts of its slots (by 1) or takes it out of them (by
-// -1). Whoever changes an entry takes it out before and adds it afterwards.
-func (p *Pool) count(e *entry, by int32) {
-	home := &p.slots[e.home]
-	home.attributed += by * e.live
-	home.residents.entries += by
-	home.residents.expected += by * e.expected()
-	if !e.further {
-		home.residents.sources += by
-		if e.live > 0 {
-			home.residents.live += by
-		}
-		if e.grown() {
-			home.residents.grown += by
-		}
-	}
-	if e.refuge != none {
-		refuge := p.slots[e.refuge].residents
-		refuge.guests += by
-		refuge.refugees += by * e.peak
-	}
+// setPrimary moves e to another primary server.
+func (k *sticky) setPrimary(e *entry, i int32) {
+	k.count(e, -1)
+	e.Primary = i
+	k.count(e, 1)
 }
 
-func (p *Pool) setPeak(e *entry, peak int32) {
-	p.count(e, -1)
-	e.peak = peak
-	p.count(e, 1)
-}
-
-func (p *Pool) setRefuge(e *entry, slot int32) {
-	if e.refuge == slot {
+// setFallback gives e another fallback server, or none.
+func (k *sticky) setFallback(e *entry, i int32) {
+	if e.Fallback == i {
 		return
 	}
-	p.count(e, -1)
-	e.refuge = slot
-	p.count(e, 1)
+	k.count(e, -1)
+	e.Fallback = i
+	k.count(e, 1)
 }
 
-func (p *Pool) setHome(e *entry, slot int32) {
-	p.count(e, -1)
-	e.home = slot
-	p.count(e, 1)
+// count adds e to the counts of its members (by 1) or removes it from them (by
+// -1). Every change of an entry stands between a removal and an addition.
+func (k *sticky) count(e *entry, by int32) {
+	primary := &k.members.all[e.Primary]
+	primary.attributed += by * e.live
+	counts := primary.placements
+	counts.entries += by
+	counts.expected += by * e.expected()
+	if !e.Further {
+		counts.sources += by
+		if e.live > 0 {
+			counts.live += by
+		}
+		if e.grown() {
+			counts.grown += by
+		}
+	}
+	if e.Fallback != none {
+		counts := k.members.all[e.Fallback].placements
+		counts.fallbacks += by
+		counts.fallbackPeaks += by * e.Peak
+	}
 }

@@ -195,9 +195,9 @@ func (p pooled) inMaintenance() bool { return p.server.State().Admin == backend.
 func (p pooled) left() int { return p.pool.Usable() }
 
 func (p pooled) setHealth(health backend.Health, reason string, now time.Time) {
-	p.pool.SetHealth(p.server, health, reason, now)
+	p.server.SetHealth(health, reason, now)
 }
 
 func (p pooled) setSuspect(suspect bool, reason string) {
-	p.pool.SetDegraded(p.server, suspect, reason)
+	p.server.SetDegraded(suspect, reason)
 }

@@ -157,11 +157,11 @@ func TestVerdictsReachThePool(t *testing.T) {
 		var hang behavior = hangs
 		c.behave.Store(&hang)
 		time.Sleep(4 * time.Second)
-		if st := server.State(); st.Health != backend.Up || !st.Suspect {
+		if st := server.State(); st.Health != backend.Up || !st.Degraded {
 			t.Errorf("4 s after it hung: %+v", st)
 		}
 		time.Sleep(4 * time.Second)
-		if st := server.State(); st.Health != backend.Down || st.Suspect || st.Reason != "L7TOUT no response in time" {
+		if st := server.State(); st.Health != backend.Down || st.Degraded || st.Reason != "L7TOUT no response in time" {
 			t.Errorf("8 s after it hung: %+v", st)
 		}
 		c.checker.Stop()
@@ -176,7 +176,7 @@ func TestAdminMaintenance(t *testing.T) {
 		server := c.pool.Servers()[0]
 		c.checker.Apply(standard, c.pool.Servers())
 		time.Sleep(10 * time.Second)
-		c.pool.SetAdmin(server, backend.Maint, "test", time.Now())
+		server.SetAdmin(backend.Maint, "test", time.Now())
 		synctest.Wait()
 		n := c.probed(server)
 		time.Sleep(time.Minute)
@@ -185,7 +185,7 @@ func TestAdminMaintenance(t *testing.T) {
 		}
 		var refuse behavior = refuses
 		c.behave.Store(&refuse)
-		c.pool.SetAdmin(server, backend.Ready, "test", time.Now())
+		server.SetAdmin(backend.Ready, "test", time.Now())
 		synctest.Wait()
 		if st := server.State(); st.Health != backend.Down {
 			t.Errorf("after maintenance: %+v", st)
@@ -250,7 +250,7 @@ func TestInheritedVerdict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, nodes(made(2)...), answers)
 		down := c.pool.Servers()[0]
-		c.pool.SetHealth(down, backend.Down, "inherited", time.Now())
+		down.SetHealth(backend.Down, "inherited", time.Now())
 		c.checker.Apply(standard, c.pool.Servers())
 		time.Sleep(500 * time.Millisecond)
 		if st := down.State(); st.Health != backend.Down {
@@ -271,11 +271,11 @@ func TestInheritedSuspicion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, nodes(made(1)...), answers)
 		server := c.pool.Servers()[0]
-		c.pool.SetHealth(server, backend.Up, "inherited", time.Now())
-		c.pool.SetDegraded(server, true, "inherited")
+		server.SetHealth(backend.Up, "inherited", time.Now())
+		server.SetDegraded(true, "inherited")
 		c.checker.Apply(standard, c.pool.Servers())
 		synctest.Wait()
-		if st := server.State(); st.Health != backend.Up || st.Suspect {
+		if st := server.State(); st.Health != backend.Up || st.Degraded {
 			t.Errorf("after a pass: %+v", st)
 		}
 		c.checker.Stop()
@@ -413,12 +413,12 @@ func TestServerHangsForReal(t *testing.T) {
 			}
 		}
 	}
-	await("up", func(st backend.State) bool { return st.Health == backend.Up && !st.Suspect })
+	await("up", func(st backend.State) bool { return st.Health == backend.Up && !st.Degraded })
 	hung.Store(true)
 	start := time.Now()
-	await("suspect", func(st backend.State) bool { return st.Health == backend.Up && st.Suspect })
+	await("suspect", func(st backend.State) bool { return st.Health == backend.Up && st.Degraded })
 	within(t, "suspect", time.Since(start), 0, check.Interval+check.FastInterval+time.Second)
 	await("down", func(st backend.State) bool { return st.Health == backend.Down })
 	within(t, "down", time.Since(start), check.Timeout, check.Interval+check.FastInterval+check.Timeout+time.Second)
-	await("no longer suspect", func(st backend.State) bool { return st.Health == backend.Down && !st.Suspect })
+	await("no longer suspect", func(st backend.State) bool { return st.Health == backend.Down && !st.Degraded })
 }

@@ -98,7 +98,7 @@ func newWatch(s subject, check conf.Check, from backend.State, first, second tim
 		next:    first,
 		second:  second,
 		count:   newRiseFall(check.Rise, check.Fall, from.Health),
-		facts:   Status{Health: from.Health, Suspect: from.Suspect, Since: time.Now()},
+		facts:   Status{Health: from.Health, Suspect: from.Degraded, Since: time.Now()},
 	}
 	w.check.Store(&check)
 	w.publish()

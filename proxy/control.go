@@ -24,7 +24,7 @@ const mostWeight = 1000
 
 // SetServer implements admin.Control.
 func (p *Proxy) SetServer(backendName, serverName string, change admin.ServerChange) ([]admin.Change, error) {
-	b, server, err := p.findServer(backendName, serverName)
+	_, server, err := p.findServer(backendName, serverName)
 	if err != nil {
 		return nil, err
 	}
@@ -39,15 +39,15 @@ func (p *Proxy) SetServer(backendName, serverName string, change admin.ServerCha
 	}
 	if change.Weight != nil {
 		note("weight", strconv.Itoa(server.Weight()), strconv.Itoa(*change.Weight))
-		b.SetWeight(server, *change.Weight)
+		server.SetWeight(*change.Weight)
 	}
 	if change.MaxConn != nil {
 		note("maxconn", strconv.Itoa(server.MaxConn()), strconv.Itoa(*change.MaxConn))
-		b.SetMaxConn(server, *change.MaxConn)
+		server.SetMaxConn(*change.MaxConn)
 	}
 	if change.Admin != nil {
 		note("admin", string(adminStates[server.State().Admin]), string(*change.Admin))
-		b.SetAdmin(server, adminOf(*change.Admin), change.Reason, time.Now())
+		server.SetAdmin(adminOf(*change.Admin), change.Reason, time.Now())
 	}
 	return changes, nil
 }
@@ -168,7 +168,7 @@ func (p *Proxy) Sticky(backendName string, source netip.Addr, most int) ([]admin
 	entries := make([]admin.StickyEntry, 0, len(found))
 	for _, e := range found[:min(len(found), most)] {
 		entries = append(entries, admin.StickyEntry{
-			Source: e.Source.String(), Server: e.Server, Refuge: e.Refuge,
+			Source: e.Source.String(), Server: e.Server, Refuge: e.Fallback,
 			Connections: e.Connections, IdleSeconds: e.Idle.Seconds(),
 		})
 	}

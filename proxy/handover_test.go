@@ -532,7 +532,7 @@ func TestHandOverDuringAnEviction(t *testing.T) {
 		r.evictions.look()
 	}()
 	b := r.backends["b"]
-	b.SetHealth(b.Servers()[0], backend.Down, "test", time.Now())
+	b.Servers()[0].SetHealth(backend.Down, "test", time.Now())
 	close(begun)
 	h := r.heir(text)
 	t.Cleanup(h.end)

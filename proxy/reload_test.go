@@ -280,7 +280,7 @@ func TestEvictions(t *testing.T) {
 	b := r.backends["b"]
 	var losing sync.WaitGroup
 	for _, server := range b.Servers() {
-		losing.Go(func() { b.SetHealth(server, backend.Down, "test", time.Now()) })
+		losing.Go(func() { server.SetHealth(backend.Down, "test", time.Now()) })
 	}
 	losing.Wait()
 	for _, c := range clients {

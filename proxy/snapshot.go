@@ -162,9 +162,9 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 	return admin.Server{
 		Name: server.Name(), Addresses: serverAddresses(server),
 		State: serverStates[state.Health], Admin: adminStates[state.Admin],
-		Usable: server.Usable(), Suspect: state.Suspect, Reason: state.Reason, Since: state.Since,
+		Usable: server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since,
 		AdminReason: state.AdminReason,
-		Weight:      server.Weight(), EffectiveWeight: b.EffectiveWeight(server),
+		Weight:      server.Weight(), EffectiveWeight: server.EffectiveWeight(),
 		Connections: admin.Connections{
 			Current: int64(server.Conns()), Peak: int64(server.Peak()),
 			Total: totals.Connections, Limit: int64(server.MaxConn()),

@@ -107,13 +107,13 @@ func TestEarlyBytesSurviveARedispatch(t *testing.T) {
 	a := endpoint.Accept(t)
 	b := begin(t, []string{endpoint.Blackhole(t), a.Address}, withClock)
 	hole, other := b.pool.Servers()[0], b.pool.Servers()[1]
-	b.pool.SetHealth(other, backend.Down, "so that the hole is chosen", time.Now())
+	other.SetHealth(backend.Down, "so that the hole is chosen", time.Now())
 	c := b.dial()
 	c.Say("early\n")
 	c.Finish()
 	b.Eventually("it is being connected to the hole", func() bool { return hole.Conns() == 1 })
 	b.Turns(2)
-	b.pool.SetHealth(other, backend.Up, "", time.Now())
+	other.SetHealth(backend.Up, "", time.Now())
 	b.Advance(b.pool.Config().TimeoutConnect)
 	s := a.Next()
 	s.Hear("early\n")
@@ -131,7 +131,7 @@ func TestNoServer(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
 	b := begin(t, []string{s.Address})
-	b.pool.SetHealth(b.pool.Servers()[0], backend.Down, "for the test", time.Now())
+	b.pool.Servers()[0].SetHealth(backend.Down, "for the test", time.Now())
 	endpoint.TurnedAway(t, b.Address)
 	b.expect(session.NoServer, 1)
 }
@@ -159,7 +159,7 @@ func TestServerDownWhileConnecting(t *testing.T) {
 
 // down takes a server down and tells the sessions, as package proxy does.
 func (b *bed) down(server *backend.Server, policy conf.OnDown) {
-	b.pool.SetHealth(server, backend.Down, "for the test", time.Now())
+	server.SetHealth(backend.Down, "for the test", time.Now())
 	b.each(func(s *Session) {
 		if s.Server() == server {
 			s.ServerDown(policy)

@@ -272,7 +272,7 @@ func TestServerDown(t *testing.T) {
 	t.Parallel()
 	down := func(b *bed, policy conf.OnDown) {
 		server := b.pool.Servers()[0]
-		b.pool.SetHealth(server, backend.Down, "test", time.Now())
+		server.SetHealth(backend.Down, "test", time.Now())
 		b.workers.CloseIdle(server)
 		b.each(func(c *client) {
 			if c.Server() == server {

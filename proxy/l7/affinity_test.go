@@ -162,7 +162,7 @@ func TestSessionsStay(t *testing.T) {
 	}
 	all(calls / 2)
 	drained := b.pool.Servers()[1]
-	b.pool.SetAdmin(drained, backend.Drain, "test", time.Now())
+	drained.SetAdmin(backend.Drain, "test", time.Now())
 	all(calls / 2)
 	newcomer := &mcpSession{t: t, client: client, url: "http://" + b.Address + "/mcp"}
 	for range 8 {
@@ -170,7 +170,7 @@ func TestSessionsStay(t *testing.T) {
 			t.Error("a node that drains got a new session")
 		}
 	}
-	b.pool.SetHealth(drained, backend.Down, "test", time.Now())
+	drained.SetHealth(backend.Down, "test", time.Now())
 	for i, s := range sessions {
 		if s.node != drained.Name() {
 			continue
@@ -245,11 +245,11 @@ func TestSessionGone(t *testing.T) {
 }
 
 func (b *bed) down(i int) {
-	b.pool.SetHealth(b.pool.Servers()[i], backend.Down, "test", time.Now())
+	b.pool.Servers()[i].SetHealth(backend.Down, "test", time.Now())
 }
 
 func (b *bed) admin(i int, a backend.Admin) {
-	b.pool.SetAdmin(b.pool.Servers()[i], a, "test", time.Now())
+	b.pool.Servers()[i].SetAdmin(a, "test", time.Now())
 }
 
 // A session's request is for its own server alone: where that refuses
@@ -270,7 +270,7 @@ func TestSessionOfRefusingServer(t *testing.T) {
 		t.Errorf("another server got %d requests", n)
 	}
 	// A cookie's request goes elsewhere, and gets a new cookie.
-	b.pool.SetHealth(b.pool.Servers()[0], backend.Up, "test", time.Now())
+	b.pool.Servers()[0].SetHealth(backend.Up, "test", time.Now())
 	client.Say(get("/", "Cookie: SERVERID="+mcp.TagOf("s1").String()))
 	r, _ := client.wantStatus("GET", 200)
 	if got, want := r.Header.Get("Set-Cookie"), "SERVERID="+mcp.TagOf("s2").String(); !strings.HasPrefix(got, want) {

@@ -180,7 +180,7 @@ func TestLogPhases(t *testing.T) {
 			node := b.pool.Servers()[0]
 			s.Close()
 			b.On(b.Engine.Loops()[0], func() {
-				b.pool.Observe(func(*backend.Server, backend.Outcome) { b.pool.SetHealth(node, backend.Down, "refused", time.Now()) })
+				b.pool.Observe(func(*backend.Server, backend.Outcome) { node.SetHealth(backend.Down, "refused", time.Now()) })
 			})
 			c := b.dial()
 			c.Say(get("/x"))

@@ -57,7 +57,7 @@ func TestNoServerToBeHad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := begin(t, []string{c.address}, withRetries(c.retries))
-			b.pool.SetHealth(b.pool.Servers()[0], c.state, "test", time.Now())
+			b.pool.Servers()[0].SetHealth(c.state, "test", time.Now())
 			client := b.dial()
 			for i, request := range []string{rpcPost("17"), strings.Replace(rpcPost("18"), "\r\n\r\n", "\r\nX: y\r\n\r\n", 1)} {
 				half := len(request) - 10 // the id is known only from the whole

@@ -26,20 +26,20 @@ func TestFigures(t *testing.T) {
 		t.Errorf("the peak fell to %d with the queue", p.QueuedPeak())
 	}
 	s := p.Servers()[0]
-	if got := p.EffectiveWeight(s); got != 100 {
+	if got := s.EffectiveWeight(); got != 100 {
 		t.Errorf("effective weight %v, want 100", got)
 	}
-	p.SetHealth(s, Down, "x", time.Now())
-	p.SetHealth(s, Up, "", time.Now())
+	s.SetHealth(Down, "x", time.Now())
+	s.SetHealth(Up, "", time.Now())
 	for _, now := range []int64{int64(time.Second), int64(6 * time.Second)} {
 		l := acquire(t, p, Request{Balance: conf.BalanceRandom, Now: now})
 		l.Release(Completed, now)
 	}
-	if got := p.EffectiveWeight(s); got != 50 {
+	if got := s.EffectiveWeight(); got != 50 {
 		t.Errorf("effective weight %v halfway through slow start, want 50", got)
 	}
 	gone := mustApply(t, p, backendOf(0))
-	if got := p.EffectiveWeight(gone[0]); got != 0 {
+	if got := gone[0].EffectiveWeight(); got != 0 {
 		t.Errorf("effective weight %v of a removed server, want 0", got)
 	}
 }

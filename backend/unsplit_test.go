@@ -192,13 +192,13 @@ func TestSourceCatchesUp(t *testing.T) {
 						c.open(addr(base + i))
 					}
 				}
-				late := c.p.memory.at(c.p.memory.first[addr(base).As16()])
+				late := c.p.balancer.sticky.memory.at(c.p.balancer.sticky.memory.first[addr(base).As16()])
 				for i := 1; i < 40; i++ {
 					for n := c.p.live(addr(base + i)); n < tc.newest; n++ {
 						c.open(addr(base + i))
 					}
-					home, n := &c.p.slots[late.home], c.p.populationOf([]int32{0, 1, 2, 3})
-					if over := float64(home.residents.live) > 1.02*n.share(home.weight); i > 16 && over {
+					home, n := &c.p.balancer.members.all[late.Primary], c.p.balancer.members.population([]int32{0, 1, 2, 3})
+					if over := float64(home.placements.live) > 1.02*n.share(home.weight); i > 16 && over {
 						caught++
 						for range 90 {
 							c.open(addr(base))
@@ -222,11 +222,11 @@ func TestSourceCatchesUp(t *testing.T) {
 
 // live returns the connections of a source, if it is whole.
 func (p *Pool) live(source netip.Addr) int {
-	r := p.memory.first[source.As16()]
+	r := p.balancer.sticky.memory.first[source.As16()]
 	if r == noEntry {
 		return 0
 	}
-	return int(p.memory.at(r).live)
+	return int(p.balancer.sticky.memory.at(r).live)
 }
 
 // Of several sources that come at once not all find the same server the

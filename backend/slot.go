@@ -6,24 +6,24 @@ import (
 	"mcplb/conf"
 )
 
-// Request is what a client wants of a pool. The pool reads it during Acquire
+// Request says what a client needs of a pool. The pool reads it during Acquire
 // and keeps no reference to it, nor to Tried.
 type Request struct {
 	Source   netip.Addr    // the client; without it, policy source balances as leastconn does
 	Balance  conf.Balance  // the policy; "" = the backend's
-	Key      uint64        // a hash by which to choose, instead of a policy: plainly, the same everywhere, nothing remembered; 0 = none
+	Key      uint64        // a hash by which to choose instead of by policy: the same server everywhere, nothing remembered; 0 = none
 	Endpoint conf.Endpoint // which address is wanted; "" = any
 	Tried    []*Server     // tried for this client in vain: not chosen again while another is usable
-	Stay     bool          // by a connection that cannot move to another process (Freeze)
+	Stay     bool          // of a connection that cannot move to a new process (Suspend)
 	Bound    *Server       // the server that the client is bound to, taken even while it drains; nil = none
 	Now      int64         // monotonic nanoseconds, the caller's cached clock
 }
 
-// Waiter is one who waits for a slot. It must be comparable (a pointer).
+// Waiter waits for a slot. It must be comparable (a pointer).
 type Waiter interface {
 	// Granted hands over the slot waited for. It is called exactly once for
-	// each Acquire that returned Queued, unless Cancel returned true: from
-	// whichever goroutine freed the slot, outside all locks. It must not block.
+	// each Acquire that returned Queued, unless Cancel returned true: by the
+	// goroutine that freed the slot, outside all locks. It must not block.
 	Granted(Slot)
 }
 
@@ -33,7 +33,7 @@ type Result uint8
 // The values of Result.
 const (
 	NoServer Result = iota // no server is usable for the request
-	Granted                // the lease holds a slot
+	Granted                // the slot is the caller's
 	Queued                 // every usable server is full; the waiter is in the queue
 	Full                   // every usable server is full and there was no waiter to queue
 )
@@ -64,29 +64,33 @@ func (o Outcome) String() string {
 		"server reset", "server timeout", "client abort", "aborted"}, int(o))
 }
 
-// Slot is the right to one slot of one server, to be given back by Release.
-// Its zero value is no lease. It is a small value with one owner: whoever
-// copies it must use one copy only. It is not safe for concurrent use.
+// Slot is the right to one slot of one server, to be given back by Release. Its
+// zero value is no slot. It is a small value with one owner: of its copies only
+// one may be used. It is not safe for concurrent use.
 type Slot struct {
 	server *Server
 	entry  ref // the sticky memory that counts the connection; none for most policies
 }
 
-// Server returns the server whose slot it is, nil for no lease.
-func (l *Slot) Server() *Server { return l.server }
+// Server returns the server whose slot it is, nil for no slot.
+func (s *Slot) Server() *Server { return s.server }
+
+// Entry is the name of the connection's entry in the sticky memory, for Handover;
+// 0 = none.
+func (s *Slot) Entry() uint32 { return uint32(s.entry) }
 
 // Release gives the slot back and reports to the pool's observer how its use
-// ended. The lease is no lease afterwards, so releasing it again does nothing.
-// The freed slot may go to a waiter, whose Granted is called before Release
-// returns. now is the caller's cached monotonic clock, in nanoseconds.
-func (l *Slot) Release(o Outcome, now int64) {
-	s, e := l.server, l.entry
-	if s == nil {
+// ended. It is no slot afterwards, so releasing it again does nothing. The freed
+// slot may go to a waiter, whose Granted is called before Release returns. now
+// is the caller's cached monotonic clock, in nanoseconds.
+func (s *Slot) Release(o Outcome, now int64) {
+	server, entry := s.server, s.entry
+	if server == nil {
 		return
 	}
-	*l = Slot{}
-	if s.pool.observe != nil {
-		s.pool.observe(s, o)
+	*s = Slot{}
+	if server.pool.observe != nil {
+		server.pool.observe(server, o)
 	}
-	s.pool.release(s, e, now)
+	server.pool.release(server, entry, now)
 }

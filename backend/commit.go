@@ -1,0 +1,150 @@
+package backend
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+// SetHealth commits the verdict of the checks: reason says what they saw, now
+// when. A verdict that changes nothing is ignored, its reason too. A server that
+// a reload removed keeps a state as long as it has connections.
+func (s *Server) SetHealth(h Health, reason string, now time.Time) {
+	s.commit(func(st *State) {
+		if st.Health != h {
+			st.Health, st.Reason, st.Since = h, reason, now
+		}
+	})
+}
+
+// SetDegraded commits that a check is overdue, or no longer is, and why. It does
+// not change Since. Its end leaves the reason of a verdict that was committed
+// meanwhile alone.
+func (s *Server) SetDegraded(degraded bool, reason string) {
+	s.commit(func(st *State) {
+		if st.Degraded == degraded {
+			return
+		}
+		st.Degraded = degraded
+		if degraded {
+			s.degradedReason = reason
+		} else if st.Reason != s.degradedReason {
+			return
+		}
+		st.Reason = reason
+	})
+}
+
+// SetAdmin commits the operator's will: reason says why and by whom, now when.
+// It is ignored if it changes nothing.
+func (s *Server) SetAdmin(a Admin, reason string, now time.Time) {
+	s.commit(func(st *State) {
+		if st.Admin != a {
+			st.Admin, st.AdminReason, st.Since = a, reason, now
+		}
+	})
+}
+
+// SetWeight sets the weight until a reload changes it; 0 and less means that the
+// server takes no new clients.
+func (s *Server) SetWeight(weight int) {
+	s.adjust(func() { s.weight.Store(clamp(weight)) })
+}
+
+// SetMaxConn sets the limit on slots until a reload changes it; 0 and less means
+// no limit. If it is lowered below the slots in use, these stay in use: the
+// server gets no new client until enough have left.
+func (s *Server) SetMaxConn(n int) {
+	s.adjust(func() { s.maxConn.Store(clamp(n)) })
+}
+
+// clamp brings a weight or limit into the range that the pool calculates in.
+func clamp(n int) int32 { return int32(min(max(n, 0), math.MaxInt32/weightScale)) }
+
+// commit is the one place where a server's state changes: health and admin are
+// separate inputs, update applies one of them. Observers are notified and
+// waiters served before it returns.
+func (s *Server) commit(update func(*State)) {
+	p := s.pool
+	p.mu.Lock()
+	old := s.State()
+	st := old
+	update(&st)
+	if st == old {
+		p.mu.Unlock()
+		return
+	}
+	s.state.Store(&st)
+	p.changes.add(change{server: s, old: old, new: st})
+	p.balancer.refresh(s)
+	if m := p.balancer.members.of(s); m != nil && returned(old, st) {
+		p.balancer.slowStart.start(m)
+	}
+	grants := p.balancer.grantAll()
+	p.mu.Unlock()
+	p.changes.deliver()
+	deliver(grants)
+}
+
+// adjust sets one of the server's numbers.
+func (s *Server) adjust(set func()) {
+	p := s.pool
+	p.mu.Lock()
+	set()
+	p.balancer.refresh(s)
+	grants := p.balancer.grantAll()
+	p.mu.Unlock()
+	deliver(grants)
+}
+
+// change is a committed change of a server's state.
+type change struct {
+	server   *Server
+	old, new State
+}
+
+// notifier notifies observers of changes, in their order, one at a time. Its
+// zero value has no observers.
+type notifier struct {
+	mu         sync.Mutex // taken after Pool.mu; not held while observers run
+	observers  []func(s *Server, old, new State)
+	pending    []change
+	delivering bool // a goroutine is delivering
+}
+
+func (n *notifier) observe(f func(s *Server, old, new State)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.observers = append(n.observers, f)
+}
+
+// add appends a change, which the next deliver delivers. The caller holds
+// Pool.mu, so changes come in the order of their commits.
+func (n *notifier) add(c change) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.pending = append(n.pending, c)
+}
+
+// deliver notifies the observers of every pending change. If another goroutine
+// is delivering, that one does it.
+func (n *notifier) deliver() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.delivering {
+		return
+	}
+	n.delivering = true
+	for len(n.pending) > 0 {
+		batch, observers := n.pending, n.observers
+		n.pending = nil
+		n.mu.Unlock()
+		for _, c := range batch {
+			for _, f := range observers {
+				f(c.server, c.old, c.new)
+			}
+		}
+		n.mu.Lock()
+	}
+	n.delivering = false
+}
