@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"maps"
 	"net/netip"
 	"sync/atomic"
 
@@ -68,7 +67,7 @@ func (f *layered) apply(c *conf.Frontend, directory *l7.Directory) {
 func (f *layered) applyWeb(c *conf.Frontend, directory *l7.Directory) frontend {
 	if f.web == nil {
 		secure, p := &secure{workers: f.proxy.secures}, f.proxy
-		f.web = &httpFrontend{l7.NewFrontend(httpSettings(c, directory, secure), p.limiter, p.gate, p.workers), secure}
+		f.web = &httpFrontend{l7.NewFrontend(httpSettings(c, directory, secure), p.limiter, p.connections, p.workers), secure}
 		return f.web
 	}
 	f.web.Apply(httpSettings(c, directory, f.web.secure))
@@ -78,7 +77,7 @@ func (f *layered) applyWeb(c *conf.Frontend, directory *l7.Directory) frontend {
 func (f *layered) applyStream(c *conf.Frontend, directory *l7.Directory) frontend {
 	if f.stream == nil {
 		secure, p := &secure{workers: f.proxy.secures}, f.proxy
-		f.stream = &streamFrontend{l4.NewFrontend(streamSettings(c, directory, secure), p.limiter, p.gate, p.log, len(p.engine.Loops())), secure}
+		f.stream = &streamFrontend{l4.NewFrontend(streamSettings(c, directory, secure), p.limiter, p.connections, p.log, len(p.engine.Loops())), secure}
 		return f.stream
 	}
 	f.stream.Apply(streamSettings(c, directory, f.stream.secure))
@@ -187,22 +186,6 @@ func sessionOf(c *reactor.Conn) session {
 		return s
 	}
 	return nil
-}
-
-// poolOf finds a backend's pool by its name, nil where there is none.
-func (p *Proxy) poolOf(name string) *backend.Pool {
-	if b := p.backends[name]; b != nil {
-		return b.Pool
-	}
-	return nil
-}
-
-// allFrontends are those of the configuration and those that are leaving, by
-// name; p.mu is held.
-func (p *Proxy) allFrontends() map[string]*layered {
-	all := maps.Clone(p.frontends)
-	maps.Copy(all, p.leaving.frontends)
-	return all
 }
 
 // streamFrontend is a frontend of mode tcp or mcp.

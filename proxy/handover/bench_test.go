@@ -1,0 +1,66 @@
+package handover
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"mcplb/proxy/accesslog"
+	"mcplb/proxy/l4"
+)
+
+// someRecords are n relayed connections, with or without what the access log
+// has noted of them.
+func someRecords(n int, logged bool) []Record {
+	all := make([]Record, n)
+	for i := range all {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), uint16(1024+i))
+		all[i] = Record{
+			Frontend: "mcp", Slot: SlotKey{Server: uint32(i%8 + 1), Entry: uint32(i)}, Source: uint64(i) << 32, Limited: true, Two: true,
+			Detached: int64(12*time.Hour) + int64(i),
+			Stream: &l4.Carried{
+				From: from, Relaying: true, Waited: int64(time.Minute),
+				Relay: l4.CarriedRelay{Idle: int64(time.Second), Up: 3, Down: 5, Answers: true},
+			},
+		}
+		if logged {
+			all[i].Stream.Log = &accesslog.Record{
+				Client: from, Frontend: "mcp", Backend: "nodes", Server: fmt.Sprint("node-", i%8),
+				Began: int64(11 * time.Hour), Request: accesslog.None, Queue: accesslog.None,
+				Connect: 250 * time.Microsecond, Response: 3 * time.Millisecond,
+				BytesIn: 12_345, BytesOut: 6_789_012, MessagesIn: 42, MessagesOut: 4242,
+				DialedAt: int64(11*time.Hour) + 1000, ConnectedAt: int64(11*time.Hour) + 251_000,
+			}
+			all[i].Stream.Log.SetTarget([]byte("POST"), []byte("/mcp/v1/messages"))
+		}
+	}
+	return all
+}
+
+// A batch is encoded by one process and decoded by the other.
+func BenchmarkBatch(b *testing.B) {
+	const connections = 120
+	for _, log := range []string{"off", "on"} {
+		b.Run("log="+log, func(b *testing.B) {
+			records := someRecords(connections, log == "on")
+			var e encoder
+			var d decoder
+			bytes := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				payload, err := e.encode(records)
+				if err != nil {
+					b.Fatal(err)
+				}
+				bytes = len(payload)
+				var received []Record
+				if err := d.decode(payload, &received); err != nil || len(received) != connections {
+					b.Fatal(len(received), err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/connections, "ns/connection")
+			b.ReportMetric(float64(bytes)/connections, "B/connection")
+		})
+	}
+}
