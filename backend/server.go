@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/proxy/metrics"
 )
 
 // Health is what the checks say of a server. Its zero value is Unchecked.
@@ -65,31 +66,51 @@ func (s State) TakesNew() bool { return s.Health != Down && s.Admin == Ready }
 // bound to it by a session or a cookie, whatever its weight.
 func (s State) TakesBound() bool { return s.Health != Down && s.Admin != Maint }
 
-// Counters are what one event loop counts for one server. Each field is a
-// monotonic count since the server was created; the loop adds, anybody may
-// read. The padding keeps loops off each other's cache lines.
+// Counters are what one event loop counts for one server since the server was
+// created. The loop adds; any goroutine may read. The padding keeps the counters
+// of two loops on different cache lines.
 type Counters struct {
-	Connections     atomic.Uint64 // connections to the server that were established
-	BytesIn         atomic.Uint64 // bytes from clients, sent to the server
-	BytesOut        atomic.Uint64 // bytes from the server, sent to clients
-	MessagesIn      atomic.Uint64 // messages from clients
-	MessagesOut     atomic.Uint64 // messages from the server
-	ConnectErrors   atomic.Uint64 // connects that were refused or failed otherwise, timeouts not among them
-	ConnectTimeouts atomic.Uint64 // connects given up after timeout_connect
-	Retries         atomic.Uint64 // further attempts on this server after a failed connect
-	Redispatches    atomic.Uint64 // attempts that left this server for another after a failed connect
-	Resets          atomic.Uint64 // established connections that the server reset
-	Timeouts        atomic.Uint64 // requests that the server did not answer within timeout_server
-	ClientAborts    atomic.Uint64 // connections that the client broke off
-	Aborts          atomic.Uint64 // connections that the balancer ended: server down, limits, shutdown
-	Responses       Classes       // answers of mode http, by the class of their status
-	Connect         Histogram     // how long connecting took, where it succeeded
-	Response        Histogram     // mode http: from the request forwarded to the head of its answer
+	Connections     metrics.Counter   // connections to the server that were established
+	BytesIn         metrics.Counter   // bytes from clients, sent to the server
+	BytesOut        metrics.Counter   // bytes from the server, sent to clients
+	MessagesIn      metrics.Counter   // messages from clients
+	MessagesOut     metrics.Counter   // messages from the server
+	ConnectErrors   metrics.Counter   // connects that were refused or failed otherwise, except by timeout
+	ConnectTimeouts metrics.Counter   // connects given up after timeout_connect
+	Retries         metrics.Counter   // further attempts on this server after a failed connect
+	Redispatches    metrics.Counter   // attempts that left this server for another after a failed connect
+	Resets          metrics.Counter   // established connections that the server reset
+	Timeouts        metrics.Counter   // requests that the server did not answer within timeout_server
+	ClientAborts    metrics.Counter   // connections that the client broke off
+	Aborts          metrics.Counter   // connections that the balancer ended: server down, limits, shutdown
+	Responses       Classes           // responses in mode http, by status class
+	Connect         metrics.Histogram // duration of connects that succeeded
+	Response        metrics.Histogram // mode http: from the request forwarded to the response head
 	_               [88]byte
 }
 
-// CountOutcome counts how the use of a slot of the server ended. A use that ran
-// to its end is not counted here.
+// Visit implements metrics.Set.
+func (c *Counters) Visit(v metrics.Visitor) {
+	v.Counter("Connections", &c.Connections)
+	v.Counter("BytesIn", &c.BytesIn)
+	v.Counter("BytesOut", &c.BytesOut)
+	v.Counter("MessagesIn", &c.MessagesIn)
+	v.Counter("MessagesOut", &c.MessagesOut)
+	v.Counter("ConnectErrors", &c.ConnectErrors)
+	v.Counter("ConnectTimeouts", &c.ConnectTimeouts)
+	v.Counter("Retries", &c.Retries)
+	v.Counter("Redispatches", &c.Redispatches)
+	v.Counter("Resets", &c.Resets)
+	v.Counter("Timeouts", &c.Timeouts)
+	v.Counter("ClientAborts", &c.ClientAborts)
+	v.Counter("Aborts", &c.Aborts)
+	v.Counters("Responses", c.Responses[:])
+	c.Connect.Visit("Connect", v)
+	c.Response.Visit("Response", v)
+}
+
+// CountOutcome counts how the use of one of the server's slots ended. Completed is
+// not counted.
 func (c *Counters) CountOutcome(o Outcome) {
 	switch o {
 	case Refused, Unreachable:
@@ -107,11 +128,10 @@ func (c *Counters) CountOutcome(o Outcome) {
 	}
 }
 
-// Classes counts answers by the class of their status: [2] is 2xx; [0] is not
-// used.
-type Classes [6]atomic.Uint64
+// Classes counts responses by status class: [2] is 2xx; [0] is not used.
+type Classes [6]metrics.Counter
 
-// ClassName returns what a class of statuses, 1 to 5, is called: "2xx".
+// ClassName returns the name of a status class from 1 to 5, such as "2xx".
 func ClassName(class int) string { return string(rune('0'+class)) + "xx" }
 
 // Totals is the sum of a server's Counters over all loops, field by field.
@@ -120,7 +140,29 @@ type Totals struct {
 	ConnectErrors, ConnectTimeouts, Retries, Redispatches   uint64
 	Resets, Timeouts, ClientAborts, Aborts                  uint64
 	Responses                                               [6]uint64
-	Connect, Response                                       Latency
+	Connect, Response                                       metrics.Latency
+}
+
+// add adds what one loop has counted.
+func (t *Totals) add(c *Counters) {
+	t.Connections += c.Connections.Load()
+	t.BytesIn += c.BytesIn.Load()
+	t.BytesOut += c.BytesOut.Load()
+	t.MessagesIn += c.MessagesIn.Load()
+	t.MessagesOut += c.MessagesOut.Load()
+	t.ConnectErrors += c.ConnectErrors.Load()
+	t.ConnectTimeouts += c.ConnectTimeouts.Load()
+	t.Retries += c.Retries.Load()
+	t.Redispatches += c.Redispatches.Load()
+	t.Resets += c.Resets.Load()
+	t.Timeouts += c.Timeouts.Load()
+	t.ClientAborts += c.ClientAborts.Load()
+	t.Aborts += c.Aborts.Load()
+	for class := range c.Responses {
+		t.Responses[class] += c.Responses[class].Load()
+	}
+	t.Connect.Add(&c.Connect)
+	t.Response.Add(&c.Response)
 }
 
 // Server is one server of a Pool. Its identity, name and addresses, never
@@ -199,30 +241,12 @@ func (s *Server) Usable() bool { return s.state.Load().TakesNew() && s.Weight() 
 // panics.
 func (s *Server) Counters(loop int) *Counters { return &s.counters[loop] }
 
-// Totals returns the sum over all loops at about this moment: while loops
-// count, its fields are not of one instant.
+// Totals returns the sum over all loops. While the loops count, the fields may
+// belong to slightly different moments.
 func (s *Server) Totals() Totals {
 	var t Totals
 	for i := range s.counters {
-		c := &s.counters[i]
-		t.Connections += c.Connections.Load()
-		t.BytesIn += c.BytesIn.Load()
-		t.BytesOut += c.BytesOut.Load()
-		t.MessagesIn += c.MessagesIn.Load()
-		t.MessagesOut += c.MessagesOut.Load()
-		t.ConnectErrors += c.ConnectErrors.Load()
-		t.ConnectTimeouts += c.ConnectTimeouts.Load()
-		t.Retries += c.Retries.Load()
-		t.Redispatches += c.Redispatches.Load()
-		t.Resets += c.Resets.Load()
-		t.Timeouts += c.Timeouts.Load()
-		t.ClientAborts += c.ClientAborts.Load()
-		t.Aborts += c.Aborts.Load()
-		for class := range c.Responses {
-			t.Responses[class] += c.Responses[class].Load()
-		}
-		t.Connect.Add(&c.Connect)
-		t.Response.Add(&c.Response)
+		t.add(&s.counters[i])
 	}
 	return t
 }

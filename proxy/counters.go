@@ -1,8 +1,10 @@
 package proxy
 
-// eachCounters calls visit with every struct of counters, loop by loop; what all
+import "mcplb/proxy/metrics"
+
+// eachCounters calls visit with every set of counters, loop by loop; what all
 // loops count together belongs to loop 0.
-func (c *components) eachCounters(loops int, visit func(name string, loop int, counters any)) {
+func (c *components) eachCounters(loops int, visit func(name string, loop int, counters metrics.Set)) {
 	frontends := c.allFrontends()
 	for name, f := range frontends {
 		for _, layer := range f.layers() {

@@ -9,6 +9,7 @@ import (
 	"mcplb/proxy/admin"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
+	"mcplb/proxy/metrics"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/tlsio"
 	"mcplb/ratelimit"
@@ -30,8 +31,8 @@ type frontend interface {
 	ClearPeaks()
 	// drain has connections end where they have a good place to.
 	drain()
-	// counters are what one loop counts: a pointer to a struct.
-	counters(loop int) any
+	// counters are what one loop counts.
+	counters(loop int) metrics.Set
 	Peak() int
 	RestorePeak(n int)
 	// config are its settings, which are not to be changed.
@@ -213,7 +214,7 @@ func (f streamFrontend) config() *conf.Frontend { return &f.Settings().Frontend 
 
 func (f streamFrontend) name() string { return "stream" }
 
-func (f streamFrontend) counters(loop int) any { return f.Counters(loop) }
+func (f streamFrontend) counters(loop int) metrics.Set { return f.Counters(loop) }
 
 // httpFrontend is a frontend of mode http.
 type httpFrontend struct {
@@ -248,7 +249,7 @@ func (f httpFrontend) config() *conf.Frontend { return &f.Settings().Frontend }
 
 func (f httpFrontend) name() string { return "http" }
 
-func (f httpFrontend) counters(loop int) any { return f.Counters(loop) }
+func (f httpFrontend) counters(loop int) metrics.Set { return f.Counters(loop) }
 
 // showNow adds the connections that there are.
 func showNow(shown *admin.Frontend, current, peak int) {
@@ -281,7 +282,7 @@ func addCounts(to *map[string]uint64, counts map[string]uint64) {
 	}
 }
 
-func addTiming(to *admin.Timing, t l4.TimingTotal) {
+func addTiming(to *admin.Timing, t metrics.TimingTotal) {
 	to.Count += t.Count
 	to.SumSeconds += t.Sum.Seconds()
 	to.MaxSeconds = max(to.MaxSeconds, t.Max.Seconds())

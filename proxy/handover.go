@@ -10,6 +10,7 @@ import (
 	"mcplb/proxy/admin"
 	"mcplb/proxy/handover"
 	"mcplb/proxy/l7"
+	"mcplb/proxy/metrics"
 	"mcplb/proxy/reactor"
 	"mcplb/ratelimit"
 )
@@ -53,7 +54,7 @@ func (p *Proxy) startChecks() {
 }
 
 // EachCounters implements handover.Balancer.
-func (h *Handover) EachCounters(visit func(name string, loop int, counters any)) {
+func (h *Handover) EachCounters(visit func(name string, loop int, counters metrics.Set)) {
 	h.proxy.mu.RLock()
 	defer h.proxy.mu.RUnlock()
 	h.proxy.components.eachCounters(len(h.proxy.engine.Loops()), visit)

@@ -10,6 +10,7 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/l4"
+	"mcplb/proxy/metrics"
 )
 
 // mostBans is how many bans a snapshot lists.
@@ -187,7 +188,7 @@ func showResponses(server *backend.Server, totals *backend.Totals) map[string]ui
 }
 
 // showLatency shows how long something took.
-func showLatency(l *backend.Latency) admin.Latency {
+func showLatency(l *metrics.Latency) admin.Latency {
 	shown := admin.Latency{
 		Count: l.Count(), SumSeconds: l.Sum().Seconds(),
 		P50Seconds: l.Quantile(0.50).Seconds(), P95Seconds: l.Quantile(0.95).Seconds(), P99Seconds: l.Quantile(0.99).Seconds(),

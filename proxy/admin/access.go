@@ -14,26 +14,26 @@ import (
 	"sync/atomic"
 )
 
-// Access decides who may use the runtime commands: whoever shows the token, or,
-// while none is in force, who comes from this machine's loopback addresses. Its
-// zero value has no token. Its methods may be called by any goroutine.
+// Access decides which requests may use the runtime commands: those with the
+// token or, while there is no token, those from this machine's loopback
+// addresses. The zero value has no token. Any goroutine may call its methods.
 //
-// A browser on this machine is no way around it. Requests that another site
-// has a browser make are refused (Sec-Fetch-Site, Origin), and without a token
-// so is every name in Host that anybody could point at 127.0.0.1 (DNS rebinding),
-// and whatever another proxy on this machine passes on, whose clients may be
-// anywhere.
+// A browser on this machine cannot be used to bypass it. Requests that another
+// site makes through a browser are refused (Sec-Fetch-Site, Origin). Without a
+// token, so are requests with a name in Host that anyone could resolve to
+// 127.0.0.1 (DNS rebinding), and requests that another proxy on this machine
+// forwards, since its clients may be anywhere.
 type Access struct {
 	digest atomic.Pointer[[sha256.Size]byte] // of the token; nil = none
 	cross  http.CrossOriginProtection
 }
 
-// leastToken is the length under which a token is worth a warning.
-const leastToken = 16
+// minToken is the length below which a token causes a warning.
+const minToken = 16
 
-// UseFile puts the token in force that is the one word in a file; "" is none.
-// When it fails, what was in force stays. The warning, if any, is about a file
-// or token that is not as safe as it should be.
+// UseFile makes the only word in a file the token; "" removes the token. After an
+// error the old token remains. The warning, if any, says why the file or the
+// token is not safe.
 func (a *Access) UseFile(path string) (warning string, err error) {
 	if path == "" {
 		a.digest.Store(nil)
@@ -45,26 +45,27 @@ func (a *Access) UseFile(path string) (warning string, err error) {
 	}
 	words := bytes.Fields(text)
 	if len(words) != 1 {
-		return "", fmt.Errorf("%s must hold the token and nothing else: one word without spaces", path)
+		return "", fmt.Errorf("%s must contain the token and nothing else: one word without spaces", path)
 	}
 	digest := sha256.Sum256(words[0])
 	a.digest.Store(&digest)
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o007 != 0 {
 		return fmt.Sprintf("%s can be read by every user of this machine: chmod o= %s", path, path), nil
 	}
-	if len(words[0]) < leastToken {
-		return fmt.Sprintf("the token in %s is shorter than %d characters: make one with openssl rand -hex 32", path, leastToken), nil
+	if len(words[0]) < minToken {
+		return fmt.Sprintf("the token in %s is shorter than %d characters: make one with openssl rand -hex 32", path, minToken), nil
 	}
 	return "", nil
 }
 
-// denial is why a request may not.
+// denial is why a request is refused.
 type denial struct {
 	status int
 	reason string
 }
 
-// check says who asks, as the log shows him, or why he may not.
+// check returns the name of the requester for the log, or why the request is
+// refused.
 func (a *Access) check(r *http.Request) (who string, no *denial) {
 	if err := a.cross.Check(r); err != nil {
 		return "", &denial{http.StatusForbidden, "refused: another site's page made this request (" + err.Error() + ")"}
@@ -78,8 +79,8 @@ func (a *Access) check(r *http.Request) (who string, no *denial) {
 	return checkLoopback(r)
 }
 
-// checkToken accepts who shows the token (RFC 6750 section 2.1). The digests
-// are compared, in a time that tells nothing of either.
+// checkToken accepts requests with the token (RFC 6750 section 2.1). It compares
+// digests, in constant time.
 func checkToken(r *http.Request, digest *[sha256.Size]byte) (string, *denial) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	shown := sha256.Sum256([]byte(strings.TrimSpace(token)))
@@ -89,11 +90,11 @@ func checkToken(r *http.Request, digest *[sha256.Size]byte) (string, *denial) {
 	return r.RemoteAddr + " with the token", nil
 }
 
-// checkLoopback accepts who is on this machine himself.
+// checkLoopback accepts requests that come directly from this machine.
 func checkLoopback(r *http.Request) (string, *denial) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {
-		return "", &denial{http.StatusForbidden, "without admin.token_file runtime commands are taken from this machine's loopback addresses only"}
+		return "", &denial{http.StatusForbidden, "without admin.token_file runtime commands are accepted from this machine's loopback addresses only"}
 	}
 	if err := checkDirect(r); err != nil {
 		return "", &denial{http.StatusForbidden, err.Error()}
@@ -101,7 +102,7 @@ func checkLoopback(r *http.Request) (string, *denial) {
 	return r.RemoteAddr, nil
 }
 
-// checkDirect refuses what only looks as if it came from this machine.
+// checkDirect refuses requests that only seem to come from this machine.
 func checkDirect(r *http.Request) error {
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "Via", "X-Real-Ip"} {
 		if r.Header.Get(name) != "" {

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// fixed is a Source that builds the same Snapshot every time, and counts.
+// fixed is a Source whose Snapshots build makes. It counts the calls.
 type fixed struct {
 	build func() Snapshot
 	asked atomic.Int64
@@ -29,7 +29,7 @@ func (f *fixed) Snapshot() Snapshot {
 	return f.build()
 }
 
-// edited is a Source of the example with a change.
+// edited returns a Source of the example with a change.
 func edited(edit func(*Snapshot)) *fixed {
 	return &fixed{build: func() Snapshot {
 		s := example()
@@ -42,7 +42,7 @@ func unedited(*Snapshot) {}
 
 var exampleTime = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-// example is a snapshot in which every member has a value of its own.
+// example returns a Snapshot in which every member has a different value.
 func example() Snapshot {
 	return Snapshot{
 		Time: exampleTime,
@@ -152,7 +152,7 @@ func exampleBackend() Backend {
 	}
 }
 
-// request is what handler answers.
+// request returns the response of handler.
 func request(handler http.Handler, method, path string, header ...string) *http.Response {
 	r := httptest.NewRequest(method, path, nil)
 	for i := 0; i < len(header); i += 2 {
@@ -245,11 +245,11 @@ func TestStatus(t *testing.T) {
 	}
 	golden.Compare(t, "status.json", string(indented)+"\n")
 	if n := source.asked.Load(); n != 1 {
-		t.Errorf("took %d snapshots for one answer", n)
+		t.Errorf("took %d snapshots for one response", n)
 	}
 }
 
-// Whoever reads the status may go through lists and maps without a look for null.
+// Readers of the status can iterate over lists and maps without a check for null.
 func TestStatusOfNothing(t *testing.T) {
 	t.Parallel()
 	source := &fixed{build: func() Snapshot {
@@ -266,8 +266,8 @@ func TestStatusOfNothing(t *testing.T) {
 	}
 }
 
-// The names are a contract: lower case with underscores, units written out,
-// none forgotten.
+// The names are a contract: every member has one, in lower case with underscores and
+// with its unit.
 func TestStatusNames(t *testing.T) {
 	t.Parallel()
 	checkNames(t, reflect.TypeFor[Snapshot]())
@@ -303,7 +303,7 @@ func checkNames(t *testing.T, typ reflect.Type) {
 
 func TestDerived(t *testing.T) {
 	t.Parallel()
-	s := take(edited(unedited))
+	s := snapshotOf(edited(unedited))
 	if s.Process.UptimeSeconds != 5400 {
 		t.Errorf("uptime %v s", s.Process.UptimeSeconds)
 	}

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// recorder is a Control that notes what it was asked for.
+// recorder is a Control that records its calls.
 type recorder struct{ asked []string }
 
 func (c *recorder) note(format string, args ...any) {
@@ -27,7 +27,7 @@ func (c *recorder) note(format string, args ...any) {
 func (c *recorder) SetServer(backend, server string, change ServerChange) ([]Change, error) {
 	text, _ := json.Marshal(change)
 	c.note("set %s/%s %s", backend, server, text)
-	if server == "nobody" {
+	if server == "missing" {
 		return nil, fmt.Errorf("%w: there is no server %q", ErrNotFound, server)
 	}
 	return []Change{{"admin", "ready", "drain"}}, nil
@@ -70,7 +70,7 @@ func (c *recorder) Sticky(backend string, source netip.Addr, most int) ([]Sticky
 
 func (c *recorder) ClearPeaks() { c.note("clear peaks") }
 
-// desk is an admin handler under test with all that it works with.
+// desk is an admin handler under test and its dependencies.
 type desk struct {
 	handler http.Handler
 	control *recorder
@@ -87,8 +87,8 @@ func newDesk(source Source) *desk {
 	return d
 }
 
-// ask sends a request as curl on this machine would, with changes of the head:
-// name, value, ...; "from" is the address that it comes from.
+// ask sends a request like curl on this machine, with changes of the head: name,
+// value, ...; "from" is the client's address.
 func (d *desk) ask(method, path, text string, head ...string) *http.Response {
 	r := httptest.NewRequest(method, "http://127.0.0.1:8404"+path, strings.NewReader(text))
 	r.RemoteAddr = "127.0.0.1:50000"
@@ -116,11 +116,11 @@ func TestCommands(t *testing.T) {
 	for _, test := range []struct {
 		method, path, body string
 		status             int
-		asked, answer      string // "" = the control is not asked
+		asked, answer      string // "" = the control is not called
 	}{
 		{"PATCH", server, `{"admin":"drain"}`, 200, `set nodes/node1 {"admin":"drain","reason":"by 127.0.0.1:50000"}`, `"new":"drain"`},
 		{"PATCH", server, `{"weight":5,"maxconn":0,"reason":"repair"}`, 200, `set nodes/node1 {"weight":5,"maxconn":0,"reason":"repair, by 127.0.0.1:50000"}`, `"target":"nodes/node1"`},
-		{"PATCH", "/api/v1/backends/nodes/servers/nobody", `{"weight":5}`, 404, `set nodes/nobody {"weight":5,"reason":"by 127.0.0.1:50000"}`, "no server"},
+		{"PATCH", "/api/v1/backends/nodes/servers/missing", `{"weight":5}`, 404, `set nodes/missing {"weight":5,"reason":"by 127.0.0.1:50000"}`, "no server"},
 		{"PATCH", server, `{}`, 400, "", "name what is to change"},
 		{"PATCH", server, `{"weight":5,"reason":"\u001b[2J"}`, 400, "", "one line"},
 		{"PATCH", server, `{"wieght":5}`, 400, "", "wieght"},
@@ -154,7 +154,7 @@ func TestCommands(t *testing.T) {
 				t.Errorf("%d %s, want %d with %s", response.StatusCode, text, test.status, test.answer)
 			}
 			if asked := strings.Join(d.control.asked, "; "); asked != test.asked {
-				t.Errorf("asked for %q, want %q", asked, test.asked)
+				t.Errorf("calls %q, want %q", asked, test.asked)
 			}
 			changes := test.method != "GET" && test.status == 200
 			if logged := strings.Contains(d.log.String(), "by=127.0.0.1:50000"); logged != changes {
@@ -164,7 +164,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// Who may, and by which ways a stranger might get in.
+// Who may use commands, and attempts to bypass the check.
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	const token = "correct horse battery staple"
@@ -208,7 +208,7 @@ func TestAccess(t *testing.T) {
 				t.Errorf("%d %s, want %d", response.StatusCode, body(t, response), test.status)
 			}
 			if done := len(d.control.asked) > 0; done != (test.status == 200) {
-				t.Errorf("done: %v", done)
+				t.Errorf("executed: %v", done)
 			}
 			if test.status == 401 && response.Header.Get("WWW-Authenticate") == "" {
 				t.Error("401 does not say how to authenticate")
@@ -227,7 +227,8 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// isUnsafeOnly: what Origin says counts for what changes something only.
+// isUnsafeOnly reports whether only requests that change something are refused, which
+// is so for a foreign Origin.
 func isUnsafeOnly(head []string) bool { return len(head) > 0 && head[0] == "Origin" }
 
 func writeToken(t *testing.T, text string, mode os.FileMode) string {
@@ -265,14 +266,14 @@ func TestTokenFile(t *testing.T) {
 		t.Errorf("a missing file: %v", err)
 	}
 	if a.digest.Load() == nil {
-		t.Error("what could not be read took the token away")
+		t.Error("an unreadable file removed the token")
 	}
 	if _, err := a.UseFile(""); err != nil || a.digest.Load() != nil {
 		t.Errorf("no file: %v", err)
 	}
 }
 
-// A cleared counter counts from then on in the status; /metrics goes on.
+// A cleared counter starts at 0 in the status, but not in /metrics.
 func TestClearCounters(t *testing.T) {
 	t.Parallel()
 	grown := uint64(0)
@@ -296,10 +297,10 @@ func TestClearCounters(t *testing.T) {
 		t.Errorf("after clearing: %+v; %+v", f, server)
 	}
 	if f.Connections.Current != 30 || s.Process.Resident != 12345678 || server.Weight != 100 {
-		t.Errorf("clearing changed what is no counter: %+v", f.Connections)
+		t.Errorf("clearing changed something that is not a counter: %+v", f.Connections)
 	}
 	if metrics := body(t, d.ask("GET", "/metrics", "")); !strings.Contains(metrics, "mcplb_frontend_bytes_in_total{frontend=\"tcp\"} 200005\n") {
-		t.Error("/metrics counts anew")
+		t.Error("/metrics was cleared")
 	}
 }
 
@@ -307,7 +308,7 @@ func TestQuantile(t *testing.T) {
 	t.Parallel()
 	below := make([]uint64, len(LatencyBounds))
 	for i := 2; i < len(below); i++ {
-		below[i] = 100 // all between 0.5 and 1 ms
+		below[i] = 100 // all are between 0.5 and 1 ms
 	}
 	for part, want := range map[float64]float64{0.5: 0.00075, 0.99: 0.000995} {
 		if got := quantile(below, 100, part); got < want-1e-9 || got > want+1e-9 {
@@ -315,9 +316,9 @@ func TestQuantile(t *testing.T) {
 		}
 	}
 	if got := quantile(make([]uint64, len(LatencyBounds)), 100, 0.5); got != 60 {
-		t.Errorf("longer than every bound: %v", got)
+		t.Errorf("durations above all bounds: %v", got)
 	}
 	if got := quantile(nil, 0, 0.5); got != 0 {
-		t.Errorf("of none: %v", got)
+		t.Errorf("without durations: %v", got)
 	}
 }

@@ -1,100 +1,154 @@
 package admin
 
-import (
-	"reflect"
-	"sync/atomic"
-)
+import "sync/atomic"
 
-// baseline is what counters stood at when an operator cleared them: page, JSON
-// and CSV show what was counted since. The counters themselves go on, and
-// /metrics shows them as they are, for Prometheus takes a counter that falls
-// for a process that began anew.
+// baseline is the Snapshot of the moment at which an operator cleared the
+// counters: page, JSON and CSV show what was counted since. The counters
+// themselves continue, and /metrics shows them as they are, because Prometheus
+// takes a counter that falls for a restart of the process. The zero baseline
+// subtracts nothing. Any goroutine may call its methods.
 type baseline struct{ snapshot atomic.Pointer[Snapshot] }
 
-// set has everything count from what s shows.
+// set makes later Snapshots count from s.
 func (b *baseline) set(s Snapshot) { b.snapshot.Store(&s) }
 
-// subtract takes what was counted before out of s.
+// subtract takes from s what was counted before the baseline. A counter that is
+// below the baseline has restarted and is not changed.
 func (b *baseline) subtract(s *Snapshot) {
 	if before := b.snapshot.Load(); before != nil {
-		subtract(reflect.ValueOf(s).Elem(), reflect.ValueOf(before).Elem())
+		s.sub(before)
 	}
 }
 
-// subtract goes through a Snapshot's parts. Its counters are its members of
-// type uint64, maps of these, and those called Sum... of type float64; lists
-// are matched by their members' names, or else by place. The quantiles of a
-// Latency are estimated anew from what is left of its counts. Where something counts
-// less than before it has begun anew, and is shown as it is.
-func subtract(now, before reflect.Value) {
-	switch now.Kind() {
-	case reflect.Uint64:
-		if now.Uint() >= before.Uint() {
-			now.SetUint(now.Uint() - before.Uint())
+// The sub methods list the counters of a Snapshot. A test verifies that the list
+// is complete.
+
+func (s *Snapshot) sub(before *Snapshot) {
+	s.Process.sub(&before.Process)
+	for i := range min(len(s.Loops), len(before.Loops)) {
+		sub(&s.Loops[i].Turns, before.Loops[i].Turns)
+	}
+	for i := range s.Frontends {
+		if old := find(before.Frontends, s.Frontends[i].Name, i); old != nil {
+			s.Frontends[i].sub(old)
 		}
-	case reflect.Pointer:
-		if !now.IsNil() && !before.IsNil() {
-			subtract(now.Elem(), before.Elem())
+	}
+	for i := range s.Backends {
+		if old := find(before.Backends, s.Backends[i].Name, i); old != nil {
+			s.Backends[i].sub(old)
 		}
-	case reflect.Map:
-		subtractMap(now, before)
-	case reflect.Slice:
-		for i := range now.Len() {
-			if j := same(now.Index(i), before, i); j >= 0 {
-				subtract(now.Index(i), before.Index(j))
-			}
-		}
-	case reflect.Struct:
-		subtractStruct(now, before)
+	}
+	s.RateLimit.sub(&before.RateLimit)
+}
+
+func (p *Process) sub(before *Process) {
+	sub(&p.Connections.Total, before.Connections.Total)
+	sub(&p.AcceptFailures, before.AcceptFailures)
+	if p.AccessLog != nil && before.AccessLog != nil {
+		sub(&p.AccessLog.Lines, before.AccessLog.Lines)
+		sub(&p.AccessLog.Dropped, before.AccessLog.Dropped)
 	}
 }
 
-func subtractStruct(now, before reflect.Value) {
-	for i := range now.NumField() {
-		field := now.Type().Field(i)
-		switch {
-		case !field.IsExported():
-		case field.Type.Kind() == reflect.Float64:
-			if field.Name == "SumSeconds" && now.Field(i).Float() >= before.Field(i).Float() {
-				now.Field(i).SetFloat(now.Field(i).Float() - before.Field(i).Float())
-			}
-		default:
-			subtract(now.Field(i), before.Field(i))
-		}
+func (f *Frontend) sub(before *Frontend) {
+	sub(&f.Connections.Total, before.Connections.Total)
+	f.Traffic.sub(&before.Traffic)
+	sub(&f.MessagesDelayed, before.MessagesDelayed)
+	sub(&f.MessagesRejected, before.MessagesRejected)
+	subMap(f.Refused, before.Refused)
+	subMap(f.SessionsEnded, before.SessionsEnded)
+	f.Connect.sub(&before.Connect)
+	f.Queue.sub(&before.Queue)
+	if f.HTTP != nil && before.HTTP != nil {
+		f.HTTP.sub(before.HTTP)
 	}
-	if l, ok := now.Addr().Interface().(*Latency); ok {
-		l.estimate()
-	}
-}
-
-func subtractMap(now, before reflect.Value) {
-	if now.Type().Elem().Kind() != reflect.Uint64 {
-		return
-	}
-	for _, key := range now.MapKeys() {
-		old := before.MapIndex(key)
-		if n := now.MapIndex(key).Uint(); old.IsValid() && n >= old.Uint() {
-			now.SetMapIndex(key, reflect.ValueOf(n-old.Uint()))
-		}
+	if f.TLS != nil && before.TLS != nil {
+		f.TLS.sub(before.TLS)
 	}
 }
 
-// same finds the one of list that item was before, -1 if it is new.
-func same(item, list reflect.Value, place int) int {
-	if item.Kind() != reflect.Struct || !item.FieldByName("Name").IsValid() {
-		if place < list.Len() {
-			return place
+func (h *HTTP) sub(before *HTTP) {
+	sub(&h.Requests, before.Requests)
+	subMap(h.Responses, before.Responses)
+	subMap(h.OwnResponses, before.OwnResponses)
+	subMap(h.Malformed, before.Malformed)
+	sub(&h.Compressed, before.Compressed)
+	sub(&h.Tunnels, before.Tunnels)
+	sub(&h.BadFrames, before.BadFrames)
+	subMap(h.Eras, before.Eras)
+	subMap(h.Methods, before.Methods)
+	sub(&h.SessionRequests, before.SessionRequests)
+	sub(&h.SessionsOpened, before.SessionsOpened)
+}
+
+func (t *TLS) sub(before *TLS) {
+	subMap(t.Handshakes, before.Handshakes)
+	subMap(t.Versions, before.Versions)
+	subMap(t.Failed, before.Failed)
+}
+
+func (b *Backend) sub(before *Backend) {
+	sub(&b.Retries, before.Retries)
+	sub(&b.Redispatches, before.Redispatches)
+	for i := range b.Servers {
+		if old := find(before.Servers, b.Servers[i].Name, i); old != nil {
+			b.Servers[i].sub(old)
 		}
-		return -1
 	}
-	name := item.FieldByName("Name").String()
-	if place < list.Len() && list.Index(place).FieldByName("Name").String() == name {
-		return place
+}
+
+func (s *Server) sub(before *Server) {
+	sub(&s.Connections.Total, before.Connections.Total)
+	s.Traffic.sub(&before.Traffic)
+	subMap(s.Errors, before.Errors)
+	sub(&s.Retries, before.Retries)
+	sub(&s.Redispatches, before.Redispatches)
+	subMap(s.Responses, before.Responses)
+	s.Connect.sub(&before.Connect)
+	s.Response.sub(&before.Response)
+	sub(&s.Check.Checks, before.Check.Checks)
+	sub(&s.Check.Failures, before.Check.Failures)
+	sub(&s.Check.Observed, before.Check.Observed)
+}
+
+func (t *Traffic) sub(before *Traffic) {
+	sub(&t.BytesIn, before.BytesIn)
+	sub(&t.BytesOut, before.BytesOut)
+	sub(&t.MessagesIn, before.MessagesIn)
+	sub(&t.MessagesOut, before.MessagesOut)
+}
+
+func (t *Timing) sub(before *Timing) {
+	sub(&t.Count, before.Count)
+	sub(&t.SumSeconds, before.SumSeconds)
+}
+
+// sub also estimates the quantiles again, from the counts that are left.
+func (l *Latency) sub(before *Latency) {
+	sub(&l.Count, before.Count)
+	sub(&l.SumSeconds, before.SumSeconds)
+	for i := range min(len(l.Below), len(before.Below)) {
+		sub(&l.Below[i], before.Below[i])
 	}
-	for j := range list.Len() {
-		if list.Index(j).FieldByName("Name").String() == name {
-			return j
-		}
+	l.estimate()
+}
+
+func (r *RateLimit) sub(before *RateLimit) {
+	sub(&r.SourcesForgotten, before.SourcesForgotten)
+	subMap(r.Refused, before.Refused)
+	sub(&r.BansImposed, before.BansImposed)
+}
+
+// sub subtracts before from a counter, unless the counter has restarted.
+func sub[N uint64 | float64](counter *N, before N) {
+	if *counter >= before {
+		*counter -= before
 	}
-	return -1
+}
+
+func subMap(counters, before map[string]uint64) {
+	for name, n := range counters {
+		sub(&n, before[name])
+		counters[name] = n
+	}
 }

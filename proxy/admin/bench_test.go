@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What it costs to be looked at, with 200 servers: go test -bench . ./proxy/admin
+// The cost of each page with 200 servers: go test -bench . ./proxy/admin
 func BenchmarkPages(b *testing.B) {
 	source := many(200)
 	history := NewHistory(source)

@@ -1,24 +1,24 @@
-// Package admin shows what the balancer does: one Snapshot, several renderings.
+// Package admin shows the balancer's state: one Snapshot in several formats.
 //
-//	GET /, /stats             the page for people, with buttons for who may
+//	GET /, /stats             the page for people, with buttons for those who may use commands
 //	GET /api/v1/status        the Snapshot as JSON, for programs
-//	GET /api/v1/openapi.json  what the JSON and the commands are like
-//	GET /metrics              the same for Prometheus, with Go's and the process's own
-//	GET /stats;csv            the same in HAProxy's columns, for its tools
+//	GET /api/v1/openapi.json  the description of the JSON and the commands
+//	GET /metrics              the same for Prometheus, with metrics of Go and of the process
+//	GET /stats;csv            the same in HAProxy's columns, for HAProxy's tools
 //	GET /health               200 or 503, for a load balancer or orchestrator in front
-//	GET /nginx_status         nginx's stub_status page, for its monitoring tools
-//	/api/v1/...               runtime commands (api.go), which a Control carries out
+//	GET /nginx_status         nginx's stub_status page, for nginx's monitoring tools
+//	/api/v1/...               runtime commands (api.go), which a Control executes
 //
-// It guarantees that every answer is drawn from exactly one Snapshot, so that
-// its numbers belong together, that lists keep the order of the configuration
-// file, and that nothing of the data path is touched: what it costs to gather a
-// Snapshot is its Source's affair, and rendering one stalls nobody. The JSON is
-// a public contract: names and meanings stay, members may be added.
+// It guarantees that every response shows exactly one Snapshot, so that its
+// numbers are consistent; that lists have the order of the configuration file;
+// and that rendering never touches the data path. What it costs to build a
+// Snapshot depends on its Source. The JSON is a public contract: names and
+// meanings stay, members may be added.
 //
-// Use: NewAdminHandler is for the admin listener, NewHealthHandler, which shows
-// nothing of the inside, for health_listen; HTTPServer serves either.
+// Use: NewAdminHandler is for the admin listener; NewHealthHandler, which shows
+// no internals, is for health_listen; HTTPServer serves either.
 //
-// Who reads is not asked who he is: who may not see all this is to be kept from
-// the listener. Who changes something, or asks for single clients, is (Access).
-// HEAD works wherever GET does; other methods get 405, other paths 404.
+// Reading needs no authentication: the network has to keep everyone else away
+// from the listener. Commands, and lists of single clients, do (Access). HEAD works
+// wherever GET does; other methods get 405, other paths 404.
 package admin

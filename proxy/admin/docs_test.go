@@ -12,8 +12,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// docs/metrics.md lists every metric: its words are those of the scrape. go test
-// -update rewrites it.
+// docs/metrics.md lists every metric with its help text; go test -update rewrites
+// it.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
@@ -22,16 +22,16 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := "# Metrics\n\nWhat `/metrics` on the admin address shows, besides Go's own (`go_*`) and the process's (`process_*`). " +
-		"Label values come from\nthe configuration and from fixed sets: no client can invent one. Durations are seconds. " +
-		"\"In\" is from the client towards the server.\nA test keeps this list what it is.\n\n| metric | type | labels | what |\n|---|---|---|---|\n"
+	text := "# Metrics\n\nThe metrics of mcplb at `/metrics` on the admin address, which also has those of Go (`go_*`) and of the process (`process_*`).\n" +
+		"Label values come from the configuration and from fixed sets: no client can create one. Durations are in seconds.\n" +
+		"\"In\" is from the client to the server. A test generates and verifies this list.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n"
 	for _, family := range families {
 		text += fmt.Sprintf("| `%s` | %s | %s | %s |\n", family.GetName(), strings.ToLower(family.GetType().String()), labelsOf(family), family.GetHelp())
 	}
 	golden.Compare(t, "../../../docs/metrics.md", text)
 }
 
-// labelsOf are the names of the labels of a family.
+// labelsOf returns the names of the labels of a family.
 func labelsOf(family *dto.MetricFamily) string {
 	var names []string
 	for _, pair := range family.Metric[0].Label {

@@ -6,38 +6,38 @@ import (
 	"time"
 )
 
-// Level says how bad something is.
+// Level is the severity of a finding, or of the balancer's state.
 type Level string
 
-// The levels, from good to bad. A notice is nothing to be mended, such as a
-// server that an operator drains.
+// The levels in ascending order. A notice needs no repair: for example, an operator
+// drains a server.
 const (
 	Healthy  Level = "healthy"
 	Notice   Level = "notice"
-	Degraded Level = "degraded" // clients are served, but something is to be mended
-	Critical Level = "critical" // clients are not served, or will soon not be
+	Degraded Level = "degraded" // clients are served, but something needs repair
+	Critical Level = "critical" // clients are not served, or soon will not be
 )
 
 // Summary is what an operator should know first.
 type Summary struct {
 	Level    Level     `json:"level"`    // healthy, degraded or critical
-	Findings []Finding `json:"findings"` // the worst first
+	Findings []Finding `json:"findings"` // the most severe first
 }
 
-// Finding is one thing out of the ordinary.
+// Finding is one problem or unusual condition.
 type Finding struct {
 	Level  Level  `json:"level"`  // notice, degraded or critical
-	Text   string `json:"text"`   // what is so
+	Text   string `json:"text"`   // the condition
 	Advice string `json:"advice"` // what to do
 }
 
-// assess draws up the summary.
+// assess returns the summary of s.
 func assess(s *Snapshot) Summary {
 	sum := Summary{Level: Healthy, Findings: []Finding{}}
 	sum.process(&s.Process)
-	for _, reason := range troubles(s) {
+	for _, reason := range healthProblems(s) {
 		if reason != "draining" {
-			sum.add(Critical, reason, "see its servers' check results; start the servers, or set one to ready")
+			sum.add(Critical, reason, "look at the check results of its servers; start the servers, or set one to ready")
 		}
 	}
 	for i := range s.Frontends {
@@ -58,18 +58,19 @@ func assess(s *Snapshot) Summary {
 	return sum
 }
 
-// mostFindings are listed. Where a rack is down nobody reads every server of it.
-const mostFindings = 20
+// maxFindings limits the list, as a reader does not need every server of a rack that
+// is down.
+const maxFindings = 20
 
-// shorten leaves out what goes beyond that, the least bad, and says so.
+// shorten replaces the least severe findings above the limit with their number.
 func (sum *Summary) shorten() {
-	more := len(sum.Findings) - mostFindings
+	more := len(sum.Findings) - maxFindings
 	if more <= 0 {
 		return
 	}
-	level := sum.Findings[mostFindings].Level
-	sum.Findings = sum.Findings[:mostFindings]
-	sum.add(level, fmt.Sprintf("and %d findings more", more), "the table of servers shows each")
+	level := sum.Findings[maxFindings].Level
+	sum.Findings = sum.Findings[:maxFindings]
+	sum.add(level, fmt.Sprintf("and %d more findings", more), "the table of servers shows them")
 }
 
 func rankOf(level Level) int {
@@ -80,14 +81,14 @@ func (sum *Summary) add(level Level, text, advice string) {
 	sum.Findings = append(sum.Findings, Finding{level, text, advice})
 }
 
-// process finds what concerns the balancer as a whole.
+// process adds findings about the process.
 func (sum *Summary) process(p *Process) {
 	if p.Draining {
-		sum.add(Critical, "the balancer is draining: it takes no new clients and will end", "nothing, if it was told to stop")
+		sum.add(Critical, "the balancer is draining: it accepts no new clients and will end", "nothing, if the stop was intended")
 	}
 	if full := p.Connections.Limit > 0 && p.Connections.Current >= p.Connections.Limit; p.AcceptPaused || full {
 		sum.add(Critical, fmt.Sprintf("new clients wait: %d of %d connections are taken (%s)", p.Connections.Current, p.Connections.Limit, orElse(p.AcceptPauseReason, "maxconn")),
-			"raise global.maxconn (and the open-files limit) and reload, or find who holds the connections: mcplb connections")
+			"raise global.maxconn (and the open-files limit) and reload, or see which clients hold the connections: mcplb connections")
 	} else if p.Connections.Limit > 0 && p.Connections.Current*10 >= p.Connections.Limit*9 {
 		sum.add(Degraded, fmt.Sprintf("%d of %d connections (maxconn) are taken", p.Connections.Current, p.Connections.Limit),
 			"raise global.maxconn (and the open-files limit) and reload")
@@ -100,14 +101,14 @@ func (sum *Summary) process(p *Process) {
 		sum.add(Degraded, fmt.Sprintf("%d of %d open files are in use", f.Used, f.Limit), "raise LimitNOFILE= in the systemd unit, or ulimit -n, and restart")
 	}
 	if log := p.AccessLog; log != nil && log.Error != "" {
-		sum.add(Degraded, "the access log "+log.Path+" cannot be written: "+log.Error, "see to its directory and the disk; lines are lost meanwhile")
+		sum.add(Degraded, "the access log "+log.Path+" cannot be written: "+log.Error, "check its directory and the disk; until then lines are lost")
 	}
 	if !p.Reload.Success && p.Reload.Error != "" {
-		sum.add(Degraded, "the last reload failed, the configuration before is in force: "+p.Reload.Error, "mend the file (mcplb check -c "+p.ConfigPath+"), then mcplb reload")
+		sum.add(Degraded, "the last reload failed, the configuration before is in force: "+p.Reload.Error, "fix the file (mcplb check -c "+p.ConfigPath+"), then mcplb reload")
 	}
 }
 
-// certificates finds those that will soon expire, or have.
+// certificates adds findings about certificates that expire soon or have expired.
 func (sum *Summary) certificates(now time.Time, f *Frontend) {
 	if f.TLS == nil {
 		return
@@ -125,10 +126,10 @@ func (sum *Summary) certificates(now time.Time, f *Frontend) {
 	}
 }
 
-// expiresSoon is when a certificate's end is worth a word.
+// expiresSoon is how long before its expiry a certificate is reported.
 const expiresSoon = 14 * 24 * time.Hour
 
-// frontend finds clients that are turned away at the moment.
+// frontend adds a finding if the frontend refuses clients now.
 func (sum *Summary) frontend(f *Frontend) {
 	if f.Rates.Refused < 0.5 {
 		return
@@ -138,13 +139,13 @@ func (sum *Summary) frontend(f *Frontend) {
 		level = Notice
 	}
 	sum.add(level, fmt.Sprintf("frontend %s turns away %.0f clients a second, most of them for %s", f.Name, f.Rates.Refused, f.refusing),
-		"the README's chapter on refused clients says what each reason means")
+		"docs/reasons.md explains each reason")
 }
 
-// limited are reasons that clients are the cause of.
+// limited are the reasons that clients cause.
 var limited = map[string]bool{"banned": true, "connection_rate": true, "source_connections": true, "global_connection_rate": true, "client_gone": true}
 
-// backend finds servers that do not serve as they should.
+// backend adds findings about a backend and its servers.
 func (sum *Summary) backend(s *Snapshot, b *Backend) {
 	for i := range b.Servers {
 		sum.server(s.Time, b, &b.Servers[i])
@@ -156,20 +157,19 @@ func (sum *Summary) backend(s *Snapshot, b *Backend) {
 	for i := range b.Servers {
 		if p95 := b.Servers[i].RecentP95Seconds; p95 > slowAbove && p95 > slowFactor*typical {
 			sum.add(Degraded, fmt.Sprintf("server %s/%s is slow: p95 %s in the last minute, the backend's median server %s", b.Name, b.Servers[i].Name, inWords(p95), inWords(typical)),
-				fmt.Sprintf("look at that node; mcplb drain %s/%s spares new clients", b.Name, b.Servers[i].Name))
+				fmt.Sprintf("look at that node; mcplb drain %s/%s keeps new clients away from it", b.Name, b.Servers[i].Name))
 		}
 	}
 }
 
-// When a server is called slow: over this many seconds, and so many times what
-// the median server takes.
+// A server is slow if its latency is above both limits.
 const (
-	slowAbove  = 0.1
-	slowFactor = 3
+	slowAbove  = 0.1 // seconds
+	slowFactor = 3   // times the latency of the median server
 )
 
-// median is the median of the servers' latencies, leaving out those that have
-// none.
+// median returns the median of the servers' recent latencies, without servers that
+// have none.
 func median(b *Backend) float64 {
 	var all []float64
 	for i := range b.Servers {
@@ -184,7 +184,7 @@ func median(b *Backend) float64 {
 	return all[(len(all)-1)/2]
 }
 
-// server finds what is wrong with one server.
+// server adds findings about one server.
 func (sum *Summary) server(now time.Time, b *Backend, server *Server) {
 	name := b.Name + "/" + server.Name
 	switch {
@@ -193,7 +193,7 @@ func (sum *Summary) server(now time.Time, b *Backend, server *Server) {
 	case server.State == ServerDown:
 		sum.add(Degraded, fmt.Sprintf("server %s is down for %s: %s", name, forHowLong(now.Sub(server.Since)), server.Reason), "look at that node: is its process running, does it answer its check?")
 	case server.Suspect:
-		sum.add(Degraded, fmt.Sprintf("server %s does not answer its check in time: %s", name, server.Reason), "look at that node: it may hang")
+		sum.add(Degraded, fmt.Sprintf("server %s does not answer its check in time: %s", name, server.Reason), "look at that node: its process may hang")
 	case server.Connections.Limit > 0 && server.Connections.Current >= server.Connections.Limit:
 		sum.add(Degraded, fmt.Sprintf("server %s is full: %d connections", name, server.Connections.Current), "raise its maxconn (mcplb maxconn "+name+" N), or add servers")
 	}
@@ -204,37 +204,4 @@ func banned(n int64) string {
 		return "1 source is banned"
 	}
 	return fmt.Sprintf("%d sources are banned", n)
-}
-
-func orElse(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
-}
-
-// forHowLong is a duration as a person says it: "45s", "12m", "3h20m", "5d4h".
-func forHowLong(d time.Duration) string {
-	switch d = max(d, 0); {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 24*time.Hour:
-		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
-	}
-	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
-}
-
-// inWords is a latency with its unit: "0.25 ms", "12 ms", "1.5 s".
-func inWords(seconds float64) string {
-	switch {
-	case seconds <= 0:
-		return "-"
-	case seconds < 0.01:
-		return fmt.Sprintf("%.2f ms", seconds*1000)
-	case seconds < 1:
-		return fmt.Sprintf("%.0f ms", seconds*1000)
-	}
-	return fmt.Sprintf("%.1f s", seconds)
 }

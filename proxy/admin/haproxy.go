@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// haproxyColumns are the columns of HAProxy's statistics, in their order
-// (HAProxy management guide, section 9.1, as version 2.6 has them).
+// haproxyColumns are the columns of HAProxy's statistics in their order (HAProxy
+// management guide, section 9.1, version 2.6).
 const haproxyColumns = "pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,wretr,wredis,status,weight,act,bck," +
 	"chkfail,chkdown,lastchg,downtime,qlimit,pid,iid,sid,throttle,lbtot,tracked,type,rate,rate_lim,rate_max,check_status,check_code,check_duration," +
 	"hrsp_1xx,hrsp_2xx,hrsp_3xx,hrsp_4xx,hrsp_5xx,hrsp_other,hanafail,req_rate,req_rate_max,req_tot,cli_abrt,srv_abrt,comp_in,comp_out,comp_byp," +
@@ -25,18 +25,18 @@ const (
 	haproxyServer   = "2"
 )
 
-// serveCSV answers as HAProxy's statistics page does with ;csv, for tools made
-// for HAProxy. A column that has no counterpart here is empty, which is how
-// HAProxy shows what does not apply. Its "sessions" are connections: of clients
-// in frontends, of servers in servers and backends.
+// serveCSV responds like HAProxy's statistics page with ;csv, for tools made for
+// HAProxy. A column without a counterpart here is empty, as in HAProxy if it does
+// not apply. "Sessions" are connections: those of clients in frontends, those to
+// servers in servers and backends.
 func serveCSV(v *view) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		s := v.take()
+		s := v.snapshot()
 		write(w, http.StatusOK, textPlain, haproxyCSV(&s))
 	}
 }
 
-// row is one line of it: values by column.
+// row is one line: values by column.
 type row map[string]string
 
 func haproxyCSV(s *Snapshot) []byte {
@@ -64,7 +64,7 @@ func haproxyCSV(s *Snapshot) []byte {
 	return out
 }
 
-// quotedCSV quotes what would else be taken for several fields (RFC 4180).
+// quotedCSV quotes text that would otherwise be read as several fields (RFC 4180).
 func quotedCSV(text string) string {
 	if strings.ContainsAny(text, ",\"\n\r") {
 		return `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
@@ -76,7 +76,7 @@ func num[N int | int64 | uint64](n N) string { return strconv.FormatInt(int64(n)
 
 func perSecond(rate float64) string { return strconv.FormatInt(int64(rate+0.5), 10) }
 
-// millis is the mean of durations, in milliseconds as HAProxy has them.
+// millis returns the mean in milliseconds, the unit of HAProxy.
 func millis(l *Latency) string {
 	if l.Count == 0 {
 		return "0"
@@ -84,7 +84,7 @@ func millis(l *Latency) string {
 	return strconv.FormatInt(int64(l.SumSeconds/float64(l.Count)*1000+0.5), 10)
 }
 
-// orNone is a limit, empty where there is none.
+// orNone formats a limit; it is empty if there is none.
 func orNone(limit int64) string {
 	if limit == 0 {
 		return ""
@@ -114,7 +114,7 @@ func frontendRow(f *Frontend, number string, limit int64) row {
 	return r
 }
 
-// responses fills in the answers by class.
+// responses sets the responses by class.
 func (r row) responses(by map[string]uint64) {
 	for _, class := range []string{"1xx", "2xx", "3xx", "4xx", "5xx"} {
 		r["hrsp_"+class] = num(by[class])
@@ -122,7 +122,7 @@ func (r row) responses(by map[string]uint64) {
 	r["hrsp_other"] = "0"
 }
 
-// haproxyMode is tcp or http.
+// haproxyMode returns tcp or http.
 func haproxyMode(mode string) string {
 	if mode == "http" {
 		return "http"
@@ -157,7 +157,7 @@ func serverRow(now time.Time, b *Backend, s *Server, backend, number string) row
 	return r
 }
 
-// haproxyStatus is a server's state in HAProxy's words.
+// haproxyStatus returns a server's state in HAProxy's words.
 func haproxyStatus(s *Server) string {
 	progress, _, _ := strings.Cut(s.Check.Progress, " ")
 	switch {

@@ -9,15 +9,15 @@ import (
 // health is the JSON form of /health.
 type health struct {
 	Status  string   `json:"status"`  // "ok" or "unavailable"
-	Reasons []string `json:"reasons"` // what is wrong; empty when ok
+	Reasons []string `json:"reasons"` // problems; empty if ok
 }
 
-// serveHealth answers 200 when the balancer can serve a new client on every
-// frontend, and 503 with the reasons when it cannot.
+// serveHealth responds with 200 if the balancer can serve new clients on every
+// frontend, or else with 503 and the reasons.
 func serveHealth(source Source) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		s := take(source)
-		answer := health{Status: "ok", Reasons: troubles(&s)}
+		s := snapshotOf(source)
+		answer := health{Status: "ok", Reasons: healthProblems(&s)}
 		status := http.StatusOK
 		if len(answer.Reasons) > 0 {
 			answer.Status = "unavailable"
@@ -33,9 +33,9 @@ func serveHealth(source Source) http.HandlerFunc {
 	}
 }
 
-// troubles lists why a new client might not be served: draining, and backends
-// in use without a usable server.
-func troubles(s *Snapshot) []string {
+// healthProblems returns the reasons why a new client may not be served: draining,
+// and backends of frontends without a usable server.
+func healthProblems(s *Snapshot) []string {
 	reasons := []string{}
 	if s.Process.Draining {
 		reasons = append(reasons, "draining")
@@ -63,9 +63,9 @@ func troubles(s *Snapshot) []string {
 	return reasons
 }
 
-// wantsJSON reports whether the client would rather have JSON than text: which
-// of the two it names first in Accept (RFC 9110, section 12.5.1), quality
-// values left aside. Text is for who does not say.
+// wantsJSON reports whether the client prefers JSON to text, that is, names it first
+// in Accept (RFC 9110 section 12.5.1). It ignores quality values. Text is the
+// default.
 func wantsJSON(r *http.Request) bool {
 	for _, header := range r.Header.Values("Accept") {
 		for accepted := range strings.SplitSeq(header, ",") {

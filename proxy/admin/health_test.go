@@ -31,7 +31,7 @@ func TestHealth(t *testing.T) {
 			s.Process.Draining = true
 			s.Frontends = append(s.Frontends, Frontend{Backends: []string{"nodes", "other"}})
 		}, "", 503, "unavailable\ndraining\nbackend nodes has no usable server out of 3\nbackend other is missing\n"},
-		{"a backend that nobody uses", func(s *Snapshot) {
+		{"an unused backend", func(s *Snapshot) {
 			s.Backends = append(s.Backends, Backend{Name: "spare"})
 		}, "", 200, "ok\n"},
 		{"the second backend of a frontend", func(s *Snapshot) {

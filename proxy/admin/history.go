@@ -8,72 +8,62 @@ import (
 	"time"
 )
 
-// The history's span and grain.
+// Interval and length of the history.
 const (
 	historyInterval = 3 * time.Second
 	historySamples  = 300 // 15 minutes
 	lastMinute      = 20  // samples
 )
 
-// History remembers the last 15 minutes, a sample every 3 seconds: what plots
-// and rates are made of. It takes some 10 KB for every server and
-// frontend, whatever the load. NewHistory makes one, Run keeps it; all methods
-// may be called by any goroutine.
+// History holds samples of the last 15 minutes, one every 3 seconds, for plots and
+// rates. It takes about 10 KB per server and frontend, whatever the load. Create
+// it with NewHistory; Run takes the samples. Any goroutine may call its methods.
 type History struct {
 	source Source
 
 	mu     sync.RWMutex // guards what follows
 	times  []time.Time  // of the samples, the oldest first
-	series map[seriesKey]*series
-	taken  int               // samples, ever
-	before Snapshot          // the last one, for differences
-	failed int               // the number of the last sample that saw accepts fail; 0 = none has
-	worst  map[string]string // by frontend: why most clients were turned away since the one before
+	series map[SeriesKey]*series
+	taken  int               // number of samples taken since the start
+	before Snapshot          // at the latest sample
+	failed int               // number of the latest sample with failed accepts; 0 = none
+	worst  map[string]string // by frontend: the most frequent reason of refusals between the last two samples
 }
 
-// series are the values of one measure, the latest last; gaps are not numbers.
+// series holds the values of one measure, the latest last. NaN is a gap.
 type series struct {
 	values []float32
-	latest int // the number of the sample that it was last part of
+	latest int // number of the latest sample that had it
 }
 
-// seriesKey names one series: of a frontend, or of a server of a backend, or of
-// the whole where both are empty.
-type seriesKey struct {
-	frontend, backend, server string
-	what                      measure
+// SeriesKey identifies a series: of a frontend, of a server of a backend or, if all
+// names are empty, of the process.
+type SeriesKey struct {
+	Frontend, Backend, Server string
+	Measure                   measure
 }
 
-// measure is what is measured.
+// measure is the quantity that a series records. New ones are added at the end, as a
+// hand-over contains the numbers.
 type measure uint8
 
 const (
 	connections     measure = iota // now
-	connectionRate                 // a second
-	messageRate                    // from clients, a second; HTTP: requests
-	bytesInRate                    // a second
-	bytesOutRate                   // a second
-	refusedRate                    // clients turned away, a second
-	responseLatency                // seconds, the 95th percentile of the interval; gap where there was none
+	connectionRate                 // per second
+	messageRate                    // from clients, per second; HTTP: requests
+	bytesInRate                    // per second
+	bytesOutRate                   // per second
+	refusedRate                    // refused clients per second
+	responseLatency                // seconds, 95th percentile of the interval; a gap without responses
 	checkLatency                   // seconds, of the last health check
 )
 
-// Rates are how fast counters grew over the last 3 seconds.
-type Rates struct {
-	Connections float64 `json:"connections_per_second"`
-	Messages    float64 `json:"messages_per_second"` // from clients; mode http: requests
-	BytesIn     float64 `json:"bytes_in_per_second"`
-	BytesOut    float64 `json:"bytes_out_per_second"`
-	Refused     float64 `json:"refused_per_second"` // of frontends: clients turned away
-}
-
 // NewHistory returns an empty history of source.
 func NewHistory(source Source) *History {
-	return &History{source: source, series: map[seriesKey]*series{}, worst: map[string]string{}}
+	return &History{source: source, series: map[SeriesKey]*series{}, worst: map[string]string{}}
 }
 
-// Run samples until ctx ends. Sampling takes a Snapshot, on the goroutine that
-// calls Run.
+// Run takes samples until ctx ends. It calls Source.Snapshot on its own goroutine.
 func (h *History) Run(ctx context.Context) {
 	ticker := time.NewTicker(historyInterval)
 	defer ticker.Stop()
@@ -88,14 +78,14 @@ func (h *History) Run(ctx context.Context) {
 	}
 }
 
-// sample takes one.
+// sample takes one sample.
 func (h *History) sample() {
-	s := take(h.source)
+	s := snapshotOf(h.source)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.times = append(trim(h.times), s.Time)
 	h.taken++
-	h.add(seriesKey{what: connections}, float64(s.Process.Connections.Current))
+	h.add(SeriesKey{Measure: connections}, float64(s.Process.Connections.Current))
 	seconds := s.Time.Sub(h.before.Time).Seconds()
 	if h.taken > 1 && s.Process.AcceptFailures > h.before.Process.AcceptFailures {
 		h.failed = h.taken
@@ -103,7 +93,7 @@ func (h *History) sample() {
 	for i := range s.Frontends {
 		f := &s.Frontends[i]
 		before := find(h.before.Frontends, f.Name, i)
-		h.addRates(seriesKey{frontend: f.Name}, f.Connections.Current, frontendRates(f, before, seconds))
+		h.addRates(SeriesKey{Frontend: f.Name}, f.Connections.Current, frontendRates(f, before, seconds))
 		h.worst[f.Name] = mostGrown(f, before)
 	}
 	for i := range s.Backends {
@@ -111,7 +101,7 @@ func (h *History) sample() {
 	}
 	h.before = s
 	for key, one := range h.series {
-		if one.latest < h.taken { // gone with a reload
+		if one.latest < h.taken { // removed by a reload
 			delete(h.series, key)
 		}
 	}
@@ -124,36 +114,17 @@ func (h *History) sampleBackend(b, before *Backend, seconds float64) {
 		if before != nil {
 			old = find(before.Servers, server.Name, i)
 		}
-		key := seriesKey{backend: b.Name, server: server.Name}
+		key := SeriesKey{Backend: b.Name, Server: server.Name}
 		h.addRates(key, server.Connections.Current, serverRates(server, old, seconds))
-		key.what = responseLatency
+		key.Measure = responseLatency
 		h.add(key, recentLatency(&server.Response, old))
-		key.what = checkLatency
+		key.Measure = checkLatency
 		h.add(key, server.Check.LatencySeconds)
 	}
 }
 
-// named are things with a name.
-type named interface{ named() string }
-
-func (f Frontend) named() string { return f.Name }
-func (b Backend) named() string  { return b.Name }
-func (s Server) named() string   { return s.Name }
-
-// find returns the one of that name, nil if there is none; it is most likely
-// found at place.
-func find[T named](list []T, name string, place int) *T {
-	if place < len(list) && list[place].named() == name {
-		return &list[place]
-	}
-	if i := slices.IndexFunc(list, func(item T) bool { return item.named() == name }); i >= 0 {
-		return &list[i]
-	}
-	return nil
-}
-
-// add appends a value to a series; one that is new has a gap before.
-func (h *History) add(key seriesKey, value float64) {
+// add appends a value to a series. A new series starts with gaps.
+func (h *History) add(key SeriesKey, value float64) {
 	one := h.series[key]
 	if one == nil {
 		one = &series{}
@@ -168,8 +139,7 @@ func (h *History) add(key seriesKey, value float64) {
 
 var gap = float32(math.NaN())
 
-// trim makes room for one more sample. The slices never grow beyond a few more
-// than there are samples.
+// trim makes room for one more sample by removing the oldest one if necessary.
 func trim[T any](values []T) []T {
 	if values == nil {
 		return make([]T, 0, historySamples)
@@ -181,123 +151,41 @@ func trim[T any](values []T) []T {
 	return values[:historySamples-1]
 }
 
-func (h *History) addRates(key seriesKey, current int64, r Rates) {
+func (h *History) addRates(key SeriesKey, current int64, r Rates) {
 	for what, value := range map[measure]float64{
 		connections: float64(current), connectionRate: r.Connections, messageRate: r.Messages,
 		bytesInRate: r.BytesIn, bytesOutRate: r.BytesOut, refusedRate: r.Refused,
 	} {
-		key.what = what
+		key.Measure = what
 		h.add(key, value)
 	}
 }
 
-// rate is how fast a counter grew; one that fell began anew.
-func rate(now, before uint64, seconds float64) float64 {
-	if seconds <= 0 || now < before {
-		return 0
-	}
-	return float64(now-before) / seconds
-}
-
-// unknown are the rates of what is seen for the first time.
-var unknown = Rates{math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()}
-
-func frontendRates(f, before *Frontend, seconds float64) Rates {
-	if before == nil {
-		return unknown
-	}
-	return Rates{
-		Connections: rate(f.Connections.Total, before.Connections.Total, seconds),
-		Messages:    rate(f.MessagesIn, before.MessagesIn, seconds),
-		BytesIn:     rate(f.BytesIn, before.BytesIn, seconds),
-		BytesOut:    rate(f.BytesOut, before.BytesOut, seconds),
-		Refused:     rate(total(f.Refused), total(before.Refused), seconds),
-	}
-}
-
-// mostGrown is the reason for which most clients were turned away since before.
-func mostGrown(f, before *Frontend) string {
-	worst, most := "", uint64(0)
-	if before == nil {
-		return worst
-	}
-	for reason, n := range f.Refused {
-		if grown := n - min(n, before.Refused[reason]); grown > most || grown == most && most > 0 && reason < worst {
-			worst, most = reason, grown
-		}
-	}
-	return worst
-}
-
-func serverRates(s, before *Server, seconds float64) Rates {
-	if before == nil {
-		return unknown
-	}
-	messages := rate(s.MessagesIn, before.MessagesIn, seconds)
-	return Rates{
-		Connections: rate(s.Connections.Total, before.Connections.Total, seconds),
-		Messages:    max(messages, rate(s.Response.Count, before.Response.Count, seconds)),
-		BytesIn:     rate(s.BytesIn, before.BytesIn, seconds),
-		BytesOut:    rate(s.BytesOut, before.BytesOut, seconds),
-	}
-}
-
-// recentLatency is the 95th percentile of what came since before, not a number
-// where nothing did.
-func recentLatency(now *Latency, before *Server) float64 {
-	if before == nil || now.Count <= before.Response.Count || len(now.Below) != len(before.Response.Below) {
-		return math.NaN()
-	}
-	below := make([]uint64, len(now.Below))
-	for i := range below {
-		below[i] = now.Below[i] - min(before.Response.Below[i], now.Below[i])
-	}
-	return quantile(below, now.Count-before.Response.Count, 0.95)
-}
-
-// total sums the counters of a map.
-func total(counters map[string]uint64) uint64 {
-	sum := uint64(0)
-	for _, n := range counters {
-		sum += n
-	}
-	return sum
-}
-
-// fill sets the rates of a Snapshot, and the latest latencies.
-func (h *History) fill(s *Snapshot) {
+// setRates sets the rates and recent latencies of s.
+func (h *History) setRates(s *Snapshot) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	s.Process.acceptsFail = h.failed > 0 && h.taken-h.failed < lastMinute
 	for i := range s.Frontends {
 		f := &s.Frontends[i]
-		f.Rates, f.refusing = h.rates(seriesKey{frontend: f.Name}), h.worst[f.Name]
+		f.Rates, f.refusing = h.rates(SeriesKey{Frontend: f.Name}), h.worst[f.Name]
 		s.Process.Rates.add(f.Rates)
 	}
 	for i := range s.Backends {
 		for j := range s.Backends[i].Servers {
 			server := &s.Backends[i].Servers[j]
-			key := seriesKey{backend: s.Backends[i].Name, server: server.Name}
+			key := SeriesKey{Backend: s.Backends[i].Name, Server: server.Name}
 			server.Rates = h.rates(key)
-			key.what = responseLatency
+			key.Measure = responseLatency
 			server.RecentP95Seconds = h.recent(key, lastMinute)
 		}
 	}
 }
 
-// add sums rates.
-func (r *Rates) add(other Rates) {
-	r.Connections += other.Connections
-	r.Messages += other.Messages
-	r.BytesIn += other.BytesIn
-	r.BytesOut += other.BytesOut
-	r.Refused += other.Refused
-}
-
-// rates are the last ones of what key names.
-func (h *History) rates(key seriesKey) Rates {
+// rates returns the latest rates of the frontend or server of key.
+func (h *History) rates(key SeriesKey) Rates {
 	last := func(what measure) float64 {
-		key.what = what
+		key.Measure = what
 		return h.recent(key, 1)
 	}
 	return Rates{
@@ -306,9 +194,9 @@ func (h *History) rates(key seriesKey) Rates {
 	}
 }
 
-// recent is the median of the last values of a series, gaps left aside; 0 of
-// none.
-func (h *History) recent(key seriesKey, most int) float64 {
+// recent returns the median of the last values of a series, at most so many, without
+// gaps; 0 if there are none.
+func (h *History) recent(key SeriesKey, most int) float64 {
 	one := h.series[key]
 	if one == nil {
 		return 0
@@ -316,7 +204,7 @@ func (h *History) recent(key seriesKey, most int) float64 {
 	values := one.values[max(len(one.values)-most, 0):]
 	var known []float32
 	for _, v := range values {
-		if v == v { // a number
+		if v == v { // not NaN
 			known = append(known, v)
 		}
 	}
@@ -327,8 +215,8 @@ func (h *History) recent(key seriesKey, most int) float64 {
 	return float64(known[len(known)/2])
 }
 
-// values are a copy of a series, as long as the history; gaps are not numbers.
-func (h *History) values(key seriesKey) []float32 {
+// values returns a copy of a series, or nil. NaN is a gap.
+func (h *History) values(key SeriesKey) []float32 {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if one := h.series[key]; one != nil {
@@ -337,7 +225,7 @@ func (h *History) values(key seriesKey) []float32 {
 	return nil
 }
 
-// span tells when the first and the last sample were taken.
+// span returns the times of the first and the last sample.
 func (h *History) span() (first, last time.Time) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()

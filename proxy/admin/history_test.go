@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// The history holds 15 minutes and no more, follows what a reload adds and
-// takes away, and makes rates of counters.
+// The history holds 15 minutes and no more, follows reloads that add and remove
+// servers, and computes rates from counters.
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -24,7 +24,7 @@ func TestHistory(t *testing.T) {
 			node := &s.Backends[0].Servers[0]
 			node.Response = Latency{Count: 10 * ticks, Below: make([]uint64, len(LatencyBounds))}
 			for i := range node.Response.Below {
-				if i >= 10 { // all of them between 0.25 and 0.5 s
+				if i >= 10 { // all are between 0.25 and 0.5 s
 					node.Response.Below[i] = 10 * ticks
 				}
 			}
@@ -38,14 +38,14 @@ func TestHistory(t *testing.T) {
 			h.sample()
 			time.Sleep(historyInterval)
 		}
-		if n, m := len(h.times), len(h.values(seriesKey{frontend: "tcp"})); n != historySamples || m != historySamples {
+		if n, m := len(h.times), len(h.values(SeriesKey{Frontend: "tcp"})); n != historySamples || m != historySamples {
 			t.Errorf("%d and %d samples, want %d", n, m, historySamples)
 		}
 		if first, last := h.span(); last.Sub(first) != (historySamples-1)*historyInterval {
 			t.Errorf("they span %v", last.Sub(first))
 		}
-		s := take(source)
-		h.fill(&s)
+		s := snapshotOf(source)
+		h.setRates(&s)
 		if r := s.Frontends[0].Rates; r.BytesIn != 100 || r.Refused != 10 || s.Process.Rates.BytesIn != 100 {
 			t.Errorf("rates: %+v", r)
 		}
@@ -54,21 +54,21 @@ func TestHistory(t *testing.T) {
 		}
 		extra = true
 		h.sample()
-		values := h.values(seriesKey{backend: "nodes", server: "node4"})
+		values := h.values(SeriesKey{Backend: "nodes", Server: "node4"})
 		if len(values) != historySamples || values[0] == values[0] || values[historySamples-1] != 0 {
 			t.Errorf("a new server has %d samples, %v to %v", len(values), values[0], values[len(values)-1])
 		}
 		extra = false
 		h.sample()
-		if values := h.values(seriesKey{backend: "nodes", server: "node4"}); values != nil {
-			t.Errorf("a server that is gone has %d samples", len(values))
+		if values := h.values(SeriesKey{Backend: "nodes", Server: "node4"}); values != nil {
+			t.Errorf("a removed server has %d samples", len(values))
 		}
 	})
 }
 
-// A history goes on in another process: what it remembers stands before what is
-// new, 15 minutes in all, and what is not there any more is forgotten.
-func TestHistoryGoesOn(t *testing.T) {
+// A restored history precedes the samples of the new process, 15 minutes in total.
+// Series of frontends that do not exist any more are dropped.
+func TestHistoryHandover(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		names := []string{"a", "b"}
@@ -90,7 +90,7 @@ func TestHistoryGoesOn(t *testing.T) {
 		}
 		check := func(h *History, frontend string, want ...float32) {
 			t.Helper()
-			got := h.values(seriesKey{frontend: frontend})
+			got := h.values(SeriesKey{Frontend: frontend})
 			if !slices.EqualFunc(got, want, func(a, b float32) bool { return a == b || a != a && b != b }) {
 				t.Errorf("%s: %v, want %v", frontend, got, want)
 			}
@@ -98,10 +98,10 @@ func TestHistoryGoesOn(t *testing.T) {
 		old := run(NewHistory(source), 3)
 		names = []string{"b", "c"}
 		first := NewHistory(source)
-		first.Restore(old.Carry()) // before its first sample
+		first.Restore(old.Handover()) // before its first sample
 		run(first, 1)
 		second := run(NewHistory(source), 1)
-		second.Restore(old.Carry()) // after it
+		second.Restore(old.Handover()) // after it
 		for _, h := range []*History{first, second} {
 			run(h, 1)
 			check(h, "a")
@@ -112,15 +112,15 @@ func TestHistoryGoesOn(t *testing.T) {
 			}
 		}
 		full := run(NewHistory(source), historySamples)
-		second.Restore(full.Carry())
+		second.Restore(full.Handover())
 		run(second, 1)
-		if n, m := len(second.times), len(second.values(seriesKey{frontend: "b"})); n != historySamples || m != n {
+		if n, m := len(second.times), len(second.values(SeriesKey{Frontend: "b"})); n != historySamples || m != n {
 			t.Errorf("%d times and %d values, want %d", n, m, historySamples)
 		}
 	})
 }
 
-// expiring is TLS with one certificate.
+// expiring returns TLS with one certificate.
 func expiring(at time.Time) *TLS {
 	return &TLS{Certificates: []Certificate{{File: "lb.pem", NotAfter: at}}}
 }
@@ -137,9 +137,9 @@ func TestSummary(t *testing.T) {
 		name  string
 		edit  func(*Snapshot)
 		level Level
-		text  string // "" = nothing is found
+		text  string // "" = no finding
 	}{
-		{"all is well", func(*Snapshot) {}, Healthy, ""},
+		{"no problem", func(*Snapshot) {}, Healthy, ""},
 		{"a ban", func(s *Snapshot) { s.RateLimit.BansActive = 2 }, Healthy, "2 sources are banned"},
 		{"draining", func(s *Snapshot) { s.Process.Draining = true }, Critical, "the balancer is draining"},
 		{"maxconn", func(s *Snapshot) { s.Process.AcceptPaused, s.Process.AcceptPauseReason = true, "maxconn" }, Critical, "new clients wait: 30 of 100000 connections are taken (maxconn)"},
@@ -148,7 +148,7 @@ func TestSummary(t *testing.T) {
 		{"descriptors", func(s *Snapshot) { s.Process.OpenFiles.Used = 200_000 }, Degraded, "200000 of 200100 open files"},
 		{"access log", func(s *Snapshot) { s.Process.AccessLog = &AccessLog{Path: "/x", Error: "disk full"} }, Degraded, "the access log /x cannot be written: disk full"},
 		{"certificate", func(s *Snapshot) { s.Frontends[0].TLS = expiring(s.Time.Add(49 * time.Hour)) }, Degraded, "certificate lb.pem of frontend tcp expires in 2d1h"},
-		{"certificate gone", func(s *Snapshot) { s.Frontends[0].TLS = expiring(s.Time.Add(-time.Hour)) }, Critical, "certificate lb.pem of frontend tcp expired 1h00m ago"},
+		{"certificate expired", func(s *Snapshot) { s.Frontends[0].TLS = expiring(s.Time.Add(-time.Hour)) }, Critical, "certificate lb.pem of frontend tcp expired 1h00m ago"},
 		{"reload", func(s *Snapshot) { s.Process.Reload = Reload{Error: "lb.toml:3: x"} }, Degraded, "the last reload failed, the configuration before is in force: lb.toml:3: x"},
 		{"no server", func(s *Snapshot) { s.Backends[0].Servers[0].Usable = false }, Critical, "backend nodes has no usable server out of 1"},
 		{"down", func(s *Snapshot) { s.Backends[0].Servers[0].State = ServerDown }, Degraded, "server nodes/node1 is down for 1h00m: L4OK connected"},
@@ -169,7 +169,7 @@ func TestSummary(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := take(edited(func(s *Snapshot) { calm(s); test.edit(s) }))
+			s := snapshotOf(edited(func(s *Snapshot) { calm(s); test.edit(s) }))
 			sum := assess(&s)
 			if sum.Level != test.level || len(sum.Findings) == 0 && test.text != "" {
 				t.Fatalf("%+v, want %s", sum, test.level)
@@ -187,10 +187,10 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-// A rack that is down does not hide everything else.
+// Many servers that are down do not hide other findings.
 func TestSummaryOfMuch(t *testing.T) {
 	t.Parallel()
-	s := take(edited(func(s *Snapshot) {
+	s := snapshotOf(edited(func(s *Snapshot) {
 		s.Process.Draining = true
 		down := s.Backends[0].Servers[1]
 		down.Admin, s.Backends[0].Servers = AdminReady, nil
@@ -199,7 +199,7 @@ func TestSummaryOfMuch(t *testing.T) {
 		}
 	}))
 	sum := assess(&s)
-	if n := len(sum.Findings); n != mostFindings+1 || sum.Findings[0].Level != Critical || !strings.HasPrefix(sum.Findings[n-1].Text, "and ") {
+	if n := len(sum.Findings); n != maxFindings+1 || sum.Findings[0].Level != Critical || !strings.HasPrefix(sum.Findings[n-1].Text, "and ") {
 		t.Errorf("%d findings, the last is %+v", n, sum.Findings[n-1])
 	}
 }

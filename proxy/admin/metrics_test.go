@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
-// own keeps the lines of a scrape that are mcplb's own.
+// own returns the lines of a scrape that concern mcplb's metrics.
 func own(text string) string {
 	var out strings.Builder
 	for line := range strings.Lines(text) {
@@ -63,8 +63,8 @@ func TestMetricsLint(t *testing.T) {
 	}
 }
 
-// In the OpenMetrics format a counter's family goes without _total: it must
-// not meet a gauge of the same name there.
+// In the OpenMetrics format the name of a counter's family lacks _total: it must not
+// collide with the name of a gauge.
 func TestMetricsNamesAreDistinct(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
@@ -83,8 +83,8 @@ func TestMetricsNamesAreDistinct(t *testing.T) {
 	}
 }
 
-// A label may be any text; a value that is not finite is the Source's mistake,
-// and no reason to show nothing.
+// A label may be any text. A value that is not finite is an error of the Source, but
+// must not break the scrape.
 func TestMetricsOddValues(t *testing.T) {
 	t.Parallel()
 	response := request(NewAdminHandler(Options{Source: edited(func(s *Snapshot) {
@@ -105,7 +105,7 @@ func TestMetricsRefusesInvalidLabel(t *testing.T) {
 	}
 }
 
-// manyServers is a snapshot with n servers and ten reasons for everything.
+// manyServers returns a Snapshot with n servers and ten reasons per counter map.
 func manyServers(n int) Snapshot {
 	s := example()
 	reasons := map[string]uint64{}

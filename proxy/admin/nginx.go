@@ -5,19 +5,19 @@ import (
 	"net/http"
 )
 
-// serveNginxStatus answers with the page of nginx's ngx_http_stub_status_module,
-// space for space. What its numbers are here:
+// serveNginxStatus responds with the page of nginx's ngx_http_stub_status_module,
+// space for space. The meaning of its numbers here:
 //
-//	Active   client connections now, all frontends
+//	Active   client connections now, on all frontends
 //	accepts  client connections accepted
-//	handled  of these, those not refused
+//	handled  accepted connections that were not refused
 //	requests messages from clients: JSON-RPC lines, HTTP requests
-//	Reading  always 0: nothing waits for a request head
-//	Writing  connections that have a server
-//	Waiting  the others: in the queue, or being connected
+//	Reading  always 0
+//	Writing  connections with a server
+//	Waiting  connections without one: in the queue, or connecting
 func serveNginxStatus(source Source) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		s := take(source)
+		s := snapshotOf(source)
 		write(w, http.StatusOK, textPlain, nginxStatus(&s))
 	}
 }

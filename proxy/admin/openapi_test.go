@@ -17,31 +17,31 @@ import (
 	"mcplb/internal/golden"
 )
 
-// operation is one request that the API takes. example is one that the
-// recorder of api_test.go answers.
+// operation is one request of the API. The recorder of api_test.go can serve the
+// example.
 type operation struct {
 	method, path, summary string
-	query                 map[string]string // parameters and what they are
+	query                 map[string]string // parameters and their descriptions
 	body, answer          any               // a value of the type; nil = none
 	example, exampleBody  string
 }
 
 var operations = []operation{
-	{"GET", "/api/v1/status", "Everything that the balancer counts and knows", nil, nil, Snapshot{}, "/api/v1/status", ""},
-	{"GET", "/api/v1/access", "Whether who asks may use the commands", nil, nil, AccessAnswer{}, "/api/v1/access", ""},
+	{"GET", "/api/v1/status", "State and counters of the balancer", nil, nil, Snapshot{}, "/api/v1/status", ""},
+	{"GET", "/api/v1/access", "Whether this request may use the commands", nil, nil, AccessAnswer{}, "/api/v1/access", ""},
 	{"PATCH", "/api/v1/backends/{backend}/servers/{server}", "Change a server's admin state, weight or maxconn", nil, ServerChange{}, Changed{}, "/api/v1/backends/nodes/servers/node1", `{"admin":"drain"}`},
-	{"GET", "/api/v1/backends/{backend}/sticky", "The sticky memory of a backend", map[string]string{"source": "an address: only its lines", "limit": "how many lines at most, 1 to 10000; 100 unless told"}, nil, StickyList{}, "/api/v1/backends/nodes/sticky", ""},
-	{"GET", "/api/v1/connections", "Clients' connections", map[string]string{"backend": "only those on its servers", "server": "only those on this one of the backend", "client": "only those of this address", "limit": "how many at most, 1 to 10000; 100 unless told"}, nil, ConnectionList{}, "/api/v1/connections", ""},
-	{"DELETE", "/api/v1/connections", "End connections, with RST; at least one parameter must be given", map[string]string{"backend": "those on its servers", "server": "those on this one of the backend", "client": "those of this address"}, nil, Killed{}, "/api/v1/connections?backend=nodes", ""},
-	{"DELETE", "/api/v1/connections/{id}", "End one connection", nil, nil, Killed{}, "/api/v1/connections/0-1f", ""},
-	{"GET", "/api/v1/bans", "Bans in force", map[string]string{"limit": "how many at most, 1 to 10000; 100 unless told"}, nil, BanList{}, "/api/v1/bans", ""},
+	{"GET", "/api/v1/backends/{backend}/sticky", "The sticky memory of a backend", map[string]string{"source": "an address: only its entries", "limit": "maximum number of entries, 1 to 10000; default 100"}, nil, StickyList{}, "/api/v1/backends/nodes/sticky", ""},
+	{"GET", "/api/v1/connections", "Client connections", map[string]string{"backend": "only connections to its servers", "server": "only connections to this server of the backend", "client": "only connections of this client address", "limit": "maximum number of entries, 1 to 10000; default 100"}, nil, ConnectionList{}, "/api/v1/connections", ""},
+	{"DELETE", "/api/v1/connections", "Reset connections; requires at least one parameter", map[string]string{"backend": "connections to its servers", "server": "connections to this server of the backend", "client": "connections of this client address"}, nil, Killed{}, "/api/v1/connections?backend=nodes", ""},
+	{"DELETE", "/api/v1/connections/{id}", "Reset one connection", nil, nil, Killed{}, "/api/v1/connections/0-1f", ""},
+	{"GET", "/api/v1/bans", "Bans in force", map[string]string{"limit": "maximum number of entries, 1 to 10000; default 100"}, nil, BanList{}, "/api/v1/bans", ""},
 	{"POST", "/api/v1/bans", "Ban a source", nil, BanRequest{}, Ban{}, "/api/v1/bans", `{"source":"192.0.2.9","seconds":60}`},
-	{"DELETE", "/api/v1/bans/{source}", "Lift a ban; source is an address, or what the list of bans shows", nil, nil, Changed{}, "/api/v1/bans/192.0.2.7/32", ""},
-	{"POST", "/api/v1/counters/clear", "Have peaks, or counters too, begin anew; /metrics is left alone", nil, ClearRequest{}, Changed{}, "/api/v1/counters/clear", `{"all":true}`},
-	{"POST", "/api/v1/reload", "Read the configuration again, as SIGHUP does; 409 says what is wrong with it", nil, struct{}{}, Reloaded{}, "/api/v1/reload", `{}`},
+	{"DELETE", "/api/v1/bans/{source}", "Lift a ban; source is an address, or a prefix as in the list of bans", nil, nil, Changed{}, "/api/v1/bans/192.0.2.7/32", ""},
+	{"POST", "/api/v1/counters/clear", "Reset peaks and, if requested, counters; /metrics does not change", nil, ClearRequest{}, Changed{}, "/api/v1/counters/clear", `{"all":true}`},
+	{"POST", "/api/v1/reload", "Read the configuration again, as SIGHUP does; the body of a 409 says what is wrong with it", nil, struct{}{}, Reloaded{}, "/api/v1/reload", `{}`},
 }
 
-// guarded says whether an operation is for those alone who may.
+// guarded reports whether an operation requires authorization.
 func (o *operation) guarded() bool {
 	return o.path != "/api/v1/status" && o.path != "/api/v1/access"
 }
@@ -49,8 +49,8 @@ func (o *operation) guarded() bool {
 // object is a JSON object.
 type object = map[string]any
 
-// document is the OpenAPI description (version 3.1), made from the operations
-// and the Go types with their comments.
+// document returns the OpenAPI description (version 3.1), generated from the
+// operations and the Go types with their comments.
 func document(t *testing.T) object {
 	t.Helper()
 	g := &generator{comments: comments(t), schemas: object{}}
@@ -67,8 +67,8 @@ func document(t *testing.T) object {
 	return object{
 		"openapi": "3.1.0",
 		"info": object{"title": "mcplb", "version": "1", "description": "State and runtime commands of a running mcplb, on its admin address. " +
-			"Names and meanings stay; members may be added. Whoever may connect may read the status; everything else needs the bearer token of admin.token_file or, " +
-			"where there is none, a connection from a loopback address. Requests that another site's page makes are refused."},
+			"Names and meanings stay; members may be added. Reading the status needs no authentication; everything else needs the bearer token of admin.token_file or, " +
+			"if none is configured, a connection from a loopback address. Requests from pages of other sites are refused."},
 		"paths":      paths,
 		"components": object{"schemas": g.schemas, "securitySchemes": object{"token": object{"type": "http", "scheme": "bearer"}}},
 	}
@@ -90,21 +90,21 @@ func (g *generator) operation(o *operation) object {
 		parameters = append(parameters, object{"name": name, "in": "query", "description": o.query[name], "schema": object{"type": "string"}})
 	}
 	made := object{"summary": o.summary, "parameters": parameters, "responses": object{
-		"200": object{"description": "done", "content": content(g.schema(reflect.TypeOf(o.answer)))},
+		"200": object{"description": "success", "content": content(g.schema(reflect.TypeOf(o.answer)))},
 	}}
 	if o.body != nil {
 		made["requestBody"] = object{"required": true, "content": content(g.schema(reflect.TypeOf(o.body)))}
 	}
 	if o.guarded() {
 		made["security"] = []any{object{"token": []any{}}, object{}}
-		made["responses"].(object)["default"] = object{"description": "not done", "content": content(g.schema(reflect.TypeFor[Failure]()))}
+		made["responses"].(object)["default"] = object{"description": "failure", "content": content(g.schema(reflect.TypeFor[Failure]()))}
 	}
 	return made
 }
 
 func content(schema object) object { return object{applicationJSON: object{"schema": schema}} }
 
-// words are the values of types that are one of a few words.
+// wordTypes are string types with a fixed set of values.
 var wordTypes = map[reflect.Type][]string{
 	reflect.TypeFor[FrontendState](): {string(FrontendOpen), string(FrontendPaused), string(FrontendDraining)},
 	reflect.TypeFor[ServerState]():   {string(ServerUp), string(ServerDown), string(ServerUnchecked)},
@@ -112,7 +112,7 @@ var wordTypes = map[reflect.Type][]string{
 	reflect.TypeFor[Level]():         {string(Healthy), string(Notice), string(Degraded), string(Critical)},
 }
 
-// schema describes what encoding/json makes of a type.
+// schema describes how encoding/json encodes a type.
 func (g *generator) schema(t reflect.Type) object {
 	if words := wordTypes[t]; words != nil {
 		return object{"type": "string", "enum": words}
@@ -155,7 +155,7 @@ func (g *generator) schema(t reflect.Type) object {
 	return object{"$ref": "#/components/schemas/" + t.Name()}
 }
 
-// fields describes a struct's fields; those of what it embeds are its own.
+// fields describes a struct's fields, including those of embedded structs.
 func (g *generator) fields(t reflect.Type, properties object, required *[]string) {
 	for field := range t.Fields() {
 		if field.Anonymous {
@@ -177,7 +177,7 @@ func (g *generator) fields(t reflect.Type, properties object, required *[]string
 	}
 }
 
-// comments are those of the package's types and their fields.
+// comments returns the comments of the package's types and their fields.
 func comments(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -222,7 +222,7 @@ func collect(found map[string]string, declaration *ast.GenDecl, spec *ast.TypeSp
 
 func flat(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// The written schema is the one of the code: go test -update rewrites it.
+// The file openapi.json matches the code; go test -update rewrites it.
 func TestOpenAPI(t *testing.T) {
 	t.Parallel()
 	want, err := json.MarshalIndent(document(t), "", "  ")
@@ -240,11 +240,11 @@ func TestOpenAPI(t *testing.T) {
 		t.Fatalf("%s is not up to date (go test -update rewrites it): %v", path, err)
 	}
 	if served := newDesk(edited(unedited)).ask("GET", "/api/v1/openapi.json", ""); served.StatusCode != 200 || body(t, served) != string(got) {
-		t.Errorf("served is another one, with status %d", served.StatusCode)
+		t.Errorf("the served document differs, or has status %d", served.StatusCode)
 	}
 }
 
-// What the API really answers is what the schema says, no more and no less.
+// The real responses of the API match the schema exactly.
 func TestAnswersFitSchema(t *testing.T) {
 	t.Parallel()
 	text, err := json.Marshal(document(t))
@@ -287,8 +287,9 @@ func at(value any, path ...string) object {
 	return value.(object)
 }
 
-// misfits compares a value with a schema: as much of JSON Schema as the
-// document uses. A member that the schema does not name is a misfit, too.
+// misfits compares a value with a schema and returns the differences. It supports
+// the part of JSON Schema that the document uses. A member that the schema does
+// not name is also a difference.
 func misfits(root, schema object, value any, where string) (wrong []string) {
 	if ref, ok := schema["$ref"].(string); ok {
 		schema = at(root, strings.Split(strings.TrimPrefix(ref, "#/"), "/")...)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// The page shows what there is, and every place that it leads to is there.
+// The page shows the state, and all of its links work.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	d := newDesk(edited(func(s *Snapshot) {
@@ -34,39 +34,39 @@ func TestPage(t *testing.T) {
 		}
 	}
 	if strings.Contains(text, "<script>alert") || strings.Contains(text, "style=") || strings.Contains(text, "http://") || strings.Contains(text, "https://") {
-		t.Error("the page has what its policy forbids")
+		t.Error("the page contains something that its policy forbids")
 	}
 	places := regexp.MustCompile(`(?:href|src)="(/[^"]+)"`).FindAllStringSubmatch(text, -1)
 	if len(places) != 8 {
-		t.Errorf("the page leads to %v", places)
+		t.Errorf("the page links to %v", places)
 	}
 	for _, place := range places {
 		if answer := d.ask("GET", place[1], ""); answer.StatusCode != 200 {
-			t.Errorf("%s, where the page leads, answers %d", place[1], answer.StatusCode)
+			t.Errorf("the link to %s has status %d", place[1], answer.StatusCode)
 		}
 	}
 }
 
-// Who may not change anything is shown no buttons, who might with the token is
-// asked for it.
+// Clients that may not use commands get no buttons. If a token would help, the page
+// asks for it.
 func TestPageButtons(t *testing.T) {
 	t.Parallel()
 	d := newDesk(edited(unedited))
 	if text := body(t, d.ask("GET", "/stats", "", "from", "192.0.2.1:9")); strings.Contains(text, "data-do") || strings.Contains(text, `id="token"`) {
-		t.Error("a stranger is shown buttons, or asked for a token that there is not")
+		t.Error("the page of another machine has buttons, or asks for a token although none is configured")
 	}
 	if _, err := d.access.UseFile(writeToken(t, "0123456789abcdef", 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if text := body(t, d.ask("GET", "/stats", "")); strings.Contains(text, "data-do") || !strings.Contains(text, `id="token"`) {
-		t.Error("without the token there are buttons, or it is not asked for")
+		t.Error("the page without the token has buttons, or does not ask for the token")
 	}
 	if text := body(t, d.ask("GET", "/stats", "", "Authorization", "Bearer 0123456789abcdef")); !strings.Contains(text, "data-do") || strings.Contains(text, `id="token"`) {
-		t.Error("with the token there are no buttons")
+		t.Error("the page with the token has no buttons, or asks for the token")
 	}
 }
 
-// many is a Source of a backend of n servers.
+// many returns a Source of a backend of n servers.
 func many(n int) *fixed {
 	return edited(func(s *Snapshot) {
 		one := s.Backends[0].Servers[0]
@@ -125,13 +125,13 @@ func TestPlot(t *testing.T) {
 	}
 }
 
-// HAProxy's columns, read as its own documentation says: by their names.
+// HAProxy's columns are read by their names, as its documentation recommends.
 func TestHAProxyCSV(t *testing.T) {
 	t.Parallel()
 	d := newDesk(edited(func(s *Snapshot) { s.Backends[0].Servers[0].Check.Text = `said "no", twice` }))
 	text := body(t, d.ask("GET", "/stats;csv", ""))
 	if again := body(t, d.ask("GET", "/;csv", "")); again != text {
-		t.Error("/;csv is another one")
+		t.Error("/;csv differs from /stats;csv")
 	}
 	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "# "))).ReadAll()
 	if err != nil {
@@ -157,12 +157,12 @@ func TestHAProxyCSV(t *testing.T) {
 	}
 }
 
-// Prometheus's own exporter for HAProxy, which knows nothing of mcplb, reads it.
+// Prometheus's exporter for HAProxy can read the page.
 func TestHAProxyExporterReads(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("prometheus-haproxy-exporter")
 	if err != nil {
-		t.Skip("no prometheus-haproxy-exporter here (apt-get install prometheus-haproxy-exporter)")
+		t.Skip("prometheus-haproxy-exporter is not installed (apt-get install prometheus-haproxy-exporter)")
 	}
 	server := httptest.NewServer(newDesk(edited(unedited)).handler)
 	defer server.Close()
@@ -192,7 +192,7 @@ func TestHAProxyExporterReads(t *testing.T) {
 		`haproxy_backend_current_queue{backend="nodes"} 1`,
 	} {
 		if !strings.Contains(string(text), want+"\n") {
-			t.Errorf("the exporter does not say %s", want)
+			t.Errorf("the exporter does not show %s", want)
 		}
 	}
 	if t.Failed() {

@@ -60,7 +60,7 @@ func plain0(v float64) string { return strconv.FormatFloat(round3(v), 'f', -1, 6
 func frontendLines(s *Snapshot, h *History, what measure) []line {
 	var lines []line
 	for _, f := range s.Frontends {
-		lines = append(lines, line{Name: f.Name, values: h.values(seriesKey{frontend: f.Name, what: what})})
+		lines = append(lines, line{Name: f.Name, values: h.values(SeriesKey{Frontend: f.Name, Measure: what})})
 	}
 	return lines
 }
@@ -68,7 +68,7 @@ func frontendLines(s *Snapshot, h *History, what measure) []line {
 func serverLines(b *Backend, h *History, what measure) []line {
 	var lines []line
 	for _, s := range b.Servers {
-		lines = append(lines, line{Name: s.Name, values: h.values(seriesKey{backend: b.Name, server: s.Name, what: what})})
+		lines = append(lines, line{Name: s.Name, values: h.values(SeriesKey{Backend: b.Name, Server: s.Name, Measure: what})})
 	}
 	return lines
 }

@@ -5,6 +5,7 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
+	"mcplb/proxy/metrics"
 	"mcplb/proxy/reactor"
 	"mcplb/ratelimit"
 )
@@ -18,9 +19,9 @@ type Balancer interface {
 	// Resume accepts clients and grants slots: in the old process again, after
 	// Suspend; in the new process for the first time.
 	Resume()
-	// EachCounters calls visit with a pointer to every struct of counters, loop by
+	// EachCounters calls visit with every set of counters, loop by
 	// loop; what all loops count together belongs to loop 0.
-	EachCounters(visit func(name string, loop int, counters any))
+	EachCounters(visit func(name string, loop int, counters metrics.Set))
 }
 
 // OldBalancer is the balancer that is handed over. Package proxy implements it.

@@ -1,75 +1,89 @@
 package handover
 
-import "mcplb/proxy/reactor"
+import (
+	"mcplb/proxy/metrics"
+)
 
-// CounterGrowth is by how much the counters of one owner have grown.
-type CounterGrowth struct {
+// Growth is by how much the counters of one owner have grown: metrics.Counts
+// without its maps.
+type Growth struct {
 	Owner  string
-	Names  []string // of counters, as Counts has them
-	Values []uint64 // as many
+	Sums   []GrownSum
+	Maxima []GrownMaximum
+}
+
+// GrownSum is an element of metrics.Counts.Sums.
+type GrownSum struct {
+	Name   string
+	Values []uint64
+}
+
+// GrownMaximum is an element of metrics.Counts.Maxima.
+type GrownMaximum struct {
+	Name  string
+	Value uint64
 }
 
 // oldCounts compares the counters with what was reported of them. The zero value
 // has reported nothing.
 type oldCounts struct {
-	layouts  Layouts
-	reported map[string]Counts // by owner
+	reported map[string]metrics.Counts // by owner
 }
 
 // growth returns what was counted since its last call.
-func (c *oldCounts) growth(b Balancer) (all []CounterGrowth) {
-	now := map[string]Counts{}
-	b.EachCounters(func(owner string, _ int, counters any) {
-		if now[owner] == nil {
-			now[owner] = Counts{}
-		}
-		c.layouts.Add(now[owner], counters)
+func (c *oldCounts) growth(b Balancer) (all []Growth) {
+	counted := map[string]metrics.Counts{}
+	b.EachCounters(func(owner string, _ int, counters metrics.Set) {
+		sum := counted[owner]
+		sum.Add(counters)
+		counted[owner] = sum
 	})
-	for owner, counts := range now {
-		since := counts.Since(c.reported[owner])
-		if len(since) == 0 {
-			continue
+	for owner, now := range counted {
+		before := c.reported[owner]
+		if more := now.Sub(&before); !more.Empty() {
+			all = append(all, growthOf(owner, &more))
 		}
-		grown := CounterGrowth{Owner: owner}
-		for name, value := range since {
-			grown.Names = append(grown.Names, name)
-			grown.Values = append(grown.Values, value)
-		}
-		all = append(all, grown)
 	}
-	c.reported = now
+	c.reported = counted
 	return all
 }
 
-// newCounts adds to the counters what the old process has counted. The zero
-// value is ready for use.
-type newCounts struct{ layouts Layouts } // used on the first loop
-
-// add adds the growth to what the first loop counts, on that loop.
-func (c *newCounts) add(b Balancer, growth []CounterGrowth) {
-	if len(growth) == 0 {
-		return
+func growthOf(owner string, counts *metrics.Counts) Growth {
+	g := Growth{Owner: owner}
+	for name, values := range counts.Sums {
+		g.Sums = append(g.Sums, GrownSum{name, values})
 	}
-	counts := map[string]Counts{}
-	for _, grown := range growth {
-		counts[grown.Owner] = grown.counts()
+	for name, value := range counts.Maxima {
+		g.Maxima = append(g.Maxima, GrownMaximum{name, value})
 	}
-	first := b.Engine().Loops()[0]
-	b.EachCounters(func(owner string, loop int, counters any) {
-		if more := counts[owner]; more != nil && loop == 0 {
-			c.post(first, more, counters)
-		}
-	})
+	return g
 }
 
-func (c *newCounts) post(loop *reactor.Loop, more Counts, counters any) {
-	loop.Post(func() { c.layouts.Restore(more, counters) })
-}
-
-func (g *CounterGrowth) counts() Counts {
-	counts := Counts{}
-	for i, name := range g.Names[:min(len(g.Names), len(g.Values))] {
-		counts[name] = g.Values[i]
+func (g *Growth) counts() *metrics.Counts {
+	counts := &metrics.Counts{Sums: map[string][]uint64{}, Maxima: map[string]uint64{}}
+	for _, sum := range g.Sums {
+		counts.Sums[sum.Name] = sum.Values
+	}
+	for _, maximum := range g.Maxima {
+		counts.Maxima[maximum.Name] = maximum.Value
 	}
 	return counts
+}
+
+// addGrowth adds what the old process has counted to the first loop's counters, on
+// that loop.
+func addGrowth(b Balancer, all []Growth) {
+	if len(all) == 0 {
+		return
+	}
+	counts := map[string]*metrics.Counts{}
+	for i := range all {
+		counts[all[i].Owner] = all[i].counts()
+	}
+	first := b.Engine().Loops()[0]
+	b.EachCounters(func(owner string, loop int, counters metrics.Set) {
+		if more := counts[owner]; more != nil && loop == 0 {
+			first.Post(func() { more.Restore(counters) })
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/l4"
+	"mcplb/proxy/metrics"
 	"mcplb/proxy/reactor"
 	"mcplb/ratelimit"
 
@@ -74,7 +75,7 @@ func (f *fixture) Leave()                      { f.left = true }
 func (f *fixture) Pools() []Pool               { return []Pool{{Pool: f.pool}} }
 func (f *fixture) Figures() Figures            { return Figures{Peak: 77} }
 
-func (f *fixture) EachCounters(visit func(name string, loop int, counters any)) {
+func (f *fixture) EachCounters(visit func(name string, loop int, counters metrics.Set)) {
 	visit("f", 0, f.frontend.Counters(0))
 }
 

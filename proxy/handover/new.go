@@ -22,7 +22,6 @@ type New struct {
 	Log      *slog.Logger
 
 	decoder   decoder
-	counts    newCounts
 	frontends map[string]Frontend
 	held      reservations
 	pauses    pauses
@@ -82,7 +81,7 @@ func (n *New) hold(h *Holdings) error {
 		return err
 	}
 	n.held.adjust(h)
-	n.counts.add(n.Balancer, h.Counts)
+	addGrowth(n.Balancer, h.Counts)
 	n.held.clients = h.Clients
 	n.Balancer.SetOldClients(h.Clients)
 	return nil

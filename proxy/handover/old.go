@@ -118,7 +118,7 @@ func (o *Old) Report() (payload []byte, clients int, err error) {
 	r := report{Held: o.holdings()}
 	if !o.historySent && o.History != nil {
 		o.historySent = true
-		history := o.History.Carry()
+		history := o.History.Handover()
 		r.History = &history
 	}
 	payload, err = o.encoder.encode(&r)

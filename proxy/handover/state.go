@@ -63,7 +63,7 @@ type Holdings struct {
 	Clients int
 	Slots   []SlotCount
 	Sources []SourceCount
-	Counts  []CounterGrowth
+	Counts  []Growth
 }
 
 // SlotKey is a server, and what its pool remembers a slot's client by.
@@ -118,5 +118,5 @@ func (h *Holdings) check() error {
 // report is what the old process sends regularly once the new one serves.
 type report struct {
 	Held    Holdings
-	History *admin.CarriedHistory // with the first report only: it can wait until clients are served
+	History *admin.HandoverHistory // with the first report only: it can wait until clients are served
 }

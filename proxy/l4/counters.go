@@ -1,65 +1,44 @@
 package l4
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "mcplb/proxy/metrics"
 
-// Counters are what one loop has counted for one frontend. Only that loop
-// adds; anybody may read.
+// Counters are what one loop has counted for one frontend. The loop adds; any
+// goroutine may read.
 type Counters struct {
-	Sessions    atomic.Uint64 // begun
-	Ended       [reasons]atomic.Uint64
-	BytesIn     atomic.Uint64 // from clients
-	BytesOut    atomic.Uint64 // to clients
-	MessagesIn  atomic.Uint64 // from clients; mode mcp
-	MessagesOut atomic.Uint64 // to clients, but for those spliced; mode mcp
-	Delayed     atomic.Uint64 // times that reading was paused by the message rate
-	Rejected    atomic.Uint64 // messages answered with an error by the message rate
-	Connect     Timing        // of connection attempts that succeeded
-	Queue       Timing        // of waiting for a slot, where one was got
-	_           [64]byte      // keep loops' counters off each other's cache lines
+	Sessions    metrics.Counter          // begun
+	Ended       [reasons]metrics.Counter // sessions that ended, by Reason
+	BytesIn     metrics.Counter          // from clients
+	BytesOut    metrics.Counter          // to clients
+	MessagesIn  metrics.Counter          // from clients; mode mcp
+	MessagesOut metrics.Counter          // to clients, except those spliced; mode mcp
+	Delayed     metrics.Counter          // times that the message rate paused reading
+	Rejected    metrics.Counter          // messages that the message rate answered with an error
+	Connect     metrics.Timing           // connects that succeeded
+	Queue       metrics.Timing           // waits for a slot that succeeded
+	_           [64]byte                 // keeps the counters of two loops on different cache lines
 }
 
-// Timing sums how long something took. Only one loop adds; anybody may read.
-type Timing struct {
-	count, sum, max atomic.Uint64 // the sum and the maximum in nanoseconds
+// Visit implements metrics.Set.
+func (c *Counters) Visit(v metrics.Visitor) {
+	v.Counter("Sessions", &c.Sessions)
+	v.Counters("Ended", c.Ended[:])
+	v.Counter("BytesIn", &c.BytesIn)
+	v.Counter("BytesOut", &c.BytesOut)
+	v.Counter("MessagesIn", &c.MessagesIn)
+	v.Counter("MessagesOut", &c.MessagesOut)
+	v.Counter("Delayed", &c.Delayed)
+	v.Counter("Rejected", &c.Rejected)
+	c.Connect.Visit("Connect", v)
+	c.Queue.Visit("Queue", v)
 }
 
-// Add notes one that took d nanoseconds.
-func (t *Timing) Add(d int64) {
-	t.count.Add(1)
-	t.sum.Add(uint64(d))
-	if uint64(d) > t.max.Load() {
-		t.max.Store(uint64(d))
-	}
-}
-
-// clearMax has the maximum begin anew. It may lose one that is just being
-// noted.
-func (t *Timing) clearMax() { t.max.Store(0) }
-
-// ClearPeaks has the peaks that it counts begin anew. Any goroutine may call
-// it.
+// ClearPeaks resets the maxima. Any goroutine may call it.
 func (c *Counters) ClearPeaks() {
-	c.Connect.clearMax()
-	c.Queue.clearMax()
+	c.Connect.ResetMax()
+	c.Queue.ResetMax()
 }
 
-// TimingTotal is a Timing, summed over the loops.
-type TimingTotal struct {
-	Count uint64
-	Sum   time.Duration
-	Max   time.Duration
-}
-
-func (t *TimingTotal) add(one *Timing) {
-	t.Count += one.count.Load()
-	t.Sum += time.Duration(one.sum.Load())
-	t.Max = max(t.Max, time.Duration(one.max.Load()))
-}
-
-// Totals are a frontend's counters, summed over the loops.
+// Totals are the sums of a frontend's counters over the loops.
 type Totals struct {
 	Sessions    uint64
 	Refused     map[string]uint64 // by Reason
@@ -70,11 +49,11 @@ type Totals struct {
 	MessagesOut uint64
 	Delayed     uint64
 	Rejected    uint64
-	Connect     TimingTotal
-	Queue       TimingTotal
+	Connect     metrics.TimingTotal
+	Queue       metrics.TimingTotal
 }
 
-// NewTotals are totals of nothing: every reason is there, with 0.
+// NewTotals returns totals of 0, with every reason present.
 func NewTotals() Totals {
 	t := Totals{Refused: map[string]uint64{}, Ended: map[string]uint64{}}
 	for reason := range reasons {
@@ -83,7 +62,7 @@ func NewTotals() Totals {
 	return t
 }
 
-// by is the map that counts a reason.
+// by returns the map that counts reason.
 func (t *Totals) by(reason Reason) map[string]uint64 {
 	if reason.Refusal() {
 		return t.Refused
@@ -100,14 +79,14 @@ func (t *Totals) Add(c *Counters) {
 	t.MessagesOut += c.MessagesOut.Load()
 	t.Delayed += c.Delayed.Load()
 	t.Rejected += c.Rejected.Load()
-	t.Connect.add(&c.Connect)
-	t.Queue.add(&c.Queue)
+	t.Connect.Add(&c.Connect)
+	t.Queue.Add(&c.Queue)
 	for reason := range reasons {
 		t.by(reason)[reason.String()] += c.Ended[reason].Load()
 	}
 }
 
-// Totals sums the frontend's counters.
+// Totals returns the sums of the frontend's counters. Any goroutine may call it.
 func (f *Frontend) Totals() Totals {
 	t := NewTotals()
 	for i := range f.counters {

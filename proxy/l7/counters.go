@@ -1,32 +1,47 @@
 package l7
 
 import (
-	"sync/atomic"
-
 	"mcplb/backend"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/metrics"
 )
 
-// Counters are what one loop has counted for one frontend. Only that loop
-// adds; anybody may read.
+// Counters are what one loop has counted for one frontend. The loop adds; any
+// goroutine may read.
 type Counters struct {
-	Taken       l4.Counters                     // of clients' connections and their bytes; messages are requests
-	Requests    atomic.Uint64                   // whose head was read whole
-	Status      backend.Classes                 // answers by class: [2] is 2xx; those of the balancer's own among them
-	Own         [own]atomic.Uint64              // answers of the balancer's own, by why
-	Malformed   [http1.NumReasons]atomic.Uint64 // requests refused as malformed, by what is wrong
-	Eras        [mcp.NumEras]atomic.Uint64      // JSON-RPC requests by era
-	Methods     [mcp.NumMethods]atomic.Uint64   // requests by Mcp-Method; those without it are not counted
-	WithSession atomic.Uint64                   // requests that bore an MCP session
-	Opened      atomic.Uint64                   // MCP sessions that servers opened
-	Tunnels     atomic.Uint64                   // connections that became WebSockets
-	BadFrames   atomic.Uint64                   // WebSockets that ended for a malformed frame of the client's
-	Zipped      atomic.Uint64                   // answers compressed
+	Taken       l4.Counters                       // clients' connections and their bytes; messages are requests
+	Requests    metrics.Counter                   // whose head was complete
+	Status      backend.Classes                   // responses by status class: [2] is 2xx; including generated ones
+	Own         [own]metrics.Counter              // responses that the balancer generated, by cause
+	Malformed   [http1.NumReasons]metrics.Counter // requests refused as malformed, by what is wrong
+	Eras        [mcp.NumEras]metrics.Counter      // JSON-RPC requests by era
+	Methods     [mcp.NumMethods]metrics.Counter   // requests by Mcp-Method; those without it are not counted
+	WithSession metrics.Counter                   // requests with an MCP session
+	Opened      metrics.Counter                   // MCP sessions that servers opened
+	Tunnels     metrics.Counter                   // connections that became WebSockets
+	BadFrames   metrics.Counter                   // WebSockets that ended because the client sent a malformed frame
+	Zipped      metrics.Counter                   // responses compressed
 }
 
-// countRequest counts the request whose head is parsed.
+// Visit implements metrics.Set.
+func (c *Counters) Visit(v metrics.Visitor) {
+	c.Taken.Visit(v)
+	v.Counter("Requests", &c.Requests)
+	v.Counters("Status", c.Status[:])
+	v.Counters("Own", c.Own[:])
+	v.Counters("Malformed", c.Malformed[:])
+	v.Counters("Eras", c.Eras[:])
+	v.Counters("Methods", c.Methods[:])
+	v.Counter("WithSession", &c.WithSession)
+	v.Counter("Opened", &c.Opened)
+	v.Counter("Tunnels", &c.Tunnels)
+	v.Counter("BadFrames", &c.BadFrames)
+	v.Counter("Zipped", &c.Zipped)
+}
+
+// countRequest counts the request that head begins.
 func (c *client) countRequest(head *http1.RequestHead) {
 	c.counters.Requests.Add(1)
 	c.counters.Taken.MessagesIn.Add(1)
@@ -42,7 +57,7 @@ func (c *client) countRequest(head *http1.RequestHead) {
 	}
 }
 
-// countAnswer counts the server's answer whose head is parsed, and how long the
+// countAnswer counts the server's response that head begins, and how long the
 // server took.
 func (c *client) countAnswer(head *http1.ResponseHead) {
 	x := &c.exchange
@@ -54,7 +69,7 @@ func (c *client) countAnswer(head *http1.ResponseHead) {
 	c.logAnswer(head.Status)
 }
 
-// countSent counts bytes of a request's body on their way to the server.
+// countSent counts n bytes of a request body that are sent to the server.
 func (c *client) countSent(n int) {
 	c.exchange.origin.counters.BytesIn.Add(uint64(n))
 	if c.log != nil {
@@ -62,9 +77,8 @@ func (c *client) countSent(n int) {
 	}
 }
 
-// Totals are a frontend's counters, summed over the loops. The zero values are
-// there, so that every label exists from the start; but Methods has those only
-// that were met.
+// Totals are the sums of a frontend's counters over the loops. Every label is
+// present from the start, if only with 0; Methods has only those that occurred.
 type Totals struct {
 	l4.Totals
 	Requests    uint64
@@ -80,7 +94,7 @@ type Totals struct {
 	Zipped      uint64
 }
 
-// Totals sums the frontend's counters.
+// Totals returns the sums of the frontend's counters. Any goroutine may call it.
 func (f *Frontend) Totals() Totals {
 	t := Totals{
 		Totals: l4.NewTotals(), Status: map[string]uint64{}, Own: map[string]uint64{},
@@ -119,8 +133,8 @@ func (t *Totals) add(c *Counters) {
 	}
 }
 
-// Idle returns how many kept-alive connections to a server wait to be used, on
-// all loops. Any goroutine may call it.
+// Idle returns the number of idle connections to server, over all loops. Any
+// goroutine may call it.
 func (ws Workers) Idle(server *backend.Server) int {
 	idle := 0
 	for _, w := range ws {

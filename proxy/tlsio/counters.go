@@ -2,17 +2,18 @@ package tlsio
 
 import (
 	"crypto/tls"
-	"sync/atomic"
+
+	"mcplb/proxy/metrics"
 )
 
-// failure says why a handshake failed.
+// failure is why a handshake failed.
 type failure uint8
 
 const (
-	failedPlain    failure = iota // what came first was no handshake
-	failedGone                    // the client ended before its handshake did
-	failedRefused                 // the client did not accept what it was shown, and said so
-	failedProtocol                // nothing in common, or a broken message
+	failedPlain    failure = iota // the first bytes were not a handshake
+	failedGone                    // the client closed the connection during the handshake
+	failedRefused                 // the client rejected the handshake with an alert
+	failedProtocol                // no version or algorithm in common, or a malformed message
 	failures
 )
 
@@ -23,14 +24,22 @@ var failureNames = [failures]string{
 	failedProtocol: "protocol",
 }
 
-// counters are added to once a handshake: all loops share them.
+// counters are shared by all loops, as each handshake adds to them only once.
 type counters struct {
-	full, resumed atomic.Uint64
-	older         atomic.Uint64 // TLS 1.2
-	failed        [failures]atomic.Uint64
+	full, resumed metrics.Counter
+	older         metrics.Counter // TLS 1.2
+	failed        [failures]metrics.Counter
 }
 
-// complete counts a handshake that is complete.
+// Visit implements metrics.Set.
+func (c *counters) Visit(v metrics.Visitor) {
+	v.Counter("full", &c.full)
+	v.Counter("resumed", &c.resumed)
+	v.Counter("older", &c.older)
+	v.Counters("failed", c.failed[:])
+}
+
+// complete counts a completed handshake.
 func (c *counters) complete(state *tls.ConnectionState) {
 	if state.DidResume {
 		c.resumed.Add(1)
@@ -42,23 +51,22 @@ func (c *counters) complete(state *tls.ConnectionState) {
 	}
 }
 
-// Totals are what a Server has counted. A handshake that was cut short by a
-// timeout or a stop is not among them.
+// Totals are what a Server has counted. A handshake that a timeout or a stop cut
+// short is not counted.
 type Totals struct {
-	Full     uint64            // handshakes complete, with a certificate
-	Resumed  uint64            // handshakes complete, of a session known by its ticket
+	Full     uint64            // completed handshakes, with a certificate
+	Resumed  uint64            // completed handshakes that resumed a session by its ticket
 	Versions map[string]uint64 // of both, by TLS version: "1.2", "1.3"
 	Failed   map[string]uint64 // handshakes that failed: not_tls, client_gone, client_alert, protocol
 }
 
-// Counters returns what is counted: a pointer to a struct, for a process that
-// takes the place of this one.
-func (s *Server) Counters() any { return &s.counters }
+// Counters returns the counters, for a hand-over.
+func (s *Server) Counters() metrics.Set { return &s.counters }
 
-// Totals returns what the server has counted. Any goroutine may ask.
+// Totals returns what the server has counted. Any goroutine may call it.
 func (s *Server) Totals() Totals {
 	c := &s.counters
-	older := c.older.Load() // first: it is among the others
+	older := c.older.Load() // first, as full and resumed include it
 	t := Totals{Full: c.full.Load(), Resumed: c.resumed.Load(), Failed: map[string]uint64{}}
 	t.Versions = map[string]uint64{"1.2": older, "1.3": t.Full + t.Resumed - older}
 	for why, name := range failureNames {

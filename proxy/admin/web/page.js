@@ -1,8 +1,8 @@
 "use strict";
-// Keeps the page up to date: fetches it again and takes over what is different,
-// so that focus, scrolling and dialogs stay as they are. Without this script
-// the page is a page.
-const usual = 2000;
+// Keeps the page up to date: fetches it again and applies the differences, so that
+// focus, scroll position and dialogs are preserved. Without this script the page
+// is static.
+const interval = 2000; // ms
 let plotsDue = 0;
 
 function credentials() {
@@ -10,8 +10,8 @@ function credentials() {
   return token ? { Authorization: "Bearer " + token } : {};
 }
 
-// take makes old like fresh, touching only what differs.
-function take(old, fresh) {
+// update makes old equal to fresh and changes only what differs.
+function update(old, fresh) {
   if (old.isEqualNode(fresh)) return;
   const same = old.nodeType === fresh.nodeType && old.nodeName === fresh.nodeName && old.id === fresh.id;
   if (!same) { old.replaceWith(fresh.cloneNode(true)); return; }
@@ -21,7 +21,7 @@ function take(old, fresh) {
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
   const before = [...old.childNodes], after = [...fresh.childNodes];
   for (let i = 0; i < after.length; i++) {
-    if (i < before.length) take(before[i], after[i]); else old.append(after[i].cloneNode(true));
+    if (i < before.length) update(before[i], after[i]); else old.append(after[i].cloneNode(true));
   }
   for (const node of before.slice(after.length)) node.remove();
 }
@@ -37,8 +37,8 @@ async function refresh() {
     if (old && place) place.after("\n", old.cloneNode(true));
   }
   document.title = fresh.title;
-  take(document.querySelector("header"), fresh.querySelector("header"));
-  take(document.querySelector("main"), fresh.querySelector("main"));
+  update(document.querySelector("header"), fresh.querySelector("header"));
+  update(document.querySelector("main"), fresh.querySelector("main"));
   const form = document.getElementById("token"), wanted = fresh.getElementById("token");
   if (form && !wanted) form.remove();
   if (!form && wanted) { document.querySelector("main").before(wanted); sessionStorage.removeItem("mcplb-token"); }
@@ -50,10 +50,10 @@ async function keepUp() {
     if (!document.hidden) await refresh();
   } catch (error) {
     const live = document.getElementById("live");
-    live.textContent = "no answer since " + live.textContent.replace(/^(no answer since )?(as of )?/, "");
+    live.textContent = "no response since " + live.textContent.replace(/^(no response since )?(as of )?/, "");
     live.classList.add("stale");
   }
-  setTimeout(keepUp, Math.max(usual, 5 * (performance.now() - began)));
+  setTimeout(keepUp, Math.max(interval, 5 * (performance.now() - began)));
 }
 
 function say(text, good) {
@@ -65,7 +65,7 @@ function say(text, good) {
   say.timer = setTimeout(() => { message.hidden = true; }, good ? 5000 : 20000);
 }
 
-// ask has a person confirm, and returns the weight where one is asked for.
+// ask asks the user to confirm, and returns the weight if one is entered.
 function ask(question, weight) {
   const dialog = document.getElementById("ask"), label = dialog.querySelector("label"), input = dialog.querySelector("input");
   dialog.querySelector("p").textContent = question;
@@ -83,9 +83,9 @@ async function command(button) {
   const { path, name, weight, connections } = button.closest(".commands").dataset;
   const what = button.dataset.do;
   const questions = {
-    drain: "Drain " + name + "? It takes no new clients; the " + connections + " connections that it has stay.",
-    maint: "Take " + name + " out of service at once? Its " + connections + " connections end, unless on_down is \"keep\".",
-    weight: "Weight of " + name + "; 0 takes no new clients.",
+    drain: "Drain " + name + "? It gets no new clients; its " + connections + " connections stay.",
+    maint: "Take " + name + " out of service now? Its " + connections + " connections end, unless on_down is \"keep\".",
+    weight: "Weight of " + name + "; 0 means no new clients.",
     unban: "Lift the ban of " + name + "?",
   };
   let value = "yes";
@@ -100,10 +100,10 @@ async function command(button) {
     const answer = await fetch(path, init);
     const text = await answer.json();
     if (!answer.ok) throw new Error(text.error);
-    say(name + ": " + (text.changes.map((c) => c.what + " " + c.old + " → " + (c.new || "none")).join(", ") || "it was so already"), true);
+    say(name + ": " + (text.changes.map((c) => c.what + " " + c.old + " → " + (c.new || "none")).join(", ") || "no change"), true);
     await refresh();
   } catch (error) {
-    say("That did not work: " + error.message, false);
+    say("Failed: " + error.message, false);
   }
 }
 
@@ -115,8 +115,8 @@ document.addEventListener("submit", (event) => {
   if (event.target.id !== "token") return;
   event.preventDefault();
   sessionStorage.setItem("mcplb-token", event.target.elements.token.value.trim());
-  refresh().then(() => { if (document.getElementById("token")) say("The balancer does not take this token.", false); });
+  refresh().then(() => { if (document.getElementById("token")) say("The balancer does not accept this token.", false); });
 });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh().catch(() => {}); });
 if (sessionStorage.getItem("mcplb-token")) refresh().catch(() => {});
-setTimeout(keepUp, usual);
+setTimeout(keepUp, interval);

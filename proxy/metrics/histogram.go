@@ -1,19 +1,18 @@
-package backend
+package metrics
 
 import (
 	"math"
 	"math/bits"
-	"sync/atomic"
 	"time"
 )
 
-// Histogram counts durations by their size in microseconds, in buckets that
-// are no wider than an eighth of what they hold: one each up to 16, and then
-// eight for every power of two, up to 19 hours. Its zero value is empty. Only
-// one goroutine adds; anybody may read.
+// Histogram counts durations by their size. A bucket is at most an eighth as
+// wide as its durations are long: each microsecond below 16 has its bucket, each
+// power of two above has eight, up to 19 hours. One goroutine adds; any goroutine
+// may read.
 type Histogram struct {
-	counts [buckets]atomic.Uint64
-	sum    atomic.Uint64 // nanoseconds
+	counts [buckets]Counter
+	sum    Counter // nanoseconds
 }
 
 const (
@@ -23,14 +22,21 @@ const (
 	buckets  = (mostBits - fineBits + 1) << fineBits
 )
 
-// Add counts a duration of so many nanoseconds; one below zero counts as zero.
+// Add counts one event that took so many nanoseconds. A negative duration counts
+// as zero.
 func (h *Histogram) Add(nanoseconds int64) {
 	d := uint64(max(nanoseconds, 0))
 	h.counts[bucketOf(d/1000)].Add(1)
 	h.sum.Add(d)
 }
 
-// bucketOf is the bucket of a duration in microseconds.
+// Visit lists the counters under name, for a Set that contains the Histogram.
+func (h *Histogram) Visit(name string, v Visitor) {
+	v.Counters(name+".counts", h.counts[:])
+	v.Counter(name+".sum", &h.sum)
+}
+
+// bucketOf returns the bucket of a duration in microseconds.
 func bucketOf(us uint64) int {
 	us = min(us, 1<<mostBits-1)
 	if us < exact {
@@ -40,8 +46,8 @@ func bucketOf(us uint64) int {
 	return shift<<fineBits + int(us>>shift)
 }
 
-// floorOf is the smallest duration of a bucket, in microseconds; that of the
-// one behind the last is where the last ends.
+// floorOf returns the smallest duration of a bucket in microseconds. The floor of
+// bucket number buckets is where the last one ends.
 func floorOf(bucket int) uint64 {
 	if bucket < exact {
 		return uint64(bucket)
@@ -50,8 +56,7 @@ func floorOf(bucket int) uint64 {
 	return uint64(bucket&(1<<fineBits-1)|1<<fineBits) << shift
 }
 
-// Latency is how long something took, many times: what histograms had counted
-// at one moment. It is a value; its zero value is of nothing.
+// Latency is the sum of Histograms at one moment: a value that may be copied.
 type Latency struct {
 	counts [buckets]uint64
 	total  uint64
@@ -68,24 +73,14 @@ func (l *Latency) Add(h *Histogram) {
 	l.sum += time.Duration(h.sum.Load())
 }
 
-// Since returns what was counted after before was, an earlier value of the same
-// histograms.
-func (l *Latency) Since(before *Latency) Latency {
-	d := Latency{sum: l.sum - before.sum}
-	for i, n := range l.counts {
-		d.counts[i] = n - min(n, before.counts[i])
-		d.total += d.counts[i]
-	}
-	return d
-}
-
-// Count returns how many there were.
+// Count returns the number of events.
 func (l *Latency) Count() uint64 { return l.total }
 
-// Sum returns how long they took together.
+// Sum returns the sum of their durations.
 func (l *Latency) Sum() time.Duration { return l.sum }
 
-// Below returns how many took less than d, as exactly as an eighth of d.
+// Below returns how many events took less than d. Events within an eighth of d
+// may be missing from the result.
 func (l *Latency) Below(d time.Duration) uint64 {
 	n := uint64(0)
 	for i := 0; i < buckets && floorOf(i+1) <= uint64(max(d.Microseconds(), 0)); i++ {
@@ -94,8 +89,8 @@ func (l *Latency) Below(d time.Duration) uint64 {
 	return n
 }
 
-// Quantile returns the time within which the given part of them was done, such
-// as 0.99: exactly but for an eighth of it. It is 0 where there were none.
+// Quantile returns the duration within which the given part of the events, such
+// as 0.99, finished. It is exact to an eighth, and 0 if there were no events.
 func (l *Latency) Quantile(part float64) time.Duration {
 	rank := uint64(math.Ceil(min(max(part, 0), 1) * float64(l.total)))
 	rank = max(rank, 1)

@@ -82,7 +82,7 @@ func TestHTTPServerShutdownWaits(t *testing.T) {
 		t.Errorf("Shutdown: %v", err)
 	}
 	if got := <-answer; got != "done" {
-		t.Errorf("the answer under way became %q", got)
+		t.Errorf("the response in progress was %q", got)
 	}
 }
 

@@ -8,29 +8,29 @@ import (
 	"strconv"
 )
 
-// Source is where the pages get what they show.
+// Source provides what the pages show.
 type Source interface {
-	// Snapshot builds the present state. The value is the caller's own: nothing
-	// in it is shared or changed afterwards. Any number of goroutines may call
-	// it at once.
+	// Snapshot returns the present state. The value belongs to the caller:
+	// nothing in it is shared or changed later. Any number of goroutines may
+	// call it at once.
 	Snapshot() Snapshot
 }
 
-// Options are what the admin pages work with.
+// Options configure the admin pages.
 type Options struct {
 	Source  Source
 	Control Control // nil: there are no runtime commands
-	Access  *Access // who may use them; nil: loopback only
+	Access  *Access // who may use them; nil: loopback addresses only
 	Log     *slog.Logger
-	History *History // what plots and rates are made of; nil: there are none
+	History *History // source of plots and rates; nil: there are none
 
-	// Reload reads the configuration again and tells in words what changed.
-	// nil: it cannot be asked for here.
+	// Reload reads the configuration again and returns a description of the
+	// changes. nil: the command fails.
 	Reload func(context.Context) (changes string, err error)
 }
 
-// NewAdminHandler returns a handler of every page above. It may be used by any
-// number of goroutines at once.
+// NewAdminHandler returns a handler of all pages and commands. Any number of
+// goroutines may use it at once.
 func NewAdminHandler(o Options) http.Handler {
 	source := o.Source
 	v := &view{source: o.Source, history: o.History}
@@ -56,27 +56,26 @@ func NewAdminHandler(o Options) http.Handler {
 	return secured(mux)
 }
 
-// view is what page and JSON show: the Source's Snapshot, with counters that
-// count from when they were cleared, and what is derived from it.
+// view makes the Snapshots that page, JSON and CSV show: those of the Source, with
+// counters relative to the last clearing, rates and a summary.
 type view struct {
 	source  Source
 	since   baseline
 	history *History
 }
 
-// take draws one up.
-func (v *view) take() Snapshot {
-	s := take(v.source)
+func (v *view) snapshot() Snapshot {
+	s := snapshotOf(v.source)
 	v.since.subtract(&s)
 	if v.history != nil {
-		v.history.fill(&s)
+		v.history.setRates(&s)
 	}
 	s.Summary = assess(&s)
 	return s
 }
 
-// NewHealthHandler returns a handler of /health and /nginx_status alone. It may
-// be used by any number of goroutines at once.
+// NewHealthHandler returns a handler of /health and /nginx_status only. Any number
+// of goroutines may use it at once.
 func NewHealthHandler(source Source) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", serveHealth(source))
@@ -84,8 +83,8 @@ func NewHealthHandler(source Source) http.Handler {
 	return secured(mux)
 }
 
-// secured adds the headers that every answer bears, errors included: no
-// guessing of types, no keeping, nothing loaded, no frame around it.
+// secured adds security headers to every response, errors included: no guessing
+// of content types, no caching, no loading of anything, no framing.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -98,7 +97,7 @@ func secured(next http.Handler) http.Handler {
 
 func serveStatus(v *view) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		s := v.take()
+		s := v.snapshot()
 		writeJSON(w, http.StatusOK, &s)
 	}
 }
@@ -108,18 +107,18 @@ const (
 	applicationJSON = "application/json"
 )
 
-// writeJSON answers with value as one line of JSON.
+// writeJSON responds with value as one line of JSON.
 func writeJSON(w http.ResponseWriter, status int, value any) {
 	body, err := json.Marshal(value)
-	if err != nil { // a number that is not finite
+	if err != nil { // such as a number that is not finite
 		http.Error(w, "cannot encode the status as JSON: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	write(w, status, applicationJSON, append(body, '\n'))
 }
 
-// write answers with body. That it cannot be sent concerns nobody but the
-// client, who is gone then.
+// write responds with body. A write error is ignored: the client has closed the
+// connection.
 func write(w http.ResponseWriter, status int, contentType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)

@@ -10,25 +10,24 @@ import (
 	"time"
 )
 
-// How long one connection may take for what. The pages are small, and who
-// reads them sits near.
+// Time limits of one connection. They are short, because the pages are small and
+// the clients are near.
 const (
-	readHeaderTimeout = 5 * time.Second  // a request head; the first from when the connection was accepted
+	readHeaderTimeout = 5 * time.Second  // a request head; for the first one, from the accept
 	readTimeout       = 10 * time.Second // a request with its body
-	writeTimeout      = 30 * time.Second // from the end of the head to the end of the answer
+	writeTimeout      = 30 * time.Second // from the end of the request head to the end of the response
 	idleTimeout       = 60 * time.Second // between two requests
 	maxHeaderBytes    = 16 << 10
 )
 
-// HTTPServer serves a handler on listeners, with time limits that no silent or
-// slow client outlives. NewHTTPServer makes one. Its methods may be called by
-// any goroutine.
+// HTTPServer serves a handler on listeners, with time limits for silent and slow
+// clients. Create it with NewHTTPServer. Any goroutine may call its methods.
 type HTTPServer struct {
 	server http.Server
 }
 
-// NewHTTPServer returns a server of handler that logs what goes wrong with
-// connections to logger, at level warn.
+// NewHTTPServer returns a server of handler that logs connection errors to logger,
+// at level warn.
 func NewHTTPServer(handler http.Handler, logger *slog.Logger) *HTTPServer {
 	return &HTTPServer{http.Server{
 		Handler:           handler,
@@ -41,9 +40,8 @@ func NewHTTPServer(handler http.Handler, logger *slog.Logger) *HTTPServer {
 	}}
 }
 
-// Serve serves the connections of listener, which it closes in the end, and
-// returns nil after Shutdown, or what is wrong with the listener. Several
-// listeners are served by several calls.
+// Serve serves the connections of listener and closes it at the end. It returns
+// nil after Shutdown, or the error of the listener. Call it once per listener.
 func (s *HTTPServer) Serve(listener net.Listener) error {
 	err := s.server.Serve(listener)
 	if errors.Is(err, http.ErrServerClosed) {
@@ -52,14 +50,14 @@ func (s *HTTPServer) Serve(listener net.Listener) error {
 	return fmt.Errorf("serve admin pages on %s: %w", listener.Addr(), err)
 }
 
-// Shutdown closes the listeners and idle connections and waits for answers
-// under way. When ctx ends first, it cuts these off and says so by its error.
-// In either case nothing is left open.
+// Shutdown closes the listeners and idle connections and waits for requests in
+// progress. If ctx ends first, it cuts those off and returns an error. In either
+// case nothing stays open.
 func (s *HTTPServer) Shutdown(ctx context.Context) error {
 	err := s.server.Shutdown(ctx)
 	if err == nil {
 		return nil
 	}
-	_ = s.server.Close() // the listeners are closed already; only connections are left
+	_ = s.server.Close() // only closes connections: the listeners are closed already
 	return fmt.Errorf("stop serving admin pages: %w", err)
 }

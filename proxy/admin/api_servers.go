@@ -1,0 +1,57 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"unicode"
+)
+
+// maxReason limits the reason of a change.
+const maxReason = 200
+
+func (c *commands) setServer(who string, r *http.Request) (any, error) {
+	var change ServerChange
+	if err := decode(r, &change); err != nil {
+		return nil, err
+	}
+	if change.Admin == nil && change.Weight == nil && change.MaxConn == nil {
+		return nil, fmt.Errorf("%w: name what is to change: admin, weight or maxconn", ErrInvalid)
+	}
+	backend, server := r.PathValue("backend"), r.PathValue("server")
+	reason := change.Reason
+	if len(reason) > maxReason || strings.ContainsFunc(reason, unicode.IsControl) {
+		return nil, fmt.Errorf("%w: reason must be one line of at most %d bytes", ErrInvalid, maxReason)
+	}
+	change.Reason = "by " + who
+	if reason != "" {
+		change.Reason = reason + ", by " + who
+	}
+	changes, err := c.control.SetServer(backend, server, change)
+	target := backend + "/" + server
+	for _, done := range changes {
+		c.changed(who, done.What, target, done.Old, done.New)
+	}
+	return Changed{target, present(changes)}, err
+}
+
+// StickyList is the response of /api/v1/backends/BACKEND/sticky.
+type StickyList struct {
+	Entries []StickyEntry `json:"entries"` // at most as many as requested
+}
+
+func (c *commands) sticky(_ string, r *http.Request) (any, error) {
+	most, err := limitOf(r)
+	if err != nil {
+		return nil, err
+	}
+	var source netip.Addr
+	if text := r.URL.Query().Get("source"); text != "" {
+		if source, err = sourceOf(text); err != nil {
+			return nil, err
+		}
+	}
+	entries, err := c.control.Sticky(r.PathValue("backend"), source, most)
+	return StickyList{present(entries)}, err
+}

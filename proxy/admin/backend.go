@@ -1,0 +1,88 @@
+package admin
+
+import "time"
+
+// Backend is one backend of the configuration.
+type Backend struct {
+	Name          string `json:"name"`
+	Balance       string `json:"balance"`        // balancing policy
+	ServersUsable int    `json:"servers_usable"` // derived
+	ServersTotal  int    `json:"servers_total"`  // derived
+
+	QueueCurrent  int64  `json:"queue_current"`  // clients that wait for a slot
+	QueuePeak     int64  `json:"queue_peak"`     // the peak of queue_current
+	StickySources int64  `json:"sticky_sources"` // sources whose server is remembered
+	Retries       uint64 `json:"retries"`        // counter: further attempts to connect to the same server
+	Redispatches  uint64 `json:"redispatches"`   // counter: clients sent to another server after a failed connect
+
+	Servers []Server `json:"servers"` // in the order of the file
+}
+
+// ServerState is the result of a server's health checks.
+type ServerState string
+
+// The values of Server.State.
+const (
+	ServerUp        ServerState = "up"
+	ServerDown      ServerState = "down"
+	ServerUnchecked ServerState = "unchecked" // no result yet; used as if it were up
+)
+
+// AdminState is the state that the operator has set.
+type AdminState string
+
+// The values of Server.Admin.
+const (
+	AdminReady AdminState = "ready" // gets clients if it is healthy
+	AdminDrain AdminState = "drain" // gets only clients with a session or cookie of this server
+	AdminMaint AdminState = "maint" // gets no clients
+)
+
+// Server is one server of a backend.
+type Server struct {
+	Name      string            `json:"name"`
+	Addresses map[string]string `json:"addresses"` // host:port by endpoint: tcp, http, ws, sse
+
+	State   ServerState `json:"state"`
+	Admin   AdminState  `json:"admin"`
+	Usable  bool        `json:"usable"`  // gets new clients, according to state, admin and weight
+	Suspect bool        `json:"suspect"` // a check is overdue: new clients get this server only if no other is usable
+	Reason  string      `json:"reason"`  // of the state, in words
+	Since   time.Time   `json:"since"`   // when the state last changed
+
+	AdminReason string `json:"admin_reason"` // of the admin state, and who set it; "" = never set
+
+	Weight          int     `json:"weight"`           // as configured or set by a command
+	EffectiveWeight float64 `json:"effective_weight"` // lower than weight during slow start
+
+	Connections Connections `json:"connections"`
+	Share       float64     `json:"share"`      // derived: its share of the backend's connections now, 0 to 1
+	FairShare   float64     `json:"fair_share"` // derived: its share of the usable servers' effective weight
+	Traffic
+	Errors       map[string]uint64 `json:"errors"`       // counters, by reason
+	Retries      uint64            `json:"retries"`      // counter: further connect attempts to this server after a failed one
+	Redispatches uint64            `json:"redispatches"` // counter: clients sent to another server after a failed connect to this one
+
+	Responses map[string]uint64 `json:"responses"` // counters: its responses by status class, "1xx" to "5xx"; empty if it has no HTTP address
+	Idle      int64             `json:"idle"`      // idle connections to the server
+	Connect   Latency           `json:"connect"`   // successful connects
+	Response  Latency           `json:"response"`  // mode http: from the forwarded request to the response head
+
+	Check Check `json:"check"`
+
+	Rates            Rates   `json:"rates"`              // derived
+	RecentP95Seconds float64 `json:"recent_p95_seconds"` // derived: 95th percentile of response in the last minute; 0 = no responses
+}
+
+// Check is the state of a server's health checks.
+type Check struct {
+	Type           string    `json:"type"`            // tcp, http or mcp
+	Checks         uint64    `json:"checks"`          // counter
+	Failures       uint64    `json:"failures"`        // counter: failed checks
+	Observed       uint64    `json:"observed"`        // counter: failures of client connections
+	Progress       string    `json:"progress"`        // of a pending change of state, such as "1/2 down"; "" = none
+	Code           string    `json:"code"`            // of the last check, such as "L4OK"; "" = no check yet
+	Text           string    `json:"text"`            // of the last check, in words
+	Time           time.Time `json:"time,omitzero"`   // when the last check ended
+	LatencySeconds float64   `json:"latency_seconds"` // of the last check
+}
