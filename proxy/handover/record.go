@@ -111,10 +111,10 @@ func (a *arriving) attach(frontend Frontend, fds []int) error {
 		a.detached.Server.FD = fds[1]
 	}
 	switch {
-	case a.Stream != nil && frontend.Stream != nil:
+	case a.Stream != nil && a.HTTP == nil && frontend.Stream != nil:
 		a.detached.Client.Parked = a.Stream.Relay.ToClient
 		a.detached.Server.Parked = a.Stream.Relay.ToServer
-	case a.HTTP != nil && frontend.HTTP != nil:
+	case a.HTTP != nil && a.Stream == nil && frontend.HTTP != nil:
 		a.detached.Client.Parked, a.detached.Server.Parked = a.HTTP.Parked()
 	default:
 		return fmt.Errorf("frontend %s: %w", a.Frontend, errUnknown)
