@@ -16,15 +16,16 @@ import (
 	"mcplb/ratelimit"
 )
 
-// The Proxy does what runtime commands ask for.
-var _ admin.Control = (*Proxy)(nil)
+// control carries out the runtime commands. It implements admin.Control; any
+// goroutine may use it.
+type control struct{ proxy *Proxy }
 
 // mostWeight is the highest weight of a server, as in the file.
 const mostWeight = 1000
 
 // SetServer implements admin.Control.
-func (p *Proxy) SetServer(backendName, serverName string, change admin.ServerChange) ([]admin.Change, error) {
-	_, server, err := p.findServer(backendName, serverName)
+func (c *control) SetServer(backendName, serverName string, change admin.ServerChange) ([]admin.Change, error) {
+	server, err := c.findServer(backendName, serverName)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func checkChange(change admin.ServerChange) error {
 	return nil
 }
 
-// adminOf is the operator's word as the backend has it.
+// adminOf converts the operator's word to the backend's state.
 func adminOf(word admin.AdminState) backend.Admin {
 	for state, shown := range adminStates {
 		if shown == word {
@@ -77,14 +78,14 @@ func adminOf(word admin.AdminState) backend.Admin {
 }
 
 // findBackend finds a pool by its name.
-func (p *Proxy) findBackend(name string) (*pool, error) {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	b := p.backends[name]
+func (c *control) findBackend(name string) (*pool, error) {
+	c.proxy.mu.RLock()
+	defer c.proxy.mu.RUnlock()
+	b := c.proxy.backends[name]
 	if b == nil {
 		var names []string
-		for _, c := range p.config.Backends {
-			names = append(names, c.Name)
+		for _, known := range c.proxy.config.Backends {
+			names = append(names, known.Name)
 		}
 		return nil, fmt.Errorf("%w: there is no backend %q; there is %s", admin.ErrNotFound, name, strings.Join(names, ", "))
 	}
@@ -92,26 +93,27 @@ func (p *Proxy) findBackend(name string) (*pool, error) {
 }
 
 // findServer finds a server by its backend's name and its own.
-func (p *Proxy) findServer(backendName, name string) (*pool, *backend.Server, error) {
-	b, err := p.findBackend(backendName)
+func (c *control) findServer(backendName, name string) (*backend.Server, error) {
+	b, err := c.findBackend(backendName)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var names []string
 	for _, server := range b.Servers() {
 		if server.Name() == name {
-			return b, server, nil
+			return server, nil
 		}
 		names = append(names, server.Name())
 	}
-	return nil, nil, fmt.Errorf("%w: backend %s has no server %q; it has %s", admin.ErrNotFound, backendName, name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%w: backend %s has no server %q; it has %s", admin.ErrNotFound, backendName, name, strings.Join(names, ", "))
 }
 
 // ClearPeaks implements admin.Control.
-func (p *Proxy) ClearPeaks() {
+func (c *control) ClearPeaks() {
+	p := c.proxy
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	p.gate.peak.Store(int64(p.engine.Load()))
+	p.connections.clearPeak()
 	for _, loop := range p.engine.Loops() {
 		loop.ClearLongest()
 	}
@@ -124,8 +126,8 @@ func (p *Proxy) ClearPeaks() {
 }
 
 // Bans implements admin.Control.
-func (p *Proxy) Bans(most int) []admin.Ban {
-	bans := p.limiter.Bans(p.engine.Now())
+func (c *control) Bans(most int) []admin.Ban {
+	bans := c.proxy.limiter.Bans(c.proxy.engine.Now())
 	list := make([]admin.Ban, 0, min(len(bans), most))
 	for _, ban := range bans[:min(len(bans), most)] {
 		list = append(list, showBan(&ban))
@@ -134,8 +136,8 @@ func (p *Proxy) Bans(most int) []admin.Ban {
 }
 
 // Ban implements admin.Control.
-func (p *Proxy) Ban(source netip.Addr, d time.Duration) admin.Ban {
-	p.limiter.Ban(source, d, p.engine.Now())
+func (c *control) Ban(source netip.Addr, d time.Duration) admin.Ban {
+	c.proxy.limiter.Ban(source, d, c.proxy.engine.Now())
 	bits := 64
 	if source.Unmap().Is4() {
 		bits = 32
@@ -145,7 +147,9 @@ func (p *Proxy) Ban(source netip.Addr, d time.Duration) admin.Ban {
 }
 
 // Unban implements admin.Control.
-func (p *Proxy) Unban(source netip.Addr) bool { return p.limiter.Unban(source, p.engine.Now()) }
+func (c *control) Unban(source netip.Addr) bool {
+	return c.proxy.limiter.Unban(source, c.proxy.engine.Now())
+}
 
 // showBan shows one ban.
 func showBan(ban *ratelimit.Ban) admin.Ban {
@@ -153,16 +157,16 @@ func showBan(ban *ratelimit.Ban) admin.Ban {
 }
 
 // Sticky implements admin.Control.
-func (p *Proxy) Sticky(backendName string, source netip.Addr, most int) ([]admin.StickyEntry, error) {
-	b, err := p.findBackend(backendName)
+func (c *control) Sticky(backendName string, source netip.Addr, most int) ([]admin.StickyEntry, error) {
+	b, err := c.findBackend(backendName)
 	if err != nil {
 		return nil, err
 	}
 	var found []backend.Remembered
 	if source.IsValid() {
-		found = b.StickyOf(source, p.engine.Now())
+		found = b.StickyOf(source, c.proxy.engine.Now())
 	} else {
-		found = b.Sticky(most, p.engine.Now())
+		found = b.Sticky(most, c.proxy.engine.Now())
 		slices.SortFunc(found, func(x, y backend.Remembered) int { return x.Source.Compare(y.Source) })
 	}
 	entries := make([]admin.StickyEntry, 0, len(found))
@@ -176,16 +180,16 @@ func (p *Proxy) Sticky(backendName string, source netip.Addr, most int) ([]admin
 }
 
 // ListConnections implements admin.Control.
-func (p *Proxy) ListConnections(ctx context.Context, filter admin.ConnectionFilter, most int) (admin.ConnectionList, error) {
-	if err := p.checkFilter(filter); err != nil {
+func (c *control) ListConnections(ctx context.Context, filter admin.ConnectionFilter, most int) (admin.ConnectionList, error) {
+	if err := c.checkFilter(filter); err != nil {
 		return admin.ConnectionList{}, err
 	}
-	lists, err := visitAll(ctx, p.engine, func(loop *reactor.Loop, list *admin.ConnectionList, c *reactor.Conn, s session.Session) {
+	lists, err := collect(ctx, c.proxy.engine, func(loop *reactor.Loop, list *admin.ConnectionList, conn *reactor.Conn, s session.Session) {
 		if !admits(filter, s) {
 			return
 		}
 		if list.Total++; len(list.Connections) < most {
-			list.Connections = append(list.Connections, showConnection(loop, c, s))
+			list.Connections = append(list.Connections, showConnection(loop, conn, s))
 		}
 	})
 	var all admin.ConnectionList
@@ -197,21 +201,21 @@ func (p *Proxy) ListConnections(ctx context.Context, filter admin.ConnectionFilt
 	return all, err
 }
 
-// checkFilter refuses the names of what is not there: else a slip of the pen
-// would look like a server without connections.
-func (p *Proxy) checkFilter(filter admin.ConnectionFilter) error {
+// checkFilter refuses unknown names: otherwise a typing error would look like a
+// server without connections.
+func (c *control) checkFilter(filter admin.ConnectionFilter) error {
 	if filter.Server != "" {
-		_, _, err := p.findServer(filter.Backend, filter.Server)
+		_, err := c.findServer(filter.Backend, filter.Server)
 		return err
 	}
 	if filter.Backend != "" {
-		_, err := p.findBackend(filter.Backend)
+		_, err := c.findBackend(filter.Backend)
 		return err
 	}
 	return nil
 }
 
-// admits tells whether the filter admits a session.
+// admits reports whether the filter admits a session.
 func admits(filter admin.ConnectionFilter, s session.Session) bool {
 	if filter.Client.IsValid() && s.Info().Client.Addr().Unmap().WithZone("") != filter.Client {
 		return false
@@ -242,11 +246,11 @@ func connectionID(loop *reactor.Loop, c *reactor.Conn) string {
 }
 
 // Kill implements admin.Control.
-func (p *Proxy) Kill(ctx context.Context, filter admin.ConnectionFilter) (int, error) {
-	if err := p.checkFilter(filter); err != nil {
+func (c *control) Kill(ctx context.Context, filter admin.ConnectionFilter) (int, error) {
+	if err := c.checkFilter(filter); err != nil {
 		return 0, err
 	}
-	counts, err := visitAll(ctx, p.engine, func(_ *reactor.Loop, n *int, _ *reactor.Conn, s session.Session) {
+	counts, err := collect(ctx, c.proxy.engine, func(_ *reactor.Loop, n *int, _ *reactor.Conn, s session.Session) {
 		if admits(filter, s) {
 			s.Abort(session.Killed)
 			*n++
@@ -260,23 +264,23 @@ func (p *Proxy) Kill(ctx context.Context, filter admin.ConnectionFilter) (int, e
 }
 
 // KillOne implements admin.Control.
-func (p *Proxy) KillOne(ctx context.Context, id string) error {
+func (c *control) KillOne(ctx context.Context, id string) error {
 	number, place, _ := strings.Cut(id, "-")
 	n, err1 := strconv.Atoi(number)
 	at, err2 := strconv.ParseUint(place, 16, 64)
 	gone := fmt.Errorf("%w: there is no connection %q", admin.ErrNotFound, id)
-	if err1 != nil || err2 != nil || n < 0 || n >= len(p.engine.Loops()) {
+	if err1 != nil || err2 != nil || n < 0 || n >= len(c.proxy.engine.Loops()) {
 		return gone
 	}
-	loop := p.engine.Loops()[n]
+	loop := c.proxy.engine.Loops()[n]
 	killed := make(chan bool, 1)
 	posted := loop.Post(func() {
-		c := loop.Find(at)
-		if c == nil {
+		conn := loop.Find(at)
+		if conn == nil {
 			killed <- false
 			return
 		}
-		s := session.Of(c)
+		s := session.Of(conn)
 		if s != nil {
 			s.Abort(session.Killed)
 		}
@@ -294,35 +298,4 @@ func (p *Proxy) KillOne(ctx context.Context, id string) error {
 		}
 		return nil
 	}
-}
-
-// visitAll calls visit for every session, on its loop, and returns what it made
-// of each loop's R once all are through. When ctx ends first its error is
-// returned, and what was visited until then is not.
-func visitAll[R any](ctx context.Context, engine *reactor.Engine, visit func(*reactor.Loop, *R, *reactor.Conn, session.Session)) ([]R, error) {
-	results := make(chan *R, len(engine.Loops()))
-	waitFor := 0
-	for _, loop := range engine.Loops() {
-		posted := loop.Post(func() {
-			result := new(R)
-			loop.Sweep(func(c *reactor.Conn) {
-				if s := session.Of(c); s != nil {
-					visit(loop, result, c, s)
-				}
-			}, func() { results <- result })
-		})
-		if posted {
-			waitFor++
-		}
-	}
-	var all []R
-	for range waitFor {
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case result := <-results:
-			all = append(all, *result)
-		}
-	}
-	return all, nil
 }

@@ -1,11 +1,9 @@
 package proxy
 
 import (
-	"maps"
 	"net/netip"
 	"sync/atomic"
 
-	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/l4"
@@ -78,7 +76,7 @@ func (f *layered) applyWeb(c *conf.Frontend, directory *l7.Directory) frontend {
 
 // shared is what all frontends share.
 func (p *Proxy) shared() session.Shared {
-	return session.Shared{Limiter: p.limiter, Connections: p.gate, Log: p.log, Loops: len(p.engine.Loops())}
+	return session.Shared{Limiter: p.limiter, Connections: p.connections, Log: p.log, Loops: len(p.engine.Loops())}
 }
 
 func (f *layered) applyStream(c *conf.Frontend, directory *l7.Directory) frontend {
@@ -172,22 +170,6 @@ func (f *layered) drain() {
 	for _, layer := range f.layers() {
 		layer.drain()
 	}
-}
-
-// poolOf finds a backend's pool by its name, nil where there is none.
-func (p *Proxy) poolOf(name string) *backend.Pool {
-	if b := p.backends[name]; b != nil {
-		return b.Pool
-	}
-	return nil
-}
-
-// allFrontends are those of the configuration and those that are leaving, by
-// name; p.mu is held.
-func (p *Proxy) allFrontends() map[string]*layered {
-	all := maps.Clone(p.frontends)
-	maps.Copy(all, p.leaving.frontends)
-	return all
 }
 
 // streamFrontend is a frontend of mode tcp or mcp.
@@ -287,17 +269,4 @@ func addTiming(to *admin.Timing, t metrics.TimingTotal) {
 	to.Count += t.Count
 	to.SumSeconds += t.Sum.Seconds()
 	to.MaxSeconds = max(to.MaxSeconds, t.Max.Seconds())
-}
-
-// httpSession is a session of mode http, which moves to a new process.
-type httpSession interface {
-	session.Session
-	Detach() (*l7.Handover, session.Detached, bool)
-	Back(*l7.Handover, *session.Detached)
-}
-
-// isHTTP reports whether c is the connection of a client of mode http.
-func isHTTP(c *reactor.Conn) bool {
-	_, ok := session.Of(c).(httpSession)
-	return ok
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -35,7 +36,7 @@ func predecessor(t testing.TB, text string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &running{Proxy: p, t: t}
+	r := run(t, p)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		cancel(errors.New("the test is over"))
@@ -49,7 +50,8 @@ func predecessor(t testing.TB, text string) *running {
 func (r *running) heir(text string) *running {
 	r.t.Helper()
 	inherited := map[string]*net.TCPListener{}
-	sockets, err := r.Sockets()
+	r.old = &handover.Old{Balancer: r.Handover()}
+	sockets, err := r.Handover().Sockets()
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -67,28 +69,30 @@ func (r *running) heir(text string) *running {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.Suspend()
-	state, err := r.State()
+	h := run(r.t, p)
+	h.new = &handover.New{Balancer: p.Handover(), Log: slog.New(slog.DiscardHandler)}
+	r.old.Suspend()
+	state, err := r.old.State()
 	if err == nil {
-		err = p.Restore(state)
+		err = h.new.Restore(state)
 	}
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	p.Serve()
-	return &running{Proxy: p, t: r.t}
+	h.new.Serve()
+	return h
 }
 
 // give moves what can move to another, and tells how many connections did.
 func (r *running) give(to *running) (moved int) {
 	r.t.Helper()
-	err := r.Move(func(b *handover.Batch) error {
-		adopted, err := to.Adopt(b.Payload, duplicates(r.t, b.Descriptors))
+	err := r.old.Move(func(b *handover.Batch) error {
+		arrival, err := to.new.Adopt(b.Payload, duplicates(r.t, b.Descriptors))
 		if err != nil {
 			return err
 		}
-		adopted.Serve()
-		b.Gone(adopted.Refused())
+		arrival.Serve()
+		b.Gone(arrival.Refused)
 		moved += len(b.Descriptors)
 		return nil
 	})
@@ -102,9 +106,9 @@ func (r *running) give(to *running) (moved int) {
 // report tells another what is left.
 func (r *running) report(to *running) (clients int) {
 	r.t.Helper()
-	report, clients, err := r.Report()
+	report, clients, err := r.old.Report()
 	if err == nil {
-		err = to.Inherited(report)
+		err = to.new.Update(report)
 	}
 	if err != nil {
 		r.t.Fatal(err)
@@ -130,7 +134,7 @@ func (r *running) succeed(text string) *running {
 	r.t.Helper()
 	h := r.heir(text)
 	r.give(h)
-	r.Leave()
+	r.old.Leave()
 	if n := r.Connections(); n != 0 {
 		r.t.Fatalf("%d clients are left behind", n)
 	}
@@ -143,7 +147,7 @@ func (r *running) succeed(text string) *running {
 	if err := r.stop(); err != nil {
 		r.t.Fatal(err)
 	}
-	h.Alone()
+	h.new.Alone()
 	return h
 }
 
@@ -324,7 +328,7 @@ func TestHandOverKeepsLimits(t *testing.T) {
 		_, _ = io.ReadAll(response.Body)
 	}
 	r.eventually("the last one has moved", func() bool { r.give(h); return r.Connections() == 0 })
-	h.Alone()
+	h.new.Alone()
 	if n := h.server("s1").Connections.Current; n != 0 {
 		t.Errorf("%d slots are taken", n)
 	}
@@ -337,7 +341,7 @@ func TestHandOverKeepsLimits(t *testing.T) {
 	}
 	fourth.get("/", "ok") // now it is let in
 	fourth.Close()
-	r.Leave()
+	r.old.Leave()
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}
@@ -358,14 +362,15 @@ func TestHandOverFails(t *testing.T) {
 		c.Ask("hello")
 		clients = append(clients, c)
 	}
-	r.Suspend()
+	r.old = &handover.Old{Balancer: r.Handover()}
+	r.old.Suspend()
 	waiting := dial(t, r.address("f"))
 	waiting.silent()
-	if _, err := r.State(); err != nil {
+	if _, err := r.old.State(); err != nil {
 		t.Fatal(err)
 	}
 	broken, batches := errors.New("broken"), 0
-	err := r.Move(func(b *handover.Batch) error {
+	err := r.old.Move(func(b *handover.Batch) error {
 		if batches++; batches < 2 {
 			b.Back()
 			return nil
@@ -376,7 +381,7 @@ func TestHandOverFails(t *testing.T) {
 	if !errors.Is(err, broken) {
 		t.Errorf("Move: %v", err)
 	}
-	r.Resume()
+	r.old.Resume()
 	waiting.Ask("let in")
 	for _, c := range append(clients, waiting) {
 		c.Ask("still here")
@@ -407,7 +412,7 @@ func TestHandOverToOtherConfiguration(t *testing.T) {
 	if got := h.Snapshot().Leaving.Frontends; len(got) != 1 || got[0].Name != "g" || got[0].Connections != 1 {
 		t.Errorf("leaving are %+v", got)
 	}
-	h.Alone()
+	h.new.Alone()
 	h.eventually("the counts have come", func() bool { return h.Snapshot().Process.Connections.Total == 3 })
 	for _, c := range all {
 		c.Close()
@@ -439,7 +444,7 @@ func TestHandOverOfWhatIsLeaving(t *testing.T) {
 	}
 	kept := dial(t, r.address("h"))
 	kept.get("/", "ok")
-	r.everywhere() // it waits for its next request
+	r.engine.Barrier() // it waits for its next request
 	text := f + b(four.Address)
 	r.apply(text) // s1 has another address, s2 none
 	h := r.succeed(text).succeed(text)
@@ -519,17 +524,17 @@ func TestHandOverDuringAnEviction(t *testing.T) {
 	c.Ask("hello")
 	// The loops come to it only after the hand-over has begun.
 	begun, looked := make(chan struct{}), make(chan struct{})
-	r.evictions.mu.Lock()
-	r.evictions.looking = true
-	r.evictions.mu.Unlock()
+	r.disconnector.mu.Lock()
+	r.disconnector.passing = true
+	r.disconnector.mu.Unlock()
 	go func() {
 		defer close(looked)
 		<-begun
-		endpoint.Await(r.gate.closed.Load)
+		endpoint.Await(r.connections.closed.Load)
 		for range 300 { // turns
-			r.everywhere()
+			r.engine.Barrier()
 		}
-		r.evictions.look()
+		r.disconnector.pass()
 	}()
 	b := r.backends["b"]
 	b.Servers()[0].SetHealth(backend.Down, "test", time.Now())
@@ -541,7 +546,7 @@ func TestHandOverDuringAnEviction(t *testing.T) {
 	}
 	c.HearReset()
 	<-looked
-	r.Leave()
+	r.old.Leave()
 }
 
 // What is known goes along: bans, sticky sources, states, counts.
@@ -732,7 +737,7 @@ func TestHandOverLeavesTLS(t *testing.T) {
 	fmt.Fprint(asks, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
 	wantAnswer(t, asks, "ok")
 	checkLine(t, stream)
-	r.Leave()
+	r.old.Leave()
 	r.eventually("those who wait for nothing have gone", func() bool { r.give(h); return r.Connections() == 1 })
 	for _, c := range []*tls.Conn{asks, idle} {
 		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
@@ -745,7 +750,7 @@ func TestHandOverLeavesTLS(t *testing.T) {
 	checkLine(t, stream)
 	stream.Close()
 	r.eventually("the stream has ended", func() bool { return r.report(h) == 0 })
-	h.Alone()
+	h.new.Alone()
 	if err := h.stop(); err != nil {
 		t.Error(err)
 	}

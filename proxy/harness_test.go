@@ -14,6 +14,7 @@ import (
 	"mcplb/internal/harness"
 	"mcplb/internal/leak"
 	"mcplb/proxy/admin"
+	"mcplb/proxy/handover"
 	"mcplb/proxy/reactor"
 )
 
@@ -60,7 +61,16 @@ func options() Options {
 // running is a balancer under test.
 type running struct {
 	*Proxy
+	admin.Control
 	t testing.TB
+
+	old *handover.Old // after newProcess
+	new *handover.New // of a new process
+}
+
+// run wraps a balancer.
+func run(t testing.TB, p *Proxy) *running {
+	return &running{Proxy: p, Control: p.Control(), t: t}
 }
 
 // start runs a configuration. When the test ends every client must have gone,
@@ -71,7 +81,7 @@ func start(t testing.TB, text string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &running{Proxy: p, t: t}
+	r := run(t, p)
 	t.Cleanup(r.end)
 	return r
 }

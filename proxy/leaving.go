@@ -8,39 +8,30 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// leaving is what reloads took out of the configuration while clients were
-// connected. It is shown until they have gone; what it counted is not lost for
-// the sums over the whole balancer.
+// leaving are the frontends and backends that a reload removed while clients were
+// connected. They are shown until those have gone. What they counted stays in the
+// sums over the whole balancer.
 type leaving struct {
 	frontends map[string]*layered
 	pools     []*pool
-	forgotten admin.Frontend // the counters of frontends that have gone
+	forgotten admin.Frontend // the counters of frontends that have lost their last client
 }
 
-// prune forgets what nobody is connected by any more. While a process before
-// has clients that may come, it forgets nothing.
-func (p *Proxy) prune() {
-	l := &p.leaving
-	if p.gate.other.Load() > 0 || len(l.frontends)+len(l.pools) == 0 {
-		return
-	}
-	p.everywhere() // who is on the way to a loop is counted there
+// pruneFrontends forgets the frontends without clients, but not their counters.
+func (l *leaving) pruneFrontends() {
 	for name, f := range l.frontends {
 		if f.current() == 0 {
 			f.show(&l.forgotten)
 			delete(l.frontends, name)
 		}
 	}
-	used := map[string]bool{}
-	for _, f := range p.allFrontends() {
-		for _, layer := range f.layers() {
-			for _, name := range backendsOf(layer.config()) {
-				used[name] = true
-			}
-		}
-	}
+}
+
+// prunePools forgets the pools without clients, except those still in use by a
+// frontend.
+func (l *leaving) prunePools(used func(*pool) bool) {
 	l.pools = slices.DeleteFunc(l.pools, func(b *pool) bool {
-		return b.Queued() == 0 && len(b.Leaving()) == 0 && !(used[b.Name()] && p.backends[b.Name()] == nil) &&
+		return b.Queued() == 0 && len(b.Leaving()) == 0 && !used(b) &&
 			!slices.ContainsFunc(b.Servers(), func(s *backend.Server) bool { return s.Conns() > 0 })
 	})
 }
@@ -57,30 +48,38 @@ func (l *leaving) sessions(refused map[string]uint64) uint64 {
 	return sum.Connections.Total + l.forgotten.Connections.Total
 }
 
-// showLeaving shows what is leaving.
-func (p *Proxy) showLeaving() admin.Leaving {
-	var shown admin.Leaving
-	for name, f := range p.leaving.frontends {
+// show shows the frontends that have clients.
+func (l *leaving) showFrontends() (shown []admin.LeavingFrontend) {
+	for name, f := range l.frontends {
 		if n := f.current(); n > 0 {
-			shown.Frontends = append(shown.Frontends, admin.LeavingFrontend{Name: name, Connections: int64(n)})
+			shown = append(shown, admin.LeavingFrontend{Name: name, Connections: int64(n)})
 		}
 	}
-	slices.SortFunc(shown.Frontends, func(a, b admin.LeavingFrontend) int { return strings.Compare(a.Name, b.Name) })
-	show := func(backend string, servers []*backend.Server) {
-		for _, server := range servers {
-			if n := server.Conns(); n > 0 {
-				shown.Servers = append(shown.Servers, admin.LeavingServer{
-					Backend: backend, Name: server.Name(), Addresses: serverAddresses(server), Connections: int64(n),
-				})
-			}
+	slices.SortFunc(shown, func(a, b admin.LeavingFrontend) int { return strings.Compare(a.Name, b.Name) })
+	return shown
+}
+
+// showLeavingServers shows those of a backend's servers that have clients.
+func showLeavingServers(backend string, servers []*backend.Server) (shown []admin.LeavingServer) {
+	for _, server := range servers {
+		if n := server.Conns(); n > 0 {
+			shown = append(shown, admin.LeavingServer{
+				Backend: backend, Name: server.Name(), Addresses: serverAddresses(server), Connections: int64(n),
+			})
 		}
 	}
+	return shown
+}
+
+// showLeaving shows what is leaving: whole frontends and backends, and servers of
+// backends that stay.
+func (p view) showLeaving() admin.Leaving {
+	shown := admin.Leaving{Frontends: p.leaving.showFrontends()}
 	for _, c := range p.config.Backends {
-		show(c.Name, p.backends[c.Name].Leaving())
+		shown.Servers = append(shown.Servers, showLeavingServers(c.Name, p.backends[c.Name].Leaving())...)
 	}
 	for _, b := range p.leaving.pools {
-		show(b.Name(), b.Servers())
-		show(b.Name(), b.Leaving())
+		shown.Servers = append(shown.Servers, showLeavingServers(b.Name(), slices.Concat(b.Servers(), b.Leaving()))...)
 	}
 	return shown
 }

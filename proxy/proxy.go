@@ -6,16 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
 	"mcplb/backend"
 	"mcplb/conf"
-	"mcplb/healthcheck"
 	"mcplb/proxy/accesslog"
+	"mcplb/proxy/admin"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
@@ -23,54 +21,50 @@ import (
 	"mcplb/ratelimit"
 )
 
-// Options are what does not stand in the configuration.
+// Options are the settings that are not part of the configuration.
 type Options struct {
 	Version   string
 	Log       *slog.Logger
 	FileLimit int // the most descriptors that this process may have open
 	System    *reactor.System
-	// Inherited returns the open socket of an address, for Start to use in
-	// place of a new one, or nil; nil = none is inherited.
+	// Inherited returns the open socket of an address, for Start to use instead of
+	// opening one; it returns nil if there is none. nil = nothing is inherited.
 	Inherited func(address string) *net.TCPListener
-	// Suspended has Start accept nobody until Resume.
+	// Suspended makes Start accept no clients, and run no checks, until the
+	// hand-over resumes the balancer.
 	Suspended bool
 }
 
 // Proxy is a running balancer. Its methods may be called by any goroutine.
 type Proxy struct {
-	options Options
-	started time.Time
-	engine  *reactor.Engine
-	limiter *ratelimit.Limiter
-	gate    *gate
-	workers l7.Workers
-	secures *tlsio.Workers
-	log     *accesslog.Log
+	options      Options
+	started      time.Time
+	engine       *reactor.Engine
+	limiter      *ratelimit.Limiter
+	connections  *connectionLimiter
+	disconnector *disconnector
+	workers      l7.Workers
+	secures      *tlsio.Workers
+	log          *accesslog.Log
 
-	evictions evictions
-
-	mu        sync.RWMutex // guards what follows; never taken on a loop
-	config    *conf.Config
-	backends  map[string]*pool
-	frontends map[string]*layered
-	listeners []*listener
-	retiring  []*listener // taken away by a reload: they take in who is connecting, and close
-	leaving   leaving
-	draining  bool
-	reload    reload
-
-	taken inheritance // of the process before; its methods' own
-	given bequest     // to the next process; its methods' own
+	mu         sync.RWMutex // guards what follows; never taken on a loop
+	config     *conf.Config
+	components // frontends and backends
+	listeners  listeners
+	suspended  bool // no checks run: their verdicts are yet to be restored
+	draining   bool // this process is about to end
+	replaced   bool // the new process of an upgrade serves
+	reload     reload
 }
 
-// pool is a backend and what checks it.
-type pool struct {
-	*backend.Pool
-	checker *healthcheck.Checker
+// reload is the outcome of the last attempt to change the configuration.
+type reload struct {
+	at  time.Time
+	err error
 }
 
-// Start opens and runs what the configuration says. When it fails, nothing is
-// left open.
+// Start opens and runs what the configuration says. On an error nothing is left
+// open.
 func Start(c *conf.Config, options Options) (*Proxy, error) {
 	limit, err := maxConnections(c.Global.MaxConn, options.FileLimit)
 	if err != nil {
@@ -84,33 +78,31 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		Loops: len(engine.Loops()), Now: engine.Now, Log: options.Log,
 	})
 	p := &Proxy{
-		options:   options,
-		log:       log,
-		started:   time.Now(),
-		engine:    engine,
-		limiter:   ratelimit.New(c.RateLimit),
-		workers:   l7.NewWorkers(engine.Loops(), log),
-		secures:   tlsio.NewWorkers(engine.Loops(), handshakes(len(engine.Loops()))),
-		gate:      &gate{engine: engine, empty: make(chan struct{})},
-		config:    &conf.Config{Path: c.Path},
-		backends:  map[string]*pool{},
-		frontends: map[string]*layered{},
-		leaving:   leaving{frontends: map[string]*layered{}},
+		options:      options,
+		log:          log,
+		started:      time.Now(),
+		engine:       engine,
+		limiter:      ratelimit.New(c.RateLimit),
+		disconnector: &disconnector{engine: engine},
+		workers:      l7.NewWorkers(engine.Loops(), log),
+		secures:      tlsio.NewWorkers(engine.Loops(), handshakes(len(engine.Loops()))),
+		config:       &conf.Config{Path: c.Path},
+		components:   newComponents(),
+		listeners:    listeners{engine: engine, inherited: options.Inherited},
+		suspended:    options.Suspended,
 	}
-	p.evictions.engine = engine
-	p.gate.limit.Store(int64(limit))
-	p.gate.closed.Store(options.Suspended)
-	p.gate.resume = p.resumeAll
+	p.connections = newConnectionLimiter(engine, limit, p.resumeListeners)
+	p.connections.closed.Store(options.Suspended)
 	if _, err := p.apply(c); err != nil {
 		p.engine.Stop()
 		p.log.Close()
 		return nil, err
 	}
-	p.options.Inherited = nil // whatever is opened from now on is new
+	p.listeners.inherited = nil // every socket opened from now on is new
 	return p, nil
 }
 
-// threads is how many loops there are to be.
+// threads is the number of loops to run.
 func threads(c *conf.Config) int {
 	if c.Global.Threads > 0 {
 		return c.Global.Threads
@@ -118,32 +110,30 @@ func threads(c *conf.Config) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// resumeAll has every listener accept again.
-func (p *Proxy) resumeAll() {
-	// A loop may be asking, and must not wait for a reload under way.
-	go func() {
-		p.mu.RLock()
-		defer p.mu.RUnlock()
-		for _, l := range p.listeners {
-			l.Resume()
-		}
-	}()
+// Processors is how many of Go's processors (GOMAXPROCS) there should be if a
+// frontend speaks TLS, so that loops do not wait for handshakes.
+func (p *Proxy) Processors() int {
+	loops := len(p.engine.Loops())
+	return loops + handshakes(loops)
 }
 
-// Stop takes no more clients, waits until those there are have gone or ctx
-// ends, cuts off those who are left, and closes everything.
+// handshakes is how many handshakes may compute at once, beside so many loops.
+func handshakes(loops int) int { return max(1, loops/2) }
+
+// Stop accepts no more clients, waits until the present ones have gone or ctx
+// ends, cuts off those that are left, and closes everything.
 func (p *Proxy) Stop(ctx context.Context) error {
 	p.closeListeners()
-	p.thaw() // who is left is served here
+	p.resumePools() // clients that are left are served here
 	p.drainSessions()
-	p.gate.drain()
+	p.connections.drain()
 	var cut error
 	select {
-	case <-p.gate.empty:
+	case <-p.connections.empty:
 	case <-ctx.Done():
 		cut = fmt.Errorf("%d connections were cut off: %w", p.engine.Load(), context.Cause(ctx))
-		p.each(func(s session.Session) { s.Abort(session.Stopped) })
-		<-p.gate.empty
+		eachSession(p.engine, func(s session.Session) { s.Abort(session.Stopped) }, func() {})
+		<-p.connections.empty
 	}
 	for _, b := range p.backends {
 		b.checker.Stop()
@@ -153,39 +143,55 @@ func (p *Proxy) Stop(ctx context.Context) error {
 	return cut
 }
 
-// drainSessions has clients end that wait for nothing.
-func (p *Proxy) drainSessions() {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	for _, f := range p.frontends {
-		f.drain()
-	}
-	for _, f := range p.leaving.frontends {
-		f.drain()
-	}
-	p.each(func(s session.Session) { s.Drain() })
-}
-
-// closeListeners ends the taking in of clients.
+// closeListeners stops accepting clients.
 func (p *Proxy) closeListeners() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.draining = true
-	for _, l := range slices.Concat(p.listeners, p.retiring) {
-		l.Close()
-	}
-	p.listeners, p.retiring = nil, nil
+	p.listeners.close()
 }
 
-// ReopenLog opens the access log anew, for its file was moved away. When that
-// fails, it goes on where it was.
+// drainSessions ends the sessions that wait for nothing.
+func (p *Proxy) drainSessions() {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for _, f := range p.allFrontends() {
+		f.drain()
+	}
+	eachSession(p.engine, func(s session.Session) { s.Drain() }, func() {})
+}
+
+// resumeListeners makes every listener accept again. It does not wait: it may be
+// called on a loop, which must not wait for a reload under way.
+func (p *Proxy) resumeListeners() {
+	go func() {
+		p.mu.RLock()
+		defer p.mu.RUnlock()
+		p.listeners.resume()
+	}()
+}
+
+// resumePools grants slots again.
+func (p *Proxy) resumePools() {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for _, b := range p.pools() {
+		b.Resume()
+	}
+}
+
+// ReopenLog reopens the access log, because its file was moved away. If that
+// fails, the log continues in the file that is open.
 func (p *Proxy) ReopenLog() error { return p.log.Reopen() }
 
 // Connections is the number of clients that are connected.
 func (p *Proxy) Connections() int { return p.engine.Load() }
 
-// Turn returns when every event loop has come to run what it was given now, so
-// that none of them hangs; or, with an error, when ctx ends before that.
+var errStopped = errors.New("the balancer has stopped")
+
+// Turn returns nil when every event loop has run what was posted to it before, and
+// so none hangs. It returns an error if ctx ends first or the balancer has
+// stopped.
 func (p *Proxy) Turn(ctx context.Context) error {
 	loops := p.engine.Loops()
 	turned := make(chan struct{}, len(loops))
@@ -204,34 +210,102 @@ func (p *Proxy) Turn(ctx context.Context) error {
 	return nil
 }
 
-var errStopped = errors.New("the balancer has stopped")
+// Control returns the runtime commands.
+func (p *Proxy) Control() admin.Control { return &control{p} }
 
-// each calls f for every session, on its loop, and returns without waiting.
-func (p *Proxy) each(f func(session.Session)) { each(p.engine, f, func() {}) }
+// Snapshot implements admin.Source.
+func (p *Proxy) Snapshot() admin.Snapshot {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return view{p}.snapshot()
+}
 
-// newPool makes a backend, and what is to check it.
-func (p *Proxy) newPool(c conf.Backend, resolve func(address string) (netip.AddrPort, error)) (*pool, error) {
+// Handover returns the balancer as it is handed over to a new process, and takes
+// over from an old one.
+func (p *Proxy) Handover() *Handover { return &Handover{p} }
+
+// ErrDraining is returned when the balancer is about to end and applies no new
+// configuration.
+var ErrDraining = errors.New("the balancer is draining and takes no new configuration")
+
+// Apply changes what runs to what c says, and returns a summary of the changes in
+// one line. On an error nothing has changed. Settings that only a new process can
+// change (conf.Fixed) are left as they are.
+func (p *Proxy) Apply(c *conf.Config) (summary string, err error) {
+	summary, err = p.apply(c)
+	p.Note(err)
+	return summary, err
+}
+
+// Note records for the status the outcome of an attempt to change the
+// configuration; nil = success. Apply calls it itself; the caller calls it when a
+// file could not be read.
+func (p *Proxy) Note(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reload = reload{at: time.Now(), err: err}
+}
+
+// apply carries a change out: first everything that can fail, which changes
+// nothing that runs, and then the rest.
+func (p *Proxy) apply(c *conf.Config) (summary string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.draining || p.replaced {
+		return "", ErrDraining
+	}
+	change, err := p.prepare(c)
+	if err != nil {
+		return "", err
+	}
+	return change.apply(), nil
+}
+
+// newPool creates a backend's pool and its checker.
+func (p *Proxy) newPool(c conf.Backend, resolve resolver) (*pool, error) {
 	made, err := backend.NewPool(c, len(p.engine.Loops()), resolve)
 	if err != nil {
 		return nil, err
 	}
-	b := &pool{Pool: made, checker: healthcheck.New(made, p.options.Log)}
-	made.Observe(b.checker.Observe)
+	b := newPool(made, p.options.Log)
 	made.OnChange(func(s *backend.Server, old, now backend.State) { p.serverChanged(b, s, old, now) })
 	return b, nil
 }
 
-// serverChanged tells the clients of a server that nobody may use any more,
-// because it went down or into maintenance: they would else wait for nothing.
-// What on_down says becomes of them.
+// serverChanged notifies the clients of a server that has become unusable, because
+// it went down or into maintenance: otherwise they would wait in vain. on_down
+// says what happens to them.
 func (p *Proxy) serverChanged(b *pool, server *backend.Server, old, now backend.State) {
 	if now.TakesBound() || !old.TakesBound() {
 		return
 	}
 	p.workers.CloseIdle(server)
-	p.evictions.add(server, b.InForce().OnDown)
+	p.disconnector.add(server, b.InForce().OnDown)
 }
 
-// ErrDraining says that the balancer is about to end and takes no new
-// configuration.
-var ErrDraining = errors.New("the balancer is draining and takes no new configuration")
+// removed closes the pending connections to servers that were removed, and those
+// of their clients if the policy says so.
+func (p *Proxy) removed(servers []*backend.Server, policy conf.OnDown) {
+	for _, server := range servers {
+		p.workers.Forget(server)
+		if policy == conf.OnDownClose && server.Conns() > 0 {
+			p.disconnector.add(server, policy)
+		}
+	}
+}
+
+// check starts or adjusts the checks of a backend, unless the old process's
+// verdicts are yet to be restored.
+func (p *Proxy) check(b *pool) {
+	if !p.suspended {
+		b.checker.Apply(b.InForce().Check, b.Servers())
+	}
+}
+
+// prune forgets the frontends and backends that have left, unless the old process
+// still has clients: they may use them.
+func (p *Proxy) prune() {
+	if p.connections.old.Load() == 0 {
+		p.components.prune(p.engine)
+	}
+}

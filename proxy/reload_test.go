@@ -299,7 +299,7 @@ func TestApplyUserTimeout(t *testing.T) {
 	}
 	r := start(t, text("30s"))
 	r.apply(text("7s"))
-	file, err := r.listeners[0].File()
+	file, err := r.listeners.active[0].File()
 	if err != nil {
 		t.Fatal(err)
 	}

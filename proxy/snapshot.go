@@ -16,10 +16,12 @@ import (
 // mostBans is how many bans a snapshot lists.
 const mostBans = 1000
 
-// Snapshot implements admin.Source.
-func (p *Proxy) Snapshot() admin.Snapshot {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
+// view is the balancer as a snapshot shows it. Proxy.mu is held while it is in
+// use.
+type view struct{ *Proxy }
+
+// snapshot shows everything.
+func (p view) snapshot() admin.Snapshot {
 	now := time.Now()
 	s := admin.Snapshot{Time: now, Process: p.process()}
 	for _, loop := range p.engine.Loops() {
@@ -45,7 +47,7 @@ func (p *Proxy) Snapshot() admin.Snapshot {
 }
 
 // process shows the balancer as a whole.
-func (p *Proxy) process() admin.Process {
+func (p view) process() admin.Process {
 	shown := admin.Process{
 		Version:    p.options.Version,
 		GoVersion:  runtime.Version(),
@@ -55,14 +57,14 @@ func (p *Proxy) process() admin.Process {
 		Threads:    len(p.engine.Loops()),
 		Connections: admin.Connections{
 			Current: int64(p.engine.Load()),
-			Peak:    p.gate.peak.Load(),
-			Limit:   p.gate.limit.Load(),
+			Peak:    p.connections.peak.Load(),
+			Limit:   p.connections.limit.Load(),
 		},
 		OpenFiles:      admin.OpenFiles{Used: openFiles(), Limit: int64(p.options.FileLimit)},
 		Resident:       int64(residentBytes()),
 		Draining:       p.draining,
-		AcceptPaused:   p.gate.paused.Load(),
-		AcceptFailures: p.gate.failed.Load(),
+		AcceptPaused:   p.connections.paused.Load(),
+		AcceptFailures: p.connections.failed.Load(),
 		Reload:         admin.Reload{Time: p.reload.at, Success: p.reload.err == nil},
 	}
 	shown.Connections.Peak = max(shown.Connections.Peak, shown.Connections.Current)
@@ -80,7 +82,7 @@ func (p *Proxy) process() admin.Process {
 }
 
 // showFrontend shows one frontend.
-func (p *Proxy) showFrontend(f *conf.Frontend) admin.Frontend {
+func (p view) showFrontend(f *conf.Frontend) admin.Frontend {
 	shown := admin.Frontend{
 		Name: f.Name, Mode: string(f.Mode), Listen: p.addressesOf(f), Backends: backendsOf(f), State: p.frontendState(),
 	}
@@ -88,43 +90,27 @@ func (p *Proxy) showFrontend(f *conf.Frontend) admin.Frontend {
 	return shown
 }
 
-// backendsOf are the backends that a frontend's clients may be sent to, the
-// default first.
-func backendsOf(f *conf.Frontend) []string {
-	names := []string{f.Backend}
-	for _, r := range f.Routes {
-		if r.Backend != "" && !slices.Contains(names, r.Backend) {
-			names = append(names, r.Backend)
-		}
-	}
-	return names
-}
-
 // addressesOf are those that the frontend listens on.
-func (p *Proxy) addressesOf(f *conf.Frontend) []string {
+func (p view) addressesOf(f *conf.Frontend) []string {
 	var shown []string
-	for _, address := range slices.Compact(slices.Clone(f.Listen)) { // port 0 may stand there twice
-		for _, l := range p.listeners {
-			if l.wanted == address && l.frontend == f.Name {
-				shown = append(shown, l.address)
-			}
-		}
+	for _, address := range slices.Compact(slices.Clone(f.Listen)) { // port 0 may be listed twice
+		shown = append(shown, p.listeners.addresses(address, f.Name)...)
 	}
 	return shown
 }
 
-func (p *Proxy) frontendState() admin.FrontendState {
+func (p view) frontendState() admin.FrontendState {
 	switch {
 	case p.draining:
 		return admin.FrontendDraining
-	case p.gate.paused.Load():
+	case p.connections.paused.Load():
 		return admin.FrontendPaused
 	}
 	return admin.FrontendOpen
 }
 
 // showBackend shows one backend.
-func (p *Proxy) showBackend(b *pool) admin.Backend {
+func (p view) showBackend(b *pool) admin.Backend {
 	c := b.Config()
 	shown := admin.Backend{
 		Name: c.Name, Balance: string(c.Balance),
@@ -247,7 +233,7 @@ func showCheck(b *pool, server *backend.Server) admin.Check {
 var limitReasons = []session.Reason{session.Banned, session.ConnectionRate, session.SourceConnections, session.GlobalConnectionRate}
 
 // showLimits shows what the limits did; refused is what all frontends counted.
-func (p *Proxy) showLimits(refused map[string]uint64) admin.RateLimit {
+func (p view) showLimits(refused map[string]uint64) admin.RateLimit {
 	now := p.engine.Now()
 	stats := p.limiter.Stats(now)
 	shown := admin.RateLimit{
@@ -257,6 +243,6 @@ func (p *Proxy) showLimits(refused map[string]uint64) admin.RateLimit {
 	for _, reason := range limitReasons {
 		shown.Refused[reason.String()] = refused[reason.String()]
 	}
-	shown.Bans = p.Bans(mostBans)
+	shown.Bans = p.Control().Bans(mostBans)
 	return shown
 }

@@ -27,7 +27,7 @@ type server struct {
 	style     *logStyle
 	proxy     *proxy.Proxy
 	pages     *pages
-	openPages func() // begins to serve them
+	openPages func() // begins to serve them, once
 	note      *notifier
 
 	access  admin.Access // to the runtime commands
@@ -35,8 +35,6 @@ type server struct {
 
 	process *handover.Process // this process, as one that takes over and is taken over from
 	renewal chan struct{}     // a reload wants another process to take over
-
-	reported bool // to the next process; the hand-over's own
 
 	mu      sync.Mutex   // guards what follows; held for the whole of a reload, and of an upgrade
 	config  *conf.Config // in force
@@ -53,7 +51,7 @@ func serve(path string, config *conf.Config, options handover.ProcessOptions, st
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	inherited, err := s.begin(options)
+	old, err := s.begin(options)
 	if err != nil {
 		fmt.Fprintln(stderr, "mcplb: cannot start:", err)
 		return exitError
@@ -70,12 +68,12 @@ func serve(path string, config *conf.Config, options handover.ProcessOptions, st
 	defer unwatch()
 	go s.note.watch(watching, s.proxy.Turn)
 	s.note.ready("serving")
-	return s.obey(signals, inherited)
+	return s.obey(signals, old)
 }
 
 // start opens everything, or nothing. What another process hands over is not
 // opened anew, and nobody is served before that one lets go (serve).
-func (s *server) start(inherited *handover.Inheritance) error {
+func (s *server) start(old *handover.Receiver) error {
 	limit, err := reactor.OpenFilesLimit()
 	if err != nil {
 		return err
@@ -85,13 +83,13 @@ func (s *server) start(inherited *handover.Inheritance) error {
 	}
 	// The pages' addresses first: they show whether another mcplb runs here.
 	s.pages = newPages(s.log)
-	sockets, err := s.pages.open(s.config.Admin, inherited.Socket)
+	sockets, err := s.pages.open(s.config.Admin, old.Socket)
 	if err != nil {
 		return err
 	}
 	s.proxy, err = proxy.Start(s.config, proxy.Options{
 		Version: buildVersion(), Log: s.log, FileLimit: limit, System: reactor.Kernel(),
-		Inherited: inherited.Socket, Suspended: inherited != nil,
+		Inherited: old.Socket, Suspended: old != nil,
 	})
 	if err != nil {
 		closeAll(sockets)
@@ -100,8 +98,8 @@ func (s *server) start(inherited *handover.Inheritance) error {
 	s.secure(s.config)
 	s.history = admin.NewHistory(s.proxy)
 	s.pages.use(s.adminHandler(), admin.NewHealthHandler(s.proxy))
-	s.openPages = func() { s.pages.apply(s.config.Admin, sockets) }
-	if inherited == nil {
+	s.openPages = sync.OnceFunc(func() { s.pages.apply(s.config.Admin, sockets) })
+	if old == nil {
 		s.openPages()
 	}
 	return nil
@@ -110,7 +108,7 @@ func (s *server) start(inherited *handover.Inheritance) error {
 // adminHandler is what the admin address serves.
 func (s *server) adminHandler() http.Handler {
 	return admin.NewAdminHandler(admin.Options{
-		Source: s.proxy, Control: s.proxy, Access: &s.access, Log: s.log, History: s.history,
+		Source: s.proxy, Control: s.proxy.Control(), Access: &s.access, Log: s.log, History: s.history,
 		Reload: func(context.Context) (string, error) { return s.reload() },
 	})
 }

@@ -49,14 +49,14 @@ type life struct {
 
 	alone    <-chan struct{} // following: closed when the process before has ended
 	upgraded <-chan upgradeResult
-	next     *handover.HandOver // leaving
+	next     *handover.Sender // leaving
 	stopped  <-chan error
 	cut      context.CancelCauseFunc // leaving and draining: stop at once
 }
 
 // upgradeResult is what came of an upgrade.
 type upgradeResult struct {
-	next *handover.HandOver
+	next *handover.Sender
 	err  error
 }
 
@@ -65,10 +65,10 @@ var errSecondSignal = errors.New("told to stop a second time")
 
 // obey obeys signals until the balancer has stopped, and returns the exit
 // status.
-func (s *server) obey(signals <-chan os.Signal, inherited *handover.Inheritance) int {
+func (s *server) obey(signals <-chan os.Signal, old *oldProcess) int {
 	l := &life{server: s, signals: signals}
-	if inherited != nil {
-		l.follow(inherited)
+	if old != nil {
+		l.follow(old)
 	}
 	for {
 		select {
@@ -78,7 +78,7 @@ func (s *server) obey(signals <-chan os.Signal, inherited *handover.Inheritance)
 			l.upgrade()
 		case <-l.alone:
 			l.alone, l.phase = nil, serving
-			taken := l.proxy.TakenOver()
+			taken := old.new.TakenOver()
 			l.log.Info("the process before has ended", "connections_taken_over", taken.Connections,
 				"pause_p50", taken.P50, "pause_p99", taken.P99, "pause_max", taken.Most)
 			l.catchUp()
@@ -173,13 +173,13 @@ func (l *life) catchUp() {
 }
 
 // follow takes in what the process before still holds, until it has ended.
-func (l *life) follow(inherited *handover.Inheritance) {
+func (l *life) follow(old *oldProcess) {
 	alone := make(chan struct{})
 	l.phase, l.alone = following, alone
 	go func() {
 		defer close(alone)
-		inherited.Rest(handing{l.server})
-		if err := l.process.Alone(context.Background()); err != nil {
+		old.receiver.Follow(old.new)
+		if err := l.process.WaitForOld(context.Background()); err != nil {
 			l.log.Warn("the end of the process before", "err", err)
 		}
 	}()
@@ -200,10 +200,8 @@ func (l *life) beginUpgrade() {
 	go func() {
 		l.mu.Lock() // no reload: what was handed over would not hold any more
 		defer l.mu.Unlock()
-		next, err := handover.Begin(l.process, handing{l.server}, buildVersion(), l.log)
-		if err == nil {
-			l.proxy.Leave()
-		}
+		old := &handover.Old{Balancer: l.server.handover(), History: l.history}
+		next, err := handover.Begin(l.process, old, buildVersion(), l.log)
 		done <- upgradeResult{next, err}
 	}()
 }

@@ -270,11 +270,11 @@ func TestUpgradeToAnotherProtocol(t *testing.T) {
 	}
 }
 
-// buildOtherProtocol builds mcplb with another upgrade.Protocol.
+// buildOtherProtocol builds mcplb with another handover.Protocol.
 func buildOtherProtocol(t *testing.T) (binary string) {
 	t.Helper()
 	directory := t.TempDir()
-	source, err := filepath.Abs("../../proxy/upgrade/upgrade.go")
+	source, err := filepath.Abs("../../proxy/handover/protocol.go")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func buildOtherProtocol(t *testing.T) (binary string) {
 	if !constant.Match(text) {
 		t.Fatalf("%s has no Protocol", source)
 	}
-	changed, overlay := filepath.Join(directory, "upgrade.go"), filepath.Join(directory, "overlay.json")
+	changed, overlay := filepath.Join(directory, "protocol.go"), filepath.Join(directory, "overlay.json")
 	for path, text := range map[string][]byte{
 		changed: constant.ReplaceAll(text, []byte("const Protocol = 999")),
 		overlay: fmt.Appendf(nil, `{"Replace": {%q: %q}}`, source, changed),

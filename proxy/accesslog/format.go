@@ -128,12 +128,12 @@ func (l *line) record(r *Record, s *stamp) {
 
 // request writes what only requests have.
 func (l *line) request(r *Record) {
-	if r.method == 0 && r.path == 0 && r.Status == 0 {
+	if r.Target.method == 0 && r.Target.path == 0 && r.Status == 0 {
 		return
 	}
 	l.word(keyMethod, string(r.Method()))
 	path := r.Path()
-	if r.cut {
+	if r.Target.cut {
 		path = append(path[:len(path):len(path)], "..."...)
 	}
 	l.word(keyPath, string(path))

@@ -41,10 +41,18 @@ type Record struct {
 	FrontendConns int // clients of the frontend when it ended, this one among them
 	ServerConns   int // slots of the server in use then, this one among them
 
-	dialed    int64 // when the first attempt to connect began; 0 = none has
-	connected int64 // when a server took the connection or the request
+	DialedAt    int64 // when the first attempt to connect began; 0 = there was none
+	ConnectedAt int64 // when a server took the connection or the request
 
-	next   *Record
+	Target Target // of an HTTP request
+
+	next *Record
+}
+
+// Target is what a request asks for: its method and its path without the query,
+// as much of both as the log keeps. The zero value is that of a connection that
+// is no request.
+type Target struct {
 	method int // length of the method at the beginning of text
 	path   int // length of the path behind it
 	cut    bool
@@ -86,8 +94,8 @@ func (r *Record) Sent(backend, server string) {
 func (r *Record) Dialing(now int64) {
 	switch {
 	case r == nil:
-	case r.dialed == 0:
-		r.dialed = now
+	case r.DialedAt == 0:
+		r.DialedAt = now
 	default:
 		r.Retries++
 	}
@@ -98,8 +106,8 @@ func (r *Record) Connected(now int64) {
 	if r == nil {
 		return
 	}
-	r.connected = now
-	r.Connect = time.Duration(now - r.dialed)
+	r.ConnectedAt = now
+	r.Connect = time.Duration(now - r.DialedAt)
 }
 
 // Queued notes that the client waited for a slot for so long.
@@ -130,23 +138,28 @@ func (r *Record) Moved(in, out int, now int64) {
 	r.BytesIn += uint64(in)
 	r.BytesOut += uint64(out)
 	if out > 0 && r.Response == None {
-		r.Response = time.Duration(now - r.connected)
+		r.Response = time.Duration(now - r.ConnectedAt)
 	}
 }
 
-// SetTarget keeps a copy of a request's method and of its path, as much as
-// there is room for. A query is not for logs: it may bear secrets.
-func (r *Record) SetTarget(method, path []byte) {
-	r.method = copy(r.text[:maxMethod], method)
-	r.path = copy(r.text[r.method:], path)
-	r.cut = r.path < len(path)
+// SetTarget keeps a copy of a request's method and of its path, as much as there
+// is space for. The path is without its query, which may contain secrets.
+func (r *Record) SetTarget(method, path []byte) { r.Target.set(method, path) }
+
+func (t *Target) set(method, path []byte) {
+	t.method = copy(t.text[:maxMethod], method)
+	t.path = copy(t.text[t.method:], path)
+	t.cut = t.path < len(path)
 }
 
 // Method is the request's method.
-func (r *Record) Method() []byte { return r.text[:r.method] }
+func (r *Record) Method() []byte { return r.Target.text[:r.Target.method] }
 
 // Path is the request's path, as much of it as was kept.
-func (r *Record) Path() []byte { return r.text[r.method : r.method+r.path] }
+func (r *Record) Path() []byte {
+	t := &r.Target
+	return t.text[t.method : t.method+t.path]
+}
 
 // Phase is what was under way when a connection or request ended.
 type Phase uint8

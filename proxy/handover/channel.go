@@ -8,44 +8,25 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
-)
-
-// Kind is what a message says. The numbers are part of the protocol.
-type Kind uint8
-
-// The kinds, in the order in which they come. The process before sends those
-// marked <, the new one those marked >.
-const (
-	KindOffer    Kind = iota + 1 // < Offer: what the other may expect
-	KindSockets                  // < Sockets, with a descriptor for each
-	KindPrepared                 // > Prepared: the configuration is read, everything is open
-	KindState                    // < what is known; the receiver's package knows its form
-	KindBegin                    // < Begin: accept from now on
-	KindServing                  // > nobody waits any more
-	KindBatch                    // < connections, with their descriptors
-	KindTaken                    // > the batch is whole; nothing is done with it yet
-	KindYours                    // < serve it
-	KindReport                   // < what the process before still holds
-	KindSettled                  // < what can move at once has moved: commit
-	KindEnd                      // < the process before is about to end
 )
 
 // mostDescriptors is how many descriptors one message may carry (SCM_MAX_FD,
 // unix(7)).
 const mostDescriptors = 253
 
-// mostPayload bounds a message, so that a fault of the other side's takes no
-// memory without end.
+// mostPayload bounds a message: a fault of the other side must not exhaust this
+// process's memory.
 const mostPayload = 1 << 30
 
-// headerSize: the kind, 3 bytes of nothing, the number of descriptors, the
-// length of the payload.
+// headerSize is that of the kind, 3 bytes of padding, the number of descriptors
+// and the length of the payload.
 const headerSize = 1 + 3 + 4 + 4
 
-// Message is one message as it came. Its descriptors are the receiver's.
+// Message is one received message. Its descriptors belong to the receiver.
 type Message struct {
 	Kind        Kind
 	Payload     []byte
@@ -60,7 +41,7 @@ func (m *Message) Decode(v any) error {
 	return nil
 }
 
-// Close closes the descriptors that nobody took out of the message.
+// Close closes the descriptors that are left in the message.
 func (m *Message) Close() {
 	for _, fd := range m.Descriptors {
 		if fd >= 0 {
@@ -71,13 +52,13 @@ func (m *Message) Close() {
 }
 
 // Channel carries messages and descriptors between two processes, over a Unix
-// stream socket. One goroutine may send while another receives. It is broken
-// for good after the first error.
+// stream socket. One goroutine may send while another receives. After the first
+// error it must not be used any more.
 type Channel struct {
 	conn *net.UnixConn
 }
 
-// NewChannel takes the socket over; file is closed.
+// NewChannel makes a channel of a socket, and closes the file.
 func NewChannel(file *os.File) (*Channel, error) {
 	defer file.Close()
 	conn, err := net.FileConn(file)
@@ -92,7 +73,7 @@ func NewChannel(file *os.File) (*Channel, error) {
 	return &Channel{stream}, nil
 }
 
-// pair makes a channel and, as a file, the other end of it.
+// pair makes a channel and, as a file, its other end.
 func pair() (*Channel, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -107,18 +88,18 @@ func pair() (*Channel, *os.File, error) {
 	return near, far, nil
 }
 
-// SetDeadline has everything fail that takes longer than d from now; 0 = no
-// limit.
+// SetDeadline lets sends and receives fail that take longer than d from now; 0 =
+// no limit.
 func (c *Channel) SetDeadline(d time.Duration) {
 	var when time.Time
 	if d > 0 {
 		when = time.Now().Add(d)
 	}
-	_ = c.conn.SetDeadline(when) // fails when closed, and so will what follows
+	_ = c.conn.SetDeadline(when) // if it fails, so will every send and receive
 }
 
-// Close breaks the channel: both sides see its end, though copies of its
-// descriptors may live elsewhere. Any goroutine may call it, more than once.
+// Close breaks the channel: both sides see its end, even if other processes have
+// copies of its descriptors. Any goroutine may call it, more than once.
 func (c *Channel) Close() {
 	if raw, err := c.conn.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
@@ -126,7 +107,7 @@ func (c *Channel) Close() {
 	c.conn.Close()
 }
 
-// Send sends a message; the descriptors stay the caller's.
+// Send sends a message. The descriptors still belong to the caller.
 func (c *Channel) Send(kind Kind, payload []byte, descriptors ...int) error {
 	if len(descriptors) > mostDescriptors || len(payload) > mostPayload {
 		return fmt.Errorf("hand-over message %d: %d descriptors and %d bytes are too many", kind, len(descriptors), len(payload))
@@ -139,7 +120,7 @@ func (c *Channel) Send(kind Kind, payload []byte, descriptors ...int) error {
 	if len(descriptors) > 0 {
 		rights = unix.UnixRights(descriptors...)
 	}
-	// The descriptors go with the head, which a stream socket takes whole.
+	// The descriptors are sent with the head, which a stream socket does not split.
 	n, _, err := c.conn.WriteMsgUnix(head[:], rights, nil)
 	if err == nil && n < len(head) {
 		err = io.ErrShortWrite
@@ -162,8 +143,8 @@ func (c *Channel) SendJSON(kind Kind, v any, descriptors ...int) error {
 	return c.Send(kind, payload, descriptors...)
 }
 
-// Receive returns the next message. io.EOF says that the other side has ended
-// between two messages.
+// Receive returns the next message. io.EOF means that the other side has closed
+// the channel between two messages.
 func (c *Channel) Receive() (*Message, error) {
 	var head [headerSize]byte
 	descriptors, err := c.receiveHead(head[:])
@@ -178,14 +159,29 @@ func (c *Channel) Receive() (*Message, error) {
 	case size > mostPayload:
 		err = fmt.Errorf("%d bytes are too many", size)
 	default:
-		m.Payload = make([]byte, size)
-		_, err = io.ReadFull(c.conn, m.Payload)
+		m.Payload, err = c.receivePayload(int(size))
 	}
 	if err != nil {
 		m.Close()
 		return nil, fmt.Errorf("hand-over message %d: %w", m.Kind, err)
 	}
 	return m, nil
+}
+
+// receivePayload reads a payload. It allocates memory as the bytes arrive, not by
+// the size that the head claims.
+func (c *Channel) receivePayload(size int) ([]byte, error) {
+	const step = 1 << 20
+	payload := make([]byte, 0, min(size, step))
+	for len(payload) < size {
+		payload = slices.Grow(payload, min(size-len(payload), step))
+		n, err := io.ReadFull(c.conn, payload[len(payload):min(size, cap(payload))])
+		payload = payload[:len(payload)+n]
+		if err != nil {
+			return nil, err
+		}
+	}
+	return payload, nil
 }
 
 // receiveHead reads a message's head, and the descriptors that came with it.
@@ -223,7 +219,7 @@ func parseRights(control []byte) ([]int, error) {
 	for i := range messages {
 		fds, err := unix.ParseUnixRights(&messages[i])
 		if err != nil {
-			continue // something else than descriptors
+			continue // not descriptors
 		}
 		all = append(all, fds...)
 	}

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is this process as one in a line of processes that take over from
-// each other. There is one in a program. Its methods may be called by any
+// Process is this process in a succession of processes, each of which takes over
+// from the one before. A program has one Process. Its methods may be called by any
 // goroutine.
 type Process struct {
 	flip    *tableflip.Upgrader
@@ -24,11 +24,11 @@ type Process struct {
 
 // ProcessOptions say how a process takes over.
 type ProcessOptions struct {
-	PIDFile string        // where to write the number of the process that serves; "" = nowhere
+	PIDFile string        // where to write the ID of the process that serves; "" = nowhere
 	Timeout time.Duration // how long a new process may take until it is Ready; 0 = a minute
 }
 
-// NewProcess finds out whether this process takes over from another.
+// NewProcess determines whether this process takes over from an old one.
 func NewProcess(o ProcessOptions) (*Process, error) {
 	flip, err := tableflip.New(tableflip.Options{PIDFile: o.PIDFile, UpgradeTimeout: o.Timeout})
 	if err != nil {
@@ -37,14 +37,13 @@ func NewProcess(o ProcessOptions) (*Process, error) {
 	return &Process{flip: flip, parent: os.Getppid(), pidFile: o.PIDFile}, nil
 }
 
-// channelName is what the socket is called among the files that a new process
-// inherits. It is the only one: listening sockets and connections go over it,
-// since what tableflip passes on it also keeps open.
+// channelName names the channel's socket among the files that a new process
+// inherits. It is the only one: listening sockets and connections are sent over
+// it, because tableflip keeps open what it passes on.
 const channelName = "handover"
 
-// Before returns the channel to the process that this one takes over from, or
-// nil when there is none.
-func (p *Process) Before() (*Channel, error) {
+// OldProcess returns the channel to the old process; nil = there is none.
+func (p *Process) OldProcess() (*Channel, error) {
 	if !p.flip.HasParent() {
 		return nil, nil
 	}
@@ -53,15 +52,14 @@ func (p *Process) Before() (*Channel, error) {
 		return nil, fmt.Errorf("hand-over socket: %w", err)
 	}
 	if file == nil {
-		return nil, errors.New("the process before handed over no socket (is it no mcplb?)")
+		return nil, errors.New("the old process handed over no socket (is it no mcplb?)")
 	}
 	return NewChannel(file)
 }
 
 // Spawn starts a new process from this one's executable, arguments and
-// environment. The channel is broken when that fails, be it later. The result
-// comes once: nil when the new process was Ready, and the error when it was
-// not, and is gone.
+// environment. The result is sent once: nil when the new process has become
+// Ready; an error when it has ended without, in which case the channel is closed.
 func (p *Process) Spawn() (*Channel, <-chan error, error) {
 	near, far, err := pair()
 	if err != nil {
@@ -84,9 +82,9 @@ func (p *Process) Spawn() (*Channel, <-chan error, error) {
 	return near, result, nil
 }
 
-// Ready says that this process serves: the pid file is written, and the
-// process before, if there is one, lets go. One that has died meanwhile need not
-// be told: what it handed over is served by nobody else.
+// Ready announces that this process serves: it writes the pid file, and the old
+// process, if there is one, lets go of its sockets. It succeeds if the old process
+// has died meanwhile: no other process serves what it handed over.
 func (p *Process) Ready() error {
 	err := p.flip.Ready()
 	if err != nil && p.flip.HasParent() && p.Orphaned() {
@@ -95,13 +93,13 @@ func (p *Process) Ready() error {
 	return err
 }
 
-// Alone waits until the process before has ended, or ctx has. Until then this
-// one cannot be upgraded.
-func (p *Process) Alone(ctx context.Context) error { return p.flip.WaitForParent(ctx) }
+// WaitForOld waits until the old process has ended, or ctx has. Until then this
+// process cannot be upgraded.
+func (p *Process) WaitForOld(ctx context.Context) error { return p.flip.WaitForParent(ctx) }
 
-// Orphaned waits for a short time for the end of the process before, and tells
-// whether it ended. It is asked when the channel is broken: its maker has died,
-// or has given up.
+// Orphaned waits up to a second for the end of the old process, and reports
+// whether it has ended. It is called when the channel is broken: the old process
+// has either died or given up.
 func (p *Process) Orphaned() bool {
 	for range 100 {
 		if os.Getppid() != p.parent {
@@ -112,8 +110,8 @@ func (p *Process) Orphaned() bool {
 	return false
 }
 
-// End ends a new process that is not Ready, for good. pid is what it said.
-func End(pid int) {
+// kill ends a new process that is not Ready.
+func kill(pid int) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return // it has ended
@@ -122,17 +120,17 @@ func End(pid int) {
 	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 }
 
-// Forget removes the pid file, where it names this process: it has ended, and
-// nobody has taken its place.
+// Forget removes the pid file if it names this process, which has ended without a
+// successor.
 func (p *Process) Forget() {
 	if p.pidFile == "" {
 		return
 	}
 	text, err := os.ReadFile(p.pidFile)
 	if err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(os.Getpid()) {
-		_ = os.Remove(p.pidFile) // left behind, it names nobody
+		_ = os.Remove(p.pidFile) // left behind, it names no process
 	}
 }
 
-// Stop ends a new process that is being started, and there will be no other.
+// Stop ends a new process that is being started, and prevents further ones.
 func (p *Process) Stop() { p.flip.Stop() }

@@ -26,6 +26,15 @@ import (
 //
 // A connection with TLS is not Movable.
 
+// Session is a client of mode http as a hand-over sees it.
+type Session interface {
+	session.Session
+	// Detach takes the client off its loop; ok is false if it cannot move now.
+	Detach() (h *Handover, d session.Detached, ok bool)
+	// Back puts a detached client on its loop again.
+	Back(h *Handover, d *session.Detached)
+}
+
 // Handover is what a new process needs of a client, its sockets aside. It is fit
 // for encoding; times are on the loops' clock, which both processes share.
 type Handover struct {

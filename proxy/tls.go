@@ -62,13 +62,3 @@ func (s *secure) show(shown *admin.Frontend, c *conf.Frontend) {
 		})
 	}
 }
-
-// Processors is how many of Go's processors (GOMAXPROCS) there should be where a
-// frontend speaks TLS, so that loops do not wait for handshakes.
-func (p *Proxy) Processors() int {
-	loops := len(p.engine.Loops())
-	return loops + handshakes(loops)
-}
-
-// handshakes is how many handshakes may compute at once, beside so many loops.
-func handshakes(loops int) int { return max(1, loops/2) }

@@ -8,7 +8,7 @@ import (
 )
 
 // A record says the same after it went to another process, and goes on.
-func TestCarry(t *testing.T) {
+func TestHandover(t *testing.T) {
 	t.Parallel()
 	b := begin(t, 1)
 	b.use(t.TempDir() + "/log")

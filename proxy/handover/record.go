@@ -1,0 +1,123 @@
+package handover
+
+import (
+	"errors"
+	"fmt"
+
+	"mcplb/backend"
+	"mcplb/proxy/l4"
+	"mcplb/proxy/l7"
+	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
+	"mcplb/ratelimit"
+
+	"golang.org/x/sys/unix"
+)
+
+// Everything that depends on the layers' sessions and on the form of their
+// records is in this file.
+
+// Record is a client's connection that moves to the new process. Its sockets,
+// the client's and perhaps the server's, are sent beside it.
+type Record struct {
+	Frontend string
+	Slot     SlotKey
+	Source   uint64 // ratelimit.Source.Key, if Limited
+	Limited  bool
+	Two      bool         // there are two sockets
+	Detached int64        // when the old process stopped serving it, on the engine's clock
+	Stream   *l4.Handover // of a session of mode tcp or mcp
+	HTTP     *l7.Handover // of a client of mode http
+}
+
+// descriptors is how many descriptors belong to the record.
+func (r *Record) descriptors() int {
+	if r.Two {
+		return 2
+	}
+	return 1
+}
+
+// staysForRequests reports whether a client cannot move and may ask for more
+// slots.
+func staysForRequests(c *reactor.Conn) bool {
+	_, http := session.Of(c).(l7.Session)
+	return http && c.HasTransport()
+}
+
+// leaving is a session that is detached from its loop.
+type leaving struct {
+	record   Record
+	session  session.Session
+	detached session.Detached
+	gone     func() // ends the session here: the new process serves it
+	back     func() // serves it here again
+}
+
+// detach detaches the session from its loop. It reports false when the session
+// cannot move now.
+func (m *leaving) detach() (ok bool) {
+	switch s := m.session.(type) {
+	case *l4.Session:
+		m.record.Stream, m.detached, ok = s.Detach()
+		m.gone, m.back = func() { s.Gone(&m.detached) }, func() { s.Back(m.record.Stream, &m.detached) }
+	case l7.Session:
+		m.record.HTTP, m.detached, ok = s.Detach()
+		m.gone, m.back = func() { s.Gone(&m.detached) }, func() { s.Back(m.record.HTTP, &m.detached) }
+	}
+	m.record.Two = ok && m.detached.Server.FD >= 0
+	return ok
+}
+
+// pending is how many bytes the session's peers have not taken yet.
+func (m *leaving) pending() int {
+	return len(m.detached.Client.Parked) + len(m.detached.Server.Parked)
+}
+
+// arriving is a session that has arrived from the old process.
+type arriving struct {
+	Record
+	detached session.Detached
+	frontend Frontend
+	slot     backend.Slot
+	server   *backend.Server // of the slot
+	pool     *backend.Pool   // likewise
+	source   *ratelimit.Source
+}
+
+// errUnknown reports why a session is refused.
+var errUnknown = errors.New("its frontend or server does not exist in this process")
+
+// attach gives the session its sockets, as the frontend's layer needs them.
+func (a *arriving) attach(frontend Frontend, fds []int) error {
+	a.frontend = frontend
+	a.detached = session.Detached{Client: reactor.Detached{FD: fds[0]}, Server: reactor.Detached{FD: -1}}
+	if a.Two {
+		a.detached.Server.FD = fds[1]
+	}
+	switch {
+	case a.Stream != nil && a.HTTP == nil && frontend.Stream != nil:
+		a.detached.Client.Parked = a.Stream.Relay.ToClient
+		a.detached.Server.Parked = a.Stream.Relay.ToServer
+	case a.HTTP != nil && a.Stream == nil && frontend.HTTP != nil:
+		a.detached.Client.Parked, a.detached.Server.Parked = a.HTTP.Parked()
+	default:
+		return fmt.Errorf("frontend %s: %w", a.Frontend, errUnknown)
+	}
+	return nil
+}
+
+// serve begins to serve the session, on its loop.
+func (a *arriving) serve(loop *reactor.Loop) {
+	if a.Stream != nil {
+		a.frontend.Stream.Adopt(loop, a.Stream, &a.detached, a.source, a.slot)
+		return
+	}
+	a.frontend.HTTP.Adopt(loop, a.HTTP, &a.detached, a.source, a.slot, a.pool)
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+}

@@ -1,0 +1,155 @@
+package handover
+
+import (
+	"fmt"
+
+	"mcplb/backend"
+	"mcplb/ratelimit"
+)
+
+// reservations are what counts in this process although the old one holds it:
+// slots and connections of sources. They also know what the old process's names
+// and numbers stand for, whatever reloads do meanwhile.
+type reservations struct {
+	limiter *ratelimit.Limiter
+	now     func() int64
+	slots   map[SlotKey][]backend.Slot
+	sources map[uint64][]*ratelimit.Source
+	clients int                 // of the old process
+	pools   []*backend.Pool     // by ServerState.Backend
+	entries []map[uint32]uint32 // likewise: the Entry here of each Entry there
+	servers []knownServer       // by number, from 1 on
+}
+
+// knownServer is a server of the old process.
+type knownServer struct {
+	ServerState
+	here *backend.Server // nil = not asked for yet
+}
+
+// reconstruct finds, or creates, the backends that the old process has.
+func (r *reservations) reconstruct(b NewBalancer, state *State) error {
+	*r = reservations{
+		limiter: b.Limiter(), now: b.Engine().Now,
+		slots: map[SlotKey][]backend.Slot{}, sources: map[uint64][]*ratelimit.Source{},
+	}
+	for i := range state.Backends {
+		pool, err := b.Pool(&state.Backends[i])
+		if err != nil {
+			return fmt.Errorf("reconstructing backend %s: %w", state.Backends[i].Settings.Name, err)
+		}
+		r.pools = append(r.pools, pool)
+		r.entries = append(r.entries, pool.Restore(state.Backends[i].Known, r.now()))
+	}
+	for _, server := range state.Servers {
+		if server.Backend < 0 || server.Backend >= len(r.pools) {
+			return fmt.Errorf("decoding what is handed over: server %s has no backend", server.Name)
+		}
+		r.servers = append(r.servers, knownServer{ServerState: server})
+	}
+	return nil
+}
+
+// adjust reserves what the old process says it holds, and no more.
+func (r *reservations) adjust(h *Holdings) {
+	r.adjustSlots(h.Slots)
+	r.adjustSources(h.Sources)
+}
+
+func (r *reservations) adjustSlots(counts []SlotCount) {
+	wanted := map[SlotKey]int{}
+	for _, c := range counts {
+		wanted[c.Key] = c.Count
+	}
+	for key, slots := range r.slots {
+		if n := wanted[key]; n < len(slots) {
+			for i := range slots[n:] {
+				slots[n+i].Release(backend.Completed, r.now())
+			}
+			r.slots[key] = slots[:n]
+		}
+	}
+	for key, n := range wanted {
+		if server := r.server(key); server != nil {
+			for len(r.slots[key]) < n {
+				r.slots[key] = append(r.slots[key], r.reinstate(server, key))
+			}
+		}
+	}
+}
+
+func (r *reservations) adjustSources(counts []SourceCount) {
+	wanted := map[uint64]int{}
+	for _, c := range counts {
+		wanted[c.Key] = c.Count
+	}
+	for key, sources := range r.sources {
+		for len(sources) > wanted[key] {
+			last := len(sources) - 1
+			sources[last].Release()
+			sources = sources[:last]
+		}
+		r.sources[key] = sources
+	}
+	for key, n := range wanted {
+		for len(r.sources[key]) < n {
+			r.sources[key] = append(r.sources[key], r.limiter.Reinstate(key, r.now()))
+		}
+	}
+}
+
+// server returns the server of a slot, even if this process's configuration has
+// removed it; nil = there is none of that number.
+func (r *reservations) server(key SlotKey) *backend.Server {
+	if key.Server == 0 || int64(key.Server) > int64(len(r.servers)) {
+		return nil
+	}
+	known := &r.servers[key.Server-1]
+	if known.here == nil {
+		known.here = r.pools[known.Backend].Identified(known.Identity)
+	}
+	return known.here
+}
+
+// reinstate takes a slot that is in use in the old process.
+func (r *reservations) reinstate(server *backend.Server, key SlotKey) backend.Slot {
+	at := r.servers[key.Server-1].Backend
+	return r.pools[at].Reinstate(server, r.entries[at][key.Entry])
+}
+
+// claim gives a session the slot and the source's connection that were reserved
+// for it.
+func (r *reservations) claim(a *arriving) error {
+	if key := a.Slot; key.Server != 0 {
+		server := r.server(key)
+		if server == nil {
+			return errUnknown
+		}
+		a.server, a.pool = server, server.Pool()
+		if reserved := r.slots[key]; len(reserved) > 0 {
+			a.slot = reserved[len(reserved)-1]
+			r.slots[key] = reserved[:len(reserved)-1]
+		} else { // granted since the last report
+			a.slot = r.reinstate(server, key)
+		}
+	}
+	if a.Limited {
+		if reserved := r.sources[a.Source]; len(reserved) > 0 {
+			a.source = reserved[len(reserved)-1]
+			r.sources[a.Source] = reserved[:len(reserved)-1]
+		} else {
+			a.source = r.limiter.Reinstate(a.Source, r.now())
+		}
+	}
+	return nil
+}
+
+// unclaim reserves again what a session has claimed: it stays in the old process.
+func (r *reservations) unclaim(a *arriving) {
+	if a.slot.Server() != nil {
+		r.slots[a.Slot] = append(r.slots[a.Slot], a.slot)
+	}
+	if a.source != nil {
+		r.sources[a.Source] = append(r.sources[a.Source], a.source)
+	}
+}

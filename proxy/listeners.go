@@ -1,0 +1,182 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"mcplb/conf"
+	"mcplb/proxy/handover"
+	"mcplb/proxy/reactor"
+
+	"golang.org/x/sys/unix"
+)
+
+// listener is a listening socket and the frontend it belongs to.
+type listener struct {
+	*reactor.Listener
+	wanted      string // as configured
+	address     string // as the kernel shows it
+	frontend    string
+	userTimeout time.Duration // of clients accepted from now on
+}
+
+// setUserTimeout changes the timeout of clients accepted from now on.
+func (l *listener) setUserTimeout(d time.Duration) {
+	if l.userTimeout == d {
+		return
+	}
+	if l.SetOption(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d/time.Millisecond)) == nil {
+		l.userTimeout = d
+	}
+}
+
+// listeners are the listening sockets. Proxy.mu guards them.
+type listeners struct {
+	engine    *reactor.Engine
+	inherited func(address string) *net.TCPListener // nil = none is inherited
+	active    []*listener
+	retiring  []*listener // removed by a reload: they accept the clients that are connecting, and close
+}
+
+// open opens one address, or uses the socket that is open there already: an
+// inherited one, or one that an earlier reload is still closing. No client is
+// accepted until the listener is handed to a frontend.
+func (s *listeners) open(address string, userTimeout time.Duration, plan *conf.Plan) (*listener, error) {
+	for i, l := range s.retiring {
+		if l.wanted == address && !strings.HasSuffix(address, ":0") && l.CancelRetire() {
+			s.retiring = slices.Delete(s.retiring, i, i+1)
+			return l, nil
+		}
+	}
+	socket, err := s.socket(address, userTimeout, plan)
+	if err != nil {
+		return nil, err
+	}
+	defer socket.Close() // the engine has a copy
+	made, err := s.engine.Listen(socket, notYet{})
+	if err != nil {
+		return nil, err
+	}
+	return &listener{Listener: made, wanted: address, address: canonical(socket), userTimeout: userTimeout}, nil
+}
+
+// notYet accepts no clients.
+type notYet struct{}
+
+func (notYet) MayAccept() bool                             { return false }
+func (notYet) Accepted(*reactor.Loop, int, netip.AddrPort) {} // never called
+func (notYet) AcceptFailed(unix.Errno)                     {}
+
+// socket opens a listening socket, or returns the inherited one, with the options
+// of this process's configuration. An address that overlaps one that is about to
+// be closed is opened beside it.
+func (s *listeners) socket(address string, userTimeout time.Duration, plan *conf.Plan) (*net.TCPListener, error) {
+	if s.inherited != nil {
+		if socket := s.inherited(address); socket != nil {
+			return socket, inheritedOptions(socket, userTimeout)
+		}
+	}
+	socket, err := listen(address, userTimeout, false)
+	if errors.Is(err, unix.EADDRINUSE) && s.shareWith(address, plan) {
+		return listen(address, userTimeout, true)
+	}
+	return socket, err
+}
+
+// shareWith allows an address to be opened beside those of its port that are about
+// to be closed, and reports whether there are any.
+func (s *listeners) shareWith(address string, plan *conf.Plan) bool {
+	_, port, _ := net.SplitHostPort(address)
+	ending := slices.Clone(s.retiring)
+	for _, change := range plan.Listeners {
+		if l := s.find(change.Address, change.From); l != nil && change.To == "" {
+			ending = append(ending, l)
+		}
+	}
+	found := false
+	for _, l := range ending {
+		if _, its, _ := net.SplitHostPort(l.address); its == port {
+			found = l.SetOption(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) == nil || found
+		}
+	}
+	return found
+}
+
+// find returns a frontend's listener by its address as configured; nil = there is
+// none.
+func (s *listeners) find(wanted, frontend string) *listener {
+	for _, l := range s.active {
+		if l.wanted == wanted && l.frontend == frontend {
+			return l
+		}
+	}
+	return nil
+}
+
+// apply carries the plan out: it hands listeners to other frontends, retires those
+// that no frontend has any more, so that no client connecting there is refused,
+// and begins to accept on the opened ones.
+func (s *listeners) apply(plan *conf.Plan, opened []*listener, frontends map[string]*layered) {
+	s.retiring = slices.DeleteFunc(s.retiring, func(l *listener) bool { return l.Closed() })
+	for _, change := range plan.Listeners {
+		l := s.find(change.Address, change.From)
+		switch {
+		case l == nil:
+		case change.To == "":
+			l.Retire()
+			s.active = slices.DeleteFunc(s.active, func(other *listener) bool { return other == l })
+			s.retiring = append(s.retiring, l)
+		default:
+			l.frontend = change.To
+			l.SetHandler(frontends[change.To])
+		}
+	}
+	for _, l := range opened {
+		l.SetHandler(frontends[l.frontend])
+	}
+	s.active = append(s.active, opened...)
+}
+
+// addresses returns those that a frontend listens on for a configured address, as
+// the kernel shows them.
+func (s *listeners) addresses(wanted, frontend string) (shown []string) {
+	for _, l := range s.active {
+		if l.wanted == wanted && l.frontend == frontend {
+			shown = append(shown, l.address)
+		}
+	}
+	return shown
+}
+
+// resume makes every listener accept again.
+func (s *listeners) resume() {
+	for _, l := range s.active {
+		l.Resume()
+	}
+}
+
+// close closes every listener.
+func (s *listeners) close() {
+	for _, l := range slices.Concat(s.active, s.retiring) {
+		l.Close()
+	}
+	s.active, s.retiring = nil, nil
+}
+
+// copies returns copies of the sockets of all active listeners.
+func (s *listeners) copies() ([]handover.Socket, error) {
+	var all []handover.Socket
+	for _, l := range s.active {
+		file, err := l.File()
+		if err != nil {
+			return all, fmt.Errorf("copying the socket of %s: %w", l.wanted, err)
+		}
+		all = append(all, handover.Socket{Address: l.wanted, File: file})
+	}
+	return all, nil
+}
