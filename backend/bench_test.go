@@ -12,7 +12,7 @@ import (
 // Acquire and Release allocate nothing once the pool has seen its sources and
 // its longest queue, whatever the policy.
 func TestNoAllocations(t *testing.T) {
-	for _, policy := range policies {
+	for _, policy := range allPolicies {
 		for _, factor := range []float64{1.02, 0} {
 			c := backendOf(4, balance(policy))
 			c.BalanceFactor = factor
@@ -51,7 +51,7 @@ type taker struct{ slot Slot }
 func (w *taker) Granted(l Slot) { w.slot = l }
 
 func TestNoAllocationsInQueue(t *testing.T) {
-	for _, policy := range policies {
+	for _, policy := range allPolicies {
 		p := newPool(t, backendOf(4, balance(policy), maxConn(10)))
 		held := fill(t, p)
 		waiters := [2]taker{}
@@ -93,7 +93,7 @@ func load(t testing.TB, p *Pool, sources, conns int) []conn {
 // A connection that comes and goes while others are held.
 func BenchmarkAcquireRelease(b *testing.B) {
 	for _, servers := range []int{4, 1000} {
-		for _, policy := range policies {
+		for _, policy := range allPolicies {
 			b.Run(fmt.Sprint(policy, "/", servers), func(b *testing.B) {
 				p := newPool(b, backendOf(servers, balance(policy)))
 				held := load(b, p, 2000, 10000)

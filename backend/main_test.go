@@ -64,7 +64,7 @@ func newPool(t testing.TB, c conf.Backend) *Pool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.balancer.random.rng = rand.New(rand.NewPCG(1, 2))
+	p.balancer.policies.random.rng = rand.New(rand.NewPCG(1, 2))
 	return p
 }
 

@@ -30,7 +30,7 @@ const (
 // A source that was too much for one server has several placements, siblings.
 type Placement struct {
 	Source   [16]byte
-	Left     int64 // monotonic time at which a connection last left it at its peak, or empty
+	Left     int64 // monotonic time; a connection last ended then that was one of Peak, or the only one
 	Primary  int32 // server, by its index in Handover.Names
 	Fallback int32 // server used while the primary is out of use, likewise; -1 = none
 	Peak     int32 // most connections at once

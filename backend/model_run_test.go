@@ -102,7 +102,7 @@ func (m *model) open(r *Request, tried []*Server) (best []*Server, usable bool) 
 
 func (m *model) acquire() {
 	r := Request{
-		Source: addr(m.rng.IntN(30)), Balance: policies[m.rng.IntN(4)], Now: m.now,
+		Source: addr(m.rng.IntN(30)), Balance: allPolicies[m.rng.IntN(4)], Now: m.now,
 		Endpoint: []conf.Endpoint{"", conf.EndpointTCP, conf.EndpointHTTP, conf.EndpointSSE}[m.rng.IntN(4)],
 	}
 	all := m.p.Servers()

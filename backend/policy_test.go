@@ -141,13 +141,13 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-var policies = []conf.Balance{conf.BalanceSource, conf.BalanceLeastConn, conf.BalanceRoundRobin, conf.BalanceRandom}
+var allPolicies = []conf.Balance{conf.BalanceSource, conf.BalanceLeastConn, conf.BalanceRoundRobin, conf.BalanceRandom}
 
 // What every policy must observe: only usable servers with the endpoint and a
 // free slot, degraded ones last, tried ones not while another is usable.
 func TestEveryPolicyChoosesAmongCandidates(t *testing.T) {
 	t.Parallel()
-	for _, policy := range policies {
+	for _, policy := range allPolicies {
 		t.Run(string(policy), func(t *testing.T) {
 			t.Parallel()
 			c := backendOf(6, balance(policy), maxConn(50))
@@ -215,7 +215,7 @@ func TestRequestNamesPolicy(t *testing.T) {
 // whatever its weight, and waits for it while it is full.
 func TestBound(t *testing.T) {
 	t.Parallel()
-	for _, policy := range policies {
+	for _, policy := range allPolicies {
 		p := newPool(t, backendOf(4, balance(policy), maxConn(2)))
 		s := p.Servers()[2]
 		r := Request{Source: addr(1), Bound: s, Now: 1}

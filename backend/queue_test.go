@@ -62,7 +62,7 @@ func fill(t testing.TB, p *Pool) []Slot {
 
 func TestQueueIsFIFO(t *testing.T) {
 	t.Parallel()
-	for _, policy := range policies {
+	for _, policy := range allPolicies {
 		p := newPool(t, backendOf(4, balance(policy), maxConn(5)))
 		held := fill(t, p)
 		var ws []*waiter
@@ -259,7 +259,7 @@ func TestConcurrentUse(t *testing.T) {
 		clients.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(g), 9))
 			for i := range 2000 {
-				r := Request{Source: addr(rng.IntN(50)), Balance: policies[rng.IntN(4)], Now: int64(i)}
+				r := Request{Source: addr(rng.IntN(50)), Balance: allPolicies[rng.IntN(4)], Now: int64(i)}
 				done := make(chan struct{})
 				w := &racer{onGrant: func(l Slot) {
 					enter(l)

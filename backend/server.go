@@ -92,7 +92,7 @@ type Server struct {
 	member         int      // index of the pool's members; removed once a reload removed it
 	bound          waitList // the waiters for this server and no other
 	conf           conf.Server
-	before         *Server // of this name, with other addresses, until it is replaced
+	predecessor    *Server // of this name, with other addresses, until it is replaced
 	degradedReason string  // given when it was last degraded
 }
 

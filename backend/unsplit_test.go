@@ -242,12 +242,12 @@ func TestSourceNewcomersSpread(t *testing.T) {
 			left++
 		}
 	}
-	homes := map[string]int{}
+	primaries := map[string]int{}
 	for i := range 8 {
-		homes[c.open(addr(base+100+i))]++
+		primaries[c.open(addr(base+100+i))]++
 	}
-	if n := homes["node1"]; n < 2 || n > 4 {
-		t.Fatalf("%v: node1 lacks 2 sources", homes)
+	if n := primaries["node1"]; n < 2 || n > 4 {
+		t.Fatalf("%v: node1 lacks 2 sources", primaries)
 	}
 }
 
