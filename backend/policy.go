@@ -22,7 +22,7 @@ type unprepared struct{}
 
 func (unprepared) prepare(*search) {}
 
-// policies has every policy and says which one balances a request.
+// policies has one of each policy and selects the one for a request.
 type policies struct {
 	balance    conf.Balance // of requests that name none
 	leastConn  leastConn
