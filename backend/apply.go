@@ -113,13 +113,13 @@ func (p *Pool) Retire() {
 	}
 }
 
-// newServer makes a server that has no member yet. It shares what belongs to its
-// name with the server before of that name, if there is one; what may still
-// change there is taken over by succeed.
-func (p *Pool) newServer(id Identity, before *Server) *Server {
-	s := &Server{pool: p, id: id, member: removed, before: before}
-	if before != nil {
-		s.counters = before.counters
+// newServer makes a server that has no member yet. It shares the counters of its
+// predecessor, if that is not nil, and takes over the settings that may still
+// change there later, by succeed.
+func (p *Pool) newServer(id Identity, predecessor *Server) *Server {
+	s := &Server{pool: p, id: id, member: removed, predecessor: predecessor}
+	if predecessor != nil {
+		s.counters = predecessor.counters
 	} else {
 		s.counters = make([]Counters, p.loops)
 	}
@@ -127,18 +127,17 @@ func (p *Pool) newServer(id Identity, before *Server) *Server {
 	return s
 }
 
-// succeed takes over what the operator set for the server before, which had the
-// name of s.
+// succeed takes over the operator's settings of the predecessor, if there is one.
 func (s *Server) succeed() {
-	before := s.before
-	if before == nil {
+	old := s.predecessor
+	if old == nil {
 		return
 	}
-	s.before = nil
-	s.conf = before.conf
-	s.weight.Store(before.weight.Load())
-	s.maxConn.Store(before.maxConn.Load())
-	was := before.State()
+	s.predecessor = nil
+	s.conf = old.conf
+	s.weight.Store(old.weight.Load())
+	s.maxConn.Store(old.maxConn.Load())
+	was := old.State()
 	s.state.Store(&State{Admin: was.Admin, AdminReason: was.AdminReason, Since: s.State().Since})
 }
 

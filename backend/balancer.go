@@ -2,7 +2,6 @@ package backend
 
 import (
 	"math"
-	"math/rand/v2"
 	"slices"
 
 	"mcplb/conf"
@@ -17,13 +16,8 @@ type balancer struct {
 	queue     queue
 	suspended bool // no slot is given away: a new process takes over
 
-	balance    conf.Balance // the policy of requests that name none
-	leastConn  leastConn
-	roundRobin roundRobin
-	random     random
-	keyedHash  keyedHash
-	source     source
-	search     search
+	policies policies
+	search   search
 }
 
 // init makes b an empty balancer.
@@ -33,18 +27,13 @@ func (b *balancer) init() {
 	b.sticky.members = ms
 	b.sticky.memory.init(maxEntries)
 	b.queue.init(ms)
-	b.leastConn.members = ms
-	b.roundRobin.members = ms
-	b.random.members = ms
-	b.random.rng = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	b.keyedHash.members = ms
-	b.source.members, b.source.sticky = ms, &b.sticky
+	b.policies.init(ms, &b.sticky)
 }
 
 // configure puts c's rules of balancing in force.
 func (b *balancer) configure(c *conf.Backend) {
-	b.balance = c.Balance
-	b.source.factor = c.BalanceFactor
+	b.policies.balance = c.Balance
+	b.policies.source.factor = c.BalanceFactor
 	b.sticky.duration = int64(c.StickyTime)
 	b.slowStart.duration = int64(c.SlowStart)
 }
@@ -59,7 +48,7 @@ func (b *balancer) remove(s *Server) {
 // seat gives every new server a member.
 func (b *balancer) seat(servers []*Server) {
 	b.members.seat(servers)
-	b.source.resize()
+	b.policies.source.resize()
 }
 
 // refresh brings the member of s to what its state, weight and limit say. The
@@ -147,7 +136,7 @@ func (b *balancer) choose(r *Request, bound *Server) int {
 		}
 		return bound.member
 	}
-	policy := b.policyFor(r)
+	policy := b.policies.of(r)
 	policy.prepare(&b.search)
 	i := b.pick(policy)
 	if i == none && len(b.search.tried) > 0 && !b.members.usable(&b.search.filter) {
@@ -157,39 +146,8 @@ func (b *balancer) choose(r *Request, bound *Server) int {
 	return i
 }
 
-// policyFor returns the policy that r is balanced by.
-func (b *balancer) policyFor(r *Request) policy {
-	if r.Key != 0 {
-		return &b.keyedHash
-	}
-	name := r.Balance
-	if name == "" {
-		name = b.balance
-	}
-	switch name {
-	case conf.BalanceRoundRobin:
-		return &b.roundRobin
-	case conf.BalanceRandom:
-		return &b.random
-	case conf.BalanceSource:
-		return b.sourcePolicy(r)
-	}
-	return &b.leastConn
-}
-
-// sourcePolicy returns the policy of a request by its source.
-func (b *balancer) sourcePolicy(r *Request) policy {
-	switch {
-	case !r.Source.IsValid():
-		return &b.leastConn
-	case b.source.factor == 0:
-		return &b.keyedHash
-	}
-	return &b.source
-}
-
-// pick returns the member that the policy prefers among the best ones that have
-// an admitted one at all.
+// pick returns the member that the policy chooses among the good ones, else among
+// the degraded ones.
 func (b *balancer) pick(p policy) int {
 	for b.search.tier = good; b.search.tier != unusable; b.search.tier-- {
 		if i := p.choose(&b.search); i != none {
@@ -237,7 +195,7 @@ func (b *balancer) grant(i int) grant {
 	b.search.begin(&n.request)
 	defer b.search.end()
 	if n.request.Bound == nil {
-		b.policyFor(&n.request).prepare(&b.search)
+		b.policies.of(&n.request).prepare(&b.search)
 	}
 	g := grant{waiter: n.waiter, slot: b.take(i)}
 	b.queue.remove(n)

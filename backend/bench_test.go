@@ -12,7 +12,7 @@ import (
 // Acquire and Release allocate nothing once the pool has seen its sources and
 // its longest queue, whatever the policy.
 func TestNoAllocations(t *testing.T) {
-	for _, policy := range policies {
+	for _, policy := range allPolicies {
 		for _, factor := range []float64{1.02, 0} {
 			c := backendOf(4, balance(policy))
 			c.BalanceFactor = factor
@@ -34,8 +34,8 @@ func TestNoAllocations(t *testing.T) {
 			check("reconnect", func() {
 				i++
 				h := &held[i%len(held)]
-				h.lease.Release(Completed, int64(i))
-				h.lease = acquire(t, p, Request{Source: h.source, Now: int64(i)})
+				h.slot.Release(Completed, int64(i))
+				h.slot = acquire(t, p, Request{Source: h.source, Now: int64(i)})
 			})
 			check("redispatch", func() {
 				l := acquire(t, p, Request{Source: addr(i % 200), Tried: tried, Now: int64(i)})
@@ -45,13 +45,13 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// taker is a Waiter that keeps what it is granted.
-type taker struct{ lease Slot }
+// taker is a Waiter that keeps the slot granted.
+type taker struct{ slot Slot }
 
-func (w *taker) Granted(l Slot) { w.lease = l }
+func (w *taker) Granted(l Slot) { w.slot = l }
 
 func TestNoAllocationsInQueue(t *testing.T) {
-	for _, policy := range policies {
+	for _, policy := range allPolicies {
 		p := newPool(t, backendOf(4, balance(policy), maxConn(10)))
 		held := fill(t, p)
 		waiters := [2]taker{}
@@ -72,7 +72,7 @@ func TestNoAllocationsInQueue(t *testing.T) {
 				k = (k + 1) % len(held)
 			}
 			held[k].Release(Completed, int64(i))
-			held[k], w.lease = w.lease, Slot{}
+			held[k], w.slot = w.slot, Slot{}
 		})
 		if n != 0 {
 			t.Errorf("%s: %v allocations for a turn in the queue", policy, n)
@@ -80,7 +80,7 @@ func TestNoAllocationsInQueue(t *testing.T) {
 	}
 }
 
-// load opens conns connections from as many sources as asked for.
+// load opens conns connections, of sources in turn.
 func load(t testing.TB, p *Pool, sources, conns int) []conn {
 	held := make([]conn, 0, conns)
 	for i := range conns {
@@ -93,7 +93,7 @@ func load(t testing.TB, p *Pool, sources, conns int) []conn {
 // A connection that comes and goes while others are held.
 func BenchmarkAcquireRelease(b *testing.B) {
 	for _, servers := range []int{4, 1000} {
-		for _, policy := range policies {
+		for _, policy := range allPolicies {
 			b.Run(fmt.Sprint(policy, "/", servers), func(b *testing.B) {
 				p := newPool(b, backendOf(servers, balance(policy)))
 				held := load(b, p, 2000, 10000)
@@ -101,9 +101,9 @@ func BenchmarkAcquireRelease(b *testing.B) {
 				b.ResetTimer()
 				for i := range b.N {
 					h := &held[i%len(held)]
-					h.lease.Release(Completed, int64(i))
+					h.slot.Release(Completed, int64(i))
 					l, _ := p.Acquire(&Request{Source: h.source, Endpoint: conf.EndpointTCP, Now: int64(i)}, nil)
-					h.lease = l
+					h.slot = l
 				}
 			})
 		}
@@ -126,7 +126,7 @@ func BenchmarkPlainHash(b *testing.B) {
 	}
 }
 
-// A source that nobody remembers.
+// A source that is not remembered.
 func BenchmarkNewSource(b *testing.B) {
 	for _, servers := range []int{4, 1000} {
 		b.Run(fmt.Sprint(servers), func(b *testing.B) {
@@ -141,7 +141,7 @@ func BenchmarkNewSource(b *testing.B) {
 	}
 }
 
-// A source that opens more connections than ever, among many held.
+// Sources that open more connections than ever, among many held.
 func BenchmarkGrowingSource(b *testing.B) {
 	for _, servers := range []int{4, 1000} {
 		b.Run(fmt.Sprint(servers), func(b *testing.B) {

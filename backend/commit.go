@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// SetHealth commits the verdict of the checks: reason says what they saw, now
-// when. A verdict that changes nothing is ignored, its reason too. A server that
-// a reload removed keeps a state as long as it has connections.
+// SetHealth commits the verdict of the checks at the time now; reason says what
+// they saw. A verdict that changes nothing is ignored, its reason too. A server
+// that a reload removed keeps a state as long as it has connections.
 func (s *Server) SetHealth(h Health, reason string, now time.Time) {
 	s.commit(func(st *State) {
 		if st.Health != h {
@@ -17,9 +17,9 @@ func (s *Server) SetHealth(h Health, reason string, now time.Time) {
 	})
 }
 
-// SetDegraded commits that a check is overdue, or no longer is, and why. It does
-// not change Since. Its end leaves the reason of a verdict that was committed
-// meanwhile alone.
+// SetDegraded commits whether a check is overdue, and why. It does not change
+// Since. When a check is no longer overdue, the reason of a verdict that was
+// committed meanwhile stays.
 func (s *Server) SetDegraded(degraded bool, reason string) {
 	s.commit(func(st *State) {
 		if st.Degraded == degraded {
@@ -35,8 +35,8 @@ func (s *Server) SetDegraded(degraded bool, reason string) {
 	})
 }
 
-// SetAdmin commits the operator's will: reason says why and by whom, now when.
-// It is ignored if it changes nothing.
+// SetAdmin commits the operator's will at the time now; reason says why and by
+// whom. It is ignored if it changes nothing.
 func (s *Server) SetAdmin(a Admin, reason string, now time.Time) {
 	s.commit(func(st *State) {
 		if st.Admin != a {
@@ -52,8 +52,8 @@ func (s *Server) SetWeight(weight int) {
 }
 
 // SetMaxConn sets the limit on slots until a reload changes it; 0 and less means
-// no limit. If it is lowered below the slots in use, these stay in use: the
-// server gets no new client until enough have left.
+// no limit. Lowering it below the slots in use takes none away: the server gets no
+// new client until enough have left.
 func (s *Server) SetMaxConn(n int) {
 	s.adjust(func() { s.maxConn.Store(clamp(n)) })
 }

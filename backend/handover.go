@@ -18,11 +18,11 @@ type Handover struct {
 // HandoverServer is the state of one server.
 type HandoverServer struct {
 	Identity
-	State   State
-	Weight  *int32 // as set at run time; nil = as configured
-	MaxConn *int32 // likewise
-	Peak    int32
-	Ramp    int64 // when its slow start began; 0 = none is under way
+	State     State
+	Weight    *int32 // as set at run time; nil = as configured
+	MaxConn   *int32 // likewise
+	Peak      int32
+	SlowStart int64 // when its slow start began; 0 = none is under way
 }
 
 // HandoverEntry is one placement of a source. Siblings follow each other.
@@ -72,7 +72,7 @@ func (p *Pool) Handover(now int64) Handover {
 }
 
 func (s *Server) handover(m *member) HandoverServer {
-	h := HandoverServer{Identity: s.id, State: s.State(), Peak: s.peak.Load(), Ramp: m.ramp}
+	h := HandoverServer{Identity: s.id, State: s.State(), Peak: s.peak.Load(), SlowStart: m.ramp}
 	if n := s.weight.Load(); n != clamp(s.conf.Weight) {
 		h.Weight = &n
 	}
@@ -110,7 +110,7 @@ func (p *Pool) Restore(h Handover, now int64) (entries map[uint32]uint32) {
 	b.advance(now)
 	for _, known := range h.Servers {
 		if s := identified(p.Servers(), known.Identity); s != nil {
-			b.slowStart.restore(b.members.of(s), known.Ramp)
+			b.slowStart.restore(b.members.of(s), known.SlowStart)
 		}
 	}
 	return b.sticky.restore(h.Sticky, b.members.named(h.Names))

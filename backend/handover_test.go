@@ -9,9 +9,9 @@ import (
 	"mcplb/conf"
 )
 
-// handOver brings everything of p into a new pool of the same servers, by way
-// of bytes, and returns that with the leases.
-func handOver(t *testing.T, p *Pool, c conf.Backend, leases []Slot, now int64) (*Pool, []Slot) {
+// handOver hands p over, encoded, to a new pool configured by c, which it returns
+// with the slots there.
+func handOver(t *testing.T, p *Pool, c conf.Backend, slots []Slot, now int64) (*Pool, []Slot) {
 	t.Helper()
 	var wire bytes.Buffer
 	if err := gob.NewEncoder(&wire).Encode(p.Handover(now)); err != nil {
@@ -24,33 +24,33 @@ func handOver(t *testing.T, p *Pool, c conf.Backend, leases []Slot, now int64) (
 	q := newPool(t, c)
 	entries := q.Restore(decoded, now)
 	var moved []Slot
-	for _, l := range leases {
+	for _, l := range slots {
 		moved = append(moved, q.Reinstate(serverNamed(t, q, l.Server().Name()), entries[l.Entry()]))
 	}
 	return q, moved
 }
 
-// A pool that takes over knows what the one before knew: who holds what, where
-// sources belong and what is left of their time, what the servers are.
+// The new pool knows what the old one knew: which slots are in use, where sources
+// belong and for how long yet, and the servers' states.
 func TestHandOver(t *testing.T) {
 	t.Parallel()
 	c := backendOf(4)
 	p := newPool(t, c)
-	var leases []Slot
+	var slots []Slot
 	sources := 60
 	for i := range 3000 {
-		leases = append(leases, acquire(t, p, Request{Source: addr(i % sources), Now: int64(i)}))
+		slots = append(slots, acquire(t, p, Request{Source: addr(i % sources), Now: int64(i)}))
 	}
-	for i := range 200 { // some places are free, some sources gone
-		leases[i].Release(Completed, 4000)
+	for i := range 200 { // some places are free, some sources have left
+		slots[i].Release(Completed, 4000)
 	}
-	leases = leases[200:]
+	slots = slots[200:]
 	since := time.Now().Add(-time.Hour)
 	serverNamed(t, p, "node2").SetHealth(Down, "it is gone", since)
 	serverNamed(t, p, "node3").SetAdmin(Drain, "by hand", since)
 	serverNamed(t, p, "node4").SetWeight(7)
 
-	q, moved := handOver(t, p, c, leases, 10_000)
+	q, moved := handOver(t, p, c, slots, 10_000)
 	checkCounts(t, q)
 	for name, n := range perServer(p) {
 		if got := perServer(q)[name]; got != n {
@@ -89,8 +89,8 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
-// What a source's server is remembered for ends when it would have ended.
-func TestHandOverKeepsAges(t *testing.T) {
+// A source's server is remembered exactly as long as without a hand-over.
+func TestHandOverKeepsTimes(t *testing.T) {
 	t.Parallel()
 	c := backendOf(4)
 	p := newPool(t, c)
@@ -107,7 +107,7 @@ func TestHandOverKeepsAges(t *testing.T) {
 	}
 }
 
-// A slow start that is under way goes on where it was.
+// A slow start that is under way continues where it was.
 func TestHandOverKeepsSlowStart(t *testing.T) {
 	t.Parallel()
 	c := backendOf(2)
@@ -132,12 +132,52 @@ func TestHandOverKeepsSlowStart(t *testing.T) {
 		}
 	}
 	if n := serverNamed(t, q, "node2").EffectiveWeight(); n != 100 || q.balancer.slowStart.underWay != 0 {
-		t.Errorf("the other has weight %v, and %d slots ramp", n, q.balancer.slowStart.underWay)
+		t.Errorf("the other has weight %v, and %d members ramp", n, q.balancer.slowStart.underWay)
 	}
 }
 
-// A server of another address is another server: it begins unchecked, but is
-// where its sources go.
+// A time in the future, as clocks read on two processors may give, counts as now.
+func TestHandOverFromTheFuture(t *testing.T) {
+	t.Parallel()
+	c := backendOf(2)
+	c.SlowStart = 10 * time.Second
+	p := newPool(t, c)
+	s := serverNamed(t, p, "node1")
+	s.SetHealth(Down, "gone", time.Now())
+	s.SetHealth(Up, "back", time.Now())
+	const now = int64(time.Hour)
+	l := acquire(t, p, Request{Source: addr(1), Now: now + 1e9})
+	l.Release(Completed, now+1e9)
+	q := newPool(t, c)
+	q.Restore(p.Handover(now), now)
+	if got := serverNamed(t, q, "node1").EffectiveWeight(); got != 1 {
+		t.Errorf("effective weight %v, want 1 at the start", got)
+	}
+	line := q.StickyOf(addr(1), now+5e9)
+	if len(line) != 1 || line[0].Idle != 5*time.Second {
+		t.Errorf("remembered is %+v, want idle for 5 s", line)
+	}
+	checkCounts(t, q)
+}
+
+// Placements that refer to no server, as no pool hands over, are left out.
+func TestRestoreRefusesUnknownServers(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(2))
+	entries := p.Restore(Handover{Names: []string{"node1", "other"}, Sticky: []HandoverEntry{
+		{Ref: 1, Placement: Placement{Source: addr(1).As16(), Primary: 2, Peak: 1}},
+		{Ref: 2, Placement: Placement{Source: addr(2).As16(), Primary: -1, Peak: 1}},
+		{Ref: 3, Placement: Placement{Source: addr(3).As16(), Primary: 1, Peak: 1}},
+		{Ref: 4, Placement: Placement{Source: addr(4).As16(), Primary: 0, Fallback: 7, Peak: 1}},
+	}}, 1)
+	if len(entries) != 1 || entries[4] == 0 || p.Remembered() != 1 {
+		t.Errorf("entries %v, %d sources are remembered; want the last one", entries, p.Remembered())
+	}
+	checkCounts(t, p)
+}
+
+// A server with another address is another server: it starts unchecked, but its
+// sources keep it.
 func TestHandOverToOtherServers(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(4))
@@ -153,28 +193,28 @@ func TestHandOverToOtherServers(t *testing.T) {
 	checkCounts(t, q)
 }
 
-// While a pool is frozen nobody gets a slot, whoever asks waits, and what is
-// given back stays free; then they are served in their order.
-func TestFreeze(t *testing.T) {
+// While a pool is suspended no slot is granted, every request waits, and released
+// slots stay free. Afterwards the waiters are served in their order.
+func TestSuspend(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(2, maxConn(1)))
 	l := acquire(t, p, Request{Source: addr(1)})
-	kept := p.Suspend(1)
+	reserved := p.Suspend(1)
 	first := queued(t, p, Request{Source: addr(2)})
 	bound := queued(t, p, Request{Source: addr(3), Bound: l.Server()})
 	l.Release(Completed, 1)
 	if perServer(p)["node1"]+perServer(p)["node2"] != 0 {
 		t.Errorf("slots are in use: %v", perServer(p))
 	}
-	if len(kept) != 1 {
-		t.Errorf("slots are kept of %d servers, want of the free one", len(kept))
+	if len(reserved) != 1 {
+		t.Errorf("slots are reserved on %d servers, want on the free one only", len(reserved))
 	}
-	for range 2 { // the one given back, the one kept back
+	for range 2 { // the one released, the one reserved
 		stays := acquire(t, p, Request{Source: addr(5), Stay: true})
 		defer stays.Release(Completed, 2)
 	}
 	if _, result := p.Acquire(&Request{Source: addr(6), Stay: true}, nil); result != Full {
-		t.Errorf("beyond what was kept back: %v", result)
+		t.Errorf("beyond what was reserved: %v", result)
 	}
 	for _, s := range p.Servers() {
 		s.SetAdmin(Maint, "", time.Now())
@@ -192,7 +232,7 @@ func TestFreeze(t *testing.T) {
 		s.SetMaxConn(2)
 	}
 	p.Resume()
-	first.lease(t)
-	bound.lease(t)
+	first.slot(t)
+	bound.slot(t)
 	checkCounts(t, p)
 }

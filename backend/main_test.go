@@ -64,7 +64,7 @@ func newPool(t testing.TB, c conf.Backend) *Pool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.balancer.random.rng = rand.New(rand.NewPCG(1, 2))
+	p.balancer.policies.random.rng = rand.New(rand.NewPCG(1, 2))
 	return p
 }
 
@@ -118,10 +118,10 @@ func checkEven(t testing.TB, p *Pool, within float64) {
 // conn is a held connection of a source.
 type conn struct {
 	source netip.Addr
-	lease  Slot
+	slot   Slot
 }
 
-// crowd is a number of held connections, for tests that open and close many.
+// crowd is a set of held connections, for tests that open and close many.
 type crowd struct {
 	t     testing.TB
 	p     *Pool
@@ -154,8 +154,8 @@ func (c *crowd) close(i int) (netip.Addr, string) {
 	cn := c.conns[i]
 	c.conns[i] = c.conns[len(c.conns)-1]
 	c.conns = c.conns[:len(c.conns)-1]
-	name := cn.lease.Server().Name()
-	cn.lease.Release(Completed, c.now)
+	name := cn.slot.Server().Name()
+	cn.slot.Release(Completed, c.now)
 	if c.where[cn.source][name]--; c.where[cn.source][name] == 0 {
 		delete(c.where[cn.source], name)
 	}
@@ -175,8 +175,8 @@ func (c *crowd) closeIf(cond func(conn) bool) []netip.Addr {
 	return closed
 }
 
-// reconnect closes n random connections, one at a time, and has each come back
-// at once; it fails if one lands elsewhere.
+// reconnect closes n random connections, one at a time, and opens each again at
+// once. It fails if one gets another server.
 func (c *crowd) reconnect(n int) {
 	c.t.Helper()
 	for range n {
@@ -198,7 +198,7 @@ func (c *crowd) split() int {
 	return n
 }
 
-// places returns a copy of where every source has its connections.
+// places returns where every source has its connections now.
 func (c *crowd) places() map[string]int {
 	m := map[string]int{}
 	for source, servers := range c.where {

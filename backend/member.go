@@ -93,7 +93,8 @@ func (ms *members) usable(f *filter) bool {
 }
 
 // seat gives a member to every server without one: the empty member of its name
-// if sources are remembered for that, else one without sources, else a new one.
+// if sources are remembered for it, else an empty one without sources, else a new
+// one.
 func (ms *members) seat(servers []*Server) {
 	remembered, forgotten := ms.empty()
 	for _, s := range servers {
@@ -156,8 +157,8 @@ func (ms *members) vacate(s *Server) {
 	s.member = removed
 }
 
-// reserve lets every member with a limit give away at most spare more slots, and
-// returns how many that are where there are any.
+// reserve lowers every limit so that at most spare more slots can be taken, and
+// returns how many can, for each server with a limit that has some.
 func (ms *members) reserve(spare int) map[*Server]int {
 	reserved := map[*Server]int{}
 	for i := range ms.all {

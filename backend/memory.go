@@ -25,20 +25,20 @@ const (
 	chunkSize     = 1 << 12
 )
 
-// Placement says where some connections of a source belong: Peak of them, the
-// most that it ever had there at once, have their place on the primary server.
-// A source that was too much for one server has several placements, siblings.
+// Placement says where connections of a source belong. It has as many places on
+// its primary server as it ever had connections at once, Peak. A source that was
+// too much for one server has several placements, siblings.
 type Placement struct {
 	Source   [16]byte
-	Left     int64 // monotonic time at which a connection last left it at its peak, or empty
+	Left     int64 // monotonic time when a connection last ended that was one of Peak, or the only one
 	Primary  int32 // server, by its index in Handover.Names
 	Fallback int32 // server used while the primary is out of use, likewise; -1 = none
 	Peak     int32 // most connections at once
 	Further  bool  // not the source's first
 
 	// Of a first placement.
-	Peers     int32 // connections that others had on average when the source came; 0 = it cannot go by them
-	Allowance int32 // with fewer connections than this the source is not split; 0 = not given yet: unsplit.go
+	Peers     int32 // connections that others had on average when the source came; 0 = they are no guide to its size
+	Allowance int32 // with fewer connections than this the source stays unsplit; 0 = not given yet: unsplit.go
 }
 
 // entry is a placement in the memory. It fills one cache line.
@@ -57,6 +57,7 @@ func (m *memory) init(limit int) {
 	m.used = 0
 }
 
+// at returns the entry that r names.
 func (m *memory) at(r ref) *entry { return &m.chunks[r/chunkSize][r%chunkSize] }
 
 // allocate returns an unused, zero entry, noEntry if there is none.

@@ -10,8 +10,9 @@ import (
 	"mcplb/conf"
 )
 
-// model says, naively, what the pool must do: who may have which server, who is
-// next in the queue. It follows the pool's choices among what it may choose.
+// model is a naive version of what the pool must do: which server a request may
+// have, which waiter is next in the queue. It follows the pool's choices among
+// those that are allowed.
 type model struct {
 	t       *testing.T
 	rng     *rand.Rand
@@ -19,7 +20,7 @@ type model struct {
 	conf    conf.Backend
 	now     int64
 	servers map[*Server]*modelServer
-	leases  []modelLease
+	slots   []modelSlot
 	queue   []*modelWaiter
 	step    string
 }
@@ -27,7 +28,7 @@ type model struct {
 type modelServer struct {
 	health    Health
 	admin     Admin
-	suspect   bool
+	degraded  bool
 	weight    int
 	limit     int
 	endpoints []conf.Endpoint
@@ -35,8 +36,8 @@ type modelServer struct {
 	gone      bool
 }
 
-type modelLease struct {
-	lease  Slot
+type modelSlot struct {
+	slot   Slot
 	server *Server
 }
 
@@ -79,7 +80,7 @@ func (m *model) allowed(r *Request) (now []*Server, wait bool) {
 // open returns the best usable servers with a free slot, and whether any is
 // usable at all.
 func (m *model) open(r *Request, tried []*Server) (best []*Server, usable bool) {
-	var good, suspect []*Server
+	var good, degraded []*Server
 	for s, ms := range m.servers {
 		if !ms.usable(r.Endpoint) || slices.Contains(tried, s) {
 			continue
@@ -87,8 +88,8 @@ func (m *model) open(r *Request, tried []*Server) (best []*Server, usable bool) 
 		usable = true
 		switch {
 		case ms.full():
-		case ms.suspect:
-			suspect = append(suspect, s)
+		case ms.degraded:
+			degraded = append(degraded, s)
 		default:
 			good = append(good, s)
 		}
@@ -96,12 +97,12 @@ func (m *model) open(r *Request, tried []*Server) (best []*Server, usable bool) 
 	if len(good) > 0 {
 		return good, usable
 	}
-	return suspect, usable
+	return degraded, usable
 }
 
 func (m *model) acquire() {
 	r := Request{
-		Source: addr(m.rng.IntN(30)), Balance: policies[m.rng.IntN(4)], Now: m.now,
+		Source: addr(m.rng.IntN(30)), Balance: allPolicies[m.rng.IntN(4)], Now: m.now,
 		Endpoint: []conf.Endpoint{"", conf.EndpointTCP, conf.EndpointHTTP, conf.EndpointSSE}[m.rng.IntN(4)],
 	}
 	all := m.p.Servers()
@@ -135,20 +136,20 @@ func (m *model) acquire() {
 
 func (m *model) hold(l Slot) {
 	m.servers[l.Server()].conns++
-	m.leases = append(m.leases, modelLease{l, l.Server()})
+	m.slots = append(m.slots, modelSlot{l, l.Server()})
 }
 
 func (m *model) release() {
-	if len(m.leases) == 0 {
+	if len(m.slots) == 0 {
 		return
 	}
-	i := m.rng.IntN(len(m.leases))
-	l := m.leases[i]
-	m.leases = slices.Delete(m.leases, i, i+1)
+	i := m.rng.IntN(len(m.slots))
+	l := m.slots[i]
+	m.slots = slices.Delete(m.slots, i, i+1)
 	m.step = "release " + l.server.Name()
 	m.servers[l.server].conns--
-	l.lease.Release(Outcome(m.rng.IntN(8)), m.now)
-	l.lease.Release(Completed, m.now)
+	l.slot.Release(Outcome(m.rng.IntN(8)), m.now)
+	l.slot.Release(Completed, m.now)
 	m.settle()
 }
 
@@ -173,7 +174,7 @@ func (m *model) change() {
 	case 1:
 		m.setAdmin(s, Admin(m.rng.IntN(3)))
 	case 2:
-		m.setSuspect(s, !ms.suspect)
+		m.setDegraded(s, !ms.degraded)
 	case 3:
 		m.setWeight(s, m.rng.IntN(4))
 	case 4:
@@ -181,7 +182,7 @@ func (m *model) change() {
 	case 5: // back to normal, so that there is usually something to choose from
 		m.setHealth(s, Up)
 		m.setAdmin(s, Ready)
-		m.setSuspect(s, false)
+		m.setDegraded(s, false)
 		m.setWeight(s, 2)
 		m.setMaxConn(s, 5)
 	}
@@ -199,10 +200,10 @@ func (m *model) setAdmin(s *Server, a Admin) {
 	m.changed(s, "admin")
 }
 
-func (m *model) setSuspect(s *Server, suspect bool) {
-	m.servers[s].suspect = suspect
-	s.SetDegraded(suspect, "x")
-	m.changed(s, "suspect")
+func (m *model) setDegraded(s *Server, degraded bool) {
+	m.servers[s].degraded = degraded
+	s.SetDegraded(degraded, "x")
+	m.changed(s, "degraded")
 }
 
 func (m *model) setWeight(s *Server, weight int) {
@@ -240,21 +241,21 @@ func (m *model) reload() {
 		m.conf.Servers = append(m.conf.Servers, s)
 	}
 	m.step = "reload"
-	said := map[string]Admin{} // of those whose name may go on
+	admins := map[string]Admin{} // of removed servers, whose names may be used again
 	for _, s := range mustApply(m.t, m.p, m.conf) {
 		m.servers[s].gone = true
-		said[s.Name()] = m.servers[s].admin
+		admins[s.Name()] = m.servers[s].admin
 	}
-	m.adopt(said)
+	m.adopt(admins)
 	m.settle()
 }
 
-// adopt makes the model know the pool's new servers; what the operator said of
-// those whose names they took over holds for them.
-func (m *model) adopt(said map[string]Admin) {
+// adopt adds the pool's new servers to the model. admins are the operator's
+// settings of the servers whose names they take over.
+func (m *model) adopt(admins map[string]Admin) {
 	for _, s := range m.p.Servers() {
 		if m.servers[s] == nil {
-			ms := &modelServer{admin: said[s.Name()], weight: s.Weight(), limit: s.MaxConn()}
+			ms := &modelServer{admin: admins[s.Name()], weight: s.Weight(), limit: s.MaxConn()}
 			for _, e := range []conf.Endpoint{conf.EndpointTCP, conf.EndpointHTTP, conf.EndpointSSE} {
 				if s.Addr(e).IsValid() {
 					ms.endpoints = append(ms.endpoints, e)
@@ -265,8 +266,8 @@ func (m *model) adopt(said map[string]Admin) {
 	}
 }
 
-// settle takes in what the waiters were granted, and fails if one was granted
-// what it may not have, or one waits that need not, or was passed over.
+// settle adds what the waiters were granted to the model. It fails if one was
+// granted a slot that it may not have, waits in vain or was passed over.
 func (m *model) settle() {
 	for _, w := range m.queue {
 		m.unbind(&w.r)
@@ -302,7 +303,8 @@ func (m *model) settle() {
 	}
 }
 
-// unbind has a waiter wait for any server once its own is taken away.
+// unbind makes a waiter wait for any server once the one that it is bound to is
+// out of use.
 func (m *model) unbind(r *Request) {
 	if b := r.Bound; b != nil && (!m.servers[b].bindable(r.Endpoint) || slices.Contains(r.Tried, b)) {
 		r.Bound = nil
@@ -372,7 +374,7 @@ func TestModel(t *testing.T) {
 			}
 			m.check()
 		}
-		for len(m.leases) > 0 {
+		for len(m.slots) > 0 {
 			m.release()
 			m.check()
 		}

@@ -2,8 +2,8 @@ package backend
 
 import "testing"
 
-// tally counts anew, by slot, what the slots count of the memory. It fails if
-// the memory contradicts itself.
+// tally counts, by member, what the members should count of the memory. It fails
+// if the memory contradicts itself.
 func tally(t testing.TB, p *Pool) ([]int32, []placements) {
 	t.Helper()
 	attributed, want := make([]int32, len(p.balancer.members.all)), make([]placements, len(p.balancer.members.all))
@@ -18,20 +18,20 @@ func tally(t testing.TB, p *Pool) ([]int32, []placements) {
 			if e.Source != source || e.live < 0 || e.Peak < e.live || e.Peak < 1 || e.Further != (r != first) {
 				t.Fatalf("entry %+v of %v", e, source)
 			}
-			home := &want[e.Primary]
+			counts := &want[e.Primary]
 			attributed[e.Primary] += e.live
-			home.entries++
+			counts.entries++
 			if e.live > 0 {
-				home.expected += max(e.live, e.Peers/3)
+				counts.expected += max(e.live, e.Peers/3)
 			}
 			if r == first {
-				home.sources++
+				counts.sources++
 			}
 			if r == first && e.live > 0 {
-				home.live++
+				counts.live++
 			}
 			if r == first && e.live > 0 && e.live >= e.Peers {
-				home.grown++
+				counts.grown++
 			}
 			if e.Fallback != none {
 				want[e.Fallback].fallbacks++
@@ -45,23 +45,22 @@ func tally(t testing.TB, p *Pool) ([]int32, []placements) {
 	return attributed, want
 }
 
-// checkCounts fails unless every count that the pool keeps is the sum of what
-// it counts.
+// checkCounts fails unless every count that the pool keeps is right.
 func checkCounts(t testing.TB, p *Pool) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	attributed, want := tally(t, p)
 	for i := range p.balancer.members.all {
-		sl := &p.balancer.members.all[i]
-		if sl.attributed != attributed[i] || *sl.placements != want[i] {
-			t.Fatalf("slot %d: attributed %d, %+v, want %d, %+v", i, sl.attributed, *sl.placements, attributed[i], want[i])
+		m := &p.balancer.members.all[i]
+		if m.attributed != attributed[i] || *m.placements != want[i] {
+			t.Fatalf("member %d: attributed %d, %+v, want %d, %+v", i, m.attributed, *m.placements, attributed[i], want[i])
 		}
-		if sl.server == nil {
+		if m.server == nil {
 			continue
 		}
-		if sl.conns < 0 || int(sl.conns) != sl.server.Conns() {
-			t.Fatalf("%s: %d connections in the slot, %d shown", p.balancer.members.names[i], sl.conns, sl.server.Conns())
+		if m.conns < 0 || int(m.conns) != m.server.Conns() {
+			t.Fatalf("%s: the member has %d connections, the server %d", p.balancer.members.names[i], m.conns, m.server.Conns())
 		}
 	}
 	idle := 0

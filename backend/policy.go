@@ -1,6 +1,11 @@
 package backend
 
-import "net/netip"
+import (
+	"math/rand/v2"
+	"net/netip"
+
+	"mcplb/conf"
+)
 
 // policy chooses a server for a request. A pool's lock guards its policies.
 type policy interface {
@@ -16,6 +21,55 @@ type policy interface {
 type unprepared struct{}
 
 func (unprepared) prepare(*search) {}
+
+// policies has one of each policy and selects the one for a request.
+type policies struct {
+	balance    conf.Balance // of requests that name none
+	leastConn  leastConn
+	roundRobin roundRobin
+	random     random
+	keyedHash  keyedHash
+	source     source
+}
+
+func (p *policies) init(ms *members, k *sticky) {
+	p.leastConn.members = ms
+	p.roundRobin.members = ms
+	p.random.members, p.random.rng = ms, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	p.keyedHash.members = ms
+	p.source.members, p.source.sticky = ms, k
+}
+
+// of returns the policy that balances r.
+func (p *policies) of(r *Request) policy {
+	if r.Key != 0 {
+		return &p.keyedHash
+	}
+	balance := r.Balance
+	if balance == "" {
+		balance = p.balance
+	}
+	switch balance {
+	case conf.BalanceRoundRobin:
+		return &p.roundRobin
+	case conf.BalanceRandom:
+		return &p.random
+	case conf.BalanceSource:
+		return p.bySource(r)
+	}
+	return &p.leastConn
+}
+
+// bySource returns the policy that balances r by its source.
+func (p *policies) bySource(r *Request) policy {
+	switch {
+	case !r.Source.IsValid():
+		return &p.leastConn
+	case p.source.factor == 0:
+		return &p.keyedHash
+	}
+	return &p.source
+}
 
 // search is a request for which a server is being chosen. A balancer has one
 // and uses it again for each request: policies are called through an interface,

@@ -69,7 +69,7 @@ func TestRoundRobinWithChangingServers(t *testing.T) {
 }
 
 // leastconn gives each new connection to a server that has the fewest for its
-// weight, whatever leaves.
+// weight, whichever connections end.
 func TestLeastConn(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(6, balance(conf.BalanceLeastConn), weights(100, 200, 50)))
@@ -97,7 +97,7 @@ func TestLeastConn(t *testing.T) {
 	}
 }
 
-// Servers that are equally loaded take turns.
+// Equally loaded servers take turns.
 func TestLeastConnTies(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(4, balance(conf.BalanceLeastConn)))
@@ -141,13 +141,13 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-var policies = []conf.Balance{conf.BalanceSource, conf.BalanceLeastConn, conf.BalanceRoundRobin, conf.BalanceRandom}
+var allPolicies = []conf.Balance{conf.BalanceSource, conf.BalanceLeastConn, conf.BalanceRoundRobin, conf.BalanceRandom}
 
-// What every policy must keep: only usable servers with the endpoint and a free
-// slot, suspect ones last, tried ones not while another is usable.
+// What every policy must observe: only usable servers with the endpoint and a
+// free slot, degraded ones last, tried ones not while another is usable.
 func TestEveryPolicyChoosesAmongCandidates(t *testing.T) {
 	t.Parallel()
-	for _, policy := range policies {
+	for _, policy := range allPolicies {
 		t.Run(string(policy), func(t *testing.T) {
 			t.Parallel()
 			c := backendOf(6, balance(policy), maxConn(50))
@@ -160,7 +160,7 @@ func TestEveryPolicyChoosesAmongCandidates(t *testing.T) {
 			tcp := func(i int, tried ...*Server) Request {
 				return Request{Source: addr(i), Endpoint: conf.EndpointTCP, Tried: tried, Now: 1}
 			}
-			for i := range 100 { // node1, node6; then the suspect one
+			for i := range 100 { // node1, node6; then the degraded one
 				want := s[0] // or node6
 				l := acquire(t, p, tcp(i))
 				if l.Server() != want && l.Server() != s[5] {
@@ -169,7 +169,7 @@ func TestEveryPolicyChoosesAmongCandidates(t *testing.T) {
 			}
 			for i := range 49 {
 				if l := acquire(t, p, tcp(i)); l.Server() != s[4] {
-					t.Fatalf("connection %d went to %s, want the suspect server", i, l.Server().Name())
+					t.Fatalf("connection %d went to %s, want the degraded server", i, l.Server().Name())
 				}
 			}
 			r := tcp(1, s[4])
@@ -211,11 +211,11 @@ func TestRequestNamesPolicy(t *testing.T) {
 	}
 }
 
-// A bound client gets its server while that is neither down nor in
-// maintenance, whatever its weight; and waits for it if it is full.
+// A bound client gets its server while that is neither down nor in maintenance,
+// whatever its weight, and waits for it while it is full.
 func TestBound(t *testing.T) {
 	t.Parallel()
-	for _, policy := range policies {
+	for _, policy := range allPolicies {
 		p := newPool(t, backendOf(4, balance(policy), maxConn(2)))
 		s := p.Servers()[2]
 		r := Request{Source: addr(1), Bound: s, Now: 1}
@@ -230,13 +230,13 @@ func TestBound(t *testing.T) {
 			t.Fatalf("Acquire for a full bound server = %v, want queued", result)
 		}
 		first.Release(Completed, 2)
-		if got := w.lease(t); got.Server() != s {
+		if got := w.slot(t); got.Server() != s {
 			t.Fatalf("granted %s, want the bound server", got.Server().Name())
 		}
 		w2 := newWaiter()
 		p.Acquire(&r, w2)
 		s.SetAdmin(Maint, "x", time.Now())
-		if got := w2.lease(t); got.Server() == s {
+		if got := w2.slot(t); got.Server() == s {
 			t.Fatal("a server in maintenance was given to a bound client")
 		}
 		if l := acquire(t, p, r); l.Server() == s {
@@ -280,7 +280,7 @@ func TestSlowStartRamp(t *testing.T) {
 		}
 	}
 	if p.balancer.slowStart.underWay != 0 {
-		t.Errorf("%d slots still ramp", p.balancer.slowStart.underWay)
+		t.Errorf("%d members still ramp", p.balancer.slowStart.underWay)
 	}
 }
 
@@ -304,7 +304,7 @@ func TestSlowStartInterrupted(t *testing.T) {
 	}
 	s.SetHealth(Down, "x", time.Now())
 	if p.balancer.slowStart.underWay != 0 {
-		t.Errorf("%d slots ramp, the one that did is down", p.balancer.slowStart.underWay)
+		t.Errorf("%d members ramp, the one that did is down", p.balancer.slowStart.underWay)
 	}
 	s.SetAdmin(Maint, "x", time.Now())
 	s.SetHealth(Up, "", time.Now())
@@ -321,52 +321,11 @@ func TestSlowStartInterrupted(t *testing.T) {
 	l = acquire(t, p, Request{Now: 2})
 	l.Release(Completed, 2)
 	if got := p.balancer.members.all[s.member].effective; p.balancer.slowStart.underWay != 0 || got != 50*weightScale {
-		t.Errorf("slow start switched off: %d slots ramp, effective weight %d", p.balancer.slowStart.underWay, got)
+		t.Errorf("slow start switched off: %d members ramp, effective weight %d", p.balancer.slowStart.underWay, got)
 	}
 	back()
 	mustApply(t, p, backendOf(1))
 	if p.balancer.slowStart.underWay != 0 {
-		t.Errorf("%d slots ramp", p.balancer.slowStart.underWay)
-	}
-}
-
-// A key chooses the same server every time, in every pool of the same servers,
-// whatever the policy; a server that is gone moves only its own keys; and nothing
-// is remembered.
-func TestKey(t *testing.T) {
-	t.Parallel()
-	const keys = 4000
-	p := newPool(t, backendOf(4, balance(conf.BalanceSource)))
-	other := newPool(t, backendOf(4, balance(conf.BalanceRoundRobin)))
-	choose := func(p *Pool, key uint64) string {
-		l := acquire(t, p, Request{Key: key})
-		defer l.Release(Completed, 0)
-		return l.Server().Name()
-	}
-	on := map[string]int{}
-	first := make([]string, keys+1)
-	for key := range uint64(keys) {
-		key++
-		first[key] = choose(p, key)
-		on[first[key]]++
-		if again, there := choose(p, key), choose(other, key); again != first[key] || there != first[key] {
-			t.Fatalf("key %d is on %s, then on %s, and on %s in another pool", key, first[key], again, there)
-		}
-	}
-	for name, n := range on {
-		if n < keys/4*9/10 || n > keys/4*11/10 {
-			t.Errorf("%s has %d of %d keys", name, n, keys)
-		}
-	}
-	gone := p.Servers()[1]
-	gone.SetHealth(Down, "x", time.Now())
-	for key := range uint64(keys) {
-		key++
-		if now := choose(p, key); (first[key] == gone.Name()) != (now != first[key]) {
-			t.Fatalf("key %d was on %s and is on %s when %s is gone", key, first[key], now, gone.Name())
-		}
-	}
-	if n := p.Remembered(); n != 0 {
-		t.Errorf("%d sources are remembered", n)
+		t.Errorf("%d members ramp", p.balancer.slowStart.underWay)
 	}
 }

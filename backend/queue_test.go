@@ -17,8 +17,8 @@ func newWaiter() *waiter { return &waiter{make(chan Slot, 2)} }
 
 func (w *waiter) Granted(l Slot) { w.granted <- l }
 
-// lease returns the lease granted, which must be there already.
-func (w *waiter) lease(t testing.TB) Slot {
+// slot returns the slot granted, which must be there already.
+func (w *waiter) slot(t testing.TB) Slot {
 	t.Helper()
 	select {
 	case l := <-w.granted:
@@ -62,7 +62,7 @@ func fill(t testing.TB, p *Pool) []Slot {
 
 func TestQueueIsFIFO(t *testing.T) {
 	t.Parallel()
-	for _, policy := range policies {
+	for _, policy := range allPolicies {
 		p := newPool(t, backendOf(4, balance(policy), maxConn(5)))
 		held := fill(t, p)
 		var ws []*waiter
@@ -78,7 +78,7 @@ func TestQueueIsFIFO(t *testing.T) {
 			k := rng.IntN(len(held))
 			was := held[k].Server()
 			held[k].Release(Completed, 2)
-			held[k] = w.lease(t)
+			held[k] = w.slot(t)
 			if held[k].Server() != was {
 				t.Fatalf("waiter %d was granted %s, the slot freed was of %s", i, held[k].Server().Name(), was.Name())
 			}
@@ -93,7 +93,7 @@ func TestQueueIsFIFO(t *testing.T) {
 	}
 }
 
-// A freed slot goes to the first that may use it: others are passed over.
+// A freed slot goes to the first waiter that may use it: others are passed over.
 func TestQueueFits(t *testing.T) {
 	t.Parallel()
 	c := backendOf(2, balance(conf.BalanceLeastConn), maxConn(1))
@@ -109,15 +109,15 @@ func TestQueueFits(t *testing.T) {
 	any := queued(t, p, Request{})
 
 	one.Release(Completed, 1)
-	l := tcp.lease(t)
+	l := tcp.slot(t)
 	two.Release(Completed, 1)
-	l2 := sse.lease(t)
+	l2 := sse.slot(t)
 	l2.Release(Completed, 1)
-	l3 := bound.lease(t)
+	l3 := bound.slot(t)
 	any.waits(t)
 	s[1].SetHealth(Down, "x", time.Now()) // the server tried is the only one now
 	l.Release(Completed, 1)
-	l4 := tried.lease(t)
+	l4 := tried.slot(t)
 	if l4.Server() != s[0] {
 		t.Fatal("granted a server that is down")
 	}
@@ -125,13 +125,13 @@ func TestQueueFits(t *testing.T) {
 	l3.Release(Completed, 1)
 	any.waits(t)
 	s[1].SetHealth(Up, "", time.Now())
-	l5 := any.lease(t)
+	l5 := any.slot(t)
 	l4.Release(Completed, 1)
 	l5.Release(Completed, 1)
 }
 
-// Whatever opens up slots serves the queue: a higher limit, a server that comes
-// up, becomes ready, gets a weight, is added.
+// Every change that opens up slots serves the queue: a higher limit, a server that
+// comes up, becomes ready, gets a weight, is added.
 func TestQueueIsServedByChanges(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -156,7 +156,7 @@ func TestQueueIsServedByChanges(t *testing.T) {
 			}
 			change.after(p, p.Servers()[0])
 			for _, w := range ws {
-				held = append(held, w.lease(t))
+				held = append(held, w.slot(t))
 			}
 			if p.Queued() != 0 {
 				t.Errorf("%d are queued", p.Queued())
@@ -169,10 +169,10 @@ func TestQueueIsServedByChanges(t *testing.T) {
 	}
 }
 
-// A bound waiter whose server is taken away waits for any, in its turn.
+// A bound waiter whose server goes out of use waits for any, in its turn.
 func TestQueueUnbinds(t *testing.T) {
 	t.Parallel()
-	for name, take := range map[string]func(p *Pool, s *Server){
+	for name, lose := range map[string]func(p *Pool, s *Server){
 		"down":    func(p *Pool, s *Server) { s.SetHealth(Down, "x", time.Now()) },
 		"removed": func(p *Pool, s *Server) { p.Apply(backendOf(1, maxConn(1)), resolver) },
 	} {
@@ -183,16 +183,16 @@ func TestQueueUnbinds(t *testing.T) {
 		first := queued(t, p, Request{})
 		bound := queued(t, p, Request{Bound: s[1]})
 		last := queued(t, p, Request{})
-		take(p, s[1])
+		lose(p, s[1])
 		one.Release(Completed, 1)
-		l := first.lease(t)
+		l := first.slot(t)
 		l.Release(Completed, 1)
 		last.waits(t)
-		if l = bound.lease(t); l.Server() != s[0] {
+		if l = bound.slot(t); l.Server() != s[0] {
 			t.Fatalf("%s: granted %s", name, l.Server().Name())
 		}
 		l.Release(Completed, 1)
-		last.lease(t)
+		last.slot(t)
 	}
 }
 
@@ -209,9 +209,9 @@ func TestCancel(t *testing.T) {
 	}
 	held[0].Release(Completed, 1)
 	a.waits(t)
-	l := b.lease(t)
+	l := b.slot(t)
 	if p.Cancel(b) {
-		t.Error("Cancel took out a waiter that was granted")
+		t.Error("Cancel removed a waiter that was granted a slot")
 	}
 	l.Release(Completed, 1)
 	l.Release(Completed, 1)
@@ -220,7 +220,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// racer is a Waiter that gives its slot back at once.
+// racer is a Waiter that releases its slot at once.
 type racer struct {
 	granted atomic.Int32
 	onGrant func(Slot)
@@ -254,16 +254,16 @@ func TestConcurrentUse(t *testing.T) {
 	stop := make(chan struct{})
 	var chaos, clients sync.WaitGroup
 	chaos.Go(func() { disturb(p, stop) })
-	var leases atomic.Int64
+	var slots atomic.Int64
 	for g := range 16 {
 		clients.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(g), 9))
 			for i := range 2000 {
-				r := Request{Source: addr(rng.IntN(50)), Balance: policies[rng.IntN(4)], Now: int64(i)}
+				r := Request{Source: addr(rng.IntN(50)), Balance: allPolicies[rng.IntN(4)], Now: int64(i)}
 				done := make(chan struct{})
 				w := &racer{onGrant: func(l Slot) {
 					enter(l)
-					leases.Add(1)
+					slots.Add(1)
 					leave(l, int64(i))
 					close(done)
 				}}
@@ -271,7 +271,7 @@ func TestConcurrentUse(t *testing.T) {
 				switch result {
 				case Granted:
 					enter(l)
-					leases.Add(1)
+					slots.Add(1)
 					leave(l, int64(i))
 				case Queued:
 					if rng.IntN(2) == 0 && p.Cancel(w) {
@@ -288,8 +288,8 @@ func TestConcurrentUse(t *testing.T) {
 	clients.Wait()
 	close(stop)
 	chaos.Wait()
-	if p.Queued() != 0 || outcomes.Load() != leases.Load() {
-		t.Errorf("%d queued, %d outcomes of %d leases", p.Queued(), outcomes.Load(), leases.Load())
+	if p.Queued() != 0 || outcomes.Load() != slots.Load() {
+		t.Errorf("%d queued, %d outcomes of %d slots", p.Queued(), outcomes.Load(), slots.Load())
 	}
 	for _, s := range p.Servers() {
 		if s.Conns() != 0 || s.Peak() > limit {

@@ -131,11 +131,11 @@ type Server struct {
 	gone    atomic.Bool // a reload removed it
 
 	// Guarded by pool.mu.
-	member         int      // index of the pool's members; removed once a reload removed it
+	member         int      // index in the pool's members, or removed
 	bound          waitList // the waiters for this server and no other
 	conf           conf.Server
-	before         *Server // of this name, with other addresses, until it is replaced
-	degradedReason string  // given when it was last degraded
+	predecessor    *Server // of this name, with other addresses, until it is replaced
+	degradedReason string  // of the last SetDegraded that said so
 }
 
 // removed is the member of a server that its pool no longer has.

@@ -25,23 +25,23 @@ import "slices"
 //
 // What holds over n equal servers, with a balance_factor of 1.02, while
 // connections come. Off is how far the farthest server is above or below its
-// fair share; it is looked at from 1,000 connections on.
+// fair share, from 1,000 connections on.
 //
 // Sources that end with as many connections each:
 //
-//   - They take turns: never more than 2% off. They are split only if their
-//     number is no multiple of n, on the servers that have one more than others.
+//   - In turn: never more than 2% off. They are split only if their number is no
+//     multiple of n, on the servers that have one more than others.
 //   - Fewer than 8n, of more than 125 connections: within 2% in the end, in any
 //     order; never more than 2% off if they come one after another. They are
-//     split as that takes.
-//   - A multiple of n, at least 2n, of up to 100 connections: all whole and the
+//     split as far as that takes.
+//   - A multiple of n, at least 2n, of up to 100 connections: all unsplit and the
 //     same number on every server, so even in the end; in turn, one after
 //     another, at random, each of these also with many at once. On the way a
 //     server is off by a source, or by what chance makes.
 //   - A multiple of n, at least 8n, of any size: the same in turn and at random.
-//     One after another the first 8n are few at their time, and split.
+//     One after another the first 8n are few at that time, and split.
 //   - As the last two, but no multiple of n: at random, some are split, to end
-//     within 3%; one after another, all stay whole, so that a server ends with
+//     within 3%; one after another, all stay unsplit, so that a server ends with
 //     one source more than another.
 //
 // Others:
@@ -49,10 +49,10 @@ import "slices"
 //   - Few heavy sources and many light ones, in random order (Zipf): the heavy
 //     ones are split, to end within 2%.
 //   - Sizes made by chance, each connection being of any source: off by chance
-//     in the end, 10% at 4,000 connections, 2.4% at 40,000. They cannot be told
-//     from sources of one size in random order of which more is to come.
+//     in the end, 10% at 4,000 connections, 2.4% at 40,000. They look the same as
+//     sources of one size in random order of which more is to come.
 //   - Very unequal ones, one after another: 20% off in the end if they are 40,
-//     12% if they are 400. Nobody knows what is still to come.
+//     12% if they are 400. What is still to come is unknown.
 //   - Sources that leave for good and are followed by others: off by how far
 //     each has grown at the moment. Of 40 with up to 100 connections as many as
 //     29% half of the time, of 400 with up to 10 8%, of 2,000 with up to 10 4%.
@@ -64,7 +64,7 @@ import "slices"
 // 32 sources, to end 18% off. A source ahead of the others by more than 5
 // standard deviations of what chance makes is split.
 //
-// Measured over 4 servers with 4,000 connections, the worst of 20 runs. At once
+// Measured over 4 servers with 4,000 connections, the worst of 20 runs. "At once"
 // is 200 in flight of which any may arrive next, and every fifth is followed by
 // the end of one, which is then opened again.
 //

@@ -40,15 +40,15 @@ func TestStateTable(t *testing.T) {
 	}
 }
 
-// Health and admin are separate inputs; only what changes is committed and
-// told, in order.
+// Health and admin are separate inputs. Only what changes is committed, and
+// observers are notified of it in order.
 func TestCommit(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(2))
 	s := p.Servers()[0]
-	var told []string
+	var seen []string
 	p.OnChange(func(s *Server, old, new State) {
-		told = append(told, fmt.Sprintf("%s %v/%v>%v/%v", s.Name(), old.Health, old.Admin, new.Health, new.Admin))
+		seen = append(seen, fmt.Sprintf("%s %v/%v>%v/%v", s.Name(), old.Health, old.Admin, new.Health, new.Admin))
 	})
 	t1, t2 := time.Now(), time.Now().Add(time.Hour)
 	s.SetHealth(Down, "refused", t1)
@@ -60,18 +60,18 @@ func TestCommit(t *testing.T) {
 	if got := s.State(); got != want {
 		t.Errorf("state %+v, want %+v", got, want)
 	}
-	if want := []string{"node1 unchecked/ready>down/ready", "node1 down/ready>down/drain", "node1 down/drain>down/drain"}; !slices.Equal(told, want) {
-		t.Errorf("told %q, want %q", told, want)
+	if want := []string{"node1 unchecked/ready>down/ready", "node1 down/ready>down/drain", "node1 down/drain>down/drain"}; !slices.Equal(seen, want) {
+		t.Errorf("observed %q, want %q", seen, want)
 	}
 	s.SetDegraded(false, "check answered")
 	if got := s.State().Reason; got != "check answered" {
-		t.Errorf("after suspicion the reason is %q", got)
+		t.Errorf("the reason is %q once the check has answered", got)
 	}
 	s.SetDegraded(true, "no answer for 5 s")
 	s.SetHealth(Up, "connected", t2)
 	s.SetDegraded(false, "the server is up")
 	if got := s.State().Reason; got != "connected" {
-		t.Errorf("the end of suspicion changed the verdict's reason to %q", got)
+		t.Errorf("the end of degradation changed the verdict's reason to %q", got)
 	}
 }
 
@@ -81,13 +81,13 @@ func TestOnChangeMayCommit(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(1, maxConn(1)))
 	s := p.Servers()[0]
-	lease := acquire(t, p, Request{})
+	slot := acquire(t, p, Request{})
 	p.Observe(func(s *Server, o Outcome) { s.SetHealth(Up, o.String(), time.Now()) })
 	var first, second []Health
 	p.OnChange(func(s *Server, _, new State) {
 		first = append(first, new.Health)
 		if new.Health == Down {
-			lease.Release(Aborted, 1) // as on_down = "close" does
+			slot.Release(Aborted, 1) // as on_down = "close" does
 		}
 	})
 	p.OnChange(func(_ *Server, _, new State) { second = append(second, new.Health) })
@@ -107,7 +107,7 @@ func TestOnChangeConcurrently(t *testing.T) {
 	last, n := s.State(), 0
 	p.OnChange(func(_ *Server, old, new State) { // one at a time: no lock here
 		if old != last {
-			t.Errorf("told of a change from %v, the last was to %v", old, last)
+			t.Errorf("observed a change from %v, the last was to %v", old, last)
 		}
 		last = new
 		n++
@@ -122,12 +122,12 @@ func TestOnChangeConcurrently(t *testing.T) {
 	}
 	wg.Wait()
 	if last != s.State() || n == 0 {
-		t.Errorf("the last of %d changes told is to %v, the state is %v", n, last, s.State())
+		t.Errorf("the last of %d changes observed is to %v, the state is %v", n, last, s.State())
 	}
 }
 
-// The observer of outcomes comes before the slot is free: what is refused can
-// be out of rotation before a waiter gets it.
+// The observer of outcomes is called before the slot is free: a server that
+// refused can be out of use before a waiter gets it.
 func TestObserveComesBeforeGrant(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(2, maxConn(1)))
@@ -142,7 +142,7 @@ func TestObserveComesBeforeGrant(t *testing.T) {
 	held[0].Release(Refused, 1)
 	w.waits(t)
 	held[1].Release(Completed, 1)
-	if l := w.lease(t); l.Server() == dead {
+	if l := w.slot(t); l.Server() == dead {
 		t.Error("the waiter was granted the server that had just refused")
 	}
 }
@@ -151,7 +151,7 @@ func TestApplyKeepsByIdentity(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(4, maxConn(100)))
 	before := p.Servers()
-	lease := acquire(t, p, Request{Source: addr(1), Bound: before[0]})
+	slot := acquire(t, p, Request{Source: addr(1), Bound: before[0]})
 	orphan := acquire(t, p, Request{Source: addr(2), Bound: before[3]})
 	before[0].Counters(1).BytesIn.Add(5)
 	before[0].Counters(0).BytesIn.Add(2)
@@ -190,7 +190,7 @@ func TestApplyKeepsByIdentity(t *testing.T) {
 		t.Errorf("a client bound to a removed server: %v, want another server", result)
 	}
 	orphan.Release(Completed, 1)
-	lease.Release(Completed, 1)
+	slot.Release(Completed, 1)
 	if gone[1].Conns() != 0 || s.Conns() != 0 {
 		t.Errorf("connections left: %d and %d", gone[1].Conns(), s.Conns())
 	}
@@ -205,8 +205,8 @@ func names(servers []*Server) string {
 	return strings.Join(n, " ")
 }
 
-// Slots of removed servers are used again, once no source remembers them.
-func TestApplyReusesSlots(t *testing.T) {
+// Members of removed servers are used again once no source is remembered for them.
+func TestApplyReusesMembers(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(4))
 	now := int64(1)
@@ -228,11 +228,11 @@ func TestApplyReusesSlots(t *testing.T) {
 		}
 	}
 	if n := len(p.balancer.members.all); n > 12 {
-		t.Errorf("%d slots for 4 servers", n)
+		t.Errorf("%d members for 4 servers", n)
 	}
 }
 
-func TestApplyFailsWhole(t *testing.T) {
+func TestApplyChangesAllOrNothing(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(2))
 	fail := func(hostport string) (netip.AddrPort, error) {
@@ -276,10 +276,10 @@ func TestServerAccessors(t *testing.T) {
 		t.Errorf("names %s, %s, %s", p.Name(), s.Backend(), s.Name())
 	}
 	if size := unsafe.Sizeof(Slot{}); size > 32 {
-		t.Errorf("a lease is %d bytes", size)
+		t.Errorf("a slot is %d bytes", size)
 	}
 	if size := unsafe.Sizeof(member{}); size != 64 {
-		t.Errorf("a slot is %d bytes, not a cache line", size)
+		t.Errorf("a member is %d bytes, not a cache line", size)
 	}
 	if size := unsafe.Sizeof(entry{}); size > 64 {
 		t.Errorf("an entry of the sticky memory is %d bytes", size)
@@ -294,14 +294,14 @@ func TestServerAccessors(t *testing.T) {
 	}
 }
 
-// A server whose address changes is the same to operators, statistics and
-// sources, and another one to checks and connections.
+// A server whose address changes stays the same for operators, statistics and
+// sources; for checks and connections it is another one.
 func TestApplyMovesAServer(t *testing.T) {
 	t.Parallel()
 	c := backendOf(2, maxConn(100))
 	p := newPool(t, c)
 	old := p.Servers()[0]
-	lease := acquire(t, p, Request{Source: addr(1), Bound: old})
+	slot := acquire(t, p, Request{Source: addr(1), Bound: old})
 	old.Counters(1).BytesIn.Add(5)
 	old.SetHealth(Down, "dead", time.Now())
 	old.SetAdmin(Drain, "ops", time.Now())
@@ -314,7 +314,7 @@ func TestApplyMovesAServer(t *testing.T) {
 	}
 	now := p.Servers()[0]
 	if now == old || now.Name() != old.Name() || !old.Removed() || now.Removed() {
-		t.Fatal("it is to be another server of the same name")
+		t.Fatal("want another server of the same name")
 	}
 	if st := now.State(); st.Health != Unchecked || st.Admin != Drain || st.AdminReason != "ops" || now.Weight() != 7 || now.MaxConn() != 9 {
 		t.Errorf("%+v, weight %d, maxconn %d", st, now.Weight(), now.MaxConn())
@@ -324,14 +324,14 @@ func TestApplyMovesAServer(t *testing.T) {
 		t.Errorf("%d bytes, %d connections; want those of both, and none", n, now.Conns())
 	}
 	if leaving := p.Leaving(); len(leaving) != 1 || leaving[0] != old || old.Conns() != 1 {
-		t.Errorf("leaving are %s", names(leaving))
+		t.Errorf("%s are leaving", names(leaving))
 	}
-	lease.Release(Completed, 1)
+	slot.Release(Completed, 1)
 	if leaving := p.Leaving(); len(leaving) != 0 {
-		t.Errorf("leaving are %s though nobody is connected", names(leaving))
+		t.Errorf("%s are leaving without connections", names(leaving))
 	}
 
-	// What the file changes is changed, also with the address.
+	// Values that the configuration changes are set, also together with the address.
 	c.Servers = slices.Clone(c.Servers)
 	c.Servers[0].HTTP, c.Servers[0].Weight = "127.0.6.6:80", 30
 	mustApply(t, p, c)

@@ -3,9 +3,10 @@ package backend
 // sticky remembers where the connections of each source belong. It keeps the
 // entries of its memory, and what the members count of them, up to date.
 //
-//	entry        connections    left by
-//	idle         none           connect; forgotten after duration, or to make room
-//	live         some           the last disconnect
+//	an entry is   with            until
+//	live          connections     the last one ends: then it is idle
+//	idle          none            one comes: then it is live; or sticky_time has passed,
+//	                                or the memory is full: then it is forgotten
 type sticky struct {
 	memory   memory
 	members  *members

@@ -36,11 +36,11 @@ func unevenness(p *Pool) float64 {
 	return worst
 }
 
-// openInFlight opens a connection of every source of order, of which so many
-// are in flight at once: any of them may be the next to arrive. If more than
-// one is, every fifth is followed by the end of a connection, of itself or of
-// any other, which is then opened again. It returns the worst unevenness from
-// 1,000 connections on.
+// openInFlight opens a connection of every source of order, of which inFlight
+// are under way at once: any of them may be the next to arrive. If that is more
+// than one, every fifth is followed by the end of a connection, itself or any
+// other, which is then opened again. It returns the worst unevenness from 1,000
+// connections on.
 func (c *crowd) openInFlight(base int, order []int, inFlight int) float64 {
 	c.t.Helper()
 	var flying []netip.Addr
@@ -85,19 +85,19 @@ func (c *crowd) away() int {
 	return n
 }
 
-// checkWhole fails if a source is on more than one server.
-func (c *crowd) checkWhole() {
+// checkUnsplit fails if a source is on more than one server.
+func (c *crowd) checkUnsplit() {
 	c.t.Helper()
 	if n := c.split(); n > 0 {
 		c.t.Fatalf("%d of %d sources are split, %d connections away from the others", n, len(c.where), c.away())
 	}
 }
 
-// Sources of one size, as many for each server: each wholly on one server and
-// the servers even, in whatever order they come and however many at once. They
-// stay where they are when connections end and come back, and when everybody
-// leaves and comes back in another order.
-func TestSourceKeepsSourcesWhole(t *testing.T) {
+// Sources of one size, the same number per server: each stays on one server and
+// the servers are even, in whatever order they come and however many at once.
+// They stay where they are when connections end and come back, and when all leave
+// and come back in another order.
+func TestSourceKeepsSourcesUnsplit(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ sources, each int }{{40, 100}, {400, 10}, {400, 1}, {100, 40}, {40, 10}} {
 		for _, kind := range []string{"interleaved", "sequential", "shuffled"} {
@@ -107,7 +107,7 @@ func TestSourceKeepsSourcesWhole(t *testing.T) {
 					for seed := range uint64(3) {
 						c, base := seeded(t, seed)
 						c.openInFlight(base, arrivals[kind](c.rng, tc.sources, tc.sources*tc.each), inFlight)
-						c.checkWhole()
+						c.checkUnsplit()
 						checkEven(t, c.p, 0.02)
 						c.reconnect(1000)
 						checkReturn(c)
@@ -119,8 +119,8 @@ func TestSourceKeepsSourcesWhole(t *testing.T) {
 	}
 }
 
-// checkReturn has everybody leave and come back in random order, and fails if
-// one comes back to another server.
+// checkReturn closes all connections, opens them again in random order, and fails
+// if one gets another server.
 func checkReturn(c *crowd) {
 	c.t.Helper()
 	where := map[netip.Addr]map[string]int{}
@@ -138,20 +138,20 @@ func checkReturn(c *crowd) {
 	}
 }
 
-// Sources of many connections too, if there are many.
-func TestSourceKeepsLargeSourcesWhole(t *testing.T) {
+// The same with sources of many connections, if the sources are many.
+func TestSourceKeepsLargeSourcesUnsplit(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"interleaved", "shuffled"} {
 		for seed := range uint64(2) {
 			c, base := seeded(t, seed)
 			c.openInFlight(base, arrivals[kind](c.rng, 40, 40*300), 1)
-			c.checkWhole()
+			c.checkUnsplit()
 			checkEven(t, c.p, 0.02)
 		}
 	}
 }
 
-// Clients that each open all connections of one address, so many at a time.
+// Clients that each open all connections of one address, some at a time.
 func TestSourceBatches(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -174,8 +174,8 @@ func TestSourceBatches(t *testing.T) {
 }
 
 // A source that was held up until long after the others came catches up with
-// them, whole, though its home has more sources than its share by then: if it
-// had no occasion to be given an allowance, or while others are growing up.
+// them, unsplit, though its primary has more sources than its share by then: if
+// it was not given an allowance yet, or while others are growing up.
 func TestSourceCatchesUp(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ others, newest int }{
@@ -187,7 +187,7 @@ func TestSourceCatchesUp(t *testing.T) {
 			caught := 0
 			for seed := range uint64(40) {
 				c, base := seeded(t, seed)
-				for range 10 { // the late one has its allowance from here, if there are others
+				for range 10 { // the late one gets its allowance here, if there are others
 					for i := range 1 + tc.others {
 						c.open(addr(base + i))
 					}
@@ -197,8 +197,8 @@ func TestSourceCatchesUp(t *testing.T) {
 					for n := c.p.live(addr(base + i)); n < tc.newest; n++ {
 						c.open(addr(base + i))
 					}
-					home, n := &c.p.balancer.members.all[late.Primary], c.p.balancer.members.population([]int32{0, 1, 2, 3})
-					if over := float64(home.placements.live) > 1.02*n.share(home.weight); i > 16 && over {
+					primary, n := &c.p.balancer.members.all[late.Primary], c.p.balancer.members.population([]int32{0, 1, 2, 3})
+					if over := float64(primary.placements.live) > 1.02*n.share(primary.weight); i > 16 && over {
 						caught++
 						for range 90 {
 							c.open(addr(base))
@@ -220,7 +220,7 @@ func TestSourceCatchesUp(t *testing.T) {
 	}
 }
 
-// live returns the connections of a source, if it is whole.
+// live returns the connections of a source that is not split.
 func (p *Pool) live(source netip.Addr) int {
 	r := p.balancer.sticky.memory.first[source.As16()]
 	if r == noEntry {
@@ -229,8 +229,8 @@ func (p *Pool) live(source netip.Addr) int {
 	return int(p.balancer.sticky.memory.at(r).live)
 }
 
-// Of several sources that come at once not all find the same server the
-// emptiest: each is expected to grow.
+// Several sources that come at once do not all find the same server the emptiest:
+// each is expected to grow.
 func TestSourceNewcomersSpread(t *testing.T) {
 	t.Parallel()
 	c, base := seeded(t, 1)
@@ -242,17 +242,17 @@ func TestSourceNewcomersSpread(t *testing.T) {
 			left++
 		}
 	}
-	homes := map[string]int{}
+	primaries := map[string]int{}
 	for i := range 8 {
-		homes[c.open(addr(base+100+i))]++
+		primaries[c.open(addr(base+100+i))]++
 	}
-	if n := homes["node1"]; n < 2 || n > 4 {
-		t.Fatalf("%v: node1 lacks 2 sources", homes)
+	if n := primaries["node1"]; n < 2 || n > 4 {
+		t.Fatalf("%v: node1 lacks 2 sources", primaries)
 	}
 }
 
-// byClients returns the order in which sources connect, each as often as said,
-// if so many are at it at a time, each as fast as the others.
+// byClients returns the order in which sources connect, each so many times, if the
+// given number of clients run at a time, each as fast as the others.
 func byClients(rng *rand.Rand, sources, each, clients int) []int {
 	var order, active []int
 	left := make([]int, sources)
@@ -273,9 +273,8 @@ func byClients(rng *rand.Rand, sources, each, clients int) []int {
 	}
 }
 
-// The same with clients that really run at once, some of which break off and
-// try again.
-func TestSourceKeepsSourcesWholeConcurrently(t *testing.T) {
+// The same with concurrent clients, some of which break off and try again.
+func TestSourceKeepsSourcesUnsplitConcurrently(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"interleaved", "sequential", "shuffled"} {
 		for _, clients := range []int{32, 200} {
@@ -283,13 +282,13 @@ func TestSourceKeepsSourcesWholeConcurrently(t *testing.T) {
 				t.Parallel()
 				rng := rand.New(rand.NewPCG(uint64(clients), 3))
 				p := newPool(t, backendOf(4))
-				leases := openConcurrently(p, rng.IntN(1<<20), arrivals[kind](rng, 40, 4000), clients)
+				slots := openConcurrently(p, rng.IntN(1<<20), arrivals[kind](rng, 40, 4000), clients)
 				on := map[netip.Addr]*Server{}
-				for _, cn := range leases {
-					if s := on[cn.source]; s != nil && s != cn.lease.Server() {
-						t.Fatalf("%v is on %s and on %s", cn.source, s.Name(), cn.lease.Server().Name())
+				for _, cn := range slots {
+					if s := on[cn.source]; s != nil && s != cn.slot.Server() {
+						t.Fatalf("%v is on %s and on %s", cn.source, s.Name(), cn.slot.Server().Name())
 					}
-					on[cn.source] = cn.lease.Server()
+					on[cn.source] = cn.slot.Server()
 				}
 				checkEven(t, p, 0.02)
 				checkCounts(t, p)
@@ -298,8 +297,8 @@ func TestSourceKeepsSourcesWholeConcurrently(t *testing.T) {
 	}
 }
 
-// openConcurrently has so many goroutines open a connection of every source of
-// order, each taking the next; every fourth is released and acquired again.
+// openConcurrently opens a connection of every source of order from a number of
+// goroutines, each taking the next; every fourth is released and acquired again.
 func openConcurrently(p *Pool, base int, order []int, clients int) []conn {
 	held := make([]conn, len(order))
 	var next atomic.Int64
@@ -312,12 +311,12 @@ func openConcurrently(p *Pool, base int, order []int, clients int) []conn {
 					return
 				}
 				r := Request{Source: addr(base + order[i]), Endpoint: conf.EndpointTCP, Now: int64(i + 1)}
-				lease, _ := p.Acquire(&r, nil)
+				slot, _ := p.Acquire(&r, nil)
 				if i%4 == 0 {
-					lease.Release(ClientAbort, r.Now)
-					lease, _ = p.Acquire(&r, nil)
+					slot.Release(ClientAbort, r.Now)
+					slot, _ = p.Acquire(&r, nil)
 				}
-				held[i] = conn{r.Source, lease}
+				held[i] = conn{r.Source, slot}
 			}
 		})
 	}
@@ -325,23 +324,22 @@ func openConcurrently(p *Pool, base int, order []int, clients int) []conn {
 	return held
 }
 
-// Weights change the shares, not the rule: a server of twice the weight is
-// home to twice the sources.
-func TestSourceKeepsSourcesWholeByWeight(t *testing.T) {
+// Weights change the shares, not the rule: a server of twice the weight is the
+// primary of twice the sources.
+func TestSourceKeepsSourcesUnsplitByWeight(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"interleaved", "sequential", "shuffled"} {
 		for seed := range uint64(3) {
 			c, base := seeded(t, seed, weights(200, 100, 100, 100))
 			c.openInFlight(base, arrivals[kind](c.rng, 50, 4000), 1)
-			c.checkWhole()
+			c.checkUnsplit()
 			checkEven(t, c.p, 0.02)
 		}
 	}
 }
 
-// Sources of one size that are few end even, in whatever order they come; they
-// are split as that takes. Those that take turns are even at every step, and
-// so are all that are very few.
+// Few sources of one size end even, in whatever order they come; they are split
+// as far as that takes. Those that take turns are even at every step.
 func TestSourceFewAreEven(t *testing.T) {
 	t.Parallel()
 	for n := 5; n < 32; n++ {
@@ -363,8 +361,8 @@ func TestSourceFewAreEven(t *testing.T) {
 	}
 }
 
-// Few heavy sources among many light ones end even: the heavy ones are split,
-// and of the light ones few.
+// Few heavy sources among many light ones end even: the heavy ones are split, and
+// few of the light ones.
 func TestSourceSplitsHeavy(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{5, 8, 16, 40, 100, 400, 4000} {
@@ -381,9 +379,9 @@ func TestSourceSplitsHeavy(t *testing.T) {
 	}
 }
 
-// Where the sources cannot be the same number on every server, those that come
-// in no order are split on the servers that have one more, by a few
-// connections; those that come one after another stay whole.
+// If the number of sources cannot be the same on every server, those that come in
+// random order are split on the servers that have one more, by a few connections;
+// those that come one after another stay unsplit.
 func TestSourceNoMultiple(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{33, 34, 41, 50} {
@@ -398,7 +396,7 @@ func TestSourceNoMultiple(t *testing.T) {
 			}
 			c, base := seeded(t, seed)
 			c.openInFlight(base, arrivals["sequential"](c.rng, n, 4000), 1)
-			c.checkWhole()
+			c.checkUnsplit()
 			for _, s := range c.p.Servers() {
 				if has, fair := s.Conns()/(4000/n), n/4; has != fair && has != fair+1 {
 					t.Fatalf("%s has %d of %d sources", s.Name(), has, n)
