@@ -63,7 +63,8 @@ func NewHistory(source Source) *History {
 	return &History{source: source, series: map[SeriesKey]*series{}, worst: map[string]string{}}
 }
 
-// Run takes samples until ctx ends. It calls Source.Snapshot on its own goroutine.
+// Run takes samples until ctx ends. The goroutine that calls it also calls
+// Source.Snapshot.
 func (h *History) Run(ctx context.Context) {
 	ticker := time.NewTicker(historyInterval)
 	defer ticker.Stop()

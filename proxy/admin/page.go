@@ -5,7 +5,6 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
-	"log/slog"
 	"net/http"
 	"path"
 	"strings"
@@ -27,12 +26,11 @@ type statsPage struct {
 	access  *Access
 	control bool // there are runtime commands
 	html    *template.Template
-	log     *slog.Logger
 }
 
 func newStatsPage(v *view, o *Options) *statsPage {
 	return &statsPage{
-		view: v, access: o.Access, control: o.Control != nil, log: o.Log,
+		view: v, access: o.Access, control: o.Control != nil,
 		html: template.Must(template.New("page.html").Funcs(pageFuncs).ParseFS(web, "web/page.html")),
 	}
 }
