@@ -104,7 +104,7 @@ func FuzzAppendError(f *testing.F) {
 			id = []byte("null")
 		}
 		if body.JSONRPC != "2.0" || !bytes.Equal(body.ID, id) || body.Error.Code != code {
-			t.Fatalf("%s says something else", line)
+			t.Fatalf("%s has another content", line)
 		}
 		if want := strings.ToValidUTF8(message, "\xff"); body.Error.Message != string([]rune(message)) {
 			t.Fatalf("message %q, want %q", body.Error.Message, want)
@@ -116,7 +116,7 @@ func FuzzAppendError(f *testing.F) {
 func checkRetryAfter(t *testing.T, body errorBody, want time.Duration) {
 	t.Helper()
 	if (body.Error.Data != nil) != (want > 0) {
-		t.Fatalf("retryAfterMs is there: %v, for %v", body.Error.Data != nil, want)
+		t.Fatalf("retryAfterMs is present: %v, for %v", body.Error.Data != nil, want)
 	}
 	if body.Error.Data == nil {
 		return
