@@ -5,7 +5,7 @@ import (
 	"encoding/gob"
 )
 
-// carried is a record's fields that are no fields of Record.
+// carried holds the unexported fields of a Record.
 type carried struct {
 	Dialed, Connected int64
 	Method, Path      []byte
@@ -15,9 +15,9 @@ type carried struct {
 // fields is a record without its methods.
 type fields Record
 
-// GobEncode implements gob.GobEncoder: a record goes to another process with
-// what it is about. Its times are on the system's monotonic clock, which both
-// have.
+// GobEncode implements gob.GobEncoder: a record is handed over with its
+// connection or request. Its times are on the system's monotonic clock, which
+// both processes share.
 func (r *Record) GobEncode() ([]byte, error) {
 	var out bytes.Buffer
 	e := gob.NewEncoder(&out)
@@ -44,8 +44,8 @@ func (r *Record) GobDecode(p []byte) error {
 	return nil
 }
 
-// Adopt returns a record that goes on with what another process has noted; nil
-// while the log is off, and where that was off.
+// Adopt returns a record that continues one of the old process; nil if the log
+// of either process is off.
 func (b *Buffer) Adopt(noted *Record) *Record {
 	if noted == nil {
 		return nil
@@ -57,7 +57,7 @@ func (b *Buffer) Adopt(noted *Record) *Record {
 	return r
 }
 
-// Drop takes back a record that another process goes on with; nil does nothing.
+// Drop takes back a record that the new process continues; nil does nothing.
 func (b *Buffer) Drop(r *Record) {
 	if r != nil {
 		b.discard(r)
