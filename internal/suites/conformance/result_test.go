@@ -17,9 +17,9 @@ func TestWorse(t *testing.T) {
 	t.Parallel()
 	pass, fail, warn := result{status: success}, result{status: "FAILURE"}, result{status: "WARNING"}
 	for _, test := range []struct {
-		name            string
-		direct, behind  results
-		worse, excepted int
+		name             string
+		direct, behind   results
+		worse, tolerated int
 	}{
 		{"the same", results{"a": pass, "b": fail, "c": warn}, results{"a": pass, "b": fail, "c": warn}, 0, 0},
 		{"fails", results{"a": pass}, results{"a": fail}, 1, 0},
@@ -32,9 +32,9 @@ func TestWorse(t *testing.T) {
 		{"shared state", results{"shared": pass}, results{"shared": warn}, 0, 1},
 		{"shared state, but it fails", results{"shared": pass}, results{"shared": fail}, 1, 0},
 	} {
-		list, excepted := worse(test.direct, test.behind, []string{"shared"})
-		if len(list) != test.worse || len(excepted) != test.excepted {
-			t.Errorf("%s: %q are worse and %q excepted, want %d and %d", test.name, list, excepted, test.worse, test.excepted)
+		list, tolerated := worse(test.direct, test.behind, []string{"shared"})
+		if len(list) != test.worse || len(tolerated) != test.tolerated {
+			t.Errorf("%s: %q are worse and %q tolerated, want %d and %d", test.name, list, tolerated, test.worse, test.tolerated)
 		}
 	}
 }
@@ -61,7 +61,7 @@ func TestReadChecks(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
 	if _, err := readChecks(directory); err == nil {
-		t.Error("no results are no error")
+		t.Error("missing results are not an error")
 	}
 	scenario := filepath.Join(directory, "server-tools-list-2026-11-21T23-08-13-948Z")
 	if err := os.Mkdir(scenario, 0o755); err != nil {
@@ -93,7 +93,8 @@ func TestFreeAddresses(t *testing.T) {
 	}
 }
 
-// What the suites use of the balancer must be what it reads.
+// TestConfiguration checks that the balancer reads the configuration of the
+// suites.
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
 	text := configuration("127.0.0.1:1", "127.0.0.1:2", []string{"127.0.0.1:3", "127.0.0.1:4"}, []string{"/sse"})
