@@ -418,7 +418,7 @@ func TestOpenErrors(t *testing.T) {
 	if err := b.Reopen(); err == nil || !strings.Contains(err.Error(), "reopen the access log: global.access_log: cannot write") {
 		t.Errorf("%v", err)
 	}
-	b.log(0, "goes on")
+	b.log(0, "continues")
 	b.Close()
 	if got := backendsIn(t, filepath.Join(moved, "log")); len(got) != 1 {
 		t.Errorf("%q", got)

@@ -92,9 +92,9 @@ func FuzzBodyScanner(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
-		var whole BodyScanner
-		whole.Feed(data)
-		id, method := whole.ID(), whole.Method()
+		var unsplit BodyScanner
+		unsplit.Feed(data)
+		id, method := unsplit.ID(), unsplit.Method()
 		if id != nil && (!json.Valid(id) || len(id) > maxID) {
 			t.Fatalf("%q: invalid id %q", data, id)
 		}
@@ -104,9 +104,9 @@ func FuzzBodyScanner(f *testing.F) {
 			for _, piece := range pieces {
 				s.Feed(piece)
 			}
-			if !bytes.Equal(s.ID(), id) || s.Method() != method || s.Done() != whole.Done() {
+			if !bytes.Equal(s.ID(), id) || s.Method() != method || s.Done() != unsplit.Done() {
 				t.Fatalf("%q in %d pieces: id %q, method %v, done %v; want %q, %v, %v", data, len(pieces),
-					s.ID(), s.Method(), s.Done(), id, method, whole.Done())
+					s.ID(), s.Method(), s.Done(), id, method, unsplit.Done())
 			}
 		}
 		wantID, isRequest, ok := parsedID(data)

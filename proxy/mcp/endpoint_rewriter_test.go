@@ -33,7 +33,7 @@ var eventStreams = []struct {
 		"event: endpoint\ndata: http://h:1/m?a=b&sessionId=1." + tag1 + "&c=d#f\nid: 7\n\n", true},
 	{"percent-encoded", "event: endpoint\ndata: /m?sessionId=a%2Fb\n\n", "event: endpoint\ndata: /m?sessionId=a%2Fb." + tag1 + "\n\n", true},
 	{"white space", "event:   endpoint \ndata:  /m?sessionId=1 \t\n\n", "event:   endpoint \ndata:  /m?sessionId=1." + tag1 + " \t\n\n", true},
-	{"tagged by a balancer behind", "event: endpoint\ndata: /m?sessionId=1." + tag2 + "\n\n", "event: endpoint\ndata: /m?sessionId=1." + tag2 + "." + tag1 + "\n\n", true},
+	{"tagged by another balancer", "event: endpoint\ndata: /m?sessionId=1." + tag2 + "\n\n", "event: endpoint\ndata: /m?sessionId=1." + tag2 + "." + tag1 + "\n\n", true},
 	{"byte order mark", "\ufeffevent: endpoint\ndata: /m?sessionId=1\n\n", "\ufeffevent: endpoint\ndata: /m?sessionId=1." + tag1 + "\n\n", true},
 	{"byte order mark in the midst", "\n\ufeffevent: endpoint\ndata: /m?sessionId=1\n\n", "", false},
 	{"comments", ": hello\n:\r\n:x\r\revent: endpoint\n: in between\ndata: /m?sessionId=1\n:\n\n",

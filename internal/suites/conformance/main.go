@@ -27,7 +27,7 @@ type options struct {
 	only  *regexp.Regexp // the suites to run, by name
 }
 
-// run is the whole program; it returns the exit status.
+// run is the program; it returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	opts, err := parseOptions(args, stderr)
 	switch {

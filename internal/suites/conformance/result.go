@@ -37,12 +37,12 @@ func (r results) summary() string {
 	return text
 }
 
-// worse lists the checks that are worse in behind than in direct, one line
-// each. A check that differs but succeeds in behind is not worse. The checks in
+// worse lists the checks that are worse in proxied than in direct, one line
+// each. A check that differs but succeeds in proxied is not worse. The checks in
 // shared may result in a warning: those are in tolerated.
-func worse(direct, behind results, shared []string) (list, tolerated []string) {
+func worse(direct, proxied results, shared []string) (list, tolerated []string) {
 	for _, check := range slices.Sorted(maps.Keys(direct)) {
-		want, got := direct[check], behind[check]
+		want, got := direct[check], proxied[check]
 		if got.status == "" {
 			got.status = "not run"
 		}
@@ -57,19 +57,19 @@ func worse(direct, behind results, shared []string) (list, tolerated []string) {
 			list = append(list, line)
 		}
 	}
-	for _, check := range slices.Sorted(maps.Keys(behind)) {
-		if _, there := direct[check]; !there && behind[check].status != success {
-			list = append(list, fmt.Sprintf("%s: %s, directly not run", check, behind[check].status))
+	for _, check := range slices.Sorted(maps.Keys(proxied)) {
+		if _, there := direct[check]; !there && proxied[check].status != success {
+			list = append(list, fmt.Sprintf("%s: %s, directly not run", check, proxied[check].status))
 		}
 	}
 	return list, tolerated
 }
 
 // difference returns the lines that only one of two texts has.
-func difference(direct, behind string) string {
+func difference(direct, proxied string) string {
 	only := func(lines, others []string) []string {
 		return slices.DeleteFunc(lines, func(line string) bool { return slices.Contains(others, line) })
 	}
-	a, b := strings.Split(direct, "\n"), strings.Split(behind, "\n")
-	return fmt.Sprintf("only directly %q, only behind %q", only(slices.Clone(a), b), only(b, a))
+	a, b := strings.Split(direct, "\n"), strings.Split(proxied, "\n")
+	return fmt.Sprintf("only directly %q, only through mcplb %q", only(slices.Clone(a), b), only(b, a))
 }

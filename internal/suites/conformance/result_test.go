@@ -18,7 +18,7 @@ func TestWorse(t *testing.T) {
 	pass, fail, warn := result{status: success}, result{status: "FAILURE"}, result{status: "WARNING"}
 	for _, test := range []struct {
 		name             string
-		direct, behind   results
+		direct, proxied  results
 		worse, tolerated int
 	}{
 		{"the same", results{"a": pass, "b": fail, "c": warn}, results{"a": pass, "b": fail, "c": warn}, 0, 0},
@@ -26,13 +26,13 @@ func TestWorse(t *testing.T) {
 		{"a warning instead", results{"a": pass}, results{"a": warn}, 1, 0},
 		{"fails otherwise", results{"a": warn}, results{"a": fail}, 1, 0},
 		{"not run", results{"a": pass}, results{}, 1, 0},
-		{"run only behind", results{}, results{"a": fail}, 1, 0},
-		{"passes only behind", results{"a": fail}, results{"a": pass, "b": pass}, 0, 0},
+		{"run only through mcplb", results{}, results{"a": fail}, 1, 0},
+		{"passes only through mcplb", results{"a": fail}, results{"a": pass, "b": pass}, 0, 0},
 		{"another output", results{"a": {success, "x"}}, results{"a": {success, "y"}}, 1, 0},
 		{"shared state", results{"shared": pass}, results{"shared": warn}, 0, 1},
 		{"shared state, but it fails", results{"shared": pass}, results{"shared": fail}, 1, 0},
 	} {
-		list, tolerated := worse(test.direct, test.behind, []string{"shared"})
+		list, tolerated := worse(test.direct, test.proxied, []string{"shared"})
 		if len(list) != test.worse || len(tolerated) != test.tolerated {
 			t.Errorf("%s: %q are worse and %q tolerated, want %d and %d", test.name, list, tolerated, test.worse, test.tolerated)
 		}
@@ -41,7 +41,7 @@ func TestWorse(t *testing.T) {
 
 func TestDifference(t *testing.T) {
 	t.Parallel()
-	if got, want := difference("a\nb", "b\nc"), `only directly ["a"], only behind ["c"]`; got != want {
+	if got, want := difference("a\nb", "b\nc"), `only directly ["a"], only through mcplb ["c"]`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -89,12 +89,12 @@ func (r runner) compare(ctx context.Context, suite suite, directory string) bool
 }
 
 // report prints what is worse through mcplb; false means that something is.
-func (r runner) report(suite suite, route route, direct, behind results) bool {
+func (r runner) report(suite suite, route route, direct, proxied results) bool {
 	var shared []string
 	if route.servers > 1 {
 		shared = suite.shared
 	}
-	list, tolerated := worse(direct, behind, shared)
+	list, tolerated := worse(direct, proxied, shared)
 	for _, line := range list {
 		fmt.Fprintf(r.stdout, "    WORSE: %s\n", line)
 	}
