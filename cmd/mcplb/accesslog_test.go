@@ -186,7 +186,7 @@ func TestAccessLogThatCannotBeOpened(t *testing.T) {
 	s.global = fmt.Sprintf("access_log = %q", pipe)
 	b := startMcplb(t, s)
 	b.expectExit(t, exitError)
-	b.expectLog(t, `^mcplb: cannot start: global\.access_log: cannot write to `+regexp.QuoteMeta(pipe)+`: it is a named pipe that nobody reads: start its reader first\n$`)
+	b.expectLog(t, `^mcplb: cannot start: global\.access_log: cannot write to `+regexp.QuoteMeta(pipe)+`: it is a named pipe without a reader: start its reader first\n$`)
 }
 
 // A pipe whose reader has stopped reading costs lines, and nothing else.

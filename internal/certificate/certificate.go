@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// ECDSA makes a key on the curve P-256.
+// ECDSA returns a new key on the curve P-256.
 func ECDSA(t testing.TB) crypto.Signer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -28,7 +28,7 @@ func ECDSA(t testing.TB) crypto.Signer {
 	return key
 }
 
-// RSA makes a key of 2,048 bits.
+// RSA returns a new key of 2,048 bits.
 func RSA(t testing.TB) crypto.Signer {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -38,21 +38,21 @@ func RSA(t testing.TB) crypto.Signer {
 	return key
 }
 
-// Validity is when a certificate is valid.
+// Validity is the time in which a certificate is valid.
 type Validity struct{ From, Until time.Time }
 
-// Today is from an hour ago for twelve hours.
+// Today returns the time from one hour ago to twelve hours from now.
 func Today() Validity {
 	now := time.Now()
 	return Validity{From: now.Add(-time.Hour), Until: now.Add(12 * time.Hour)}
 }
 
-// UntilThen is the year that ends then.
+// UntilThen returns the year that ends then.
 func UntilThen(then time.Time) Validity { return Validity{From: then.AddDate(-1, 0, 0), Until: then} }
 
-// New makes a certificate with a key for names, which are hosts or addresses; the
-// first is its common name. issuer signs it; nil: it is signed by itself, and may
-// sign others. Its Leaf is set.
+// New returns a certificate with a key for names, which are hosts or addresses;
+// the first is its common name. issuer signs it; nil = it is self-signed, and
+// may sign others. Its Leaf is set.
 func New(t testing.TB, issuer *tls.Certificate, key crypto.Signer, valid Validity, names ...string) tls.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
@@ -82,7 +82,7 @@ func New(t testing.TB, issuer *tls.Certificate, key crypto.Signer, valid Validit
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// Pool is what trusts these certificates.
+// Pool returns a pool that trusts these certificates.
 func Pool(trusted ...tls.Certificate) *x509.CertPool {
 	pool := x509.NewCertPool()
 	for _, c := range trusted {
@@ -91,8 +91,8 @@ func Pool(trusted ...tls.Certificate) *x509.CertPool {
 	return pool
 }
 
-// Write writes NAME.pem, the certificate, and NAME.key, its key by PKCS #8, over
-// what was there before; both are the user's alone (mode 0600).
+// Write writes NAME.pem, the certificate, and NAME.key, its key in PKCS #8
+// form. It overwrites existing files; only the user may read them (mode 0600).
 func Write(t testing.TB, directory, name string, c tls.Certificate) {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)

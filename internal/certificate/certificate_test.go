@@ -12,8 +12,8 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// A certificate that was written is read again, by who trusts its issuer alone,
-// for its names and its time.
+// TestNew reads a written certificate, and checks that only clients that trust
+// its issuer accept it, for its names and its validity.
 func TestNew(t *testing.T) {
 	t.Parallel()
 	authority := New(t, nil, ECDSA(t), Today(), "authority")
@@ -45,7 +45,8 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// What is signed by itself is trusted as it is.
+// TestNewWithoutIssuer checks that a self-signed certificate can be trusted
+// directly.
 func TestNewWithoutIssuer(t *testing.T) {
 	t.Parallel()
 	until := time.Now().AddDate(0, 6, 0)

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// Conn is a test's end of a connection, a client's or a server's. Its own methods
-// end the test if what they want does not come about, so they are for the test's
-// own goroutine; those of the TCPConn are for any.
+// Conn is a test's end of a connection, the client's or the server's. Its
+// methods fail the test if their expectation is not met, so they are for the
+// test's goroutine; those of the TCPConn are for any.
 type Conn struct {
 	*net.TCPConn
 	testing.TB
-	Reader *bufio.Reader // what is received, for tests that read it in ways of their own
+	Reader *bufio.Reader // the received bytes, for tests that read them in another way
 }
 
-// New makes a connection a test's. It has Patience for everything that is said
-// and heard, and is reset when the test ends.
+// New wraps a connection for a test. Its deadline is Patience from now, and it
+// is reset when the test ends.
 func New(t testing.TB, c *net.TCPConn) *Conn {
 	t.Helper()
 	t.Cleanup(func() { Reset(c) })
@@ -42,8 +42,8 @@ func Dial(t testing.TB, address string) *Conn {
 	return New(t, c.(*net.TCPConn))
 }
 
-// TurnedAway connects to an address and wants to be refused: by the kernel, or by
-// the end or the reset of the connection before a byte of it came.
+// TurnedAway connects to an address and expects to be refused: by the kernel,
+// or by the end or the reset of the connection before any byte arrives.
 func TurnedAway(t testing.TB, address string) {
 	t.Helper()
 	c, err := net.DialTimeout("tcp", address, Patience)
@@ -53,20 +53,20 @@ func TurnedAway(t testing.TB, address string) {
 		_, err = c.Read(make([]byte, 1))
 	}
 	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("a client that was to be refused got %v", err)
+		t.Fatalf("the client was not refused: %v", err)
 	}
 }
 
 // Reset closes a connection with RST.
 func Reset(c *net.TCPConn) {
-	_ = c.SetLinger(0) // fails where it is closed already
+	_ = c.SetLinger(0) // fails if it is closed already
 	c.Close()
 }
 
 // Reset closes with RST.
 func (c *Conn) Reset() { Reset(c.TCPConn) }
 
-// Finish sends FIN: what the other end sends can still be heard.
+// Finish sends FIN; the other end's bytes can still be received.
 func (c *Conn) Finish() {
 	c.Helper()
 	if err := c.CloseWrite(); err != nil {
@@ -82,7 +82,7 @@ func (c *Conn) Say(text string) {
 	}
 }
 
-// Hear wants to receive exactly text next; what follows it is left.
+// Hear expects to receive exactly text next, and leaves the bytes after it.
 func (c *Conn) Hear(text string) {
 	c.Helper()
 	got := make([]byte, len(text))
@@ -101,14 +101,14 @@ func (c *Conn) Line() string {
 	return strings.TrimSuffix(text, "\n")
 }
 
-// Ask sends a line and returns the next that comes.
+// Ask sends a line and returns the next line received.
 func (c *Conn) Ask(text string) string {
 	c.Helper()
 	c.Say(text + "\n")
 	return c.Line()
 }
 
-// HearEnd wants the other's end, in order: FIN, and nothing before it.
+// HearEnd expects a normal end: FIN, and no bytes before it.
 func (c *Conn) HearEnd() {
 	c.Helper()
 	if rest, err := io.ReadAll(c.Reader); err != nil || len(rest) > 0 {
@@ -116,7 +116,7 @@ func (c *Conn) HearEnd() {
 	}
 }
 
-// HearCut wants FIN, whatever came before it.
+// HearCut expects FIN, whatever comes before it.
 func (c *Conn) HearCut() {
 	c.Helper()
 	if rest, err := io.ReadAll(c.Reader); err != nil {
@@ -124,7 +124,7 @@ func (c *Conn) HearCut() {
 	}
 }
 
-// HearReset wants RST, whatever came before it.
+// HearReset expects RST, whatever comes before it.
 func (c *Conn) HearReset() {
 	c.Helper()
 	if rest, err := io.ReadAll(c.Reader); !errors.Is(err, syscall.ECONNRESET) {

@@ -1,14 +1,14 @@
-// Package endpoint is the other ends of a test's connections: clients that say and
-// hear, servers that follow a script or that the test plays itself, and addresses
-// that refuse or do not answer. A client and a server it plays, by turns:
+// Package endpoint provides the other ends of a test's connections: clients,
+// servers that run a script or that the test plays itself, and addresses that
+// refuse or do not respond. To play a client and a server in turn:
 //
-//	a := peer.Accept(t)
-//	c := peer.Dial(t, addressOfWhatIsTested) // which relays to a.Address
+//	a := endpoint.Accept(t)
+//	c := endpoint.Dial(t, balancer) // which relays to a.Address
 //	s := a.Next()
 //	c.Say("ping\n")
 //	s.Hear("ping\n")
 //
-// What is opened here is closed when its test ends. Whatever does not come about
-// within Patience ends the test; nothing here depends on how long anything takes
-// before that. It speaks TCP and lines, and no protocol beyond.
+// Everything opened is closed when its test ends. If an expected event does not
+// come within Patience, the test fails; otherwise no result depends on timing.
+// The package handles TCP and lines, and no higher protocol.
 package endpoint

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for what must happen. Nothing should need
-// it: it only ends a test that hangs.
+// Patience is how long a test waits for an event that must come. It is never
+// needed unless a test hangs.
 const Patience = 30 * time.Second
 
-// Await waits until done holds, and tells whether it did within Patience. It
-// calls done once in a millisecond, from the goroutine that calls Await.
+// Await waits until done returns true, and reports whether it did within
+// Patience. It calls done every millisecond, on the caller's goroutine.
 func Await(done func() bool) bool {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -22,11 +22,11 @@ func Await(done func() bool) bool {
 	return true
 }
 
-// Eventually waits as Await does, and ends the test if that was in vain. what
-// completes the sentence "in vain waited until".
+// Eventually waits as Await does, and fails the test if done did not return
+// true. what completes the sentence "timed out waiting until".
 func Eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	if !Await(done) {
-		t.Fatalf("in vain waited until %s", what)
+		t.Fatalf("timed out waiting until %s", what)
 	}
 }

@@ -15,14 +15,14 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// pair is both ends of a connection.
+// pair returns both ends of a connection.
 func pair(t testing.TB) (client, server *Conn) {
 	t.Helper()
 	a := Accept(t)
 	return Dial(t, a.Address), a.Next()
 }
 
-// What is heard is what was said, and its end the one that was made.
+// TestConn checks that the bytes and the end that are sent are those received.
 func TestConn(t *testing.T) {
 	t.Parallel()
 	c, s := pair(t)
@@ -44,13 +44,13 @@ func TestConn(t *testing.T) {
 	c.HearReset()
 }
 
-// A check that nothing can fail checks nothing.
+// TestConnFails checks that unmet expectations fail.
 func TestConnFails(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		do     func(*Conn) // by the other end
+		do     func(*Conn) // done by the other end
 		wants  func(*Conn)
-		failed string // a part of what it fails with
+		failed string // a part of the failure
 	}{
 		"other text":      {func(c *Conn) { c.Say("nope") }, func(c *Conn) { c.Hear("what") }, `received "nope", <nil>, want "what"`},
 		"less text":       {func(c *Conn) { c.Say("wh"); c.Finish() }, func(c *Conn) { c.Hear("what") }, `received "wh", unexpected EOF, want "what"`},
@@ -59,7 +59,7 @@ func TestConnFails(t *testing.T) {
 		"reset, not FIN":  {(*Conn).Reset, (*Conn).HearEnd, "want the end"},
 		"FIN, not reset":  {(*Conn).Finish, (*Conn).HearReset, "want connection reset"},
 		"text before FIN": {func(c *Conn) { c.Say("more"); c.Finish() }, (*Conn).HearEnd, `received "more"`},
-		"said to nobody":  {func(*Conn) {}, func(c *Conn) { c.Close(); c.Say("what?") }, `sending "what?"`},
+		"closed":          {func(*Conn) {}, func(c *Conn) { c.Close(); c.Say("what?") }, `sending "what?"`},
 		"ended twice":     {func(*Conn) {}, func(c *Conn) { c.Close(); c.Finish() }, "close"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -76,8 +76,8 @@ func TestConnFails(t *testing.T) {
 	}
 }
 
-// A server serves everybody, on one address, but for the time that it is shut;
-// nothing of a connection is left once it is cut.
+// TestServer checks that a server serves all clients, on one address, except
+// while it is shut, and that nothing of a connection is left once it is cut.
 func TestServer(t *testing.T) {
 	t.Parallel()
 	s := Serve(t, Echo)
@@ -87,7 +87,7 @@ func TestServer(t *testing.T) {
 			t.Errorf("the echo is %q", answer)
 		}
 		if s.Idle() {
-			t.Error("it is idle while somebody is connected")
+			t.Error("it is idle while a client is connected")
 		}
 		s.Shut()
 		TurnedAway(t, s.Address)
@@ -109,7 +109,7 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// Connections that a test leaves open do not keep it from ending.
+// TestServerEnds checks that a test can end with open connections.
 func TestServerEnds(t *testing.T) {
 	t.Parallel()
 	var s *Server
@@ -119,21 +119,21 @@ func TestServerEnds(t *testing.T) {
 		Eventually(t, "it is connected", func() bool { return s.Accepted() == 1 })
 	})
 	if !s.Idle() {
-		t.Error("a script runs on")
+		t.Error("a script is still running")
 	}
 	TurnedAway(t, s.Address)
 }
 
-// Who is served was not turned away.
+// TestTurnedAwayFails checks that TurnedAway fails if the client is served.
 func TestTurnedAwayFails(t *testing.T) {
 	t.Parallel()
 	s := Serve(t, func(c *net.TCPConn) { _, _ = io.WriteString(c, "welcome") })
 	if got := expectfail.Failure(t, func(t testing.TB) { TurnedAway(t, s.Address) }); got == "" {
-		t.Error("it is satisfied with a welcome")
+		t.Error("it accepts a welcome")
 	}
 }
 
-// An address refuses until it listens.
+// TestBind checks that an address refuses until it listens.
 func TestBind(t *testing.T) {
 	t.Parallel()
 	b := Bind(t)
@@ -145,7 +145,7 @@ func TestBind(t *testing.T) {
 	Dial(t, b.Address)
 }
 
-// A black hole neither takes anybody in nor refuses.
+// TestBlackhole checks that a black hole neither accepts nor refuses.
 func TestBlackhole(t *testing.T) {
 	t.Parallel()
 	hole := Blackhole(t)

@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// loopback is a free port of this machine's.
+// loopback is any free port on this machine.
 const loopback = "127.0.0.1:0"
 
-// Server is a server that follows a script. Its methods are for any goroutine.
+// Server runs a script for every connection. Its methods are safe for
+// concurrent use.
 type Server struct {
-	Address  string // host:port, and the same after it was shut and opened again
+	Address  string // host:port; the same after Shut and Open
 	t        testing.TB
 	script   func(*net.TCPConn)
 	accepted atomic.Int64
@@ -24,15 +25,16 @@ type Server struct {
 	conns    map[net.Conn]struct{} // guarded by mu
 }
 
-// Serve runs script on every connection to a free port, each on a goroutine of
-// its own, and closes the connection after it. When the test ends, what is left
-// is closed and every script waited for: one ends when its connection does.
+// Serve runs script for every connection to a free port, each on a separate
+// goroutine, and closes the connection afterwards. When the test ends, it
+// closes the remaining connections and waits for the scripts, which must end
+// when their connection does.
 func Serve(t testing.TB, script func(*net.TCPConn)) *Server {
 	t.Helper()
 	return ServeAt(t, loopback, script)
 }
 
-// ServeAt is Serve on an address of the test's choice.
+// ServeAt is Serve on the given address.
 func ServeAt(t testing.TB, address string, script func(*net.TCPConn)) *Server {
 	t.Helper()
 	s := &Server{t: t, Address: address, script: script, conns: map[net.Conn]struct{}{}}
@@ -45,7 +47,7 @@ func ServeAt(t testing.TB, address string, script func(*net.TCPConn)) *Server {
 	return s
 }
 
-// Open listens, after Shut, on the same address again.
+// Open listens on the same address again, after Shut.
 func (s *Server) Open() {
 	s.t.Helper()
 	listener, err := net.Listen("tcp", s.Address)
@@ -81,7 +83,7 @@ func (s *Server) serve(c net.Conn) {
 	delete(s.conns, c)
 }
 
-// Shut takes no more connections; those there are stay.
+// Shut stops accepting connections; existing ones stay open.
 func (s *Server) Shut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,24 +99,24 @@ func (s *Server) Cut() {
 	}
 }
 
-// Accepted is how many connections there have been.
+// Accepted returns the number of connections so far.
 func (s *Server) Accepted() int64 { return s.accepted.Load() }
 
-// Idle tells whether every connection's script has run to its end.
+// Idle reports whether the scripts of all connections have ended.
 func (s *Server) Idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns) == 0
 }
 
-// Echo is a script: it sends back what comes, and finishes when the client has.
-// It does not splice: the pipes of package net are closed by the garbage
-// collector only, which the leak check would take for leaks.
+// Echo is a script that sends back all bytes, and ends when the client does. It
+// does not splice: only the garbage collector closes the pipes of package net,
+// which the leak check would take for leaks.
 func Echo(c *net.TCPConn) {
 	_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c})
 }
 
-// Acceptor is a server that the test plays itself, connection by connection.
+// Acceptor is a server that the test plays itself, one connection at a time.
 type Acceptor struct {
 	*net.TCPListener
 	Address string // host:port
@@ -132,7 +134,7 @@ func Accept(t testing.TB) *Acceptor {
 	return &Acceptor{TCPListener: listener.(*net.TCPListener), Address: listener.Addr().String(), t: t}
 }
 
-// Next is the server's end of the next connection, which it waits for.
+// Next waits for the next connection and returns the server's end.
 func (a *Acceptor) Next() *Conn {
 	a.t.Helper()
 	if err := a.SetDeadline(time.Now().Add(Patience)); err != nil {

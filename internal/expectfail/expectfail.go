@@ -7,34 +7,35 @@ import (
 	"testing"
 )
 
-// Failure runs f as a test of its own, and returns what it failed with, a line
-// for each failure; "" = it passed. Whatever else f does to its test, it does to t.
+// Failure runs f as a separate test, and returns its failures, one per line; ""
+// = it passed. All other calls of f on its test go to t.
 func Failure(t testing.TB, f func(testing.TB)) string {
 	t.Helper()
-	w := &witness{TB: t}
+	r := &recorder{TB: t}
 	ended := make(chan struct{})
 	go func() { // Fatal ends its goroutine
 		defer close(ended)
-		f(w)
+		f(r)
 	}()
 	<-ended
-	return strings.Join(w.failures, "\n")
+	return strings.Join(r.failures, "\n")
 }
 
-// witness is a test that sees itself fail. It is for one goroutine at a time.
-type witness struct {
+// recorder is a test that records its failures. Only one goroutine may use it
+// at a time.
+type recorder struct {
 	testing.TB
 	failures []string
 }
 
-func (w *witness) Error(arguments ...any) { w.Errorf("%s", fmt.Sprint(arguments...)) }
-func (w *witness) Fatal(arguments ...any) { w.Fatalf("%s", fmt.Sprint(arguments...)) }
+func (r *recorder) Error(arguments ...any) { r.Errorf("%s", fmt.Sprint(arguments...)) }
+func (r *recorder) Fatal(arguments ...any) { r.Fatalf("%s", fmt.Sprint(arguments...)) }
 
-func (w *witness) Errorf(format string, arguments ...any) {
-	w.failures = append(w.failures, fmt.Sprintf(format, arguments...))
+func (r *recorder) Errorf(format string, arguments ...any) {
+	r.failures = append(r.failures, fmt.Sprintf(format, arguments...))
 }
 
-func (w *witness) Fatalf(format string, arguments ...any) {
-	w.Errorf(format, arguments...)
+func (r *recorder) Fatalf(format string, arguments ...any) {
+	r.Errorf(format, arguments...)
 	runtime.Goexit()
 }

@@ -8,7 +8,8 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// A failure is told of, and a fatal one is the last.
+// TestFailure checks that failures are returned, and that a fatal one is the
+// last.
 func TestFailure(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]func(testing.TB){

@@ -9,10 +9,11 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// Updating tells whether the files are to be rewritten.
+// Updating reports whether the test was run with -update.
 func Updating() bool { return *update }
 
-// Compare wants got to be what is in the file testdata/NAME of the test's package.
+// Compare fails the test unless got is the content of the file testdata/NAME of
+// the test's package. With -update it writes the file first.
 func Compare(t testing.TB, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

@@ -11,8 +11,8 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// A difference is told of, and so is a file that is missing. Not parallel: it
-// changes the directory.
+// TestCompare checks that a difference and a missing file are reported. It is
+// not parallel: it changes the directory.
 func TestCompare(t *testing.T) {
 	if Updating() {
 		t.Skip("it would rewrite what it compares")

@@ -6,10 +6,10 @@ import (
 	"mcplb/internal/endpoint"
 )
 
-// Counts are how often something happened, by its name.
+// Counts are numbers of events by name.
 type Counts = map[string]uint64
 
-// Sum is how often it happened in all.
+// Sum returns the number of all events.
 func Sum(counts Counts) (total uint64) {
 	for _, n := range counts {
 		total += n
@@ -17,7 +17,7 @@ func Sum(counts Counts) (total uint64) {
 	return total
 }
 
-// Nonzero is what happened at all, for messages.
+// Nonzero returns the counts above zero, for messages.
 func Nonzero(counts Counts) Counts {
 	found := Counts{}
 	for name, n := range counts {
@@ -28,8 +28,8 @@ func Nonzero(counts Counts) Counts {
 	return found
 }
 
-// Expect waits until as many sessions have ended for a reason, or were refused for
-// it, and wants them to be no more. counts shows how many there are by now.
+// Expect waits until want sessions have ended or were refused for a reason, and
+// fails if there are more. counts returns the current numbers.
 func Expect(t testing.TB, counts func() (ended, refused Counts), reason string, want uint64) {
 	t.Helper()
 	count := func() uint64 {
@@ -42,8 +42,7 @@ func Expect(t testing.TB, counts func() (ended, refused Counts), reason string, 
 	}
 }
 
-// CheckSum checks that of the sessions that began every one has ended or was
-// refused, for one reason.
+// CheckSum checks that every session that began has ended or was refused, once.
 func CheckSum(t testing.TB, begun uint64, ended, refused Counts) {
 	t.Helper()
 	if n := Sum(ended) + Sum(refused); n != begun {

@@ -20,13 +20,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Long asks for the sizes of the real thing, which take minutes.
+// Long selects realistic sizes, which take minutes.
 var Long = os.Getenv("MCPLB_LONG") != ""
 
-// Parse is a configuration of one frontend, f, that listens on any port in a mode,
-// and its backend, b, with servers s1, s2, ... at the addresses, where they serve
-// an endpoint (a key of a server: tcp, http). No rate is limited, turns are taken,
-// and else it has the defaults.
+// Parse returns a configuration with one frontend, f, which listens on any port
+// in the given mode, and its backend, b, with servers s1, s2, ... at the given
+// addresses. endpoint is the servers' key for an address (tcp, http). No rate
+// is limited, balance is roundrobin, and everything else has its default.
 func Parse(t testing.TB, mode, endpoint string, servers []string) *conf.Config {
 	t.Helper()
 	text := "[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\n" +
@@ -41,23 +41,23 @@ func Parse(t testing.TB, mode, endpoint string, servers []string) *conf.Config {
 	return c
 }
 
-// Setup is what a test may change of a rig before it starts. NewSetup makes one.
+// Setup holds the settings of a Harness. NewSetup returns one.
 type Setup struct {
 	Limits conf.RateLimit
-	Loops  int // of the engine
-	Pipes  int // to splice by; 0 = none, everything is copied
+	Loops  int // loops of the engine
+	Pipes  int // for splicing; 0 = none, everything is copied
 	System *reactor.System
 	LogOff bool // no access log
 	now    *atomic.Int64
 }
 
-// NewSetup has two loops, no pipes, the kernel's own calls, real time and the
-// access log on.
+// NewSetup returns a Setup with two loops, no pipes, the real kernel, real time
+// and the access log on.
 func NewSetup(limits conf.RateLimit) Setup {
 	return Setup{Limits: limits, Loops: 2, System: reactor.Kernel()}
 }
 
-// StopTime has the engine live in a time of its own, which only Advance moves.
+// StopTime gives the engine a clock that only Advance moves.
 func (s *Setup) StopTime() {
 	s.now = &atomic.Int64{}
 	s.now.Store(int64(time.Hour))
@@ -70,7 +70,7 @@ type Harness struct {
 	Engine    *reactor.Engine
 	Limiter   *ratelimit.Limiter
 	AccessLog *accesslog.Log
-	Address   string // the last listened on
+	Address   string // the address of the last Listen
 	logPath   string // "": the log is off
 	now       *atomic.Int64
 }
@@ -82,160 +82,160 @@ func Start(t testing.TB, s Setup) *Harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Harness{TB: t, Engine: engine, Limiter: ratelimit.New(s.Limits), now: s.now}
-	r.openLog(s)
-	return r
+	h := &Harness{TB: t, Engine: engine, Limiter: ratelimit.New(s.Limits), now: s.now}
+	h.openLog(s)
+	return h
 }
 
-// Stop ends the engine. Nothing may have to be done on its loops any more.
-func (r *Harness) Stop() { r.Engine.Stop() }
+// Stop ends the engine. Nothing may still need its loops.
+func (h *Harness) Stop() { h.Engine.Stop() }
 
-// Listen has h take in who comes to an address. control is that of a
+// Listen passes the clients of an address to handler. control is the field of
 // net.ListenConfig; nil = none.
-func (r *Harness) Listen(address string, h reactor.AcceptHandler, control func(network, address string, c syscall.RawConn) error) {
-	r.Helper()
+func (h *Harness) Listen(address string, handler reactor.AcceptHandler, control func(network, address string, c syscall.RawConn) error) {
+	h.Helper()
 	socket, err := (&net.ListenConfig{Control: control}).Listen(context.Background(), "tcp", address)
 	if err != nil {
-		r.Fatal(err)
+		h.Fatal(err)
 	}
 	defer socket.Close()
-	if _, err := r.Engine.Listen(socket.(*net.TCPListener), h); err != nil {
-		r.Fatal(err)
+	if _, err := h.Engine.Listen(socket.(*net.TCPListener), handler); err != nil {
+		h.Fatal(err)
 	}
-	r.Address = socket.Addr().String()
+	h.Address = socket.Addr().String()
 }
 
-// Now is the time that only Advance moves, in nanoseconds.
-func (r *Harness) Now() int64 { return r.now.Load() }
+// Now returns the stopped time, in nanoseconds.
+func (h *Harness) Now() int64 { return h.now.Load() }
 
-// Advance lets time pass, and waits until all that falls due has happened. The
-// time must have been stopped.
-func (r *Harness) Advance(d time.Duration) {
+// Advance moves the time, which must be stopped, and waits until every timer
+// that is due has run.
+func (h *Harness) Advance(d time.Duration) {
 	const tick = 10 * time.Millisecond // of the loops' timers
-	r.now.Add(int64(d + tick))
-	r.Turns(4)
+	h.now.Add(int64(d + tick))
+	h.Turns(4)
 }
 
-// Turns waits until every loop has gone round n times.
-func (r *Harness) Turns(n int) {
+// Turns waits until every loop has taken n turns.
+func (h *Harness) Turns(n int) {
 	for range n {
-		for _, loop := range r.Engine.Loops() {
-			r.On(loop, func() {})
+		for _, loop := range h.Engine.Loops() {
+			h.On(loop, func() {})
 		}
 	}
 }
 
-// On runs f on a loop, and returns when it has run.
-func (r *Harness) On(loop *reactor.Loop, f func()) {
+// On runs f on a loop, and waits for it.
+func (h *Harness) On(loop *reactor.Loop, f func()) {
 	done := make(chan struct{})
 	if !loop.Post(func() { f(); close(done) }) {
-		r.Error("the loop has stopped")
+		h.Error("the loop has stopped")
 		return
 	}
 	<-done
 }
 
-// Each calls f for every connection, one loop after the other, on its loop.
-func (r *Harness) Each(f func(*reactor.Conn)) {
-	for _, loop := range r.Engine.Loops() {
-		r.sweep(loop, f)
+// Each calls f for every connection, on its loop, one loop after the other.
+func (h *Harness) Each(f func(*reactor.Conn)) {
+	for _, loop := range h.Engine.Loops() {
+		h.sweep(loop, f)
 	}
 }
 
-func (r *Harness) sweep(loop *reactor.Loop, f func(*reactor.Conn)) {
+func (h *Harness) sweep(loop *reactor.Loop, f func(*reactor.Conn)) {
 	done := make(chan struct{})
 	if !loop.Post(func() { loop.Sweep(f, func() { close(done) }) }) {
-		r.Error("the loop has stopped")
+		h.Error("the loop has stopped")
 		return
 	}
 	<-done
 }
 
-// Parked is the number of bytes that wait in connections.
-func (r *Harness) Parked() (sum int) {
-	r.Each(func(c *reactor.Conn) { sum += c.Parked() })
+// Parked returns the number of bytes parked in all connections.
+func (h *Harness) Parked() (sum int) {
+	h.Each(func(c *reactor.Conn) { sum += c.Parked() })
 	return sum
 }
 
-// Fill sends pieces on c until nobody takes any more, although the loops have gone
-// round meanwhile, or until far too many were taken, 64 MB. It returns how many
-// bytes that were.
-func (r *Harness) Fill(c *endpoint.Conn, piece []byte) (taken int) {
-	r.Helper()
+// Fill sends pieces on c until no more are taken although the loops have taken
+// turns meanwhile, or until 64 MB, far too much, are taken. It returns the
+// number of bytes.
+func (h *Harness) Fill(c *endpoint.Conn, piece []byte) (taken int) {
+	h.Helper()
 	const enough, while = 64 << 20, 50 * time.Millisecond
 	rest := piece
-	for vain := 0; vain < 2 && taken < enough; {
+	for blocked := 0; blocked < 2 && taken < enough; {
 		if err := c.SetWriteDeadline(time.Now().Add(while)); err != nil {
-			r.Fatal(err)
+			h.Fatal(err)
 		}
 		n, err := c.Write(rest)
 		taken += n
-		vain++
+		blocked++
 		if n > 0 {
-			vain = 0
+			blocked = 0
 		}
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			r.Fatalf("filling a connection: %v after %d bytes", err, taken)
+			h.Fatalf("filling a connection: %v after %d bytes", err, taken)
 		}
 		if rest = rest[n:]; len(rest) == 0 {
 			rest = piece
 		}
 		if err != nil {
-			r.Turns(3)
+			h.Turns(3)
 		}
 	}
 	if err := c.SetDeadline(time.Now().Add(endpoint.Patience)); err != nil {
-		r.Fatal(err)
+		h.Fatal(err)
 	}
 	return taken
 }
 
-// Eventually waits until done holds: see package peer.
-func (r *Harness) Eventually(what string, done func() bool) {
-	r.Helper()
-	endpoint.Eventually(r, what, done)
+// Eventually waits until done holds: see package endpoint.
+func (h *Harness) Eventually(what string, done func() bool) {
+	h.Helper()
+	endpoint.Eventually(h, what, done)
 }
 
 // AwaitIdle waits until every session has ended.
-func (r *Harness) AwaitIdle() {
-	r.Helper()
-	r.Eventually("every session ends", func() bool { return r.Engine.Load() == 0 })
+func (h *Harness) AwaitIdle() {
+	h.Helper()
+	h.Eventually("every session ends", func() bool { return h.Engine.Load() == 0 })
 }
 
-// CheckEmpty checks that the limiter knows of nobody who is connected, and that
-// nothing is left on the loops but listeners.
-func (r *Harness) CheckEmpty() {
-	r.Helper()
-	if n := r.Limiter.Stats(r.Engine.Now()).Connected; n != 0 {
-		r.Errorf("left behind: %d connected sources", n)
+// CheckEmpty checks that the limiter counts no connected source, and that only
+// listeners are left on the loops.
+func (h *Harness) CheckEmpty() {
+	h.Helper()
+	if n := h.Limiter.Stats(h.Engine.Now()).Connected; n != 0 {
+		h.Errorf("left behind: %d connected sources", n)
 	}
-	for i, loop := range r.Engine.Loops() {
+	for i, loop := range h.Engine.Loops() {
 		listeners := 0
-		r.sweep(loop, func(c *reactor.Conn) {
+		h.sweep(loop, func(c *reactor.Conn) {
 			if _, ok := c.Handler().(*reactor.Listener); ok {
 				listeners++
 			}
 		})
-		if n := r.conns(loop); n != listeners {
-			r.Errorf("left behind: %d connections on loop %d", n-listeners, i)
+		if n := h.conns(loop); n != listeners {
+			h.Errorf("left behind: %d connections on loop %d", n-listeners, i)
 		}
 	}
 }
 
-func (r *Harness) conns(loop *reactor.Loop) (n int) {
-	r.On(loop, func() {}) // what was closed in this turn is freed after it
-	r.On(loop, func() { n = loop.Conns() })
+func (h *Harness) conns(loop *reactor.Loop) (n int) {
+	h.On(loop, func() {}) // what was closed in this turn is freed after it
+	h.On(loop, func() { n = loop.Conns() })
 	return n
 }
 
-// Open is the gate of a frontend that lets everybody in.
+// Open is the connection limiter of a frontend without a limit.
 type Open struct{}
 
-// MayEnter says yes.
+// MayEnter returns true.
 func (Open) MayEnter() bool { return true }
 
-// Left is not interested.
+// Left does nothing.
 func (Open) Left() {}
 
-// Failed is not interested.
+// Failed does nothing.
 func (Open) Failed(unix.Errno) {}

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// keeper takes in everybody, and keeps them until it is told to let go.
+// keeper accepts all clients, and keeps them until they are released.
 type keeper struct{ taken chan *reactor.Conn }
 
 func (keeper) MayAccept() bool         { return true }
@@ -31,107 +31,108 @@ func (k keeper) Accepted(loop *reactor.Loop, fd int, _ netip.AddrPort) {
 }
 func (keeper) Ready(*reactor.Conn) {}
 
-// started is a rig, and who is taken in there.
+// started returns a harness, and the keeper of its clients.
 func started(t testing.TB, change func(*Setup)) (*Harness, keeper) {
 	s := NewSetup(conf.RateLimit{})
 	if change != nil {
 		change(&s)
 	}
-	r := Start(t, s)
+	h := Start(t, s)
 	k := keeper{taken: make(chan *reactor.Conn, 1)}
-	r.Listen("127.0.0.1:0", k, nil)
-	return r, k
+	h.Listen("127.0.0.1:0", k, nil)
+	return h, k
 }
 
-// letGo ends what the loops count as a session.
-func letGo(r *Harness, c *reactor.Conn) {
-	r.On(c.Loop(), func() {
+// release closes a connection and ends its session.
+func release(h *Harness, c *reactor.Conn) {
+	h.On(c.Loop(), func() {
 		c.Close()
 		c.Loop().AddLoad(-1)
 	})
-	r.AwaitIdle()
+	h.AwaitIdle()
 }
 
-// A connection that is left is told of, listeners are none.
+// TestCheckEmpty checks that a connection left behind is reported, and
+// listeners are not.
 func TestCheckEmpty(t *testing.T) {
 	t.Parallel()
-	r, k := started(t, nil)
-	defer r.Stop()
+	h, k := started(t, nil)
+	defer h.Stop()
 	check := func(t testing.TB) {
-		seen := *r
+		seen := *h
 		seen.TB = t
 		seen.CheckEmpty()
 	}
 	if got := expectfail.Failure(t, check); got != "" {
-		t.Errorf("an empty rig: %s", got)
+		t.Errorf("an empty harness: %s", got)
 	}
-	endpoint.Dial(t, r.Address)
+	endpoint.Dial(t, h.Address)
 	kept := <-k.taken
 	if got := expectfail.Failure(t, check); !strings.HasPrefix(got, "left behind: 1 connections on loop ") {
-		t.Errorf("of one that is left: %q", got)
+		t.Errorf("one connection left: %q", got)
 	}
-	letGo(r, kept)
+	release(h, kept)
 	if got := expectfail.Failure(t, check); got != "" {
-		t.Errorf("an empty rig: %s", got)
+		t.Errorf("an empty harness: %s", got)
 	}
 }
 
-// The time stands still between two steps, and timers fall due by it alone.
+// TestTime checks that stopped time moves only by Advance.
 func TestTime(t *testing.T) {
 	t.Parallel()
-	r, _ := started(t, (*Setup).StopTime)
-	defer r.Stop()
-	before := r.Now()
-	if now := r.Engine.Now(); now != before {
+	h, _ := started(t, (*Setup).StopTime)
+	defer h.Stop()
+	before := h.Now()
+	if now := h.Engine.Now(); now != before {
 		t.Errorf("the engine's time is %d, want %d", now, before)
 	}
-	r.Advance(time.Minute)
-	if passed := time.Duration(r.Engine.Now() - before); passed < time.Minute || passed > time.Minute+time.Second {
+	h.Advance(time.Minute)
+	if passed := time.Duration(h.Engine.Now() - before); passed < time.Minute || passed > time.Minute+time.Second {
 		t.Errorf("%v have passed, want a minute", passed)
 	}
 }
 
-// What a socket may be told before it listens, it is told.
+// TestListenControl checks that control is called before the socket listens.
 func TestListenControl(t *testing.T) {
 	t.Parallel()
-	r, k := started(t, nil)
-	defer r.Stop()
-	first, told := r.Address, false
-	r.Listen("127.0.0.1:0", k, func(_, _ string, _ syscall.RawConn) error {
-		told = true
+	h, k := started(t, nil)
+	defer h.Stop()
+	first, called := h.Address, false
+	h.Listen("127.0.0.1:0", k, func(_, _ string, _ syscall.RawConn) error {
+		called = true
 		return nil
 	})
-	if !told || r.Address == first {
-		t.Errorf("told %v, at %s after %s", told, r.Address, first)
+	if !called || h.Address == first {
+		t.Errorf("control called: %v, at %s after %s", called, h.Address, first)
 	}
 }
 
-// A line is read as it was written.
+// TestLines reads a line as it was written.
 func TestLines(t *testing.T) {
 	t.Parallel()
-	r, _ := started(t, nil)
-	defer r.Stop()
-	if err := os.WriteFile(r.logPath, []byte(`{"client":"192.0.2.1:5","frontend":"f","mcp_method":"ping","status":200,"total_ms":1.5,"bytes_in":7,"reason":"completed"}`+"\n"), 0o600); err != nil {
+	h, _ := started(t, nil)
+	defer h.Stop()
+	if err := os.WriteFile(h.logPath, []byte(`{"client":"192.0.2.1:5","frontend":"f","mcp_method":"ping","status":200,"total_ms":1.5,"bytes_in":7,"reason":"completed"}`+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	lines := r.Lines()
+	lines := h.Lines()
 	if len(lines) != 1 {
 		t.Fatalf("%+v", lines)
 	}
 	if l := lines[0]; l.Client != "192.0.2.1:5" || l.Call != "ping" || l.Status != 200 || l.Total != 1.5 || l.BytesIn != 7 || l.Reason != "completed" || l.Queue != nil {
 		t.Errorf("%+v", l)
 	}
-	if !r.Logged() || r.AccessLog.Stats() != (accesslog.Stats{}) {
-		t.Errorf("%+v", r.AccessLog.Stats())
+	if !h.Logged() || h.AccessLog.Stats() != (accesslog.Stats{}) {
+		t.Errorf("%+v", h.AccessLog.Stats())
 	}
 	off, _ := started(t, func(s *Setup) { s.LogOff = true })
 	defer off.Stop()
 	if off.Logged() {
-		t.Error("a log that is off is taken for one")
+		t.Error("a log that is off counts as on")
 	}
 }
 
-// What does not add up is told of.
+// TestCounts checks that wrong counts are reported.
 func TestCounts(t *testing.T) {
 	t.Parallel()
 	ended, refused := Counts{"closed": 2, "reset": 0}, Counts{"banned": 1}
@@ -157,7 +158,7 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// The configuration is what it says.
+// TestParse checks the configuration of Parse.
 func TestParse(t *testing.T) {
 	t.Parallel()
 	c := Parse(t, "http", "http", []string{"127.0.0.1:1", "127.0.0.1:2"})

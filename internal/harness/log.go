@@ -11,8 +11,8 @@ import (
 	"mcplb/proxy/accesslog"
 )
 
-// Line is one of the access log's, as JSON has it: what its keys are called is in
-// the README. Of a session that is no request, what a request has is zero.
+// Line is a line of the access log in its JSON form; the README describes the
+// keys. Without a request, the fields of a request are zero.
 type Line struct {
 	Client, Frontend, Backend, Server string
 	Method, Path, Era                 string
@@ -34,47 +34,48 @@ type Line struct {
 }
 
 // openLog turns the access log on.
-func (r *Harness) openLog(s Setup) {
-	r.Helper()
-	r.AccessLog = accesslog.New(accesslog.Options{Loops: s.Loops, Now: r.Engine.Now, Log: slog.Default()})
-	r.AccessLog.SetJSON(true)
-	r.Cleanup(r.AccessLog.Close)
+func (h *Harness) openLog(s Setup) {
+	h.Helper()
+	h.AccessLog = accesslog.New(accesslog.Options{Loops: s.Loops, Now: h.Engine.Now, Log: slog.Default()})
+	h.AccessLog.SetJSON(true)
+	h.Cleanup(h.AccessLog.Close)
 	if s.LogOff {
 		return
 	}
-	r.logPath = filepath.Join(r.TempDir(), "access.log")
-	opened, err := accesslog.Open(r.logPath)
+	h.logPath = filepath.Join(h.TempDir(), "access.log")
+	opened, err := accesslog.Open(h.logPath)
 	if err != nil {
-		r.Fatal(err)
+		h.Fatal(err)
 	}
-	r.AccessLog.Use(opened)
+	h.AccessLog.Use(opened)
 }
 
-// Logged tells whether the log is on and has dropped nothing: whether Lines are
-// all that there were.
-func (r *Harness) Logged() bool { return r.logPath != "" && r.AccessLog.Stats().Dropped == 0 }
+// Logged reports whether the log is on and has dropped nothing, so that Lines
+// returns all lines.
+func (h *Harness) Logged() bool { return h.logPath != "" && h.AccessLog.Stats().Dropped == 0 }
 
-// Lines are those of the log, which is closed: nothing more is written.
-func (r *Harness) Lines() (all []Line) {
-	r.Helper()
-	r.AccessLog.Close()
-	file, err := os.Open(r.logPath)
+// Lines closes the log and returns its lines.
+func (h *Harness) Lines() (all []Line) {
+	h.Helper()
+	h.AccessLog.Close()
+	file, err := os.Open(h.logPath)
 	if err != nil {
-		r.Fatal(err)
+		h.Fatal(err)
 	}
 	defer file.Close()
 	for scanner := bufio.NewScanner(file); scanner.Scan(); {
 		var l Line
 		if err := json.Unmarshal(scanner.Bytes(), &l); err != nil {
-			r.Fatalf("%v: %s", err, scanner.Bytes())
+			h.Fatalf("%v: %s", err, scanner.Bytes())
 		}
 		all = append(all, l)
 	}
 	return all
 }
 
-// CheckLines checks that a log says so of as many lines as were counted: lines by
-// what they say, and what was counted under the same names.
+// CheckLines checks that the log has as many lines with each value of the key
+// of as were counted: lines counts the log's lines by value, counted the events
+// by the same names.
 func CheckLines(t testing.TB, of string, lines Counts, counted ...Counts) {
 	t.Helper()
 	for _, counts := range counted {

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main runs the tests of m and exits: with their status, or with 1 when they
+// Main runs the tests of m and exits with their status, or with 1 if they
 // passed but left goroutines or descriptors behind.
 func Main(m *testing.M, options ...goleak.Option) {
 	startPoller()
@@ -26,7 +26,7 @@ func verify(before map[string]string, options []goleak.Option) int {
 		fmt.Fprintln(os.Stderr, "leak:", err)
 		return 1
 	}
-	// A closed socket may take the runtime a moment to give back.
+	// The runtime may take a moment to close a socket.
 	var left []string
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if left = added(before, descriptors()); len(left) == 0 {
@@ -37,8 +37,8 @@ func verify(before map[string]string, options []goleak.Option) int {
 	return 1
 }
 
-// startPoller makes the runtime open its own poller, which stays open, before
-// anything is counted.
+// startPoller makes the runtime open its poller, which stays open, before
+// descriptors are counted.
 func startPoller() {
 	if r, w, err := os.Pipe(); err == nil {
 		r.Close()
@@ -56,14 +56,14 @@ func descriptors() map[string]string {
 	for _, entry := range entries {
 		target, err := os.Readlink("/proc/self/fd/" + entry.Name())
 		if err != nil {
-			continue // the directory itself, closed by now
+			continue // the directory itself, closed meanwhile
 		}
 		open[entry.Name()] = target
 	}
 	return open
 }
 
-// added lists what is open after and was not before.
+// added lists the descriptors that are open after but were not before.
 func added(before, after map[string]string) []string {
 	var left []string
 	for fd, target := range after {

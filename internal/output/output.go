@@ -10,8 +10,8 @@ import (
 	"mcplb/internal/endpoint"
 )
 
-// Output is an io.Writer that keeps what is written. The zero value is empty, and
-// ready for use. It is for any number of goroutines.
+// Output is an io.Writer that keeps everything written. The zero value is empty
+// and ready for use. It is safe for concurrent use.
 type Output struct {
 	mu      sync.Mutex
 	text    bytes.Buffer  // guarded by mu
@@ -29,7 +29,7 @@ func (o *Output) Write(data []byte) (int, error) {
 	return o.text.Write(data)
 }
 
-// String is the text so far.
+// String returns the text so far.
 func (o *Output) String() string {
 	text, _ := o.look()
 	return text
@@ -45,9 +45,10 @@ func (o *Output) look() (string, <-chan struct{}) {
 	return o.text.String(), o.changed
 }
 
-// Await waits until the text matches a regular expression, and returns the match
-// with its groups. It ends the test when that takes longer than endpoint.Patience, or
-// when ended is closed, which tells that nothing more will be written; nil = never.
+// Await waits until the text matches a regular expression, and returns the
+// match with its groups. It fails the test if that takes longer than
+// endpoint.Patience, or if ended is closed, which says that nothing more will
+// be written; nil = never.
 func (o *Output) Await(t testing.TB, pattern string, ended <-chan struct{}) []string {
 	t.Helper()
 	expression := regexp.MustCompile(pattern)
@@ -57,12 +58,12 @@ func (o *Output) Await(t testing.TB, pattern string, ended <-chan struct{}) []st
 			return match
 		}
 		if over {
-			t.Fatalf("it has ended without %q in %q", pattern, text)
+			t.Fatalf("the output ended without %q in %q", pattern, text)
 		}
 		select {
 		case <-more:
 		case <-ended:
-			over = true // what was written last is to be looked at
+			over = true // match once more against the last output
 		case <-deadline:
 			t.Fatalf("%q does not appear in %q", pattern, text)
 		}

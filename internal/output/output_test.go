@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// What is written is found, also when it comes last, and in pieces.
+// TestAwait finds text written last, and in pieces.
 func TestAwait(t *testing.T) {
 	t.Parallel()
 	var o Output
@@ -31,7 +31,7 @@ func TestAwait(t *testing.T) {
 	}
 }
 
-// Who has ended is not waited for.
+// TestAwaitFails checks that Await does not wait after the end.
 func TestAwaitFails(t *testing.T) {
 	t.Parallel()
 	var o Output

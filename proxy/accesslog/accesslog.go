@@ -22,11 +22,11 @@ const (
 	retryTime = time.Second            // after a write that failed
 )
 
-// Options are what does not change while the log is in use.
+// Options are the settings that do not change while the log is in use.
 type Options struct {
-	Loops int          // how many buffers there are
+	Loops int          // the number of buffers
 	Now   func() int64 // the clock of the records' times: monotonic nanoseconds
-	Log   *slog.Logger // where failures to write are told
+	Log   *slog.Logger // receives reports of failed writes
 }
 
 // Log is an access log. Its methods may be called by any goroutine.
@@ -34,43 +34,43 @@ type Log struct {
 	options Options
 	buffers []Buffer
 	on      atomic.Bool
-	json    atomic.Bool // lines are JSON, otherwise key=value
+	json    atomic.Bool // lines are JSON, not key=value
 	idle    atomic.Bool // the writer waits for the first record of a batch
-	follows atomic.Bool // another file at the path takes the place of the one that is open
+	follows atomic.Bool // if another file is at the path, switch to it
 	target  atomic.Pointer[target]
 	lines   atomic.Uint64 // written
 	failing atomic.Pointer[string]
 
-	wake  chan struct{}      // a record has come, or many wait
-	asked chan chan struct{} // write now, and then close this
-	stop  chan struct{}
-	ended chan struct{} // the writer has returned
-	close sync.Once
+	wake    chan struct{}      // a record was added, or many wait
+	flushes chan chan struct{} // requests to write now, and then close the channel
+	stop    chan struct{}
+	ended   chan struct{} // the writer has returned
+	close   sync.Once
 
-	mu sync.Mutex // held while the target is changed
+	mu sync.Mutex // held while the target changes
 
-	// The writer's own.
-	out    []byte  // formatted and not written yet, but for sent bytes of it
-	sent   int     // how many of those are in to already
-	to     *target // where out was begun to be written
-	stamp  stamp
-	answer chan struct{} // who asked; nil = nobody
+	// The fields below belong to the writer.
+	out     []byte  // formatted lines, of which sent bytes are written
+	sent    int     // bytes of out already written to to
+	to      *target // where writing out began
+	stamp   stamp
+	flushed chan struct{} // closed after the flush under way; nil = none
 }
 
-// target is where lines go. The zero value of path never occurs: a log that is
-// off has no target.
+// target is where lines go. path is never empty: a log that is off has no
+// target.
 type target struct {
 	path string
 	file *os.File
 }
 
-// New returns a log that is off. Close must be called in the end.
+// New returns a log that is off. The caller must Close it.
 func New(options Options) *Log {
 	l := &Log{
 		options: options,
 		buffers: make([]Buffer, options.Loops),
 		wake:    make(chan struct{}, 1),
-		asked:   make(chan chan struct{}),
+		flushes: make(chan chan struct{}),
 		stop:    make(chan struct{}),
 		ended:   make(chan struct{}),
 	}
@@ -81,8 +81,8 @@ func New(options Options) *Log {
 	return l
 }
 
-// Buffer returns the way into the log of the loop with the given number; nil,
-// which is always off, of a nil Log.
+// Buffer returns the buffer of the loop with the given number; for a nil Log,
+// nil, which is always off.
 func (l *Log) Buffer(loop int) *Buffer {
 	if l == nil {
 		return nil
@@ -90,12 +90,11 @@ func (l *Log) Buffer(loop int) *Buffer {
 	return &l.buffers[loop]
 }
 
-// Opened is a path that can be written to: the half of a change that can fail.
+// Opened is a path opened for writing: the half of a change that can fail.
 type Opened struct{ target *target }
 
-// Open opens what a path names: a file, created with mode 0640, or a pipe to
-// append to, standard output, or, for "", nothing. The error says what to do.
-// What was opened is for Use.
+// Open opens a path for Use: a file (created with mode 0640) or a pipe to
+// append to, standard output, or for "" nothing. The error says what to do.
 func Open(path string) (Opened, error) {
 	if path == "" {
 		return Opened{}, nil
@@ -109,32 +108,33 @@ func Open(path string) (Opened, error) {
 
 func open(path string) (*os.File, error) {
 	if path == Stdout {
-		// A copy: writes to a broken pipe that is descriptor 1 end a Go program.
+		// A copy: writes to a broken pipe that is descriptor 1 end a Go
+		// program.
 		fd, err := unix.FcntlInt(uintptr(syscall.Stdout), unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {
 			return nil, err
 		}
 		return os.NewFile(uintptr(fd), Stdout), nil
 	}
-	// Without O_NONBLOCK a pipe that nobody reads would be waited for.
+	// Without O_NONBLOCK, opening a pipe would wait for its reader.
 	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o640)
 }
 
-// explain says more of errors that the system's words say little of.
+// explain returns a clearer error where the system's text says little.
 func explain(err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) {
 		err = at.Err
 	}
 	if errors.Is(err, syscall.ENXIO) {
-		return errors.New("it is a named pipe that nobody reads: start its reader first")
+		return errors.New("it is a named pipe without a reader: start its reader first")
 	}
 	return err
 }
 
-// Use has lines go to what was opened from now on; those that wait, too, but
-// where the log is turned off: they go where they were to go, for which it
-// waits a second at the most.
+// Use sends all lines to o from now on, including those that wait. If o turns
+// the log off, waiting lines still go to the previous path, for which Use waits
+// up to one second.
 func (l *Log) Use(o Opened) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -145,18 +145,18 @@ func (l *Log) Use(o Opened) {
 	l.swap(o.target)
 }
 
-// swap changes where lines go. A write under way ends whole where it was begun,
-// unless it hangs: then it is done again.
+// swap changes where lines go. A write under way finishes where it began; if it
+// hangs, it is repeated.
 func (l *Log) swap(to *target) {
 	from := l.target.Swap(to)
 	if from != nil {
 		from.file.Close()
 	}
-	l.rouse()
+	l.wakeWriter()
 }
 
-// SetJSON has lines be JSON objects from now on, or key=value pairs, which they
-// are at first.
+// SetJSON makes lines JSON objects from now on, or key=value pairs, the
+// default.
 func (l *Log) SetJSON(yes bool) { l.json.Store(yes) }
 
 // Path returns where lines go; "" while the log is off.
@@ -167,8 +167,8 @@ func (l *Log) Path() string {
 	return ""
 }
 
-// Reopen opens the path anew, since what it named was moved away. When that
-// fails, the log goes on where it was.
+// Reopen opens the path again, after its file was moved away. If that fails,
+// the log continues with the open file.
 func (l *Log) Reopen() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,13 +184,13 @@ func (l *Log) Reopen() error {
 	return nil
 }
 
-// Follow is for a process whose place another one has taken: lines go, from the
-// next batch on, to whatever file stands at the path then. Whoever moves the file
-// away asks that process for Reopen, and this one need not be told.
+// Follow is for an old process that has handed over to a new one: from the next
+// batch on, lines go to the file that is at the path then. Only the new process
+// is asked for Reopen.
 func (l *Log) Follow() { l.follows.Store(true) }
 
-// Close writes what waits, for a second at the most, and ends the log. Loops
-// must not use it any more.
+// Close writes the waiting records, for up to one second, and ends the log.
+// Loops must not use it afterwards.
 func (l *Log) Close() {
 	l.close.Do(func() {
 		l.mu.Lock()
@@ -198,21 +198,22 @@ func (l *Log) Close() {
 		l.on.Store(false)
 		done := l.flush(time.Second)
 		close(l.stop)
-		l.swap(nil) // ends a write that hangs, if anything can
+		l.swap(nil) // ends a hanging write, if anything can
 		if !done {
-			return // it may hang in a write for as long as the process lives
+			return // the writer may hang until the process ends
 		}
 		<-l.ended
 	})
 }
 
-// flush has the writer write what waits, and tells whether it did so in time.
+// flush makes the writer write the waiting records, and reports whether it did
+// so in time.
 func (l *Log) flush(limit time.Duration) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	done := make(chan struct{})
 	select {
-	case l.asked <- done:
+	case l.flushes <- done:
 	case <-l.ended:
 		return true
 	case <-timer.C:
@@ -226,14 +227,14 @@ func (l *Log) flush(limit time.Duration) bool {
 	}
 }
 
-// Stats are what became of the records.
+// Stats counts the records.
 type Stats struct {
 	Lines   uint64 // written
-	Dropped uint64 // not written, because too many waited
-	Error   string // why the log cannot be written at present; "" = it can
+	Dropped uint64 // not written because too many waited
+	Error   string // why the log cannot be written now; "" = it can
 }
 
-// Stats returns the counts at about this moment.
+// Stats returns the current counts, approximately.
 func (l *Log) Stats() Stats {
 	s := Stats{Lines: l.lines.Load()}
 	for i := range l.buffers {
@@ -245,8 +246,8 @@ func (l *Log) Stats() Stats {
 	return s
 }
 
-// rouse wakes the writer. It never waits.
-func (l *Log) rouse() {
+// wakeWriter wakes the writer, without waiting.
+func (l *Log) wakeWriter() {
 	select {
 	case l.wake <- struct{}{}:
 	default:

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// The README tells of every key of a line, and its examples have no other.
+// TestKeysAreDocumented checks that the README describes every key of a line,
+// and that its examples have no others.
 func TestKeysAreDocumented(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("../../README.md")
@@ -24,7 +25,7 @@ func TestKeysAreDocumented(t *testing.T) {
 	key := regexp.MustCompile(`(?m)(?:^| )([a-z_]+)=`)
 	for _, match := range key.FindAllStringSubmatch(string(text), -1) {
 		if known[match[1]] = true; !regexp.MustCompile("(?m)^\\| .*`" + match[1] + "`").MatchString(chapter) {
-			t.Errorf("the README does not tell of %s", match[1])
+			t.Errorf("the README does not describe %s", match[1])
 		}
 	}
 	for line := range strings.Lines(chapter) {
@@ -34,7 +35,7 @@ func TestKeysAreDocumented(t *testing.T) {
 		checkLine(t, line)
 		for _, match := range key.FindAllStringSubmatch(line, -1) {
 			if !known[match[1]] {
-				t.Errorf("an example has %s, which no line has", match[1])
+				t.Errorf("an example has %s, which is not a key of a line", match[1])
 			}
 		}
 	}

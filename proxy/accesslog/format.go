@@ -6,12 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// stamp turns times on the loops' clock into times of day, as RFC 3339 has them
-// in UTC. It writes a second once, for all that began in it.
+// stamp converts times on the loops' clock to UTC in RFC 3339 form. It formats
+// each second once, for all records that began in it.
 type stamp struct {
-	wall   time.Time // when the loops' clock said mono
+	wall   time.Time // the time at which the loops' clock was mono
 	mono   int64
-	second int64  // since 1970, of text
+	second int64  // the Unix time of text
 	text   []byte // without the fraction; nil = none yet
 }
 
@@ -30,8 +30,8 @@ func appendThousandths(dst []byte, n uint64) []byte {
 	return append(dst, '0'+byte(n/100%10), '0'+byte(n/10%10), '0'+byte(n%10))
 }
 
-// line is what both forms are written by: one method for each kind of value.
-// A value that is not there writes nothing.
+// line writes either form, with one method for each type of value. An absent
+// value writes nothing.
 type line struct {
 	dst  []byte
 	form form
@@ -45,13 +45,12 @@ const (
 	inJSON
 )
 
-// key is a key in both forms, with what stands between it, the pair before and
-// its value.
+// key is a key in both forms, with the separators before and after it.
 type key [2]string
 
 func named(name string) key { return key{" " + name + "=", `,"` + name + `":`} }
 
-// The keys, in the order of a line. The first is without what stands between.
+// The keys, in the order of a line. The first has no separator before it.
 var (
 	keyTime          = key{"time=", `"time":`}
 	keyClient        = named("client")
@@ -82,7 +81,7 @@ var (
 )
 
 // appendText appends the record as one line of key=value pairs, as slog's text
-// form has them: a value is quoted where it is not plain.
+// format: a value is quoted unless it is plain.
 func appendText(dst []byte, r *Record, s *stamp) []byte {
 	l := line{dst: dst}
 	l.record(r, s)
@@ -126,7 +125,7 @@ func (l *line) record(r *Record, s *stamp) {
 	l.number(keyServerConns, uint64(max(r.ServerConns, 0)))
 }
 
-// request writes what only requests have.
+// request writes the fields that only requests have.
 func (l *line) request(r *Record) {
 	if r.Target.method == 0 && r.Target.path == 0 && r.Status == 0 {
 		return
@@ -158,7 +157,7 @@ func (l *line) milliseconds(k key, d time.Duration) {
 	l.dst = appendThousandths(append(l.dst, '.'), us%1000)
 }
 
-// plain writes what needs no escape.
+// plain writes a value that needs no escaping.
 func (l *line) plain(k key, value func([]byte) []byte) {
 	l.dst = append(l.dst, k[l.form]...)
 	if l.form == inText {
@@ -183,8 +182,8 @@ func (l *line) word(k key, value string) {
 	}
 }
 
-// plain tells whether a value needs no quotes: visible ASCII, without what has
-// a meaning in a line.
+// plain reports whether a value needs no quotes: visible ASCII, without
+// characters that have a meaning in a line.
 func plain(value string) bool {
 	for i := range len(value) {
 		if b := value[i]; b <= ' ' || b >= utf8.RuneSelf-1 || b == '"' || b == '=' || b == '\\' {
@@ -194,8 +193,9 @@ func plain(value string) bool {
 	return true
 }
 
-// appendJSONString appends value as a JSON string (RFC 8259 section 7). What
-// cannot be shown is escaped, and what is no UTF-8 becomes U+FFFD.
+// appendJSONString appends value as a JSON string (RFC 8259 section 7).
+// Characters that cannot be displayed are escaped, and invalid UTF-8 becomes
+// U+FFFD.
 func appendJSONString(dst []byte, value string) []byte {
 	dst = append(dst, '"')
 	for _, c := range value {
@@ -211,7 +211,7 @@ func appendJSONString(dst []byte, value string) []byte {
 	return append(dst, '"')
 }
 
-// appendEscaped appends \uXXXX, or two of them where one does not suffice.
+// appendEscaped appends an escaped UTF-16 unit, or a surrogate pair of them.
 func appendEscaped(dst []byte, c rune) []byte {
 	if c > 0xFFFF {
 		c -= 0x10000

@@ -15,12 +15,12 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// someday is a time at which the loops' clock says one hour.
+// someday is a time at which the loops' clock is at one hour.
 func someday() *stamp {
 	return &stamp{wall: time.Date(2026, 11, 22, 1, 2, 3, 456e6, time.UTC), mono: int64(time.Hour)}
 }
 
-// session is a connection of mode mcp that went well.
+// session is a successful connection of mode mcp.
 func session() Record {
 	return Record{
 		Client: netip.MustParseAddrPort("192.0.2.7:53122"), Frontend: "mcp", Backend: "nodes", Server: "node2",
@@ -31,7 +31,7 @@ func session() Record {
 	}
 }
 
-// exchange is a request that went well.
+// exchange is a successful request.
 func exchange() Record {
 	r := session()
 	r.Frontend, r.TLS, r.Request, r.Queue = "http", "1.3", 0, 1500*time.Microsecond
@@ -40,7 +40,7 @@ func exchange() Record {
 	return r
 }
 
-// records are what the golden files have a line of each for.
+// records are the records of the lines in the golden files.
 func records() []Record {
 	refused := Record{
 		Client: netip.MustParseAddrPort("[2001:db8::1]:9"), Frontend: "mcp", Backend: "nodes",
@@ -81,15 +81,15 @@ func TestPhases(t *testing.T) {
 		}
 	}
 	if PhaseNone.String() != "" || phases.String() != "" {
-		t.Error("what is no phase has a name")
+		t.Error("an invalid phase has a name")
 	}
 }
 
-// pair is one key=value of the text form.
+// pair matches one key=value of the text form.
 var pair = regexp.MustCompile(`^([a-z_]+)=([!#-<>-\[\]-~]+|"(?:[^"\\[:cntrl:]]|\\.)*")(?: |$)`)
 
 // checkLine checks that text is one line of key=value pairs and nothing else,
-// and returns how many they are.
+// and returns the number of pairs.
 func checkLine(t *testing.T, text string) int {
 	t.Helper()
 	rest, ended := strings.CutSuffix(text, "\n")
@@ -107,7 +107,8 @@ func checkLine(t *testing.T, text string) int {
 	return n
 }
 
-// Whatever a client sends, it makes one line with the same keys.
+// FuzzFormat checks that whatever a client sends results in one line with the
+// same keys.
 func FuzzFormat(f *testing.F) {
 	for _, r := range records() {
 		f.Add(string(r.Method()), string(r.Path()), r.Frontend)
@@ -143,7 +144,8 @@ func checkJSON(t *testing.T, line []byte, want int) {
 	}
 }
 
-// What JSON says is what was sent, as far as that is text.
+// TestJSONString checks that a JSON string decodes to its value, as far as that
+// is text.
 func TestJSONString(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "/mcp", "a\"b\\c\n\t\x00\x7f", "näme \u2028 \u202e \U0001F600 \U000E0001"} {
@@ -157,7 +159,8 @@ func TestJSONString(t *testing.T) {
 	}
 }
 
-// Times follow the clock over the ends of seconds and years, forwards and back.
+// TestStamp checks times around the ends of seconds and years, forwards and
+// backwards.
 func TestStamp(t *testing.T) {
 	t.Parallel()
 	s := &stamp{wall: time.Date(2026, 12, 31, 23, 59, 59, 999e6, time.UTC), mono: 5}

@@ -16,12 +16,12 @@ import (
 	"unsafe"
 )
 
-// bed is a log under test, with a clock that stands still, and what it told the
+// fixture is a log under test, with a stopped clock, and its reports to the
 // operator.
-type bed struct {
+type fixture struct {
 	*testing.T
 	*Log
-	told safeBuffer
+	reports safeBuffer
 }
 
 // safeBuffer is a buffer that one goroutine writes and another reads.
@@ -42,16 +42,16 @@ func (b *safeBuffer) String() string {
 	return b.text.String()
 }
 
-func begin(t *testing.T, loops int) *bed {
+func begin(t *testing.T, loops int) *fixture {
 	t.Helper()
-	b := &bed{T: t}
-	b.Log = New(Options{Loops: loops, Now: func() int64 { return 0 }, Log: slog.New(slog.NewTextHandler(&b.told, nil))})
+	b := &fixture{T: t}
+	b.Log = New(Options{Loops: loops, Now: func() int64 { return 0 }, Log: slog.New(slog.NewTextHandler(&b.reports, nil))})
 	t.Cleanup(b.Close)
 	return b
 }
 
-// use turns the log to a path.
-func (b *bed) use(path string) {
+// use makes the log write to a path.
+func (b *fixture) use(path string) {
 	b.Helper()
 	opened, err := Open(path)
 	if err != nil {
@@ -60,8 +60,8 @@ func (b *bed) use(path string) {
 	b.Use(opened)
 }
 
-// say ends one record of a loop, whose backend is called text.
-func (b *bed) say(loop int, text string) {
+// log ends one record of a loop, with text as its backend.
+func (b *fixture) log(loop int, text string) {
 	b.Helper()
 	r := b.Buffer(loop).Begin()
 	if r == nil {
@@ -71,19 +71,19 @@ func (b *bed) say(loop int, text string) {
 	b.Buffer(loop).End(r)
 }
 
-// eventually waits until something is so.
-func (b *bed) eventually(what string, so func() bool) {
+// eventually waits until so returns true.
+func (b *fixture) eventually(what string, so func() bool) {
 	b.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !so(); runtime.Gosched() {
 		if time.Now().After(deadline) {
-			b.Fatalf("it did not come to pass: %s; %+v", what, b.Stats())
+			b.Fatalf("timed out waiting until %s; %+v", what, b.Stats())
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// said are the backends of the lines of a file.
-func said(t *testing.T, path string) []string {
+// backendsIn returns the backends of the lines of a file.
+func backendsIn(t *testing.T, path string) []string {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -99,7 +99,7 @@ func backendsOf(t *testing.T, text string) []string {
 		_, rest, ok := strings.Cut(line, " backend=")
 		name, _, _ := strings.Cut(rest, " ")
 		if !ok || !strings.HasPrefix(line, "time=") || !strings.HasSuffix(line, "server_conns=0\n") {
-			t.Fatalf("no whole line: %q", line)
+			t.Fatalf("not a complete line: %q", line)
 		}
 		all = append(all, name)
 	}
@@ -110,15 +110,15 @@ func TestOff(t *testing.T) {
 	t.Parallel()
 	b := begin(t, 1)
 	if b.Buffer(0).Begin() != nil || (*Log)(nil).Buffer(7).Begin() != nil || b.Path() != "" {
-		t.Error("a log that is off gives records out")
+		t.Error("a log that is off returns records")
 	}
 	path := filepath.Join(t.TempDir(), "log")
 	b.use(path)
 	r := b.Buffer(0).Begin()
-	b.say(0, "written")
+	b.log(0, "written")
 	b.use("")
 	b.Buffer(0).End(r) // begun while it was on
-	if got := said(t, path); len(got) != 1 || got[0] != "written" {
+	if got := backendsIn(t, path); len(got) != 1 || got[0] != "written" {
 		t.Errorf("%q", got)
 	}
 	if b.Buffer(0).Begin() != nil || b.Path() != "" {
@@ -132,8 +132,8 @@ func TestOff(t *testing.T) {
 	}
 }
 
-// Lines are in the file within a moment, each loop's in its order, and the file
-// is the owner's to write and the group's to read.
+// TestWritten checks that lines are soon in the file, each loop's in order, and
+// that the owner may write the file and the group read it.
 func TestWritten(t *testing.T) {
 	t.Parallel()
 	b := begin(t, 3)
@@ -144,14 +144,14 @@ func TestWritten(t *testing.T) {
 	for loop := range 3 {
 		loops.Go(func() {
 			for i := range each {
-				b.say(loop, fmt.Sprint(loop, "/", i))
+				b.log(loop, fmt.Sprint(loop, "/", i))
 			}
 		})
 	}
 	loops.Wait()
 	b.eventually("all is written", func() bool { return b.Stats().Lines == 3*each })
 	next := [3]int{}
-	for _, name := range said(t, path) {
+	for _, name := range backendsIn(t, path) {
 		var loop, i int
 		if _, err := fmt.Sscanf(name, "%d/%d", &loop, &i); err != nil || i != next[loop] {
 			t.Fatalf("%s came as number %v: %v", name, next, err)
@@ -167,22 +167,23 @@ func TestWritten(t *testing.T) {
 	}
 }
 
-// What waits when the log is closed is written.
-func TestCloseWritesWhatWaits(t *testing.T) {
+// TestCloseWritesWaitingRecords checks that Close writes the waiting records.
+func TestCloseWritesWaitingRecords(t *testing.T) {
 	t.Parallel()
 	b := begin(t, 2)
 	path := filepath.Join(t.TempDir(), "log")
 	b.use(path)
-	b.say(0, "first")
-	b.say(1, "second")
+	b.log(0, "first")
+	b.log(1, "second")
 	b.Close()
-	b.Close() // again is nothing
-	if got := said(t, path); len(got) != 2 {
+	b.Close() // a second call does nothing
+	if got := backendsIn(t, path); len(got) != 2 {
 		t.Errorf("%q", got)
 	}
 }
 
-// A rotation loses no line and doubles none, however often it comes.
+// TestRotation checks that rotation, however frequent, neither loses nor
+// duplicates a line.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	b := begin(t, 1)
@@ -194,10 +195,10 @@ func TestRotation(t *testing.T) {
 	go func() {
 		defer close(done)
 		for stop := time.Now().Add(time.Second); time.Now().Before(stop); n++ {
-			for b.buffers[0].waiting.Load() >= mostWaiting/2 {
-				time.Sleep(time.Millisecond) // a client would come later
+			for b.buffers[0].waiting.Load() >= maxWaiting/2 {
+				time.Sleep(time.Millisecond) // a client would arrive later
 			}
-			b.say(0, fmt.Sprint(n))
+			b.log(0, fmt.Sprint(n))
 		}
 	}()
 	moved := 0
@@ -222,7 +223,7 @@ func TestRotation(t *testing.T) {
 	files = append(files[1:], files[0]) // the last one has no number
 	next := 0
 	for _, file := range files {
-		for _, name := range said(t, file) {
+		for _, name := range backendsIn(t, file) {
 			if name != fmt.Sprint(next) {
 				t.Fatalf("%s: %s, want %d", file, name, next)
 			}
@@ -234,9 +235,9 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// A log that follows goes on in the file that another process has made in the
-// place of the one moved away, its last line too; until there is one, where it
-// was.
+// TestFollow checks that a log that follows continues in the file that another
+// process creates at the path, including its last line, and until then in the
+// moved file.
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	b := begin(t, 1)
@@ -246,7 +247,7 @@ func TestFollow(t *testing.T) {
 	write := func(text string) {
 		t.Helper()
 		n := b.Stats().Lines
-		b.say(0, text)
+		b.log(0, text)
 		b.eventually("it is written", func() bool { return b.Stats().Lines > n })
 	}
 	move := func(to string) {
@@ -268,10 +269,10 @@ func TestFollow(t *testing.T) {
 	write("c")
 	move(".2")
 	another()
-	b.say(0, "d")
+	b.log(0, "d")
 	b.Close()
 	for file, want := range map[string]string{path + ".1": "[a b]", path + ".2": "[c]", path: "[d]"} {
-		if got := fmt.Sprint(said(t, file)); got != want {
+		if got := fmt.Sprint(backendsIn(t, file)); got != want {
 			t.Errorf("%s has %s, want %s", file, got, want)
 		}
 	}
@@ -292,37 +293,39 @@ func pipe(t *testing.T) (path string, reader *os.File) {
 	return path, reader
 }
 
-// While nobody reads, so many lines wait, and others are dropped and counted.
-// When somebody reads at last, those that waited come, whole and in order.
+// TestBlockedPipe checks that without a reader a limited number of lines wait
+// and others are dropped and counted. When a reader comes, the waiting lines
+// arrive, complete and in order.
 func TestBlockedPipe(t *testing.T) {
 	t.Parallel()
 	b := begin(t, 1)
 	path, reader := pipe(t)
 	b.use(path)
-	const many = 4 * mostWaiting
+	const many = 4 * maxWaiting
 	for i := range many {
-		b.say(0, fmt.Sprint(i))
+		b.log(0, fmt.Sprint(i))
 	}
 	b.eventually("something is dropped", func() bool { return b.Stats().Dropped > 0 })
 	lines := bufio.NewScanner(reader)
 	last := -1
-	for range many - b.Stats().Dropped { // all that come were said before
+	for range many - b.Stats().Dropped { // all lines that arrive were logged before
 		if !lines.Scan() {
 			t.Fatal(lines.Err())
 		}
 		var number int
 		if _, err := fmt.Sscanf(backendsOf(t, lines.Text()+"\n")[0], "%d", &number); err != nil || number <= last {
-			t.Fatalf("%d comes behind %d: %v", number, last, err)
+			t.Fatalf("%d comes after %d: %v", number, last, err)
 		}
 		last = number
 	}
-	if last < mostWaiting-1 {
+	if last < maxWaiting-1 {
 		t.Errorf("only %d lines waited", last)
 	}
 }
 
-// A pipe that hangs ends neither a change of the path nor the process; the line
-// that it got a part of is written anew, whole.
+// TestHangingPipeIsLeft checks that a hanging pipe blocks neither a change of
+// the path nor the process; a line written in part is written again,
+// completely.
 func TestHangingPipeIsLeft(t *testing.T) {
 	t.Parallel()
 	b := begin(t, 1)
@@ -330,7 +333,7 @@ func TestHangingPipeIsLeft(t *testing.T) {
 	b.use(hangs)
 	const many = 2000
 	for i := range many {
-		b.say(0, fmt.Sprint(i))
+		b.log(0, fmt.Sprint(i))
 	}
 	first := make([]byte, 10)
 	if _, err := reader.Read(first); err != nil { // the writer has begun, and hangs
@@ -339,7 +342,7 @@ func TestHangingPipeIsLeft(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	b.use(path)
 	b.eventually("the rest is written", func() bool { return b.Stats().Lines == many })
-	got := said(t, path)
+	got := backendsIn(t, path)
 	if len(got) == 0 || got[len(got)-1] != fmt.Sprint(many-1) {
 		t.Fatalf("%d lines", len(got))
 	}
@@ -350,7 +353,7 @@ func TestHangingPipeIsLeft(t *testing.T) {
 	}
 	b.use(hangs)
 	for i := range many {
-		b.say(0, fmt.Sprint(i))
+		b.log(0, fmt.Sprint(i))
 	}
 	b.Close()
 	b.eventually("each line is written or dropped", func() bool {
@@ -359,7 +362,8 @@ func TestHangingPipeIsLeft(t *testing.T) {
 	})
 }
 
-// A disk that is full is told of once; what waits is written when it has room.
+// TestFullDisk checks that a full disk is reported once, and that the waiting
+// lines are written when there is space.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/dev/full"); err != nil {
@@ -367,21 +371,21 @@ func TestFullDisk(t *testing.T) {
 	}
 	b := begin(t, 1)
 	b.use("/dev/full")
-	b.say(0, "kept")
+	b.log(0, "kept")
 	b.eventually("it fails", func() bool { return b.Stats().Error != "" })
 	if s := b.Stats(); s != (Stats{Error: "no space left on device"}) {
 		t.Errorf("%+v", s)
 	}
-	b.say(0, "behind")
+	b.log(0, "behind")
 	path := filepath.Join(t.TempDir(), "log")
 	b.use(path)
 	b.eventually("it is written", func() bool { return b.Stats() == Stats{Lines: 2} })
-	if got := said(t, path); len(got) != 2 || got[0] != "kept" || got[1] != "behind" {
+	if got := backendsIn(t, path); len(got) != 2 || got[0] != "kept" || got[1] != "behind" {
 		t.Errorf("%q", got)
 	}
-	told := b.told.String()
-	if strings.Count(told, "cannot be written") != 1 || strings.Count(told, "is written again") != 1 || !strings.Contains(told, "path=/dev/full") {
-		t.Errorf("told: %s", told)
+	reports := b.reports.String()
+	if strings.Count(reports, "cannot be written") != 1 || strings.Count(reports, "is written again") != 1 || !strings.Contains(reports, "path=/dev/full") {
+		t.Errorf("reported: %s", reports)
 	}
 }
 
@@ -395,7 +399,7 @@ func TestOpenErrors(t *testing.T) {
 	for path, want := range map[string]string{
 		directory: "is a directory",
 		filepath.Join(directory, "absent", "log"): "no such file or directory",
-		unread: "it is a named pipe that nobody reads: start its reader first",
+		unread: "it is a named pipe without a reader: start its reader first",
 	} {
 		if _, err := Open(path); err == nil || err.Error() != "global.access_log: cannot write to "+path+": "+want {
 			t.Errorf("%v, want ...%s", err, want)
@@ -414,15 +418,15 @@ func TestOpenErrors(t *testing.T) {
 	if err := b.Reopen(); err == nil || !strings.Contains(err.Error(), "reopen the access log: global.access_log: cannot write") {
 		t.Errorf("%v", err)
 	}
-	b.say(0, "goes on")
+	b.log(0, "continues")
 	b.Close()
-	if got := said(t, filepath.Join(moved, "log")); len(got) != 1 {
+	if got := backendsIn(t, filepath.Join(moved, "log")); len(got) != 1 {
 		t.Errorf("%q", got)
 	}
 }
 
-// Records are used again: in the long run nothing is allocated, neither by who
-// logs nor by the writer, nor while nobody reads.
+// TestNoAllocations checks that records are reused: in the long run neither
+// loops nor the writer allocate, even without a reader.
 func TestNoAllocations(t *testing.T) {
 	b := begin(t, 1)
 	b.use(filepath.Join(t.TempDir(), "log"))
@@ -435,7 +439,7 @@ func TestNoAllocations(t *testing.T) {
 			buffer.End(r)
 		}
 	}
-	var most []*Record // as many as will be in use at once
+	var most []*Record // the most in use at once
 	for range 6000 {
 		most = append(most, buffer.Begin())
 	}
@@ -448,7 +452,7 @@ func TestNoAllocations(t *testing.T) {
 	}
 	hangs, _ := pipe(t)
 	b.use(hangs)
-	for range 2 * mostWaiting / 100 {
+	for range 2 * maxWaiting / 100 {
 		some()
 	}
 	b.eventually("records are dropped", func() bool { some(); return b.Stats().Dropped > 1000 })
@@ -487,7 +491,8 @@ func BenchmarkFormat(b *testing.B) {
 	b.SetBytes(int64(len(dst)))
 }
 
-// What a connection or request under way takes while the log is on.
+// TestMemoryOfARecord limits the memory of a connection or request while the
+// log is on.
 func TestMemoryOfARecord(t *testing.T) {
 	t.Parallel()
 	if size := unsafe.Sizeof(Record{}); size > 600 {

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// write is the writer: it formats what the loops hand over and writes it, a
-// batch at a time.
+// write is the writer's goroutine: it formats the records of the loops and
+// writes them in batches.
 func (l *Log) write() {
 	defer close(l.ended)
 	for !l.wait() {
-		l.send() // what could not be written before
+		l.send() // the rest of a failed write
 		l.gather()
 		l.send()
-		if l.answer != nil {
-			close(l.answer)
-			l.answer = nil
+		if l.flushed != nil {
+			close(l.flushed)
+			l.flushed = nil
 		}
 	}
 	l.drop()
@@ -24,9 +24,9 @@ func (l *Log) write() {
 	l.drop()
 }
 
-// wait returns when it is time to write: a while after the first record of a
-// batch came, at once when many wait or somebody asked, or when the last write,
-// which failed, is to be tried again. It tells whether the log is closed.
+// wait returns when it is time to write: batchTime after the first record of a
+// batch, at once if many wait or a flush is requested, or retryTime after a
+// failed write. It reports whether the log is closed.
 func (l *Log) wait() (stopped bool) {
 	pause := batchTime
 	if len(l.out) > 0 {
@@ -36,13 +36,13 @@ func (l *Log) wait() (stopped bool) {
 		if !l.waiting() {
 			select {
 			case <-l.wake:
-			case l.answer = <-l.asked:
+			case l.flushed = <-l.flushes:
 			case <-l.stop:
 				return true
 			}
 		}
 		l.idle.Store(false)
-		if l.answer != nil {
+		if l.flushed != nil {
 			return false
 		}
 	}
@@ -51,14 +51,14 @@ func (l *Log) wait() (stopped bool) {
 	select {
 	case <-timer.C:
 	case <-l.wake:
-	case l.answer = <-l.asked:
+	case l.flushed = <-l.flushes:
 	case <-l.stop:
 		return true
 	}
 	return false
 }
 
-// waiting tells whether there is something to write.
+// waiting reports whether there are records to write.
 func (l *Log) waiting() bool {
 	for i := range l.buffers {
 		if l.buffers[i].filled.Load() != nil {
@@ -68,8 +68,8 @@ func (l *Log) waiting() bool {
 	return false
 }
 
-// gather formats what the loops have handed over. While a write fails, it is
-// left with them: that bounds what waits.
+// gather formats the records of the loops. While a write fails, it leaves them
+// in the buffers, which limit their number.
 func (l *Log) gather() {
 	if len(l.out) > 0 {
 		return
@@ -86,7 +86,7 @@ func (l *Log) gather() {
 			l.out = l.format(l.out, r)
 			n, last = n+1, r
 		}
-		b.give(first, last, n)
+		b.giveBack(first, last, n)
 	}
 }
 
@@ -97,10 +97,10 @@ func (l *Log) format(dst []byte, r *Record) []byte {
 	return appendText(dst, r, &l.stamp)
 }
 
-// mostKept is how large a batch may be whose memory is used again.
-const mostKept = 1 << 20
+// maxReusedBatch is the largest batch whose memory is reused.
+const maxReusedBatch = 1 << 20
 
-// send writes what is formatted.
+// send writes the formatted lines.
 func (l *Log) send() {
 	if len(l.out) == 0 {
 		return
@@ -111,23 +111,23 @@ func (l *Log) send() {
 		return
 	}
 	if l.follows.Load() {
-		to = l.followed(to)
+		to = l.reopenedTarget(to)
 	}
-	l.turnTo(to)
+	l.switchTo(to)
 	n, err := to.file.Write(l.out[l.sent:])
 	l.lines.Add(uint64(bytes.Count(l.out[l.sent:l.sent+n], newline)))
 	l.sent += n
-	l.note(to, err)
+	l.report(to, err)
 	if err == nil {
-		l.forget()
+		l.resetOut()
 	}
 }
 
 var newline = []byte("\n")
 
-// followed is the target of the file that stands at the path: to, unless that is
-// another one by now.
-func (l *Log) followed(to *target) *target {
+// reopenedTarget returns the target for the file now at the path: to, unless
+// another file has replaced it.
+func (l *Log) reopenedTarget(to *target) *target {
 	if to.path == Stdout {
 		return to
 	}
@@ -143,7 +143,7 @@ func (l *Log) followed(to *target) *target {
 		return to
 	}
 	next := &target{to.path, file}
-	if !l.target.CompareAndSwap(to, next) { // somebody has just changed it
+	if !l.target.CompareAndSwap(to, next) { // the target has just been changed
 		file.Close()
 		return to
 	}
@@ -151,9 +151,9 @@ func (l *Log) followed(to *target) *target {
 	return next
 }
 
-// turnTo goes on writing to another target than that in which a line may have
-// been begun: it is written there once more, whole.
-func (l *Log) turnTo(to *target) {
+// switchTo continues with another target. A line begun in the old target is
+// written to the new one again, completely.
+func (l *Log) switchTo(to *target) {
 	if l.to == to {
 		return
 	}
@@ -162,29 +162,29 @@ func (l *Log) turnTo(to *target) {
 	l.sent = 0
 }
 
-// drop gives up what is formatted, and counts it.
+// drop discards the formatted lines, and counts them.
 func (l *Log) drop() {
 	l.buffers[0].dropped.Add(uint64(bytes.Count(l.out[l.sent:], newline)))
-	l.forget()
+	l.resetOut()
 }
 
-func (l *Log) forget() {
+func (l *Log) resetOut() {
 	l.out, l.sent = l.out[:0], 0
-	if cap(l.out) > mostKept {
+	if cap(l.out) > maxReusedBatch {
 		l.out = nil
 	}
 }
 
-// note tells the operator when the log begins to fail and when it is well again.
-// A write that was ended by a change of the target is no failure.
-func (l *Log) note(to *target, err error) {
+// report informs the operator when writing begins to fail and when it works
+// again. A write ended by a change of the target is not a failure.
+func (l *Log) report(to *target, err error) {
 	failed := l.failing.Load() != nil
 	switch {
 	case err == nil && failed:
 		l.failing.Store(nil)
 		l.options.Log.Info("the access log is written again", "path", to.path, "dropped", l.Stats().Dropped)
 	case err != nil && l.target.Load() != to:
-		l.rouse()
+		l.wakeWriter()
 	case err != nil && !failed:
 		text := explain(err).Error()
 		l.failing.Store(&text)

@@ -126,7 +126,7 @@ func compareBody(ours *reader, body io.Reader, in *bytes.Reader, buffered *bufio
 	switch {
 	case err != nil && isLimit(err):
 	case err != nil:
-		differs("body", "whole", err)
+		differs("body", "complete", err)
 	case !bytes.Equal(read, ours.body):
 		differs("body", string(ours.body), string(read))
 	case buffered.Buffered()+in.Len() != len(ours.rest):

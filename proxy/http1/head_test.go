@@ -122,7 +122,7 @@ func describe(h *RequestHead) string {
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	const line, host = "GET / HTTP/1.1\r\n", "Host: a\r\n"
-	whole := line + host + "X: " + strings.Repeat("x", 100) + "\r\n\r\n"
+	head := line + host + "X: " + strings.Repeat("x", 100) + "\r\n\r\n"
 	var h RequestHead
 	many := func(n int) string { return line + host + strings.Repeat("X: y\r\n", n-1) + "\r\n" }
 	for _, test := range []struct {
@@ -130,14 +130,14 @@ func TestLimits(t *testing.T) {
 		max        int
 		want       Reason
 	}{
-		{"exactly", whole, len(whole), ReasonNone},
-		{"one byte too large", whole, len(whole) - 1, ReasonHeadSize},
-		{"too large and not complete", whole[:100], 100, ReasonHeadSize},
+		{"exactly", head, len(head), ReasonNone},
+		{"one byte too large", head, len(head) - 1, ReasonHeadSize},
+		{"too large and not complete", head[:100], 100, ReasonHeadSize},
 		{"line too long", "GET /" + strings.Repeat("x", 100) + " HTTP/1.1\r\n", 100, ReasonLineSize},
 		{"line too long, cut in the version", "GET / HTTP/1.1\r\n", 12, ReasonLineSize},
 		{"line exactly, then too large", line + host, len(line), ReasonHeadSize},
 		{"fault before the limit", "GET / HTTP/1.1\r\nX\r\n" + strings.Repeat("x", 100), 100, ReasonName},
-		{"fault behind the limit", line + strings.Repeat("x", 100) + "\n", 100, ReasonHeadSize},
+		{"fault after the limit", line + strings.Repeat("x", 100) + "\n", 100, ReasonHeadSize},
 		{"most fields", many(MaxFields), testMax, ReasonNone},
 		{"one field too many", many(MaxFields + 1), testMax, ReasonFieldCount},
 		{"more than can be counted", many(3 * MaxFields), testMax, ReasonFieldCount},

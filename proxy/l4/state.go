@@ -114,7 +114,7 @@ func (s *Session) Detach() (h *Handover, d session.Detached, ok bool) {
 	return h, session.ClientOnly(s.client.Conn.Detach()), true
 }
 
-func (m *Messages) movable() bool { return m == nil || m.Filter.Movable() }
+func (m *Messages) movable() bool { return m == nil || m.Filter.Transferable() }
 
 // Gone implements session.Session.
 func (s *Session) Gone(d *session.Detached) {

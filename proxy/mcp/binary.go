@@ -5,11 +5,11 @@ import (
 	"errors"
 )
 
-// Meters and filters go to another process with the stream that they stand in:
-// MarshalBinary and UnmarshalBinary (encoding.BinaryMarshaler) carry their
-// state, a fixed number of bytes.
+// The state of meters, filters and rewriters can be marshalled
+// (encoding.BinaryMarshaler), so that another process can continue the stream.
+// It has a bounded size.
 
-// errState says that what was received is not a valid state.
+// errState says that the bytes are not a valid state.
 var errState = errors.New("the state of a stream of messages is malformed")
 
 // MarshalBinary implements encoding.BinaryMarshaler.
@@ -26,9 +26,9 @@ func (m *Meter) UnmarshalBinary(p []byte) error {
 	return nil
 }
 
-// Movable tells whether the filter's state can be carried: not in the middle
-// of a message that it takes out.
-func (f *Filter) Movable() bool { return f.state != refusing }
+// Transferable reports whether the filter's state can be marshalled: not in the
+// middle of a message that it removes.
+func (f *Filter) Transferable() bool { return f.state != refusing }
 
 // MarshalBinary implements encoding.BinaryMarshaler, while Movable.
 func (f Filter) MarshalBinary() ([]byte, error) { return []byte{bit(f.state == passing)}, nil }

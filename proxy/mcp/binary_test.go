@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// carry brings what is in from into to, by way of bytes.
-func carry(t *testing.T, from encoding.BinaryMarshaler, to encoding.BinaryUnmarshaler) {
+// transfer marshals from and unmarshals the bytes into to.
+func transfer(t *testing.T, from encoding.BinaryMarshaler, to encoding.BinaryUnmarshaler) {
 	t.Helper()
 	p, err := from.MarshalBinary()
 	if err == nil {
@@ -17,77 +17,78 @@ func carry(t *testing.T, from encoding.BinaryMarshaler, to encoding.BinaryUnmars
 	}
 	if to.UnmarshalBinary(append(p, 0)) == nil && len(p) < 24 {
 		if _, open := to.(*EndpointRewriter); !open {
-			t.Error("a state with a byte too many is taken")
+			t.Error("a state that is one byte too long is accepted")
 		}
 	}
 	if err := to.UnmarshalBinary(p); err != nil {
 		t.Fatal(err)
 	}
 	if to.UnmarshalBinary(nil) == nil {
-		t.Error("no state at all is taken")
+		t.Error("an empty state is accepted")
 	}
 	if err := to.UnmarshalBinary(p); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Wherever a stream is cut, who goes on with it counts and says the same.
-func TestCarry(t *testing.T) {
+// TestBinaryState splits a stream at every byte: the second half, read from the
+// marshalled state, gives the same results.
+func TestBinaryState(t *testing.T) {
 	t.Parallel()
 	lines := []byte("{\"id\":1}\n\r\n{\"id\":2}\r\n  \n{\"id\":3")
-	for cut := range lines {
-		var whole, first, second Meter
-		want, _ := whole.Count(lines, 0)
-		got, _ := first.Count(lines[:cut], 0)
-		carry(t, first, &second)
-		more, _ := second.Count(lines[cut:], 0)
-		if got+more != want || second != whole {
-			t.Errorf("cut at %d: %d lines and %+v, want %d and %+v", cut, got+more, second, want, whole)
+	for split := range lines {
+		var unsplit, first, second Meter
+		want, _ := unsplit.Count(lines, 0)
+		got, _ := first.Count(lines[:split], 0)
+		transfer(t, first, &second)
+		more, _ := second.Count(lines[split:], 0)
+		if got+more != want || second != unsplit {
+			t.Errorf("split at %d: %d lines and %+v, want %d and %+v", split, got+more, second, want, unsplit)
 		}
 	}
 	stream := []byte(": hello\n\nevent: endpoint\ndata: /messages?sessionId=abc\n\ndata: more\n\n")
-	for cut := range stream {
-		var whole, first, second EndpointRewriter
-		whole.Reset(TagOf("node1"))
+	for split := range stream {
+		var unsplit, first, second EndpointRewriter
+		unsplit.Reset(TagOf("node1"))
 		first.Reset(TagOf("node1"))
-		want := whole.Flush(whole.Append(nil, stream))
-		got := first.Append(nil, stream[:cut])
-		carry(t, &first, &second)
-		got = second.Flush(second.Append(got, stream[cut:]))
+		want := unsplit.Flush(unsplit.Append(nil, stream))
+		got := first.Append(nil, stream[:split])
+		transfer(t, &first, &second)
+		got = second.Flush(second.Append(got, stream[split:]))
 		if string(got) != string(want) {
-			t.Errorf("cut at %d: %q, want %q", cut, got, want)
+			t.Errorf("split at %d: %q, want %q", split, got, want)
 		}
 	}
 }
 
-// A filter is carried between and within messages that pass.
-func TestCarryFilter(t *testing.T) {
+// TestBinaryFilter marshals a filter between and within messages that pass.
+func TestBinaryFilter(t *testing.T) {
 	t.Parallel()
 	lines := []byte("{\"id\":1}\n{\"id\":2}\n")
-	for cut := range lines {
+	for split := range lines {
 		asked := 0
-		gate := countingGate{&asked}
+		gate := countingAdmitter{&asked}
 		var first, second Filter
-		first.Next(lines[:cut], gate)
-		if !first.Movable() {
-			t.Fatalf("cut at %d: not movable", cut)
+		first.Next(lines[:split], gate)
+		if !first.Transferable() {
+			t.Fatalf("split at %d: not transferable", split)
 		}
-		carry(t, first, &second)
-		second.Next(lines[cut:], gate)
+		transfer(t, first, &second)
+		second.Next(lines[split:], gate)
 		if asked != 2 {
-			t.Errorf("cut at %d: %d messages were asked for, want 2", cut, asked)
+			t.Errorf("split at %d: Admit was called %d times, want 2", split, asked)
 		}
 	}
 	var refusing Filter
 	refusing.Next([]byte("{"), refuseAll{})
-	if refusing.Movable() {
-		t.Error("a filter in the middle of a message that it takes out is movable")
+	if refusing.Transferable() {
+		t.Error("a filter in the middle of a message that it removes is transferable")
 	}
 }
 
-type countingGate struct{ asked *int }
+type countingAdmitter struct{ asked *int }
 
-func (g countingGate) Admit() bool { *g.asked++; return true }
+func (g countingAdmitter) Admit() bool { *g.asked++; return true }
 
 type refuseAll struct{}
 

@@ -1,27 +1,27 @@
 package mcp
 
-// MaxBodyScan is how much of a body a BodyScanner looks at, in bytes.
+// MaxBodyScan is how much of a body a BodyScanner reads, in bytes.
 const MaxBodyScan = 64 << 10
 
 // BodyScanner reads the JSON-RPC message in the body of an HTTP request while
-// the body passes, and finds what an answer by the balancer itself must name:
-// the id. The zero value is ready for the first byte of a body; Reset makes it
-// so again. It holds some 250 bytes.
+// the body passes, and finds the id that a generated response must contain. The
+// zero value is ready for the first byte of a body; Reset prepares it for the
+// next body. It has about 250 bytes.
 //
-// It differs from IDScanner in that it need not see the end. It looks no
-// further once it has both id and method, which in the messages of most SDKs
-// come first; of several ids or methods in one message the first pair counts
-// then. And it looks at the first 64 KiB at most: an id that comes later, behind
-// parameters of that size, is not found, and the error has no id.
+// Unlike IDScanner, it need not see the end. It stops once it has both id and
+// method, which come first in the messages of most SDKs; if a message has
+// several ids or methods, the first pair then counts. It reads at most the
+// first 64 KiB: an id that comes later, after parameters of that size, is not
+// found, and the error has no id.
 type BodyScanner struct {
 	message IDScanner
-	fed     int // bytes looked at
+	fed     int // bytes read
 }
 
 // Reset makes the scanner ready for another body.
 func (s *BodyScanner) Reset() { *s = BodyScanner{} }
 
-// Feed takes the next bytes of the body. Nothing of p is kept but the id.
+// Feed reads the next bytes of the body. It keeps nothing of p but the id.
 func (s *BodyScanner) Feed(p []byte) {
 	p = p[:min(len(p), MaxBodyScan-s.fed)]
 	for len(p) > 0 && !s.Done() {
@@ -31,9 +31,9 @@ func (s *BodyScanner) Feed(p []byte) {
 	}
 }
 
-// Done reports whether there is nothing more to be found, so that feeding may
-// end: id and method are known, the message has ended or is none, or 64 KiB of
-// it were seen.
+// Done reports whether nothing more can be found, so that feeding may stop: id
+// and method are known, the message has ended or is invalid, or 64 KiB were
+// read.
 func (s *BodyScanner) Done() bool {
 	m := &s.message
 	if m.state == scanFailed || m.state == scanEnd || s.fed >= MaxBodyScan {
@@ -42,11 +42,10 @@ func (s *BodyScanner) Done() bool {
 	return m.Request() && m.state != scanMethodText && s.hasID()
 }
 
-// ID returns the id by which to answer the request, as raw JSON, or nil where
-// an answer has none: the body is a notification, itself an answer, a batch or
-// not JSON, the id is not to be had (see IDScanner), or id and method were not
-// both among what was fed. The slice is good until the next call of Feed or
-// Reset.
+// ID returns the id for the response, as raw JSON, or nil if the response has
+// none: the body is a notification, itself a response, a batch or not JSON, the
+// id is unusable (see IDScanner), or the bytes read do not contain both id and
+// method. The slice is valid until the next call of Feed or Reset.
 func (s *BodyScanner) ID() []byte {
 	if !s.message.Request() || !s.hasID() {
 		return nil
@@ -55,10 +54,10 @@ func (s *BodyScanner) ID() []byte {
 }
 
 // Method returns the method of the message: MethodNone if it has none or none
-// was read yet, MethodOther if that is not known or not a string.
+// was read yet, MethodOther if the method is unknown or not a string.
 func (s *BodyScanner) Method() Method { return s.message.Method() }
 
-// hasID reports whether an id was read to its end.
+// hasID reports whether a complete id was read.
 func (s *BodyScanner) hasID() bool {
 	m := &s.message
 	reading := m.inID && (m.state == scanText || m.state == scanScalar)

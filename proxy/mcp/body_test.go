@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// bodies are request bodies, whole or cut short, with what a BodyScanner must
-// find in them; an id of "" is none.
+// bodies are request bodies, complete or truncated, with the expected results
+// of a BodyScanner; an id of "" means none.
 var bodies = []struct {
 	in, id string
 	method Method
@@ -66,7 +66,7 @@ func TestBodyScanner(t *testing.T) {
 	}
 }
 
-// parsedMethod is the method that encoding/json finds in a message.
+// parsedMethod returns the method that encoding/json finds in a message.
 func parsedMethod(data []byte) Method {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(data, &members) != nil || members["method"] == nil {
@@ -79,8 +79,8 @@ func parsedMethod(data []byte) Method {
 	return MethodOf([]byte(name))
 }
 
-// repeats reports whether a member of data that is looked for may stand there
-// twice: then a BodyScanner and a parser may well differ.
+// repeats reports whether data may contain id or method twice: then a
+// BodyScanner and a parser may differ.
 func repeats(data []byte) bool {
 	return bytes.Contains(data, []byte(`\u`)) || bytes.Count(data, []byte(`"id"`)) > 1 || bytes.Count(data, []byte(`"method"`)) > 1
 }
@@ -92,11 +92,11 @@ func FuzzBodyScanner(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
-		var whole BodyScanner
-		whole.Feed(data)
-		id, method := whole.ID(), whole.Method()
+		var unsplit BodyScanner
+		unsplit.Feed(data)
+		id, method := unsplit.ID(), unsplit.Method()
 		if id != nil && (!json.Valid(id) || len(id) > maxID) {
-			t.Fatalf("%q: id %q is none", data, id)
+			t.Fatalf("%q: invalid id %q", data, id)
 		}
 		var s BodyScanner
 		for _, pieces := range [][][]byte{oneByOne(data), chunks(data, seed)} {
@@ -104,9 +104,9 @@ func FuzzBodyScanner(f *testing.F) {
 			for _, piece := range pieces {
 				s.Feed(piece)
 			}
-			if !bytes.Equal(s.ID(), id) || s.Method() != method || s.Done() != whole.Done() {
+			if !bytes.Equal(s.ID(), id) || s.Method() != method || s.Done() != unsplit.Done() {
 				t.Fatalf("%q in %d pieces: id %q, method %v, done %v; want %q, %v, %v", data, len(pieces),
-					s.ID(), s.Method(), s.Done(), id, method, whole.Done())
+					s.ID(), s.Method(), s.Done(), id, method, unsplit.Done())
 			}
 		}
 		wantID, isRequest, ok := parsedID(data)

@@ -39,7 +39,7 @@ func TestEraOf(t *testing.T) {
 		}
 	}
 	if EraOf(nil) != EraSession || EraSession.String() != "session" || EraStateless.String() != "stateless" {
-		t.Error("eras are not what they are called")
+		t.Error("wrong names of eras")
 	}
 }
 
@@ -50,7 +50,7 @@ func TestMethodOf(t *testing.T) {
 			t.Errorf("MethodOf(%q) = %v", m.String(), got)
 		}
 		if len(m.String()) > maxMethodName || m.String() == "" || strings.Trim(m.String(), "abcdefghijklmnopqrstuvwxyz_/LCMS") != "" {
-			t.Errorf("method %d is called %q", m, m)
+			t.Errorf("method %d has the name %q", m, m)
 		}
 	}
 	for name, want := range map[string]Method{
@@ -62,11 +62,11 @@ func TestMethodOf(t *testing.T) {
 		}
 	}
 	if NumMethods.String() != "other" || MethodNone.String() != "none" {
-		t.Error("methods without a name are not what they are called")
+		t.Error("wrong names of MethodNone and MethodOther")
 	}
 }
 
-// names are values of Mcp-Name headers with what they say.
+// names are values of Mcp-Name headers with their meanings.
 var names = []struct {
 	value, want string
 	ok          bool
@@ -78,7 +78,7 @@ var names = []struct {
 	{"=?base64?IHBhZGRlZCA=?=", " padded ", true},
 	{"=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?=", "=?base64?literal?=", true},
 	{"=?base64??=", "", true},
-	{"=?base64?=", "=?base64?=", true}, // the marks must not overlap
+	{"=?base64?=", "=?base64?=", true}, // the delimiters must not overlap
 	{"=?base64?SGVsbG8=", "=?base64?SGVsbG8=", true},
 	{"SGVsbG8=?=", "SGVsbG8=?=", true},
 	{"=?BASE64?SGVsbG8=?=", "=?BASE64?SGVsbG8=?=", true},

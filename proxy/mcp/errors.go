@@ -6,27 +6,26 @@ import (
 	"unicode/utf8"
 )
 
-// The codes of the errors with which the balancer itself answers.
+// The codes of the errors that the balancer generates.
 //
-// JSON-RPC 2.0, section 5.1, reserves -32768 to -32000. Of that, MCP 2026-07-28
-// (Base Protocol, Error Codes) closes -32000 to -32019 to new codes, keeps
-// -32020 to -32099 for itself, and sends everybody else outside. So what is a
-// fault of the message has the code that JSON-RPC gives it, and what is not has
-// the number of the HTTP status that mode http answers in the same case.
+// JSON-RPC 2.0, section 5.1, reserves -32768 to -32000. Of these, MCP
+// 2026-07-28 (Base Protocol, Error Codes) closes -32000 to -32019 to new codes,
+// keeps -32020 to -32099 for itself, and wants all other codes outside the
+// range. So a fault of the message has its JSON-RPC code, and any other error
+// the number of the HTTP status that mode http sends in the same case.
 //
-// CodeSessionNotFound alone stands in the closed range: it is what servers of
-// the session era answer, the TypeScript SDK's among them, and is sent in that
-// era only.
+// Only CodeSessionNotFound is in the closed range: servers of the session era
+// send it, including those of the TypeScript SDK, and so does the balancer in
+// that era.
 const (
-	CodeInvalidRequest  = -32600 // the message is too long, or its request malformed
-	CodeSessionNotFound = -32001 // the session's server is gone: initialize anew
+	CodeInvalidRequest  = -32600 // the message is too long, or the request malformed
+	CodeSessionNotFound = -32001 // the session's server is gone: initialize again
 	CodeRateLimited     = 429    // over the rate of its source
-	CodeNoServer        = 503    // no server can take the connection or request
+	CodeNoServer        = 503    // no server can accept the connection or request
 )
 
-// httpError says what JSON-RPC error goes with the HTTP statuses that the
-// balancer itself answers a JSON-RPC request with. Any other status is its own
-// code.
+// httpError returns the JSON-RPC error for an HTTP status that the balancer
+// generates in response to a JSON-RPC request.
 //
 //	status  code    message
 //	400     -32600  invalid request
@@ -63,20 +62,20 @@ func httpError(status int) (code int, message string) {
 	return status, "request failed"
 }
 
-// What is said in every mode.
+// Messages used in every mode.
 const (
 	textRateLimited = "rate limit exceeded"
 	textNoServer    = "no server available"
 )
 
-// AppendHTTPError appends the body of an answer of status, a JSON-RPC error as
-// of AppendError with the code and message that httpError's table has for the
-// status. reason, if it is not empty, follows the message after a colon: what
-// exactly is wrong, and what to do. id is that of the request, as BodyScanner
-// finds it; nil is null. retryAfter, if above zero, is what the Retry-After
-// header says too, in finer units.
+// AppendHTTPError appends the body of a response with that status: a JSON-RPC
+// error as written by AppendError, with the code and message in httpError's
+// table. reason, if not empty, follows the message after a colon: what exactly
+// is wrong, and what to do. id is the id of the request, as BodyScanner finds
+// it; nil means null. retryAfter, if above zero, is the time of the Retry-After
+// header in finer units.
 //
-// Status 404 is for a session of the session era whose server is gone; in the
+// Status 404 means a session of the session era whose server is gone; in the
 // stateless era it would mean an unknown method.
 func AppendHTTPError(dst []byte, status int, id []byte, reason string, retryAfter time.Duration) []byte {
 	code, message := httpError(status)
@@ -84,7 +83,7 @@ func AppendHTTPError(dst []byte, status int, id []byte, reason string, retryAfte
 }
 
 // AppendTooLong appends the error for a message of more than limit bytes. Its
-// id is null, as section 5 of JSON-RPC 2.0 wants it where the id could not be
+// id is null, as section 5 of JSON-RPC 2.0 requires when the id could not be
 // read.
 func AppendTooLong(dst []byte, limit int64) []byte {
 	message := "message longer than " + strconv.FormatInt(limit, 10) + " bytes"
@@ -92,22 +91,22 @@ func AppendTooLong(dst []byte, limit int64) []byte {
 }
 
 // AppendRateLimited appends the error for a message over its source's rate,
-// which has a chance again in retryAfter.
+// which may be retried after retryAfter.
 func AppendRateLimited(dst, id []byte, retryAfter time.Duration) []byte {
 	return AppendError(dst, id, CodeRateLimited, textRateLimited, retryAfter)
 }
 
-// AppendNoServer appends the error for what no server can take now.
+// AppendNoServer appends the error for a message that no server can accept now.
 func AppendNoServer(dst, id []byte) []byte {
 	return AppendError(dst, id, CodeNoServer, textNoServer, 0)
 }
 
 // AppendError appends a JSON-RPC 2.0 error response to dst: one line of valid
-// JSON with its newline, which is white space in every other framing. id is
-// the raw JSON of the request's id, as IDScanner finds it; nil is null. Of
-// message, what is not UTF-8 becomes U+FFFD. A retryAfter above zero is sent
-// as error.data.retryAfterMs, in whole milliseconds, rounded up. It allocates
-// only to let dst grow.
+// JSON with a newline, which is white space in every other framing. id is the
+// raw JSON of the request's id, as IDScanner finds it; nil means null. Invalid
+// UTF-8 in message becomes U+FFFD. A retryAfter above zero is sent as
+// error.data.retryAfterMs, in whole milliseconds, rounded up. AppendError
+// allocates only to let dst grow.
 func AppendError(dst, id []byte, code int, message string, retryAfter time.Duration) []byte {
 	return appendError(dst, id, code, message, "", retryAfter)
 }
@@ -136,7 +135,8 @@ func appendError(dst, id []byte, code int, message, reason string, retryAfter ti
 	return append(dst, "}}\n"...)
 }
 
-// milliseconds rounds up, so that who waits that long has waited long enough.
+// milliseconds rounds up, so that a client that waits that long has waited long
+// enough.
 func milliseconds(d time.Duration) int64 {
 	ms := d.Milliseconds()
 	if d > time.Duration(ms)*time.Millisecond {
@@ -145,7 +145,8 @@ func milliseconds(d time.Duration) int64 {
 	return ms
 }
 
-// appendText appends text as the inside of a JSON string (RFC 8259, section 7).
+// appendText appends text as the content of a JSON string (RFC 8259, section
+// 7).
 func appendText(dst []byte, text string) []byte {
 	const digits = "0123456789abcdef"
 	for _, r := range text {

@@ -48,7 +48,7 @@ func TestAppendHTTPError(t *testing.T) {
 	}{
 		{400, "", "Host is missing", 0, `null,"error":{"code":-32600,"message":"invalid request: Host is missing"}`},
 		{403, "1", "Origin is not allowed", 0, `1,"error":{"code":403,"message":"forbidden: Origin is not allowed"}`},
-		{404, `"a"`, "its server is gone, initialize anew", 0, `"a","error":{"code":-32001,"message":"session not found: its server is gone, initialize anew"}`},
+		{404, `"a"`, "its server is gone, initialize again", 0, `"a","error":{"code":-32001,"message":"session not found: its server is gone, initialize again"}`},
 		{408, "", "", 0, `null,"error":{"code":408,"message":"request timed out"}`},
 		{413, "7", "more than 16777216 bytes", 0, `7,"error":{"code":-32600,"message":"request too large: more than 16777216 bytes"}`},
 		{429, "7", "", 1500 * time.Millisecond, `7,"error":{"code":429,"message":"rate limit exceeded","data":{"retryAfterMs":1500}}`},
@@ -104,7 +104,7 @@ func FuzzAppendError(f *testing.F) {
 			id = []byte("null")
 		}
 		if body.JSONRPC != "2.0" || !bytes.Equal(body.ID, id) || body.Error.Code != code {
-			t.Fatalf("%s says something else", line)
+			t.Fatalf("%s has another content", line)
 		}
 		if want := strings.ToValidUTF8(message, "\xff"); body.Error.Message != string([]rune(message)) {
 			t.Fatalf("message %q, want %q", body.Error.Message, want)
@@ -116,7 +116,7 @@ func FuzzAppendError(f *testing.F) {
 func checkRetryAfter(t *testing.T, body errorBody, want time.Duration) {
 	t.Helper()
 	if (body.Error.Data != nil) != (want > 0) {
-		t.Fatalf("retryAfterMs is there: %v, for %v", body.Error.Data != nil, want)
+		t.Fatalf("retryAfterMs is present: %v, for %v", body.Error.Data != nil, want)
 	}
 	if body.Error.Data == nil {
 		return

@@ -2,26 +2,26 @@ package mcp
 
 import "bytes"
 
-// Gate decides about messages; a rate limiter stands behind it.
-type Gate interface {
+// Admitter decides which messages may pass; a rate limiter implements it.
+type Admitter interface {
 	// Admit is called once for each message, when its first byte arrives, and
 	// reports whether the message may pass.
 	Admit() bool
 }
 
-// Filter takes the messages that a Gate refuses out of a stream of lines, and
-// tells the id of each, so that it can be answered by an error. The zero value
-// stands at the beginning of a stream.
+// Filter removes the messages that an Admitter refuses from a stream of lines,
+// and returns the id of each, for an error response. The zero value is at the
+// beginning of a stream.
 //
-// The states of the stream, and what a byte does to them:
+// The state transitions:
 //
 //	state     line feed            carriage return   any other byte
-//	between   pass on              pass on           ask the gate: passing or refusing
+//	between   pass on              pass on           Admit: passing or refusing
 //	passing   pass on -> between   pass on           pass on
 //	refusing  swallow -> between   swallow           swallow, scan for the id
 //
-// A Filter holds 16 bytes; at the first refusal it allocates an IDScanner,
-// which it keeps for the refusals to come.
+// A Filter has 16 bytes; at the first refusal it allocates an IDScanner, which
+// it keeps.
 type Filter struct {
 	scanner *IDScanner // nil until a message was refused
 	state   filterState
@@ -35,23 +35,23 @@ const (
 	refusing
 )
 
-// Next takes the next bytes of the stream and returns the longest piece of
-// them that may be passed on as it is, a sub-slice of p that may be empty, and
-// the rest of p, which is for the next call. If refused is true, then a
-// refused message ended right before rest, and RefusedID tells its id. Nothing
-// of p is kept. Used like so:
+// Next reads the next bytes of the stream and returns the longest piece of them
+// that may be passed on unchanged, a sub-slice of p that may be empty, and the
+// rest of p for the next call. If refused is true, a refused message ended
+// right before rest, and RefusedID returns its id. Next keeps nothing of p. For
+// example:
 //
 //	for len(p) > 0 {
 //		var pass []byte
 //		var refused bool
-//		pass, p, refused = filter.Next(p, gate)
+//		pass, p, refused = filter.Next(p, admitter)
 //		forward(pass)
 //		if id := filter.RefusedID(); refused && id != nil {
 //			reply = mcp.AppendRateLimited(reply, id, wait)
 //		}
 //	}
-func (f *Filter) Next(p []byte, gate Gate) (pass, rest []byte, refused bool) {
-	n := f.passed(p, gate)
+func (f *Filter) Next(p []byte, admitter Admitter) (pass, rest []byte, refused bool) {
+	n := f.passed(p, admitter)
 	pass, rest = p[:n], p[n:]
 	if f.state != refusing || n > 0 {
 		return pass, rest, false
@@ -60,10 +60,10 @@ func (f *Filter) Next(p []byte, gate Gate) (pass, rest []byte, refused bool) {
 	return pass, rest[n:], refused
 }
 
-// RefusedID returns the id of the message whose end Next just reported, as
-// the raw JSON that the client wrote: a string, a number or null. It returns
-// nil when nobody waits for an answer (a notification, or itself an answer) or
-// the id is not to be had (see IDScanner). It is good until the next call of
+// RefusedID returns the id of the message whose end Next just reported, as the
+// raw JSON that the client wrote: a string, a number or null. It returns nil if
+// no response is expected (the message is a notification, or itself a response)
+// or the id is unusable (see IDScanner). It is valid until the next call of
 // Next.
 func (f *Filter) RefusedID() []byte {
 	if f.scanner == nil || !f.scanner.Request() {
@@ -72,10 +72,10 @@ func (f *Filter) RefusedID() []byte {
 	return f.scanner.ID()
 }
 
-// passed returns how many bytes at the beginning of p may pass, asking the
-// gate where a message begins. Unless that is all of p, or p is empty, the
-// state is refusing when it returns.
-func (f *Filter) passed(p []byte, gate Gate) int {
+// passed returns how many bytes at the beginning of p may pass, calling Admit
+// where a message begins. Unless that is all of p, or p is empty, the state is
+// refusing afterwards.
+func (f *Filter) passed(p []byte, admitter Admitter) int {
 	at := 0
 	for at < len(p) {
 		switch f.state {
@@ -83,7 +83,7 @@ func (f *Filter) passed(p []byte, gate Gate) int {
 			if p[at] == '\n' || p[at] == '\r' {
 				at++
 			} else {
-				f.decide(gate)
+				f.decide(admitter)
 			}
 		case passing:
 			end := bytes.IndexByte(p[at:], '\n')
@@ -99,9 +99,9 @@ func (f *Filter) passed(p []byte, gate Gate) int {
 	return at
 }
 
-// decide asks the gate about the message that begins.
-func (f *Filter) decide(gate Gate) {
-	if gate.Admit() {
+// decide calls Admit for the message that begins.
+func (f *Filter) decide(admitter Admitter) {
+	if admitter.Admit() {
 		f.state = passing
 		return
 	}
@@ -112,8 +112,8 @@ func (f *Filter) decide(gate Gate) {
 	f.scanner.Reset()
 }
 
-// swallow scans the refused message that p begins with and returns how many
-// bytes of p belong to it, its newline included, and whether it ended there.
+// swallow scans the refused message at the beginning of p, and returns how many
+// bytes of p belong to it, including its newline, and whether it ended there.
 func (f *Filter) swallow(p []byte) (n int, ended bool) {
 	n = bytes.IndexByte(p, '\n')
 	if n < 0 {

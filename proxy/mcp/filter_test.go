@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// script is a Gate that answers as told: message i passes if admit(i).
+// script is an Admitter: message i passes if admit(i).
 type script struct {
 	asked int
 	admit func(i int) bool
@@ -23,15 +23,15 @@ func all(int) bool      { return true }
 func none(int) bool     { return false }
 func second(i int) bool { return i%2 == 1 }
 
-// run filters the pieces and returns all that passed and the ids of what was
-// refused, "-" for one without.
-func run(f *Filter, gate Gate, pieces [][]byte) (passed string, ids []string) {
+// run filters the pieces and returns all that passed and the ids of the refused
+// messages, "-" for one without.
+func run(f *Filter, admitter Admitter, pieces [][]byte) (passed string, ids []string) {
 	var out strings.Builder
 	for _, p := range pieces {
 		for len(p) > 0 {
 			var pass []byte
 			var refused bool
-			pass, p, refused = f.Next(p, gate)
+			pass, p, refused = f.Next(p, admitter)
 			out.Write(pass)
 			if !refused {
 				continue
@@ -88,8 +88,9 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// What may pass leaves in one piece, so that it is written by one system call.
-func TestFilterPassesWhole(t *testing.T) {
+// TestFilterPassesUnsplit checks that bytes that may pass leave in one piece,
+// so that one system call writes them.
+func TestFilterPassesUnsplit(t *testing.T) {
 	t.Parallel()
 	in := []byte("{}\n\n{}\r\n{}")
 	var f Filter
@@ -99,13 +100,13 @@ func TestFilterPassesWhole(t *testing.T) {
 	}
 }
 
-// filterSlowly is what Filter means, said by splitting. What passes of a
-// refused line are the carriage returns it begins with.
-func filterSlowly(data []byte, gate Gate) (passed string, refused int) {
+// filterSlowly is a naive Filter that splits the stream. Of a refused line, the
+// carriage returns at its beginning pass.
+func filterSlowly(data []byte, admitter Admitter) (passed string, refused int) {
 	var out strings.Builder
 	for line := range bytes.SplitAfterSeq(data, []byte("\n")) {
 		message := bytes.TrimLeft(line, "\r")
-		if len(message) == 0 || message[0] == '\n' || gate.Admit() {
+		if len(message) == 0 || message[0] == '\n' || admitter.Admit() {
 			out.Write(line)
 			continue
 		}
@@ -127,11 +128,11 @@ func FuzzFilter(f *testing.F) {
 		wantPassed, wantRefused := filterSlowly(data, slow)
 		for _, pieces := range [][][]byte{{data}, oneByOne(data), chunks(data, seed)} {
 			var filter Filter
-			gate := &script{admit: admit}
-			passed, ids := run(&filter, gate, pieces)
-			if passed != wantPassed || len(ids) != wantRefused || gate.asked != slow.asked {
-				t.Fatalf("%q in %d pieces: passed %q, refused %d, asked %d; want %q, %d, %d", data, len(pieces),
-					passed, len(ids), gate.asked, wantPassed, wantRefused, slow.asked)
+			admitter := &script{admit: admit}
+			passed, ids := run(&filter, admitter, pieces)
+			if passed != wantPassed || len(ids) != wantRefused || admitter.asked != slow.asked {
+				t.Fatalf("%q in %d pieces: passed %q, refused %d, Admit called %d times; want %q, %d, %d", data, len(pieces),
+					passed, len(ids), admitter.asked, wantPassed, wantRefused, slow.asked)
 			}
 		}
 		var m Meter
@@ -144,8 +145,8 @@ func FuzzFilter(f *testing.F) {
 func TestFilterAllocates(t *testing.T) {
 	in := []byte(strings.Join(streams, ""))
 	var f Filter
-	gate := Gate(&script{admit: all})
-	if n := testing.AllocsPerRun(100, func() { f.Next(in, gate) }); n != 0 {
+	admitter := Admitter(&script{admit: all})
+	if n := testing.AllocsPerRun(100, func() { f.Next(in, admitter) }); n != 0 {
 		t.Errorf("passing allocates %v times, want 0", n)
 	}
 	refuse := &script{admit: none}
@@ -172,10 +173,10 @@ func BenchmarkFilter(b *testing.B) {
 			b.SetBytes(int64(len(in)))
 			b.ReportAllocs()
 			var f Filter
-			gate := &script{admit: admit}
+			admitter := &script{admit: admit}
 			for b.Loop() {
 				for p := in; len(p) > 0; {
-					_, p, _ = f.Next(p, gate)
+					_, p, _ = f.Next(p, admitter)
 				}
 			}
 		})

@@ -9,7 +9,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// chunks cuts data at random places, empty chunks included; the same seed cuts
+// chunks splits data at random places, with empty chunks; the same seed splits
 // at the same places.
 func chunks(data []byte, seed uint64) [][]byte {
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -22,7 +22,7 @@ func chunks(data []byte, seed uint64) [][]byte {
 	return cut
 }
 
-// oneByOne cuts data into single bytes.
+// oneByOne splits data into single bytes.
 func oneByOne(data []byte) [][]byte {
 	var cut [][]byte
 	for i := range data {
@@ -31,7 +31,7 @@ func oneByOne(data []byte) [][]byte {
 	return cut
 }
 
-// streams are inputs that every test of framing starts from.
+// streams are the basic inputs of the tests of framing.
 var streams = []string{
 	"",
 	"\n",

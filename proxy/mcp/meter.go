@@ -3,27 +3,25 @@ package mcp
 import "bytes"
 
 // Meter counts the messages of a stream of lines, chunk by chunk, and tracks
-// the length of the line that is not finished yet. The zero value stands at
-// the beginning of a stream. It holds 16 bytes, so that every connection can
-// have two.
+// the length of the unfinished line. The zero value is at the beginning of a
+// stream. A Meter has 16 bytes, so that every connection can have two.
 type Meter struct {
 	length int64 // bytes of the unfinished line
 	text   bool  // the unfinished line is not blank
 }
 
-// Count takes the next bytes of the stream and returns how many messages
-// ended in them. How the stream is cut into chunks does not change the sum.
+// Count reads the next bytes of the stream and returns how many messages ended
+// in them. The sum does not depend on how the stream is split into chunks.
 //
-// A line longer than limit bytes, its newline not counted, is reported by
-// over: the index in p of the first byte too many. Count stops there: p[over:]
-// is neither counted nor looked at, and p[:over] is what a relay may still pass
-// on. Otherwise over is -1. With limit = 0 no line is too long. The limit may
-// change from call to call; a line already past it is too long at its next
-// byte.
+// If a line is longer than limit bytes, without its newline, over is the index
+// in p of the first byte beyond the limit; otherwise it is -1. Count stops
+// there: it does not read p[over:], and a relay may still pass on p[:over].
+// limit = 0 means no limit. The limit may change from call to call; a line
+// already beyond it is too long at its next byte.
 func (m *Meter) Count(p []byte, limit int64) (messages, over int) {
 	for at := 0; at < len(p); {
 		if p[at] == '\n' && m.length == 0 {
-			at++ // an empty line; a flood of them is to cost little
+			at++ // an empty line: a flood of them must be cheap
 			continue
 		}
 		n := bytes.IndexByte(p[at:], '\n')
@@ -49,11 +47,11 @@ func (m *Meter) Count(p []byte, limit int64) (messages, over int) {
 	return messages, -1
 }
 
-// AtBoundary reports whether the last byte seen ended a line, or none was seen
-// yet: only there may a message of one's own be put into the stream.
+// AtBoundary reports whether the last byte read ended a line, or none was read
+// yet: only there may a message be inserted into the stream.
 func (m *Meter) AtBoundary() bool { return m.length == 0 }
 
-// extend adds part of a line, without its newline.
+// extend adds a part of a line, without its newline.
 func (m *Meter) extend(part []byte) {
 	m.length += int64(len(part))
 	m.text = m.text || !blank(part)

@@ -68,8 +68,8 @@ func TestMeterIsSmall(t *testing.T) {
 	}
 }
 
-// count feeds the pieces up to the first that is too long, and returns the sum
-// and the place of the first byte too many in the whole.
+// count feeds the pieces up to the first line that is too long, and returns the
+// sum and the index of the first byte beyond the limit.
 func count(m *Meter, pieces [][]byte, max int64) (messages, over int) {
 	at := 0
 	for _, piece := range pieces {
@@ -83,7 +83,7 @@ func count(m *Meter, pieces [][]byte, max int64) (messages, over int) {
 	return messages, -1
 }
 
-// countSlowly is what Count means, said by splitting.
+// countSlowly is a naive Count that splits the stream.
 func countSlowly(data []byte, max int64) (messages, over int) {
 	at := 0
 	for line := range bytes.SplitAfterSeq(data, []byte("\n")) {

@@ -1,15 +1,15 @@
 package mcp
 
-// Method is a method of MCP, as a small number: what counters are indexed by
-// and metrics labelled with, so that no client can invent a label. The numbers
-// may differ between versions of this program; the names do not.
+// Method is a method of MCP as a small number: an index of counters, and a
+// label of metrics that no client can invent. The numbers may differ between
+// versions of this program; the names do not.
 type Method uint8
 
-// The methods that the specifications from 2024-11-05 to 2026-07-28 and the
-// extension for tasks define, in either direction.
+// The methods, in either direction, of the specifications from 2024-11-05 to
+// 2026-07-28 and of the extension for tasks.
 const (
-	MethodNone  Method = iota // there is no method, or none is known yet
-	MethodOther               // there is one, but none of these
+	MethodNone  Method = iota // there is no method, or it is not known yet
+	MethodOther               // any other method
 	MethodCompletionComplete
 	MethodElicitationCreate
 	MethodInitialize
@@ -97,7 +97,7 @@ const (
 	maxMethodName     = len(longestMethodName)
 )
 
-// methodByName finds what methodNames holds.
+// methodByName is the inverse of methodNames.
 var methodByName = indexMethods()
 
 func indexMethods() map[string]Method {
@@ -110,7 +110,7 @@ func indexMethods() map[string]Method {
 
 // MethodOf returns the method called name, the value of an Mcp-Method header or
 // of "method" in a message: MethodNone if name is empty, MethodOther if it is
-// not known. Case counts.
+// unknown. It is case-sensitive.
 func MethodOf(name []byte) Method {
 	if len(name) == 0 {
 		return MethodNone
@@ -121,7 +121,7 @@ func MethodOf(name []byte) Method {
 	return MethodOther
 }
 
-// String returns the method's name; "none" and "other" for what has none.
+// String returns the method's name, or "none" or "other".
 func (m Method) String() string {
 	if m >= NumMethods {
 		return methodNames[MethodOther]

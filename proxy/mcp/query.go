@@ -2,10 +2,10 @@ package mcp
 
 import "bytes"
 
-// Span is the part of some bytes from Start up to but not including End.
+// Span is the part of a byte slice from Start up to but not including End.
 type Span struct{ Start, End int }
 
-// Of returns the part of p.
+// Of returns that part of p.
 func (s Span) Of(p []byte) []byte { return p[s.Start:s.End] }
 
 // Len returns the number of bytes.
@@ -13,15 +13,15 @@ func (s Span) Len() int { return s.End - s.Start }
 
 // SplitQuery finds the session in the target of a request of the deprecated
 // HTTP+SSE transport: the value of sessionId (the TypeScript SDK), sessionid
-// (Go) or session_id (Python) in the query. The first of these that bears a
-// valid tag counts; then ok is true, id is the value without the tag, and
-// AppendUntagged makes the target that the server knows. Otherwise ok is false
-// and id the first of them that is not empty: the value is a server's own. If
-// there is none, id is empty.
+// (Go) or session_id (Python) in the query. The first of these with a valid tag
+// counts: ok is true, id is the value without the tag, and AppendUntagged
+// builds the target for the server. Otherwise ok is false and id is the first
+// non-empty value, which the server chose itself; if there is none, id is
+// empty.
 //
-// Names are compared and values are taken as they stand; nothing is decoded.
-// That suffices, since no URI library escapes what a tag is made of, and a tag
-// is cut off where it was put.
+// Names and values are compared and copied without decoding. That suffices
+// because no URI library escapes the characters of a tag, and a tag is removed
+// where it was added.
 func SplitQuery(target []byte) (id Span, t Tag, ok bool) {
 	query := querySpan(target)
 	for query.Len() > 0 {
@@ -40,16 +40,16 @@ func SplitQuery(target []byte) (id Span, t Tag, ok bool) {
 	return id, Tag{}, false
 }
 
-// AppendUntagged appends target without the tag that stands behind id, as
-// SplitQuery returned it with ok.
+// AppendUntagged appends target without the tag after id, as returned by
+// SplitQuery with ok.
 func AppendUntagged(dst, target []byte, id Span) []byte {
 	dst = append(dst, target[:id.End]...)
 	return append(dst, target[id.End+TagSize:]...)
 }
 
-// endpointSession returns the session that uri, of an endpoint event, is to be
-// tagged behind: the value that SplitQuery will find. It is empty if there is
-// none.
+// endpointSession returns the session in the uri of an endpoint event, which
+// the tag must follow: the value that SplitQuery will find. It is empty if
+// there is none.
 func endpointSession(uri []byte) Span {
 	query := querySpan(uri)
 	for query.Len() > 0 {
@@ -75,9 +75,9 @@ func querySpan(uri []byte) Span {
 	return Span{mark + 1, end}
 }
 
-// nextSession looks at the first parameter of query, which is not empty, and
-// returns its value, empty unless it is one of the session's, and the
-// parameters after it.
+// nextSession reads the first parameter of a non-empty query. It returns its
+// value, empty unless the parameter names a session, and the remaining
+// parameters.
 func nextSession(uri []byte, query Span) (value, rest Span) {
 	end, next := query.End, query.End
 	if and := bytes.IndexByte(query.Of(uri), '&'); and >= 0 {

@@ -12,8 +12,8 @@ var (
 	tag2 = TagOf("node2").String()
 )
 
-// targets are request targets with what SplitQuery must find in them. Where ok
-// is true, without is the target that the server knows.
+// targets are request targets with the expected results of SplitQuery. If ok is
+// true, without is the target for the server.
 var targets = []struct {
 	in, id, tag string
 	ok          bool
@@ -73,9 +73,9 @@ func FuzzSplitQuery(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, uri []byte, server string) {
 		if id, tag, ok := SplitQuery(uri); ok && bytes.Count(uri, tag[:]) == 0 {
-			t.Fatalf("SplitQuery(%q) finds %q at %v, which is not there", uri, tag, id)
+			t.Fatalf("SplitQuery(%q) finds %q at %v, where it is not", uri, tag, id)
 		}
-		// What an endpoint event is given is what comes off again.
+		// The tag added to an endpoint event is the tag that comes off.
 		session := endpointSession(uri)
 		if session.Len() == 0 {
 			return
@@ -94,8 +94,8 @@ func FuzzSplitQuery(f *testing.F) {
 	})
 }
 
-// checkQueries lets net/url judge: tagging changes one value of the query, by
-// the tag.
+// checkQueries checks with net/url that tagging appends the tag to one value of
+// the query and changes nothing else.
 func checkQueries(t *testing.T, uri, tagged []byte, tag Tag) {
 	before, err := url.Parse(string(uri))
 	if err != nil {
@@ -107,7 +107,7 @@ func checkQueries(t *testing.T, uri, tagged []byte, tag Tag) {
 	}
 	was, err1 := url.ParseQuery(before.RawQuery)
 	is, err2 := url.ParseQuery(after.RawQuery)
-	if err1 != nil || err2 != nil { // of a malformed query, net/url leaves parts out
+	if err1 != nil || err2 != nil { // net/url omits parts of a malformed query
 		return
 	}
 	changed := 0

@@ -13,8 +13,8 @@ var (
 	tooLongID = `"` + strings.Repeat("i", maxID-1) + `"`
 )
 
-// messages are single JSON-RPC messages, or nearly so, with the id that the
-// scanner must find; "" is none.
+// messages are JSON-RPC messages, valid or nearly so, with the id that the
+// scanner must find; "" means none.
 var messages = []struct {
 	in, id  string
 	request bool
@@ -90,7 +90,7 @@ func TestIDScanner(t *testing.T) {
 	}
 }
 
-// parsedID is the raw id that encoding/json finds, and whether there is a
+// parsedID returns the raw id that encoding/json finds, and whether there is a
 // method; ok is false if data is not a JSON object.
 func parsedID(data []byte) (id []byte, method, ok bool) {
 	var members map[string]json.RawMessage
@@ -122,7 +122,7 @@ func FuzzIDScanner(f *testing.F) {
 				t.Fatalf("%q: id %q, request %v; want %q, %v", data, id, s.Request(), wantID, wantMethod)
 			}
 			if id != nil && (!json.Valid(id) || len(id) > maxID || bytes.ContainsAny(id, "\r\n")) {
-				t.Fatalf("%q: id %q is none", data, id)
+				t.Fatalf("%q: invalid id %q", data, id)
 			}
 		}
 	})

@@ -51,7 +51,7 @@ func (c *Conn) Reset() {
 // Cut closes the socket with FIN although the stream is incomplete. It suits
 // streams that show this themselves: by a length, or by messages that have an
 // end. The kernel repeats FIN until it is acknowledged, but sends RST once (RFC
-// 9293 section 3.5.3), and a peer that only waits and misses it waits for ever.
+// 9293 section 3.5.3), and a peer that only waits and misses it waits forever.
 // The transport's closing message, which would mark the stream as complete, is
 // not sent. Unread bytes are discarded first: closing a socket that still has
 // some would send RST (RFC 2525 section 2.17).

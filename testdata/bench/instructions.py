@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Instructions per message where the processor has no counters: mcplb, HAProxy and nginx on an emulated machine.
+"""Counts instructions per message without hardware counters: mcplb, HAProxy and nginx on an emulated machine.
 
     instructions.py --mcplb PATH --bench DIR [--only tcp,mcp,bulk,http,connect] [--seconds 2]
 
 DIR holds the files of the comparison (pingpong.c, haproxy.cfg, nginx.conf, mcplb.toml, origin.conf, post.lua). QEMU runs one processor with
-`-icount shift=0`: its clock advances by one nanosecond an instruction, whatever the host does, so the time that the kernel
-charges to a process (/proc/PID/task/*/schedstat; soft interrupts included, by tsc=noirqtime) IS its number of instructions,
-user and kernel together. Instructions that
-repeat (rep movs) count once a repetition there, so the kernel is told to copy without them. Figures repeat within a percent. They are those of a 6.1 kernel without mitigations for its
-processor, so compare programs with each other, not with another machine.
+`-icount shift=0`: its clock advances by one nanosecond per instruction, whatever the host does, so the time that the kernel
+charges to a process (/proc/PID/task/*/schedstat; soft interrupts included, by tsc=noirqtime) is its number of instructions,
+user and kernel together. Repeated instructions (rep movs) would count once per repetition, so the kernel is made to copy
+without them. Figures are reproducible within a percent. They are for a 6.1 kernel without CPU mitigations: compare programs with
+each other, not with another machine.
 
 Needs: qemu-system-x86, busybox-static, cpio, gcc, a kernel image (--kernel, or the newest found in ~/.cache/vm-kernel/boot).
 """
@@ -73,7 +73,7 @@ def main():
     args.add_argument("--only", default="tcp,mcp,bulk,http,connect")
     args.add_argument("--seconds", type=float, default=2)
     args.add_argument("--peers", default="haproxy,nginx")
-    args.add_argument("--sut", action="append", default=[], metavar="NAME=PATH", help="another mcplb beside the first")
+    args.add_argument("--sut", action="append", default=[], metavar="NAME=PATH", help="another mcplb to compare")
     args.add_argument("--kernel")
     args = args.parse_args()
     kernel = args.kernel or sorted(glob.glob(os.path.expanduser("~/.cache/vm-kernel/boot/vmlinuz-*")))[-1]
@@ -120,7 +120,7 @@ def main():
     shutil.rmtree(work_dir)
     results = re.findall(r"result (\S+) (\S+) (-?\d+) (\d+)", machine.stdout)
     if not results:
-        raise SystemExit(f"the machine said:\n{machine.stdout[-3000:]}\n{machine.stderr[-1000:]}")
+        raise SystemExit(f"the machine's output:\n{machine.stdout[-3000:]}\n{machine.stderr[-1000:]}")
     for work in args.only.split(","):
         mine = next((int(n) for w, name, n, _ in results if w == work and name == "mcplb"), None)
         print(f"\n{work}  (instructions per message)")

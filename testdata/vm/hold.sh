@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Has one mcplb hold many connections, in a virtual machine with an open-files limit to match.
+# Makes one mcplb hold many connections, in a virtual machine with a sufficient open-files limit.
 #
 #   hold.sh RUN [COUNT]
 #
 # RUN is the program that starts the machine: RUN [-m MEMORY] [-t SECONDS] JOB FILE...; it runs JOB as root in a directory
-# with the FILEs, shows its output and ends with its status. COUNT is how many connections (default 30000); every one must
-# answer, three times over. Prints what mcplb has in use before and while it holds them. The exit status is 0 when all
-# answered.
+# with the FILEs, shows its output and ends with its status. COUNT is the number of connections (default 30000); each must
+# respond three times. Prints the memory and files of mcplb before and while it holds them. The exit status is 0 if all
+# responded.
 set -euo pipefail
 [ $# -ge 1 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 run=$(realpath "$1")

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Proves that one mcplb carries COUNT connections (default 100,000) onto four nodes: 70% raw TCP, 10% each of Streamable HTTP,
-# WebSocket and HTTP+SSE, each an MCP session that is answered; evenly, stickily, and through the death of a node.
+# Proves that one mcplb relays COUNT connections (default 100,000) to four nodes: 70% raw TCP, 10% each of Streamable HTTP,
+# WebSocket and HTTP+SSE, each an MCP session with responses; evenly, with sticky sessions, and through the death of a node.
 #
 #   prove.sh [COUNT]
 #
-# It runs on this machine where the open-files limit allows that, otherwise in a virtual machine, which VM_RUN must name: a
+# It runs on this machine if the open-files limit allows it, otherwise in a virtual machine, which VM_RUN must name: a
 # program RUN [-m MEMORY] [-t SECONDS] [-o OUTDIR] JOB FILE... that runs JOB as root in a directory with the FILEs, shows
-# its output and ends with its status. The reports (JSON, CSV, HTML with plots) are left in OUT (default bin/prove). The exit status is 0
-# when everything was as expected.
+# its output and ends with its status. The reports (JSON, CSV, HTML with plots) go to OUT (default bin/prove). The exit status is 0
+# if everything was as expected.
 set -euo pipefail
 count=${1:-100000}
 cd "$(dirname "$0")/../.."

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Upgrades one mcplb while it holds many connections, in a virtual machine with an open-files limit to match.
+# Upgrades one mcplb while it holds many connections, in a virtual machine with a sufficient open-files limit.
 #
 #   upgrade.sh RUN [COUNT]
 #
-# RUN is the program that starts the machine, as for hold.sh. COUNT is how many connections (default 50000). The log's last
-# lines say how many have moved, and for how long nobody served them. The exit status is 0 when every one answered, before
-# and after.
+# RUN is the program that starts the machine, as for hold.sh. COUNT is the number of connections (default 50000). The log's
+# last lines show how many were handed over, and for how long they were not served. The exit status is 0 if each responded,
+# before and after.
 set -euo pipefail
 [ $# -ge 1 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 run=$(realpath "$1")

@@ -1,13 +1,13 @@
-// One end of a WebSocket by npm's ws, for the tests of mcplb's relay.
+// One end of a WebSocket, using npm's ws, for the tests of mcplb's relay.
 //
-//   node peer.mjs serve DEFLATE                             an echo; prints its port
-//   node peer.mjs connect DEFLATE URL MESSAGES LARGEST      an echo's client
+//   node peer.mjs serve DEFLATE                             an echo server; prints its port
+//   node peer.mjs connect DEFLATE URL MESSAGES LARGEST      a client of an echo server
 //
 // DEFLATE is "deflate" or "plain": whether permessage-deflate is offered and
-// taken. The client sends MESSAGES messages of up to LARGEST bytes, text and
-// binary, every third in fragments, with pings between, and checks that each
-// comes back as it was; then it closes with code 4000 and a reason, and wants
-// the same from the echo. Its exit status is 1 when anything is not as it should be.
+// accepted. The client sends MESSAGES messages of up to LARGEST bytes, text and
+// binary, every third in fragments with pings between them, and checks that each
+// comes back unchanged; then it closes with code 4000 and a reason, and expects
+// the same from the server. Its exit status is 1 if any check fails.
 import { createRequire } from 'node:module';
 import { createHash, randomBytes } from 'node:crypto';
 const { WebSocket, WebSocketServer } = createRequire(process.cwd() + '/')('ws');
@@ -31,7 +31,7 @@ if (role === 'serve') {
   });
 }
 
-// content is message number i: every size that matters, and among them large ones.
+// content returns message i: all relevant sizes, and large ones among them.
 function content(i) {
   const sizes = [0, 1, 125, 126, 127, 65535, 65536, 65537];
   let size = i % 250 === 249 ? Number(largest) : sizes[i % 16] ?? (i * 7919) % 20000;
@@ -48,7 +48,7 @@ function sendMessage(socket, { data, binary }, fragmented) {
   const third = Math.ceil(data.length / 3);
   socket.send(data.subarray(0, third), { binary, fin: false });
   socket.send(data.subarray(third, 2 * third), { binary, fin: false });
-  socket.ping('between fragments'); // control frames may stand between them
+  socket.ping('between fragments'); // control frames are allowed between them
   socket.send(data.subarray(2 * third), { binary, fin: true });
 }
 
@@ -76,7 +76,7 @@ async function connect() {
     socket.on('error', reject);
     socket.on('close', (code) => reject(new Error(`closed with ${code} after ${received} messages`)));
     socket.on('message', (data, binary) => {
-      if (digest({ data, binary }) !== waiting.shift()) reject(new Error(`message ${received} is another`));
+      if (digest({ data, binary }) !== waiting.shift()) reject(new Error(`message ${received} differs`));
       received++;
       if (received === Number(messages)) resolve();
       else next();

@@ -18,8 +18,8 @@ type balancer struct {
 	client  string // where clients connect, host:port
 }
 
-// startBalancer starts mcplb before the servers and returns when all are up.
-// sse are the path prefixes of the deprecated HTTP+SSE transport.
+// startBalancer starts mcplb in front of the servers and returns when all are
+// up. sse are the path prefixes of the deprecated HTTP+SSE transport.
 func startBalancer(ctx context.Context, binary string, servers, sse []string, directory string) (*balancer, error) {
 	addresses, err := freeAddresses(2)
 	if err != nil {
@@ -41,7 +41,7 @@ func startBalancer(ctx context.Context, binary string, servers, sse []string, di
 	return b, nil
 }
 
-// configuration is a lb.toml whose only choices are those under test.
+// configuration returns an lb.toml that sets only what is under test.
 func configuration(client, admin string, servers, sse []string) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "[admin]\nlisten = %q\nhealth_listen = \"\"\n", admin)
@@ -57,7 +57,7 @@ func configuration(client, admin string, servers, sse []string) string {
 	return text.String()
 }
 
-// status is what is used of mcplb's own report.
+// status is the part of mcplb's status that is used here.
 type status struct {
 	Backends []struct {
 		ServersUsable int `json:"servers_usable"`
@@ -97,14 +97,14 @@ func (b *balancer) awaitServers(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return b.process.failure("its servers are not up")
+			return b.process.failure("its servers did not come up")
 		case <-time.After(pollInterval):
 		}
 	}
 }
 
-// spread tells how many messages each server got. If one got them all although
-// there are more, the results show nothing.
+// spread returns how many messages each server got. If one of several servers
+// got them all, the results prove nothing, and it returns an error.
 func (b *balancer) spread(ctx context.Context) (string, error) {
 	s, err := b.status(ctx)
 	if err != nil {

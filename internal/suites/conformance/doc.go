@@ -1,18 +1,19 @@
-// Conformance shows that MCP clients get through mcplb what they get without
-// it: it runs the official conformance suite, the inspector and the TypeScript
-// SDK's example clients against the official servers, directly and behind
-// mcplb, and prints the results side by side.
+// Conformance checks that MCP clients get the same results through mcplb as
+// without it: it runs the official conformance suite, the inspector and the
+// TypeScript SDK's example clients against the official servers, directly and
+// through mcplb, and prints the results side by side.
 //
 //	make build && go run ./internal/suites/conformance -mcplb bin/mcplb
 //
-// Each suite runs up to three times, each time on fresh servers: against one
-// server directly; against one server behind mcplb, where nothing may differ;
-// and against four servers behind mcplb with balance = "roundrobin", where only
-// those checks may differ that need servers which share their state (the
-// official ones keep theirs in memory).
+// Each suite runs three times, each time on fresh servers: directly against one
+// server; through mcplb with one server, where the results must be the same;
+// and through mcplb with four servers and balance = "roundrobin", where only
+// checks that need servers with shared state may differ (the official servers
+// keep their state in memory).
 //
-// It needs Go and npm, and takes what it needs from the npm registry and the Go
-// module proxy, once, into the directory given by -cache. It exits with 0 when
-// nothing is worse behind mcplb, with 1 when something is or could not be run,
-// and with 2 when its command line is wrong.
+// It needs Go and npm. The first run downloads the suites from the npm registry
+// and the Go module proxy into the directory given by -cache. The exit status
+// is 0 if no result is worse through mcplb, 1 if one is or could not be
+// obtained, and 2 if the command line is wrong. It does not test mcplb's own
+// features, only that they do not interfere.
 package main

@@ -10,9 +10,8 @@ import (
 	"strings"
 )
 
-// packages are what comes from the npm registry, by number: the results that
-// are compared depend on it. (The suites need a newer node than distributions
-// have.)
+// packages are the npm packages and their versions, on which the results
+// depend. (The suites need a newer node than distributions have.)
 var packages = map[string]string{
 	"node":                                    "22",
 	"@modelcontextprotocol/conformance":       "0.2.0-alpha.12",
@@ -21,18 +20,18 @@ var packages = map[string]string{
 	"@modelcontextprotocol/server-everything": "2026.8.31",
 }
 
-// everythingServer is the Go SDK's conformance server, in the version that
-// go.mod names.
+// everythingServer is the Go SDK's conformance server, in the version in
+// go.mod.
 const everythingServer = "github.com/modelcontextprotocol/go-sdk/conformance/everything-server"
 
-// tools is what has been installed.
+// tools are the installed programs.
 type tools struct {
 	bin        string // the directory of the npm packages' programs
 	sdk        string // the directory of the TypeScript SDK's examples
 	everything string // the Go SDK's conformance server
 }
 
-// install brings everything into the directory, if it is not there yet.
+// install installs the tools into the directory, unless they are there.
 func install(ctx context.Context, directory string, report func(string)) (tools, error) {
 	t := tools{
 		bin:        filepath.Join(directory, "node_modules", ".bin"),
@@ -45,8 +44,8 @@ func install(ctx context.Context, directory string, report func(string)) (tools,
 	return t, command(ctx, "", "go", "build", "-o", t.everything, everythingServer)
 }
 
-// npmInstall installs packages, unless the last time did. A copy of the
-// manifest tells: it is written when the installation is whole.
+// npmInstall installs packages, unless they are installed: then a copy of the
+// manifest exists, which is written at the end of an installation.
 func npmInstall(ctx context.Context, directory string, report func(string)) error {
 	manifest, err := json.MarshalIndent(map[string]any{"private": true, "dependencies": packages}, "", "  ")
 	if err != nil {
@@ -64,7 +63,7 @@ func npmInstall(ctx context.Context, directory string, report func(string)) erro
 		return err
 	}
 	if err := command(ctx, directory, "npm", "install", "--no-audit", "--no-fund", "--loglevel=error"); err != nil {
-		return fmt.Errorf("%w; is npm there, and the npm registry within reach?", err)
+		return fmt.Errorf("%w; is npm installed and the npm registry reachable?", err)
 	}
 	if err := parametrize(examples(directory)); err != nil {
 		return err
@@ -72,12 +71,12 @@ func npmInstall(ctx context.Context, directory string, report func(string)) erro
 	return os.WriteFile(installed, manifest, 0o644)
 }
 
-// examples is where the TypeScript SDK's examples are.
+// examples returns the directory of the TypeScript SDK's examples.
 func examples(directory string) string {
 	return filepath.Join(directory, "node_modules", "@modelcontextprotocol", "sdk", "dist", "esm", "examples")
 }
 
-// parametrize makes the two examples whose port is fixed take it from outside.
+// parametrize gives the two examples with a fixed port a parameter for it.
 func parametrize(examples string) error {
 	for _, change := range []struct{ file, from, to string }{
 		{"server/ssePollingExample.js", "const PORT = 3001;", "const PORT = Number(process.env.POLLING_PORT);"},
@@ -93,7 +92,7 @@ func parametrize(examples string) error {
 		}
 		changed := strings.Replace(string(text), change.from, change.to, 1)
 		if changed == string(text) {
-			return fmt.Errorf("%s has no %q any more", path, change.from)
+			return fmt.Errorf("%s no longer contains %q", path, change.from)
 		}
 		if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
 			return err
@@ -102,7 +101,7 @@ func parametrize(examples string) error {
 	return nil
 }
 
-// command runs a program to its end; its output is part of the error only.
+// command runs a program to its end; its output appears only in the error.
 func command(ctx context.Context, directory, name string, args ...string) error {
 	command := exec.CommandContext(ctx, name, args...)
 	command.Dir = directory

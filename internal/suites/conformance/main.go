@@ -19,15 +19,15 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// options are the command line's values.
+// options holds the command line's values.
 type options struct {
 	mcplb string         // the balancer's binary
 	cache string         // where the suites are installed
-	keep  string         // where logs and results are left; "" = nowhere
+	keep  string         // where to keep logs and results; "" = do not keep them
 	only  *regexp.Regexp // the suites to run, by name
 }
 
-// run is the whole program; it returns the exit status.
+// run is the program; it returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	opts, err := parseOptions(args, stderr)
 	switch {
@@ -55,7 +55,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.StringVar(&opts.mcplb, "mcplb", filepath.Join("bin", "mcplb"), "the balancer's binary, a `file`")
 	flags.StringVar(&opts.cache, "cache", "", "install the suites in this `directory` (default mcplb-conformance in the user's cache)")
-	flags.StringVar(&opts.keep, "keep", "", "leave logs and results in this `directory`")
+	flags.StringVar(&opts.keep, "keep", "", "keep logs and results in this `directory`")
 	flags.StringVar(&only, "only", "", "run the suites whose names match this `expression`")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
@@ -77,7 +77,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	return opts, absolute(&opts.mcplb, &opts.cache, &opts.keep)
 }
 
-// absolute makes paths good for processes in other directories; "" stays.
+// absolute makes paths absolute, for processes in other directories; "" stays.
 func absolute(paths ...*string) error {
 	for _, path := range paths {
 		if *path == "" {

@@ -22,19 +22,19 @@ const (
 )
 
 // The kernel kills the processes when the thread that started them ends
-// (prctl(2), PR_SET_PDEATHSIG): that is the main thread, on which all is started.
+// (prctl(2), PR_SET_PDEATHSIG): so all are started on the main thread.
 func init() { runtime.LockOSThread() }
 
-// program is how a process is started.
+// program says how to start a process.
 type program struct {
-	name string // of its log
+	name string // also names its log
 	path string
 	args []string
 	env  []string // added to this process's own
 	addr string   // where it will listen, host:port
 }
 
-// process is a program that was started.
+// process is a started program.
 type process struct {
 	program program
 	command *exec.Cmd
@@ -55,7 +55,7 @@ func start(ctx context.Context, program program, directory string) (*process, er
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() // the process has its own
+	defer log.Close() // the process has a copy
 	p.command.Stdout, p.command.Stderr = log, log
 	p.command.Env = append(os.Environ(), program.env...)
 	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -71,7 +71,7 @@ func start(ctx context.Context, program program, directory string) (*process, er
 }
 
 func (p *process) wait() {
-	_ = p.command.Wait() // how it ended is in its log
+	_ = p.command.Wait() // its log shows how it ended
 	close(p.ended)
 }
 
@@ -92,7 +92,7 @@ func (p *process) awaitListening(ctx context.Context) error {
 	}
 }
 
-// failure is an error with the end of the process's log.
+// failure returns an error with the end of the process's log.
 func (p *process) failure(what string) error {
 	log, _ := os.ReadFile(p.log) // only adds to the error
 	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
@@ -110,9 +110,9 @@ func (p *process) stop() {
 	}
 }
 
-// freeAddresses finds ports that nobody has at the moment on any address (the
-// TypeScript servers listen on all), and that no outgoing connection will take
-// meanwhile: they lie below those that Linux gives out.
+// freeAddresses finds ports that are free on all addresses (the TypeScript
+// servers listen on all), and that no outgoing connection takes meanwhile: they
+// are below the range from which Linux assigns ports.
 func freeAddresses(n int) ([]string, error) {
 	const lowest, highest, attempts = 20_000, 32_000, 1000
 	var addresses []string
@@ -130,8 +130,8 @@ func freeAddresses(n int) ([]string, error) {
 	return nil, fmt.Errorf("no %d free ports from %d to %d", n, lowest, highest)
 }
 
-// output runs a client to its end and returns what it printed. Its exit status
-// is the error.
+// output runs a client to its end and returns its output. Its exit status is
+// the error.
 func output(ctx context.Context, timeout time.Duration, program program, directory string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

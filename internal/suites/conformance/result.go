@@ -10,13 +10,13 @@ import (
 // results are a suite's results by check.
 type results map[string]result
 
-// result is how one check came out.
+// result is the outcome of one check.
 type result struct {
-	status string // success, or what else the suite says
-	detail string // what must be the same on every way to the servers; "" = nothing
+	status string // success, or another status of the suite
+	detail string // must be the same on every route to the servers; "" = nothing to compare
 }
 
-// success is the only status that is not to be improved on.
+// success is the best status.
 const success = "SUCCESS"
 
 // summary counts the checks by status.
@@ -37,12 +37,12 @@ func (r results) summary() string {
 	return text
 }
 
-// worse lists what is worse in behind than in direct, a line for each check.
-// What differs but succeeds in behind is not worse. shared are the checks that
-// may come out as a warning.
-func worse(direct, behind results, shared []string) (list, tolerated []string) {
+// worse lists the checks that are worse in proxied than in direct, one line
+// each. A check that differs but succeeds in proxied is not worse. The checks in
+// shared may result in a warning: those are in tolerated.
+func worse(direct, proxied results, shared []string) (list, tolerated []string) {
 	for _, check := range slices.Sorted(maps.Keys(direct)) {
-		want, got := direct[check], behind[check]
+		want, got := direct[check], proxied[check]
 		if got.status == "" {
 			got.status = "not run"
 		}
@@ -57,19 +57,19 @@ func worse(direct, behind results, shared []string) (list, tolerated []string) {
 			list = append(list, line)
 		}
 	}
-	for _, check := range slices.Sorted(maps.Keys(behind)) {
-		if _, there := direct[check]; !there && behind[check].status != success {
-			list = append(list, fmt.Sprintf("%s: %s, directly not run", check, behind[check].status))
+	for _, check := range slices.Sorted(maps.Keys(proxied)) {
+		if _, there := direct[check]; !there && proxied[check].status != success {
+			list = append(list, fmt.Sprintf("%s: %s, directly not run", check, proxied[check].status))
 		}
 	}
 	return list, tolerated
 }
 
-// difference tells which lines only one of two texts has.
-func difference(direct, behind string) string {
+// difference returns the lines that only one of two texts has.
+func difference(direct, proxied string) string {
 	only := func(lines, others []string) []string {
 		return slices.DeleteFunc(lines, func(line string) bool { return slices.Contains(others, line) })
 	}
-	a, b := strings.Split(direct, "\n"), strings.Split(behind, "\n")
-	return fmt.Sprintf("only directly %q, only behind %q", only(slices.Clone(a), b), only(b, a))
+	a, b := strings.Split(direct, "\n"), strings.Split(proxied, "\n")
+	return fmt.Sprintf("only directly %q, only through mcplb %q", only(slices.Clone(a), b), only(b, a))
 }

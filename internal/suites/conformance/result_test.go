@@ -17,31 +17,31 @@ func TestWorse(t *testing.T) {
 	t.Parallel()
 	pass, fail, warn := result{status: success}, result{status: "FAILURE"}, result{status: "WARNING"}
 	for _, test := range []struct {
-		name            string
-		direct, behind  results
-		worse, excepted int
+		name             string
+		direct, proxied  results
+		worse, tolerated int
 	}{
 		{"the same", results{"a": pass, "b": fail, "c": warn}, results{"a": pass, "b": fail, "c": warn}, 0, 0},
 		{"fails", results{"a": pass}, results{"a": fail}, 1, 0},
 		{"a warning instead", results{"a": pass}, results{"a": warn}, 1, 0},
 		{"fails otherwise", results{"a": warn}, results{"a": fail}, 1, 0},
 		{"not run", results{"a": pass}, results{}, 1, 0},
-		{"run only behind", results{}, results{"a": fail}, 1, 0},
-		{"passes only behind", results{"a": fail}, results{"a": pass, "b": pass}, 0, 0},
+		{"run only through mcplb", results{}, results{"a": fail}, 1, 0},
+		{"passes only through mcplb", results{"a": fail}, results{"a": pass, "b": pass}, 0, 0},
 		{"another output", results{"a": {success, "x"}}, results{"a": {success, "y"}}, 1, 0},
 		{"shared state", results{"shared": pass}, results{"shared": warn}, 0, 1},
 		{"shared state, but it fails", results{"shared": pass}, results{"shared": fail}, 1, 0},
 	} {
-		list, excepted := worse(test.direct, test.behind, []string{"shared"})
-		if len(list) != test.worse || len(excepted) != test.excepted {
-			t.Errorf("%s: %q are worse and %q excepted, want %d and %d", test.name, list, excepted, test.worse, test.excepted)
+		list, tolerated := worse(test.direct, test.proxied, []string{"shared"})
+		if len(list) != test.worse || len(tolerated) != test.tolerated {
+			t.Errorf("%s: %q are worse and %q tolerated, want %d and %d", test.name, list, tolerated, test.worse, test.tolerated)
 		}
 	}
 }
 
 func TestDifference(t *testing.T) {
 	t.Parallel()
-	if got, want := difference("a\nb", "b\nc"), `only directly ["a"], only behind ["c"]`; got != want {
+	if got, want := difference("a\nb", "b\nc"), `only directly ["a"], only through mcplb ["c"]`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -61,7 +61,7 @@ func TestReadChecks(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
 	if _, err := readChecks(directory); err == nil {
-		t.Error("no results are no error")
+		t.Error("missing results are not an error")
 	}
 	scenario := filepath.Join(directory, "server-tools-list-2026-11-21T23-08-13-948Z")
 	if err := os.Mkdir(scenario, 0o755); err != nil {
@@ -93,7 +93,8 @@ func TestFreeAddresses(t *testing.T) {
 	}
 }
 
-// What the suites use of the balancer must be what it reads.
+// TestConfiguration checks that the balancer reads the configuration of the
+// suites.
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
 	text := configuration("127.0.0.1:1", "127.0.0.1:2", []string{"127.0.0.1:3", "127.0.0.1:4"}, []string{"/sse"})

@@ -10,22 +10,23 @@ import (
 	"time"
 )
 
-// way is how clients get to the servers.
-type way struct {
+// route is how clients reach the servers.
+type route struct {
 	name    string
 	servers int
 	direct  bool
 }
 
-// ways are all ways, the direct one first: the others are compared with it.
-var ways = []way{
+// routes are all routes. The direct one is first: the others are compared with
+// it.
+var routes = []route{
 	{"directly", 1, true},
 	{"mcplb, 1 server", 1, false},
 	{"mcplb, 4 servers", 4, false},
 }
 
 // runSuites installs what is needed, runs the suites and prints the results;
-// false means that something is worse behind mcplb.
+// false means that something is worse through mcplb.
 func runSuites(ctx context.Context, opts options, stdout io.Writer) (bool, error) {
 	if _, err := os.Stat(opts.mcplb); err != nil {
 		return false, fmt.Errorf("%w; build it (make build) or name it with -mcplb", err)
@@ -64,36 +65,36 @@ type runner struct {
 	stdout io.Writer
 }
 
-// compare runs a suite on every way and prints what comes out; false means that
-// something is worse behind mcplb, or could not be run.
+// compare runs a suite on every route and prints the results; false means that
+// something is worse through mcplb, or could not be run.
 func (r runner) compare(ctx context.Context, suite suite, directory string) bool {
 	fmt.Fprintln(r.stdout, suite.name)
 	var direct results
 	good := true
-	for _, way := range ways {
+	for _, route := range routes {
 		begun := time.Now()
-		results, note, err := r.run(ctx, suite, way, filepath.Join(directory, strings.ReplaceAll(way.name, " ", "")))
-		fmt.Fprintf(r.stdout, "  %-16s  %-48s %5.1fs  %s\n", way.name, results.summary(), time.Since(begun).Seconds(), note)
+		results, note, err := r.run(ctx, suite, route, filepath.Join(directory, strings.ReplaceAll(route.name, " ", "")))
+		fmt.Fprintf(r.stdout, "  %-16s  %-48s %5.1fs  %s\n", route.name, results.summary(), time.Since(begun).Seconds(), note)
 		if err != nil {
 			fmt.Fprintf(r.stdout, "    FAILED: %v\n", err)
 			good = false
 		}
-		if way.direct {
+		if route.direct {
 			direct = results
 		} else {
-			good = r.report(suite, way, direct, results) && good
+			good = r.report(suite, route, direct, results) && good
 		}
 	}
 	return good
 }
 
-// report prints what is worse behind mcplb; false means that something is.
-func (r runner) report(suite suite, way way, direct, behind results) bool {
+// report prints what is worse through mcplb; false means that something is.
+func (r runner) report(suite suite, route route, direct, proxied results) bool {
 	var shared []string
-	if way.servers > 1 {
+	if route.servers > 1 {
 		shared = suite.shared
 	}
-	list, tolerated := worse(direct, behind, shared)
+	list, tolerated := worse(direct, proxied, shared)
 	for _, line := range list {
 		fmt.Fprintf(r.stdout, "    WORSE: %s\n", line)
 	}
@@ -103,13 +104,13 @@ func (r runner) report(suite suite, way way, direct, behind results) bool {
 	return len(list) == 0
 }
 
-// run runs a suite on one way, on servers of its own. The note tells how the
-// messages were spread over them. With an error there may be results, too.
-func (r runner) run(ctx context.Context, suite suite, way way, directory string) (results results, note string, err error) {
+// run runs a suite on one route, with new servers. The note says how the
+// messages were spread over them. There may be results even with an error.
+func (r runner) run(ctx context.Context, suite suite, route route, directory string) (results results, note string, err error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return nil, "", err
 	}
-	addresses, err := freeAddresses(way.servers)
+	addresses, err := freeAddresses(route.servers)
 	if err != nil {
 		return nil, "", err
 	}
@@ -122,7 +123,7 @@ func (r runner) run(ctx context.Context, suite suite, way way, directory string)
 		}
 		defer server.stop()
 	}
-	if way.direct {
+	if route.direct {
 		results, err = suite.run(ctx, r.tools, "http://"+addresses[0], directory)
 		return results, "", err
 	}

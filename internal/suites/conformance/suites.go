@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	suiteTimeout  = 5 * time.Minute // a run of the conformance suite takes 3 to 12 seconds
-	clientTimeout = time.Minute     // a client takes 1 to 15
+	suiteTimeout  = 5 * time.Minute // the conformance suite takes 3 to 12 seconds
+	clientTimeout = time.Minute     // a client takes 1 to 15 seconds
 )
 
-// suite is clients and the servers that they are run against.
+// suite is a set of clients and the servers they run against.
 type suite struct {
 	name   string
 	server func(t tools, address string) program
 	run    func(ctx context.Context, t tools, url, directory string) (results, error)
 	sse    []string // path prefixes of the deprecated HTTP+SSE transport
-	shared []string // checks that need servers which share their state
+	shared []string // checks that need servers with shared state
 }
 
-// suites are all there are, in the order in which they run.
+// suites returns all suites, in the order in which they run.
 func suites() []suite {
 	return []suite{
 		{
@@ -84,14 +84,14 @@ func suites() []suite {
 	}
 }
 
-// goServer is the Go SDK's conformance server.
+// goServer returns the Go SDK's conformance server.
 func goServer(args ...string) func(tools, string) program {
 	return func(t tools, address string) program {
 		return program{path: t.everything, args: append([]string{"-http=" + address}, args...)}
 	}
 }
 
-// npmServer is the package server-everything, over one of its transports.
+// npmServer returns the package server-everything, with one of its transports.
 func npmServer(transport string) func(tools, string) program {
 	return func(t tools, address string) program {
 		_, port, _ := strings.Cut(address, ":")
@@ -99,13 +99,14 @@ func npmServer(transport string) func(tools, string) program {
 	}
 }
 
-// exampleServer is the TypeScript SDK's own example, with resumable streams.
+// exampleServer returns the TypeScript SDK's example server, with resumable
+// streams.
 func exampleServer(t tools, address string) program {
 	_, port, _ := strings.Cut(address, ":")
 	return t.node(t.example("server", "simpleStreamableHttp"), nil, "MCP_PORT="+port)
 }
 
-// node is a script, run by the node that was installed with it.
+// node returns a script, run by the node installed with it.
 func (t tools) node(script string, args []string, env ...string) program {
 	return program{
 		path: filepath.Join(t.bin, "node"),
@@ -114,7 +115,7 @@ func (t tools) node(script string, args []string, env ...string) program {
 	}
 }
 
-// example is the path of an example of the TypeScript SDK.
+// example returns the path of an example of the TypeScript SDK.
 func (t tools) example(side, name string) string { return filepath.Join(t.sdk, side, name+".js") }
 
 // conformance runs the official suite for a revision of the specification.
@@ -125,17 +126,17 @@ func conformance(revision string) func(context.Context, tools, string, string) (
 			[]string{"server", "--url", url + "/mcp", "--requirements", revision, "-o", found})
 		program.name = "conformance"
 		_, err := output(ctx, suiteTimeout, program, directory)
-		if err != nil && !errors.As(err, new(*exec.ExitError)) { // that some check failed is its result
+		if err != nil && !errors.As(err, new(*exec.ExitError)) { // a failed check is a result, not an error
 			return nil, err
 		}
 		return readChecks(found)
 	}
 }
 
-// scenarioDirectory is how the suite names the results of a scenario.
+// scenarioDirectory matches the directory of a scenario's results.
 var scenarioDirectory = regexp.MustCompile(`^server-(.*)-\d{4}-\d\d-\d\dT[-\dZ]+$`)
 
-// readChecks reads what the suite has written: a directory for each scenario.
+// readChecks reads the results of the suite: a directory per scenario.
 func readChecks(directory string) (results, error) {
 	files, err := filepath.Glob(filepath.Join(directory, "*", "checks.json"))
 	if err != nil {
@@ -148,7 +149,7 @@ func readChecks(directory string) (results, error) {
 	for _, file := range files {
 		name := scenarioDirectory.FindStringSubmatch(filepath.Base(filepath.Dir(file)))
 		if name == nil {
-			return nil, fmt.Errorf("%s: this is not how results used to be named", file)
+			return nil, fmt.Errorf("%s: unknown form of a result's name", file)
 		}
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -165,7 +166,7 @@ func readChecks(directory string) (results, error) {
 	return all, nil
 }
 
-// add enters a result; further ones of the same check get numbers.
+// add adds a result; further results of the same check get numbers.
 func (r results) add(check string, result result) {
 	name := check
 	for n := 2; ; n++ {
@@ -177,7 +178,7 @@ func (r results) add(check string, result result) {
 	}
 }
 
-// inspect makes the inspector call a server, once for each kind of request;
+// inspect makes the inspector call a server, once for each type of request;
 // each call opens a session.
 func inspect(path, transport string) func(context.Context, tools, string, string) (results, error) {
 	calls := [][]string{
@@ -215,21 +216,21 @@ func exampleClients(ctx context.Context, t tools, url, directory string) (result
 	return all, ctx.Err()
 }
 
-// fallbackClient runs the client that tries Streamable HTTP and, because of the
-// server's refusal, goes on with HTTP+SSE.
+// fallbackClient runs the client that tries Streamable HTTP and, when the
+// server refuses, continues with HTTP+SSE.
 func fallbackClient(ctx context.Context, t tools, url, directory string) (results, error) {
 	const client, last = "streamableHttpWithSseFallbackClient", "Successfully connected using deprecated HTTP+SSE transport."
 	return results{"fallback": example(ctx, t, client, 1, url+"/sse", last, directory)}, ctx.Err()
 }
 
-// pollingServer closes a call's stream before it has the answer; the client
-// comes back for the rest of it.
+// pollingServer closes a call's stream before the response; the client
+// reconnects for the rest.
 func pollingServer(t tools, address string) program {
 	_, port, _ := strings.Cut(address, ":")
 	return t.node(t.example("server", "ssePollingExample"), nil, "POLLING_PORT="+port)
 }
 
-// pollingClient runs several clients at once, so that several servers have one.
+// pollingClient runs several clients at once, so that several servers are used.
 func pollingClient(ctx context.Context, t tools, url, directory string) (results, error) {
 	const clients = 4
 	var outcomes [clients]result
@@ -247,8 +248,8 @@ func pollingClient(ctx context.Context, t tools, url, directory string) (results
 	return all, ctx.Err()
 }
 
-// example runs a client of the TypeScript SDK, the number-th of its name, whose
-// output must contain last: not all of them have an exit status that tells.
+// example runs a client of the TypeScript SDK, the number-th of its name. Its
+// output must contain last: the exit status of some does not show a failure.
 func example(ctx context.Context, t tools, client string, number int, url, last, directory string) result {
 	program := t.node(t.example("client", client), []string{url})
 	program.name = fmt.Sprint(client, number)
@@ -267,13 +268,14 @@ func clientResult(printed string, err error) result {
 	return result{success, printed}
 }
 
-// incidental is what differs from run to run of an example client. Some make a
-// call and open the GET stream at the same moment, on two connections: then
-// what the call sends at once reaches them only if the stream was the first.
+// incidental matches output of an example client that differs from run to run.
+// Some make a call and open the GET stream at the same moment, on two
+// connections: then they receive what the call sends at once only if the stream
+// was first.
 var incidental = regexp.MustCompile(`Notification: |Progress: 25%|\[Event ID\]|Final event ID|Client error: .*AbortError|^    at |Start time|Duration|took`)
 
-// essence is what a client's output must be, whatever the order of the
-// lines that its parallel calls print.
+// essence returns the invariant part of a client's output, independent of the
+// order of the lines that its parallel calls print.
 func essence(printed, url string) string {
 	var lines []string
 	for line := range strings.Lines(strings.ReplaceAll(printed, url, "URL")) {

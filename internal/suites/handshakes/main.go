@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// options are the command line's values.
+// options holds the command line's values.
 type options struct {
 	server, echo, tls string
 	rate              int
@@ -29,15 +29,15 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.server, "server", "127.0.0.1:9001", "where to answer what the balancer passes on, as `host:port`")
+	flag.StringVar(&o.server, "server", "127.0.0.1:9001", "listen for the balancer on this `host:port`, and echo")
 	flag.StringVar(&o.echo, "echo", "127.0.0.1:8000", "the balancer's frontend of mode tcp, as `host:port`")
 	flag.StringVar(&o.tls, "tls", "127.0.0.1:8443", "the TLS frontend, as `host:port`")
-	flag.IntVar(&o.rate, "rate", 200, "handshakes a second")
-	flag.IntVar(&o.clients, "clients", 4, "connections that are echoed")
-	flag.DurationVar(&o.pause, "pause", 5*time.Millisecond, "between two messages of one of them")
-	flag.IntVar(&o.rounds, "rounds", 3, "how many times to measure each")
-	flag.DurationVar(&o.round, "round", 4*time.Second, "how long each takes")
-	flag.StringVar(&o.version, "version", "1.3", "of TLS: 1.2 or 1.3")
+	flag.IntVar(&o.rate, "rate", 200, "handshakes per second")
+	flag.IntVar(&o.clients, "clients", 4, "number of connections with echoed messages")
+	flag.DurationVar(&o.pause, "pause", 5*time.Millisecond, "time between two messages of a connection")
+	flag.IntVar(&o.rounds, "rounds", 3, "how many times to measure with and without handshakes")
+	flag.DurationVar(&o.round, "round", 4*time.Second, "length of each measurement")
+	flag.StringVar(&o.version, "version", "1.3", "TLS version: 1.2 or 1.3")
 	flag.BoolVar(&o.shake, "shake", false, "only make handshakes, until standard input ends")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -55,7 +55,7 @@ func run(o options) error {
 		return err
 	}
 	defer listener.Close()
-	go answer(listener)
+	go echo(listener)
 	if err := ready(o); err != nil {
 		return err
 	}
@@ -77,8 +77,8 @@ func run(o options) error {
 	return nil
 }
 
-// answer sends back what comes.
-func answer(listener net.Listener) {
+// echo sends back all bytes of every client.
+func echo(listener net.Listener) {
 	for {
 		c, err := listener.Accept()
 		if err != nil {
@@ -86,12 +86,12 @@ func answer(listener net.Listener) {
 		}
 		go func() {
 			defer c.Close()
-			_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) // a broken connection shows at its client
+			_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) // its client reports a broken connection
 		}()
 	}
 }
 
-// ready waits until the balancer has found out that it is answered.
+// ready waits until the balancer relays to the echo server.
 func ready(o options) error {
 	o.round = 0
 	var err error
@@ -104,7 +104,7 @@ func ready(o options) error {
 	return err
 }
 
-// measure has the clients send and receive for a round.
+// measure makes the clients send and receive for one round.
 func measure(o options) ([]time.Duration, error) {
 	var mu sync.Mutex
 	var all []time.Duration
@@ -125,7 +125,7 @@ func measure(o options) ([]time.Duration, error) {
 	return all, failed
 }
 
-// ping measures one connection.
+// ping measures the latencies of one connection.
 func ping(o options) ([]time.Duration, error) {
 	c, err := net.Dial("tcp", o.echo)
 	if err != nil {
@@ -164,7 +164,7 @@ func measureBusy(o options) ([]time.Duration, error) {
 	if err := child.Start(); err != nil {
 		return nil, err
 	}
-	time.Sleep(o.round / 4) // a steady state
+	time.Sleep(o.round / 4) // until the state is steady
 	found, err := measure(o)
 	stdin.Close()
 	if failed := child.Wait(); err == nil {
@@ -175,7 +175,7 @@ func measureBusy(o options) ([]time.Duration, error) {
 
 // shake makes handshakes at the rate until standard input ends.
 func shake(o options) error {
-	// Threads made later have the priority of the one that makes them.
+	// Threads inherit the priority of the thread that creates them.
 	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, 19); err != nil {
 		return err
 	}
@@ -223,11 +223,11 @@ func once(address string, config *tls.Config) error {
 	return c.Close()
 }
 
-// show tells how the latencies are spread.
+// show prints the distribution of the latencies.
 func show(name string, all []time.Duration) {
 	slices.Sort(all)
 	at := func(part float64) time.Duration {
 		return all[int(part*float64(len(all)-1))].Round(time.Microsecond)
 	}
-	fmt.Printf("%-8s %6d messages: p50 %v, p90 %v, p99 %v, p99.9 %v, most %v\n", name, len(all), at(0.5), at(0.9), at(0.99), at(0.999), at(1))
+	fmt.Printf("%-8s %6d messages: p50 %v, p90 %v, p99 %v, p99.9 %v, max %v\n", name, len(all), at(0.5), at(0.9), at(0.99), at(0.999), at(1))
 }

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// options are the command line's values.
+// options holds the command line's values.
 type options struct {
 	address string
 	n       int
@@ -23,19 +23,19 @@ type options struct {
 	rounds  int
 	workers int
 	timeout time.Duration
-	pid     int // of the balancer; 0 = none
+	pid     int // the balancer's; 0 = none
 	tls     bool
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.address, "to", "127.0.0.1:8000", "the balancer's frontend, of mode mcp, as `host:port`")
-	flag.IntVar(&o.n, "n", 1000, "how many connections to hold")
-	flag.IntVar(&o.sources, "sources", 1000, "how many addresses they come from")
-	flag.IntVar(&o.rounds, "rounds", 2, "how many times every connection is to answer while all are held")
-	flag.IntVar(&o.workers, "workers", 64, "how many connections are worked on at a time")
-	flag.DurationVar(&o.timeout, "timeout", time.Minute, "how long to wait for a connection or an answer")
-	flag.IntVar(&o.pid, "pid", 0, "the balancer's process, to show what it has in use")
+	flag.IntVar(&o.n, "n", 1000, "number of connections to hold")
+	flag.IntVar(&o.sources, "sources", 1000, "number of addresses they come from")
+	flag.IntVar(&o.rounds, "rounds", 2, "number of pings on every connection while all are held")
+	flag.IntVar(&o.workers, "workers", 64, "number of connections opened or pinged at a time")
+	flag.DurationVar(&o.timeout, "timeout", time.Minute, "how long to wait for a connection or a response")
+	flag.IntVar(&o.pid, "pid", 0, "the balancer's process id, to show its memory and files")
 	flag.BoolVar(&o.tls, "tls", false, "the frontend speaks TLS; its certificate is not checked")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -75,7 +75,8 @@ func run(o options) error {
 	return nil
 }
 
-// dial opens connection i, from an address of its own or shared with few.
+// dial opens connection i, from an address shared with as few others as
+// possible.
 func (o *options) dial(i int) (net.Conn, error) {
 	source := i % o.sources
 	dialer := net.Dialer{
@@ -89,7 +90,7 @@ func (o *options) dial(i int) (net.Conn, error) {
 	return dialer.Dial("tcp", o.address)
 }
 
-// ping has connection i answer, with its own number.
+// ping sends a ping with number i on connection i, and checks the response.
 func (o *options) ping(conn net.Conn, i int) error {
 	if err := conn.SetDeadline(time.Now().Add(o.timeout)); err != nil {
 		return err
@@ -99,16 +100,16 @@ func (o *options) ping(conn net.Conn, i int) error {
 	}
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {
-		return fmt.Errorf("connection %d is not answered: %w", i, err)
+		return fmt.Errorf("connection %d got no response: %w", i, err)
 	}
 	if want := fmt.Sprintf(`"id":%d,`, i); !strings.Contains(line, want) || !strings.Contains(line, `"result"`) {
-		return fmt.Errorf("connection %d is answered %q", i, line)
+		return fmt.Errorf("connection %d got the response %q", i, line)
 	}
 	return nil
 }
 
-// forEach calls work for every connection, and tells how many there have been
-// from time to time and at the end.
+// forEach calls work for every connection, and prints how many are done from
+// time to time and at the end.
 func (o *options) forEach(done string, work func(i int) error) error {
 	start := time.Now()
 	var next, finished atomic.Int64
@@ -138,14 +139,14 @@ func closeAll(conns []net.Conn) {
 	}
 }
 
-// usage is what a process has in use.
+// usage is the memory and files that a process uses.
 type usage struct{ resident, files int }
 
 func (u usage) String() string {
 	return fmt.Sprintf("%.1f MB resident, %d open files", float64(u.resident)/1e6, u.files)
 }
 
-// usageOf reads what the kernel tells of a process (proc(5)); nothing of 0.
+// usageOf reads the usage of a process (proc(5)); of 0 it is zero.
 func usageOf(pid int) (usage, error) {
 	if pid == 0 {
 		return usage{}, nil

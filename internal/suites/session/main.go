@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -12,17 +13,19 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// slowSteps is how often the tool slow is to report its progress.
+// slowSteps is how often the tool slow reports its progress.
 const slowSteps = 3
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: session HOST:PORT")
+	flag.Usage = func() { fmt.Fprintln(os.Stderr, "usage: session HOST:PORT") }
+	flag.Parse()
+	if flag.NArg() != 1 {
+		flag.Usage()
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	if err := run(ctx, os.Args[1]); err != nil {
+	if err := run(ctx, flag.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, "session:", err)
 		os.Exit(1)
 	}
@@ -55,7 +58,7 @@ func run(ctx context.Context, address string) error {
 		case step := <-progress:
 			fmt.Printf("progress:    %v of %d\n", step, slowSteps)
 		case <-ctx.Done():
-			return errors.New("the call of slow was answered, but not all of its progress reported")
+			return errors.New("slow has returned, but not all of its progress was reported")
 		}
 	}
 	return nil
@@ -84,7 +87,7 @@ func use(ctx context.Context, session *mcp.ClientSession) error {
 		}
 		text, ok := result.Content[0].(*mcp.TextContent)
 		if result.IsError || !ok {
-			return fmt.Errorf("tools/call %s: answered %v", call.Name, result.Content)
+			return fmt.Errorf("tools/call %s: unexpected result %v", call.Name, result.Content)
 		}
 		fmt.Printf("%-12s %s\n", call.Name+":", text.Text)
 	}

@@ -20,10 +20,10 @@ import (
 	"time"
 )
 
-// options are the command line's values.
+// options holds the command line's values.
 type options struct {
 	mcplb       string        // the balancer's binary
-	connections int           // slow ones
+	connections int           // slow connections of an attack
 	seconds     int           // of each attack
 	patience    time.Duration // of the other clients
 }
@@ -33,9 +33,9 @@ func main() {
 	defer stop()
 	var o options
 	flag.StringVar(&o.mcplb, "mcplb", filepath.Join("bin", "mcplb"), "the balancer's binary, a `file`")
-	flag.IntVar(&o.connections, "connections", 4000, "how many slow `connections`")
-	flag.IntVar(&o.seconds, "seconds", 60, "how many `seconds` each attack lasts")
-	flag.DurationVar(&o.patience, "patience", 10*time.Second, "how long the other clients wait at most")
+	flag.IntVar(&o.connections, "connections", 4000, "number of slow `connections`")
+	flag.IntVar(&o.seconds, "seconds", 60, "length of each attack in `seconds`")
+	flag.DurationVar(&o.patience, "patience", 10*time.Second, "how long other clients wait for a response")
 	flag.Parse()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "slowhttp:", err)
@@ -44,9 +44,10 @@ func main() {
 	}
 }
 
-// attacks are slowhttptest's arguments. Who reads the answer to GET / slowly
-// leaves most of it with the balancer: it is not larger, since 4,000 of these
-// fill the kernel's memory for TCP (net.ipv4.tcp_mem), in front of any proxy.
+// attacks are slowhttptest's arguments. A client that reads the response to GET
+// / slowly leaves most of it in the balancer. The response is not larger
+// because 4,000 larger ones would fill the kernel's memory for TCP
+// (net.ipv4.tcp_mem), whatever the proxy.
 var attacks = []struct {
 	name string
 	args []string
@@ -60,14 +61,14 @@ func run(ctx context.Context, o options) error {
 	if _, err := exec.LookPath("slowhttptest"); err != nil {
 		return fmt.Errorf("slowhttptest is needed (apt-get install slowhttptest): %w", err)
 	}
-	origin, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: http.HandlerFunc(answer)}
-	go server.Serve(origin) // ends with Close
+	server := &http.Server{Handler: http.HandlerFunc(respond)}
+	go server.Serve(listener) // ends with Close
 	defer server.Close()
-	b, err := startBalancer(ctx, o.mcplb, origin.Addr().String())
+	b, err := startBalancer(ctx, o.mcplb, listener.Addr().String())
 	if err != nil {
 		return err
 	}
@@ -88,9 +89,9 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-// answer answers /quick by a word, and everything else by 64 KiB, once the
-// request's body is there.
-func answer(w http.ResponseWriter, r *http.Request) {
+// respond reads the request's body, and responds to /quick with a word, to
+// everything else with 64 KiB.
+func respond(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
 		return
 	}
@@ -149,7 +150,7 @@ func (b *balancer) stop() {
 	_ = os.RemoveAll(b.directory)
 }
 
-// current is how many clients are connected.
+// current returns the number of connected clients.
 func (b *balancer) current(ctx context.Context) (int, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.admin+"/api/v1/status", nil)
 	if err != nil {
@@ -169,7 +170,7 @@ func (b *balancer) current(ctx context.Context) (int, error) {
 	return status.Process.Connections.Current, err
 }
 
-// result is what other clients met during an attack.
+// result holds the results of other clients during an attack.
 type result struct {
 	mu     sync.Mutex
 	took   []time.Duration // guarded by mu
@@ -177,7 +178,7 @@ type result struct {
 	slow   int             // the most slow connections at once
 }
 
-// withstand has the other clients ask while slowhttptest attacks.
+// withstand runs the other clients while slowhttptest attacks.
 func (b *balancer) withstand(ctx context.Context, o options, args []string) (*result, error) {
 	args = append(slices.Clone(args), "-u", "http://"+b.client+"/", "-c", strconv.Itoa(o.connections), "-r", "1000",
 		"-l", strconv.Itoa(o.seconds), "-p", "5")
@@ -205,7 +206,7 @@ func (b *balancer) withstand(ctx context.Context, o options, args []string) (*re
 			clients.Wait()
 			var exit *exec.ExitError
 			if errors.As(err, &exit) && ctx.Err() == nil {
-				err = nil // its status tells whether it thinks that the service was denied: our own clients know
+				err = nil // the status is its verdict on the service; our own clients measure that
 			}
 			return r, err
 		case <-tick.C:
@@ -216,14 +217,14 @@ func (b *balancer) withstand(ctx context.Context, o options, args []string) (*re
 	}
 }
 
-// ask asks until ctx ends, every other time over a fresh connection.
+// ask sends requests until ctx ends, every other one over a new connection.
 func (r *result) ask(ctx context.Context, url string, patience time.Duration) {
-	kept := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+	persistent := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
-	defer kept.CloseIdleConnections()
+	defer persistent.CloseIdleConnections()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for client, other := kept, fresh; ; client, other = other, client {
+	for client, other := persistent, fresh; ; client, other = other, client {
 		select {
 		case <-ctx.Done():
 			return
@@ -256,7 +257,8 @@ func fetch(client *http.Client, url string) error {
 	return nil
 }
 
-// quantile is the time within which a part of the requests was answered.
+// quantile returns the time within which that part of the requests got a
+// response.
 func (r *result) quantile(part float64) time.Duration {
 	if len(r.took) == 0 {
 		return 0

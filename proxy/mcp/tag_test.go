@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The tags of these names are in clients' hands: they must never change.
+// Clients hold the tags of these names: they must never change.
 var goldenTags = []struct{ server, tag string }{
 	{"", "khmotgn3"},
 	{"node1", "wtjb7wi3"},
@@ -46,7 +46,7 @@ func TestParseTag(t *testing.T) {
 	}
 }
 
-// A tag with one wrong digit is hardly ever valid.
+// TestTagChecks checks that a tag with one wrong digit is almost never valid.
 func TestTagChecks(t *testing.T) {
 	t.Parallel()
 	wrong, valid := 0, 0
@@ -80,7 +80,7 @@ func TestCollision(t *testing.T) {
 		t.Error("Collision among no servers")
 	}
 	var names []string
-	for i := range 300_000 { // some ten collisions of 32 bits are to be expected
+	for i := range 300_000 { // about ten collisions of 32 bits are expected
 		names = append(names, fmt.Sprint("node", i))
 	}
 	a, b, found := Collision(names)
@@ -89,7 +89,7 @@ func TestCollision(t *testing.T) {
 	}
 }
 
-// sessionIDs are ids as servers make them.
+// sessionIDs are ids as servers create them.
 var sessionIDs = []string{
 	"",
 	"x",
@@ -151,7 +151,7 @@ func FuzzTagged(f *testing.F) {
 		if ok && len(value) != len(id)+TagSize {
 			t.Fatalf("%q is not TagSize longer than %q", value, id)
 		}
-		// What is split off is what was there.
+		// SplitTagged returns the tag that was there.
 		if inner, innerTag, ok := SplitTagged(id); ok && !bytes.Equal(AppendTagged(nil, inner, innerTag), id) {
 			t.Fatalf("%q splits into %q and %q", id, inner, innerTag)
 		}

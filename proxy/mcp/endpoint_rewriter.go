@@ -3,17 +3,19 @@ package mcp
 import "bytes"
 
 // maxWatch is how much of the beginning of an event stream an EndpointRewriter
-// looks at, and so the most that it can hold back, in bytes. The endpoint event
-// has some 100 and is the first (MCP 2024-11-05, Transports, HTTP with SSE).
+// reads, and therefore the most it can hold back, in bytes. The endpoint event
+// has about 100 bytes and is the first (MCP 2024-11-05, Transports, HTTP with
+// SSE).
 const maxWatch = 8 << 10
 
-// EndpointRewriter watches the beginning of an event stream for the "endpoint"
-// event of the deprecated HTTP+SSE transport, the data of which is the URI that
-// the client is to POST to, and puts a tag behind the session in that URI's
-// query (see SplitQuery). Everything else passes as it is. An event is held back
-// until its last byte is there, which no reader of an event stream would act on
-// before; comments between events pass at once. After the endpoint event, or
-// 8 KiB without one, nothing more is looked at or held back, and Done says so:
+// EndpointRewriter searches the beginning of an event stream for the "endpoint"
+// event of the deprecated HTTP+SSE transport, whose data is the URI to which
+// the client sends its POST requests, and adds a tag to the session in that
+// URI's query (see SplitQuery). Everything else passes unchanged. An event is
+// held back until its last byte has arrived, before which no reader of an event
+// stream would act on it; comments between events pass at once. After the
+// endpoint event, or 8 KiB without one, the rewriter is Done and holds nothing
+// back:
 //
 //	rewriter.Reset(tag)
 //	for !rewriter.Done() {
@@ -23,12 +25,12 @@ const maxWatch = 8 << 10
 //	}
 //	forwardTheRest()
 //
-// with Flush where the stream ends before Done. The zero value is done.
+// If the stream ends before that, call Flush. The zero value is done.
 //
 // The framing is that of the HTML Standard, section 9.2.5: lines end with LF,
 // CRLF or CR, an empty line ends an event, a byte order mark may come first (it
-// counts as part of the first event). The states, and what a byte does to them;
-// bytes pass in the upper three and are held back in the lower:
+// counts as part of the first event). The state transitions; bytes pass in the
+// upper three states and are held back in the lower ones:
 //
 //	state     CR             LF             other
 //	begin     beginCR        begin          ":" comment, else line
@@ -39,12 +41,12 @@ const maxWatch = 8 << 10
 //	lineCR    end, beginCR   next           line
 //	next      end, beginCR   end, begin     line
 //
-// LF in beginCR and lineCR belongs to the line end before it. At an end, what
-// was held back goes on, with the tag if it is the endpoint event.
+// LF in beginCR and lineCR belongs to the line end before it. At "end" the
+// bytes held back pass, with the tag if they are the endpoint event.
 type EndpointRewriter struct {
-	held     []byte // of the event that has not ended
+	held     []byte // the unfinished event
 	tag      Tag
-	watched  uint16 // bytes looked at so far
+	watched  uint16 // bytes read so far
 	state    streamState
 	watching bool
 	tagged   bool
@@ -63,24 +65,24 @@ const (
 
 const byteOrderMark = "\ufeff"
 
-// Reset makes the rewriter ready for the beginning of a stream of the server
-// whose tag is t. It keeps the memory it has.
+// Reset prepares the rewriter for a stream of the server with tag t. It keeps
+// its memory.
 func (r *EndpointRewriter) Reset(t Tag) {
 	*r = EndpointRewriter{held: r.held[:0], tag: t, watching: true}
 }
 
-// Done reports whether the rest of the stream is to pass as it is, without the
+// Done reports whether the rest of the stream passes unchanged, without the
 // rewriter.
 func (r *EndpointRewriter) Done() bool { return !r.watching }
 
-// Tagged reports whether a session was found and tagged. If it was not, but the
-// stream is one of HTTP+SSE, the client's POSTs will not find their server but
-// by other means of stickiness.
+// Tagged reports whether a session was found and tagged. If not, and the stream
+// is HTTP+SSE, the client's POST requests reach their server only by another
+// form of stickiness.
 func (r *EndpointRewriter) Tagged() bool { return r.tagged }
 
-// Append takes the next bytes of the stream and appends to dst what is to go to
-// the client now. It allocates only to let dst grow, and where an event does
-// not come in one piece.
+// Append reads the next bytes of the stream and appends to dst those to be sent
+// to the client now. It allocates only to let dst grow, and if an event does
+// not arrive in one piece.
 func (r *EndpointRewriter) Append(dst, p []byte) []byte {
 	for i, b := range p {
 		if !r.watching {
@@ -91,8 +93,8 @@ func (r *EndpointRewriter) Append(dst, p []byte) []byte {
 	return dst
 }
 
-// Flush appends what is still held back: the stream has ended. The rewriter is
-// done then.
+// Flush appends the bytes still held back when the stream ends. The rewriter is
+// then done.
 func (r *EndpointRewriter) Flush(dst []byte) []byte {
 	dst = append(dst, r.held...)
 	r.held = r.held[:0]
@@ -100,7 +102,7 @@ func (r *EndpointRewriter) Flush(dst []byte) []byte {
 	return dst
 }
 
-// take takes one byte while watching.
+// take reads one byte while watching.
 func (r *EndpointRewriter) take(dst []byte, b byte) []byte {
 	r.watched++
 	was := r.state
@@ -119,7 +121,7 @@ func (r *EndpointRewriter) take(dst []byte, b byte) []byte {
 	return dst
 }
 
-// next is the table.
+// next implements the table.
 func (s streamState) next(b byte) streamState {
 	switch s {
 	case streamComment:
@@ -137,7 +139,8 @@ func (s streamState) next(b byte) streamState {
 	return lineEnd(b, streamBeginCR, streamBegin, streamLine)
 }
 
-// lineEnd chooses by b: carriage return, line feed, or another.
+// lineEnd returns the state for b: a carriage return, a line feed, or another
+// byte.
 func lineEnd(b byte, cr, lf, other streamState) streamState {
 	switch b {
 	case '\r':
@@ -148,7 +151,7 @@ func lineEnd(b byte, cr, lf, other streamState) streamState {
 	return other
 }
 
-// endEvent appends the event held back, which is whole.
+// endEvent appends the event held back, which is complete.
 func (r *EndpointRewriter) endEvent(dst []byte) []byte {
 	event := r.held
 	r.held = r.held[:0]
@@ -172,19 +175,19 @@ func (r *EndpointRewriter) endEvent(dst []byte) []byte {
 	return append(dst, event[end:]...)
 }
 
-// endpointURI reports whether event, which is whole, is an endpoint event, and
+// endpointURI reports whether a complete event is an endpoint event, and
 // returns its URI: the data, if that is one line. White space around values is
-// none of theirs, as for the clients.
+// ignored, as clients do.
 func endpointURI(event []byte) (uri Span, found bool) {
 	data, endpoint := 0, false
 	for at := 0; at < len(event); {
 		line := Span{at, at + lineLength(event[at:])}
-		at = line.End + 1 // the LF of CRLF makes an empty line more, which says nothing
+		at = line.End + 1 // the LF of CRLF makes another empty line, which has no effect
 		name, value, _ := bytes.Cut(line.Of(event), []byte(":"))
 		value = bytes.Trim(value, " \t")
 		switch string(name) {
 		case "event":
-			endpoint = string(value) == "endpoint" // the last one counts
+			endpoint = string(value) == "endpoint" // the last event line counts
 		case "data":
 			data++
 			end := line.Start + len(bytes.TrimRight(line.Of(event), " \t"))
@@ -197,7 +200,7 @@ func endpointURI(event []byte) (uri Span, found bool) {
 	return uri, endpoint && data > 0
 }
 
-// lineLength returns the length of the line that p begins with, without its end.
+// lineLength returns the length of the first line of p, without its line end.
 func lineLength(p []byte) int {
 	if n := bytes.IndexAny(p, "\r\n"); n >= 0 {
 		return n

@@ -2,20 +2,20 @@ package mcp
 
 import "github.com/cespare/xxhash/v2"
 
-// Tag names a server in what a client sends back: it is put behind a session's
-// id on the way to the client, and taken off on the way in to find the server.
-// It is a hash of the server's name and of nothing else, so it is the same on
-// every balancer of a fleet, after every restart and in every version of this
-// program. It is no secret and proves nothing: it can only choose among the
-// servers that the balancer would send anybody to.
+// Tag identifies a server in the session's id that a client sends back: the
+// balancer appends it to the id on the way to the client, and removes it on the
+// way in to find the server. It is a hash of the server's name only, so it is
+// the same on every balancer of a fleet, after every restart and in every
+// version of this program. It is not secret and proves nothing: it can only
+// choose among the servers that any client may reach.
 //
-// Its 8 bytes are its text: 40 bits in base32, lower case (RFC 4648, section
-// 6), of which 32 are the hash and 8 check them, so that what merely looks like
-// a tag is one for 1 in 256 only. The zero value is no server's tag.
+// Its 8 bytes are text: 40 bits in base32, lower case (RFC 4648, section 6), of
+// which 32 are the hash and 8 a checksum, so that only 1 of 256 texts in the
+// form of a tag is valid. The zero value is not a tag of any server.
 type Tag [8]byte
 
 // TagSize is how many bytes a tag adds to an id: a dot and the tag. All of them
-// are unreserved in URIs (RFC 3986, section 2.3), so nothing ever escapes them.
+// are unreserved in URIs (RFC 3986, section 2.3), so no library escapes them.
 const TagSize = 1 + len(Tag{})
 
 const (
@@ -36,12 +36,12 @@ func TagOf(name string) Tag {
 	return t
 }
 
-// tagCheck returns the bits that check a tag's hash (multiplicative hashing:
-// Knuth, TAOCP volume 3, section 6.4).
+// tagCheck returns the checksum of a tag's hash (multiplicative hashing: Knuth,
+// TAOCP volume 3, section 6.4).
 func tagCheck(hash uint32) uint8 { return uint8(hash * 2654435761 >> 24) }
 
 // ParseTag reads the text of a tag, such as the value of a cookie. ok is false
-// if TagOf can return no such tag; that a server of that tag exists is not said.
+// if TagOf cannot return such a tag; true does not mean that a server has it.
 func ParseTag(text []byte) (t Tag, ok bool) {
 	if len(text) != len(t) {
 		return Tag{}, false
@@ -73,9 +73,9 @@ func tagDigit(b byte) (digit uint8, ok bool) {
 // String returns the text of the tag.
 func (t Tag) String() string { return string(t[:]) }
 
-// Collision returns two of the servers that have the same tag, so that their
-// sessions could not be told apart: one of them must get another name. Among
-// 1,000 names it is found once in 8,600 times.
+// Collision returns two of the servers with the same tag, whose sessions could
+// not be distinguished: one of them needs another name. Among 1,000 names the
+// probability of a collision is 1 in 8,600.
 func Collision(servers []string) (first, second string, found bool) {
 	owner := make(map[Tag]string, len(servers))
 	for _, server := range servers {
@@ -88,9 +88,9 @@ func Collision(servers []string) (first, second string, found bool) {
 	return "", "", false
 }
 
-// AppendTagged appends a session's id with the tag behind it: "<id>.<tag>", the
-// value of Mcp-Session-Id for the client. The id may be anything, a tagged one
-// of another balancer included. An empty id is no session and gets no tag.
+// AppendTagged appends a session's id followed by the tag: "<id>.<tag>", the
+// value of Mcp-Session-Id for the client. The id may be anything, including one
+// tagged by another balancer. An empty id is not a session and gets no tag.
 func AppendTagged(dst, id []byte, t Tag) []byte {
 	dst = append(dst, id...)
 	if len(id) == 0 {
@@ -99,16 +99,16 @@ func AppendTagged(dst, id []byte, t Tag) []byte {
 	return t.appendTo(dst)
 }
 
-// appendTo appends what goes behind an id.
+// appendTo appends the dot and the tag.
 func (t *Tag) appendTo(dst []byte) []byte {
 	dst = append(dst, tagSeparator)
 	return append(dst, t[:]...)
 }
 
-// SplitTagged takes the outermost tag off a session's id that a client sent.
-// If value ends with no valid tag, or is nothing else, ok is false and id is
-// value: the id is a server's own, and not of this or any other mcplb's making.
-// id shares value's memory. It undoes AppendTagged:
+// SplitTagged removes the outermost tag from a session's id that a client sent.
+// If value does not end with a valid tag, or is nothing but a tag, ok is false
+// and id is value: the id comes from a server without any mcplb in between. id
+// shares value's memory. SplitTagged is the inverse of AppendTagged:
 //
 //	SplitTagged(AppendTagged(nil, id, t)) = id, t, len(id) > 0
 func SplitTagged(value []byte) (id []byte, t Tag, ok bool) {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Refuse is an address that refuses connections: its port is taken, until the test
-// ends, and nobody listens on it.
+// Refuse returns an address that refuses connections: until the test ends its
+// port is bound, and no socket listens on it.
 func Refuse(t testing.TB) string {
 	t.Helper()
 	return Bind(t).Address
@@ -40,8 +40,8 @@ func Bind(t testing.TB) *Bound {
 	return &Bound{Address: fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port), FD: fd}
 }
 
-// Listen ends the refusing: connections are taken in, backlog and one more of
-// them (listen(2)), and nobody serves them.
+// Listen makes the kernel accept backlog+1 connections (listen(2)), which are
+// never served.
 func (b *Bound) Listen(t testing.TB, backlog int) {
 	t.Helper()
 	if err := unix.Listen(b.FD, backlog); err != nil {
@@ -49,7 +49,8 @@ func (b *Bound) Listen(t testing.TB, backlog int) {
 	}
 }
 
-// Blackhole is an address that does not answer a SYN: its backlog is full.
+// Blackhole returns an address that does not respond to a SYN: its backlog is
+// full.
 func Blackhole(t testing.TB) string {
 	t.Helper()
 	hole := Bind(t)
@@ -61,6 +62,6 @@ func Blackhole(t testing.TB) string {
 		}
 		t.Cleanup(func() { c.Close() })
 	}
-	t.Fatal("a backlog of 0 takes in 8 connections")
+	t.Fatal("a backlog of 0 accepts 8 connections")
 	return ""
 }

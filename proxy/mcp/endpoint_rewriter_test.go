@@ -14,8 +14,8 @@ func comment(n int) string { return ":" + strings.Repeat("x", n-2) + "\n" }
 // tail returns the end of a long text.
 func tail(text string) string { return text[max(0, len(text)-200):] }
 
-// eventStreams are beginnings of event streams and what must become of them
-// with the tag of node1; where out is "", nothing. done is said after the last
+// eventStreams are beginnings of event streams with the expected output for the
+// tag of node1; an out of "" means unchanged. done is expected after the last
 // byte.
 var eventStreams = []struct {
 	name, in, out string
@@ -33,7 +33,7 @@ var eventStreams = []struct {
 		"event: endpoint\ndata: http://h:1/m?a=b&sessionId=1." + tag1 + "&c=d#f\nid: 7\n\n", true},
 	{"percent-encoded", "event: endpoint\ndata: /m?sessionId=a%2Fb\n\n", "event: endpoint\ndata: /m?sessionId=a%2Fb." + tag1 + "\n\n", true},
 	{"white space", "event:   endpoint \ndata:  /m?sessionId=1 \t\n\n", "event:   endpoint \ndata:  /m?sessionId=1." + tag1 + " \t\n\n", true},
-	{"tagged by a balancer behind", "event: endpoint\ndata: /m?sessionId=1." + tag2 + "\n\n", "event: endpoint\ndata: /m?sessionId=1." + tag2 + "." + tag1 + "\n\n", true},
+	{"tagged by another balancer", "event: endpoint\ndata: /m?sessionId=1." + tag2 + "\n\n", "event: endpoint\ndata: /m?sessionId=1." + tag2 + "." + tag1 + "\n\n", true},
 	{"byte order mark", "\ufeffevent: endpoint\ndata: /m?sessionId=1\n\n", "\ufeffevent: endpoint\ndata: /m?sessionId=1." + tag1 + "\n\n", true},
 	{"byte order mark in the midst", "\n\ufeffevent: endpoint\ndata: /m?sessionId=1\n\n", "", false},
 	{"comments", ": hello\n:\r\n:x\r\revent: endpoint\n: in between\ndata: /m?sessionId=1\n:\n\n",
@@ -64,8 +64,8 @@ var eventStreams = []struct {
 	{"not an event stream", "\x00\xff{}", "", false},
 }
 
-// rewrite runs the pieces of a stream through r and returns all that came out,
-// before and after the flush at its end.
+// rewrite passes the pieces of a stream through r, and returns the output
+// before the flush at its end, and all of it.
 func rewrite(r *EndpointRewriter, pieces [][]byte) (before, all string) {
 	r.Reset(TagOf("node1"))
 	var out []byte
@@ -107,7 +107,8 @@ func TestEndpointRewriter(t *testing.T) {
 	}
 }
 
-// What a reader could act on is not held back.
+// TestEndpointRewriterHoldsLittle checks that nothing is held back that a
+// reader could act on.
 func TestEndpointRewriterHoldsLittle(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ in, now string }{
@@ -137,7 +138,7 @@ func TestEndpointRewriterZero(t *testing.T) {
 	}
 }
 
-// rewriteSlowly is what EndpointRewriter means, said by splitting.
+// rewriteSlowly is a naive EndpointRewriter that splits the stream.
 func rewriteSlowly(data, tag string) (out string, tagged bool) {
 	window := data[:min(len(data), maxWatch)]
 	text := strings.TrimPrefix(window, "\ufeff")
@@ -195,7 +196,7 @@ func FuzzEndpointRewriter(f *testing.F) {
 				t.Fatalf("%q in %d pieces: %q, tagged %v; want %q, %v", data, len(pieces), got, r.Tagged(), want, tagged)
 			}
 			if cap(r.held) > 2*maxWatch {
-				t.Fatalf("%d bytes are held", cap(r.held))
+				t.Fatalf("the buffer has %d bytes", cap(r.held))
 			}
 		}
 	})
