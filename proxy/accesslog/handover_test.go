@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// A record says the same after it went to another process, and goes on.
+// A record writes the same line after it has moved to another process, and
+// continues there.
 func TestHandover(t *testing.T) {
 	t.Parallel()
 	b := begin(t, 1)
@@ -46,7 +47,7 @@ func TestHandover(t *testing.T) {
 	b.Buffer(0).Drop(nil)
 }
 
-// gobbed sends r through the encoding.
+// gobbed encodes and decodes r.
 func gobbed(r *Record) error {
 	var wire bytes.Buffer
 	if err := gob.NewEncoder(&wire).Encode(r); err != nil {

@@ -19,7 +19,7 @@ type Record struct {
 
 	Began    int64         // when the client was accepted, or the first byte of its request came
 	Ended    int64         // when it was over
-	Request  time.Duration // http: from then until the head was whole
+	Request  time.Duration // http: from then until the head was complete
 	Queue    time.Duration // waiting for a slot
 	Connect  time.Duration // from the first attempt to connect until one succeeded
 	Response time.Duration // from then, or from the request forwarded, to the answer's first byte, or head
