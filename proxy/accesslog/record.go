@@ -5,44 +5,45 @@ import (
 	"time"
 )
 
-// Record is what is to be said of one connection or request. Buffer.Begin
-// gives one out, Buffer.End takes it back; in between it is the loop's own.
-// Times are on the loop's clock; a duration that is None has not been measured
-// and does not show, nor does an empty word or a zero Status. The methods that
-// note something do nothing on nil, the record of a log that is off.
+// Record holds the data of one connection or request for its line. Buffer.Begin
+// returns one, Buffer.End takes it back; in between it belongs to the loop.
+// Times are on the loop's clock. A duration of None was not measured and is
+// omitted from the line, and so is an empty string or a zero Status. The
+// methods that record something do nothing on nil, the record of a log that is
+// off.
 type Record struct {
-	Client   netip.AddrPort // who connected, as a PROXY header says where there is one
+	Client   netip.AddrPort // the client, from the PROXY header if there is one
 	Frontend string
 	Backend  string
-	Server   string // the last one that was tried
-	TLS      string // the protocol's version, such as "1.3"
+	Server   string // the last one tried
+	TLS      string // the TLS version, such as "1.3"
 
-	Began    int64         // when the client was accepted, or the first byte of its request came
-	Ended    int64         // when it was over
-	Request  time.Duration // http: from then until the head was complete
+	Began    int64         // when the client was accepted, or the first byte of the request arrived
+	Ended    int64         // when the connection or request ended
+	Request  time.Duration // http: from Began until the head was complete
 	Queue    time.Duration // waiting for a slot
 	Connect  time.Duration // from the first attempt to connect until one succeeded
-	Response time.Duration // from then, or from the request forwarded, to the answer's first byte, or head
+	Response time.Duration // from then, or from forwarding the request, to the response's first byte or head
 
 	BytesIn     uint64 // from the client
 	BytesOut    uint64 // to the client
 	MessagesIn  uint64 // from the client: mode mcp, WebSocket
-	MessagesOut uint64 // to the client, but for those spliced
+	MessagesOut uint64 // to the client, except those spliced
 
-	Status int    // of the answer
-	Era    string // of MCP that a JSON-RPC request belongs to
-	Call   string // the MCP method that Mcp-Method names, of a fixed set
+	Status int    // of the response
+	Era    string // the era of MCP of a JSON-RPC request
+	Call   string // the MCP method in Mcp-Method, from a fixed set
 
-	Reason  string // what ended it
-	Detail  string // what was wrong, where the reason alone does not say it
-	Phase   Phase  // what was under way then
-	Retries int    // attempts behind the first
+	Reason  string // why it ended
+	Detail  string // what was wrong, if the reason alone does not say it
+	Phase   Phase  // what was in progress then
+	Retries int    // attempts after the first
 
-	FrontendConns int // clients of the frontend when it ended, this one among them
-	ServerConns   int // slots of the server in use then, this one among them
+	FrontendConns int // clients of the frontend at the end, including this one
+	ServerConns   int // slots of the server in use at the end, including this one
 
-	DialedAt    int64 // when the first attempt to connect began; 0 = there was none
-	ConnectedAt int64 // when a server took the connection or the request
+	DialedAt    int64 // when the first attempt to connect began; 0 = not yet
+	ConnectedAt int64 // when a server accepted the connection or received the request
 
 	Target Target // of an HTTP request
 
@@ -54,7 +55,7 @@ type Record struct {
 // is no request.
 type Target struct {
 	method int // length of the method at the beginning of text
-	path   int // length of the path behind it
+	path   int // length of the path after it
 	cut    bool
 	text   [maxText]byte
 }
@@ -62,35 +63,35 @@ type Target struct {
 // None is a duration that was not measured.
 const None time.Duration = -1
 
-// maxText is how much of a request's method and path is kept.
+// maxText is how much of a request's method and path is kept, in bytes.
 const maxText = 256
 
-// maxMethod is how much of that a method may take.
+// maxMethod is how much of that is for the method.
 const maxMethod = 32
 
-// Secured notes the version of TLS that the client speaks.
+// Secured records the client's version of TLS.
 func (r *Record) Secured(version string) {
 	if r != nil {
 		r.TLS = version
 	}
 }
 
-// Routed notes the backend that is to serve the client.
+// Routed records the backend chosen for the client.
 func (r *Record) Routed(backend string) {
 	if r != nil {
 		r.Backend = backend
 	}
 }
 
-// Sent notes the server that was chosen.
+// Sent records the server chosen.
 func (r *Record) Sent(backend, server string) {
 	if r != nil {
 		r.Backend, r.Server = backend, server
 	}
 }
 
-// Dialing notes that an attempt to connect to a server begins. Those behind the
-// first are retries.
+// Dialing records the beginning of an attempt to connect to a server. Attempts
+// after the first are retries.
 func (r *Record) Dialing(now int64) {
 	switch {
 	case r == nil:
@@ -101,7 +102,7 @@ func (r *Record) Dialing(now int64) {
 	}
 }
 
-// Connected notes that an attempt succeeded.
+// Connected records that an attempt succeeded.
 func (r *Record) Connected(now int64) {
 	if r == nil {
 		return
@@ -110,7 +111,7 @@ func (r *Record) Connected(now int64) {
 	r.Connect = time.Duration(now - r.DialedAt)
 }
 
-// Queued notes that the client waited for a slot for so long.
+// Queued adds the time that the client waited for a slot.
 func (r *Record) Queued(d time.Duration) {
 	if r != nil {
 		r.Queue = max(r.Queue, 0) + d
@@ -132,8 +133,8 @@ func (r *Record) Retried() {
 	}
 }
 
-// Moved counts bytes that were relayed, and notes the first that a server sent.
-// It must not be called on nil.
+// Moved counts relayed bytes, and records the time of the server's first. It
+// must not be called on nil.
 func (r *Record) Moved(in, out int, now int64) {
 	r.BytesIn += uint64(in)
 	r.BytesOut += uint64(out)
@@ -142,8 +143,8 @@ func (r *Record) Moved(in, out int, now int64) {
 	}
 }
 
-// SetTarget keeps a copy of a request's method and of its path, as much as there
-// is space for. The path is without its query, which may contain secrets.
+// SetTarget keeps a copy of a request's method and path, as much as fits. Pass
+// the path without its query, which may contain secrets.
 func (r *Record) SetTarget(method, path []byte) { r.Target.set(method, path) }
 
 func (t *Target) set(method, path []byte) {
@@ -152,31 +153,31 @@ func (t *Target) set(method, path []byte) {
 	t.cut = t.path < len(path)
 }
 
-// Method is the request's method.
+// Method returns the request's method.
 func (r *Record) Method() []byte { return r.Target.text[:r.Target.method] }
 
-// Path is the request's path, as much of it as was kept.
+// Path returns the request's path, as far as it was kept.
 func (r *Record) Path() []byte {
 	t := &r.Target
 	return t.text[t.method : t.method+t.path]
 }
 
-// Phase is what was under way when a connection or request ended.
+// Phase is what was in progress when a connection or request ended.
 type Phase uint8
 
 // The phases, in their order.
 const (
 	PhaseNone      Phase = iota
-	PhaseProxy           // the PROXY header is read
+	PhaseProxy           // reading the PROXY header
 	PhaseHandshake       // TLS
-	PhaseAdmission       // the limits are asked
-	PhaseRequest         // the request is read
-	PhaseQueue           // a slot is chosen or waited for
-	PhaseConnect         // a server is connected to
-	PhaseResponse        // the server's answer is waited for
-	PhaseData            // bytes are relayed
-	PhaseTunnel          // a WebSocket is relayed
-	phases               // how many there are
+	PhaseAdmission       // checking the limits
+	PhaseRequest         // reading the request
+	PhaseQueue           // choosing or waiting for a slot
+	PhaseConnect         // connecting to a server
+	PhaseResponse        // waiting for the server's response
+	PhaseData            // relaying bytes
+	PhaseTunnel          // relaying a WebSocket
+	phases               // the number of phases
 )
 
 var phaseNames = [phases]string{
@@ -184,7 +185,7 @@ var phaseNames = [phases]string{
 	PhaseQueue: "queue", PhaseConnect: "connect", PhaseResponse: "response", PhaseData: "data", PhaseTunnel: "tunnel",
 }
 
-// String is the word that the log shows; "" of PhaseNone.
+// String returns the word in the log; "" for PhaseNone.
 func (p Phase) String() string {
 	if p >= phases {
 		return ""
