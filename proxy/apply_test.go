@@ -18,8 +18,7 @@ import (
 	"mcplb/internal/harness"
 )
 
-// essence is what a configuration makes of a balancer, without what happens
-// in it.
+// essence is the part of a balancer's status that its configuration determines.
 func (r *running) essence() string {
 	var text strings.Builder
 	shown := r.Snapshot()
@@ -36,7 +35,7 @@ func (r *running) essence() string {
 	return text.String()
 }
 
-// Frontends come and go; who is connected stays.
+// Frontends come and go; connected clients stay.
 func TestApplyFrontends(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -48,7 +47,7 @@ func TestApplyFrontends(t *testing.T) {
 	first.Ask("hello")
 
 	if summary := r.apply(f + g + b); summary != "+frontend g" {
-		t.Errorf("the change is called %q", summary)
+		t.Errorf("the change is described as %q", summary)
 	}
 	if now := r.address("f"); now != atF {
 		t.Errorf("frontend f has moved from %s to %s", atF, now)
@@ -64,11 +63,10 @@ func TestApplyFrontends(t *testing.T) {
 	}
 	dial(t, atG).Ask("hello")
 	first.Close()
-	r.eventually("the client of the frontend that is gone has gone", func() bool { return r.Connections() == 2 })
+	r.eventually("the client of the removed frontend has gone", func() bool { return r.Connections() == 2 })
 }
 
-// A kept-alive connection of an http frontend that is gone ends with its next
-// answer.
+// A kept-alive connection of a removed http frontend ends with its next response.
 func TestApplyEndsKeptConnections(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "fine") }))
@@ -96,11 +94,11 @@ func TestApplyEndsKeptConnections(t *testing.T) {
 	}
 	r.apply(g + backend)
 	if !ask().Close {
-		t.Error("the client of the frontend that is gone is not told that its connection ends")
+		t.Error("the client of the removed frontend is not notified that its connection ends")
 	}
 }
 
-// A listener that passes to another frontend keeps its socket: nobody who
+// A listener that moves to another frontend keeps its socket: no client that
 // connects meanwhile is refused.
 func TestApplyHandsListenersOver(t *testing.T) {
 	t.Parallel()
@@ -241,7 +239,7 @@ func TestApplyKeepsCounters(t *testing.T) {
 	}
 }
 
-// Limits that change hold at once.
+// Changed limits take effect at once.
 func TestApplyLimits(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -258,7 +256,7 @@ func TestApplyLimits(t *testing.T) {
 	r.ended("f", "source_connections", 2)
 }
 
-// What cannot be applied changes nothing at all.
+// A configuration that cannot be applied changes nothing.
 func TestApplyFails(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", anyPort)
@@ -290,7 +288,7 @@ func TestApplyFails(t *testing.T) {
 		if reload := r.Snapshot().Process.Reload; reload.Success || !strings.Contains(reload.Error, want) || time.Since(reload.Time) > endpoint.Patience {
 			t.Errorf("the status shows the reload as %+v", reload)
 		}
-		endpoint.TurnedAway(t, free) // nobody listens there
+		endpoint.TurnedAway(t, free) // no listener was left there
 		c.Ask("still here")
 		dial(t, r.address("f")).Ask("hello")
 	}
@@ -300,8 +298,8 @@ func TestApplyFails(t *testing.T) {
 	}
 }
 
-// reserved is an address with a port that was free a moment ago, of a host that
-// no other test listens on.
+// reserved returns an address with a port that was free a moment ago, of a host on
+// which no other test listens.
 func reserved(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.77.77.77:0")
@@ -312,7 +310,7 @@ func reserved(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// What only a new process can change is left as it is.
+// Settings that only a new process can change stay as they are.
 func TestApplyLeavesWhatItCannotDo(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -330,7 +328,7 @@ func TestApplyLeavesWhatItCannotDo(t *testing.T) {
 	}
 }
 
-// A reload that could not be read is shown, too.
+// A configuration that could not be read is shown, too.
 func TestNote(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -344,8 +342,7 @@ func TestNote(t *testing.T) {
 	}
 }
 
-// Connections live on through reloads, and new ones find their way, whatever
-// is changed.
+// Connections survive reloads, and new ones reach a server, whatever is changed.
 func TestReloadsUnderTraffic(t *testing.T) {
 	t.Parallel()
 	servers := []*endpoint.Server{endpoint.Serve(t, endpoint.Echo), endpoint.Serve(t, endpoint.Echo), endpoint.Serve(t, endpoint.Echo)}

@@ -15,8 +15,7 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// badServers are servers that do not do what servers should. Some go on until
-// over is closed.
+// badServers are misbehaving servers. Some continue until over is closed.
 func badServers(over <-chan struct{}) map[string]func(*net.TCPConn) {
 	return map[string]func(*net.TCPConn){
 		"echoes":             endpoint.Echo,
@@ -31,7 +30,7 @@ func badServers(over <-chan struct{}) map[string]func(*net.TCPConn) {
 				if _, err := c.Write([]byte("x")); err != nil {
 					return
 				}
-				time.Sleep(2 * time.Millisecond) // that is the drip
+				time.Sleep(2 * time.Millisecond) // between two drops
 			}
 		},
 		"talks, never reads": func(c *net.TCPConn) {
@@ -46,8 +45,8 @@ func badServers(over <-chan struct{}) map[string]func(*net.TCPConn) {
 	}
 }
 
-// 64 KB of random bytes, in every mode, for servers of every kind: each
-// connection ends, for a reason that is counted, and nothing is left.
+// Clients send 64 KB of random bytes, in every mode, to servers of every kind: each
+// connection ends for a reason that is counted, and nothing is left.
 func TestRandomBytes(t *testing.T) {
 	t.Parallel()
 	const (
@@ -84,8 +83,8 @@ func TestRandomBytes(t *testing.T) {
 	}
 }
 
-// randomBytes sends from some clients to every frontend, each of which ends in
-// another way.
+// randomBytes sends random bytes to every frontend from several clients, each of
+// which ends in a different way.
 func randomBytes(t *testing.T, r *running) {
 	var all sync.WaitGroup
 	for _, f := range r.Snapshot().Frontends {
@@ -95,7 +94,7 @@ func randomBytes(t *testing.T, r *running) {
 				_, _ = rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32s", f.Name+f.Mode)))).Read(p)
 				dialed, err := net.DialTimeout("tcp", f.Listen[0], endpoint.Patience)
 				if err != nil {
-					return // its server's reset was quicker
+					return // the server's reset came first
 				}
 				c := dialed.(*net.TCPConn)
 				defer c.Close()
@@ -108,13 +107,13 @@ func randomBytes(t *testing.T, r *running) {
 				case 2:
 					c.Close()
 				}
-				// The last is silent: its time runs out, or the server ends it.
+				// The last is silent: it times out, or the server ends it.
 				toEnd(c)
 			})
 		}
 	}
 	all.Wait()
-	r.eventually("every client was met", func() bool { // who leaves at once may still wait to be accepted
+	r.eventually("every client was accepted", func() bool { // a client that leaves at once may still wait to be accepted
 		return !slices.ContainsFunc(r.Snapshot().Frontends, func(f admin.Frontend) bool { return f.Connections.Total < 4 })
 	})
 	r.empty()

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// churn is how many connections are opened and closed, and by how many at a
-// time.
+// churn is how many connections are opened and closed, and how many clients do so
+// at a time.
 func churn() (connections, workers int) {
 	if harness.Long {
 		return 200_000, 100
@@ -25,8 +25,8 @@ func churn() (connections, workers int) {
 	return 660, 110
 }
 
-// theEnds are the ways in which a connection ends, the client's part and the
-// server's, which is told by the first byte.
+// theEnds are the ways in which a connection ends: the client's part, and the
+// server's, which the first byte selects.
 var theEnds = []struct {
 	name           string
 	client, server func(c *net.TCPConn)
@@ -50,8 +50,8 @@ func pong(c *net.TCPConn)     { _, _ = io.CopyN(struct{ io.Writer }{c}, struct{ 
 func pingPong(c *net.TCPConn) { ping(c); _, _ = io.ReadFull(c, make([]byte, 4)) }
 func toEnd(c *net.TCPConn)    { _, _ = io.Copy(io.Discard, struct{ io.Reader }{c}) }
 
-// toReset waits until the connection is broken, which no read tells behind its
-// end.
+// toReset waits until the connection is broken, which no read reports after the
+// end of the stream.
 func toReset(c *net.TCPConn) {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -62,9 +62,9 @@ func toReset(c *net.TCPConn) {
 	})
 }
 
-// Connections opened, used and closed in every way: each is counted once, and
-// descriptors, goroutines and memory are back where they were. Not parallel: it
-// looks at the whole process.
+// Connections are opened, used and closed in every way: each is counted once, and
+// afterwards descriptors, goroutines and memory are back where they were. Not
+// parallel: the test inspects the entire process.
 func TestChurn(t *testing.T) {
 	script := func(c *net.TCPConn) {
 		var kind [1]byte
@@ -82,7 +82,7 @@ func TestChurn(t *testing.T) {
 		frontendText("m", "127.0.0.2:0", "mcp", "b", `timeout_half_closed = "2s"`)+
 		backendText("b", []string{servers[0].Address, servers[1].Address, servers[2].Address}, more...))
 	connections, workers := churn()
-	r.churn(connections/5, workers) // so that pools and tables have their size
+	r.churn(connections/5, workers) // lets pools and tables grow to their size
 	before := usage()
 	expected := r.churn(connections, workers)
 	after := usage()
@@ -122,7 +122,7 @@ func (r *running) churn(connections, workers int) map[string]int {
 		})
 	}
 	all.Wait()
-	r.eventually("every client was met", func() bool { // who leaves at once may still wait to be accepted
+	r.eventually("every client was accepted", func() bool { // a client that leaves at once may still wait to be accepted
 		return r.allEnded()-endedBefore >= uint64(connections/workers*workers)
 	})
 	r.empty()
@@ -137,7 +137,7 @@ func (r *running) churn(connections, workers int) map[string]int {
 // one is one connection.
 func (r *running) one(address string, kind byte, worker int) {
 	d := net.Dialer{Timeout: endpoint.Patience}
-	if harness.Long { // for more ports than one source address has
+	if harness.Long { // one source address has too few ports
 		d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 1, byte(worker), 1)}
 	}
 	c, err := d.Dial("tcp", address)
@@ -173,8 +173,8 @@ func (r *running) reasons() map[string]int {
 	return counts
 }
 
-// compare checks the counts of reasons: at least the connections that can have
-// ended by no other, at most those that can have ended by it.
+// compare checks the counts of reasons: at least the connections that can only
+// have ended for it, at most those that can have.
 func (r *running) compare(before map[string]int, kinds []int) {
 	least, most := map[string]int{}, map[string]int{}
 	for kind, end := range theEnds {
@@ -197,16 +197,16 @@ type used struct {
 	heap                    uint64
 }
 
-// exceeds tells whether more is open or runs than before.
+// exceeds reports whether more is open or running than before.
 func (u used) exceeds(before used) bool {
 	return u.descriptors > before.descriptors || u.goroutines > before.goroutines
 }
 
-// usage is what the process uses, once what is on its way out has gone.
+// usage measures what the process uses, once everything that is ending has ended.
 func usage() used {
 	var u used
 	last := -1
-	endpoint.Await(func() bool { // until nothing more goes
+	endpoint.Await(func() bool { // until nothing more ends
 		entries, _ := os.ReadDir("/proc/self/fd")
 		u.descriptors, u.goroutines = len(entries), runtime.NumGoroutine()
 		settled := last == u.descriptors+u.goroutines

@@ -11,8 +11,8 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// When maxconn is reached, clients wait in the backlog, and are served as soon
-// as others have left.
+// When maxconn is reached, clients wait in the backlog, and are served as soon as
+// others have left.
 func TestMaxConn(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -50,7 +50,7 @@ func TestMaxConn(t *testing.T) {
 	fifth.Ask("my turn")
 }
 
-// silent wants that nobody answers, for a moment.
+// silent checks that no answer comes for a moment.
 func (c *client) silent() {
 	c.Helper()
 	if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
@@ -64,9 +64,9 @@ func (c *client) silent() {
 	}
 }
 
-// Pausing and resuming cross each other, over two listeners: nobody is left
+// Pauses and resumptions cross each other, over two listeners: no client is left
 // waiting, and the limit holds.
-func TestGateUnderChurn(t *testing.T) {
+func TestMaxConnUnderChurn(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
 	r := start(t, "[global]\nmaxconn = 3\nthreads = 2\n"+

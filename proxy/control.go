@@ -20,7 +20,7 @@ import (
 // goroutine may use it.
 type control struct{ proxy *Proxy }
 
-// mostWeight is the highest weight of a server, as in the file.
+// mostWeight is the highest weight of a server, as in the configuration.
 const mostWeight = 1000
 
 // SetServer implements admin.Control.
@@ -142,7 +142,7 @@ func (c *control) Ban(source netip.Addr, d time.Duration) admin.Ban {
 	if source.Unmap().Is4() {
 		bits = 32
 	}
-	prefix, _ := source.Unmap().WithZone("").Prefix(bits) // of a valid address it cannot fail
+	prefix, _ := source.Unmap().WithZone("").Prefix(bits) // cannot fail for a valid address
 	return showBan(&ratelimit.Ban{Source: prefix, Remaining: d, Reason: ratelimit.Manual})
 }
 
@@ -240,7 +240,7 @@ func showConnection(loop *reactor.Loop, c *reactor.Conn, s session.Session) admi
 	return shown
 }
 
-// connectionID names a connection: its loop, and its place there.
+// connectionID identifies a connection by its loop and its place there.
 func connectionID(loop *reactor.Loop, c *reactor.Conn) string {
 	return fmt.Sprintf("%d-%x", loop.ID(), c.ID())
 }

@@ -12,7 +12,8 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// twoNamed is a balancer of mode tcp before two servers that say who they are.
+// twoNamed is a balancer of mode tcp in front of two servers that reply with their
+// names.
 func twoNamed(t *testing.T, more ...string) (*running, string) {
 	t.Helper()
 	first, second := endpoint.Serve(t, name("s1")), endpoint.Serve(t, name("s2"))
@@ -30,7 +31,7 @@ func (r *running) set(server string, change admin.ServerChange) []admin.Change {
 	return changes
 }
 
-// onEach is a client of each server, by the server's name.
+// onEach connects a client to each server, and returns them by the server's name.
 func onEach(t *testing.T, r *running) map[string]*client {
 	t.Helper()
 	clients := map[string]*client{}
@@ -54,7 +55,7 @@ func newClients(t *testing.T, r *running, n int) (names []string) {
 	return names
 }
 
-// A draining server keeps whom it has and takes nobody, through a reload too.
+// A draining server keeps its clients and gets no new ones, even after a reload.
 func TestDrainServer(t *testing.T) {
 	t.Parallel()
 	r, text := twoNamed(t)
@@ -83,7 +84,8 @@ func TestDrainServer(t *testing.T) {
 	}
 }
 
-// Maintenance honours nothing: whom the server has goes by on_down.
+// A server in maintenance gets no clients, not even those bound to it; on_down says
+// what happens to its present ones.
 func TestMaintenance(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []string{"close", "keep"} {
@@ -109,7 +111,7 @@ func TestMaintenance(t *testing.T) {
 	}
 }
 
-// Weight and maxconn hold until the file changes the same number.
+// Weight and maxconn remain as set until the configuration changes the same number.
 func TestWeightAndMaxConn(t *testing.T) {
 	t.Parallel()
 	r, text := twoNamed(t)
@@ -151,7 +153,7 @@ func TestUnknownNames(t *testing.T) {
 	}
 }
 
-// Connections are listed with their servers, and end one by one or by filter.
+// Connections are listed with their servers, and killed one by one or by filter.
 func TestListAndKill(t *testing.T) {
 	t.Parallel()
 	r, _ := twoNamed(t)
@@ -175,7 +177,7 @@ func TestListAndKill(t *testing.T) {
 		t.Errorf("the other client was answered by %s", got)
 	}
 	if n, err := r.Kill(t.Context(), admin.ConnectionFilter{Client: netip.MustParseAddr("192.0.2.1")}); n != 0 || err != nil {
-		t.Errorf("killed %d of a client that is not there, %v", n, err)
+		t.Errorf("killed %d of an unknown client, %v", n, err)
 	}
 	if n, err := r.Kill(t.Context(), admin.ConnectionFilter{Client: netip.MustParseAddr("127.0.0.1")}); n != 1 || err != nil {
 		t.Errorf("killed %d, %v", n, err)
@@ -198,7 +200,7 @@ func TestBanAndSticky(t *testing.T) {
 		}
 	}
 	if list, err := r.Sticky("b", netip.MustParseAddr("192.0.2.1"), 10); len(list) != 0 || err != nil {
-		t.Errorf("of a stranger is remembered %+v, %v", list, err)
+		t.Errorf("of an unknown source is remembered %+v, %v", list, err)
 	}
 	if ban := r.Ban(local, time.Hour); ban.Source != "127.0.0.1/32" || ban.Reason != "manual" || ban.RemainingSeconds != 3600 {
 		t.Errorf("banned as %+v", ban)

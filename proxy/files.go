@@ -8,18 +8,19 @@ import (
 )
 
 const (
-	// filesPerConnection is what a client costs: its socket and its server's.
+	// filesPerConnection is how many descriptors a client needs: its socket and its
+	// server's.
 	filesPerConnection = 2
-	// reservedFiles are kept for everything else: listeners, loops, pipes,
-	// checks, logs and the admin pages. So these work when maxconn is reached.
+	// reservedFiles are reserved for everything else: listeners, loops, pipes,
+	// checks, logs and the admin pages. These work even when maxconn is reached.
 	reservedFiles = 200
-	// mostPipes is how many pipes (two descriptors each) there may be; where
-	// they are used up, bytes are copied.
+	// mostPipes is how many pipes (two descriptors each) there may be. When they
+	// are all in use, bytes are copied.
 	mostPipes = 48
 )
 
-// maxConnections is how many clients the open-files limit allows; or, where
-// the configuration asks for a number, that number, if the limit can hold it.
+// maxConnections returns how many clients the open-files limit allows, or the
+// number that the configuration asks for, if the limit is high enough for it.
 func maxConnections(asked, limit int) (int, error) {
 	if asked == 0 {
 		allowed := (limit - reservedFiles) / filesPerConnection
@@ -35,7 +36,7 @@ func maxConnections(asked, limit int) (int, error) {
 	return asked, nil
 }
 
-// openFiles counts this process's descriptors. Linux tells the number as the
+// openFiles counts this process's descriptors. Linux reports the number as the
 // size of /proc/self/fd since 6.2; before, the directory must be read.
 func openFiles() int64 {
 	var stat unix.Stat_t

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// parse reads a configuration; nothing is limited but what it says itself.
+// parse reads a configuration. It is without rate limits unless it sets them itself.
 func parse(t testing.TB, text string) *conf.Config {
 	t.Helper()
 	if !strings.Contains(text, "[ratelimit]") {
@@ -33,8 +33,8 @@ func parse(t testing.TB, text string) *conf.Config {
 	return c
 }
 
-// frontendText and backendText write a part of a configuration; more are
-// further lines of it.
+// frontendText and backendText return parts of a configuration; more are further
+// lines.
 func frontendText(name, listen, mode, backend string, more ...string) string {
 	return fmt.Sprintf("[frontend.%s]\nlisten = %q\nmode = %q\nbackend = %q\n%s\n", name, listen, mode, backend, strings.Join(more, "\n"))
 }
@@ -64,8 +64,8 @@ type running struct {
 	admin.Control
 	t testing.TB
 
-	old *handover.Old // after newProcess
-	new *handover.New // of a new process
+	old *handover.Old // the balancer as the old process of an upgrade
+	new *handover.New // the balancer as the new process
 }
 
 // run wraps a balancer.
@@ -73,8 +73,8 @@ func run(t testing.TB, p *Proxy) *running {
 	return &running{Proxy: p, Control: p.Control(), t: t}
 }
 
-// start runs a configuration. When the test ends every client must have gone,
-// and everything must have been given back.
+// start runs a configuration. When the test ends, every client must have gone and
+// every slot must be free.
 func start(t testing.TB, text string) *running {
 	t.Helper()
 	p, err := Start(parse(t, text), options())
@@ -86,7 +86,7 @@ func start(t testing.TB, text string) *running {
 	return r
 }
 
-// end checks that nothing is left of any client, and stops.
+// end checks that no client has left anything behind, and stops the balancer.
 func (r *running) end() {
 	r.empty()
 	if err := r.stop(); err != nil {
@@ -100,8 +100,8 @@ func (r *running) stop() error {
 	return r.Stop(ctx)
 }
 
-// empty waits until nobody is connected, and checks that what was taken was
-// given back, and everything that began has ended for one reason.
+// empty waits until no client is connected, and checks that every slot is free, and
+// that every session has ended for one reason.
 func (r *running) empty() {
 	r.t.Helper()
 	r.eventually("every client has gone", func() bool { return r.Connections() == 0 })
@@ -124,7 +124,7 @@ func (r *running) empty() {
 	}
 }
 
-// frontend shows one of them.
+// frontend returns a frontend's status.
 func (r *running) frontend(name string) admin.Frontend {
 	r.t.Helper()
 	for _, f := range r.Snapshot().Frontends {
@@ -136,7 +136,7 @@ func (r *running) frontend(name string) admin.Frontend {
 	return admin.Frontend{}
 }
 
-// server shows one of them.
+// server returns a server's status.
 func (r *running) server(name string) admin.Server {
 	r.t.Helper()
 	for _, b := range r.Snapshot().Backends {
@@ -150,7 +150,7 @@ func (r *running) server(name string) admin.Server {
 	return admin.Server{}
 }
 
-// address is the first that a frontend listens on.
+// address returns the first address that a frontend listens on.
 func (r *running) address(frontend string) string {
 	r.t.Helper()
 	listen := r.frontend(frontend).Listen
@@ -170,7 +170,7 @@ func (r *running) apply(text string) string {
 	return summary
 }
 
-// ended waits until as many clients have gone for a reason.
+// ended waits until n clients have ended for a reason.
 func (r *running) ended(frontend, reason string, n uint64) {
 	r.t.Helper()
 	harness.Expect(r.t, func() (ended, refused harness.Counts) {
@@ -184,7 +184,7 @@ func (r *running) eventually(what string, done func() bool) {
 	endpoint.Eventually(r.t, what, done)
 }
 
-// name says who it is, line by line, to whoever asks.
+// name is a server that answers every line with its name.
 func name(who string) func(*net.TCPConn) {
 	return func(c *net.TCPConn) {
 		for lines := bufio.NewScanner(c); lines.Scan(); {

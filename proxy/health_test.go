@@ -8,8 +8,8 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// A server that refuses is out of rotation at once, by what clients meet, and
-// no client fails while another server is up.
+// A server that refuses connections is taken out of rotation at once, by observing
+// clients' connections, and no client fails while another server is up.
 func TestRefusingServerIsOutAtOnce(t *testing.T) {
 	t.Parallel()
 	one, two := endpoint.Serve(t, name("one")), endpoint.Serve(t, name("two"))
@@ -29,7 +29,7 @@ func TestRefusingServerIsOutAtOnce(t *testing.T) {
 	for range 30 {
 		c := dial(t, r.address("f"))
 		if who := c.Ask("who?"); who != "two" {
-			t.Fatalf("%s answers, who is dead", who)
+			t.Fatalf("%s answers although it is dead", who)
 		}
 		c.Close()
 	}
@@ -42,15 +42,15 @@ func TestRefusingServerIsOutAtOnce(t *testing.T) {
 	}
 }
 
-// A server that goes down loses its connections, where that is the policy, and
-// nobody else loses any. When it is back it is used again.
+// A server that goes down loses its connections, if that is the policy, and no
+// other server does. When it is up again, it is used again.
 func TestOnDown(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		mode, policy string
 		ended        func(*client)
 	}{
-		{"mcp", "close", (*client).HearEnd}, // its last line is whole, or it is not
+		{"mcp", "close", (*client).HearEnd}, // its last line may be incomplete
 		{"tcp", "close", (*client).HearReset},
 		{"mcp", "keep", nil},
 	} {
@@ -96,7 +96,8 @@ func TestOnDown(t *testing.T) {
 	}
 }
 
-// With nobody up clients are refused, and served again with the first that is.
+// While no server is up, clients are refused; when the first is up, they are served
+// again.
 func TestAllDown(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)

@@ -15,9 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// largeText is a configuration with that many servers, in two backends, and
-// frontends, half of them http. Each version differs in every server and
-// frontend.
+// largeText is a configuration with so many servers, in two backends, and so many
+// frontends, half of them http. Each version differs in every server and frontend.
 func largeText(servers, frontends, version int) string {
 	var text strings.Builder
 	text.WriteString("[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\n")
@@ -37,9 +36,9 @@ func largeText(servers, frontends, version int) string {
 	return text.String()
 }
 
-// TestApplyLarge measures what a reload of 1,000 servers and 200 frontends, all
-// of them changed, and half of them going or coming, costs: the loops, whose
-// processor time it takes, and everybody else.
+// TestApplyLarge measures the cost of a reload of 1,000 servers and 200 frontends,
+// all of them changed, and half of them removed or added: the loops' processor
+// time, and the total time.
 func TestApplyLarge(t *testing.T) {
 	const servers, frontends = 1000, 200
 	rounds := 4
@@ -49,7 +48,7 @@ func TestApplyLarge(t *testing.T) {
 	r := start(t, largeText(servers, frontends, 0))
 	var parsing, applying, longest, loops, worst time.Duration
 	for version := 1; version <= rounds; version++ {
-		share := 1 + version%3/2 // every third one has half of all: these go, and come back
+		share := 1 + version%3/2 // every third version lacks half of all
 		text := []byte(largeText(servers/share, frontends/share, version%2))
 		began := time.Now()
 		c, err := conf.Parse("lb.toml", text)
@@ -57,7 +56,7 @@ func TestApplyLarge(t *testing.T) {
 			t.Fatal(err)
 		}
 		parsing += time.Since(began)
-		runtime.GC() // what was parsed before is not this reload's
+		runtime.GC() // of what was parsed for earlier reloads
 		stalls := r.watchLoops()
 		before := r.loopTime()
 		began = time.Now()
@@ -102,7 +101,7 @@ func threadTime() time.Duration {
 }
 
 // watchLoops measures how much processor time any one turn of a loop takes,
-// until the function that it returns is called, which tells the most.
+// until the function that it returns is called, which returns the maximum.
 func (r *running) watchLoops() (stop func() time.Duration) {
 	var watching sync.WaitGroup
 	ended := make(chan struct{})
@@ -133,14 +132,14 @@ func (r *running) watchLoops() (stop func() time.Duration) {
 	}
 }
 
-// BenchmarkState measures what a new process waits for before it accepts, where
-// there are 1,000 servers and 200 frontends.
+// BenchmarkState measures what a new process waits for before it accepts clients,
+// with 1,000 servers and 200 frontends.
 func BenchmarkState(b *testing.B) {
 	r := start(b, largeText(1000, 200, 0))
 	size := 0
 	for b.Loop() {
 		b.StopTimer()
-		old := &handover.Old{Balancer: r.Handover()} // the first state has everything that was counted
+		old := &handover.Old{Balancer: r.Handover()} // its state contains everything that was counted
 		old.Suspend()
 		b.StartTimer()
 		state, err := old.State()

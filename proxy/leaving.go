@@ -10,7 +10,7 @@ import (
 
 // leaving are the frontends and backends that a reload removed while clients were
 // connected. They are shown until those have gone. What they counted stays in the
-// sums over the whole balancer.
+// balancer's totals.
 type leaving struct {
 	frontends map[string]*layered
 	pools     []*pool
@@ -48,7 +48,7 @@ func (l *leaving) sessions(refused map[string]uint64) uint64 {
 	return sum.Connections.Total + l.forgotten.Connections.Total
 }
 
-// show shows the frontends that have clients.
+// showFrontends shows the frontends that have clients.
 func (l *leaving) showFrontends() (shown []admin.LeavingFrontend) {
 	for name, f := range l.frontends {
 		if n := f.current(); n > 0 {
@@ -71,8 +71,8 @@ func showLeavingServers(backend string, servers []*backend.Server) (shown []admi
 	return shown
 }
 
-// showLeaving shows what is leaving: whole frontends and backends, and servers of
-// backends that stay.
+// showLeaving shows what is leaving: frontends, backends, and servers of backends
+// that stay.
 func (p view) showLeaving() admin.Leaving {
 	shown := admin.Leaving{Frontends: p.leaving.showFrontends()}
 	for _, c := range p.config.Backends {

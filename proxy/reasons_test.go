@@ -11,8 +11,8 @@ import (
 	"mcplb/proxy/accesslog"
 )
 
-// reasonTable is the first column of each table of docs/reasons.md, by the
-// heading that it stands under.
+// reasonTable returns the first column of each table of docs/reasons.md, by its
+// heading.
 func reasonTables(t *testing.T) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/reasons.md")
@@ -33,7 +33,7 @@ func reasonTables(t *testing.T) map[string][]string {
 	return tables
 }
 
-// docs/reasons.md has exactly the reasons that are counted, in the same tables.
+// docs/reasons.md lists exactly the reasons that are counted, in the same tables.
 func TestReasonsAreDocumented(t *testing.T) {
 	t.Parallel()
 	r := start(t, frontendText("tcp", anyPort, "tcp", "b")+frontendText("http", anyPort, "http", "b")+

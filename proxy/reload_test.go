@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Clients connect to an address without a pause while reloads take it away and
-// bring it back: each is either served or refused, none is reset.
-func TestApplyResetsNobody(t *testing.T) {
+// Clients connect to an address without a pause while reloads remove it and add it
+// again: each is either served or refused, none is reset.
+func TestApplyResetsNoClient(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
 	address := freeAddress(t)
@@ -57,7 +57,7 @@ func TestApplyResetsNobody(t *testing.T) {
 	t.Logf("%d were served, %d refused", served, refused)
 }
 
-// askOnce connects, which may take a moment only, and has a line answered.
+// askOnce connects, which must not take long, and sends a line to be answered.
 func askOnce(address string) error {
 	c, err := net.DialTimeout("tcp", address, 20*time.Millisecond)
 	if err != nil {
@@ -79,8 +79,8 @@ func isTimeout(err error) bool {
 	return errors.As(err, &failed) && failed.Op == "dial" && failed.Timeout()
 }
 
-// freeAddress is one to listen on that no other test has: the port is bound
-// until the test ends, to another address.
+// freeAddress returns an address to listen on that no other test uses: its port is
+// bound to another address until the test ends.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -91,12 +91,12 @@ func freeAddress(t *testing.T) string {
 	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.9"), listener.Addr().(*net.TCPAddr).AddrPort().Port()).String()
 }
 
-// An address gives way to one that overlaps it, both ways, without a moment in
-// which nobody listens.
+// An address is replaced by one that overlaps it, in both directions, without a
+// moment in which no socket listens.
 func TestApplyOverlappingAddresses(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	// A port that nobody else uses on any address.
+	// A port that is unused on every address.
 	any, err := net.Listen("tcp", ":0")
 	if err != nil {
 		t.Fatal(err)
@@ -115,19 +115,19 @@ func TestApplyOverlappingAddresses(t *testing.T) {
 		}
 		dial(t, narrow).Ask("hello")
 	}
-	// What is not ours stays an error.
+	// An overlap with another program's socket remains an error.
 	other, err := net.Listen("tcp", "127.0.0.9:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close()
 	if _, err := r.Apply(parse(t, text(other.Addr().String()))); !errors.Is(err, unix.EADDRINUSE) {
-		t.Errorf("an address that somebody else has: %v", err)
+		t.Errorf("an address that another program uses: %v", err)
 	}
 	dial(t, narrow).Ask("hello")
 }
 
-// Port 0 is another port for everyone who asks for it.
+// Port 0 is a different port for every frontend.
 func TestApplyManyAnyPorts(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -148,8 +148,8 @@ func TestApplyManyAnyPorts(t *testing.T) {
 	}
 }
 
-// A frontend of another mode is the same one: its address, its clients and what
-// it counted stay.
+// A frontend whose mode changes remains the same frontend: its address, clients and
+// counters stay.
 func TestApplyChangesTheMode(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -180,8 +180,8 @@ func TestApplyChangesTheMode(t *testing.T) {
 	}
 }
 
-// What a reload removes is used by nobody new and counted until its clients
-// have gone; on_removed says whether they are to.
+// A removed server gets no new clients, and is counted until the present ones have
+// gone; on_removed says whether they are disconnected.
 func TestApplyRemovesServers(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []string{"keep", "close"} {
@@ -213,7 +213,7 @@ func TestApplyRemovesServers(t *testing.T) {
 				r.ended("f", "server_removed", 1)
 			} else {
 				if clients["one"].Ask("?") != "one" {
-					t.Error("the client of the server that is gone got another answer")
+					t.Error("the client of the removed server got another answer")
 				}
 				want := admin.LeavingServer{Backend: "b", Name: "s1", Connections: 1}
 				if got := r.Snapshot().Leaving.Servers; len(got) != 1 || got[0].Name != want.Name || got[0].Connections != 1 {
@@ -226,8 +226,8 @@ func TestApplyRemovesServers(t *testing.T) {
 	}
 }
 
-// A frontend and a backend that are removed are counted until nobody is left;
-// sums over everything never shrink.
+// A removed frontend and a removed backend are counted until their last client has
+// gone; sums over everything never decrease.
 func TestApplyRemovesFrontends(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -250,9 +250,9 @@ func TestApplyRemovesFrontends(t *testing.T) {
 	r.apply(f)
 	check(1, 1)
 	c.Ask("still here")
-	r.apply(f + g) // back again
+	r.apply(f + g) // it returns
 	if n := r.frontend("g").Connections; n.Total != 1 || n.Current != 1 {
-		t.Errorf("the frontend that is back shows %+v", n)
+		t.Errorf("the frontend that has returned shows %+v", n)
 	}
 	r.apply(f)
 	c.Close()
@@ -262,7 +262,7 @@ func TestApplyRemovesFrontends(t *testing.T) {
 	check(0, 0)
 }
 
-// Servers that are lost together are looked for together.
+// The clients of servers that are lost together are notified together.
 func TestEvictions(t *testing.T) {
 	t.Parallel()
 	const servers = 40
@@ -289,8 +289,8 @@ func TestEvictions(t *testing.T) {
 	r.ended("f", "server_down", 2*servers)
 }
 
-// The time of unacknowledged data holds for clients to come, also of a listener
-// that stays.
+// A changed timeout_tcp_user applies to clients accepted from then on, also on a
+// listener that stays.
 func TestApplyUserTimeout(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)

@@ -10,15 +10,14 @@ import (
 	"mcplb/conf"
 )
 
-// resolveTimeout is how long all names of a configuration may take.
+// resolveTimeout limits the resolution of all names of a configuration together.
 const resolveTimeout = 10 * time.Second
 
-// addresses are what the names of a configuration mean, looked up once, before
-// anything is changed: afterwards nothing can fail for a name.
+// addresses are what the names of a configuration resolve to. They are looked up
+// once, before anything is changed, so that afterwards no name can fail.
 type addresses map[string]netip.AddrPort
 
-// resolveAll looks up every address of every server. An IPv4 address is
-// preferred where a name has both kinds.
+// resolveAll looks up every address of every server. It prefers IPv4 addresses.
 func resolveAll(c *conf.Config) (addresses, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
 	defer cancel()
@@ -60,7 +59,7 @@ func (a addresses) add(ctx context.Context, address string) error {
 	return nil
 }
 
-// preferred is the first IPv4 address, or else the first.
+// preferred returns the first IPv4 address, or the first address if there is none.
 func preferred(ips []netip.Addr) netip.Addr {
 	for _, ip := range ips {
 		if ip.Unmap().Is4() {
@@ -70,7 +69,7 @@ func preferred(ips []netip.Addr) netip.Addr {
 	return ips[0]
 }
 
-// resolve is for backend.NewPool and Apply.
+// resolve is a resolver: it returns what was looked up.
 func (a addresses) resolve(address string) (netip.AddrPort, error) {
 	found, ok := a[address]
 	if !ok {

@@ -46,7 +46,7 @@ func (p view) snapshot() admin.Snapshot {
 	return s
 }
 
-// process shows the balancer as a whole.
+// process shows the process and the totals.
 func (p view) process() admin.Process {
 	shown := admin.Process{
 		Version:    p.options.Version,
@@ -90,7 +90,7 @@ func (p view) showFrontend(f *conf.Frontend) admin.Frontend {
 	return shown
 }
 
-// addressesOf are those that the frontend listens on.
+// addressesOf returns the addresses that the frontend listens on.
 func (p view) addressesOf(f *conf.Frontend) []string {
 	var shown []string
 	for _, address := range slices.Compact(slices.Clone(f.Listen)) { // port 0 may be listed twice
@@ -128,14 +128,14 @@ func (p view) showBackend(b *pool) admin.Backend {
 	return shown
 }
 
-// serverStates are the words of the status for a server's health.
+// serverStates are the status's words for a server's health.
 var serverStates = map[backend.Health]admin.ServerState{
 	backend.Unchecked: admin.ServerUnchecked,
 	backend.Up:        admin.ServerUp,
 	backend.Down:      admin.ServerDown,
 }
 
-// adminStates are the words of the status for what the operator says.
+// adminStates are the status's words for the states that the operator sets.
 var adminStates = map[backend.Admin]admin.AdminState{
 	backend.Ready: admin.AdminReady,
 	backend.Drain: admin.AdminDrain,
@@ -175,7 +175,7 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 	}
 }
 
-// showResponses shows what a server has answered, where it speaks HTTP.
+// showResponses shows the responses of a server that speaks HTTP.
 func showResponses(server *backend.Server, totals *backend.Totals) map[string]uint64 {
 	shown := map[string]uint64{}
 	if !server.Addr(conf.EndpointHTTP).IsValid() && !server.Addr(conf.EndpointSSE).IsValid() && !server.Addr(conf.EndpointWS).IsValid() {
@@ -200,10 +200,10 @@ func showLatency(l *metrics.Latency) admin.Latency {
 	return shown
 }
 
-// allEndpoints are the addresses that a server may have.
+// allEndpoints are the endpoints that a server may have.
 var allEndpoints = []conf.Endpoint{conf.EndpointTCP, conf.EndpointHTTP, conf.EndpointWS, conf.EndpointSSE}
 
-// serverAddresses are those that the server has, by endpoint.
+// serverAddresses returns the server's addresses, by endpoint.
 func serverAddresses(server *backend.Server) map[string]string {
 	shown := map[string]string{}
 	for _, e := range allEndpoints {
@@ -214,7 +214,7 @@ func serverAddresses(server *backend.Server) map[string]string {
 	return shown
 }
 
-// showCheck shows what the checks know of a server.
+// showCheck shows the outcome of a server's checks.
 func showCheck(b *pool, server *backend.Server) admin.Check {
 	shown := admin.Check{Type: string(b.Config().Check.Type)}
 	status, checked := b.checker.Status(server)
@@ -229,10 +229,11 @@ func showCheck(b *pool, server *backend.Server) admin.Check {
 	return shown
 }
 
-// limitReasons are the refusals that the limits are the cause of.
+// limitReasons are the reasons of refusals that the limits cause.
 var limitReasons = []session.Reason{session.Banned, session.ConnectionRate, session.SourceConnections, session.GlobalConnectionRate}
 
-// showLimits shows what the limits did; refused is what all frontends counted.
+// showLimits shows the effect of the limits. refused are the counters of all
+// frontends.
 func (p view) showLimits(refused map[string]uint64) admin.RateLimit {
 	now := p.engine.Now()
 	stats := p.limiter.Stats(now)

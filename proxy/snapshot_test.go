@@ -14,7 +14,7 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// What happened is what the status shows.
+// The status shows what happened.
 func TestSnapshot(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -55,7 +55,7 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
-// Bans are listed with what is left of them, and refusals by what they are for.
+// Bans are listed with their remaining time, and refusals by reason.
 func TestSnapshotOfLimits(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -94,7 +94,7 @@ func TestPreferredAddress(t *testing.T) {
 	}
 }
 
-// Servers may be named instead of numbered.
+// Servers may be configured by host name.
 func TestServerByName(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -105,8 +105,7 @@ func TestServerByName(t *testing.T) {
 	}
 }
 
-// Requests are shown by what they were and what became of them, and servers by
-// what they answered and how fast.
+// Requests are shown by kind and outcome, servers by their responses and latency.
 func TestSnapshotOfRequests(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -150,8 +149,8 @@ func TestSnapshotOfRequests(t *testing.T) {
 	}
 }
 
-// No connection is kept to a server that a reload takes away, though the time
-// for which it might be kept does not pass.
+// No idle connection is kept to a server that a reload removes, although its idle
+// time has not passed.
 func TestRemovedServerKeepsNoConnection(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewServer(http.NotFoundHandler())

@@ -25,8 +25,8 @@ func TestServesAllFrontends(t *testing.T) {
 	}
 }
 
-// What cannot be started says so, names everything that is wrong, and leaves
-// nothing open (the descriptors are counted when all tests have run).
+// A failed start names everything that is wrong, and leaves nothing open (the
+// descriptors are counted when all tests have run).
 func TestStartFails(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", anyPort)

@@ -11,7 +11,7 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// askFrom connects from an address of its own and asks who answers.
+// askFrom connects from a given address and asks for the name of the server.
 func (r *running) askFrom(source string) string {
 	r.t.Helper()
 	d := net.Dialer{Timeout: endpoint.Patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
@@ -31,7 +31,7 @@ func (r *running) askFrom(source string) string {
 	return answer
 }
 
-// homes tells who answers each source.
+// homes returns the server that answers each source.
 func (r *running) homes(sources int) map[string]string {
 	found := map[string]string{}
 	for i := range sources {
@@ -41,8 +41,8 @@ func (r *running) homes(sources int) map[string]string {
 	return found
 }
 
-// A source stays on its server over reconnects and reloads. When its server
-// dies it is moved, and nobody else is; when that is back, so is the source.
+// A source stays on its server across reconnects and reloads. When the server dies,
+// its sources move, and no others; when it is up again, they return.
 func TestSourcesStick(t *testing.T) {
 	t.Parallel()
 	const sources = 40

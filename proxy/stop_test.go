@@ -12,7 +12,7 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// started is a balancer whose end is the test's business.
+// started starts a balancer that the test itself stops.
 func started(t *testing.T, text string) *running {
 	t.Helper()
 	p, err := Start(parse(t, text), options())
@@ -34,7 +34,8 @@ func TestStopOfAnIdleOne(t *testing.T) {
 	}
 }
 
-// Draining serves who is there, takes nobody new, and ends with the last.
+// A draining balancer serves the present clients, accepts no new ones, and ends with
+// the last.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -49,7 +50,7 @@ func TestDrain(t *testing.T) {
 	if state := r.frontend("f").State; state != admin.FrontendDraining {
 		t.Errorf("the frontend is %s", state)
 	}
-	r.eventually("nobody is taken any more", func() bool {
+	r.eventually("no client is accepted any more", func() bool {
 		late, err := net.Dial("tcp", address)
 		if err == nil {
 			late.Close()
@@ -71,7 +72,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// Draining that takes too long is cut off, whatever state clients are in.
+// Clients that take too long to drain are cut off, in whatever state they are.
 func TestStopCutsOff(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -91,12 +92,12 @@ func TestStopCutsOff(t *testing.T) {
 	header := dial(t, r.address("p"))
 	header.Say("PROXY ")
 	connecting := dial(t, r.address("q"))
-	r.eventually("everybody is where they are to be", func() bool {
+	r.eventually("every client is in its state", func() bool {
 		return r.Snapshot().Backends[0].QueueCurrent == 1 && r.frontend("p").Connections.Current == 1 &&
 			(r.server("s1").Connections.Current == 2) && r.Connections() >= 5
 	})
 	ctx, cancel := context.WithCancelCause(t.Context())
-	why := errors.New("told so")
+	why := errors.New("the test says so")
 	cancel(why)
 	err := r.Stop(ctx)
 	if !errors.Is(err, why) || !strings.Contains(err.Error(), "connections were cut off") {
@@ -111,7 +112,7 @@ func TestStopCutsOff(t *testing.T) {
 	}
 }
 
-// A second call while one waits cuts off for both.
+// A second call, while the first waits, cuts the clients off for both.
 func TestSecondStop(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -132,7 +133,7 @@ func TestSecondStop(t *testing.T) {
 	c.HearReset()
 }
 
-// A loop that hangs is noticed, and so is one that has gone.
+// Turn reports a loop that hangs, and one that has stopped.
 func TestTurn(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -156,6 +157,6 @@ func TestTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := r.Turn(t.Context()); err == nil {
-		t.Error("loops that have ended turn")
+		t.Error("stopped loops turn")
 	}
 }

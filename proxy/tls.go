@@ -10,14 +10,14 @@ import (
 	"mcplb/proxy/tlsio"
 )
 
-// secure is a frontend's TLS. It lives as long as the frontend, so that
-// sessions are resumed across reloads.
+// secure is a frontend's TLS. It lives as long as the frontend, so that sessions
+// can be resumed across reloads.
 type secure struct {
 	workers *tlsio.Workers
-	server  *tlsio.Server // nil: the frontend never had any
+	server  *tlsio.Server // nil = the frontend never had TLS
 }
 
-// apply has the frontend's TLS be as c says, and returns it: nil is plain.
+// apply gives the frontend the TLS that c says, and returns it; nil = none.
 func (s *secure) apply(c *conf.Frontend) session.TLS {
 	if c.TLS == nil {
 		return nil
@@ -37,10 +37,10 @@ func (s *secure) apply(c *conf.Frontend) session.TLS {
 	return s.server
 }
 
-// versions are the values of min_version.
+// versions are the values of the key min_version.
 var versions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
-// show fills in what the frontend's TLS counts, and what it presents.
+// show fills in the counters of the frontend's TLS, and its certificates.
 func (s *secure) show(shown *admin.Frontend, c *conf.Frontend) {
 	if c.TLS == nil || s.server == nil {
 		return

@@ -17,7 +17,7 @@ import (
 	"mcplb/internal/endpoint"
 )
 
-// authority signs certificates, and is what clients trust.
+// authority signs certificates. Clients trust it.
 type authority struct {
 	t         testing.TB
 	directory string
@@ -29,8 +29,8 @@ func newAuthority(t testing.TB) *authority {
 	return &authority{t: t, directory: t.TempDir(), cert: certificate.New(t, nil, certificate.ECDSA(t), certificate.Today(), "test authority")}
 }
 
-// issue writes NAME.pem and NAME.key, for these hosts and addresses, over what
-// was there before.
+// issue writes NAME.pem and NAME.key, for these hosts and addresses, and overwrites
+// what is there.
 func (a *authority) issue(name string, key crypto.Signer, hosts ...string) *x509.Certificate {
 	a.t.Helper()
 	cert := certificate.New(a.t, &a.cert, key, certificate.Today(), hosts...)
@@ -38,7 +38,7 @@ func (a *authority) issue(name string, key crypto.Signer, hosts ...string) *x509
 	return cert.Leaf
 }
 
-// line is the key tls of a frontend that presents the certificates called so.
+// line is the key tls of a frontend that presents the certificates of these names.
 func (a *authority) line(more string, names ...string) string {
 	var pairs []string
 	for _, name := range names {
@@ -48,7 +48,7 @@ func (a *authority) line(more string, names ...string) string {
 	return "tls = { certificates = [" + strings.Join(pairs, ", ") + "]" + more + " }"
 }
 
-// client is what clients of a.test are like.
+// client is the TLS configuration of clients of a.test.
 func (a *authority) client() *tls.Config {
 	return &tls.Config{RootCAs: certificate.Pool(a.cert), ServerName: "a.test"}
 }

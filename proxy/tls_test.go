@@ -28,8 +28,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestTLSRelay carries 20 MB both ways, in modes tcp and mcp, to an end in
-// order: the server sees the client's, and the client the server's.
+// TestTLSRelay relays 20 MB both ways, in modes tcp and mcp, to an orderly end: each
+// side sees that of the other.
 func TestTLSRelay(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"tcp", "mcp"} {
@@ -49,7 +49,7 @@ func TestTLSRelay(t *testing.T) {
 			go func() {
 				for range rounds {
 					if _, err := conn.Write(body); err != nil {
-						return // the reader tells
+						return // the reader reports it
 					}
 				}
 				_ = conn.CloseWrite()
@@ -74,20 +74,20 @@ func TestTLSRelay(t *testing.T) {
 	}
 }
 
-// TestTLSBreaks holds that what breaks on one side is shown as broken on the
-// other: RST, not an end that looks like one in order.
+// TestTLSBreaks checks that a connection broken on one side is reset on the other,
+// rather than ended as if in order.
 func TestTLSBreaks(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	told := make(chan error, 1)
+	reported := make(chan error, 1)
 	server := endpoint.Serve(t, func(c *net.TCPConn) {
 		line, _ := bufio.NewReader(c).ReadString('\n')
 		switch line {
 		case "reset me\n":
 			_ = c.SetLinger(0)
-		case "hello\n": // and no health check
+		case "hello\n": // not a health check
 			_, err := io.Copy(io.Discard, c)
-			told <- err
+			reported <- err
 		}
 	})
 	r := start(t, frontendText("f", anyPort, "tcp", "b", a.usual())+backendText("b", []string{server.Address}))
@@ -102,14 +102,14 @@ func TestTLSBreaks(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.NetConn().Close()
-	if err := <-told; !errors.Is(err, syscall.ECONNRESET) {
+	if err := <-reported; !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the client left within a record, and the server saw %v", err)
 	}
 	r.ended("f", "server_reset", 1)
 	r.ended("f", "client_reset", 1)
 }
 
-// TestTLSHTTP has requests, an event stream and a WebSocket pass.
+// TestTLSHTTP sends requests, an event stream and a WebSocket through.
 func TestTLSHTTP(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -188,7 +188,7 @@ func checkEvents(t *testing.T, client *http.Client, next chan<- string) {
 	}
 	close(next)
 	if _, err := events.ReadString('\n'); err != io.EOF {
-		t.Errorf("behind the last event: %v", err)
+		t.Errorf("after the last event: %v", err)
 	}
 }
 
@@ -233,8 +233,8 @@ func checkWebSocket(t *testing.T, client *http.Client) {
 	}
 }
 
-// TestProxyHeader holds that the header names the client in mode http, before
-// plain HTTP and before TLS, and who may send one.
+// TestProxyHeader checks that the header names the client in mode http, before plain
+// HTTP and before TLS, and that only trusted peers may send one.
 func TestProxyHeader(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -272,7 +272,7 @@ func TestProxyHeader(t *testing.T) {
 		}
 	}
 	r.ended("tls", "proxy_header_invalid", 3)
-	if c, err := net.DialTimeout("tcp", r.address("others"), endpoint.Patience); err == nil { // else it was reset so soon
+	if c, err := net.DialTimeout("tcp", r.address("others"), endpoint.Patience); err == nil { // otherwise it was reset already
 		defer c.Close()
 		fmt.Fprint(c, v1, request)
 		if text, err := io.ReadAll(c); len(text) > 0 || err == nil {
@@ -297,8 +297,8 @@ func wantAnswer(t *testing.T, c io.Reader, want string) {
 	}
 }
 
-// TestTLSAfterLimits holds that who is not let in costs no handshake, and that
-// the PROXY header's address is the one that counts.
+// TestTLSAfterLimits checks that a refused client costs no handshake, and that the
+// limits apply to the PROXY header's address.
 func TestTLSAfterLimits(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -316,7 +316,7 @@ func TestTLSAfterLimits(t *testing.T) {
 			t.Errorf("%s: %v", from, err)
 		}
 		if err := knock(from); err == nil {
-			t.Errorf("%s: a second connection within a second is let in", from)
+			t.Errorf("%s: a second connection within a second is accepted", from)
 		}
 	}
 	r.ended("f", "connection_rate", 2)
@@ -326,7 +326,7 @@ func TestTLSAfterLimits(t *testing.T) {
 	}
 }
 
-// TestTLSTimeouts has clients that say nothing, or not all.
+// TestTLSTimeouts checks clients that send nothing, or not everything.
 func TestTLSTimeouts(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -342,8 +342,8 @@ func TestTLSTimeouts(t *testing.T) {
 	r.ended("f", "tls_timeout", 2)
 }
 
-// TestTLSReload has certificates renewed in place: a broken one changes
-// nothing, connections stay, sessions are resumed.
+// TestTLSReload renews certificates in place: a broken one changes nothing,
+// connections stay, sessions are resumed.
 func TestTLSReload(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -365,7 +365,7 @@ func TestTLSReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := conf.Parse("lb.toml", []byte(text)); err == nil {
-		t.Fatal("a broken key is taken")
+		t.Fatal("a broken key is accepted")
 	}
 	if err := os.WriteFile(key, good, 0o600); err != nil {
 		t.Fatal(err)
@@ -385,7 +385,7 @@ func TestTLSReload(t *testing.T) {
 	}
 	fresh := dialTLS(t, r.address("f"), a.client())
 	if !fresh.ConnectionState().PeerCertificates[0].Equal(second) {
-		t.Error("the certificate from before is presented")
+		t.Error("the previous certificate is presented")
 	}
 	r.apply(strings.Replace(text, "}] }", "}], min_version = \"1.3\" }", 1))
 	older := a.client()
@@ -397,7 +397,7 @@ func TestTLSReload(t *testing.T) {
 	if shown.Certificates[0].Algorithm != "RSA" || !shown.Certificates[0].NotAfter.Equal(second.NotAfter) || shown.Handshakes["resumed"] != 1 {
 		t.Errorf("shown: %+v", shown)
 	}
-	// And without TLS: those that speak it go on.
+	// Then TLS is removed: connections that use it continue.
 	r.apply(frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{server.Address}))
 	checkLine(t, lives)
 	plain := dialTCP(t, r.address("f"))
@@ -416,8 +416,8 @@ func checkLine(t *testing.T, c net.Conn) {
 	}
 }
 
-// TestStopWhileShaking holds that a stop waits for handshakes no longer than it
-// may, and that a client that has shaken hands gets its answer.
+// TestStopWhileShaking checks that a stop waits for handshakes no longer than
+// allowed, and that a client that has completed its handshake gets its answer.
 func TestStopWhileShaking(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -431,7 +431,7 @@ func TestStopWhileShaking(t *testing.T) {
 	silent := dialTCP(t, r.address("f"))
 	fmt.Fprint(silent, "\x16\x03\x01\x02\x00\x01\x00")
 	late := dialTCP(t, r.address("f"))
-	r.eventually("all are there", func() bool { return r.Connections() == 3 && r.frontend("f").TLS.Handshakes["full"] == 1 })
+	r.eventually("all have connected", func() bool { return r.Connections() == 3 && r.frontend("f").TLS.Handshakes["full"] == 1 })
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stopped := make(chan error, 1)
@@ -453,7 +453,7 @@ func TestStopWhileShaking(t *testing.T) {
 	}
 }
 
-// TestListenFails holds that an address that cannot be served fails a reload,
+// TestListenFails checks that an address that cannot be listened on fails a reload,
 // which then has changed nothing.
 func TestListenFails(t *testing.T) {
 	t.Parallel()
@@ -488,9 +488,9 @@ func TestListenFails(t *testing.T) {
 	checkLine(t, dialTCP(t, r.address("g")))
 }
 
-// TestTLSAllocations bounds what a request on a kept-alive TLS connection costs:
-// nothing but the small reader that crypto/tls makes for each record it reads,
-// here one in the client and one in the balancer.
+// TestTLSAllocations bounds the cost of a request on a kept-alive TLS connection:
+// only the small reader that crypto/tls allocates for each record it reads, here one
+// in the client and one in the balancer.
 func TestTLSAllocations(t *testing.T) {
 	a := newAuthority(t)
 	answer := []byte("HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 00:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
@@ -520,8 +520,8 @@ func TestTLSAllocations(t *testing.T) {
 	}
 	round()
 	n := testing.AllocsPerRun(500, round)
-	t.Logf("%v allocations a request", n)
+	t.Logf("%v allocations per request", n)
 	if n > 3 && !raceEnabled {
-		t.Errorf("%v allocations a request", n)
+		t.Errorf("%v allocations per request", n)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A record that is handed over to another process is unchanged, and can be
-// continued there.
+// A record writes the same line after it has moved to another process, and
+// continues there.
 func TestHandover(t *testing.T) {
 	t.Parallel()
 	b := begin(t, 1)

@@ -143,8 +143,8 @@ func (r *Record) Moved(in, out int, now int64) {
 	}
 }
 
-// SetTarget keeps a copy of a request's method and of its path, as much as there
-// is space for. The path is without its query, which may contain secrets.
+// SetTarget keeps a copy of a request's method and path, as much as fits. Pass
+// the path without its query, which may contain secrets.
 func (r *Record) SetTarget(method, path []byte) { r.Target.set(method, path) }
 
 func (t *Target) set(method, path []byte) {
@@ -153,10 +153,10 @@ func (t *Target) set(method, path []byte) {
 	t.cut = t.path < len(path)
 }
 
-// Method is the request's method.
+// Method returns the request's method.
 func (r *Record) Method() []byte { return r.Target.text[:r.Target.method] }
 
-// Path is the request's path, as much of it as was kept.
+// Path returns the request's path, as far as it was kept.
 func (r *Record) Path() []byte {
 	t := &r.Target
 	return t.text[t.method : t.method+t.path]

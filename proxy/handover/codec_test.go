@@ -191,7 +191,7 @@ func held(h *Holdings) (n int) {
 	return n
 }
 
-// addPayloads adds a value's payload to the corpus, whole and spoiled.
+// addPayloads adds a value's payload to the corpus, intact and spoiled.
 func addPayloads(f *testing.F, v any) {
 	payload, err := new(encoder).encode(v)
 	if err != nil {

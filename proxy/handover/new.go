@@ -133,8 +133,8 @@ func (n *New) receive(r *Record, fds []int) (*arriving, error) {
 	return a, n.held.claim(a)
 }
 
-// TakenOver is how many connections came from the old process, and for how long
-// nobody served them.
+// TakenOver is how many connections came from the old process, and for how long no
+// process served them.
 type TakenOver struct {
 	Connections    int
 	P50, P99, Most time.Duration

@@ -10,8 +10,8 @@ import (
 	"mcplb/proxy/session"
 )
 
-// Old is the balancer in the old process: what it tells the new process, and the
-// connections that it moves there. A value serves one hand-over. Its methods are
+// Old is the balancer in the old process: what it hands over to the new
+// process, connections included. A value serves one hand-over. Its methods are
 // called one after the other, by one goroutine, Suspend first.
 //
 // While both processes live, every client, slot and connection of a source counts

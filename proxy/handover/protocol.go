@@ -51,7 +51,7 @@ type Prepared struct {
 // Socket is a listening socket to hand over.
 type Socket struct {
 	Address string   // as configured
-	File    *os.File // a copy; whoever receives the Socket closes it
+	File    *os.File // a copy; the receiver of the Socket closes it
 }
 
 const (

@@ -27,7 +27,7 @@ type State struct {
 	Held      Holdings
 }
 
-// Figures are what the balancer as a whole has counted.
+// Figures are totals over the balancer.
 type Figures struct {
 	Peak      int64  // most clients at once
 	Failed    uint64 // accepts that failed
