@@ -27,15 +27,15 @@ var (
 )
 
 // listeners is one listenAddress or a list of them.
-var listeners = func() kind[[]string] {
+var listeners = func() valueType[[]string] {
 	list := listOf(listenAddress, `[":8000", "[::1]:8001"]`)
-	return kind[[]string]{
+	return valueType[[]string]{
 		read: func(raw any, fail failure) []string {
-			elements, isList := raw.([]any)
+			addresses, isList := elements(raw)
 			if !isList {
 				return []string{listenAddress.read(raw, fail)}
 			}
-			if len(elements) == 0 {
+			if len(addresses) == 0 {
 				fail("", `must name at least one address, such as ":8000"`)
 			}
 			return list.read(raw, fail)

@@ -109,7 +109,7 @@ func TestContractDefaults(t *testing.T) {
 	t.Parallel()
 	text := contract(t)
 	whole := mustUnderstand(t, text)
-	keys := keysByLine(locate([]byte(text)))
+	keys := keysByLine(locateText(t, text))
 	lines := strings.Split(text, "\n")
 	left := 0
 	for i, line := range lines {
@@ -134,11 +134,10 @@ func TestContractDefaults(t *testing.T) {
 
 // keysByLine returns, by line, the shortest path that begins there.
 func keysByLine(p *positions) []string {
-	keys := make([]string, len(p.lines)+1)
+	keys := make([]string, 1000)
 	for path, at := range p.at {
-		line := p.lineOf(at.offset)
-		if at.explicit && (keys[line] == "" || len(path) < len(keys[line])) {
-			keys[line] = path
+		if at.form >= header && (keys[at.line] == "" || len(path) < len(keys[at.line])) {
+			keys[at.line] = path
 		}
 	}
 	return keys
@@ -149,8 +148,8 @@ func keysByLine(p *positions) []string {
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
 	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed"}
-	at := locate([]byte(contract(t))).at
-	for _, table := range allTables {
+	at := locateText(t, contract(t)).at
+	for _, table := range allSections {
 		heading := strings.Trim(table.title(), "[]")
 		for _, key := range table.keys() {
 			// [[backend.NAME.server]] tcp: backend.ANYTHING.server[N].tcp
@@ -308,7 +307,7 @@ func TestEveryKey(t *testing.T) {
 	for _, c := range everyKey {
 		tested[c.key[strings.LastIndexByte(c.key, '.')+1:]] = true
 	}
-	for _, table := range allTables {
+	for _, table := range allSections {
 		for _, key := range table.keys() {
 			if !tested[key] && !slices.Contains([]string{"sticky", "route", "check", "server", "certificates", "cert", "key", "min_version"}, key) {
 				t.Errorf("%s %s is not tested", table.title(), key)
@@ -321,7 +320,7 @@ func TestEveryKey(t *testing.T) {
 // must have, or which is appended to the table that it must have.
 func replaceKey(t *testing.T, text, path, value string) string {
 	t.Helper()
-	p := locate([]byte(text))
+	p := locateText(t, text)
 	lines := strings.Split(text, "\n")
 	line := p.line(path) - 1
 	name := path[strings.LastIndexByte(path, '.')+1:]

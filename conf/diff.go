@@ -85,9 +85,9 @@ type ListenerChange struct {
 // refers to both.
 func Diff(before, after *Config) Plan {
 	return Plan{
-		Global:    globalTable.compare("global", &before.Global, &after.Global),
-		Admin:     adminTable.compare("admin", &before.Admin, &after.Admin),
-		RateLimit: rateLimitTable.compare("ratelimit", &before.RateLimit, &after.RateLimit),
+		Global:    globalSection.compare("global", &before.Global, &after.Global),
+		Admin:     adminSection.compare("admin", &before.Admin, &after.Admin),
+		RateLimit: rateLimitSection.compare("ratelimit", &before.RateLimit, &after.RateLimit),
 		Frontends: diffFrontends(before, after),
 		Backends:  diffBackends(before, after),
 		Listeners: diffListeners(before, after),
@@ -98,7 +98,7 @@ func Diff(before, after *Config) Plan {
 // process was started with and that no running process can change: another
 // one has to take its place.
 func Fixed(started, after *Global) []string {
-	return globalTable.fixed("global", globalTable.compare("global", started, after))
+	return globalSection.fixed("global", globalSection.compare("global", started, after))
 }
 
 // Empty reports whether the plan changes nothing.
@@ -159,7 +159,7 @@ func change(path, before, after string) []KeyChange {
 
 // fixed returns the paths of those changes, all of the table at path, that a
 // running process cannot apply.
-func (t *table[S]) fixed(path string, changes []KeyChange) []string {
+func (t *section[S]) fixed(path string, changes []KeyChange) []string {
 	var paths []string
 	for _, c := range changes {
 		for _, f := range t.fields {
@@ -201,7 +201,7 @@ func diffFrontends(before, after *Config) []FrontendChange {
 			changes = append(changes, FrontendChange{Action: Added, Name: after.Name, New: after})
 		default:
 			path := join("frontend", after.Name)
-			keys := frontendTable.compare(path, before, after)
+			keys := frontendSection.compare(path, before, after)
 			keys = append(keys, diffCertificates(path+".tls.certificates", before.TLS, after.TLS)...)
 			if len(keys) > 0 {
 				changes = append(changes, FrontendChange{Changed, after.Name, before, after, keys})
@@ -260,7 +260,7 @@ func diffBackends(before, after *Config) []BackendChange {
 
 func diffBackend(before, after *Backend) BackendChange {
 	path := join("backend", after.Name)
-	keys := backendTable.compare(path, before, after)
+	keys := backendSection.compare(path, before, after)
 	return BackendChange{
 		Action: Changed, Name: after.Name, Old: before, New: after,
 		Keys:         keys,
@@ -279,7 +279,7 @@ func diffServers(before, after []Server) []ServerChange {
 		case before == nil:
 			changes = append(changes, ServerChange{Action: Added, Name: after.Name, New: after})
 		default:
-			if keys := serverTable.compare("", before, after); len(keys) > 0 {
+			if keys := serverSection.compare("", before, after); len(keys) > 0 {
 				changes = append(changes, ServerChange{Changed, after.Name, before, after, keys})
 			}
 		}

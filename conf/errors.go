@@ -25,9 +25,9 @@ func (e Error) Error() string {
 //
 // Key is the path that TOML itself would use for a dotted key, with the place
 // in an array, counted from 0, in brackets: backend.nodes.server[2].tcp is the
-// key tcp of the third server of the backend "nodes". A file that is not TOML
-// at all yields the TOML mistakes alone, with the key "not valid TOML" where
-// the parser knows none, since nothing can be said of the rest.
+// key tcp of the third server of the backend "nodes". A file that cannot be read
+// as TOML yields that alone: what is defined twice, or one mistake with the key
+// "not valid TOML", "not UTF-8" or "too complex".
 type Errors []Error
 
 // Error returns the mistakes one a line, without a newline at the end.

@@ -37,6 +37,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		checkComplete(t, c)
+		compareLines(t, string(text))
 		again, d := understand("lb.toml", text)
 		if len(d.mistakes) > 0 || !reflect.DeepEqual(c, again) || !Diff(c, again).Empty() {
 			t.Errorf("parsed twice, it differs: %v, %v", d.mistakes, Diff(c, again))
@@ -111,6 +112,27 @@ func checkCompleteBackend(t *testing.T, b *Backend) {
 	if weights == 0 || len(ids) != len(b.Servers) {
 		t.Errorf("%d servers of weight %d: %+v", len(ids), weights, b)
 	}
+}
+
+// FuzzDocument holds that each key that the library finds in a valid document
+// has a mark, and the line that the library gives for it.
+func FuzzDocument(f *testing.F) {
+	f.Add(contract(f))
+	f.Add("a = \"\"\"\n= [\"\"\"\"\"\n'b=' = [ # =\n{ c.d = 1 }]\n[\"#\".e]\nf = { g = [{}],\n h = '=' }\n[[i]]\nj = '''\n'''''")
+	f.Fuzz(func(t *testing.T, text string) {
+		marks, wrong := scan(text)
+		if wrong != nil || invalidUTF8(text) < len(text) || strings.HasPrefix(text, byteOrderMark) {
+			return
+		}
+		_, meta, err := decodeTOML(text)
+		if err == nil && len(marks) != len(meta.Keys()) {
+			t.Errorf("%d marks, keys %q, in:\n%s", len(marks), meta.Keys(), text)
+		}
+		if err != nil && strings.Contains(err.Error(), "library fails") {
+			t.Error(err)
+		}
+		compareLines(t, text)
+	})
 }
 
 // large returns a file with that many servers and frontends.

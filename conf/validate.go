@@ -48,7 +48,7 @@ func validateFrontend(c *Config, f *Frontend, d *decoder) {
 	if f.Mode == "" {
 		return // missing or wrong
 	}
-	for _, k := range frontendTable.fields {
+	for _, k := range frontendSection.fields {
 		if k.modes != nil && !slices.Contains(k.modes, f.Mode) && d.given(join(path, k.name)) {
 			d.report(join(path, k.name), "is only for mode %q, and this frontend's mode is %q: leave it out", k.modes[0], f.Mode)
 		}

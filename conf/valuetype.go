@@ -12,7 +12,7 @@ import (
 
 // kind is a type of value: how it is read from the file and how it is shown
 // in a log line. Two values are shown alike only when they are equal.
-type kind[V any] struct {
+type valueType[V any] struct {
 	// read returns the value that raw, as the TOML library decoded it, stands
 	// for. It reports a mistake in raw with fail, or one in an element of it
 	// with the element's place, and then what it returns does not count.
@@ -25,8 +25,8 @@ type kind[V any] struct {
 type failure func(place, reason string)
 
 // scalar is a kind whose read reports at most one mistake, in the value itself.
-func scalar[V any](read func(raw any) (V, error), show func(V) string) kind[V] {
-	return kind[V]{
+func scalar[V any](read func(raw any) (V, error), show func(V) string) valueType[V] {
+	return valueType[V]{
 		read: func(raw any, fail failure) V {
 			v, err := read(raw)
 			if err != nil {
@@ -39,7 +39,7 @@ func scalar[V any](read func(raw any) (V, error), show func(V) string) kind[V] {
 }
 
 // word is a kind of string that check examines and may put in its canonical form.
-func word(want string, check func(string) (string, error)) kind[string] {
+func word(want string, check func(string) (string, error)) valueType[string] {
 	return scalar(func(raw any) (string, error) {
 		s, ok := raw.(string)
 		if !ok {
@@ -50,14 +50,14 @@ func word(want string, check func(string) (string, error)) kind[string] {
 }
 
 // listOf is an array of values of one kind, none of them twice.
-func listOf[V any](of kind[V], example string) kind[[]V] {
-	return kind[[]V]{
+func listOf[V any](of valueType[V], example string) valueType[[]V] {
+	return valueType[[]V]{
 		read: func(raw any, fail failure) []V {
-			elements, ok := raw.([]any)
+			list, ok := elements(raw)
 			if !ok {
 				fail("", mustBe("a list, such as "+example, raw).Error())
 			}
-			return readElements(of, elements, fail)
+			return readElements(of, list, fail)
 		},
 		show: func(list []V) string {
 			shown := make([]string, len(list))
@@ -69,10 +69,10 @@ func listOf[V any](of kind[V], example string) kind[[]V] {
 	}
 }
 
-func readElements[V any](of kind[V], elements []any, fail failure) []V {
+func readElements[V any](of valueType[V], raws []any, fail failure) []V {
 	var list []V
 	first := map[string]int{}
-	for i, raw := range elements {
+	for i, raw := range raws {
 		sound := true
 		v := of.read(raw, func(place, reason string) {
 			sound = false
@@ -111,6 +111,8 @@ func describe(raw any) string {
 			}
 		}
 		return "a list"
+	case []map[string]any:
+		return "an array of tables"
 	case map[string]any:
 		return "a table"
 	default:
@@ -138,7 +140,7 @@ var boolean = scalar(func(raw any) (bool, error) {
 // count is a number of things, with no bound but the type's.
 var count = integer(0, math.MaxInt32)
 
-func integer(least, most int) kind[int] {
+func integer(least, most int) valueType[int] {
 	return scalar(func(raw any) (int, error) {
 		v, ok := raw.(int64)
 		if !ok || v < int64(least) || v > int64(most) {
@@ -169,7 +171,7 @@ var text = word("a string in quotes", func(s string) (string, error) {
 })
 
 // oneOf is one of a few words.
-func oneOf[V ~string](values ...V) kind[V] {
+func oneOf[V ~string](values ...V) valueType[V] {
 	words := make([]string, len(values))
 	for i, v := range values {
 		words[i] = string(v)
@@ -213,7 +215,7 @@ var (
 	tcpUserTimeout = duration(true, 24*24*time.Hour)
 )
 
-func duration(zero bool, most time.Duration) kind[time.Duration] {
+func duration(zero bool, most time.Duration) valueType[time.Duration] {
 	want := fmt.Sprintf(`a duration from %s to %s, such as "3s"`, showDuration(shortest), showDuration(most))
 	if zero {
 		want = fmt.Sprintf(`0 or a duration from %s to %s, such as "3s"`, showDuration(shortest), showDuration(most))
@@ -256,7 +258,7 @@ const (
 )
 
 // size is a number of bytes. When zero is set, 0 is allowed below least.
-func size(zero bool, least, most int64) kind[int64] {
+func size(zero bool, least, most int64) valueType[int64] {
 	want := fmt.Sprintf(`a size from %s to %s, such as "32k", "16m" or 65536 (bytes)`, showSize(least), showSize(most))
 	if zero {
 		want = "0 (no limit) or " + want

@@ -8,7 +8,7 @@ import (
 
 // A table describes one table of lb.toml: the keys it may have, each a field
 // of the struct S that holds the table's values.
-type table[S any] struct {
+type section[S any] struct {
 	heading string // as an operator writes it, such as [frontend.NAME.sticky]
 	fields  []field[S]
 }
@@ -45,7 +45,7 @@ func (f field[S]) comparedApart() field[S] {
 }
 
 // key is a field that holds one value and has a default.
-func key[S, V any](name string, k kind[V], preset V, at func(*S) *V) field[S] {
+func key[S, V any](name string, k valueType[V], preset V, at func(*S) *V) field[S] {
 	return field[S]{
 		name: name,
 		fill: func(into *S) { *at(into) = preset },
@@ -68,7 +68,7 @@ func key[S, V any](name string, k kind[V], preset V, at func(*S) *V) field[S] {
 }
 
 // required is a field that holds one value and must be given, such as example.
-func required[S, V any](name string, k kind[V], example string, at func(*S) *V) field[S] {
+func required[S, V any](name string, k valueType[V], example string, at func(*S) *V) field[S] {
 	var none V
 	f := key(name, k, none, at)
 	f.example = example
@@ -76,12 +76,12 @@ func required[S, V any](name string, k kind[V], example string, at func(*S) *V) 
 }
 
 // sub is a table within a table. Without it, its keys have their defaults.
-func sub[S, T any](name string, t *table[T], at func(*S) *T) field[S] {
+func sub[S, T any](name string, t *section[T], at func(*S) *T) field[S] {
 	return field[S]{
 		name: name,
 		fill: func(into *S) { t.fill(at(into)) },
 		decode: func(d *decoder, path string, raw any, into *S) {
-			if keys, ok := d.tableAt(path, raw); ok {
+			if keys, ok := d.sectionAt(path, raw); ok {
 				t.decode(d, path, keys, at(into))
 			}
 		},
@@ -92,12 +92,12 @@ func sub[S, T any](name string, t *table[T], at func(*S) *T) field[S] {
 }
 
 // optional is a table within a table that means something by being there.
-func optional[S, T any](name string, t *table[T], at func(*S) **T) field[S] {
+func optional[S, T any](name string, t *section[T], at func(*S) **T) field[S] {
 	return field[S]{
 		name: name,
 		fill: func(into *S) { *at(into) = nil },
 		decode: func(d *decoder, path string, raw any, into *S) {
-			if keys, ok := d.tableAt(path, raw); ok {
+			if keys, ok := d.sectionAt(path, raw); ok {
 				v := new(T)
 				t.fill(v)
 				t.decode(d, path, keys, v)
@@ -111,20 +111,20 @@ func optional[S, T any](name string, t *table[T], at func(*S) **T) field[S] {
 }
 
 // several is an array of tables.
-func several[S, T any](name string, t *table[T], at func(*S) *[]T) field[S] {
+func several[S, T any](name string, t *section[T], at func(*S) *[]T) field[S] {
 	return field[S]{
 		name: name,
 		fill: func(into *S) { *at(into) = nil },
 		decode: func(d *decoder, path string, raw any, into *S) {
-			elements, ok := raw.([]any)
+			tables, ok := elements(raw)
 			if !ok {
 				d.fail(path, "must be an array of tables: write [[%s]] in double brackets", path)
 				return
 			}
-			list := make([]T, len(elements))
-			for i, raw := range elements {
+			list := make([]T, len(tables))
+			for i, raw := range tables {
 				t.fill(&list[i])
-				if keys, ok := d.tableAt(element(path, i), raw); ok {
+				if keys, ok := d.sectionAt(element(path, i), raw); ok {
 					t.decode(d, element(path, i), keys, &list[i])
 				}
 			}
@@ -138,12 +138,12 @@ func several[S, T any](name string, t *table[T], at func(*S) *[]T) field[S] {
 
 // byName is a table whose keys are names that the operator chose, each of
 // them a table.
-func byName[S, T any](name string, t *table[T], at func(*S) *[]T, nameOf func(*T) *string) field[S] {
+func byName[S, T any](name string, t *section[T], at func(*S) *[]T, nameOf func(*T) *string) field[S] {
 	return field[S]{
 		name: name,
 		fill: func(into *S) { *at(into) = nil },
 		decode: func(d *decoder, path string, raw any, into *S) {
-			tables, ok := d.tableAt(path, raw)
+			tables, ok := d.sectionAt(path, raw)
 			if !ok {
 				return
 			}
@@ -152,7 +152,7 @@ func byName[S, T any](name string, t *table[T], at func(*S) *[]T, nameOf func(*T
 				var v T
 				t.fill(&v)
 				*nameOf(&v) = name
-				if keys, ok := d.namedTable(path, name, tables[name]); ok {
+				if keys, ok := d.namedSection(path, name, tables[name]); ok {
 					t.decode(d, join(path, name), keys, &v)
 				}
 				list = append(list, v)
@@ -163,7 +163,7 @@ func byName[S, T any](name string, t *table[T], at func(*S) *[]T, nameOf func(*T
 }
 
 // fill sets every default of t.
-func (t *table[S]) fill(into *S) {
+func (t *section[S]) fill(into *S) {
 	for _, f := range t.fields {
 		f.fill(into)
 	}
@@ -171,7 +171,7 @@ func (t *table[S]) fill(into *S) {
 
 // decode sets what the table at path says, whose keys and raw values are
 // given, and reports what it says wrong or leaves out.
-func (t *table[S]) decode(d *decoder, path string, keys map[string]any, into *S) {
+func (t *section[S]) decode(d *decoder, path string, keys map[string]any, into *S) {
 	known := 0
 	for _, f := range t.fields {
 		raw, given := keys[f.name]
@@ -187,14 +187,14 @@ func (t *table[S]) decode(d *decoder, path string, keys map[string]any, into *S)
 		return
 	}
 	for name := range keys {
-		if !slices.Contains(t.keys(), name) {
+		if !t.has(name) {
 			d.unknown(t.heading, t.keys(), path, name)
 		}
 	}
 }
 
 // compare returns what differs between two values of the table at path.
-func (t *table[S]) compare(path string, before, after *S) []KeyChange {
+func (t *section[S]) compare(path string, before, after *S) []KeyChange {
 	var changes []KeyChange
 	for _, f := range t.fields {
 		if f.compare != nil {
@@ -206,7 +206,7 @@ func (t *table[S]) compare(path string, before, after *S) []KeyChange {
 
 // showAll shows a list of tables, as TOML's inline tables, without the keys
 // that have their defaults.
-func (t *table[S]) showAll(list []S) string {
+func (t *section[S]) showAll(list []S) string {
 	shown := make([]string, len(list))
 	for i := range list {
 		shown[i] = t.showOptional(&list[i])
@@ -214,7 +214,7 @@ func (t *table[S]) showAll(list []S) string {
 	return "[" + strings.Join(shown, ", ") + "]"
 }
 
-func (t *table[S]) showOptional(v *S) string {
+func (t *section[S]) showOptional(v *S) string {
 	if v == nil {
 		return "none"
 	}
@@ -228,7 +228,7 @@ func (t *table[S]) showOptional(v *S) string {
 }
 
 // keys lists the names of the table's keys.
-func (t *table[S]) keys() []string {
+func (t *section[S]) keys() []string {
 	names := make([]string, len(t.fields))
 	for i, f := range t.fields {
 		names[i] = f.name
@@ -236,5 +236,10 @@ func (t *table[S]) keys() []string {
 	return names
 }
 
+// has reports whether key is one of the section's keys.
+func (t *section[S]) has(key string) bool {
+	return slices.ContainsFunc(t.fields, func(f field[S]) bool { return f.name == key })
+}
+
 // title returns the table's heading.
-func (t *table[S]) title() string { return t.heading }
+func (t *section[S]) title() string { return t.heading }

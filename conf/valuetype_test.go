@@ -8,14 +8,14 @@ import (
 )
 
 // readOne returns what k makes of raw, and the mistakes it reports.
-func readOne[V any](k kind[V], raw any) (v V, shown string, mistakes []string) {
+func readOne[V any](k valueType[V], raw any) (v V, shown string, mistakes []string) {
 	v = k.read(raw, func(place, reason string) { mistakes = append(mistakes, place+" "+reason) })
 	return v, k.show(v), mistakes
 }
 
 // accepted checks what k makes of raw, and how it is shown. An empty shown
 // stands for a mistake.
-func accepted[V any](t *testing.T, k kind[V], raw any, want V, shown string) {
+func accepted[V any](t *testing.T, k valueType[V], raw any, want V, shown string) {
 	t.Helper()
 	v, show, mistakes := readOne(k, raw)
 	switch {
@@ -191,7 +191,7 @@ func TestDescribe(t *testing.T) {
 
 func TestSuggestions(t *testing.T) {
 	t.Parallel()
-	keys := frontendTable.keys()
+	keys := frontendSection.keys()
 	for word, want := range map[string]string{
 		"lisen": "listen", "Listen": "listen", "timeoutclient": "timeout_client", "timeout_clinet": "timeout_client", "backends": "backend", "bakend": "backend",
 		"max_msg": "", "tsl": "tls", "xyz": "", "": "", "l": "", "trusted_proxys": "trusted_proxies", strings.Repeat("listen", 100): "",
