@@ -50,7 +50,7 @@ func (l *Limiter) Ban(address netip.Addr, d time.Duration, now int64) {
 	sh := l.shardOf(k)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.bans.put(k, ban{until: end(d, now), reason: Manual})
+	sh.bans.impose(k, BanRecord{Until: end(d, now), Reason: Manual})
 }
 
 // Unban ends the ban of the source of address and says whether there was one.
@@ -82,8 +82,8 @@ func (sh *shard) appendBans(list []Ban, now int64) []Ban {
 		list = append(list, Ban{
 			Source:     k.prefix(),
 			Remaining:  b.remaining(now),
-			Reason:     b.reason,
-			Violations: int(b.violations),
+			Reason:     b.Reason,
+			Violations: int(b.Violations),
 		})
 	}
 	return list
@@ -96,17 +96,18 @@ func (l *Limiter) banned(k key, exempt bool, now int64) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	b, banned := sh.bans.active(k, now)
-	return banned && (!exempt || b.reason == Manual)
+	return banned && (!exempt || b.Reason == Manual)
 }
 
-// ban is the record of a ban. It has no pointers, so that many of them are
-// nothing to the garbage collector.
-type ban struct {
-	until      int64 // endless = no end
-	violations int32
-	reason     Reason
+// BanRecord is a ban as a limiter keeps it. It has no pointers, so that many of
+// them are nothing to the garbage collector.
+type BanRecord struct {
+	Until      int64 // when it ends; the largest number = never
+	Violations int32 // that led to it
+	Reason     Reason
 }
 
+// endless is the end of what never ends.
 const endless = math.MaxInt64
 
 // end returns when something ends that lasts for d from now; d <= 0 is endless.
@@ -117,37 +118,36 @@ func end(d time.Duration, now int64) int64 {
 	return now + int64(d)
 }
 
-func (b ban) remaining(now int64) time.Duration {
-	if b.until == endless {
+func (b BanRecord) remaining(now int64) time.Duration {
+	if b.Until == endless {
 		return 0
 	}
-	return time.Duration(b.until - now)
+	return time.Duration(b.Until - now)
 }
 
 // bans are the bans of one shard, whose lock guards them. A lapsed ban is
 // removed when it is met, and all of them at times when one is added.
 type bans struct {
-	byKey    map[key]ban
-	total    *atomic.Int64 // the sum of len(byKey) over all shards
-	swept    int64         // when lapsed bans were last looked for
-	imposed  uint64
-	declined uint64
+	byKey  map[key]BanRecord
+	total  *atomic.Int64 // the sum of len(byKey) over all shards
+	counts *Counts       // the shard's
+	swept  int64         // when lapsed bans were last looked for
 }
 
 // active returns the ban of a source if it is in force.
-func (b *bans) active(k key, now int64) (ban, bool) {
+func (b *bans) active(k key, now int64) (BanRecord, bool) {
 	found, ok := b.byKey[k]
-	if ok && found.until <= now {
+	if ok && found.Until <= now {
 		b.remove(k)
-		return ban{}, false
+		return BanRecord{}, false
 	}
 	return found, ok
 }
 
-// impose bans a source for its violations. It changes nothing if the source is
+// punish bans a source for its violations. It changes nothing if the source is
 // banned already, for bans are not prolonged, or if there are as many bans as
 // the table may have sources.
-func (b *bans) impose(k key, reason Reason, violations int, limits *limits, now int64) {
+func (b *bans) punish(k key, reason Reason, violations int, limits *limits, now int64) {
 	if _, banned := b.active(k, now); banned {
 		return
 	}
@@ -155,20 +155,26 @@ func (b *bans) impose(k key, reason Reason, violations int, limits *limits, now 
 		b.sweep(now)
 	}
 	if len(b.byKey) >= limits.shardSize {
-		b.declined++
+		b.counts.BansDeclined++
 		return
 	}
-	b.put(k, ban{until: end(limits.banTime, now), violations: int32(violations), reason: reason})
+	b.impose(k, BanRecord{end(limits.banTime, now), int32(violations), reason})
 }
 
-func (b *bans) put(k key, record ban) {
+// impose bans a source, in place of any ban that it has.
+func (b *bans) impose(k key, record BanRecord) {
+	b.put(k, record)
+	b.counts.BansImposed++
+}
+
+// put is impose for a ban that has been counted.
+func (b *bans) put(k key, record BanRecord) {
 	if b.byKey == nil {
-		b.byKey = make(map[key]ban)
+		b.byKey = make(map[key]BanRecord)
 	}
 	before := len(b.byKey)
 	b.byKey[k] = record
 	b.total.Add(int64(len(b.byKey) - before))
-	b.imposed++
 }
 
 func (b *bans) remove(k key) {
@@ -182,7 +188,7 @@ func (b *bans) remove(k key) {
 func (b *bans) sweep(now int64) {
 	b.swept = now
 	for k, record := range b.byKey {
-		if record.until <= now {
+		if record.Until <= now {
 			b.remove(k)
 		}
 	}

@@ -13,22 +13,22 @@ import (
 	"mcplb/conf"
 )
 
-func TestNewRate(t *testing.T) {
+func TestNewLimit(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		perSecond, burst int
-		want             rate
+		want             limit
 	}{
-		{0, 5, rate{}},
-		{-1, 5, rate{}},
-		{100, 200, rate{1e7, 2e9}},
-		{3, 1, rate{333333334, 333333334}},
-		{1, 0, rate{1e9, 1e9}},
-		{1, math.MaxInt, rate{1e9, maxTokens * 1e9}},
-		{math.MaxInt, 1, rate{1, 1}},
+		{0, 5, limit{}},
+		{-1, 5, limit{}},
+		{100, 200, limit{1e7, 2e9}},
+		{3, 1, limit{333333334, 333333334}},
+		{1, 0, limit{1e9, 1e9}},
+		{1, math.MaxInt, limit{1e9, maxTokens * 1e9}},
+		{math.MaxInt, 1, limit{1, 1}},
 	} {
-		if got := newRate(c.perSecond, c.burst); got != c.want {
-			t.Errorf("newRate(%d, %d) = %+v, want %+v", c.perSecond, c.burst, got, c.want)
+		if got := newLimit(c.perSecond, c.burst); got != c.want {
+			t.Errorf("newLimit(%d, %d) = %+v, want %+v", c.perSecond, c.burst, got, c.want)
 		}
 	}
 }
@@ -41,7 +41,7 @@ type passed struct {
 
 // checkWindows fails if any closed window saw more than most messages besides
 // the w/T that the rate allows it.
-func checkWindows(t *testing.T, log []passed, r rate, most int) {
+func checkWindows(t *testing.T, log []passed, r limit, most int) {
 	t.Helper()
 	// For a window from event i to j: sum(i..j) <= most + (at[j]-at[i])/T. With
 	// the sum up to an event, that is a difference of two per-event values, so
@@ -64,7 +64,7 @@ func TestAllowKeepsTheRate(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		perSecond, burst := 1+random.IntN(2000), 1+random.IntN(50)
-		r := newRate(perSecond, burst)
+		r := newLimit(perSecond, burst)
 		s, _ := New(conf.RateLimit{MessageRate: perSecond, MessageBurst: burst}).Admit(addr("192.0.2.1"), 0)
 		var log []passed
 		now := random.Int64N(second)
@@ -121,7 +121,7 @@ func TestDelayKeepsTheRate(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 2))
 		perSecond, burst := 1+random.IntN(2000), 1+random.IntN(200)
 		most, connections := 1+random.IntN(100), 1+random.IntN(8)
-		r := newRate(perSecond, burst)
+		r := newLimit(perSecond, burst)
 		l := New(conf.RateLimit{MessageRate: perSecond, MessageBurst: burst})
 		readers := make([]reader, connections)
 		for i := range readers {

@@ -44,7 +44,8 @@
 //     another loop is between reading and charging counts to L as well.)
 //   - At most max_connections connections of a source are held at any instant.
 //   - The global rates hold likewise for all sources together, with a burst of
-//     one second's worth.
+//     one second's worth. (For connections T is not rounded, and a bucket of
+//     golang.org/x/time/rate counts; a source's buckets take 8 bytes each.)
 //   - Apply takes effect at once, on sources already connected too.
 //   - A message costs a source no lock and no lookup, and nothing allocates but
 //     the arrival of a source that needs more memory, and a ban.

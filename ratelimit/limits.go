@@ -9,10 +9,10 @@ import (
 
 // limits is one configuration, worked out. It is immutable.
 type limits struct {
-	connection       rate
-	message          rate
-	globalConnection rate
-	globalMessage    rate
+	connection       limit
+	message          limit
+	globalConnection int // connections per second; 0 = no limit
+	globalMessage    limit
 
 	maxConnections int32 // of one source
 	banAfter       int   // 0 = never
@@ -27,10 +27,10 @@ type limits struct {
 
 func newLimits(c conf.RateLimit, shards int) *limits {
 	l := &limits{
-		connection:       newRate(c.ConnectionRate, c.ConnectionBurst),
-		message:          newRate(c.MessageRate, c.MessageBurst),
-		globalConnection: newRate(c.GlobalConnectionRate, c.GlobalConnectionRate),
-		globalMessage:    newRate(c.GlobalMessageRate, c.GlobalMessageRate),
+		connection:       newLimit(c.ConnectionRate, c.ConnectionBurst),
+		message:          newLimit(c.MessageRate, c.MessageBurst),
+		globalConnection: c.GlobalConnectionRate,
+		globalMessage:    newLimit(c.GlobalMessageRate, c.GlobalMessageRate),
 		maxConnections:   math.MaxInt32,
 		banAfter:         min(c.BanAfter, maxViolations),
 		banTime:          c.BanTime,

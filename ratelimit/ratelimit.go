@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
@@ -48,12 +47,12 @@ type Limiter struct {
 	shards []shard // a power of two; its length never changes
 	shift  uint    // hash >> shift is the number of a key's shard
 
-	bans     atomic.Int64 // recorded in all shards, lapsed ones included
-	_        [cacheLine]byte
-	opened   bucket // of connections, for global_connection_rate
-	_        [cacheLine]byte
-	messages bucket // for global_message_rate
-	_        [cacheLine]byte
+	bans        atomic.Int64 // recorded in all shards, lapsed ones included
+	_           [cacheLine]byte
+	connections globalRate // global_connection_rate
+	_           [cacheLine]byte
+	messages    bucket // for global_message_rate
+	_           [cacheLine]byte
 }
 
 // cacheLine keeps apart what different loops write, and what they only read.
@@ -98,6 +97,7 @@ func shardCount(tableSize int) int {
 // admitted without a *Source, because nothing was limited for them, stay
 // unlimited and are not counted for max_connections.
 func (l *Limiter) Apply(limits conf.RateLimit) {
+	l.connections.set(limits.GlobalConnectionRate)
 	l.limits.Store(newLimits(limits, len(l.shards)))
 }
 
@@ -130,10 +130,16 @@ func (l *Limiter) admitUntracked(address netip.Addr, exempt bool, limits *limits
 	if l.bans.Load() > 0 && l.banned(keyOf(address), exempt, now) {
 		return RefusedBanned
 	}
-	if !exempt && l.opened.take(limits.globalConnection, now) > 0 {
+	if !exempt && !l.underGlobalRate(limits, now) {
 		return RefusedGlobalRate
 	}
 	return Admitted
+}
+
+// underGlobalRate charges a connection to global_connection_rate and reports
+// whether it is within that.
+func (l *Limiter) underGlobalRate(limits *limits, now int64) bool {
+	return limits.globalConnection == 0 || l.connections.allow(now)
 }
 
 func (l *Limiter) shardOf(k key) *shard {
@@ -142,12 +148,23 @@ func (l *Limiter) shardOf(k key) *shard {
 
 // Stats is what a limiter counts.
 type Stats struct {
-	Sources      int    // remembered now
-	Connected    int    // of those, the ones with live connections
+	Sources   int // remembered now
+	Connected int // of those, the ones with live connections
+	Bans      int // in force now
+	Counts
+}
+
+// Counts is what a limiter counts from its start on; a handover continues it.
+type Counts struct {
 	Evictions    uint64 // sources forgotten because the table was full
-	Bans         int    // in force now
-	BansImposed  uint64 // bans ever imposed, by operators and by violations
+	BansImposed  uint64 // bans imposed, by operators and for violations
 	BansDeclined uint64 // bans not imposed because table_size bans were in force
+}
+
+func (c *Counts) add(more Counts) {
+	c.Evictions += more.Evictions
+	c.BansImposed += more.BansImposed
+	c.BansDeclined += more.BansDeclined
 }
 
 // Stats returns the sums over all shards. Each shard is locked in turn, so the
@@ -158,37 +175,4 @@ func (l *Limiter) Stats(now int64) Stats {
 		l.shards[i].addTo(&sum, now)
 	}
 	return sum
-}
-
-// key identifies a source: an IPv6 /64 by its upper 64 bits, an IPv4 address
-// by markIPv4 with the address in the lower 32. That is how 0:1::/32 would be
-// written, which no host has: ::/8 is reserved (RFC 4291 section 2.4).
-type key uint64
-
-const markIPv4 = 1 << 32
-
-// normal strips what does not belong to a source's identity: the IPv6 dress of
-// an IPv4 address, and the zone.
-func normal(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
-
-// keyOf returns the key of a normal address.
-func keyOf(address netip.Addr) key {
-	if address.Is4() {
-		b := address.As4()
-		return key(markIPv4 | uint64(binary.BigEndian.Uint32(b[:])))
-	}
-	b := address.As16()
-	return key(binary.BigEndian.Uint64(b[:8]))
-}
-
-// prefix is the reverse of keyOf.
-func (k key) prefix() netip.Prefix {
-	if k&^0xffffffff == markIPv4 {
-		var b [4]byte
-		binary.BigEndian.PutUint32(b[:], uint32(k))
-		return netip.PrefixFrom(netip.AddrFrom4(b), 32)
-	}
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], uint64(k))
-	return netip.PrefixFrom(netip.AddrFrom16(b), 64)
 }

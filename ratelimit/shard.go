@@ -5,16 +5,16 @@ import "sync"
 // shard is a part of the sources, those with the same upper bits of the hash,
 // and the bans of the same part.
 type shard struct {
-	mu        sync.Mutex // guards everything below, and the part of a Source that says so
-	table     table
-	bans      bans
-	evictions uint64
-	_         [cacheLine]byte // the next shard's lock is not on this one's lines
+	mu     sync.Mutex // guards everything below, and the part of a Source that says so
+	table  table
+	bans   bans
+	counts Counts
+	_      [cacheLine]byte // the next shard's lock is not on this one's lines
 }
 
 func (sh *shard) init(l *Limiter, number int) {
 	sh.table.limiter, sh.table.shard = l, uint32(number)
-	sh.bans.total = &l.bans
+	sh.bans.total, sh.bans.counts = &l.bans, &sh.counts
 }
 
 // admit decides about a connection of the source with the given key.
@@ -73,7 +73,7 @@ func (sh *shard) refused(s *Source, verdict Verdict, limits *limits, now int64) 
 		reason = SourceConnections
 	}
 	if count, over := s.violate(limits, now); over {
-		sh.bans.impose(s.key, reason, count, limits, now)
+		sh.bans.punish(s.key, reason, count, limits, now)
 	}
 }
 
@@ -96,7 +96,7 @@ func (sh *shard) shrink(limits *limits) {
 			return
 		}
 		sh.table.forgetOldest()
-		sh.evictions++
+		sh.counts.Evictions++
 	}
 }
 
@@ -105,7 +105,7 @@ func (sh *shard) shrink(limits *limits) {
 func (sh *shard) banSource(s *Source, reason Reason, violations int, limits *limits, now int64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.bans.impose(s.key, reason, violations, limits, now)
+	sh.bans.punish(s.key, reason, violations, limits, now)
 }
 
 func (sh *shard) addTo(sum *Stats, now int64) {
@@ -114,8 +114,6 @@ func (sh *shard) addTo(sum *Stats, now int64) {
 	sh.bans.sweep(now)
 	sum.Sources += sh.table.count
 	sum.Connected += sh.table.count - sh.table.idle
-	sum.Evictions += sh.evictions
 	sum.Bans += len(sh.bans.byKey)
-	sum.BansImposed += sh.bans.imposed
-	sum.BansDeclined += sh.bans.declined
+	sum.Counts.add(sh.counts)
 }

@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"sync/atomic"
 	"time"
 )
 
@@ -28,9 +27,9 @@ type Source struct {
 	chain        slot  // the next of the same hash bucket, or the next free one
 	older, newer slot  // neighbours in the idle list
 
-	opened     bucket // of connections
-	messages   bucket
-	violations violations
+	connections bucket
+	messages    bucket
+	violations  violations
 }
 
 // Metered says whether messages of this source are limited at all, so whether
@@ -84,11 +83,11 @@ func (s *Source) Release() {
 // judge charges a new connection to the buckets and decides about it.
 func (s *Source) judge(limits *limits, now int64) Verdict {
 	switch {
-	case s.opened.take(limits.connection, now) > 0:
+	case s.connections.take(limits.connection, now) > 0:
 		return RefusedRate
 	case s.held >= limits.maxConnections:
 		return RefusedConcurrent
-	case s.limiter.opened.take(limits.globalConnection, now) > 0:
+	case !s.limiter.underGlobalRate(limits, now):
 		return RefusedGlobalRate
 	}
 	return Admitted
@@ -109,42 +108,5 @@ func (s *Source) violate(limits *limits, now int64) (count int, over bool) {
 
 // forgettable says that a new source would not be treated differently.
 func (s *Source) forgettable(now int64) bool {
-	return s.opened.isFull(now) && s.messages.isFull(now) && s.violations.lapsed(now)
+	return s.connections.isFull(now) && s.messages.isFull(now) && s.violations.lapsed(now)
 }
-
-// violations counts violations within a minute of the first, in one word: in
-// the upper 43 bits when the first was, in units of 2^20 nanoseconds (about a
-// millisecond), in the lower 21 how many. The zero value is none.
-type violations struct {
-	word atomic.Uint64
-}
-
-const (
-	maxViolations   = 1<<21 - 1
-	violationUnit   = 20 // bits of a nanosecond clock that are dropped
-	violationMinute = int64(time.Minute) >> violationUnit
-)
-
-// add counts one and returns how many that makes, at most maxViolations.
-func (v *violations) add(now int64) int {
-	for {
-		word := v.word.Load()
-		first, count := word>>21, word&maxViolations
-		if violationsLapsed(word, now) {
-			first, count = uint64(now)>>violationUnit, 0
-		}
-		count = min(count+1, maxViolations)
-		if v.word.CompareAndSwap(word, first<<21|count) {
-			return int(count)
-		}
-	}
-}
-
-// lapsed says that none count any more.
-func (v *violations) lapsed(now int64) bool { return violationsLapsed(v.word.Load(), now) }
-
-func violationsLapsed(word uint64, now int64) bool {
-	return word&maxViolations == 0 || now>>violationUnit-int64(word>>21) > violationMinute
-}
-
-func (v *violations) reset() { v.word.Store(0) }

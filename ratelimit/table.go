@@ -58,7 +58,7 @@ func (t *table) insert(k key, hash uint64) *Source {
 	}
 	s := t.allocate()
 	s.key = k
-	s.opened.reset()
+	s.connections.reset()
 	s.messages.reset()
 	s.violations.reset()
 	head := t.head(hash)
