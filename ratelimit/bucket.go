@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// limit is a rate and a burst in the terms of GCRA, the generic cell rate algorithm (ITU-T
-// I.371). The zero value is no limit.
+// limit is a rate and a burst in the terms of GCRA, the generic cell rate
+// algorithm (ITU-T I.371). The zero value is no limit.
 type limit struct {
 	interval int64 // nanoseconds between two events at the rate; 0 = no limit
 	capacity int64 // nanoseconds: interval times burst
 }
 
 // maxTokens bounds a burst and a charge, so that no sum of times overflows: at
-// one a second it is 34 years.
+// one token per second it is 34 years.
 const maxTokens = 1 << 30
 
-// maxDebt bounds in the same way how far a bucket may be in debt.
+// maxDebt bounds a bucket's debt for the same reason.
 const maxDebt = 1 << 61
 
 // newLimit returns the limit of perSecond events with bursts of burst (at least
@@ -30,9 +30,9 @@ func newLimit(perSecond, burst int) limit {
 }
 
 // bucket is a token bucket in one word: the theoretical arrival time, at which
-// it is full again. Every token moves it on by the rate's interval, and what
-// lies further ahead than the rate's capacity is debt. The zero value is a full
-// bucket. It knows no rate, so a rate may change under it.
+// it is full again. Every token moves that time on by the limit's interval; what
+// is further ahead than the limit's capacity is debt. The zero value is a full
+// bucket. A bucket does not contain its limit, so the limit may change.
 type bucket struct {
 	full atomic.Int64 // nanoseconds
 }
@@ -55,8 +55,8 @@ func (b *bucket) take(r limit, now int64) (wait int64) {
 	}
 }
 
-// charge takes n tokens, there or not, and returns the nanoseconds until there
-// is one to take; 0 if there is one now.
+// charge takes n tokens, available or not, and returns the nanoseconds until
+// there is one to take; 0 if there is one now.
 func (b *bucket) charge(r limit, n int, now int64) (wait int64) {
 	if r.interval == 0 {
 		return 0
@@ -71,7 +71,7 @@ func (b *bucket) charge(r limit, n int, now int64) (wait int64) {
 	}
 }
 
-// isFull says that nothing is missing: a new bucket would not differ.
+// isFull reports whether the bucket is like a new one.
 func (b *bucket) isFull(now int64) bool { return b.full.Load() <= now }
 
 // reset makes the bucket full.

@@ -23,8 +23,9 @@ func opened(l *Limiter, random *rand.Rand, tries int, between float64, lag int64
 	return times
 }
 
-// Over any window of length w at most burst + rate*w connections are admitted,
-// and one for each clock that lags; a flood gets the rate in full.
+// Over any window of length w, measured by one clock, at most burst + rate*(w+lag)
+// connections are admitted if other clocks lag behind it; a flood gets the rate in
+// full.
 func TestGlobalConnectionRate(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {
@@ -51,8 +52,7 @@ func TestGlobalConnectionRate(t *testing.T) {
 	}
 }
 
-// A reload keeps what has been used up, and a limiter that takes over goes on
-// from there.
+// A reload keeps what has been used up, and a new process continues from there.
 func TestGlobalConnectionRateStays(t *testing.T) {
 	t.Parallel()
 	limits := conf.RateLimit{GlobalConnectionRate: 100}
@@ -82,7 +82,7 @@ func TestGlobalConnectionRateStays(t *testing.T) {
 		t.Errorf("without a limit: %v", v)
 	}
 	l.Apply(limits)
-	other := handOver(t, l, limits, now+second/2)
+	other := handedOver(t, l, limits, now+second/2)
 	for _, l := range []*Limiter{l, other} {
 		if n := admitted(l, now+second); n != 50 {
 			t.Errorf("%d connections 500 ms later, want 50", n)
@@ -94,7 +94,7 @@ func TestGlobalConnectionRateStays(t *testing.T) {
 	if l := New(limits); l.Handover(now).Connections > now {
 		t.Error("an unused bucket is not full")
 	}
-	if got := handOver(t, New(conf.RateLimit{}), limits, now); admitted(got, now) != 100 {
-		t.Error("a limit that is new with the new process starts with less than its burst")
+	if got := handedOver(t, New(conf.RateLimit{}), limits, now); admitted(got, now) != 100 {
+		t.Error("a limit that the old process did not have starts with less than its burst")
 	}
 }

@@ -2,11 +2,11 @@ package ratelimit
 
 import "hash/maphash"
 
-// Handover is what a limiter knows, for the new process of an upgrade: all but
-// the connections, which follow one by one (Reinstate). It is fit for encoding.
-// Times are absolute: both processes read the system's monotonic clock.
+// Handover is the state of a limiter, for the new process of an upgrade: all but
+// the connections, which follow one by one (Reinstate). It can be encoded. Times
+// are absolute: both processes read the system's monotonic clock.
 type Handover struct {
-	Sources     []HandoverSource // those that differ from unknown ones
+	Sources     []HandoverSource // except forgettable ones
 	Bans        []HandoverBan
 	Connections int64 // when the bucket of global_connection_rate is full
 	Messages    int64 // when the bucket of global_message_rate is full
@@ -36,7 +36,7 @@ func (s *Source) Key() uint64 {
 	return uint64(s.key)
 }
 
-// Handover returns what the limiter knows at the time now.
+// Handover returns the limiter's state at the time now.
 func (l *Limiter) Handover(now int64) Handover {
 	h := Handover{Connections: l.connections.full(), Messages: l.messages.full.Load()}
 	for i := range l.shards {
@@ -45,7 +45,7 @@ func (l *Limiter) Handover(now int64) Handover {
 	return h
 }
 
-// handover adds what the shard knows to h.
+// handover adds the shard's state to h.
 func (sh *shard) handover(h *Handover, now int64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -63,7 +63,8 @@ func (sh *shard) handover(h *Handover, now int64) {
 	})
 }
 
-// Restore takes over what another limiter knew, before this one is used.
+// Restore takes over the state of another limiter. It must be called before this
+// one is used.
 func (l *Limiter) Restore(h Handover, now int64) {
 	l.connections.restore(h.Connections)
 	l.messages.full.Store(h.Messages)
@@ -89,8 +90,8 @@ func (sh *shard) restoreBan(b HandoverBan) {
 	sh.bans.put(key(b.Key), b.BanRecord)
 }
 
-// Reinstate is Admit for a connection that the old process holds, or held, for
-// the source of a key: no limit is asked. The source is to be released.
+// Reinstate is Admit for a connection that the old process holds or held: no
+// limit applies. k is its Source.Key. The caller must release the source.
 func (l *Limiter) Reinstate(k uint64, now int64) *Source { return l.enter(key(k), now) }
 
 // enter counts one more connection of a source, known or new.

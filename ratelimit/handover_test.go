@@ -10,9 +10,9 @@ import (
 	"mcplb/conf"
 )
 
-// handOver returns a new limiter with what l knows at the time now, encoded and
+// handedOver returns a new limiter with what l knows at the time now, encoded and
 // decoded.
-func handOver(t *testing.T, l *Limiter, limits conf.RateLimit, now int64) *Limiter {
+func handedOver(t *testing.T, l *Limiter, limits conf.RateLimit, now int64) *Limiter {
 	t.Helper()
 	var wire bytes.Buffer
 	if err := gob.NewEncoder(&wire).Encode(l.Handover(now)); err != nil {
@@ -27,9 +27,9 @@ func handOver(t *testing.T, l *Limiter, limits conf.RateLimit, now int64) *Limit
 	return other
 }
 
-// A limiter that takes over holds each source to what the old one would have
-// held it to: rates, violations, bans, numbers of connections.
-func TestHandOver(t *testing.T) {
+// The new process's limiter treats each source as the old one would have: rates,
+// violations, bans, numbers of connections.
+func TestHandover(t *testing.T) {
 	t.Parallel()
 	limits := conf.RateLimit{ConnectionRate: 10, ConnectionBurst: 5, MessageRate: 10, MessageBurst: 5, MaxConnections: 20, BanAfter: 8, BanTime: time.Hour}
 	l := New(limits)
@@ -51,17 +51,17 @@ func TestHandOver(t *testing.T) {
 	l.Ban(netip.MustParseAddr("192.0.2.4"), 0, now)
 
 	later := now + int64(50*time.Millisecond)
-	other := handOver(t, l, limits, later)
+	other := handedOver(t, l, limits, later)
 	held := other.Reinstate(s.Key(), later)
 	if got, want := held.Delay(0, later), pause-50*time.Millisecond; got != want {
 		t.Errorf("the debtor pauses for %v, want %v", got, want)
 	}
 	if _, v := other.Admit(banned, later); v != RefusedBanned {
-		t.Errorf("the banned one: %v", v)
+		t.Errorf("the banned source: %v", v)
 	}
 	for _, want := range []Verdict{RefusedRate, RefusedRate, RefusedBanned} { // the eighth violation bans
 		if _, v := other.Admit(busy, later); v != want {
-			t.Errorf("the busy one: %v, want %v", v, want)
+			t.Errorf("the busy source: %v, want %v", v, want)
 		}
 	}
 	stats := other.Stats(later)
@@ -80,7 +80,7 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
-// Connections held elsewhere count for max_connections, and may be over it.
+// Reinstated connections count for max_connections, and may exceed it.
 func TestReinstate(t *testing.T) {
 	t.Parallel()
 	l := New(conf.RateLimit{MaxConnections: 2})

@@ -12,8 +12,8 @@ type key uint64
 
 const markIPv4 = 1 << 32
 
-// normal strips what does not belong to a source's identity: the IPv6 dress of
-// an IPv4 address, and the zone.
+// normal returns address without what does not identify a source: the zone, and
+// the IPv6 form of an IPv4 address.
 func normal(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
 
 // keyOf returns the key of a normal address.

@@ -7,7 +7,7 @@ import (
 	"mcplb/conf"
 )
 
-// limits is one configuration, worked out. It is immutable.
+// limits is a configuration in the form that decisions need. It is immutable.
 type limits struct {
 	connection       limit
 	message          limit
@@ -20,9 +20,9 @@ type limits struct {
 	overMessage    conf.OverMessage
 	exempt         exemptions
 
-	tracked   bool // sources must be remembered
+	tracked   bool // sources must be in the table
 	metered   bool // messages must be counted
-	shardSize int  // sources that one shard remembers
+	shardSize int  // sources that one shard may hold
 }
 
 func newLimits(c conf.RateLimit, shards int) *limits {
@@ -45,7 +45,7 @@ func newLimits(c conf.RateLimit, shards int) *limits {
 	if c.TableSize > 0 {
 		l.shardSize = max(1, c.TableSize/shards)
 	}
-	// A source must be remembered for its messages to find the global bucket.
+	// Messages reach the global bucket through their source.
 	l.tracked = l.metered || c.ConnectionRate > 0 || c.MaxConnections > 0
 	return l
 }

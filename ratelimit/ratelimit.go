@@ -14,7 +14,7 @@ type Verdict uint8
 
 // The verdicts. The zero value is Admitted.
 const (
-	Admitted          Verdict = iota // may enter
+	Admitted          Verdict = iota // accepted
 	RefusedBanned                    // its source is banned
 	RefusedRate                      // over its source's connection_rate; a violation
 	RefusedConcurrent                // over its source's max_connections; a violation
@@ -38,16 +38,16 @@ func (v Verdict) String() string {
 	return "unknown"
 }
 
-// Limiter holds what is known of all sources. Its methods may be called by any
-// number of goroutines at once, and none of them waits for longer than another
-// call takes. New makes one; the zero value is not usable.
+// Limiter holds the state of all sources. Its methods may be called by any number
+// of goroutines at once, and none waits longer than another call takes. New makes
+// one; the zero value is not usable.
 type Limiter struct {
 	limits atomic.Pointer[limits]
 	seed   maphash.Seed
 	shards []shard // a power of two; its length never changes
 	shift  uint    // hash >> shift is the number of a key's shard
 
-	bans        atomic.Int64 // recorded in all shards, lapsed ones included
+	bans        atomic.Int64 // in all shards, expired ones included
 	_           [cacheLine]byte
 	connections globalRate // global_connection_rate
 	_           [cacheLine]byte
@@ -55,7 +55,8 @@ type Limiter struct {
 	_           [cacheLine]byte
 }
 
-// cacheLine keeps apart what different loops write, and what they only read.
+// cacheLine is the padding between fields that different loops write, or only
+// read.
 const cacheLine = 64
 
 // A table is split into shards of at least leastShard sources each, and into
@@ -66,9 +67,9 @@ const (
 )
 
 // New returns a limiter that knows no source yet. It takes little memory until
-// sources arrive. The table is split by the table_size given here: a limiter
-// made for a small table and later grown far beyond by Apply is right, but its
-// callers meet at fewer locks.
+// sources arrive. The number of shards follows from the table_size given here: a
+// limiter whose table Apply makes much larger remains correct, but its callers
+// contend for fewer locks.
 func New(limits conf.RateLimit) *Limiter {
 	count := shardCount(limits.TableSize)
 	l := &Limiter{
@@ -91,28 +92,28 @@ func shardCount(tableSize int) int {
 	return count
 }
 
-// Apply changes the limits in place. Sources, counts and bans stay, and sources
-// already connected are held to the new limits from their next message on. A
-// smaller table shrinks step by step as sources come and go. Connections
-// admitted without a *Source, because nothing was limited for them, stay
-// unlimited and are not counted for max_connections.
+// Apply changes the limits in place. Sources, counts and bans stay, and connected
+// sources are subject to the new limits from their next message on. A smaller
+// table shrinks step by step as sources come and go. Connections that were
+// admitted without a *Source, because they had no limits, stay unlimited and do
+// not count for max_connections.
 func (l *Limiter) Apply(limits conf.RateLimit) {
 	l.connections.set(limits.GlobalConnectionRate)
 	l.limits.Store(newLimits(limits, len(l.shards)))
 }
 
-// OverMessage says what is to become of a message over the rate: with
-// conf.Delay call Source.Delay, with conf.Reject call Source.Allow.
+// OverMessage returns how to treat a message over the rate: for conf.Delay call
+// Source.Delay, for conf.Reject call Source.Allow.
 func (l *Limiter) OverMessage() conf.OverMessage { return l.limits.Load().overMessage }
 
 // Admit decides about a new connection from address at the time now. If the
-// verdict is Admitted, the source is to be released exactly once; it is nil
-// where nothing is limited (an exempt address, or no limits at all), which all
+// verdict is Admitted, the caller must release the source exactly once; it is nil
+// if nothing is limited (an exempt address, or no limits at all), which all
 // methods of *Source accept. With any other verdict the source is nil.
 //
 // Every attempt of a source that is not banned draws on its connection_rate,
-// whatever is decided after that. An exempt address is refused only while an
-// operator's own ban of its source lasts. The invalid address counts as ::.
+// whatever the verdict. An exempt address is refused only while its source is
+// banned by an operator. The invalid address counts as ::.
 func (l *Limiter) Admit(address netip.Addr, now int64) (*Source, Verdict) {
 	address = normal(address)
 	limits := l.limits.Load()
@@ -146,15 +147,15 @@ func (l *Limiter) shardOf(k key) *shard {
 	return &l.shards[maphash.Comparable(l.seed, k)>>l.shift]
 }
 
-// Stats is what a limiter counts.
+// Stats describes a limiter at one time.
 type Stats struct {
-	Sources   int // remembered now
+	Sources   int // in the table
 	Connected int // of those, the ones with live connections
-	Bans      int // in force now
+	Bans      int // in force
 	Counts
 }
 
-// Counts is what a limiter counts from its start on; a handover continues it.
+// Counts are totals since the start; a new process continues those of the old.
 type Counts struct {
 	Evictions    uint64 // sources forgotten because the table was full
 	BansImposed  uint64 // bans imposed, by operators and for violations
@@ -167,8 +168,8 @@ func (c *Counts) add(more Counts) {
 	c.BansDeclined += more.BansDeclined
 }
 
-// Stats returns the sums over all shards. Each shard is locked in turn, so the
-// figures are exact only while nothing changes.
+// Stats returns the sums over all shards. It locks one shard after the other, so
+// the figures are exact only while nothing changes.
 func (l *Limiter) Stats(now int64) Stats {
 	var sum Stats
 	for i := range l.shards {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// violations counts violations within a minute of the first, in one word: in
-// the upper 43 bits when the first was, in units of 2^20 nanoseconds (about a
-// millisecond), in the lower 21 how many. The zero value is none.
+// violations counts violations within a minute of the first, in one word: the
+// upper 43 bits are the time of the first, in units of 2^20 nanoseconds (about a
+// millisecond), the lower 21 their number. The zero value is none.
 type violations struct {
 	word atomic.Uint64
 }
@@ -33,7 +33,7 @@ func (v *violations) add(now int64) int {
 	}
 }
 
-// lapsed says that none count any more.
+// lapsed reports whether the minute is over, so that none counts any more.
 func (v *violations) lapsed(now int64) bool { return violationsLapsed(v.word.Load(), now) }
 
 func violationsLapsed(word uint64, now int64) bool {
