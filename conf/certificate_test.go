@@ -36,12 +36,12 @@ func TestCertificateRenewed(t *testing.T) {
 		return when
 	}
 	writePair(t, directory, day("2020-01-01"), day("2030-02-03"))
-	before := mustUnderstand(t, secured(directory))
-	if plan := Diff(before, mustUnderstand(t, secured(directory))); !plan.Empty() {
+	before := mustParse(t, secured(directory))
+	if plan := Diff(before, mustParse(t, secured(directory))); !plan.Empty() {
 		t.Errorf("the same certificate: %v", plan)
 	}
 	writePair(t, directory, day("2020-01-01"), day("2031-02-03"))
-	plan := Diff(before, mustUnderstand(t, secured(directory)))
+	plan := Diff(before, mustParse(t, secured(directory)))
 	text := plan.String()
 	if plan.Empty() || !strings.HasPrefix(text, "~frontend.tcp.tls.certificates[0] (valid until 2030-02-03, ") ||
 		!strings.Contains(text, " -> (valid until 2031-02-03, ") || strings.Count(text, "~") != 1 {
@@ -55,7 +55,7 @@ func TestWarnings(t *testing.T) {
 	from := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	until := from.AddDate(1, 0, 0)
 	writePair(t, directory, from, until)
-	c := mustUnderstand(t, secured(directory))
+	c := mustParse(t, secured(directory))
 	for name, want := range map[string]struct {
 		now  time.Time
 		said string
@@ -77,7 +77,7 @@ func TestWarnings(t *testing.T) {
 	if len(found) != 1 || !strings.Contains(found[0], "(mode 0644): chmod o= it") || !strings.HasPrefix(found[0], "frontend.tcp.tls.certificates[0]: ") {
 		t.Errorf("a key that all may read: %q", found)
 	}
-	if found := mustUnderstand(t, minimal).Warnings(from); len(found) > 0 {
+	if found := mustParse(t, minimal).Warnings(from); len(found) > 0 {
 		t.Errorf("without TLS: %q", found)
 	}
 }

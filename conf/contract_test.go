@@ -60,7 +60,7 @@ func TestContract(t *testing.T) {
 			},
 		}},
 	}
-	got := mustUnderstand(t, contract(t))
+	got := mustParse(t, contract(t))
 	pair := &got.Frontend("https").TLS.Certificates[0].Pair
 	if *pair == nil || (*pair).Leaf.Subject.CommonName != "mcplb.test" || (*pair).PrivateKey == nil {
 		t.Errorf("the certificate was not read: %+v", *pair)
@@ -108,7 +108,7 @@ var examples = []string{
 func TestContractDefaults(t *testing.T) {
 	t.Parallel()
 	text := contract(t)
-	whole := mustUnderstand(t, text)
+	whole := mustParse(t, text)
 	keys := keysByLine(locateText(t, text))
 	lines := strings.Split(text, "\n")
 	left := 0
@@ -118,7 +118,7 @@ func TestContractDefaults(t *testing.T) {
 		}
 		left++
 		shorter := slices.Concat(lines[:i], []string{""}, lines[i+1:])
-		if got := mustUnderstand(t, strings.Join(shorter, "\n")); !reflect.DeepEqual(got, whole) {
+		if got := mustParse(t, strings.Join(shorter, "\n")); !reflect.DeepEqual(got, whole) {
 			t.Errorf("without line %d (%s): %v", i+1, line, Diff(whole, got))
 		}
 	}
@@ -204,8 +204,8 @@ tcp = "192.0.2.1:9000"
 // written out, the configuration is the same.
 func TestMinimal(t *testing.T) {
 	t.Parallel()
-	got := mustUnderstand(t, minimal)
-	whole := mustUnderstand(t, contract(t))
+	got := mustParse(t, minimal)
+	whole := mustParse(t, contract(t))
 	whole.Frontends = whole.Frontends[:1]
 	whole.Backends[0].Servers = whole.Backends[0].Servers[:1]
 	s := &whole.Backends[0].Servers[0]
@@ -219,7 +219,7 @@ func TestMinimal(t *testing.T) {
 // longer than interval.
 func TestFastIntervalFollows(t *testing.T) {
 	t.Parallel()
-	c := mustUnderstand(t, minimal+"[backend.nodes.check]\ninterval = \"200ms\"\n")
+	c := mustParse(t, minimal+"[backend.nodes.check]\ninterval = \"200ms\"\n")
 	if got := c.Backends[0].Check.FastInterval; got != 200*time.Millisecond {
 		t.Errorf("fast_interval is %v", got)
 	}
@@ -228,7 +228,7 @@ func TestFastIntervalFollows(t *testing.T) {
 // TestForms holds that other ways of writing the same are understood.
 func TestForms(t *testing.T) {
 	t.Parallel()
-	want := mustUnderstand(t, minimal)
+	want := mustParse(t, minimal)
 	for name, text := range map[string]string{
 		"dotted keys": `
 			frontend.tcp.listen = [":8000"]
@@ -249,7 +249,7 @@ func TestForms(t *testing.T) {
 		"CRLF":   strings.ReplaceAll(minimal, "\n", "\r\n"),
 		"quotes": strings.ReplaceAll(minimal, "backend.nodes", `"backend".'nodes'`),
 	} {
-		if got := mustUnderstand(t, text); !reflect.DeepEqual(got, want) {
+		if got := mustParse(t, text); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v", name, Diff(want, got))
 		}
 	}
@@ -258,7 +258,7 @@ func TestForms(t *testing.T) {
 // TestOrder holds that frontends, backends and servers keep the file's order.
 func TestOrder(t *testing.T) {
 	t.Parallel()
-	c := mustUnderstand(t, `
+	c := mustParse(t, `
 		[backend.zz]
 		server = [{ name = "b", tcp = "192.0.2.1:1" }, { name = "a", tcp = "192.0.2.1:2" }]
 		[[backend.mm.server]]
@@ -295,9 +295,9 @@ func TestEveryKey(t *testing.T) {
 	t.Parallel()
 	text := contract(t) + "\n[frontend.plain]\nlisten = \":9000\"\nmode = \"tcp\"\nbackend = \"nodes\"\n" +
 		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n"
-	base := mustUnderstand(t, text)
+	base := mustParse(t, text)
 	for _, c := range everyKey {
-		changed := mustUnderstand(t, replaceKey(t, text, c.key, c.value))
+		changed := mustParse(t, replaceKey(t, text, c.key, c.value))
 		plan := Diff(base, changed)
 		if got := plan.String(); got != c.plan {
 			t.Errorf("%s = %s:\ngot  %s\nwant %s", c.key, c.value, got, c.plan)

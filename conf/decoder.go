@@ -7,13 +7,13 @@ import (
 	"slices"
 )
 
-// decoder collects the mistakes of one file.
+// decoder collects the mistakes in one file.
 type decoder struct {
 	file      string
-	sections  []titled // every section there is; a field, since the variable would refer to itself
+	sections  []titled // allSections, which cannot be named here: an initialization cycle
 	positions *positions
 	mistakes  Errors
-	failed    map[string]bool // paths whose values do not count
+	failed    map[string]bool // paths whose values are wrong or missing
 }
 
 // result returns c, or every mistake that was found.
@@ -24,32 +24,33 @@ func (d *decoder) result(c *Config) (*Config, error) {
 	return c, nil
 }
 
-// valid reports whether a document could be read, or else the mistakes in it.
+// valid reports whether the document could be read, and records the mistakes if
+// not. err is what readDocument returned for text.
 func (d *decoder) valid(text string, err *syntaxError) bool {
 	for _, c := range d.positions.conflicts {
 		d.mistakes = append(d.mistakes, Error{d.file, c.second, c.path, fmt.Sprintf("is defined in line %d already: %s", c.first, c.remedy)})
 	}
-	if err != nil && len(d.mistakes) == 0 { // else it is the first conflict
+	if err != nil && len(d.mistakes) == 0 { // the library reports the first conflict as an error, too
 		line, reason := err.in(text)
 		d.mistakes = append(d.mistakes, Error{d.file, line, err.title, reason})
 	}
 	return len(d.mistakes) == 0
 }
 
-// fail reports that the value at path is wrong or missing, so that nothing
-// is to be concluded from it.
+// fail records that the value at path is wrong or missing, so that nothing can be
+// concluded from it.
 func (d *decoder) fail(path, format string, args ...any) {
 	d.failed[path] = true
 	d.report(path, format, args...)
 }
 
-// report reports a mistake that leaves the value at path as good as it was.
+// report records a mistake at path whose value can be used all the same.
 func (d *decoder) report(path, format string, args ...any) {
 	d.mistakes = append(d.mistakes, Error{d.file, d.positions.line(path), path, fmt.Sprintf(format, args...)})
 }
 
-// sound reports whether the values at all paths, and the tables around them,
-// could be read, so that they may be compared with each other.
+// sound reports whether the values at all paths and the sections around them are
+// right, so that they may be compared with each other.
 func (d *decoder) sound(paths ...string) bool {
 	if len(d.failed) == 0 {
 		return true
@@ -67,8 +68,7 @@ func (d *decoder) sound(paths ...string) bool {
 // given reports whether the file has the key at path.
 func (d *decoder) given(path string) bool { return d.positions.names(path) }
 
-// where says in which line path stands, for a mistake elsewhere that has to
-// do with it.
+// where returns path with its line, for a mistake elsewhere that refers to it.
 func (d *decoder) where(path string) string {
 	if !d.given(path) {
 		return path + ", a default"
@@ -76,7 +76,7 @@ func (d *decoder) where(path string) string {
 	return fmt.Sprintf("%s, line %d", path, d.positions.line(path))
 }
 
-// sectionAt returns raw, the value at path, as a table.
+// sectionAt returns raw, the value at path, if it is a table.
 func (d *decoder) sectionAt(path string, raw any) (map[string]any, bool) {
 	switch v := raw.(type) {
 	case map[string]any:
@@ -89,22 +89,20 @@ func (d *decoder) sectionAt(path string, raw any) (map[string]any, bool) {
 	return nil, false
 }
 
-// longestName bounds names, which end up in metrics, logs and tables.
-const longestName = 64
-
-// namedSection returns raw, the table called name in the table at path.
+// namedSection returns raw, the section called name in the section at path, if it
+// is a table.
 func (d *decoder) namedSection(path, name string, raw any) (map[string]any, bool) {
 	if _, isTable := raw.(map[string]any); !isTable && describe(raw) != "an array of tables" {
-		d.fail(join(path, name), "stands in [%s], which has no keys of its own: every %s has a name, write [%s.NAME] above its keys", path, path, path)
+		d.fail(join(path, name), "is in [%s], which holds no keys: every %s has a name, so write [%s.NAME] above its keys", path, path, path)
 		return nil, false
 	}
 	if err := checkName(name); err != nil {
-		d.report(join(path, name), "is no name for a %s: %s", path, err)
+		d.report(join(path, name), "is not a valid name for a %s: %s", path, err)
 	}
 	return d.sectionAt(join(path, name), raw)
 }
 
-// inOrder returns the names of the tables at path in the order of the file.
+// inOrder returns the names of the sections at path in the order of the file.
 func (d *decoder) inOrder(path string, tables map[string]any) []string {
 	return slices.SortedFunc(maps.Keys(tables), func(a, b string) int {
 		return cmp.Or(
@@ -113,19 +111,19 @@ func (d *decoder) inOrder(path string, tables map[string]any) []string {
 	})
 }
 
-// unknown reports a key that the table at path, with this heading and these
-// keys, does not have: where it belongs, or what may have been meant.
+// unknown reports a key that the section at path, with this heading and these
+// keys, does not have. It suggests where the key belongs, or which key was meant.
 func (d *decoder) unknown(heading string, keys []string, path, name string) {
-	var homes []string
+	var owners []string
 	for _, t := range d.sections {
 		if t.has(name) {
-			homes = append(homes, t.title())
+			owners = append(owners, t.title())
 		}
 	}
 	reason := "is no key of " + heading
 	switch guess := didYouMean(name, keys); {
-	case len(homes) > 0:
-		reason += "; it belongs in " + enumerate(homes, "or")
+	case len(owners) > 0:
+		reason += "; it belongs in " + enumerate(owners, "or")
 	case guess != "":
 		reason += guess
 	default:

@@ -49,7 +49,7 @@ func edit(t *testing.T, text string, pairs ...string) string {
 
 func TestDiff(t *testing.T) {
 	t.Parallel()
-	before := mustUnderstand(t, diffBase)
+	before := mustParse(t, diffBase)
 	for _, c := range []struct {
 		name      string
 		after     string
@@ -92,7 +92,7 @@ tcp = "192.0.2.1:1"
 			`~global.threads 0 -> 4, ~global.log_level "info" -> "debug", ~global.log_format "text" -> "json", ` +
 				`~admin.listen "127.0.0.1:8404" -> ":9", ~admin.health_listen "127.0.0.1:8888" -> ""`, nil},
 	} {
-		after := mustUnderstand(t, c.after)
+		after := mustParse(t, c.after)
 		plan := Diff(before, after)
 		if got := plan.String(); got != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
@@ -157,12 +157,12 @@ func consistent(action Action, old, new bool) bool {
 
 func TestDiffCheckChanged(t *testing.T) {
 	t.Parallel()
-	before := mustUnderstand(t, diffBase)
-	plan := Diff(before, mustUnderstand(t, edit(t, diffBase, `"3s"`, `"5s"`)))
+	before := mustParse(t, diffBase)
+	plan := Diff(before, mustParse(t, edit(t, diffBase, `"3s"`, `"5s"`)))
 	if !plan.Backends[0].CheckChanged {
 		t.Error("a changed check goes unnoticed")
 	}
-	plan = Diff(before, mustUnderstand(t, diffBase+"[backend.x]\nretries = 1"))
+	plan = Diff(before, mustParse(t, diffBase+"[backend.x]\nretries = 1"))
 	if plan.Backends[0].CheckChanged {
 		t.Error("a check changed that is the same")
 	}
@@ -176,12 +176,12 @@ func TestDiffKernelPorts(t *testing.T) {
 		return fmt.Sprintf("[frontend.a]\nlisten = %s\nmode = \"tcp\"\nbackend = \"x\"\n[frontend.b]\nlisten = %s\nmode = \"tcp\"\nbackend = \"x\"\n"+
 			"[[backend.x.server]]\nname = \"one\"\ntcp = \"192.0.2.1:1\"\n[admin]\nlisten = \"\"\nhealth_listen = \"\"", a, b)
 	}
-	before := mustUnderstand(t, text(`":0"`, `":0"`))
-	plan := Diff(before, mustUnderstand(t, text(`":0"`, `["127.0.0.1:0", ":0"]`)))
+	before := mustParse(t, text(`":0"`, `":0"`))
+	plan := Diff(before, mustParse(t, text(`":0"`, `["127.0.0.1:0", ":0"]`)))
 	if want := []ListenerChange{{"127.0.0.1:0", "", "b"}}; !slices.Equal(plan.Listeners, want) {
 		t.Errorf("listeners %v, want %v", plan.Listeners, want)
 	}
-	plan = Diff(before, mustUnderstand(t, text(`":0"`, `":5"`)))
+	plan = Diff(before, mustParse(t, text(`":0"`, `":5"`)))
 	if want := []ListenerChange{{":5", "", "b"}, {":0", "b", ""}}; !slices.Equal(plan.Listeners, want) {
 		t.Errorf("listeners %v, want %v", plan.Listeners, want)
 	}
@@ -192,7 +192,7 @@ func TestDiffAll(t *testing.T) {
 	t.Parallel()
 	var all []*Config
 	for _, text := range []string{diffBase, minimal, contract(t), strings.NewReplacer("frontend.a", "frontend.b", "frontend.b", "frontend.a").Replace(diffBase), large(3, 7), large(7, 3)} {
-		all = append(all, mustUnderstand(t, text))
+		all = append(all, mustParse(t, text))
 	}
 	for i, before := range all {
 		for j, after := range all {
@@ -210,7 +210,7 @@ func TestDiffAll(t *testing.T) {
 
 func TestFixed(t *testing.T) {
 	t.Parallel()
-	started := mustUnderstand(t, diffBase).Global
+	started := mustParse(t, diffBase).Global
 	for _, c := range []struct {
 		global string
 		want   []string
@@ -219,7 +219,7 @@ func TestFixed(t *testing.T) {
 		{"maxconn = 7\nhard_stop_after = 0\nlog_level = 'debug'\nlog_format = 'json'", nil},
 		{"threads = 4\nmaxconn = 7", []string{"global.threads"}},
 	} {
-		after := mustUnderstand(t, diffBase+"[global]\n"+c.global).Global
+		after := mustParse(t, diffBase+"[global]\n"+c.global).Global
 		if got := Fixed(&started, &after); !slices.Equal(got, c.want) {
 			t.Errorf("%q: got %q, want %q", c.global, got, c.want)
 		}

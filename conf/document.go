@@ -11,14 +11,14 @@ import (
 // byteOrderMark may stand before a document in UTF-8.
 const byteOrderMark = "\ufeff"
 
-// document is a TOML document: what it says, and where.
+// document is a TOML document: its values, and the positions of its keys.
 type document struct {
 	values    map[string]any
 	positions *positions
 }
 
-// readDocument reads text. A document with conflicts among its positions is
-// not valid, and neither is one with an error, of which there is at most one.
+// readDocument reads text. The document is valid only if there is no error and its
+// positions have no conflicts.
 func readDocument(text string) (document, *syntaxError) {
 	none := &positions{}
 	if offset := invalidUTF8(text); offset < len(text) {
@@ -37,12 +37,12 @@ func readDocument(text string) (document, *syntaxError) {
 	return d, nil
 }
 
-// decodeTOML is toml.Decode without its panics, which it has for faults of its
-// own: no reload may end the process.
+// decodeTOML is toml.Decode, with an error instead of the panics that report bugs
+// in the library: a reload must not end the process.
 func decodeTOML(text string) (values map[string]any, meta toml.MetaData, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			err = fmt.Errorf("the TOML library fails: %v", fault)
+			err = fmt.Errorf("bug in the TOML library: %v", fault)
 		}
 	}()
 	meta, err = toml.Decode(text, &values)

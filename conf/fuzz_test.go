@@ -27,7 +27,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, d := understand("lb.toml", slices.Clone(text))
+		c, d := parse("lb.toml", slices.Clone(text))
 		c, err := d.result(c)
 		if err != nil {
 			checkMistakes(t, text, err)
@@ -38,7 +38,7 @@ func FuzzParse(f *testing.F) {
 		}
 		checkComplete(t, c)
 		compareLines(t, string(text))
-		again, d := understand("lb.toml", text)
+		again, d := parse("lb.toml", text)
 		if len(d.mistakes) > 0 || !reflect.DeepEqual(c, again) || !Diff(c, again).Empty() {
 			t.Errorf("parsed twice, it differs: %v, %v", d.mistakes, Diff(c, again))
 		}
@@ -128,7 +128,7 @@ func FuzzDocument(f *testing.F) {
 		if err == nil && len(marks) != len(meta.Keys()) {
 			t.Errorf("%d marks, keys %q, in:\n%s", len(marks), meta.Keys(), text)
 		}
-		if err != nil && strings.Contains(err.Error(), "library fails") {
+		if err != nil && strings.Contains(err.Error(), "bug in the TOML library") {
 			t.Error(err)
 		}
 		compareLines(t, text)
@@ -159,7 +159,7 @@ func BenchmarkParse(b *testing.B) {
 }
 
 func BenchmarkDiff(b *testing.B) {
-	before, after := mustUnderstand(b, large(1000, 200)), mustUnderstand(b, strings.ReplaceAll(large(1000, 200), "weight = 50", "weight = 51"))
+	before, after := mustParse(b, large(1000, 200)), mustParse(b, strings.ReplaceAll(large(1000, 200), "weight = 50", "weight = 51"))
 	b.ReportAllocs()
 	for b.Loop() {
 		if Diff(before, after).Empty() {

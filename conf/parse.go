@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// Load reads the configuration file at path. Its error is an Errors, with
-// every mistake in the file, or tells why the file cannot be read.
+// Load reads the configuration file at path. Its error is an Errors, with every
+// mistake in the file, or the reason why the file cannot be read.
 //
-// Paths in the file (certificates, token, log) that are not absolute start
-// from the process's working directory.
+// Relative paths in the file (certificates, token, log) are relative to the
+// process's working directory.
 func Load(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -20,16 +20,16 @@ func Load(path string) (*Config, error) {
 	return Parse(path, text)
 }
 
-// Parse is Load for a text that is read already; name stands for its path in
-// Config.Path and in mistakes. Its error is an Errors.
+// Parse is Load for the text of a file; name is used as its path in Config.Path
+// and in mistakes. Its error is an Errors.
 func Parse(name string, text []byte) (*Config, error) {
-	c, d := understand(name, text)
+	c, d := parse(name, text)
 	return d.result(c)
 }
 
-// understand parses, fills in and validates text. The Config counts only if d
-// found no mistake.
-func understand(name string, text []byte) (*Config, *decoder) {
+// parse decodes text, fills in defaults and validates. The Config is valid only if
+// the decoder has no mistakes.
+func parse(name string, text []byte) (*Config, *decoder) {
 	c := &Config{Path: name}
 	rootSection.fill(c)
 	document := strings.TrimPrefix(string(text), byteOrderMark)

@@ -6,9 +6,7 @@ import (
 	"strings"
 )
 
-// A path names a key, a section or an element of a list as TOML writes dotted
-// keys, with the elements of lists counted from 0 in brackets:
-// backend.nodes.server[2].tcp.
+// A path names a key, a section or an element of a list, as described at Errors.
 
 // join returns the path of key in the section at path.
 func join(path, key string) string {
@@ -24,7 +22,7 @@ func join(path, key string) string {
 // element returns the path of a list's element, counted from 0.
 func element(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
-// isBareKey reports whether TOML lets key stand without quotes.
+// isBareKey reports whether key needs no quotes in TOML.
 func isBareKey(key string) bool {
 	for i := range len(key) {
 		c := key[i]
@@ -39,7 +37,7 @@ func isLetterOrDigit(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// enclosing returns path and the paths of what contains it, the longest first.
+// enclosing returns path and the paths of what is around it, the longest first.
 func enclosing(path string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for path != "" && yield(path) {

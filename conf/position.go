@@ -22,8 +22,8 @@ type conflict struct {
 	remedy        string // what to do about it
 }
 
-// line returns the line, from 1, of path. What the document does not name
-// stands where the nearest section or list around it does, or else in line 1.
+// line returns the line, from 1, of path. A path that the document does not name
+// has the line of the nearest section or list around it, or else line 1.
 func (p *positions) line(path string) int {
 	for path := range enclosing(path) {
 		if found, ok := p.at[path]; ok {
@@ -39,8 +39,8 @@ func (p *positions) names(path string) bool {
 	return ok
 }
 
-// fill gives a position to what has none in raw, the value at path: elements
-// of lists, and what is in them, stand where the list does.
+// fill adds the positions of what has none yet in raw, the value at path: elements
+// of lists, and keys in them, have the line of the list.
 func (p *positions) fill(path string, raw any) {
 	if !p.names(path) && path != "" {
 		p.at[path] = position{line: p.line(path)}
@@ -56,9 +56,9 @@ func (p *positions) fill(path string, raw any) {
 	}
 }
 
-// locator finds the positions of a document's keys, given in their order. It
-// holds the document to TOML's rules of what may be defined again, which the
-// library does not enforce for inline tables and dotted keys.
+// locator finds the positions of a document's keys, added in their order. It finds
+// conflicts, too, since the library accepts those of inline tables and dotted
+// keys.
 type locator struct {
 	positions positions
 	header    int             // how many parts the last header has
@@ -77,8 +77,8 @@ func locate(keys []toml.Key, marks []mark) *positions {
 	return &l.positions
 }
 
-// locateSingly returns the positions of keys in a document that is not valid
-// TOML, statement by statement, up to the first that is not valid by itself.
+// locateSingly returns the positions of keys in a document that is not valid TOML.
+// It decodes statement by statement, up to the first that is not valid by itself.
 func locateSingly(text string, marks []mark) *positions {
 	l := newLocator()
 	for i, m := range marks {
@@ -130,8 +130,8 @@ func (l *locator) add(key toml.Key, m mark) {
 	}
 }
 
-// addHeader follows a header and returns the section's path. A part that names
-// an array of tables stands for its last element.
+// addHeader notes the parts of a header and returns the section's path. A part
+// that names an array of tables means its last element.
 func (l *locator) addHeader(key toml.Key, m mark) string {
 	path := ""
 	for i, part := range key {
@@ -148,7 +148,7 @@ func (l *locator) addHeader(key toml.Key, m mark) string {
 	return path
 }
 
-// addKey follows a key in the current section.
+// addKey notes the parts of a key in the current section.
 func (l *locator) addKey(key toml.Key, m mark) {
 	path := l.section
 	for i, part := range key {
@@ -161,7 +161,8 @@ func (l *locator) addKey(key toml.Key, m mark) {
 	}
 }
 
-// define notes that path is named in a line as f, or that it must not be.
+// define notes that a line names path in the form f, or the conflict if it must
+// not.
 func (l *locator) define(path string, line int, f form) {
 	before, known := l.positions.at[path]
 	switch {
@@ -194,7 +195,7 @@ func (l *locator) set(path string, line int, f form) {
 	l.positions.at[path] = position{line, l.order, f}
 }
 
-// conflict notes that path is defined again, unless what contains path is.
+// conflict notes that path is defined again, unless something around it is.
 func (l *locator) conflict(path string, line int, remedy string) {
 	for outer := range enclosing(path) {
 		if l.twice[outer] {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// lb.toml, key by key: name, kind of value, default, and where it is kept.
-// What a default means, and what 0 means, stands with the fields of Config.
-// What no single value can tell is in validate.go.
+// lb.toml, key by key: name, type of value, default, and field of Config. The
+// fields' comments say what the values mean, 0 in particular. Checks that need
+// more than one value are in validate.go.
 
 var rootSection = section[Config]{"the top level", []field[Config]{
 	sub("global", &globalSection, func(c *Config) *Global { return &c.Global }),
@@ -135,14 +135,14 @@ var serverSection = section[Server]{"[[backend.NAME.server]]", []field[Server]{
 	key("weight", integer(0, 1000), 100, func(s *Server) *int { return &s.Weight }),
 }}
 
-// titled is a table of any type, for messages that name it.
+// titled is a section of any type, for messages that name it.
 type titled interface {
 	title() string
 	keys() []string
 	has(key string) bool
 }
 
-// allSections lists every table, for telling where a misplaced key belongs.
+// allSections lists every section, to find where a misplaced key belongs.
 var allSections = []titled{
 	&globalSection, &adminSection, &rateLimitSection,
 	&frontendSection, &stickySection, &routeSection, &tlsSection, &certificateSection,

@@ -6,27 +6,27 @@ import (
 	"strings"
 )
 
-// A table describes one table of lb.toml: the keys it may have, each a field
-// of the struct S that holds the table's values.
+// section describes one table of lb.toml: the keys it may have, each a field of
+// the struct S that holds the table's values.
 type section[S any] struct {
 	heading string // as an operator writes it, such as [frontend.NAME.sticky]
 	fields  []field[S]
 }
 
-// A field is one key of a table: everything that depends on which key it is,
-// so that decoding, defaults, suggestions and differences need no other list.
+// field is one key of a section. It holds everything that depends on the key, so
+// that decoding, defaults, suggestions and differences need no other list.
 type field[S any] struct {
 	name    string
-	example string // for a key that must be given: how it may look; "" = the key has a default
+	example string // of the value of a required key; "" = the key has a default
 	modes   []Mode // the modes of a frontend that may have the key; nil = all
 	fixed   bool   // cannot change in a running process
 
 	fill    func(into *S)                                       // sets the default
 	decode  func(d *decoder, path string, raw any, into *S)     // sets what the file says, or reports a mistake
-	compare func(path string, before, after *S) (c []KeyChange) // nil = the differ has its own way
+	compare func(path string, before, after *S) (c []KeyChange) // nil = Diff compares the key itself
 }
 
-// only returns f as a key of some modes alone.
+// only returns f as a key of certain modes only.
 func (f field[S]) only(modes ...Mode) field[S] {
 	f.modes = modes
 	return f
@@ -38,20 +38,20 @@ func (f field[S]) atStart() field[S] {
 	return f
 }
 
-// comparedApart returns f as a key whose differences its table leaves out.
+// comparedApart returns f as a key that Diff compares itself.
 func (f field[S]) comparedApart() field[S] {
 	f.compare = nil
 	return f
 }
 
 // key is a field that holds one value and has a default.
-func key[S, V any](name string, k valueType[V], preset V, at func(*S) *V) field[S] {
+func key[S, V any](name string, t valueType[V], preset V, at func(*S) *V) field[S] {
 	return field[S]{
 		name: name,
 		fill: func(into *S) { *at(into) = preset },
 		decode: func(d *decoder, path string, raw any, into *S) {
 			sound := true
-			v := k.read(raw, func(place, reason string) {
+			v := t.read(raw, func(place, reason string) {
 				sound = false
 				d.fail(path+place, "%s", reason)
 			})
@@ -62,56 +62,58 @@ func key[S, V any](name string, k valueType[V], preset V, at func(*S) *V) field[
 			*at(into) = v
 		},
 		compare: func(path string, before, after *S) []KeyChange {
-			return change(path, k.show(*at(before)), k.show(*at(after)))
+			return change(path, t.show(*at(before)), t.show(*at(after)))
 		},
 	}
 }
 
-// required is a field that holds one value and must be given, such as example.
-func required[S, V any](name string, k valueType[V], example string, at func(*S) *V) field[S] {
+// required is a field that holds one value and has no default. example shows how
+// the value may look.
+func required[S, V any](name string, t valueType[V], example string, at func(*S) *V) field[S] {
 	var none V
-	f := key(name, k, none, at)
+	f := key(name, t, none, at)
 	f.example = example
 	return f
 }
 
-// sub is a table within a table. Without it, its keys have their defaults.
-func sub[S, T any](name string, t *section[T], at func(*S) *T) field[S] {
+// sub is a section within a section. If it is absent, its keys have their
+// defaults.
+func sub[S, T any](name string, inner *section[T], at func(*S) *T) field[S] {
 	return field[S]{
 		name: name,
-		fill: func(into *S) { t.fill(at(into)) },
+		fill: func(into *S) { inner.fill(at(into)) },
 		decode: func(d *decoder, path string, raw any, into *S) {
 			if keys, ok := d.sectionAt(path, raw); ok {
-				t.decode(d, path, keys, at(into))
+				inner.decode(d, path, keys, at(into))
 			}
 		},
 		compare: func(path string, before, after *S) []KeyChange {
-			return t.compare(path, at(before), at(after))
+			return inner.compare(path, at(before), at(after))
 		},
 	}
 }
 
-// optional is a table within a table that means something by being there.
-func optional[S, T any](name string, t *section[T], at func(*S) **T) field[S] {
+// optional is a section within a section whose presence has a meaning.
+func optional[S, T any](name string, inner *section[T], at func(*S) **T) field[S] {
 	return field[S]{
 		name: name,
 		fill: func(into *S) { *at(into) = nil },
 		decode: func(d *decoder, path string, raw any, into *S) {
 			if keys, ok := d.sectionAt(path, raw); ok {
 				v := new(T)
-				t.fill(v)
-				t.decode(d, path, keys, v)
+				inner.fill(v)
+				inner.decode(d, path, keys, v)
 				*at(into) = v
 			}
 		},
 		compare: func(path string, before, after *S) []KeyChange {
-			return change(path, t.showOptional(*at(before)), t.showOptional(*at(after)))
+			return change(path, inner.showOptional(*at(before)), inner.showOptional(*at(after)))
 		},
 	}
 }
 
-// several is an array of tables.
-func several[S, T any](name string, t *section[T], at func(*S) *[]T) field[S] {
+// several is an array of sections.
+func several[S, T any](name string, inner *section[T], at func(*S) *[]T) field[S] {
 	return field[S]{
 		name: name,
 		fill: func(into *S) { *at(into) = nil },
@@ -123,22 +125,22 @@ func several[S, T any](name string, t *section[T], at func(*S) *[]T) field[S] {
 			}
 			list := make([]T, len(tables))
 			for i, raw := range tables {
-				t.fill(&list[i])
+				inner.fill(&list[i])
 				if keys, ok := d.sectionAt(element(path, i), raw); ok {
-					t.decode(d, element(path, i), keys, &list[i])
+					inner.decode(d, element(path, i), keys, &list[i])
 				}
 			}
 			*at(into) = list
 		},
 		compare: func(path string, before, after *S) []KeyChange {
-			return change(path, t.showAll(*at(before)), t.showAll(*at(after)))
+			return change(path, inner.showAll(*at(before)), inner.showAll(*at(after)))
 		},
 	}
 }
 
-// byName is a table whose keys are names that the operator chose, each of
-// them a table.
-func byName[S, T any](name string, t *section[T], at func(*S) *[]T, nameOf func(*T) *string) field[S] {
+// byName is a section whose keys are names chosen by the operator, each with a
+// section as its value.
+func byName[S, T any](name string, inner *section[T], at func(*S) *[]T, nameOf func(*T) *string) field[S] {
 	return field[S]{
 		name: name,
 		fill: func(into *S) { *at(into) = nil },
@@ -150,10 +152,10 @@ func byName[S, T any](name string, t *section[T], at func(*S) *[]T, nameOf func(
 			var list []T
 			for _, name := range d.inOrder(path, tables) {
 				var v T
-				t.fill(&v)
+				inner.fill(&v)
 				*nameOf(&v) = name
 				if keys, ok := d.namedSection(path, name, tables[name]); ok {
-					t.decode(d, join(path, name), keys, &v)
+					inner.decode(d, join(path, name), keys, &v)
 				}
 				list = append(list, v)
 			}
@@ -162,18 +164,18 @@ func byName[S, T any](name string, t *section[T], at func(*S) *[]T, nameOf func(
 	}
 }
 
-// fill sets every default of t.
-func (t *section[S]) fill(into *S) {
-	for _, f := range t.fields {
+// fill sets every default of the section.
+func (s *section[S]) fill(into *S) {
+	for _, f := range s.fields {
 		f.fill(into)
 	}
 }
 
-// decode sets what the table at path says, whose keys and raw values are
-// given, and reports what it says wrong or leaves out.
-func (t *section[S]) decode(d *decoder, path string, keys map[string]any, into *S) {
+// decode sets the values of the section at path from its keys and raw values, and
+// reports what is wrong or missing.
+func (s *section[S]) decode(d *decoder, path string, keys map[string]any, into *S) {
 	known := 0
-	for _, f := range t.fields {
+	for _, f := range s.fields {
 		raw, given := keys[f.name]
 		switch {
 		case given:
@@ -187,16 +189,16 @@ func (t *section[S]) decode(d *decoder, path string, keys map[string]any, into *
 		return
 	}
 	for name := range keys {
-		if !t.has(name) {
-			d.unknown(t.heading, t.keys(), path, name)
+		if !s.has(name) {
+			d.unknown(s.heading, s.keys(), path, name)
 		}
 	}
 }
 
-// compare returns what differs between two values of the table at path.
-func (t *section[S]) compare(path string, before, after *S) []KeyChange {
+// compare returns the differences between two values of the section at path.
+func (s *section[S]) compare(path string, before, after *S) []KeyChange {
 	var changes []KeyChange
-	for _, f := range t.fields {
+	for _, f := range s.fields {
 		if f.compare != nil {
 			changes = append(changes, f.compare(join(path, f.name), before, after)...)
 		}
@@ -204,42 +206,42 @@ func (t *section[S]) compare(path string, before, after *S) []KeyChange {
 	return changes
 }
 
-// showAll shows a list of tables, as TOML's inline tables, without the keys
-// that have their defaults.
-func (t *section[S]) showAll(list []S) string {
+// showAll shows a list of sections as inline tables, without the keys that have
+// their defaults.
+func (s *section[S]) showAll(list []S) string {
 	shown := make([]string, len(list))
 	for i := range list {
-		shown[i] = t.showOptional(&list[i])
+		shown[i] = s.showOptional(&list[i])
 	}
 	return "[" + strings.Join(shown, ", ") + "]"
 }
 
-func (t *section[S]) showOptional(v *S) string {
+func (s *section[S]) showOptional(v *S) string {
 	if v == nil {
 		return "none"
 	}
 	var preset S
-	t.fill(&preset)
+	s.fill(&preset)
 	var shown []string
-	for _, c := range t.compare("", &preset, v) {
+	for _, c := range s.compare("", &preset, v) {
 		shown = append(shown, fmt.Sprintf("%s = %s", c.Key, c.New))
 	}
 	return "{ " + strings.Join(shown, ", ") + " }"
 }
 
-// keys lists the names of the table's keys.
-func (t *section[S]) keys() []string {
-	names := make([]string, len(t.fields))
-	for i, f := range t.fields {
+// keys returns the names of the section's keys.
+func (s *section[S]) keys() []string {
+	names := make([]string, len(s.fields))
+	for i, f := range s.fields {
 		names[i] = f.name
 	}
 	return names
 }
 
 // has reports whether key is one of the section's keys.
-func (t *section[S]) has(key string) bool {
-	return slices.ContainsFunc(t.fields, func(f field[S]) bool { return f.name == key })
+func (s *section[S]) has(key string) bool {
+	return slices.ContainsFunc(s.fields, func(f field[S]) bool { return f.name == key })
 }
 
-// title returns the table's heading.
-func (t *section[S]) title() string { return t.heading }
+// title returns the section's heading.
+func (s *section[S]) title() string { return s.heading }

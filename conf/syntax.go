@@ -10,7 +10,8 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// What stands in the place of a key for a document that cannot be read.
+// The keys of mistakes for which there is no key, since the document cannot be
+// read.
 const (
 	notUTF8    = "not UTF-8"
 	notTOML    = "not valid TOML"
@@ -24,15 +25,15 @@ type syntaxError struct {
 	reason string
 }
 
-// explainTOML returns err, an error of the TOML library.
+// explainTOML converts an error of the TOML library.
 func explainTOML(err error) *syntaxError {
 	wrong := toml.ParseError{Message: err.Error()}
 	errors.As(err, &wrong)
 	return &syntaxError{notTOML, wrong.Position.Start, oneLine(wrong.Message)}
 }
 
-// oneLine returns a message of the library fit for one line: it may quote the
-// document as it is.
+// oneLine makes a message of the library fit on one line. It may quote the
+// document verbatim.
 func oneLine(message string) string {
 	const longest = 200
 	if len(message) > longest {
@@ -46,8 +47,8 @@ func oneLine(message string) string {
 	}, message)
 }
 
-// in returns the line of text, from 1, where the error is, and the reason with
-// its column and a guess at the slip.
+// in returns the line of text, from 1, that has the error, and the reason with the
+// column and a guess at the mistake.
 func (e *syntaxError) in(text string) (line int, reason string) {
 	before := text[:min(max(e.offset, 0), len(text))]
 	line = strings.Count(before, "\n") + 1
@@ -59,8 +60,8 @@ func (e *syntaxError) in(text string) (line int, reason string) {
 	return line, reason
 }
 
-// hint guesses at the commonest slips in a line that is not TOML: a string
-// without quotes, no value at all, and a list that does not end before it.
+// hint guesses at the most common mistakes in a line that is not TOML: a string
+// without quotes, no value at all, and a list above it that is not closed.
 func hint(text string, line int, reason string) string {
 	key, value, hasValue := strings.Cut(strings.Split(text, "\n")[line-1], "=")
 	key = strings.TrimSpace(key)
@@ -79,6 +80,6 @@ func hint(text string, line int, reason string) string {
 	return ""
 }
 
-// isStringLike reports whether r stands in words, paths and addresses, and
-// hardly in numbers.
+// isStringLike reports whether r occurs in words, paths and addresses, but rarely
+// in numbers.
 func isStringLike(r rune) bool { return unicode.IsLetter(r) || r == ':' || r == '/' }

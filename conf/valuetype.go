@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// kind is a type of value: how it is read from the file and how it is shown
-// in a log line. Two values are shown alike only when they are equal.
+// valueType is a type of value: how it is read from the file and how it is shown
+// in a log line. Two values are shown alike only if they are equal.
 type valueType[V any] struct {
-	// read returns the value that raw, as the TOML library decoded it, stands
-	// for. It reports a mistake in raw with fail, or one in an element of it
-	// with the element's place, and then what it returns does not count.
+	// read returns the value of raw, which the TOML library decoded. It reports
+	// a mistake in raw, or in one of its elements, by calling fail; then its
+	// result is not used.
 	read func(raw any, fail failure) V
 	show func(V) string
 }
 
-// failure reports a mistake at a place within a value: "" is the value
-// itself, "[2]" its third element.
+// failure reports a mistake at a place in a value: "" is the value itself, "[2]"
+// its third element.
 type failure func(place, reason string)
 
-// scalar is a kind whose read reports at most one mistake, in the value itself.
+// scalar is a type whose read reports at most one mistake, in the value itself.
 func scalar[V any](read func(raw any) (V, error), show func(V) string) valueType[V] {
 	return valueType[V]{
 		read: func(raw any, fail failure) V {
@@ -38,7 +38,7 @@ func scalar[V any](read func(raw any) (V, error), show func(V) string) valueType
 	}
 }
 
-// word is a kind of string that check examines and may put in its canonical form.
+// word is a type of string. check returns its canonical form, or an error.
 func word(want string, check func(string) (string, error)) valueType[string] {
 	return scalar(func(raw any) (string, error) {
 		s, ok := raw.(string)
@@ -49,7 +49,7 @@ func word(want string, check func(string) (string, error)) valueType[string] {
 	}, strconv.Quote)
 }
 
-// listOf is an array of values of one kind, none of them twice.
+// listOf is a list of values of one type, without duplicates.
 func listOf[V any](of valueType[V], example string) valueType[[]V] {
 	return valueType[[]V]{
 		read: func(raw any, fail failure) []V {
@@ -69,6 +69,7 @@ func listOf[V any](of valueType[V], example string) valueType[[]V] {
 	}
 }
 
+// readElements reads the elements of a list.
 func readElements[V any](of valueType[V], raws []any, fail failure) []V {
 	var list []V
 	first := map[string]int{}
@@ -83,7 +84,7 @@ func readElements[V any](of valueType[V], raws []any, fail failure) []V {
 		}
 		shown := of.show(v)
 		if before, twice := first[shown]; twice {
-			fail(element("", i), fmt.Sprintf("%s stands in the list already, as element %s: leave one out", shown, element("", before)))
+			fail(element("", i), fmt.Sprintf("%s is already in the list, as element %s: leave one out", shown, element("", before)))
 			continue
 		}
 		first[shown] = i
@@ -92,7 +93,7 @@ func readElements[V any](of valueType[V], raws []any, fail failure) []V {
 	return list
 }
 
-// mustBe says what is allowed in place of raw.
+// mustBe returns an error that says what is allowed instead of raw.
 func mustBe(want string, raw any) error {
 	return fmt.Errorf("must be %s, not %s", want, describe(raw))
 }
@@ -137,7 +138,7 @@ var boolean = scalar(func(raw any) (bool, error) {
 	return v, nil
 }, strconv.FormatBool)
 
-// count is a number of things, with no bound but the type's.
+// count is a number of things, with no bound except the type's.
 var count = integer(0, math.MaxInt32)
 
 func integer(least, most int) valueType[int] {
@@ -150,7 +151,7 @@ func integer(least, most int) valueType[int] {
 	}, strconv.Itoa)
 }
 
-// factor is the kind of balance_factor.
+// factor is the type of balance_factor.
 var factor = scalar(func(raw any) (float64, error) {
 	v, ok := raw.(float64)
 	if whole, isWhole := raw.(int64); isWhole {
@@ -187,7 +188,7 @@ func oneOf[V ~string](values ...V) valueType[V] {
 	}, func(v V) string { return strconv.Quote(string(v)) })
 }
 
-// level is the kind of log_level.
+// level is the type of log_level.
 var level = scalar(func(raw any) (slog.Level, error) {
 	levels := map[string]slog.Level{
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
@@ -201,17 +202,17 @@ var level = scalar(func(raw any) (slog.Level, error) {
 }, func(v slog.Level) string { return strconv.Quote(strings.ToLower(v.String())) })
 
 const (
-	shortest = time.Millisecond     // what a timer can tell from nothing
-	year     = 365 * 24 * time.Hour // longer is a slip of the keyboard
+	shortest = time.Millisecond     // shorter is no different from 0 for a timer
+	year     = 365 * 24 * time.Hour // longer is taken for a mistake
 )
 
 var (
-	// timeout is a duration whose 0 has a meaning of its own.
+	// timeout is a duration that may be 0, with a special meaning.
 	timeout = duration(true, year)
 	// period is a duration that must be more than 0.
 	period = duration(false, year)
-	// tcpUserTimeout is as long as the kernel keeps the option, an int of
-	// milliseconds (tcp(7), TCP_USER_TIMEOUT).
+	// tcpUserTimeout is bounded by the kernel's int of milliseconds (tcp(7),
+	// TCP_USER_TIMEOUT).
 	tcpUserTimeout = duration(true, 24*24*time.Hour)
 )
 
@@ -238,8 +239,7 @@ func duration(zero bool, most time.Duration) valueType[time.Duration] {
 	}, showDuration)
 }
 
-// showDuration is time.Duration's String without the zeros that say nothing:
-// "5m" and not "5m0s".
+// showDuration is time.Duration's String without trailing zeros: "5m", not "5m0s".
 func showDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -275,7 +275,7 @@ func size(zero bool, least, most int64) valueType[int64] {
 	}, showSize)
 }
 
-// parseSize reads digits with one of k, m, g after them or nothing.
+// parseSize reads digits, with one of k, m, g after them or none.
 func parseSize(s string) (int64, bool) {
 	unit := int64(1)
 	if s != "" {
@@ -307,7 +307,7 @@ func showSize(v int64) string {
 	return strconv.FormatInt(v, 10)
 }
 
-// prefix is a CIDR; a single address stands for itself alone.
+// prefix is a CIDR, or a single address.
 var prefix = scalar(func(raw any) (netip.Prefix, error) {
 	const want = `a CIDR, such as "10.0.0.0/8" or "2001:db8::/32", or an address`
 	s, ok := raw.(string)
