@@ -214,7 +214,7 @@ type Backend struct {
 	SlowStart      time.Duration // 0 = off
 	OnDown         OnDown
 	OnRemoved      OnDown
-	PreserveHost   bool          // servers get the Host that the client sent
+	PreserveHost   bool         // servers get the Host that the client sent
 	Source         []netip.Addr // local addresses to connect from
 	SendProxy      SendProxy
 	Check          Check

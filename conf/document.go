@@ -8,7 +8,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// byteOrderMark may stand before a document in UTF-8.
+// byteOrderMark may precede a document in UTF-8.
 const byteOrderMark = "\ufeff"
 
 // document is a TOML document: its values, and the positions of its keys.

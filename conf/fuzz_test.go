@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// FuzzParse holds that no text makes the parser panic, that mistakes come
-// sorted and with all their parts, and that what is accepted is complete.
+// FuzzParse checks that no text makes the parser panic, that mistakes are sorted
+// and have all their parts, and that an accepted file is complete.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(contract(f)))
 	f.Add([]byte(minimal))
@@ -32,7 +32,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			checkMistakes(t, text, err)
 			if c != nil {
-				t.Error("a Config beside an error")
+				t.Error("both a Config and an error")
 			}
 			return
 		}
@@ -61,7 +61,7 @@ func checkMistakes(t *testing.T, text []byte, err error) {
 	}
 }
 
-// checkComplete holds what the package promises of a Config.
+// checkComplete checks what the package guarantees of a Config.
 func checkComplete(t *testing.T, c *Config) {
 	if len(c.Frontends) == 0 || len(c.Backends) == 0 || c.RateLimit.TableSize < 1 || c.Global.LogFormat == "" {
 		t.Errorf("incomplete: %+v", c)
@@ -71,7 +71,7 @@ func checkComplete(t *testing.T, c *Config) {
 			t.Errorf("incomplete: %+v", f)
 		}
 		if f.AcceptProxy && len(f.TrustedProxies) == 0 {
-			t.Errorf("anyone may claim any address: %+v", f)
+			t.Errorf("a PROXY header is accepted from anyone: %+v", f)
 		}
 		for _, r := range f.Routes {
 			if r.Path == "" || r.Endpoint == "" || c.Backend(f.backendOf(r)) == nil {
@@ -114,7 +114,7 @@ func checkCompleteBackend(t *testing.T, b *Backend) {
 	}
 }
 
-// FuzzDocument holds that each key that the library finds in a valid document
+// FuzzDocument checks that each key that the library finds in a valid document
 // has a mark, and the line that the library gives for it.
 func FuzzDocument(f *testing.F) {
 	f.Add(contract(f))
@@ -135,7 +135,7 @@ func FuzzDocument(f *testing.F) {
 	})
 }
 
-// large returns a file with that many servers and frontends.
+// large returns a file with the given numbers of servers and frontends.
 func large(servers, frontends int) string {
 	var text strings.Builder
 	for i := range frontends {

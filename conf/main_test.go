@@ -8,7 +8,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// mustParse parses text without asking whether all of it is built yet.
+// mustParse parses text, which must be valid.
 func mustParse(t testing.TB, text string) *Config {
 	t.Helper()
 	c, d := parse("lb.toml", []byte(text))

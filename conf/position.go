@@ -1,8 +1,12 @@
 package conf
 
-import "github.com/BurntSushi/toml"
+import (
+	"slices"
 
-// positions says where a document names what.
+	"github.com/BurntSushi/toml"
+)
+
+// positions holds where a document names keys and sections.
 type positions struct {
 	at        map[string]position // by path
 	conflicts []conflict          // in the order of the document
@@ -11,7 +15,7 @@ type positions struct {
 // position is where a document names a path.
 type position struct {
 	line  int // from 1
-	order int // counts the marks
+	order int // the number of the mark
 	form  form
 }
 
@@ -39,8 +43,8 @@ func (p *positions) names(path string) bool {
 	return ok
 }
 
-// fill adds the positions of what has none yet in raw, the value at path: elements
-// of lists, and keys in them, have the line of the list.
+// fill adds the positions of what has none yet in raw, the value at path: what is
+// in an element of a list has the line of the element, or of the list.
 func (p *positions) fill(path string, raw any) {
 	if !p.names(path) && path != "" {
 		p.at[path] = position{line: p.line(path)}
@@ -61,8 +65,8 @@ func (p *positions) fill(path string, raw any) {
 // keys.
 type locator struct {
 	positions positions
-	header    int             // how many parts the last header has
-	section   string          // the path of the section that keys belong to now
+	header    int             // the number of parts of the last header
+	section   string          // its path
 	length    map[string]int  // elements so far, by path of an array of tables
 	twice     map[string]bool // paths that are in conflict
 	order     int
@@ -72,7 +76,11 @@ type locator struct {
 func locate(keys []toml.Key, marks []mark) *positions {
 	l := newLocator()
 	for i, m := range marks[:min(len(marks), len(keys))] {
-		l.add(keys[i], m)
+		key := keys[i]
+		if m.form >= keyValue {
+			key = key[min(l.header, len(key)):]
+		}
+		l.add(key, m)
 	}
 	return &l.positions
 }
@@ -86,22 +94,14 @@ func locateSingly(text string, marks []mark) *positions {
 			continue // within a statement
 		}
 		end := len(text)
-		for _, next := range marks[i+1:] {
-			if next.start > m.start {
-				end = next.start
-				break
-			}
+		if next := slices.IndexFunc(marks[i:], func(n mark) bool { return n.start > m.start }); next > 0 {
+			end = marks[i+next].start
 		}
-		var ignored map[string]any
-		meta, err := toml.Decode(text[m.start:end], &ignored)
+		_, meta, err := decodeTOML(text[m.start:end])
 		if err != nil || len(meta.Keys()) == 0 {
 			break
 		}
-		key := meta.Keys()[0]
-		if m.form == keyValue {
-			key = append(make(toml.Key, l.header), key...)
-		}
-		l.add(key, m)
+		l.add(meta.Keys()[0], m)
 	}
 	return &l.positions
 }
@@ -110,7 +110,8 @@ func newLocator() *locator {
 	return &locator{positions: positions{at: map[string]position{}}, length: map[string]int{}, twice: map[string]bool{}}
 }
 
-// add notes the position of key, which has the mark m.
+// add notes the position of key, which has the mark m. The key of a header is
+// absolute, that of a value relative to the last header.
 func (l *locator) add(key toml.Key, m mark) {
 	l.order++
 	switch m.form {
@@ -118,10 +119,13 @@ func (l *locator) add(key toml.Key, m mark) {
 		l.header = len(key)
 		l.section = l.addHeader(key, m)
 	case keyValue:
-		l.addKey(key[l.header:], m)
+		path := l.addKey(key, m)
+		for i, line := range m.elements {
+			l.set(element(path, i), line, inlineValue)
+		}
 	case inlineValue:
 		path := l.section
-		for _, part := range key[l.header:] {
+		for _, part := range key {
 			path = join(path, part)
 			if !l.positions.names(path) {
 				l.set(path, m.line, m.form)
@@ -148,8 +152,8 @@ func (l *locator) addHeader(key toml.Key, m mark) string {
 	return path
 }
 
-// addKey notes the parts of a key in the current section.
-func (l *locator) addKey(key toml.Key, m mark) {
+// addKey notes the parts of a key in the current section and returns its path.
+func (l *locator) addKey(key toml.Key, m mark) string {
 	path := l.section
 	for i, part := range key {
 		path = join(path, part)
@@ -159,6 +163,7 @@ func (l *locator) addKey(key toml.Key, m mark) {
 			l.define(path, m.line, m.form)
 		}
 	}
+	return path
 }
 
 // define notes that a line names path in the form f, or the conflict if it must
@@ -176,6 +181,7 @@ func (l *locator) define(path string, line int, f form) {
 	case f == header && before.form == implied:
 		l.set(path, line, f)
 	case f == implied && before.form <= arrayHeader, f == dotted && before.form == dotted:
+		// One more key or section in it.
 	case before.form == arrayHeader && f == header:
 		l.conflict(path, line, "write [["+path+"]] in double brackets for one more")
 	case before.form == header && f == arrayHeader:

@@ -46,8 +46,8 @@ z = 19
 [[t.s.deep]]
 q = 22`)
 	for path, line := range map[string]int{
-		"a": 2, "t": 3, "t.b": 4, "t.b.c": 4, `t."d.e"`: 5, "t.list": 6, "t.list[0]": 6, "t.list[1]": 6, "t.list[1].x": 6,
-		"t.list[1].y": 6, "t.list[1].y[0]": 6, "t.list[1].y[1]": 6, "t.s[0]": 12, "t.s[0].name": 13, "t.s[1]": 14,
+		"a": 2, "t": 3, "t.b": 4, "t.b.c": 4, `t."d.e"`: 5, "t.list": 6, "t.list[0]": 7, "t.list[1]": 8, "t.list[1].x": 8,
+		"t.list[1].y": 8, "t.list[1].y[0]": 8, "t.list[1].y[1]": 8, "t.s[0]": 12, "t.s[0].name": 13, "t.s[1]": 14,
 		"t.s[1].sub": 15, "t.s[1].sub.name": 16, "late.sub": 17, "late": 18, "late.z": 19,
 		"t.s[1].deep[0]": 20, "t.s[1].deep[1]": 21, "t.s[1].deep[1].q": 22,
 	} {
@@ -58,7 +58,7 @@ q = 22`)
 			t.Errorf("%s is in line %d, want %d", path, got, line)
 		}
 	}
-	// What is missing stands where the table around it does.
+	// A missing path has the line of the section around it.
 	for path, line := range map[string]int{
 		"t.missing": 3, "t.s[1].missing": 14, "t.s[7].missing": 12, "missing": 1, "missing.missing[3].x": 1, "": 1, `t."x.y".z`: 3,
 	} {
@@ -68,7 +68,7 @@ q = 22`)
 	}
 }
 
-// TestConflicts holds that what TOML lets a document define once is not
+// TestConflicts checks that what TOML lets a document define once is not
 // defined twice, and that nothing else is refused.
 func TestConflicts(t *testing.T) {
 	t.Parallel()
@@ -106,7 +106,7 @@ func TestConflicts(t *testing.T) {
 	}
 }
 
-// TestLimits holds that a document that would take the library long, or more
+// TestLimits checks that a document that would take the library long, or more
 // stack than there is, is refused, and that no other is.
 func TestLimits(t *testing.T) {
 	t.Parallel()
@@ -139,7 +139,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestScan holds that strings and comments hide what is in them.
+// TestScan checks that strings and comments hide what is in them.
 func TestScan(t *testing.T) {
 	t.Parallel()
 	marks, err := scan(`a = "x = [\" # y" # z = [
@@ -165,7 +165,7 @@ g = { x = { y = 1 },
 	}
 }
 
-// TestLines holds that each key is in the line that the library gives for it
+// TestLines checks that each key is in the line that the library gives for it
 // when its value is refused.
 func TestLines(t *testing.T) {
 	t.Parallel()

@@ -5,16 +5,17 @@ import (
 	"strings"
 )
 
-// The TOML library reports no line of a key that it accepts. But it lists the
-// keys in the order of the file, and every key either is a header or stands
-// before an equals sign. So scan notes each header and each equals sign with
-// its line: the n-th of these marks belongs to the n-th key of the list.
+// The TOML library does not report the lines of keys. But it lists the keys in the
+// order of the file, and each key is either in a header or before an equals sign.
+// So scan notes the line of each header and each equals sign: the n-th of these
+// marks belongs to the n-th key in the list.
 
 // mark is a header or an equals sign of a TOML document.
 type mark struct {
-	form  form
-	line  int // from 1
-	start int // the offset of the statement, a header or a key with its value
+	form     form
+	line     int   // from 1
+	start    int   // the offset of its statement: a header, or a key with its value
+	elements []int // of a keyValue with a list: the lines where its elements begin
 }
 
 // form is the way in which a document names a path.
@@ -30,15 +31,15 @@ const (
 	listedInline             // [{ path = value }]
 )
 
-// The limits of what the library is given: its stack grows with the depth of
-// a document, and its time with the square of a key's length.
+// Limits that protect the library: its stack grows with the depth of a document,
+// and its time with the square of a key's length.
 const (
 	deepest    = 16  // brackets within brackets
 	longestKey = 512 // bytes
 )
 
-// scanner reads a document only as far as to find its marks: it knows strings
-// and comments, which can hide a bracket, an equals sign or the end of a line.
+// scanner finds the marks of a document. All it knows of TOML is brackets, equals
+// signs and ends of lines, and the strings and comments that may contain them.
 type scanner struct {
 	text  string
 	at    int // the offset of the next byte
@@ -47,14 +48,16 @@ type scanner struct {
 
 	// Of the current statement.
 	start  int
-	named  bool // its header or equals sign has been seen
+	first  int  // the index of its first mark
+	named  bool // it has that mark
+	next   bool // an element of its list may begin
 	square int  // square brackets that are open
 	curly  int  // curly brackets that are open
 	key    int  // the offset where a key may have begun
 }
 
-// scan returns the marks of text, which need not be TOML. It stops at what
-// exceeds the limits, and returns that as an error.
+// scan returns the marks of text, which need not be valid TOML. It stops with an
+// error where a limit is exceeded.
 func scan(text string) ([]mark, *syntaxError) {
 	s := scanner{text: text, line: 1}
 	for s.skipBlank(); s.at < len(text); s.skipBlank() {
@@ -90,7 +93,8 @@ func (s *scanner) step() {
 // statement reads one statement, up to the end of its last line.
 func (s *scanner) statement() *syntaxError {
 	s.start, s.key = s.at, s.at
-	s.named, s.square, s.curly = false, 0, 0
+	s.first, s.named, s.next = len(s.marks), false, true
+	s.square, s.curly = 0, 0
 	switch {
 	case strings.HasPrefix(s.text[s.at:], "[["):
 		s.mark(arrayHeader)
@@ -106,8 +110,11 @@ func (s *scanner) statement() *syntaxError {
 	return nil
 }
 
-// token reads a byte, or a string or comment as a unit.
+// token reads a byte, a string or a comment.
 func (s *scanner) token(isHeader bool) *syntaxError {
+	if s.named && !isHeader && s.square == 1 && s.curly == 0 {
+		s.element()
+	}
 	switch s.text[s.at] {
 	case '"', '\'':
 		s.skipString()
@@ -126,10 +133,22 @@ func (s *scanner) token(isHeader bool) *syntaxError {
 	case '=':
 		s.equals()
 	}
-	return s.checkLimits(isHeader)
+	return s.skipByte(isHeader)
 }
 
-// equals notes the equals sign at hand.
+// element notes the next byte if an element of the statement's list begins there.
+func (s *scanner) element() {
+	switch c := s.text[s.at]; {
+	case c == ',':
+		s.next = true
+	case s.next && strings.IndexByte(" \t\r\n#]", c) < 0:
+		s.next = false
+		of := &s.marks[s.first]
+		of.elements = append(of.elements, s.line)
+	}
+}
+
+// equals notes the next byte, an equals sign.
 func (s *scanner) equals() {
 	switch {
 	case s.square > 0:
@@ -143,11 +162,11 @@ func (s *scanner) equals() {
 
 func (s *scanner) mark(f form) {
 	s.named = true
-	s.marks = append(s.marks, mark{f, s.line, s.start})
+	s.marks = append(s.marks, mark{form: f, line: s.line, start: s.start})
 }
 
-// checkLimits skips the byte at hand, if it is within the limits.
-func (s *scanner) checkLimits(isHeader bool) *syntaxError {
+// skipByte skips one byte, unless a limit is exceeded there.
+func (s *scanner) skipByte(isHeader bool) *syntaxError {
 	if s.square+s.curly > deepest {
 		return &syntaxError{tooComplex, s.at, fmt.Sprintf("more than %d brackets within each other", deepest)}
 	}
@@ -171,23 +190,22 @@ func (s *scanner) skipComment() {
 	}
 }
 
-// skipString skips a string. One that is not closed ends with its line, or,
-// where it may have several, with the text.
+// skipString skips a string. If it is not closed, it ends with the line, or with
+// the text if it may have several lines.
 func (s *scanner) skipString() {
 	rest := s.text[s.at:]
 	quote := rest[:1]
 	if strings.HasPrefix(rest, quote+quote+quote) {
 		s.skipTo(quote + quote + quote)
 		for strings.HasPrefix(s.text[s.at:], quote) {
-			s.at++ // up to two quotes may stand before the closing ones
+			s.at++ // the string may end with up to two quotes
 		}
 		return
 	}
 	s.skipTo(quote)
 }
 
-// skipTo skips the string at hand and the quotes that close it, which are the
-// same as those that open it.
+// skipTo skips a string that the given quotes open and close.
 func (s *scanner) skipTo(quotes string) {
 	for s.at += len(quotes); s.at < len(s.text); s.step() {
 		switch {
@@ -197,7 +215,7 @@ func (s *scanner) skipTo(quotes string) {
 		case s.text[s.at] == '\n' && len(quotes) == 1:
 			return
 		case s.text[s.at] == '\\' && quotes[0] == '"' && s.at+1 < len(s.text) && s.text[s.at+1] != '\n':
-			s.at++ // what is escaped closes nothing
+			s.at++ // an escaped quote does not close the string
 		}
 	}
 }

@@ -68,7 +68,7 @@ func hint(text string, line int, reason string) string {
 	value, _, _ = strings.Cut(value, "#")
 	value = strings.TrimSpace(value)
 	switch {
-	case strings.HasPrefix(key, "[") && !strings.Contains(reason, "']'"):
+	case strings.HasPrefix(key, "[") && (strings.Contains(reason, "expected value") || strings.Contains(reason, "array terminator")):
 		return ": is the list above closed?"
 	case !hasValue || !isBareKey(key):
 		return ""
