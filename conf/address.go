@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	// listenAddress is where to accept connections: any address may be left
-	// out for all, and port 0 lets the kernel pick one.
+	// listenAddress is where to accept connections. Without a host it is every
+	// address; port 0 lets the kernel choose one.
 	listenAddress = word(`an address, such as ":8000" or "127.0.0.1:8000"`, parseListen)
 
 	// serverAddress is where to connect to, or "" for nowhere.
@@ -27,15 +27,15 @@ var (
 )
 
 // listeners is one listenAddress or a list of them.
-var listeners = func() kind[[]string] {
+var listeners = func() valueType[[]string] {
 	list := listOf(listenAddress, `[":8000", "[::1]:8001"]`)
-	return kind[[]string]{
+	return valueType[[]string]{
 		read: func(raw any, fail failure) []string {
-			elements, isList := raw.([]any)
+			addresses, isList := elements(raw)
 			if !isList {
 				return []string{listenAddress.read(raw, fail)}
 			}
-			if len(elements) == 0 {
+			if len(addresses) == 0 {
 				fail("", `must name at least one address, such as ":8000"`)
 			}
 			return list.read(raw, fail)
@@ -70,7 +70,7 @@ func parseServer(s string) (string, error) {
 		return "", fmt.Errorf("%s has port 0: a server's port is a number from 1 to 65535", quoted(s))
 	}
 	if addr, err := netip.ParseAddr(host); err == nil && (addr.IsUnspecified() || addr.IsMulticast()) {
-		return "", fmt.Errorf(`%s is no address of a server: write its own address, such as "192.0.2.1:9000"`, quoted(s))
+		return "", fmt.Errorf(`%s is not the address of a server: write its own address, such as "192.0.2.1:9000"`, quoted(s))
 	}
 	return joinAddress(host, port), nil
 }
@@ -102,7 +102,8 @@ func joinAddress(host string, port uint16) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// explainAddress says what to do about an error of net.SplitHostPort.
+// explainAddress returns what is wrong with s and what to write, given the error
+// of net.SplitHostPort.
 func explainAddress(s string, err error) error {
 	var wrong *net.AddrError
 	if !errors.As(err, &wrong) {
@@ -127,8 +128,8 @@ func explainAddress(s string, err error) error {
 }
 
 // isHostName reports whether host is letters, digits, hyphens and underscores
-// in labels between dots (RFC 1123 section 2.1; the underscore is what
-// container networks add), and cannot be mistaken for an IPv4 address.
+// in labels between dots (RFC 1123 section 2.1; container networks add the
+// underscore), and cannot be mistaken for an IPv4 address.
 func isHostName(host string) bool {
 	if len(host) > 253 {
 		return false
@@ -146,9 +147,9 @@ func isHostName(host string) bool {
 	return err != nil
 }
 
-// overlap reports whether two listen addresses cannot both be bound: the same
-// port, and the same host or one that covers the other. An empty host and ::
-// are every address of both families, as Linux binds them by default
+// overlap reports whether two listen addresses cannot both be bound: they have
+// the same port, and the same host or one that covers the other. An empty host
+// and :: are every address of both families, as Linux binds them by default
 // (ipv6(7), bindv6only); 0.0.0.0 is every IPv4 address.
 func overlap(a, b string) bool {
 	hostA, portA, _ := splitAddress(a)
@@ -156,6 +157,7 @@ func overlap(a, b string) bool {
 	return portA == portB && portA != 0 && (hostA == hostB || covers(hostA, hostB) || covers(hostB, hostA))
 }
 
+// covers reports whether the host wide includes the host narrow.
 func covers(wide, narrow string) bool {
 	switch wide {
 	case "", "::":

@@ -11,7 +11,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected messages in testdata/broken")
 
-// TestBroken holds the gallery in testdata/broken to its messages: NAME.err
+// TestBroken checks the messages for the gallery in testdata/broken: NAME.err
 // has those of NAME.toml.
 func TestBroken(t *testing.T) {
 	t.Parallel()
@@ -49,7 +49,7 @@ func TestBroken(t *testing.T) {
 
 func golden(path string) string { return strings.TrimSuffix(path, ".toml") + ".err" }
 
-// mistakes returns what is wrong in text, a line each.
+// mistakes returns the mistakes in text, one per line.
 func mistakes(t *testing.T, name string, text []byte) string {
 	t.Helper()
 	_, err := Parse(name+".toml", text)

@@ -39,11 +39,11 @@ func (c *Config) Frontend(name string) *Frontend {
 	return nil
 }
 
-// Global is the [global] table.
+// Global is the section [global].
 type Global struct {
 	MaxConn       int           // client connections held at once; 0 = what the open-files limit allows
 	Threads       int           // event loops; 0 = one per CPU
-	HardStopAfter time.Duration // the longest that draining may take; 0 = no limit
+	HardStopAfter time.Duration // how long draining may take; 0 = no limit
 	LogLevel      slog.Level
 	LogFormat     LogFormat
 	AccessLog     string // "" = off, "stdout", or a path
@@ -58,19 +58,19 @@ const (
 	LogJSON LogFormat = "json"
 )
 
-// Admin is the [admin] table.
+// Admin is the section [admin].
 type Admin struct {
 	Listen       string // "" = off
 	HealthListen string // "" = off
 	TokenFile    string // "" = runtime commands from loopback only
 }
 
-// RateLimit is the [ratelimit] table: what one source (an IPv4 address, an
-// IPv6 /64) may do. A rate of 0 means no limit.
+// RateLimit is the section [ratelimit]: the limits of one source (an IPv4 address
+// or an IPv6 /64). A rate of 0 means no limit.
 type RateLimit struct {
-	ConnectionRate       int // new connections a second
+	ConnectionRate       int // new connections per second
 	ConnectionBurst      int // at least 1 when ConnectionRate is set
-	MessageRate          int // messages a second
+	MessageRate          int // messages per second
 	MessageBurst         int // at least 1 when MessageRate is set
 	OverMessage          OverMessage
 	MaxConnections       int           // concurrent connections of one source; 0 = no limit
@@ -79,30 +79,30 @@ type RateLimit struct {
 	Exempt               []netip.Prefix
 	GlobalConnectionRate int
 	GlobalMessageRate    int
-	TableSize            int // sources remembered at once
+	TableSize            int // sources remembered at one time
 }
 
-// OverMessage says what becomes of a message over its source's rate.
+// OverMessage is how a message over its source's rate is treated.
 type OverMessage string
 
 // The values of [ratelimit] over_message.
 const (
-	Delay  OverMessage = "delay"  // read on only when the bucket has room
-	Reject OverMessage = "reject" // answer with a JSON-RPC error, or 429
+	Delay  OverMessage = "delay"  // reading pauses until the bucket has room
+	Reject OverMessage = "reject" // the response is a JSON-RPC error, or 429
 )
 
-// Mode is what a frontend understands of the bytes it carries.
+// Mode is the protocol that a frontend understands.
 type Mode string
 
 // The values of a frontend's mode.
 const (
 	ModeTCP  Mode = "tcp"  // opaque bytes
-	ModeMCP  Mode = "mcp"  // one JSON-RPC message a line
+	ModeMCP  Mode = "mcp"  // one JSON-RPC message per line
 	ModeHTTP Mode = "http" // HTTP/1.1, WebSocket, SSE
 )
 
-// endpoint returns which address of a server a frontend of mode m connects
-// to where no route says otherwise.
+// endpoint returns which address of a server a frontend of mode m connects to if
+// no route says otherwise.
 func (m Mode) endpoint() Endpoint {
 	if m == ModeHTTP {
 		return EndpointHTTP
@@ -121,24 +121,24 @@ const (
 	BalanceRandom     Balance = "random"
 )
 
-// Frontend is one [frontend.NAME] table: where clients connect. Its
-// identity across reloads is its Name.
+// Frontend is a section [frontend.NAME]: where clients connect. Its Name
+// identifies it across reloads.
 type Frontend struct {
 	Name    string
-	Listen  []string // host:port in canonical form; an empty host means every address, port 0 that the kernel picks one
+	Listen  []string // host:port in canonical form; an empty host is every address; for port 0 the kernel chooses one
 	Mode    Mode
 	Backend string  // the name of a Backend in the same Config
 	Balance Balance // "" = the backend's
 
 	AcceptProxy    bool           // expect a PROXY protocol header, from TrustedProxies only
-	TrustedProxies []netip.Prefix // whose PROXY header and X-Forwarded-* are believed
+	TrustedProxies []netip.Prefix // proxies whose PROXY header and X-Forwarded-* are trusted
 	MaxMessage     int64          // bytes; mcp only; 0 = no limit
-	TLS            *TLS           // nil = plain text
+	TLS            *TLS           // nil = no TLS
 
 	TimeoutClient     time.Duration // idle; 0 = no limit
-	TimeoutHalfClosed time.Duration // idle once one side has finished sending; 0 = TimeoutClient
+	TimeoutHalfClosed time.Duration // idle after one side has finished sending; 0 = TimeoutClient
 
-	// Of mode http only.
+	// For mode http only.
 	TimeoutHTTPRequest    time.Duration
 	TimeoutKeepalive      time.Duration
 	RequestsPerConnection int   // 0 = no limit
@@ -158,14 +158,15 @@ func (f *Frontend) uses(name string) bool {
 // backendOf returns the name of the backend that r, a route of f, leads to.
 func (f *Frontend) backendOf(r Route) string { return cmp.Or(r.Backend, f.Backend) }
 
-// Sticky is a frontend's [sticky] table: what binds an HTTP client to a server.
+// Sticky is a section [frontend.NAME.sticky]: what binds an HTTP client to a
+// server.
 type Sticky struct {
 	Session          bool   // an MCP session stays on the server that opened it
 	Cookie           string // the cookie's name; "" = off
 	CookieAttributes string
 }
 
-// Route is one [[frontend.NAME.route]] table: the longest matching Path wins.
+// Route is a section [[frontend.NAME.route]]: the longest matching Path wins.
 type Route struct {
 	Path     string
 	Backend  string // "" = the frontend's
@@ -183,28 +184,28 @@ const (
 	EndpointSSE  Endpoint = "sse"
 )
 
-// TLS is a frontend's tls table.
+// TLS is a section [frontend.NAME.tls].
 type TLS struct {
-	Certificates []Certificate // SNI picks; the first is the default
+	Certificates []Certificate // SNI selects one; the first is the default
 	MinVersion   string        // "1.2" or "1.3"
 }
 
-// Certificate names a PEM certificate chain and its key, and holds what was in
-// them when the configuration was read.
+// Certificate names the files of a PEM certificate chain and its key, and holds
+// their contents as of when the configuration was read.
 type Certificate struct {
 	Cert string
 	Key  string
 	Pair *tls.Certificate // with its Leaf
 }
 
-// Backend is one [backend.NAME] table: servers and how to use them. Its
-// identity across reloads is its Name.
+// Backend is a section [backend.NAME]: servers and how to use them. Its Name
+// identifies it across reloads.
 type Backend struct {
 	Name           string
 	Balance        Balance
-	BalanceFactor  float64       // source: the most over the fair share; 0 = plain hash
+	BalanceFactor  float64       // source: the limit of a server, as a multiple of its fair share; 0 = plain hash
 	StickyTime     time.Duration // how long a source's server is remembered; 0 = no limit
-	Retries        int           // other attempts before a connection is given up
+	Retries        int           // further attempts to connect after the first
 	TimeoutConnect time.Duration // more than 0
 	TimeoutQueue   time.Duration // 0 = no limit
 	TimeoutServer  time.Duration // idle; 0 = no limit
@@ -213,15 +214,15 @@ type Backend struct {
 	SlowStart      time.Duration // 0 = off
 	OnDown         OnDown
 	OnRemoved      OnDown
-	PreserveHost   bool
+	PreserveHost   bool         // servers get the Host that the client sent
 	Source         []netip.Addr // local addresses to connect from
 	SendProxy      SendProxy
 	Check          Check
 	Servers        []Server
 }
 
-// OnDown says what becomes of a server's connections when it goes down, or when
-// a reload takes it away.
+// OnDown is what happens to a server's connections when it goes down, or when a
+// reload removes it.
 type OnDown string
 
 // The values of on_down.
@@ -240,7 +241,7 @@ const (
 	SendProxyV2  SendProxy = "v2"
 )
 
-// CheckType names a kind of health probe.
+// CheckType is a type of health probe.
 type CheckType string
 
 // The values of a check's type.
@@ -250,11 +251,11 @@ const (
 	CheckMCP  CheckType = "mcp"
 )
 
-// Check is a backend's [check] table.
+// Check is a section [backend.NAME.check].
 type Check struct {
 	Type         CheckType
 	Interval     time.Duration
-	FastInterval time.Duration // at most Interval, also as a default
+	FastInterval time.Duration // at most Interval, even by default
 	Timeout      time.Duration
 	Rise         int
 	Fall         int
@@ -263,24 +264,23 @@ type Check struct {
 	Observe      bool   // a refused or reset connection counts as a failed check
 }
 
-// Server is one [[backend.NAME.server]] table. Its addresses are in canonical
-// form, and their hosts may be names, which this package does not resolve. Its
-// identity across reloads is its Name.
+// Server is a section [[backend.NAME.server]]. Its addresses are in canonical form;
+// their hosts may be names, which this package does not resolve. Its Name
+// identifies it across reloads.
 type Server struct {
 	Name    string
 	TCP     string // host:port; "" = none
 	HTTP    string // host:port; "" = none
-	WS      string // host:port; filled in with HTTP when the file has none
-	SSE     string // host:port; filled in with HTTP when the file has none
-	MaxConn int    // connections of every kind together; 0 = no limit
-	Weight  int    // 0 = takes no new clients
+	WS      string // host:port; HTTP if the file has none
+	SSE     string // host:port; HTTP if the file has none
+	MaxConn int    // connections to all addresses together; 0 = no limit
+	Weight  int    // 0 = gets no new clients
 }
 
 // serverEndpoints are all of a server's addresses, in the order of the file.
 var serverEndpoints = []Endpoint{EndpointTCP, EndpointHTTP, EndpointWS, EndpointSSE}
 
-// Address returns the server's address for e as host:port, or "" when it has
-// none.
+// Address returns the server's address for e as host:port, or "" if it has none.
 func (s *Server) Address(e Endpoint) string {
 	switch e {
 	case EndpointTCP:

@@ -14,7 +14,7 @@ import (
 )
 
 // contract returns testdata/lb.toml, which is the project's configuration
-// contract word for word.
+// contract, verbatim.
 func contract(t testing.TB) string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/lb.toml")
@@ -24,7 +24,7 @@ func contract(t testing.TB) string {
 	return string(text)
 }
 
-// TestContract holds that the contract is understood to the last key.
+// TestContract checks that every key of the contract is read.
 func TestContract(t *testing.T) {
 	t.Parallel()
 	http := contractHTTPFrontend()
@@ -60,7 +60,7 @@ func TestContract(t *testing.T) {
 			},
 		}},
 	}
-	got := mustUnderstand(t, contract(t))
+	got := mustParse(t, contract(t))
 	pair := &got.Frontend("https").TLS.Certificates[0].Pair
 	if *pair == nil || (*pair).Leaf.Subject.CommonName != "mcplb.test" || (*pair).PrivateKey == nil {
 		t.Errorf("the certificate was not read: %+v", *pair)
@@ -71,7 +71,7 @@ func TestContract(t *testing.T) {
 	}
 }
 
-// contractHTTPFrontend is a frontend of the contract as far as they are alike.
+// contractHTTPFrontend is what the frontends of the contract have in common.
 func contractHTTPFrontend() Frontend {
 	return Frontend{
 		Mode: ModeHTTP, Backend: "nodes", MaxMessage: 16 << 20,
@@ -86,12 +86,11 @@ func contractServer(name, tcp, http, sse string) Server {
 	return Server{Name: name, TCP: tcp, HTTP: http, WS: http, SSE: sse, MaxConn: 25_000, Weight: 100}
 }
 
-// assignment is a line of the contract that gives a key its value.
+// assignment is a line of the contract that sets a key.
 var assignment = regexp.MustCompile(`^(\w+)\s*=`)
 
-// examples are the keys of the contract that stand there with an example,
-// for they have no default or another one. A default is stated for every
-// other key.
+// examples are the keys for which the contract shows an example, since they have
+// no default or another one. It shows the default of every other key.
 var examples = []string{
 	"frontend.tcp.listen", "frontend.tcp.mode", "frontend.tcp.backend",
 	"frontend.http.listen", "frontend.http.mode", "frontend.http.backend", "frontend.http.balance",
@@ -103,13 +102,13 @@ var examples = []string{
 	"backend.nodes.server[3].name", "backend.nodes.server[3].tcp", "backend.nodes.server[3].http", "backend.nodes.server[3].sse",
 }
 
-// TestContractDefaults leaves out each key of the contract in its turn: what
-// it documents as the default must be the default.
+// TestContractDefaults removes each key of the contract in turn: what the contract
+// shows as the default must be the default.
 func TestContractDefaults(t *testing.T) {
 	t.Parallel()
 	text := contract(t)
-	whole := mustUnderstand(t, text)
-	keys := keysByLine(locate([]byte(text)))
+	full := mustParse(t, text)
+	keys := keysByLine(locateText(t, text))
 	lines := strings.Split(text, "\n")
 	left := 0
 	for i, line := range lines {
@@ -118,8 +117,8 @@ func TestContractDefaults(t *testing.T) {
 		}
 		left++
 		shorter := slices.Concat(lines[:i], []string{""}, lines[i+1:])
-		if got := mustUnderstand(t, strings.Join(shorter, "\n")); !reflect.DeepEqual(got, whole) {
-			t.Errorf("without line %d (%s): %v", i+1, line, Diff(whole, got))
+		if got := mustParse(t, strings.Join(shorter, "\n")); !reflect.DeepEqual(got, full) {
+			t.Errorf("without line %d (%s): %v", i+1, line, Diff(full, got))
 		}
 	}
 	if left < 60 {
@@ -132,27 +131,26 @@ func TestContractDefaults(t *testing.T) {
 	}
 }
 
-// keysByLine returns, by line, the shortest path that begins there.
+// keysByLine returns the shortest path that each line names.
 func keysByLine(p *positions) []string {
-	keys := make([]string, len(p.lines)+1)
+	keys := make([]string, 1000)
 	for path, at := range p.at {
-		line := p.lineOf(at.offset)
-		if at.explicit && (keys[line] == "" || len(path) < len(keys[line])) {
-			keys[line] = path
+		if at.form >= header && (keys[at.line] == "" || len(path) < len(keys[at.line])) {
+			keys[at.line] = path
 		}
 	}
 	return keys
 }
 
-// TestContractComplete holds that the contract shows every key there is, but
-// for those that were added since.
+// TestContractComplete checks that the contract has every key, except those
+// that were added later.
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
 	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed"}
-	at := locate([]byte(contract(t))).at
-	for _, table := range allTables {
-		heading := strings.Trim(table.title(), "[]")
-		for _, key := range table.keys() {
+	at := locateText(t, contract(t)).at
+	for _, section := range allSections {
+		heading := strings.Trim(section.title(), "[]")
+		for _, key := range section.keys() {
 			// [[backend.NAME.server]] tcp: backend.ANYTHING.server[N].tcp
 			path := strings.ReplaceAll(regexp.QuoteMeta(heading), "NAME", `\w+`)
 			path = strings.ReplaceAll(path, `\.`, `(\[\d+\])?\.`) + `(\[\d+\])?\.` + key + `(\[\d+\])?$`
@@ -161,7 +159,7 @@ func TestContractComplete(t *testing.T) {
 			for path := range at {
 				found = found || pattern.MatchString(path)
 			}
-			if name := table.title() + " " + key; found == slices.Contains(added, name) {
+			if name := section.title() + " " + key; found == slices.Contains(added, name) {
 				t.Errorf("%s: in the contract %t", name, found)
 			}
 		}
@@ -185,7 +183,7 @@ func TestLoad(t *testing.T) {
 		t.Errorf("Load: %+v, %v", c, err)
 	}
 	if c.Frontend("nodes") != nil || c.Backend("tcp") != nil {
-		t.Error("found what does not exist")
+		t.Error("found a frontend or backend that does not exist")
 	}
 }
 
@@ -201,35 +199,35 @@ name = "node1"
 tcp = "192.0.2.1:9000"
 `
 
-// TestMinimal holds that every default is filled in: with all of them
-// written out, the configuration is the same.
+// TestMinimal checks that every default is filled in: a file with all of them
+// gives the same configuration.
 func TestMinimal(t *testing.T) {
 	t.Parallel()
-	got := mustUnderstand(t, minimal)
-	whole := mustUnderstand(t, contract(t))
-	whole.Frontends = whole.Frontends[:1]
-	whole.Backends[0].Servers = whole.Backends[0].Servers[:1]
-	s := &whole.Backends[0].Servers[0]
+	got := mustParse(t, minimal)
+	full := mustParse(t, contract(t))
+	full.Frontends = full.Frontends[:1]
+	full.Backends[0].Servers = full.Backends[0].Servers[:1]
+	s := &full.Backends[0].Servers[0]
 	s.TCP, s.HTTP, s.WS, s.SSE = "192.0.2.1:9000", "", "", ""
-	if !reflect.DeepEqual(got, whole) {
-		t.Errorf("%v", Diff(whole, got))
+	if !reflect.DeepEqual(got, full) {
+		t.Errorf("%v", Diff(full, got))
 	}
 }
 
-// TestFastIntervalFollows holds that the default of fast_interval is never
+// TestFastIntervalFollows checks that the default of fast_interval is never
 // longer than interval.
 func TestFastIntervalFollows(t *testing.T) {
 	t.Parallel()
-	c := mustUnderstand(t, minimal+"[backend.nodes.check]\ninterval = \"200ms\"\n")
+	c := mustParse(t, minimal+"[backend.nodes.check]\ninterval = \"200ms\"\n")
 	if got := c.Backends[0].Check.FastInterval; got != 200*time.Millisecond {
 		t.Errorf("fast_interval is %v", got)
 	}
 }
 
-// TestForms holds that other ways of writing the same are understood.
+// TestForms checks that other ways to write the same file are accepted.
 func TestForms(t *testing.T) {
 	t.Parallel()
-	want := mustUnderstand(t, minimal)
+	want := mustParse(t, minimal)
 	for name, text := range map[string]string{
 		"dotted keys": `
 			frontend.tcp.listen = [":8000"]
@@ -250,16 +248,16 @@ func TestForms(t *testing.T) {
 		"CRLF":   strings.ReplaceAll(minimal, "\n", "\r\n"),
 		"quotes": strings.ReplaceAll(minimal, "backend.nodes", `"backend".'nodes'`),
 	} {
-		if got := mustUnderstand(t, text); !reflect.DeepEqual(got, want) {
+		if got := mustParse(t, text); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v", name, Diff(want, got))
 		}
 	}
 }
 
-// TestOrder holds that frontends, backends and servers keep the file's order.
+// TestOrder checks that frontends, backends and servers keep the file's order.
 func TestOrder(t *testing.T) {
 	t.Parallel()
-	c := mustUnderstand(t, `
+	c := mustParse(t, `
 		[backend.zz]
 		server = [{ name = "b", tcp = "192.0.2.1:1" }, { name = "a", tcp = "192.0.2.1:2" }]
 		[[backend.mm.server]]
@@ -290,15 +288,15 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestEveryKey holds that each key is read into a place of its own: changing
-// it changes that key and no other.
+// TestEveryKey checks that each key is read into its own field: changing it
+// changes that key and no other.
 func TestEveryKey(t *testing.T) {
 	t.Parallel()
 	text := contract(t) + "\n[frontend.plain]\nlisten = \":9000\"\nmode = \"tcp\"\nbackend = \"nodes\"\n" +
 		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n"
-	base := mustUnderstand(t, text)
+	base := mustParse(t, text)
 	for _, c := range everyKey {
-		changed := mustUnderstand(t, replaceKey(t, text, c.key, c.value))
+		changed := mustParse(t, replaceKey(t, text, c.key, c.value))
 		plan := Diff(base, changed)
 		if got := plan.String(); got != c.plan {
 			t.Errorf("%s = %s:\ngot  %s\nwant %s", c.key, c.value, got, c.plan)
@@ -308,20 +306,20 @@ func TestEveryKey(t *testing.T) {
 	for _, c := range everyKey {
 		tested[c.key[strings.LastIndexByte(c.key, '.')+1:]] = true
 	}
-	for _, table := range allTables {
-		for _, key := range table.keys() {
+	for _, section := range allSections {
+		for _, key := range section.keys() {
 			if !tested[key] && !slices.Contains([]string{"sticky", "route", "check", "server", "certificates", "cert", "key", "min_version"}, key) {
-				t.Errorf("%s %s is not tested", table.title(), key)
+				t.Errorf("%s %s is not tested", section.title(), key)
 			}
 		}
 	}
 }
 
-// replaceKey returns text with another value for the key at path, which it
-// must have, or which is appended to the table that it must have.
+// replaceKey returns text with another value for the key at path. If text does not
+// have the key, it is added to its section, which text must have.
 func replaceKey(t *testing.T, text, path, value string) string {
 	t.Helper()
-	p := locate([]byte(text))
+	p := locateText(t, text)
 	lines := strings.Split(text, "\n")
 	line := p.line(path) - 1
 	name := path[strings.LastIndexByte(path, '.')+1:]

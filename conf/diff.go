@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-// Plan is what leads from one Config to another. Frontends, backends and the
-// servers of a backend are the same when their names are. Their order in the
-// file does not count. The zero value changes nothing.
+// Plan is the changes from one Config to another. Frontends, backends and the
+// servers of a backend are the same if their names are. Their order in the file
+// does not matter. The zero value changes nothing.
 //
-// A Plan compares what the files say, and the certificates that they name.
+// A Plan compares the files, and the certificates that they name.
 type Plan struct {
-	Global    []KeyChange // of [global], those that Fixed names too
+	Global    []KeyChange // of [global], including those that Fixed returns
 	Admin     []KeyChange // of [admin]
 	RateLimit []KeyChange // of [ratelimit]
 	Frontends []FrontendChange
 	Backends  []BackendChange
 
-	// Listeners is what becomes of frontends' listening sockets. First come
-	// those to open, the only step that can fail, then those to hand over,
-	// then those to close.
+	// Listeners are the changes to frontends' listening sockets: first those to
+	// open, the only step that can fail, then those to hand over to another
+	// frontend, then those to close.
 	Listeners []ListenerChange
 }
 
 // KeyChange is one key with another value.
 type KeyChange struct {
 	Key      string // the full path, see Errors
-	Old, New string // as the file would write them
+	Old, New string // in the syntax of the file
 }
 
 // Action is what happens to a frontend, a backend or a server.
@@ -72,33 +72,33 @@ type ServerChange struct {
 	Keys   []KeyChange // when changed, without a path
 }
 
-// ListenerChange is one listening socket of a frontend: to open when From is
-// "", to close when To is "", and else to hand over with its queue of clients.
-// An address to open may overlap one to close without being the same (:80 and
-// 127.0.0.1:80); the kernel refuses it as long as the other is open.
+// ListenerChange is one listening socket of a frontend. It is to be opened if From
+// is "", closed if To is "", and otherwise handed over with its queue of clients.
+// An address to open may overlap one to close without being equal (:80 and
+// 127.0.0.1:80); the kernel refuses it while the other is open.
 type ListenerChange struct {
 	Address  string
 	From, To string // names of frontends
 }
 
-// Diff returns what leads from before to after. Neither may be nil. The plan
+// Diff returns the changes from before to after. Neither may be nil. The plan
 // refers to both.
 func Diff(before, after *Config) Plan {
 	return Plan{
-		Global:    globalTable.compare("global", &before.Global, &after.Global),
-		Admin:     adminTable.compare("admin", &before.Admin, &after.Admin),
-		RateLimit: rateLimitTable.compare("ratelimit", &before.RateLimit, &after.RateLimit),
+		Global:    globalSection.compare("global", &before.Global, &after.Global),
+		Admin:     adminSection.compare("admin", &before.Admin, &after.Admin),
+		RateLimit: rateLimitSection.compare("ratelimit", &before.RateLimit, &after.RateLimit),
 		Frontends: diffFrontends(before, after),
 		Backends:  diffBackends(before, after),
 		Listeners: diffListeners(before, after),
 	}
 }
 
-// Fixed returns the full paths of the keys in which after differs from what a
-// process was started with and that no running process can change: another
-// one has to take its place.
+// Fixed returns the full paths of the keys in which after differs from started,
+// the settings that a process was started with, and which a running process
+// cannot change: a new process is needed.
 func Fixed(started, after *Global) []string {
-	return globalTable.fixed("global", globalTable.compare("global", started, after))
+	return globalSection.fixed("global", globalSection.compare("global", started, after))
 }
 
 // Empty reports whether the plan changes nothing.
@@ -133,6 +133,7 @@ func (p Plan) String() string {
 	return strings.Join(parts, ", ")
 }
 
+// text returns the change as a part of Plan.String.
 func (s ServerChange) text(backend string) string {
 	text := fmt.Sprintf("%sserver %s/%s", s.Action, backend, s.Name)
 	for _, k := range s.Keys {
@@ -148,8 +149,8 @@ func appendKeys(parts []string, keys []KeyChange) []string {
 	return parts
 }
 
-// change returns the change of the key at path, if the two values are not
-// shown alike.
+// change returns the change of the key at path, unless both values are shown
+// alike.
 func change(path, before, after string) []KeyChange {
 	if before == after {
 		return nil
@@ -157,12 +158,12 @@ func change(path, before, after string) []KeyChange {
 	return []KeyChange{{path, before, after}}
 }
 
-// fixed returns the paths of those changes, all of the table at path, that a
+// fixed returns the paths of the changes, all in the section at path, that a
 // running process cannot apply.
-func (t *table[S]) fixed(path string, changes []KeyChange) []string {
+func (s *section[S]) fixed(path string, changes []KeyChange) []string {
 	var paths []string
 	for _, c := range changes {
-		for _, f := range t.fields {
+		for _, f := range s.fields {
 			if f.fixed && c.Key == join(path, f.name) {
 				paths = append(paths, c.Key)
 			}
@@ -171,8 +172,9 @@ func (t *table[S]) fixed(path string, changes []KeyChange) []string {
 	return paths
 }
 
-// pairs calls visit with each element of before and its like in after, which
-// is nil where there is none, and then with nil and each that only after has.
+// pairs calls visit with each element of before and the element of after with the
+// same identity, or nil if there is none. Then it calls visit with nil and each
+// element that only after has.
 func pairs[T any, K comparable](before, after []T, identity func(*T) K, visit func(before, after *T)) {
 	index := make(map[K]*T, len(after))
 	for i := range after {
@@ -201,7 +203,7 @@ func diffFrontends(before, after *Config) []FrontendChange {
 			changes = append(changes, FrontendChange{Action: Added, Name: after.Name, New: after})
 		default:
 			path := join("frontend", after.Name)
-			keys := frontendTable.compare(path, before, after)
+			keys := frontendSection.compare(path, before, after)
 			keys = append(keys, diffCertificates(path+".tls.certificates", before.TLS, after.TLS)...)
 			if len(keys) > 0 {
 				changes = append(changes, FrontendChange{Changed, after.Name, before, after, keys})
@@ -211,8 +213,8 @@ func diffFrontends(before, after *Config) []FrontendChange {
 	return changes
 }
 
-// diffCertificates returns those whose files have something else in them under
-// the same names.
+// diffCertificates returns the certificates whose files have the same names but
+// other contents.
 func diffCertificates(path string, before, after *TLS) []KeyChange {
 	if before == nil || after == nil || len(before.Certificates) != len(after.Certificates) {
 		return nil
@@ -227,8 +229,8 @@ func diffCertificates(path string, before, after *TLS) []KeyChange {
 	return changes
 }
 
-// summary tells certificates apart: until when one is valid, and a part of its
-// SHA-256 fingerprint. The rest of its chain counts in that.
+// summary identifies a certificate in a log line: until when it is valid, and part
+// of the SHA-256 fingerprint of its chain.
 func (c *Certificate) summary() string {
 	if c.Pair == nil {
 		return "nothing"
@@ -260,7 +262,7 @@ func diffBackends(before, after *Config) []BackendChange {
 
 func diffBackend(before, after *Backend) BackendChange {
 	path := join("backend", after.Name)
-	keys := backendTable.compare(path, before, after)
+	keys := backendSection.compare(path, before, after)
 	return BackendChange{
 		Action: Changed, Name: after.Name, Old: before, New: after,
 		Keys:         keys,
@@ -279,7 +281,7 @@ func diffServers(before, after []Server) []ServerChange {
 		case before == nil:
 			changes = append(changes, ServerChange{Action: Added, Name: after.Name, New: after})
 		default:
-			if keys := serverTable.compare("", before, after); len(keys) > 0 {
+			if keys := serverSection.compare("", before, after); len(keys) > 0 {
 				changes = append(changes, ServerChange{Changed, after.Name, before, after, keys})
 			}
 		}
@@ -287,12 +289,12 @@ func diffServers(before, after []Server) []ServerChange {
 	return changes
 }
 
-// diffListeners matches sockets first with their own frontend, then with any
-// other that wants the same address.
+// diffListeners matches sockets first with their own frontend, then with any other
+// that has the same address.
 func diffListeners(before, after *Config) []ListenerChange {
 	open := bound(after)
 	var closed, handed []ListenerChange
-	take := func(b binding) bool {
+	remove := func(b binding) bool {
 		i := slices.Index(open, b)
 		if i >= 0 {
 			open = slices.Delete(open, i, i+1)
@@ -301,7 +303,7 @@ func diffListeners(before, after *Config) []ListenerChange {
 	}
 	var left []binding
 	for _, b := range bound(before) {
-		if !take(b) {
+		if !remove(b) {
 			left = append(left, b)
 		}
 	}
@@ -312,7 +314,7 @@ func diffListeners(before, after *Config) []ListenerChange {
 			continue
 		}
 		handed = append(handed, ListenerChange{b.address, b.frontend, open[i].frontend})
-		take(open[i])
+		remove(open[i])
 	}
 	var changes []ListenerChange
 	for _, b := range open {
@@ -324,6 +326,7 @@ func diffListeners(before, after *Config) []ListenerChange {
 // binding is one address that a frontend listens on.
 type binding struct{ address, frontend string }
 
+// bound returns all addresses that c's frontends listen on.
 func bound(c *Config) []binding {
 	var all []binding
 	for _, f := range c.Frontends {

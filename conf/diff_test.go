@@ -35,12 +35,13 @@ name = "one"
 tcp = "192.0.2.2:1"
 `
 
-// edit replaces pairs of strings, each of which must be there once.
+// edit replaces the first string of each pair, which must occur exactly once, by
+// the second.
 func edit(t *testing.T, text string, pairs ...string) string {
 	t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
 		if strings.Count(text, pairs[i]) != 1 {
-			t.Fatalf("%q is not there once", pairs[i])
+			t.Fatalf("%q does not occur exactly once", pairs[i])
 		}
 		text = strings.Replace(text, pairs[i], pairs[i+1], 1)
 	}
@@ -49,7 +50,7 @@ func edit(t *testing.T, text string, pairs ...string) string {
 
 func TestDiff(t *testing.T) {
 	t.Parallel()
-	before := mustUnderstand(t, diffBase)
+	before := mustParse(t, diffBase)
 	for _, c := range []struct {
 		name      string
 		after     string
@@ -57,7 +58,7 @@ func TestDiff(t *testing.T) {
 		listeners []ListenerChange
 	}{
 		{"nothing", diffBase, "nothing changed", nil},
-		{"another way to write the same", edit(t, diffBase, `"127.0.0.1:3"`, `["127.0.0.1:3"]`, `"3s"`, `"3000ms"`), "nothing changed", nil},
+		{"the same in other words", edit(t, diffBase, `"127.0.0.1:3"`, `["127.0.0.1:3"]`, `"3s"`, `"3000ms"`), "nothing changed", nil},
 		{"another order",
 			edit(t, diffBase, `[":1", ":2"]`, `[":1", ":2"] #`, `"one"
 tcp = "192.0.2.1:1"`, `"two"
@@ -88,11 +89,11 @@ tcp = "192.0.2.1:1"
 		{"addresses swapped", edit(t, diffBase, `":2"`, `"127.0.0.1:3"`, `= "127.0.0.1:3"`, `= ":2"`),
 			`~frontend.a.listen [":1", ":2"] -> [":1", "127.0.0.1:3"], ~frontend.b.listen ["127.0.0.1:3"] -> [":2"]`,
 			[]ListenerChange{{":2", "a", "b"}, {"127.0.0.1:3", "b", "a"}}},
-		{"other tables", diffBase + "[global]\nthreads = 4\nlog_format = \"json\"\nlog_level = \"debug\"\n[admin]\nlisten = \":9\"\nhealth_listen = \"\"",
+		{"other sections", diffBase + "[global]\nthreads = 4\nlog_format = \"json\"\nlog_level = \"debug\"\n[admin]\nlisten = \":9\"\nhealth_listen = \"\"",
 			`~global.threads 0 -> 4, ~global.log_level "info" -> "debug", ~global.log_format "text" -> "json", ` +
 				`~admin.listen "127.0.0.1:8404" -> ":9", ~admin.health_listen "127.0.0.1:8888" -> ""`, nil},
 	} {
-		after := mustUnderstand(t, c.after)
+		after := mustParse(t, c.after)
 		plan := Diff(before, after)
 		if got := plan.String(); got != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
@@ -107,8 +108,8 @@ tcp = "192.0.2.1:1"
 	}
 }
 
-// checkPlan holds that the plan's references lead where they say, and that
-// its listeners lead from one Config's addresses to the other's.
+// checkPlan checks that the plan refers to the right values, and that its
+// listeners lead from one Config's addresses to the other's.
 func checkPlan(t *testing.T, before, after *Config, plan Plan) {
 	t.Helper()
 	for _, f := range plan.Frontends {
@@ -131,7 +132,7 @@ func checkPlan(t *testing.T, before, after *Config, plan Plan) {
 		if l.From != "" {
 			i := slices.Index(bindings, binding{l.Address, l.From})
 			if i < 0 {
-				t.Fatalf("%+v leads from what is not there", l)
+				t.Fatalf("%+v starts from a listener that does not exist", l)
 			}
 			bindings = slices.Delete(bindings, i, i+1)
 		}
@@ -157,42 +158,42 @@ func consistent(action Action, old, new bool) bool {
 
 func TestDiffCheckChanged(t *testing.T) {
 	t.Parallel()
-	before := mustUnderstand(t, diffBase)
-	plan := Diff(before, mustUnderstand(t, edit(t, diffBase, `"3s"`, `"5s"`)))
+	before := mustParse(t, diffBase)
+	plan := Diff(before, mustParse(t, edit(t, diffBase, `"3s"`, `"5s"`)))
 	if !plan.Backends[0].CheckChanged {
-		t.Error("a changed check goes unnoticed")
+		t.Error("CheckChanged is false for a changed check")
 	}
-	plan = Diff(before, mustUnderstand(t, diffBase+"[backend.x]\nretries = 1"))
+	plan = Diff(before, mustParse(t, diffBase+"[backend.x]\nretries = 1"))
 	if plan.Backends[0].CheckChanged {
-		t.Error("a check changed that is the same")
+		t.Error("CheckChanged is true for an unchanged check")
 	}
 }
 
-// TestDiffKernelPorts holds that listeners on port 0, which look alike, are
-// counted one by one.
+// TestDiffKernelPorts checks that equal listeners on port 0 are counted
+// individually.
 func TestDiffKernelPorts(t *testing.T) {
 	t.Parallel()
 	text := func(a, b string) string {
 		return fmt.Sprintf("[frontend.a]\nlisten = %s\nmode = \"tcp\"\nbackend = \"x\"\n[frontend.b]\nlisten = %s\nmode = \"tcp\"\nbackend = \"x\"\n"+
 			"[[backend.x.server]]\nname = \"one\"\ntcp = \"192.0.2.1:1\"\n[admin]\nlisten = \"\"\nhealth_listen = \"\"", a, b)
 	}
-	before := mustUnderstand(t, text(`":0"`, `":0"`))
-	plan := Diff(before, mustUnderstand(t, text(`":0"`, `["127.0.0.1:0", ":0"]`)))
+	before := mustParse(t, text(`":0"`, `":0"`))
+	plan := Diff(before, mustParse(t, text(`":0"`, `["127.0.0.1:0", ":0"]`)))
 	if want := []ListenerChange{{"127.0.0.1:0", "", "b"}}; !slices.Equal(plan.Listeners, want) {
 		t.Errorf("listeners %v, want %v", plan.Listeners, want)
 	}
-	plan = Diff(before, mustUnderstand(t, text(`":0"`, `":5"`)))
+	plan = Diff(before, mustParse(t, text(`":0"`, `":5"`)))
 	if want := []ListenerChange{{":5", "", "b"}, {":0", "b", ""}}; !slices.Equal(plan.Listeners, want) {
 		t.Errorf("listeners %v, want %v", plan.Listeners, want)
 	}
 }
 
-// TestDiffAll takes every pair of the valid files at hand.
+// TestDiffAll compares every pair of some valid files.
 func TestDiffAll(t *testing.T) {
 	t.Parallel()
 	var all []*Config
 	for _, text := range []string{diffBase, minimal, contract(t), strings.NewReplacer("frontend.a", "frontend.b", "frontend.b", "frontend.a").Replace(diffBase), large(3, 7), large(7, 3)} {
-		all = append(all, mustUnderstand(t, text))
+		all = append(all, mustParse(t, text))
 	}
 	for i, before := range all {
 		for j, after := range all {
@@ -210,7 +211,7 @@ func TestDiffAll(t *testing.T) {
 
 func TestFixed(t *testing.T) {
 	t.Parallel()
-	started := mustUnderstand(t, diffBase).Global
+	started := mustParse(t, diffBase).Global
 	for _, c := range []struct {
 		global string
 		want   []string
@@ -219,7 +220,7 @@ func TestFixed(t *testing.T) {
 		{"maxconn = 7\nhard_stop_after = 0\nlog_level = 'debug'\nlog_format = 'json'", nil},
 		{"threads = 4\nmaxconn = 7", []string{"global.threads"}},
 	} {
-		after := mustUnderstand(t, diffBase+"[global]\n"+c.global).Global
+		after := mustParse(t, diffBase+"[global]\n"+c.global).Global
 		if got := Fixed(&started, &after); !slices.Equal(got, c.want) {
 			t.Errorf("%q: got %q, want %q", c.global, got, c.want)
 		}

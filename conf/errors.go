@@ -10,9 +10,9 @@ import (
 // Error is one mistake in a configuration file.
 type Error struct {
 	File   string // as given to Load or Parse
-	Line   int    // from 1; for a missing key, the line of the table that lacks it
+	Line   int    // from 1; for a missing key, the line of the section that lacks it
 	Key    string // the full path of the key, see Errors
-	Reason string // what is wrong, and what is allowed or what to do
+	Reason string // what is wrong, and what is allowed or how to fix it
 }
 
 // Error returns the mistake as FILE:LINE: KEY: reason.
@@ -20,17 +20,17 @@ func (e Error) Error() string {
 	return fmt.Sprintf("%s:%d: %s: %s", e.File, e.Line, e.Key, e.Reason)
 }
 
-// Errors is every mistake of a configuration file, sorted by line. Load and
-// Parse return it as their error.
+// Errors are all mistakes in a configuration file, sorted by line. Load and Parse
+// return it as their error.
 //
-// Key is the path that TOML itself would use for a dotted key, with the place
-// in an array, counted from 0, in brackets: backend.nodes.server[2].tcp is the
-// key tcp of the third server of the backend "nodes". A file that is not TOML
-// at all yields the TOML mistakes alone, with the key "not valid TOML" where
-// the parser knows none, since nothing can be said of the rest.
+// A Key is a path as TOML writes dotted keys, with the elements of lists counted
+// from 0 in brackets: backend.nodes.server[2].tcp is the key tcp of the third
+// server of the backend "nodes". A file that cannot be read
+// as TOML yields that alone: what is defined twice, or one mistake with the key
+// "not valid TOML", "not UTF-8" or "too complex".
 type Errors []Error
 
-// Error returns the mistakes one a line, without a newline at the end.
+// Error returns the mistakes, one per line, without a newline at the end.
 func (e Errors) Error() string {
 	lines := make([]string, len(e))
 	for i, mistake := range e {
@@ -39,7 +39,7 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sorted orders mistakes by line, then key, and drops repetitions.
+// sorted orders mistakes by line, then key, and removes duplicates.
 func sorted(mistakes Errors) Errors {
 	slices.SortStableFunc(mistakes, func(a, b Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Reason, b.Reason))

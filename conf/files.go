@@ -10,8 +10,7 @@ import (
 	"path/filepath"
 )
 
-// validateFiles reports files that the configuration names and that are not
-// as they must be.
+// validateFiles checks the files that the configuration names.
 func validateFiles(c *Config, d *decoder) {
 	if c.Admin.TokenFile != "" {
 		if err := checkToken(c.Admin.TokenFile); err != nil {
@@ -31,14 +30,14 @@ func validateFiles(c *Config, d *decoder) {
 	}
 }
 
-// loadedPair is what became of the files of a certificate.
+// loadedPair is the result of reading the files of a certificate.
 type loadedPair struct {
 	pair *tls.Certificate
 	err  error
 }
 
-// loadCertificates reads a frontend's certificates, but for those that were
-// read before, by their paths.
+// loadCertificates reads a frontend's certificates, except those in loaded, which
+// holds the ones read before by their paths.
 func loadCertificates(t *TLS, loaded map[[2]string]loadedPair, path string, d *decoder) {
 	if len(t.Certificates) == 0 {
 		d.fail(path, `is missing: write at least one certificate with its key, such as [{ cert = "lb.pem", key = "lb.key" }]`)
@@ -62,7 +61,7 @@ func loadCertificates(t *TLS, loaded map[[2]string]loadedPair, path string, d *d
 	}
 }
 
-// checkToken accepts a file with one word in it, which the token is.
+// checkToken accepts a file that holds one word, the token.
 func checkToken(path string) error {
 	text, err := readSmall(path)
 	if err != nil {
@@ -97,7 +96,7 @@ func loadCertificate(named *Certificate) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("key: %w", err)
 	}
 	if bytes.Contains(key, []byte("ENCRYPTED")) {
-		return nil, fmt.Errorf("key: %s is encrypted, and nobody could type its password at a reload: decrypt it, with openssl pkey", quoted(named.Key))
+		return nil, fmt.Errorf("key: %s is encrypted, and a reload cannot ask for its password: decrypt it, with openssl pkey", quoted(named.Key))
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
@@ -106,8 +105,8 @@ func loadCertificate(named *Certificate) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// readSmall reads a regular file of at most 1 MiB: a pipe or a device in its
-// place could hold up a reload for ever.
+// readSmall reads a regular file of at most 1 MiB: a pipe or a device could block
+// a reload forever.
 func readSmall(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -128,7 +127,7 @@ func readSmall(path string) ([]byte, error) {
 	return text, nil
 }
 
-// explainFile says what the operating system made of path.
+// explainFile returns the operating system's error for path.
 func explainFile(path string, err error) error {
 	var wrong *os.PathError
 	if errors.As(err, &wrong) {

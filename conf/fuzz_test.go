@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// FuzzParse holds that no text makes the parser panic, that mistakes come
-// sorted and with all their parts, and that what is accepted is complete.
+// FuzzParse checks that no text makes the parser panic, that mistakes are sorted
+// and have all their parts, and that an accepted file is complete.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(contract(f)))
 	f.Add([]byte(minimal))
@@ -27,17 +27,18 @@ func FuzzParse(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, d := understand("lb.toml", slices.Clone(text))
+		c, d := parse("lb.toml", slices.Clone(text))
 		c, err := d.result(c)
 		if err != nil {
 			checkMistakes(t, text, err)
 			if c != nil {
-				t.Error("a Config beside an error")
+				t.Error("both a Config and an error")
 			}
 			return
 		}
 		checkComplete(t, c)
-		again, d := understand("lb.toml", text)
+		compareLines(t, string(text))
+		again, d := parse("lb.toml", text)
 		if len(d.mistakes) > 0 || !reflect.DeepEqual(c, again) || !Diff(c, again).Empty() {
 			t.Errorf("parsed twice, it differs: %v, %v", d.mistakes, Diff(c, again))
 		}
@@ -60,7 +61,7 @@ func checkMistakes(t *testing.T, text []byte, err error) {
 	}
 }
 
-// checkComplete holds what the package promises of a Config.
+// checkComplete checks what the package guarantees of a Config.
 func checkComplete(t *testing.T, c *Config) {
 	if len(c.Frontends) == 0 || len(c.Backends) == 0 || c.RateLimit.TableSize < 1 || c.Global.LogFormat == "" {
 		t.Errorf("incomplete: %+v", c)
@@ -70,7 +71,7 @@ func checkComplete(t *testing.T, c *Config) {
 			t.Errorf("incomplete: %+v", f)
 		}
 		if f.AcceptProxy && len(f.TrustedProxies) == 0 {
-			t.Errorf("anyone may claim any address: %+v", f)
+			t.Errorf("a PROXY header is accepted from anyone: %+v", f)
 		}
 		for _, r := range f.Routes {
 			if r.Path == "" || r.Endpoint == "" || c.Backend(f.backendOf(r)) == nil {
@@ -113,7 +114,28 @@ func checkCompleteBackend(t *testing.T, b *Backend) {
 	}
 }
 
-// large returns a file with that many servers and frontends.
+// FuzzDocument checks that each key that the library finds in a valid document
+// has a mark, and the line that the library gives for it.
+func FuzzDocument(f *testing.F) {
+	f.Add(contract(f))
+	f.Add("a = \"\"\"\n= [\"\"\"\"\"\n'b=' = [ # =\n{ c.d = 1 }]\n[\"#\".e]\nf = { g = [{}],\n h = '=' }\n[[i]]\nj = '''\n'''''")
+	f.Fuzz(func(t *testing.T, text string) {
+		marks, wrong := scan(text)
+		if wrong != nil || invalidUTF8(text) < len(text) || strings.HasPrefix(text, byteOrderMark) {
+			return
+		}
+		_, meta, err := decodeTOML(text)
+		if err == nil && len(marks) != len(meta.Keys()) {
+			t.Errorf("%d marks, keys %q, in:\n%s", len(marks), meta.Keys(), text)
+		}
+		if err != nil && strings.Contains(err.Error(), "bug in the TOML library") {
+			t.Error(err)
+		}
+		compareLines(t, text)
+	})
+}
+
+// large returns a file with the given numbers of servers and frontends.
 func large(servers, frontends int) string {
 	var text strings.Builder
 	for i := range frontends {
@@ -137,7 +159,7 @@ func BenchmarkParse(b *testing.B) {
 }
 
 func BenchmarkDiff(b *testing.B) {
-	before, after := mustUnderstand(b, large(1000, 200)), mustUnderstand(b, strings.ReplaceAll(large(1000, 200), "weight = 50", "weight = 51"))
+	before, after := mustParse(b, large(1000, 200)), mustParse(b, strings.ReplaceAll(large(1000, 200), "weight = 50", "weight = 51"))
 	b.ReportAllocs()
 	for b.Loop() {
 		if Diff(before, after).Empty() {

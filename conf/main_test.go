@@ -8,10 +8,10 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// mustUnderstand parses text without asking whether all of it is built yet.
-func mustUnderstand(t testing.TB, text string) *Config {
+// mustParse parses text, which must be valid.
+func mustParse(t testing.TB, text string) *Config {
 	t.Helper()
-	c, d := understand("lb.toml", []byte(text))
+	c, d := parse("lb.toml", []byte(text))
 	if _, err := d.result(c); err != nil {
 		t.Fatalf("mistakes in a valid file:\n%v", err)
 	}

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// lb.toml, key by key: name, kind of value, default, and where it is kept.
-// What a default means, and what 0 means, stands with the fields of Config.
-// What no single value can tell is in validate.go.
+// lb.toml, key by key: name, type of value, default, and field of Config. The
+// fields' comments say what the values mean, 0 in particular. Checks that need
+// more than one value are in validate.go.
 
-var rootTable = table[Config]{"the top level", []field[Config]{
-	sub("global", &globalTable, func(c *Config) *Global { return &c.Global }),
-	sub("admin", &adminTable, func(c *Config) *Admin { return &c.Admin }),
-	sub("ratelimit", &rateLimitTable, func(c *Config) *RateLimit { return &c.RateLimit }),
-	byName("frontend", &frontendTable, func(c *Config) *[]Frontend { return &c.Frontends }, func(f *Frontend) *string { return &f.Name }),
-	byName("backend", &backendTable, func(c *Config) *[]Backend { return &c.Backends }, func(b *Backend) *string { return &b.Name }),
+var rootSection = section[Config]{"the top level", []field[Config]{
+	sub("global", &globalSection, func(c *Config) *Global { return &c.Global }),
+	sub("admin", &adminSection, func(c *Config) *Admin { return &c.Admin }),
+	sub("ratelimit", &rateLimitSection, func(c *Config) *RateLimit { return &c.RateLimit }),
+	byName("frontend", &frontendSection, func(c *Config) *[]Frontend { return &c.Frontends }, func(f *Frontend) *string { return &f.Name }),
+	byName("backend", &backendSection, func(c *Config) *[]Backend { return &c.Backends }, func(b *Backend) *string { return &b.Name }),
 }}
 
-var globalTable = table[Global]{"[global]", []field[Global]{
+var globalSection = section[Global]{"[global]", []field[Global]{
 	key("maxconn", count, 0, func(g *Global) *int { return &g.MaxConn }),
 	key("threads", integer(0, 1024), 0, func(g *Global) *int { return &g.Threads }).atStart(),
 	key("hard_stop_after", timeout, 5*time.Minute, func(g *Global) *time.Duration { return &g.HardStopAfter }),
@@ -27,13 +27,13 @@ var globalTable = table[Global]{"[global]", []field[Global]{
 	key("access_log", text, "", func(g *Global) *string { return &g.AccessLog }),
 }}
 
-var adminTable = table[Admin]{"[admin]", []field[Admin]{
+var adminSection = section[Admin]{"[admin]", []field[Admin]{
 	key("listen", optionalListen, "127.0.0.1:8404", func(a *Admin) *string { return &a.Listen }),
 	key("health_listen", optionalListen, "127.0.0.1:8888", func(a *Admin) *string { return &a.HealthListen }),
 	key("token_file", text, "", func(a *Admin) *string { return &a.TokenFile }),
 }}
 
-var rateLimitTable = table[RateLimit]{"[ratelimit]", []field[RateLimit]{
+var rateLimitSection = section[RateLimit]{"[ratelimit]", []field[RateLimit]{
 	key("connection_rate", count, 100, func(r *RateLimit) *int { return &r.ConnectionRate }),
 	key("connection_burst", count, 200, func(r *RateLimit) *int { return &r.ConnectionBurst }),
 	key("message_rate", count, 100, func(r *RateLimit) *int { return &r.MessageRate }),
@@ -48,7 +48,7 @@ var rateLimitTable = table[RateLimit]{"[ratelimit]", []field[RateLimit]{
 	key("table_size", integer(1, 1_000_000_000), 1_000_000, func(r *RateLimit) *int { return &r.TableSize }),
 }}
 
-var frontendTable = table[Frontend]{"[frontend.NAME]", []field[Frontend]{
+var frontendSection = section[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	required("listen", listeners, `":8000"`, func(f *Frontend) *[]string { return &f.Listen }),
 	required("mode", oneOf(ModeTCP, ModeMCP, ModeHTTP), `"mcp"`, func(f *Frontend) *Mode { return &f.Mode }),
 	required("backend", text, `"nodes"`, func(f *Frontend) *string { return &f.Backend }),
@@ -57,7 +57,7 @@ var frontendTable = table[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("trusted_proxies", listOf(prefix, `["10.0.0.0/8"]`), nil, func(f *Frontend) *[]netip.Prefix { return &f.TrustedProxies }),
 	key("max_message", size(true, 64, gigabyte), 16*megabyte, func(f *Frontend) *int64 { return &f.MaxMessage }).only(ModeMCP),
 	key("timeout_client", timeout, 300*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutClient }),
-	optional("tls", &tlsTable, func(f *Frontend) **TLS { return &f.TLS }),
+	optional("tls", &tlsSection, func(f *Frontend) **TLS { return &f.TLS }),
 	key("timeout_half_closed", timeout, 60*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutHalfClosed }),
 
 	key("timeout_http_request", timeout, 10*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutHTTPRequest }).only(ModeHTTP),
@@ -67,33 +67,33 @@ var frontendTable = table[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("max_body", size(true, 1, 1024*gigabyte), 16*megabyte, func(f *Frontend) *int64 { return &f.MaxBody }).only(ModeHTTP),
 	key("allowed_origins", listOf(origin, `["https://app.example.com"]`), nil, func(f *Frontend) *[]string { return &f.AllowedOrigins }).only(ModeHTTP),
 	key("compress", listOf(mediaType, `["application/json"]`), []string{"application/json", "text/plain", "text/html"}, func(f *Frontend) *[]string { return &f.Compress }).only(ModeHTTP),
-	sub("sticky", &stickyTable, func(f *Frontend) *Sticky { return &f.Sticky }).only(ModeHTTP),
-	several("route", &routeTable, func(f *Frontend) *[]Route { return &f.Routes }).only(ModeHTTP),
+	sub("sticky", &stickySection, func(f *Frontend) *Sticky { return &f.Sticky }).only(ModeHTTP),
+	several("route", &routeSection, func(f *Frontend) *[]Route { return &f.Routes }).only(ModeHTTP),
 }}
 
-var stickyTable = table[Sticky]{"[frontend.NAME.sticky]", []field[Sticky]{
+var stickySection = section[Sticky]{"[frontend.NAME.sticky]", []field[Sticky]{
 	key("session", boolean, true, func(s *Sticky) *bool { return &s.Session }),
 	key("cookie", cookieName, "SERVERID", func(s *Sticky) *string { return &s.Cookie }),
 	key("cookie_attributes", cookieAttributes, "Path=/; HttpOnly; SameSite=Lax", func(s *Sticky) *string { return &s.CookieAttributes }),
 }}
 
-var routeTable = table[Route]{"[[frontend.NAME.route]]", []field[Route]{
+var routeSection = section[Route]{"[[frontend.NAME.route]]", []field[Route]{
 	required("path", urlPath, `"/mcp"`, func(r *Route) *string { return &r.Path }),
 	key("backend", text, "", func(r *Route) *string { return &r.Backend }),
 	key("endpoint", oneOf(EndpointHTTP, EndpointWS, EndpointSSE), EndpointHTTP, func(r *Route) *Endpoint { return &r.Endpoint }),
 }}
 
-var tlsTable = table[TLS]{"[frontend.NAME.tls]", []field[TLS]{
-	several("certificates", &certificateTable, func(t *TLS) *[]Certificate { return &t.Certificates }),
+var tlsSection = section[TLS]{"[frontend.NAME.tls]", []field[TLS]{
+	several("certificates", &certificateSection, func(t *TLS) *[]Certificate { return &t.Certificates }),
 	key("min_version", oneOf("1.2", "1.3"), "1.2", func(t *TLS) *string { return &t.MinVersion }),
 }}
 
-var certificateTable = table[Certificate]{"[[frontend.NAME.tls.certificates]]", []field[Certificate]{
+var certificateSection = section[Certificate]{"[[frontend.NAME.tls.certificates]]", []field[Certificate]{
 	required("cert", text, `"/etc/mcplb/lb.pem"`, func(c *Certificate) *string { return &c.Cert }),
 	required("key", text, `"/etc/mcplb/lb.key"`, func(c *Certificate) *string { return &c.Key }),
 }}
 
-var backendTable = table[Backend]{"[backend.NAME]", []field[Backend]{
+var backendSection = section[Backend]{"[backend.NAME]", []field[Backend]{
 	key("balance", oneOf(BalanceSource, BalanceLeastConn, BalanceRoundRobin, BalanceRandom), BalanceSource, func(b *Backend) *Balance { return &b.Balance }),
 	key("balance_factor", factor, 1.02, func(b *Backend) *float64 { return &b.BalanceFactor }),
 	key("sticky_time", timeout, 30*time.Minute, func(b *Backend) *time.Duration { return &b.StickyTime }),
@@ -109,11 +109,11 @@ var backendTable = table[Backend]{"[backend.NAME]", []field[Backend]{
 	key("preserve_host", boolean, true, func(b *Backend) *bool { return &b.PreserveHost }),
 	key("source", listOf(sourceAddress, `["192.0.2.10"]`), nil, func(b *Backend) *[]netip.Addr { return &b.Source }),
 	key("send_proxy", oneOf(SendProxyOff, SendProxyV1, SendProxyV2), SendProxyOff, func(b *Backend) *SendProxy { return &b.SendProxy }),
-	sub("check", &checkTable, func(b *Backend) *Check { return &b.Check }),
-	several("server", &serverTable, func(b *Backend) *[]Server { return &b.Servers }).comparedApart(),
+	sub("check", &checkSection, func(b *Backend) *Check { return &b.Check }),
+	several("server", &serverSection, func(b *Backend) *[]Server { return &b.Servers }).comparedApart(),
 }}
 
-var checkTable = table[Check]{"[backend.NAME.check]", []field[Check]{
+var checkSection = section[Check]{"[backend.NAME.check]", []field[Check]{
 	key("type", oneOf(CheckTCP, CheckHTTP, CheckMCP), CheckTCP, func(c *Check) *CheckType { return &c.Type }),
 	key("interval", period, 3*time.Second, func(c *Check) *time.Duration { return &c.Interval }),
 	key("fast_interval", period, time.Second, func(c *Check) *time.Duration { return &c.FastInterval }),
@@ -125,7 +125,7 @@ var checkTable = table[Check]{"[backend.NAME.check]", []field[Check]{
 	key("observe", boolean, true, func(c *Check) *bool { return &c.Observe }),
 }}
 
-var serverTable = table[Server]{"[[backend.NAME.server]]", []field[Server]{
+var serverSection = section[Server]{"[[backend.NAME.server]]", []field[Server]{
 	required("name", serverName, `"node1"`, func(s *Server) *string { return &s.Name }),
 	key("tcp", serverAddress, "", func(s *Server) *string { return &s.TCP }),
 	key("http", serverAddress, "", func(s *Server) *string { return &s.HTTP }),
@@ -135,15 +135,16 @@ var serverTable = table[Server]{"[[backend.NAME.server]]", []field[Server]{
 	key("weight", integer(0, 1000), 100, func(s *Server) *int { return &s.Weight }),
 }}
 
-// titled is a table of any type, for messages that name it.
+// titled is a section of any type, for messages that name it.
 type titled interface {
 	title() string
 	keys() []string
+	has(key string) bool
 }
 
-// allTables lists every table, for telling where a misplaced key belongs.
-var allTables = []titled{
-	&globalTable, &adminTable, &rateLimitTable,
-	&frontendTable, &stickyTable, &routeTable, &tlsTable, &certificateTable,
-	&backendTable, &checkTable, &serverTable,
+// allSections lists every section, to find where a misplaced key belongs.
+var allSections = []titled{
+	&globalSection, &adminSection, &rateLimitSection,
+	&frontendSection, &stickySection, &routeSection, &tlsSection, &certificateSection,
+	&backendSection, &checkSection, &serverSection,
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// didYouMean returns a clause that suggests what word was meant to be, such
-// as `; did you mean "maxconn"?`, or "" when no candidate is near.
+// didYouMean returns a clause that suggests which candidate was meant by word,
+// such as `; did you mean "maxconn"?`, or "" if none is similar.
 func didYouMean(word string, candidates []string) string {
 	best := foreign[word]
 	if !slices.Contains(candidates, best) {
@@ -19,7 +19,7 @@ func didYouMean(word string, candidates []string) string {
 	return fmt.Sprintf("; did you mean %q?", best)
 }
 
-// foreign maps what HAProxy and nginx call a key to its name here.
+// foreign maps names that HAProxy and nginx use to the names of keys here.
 var foreign = map[string]string{
 	"bind": "listen", "default_backend": "backend", "nbthread": "threads", "worker_connections": "maxconn",
 	"fastinter": "fast_interval", "inter": "interval",
@@ -27,8 +27,8 @@ var foreign = map[string]string{
 	"ssl": "tls", "gzip_types": "compress", "client_max_body_size": "max_body", "grace": "hard_stop_after",
 }
 
-// nearest returns the candidate with the fewest typing slips between it and
-// word, or "" when all need more than one for every three letters.
+// nearest returns the candidate with the smallest distance to word, or "" if all
+// are further than one letter in three.
 func nearest(word string, candidates []string) string {
 	word = strings.ToLower(word)
 	if len(word) > 64 {

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// validate reports what no single value can tell: contradictions between
-// keys, names of things that do not exist, addresses used twice. It leaves
-// alone what rests on a value that was reported already.
+// validate reports mistakes that involve more than one value: contradictions
+// between keys, names of things that do not exist, addresses used twice. It does
+// not report what follows from a value that was already reported.
 func validate(c *Config, d *decoder) {
 	validateRateLimit(&c.RateLimit, d)
 	if len(c.Frontends) == 0 && d.sound("frontend") {
@@ -48,7 +48,7 @@ func validateFrontend(c *Config, f *Frontend, d *decoder) {
 	if f.Mode == "" {
 		return // missing or wrong
 	}
-	for _, k := range frontendTable.fields {
+	for _, k := range frontendSection.fields {
 		if k.modes != nil && !slices.Contains(k.modes, f.Mode) && d.given(join(path, k.name)) {
 			d.report(join(path, k.name), "is only for mode %q, and this frontend's mode is %q: leave it out", k.modes[0], f.Mode)
 		}
@@ -126,7 +126,7 @@ func validateCookie(f *Frontend, path string, d *decoder) {
 		{strings.Contains(attributes, ";partitioned;"), "Partitioned"},
 	} {
 		if needs.asked && !secure {
-			d.fail(at, "has no Secure among its attributes, and browsers drop %s without it: add Secure if clients come by TLS, or leave that out", needs.what)
+			d.fail(at, "has no Secure among its attributes, and browsers drop %s without it: add Secure if clients use TLS, or leave that out", needs.what)
 		}
 	}
 	if strings.HasPrefix(cookie, "__host-") && (!strings.Contains(attributes, ";path=/;") || strings.Contains(attributes, ";domain=")) {
@@ -137,13 +137,13 @@ func validateCookie(f *Frontend, path string, d *decoder) {
 func validateBackend(c *Config, b *Backend, d *decoder) {
 	path := join("backend", b.Name)
 	if check := path + ".check"; d.sound(check+".interval", check+".fast_interval") && b.Check.FastInterval > b.Check.Interval {
-		d.fail(check+".fast_interval", "is longer (%s) than interval (%s): it must be as long or shorter, since it is to find a change sooner",
+		d.fail(check+".fast_interval", "is longer (%s) than interval (%s): it must not be longer, since it serves to detect a change sooner",
 			showDuration(b.Check.FastInterval), showDuration(b.Check.Interval))
 	}
 	if d.sound(path+".send_proxy") && b.SendProxy != SendProxyOff {
 		for _, f := range c.Frontends {
 			if f.Mode == ModeHTTP && f.uses(b.Name) {
-				d.fail(path+".send_proxy", `is for modes "tcp" and "mcp", and frontend %q of mode "http" uses this backend too: give that one a backend of its own, or leave this out`, f.Name)
+				d.fail(path+".send_proxy", `is for modes "tcp" and "mcp", and frontend %q of mode "http" uses this backend too: give that frontend its own backend, or leave this out`, f.Name)
 				break
 			}
 		}
@@ -160,7 +160,8 @@ func validateBackend(c *Config, b *Backend, d *decoder) {
 	validateSources(b, path, d)
 }
 
-// validateServers reports servers that stand in each other's way.
+// validateServers reports servers that have the same name or address, or no
+// weight.
 func validateServers(b *Backend, path string, d *decoder) {
 	names, addresses := map[string]int{}, map[string]int{}
 	weights := 0
@@ -178,7 +179,7 @@ func validateServers(b *Backend, path string, d *decoder) {
 				continue
 			}
 			if before, taken := addresses[address]; taken && before != i {
-				d.fail(server+"."+string(e), "%q is an address of server %q already (%s): each server needs addresses of its own",
+				d.fail(server+"."+string(e), "%q is an address of server %q already (%s): each server needs its own addresses",
 					address, b.Servers[before].Name, d.where(element(path+".server", before)))
 			} else {
 				addresses[address] = i
@@ -186,7 +187,7 @@ func validateServers(b *Backend, path string, d *decoder) {
 		}
 	}
 	if weights == 0 {
-		d.fail(path+".server", "has weight 0 for every server, so nobody could be served: give at least one server a weight of 1 or more")
+		d.fail(path+".server", "has weight 0 for every server, so no client could be served: give at least one server a weight of 1 or more")
 	}
 }
 
@@ -210,7 +211,8 @@ func validateEndpoints(c *Config, b *Backend, path string, d *decoder) {
 	}
 }
 
-// endpointNeeds says, for each endpoint that b's servers must have, who needs it.
+// endpointNeeds returns the endpoints that b's servers must have, each with what
+// needs it.
 func endpointNeeds(c *Config, b *Backend, d *decoder) map[Endpoint]string {
 	needs := map[Endpoint]string{}
 	need := func(e Endpoint, who string, args ...any) {
@@ -269,8 +271,8 @@ func family(addr netip.Addr) string {
 	return "IPv6"
 }
 
-// validateListeners reports addresses that two listeners would share. The
-// mistake is put down to the later one, or the one that the file names.
+// validateListeners reports addresses that two listeners would share. It reports
+// the later one, or the one that the file names if the other is a default.
 func validateListeners(c *Config, d *decoder) {
 	type listener struct{ path, address string }
 	var all []listener
@@ -299,7 +301,7 @@ func validateListeners(c *Config, d *decoder) {
 		port := l.address[strings.LastIndexByte(l.address, ':'):]
 		for _, before := range byPort[port] {
 			if overlap(before.address, l.address) {
-				d.fail(l.path, "%q is taken by %q (%s): listeners need a port or an address of their own", l.address, before.address, d.where(before.path))
+				d.fail(l.path, "%q is taken by %q (%s): each listener needs its own port or address", l.address, before.address, d.where(before.path))
 				break
 			}
 		}

@@ -9,24 +9,24 @@ import (
 	"testing"
 )
 
-// TestLegal holds that what looks odd and makes sense is accepted.
+// TestLegal checks that unusual but valid files are accepted.
 func TestLegal(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
-		"an unused backend":                           "[[backend.spare.server]]\nname = \"a\"\ntcp = \"192.0.2.9:1\"",
-		"one server in two backends":                  "[[backend.twin.server]]\nname = \"node1\"\ntcp = \"192.0.2.1:9000\"",
-		"a backend called as a frontend":              "[[backend.tcp.server]]\nname = \"tcp\"\ntcp = \"192.0.2.9:1\"",
-		"a server of weight 0 beside another":         "[[backend.nodes.server]]\nname = \"b\"\ntcp = \"192.0.2.9:1\"\nweight = 0",
-		"a server's http at its tcp":                  "http = \"192.0.2.1:9000\"",
-		"a server with a name that must be looked up": "[[backend.nodes.server]]\nname = \"b\"\ntcp = \"node2:9000\"\n[backend.nodes]\nsource = [\"192.0.2.7\"]",
-		"any number of ports that the kernel picks":   "[frontend.a]\nlisten = [\":0\", \"127.0.0.1:0\"]\nmode = \"tcp\"\nbackend = \"nodes\"\n[frontend.b]\nlisten = \":0\"\nmode = \"tcp\"\nbackend = \"nodes\"\n[admin]\nlisten = \":0\"\nhealth_listen = \":0\"",
-		"one port on two addresses":                   "[frontend.a]\nlisten = [\"127.0.0.1:7\", \"[::1]:7\"]\nmode = \"tcp\"\nbackend = \"nodes\"\n[frontend.b]\nlisten = \"127.0.0.2:7\"\nmode = \"tcp\"\nbackend = \"nodes\"",
-		"admin off, its port used":                    "[frontend.a]\nlisten = \":8404\"\nmode = \"tcp\"\nbackend = \"nodes\"\n[admin]\nlisten = \"\"",
-		"no limits at all":                            "[ratelimit]\nconnection_rate = 0\nconnection_burst = 0\nmessage_rate = 0\nmessage_burst = 0\nban_after = 0\nban_time = 0",
-		"sources of both families":                    "[[backend.nodes.server]]\nname = \"b\"\ntcp = \"[2001:db8::1]:9000\"\n[backend.nodes]\nsource = [\"192.0.2.7\", \"2001:db8::7\"]",
-		"an http check of the http address":           "http = \"192.0.2.1:8080\"\n[backend.nodes.check]\ntype = \"http\"",
-		"a proxy in front":                            "[frontend.a]\nlisten = \":1\"\nmode = \"tcp\"\nbackend = \"nodes\"\naccept_proxy = true\ntrusted_proxies = [\"10.0.0.0/8\"]",
-		"a name with a dot":                           "[[backend.\"eu.nodes\".server]]\nname = \"a.b_c-d\"\ntcp = \"192.0.2.9:1\"",
+		"an unused backend":                   "[[backend.spare.server]]\nname = \"a\"\ntcp = \"192.0.2.9:1\"",
+		"one server in two backends":          "[[backend.twin.server]]\nname = \"node1\"\ntcp = \"192.0.2.1:9000\"",
+		"a backend with a frontend's name":    "[[backend.tcp.server]]\nname = \"tcp\"\ntcp = \"192.0.2.9:1\"",
+		"a server of weight 0 beside another": "[[backend.nodes.server]]\nname = \"b\"\ntcp = \"192.0.2.9:1\"\nweight = 0",
+		"a server's http at its tcp":          "http = \"192.0.2.1:9000\"",
+		"a server with a host name":           "[[backend.nodes.server]]\nname = \"b\"\ntcp = \"node2:9000\"\n[backend.nodes]\nsource = [\"192.0.2.7\"]",
+		"several ports chosen by the kernel":  "[frontend.a]\nlisten = [\":0\", \"127.0.0.1:0\"]\nmode = \"tcp\"\nbackend = \"nodes\"\n[frontend.b]\nlisten = \":0\"\nmode = \"tcp\"\nbackend = \"nodes\"\n[admin]\nlisten = \":0\"\nhealth_listen = \":0\"",
+		"one port on two addresses":           "[frontend.a]\nlisten = [\"127.0.0.1:7\", \"[::1]:7\"]\nmode = \"tcp\"\nbackend = \"nodes\"\n[frontend.b]\nlisten = \"127.0.0.2:7\"\nmode = \"tcp\"\nbackend = \"nodes\"",
+		"admin off, its port used":            "[frontend.a]\nlisten = \":8404\"\nmode = \"tcp\"\nbackend = \"nodes\"\n[admin]\nlisten = \"\"",
+		"no limits at all":                    "[ratelimit]\nconnection_rate = 0\nconnection_burst = 0\nmessage_rate = 0\nmessage_burst = 0\nban_after = 0\nban_time = 0",
+		"sources of both families":            "[[backend.nodes.server]]\nname = \"b\"\ntcp = \"[2001:db8::1]:9000\"\n[backend.nodes]\nsource = [\"192.0.2.7\", \"2001:db8::7\"]",
+		"an http check of the http address":   "http = \"192.0.2.1:8080\"\n[backend.nodes.check]\ntype = \"http\"",
+		"a proxy in front":                    "[frontend.a]\nlisten = \":1\"\nmode = \"tcp\"\nbackend = \"nodes\"\naccept_proxy = true\ntrusted_proxies = [\"10.0.0.0/8\"]",
+		"a name with a dot":                   "[[backend.\"eu.nodes\".server]]\nname = \"a.b_c-d\"\ntcp = \"192.0.2.9:1\"",
 	} {
 		if c, err := Parse("lb.toml", []byte(minimal+text)); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -44,43 +44,43 @@ func TestLegalHTTP(t *testing.T) {
 	pair := `{ certificates = [{ cert = "testdata/tls/lb.pem", key = "testdata/tls/lb.key" }] }`
 	for name, text := range map[string]string{
 		"a proxy in front":                "trusted_proxies = [\"10.0.0.0/8\"]\naccept_proxy = true",
-		"X-Forwarded-For believed":        "trusted_proxies = [\"10.0.0.0/8\"]",
+		"X-Forwarded-For trusted":         "trusted_proxies = [\"10.0.0.0/8\"]",
 		"SameSite=None on TLS":            "sticky = { cookie_attributes = \"SameSite=None\" }\ntls = " + pair,
 		"Secure behind a TLS proxy":       "sticky = { cookie = \"__Host-S\", cookie_attributes = \"Secure; Path=/; SameSite=None\" }",
 		"attributes without a cookie":     "sticky = { cookie = \"\", cookie_attributes = \"SameSite=None\" }",
-		"nothing compressed":              "compress = []",
+		"no compression":                  "compress = []",
 		"two routes":                      "route = [{ path = \"/\" }, { path = \"/ws\", endpoint = \"ws\" }]",
 		"a route to another backend":      "route = [{ path = \"/\", backend = \"other\", endpoint = \"sse\" }]\n[[backend.other.server]]\nname = \"a\"\ntcp = \"192.0.2.1:1\"\nsse = \"192.0.2.1:2\"",
 		"a server without tcp":            "",
 		"an http frontend, a tcp backend": "[frontend.t]\nlisten = \":1\"\nmode = \"tcp\"\nbackend = \"t\"\n[[backend.t.server]]\nname = \"a\"\ntcp = \"192.0.2.1:1\"\n[backend.t]\nsend_proxy = \"v2\"",
 	} {
-		c, d := understand("lb.toml", []byte(head+text+tail))
+		c, d := parse("lb.toml", []byte(head+text+tail))
 		if _, err := d.result(c); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// TestNoNoise holds that one mistake is not reported again as what follows
-// from it.
+// TestNoNoise checks that the consequences of a mistake are not reported as
+// further mistakes.
 func TestNoNoise(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
-		"an interval that is none":     minimal + "[backend.nodes.check]\ninterval = \"x\"\nfast_interval = \"10s\"",
-		"a backend that is none":       "[frontend.a]\nlisten = \":1\"\nmode = \"tcp\"\nbackend = \"nodes\"\n[backend]\nnodes = 5",
-		"backends that are none":       "backend = 5\n[frontend.a]\nlisten = \":1\"\nmode = \"tcp\"\nbackend = \"nodes\"",
-		"frontends that are none":      "frontend = 5\n[[backend.nodes.server]]\nname = \"a\"\ntcp = \"192.0.2.1:1\"",
-		"servers that are none":        minimal[:strings.Index(minimal, "[[")] + "[backend.nodes]\nserver = 5",
-		"a server that is none":        minimal[:strings.Index(minimal, "[[")] + "[backend.nodes]\nserver = [5]",
+		"an invalid interval":          minimal + "[backend.nodes.check]\ninterval = \"x\"\nfast_interval = \"10s\"",
+		"an invalid backend":           "[frontend.a]\nlisten = \":1\"\nmode = \"tcp\"\nbackend = \"nodes\"\n[backend]\nnodes = 5",
+		"invalid backends":             "backend = 5\n[frontend.a]\nlisten = \":1\"\nmode = \"tcp\"\nbackend = \"nodes\"",
+		"invalid frontends":            "frontend = 5\n[[backend.nodes.server]]\nname = \"a\"\ntcp = \"192.0.2.1:1\"",
+		"invalid servers":              minimal[:strings.Index(minimal, "[[")] + "[backend.nodes]\nserver = 5",
+		"an invalid server":            minimal[:strings.Index(minimal, "[[")] + "[backend.nodes]\nserver = [5]",
 		"a server's only address":      strings.Replace(minimal, "192.0.2.1:9000", "192.0.2.1", 1),
 		"a certificate's path":         minimal + "[frontend.w]\nlisten = \":1\"\nmode = \"http\"\nbackend = \"w\"\ntls = { certificates = [{ cert = 5, key = \"x\" }] }\n[[backend.w.server]]\nname = \"a\"\nhttp = \"192.0.2.1:1\"",
-		"certificates that are none":   minimal + "[frontend.w]\nlisten = \":1\"\nmode = \"http\"\nbackend = \"w\"\ntls = { certificates = 5 }\n[[backend.w.server]]\nname = \"a\"\nhttp = \"192.0.2.1:1\"",
+		"invalid certificates":         minimal + "[frontend.w]\nlisten = \":1\"\nmode = \"http\"\nbackend = \"w\"\ntls = { certificates = 5 }\n[[backend.w.server]]\nname = \"a\"\nhttp = \"192.0.2.1:1\"",
 		"two servers without a name":   minimal + "[backend.b]\nserver = [{ name = 1, tcp = \"192.0.2.1:1\" }, { name = \"\", tcp = \"192.0.2.1:2\" }]",
-		"a cookie that is none":        minimal + "[frontend.w]\nlisten = \":1\"\nmode = \"http\"\nbackend = \"w\"\nsticky = { cookie = 5, cookie_attributes = \"SameSite=None\" }\n[[backend.w.server]]\nname = \"a\"\nhttp = \"192.0.2.1:1\"",
-		"a route's path that is none":  minimal + "[frontend.w]\nlisten = \":1\"\nmode = \"http\"\nbackend = \"w\"\nroute = [{ path = \"x\" }, { path = \"/\" }]\n[[backend.w.server]]\nname = \"a\"\nhttp = \"192.0.2.1:1\"",
+		"an invalid cookie":            minimal + "[frontend.w]\nlisten = \":1\"\nmode = \"http\"\nbackend = \"w\"\nsticky = { cookie = 5, cookie_attributes = \"SameSite=None\" }\n[[backend.w.server]]\nname = \"a\"\nhttp = \"192.0.2.1:1\"",
+		"a route's invalid path":       minimal + "[frontend.w]\nlisten = \":1\"\nmode = \"http\"\nbackend = \"w\"\nroute = [{ path = \"x\" }, { path = \"/\" }]\n[[backend.w.server]]\nname = \"a\"\nhttp = \"192.0.2.1:1\"",
 		"an address in use, with typo": minimal + "[frontend.w]\nlisten = [\":8000\", \"x\"]\nmode = \"tcp\"\nbackend = \"nodes\"",
 	} {
-		c, d := understand("lb.toml", []byte(text))
+		c, d := parse("lb.toml", []byte(text))
 		_, err := d.result(c)
 		want := 1
 		if name == "two servers without a name" {
@@ -92,8 +92,8 @@ func TestNoNoise(t *testing.T) {
 	}
 }
 
-// TestFilesThatBlock holds that a pipe in a file's place is refused and not
-// waited for, and so is a file out of all proportion.
+// TestFilesThatBlock checks that a pipe instead of a file is refused without
+// waiting, and that an oversized file is refused.
 func TestFilesThatBlock(t *testing.T) {
 	t.Parallel()
 	pipe, huge := filepath.Join(t.TempDir(), "pipe"), filepath.Join(t.TempDir(), "huge")

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Warnings tells what is valid and hardly meant: certificates that clients will
-// refuse at the time now, or soon, and keys that everybody may read. Each is
-// one line for the log, without file and line.
+// Warnings returns what is valid but probably not intended: certificates that
+// clients refuse at the time now, or will soon, and keys that every user may
+// read. Each is one line for the log, without file and line.
 func (c *Config) Warnings(now time.Time) []string {
 	var found []string
 	for _, f := range c.Frontends {
@@ -25,7 +25,7 @@ func (c *Config) Warnings(now time.Time) []string {
 	return found
 }
 
-// soon is how long before its end a certificate is warned of.
+// soon is how long before a certificate's end its warning begins.
 const soon = 7 * 24 * time.Hour
 
 func (c *Certificate) warnings(now time.Time) (found []string) {

@@ -11,7 +11,7 @@ import (
 // Reason is why a source is banned.
 type Reason uint8
 
-// The reasons: an operator's command, or the violation that was one too many.
+// The reasons: an operator's command, or the kind of the last violation.
 const (
 	Manual            Reason = iota
 	ConnectionRate           // connection_rate
@@ -37,23 +37,23 @@ func (r Reason) String() string {
 // Ban is a ban in force.
 type Ban struct {
 	Source     netip.Prefix  // an IPv4 /32 or an IPv6 /64
-	Remaining  time.Duration // until it ends; 0 = it ends only with Unban
+	Remaining  time.Duration // until it ends; 0 = until Unban
 	Reason     Reason
 	Violations int // that led to it; 0 for a manual one
 }
 
 // Ban bans the source of address for d from now on; d <= 0 means until Unban.
-// It takes the place of any ban that the source has. Unlike an automatic ban it
-// holds for exempt addresses too.
+// It replaces any ban that the source has. Unlike an automatic ban it applies to
+// exempt addresses too.
 func (l *Limiter) Ban(address netip.Addr, d time.Duration, now int64) {
 	k := keyOf(normal(address))
 	sh := l.shardOf(k)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.bans.put(k, ban{until: end(d, now), reason: Manual})
+	sh.bans.impose(k, BanRecord{Until: end(d, now), Reason: Manual})
 }
 
-// Unban ends the ban of the source of address and says whether there was one.
+// Unban ends the ban of the source of address and reports whether there was one.
 func (l *Limiter) Unban(address netip.Addr, now int64) bool {
 	k := keyOf(normal(address))
 	sh := l.shardOf(k)
@@ -82,34 +82,35 @@ func (sh *shard) appendBans(list []Ban, now int64) []Ban {
 		list = append(list, Ban{
 			Source:     k.prefix(),
 			Remaining:  b.remaining(now),
-			Reason:     b.reason,
-			Violations: int(b.violations),
+			Reason:     b.Reason,
+			Violations: int(b.Violations),
 		})
 	}
 	return list
 }
 
-// banned says whether a source that is not in the table is banned; an exempt
-// one only by an operator.
+// banned reports whether a source that is not in the table is banned. Only an
+// operator can ban an exempt one.
 func (l *Limiter) banned(k key, exempt bool, now int64) bool {
 	sh := l.shardOf(k)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	b, banned := sh.bans.active(k, now)
-	return banned && (!exempt || b.reason == Manual)
+	return banned && (!exempt || b.Reason == Manual)
 }
 
-// ban is the record of a ban. It has no pointers, so that many of them are
-// nothing to the garbage collector.
-type ban struct {
-	until      int64 // endless = no end
-	violations int32
-	reason     Reason
+// BanRecord is a ban as a limiter stores it. It has no pointers, so the garbage
+// collector need not scan it.
+type BanRecord struct {
+	Until      int64 // when it ends; the largest number = never
+	Violations int32 // that led to it
+	Reason     Reason
 }
 
+// endless is when a ban ends that has no end.
 const endless = math.MaxInt64
 
-// end returns when something ends that lasts for d from now; d <= 0 is endless.
+// end returns when a ban ends that begins now and lasts for d; d <= 0 is endless.
 func end(d time.Duration, now int64) int64 {
 	if d <= 0 || int64(d) > endless-now {
 		return endless
@@ -117,58 +118,64 @@ func end(d time.Duration, now int64) int64 {
 	return now + int64(d)
 }
 
-func (b ban) remaining(now int64) time.Duration {
-	if b.until == endless {
+func (b BanRecord) remaining(now int64) time.Duration {
+	if b.Until == endless {
 		return 0
 	}
-	return time.Duration(b.until - now)
+	return time.Duration(b.Until - now)
 }
 
-// bans are the bans of one shard, whose lock guards them. A lapsed ban is
-// removed when it is met, and all of them at times when one is added.
+// bans are the bans of one shard, whose lock guards them. An expired ban is
+// removed when it is looked up. At most once per second, adding one removes all
+// that have expired.
 type bans struct {
-	byKey    map[key]ban
-	total    *atomic.Int64 // the sum of len(byKey) over all shards
-	swept    int64         // when lapsed bans were last looked for
-	imposed  uint64
-	declined uint64
+	byKey  map[key]BanRecord
+	total  *atomic.Int64 // the sum of len(byKey) over all shards
+	counts *Counts       // the shard's
+	swept  int64         // when expired bans were last removed
 }
 
 // active returns the ban of a source if it is in force.
-func (b *bans) active(k key, now int64) (ban, bool) {
+func (b *bans) active(k key, now int64) (BanRecord, bool) {
 	found, ok := b.byKey[k]
-	if ok && found.until <= now {
+	if ok && found.Until <= now {
 		b.remove(k)
-		return ban{}, false
+		return BanRecord{}, false
 	}
 	return found, ok
 }
 
-// impose bans a source for its violations. It changes nothing if the source is
-// banned already, for bans are not prolonged, or if there are as many bans as
-// the table may have sources.
-func (b *bans) impose(k key, reason Reason, violations int, limits *limits, now int64) {
+// punish bans a source for its violations. It changes nothing if the source is
+// banned already, since bans are not prolonged, or if there are as many bans as
+// the shard may have sources.
+func (b *bans) punish(k key, reason Reason, violations int, limits *limits, now int64) {
 	if _, banned := b.active(k, now); banned {
 		return
 	}
-	if now-b.swept >= int64(time.Second) { // bounds the cost of looking at all of them
+	if now-b.swept >= int64(time.Second) { // bounds the cost of visiting all of them
 		b.sweep(now)
 	}
 	if len(b.byKey) >= limits.shardSize {
-		b.declined++
+		b.counts.BansDeclined++
 		return
 	}
-	b.put(k, ban{until: end(limits.banTime, now), violations: int32(violations), reason: reason})
+	b.impose(k, BanRecord{end(limits.banTime, now), int32(violations), reason})
 }
 
-func (b *bans) put(k key, record ban) {
+// impose bans a source, replacing any ban that it has.
+func (b *bans) impose(k key, record BanRecord) {
+	b.put(k, record)
+	b.counts.BansImposed++
+}
+
+// put is impose without counting the ban.
+func (b *bans) put(k key, record BanRecord) {
 	if b.byKey == nil {
-		b.byKey = make(map[key]ban)
+		b.byKey = make(map[key]BanRecord)
 	}
 	before := len(b.byKey)
 	b.byKey[k] = record
 	b.total.Add(int64(len(b.byKey) - before))
-	b.imposed++
 }
 
 func (b *bans) remove(k key) {
@@ -178,11 +185,11 @@ func (b *bans) remove(k key) {
 	}
 }
 
-// sweep removes all bans that have lapsed.
+// sweep removes all bans that have expired.
 func (b *bans) sweep(now int64) {
 	b.swept = now
 	for k, record := range b.byKey {
-		if record.until <= now {
+		if record.Until <= now {
 			b.remove(k)
 		}
 	}

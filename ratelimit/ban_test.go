@@ -50,7 +50,7 @@ func TestBanAfterViolations(t *testing.T) {
 			}
 			s.Release()
 			end := 2 + 60*second
-			admit(t, l, "192.0.2.1", end-1, RefusedBanned) // and is no reason to prolong it
+			admit(t, l, "192.0.2.1", end-1, RefusedBanned) // and does not prolong it
 			admit(t, l, "192.0.2.2", end-1, Admitted)
 			admit(t, l, "192.0.2.1", end, Admitted)
 		})
@@ -175,10 +175,10 @@ func TestManualBan(t *testing.T) {
 			}
 			admit(t, l, "10.0.0.1", 5+second, Admitted)
 			if l.Unban(addr("10.0.0.1"), 5+second) {
-				t.Error("a lapsed ban was ended")
+				t.Error("Unban of an expired ban returned true")
 			}
 			if !l.Unban(addr("2001:db8::2"), 5) || l.Unban(addr("2001:db8::2"), 5) {
-				t.Error("the ban was not ended once")
+				t.Error("Unban did not return true exactly once")
 			}
 			admit(t, l, "2001:db8::1", 5, Admitted)
 			if n := l.bans.Load(); n != 0 {
@@ -222,7 +222,7 @@ func TestExemptionEndsAutomaticBan(t *testing.T) {
 	admit(t, l, "10.0.0.1", 0, Admitted)
 }
 
-// Automatic bans are bounded by the table's size, and lapsed ones make room.
+// Automatic bans are bounded by the table's size, and expired ones make room.
 func TestBansAreBounded(t *testing.T) {
 	t.Parallel()
 	l := New(conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, BanAfter: 1, BanTime: time.Minute, TableSize: 10})
@@ -237,7 +237,7 @@ func TestBansAreBounded(t *testing.T) {
 	for i := range 12 {
 		want := RefusedBanned
 		if i >= 10 {
-			want = RefusedRate // limited still
+			want = RefusedRate // still limited
 		}
 		if v := ban(i, 0); v != want {
 			t.Errorf("source %d: %v, want %v", i, v, want)
@@ -247,14 +247,14 @@ func TestBansAreBounded(t *testing.T) {
 		t.Errorf("%+v", stats)
 	}
 	if v := ban(20, 60*second); v != RefusedBanned {
-		t.Errorf("no room after bans have lapsed: %v", v)
+		t.Errorf("no room after bans have expired: %v", v)
 	}
 	if len(l.shards[0].bans.byKey) != 1 {
-		t.Error("lapsed bans were kept")
+		t.Error("expired bans were kept")
 	}
 }
 
-// A ban survives that its source is forgotten.
+// A ban outlives its source's entry in the table.
 func TestBanOutlivesTheSource(t *testing.T) {
 	t.Parallel()
 	l := New(conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, BanAfter: 1, BanTime: time.Hour, TableSize: 1})

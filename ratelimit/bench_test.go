@@ -9,7 +9,8 @@ import (
 	"mcplb/conf"
 )
 
-// everything is the default configuration and the limits that are off in it.
+// everything is the default configuration plus the limits that are off by
+// default.
 var everything = conf.RateLimit{
 	ConnectionRate: 1e9, ConnectionBurst: 1e9, MessageRate: 1e9, MessageBurst: 1e9, MaxConnections: 1e6,
 	BanAfter: 100, BanTime: time.Minute, GlobalConnectionRate: 1e9, GlobalMessageRate: 1e9, TableSize: 1e6,
@@ -67,8 +68,8 @@ func BenchmarkAdmitKnown(b *testing.B) {
 	}
 }
 
-// The loops' sources are distinct, as they mostly are; the limits are those
-// that are on by default.
+// The sources of the loops are distinct, as usual; the limits are those that are
+// on by default.
 func BenchmarkAdmitKnownParallel(b *testing.B) {
 	limits := everything
 	limits.GlobalConnectionRate = 0
@@ -101,7 +102,7 @@ func BenchmarkAdmitBanned(b *testing.B) {
 	}
 }
 
-// One turn fills a table with a million sources; then each is seen once more.
+// Each turn fills a table with a million sources, then admits each once more.
 func BenchmarkAdmitMillion(b *testing.B) {
 	const sources = 1_000_000
 	b.ReportAllocs()

@@ -5,41 +5,41 @@ import (
 	"time"
 )
 
-// rate is a limit in the terms of GCRA, the generic cell rate algorithm (ITU-T
-// I.371). The zero value is no limit.
-type rate struct {
+// limit is a rate and a burst in the terms of GCRA, the generic cell rate
+// algorithm (ITU-T I.371). The zero value is no limit.
+type limit struct {
 	interval int64 // nanoseconds between two events at the rate; 0 = no limit
 	capacity int64 // nanoseconds: interval times burst
 }
 
 // maxTokens bounds a burst and a charge, so that no sum of times overflows: at
-// one a second it is 34 years.
+// one token per second it is 34 years.
 const maxTokens = 1 << 30
 
-// maxDebt bounds in the same way how far a bucket may be in debt.
+// maxDebt bounds a bucket's debt for the same reason.
 const maxDebt = 1 << 61
 
-// newRate returns the limit of perSecond events with bursts of burst (at least
+// newLimit returns the limit of perSecond events with bursts of burst (at least
 // 1). The interval is rounded up, so the rate is never exceeded.
-func newRate(perSecond, burst int) rate {
+func newLimit(perSecond, burst int) limit {
 	if perSecond <= 0 {
-		return rate{}
+		return limit{}
 	}
 	interval := (int64(time.Second)-1)/int64(perSecond) + 1
-	return rate{interval: interval, capacity: interval * int64(min(max(burst, 1), maxTokens))}
+	return limit{interval: interval, capacity: interval * int64(min(max(burst, 1), maxTokens))}
 }
 
 // bucket is a token bucket in one word: the theoretical arrival time, at which
-// it is full again. Every token moves it on by the rate's interval, and what
-// lies further ahead than the rate's capacity is debt. The zero value is a full
-// bucket. It knows no rate, so a rate may change under it.
+// it is full again. Every token moves that time on by the limit's interval; what
+// is further ahead than the limit's capacity is debt. The zero value is a full
+// bucket. A bucket does not contain its limit, so the limit may change.
 type bucket struct {
 	full atomic.Int64 // nanoseconds
 }
 
 // take takes one token if there is one and returns 0; otherwise it takes
 // nothing and returns the nanoseconds until there is one.
-func (b *bucket) take(r rate, now int64) (wait int64) {
+func (b *bucket) take(r limit, now int64) (wait int64) {
 	if r.interval == 0 {
 		return 0
 	}
@@ -55,9 +55,9 @@ func (b *bucket) take(r rate, now int64) (wait int64) {
 	}
 }
 
-// charge takes n tokens, there or not, and returns the nanoseconds until there
-// is one to take; 0 if there is one now.
-func (b *bucket) charge(r rate, n int, now int64) (wait int64) {
+// charge takes n tokens, available or not, and returns the nanoseconds until
+// there is one to take; 0 if there is one now.
+func (b *bucket) charge(r limit, n int, now int64) (wait int64) {
 	if r.interval == 0 {
 		return 0
 	}
@@ -71,7 +71,7 @@ func (b *bucket) charge(r rate, n int, now int64) (wait int64) {
 	}
 }
 
-// isFull says that nothing is missing: a new bucket would not differ.
+// isFull reports whether the bucket is like a new one.
 func (b *bucket) isFull(now int64) bool { return b.full.Load() <= now }
 
 // reset makes the bucket full.

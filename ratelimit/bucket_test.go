@@ -13,22 +13,22 @@ import (
 	"mcplb/conf"
 )
 
-func TestNewRate(t *testing.T) {
+func TestNewLimit(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		perSecond, burst int
-		want             rate
+		want             limit
 	}{
-		{0, 5, rate{}},
-		{-1, 5, rate{}},
-		{100, 200, rate{1e7, 2e9}},
-		{3, 1, rate{333333334, 333333334}},
-		{1, 0, rate{1e9, 1e9}},
-		{1, math.MaxInt, rate{1e9, maxTokens * 1e9}},
-		{math.MaxInt, 1, rate{1, 1}},
+		{0, 5, limit{}},
+		{-1, 5, limit{}},
+		{100, 200, limit{1e7, 2e9}},
+		{3, 1, limit{333333334, 333333334}},
+		{1, 0, limit{1e9, 1e9}},
+		{1, math.MaxInt, limit{1e9, maxTokens * 1e9}},
+		{math.MaxInt, 1, limit{1, 1}},
 	} {
-		if got := newRate(c.perSecond, c.burst); got != c.want {
-			t.Errorf("newRate(%d, %d) = %+v, want %+v", c.perSecond, c.burst, got, c.want)
+		if got := newLimit(c.perSecond, c.burst); got != c.want {
+			t.Errorf("newLimit(%d, %d) = %+v, want %+v", c.perSecond, c.burst, got, c.want)
 		}
 	}
 }
@@ -39,9 +39,9 @@ type passed struct {
 	count int
 }
 
-// checkWindows fails if any closed window saw more than most messages besides
-// the w/T that the rate allows it.
-func checkWindows(t *testing.T, log []passed, r rate, most int) {
+// checkWindows fails if in any closed window more than most messages pass beyond
+// the w/T that the rate allows.
+func checkWindows(t *testing.T, log []passed, r limit, most int) {
 	t.Helper()
 	// For a window from event i to j: sum(i..j) <= most + (at[j]-at[i])/T. With
 	// the sum up to an event, that is a difference of two per-event values, so
@@ -57,14 +57,14 @@ func checkWindows(t *testing.T, log []passed, r rate, most int) {
 	}
 }
 
-// Allow: no window has more than burst + w/T, what is refused may pass exactly
-// when Allow said, and a sender that never stops gets the whole rate.
+// Allow: no window has more than burst + w/T, a refused message may pass exactly
+// after retryAfter, and a sender that never stops gets the rate in full.
 func TestAllowKeepsTheRate(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		perSecond, burst := 1+random.IntN(2000), 1+random.IntN(50)
-		r := newRate(perSecond, burst)
+		r := newLimit(perSecond, burst)
 		s, _ := New(conf.RateLimit{MessageRate: perSecond, MessageBurst: burst}).Admit(addr("192.0.2.1"), 0)
 		var log []passed
 		now := random.Int64N(second)
@@ -74,14 +74,14 @@ func TestAllowKeepsTheRate(t *testing.T) {
 			case ok:
 				log = append(log, passed{now, 1})
 			case wait <= 0:
-				t.Fatalf("refused, but to come back after %v", wait)
+				t.Fatalf("refused with retryAfter %v", wait)
 			case random.IntN(3) == 0:
 				if ok, _ := s.Allow(now + int64(wait) - 1); ok {
 					t.Fatal("passed before its time")
 				}
 				now += int64(wait)
 				if ok, _ := s.Allow(now); !ok {
-					t.Fatal("refused at the time it was told")
+					t.Fatal("refused after retryAfter")
 				}
 				log = append(log, passed{now, 1})
 			}
@@ -91,7 +91,7 @@ func TestAllowKeepsTheRate(t *testing.T) {
 	}
 }
 
-func TestAllowGivesTheWholeRate(t *testing.T) {
+func TestAllowGivesTheFullRate(t *testing.T) {
 	t.Parallel()
 	const perSecond, burst = 250, 40
 	s, _ := New(conf.RateLimit{MessageRate: perSecond, MessageBurst: burst}).Admit(addr("192.0.2.1"), 0)
@@ -110,18 +110,18 @@ func TestAllowGivesTheWholeRate(t *testing.T) {
 type reader struct {
 	source *Source
 	next   int64 // when it reads again
-	opened bool  // it has been told once that it may read
+	opened bool  // Delay(0) has returned 0 once
 }
 
 // Delay: however a source's connections read, close and come back, no window
-// has more than the guarantee says, and together they get the whole rate.
+// has more than the guarantee says, and together they get the rate in full.
 func TestDelayKeepsTheRate(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 2))
 		perSecond, burst := 1+random.IntN(2000), 1+random.IntN(200)
 		most, connections := 1+random.IntN(100), 1+random.IntN(8)
-		r := newRate(perSecond, burst)
+		r := newLimit(perSecond, burst)
 		l := New(conf.RateLimit{MessageRate: perSecond, MessageBurst: burst})
 		readers := make([]reader, connections)
 		for i := range readers {
@@ -136,7 +136,7 @@ func TestDelayKeepsTheRate(t *testing.T) {
 }
 
 // readAll lets each reader read up to most messages when its pause is over, for
-// a number of turns, and now and then replaces one by a new connection.
+// a number of turns, and sometimes replaces a reader by a new connection.
 func readAll(l *Limiter, readers []reader, random *rand.Rand, most, turns int) (log []passed, now int64, total int) {
 	for range turns {
 		which := 0
@@ -173,7 +173,7 @@ func TestDelay(t *testing.T) {
 		want   []time.Duration
 	}{
 		{"within the burst", []int{0, 1, 8}, []time.Duration{0, 0, 0}},
-		{"the whole burst", []int{10}, []time.Duration{100 * ms}},
+		{"the full burst", []int{10}, []time.Duration{100 * ms}},
 		{"debt", []int{25, 0, 1}, []time.Duration{1600 * ms, 1600 * ms, 1700 * ms}},
 		{"nonsense", []int{-5, 10}, []time.Duration{0, 100 * ms}},
 		{"absurd amounts do not overflow", []int{math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt}, nil},
@@ -188,8 +188,8 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// Concurrent loops lose no charge and grant no token twice. It runs alone, so
-// that they do run at the same time.
+// Concurrent loops lose no charge and grant no token twice. The test does not run
+// in parallel with others, so that its loops do run at the same time.
 func TestBucketIsExactOverLoops(t *testing.T) {
 	const loops, each, burst = 4, 50_000, 123_456
 	l := New(conf.RateLimit{MessageRate: 1000, MessageBurst: burst})

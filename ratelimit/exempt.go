@@ -43,7 +43,7 @@ func unmapPrefix(p netip.Prefix) netip.Prefix {
 	return p
 }
 
-// contains says whether a normal address is in the set.
+// contains reports whether a normal address is in the set.
 func (e exemptions) contains(address netip.Addr) bool {
 	after := sort.Search(len(e), func(i int) bool { return e[i].Addr().Compare(address) > 0 })
 	return after > 0 && e[after-1].Contains(address)

@@ -55,7 +55,7 @@ func randomAddress(random *rand.Rand, v4 bool) netip.Addr {
 	return netip.AddrFrom16([16]byte{0: 0x20, 2: byte(random.IntN(3)), 6: byte(random.IntN(3)), 15: byte(random.IntN(3))})
 }
 
-// The set answers as asking every prefix would.
+// The set contains an address exactly if one of the prefixes does.
 func TestExemptionsProperty(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {

@@ -1,36 +1,30 @@
 package ratelimit
 
-import (
-	"hash/maphash"
-	"math"
-)
+import "hash/maphash"
 
-// Handover is what a limiter knows, for the process that takes its place: all
-// but the connections, which move one by one (Reinstate). Times are relative to
-// the moment of Carry, since the other process has another clock. It is fit for
-// encoding.
+// Handover is the state of a limiter, for the new process of an upgrade: all but
+// the connections, which follow one by one (Reinstate). It can be encoded. Times
+// are absolute: both processes read the system's monotonic clock.
 type Handover struct {
-	Sources           []CarriedSource // those that differ from unknown ones
-	Bans              []CarriedBan
-	Opened, Messages  int64 // the global buckets: nanoseconds until they are full
-	Evictions         uint64
-	Imposed, Declined uint64
+	Sources     []HandoverSource // except forgettable ones
+	Bans        []HandoverBan
+	Connections int64 // when the bucket of global_connection_rate is full
+	Messages    int64 // when the bucket of global_message_rate is full
+	Counts      Counts
 }
 
-// CarriedSource is one source.
-type CarriedSource struct {
-	Key              uint64 // Source.Key
-	Opened, Messages int64  // nanoseconds until its buckets are full
-	Violations       int
-	Age              int64 // nanoseconds since the first of the violations
+// HandoverSource is one source.
+type HandoverSource struct {
+	Key         uint64 // Source.Key
+	Connections int64  // when its bucket of connections is full
+	Messages    int64  // when its bucket of messages is full
+	Violations  uint64 // as a Source holds them
 }
 
-// CarriedBan is one ban.
-type CarriedBan struct {
-	Key        uint64
-	Remaining  int64 // nanoseconds; the largest number = no end
-	Violations int32
-	Reason     Reason
+// HandoverBan is one ban.
+type HandoverBan struct {
+	Key uint64 // Source.Key
+	BanRecord
 }
 
 // Key identifies the source among all sources of any limiter; 0 for nil, which
@@ -42,77 +36,65 @@ func (s *Source) Key() uint64 {
 	return uint64(s.key)
 }
 
-// Handover returns what the limiter knows at the time now.
+// Handover returns the limiter's state at the time now.
 func (l *Limiter) Handover(now int64) Handover {
-	c := Handover{Opened: l.opened.missing(now), Messages: l.messages.missing(now)}
+	h := Handover{Connections: l.connections.full(), Messages: l.messages.full.Load()}
 	for i := range l.shards {
-		l.shards[i].carry(&c, now)
+		l.shards[i].handover(&h, now)
 	}
-	return c
+	return h
 }
 
-// missing is how long it takes until the bucket is full.
-func (b *bucket) missing(now int64) int64 { return max(b.full.Load()-now, 0) }
-
-func (sh *shard) carry(c *Handover, now int64) {
+// handover adds the shard's state to h.
+func (sh *shard) handover(h *Handover, now int64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	c.Evictions += sh.evictions
-	c.Imposed += sh.bans.imposed
-	c.Declined += sh.bans.declined
 	sh.bans.sweep(now)
+	h.Counts.add(sh.counts)
 	for k, b := range sh.bans.byKey {
-		remaining := int64(math.MaxInt64)
-		if b.until != endless {
-			remaining = b.until - now
-		}
-		c.Bans = append(c.Bans, CarriedBan{Key: uint64(k), Remaining: remaining, Violations: b.violations, Reason: b.reason})
+		h.Bans = append(h.Bans, HandoverBan{uint64(k), b})
 	}
 	sh.table.each(func(s *Source) {
-		if s.forgettable(now) {
-			return
+		if !s.forgettable(now) {
+			h.Sources = append(h.Sources, HandoverSource{
+				uint64(s.key), s.connections.full.Load(), s.messages.full.Load(), s.violations.word.Load(),
+			})
 		}
-		carried := CarriedSource{Key: uint64(s.key), Opened: s.opened.missing(now), Messages: s.messages.missing(now)}
-		carried.Violations, carried.Age = s.violations.carry(now)
-		c.Sources = append(c.Sources, carried)
 	})
 }
 
-// carry tells how many violations count now, and the age of the first.
-func (v *violations) carry(now int64) (count int, age int64) {
-	word := v.word.Load()
-	if violationsLapsed(word, now) {
-		return 0, 0
+// Restore takes over the state of another limiter. It must be called before this
+// one is used.
+func (l *Limiter) Restore(h Handover, now int64) {
+	l.connections.restore(h.Connections)
+	l.messages.full.Store(h.Messages)
+	for _, known := range h.Sources {
+		s := l.enter(key(known.Key), now)
+		s.connections.full.Store(known.Connections)
+		s.messages.full.Store(known.Messages)
+		s.violations.word.Store(known.Violations)
+		s.Release()
 	}
-	return int(word & maxViolations), now - int64(word>>21)<<violationUnit
+	for _, b := range h.Bans {
+		l.shardOf(key(b.Key)).restoreBan(b)
+	}
+	first := &l.shards[0]
+	first.mu.Lock()
+	defer first.mu.Unlock()
+	first.counts.add(h.Counts)
 }
 
-// Restore takes over what another limiter knew, before this one is used.
-func (l *Limiter) Restore(c Handover, now int64) {
-	l.opened.full.Store(now + c.Opened)
-	l.messages.full.Store(now + c.Messages)
-	for _, carried := range c.Sources {
-		s := l.enter(key(carried.Key), now)
-		s.opened.full.Store(now + carried.Opened)
-		s.messages.full.Store(now + carried.Messages)
-		s.violations.restore(carried.Violations, now-carried.Age)
-		l.shards[s.shard].release(s)
-	}
-	for _, b := range c.Bans {
-		until := int64(endless)
-		if b.Remaining < endless-now {
-			until = now + b.Remaining
-		}
-		l.shardOf(key(b.Key)).restoreBan(key(b.Key), ban{until: until, violations: b.Violations, reason: b.Reason})
-	}
-	l.shards[0].restoreCounts(&c)
+func (sh *shard) restoreBan(b HandoverBan) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.bans.put(key(b.Key), b.BanRecord)
 }
 
-// Reinstate is Admit for a connection that is held already, elsewhere, by the
-// source of a key: no limit is asked. The source is to be released.
+// Reinstate is Admit for a connection that the old process holds or held: no
+// limit applies. k is its Source.Key. The caller must release the source.
 func (l *Limiter) Reinstate(k uint64, now int64) *Source { return l.enter(key(k), now) }
 
-// enter takes a connection for a source in, known or new.
+// enter counts one more connection of a source, known or new.
 func (l *Limiter) enter(k key, now int64) *Source {
 	hash := maphash.Comparable(l.seed, k)
 	sh := &l.shards[hash>>l.shift]
@@ -121,26 +103,4 @@ func (l *Limiter) enter(k key, now int64) *Source {
 	s := sh.pick(k, hash, now)
 	s.held++
 	return s
-}
-
-// restore sets what counts.
-func (v *violations) restore(count int, first int64) {
-	if count > 0 {
-		v.word.Store(uint64(max(first, 0))>>violationUnit<<21 | uint64(min(count, maxViolations)))
-	}
-}
-
-func (sh *shard) restoreBan(k key, record ban) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	sh.bans.put(k, record)
-	sh.bans.imposed-- // it was counted where it was imposed
-}
-
-func (sh *shard) restoreCounts(c *Handover) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	sh.evictions += c.Evictions
-	sh.bans.imposed += c.Imposed
-	sh.bans.declined += c.Declined
 }

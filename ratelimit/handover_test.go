@@ -10,30 +10,30 @@ import (
 	"mcplb/conf"
 )
 
-// handOver brings what l knows at the time now into a new limiter, by way of
-// bytes; its clock shows then at that moment.
-func handOver(t *testing.T, l *Limiter, limits conf.RateLimit, now, then int64) *Limiter {
+// handedOver returns a new limiter with what l knows at the time now, encoded and
+// decoded.
+func handedOver(t *testing.T, l *Limiter, limits conf.RateLimit, now int64) *Limiter {
 	t.Helper()
 	var wire bytes.Buffer
 	if err := gob.NewEncoder(&wire).Encode(l.Handover(now)); err != nil {
 		t.Fatal(err)
 	}
-	var carried Handover
-	if err := gob.NewDecoder(&wire).Decode(&carried); err != nil {
+	var received Handover
+	if err := gob.NewDecoder(&wire).Decode(&received); err != nil {
 		t.Fatal(err)
 	}
 	other := New(limits)
-	other.Restore(carried, then)
+	other.Restore(received, now)
 	return other
 }
 
-// A limiter that takes over holds everybody to what the one before would have
-// held them to: rates, violations, bans, numbers of connections.
-func TestHandOver(t *testing.T) {
+// The new process's limiter treats each source as the old one would have: rates,
+// violations, bans, numbers of connections.
+func TestHandover(t *testing.T) {
 	t.Parallel()
 	limits := conf.RateLimit{ConnectionRate: 10, ConnectionBurst: 5, MessageRate: 10, MessageBurst: 5, MaxConnections: 20, BanAfter: 8, BanTime: time.Hour}
 	l := New(limits)
-	now, then := int64(time.Hour), int64(5*time.Hour)
+	now := int64(time.Hour)
 	busy, debtor, banned := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.3")
 	for range 5 {
 		if _, v := l.Admit(busy, now); v != Admitted {
@@ -51,20 +51,20 @@ func TestHandOver(t *testing.T) {
 	l.Ban(netip.MustParseAddr("192.0.2.4"), 0, now)
 
 	later := now + int64(50*time.Millisecond)
-	other := handOver(t, l, limits, later, then)
-	held := other.Reinstate(s.Key(), then)
-	if got, want := held.Delay(0, then), pause-50*time.Millisecond; got != want {
+	other := handedOver(t, l, limits, later)
+	held := other.Reinstate(s.Key(), later)
+	if got, want := held.Delay(0, later), pause-50*time.Millisecond; got != want {
 		t.Errorf("the debtor pauses for %v, want %v", got, want)
 	}
-	if _, v := other.Admit(banned, then); v != RefusedBanned {
-		t.Errorf("the banned one: %v", v)
+	if _, v := other.Admit(banned, later); v != RefusedBanned {
+		t.Errorf("the banned source: %v", v)
 	}
 	for _, want := range []Verdict{RefusedRate, RefusedRate, RefusedBanned} { // the eighth violation bans
-		if _, v := other.Admit(busy, then); v != want {
-			t.Errorf("the busy one: %v, want %v", v, want)
+		if _, v := other.Admit(busy, later); v != want {
+			t.Errorf("the busy source: %v, want %v", v, want)
 		}
 	}
-	stats := other.Stats(then)
+	stats := other.Stats(later)
 	if before := l.Stats(later); stats.BansImposed != before.BansImposed+1 || stats.Bans != before.Bans+1 {
 		t.Errorf("bans %+v, before %+v", stats, before)
 	}
@@ -72,15 +72,15 @@ func TestHandOver(t *testing.T) {
 		t.Errorf("%d sources are connected, want 1", stats.Connected)
 	}
 	held.Release()
-	if n := other.Stats(then).Connected; n != 0 {
+	if n := other.Stats(later).Connected; n != 0 {
 		t.Errorf("%d sources are connected after the release", n)
 	}
-	if _, v := other.Admit(banned, then+int64(10*time.Minute)); v != Admitted {
+	if _, v := other.Admit(banned, later+int64(10*time.Minute)); v != Admitted {
 		t.Errorf("the ban does not end: %v", v)
 	}
 }
 
-// Connections held elsewhere count for max_connections, and may be over it.
+// Reinstated connections count for max_connections, and may exceed it.
 func TestReinstate(t *testing.T) {
 	t.Parallel()
 	l := New(conf.RateLimit{MaxConnections: 2})

@@ -7,12 +7,12 @@ import (
 	"mcplb/conf"
 )
 
-// limits is one configuration, worked out. It is immutable.
+// limits is a configuration in the form that decisions need. It is immutable.
 type limits struct {
-	connection       rate
-	message          rate
-	globalConnection rate
-	globalMessage    rate
+	connection       limit
+	message          limit
+	globalConnection int // connections per second; 0 = no limit
+	globalMessage    limit
 
 	maxConnections int32 // of one source
 	banAfter       int   // 0 = never
@@ -20,17 +20,17 @@ type limits struct {
 	overMessage    conf.OverMessage
 	exempt         exemptions
 
-	tracked   bool // sources must be remembered
+	tracked   bool // sources must be in the table
 	metered   bool // messages must be counted
-	shardSize int  // sources that one shard remembers
+	shardSize int  // sources that one shard may hold
 }
 
 func newLimits(c conf.RateLimit, shards int) *limits {
 	l := &limits{
-		connection:       newRate(c.ConnectionRate, c.ConnectionBurst),
-		message:          newRate(c.MessageRate, c.MessageBurst),
-		globalConnection: newRate(c.GlobalConnectionRate, c.GlobalConnectionRate),
-		globalMessage:    newRate(c.GlobalMessageRate, c.GlobalMessageRate),
+		connection:       newLimit(c.ConnectionRate, c.ConnectionBurst),
+		message:          newLimit(c.MessageRate, c.MessageBurst),
+		globalConnection: c.GlobalConnectionRate,
+		globalMessage:    newLimit(c.GlobalMessageRate, c.GlobalMessageRate),
 		maxConnections:   math.MaxInt32,
 		banAfter:         min(c.BanAfter, maxViolations),
 		banTime:          c.BanTime,
@@ -45,7 +45,7 @@ func newLimits(c conf.RateLimit, shards int) *limits {
 	if c.TableSize > 0 {
 		l.shardSize = max(1, c.TableSize/shards)
 	}
-	// A source must be remembered for its messages to find the global bucket.
+	// Messages reach the global bucket through their source.
 	l.tracked = l.metered || c.ConnectionRate > 0 || c.MaxConnections > 0
 	return l
 }

@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
@@ -15,7 +14,7 @@ type Verdict uint8
 
 // The verdicts. The zero value is Admitted.
 const (
-	Admitted          Verdict = iota // may enter
+	Admitted          Verdict = iota // accepted
 	RefusedBanned                    // its source is banned
 	RefusedRate                      // over its source's connection_rate; a violation
 	RefusedConcurrent                // over its source's max_connections; a violation
@@ -39,24 +38,25 @@ func (v Verdict) String() string {
 	return "unknown"
 }
 
-// Limiter holds what is known of all sources. Its methods may be called by any
-// number of goroutines at once, and none of them waits for longer than another
-// call takes. New makes one; the zero value is not usable.
+// Limiter holds the state of all sources. Its methods may be called by any number
+// of goroutines at once, and none waits longer than another call takes. New makes
+// one; the zero value is not usable.
 type Limiter struct {
 	limits atomic.Pointer[limits]
 	seed   maphash.Seed
 	shards []shard // a power of two; its length never changes
 	shift  uint    // hash >> shift is the number of a key's shard
 
-	bans     atomic.Int64 // recorded in all shards, lapsed ones included
-	_        [cacheLine]byte
-	opened   bucket // of connections, for global_connection_rate
-	_        [cacheLine]byte
-	messages bucket // for global_message_rate
-	_        [cacheLine]byte
+	bans        atomic.Int64 // in all shards, expired ones included
+	_           [cacheLine]byte
+	connections globalRate // global_connection_rate
+	_           [cacheLine]byte
+	messages    bucket // for global_message_rate
+	_           [cacheLine]byte
 }
 
-// cacheLine keeps apart what different loops write, and what they only read.
+// cacheLine is the padding between fields that different loops write, or only
+// read.
 const cacheLine = 64
 
 // A table is split into shards of at least leastShard sources each, and into
@@ -67,9 +67,9 @@ const (
 )
 
 // New returns a limiter that knows no source yet. It takes little memory until
-// sources arrive. The table is split by the table_size given here: a limiter
-// made for a small table and later grown far beyond by Apply is right, but its
-// callers meet at fewer locks.
+// sources arrive. The number of shards follows from the table_size given here: a
+// limiter whose table Apply makes much larger remains correct, but its callers
+// contend for fewer locks.
 func New(limits conf.RateLimit) *Limiter {
 	count := shardCount(limits.TableSize)
 	l := &Limiter{
@@ -92,27 +92,28 @@ func shardCount(tableSize int) int {
 	return count
 }
 
-// Apply changes the limits in place. Sources, counts and bans stay, and sources
-// already connected are held to the new limits from their next message on. A
-// smaller table shrinks step by step as sources come and go. Connections
-// admitted without a *Source, because nothing was limited for them, stay
-// unlimited and are not counted for max_connections.
+// Apply changes the limits in place. Sources, counts and bans stay, and connected
+// sources are subject to the new limits from their next message on. A smaller
+// table shrinks step by step as sources come and go. Connections that were
+// admitted without a *Source, because they had no limits, stay unlimited and do
+// not count for max_connections.
 func (l *Limiter) Apply(limits conf.RateLimit) {
+	l.connections.set(limits.GlobalConnectionRate)
 	l.limits.Store(newLimits(limits, len(l.shards)))
 }
 
-// OverMessage says what is to become of a message over the rate: with
-// conf.Delay call Source.Delay, with conf.Reject call Source.Allow.
+// OverMessage returns how to treat a message over the rate: for conf.Delay call
+// Source.Delay, for conf.Reject call Source.Allow.
 func (l *Limiter) OverMessage() conf.OverMessage { return l.limits.Load().overMessage }
 
 // Admit decides about a new connection from address at the time now. If the
-// verdict is Admitted, the source is to be released exactly once; it is nil
-// where nothing is limited (an exempt address, or no limits at all), which all
+// verdict is Admitted, the caller must release the source exactly once; it is nil
+// if nothing is limited (an exempt address, or no limits at all), which all
 // methods of *Source accept. With any other verdict the source is nil.
 //
 // Every attempt of a source that is not banned draws on its connection_rate,
-// whatever is decided after that. An exempt address is refused only while an
-// operator's own ban of its source lasts. The invalid address counts as ::.
+// whatever the verdict. An exempt address is refused only while its source is
+// banned by an operator. The invalid address counts as ::.
 func (l *Limiter) Admit(address netip.Addr, now int64) (*Source, Verdict) {
 	address = normal(address)
 	limits := l.limits.Load()
@@ -130,65 +131,49 @@ func (l *Limiter) admitUntracked(address netip.Addr, exempt bool, limits *limits
 	if l.bans.Load() > 0 && l.banned(keyOf(address), exempt, now) {
 		return RefusedBanned
 	}
-	if !exempt && l.opened.take(limits.globalConnection, now) > 0 {
+	if !exempt && !l.underGlobalRate(limits, now) {
 		return RefusedGlobalRate
 	}
 	return Admitted
+}
+
+// underGlobalRate charges a connection to global_connection_rate and reports
+// whether it is within that.
+func (l *Limiter) underGlobalRate(limits *limits, now int64) bool {
+	return limits.globalConnection == 0 || l.connections.allow(now)
 }
 
 func (l *Limiter) shardOf(k key) *shard {
 	return &l.shards[maphash.Comparable(l.seed, k)>>l.shift]
 }
 
-// Stats is what a limiter counts.
+// Stats describes a limiter at one time.
 type Stats struct {
-	Sources      int    // remembered now
-	Connected    int    // of those, the ones with live connections
+	Sources   int // in the table
+	Connected int // of those, the ones with live connections
+	Bans      int // in force
+	Counts
+}
+
+// Counts are totals since the start; a new process continues those of the old.
+type Counts struct {
 	Evictions    uint64 // sources forgotten because the table was full
-	Bans         int    // in force now
-	BansImposed  uint64 // bans ever imposed, by operators and by violations
+	BansImposed  uint64 // bans imposed, by operators and for violations
 	BansDeclined uint64 // bans not imposed because table_size bans were in force
 }
 
-// Stats returns the sums over all shards. Each shard is locked in turn, so the
-// figures are exact only while nothing changes.
+func (c *Counts) add(more Counts) {
+	c.Evictions += more.Evictions
+	c.BansImposed += more.BansImposed
+	c.BansDeclined += more.BansDeclined
+}
+
+// Stats returns the sums over all shards. It locks one shard after the other, so
+// the figures are exact only while nothing changes.
 func (l *Limiter) Stats(now int64) Stats {
 	var sum Stats
 	for i := range l.shards {
 		l.shards[i].addTo(&sum, now)
 	}
 	return sum
-}
-
-// key identifies a source: an IPv6 /64 by its upper 64 bits, an IPv4 address
-// by markIPv4 with the address in the lower 32. That is how 0:1::/32 would be
-// written, which no host has: ::/8 is reserved (RFC 4291 section 2.4).
-type key uint64
-
-const markIPv4 = 1 << 32
-
-// normal strips what does not belong to a source's identity: the IPv6 dress of
-// an IPv4 address, and the zone.
-func normal(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
-
-// keyOf returns the key of a normal address.
-func keyOf(address netip.Addr) key {
-	if address.Is4() {
-		b := address.As4()
-		return key(markIPv4 | uint64(binary.BigEndian.Uint32(b[:])))
-	}
-	b := address.As16()
-	return key(binary.BigEndian.Uint64(b[:8]))
-}
-
-// prefix is the reverse of keyOf.
-func (k key) prefix() netip.Prefix {
-	if k&^0xffffffff == markIPv4 {
-		var b [4]byte
-		binary.BigEndian.PutUint32(b[:], uint32(k))
-		return netip.PrefixFrom(netip.AddrFrom4(b), 32)
-	}
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], uint64(k))
-	return netip.PrefixFrom(netip.AddrFrom16(b), 64)
 }

@@ -28,7 +28,7 @@ func admit(t *testing.T, l *Limiter, address string, now int64, want Verdict) *S
 	return s
 }
 
-// attempt is one connection, never released, and what is to become of it.
+// attempt is one connection, never released, and the verdict expected for it.
 type attempt struct {
 	address string
 	now     int64
@@ -146,7 +146,7 @@ func TestReleaseMakesRoom(t *testing.T) {
 }
 
 // Bans, buckets and connections outlive a change of the limits, and the change
-// holds at once for connected sources.
+// applies to connected sources at once.
 func TestApply(t *testing.T) {
 	t.Parallel()
 	l := New(conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 3, MessageRate: 10, MessageBurst: 10, OverMessage: conf.Delay})
@@ -163,7 +163,7 @@ func TestApply(t *testing.T) {
 	if l.OverMessage() != conf.Reject {
 		t.Error("over_message was not applied")
 	}
-	// The bucket is full again at the same time as before, one second on.
+	// The bucket is full again at the same time as before, after one second.
 	if ok, wait := s.Allow(0); ok || wait != time.Second {
 		t.Error("the new rate does not hold for a connected source:", ok, wait)
 	}
@@ -252,7 +252,7 @@ func TestVerdictNames(t *testing.T) {
 	}
 }
 
-// However many loops ask at once, exactly max_connections enter.
+// However many loops call Admit at once, exactly max_connections enter.
 func TestMaxConnectionsIsExact(t *testing.T) {
 	t.Parallel()
 	const most, loops, tries = 7, 8, 50

@@ -2,19 +2,18 @@ package ratelimit
 
 import "sync"
 
-// shard is a part of the sources, those with the same upper bits of the hash,
-// and the bans of the same part.
+// shard holds the sources whose hashes have the same upper bits, and their bans.
 type shard struct {
-	mu        sync.Mutex // guards everything below, and the part of a Source that says so
-	table     table
-	bans      bans
-	evictions uint64
-	_         [cacheLine]byte // the next shard's lock is not on this one's lines
+	mu     sync.Mutex // guards all of this, and the fields of a Source that say so
+	table  table
+	bans   bans
+	counts Counts
+	_      [cacheLine]byte // keeps the next shard's lock off these cache lines
 }
 
 func (sh *shard) init(l *Limiter, number int) {
 	sh.table.limiter, sh.table.shard = l, uint32(number)
-	sh.bans.total = &l.bans
+	sh.bans.total, sh.bans.counts = &l.bans, &sh.counts
 }
 
 // admit decides about a connection of the source with the given key.
@@ -39,7 +38,8 @@ func (sh *shard) admit(k key, hash uint64, limits *limits, now int64) (*Source, 
 	return nil, verdict
 }
 
-// pick returns the source of a key, known or new. It is not in the idle list.
+// pick returns the source of a key, known or new, and takes it out of the idle
+// list.
 func (sh *shard) pick(k key, hash uint64, now int64) *Source {
 	s := sh.table.find(k, hash)
 	switch {
@@ -52,8 +52,8 @@ func (sh *shard) pick(k key, hash uint64, now int64) *Source {
 	return s
 }
 
-// forget drops the longest idle sources if they are as good as unknown: up to
-// two for each new one, so that a table shrinks to what it needs.
+// forget removes up to two of the longest idle sources if they are forgettable.
+// It is called once for each new source, so the table shrinks to what it needs.
 func (sh *shard) forget(now int64) {
 	for range 2 {
 		if sh.table.oldest == 0 || !sh.table.at(sh.table.oldest).forgettable(now) {
@@ -63,21 +63,21 @@ func (sh *shard) forget(now int64) {
 	}
 }
 
-// refused counts a refused connection as a violation if it is one.
+// refused counts a refused connection as a violation, if it is one.
 func (sh *shard) refused(s *Source, verdict Verdict, limits *limits, now int64) {
 	reason := ConnectionRate
 	switch verdict {
 	case RefusedGlobalRate:
-		return // not the source's doing
+		return // not the source's fault
 	case RefusedConcurrent:
 		reason = SourceConnections
 	}
 	if count, over := s.violate(limits, now); over {
-		sh.bans.impose(s.key, reason, count, limits, now)
+		sh.bans.punish(s.key, reason, count, limits, now)
 	}
 }
 
-// release takes a connection off its source.
+// release removes a connection from its source.
 func (sh *shard) release(s *Source) {
 	limits := s.limiter.limits.Load()
 	sh.mu.Lock()
@@ -88,24 +88,24 @@ func (sh *shard) release(s *Source) {
 	sh.shrink(limits)
 }
 
-// shrink forgets idle sources while there are more than may be, but only two
-// at a time: no call is to pay for a table that a reload has made smaller.
+// shrink forgets idle sources while there are too many, at most two per call: no
+// single call pays for a table that a reload has made smaller.
 func (sh *shard) shrink(limits *limits) {
 	for range 2 {
 		if sh.table.count <= limits.shardSize || sh.table.oldest == 0 {
 			return
 		}
 		sh.table.forgetOldest()
-		sh.evictions++
+		sh.counts.Evictions++
 	}
 }
 
-// banSource bans a source for a message. Unlike its callers in this file, the
+// banSource bans a source for a message. Unlike for the functions above, the
 // caller does not hold the lock.
 func (sh *shard) banSource(s *Source, reason Reason, violations int, limits *limits, now int64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.bans.impose(s.key, reason, violations, limits, now)
+	sh.bans.punish(s.key, reason, violations, limits, now)
 }
 
 func (sh *shard) addTo(sum *Stats, now int64) {
@@ -114,8 +114,6 @@ func (sh *shard) addTo(sum *Stats, now int64) {
 	sh.bans.sweep(now)
 	sum.Sources += sh.table.count
 	sum.Connected += sh.table.count - sh.table.idle
-	sum.Evictions += sh.evictions
 	sum.Bans += len(sh.bans.byKey)
-	sum.BansImposed += sh.bans.imposed
-	sum.BansDeclined += sh.bans.declined
+	sum.Counts.add(sh.counts)
 }

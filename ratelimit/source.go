@@ -1,16 +1,15 @@
 package ratelimit
 
 import (
-	"sync/atomic"
 	"time"
 )
 
-// Source is what is known of one source address: the handle that a connection
+// Source is the state of one source address, and the handle that a connection
 // holds from Admit to Release. Many connections may share it, on any loops. All
 // methods accept nil, which is a source without limits.
 //
-// It is 64 bytes, one cache line, of which only the pointer concerns the
-// garbage collector. A source is in one of three states:
+// It is 64 bytes, one cache line, with one pointer for the garbage collector to
+// follow. A source is in one of three states:
 //
 //	state      held  in the table  in the idle list   leaves it by
 //	free        0    no            no                 Admit: connected, or idle if refused
@@ -21,29 +20,29 @@ type Source struct {
 	self    slot     // constant: where this source lies in its shard's table
 	shard   uint32   // constant: which of the limiter's shards
 
-	// Changed by the shard alone, under its lock. No key changes while the
-	// source is connected.
+	// Changed only by the shard, under its lock. The key does not change while
+	// the source is connected.
 	key          key
 	held         int32 // live connections
 	chain        slot  // the next of the same hash bucket, or the next free one
 	older, newer slot  // neighbours in the idle list
 
-	opened     bucket // of connections
-	messages   bucket
-	violations violations
+	connections bucket
+	messages    bucket
+	violations  violations
 }
 
-// Metered says whether messages of this source are limited at all, so whether
-// anyone has to count them. Apply may change the answer.
+// Metered reports whether messages of this source are limited, so whether the
+// caller must count them. Apply may change the answer.
 func (s *Source) Metered() bool {
 	return s != nil && s.limiter.limits.Load().metered
 }
 
-// Delay charges n messages that were read at the time now and returns for how
-// long reading this connection must pause: until there is room for another
-// message in the source's bucket and in the global one; 0 = read on. The
-// messages themselves are let through, so buckets may fall into debt, which the
-// pause includes. With n = 0 it only asks. Slowing down is no violation.
+// Delay charges n messages that were read at the time now, and returns for how
+// long the connection must not be read: until the source's bucket and the global
+// one have room for another message; 0 = read on. The n messages pass in any
+// case, so buckets may be in debt, which the pause includes. With n = 0 it only
+// returns the pause. Slowing down is no violation.
 func (s *Source) Delay(n int, now int64) (pause time.Duration) {
 	if s == nil {
 		return 0
@@ -54,10 +53,10 @@ func (s *Source) Delay(n int, now int64) (pause time.Duration) {
 		s.limiter.messages.charge(limits.globalMessage, n, now)))
 }
 
-// Allow says whether one message may pass at the time now. If not, retryAfter
-// is when it may, provided that no other message of the source passes before.
-// A message over the source's own rate is a violation; one over the global rate
-// is none, but has drawn on the source's bucket.
+// Allow reports whether one message may pass at the time now. If not, it may
+// after retryAfter, provided that no other message of the source passes before.
+// A message over the source's rate is a violation; one over the global rate is
+// none, but has drawn on the source's bucket.
 func (s *Source) Allow(now int64) (ok bool, retryAfter time.Duration) {
 	if s == nil {
 		return true, 0
@@ -73,8 +72,8 @@ func (s *Source) Allow(now int64) (ok bool, retryAfter time.Duration) {
 	return wait == 0, time.Duration(wait)
 }
 
-// Release gives the connection back. It must be called exactly once for each
-// Admit that returned this source, and the source not be used after.
+// Release ends a connection. It must be called exactly once for each Admit that
+// returned this source, and the caller must not use the source afterwards.
 func (s *Source) Release() {
 	if s != nil {
 		s.limiter.shards[s.shard].release(s)
@@ -84,18 +83,18 @@ func (s *Source) Release() {
 // judge charges a new connection to the buckets and decides about it.
 func (s *Source) judge(limits *limits, now int64) Verdict {
 	switch {
-	case s.opened.take(limits.connection, now) > 0:
+	case s.connections.take(limits.connection, now) > 0:
 		return RefusedRate
 	case s.held >= limits.maxConnections:
 		return RefusedConcurrent
-	case s.limiter.opened.take(limits.globalConnection, now) > 0:
+	case !s.limiter.underGlobalRate(limits, now):
 		return RefusedGlobalRate
 	}
 	return Admitted
 }
 
-// violate counts a violation. If the source is to be banned for it, over is
-// true, count is how many there were, and counting has begun anew.
+// violate counts a violation. If the source is to be banned for it, over is true,
+// count is the number of violations, and counting starts again.
 func (s *Source) violate(limits *limits, now int64) (count int, over bool) {
 	if limits.banAfter <= 0 {
 		return 0, false
@@ -107,44 +106,7 @@ func (s *Source) violate(limits *limits, now int64) (count int, over bool) {
 	return count, true
 }
 
-// forgettable says that a new source would not be treated differently.
+// forgettable reports whether a new source would be treated alike.
 func (s *Source) forgettable(now int64) bool {
-	return s.opened.isFull(now) && s.messages.isFull(now) && s.violations.lapsed(now)
+	return s.connections.isFull(now) && s.messages.isFull(now) && s.violations.lapsed(now)
 }
-
-// violations counts violations within a minute of the first, in one word: in
-// the upper 43 bits when the first was, in units of 2^20 nanoseconds (about a
-// millisecond), in the lower 21 how many. The zero value is none.
-type violations struct {
-	word atomic.Uint64
-}
-
-const (
-	maxViolations   = 1<<21 - 1
-	violationUnit   = 20 // bits of a nanosecond clock that are dropped
-	violationMinute = int64(time.Minute) >> violationUnit
-)
-
-// add counts one and returns how many that makes, at most maxViolations.
-func (v *violations) add(now int64) int {
-	for {
-		word := v.word.Load()
-		first, count := word>>21, word&maxViolations
-		if violationsLapsed(word, now) {
-			first, count = uint64(now)>>violationUnit, 0
-		}
-		count = min(count+1, maxViolations)
-		if v.word.CompareAndSwap(word, first<<21|count) {
-			return int(count)
-		}
-	}
-}
-
-// lapsed says that none count any more.
-func (v *violations) lapsed(now int64) bool { return violationsLapsed(v.word.Load(), now) }
-
-func violationsLapsed(word uint64, now int64) bool {
-	return word&maxViolations == 0 || now>>violationUnit-int64(word>>21) > violationMinute
-}
-
-func (v *violations) reset() { v.word.Store(0) }

@@ -12,10 +12,10 @@ const (
 )
 
 // table finds sources by their key and keeps the idle ones in the order in
-// which they were last seen. It is a hash table with chains, of slots instead
-// of pointers: a million sources are a few thousand objects to the garbage
-// collector, and the place of a source never changes, so a *Source is a safe
-// handle. It has no lock and no opinion on size.
+// which they were last seen. It is a hash table with chains of slots instead of
+// pointers: a million sources are a few thousand objects for the garbage
+// collector. The place of a source never changes, so a *Source stays valid. The
+// table has no lock and does not limit its size.
 type table struct {
 	limiter *Limiter // of the sources made here
 	shard   uint32
@@ -23,7 +23,7 @@ type table struct {
 	heads []slot     // by hash: the first of the chain; a power of two
 	slabs [][]Source // slot s is slabs[s>>slabBits][s%slabSize]
 	last  slot       // the highest slot ever used
-	free  slot       // the first of a chain of slots to use again
+	free  slot       // the first of a chain of slots to reuse
 	count int        // sources in the table
 
 	oldest, newest slot // ends of the idle list
@@ -58,7 +58,7 @@ func (t *table) insert(k key, hash uint64) *Source {
 	}
 	s := t.allocate()
 	s.key = k
-	s.opened.reset()
+	s.connections.reset()
 	s.messages.reset()
 	s.violations.reset()
 	head := t.head(hash)
@@ -67,7 +67,7 @@ func (t *table) insert(k key, hash uint64) *Source {
 	return s
 }
 
-// remove takes a source out that is neither connected nor in the idle list.
+// remove removes a source that is neither connected nor in the idle list.
 func (t *table) remove(s *Source) {
 	link := t.head(maphash.Comparable(t.limiter.seed, s.key))
 	for *link != s.self {
@@ -95,7 +95,7 @@ func (t *table) allocate() *Source {
 }
 
 // grow doubles the heads. A shard of a million sources' table has about 8,000,
-// so this takes a fraction of a millisecond, and seldom.
+// so this takes a fraction of a millisecond, and is rare.
 func (t *table) grow() {
 	old := t.heads
 	t.heads = make([]slot, max(64, 2*len(old)))
@@ -121,7 +121,7 @@ func (t *table) enlist(s *Source) {
 	t.idle++
 }
 
-// unlist takes a source out of the idle list.
+// unlist removes a source from the idle list.
 func (t *table) unlist(s *Source) {
 	if s.older != 0 {
 		t.at(s.older).newer = s.newer

@@ -27,7 +27,7 @@ func checkTable(t *testing.T, table *table) {
 		for i := head; i != 0; i = table.at(i).chain {
 			s := table.at(i)
 			if s.self != i || s.limiter != table.limiter || s.shard != table.shard {
-				t.Fatalf("slot %d does not know itself", i)
+				t.Fatalf("slot %d has another number", i)
 			}
 			if table.find(s.key, maphash.Comparable(table.limiter.seed, s.key)) != s {
 				t.Fatalf("slot %d is not found under its key", i)
@@ -65,7 +65,7 @@ func idleKeys(table *table) []key {
 }
 
 // Sources come, go and are refused at random on a table that is too small for
-// them. The sources forgotten are always those that were idle for longest.
+// them. The sources forgotten are always those that were idle longest.
 func TestTableProperty(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(30) {
@@ -110,7 +110,7 @@ func TestTableProperty(t *testing.T) {
 	}
 }
 
-// A full table forgets the longest idle, never a connected source.
+// A full table forgets the source that is idle longest, never a connected one.
 func TestEviction(t *testing.T) {
 	t.Parallel()
 	l := New(conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, TableSize: 2})
@@ -126,7 +126,7 @@ func TestEviction(t *testing.T) {
 	connected.Release()
 }
 
-// What a forgotten source had used up is not the next one's in its place.
+// A slot that is reused does not inherit what its last source had used up.
 func TestForgottenSourceLeavesNothing(t *testing.T) {
 	t.Parallel()
 	l := New(conf.RateLimit{
@@ -151,8 +151,8 @@ func TestForgottenSourceLeavesNothing(t *testing.T) {
 	}
 }
 
-// If all are connected, the table holds more than its size; the excess goes as
-// they disconnect.
+// If all are connected, the table holds more than its size; the excess is removed
+// as they disconnect.
 func TestTableOfConnectedSourcesGrows(t *testing.T) {
 	t.Parallel()
 	l := New(conf.RateLimit{MaxConnections: 1, TableSize: 2})
@@ -178,8 +178,8 @@ func TestTableOfConnectedSourcesGrows(t *testing.T) {
 	checkTables(t, l)
 }
 
-// A source whose buckets are full again makes room before the table is full; one
-// that has violations does not.
+// A source whose buckets are full again is forgotten before the table is full; one
+// that has violations is not.
 func TestForgettableSourcesMakeRoom(t *testing.T) {
 	t.Parallel()
 	l := New(conf.RateLimit{ConnectionRate: 10, ConnectionBurst: 1, BanAfter: 10, TableSize: 1000})

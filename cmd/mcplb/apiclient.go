@@ -14,7 +14,7 @@ import (
 
 	"mcplb/proxy/admin"
 
-	"github.com/pelletier/go-toml/v2"
+	"github.com/BurntSushi/toml"
 )
 
 // usualAdmin is where the admin pages are unless the file says otherwise.

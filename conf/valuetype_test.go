@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// readOne returns what k makes of raw, and the mistakes it reports.
-func readOne[V any](k kind[V], raw any) (v V, shown string, mistakes []string) {
-	v = k.read(raw, func(place, reason string) { mistakes = append(mistakes, place+" "+reason) })
-	return v, k.show(v), mistakes
+// readOne returns the value that vt reads from raw, and the mistakes it reports.
+func readOne[V any](vt valueType[V], raw any) (v V, shown string, mistakes []string) {
+	v = vt.read(raw, func(place, reason string) { mistakes = append(mistakes, place+" "+reason) })
+	return v, vt.show(v), mistakes
 }
 
-// accepted checks what k makes of raw, and how it is shown. An empty shown
-// stands for a mistake.
-func accepted[V any](t *testing.T, k kind[V], raw any, want V, shown string) {
+// accepted checks the value that vt reads from raw, and how it is shown. If shown
+// is empty, vt must report a mistake.
+func accepted[V any](t *testing.T, vt valueType[V], raw any, want V, shown string) {
 	t.Helper()
-	v, show, mistakes := readOne(k, raw)
+	v, show, mistakes := readOne(vt, raw)
 	switch {
 	case shown == "" && len(mistakes) == 0:
 		t.Errorf("%v was accepted, as %v", raw, v)
@@ -137,7 +137,7 @@ func TestOverlap(t *testing.T) {
 	}
 }
 
-func TestHTTPKinds(t *testing.T) {
+func TestHTTPValueTypes(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"null", "https://a.example", "http://localhost:5173", "http://[::1]:3000", "vscode-webview://abc", "https://a.example:8443"} {
 		accepted(t, origin, s, s, `"`+s+`"`)
@@ -169,7 +169,7 @@ func TestHTTPKinds(t *testing.T) {
 	}
 }
 
-// TestDescribe holds that a message stays one line of a bearable length.
+// TestDescribe checks that a message is one line of limited length.
 func TestDescribe(t *testing.T) {
 	t.Parallel()
 	_, err := Parse("lb.toml", []byte(strings.Replace(minimal, "mcp", strings.Repeat("x", 10_000), 1)))
@@ -191,7 +191,7 @@ func TestDescribe(t *testing.T) {
 
 func TestSuggestions(t *testing.T) {
 	t.Parallel()
-	keys := frontendTable.keys()
+	keys := frontendSection.keys()
 	for word, want := range map[string]string{
 		"lisen": "listen", "Listen": "listen", "timeoutclient": "timeout_client", "timeout_clinet": "timeout_client", "backends": "backend", "bakend": "backend",
 		"max_msg": "", "tsl": "tls", "xyz": "", "": "", "l": "", "trusted_proxys": "trusted_proxies", strings.Repeat("listen", 100): "",

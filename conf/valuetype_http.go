@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// urlPath is the kind of a route's and a check's path.
+// urlPath is the type of a route's and a check's path.
 var urlPath = word(`a path, such as "/mcp"`, func(s string) (string, error) {
 	if !strings.HasPrefix(s, "/") {
 		return "", fmt.Errorf("must be a path that begins with a slash, such as \"/mcp\", not %s", quoted(s))
@@ -37,7 +37,7 @@ var cookieName = word(`a cookie's name, such as "SERVERID", or "" for off`, func
 	return s, nil
 })
 
-// cookieAttributes is what follows a cookie's value in Set-Cookie (RFC 6265
+// cookieAttributes is the text after a cookie's value in Set-Cookie (RFC 6265
 // section 4.1.1, and Partitioned), in the form "Path=/; HttpOnly".
 var cookieAttributes = word(`a cookie's attributes, such as "Path=/; HttpOnly"`, func(s string) (string, error) {
 	var seen []string
@@ -57,8 +57,8 @@ var cookieAttributes = word(`a cookie's attributes, such as "Path=/; HttpOnly"`,
 	return s, nil
 })
 
-// attributeNames are the attributes of a cookie that a balancer may set:
-// Expires is a moment, so Max-Age serves instead.
+// attributeNames are the attributes of a cookie that a balancer may set. Expires
+// is a fixed time, so Max-Age is used instead.
 var attributeNames = []string{"Path", "Domain", "Max-Age", "HttpOnly", "SameSite", "Secure", "Partitioned"}
 
 func checkAttribute(name, value string) error {
@@ -96,15 +96,15 @@ func checkAttribute(name, value string) error {
 	return nil
 }
 
-// origin is what a browser sends as Origin: scheme, host and a port that is
-// not the scheme's own (RFC 6454 section 6.2), or "null".
+// origin is what a browser sends as Origin: scheme, host and a port that is not
+// the scheme's default (RFC 6454 section 6.2), or "null".
 var origin = word(`an origin, such as "https://app.example.com"`, func(s string) (string, error) {
 	const example = `such as "https://app.example.com" or "http://localhost:5173"`
 	if s == "null" {
 		return s, nil
 	}
 	if s == "*" {
-		return "", fmt.Errorf(`cannot be "*": to let every origin through, leave the list empty, and the server decides`)
+		return "", fmt.Errorf(`cannot be "*": to allow every origin, leave the list empty; then the server decides`)
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" || u.Hostname() == "" || s != strings.ToLower(u.Scheme+"://"+u.Host) {
@@ -112,7 +112,7 @@ var origin = word(`an origin, such as "https://app.example.com"`, func(s string)
 	}
 	port := u.Port()
 	if strings.HasSuffix(u.Host, ":") || u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443" {
-		return "", fmt.Errorf("never matches: browsers leave the scheme's own port out, so write %q", u.Scheme+"://"+strings.TrimSuffix(u.Host, ":"+port))
+		return "", fmt.Errorf("never matches: browsers leave out the scheme's default port, so write %q", u.Scheme+"://"+strings.TrimSuffix(u.Host, ":"+port))
 	}
 	return s, nil
 })
@@ -120,12 +120,12 @@ var origin = word(`an origin, such as "https://app.example.com"`, func(s string)
 // mediaType is a media type without parameters (RFC 9110 section 8.3.1), in
 // lower case, that may be compressed.
 var mediaType = word(`a media type, such as "application/json"`, func(s string) (string, error) {
-	kind, subtype, _ := strings.Cut(s, "/")
-	if !isToken(kind) || !isToken(subtype) || strings.Contains(s, "*") {
+	main, subtype, _ := strings.Cut(s, "/")
+	if !isToken(main) || !isToken(subtype) || strings.Contains(s, "*") {
 		return "", fmt.Errorf("must be a media type without wildcards and parameters, such as \"application/json\", not %s", quoted(s))
 	}
 	if strings.EqualFold(s, "text/event-stream") {
-		return "", fmt.Errorf("must not be %s: an event stream is never compressed, for that would hold its events back", quoted(s))
+		return "", fmt.Errorf("must not be %s: an event stream is never compressed, since that would delay its events", quoted(s))
 	}
 	return strings.ToLower(s), nil
 })

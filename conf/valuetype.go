@@ -10,23 +10,23 @@ import (
 	"time"
 )
 
-// kind is a type of value: how it is read from the file and how it is shown
-// in a log line. Two values are shown alike only when they are equal.
-type kind[V any] struct {
-	// read returns the value that raw, as the TOML library decoded it, stands
-	// for. It reports a mistake in raw with fail, or one in an element of it
-	// with the element's place, and then what it returns does not count.
+// valueType is a type of value: how it is read from the file and how it is shown
+// in a log line. Two values are shown alike only if they are equal.
+type valueType[V any] struct {
+	// read returns the value of raw, which the TOML library decoded. It reports
+	// a mistake in raw, or in one of its elements, by calling fail; then its
+	// result is not used.
 	read func(raw any, fail failure) V
 	show func(V) string
 }
 
-// failure reports a mistake at a place within a value: "" is the value
-// itself, "[2]" its third element.
+// failure reports a mistake at a place in a value: "" is the value itself, "[2]"
+// its third element.
 type failure func(place, reason string)
 
-// scalar is a kind whose read reports at most one mistake, in the value itself.
-func scalar[V any](read func(raw any) (V, error), show func(V) string) kind[V] {
-	return kind[V]{
+// scalar is a type whose read reports at most one mistake, in the value itself.
+func scalar[V any](read func(raw any) (V, error), show func(V) string) valueType[V] {
+	return valueType[V]{
 		read: func(raw any, fail failure) V {
 			v, err := read(raw)
 			if err != nil {
@@ -38,8 +38,8 @@ func scalar[V any](read func(raw any) (V, error), show func(V) string) kind[V] {
 	}
 }
 
-// word is a kind of string that check examines and may put in its canonical form.
-func word(want string, check func(string) (string, error)) kind[string] {
+// word is a type of string. check returns its canonical form, or an error.
+func word(want string, check func(string) (string, error)) valueType[string] {
 	return scalar(func(raw any) (string, error) {
 		s, ok := raw.(string)
 		if !ok {
@@ -49,15 +49,15 @@ func word(want string, check func(string) (string, error)) kind[string] {
 	}, strconv.Quote)
 }
 
-// listOf is an array of values of one kind, none of them twice.
-func listOf[V any](of kind[V], example string) kind[[]V] {
-	return kind[[]V]{
+// listOf is a list of values of one type, without duplicates.
+func listOf[V any](of valueType[V], example string) valueType[[]V] {
+	return valueType[[]V]{
 		read: func(raw any, fail failure) []V {
-			elements, ok := raw.([]any)
+			list, ok := elements(raw)
 			if !ok {
 				fail("", mustBe("a list, such as "+example, raw).Error())
 			}
-			return readElements(of, elements, fail)
+			return readElements(of, list, fail)
 		},
 		show: func(list []V) string {
 			shown := make([]string, len(list))
@@ -69,10 +69,11 @@ func listOf[V any](of kind[V], example string) kind[[]V] {
 	}
 }
 
-func readElements[V any](of kind[V], elements []any, fail failure) []V {
+// readElements reads the elements of a list.
+func readElements[V any](of valueType[V], raws []any, fail failure) []V {
 	var list []V
 	first := map[string]int{}
-	for i, raw := range elements {
+	for i, raw := range raws {
 		sound := true
 		v := of.read(raw, func(place, reason string) {
 			sound = false
@@ -83,7 +84,7 @@ func readElements[V any](of kind[V], elements []any, fail failure) []V {
 		}
 		shown := of.show(v)
 		if before, twice := first[shown]; twice {
-			fail(element("", i), fmt.Sprintf("%s stands in the list already, as element %s: leave one out", shown, element("", before)))
+			fail(element("", i), fmt.Sprintf("%s is already in the list, as element %s: leave one out", shown, element("", before)))
 			continue
 		}
 		first[shown] = i
@@ -92,7 +93,7 @@ func readElements[V any](of kind[V], elements []any, fail failure) []V {
 	return list
 }
 
-// mustBe says what is allowed in place of raw.
+// mustBe returns an error that says what is allowed instead of raw.
 func mustBe(want string, raw any) error {
 	return fmt.Errorf("must be %s, not %s", want, describe(raw))
 }
@@ -111,6 +112,8 @@ func describe(raw any) string {
 			}
 		}
 		return "a list"
+	case []map[string]any:
+		return "an array of tables"
 	case map[string]any:
 		return "a table"
 	default:
@@ -135,10 +138,10 @@ var boolean = scalar(func(raw any) (bool, error) {
 	return v, nil
 }, strconv.FormatBool)
 
-// count is a number of things, with no bound but the type's.
+// count is a number of things, with no bound except the type's.
 var count = integer(0, math.MaxInt32)
 
-func integer(least, most int) kind[int] {
+func integer(least, most int) valueType[int] {
 	return scalar(func(raw any) (int, error) {
 		v, ok := raw.(int64)
 		if !ok || v < int64(least) || v > int64(most) {
@@ -148,7 +151,7 @@ func integer(least, most int) kind[int] {
 	}, strconv.Itoa)
 }
 
-// factor is the kind of balance_factor.
+// factor is the type of balance_factor.
 var factor = scalar(func(raw any) (float64, error) {
 	v, ok := raw.(float64)
 	if whole, isWhole := raw.(int64); isWhole {
@@ -169,7 +172,7 @@ var text = word("a string in quotes", func(s string) (string, error) {
 })
 
 // oneOf is one of a few words.
-func oneOf[V ~string](values ...V) kind[V] {
+func oneOf[V ~string](values ...V) valueType[V] {
 	words := make([]string, len(values))
 	for i, v := range values {
 		words[i] = string(v)
@@ -185,7 +188,7 @@ func oneOf[V ~string](values ...V) kind[V] {
 	}, func(v V) string { return strconv.Quote(string(v)) })
 }
 
-// level is the kind of log_level.
+// level is the type of log_level.
 var level = scalar(func(raw any) (slog.Level, error) {
 	levels := map[string]slog.Level{
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
@@ -199,21 +202,21 @@ var level = scalar(func(raw any) (slog.Level, error) {
 }, func(v slog.Level) string { return strconv.Quote(strings.ToLower(v.String())) })
 
 const (
-	shortest = time.Millisecond     // what a timer can tell from nothing
-	year     = 365 * 24 * time.Hour // longer is a slip of the keyboard
+	shortest = time.Millisecond     // shorter is no different from 0 for a timer
+	year     = 365 * 24 * time.Hour // longer is taken for a mistake
 )
 
 var (
-	// timeout is a duration whose 0 has a meaning of its own.
+	// timeout is a duration that may be 0, with a special meaning.
 	timeout = duration(true, year)
 	// period is a duration that must be more than 0.
 	period = duration(false, year)
-	// tcpUserTimeout is as long as the kernel keeps the option, an int of
-	// milliseconds (tcp(7), TCP_USER_TIMEOUT).
+	// tcpUserTimeout is bounded by the kernel's int of milliseconds (tcp(7),
+	// TCP_USER_TIMEOUT).
 	tcpUserTimeout = duration(true, 24*24*time.Hour)
 )
 
-func duration(zero bool, most time.Duration) kind[time.Duration] {
+func duration(zero bool, most time.Duration) valueType[time.Duration] {
 	want := fmt.Sprintf(`a duration from %s to %s, such as "3s"`, showDuration(shortest), showDuration(most))
 	if zero {
 		want = fmt.Sprintf(`0 or a duration from %s to %s, such as "3s"`, showDuration(shortest), showDuration(most))
@@ -236,8 +239,7 @@ func duration(zero bool, most time.Duration) kind[time.Duration] {
 	}, showDuration)
 }
 
-// showDuration is time.Duration's String without the zeros that say nothing:
-// "5m" and not "5m0s".
+// showDuration is time.Duration's String without trailing zeros: "5m", not "5m0s".
 func showDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -256,7 +258,7 @@ const (
 )
 
 // size is a number of bytes. When zero is set, 0 is allowed below least.
-func size(zero bool, least, most int64) kind[int64] {
+func size(zero bool, least, most int64) valueType[int64] {
 	want := fmt.Sprintf(`a size from %s to %s, such as "32k", "16m" or 65536 (bytes)`, showSize(least), showSize(most))
 	if zero {
 		want = "0 (no limit) or " + want
@@ -273,7 +275,7 @@ func size(zero bool, least, most int64) kind[int64] {
 	}, showSize)
 }
 
-// parseSize reads digits with one of k, m, g after them or nothing.
+// parseSize reads digits, with one of k, m, g after them or none.
 func parseSize(s string) (int64, bool) {
 	unit := int64(1)
 	if s != "" {
@@ -305,7 +307,7 @@ func showSize(v int64) string {
 	return strconv.FormatInt(v, 10)
 }
 
-// prefix is a CIDR; a single address stands for itself alone.
+// prefix is a CIDR, or a single address.
 var prefix = scalar(func(raw any) (netip.Prefix, error) {
 	const want = `a CIDR, such as "10.0.0.0/8" or "2001:db8::/32", or an address`
 	s, ok := raw.(string)

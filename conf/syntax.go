@@ -1,0 +1,85 @@
+package conf
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/BurntSushi/toml"
+)
+
+// The keys of mistakes for which there is no key, since the document cannot be
+// read.
+const (
+	notUTF8    = "not UTF-8"
+	notTOML    = "not valid TOML"
+	tooComplex = "too complex"
+)
+
+// syntaxError says why a document cannot be read.
+type syntaxError struct {
+	title  string // one of the above
+	offset int    // where, in bytes
+	reason string
+}
+
+// explainTOML converts an error of the TOML library.
+func explainTOML(err error) *syntaxError {
+	wrong := toml.ParseError{Message: err.Error()}
+	errors.As(err, &wrong)
+	return &syntaxError{notTOML, wrong.Position.Start, oneLine(wrong.Message)}
+}
+
+// oneLine makes a message of the library fit on one line. It may quote the
+// document verbatim.
+func oneLine(message string) string {
+	const longest = 200
+	if len(message) > longest {
+		message = strings.ToValidUTF8(message[:longest], "") + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, message)
+}
+
+// in returns the line of text, from 1, that has the error, and the reason with the
+// column and a guess at the mistake.
+func (e *syntaxError) in(text string) (line int, reason string) {
+	before := text[:min(max(e.offset, 0), len(text))]
+	line = strings.Count(before, "\n") + 1
+	column := len(before) - strings.LastIndexByte(before, '\n')
+	reason = fmt.Sprintf("%s (column %d)", e.reason, column)
+	if e.title == notTOML {
+		reason += hint(text, line, e.reason)
+	}
+	return line, reason
+}
+
+// hint guesses at the most common mistakes in a line that is not TOML: a string
+// without quotes, no value at all, and a list above it that is not closed.
+func hint(text string, line int, reason string) string {
+	key, value, hasValue := strings.Cut(strings.Split(text, "\n")[line-1], "=")
+	key = strings.TrimSpace(key)
+	value, _, _ = strings.Cut(value, "#")
+	value = strings.TrimSpace(value)
+	switch {
+	case strings.HasPrefix(key, "[") && (strings.Contains(reason, "expected value") || strings.Contains(reason, "array terminator")):
+		return ": is the list above closed?"
+	case !hasValue || !isBareKey(key):
+		return ""
+	case value == "":
+		return ": write a value after the ="
+	case strings.ContainsFunc(value, isStringLike) && !strings.ContainsAny(value, `"'[]{}`):
+		return fmt.Sprintf(": write a string in quotes, as %s = %s", key, strconv.Quote(value))
+	}
+	return ""
+}
+
+// isStringLike reports whether r occurs in words, paths and addresses, but rarely
+// in numbers.
+func isStringLike(r rune) bool { return unicode.IsLetter(r) || r == ':' || r == '/' }
