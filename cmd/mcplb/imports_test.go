@@ -25,6 +25,7 @@ type layer struct {
 // package knows one that stands below it. The list stands here because cmd/mcplb
 // stands last: it is where everything comes together.
 var layers = []layer{
+	{name: "plot", pure: true},
 	{name: "conf"},
 	{name: "ratelimit", imports: []string{"conf"}},
 	{name: "backend", imports: []string{"conf"}},
@@ -37,11 +38,11 @@ var layers = []layer{
 	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/mcp", "proxy/accesslog"}},
 	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/http1", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/l4"}},
 	{name: "proxy/tlsio", imports: []string{"proxy/reactor"}},
-	{name: "proxy/admin"}, // shows what its Source reports
+	{name: "proxy/admin", imports: []string{"plot"}}, // shows what its Source reports
 	{name: "proxy/handover"},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/l4", "proxy/l7", "proxy/tlsio", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/mcpnode"}, // knows nothing of the balancer
-	{name: "cmd/mcpload", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp"}}, // its clients run on the same engine
+	{name: "cmd/mcpload", imports: []string{"plot", "proxy/reactor", "proxy/http1", "proxy/mcp"}}, // its clients run on the same engine
 	{name: "cmd/mcpcluster", imports: []string{"conf"}},
 	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy"}},
 }

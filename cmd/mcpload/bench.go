@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"mcplb/plot"
 )
 
 // benchmark measures something on a lab of its own and returns the figures and
@@ -18,7 +20,7 @@ import (
 type benchmark struct {
 	name    string
 	summary string
-	run     func(b *bench) (*table, []chart, error)
+	run     func(b *bench) (*table, []plot.Chart, error)
 }
 
 // benchmarks lists them in the order of the usage.
@@ -124,7 +126,7 @@ func (b *bench) measure(one benchmark, bin, out, against string, stdout io.Write
 }
 
 // writeResults shows a table, and writes it and its plots into a directory.
-func writeResults(stdout io.Writer, measured *table, charts []chart, out, name, against string) error {
+func writeResults(stdout io.Writer, measured *table, charts []plot.Chart, out, name, against string) error {
 	if err := measured.markdown(stdout); err != nil {
 		return err
 	}
@@ -139,7 +141,7 @@ func writeResults(stdout io.Writer, measured *table, charts []chart, out, name, 
 			file = fmt.Sprintf("%s-%d.svg", path, i+1)
 		}
 		err = errors.Join(err, writeFile(file, func(w io.Writer) error {
-			_, err := io.WriteString(w, charts[i].svg())
+			_, err := io.WriteString(w, charts[i].SVG())
 			return err
 		}))
 	}
@@ -213,7 +215,7 @@ func scalingSizes(limit int) []int {
 // many they are.
 const scalingRate = 500
 
-func benchScaling(b *bench) (*table, []chart, error) {
+func benchScaling(b *bench) (*table, []plot.Chart, error) {
 	t := &table{kind: "clients"}
 	lines := mix{kindTCP: 1}
 	limit, err := room(lines)
@@ -241,17 +243,17 @@ func benchScaling(b *bench) (*table, []chart, error) {
 		t.add(name, "mcplb µs/message", report.cost("mcplb"))
 		t.add(name, "node off its share %", report.Off)
 	}
-	plot := func(title, unit string, figures ...string) chart {
-		c := chart{title: title, x: "connections", y: unit, log: true}
+	draw := func(title, unit string, figures ...string) plot.Chart {
+		c := plot.Chart{Title: title, X: "connections", Y: unit, Log: true}
 		for _, what := range figures {
-			c.series = append(c.series, series{what, x, t.row(what)})
+			c.Series = append(c.Series, plot.Series{Name: what, X: x, Y: t.row(what)})
 		}
 		return c
 	}
-	return t, []chart{plot("Latency at 500 messages a second", "ms", "p50 ms", "p95 ms", "p99 ms"), plot("The balancer's memory", "MB", "mcplb MB")}, nil
+	return t, []plot.Chart{draw("Latency at 500 messages a second", "ms", "p50 ms", "p95 ms", "p99 ms"), draw("The balancer's memory", "MB", "mcplb MB")}, nil
 }
 
-func benchSustained(b *bench) (*table, []chart, error) {
+func benchSustained(b *bench) (*table, []plot.Chart, error) {
 	const rate = 500
 	report, err := b.load("sustained", func(o *options) {
 		o.clients = min(1000, b.clients)
@@ -268,7 +270,7 @@ func benchSustained(b *bench) (*table, []chart, error) {
 		t.addPart(report, strconv.Itoa(part+1), from, from+b.seconds.Seconds())
 	}
 	charts := report.charts()
-	return t, []chart{charts[3], charts[4]}, nil
+	return t, []plot.Chart{charts[3], charts[4]}, nil
 }
 
 // addPart adds what the samples between two times say.
@@ -297,7 +299,7 @@ func (t *table) addPart(p *report, name string, from, to float64) {
 // latencyRates are the messages a second of the latency benchmark.
 var latencyRates = []int{100, 500, 1000, 2000}
 
-func benchLatency(b *bench) (*table, []chart, error) {
+func benchLatency(b *bench) (*table, []plot.Chart, error) {
 	t := &table{kind: "messages/s"}
 	quantile := func(name string, p *report, suffix string) {
 		t.add(name, "p50 ms"+suffix, p.Load.Latency.P50)
@@ -305,8 +307,8 @@ func benchLatency(b *bench) (*table, []chart, error) {
 		t.add(name, "p99 ms"+suffix, p.Load.Latency.P99)
 		t.add(name, "max ms"+suffix, p.Load.Latency.Max)
 	}
-	bars := chart{title: "Latency through mcplb and without it", y: "ms", labels: []string{},
-		series: []series{{name: "p50 through"}, {name: "p50 direct"}, {name: "p99 through"}, {name: "p99 direct"}}}
+	bars := plot.Chart{Title: "Latency through mcplb and without it", Y: "ms", Labels: []string{},
+		Series: []plot.Series{{Name: "p50 through"}, {Name: "p50 direct"}, {Name: "p99 through"}, {Name: "p99 direct"}}}
 	for _, rate := range latencyRates {
 		name := strconv.Itoa(rate)
 		set := func(o *options) {
@@ -328,21 +330,21 @@ func benchLatency(b *bench) (*table, []chart, error) {
 		quantile(name, direct, " direct")
 		t.add(name, "mcplb's p50 µs", 1000*(through.Load.Latency.P50-direct.Load.Latency.P50))
 		t.add(name, "between nodes %", through.Load.Spread)
-		bars.labels = append(bars.labels, name)
+		bars.Labels = append(bars.Labels, name)
 		for i, value := range []float64{through.Load.Latency.P50, direct.Load.Latency.P50, through.Load.Latency.P99, direct.Load.Latency.P99} {
-			bars.series[i].y = append(bars.series[i].y, value)
+			bars.Series[i].Y = append(bars.Series[i].Y, value)
 		}
 	}
-	bars.x = "messages a second"
-	return t, []chart{bars}, nil
+	bars.X = "messages a second"
+	return t, []plot.Chart{bars}, nil
 }
 
-func benchThroughput(b *bench) (*table, []chart, error) {
+func benchThroughput(b *bench) (*table, []plot.Chart, error) {
 	t := &table{kind: "clients"}
 
-	plot := chart{title: "Messages a second, the next one sent when the last is answered", x: "clients", y: "messages a second", log: true}
+	chart := plot.Chart{Title: "Messages a second, the next one sent when the last is answered", X: "clients", Y: "messages a second", Log: true}
 	for _, k := range []kind{kindTCP, kindHTTP, kindWS} {
-		line := series{name: k.String()}
+		line := plot.Series{Name: k.String()}
 		for _, n := range []int{1, 16, 64, 256} {
 			report, err := b.load("throughput", func(o *options) {
 				o.clients, o.interval, o.message, o.load = n, 0, messageEcho, b.seconds/2
@@ -358,14 +360,14 @@ func benchThroughput(b *bench) (*table, []chart, error) {
 			t.add(name, "p99 ms", report.Load.Latency.P99)
 			t.add(name, "mcplb µs/message", report.cost("mcplb"))
 			t.add(name, "nodes µs/message", report.cost("node1")+report.cost("node2")+report.cost("node3")+report.cost("node4"))
-			line.x, line.y = append(line.x, float64(n)), append(line.y, report.Load.PerSec)
+			line.X, line.Y = append(line.X, float64(n)), append(line.Y, report.Load.PerSec)
 		}
-		plot.series = append(plot.series, line)
+		chart.Series = append(chart.Series, line)
 	}
-	return t, []chart{plot}, nil
+	return t, []plot.Chart{chart}, nil
 }
 
-func benchFailure(b *bench) (*table, []chart, error) {
+func benchFailure(b *bench) (*table, []plot.Chart, error) {
 	report, err := b.load("failure", func(o *options) {
 		o.clients, o.interval = min(1000, b.clients), 2*time.Second
 		o.load, o.monitor = 3*b.seconds, time.Second
@@ -385,7 +387,7 @@ func benchFailure(b *bench) (*table, []chart, error) {
 	t.add("furthest node off a third %", "value", offShare(f.Refuge))
 	t.add("the balancer sees it return, ms", "value", 1000*value(f.Repaired))
 	charts := report.charts()
-	return t, []chart{charts[1], charts[3]}, nil
+	return t, []plot.Chart{charts[1], charts[3]}, nil
 }
 
 // breakNode has a run kill a node of the lab, and start it again.

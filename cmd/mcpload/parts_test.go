@@ -155,23 +155,6 @@ func FuzzNextEvent(f *testing.F) {
 	})
 }
 
-func TestAxis(t *testing.T) {
-	t.Parallel()
-	a := newAxis([]float64{3, 97}, 0, 100, false, true)
-	if a.low != 0 || a.high < 97 || len(a.ticks()) < 4 || len(a.ticks()) > 8 {
-		t.Errorf("%+v, ticks %v", a, a.ticks())
-	}
-	a = newAxis([]float64{0, 150, 90_000}, 0, 100, true, true)
-	if a.low != 100 || a.high != 100_000 || len(a.ticks()) != 4 || abs(a.at(1000)-100.0/3) > 0.01 {
-		t.Errorf("%+v, ticks %v", a, a.ticks())
-	}
-	for _, values := range [][]float64{nil, {0}, {5, 5}} {
-		if a := newAxis(values, 0, 100, false, true); a.at(5) != a.at(5) || len(a.ticks()) == 0 {
-			t.Errorf("%v: %+v", values, a)
-		}
-	}
-}
-
 func TestRunOptions(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mcplb/plot"
 )
 
 // peersOptions are the flags of "mcpload peers".
@@ -312,22 +314,22 @@ func (c *comparison) addInstructions() error {
 }
 
 // charts are the comparison's plots.
-func (c *comparison) charts() []chart {
-	bars := func(title, unit string, figures ...string) chart {
-		b := chart{title: title, y: unit, labels: figures}
+func (c *comparison) charts() []plot.Chart {
+	bars := func(title, unit string, figures ...string) plot.Chart {
+		b := plot.Chart{Title: title, Y: unit, Labels: figures}
 		for _, name := range c.table.cases() {
-			s, measured := series{name: name}, false
+			s, measured := plot.Series{Name: name}, false
 			for _, what := range figures {
 				value, ok := c.table.value(name, what)
-				s.y, measured = append(s.y, value), measured || ok
+				s.Y, measured = append(s.Y, value), measured || ok
 			}
 			if measured {
-				b.series = append(b.series, s)
+				b.Series = append(b.Series, s)
 			}
 		}
 		return b
 	}
-	return []chart{
+	return []plot.Chart{
 		bars("Latency at 2,000 messages a second", "µs", "tcp p50 µs", "tcp p99 µs", "http p50 µs", "http p99 µs"),
 		bars("Processor time for a message", "µs", "tcp CPU µs/message", "http CPU µs/message", "tcp CPU µs/message, full speed", "http CPU µs/message, full speed"),
 		bars("Memory", "bytes", "bytes/held connection"),

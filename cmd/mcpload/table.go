@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mcplb/plot"
 )
 
 // measurement is one figure of one case: a benchmark's CSV is a list of them.
@@ -86,7 +88,7 @@ func (t *table) markdown(w io.Writer) error {
 		for _, column := range columns {
 			cell := "-"
 			if value, ok := find(row, column); ok {
-				cell = number(value)
+				cell = plot.Number(value)
 			}
 			fmt.Fprintf(&b, " %s |", cell)
 		}
@@ -154,11 +156,11 @@ func (t *table) compare(w io.Writer, earlier *table) error {
 		was, ok := earlier.value(m.name, m.what)
 		switch {
 		case !ok:
-			fmt.Fprintf(&b, "  %s, %s: %s, not measured then\n", m.name, m.what, number(m.value))
+			fmt.Fprintf(&b, "  %s, %s: %s, not measured then\n", m.name, m.what, plot.Number(m.value))
 		case was != 0:
-			fmt.Fprintf(&b, "  %s, %s: %s, was %s (%+.0f%%)\n", m.name, m.what, number(m.value), number(was), 100*(m.value-was)/was)
+			fmt.Fprintf(&b, "  %s, %s: %s, was %s (%+.0f%%)\n", m.name, m.what, plot.Number(m.value), plot.Number(was), 100*(m.value-was)/was)
 		case m.value != 0:
-			fmt.Fprintf(&b, "  %s, %s: %s, was 0\n", m.name, m.what, number(m.value))
+			fmt.Fprintf(&b, "  %s, %s: %s, was 0\n", m.name, m.what, plot.Number(m.value))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
