@@ -42,7 +42,17 @@ var layers = []layer{
 	{name: "proxy/handover"},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/l4", "proxy/l7", "proxy/tlsio", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/mcpnode"}, // knows nothing of the balancer
-	{name: "cmd/mcpload", imports: []string{"plot", "proxy/reactor", "proxy/http1", "proxy/mcp"}}, // its clients run on the same engine
+	{name: "cmd/mcpload/latency"},
+	{name: "cmd/mcpload/proc"},
+	{name: "cmd/mcpload/clients", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp", "cmd/mcpload/latency"}}, // they run on the balancer's engine
+	{name: "cmd/mcpload/report", imports: []string{"plot", "cmd/mcpload/latency", "cmd/mcpload/proc"}},
+	{name: "cmd/mcpload/run", imports: []string{"proxy/reactor", "cmd/mcpload/latency", "cmd/mcpload/proc", "cmd/mcpload/clients", "cmd/mcpload/report"}},
+	{name: "cmd/mcpload/origin", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp"}},
+	{name: "cmd/mcpload/lab", imports: []string{"proxy/reactor", "cmd/mcpload/clients", "cmd/mcpload/run"}},
+	{name: "cmd/mcpload/bench", imports: []string{"plot", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
+	{name: "cmd/mcpload/stress", imports: []string{"cmd/mcpload/proc", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
+	{name: "cmd/mcpload/comparison", imports: []string{"plot", "cmd/mcpload/proc", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
+	{name: "cmd/mcpload", imports: []string{"cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/origin", "cmd/mcpload/bench", "cmd/mcpload/stress", "cmd/mcpload/comparison"}},
 	{name: "cmd/mcpcluster", imports: []string{"conf"}},
 	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy"}},
 }

@@ -18,14 +18,14 @@ type command struct {
 	run     func(ctx context.Context, args []string, stdout, stderr io.Writer) int
 }
 
-// commands lists the subcommands in the order of the usage.
+// commands returns the subcommands in the order of the usage.
 func commands() []command {
 	return []command{
-		{"run", "put load on a cluster that is there", runCommand},
+		{"run", "put load on a cluster that is running", runCommand},
 		{"bench", "measure a cluster of its own: one of five benchmarks, or all", benchCommand},
 		{"peers", "measure mcplb beside HAProxy and nginx", peersCommand},
-		{"stress", "try a cluster of its own in everything that it must bear", stressCommand},
-		{"origin", "be a server with as little as possible behind it", originCommand},
+		{"stress", "test a cluster of its own: formation, scaling, performance, reliability", stressCommand},
+		{"origin", "serve MCP with as little as possible behind it", originCommand},
 	}
 }
 
@@ -38,7 +38,7 @@ func main() {
 // dispatch runs the subcommand that args name.
 func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
-		usageOfAll(stderr)
+		usage(stderr)
 		return 2
 	}
 	for _, command := range commands() {
@@ -48,47 +48,46 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	}
 	switch args[0] {
 	case "-h", "-help", "--help", "help":
-		usageOfAll(stdout)
+		usage(stdout)
 		return 0
 	}
 	fmt.Fprintf(stderr, "mcpload: there is no command %q\n\n", args[0])
-	usageOfAll(stderr)
+	usage(stderr)
 	return 2
 }
 
-func usageOfAll(w io.Writer) {
-	fmt.Fprint(w, "mcpload puts load on an MCP cluster and tells what came of it.\n\nUsage: mcpload COMMAND [flags]\n\nCommands:\n")
+func usage(w io.Writer) {
+	fmt.Fprint(w, "mcpload puts load on an MCP cluster and reports the results.\n\nUsage: mcpload COMMAND [flags]\n\nCommands:\n")
 	for _, command := range commands() {
 		fmt.Fprintf(w, "  %-8s %s\n", command.name, command.summary)
 	}
-	fmt.Fprint(w, "\nmcpload COMMAND -h tells a command's flags.\n")
+	fmt.Fprint(w, "\nmcpload COMMAND -h shows a command's flags.\n")
 }
 
 // exitInterrupted is the status after a signal, as shells have it for SIGINT.
 const exitInterrupted = 130
 
-// runCommand is "mcpload run".
-func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parseRunOptions(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintln(stderr, "mcpload run:", err)
-		return 2
+// parse parses the flags of a command. It returns false, and the exit status, if
+// the command is not to run.
+func parse(flags *flag.FlagSet, args []string, validate func() error) (status int, ok bool) {
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0, false
 	}
-	report, err := doRun(ctx, &o, stderr)
 	if err == nil {
-		err = errors.Join(report.print(stdout), report.write(&o))
+		err = validate()
 	}
-	switch {
-	case err != nil:
-		fmt.Fprintln(stderr, "mcpload:", err)
-		return 1
-	case report.Interrupted:
-		return exitInterrupted
-	case report.failed():
-		return 1
+	if err != nil {
+		fmt.Fprintf(flags.Output(), "%s: %v\n", flags.Name(), err)
+		return 2, false
 	}
-	return 0
+	return 0, true
+}
+
+// noArguments refuses arguments.
+func noArguments(flags *flag.FlagSet) error {
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; see %s -h", flags.Arg(0), flags.Name())
+	}
+	return nil
 }

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mcplb/internal/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+// binaries builds the programs and returns their directory.
+func binaries(t *testing.T) string {
+	t.Helper()
+	directory := t.TempDir()
+	if output, err := exec.Command("go", "build", "-o", directory, "../mcplb", "../mcpnode", "../mcpcluster", "../mcpload").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	return directory
+}
+
+// do runs an mcpload command in this process.
+func do(t *testing.T, status int, args ...string) (stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	if got := dispatch(t.Context(), args, &out, &err); got != status {
+		t.Fatalf("%v: exit status %d, want %d\n%s%s", args, got, status, &out, &err)
+	}
+	return out.String(), err.String()
+}
+
+// TestCluster runs a part of every command that starts a cluster: one after the
+// other, since a process has one cluster at a time.
+func TestCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts clusters")
+	}
+	bin := binaries(t)
+	t.Run("stress", func(t *testing.T) {
+		stdout, _ := do(t, 0, "stress", "-bin", bin, "-size", "40", "-load", "400ms", "-p99", "1m", "-only", "formation")
+		if strings.Count(stdout, "\nformation ") != 3 || strings.Count(stdout, " ok ") != 3 {
+			t.Errorf("the table:\n%s", stdout)
+		}
+	})
+	t.Run("bench", func(t *testing.T) {
+		if os.Getenv("MCPLB_LONG") == "" {
+			t.Skip("takes half a minute; set MCPLB_LONG=1")
+		}
+		out := t.TempDir()
+		do(t, 0, "bench", "-bin", bin, "-o", out, "-n", "50", "-load", "300ms", "scaling")
+		stdout, _ := do(t, 0, "bench", "-bin", bin, "-o", out+"/2", "-against", out, "-n", "50", "-load", "300ms", "scaling")
+		if !strings.Contains(stdout, " 50 |") || !strings.Contains(stdout, "50, mcplb files: ") {
+			t.Errorf("the table:\n%s", stdout)
+		}
+		for _, file := range []string{"scaling.csv", "scaling.md", "scaling-1.svg", "scaling-2.svg"} {
+			if info, err := os.Stat(filepath.Join(out, file)); err != nil || info.Size() == 0 {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+	})
+}
+
+func TestPeers(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("MCPLB_LONG") == "" {
+		t.Skip("compares balancers; set MCPLB_LONG=1")
+	}
+	bin := binaries(t)
+	output, err := exec.Command(filepath.Join(bin, "mcpload"), "peers", "-o", t.TempDir(), "-load", "500ms", "-n", "100").CombinedOutput()
+	if err != nil || !strings.Contains(string(output), " mcplb |") {
+		t.Errorf("%v: %s", err, output)
+	}
+}
