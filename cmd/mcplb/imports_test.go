@@ -41,7 +41,9 @@ var layers = []layer{
 	{name: "proxy/admin", imports: []string{"plot"}}, // shows what its Source reports
 	{name: "proxy/handover"},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/l4", "proxy/l7", "proxy/tlsio", "proxy/admin", "proxy/handover"}},
-	{name: "cmd/mcpnode"}, // knows nothing of the balancer
+	{name: "cmd/internal/build"},
+	{name: "cmd/internal/cli"}, // command lines; knows no program
+	{name: "cmd/mcpnode"},      // knows nothing of the balancer
 	{name: "cmd/mcpload/latency"},
 	{name: "cmd/mcpload/proc"},
 	{name: "cmd/mcpload/clients", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp", "cmd/mcpload/latency"}}, // they run on the balancer's engine
@@ -52,7 +54,7 @@ var layers = []layer{
 	{name: "cmd/mcpload/bench", imports: []string{"plot", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
 	{name: "cmd/mcpload/stress", imports: []string{"cmd/mcpload/proc", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
 	{name: "cmd/mcpload/comparison", imports: []string{"plot", "cmd/mcpload/proc", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
-	{name: "cmd/mcpload", imports: []string{"cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/origin", "cmd/mcpload/bench", "cmd/mcpload/stress", "cmd/mcpload/comparison"}},
+	{name: "cmd/mcpload", imports: []string{"cmd/internal/build", "cmd/internal/cli", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/origin", "cmd/mcpload/bench", "cmd/mcpload/stress", "cmd/mcpload/comparison"}},
 	{name: "cmd/mcpcluster", imports: []string{"conf"}},
 	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy"}},
 }

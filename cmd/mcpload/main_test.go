@@ -27,7 +27,7 @@ func binaries(t *testing.T) string {
 func do(t *testing.T, status int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
-	if got := dispatch(t.Context(), args, &out, &err); got != status {
+	if got := execute(t.Context(), args, &out, &err); got != status {
 		t.Fatalf("%v: exit status %d, want %d\n%s%s", args, got, status, &out, &err)
 	}
 	return out.String(), err.String()
@@ -73,5 +73,48 @@ func TestPeers(t *testing.T) {
 	output, err := exec.Command(filepath.Join(bin, "mcpload"), "peers", "-o", t.TempDir(), "-load", "500ms", "-n", "100").CombinedOutput()
 	if err != nil || !strings.Contains(string(output), " mcplb |") {
 		t.Errorf("%v: %s", err, output)
+	}
+}
+
+// Every command has a help with an example, and completes.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"run", "bench", "peers", "stress", "origin"} {
+		stdout, _ := do(t, 0, "help", command)
+		if same, _ := do(t, 0, command, "-h"); same != stdout || !strings.Contains(stdout, "Examples:\n  mcpload "+command) {
+			t.Errorf("%s:\n%s", command, stdout)
+		}
+	}
+	for args, want := range map[string]string{
+		"version":                    "mcpload ",
+		"completion fish":            "complete -c mcpload",
+		"__complete bench ":          "scaling\t",
+		"__complete run -message ":   "whoami\n",
+		"__complete stress -only ":   "reliability\n",
+		"__complete run --expect-p9": "--expect-p99",
+	} {
+		if stdout, _ := do(t, 0, strings.Split(args, " ")...); !strings.Contains(stdout, want) {
+			t.Errorf("%s:\n%s", args, stdout)
+		}
+	}
+}
+
+func TestWrongCommandLine(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"":                   "name a command",
+		"stres -size 50":     "did you mean stress?",
+		"bench":              "missing argument: NAME",
+		"bench x":            `there is no benchmark "x"`,
+		"bench all x":        `there is no benchmark "all"`,
+		"stress -size 3":     "-size must be at least 4",
+		"stress -only x":     `there is no group "x"`,
+		"peers x":            `unexpected argument "x"`,
+		"origin -name":       "flag needs an argument",
+		"origin -port 12345": "unknown flag",
+	} {
+		if _, stderr := do(t, 2, strings.Fields(line)...); !strings.Contains(stderr, want) {
+			t.Errorf("%s: %s, want %s", line, stderr, want)
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"mcplb/cmd/mcpload/report"
 	"mcplb/cmd/mcpload/run"
 )
@@ -25,7 +27,10 @@ func percentTo(to *float64) func(string) error {
 // watchList is the value of -watch.
 type watchList []run.Watched
 
-// String implements flag.Value.
+// Type implements pflag.Value.
+func (*watchList) Type() string { return "name=pid" }
+
+// String implements pflag.Value.
 func (l *watchList) String() string {
 	var parts []string
 	for _, w := range *l {
@@ -34,7 +39,7 @@ func (l *watchList) String() string {
 	return strings.Join(parts, ",")
 }
 
-// Set implements flag.Value: it adds processes.
+// Set implements pflag.Value: it adds processes.
 func (l *watchList) Set(text string) error {
 	for part := range strings.SplitSeq(text, ",") {
 		name, number, ok := strings.Cut(part, "=")
@@ -53,7 +58,10 @@ func (l *watchList) Set(text string) error {
 // memoryList is the value of -expect-memory.
 type memoryList []report.MemoryLimit
 
-// String implements flag.Value.
+// Type implements pflag.Value.
+func (*memoryList) Type() string { return "name=MB" }
+
+// String implements pflag.Value.
 func (l *memoryList) String() string {
 	var parts []string
 	for _, m := range *l {
@@ -62,7 +70,7 @@ func (l *memoryList) String() string {
 	return strings.Join(parts, ",")
 }
 
-// Set implements flag.Value: it adds limits.
+// Set implements pflag.Value: it adds limits.
 func (l *memoryList) Set(text string) error {
 	for part := range strings.SplitSeq(text, ",") {
 		name, number, ok := strings.Cut(part, "=")
@@ -73,4 +81,16 @@ func (l *memoryList) Set(text string) error {
 		*l = append(*l, report.MemoryLimit{Name: name, MB: limit})
 	}
 	return nil
+}
+
+// completeValues completes the values of a flag.
+func completeValues(c *cobra.Command, flag string, values ...cobra.Completion) {
+	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+}
+
+// completeDirectories completes the values of flags with directories.
+func completeDirectories(c *cobra.Command, flags ...string) {
+	for _, flag := range flags {
+		_ = c.MarkFlagDirname(flag) // the flag exists
+	}
 }
