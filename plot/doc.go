@@ -1,6 +1,6 @@
 // Package plot draws measurements as SVG: charts with axes and a legend for
-// reports (Chart), and the small drawings of the stats page (Strip, Bars), which
-// the page's own markup and style sheet complete.
+// reports (Chart), and the small drawings of the stats page (Strip, Bars), which the
+// page completes with its markup and style sheet.
 //
 //	chart := plot.Chart{Title: "Latency", X: "seconds", Y: "ms", Series: []plot.Series{{Name: "p99", X: x, Y: y}}}
 //	io.WriteString(w, chart.SVG())

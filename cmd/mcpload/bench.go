@@ -14,7 +14,7 @@ import (
 func benchCommand() *cobra.Command {
 	var o bench.Options
 	c := &cobra.Command{
-		Use: "bench [flags] NAME...", Short: "Measure a cluster of its own: one of five benchmarks, or all",
+		Use: "bench [flags] NAME...", Short: "Run one of five benchmarks, or all, on a new cluster",
 		Long: `Measure a cluster of four nodes and a balancer, which is started for each benchmark.
 The results are a table and plots in a directory.
 
@@ -51,9 +51,9 @@ The results are a table and plots in a directory.
 // benchNames lists the benchmarks.
 func benchNames() string {
 	var b strings.Builder
-	b.WriteString("Names (or all):\n")
+	b.WriteString("Names (or all):\n\n")
 	for _, one := range bench.All() {
-		fmt.Fprintf(&b, "  %-11s %s\n", one.Name, one.Summary)
+		fmt.Fprintf(&b, "    %-11s %s\n", one.Name, one.Summary)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -13,7 +13,7 @@ import (
 func stressCommand() *cobra.Command {
 	var o stress.Options
 	c := &cobra.Command{
-		Use: "stress [flags]", Short: "Test a cluster of its own: formation, scaling, performance, reliability",
+		Use: "stress [flags]", Short: "Test a new cluster: formation, scaling, performance, reliability",
 		Long: `Test a cluster of four nodes and a balancer, which is started for each test, and
 show a table of the results.`,
 		Example: "  mcpload stress -size 1000\n  mcpload stress -only reliability",

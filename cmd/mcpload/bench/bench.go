@@ -80,7 +80,7 @@ func (one *Benchmark) Run(ctx context.Context, o *Options, stdout, progress io.W
 	return results.Write(stdout, o.Out, o.Against)
 }
 
-// bench is what one benchmark works with.
+// bench is the cluster that one benchmark has, and its parameters.
 type bench struct {
 	*Options
 	ctx      context.Context

@@ -67,7 +67,7 @@ func ParseMix(text string) (Mix, error) {
 		if weighted {
 			n, err := strconv.Atoi(number)
 			if err != nil || n < 0 || n > 1000 {
-				return m, fmt.Errorf("%q: the share must be a whole number from 0 to 1000", part)
+				return m, fmt.Errorf("%q: the share must be an integer from 0 to 1000", part)
 			}
 			share = n
 		}

@@ -14,8 +14,8 @@ func TestParseMix(t *testing.T) {
 		" sse=1, tls=2 ":              "sse=1,tls=2",
 		"":                            "is no kind",
 		"udp":                         "is no kind",
-		"tcp=x":                       "whole number",
-		"tcp=-1":                      "whole number",
+		"tcp=x":                       "integer from",
+		"tcp=-1":                      "integer from",
 		"tcp=0":                       "has no clients",
 	} {
 		m, err := ParseMix(text)

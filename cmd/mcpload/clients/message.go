@@ -35,7 +35,7 @@ func ParseMessage(name string) (Message, error) {
 	return Message(i), nil
 }
 
-// MaxMessage bounds an answer, in bytes; a longer one loses the client its session.
+// MaxMessage bounds an answer, in bytes. A longer one ends the session.
 const MaxMessage = 16 << 20
 
 // protocolVersion is the MCP version that the clients speak: the last one with

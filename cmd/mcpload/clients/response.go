@@ -42,7 +42,7 @@ type response struct {
 	asked     http1.Asked
 }
 
-// feed reads p for r. Anything but HTTP/1.1 loses the session.
+// feed reads p for r. Anything but HTTP/1.1 ends the session.
 func (s *response) feed(w *wire, p []byte, r receiver) {
 	for len(p) > 0 && w.up {
 		if !s.inBody {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Process is a child process in a process group of its own.
+// Process is a child process, the first of a process group.
 type Process struct {
 	command *exec.Cmd
 	ended   chan struct{}

@@ -85,7 +85,7 @@ type Sticky struct {
 // if it did not happen or was not seen.
 type Fault struct {
 	Node          string            `json:"node"`
-	At            float64           `json:"at"`        // since the run's begin
+	At            float64           `json:"at"`        // since Begin
 	Before        int               `json:"before"`    // sessions of the node
 	Lost          uint64            `json:"lost"`      // how many of these
 	Disturbed     uint64            `json:"disturbed"` // sessions that other nodes lost from then on

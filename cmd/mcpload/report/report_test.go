@@ -37,7 +37,7 @@ func example() *Report {
 	}
 }
 
-// What users see and what programs read stays as it is.
+// Users and programs read these formats: they do not change unnoticed.
 func TestFormats(t *testing.T) {
 	t.Parallel()
 	r := example()

@@ -56,7 +56,7 @@ func (f *faultRun) repair() {
 	}
 }
 
-// done reports whether nothing more is to be caused or repaired.
+// done reports whether there is nothing left to cause or repair.
 func (f *faultRun) done() bool { return f.fault.Command == "" || f.stage == faultRepaired }
 
 // wait waits for the commands and the balancer.

@@ -31,7 +31,7 @@ type Options struct {
 	Load    time.Duration
 	Monitor time.Duration
 	Fault   Fault
-	Holding func() // called at the end, while all sessions are still held; nil = nothing is
+	Holding func() // called at the end, while all sessions are still held; nil = nothing is called
 
 	Watch  []Watched     // processes whose usage is recorded
 	Every  time.Duration // between two samples
@@ -39,14 +39,15 @@ type Options struct {
 	Expect report.Expectations
 }
 
-// Fault is what is broken and repaired during the load. The zero value is nothing.
+// Fault is what is broken and repaired during the load. The zero value breaks
+// nothing.
 type Fault struct {
 	Command string        // of the shell; "" = there is no fault
-	At      time.Duration // after the load's begin
+	At      time.Duration // after the start of the load
 	Node    string        // the node that Command breaks; "" = none in particular
 
 	Repair   string        // of the shell; "" = there is no repair
-	RepairAt time.Duration // after the load's begin, but not before all lost clients are back
+	RepairAt time.Duration // after the start of the load, but not before all lost clients are back
 
 	Admin string // host:port of the balancer's admin pages, which show when it has noticed; "" = unknown
 }

@@ -47,7 +47,7 @@ func TestEveryKind(t *testing.T) {
 	}
 }
 
-// Wrong answers lose the session, with a reason.
+// A wrong answer ends the session, with a reason.
 func TestWrongAnswers(t *testing.T) {
 	t.Parallel()
 	for reason, c := range map[string]struct {
@@ -113,6 +113,7 @@ func TestFault(t *testing.T) {
 				server.cut()
 				return
 			}
+			time.Sleep(time.Millisecond)
 		}
 	}()
 	got := mustRun(t, o)

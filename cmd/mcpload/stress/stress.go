@@ -42,7 +42,7 @@ type test struct {
 	run         func(s *suite) (string, error) // returns what it found, in words; the error is a failure
 }
 
-// suite is what one test works with.
+// suite is the cluster that one test has, and its parameters.
 type suite struct {
 	*Options
 	ctx context.Context
@@ -50,7 +50,8 @@ type suite struct {
 }
 
 // Run runs the tests one after the other and prints a table of their results. It
-// reports whether all have passed; it stops early, without that, when ctx is done.
+// reports whether all have passed. It stops early, and returns false, when ctx is
+// done.
 func Run(ctx context.Context, o *Options, stdout, progress io.Writer) (passed bool, err error) {
 	if err := o.Validate(); err != nil {
 		return false, err
@@ -77,7 +78,7 @@ func Run(ctx context.Context, o *Options, stdout, progress io.Writer) (passed bo
 	return passed && ctx.Err() == nil, table.Flush()
 }
 
-// try runs a test on a cluster of its own, which the test starts.
+// try runs a test on a new cluster, which the test starts.
 func (o *Options) try(ctx context.Context, test test) (string, error) {
 	l, err := lab.New(o.Bin, 4)
 	if err != nil {
