@@ -25,6 +25,7 @@ type layer struct {
 // package knows one that stands below it. The list stands here because cmd/mcplb
 // stands last: it is where everything comes together.
 var layers = []layer{
+	{name: "plot", pure: true},
 	{name: "conf"},
 	{name: "ratelimit", imports: []string{"conf"}},
 	{name: "proxy/metrics"}, // counters of everything below
@@ -39,11 +40,23 @@ var layers = []layer{
 	{name: "proxy/session", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/accesslog"}},
 	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/session"}},
 	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/http1", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4"}},
-	{name: "proxy/admin"}, // shows what its Source reports
+	{name: "proxy/admin", imports: []string{"plot"}}, // shows what its Source reports
 	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin", "proxy/handover"}},
-	{name: "cmd/mcpnode"}, // knows nothing of the balancer
-	{name: "cmd/mcpload", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp"}}, // its clients run on the same engine
+	{name: "cmd/internal/build"},
+	{name: "cmd/internal/cli"}, // command lines; knows no program
+	{name: "cmd/mcpnode"},      // knows nothing of the balancer
+	{name: "cmd/mcpload/latency"},
+	{name: "cmd/mcpload/proc"},
+	{name: "cmd/mcpload/clients", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp", "cmd/mcpload/latency"}}, // they run on the balancer's engine
+	{name: "cmd/mcpload/report", imports: []string{"plot", "cmd/mcpload/latency", "cmd/mcpload/proc"}},
+	{name: "cmd/mcpload/run", imports: []string{"proxy/reactor", "cmd/mcpload/latency", "cmd/mcpload/proc", "cmd/mcpload/clients", "cmd/mcpload/report"}},
+	{name: "cmd/mcpload/origin", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp"}},
+	{name: "cmd/mcpload/lab", imports: []string{"proxy/reactor", "cmd/mcpload/clients", "cmd/mcpload/run"}},
+	{name: "cmd/mcpload/bench", imports: []string{"plot", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
+	{name: "cmd/mcpload/stress", imports: []string{"cmd/mcpload/proc", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
+	{name: "cmd/mcpload/comparison", imports: []string{"plot", "cmd/mcpload/proc", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
+	{name: "cmd/mcpload", imports: []string{"cmd/internal/build", "cmd/internal/cli", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/origin", "cmd/mcpload/bench", "cmd/mcpload/stress", "cmd/mcpload/comparison"}},
 	{name: "cmd/mcpcluster", imports: []string{"conf"}},
 	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy"}},
 }

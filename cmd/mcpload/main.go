@@ -2,93 +2,47 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"mcplb/cmd/internal/build"
+	"mcplb/cmd/internal/cli"
 )
-
-// command is a subcommand. It returns the exit status.
-type command struct {
-	name    string
-	summary string
-	run     func(ctx context.Context, args []string, stdout, stderr io.Writer) int
-}
-
-// commands lists the subcommands in the order of the usage.
-func commands() []command {
-	return []command{
-		{"run", "put load on a cluster that is there", runCommand},
-		{"bench", "measure a cluster of its own: one of five benchmarks, or all", benchCommand},
-		{"peers", "measure mcplb beside HAProxy and nginx", peersCommand},
-		{"stress", "try a cluster of its own in everything that it must bear", stressCommand},
-		{"origin", "be a server with as little as possible behind it", originCommand},
-	}
-}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	os.Exit(dispatch(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// dispatch runs the subcommand that args name.
-func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) == 0 {
-		usageOfAll(stderr)
-		return 2
-	}
-	for _, command := range commands() {
-		if command.name == args[0] {
-			return command.run(ctx, args[1:], stdout, stderr)
-		}
-	}
-	switch args[0] {
-	case "-h", "-help", "--help", "help":
-		usageOfAll(stdout)
-		return 0
-	}
-	fmt.Fprintf(stderr, "mcpload: there is no command %q\n\n", args[0])
-	usageOfAll(stderr)
-	return 2
+// execute runs the command that args name and returns the exit status.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := rootCommand()
+	root.SetContext(ctx)
+	root.SetOut(stdout)
+	return cli.Execute(root, args, stderr)
 }
 
-func usageOfAll(w io.Writer) {
-	fmt.Fprint(w, "mcpload puts load on an MCP cluster and tells what came of it.\n\nUsage: mcpload COMMAND [flags]\n\nCommands:\n")
-	for _, command := range commands() {
-		fmt.Fprintf(w, "  %-8s %s\n", command.name, command.summary)
-	}
-	fmt.Fprint(w, "\nmcpload COMMAND -h tells a command's flags.\n")
-}
+// The exit statuses besides those of package cli.
+const (
+	exitFailed      = cli.Status(1)   // an expectation was not met
+	exitInterrupted = cli.Status(130) // by a signal, as shells have it for SIGINT
+)
 
-// exitInterrupted is the status after a signal, as shells have it for SIGINT.
-const exitInterrupted = 130
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use: "mcpload", Short: "Put load on an MCP cluster and report the results",
+		Long: `mcpload puts load on an MCP cluster and reports the results.
 
-// runCommand is "mcpload run".
-func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parseRunOptions(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintln(stderr, "mcpload run:", err)
-		return 2
+Exit status: 0 if everything was as expected, 1 if it was not or if nothing could
+be run, 2 for a wrong command line, 130 if a signal ended it early.`,
+		Example: "  mcpload run -tcp 127.0.0.1:8000 -n 1000\n  mcpload bench -o results all",
 	}
-	report, err := doRun(ctx, &o, stderr)
-	if err == nil {
-		err = errors.Join(report.print(stdout), report.write(&o))
-	}
-	switch {
-	case err != nil:
-		fmt.Fprintln(stderr, "mcpload:", err)
-		return 1
-	case report.Interrupted:
-		return exitInterrupted
-	case report.failed():
-		return 1
-	}
-	return 0
+	root.AddCommand(runCommand(), benchCommand(), peersCommand(), stressCommand(), originCommand(),
+		cli.Version("mcpload", build.Version()), cli.Man(root))
+	return root
 }

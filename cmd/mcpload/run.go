@@ -1,385 +1,145 @@
 package main
 
 import (
-	"context"
+	"errors"
 	"fmt"
-	"io"
-	"os/exec"
-	"sync"
-	"time"
 
-	"mcplb/proxy/reactor"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"mcplb/cmd/internal/cli"
+	"mcplb/cmd/mcpload/clients"
+	"mcplb/cmd/mcpload/report"
+	"mcplb/cmd/mcpload/run"
 )
 
-// The phases of a run.
-const (
-	phaseRamp    = "ramp"
-	phaseLoad    = "load"
-	phaseMonitor = "monitor"
-)
-
-// run is one run of load: its workers and what is seen of them. It belongs to
-// the goroutine that calls do; workers are spoken to by their loops' mailboxes.
-type run struct {
-	options *options
-	out     io.Writer // progress
-	engine  *reactor.Engine
-	workers []*worker
-	nodes   *nodes
-	dialer  *secureDialer
-
-	begin    time.Time
-	clock    int64 // the loops' time at begin
-	phase    string
-	rampTook time.Duration
-	started  int
-	previous *tally
-	shown    map[string]uint64 // losses that progress has told of
-	sampled  time.Time
-
-	report *report
-	fault  faultWatch
+// runFlags are the flags of "mcpload run".
+type runFlags struct {
+	run.Options
+	files report.Files
 }
 
-// doRun is one run of load from the first client to the last. The report tells
-// what happened, also when ctx ends it early; the error is what kept it from
-// being done at all.
-func doRun(ctx context.Context, o *options, out io.Writer) (*report, error) {
-	r := &run{options: o, out: out, nodes: newNodes(), report: newReport(o)}
-	if err := r.open(); err != nil {
-		return nil, err
-	}
-	defer r.close()
-	r.begin, r.clock = time.Now(), r.engine.Now()
-	r.report.Begin = r.begin
-	r.sampled = r.begin
-	r.previous = newTally()
-	r.ramp(ctx)
-	r.sendLoad(ctx)
-	r.observe(ctx)
-	r.finish(ctx)
-	return r.report, nil
+// define defines the flags, in the order of the help.
+func (f *runFlags) define(flags *pflag.FlagSet) {
+	flags.SortFlags = false
+	f.defineTargets(flags)
+	f.defineClients(flags)
+	f.definePhases(flags)
+	f.defineFault(flags)
+	f.defineOutput(flags)
+	f.defineExpectations(flags)
 }
 
-// open checks the limits and starts the loops.
-func (r *run) open() error {
-	o := r.options
-	if err := checkLimit(o); err != nil {
+func (f *runFlags) defineTargets(flags *pflag.FlagSet) {
+	flags.StringVar(&f.Addresses[clients.TCP], "tcp", f.Addresses[clients.TCP], "`host:port` of a frontend for lines (kind tcp)")
+	flags.StringVar(&f.Addresses[clients.HTTP], "http", f.Addresses[clients.HTTP], "`host:port` of a frontend of mode http (kinds http, ws, sse)")
+	flags.StringVar(&f.Addresses[clients.TLS], "tls", f.Addresses[clients.TLS], "`host:port` of a frontend for lines over TLS (kind tls)")
+	flags.StringVar(&f.Addresses[clients.HTTPS], "https", f.Addresses[clients.HTTPS], "`host:port` of a frontend of mode http with TLS (kind https)")
+	flags.StringVar(&f.MCPPath, "path", f.MCPPath, "`path` of Streamable HTTP")
+	flags.StringVar(&f.WSPath, "ws-path", f.WSPath, "`path` of WebSocket")
+	flags.StringVar(&f.SSEPath, "sse-path", f.SSEPath, "`path` of HTTP+SSE")
+	flags.StringVar(&f.Host, "host", "", "the `value` of the Host header (default the address of -http)")
+	flags.StringVar(&f.CA, "ca", "", "trust the certificates in this `file` (default the system's)")
+	flags.StringVar(&f.ServerName, "server-name", "", "the `name` expected in the server's certificate (default the address's host)")
+	flags.BoolVar(&f.Insecure, "insecure", false, "trust every certificate")
+}
+
+func (f *runFlags) defineClients(flags *pflag.FlagSet) {
+	flags.IntVarP(&f.Clients, "clients", "n", f.Clients, "the number of `clients`")
+	flags.Func("mix", "the `kinds` of clients and their shares, such as tcp=70,http=10,ws=10,sse=10 (default tcp)", func(s string) (err error) {
+		f.Mix, err = clients.ParseMix(s)
+		return err
+	})
+	flags.TextVar(&f.From, "from", f.From, "the source addresses are in this `network`")
+	flags.IntVar(&f.Sources, "sources", f.Sources, "the `number` of source addresses; 0 = the kernel chooses one")
+	flags.IntVar(&f.Threads, "threads", f.Threads, "the `number` of event loops")
+	flags.Func("message", "the `message`: whoami (asks for the node's name), echo or ping (default whoami)", func(s string) (err error) {
+		f.Message, err = clients.ParseMessage(s)
+		return err
+	})
+	flags.IntVar(&f.Size, "size", f.Size, "the length of an echo's text in `bytes`")
+}
+
+func (f *runFlags) definePhases(flags *pflag.FlagSet) {
+	flags.IntVar(&f.Rate, "rate", f.Rate, "the number of `clients` started per second")
+	flags.IntVar(&f.Opening, "opening", f.Opening, "the greatest `number` of clients that open a session at a time; 0 = no limit")
+	flags.DurationVar(&f.OpenTimeout, "open-timeout", f.OpenTimeout, "a client that has no session after this time is lost")
+	flags.DurationVar(&f.Interval, "interval", f.Interval, "the time between two messages of a client; 0 = it sends the next when the last is answered")
+	flags.DurationVar(&f.Timeout, "timeout", f.Timeout, "a client that is not answered after this time is lost")
+	flags.DurationVar(&f.Reconnect, "reconnect", f.Reconnect, "the first pause of a lost client, doubled with every failure; 0 = it does not return")
+	flags.DurationVar(&f.Load, "load", f.Load, "how long messages are sent")
+	flags.DurationVar(&f.Monitor, "monitor", f.Monitor, "how long all clients are silent afterwards, before each must answer once more")
+}
+
+func (f *runFlags) defineFault(flags *pflag.FlagSet) {
+	flags.StringVar(&f.Fault.Command, "fault", "", "a shell `command` that breaks something during the load")
+	flags.DurationVar(&f.Fault.At, "fault-at", f.Fault.At, "the time of -fault, after the start of the load")
+	flags.StringVar(&f.Fault.Node, "fault-node", "", "the `node` that -fault breaks: the clients of others must not notice")
+	flags.StringVar(&f.Fault.Repair, "repair", "", "a shell `command` that repairs it")
+	flags.DurationVar(&f.Fault.RepairAt, "repair-at", f.Fault.RepairAt, "the time of -repair, after the start of the load, but not before all lost clients are back")
+	flags.StringVar(&f.Fault.Admin, "admin", "", "`host:port` of the balancer's admin pages, which show when it has noticed the fault and the repair")
+}
+
+func (f *runFlags) defineOutput(flags *pflag.FlagSet) {
+	flags.StringVar(&f.Title, "title", "", "a `name` for the report")
+	flags.Var((*watchList)(&f.Watch), "watch", "show what a process has in use: `name=pid`, or name=self; may be repeated")
+	flags.DurationVar(&f.Every, "every", f.Every, "the time between two samples")
+	flags.BoolVar(&f.Quiet, "quiet", false, "write no progress")
+	flags.StringVar(&f.files.JSON, "json", "", "write the report to this `file`")
+	flags.StringVar(&f.files.CSV, "csv", "", "write one line per sample to this `file`")
+	flags.StringVar(&f.files.HTML, "html", "", "write the report with plots to this `file`")
+}
+
+func (f *runFlags) defineExpectations(flags *pflag.FlagSet) {
+	e := &f.Expect
+	flags.Func("expect-distribution", "no node is further off its share of the sessions than this `percentage`, such as 2%", percentTo(&e.Distribution))
+	flags.DurationVar(&e.P50, "expect-p50", 0, "the median latency is at most this long")
+	flags.DurationVar(&e.P95, "expect-p95", 0, "95% of the answers take at most this long")
+	flags.DurationVar(&e.P99, "expect-p99", 0, "99% of the answers take at most this long")
+	flags.Func("expect-spread", "the nodes' median latencies are within this `percentage`, such as 5%", percentTo(&e.Spread))
+	flags.BoolVar(&e.Sticky, "expect-sticky", false, "no answer comes from another node, and without a fault no client changes its node")
+	flags.DurationVar(&e.Failover, "expect-failover", 0, "the balancer notices the fault within this time (needs -admin and -fault-node)")
+	flags.DurationVar(&e.Recovery, "expect-recovery", 0, "every client that lost its session by the fault has a new one within this time")
+	flags.BoolVar(&e.Undisturbed, "expect-undisturbed", false, "only clients of -fault-node lose their session")
+	flags.Var((*memoryList)(&e.Memory), "expect-memory", "a watched process uses at most `name=MB`; may be repeated")
+	flags.Uint64Var(&e.Errors, "expect-errors", 0, "at most this `number` of sessions or attempts is lost (with a fault: besides those of -fault-node)")
+}
+
+func runCommand() *cobra.Command {
+	f := runFlags{Options: run.Defaults()}
+	c := &cobra.Command{
+		Use: "run [flags]", Short: "Put load on a cluster that is running",
+		Long: `Open sessions (ramp), send messages in each (load), keep them silent and then send
+one more message in each (monitor), and report the results.`,
+		Example: `  mcpload run -n 9000 -mix tcp=70,http=10,ws=10,sse=10 -expect-p99 100ms -html report.html
+  mcpload run -load 1m -fault "kill -9 4711" -fault-node node1 -admin 127.0.0.1:8404 -expect-failover 5s`,
+	}
+	f.define(c.Flags())
+	completeValues(c, "message", "whoami", "echo", "ping")
+	completeValues(c, "mix", "tcp", "http", "ws", "sse", "tls", "https", "tcp=70,http=10,ws=10,sse=10")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := f.Validate(); err != nil {
+			return cli.Misuse("%w", err)
+		}
+		return f.run(c)
+	}
+	return c
+}
+
+// run does the run and writes the report.
+func (f *runFlags) run(c *cobra.Command) error {
+	result, err := run.Do(c.Context(), &f.Options, c.ErrOrStderr())
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	if err := errors.Join(result.Print(c.OutOrStdout()), result.WriteFiles(f.files)); err != nil {
 		return err
 	}
-	targets, err := o.resolve()
-	if err != nil {
-		return err
-	}
-	if o.mix[kindTLS]+o.mix[kindHTTPS] > 0 {
-		name := o.serverName
-		if name == "" && !o.insecure {
-			name = hostOf(o.targets[kindHTTPS])
-			if o.mix[kindHTTPS] == 0 {
-				name = hostOf(o.targets[kindTLS])
-			}
-		}
-		if r.dialer, err = newSecureDialer(o.authority, name, o.insecure); err != nil {
-			return err
-		}
-	}
-	r.engine, err = reactor.Start(o.threads, 0, reactor.Kernel())
-	if err != nil {
-		return fmt.Errorf("start the event loops: %w", err)
-	}
-	for _, loop := range r.engine.Loops() {
-		r.workers = append(r.workers, &worker{
-			loop: loop, options: o, nodes: r.nodes, targets: targets, dialer: r.dialer,
-			clock: r.engine.Now, tally: newTally(),
-		})
+	switch {
+	case result.Interrupted:
+		return exitInterrupted
+	case result.Failed():
+		return exitFailed
 	}
 	return nil
-}
-
-// close takes every client down and stops the loops.
-func (r *run) close() {
-	r.onAll(func(w *worker) { w.end() })
-	if r.dialer != nil {
-		r.dialer.close()
-	}
-	r.engine.Stop()
-}
-
-// onAll runs f on every worker's loop and waits for it.
-func (r *run) onAll(f func(w *worker)) {
-	var done sync.WaitGroup
-	for _, w := range r.workers {
-		done.Add(1)
-		if !w.loop.Post(func() { f(w); done.Done() }) {
-			done.Done()
-		}
-	}
-	done.Wait()
-}
-
-// counts are the clients' states and the messages' counts alone.
-func (r *run) counts() *tally {
-	parts := make([]tally, len(r.workers))
-	r.onAll(func(w *worker) {
-		parts[w.loop.ID()] = tally{states: w.tally.states, sent: w.tally.sent, right: w.tally.right}
-	})
-	sum := newTally()
-	for i := range parts {
-		sum.add(&parts[i])
-	}
-	return sum
-}
-
-// snapshot adds up what the workers count.
-func (r *run) snapshot(whole bool) *tally {
-	parts := make([]*tally, len(r.workers))
-	r.onAll(func(w *worker) { parts[w.loop.ID()] = w.tally.copy(whole) })
-	sum := newTally()
-	for _, part := range parts {
-		sum.add(part)
-	}
-	return sum
-}
-
-// rampTick is how often the ramp starts clients.
-const rampTick = 10 * time.Millisecond
-
-// ramp starts the clients at the set rate, and returns when all have a session
-// or the last has had its time.
-func (r *run) ramp(ctx context.Context) {
-	r.phase = phaseRamp
-	o := r.options
-	pattern := o.mix.pattern()
-	ticker := time.NewTicker(rampTick)
-	defer ticker.Stop()
-	credit, last := 0.0, time.Now()
-	for r.started < o.clients && r.tick(ctx, ticker.C) {
-		now := time.Now()
-		credit += float64(o.rate) * now.Sub(last).Seconds()
-		last = now
-		n := min(int(credit), o.clients-r.started)
-		if o.opening > 0 {
-			n = min(n, o.opening-r.opening())
-		}
-		credit = min(credit-float64(max(n, 0)), float64(o.rate)) // what was held back is not made up for later
-		r.start(n, pattern)
-	}
-	r.rampTook = time.Since(r.begin)
-	r.await(ctx, o.openTimeout, func(t *tally) bool { return t.allHeld() == o.clients })
-	r.endPhase()
-}
-
-// opening is how many clients are opening now.
-func (r *run) opening() int {
-	sum := 0
-	for _, w := range r.workers {
-		sum += int(w.opening.Load())
-	}
-	return sum
-}
-
-// start starts the next n clients, in turn on the loops.
-func (r *run) start(n int, pattern []kind) {
-	if n <= 0 {
-		return
-	}
-	first := r.started
-	r.started += n
-	for i, w := range r.workers {
-		w.loop.Post(func() {
-			for number := first; number < first+n; number++ {
-				if number%len(r.workers) == i {
-					w.start(uint32(number), pattern[number%len(pattern)])
-				}
-			}
-		})
-	}
-}
-
-// tick waits for a tick, and takes a sample whenever it is time for one. false
-// means that ctx is done.
-func (r *run) tick(ctx context.Context, ticks <-chan time.Time) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-ticks:
-	}
-	if time.Since(r.sampled) >= r.options.every {
-		r.sample()
-	}
-	return true
-}
-
-// await returns when done says so of a snapshot, after the timeout, or when ctx
-// is done.
-func (r *run) await(ctx context.Context, timeout time.Duration, done func(*tally) bool) bool {
-	const step = 50 * time.Millisecond
-	ticker := time.NewTicker(step)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); {
-		if !r.tick(ctx, ticker.C) {
-			return false
-		}
-		if done(r.counts()) {
-			return true
-		}
-	}
-	return false
-}
-
-// sendLoad has every client send messages, and meanwhile the fault and the
-// repair done.
-func (r *run) sendLoad(ctx context.Context) {
-	if ctx.Err() != nil || r.options.load == 0 {
-		return
-	}
-	r.phase = phaseLoad
-	o := r.options
-	r.report.loadBegan(r)
-	r.onAll(func(w *worker) {
-		w.tally.resetMessages()
-		w.ask(o.interval, true)
-	})
-	r.previous = newTally()
-	begin := time.Now()
-	ticker := time.NewTicker(rampTick)
-	defer ticker.Stop()
-	for r.tick(ctx, ticker.C) {
-		elapsed := time.Since(begin)
-		r.stepFault(elapsed)
-		if elapsed >= o.load && (r.fault.over(o) || elapsed >= o.load+o.openTimeout) {
-			break
-		}
-	}
-	took := time.Since(begin)
-	r.onAll(func(w *worker) { w.hush() })
-	r.await(ctx, o.timeout, func(t *tally) bool { return t.states[stateAsking] == 0 })
-	r.fault.wait()
-	r.report.loadEnded(r, r.snapshot(true), took)
-	r.endPhase()
-}
-
-// stepFault has the fault and the repair done when it is time: the repair not
-// before the clients that the fault has thrown out are back, but for one in a
-// thousand: those without a connection find it out one by one, with what they
-// send next.
-func (r *run) stepFault(elapsed time.Duration) {
-	o := r.options
-	switch {
-	case r.fault.step == 0 && o.faultCommand != "" && elapsed >= o.faultAt:
-		r.fault.step = 1
-		r.onAll(func(w *worker) { clear(w.tally.losing[:]) }) // what was lost before is not the fault's
-		r.fault.begin(r, "fault", o.faultCommand)
-	case r.fault.step == 1 && elapsed >= max(o.repairAt, o.faultAt+time.Second) && r.counts().allHeld() >= r.started-r.started/1000:
-		r.fault.step = 2
-		r.report.refuge(r, r.snapshot(false))
-		if o.repairCommand != "" {
-			r.fault.begin(r, "repair", o.repairCommand)
-		}
-	}
-}
-
-// observe holds the sessions silent, and then has each answer once more.
-func (r *run) observe(ctx context.Context) {
-	if ctx.Err() != nil || r.options.monitor == 0 {
-		return
-	}
-	r.phase = phaseMonitor
-	o := r.options
-	r.await(ctx, o.monitor, func(*tally) bool { return false })
-	spread := r.rampTook // a machine that opened them in this time answers them in less
-	r.onAll(func(w *worker) { w.tally.resetMessages() })
-	r.previous = newTally()
-	held := r.counts().allHeld()
-	r.onAll(func(w *worker) { w.ask(spread, false) })
-	r.await(ctx, spread+o.timeout, func(t *tally) bool { return int(t.right) >= held && t.states[stateAsking] == 0 })
-	r.onAll(func(w *worker) { w.hush() })
-	r.report.observed(held, r.snapshot(true))
-	r.endPhase()
-}
-
-// endPhase takes a last sample of a phase.
-func (r *run) endPhase() { r.sample() }
-
-// finish takes the last look, with everything still held.
-func (r *run) finish(ctx context.Context) {
-	r.report.Interrupted = ctx.Err() != nil
-	r.report.finish(r, r.snapshot(true))
-	if r.options.holding != nil {
-		r.options.holding()
-	}
-}
-
-// faultWatch runs the commands that break and mend something, and notes when
-// the balancer has seen it. Its goroutines are waited for.
-type faultWatch struct {
-	working sync.WaitGroup
-	step    int // 1: the fault was done, 2: the repair, too; the run's goroutine's
-	mu      sync.Mutex
-	marks   []mark // guarded by mu
-}
-
-// mark is something that happened at a time of the run.
-type mark struct {
-	Seconds float64 `json:"seconds"` // since the run's beginning
-	What    string  `json:"what"`    // fault, down, repair or up
-	Detail  string  `json:"detail,omitempty"`
-}
-
-// minPatience is how long the balancer is asked, at least, whether it has seen
-// what was done.
-const minPatience = 10 * time.Second
-
-// begin runs a command and, where the admin pages are known, waits until they
-// show what it did.
-func (f *faultWatch) begin(r *run, what, command string) {
-	f.note(r, what, command)
-	fmt.Fprintf(r.out, "%s: %s\n", what, command)
-	f.working.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if output, err := exec.CommandContext(ctx, "sh", "-c", command).CombinedOutput(); err != nil {
-			f.note(r, what+" failed", fmt.Sprintf("%v: %s", err, output))
-			return
-		}
-	})
-	if r.options.admin == "" || r.options.faultNode == "" {
-		return
-	}
-	f.working.Go(func() {
-		seen := "down"
-		if what == "repair" {
-			seen = "up"
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), max(r.options.load, minPatience))
-		defer cancel()
-		if since, ok := awaitServer(ctx, r.options.admin, r.options.faultNode, seen == "up"); ok {
-			f.noteAt(r, seen, "", since)
-		}
-	})
-}
-
-func (f *faultWatch) note(r *run, what, detail string) { f.noteAt(r, what, detail, time.Now()) }
-
-func (f *faultWatch) noteAt(r *run, what, detail string, at time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.marks = append(f.marks, mark{Seconds: at.Sub(r.begin).Seconds(), What: what, Detail: detail})
-}
-
-// over tells that nothing more is to be done.
-func (f *faultWatch) over(o *options) bool { return o.faultCommand == "" || f.step == 2 }
-
-func (f *faultWatch) wait() { f.working.Wait() }
-
-// at is when something was noted; false when it was not.
-func (f *faultWatch) at(what string) (float64, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, m := range f.marks {
-		if m.What == what {
-			return m.Seconds, true
-		}
-	}
-	return 0, false
 }

@@ -42,7 +42,7 @@ type page struct {
 	May        bool // the client may use the commands
 	NeedsToken bool // the client could, with the token
 	Backends   []pageBackend
-	Plots      []plot
+	Plots      []timeline
 
 	Certificates []pageCertificate
 }
@@ -88,7 +88,7 @@ func (p *statsPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		shown.Backends = append(shown.Backends, distributionOf(&s.Backends[i]))
 	}
 	if p.view.history != nil && r.URL.Query().Get("plots") != "no" {
-		shown.Plots = plotsOf(&s, p.view.history)
+		shown.Plots = timelinesOf(&s, p.view.history)
 	}
 	var text bytes.Buffer
 	if err := p.html.Execute(&text, &shown); err != nil {

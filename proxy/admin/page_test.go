@@ -5,13 +5,11 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,38 +88,6 @@ func TestPageCompressed(t *testing.T) {
 	}
 	if text, err := io.ReadAll(reader); err != nil || !strings.Contains(string(text), "node199") {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestPlot(t *testing.T) {
-	t.Parallel()
-	nan := float32(math.NaN())
-	for _, test := range []struct {
-		values []float32
-		want   string
-	}{
-		{nil, ""},
-		{[]float32{0, 10}, "M0 119L600 1"},
-		{[]float32{5, 5, 5, 5}, "M0 60L600 60"}, // a level needs no points between
-		{[]float32{0, nan, 10}, "M0 119h1M600 1h1"},
-		{[]float32{nan, 20}, "M600 1h1"}, // more than the scale has stays inside
-	} {
-		if got := pathOf(test.values, max(len(test.values), 2), 10); got != test.want {
-			t.Errorf("%v is drawn as %q, want %q", test.values, got, test.want)
-		}
-	}
-	for v, want := range map[float64]float64{0: 1, 1: 1, 1.1: 2, 42: 50, 51: 100, 0.003: 0.005} {
-		if got := niceAbove(v); math.Abs(got-want) > 1e-12 {
-			t.Errorf("above %v: %v, want %v", v, got, want)
-		}
-	}
-	lines := make([]line, 20)
-	for i := range lines {
-		lines[i] = line{Name: fmt.Sprint("node", i), values: []float32{float32(i)}}
-	}
-	p := draw("", "", "", plain0, lines)
-	if n := len(slices.DeleteFunc(slices.Clone(p.Lines), func(l line) bool { return l.Label == "" })); n != mostLines || p.Lines[19].Class == "" || p.Lines[0].Class != "" {
-		t.Errorf("%d lines are named; the last is %+v", n, p.Lines[19])
 	}
 }
 

@@ -1,0 +1,9 @@
+package plot
+
+import (
+	"testing"
+
+	"mcplb/internal/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
