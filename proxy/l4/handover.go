@@ -178,7 +178,9 @@ func (s *Session) Detach() (c *Carried, d Detached, ok bool) {
 	return c, d, true
 }
 
-func (s *Session) messagesMovable() bool { return s.messages == nil || s.messages.filter.Transferable() }
+func (s *Session) messagesMovable() bool {
+	return s.messages == nil || s.messages.filter.Transferable()
+}
 
 func (s *Session) carryMessages() *CarriedMessages {
 	m := s.messages
