@@ -29,11 +29,11 @@
 // escapes them). A line of nothing but carriage returns is blank: it is passed
 // on and is not a message. Every other line is one message, valid or not.
 //
-// The package guarantees that no input makes it panic, that it holds a fixed
-// number of bytes, and that its results do not depend on how the input is split
-// into chunks. Passing a message on allocates nothing. No value with state may
-// be used by several goroutines at once; each belongs to one stream.
+// The package guarantees that no input makes it panic, that it holds at most a
+// fixed number of bytes, and that its results do not depend on how the input is
+// split into chunks. Passing a message on allocates nothing. No value with
+// state may be used by several goroutines at once; each belongs to one stream.
 //
-// It does no I/O, has no timeouts, does not interpret
-// messages, and does not validate JSON, which is up to the server.
+// It does no I/O, has no timeouts, does not interpret messages, and does not
+// validate JSON, which is up to the server.
 package mcp
