@@ -31,6 +31,7 @@ type fixture struct {
 
 	suspended  bool
 	left       bool
+	lacks      bool // the frontend
 	alone      bool
 	figures    Figures // restored
 	oldClients int
@@ -91,11 +92,17 @@ func (f *fixture) Frontends() []FrontendState {
 
 func (f *fixture) Restore(figures Figures) error             { f.figures = figures; return nil }
 func (f *fixture) Pool(*BackendState) (*backend.Pool, error) { return f.pool, nil }
-func (f *fixture) Frontend(*FrontendState) Frontend          { return Frontend{Stream: f.frontend} }
 func (f *fixture) SetOldClients(n int)                       { f.oldClients = n }
 func (f *fixture) Disconnect(*backend.Server, conf.OnDown)   {}
 func (f *fixture) Draining() bool                            { return false }
 func (f *fixture) Alone()                                    { f.alone = true }
+
+func (f *fixture) Frontend(*FrontendState) Frontend {
+	if f.lacks {
+		return Frontend{}
+	}
+	return Frontend{Stream: f.frontend}
+}
 
 // connection is the two ends of a relayed connection that the test holds.
 type connection struct{ client, server int }
