@@ -40,6 +40,8 @@ var layers = []layer{
 	{name: "proxy/admin"}, // shows what its Source reports
 	{name: "proxy/handover"},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/l4", "proxy/l7", "proxy/tlsio", "proxy/admin", "proxy/handover"}},
+	{name: "cmd/internal/build"},
+	{name: "cmd/internal/cli"}, // command lines; knows no program
 	{name: "cmd/mcpnode"}, // knows nothing of the balancer
 	{name: "cmd/mcpload", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp"}}, // its clients run on the same engine
 	{name: "cmd/mcpcluster", imports: []string{"conf"}},

@@ -1,0 +1,2 @@
+// Package build reports what a program was built from.
+package build
