@@ -42,10 +42,10 @@ var layers = []layer{
 	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/l4", "proxy/l7", "proxy/tlsio", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/internal/build"},
 	{name: "cmd/internal/cli"}, // command lines; knows no program
-	{name: "cmd/mcpnode"}, // knows nothing of the balancer
+	{name: "cmd/mcpnode"},      // knows nothing of the balancer
 	{name: "cmd/mcpload", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp"}}, // its clients run on the same engine
 	{name: "cmd/mcpcluster", imports: []string{"conf"}},
-	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy"}},
+	{name: "cmd/mcplb", imports: []string{"cmd/internal/build", "cmd/internal/cli", "conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy"}},
 }
 
 // helpers are what tests import and what runs beside them; nothing of it ships.

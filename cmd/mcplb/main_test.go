@@ -80,17 +80,21 @@ func TestCommandLine(t *testing.T) {
 		status int
 		output string // a regular expression that all output matches
 	}{
-		{"help", []string{"-h"}, 0, `usage: mcplb -c FILE`},
+		{"help", []string{"-h"}, 0, `(?s)^mcplb -c FILE is the balancer.*Usage:\n  mcplb -c FILE \[flags\]\n.*drain +Send no new clients.*--pid-file FILE`},
 		{"version", []string{"-version"}, 0, `^mcplb \S+\n$`},
+		{"command version", []string{"version"}, 0, `^mcplb \S+\n$`},
 		{"good file", []string{"-c", good.write(t), "-t"}, 0, `^\S+lb\.toml: configuration is valid\n$`},
 		{"every mistake of a bad file", []string{"-t", "-c", bad.write(t)}, 2,
 			`lb\.toml:2: global\.max_conn: .*maxconn.*\n.*lb\.toml:3: global\.threads: `},
 		{"bad file without -t", []string{"-c", bad.path}, 2, `lb\.toml:2: global\.max_conn: `},
 		{"missing file", []string{"-c", missing}, 2, `mcplb: .*missing\.toml: no such file or directory`},
 		{"a directory", []string{"-c", filepath.Dir(missing)}, 2, `mcplb: .*is a directory`},
-		{"no file", nil, 2, `mcplb: name the configuration with -c\nusage: mcplb -c FILE`},
-		{"unknown flag", []string{"-nonsense"}, 2, `not defined: -nonsense\nusage: mcplb`},
-		{"surplus argument", []string{"-c", good.path, "surplus"}, 2, `mcplb: unexpected argument "surplus"\nusage: mcplb`},
+		{"no file", nil, 2, `^mcplb: name the configuration with -c\nusage: mcplb -c FILE`},
+		{"unknown flag", []string{"-nonsense"}, 2, `^mcplb: unknown flag: --nonsense\nusage: mcplb -c FILE`},
+		{"surplus argument", []string{"-c", good.path, "surplus"}, 2, `^mcplb: there is no command "surplus"\nusage: mcplb -c FILE`},
+		{"mistyped command", []string{"statsu"}, 2, `^mcplb: there is no command "statsu"; did you mean status\?\nusage: mcplb -c FILE`},
+		{"a value that is none", []string{"-c", good.path, "-t", "-upgrade-timeout=soon"}, 2, `invalid argument "soon" for "--upgrade-timeout"`},
+		{"flags with two dashes", []string{"--config", good.path, "--check"}, 0, `configuration is valid\n$`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

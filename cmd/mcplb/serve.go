@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"mcplb/cmd/internal/build"
 	"mcplb/conf"
 	"mcplb/proxy"
 	"mcplb/proxy/admin"
@@ -59,7 +60,7 @@ func serve(path string, config *conf.Config, options handover.ProcessOptions, st
 		return exitError
 	}
 	defer s.process.Forget()
-	s.log.Info("serving", "config", path, "pid", os.Getpid(), "version", buildVersion(),
+	s.log.Info("serving", "config", path, "pid", os.Getpid(), "version", build.Version(),
 		"maxconn", s.proxy.Snapshot().Process.Connections.Limit)
 	remembering, forget := context.WithCancel(context.Background())
 	defer forget()
@@ -90,7 +91,7 @@ func (s *server) start(inherited *handover.Inheritance) error {
 		return err
 	}
 	s.proxy, err = proxy.Start(s.config, proxy.Options{
-		Version: buildVersion(), Log: s.log, FileLimit: limit, System: reactor.Kernel(),
+		Version: build.Version(), Log: s.log, FileLimit: limit, System: reactor.Kernel(),
 		Inherited: inherited.Socket, Suspended: inherited != nil,
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"mcplb/cmd/internal/build"
 	"mcplb/proxy"
 	"mcplb/proxy/handover"
 )
@@ -200,7 +201,7 @@ func (l *life) beginUpgrade() {
 	go func() {
 		l.mu.Lock() // no reload: what was handed over would not hold any more
 		defer l.mu.Unlock()
-		next, err := handover.Begin(l.process, handing{l.server}, buildVersion(), l.log)
+		next, err := handover.Begin(l.process, handing{l.server}, build.Version(), l.log)
 		if err == nil {
 			l.proxy.Leave()
 		}

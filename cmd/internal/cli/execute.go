@@ -48,7 +48,7 @@ func (e failure) Unwrap() error { return e.error }
 
 // Execute runs the command that args name and returns the exit status. Errors go
 // to stderr, each with a hint where the command line is wrong; help and results go
-// to root's output (root.SetOut), standard output by default. Commands get the
+// to root's output (root.SetOut, before anything else), standard output by default. Commands get the
 // context of root.SetContext.
 //
 // A command without Args accepts no arguments, a command without RunE requires the
