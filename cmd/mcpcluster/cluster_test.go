@@ -245,12 +245,17 @@ func TestCommandLine(t *testing.T) {
 		status         int
 		stdout, stderr string // regular expressions
 	}{
-		{"nothing", nil, 2, `^$`, `Usage: mcpcluster COMMAND`},
-		{"unknown command", []string{"dance"}, 2, `^$`, `(?s)there is no command "dance".*Usage: mcpcluster COMMAND.*  run `},
-		{"help", []string{"-h"}, 0, `(?s)Usage: mcpcluster COMMAND.*  run .*mcpcluster COMMAND -h`, `^$`},
-		{"help of run", []string{"run", "-h"}, 0, `^$`, `(?s)Usage: mcpcluster run.*-bin directory.*-c file.*-logs directory.*-v`},
-		{"unknown flag", []string{"run", "-x"}, 2, `^$`, `not defined: -x`},
-		{"argument", []string{"run", "x"}, 2, `^$`, `unexpected argument "x"`},
+		{"nothing", nil, 2, `^$`, `^mcpcluster: name a command:\n\nUsage:\n  mcpcluster \[command\]\n(?s).*  run +Run a cluster`},
+		{"unknown command", []string{"dance"}, 2, `^$`, `^mcpcluster: there is no command "dance"\nusage: mcpcluster \[command\]\n`},
+		{"mistyped command", []string{"strat"}, 2, `^$`, `^mcpcluster: there is no command "strat"; did you mean start`},
+		{"help", []string{"-h"}, 0, `(?s)Usage:\n  mcpcluster \[command\].*  run `, `^$`},
+		{"help of run", []string{"run", "-h"}, 0, `(?s)Usage:\n  mcpcluster run \[flags\].*--bin DIRECTORY.*-c, --config FILE.*--logs DIRECTORY.*-v, `, `^$`},
+		{"version", []string{"version"}, 0, `^mcpcluster \S+\n$`, `^$`},
+		{"unknown flag", []string{"run", "-x"}, 2, `^$`, `^mcpcluster run: unknown shorthand flag: 'x' in -x\nusage: mcpcluster run \[flags\]\n`},
+		{"argument", []string{"run", "x"}, 2, `^$`, `^mcpcluster run: unexpected argument "x"\n`},
+		{"no member", []string{"tail"}, 2, `^$`, `^mcpcluster tail: missing argument: MEMBER\n`},
+		{"negative lines", []string{"tail", "-n", "-1", "node1"}, 2, `^$`, `^mcpcluster tail: -n must not be negative\n`},
+		{"no directory", []string{"compose"}, 2, `^$`, `^mcpcluster compose: name the directory to write to with -o\n`},
 		{"no configuration", []string{"run", "-c", "no/such.toml"}, 1, `^$`, `the configuration is not usable:\n.*no/such.toml`},
 		{"broken configuration", []string{"run", "-c", broken}, 1, `^$`, `(?s)the configuration is not usable:\n.*broken.toml:2`},
 		{"no binaries", []string{"run", "-c", l.path, "-bin", "no/such"}, 1, `^$`, `no/such/mcpnode: no such file or directory; build it there`},

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,7 +9,10 @@ import (
 	"strconv"
 	"strings"
 
+	"mcplb/cmd/internal/cli"
 	"mcplb/conf"
+
+	"github.com/spf13/cobra"
 )
 
 // The network of the containers: the balancer has .10 and the nodes .11 on.
@@ -21,29 +22,29 @@ const (
 	composeMost      = 200 // nodes
 )
 
-// composeCommand is "mcpcluster compose".
-func composeCommand(in invocation, args []string) int {
-	flags := flag.NewFlagSet("mcpcluster compose", flag.ContinueOnError)
-	flags.SetOutput(in.stderr)
-	config := flags.String("c", "", "the balancer's configuration `file` (default the demonstration)")
-	bin := flags.String("bin", "", "the `directory` of mcpnode and mcplb, built with CGO_ENABLED=0 (default that of mcpcluster itself)")
-	out := flags.String("o", "", "the `directory` to write to; it must not be there yet, or be empty")
-	flags.Usage = func() {
-		fmt.Fprint(in.stderr, "mcpcluster compose writes what \"docker compose up --build\" needs to run the cluster in containers:\ndocker-compose.yml, a Dockerfile from scratch, the binaries, and the configuration with the containers' addresses.\n\nUsage: mcpcluster compose -o DIRECTORY [flags]\n")
-		flags.PrintDefaults()
+func composeCommand(in invocation) *cobra.Command {
+	var config, bin, out string
+	c := &cobra.Command{
+		Use: "compose [flags] -o DIRECTORY", Short: "Write a docker-compose.yml and a Dockerfile for the same cluster",
+		Long: `Write what "docker compose up --build" needs to run the cluster in containers:
+docker-compose.yml, a Dockerfile from scratch, the binaries (built with
+CGO_ENABLED=0), and the configuration with the containers' addresses.`,
+		Example: "  mcpcluster compose -o containers && docker compose -f containers/docker-compose.yml up --build",
+		RunE: func(*cobra.Command, []string) error {
+			if out == "" {
+				return cli.Misuse("name the directory to write to with -o")
+			}
+			if err := compose(config, bin, out); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(in.stdout, "docker compose -f %s up --build\n", filepath.Join(out, "docker-compose.yml"))
+			return err
+		},
 	}
-	err := flags.Parse(args)
-	if err == nil && *out == "" {
-		err = errors.New("name the directory to write to with -o")
-	}
-	if status, over := parsed(in, "compose", err); over {
-		return status
-	}
-	if err := compose(*config, *bin, *out); err != nil {
-		return failed(in, err)
-	}
-	fmt.Fprintf(in.stdout, "docker compose -f %s up --build\n", filepath.Join(*out, "docker-compose.yml"))
-	return 0
+	configFlag(c, &config)
+	binFlag(c, &bin)
+	c.Flags().StringVarP(&out, "output", "o", "", "the `DIRECTORY` to write to; it must be empty or not exist yet")
+	return c
 }
 
 // compose writes everything, or tells what is in the way.

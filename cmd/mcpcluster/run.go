@@ -4,7 +4,6 @@ import (
 	"cmp"
 	_ "embed"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"mcplb/conf"
+
+	"github.com/spf13/cobra"
 )
 
 //go:embed demo.toml
@@ -27,43 +28,23 @@ type runOptions struct {
 	verbose bool
 }
 
-// runCommand is "mcpcluster run".
-func runCommand(in invocation, args []string) int {
-	opts, err := parseRunOptions(in, args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintln(in.stderr, "mcpcluster run:", err)
-		return 2
-	}
-	if err := runCluster(in, opts); err != nil {
-		fmt.Fprintln(in.stderr, "mcpcluster:", err)
-		return 1
-	}
-	return 0
-}
-
-func parseRunOptions(in invocation, args []string) (runOptions, error) {
+func runCommand(in invocation) *cobra.Command {
 	var opts runOptions
-	flags := flag.NewFlagSet("mcpcluster run", flag.ContinueOnError)
-	flags.SetOutput(in.stderr)
-	flags.StringVar(&opts.config, "c", "", "the balancer's configuration `file`, whose servers are started as nodes (default a demonstration on ports 8000, 8080, 8443, 8404 and 8888)")
-	flags.StringVar(&opts.bin, "bin", "", "the `directory` of mcpnode and mcplb (default that of mcpcluster itself)")
-	flags.StringVar(&opts.logs, "logs", "", "append each process's output to a file in this `directory`")
-	flags.StringVar(&opts.state, "state", "", "answer the other commands by a socket in this `directory`, and keep the logs there")
-	flags.BoolVar(&opts.verbose, "v", false, "show the output of all processes, each line after the process's name")
-	flags.Usage = func() {
-		fmt.Fprint(in.stderr, "mcpcluster run starts the nodes and the balancer, each verified, shows what runs where,\nand ends all at Ctrl-C; a second Ctrl-C kills what has not ended.\n\nUsage: mcpcluster run [flags]\n")
-		flags.PrintDefaults()
+	c := &cobra.Command{
+		Use: "run [flags]", Short: "Run a cluster in the foreground, until Ctrl-C",
+		Long: `Start the nodes and the balancer, verify each, show what runs where, and stop them
+all at Ctrl-C; a second Ctrl-C kills those that have not ended.
+
+Without -c, it is a demonstration on ports 8000, 8080, 8443, 8404 and 8888.`,
+		Example: "  mcpcluster run\n  mcpcluster run -c lb.toml -logs logs",
+		RunE:    func(*cobra.Command, []string) error { return runCluster(in, opts) },
 	}
-	if err := flags.Parse(args); err != nil {
-		return opts, err
-	}
-	if flags.NArg() > 0 {
-		return opts, fmt.Errorf("unexpected argument %q; see mcpcluster run -h", flags.Arg(0))
-	}
-	return opts, nil
+	configFlag(c, &opts.config)
+	binFlag(c, &opts.bin)
+	c.Flags().StringVar(&opts.logs, "logs", "", "append each process's output to a file in this `DIRECTORY`")
+	c.Flags().StringVar(&opts.state, "state", "", "answer the other commands by a socket in this `DIRECTORY`, and keep the logs there")
+	c.Flags().BoolVarP(&opts.verbose, "verbose", "v", false, "show the output of all processes, each line after the process's name")
+	return c
 }
 
 // runCluster does everything from reading the configuration to the end of the

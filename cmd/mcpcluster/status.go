@@ -12,7 +12,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"mcplb/cmd/internal/cli"
 	"mcplb/conf"
+
+	"github.com/spf13/cobra"
 )
 
 const (
@@ -51,33 +54,42 @@ type memberReport struct {
 	Server      string `json:"server_state,omitempty"` // of a node, as the balancer sees it
 }
 
-// statusCommand is "mcpcluster status".
-func statusCommand(in invocation, args []string) int {
-	flags, state := flagsOf(in, "status", "shows whether the cluster is healthy and what it does. The exit status is 0 unless it is critical or does not run.", "[flags]")
-	asJSON := flags.Bool("json", false, "print everything as JSON")
-	if status, over := parsed(in, "status", flags.Parse(args)); over {
-		return status
+func statusCommand(in invocation) *cobra.Command {
+	c := &cobra.Command{
+		Use: "status [flags]", Short: "Show whether the cluster is healthy, and its figures",
+		Long: `Show whether the cluster is healthy, and its figures. The exit status is 0 unless
+the cluster is critical or does not run.`,
+		Example: "  mcpcluster status\n  mcpcluster status -json",
 	}
-	answer, err := ask(in.running, *state, request{Op: opStatus})
+	state := stateFlag(c)
+	asJSON := c.Flags().Bool("json", false, "print everything as JSON")
+	c.RunE = func(*cobra.Command, []string) error { return showStatus(in, *state, *asJSON) }
+	return c
+}
+
+// showStatus observes the cluster and prints the result. A critical cluster is an
+// exit status.
+func showStatus(in invocation, state string, asJSON bool) error {
+	answer, err := ask(in.running, state, request{Op: opStatus})
 	if err != nil {
-		return failed(in, err)
+		return err
 	}
 	config, err := conf.Load(answer.Config)
 	if err != nil {
-		return failed(in, fmt.Errorf("read the cluster's configuration: %w", err))
+		return fmt.Errorf("read the cluster's configuration: %w", err)
 	}
 	status := observe(in.running, config, plan(config, answer.Config), answer.Members)
 	show := status.print
-	if *asJSON {
+	if asJSON {
 		show = status.printJSON
 	}
 	if err := show(in.stdout); err != nil {
-		return failed(in, fmt.Errorf("print the status: %w", err))
+		return fmt.Errorf("print the status: %w", err)
 	}
 	if status.Health == critical {
-		return 1
+		return cli.Status(1)
 	}
-	return 0
+	return nil
 }
 
 // observe looks at every member as its clients do, and at the balancer's own

@@ -44,7 +44,7 @@ var layers = []layer{
 	{name: "cmd/internal/cli"}, // command lines; knows no program
 	{name: "cmd/mcpnode"},      // knows nothing of the balancer
 	{name: "cmd/mcpload", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp"}}, // its clients run on the same engine
-	{name: "cmd/mcpcluster", imports: []string{"conf"}},
+	{name: "cmd/mcpcluster", imports: []string{"cmd/internal/build", "cmd/internal/cli", "conf"}},
 	{name: "cmd/mcplb", imports: []string{"cmd/internal/build", "cmd/internal/cli", "conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy"}},
 }
 

@@ -55,6 +55,9 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 				}
 				topic = child
 			}
+			if err := topic.Flags().Set("help", "true"); err != nil {
+				return err
+			}
 			return topic.Help()
 		},
 	}

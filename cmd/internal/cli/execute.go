@@ -51,8 +51,8 @@ func (e failure) Unwrap() error { return e.error }
 // to root's output (root.SetOut, before anything else), standard output by default. Commands get the
 // context of root.SetContext.
 //
-// A command without Args accepts no arguments, a command without RunE requires the
-// name of a subcommand. Execute changes root, which serves for one call only.
+// A command without Args accepts no arguments, one without RunE requires the name of
+// a command below it. Execute changes root, which serves for one call only.
 func Execute(root *cobra.Command, args []string, stderr io.Writer) (status int) {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetErr(stderr)
@@ -61,15 +61,35 @@ func Execute(root *cobra.Command, args []string, stderr io.Writer) (status int) 
 	root.InitDefaultCompletionCmd(args...)
 	prepare(root)
 	root.SetArgs(normalise(root, args))
+	bare := detectBare(root)
 	command, err := root.ExecuteC()
 	var unknown string
-	if err != nil && command == root {
-		// cobra looks for a command below root before it parses flags.
+	switch {
+	case *bare && command.Flags().NArg() > 0:
+		err = surplus(command, command.Flags().Arg(0))
+	case *bare:
+		err = Misuse("name a command:\n\n%s", command.UsageString())
+	case err != nil && command.HasSubCommands():
+		// cobra looks for the command before it parses flags.
 		if _, scanErr := fmt.Sscanf(err.Error(), "unknown command %q for", &unknown); scanErr == nil {
-			err = surplus(root, unknown)
+			err = surplus(command, unknown)
 		}
 	}
 	return report(command, err, stderr)
+}
+
+// detectBare reports, once root was executed, whether the command line names a
+// command that does nothing without the name of another one. cobra shows its help
+// as if it were requested.
+func detectBare(root *cobra.Command) *bool {
+	bare := new(bool)
+	showHelp := root.HelpFunc()
+	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		if *bare = !c.Runnable() && !c.Flags().Changed("help"); !*bare {
+			showHelp(c, args)
+		}
+	})
+	return bare
 }
 
 // prepare completes a command and those below it.
@@ -77,11 +97,6 @@ func prepare(c *cobra.Command) {
 	c.DisableFlagsInUseLine = c.DisableFlagsInUseLine || !c.HasAvailableFlags() // except -h
 	c.InitDefaultHelpFlag()
 	c.LocalFlags() // merges the flags of its parents, for normalise
-	if c.RunE == nil && c.Run == nil {
-		c.RunE = func(c *cobra.Command, _ []string) error {
-			return Misuse("name a command:\n\n%s", c.UsageString())
-		}
-	}
 	if run := c.RunE; run != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {
 			if err := run(c, args); err != nil {
@@ -120,10 +135,10 @@ func report(c *cobra.Command, err error, stderr io.Writer) int {
 
 // reportMisuse prints what is wrong with a command line and how to write it.
 func reportMisuse(c *cobra.Command, err error, stderr io.Writer) int {
-	message := err.Error()
-	fmt.Fprintf(stderr, "%s: %s\n", c.CommandPath(), strings.TrimRight(message, "\n"))
+	message := strings.TrimRight(err.Error(), "\n")
+	fmt.Fprintf(stderr, "%s: %s\n", c.CommandPath(), message)
 	if !strings.Contains(message, "\n") {
-		fmt.Fprintf(stderr, "usage: %s\n", c.UseLine())
+		fmt.Fprintf(stderr, "usage: %s\n", usageLine(c))
 	}
 	fmt.Fprintf(stderr, "'%s -h' shows more\n", c.CommandPath())
 	for ; c != nil; c = c.Parent() {
@@ -132,4 +147,11 @@ func reportMisuse(c *cobra.Command, err error, stderr io.Writer) int {
 		}
 	}
 	return statusMisuse
+}
+
+func usageLine(c *cobra.Command) string {
+	if c.Runnable() {
+		return c.UseLine()
+	}
+	return c.CommandPath() + " [command]"
 }
