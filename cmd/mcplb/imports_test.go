@@ -41,8 +41,8 @@ var layers = []layer{
 	{name: "proxy/handover"},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/l4", "proxy/l7", "proxy/tlsio", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/internal/build"},
-	{name: "cmd/internal/cli"}, // command lines; knows no program
-	{name: "cmd/mcpnode"},      // knows nothing of the balancer
+	{name: "cmd/internal/cli"},                                                            // command lines; knows no program
+	{name: "cmd/mcpnode", imports: []string{"cmd/internal/build"}},                        // knows nothing of the balancer
 	{name: "cmd/mcpload", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp"}}, // its clients run on the same engine
 	{name: "cmd/mcpcluster", imports: []string{"cmd/internal/build", "cmd/internal/cli", "conf"}},
 	{name: "cmd/mcplb", imports: []string{"cmd/internal/build", "cmd/internal/cli", "conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy"}},

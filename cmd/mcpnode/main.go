@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"mcplb/cmd/internal/build"
+
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
@@ -53,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "mcpnode: %v\n", err)
 		return 2
 	case opts.version:
-		fmt.Fprintln(stdout, "mcpnode", version())
+		fmt.Fprintln(stdout, "mcpnode", build.Version())
 		return 0
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: opts.level}))
@@ -85,6 +87,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return opts, err
 	}
+	opts.version = opts.version || flags.NArg() == 1 && flags.Arg(0) == "version"
 	switch {
 	case opts.version:
 		return opts, nil
@@ -139,7 +142,7 @@ func serve(ctx context.Context, opts options, log *slog.Logger) error {
 
 // listenAll opens every endpoint that opts ask for, or none.
 func listenAll(opts options, log *slog.Logger) ([]endpoint, error) {
-	newServer := func() *mcp.Server { return newServer(opts.name, version(), log) }
+	newServer := func() *mcp.Server { return newServer(opts.name, build.Version(), log) }
 	var endpoints []endpoint
 	if opts.tcp != "" {
 		endpoint, err := listenTCP(opts.tcp, newServer(), log)
@@ -178,12 +181,4 @@ func count(endpoints []endpoint) int {
 		sessions += endpoint.count()
 	}
 	return sessions
-}
-
-// version is what the build recorded of the module's version.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
 }

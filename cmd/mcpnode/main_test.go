@@ -46,6 +46,7 @@ func TestCommandLine(t *testing.T) {
 	}{
 		{"help", []string{"-h"}, 0, `Usage: mcpnode -name NAME \[-tcp HOST:PORT\] \[-http HOST:PORT\]`},
 		{"version", []string{"-version"}, 0, `^mcpnode \S+\n$`},
+		{"command version", []string{"version"}, 0, `^mcpnode \S+\n$`},
 		{"no address", nil, 2, `nothing to serve: .*-tcp 127\.0\.0\.11:9001`},
 		{"unknown flag", []string{"-nonsense"}, 2, `not defined: -nonsense`},
 		{"argument", []string{"-tcp", "127.0.0.1:0", "surplus"}, 2, `unexpected argument "surplus"`},

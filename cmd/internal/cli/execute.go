@@ -47,9 +47,9 @@ type failure struct{ error }
 func (e failure) Unwrap() error { return e.error }
 
 // Execute runs the command that args name and returns the exit status. Errors go
-// to stderr, each with a hint where the command line is wrong; help and results go
-// to root's output (root.SetOut, before anything else), standard output by default. Commands get the
-// context of root.SetContext.
+// to stderr, with a hint if the command line is wrong. Help and results go to
+// root's output, standard output unless root.SetOut was called before anything
+// else. Commands get the context of root.SetContext.
 //
 // A command without Args accepts no arguments, one without RunE requires the name of
 // a command below it. Execute changes root, which serves for one call only.
@@ -63,19 +63,26 @@ func Execute(root *cobra.Command, args []string, stderr io.Writer) (status int) 
 	root.SetArgs(normalise(root, args))
 	bare := detectBare(root)
 	command, err := root.ExecuteC()
-	var unknown string
+	return report(command, unknownCommand(command, err, *bare), stderr)
+}
+
+// unknownCommand replaces cobra's error about a command that does not exist or is
+// missing, if that is what is wrong: bare commands require another one.
+func unknownCommand(c *cobra.Command, err error, bare bool) error {
+	var name string
 	switch {
-	case *bare && command.Flags().NArg() > 0:
-		err = surplus(command, command.Flags().Arg(0))
-	case *bare:
-		err = Misuse("name a command:\n\n%s", command.UsageString())
-	case err != nil && command.HasSubCommands():
-		// cobra looks for the command before it parses flags.
-		if _, scanErr := fmt.Sscanf(err.Error(), "unknown command %q for", &unknown); scanErr == nil {
-			err = surplus(command, unknown)
-		}
+	case bare && c.Flags().NArg() > 0:
+		return surplus(c, c.Flags().Arg(0))
+	case bare:
+		return Misuse("name a command:\n\n%s", c.UsageString())
+	case err == nil || !c.HasSubCommands():
+		return err
 	}
-	return report(command, err, stderr)
+	// cobra looks for the command before it parses flags, and has no type for this.
+	if _, scanErr := fmt.Sscanf(err.Error(), "unknown command %q for", &name); scanErr != nil {
+		return err
+	}
+	return surplus(c, name)
 }
 
 // detectBare reports, once root was executed, whether the command line names a
