@@ -13,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // full is the number that a long run takes, which goes through the whole of a
@@ -148,8 +147,7 @@ func sessionFrom(source, address string) (*client, string, error) {
 // leave ends a connection and waits until the balancer has ended it, too.
 func (c *client) leave() error {
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(patience)) // it may have been held for longer
-	if err := c.CloseWrite(); err != nil {
+	if err := errors.Join(c.renew(), c.CloseWrite()); err != nil {
 		return err
 	}
 	if rest, err := io.ReadAll(c.lines); err != nil || len(rest) > 0 {

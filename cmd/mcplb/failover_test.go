@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -64,14 +65,16 @@ func TestNodeDiesAndReturns(t *testing.T) {
 }
 
 // A node that hangs (its kernel still accepts, it never answers) is out of
-// rotation within 5 s by default. From then on no new client meets it, and the
-// clients that it had can reconnect at once.
+// rotation within 5 s by default. From then on no new client reaches it, and its
+// clients can reconnect at once.
 func TestNodeHangs(t *testing.T) {
 	t.Parallel()
 	const sources, within = 80, 5 * time.Second
 	c := startCluster(t, func(s *setup) { s.ratelimit = "connection_rate = 0\nmessage_rate = 0" })
 	h := c.hold(t, sources, sources)
 	hung := c.nodes[2]
+	late := measureLateness()
+	defer late.stop()
 	hung.signal(t, syscall.SIGSTOP)
 	start := time.Now()
 
@@ -81,12 +84,13 @@ func TestNodeHangs(t *testing.T) {
 	}
 	shownDown := time.Since(start)
 	a.open(c.frontend, sources)
+	margin := late.stop()
 	forEach(t, sources, func(i int) error {
 		if h.nodes[i] != hung.name {
 			return h.clients[i].ping()
 		}
-		if _, err := h.clients[i].lines.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			return fmt.Errorf("a client of the hung node was not told: %w", err)
+		if _, err := h.clients[i].readByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("the connection of a client of the hung node does not end: %w", err)
 		}
 		again, _, err := sessionFrom(h.sources[i], c.frontend)
 		if err != nil {
@@ -94,15 +98,48 @@ func TestNodeHangs(t *testing.T) {
 		}
 		return again.leave()
 	})
-	met, last := a.met(start)
-	t.Logf("%s hung: %d of %d new clients met it, the last after %v; it was shown down after %v; its %d clients were told and reconnected",
-		hung.name, met, a.begun, last.Round(time.Millisecond), shownDown.Round(time.Millisecond), count(h.nodes, hung.name))
-	if last > within {
-		t.Errorf("out of rotation after %v, want at most %v", last, within)
+	failed, last := a.failures(start)
+	t.Logf("%s hung: %d of %d new clients reached it, the last after %v; it was shown down after %v; its %d clients were disconnected and reconnected; timers were %v late",
+		hung.name, failed, a.begun, last.Round(time.Millisecond), shownDown.Round(time.Millisecond), count(h.nodes, hung.name), margin.Round(time.Millisecond))
+	if last > within+margin {
+		t.Errorf("out of rotation after %v, want at most %v, and %v for a busy machine", last, within, margin)
 	}
 
 	hung.signal(t, syscall.SIGCONT)
 	c.awaitUsable(t, 2, true)
+}
+
+// lateness measures how much time this machine, busy with other things, takes away
+// from processes that wait: the sum of the delays of timers.
+type lateness struct {
+	stopping context.CancelFunc
+	sum      chan time.Duration
+	result   func() time.Duration
+}
+
+func measureLateness() *lateness {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &lateness{stopping: cancel, sum: make(chan time.Duration, 1)}
+	l.result = sync.OnceValue(func() time.Duration { return <-l.sum })
+	go l.measure(ctx)
+	return l
+}
+
+func (l *lateness) measure(ctx context.Context) {
+	const nap = 10 * time.Millisecond
+	var sum time.Duration
+	for ctx.Err() == nil {
+		start := time.Now()
+		time.Sleep(nap)
+		sum += time.Since(start) - nap
+	}
+	l.sum <- sum
+}
+
+// stop ends the measurement and returns its result, at every call the same.
+func (l *lateness) stop() time.Duration {
+	l.stopping()
+	return l.result()
 }
 
 // arrivals are new clients, one every few milliseconds.
@@ -110,7 +147,7 @@ type arrivals struct {
 	begun   int
 	opening sync.WaitGroup
 	mu      sync.Mutex
-	failed  []time.Time // guarded by mu; when those began that were not served
+	failed  []time.Time // guarded by mu; when the clients began that were not served
 }
 
 // open opens n clients, each from the next source.
@@ -134,9 +171,9 @@ func (a *arrivals) open(address string, n int) {
 	}
 }
 
-// met tells how many were not served, and how long after start the last of
-// them began.
-func (a *arrivals) met(start time.Time) (n int, last time.Duration) {
+// failures is the number of clients that were not served, and how long after start
+// the last of them began.
+func (a *arrivals) failures(start time.Time) (n int, last time.Duration) {
 	a.opening.Wait()
 	for _, begun := range a.failed {
 		last = max(last, begun.Sub(start))

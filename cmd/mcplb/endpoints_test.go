@@ -28,12 +28,17 @@ func dialFrom(source, address string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	c := &client{conn.(*net.TCPConn), bufio.NewReaderSize(conn, 1<<10)}
+	if err := c.renew(); err != nil {
 		conn.Close()
 		return nil, err
 	}
-	return &client{conn.(*net.TCPConn), bufio.NewReaderSize(conn, 1<<10)}, nil
+	return c, nil
 }
+
+// renew restarts the deadline, before each use of the connection: it does not count
+// for how long a test holds it.
+func (c *client) renew() error { return c.SetDeadline(time.Now().Add(patience)) }
 
 // connect connects to a frontend for the length of the test.
 func connect(t *testing.T, address string) *client {
@@ -46,8 +51,19 @@ func connect(t *testing.T, address string) *client {
 	return c
 }
 
+// readByte waits for the next byte, or the end of the connection.
+func (c *client) readByte() (byte, error) {
+	if err := c.renew(); err != nil {
+		return 0, err
+	}
+	return c.lines.ReadByte()
+}
+
 // roundTrip sends a line and returns the one that comes back.
 func (c *client) roundTrip(line string) (string, error) {
+	if err := c.renew(); err != nil {
+		return "", err
+	}
 	if _, err := io.WriteString(c, line+"\n"); err != nil {
 		return "", err
 	}
@@ -66,7 +82,7 @@ func (c *client) expectEcho(t *testing.T) {
 // expectReset waits for RST.
 func (c *client) expectReset(t *testing.T) {
 	t.Helper()
-	if _, err := c.lines.ReadByte(); !errors.Is(err, syscall.ECONNRESET) {
+	if _, err := c.readByte(); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the connection ends with %v, want a reset", err)
 	}
 }
