@@ -21,10 +21,10 @@ var demoConfig []byte
 
 // runOptions are the flags of the command run.
 type runOptions struct {
-	config  string // a path; "" = the demonstration that is built in
+	config  string // a path; "" = the built-in demonstration
 	bin     string // the directory of the binaries
-	logs    string // the directory for log files; "" = none, or that in state
-	state   string // the state directory; "" = no other mcpcluster is answered
+	logs    string // the directory for log files; "" = none, or the one in state
+	state   string // the state directory; "" = other commands are not answered
 	verbose bool
 }
 
@@ -47,8 +47,8 @@ Without -c, it is a demonstration on ports 8000, 8080, 8443, 8404 and 8888.`,
 	return c
 }
 
-// runCluster does everything from reading the configuration to the end of the
-// last process.
+// runCluster runs a cluster, from reading the configuration to the end of the last
+// process.
 func runCluster(in invocation, opts runOptions) (err error) {
 	var calls <-chan call
 	if opts.state != "" {
@@ -87,17 +87,16 @@ func runCluster(in invocation, opts runOptions) (err error) {
 	return cluster.run()
 }
 
-// absolute is a path that means the same in another directory.
+// absolute is the path in a form that is valid in every directory.
 func absolute(path string) string {
-	if whole, err := filepath.Abs(path); err == nil {
-		return whole
+	if full, err := filepath.Abs(path); err == nil {
+		return full
 	}
 	return path
 }
 
-// writeDemo puts the built-in configuration, with a certificate made for it,
-// where mcplb can read it: into the state directory, or one of its own where
-// there is none. remove takes all of that away again.
+// writeDemo writes the built-in configuration and a new certificate to the state
+// directory, or to a temporary one if state is "". remove deletes them.
 func writeDemo(state string) (path string, remove func(), err error) {
 	cert, key, err := selfSigned(time.Now())
 	if err != nil {
@@ -106,7 +105,7 @@ func writeDemo(state string) (path string, remove func(), err error) {
 	directory := state
 	if state == "" {
 		if directory, err = os.MkdirTemp("", "mcpcluster-"); err != nil {
-			return "", nil, fmt.Errorf("write the demonstration's configuration: %w; set TMPDIR to a directory that can be written to", err)
+			return "", nil, fmt.Errorf("write the demonstration's configuration: %w; set TMPDIR to a writable directory", err)
 		}
 	}
 	files := map[string][]byte{certName: cert, keyName: key}
@@ -138,7 +137,7 @@ func locate(members []member, directory string) error {
 	if directory == "" {
 		self, err := os.Executable()
 		if err != nil {
-			return fmt.Errorf("find this program's own directory: %w; name the binaries' directory with -bin", err)
+			return fmt.Errorf("find this program's directory: %w; name the binaries' directory with -bin", err)
 		}
 		directory = filepath.Dir(self)
 	}

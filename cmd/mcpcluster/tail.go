@@ -65,7 +65,7 @@ func showLog(in invocation, path string, lines int, follow bool) error {
 	return nil
 }
 
-// lastLines is the end of text that has n lines.
+// lastLines is the last n lines of text.
 func lastLines(text []byte, n int) []byte {
 	at := len(text)
 	if bytes.HasSuffix(text, []byte("\n")) {

@@ -153,14 +153,14 @@ func (b *balancer) usage(t *testing.T) usage {
 
 // endingReasons are the reasons by which the balancer counts the endings.
 var endingReasons = map[string]string{
-	endsByFIN:      "client_closed",
-	endsByRST:      "client_reset",
-	endsByHalves:   "client_closed",
-	endsByServerFIN:   "server_closed",
+	endsByFIN:       "client_closed",
+	endsByRST:       "client_reset",
+	endsByHalves:    "client_closed",
+	endsByServerFIN: "server_closed",
 	endsByServerRST: "server_reset",
-	endsUnread:     "client_reset",
-	endsUnused:     "client_closed",
-	endsBySilence:  "idle_timeout",
+	endsUnread:      "client_reset",
+	endsUnused:      "client_closed",
+	endsBySilence:   "idle_timeout",
 }
 
 // TestChurn opens, uses and ends connections in every way, in both modes. Each is

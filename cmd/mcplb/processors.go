@@ -8,15 +8,14 @@ import (
 	"mcplb/conf"
 )
 
-// secure prepares the process for the TLS that a configuration asks for, and
-// tells what of it clients will not like.
+// prepareTLS prepares the process for the TLS of a configuration and logs the
+// configuration's warnings.
 //
-// A loop that comes back from waiting needs one of Go's processors
-// (GOMAXPROCS), and when handshakes compute on all of them it waits until one
-// is taken from them, up to 10 ms. So there are more of them than loops; the
-// kernel's scheduler then lets loops go first, for they have slept. Whoever
-// sets GOMAXPROCS in the environment has decided otherwise.
-func (s *server) secure(c *conf.Config) {
+// An event loop that wakes up needs one of Go's processors (GOMAXPROCS). If TLS
+// handshakes compute on all of them, the loop waits until one is preempted, up to
+// 10 ms. So there are more processors than loops; the kernel then schedules the loops
+// first, because they have slept. GOMAXPROCS in the environment overrides this.
+func (s *server) prepareTLS(c *conf.Config) {
 	for _, warning := range c.Warnings(time.Now()) {
 		s.log.Warn(warning)
 	}

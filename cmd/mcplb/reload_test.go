@@ -140,7 +140,7 @@ func TestReloadFails(t *testing.T) {
 		}
 		before := strings.Count(b.log.String(), "reload failed")
 		b.signal(t, syscall.SIGHUP)
-		b.await(t, fmt.Sprintf(`(?s:(reload failed, the configuration before stays in force.*){%d})`, before+1))
+		b.await(t, fmt.Sprintf(`(?s:(reload failed, the old configuration stays in force.*){%d})`, before+1))
 		expectReload(t, b, test.reason, "main")
 		if c, err := dialFrom("", opened); err == nil {
 			c.Close()

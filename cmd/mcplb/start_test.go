@@ -21,7 +21,7 @@ func TestStartFails(t *testing.T) {
 		{"frontend's port taken", func(s *setup) { s.frontend = occupy(t) },
 			`frontend main: listening on FRONTEND: address already in use \(find who has it with: ss -ltnp\)`},
 		{"admin port taken", func(s *setup) { s.admin = occupy(t) },
-			`admin\.listen: listen tcp ADMIN: bind: address already in use \(see who listens with: ss -ltnp; or choose another address\)`},
+			`admin\.listen: listen tcp ADMIN: bind: address already in use \(ss -ltnp shows which process listens; stop it or choose another address\)`},
 		{"health port taken", func(s *setup) { s.health = occupy(t) },
 			`admin\.health_listen: listen tcp HEALTH: bind: address already in use \(see who`},
 		{"foreign address", func(s *setup) { s.frontend = "192.0.2.1:8000" },

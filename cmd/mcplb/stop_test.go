@@ -86,8 +86,8 @@ func TestDrainingIsCutShort(t *testing.T) {
 		least     time.Duration  // that it takes
 		lastWords string
 	}{
-		{"second TERM", time.Hour, syscall.SIGTERM, 0, `1 connections were cut off: told to stop a second time`},
-		{"INT after TERM", 0, syscall.SIGINT, 0, `1 connections were cut off: told to stop a second time`},
+		{"second TERM", time.Hour, syscall.SIGTERM, 0, `1 connections were cut off: a second signal to stop`},
+		{"INT after TERM", 0, syscall.SIGINT, 0, `1 connections were cut off: a second signal to stop`},
 		{"hard_stop_after", 300 * time.Millisecond, 0, 300 * time.Millisecond, `1 connections were cut off: draining took longer than hard_stop_after \(300ms\)`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -139,7 +139,7 @@ func (s *screen) press(key string) bool {
 
 // draw returns the complete screen with its control sequences.
 func (s *screen) draw() string {
-	rows := max(s.height-1, 1) // the last is the legend
+	rows := max(s.height-1, 1) // the last row is the legend
 	s.first = max(min(s.first, len(s.lines)-rows), 0)
 	var out strings.Builder
 	out.WriteString("\x1b[H")

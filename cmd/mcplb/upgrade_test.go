@@ -318,7 +318,7 @@ func TestSignalsDuringUpgrade(t *testing.T) {
 		s.write(t)
 		l.send(t, first, syscall.SIGHUP)
 		l.send(t, first, syscall.SIGUSR2)
-		l.await(t, `an upgrade is under way`)
+		l.await(t, `an upgrade is in progress`)
 		l.await(t, `(?s)the upgrade failed.*msg=reloaded .*\+frontend other`)
 		connect(t, other).expectEcho(t)
 		l.expectServing(t, first)
@@ -430,7 +430,7 @@ func TestSignalsAfterUpgrade(t *testing.T) {
 	})
 	first, second := l.upgrade(t)
 	l.send(t, second, syscall.SIGUSR2)
-	l.await(t, `the upgrade waits until the process before has ended`)
+	l.await(t, `the upgrade waits until the old process has ended`)
 	l.send(t, second, syscall.SIGHUP)
 	l.await(t, `(?s:(msg=reloaded.*){1})`)
 	l.send(t, first, syscall.SIGHUP) // sent on

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	// The race detector would let each child take a second longer to exit.
+	// The race detector would delay the exit of each child by a second.
 	os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	leak.Main(m)
 }
@@ -99,8 +99,8 @@ func TestSignalEndsTheNode(t *testing.T) {
 	}
 }
 
-// Go raises the soft limit by itself at start, since 1.19, to the hard limit or
-// one below it (which marks the limit as raised by Go).
+// Since 1.19, Go raises the soft limit at start to the hard limit or one below it
+// (which marks the limit as raised by Go).
 func TestOpenFilesLimitIsRaised(t *testing.T) {
 	t.Parallel()
 	node := startNode(t, exec.Command("sh", "-c", `ulimit -S -n 64 && exec "$0" -tcp 127.0.0.1:0`, os.Args[0]))
@@ -119,7 +119,7 @@ func TestOpenFilesLimitIsRaised(t *testing.T) {
 	}
 }
 
-// 25,000 sessions are to fit in 2 GB, 80 KB each.
+// 25,000 sessions must fit in 2 GB, 80 KB each.
 func TestIdleSessionsAreSmall(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes several times the memory")
@@ -136,7 +136,7 @@ func TestIdleSessionsAreSmall(t *testing.T) {
 	} {
 		t.Run(test.transport, func(t *testing.T) {
 			node := startNode(t, exec.Command(os.Args[0], "-tcp", "127.0.0.1:0", "-http", "127.0.0.1:0"))
-			test.open(t, node) // what the first of its kind costs once
+			test.open(t, node) // costs of the first session only
 			before := resident(t, node.command.Process.Pid)
 			for range test.sessions {
 				test.open(t, node)
@@ -158,7 +158,7 @@ func openLineSession(t *testing.T, node nodeProcess) {
 	expectLines(t, conn, `"serverInfo"`, `"result":{}`)
 }
 
-// openStreamableSession leaves two connections: one with the session's GET
+// openStreamableSession leaves two connections open: one with the session's GET
 // stream, one that is kept alive.
 func openStreamableSession(t *testing.T, node nodeProcess) {
 	conn := dial(t, node.addresses["http"])
@@ -169,7 +169,7 @@ func openStreamableSession(t *testing.T, node nodeProcess) {
 	begin(t, dial(t, node.addresses["http"]), get(pathMCP, session))
 }
 
-// openEventSession leaves two connections as well.
+// openEventSession leaves two connections open, too.
 func openEventSession(t *testing.T, node nodeProcess) {
 	stream := begin(t, dial(t, node.addresses["http"]), get(pathSSE))
 	endpoint := nextEvent(t, stream)["data"]
@@ -215,11 +215,11 @@ func resident(t *testing.T, pid int) int {
 	return kilobytes << 10
 }
 
-// nodeProcess is the program running in a process of its own.
+// nodeProcess is the program running as a separate process.
 type nodeProcess struct {
 	command   *exec.Cmd
 	firstLine string            // of its log
-	addresses map[string]string // by transport, as the first line has them
+	addresses map[string]string // by transport, from the first line
 }
 
 // startNode runs command as the program and waits until it is ready.
@@ -249,7 +249,7 @@ func startNode(t *testing.T, command *exec.Cmd) nodeProcess {
 	return node
 }
 
-// holdPort takes a free port for the length of the test.
+// holdPort occupies a free port until the test ends.
 func holdPort(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -282,5 +282,5 @@ func expectLines(t *testing.T, from io.Reader, want ...string) {
 	}
 }
 
-// untilDone is a context that a test's helpers may use in cleanups too.
+// untilDone is a context that is also valid in cleanups.
 func untilDone(t *testing.T) context.Context { return context.WithoutCancel(t.Context()) }
