@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// client is a connection that speaks lines.
+// client is a connection of a client that sends and receives lines.
 type client struct {
 	*net.TCPConn
 	lines *bufio.Reader
@@ -40,7 +40,7 @@ func dialFrom(source, address string) (*client, error) {
 // for how long a test holds it.
 func (c *client) renew() error { return c.SetDeadline(time.Now().Add(patience)) }
 
-// connect connects to a frontend for the length of the test.
+// connect connects to a frontend until the test ends.
 func connect(t *testing.T, address string) *client {
 	t.Helper()
 	c, err := dialFrom("", address)
@@ -59,7 +59,7 @@ func (c *client) readByte() (byte, error) {
 	return c.lines.ReadByte()
 }
 
-// roundTrip sends a line and returns the one that comes back.
+// roundTrip sends a line and returns the line that comes back.
 func (c *client) roundTrip(line string) (string, error) {
 	if err := c.renew(); err != nil {
 		return "", err
@@ -71,7 +71,7 @@ func (c *client) roundTrip(line string) (string, error) {
 	return strings.TrimSuffix(answer, "\n"), err
 }
 
-// expectEcho makes sure that an echo server is at the other end.
+// expectEcho checks that an echo server answers.
 func (c *client) expectEcho(t *testing.T) {
 	t.Helper()
 	if answer, err := c.roundTrip("hello"); err != nil || answer != "hello" {
@@ -79,7 +79,7 @@ func (c *client) expectEcho(t *testing.T) {
 	}
 }
 
-// expectReset waits for RST.
+// expectReset waits for a RST.
 func (c *client) expectReset(t *testing.T) {
 	t.Helper()
 	if _, err := c.readByte(); !errors.Is(err, syscall.ECONNRESET) {
@@ -87,12 +87,12 @@ func (c *client) expectReset(t *testing.T) {
 	}
 }
 
-// startEcho runs a server that sends everything back.
+// startEcho runs an echo server.
 func startEcho(t *testing.T) string {
 	t.Helper()
 	return startServer(t, func(conn *net.TCPConn) {
-		// Copied, not spliced: the net package keeps its pipes. What fails, the
-		// client sees.
+		// Copied, not spliced, because the net package keeps its pipes. The client
+		// sees errors.
 		_, _ = io.Copy(conn, struct{ io.Reader }{conn})
 	})
 }
@@ -114,8 +114,8 @@ func startSlowWeb(t *testing.T) (address string, answerAll func()) {
 	return address, answerAll
 }
 
-// startServer runs serve for every connection and closes it afterwards. It is to
-// be started before the balancer, whose end then ends every connection.
+// startServer runs serve for every connection and closes it afterwards. It must be
+// started before the balancer, whose end then ends every connection.
 func startServer(t *testing.T, serve func(*net.TCPConn)) string {
 	t.Helper()
 	listener := listen(t)

@@ -11,9 +11,8 @@ import (
 	"time"
 )
 
-// A node that is killed takes its own connections with it and no others; its
-// sources are served by other nodes at once, and go back to it, alone, when it
-// has come back.
+// Killing a node breaks its connections and no others. Other nodes serve its sources
+// at once, and only these return to the node when it is back.
 func TestNodeDiesAndReturns(t *testing.T) {
 	t.Parallel()
 	sources := full(400, 200)
@@ -27,7 +26,7 @@ func TestNodeDiesAndReturns(t *testing.T) {
 	<-dead.ended
 
 	broken := 0
-	during := make([]string, sources) // the node of each source meanwhile
+	during := make([]string, sources) // the node of each source while the node is dead
 	forEach(t, sources, func(i int) (err error) {
 		fresh, name, err := sessionFrom(h.sources[i], c.frontend)
 		if err != nil {
@@ -53,7 +52,7 @@ func TestNodeDiesAndReturns(t *testing.T) {
 			moved++
 		}
 	}
-	t.Logf("%s was killed: %d of %d connections were its own and broke; %d sources moved; %d new clients, none failed", dead.name, broken, sources, moved, sources)
+	t.Logf("%s was killed: its %d of %d connections broke; %d sources moved; %d new clients, none failed", dead.name, broken, sources, moved, sources)
 	if moved != broken {
 		t.Errorf("%d sources moved, want the %d of %s", moved, broken, dead.name)
 	}
@@ -61,7 +60,7 @@ func TestNodeDiesAndReturns(t *testing.T) {
 	startNode(t, dead.name, dead.address)
 	c.awaitUsable(t, 1, true)
 	forEach(t, sources, func(i int) error { return errors.Join(h.clients[i].ping(), c.reopen(h, i)) })
-	t.Logf("%s came back: every connection was left where it was, and every source that reconnected was on its first node again", dead.name)
+	t.Logf("%s came back: every connection stayed, and every source that reconnected was on its first node again", dead.name)
 }
 
 // A node that hangs (its kernel still accepts, it never answers) is out of
@@ -109,8 +108,8 @@ func TestNodeHangs(t *testing.T) {
 	c.awaitUsable(t, 2, true)
 }
 
-// lateness measures how much time this machine, busy with other things, takes away
-// from processes that wait: the sum of the delays of timers.
+// lateness measures how much a busy machine delays this process: the sum of the
+// delays of its timers.
 type lateness struct {
 	stopping context.CancelFunc
 	sum      chan time.Duration
@@ -136,7 +135,7 @@ func (l *lateness) measure(ctx context.Context) {
 	l.sum <- sum
 }
 
-// stop ends the measurement and returns its result, at every call the same.
+// stop ends the measurement and returns the result, the same at each call.
 func (l *lateness) stop() time.Duration {
 	l.stopping()
 	return l.result()

@@ -14,14 +14,14 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// mcplb runs a command in this process.
+// mcplb runs a command in this process and returns its exit status and output.
 func mcplb(args ...string) (status int, stdout, stderr string) {
 	var out, errors bytes.Buffer
 	status = run(args, &out, &errors)
 	return status, out.String(), errors.String()
 }
 
-// An operator's session, from the first look to the last.
+// A session of an operator uses every command.
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t), startEcho(t))
@@ -35,7 +35,7 @@ func TestCommands(t *testing.T) {
 		stdout, stderr string // patterns
 	}{
 		{"status", 0, `HEALTHY\n(?s).*main +tcp.*node1 +(up|unchecked).*node2`, `^$`},
-		{"top", 0, `HEALTHY`, `^$`}, // no terminal here
+		{"top", 0, `HEALTHY`, `^$`}, // the test has no terminal
 		{"drain nodes/node1 -reason repair", 0, `^nodes/node1: admin ready -> drain\n$`, `^$`},
 		{"drain node1", 0, `^nodes/node1: nothing to change`, `^$`},
 		{"status", 0, `NOTICE server nodes/node1 is in drain \(repair, by 127\.0\.0\.1:`, `^$`},
@@ -46,8 +46,8 @@ func TestCommands(t *testing.T) {
 		{"weight node1 5000", 1, `^$`, `weight must be from 0 to 1000`},
 		{"weight node1 much", 64, `^$`, `a weight is a number(?s).*usage: mcplb weight`},
 		{"maxconn nodes/node1 7", 0, `^nodes/node1: maxconn 25000 -> 7\n$`, `^$`},
-		{"drain nodes/nobody", 1, `^$`, `no server "nobody"; it has node1, node2`},
-		{"drain nobody", 1, `^$`, `there is nodes/node1, nodes/node2`},
+		{"drain nodes/node9", 1, `^$`, `no server "node9"; it has node1, node2`},
+		{"drain node9", 1, `^$`, `there is nodes/node1, nodes/node2`},
 		{"drain", 64, `^$`, `^mcplb drain: missing argument: BACKEND/SERVER\nusage: mcplb drain \[flags\] BACKEND/SERVER`},
 		{"status surplus", 64, `^$`, `^mcplb status: unexpected argument "surplus"\n`},
 		{"drain -reson x node1", 64, `^$`, `^mcplb drain: unknown flag: --reson\n`},
@@ -55,7 +55,7 @@ func TestCommands(t *testing.T) {
 		{"bans", 0, `192\.0\.2\.7/32 +manual`, `^$`},
 		{"unban 192.0.2.7", 0, `no longer banned`, `^$`},
 		{"unban 192.0.2.7", 1, `^$`, `is not banned`},
-		{"connections", 0, `0 of 0 connections\n$`, `^$`}, // maint has ended the one
+		{"connections", 0, `0 of 0 connections\n$`, `^$`}, // maint has ended it
 		{"kill -client 127.0.0.1", 0, `^0 connections ended\n$`, `^$`},
 		{"kill", 64, `^$`, `name a server`},
 		{"sticky nodes", 0, `^SOURCE`, `^$`},
@@ -73,8 +73,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// The -c file says where the balancer is, with its token, whatever else is
-// wrong with it.
+// A command finds the balancer and its token by the -c file, whatever mistakes the
+// file has.
 func TestCommandFindsBalancer(t *testing.T) {
 	t.Parallel()
 	token := filepath.Join(t.TempDir(), "token")

@@ -47,7 +47,7 @@ func expectNoNewClients(t *testing.T, address string) {
 			return errors.New("a new client is connected")
 		}
 		if errors.Is(err, syscall.ECONNRESET) {
-			return err // it was in the backlog when the port was closed
+			return err // the connection was in the backlog when the port was closed
 		}
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Fatal(err)
@@ -75,15 +75,15 @@ func TestStopWithoutClients(t *testing.T) {
 	b.expectLog(t, `stopped, every connection had ended`)
 }
 
-// Draining is cut short by a second signal, and by hard_stop_after: who is
-// still connected sees a reset, not an end that looks orderly.
+// A second signal and hard_stop_after cut draining short. Clients that are still
+// connected see a reset, not an orderly end.
 func TestDrainingIsCutShort(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name      string
 		hardStop  time.Duration
-		second    syscall.Signal // 0: none
-		least     time.Duration  // that it takes
+		second    syscall.Signal // 0 = none
+		least     time.Duration  // the shortest time until the end
 		lastWords string
 	}{
 		{"second TERM", time.Hour, syscall.SIGTERM, 0, `1 connections were cut off: a second signal to stop`},

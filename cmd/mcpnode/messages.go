@@ -60,7 +60,7 @@ func refuse(reason *jsonrpc.Error, write func([]byte) error) error {
 		return fmt.Errorf("encode the refusal: %w", err)
 	}
 	if err := write(answer); err != nil {
-		return fmt.Errorf("%w (and the client could not be told: %w)", reason, err)
+		return fmt.Errorf("%w (and sending this to the client failed: %w)", reason, err)
 	}
 	return reason
 }

@@ -63,7 +63,7 @@ func listen(option, address string) (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		advice = "another process listens there: stop it (ss -ltnp shows it) or give another address"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		advice = "this machine does not have that address: give one of its own, or add it (ip addr add)"
+		advice = "this machine does not have that address: use one that it has, or add it (ip addr add)"
 	case errors.Is(err, syscall.EACCES):
 		advice = "this port needs privileges: give one above 1023"
 	}

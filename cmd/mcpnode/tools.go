@@ -64,7 +64,7 @@ func slow(ctx context.Context, req *mcp.CallToolRequest, args slowArguments) (*m
 	if math.IsNaN(args.Seconds) || args.Seconds < 0 || args.Seconds > maxSlowSeconds || steps > maxSlowSteps {
 		return nil, nil, fmt.Errorf("seconds must be 0 to %d and steps 1 to %d", maxSlowSeconds, maxSlowSteps)
 	}
-	whole := time.Duration(args.Seconds * float64(time.Second))
+	total := time.Duration(args.Seconds * float64(time.Second))
 	start := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -72,7 +72,7 @@ func slow(ctx context.Context, req *mcp.CallToolRequest, args slowArguments) (*m
 	for step := 1; step <= steps; step++ {
 		// The end of each step is computed from the start of the call, so that
 		// rounding and late timers do not add up.
-		timer.Reset(time.Until(start.Add(whole * time.Duration(step) / time.Duration(steps))))
+		timer.Reset(time.Until(start.Add(total * time.Duration(step) / time.Duration(steps))))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -82,7 +82,7 @@ func slow(ctx context.Context, req *mcp.CallToolRequest, args slowArguments) (*m
 			return nil, nil, fmt.Errorf("report progress of step %d: %w", step, err)
 		}
 	}
-	return text(fmt.Sprintf("%d steps in %v", steps, whole)), nil, nil
+	return text(fmt.Sprintf("%d steps in %v", steps, total)), nil, nil
 }
 
 func reportProgress(ctx context.Context, req *mcp.CallToolRequest, step, steps int) error {
