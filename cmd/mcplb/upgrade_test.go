@@ -135,25 +135,14 @@ func TestUpgradeToAnotherProtocol(t *testing.T) {
 	}
 }
 
-// buildOtherProtocol builds mcplb with another upgrade.Protocol.
+// buildOtherProtocol builds mcplb with another handover.Protocol.
 func buildOtherProtocol(t *testing.T) (binary string) {
 	t.Helper()
 	directory := t.TempDir()
-	source, err := filepath.Abs("../../proxy/upgrade/upgrade.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	constant := regexp.MustCompile(`(?m)^const Protocol = \d+$`)
-	if !constant.Match(text) {
-		t.Fatalf("%s has no Protocol", source)
-	}
-	changed, overlay := filepath.Join(directory, "upgrade.go"), filepath.Join(directory, "overlay.json")
+	source, text := findProtocol(t)
+	changed, overlay := filepath.Join(directory, "protocol.go"), filepath.Join(directory, "overlay.json")
 	for path, text := range map[string][]byte{
-		changed: constant.ReplaceAll(text, []byte("const Protocol = 999")),
+		changed: protocolConstant.ReplaceAll(text, []byte("${1}999$2")),
 		overlay: fmt.Appendf(nil, `{"Replace": {%q: %q}}`, source, changed),
 	} {
 		if err := os.WriteFile(path, text, 0o644); err != nil {
@@ -165,6 +154,32 @@ func buildOtherProtocol(t *testing.T) (binary string) {
 		t.Fatalf("building another mcplb: %v\n%s", err, output)
 	}
 	return binary
+}
+
+var protocolConstant = regexp.MustCompile(`(?m)^((?:const |\t)Protocol += )\d+(\s|$)`)
+
+// findProtocol finds the file of the constant handover.Protocol.
+func findProtocol(t *testing.T) (path string, text []byte) {
+	t.Helper()
+	paths, err := filepath.Glob("../../proxy/handover/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !protocolConstant.Match(text) {
+			continue
+		}
+		if path, err = filepath.Abs(path); err != nil {
+			t.Fatal(err)
+		}
+		return path, text
+	}
+	t.Fatal("package handover has no constant Protocol")
+	return "", nil
 }
 
 // Signals during an upgrade do what the table of phases says (signals.go).
