@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"mcplb/internal/lateness"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -237,11 +238,12 @@ func TestStatsPageOfManyServers(t *testing.T) {
 	}
 	b := startBalancer(t, s)
 	do(t, ctx, "opening the page", chromedp.Navigate("http://"+b.admin+"/"))
+	late := lateness.Measure(t)
 	var took float64
 	do(t, ctx, "renewing it", chromedp.Evaluate(`(async () => { const began = performance.now(); await refresh(); return performance.now() - began; })()`, &took,
 		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
 	t.Logf("updating a page of 200 servers took %.0f ms", took)
-	if limit := 10 * time.Second; took > float64(limit.Milliseconds()) { // a busy machine; on an idle one 60 ms
+	if limit := 10*time.Second + late(); took > float64(limit.Milliseconds()) { // 60 ms on an idle machine
 		t.Errorf("updating it took %.0f ms", took)
 	}
 	checkWidths(t, ctx)

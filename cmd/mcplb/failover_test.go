@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mcplb/internal/lateness"
 )
 
 // Killing a node breaks its connections and no others. Other nodes serve its sources
@@ -72,8 +73,7 @@ func TestNodeHangs(t *testing.T) {
 	c := startCluster(t, func(s *setup) { s.ratelimit = "connection_rate = 0\nmessage_rate = 0" })
 	h := c.hold(t, sources, sources)
 	hung := c.nodes[2]
-	late := measureLateness()
-	defer late.stop()
+	late := lateness.Measure(t)
 	hung.signal(t, syscall.SIGSTOP)
 	start := time.Now()
 
@@ -83,7 +83,7 @@ func TestNodeHangs(t *testing.T) {
 	}
 	shownDown := time.Since(start)
 	a.open(c.frontend, sources)
-	margin := late.stop()
+	margin := late()
 	forEach(t, sources, func(i int) error {
 		if h.nodes[i] != hung.name {
 			return h.clients[i].ping()
@@ -106,39 +106,6 @@ func TestNodeHangs(t *testing.T) {
 
 	hung.signal(t, syscall.SIGCONT)
 	c.awaitUsable(t, 2, true)
-}
-
-// lateness measures how much a busy machine delays this process: the sum of the
-// delays of its timers.
-type lateness struct {
-	stopping context.CancelFunc
-	sum      chan time.Duration
-	result   func() time.Duration
-}
-
-func measureLateness() *lateness {
-	ctx, cancel := context.WithCancel(context.Background())
-	l := &lateness{stopping: cancel, sum: make(chan time.Duration, 1)}
-	l.result = sync.OnceValue(func() time.Duration { return <-l.sum })
-	go l.measure(ctx)
-	return l
-}
-
-func (l *lateness) measure(ctx context.Context) {
-	const nap = 10 * time.Millisecond
-	var sum time.Duration
-	for ctx.Err() == nil {
-		start := time.Now()
-		time.Sleep(nap)
-		sum += time.Since(start) - nap
-	}
-	l.sum <- sum
-}
-
-// stop ends the measurement and returns the result, the same at each call.
-func (l *lateness) stop() time.Duration {
-	l.stopping()
-	return l.result()
 }
 
 // arrivals are new clients, one every few milliseconds.

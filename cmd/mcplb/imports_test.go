@@ -53,6 +53,7 @@ var layers = []layer{
 // not know itself.
 var helpers = []layer{
 	{name: "internal/leak"},
+	{name: "internal/lateness"},
 	{name: "internal/expectfail"},
 	{name: "internal/endpoint"},
 	{name: "internal/certificate"},

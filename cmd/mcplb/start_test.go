@@ -23,7 +23,7 @@ func TestStartFails(t *testing.T) {
 		{"admin port taken", func(s *setup) { s.admin = occupy(t) },
 			`admin\.listen: listen tcp ADMIN: bind: address already in use \(ss -ltnp shows which process listens; stop it or choose another address\)`},
 		{"health port taken", func(s *setup) { s.health = occupy(t) },
-			`admin\.health_listen: listen tcp HEALTH: bind: address already in use \(see who`},
+			`admin\.health_listen: listen tcp HEALTH: bind: address already in use \(ss -ltnp shows which process listens`},
 		{"foreign address", func(s *setup) { s.frontend = "192.0.2.1:8000" },
 			`frontend main: listening on 192\.0\.2\.1:8000: cannot assign requested address \(no interface has this address; see: ip address\)`},
 		{"two ports taken", func(s *setup) {

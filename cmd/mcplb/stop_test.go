@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mcplb/internal/lateness"
 	"mcplb/proxy/admin"
 )
 
@@ -97,7 +98,7 @@ func TestDrainingIsCutShort(t *testing.T) {
 			b := startBalancer(t, s)
 			c := connect(t, b.frontend)
 			c.expectEcho(t)
-			start := time.Now()
+			late, start := lateness.Measure(t), time.Now()
 			b.signal(t, syscall.SIGTERM)
 			b.await(t, `msg=draining`)
 			if test.second != 0 {
@@ -105,7 +106,7 @@ func TestDrainingIsCutShort(t *testing.T) {
 			}
 			c.expectReset(t)
 			b.expectExit(t, exitOK)
-			if took := time.Since(start); took < test.least || took > test.least+5*time.Second {
+			if took := time.Since(start); took < test.least || took > test.least+5*time.Second+late() {
 				t.Errorf("it took %v to stop, want %v and little more", took, test.least)
 			}
 			b.expectLog(t, test.lastWords)
