@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// certificateLasts is how long the demonstration's certificate is valid: it is
-// made anew at every start.
+// certificateLasts is how long the demonstration's certificate is valid. Every start
+// makes a new one.
 const certificateLasts = 30 * 24 * time.Hour
 
-// selfSigned makes a certificate for this machine under its usual names, and
-// its key, both as PEM. Nobody trusts it but who is told to.
+// selfSigned makes a certificate for this machine under its usual names, and its
+// key, both as PEM. Clients have to be configured to trust it.
 func selfSigned(now time.Time) (cert, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

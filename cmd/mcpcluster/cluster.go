@@ -21,21 +21,21 @@ var (
 	errNotReady    = fmt.Errorf("it has not answered within %v", startTimeout)
 )
 
-// cluster is the life of all members: started in order, each when the one
-// before it answers; watched; ended in reverse order. In between, single
-// members are ended and started again on request.
+// cluster runs all members: it starts them in order, each when the previous one
+// answers, watches them, and stops them in reverse order. In between, it stops and
+// starts single members on request.
 //
 // Its fields belong to the goroutine that calls run.
 type cluster struct {
 	in      invocation
 	members []member
 	logs    *logs
-	calls   <-chan call // requests; nil = none are taken
-	about   reply       // what every reply says
+	calls   <-chan call // requests; nil = none are accepted
+	about   reply       // the fields that every reply has
 
 	launcher *launcher
 	children []*child    // the last process of each member, in the order of the members
-	ended    chan *child // gets each child once, when it has ended
+	ended    chan *child // receives each child once, when it has ended
 }
 
 func newCluster(in invocation, members []member, logs *logs) *cluster {
@@ -43,14 +43,14 @@ func newCluster(in invocation, members []member, logs *logs) *cluster {
 		in:      in,
 		members: members,
 		logs:    logs,
-		// No child's goroutine waits: between two readings each member's process
-		// may end, be replaced, and end again.
+		// No child's goroutine ever blocks: between two receives each member's
+		// process may end, be replaced, and end again.
 		ended: make(chan *child, 2*len(members)),
 	}
 }
 
 // run starts the cluster, waits for the first signal or the balancer's end, and
-// ends the cluster. The error is what failed; a signal is none.
+// stops the cluster. A signal is no error.
 func (c *cluster) run() error {
 	if err := checkAddresses(c.in.system, c.members); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (c *cluster) run() error {
 		err = c.watch()
 	}
 	if errors.Is(err, errInterrupted) {
-		c.report(c.logs.stderr, "mcpcluster: ending; a second Ctrl-C kills what has not ended\n")
+		c.report(c.logs.stderr, "mcpcluster: stopping; a second Ctrl-C kills what has not ended\n")
 		return nil
 	}
 	return err
@@ -114,8 +114,8 @@ func (c *cluster) startMember(i int) error {
 	}
 }
 
-// watch returns at a signal, when a request says so, or when the balancer has
-// ended by itself; a node's end it only reports.
+// watch returns at a signal, at a request to shut down, or when the balancer has
+// ended by itself. The end of a node is only reported.
 func (c *cluster) watch() error {
 	for {
 		select {
@@ -126,7 +126,7 @@ func (c *cluster) watch() error {
 				return err
 			}
 		case call := <-c.calls:
-			if err := c.forgetEnded(); err != nil {
+			if err := c.reportEnded(); err != nil {
 				call.reply <- reply{Error: err.Error()}
 				return err
 			}
@@ -138,10 +138,10 @@ func (c *cluster) watch() error {
 	}
 }
 
-// lost reports a child that has ended; when it is the balancer and nobody has
-// asked for it, that is the error.
+// lost reports a child that has ended. If it is the balancer, and its end was not
+// requested, that is the error.
 func (c *cluster) lost(child *child) error {
-	if child.asked {
+	if child.requested {
 		return nil
 	}
 	end := fmt.Sprintf("%s %s (pid %d) ended unexpectedly: %s; %s",
@@ -149,12 +149,13 @@ func (c *cluster) lost(child *child) error {
 	if child.member.role == roleBalancer {
 		return errors.New(end)
 	}
-	c.report(c.logs.stderr, "mcpcluster: %s\nmcpcluster: %d of %d nodes run on\n", end, c.runningNodes(), len(c.members)-1)
+	c.report(c.logs.stderr, "mcpcluster: %s\nmcpcluster: %d of %d nodes still run\n", end, c.runningNodes(), len(c.members)-1)
 	return nil
 }
 
-// forgetEnded reports those that have ended by now, so that ended has room.
-func (c *cluster) forgetEnded() error {
+// reportEnded reports the children that have ended by now and empties ended, which
+// then has space for those that end while a request is performed.
+func (c *cluster) reportEnded() error {
 	for {
 		select {
 		case child := <-c.ended:
@@ -167,7 +168,7 @@ func (c *cluster) forgetEnded() error {
 	}
 }
 
-// perform does what a request asks for.
+// perform performs a request.
 func (c *cluster) perform(asked request) reply {
 	answer := c.about
 	chosen, err := c.choose(asked.Names)
@@ -191,7 +192,7 @@ func (c *cluster) perform(asked request) reply {
 	return answer
 }
 
-// choose finds the members that are named; no names mean all.
+// choose returns the indices of the named members; no names mean all.
 func (c *cluster) choose(names []string) ([]int, error) {
 	var chosen []int
 	for i, member := range c.members {
@@ -207,10 +208,10 @@ func (c *cluster) choose(names []string) ([]int, error) {
 	return chosen, nil
 }
 
-// stopMember ends a member on request.
+// stopMember stops a member on request.
 func (c *cluster) stopMember(i int, kill bool) {
 	child := c.children[i]
-	child.asked = true
+	child.requested = true
 	if kill {
 		child.signal(syscall.SIGKILL)
 	}
@@ -227,14 +228,14 @@ func (c *cluster) runningNodes() int {
 	return running
 }
 
-// stop ends the children in reverse order.
+// stop stops the children in reverse order.
 func (c *cluster) stop() {
 	for _, child := range slices.Backward(c.children) {
 		c.end(child)
 	}
 }
 
-// end ends a child and says so when it had to be killed.
+// end stops a child and reports if it had to be killed.
 func (c *cluster) end(child *child) {
 	if child.stop(c.in.waiting, drainTimeout, stopTimeout) {
 		c.report(c.logs.stderr, "mcpcluster: %s %s (pid %d) was killed: it had not ended after SIGTERM\n",
@@ -242,7 +243,7 @@ func (c *cluster) end(child *child) {
 	}
 }
 
-// report tells the operator something. Whether he hears it changes nothing.
+// report prints a message for the operator. An error in printing changes nothing.
 func (c *cluster) report(w io.Writer, format string, args ...any) {
 	fmt.Fprintf(w, format, args...)
 }

@@ -30,7 +30,7 @@ func TestRunStartsAndEndsInOrder(t *testing.T) {
 	expectAnswer(t, append(l.nodes, l.frontend)...)
 	r.interrupt()
 	r.expectStatus(t, 0)
-	expectSilence(t, slices.Concat(l.nodes, l.web, l.events, []string{l.frontend})...)
+	expectClosed(t, slices.Concat(l.nodes, l.web, l.events, []string{l.frontend})...)
 	got := r.stderr.String()
 	order := `(?s)node1 \| node1 is up.*node2 \| node2 is up.*mcplb \| mcplb is up.*` +
 		`mcplb \| mcplb says goodbye.*node2 \| node2 says goodbye.*node1 \| node1 says goodbye`
@@ -53,7 +53,7 @@ func TestOtherNodesOutliveANode(t *testing.T) {
 	pid := r.pidOf(t, "node2")
 	syscall.Kill(pid, syscall.SIGKILL)
 	r.stderr.await(t, fmt.Sprintf(`node node2 \(pid %d\) ended unexpectedly: signal: killed; its last lines:\n  \| node2 is up\n`, pid)+
-		`mcpcluster: 2 of 3 nodes run on\n`)
+		`mcpcluster: 2 of 3 nodes still run\n`)
 	expectAnswer(t, l.nodes[0], l.nodes[2], l.frontend)
 	r.interrupt()
 	r.expectStatus(t, 0)
@@ -67,10 +67,10 @@ func TestClusterEndsWithTheBalancer(t *testing.T) {
 	syscall.Kill(r.pidOf(t, "mcplb"), syscall.SIGKILL)
 	r.expectStatus(t, 1)
 	r.stderr.await(t, `balancer mcplb \(pid \d+\) ended unexpectedly: signal: killed; its last lines:\n  \| mcplb is up\n`)
-	expectSilence(t, l.nodes...)
+	expectClosed(t, l.nodes...)
 }
 
-func TestMemberThatDiesAtStart(t *testing.T) {
+func TestMemberEndsAtStart(t *testing.T) {
 	t.Parallel()
 	l := configure(t, "node1", diesAtStart)
 	r := startCluster(t, realSystem(), "run", "-c", l.path, "-bin", binaries(t))
@@ -79,7 +79,7 @@ func TestMemberThatDiesAtStart(t *testing.T) {
 	if got := r.stdout.String(); got != "" {
 		t.Errorf("a table was shown: %q", got)
 	}
-	expectSilence(t, l.nodes...)
+	expectClosed(t, l.nodes...)
 }
 
 func TestInterruptWhileStarting(t *testing.T) {
@@ -89,7 +89,7 @@ func TestInterruptWhileStarting(t *testing.T) {
 	r.stderr.await(t, "never-ready is up")
 	r.interrupt()
 	r.expectStatus(t, 0)
-	expectSilence(t, l.nodes...)
+	expectClosed(t, l.nodes...)
 }
 
 func TestSecondSignalKills(t *testing.T) {
@@ -98,11 +98,11 @@ func TestSecondSignalKills(t *testing.T) {
 	r := startCluster(t, realSystem(), "run", "-c", l.path, "-bin", binaries(t), "-v")
 	r.awaitReady(t)
 	r.interrupt()
-	r.stderr.await(t, "does not listen")
+	r.stderr.await(t, "ignores it")
 	r.kill()
 	r.expectStatus(t, 0)
 	r.stderr.await(t, `node ignores-term \(pid \d+\) was killed: it had not ended after SIGTERM`)
-	expectSilence(t, l.nodes...)
+	expectClosed(t, l.nodes...)
 }
 
 func TestStopEscalates(t *testing.T) {
@@ -139,7 +139,7 @@ func TestStopEscalates(t *testing.T) {
 	}
 }
 
-func TestStartThatTheSystemRefuses(t *testing.T) {
+func TestStartRefusedByTheSystem(t *testing.T) {
 	t.Parallel()
 	l := configure(t, "node1", "node2")
 	system := realSystem()
@@ -152,7 +152,7 @@ func TestStartThatTheSystemRefuses(t *testing.T) {
 	r := startCluster(t, system, "run", "-c", l.path, "-bin", binaries(t))
 	r.expectStatus(t, 1)
 	r.stderr.await(t, `mcpcluster: start node2: resource temporarily unavailable`)
-	expectSilence(t, l.nodes...)
+	expectClosed(t, l.nodes...)
 }
 
 // The kernel ends the members when mcpcluster itself is killed.
@@ -166,7 +166,7 @@ func TestNothingOutlivesMcpcluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	command.Wait()
-	expectSilence(t, append(l.nodes, l.frontend, l.health)...)
+	expectClosed(t, append(l.nodes, l.frontend, l.health)...)
 }
 
 func TestSignalsEndMcpcluster(t *testing.T) {
@@ -183,13 +183,13 @@ func TestSignalsEndMcpcluster(t *testing.T) {
 			if err := command.Wait(); err != nil {
 				t.Errorf("it ended with %v, want status 0; stderr: %s", err, stderr)
 			}
-			expectSilence(t, append(l.nodes, l.frontend)...)
+			expectClosed(t, append(l.nodes, l.frontend)...)
 		})
 	}
 }
 
-// startProcess runs mcpcluster as a process of its own; the binaries stand
-// beside it.
+// startProcess runs mcpcluster as a separate process, with the binaries in its
+// directory.
 func startProcess(t *testing.T, args ...string) (command *exec.Cmd, stdout, stderr *terminal) {
 	t.Helper()
 	stdout, stderr = &terminal{}, &terminal{}
@@ -245,12 +245,17 @@ func TestCommandLine(t *testing.T) {
 		status         int
 		stdout, stderr string // regular expressions
 	}{
-		{"nothing", nil, 2, `^$`, `Usage: mcpcluster COMMAND`},
-		{"unknown command", []string{"dance"}, 2, `^$`, `(?s)there is no command "dance".*Usage: mcpcluster COMMAND.*  run `},
-		{"help", []string{"-h"}, 0, `(?s)Usage: mcpcluster COMMAND.*  run .*mcpcluster COMMAND -h`, `^$`},
-		{"help of run", []string{"run", "-h"}, 0, `^$`, `(?s)Usage: mcpcluster run.*-bin directory.*-c file.*-logs directory.*-v`},
-		{"unknown flag", []string{"run", "-x"}, 2, `^$`, `not defined: -x`},
-		{"argument", []string{"run", "x"}, 2, `^$`, `unexpected argument "x"`},
+		{"no command", nil, 2, `^$`, `^mcpcluster: name a command:\n\nUsage:\n  mcpcluster \[command\]\n(?s).*  run +Run a cluster`},
+		{"unknown command", []string{"dance"}, 2, `^$`, `^mcpcluster: there is no command "dance"\nusage: mcpcluster \[command\]\n`},
+		{"mistyped command", []string{"strat"}, 2, `^$`, `^mcpcluster: there is no command "strat"; did you mean start`},
+		{"help", []string{"-h"}, 0, `(?s)Usage:\n  mcpcluster \[command\].*  run `, `^$`},
+		{"help of run", []string{"run", "-h"}, 0, `(?s)Usage:\n  mcpcluster run \[flags\].*--bin DIRECTORY.*-c, --config FILE.*--logs DIRECTORY.*-v, `, `^$`},
+		{"version", []string{"version"}, 0, `^mcpcluster \S+\n$`, `^$`},
+		{"unknown flag", []string{"run", "-x"}, 2, `^$`, `^mcpcluster run: unknown shorthand flag: 'x' in -x\nusage: mcpcluster run \[flags\]\n`},
+		{"surplus argument", []string{"run", "x"}, 2, `^$`, `^mcpcluster run: unexpected argument "x"\n`},
+		{"no member", []string{"tail"}, 2, `^$`, `^mcpcluster tail: missing argument: MEMBER\n`},
+		{"negative lines", []string{"tail", "-n", "-1", "node1"}, 2, `^$`, `^mcpcluster tail: -n must not be negative\n`},
+		{"no directory", []string{"compose"}, 2, `^$`, `^mcpcluster compose: name the directory to write to with -o\n`},
 		{"no configuration", []string{"run", "-c", "no/such.toml"}, 1, `^$`, `the configuration is not usable:\n.*no/such.toml`},
 		{"broken configuration", []string{"run", "-c", broken}, 1, `^$`, `(?s)the configuration is not usable:\n.*broken.toml:2`},
 		{"no binaries", []string{"run", "-c", l.path, "-bin", "no/such"}, 1, `^$`, `no/such/mcpnode: no such file or directory; build it there`},
@@ -270,7 +275,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-func TestLocateRefusesWhatIsNoProgram(t *testing.T) {
+func TestLocateRefusesFilesThatAreNoPrograms(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
 	if err := os.WriteFile(filepath.Join(directory, "mcpnode"), nil, 0o644); err != nil {
@@ -289,7 +294,7 @@ func TestStages(t *testing.T) {
 	signals <- syscall.SIGINT
 	<-running.Done()
 	if waiting.Err() != nil {
-		t.Error("the first signal ended the waiting, too")
+		t.Error("the first signal ended both contexts")
 	}
 	signals <- syscall.SIGINT
 	<-waiting.Done()

@@ -3,80 +3,90 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"mcplb/cmd/internal/cli"
+
+	"github.com/spf13/cobra"
 )
 
-// flagsOf returns a flag set for a command, with the flag -state.
-func flagsOf(in invocation, name, does, usage string) (*flag.FlagSet, *string) {
-	flags := flag.NewFlagSet("mcpcluster "+name, flag.ContinueOnError)
-	flags.SetOutput(in.stderr)
-	state := flags.String("state", defaultState(), "the `directory` of the cluster's state")
-	flags.Usage = func() {
-		fmt.Fprintf(in.stderr, "mcpcluster %s %s\n\nUsage: mcpcluster %s %s\n", name, does, name, usage)
-		flags.PrintDefaults()
-	}
-	return flags, state
+// The flags that several commands have.
+
+func stateFlag(c *cobra.Command) *string {
+	return c.Flags().String("state", defaultState(), "the `DIRECTORY` of the cluster's state")
 }
 
-// parsed turns what parsing a command line gave into an exit status; false
-// means that the command is to go on.
-func parsed(in invocation, name string, err error) (status int, over bool) {
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0, true
-	case err != nil:
-		fmt.Fprintf(in.stderr, "mcpcluster %s: %v\n", name, err)
-		return 2, true
-	}
-	return 0, false
+func configFlag(c *cobra.Command, config *string) {
+	c.Flags().StringVarP(config, "config", "c", "", "the balancer's configuration `FILE`, whose servers are started as nodes (default the demonstration)")
 }
 
-// failed reports an error and returns the exit status.
-func failed(in invocation, err error) int {
-	fmt.Fprintln(in.stderr, "mcpcluster:", err)
-	return 1
+func binFlag(c *cobra.Command, bin *string) {
+	c.Flags().StringVar(bin, "bin", "", "the `DIRECTORY` of mcpnode and mcplb (default that of mcpcluster itself)")
 }
 
-// startCommand is "mcpcluster start".
-func startCommand(in invocation, args []string) int {
-	flags, state := flagsOf(in, "start", "starts a cluster in the background, or members of one that runs, and returns when they answer.", "[flags] [MEMBER...]")
-	config := flags.String("c", "", "the balancer's configuration `file` (default the demonstration)")
-	bin := flags.String("bin", "", "the `directory` of mcpnode and mcplb (default that of mcpcluster itself)")
-	if status, over := parsed(in, "start", flags.Parse(args)); over {
-		return status
+// completeMembers completes the names of the running cluster's members.
+func completeMembers(in invocation, state *string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+		answer, err := ask(in.running, *state, request{Op: opStatus})
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		for _, m := range answer.Members {
+			if !slices.Contains(args, m.Name) {
+				names = append(names, cobra.CompletionWithDesc(m.Name, m.State))
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
 	}
-	answer, err := ask(in.running, *state, request{Op: opStart, Names: flags.Args()})
-	if errors.Is(err, errNoCluster) && flags.NArg() == 0 {
-		answer, err = launch(in, *state, *config, *bin)
-	}
-	if err != nil {
-		return failed(in, err)
-	}
-	return tell(in, answer)
 }
 
-// tell shows the members of a cluster as start left them.
-func tell(in invocation, answer *reply) int {
+func startCommand(in invocation) *cobra.Command {
+	var config, bin string
+	c := &cobra.Command{
+		Use: "start [flags] [MEMBER...]", Short: "Start a cluster in the background, or members that have ended", Args: cli.Args(0, -1),
+		Long: `Start a cluster in the background, or members of a running one that have ended, and
+return when they answer.`,
+		Example: "  mcpcluster start -c lb.toml\n  mcpcluster start node3",
+	}
+	state := stateFlag(c)
+	configFlag(c, &config)
+	binFlag(c, &bin)
+	c.ValidArgsFunction = completeMembers(in, state)
+	c.RunE = func(_ *cobra.Command, members []string) error {
+		answer, err := ask(in.running, *state, request{Op: opStart, Names: members})
+		if errors.Is(err, errNoCluster) && len(members) == 0 {
+			answer, err = launch(in, *state, config, bin)
+		}
+		if err != nil {
+			return err
+		}
+		return printMembers(in, answer)
+	}
+	return c
+}
+
+// printMembers shows the members of a cluster as a command left them.
+func printMembers(in invocation, answer *reply) error {
 	table := tabwriter.NewWriter(in.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ROLE\tNAME\tPID\tSTATE")
 	for _, m := range answer.Members {
 		fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", m.Role, m.Name, m.PID, m.State)
 	}
 	if err := table.Flush(); err != nil {
-		return failed(in, fmt.Errorf("print the table: %w", err))
+		return fmt.Errorf("print the table: %w", err)
 	}
-	return 0
+	return nil
 }
 
-// launch starts "mcpcluster run" in a session of its own and returns when its
-// members answer.
+// launch starts "mcpcluster run" in a separate session and returns when its members
+// answer.
 func launch(in invocation, state, config, bin string) (*reply, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -106,13 +116,13 @@ func launch(in invocation, state, config, bin string) (*reply, error) {
 	return awaitLaunched(in.running, command, state)
 }
 
-// awaitLaunched waits for the cluster's answer, or its end.
+// awaitLaunched waits until the cluster answers or has ended.
 func awaitLaunched(ctx context.Context, command *exec.Cmd, state string) (*reply, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
 		err := command.Wait() // it ends only when it fails, or long after this program
-		cancel(fmt.Errorf("the cluster could not be started (%w): %s", errOr(err, "it ended"), lastWords(state)))
+		cancel(fmt.Errorf("the cluster could not be started (%w): %s", errOr(err, "it ended"), lastOutput(state)))
 	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -130,36 +140,37 @@ func awaitLaunched(ctx context.Context, command *exec.Cmd, state string) (*reply
 	}
 }
 
-// lastWords is what the mcpcluster in the background has said.
-func lastWords(state string) string {
+// lastOutput is what the mcpcluster in the background has printed.
+func lastOutput(state string) string {
 	text, err := os.ReadFile(filepath.Join(state, ownLogName))
 	if err != nil || len(text) == 0 {
-		return "it has said nothing"
+		return "it has printed nothing"
 	}
 	return string(text)
 }
 
-// stopCommand is "mcpcluster stop".
-func stopCommand(in invocation, args []string) int {
-	flags, state := flagsOf(in, "stop", "ends a cluster, or members of it.", "[flags] [MEMBER...]")
-	kill := flags.Bool("kill", false, "end the members by SIGKILL, as if they had crashed")
-	if status, over := parsed(in, "stop", flags.Parse(args)); over {
-		return status
+func stopCommand(in invocation) *cobra.Command {
+	c := &cobra.Command{
+		Use: "stop [flags] [MEMBER...]", Short: "Stop the cluster, or members of it", Args: cli.Args(0, -1),
+		Example: "  mcpcluster stop\n  mcpcluster stop -kill node3",
 	}
-	if flags.NArg() > 0 {
-		answer, err := ask(in.running, *state, request{Op: opStop, Names: flags.Args(), Kill: *kill})
-		if err != nil {
-			return failed(in, err)
+	state := stateFlag(c)
+	kill := c.Flags().Bool("kill", false, "end the members by SIGKILL, as if they had crashed")
+	c.ValidArgsFunction = completeMembers(in, state)
+	c.RunE = func(_ *cobra.Command, members []string) error {
+		if len(members) == 0 {
+			return shutdown(in.running, *state)
 		}
-		return tell(in, answer)
+		answer, err := ask(in.running, *state, request{Op: opStop, Names: members, Kill: *kill})
+		if err != nil {
+			return err
+		}
+		return printMembers(in, answer)
 	}
-	if err := shutdown(in.running, *state); err != nil {
-		return failed(in, err)
-	}
-	return 0
+	return c
 }
 
-// shutdown ends a cluster and waits for the end of its last process.
+// shutdown stops a cluster and waits for the end of its last process.
 func shutdown(ctx context.Context, state string) error {
 	answer, err := ask(ctx, state, request{Op: opShutdown})
 	if err != nil {
@@ -170,7 +181,7 @@ func shutdown(ctx context.Context, state string) error {
 			return nil
 		}
 		if _, err := os.Stat(filepath.Join(state, controlName)); os.IsNotExist(err) {
-			return nil // its socket goes last
+			return nil // its socket is removed last
 		}
 		select {
 		case <-ctx.Done():
@@ -180,33 +191,40 @@ func shutdown(ctx context.Context, state string) error {
 	}
 }
 
-// restartCommand is "mcpcluster restart".
-func restartCommand(in invocation, args []string) int {
-	flags, state := flagsOf(in, "restart", "ends members and starts them again, all of the cluster where none is named.", "[flags] [MEMBER...]")
-	if status, over := parsed(in, "restart", flags.Parse(args)); over {
-		return status
+func restartCommand(in invocation) *cobra.Command {
+	c := &cobra.Command{
+		Use: "restart [flags] [MEMBER...]", Short: "Stop and start members, or the complete cluster", Args: cli.Args(0, -1),
+		Example: "  mcpcluster restart\n  mcpcluster restart mcplb",
 	}
-	if flags.NArg() > 0 {
-		answer, err := ask(in.running, *state, request{Op: opRestart, Names: flags.Args()})
-		if err != nil {
-			return failed(in, err)
+	state := stateFlag(c)
+	c.ValidArgsFunction = completeMembers(in, state)
+	c.RunE = func(_ *cobra.Command, members []string) (err error) {
+		var answer *reply
+		if len(members) > 0 {
+			answer, err = ask(in.running, *state, request{Op: opRestart, Names: members})
+		} else {
+			answer, err = relaunch(in, *state)
 		}
-		return tell(in, answer)
+		if err != nil {
+			return err
+		}
+		return printMembers(in, answer)
 	}
-	was, err := ask(in.running, *state, request{Op: opStatus})
+	return c
+}
+
+// relaunch stops a cluster and starts it again in the background.
+func relaunch(in invocation, state string) (*reply, error) {
+	old, err := ask(in.running, state, request{Op: opStatus})
 	if err != nil {
-		return failed(in, err)
+		return nil, err
 	}
-	if err := shutdown(in.running, *state); err != nil {
-		return failed(in, err)
+	if err := shutdown(in.running, state); err != nil {
+		return nil, err
 	}
-	config := was.Config
-	if config == absolute(filepath.Join(*state, demoName)) {
-		config = "" // it went with the cluster
+	config := old.Config
+	if config == absolute(filepath.Join(state, demoName)) {
+		config = "" // the old cluster has removed it
 	}
-	answer, err := launch(in, *state, config, was.Bin)
-	if err != nil {
-		return failed(in, err)
-	}
-	return tell(in, answer)
+	return launch(in, state, config, old.Bin)
 }

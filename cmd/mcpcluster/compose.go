@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,7 +9,10 @@ import (
 	"strconv"
 	"strings"
 
+	"mcplb/cmd/internal/cli"
 	"mcplb/conf"
+
+	"github.com/spf13/cobra"
 )
 
 // The network of the containers: the balancer has .10 and the nodes .11 on.
@@ -21,32 +22,32 @@ const (
 	composeMost      = 200 // nodes
 )
 
-// composeCommand is "mcpcluster compose".
-func composeCommand(in invocation, args []string) int {
-	flags := flag.NewFlagSet("mcpcluster compose", flag.ContinueOnError)
-	flags.SetOutput(in.stderr)
-	config := flags.String("c", "", "the balancer's configuration `file` (default the demonstration)")
-	bin := flags.String("bin", "", "the `directory` of mcpnode and mcplb, built with CGO_ENABLED=0 (default that of mcpcluster itself)")
-	out := flags.String("o", "", "the `directory` to write to; it must not be there yet, or be empty")
-	flags.Usage = func() {
-		fmt.Fprint(in.stderr, "mcpcluster compose writes what \"docker compose up --build\" needs to run the cluster in containers:\ndocker-compose.yml, a Dockerfile from scratch, the binaries, and the configuration with the containers' addresses.\n\nUsage: mcpcluster compose -o DIRECTORY [flags]\n")
-		flags.PrintDefaults()
+func composeCommand(in invocation) *cobra.Command {
+	var config, bin, out string
+	c := &cobra.Command{
+		Use: "compose [flags] -o DIRECTORY", Short: "Write a docker-compose.yml and a Dockerfile for the same cluster",
+		Long: `Write what "docker compose up --build" needs to run the cluster in containers:
+docker-compose.yml, a Dockerfile from scratch, the binaries (built with
+CGO_ENABLED=0), and the configuration with the containers' addresses.`,
+		Example: "  mcpcluster compose -o containers && docker compose -f containers/docker-compose.yml up --build",
+		RunE: func(*cobra.Command, []string) error {
+			if out == "" {
+				return cli.Misuse("name the directory to write to with -o")
+			}
+			if err := compose(config, bin, out); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(in.stdout, "docker compose -f %s up --build\n", filepath.Join(out, "docker-compose.yml"))
+			return err
+		},
 	}
-	err := flags.Parse(args)
-	if err == nil && *out == "" {
-		err = errors.New("name the directory to write to with -o")
-	}
-	if status, over := parsed(in, "compose", err); over {
-		return status
-	}
-	if err := compose(*config, *bin, *out); err != nil {
-		return failed(in, err)
-	}
-	fmt.Fprintf(in.stdout, "docker compose -f %s up --build\n", filepath.Join(*out, "docker-compose.yml"))
-	return 0
+	configFlag(c, &config)
+	binFlag(c, &bin)
+	c.Flags().StringVarP(&out, "output", "o", "", "the `DIRECTORY` to write to; it must be empty or not exist yet")
+	return c
 }
 
-// compose writes everything, or tells what is in the way.
+// compose writes the directory.
 func compose(path, bin, out string) error {
 	if path == "" {
 		demo, remove, err := writeDemo("")
@@ -66,13 +67,13 @@ func compose(path, bin, out string) error {
 	}
 	members := plan(config, "/"+demoName)
 	if len(members) > composeMost {
-		return fmt.Errorf("%d members are more than the network %s has room for", len(members), composeNetwork)
+		return fmt.Errorf("%d members are too many for the network %s", len(members), composeNetwork)
 	}
 	if err := locate(members, bin); err != nil {
 		return err
 	}
 	containers, replaced := contain(members, string(text))
-	files, replaced, err := bringCertificates(config, replaced)
+	files, replaced, err := copyCertificates(config, replaced)
 	if err != nil {
 		return err
 	}
@@ -82,25 +83,25 @@ func compose(path, bin, out string) error {
 	return writeBuildDirectory(out, files, members)
 }
 
-// composeConfig is what the balancer's image has in its root: the configuration
-// and the certificates that it names.
+// composeConfig is the directory that becomes the root of the balancer's image: the
+// configuration and the certificates that it names.
 const composeConfig = "config/"
 
-// bringCertificates returns copies of the certificates and keys that a
-// configuration names, and its text with their names in the container.
-func bringCertificates(config *conf.Config, text string) (files map[string]string, replaced string, err error) {
+// copyCertificates returns copies of the certificates and keys that a configuration
+// names, and its text with their names in the container.
+func copyCertificates(config *conf.Config, text string) (files map[string]string, replaced string, err error) {
 	files = map[string]string{}
 	for _, f := range config.Frontends {
 		if f.TLS == nil {
 			continue
 		}
 		for i, certificate := range f.TLS.Certificates {
-			for kind, path := range map[string]string{".pem": certificate.Cert, ".key": certificate.Key} {
+			for suffix, path := range map[string]string{".pem": certificate.Cert, ".key": certificate.Key} {
 				content, err := os.ReadFile(path)
 				if err != nil {
 					return nil, "", fmt.Errorf("copy a certificate: %w", err)
 				}
-				name := fmt.Sprintf("%s-%d%s", f.Name, i+1, kind)
+				name := fmt.Sprintf("%s-%d%s", f.Name, i+1, suffix)
 				files[composeConfig+name] = string(content)
 				text = strings.ReplaceAll(text, strconv.Quote(path), strconv.Quote("/"+name))
 			}
@@ -109,15 +110,16 @@ func bringCertificates(config *conf.Config, text string) (files map[string]strin
 	return files, text, nil
 }
 
-// container is a member with an address of its own.
+// container is a member with the address of its container.
 type container struct {
 	member member
 	ip     string
 	args   []string
-	ports  []string // to publish, as docker-compose has them
+	ports  []string // to publish, in the syntax of docker-compose
 }
 
-// contain gives every member an address and rewrites the configuration to it.
+// contain assigns each member an address and rewrites the configuration
+// accordingly.
 func contain(members []member, text string) ([]container, string) {
 	base := netip.MustParsePrefix(composeNetwork).Addr().As4()
 	var containers []container
@@ -129,7 +131,7 @@ func contain(members []member, text string) ([]container, string) {
 		}
 		c := container{member: m, ip: netip.AddrFrom4(host).String(), args: append([]string(nil), m.args...)}
 		for _, e := range m.addresses {
-			inside, published := c.moved(e.address)
+			inside, published := c.translate(e.address)
 			text = strings.ReplaceAll(text, `"`+e.address+`"`, `"`+inside+`"`)
 			for j, arg := range c.args {
 				if arg == e.address {
@@ -145,10 +147,10 @@ func contain(members []member, text string) ([]container, string) {
 	return containers, text
 }
 
-// moved is where in the container a member listens that listens on address
-// here, and how the port is published. A node is reached by its own address,
-// the balancer from outside, too.
-func (c *container) moved(address string) (inside, published string) {
+// translate translates an address on which a member listens to the one in its container,
+// and to the port to publish. Nodes are reached by their containers' addresses, the
+// balancer also from outside.
+func (c *container) translate(address string) (inside, published string) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return address, "" // the configuration was checked: it has a port
@@ -158,12 +160,12 @@ func (c *container) moved(address string) (inside, published string) {
 	}
 	published = port + ":" + port
 	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
-		published = "127.0.0.1:" + published // what was for this machine alone still is
+		published = "127.0.0.1:" + published // it stays reachable from this machine only
 	}
 	return ":" + port, published
 }
 
-// dockerfile makes images of nothing but the static binaries.
+// dockerfile builds images that contain only the static binaries.
 const dockerfile = `FROM scratch AS mcpnode
 COPY mcpnode /mcpnode
 ENTRYPOINT ["/mcpnode"]
@@ -174,8 +176,8 @@ COPY config/ /
 ENTRYPOINT ["/mcplb"]
 `
 
-// composeFile is the docker-compose.yml: the balancer after the nodes, every
-// process with room for its connections.
+// composeFile is the docker-compose.yml: it starts the balancer after the nodes and
+// raises the limits for their connections.
 func composeFile(containers []container) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Written by mcpcluster compose.\nservices:\n")
@@ -198,7 +200,7 @@ func composeFile(containers []container) string {
 	return b.String()
 }
 
-// quoted writes a list as YAML has it between brackets.
+// quoted formats a list for YAML, without the brackets.
 func quoted(list []string) string {
 	var parts []string
 	for _, item := range list {
@@ -214,7 +216,7 @@ func writeBuildDirectory(out string, files map[string]string, members []member) 
 		return fmt.Errorf("make the directory: %w", err)
 	}
 	if entries, err := os.ReadDir(out); err != nil || len(entries) > 0 {
-		return fmt.Errorf("%s is not empty: name a directory that is not there yet (-o)", out)
+		return fmt.Errorf("%s is not empty: name one that does not exist yet (-o)", out)
 	}
 	for _, m := range members {
 		binary, err := os.ReadFile(m.path)

@@ -14,15 +14,14 @@ import (
 	"time"
 )
 
-// A state directory is where one cluster that runs is found by the other
-// commands:
+// A state directory is where the other commands find a running cluster:
 //
-//	control      the Unix socket that its mcpcluster answers at
-//	lb.toml      the configuration, where it is the built-in demonstration
-//	lb.pem       that one's certificate, made at the start, and
-//	lb.key       its key
+//	control      the Unix socket at which its mcpcluster answers
+//	lb.toml      the configuration, if it is the built-in demonstration
+//	lb.pem       the demonstration's certificate, made at the start
+//	lb.key       the certificate's key
 //	logs/        a log for each member
-//	cluster.log  what mcpcluster itself says, when it was started in the background
+//	cluster.log  the output of mcpcluster itself, if it was started in the background
 const (
 	controlName = "control"
 	logsName    = "logs"
@@ -32,28 +31,28 @@ const (
 	keyName     = "lb.key"
 )
 
-// defaultState is the state directory of a user who names none.
+// defaultState is the user's state directory unless -state names another.
 func defaultState() string {
 	return filepath.Join(os.TempDir(), fmt.Sprintf("mcpcluster-%d", os.Getuid()))
 }
 
 // The operations of a request.
 const (
-	opStatus   = "status"   // tell the members
+	opStatus   = "status"   // describe the members
 	opStart    = "start"    // start those of the named members that have ended; no names = all
-	opStop     = "stop"     // end the named members
-	opRestart  = "restart"  // end them and start them again
-	opShutdown = "shutdown" // end the cluster
+	opStop     = "stop"     // stop the named members
+	opRestart  = "restart"  // stop them and start them again
+	opShutdown = "shutdown" // stop the cluster
 )
 
-// request is what another mcpcluster asks of the one that runs the cluster.
+// request is what a command sends to the mcpcluster that runs the cluster.
 type request struct {
 	Op    string
 	Names []string
-	Kill  bool // end members without asking them
+	Kill  bool // by SIGKILL, without SIGTERM before
 }
 
-// reply is the answer to it.
+// reply is the answer to a request.
 type reply struct {
 	Error   string // "" = done
 	PID     int    // of the mcpcluster that answers
@@ -62,7 +61,7 @@ type reply struct {
 	Members []memberState
 }
 
-// memberState is a member as its mcpcluster knows it.
+// memberState is the state of a member.
 type memberState struct {
 	Role      string            `json:"role"`
 	Name      string            `json:"name"`
@@ -75,18 +74,18 @@ type memberState struct {
 // call is a request on its way to the cluster's goroutine.
 type call struct {
 	request request
-	reply   chan reply // gets exactly one
+	reply   chan reply // receives exactly one
 }
 
-// control answers other mcpclusters at the socket in a state directory.
+// control answers commands at the socket in a state directory.
 type control struct {
 	listener net.Listener
 	calls    chan call
-	done     chan struct{} // closed when nothing is answered any more
+	done     chan struct{} // closed when no request is answered any more
 	working  sync.WaitGroup
 }
 
-// errTaken says that a state directory has a cluster already.
+// errTaken is the error if another cluster uses the state directory.
 var errTaken = errors.New("a cluster runs there already: stop it (mcpcluster stop) or name another directory (-state)")
 
 // openControl makes a state directory and listens in it.
@@ -101,7 +100,7 @@ func openControl(directory string) (*control, error) {
 			conn.Close()
 			return nil, fmt.Errorf("state directory %s: %w", directory, errTaken)
 		}
-		if err := os.Remove(path); err != nil { // left behind by one that was killed
+		if err := os.Remove(path); err != nil { // left behind by a killed mcpcluster
 			return nil, fmt.Errorf("remove an old socket: %w", err)
 		}
 		listener, err = net.Listen("unix", path)
@@ -127,28 +126,28 @@ func (c *control) accept() {
 	}
 }
 
-// serve passes one request on and its reply back.
+// serve forwards one request to the cluster and its reply to the command.
 func (c *control) serve(conn net.Conn) {
-	var asked request
-	if err := json.NewDecoder(conn).Decode(&asked); err != nil {
-		return // nobody who could be told
+	var r request
+	if err := json.NewDecoder(conn).Decode(&r); err != nil {
+		return // there is no one to report it to
 	}
-	call := call{asked, make(chan reply, 1)}
+	call := call{r, make(chan reply, 1)}
 	select {
 	case c.calls <- call:
-		_ = json.NewEncoder(conn).Encode(<-call.reply) // who asked may have gone
+		_ = json.NewEncoder(conn).Encode(<-call.reply) // the command may have ended
 	case <-c.done:
 	}
 }
 
-// close stops answering. To be called once, when no call is under way.
+// close stops answering. It must be called once, while no call is in progress.
 func (c *control) close() {
 	c.listener.Close()
 	close(c.done)
 	c.working.Wait()
 }
 
-// errNoCluster says that a state directory has no cluster that runs.
+// errNoCluster is the error if no cluster runs with the state directory.
 var errNoCluster = errors.New("no cluster runs there: start one (mcpcluster start) or name its directory (-state)")
 
 // ask sends a request to the cluster of a state directory.

@@ -14,7 +14,7 @@ import (
 	"mcplb/conf"
 )
 
-// do runs one command to its end and returns what it wrote.
+// do runs one command, expects its exit status and returns its output.
 func do(t *testing.T, status int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	r := startCluster(t, realSystem(), args...)
@@ -22,7 +22,7 @@ func do(t *testing.T, status int, args ...string) (stdout, stderr string) {
 	return r.stdout.String(), r.stderr.String()
 }
 
-// expectMembers compares what a command tells of the members' states.
+// expectMembers checks the members' states in the output of a command.
 func expectMembers(t *testing.T, table string, states ...string) {
 	t.Helper()
 	for _, state := range states {
@@ -33,7 +33,7 @@ func expectMembers(t *testing.T, table string, states ...string) {
 	}
 }
 
-// TestBackground takes a cluster through everything that can be asked of it.
+// TestBackground uses every command with a cluster in the background.
 func TestBackground(t *testing.T) {
 	t.Parallel()
 	bin, state := binaries(t), filepath.Join(t.TempDir(), "s")
@@ -49,7 +49,7 @@ func TestBackground(t *testing.T) {
 
 	table, _ = do(t, 0, "stop", "-state", state, "-kill", "node3")
 	expectMembers(t, table, "node1 ready", "node3 ended", "mcplb ready")
-	expectSilence(t, l.nodes[2])
+	expectClosed(t, l.nodes[2])
 	table, _ = do(t, 0, "status", "-state", state)
 	if !strings.HasPrefix(table, "degraded: 3 of 4 nodes up") {
 		t.Errorf("the status is %q", table)
@@ -77,20 +77,20 @@ func TestBackground(t *testing.T) {
 	do(t, 0, "restart", "-state", state)
 	expectAnswer(t, append(l.nodes, l.frontend)...)
 	do(t, 0, "stop", "-state", state)
-	expectSilence(t, append(l.nodes, l.frontend)...)
+	expectClosed(t, append(l.nodes, l.frontend)...)
 	if _, stderr := do(t, 1, "status", "-state", state); !strings.Contains(stderr, "no cluster runs there") {
 		t.Errorf("stderr: %s", stderr)
 	}
 }
 
-// TestMemberThatCrashes shows in the status, and can be started again.
-func TestMemberThatCrashes(t *testing.T) {
+// The status shows a member that has crashed, and start starts it again.
+func TestMemberCrashes(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
 	l := configure(t, "node1", "node2", "node3")
 	r := startCluster(t, realSystem(), "run", "-c", l.path, "-bin", binaries(t), "-state", state)
 	r.awaitReady(t)
-	for range 3 { // more often than ended has room for at once
+	for range 3 { // more members than the channel ended can hold
 		answer, err := ask(t.Context(), state, request{Op: opStatus})
 		if err != nil {
 			t.Fatal(err)
@@ -109,7 +109,7 @@ func TestMemberThatCrashes(t *testing.T) {
 	r.expectStatus(t, 0)
 }
 
-func TestStartThatFails(t *testing.T) {
+func TestStartFails(t *testing.T) {
 	t.Parallel()
 	bin, state := binaries(t), t.TempDir()
 	l := configure(t, "node1", diesAtStart)
@@ -117,7 +117,7 @@ func TestStartThatFails(t *testing.T) {
 	if !strings.Contains(stderr, "the cluster could not be started (exit status 1)") || !strings.Contains(stderr, "out of cheese") {
 		t.Errorf("stderr: %s", stderr)
 	}
-	expectSilence(t, l.nodes...)
+	expectClosed(t, l.nodes...)
 	holder := startHolder(t, bin, l.nodes[0])
 	_, stderr = do(t, 1, "start", "-state", state, "-bin", bin, "-c", l.path)
 	if !strings.Contains(stderr, fmt.Sprintf("mcpnode (pid %d) listens there", holder.Process.Pid)) {
@@ -125,7 +125,7 @@ func TestStartThatFails(t *testing.T) {
 	}
 }
 
-func TestOneClusterInAStateDirectory(t *testing.T) {
+func TestOneClusterPerStateDirectory(t *testing.T) {
 	t.Parallel()
 	bin, state := binaries(t), t.TempDir()
 	l, other := configure(t, "node1"), configure(t, "node1")
@@ -134,12 +134,12 @@ func TestOneClusterInAStateDirectory(t *testing.T) {
 	if _, stderr := do(t, 1, "run", "-c", other.path, "-bin", bin, "-state", state); !strings.Contains(stderr, "a cluster runs there already") {
 		t.Errorf("stderr: %s", stderr)
 	}
-	if _, stderr := do(t, 1, "stop", "-state", state, "nobody"); !strings.Contains(stderr, `no member "nobody"`) {
+	if _, stderr := do(t, 1, "stop", "-state", state, "node9"); !strings.Contains(stderr, `no member "node9"`) {
 		t.Errorf("stderr: %s", stderr)
 	}
 }
 
-// TestOldSocket is what a killed mcpcluster leaves behind.
+// A killed mcpcluster leaves its socket behind, which is no cluster.
 func TestOldSocket(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
@@ -148,11 +148,11 @@ func TestOldSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(state, controlName)
-	if err := os.Rename(path, path+"-kept"); err != nil { // so that closing does not remove it
+	if err := os.Rename(path, path+"-moved"); err != nil { // so that closing does not remove it
 		t.Fatal(err)
 	}
 	first.close()
-	if err := os.Rename(path+"-kept", path); err != nil {
+	if err := os.Rename(path+"-moved", path); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ask(t.Context(), state, request{Op: opStatus}); !errors.Is(err, errNoCluster) {
@@ -196,8 +196,8 @@ func TestLastLines(t *testing.T) {
 	}
 }
 
-// TestCompose writes containers for the demonstration: a configuration that
-// is valid, and fits the addresses that the file gives.
+// compose writes a valid configuration for the demonstration, with the addresses of
+// the containers in docker-compose.yml.
 func TestCompose(t *testing.T) {
 	t.Parallel()
 	bin := binaries(t)
@@ -209,7 +209,7 @@ func TestCompose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What is in the container's root is in that directory.
+	// That directory becomes the container's root.
 	outside := strings.NewReplacer(`"/https-1`, `"`+out+`/config/https-1`).Replace(string(inside))
 	config, err := conf.Parse("lb.toml", []byte(outside))
 	if err != nil {

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	keptLines = 50      // of each process's output
+	keptLines = 50      // the last ones of each process's output
 	maxLine   = 4 << 10 // bytes; longer lines are cut into pieces
 )
 
-// logs is where the processes' output goes: the last lines of each are kept,
-// and all of it is shown or written to files when the operator wishes so.
+// logs receives the output of the processes. It keeps the last lines of each; on
+// request it shows all output or writes it to files.
 type logs struct {
 	stderr    *lockedWriter
 	verbose   bool
@@ -35,7 +35,7 @@ func newLogs(stderr io.Writer, verbose bool, directory string) (*logs, error) {
 	return &logs{stderr: &lockedWriter{w: stderr}, verbose: verbose, directory: directory, opened: map[string]*processLog{}}, nil
 }
 
-// open returns the log of one process, the same one each time.
+// open returns the log of one process, the same one at each call.
 func (l *logs) open(name string) (*processLog, error) {
 	if log := l.opened[name]; log != nil {
 		return log, nil
@@ -70,17 +70,17 @@ func (l *logs) close() error {
 	return errors.Join(failures...)
 }
 
-// processLog takes one process's output, line by line.
+// processLog receives one process's output, line by line.
 //
-// Its Write never fails: the process would be killed by SIGPIPE for it.
+// Write never fails: an error would end the process by SIGPIPE.
 type processLog struct {
 	stderr *lockedWriter // nil = not shown
 	prefix string
 	file   io.Writer // nil = no file
 
 	mu      sync.Mutex
-	lines   []string // guarded by mu; the last ones
-	partial []byte   // guarded by mu; a line without its end so far
+	lines   []string // guarded by mu; the last lines
+	partial []byte   // guarded by mu; the beginning of the next line
 }
 
 func (l *processLog) Write(data []byte) (int, error) {
@@ -105,7 +105,7 @@ func (l *processLog) Write(data []byte) (int, error) {
 	return written, nil
 }
 
-// endLine makes the partial line a line. Called with mu held.
+// endLine completes the partial line. mu must be held.
 func (l *processLog) endLine() {
 	line := strings.TrimSuffix(string(l.partial), "\r")
 	l.partial = l.partial[:0]
@@ -118,7 +118,7 @@ func (l *processLog) endLine() {
 	}
 }
 
-// last is the kept output, each line indented; it says so when there is none.
+// last is the kept output, each line indented, or a note that there is none.
 func (l *processLog) last() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,12 +127,12 @@ func (l *processLog) last() string {
 		lines = append(lines[:len(lines):len(lines)], string(l.partial))
 	}
 	if len(lines) == 0 {
-		return "it has said nothing"
+		return "it has printed nothing"
 	}
 	return "its last lines:\n  | " + strings.Join(lines, "\n  | ")
 }
 
-// lockedWriter lets several goroutines write whole lines.
+// lockedWriter lets several goroutines write complete lines.
 type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer // guarded by mu

@@ -25,8 +25,8 @@ import (
 	"mcplb/internal/output"
 )
 
-// The test binary is also the cluster's binaries, by the name it is called by:
-// the tests put links of these names into a directory for -bin.
+// The test binary is also each binary of the cluster, depending on the name by which
+// it is called: the tests create links with these names in a directory for -bin.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "mcpnode":
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	case "mcpcluster":
 		main()
 	default:
-		// The race detector would let each child take a second longer to exit.
+		// The race detector would delay the exit of each child by a second.
 		os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
 		leak.Main(m)
 	}
@@ -50,8 +50,8 @@ const (
 	drains      = "drains" // until a second SIGTERM
 )
 
-// fakeNode answers every line as a ping, and every request as that of a health
-// check or an event stream, until SIGTERM.
+// fakeNode answers every line like a ping, and every request like a health check or
+// the request of an event stream, until SIGTERM.
 func fakeNode() {
 	name, address := flag.String("name", "", ""), flag.String("tcp", "", "")
 	web, events := flag.String("http", "", ""), flag.String("sse", "", "")
@@ -72,7 +72,7 @@ func fakeNode() {
 	<-term
 	switch *name {
 	case ignoresTerm:
-		fmt.Println(*name, "does not listen")
+		fmt.Println(*name, "ignores it")
 		select {}
 	case drains:
 		<-term
@@ -117,7 +117,7 @@ func answerPings(address string) {
 	}()
 }
 
-// answerRequests listens before it returns; "" is no address.
+// answerRequests listens before it returns. "" is no address.
 func answerRequests(address string) {
 	if address == "" {
 		return
@@ -195,8 +195,8 @@ func nodeMember(name, address string) member {
 // lastHost numbers the loopback addresses that freeAddresses has used.
 var lastHost atomic.Uint32
 
-// freeAddresses finds ports that nobody has at the moment, each on a loopback
-// address of its own, so that no other test takes it before it is used.
+// freeAddresses finds free ports, each on a separate loopback address, so that no
+// other test takes it before it is used.
 func freeAddresses(t *testing.T, n int) []string {
 	t.Helper()
 	var addresses []string
@@ -208,8 +208,8 @@ func freeAddresses(t *testing.T, n int) []string {
 	return addresses
 }
 
-// listenBelowEphemeral listens on an address of this test's own. Its port is
-// one that the kernel gives nobody by itself: it stays free when it is closed.
+// listenBelowEphemeral listens on an address that only this test uses. The kernel
+// does not assign its port by itself: it stays free when it is closed.
 func listenBelowEphemeral(t *testing.T) net.Listener {
 	t.Helper()
 	host := lastHost.Add(1)
@@ -224,7 +224,7 @@ func listenBelowEphemeral(t *testing.T) net.Listener {
 	}
 }
 
-// terminal is what a command writes to, and which a test can wait for.
+// terminal receives the output of a command, and tests can wait for it.
 type terminal struct{ output.Output }
 
 // await waits for text that matches and returns it with its groups.
@@ -260,7 +260,7 @@ func startCluster(t *testing.T, system system, args ...string) *running {
 	return r
 }
 
-// expectStatus waits for the end.
+// expectStatus waits for the end and checks the exit status.
 func (r *running) expectStatus(t *testing.T, want int) {
 	t.Helper()
 	select {
@@ -299,8 +299,8 @@ func expectAnswer(t *testing.T, addresses ...string) {
 	}
 }
 
-// expectSilence waits until nobody listens any more.
-func expectSilence(t *testing.T, addresses ...string) {
+// expectClosed waits until no process listens on the addresses any more.
+func expectClosed(t *testing.T, addresses ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -317,7 +317,7 @@ func expectSilence(t *testing.T, addresses ...string) {
 	}
 }
 
-// startHolder runs a fake node that holds an address for the test's length.
+// startHolder runs a fake node that holds an address until the test ends.
 func startHolder(t *testing.T, bin, address string) *exec.Cmd {
 	t.Helper()
 	command := exec.Command(filepath.Join(bin, "mcpnode"), "-name", "holder", "-tcp", address)

@@ -32,7 +32,7 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if warnings := config.Warnings(time.Now()); len(warnings) > 0 {
-		t.Errorf("the demonstration is warned of: %q", warnings)
+		t.Errorf("the demonstration has warnings: %q", warnings)
 	}
 	if leaf := config.Frontend("https").TLS.Certificates[0].Pair.Leaf; leaf.VerifyHostname("localhost") != nil || leaf.VerifyHostname("127.0.0.1") != nil {
 		t.Errorf("the certificate is for %v and %v", leaf.DNSNames, leaf.IPAddresses)
@@ -103,7 +103,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// A node is ready when each of its addresses serves what it is for.
+// A node is ready when each of its addresses serves its purpose.
 func TestNodeReady(t *testing.T) {
 	t.Parallel()
 	var announcement string
@@ -143,7 +143,7 @@ func TestNodeReady(t *testing.T) {
 	}
 }
 
-// The balancer is verified in the best way that its configuration allows.
+// The balancer is verified in the best way that the configuration allows.
 func TestBalancerReady(t *testing.T) {
 	t.Parallel()
 	status := http.StatusServiceUnavailable
@@ -186,7 +186,7 @@ func TestBalancerReady(t *testing.T) {
 	}
 }
 
-// answering accepts connections for the test's length and says one line on each.
+// answering accepts connections until the test ends and writes one line on each.
 func answering(t *testing.T, line string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -245,7 +245,7 @@ func TestPoll(t *testing.T) {
 		if err := poll(ctx, func(context.Context) error { return failure }); !errors.Is(err, cause) || !errors.Is(err, failure) {
 			t.Errorf("got %v, want both the cause and the last failure", err)
 		}
-		attempt := func(ctx context.Context) error { // that never comes to an end by itself
+		attempt := func(ctx context.Context) error { // never ends by itself
 			<-ctx.Done()
 			return ctx.Err()
 		}
@@ -270,11 +270,11 @@ func TestCheckAddresses(t *testing.T) {
 		members []member
 		want    string
 	}{
-		{"two want the same", probe, []member{nodeMember("n1", address), nodeMember("n2", address)},
+		{"two with the same address", probe, []member{nodeMember("n1", address), nodeMember("n2", address)},
 			"tcp of node n2: .*another member of this cluster has that port"},
-		{"one wants every address", probe, []member{nodeMember("n1", address), nodeMember("n2", ":"+port)},
+		{"one on every address", probe, []member{nodeMember("n1", address), nodeMember("n2", ":"+port)},
 			"tcp of node n2: .*another member of this cluster has that port, on this address or on every one"},
-		{"not of this machine", foreign(syscall.EADDRNOTAVAIL), []member{nodeMember("n1", "192.0.2.1:1")}, "this machine does not have the address"},
+		{"address of another machine", foreign(syscall.EADDRNOTAVAIL), []member{nodeMember("n1", "192.0.2.1:1")}, "this machine does not have the address"},
 		{"privileged", foreign(syscall.EACCES), []member{nodeMember("n1", "127.0.0.1:1")}, "the port needs privileges"},
 		{"holder unknown", foreign(syscall.EADDRINUSE), []member{nodeMember("n1", "127.0.0.1:1")}, "another process listens there"},
 		{"something else", foreign(syscall.EAFNOSUPPORT), []member{nodeMember("n1", "[::1]:1")}, "correct the address"},
@@ -289,7 +289,7 @@ func TestCheckAddresses(t *testing.T) {
 	}
 }
 
-// TestFindHolder reads a proc file system made by hand.
+// A directory stands in for the proc file system.
 func TestFindHolder(t *testing.T) {
 	t.Parallel()
 	proc := t.TempDir()
@@ -315,11 +315,11 @@ func TestFindHolder(t *testing.T) {
 		}
 	}
 	for address, want := range map[string]string{
-		"127.0.0.11:9001": "program7", // the very address
-		":9001":           "program7", // every address meets it
+		"127.0.0.11:9001": "program7", // the same address
+		":9001":           "program7", // every address includes it
 		"0.0.0.0:9001":    "program7",
 		"127.0.0.12:9001": "", // another address
-		"127.0.0.1:8000":  "", // a connection, no listener
+		"127.0.0.1:8000":  "", // a connection, not a listener
 		"127.0.0.1:80":    "program9",
 		"[::1]:81":        "program10",
 		"nonsense":        "",
@@ -356,7 +356,7 @@ func TestProcessLog(t *testing.T) {
 		want   []string // the last lines
 		lines  int
 	}{
-		{"nothing", nil, nil, 0},
+		{"no output", nil, nil, 0},
 		{"one line in pieces", []string{"on", "e li", "ne\n"}, []string{"one line"}, 1},
 		{"no end", []string{"a\nb"}, []string{"a", "b"}, 2},
 		{"empty lines and CRLF", []string{"a\r\n\r\n\nb\r\n"}, []string{"a", "", "", "b"}, 4},
@@ -372,7 +372,7 @@ func TestProcessLog(t *testing.T) {
 				}
 			}
 			if len(test.want) == 0 {
-				if got := log.last(); got != "it has said nothing" {
+				if got := log.last(); got != "it has printed nothing" {
 					t.Errorf("got %q", got)
 				}
 				return

@@ -17,8 +17,8 @@ type member struct {
 	args      []string
 	addresses []endpoint // where it listens
 
-	// ready makes one attempt to use the member as its clients do. nil error:
-	// it serves.
+	// ready makes one attempt to use the member as its clients do. No error
+	// means that it serves.
 	ready func(context.Context) error
 }
 
@@ -29,15 +29,14 @@ const (
 	roleBalancer role = "balancer"
 )
 
-// endpoint is one address that a member listens on, and what for.
+// endpoint is an address on which a member listens, and its purpose.
 type endpoint struct {
 	label   string
 	address string // host:port; an empty host means every address
 }
 
-// plan lists the processes that a configuration needs, in the order in which
-// they are started: the nodes, then the balancer. path is where the balancer
-// reads the configuration.
+// plan lists the processes that a configuration needs, in the order of their start:
+// the nodes, then the balancer. path is the balancer's configuration file.
 func plan(config *conf.Config, path string) []member {
 	var nodes []nodePlan
 	names := map[string]bool{} // taken
@@ -63,8 +62,8 @@ func plan(config *conf.Config, path string) []member {
 	return append(members, balancer(config, path))
 }
 
-// endpoints are a server's addresses; their labels are also mcpnode's flags.
-// An address that serves two purposes stands under the first only.
+// endpoints are a server's addresses; their labels are also mcpnode's flags. An
+// address with two purposes is listed under the first only.
 func endpoints(server conf.Server) []endpoint {
 	var list []endpoint
 	for _, e := range []endpoint{{"tcp", server.TCP}, {"http", server.HTTP}, {"ws", server.WS}, {"sse", server.SSE}} {
@@ -75,7 +74,7 @@ func endpoints(server conf.Server) []endpoint {
 	return list
 }
 
-// nodePlan is a node that is to be started.
+// nodePlan is a node to start.
 type nodePlan struct {
 	name      string // unique
 	addresses []endpoint
@@ -86,7 +85,7 @@ func (n *nodePlan) shares(addresses []endpoint) bool {
 	return slices.ContainsFunc(addresses, func(e endpoint) bool { return slices.Contains(n.addresses, e) })
 }
 
-// add gives the node those of the addresses that it has not.
+// add adds the addresses that the node does not have yet.
 func (n *nodePlan) add(addresses []endpoint) {
 	for _, e := range addresses {
 		if !slices.Contains(n.addresses, e) {
@@ -110,7 +109,7 @@ func (n *nodePlan) member() member {
 	}
 }
 
-// nodeReady verifies each of a node's addresses by what it is for.
+// nodeReady verifies each of a node's addresses by its purpose.
 func nodeReady(ctx context.Context, addresses []endpoint) error {
 	for _, e := range addresses {
 		attempt := healthy
@@ -149,9 +148,9 @@ func balancer(config *conf.Config, path string) member {
 	return balancer
 }
 
-// balancerReady chooses how the balancer is verified: by its health endpoint;
-// without one by an MCP ping through a frontend that carries bare lines;
-// without that by a connection to a frontend.
+// balancerReady chooses how to verify the balancer: by its health endpoint; without
+// one, by an MCP ping through a frontend for plain lines; without that, by a
+// connection to a frontend.
 func balancerReady(config *conf.Config) func(context.Context) error {
 	if address := config.Admin.HealthListen; address != "" {
 		return func(ctx context.Context) error { return healthy(ctx, reachable(address)) }

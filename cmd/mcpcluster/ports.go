@@ -7,13 +7,13 @@ import (
 	"syscall"
 )
 
-// checkAddresses finds out, before anything is started, whether every member
-// will get its addresses. It names every one that it will not get.
+// checkAddresses verifies, before anything is started, that every member can listen
+// on its addresses. Its error names every address that is not available.
 func checkAddresses(system system, members []member) error {
 	var problems []error
 	for _, member := range members {
 		for _, endpoint := range member.addresses {
-			// Held to the end, so that two members cannot want the same.
+			// Held until the end, to find two members with the same address.
 			release, err := system.probe(endpoint.address)
 			if err != nil {
 				problems = append(problems, fmt.Errorf("%s of %s %s: %w",
@@ -38,7 +38,7 @@ func probe(address string) (release func(), err error) {
 	return func() { listener.Close() }, nil
 }
 
-// explain adds to a failure to listen who is in the way, or what to do.
+// explain adds to a listen error which process is in the way, or what to do.
 func explain(proc, address string, err error) error {
 	advice := "correct the address in the configuration (-c)"
 	switch {

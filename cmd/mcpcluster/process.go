@@ -10,17 +10,16 @@ import (
 	"time"
 )
 
-// outputDelay bounds the wait for output that a process's own children still
-// hold open after its end.
+// outputDelay bounds the wait for output that is still held open, after the end of
+// a process, by children of that process.
 const outputDelay = time.Second
 
-// system is what the cluster needs of the operating system, so that a test can
-// make it fail.
+// system is what the cluster needs of the operating system. Tests make it fail.
 type system struct {
 	// start starts a prepared command.
 	start func(*exec.Cmd) error
-	// probe finds out whether an address can be listened on, and holds it
-	// until release is called.
+	// probe reports whether an address can be listened on, and holds it until
+	// release is called.
 	probe func(address string) (release func(), err error)
 	// proc is where the proc file system is.
 	proc string
@@ -33,9 +32,9 @@ func realSystem() system {
 // launcher starts processes that the kernel kills when this program ends,
 // however it ends.
 //
-// The kernel takes the end of the *thread* that started a process for the end
-// of its parent (prctl(2), PR_SET_PDEATHSIG), and Go ends threads at will. So
-// all are started by one goroutine that keeps its thread until close.
+// For the kernel, the parent has ended when the *thread* that started the process
+// ends (prctl(2), PR_SET_PDEATHSIG), and Go ends threads at any time. So one
+// goroutine starts all processes and keeps its thread until close.
 type launcher struct {
 	work chan func()
 }
@@ -61,24 +60,24 @@ func (l *launcher) start(start func(*exec.Cmd) error, command *exec.Cmd) error {
 	return <-result
 }
 
-// close ends the launcher's goroutine; its processes must have ended before.
+// close ends the launcher's goroutine. Its processes must have ended before.
 func (l *launcher) close() { close(l.work) }
 
-// child is a process of the cluster that was started.
+// child is a started process of the cluster.
 //
 //	state    | meaning                              | next
 //	starting | the process runs                     | ready, ended
 //	ready    | it has answered once                 | ended
 //	ended    | it has ended, by itself or by stop   | -
 type child struct {
-	member   member
-	command  *exec.Cmd
-	log      *processLog
-	started  time.Time
-	answered bool          // it was ready; written by the cluster's goroutine
-	asked    bool          // it ends because somebody asked for it; written by the cluster's goroutine
-	ended    chan struct{} // closed when the process has ended; then err is set
-	err      error         // how it ended; nil = exit status 0
+	member    member
+	command   *exec.Cmd
+	log       *processLog
+	started   time.Time
+	answered  bool          // it was ready; written by the cluster's goroutine
+	requested bool          // its end was requested; written by the cluster's goroutine
+	ended     chan struct{} // closed when the process has ended; then err is set
+	err       error         // how it ended; nil = exit status 0
 }
 
 // startChild starts a member. onEnd is called once, from another goroutine,
@@ -88,7 +87,7 @@ func startChild(launcher *launcher, start func(*exec.Cmd) error, member member, 
 	command.Stdout, command.Stderr = log, log
 	command.WaitDelay = outputDelay
 	command.SysProcAttr = &syscall.SysProcAttr{
-		Setpgid:   true, // the terminal's Ctrl-C is for this program alone: it ends the others in order
+		Setpgid:   true, // the terminal's Ctrl-C reaches this program only, which stops the others in order
 		Pdeathsig: syscall.SIGKILL,
 	}
 	if err := launcher.start(start, command); err != nil {
@@ -119,7 +118,7 @@ func (c *child) state() string {
 	return "starting"
 }
 
-// describe is the child as other mcpclusters are told of it.
+// describe is the state of the child in replies.
 func (c *child) describe() memberState {
 	addresses := map[string]string{}
 	for _, e := range c.member.addresses {
@@ -128,7 +127,7 @@ func (c *child) describe() memberState {
 	return memberState{Role: string(c.member.role), Name: c.member.name, PID: c.pid(), State: c.state(), Started: c.started, Addresses: addresses}
 }
 
-// outcome tells how the process ended. To be called only when it has.
+// outcome describes how the process ended. It must have ended.
 func (c *child) outcome() string {
 	if c.err == nil {
 		return "exit status 0"
@@ -156,9 +155,9 @@ func (c *child) verify(ctx context.Context) error {
 	return nil
 }
 
-// stop ends the process. It asks twice, because at the first SIGTERM the
-// balancer drains its connections and at the second it stops; when the process
-// has not ended then, or ctx is done, it kills it, and says so.
+// stop ends the process by two SIGTERMs: at the first the balancer drains its
+// connections, at the second it stops. If the process has not ended by then, or ctx
+// is done, stop kills it and returns true.
 func (c *child) stop(ctx context.Context, drainTimeout, stopTimeout time.Duration) (killed bool) {
 	for _, timeout := range []time.Duration{drainTimeout, stopTimeout} {
 		c.signal(syscall.SIGTERM)
@@ -171,7 +170,7 @@ func (c *child) stop(ctx context.Context, drainTimeout, stopTimeout time.Duratio
 	return true
 }
 
-// endsWithin waits for the process's end.
+// endsWithin waits for the end of the process and reports whether it came.
 func (c *child) endsWithin(ctx context.Context, timeout time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -183,5 +182,5 @@ func (c *child) endsWithin(ctx context.Context, timeout time.Duration) bool {
 	}
 }
 
-// signal sends a signal; a process that has just ended needs none.
+// signal sends a signal. A process that has just ended needs none.
 func (c *child) signal(signal os.Signal) { _ = c.command.Process.Signal(signal) }

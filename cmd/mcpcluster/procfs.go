@@ -21,9 +21,9 @@ type holder struct {
 	self bool // this process
 }
 
-// findHolder names the process that listens on an address or on one that
-// excludes it, as far as the proc file system shows it: other users' processes
-// only to root, those of other namespaces not at all.
+// findHolder finds the process that listens on an address, or on one that excludes
+// it, as far as the proc file system shows it: it shows processes of other users
+// only to root, and those of other namespaces not at all.
 func findHolder(proc, address string) (holder, bool) {
 	wanted, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
@@ -42,8 +42,7 @@ func findHolder(proc, address string) (holder, bool) {
 	return holder{}, false
 }
 
-// excludes says whether a socket on one address keeps another address from
-// being listened on.
+// excludes reports whether a socket on one address prevents listening on another.
 func excludes(taken, wanted netip.AddrPort) bool {
 	a, b := taken.Addr().Unmap(), wanted.Addr().Unmap()
 	return taken.Port() == wanted.Port() && (a == b || a.IsUnspecified() || !b.IsValid() || b.IsUnspecified())
@@ -55,8 +54,8 @@ type listeningSocket struct {
 	inode   string
 }
 
-// listeningSockets reads one of the kernel's tables; what cannot be read is as
-// if it were not there.
+// listeningSockets reads one of the kernel's tables. Entries that cannot be read are
+// left out.
 func listeningSockets(path string) []listeningSocket {
 	const localAddress, state, inode, listening = 1, 3, 9, "0A"
 	file, err := os.Open(path)
@@ -77,8 +76,8 @@ func listeningSockets(path string) []listeningSocket {
 	return sockets
 }
 
-// parseProcAddress reads an address as /proc/net/tcp has it: 32-bit words in
-// the machine's byte order, in hexadecimal, and the port.
+// parseProcAddress parses an address of /proc/net/tcp: 32-bit words in the byte
+// order of the machine, in hexadecimal, and the port.
 func parseProcAddress(s string) (netip.AddrPort, error) {
 	host, port, _ := strings.Cut(s, ":")
 	bytes, err := hex.DecodeString(host)
@@ -99,7 +98,7 @@ func parseProcAddress(s string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(address, uint16(number)), nil
 }
 
-// socketHolder finds a process that has the socket open.
+// socketHolder finds a process with an open socket of that inode.
 func socketHolder(proc, inode string) (holder, bool) {
 	descriptors, err := filepath.Glob(filepath.Join(proc, "[0-9]*", "fd", "*"))
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	_ "embed"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"mcplb/conf"
+
+	"github.com/spf13/cobra"
 )
 
 //go:embed demo.toml
@@ -20,54 +21,34 @@ var demoConfig []byte
 
 // runOptions are the flags of the command run.
 type runOptions struct {
-	config  string // a path; "" = the demonstration that is built in
+	config  string // a path; "" = the built-in demonstration
 	bin     string // the directory of the binaries
-	logs    string // the directory for log files; "" = none, or that in state
-	state   string // the state directory; "" = no other mcpcluster is answered
+	logs    string // the directory for log files; "" = none, or the one in state
+	state   string // the state directory; "" = other commands are not answered
 	verbose bool
 }
 
-// runCommand is "mcpcluster run".
-func runCommand(in invocation, args []string) int {
-	opts, err := parseRunOptions(in, args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintln(in.stderr, "mcpcluster run:", err)
-		return 2
-	}
-	if err := runCluster(in, opts); err != nil {
-		fmt.Fprintln(in.stderr, "mcpcluster:", err)
-		return 1
-	}
-	return 0
-}
-
-func parseRunOptions(in invocation, args []string) (runOptions, error) {
+func runCommand(in invocation) *cobra.Command {
 	var opts runOptions
-	flags := flag.NewFlagSet("mcpcluster run", flag.ContinueOnError)
-	flags.SetOutput(in.stderr)
-	flags.StringVar(&opts.config, "c", "", "the balancer's configuration `file`, whose servers are started as nodes (default a demonstration on ports 8000, 8080, 8443, 8404 and 8888)")
-	flags.StringVar(&opts.bin, "bin", "", "the `directory` of mcpnode and mcplb (default that of mcpcluster itself)")
-	flags.StringVar(&opts.logs, "logs", "", "append each process's output to a file in this `directory`")
-	flags.StringVar(&opts.state, "state", "", "answer the other commands by a socket in this `directory`, and keep the logs there")
-	flags.BoolVar(&opts.verbose, "v", false, "show the output of all processes, each line after the process's name")
-	flags.Usage = func() {
-		fmt.Fprint(in.stderr, "mcpcluster run starts the nodes and the balancer, each verified, shows what runs where,\nand ends all at Ctrl-C; a second Ctrl-C kills what has not ended.\n\nUsage: mcpcluster run [flags]\n")
-		flags.PrintDefaults()
+	c := &cobra.Command{
+		Use: "run [flags]", Short: "Run a cluster in the foreground, until Ctrl-C",
+		Long: `Start the nodes and the balancer, verify each, show what runs where, and stop them
+all at Ctrl-C; a second Ctrl-C kills those that have not ended.
+
+Without -c, it is a demonstration on ports 8000, 8080, 8443, 8404 and 8888.`,
+		Example: "  mcpcluster run\n  mcpcluster run -c lb.toml -logs logs",
+		RunE:    func(*cobra.Command, []string) error { return runCluster(in, opts) },
 	}
-	if err := flags.Parse(args); err != nil {
-		return opts, err
-	}
-	if flags.NArg() > 0 {
-		return opts, fmt.Errorf("unexpected argument %q; see mcpcluster run -h", flags.Arg(0))
-	}
-	return opts, nil
+	configFlag(c, &opts.config)
+	binFlag(c, &opts.bin)
+	c.Flags().StringVar(&opts.logs, "logs", "", "append each process's output to a file in this `DIRECTORY`")
+	c.Flags().StringVar(&opts.state, "state", "", "answer the other commands by a socket in this `DIRECTORY`, and keep the logs there")
+	c.Flags().BoolVarP(&opts.verbose, "verbose", "v", false, "show the output of all processes, each line after the process's name")
+	return c
 }
 
-// runCluster does everything from reading the configuration to the end of the
-// last process.
+// runCluster runs a cluster, from reading the configuration to the end of the last
+// process.
 func runCluster(in invocation, opts runOptions) (err error) {
 	var calls <-chan call
 	if opts.state != "" {
@@ -106,17 +87,16 @@ func runCluster(in invocation, opts runOptions) (err error) {
 	return cluster.run()
 }
 
-// absolute is a path that means the same in another directory.
+// absolute is the path in a form that is valid in every directory.
 func absolute(path string) string {
-	if whole, err := filepath.Abs(path); err == nil {
-		return whole
+	if full, err := filepath.Abs(path); err == nil {
+		return full
 	}
 	return path
 }
 
-// writeDemo puts the built-in configuration, with a certificate made for it,
-// where mcplb can read it: into the state directory, or one of its own where
-// there is none. remove takes all of that away again.
+// writeDemo writes the built-in configuration and a new certificate to the state
+// directory, or to a temporary one if state is "". remove deletes them.
 func writeDemo(state string) (path string, remove func(), err error) {
 	cert, key, err := selfSigned(time.Now())
 	if err != nil {
@@ -125,7 +105,7 @@ func writeDemo(state string) (path string, remove func(), err error) {
 	directory := state
 	if state == "" {
 		if directory, err = os.MkdirTemp("", "mcpcluster-"); err != nil {
-			return "", nil, fmt.Errorf("write the demonstration's configuration: %w; set TMPDIR to a directory that can be written to", err)
+			return "", nil, fmt.Errorf("write the demonstration's configuration: %w; set TMPDIR to a writable directory", err)
 		}
 	}
 	files := map[string][]byte{certName: cert, keyName: key}
@@ -157,7 +137,7 @@ func locate(members []member, directory string) error {
 	if directory == "" {
 		self, err := os.Executable()
 		if err != nil {
-			return fmt.Errorf("find this program's own directory: %w; name the binaries' directory with -bin", err)
+			return fmt.Errorf("find this program's directory: %w; name the binaries' directory with -bin", err)
 		}
 		directory = filepath.Dir(self)
 	}

@@ -12,7 +12,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"mcplb/cmd/internal/cli"
 	"mcplb/conf"
+
+	"github.com/spf13/cobra"
 )
 
 const (
@@ -23,16 +26,16 @@ const (
 
 var errNoAnswer = fmt.Errorf("it has not answered within %v", patience)
 
-// clusterStatus is what "mcpcluster status" tells; -json prints it as it is:
-// names and meanings stay, members may be added.
+// clusterStatus is what "mcpcluster status" shows. -json prints it unchanged: names
+// and meanings stay, fields may be added.
 type clusterStatus struct {
 	Health   string         `json:"health"` // healthy from 80% of the nodes up, degraded from 50%, else critical
 	NodesUp  int            `json:"nodes_up"`
 	Nodes    int            `json:"nodes"`
 	Balancer bool           `json:"balancer_up"`
 	Clients  int64          `json:"connections"`         // of clients
-	Messages float64        `json:"messages_per_second"` // of clients, in the last second, without the status's own pings
-	Latency  *latency       `json:"latency_ms"`          // of MCP pings through the balancer, in the last second; null = no frontend for lines
+	Messages float64        `json:"messages_per_second"` // of clients, in the last second, without the pings of this command
+	Latency  *latency       `json:"latency_ms"`          // of MCP pings through the balancer, in the last second; null = no frontend for plain lines
 	Members  []memberReport `json:"members"`
 }
 
@@ -45,43 +48,51 @@ type latency struct {
 
 type memberReport struct {
 	memberState
-	Up          bool   `json:"up"`                     // it answers as it should
+	Up          bool   `json:"up"`                     // it answers correctly
 	Problem     string `json:"problem,omitempty"`      // why it is not up
 	Connections int64  `json:"connections"`            // that the balancer has to a node
 	Server      string `json:"server_state,omitempty"` // of a node, as the balancer sees it
 }
 
-// statusCommand is "mcpcluster status".
-func statusCommand(in invocation, args []string) int {
-	flags, state := flagsOf(in, "status", "shows whether the cluster is healthy and what it does. The exit status is 0 unless it is critical or does not run.", "[flags]")
-	asJSON := flags.Bool("json", false, "print everything as JSON")
-	if status, over := parsed(in, "status", flags.Parse(args)); over {
-		return status
+func statusCommand(in invocation) *cobra.Command {
+	c := &cobra.Command{
+		Use: "status [flags]", Short: "Show whether the cluster is healthy, and its figures",
+		Long: `Show whether the cluster is healthy, and its figures. The exit status is 0 unless
+the cluster is critical or does not run.`,
+		Example: "  mcpcluster status\n  mcpcluster status -json",
 	}
-	answer, err := ask(in.running, *state, request{Op: opStatus})
+	state := stateFlag(c)
+	asJSON := c.Flags().Bool("json", false, "print everything as JSON")
+	c.RunE = func(*cobra.Command, []string) error { return showStatus(in, *state, *asJSON) }
+	return c
+}
+
+// showStatus observes the cluster and prints the result. A critical cluster is an
+// exit status.
+func showStatus(in invocation, state string, asJSON bool) error {
+	answer, err := ask(in.running, state, request{Op: opStatus})
 	if err != nil {
-		return failed(in, err)
+		return err
 	}
 	config, err := conf.Load(answer.Config)
 	if err != nil {
-		return failed(in, fmt.Errorf("read the cluster's configuration: %w", err))
+		return fmt.Errorf("read the cluster's configuration: %w", err)
 	}
 	status := observe(in.running, config, plan(config, answer.Config), answer.Members)
 	show := status.print
-	if *asJSON {
+	if asJSON {
 		show = status.printJSON
 	}
 	if err := show(in.stdout); err != nil {
-		return failed(in, fmt.Errorf("print the status: %w", err))
+		return fmt.Errorf("print the status: %w", err)
 	}
 	if status.Health == critical {
-		return 1
+		return cli.Status(1)
 	}
-	return 0
+	return nil
 }
 
-// observe looks at every member as its clients do, and at the balancer's own
-// figures.
+// observe uses every member as its clients do, and reads the balancer's figures.
 func observe(ctx context.Context, config *conf.Config, members []member, states []memberState) *clusterStatus {
 	s := &clusterStatus{Members: make([]memberReport, len(states))}
 	var working sync.WaitGroup
@@ -116,7 +127,7 @@ func observe(ctx context.Context, config *conf.Config, members []member, states 
 	return s
 }
 
-// check uses the member; a busy one is given some time.
+// check uses the member. A busy one has some time to answer.
 func (m *memberReport) check(ctx context.Context, members []member) {
 	i := slices.IndexFunc(members, func(other member) bool { return other.name == m.Name })
 	if m.State == "ended" || i < 0 {
@@ -134,12 +145,12 @@ func (m *memberReport) check(ctx context.Context, members []member) {
 
 // The states of health.
 const (
-	wholesome = "healthy"
-	degraded  = "degraded"
-	critical  = "critical"
+	healthyState = "healthy"
+	degraded     = "degraded"
+	critical     = "critical"
 )
 
-// judge sums up.
+// judge counts the nodes and derives the health.
 func (s *clusterStatus) judge() {
 	for _, m := range s.Members {
 		switch {
@@ -161,14 +172,14 @@ func healthOf(up, nodes int, balancer bool) string {
 	case !balancer || nodes == 0:
 		return critical
 	case 100*up >= 80*nodes:
-		return wholesome
+		return healthyState
 	case 100*up >= 50*nodes:
 		return degraded
 	}
 	return critical
 }
 
-// figures are what the status needs of the balancer's /api/v1/status.
+// figures is the part of the balancer's /api/v1/status that the status needs.
 type figures struct {
 	Process struct {
 		Connections struct{ Current int64 }
@@ -206,7 +217,7 @@ func balancerFigures(ctx context.Context, config *conf.Config) (*figures, error)
 	return &f, nil
 }
 
-// messages is how many messages clients have sent so far.
+// messages is the number of messages that clients have sent so far.
 func (f *figures) messages() uint64 {
 	sum := uint64(0)
 	for _, frontend := range f.Frontends {
@@ -215,7 +226,7 @@ func (f *figures) messages() uint64 {
 	return sum
 }
 
-// join adds to each node what the balancer knows of it, over all backends.
+// join adds to each node the balancer's figures about it, over all backends.
 func (f *figures) join(members []memberReport) {
 	for i := range members {
 		m := &members[i]
@@ -240,8 +251,8 @@ func sameAddress(member, server map[string]string) bool {
 	return false
 }
 
-// pingThrough measures pings through the first frontend that carries bare
-// lines, and tells how many it sent; nil where there is none or it does not
+// pingThrough measures pings through the first frontend for plain lines, and returns
+// how many it sent. The result is nil if there is no such frontend or it does not
 // answer.
 func pingThrough(ctx context.Context, config *conf.Config) (found *latency, count int) {
 	i := slices.IndexFunc(config.Frontends, func(f conf.Frontend) bool { return f.Mode != conf.ModeHTTP && !f.AcceptProxy && f.TLS == nil })

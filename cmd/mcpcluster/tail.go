@@ -9,51 +9,63 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"mcplb/cmd/internal/cli"
+
+	"github.com/spf13/cobra"
 )
 
-// followEvery is how often a log that is followed is looked at.
+// followEvery is the time between two reads of a log that is followed.
 const followEvery = 100 * time.Millisecond
 
-// tailCommand is "mcpcluster tail".
-func tailCommand(in invocation, args []string) int {
-	flags, state := flagsOf(in, "tail", "shows the end of a member's log; mcplb is the balancer's.", "[flags] MEMBER")
-	lines := flags.Int("n", 20, "how many `lines`")
-	follow := flags.Bool("f", false, "go on showing what is added, until Ctrl-C")
-	if status, over := parsed(in, "tail", flags.Parse(args)); over {
-		return status
+func tailCommand(in invocation) *cobra.Command {
+	c := &cobra.Command{
+		Use: "tail [flags] MEMBER", Short: "Show the end of a member's log", Args: cli.Args(1, 1),
+		Long:    "Show the end of a member's log. The balancer is the member mcplb.",
+		Example: "  mcpcluster tail mcplb\n  mcpcluster tail -f node1",
 	}
-	if flags.NArg() != 1 || *lines < 0 {
-		fmt.Fprintln(in.stderr, "mcpcluster tail: name one member; mcpcluster status shows them")
-		return 2
+	state := stateFlag(c)
+	lines := c.Flags().IntP("lines", "n", 20, "how many lines, `N`")
+	follow := c.Flags().BoolP("follow", "f", false, "continue with what is added, until Ctrl-C")
+	c.ValidArgsFunction = completeMembers(in, state)
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		if *lines < 0 {
+			return cli.Misuse("-n must not be negative")
+		}
+		return showLog(in, logPath(filepath.Join(*state, logsName), args[0]), *lines, *follow)
 	}
-	path := logPath(filepath.Join(*state, logsName), flags.Arg(0))
+	return c
+}
+
+// showLog prints the last lines of a file and, if follow, what is added to it.
+func showLog(in invocation, path string, lines int, follow bool) error {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return failed(in, fmt.Errorf("there is no log %s: mcpcluster status shows the members, -state names the cluster", path))
+		return fmt.Errorf("there is no log %s: mcpcluster status shows the members, -state names the cluster", path)
 	}
 	if err != nil {
-		return failed(in, fmt.Errorf("open the log: %w", err))
+		return fmt.Errorf("open the log: %w", err)
 	}
 	defer file.Close()
 	text, err := io.ReadAll(file)
 	if err == nil {
-		_, err = in.stdout.Write(lastLines(text, *lines))
+		_, err = in.stdout.Write(lastLines(text, lines))
 	}
-	for err == nil && *follow {
+	for err == nil && follow {
 		select {
 		case <-in.running.Done():
-			return 0
+			return nil
 		case <-time.After(followEvery):
 			_, err = io.Copy(in.stdout, file)
 		}
 	}
 	if err != nil {
-		return failed(in, fmt.Errorf("show the log: %w", err))
+		return fmt.Errorf("show the log: %w", err)
 	}
-	return 0
+	return nil
 }
 
-// lastLines is the end of text that has n lines.
+// lastLines is the last n lines of text.
 func lastLines(text []byte, n int) []byte {
 	at := len(text)
 	if bytes.HasSuffix(text, []byte("\n")) {

@@ -16,15 +16,15 @@ import (
 const (
 	attemptTimeout = time.Second           // for one attempt to reach a member
 	attemptPause   = 10 * time.Millisecond // between two attempts
-	maxAnswer      = 64 << 10              // bytes of an answer that are looked at
+	maxAnswer      = 64 << 10              // bytes of an answer that are read
 )
 
-// pingRequest is what the balancer's own mcp check sends: MCP allows a ping
-// before initialize.
+// pingRequest is the request of the balancer's mcp check: MCP allows a ping before
+// initialize.
 const pingRequest = `{"jsonrpc":"2.0","id":1,"method":"ping"}` + "\n"
 
-// poll makes attempts until one succeeds or ctx is done; then the error tells
-// the cause and what the last attempt met with.
+// poll makes attempts until one succeeds or ctx is done. Its error has the cause and
+// the error of the last attempt.
 func poll(ctx context.Context, attempt func(context.Context) error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -41,7 +41,7 @@ func poll(ctx context.Context, attempt func(context.Context) error) error {
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() == nil { // else it only met with the end of ctx
+		if ctx.Err() == nil { // otherwise it is only the end of ctx
 			last = err
 		}
 		timer.Reset(attemptPause)
@@ -94,7 +94,7 @@ func dial(ctx context.Context, address string) (net.Conn, error) {
 	return conn, nil
 }
 
-// connects expects no more than that a connection is accepted.
+// connects expects that a connection is accepted, and no more.
 func connects(ctx context.Context, address string) error {
 	conn, err := dial(ctx, address)
 	if err != nil {
@@ -112,8 +112,8 @@ func healthy(ctx context.Context, address string) error {
 	return response.Body.Close()
 }
 
-// announces expects an HTTP+SSE service: a stream of events of which the first
-// says where to send messages.
+// announces expects an HTTP+SSE service: a stream of events, the first of which is
+// the address for messages.
 func announces(ctx context.Context, address string) error {
 	response, err := get(ctx, "http://"+address+"/mcp/sse")
 	if err != nil {
@@ -130,7 +130,7 @@ func announces(ctx context.Context, address string) error {
 	return nil
 }
 
-// get expects 200; the caller closes the body, and with it the connection.
+// get expects 200. The caller closes the body, and with it the connection.
 func get(ctx context.Context, url string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -149,11 +149,11 @@ func get(ctx context.Context, url string) (*http.Response, error) {
 	return response, nil
 }
 
-// reachable turns an address to listen on into one to connect to.
+// reachable turns a listening address into one to connect to.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return address // let the attempt say what is wrong with it
+		return address // the attempt to connect reports what is wrong with it
 	}
 	switch host {
 	case "", "0.0.0.0":

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// loggedAs is a setup whose access log is a file, and that file.
+// loggedAs is a setup with an access log in a file, and the file.
 func loggedAs(t *testing.T, s *setup) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "access.log")
@@ -22,7 +22,7 @@ func loggedAs(t *testing.T, s *setup) (path string) {
 	return path
 }
 
-// visit is a client that comes, says something, and goes.
+// visit is a client that connects, sends a line, and closes.
 func visit(t *testing.T, b *balancer) {
 	t.Helper()
 	c := connect(t, b.frontend)
@@ -31,7 +31,7 @@ func visit(t *testing.T, b *balancer) {
 	b.awaitIdle(t)
 }
 
-// awaitLines waits until a file has so many lines, and wants it to have no more.
+// awaitLines waits until a file has that many lines. More lines are an error.
 func awaitLines(t *testing.T, path string, want int) (lines []string) {
 	t.Helper()
 	eventually(t, func() error {
@@ -49,8 +49,8 @@ func awaitLines(t *testing.T, path string, want int) (lines []string) {
 	return lines
 }
 
-// The access log goes through one life: rotated, also beside a broken file,
-// moved, turned off and on, written in another form, and written to its end.
+// The access log is rotated, also while the configuration has mistakes, moved, turned
+// off and on, and changed in its format. It is complete at the end.
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t))
@@ -119,27 +119,27 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
-// Whoever rotates the log tells the process that serves. The one before, in
-// which a request ends, writes to the new file, too.
-func TestAccessLogRotatedDuringAnUpgrade(t *testing.T) {
+// A rotation signals the process that serves. The old process, in which a request
+// ends, writes to the new file, too.
+func TestAccessLogRotatedDuringUpgrade(t *testing.T) {
 	t.Parallel()
 	address, answerAll := startSlowWeb(t)
 	s := newSetup(t, address)
 	s.mode, s.endpoint = "http", "http"
 	path := loggedAs(t, s)
-	l := startLine(t, s)
+	l := startLineage(t, s)
 	c := connect(t, l.frontend)
 	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() error {
 		if n := l.status(t).Backends[0].Servers[0].Connections.Current; n != 1 {
-			return fmt.Errorf("%d requests are under way", n)
+			return fmt.Errorf("%d requests are in progress", n)
 		}
 		return nil
 	})
 	before, after := l.upgrade(t)
-	l.await(t, "the new process serves") // else the upgrade is still under way
+	l.await(t, "the new process serves") // otherwise the upgrade is still in progress
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
@@ -154,9 +154,9 @@ func TestAccessLogRotatedDuringAnUpgrade(t *testing.T) {
 	awaitLines(t, path+".1", 0)
 }
 
-// A process that drains reloads no more, and yet has a new log when the old one
-// was moved away.
-func TestAccessLogRotatedDuringTheStop(t *testing.T) {
+// A draining process does not reload, but still reopens the log if the file was moved
+// away.
+func TestAccessLogRotatedDuringStop(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t))
 	path := loggedAs(t, s)
@@ -175,7 +175,7 @@ func TestAccessLogRotatedDuringTheStop(t *testing.T) {
 	awaitLines(t, path+".1", 0)
 }
 
-// A log that cannot be written ends the start, with the reason.
+// The start fails with the reason if the log cannot be opened.
 func TestAccessLogThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, "127.0.0.1:9")
@@ -189,8 +189,8 @@ func TestAccessLogThatCannotBeOpened(t *testing.T) {
 	b.expectLog(t, `^mcplb: cannot start: global\.access_log: cannot write to `+regexp.QuoteMeta(pipe)+`: it is a named pipe without a reader: start its reader first\n$`)
 }
 
-// A pipe whose reader has stopped reading costs lines, and nothing else.
-func TestAccessLogToADeadReader(t *testing.T) {
+// A pipe whose reader has stopped reading loses lines, and has no other effect.
+func TestAccessLogToStoppedReader(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t))
 	pipe := filepath.Join(t.TempDir(), "pipe")
@@ -218,8 +218,8 @@ func TestAccessLogToADeadReader(t *testing.T) {
 	b.expectExit(t, exitOK)
 }
 
-// Requests have a line each on standard output, without what could be secret,
-// and whatever a client sends stays within its line.
+// Each request has a line on standard output, without data that may be secret, and no
+// input of a client breaks its line.
 func TestAccessLogOfRequests(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "fine") }))

@@ -17,29 +17,32 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// usualAdmin is where the admin pages are unless the file says otherwise.
+// usualAdmin is the admin address unless the configuration has another one.
 const usualAdmin = "127.0.0.1:8404"
 
-// apiClient speaks to a balancer's admin address.
+// apiClient sends requests to a balancer's admin address.
 type apiClient struct {
 	address string
 	token   string
 	http    http.Client
 }
 
-// unreachableError says that no balancer answers.
+// unreachableError is the error when no balancer answers.
 type unreachableError struct {
 	address string
 	err     error
 }
 
 func (e *unreachableError) Error() string {
-	return fmt.Sprintf("no balancer answers on %s: %v (is it running? -c FILE or -admin ADDRESS say where)", e.address, e.err)
+	return fmt.Sprintf("no balancer answers on %s: %v (is it running? -c FILE or -admin ADDRESS says where)", e.address, e.err)
 }
 
 func (e *unreachableError) Unwrap() error { return e.err }
 
-// connect finds out where the balancer's admin address is, and the token.
+// ExitStatus is the exit status of the command (cli.Execute).
+func (e *unreachableError) ExitStatus() int { return exitUnreachable }
+
+// connect finds the balancer's admin address and the token. It sends nothing.
 func (o *operator) connect() (*apiClient, error) {
 	address, tokenFile := o.address, o.tokenFile
 	if o.config != "" {
@@ -49,7 +52,7 @@ func (o *operator) connect() (*apiClient, error) {
 		}
 		if address == "" {
 			if listen == "" {
-				return nil, fmt.Errorf("%s has admin.listen = \"\": there is nothing to speak to", o.config)
+				return nil, fmt.Errorf("%s has admin.listen = \"\": the balancer has no admin address", o.config)
 			}
 			address = listen
 		}
@@ -67,12 +70,12 @@ func (o *operator) connect() (*apiClient, error) {
 	return &apiClient{address: reachable(address), token: token, http: http.Client{Timeout: o.timeout}}, nil
 }
 
-// readAdmin reads the [admin] table alone: a file with mistakes elsewhere, which
-// may be why the operator is here, is no hindrance.
+// readAdmin reads the [admin] section alone: it works with a file that has mistakes
+// elsewhere, which may be why the operator uses a command.
 func readAdmin(path string) (listen, tokenFile string, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return "", "", err
+		return "", "", fmt.Errorf("reading the configuration: %w", err)
 	}
 	file := struct {
 		Admin struct {
@@ -87,7 +90,7 @@ func readAdmin(path string) (listen, tokenFile string, err error) {
 	return file.Admin.Listen, file.Admin.TokenFile, nil
 }
 
-// readToken reads the token, from the environment where no file is named.
+// readToken reads the token from a file, or from the environment if path is empty.
 func readToken(path string) (string, error) {
 	if path == "" {
 		return strings.TrimSpace(os.Getenv("MCPLB_TOKEN")), nil
@@ -99,7 +102,8 @@ func readToken(path string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// reachable is an address to connect to where somebody listens on every address.
+// reachable turns a listening address into one to connect to: a balancer that
+// listens on every address is reached by loopback.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -114,8 +118,8 @@ func reachable(address string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// do sends a request and reads the answer into value. body is sent as JSON
-// unless it is nil.
+// do sends a request and decodes the answer into value. body is sent as JSON unless
+// it is nil.
 func (c *apiClient) do(method, path string, body, value any) error {
 	request, err := c.request(method, path, body)
 	if err != nil {
@@ -123,7 +127,7 @@ func (c *apiClient) do(method, path string, body, value any) error {
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return &unreachableError{c.address, plain(err)}
+		return &unreachableError{c.address, cause(err)}
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))
@@ -161,20 +165,20 @@ func (c *apiClient) request(method, path string, body any) (*http.Request, error
 	return request, nil
 }
 
-// plain is an error without the method and address that net/http puts before it.
-func plain(err error) error {
+// cause is an error without the method and address that net/http puts before it.
+func cause(err error) error {
 	var operation *net.OpError
 	if errors.As(err, &operation) {
 		return operation.Err
 	}
-	var deep interface{ Timeout() bool }
-	if errors.As(err, &deep) && deep.Timeout() {
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
 		return errors.New("no answer in time")
 	}
 	return err
 }
 
-// refusal is what the balancer said against it.
+// refusal is the error in the balancer's answer.
 func refusal(response *http.Response, text []byte) error {
 	var failure admin.Failure
 	if json.Unmarshal(text, &failure) == nil && failure.Error != "" {
@@ -183,14 +187,14 @@ func refusal(response *http.Response, text []byte) error {
 	return fmt.Errorf("the balancer answers %s", response.Status)
 }
 
-// status asks for everything.
+// status requests the complete status.
 func (c *apiClient) status() (*admin.Snapshot, error) {
 	var s admin.Snapshot
 	err := c.do(http.MethodGet, "/api/v1/status", nil, &s)
 	return &s, err
 }
 
-// every calls f now and then at every interval, until it fails.
+// every calls f at once and then at every interval, until f fails.
 func every(interval time.Duration, f func() error) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"mcplb/internal/lateness"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,8 +18,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// browser starts a Chromium for the test, which is skipped where there is none.
-// Whatever goes wrong in the page fails the test.
+// browser starts a Chromium for the test, which is skipped if there is none. Any error
+// in the page fails the test.
 func browser(t *testing.T) context.Context {
 	t.Helper()
 	path := ""
@@ -29,15 +30,13 @@ func browser(t *testing.T) context.Context {
 		}
 	}
 	if path == "" {
-		t.Skip("no Chromium here (apt-get install chromium)")
+		t.Skip("Chromium is not installed (apt-get install chromium)")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(profile(t)), chromedp.WSURLReadTimeout(patience))
 	allocated, endProcess := chromedp.NewExecAllocator(t.Context(), options...)
 	ctx, end := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {})) // events newer than the library
-	ctx, endTime := context.WithTimeout(ctx, 2*patience)
 	t.Cleanup(func() {
-		endTime()
-		_ = chromedp.Cancel(ctx) // waits for the browser's end
+		_ = chromedp.Cancel(ctx) // waits for the end of the browser
 		end()
 		endProcess()
 	})
@@ -47,7 +46,7 @@ func browser(t *testing.T) context.Context {
 		mu.Lock()
 		defer mu.Unlock()
 		if len(wrong) > 0 {
-			t.Errorf("the page complains: %s", strings.Join(wrong, "; "))
+			t.Errorf("errors in the page: %s", strings.Join(wrong, "; "))
 		}
 	})
 	chromedp.ListenTarget(ctx, func(event any) {
@@ -68,8 +67,8 @@ func browser(t *testing.T) context.Context {
 	return ctx
 }
 
-// profile is a directory for a browser, whose processes may still write there
-// when it has ended.
+// profile is a directory for a browser, whose processes may still write there after
+// its end.
 func profile(t *testing.T) string {
 	t.Helper()
 	directory, err := os.MkdirTemp("", "mcplb-browser-")
@@ -80,22 +79,25 @@ func profile(t *testing.T) string {
 	return directory
 }
 
-// do runs actions in the browser.
+// do runs actions in the browser. How long the test takes on a busy machine does
+// not matter, only that each step ends.
 func do(t *testing.T, ctx context.Context, what string, actions ...chromedp.Action) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	if err := chromedp.Run(ctx, actions...); err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
 }
 
-// text is what stands in the page's element.
+// text is the text of an element of the page.
 func text(t *testing.T, ctx context.Context, selector string) (found string) {
 	t.Helper()
 	do(t, ctx, "reading "+selector, chromedp.Text(selector, &found, chromedp.ByQuery))
 	return strings.TrimSpace(found)
 }
 
-// shows waits until the element shows the text: the page must find out itself.
+// shows waits until the element shows the text: the page must update itself.
 func shows(t *testing.T, ctx context.Context, selector, want string) {
 	t.Helper()
 	eventually(t, func() error {
@@ -106,10 +108,10 @@ func shows(t *testing.T, ctx context.Context, selector, want string) {
 	})
 }
 
-// row is the selector of something in a server's row.
+// row is the selector of an element in a server's row.
 func row(server, rest string) string { return fmt.Sprintf(`tr[id="nodes/%s"] %s`, server, rest) }
 
-// press presses a server's button, and confirms.
+// press presses a server's button and confirms.
 func press(t *testing.T, ctx context.Context, server, what string) {
 	t.Helper()
 	do(t, ctx, "pressing "+what, chromedp.Click(row(server, `button[data-do="`+what+`"]`), chromedp.ByQuery))
@@ -118,8 +120,8 @@ func press(t *testing.T, ctx context.Context, server, what string) {
 	}
 }
 
-// In a real browser the page shows traffic as it comes, drains a server at the
-// press of a button, and shows that new clients go elsewhere.
+// In a real browser, the page shows traffic live, drains a server by a button, and
+// shows that new clients go to other servers.
 func TestStatsPageInBrowser(t *testing.T) {
 	ctx := browser(t)
 	s := newSetup(t, startEcho(t), startEcho(t))
@@ -156,31 +158,31 @@ func TestStatsPageInBrowser(t *testing.T) {
 	checkWidths(t, ctx)
 }
 
-// checkKeyboard reaches a command by keys alone, and keeps the focus while the
-// page renews itself.
+// checkKeyboard uses a command by the keyboard alone. The focus stays while the page
+// updates itself.
 func checkKeyboard(t *testing.T, ctx context.Context) {
 	t.Helper()
 	var focused string
 	const at = `document.activeElement.dataset.do + " " + document.activeElement.closest("td")?.dataset.name`
 	do(t, ctx, "focusing", chromedp.Focus(row("node1", `button[data-do="drain"]`), chromedp.ByQuery), chromedp.KeyEvent("\t"), chromedp.Evaluate(at, &focused))
 	if focused != "maint nodes/node1" {
-		t.Errorf("after a tab the focus is on %q", focused)
+		t.Errorf("after a tab, the focus is on %q", focused)
 	}
 	before := text(t, ctx, "#live")
 	eventually(t, func() error {
 		if text(t, ctx, "#live") == before {
-			return fmt.Errorf("the page is still that %s", before)
+			return fmt.Errorf("the page is still the one %s", before)
 		}
 		return nil
 	})
 	do(t, ctx, "looking for the focus", chromedp.Evaluate(at, &focused))
 	if focused != "maint nodes/node1" {
-		t.Errorf("once renewed the focus is on %q", focused)
+		t.Errorf("after an update, the focus is on %q", focused)
 	}
 }
 
-// checkWidths holds that the page needs no scrolling sideways, in both themes;
-// MCPLB_SCREENSHOTS names a directory for pictures.
+// checkWidths checks that the page needs no horizontal scrolling, in both themes.
+// MCPLB_SCREENSHOTS names a directory for screenshots.
 func checkWidths(t *testing.T, ctx context.Context) {
 	t.Helper()
 	for _, theme := range []string{"light", "dark"} {
@@ -204,7 +206,7 @@ func checkWidths(t *testing.T, ctx context.Context) {
 	}
 }
 
-// Without the token the page shows and changes nothing; with it, it may.
+// Without the token, the page has no buttons; with it, it has them.
 func TestStatsPageToken(t *testing.T) {
 	ctx := browser(t)
 	token := filepath.Join(t.TempDir(), "token")
@@ -225,8 +227,7 @@ func TestStatsPageToken(t *testing.T) {
 	shows(t, ctx, row("node1", ".state"), "drain")
 }
 
-// Two hundred servers are drawn and kept up to date without a pause that one
-// would feel.
+// A page of 200 servers is drawn and updated without a noticeable pause.
 func TestStatsPageOfManyServers(t *testing.T) {
 	ctx := browser(t)
 	s := newSetup(t)
@@ -237,12 +238,13 @@ func TestStatsPageOfManyServers(t *testing.T) {
 	}
 	b := startBalancer(t, s)
 	do(t, ctx, "opening the page", chromedp.Navigate("http://"+b.admin+"/"))
+	late := lateness.Measure(t)
 	var took float64
 	do(t, ctx, "renewing it", chromedp.Evaluate(`(async () => { const began = performance.now(); await refresh(); return performance.now() - began; })()`, &took,
 		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
-	t.Logf("renewing a page of 200 servers took %.0f ms", took)
-	if limit := 10 * time.Second; took > float64(limit.Milliseconds()) { // a busy machine; on an idle one 60 ms
-		t.Errorf("renewing it took %.0f ms", took)
+	t.Logf("updating a page of 200 servers took %.0f ms", took)
+	if limit := 10*time.Second + late(); took > float64(limit.Milliseconds()) { // 60 ms on an idle machine
+		t.Errorf("updating it took %.0f ms", took)
 	}
 	checkWidths(t, ctx)
 }

@@ -14,9 +14,9 @@ import (
 	"testing"
 )
 
-// The common clients, where they are installed: curl with connections that are
-// kept alive, uploads in chunks and Expect: 100-continue; wrk; and nghttp2's
-// h2load, which pipelines.
+// The common clients, if they are installed: curl with kept-alive connections,
+// chunked uploads and Expect: 100-continue; wrk; and nghttp2's h2load, which
+// pipelines.
 func TestCommonClients(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(digest))
@@ -80,7 +80,8 @@ func digest(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%x", h.Sum(nil))
 }
 
-// runClient runs a program that may be installed, and returns what it writes.
+// runClient runs a program and returns its output. Without the program, the test is
+// skipped.
 func runClient(t *testing.T, input []byte, program string, arguments ...string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -98,7 +99,7 @@ func runClient(t *testing.T, input []byte, program string, arguments ...string) 
 	return string(output)
 }
 
-// number is what a pattern finds.
+// number is the number that a pattern matches.
 func number(t *testing.T, text, pattern string) int {
 	t.Helper()
 	match := regexp.MustCompile(pattern).FindStringSubmatch(text)

@@ -13,15 +13,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
-// full is the number that a long run takes, which goes through the whole of a
-// claim; every other run makes do with part:
+// full is the number for a long run, which tests a claim completely. Other runs use
+// part:
 //
 //	MCPLB_LONG=1 go test -v -timeout 40m ./cmd/mcplb
 func full(number, part int) int {
-	// Asked in the test, so that go test knows that its result depends on it.
+	// Read in the test, so that go test knows that its result depends on it.
 	if os.Getenv("MCPLB_LONG") != "" {
 		return number
 	}
@@ -39,7 +38,7 @@ func startNode(t *testing.T, name, address string) *node {
 	return startNodeOf(t, "tcp", name, address)
 }
 
-// startNodeOf starts one that serves an endpoint: tcp or http.
+// startNodeOf starts a node that serves an endpoint: tcp or http.
 func startNodeOf(t *testing.T, endpoint, name, address string) *node {
 	t.Helper()
 	p := startProcess(t, exec.Command(filepath.Join(binaries, "mcpnode"), "-name", name, "-"+endpoint, address))
@@ -53,8 +52,8 @@ type cluster struct {
 	nodes []*node
 }
 
-// startCluster starts one that checks by MCP and is otherwise as by default,
-// but for what change makes of it.
+// startCluster starts a cluster that checks by MCP and has defaults otherwise, except
+// for what change sets.
 func startCluster(t *testing.T, change func(*setup)) *cluster {
 	t.Helper()
 	return startClusterOf(t, "tcp", func(s *setup) {
@@ -63,7 +62,7 @@ func startCluster(t *testing.T, change func(*setup)) *cluster {
 	})
 }
 
-// startClusterOf starts one of nodes that serve an endpoint: tcp or http.
+// startClusterOf starts a cluster of nodes that serve an endpoint: tcp or http.
 func startClusterOf(t *testing.T, endpoint string, change func(*setup)) *cluster {
 	t.Helper()
 	c := &cluster{}
@@ -90,7 +89,7 @@ func (c *cluster) awaitUsable(t *testing.T, i int, usable bool) {
 	})
 }
 
-// source is the address of the client of number i.
+// source is the address of client number i.
 func source(i int) string { return fmt.Sprintf("127.200.%d.%d", i/250, i%250+1) }
 
 const (
@@ -100,7 +99,7 @@ const (
 	whoamiLine = `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"whoami","arguments":{}}}`
 )
 
-// whoami opens the MCP session of a fresh connection and asks for the node.
+// whoami opens the MCP session of a new connection and asks for the node's name.
 func (c *client) whoami() (string, error) {
 	if _, err := io.WriteString(c, handshakeLine+"\n"+whoamiLine+"\n"); err != nil {
 		return "", err
@@ -122,7 +121,7 @@ func (c *client) whoami() (string, error) {
 
 var nodeName = regexp.MustCompile(`"text":"(node\d)"`)
 
-// ping makes sure that the session still works.
+// ping checks that the session still works.
 func (c *client) ping() error {
 	answer, err := c.roundTrip(pingLine)
 	if err == nil && !strings.Contains(answer, `"result":{}`) {
@@ -131,7 +130,7 @@ func (c *client) ping() error {
 	return err
 }
 
-// sessionFrom opens a session from a source and tells its node.
+// sessionFrom opens a session from a source and returns the name of its node.
 func sessionFrom(source, address string) (*client, string, error) {
 	c, err := dialFrom(source, address)
 	if err != nil {
@@ -148,24 +147,23 @@ func sessionFrom(source, address string) (*client, string, error) {
 // leave ends a connection and waits until the balancer has ended it, too.
 func (c *client) leave() error {
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(patience)) // it may have been held for longer
-	if err := c.CloseWrite(); err != nil {
+	if err := errors.Join(c.renew(), c.CloseWrite()); err != nil {
 		return err
 	}
 	if rest, err := io.ReadAll(c.lines); err != nil || len(rest) > 0 {
-		return fmt.Errorf("leaving: %w, and %q was still to be read", errors.Join(err), rest)
+		return fmt.Errorf("leaving: %w, with %q unread", errors.Join(err), rest)
 	}
 	return nil
 }
 
-// forEach calls work for 0 to n-1, some at a time, and fails the test with the
-// errors, of which there should be none.
+// forEach calls work for 0 to n-1, several at a time, and fails the test if there are
+// errors.
 func forEach(t *testing.T, n int, work func(i int) error) {
 	t.Helper()
 	forEachOf(t, 16, n, work)
 }
 
-// forEachOf does the same, as many at a time as there are workers.
+// forEachOf is forEach with that many workers.
 func forEachOf(t *testing.T, workers, n int, work func(i int) error) {
 	t.Helper()
 	var next atomic.Int64
@@ -187,14 +185,14 @@ func forEachOf(t *testing.T, workers, n int, work func(i int) error) {
 	}
 }
 
-// held are connections that a test holds, and the node that each reached.
+// held are connections that a test holds, with the node of each.
 type held struct {
 	clients []*client
 	sources []string
 	nodes   []string
 }
 
-// hold opens n connections, each source in turn, and asks each for its node.
+// hold opens n connections, from each source in turn, and asks each for its node.
 func (c *cluster) hold(t *testing.T, n, sources int) *held {
 	t.Helper()
 	h := &held{make([]*client, n), make([]string, n), make([]string, n)}
@@ -207,7 +205,7 @@ func (c *cluster) hold(t *testing.T, n, sources int) *held {
 	return h
 }
 
-// reopen ends connection i and opens it anew; it must reach its node again.
+// reopen closes connection i and opens another one, which must reach the same node.
 func (c *cluster) reopen(h *held, i int) error {
 	if err := h.clients[i].leave(); err != nil {
 		return err
@@ -231,7 +229,7 @@ func (h *held) close() {
 	}
 }
 
-// expectEven fails unless every node has its fair share, within 2 %.
+// expectEven fails the test unless every node has its fair share, within 2 %.
 func expectEven(t *testing.T, nodes []string) {
 	t.Helper()
 	fair := float64(len(nodes)) / 4
@@ -245,7 +243,7 @@ func expectEven(t *testing.T, nodes []string) {
 	}
 }
 
-// count is how many of nodes are the one of that name.
+// count is how often a name is in nodes.
 func count(nodes []string, name string) int {
 	n := 0
 	for _, node := range nodes {

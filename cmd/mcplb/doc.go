@@ -1,7 +1,10 @@
-// Command mcplb is the balancer: mcplb -c lb.toml.
+// Command mcplb is the balancer, mcplb -c lb.toml, and the commands for an operator
+// of a running one, such as mcplb status.
 //
-// It runs in the foreground and logs to standard error. SIGHUP reads the file
-// again and changes what runs in place; SIGUSR2 starts the binary anew and hands
-// everything over to it; SIGTERM and SIGINT drain, for hard_stop_after at the
-// most, and a second one stops at once.
+// The balancer runs in the foreground and logs to standard error. SIGHUP reloads the
+// configuration in place. SIGUSR2 starts a new process of the binary and hands every
+// connection over to it. SIGTERM and SIGINT drain, at most for hard_stop_after; a
+// second one stops at once.
+//
+// The commands send requests to the balancer's admin address.
 package main

@@ -8,11 +8,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mcplb/internal/lateness"
 )
 
-// A node that is killed takes its own connections with it and no others; its
-// sources are served by other nodes at once, and go back to it, alone, when it
-// has come back.
+// Killing a node breaks its connections and no others. Other nodes serve its sources
+// at once, and only these return to the node when it is back.
 func TestNodeDiesAndReturns(t *testing.T) {
 	t.Parallel()
 	sources := full(400, 200)
@@ -26,7 +27,7 @@ func TestNodeDiesAndReturns(t *testing.T) {
 	<-dead.ended
 
 	broken := 0
-	during := make([]string, sources) // the node of each source meanwhile
+	during := make([]string, sources) // the node of each source while the node is dead
 	forEach(t, sources, func(i int) (err error) {
 		fresh, name, err := sessionFrom(h.sources[i], c.frontend)
 		if err != nil {
@@ -52,7 +53,7 @@ func TestNodeDiesAndReturns(t *testing.T) {
 			moved++
 		}
 	}
-	t.Logf("%s was killed: %d of %d connections were its own and broke; %d sources moved; %d new clients, none failed", dead.name, broken, sources, moved, sources)
+	t.Logf("%s was killed: its %d of %d connections broke; %d sources moved; %d new clients, none failed", dead.name, broken, sources, moved, sources)
 	if moved != broken {
 		t.Errorf("%d sources moved, want the %d of %s", moved, broken, dead.name)
 	}
@@ -60,18 +61,19 @@ func TestNodeDiesAndReturns(t *testing.T) {
 	startNode(t, dead.name, dead.address)
 	c.awaitUsable(t, 1, true)
 	forEach(t, sources, func(i int) error { return errors.Join(h.clients[i].ping(), c.reopen(h, i)) })
-	t.Logf("%s came back: every connection was left where it was, and every source that reconnected was on its first node again", dead.name)
+	t.Logf("%s came back: every connection stayed, and every source that reconnected was on its first node again", dead.name)
 }
 
 // A node that hangs (its kernel still accepts, it never answers) is out of
-// rotation within 5 s by default. From then on no new client meets it, and the
-// clients that it had can reconnect at once.
+// rotation within 5 s by default. From then on no new client reaches it, and its
+// clients can reconnect at once.
 func TestNodeHangs(t *testing.T) {
 	t.Parallel()
 	const sources, within = 80, 5 * time.Second
 	c := startCluster(t, func(s *setup) { s.ratelimit = "connection_rate = 0\nmessage_rate = 0" })
 	h := c.hold(t, sources, sources)
 	hung := c.nodes[2]
+	late := lateness.Measure(t)
 	hung.signal(t, syscall.SIGSTOP)
 	start := time.Now()
 
@@ -81,12 +83,13 @@ func TestNodeHangs(t *testing.T) {
 	}
 	shownDown := time.Since(start)
 	a.open(c.frontend, sources)
+	margin := late()
 	forEach(t, sources, func(i int) error {
 		if h.nodes[i] != hung.name {
 			return h.clients[i].ping()
 		}
-		if _, err := h.clients[i].lines.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			return fmt.Errorf("a client of the hung node was not told: %w", err)
+		if _, err := h.clients[i].readByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("the connection of a client of the hung node does not end: %w", err)
 		}
 		again, _, err := sessionFrom(h.sources[i], c.frontend)
 		if err != nil {
@@ -94,11 +97,11 @@ func TestNodeHangs(t *testing.T) {
 		}
 		return again.leave()
 	})
-	met, last := a.met(start)
-	t.Logf("%s hung: %d of %d new clients met it, the last after %v; it was shown down after %v; its %d clients were told and reconnected",
-		hung.name, met, a.begun, last.Round(time.Millisecond), shownDown.Round(time.Millisecond), count(h.nodes, hung.name))
-	if last > within {
-		t.Errorf("out of rotation after %v, want at most %v", last, within)
+	failed, last := a.failures(start)
+	t.Logf("%s hung: %d of %d new clients reached it, the last after %v; it was shown down after %v; its %d clients were disconnected and reconnected; timers were %v late",
+		hung.name, failed, a.begun, last.Round(time.Millisecond), shownDown.Round(time.Millisecond), count(h.nodes, hung.name), margin.Round(time.Millisecond))
+	if last > within+margin {
+		t.Errorf("out of rotation after %v, want at most %v, and %v for a busy machine", last, within, margin)
 	}
 
 	hung.signal(t, syscall.SIGCONT)
@@ -110,7 +113,7 @@ type arrivals struct {
 	begun   int
 	opening sync.WaitGroup
 	mu      sync.Mutex
-	failed  []time.Time // guarded by mu; when those began that were not served
+	failed  []time.Time // guarded by mu; when the clients began that were not served
 }
 
 // open opens n clients, each from the next source.
@@ -134,9 +137,9 @@ func (a *arrivals) open(address string, n int) {
 	}
 }
 
-// met tells how many were not served, and how long after start the last of
-// them began.
-func (a *arrivals) met(start time.Time) (n int, last time.Duration) {
+// failures is the number of clients that were not served, and how long after start
+// the last of them began.
+func (a *arrivals) failures(start time.Time) (n int, last time.Duration) {
 	a.opening.Wait()
 	for _, begun := range a.failed {
 		last = max(last, begun.Sub(start))

@@ -12,28 +12,28 @@ import (
 	"time"
 )
 
-// peer is a balancer that does the work of mcplb: what it is like to reload it.
+// peer is another balancer in the place of mcplb, whose reloads are compared.
 type peer struct {
 	name string
-	// start writes its configuration and runs it, in the foreground.
+	// start writes the configuration and runs the balancer, in the foreground.
 	start func(t *testing.T, s *peerStage)
-	// reload has a changed configuration take effect: number i.
+	// reload applies changed configuration number i.
 	reload func(t *testing.T, s *peerStage, i int)
 }
 
-// peerStage is a peer in front of servers for traffic.
+// peerStage is a peer in front of the servers of the traffic.
 type peerStage struct {
 	entrances
 	directory string
 	servers   []stageServer
-	processes []*process // that were started, the last one first to be asked
+	processes []*process // in the order of their start
 }
 
 var peers = []peer{
 	{"HAProxy (master-worker, USR2)", startMasterWorker, func(t *testing.T, s *peerStage, i int) {
 		writePeerFile(t, s, "haproxy.cfg", haproxyText(s, i))
 		s.last().signal(t, syscall.SIGUSR2)
-		s.last().await(t, fmt.Sprintf(`(?s:(Loading success.*){%d})`, i+1)) // it hears of no other before
+		s.last().await(t, fmt.Sprintf(`(?s:(Loading success.*){%d})`, i+1)) // it accepts no other reload before
 	}},
 	{"HAProxy (-sf)", startSoftFinish, softFinish},
 	{"nginx (HUP)", startNginx, func(t *testing.T, s *peerStage, i int) {
@@ -42,10 +42,10 @@ var peers = []peer{
 	}},
 }
 
-// TestReloadsOfPeers prints what reloads cost the clients of HAProxy, nginx and
-// mcplb: the same traffic, as many reloads, each with a change of the file.
-// Half of the long-lived connections are there from the beginning, the others
-// come in between. It asserts nothing of the peers.
+// TestReloadsOfPeers prints the effects of reloads on the clients of HAProxy, nginx
+// and mcplb: the same traffic, the same number of reloads, each with a change of the
+// file. Half of the long-lived connections are open from the beginning, the others
+// are opened in between. It asserts nothing about the peers.
 //
 //	MCPLB_LONG=1 go test -v -run TestReloadsOfPeers ./cmd/mcplb
 func TestReloadsOfPeers(t *testing.T) {
@@ -74,7 +74,7 @@ func TestReloadsOfPeers(t *testing.T) {
 
 const peerReloads = 50
 
-// reloadAmidTraffic reloads again and again, and adds a line to the table.
+// reloadAmidTraffic reloads repeatedly and adds a line to the table.
 func reloadAmidTraffic(t *testing.T, table *strings.Builder, name string, to entrances, reload func(i int), alive func() []int) *traffic {
 	t.Helper()
 	l := trafficLoad()
@@ -85,7 +85,7 @@ func reloadAmidTraffic(t *testing.T, table *strings.Builder, name string, to ent
 	for i := 1; i <= peerReloads; i++ {
 		reload(i)
 		tr.holdMore(l.held / peerReloads)
-		// There is nothing to wait for that all of them would tell.
+		// There is no event to wait for that all of them report.
 		pause(tr.ctx, 300*time.Millisecond)
 	}
 	after := alive()
@@ -97,14 +97,14 @@ func reloadAmidTraffic(t *testing.T, table *strings.Builder, name string, to ent
 	return tr
 }
 
-// resident is the memory of processes, pages that they share counted in part
-// for each (proc(5), smaps_rollup).
+// resident is the memory of processes. Shared pages count in part for each (proc(5),
+// smaps_rollup).
 func resident(pids []int) int {
 	sum := 0
 	for _, pid := range pids {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 		if err != nil {
-			continue // ended meanwhile
+			continue // it has ended meanwhile
 		}
 		for line := range strings.Lines(string(text)) {
 			var kilobytes int
@@ -116,7 +116,7 @@ func resident(pids []int) int {
 	return sum
 }
 
-// family is a process and all that descend from it.
+// family is a process and all its descendants.
 func family(pid int) []int {
 	all := []int{pid}
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
@@ -153,7 +153,7 @@ func (s *peerStage) alive() []int {
 	return pids
 }
 
-// end ends the peer.
+// end stops the peer.
 func (s *peerStage) end(t *testing.T) {
 	t.Helper()
 	for _, p := range s.processes {
@@ -171,7 +171,7 @@ func newPeerStage(t *testing.T) *peerStage {
 	return s
 }
 
-// shortDirectory is one whose name is fit for the address of a socket.
+// shortDirectory is a directory whose name fits into the address of a socket.
 func shortDirectory(t *testing.T) string {
 	t.Helper()
 	directory, err := os.MkdirTemp("", "peer")
@@ -226,8 +226,8 @@ func startSoftFinish(t *testing.T, s *peerStage) {
 	s.awaitEntrances(t)
 }
 
-// softFinish starts a process that takes the listeners of the last one, by its
-// socket, and tells all before to finish.
+// softFinish starts a process that takes over the listeners of the last one, by its
+// socket, and requests all earlier ones to finish.
 func softFinish(t *testing.T, s *peerStage, i int) {
 	path := writePeerFile(t, s, "haproxy.cfg", haproxyText(s, i))
 	args := []string{"-db", "-f", path, "-x", s.directory + "/socket", "-sf"}
@@ -237,8 +237,8 @@ func softFinish(t *testing.T, s *peerStage, i int) {
 	s.run(t, exec.Command(look(t, "haproxy"), args...))
 }
 
-// haproxyText is a configuration by the manual, with listeners handed over
-// without a gap (expose-fd) and every timeout as long as mcplb's.
+// haproxyText is a configuration according to the manual, with a handover of the
+// listeners (expose-fd) and the timeouts of mcplb.
 func haproxyText(s *peerStage, i int) string {
 	text := fmt.Sprintf(`global
 	maxconn 4000
@@ -270,8 +270,8 @@ func startNginx(t *testing.T, s *peerStage) {
 	s.awaitEntrances(t)
 }
 
-// nginxText is a configuration by the manual, with kept-alive connections on
-// both sides and WebSockets let through.
+// nginxText is a configuration according to the manual, with kept-alive connections
+// on both sides and with WebSockets.
 func nginxText(s *peerStage, i int) string {
 	var lines, web strings.Builder
 	for _, server := range s.servers[:3+i%2] {

@@ -21,15 +21,14 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// patience is how long a test waits for what is to come. Nothing should need
-// it: it only ends a test that hangs.
+// patience is how long a test waits for an event. It only ends tests that hang.
 const patience = 30 * time.Second
 
 // process is a program under test.
 type process struct {
 	command *exec.Cmd
 	log     output.Output // standard output and standard error
-	ended   chan struct{} // closed when it has ended
+	ended   chan struct{} // closed when the process has ended
 }
 
 // startProcess starts command, which is killed when the test ends.
@@ -38,8 +37,8 @@ func startProcess(t *testing.T, command *exec.Cmd) *process {
 	p := &process{command: command, ended: make(chan struct{})}
 	command.Stdout, command.Stderr = &p.log, &p.log
 	command.SysProcAttr = &syscall.SysProcAttr{
-		Pdeathsig: syscall.SIGKILL, // should the tests be killed
-		Setpgid:   true,            // to kill those, too, that it starts
+		Pdeathsig: syscall.SIGKILL, // if the tests are killed
+		Setpgid:   true,            // to kill its children, too
 	}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -49,10 +48,10 @@ func startProcess(t *testing.T, command *exec.Cmd) *process {
 		_ = command.Wait() // its outcome is in ProcessState
 	}()
 	t.Cleanup(func() {
-		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) // they may have ended
+		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) // the processes may have ended
 		<-p.ended
 		if t.Failed() {
-			t.Logf("%s said:\n%s", command, &p.log)
+			t.Logf("output of %s:\n%s", command, &p.log)
 		}
 	})
 	return p
@@ -65,7 +64,7 @@ func (p *process) signal(t *testing.T, sig os.Signal) {
 	}
 }
 
-// expectExit waits for the end of the process.
+// expectExit waits for the end of the process and checks its exit status.
 func (p *process) expectExit(t *testing.T, status int) {
 	t.Helper()
 	select {
@@ -78,7 +77,7 @@ func (p *process) expectExit(t *testing.T, status int) {
 	}
 }
 
-// expectLog checks what an ended process has written.
+// expectLog checks the output of a process that has ended.
 func (p *process) expectLog(t *testing.T, pattern string) {
 	t.Helper()
 	if text := p.log.String(); !regexp.MustCompile(pattern).MatchString(text) {
@@ -86,7 +85,7 @@ func (p *process) expectLog(t *testing.T, pattern string) {
 	}
 }
 
-// await waits for a line that matches, and returns it with its groups.
+// await waits for a line that matches and returns it with its groups.
 func (p *process) await(t *testing.T, pattern string) []string {
 	t.Helper()
 	return p.log.Await(t, pattern, p.ended)
@@ -104,7 +103,7 @@ func eventually(t *testing.T, attempt func() error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("still, after %v: %v", patience, err)
+			t.Fatalf("after %v, still: %v", patience, err)
 		}
 		<-ticker.C
 	}
@@ -113,8 +112,8 @@ func eventually(t *testing.T, attempt func() error) {
 // lastHost numbers the loopback addresses that listen has used.
 var lastHost atomic.Uint32
 
-// listen opens a free port on a loopback address that nothing else uses, so
-// that nobody takes the port when it is free again.
+// listen opens a free port on a loopback address that nothing else uses, so that no
+// other process takes the port when it is closed.
 func listen(t *testing.T) net.Listener {
 	t.Helper()
 	host := lastHost.Add(1)
@@ -125,10 +124,10 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-// freeAddress is a port to listen on, now or later.
+// freeAddress is an address to listen on, now or later.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	// A process that is just being started would hold the port for a moment.
+	// A process that starts at the same time would hold the port for a moment.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	listener := listen(t)
@@ -136,7 +135,7 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// occupy listens on an address for the length of the test.
+// occupy listens on an address until the test ends.
 func occupy(t *testing.T) string {
 	t.Helper()
 	listener := listen(t)
@@ -150,9 +149,9 @@ type setup struct {
 	frontend, admin, health string // addresses
 	mode                    string // of the frontend
 	servers                 []string
-	endpoint                string // of the servers: what they serve at their addresses
+	endpoint                string // of the servers: the key of their addresses
 
-	// Further lines of these tables, and further tables.
+	// Further lines of these sections, and further sections.
 	global, adminLines, ratelimit, frontendLines, backend, check, tables string
 }
 
@@ -170,7 +169,7 @@ func newSetup(t *testing.T, servers ...string) *setup {
 	}
 }
 
-// write writes the file, in place of the one before, and returns its path.
+// write writes the file, replacing an old one, and returns its path.
 func (s *setup) write(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder
@@ -186,13 +185,13 @@ func (s *setup) write(t *testing.T) string {
 	return s.path
 }
 
-// balancer is an mcplb that runs.
+// balancer is a running mcplb.
 type balancer struct {
 	*process
 	*setup
 }
 
-// startMcplb starts mcplb whatever becomes of it.
+// startMcplb starts mcplb and does not wait for it to serve.
 func startMcplb(t *testing.T, s *setup) *balancer {
 	t.Helper()
 	return &balancer{startProcess(t, exec.Command(filepath.Join(binaries, "mcplb"), "-c", s.write(t))), s}
@@ -206,8 +205,8 @@ func startBalancer(t *testing.T, s *setup) *balancer {
 	return b
 }
 
-// webClient keeps no connection, so that none is left when a test ends.
-var webClient = http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+// webClient keeps no connection alive, so that none is left when a test ends.
+var webClient = http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 
 // get fetches a page.
 func get(t *testing.T, address, path string) (status int, body string) {
@@ -224,8 +223,8 @@ func get(t *testing.T, address, path string) (status int, body string) {
 	return response.StatusCode, string(text)
 }
 
-// status is what /api/v1/status shows; a member that the type does not have is
-// an error.
+// status is the answer of /api/v1/status. A field that the type does not have is an
+// error.
 func (b *balancer) status(t *testing.T) *admin.Snapshot {
 	t.Helper()
 	code, body := get(t, b.admin, "/api/v1/status")
@@ -255,7 +254,7 @@ func (b *balancer) awaitIdle(t *testing.T) {
 // sample is a line of the Prometheus text format, version 0.0.4.
 var sample = regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*(?:\{[^{}]*\})?) (\S+)$`)
 
-// metrics is what /metrics shows: values by name and labels, as written there.
+// metrics is the answer of /metrics: values by name and labels, as written there.
 func (b *balancer) metrics(t *testing.T) map[string]float64 {
 	t.Helper()
 	code, body := get(t, b.admin, "/metrics")
@@ -270,7 +269,7 @@ func (b *balancer) metrics(t *testing.T) map[string]float64 {
 		}
 		match := sample.FindStringSubmatch(line)
 		if match == nil {
-			t.Fatalf("/metrics has a line that is no sample: %q", line)
+			t.Fatalf("/metrics has a line that is not a sample: %q", line)
 		}
 		value, err := strconv.ParseFloat(match[2], 64)
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 	"mcplb/conf"
 )
 
-// logStyle is how much is logged and in which form. Both may change at any
-// time, for every logger that was made of it.
+// logStyle is the level and the format of the log. Both may change at any time, for
+// every logger of the style.
 type logStyle struct {
 	level slog.LevelVar
 	json  atomic.Bool
@@ -23,20 +23,20 @@ func newLogStyle(c conf.Global) *logStyle {
 	return style
 }
 
-// apply changes the style to what c says.
+// apply changes the style to that of a configuration.
 func (style *logStyle) apply(c conf.Global) {
 	style.level.Set(c.LogLevel)
 	style.json.Store(c.LogFormat == conf.LogJSON)
 }
 
-// logger returns one that writes to w.
+// logger returns a logger that writes to w.
 func (style *logStyle) logger(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: &style.level}
-	w = &oneWriter{w: w}
+	w = &lineWriter{w: w}
 	return slog.New(&styled{style, slog.NewTextHandler(w, options), slog.NewJSONHandler(w, options)})
 }
 
-// styled is a slog.Handler that writes in the form that holds at the moment.
+// styled is a slog.Handler that writes in the present style.
 type styled struct {
 	style      *logStyle
 	text, json slog.Handler
@@ -65,14 +65,14 @@ func (h *styled) WithGroup(name string) slog.Handler {
 	return &styled{h.style, h.text.WithGroup(name), h.json.WithGroup(name)}
 }
 
-// oneWriter lets one line be written at a time, whatever its form.
-type oneWriter struct {
+// lineWriter writes one line at a time, in either format.
+type lineWriter struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-func (o *oneWriter) Write(line []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.w.Write(line)
+func (l *lineWriter) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(line)
 }

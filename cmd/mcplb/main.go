@@ -2,21 +2,23 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"time"
 
+	"mcplb/cmd/internal/build"
+	"mcplb/cmd/internal/cli"
 	"mcplb/conf"
 	"mcplb/proxy/handover"
+
+	"github.com/spf13/cobra"
 )
 
-// The exit statuses.
+// The exit statuses of the balancer. Those of the commands are in operator.go.
 const (
 	exitOK    = 0
-	exitError = 1 // it could not start, or did not end well
+	exitError = 1 // it could not start, or failed
 	exitUsage = 2 // the command line or the configuration is wrong
 )
 
@@ -24,83 +26,100 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is main with its surroundings as arguments.
+// run is main with its environment as arguments.
 func run(args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 {
-		if args[0] == completionWords {
-			return words(args[1:], stdout)
-		}
-		if c := commandOf(args[0]); c != nil {
-			return operate(c, args[1:], stdout, stderr)
-		}
-	}
-	flags := flag.NewFlagSet("mcplb", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	path := flags.String("c", "", "the configuration `FILE`")
-	check := flags.Bool("t", false, "check the configuration and exit: 0 when it is good, 2 when it is not")
-	var process handover.ProcessOptions
-	flags.StringVar(&process.PIDFile, "pid-file", "", "write the number of the process that serves to this `FILE`, anew at every upgrade")
-	flags.DurationVar(&process.Timeout, "upgrade-timeout", time.Minute, "how long a new binary may take, at an upgrade, until it serves")
-	version := flags.Bool("version", false, "print the version and exit")
-	flags.Usage = func() {
-		fmt.Fprintln(stderr, "usage: mcplb -c FILE [-t] [-pid-file FILE]")
-		flags.PrintDefaults()
-		showCommands(stderr)
-	}
-	if err := flags.Parse(args); err != nil {
-		if err == flag.ErrHelp {
-			return exitOK
-		}
-		return exitUsage
-	}
-	switch {
-	case *version:
-		fmt.Fprintln(stdout, "mcplb", buildVersion())
-		return exitOK
-	case *path == "":
-		fmt.Fprintln(stderr, "mcplb: name the configuration with -c")
-		flags.Usage()
-		return exitUsage
-	case flags.NArg() > 0:
-		fmt.Fprintf(stderr, "mcplb: unexpected argument %q\n", flags.Arg(0))
-		flags.Usage()
-		return exitUsage
-	}
-	config, err := conf.Load(*path)
-	if err != nil {
-		fmt.Fprintln(stderr, complaint(err))
-		return exitUsage
-	}
-	if *check {
-		for _, warning := range config.Warnings(time.Now()) {
-			fmt.Fprintf(stderr, "%s: warning: %s\n", *path, warning)
-		}
-		fmt.Fprintf(stdout, "%s: configuration is valid\n", *path)
-		return exitOK
-	}
-	return serve(*path, config, process, stderr)
+	return cli.Execute(rootCommand(stdout, stderr), args, stderr)
 }
 
-// complaint is what to say of a configuration that cannot be used. Mistakes in
-// it stand alone, one a line, as editors and other tools read them.
-func complaint(err error) string {
+// rootCommand is the complete command line: the balancer itself and, below it, the
+// commands that look after a running one.
+func rootCommand(stdout, stderr io.Writer) *cobra.Command {
+	b := &balancerOptions{stdout: stdout, stderr: stderr}
+	root := &cobra.Command{
+		Use:   "mcplb -c FILE [flags]",
+		Short: "Balance the load of MCP, HTTP, WebSocket and TCP clients on servers",
+		Long: `mcplb -c FILE is the balancer. It runs in the foreground and logs to standard
+error. SIGHUP reloads the configuration, SIGUSR2 starts a new binary, which takes
+over every connection, SIGTERM and SIGINT drain; a second one stops at once.
+
+Exit status: 0 after a stop, 1 if it could not start, 2 for a wrong command line
+or configuration. The commands look after a running balancer.`,
+		Example: "  mcplb -c lb.toml\n  mcplb -c lb.toml -t",
+		RunE:    func(*cobra.Command, []string) error { return b.run() },
+	}
+	root.SetOut(stdout)
+	b.flags(root)
+	addCommands(root, &operator{stdout: stdout, stderr: stderr})
+	return root
+}
+
+// balancerOptions is the command line of the balancer itself.
+type balancerOptions struct {
+	stdout, stderr io.Writer
+
+	config  string
+	check   bool
+	version bool
+	process handover.ProcessOptions
+}
+
+func (b *balancerOptions) flags(root *cobra.Command) {
+	flags := root.Flags()
+	flags.StringVarP(&b.config, "config", "c", "", "the configuration `FILE`")
+	flags.BoolVarP(&b.check, "check", "t", false, "check the configuration and exit: status 0 if it is valid, 2 if it is not")
+	flags.StringVar(&b.process.PIDFile, "pid-file", "", "write the process ID of the serving process to this `FILE`, again after every upgrade")
+	flags.DurationVar(&b.process.Timeout, "upgrade-timeout", time.Minute, "the longest that a new binary may take until it serves")
+	flags.BoolVar(&b.version, "version", false, "print the version and exit")
+	completeFlags(root)
+}
+
+// run serves, or does what a flag requests instead.
+func (b *balancerOptions) run() error {
+	switch {
+	case b.version:
+		_, err := fmt.Fprintln(b.stdout, "mcplb", build.Version())
+		return err
+	case b.config == "":
+		return cli.Misuse("name the configuration with -c")
+	case b.check:
+		return checkConfig(b.config, b.stdout, b.stderr)
+	}
+	config, err := loadConfig(b.config, b.stderr)
+	if err != nil {
+		return err
+	}
+	if status := serve(b.config, config, b.process, b.stderr); status != exitOK {
+		return cli.Status(status)
+	}
+	return nil
+}
+
+// checkConfig reports whether a configuration is valid, with its warnings.
+func checkConfig(path string, stdout, stderr io.Writer) error {
+	config, err := loadConfig(path, stderr)
+	if err != nil {
+		return err
+	}
+	for _, warning := range config.Warnings(time.Now()) {
+		fmt.Fprintf(stderr, "%s: warning: %s\n", path, warning)
+	}
+	_, err = fmt.Fprintf(stdout, "%s: configuration is valid\n", path)
+	return err
+}
+
+// loadConfig reads a configuration. Its error is an exit status: what is wrong has
+// been printed. Mistakes in the file are printed without the program's name, one
+// per line, as editors and other tools expect them.
+func loadConfig(path string, stderr io.Writer) (*conf.Config, error) {
+	config, err := conf.Load(path)
+	if err == nil {
+		return config, nil
+	}
 	var mistakes conf.Errors
 	if errors.As(err, &mistakes) {
-		return mistakes.Error()
+		fmt.Fprintln(stderr, mistakes.Error())
+	} else {
+		fmt.Fprintln(stderr, "mcplb:", err)
 	}
-	return "mcplb: " + err.Error()
-}
-
-// buildVersion is the module's version, or the commit it was built from.
-func buildVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return setting.Value[:min(len(setting.Value), 12)]
-		}
-	}
-	return info.Main.Version
+	return nil, cli.Status(exitUsage)
 }

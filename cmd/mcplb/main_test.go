@@ -12,16 +12,15 @@ import (
 	"mcplb/internal/leak"
 )
 
-// The tests of this package run the programs as an operator does: real
-// binaries, each in a process of its own, on loopback addresses that no other
-// test has.
+// The tests of this package run the programs as an operator does: real binaries, in
+// separate processes, on loopback addresses that no other test uses.
 
 var (
 	// binaries is the directory of mcplb and mcpnode, built by TestMain.
 	binaries string
 
-	// untilTheEnd is closed by nobody but the kernel, when this process ends.
-	untilTheEnd io.WriteCloser
+	// lifetime is closed only by the kernel, when this process ends.
+	lifetime io.WriteCloser
 )
 
 func TestMain(m *testing.M) {
@@ -30,13 +29,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	// The race detector would let each child take a second longer to exit.
+	// The race detector would delay the exit of each child by a second.
 	os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	leak.Main(m)
 }
 
-// buildBinaries builds into a directory that is removed when this process has
-// ended, however it ends. Under the race detector the balancer is, too.
+// buildBinaries builds into a directory that is removed when this process has ended,
+// for whatever reason. If the tests run under the race detector, so do the binaries.
 func buildBinaries() (string, error) {
 	directory, err := os.MkdirTemp("", "mcplb-test-")
 	if err != nil {
@@ -56,13 +55,13 @@ func buildBinaries() (string, error) {
 	return directory, nil
 }
 
-// removeAtEnd has a shell wait for the end of this process, which closes its
-// input, and then remove the directory.
+// removeAtEnd starts a shell that waits for the end of this process, which closes its
+// input, and then removes the directory.
 func removeAtEnd(directory string) error {
 	shell := exec.Command("sh", "-c", `read -r _; rm -rf -- "$0"`, directory)
 	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // not ended by Ctrl-C
 	var err error
-	if untilTheEnd, err = shell.StdinPipe(); err != nil {
+	if lifetime, err = shell.StdinPipe(); err != nil {
 		return err
 	}
 	return shell.Start()
@@ -80,17 +79,21 @@ func TestCommandLine(t *testing.T) {
 		status int
 		output string // a regular expression that all output matches
 	}{
-		{"help", []string{"-h"}, 0, `usage: mcplb -c FILE`},
+		{"help", []string{"-h"}, 0, `(?s)^mcplb -c FILE is the balancer.*Usage:\n  mcplb -c FILE \[flags\]\n.*drain +Send no new clients.*--pid-file FILE`},
 		{"version", []string{"-version"}, 0, `^mcplb \S+\n$`},
+		{"command version", []string{"version"}, 0, `^mcplb \S+\n$`},
 		{"good file", []string{"-c", good.write(t), "-t"}, 0, `^\S+lb\.toml: configuration is valid\n$`},
 		{"every mistake of a bad file", []string{"-t", "-c", bad.write(t)}, 2,
 			`lb\.toml:2: global\.max_conn: .*maxconn.*\n.*lb\.toml:3: global\.threads: `},
 		{"bad file without -t", []string{"-c", bad.path}, 2, `lb\.toml:2: global\.max_conn: `},
 		{"missing file", []string{"-c", missing}, 2, `mcplb: .*missing\.toml: no such file or directory`},
-		{"a directory", []string{"-c", filepath.Dir(missing)}, 2, `mcplb: .*is a directory`},
-		{"no file", nil, 2, `mcplb: name the configuration with -c\nusage: mcplb -c FILE`},
-		{"unknown flag", []string{"-nonsense"}, 2, `not defined: -nonsense\nusage: mcplb`},
-		{"surplus argument", []string{"-c", good.path, "surplus"}, 2, `mcplb: unexpected argument "surplus"\nusage: mcplb`},
+		{"directory", []string{"-c", filepath.Dir(missing)}, 2, `mcplb: .*is a directory`},
+		{"no file", nil, 2, `^mcplb: name the configuration with -c\nusage: mcplb -c FILE`},
+		{"unknown flag", []string{"-nonsense"}, 2, `^mcplb: unknown flag: --nonsense\nusage: mcplb -c FILE`},
+		{"surplus argument", []string{"-c", good.path, "surplus"}, 2, `^mcplb: there is no command "surplus"\nusage: mcplb -c FILE`},
+		{"mistyped command", []string{"statsu"}, 2, `^mcplb: there is no command "statsu"; did you mean status\?\nusage: mcplb -c FILE`},
+		{"invalid value", []string{"-c", good.path, "-t", "-upgrade-timeout=soon"}, 2, `invalid argument "soon" for "--upgrade-timeout"`},
+		{"flags with two dashes", []string{"--config", good.path, "--check"}, 0, `configuration is valid\n$`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -10,7 +10,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// sdkConnect opens a session by the official SDK's client.
+// sdkConnect opens a session with the client of the official SDK.
 func sdkConnect(source, address string, options *mcp.ClientOptions) (*mcp.ClientSession, error) {
 	dialer := net.Dialer{Timeout: patience}
 	if source != "" {
@@ -29,7 +29,7 @@ func sdkConnect(source, address string, options *mcp.ClientOptions) (*mcp.Client
 	return session, nil
 }
 
-// callTool calls a tool and returns the one text that it answers.
+// callTool calls a tool and returns its answer, which must be one text.
 func callTool(session *mcp.ClientSession, params *mcp.CallToolParams) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -42,14 +42,14 @@ func callTool(session *mcp.ClientSession, params *mcp.CallToolParams) (string, e
 	}
 	content, ok := result.Content[0].(*mcp.TextContent)
 	if !ok {
-		return "", fmt.Errorf("%s answers no text but %T", params.Name, result.Content[0])
+		return "", fmt.Errorf("%s answers %T, not a text", params.Name, result.Content[0])
 	}
 	return content.Text, nil
 }
 
-// One session of the official SDK through the balancer: everything that an MCP
-// client does first, and a slow call that reports its progress beside a quick
-// one.
+// A session of the official SDK through the balancer does everything that an MCP
+// client does first, and makes a slow call that reports progress, concurrently with a
+// quick one.
 func TestSDKSession(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, func(*setup) {})
@@ -101,8 +101,8 @@ func TestSDKSession(t *testing.T) {
 	}
 }
 
-// 400 clients of the official SDK, each from an address of its own: even over
-// the nodes, and each back on its node whenever it comes again.
+// 400 clients of the official SDK, each from a different address, are spread evenly
+// over the nodes, and each returns to its node at every reconnect.
 func TestSDKSources(t *testing.T) {
 	t.Parallel()
 	const sources = 400
@@ -133,13 +133,13 @@ func TestSDKSources(t *testing.T) {
 		}
 		return nil
 	})
-	t.Logf("%d sources reconnected %d times each, always to their own node", sources, reconnects)
+	t.Logf("%d sources reconnected %d times each, always to the same node", sources, reconnects)
 	for _, session := range sessions {
 		session.Close()
 	}
 }
 
-// A few sources with many connections each, as from behind NAT.
+// A few sources have many connections each, as clients behind NAT do.
 func TestFewSourcesWithManyConnections(t *testing.T) {
 	t.Parallel()
 	const sources = 40
@@ -155,7 +155,7 @@ func TestFewSourcesWithManyConnections(t *testing.T) {
 		}
 		return nil
 	})
-	t.Logf("%d sources reconnected %d times each, always to their own node", sources, reconnects)
+	t.Logf("%d sources reconnected %d times each, always to the same node", sources, reconnects)
 	for i, server := range c.status(t).Backends[0].Servers {
 		if want := count(h.nodes, c.nodes[i].name); server.Connections.Current != int64(want) {
 			t.Errorf("the status shows %d connections of %s, which has %d", server.Connections.Current, server.Name, want)

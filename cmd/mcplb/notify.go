@@ -12,66 +12,66 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notifier tells the service manager how the process is, by sd_notify(3).
+// notifier reports the state of the process to the service manager, by sd_notify(3).
 // Without NOTIFY_SOCKET in the environment it does nothing.
 //
-//	when                                     says
-//	everything is served                     READY, STATUS
+//	event                                    message
+//	the balancer serves                      READY, STATUS
 //	a reload begins                          RELOADING with MONOTONIC_USEC
-//	it has ended, well or not                READY, STATUS
+//	a reload has succeeded or failed         READY, STATUS
 //	an upgrade's new process has taken over  MAINPID, STATUS
 //	draining begins                          STOPPING, EXTEND_TIMEOUT_USEC, STATUS
 //	every event loop has turned              WATCHDOG
 type notifier struct {
 	log      *slog.Logger
-	watchdog time.Duration // a WATCHDOG is due within; 0 = none is wanted
+	watchdog time.Duration // the longest time between two WATCHDOG messages; 0 = none are required
 }
 
-// newNotifier reads the environment, of which it takes WATCHDOG_PID away: it
-// names this process, and one that takes over is watched, too.
+// newNotifier reads the environment. It removes WATCHDOG_PID, which names this
+// process: the new process of an upgrade is watched, too.
 func newNotifier(log *slog.Logger) *notifier {
 	n := &notifier{log: log}
 	var err error
 	if n.watchdog, err = daemon.SdWatchdogEnabled(false); err != nil {
-		log.Warn("the service manager's watchdog is not served", "err", err)
+		log.Warn("cannot serve the service manager's watchdog", "err", err)
 	}
 	os.Unsetenv("WATCHDOG_PID")
 	return n
 }
 
-// say sends assignments, one message.
+// say sends one message of assignments.
 func (n *notifier) say(assignments ...string) {
 	if _, err := daemon.SdNotify(false, strings.Join(assignments, "\n")); err != nil {
-		n.log.Warn("the service manager is not told", "err", err)
+		n.log.Warn("cannot notify the service manager", "err", err)
 	}
 }
 
 func (n *notifier) ready(status string) { n.say(daemon.SdNotifyReady, "STATUS="+status) }
 
-// reloading says that a reload begins, and when that is on CLOCK_MONOTONIC:
-// the manager must know that READY came after its signal (Type=notify-reload).
+// reloading reports that a reload begins, with the time on CLOCK_MONOTONIC: the
+// manager must know that READY came after its signal (Type=notify-reload).
 func (n *notifier) reloading() {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		n.log.Warn("the service manager is not told of a reload", "err", err)
+		n.log.Warn("cannot notify the service manager of a reload", "err", err)
 		return
 	}
 	n.say(daemon.SdNotifyReloading, fmt.Sprintf("MONOTONIC_USEC=%d", now.Nano()/1000))
 }
 
-// replaced says that another process of the service is the one to watch from
-// now on. Only the one that was watched until now may say so, and what the other
-// has said of itself before that was not heard.
+// replaced reports that another process of the service is its main process from now
+// on. Only the present main process may report this, and the manager has ignored all
+// earlier messages of the other process.
 func (n *notifier) replaced(pid int) { n.say(fmt.Sprintf("MAINPID=%d", pid), "STATUS=serving") }
 
 const (
-	stopMargin  = 10 * time.Second // for the end itself, behind hard_stop_after
-	withoutEnd  = time.Minute      // the manager is asked for so much at a time where draining has no limit
+	stopMargin  = 10 * time.Second // for the exit after hard_stop_after
+	withoutEnd  = time.Minute      // the extension to request at a time if draining has no limit
 	extendEvery = withoutEnd / 2
 )
 
-// stopping says that draining begins, and that it may take until limit (0 =
-// for ever); it goes on saying so until ctx ends.
+// stopping reports that draining begins, and that it may take for limit (0 =
+// forever). It repeats that until ctx ends.
 func (n *notifier) stopping(ctx context.Context, limit time.Duration, status string) {
 	wanted := limit + stopMargin
 	if limit == 0 {
@@ -85,10 +85,10 @@ func (n *notifier) stopping(ctx context.Context, limit time.Duration, status str
 	go n.repeat(ctx, extendEvery, func() { n.say(extend) })
 }
 
-// watch tells the watchdog that the process lives whenever turn returns, which
-// it is to do once every event loop has turned: one that hangs ends this, and
-// the manager then the process. It returns when ctx ends; without a watchdog
-// at once.
+// watch notifies the watchdog whenever turn returns without an error, which it must
+// do once every event loop has turned. If a loop hangs, the notifications stop and
+// the manager ends the process. watch returns when ctx ends; without a watchdog, at
+// once.
 func (n *notifier) watch(ctx context.Context, turn func(context.Context) error) {
 	if n.watchdog == 0 {
 		return

@@ -21,20 +21,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// manager stands for systemd: it reads what the service says.
+// manager stands in for systemd: it receives the notifications of the service.
 type manager struct {
 	path     string
 	messages chan notification
-	main     int // the process that alone may speak; 0 = any
+	main     int // the only process that may send; 0 = any
 }
 
-// notification is what a process of the service says; the kernel tells which.
+// notification is a message of a process of the service, with the process ID from the
+// kernel.
 type notification struct {
 	text string
 	pid  int
 }
 
-// startManager listens where NOTIFY_SOCKET is to point.
+// startManager listens on a socket for NOTIFY_SOCKET.
 func startManager(t *testing.T) *manager {
 	t.Helper()
 	m := &manager{path: filepath.Join(t.TempDir(), "notify"), messages: make(chan notification, 10_000)}
@@ -70,7 +71,7 @@ func startManager(t *testing.T) *manager {
 	return m
 }
 
-// receiveNotification reads one message, and whose it is (unix(7), SO_PASSCRED).
+// receiveNotification reads one message and its sender (unix(7), SO_PASSCRED).
 func receiveNotification(socket *net.UnixConn) (notification, error) {
 	text, control := make([]byte, 4096), make([]byte, 256)
 	n, size, _, _, err := socket.ReadMsgUnix(text, control)
@@ -88,10 +89,10 @@ func receiveNotification(socket *net.UnixConn) (notification, error) {
 	return notification{string(text[:n]), int(sender.Pid)}, nil
 }
 
-// start starts mcplb under the manager, with further environment.
-func (m *manager) start(t *testing.T, s *setup, environment ...string) *line {
+// start starts mcplb under the manager, with further environment variables.
+func (m *manager) start(t *testing.T, s *setup, environment ...string) *lineage {
 	t.Helper()
-	l := &line{binary: filepath.Join(binaries, "mcplb"), pidFile: filepath.Join(t.TempDir(), "pid")}
+	l := &lineage{binary: filepath.Join(binaries, "mcplb"), pidFile: filepath.Join(t.TempDir(), "pid")}
 	command := exec.Command(l.binary, "-c", s.write(t), "-pid-file", l.pidFile)
 	command.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+m.path), environment...)
 	l.balancer = &balancer{startProcess(t, command), s}
@@ -106,13 +107,13 @@ func (m *manager) next(t *testing.T) notification {
 	case said := <-m.messages:
 		return said
 	case <-time.After(patience):
-		t.Fatal("the service says nothing")
+		t.Fatal("the service sends no message")
 		return notification{}
 	}
 }
 
-// expect waits for a message and returns it, or its first group where the
-// expression has one. Those of the watchdog come in between.
+// expect waits for a message and returns it, or the first group of the pattern.
+// Messages for the watchdog may come in between.
 func (m *manager) expect(t *testing.T, pattern string) string {
 	t.Helper()
 	for {
@@ -122,13 +123,13 @@ func (m *manager) expect(t *testing.T, pattern string) string {
 		}
 		match := regexp.MustCompile(`^(?s:` + pattern + `)$`).FindStringSubmatch(said.text)
 		if match == nil || m.main != 0 && said.pid != m.main {
-			t.Fatalf("process %d of the service says %q, want %q", said.pid, said.text, pattern)
+			t.Fatalf("process %d of the service sends %q, want %q", said.pid, said.text, pattern)
 		}
 		return match[len(match)-1]
 	}
 }
 
-// TestServiceManager goes through one life as systemd sees it.
+// TestServiceManager runs the balancer from its start to its stop, as systemd sees it.
 func TestServiceManager(t *testing.T) {
 	t.Parallel()
 	m := startManager(t)
@@ -159,9 +160,9 @@ func TestServiceManager(t *testing.T) {
 	b.expectExit(t, exitOK)
 }
 
-// Through an upgrade the manager is told, by the process that it knows, whom to
-// watch from then on. That one serves the watchdog, and says what there is to
-// say; the one before ends without a word.
+// In an upgrade, the process that the manager knows reports the new main process. The
+// new process serves the watchdog and sends all further messages; the old one ends
+// without another message.
 func TestServiceManagerFollowsAnUpgrade(t *testing.T) {
 	t.Parallel()
 	m := startManager(t)
@@ -174,21 +175,21 @@ func TestServiceManagerFollowsAnUpgrade(t *testing.T) {
 	s.write(t)
 	l.signal(t, syscall.SIGHUP)
 	m.expect(t, `RELOADING=1\n.*`)
-	m.expect(t, `READY=1\nSTATUS=serving; the last reload: .*`) // what the upgrade is to end
+	m.expect(t, `READY=1\nSTATUS=serving; the last reload: .*`) // the upgrade replaces this status
 	s.backend = ""
 	s.write(t)
 
 	before, after := l.upgrade(t)
-	told, ready := false, false
-	for !told || !ready {
+	replaced, ready := false, false
+	for !replaced || !ready {
 		switch said := m.next(t); said {
 		case notification{fmt.Sprintf("MAINPID=%d\nSTATUS=serving", after), before}:
-			told = true
+			replaced = true
 		case notification{"READY=1\nSTATUS=serving", after}:
 			ready = true
 		case notification{"WATCHDOG=1", before}, notification{"WATCHDOG=1", after}:
 		default:
-			t.Fatalf("process %d, of %d and %d, says %q", said.pid, before, after, said.text)
+			t.Fatalf("process %d, of %d and %d, sends %q", said.pid, before, after, said.text)
 		}
 	}
 	l.awaitGone(t, before)
@@ -215,8 +216,8 @@ func monotonic(t *testing.T) int64 {
 	return now.Nano() / 1000
 }
 
-// The watchdog is served where it is asked for, by this process alone, and goes
-// on through draining.
+// The watchdog is served if the manager requires it of this process, also while
+// draining.
 func TestWatchdogIsServed(t *testing.T) {
 	t.Parallel()
 	m := startManager(t)
@@ -245,13 +246,13 @@ func TestWatchdogIsServed(t *testing.T) {
 	}
 }
 
-func awaitServing(t *testing.T, b *line) *line {
+func awaitServing(t *testing.T, b *lineage) *lineage {
 	t.Helper()
 	b.await(t, `\bserving\b`)
 	return b
 }
 
-// Loops that hang end the pings, and go on when these go on.
+// The watchdog's messages stop while a loop hangs, and continue when it turns again.
 func TestWatchdogStopsWithTheLoops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -264,7 +265,7 @@ func TestWatchdogStopsWithTheLoops(t *testing.T) {
 			if turns.Add(1) == 4 {
 				<-hang
 			}
-			return errors.New("nobody is told of this")
+			return errors.New("a loop hangs")
 		})
 		for _, step := range []struct {
 			wait time.Duration
@@ -273,19 +274,19 @@ func TestWatchdogStopsWithTheLoops(t *testing.T) {
 			time.Sleep(step.wait)
 			synctest.Wait()
 			if n := turns.Load(); n != step.want {
-				t.Errorf("the loops were asked %d times, want %d", n, step.want)
+				t.Errorf("turn was called %d times, want %d", n, step.want)
 			}
 		}
 		close(hang)
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		if n := turns.Load(); n < 6 {
-			t.Errorf("the loops turn again and were asked %d times in all", n)
+			t.Errorf("the loops turn again, and turn was called %d times in all", n)
 		}
 	})
 }
 
-// Without a manager nothing is said, and nothing goes wrong.
+// Without a manager, nothing is sent and nothing fails.
 func TestNoServiceManager(t *testing.T) {
 	t.Parallel()
 	b := startBalancer(t, newSetup(t, startEcho(t)))
@@ -294,15 +295,14 @@ func TestNoServiceManager(t *testing.T) {
 	b.signal(t, syscall.SIGTERM)
 	b.expectExit(t, exitOK)
 	if strings.Contains(b.log.String(), "service manager") {
-		t.Errorf("it complains: %s", &b.log)
+		t.Errorf("it logs a problem: %s", &b.log)
 	}
 }
 
-// mostExposed is the exposure that the unit may have, of 100, as
-// systemd-analyze counts it.
+// mostExposed is the highest exposure of the unit, of 100, by systemd-analyze.
 const mostExposed = 18
 
-// The unit is one that systemd understands, and hardened.
+// systemd accepts the unit, and the unit is hardened.
 func TestUnit(t *testing.T) {
 	t.Parallel()
 	analyze, err := exec.LookPath("systemd-analyze")
@@ -328,7 +328,7 @@ func TestUnit(t *testing.T) {
 	t.Log(string(regexp.MustCompile(`(?m)^.*Overall.*$`).Find(said)))
 }
 
-// What make install puts into place is a configuration that is valid.
+// The configuration that make install installs is valid.
 func TestInstalledConfiguration(t *testing.T) {
 	t.Parallel()
 	p := startProcess(t, exec.Command(filepath.Join(binaries, "mcplb"), "-c", "../../packaging/lb.toml", "-t"))

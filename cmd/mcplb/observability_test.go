@@ -11,11 +11,10 @@ import (
 	"testing"
 )
 
-// packaging is where dashboard and rules are, as seen from this package.
+// packaging is the directory of dashboard and rules, relative to this package.
 const packaging = "../../packaging"
 
-// scrape is what Prometheus gets of a balancer that has every kind of thing to
-// tell of.
+// scrape is the scrape of a balancer that has values for every metric.
 func scrape(t *testing.T) string {
 	t.Helper()
 	s := newSetup(t, startEcho(t))
@@ -47,7 +46,7 @@ http = 'ADDRESS'
 	return text
 }
 
-// queries are the PromQL expressions of dashboard and rules, by where they stand.
+// queries are the PromQL expressions of dashboard and rules, by their places.
 func queries(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -86,13 +85,13 @@ func queries(t *testing.T) map[string]string {
 		found["alert "+name] = strings.TrimPrefix(expression, "|\n")
 	}
 	if len(found) < 60 {
-		t.Fatalf("only %d queries were found", len(found))
+		t.Fatalf("found only %d queries", len(found))
 	}
 	return found
 }
 
-// Every metric, and every value of a label, that dashboard and rules ask for is
-// in a real scrape.
+// Every metric and label value in the queries of dashboard and rules is in a real
+// scrape.
 func TestQueriesAreAnswered(t *testing.T) {
 	t.Parallel()
 	text := scrape(t)
@@ -117,12 +116,12 @@ func TestQueriesAreAnswered(t *testing.T) {
 	}
 }
 
-// Prometheus's own tool finds nothing to mend in metrics and rules.
+// promtool finds no mistake in metrics and rules.
 func TestPromtool(t *testing.T) {
 	t.Parallel()
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
-		t.Skip("no promtool here (apt-get install prometheus)")
+		t.Skip("promtool is not installed (apt-get install prometheus)")
 	}
 	metrics := exec.Command(promtool, "check", "metrics")
 	metrics.Stdin = strings.NewReader(scrape(t))
@@ -137,13 +136,13 @@ func TestPromtool(t *testing.T) {
 	}
 }
 
-// Prometheus itself answers every query from a real scrape without an error.
+// Prometheus answers every query from a real scrape without an error.
 func TestPrometheusAnswers(t *testing.T) {
 	t.Parallel()
 	prometheus, err := exec.LookPath("prometheus")
 	promtool, err2 := exec.LookPath("promtool")
 	if err != nil || err2 != nil {
-		t.Skip("no prometheus here (apt-get install prometheus)")
+		t.Skip("prometheus is not installed (apt-get install prometheus)")
 	}
 	s := newSetup(t, startEcho(t))
 	b := startBalancer(t, s)

@@ -16,20 +16,20 @@ import (
 	"mcplb/proxy/handover"
 )
 
-// pages are the addresses of the admin side, which a reload may change. Its
-// methods are called by one goroutine at a time.
+// pages serves the admin and health addresses, which a reload may change. One
+// goroutine at a time may call its methods.
 type pages struct {
 	log           *slog.Logger
 	admin, health http.Handler
 	serving       map[string]*page // by key
-	working       sync.WaitGroup   // for pages that are served, or are being closed
+	working       sync.WaitGroup   // for pages that are served or are closing
 }
 
 // page is one address that is served.
 type page struct {
 	address string // as configured
 	socket  net.Listener
-	handler atomic.Pointer[http.Handler] // what is shown there may change, too
+	handler atomic.Pointer[http.Handler] // a reload may change it, too
 	server  *admin.HTTPServer
 }
 
@@ -40,16 +40,16 @@ func newPages(log *slog.Logger) *pages {
 	return &pages{log: log, serving: map[string]*page{}}
 }
 
-// use says what is shown, before anything is served.
+// use sets the handlers, before anything is served.
 func (p *pages) use(admin, health http.Handler) { p.admin, p.health = admin, health }
 
-// wanted is an address of the configuration.
+// wanted is a configured address.
 type wanted struct {
 	name, address string
 	health        bool
 }
 
-// wantedOf are those that are to be served.
+// wantedOf returns the configured addresses.
 func wantedOf(c conf.Admin) []wanted {
 	var list []wanted
 	for _, w := range []wanted{{"admin.listen", c.Listen, false}, {"admin.health_listen", c.HealthListen, true}} {
@@ -60,8 +60,8 @@ func wantedOf(c conf.Admin) []wanted {
 	return list
 }
 
-// key finds what is served: by its address, with which it may change from one
-// use to the other; every port 0 is another one.
+// key identifies a served page: by its address, whose use may change. Each port 0 is
+// a different page.
 func (w *wanted) key() string {
 	if strings.HasSuffix(w.address, ":0") {
 		return w.name + " " + w.address
@@ -69,8 +69,9 @@ func (w *wanted) key() string {
 	return w.address
 }
 
-// open opens the addresses of c that are not served yet, by their keys, or
-// none; inherited returns the socket of an address that is open already, or nil.
+// open opens the addresses of c that are not served yet, or none, and returns the
+// sockets by key. inherited returns the socket of an address that is already open, or
+// nil.
 func (p *pages) open(c conf.Admin, inherited func(address string) *net.TCPListener) (map[string]net.Listener, error) {
 	opened := map[string]net.Listener{}
 	for _, w := range wantedOf(c) {
@@ -84,14 +85,14 @@ func (p *pages) open(c conf.Admin, inherited func(address string) *net.TCPListen
 		socket, err := net.Listen("tcp", w.address)
 		if err != nil {
 			closeAll(opened)
-			return nil, fmt.Errorf("%s: %w (see who listens with: ss -ltnp; or choose another address)", w.name, err)
+			return nil, fmt.Errorf("%s: %w (ss -ltnp shows which process listens; stop it or choose another address)", w.name, err)
 		}
 		opened[w.key()] = socket
 	}
 	return opened, nil
 }
 
-// copies are copies of the sockets, for another process.
+// copies duplicates the sockets for another process.
 func (p *pages) copies() ([]handover.Socket, error) {
 	var all []handover.Socket
 	for _, served := range p.serving {
@@ -110,8 +111,8 @@ func closeAll(sockets map[string]net.Listener) {
 	}
 }
 
-// apply serves what c says, on sockets where an address is new, and stops
-// serving the others.
+// apply serves the addresses of c, new ones on the sockets, and stops serving all
+// others.
 func (p *pages) apply(c conf.Admin, sockets map[string]net.Listener) {
 	stays := map[string]bool{}
 	for _, w := range wantedOf(c) {
@@ -146,26 +147,26 @@ func (p *pages) serve(address string, socket net.Listener, handler http.Handler)
 	served.server = admin.NewHTTPServer(served, p.log)
 	p.working.Go(func() {
 		if err := served.server.Serve(socket); err != nil {
-			p.log.Error("pages are not served any more", "err", err)
+			p.log.Error("a page is not served any more", "err", err)
 		}
 	})
 	return served
 }
 
-// answersEnd is how long answers under way may take when a page is stopped.
-const answersEnd = time.Second
+// answerTimeout bounds the answers in progress when a page is stopped.
+const answerTimeout = time.Second
 
-// stop ends a page, without waiting: whoever asked for it may be reading its
-// answer on the same page.
+// stop stops a page without waiting: the request for it may be waiting for its answer
+// on the same page.
 func (p *pages) stop(served *page) {
 	p.working.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), answersEnd)
+		ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 		defer cancel()
-		_ = served.server.Shutdown(ctx) // whoever is cut off asked for a page at the very end
+		_ = served.server.Shutdown(ctx) // a request that is cut off came at the very end
 	})
 }
 
-// close ends all pages and waits for that.
+// close stops all pages and waits for that.
 func (p *pages) close() {
 	p.apply(conf.Admin{}, nil)
 	p.working.Wait()

@@ -65,7 +65,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// The health address shows nothing of the inside.
+// The health address shows no internals.
 func TestPagesByAddress(t *testing.T) {
 	t.Parallel()
 	b := startBalancer(t, newSetup(t, startEcho(t)))
@@ -99,10 +99,10 @@ func TestNginxStatus(t *testing.T) {
 	}
 }
 
-// /health tells whoever stands in front when no client can be served.
+// /health reports to a load balancer in front when no client can be served.
 func TestHealth(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, freeAddress(t), freeAddress(t)) // nobody is there
+	s := newSetup(t, freeAddress(t), freeAddress(t)) // no server listens there
 	s.check = "interval = '50ms'\nfast_interval = '20ms'"
 	b := startBalancer(t, s)
 	awaitHealth(t, b, http.StatusServiceUnavailable, "backend nodes has no usable server out of 2")
@@ -146,7 +146,7 @@ func TestLog(t *testing.T) {
 			s.global = test.global
 			b := startMcplb(t, s)
 			b.await(t, `nodes/node1 is DOWN`)
-			awaitHealth(t, b, http.StatusServiceUnavailable, "no usable server") // signals are heard now
+			awaitHealth(t, b, http.StatusServiceUnavailable, "no usable server") // it handles signals now
 			b.signal(t, syscall.SIGTERM)
 			b.expectExit(t, exitOK)
 			test.check(t, b.log.String())
@@ -171,7 +171,7 @@ func expectJSON(t *testing.T, log string) {
 	for line := range strings.Lines(log) {
 		var entry struct{ Time, Level, Msg string }
 		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Time == "" || entry.Level == "" {
-			t.Errorf("%q is no log line in JSON: %v", line, err)
+			t.Errorf("%q is not a log line in JSON: %v", line, err)
 		}
 		messages = append(messages, entry.Msg)
 	}

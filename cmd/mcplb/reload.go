@@ -7,23 +7,23 @@ import (
 	"mcplb/conf"
 )
 
-// reload reads the file again and changes what runs; it says in one line what
-// that was. When it fails, nothing has changed; log and status say why. Any
+// reload reads the configuration again, applies it and returns the changes in one
+// line. If it fails, nothing has changed, and the log and the status show why. Any
 // goroutine may call it.
 //
-//	step                              may fail   touches what runs
-//	open the access log anew          yes        no: it may have been moved away
+//	step                              may fail   changes the running balancer
+//	reopen the access log             yes        no: its file may have been moved away
 //	read, parse, validate the file    yes        no
 //	open the pages' new addresses     yes        no
-//	proxy.Apply                       yes        only once nothing can fail
+//	proxy.Apply                       yes        only when nothing can fail any more
 //	pages, log                        no         yes
-//	another process, if need be       yes        no: this one serves on
+//	an upgrade, if required           yes        no: this process continues to serve
 func (s *server) reload() (changes string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.note.reloading()
 	defer func() { s.note.ready(statusAfter(err)) }()
-	s.reopenLog() // whatever is in the file
+	s.reopenLog() // even if the file has mistakes
 	config, err := conf.Load(s.path)
 	if err != nil {
 		s.proxy.Note(err)
@@ -31,7 +31,7 @@ func (s *server) reload() (changes string, err error) {
 		changes, err = s.apply(config)
 	}
 	if err != nil {
-		s.log.Error("reload failed, the configuration before stays in force", "config", s.path, "err", err)
+		s.log.Error("reload failed, the old configuration stays in force", "config", s.path, "err", err)
 		return "", err
 	}
 	s.log.Info("reloaded", "config", s.path, "changes", changes)
@@ -39,11 +39,11 @@ func (s *server) reload() (changes string, err error) {
 	return changes, nil
 }
 
-// reopenLog opens the access log anew: whoever moved its file away must get a new
-// one.
+// reopenLog reopens the access log: if its file was moved away, a new one must be
+// created.
 func (s *server) reopenLog() {
 	if err := s.proxy.ReopenLog(); err != nil {
-		s.log.Error("the access log goes on where it was", "err", err)
+		s.log.Error("the access log continues in the old file", "err", err)
 	}
 }
 
@@ -55,7 +55,7 @@ func statusAfter(err error) string {
 	return "serving"
 }
 
-// apply puts a configuration in force.
+// apply applies a configuration and returns the changes.
 func (s *server) apply(config *conf.Config) (changes string, err error) {
 	sockets, err := s.pages.open(config.Admin, nothingInherited)
 	if err != nil {
@@ -66,21 +66,21 @@ func (s *server) apply(config *conf.Config) (changes string, err error) {
 		closeAll(sockets)
 		return "", err
 	}
-	if err := s.useToken(config.Admin.TokenFile); err != nil { // it was read a moment ago
-		s.log.Error("the admin token before stays in force", "err", err)
+	if err := s.useToken(config.Admin.TokenFile); err != nil { // unlikely: loading the configuration has just read it
+		s.log.Error("the old admin token stays in force", "err", err)
 	}
-	s.secure(config)
+	s.prepareTLS(config)
 	s.pages.apply(config.Admin, sockets)
 	s.style.apply(config.Global)
 	s.config = config
 	return changes, nil
 }
 
-// nothingInherited says that no socket is open already.
+// nothingInherited returns no socket: no address is open already.
 func nothingInherited(string) *net.TCPListener { return nil }
 
-// renewFor has another process of this binary take over, as SIGUSR2 does, where
-// keys cannot change in this one.
+// renewFor starts an upgrade to a new process, as SIGUSR2 does, if keys have changed
+// that cannot change in this process.
 func (s *server) renewFor(keys []string) {
 	if len(keys) == 0 {
 		return
@@ -88,6 +88,6 @@ func (s *server) renewFor(keys []string) {
 	s.log.Info("another process takes over", "keys", keys)
 	select {
 	case s.renewal <- struct{}{}:
-	default: // it was asked for already
+	default: // it is requested already
 	}
 }

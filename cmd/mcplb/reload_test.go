@@ -12,13 +12,13 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// frontendTable is a further frontend of a setup.
-func frontendTable(name, address string) string {
+// frontendSection is a further frontend of a setup.
+func frontendSection(name, address string) string {
 	return fmt.Sprintf("[frontend.%s]\nlisten = '%s'\nmode = 'tcp'\nbackend = 'nodes'\n", name, address)
 }
 
-// TestReload goes through one life: frontends come and go, servers change, and
-// a client that is connected notices nothing.
+// TestReload adds and removes frontends and changes servers, and a connected client
+// notices nothing.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t), startEcho(t))
@@ -27,7 +27,7 @@ func TestReload(t *testing.T) {
 	c.expectEcho(t)
 
 	other := freeAddress(t)
-	s.tables = frontendTable("other", other)
+	s.tables = frontendSection("other", other)
 	s.backend = "balance = 'leastconn'"
 	s.global = "log_level = 'debug'"
 	reload(t, b, `msg=reloaded .*changes="~global\.log_level "?.*info.*debug.*, \+frontend other, ~backend\.nodes\.balance .*source.*leastconn`)
@@ -47,8 +47,8 @@ func TestReload(t *testing.T) {
 	c.expectEcho(t)
 }
 
-// The pages change their addresses, also with each other, and are never away;
-// an address that cannot be opened leaves them where they are.
+// A reload moves the pages to other addresses, also to each other's, without an
+// interruption. An address that cannot be opened leaves them where they are.
 func TestReloadMovesPages(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t))
@@ -84,7 +84,7 @@ func TestReloadMovesPages(t *testing.T) {
 	expectReload(t, b, "", "main")
 }
 
-// Level and form of the log change in place.
+// A reload changes the level and the format of the log.
 func TestReloadChangesTheLog(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t))
@@ -95,21 +95,21 @@ func TestReloadChangesTheLog(t *testing.T) {
 	b.write(t)
 	before := b.status(t).Process.Reload.Time
 	b.signal(t, syscall.SIGHUP)
-	eventually(t, func() error { // it says nothing any more
+	eventually(t, func() error { // nothing is logged any more
 		if !b.status(t).Process.Reload.Time.After(before) {
 			return errors.New("nothing was reloaded")
 		}
 		return nil
 	})
-	s.backend = "retries = -1" // the next line is this failure's
+	s.backend = "retries = -1" // the next line reports this failure
 	reload(t, b, `level=ERROR msg="reload failed`)
 	if text := b.log.String(); strings.Contains(text, `"level":"ERROR"`) || strings.Contains(text, "info -> error") {
-		t.Errorf("the log goes on as it was: %s", text)
+		t.Errorf("the log has not changed: %s", text)
 	}
 }
 
-// A reload that fails changes nothing at all, and says so in log and status
-// until one succeeds.
+// A reload that fails changes nothing. The log reports it, and the status shows it
+// until a reload succeeds.
 func TestReloadFails(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t))
@@ -122,13 +122,13 @@ func TestReloadFails(t *testing.T) {
 		reason string // in log and status
 	}{
 		{"mistakes in the file", func(s *setup) { s.backend = "balanse = 'source'\nretries = -1" }, `lb.toml:`},
-		{"no TOML", func(s *setup) { s.global = "maxconn = = 3" }, `not valid TOML`},
-		{"port taken", func(s *setup) { s.tables += frontendTable("third", taken) }, "frontend third: listening on " + taken + ": address already in use"},
+		{"invalid TOML", func(s *setup) { s.global = "maxconn = = 3" }, `not valid TOML`},
+		{"port taken", func(s *setup) { s.tables += frontendSection("third", taken) }, "frontend third: listening on " + taken + ": address already in use"},
 		{"maxconn above the limit", func(s *setup) { s.global = "maxconn = 100_000_000" }, "global.maxconn = 100000000 needs an open-files limit of 200000200"},
-		{"the file is gone", nil, "no such file or directory"},
+		{"missing file", nil, "no such file or directory"},
 	} {
 		bad := *s
-		bad.tables = frontendTable("other", opened) // good, but not to be opened
+		bad.tables = frontendSection("other", opened) // valid, but must not be opened
 		if test.change != nil {
 			test.change(&bad)
 		}
@@ -140,7 +140,7 @@ func TestReloadFails(t *testing.T) {
 		}
 		before := strings.Count(b.log.String(), "reload failed")
 		b.signal(t, syscall.SIGHUP)
-		b.await(t, fmt.Sprintf(`(?s:(reload failed, the configuration before stays in force.*){%d})`, before+1))
+		b.await(t, fmt.Sprintf(`(?s:(reload failed, the old configuration stays in force.*){%d})`, before+1))
 		expectReload(t, b, test.reason, "main")
 		if c, err := dialFrom("", opened); err == nil {
 			c.Close()
@@ -154,8 +154,7 @@ func TestReloadFails(t *testing.T) {
 	expectReload(t, b, "", "main")
 }
 
-// reload writes the file, sends SIGHUP, and waits for what it has the balancer
-// say.
+// reload writes the file, sends SIGHUP, and waits for a line of the balancer's log.
 func reload(t *testing.T, b *balancer, pattern string) {
 	t.Helper()
 	b.write(t)
@@ -163,8 +162,8 @@ func reload(t *testing.T, b *balancer, pattern string) {
 	b.await(t, pattern)
 }
 
-// expectReload checks what the status says of the last reload ("" is success),
-// and which frontends there are.
+// expectReload checks the last reload in the status (reason "" is success), and the
+// frontends.
 func expectReload(t *testing.T, b *balancer, reason string, frontends ...string) {
 	t.Helper()
 	s := b.status(t)

@@ -6,16 +6,16 @@ import (
 	"testing"
 )
 
-// Who is connected to a server that a reload has removed lives through an
-// upgrade, too, and so does who is connected in a mode that the frontend has no
-// more; nobody new gets there.
+// Connections to a server that a reload has removed survive an upgrade, and so do
+// connections in a mode that the frontend does not have any more. New clients do not
+// reach that server.
 func TestUpgradeAfterRemoval(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t), startEcho(t))
 	s.backend = "balance = 'roundrobin'"
-	l := startLine(t, s)
+	l := startLineage(t, s)
 	first := l.serving(t)
-	clients := []*client{connect(t, l.frontend), connect(t, l.frontend)} // one of each server
+	clients := []*client{connect(t, l.frontend), connect(t, l.frontend)} // one per server
 	for _, c := range clients {
 		c.expectEcho(t)
 	}
@@ -25,7 +25,7 @@ func TestUpgradeAfterRemoval(t *testing.T) {
 	l.await(t, `msg=reloaded .*-server nodes/node2`)
 	l.send(t, first, syscall.SIGUSR2)
 	l.await(t, `the new process serves`)
-	l.awaitGone(t, first) // at once: both have moved
+	l.awaitGone(t, first) // at once: both connections have moved
 	for _, c := range clients {
 		c.expectEcho(t)
 	}
@@ -43,7 +43,7 @@ func TestUpgradeAfterRemoval(t *testing.T) {
 		connect(t, l.frontend).expectEcho(t)
 	}
 	if n := l.status(t).Backends[0].Servers[0].Connections.Current; n != 3 {
-		t.Errorf("%d clients are on the server that is left, want 3", n)
+		t.Errorf("%d clients are on the remaining server, want 3", n)
 	}
 	for _, c := range clients {
 		c.Close()

@@ -13,7 +13,7 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// order is how servers are sorted.
+// order is the order of the servers.
 type order int
 
 const (
@@ -21,7 +21,7 @@ const (
 	byConnections
 	byMessages
 	byLatency
-	orders // how many there are
+	orders // the number of orders
 )
 
 func (o order) String() string {
@@ -45,12 +45,12 @@ func (o order) sorted(servers []admin.Server) []admin.Server {
 	return sorted
 }
 
-// writeStatus shows what the balancer does, for a terminal. What servers and
-// other operators said cannot command the terminal.
+// writeStatus writes the status for a terminal. Texts of servers and operators cannot
+// contain control sequences for the terminal.
 func writeStatus(out io.Writer, s *admin.Snapshot, servers order) {
 	var text bytes.Buffer
 	writeAll(&text, s, servers)
-	// Who does not read it any more is not to be helped.
+	// There is nothing to do about a reader that has gone.
 	_, _ = out.Write(bytes.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' {
 			return '?'
@@ -102,7 +102,7 @@ func writeBackend(w io.Writer, now time.Time, b *admin.Backend, servers order) {
 	table.Flush()
 }
 
-// stateOf is a server's state in a word or two.
+// stateOf is a server's state in few words.
 func stateOf(s *admin.Server) string {
 	words := string(s.State)
 	if s.Admin != admin.AdminReady {
@@ -114,7 +114,7 @@ func stateOf(s *admin.Server) string {
 	return words
 }
 
-// checkOf is what the last check said.
+// checkOf is the result of the last check.
 func checkOf(c *admin.Check) string {
 	text := strings.TrimSpace(c.Code + " " + c.Text)
 	if c.Progress != "" {
@@ -139,7 +139,7 @@ func perSecond(rate float64) string {
 	return scaled(rate)
 }
 
-// scaled is a number with three digits and a unit: 1.23k, 45.6M.
+// scaled formats a number with three digits and a unit: 1.23k, 45.6M.
 func scaled(n float64) string {
 	for _, unit := range []string{"", "k", "M", "G"} {
 		if n < 999.5 {
@@ -162,7 +162,7 @@ func latency(seconds float64) string {
 	return fmt.Sprintf("%.2fs", seconds)
 }
 
-// roughly is a length of time by its two greatest units: 5d4h, 3h20m, 42s.
+// roughly formats a duration by its two greatest units: 5d4h, 3h20m, 42s.
 func roughly(seconds float64) string {
 	d := time.Duration(seconds) * time.Second
 	switch {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"mcplb/cmd/internal/build"
 	"mcplb/conf"
 	"mcplb/proxy"
 	"mcplb/proxy/admin"
@@ -27,27 +28,27 @@ type server struct {
 	style     *logStyle
 	proxy     *proxy.Proxy
 	pages     *pages
-	openPages func() // begins to serve them, once
+	openPages func() // starts to serve them, once
 	note      *notifier
 
 	access  admin.Access // to the runtime commands
 	history *admin.History
 
-	process *handover.Process // this process, as one that takes over and is taken over from
-	renewal chan struct{}     // a reload wants another process to take over
+	process *handover.Process // this process in handovers
+	renewal chan struct{}     // receives a request of a reload for an upgrade
 
-	mu      sync.Mutex   // guards what follows; held for the whole of a reload, and of an upgrade
+	mu      sync.Mutex   // guards the fields below; held during a reload or an upgrade
 	config  *conf.Config // in force
-	started conf.Global  // what this process was started with
+	started conf.Global  // in force when this process started
 }
 
-// serve runs the balancer until it is told to stop, or another process has
-// taken its place, and returns the exit status.
+// serve runs the balancer until a signal stops it, or another process has taken over,
+// and returns the exit status.
 func serve(path string, config *conf.Config, options handover.ProcessOptions, stderr io.Writer) int {
 	style := newLogStyle(config.Global)
 	s := &server{path: path, config: config, started: config.Global, style: style, log: style.logger(stderr), renewal: make(chan struct{}, 1)}
 	s.note = newNotifier(s.log)
-	// Registered before anything is served: no signal finds nobody.
+	// Registered before anything is served, so that no signal is lost.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -57,12 +58,12 @@ func serve(path string, config *conf.Config, options handover.ProcessOptions, st
 		return exitError
 	}
 	defer s.process.Forget()
-	s.log.Info("serving", "config", path, "pid", os.Getpid(), "version", buildVersion(),
+	s.log.Info("serving", "config", path, "pid", os.Getpid(), "version", build.Version(),
 		"maxconn", s.proxy.Snapshot().Process.Connections.Limit)
 	remembering, forget := context.WithCancel(context.Background())
 	defer forget()
 	go s.history.Run(remembering)
-	// What reading the configuration took goes back before clients come.
+	// Returns the memory used for reading the configuration before clients come.
 	debug.FreeOSMemory()
 	watching, unwatch := context.WithCancel(context.Background())
 	defer unwatch()
@@ -71,8 +72,8 @@ func serve(path string, config *conf.Config, options handover.ProcessOptions, st
 	return s.obey(signals, old)
 }
 
-// start opens everything, or nothing. What another process hands over is not
-// opened anew, and nobody is served before that one lets go (serve).
+// start opens everything, or nothing. It uses the sockets that the old process hands
+// over, and serves no client before that process has stopped serving.
 func (s *server) start(old *handover.Receiver) error {
 	limit, err := reactor.OpenFilesLimit()
 	if err != nil {
@@ -81,21 +82,21 @@ func (s *server) start(old *handover.Receiver) error {
 	if err := s.useToken(s.config.Admin.TokenFile); err != nil {
 		return err
 	}
-	// The pages' addresses first: they show whether another mcplb runs here.
+	// The pages' addresses come first: they show whether another mcplb runs here.
 	s.pages = newPages(s.log)
 	sockets, err := s.pages.open(s.config.Admin, old.Socket)
 	if err != nil {
 		return err
 	}
 	s.proxy, err = proxy.Start(s.config, proxy.Options{
-		Version: buildVersion(), Log: s.log, FileLimit: limit, System: reactor.Kernel(),
+		Version: build.Version(), Log: s.log, FileLimit: limit, System: reactor.Kernel(),
 		Inherited: old.Socket, Suspended: old != nil,
 	})
 	if err != nil {
 		closeAll(sockets)
 		return err
 	}
-	s.secure(s.config)
+	s.prepareTLS(s.config)
 	s.history = admin.NewHistory(s.proxy)
 	s.pages.use(s.adminHandler(), admin.NewHealthHandler(s.proxy))
 	s.openPages = sync.OnceFunc(func() { s.pages.apply(s.config.Admin, sockets) })
@@ -105,7 +106,7 @@ func (s *server) start(old *handover.Receiver) error {
 	return nil
 }
 
-// adminHandler is what the admin address serves.
+// adminHandler is the handler of the admin address.
 func (s *server) adminHandler() http.Handler {
 	return admin.NewAdminHandler(admin.Options{
 		Source: s.proxy, Control: s.proxy.Control(), Access: &s.access, Log: s.log, History: s.history,
@@ -113,7 +114,7 @@ func (s *server) adminHandler() http.Handler {
 	})
 }
 
-// useToken puts in force who may use the runtime commands.
+// useToken applies the token file, which decides who may use the runtime commands.
 func (s *server) useToken(path string) error {
 	warning, err := s.access.UseFile(path)
 	if warning != "" {
@@ -129,7 +130,8 @@ func (s *server) hardStopAfter() time.Duration {
 	return s.config.Global.HardStopAfter
 }
 
-// ended closes the pages, which were there to watch the draining.
+// ended closes the pages, which served during the draining to watch it, and returns
+// the exit status.
 func (s *server) ended(cut error) int {
 	s.pages.close()
 	if cut != nil {

@@ -1,4 +1,4 @@
-//lint:file-ignore SA1019 sampling is deprecated together with the sessions that are tested here
+//lint:file-ignore SA1019 sampling is deprecated together with the sessions, which are tested here
 
 package main
 
@@ -17,11 +17,11 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// Sessions of the official SDK's client from one address, without a cookie,
-// under roundrobin onto four nodes: each stays on its node through calls, an
-// event stream, a question that the node asks its client, and DELETE, while one
-// node drains. When another is killed, its sessions are told that they are gone
-// and open others; the other sessions go on calling meanwhile and do not notice.
+// Clients of the official SDK open sessions from one address, without a cookie, under
+// roundrobin, on four nodes. Each session stays on its node for calls, an event
+// stream, a question that the node asks its client, and DELETE, while one node
+// drains. When another node is killed, its clients are answered that their sessions
+// are gone and open others. The other sessions continue and do not notice.
 func TestHTTPSessionsStay(t *testing.T) {
 	t.Parallel()
 	sessions, calls := full(500, 60), full(20, 4)
@@ -66,8 +66,8 @@ func TestHTTPSessionsStay(t *testing.T) {
 		sessions, calls, died)
 }
 
-// kill kills a node, while the sessions of all others call on, and tells how
-// many sessions were its own.
+// kill kills a node while the sessions of the other nodes make calls, and returns how
+// many sessions the node had.
 func (c *cluster) kill(t *testing.T, dying *node, all []*httpSession) (died int) {
 	t.Helper()
 	var calling sync.WaitGroup
@@ -82,11 +82,11 @@ func (c *cluster) kill(t *testing.T, dying *node, all []*httpSession) (died int)
 			for more := true; more; {
 				select {
 				case <-dead:
-					more = false // once after it
+					more = false // one call after it
 				default:
 				}
 				if err := s.use(1); err != nil {
-					t.Errorf("a session of %s noticed: %v", s.node, err)
+					t.Errorf("a session of %s was affected: %v", s.node, err)
 					return
 				}
 			}
@@ -99,9 +99,8 @@ func (c *cluster) kill(t *testing.T, dying *node, all []*httpSession) (died int)
 	return died
 }
 
-// expectReopened checks that every session of a node that is dead is answered
-// 404 with -32001, which is what has a client initialize anew, and opens it
-// anew, elsewhere.
+// expectReopened checks that every session of a dead node is answered 404 with -32001,
+// upon which clients initialize again, and opens another session on another node.
 func (c *cluster) expectReopened(t *testing.T, dead *node, all []*httpSession) {
 	t.Helper()
 	forEach(t, len(all), func(i int) error {
@@ -112,11 +111,11 @@ func (c *cluster) expectReopened(t *testing.T, dead *node, all []*httpSession) {
 		if err := s.expectGone(c.frontend); err != nil {
 			return err
 		}
-		// The SDK shows the error of the answer, or that of its event stream,
-		// which was told before.
+		// The SDK returns the error of the answer, or of its event stream, which
+		// ended before.
 		_, err := callTool(s.ClientSession, &mcp.CallToolParams{Name: "whoami"})
 		if err == nil || !strings.Contains(err.Error(), "session not found") {
-			return fmt.Errorf("a session of the dead node was told: %w", err)
+			return fmt.Errorf("a session of the dead node ended with: %w", err)
 		}
 		s.Close()
 		again, err := openHTTPSession(t, c.frontend)
@@ -131,18 +130,18 @@ func (c *cluster) expectReopened(t *testing.T, dead *node, all []*httpSession) {
 	})
 }
 
-// httpSession is a session of the official SDK over Streamable HTTP, with its
-// event stream, and a watch on what the wire shows of it.
+// httpSession is a session of the official SDK over Streamable HTTP, with its event
+// stream. It records what happens on the wire.
 type httpSession struct {
 	*mcp.ClientSession
 	node   string
-	gone   atomic.Bool // its node is dead: anything may happen
+	gone   atomic.Bool // its node is dead: errors are expected
 	ending atomic.Bool
 	next   http.RoundTripper
 
 	mu      sync.Mutex
-	failed  []string // guarded by mu: what it should not have met
-	streams int      // guarded by mu: event streams that were opened by GET
+	failed  []string // guarded by mu: unexpected errors and answers
+	streams int      // guarded by mu: event streams opened by GET
 	deleted bool     // guarded by mu: DELETE was answered
 }
 
@@ -188,7 +187,7 @@ func (s *httpSession) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// note notes what a session should not meet while it and its node live.
+// note records an event that must not happen while the session and its node live.
 func (s *httpSession) note(request *http.Request, what string) {
 	if s.gone.Load() || s.ending.Load() && request.Method == http.MethodGet {
 		return
@@ -198,7 +197,7 @@ func (s *httpSession) note(request *http.Request, what string) {
 	s.failed = append(s.failed, request.Method+": "+what)
 }
 
-// watchedBody is the event stream of a session, which should not end by itself.
+// watchedBody is the event stream of a session, which must not end by itself.
 type watchedBody struct {
 	io.ReadCloser
 	session *httpSession
@@ -213,7 +212,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// use calls whoami some times, and has the node ask its client a question.
+// use calls whoami some times, and the tool ask, with which the node asks the client.
 func (s *httpSession) use(calls int) error {
 	for range calls {
 		name, err := callTool(s.ClientSession, &mcp.CallToolParams{Name: "whoami"})
@@ -229,25 +228,25 @@ func (s *httpSession) use(calls int) error {
 		return err
 	}
 	if answer != s.ID()+" 42" {
-		return fmt.Errorf("the node was answered %q", answer)
+		return fmt.Errorf("the client's answer arrived as %q", answer)
 	}
 	return s.check()
 }
 
-// check tells what the session met that it should not have.
+// check returns an error if anything unexpected has happened to the session.
 func (s *httpSession) check() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case len(s.failed) > 0:
-		return fmt.Errorf("a session of %s met %q", s.node, s.failed)
+		return fmt.Errorf("unexpected in a session of %s: %q", s.node, s.failed)
 	case s.streams != 1:
 		return fmt.Errorf("a session of %s opened %d event streams, want 1", s.node, s.streams)
 	}
 	return nil
 }
 
-// end ends the session, which sends DELETE.
+// end ends the session by DELETE.
 func (s *httpSession) end() error {
 	s.ending.Store(true)
 	if err := s.Close(); err != nil {
@@ -264,8 +263,8 @@ func (s *httpSession) end() error {
 	return nil
 }
 
-// expectGone makes sure that a request of the session is answered as one whose
-// server is gone.
+// expectGone checks that a request of the session is answered as one whose server is
+// gone.
 func (s *httpSession) expectGone(address string) error {
 	request, err := http.NewRequest(http.MethodPost, "http://"+address+"/mcp", strings.NewReader(pingLine))
 	if err != nil {
@@ -284,10 +283,10 @@ func (s *httpSession) expectGone(address string) error {
 		Error struct{ Code int }
 	}
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		return fmt.Errorf("the answer to a session that is gone, of status %d: %w", response.StatusCode, err)
+		return fmt.Errorf("the answer to a lost session, of status %d: %w", response.StatusCode, err)
 	}
 	if response.StatusCode != http.StatusNotFound || answer.Error.Code != -32001 || answer.ID != 3 {
-		return fmt.Errorf("a session that is gone was answered %d, %+v", response.StatusCode, answer)
+		return fmt.Errorf("a lost session was answered %d, %+v", response.StatusCode, answer)
 	}
 	return nil
 }

@@ -8,28 +8,29 @@ import (
 	"syscall"
 	"time"
 
+	"mcplb/cmd/internal/build"
 	"mcplb/proxy"
 	"mcplb/proxy/handover"
 )
 
-// phase is where a process stands in its life, as far as signals matter. One
-// goroutine runs through it (obey), so signals are obeyed one after the other.
+// phase is the phase of a process, which decides what signals do. One goroutine (obey)
+// runs through the phases and handles one signal after another.
 //
-//	phase      HUP              USR2               TERM, INT        otherwise
-//	following  reload           put off            draining         the process before has ended: serving,
-//	                                                                and what was put off
-//	serving    reload           upgrading          draining
-//	upgrading  put off          logged: under way  put off; again:  the new process serves: leaving, what was
-//	                                               the new process  put off goes to it
-//	                                               is ended         it does not: serving, and what was put off
-//	leaving    sent on to the   logged: too late   stop at once     nobody is left, or hard_stop_after: ended
+//	phase      HUP              USR2                 TERM, INT         other events
+//	following  reload           postponed            draining          the old process has ended: serving,
+//	                                                                   then the postponed signals
+//	serving    reload           upgrading            draining
+//	upgrading  postponed        logged: in progress  postponed; again: the new process serves: leaving, and the
+//	                                                 the new process   postponed signals are sent to it;
+//	                                                 is stopped        it fails: serving, then the postponed signals
+//	leaving    sent to the      logged: too late     stop at once      no client left, or hard_stop_after: ended
 //	           new process
-//	draining   only the access  logged: too late   stop at once     nobody is left, or hard_stop_after: ended
+//	draining   only the access  logged: too late     stop at once      no client left, or hard_stop_after: ended
 //	           log is reopened
 //
-// A process that is being started obeys no signal before it serves: they wait.
-// In leaving and draining it takes no clients any more; in following another
-// process still has some of the line's.
+// A starting process handles no signal before it serves: signals wait. In leaving and
+// draining, it accepts no clients any more. In following, the old process still
+// holds some clients.
 type phase uint8
 
 const (
@@ -40,31 +41,30 @@ const (
 	draining
 )
 
-// life is a running server and what is under way.
+// life is a running server with its phase.
 type life struct {
 	*server
-	phase   phase
-	signals <-chan os.Signal
-	putOff  []os.Signal // in their order, each once
+	phase     phase
+	signals   <-chan os.Signal
+	postponed []os.Signal // in their order, each once
 
-	alone    <-chan struct{} // following: closed when the process before has ended
+	alone    <-chan struct{} // following: closed when the old process has ended
 	upgraded <-chan upgradeResult
 	next     *handover.Sender // leaving
 	stopped  <-chan error
 	cut      context.CancelCauseFunc // leaving and draining: stop at once
 }
 
-// upgradeResult is what came of an upgrade.
+// upgradeResult is the outcome of an upgrade.
 type upgradeResult struct {
 	next *handover.Sender
 	err  error
 }
 
-// errSecondSignal says why draining was cut short.
-var errSecondSignal = errors.New("told to stop a second time")
+// errSecondSignal is the reason why draining was cut short.
+var errSecondSignal = errors.New("a second signal to stop")
 
-// obey obeys signals until the balancer has stopped, and returns the exit
-// status.
+// obey handles signals until the balancer has stopped, and returns the exit status.
 func (s *server) obey(signals <-chan os.Signal, old *oldProcess) int {
 	l := &life{server: s, signals: signals}
 	if old != nil {
@@ -91,7 +91,7 @@ func (s *server) obey(signals <-chan os.Signal, old *oldProcess) int {
 	}
 }
 
-// obey obeys one signal.
+// obey handles one signal.
 func (l *life) obey(sig os.Signal) {
 	switch sig {
 	case syscall.SIGHUP:
@@ -103,11 +103,11 @@ func (l *life) obey(sig os.Signal) {
 	}
 }
 
-// hangUp obeys SIGHUP.
+// hangUp handles SIGHUP.
 func (l *life) hangUp() {
 	switch l.phase {
 	case serving, following:
-		_, _ = l.reload() // what is wrong is logged
+		_, _ = l.reload() // it logs its error
 	case upgrading:
 		l.later(syscall.SIGHUP)
 	case leaving:
@@ -118,22 +118,22 @@ func (l *life) hangUp() {
 	}
 }
 
-// upgrade obeys SIGUSR2.
+// upgrade handles SIGUSR2.
 func (l *life) upgrade() {
 	switch l.phase {
 	case serving:
 		l.beginUpgrade()
 	case following:
-		l.log.Info("the upgrade waits until the process before has ended")
+		l.log.Info("the upgrade waits until the old process has ended")
 		l.later(syscall.SIGUSR2)
 	case upgrading:
-		l.log.Warn("not upgrading: an upgrade is under way")
+		l.log.Warn("not upgrading: an upgrade is in progress")
 	default:
 		l.log.Warn("not upgrading: this process is about to end")
 	}
 }
 
-// terminate obeys SIGTERM and SIGINT.
+// terminate handles SIGTERM and SIGINT.
 func (l *life) terminate(sig os.Signal) {
 	switch l.phase {
 	case serving, following:
@@ -146,33 +146,33 @@ func (l *life) terminate(sig os.Signal) {
 			l.process.Stop()
 			return
 		}
-		l.log.Info("stopping when the upgrade under way has ended, or at another signal", "signal", sig.String())
+		l.log.Info("stopping when the upgrade in progress has ended, or at another signal", "signal", sig.String())
 	default:
 		l.cut(errSecondSignal)
 	}
 }
 
-// later puts a signal off, and tells whether it was put off already.
+// later postpones a signal and reports whether it was postponed already.
 func (l *life) later(sig os.Signal) (again bool) {
-	for _, known := range l.putOff {
+	for _, known := range l.postponed {
 		if known == sig {
 			return true
 		}
 	}
-	l.putOff = append(l.putOff, sig)
+	l.postponed = append(l.postponed, sig)
 	return false
 }
 
-// catchUp obeys what was put off.
+// catchUp handles the postponed signals.
 func (l *life) catchUp() {
-	signals := l.putOff
-	l.putOff = nil
+	signals := l.postponed
+	l.postponed = nil
 	for _, sig := range signals {
 		l.obey(sig)
 	}
 }
 
-// follow takes in what the process before still holds, until it has ended.
+// follow takes over what the old process still holds, until it has ended.
 func (l *life) follow(old *oldProcess) {
 	alone := make(chan struct{})
 	l.phase, l.alone = following, alone
@@ -180,15 +180,15 @@ func (l *life) follow(old *oldProcess) {
 		defer close(alone)
 		old.receiver.Follow(old.new)
 		if err := l.process.WaitForOld(context.Background()); err != nil {
-			l.log.Warn("the end of the process before", "err", err)
+			l.log.Warn("waiting for the end of the old process failed", "err", err)
 		}
 	}()
 }
 
-// errFirstProcess says why a container's mcplb is not upgraded.
-var errFirstProcess = errors.New("this is the first process of its container, which would end with it: roll out a new container instead")
+// errFirstProcess is the reason why the mcplb of a container is not upgraded.
+var errFirstProcess = errors.New("this is the first process of its container, and the container would end with it: roll out a new container instead")
 
-// beginUpgrade starts the binary anew.
+// beginUpgrade starts a new process of the binary.
 func (l *life) beginUpgrade() {
 	if os.Getpid() == 1 {
 		l.log.Error("not upgrading", "err", errFirstProcess)
@@ -198,18 +198,18 @@ func (l *life) beginUpgrade() {
 	done := make(chan upgradeResult, 1)
 	l.phase, l.upgraded = upgrading, done
 	go func() {
-		l.mu.Lock() // no reload: what was handed over would not hold any more
+		l.mu.Lock() // no reload: the state that was handed over would be outdated
 		defer l.mu.Unlock()
 		old := &handover.Old{Balancer: l.server.handover(), History: l.history}
-		next, err := handover.Begin(l.process, old, buildVersion(), l.log)
+		next, err := handover.Begin(l.process, old, build.Version(), l.log)
 		done <- upgradeResult{next, err}
 	}()
 }
 
-// afterUpgrade goes on as what came of the upgrade says.
+// afterUpgrade continues after an upgrade, according to its outcome.
 func (l *life) afterUpgrade(result upgradeResult) {
 	if result.err != nil {
-		l.log.Error("the upgrade failed, this process goes on", "err", result.err)
+		l.log.Error("the upgrade failed, this process continues", "err", result.err)
 		l.phase = serving
 		l.catchUp()
 		return
@@ -218,7 +218,7 @@ func (l *life) afterUpgrade(result upgradeResult) {
 	limit := l.hardStopAfter()
 	l.log.Info("the new process serves", "its_pid", l.next.PID(), "connections", l.proxy.Connections(), "hard_stop_after", limit)
 	l.note.replaced(l.next.PID())
-	for _, sig := range l.putOff {
+	for _, sig := range l.postponed {
 		l.sendOn(sig.(syscall.Signal))
 	}
 	l.pages.close()
@@ -229,15 +229,15 @@ func (l *life) afterUpgrade(result upgradeResult) {
 	})
 }
 
-// sendOn gives a signal to the process that serves now.
+// sendOn sends a signal to the process that serves now.
 func (l *life) sendOn(sig syscall.Signal) {
 	if err := syscall.Kill(l.next.PID(), sig); err != nil {
-		l.log.Warn("the new process did not get a signal", "signal", sig.String(), "err", err)
+		l.log.Warn("cannot send a signal to the new process", "signal", sig.String(), "err", err)
 	}
 }
 
-// drain stops the balancer, within limit or when it is cut; first is what to do
-// before. The context ends when draining does not go on.
+// drain calls first and then stops the balancer, within limit or until it is cut
+// short. The context that it returns ends when draining is cut short.
 func (l *life) drain(limit time.Duration, first func(context.Context)) context.Context {
 	ctx, cut := context.WithCancelCause(context.Background())
 	l.cut = cut

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// What mcplb cannot have makes it end at once with status 1, and say what that
-// is and what to do.
+// If a resource is not available, mcplb ends at once with status 1 and reports which
+// one and what to do.
 func TestStartFails(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -21,9 +21,9 @@ func TestStartFails(t *testing.T) {
 		{"frontend's port taken", func(s *setup) { s.frontend = occupy(t) },
 			`frontend main: listening on FRONTEND: address already in use \(find who has it with: ss -ltnp\)`},
 		{"admin port taken", func(s *setup) { s.admin = occupy(t) },
-			`admin\.listen: listen tcp ADMIN: bind: address already in use \(see who listens with: ss -ltnp; or choose another address\)`},
+			`admin\.listen: listen tcp ADMIN: bind: address already in use \(ss -ltnp shows which process listens; stop it or choose another address\)`},
 		{"health port taken", func(s *setup) { s.health = occupy(t) },
-			`admin\.health_listen: listen tcp HEALTH: bind: address already in use \(see who`},
+			`admin\.health_listen: listen tcp HEALTH: bind: address already in use \(ss -ltnp shows which process listens`},
 		{"foreign address", func(s *setup) { s.frontend = "192.0.2.1:8000" },
 			`frontend main: listening on 192\.0\.2\.1:8000: cannot assign requested address \(no interface has this address; see: ip address\)`},
 		{"two ports taken", func(s *setup) {
@@ -44,14 +44,14 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// The open-files limit that maxconn needs: two a client, and 200 for the rest.
+// maxconn requires an open-files limit of two per client, and 200 for the rest.
 func TestOpenFilesLimit(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		limit   int
 		maxconn int
-		output  string // of a start that fails
+		output  string // of a failed start
 	}{
 		{"too low for maxconn", 1000, 401, `global\.maxconn = 401 needs an open-files limit of 1002, and it is 1000: raise it \(ulimit -n, or LimitNOFILE= in the systemd unit\) or lower maxconn to 400`},
 		{"just enough", 1000, 400, ""},
@@ -75,7 +75,7 @@ func TestOpenFilesLimit(t *testing.T) {
 	}
 }
 
-// The pages may be off.
+// The pages may be turned off.
 func TestWithoutPages(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t))

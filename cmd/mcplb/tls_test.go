@@ -16,14 +16,14 @@ import (
 	"mcplb/internal/certificate"
 )
 
-// writePair writes lb.pem, a self-signed certificate for a.test that ends at a
+// writePair writes lb.pem, a self-signed certificate for a.test that expires at a
 // time, and lb.key.
 func writePair(t *testing.T, directory string, until time.Time) {
 	t.Helper()
 	certificate.Write(t, directory, "lb", certificate.New(t, nil, certificate.ECDSA(t), certificate.UntilThen(until), "a.test"))
 }
 
-// TestTLS has curl and openssl as clients, and certificates renewed by SIGHUP.
+// TestTLS uses curl and openssl as clients, and renews certificates by SIGHUP.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(digest))
@@ -56,16 +56,16 @@ func TestTLS(t *testing.T) {
 	request := []byte("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
 	text := runClient(t, request, "openssl", append(openssl, "-ign_eof", "-sess_out", session)...)
 	if !strings.Contains(text, "HTTP/1.1 200 ") || !strings.Contains(text, "New, TLSv1.3") {
-		t.Errorf("openssl says:\n%s", text)
+		t.Errorf("output of openssl:\n%s", text)
 	}
 
 	writePair(t, directory, time.Now().AddDate(0, 9, 0))
 	reload(t, b, `msg=reloaded .*~frontend.main.tls.certificates\[0\] \(valid until \d{4}-\d\d-\d\d, [0-9a-f]{8}\) -> \(valid until `)
 	text = runClient(t, request, "openssl", append(openssl, "-ign_eof", "-sess_in", session)...)
 	if !strings.Contains(text, "HTTP/1.1 200 ") || !strings.Contains(text, "Reused, TLSv1.3") {
-		t.Errorf("after the reload openssl says:\n%s", text)
+		t.Errorf("after the reload, output of openssl:\n%s", text)
 	}
-	runClient(t, nil, "curl", append(curl, url)...) // it trusts the new certificate alone
+	runClient(t, nil, "curl", append(curl, url)...) // it trusts only the new certificate
 
 	writePair(t, directory, time.Now().Add(-time.Hour))
 	reload(t, b, `level=WARN msg="frontend.main.tls.certificates\[0\]: .*was valid until .*: clients refuse it; renew it and reload`)
@@ -74,6 +74,6 @@ func TestTLS(t *testing.T) {
 	}
 	reload(t, b, `reload failed.*lb.toml:\d+: frontend.main.tls.certificates\[0\]: .* are not a PEM certificate chain and its key`)
 	if text := runClient(t, nil, "curl", append(curl, "-k", url)...); !strings.HasSuffix(text, " 1 1.1\n") {
-		t.Errorf("after a reload that failed: %q", text)
+		t.Errorf("after a failed reload: %q", text)
 	}
 }

@@ -9,13 +9,14 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
-// topInterval is how often top looks.
+// topInterval is the time between two updates of top.
 const topInterval = time.Second
 
-// screen is what top shows: a window on lines that may be more and longer than
+// screen is what top shows: a part of the lines, which may be more and longer than
 // the terminal.
 type screen struct {
 	lines         []string
@@ -24,21 +25,30 @@ type screen struct {
 	sorting       order
 }
 
+func (o *operator) topCommand() *cobra.Command {
+	return o.remote(&cobra.Command{
+		Use: "top [flags]", Short: "Show the state of the balancer live",
+		Long: `Show the state of the balancer live, on the complete terminal. Without a terminal,
+it is mcplb status.
+
+Keys: q ends, arrows and space scroll, s sorts servers by connections, messages,
+latency or as in the file.`,
+		Example: "  mcplb top", ValidArgsFunction: cobra.NoFileCompletions,
+	}, func([]string) error { return o.top() })
+}
+
 // top shows the status live until q is pressed.
-func top(o *operator, args []string) error {
-	if err := need(args, 0, 0); err != nil {
-		return err
-	}
+func (o *operator) top() error {
 	out, isFile := o.stdout.(*os.File)
 	if !isFile || !term.IsTerminal(int(out.Fd())) || !term.IsTerminal(int(os.Stdin.Fd())) {
-		return o.statusOnce()
+		return o.showStatus(false)
 	}
 	if _, err := o.api.status(); err != nil {
-		return err // before the screen is taken
+		return err // before the terminal is changed
 	}
 	raw, err := term.MakeRaw(int(os.Stdin.Fd()))
 	if err != nil {
-		return fmt.Errorf("taking over the terminal: %w", err)
+		return fmt.Errorf("put the terminal into raw mode: %w", err)
 	}
 	fmt.Fprint(out, "\x1b[?1049h\x1b[?25l")
 	defer func() {
@@ -48,7 +58,8 @@ func top(o *operator, args []string) error {
 	return o.topLoop(out, readKeys())
 }
 
-// readKeys passes on what is pressed. It ends with the process.
+// readKeys returns a channel of the keys that are pressed. Its goroutine ends with
+// standard input or with the process.
 func readKeys() <-chan string {
 	keys := make(chan string)
 	go func() {
@@ -71,7 +82,7 @@ func (o *operator) topLoop(out *os.File, keys <-chan string) error {
 	var s screen
 	for {
 		s.width, s.height, _ = term.GetSize(int(out.Fd()))
-		if err := o.look(&s); err != nil {
+		if err := o.update(&s); err != nil {
 			return err
 		}
 		if _, err := out.WriteString(s.draw()); err != nil {
@@ -87,9 +98,9 @@ func (o *operator) topLoop(out *os.File, keys <-chan string) error {
 	}
 }
 
-// look fetches what is to be shown. A balancer that does not answer may come
-// back: that is shown, too.
-func (o *operator) look(s *screen) error {
+// update fetches the lines to show. A balancer that does not answer may come back,
+// so that is shown, not returned.
+func (o *operator) update(s *screen) error {
 	status, err := o.api.status()
 	var unreachable *unreachableError
 	switch {
@@ -105,7 +116,7 @@ func (o *operator) look(s *screen) error {
 	return nil
 }
 
-// press obeys a key, and tells whether to go on.
+// press handles a key and reports whether to continue.
 func (s *screen) press(key string) bool {
 	switch key {
 	case "q", "Q", "\x03", "\x1b":
@@ -126,9 +137,9 @@ func (s *screen) press(key string) bool {
 	return true
 }
 
-// draw is the whole screen as a terminal takes it.
+// draw returns the complete screen with its control sequences.
 func (s *screen) draw() string {
-	rows := max(s.height-1, 1) // the last is the legend
+	rows := max(s.height-1, 1) // the last row is the legend
 	s.first = max(min(s.first, len(s.lines)-rows), 0)
 	var out strings.Builder
 	out.WriteString("\x1b[H")
@@ -152,7 +163,7 @@ func clip(line string, width int) string {
 	return string([]rune(line)[:width])
 }
 
-// coloured marks lines that an operator must not miss.
+// coloured highlights lines that an operator must not miss.
 func coloured(line string) string {
 	switch {
 	case strings.HasPrefix(line, "CRITICAL"), strings.Contains(line, "  down"):

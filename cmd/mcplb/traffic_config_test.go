@@ -10,13 +10,12 @@ import (
 	"testing"
 )
 
-// stage is an mcplb for traffic, and those that take its place: frontends of
-// every mode before servers that answer, and a configuration that takes many
-// shapes.
+// stage is an mcplb for traffic, with the processes of its upgrades: frontends of
+// every mode, servers that answer, and a configuration with many variants.
 type stage struct {
-	*line
+	*lineage
 	entrances
-	extra   string // an address that some variants listen on, too
+	extra   string // an address on which some variants listen, too
 	servers []stageServer
 }
 
@@ -31,7 +30,7 @@ func startStage(t *testing.T) *stage {
 		s.servers = append(s.servers, stageServer{startEcho(t), startTrafficNode(t)})
 	}
 	binary := filepath.Join(binaries, "mcplb")
-	s.line = &line{balancer: &balancer{nil, newSetup(t)}, binary: binary, pidFile: filepath.Join(t.TempDir(), "pid")}
+	s.lineage = &lineage{balancer: &balancer{nil, newSetup(t)}, binary: binary, pidFile: filepath.Join(t.TempDir(), "pid")}
 	s.writeVariant(t, 0)
 	s.process = startProcess(t, exec.Command(binary, "-c", s.path, "-pid-file", s.pidFile))
 	t.Cleanup(s.killAll)
@@ -39,29 +38,29 @@ func startStage(t *testing.T) *stage {
 	return s
 }
 
-// shape is what a variant changes of the file that the stage begins with. None
-// of it may disturb a client.
+// shape is the difference of a variant from the first file of the stage. No difference
+// may affect a client.
 type shape struct {
 	global, ratelimit, frontends, http, backend, check, tables string
 
-	tcpMode    string // of the frontend for tcp; "" = tcp
-	tcpName    string // of the same; "" = tcp
-	httpName   string // of that for HTTP; "" = http
+	tcpMode    string // the mode of the tcp frontend; "" = tcp
+	tcpName    string // the name of the tcp frontend; "" = tcp
+	httpName   string // the name of the http frontend; "" = http
 	pool       string // the name of the backend; "" = nodes
-	servers    []int  // which of the servers there are; nil = all but the last
-	addressOf2 int    // which server's addresses the second one has; 0 = its own
-	weight     int    // of the first; 0 = by default
-	newAdmin   bool   // the pages move to another port
+	servers    []int  // indices of the configured servers; nil = all but the last
+	addressOf2 int    // the server whose addresses the second one has; 0 = the second's
+	weight     int    // of the first server; 0 = the default
+	newAdmin   bool   // the pages are on another port
 }
 
-// variants are the shapes, one after the other, over and over.
+// variants are the shapes, which are applied in turn, repeatedly.
 func (s *stage) variants() []shape {
 	return []shape{
 		{},
-		{tables: frontendTable("extra", s.extra)},
+		{tables: frontendSection("extra", s.extra)},
 		{backend: "balance = 'leastconn'\ntimeout_connect = '4s'\ntimeout_tcp_user = '20s'\nslow_start = '1s'", weight: 50},
 		{servers: []int{0, 2}},
-		{servers: []int{0, 1, 2, 3}, tables: frontendTable("extra", s.extra)},
+		{servers: []int{0, 1, 2, 3}, tables: frontendSection("extra", s.extra)},
 		{ratelimit: "ban_after = 5\nban_time = '1m'\ntable_size = 1000\nover_message = 'reject'\nmax_connections = 3\nconnection_rate = 50"},
 		{http: "max_body = '32m'\ncompress = []\nrequests_per_connection = 100000\n[[frontend.http.route]]\npath = '/echo'\nendpoint = 'sse'"},
 		{global: "log_level = 'debug'\nlog_format = 'json'\nhard_stop_after = '1m'\nmaxconn = 3000"},
@@ -75,8 +74,8 @@ func (s *stage) variants() []shape {
 	}
 }
 
-// writeVariant puts shape number i in the place of the file before, at once: a
-// new process may be reading it.
+// writeVariant replaces the file by shape number i, atomically: a new process may be
+// reading it.
 func (s *stage) writeVariant(t *testing.T, i int) {
 	t.Helper()
 	all := s.variants()
@@ -93,7 +92,7 @@ func (s *stage) writeVariant(t *testing.T, i int) {
 	}
 }
 
-// text is the file of a shape.
+// text is the configuration file of a shape.
 func (s *stage) text(v *shape) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "[global]\n%s\n[admin]\nlisten = '%s'\nhealth_listen = '%s'\n", v.global, s.admin, s.health)

@@ -32,7 +32,7 @@ var streamKinds = []*streamKind{
 	{"SSE", openEvents},
 }
 
-// conversation is an open connection over which messages go and come back.
+// conversation is an open connection on which messages are sent and come back.
 type conversation interface {
 	text(s *stream, n int) []byte // message number n
 	send(text []byte) error
@@ -40,15 +40,15 @@ type conversation interface {
 	close()
 }
 
-// spoken are messages of a client, which the server sends back.
+// spoken generates the messages of a client, which the server sends back.
 type spoken struct{}
 
-// text makes one of 256 large, at a different time on each connection.
+// text makes one of 256 messages large, at a different time on each connection.
 func (spoken) text(s *stream, n int) []byte {
 	return message(s.kind.name, s.number, n, (n+s.number)%256 == 255)
 }
 
-// lines is a conversation by lines.
+// lines is a conversation of lines.
 type lines struct {
 	spoken
 	*client
@@ -76,7 +76,7 @@ func (l *lines) receive() ([]byte, error) {
 
 func (l *lines) close() { l.Close() }
 
-// webSocket is a conversation by WebSocket messages.
+// webSocket is a conversation of WebSocket messages.
 type webSocket struct {
 	spoken
 	*websocket.Conn
@@ -108,11 +108,11 @@ func (w *webSocket) receive() ([]byte, error) {
 }
 
 func (w *webSocket) close() {
-	_ = w.CloseNow() // it may be closed
+	_ = w.CloseNow() // it may be closed already
 	w.transport.CloseIdleConnections()
 }
 
-// events is an event stream: the server speaks alone, at its own pace.
+// events is an event stream: only the server sends, at its pace.
 type events struct {
 	conn  net.Conn
 	lines *bufio.Reader
@@ -169,7 +169,7 @@ func (e *events) close() { e.conn.Close() }
 
 // event is number n of an event stream.
 func event(stream string, n int) []byte {
-	number, _ := strconv.Atoi(stream) // what is none has none
+	number, _ := strconv.Atoi(stream) // 0 if it is not a number
 	return fmt.Appendf(nil, "data: %s\n", message("SSE", number, n, false))
 }
 
@@ -179,8 +179,7 @@ type keptAlive struct {
 	reader *bufio.Reader
 }
 
-// requestAlways sends requests on kept-alive connections, as many a second as
-// the load says.
+// requestAlways sends requests on kept-alive connections, at the rate of the load.
 func (tr *traffic) requestAlways() {
 	clients := min(25, tr.requests)
 	var requesting sync.WaitGroup
@@ -196,10 +195,10 @@ func (tr *traffic) requestAlways() {
 	}
 }
 
-// request sends a request that may not be sent twice, on c or a new connection,
-// and returns the connection for the next one, nil if it is not to be used again.
+// request sends a request that must not be repeated, on c or a new connection, and
+// returns the connection for the next request, or nil if it cannot be used again.
 func (tr *traffic) request(c *keptAlive, client, n int) *keptAlive {
-	if c != nil && c.closedByPeer() {
+	if c != nil && c.closedByServer() {
 		tr.fail(failedIdle, io.EOF)
 		c.Close()
 		c = nil
@@ -225,8 +224,8 @@ func (tr *traffic) request(c *keptAlive, client, n int) *keptAlive {
 	return c
 }
 
-// post sends body and expects it back; again says whether the connection may be
-// used for another.
+// post sends body and expects it back. again reports whether the connection may be
+// used for another request.
 func (c *keptAlive) post(host string, body []byte) (again bool, err error) {
 	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return false, err
@@ -251,8 +250,8 @@ func (c *keptAlive) post(host string, body []byte) (again bool, err error) {
 	return !response.Close, nil
 }
 
-// closedByPeer tells whether the connection ended while it was not used.
-func (c *keptAlive) closedByPeer() bool {
+// closedByServer reports whether the connection ended while it was idle.
+func (c *keptAlive) closedByServer() bool {
 	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		return true
@@ -265,8 +264,8 @@ func (c *keptAlive) closedByPeer() bool {
 	return err != nil || !alive
 }
 
-// startTrafficNode runs a server of the HTTP side of the traffic: /echo answers
-// with the body, /ws sends WebSocket messages back, /events speaks.
+// startTrafficNode runs a server for the HTTP part of the traffic: /echo answers with
+// the body, /ws sends WebSocket messages back, /events sends events.
 func startTrafficNode(t *testing.T) string {
 	t.Helper()
 	var serving sync.WaitGroup
@@ -280,7 +279,7 @@ func startTrafficNode(t *testing.T) string {
 	}
 	listener := listen(t)
 	server := &http.Server{Handler: mux}
-	serving.Go(func() { _ = server.Serve(listener) }) // until it is closed
+	serving.Go(func() { _ = server.Serve(listener) }) // until the listener is closed
 	t.Cleanup(func() {
 		server.Close()
 		serving.Wait()
@@ -291,7 +290,7 @@ func startTrafficNode(t *testing.T) string {
 func serveEcho(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // the client will see
+		return // the client sees it
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(body)
@@ -305,7 +304,7 @@ func serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	defer conn.CloseNow()
 	conn.SetReadLimit(-1)
 	for {
-		kind, text, err := conn.Read(context.Background()) // until the balancer has gone
+		kind, text, err := conn.Read(context.Background()) // until the balancer has closed
 		if err != nil || conn.Write(context.Background(), kind, text) != nil {
 			return
 		}

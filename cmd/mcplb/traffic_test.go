@@ -13,37 +13,36 @@ import (
 	"time"
 )
 
-// Traffic is the measure of what a reload or an upgrade does to clients:
-// long-lived connections with a message every moment in both directions, new
-// connections, and requests on kept-alive connections, without a pause, until
-// it is stopped. Every message is checked for order and content, and every
-// failure is counted by its kind. It knows no balancer: the same traffic goes
-// through mcplb and through its peers.
+// Traffic measures what a reload or an upgrade does to clients: long-lived
+// connections with continuous messages in both directions, new connections, and
+// requests on kept-alive connections, until it is stopped. The order and content of
+// every message is checked, and every failure is counted by its kind. It does not
+// depend on the balancer: the same traffic goes through mcplb and its peers.
 //
 //	tr := startTraffic(t, trafficLoad(), entrances{tcp, mcp, http})
 //	disturb()               // reload, upgrade, kill
-//	tr.awaitProgress(t, 10) // so many further messages on every connection
+//	tr.awaitProgress(t, 10) // 10 further messages on every connection
 //	tr.stop()
 //	tr.expectNoFailure(t)
 
-// load is how much traffic there is.
+// load is the amount of traffic.
 type load struct {
 	held     int           // long-lived connections: a quarter each over tcp, mcp, WebSocket and SSE
 	every    time.Duration // between two messages of each
-	connects int           // new connections a second
-	requests int           // requests a second
+	connects int           // new connections per second
+	requests int           // requests per second
 }
 
-// trafficLoad is the whole load in a long run, and part of it in every other.
+// trafficLoad is the full load in a long run, and part of it in other runs.
 func trafficLoad() load {
 	return load{held: full(500, 40), every: 20 * time.Millisecond, connects: full(200, 20), requests: full(500, 50)}
 }
 
-// entrances are the addresses that the traffic goes to: two for lines, one for
-// HTTP. Lines are answered with themselves; HTTP is as trafficNode serves it.
+// entrances are the addresses of the balancer: two for lines, one for HTTP. Lines are
+// echoed; HTTP is served by trafficNode.
 type entrances struct{ tcp, mcp, http string }
 
-// traffic is under way from startTraffic to stop.
+// traffic is traffic in progress, from startTraffic to stop.
 type traffic struct {
 	load
 	entrances
@@ -52,15 +51,15 @@ type traffic struct {
 	working sync.WaitGroup
 	streams []*stream
 
-	messages, connections, answers atomic.Int64 // that went well
+	messages, connections, answers atomic.Int64 // the successful ones
 
 	mu       sync.Mutex
 	failures map[string]int // guarded by mu; by kind
 	examples []string       // guarded by mu; the first of each kind
 }
 
-// startTraffic begins, and returns when every long-lived connection has carried
-// a message.
+// startTraffic starts traffic and returns when every long-lived connection has
+// carried a message.
 func startTraffic(t *testing.T, l load, to entrances) *traffic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -73,8 +72,8 @@ func startTraffic(t *testing.T, l load, to entrances) *traffic {
 	return tr
 }
 
-// holdMore begins n further long-lived connections. It must not be called from
-// several goroutines.
+// holdMore opens n further long-lived connections. One goroutine at a time may call
+// it.
 func (tr *traffic) holdMore(n int) {
 	for range n {
 		i := len(tr.streams)
@@ -84,15 +83,15 @@ func (tr *traffic) holdMore(n int) {
 	}
 }
 
-// stop ends the traffic and waits for what is under way. Stopping twice does
+// stop ends the traffic and waits for messages in progress. A second call does
 // nothing.
 func (tr *traffic) stop() {
 	tr.cancel()
 	tr.working.Wait()
 }
 
-// awaitProgress waits until every long-lived connection has carried n messages
-// more than now.
+// awaitProgress waits until every long-lived connection has carried n further
+// messages.
 func (tr *traffic) awaitProgress(t *testing.T, n int64) {
 	t.Helper()
 	goals := make([]int64, len(tr.streams))
@@ -102,7 +101,7 @@ func (tr *traffic) awaitProgress(t *testing.T, n int64) {
 	eventually(t, func() error {
 		for i, s := range tr.streams {
 			if at := s.carried.Load(); at < goals[i] {
-				return fmt.Errorf("%s %d is at message %d, and should come to %d; so far:\n%s", s.kind.name, i, at, goals[i], tr)
+				return fmt.Errorf("%s %d is at message %d, want %d; so far:\n%s", s.kind.name, i, at, goals[i], tr)
 			}
 		}
 		return nil
@@ -118,7 +117,7 @@ func (tr *traffic) fail(kind string, err error) {
 	}
 }
 
-// failed is the number of failures of the kinds that begin with prefix.
+// failed is the number of failures whose kind begins with prefix.
 func (tr *traffic) failed(prefix string) int {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -131,7 +130,7 @@ func (tr *traffic) failed(prefix string) int {
 	return sum
 }
 
-// expectNoFailure fails the test for any.
+// expectNoFailure fails the test if there is a failure.
 func (tr *traffic) expectNoFailure(t *testing.T) {
 	t.Helper()
 	t.Logf("%s", tr)
@@ -140,7 +139,7 @@ func (tr *traffic) expectNoFailure(t *testing.T) {
 	}
 }
 
-// String tells what was carried and what failed.
+// String summarizes the traffic and its failures.
 func (tr *traffic) String() string {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -156,8 +155,8 @@ func (tr *traffic) String() string {
 	return text + strings.Join(kinds, ", ")
 }
 
-// pauses are, in order, the longest time that each long-lived connection had to
-// wait for a message since the last call.
+// pauses are the longest waits for a message since the last call, one per long-lived
+// connection, sorted.
 func (tr *traffic) pauses() []time.Duration {
 	var all []time.Duration
 	for _, s := range tr.streams {
@@ -167,7 +166,7 @@ func (tr *traffic) pauses() []time.Duration {
 	return all
 }
 
-// The kinds of failures. A stream that breaks is opened anew.
+// The kinds of failures. A stream that breaks is opened again.
 const (
 	failedConnect    = "new connection refused"
 	failedConnection = "new connection broken"
@@ -177,26 +176,25 @@ const (
 	failedIdle       = "idle connection closed"
 )
 
-// connectAlways opens, uses and ends connections, as many a second as the load
-// says.
+// connectAlways opens, uses and ends connections, at the rate of the load.
 func (tr *traffic) connectAlways() {
 	var under sync.WaitGroup
 	defer under.Wait()
-	room := make(chan struct{}, 64)
+	slots := make(chan struct{}, 64)
 	tr.repeat(time.Second/time.Duration(tr.connects), func(n int) {
 		select {
-		case room <- struct{}{}:
+		case slots <- struct{}{}:
 		default:
-			return // the machine is busy: as many as it can
+			return // the machine is busy and cannot do more
 		}
 		under.Go(func() {
-			defer func() { <-room }()
+			defer func() { <-slots }()
 			tr.connectOnce(n)
 		})
 	})
 }
 
-// connectOnce opens one connection, has a line answered and ends it.
+// connectOnce opens one connection, expects one answer and closes it.
 func (tr *traffic) connectOnce(n int) {
 	address := []string{tr.tcp, tr.mcp}[n%2]
 	c, err := dialFrom("", address)
@@ -231,9 +229,9 @@ func (tr *traffic) repeat(every time.Duration, f func(n int)) {
 	}
 }
 
-// message is number n of a connection, with all that it takes to notice a byte
-// that is lost, doubled, or another connection's. A large one does not fit a
-// read of the balancer's.
+// message is message number n of a connection. Its content reveals bytes that are
+// lost, duplicated, or of another connection. A large one exceeds a read of the
+// balancer.
 func message(kind string, connection, n int, large bool) []byte {
 	size := 100
 	if large {
@@ -244,15 +242,15 @@ func message(kind string, connection, n int, large bool) []byte {
 	return []byte(text + fill + `"}}` + "\n")
 }
 
-// window is how many messages of a stream may be under way.
+// window is the largest number of messages of a stream in flight.
 const window = 8
 
-// stream is a long-lived connection, and the ones after it should it break.
+// stream is a long-lived connection, replaced by another one if it breaks.
 type stream struct {
 	number  int
 	kind    *streamKind
 	carried atomic.Int64 // messages
-	longest atomic.Int64 // the longest wait for one, in nanoseconds
+	longest atomic.Int64 // the longest wait for a message, in nanoseconds
 }
 
 // hold keeps a stream alive until the traffic ends.
@@ -274,7 +272,7 @@ func (tr *traffic) hold(s *stream) {
 	}
 }
 
-// pause waits, if ctx does not end.
+// pause waits for a time, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -282,21 +280,21 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// underway is a message on its way.
-type underway struct {
+// inFlight is a message in flight.
+type inFlight struct {
 	text []byte
 	at   time.Time
 }
 
-// errNotEchoed says that something else came back than what was sent.
+// errNotEchoed is the error if the answer differs from the message.
 var errNotEchoed = errors.New("what came back is not what was sent")
 
-// converse sends a message at every tick and expects each to come back, in
-// order. It ends without an error when the traffic does.
+// converse sends a message at every tick and expects them back in order. It returns
+// no error when the traffic ends.
 func (tr *traffic) converse(s *stream, c conversation) error {
 	ctx, cancel := context.WithCancel(tr.ctx)
 	defer cancel()
-	sent := make(chan underway, window)
+	sent := make(chan inFlight, window)
 	var sending sync.WaitGroup
 	sending.Go(func() {
 		defer close(sent)
@@ -310,7 +308,7 @@ func (tr *traffic) converse(s *stream, c conversation) error {
 		}
 		if err != nil {
 			cancel()
-			c.close() // ends a write under way
+			c.close() // ends a pending write
 			return err
 		}
 		s.arrived(time.Since(m.at))
@@ -319,12 +317,12 @@ func (tr *traffic) converse(s *stream, c conversation) error {
 	return nil
 }
 
-// say sends until ctx ends. What cannot be sent is not: the reader will see why.
-func (tr *traffic) say(ctx context.Context, s *stream, c conversation, sent chan<- underway) {
+// say sends messages until ctx ends or a write fails: the reader sees why.
+func (tr *traffic) say(ctx context.Context, s *stream, c conversation, sent chan<- inFlight) {
 	ticker := time.NewTicker(tr.every)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
-		m := underway{c.text(s, n), time.Now()}
+		m := inFlight{c.text(s, n), time.Now()}
 		select {
 		case <-ctx.Done():
 			return
@@ -341,7 +339,7 @@ func (tr *traffic) say(ctx context.Context, s *stream, c conversation, sent chan
 	}
 }
 
-// arrived counts a message that took so long.
+// arrived counts a message and the time that it took.
 func (s *stream) arrived(wait time.Duration) {
 	s.carried.Add(1)
 	for longest := s.longest.Load(); int64(wait) > longest && !s.longest.CompareAndSwap(longest, int64(wait)); {

@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// The process before is killed as soon as the new one serves: everybody is
-// there already.
+// The old process is killed as soon as the new one serves: all connections have moved
+// by then.
 func TestOldProcessKilled(t *testing.T) {
 	t.Parallel()
-	l := startLine(t, newSetup(t, startEcho(t)))
+	l := startLineage(t, newSetup(t, startEcho(t)))
 	held := holdLines(t, l, 100)
 	for range 3 {
 		before, after := l.upgrade(t)
-		_ = syscall.Kill(before, syscall.SIGKILL) // it may have ended
+		_ = syscall.Kill(before, syscall.SIGKILL) // it may have ended already
 		l.awaitGone(t, before)
 		held = stillHeld(t, held)
 		if len(held) != 100 {
@@ -33,14 +33,14 @@ func TestOldProcessKilled(t *testing.T) {
 	}
 }
 
-// The new process is killed at any moment before it serves: the old one serves
-// on, whoever connects gets in, nobody is lost but those who were with the dead
-// one, and it is not known any more whom it had.
+// The new process is killed at a random moment before it serves. The old process
+// continues to serve: new clients are accepted, and no connection is lost except
+// those that the dead process had, which the old one does not count any more.
 func TestNewProcessKilled(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t))
 	s.ratelimit = "exempt = ['127.0.0.0/8']"
-	l := startLine(t, s)
+	l := startLineage(t, s)
 	first := l.serving(t)
 	knocking := knock(t, l.frontend)
 	killed := 0
@@ -48,13 +48,13 @@ func TestNewProcessKilled(t *testing.T) {
 		held := holdLines(t, l, 60)
 		l.send(t, first, syscall.SIGUSR2)
 		delay := time.Duration(rand.Int64N(int64(40 * time.Millisecond)))
-		timer := time.NewTimer(delay) // the moment is what the test is about
+		timer := time.NewTimer(delay) // the random moment of the test
 		<-timer.C
 		if !l.killNext(t, first) {
-			// It served already: that one is the first now.
+			// It served already, so it is the first process now.
 			eventually(t, func() error {
 				if l.serving(t) == first {
-					return errors.New("nobody has taken over")
+					return errors.New("no process has taken over")
 				}
 				return nil
 			})
@@ -75,12 +75,12 @@ func TestNewProcessKilled(t *testing.T) {
 	}
 	t.Logf("%d new processes were killed before they served", killed)
 	if failures := knocking(); len(failures) > 0 {
-		t.Errorf("%d clients did not get in: %v", len(failures), failures[0])
+		t.Errorf("%d clients were not accepted: %v", len(failures), failures[0])
 	}
 }
 
-// holdLines opens connections that have been served.
-func holdLines(t *testing.T, l *line, n int) (held []*client) {
+// holdLines opens connections and exchanges a line on each.
+func holdLines(t *testing.T, l *lineage, n int) (held []*client) {
 	t.Helper()
 	for range n {
 		c := connect(t, l.frontend)
@@ -90,8 +90,8 @@ func holdLines(t *testing.T, l *line, n int) (held []*client) {
 	return held
 }
 
-// stillHeld are those that still get the right answer. The others must have
-// ended: a wrong answer, or none, is an error.
+// stillHeld are the connections that still get the right answer. The others must have
+// ended: a wrong or missing answer is an error.
 func stillHeld(t *testing.T, held []*client) (left []*client) {
 	t.Helper()
 	for i, c := range held {
@@ -103,14 +103,13 @@ func stillHeld(t *testing.T, held []*client) (left []*client) {
 		case err == nil:
 			t.Errorf("connection %d was answered %q", i, answer)
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			t.Errorf("connection %d is served by nobody", i)
+			t.Errorf("connection %d is not served", i)
 		}
 	}
 	return left
 }
 
-// knock connects over and over, until it is told to stop, and returns what went
-// wrong.
+// knock connects repeatedly until it is stopped, and returns the failures.
 func knock(t *testing.T, address string) (stop func() []error) {
 	t.Helper()
 	var failures []error
@@ -140,16 +139,15 @@ func knock(t *testing.T, address string) (stop func() []error) {
 	return stop
 }
 
-// killNext kills the process that is to take over from one, unless it serves
-// already.
-func (l *line) killNext(t *testing.T, before int) bool {
+// killNext kills the new process of an upgrade, unless it serves already.
+func (l *lineage) killNext(t *testing.T, before int) bool {
 	t.Helper()
 	for _, text := range strings.Fields(childrenOf(before)) {
 		pid, err := strconv.Atoi(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Stopped, so that it does not come to serve between the two looks.
+		// Stopped, so that it does not start to serve between the check and the kill.
 		_ = syscall.Kill(pid, syscall.SIGSTOP) // it may have ended
 		if l.serving(t) == before {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -160,7 +158,7 @@ func (l *line) killNext(t *testing.T, before int) bool {
 	return false
 }
 
-// childrenOf are the processes that a process has started (proc(5), children).
+// childrenOf are the children of a process (proc(5), children).
 func childrenOf(pid int) string {
 	all := ""
 	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
@@ -171,8 +169,8 @@ func childrenOf(pid int) string {
 	return all
 }
 
-// alone tells whether a process knows that the one before has ended.
-func (l *line) alone(pid int) error {
+// alone returns an error unless a process has logged the end of the old process.
+func (l *lineage) alone(pid int) error {
 	text := l.log.String()
 	serving := strings.LastIndex(text, fmt.Sprintf("pid=%d ", pid))
 	if serving < 0 || !strings.Contains(text[serving:], "the process before has ended") {
@@ -181,8 +179,8 @@ func (l *line) alone(pid int) error {
 	return nil
 }
 
-// awaitIdleBut waits until no more than n clients are connected.
-func (l *line) awaitIdleBut(t *testing.T, n int64) {
+// awaitIdleBut waits until at most n clients are connected.
+func (l *lineage) awaitIdleBut(t *testing.T, n int64) {
 	t.Helper()
 	eventually(t, func() error {
 		if now := l.status(t).Process.Connections.Current; now > n {

@@ -10,151 +10,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 )
 
-// line is an mcplb and those that take its place, one after the other. What
-// they write is in one log.
-type line struct {
-	*balancer
-	binary, pidFile string
-}
-
-// startLine starts the first. Its binary is a link of its own, so that a test
-// may put another in its place.
-func startLine(t *testing.T, s *setup, flags ...string) *line {
-	t.Helper()
-	directory := t.TempDir()
-	l := &line{binary: filepath.Join(directory, "mcplb"), pidFile: filepath.Join(directory, "pid")}
-	l.install(t, filepath.Join(binaries, "mcplb"))
-	command := exec.Command(l.binary, append(flags, "-c", s.write(t), "-pid-file", l.pidFile)...)
-	l.balancer = &balancer{startProcess(t, command), s}
-	t.Cleanup(func() { l.killAll() })
-	l.await(t, `\bserving\b`)
-	return l
-}
-
-// install puts a program in the place of the binary.
-func (l *line) install(t *testing.T, program string) {
-	t.Helper()
-	fresh := l.binary + ".new"
-	if err := os.Symlink(program, fresh); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(fresh, l.binary); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// installScript puts a shell script in the place of the binary.
-func (l *line) installScript(t *testing.T, text string) {
-	t.Helper()
-	script := filepath.Join(t.TempDir(), "script")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	l.install(t, script)
-}
-
-// pids are the processes that have served, in their order.
-func (l *line) pids() []int {
-	var all []int
-	for _, match := range regexp.MustCompile(`(?m)\bserving\b.*\bpid"?[=:](\d+)`).FindAllStringSubmatch(l.log.String(), -1) {
-		pid, _ := strconv.Atoi(match[1]) // the pattern has digits only
-		all = append(all, pid)
-	}
-	return all
-}
-
-// killAll ends those that are left. None has been waited for but the first, so
-// their numbers are theirs.
-func (l *line) killAll() {
-	for _, pid := range l.pids() {
-		if strings.Contains(commandLine(pid), l.pidFile) {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-	}
-}
-
-// commandLine is what a process was started with, "" when it has ended.
-func commandLine(pid int) string {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return string(text)
-}
-
-// serving is the process that the pid file names.
-func (l *line) serving(t *testing.T) int {
-	t.Helper()
-	text, err := os.ReadFile(l.pidFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(string(text))
-	if err != nil {
-		t.Fatalf("the pid file has %q", text)
-	}
-	return pid
-}
-
-// send sends a signal to one of them.
-func (l *line) send(t *testing.T, pid int, sig syscall.Signal) {
-	t.Helper()
-	if err := syscall.Kill(pid, sig); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// upgrade has the serving process replaced, and returns when the new one
-// serves.
-func (l *line) upgrade(t *testing.T) (before, after int) {
-	t.Helper()
-	before = l.serving(t)
-	l.send(t, before, syscall.SIGUSR2)
-	eventually(t, func() error {
-		if after = l.serving(t); after == before {
-			return fmt.Errorf("process %d serves", before)
-		}
-		return nil
-	})
-	return before, after
-}
-
-// awaitGone waits for the end of a process.
-func (l *line) awaitGone(t *testing.T, pid int) {
-	t.Helper()
-	eventually(t, func() error {
-		if text := commandLine(pid); text != "" { // that of a zombie is empty
-			return fmt.Errorf("process %d lives", pid)
-		}
-		return nil
-	})
-}
-
-// expectServing checks that a process serves, on every address, to its end.
-func (l *line) expectServing(t *testing.T, pid int) {
-	t.Helper()
-	c := connect(t, l.frontend)
-	c.expectEcho(t)
-	c.Close()
-	eventually(t, func() error { // another process may just be letting the page's socket go
-		if shown := l.status(t).Process.PID; shown != pid {
-			return fmt.Errorf("process %d serves the pages, not %d", shown, pid)
-		}
-		return nil
-	})
-	if status, body := get(t, l.health, "/health"); status != 200 {
-		t.Errorf("health: %d %s", status, body)
-	}
-}
-
-// Upgrade after upgrade, the addresses are served without a pause, and when
-// nobody is connected the process before ends at once.
+// The addresses are served through several upgrades without an interruption. If no
+// client is connected, the old process ends at once.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
-	l := startLine(t, newSetup(t, startEcho(t)))
+	l := startLineage(t, newSetup(t, startEcho(t)))
 	first := l.serving(t)
 	l.expectServing(t, first)
 	for range 3 {
@@ -166,20 +31,20 @@ func TestUpgrade(t *testing.T) {
 	l.send(t, last, syscall.SIGTERM)
 	l.awaitGone(t, last)
 	if _, err := os.Stat(l.pidFile); !os.IsNotExist(err) {
-		t.Errorf("the pid file is left behind: %v", err)
+		t.Errorf("the pid file still exists: %v", err)
 	}
 }
 
-// The page's plots go on: what the process before has seen stands at the left.
+// The page's plots continue: the values of the old process are on the left.
 func TestUpgradeKeepsThePlots(t *testing.T) {
 	t.Parallel()
-	l := startLine(t, newSetup(t, startEcho(t)))
+	l := startLineage(t, newSetup(t, startEcho(t)))
 	awaitPlot := func(pattern string) {
 		t.Helper()
 		eventually(t, func() error {
 			response, err := http.Get("http://" + l.admin + "/")
 			if err != nil {
-				return err // the process before may end within its answer
+				return err // the old process may end during its answer
 			}
 			defer response.Body.Close()
 			body, err := io.ReadAll(response.Body)
@@ -193,20 +58,20 @@ func TestUpgradeKeepsThePlots(t *testing.T) {
 			return nil
 		})
 	}
-	awaitPlot(`^M600 119h1$`) // none, once
+	awaitPlot(`^M600 119h1$`) // one value, 0
 	c := connect(t, l.frontend)
 	c.expectEcho(t)
 	l.upgrade(t)
-	awaitPlot(`^M0 119L[\dL ]+[ L](\d|\d\d)$`) // none, then one
+	awaitPlot(`^M0 119L[\dL ]+[ L](\d|\d\d)$`) // 0, then 1
 	c.expectEcho(t)
 }
 
-// A new binary that does not come to serve leaves the old one as it was, time
-// and again, and the next good one is taken.
+// A new binary that does not serve leaves the old process as it was, repeatedly. The
+// next good one takes over.
 func TestUpgradeFails(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t))
-	l := startLine(t, s, "-upgrade-timeout", "500ms")
+	l := startLineage(t, s, "-upgrade-timeout", "500ms")
 	first := l.serving(t)
 	c := connect(t, l.frontend)
 	c.expectEcho(t)
@@ -218,8 +83,8 @@ func TestUpgradeFails(t *testing.T) {
 		{"it crashes", func() { l.installScript(t, "exit 3") }},
 		{"it ends with success", func() { l.installScript(t, "exit 0") }},
 		{"it hangs", func() { l.installScript(t, "exec sleep 50") }},
-		{"it is no program", func() { l.install(t, s.path) }},
-		{"it is not there", func() { l.install(t, "/does/not/exist") }},
+		{"it is not a program", func() { l.install(t, s.path) }},
+		{"it is missing", func() { l.install(t, "/does/not/exist") }},
 		{"it cannot read its configuration", func() {
 			l.install(t, good)
 			broken := *s
@@ -228,7 +93,7 @@ func TestUpgradeFails(t *testing.T) {
 		}},
 		{"it cannot listen", func() {
 			taken := *s
-			taken.tables = frontendTable("other", occupy(t))
+			taken.tables = frontendSection("other", occupy(t))
 			taken.write(t)
 		}},
 	} {
@@ -246,13 +111,13 @@ func TestUpgradeFails(t *testing.T) {
 	l.expectServing(t, after)
 }
 
-// A binary that speaks another version of the hand-over gets the listening
-// sockets, from an older one as well as from a newer one. Whoever is connected is
-// served by the old process, to the end.
+// A binary with another version of the handover protocol gets only the listening
+// sockets, from an older binary and from a newer one. The old process serves its
+// connections to their end.
 func TestUpgradeToAnotherProtocol(t *testing.T) {
 	t.Parallel()
 	other := buildOtherProtocol(t)
-	l := startLine(t, newSetup(t, startEcho(t)))
+	l := startLineage(t, newSetup(t, startEcho(t)))
 	for i, binary := range []string{other, filepath.Join(binaries, "mcplb")} {
 		c := connect(t, l.frontend)
 		c.expectEcho(t)
@@ -262,7 +127,7 @@ func TestUpgradeToAnotherProtocol(t *testing.T) {
 		l.expectServing(t, after)
 		c.expectEcho(t)
 		if commandLine(before) == "" {
-			t.Error("the old process has ended, and has a client")
+			t.Error("the old process has ended although it had a client")
 		}
 		c.Close()
 		l.awaitGone(t, before)
@@ -274,21 +139,10 @@ func TestUpgradeToAnotherProtocol(t *testing.T) {
 func buildOtherProtocol(t *testing.T) (binary string) {
 	t.Helper()
 	directory := t.TempDir()
-	source, err := filepath.Abs("../../proxy/handover/protocol.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	constant := regexp.MustCompile(`(?m)^const Protocol = \d+$`)
-	if !constant.Match(text) {
-		t.Fatalf("%s has no Protocol", source)
-	}
+	source, text := findProtocol(t)
 	changed, overlay := filepath.Join(directory, "protocol.go"), filepath.Join(directory, "overlay.json")
 	for path, text := range map[string][]byte{
-		changed: constant.ReplaceAll(text, []byte("const Protocol = 999")),
+		changed: protocolConstant.ReplaceAll(text, []byte("${1}999$2")),
 		overlay: fmt.Appendf(nil, `{"Replace": {%q: %q}}`, source, changed),
 	} {
 		if err := os.WriteFile(path, text, 0o644); err != nil {
@@ -302,30 +156,56 @@ func buildOtherProtocol(t *testing.T) (binary string) {
 	return binary
 }
 
-// What signals do while an upgrade is under way stands in the table of phases.
+var protocolConstant = regexp.MustCompile(`(?m)^((?:const |\t)Protocol += )\d+(\s|$)`)
+
+// findProtocol finds the file of the constant handover.Protocol.
+func findProtocol(t *testing.T) (path string, text []byte) {
+	t.Helper()
+	paths, err := filepath.Glob("../../proxy/handover/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !protocolConstant.Match(text) {
+			continue
+		}
+		if path, err = filepath.Abs(path); err != nil {
+			t.Fatal(err)
+		}
+		return path, text
+	}
+	t.Fatal("package handover has no constant Protocol")
+	return "", nil
+}
+
+// Signals during an upgrade do what the table of phases says (signals.go).
 func TestSignalsDuringUpgrade(t *testing.T) {
 	t.Parallel()
 	t.Run("HUP and USR2 while the new process hangs", func(t *testing.T) {
 		t.Parallel()
 		s := newSetup(t, startEcho(t))
-		l := startLine(t, s, "-upgrade-timeout", "1s")
+		l := startLineage(t, s, "-upgrade-timeout", "1s")
 		first := l.serving(t)
 		l.installScript(t, "exec sleep 50")
 		l.send(t, first, syscall.SIGUSR2)
 		l.await(t, `msg=upgrading`)
 		other := freeAddress(t)
-		s.tables = frontendTable("other", other)
+		s.tables = frontendSection("other", other)
 		s.write(t)
 		l.send(t, first, syscall.SIGHUP)
 		l.send(t, first, syscall.SIGUSR2)
-		l.await(t, `an upgrade is under way`)
+		l.await(t, `an upgrade is in progress`)
 		l.await(t, `(?s)the upgrade failed.*msg=reloaded .*\+frontend other`)
 		connect(t, other).expectEcho(t)
 		l.expectServing(t, first)
 	})
 	t.Run("TERM while the new process hangs", func(t *testing.T) {
 		t.Parallel()
-		l := startLine(t, newSetup(t, startEcho(t)), "-upgrade-timeout", "500ms")
+		l := startLineage(t, newSetup(t, startEcho(t)), "-upgrade-timeout", "500ms")
 		first := l.serving(t)
 		l.installScript(t, "exec sleep 50")
 		l.send(t, first, syscall.SIGUSR2)
@@ -336,7 +216,7 @@ func TestSignalsDuringUpgrade(t *testing.T) {
 	})
 	t.Run("TERM twice while the new process hangs", func(t *testing.T) {
 		t.Parallel()
-		l := startLine(t, newSetup(t, startEcho(t)))
+		l := startLineage(t, newSetup(t, startEcho(t)))
 		first := l.serving(t)
 		l.installScript(t, "exec sleep 50")
 		l.send(t, first, syscall.SIGUSR2)
@@ -348,16 +228,16 @@ func TestSignalsDuringUpgrade(t *testing.T) {
 	})
 }
 
-// What a running process cannot change is changed by another one of the same
-// binary, which a reload starts by itself.
-func TestReloadRenews(t *testing.T) {
+// If a configuration changes keys that a running process cannot change, the reload
+// starts an upgrade to a new process of the same binary.
+func TestReloadUpgrades(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t))
 	s.global = "threads = 2"
-	l := startLine(t, s)
+	l := startLineage(t, s)
 	first := l.serving(t)
 	other := freeAddress(t)
-	s.global, s.tables = "threads = 1", frontendTable("other", other)
+	s.global, s.tables = "threads = 1", frontendSection("other", other)
 	s.write(t)
 	l.send(t, first, syscall.SIGHUP)
 	l.await(t, `(?s)msg=reloaded .*\+frontend other.*another process takes over.*global\.threads.*new process serves`)
@@ -369,9 +249,9 @@ func TestReloadRenews(t *testing.T) {
 	}
 }
 
-// The first process of a container does not make way for another: the kernel
-// would end that one with it (pid_namespaces(7)).
-func TestNoUpgradeOfAFirstProcess(t *testing.T) {
+// The first process of a container is not upgraded: the kernel would end the new
+// process together with it (pid_namespaces(7)).
+func TestNoUpgradeOfFirstProcess(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t))
 	s.global = "threads = 1"
@@ -380,7 +260,7 @@ func TestNoUpgradeOfAFirstProcess(t *testing.T) {
 	command.Stdout, command.Stderr = &p.log, &p.log
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID}
 	if err := command.Start(); err != nil {
-		t.Skip("no process namespace to be had: ", err)
+		t.Skip("process namespaces are not available: ", err)
 	}
 	go func() {
 		defer close(p.ended)
@@ -404,16 +284,16 @@ func TestNoUpgradeOfAFirstProcess(t *testing.T) {
 	b.expectExit(t, exitOK)
 }
 
-// While a request keeps the process before, the new one does as any process does
-// on HUP, and puts USR2 off until it is alone. The one before passes HUP on, and
-// is through at once on TERM.
+// While a request keeps the old process alive, the new one reloads on HUP and
+// postpones USR2 until the old process has ended. The old process forwards HUP, and
+// ends at once on TERM.
 func TestSignalsAfterUpgrade(t *testing.T) {
 	t.Parallel()
 	address, answerAll := startSlowWeb(t)
 	s := newSetup(t, address)
 	s.mode = "http"
 	s.endpoint = "http"
-	l := startLine(t, s)
+	l := startLineage(t, s)
 	ask := func() *client {
 		c := connect(t, l.frontend)
 		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
@@ -424,42 +304,42 @@ func TestSignalsAfterUpgrade(t *testing.T) {
 	waiting := ask()
 	eventually(t, func() error {
 		if n := l.status(t).Backends[0].Servers[0].Connections.Current; n != 1 {
-			return fmt.Errorf("%d requests are under way", n)
+			return fmt.Errorf("%d requests are in progress", n)
 		}
 		return nil
 	})
 	first, second := l.upgrade(t)
 	l.send(t, second, syscall.SIGUSR2)
-	l.await(t, `the upgrade waits until the process before has ended`)
+	l.await(t, `the upgrade waits until the old process has ended`)
 	l.send(t, second, syscall.SIGHUP)
 	l.await(t, `(?s:(msg=reloaded.*){1})`)
-	l.send(t, first, syscall.SIGHUP) // sent on
+	l.send(t, first, syscall.SIGHUP) // forwarded
 	l.await(t, `(?s:(msg=reloaded.*){2})`)
 	l.send(t, first, syscall.SIGUSR2)
 	l.await(t, `not upgrading: this process is about to end`)
 	answerAll()
 	if line, err := waiting.lines.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 200") {
-		t.Errorf("the request that kept the first process is answered %q, %v", line, err)
+		t.Errorf("the request in the first process is answered %q, %v", line, err)
 	}
 	l.awaitGone(t, first)
 	l.await(t, `(?s)has ended.*msg=upgrading.*new process serves`)
 	l.awaitGone(t, second)
 	if third := l.serving(t); third == first || third == second {
-		t.Errorf("process %d serves, and should be a third one", third)
+		t.Errorf("process %d serves, want a third one", third)
 	}
 }
 
-// A request that does not end keeps the process before until hard_stop_after, or
-// until it is told to end.
+// A request that does not end keeps the old process alive until hard_stop_after, or
+// until a signal stops it.
 func TestLeavingIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		global string
-		end    func(l *line, t *testing.T, first int)
+		end    func(l *lineage, t *testing.T, first int)
 	}{
-		"hard_stop_after": {"hard_stop_after = '300ms'", func(*line, *testing.T, int) {}},
-		"TERM": {"", func(l *line, t *testing.T, first int) {
-			l.await(t, "the new process serves") // else the upgrade is still under way
+		"hard_stop_after": {"hard_stop_after = '300ms'", func(*lineage, *testing.T, int) {}},
+		"TERM": {"", func(l *lineage, t *testing.T, first int) {
+			l.await(t, "the new process serves") // otherwise the upgrade is still in progress
 			l.send(t, first, syscall.SIGTERM)
 		}},
 	} {
@@ -469,7 +349,7 @@ func TestLeavingIsBounded(t *testing.T) {
 			defer close(over)
 			s := newSetup(t, startServer(t, func(*net.TCPConn) { <-over }))
 			s.mode, s.endpoint, s.global = "http", "http", test.global
-			l := startLine(t, s)
+			l := startLineage(t, s)
 			c := connect(t, l.frontend)
 			if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
 				t.Fatal(err)

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Upgrade after upgrade under traffic: no client notices, and the process before
-// is gone soon although the long-lived connections live on.
+// Several upgrades under traffic: no client notices, and each old process ends soon
+// although the long-lived connections continue.
 func TestUpgradesUnderTraffic(t *testing.T) {
 	t.Parallel()
 	s := startStage(t)
@@ -27,11 +27,10 @@ func TestUpgradesUnderTraffic(t *testing.T) {
 	s.expectFilesClosed(t, files)
 }
 
-// Upgrades among reloads that change the file under traffic: before an upgrade,
-// after one, and while one is under way. So what a reload takes away, frontends,
-// backends and servers with their clients, goes through upgrades, too. No client
-// notices, the process before is gone soon, and the last one has no more files
-// open and takes no more memory than the first ones.
+// Reloads change the file under traffic before, during and after upgrades. So
+// frontends, backends and servers that a reload removes while they have clients go
+// through upgrades, too. No client notices, each old process ends soon, and the last
+// process has no more open files and no more memory than the first ones.
 func TestReloadsAmidUpgradesUnderTraffic(t *testing.T) {
 	t.Parallel()
 	s := startStage(t)
@@ -56,7 +55,7 @@ func TestReloadsAmidUpgradesUnderTraffic(t *testing.T) {
 		if i <= upgrades/2 {
 			memory = max(memory, now)
 		} else if now > memory+mostGrown {
-			t.Errorf("process %d has %d KB, those of the first half had %d", i+1, now, memory)
+			t.Errorf("process %d has %d KB, the first half had %d", i+1, now, memory)
 		}
 	}
 	tr.stop()
@@ -65,12 +64,11 @@ func TestReloadsAmidUpgradesUnderTraffic(t *testing.T) {
 	s.expectFilesClosed(t, files)
 }
 
-// mostGrown is by how many kilobytes one process's memory may differ from
-// another's: when the collector ran last makes as much.
+// mostGrown is the allowed difference of memory between processes, in kilobytes: the
+// time of the last garbage collection causes as much.
 const mostGrown = 4 << 10
 
-// upgradeInTime upgrades, does meanwhile what is to be done, and waits until the
-// process before has gone.
+// upgradeInTime upgrades, calls meanwhile, and waits for the end of the old process.
 func (s *stage) upgradeInTime(t *testing.T, n int, meanwhile ...func(before int)) {
 	t.Helper()
 	began, before := time.Now(), s.serving(t)
@@ -80,21 +78,20 @@ func (s *stage) upgradeInTime(t *testing.T, n int, meanwhile ...func(before int)
 	}
 	s.awaitGone(t, before)
 	took := time.Since(began)
-	t.Logf("upgrade %d: the process before was gone %v after the signal", n, took.Round(time.Millisecond))
+	t.Logf("upgrade %d: the old process ended %v after the signal", n, took.Round(time.Millisecond))
 	if os.Getenv("MCPLB_LONG") != "" && took > 10*time.Second {
 		t.Errorf("upgrade %d: that is more than 10 s", n)
 	}
 	if now := s.serving(t); now == before || commandLine(now) == "" {
-		t.Fatalf("upgrade %d: process %d, which the pid file names, does not serve", n, now)
+		t.Fatalf("upgrade %d: process %d of the pid file does not serve", n, now)
 	}
 }
 
-// expectFilesClosed wants no more files open, when no client is connected any
-// more, than there were before any had come, but for the connections to servers
-// that are kept.
+// expectFilesClosed checks that, without clients, no more files are open than before
+// the first client, except for kept connections to servers.
 func (s *stage) expectFilesClosed(t *testing.T, before int) {
 	t.Helper()
-	const some = 8 // a listener that the shape has more, and one of a page that is asked
+	const some = 8 // a further listener of the shape, and a connection of the page
 	eventually(t, func() error {
 		shown, kept := s.status(t), 0
 		for _, b := range shown.Backends {
@@ -103,13 +100,13 @@ func (s *stage) expectFilesClosed(t *testing.T, before int) {
 			}
 		}
 		if now := openFiles(t, s.serving(t)); now-kept > before+some {
-			return fmt.Errorf("%d files are open, %d of them connections that are kept; before there were %d", now, kept, before)
+			return fmt.Errorf("%d files are open, %d of them kept connections; before, there were %d", now, kept, before)
 		}
 		return nil
 	})
 }
 
-// anonymous is the memory of a process's own, in kilobytes (proc(5), RssAnon).
+// anonymous is the unshared memory of a process, in kilobytes (proc(5), RssAnon).
 func anonymous(t *testing.T, pid int) (kilobytes int) {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -121,11 +118,11 @@ func anonymous(t *testing.T, pid int) (kilobytes int) {
 			return kilobytes
 		}
 	}
-	t.Fatalf("process %d does not tell its memory:\n%s", pid, text)
+	t.Fatalf("no RssAnon of process %d:\n%s", pid, text)
 	return 0
 }
 
-// openFiles is how many descriptors a process has open.
+// openFiles is the number of open descriptors of a process.
 func openFiles(t *testing.T, pid int) int {
 	t.Helper()
 	entries, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "fd", "*"))
@@ -135,15 +132,15 @@ func openFiles(t *testing.T, pid int) int {
 	return len(entries)
 }
 
-// Many connections move at once, and every one of them goes on: each is asked
-// before and after. The log says for how long nobody served them.
+// Many connections move at once, and each one is served before and after. The log
+// shows for how long they were not served.
 func TestUpgradeWithManyConnections(t *testing.T) {
 	t.Parallel()
 	n := full(9000, 400)
 	s := newSetup(t, startEcho(t))
 	s.mode = "mcp"
 	s.ratelimit = "exempt = ['127.0.0.0/8']"
-	l := startLine(t, s)
+	l := startLineage(t, s)
 	clients := make([]*client, n)
 	for i := range clients {
 		var err error
@@ -168,7 +165,7 @@ func TestUpgradeWithManyConnections(t *testing.T) {
 	}
 }
 
-// expectAnswer sends a line of its own and wants it back.
+// expectAnswer sends a unique line and expects it back.
 func expectAnswer(t *testing.T, c *client, i int) {
 	t.Helper()
 	line := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"ping"}`, i)

@@ -16,12 +16,11 @@ import (
 	"github.com/coder/websocket"
 )
 
-// WebSockets between parties that were written without mcplb: coder/websocket
+// Independent implementations of WebSocket communicate through mcplb: coder/websocket
 // and, in a long run, npm's ws, each as client and as server, with and without
-// permessage-deflate. Messages of up to 16 MiB, text and binary, whole and in
-// fragments, with pings between, come back as they were, and so does the code
-// of the close.
-func TestWebSocketsOfOthers(t *testing.T) {
+// permessage-deflate. Messages of up to 16 MiB, text and binary, unfragmented and
+// fragmented, with pings in between, come back unchanged, and so does the close code.
+func TestWebSocketInteroperability(t *testing.T) {
 	t.Parallel()
 	parties := []party{coder{}}
 	if modules := installWS(t); modules != "" {
@@ -45,24 +44,24 @@ func TestWebSocketsOfOthers(t *testing.T) {
 	}
 }
 
-// party is who can be either end of a WebSocket. deflate is "deflate" or
-// "plain": whether permessage-deflate is offered and taken.
+// party is an implementation of both sides of WebSocket. deflate is "deflate" or
+// "plain": whether permessage-deflate is offered and accepted.
 type party interface {
-	// serve starts an echo and returns its address.
+	// serve starts an echo server and returns its address.
 	serve(t *testing.T, deflate string) string
-	// converse sends an echo messages, of up to largest bytes, and checks that
-	// they come back.
+	// converse sends messages of up to largest bytes to an echo server and checks
+	// that they come back.
 	converse(t *testing.T, address, deflate string, messages, largest int)
 }
 
-// npm is npm's ws: a script by it, and the directory that it is installed in.
+// npm is npm's ws: a script that uses it, and the directory of the installation.
 type npm struct{ modules string }
 
-// installWS returns a directory with npm's ws, or "" where that is not to be had.
+// installWS returns a directory with npm's ws, or "" if it is not available.
 func installWS(t *testing.T) string {
 	t.Helper()
 	if full(1, 0) == 0 {
-		return "" // it comes over the network
+		return "" // the installation needs the network
 	}
 	directory := t.TempDir()
 	if output, err := exec.Command("npm", "install", "--prefix", directory, "ws@8").CombinedOutput(); err != nil {
@@ -121,7 +120,7 @@ func compression(deflate string) websocket.CompressionMode {
 	return websocket.CompressionDisabled
 }
 
-// echoMessage sends the next message back, in fragments as it comes.
+// echoMessage sends the next message back, in fragments as it arrives.
 func echoMessage(c *websocket.Conn) error {
 	kind, from, err := c.Reader(context.Background())
 	if err != nil {
@@ -137,13 +136,14 @@ func echoMessage(c *websocket.Conn) error {
 	return to.Close()
 }
 
-// frames is a WebSocket's message.
+// frames is a message of a WebSocket.
 type frames struct {
 	kind websocket.MessageType
 	data []byte
 }
 
-// messageOf is message number i: every size that matters, and large ones.
+// messageOf is message number i: all sizes at which the framing differs, and large
+// ones.
 func messageOf(i, largest int) frames {
 	sizes := []int{0, 1, 125, 126, 127, 1<<16 - 1, 1 << 16, 1<<16 + 1}
 	size := i * 7919 % 20000
@@ -184,7 +184,7 @@ func (coder) converse(t *testing.T, address, deflate string, messages, largest i
 			t.Fatalf("message %d: %v", i, err)
 		}
 		if want := messageOf(i, largest); kind != want.kind || !bytes.Equal(data, want.data) {
-			t.Fatalf("message %d came back as another of %d bytes, want %d", i, len(data), len(want.data))
+			t.Fatalf("message %d came back changed, with %d bytes, want %d", i, len(data), len(want.data))
 		}
 	}
 	if err := <-sent; err != nil {
@@ -196,7 +196,7 @@ func (coder) converse(t *testing.T, address, deflate string, messages, largest i
 	t.Logf("%d messages, %d pongs", messages, (messages+19)/20)
 }
 
-// send sends messages, every third in fragments, and pings between.
+// send sends messages, every third in fragments, with pings in between.
 func send(ctx context.Context, c *websocket.Conn, messages, largest int) error {
 	for i := range messages {
 		m := messageOf(i, largest)
@@ -218,7 +218,7 @@ func send(ctx context.Context, c *websocket.Conn, messages, largest int) error {
 		}
 		if i%20 == 0 {
 			if err := c.Ping(ctx); err != nil {
-				return fmt.Errorf("ping behind message %d: %w", i, err)
+				return fmt.Errorf("ping after message %d: %w", i, err)
 			}
 		}
 	}

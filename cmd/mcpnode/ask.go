@@ -1,4 +1,4 @@
-//lint:file-ignore SA1019 sampling is deprecated together with the sessions that it is here to test
+//lint:file-ignore SA1019 sampling is deprecated together with the sessions that it tests
 
 package main
 
@@ -13,10 +13,10 @@ type askArguments struct {
 	Question string `json:"question" jsonschema:"what to ask the client's model"`
 }
 
-// ask makes the client's own call wait for an answer of the client: over HTTP
-// the question goes out on the call's stream, and the answer comes as another
-// request, which must reach the same node. It fails where a server cannot ask,
-// which is from protocol version 2026-07-28 on.
+// ask asks the client a question before it answers the client's call: over HTTP, the
+// question is sent on the call's stream, and the answer comes as another request,
+// which must reach the same node. It fails from protocol version 2026-07-28 on, in
+// which servers cannot ask.
 func ask(ctx context.Context, req *mcp.CallToolRequest, args askArguments) (*mcp.CallToolResult, any, error) {
 	answer, err := req.Session.CreateMessage(ctx, &mcp.CreateMessageParams{
 		Messages:  []*mcp.SamplingMessage{{Role: "user", Content: &mcp.TextContent{Text: args.Question}}},

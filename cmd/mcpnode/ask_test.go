@@ -1,4 +1,4 @@
-//lint:file-ignore SA1019 sampling is deprecated together with the sessions that it is here to test
+//lint:file-ignore SA1019 sampling is deprecated together with the sessions that it tests
 
 package main
 
@@ -10,7 +10,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// The node asks back where there are sessions, and says so where there are none.
+// The node asks the client in sessions. Without sessions, it fails.
 func TestAsk(t *testing.T) {
 	overHTTP(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession, era string) {
 		session := connect(&mcp.ClientOptions{

@@ -1,13 +1,12 @@
-// Mcpnode is a minimal MCP server, the companion behind which mcplb is tried
-// out, tested and measured.
+// Mcpnode is a minimal MCP server: the server to try, test and measure mcplb with.
 //
-// It speaks real MCP by the official Go SDK, each transport at an address and
-// path of its own:
+// It speaks real MCP by the official Go SDK, each transport at a separate address
+// and path:
 //
 //	flag   path      transport
-//	-tcp             raw TCP: stdio framing, one JSON-RPC message a line, one session a connection
+//	-tcp             raw TCP: stdio framing, one JSON-RPC message per line, one session per connection
 //	-http  /mcp      Streamable HTTP: with sessions (up to 2025-11-25) and without (from 2026-07-28)
-//	-ws    /mcp/ws   WebSocket, subprotocol mcp, one message a text frame; without -ws on -http
+//	-ws    /mcp/ws   WebSocket, subprotocol mcp, one message per text frame; without -ws on -http
 //	-sse   /mcp/sse  the deprecated HTTP+SSE; without -sse on -http
 //
 // Every HTTP address also answers /health with 200. The tools are echo, whoami
@@ -17,8 +16,7 @@
 //
 //	mcpnode -name node1 -tcp 127.0.0.11:9001 -http 127.0.0.11:8080 -sse 127.0.0.11:8081
 //
-// It exits with 0 after SIGTERM or SIGINT, with 1 when it cannot serve, and
-// with 2 when its command line is wrong. It does no authentication and limits
-// no rates, and it accepts every Host and Origin: it is not meant to face
-// anybody but the balancer.
+// It exits with 0 after SIGTERM or SIGINT, with 1 if it cannot serve, and with 2 if
+// its command line is wrong. It does no authentication and limits no rates, and it
+// accepts every Host and Origin: it is meant to be reached by the balancer only.
 package main

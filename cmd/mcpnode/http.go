@@ -25,9 +25,9 @@ const (
 const (
 	// statelessSince is the first protocol version without sessions.
 	statelessSince = "2026-07-28"
-	// headTimeout bounds the arrival of a request's head.
+	// headTimeout bounds the time in which a request's head must arrive.
 	headTimeout = time.Minute
-	// goingAway is what clients are told when the node stops.
+	// goingAway is the reason that clients see when the node stops.
 	goingAway = "the node is stopping"
 )
 
@@ -36,7 +36,7 @@ type httpOptions struct {
 	http string        // Streamable HTTP; "" = none
 	ws   string        // "" = that of http
 	sse  string        // "" = that of http
-	idle time.Duration // ends a Streamable HTTP session that gets no request for so long; 0 = never
+	idle time.Duration // ends a Streamable HTTP session without a request for that long; 0 = never
 }
 
 // wanted reports whether any service has an address.
@@ -44,23 +44,23 @@ func (o httpOptions) wanted() bool { return cmp.Or(o.http, o.ws, o.sse) != "" }
 
 // httpEndpoint serves MCP over HTTP on one or several addresses.
 //
-// It ends in this order: no more requests; the connections, so that no answer
-// that is cut short looks whole; what is under way; the WebSockets; and, when
-// no request is left that could open one, the sessions.
+// It ends in this order: no more requests; the connections, so that no truncated
+// answer looks complete; running calls; the WebSockets; and, when no request is left
+// that could open one, the sessions.
 type httpEndpoint struct {
 	log   *slog.Logger
 	sites []*site
-	stop  context.CancelFunc // cancels the tools under way
+	stop  context.CancelFunc // cancels running tools
 
-	requests *registry[*http.Request] // under way
+	requests *registry[*http.Request] // in progress
 	sockets  *registry[*socketConn]
 
-	// The SDK keeps a server's sessions in a list, so the short-lived sessions
-	// of stateless requests get one of their own.
+	// The SDK keeps a server's sessions in a list, so the short-lived sessions of
+	// stateless requests get a separate server.
 	sessions, stateless *mcp.Server
 }
 
-// site is one address and what is served there.
+// site is one address and the services there.
 type site struct {
 	option   string // the flag that gave the address
 	address  string // as given
@@ -69,8 +69,8 @@ type site struct {
 	server   *http.Server
 }
 
-// listenHTTP opens the listening sockets of the HTTP services. newServer makes
-// the MCP servers whose sessions they open.
+// listenHTTP opens the listening sockets of the HTTP services. newServer creates the
+// MCP servers of their sessions.
 func listenHTTP(opts httpOptions, newServer func() *mcp.Server, log *slog.Logger) (*httpEndpoint, error) {
 	stopping, stop := context.WithCancel(context.Background())
 	e := &httpEndpoint{
@@ -95,7 +95,7 @@ func listenHTTP(opts httpOptions, newServer func() *mcp.Server, log *slog.Logger
 	return e, nil
 }
 
-// endWith is the middleware that cancels what a server does when ctx ends.
+// endWith is the middleware that cancels a server's calls when ctx ends.
 func endWith(ctx context.Context) mcp.Middleware {
 	return func(next mcp.MethodHandler) mcp.MethodHandler {
 		return func(call context.Context, method string, req mcp.Request) (mcp.Result, error) {
@@ -124,14 +124,13 @@ func (e *httpEndpoint) serve(option, address, path string, handler http.Handler)
 	e.sites = append(e.sites, &site{option: option, address: address, mux: mux})
 }
 
-// streamable serves both eras of Streamable HTTP, which the SDK has a handler
-// each for: a request that names a version without sessions goes to the one,
-// every other to the other. (A client tries the newer first, and learns from
-// the answer which versions there are.)
+// streamable serves both eras of Streamable HTTP, each by a handler of the SDK: one
+// handles requests that name a version without sessions, the other one all others.
+// (A client tries the newer era first, and the answer lists the versions.)
 //
-// The SDK's protection against DNS rebinding is off here and in sse: on a
-// loopback address it would refuse every Host but localhost, and the balancer
-// before the node leaves Host as the client sent it; it has allowed_origins.
+// The SDK's protection against DNS rebinding is off here and in sse: on a loopback
+// address it would refuse every Host but localhost, and the balancer forwards Host
+// as the client sent it. The balancer has allowed_origins instead.
 func (e *httpEndpoint) streamable(idle time.Duration) http.Handler {
 	sessions := mcp.NewStreamableHTTPHandler(always(e.sessions), &mcp.StreamableHTTPOptions{
 		Logger:                     sdkLogger(e.log),
@@ -167,7 +166,7 @@ func always(server *mcp.Server) func(*http.Request) *mcp.Server {
 	return func(*http.Request) *mcp.Server { return server }
 }
 
-// track registers requests for as long as they are under way.
+// track registers requests while they are in progress.
 func (e *httpEndpoint) track(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if !e.requests.add(req) {
@@ -179,8 +178,8 @@ func (e *httpEndpoint) track(next http.Handler) http.Handler {
 	})
 }
 
-// listen opens the site's listening socket. Connections have no idle timeout:
-// it is for the balancer to close those that it keeps.
+// listen opens the site's listening socket. Connections have no idle timeout: the
+// balancer closes the ones that it keeps.
 func (s *site) listen(handler http.Handler, log *slog.Logger) error {
 	listener, err := listen("-"+s.option, s.address)
 	if err != nil {
@@ -195,7 +194,7 @@ func (s *site) listen(handler http.Handler, log *slog.Logger) error {
 	return nil
 }
 
-// addrs are the actual addresses, also where port 0 was asked for.
+// addrs are the actual addresses, also if port 0 was configured.
 func (e *httpEndpoint) addrs() []slog.Attr {
 	var addrs []slog.Attr
 	for _, site := range e.sites {
@@ -213,8 +212,8 @@ func (e *httpEndpoint) count() int {
 	return count
 }
 
-// accept serves until close is called, and then returns nil. Its errors are
-// those of a listening socket that has become unusable.
+// accept serves until close is called, and then returns nil. It fails if a listening
+// socket has become unusable.
 func (e *httpEndpoint) accept() error {
 	ended := make(chan error, len(e.sites))
 	for _, site := range e.sites {
@@ -235,15 +234,15 @@ func (s *site) accept() error {
 	return nil
 }
 
-// close ends everything and waits for it, at most for the timeout; false means
-// that something had not ended by then.
+// close ends all requests, connections and sessions, and waits for that, at most for
+// the timeout. It reports whether all have ended.
 func (e *httpEndpoint) close(timeout time.Duration) bool {
 	deadline := time.Now().Add(timeout)
 	e.requests.close()
 	for _, site := range e.sites {
 		if site.server != nil {
-			site.server.Close()   // the connections too, and so the requests end
-			site.listener.Close() // where accept has not come to own it
+			site.server.Close()   // with the connections, so the requests end, too
+			site.listener.Close() // if accept has not started to serve it
 		}
 	}
 	for _, socket := range e.sockets.close() {
@@ -255,8 +254,8 @@ func (e *httpEndpoint) close(timeout time.Duration) bool {
 		e.closeSessions(time.Until(deadline))
 }
 
-// closeSessions closes the sessions that are left when every request has
-// ended: those of Streamable HTTP outlive their requests.
+// closeSessions closes the sessions that are left after all requests have ended:
+// sessions of Streamable HTTP outlive their requests.
 func (e *httpEndpoint) closeSessions(timeout time.Duration) bool {
 	closed := make(chan struct{})
 	go func() {

@@ -15,23 +15,23 @@ import (
 )
 
 const (
-	// readBuffer is what a session holds at rest. A longer line gets a buffer
-	// of its own for as long as it is being read.
+	// readBuffer is the buffer that an idle session holds. A longer line gets a
+	// separate buffer while it is read.
 	readBuffer = 2 << 10
 	// answerTimeout is how long a client that has finished sending still gets
-	// answers. It is short because such a client may as well be gone.
+	// answers. It is short because such a client may also have disappeared.
 	answerTimeout = 5 * time.Second
 )
 
 // lineConn is MCP's stdio framing over a network connection: one JSON-RPC
-// message a line, as the specification's stdio transport has it
+// message per line, as in the specification's stdio transport
 // (https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio).
 //
-// It differs from the SDK's IOTransport where a server of 25,000 sessions needs
-// it: one goroutine a session instead of two; no buffer kept after a long line;
-// a client that has shut down its sending side still gets its answers; a line
-// that is no message is answered with a JSON-RPC error before the session
-// ends. Batches, which only protocol 2025-03-26 had, are refused in this way.
+// It differs from the SDK's IOTransport as a server of 25,000 sessions requires: one
+// goroutine per session instead of two; no buffer is kept after a long line; a
+// client that has shut down its sending side still gets its answers; a line that is
+// no message is answered with a JSON-RPC error before the session ends. Batches,
+// which only protocol 2025-03-26 had, are refused in the same way.
 type lineConn struct {
 	conn    net.Conn
 	reader  *bufio.Reader
@@ -40,7 +40,7 @@ type lineConn struct {
 	calls  calls
 	closed chan struct{} // closed with the connection
 
-	writing     sync.Mutex // held for the length of a line
+	writing     sync.Mutex // held while a line is written
 	interrupted sync.Once
 	closeErr    error // written under interrupted
 	ended       sync.Once
@@ -60,7 +60,7 @@ func newLineConn(conn net.Conn, onClose func(*lineConn)) *lineConn {
 func (c *lineConn) SessionID() string { return "" }
 
 // Read returns the next message. Any error ends the session; io.EOF is the
-// client's orderly end.
+// orderly end by the client.
 func (c *lineConn) Read(context.Context) (jsonrpc.Message, error) {
 	line, err := c.readLine()
 	switch {
@@ -91,7 +91,7 @@ func (c *lineConn) readLine() ([]byte, error) {
 			line, err = c.readLongLine(bytes.Clone(line))
 		}
 		if line = bytes.TrimSpace(line); len(line) > 0 && (err == nil || errors.Is(err, io.EOF)) {
-			return line, nil // after a last line the next call gets the io.EOF again
+			return line, nil // the call after the last line gets the io.EOF again
 		}
 		if err != nil {
 			return nil, err
@@ -99,7 +99,7 @@ func (c *lineConn) readLine() ([]byte, error) {
 	}
 }
 
-// readLongLine reads on behind what has outgrown the session's own buffer.
+// readLongLine reads the rest of a line that does not fit into the read buffer.
 func (c *lineConn) readLongLine(line []byte) ([]byte, error) {
 	for {
 		more, err := c.reader.ReadSlice('\n')
@@ -132,9 +132,9 @@ func (c *lineConn) writeLine(data []byte) error {
 	return nil
 }
 
-// interrupt ends the connection at once: a Read or Write under way fails, and
-// so the SDK cancels the session's calls and, when they have returned, calls
-// Close. It may be called more than once and concurrently.
+// interrupt ends the connection at once: a pending Read or Write fails, so the SDK
+// cancels the session's calls and, when they have returned, calls Close. It may be
+// called more than once and concurrently.
 func (c *lineConn) interrupt() {
 	c.interrupted.Do(func() {
 		close(c.closed)
@@ -142,8 +142,8 @@ func (c *lineConn) interrupt() {
 	})
 }
 
-// Close is the SDK's word that the session has ended. It may be called more
-// than once and concurrently.
+// Close is called by the SDK when the session has ended. It may be called more than
+// once and concurrently.
 func (c *lineConn) Close() error {
 	c.interrupt()
 	c.ended.Do(func() { c.onClose(c) })

@@ -13,15 +13,17 @@ import (
 	"syscall"
 	"time"
 
+	"mcplb/cmd/internal/build"
+
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
 // shutdownTimeout bounds the wait for sessions to end after a signal.
 const shutdownTimeout = 1500 * time.Millisecond
 
-// gcPercent is the heap's growth that starts a garbage collection (GOGC, which
-// overrides it). With half of Go's default 25,000 sessions of two HTTP
-// connections each stay within 2 GB.
+// gcPercent is the growth of the heap that starts a garbage collection (GOGC, which
+// overrides it). With half of Go's default, 25,000 sessions of two HTTP connections
+// each stay within 2 GB.
 const gcPercent = 50
 
 func main() {
@@ -33,7 +35,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// options are the command line's values.
+// options are the values of the command line.
 type options struct {
 	name    string
 	tcp     string // host:port; "" = none
@@ -42,7 +44,7 @@ type options struct {
 	version bool
 }
 
-// run is the whole program; it serves until ctx is done and returns the exit
+// run is the complete program. It serves until ctx is done and returns the exit
 // status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	opts, err := parseOptions(args, stderr)
@@ -53,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "mcpnode: %v\n", err)
 		return 2
 	case opts.version:
-		fmt.Fprintln(stdout, "mcpnode", version())
+		fmt.Fprintln(stdout, "mcpnode", build.Version())
 		return 0
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: opts.level}))
@@ -64,8 +66,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// parseOptions reads the command line. A mistake in a flag is reported on
-// stderr by the flag package as well, together with the usage.
+// parseOptions parses the command line. The flag package reports mistakes in flags
+// on stderr, too, together with the usage.
 func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var opts options
 	flags := flag.NewFlagSet("mcpnode", flag.ContinueOnError)
@@ -79,12 +81,13 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.TextVar(&opts.level, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
 	flags.BoolVar(&opts.version, "version", false, "print the version and exit")
 	flags.Usage = func() {
-		fmt.Fprintln(stderr, "mcpnode is a minimal MCP server for trying mcplb.\n\nUsage: mcpnode -name NAME [-tcp HOST:PORT] [-http HOST:PORT] [-sse HOST:PORT]")
+		fmt.Fprintln(stderr, "mcpnode is a minimal MCP server for trying mcplb.\n\nUsage: mcpnode -name NAME [-tcp HOST:PORT] [-http HOST:PORT] [-sse HOST:PORT]\n       mcpnode version")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {
 		return opts, err
 	}
+	opts.version = opts.version || flags.NArg() == 1 && flags.Arg(0) == "version"
 	switch {
 	case opts.version:
 		return opts, nil
@@ -104,16 +107,16 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 type endpoint interface {
 	// addrs are the actual addresses, each under the name of its flag.
 	addrs() []slog.Attr
-	// accept serves until close is called; its error is a broken listener's.
+	// accept serves until close is called. It fails if a listener is broken.
 	accept() error
-	// close ends every session and waits at most for the timeout; false means
-	// that some had not ended by then.
+	// close ends every session and waits for that, at most for the timeout. It
+	// reports whether all have ended.
 	close(timeout time.Duration) bool
 	// count is the number of open sessions.
 	count() int
 }
 
-// serve listens, serves until ctx is done, and ends every session.
+// serve listens, serves until ctx is done, and then ends every session.
 func serve(ctx context.Context, opts options, log *slog.Logger) error {
 	endpoints, err := listenAll(opts, log)
 	if err != nil {
@@ -137,9 +140,9 @@ func serve(ctx context.Context, opts options, log *slog.Logger) error {
 	return err
 }
 
-// listenAll opens every endpoint that opts ask for, or none.
+// listenAll opens every endpoint in opts, or none.
 func listenAll(opts options, log *slog.Logger) ([]endpoint, error) {
-	newServer := func() *mcp.Server { return newServer(opts.name, version(), log) }
+	newServer := func() *mcp.Server { return newServer(opts.name, build.Version(), log) }
 	var endpoints []endpoint
 	if opts.tcp != "" {
 		endpoint, err := listenTCP(opts.tcp, newServer(), log)
@@ -178,12 +181,4 @@ func count(endpoints []endpoint) int {
 		sessions += endpoint.count()
 	}
 	return sessions
-}
-
-// version is what the build recorded of the module's version.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
 }

@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// maxMessage bounds a message in bytes, with what ends it (a line's
-	// newline), as the SDK's own transports do.
+	// maxMessage bounds a message in bytes, including the newline of a line, as the
+	// SDK's transports do.
 	maxMessage = mcp.DefaultMaxLineLength
-	// maxCalls bounds the calls that one session has under way. Past it the
-	// session is not read, so a client that sends and never reads is stopped
-	// by TCP, not by the node's memory.
+	// maxCalls bounds the calls of one session in progress. With that many, the
+	// session is not read: TCP then stops a client that sends and never reads,
+	// before it fills the node's memory.
 	maxCalls = 1024
 )
 
-// Why a message is refused; the client is told.
+// The reasons for refusing a message, which are sent to the client.
 var (
 	errTooLong = &jsonrpc.Error{
 		Code:    jsonrpc.CodeInvalidRequest,
@@ -29,16 +29,15 @@ var (
 	errNotJSON = &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: "this is not one JSON-RPC message"}
 )
 
-// acceptedTransport is the mcp.Transport of a connection that is there already.
+// acceptedTransport is the mcp.Transport of a connection that is already open.
 type acceptedTransport struct{ conn mcp.Connection }
 
 func (t acceptedTransport) Connect(context.Context) (mcp.Connection, error) { return t.conn, nil }
 
-// decode returns the one message that data must be, or why the client is to be
-// refused.
-// Batches, which only protocol 2025-03-26 had, are no message.
+// decode decodes data, which must be exactly one message. Its error is the reason to
+// refuse the client. Batches, which only protocol 2025-03-26 had, are no message.
 func decode(data []byte) (jsonrpc.Message, *jsonrpc.Error) {
-	if !json.Valid(data) { // DecodeMessage would take two messages for one
+	if !json.Valid(data) { // DecodeMessage would accept two messages as one
 		return nil, errNotJSON
 	}
 	msg, err := jsonrpc.DecodeMessage(data)
@@ -48,8 +47,8 @@ func decode(data []byte) (jsonrpc.Message, *jsonrpc.Error) {
 	return msg, nil
 }
 
-// refuse tells the client why its session ends, as far as it still listens,
-// and returns the reason.
+// refuse sends the reason why its session ends to the client, if the client still
+// reads, and returns the reason.
 func refuse(reason *jsonrpc.Error, write func([]byte) error) error {
 	// JSON-RPC 2.0, sections 5 and 5.1: the id is null when it could not be read.
 	answer, err := json.Marshal(struct {
@@ -61,17 +60,17 @@ func refuse(reason *jsonrpc.Error, write func([]byte) error) error {
 		return fmt.Errorf("encode the refusal: %w", err)
 	}
 	if err := write(answer); err != nil {
-		return fmt.Errorf("%w (and the client could not be told: %w)", reason, err)
+		return fmt.Errorf("%w (and sending this to the client failed: %w)", reason, err)
 	}
 	return reason
 }
 
-// calls has one element for each call of a session that was read and not yet
-// answered, and room for maxCalls.
+// calls has one element for each call of a session that was read and not answered
+// yet, at most maxCalls.
 type calls chan struct{}
 
-// begin counts msg if it is a call, and waits for room; false means that closed
-// was closed first.
+// begin counts msg if it is a call, and waits while there are maxCalls. It reports
+// false if closed was closed first.
 func (c calls) begin(msg jsonrpc.Message, closed <-chan struct{}) bool {
 	if request, ok := msg.(*jsonrpc.Request); !ok || !request.IsCall() {
 		return true
@@ -91,12 +90,12 @@ func (c calls) end(msg jsonrpc.Message) {
 	}
 	select {
 	case <-c:
-	default: // a response to no call: nothing to give back
+	default: // a response without a call
 	}
 }
 
-// await returns when no call is under way any more, after the timeout, or when
-// closed is closed: it takes every place that a call could hold.
+// await returns when no call is in progress any more, after the timeout, or when
+// closed is closed. It fills the channel: then no call is counted there.
 func (c calls) await(timeout time.Duration, closed <-chan struct{}) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()

@@ -46,7 +46,7 @@ func startEndpoint(t *testing.T, listener func(net.Listener) net.Listener) (*tcp
 	go func() { done <- endpoint.accept() }()
 	t.Cleanup(func() {
 		select {
-		case <-endpoint.closed: // by the test itself
+		case <-endpoint.closed: // by the test
 		default:
 			if !endpoint.close(5 * time.Second) {
 				t.Errorf("%d sessions did not end", endpoint.count())
@@ -193,7 +193,7 @@ func TestSlowTakesItsTime(t *testing.T) {
 	})
 }
 
-// A cancelled call and a session that ends both end the tool at once.
+// Cancelling a call ends the tool at once, and so does the end of its session.
 func TestSlowIsCancelled(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -223,8 +223,8 @@ func TestSlowIsCancelled(t *testing.T) {
 			params := call("watched", map[string]any{"seconds": 600, "steps": 10_000})
 			params.SetProgressToken("token")
 			go session.CallTool(ctx, params)
-			// Once another call is answered, the slow one is under way: calls
-			// are taken up in order.
+			// When another call has been answered, the slow one is in progress:
+			// calls start in order.
 			if err := session.Ping(t.Context(), nil); err != nil {
 				t.Fatal(err)
 			}
@@ -290,7 +290,7 @@ func TestManySessionsAtOnce(t *testing.T) {
 	}
 }
 
-// What a balancer's health check sends: a ping on a new connection.
+// A balancer's health check sends a ping on a new connection.
 func TestPingBeforeInitialize(t *testing.T) {
 	t.Parallel()
 	_, address := startEndpoint(t, nil)
@@ -305,7 +305,7 @@ func TestAnswersAfterHalfClose(t *testing.T) {
 	_, address := startEndpoint(t, nil)
 	conn := dial(t, address)
 	slowLine := `{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"slow","arguments":{"seconds":0.1}}}`
-	// The last line lacks its newline.
+	// The last line has no newline.
 	fmt.Fprint(conn, initializeLine+"\r\n\n"+initializedLine+"\n"+slowLine)
 	if err := conn.CloseWrite(); err != nil {
 		t.Fatal(err)
@@ -335,8 +335,8 @@ func TestAnswersAreAwaitedForSomeTimeOnly(t *testing.T) {
 	})
 }
 
-// A line that is no message is answered with the reason and ends its session;
-// other sessions go on.
+// A line that is no message is answered with the reason and ends its session. Other
+// sessions continue.
 func TestMalformedInput(t *testing.T) {
 	t.Parallel()
 	endpoint, address := startEndpoint(t, nil)
@@ -363,7 +363,7 @@ func TestMalformedInput(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			conn := dial(t, address)
-			conn.Write(test.input) // may fail when the node has had enough
+			conn.Write(test.input) // may fail when the node has refused it
 			answer, err := io.ReadAll(conn)
 			if err != nil && !errors.Is(err, syscall.ECONNRESET) {
 				t.Error(err)
@@ -375,9 +375,9 @@ func TestMalformedInput(t *testing.T) {
 	}
 	t.Cleanup(func() { // runs when all of the above have ended
 		if err := bystander.Ping(untilDone(t), nil); err != nil {
-			t.Errorf("another session suffered: %v", err)
+			t.Errorf("another session was affected: %v", err)
 		}
-		// The others have their end on the wire; their count follows.
+		// The clients have seen the end of the other sessions; the count follows.
 		for deadline := time.Now().Add(5 * time.Second); endpoint.count() != 1; runtime.Gosched() {
 			if time.Now().After(deadline) {
 				t.Fatalf("%d sessions are open, want the one", endpoint.count())
@@ -386,7 +386,7 @@ func TestMalformedInput(t *testing.T) {
 	})
 }
 
-// Requests in the wrong order are answered; the session goes on.
+// Requests in the wrong order are answered, and the session continues.
 func TestWrongRequestsKeepTheSession(t *testing.T) {
 	t.Parallel()
 	_, address := startEndpoint(t, nil)

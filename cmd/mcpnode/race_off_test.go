@@ -2,5 +2,5 @@
 
 package main
 
-// raceEnabled says that memory figures mean nothing.
+// raceEnabled reports that the race detector is on and memory figures mean nothing.
 const raceEnabled = false

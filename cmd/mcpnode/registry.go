@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// registry knows what of a kind is open, so that all of it can be ended and
-// waited for. It is safe for concurrent use.
+// registry is the set of open items, which a closing endpoint ends and waits for. It
+// is safe for concurrent use.
 //
-//	state  | meaning                             | next
-//	open   | it takes what is added              | closed, by close
-//	closed | it takes nothing; empty is not nil  | -
+//	state  | meaning                              | next
+//	open   | add accepts items                    | closed, by close
+//	closed | add refuses items; empty is not nil  | -
 type registry[T comparable] struct {
 	mu    sync.Mutex
 	open  map[T]struct{} // guarded by mu
-	empty chan struct{}  // guarded by mu; not nil = closed; itself closed when nothing is open any more
+	empty chan struct{}  // guarded by mu; not nil = closed; the channel is closed when no item is open
 }
 
 func newRegistry[T comparable]() *registry[T] {
 	return &registry[T]{open: make(map[T]struct{})}
 }
 
-// add registers an item; false means that the registry is closed.
+// add registers an item. It reports false if the registry is closed.
 func (r *registry[T]) add(item T) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -34,7 +34,7 @@ func (r *registry[T]) add(item T) bool {
 	return true
 }
 
-// remove forgets an item that has ended; it may be called once for each.
+// remove removes an item that has ended. It must be called at most once per item.
 func (r *registry[T]) remove(item T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -44,14 +44,14 @@ func (r *registry[T]) remove(item T) {
 	}
 }
 
-// count is the number of items that are open.
+// count is the number of open items.
 func (r *registry[T]) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.open)
 }
 
-// close closes the registry and returns what is open. To be called once.
+// close closes the registry and returns the open items. It must be called once.
 func (r *registry[T]) close() []T {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,8 +62,7 @@ func (r *registry[T]) close() []T {
 	return slices.Collect(maps.Keys(r.open))
 }
 
-// wait returns, once the registry is closed, when nothing is open any more;
-// false means that the timeout came first.
+// wait waits until the closed registry is empty. It reports false after the timeout.
 func (r *registry[T]) wait(timeout time.Duration) bool {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()

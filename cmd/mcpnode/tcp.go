@@ -12,26 +12,26 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// Accept failures that pass (no descriptors, no memory) are waited out this
-// long at first and at most.
+// The first and the longest pause after an accept failure that passes (no
+// descriptors, no memory).
 const (
 	minAcceptPause = 5 * time.Millisecond
 	maxAcceptPause = time.Second
 )
 
-// peerKeepAlive finds clients that are gone without a word. It is slow on
-// purpose: at Go's 15 seconds 25,000 idle sessions would cost 1,700 probes a
-// second. Nine that are lost in a row are no accident, as four are in a minute
-// in which everybody reconnects.
+// peerKeepAlive finds clients that have disappeared without closing. It is slow on
+// purpose: with Go's 15 seconds, 25,000 idle sessions would cost 1,700 probes per
+// second. Nine lost probes in a row are conclusive; four may be lost in a minute in
+// which all clients reconnect.
 var peerKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Minute, Interval: 75 * time.Second, Count: 9}
 
-// tcpEndpoint accepts connections and makes each a session of one MCP server.
+// tcpEndpoint accepts connections, each of which is a session of one MCP server.
 type tcpEndpoint struct {
 	server   *mcp.Server
 	listener net.Listener
 	log      *slog.Logger
 	sessions *registry[*lineConn]
-	closed   chan struct{} // closed when no more connections are wanted
+	closed   chan struct{} // closed when no more connections are accepted
 }
 
 // listenTCP opens the endpoint's listening socket.
@@ -50,8 +50,8 @@ func listenTCP(address string, server *mcp.Server, log *slog.Logger) (*tcpEndpoi
 }
 
 // listen opens a listening socket; its backlog is the system's limit
-// (net.core.somaxconn). option is the flag that gave the address: the error
-// says what to do about it.
+// (net.core.somaxconn). option is the flag with the address: the error says what to
+// do.
 func listen(option, address string) (net.Listener, error) {
 	config := net.ListenConfig{KeepAliveConfig: peerKeepAlive}
 	listener, err := config.Listen(context.Background(), "tcp", address)
@@ -63,21 +63,21 @@ func listen(option, address string) (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		advice = "another process listens there: stop it (ss -ltnp shows it) or give another address"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		advice = "this machine does not have that address: give one of its own, or add it (ip addr add)"
+		advice = "this machine does not have that address: use one that it has, or add it (ip addr add)"
 	case errors.Is(err, syscall.EACCES):
 		advice = "this port needs privileges: give one above 1023"
 	}
 	return nil, fmt.Errorf("%s %s: %w; %s", option, address, err, advice)
 }
 
-// addrs is the actual address, also where port 0 was asked for.
+// addrs is the actual address, also if port 0 was configured.
 func (e *tcpEndpoint) addrs() []slog.Attr { return []slog.Attr{slog.Any("tcp", e.listener.Addr())} }
 
 // count is the number of open sessions.
 func (e *tcpEndpoint) count() int { return e.sessions.count() }
 
-// accept serves until close is called, and then returns nil. Its errors are
-// those of a listening socket that has become unusable.
+// accept serves until close is called, and then returns nil. It fails if the
+// listening socket has become unusable.
 func (e *tcpEndpoint) accept() error {
 	pause := minAcceptPause
 	for {
@@ -89,7 +89,7 @@ func (e *tcpEndpoint) accept() error {
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case acceptPasses(err):
-			e.log.Warn("cannot accept connections; raise the open-files limit (ulimit -n) if it is that",
+			e.log.Warn("cannot accept connections; raise the open-files limit (ulimit -n) if it is reached",
 				"error", err, "sessions", e.count(), "pause", pause)
 			if !e.wait(pause) {
 				return nil
@@ -101,8 +101,8 @@ func (e *tcpEndpoint) accept() error {
 	}
 }
 
-// acceptPasses tells a shortage, which ends by itself, from a broken listener.
-// (ECONNABORTED never gets here: the net package goes on by itself.)
+// acceptPasses reports whether an error is a shortage, which passes, and not a broken
+// listener. (The net package handles ECONNABORTED by itself.)
 func acceptPasses(err error) bool {
 	for _, shortage := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
 		if errors.Is(err, shortage) {
@@ -112,7 +112,7 @@ func acceptPasses(err error) bool {
 	return false
 }
 
-// wait lets a pause pass; false means that the endpoint was closed meanwhile.
+// wait waits for a pause. It reports false if the endpoint was closed meanwhile.
 func (e *tcpEndpoint) wait(pause time.Duration) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -124,23 +124,23 @@ func (e *tcpEndpoint) wait(pause time.Duration) bool {
 	}
 }
 
-// open makes a connection a session. From then on the SDK owns it and closes
-// it when the session ends.
+// open makes a connection a session. The SDK owns it from then on and closes it when
+// the session ends.
 func (e *tcpEndpoint) open(conn net.Conn) {
 	line := newLineConn(conn, e.sessions.remove)
 	if !e.sessions.add(line) {
 		conn.Close()
 		return
 	}
-	// The session needs no waiting for: the SDK runs it and calls Close.
+	// There is nothing to wait for: the SDK runs the session and calls Close.
 	if _, err := e.server.Connect(context.Background(), acceptedTransport{line}, nil); err != nil {
 		e.log.Error("cannot open a session", "client", conn.RemoteAddr(), "error", err)
 		line.Close()
 	}
 }
 
-// close stops accepting, interrupts every session and waits for them to end,
-// at most for the timeout; false means that some had not ended by then.
+// close stops accepting, interrupts every session and waits for them to end, at most
+// for the timeout. It reports whether all have ended.
 func (e *tcpEndpoint) close(timeout time.Duration) bool {
 	e.listener.Close()
 	close(e.closed)

@@ -10,14 +10,14 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// The bounds of the tool slow, so that no call holds a session for ever.
+// The bounds of the tool slow: no call lasts forever.
 const (
 	maxSlowSeconds = 3600
 	maxSlowSteps   = 10_000
 )
 
-// newServer returns the MCP server that all sessions of the node share: its
-// tools are registered once, and a session costs only its own state.
+// newServer returns an MCP server that many sessions share: its tools are registered
+// once, and a session costs only its state.
 func newServer(name, version string, log *slog.Logger) *mcp.Server {
 	server := mcp.NewServer(&mcp.Implementation{Name: "mcpnode", Title: name, Version: version},
 		&mcp.ServerOptions{Logger: sdkLogger(log)})
@@ -28,8 +28,8 @@ func newServer(name, version string, log *slog.Logger) *mcp.Server {
 	return server
 }
 
-// sdkLogger passes the SDK's log on at debug level only: the SDK logs several
-// lines a session, and as errors what a client did wrong.
+// sdkLogger forwards the SDK's log at debug level only: the SDK logs several lines
+// per session, and clients' mistakes as errors.
 func sdkLogger(log *slog.Logger) *slog.Logger {
 	if log.Enabled(context.Background(), slog.LevelDebug) {
 		return log
@@ -56,23 +56,23 @@ type slowArguments struct {
 	Steps   int     `json:"steps,omitempty" jsonschema:"how many steps the time is divided into, 1 to 10000; 1 when absent"`
 }
 
-// slow waits step by step. After each it reports progress, if the caller gave
-// a progress token. It ends early, with an error, when the call is cancelled
-// or its session ends.
+// slow waits in steps and reports progress after each, if the caller sent a progress
+// token. It ends early, with an error, when the call is cancelled or its session
+// ends.
 func slow(ctx context.Context, req *mcp.CallToolRequest, args slowArguments) (*mcp.CallToolResult, any, error) {
 	steps := max(args.Steps, 1)
 	if math.IsNaN(args.Seconds) || args.Seconds < 0 || args.Seconds > maxSlowSeconds || steps > maxSlowSteps {
 		return nil, nil, fmt.Errorf("seconds must be 0 to %d and steps 1 to %d", maxSlowSeconds, maxSlowSteps)
 	}
-	whole := time.Duration(args.Seconds * float64(time.Second))
+	total := time.Duration(args.Seconds * float64(time.Second))
 	start := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
 	for step := 1; step <= steps; step++ {
-		// Each step ends at its own point of the whole, so rounding and late
-		// timers do not add up.
-		timer.Reset(time.Until(start.Add(whole * time.Duration(step) / time.Duration(steps))))
+		// The end of each step is computed from the start of the call, so that
+		// rounding and late timers do not add up.
+		timer.Reset(time.Until(start.Add(total * time.Duration(step) / time.Duration(steps))))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -82,7 +82,7 @@ func slow(ctx context.Context, req *mcp.CallToolRequest, args slowArguments) (*m
 			return nil, nil, fmt.Errorf("report progress of step %d: %w", step, err)
 		}
 	}
-	return text(fmt.Sprintf("%d steps in %v", steps, whole)), nil, nil
+	return text(fmt.Sprintf("%d steps in %v", steps, total)), nil, nil
 }
 
 func reportProgress(ctx context.Context, req *mcp.CallToolRequest, step, steps int) error {

@@ -16,22 +16,22 @@ import (
 )
 
 const (
-	// subprotocol is what a client must offer; the field has no other name for
-	// MCP over WebSocket, which is not in the specification.
+	// subprotocol is the one that a client must offer: the usual name of MCP over
+	// WebSocket, which is not in the specification.
 	subprotocol = "mcp"
 	// closeTimeout bounds the closing handshake of RFC 6455, section 7.1.2.
 	closeTimeout = 500 * time.Millisecond
 )
 
-// webSocketHandler makes each WebSocket a session of one MCP server.
+// webSocketHandler opens a session of one MCP server for each WebSocket.
 type webSocketHandler struct {
 	server   *mcp.Server
 	sessions *registry[*socketConn]
 	log      *slog.Logger
 }
 
-// ServeHTTP answers the opening handshake and returns; the session lives on
-// with no goroutine but its own.
+// ServeHTTP answers the opening handshake and returns. The session continues in its
+// own goroutines.
 func (h *webSocketHandler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	// Any Origin is accepted, for the reason given at httpEndpoint.streamable.
 	socket, err := websocket.Accept(w, req, &websocket.AcceptOptions{
@@ -40,7 +40,7 @@ func (h *webSocketHandler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	})
 	if err != nil {
 		h.log.Debug("cannot open a WebSocket", "client", req.RemoteAddr, "error", err)
-		return // the client has its answer
+		return // the client has been answered
 	}
 	socket.SetReadLimit(maxMessage)
 	conn := newSocketConn(socket, h.sessions.remove)
@@ -54,8 +54,8 @@ func (h *webSocketHandler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// open makes conn a session. From then on the SDK owns it and closes it when
-// the session ends.
+// open makes conn a session. The SDK owns it from then on and closes it when the
+// session ends.
 func (h *webSocketHandler) open(conn *socketConn, client string) {
 	if _, err := h.server.Connect(context.Background(), acceptedTransport{conn}, nil); err != nil {
 		h.log.Error("cannot open a session", "client", client, "error", err)
@@ -63,8 +63,8 @@ func (h *webSocketHandler) open(conn *socketConn, client string) {
 	}
 }
 
-// socketConn carries one JSON-RPC message a text frame. It is to WebSocket
-// what lineConn is to raw TCP.
+// socketConn carries one JSON-RPC message per text frame: it is the counterpart of
+// lineConn for WebSocket.
 type socketConn struct {
 	socket  *websocket.Conn
 	onClose func(*socketConn) // called once, when the session has ended
@@ -72,8 +72,8 @@ type socketConn struct {
 	calls  calls
 	closed chan struct{} // closed when the session is to end
 
-	// The context of reading and writing is the connection's own: with a
-	// call's, a call that is cancelled would take the connection with it.
+	// Reads and writes have the context of the connection. With the context of a
+	// call, cancelling the call would end the connection.
 	using context.Context
 	cut   context.CancelFunc // ends the connection without the closing handshake
 
@@ -95,7 +95,7 @@ func newSocketConn(socket *websocket.Conn, onClose func(*socketConn)) *socketCon
 func (c *socketConn) SessionID() string { return "" }
 
 // Read returns the next message. Any error ends the session; io.EOF is the
-// client's orderly end.
+// orderly end by the client.
 func (c *socketConn) Read(context.Context) (jsonrpc.Message, error) {
 	kind, data, err := c.socket.Read(c.using)
 	switch {
@@ -140,13 +140,13 @@ func (c *socketConn) write(data []byte) error {
 func (c *socketConn) end(status websocket.StatusCode, reason string) {
 	timer := time.AfterFunc(closeTimeout, c.cut)
 	defer timer.Stop()
-	_ = c.socket.Close(status, reason) // that the client has gone first is no failure
+	_ = c.socket.Close(status, reason) // it is no failure if the client has closed first
 	c.cut()
 }
 
-// interrupt begins to end the connection and does not wait: a Read under way
-// fails, and so the SDK cancels the session's calls and, when they have
-// returned, calls Close. It may be called more than once and concurrently.
+// interrupt starts to end the connection and does not wait: a pending Read fails, so
+// the SDK cancels the session's calls and, when they have returned, calls Close. It
+// may be called more than once and concurrently.
 func (c *socketConn) interrupt() {
 	c.interrupted.Do(func() {
 		close(c.closed)
@@ -154,8 +154,8 @@ func (c *socketConn) interrupt() {
 	})
 }
 
-// Close is the SDK's word that the session has ended. It may be called more
-// than once and concurrently.
+// Close is called by the SDK when the session has ended. It may be called more than
+// once and concurrently.
 func (c *socketConn) Close() error {
 	c.ended.Do(func() {
 		c.end(websocket.StatusNormalClosure, "")

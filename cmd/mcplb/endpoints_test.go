@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// client is a connection that speaks lines.
+// client is a connection of a client that sends and receives lines.
 type client struct {
 	*net.TCPConn
 	lines *bufio.Reader
@@ -28,14 +28,19 @@ func dialFrom(source, address string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	c := &client{conn.(*net.TCPConn), bufio.NewReaderSize(conn, 1<<10)}
+	if err := c.renew(); err != nil {
 		conn.Close()
 		return nil, err
 	}
-	return &client{conn.(*net.TCPConn), bufio.NewReaderSize(conn, 1<<10)}, nil
+	return c, nil
 }
 
-// connect connects to a frontend for the length of the test.
+// renew restarts the deadline, before each use of the connection: it does not count
+// for how long a test holds it.
+func (c *client) renew() error { return c.SetDeadline(time.Now().Add(patience)) }
+
+// connect connects to a frontend until the test ends.
 func connect(t *testing.T, address string) *client {
 	t.Helper()
 	c, err := dialFrom("", address)
@@ -46,8 +51,19 @@ func connect(t *testing.T, address string) *client {
 	return c
 }
 
-// roundTrip sends a line and returns the one that comes back.
+// readByte waits for the next byte, or the end of the connection.
+func (c *client) readByte() (byte, error) {
+	if err := c.renew(); err != nil {
+		return 0, err
+	}
+	return c.lines.ReadByte()
+}
+
+// roundTrip sends a line and returns the line that comes back.
 func (c *client) roundTrip(line string) (string, error) {
+	if err := c.renew(); err != nil {
+		return "", err
+	}
 	if _, err := io.WriteString(c, line+"\n"); err != nil {
 		return "", err
 	}
@@ -55,7 +71,7 @@ func (c *client) roundTrip(line string) (string, error) {
 	return strings.TrimSuffix(answer, "\n"), err
 }
 
-// expectEcho makes sure that an echo server is at the other end.
+// expectEcho checks that an echo server answers.
 func (c *client) expectEcho(t *testing.T) {
 	t.Helper()
 	if answer, err := c.roundTrip("hello"); err != nil || answer != "hello" {
@@ -63,20 +79,20 @@ func (c *client) expectEcho(t *testing.T) {
 	}
 }
 
-// expectReset waits for RST.
+// expectReset waits for a RST.
 func (c *client) expectReset(t *testing.T) {
 	t.Helper()
-	if _, err := c.lines.ReadByte(); !errors.Is(err, syscall.ECONNRESET) {
+	if _, err := c.readByte(); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the connection ends with %v, want a reset", err)
 	}
 }
 
-// startEcho runs a server that sends everything back.
+// startEcho runs an echo server.
 func startEcho(t *testing.T) string {
 	t.Helper()
 	return startServer(t, func(conn *net.TCPConn) {
-		// Copied, not spliced: the net package keeps its pipes. What fails, the
-		// client sees.
+		// Copied, not spliced, because the net package keeps its pipes. The client
+		// sees errors.
 		_, _ = io.Copy(conn, struct{ io.Reader }{conn})
 	})
 }
@@ -98,8 +114,8 @@ func startSlowWeb(t *testing.T) (address string, answerAll func()) {
 	return address, answerAll
 }
 
-// startServer runs serve for every connection and closes it afterwards. It is to
-// be started before the balancer, whose end then ends every connection.
+// startServer runs serve for every connection and closes it afterwards. It must be
+// started before the balancer, whose end then ends every connection.
 func startServer(t *testing.T, serve func(*net.TCPConn)) string {
 	t.Helper()
 	listener := listen(t)

@@ -14,14 +14,14 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// mcplb runs a command in this process.
+// mcplb runs a command in this process and returns its exit status and output.
 func mcplb(args ...string) (status int, stdout, stderr string) {
 	var out, errors bytes.Buffer
 	status = run(args, &out, &errors)
 	return status, out.String(), errors.String()
 }
 
-// An operator's session, from the first look to the last.
+// A session of an operator uses every command.
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t), startEcho(t))
@@ -35,7 +35,7 @@ func TestCommands(t *testing.T) {
 		stdout, stderr string // patterns
 	}{
 		{"status", 0, `HEALTHY\n(?s).*main +tcp.*node1 +(up|unchecked).*node2`, `^$`},
-		{"top", 0, `HEALTHY`, `^$`}, // no terminal here
+		{"top", 0, `HEALTHY`, `^$`}, // the test has no terminal
 		{"drain nodes/node1 -reason repair", 0, `^nodes/node1: admin ready -> drain\n$`, `^$`},
 		{"drain node1", 0, `^nodes/node1: nothing to change`, `^$`},
 		{"status", 0, `NOTICE server nodes/node1 is in drain \(repair, by 127\.0\.0\.1:`, `^$`},
@@ -46,14 +46,16 @@ func TestCommands(t *testing.T) {
 		{"weight node1 5000", 1, `^$`, `weight must be from 0 to 1000`},
 		{"weight node1 much", 64, `^$`, `a weight is a number(?s).*usage: mcplb weight`},
 		{"maxconn nodes/node1 7", 0, `^nodes/node1: maxconn 25000 -> 7\n$`, `^$`},
-		{"drain nodes/nobody", 1, `^$`, `no server "nobody"; it has node1, node2`},
-		{"drain nobody", 1, `^$`, `there is nodes/node1, nodes/node2`},
-		{"drain", 64, `^$`, `usage: mcplb drain \[flags\] BACKEND/SERVER`},
+		{"drain nodes/node9", 1, `^$`, `no server "node9"; it has node1, node2`},
+		{"drain node9", 1, `^$`, `there is nodes/node1, nodes/node2`},
+		{"drain", 64, `^$`, `^mcplb drain: missing argument: BACKEND/SERVER\nusage: mcplb drain \[flags\] BACKEND/SERVER`},
+		{"status surplus", 64, `^$`, `^mcplb status: unexpected argument "surplus"\n`},
+		{"drain -reson x node1", 64, `^$`, `^mcplb drain: unknown flag: --reson\n`},
 		{"ban 192.0.2.7 -for 1h", 0, `^192\.0\.2\.7/32: banned for 1h0m0s\n$`, `^$`},
 		{"bans", 0, `192\.0\.2\.7/32 +manual`, `^$`},
 		{"unban 192.0.2.7", 0, `no longer banned`, `^$`},
 		{"unban 192.0.2.7", 1, `^$`, `is not banned`},
-		{"connections", 0, `0 of 0 connections\n$`, `^$`}, // maint has ended the one
+		{"connections", 0, `0 of 0 connections\n$`, `^$`}, // maint has ended it
 		{"kill -client 127.0.0.1", 0, `^0 connections ended\n$`, `^$`},
 		{"kill", 64, `^$`, `name a server`},
 		{"sticky nodes", 0, `^SOURCE`, `^$`},
@@ -71,8 +73,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// The -c file says where the balancer is, with its token, whatever else is
-// wrong with it.
+// A command finds the balancer and its token by the -c file, whatever mistakes the
+// file has.
 func TestCommandFindsBalancer(t *testing.T) {
 	t.Parallel()
 	token := filepath.Join(t.TempDir(), "token")
@@ -113,26 +115,45 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-func TestHelpOfCommands(t *testing.T) {
+// Every command has a help with an example, and a manual page.
+func TestHelp(t *testing.T) {
 	t.Parallel()
-	for _, c := range commands() {
-		if status, _, stderr := mcplb(c.name, "-h"); status != 0 || !strings.Contains(stderr, "usage: mcplb "+c.name) {
-			t.Errorf("mcplb %s -h: %d %s", c.name, status, stderr)
+	pages := t.TempDir()
+	if status, _, stderr := mcplb("man", pages); status != 0 {
+		t.Fatal(status, stderr)
+	}
+	root := rootCommand(nil, nil)
+	for _, c := range root.Commands() {
+		if c.Hidden {
+			continue
+		}
+		name := c.Name()
+		for _, args := range [][]string{{name, "-h"}, {name, "--help"}, {"help", name}} {
+			status, stdout, stderr := mcplb(args...)
+			if status != 0 || stderr != "" || !strings.Contains(stdout, "Usage:\n  mcplb "+name) {
+				t.Errorf("mcplb %s: %d %s %s", strings.Join(args, " "), status, stdout, stderr)
+			}
+		}
+		if c.GroupID != "" && c.Example == "" {
+			t.Errorf("mcplb %s has no example", name)
+		}
+		if _, err := os.Stat(filepath.Join(pages, "mcplb-"+name+".1")); err != nil {
+			t.Error(err)
 		}
 	}
 }
 
 // The shells themselves read the completion scripts.
-func TestCompletion(t *testing.T) {
+func TestCompletionScripts(t *testing.T) {
 	t.Parallel()
 	for shell, check := range map[string]string{"bash": "-n", "zsh": "-n", "fish": "--no-execute"} {
 		status, script, _ := mcplb("completion", shell)
-		if status != 0 || !strings.Contains(script, "drain") {
+		if status != 0 || !strings.Contains(script, "__complete") {
 			t.Errorf("%s: %d %s", shell, status, script)
 		}
 		path, err := exec.LookPath(shell)
 		if err != nil {
-			t.Logf("no %s here to check its script", shell)
+			t.Logf("%s is not installed: its script is not checked", shell)
 			continue
 		}
 		command := exec.Command(path, check)
@@ -141,19 +162,56 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%s: %v: %s", shell, err, out)
 		}
 	}
-	b := startBalancer(t, newSetup(t, startEcho(t)))
-	t.Run("servers", func(t *testing.T) {
-		var out bytes.Buffer
-		o := &operator{address: b.admin}
-		api, err := o.connect()
-		if err != nil {
-			t.Fatal(err)
+	if status, _, stderr := mcplb("completion", "tcsh"); status != 64 || !strings.Contains(stderr, `"tcsh"`) {
+		t.Errorf("completion tcsh: %d %s", status, stderr)
+	}
+}
+
+// Completion offers the servers of the running balancer.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	b := startBalancer(t, newSetup(t, startEcho(t), startEcho(t)))
+	for args, want := range map[string]string{
+		"drain -admin ADMIN ":              "nodes/node1\nnodes/node2\n:4\n",
+		"drain nodes/node1 -admin ADMIN ":  "nodes/node2\n:4\n",
+		"drain -admin ADMIN -reason ":      ":4\n", // neither servers nor files
+		"weight -c CONFIG ":                "nodes/node1\nnodes/node2\n:4\n",
+		"weight nodes/node1 -c CONFIG ":    ":4\n",
+		"sticky --admin=ADMIN ":            "nodes\n:4\n",
+		"kill -admin ADMIN nodes/node":     "nodes/node1\nnodes/node2\n:4\n",
+		"drain -admin 127.0.0.1:1 ":        ":4\n", // no balancer
+		"drain -admin ADMIN --rea":         "--reason\n:4\n",
+		"unba":                             "unban\n:4\n",
+		"check -c ":                        ":0\n", // files
+		"connections nodes/node1 -admin A": ":4\n",
+	} {
+		words := strings.Split(strings.NewReplacer("ADMIN", b.admin, "CONFIG", b.path).Replace(args), " ")
+		status, stdout, _ := mcplb(append([]string{"__completeNoDesc"}, words...)...)
+		if status != 0 || stdout != want {
+			t.Errorf("%s: status %d, %q, want %q", args, status, stdout, want)
 		}
-		wordsOfServers(api, &out, serverArgs)
-		if out.String() != "nodes/node1\n" {
-			t.Errorf("%q", out.String())
-		}
-	})
+	}
+	t.Run("fish", func(t *testing.T) { completeInFish(t, b.admin) })
+}
+
+// completeInFish lets fish, if it is installed, complete a command line with the
+// script and the binary.
+func completeInFish(t *testing.T, address string) {
+	path, err := exec.LookPath("fish")
+	if err != nil {
+		t.Skip("fish is not installed")
+	}
+	script := filepath.Join(t.TempDir(), "mcplb.fish")
+	_, text, _ := mcplb("completion", "fish")
+	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(path, "--no-config", "-c", "source "+script+"; complete -C 'mcplb drain '")
+	command.Env = append(os.Environ(), "HOME="+t.TempDir(), "PATH="+binaries+":"+os.Getenv("PATH"), "MCPLB_ADMIN="+address)
+	out, err := command.CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "nodes/node1\nnodes/node2\n") {
+		t.Errorf("%v, %s", err, out)
+	}
 }
 
 func TestScreen(t *testing.T) {

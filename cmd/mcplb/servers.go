@@ -1,0 +1,173 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"mcplb/cmd/internal/cli"
+	"mcplb/proxy/admin"
+
+	"github.com/spf13/cobra"
+)
+
+func (o *operator) drainCommand() *cobra.Command {
+	return o.adminCommand(admin.AdminDrain, &cobra.Command{
+		Use: "drain [flags] BACKEND/SERVER...", Short: "Send no new clients to servers",
+		Long: `Send no new clients to servers. Connections stay, and sessions and cookies still
+lead to the server. The state lasts until ready, through reloads and upgrades.`,
+		Example: "  mcplb drain nodes/node1 -reason 'kernel update'\n  mcplb drain node1 node2",
+	})
+}
+
+func (o *operator) maintCommand() *cobra.Command {
+	return o.adminCommand(admin.AdminMaint, &cobra.Command{
+		Use: "maint [flags] BACKEND/SERVER...", Short: "Take servers out of service at once",
+		Long: `Take servers out of service at once. No client is sent there, not even by session
+or cookie, and the server's connections end unless on_down = "keep".
+
+To spare clients, drain the server first and wait until its connections have ended.`,
+		Example: "  mcplb maint nodes/node1 -reason 'broken disk'",
+	})
+}
+
+func (o *operator) readyCommand() *cobra.Command {
+	return o.adminCommand(admin.AdminReady, &cobra.Command{
+		Use: "ready [flags] BACKEND/SERVER...", Short: "Put servers back into service",
+		Example: "  mcplb ready nodes/node1",
+	})
+}
+
+// adminCommand completes a command that puts servers into an admin state.
+func (o *operator) adminCommand(state admin.AdminState, c *cobra.Command) *cobra.Command {
+	var reason string
+	c.Args = cli.Args(1, -1)
+	c.ValidArgsFunction = o.completeServers
+	c.Flags().StringVar(&reason, "reason", "", "why, for other operators: status shows it")
+	return o.remote(c, func(args []string) error {
+		for _, name := range args {
+			if err := o.change(name, admin.ServerChange{Admin: &state, Reason: reason}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (o *operator) weightCommand() *cobra.Command {
+	return o.remote(&cobra.Command{
+		Use: "weight [flags] BACKEND/SERVER N|N%", Short: "Set a server's weight, 0 to 1000; 0 = no new clients", Args: cli.Args(2, 2),
+		Long: `Set a server's weight, 0 to 1000; 0 = no new clients. N% is relative to the
+present weight. It lasts until a reload that changes the weight in the file.`,
+		Example:           "  mcplb weight nodes/node1 50\n  mcplb weight nodes/node1 50%",
+		ValidArgsFunction: o.completeServer,
+	}, o.setWeight)
+}
+
+func (o *operator) setWeight(args []string) error {
+	number, relative := strings.CutSuffix(args[1], "%")
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return cli.Misuse("a weight is a number, or one with %%, not %q", args[1])
+	}
+	if relative {
+		weight, err := o.weight(args[0])
+		if err != nil {
+			return err
+		}
+		n = weight * n / 100
+	}
+	return o.change(args[0], admin.ServerChange{Weight: &n})
+}
+
+// weight is a server's present weight.
+func (o *operator) weight(name string) (int, error) {
+	status, err := o.api.status()
+	if err != nil {
+		return 0, err
+	}
+	for _, b := range status.Backends {
+		for _, s := range b.Servers {
+			if name == s.Name || name == b.Name+"/"+s.Name {
+				return s.Weight, nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("there is no server %q", name)
+}
+
+func (o *operator) maxConnCommand() *cobra.Command {
+	return o.remote(&cobra.Command{
+		Use: "maxconn [flags] BACKEND/SERVER N", Short: "Set a server's limit of connections; 0 = none", Args: cli.Args(2, 2),
+		Long: `Set a server's limit of connections; 0 = none. A server with more connections than
+that gets no new ones until enough have ended. It lasts until a reload that changes
+maxconn in the file.`,
+		Example:           "  mcplb maxconn nodes/node1 500",
+		ValidArgsFunction: o.completeServer,
+	}, o.setMaxConn)
+}
+
+func (o *operator) setMaxConn(args []string) error {
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return cli.Misuse("maxconn is a number, not %q", args[1])
+	}
+	return o.change(args[0], admin.ServerChange{MaxConn: &n})
+}
+
+// change changes one server and prints what is different now.
+func (o *operator) change(name string, change admin.ServerChange) error {
+	backend, server, err := o.findServer(name)
+	if err != nil {
+		return err
+	}
+	path := "/api/v1/backends/" + url.PathEscape(backend) + "/servers/" + url.PathEscape(server)
+	var done admin.Changed
+	if err := o.api.do(http.MethodPatch, path, change, &done); err != nil {
+		return err
+	}
+	for _, c := range done.Changes {
+		fmt.Fprintf(o.stdout, "%s: %s %s -> %s\n", done.Target, c.What, c.Old, c.New)
+	}
+	if len(done.Changes) == 0 {
+		fmt.Fprintf(o.stdout, "%s: nothing to change, it is so already\n", done.Target)
+	}
+	return nil
+}
+
+// findServer splits BACKEND/SERVER. A server's name is enough if only one backend
+// has a server of that name.
+func (o *operator) findServer(name string) (backend, server string, err error) {
+	backend, server, both := strings.Cut(name, "/")
+	if both {
+		return backend, server, nil
+	}
+	backend, err = o.backendOf(name)
+	return backend, name, err
+}
+
+// backendOf finds the one backend with a server of that name.
+func (o *operator) backendOf(name string) (string, error) {
+	status, err := o.api.status()
+	if err != nil {
+		return "", err
+	}
+	var found, all []string
+	for _, b := range status.Backends {
+		for _, s := range b.Servers {
+			all = append(all, b.Name+"/"+s.Name)
+			if s.Name == name {
+				found = append(found, b.Name)
+			}
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return "", fmt.Errorf("there is no server %q; there is %s", name, strings.Join(all, ", "))
+	}
+	return "", fmt.Errorf("several backends have a server %s: write %s/%s", name, found[0], name)
+}

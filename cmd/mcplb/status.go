@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"mcplb/cmd/internal/cli"
+	"mcplb/proxy/admin"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func (o *operator) statusCommand() *cobra.Command {
+	var asJSON bool
+	var watch time.Duration
+	c := o.remote(&cobra.Command{
+		Use: "status [flags]", Short: "Show the state of the balancer",
+		Long: `Show the state of the balancer: what needs attention first, then frontends,
+backends and servers.
+
+Exit status: 0 healthy, 1 degraded, 2 critical, 3 no balancer answers.`,
+		Example:           "  mcplb status\n  mcplb status -watch 2s\n  mcplb status -json -admin 10.0.0.5:8404",
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}, func([]string) error {
+		if watch > 0 {
+			return o.watchStatus(watch, asJSON)
+		}
+		return o.showStatus(asJSON)
+	})
+	c.Flags().BoolVar(&asJSON, "json", false, "everything, as JSON")
+	c.Flags().DurationVar(&watch, "watch", 0, "show it repeatedly, at this `INTERVAL`, such as 2s")
+	return c
+}
+
+// watchStatus shows the status at every interval. It ends only with an error that
+// waiting does not cure.
+func (o *operator) watchStatus(interval time.Duration, asJSON bool) error {
+	return every(interval, func() error {
+		if isTerminal(o.stdout) && !asJSON {
+			fmt.Fprint(o.stdout, "\x1b[H\x1b[2J")
+		}
+		err := o.showStatus(asJSON)
+		var status cli.Status
+		var unreachable *unreachableError
+		switch {
+		case errors.As(err, &status):
+			err = nil // degraded or critical: keep watching
+		case errors.As(err, &unreachable):
+			fmt.Fprintln(o.stderr, "mcplb:", err)
+			err = nil // it may come back
+		}
+		fmt.Fprintln(o.stdout)
+		return err
+	})
+}
+
+// showStatus shows the status once.
+func (o *operator) showStatus(asJSON bool) error {
+	if asJSON {
+		return o.showStatusJSON()
+	}
+	s, err := o.api.status()
+	if err != nil {
+		return err
+	}
+	writeStatus(o.stdout, s, asInFile)
+	return statusOf(s)
+}
+
+// showStatusJSON prints the balancer's answer, indented.
+func (o *operator) showStatusJSON() error {
+	var text json.RawMessage
+	if err := o.api.do(http.MethodGet, "/api/v1/status", nil, &text); err != nil {
+		return err
+	}
+	var s admin.Snapshot
+	if err := json.Unmarshal(text, &s); err != nil {
+		return &unreachableError{o.api.address, err}
+	}
+	if err := writeJSON(o.stdout, text); err != nil {
+		return err
+	}
+	return statusOf(&s)
+}
+
+func writeJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
+}
+
+// statusOf is the exit status that reports how the balancer is; nil is healthy.
+func statusOf(s *admin.Snapshot) error {
+	switch s.Summary.Level {
+	case admin.Critical:
+		return cli.Status(exitCritical)
+	case admin.Degraded:
+		return cli.Status(exitDegraded)
+	}
+	return nil
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
