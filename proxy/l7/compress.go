@@ -14,7 +14,7 @@ const leastZipped = 1 << 10
 // sets the exchange's encoder where one is needed: to compress, to tag the
 // session in the endpoint event of the deprecated HTTP+SSE transport, to take
 // chunks off for a client of HTTP/1.0.
-func (x *exchange) plan(rest []byte) form {
+func (x download) plan(rest []byte) form {
 	head, settings := &x.client.worker.response, x.client.settings()
 	f := form{closes: head.Framing == http1.FramingClose}
 	if head.Framing == http1.FramingNone {
@@ -42,7 +42,7 @@ func (x *exchange) plan(rest []byte) form {
 // compressible reports whether the answer is one that is compressed for clients that
 // take gzip: complete, of one of the media types, not encoded yet, not small, and
 // not to be left alone.
-func (x *exchange) compressible(types []string, head *http1.ResponseHead, rest []byte) bool {
+func (x download) compressible(types []string, head *http1.ResponseHead, rest []byte) bool {
 	if len(types) == 0 || head.Status < 200 || head.Status > 203 || head.Has(http1.HeaderContentEncoding) || x.small(head, rest) {
 		return false
 	}
@@ -59,7 +59,7 @@ func (x *exchange) compressible(types []string, head *http1.ResponseHead, rest [
 }
 
 // small reports whether the body is known to be too small to be compressed.
-func (x *exchange) small(head *http1.ResponseHead, rest []byte) bool {
+func (x download) small(head *http1.ResponseHead, rest []byte) bool {
 	switch head.Framing {
 	case http1.FramingLength:
 		return head.Length < leastZipped
@@ -73,7 +73,7 @@ func (x *exchange) small(head *http1.ResponseHead, rest []byte) bool {
 
 // mayNameEndpoint reports whether the answer may be the event stream with which
 // a session of the deprecated HTTP+SSE transport begins.
-func (x *exchange) mayNameEndpoint(head *http1.ResponseHead) bool {
+func (x download) mayNameEndpoint(head *http1.ResponseHead) bool {
 	return x.Method == http1.MethodGet && !x.has(modern|sessioned) && head.Status == 200 &&
 		!head.Has(http1.HeaderContentEncoding) && isMediaType(head.Get(http1.HeaderContentType), "text/event-stream")
 }

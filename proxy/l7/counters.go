@@ -42,7 +42,7 @@ func (c *Counters) Visit(v metrics.Visitor) {
 }
 
 // countRequest counts the request whose head is parsed.
-func (x *exchange) countRequest() {
+func (x recorder) countRequest() {
 	counters, head := x.client.counters(), &x.client.worker.request
 	counters.Requests.Add(1)
 	counters.Taken.MessagesIn.Add(1)
@@ -60,7 +60,7 @@ func (x *exchange) countRequest() {
 
 // countAnswer counts the server's response that head begins, and how long the
 // server took.
-func (x *exchange) countAnswer(head *http1.ResponseHead) {
+func (x recorder) countAnswer(head *http1.ResponseHead) {
 	class := head.Status / 100
 	counters := x.client.counters()
 	counters.Status[class].Add(1)
@@ -74,7 +74,7 @@ func (x *exchange) countAnswer(head *http1.ResponseHead) {
 func (c *client) countIn(n int) { c.counters().Taken.BytesIn.Add(uint64(n)) }
 
 // countSent counts bytes of a request's body on their way to the server.
-func (x *exchange) countSent(n int) {
+func (x recorder) countSent(n int) {
 	x.upstreamPool.counters.BytesIn.Add(uint64(n))
 	if x.log != nil {
 		x.log.BytesIn += uint64(n)

@@ -78,7 +78,7 @@ func (x *exchange) Assigned(waited bool) (connect bool) {
 		if u := x.upstreamPool.take(x.Endpoint); u != nil {
 			u.exchange, x.upstream = x, u
 			x.Flags |= reused
-			x.forward()
+			upload{x}.forward()
 			return false
 		}
 	}
@@ -115,7 +115,7 @@ func (x *exchange) Preface() unix.Errno { return 0 }
 // Established implements session.Stream.
 func (x *exchange) Established() {
 	if x.reparse() {
-		x.forward()
+		upload{x}.forward()
 	}
 }
 
@@ -153,12 +153,12 @@ func (x *exchange) serverReady() {
 	case dispatching:
 		x.dispatch.Ready(x, x.upstream.conn)
 		if x.state == exchanging {
-			x.receive() // a server may speak at once, and the kernel reports it once
+			download{x}.receive() // a server may speak at once, and the kernel reports it once
 		}
 	case exchanging:
-		x.receive()
+		download{x}.receive()
 		if x.state == exchanging {
-			x.sendBody()
+			upload{x}.sendBody()
 		}
 	}
 }

@@ -116,8 +116,8 @@ func (x *exchange) set(flag exchangeFlags, yes bool) {
 func (x *exchange) begin() {
 	settings := x.client.settings()
 	x.note(settings)
-	x.countRequest()
-	x.logRequest()
+	recorder{x}.countRequest()
+	recorder{x}.logRequest()
 	if refusal, ok := x.permit(settings); !ok {
 		x.refuse(refusal)
 		return
@@ -151,9 +151,9 @@ func (x *exchange) clientReady() {
 	case refusing:
 		x.drainBody()
 	case exchanging:
-		x.sendBody()
+		upload{x}.sendBody()
 		if x.state == exchanging {
-			x.receive()
+			download{x}.receive()
 		}
 		x.checkGone()
 	case dispatching:

@@ -21,7 +21,7 @@ func (x *exchange) permit(settings *Settings) (refusal generated, ok bool) {
 
 // permitBody judges a piece of the request's body: reason is what is wrong with
 // its coding.
-func (x *exchange) permitBody(reason http1.Reason) (refusal generated, ok bool) {
+func (x upload) permitBody(reason http1.Reason) (refusal generated, ok bool) {
 	if reason != http1.ReasonNone {
 		x.client.counters().Malformed[reason].Add(1)
 		return generated{why: BadRequest, malformed: reason}, false

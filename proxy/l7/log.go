@@ -13,6 +13,9 @@ import (
 // place of what ended it.
 const completed = "completed"
 
+// recorder counts and logs an exchange.
+type recorder struct{ *exchange }
+
 // phase is what the access log calls the client's state.
 func (c *client) phase() accesslog.Phase {
 	switch c.state {
@@ -43,7 +46,7 @@ func (x *exchange) phase() accesslog.Phase {
 
 // logRequest begins the record of the request whose head is parsed and noted, if
 // the log is on.
-func (x *exchange) logRequest() {
+func (x recorder) logRequest() {
 	c, w := x.client, x.client.worker
 	r := w.log.Begin()
 	x.log = r
@@ -67,7 +70,7 @@ func (x *exchange) logRequest() {
 }
 
 // logAnswer notes that an answer of the server's has begun.
-func (x *exchange) logAnswer(status int) {
+func (x recorder) logAnswer(status int) {
 	if r := x.log; r != nil {
 		r.Status, r.Response = status, time.Duration(x.loop().Now()-x.Sent)
 	}
@@ -75,7 +78,7 @@ func (x *exchange) logAnswer(status int) {
 
 // logGenerated notes a generated response, also where there is no request that it
 // could belong to.
-func (x *exchange) logGenerated(g *generated) {
+func (x recorder) logGenerated(g *generated) {
 	r := x.log
 	if r == nil {
 		if r = x.logPart(); r == nil {
@@ -90,7 +93,7 @@ func (x *exchange) logGenerated(g *generated) {
 
 // logPart begins a record of a request of which not even the head is complete, or
 // good.
-func (x *exchange) logPart() *accesslog.Record {
+func (x recorder) logPart() *accesslog.Record {
 	c := x.client
 	r := c.worker.log.Begin()
 	if x.log = r; r != nil {
@@ -100,7 +103,7 @@ func (x *exchange) logPart() *accesslog.Record {
 }
 
 // logDone ends the record of an exchange whose answer is complete.
-func (x *exchange) logDone() {
+func (x recorder) logDone() {
 	if r := x.log; r != nil {
 		r.Reason, r.Phase = completed, x.phase()
 		x.logEnded()
@@ -109,7 +112,7 @@ func (x *exchange) logDone() {
 
 // logEnded hands the record over to the log, if there is one, with what is known at
 // the end of every exchange.
-func (x *exchange) logEnded() {
+func (x recorder) logEnded() {
 	r := x.log
 	if r == nil {
 		return
@@ -136,7 +139,7 @@ func (c *client) logFinish(reason session.Reason) {
 	r := x.log
 	refused := reason.Refusal() && c.Requests == 0
 	if r == nil && (refused || c.state == reading && c.pending.Len() > 0) {
-		r = x.logPart()
+		r = recorder{x}.logPart()
 	}
 	if r == nil {
 		return
@@ -147,5 +150,5 @@ func (c *client) logFinish(reason session.Reason) {
 	if refused && (reason.Limited() || reason == session.NoResources) {
 		r.Phase = accesslog.PhaseAdmission
 	}
-	x.logEnded()
+	recorder{x}.logEnded()
 }

@@ -18,8 +18,12 @@ const (
 	mostReceived = reactor.ReadSize - 4<<10
 )
 
+// download is the response on its way from the server to the client: a part of
+// its exchange.
+type download struct{ *exchange }
+
 // receive relays the server's answer as it comes.
-func (x *exchange) receive() {
+func (x download) receive() {
 	for moved := 0; x.state == exchanging; {
 		u := x.upstream
 		if x.client.Conn.Blocked() {
@@ -57,7 +61,7 @@ func (x *exchange) receive() {
 }
 
 // receiveHead goes on with the answer's head; interim ones are passed on.
-func (x *exchange) receiveHead(p []byte) {
+func (x download) receiveHead(p []byte) {
 	c := x.client
 	u := x.upstream
 	if u.head.Len() > 0 {
@@ -89,7 +93,7 @@ func (x *exchange) receiveHead(p []byte) {
 
 // keepHead keeps the part of a head that has come; p may be what is kept
 // already, or the end of it.
-func (x *exchange) keepHead(u *upstream, p []byte) {
+func (x download) keepHead(u *upstream, p []byte) {
 	if kept := u.head.Len(); kept > 0 {
 		x.loop().Consume(&u.head, kept-len(p))
 		return
@@ -99,7 +103,7 @@ func (x *exchange) keepHead(u *upstream, p []byte) {
 
 // passInterim sends an interim answer on (100, 103), but not to a client of
 // HTTP/1.0. The request is no longer one of which nothing came back.
-func (x *exchange) passInterim() {
+func (x download) passInterim() {
 	c := x.client
 	x.Flags &^= replayable
 	if x.Flags&oldClient != 0 {
@@ -114,13 +118,13 @@ func (x *exchange) passInterim() {
 }
 
 // beginAnswer sends the answer's head, p[:n], and what of its body is there.
-func (x *exchange) beginAnswer(p []byte, n int) {
+func (x download) beginAnswer(p []byte, n int) {
 	c := x.client
 	head := &c.worker.response
 	x.Response.begin(head.Framing, head.Length)
 	x.set(upstreamClose, !head.KeepAlive)
 	x.Flags |= answered
-	x.countAnswer(head)
+	recorder{x.exchange}.countAnswer(head)
 	f := x.plan(p[n:])
 	if f.closes || !x.request.Done || c.frontend.draining.Load() {
 		c.Closes = true
@@ -140,7 +144,7 @@ func (x *exchange) beginAnswer(p []byte, n int) {
 }
 
 // relay relays a piece of the answer's body.
-func (x *exchange) relay(p []byte) {
+func (x download) relay(p []byte) {
 	c := x.client
 	if x.encoder != nil {
 		out, size, reason := x.appendBody(c.worker.out[:0], p)
@@ -159,7 +163,7 @@ func (x *exchange) relay(p []byte) {
 // appendBody appends what of p belongs to the answer's body, in the form in
 // which the client gets it, and returns how many bytes of p that were. A reason
 // says that what follows them breaks the body.
-func (x *exchange) appendBody(dst, p []byte) (out []byte, size int, reason http1.Reason) {
+func (x download) appendBody(dst, p []byte) (out []byte, size int, reason http1.Reason) {
 	c := x.client
 	if x.encoder != nil {
 		return x.encoder.append(c.worker, dst, &x.Response, p)
@@ -169,7 +173,7 @@ func (x *exchange) appendBody(dst, p []byte) (out []byte, size int, reason http1
 }
 
 // flush sends what the encoder holds back, since the server pauses.
-func (x *exchange) flush() {
+func (x download) flush() {
 	c := x.client
 	r := x.encoder
 	if r == nil || !r.holds {
@@ -184,7 +188,7 @@ func (x *exchange) flush() {
 
 // relayed sees whether the answer is complete; bytes behind it, and malformed
 // ones within, end the upstream connection.
-func (x *exchange) relayed(extra bool, reason http1.Reason) {
+func (x download) relayed(extra bool, reason http1.Reason) {
 	c := x.client
 	switch {
 	case reason != http1.ReasonNone:
@@ -196,7 +200,7 @@ func (x *exchange) relayed(extra bool, reason http1.Reason) {
 }
 
 // serverEnded handles the end of the upstream connection.
-func (x *exchange) serverEnded() {
+func (x download) serverEnded() {
 	c := x.client
 	if x.Flags&answered == 0 || x.Response.Framing != http1.FramingClose {
 		x.serverBroken(backend.ServerReset)
@@ -217,7 +221,7 @@ func (x *exchange) serverEnded() {
 // serverBroken handles a server that ends before its answer is complete. A
 // request on a kept-alive connection that the server closed meanwhile is sent
 // again, if it is idempotent and nothing came back: a POST is never sent twice.
-func (x *exchange) serverBroken(outcome backend.Outcome) {
+func (x download) serverBroken(outcome backend.Outcome) {
 	c := x.client
 	nothing := x.Flags&answered == 0 && x.upstream.head.Len() == 0
 	switch {
@@ -235,7 +239,7 @@ func (x *exchange) serverBroken(outcome backend.Outcome) {
 }
 
 // resend sends the request again, on a new connection to the same server.
-func (x *exchange) resend() {
+func (x download) resend() {
 	c := x.client
 	loop := x.loop()
 	x.Disconnect(true)
@@ -269,7 +273,7 @@ func (x *exchange) finish() {
 	} else {
 		x.Disconnect(!complete)
 	}
-	x.logDone()
+	recorder{x}.logDone()
 	x.dispatch.Release(x.loop(), backend.Completed)
 	x.tidy()
 	x.state = idle

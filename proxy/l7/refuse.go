@@ -123,7 +123,7 @@ func (x *exchange) end(g generated, reason session.Reason) {
 // closes.
 func (x *exchange) respond(g generated, id []byte) {
 	c := x.client
-	x.logGenerated(&g)
+	recorder{x}.logGenerated(&g)
 	counters := c.counters()
 	counters.Own[g.why].Add(1)
 	counters.Status[g.code()/100].Add(1)
@@ -138,7 +138,7 @@ func (x *exchange) respond(g generated, id []byte) {
 	if !c.send(out) {
 		return
 	}
-	x.logEnded()
+	recorder{x}.logEnded()
 	x.tidy()
 	if c.Closes {
 		c.close()

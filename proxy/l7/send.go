@@ -12,9 +12,13 @@ import (
 // be sent again or to find its id.
 const mostReplay = 16 << 10
 
+// upload is the request on its way from the client to the server: a part of its
+// exchange.
+type upload struct{ *exchange }
+
 // forward sends the request that is the input, and what of its body is there.
 // What follows it stays pending.
-func (x *exchange) forward() {
+func (x upload) forward() {
 	c := x.client
 	in := &c.worker.input
 	size, reason := x.request.pass(in.p[in.n:])
@@ -34,7 +38,7 @@ func (x *exchange) forward() {
 	}
 	x.Sent = x.loop().Now()
 	x.state, x.dispatch.Since = exchanging, x.Sent
-	x.countSent(size)
+	recorder{x.exchange}.countSent(size)
 	x.remember(in.p[:end])
 	c.leave(in, end)
 	c.arm()
@@ -44,7 +48,7 @@ func (x *exchange) forward() {
 // unsent handles a connection that had ended before a byte of the request was
 // written to it: a kept-alive one that the server closed meanwhile. So the
 // request may go over another, whatever its method.
-func (x *exchange) unsent(errno unix.Errno) {
+func (x upload) unsent(errno unix.Errno) {
 	w := x.client.worker
 	x.request.begin(w.request.Framing, w.request.Length)
 	x.client.keepInput()
@@ -59,7 +63,7 @@ func (x *exchange) unsent(errno unix.Errno) {
 // remember keeps what is needed of the request until its answer begins: all of a
 // request that may be sent twice, a WebSocket's for the key that the answer must
 // fit, one of JSON-RPC for its id.
-func (x *exchange) remember(p []byte) {
+func (x upload) remember(p []byte) {
 	switch {
 	case x.has(toWebSocket):
 		x.loop().Append(&x.replay, p)
@@ -73,7 +77,7 @@ func (x *exchange) remember(p []byte) {
 }
 
 // sendBody forwards the request's body as it comes.
-func (x *exchange) sendBody() {
+func (x upload) sendBody() {
 	c := x.client
 	for moved := 0; x.state == exchanging && !x.request.Done; {
 		if !c.Conn.Readable() || x.upstream.conn.Blocked() {
@@ -94,7 +98,7 @@ func (x *exchange) sendBody() {
 
 // sendPiece forwards one piece of the request's body; what follows the body
 // stays pending.
-func (x *exchange) sendPiece(p []byte) {
+func (x upload) sendPiece(p []byte) {
 	c := x.client
 	size, reason := x.request.pass(p)
 	if refusal, ok := x.permitBody(reason); !ok {
@@ -102,7 +106,7 @@ func (x *exchange) sendPiece(p []byte) {
 		return
 	}
 	x.dispatch.Since = x.loop().Now()
-	x.countSent(size)
+	recorder{x.exchange}.countSent(size)
 	if x.Flags&(rpc|answered) == rpc && x.replay.Len() < mostReplay {
 		x.loop().Append(&x.replay, p[:min(size, mostReplay-x.replay.Len())])
 	}
@@ -118,7 +122,7 @@ func (x *exchange) sendPiece(p []byte) {
 // untaken handles a server that takes no more of the request. It may have
 // answered before: the answer is read, and says so. The rest of the request is
 // thrown away behind it.
-func (x *exchange) untaken() {
+func (x upload) untaken() {
 	x.Flags |= upstreamClose
 	x.request.Done = true
 	x.client.Closes = true

@@ -54,7 +54,7 @@ func (c *client) tunnel() *tunnel {
 // upgrade passes the server's 101 on, p[:n], and makes a tunnel of the two
 // connections. Not a byte is lost around it: what the server sent behind its
 // head goes to the client, what the client sent behind its request to the server.
-func (x *exchange) upgrade(p []byte, n int) {
+func (x download) upgrade(p []byte, n int) {
 	c := x.client
 	if !x.accepted() {
 		x.end(generated{why: BadResponse, text: "the server's answer does not fit the WebSocket handshake"}, session.ServerReset)
@@ -62,11 +62,11 @@ func (x *exchange) upgrade(p []byte, n int) {
 	}
 	counters := c.counters()
 	counters.Status[1].Add(1)
-	x.logAnswer(101)
+	recorder{x.exchange}.logAnswer(101)
 	counters.Tunnels.Add(1)
 	head := &c.worker.response
 	extensions := head.Has(http1.HeaderSecWebSocketExtensions)
-	t := newTunnel(x)
+	t := newTunnel(x.exchange)
 	t.Up, t.Down = websocket.ClientFrames(extensions), websocket.ServerFrames(extensions)
 	out := head.AppendStatusLine(c.worker.out[:0])
 	out = head.AppendFields(out, 0)
@@ -81,7 +81,7 @@ func (x *exchange) upgrade(p []byte, n int) {
 
 // accepted reports whether the 101 that is parsed answers the handshake that was
 // asked for (RFC 6455 section 4.2.2).
-func (x *exchange) accepted() bool {
+func (x download) accepted() bool {
 	var scan http1.Scan
 	w := x.client.worker
 	if n, _ := w.request.Parse(x.replay.Bytes(), &scan, http1.MaxHead); n == 0 {
