@@ -74,7 +74,7 @@ type locator struct {
 
 // locate returns the positions of keys, each of which has one of marks.
 func locate(keys []toml.Key, marks []mark) *positions {
-	l := newLocator()
+	l := newLocator(len(marks))
 	for i, m := range marks[:min(len(marks), len(keys))] {
 		key := keys[i]
 		if m.form >= keyValue {
@@ -88,7 +88,7 @@ func locate(keys []toml.Key, marks []mark) *positions {
 // locateSingly returns the positions of keys in a document that is not valid TOML.
 // It decodes statement by statement, up to the first that is not valid by itself.
 func locateSingly(text string, marks []mark) *positions {
-	l := newLocator()
+	l := newLocator(len(marks))
 	for i, m := range marks {
 		if m.form > keyValue {
 			continue // within a statement
@@ -106,8 +106,8 @@ func locateSingly(text string, marks []mark) *positions {
 	return &l.positions
 }
 
-func newLocator() *locator {
-	return &locator{positions: positions{at: map[string]position{}}, length: map[string]int{}, twice: map[string]bool{}}
+func newLocator(marks int) *locator {
+	return &locator{positions: positions{at: make(map[string]position, marks)}, length: map[string]int{}, twice: map[string]bool{}}
 }
 
 // add notes the position of key, which has the mark m. The key of a header is

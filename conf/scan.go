@@ -59,7 +59,7 @@ type scanner struct {
 // scan returns the marks of text, which need not be valid TOML. It stops with an
 // error where a limit is exceeded.
 func scan(text string) ([]mark, *syntaxError) {
-	s := scanner{text: text, line: 1}
+	s := scanner{text: text, line: 1, marks: make([]mark, 0, strings.Count(text, "="))}
 	for s.skipBlank(); s.at < len(text); s.skipBlank() {
 		if err := s.statement(); err != nil {
 			return s.marks, err
