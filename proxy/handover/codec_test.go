@@ -246,7 +246,7 @@ func someReport() *report {
 
 func someBatch() *[]Record {
 	all := someRecords(2, true)
-	all[1].Stream.Messages = &l4.Messages{Answers: []byte("{}\n")}
+	all[1].Stream.Messages = &l4.MessageState{Answers: []byte("{}\n")}
 	all[1].Stream.Relay.ToClient = []byte("pending")
 	all = append(all, Record{Frontend: "web", HTTP: &l7.Handover{
 		Client: all[0].Stream.Client, Pending: []byte("GET /"), Log: &accesslog.Record{Frontend: "web"},

@@ -88,6 +88,9 @@ type arriving struct {
 // errUnknown reports why a session is refused.
 var errUnknown = errors.New("its frontend or server does not exist in this process")
 
+// errIncomplete reports that a record contradicts itself.
+var errIncomplete = errors.New("the record of the connection is incomplete")
+
 // attach gives the session its sockets, as the frontend's layer needs them.
 func (a *arriving) attach(frontend Frontend, fds []int) error {
 	a.frontend = frontend
@@ -95,14 +98,20 @@ func (a *arriving) attach(frontend Frontend, fds []int) error {
 	if a.Two {
 		a.detached.Server.FD = fds[1]
 	}
+	hasServer := false
 	switch {
 	case a.Stream != nil && a.HTTP == nil && frontend.Stream != nil:
+		hasServer = a.Stream.Relaying
 		a.detached.Client.Parked = a.Stream.Relay.ToClient
 		a.detached.Server.Parked = a.Stream.Relay.ToServer
-	case a.HTTP != nil && a.Stream == nil && frontend.HTTP != nil:
+	case a.HTTP != nil && a.HTTP.Valid() && a.Stream == nil && frontend.HTTP != nil:
+		hasServer = a.HTTP.HasServer()
 		a.detached.Client.Parked, a.detached.Server.Parked = a.HTTP.Parked()
 	default:
 		return fmt.Errorf("frontend %s: %w", a.Frontend, errUnknown)
+	}
+	if hasServer != a.Two || hasServer && a.Slot.Server == 0 {
+		return fmt.Errorf("frontend %s: %w", a.Frontend, errIncomplete)
 	}
 	return nil
 }

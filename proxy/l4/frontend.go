@@ -63,11 +63,15 @@ func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
 // load counts it already. It keeps its mode, whatever the frontend's is now.
 func (f *Frontend) Adopt(loop *reactor.Loop, h *Handover, d *session.Detached, source *ratelimit.Source, slot backend.Slot) {
 	f.Enter()
-	s := &Session{frontend: f, loop: loop, messages: h.Messages}
+	s := &Session{frontend: f, loop: loop}
 	s.client.ClientState, s.client.Source = h.Client, source
 	s.dispatch.Pool, s.dispatch.Slot = f.Settings().Pool, slot
 	s.relay.Service = Service{
 		Owner: s, Taken: f.Counters(loop.ID()), Timer: &s.client.Timer, Log: f.Log.Buffer(loop.ID()).Adopt(h.Log),
+	}
+	if h.Messages != nil {
+		s.messages = &messages{MessageState: *h.Messages, session: s}
+		s.relay.Owner = s.messages
 	}
 	if server := slot.Server(); server != nil {
 		s.relay.Served = server.Counters(loop.ID())

@@ -12,14 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Messages is what mode mcp knows of a session's two streams of lines. It moves to
-// a new process as it is.
-type Messages struct {
+// messages is mode mcp: it sees the lines of a session's relay, whose Owner it is.
+type messages struct {
+	MessageState
+	session *Session
+	wait    time.Duration // what the limiter said of the message that it refused last
+}
+
+// MessageState is what mode mcp knows of a session's two streams of lines. It moves
+// to a new process as it is.
+type MessageState struct {
 	Client  mcp.Meter
 	Server  mcp.Meter
 	Filter  mcp.Filter
-	Answers []byte        // errors that wait for the end of a message of the server's; nil at rest
-	wait    time.Duration // what the limiter said of the message that it refused last
+	Answers []byte // errors that wait for the end of a message of the server's; nil at rest
 }
 
 // mostAnswers is how many bytes of errors may wait before the client is no
@@ -39,7 +45,8 @@ func (s *Session) inspect() {
 	if s.settings().Frontend.Mode != conf.ModeMCP {
 		return
 	}
-	s.messages = &Messages{}
+	s.messages = &messages{session: s}
+	s.relay.Owner = s.messages
 	s.relay.Up.Flags |= inspected | copied
 	s.relay.Down.Flags |= inspected
 	// A client that comes back does not leave behind what its source owes.
@@ -47,21 +54,31 @@ func (s *Session) inspect() {
 	if pause := s.client.Source.Delay(0, now); pause > 0 {
 		s.relay.Resume = now + int64(pause)
 	}
-	s.followLimits()
+	s.messages.followLimits()
 }
 
-// followLimits has messages over the rate be answered or delayed, as the limits
-// say by now: between two messages of the client. Where the server's stream was
-// spliced, the ends of its messages are not known any more, and no answer can be
-// put between them: that client is delayed to its end.
-func (s *Session) followLimits() {
+// Idle implements Owner.
+func (m *messages) Idle(halfClosed bool) time.Duration { return m.session.Idle(halfClosed) }
+
+// RelayEnded implements Owner.
+func (m *messages) RelayEnded(reason session.Reason) { m.session.finish(reason) }
+
+// Session implements Owner.
+func (m *messages) Session() session.Session { return m.session }
+
+// followLimits chooses, between two messages of the client, whether messages over
+// the rate are answered or delayed, as the limits say by now. Where the server's
+// stream was spliced, the ends of its messages are not known any more, and no
+// answer can be put between them: that client is delayed to its end.
+func (m *messages) followLimits() {
+	s := m.session
 	r := &s.relay
-	switch rejects := s.rejects(); {
+	switch rejects := m.rejects(); {
 	case rejects == r.Answers:
 	case rejects && r.Down.Flags&spliced == 0:
 		r.Answers = true
 		r.Down.Flags = r.Down.Flags&^streaming | copied
-	case !rejects && len(s.messages.Answers) == 0:
+	case !rejects && len(m.Answers) == 0:
 		r.Answers = false
 		if !r.client.HasTransport() && !r.server.HasTransport() {
 			r.Down.Flags &^= copied
@@ -69,18 +86,20 @@ func (s *Session) followLimits() {
 	}
 }
 
-// rejects tells whether messages over the rate are answered with an error.
-func (s *Session) rejects() bool {
+// rejects reports whether messages over the rate are answered with an error.
+func (m *messages) rejects() bool {
+	s := m.session
 	return s.client.Source.Metered() && s.frontend.Limiter.OverMessage() == conf.Reject
 }
 
 // FromClient implements Owner: it counts the client's messages, holds the
 // source to its rate, and forwards.
-func (s *Session) FromClient(p []byte) {
-	if s.messages.Client.AtBoundary() {
-		s.followLimits()
+func (m *messages) FromClient(p []byte) {
+	s := m.session
+	if m.Client.AtBoundary() {
+		m.followLimits()
 	}
-	count, over := s.messages.Client.Count(p, s.settings().Frontend.MaxMessage)
+	count, over := m.Client.Count(p, s.settings().Frontend.MaxMessage)
 	if over >= 0 {
 		s.tooLong()
 		return
@@ -90,10 +109,10 @@ func (s *Session) FromClient(p []byte) {
 		s.relay.Log.Messages(count, 0)
 	}
 	if s.relay.Answers {
-		count -= s.filter(p)
+		count -= m.filter(p)
 	} else {
 		s.relay.ToServer(p)
-		s.delay(count)
+		m.delay(count)
 	}
 	if count > 0 {
 		s.relay.Served.MessagesIn.Add(uint64(count))
@@ -102,7 +121,8 @@ func (s *Session) FromClient(p []byte) {
 
 // delay charges messages that were forwarded to the source, and reads on only
 // when there is room for more.
-func (s *Session) delay(count int) {
+func (m *messages) delay(count int) {
+	s := m.session
 	if count == 0 || s.relay.over {
 		return
 	}
@@ -115,12 +135,12 @@ func (s *Session) delay(count int) {
 
 // filter forwards the messages that the limiter lets pass, answers the others,
 // and tells how many those are.
-func (s *Session) filter(p []byte) (rejected int) {
-	m := s.messages
+func (m *messages) filter(p []byte) (rejected int) {
+	s := m.session
 	for len(p) > 0 && !s.relay.over {
 		var pass []byte
 		var refused bool
-		pass, p, refused = m.Filter.Next(p, s)
+		pass, p, refused = m.Filter.Next(p, m)
 		if len(pass) > 0 {
 			s.relay.ToServer(pass)
 		}
@@ -132,35 +152,37 @@ func (s *Session) filter(p []byte) (rejected int) {
 		}
 	}
 	s.relay.Taken.Rejected.Add(uint64(rejected))
-	s.flushAnswers()
+	m.flushAnswers()
 	return rejected
 }
 
-// Admit implements mcp.Gate: may the message that begins pass?
-func (s *Session) Admit() bool {
+// Admit implements mcp.Admitter: may the message that begins pass?
+func (m *messages) Admit() bool {
+	s := m.session
 	ok, wait := s.client.Source.Allow(s.loop.Now())
-	s.messages.wait = wait
+	m.wait = wait
 	return ok
 }
 
 // FromServer implements Owner: it counts and forwards the server's messages, and
 // puts the errors that wait behind the last one that has ended.
-func (s *Session) FromServer(p []byte) {
-	if len(s.messages.Answers) > 0 {
+func (m *messages) FromServer(p []byte) {
+	if len(m.Answers) > 0 {
 		end := bytes.LastIndexByte(p, '\n') + 1
-		s.toClient(p[:end])
-		s.flushAnswers()
+		m.toClient(p[:end])
+		m.flushAnswers()
 		p = p[end:]
 	}
-	s.toClient(p)
+	m.toClient(p)
 }
 
 // toClient forwards what the server sent.
-func (s *Session) toClient(p []byte) {
+func (m *messages) toClient(p []byte) {
+	s := m.session
 	if len(p) == 0 || s.relay.over {
 		return
 	}
-	count, _ := s.messages.Server.Count(p, 0)
+	count, _ := m.Server.Count(p, 0)
 	if count > 0 {
 		s.relay.Taken.MessagesOut.Add(uint64(count))
 		s.relay.Served.MessagesOut.Add(uint64(count))
@@ -171,8 +193,8 @@ func (s *Session) toClient(p []byte) {
 
 // flushAnswers sends the errors that wait, between two messages of the
 // server's. While it cannot and many wait, no more is read from the client.
-func (s *Session) flushAnswers() {
-	m := s.messages
+func (m *messages) flushAnswers() {
+	s := m.session
 	if len(m.Answers) == 0 || s.relay.over {
 		return
 	}

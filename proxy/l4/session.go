@@ -34,7 +34,7 @@ type Session struct {
 	relay    Relay
 	frontend *Frontend
 	loop     *reactor.Loop
-	messages *Messages // mode mcp
+	messages *messages // mode mcp; nil in mode tcp
 	state    state
 }
 
@@ -213,6 +213,12 @@ func (s *Session) Idle(halfClosed bool) time.Duration {
 	settings := s.settings()
 	return settings.Idle(settings.Pool, halfClosed)
 }
+
+// FromClient implements Owner. In mode tcp the relay is not inspected.
+func (s *Session) FromClient(p []byte) { s.relay.ToServer(p) }
+
+// FromServer implements Owner.
+func (s *Session) FromServer(p []byte) { s.relay.ToClient(p) }
 
 // RelayEnded implements Owner.
 func (s *Session) RelayEnded(reason session.Reason) { s.finish(reason) }

@@ -29,7 +29,7 @@ type Handover struct {
 	Relaying bool
 	Header   bool // a PROXY header is expected
 	Relay    RelayHandover
-	Messages *Messages // mode mcp
+	Messages *MessageState // mode mcp
 	Log      *accesslog.Record
 }
 
@@ -99,7 +99,10 @@ func (s *Session) Detach() (h *Handover, d session.Detached, ok bool) {
 	h = &Handover{Client: s.client.ClientState, Log: s.relay.Log}
 	switch {
 	case s.state == relaying && s.relay.Movable() && s.messages.movable():
-		h.Relaying, h.Messages = true, s.messages
+		h.Relaying = true
+		if s.messages != nil {
+			h.Messages = &s.messages.MessageState
+		}
 		h.Relay, d, ok = s.relay.Detach()
 		return h, d, ok
 	case !s.client.Conn.Detachable():
@@ -114,7 +117,7 @@ func (s *Session) Detach() (h *Handover, d session.Detached, ok bool) {
 	return h, session.ClientOnly(s.client.Conn.Detach()), true
 }
 
-func (m *Messages) movable() bool { return m == nil || m.Filter.Transferable() }
+func (m *messages) movable() bool { return m == nil || m.Filter.Transferable() }
 
 // Gone implements session.Session.
 func (s *Session) Gone(d *session.Detached) {

@@ -77,6 +77,13 @@ type TunnelHandover struct {
 	tunnel *tunnel // in the process that detached it
 }
 
+// HasServer reports whether a connection to a server belongs to the client.
+func (h *Handover) HasServer() bool { return h.At == AtAnswer || h.At == AtTunnel }
+
+// Valid reports whether the parts of h fit together: the other process may be
+// faulty.
+func (h *Handover) Valid() bool { return h.At < nowhere && (h.At == AtTunnel) == (h.Tunnel != nil) }
+
 // Parked is what was not taken yet by the client and by the server.
 func (h *Handover) Parked() (toClient, toServer []byte) {
 	if h.Tunnel != nil {
