@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"log/slog"
 	"sync/atomic"
+	"time"
 
+	"mcplb/proxy/lograte"
 	"mcplb/proxy/reactor"
 
 	"golang.org/x/sys/unix"
@@ -17,17 +20,26 @@ type connectionLimiter struct {
 	limit  atomic.Int64 // maxconn
 	peak   atomic.Int64
 	paused atomic.Bool
-	closed atomic.Bool   // no client is accepted: a hand-over is under way
-	failed atomic.Uint64 // accepts that failed
-	resume func()        // makes every listener accept again
+	closed atomic.Bool // no client is accepted: a hand-over is under way
+	resume func()      // makes every listener accept again
+
+	failed   atomic.Uint64 // accepts that failed
+	failures *lograte.Limiter
+	log      *slog.Logger
 
 	draining atomic.Bool
 	empty    chan struct{} // closed while draining, when the last session has ended
 	emptied  atomic.Bool
 }
 
-func newConnectionLimiter(engine *reactor.Engine, limit int, resume func()) *connectionLimiter {
-	c := &connectionLimiter{engine: engine, resume: resume, empty: make(chan struct{})}
+// failuresInterval is the least time between two log lines about failed accepts.
+const failuresInterval = 10 * time.Second
+
+func newConnectionLimiter(engine *reactor.Engine, limit int, resume func(), log *slog.Logger) *connectionLimiter {
+	c := &connectionLimiter{
+		engine: engine, resume: resume, empty: make(chan struct{}),
+		failures: lograte.New(failuresInterval, 1), log: log,
+	}
 	c.limit.Store(int64(limit))
 	return c
 }
@@ -66,8 +78,29 @@ func (c *connectionLimiter) Left() {
 	}
 }
 
-// Failed implements session.ConnectionLimiter.
-func (c *connectionLimiter) Failed(unix.Errno) { c.failed.Add(1) }
+// Failed implements session.ConnectionLimiter. It logs the failure, limited in rate,
+// and not on the loop: the log may block.
+func (c *connectionLimiter) Failed(errno unix.Errno) {
+	c.failed.Add(1)
+	omitted, ok := c.failures.Allow()
+	if !ok {
+		return
+	}
+	go c.log.Warn("a client was not accepted", "err", errno, "omitted", omitted, "advice", acceptAdvice(errno))
+}
+
+// acceptAdvice is what to do about a failed accept.
+func acceptAdvice(errno unix.Errno) string {
+	switch errno {
+	case unix.EMFILE:
+		return "raise the limit of open files (LimitNOFILE, ulimit -n), or lower maxconn"
+	case unix.ENFILE:
+		return "raise fs.file-max: the system has no open files left"
+	case unix.ENOBUFS, unix.ENOMEM:
+		return "the kernel has no memory for sockets: see net.ipv4.tcp_mem"
+	}
+	return "see accept(2)"
+}
 
 // setLimit changes maxconn.
 func (c *connectionLimiter) setLimit(n int) {

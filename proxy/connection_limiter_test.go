@@ -2,13 +2,18 @@ package proxy
 
 import (
 	"errors"
+	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"mcplb/internal/endpoint"
+	"mcplb/internal/output"
 	"mcplb/proxy/admin"
+
+	"golang.org/x/sys/unix"
 )
 
 // When maxconn is reached, clients wait in the backlog, and are served as soon as
@@ -89,5 +94,23 @@ func TestMaxConnUnderChurn(t *testing.T) {
 	r.empty()
 	if peak := r.Snapshot().Process.Connections.Peak; peak > 3 {
 		t.Errorf("%d clients were connected at once, want at most 3", peak)
+	}
+}
+
+// When descriptors run out clients are turned away: an operator sees it in the log,
+// once and not a thousand times.
+func TestFailedAcceptsAreLogged(t *testing.T) {
+	t.Parallel()
+	var lines output.Output
+	c := newConnectionLimiter(nil, 10, func() {}, slog.New(slog.NewTextHandler(&lines, nil)))
+	for range 1000 {
+		c.Failed(unix.EMFILE)
+	}
+	lines.Await(t, `a client was not accepted" err="too many open files" omitted=0 advice="raise the limit of open files`, nil)
+	if n := strings.Count(lines.String(), "\n"); n != 1 {
+		t.Errorf("%d lines are written, want 1:\n%s", n, lines.String())
+	}
+	if n := c.failed.Load(); n != 1000 {
+		t.Errorf("%d failures are counted, want 1000", n)
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"mcplb/proxy/lograte"
 	"mime"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // commands serves the runtime commands and lists of single clients.
@@ -20,7 +22,15 @@ type commands struct {
 	reload  func(context.Context) (string, error)
 	since   *baseline
 	log     *slog.Logger
+
+	refusals *lograte.Limiter
 }
+
+// Refused commands are logged up to a burst, and then one per interval.
+const (
+	refusalsBurst    = 20
+	refusalsInterval = time.Second
+)
 
 // register adds the commands to mux. openapi.json describes each.
 func (c *commands) register(mux *http.ServeMux) {
@@ -59,9 +69,11 @@ func (c *commands) guard(run command) http.HandlerFunc {
 	}
 }
 
-// deny refuses a request and logs it.
+// deny refuses a request and logs it, limited in rate.
 func (c *commands) deny(w http.ResponseWriter, r *http.Request, no *denial) {
-	c.log.Warn("command refused", "by", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "reason", no.reason)
+	if omitted, ok := c.refusals.Allow(); ok {
+		c.log.Warn("command refused", "by", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "reason", no.reason, "omitted", omitted)
+	}
 	if no.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="mcplb"`)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"mcplb/proxy/lograte"
 	"net/http"
 	"strconv"
 )
@@ -47,7 +48,10 @@ func NewAdminHandler(o Options) http.Handler {
 	mux.HandleFunc("GET /api/v1/openapi.json", serveSchema)
 	mux.HandleFunc("GET /api/v1/status", serveStatus(v))
 	if o.Control != nil {
-		c := &commands{source: source, control: o.Control, access: o.Access, reload: o.Reload, since: &v.since, log: o.Log}
+		c := &commands{
+			source: source, control: o.Control, access: o.Access, reload: o.Reload, since: &v.since, log: o.Log,
+			refusals: lograte.New(refusalsInterval, refusalsBurst),
+		}
 		c.register(mux)
 	}
 	mux.Handle("GET /metrics", newMetricsHandler(source))

@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/csv"
 	"net/http"
 	"strconv"
 	"strings"
@@ -41,35 +43,34 @@ type row map[string]string
 
 func haproxyCSV(s *Snapshot) []byte {
 	names := strings.Split(haproxyColumns, ",")
-	out := []byte("# " + haproxyColumns + ",\n")
-	add := func(r row) {
-		for _, name := range names {
-			out = append(out, quotedCSV(r[name])...)
-			out = append(out, ',')
-		}
-		out = append(out, '\n')
-	}
+	var out bytes.Buffer
+	out.WriteString("# ")
+	table := csv.NewWriter(&out)
+	write := func(r []string) { _ = table.Write(append(r, "")) } // to memory: never fails
+	write(names)
 	id := 0
 	next := func() string { id++; return strconv.Itoa(id) }
 	for i := range s.Frontends {
-		add(frontendRow(&s.Frontends[i], next(), s.Process.Connections.Limit))
+		write(frontendRow(&s.Frontends[i], next(), s.Process.Connections.Limit).values(names))
 	}
 	for i := range s.Backends {
 		b, number := &s.Backends[i], next()
 		for j := range b.Servers {
-			add(serverRow(s.Time, b, &b.Servers[j], number, strconv.Itoa(j+1)))
+			write(serverRow(s.Time, b, &b.Servers[j], number, strconv.Itoa(j+1)).values(names))
 		}
-		add(backendRow(b, number))
+		write(backendRow(b, number).values(names))
 	}
-	return out
+	table.Flush()
+	return out.Bytes()
 }
 
-// quotedCSV quotes text that would otherwise be read as several fields (RFC 4180).
-func quotedCSV(text string) string {
-	if strings.ContainsAny(text, ",\"\n\r") {
-		return `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
+// values are the row's values in the order of the columns.
+func (r row) values(names []string) []string {
+	values := make([]string, 0, len(names)+1)
+	for _, name := range names {
+		values = append(values, r[name])
 	}
-	return text
+	return values
 }
 
 func num[N int | int64 | uint64](n N) string { return strconv.FormatInt(int64(n), 10) }
