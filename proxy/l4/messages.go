@@ -36,11 +36,11 @@ const mostAnswers = 64 << 10
 // the error before its connection is closed.
 const lingerTime = 5 * time.Second
 
-// inspect arranges for the relay to show the session its bytes, in mode mcp.
+// inspect makes the relay pass its bytes through messages, in mode mcp.
 //
-// The client's are always copied: every message counts. The server's are
-// spliced where they stream, unless errors may have to be put between them:
-// then the end of every message must be seen.
+// The client's are always copied: every message counts. The server's are spliced
+// where they stream, unless errors may have to be inserted: then the end of every
+// message must be seen.
 func (s *Session) inspect() {
 	if s.settings().Frontend.Mode != conf.ModeMCP {
 		return
@@ -49,7 +49,7 @@ func (s *Session) inspect() {
 	s.relay.Owner = s.messages
 	s.relay.Up.Flags |= inspected | copied
 	s.relay.Down.Flags |= inspected
-	// A client that comes back does not leave behind what its source owes.
+	// A client that reconnects does not escape what its source owes.
 	now := s.loop.Now()
 	if pause := s.client.Source.Delay(0, now); pause > 0 {
 		s.relay.Resume = now + int64(pause)
@@ -133,8 +133,8 @@ func (m *messages) delay(count int) {
 	}
 }
 
-// filter forwards the messages that the limiter lets pass, answers the others,
-// and tells how many those are.
+// filter forwards the messages that the limiter accepts, answers the others, and
+// returns how many those are.
 func (m *messages) filter(p []byte) (rejected int) {
 	s := m.session
 	for len(p) > 0 && !s.relay.over {
@@ -165,7 +165,7 @@ func (m *messages) Admit() bool {
 }
 
 // FromServer implements Owner: it counts and forwards the server's messages, and
-// puts the errors that wait behind the last one that has ended.
+// inserts the errors that wait after the last complete one.
 func (m *messages) FromServer(p []byte) {
 	if len(m.Answers) > 0 {
 		end := bytes.LastIndexByte(p, '\n') + 1
@@ -191,8 +191,8 @@ func (m *messages) toClient(p []byte) {
 	s.relay.ToClient(p)
 }
 
-// flushAnswers sends the errors that wait, between two messages of the
-// server's. While it cannot and many wait, no more is read from the client.
+// flushAnswers sends the errors that wait, between two messages of the server.
+// While that is not possible and many wait, the client is not read.
 func (m *messages) flushAnswers() {
 	s := m.session
 	if len(m.Answers) == 0 || s.relay.over {
@@ -201,7 +201,7 @@ func (m *messages) flushAnswers() {
 	many := len(m.Answers) > mostAnswers
 	switch {
 	case s.relay.Down.Flags&shut != 0:
-		// The server has finished, and the client was told: nothing may follow.
+		// The server has finished, and FIN was sent to the client: nothing may follow.
 	case m.Server.AtBoundary():
 		s.relay.ToClient(m.Answers)
 	default:
@@ -216,10 +216,10 @@ func (m *messages) flushAnswers() {
 	m.Answers = nil
 }
 
-// tooLong ends a session whose client sent too long a line: the server sees
-// RST and so drops what came of it, the client is told, and what it goes on
-// sending is thrown away for a while, since a close with unread bytes would
-// destroy the error on its way.
+// tooLong ends a session whose client sent too long a line. The server sees RST, and
+// so drops the part that it has. The client gets an error; what it still sends is
+// discarded for a while, since a close with unread bytes would destroy the error on
+// its way.
 func (s *Session) tooLong() {
 	s.relay.detach()
 	s.Disconnect(true)
@@ -240,7 +240,7 @@ func (s *Session) tooLong() {
 	s.discard()
 }
 
-// discard throws away what a lingering client sends, until it ends.
+// discard discards what a lingering client sends, until its end.
 func (s *Session) discard() {
 	c := s.client.Conn
 	if c.Parked() == 0 {

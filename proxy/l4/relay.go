@@ -20,12 +20,12 @@ import (
 //	shut         the other half is shut, too               the relay ends: FIN both ways
 //	any          its source breaks (RST)                   the relay ends: RST to the other side
 //	any          its destination breaks                    lost: no more is read for it; what the
-//	                                                       destination said before is still carried
+//	                                                       destination sent before is still relayed
 //	lost         its destination has been read to the end  the relay ends: RST to the other side
 //	lost         the other half is lost, too               the relay ends: RST both ways
 //	ended        its source breaks (RST)                   the relay ends: RST to the other side
-//	any          the client breaks, and nobody reads it:   the relay ends: RST to the server
-//	             paused, or the server takes no more
+//	any          the client breaks, and is not read: it    the relay ends: RST to the server
+//	             is paused, or the server is blocked
 //	any          nothing moved for the idle time, or the   the relay ends: RST both ways, or FIN where
 //	             owner aborts                              cut messages show (cut)
 type Relay struct {
@@ -85,7 +85,7 @@ const (
 	ended     HalfFlags = 1 << iota // its source has finished sending
 	shut                            // FIN was sent to its destination
 	first                           // before the other half's was
-	lost                            // its destination takes nothing any more
+	lost                            // its destination accepts nothing any more
 	streaming                       // its reads fill the loop's buffer: splice
 	spliced                         // some of its bytes were not seen
 	inspected                       // the owner sees its bytes
@@ -103,8 +103,8 @@ func (r *Relay) SessionOf(c *reactor.Conn) session.Session {
 	return r.Owner.Session()
 }
 
-// Begin starts a relay, in place, between two connections that the owner has made
-// otherwise: what is tunnelled through HTTP. Both must be on one loop; what was
+// Begin starts a relay, in place, between two connections that were used for
+// something else before: a tunnel through HTTP. Both must be on one loop; what was
 // read from either before is the caller's to send first. The owner is given every
 // byte.
 func (r *Relay) Begin(client, server *reactor.Conn, s Service) {
@@ -142,15 +142,15 @@ func (r *Relay) Ready(c *reactor.Conn) {
 	}
 }
 
-// failed looks at a connection that broke and is not read to its end, which
-// would tell: it has been, or the other side takes no more for now.
+// failed handles a connection that broke and whose error no read will report: it was
+// read to its end already, or the other side is blocked.
 func (r *Relay) failed(c *reactor.Conn) {
 	switch {
 	case r.sourceOf(c).Flags&ended != 0:
 		r.broken(c)
 	case c == r.client && (r.Resume != 0 || r.server.Blocked()):
-		// What a dead client left is not worth a slot. (A server's answer is:
-		// the client may be slow to read it.)
+		// What a dead client has sent is not worth a slot. (A server's answer
+		// is: the client may be slow to read it.)
 		r.broken(c)
 	default:
 		r.arm() // for the shorter time
@@ -173,7 +173,7 @@ func (r *Relay) pump(h *Half, from, to *reactor.Conn) {
 			return
 		}
 		if h == &r.Up && r.Answers && from.Blocked() {
-			return // what the client sends makes answers, which it does not read
+			return // what the client sends causes answers, which it does not read
 		}
 		if h.pipe != nil && !r.drain(h, to) {
 			return
@@ -196,7 +196,7 @@ func (r *Relay) pump(h *Half, from, to *reactor.Conn) {
 	}
 }
 
-// move reads once, forwards what came, and tells how much that was.
+// move reads once, forwards what came, and returns how much that was.
 func (r *Relay) move(h *Half, from, to *reactor.Conn) int {
 	if h.Flags&streaming != 0 {
 		if h.pipe = from.Loop().Pipe(); h.pipe != nil {
@@ -229,7 +229,7 @@ func (r *Relay) move(h *Half, from, to *reactor.Conn) int {
 // of the usual size still parks it.
 const transportGrowth = 1 << 10
 
-// forward hands bytes on, by way of the owner where it wants to see them.
+// forward sends bytes on, through the owner where the half is inspected.
 func (r *Relay) forward(h *Half, to *reactor.Conn, p []byte) {
 	switch {
 	case h.Flags&inspected == 0:
@@ -253,12 +253,12 @@ func (r *Relay) send(to *reactor.Conn, p []byte) {
 	}
 }
 
-// undeliverable notes that c takes nothing any more. What it said before that
-// may still lie in its socket, and is carried before the relay ends.
+// undeliverable notes that c accepts nothing any more. What it sent before may still
+// be in its socket, and is relayed before the relay ends.
 func (r *Relay) undeliverable(c *reactor.Conn) {
 	r.into(c).Flags |= lost
 	if r.sourceOf(c).Flags&lost != 0 {
-		r.broken(c) // and the other takes nothing, either
+		r.broken(c) // the other accepts nothing, either
 		return
 	}
 	c.RetryRead()
@@ -292,8 +292,8 @@ func (r *Relay) splice(h *Half, from, to *reactor.Conn) int {
 	return 0
 }
 
-// drain empties the half's pipe into its destination. It returns false when
-// that takes no more.
+// drain empties the half's pipe into its destination. It returns false when that is
+// blocked.
 func (r *Relay) drain(h *Half, to *reactor.Conn) bool {
 	held := h.pipe.Held()
 	errno := to.SpliceOut(h.pipe)
@@ -334,7 +334,7 @@ func (r *Relay) count(h *Half, n int) {
 	r.Served.BytesOut.Add(uint64(n))
 }
 
-// note notes the same for the access log.
+// note does the same for the access log.
 func (r *Relay) note(h *Half, n int) {
 	if h == &r.Up {
 		r.Log.Moved(n, 0, r.Last)

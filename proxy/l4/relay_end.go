@@ -5,8 +5,8 @@ import (
 	"mcplb/proxy/session"
 )
 
-// end notes that the half's source has finished sending. One that no longer
-// takes anything either was broken before it could be read.
+// end notes that the half's source has finished sending. If the source no longer
+// accepts anything either, it was broken before it could be read.
 func (r *Relay) end(h *Half, from *reactor.Conn) {
 	if r.into(from).Flags&lost != 0 {
 		r.broken(from)
@@ -17,8 +17,7 @@ func (r *Relay) end(h *Half, from *reactor.Conn) {
 	r.arm() // a half-closed connection has a shorter time
 }
 
-// finish tells the destination that nothing more will come, and ends the
-// relay when that holds for both.
+// finish sends FIN to the destination, and ends the relay when both have it.
 func (r *Relay) finish(h *Half, to *reactor.Conn) {
 	if h.Flags&shut == 0 {
 		if (r.Up.Flags|r.Down.Flags)&shut == 0 {
@@ -28,7 +27,7 @@ func (r *Relay) finish(h *Half, to *reactor.Conn) {
 		to.CloseWrite()
 	}
 	if r.Up.Flags&r.Down.Flags&shut == 0 || r.client.Parked()+r.server.Parked() > 0 {
-		return // what a transport says last may wait to be written
+		return // the last record of a transport may wait to be written
 	}
 	reason := session.ServerClosed
 	if r.Up.Flags&first != 0 {
@@ -38,7 +37,7 @@ func (r *Relay) finish(h *Half, to *reactor.Conn) {
 }
 
 // broken ends the relay because c is broken: the other side sees RST, so that
-// it cannot take what it got for the whole.
+// it cannot take the cut stream for a complete one.
 func (r *Relay) broken(c *reactor.Conn) {
 	if c == r.client {
 		r.server.Reset()
@@ -49,18 +48,18 @@ func (r *Relay) broken(c *reactor.Conn) {
 	r.close(session.ServerReset)
 }
 
-// Abort ends the relay for a reason of the balancer's own: both sides can see
-// that it was cut off.
+// Abort ends the relay for a reason of the balancer: both sides can see that the
+// stream was cut.
 func (r *Relay) Abort(reason session.Reason) {
 	r.cut(r.client)
 	r.cut(r.server)
 	r.close(reason)
 }
 
-// cut closes c so that its peer cannot take what it got for the whole: with RST,
-// but where the owner sees messages, whose ends the peer knows as well, by FIN,
-// which always arrives. One that was sent already is let arrive, and RST is for a
-// peer that has it.
+// cut closes c so that its peer cannot take the cut stream for a complete one: with
+// RST or, where the owner sees messages, whose ends the peer sees as well, with FIN,
+// which always arrives. A FIN that is on its way is left to arrive; a peer that has
+// it gets RST.
 func (r *Relay) cut(c *reactor.Conn) {
 	finSent := r.into(c).Flags&shut != 0
 	if finSent && c.FinUnacked() || !finSent && r.Up.Flags&inspected != 0 {
@@ -70,7 +69,7 @@ func (r *Relay) cut(c *reactor.Conn) {
 	}
 }
 
-// close ends the relay; what is not reset is closed.
+// close ends the relay, and closes the connections that were not reset.
 func (r *Relay) close(reason session.Reason) {
 	r.detach()
 	r.client.Close()
@@ -78,7 +77,7 @@ func (r *Relay) close(reason session.Reason) {
 	r.Owner.RelayEnded(reason)
 }
 
-// detach ends the relay and leaves both connections to the owner.
+// detach ends the relay and leaves both connections open, for the owner.
 func (r *Relay) detach() {
 	r.over = true
 	r.client.Loop().Disarm(r.Timer)

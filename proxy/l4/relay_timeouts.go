@@ -11,7 +11,7 @@ import (
 const forever = math.MaxInt64
 
 // Pause stops reading from the client until the given time on the loop's
-// clock: it is over its rate, and TCP's own flow control slows it down.
+// clock: it is over its rate, and TCP's flow control slows it down.
 func (r *Relay) Pause(until int64) {
 	if r.over {
 		return
@@ -42,9 +42,8 @@ func (r *Relay) arm() {
 	}
 }
 
-// idleEnds is when the idle time ends unless something moves; 0 = never. It
-// begins when a pause is over: that is the balancer's doing, not the client's
-// silence.
+// idleEnds is when the idle time ends unless something moves; 0 = never. It starts
+// at the end of a pause, which is not the client's silence.
 func (r *Relay) idleEnds() int64 {
 	idle := r.Owner.Idle(r.halfClosed())
 	if idle == 0 {
@@ -56,13 +55,13 @@ func (r *Relay) idleEnds() int64 {
 	return r.Last + int64(idle)
 }
 
-// halfClosed tells whether one side has finished sending, or has gone.
+// halfClosed reports whether one side has finished sending, or has gone.
 func (r *Relay) halfClosed() bool {
 	return (r.Up.Flags|r.Down.Flags)&(ended|lost) != 0 || r.client.Failed() || r.server.Failed()
 }
 
-// Expired runs when the timer does: perhaps early, since activity only writes
-// a timestamp.
+// Expired implements reactor.Expirer. The timer may run out early, since activity
+// only writes a timestamp.
 func (r *Relay) Expired(*reactor.Timer) {
 	now := r.client.Loop().Now()
 	if r.Resume != 0 && now >= r.Resume {

@@ -7,10 +7,10 @@ import (
 	"mcplb/proxy/http1"
 )
 
-// leastZipped is the smallest body worth the while, in bytes.
+// leastZipped is the smallest body worth compressing, in bytes.
 const leastZipped = 1 << 10
 
-// plan decides about the answer whose head is parsed; rest came behind it. It
+// plan decides the form of the answer whose head is parsed; rest came behind it. It
 // sets the exchange's encoder where one is needed: to compress, to tag the
 // session in the endpoint event of the deprecated HTTP+SSE transport, to take
 // chunks off for a client of HTTP/1.0.
@@ -41,7 +41,7 @@ func (x download) plan(rest []byte) form {
 
 // compressible reports whether the answer is one that is compressed for clients that
 // take gzip: complete, of one of the media types, not encoded yet, not small, and
-// not to be left alone.
+// without no-transform.
 func (x download) compressible(types []string, head *http1.ResponseHead, rest []byte) bool {
 	if len(types) == 0 || head.Status < 200 || head.Status > 203 || head.Has(http1.HeaderContentEncoding) || x.small(head, rest) {
 		return false

@@ -34,11 +34,11 @@ func (x *exchange) showsEnd() bool {
 //	                 -> endpoint, where a session is to be tagged
 //	                 -> chunks, unless the client is of HTTP/1.0
 type bodyEncoder struct {
-	zip      *gzip.Writer         // nil = the data stay what they are
-	endpoint mcp.EndpointRewriter // done: the data stay what they are
+	zip      *gzip.Writer         // nil = the data are not compressed
+	endpoint mcp.EndpointRewriter // done = the data are not changed
 	made     []byte               // encoded data that are to be framed; nil between calls
 	chunks   bool
-	holds    bool // zip has data that it did not write yet
+	holds    bool // zip has data that it has not written yet
 }
 
 // Write implements io.Writer, for zip.
@@ -87,8 +87,8 @@ func (r *bodyEncoder) take(data []byte) {
 	}
 }
 
-// frame appends what was made, framed for the client; last says that the body
-// ends with it.
+// frame appends the encoded data, framed for the client; last says that the body
+// ends with them.
 func (r *bodyEncoder) frame(w *worker, dst []byte, last bool) []byte {
 	switch {
 	case !last:
@@ -114,13 +114,13 @@ func (r *bodyEncoder) frame(w *worker, dst []byte, last bool) []byte {
 type encoders struct {
 	plains  []*bodyEncoder
 	zipping []*bodyEncoder
-	made    int // compressors, those in use among them
+	made    int // compressors, including those in use
 }
 
 const (
 	// mostCompressors is how many answers one loop compresses at once: each takes
-	// 0.8 MB. Most are done within one call; when there are none left, an answer
-	// goes as it is.
+	// 0.8 MB. Most are done within one call; when none is left, an answer is not
+	// compressed.
 	mostCompressors = 16
 	// mostPlainEncoders is how many encoders of the other kind are kept.
 	mostPlainEncoders = 64

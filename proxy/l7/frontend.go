@@ -32,8 +32,8 @@ type Route struct {
 	tags     map[mcp.Tag]*backend.Server // the pool's servers, by their tags in sessions and cookies
 }
 
-// Directory finds pools by name, and their servers by what their tags in sessions
-// and cookies. One is made for each configuration: all its frontends share it.
+// Directory finds pools by name, and their servers by their tags in sessions and
+// cookies. One is made for each configuration: all its frontends share it.
 type Directory struct {
 	pools func(name string) *backend.Pool
 	tags  map[*backend.Pool]map[mcp.Tag]*backend.Server

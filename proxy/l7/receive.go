@@ -60,7 +60,7 @@ func (x download) receive() {
 	}
 }
 
-// receiveHead goes on with the answer's head; interim ones are passed on.
+// receiveHead continues the answer's head; interim ones are forwarded.
 func (x download) receiveHead(p []byte) {
 	c := x.client
 	u := x.upstream
@@ -102,7 +102,7 @@ func (x download) keepHead(u *upstream, p []byte) {
 }
 
 // passInterim sends an interim answer on (100, 103), but not to a client of
-// HTTP/1.0. The request is no longer one of which nothing came back.
+// HTTP/1.0. The request can no longer be sent again.
 func (x download) passInterim() {
 	c := x.client
 	x.Flags &^= replayable
@@ -117,7 +117,7 @@ func (x download) passInterim() {
 	c.send(out)
 }
 
-// beginAnswer sends the answer's head, p[:n], and what of its body is there.
+// beginAnswer sends the answer's head, p[:n], and the part of its body that is there.
 func (x download) beginAnswer(p []byte, n int) {
 	c := x.client
 	head := &c.worker.response
@@ -139,7 +139,7 @@ func (x download) beginAnswer(p []byte, n int) {
 		x.relayed(extra, reason)
 	}
 	if x.state == exchanging {
-		c.arm() // a stream has the client's time, too
+		c.arm() // the client's time limit holds for a stream, too
 	}
 }
 
@@ -186,8 +186,8 @@ func (x download) flush() {
 	}
 }
 
-// relayed sees whether the answer is complete; bytes behind it, and malformed
-// ones within, end the upstream connection.
+// relayed ends the exchange if the answer is complete. Bytes behind the answer, and
+// malformed ones within, end the upstream connection.
 func (x download) relayed(extra bool, reason http1.Reason) {
 	c := x.client
 	switch {

@@ -15,7 +15,7 @@ import (
 //	in use       response complete, both may go on     idle
 //	in use       anything else                         closed
 //	idle         taken for a request                   in use
-//	idle         the server ends it, or sends         closed
+//	idle         the server ends it, or sends          closed
 //	             what was not asked for
 //	idle         idleLimit                             closed
 type upstream struct {
@@ -53,9 +53,9 @@ func (u *upstream) Expired(*reactor.Timer) {
 	u.pool.drop(u)
 }
 
-// quiet reports that nothing has come that was not asked for, nor the end, and that
-// the server has taken all that it was sent: the next request would wait behind
-// what is left. What the kernel reported may be about bytes that were read since.
+// quiet reports whether neither unrequested bytes nor the end have come, and the server
+// has accepted all that it was sent: the next request would wait behind the rest. What
+// the kernel reported may be about bytes that were read since.
 func (u *upstream) quiet() bool {
 	if u.conn.HungUp() || u.conn.Failed() || u.conn.Blocked() {
 		return false

@@ -13,13 +13,13 @@ import (
 type upstreamPool struct {
 	worker   *worker
 	server   *backend.Server
-	tag      mcp.Tag // what sessions and cookies call it
+	tag      mcp.Tag // its name in sessions and cookies
 	counters *backend.Counters
 	// idle has the connection used last at the end. It is taken from there, so
 	// that those that are not needed grow old at the front and expire.
 	idle   [len(endpoints)][]*upstream
-	waits  atomic.Int32 // how many those are, for others to read
-	gone   bool         // a reload took the server away
+	waits  atomic.Int32 // the number of idle connections, for other goroutines
+	gone   bool         // a reload removed the server
 	dialed int          // connection attempts, to use source addresses in turn
 }
 
@@ -48,8 +48,8 @@ func (p *upstreamPool) take(endpoint uint8) *upstream {
 	return nil
 }
 
-// put keeps a connection for the next request to its server, or closes it when
-// as many as may be are kept, or the server is not to be used.
+// put keeps a connection for the next request to its server. It closes it when most
+// connections are kept already, or the server must not be used.
 func (p *upstreamPool) put(u *upstream, most int) {
 	kept := 0
 	for _, list := range p.idle {

@@ -42,7 +42,7 @@ func (ws Workers) CloseIdle(server *backend.Server) {
 }
 
 // Forget closes the connections kept to a server that a reload removed. What
-// is under way there goes on to its end. Any goroutine may call it.
+// is under way there continues to its end. Any goroutine may call it.
 func (ws Workers) Forget(server *backend.Server) {
 	for _, w := range ws {
 		w.loop.Post(func() {
@@ -57,8 +57,8 @@ func (ws Workers) Forget(server *backend.Server) {
 	}
 }
 
-// worker is one loop's: memory to parse and write heads in, and what it knows
-// of the servers.
+// worker belongs to one loop: memory in which heads are parsed and written, and the
+// upstream pools.
 type worker struct {
 	loop       *reactor.Loop
 	number, of int // which of how many workers this is
@@ -72,7 +72,7 @@ type worker struct {
 	scanner    mcp.BodyScanner
 	probe      [1]byte
 
-	date     []byte // the present second, as Date writes it
+	date     []byte // the present second, in the form of a Date field
 	dateEnds int64  // when it is out of date, on the loop's clock
 
 	mu    sync.Mutex // held by the loop to change pools, and by others to read them

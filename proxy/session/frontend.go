@@ -97,7 +97,7 @@ func (f *Frontend[S, C]) Init(s S, shared Shared) {
 // for live ones.
 func (f *Frontend[S, C]) Apply(s S) { f.settings.Store(&s) }
 
-// Settings are those in force.
+// Settings returns those in force.
 func (f *Frontend[S, C]) Settings() *S { return f.settings.Load() }
 
 // Counters are what one loop counts for the frontend.

@@ -31,7 +31,7 @@ const (
 	GlobalConnectionRate // all sources together open connections too fast
 	UntrustedProxy       // accept_proxy, and the peer is not among trusted_proxies
 	ProxyHeaderInvalid   // accept_proxy, and what came is no PROXY header
-	ProxyHeaderTimeout   // accept_proxy, and no whole header came in time
+	ProxyHeaderTimeout   // accept_proxy, and no complete header came in time
 	TLSHandshake         // the TLS handshake failed
 	TLSTimeout           // the TLS handshake took too long
 	ClientGone           // the client broke off before it had a server
