@@ -124,7 +124,7 @@ func (x download) beginAnswer(p []byte, n int) {
 	x.Response.begin(head.Framing, head.Length)
 	x.set(upstreamClose, !head.KeepAlive)
 	x.Flags |= answered
-	recorder{x.exchange}.countAnswer(head)
+	recorder(x).countAnswer(head)
 	f := x.plan(p[n:])
 	if f.closes || !x.request.Done || c.frontend.draining.Load() {
 		c.Closes = true

@@ -38,7 +38,7 @@ func (x upload) forward() {
 	}
 	x.Sent = x.loop().Now()
 	x.state, x.dispatch.Since = exchanging, x.Sent
-	recorder{x.exchange}.countSent(size)
+	recorder(x).countSent(size)
 	x.remember(in.p[:end])
 	c.leave(in, end)
 	c.arm()
@@ -106,7 +106,7 @@ func (x upload) sendPiece(p []byte) {
 		return
 	}
 	x.dispatch.Since = x.loop().Now()
-	recorder{x.exchange}.countSent(size)
+	recorder(x).countSent(size)
 	if x.Flags&(rpc|answered) == rpc && x.replay.Len() < mostReplay {
 		x.loop().Append(&x.replay, p[:min(size, mostReplay-x.replay.Len())])
 	}

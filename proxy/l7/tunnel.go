@@ -62,7 +62,7 @@ func (x download) upgrade(p []byte, n int) {
 	}
 	counters := c.counters()
 	counters.Status[1].Add(1)
-	recorder{x.exchange}.logAnswer(101)
+	recorder(x).logAnswer(101)
 	counters.Tunnels.Add(1)
 	head := &c.worker.response
 	extensions := head.Has(http1.HeaderSecWebSocketExtensions)
