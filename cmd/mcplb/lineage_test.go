@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // lineage is an mcplb and the processes of its upgrades, one after the other. All
@@ -115,6 +116,15 @@ func (l *lineage) upgrade(t *testing.T) (before, after int) {
 		return nil
 	})
 	return before, after
+}
+
+// upgradeTimeout is a value of -upgrade-timeout that suffices for a good binary on
+// a machine as busy as it is now, by the time of a start.
+func upgradeTimeout(t *testing.T) string {
+	t.Helper()
+	start := time.Now()
+	startBalancer(t, newSetup(t, startEcho(t)))
+	return (300*time.Millisecond + 8*time.Since(start)).String()
 }
 
 // awaitGone waits for the end of a process.
