@@ -144,13 +144,23 @@ func (l *lineage) expectServing(t *testing.T, pid int) {
 	c := connect(t, l.frontend)
 	c.expectEcho(t)
 	c.Close()
-	eventually(t, func() error { // the old process may still be closing the page's socket
-		if shown := l.status(t).Process.PID; shown != pid {
+	// The old process may still be closing the pages' sockets. It may cut a request off
+	// that it has accepted late.
+	eventually(t, func() error {
+		code, body, err := tryGet(l.admin, "/api/v1/status")
+		if err != nil {
+			return err
+		}
+		if shown := parseStatus(t, code, body).Process.PID; shown != pid {
 			return fmt.Errorf("process %d serves the pages, not %d", shown, pid)
 		}
 		return nil
 	})
-	if status, body := get(t, l.health, "/health"); status != 200 {
-		t.Errorf("health: %d %s", status, body)
-	}
+	eventually(t, func() error {
+		status, body, err := tryGet(l.health, "/health")
+		if err == nil && status != 200 {
+			t.Errorf("health: %d %s", status, body)
+		}
+		return err
+	})
 }
