@@ -49,14 +49,9 @@ func awaitLines(t *testing.T, path string, want int) (lines []string) {
 	return lines
 }
 
-// The access log is rotated, also while the configuration has mistakes, moved, turned
-// off and on, and changed in its format. It is complete at the end.
-func TestAccessLog(t *testing.T) {
-	t.Parallel()
-	s := newSetup(t, startEcho(t))
-	path := loggedAs(t, s)
-	b := startBalancer(t, s)
-	visit(t, b)
+// expectFirstLine checks the line of the first client, and the log in the status.
+func expectFirstLine(t *testing.T, b *balancer, path string) {
+	t.Helper()
 	line := awaitLines(t, path, 1)[0]
 	if want := regexp.MustCompile(`^time=\S+Z client=127\.\S+:\d+ frontend=main backend=nodes server=node1 connect_ms=\d+\.\d{3} response_ms=\S+ total_ms=\S+ ` +
 		`bytes_in=\d+ bytes_out=\d+ reason=client_closed phase=data retries=0 frontend_conns=1 server_conns=1\n$`); !want.MatchString(line) {
@@ -65,20 +60,33 @@ func TestAccessLog(t *testing.T) {
 	if log := b.status(t).Process.AccessLog; log == nil || log.Path != path || log.Lines != 1 || log.Dropped != 0 || log.Error != "" {
 		t.Errorf("the status shows %+v", log)
 	}
+}
 
-	rotate := func(to string) {
-		t.Helper()
-		if err := os.Rename(path, path+to); err != nil {
-			t.Fatal(err)
-		}
+// rename renames a file.
+func rename(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
 	}
-	rotate(".1")
+}
+
+// The access log is rotated, also while the configuration has mistakes, moved, turned
+// off and on, and changed in its format. It is complete at the end.
+func TestAccessLog(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, startEcho(t))
+	path := loggedAs(t, s)
+	b := startBalancer(t, s)
+	visit(t, b)
+	expectFirstLine(t, b, path)
+
+	rename(t, path, path+".1")
 	reload(t, b, `msg=reloaded .*nothing changed`)
 	visit(t, b)
 	awaitLines(t, path, 1)
 	awaitLines(t, path+".1", 1)
 
-	rotate(".2")
+	rename(t, path, path+".2")
 	good := s.global
 	s.global = "nonsense = 1"
 	reload(t, b, `msg="reload failed`)
@@ -140,9 +148,7 @@ func TestAccessLogRotatedDuringUpgrade(t *testing.T) {
 	})
 	before, after := l.upgrade(t)
 	l.await(t, "the new process serves") // otherwise the upgrade is still in progress
-	if err := os.Rename(path, path+".1"); err != nil {
-		t.Fatal(err)
-	}
+	rename(t, path, path+".1")
 	l.send(t, after, syscall.SIGHUP)
 	l.await(t, `msg=reloaded`)
 	answerAll()
@@ -165,9 +171,7 @@ func TestAccessLogRotatedDuringStop(t *testing.T) {
 	c.expectEcho(t)
 	b.signal(t, syscall.SIGTERM)
 	b.await(t, `msg=draining`)
-	if err := os.Rename(path, path+".1"); err != nil {
-		t.Fatal(err)
-	}
+	rename(t, path, path+".1")
 	reload(t, b, `not reloading`)
 	c.Close()
 	b.expectExit(t, exitOK)

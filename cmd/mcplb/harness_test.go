@@ -211,16 +211,22 @@ var webClient = http.Client{Transport: &http.Transport{DisableKeepAlives: true},
 // get fetches a page.
 func get(t *testing.T, address, path string) (status int, body string) {
 	t.Helper()
-	response, err := webClient.Get("http://" + address + path)
+	status, body, err := tryGet(address, path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return status, body
+}
+
+// tryGet fetches a page, which may fail.
+func tryGet(address, path string) (status int, body string, err error) {
+	response, err := webClient.Get("http://" + address + path)
+	if err != nil {
+		return 0, "", err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(text)
+	return response.StatusCode, string(text), err
 }
 
 // status is the answer of /api/v1/status. A field that the type does not have is an
@@ -228,6 +234,11 @@ func get(t *testing.T, address, path string) (status int, body string) {
 func (b *balancer) status(t *testing.T) *admin.Snapshot {
 	t.Helper()
 	code, body := get(t, b.admin, "/api/v1/status")
+	return parseStatus(t, code, body)
+}
+
+func parseStatus(t *testing.T, code int, body string) *admin.Snapshot {
+	t.Helper()
 	if code != http.StatusOK {
 		t.Fatalf("/api/v1/status answers %d: %s", code, body)
 	}

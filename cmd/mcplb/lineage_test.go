@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // lineage is an mcplb and the processes of its upgrades, one after the other. All
@@ -117,6 +118,15 @@ func (l *lineage) upgrade(t *testing.T) (before, after int) {
 	return before, after
 }
 
+// upgradeTimeout is a value of -upgrade-timeout that suffices for a good binary on
+// a machine as busy as it is now, by the time of a start.
+func upgradeTimeout(t *testing.T) string {
+	t.Helper()
+	start := time.Now()
+	startBalancer(t, newSetup(t, startEcho(t)))
+	return (300*time.Millisecond + 8*time.Since(start)).String()
+}
+
 // awaitGone waits for the end of a process.
 func (l *lineage) awaitGone(t *testing.T, pid int) {
 	t.Helper()
@@ -134,13 +144,23 @@ func (l *lineage) expectServing(t *testing.T, pid int) {
 	c := connect(t, l.frontend)
 	c.expectEcho(t)
 	c.Close()
-	eventually(t, func() error { // the old process may still be closing the page's socket
-		if shown := l.status(t).Process.PID; shown != pid {
+	// The old process may still be closing the pages' sockets. It may cut a request off
+	// that it has accepted late.
+	eventually(t, func() error {
+		code, body, err := tryGet(l.admin, "/api/v1/status")
+		if err != nil {
+			return err
+		}
+		if shown := parseStatus(t, code, body).Process.PID; shown != pid {
 			return fmt.Errorf("process %d serves the pages, not %d", shown, pid)
 		}
 		return nil
 	})
-	if status, body := get(t, l.health, "/health"); status != 200 {
-		t.Errorf("health: %d %s", status, body)
-	}
+	eventually(t, func() error {
+		status, body, err := tryGet(l.health, "/health")
+		if err == nil && status != 200 {
+			t.Errorf("health: %d %s", status, body)
+		}
+		return err
+	})
 }

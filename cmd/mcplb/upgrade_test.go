@@ -71,7 +71,7 @@ func TestUpgradeKeepsThePlots(t *testing.T) {
 func TestUpgradeFails(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t))
-	l := startLineage(t, s, "-upgrade-timeout", "500ms")
+	l := startLineage(t, s, "-upgrade-timeout", upgradeTimeout(t))
 	first := l.serving(t)
 	c := connect(t, l.frontend)
 	c.expectEcho(t)
@@ -188,7 +188,7 @@ func TestSignalsDuringUpgrade(t *testing.T) {
 	t.Run("HUP and USR2 while the new process hangs", func(t *testing.T) {
 		t.Parallel()
 		s := newSetup(t, startEcho(t))
-		l := startLineage(t, s, "-upgrade-timeout", "1s")
+		l := startLineage(t, s, "-upgrade-timeout", upgradeTimeout(t))
 		first := l.serving(t)
 		l.installScript(t, "exec sleep 50")
 		l.send(t, first, syscall.SIGUSR2)
@@ -205,7 +205,7 @@ func TestSignalsDuringUpgrade(t *testing.T) {
 	})
 	t.Run("TERM while the new process hangs", func(t *testing.T) {
 		t.Parallel()
-		l := startLineage(t, newSetup(t, startEcho(t)), "-upgrade-timeout", "500ms")
+		l := startLineage(t, newSetup(t, startEcho(t)), "-upgrade-timeout", upgradeTimeout(t))
 		first := l.serving(t)
 		l.installScript(t, "exec sleep 50")
 		l.send(t, first, syscall.SIGUSR2)

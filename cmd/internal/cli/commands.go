@@ -77,3 +77,15 @@ func helpTopics(topic *cobra.Command, args []string) (names []cobra.Completion) 
 	}
 	return names
 }
+
+// removePowerShell removes the completion for a shell that systems with our programs
+// do not have.
+func removePowerShell(root *cobra.Command) {
+	completion := childOf(root, "completion")
+	if completion == nil {
+		return
+	}
+	if shell := childOf(completion, "powershell"); shell != nil {
+		completion.RemoveCommand(shell)
+	}
+}

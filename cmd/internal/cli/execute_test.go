@@ -119,6 +119,7 @@ func TestErrors(t *testing.T) {
 		{"fail misuse", 64, "prog fail: this is too much\nusage: prog fail HOW"},
 		{"fail", 64, "prog fail: missing argument: HOW\n"},
 		{"fail plain -x", 64, "prog fail: unknown shorthand flag"},
+		{"completion powershell", 2, "prog completion: there is no command \"powershell\"\n"},
 		{"man", 2, "prog man: missing argument: DIR\n"},
 	} {
 		status, out, errs := execute(strings.Fields(test.args)...)
