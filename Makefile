@@ -1,4 +1,4 @@
-# mcplb: `make run` shows it working, `make test` tests it. Needs Go and make.
+# mcplb: `make run` demonstrates it, `make test` tests it. Needs Go and make.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 FUZZTIME   ?= 30s
@@ -23,7 +23,7 @@ lint: ## gofmt, vet, staticcheck, govulncheck
 	go run $(STATICCHECK) ./...
 	@echo go run $(GOVULNCHECK) ./...; \
 	  if found=$$(go run $(GOVULNCHECK) ./... 2>&1); then echo "$$found"; exit 0; fi; echo "$$found"; \
-	  case $$found in *"govulncheck: fetching vulnerabilities:"*) echo "govulncheck SKIPPED: no vulnerability database within reach" ;; *) exit 1 ;; esac
+	  case $$found in *"govulncheck: fetching vulnerabilities:"*) echo "govulncheck SKIPPED: no vulnerability database is reachable" ;; *) exit 1 ;; esac
 
 race: ## every test under the race detector (which needs a C compiler)
 	go test -race ./...
@@ -38,22 +38,22 @@ bench: ## benchmarks of the data path, with allocations
 conformance: build ## the MCP conformance suite, the inspector and the SDKs' examples behind mcplb (needs npm and the network)
 	go run ./internal/suites/conformance -mcplb bin/mcplb
 
-slowhttp: build ## attacks by slow heads, bodies and readers, with other clients beside them (needs slowhttptest)
+slowhttp: build ## attacks with slow heads, bodies and readers, while other clients are served (needs slowhttptest)
 	go run ./internal/suites/slowhttp -mcplb bin/mcplb
 
-load: build ## five benchmarks of a whole cluster: tables and plots in bin/load
+load: build ## five benchmarks of a complete cluster: tables and plots in bin/load
 	bin/mcpload bench -o bin/load all
 
 stress: build ## the stress suite, with SIZE connections (1000)
 	bin/mcpload stress -size $(or $(SIZE),1000)
 
-peers: build ## mcplb beside HAProxy and nginx: tables and plots in bin/peers
+peers: build ## mcplb compared with HAProxy and nginx: tables and plots in bin/peers
 	bin/mcpload peers -o bin/peers
 
 prove-100k: ## 100,000 sessions through one mcplb, and the death of a node (VM_RUN: see testdata/vm/prove.sh)
 	testdata/vm/prove.sh 100000
 
-install: build ## mcplb, its unit and settings below PREFIX (/usr/local) and SYSCONFDIR (/etc), all below DESTDIR
+install: build ## install mcplb, its unit and settings below PREFIX (/usr/local) and SYSCONFDIR (/etc), all below DESTDIR
 	install -D -m 755 bin/mcplb $(DESTDIR)$(PREFIX)/bin/mcplb
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed -e 's,/usr/local/,$(PREFIX)/,' -e 's,/etc/mcplb/,$(SYSCONFDIR)/mcplb/,' packaging/systemd/mcplb.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/mcplb.service

@@ -45,11 +45,11 @@ func TestReasonsAreDocumented(t *testing.T) {
 	}
 	tables := reasonTables(t)
 	for heading, want := range map[string]map[string]uint64{
-		"":                       phases,
-		"Refused":                shown[0].Refused,
-		"Ended":                  shown[0].SessionsEnded,
-		"Answers of mcplb's own": shown[1].HTTP.OwnResponses,
-		"Malformed requests":     shown[1].HTTP.Malformed,
+		"":                    phases,
+		"Refused":             shown[0].Refused,
+		"Ended":               shown[0].SessionsEnded,
+		"Generated responses": shown[1].HTTP.OwnResponses,
+		"Malformed requests":  shown[1].HTTP.Malformed,
 	} {
 		got := slices.Sorted(slices.Values(tables[heading]))
 		if words := slices.Sorted(maps.Keys(want)); !slices.Equal(got, words) {
