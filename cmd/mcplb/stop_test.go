@@ -57,12 +57,17 @@ func expectNoNewClients(t *testing.T, address string) {
 	})
 }
 
+// expectShownDraining waits until the status shows the one client that is left: new
+// clients that were accepted before the port was closed may still be ending.
 func expectShownDraining(t *testing.T, b *balancer) {
 	t.Helper()
-	s := b.status(t)
-	if state := s.Frontends[0].State; !s.Process.Draining || state != admin.FrontendDraining || s.Process.Connections.Current != 1 {
-		t.Errorf("the status shows draining=%v, frontend %s, %d connections", s.Process.Draining, state, s.Process.Connections.Current)
-	}
+	eventually(t, func() error {
+		s := b.status(t)
+		if state := s.Frontends[0].State; !s.Process.Draining || state != admin.FrontendDraining || s.Process.Connections.Current != 1 {
+			return fmt.Errorf("the status shows draining=%v, frontend %s, %d connections", s.Process.Draining, state, s.Process.Connections.Current)
+		}
+		return nil
+	})
 	if code, body := get(t, b.health, "/health"); code != http.StatusServiceUnavailable || !strings.Contains(body, "draining") {
 		t.Errorf("/health answers %d %q, want 503 for draining", code, body)
 	}
