@@ -47,7 +47,7 @@ func TestSlowReader(t *testing.T) {
 }
 
 func slowReader(t *testing.T, direction byte, change ...func(*setup)) {
-	b, c, s := meeting(t, change...)
+	b, c, s := startRelay(t, change...)
 	sender, reader := s, c
 	if direction == upward {
 		sender, reader = c, s
@@ -135,12 +135,12 @@ func (p plan) sendStuck(c *net.TCPConn, direction byte, n int, stuck chan<- stru
 func TestStuckConnectionHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, oneLoop)
+	b := start(t, []string{a.Address}, oneLoop)
 	stuck := b.dial()
 	a.Next()
 	b.Fill(stuck, lines)
 	for range 50 {
-		c, s := b.meet(a)
+		c, s := b.relayTo(a)
 		c.Say("ping\n")
 		s.Hear("ping\n")
 		s.Say("pong\n")
@@ -161,7 +161,7 @@ func TestBulkIsShared(t *testing.T) {
 	for _, pipes := range []int{0, 8} {
 		t.Run(fmt.Sprintf("%d pipes", pipes), func(t *testing.T) {
 			t.Parallel()
-			b, c, s := meeting(t, oneLoop, withPipes(pipes))
+			b, c, s := startRelay(t, oneLoop, withPipes(pipes))
 			moved := make(chan uint64, size/1000)
 			seen := uint64(0) // the loop's
 			var record func()

@@ -14,7 +14,7 @@ import (
 )
 
 // relayed are the ways of a small message through the balancer.
-var relayed = []struct {
+var paths = []struct {
 	name   string
 	change []func(*setup)
 }{
@@ -31,7 +31,7 @@ var relayed = []struct {
 func pingPong(t testing.TB, change ...func(*setup)) func() {
 	t.Helper()
 	s := endpoint.Serve(t, func(c *net.TCPConn) { onSocket(t, c, rawEcho) })
-	b := begin(t, []string{s.Address}, append(change, oneLoop)...)
+	b := start(t, []string{s.Address}, append(change, oneLoop)...)
 	c := b.dial()
 	file, err := c.File() // a blocking copy
 	if err != nil {
@@ -89,7 +89,7 @@ func TestMessagesAllocateNothing(t *testing.T) {
 	if harness.Long {
 		messages = 200_000
 	}
-	for _, way := range relayed {
+	for _, way := range paths {
 		t.Run(way.name, func(t *testing.T) {
 			send := pingPong(t, way.change...)
 			for range 100 {
@@ -110,7 +110,7 @@ func TestMessagesAllocateNothing(t *testing.T) {
 
 // One message and its echo. Both ends' system calls are in the time.
 func BenchmarkMessage(b *testing.B) {
-	for _, way := range relayed {
+	for _, way := range paths {
 		b.Run(way.name, func(b *testing.B) {
 			send := pingPong(b, way.change...)
 			send()
@@ -125,11 +125,11 @@ func BenchmarkMessage(b *testing.B) {
 // A connection from accept to its end, with one message.
 func BenchmarkConnection(b *testing.B) {
 	s := endpoint.Serve(b, endpoint.Echo)
-	bed := begin(b, []string{s.Address})
+	balancer := start(b, []string{s.Address})
 	p := make([]byte, 64)
 	b.ReportAllocs()
 	for b.Loop() {
-		c, err := net.Dial("tcp", bed.Address)
+		c, err := net.Dial("tcp", balancer.Address)
 		if err != nil {
 			b.Fatal(err)
 		}

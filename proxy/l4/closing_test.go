@@ -30,7 +30,7 @@ func bothModes(t *testing.T, test func(t *testing.T, mode func(*setup))) {
 func TestClientFinishesFirst(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
 		a := endpoint.Accept(t)
-		b := begin(t, []string{a.Address}, mode)
+		b := start(t, []string{a.Address}, mode)
 		c := b.dial()
 		c.Say("question\n")
 		c.Finish()
@@ -50,7 +50,7 @@ func TestClientFinishesFirst(t *testing.T) {
 
 func TestServerFinishesFirst(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		b, c, s := meeting(t, mode)
+		b, c, s := startRelay(t, mode)
 		s.Say("greeting\n")
 		s.Finish()
 		c.Hear("greeting\n")
@@ -70,7 +70,7 @@ func TestServerFinishesFirst(t *testing.T) {
 func TestResetIsPassedOn(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
 		a := endpoint.Accept(t)
-		b := begin(t, []string{a.Address}, mode)
+		b := start(t, []string{a.Address}, mode)
 		c := b.dial()
 		c.Say("begun\n")
 		s := a.Next()
@@ -98,7 +98,7 @@ func TestResetIsPassedOn(t *testing.T) {
 // not robbed of it when the server goes down.
 func TestDownBehindTheEnd(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		b, c, s := meeting(t, mode)
+		b, c, s := startRelay(t, mode)
 		text := strings.Repeat("an answer\n", 30_000) // more than the client's kernel takes
 		s.Say(text)
 		s.Finish()
@@ -116,7 +116,7 @@ func TestDownBehindTheEnd(t *testing.T) {
 // What was said before the reset still arrives, and then the reset.
 func TestResetAfterData(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		b, c, s := meeting(t, mode)
+		b, c, s := startRelay(t, mode)
 		s.Say("all of this\n")
 		s.Reset()
 		c.Hear("all of this\n")
@@ -130,7 +130,7 @@ func TestResetAfterData(t *testing.T) {
 func TestAnswerBeforeTheQuestionEnds(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
 		a := endpoint.Accept(t)
-		b := begin(t, []string{a.Address}, mode)
+		b := start(t, []string{a.Address}, mode)
 		question := bytes.Repeat([]byte("an endless question\n"), 4<<10)
 		const times = 8
 		for range times {
@@ -161,7 +161,7 @@ func TestAnswerBeforeTheQuestionEnds(t *testing.T) {
 func TestLeftoverBeforeTheEnd(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
 		a := endpoint.Accept(t)
-		b := begin(t, []string{a.Address}, mode)
+		b := start(t, []string{a.Address}, mode)
 		c := b.dial()
 		text := strings.Repeat("0123456789abcde\n", 64<<10) // 1 MB
 		go func() {
@@ -195,9 +195,9 @@ func TestDeadClientOfASilentServer(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			a := endpoint.Accept(t)
-			b := begin(t, []string{a.Address}, oneLoop)
+			b := start(t, []string{a.Address}, oneLoop)
 			for _, atOnce := range []bool{false, true} {
-				c, s := b.meet(a)
+				c, s := b.relayTo(a)
 				c.Say("hello\n")
 				s.Hear("hello\n")
 				if atOnce { // the loop learns of all of it in one event
@@ -214,7 +214,7 @@ func TestDeadClientOfASilentServer(t *testing.T) {
 // A client that finished and then died while the server works on its question.
 func TestDeathAfterTheEndWasPassedOn(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t)
+	b, c, s := startRelay(t)
 	c.Finish()
 	s.HearEnd()
 	c.Reset()
@@ -232,7 +232,7 @@ var lines = bytes.Repeat([]byte("0123456789abcde\n"), 4<<10)
 // A client that dies while the server takes no more is not waited for.
 func TestDeadClientOfABlockedServer(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t)
+	b, c, s := startRelay(t)
 	b.Fill(c, lines)
 	c.Reset()
 	b.expect(session.ClientReset, 1)
@@ -243,7 +243,7 @@ func TestDeadClientOfABlockedServer(t *testing.T) {
 // the client is to read it: for no longer than half-closed connections live.
 func TestDeadServerOfABlockedClient(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock)
+	b, c, s := startRelay(t, withStoppedTime)
 	b.Fill(s, lines)
 	s.Reset()
 	b.Advance(b.frontend.Settings().Frontend.TimeoutHalfClosed - time.Second)
@@ -259,7 +259,7 @@ func TestDeadServerOfABlockedClient(t *testing.T) {
 func TestBothEndAtOnce(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withRetries(0), oneLoop)
+	b := start(t, []string{a.Address}, withRetries(0), oneLoop)
 	ways := []func(c *endpoint.Conn){
 		func(c *endpoint.Conn) { c.Close() },
 		(*endpoint.Conn).Finish,
@@ -270,7 +270,7 @@ func TestBothEndAtOnce(t *testing.T) {
 	var sessions uint64
 	for _, clientWay := range ways {
 		for _, serverWay := range ways {
-			c, s := b.meet(a)
+			c, s := b.relayTo(a)
 			b.On(b.Engine.Loops()[0], func() { clientWay(c); serverWay(s) })
 			b.Turns(2)
 			c.Reset()

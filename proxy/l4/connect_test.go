@@ -26,7 +26,7 @@ func TestRedispatch(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
 	dead := []string{endpoint.Refuse(t), endpoint.Refuse(t), endpoint.Refuse(t)}
-	b := begin(t, append(dead, s.Address), withClock) // no time passes: nobody waits for a retry
+	b := start(t, append(dead, s.Address), withStoppedTime) // no time passes: nobody waits for a retry
 	const clients = 40
 	for i := range clients {
 		c := b.dial()
@@ -54,7 +54,7 @@ func TestRedispatch(t *testing.T) {
 func TestRetryOfTheOnlyServer(t *testing.T) {
 	t.Parallel()
 	dead := endpoint.Refuse(t)
-	b := begin(t, []string{dead}, withClock, withRetries(2))
+	b := start(t, []string{dead}, withStoppedTime, withRetries(2))
 	totals := func() backend.Totals { return b.pool.Servers()[0].Totals() }
 	c := b.dial()
 	for attempt := range uint64(3) {
@@ -77,7 +77,7 @@ func TestRetryOfTheOnlyServer(t *testing.T) {
 func TestRetrySucceeds(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Bind(t)
-	b := begin(t, []string{s.Address}, withClock)
+	b := start(t, []string{s.Address}, withStoppedTime)
 	c := b.dial()
 	b.Eventually("an attempt fails", func() bool { return b.pool.Servers()[0].Totals().ConnectErrors == 1 })
 	b.Turns(2)
@@ -95,7 +95,7 @@ func TestRetrySucceeds(t *testing.T) {
 
 func TestNoRetries(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{endpoint.Refuse(t)}, withRetries(0))
+	b := start(t, []string{endpoint.Refuse(t)}, withRetries(0))
 	endpoint.TurnedAway(t, b.Address)
 	b.expect(session.ConnectRefused, 1)
 }
@@ -105,7 +105,7 @@ func TestNoRetries(t *testing.T) {
 func TestEarlyBytesSurviveARedispatch(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{endpoint.Blackhole(t), a.Address}, withClock)
+	b := start(t, []string{endpoint.Blackhole(t), a.Address}, withStoppedTime)
 	hole, other := b.pool.Servers()[0], b.pool.Servers()[1]
 	other.SetHealth(backend.Down, "so that the hole is chosen", time.Now())
 	c := b.dial()
@@ -130,7 +130,7 @@ func TestEarlyBytesSurviveARedispatch(t *testing.T) {
 func TestNoServer(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address})
+	b := start(t, []string{s.Address})
 	b.pool.Servers()[0].SetHealth(backend.Down, "for the test", time.Now())
 	endpoint.TurnedAway(t, b.Address)
 	b.expect(session.NoServer, 1)
@@ -142,7 +142,7 @@ func TestServerDownWhileConnecting(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []conf.OnDown{conf.OnDownClose, conf.OnDownKeep} {
 		s := endpoint.Serve(t, endpoint.Echo)
-		b := begin(t, []string{endpoint.Blackhole(t), s.Address}, withClock)
+		b := start(t, []string{endpoint.Blackhole(t), s.Address}, withStoppedTime)
 		hole := b.pool.Servers()[0]
 		first, second := b.dial(), b.dial()
 		b.Eventually("one of them is being connected to the hole", func() bool { return hole.Conns() == 1 })
@@ -158,7 +158,7 @@ func TestServerDownWhileConnecting(t *testing.T) {
 }
 
 // down takes a server down and tells the sessions, as package proxy does.
-func (b *bed) down(server *backend.Server, policy conf.OnDown) {
+func (b *fixture) down(server *backend.Server, policy conf.OnDown) {
 	server.SetHealth(backend.Down, "for the test", time.Now())
 	b.each(func(s *Session) {
 		if s.Server() == server {
@@ -173,7 +173,7 @@ func TestServerDown(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []conf.OnDown{conf.OnDownClose, conf.OnDownKeep} {
 		s1, s2 := endpoint.Accept(t), endpoint.Accept(t)
-		b := begin(t, []string{s1.Address, s2.Address})
+		b := start(t, []string{s1.Address, s2.Address})
 		c1, c2 := b.dial(), b.dial()
 		p1, p2 := s1.Next(), s2.Next()
 		c1.Say("who?\n")
@@ -207,7 +207,7 @@ func TestServerDown(t *testing.T) {
 func TestQueueIsFair(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withMaxConn(1))
+	b := start(t, []string{a.Address}, withMaxConn(1))
 	var clients []*endpoint.Conn
 	for i := range 6 {
 		c := b.dial()
@@ -242,7 +242,7 @@ func TestMaxConnIsHard(t *testing.T) {
 		_, _ = io.ReadFull(c, make([]byte, 4))
 		now.Add(-1) // before the slot can be another's
 	})
-	b := begin(t, []string{s.Address}, withMaxConn(limit))
+	b := start(t, []string{s.Address}, withMaxConn(limit))
 	var all sync.WaitGroup
 	for range clients {
 		all.Go(func() {
@@ -263,7 +263,7 @@ func TestMaxConnIsHard(t *testing.T) {
 func TestLeavingTheQueue(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withMaxConn(1))
+	b := start(t, []string{a.Address}, withMaxConn(1))
 	first := b.dial()
 	s := a.Next()
 	leaving := b.dial()
@@ -285,7 +285,7 @@ func TestLeavingTheQueue(t *testing.T) {
 func TestGrantsCrossEnds(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, withMaxConn(2), func(s *setup) { s.backend.TimeoutQueue = 10 * time.Millisecond })
+	b := start(t, []string{s.Address}, withMaxConn(2), func(s *setup) { s.backend.TimeoutQueue = 10 * time.Millisecond })
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
@@ -317,9 +317,9 @@ func TestGrantsCrossEnds(t *testing.T) {
 func TestGrantComesTooLate(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withMaxConn(1), oneLoop)
+	b := start(t, []string{a.Address}, withMaxConn(1), oneLoop)
 	for range 5 {
-		holding, _ := b.meet(a)
+		holding, _ := b.relayTo(a)
 		waiting := b.dial()
 		b.Eventually("it waits", func() bool { return b.pool.Queued() == 1 })
 		b.On(b.Engine.Loops()[0], func() { // both at once: the grant is on its way when the other goes
@@ -345,7 +345,7 @@ func TestSourceAddresses(t *testing.T) {
 	t.Parallel()
 	s1, s2 := endpoint.Accept(t), endpoint.Accept(t)
 	sources := []string{"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"}
-	b := begin(t, []string{s1.Address, s2.Address}, fromSources(sources...), oneLoop)
+	b := start(t, []string{s1.Address, s2.Address}, fromSources(sources...), oneLoop)
 	seen := map[string]map[string]bool{s1.Address: {}, s2.Address: {}}
 	const clients = 128
 	for range clients {
@@ -369,7 +369,7 @@ func TestSourceAddresses(t *testing.T) {
 func TestNextSourceAddress(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, fromSources("198.51.100.1", "127.0.0.9", "2001:db8::1"))
+	b := start(t, []string{a.Address}, fromSources("198.51.100.1", "127.0.0.9", "2001:db8::1"))
 	for range 20 {
 		b.dial()
 		if ip := a.Next().RemoteAddr().(*net.TCPAddr).IP.String(); ip != "127.0.0.9" {
@@ -381,7 +381,7 @@ func TestNextSourceAddress(t *testing.T) {
 func TestNoSourceAddressLeft(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, fromSources("198.51.100.1", "198.51.100.2"))
+	b := start(t, []string{s.Address}, fromSources("198.51.100.1", "198.51.100.2"))
 	endpoint.TurnedAway(t, b.Address)
 	b.expect(session.NoResources, 1)
 	if totals := b.pool.Servers()[0].Totals(); totals.ConnectErrors != 0 || totals.Aborts != 1 {
@@ -416,7 +416,7 @@ func TestNoDescriptors(t *testing.T) {
 		},
 	}
 	for _, breakIt := range tests {
-		b := begin(t, []string{s.Address}, func(s *setup) { breakIt(s.System) })
+		b := start(t, []string{s.Address}, func(s *setup) { breakIt(s.System) })
 		short.Store(true)
 		endpoint.TurnedAway(t, b.Address)
 		b.expect(session.NoResources, 1)
@@ -430,7 +430,7 @@ func TestNoDescriptors(t *testing.T) {
 func TestIPv6(t *testing.T) {
 	t.Parallel()
 	s := endpoint.ServeAt(t, "[::1]:0", endpoint.Echo)
-	b := begin(t, []string{s.Address}, fromSources("::1"), func(s *setup) { s.frontend.Listen = []string{"[::1]:0"} })
+	b := start(t, []string{s.Address}, fromSources("::1"), func(s *setup) { s.frontend.Listen = []string{"[::1]:0"} })
 	c := b.dial()
 	c.Say("six\n")
 	c.Hear("six\n")
@@ -440,7 +440,7 @@ func TestIPv6(t *testing.T) {
 func TestDualStack(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, func(s *setup) {
+	b := start(t, []string{a.Address}, func(s *setup) {
 		s.frontend.Listen = []string{":0"}
 		s.backend.SendProxy = conf.SendProxyV1
 	})

@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) { leak.Main(m) }
 
 // bed is a frontend on an engine of its own, with a pool of servers behind it.
-type bed struct {
+type fixture struct {
 	*harness.Harness
 	pool     *backend.Pool
 	frontend *Frontend
@@ -33,7 +33,7 @@ type setup struct {
 // rate limits, round robin, two loops, the access log on, and else the defaults
 // of the configuration. When the test ends it checks that nothing is left of any
 // session and that each has its line in the log, and stops.
-func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
+func start(t testing.TB, servers []string, change ...func(*setup)) *fixture {
 	t.Helper()
 	c := harness.Parse(t, "mcp", "tcp", servers)
 	s := &setup{Setup: harness.NewSetup(c.RateLimit), frontend: c.Frontends[0], backend: c.Backends[0]}
@@ -45,7 +45,7 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{Harness: harness.Start(t, s.Setup), pool: pool}
+	b := &fixture{Harness: harness.Start(t, s.Setup), pool: pool}
 	b.frontend = NewFrontend(session.Settings{Frontend: s.frontend, Pool: pool}, session.Shared{
 		Limiter: b.Limiter, Connections: harness.Open{}, Log: b.AccessLog, Loops: s.Loops,
 	})
@@ -55,18 +55,18 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 }
 
 // listen has the frontend accept at an address, too.
-func (b *bed) listen(address string) {
+func (b *fixture) listen(address string) {
 	b.Helper()
 	b.Listen(address, b.frontend, nil)
 }
 
 // meeting is a bed in front of a server that the test plays itself, and a
 // connection relayed between a client and that.
-func meeting(t testing.TB, change ...func(*setup)) (b *bed, client, server *endpoint.Conn) {
+func startRelay(t testing.TB, change ...func(*setup)) (b *fixture, client, server *endpoint.Conn) {
 	t.Helper()
 	a := endpoint.Accept(t)
-	b = begin(t, []string{a.Address}, change...)
-	client, server = b.meet(a)
+	b = start(t, []string{a.Address}, change...)
+	client, server = b.relayTo(a)
 	return b, client, server
 }
 
@@ -77,8 +77,8 @@ func withRetries(n int) func(*setup)  { return func(s *setup) { s.backend.Retrie
 func withoutLog(s *setup)             { s.LogOff = true }
 func oneLoop(s *setup)                { s.Loops = 1 }
 
-// withClock has the bed live in a time of its own, which only Advance moves.
-func withClock(s *setup) { s.StopTime() }
+// withStoppedTime has the bed live in a time of its own, which only Advance moves.
+func withStoppedTime(s *setup) { s.StopTime() }
 
 // withMaxConn sets every server's limit.
 func withMaxConn(n int) func(*setup) {
@@ -90,7 +90,7 @@ func withMaxConn(n int) func(*setup) {
 }
 
 // each calls f for every session, one loop after the other.
-func (b *bed) each(f func(*Session)) {
+func (b *fixture) each(f func(*Session)) {
 	b.Each(func(c *reactor.Conn) {
 		if s, ok := session.Of(c).(*Session); ok {
 			f(s)
@@ -100,7 +100,7 @@ func (b *bed) each(f func(*Session)) {
 
 // end waits for every session to end, and checks that each is accounted for
 // once and has given everything back.
-func (b *bed) end() {
+func (b *fixture) end() {
 	defer b.Stop()
 	b.AwaitIdle()
 	if b.frontend.Current() != 0 || b.pool.Queued() != 0 {
@@ -118,7 +118,7 @@ func (b *bed) end() {
 }
 
 // expect waits until as many sessions have ended for a reason.
-func (b *bed) expect(reason session.Reason, n uint64) {
+func (b *fixture) expect(reason session.Reason, n uint64) {
 	b.Helper()
 	harness.Expect(b, func() (ended, refused harness.Counts) {
 		totals := b.frontend.Totals()
@@ -127,13 +127,13 @@ func (b *bed) expect(reason session.Reason, n uint64) {
 }
 
 // dial connects to the bed.
-func (b *bed) dial() *endpoint.Conn {
+func (b *fixture) dial() *endpoint.Conn {
 	b.Helper()
 	return endpoint.Dial(b, b.Address)
 }
 
 // meet connects a client, and waits until the relay between both ends has begun.
-func (b *bed) meet(a *endpoint.Acceptor) (c, s *endpoint.Conn) {
+func (b *fixture) relayTo(a *endpoint.Acceptor) (c, s *endpoint.Conn) {
 	b.Helper()
 	begun := func() (n uint64) {
 		for _, server := range b.pool.Servers() {

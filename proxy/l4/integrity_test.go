@@ -44,7 +44,7 @@ func newPlan(seed uint64, most int) plan {
 }
 
 // whole tells whether everything must arrive.
-func (p plan) whole() bool { return p.ending < clientResets }
+func (p plan) complete() bool { return p.ending < clientResets }
 
 // stream is the bytes of one direction; some of them are newlines.
 func (p plan) stream(direction byte) io.Reader {
@@ -99,15 +99,15 @@ func (p plan) receive(c io.Reader, direction byte, n int) error {
 		if err == nil {
 			continue
 		}
-		return p.judge(total, n, err)
+		return p.checkEnd(total, n, err)
 	}
 }
 
-func (p plan) judge(got, sent int, err error) error {
+func (p plan) checkEnd(got, sent int, err error) error {
 	switch {
-	case p.whole() && (err != io.EOF || got != sent):
+	case p.complete() && (err != io.EOF || got != sent):
 		return fmt.Errorf("received %d of %d bytes, and then %w", got, sent, err)
-	case !p.whole() && errors.Is(err, io.EOF) && got != sent:
+	case !p.complete() && errors.Is(err, io.EOF) && got != sent:
 		return fmt.Errorf("received an end after %d of %d bytes that was none", got, sent)
 	}
 	return nil
@@ -160,7 +160,7 @@ func (p plan) both(c *net.TCPConn, resetting ending, out byte, outSize int, in b
 		err = c.CloseWrite()
 	}
 	receiving.Wait()
-	if err != nil && !p.whole() {
+	if err != nil && !p.complete() {
 		return nil // the sender was told of the reset: the kernel tells it once
 	}
 	return errors.Join(err, received)
@@ -205,7 +205,7 @@ func TestIntegrityOfAStream(t *testing.T) {
 				p := plan{seed: 1, up: size, down: size}
 				served := make(chan error, 1)
 				s := endpoint.Serve(t, func(c *net.TCPConn) { served <- p.server(c) })
-				b := begin(t, []string{s.Address}, inMode(mode), withPipes(pipes))
+				b := start(t, []string{s.Address}, inMode(mode), withPipes(pipes))
 				report(t, p.both(b.dial().TCPConn, clientResets, upward, p.up, downward, p.down))
 				report(t, <-served)
 			})
@@ -224,12 +224,12 @@ func exchange(t *testing.T, mode, pipes func(*setup), connections, most int) {
 			t.Errorf("server, %+v: %v", p, err)
 		}
 	})
-	b := begin(t, []string{s.Address}, mode, pipes)
+	b := start(t, []string{s.Address}, mode, pipes)
 	var all sync.WaitGroup
 	var up, down uint64
 	for i := range connections {
 		p := newPlan(uint64(i), most)
-		if p.whole() {
+		if p.complete() {
 			up, down = up+8+uint64(p.up), down+uint64(p.down)
 		}
 		c := b.dial()

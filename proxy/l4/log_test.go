@@ -12,7 +12,7 @@ import (
 
 // checkLog checks that every session has one line, with the reason it is counted
 // by, and that the lines' bytes and messages are those that are counted.
-func (b *bed) checkLog(totals *session.Totals) {
+func (b *fixture) checkLog(totals *session.Totals) {
 	b.Helper()
 	if !b.Logged() {
 		return
@@ -41,8 +41,8 @@ func (b *bed) checkLog(totals *session.Totals) {
 func TestLogTimes(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, inMode(conf.ModeMCP), withMaxConn(1), withClock)
-	first, server := b.meet(a)
+	b := start(t, []string{a.Address}, inMode(conf.ModeMCP), withMaxConn(1), withStoppedTime)
+	first, server := b.relayTo(a)
 	first.Say(request(1))
 	server.Hear(request(1))
 	second := b.dial()
@@ -96,7 +96,7 @@ func TestLogPhases(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := begin(t, nowhere, c.change)
+			b := start(t, nowhere, c.change)
 			if name == "limits" {
 				endpoint.TurnedAway(t, b.Address) // for another reason, and takes the only token
 			}

@@ -63,7 +63,7 @@ func requests(first, last int) string {
 }
 
 // refusal is an error of the balancer's.
-type refusal struct {
+type rejection struct {
 	Version string          `json:"jsonrpc"`
 	ID      json.RawMessage `json:"id"`
 	Error   struct {
@@ -76,14 +76,14 @@ type refusal struct {
 }
 
 // refused receives the answer to a message over the rate.
-func refused(c *endpoint.Conn, id any) {
+func expectRejected(c *endpoint.Conn, id any) {
 	c.Helper()
 	line := c.Line()
 	want, err := json.Marshal(id)
 	if err != nil {
 		c.Fatal(err)
 	}
-	var r refusal
+	var r rejection
 	if err := json.Unmarshal([]byte(line), &r); err != nil || string(r.ID) != string(want) ||
 		r.Version != "2.0" || r.Error.Code != mcp.CodeRateLimited || r.Error.Data.RetryAfterMs <= 0 {
 		c.Fatalf("received %q, %v, want an error for id %s", line, err, want)
@@ -93,7 +93,7 @@ func refused(c *endpoint.Conn, id any) {
 func TestMessagesAreCounted(t *testing.T) {
 	t.Parallel()
 	for _, limits := range []func(*setup){inMode(conf.ModeMCP), messageRate(1000, 1000), rejecting(1000, 1000)} {
-		b, c, s := meeting(t, limits, withClock)
+		b, c, s := startRelay(t, limits, withStoppedTime)
 		for _, piece := range []string{"{\"one\":1}\n", "{\"two\"", ":2}\r\n\r\n\n", "three\nfour\nand fi", "ve\n"} {
 			c.Say(piece)
 			s.Hear(piece)
@@ -116,7 +116,7 @@ func TestMessagesAreCounted(t *testing.T) {
 func TestDelay(t *testing.T) {
 	t.Parallel()
 	const rate, burst, count = 100, 10, 600
-	b, c, s := meeting(t, withClock, messageRate(rate, burst))
+	b, c, s := startRelay(t, withStoppedTime, messageRate(rate, burst))
 	padding := strings.Repeat(" ", 900)
 	atOnce := reactor.ReadSize/len(padding) + 1 // what one read may bring
 	go func() {
@@ -165,7 +165,7 @@ func TestDelay(t *testing.T) {
 }
 
 // pausedFor tells whether a session waits for time to pass.
-func (b *bed) pausedFor() (paused bool) {
+func (b *fixture) pausedFor() (paused bool) {
 	b.each(func(s *Session) { paused = paused || s.relay.Resume != 0 })
 	return paused
 }
@@ -174,8 +174,8 @@ func (b *bed) pausedFor() (paused bool) {
 func TestDebtOutlivesTheConnection(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withClock, messageRate(10, 5))
-	c, s := b.meet(a)
+	b := start(t, []string{a.Address}, withStoppedTime, messageRate(10, 5))
+	c, s := b.relayTo(a)
 	burst := messagesOf(105) // ten seconds of debt
 	c.Say(burst)
 	s.Hear(burst)
@@ -195,7 +195,7 @@ func TestDebtOutlivesTheConnection(t *testing.T) {
 // What the server says is not held up with its client's messages.
 func TestDelayIsOneWay(t *testing.T) {
 	t.Parallel()
-	_, c, s := meeting(t, withClock, messageRate(1, 1))
+	_, c, s := startRelay(t, withStoppedTime, messageRate(1, 1))
 	c.Say(messagesOf(100))
 	s.Hear(messagesOf(100))
 	for range 100 {
@@ -210,17 +210,17 @@ func TestDelayIsOneWay(t *testing.T) {
 // not reach the server.
 func TestReject(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, rejecting(1, 3))
+	b, c, s := startRelay(t, withStoppedTime, rejecting(1, 3))
 	c.Say(requests(1, 7))
 	s.Hear(requests(1, 3))
 	for id := 4; id <= 7; id++ {
-		refused(c, id)
+		expectRejected(c, id)
 	}
 	// Of these nobody waits for an answer.
 	c.Say("{\"jsonrpc\":\"2.0\",\"method\":\"notification\"}\n{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{}}\nnot JSON at all\n")
 	c.Say(request("a name") + request(1e15) + "{\"id\":{\"no\":\"id\"},\"method\":\"ping\"}\n" + request("the last"))
 	for _, id := range []any{"a name", 1e15, "the last"} {
-		refused(c, id)
+		expectRejected(c, id)
 	}
 	b.Advance(time.Second)
 	c.Say(request(100))
@@ -240,15 +240,15 @@ func TestOverMessageChanges(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
 	var limits conf.RateLimit
-	b := begin(t, []string{a.Address}, withClock, rejecting(1, 1), func(s *setup) { limits = s.Limits })
+	b := start(t, []string{a.Address}, withStoppedTime, rejecting(1, 1), func(s *setup) { limits = s.Limits })
 	apply := func(over conf.OverMessage) {
 		limits.OverMessage = over
 		b.Limiter.Apply(limits)
 	}
-	c, s := b.meet(a)
+	c, s := b.relayTo(a)
 	c.Say(requests(1, 2))
 	s.Hear(request(1))
-	refused(c, 2)
+	expectRejected(c, 2)
 
 	apply(conf.Delay)
 	b.Advance(time.Second)
@@ -265,18 +265,18 @@ func TestOverMessageChanges(t *testing.T) {
 	b.Advance(time.Second)
 	c.Say(requests(6, 7))
 	s.Hear(request(6))
-	refused(c, 7)
+	expectRejected(c, 7)
 }
 
 func TestRejectByteByByte(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, rejecting(1, 1))
+	b, c, s := startRelay(t, withStoppedTime, rejecting(1, 1))
 	for _, letter := range strings.Split(requests(1, 2), "") {
 		c.Say(letter)
 		b.Turns(1)
 	}
 	s.Hear(request(1))
-	refused(c, 2)
+	expectRejected(c, 2)
 	b.Advance(time.Second)
 	c.Say("\n" + request(3))
 	s.Hear("\n" + request(3))
@@ -285,7 +285,7 @@ func TestRejectByteByByte(t *testing.T) {
 // Errors come between the server's messages, never inside one.
 func TestRejectWaitsForTheServersMessage(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, rejecting(1, 1))
+	b, c, s := startRelay(t, withStoppedTime, rejecting(1, 1))
 	c.Say(request(1))
 	s.Hear(request(1))
 	s.Say("{\"half\":")
@@ -295,7 +295,7 @@ func TestRejectWaitsForTheServersMessage(t *testing.T) {
 	s.Say("\"whole\"}\n{\"the next")
 	c.Hear("\"whole\"}\n")
 	for id := 2; id <= 4; id++ {
-		refused(c, id)
+		expectRejected(c, id)
 	}
 	c.Hear("{\"the next")
 	s.Say("\"}\n")
@@ -305,7 +305,7 @@ func TestRejectWaitsForTheServersMessage(t *testing.T) {
 // A server that never pauses does not keep the errors from their place.
 func TestRejectAmidAStream(t *testing.T) {
 	t.Parallel()
-	_, c, s := meeting(t, withClock, rejecting(1, 1))
+	_, c, s := startRelay(t, withStoppedTime, rejecting(1, 1))
 	c.Say(request(0))
 	s.Hear(request(0))
 	over := make(chan struct{})
@@ -352,7 +352,7 @@ func TestRejectAmidAStream(t *testing.T) {
 // may pass still passes.
 func TestRejectBehindTheServersEnd(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, rejecting(1, 1))
+	b, c, s := startRelay(t, withStoppedTime, rejecting(1, 1))
 	s.Say("no more to say\n")
 	s.Finish()
 	c.Hear("no more to say\n")
@@ -372,7 +372,7 @@ func TestRejectBehindTheServersEnd(t *testing.T) {
 func TestRejectFlood(t *testing.T) {
 	for name, begun := range map[string]string{"server silent": "", "server in a message": "{\"half\":"} {
 		t.Run(name, func(t *testing.T) {
-			b, c, s := meeting(t, rejecting(1, 1))
+			b, c, s := startRelay(t, rejecting(1, 1))
 			c.Say(request(0))
 			s.Hear(request(0))
 			s.Say(begun)
@@ -399,7 +399,7 @@ func TestRejectFlood(t *testing.T) {
 
 // flood sends requests numbered from 1 until no more are taken although the loops
 // have taken turns meanwhile. It returns how many were sent completely.
-func (b *bed) flood(c *endpoint.Conn) (sent int) {
+func (b *fixture) flood(c *endpoint.Conn) (sent int) {
 	b.Helper()
 	var rest []byte
 	for id, blocked := 1, 0; blocked < 2; {
@@ -426,10 +426,10 @@ func (b *bed) flood(c *endpoint.Conn) (sent int) {
 }
 
 // tooLong receives the error for a message that is too long.
-func tooLong(c *endpoint.Conn) {
+func expectTooLong(c *endpoint.Conn) {
 	c.Helper()
 	line := c.Line()
-	var r refusal
+	var r rejection
 	if err := json.Unmarshal([]byte(line), &r); err != nil || string(r.ID) != "null" || r.Error.Code != mcp.CodeInvalidRequest {
 		c.Fatalf("received %q, %v, want an error for a message too long", line, err)
 	}
@@ -454,7 +454,7 @@ func TestMaxMessage(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			a := endpoint.Accept(t)
-			b := begin(t, []string{a.Address}, longestMessage(limit))
+			b := start(t, []string{a.Address}, longestMessage(limit))
 			c := b.dial()
 			c.Say(line + "\n")
 			s := a.Next()
@@ -468,7 +468,7 @@ func TestMaxMessage(t *testing.T) {
 			c.Say(line)
 			s.HearReset()
 			c.Hear(test.heard)
-			tooLong(c)
+			expectTooLong(c)
 			c.HearEnd()
 			c.Say("nobody reads this\n")
 			c.Close()
@@ -480,10 +480,10 @@ func TestMaxMessage(t *testing.T) {
 // A client that goes on and on is cut off after a while.
 func TestMaxMessageLingers(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, longestMessage(100))
+	b, c, s := startRelay(t, withStoppedTime, longestMessage(100))
 	c.Say(strings.Repeat("x", 101))
 	s.HearReset()
-	tooLong(c)
+	expectTooLong(c)
 	c.HearEnd()
 	b.Advance(lingerTime - time.Second)
 	c.Say("still here")
@@ -497,7 +497,7 @@ func TestMaxMessageLingers(t *testing.T) {
 // The error for a rejected message comes before the one that ends it all.
 func TestMaxMessageAfterARejection(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, longestMessage(100), rejecting(1, 1))
+	b, c, s := startRelay(t, withStoppedTime, longestMessage(100), rejecting(1, 1))
 	c.Say(request(1))
 	s.Hear(request(1))
 	s.Say("{\"half")
@@ -506,8 +506,8 @@ func TestMaxMessageAfterARejection(t *testing.T) {
 	b.Eventually("it is rejected", func() bool { return b.frontend.Totals().Rejected == 1 })
 	c.Say(strings.Repeat("x", 101))
 	c.Hear("\n")
-	refused(c, 2)
-	tooLong(c)
+	expectRejected(c, 2)
+	expectTooLong(c)
 	c.HearEnd()
 }
 
@@ -519,7 +519,7 @@ func TestEndlessLine(t *testing.T) {
 		size = 1 << 30
 	}
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, longestMessage(16<<20))
+	b := start(t, []string{a.Address}, longestMessage(16<<20))
 	c := b.dial()
 	before := heap()
 	sent := make(chan error, 1)
@@ -537,7 +537,7 @@ func TestEndlessLine(t *testing.T) {
 	if n, err := io.Copy(io.Discard, s); err == nil || n > 16<<20 {
 		t.Errorf("the server received %d bytes and %v, want at most the limit and a reset", n, err)
 	}
-	tooLong(c)
+	expectTooLong(c)
 	c.HearEnd()
 	report(t, <-sent)
 	checkCost(t, "a line without end", before)
@@ -547,7 +547,7 @@ func TestEndlessLine(t *testing.T) {
 func TestNoMaxMessage(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, longestMessage(0))
+	b := start(t, []string{s.Address}, longestMessage(0))
 	c := b.dial()
 	line := strings.Repeat("x", 4<<20) + "\n"
 	go func() { _, _ = io.WriteString(c, line) }()
@@ -559,14 +559,14 @@ func TestNoMaxMessage(t *testing.T) {
 func TestBan(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withClock, rejecting(1, 1), func(s *setup) {
+	b := start(t, []string{a.Address}, withStoppedTime, rejecting(1, 1), func(s *setup) {
 		s.Limits.BanAfter, s.Limits.BanTime = 3, time.Minute
 	})
-	c, s := b.meet(a)
+	c, s := b.relayTo(a)
 	c.Say(requests(1, 4))
 	s.Hear(request(1))
 	for id := 2; id <= 4; id++ {
-		refused(c, id)
+		expectRejected(c, id)
 	}
 	endpoint.TurnedAway(t, b.Address)
 	b.expect(session.Banned, 1)
@@ -579,7 +579,7 @@ func TestBan(t *testing.T) {
 }
 
 // connect wants to be served.
-func (b *bed) connect() *endpoint.Conn {
+func (b *fixture) ping() *endpoint.Conn {
 	b.Helper()
 	c := b.dial()
 	c.Say("ping\n")
@@ -602,19 +602,19 @@ func TestLimits(t *testing.T) {
 	for _, test := range tests {
 		for _, mode := range []conf.Mode{conf.ModeTCP, conf.ModeMCP} {
 			s := endpoint.Serve(t, endpoint.Echo)
-			b := begin(t, []string{s.Address}, withClock, inMode(mode), func(s *setup) { test.limit(&s.Limits) })
-			first := b.connect()
-			b.connect()
+			b := start(t, []string{s.Address}, withStoppedTime, inMode(mode), func(s *setup) { test.limit(&s.Limits) })
+			first := b.ping()
+			b.ping()
 			endpoint.TurnedAway(t, b.Address)
 			b.expect(test.reason, 1)
 			first.Close()
 			b.expect(session.ClientClosed, 1)
 			b.Advance(time.Second)
-			b.connect()
+			b.ping()
 
-			b = begin(t, []string{s.Address}, withClock, inMode(mode), func(s *setup) { test.limit(&s.Limits); s.Limits.Exempt = exempt })
+			b = start(t, []string{s.Address}, withStoppedTime, inMode(mode), func(s *setup) { test.limit(&s.Limits); s.Limits.Exempt = exempt })
 			for range 5 {
-				b.connect()
+				b.ping()
 			}
 		}
 	}

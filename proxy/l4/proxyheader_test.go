@@ -38,7 +38,7 @@ func hearHeader(c *endpoint.Conn) *proxyproto.Header {
 func TestHeaderTaken(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, behindProxy)
+	b := start(t, []string{a.Address}, behindProxy)
 	for _, test := range proxyheaders.Good {
 		ways := map[string]func(c *endpoint.Conn){
 			"at once": func(c *endpoint.Conn) { c.Say(test.Header + "hello\n") },
@@ -90,7 +90,7 @@ func mapped(address string) string {
 func TestHeaderRefused(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, behindProxy)
+	b := start(t, []string{s.Address}, behindProxy)
 	for _, test := range proxyheaders.Bad {
 		c := b.dial()
 		c.Say(test.Header)
@@ -111,7 +111,7 @@ func TestHeaderRefused(t *testing.T) {
 func TestHeaderTimeout(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, behindProxy, withClock)
+	b := start(t, []string{s.Address}, behindProxy, withStoppedTime)
 	silent, slow := b.dial(), b.dial()
 	b.Eventually("both are there", func() bool { return b.frontend.Current() == 2 })
 	slow.Say("PROXY")
@@ -131,7 +131,7 @@ func TestHeaderIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
 	var looks atomic.Int64
-	b := begin(t, []string{s.Address}, behindProxy, func(s *setup) {
+	b := start(t, []string{s.Address}, behindProxy, func(s *setup) {
 		peek := s.System.Peek
 		s.System.Peek = func(fd int, p []byte) (int, unix.Errno) {
 			looks.Add(1)
@@ -150,7 +150,7 @@ func TestHeaderIsWaitedFor(t *testing.T) {
 func TestUntrustedProxy(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, behindProxy)
+	b := start(t, []string{s.Address}, behindProxy)
 	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.9")}}).Dial("tcp", b.Address)
 	if err == nil {
 		defer c.Close()
@@ -161,7 +161,7 @@ func TestUntrustedProxy(t *testing.T) {
 func TestGoneBeforeTheHeader(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, behindProxy)
+	b := start(t, []string{s.Address}, behindProxy)
 	for _, header := range []string{"", "PROXY"} {
 		c := b.dial()
 		c.Say(header)
@@ -174,7 +174,7 @@ func TestGoneBeforeTheHeader(t *testing.T) {
 func TestHeaderNamesTheSource(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, behindProxy, func(s *setup) { s.Limits.MaxConnections = 1 })
+	b := start(t, []string{a.Address}, behindProxy, func(s *setup) { s.Limits.MaxConnections = 1 })
 	header := func(client int) string { return fmt.Sprintf("PROXY TCP4 192.0.2.%d 192.0.2.200 12345 80\r\n", client) }
 	for client := range 3 {
 		b.dial().Say(header(client))
@@ -193,7 +193,7 @@ func TestHeaderSent(t *testing.T) {
 		for _, host := range []string{"127.0.0.1", "::1"} {
 			for _, early := range []string{"", "early\n"} {
 				a := endpoint.Accept(t)
-				b := begin(t, []string{a.Address}, func(s *setup) {
+				b := start(t, []string{a.Address}, func(s *setup) {
 					s.backend.SendProxy = version
 					s.frontend.Listen = []string{net.JoinHostPort(host, "0")}
 				})

@@ -15,10 +15,10 @@ import (
 func TestConnectionAtRest(t *testing.T) {
 	const connections, size = 40, 300 << 10
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withPipes(4))
+	b := start(t, []string{a.Address}, withPipes(4))
 	before := descriptors(t)
 	for range connections {
-		c, s := b.meet(a)
+		c, s := b.relayTo(a)
 		for _, way := range [][2]*endpoint.Conn{{c, s}, {s, c}} {
 			go func() { _, _ = way[0].Write(make([]byte, size)) }()
 			if _, err := io.CopyN(io.Discard, way[1].Reader, size); err != nil {
@@ -53,7 +53,7 @@ func descriptors(t testing.TB) int {
 // (golang/go 10948: 200 ms each time).
 func TestNothingIsHeldBack(t *testing.T) {
 	t.Parallel()
-	_, c, s := meeting(t)
+	_, c, s := startRelay(t)
 	const times = 20
 	sizes := []int{1, 64 << 10, 64<<10 + 1, 256<<10 + 1}
 	begun := time.Now()

@@ -13,18 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// greeting is a Securer whose handshake is one byte of the client's: 'y' is
+// fakeTLS is a Securer whose handshake is one byte of the client's: 'y' is
 // complete, 'n' fails. What follows passes as it is.
-type greeting struct{ closed, reset atomic.Int64 }
+type fakeTLS struct{ closed, reset atomic.Int64 }
 
-func (g *greeting) Secure(c *reactor.Conn) { c.SetTransport(&greeter{greeting: g, conn: c}) }
+func (g *fakeTLS) Secure(c *reactor.Conn) { c.SetTransport(&fakeHandshake{fakeTLS: g, conn: c}) }
 
-type greeter struct {
-	*greeting
+type fakeHandshake struct {
+	*fakeTLS
 	conn *reactor.Conn
 }
 
-func (g *greeter) Step() (done bool, errno unix.Errno) {
+func (g *fakeHandshake) Step() (done bool, errno unix.Errno) {
 	for g.conn.Readable() {
 		said := make([]byte, 1)
 		n, errno := g.conn.RawRead(said)
@@ -42,25 +42,25 @@ func (g *greeter) Step() (done bool, errno unix.Errno) {
 	return false, 0
 }
 
-func (g *greeter) Version() string { return "1.3" }
+func (g *fakeHandshake) Version() string { return "1.3" }
 
-func (g *greeter) Read(c *reactor.Conn, p []byte) (int, bool, unix.Errno) {
+func (g *fakeHandshake) Read(c *reactor.Conn, p []byte) (int, bool, unix.Errno) {
 	n, errno := c.RawRead(p)
 	return n, false, errno
 }
 
-func (g *greeter) Send(c *reactor.Conn, p []byte) unix.Errno { return c.RawSend(p) }
-func (g *greeter) CloseWrite(*reactor.Conn)                  {}
-func (g *greeter) Close(_ *reactor.Conn, reset bool) {
+func (g *fakeHandshake) Send(c *reactor.Conn, p []byte) unix.Errno { return c.RawSend(p) }
+func (g *fakeHandshake) CloseWrite(*reactor.Conn)                  {}
+func (g *fakeHandshake) Close(_ *reactor.Conn, reset bool) {
 	g.closed.Add(1)
 	if reset {
 		g.reset.Add(1)
 	}
 }
 
-// greeted has the frontend ask for a greeting.
-func (b *bed) greeted() *greeting {
-	g := &greeting{}
+// greeted has the frontend ask for a fakeTLS.
+func (b *fixture) useTLS() *fakeTLS {
+	g := &fakeTLS{}
 	settings := *b.frontend.Settings()
 	settings.TLS = g
 	b.frontend.Apply(settings)
@@ -72,8 +72,8 @@ func (b *bed) greeted() *greeting {
 func TestSecured(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Accept(t)
-	b := begin(t, []string{s.Address})
-	g := b.greeted()
+	b := start(t, []string{s.Address})
+	g := b.useTLS()
 	c := b.dial()
 	b.Eventually("it is there", func() bool { return b.frontend.Current() == 1 })
 	b.Turns(2)
@@ -103,8 +103,8 @@ func TestSecured(t *testing.T) {
 func TestNotSecured(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Accept(t)
-	b := begin(t, []string{s.Address}, withClock)
-	g := b.greeted()
+	b := start(t, []string{s.Address}, withStoppedTime)
+	g := b.useTLS()
 	c := b.dial()
 	c.Say("n")
 	c.Hear("no")

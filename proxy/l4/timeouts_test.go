@@ -35,7 +35,7 @@ func TestIdle(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			b, c, s := meeting(t, withClock, test.times)
+			b, c, s := startRelay(t, withStoppedTime, test.times)
 			for range 3 {
 				b.Advance(test.alive - time.Second)
 				s.Say("from the server\n")
@@ -54,7 +54,7 @@ func TestIdle(t *testing.T) {
 
 func TestNoIdleTime(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, idleTimes(0, 0, 0))
+	b, c, s := startRelay(t, withStoppedTime, idleTimes(0, 0, 0))
 	b.Advance(100 * 24 * time.Hour)
 	c.Say("still there?\n")
 	s.Hear("still there?\n")
@@ -70,7 +70,7 @@ func TestNoIdleTime(t *testing.T) {
 func TestHalfClosedTime(t *testing.T) {
 	t.Parallel()
 	for _, clientEnds := range []bool{true, false} {
-		b, first, second := meeting(t, withClock, idleTimes(5*time.Minute, 5*time.Minute, time.Minute))
+		b, first, second := startRelay(t, withStoppedTime, idleTimes(5*time.Minute, 5*time.Minute, time.Minute))
 		if !clientEnds {
 			first, second = second, first
 		}
@@ -90,7 +90,7 @@ func TestHalfClosedTime(t *testing.T) {
 // Of an idle time of 0 for half-closed connections, the usual one is left.
 func TestHalfClosedTimeOfNone(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, idleTimes(5*time.Minute, 0, 0))
+	b, c, s := startRelay(t, withStoppedTime, idleTimes(5*time.Minute, 0, 0))
 	c.Finish()
 	s.HearEnd()
 	b.Advance(5*time.Minute - time.Second)
@@ -104,7 +104,7 @@ func TestHalfClosedTimeOfNone(t *testing.T) {
 // Settings that change hold for sessions that live.
 func TestIdleTimeChanges(t *testing.T) {
 	t.Parallel()
-	b, c, _ := meeting(t, withClock, idleTimes(time.Minute, 0, 0))
+	b, c, _ := startRelay(t, withStoppedTime, idleTimes(time.Minute, 0, 0))
 	settings := *b.frontend.Settings()
 	settings.Frontend.TimeoutClient = time.Hour
 	b.frontend.Apply(settings)
@@ -119,7 +119,7 @@ func TestIdleTimeChanges(t *testing.T) {
 
 func TestConnectTimeout(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{endpoint.Blackhole(t)}, withClock, withRetries(0))
+	b := start(t, []string{endpoint.Blackhole(t)}, withStoppedTime, withRetries(0))
 	c := b.dial()
 	b.Eventually("the server is being connected to", func() bool { return b.pool.Servers()[0].Conns() == 1 })
 	b.Turns(2)
@@ -137,7 +137,7 @@ func TestConnectTimeout(t *testing.T) {
 
 func TestQueueTimeout(t *testing.T) {
 	t.Parallel()
-	b, first, s := meeting(t, withClock, withMaxConn(1))
+	b, first, s := startRelay(t, withStoppedTime, withMaxConn(1))
 	second := b.dial()
 	b.Eventually("the second waits", func() bool { return b.pool.Queued() == 1 })
 	b.Turns(2)
@@ -152,8 +152,8 @@ func TestQueueTimeout(t *testing.T) {
 func TestNoQueueTimeout(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withClock, withMaxConn(1), idleTimes(0, 0, 0), func(s *setup) { s.backend.TimeoutQueue = 0 })
-	first, _ := b.meet(a)
+	b := start(t, []string{a.Address}, withStoppedTime, withMaxConn(1), idleTimes(0, 0, 0), func(s *setup) { s.backend.TimeoutQueue = 0 })
+	first, _ := b.relayTo(a)
 	second := b.dial()
 	b.Eventually("the second waits", func() bool { return b.pool.Queued() == 1 })
 	b.Advance(24 * time.Hour)
@@ -170,7 +170,7 @@ func TestNoQueueTimeout(t *testing.T) {
 // than the idle time is not cut off.
 func TestPauseIsNoSilence(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, inMode(conf.ModeMCP), idleTimes(time.Minute, time.Minute, time.Minute), messageRate(1, 1))
+	b, c, s := startRelay(t, withStoppedTime, inMode(conf.ModeMCP), idleTimes(time.Minute, time.Minute, time.Minute), messageRate(1, 1))
 	burst := messagesOf(200)
 	c.Say(burst)
 	s.Hear(burst) // one read brings it: 199 seconds of debt
@@ -190,7 +190,7 @@ func TestPauseIsNoSilence(t *testing.T) {
 func TestDeathInAPause(t *testing.T) {
 	t.Parallel()
 	for _, before := range []bool{false, true} {
-		b, c, s := meeting(t, withClock, inMode(conf.ModeMCP), messageRate(1, 1), oneLoop)
+		b, c, s := startRelay(t, withStoppedTime, inMode(conf.ModeMCP), messageRate(1, 1), oneLoop)
 		burst := messagesOf(200)
 		if before { // the pause is learnt of after the death
 			b.On(b.Engine.Loops()[0], func() { c.Say(burst); c.Reset() })
