@@ -17,8 +17,8 @@ import (
 	"mcplb/proxy/session"
 )
 
-// offered is how much a sender wants to send to one who does not read: more
-// than the kernel takes for all the sockets on the way.
+// offered returns how much a sender offers to a receiver that does not read: more
+// bytes than the kernel takes for all sockets on the way.
 func offered() int {
 	if harness.Long {
 		return 1 << 30
@@ -26,8 +26,8 @@ func offered() int {
 	return 80 << 20
 }
 
-// A slow reader behind a big sender costs next to nothing, and gets all of it
-// in the end. Not parallel: it looks at the process's memory.
+// A receiver that is slower than its sender costs almost no memory, and receives
+// everything in the end. Not parallel: the test measures the process's memory.
 func TestSlowReader(t *testing.T) {
 	for _, test := range []struct {
 		mode      conf.Mode
@@ -84,7 +84,7 @@ func checkCost(t *testing.T, something string, before uint64) {
 	}
 }
 
-// heap is how much memory is in use.
+// heap returns how much memory is in use.
 func heap() uint64 {
 	runtime.GC()
 	var stats runtime.MemStats
@@ -92,12 +92,12 @@ func heap() uint64 {
 	return stats.HeapAlloc
 }
 
-// sendStuck sends n bytes and then FIN. It closes stuck when it could not go
-// on for a while.
+// sendStuck sends n bytes and then FIN. It closes stuck when nothing more is taken for
+// a while.
 func (p plan) sendStuck(c *net.TCPConn, direction byte, n int, stuck chan<- struct{}) error {
 	stream := p.stream(direction)
 	piece := make([]byte, 64<<10)
-	told := false
+	wasStuck := false
 	for n > 0 {
 		part := piece[:min(n, len(piece))]
 		if _, err := io.ReadFull(stream, part); err != nil {
@@ -106,7 +106,7 @@ func (p plan) sendStuck(c *net.TCPConn, direction byte, n int, stuck chan<- stru
 		n -= len(part)
 		for len(part) > 0 {
 			deadline := time.Now().Add(endpoint.Patience)
-			if !told {
+			if !wasStuck {
 				deadline = time.Now().Add(100 * time.Millisecond)
 			}
 			if err := c.SetWriteDeadline(deadline); err != nil {
@@ -114,9 +114,9 @@ func (p plan) sendStuck(c *net.TCPConn, direction byte, n int, stuck chan<- stru
 			}
 			written, err := c.Write(part)
 			part = part[written:]
-			if !told && errors.Is(err, os.ErrDeadlineExceeded) {
+			if !wasStuck && errors.Is(err, os.ErrDeadlineExceeded) {
 				close(stuck)
-				told = true
+				wasStuck = true
 				continue
 			}
 			if err != nil {
@@ -124,15 +124,15 @@ func (p plan) sendStuck(c *net.TCPConn, direction byte, n int, stuck chan<- stru
 			}
 		}
 	}
-	if !told {
+	if !wasStuck {
 		close(stuck)
-		return errors.New("everything was taken although nobody read")
+		return errors.New("all bytes were taken although the receiver read none")
 	}
 	return c.CloseWrite()
 }
 
 // While one connection is stuck, others on the same loop are served.
-func TestStuckConnectionHoldsUpNobody(t *testing.T) {
+func TestStuckConnectionDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
 	b := start(t, []string{a.Address}, oneLoop)
@@ -150,11 +150,11 @@ func TestStuckConnectionHoldsUpNobody(t *testing.T) {
 	}
 	stuck.Reset()
 	a.Close()
-	b.each(func(s *Session) { s.Abort(session.Stopped) }) // the server of the stuck one is silent
+	b.each(func(s *Session) { s.Abort(session.Stopped) }) // the server of the stuck client is silent
 }
 
-// Whoever sends without end moves a share at a time, and then it is the others'
-// turn.
+// A client that sends without end has a share of bytes moved at a time, and then
+// others have their turn.
 func TestBulkIsShared(t *testing.T) {
 	t.Parallel()
 	const size = 4 << 20
@@ -163,9 +163,9 @@ func TestBulkIsShared(t *testing.T) {
 			t.Parallel()
 			b, c, s := startRelay(t, oneLoop, withPipes(pipes))
 			moved := make(chan uint64, size/1000)
-			seen := uint64(0) // the loop's
+			seen := uint64(0) // used on the loop only
 			var record func()
-			record = func() { // once a turn
+			record = func() { // runs once per turn
 				if n := b.frontend.Totals().BytesIn; n > seen {
 					seen = n
 					moved <- n

@@ -20,13 +20,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Servers that refuse are passed over before the client's first byte: no client
-// fails while there is one that serves, and none is tried twice for a client.
+// Servers that refuse are skipped before the client's first byte is forwarded: no
+// client fails while another server accepts, and no server is tried twice for a client.
 func TestRedispatch(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
 	dead := []string{endpoint.Refuse(t), endpoint.Refuse(t), endpoint.Refuse(t)}
-	b := start(t, append(dead, s.Address), withStoppedTime) // no time passes: nobody waits for a retry
+	b := start(t, append(dead, s.Address), withStoppedTime) // no time passes, so a retry would never come
 	const clients = 40
 	for i := range clients {
 		c := b.dial()
@@ -39,7 +39,7 @@ func TestRedispatch(t *testing.T) {
 		failed += totals.ConnectErrors
 		left += totals.Redispatches
 		if totals.ConnectErrors > clients || totals.Retries != 0 || totals.Connections != 0 {
-			t.Errorf("server %s: %+v, want at most one failed attempt a client and no retries", server.Name(), totals)
+			t.Errorf("server %s: %+v, want at most one failed attempt per client and no retries", server.Name(), totals)
 		}
 	}
 	if failed == 0 || left != failed {
@@ -50,7 +50,7 @@ func TestRedispatch(t *testing.T) {
 	}
 }
 
-// The only server is tried again after a moment, as often as retries say.
+// The only server is tried again after a pause, as often as retries says.
 func TestRetryOfTheOnlyServer(t *testing.T) {
 	t.Parallel()
 	dead := endpoint.Refuse(t)
@@ -100,8 +100,8 @@ func TestNoRetries(t *testing.T) {
 	b.expect(session.ConnectRefused, 1)
 }
 
-// Bytes that the client sent before it had a server are not lost on the way
-// from one to the next.
+// Bytes that the client sent before it had a server are not lost when it is
+// redispatched.
 func TestEarlyBytesSurviveARedispatch(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
@@ -136,8 +136,8 @@ func TestNoServer(t *testing.T) {
 	b.expect(session.NoServer, 1)
 }
 
-// A server that goes down while a client is being connected to it: the client
-// is given another, at once.
+// When a server goes down while a client is being connected to it, the client gets
+// another server at once.
 func TestServerDownWhileConnecting(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []conf.OnDown{conf.OnDownClose, conf.OnDownKeep} {
@@ -157,7 +157,7 @@ func TestServerDownWhileConnecting(t *testing.T) {
 	}
 }
 
-// down takes a server down and tells the sessions, as package proxy does.
+// down marks a server down and notifies its sessions, as package proxy does.
 func (b *fixture) down(server *backend.Server, policy conf.OnDown) {
 	server.SetHealth(backend.Down, "for the test", time.Now())
 	b.each(func(s *Session) {
@@ -167,8 +167,7 @@ func (b *fixture) down(server *backend.Server, policy conf.OnDown) {
 	})
 }
 
-// A server that goes down takes its own connections with it, where that is the
-// policy, and nobody else's.
+// When a server goes down, its own sessions end if that is the policy, and no others.
 func TestServerDown(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []conf.OnDown{conf.OnDownClose, conf.OnDownKeep} {
@@ -202,8 +201,7 @@ func TestServerDown(t *testing.T) {
 	}
 }
 
-// The limit of a server holds whatever happens, and who waits is served in the
-// order of coming.
+// The clients that wait for a slot are served in the order in which they came.
 func TestQueueIsFair(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
@@ -240,7 +238,7 @@ func TestMaxConnIsHard(t *testing.T) {
 			}
 		}
 		_, _ = io.ReadFull(c, make([]byte, 4))
-		now.Add(-1) // before the slot can be another's
+		now.Add(-1) // before another client can have the slot
 	})
 	b := start(t, []string{s.Address}, withMaxConn(limit))
 	var all sync.WaitGroup
@@ -259,7 +257,7 @@ func TestMaxConnIsHard(t *testing.T) {
 	b.expect(session.ServerClosed, clients)
 }
 
-// Whoever leaves while waiting leaves the queue.
+// A client that breaks off while it waits leaves the queue.
 func TestLeavingTheQueue(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
@@ -281,7 +279,7 @@ func TestLeavingTheQueue(t *testing.T) {
 	a.Next().Hear("me\n")
 }
 
-// Grants, leaving and timeouts cross each other: every slot is given back.
+// Grants, ends and timeouts cross each other: every slot is released.
 func TestGrantsCrossEnds(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -293,7 +291,7 @@ func TestGrantsCrossEnds(t *testing.T) {
 			for range 60 {
 				c, err := net.DialTimeout("tcp", b.Address, endpoint.Patience)
 				if err != nil {
-					continue // its time in the queue was over before it knew
+					continue // its time in the queue ended first
 				}
 				if rng.IntN(2) == 0 {
 					_, _ = c.Write([]byte("x"))
@@ -313,7 +311,7 @@ func TestGrantsCrossEnds(t *testing.T) {
 	}
 }
 
-// A grant that finds its session gone gives the slot to the next.
+// A slot granted to a session that has ended goes to the next in the queue.
 func TestGrantComesTooLate(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
@@ -322,7 +320,7 @@ func TestGrantComesTooLate(t *testing.T) {
 		holding, _ := b.relayTo(a)
 		waiting := b.dial()
 		b.Eventually("it waits", func() bool { return b.pool.Queued() == 1 })
-		b.On(b.Engine.Loops()[0], func() { // both at once: the grant is on its way when the other goes
+		b.On(b.Engine.Loops()[0], func() { // the grant is on its way when the waiting client goes
 			holding.Reset()
 			waiting.Reset()
 		})
@@ -331,7 +329,7 @@ func TestGrantComesTooLate(t *testing.T) {
 	b.expect(session.ClientGone, 5)
 }
 
-// fromSources makes the backend connect from addresses.
+// fromSources makes the backend connect from these addresses.
 func fromSources(addresses ...string) func(*setup) {
 	return func(s *setup) {
 		for _, address := range addresses {
@@ -340,7 +338,7 @@ func fromSources(addresses ...string) func(*setup) {
 	}
 }
 
-// Every source address is used, each towards every server.
+// Every source address is used for every server.
 func TestSourceAddresses(t *testing.T) {
 	t.Parallel()
 	s1, s2 := endpoint.Accept(t), endpoint.Accept(t)
@@ -365,7 +363,7 @@ func TestSourceAddresses(t *testing.T) {
 	}
 }
 
-// A source address without a free port is no reason to fail: there are others.
+// When a source address cannot be used, the next one is.
 func TestNextSourceAddress(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
@@ -385,12 +383,12 @@ func TestNoSourceAddressLeft(t *testing.T) {
 	endpoint.TurnedAway(t, b.Address)
 	b.expect(session.NoResources, 1)
 	if totals := b.pool.Servers()[0].Totals(); totals.ConnectErrors != 0 || totals.Aborts != 1 {
-		t.Errorf("the server is blamed for it: %+v", totals)
+		t.Errorf("the server counts the failure as its own: %+v", totals)
 	}
 }
 
-// The balancer's own want of descriptors is nobody else's fault, and is over
-// when there are some again.
+// When the balancer has no descriptors, clients are refused for that reason, and served
+// again as soon as it has some.
 func TestNoDescriptors(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -415,8 +413,8 @@ func TestNoDescriptors(t *testing.T) {
 			}
 		},
 	}
-	for _, breakIt := range tests {
-		b := start(t, []string{s.Address}, func(s *setup) { breakIt(s.System) })
+	for _, exhaust := range tests {
+		b := start(t, []string{s.Address}, func(s *setup) { exhaust(s.System) })
 		short.Store(true)
 		endpoint.TurnedAway(t, b.Address)
 		b.expect(session.NoResources, 1)
@@ -436,7 +434,8 @@ func TestIPv6(t *testing.T) {
 	c.Hear("six\n")
 }
 
-// A listener on every address takes in both families, each under its own name.
+// A listener on all addresses accepts clients of both families, and the PROXY header
+// shows each in its own family.
 func TestDualStack(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)

@@ -15,24 +15,24 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// bed is a frontend on an engine of its own, with a pool of servers behind it.
+// fixture is a balancer of one frontend, with its engine and a pool of servers.
 type fixture struct {
 	*harness.Harness
 	pool     *backend.Pool
 	frontend *Frontend
 }
 
-// setup is what a test may change of a bed before it starts.
+// setup holds the settings of a fixture, which a test may change before the start.
 type setup struct {
 	harness.Setup
 	frontend conf.Frontend
 	backend  conf.Backend
 }
 
-// begin starts a bed in front of the servers at the addresses: mode tcp, no
-// rate limits, round robin, two loops, the access log on, and else the defaults
-// of the configuration. When the test ends it checks that nothing is left of any
-// session and that each has its line in the log, and stops.
+// start starts a fixture for the servers at the addresses: mode tcp, no rate limits,
+// round robin, two loops, the access log on, and otherwise the defaults of the
+// configuration. When the test ends, it checks that no session has left anything
+// behind and that each has one line in the log, and stops.
 func start(t testing.TB, servers []string, change ...func(*setup)) *fixture {
 	t.Helper()
 	c := harness.Parse(t, "mcp", "tcp", servers)
@@ -54,14 +54,14 @@ func start(t testing.TB, servers []string, change ...func(*setup)) *fixture {
 	return b
 }
 
-// listen has the frontend accept at an address, too.
+// listen makes the frontend accept clients at an address, too.
 func (b *fixture) listen(address string) {
 	b.Helper()
 	b.Listen(address, b.frontend, nil)
 }
 
-// meeting is a bed in front of a server that the test plays itself, and a
-// connection relayed between a client and that.
+// startRelay starts a fixture with one server, which the test plays itself, and
+// returns both ends of a connection that is relayed between a client and it.
 func startRelay(t testing.TB, change ...func(*setup)) (b *fixture, client, server *endpoint.Conn) {
 	t.Helper()
 	a := endpoint.Accept(t)
@@ -70,14 +70,14 @@ func startRelay(t testing.TB, change ...func(*setup)) (b *fixture, client, serve
 	return b, client, server
 }
 
-// inMode and the like are changes of a setup.
+// inMode and the following functions change a setup.
 func inMode(m conf.Mode) func(*setup) { return func(s *setup) { s.frontend.Mode = m } }
 func withPipes(n int) func(*setup)    { return func(s *setup) { s.Pipes = n } }
 func withRetries(n int) func(*setup)  { return func(s *setup) { s.backend.Retries = n } }
 func withoutLog(s *setup)             { s.LogOff = true }
 func oneLoop(s *setup)                { s.Loops = 1 }
 
-// withStoppedTime has the bed live in a time of its own, which only Advance moves.
+// withStoppedTime stops the time: only Advance moves it.
 func withStoppedTime(s *setup) { s.StopTime() }
 
 // withMaxConn sets every server's limit.
@@ -98,8 +98,8 @@ func (b *fixture) each(f func(*Session)) {
 	})
 }
 
-// end waits for every session to end, and checks that each is accounted for
-// once and has given everything back.
+// end waits for every session to end, and checks that each is counted once and has
+// released everything.
 func (b *fixture) end() {
 	defer b.Stop()
 	b.AwaitIdle()
@@ -117,7 +117,7 @@ func (b *fixture) end() {
 	b.CheckEmpty()
 }
 
-// expect waits until as many sessions have ended for a reason.
+// expect waits until n sessions have ended for a reason.
 func (b *fixture) expect(reason session.Reason, n uint64) {
 	b.Helper()
 	harness.Expect(b, func() (ended, refused harness.Counts) {
@@ -126,13 +126,13 @@ func (b *fixture) expect(reason session.Reason, n uint64) {
 	}, reason.String(), n)
 }
 
-// dial connects to the bed.
+// dial connects a client.
 func (b *fixture) dial() *endpoint.Conn {
 	b.Helper()
 	return endpoint.Dial(b, b.Address)
 }
 
-// meet connects a client, and waits until the relay between both ends has begun.
+// relayTo connects a client, and waits until it is relayed to a. It returns both ends.
 func (b *fixture) relayTo(a *endpoint.Acceptor) (c, s *endpoint.Conn) {
 	b.Helper()
 	begun := func() (n uint64) {

@@ -20,7 +20,7 @@ import (
 	"mcplb/proxy/session"
 )
 
-// messageRate limits messages, which are delayed.
+// messageRate sets the message rate, with over_message = "delay".
 func messageRate(rate, burst int) func(*setup) {
 	return func(s *setup) {
 		s.frontend.Mode = conf.ModeMCP
@@ -28,7 +28,7 @@ func messageRate(rate, burst int) func(*setup) {
 	}
 }
 
-// rejecting limits messages, which are rejected; nobody is banned.
+// rejecting sets the message rate, with over_message = "reject" and without bans.
 func rejecting(rate, burst int) func(*setup) {
 	return func(s *setup) {
 		messageRate(rate, burst)(s)
@@ -41,10 +41,10 @@ func longestMessage(n int64) func(*setup) {
 	return func(s *setup) { s.frontend.Mode, s.frontend.MaxMessage = conf.ModeMCP, n }
 }
 
-// messagesOf is n messages.
+// messagesOf returns n messages.
 func messagesOf(n int) string { return strings.Repeat("{\"jsonrpc\":\"2.0\"}\n", n) }
 
-// request is a request, as a line.
+// request returns a request as a line.
 func request(id any) string {
 	raw, err := json.Marshal(id)
 	if err != nil {
@@ -53,7 +53,7 @@ func request(id any) string {
 	return fmt.Sprintf("{\"jsonrpc\":\"2.0\",\"id\":%s,\"method\":\"ping\"}\n", raw)
 }
 
-// requests are those numbered from first to last.
+// requests returns the requests with the ids from first to last.
 func requests(first, last int) string {
 	var all strings.Builder
 	for id := first; id <= last; id++ {
@@ -62,7 +62,7 @@ func requests(first, last int) string {
 	return all.String()
 }
 
-// refusal is an error of the balancer's.
+// rejection is an error that the balancer sends.
 type rejection struct {
 	Version string          `json:"jsonrpc"`
 	ID      json.RawMessage `json:"id"`
@@ -75,7 +75,7 @@ type rejection struct {
 	} `json:"error"`
 }
 
-// refused receives the answer to a message over the rate.
+// expectRejected receives the error for a message over the rate.
 func expectRejected(c *endpoint.Conn, id any) {
 	c.Helper()
 	line := c.Line()
@@ -111,8 +111,8 @@ func TestMessagesAreCounted(t *testing.T) {
 	}
 }
 
-// Delayed messages arrive all of them, in order, and no faster than the rate
-// allows in the long run.
+// All delayed messages arrive, in order, and no faster than the rate allows in the
+// long run.
 func TestDelay(t *testing.T) {
 	t.Parallel()
 	const rate, burst, count = 100, 10, 600
@@ -164,13 +164,13 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// pausedFor tells whether a session waits for time to pass.
+// pausedFor reports whether a session waits for time to pass.
 func (b *fixture) pausedFor() (paused bool) {
 	b.each(func(s *Session) { paused = paused || s.relay.Resume != 0 })
 	return paused
 }
 
-// A client does not leave its debt behind by connecting anew.
+// A client does not get rid of its debt by connecting again.
 func TestDebtOutlivesTheConnection(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
@@ -192,7 +192,7 @@ func TestDebtOutlivesTheConnection(t *testing.T) {
 	s.Hear("hello\n")
 }
 
-// What the server says is not held up with its client's messages.
+// The server's messages are not delayed with its client's.
 func TestDelayIsOneWay(t *testing.T) {
 	t.Parallel()
 	_, c, s := startRelay(t, withStoppedTime, messageRate(1, 1))
@@ -206,8 +206,8 @@ func TestDelayIsOneWay(t *testing.T) {
 	c.HearEnd()
 }
 
-// Messages over the rate are answered by the balancer, by their ids, and do
-// not reach the server.
+// The balancer answers messages over the rate with errors that bear their ids, and
+// does not forward them to the server.
 func TestReject(t *testing.T) {
 	t.Parallel()
 	b, c, s := startRelay(t, withStoppedTime, rejecting(1, 3))
@@ -216,7 +216,7 @@ func TestReject(t *testing.T) {
 	for id := 4; id <= 7; id++ {
 		expectRejected(c, id)
 	}
-	// Of these nobody waits for an answer.
+	// These get no answer.
 	c.Say("{\"jsonrpc\":\"2.0\",\"method\":\"notification\"}\n{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{}}\nnot JSON at all\n")
 	c.Say(request("a name") + request(1e15) + "{\"id\":{\"no\":\"id\"},\"method\":\"ping\"}\n" + request("the last"))
 	for _, id := range []any{"a name", 1e15, "the last"} {
@@ -234,8 +234,7 @@ func TestReject(t *testing.T) {
 	}
 }
 
-// A message is decided about when it begins, and whole, however it comes.
-// A change of over_message holds for live sessions, from their next message on.
+// A change of over_message applies to live sessions, from their next message on.
 func TestOverMessageChanges(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
@@ -252,12 +251,12 @@ func TestOverMessageChanges(t *testing.T) {
 
 	apply(conf.Delay)
 	b.Advance(time.Second)
-	c.Say(requests(3, 4)) // one too many, which is let pass and then waited for
+	c.Say(requests(3, 4)) // one too many, which passes; the client is delayed for it
 	s.Hear(requests(3, 4))
 	b.Eventually("the client is delayed", func() bool { return b.frontend.Totals().Delayed == 1 })
 	b.Advance(2 * time.Second)
 
-	c.Say(strings.TrimSuffix(request(5), "\n")) // under way when the limits change
+	c.Say(strings.TrimSuffix(request(5), "\n")) // begun when the limits change
 	s.Hear(strings.TrimSuffix(request(5), "\n"))
 	apply(conf.Reject)
 	c.Say("\n")
@@ -268,6 +267,8 @@ func TestOverMessageChanges(t *testing.T) {
 	expectRejected(c, 7)
 }
 
+// Whether a message is rejected is decided when it begins, for all of it, in whatever
+// pieces it comes.
 func TestRejectByteByByte(t *testing.T) {
 	t.Parallel()
 	b, c, s := startRelay(t, withStoppedTime, rejecting(1, 1))
@@ -282,7 +283,7 @@ func TestRejectByteByByte(t *testing.T) {
 	s.Hear("\n" + request(3))
 }
 
-// Errors come between the server's messages, never inside one.
+// Errors are inserted between the server's messages, never inside one.
 func TestRejectWaitsForTheServersMessage(t *testing.T) {
 	t.Parallel()
 	b, c, s := startRelay(t, withStoppedTime, rejecting(1, 1))
@@ -291,7 +292,7 @@ func TestRejectWaitsForTheServersMessage(t *testing.T) {
 	s.Say("{\"half\":")
 	c.Hear("{\"half\":")
 	c.Say(requests(2, 4))
-	b.Eventually("they are rejected", func() bool { return b.frontend.Totals().Rejected == 3 })
+	b.Eventually("they are rejected, and counted", func() bool { return b.frontend.Totals().Rejected == 3 })
 	s.Say("\"whole\"}\n{\"the next")
 	c.Hear("\"whole\"}\n")
 	for id := 2; id <= 4; id++ {
@@ -302,7 +303,7 @@ func TestRejectWaitsForTheServersMessage(t *testing.T) {
 	c.Hear("\"}\n")
 }
 
-// A server that never pauses does not keep the errors from their place.
+// Errors find their place in the stream of a server that never pauses.
 func TestRejectAmidAStream(t *testing.T) {
 	t.Parallel()
 	_, c, s := startRelay(t, withStoppedTime, rejecting(1, 1))
@@ -317,7 +318,7 @@ func TestRejectAmidAStream(t *testing.T) {
 			if len(stream) < 7001 {
 				continue
 			}
-			if _, err := s.Write(stream[:7001]); err != nil { // mostly in the midst of a line
+			if _, err := s.Write(stream[:7001]); err != nil { // mostly in the middle of a line
 				return
 			}
 			stream = stream[7001:]
@@ -341,16 +342,16 @@ func TestRejectAmidAStream(t *testing.T) {
 		case message.ID != nil && *message.ID == answered+1:
 			answered++
 		default:
-			t.Fatalf("after message %d and %d answers came %q", n, answered, line)
+			t.Fatalf("after message %d and %d errors, received %q", n, answered, line)
 		}
 	}
 	c.Reset()
 	<-over
 }
 
-// Behind a server's end nothing may follow: the errors are dropped, and what
-// may pass still passes.
-func TestRejectBehindTheServersEnd(t *testing.T) {
+// Nothing may follow the server's FIN: the errors are dropped, and messages within the
+// rate are still forwarded.
+func TestRejectAfterTheServersEnd(t *testing.T) {
 	t.Parallel()
 	b, c, s := startRelay(t, withStoppedTime, rejecting(1, 1))
 	s.Say("no more to say\n")
@@ -367,8 +368,8 @@ func TestRejectBehindTheServersEnd(t *testing.T) {
 	b.expect(session.ServerClosed, 1)
 }
 
-// A client that floods and does not read costs next to nothing, and is told of
-// each message in the end. Not parallel: it looks at the process's memory.
+// A client that floods and does not read costs almost no memory, and receives the error
+// for every message in the end. Not parallel: the test measures the process's memory.
 func TestRejectFlood(t *testing.T) {
 	for name, begun := range map[string]string{"server silent": "", "server in a message": "{\"half\":"} {
 		t.Run(name, func(t *testing.T) {
@@ -384,11 +385,11 @@ func TestRejectFlood(t *testing.T) {
 				s.Say("\"whole\"}\n")
 				c.Hear("\"whole\"}\n")
 			}
-			passed := 0 // the real time lets some pass
+			passed := 0 // real time passes, so the rate allows some
 			for id := 1; id <= sent-60; id++ {
 				for line := c.Line(); !strings.HasPrefix(line, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"error":`, id)); id++ {
 					if passed++; passed > 60 {
-						t.Fatalf("instead of the error for %d came %q", id-60, line)
+						t.Fatalf("received %q, want the error for %d", line, id-60)
 					}
 				}
 			}
@@ -425,7 +426,7 @@ func (b *fixture) flood(c *endpoint.Conn) (sent int) {
 	return sent
 }
 
-// tooLong receives the error for a message that is too long.
+// expectTooLong receives the error for a message that is too long.
 func expectTooLong(c *endpoint.Conn) {
 	c.Helper()
 	line := c.Line()
@@ -442,8 +443,8 @@ func TestMaxMessage(t *testing.T) {
 	tests := []struct {
 		name  string
 		said  string // by the server, before
-		heard string // by the client, of that
-		pause bool   // in the midst of the line
+		heard string // by the client, before the error
+		pause bool   // within the line
 	}{
 		{name: "at once"},
 		{name: "in pieces", pause: true},
@@ -460,7 +461,7 @@ func TestMaxMessage(t *testing.T) {
 			s := a.Next()
 			s.Hear(line + "\n")
 			s.Say(test.said)
-			b.Eventually("the client has it", func() bool { return b.frontend.Totals().BytesOut == uint64(len(test.said)) })
+			b.Eventually("the client has been sent it", func() bool { return b.frontend.Totals().BytesOut == uint64(len(test.said)) })
 			c.Say(line[:1])
 			if test.pause {
 				s.Hear(line[:1])
@@ -470,14 +471,14 @@ func TestMaxMessage(t *testing.T) {
 			c.Hear(test.heard)
 			expectTooLong(c)
 			c.HearEnd()
-			c.Say("nobody reads this\n")
+			c.Say("this is discarded\n")
 			c.Close()
 			b.expect(session.MessageTooLong, 1)
 		})
 	}
 }
 
-// A client that goes on and on is cut off after a while.
+// A client that keeps sending after a message that was too long is cut off after a while.
 func TestMaxMessageLingers(t *testing.T) {
 	t.Parallel()
 	b, c, s := startRelay(t, withStoppedTime, longestMessage(100))
@@ -494,7 +495,7 @@ func TestMaxMessageLingers(t *testing.T) {
 	b.expect(session.MessageTooLong, 1)
 }
 
-// The error for a rejected message comes before the one that ends it all.
+// The error for a rejected message precedes the one that ends the session.
 func TestMaxMessageAfterARejection(t *testing.T) {
 	t.Parallel()
 	b, c, s := startRelay(t, withStoppedTime, longestMessage(100), rejecting(1, 1))
@@ -503,7 +504,7 @@ func TestMaxMessageAfterARejection(t *testing.T) {
 	s.Say("{\"half")
 	c.Hear("{\"half")
 	c.Say(request(2))
-	b.Eventually("it is rejected", func() bool { return b.frontend.Totals().Rejected == 1 })
+	b.Eventually("the message is rejected", func() bool { return b.frontend.Totals().Rejected == 1 })
 	c.Say(strings.Repeat("x", 101))
 	c.Hear("\n")
 	expectRejected(c, 2)
@@ -511,8 +512,8 @@ func TestMaxMessageAfterARejection(t *testing.T) {
 	c.HearEnd()
 }
 
-// A line without end costs nothing. Not parallel: it looks at the process's
-// memory.
+// A line without end costs almost no memory. Not parallel: the test measures the
+// process's memory.
 func TestEndlessLine(t *testing.T) {
 	size := 64 << 20
 	if harness.Long {
@@ -554,8 +555,8 @@ func TestNoMaxMessage(t *testing.T) {
 	c.Hear(line)
 }
 
-// Whoever sends too fast too often is banned: its connections live on, and it
-// gets no new ones.
+// A client that sends too fast too often is banned: its connections stay, and new ones
+// are refused.
 func TestBan(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
@@ -578,7 +579,7 @@ func TestBan(t *testing.T) {
 	a.Next().Hear(request(6))
 }
 
-// connect wants to be served.
+// ping connects a client, and checks that it is served.
 func (b *fixture) ping() *endpoint.Conn {
 	b.Helper()
 	c := b.dial()
@@ -587,7 +588,7 @@ func (b *fixture) ping() *endpoint.Conn {
 	return c
 }
 
-// Every limit turns away, under its own name, whoever is over it.
+// Every limit refuses the clients that exceed it, for its own reason.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	exempt := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -620,7 +621,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Random bytes are no harm to the filter.
+// Random bytes pass through the filter unharmed.
 func TestIntegrityThroughTheFilter(t *testing.T) {
 	t.Parallel()
 	exchange(t, rejecting(1e6, 1e6), withPipes(8), 30, 256<<10)

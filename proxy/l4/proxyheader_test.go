@@ -17,15 +17,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// behindProxy has the frontend expect a header from this machine, and the
-// server be told the client's address, to see what came of it.
+// behindProxy makes the frontend expect a header from this machine, and send the
+// client's address to the server, which shows the result.
 func behindProxy(s *setup) {
 	s.frontend.AcceptProxy = true
 	s.frontend.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/29"), netip.MustParsePrefix("::1/128")}
 	s.backend.SendProxy = conf.SendProxyV2
 }
 
-// hearHeader receives a PROXY header, as the reference implementation reads it.
+// hearHeader receives a PROXY header, parsed by the reference implementation.
 func hearHeader(c *endpoint.Conn) *proxyproto.Header {
 	c.Helper()
 	header, err := proxyproto.Read(c.Reader)
@@ -81,7 +81,8 @@ func TestHeaderTaken(t *testing.T) {
 	}
 }
 
-// mapped is how an IPv4 address looks beside an IPv6 one.
+// mapped returns an address as an IPv6 one, as a header shows it whose other address
+// is IPv6.
 func mapped(address string) string {
 	from := netip.MustParseAddrPort(address)
 	return netip.AddrPortFrom(netip.AddrFrom16(from.Addr().As16()), from.Port()).String()
@@ -113,7 +114,7 @@ func TestHeaderTimeout(t *testing.T) {
 	s := endpoint.Serve(t, endpoint.Echo)
 	b := start(t, []string{s.Address}, behindProxy, withStoppedTime)
 	silent, slow := b.dial(), b.dial()
-	b.Eventually("both are there", func() bool { return b.frontend.Current() == 2 })
+	b.Eventually("both are accepted", func() bool { return b.frontend.Current() == 2 })
 	slow.Say("PROXY")
 	b.Advance(session.HeaderTimeout - time.Second)
 	slow.Say(" TCP4")
@@ -126,7 +127,7 @@ func TestHeaderTimeout(t *testing.T) {
 	slow.HearReset()
 }
 
-// Who has sent half a header is waited for, not asked again and again.
+// A client that has sent half a header is not polled: the balancer waits for an event.
 func TestHeaderIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -170,7 +171,7 @@ func TestGoneBeforeTheHeader(t *testing.T) {
 	b.expect(session.ClientGone, 2)
 }
 
-// The limits and the balancing go by the client that the header names.
+// The limits and the balancing apply to the client that the header names.
 func TestHeaderNamesTheSource(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
@@ -186,7 +187,7 @@ func TestHeaderNamesTheSource(t *testing.T) {
 	b.expect(session.SourceConnections, 1)
 }
 
-// What the server is told is what the reference implementation reads.
+// The reference implementation understands the header that the server receives.
 func TestHeaderSent(t *testing.T) {
 	t.Parallel()
 	for _, version := range []conf.SendProxy{conf.SendProxyV1, conf.SendProxyV2} {
@@ -203,7 +204,7 @@ func TestHeaderSent(t *testing.T) {
 				header := hearHeader(s)
 				if header.SourceAddr.String() != c.LocalAddr().String() || header.DestinationAddr.String() != c.RemoteAddr().String() ||
 					header.Command != proxyproto.PROXY || string(version) != fmt.Sprintf("v%d", header.Version) {
-					t.Errorf("%s: the server was told %+v, want %s to %s", version, header, c.LocalAddr(), c.RemoteAddr())
+					t.Errorf("%s: the server received %+v, want %s to %s", version, header, c.LocalAddr(), c.RemoteAddr())
 				}
 				s.Hear(early)
 				s.Say("welcome\n")

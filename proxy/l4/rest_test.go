@@ -9,9 +9,9 @@ import (
 	"mcplb/internal/endpoint"
 )
 
-// A connection at rest holds two descriptors, no pipe and no buffer, whatever
-// it has carried (inetaf/tcpproxy 31). Not parallel: it counts the process's
-// descriptors.
+// A connection at rest holds two descriptors, no pipe and no buffer, whatever it has
+// relayed before (inetaf/tcpproxy 31). Not parallel: the test counts the descriptors
+// of the process.
 func TestConnectionAtRest(t *testing.T) {
 	const connections, size = 40, 300 << 10
 	a := endpoint.Accept(t)
@@ -26,7 +26,7 @@ func TestConnectionAtRest(t *testing.T) {
 			}
 		}
 	}
-	const ends = 2 * connections // the test's own
+	const ends = 2 * connections // of the test itself
 	if n := descriptors(t) - before - ends; n < 2*connections || n > 2*connections+2*4 {
 		t.Errorf("%d connections hold %d descriptors, want 2 each, and 4 pipes in all", connections, n)
 	}
@@ -49,7 +49,7 @@ func descriptors(t testing.TB) int {
 	return len(entries)
 }
 
-// The end of what was spliced goes out at once, too: it does not wait for more
+// The last bytes that are spliced are sent at once, too: they do not wait for more
 // (golang/go 10948: 200 ms each time).
 func TestNothingIsHeldBack(t *testing.T) {
 	t.Parallel()

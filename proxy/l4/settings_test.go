@@ -8,7 +8,7 @@ import (
 	"mcplb/proxy/session"
 )
 
-// A frontend's own policy goes before its backend's.
+// A frontend's balance overrides its backend's.
 func TestBalanceOfTheFrontend(t *testing.T) {
 	t.Parallel()
 	b := start(t, []string{"127.0.0.1:1"})

@@ -9,7 +9,7 @@ import (
 	"mcplb/proxy/session"
 )
 
-// idleTimes sets all of them, as the configuration has them.
+// idleTimes sets timeout_client, timeout_server and timeout_half_closed.
 func idleTimes(client, server, halfClosed time.Duration) func(*setup) {
 	return func(s *setup) {
 		s.frontend.TimeoutClient, s.frontend.TimeoutHalfClosed = client, halfClosed
@@ -17,15 +17,15 @@ func idleTimes(client, server, halfClosed time.Duration) func(*setup) {
 	}
 }
 
-// The idle time counts what moves in either direction, and ends the session
-// when nothing does.
+// A session ends when nothing has moved in either direction for the shorter of
+// timeout_client and timeout_server.
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	const minute = time.Minute
 	tests := []struct {
 		name  string
 		times func(*setup)
-		alive time.Duration // the longest silence that is borne
+		alive time.Duration // the longest silence that is allowed
 	}{
 		{"client's", idleTimes(5*minute, 9*minute, minute), 5 * minute},
 		{"server's", idleTimes(9*minute, 5*minute, minute), 5 * minute},
@@ -65,8 +65,7 @@ func TestNoIdleTime(t *testing.T) {
 	b.expect(session.ClientClosed, 1)
 }
 
-// A half-closed connection has its own, shorter time, which what still moves
-// prolongs.
+// A half-closed connection has a shorter limit, which starts again whenever bytes move.
 func TestHalfClosedTime(t *testing.T) {
 	t.Parallel()
 	for _, clientEnds := range []bool{true, false} {
@@ -87,7 +86,7 @@ func TestHalfClosedTime(t *testing.T) {
 	}
 }
 
-// Of an idle time of 0 for half-closed connections, the usual one is left.
+// With timeout_half_closed = 0, the usual limit applies to half-closed connections.
 func TestHalfClosedTimeOfNone(t *testing.T) {
 	t.Parallel()
 	b, c, s := startRelay(t, withStoppedTime, idleTimes(5*time.Minute, 0, 0))
@@ -101,7 +100,7 @@ func TestHalfClosedTimeOfNone(t *testing.T) {
 	b.expect(session.HalfClosedTimeout, 1)
 }
 
-// Settings that change hold for sessions that live.
+// Changed timeouts apply to live sessions.
 func TestIdleTimeChanges(t *testing.T) {
 	t.Parallel()
 	b, c, _ := startRelay(t, withStoppedTime, idleTimes(time.Minute, 0, 0))
@@ -121,7 +120,7 @@ func TestConnectTimeout(t *testing.T) {
 	t.Parallel()
 	b := start(t, []string{endpoint.Blackhole(t)}, withStoppedTime, withRetries(0))
 	c := b.dial()
-	b.Eventually("the server is being connected to", func() bool { return b.pool.Servers()[0].Conns() == 1 })
+	b.Eventually("the balancer connects to the server", func() bool { return b.pool.Servers()[0].Conns() == 1 })
 	b.Turns(2)
 	b.Advance(b.pool.Config().TimeoutConnect - time.Second)
 	if n := b.frontend.Current(); n != 1 {
@@ -148,7 +147,7 @@ func TestQueueTimeout(t *testing.T) {
 	s.Hear("undisturbed\n")
 }
 
-// Whoever waits for the end of a queue without a time limit waits.
+// With timeout_queue = 0, a client waits in the queue without a limit.
 func TestNoQueueTimeout(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
@@ -166,9 +165,9 @@ func TestNoQueueTimeout(t *testing.T) {
 	}
 }
 
-// A pause for the message rate is no silence: whoever is held back for longer
+// A pause for the message rate is not silence: a client that is delayed for longer
 // than the idle time is not cut off.
-func TestPauseIsNoSilence(t *testing.T) {
+func TestPauseIsNotSilence(t *testing.T) {
 	t.Parallel()
 	b, c, s := startRelay(t, withStoppedTime, inMode(conf.ModeMCP), idleTimes(time.Minute, time.Minute, time.Minute), messageRate(1, 1))
 	burst := messagesOf(200)
@@ -186,13 +185,13 @@ func TestPauseIsNoSilence(t *testing.T) {
 	b.expect(session.IdleTimeout, 1)
 }
 
-// A client that dies during a pause is not waited for.
+// A session whose client dies during a pause ends at once.
 func TestDeathInAPause(t *testing.T) {
 	t.Parallel()
 	for _, before := range []bool{false, true} {
 		b, c, s := startRelay(t, withStoppedTime, inMode(conf.ModeMCP), messageRate(1, 1), oneLoop)
 		burst := messagesOf(200)
-		if before { // the pause is learnt of after the death
+		if before { // the client has died before the balancer reads the messages
 			b.On(b.Engine.Loops()[0], func() { c.Say(burst); c.Reset() })
 		} else {
 			c.Say(burst)
