@@ -16,6 +16,7 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/internal/lateness"
 )
 
 // nodes returns a backend of servers with these tcp addresses, named node1, node2...
@@ -415,10 +416,10 @@ func TestServerHangsForReal(t *testing.T) {
 	}
 	await("up", func(st backend.State) bool { return st.Health == backend.Up && !st.Degraded })
 	hung.Store(true)
-	start := time.Now()
+	late, start := lateness.Measure(t), time.Now()
 	await("suspect", func(st backend.State) bool { return st.Health == backend.Up && st.Degraded })
-	within(t, "suspect", time.Since(start), 0, check.Interval+check.FastInterval+time.Second)
+	within(t, "suspect", time.Since(start), 0, check.Interval+check.FastInterval+time.Second+late())
 	await("down", func(st backend.State) bool { return st.Health == backend.Down })
-	within(t, "down", time.Since(start), check.Timeout, check.Interval+check.FastInterval+check.Timeout+time.Second)
+	within(t, "down", time.Since(start), check.Timeout, check.Interval+check.FastInterval+check.Timeout+time.Second+late())
 	await("no longer suspect", func(st backend.State) bool { return st.Health == backend.Down && !st.Degraded })
 }

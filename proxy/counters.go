@@ -8,7 +8,7 @@ func (c *components) eachCounters(loops int, visit func(name string, loop int, c
 	frontends := c.allFrontends()
 	for name, f := range frontends {
 		for _, layer := range f.layers() {
-			if server := layer.tls(); server != nil {
+			if server := layer.tlsServer(); server != nil {
 				visit("tls "+name+" "+layer.name(), 0, server.Counters())
 			}
 		}

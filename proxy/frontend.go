@@ -16,129 +16,131 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// frontend is a frontend of one layer, as the balancer as a whole deals with
-// it.
+// frontend is one layer of a frontend, layer 4 or layer 7, as the rest of the
+// balancer uses it.
 type frontend interface {
 	reactor.AcceptHandler
-	// show adds what it counts.
+	// show adds its counters.
 	show(shown *admin.Frontend)
-	// name is the layer's.
+	// name returns the name of the layer.
 	name() string
-	// Current is the number of its clients now.
+	// Current returns the number of clients now.
 	Current() int
-	// ClearPeaks has every peak begin anew.
+	// ClearPeaks resets every peak to the value of now.
 	ClearPeaks()
-	// drain has connections end where they have a good place to.
+	// drain ends every connection at its next good place; a relay has none.
 	drain()
-	// counters are what one loop counts.
+	// counters returns the counters of one loop.
 	counters(loop int) metrics.Set
+	// Peak returns the most clients that there have been at once.
 	Peak() int
+	// RestorePeak raises Peak to that of the old process.
 	RestorePeak(n int)
-	// config are its settings, which are not to be changed.
+	// config returns the settings, which must not be changed.
 	config() *conf.Frontend
-	// tls is what speaks TLS; nil: it never did.
-	tls() *tlsio.Server
+	// tlsServer returns the server's side of TLS, nil if the layer never had TLS.
+	tlsServer() *tlsio.Server
 }
 
-// layered is the frontend of one name. Its mode may change, and with it the
-// layer that takes new clients; those of the other live on, and what was
-// counted stays. It implements reactor.AcceptHandler.
+// layered is the frontend of one name. Its mode may change, and with it the layer
+// that accepts new clients. The clients and the counters of the other layer stay.
+// It implements reactor.AcceptHandler.
 type layered struct {
 	proxy  *Proxy
-	now    atomic.Pointer[frontend] // that takes clients; read by loops
-	stream *streamFrontend          // modes tcp and mcp; nil = never had any. Guarded by Proxy.mu, as is web.
-	web    *httpFrontend            // mode http; nil = never had it
+	active atomic.Pointer[frontend] // the layer that accepts clients; read by loops
+	stream *streamFrontend          // modes tcp and mcp; nil = never used. Guarded by Proxy.mu, as is http.
+	http   *httpFrontend            // mode http; nil = never used
 }
 
-// apply gives the frontend its settings. It begins with the first.
+// apply changes the settings. The frontend accepts clients from the first call on.
 func (f *layered) apply(c *conf.Frontend, directory *l7.Directory) {
-	var now frontend
+	var active frontend
 	if c.Mode == conf.ModeHTTP {
-		now = f.applyWeb(c, directory)
+		active = f.applyHTTP(c, directory)
 	} else {
-		now = f.applyStream(c, directory)
-		if f.web != nil {
-			f.web.drain()
+		active = f.applyStream(c, directory)
+		if f.http != nil {
+			f.http.drain()
 		}
 	}
-	f.now.Store(&now)
+	f.active.Store(&active)
 }
 
-func (f *layered) applyWeb(c *conf.Frontend, directory *l7.Directory) frontend {
-	if f.web == nil {
-		secure, p := &secure{workers: f.proxy.secures}, f.proxy
-		f.web = &httpFrontend{l7.NewFrontend(httpSettings(c, directory, secure), p.shared(), p.workers), secure}
-		return f.web
+func (f *layered) applyHTTP(c *conf.Frontend, directory *l7.Directory) frontend {
+	if f.http == nil {
+		tls, p := &frontendTLS{workers: f.proxy.tlsWorkers}, f.proxy
+		f.http = &httpFrontend{l7.NewFrontend(httpSettings(c, directory, tls), p.shared(), p.workers), tls}
+		return f.http
 	}
-	f.web.Apply(httpSettings(c, directory, f.web.secure))
-	return f.web
+	f.http.Apply(httpSettings(c, directory, f.http.tls))
+	return f.http
 }
 
-// shared is what all frontends share.
+// shared returns what all frontends share.
 func (p *Proxy) shared() session.Shared {
 	return session.Shared{Limiter: p.limiter, Connections: p.connections, Log: p.log, Loops: len(p.engine.Loops())}
 }
 
 func (f *layered) applyStream(c *conf.Frontend, directory *l7.Directory) frontend {
 	if f.stream == nil {
-		secure, p := &secure{workers: f.proxy.secures}, f.proxy
-		f.stream = &streamFrontend{l4.NewFrontend(streamSettings(c, directory, secure), p.shared()), secure}
+		tls, p := &frontendTLS{workers: f.proxy.tlsWorkers}, f.proxy
+		f.stream = &streamFrontend{l4.NewFrontend(streamSettings(c, directory, tls), p.shared()), tls}
 		return f.stream
 	}
-	f.stream.Apply(streamSettings(c, directory, f.stream.secure))
+	f.stream.Apply(streamSettings(c, directory, f.stream.tls))
 	return f.stream
 }
 
-// complete makes the layer of c's mode, if there is none: for the sessions of
-// another process that began in it. It takes new clients, and does not drain,
-// only where it is the first.
-func (f *layered) complete(c *conf.Frontend, directory *l7.Directory) {
-	var made frontend
+// ensureMode creates the layer of c's mode if there is none: for the sessions of the
+// old process that began in this mode. If it is the first layer, it accepts new
+// clients; otherwise it drains.
+func (f *layered) ensureMode(c *conf.Frontend, directory *l7.Directory) {
+	var created frontend
 	switch {
-	case c.Mode == conf.ModeHTTP && f.web == nil:
-		made = f.applyWeb(c, directory)
+	case c.Mode == conf.ModeHTTP && f.http == nil:
+		created = f.applyHTTP(c, directory)
 	case c.Mode != conf.ModeHTTP && f.stream == nil:
-		made = f.applyStream(c, directory)
+		created = f.applyStream(c, directory)
 	default:
 		return
 	}
-	if !f.now.CompareAndSwap(nil, &made) {
-		made.drain()
+	if !f.active.CompareAndSwap(nil, &created) {
+		created.drain()
 	}
 }
 
-// layers are those that there are, the one that takes clients first.
+// layers returns the layers that exist, the one that accepts clients first.
 func (f *layered) layers() []frontend {
-	now := *f.now.Load()
-	all := []frontend{now}
-	if f.stream != nil && now != frontend(f.stream) {
+	active := *f.active.Load()
+	all := []frontend{active}
+	if f.stream != nil && active != frontend(f.stream) {
 		all = append(all, f.stream)
 	}
-	if f.web != nil && now != frontend(f.web) {
-		all = append(all, f.web)
+	if f.http != nil && active != frontend(f.http) {
+		all = append(all, f.http)
 	}
 	return all
 }
 
 // MayAccept implements reactor.AcceptHandler.
-func (f *layered) MayAccept() bool { return (*f.now.Load()).MayAccept() }
+func (f *layered) MayAccept() bool { return (*f.active.Load()).MayAccept() }
 
 // Accepted implements reactor.AcceptHandler.
 func (f *layered) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
-	(*f.now.Load()).Accepted(loop, fd, from)
+	(*f.active.Load()).Accepted(loop, fd, from)
 }
 
 // AcceptFailed implements reactor.AcceptHandler.
-func (f *layered) AcceptFailed(errno unix.Errno) { (*f.now.Load()).AcceptFailed(errno) }
+func (f *layered) AcceptFailed(errno unix.Errno) { (*f.active.Load()).AcceptFailed(errno) }
 
-// show fills in what the frontend counts.
+// show adds the counters of every layer.
 func (f *layered) show(shown *admin.Frontend) {
 	for _, layer := range f.layers() {
 		layer.show(shown)
 	}
 }
 
-// current is the number of clients now.
+// current returns the number of clients now.
 func (f *layered) current() (n int) {
 	for _, layer := range f.layers() {
 		n += layer.Current()
@@ -146,8 +148,7 @@ func (f *layered) current() (n int) {
 	return n
 }
 
-// Peak is the most clients that there have been at once, as far as one layer
-// knows.
+// Peak returns the most clients that one layer has had at once.
 func (f *layered) Peak() (n int) {
 	for _, layer := range f.layers() {
 		n = max(n, layer.Peak())
@@ -155,17 +156,17 @@ func (f *layered) Peak() (n int) {
 	return n
 }
 
-// RestorePeak takes over what Peak was in another process.
-func (f *layered) RestorePeak(n int) { (*f.now.Load()).RestorePeak(n) }
+// RestorePeak raises Peak to that of the old process.
+func (f *layered) RestorePeak(n int) { (*f.active.Load()).RestorePeak(n) }
 
-// ClearPeaks has every peak begin anew.
+// ClearPeaks resets every peak to the value of now.
 func (f *layered) ClearPeaks() {
 	for _, layer := range f.layers() {
 		layer.ClearPeaks()
 	}
 }
 
-// drain has connections end where they have a good place to.
+// drain ends every connection at its next good place; a relay has none.
 func (f *layered) drain() {
 	for _, layer := range f.layers() {
 		layer.drain()
@@ -175,23 +176,23 @@ func (f *layered) drain() {
 // streamFrontend is a frontend of mode tcp or mcp.
 type streamFrontend struct {
 	*l4.Frontend
-	secure *secure
+	tls *frontendTLS
 }
 
-func streamSettings(c *conf.Frontend, directory *l7.Directory, secure *secure) session.Settings {
-	return session.Settings{Frontend: *c, Pool: directory.Pool(c.Backend), TLS: secure.apply(c)}
+func streamSettings(c *conf.Frontend, directory *l7.Directory, tls *frontendTLS) session.Settings {
+	return session.Settings{Frontend: *c, Pool: directory.Pool(c.Backend), TLS: tls.apply(c)}
 }
 
 func (f streamFrontend) show(shown *admin.Frontend) {
 	totals := f.Totals()
-	showTotals(shown, &totals)
-	f.secure.show(shown, &f.Settings().Frontend)
-	showNow(shown, f.Current(), f.Peak())
+	addTotals(shown, &totals)
+	f.tls.show(shown, &f.Settings().Frontend)
+	addClients(shown, f.Current(), f.Peak())
 }
 
 func (f streamFrontend) drain() {}
 
-func (f streamFrontend) tls() *tlsio.Server { return f.secure.server }
+func (f streamFrontend) tlsServer() *tlsio.Server { return f.tls.server }
 
 func (f streamFrontend) config() *conf.Frontend { return &f.Settings().Frontend }
 
@@ -202,20 +203,20 @@ func (f streamFrontend) counters(loop int) metrics.Set { return f.Counters(loop)
 // httpFrontend is a frontend of mode http.
 type httpFrontend struct {
 	*l7.Frontend
-	secure *secure
+	tls *frontendTLS
 }
 
-func httpSettings(c *conf.Frontend, directory *l7.Directory, secure *secure) l7.Settings {
+func httpSettings(c *conf.Frontend, directory *l7.Directory, tls *frontendTLS) l7.Settings {
 	s := l7.NewSettings(*c, directory)
-	s.TLS = secure.apply(c)
+	s.TLS = tls.apply(c)
 	return s
 }
 
 func (f httpFrontend) show(shown *admin.Frontend) {
 	totals := f.Totals()
-	showTotals(shown, &totals.Totals)
-	f.secure.show(shown, &f.Settings().Frontend)
-	showNow(shown, f.Current(), f.Peak())
+	addTotals(shown, &totals.Totals)
+	f.tls.show(shown, &f.Settings().Frontend)
+	addClients(shown, f.Current(), f.Peak())
 	shown.HTTP = &admin.HTTP{
 		Requests: totals.Requests, Responses: totals.Status, OwnResponses: totals.Own, Malformed: totals.Malformed,
 		Compressed: totals.Zipped, Tunnels: totals.Tunnels, BadFrames: totals.BadFrames,
@@ -226,7 +227,7 @@ func (f httpFrontend) show(shown *admin.Frontend) {
 
 func (f httpFrontend) drain() { f.Drain() }
 
-func (f httpFrontend) tls() *tlsio.Server { return f.secure.server }
+func (f httpFrontend) tlsServer() *tlsio.Server { return f.tls.server }
 
 func (f httpFrontend) config() *conf.Frontend { return &f.Settings().Frontend }
 
@@ -234,14 +235,14 @@ func (f httpFrontend) name() string { return "http" }
 
 func (f httpFrontend) counters(loop int) metrics.Set { return f.Counters(loop) }
 
-// showNow adds the connections that there are.
-func showNow(shown *admin.Frontend, current, peak int) {
+// addClients adds the numbers of clients.
+func addClients(shown *admin.Frontend, current, peak int) {
 	shown.Connections.Current += int64(current)
 	shown.Connections.Peak += int64(peak)
 }
 
-// showTotals adds what both layers count.
-func showTotals(shown *admin.Frontend, totals *session.Totals) {
+// addTotals adds the counters that both layers have.
+func addTotals(shown *admin.Frontend, totals *session.Totals) {
 	shown.Connections.Total += totals.Sessions
 	shown.BytesIn += totals.BytesIn
 	shown.BytesOut += totals.BytesOut

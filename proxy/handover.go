@@ -98,8 +98,8 @@ func (h *Handover) Frontends() (all []handover.FrontendState) {
 		if f.stream != nil {
 			state.Stream = withoutTLS(f.stream.config())
 		}
-		if f.web != nil {
-			state.HTTP = withoutTLS(f.web.config())
+		if f.http != nil {
+			state.HTTP = withoutTLS(f.http.config())
 		}
 		all = append(all, state)
 	}
@@ -177,10 +177,10 @@ func (h *Handover) Frontend(state *handover.FrontendState) (found handover.Front
 	directory := l7.NewDirectory(p.anyPoolOf)
 	for _, layer := range []*conf.Frontend{state.Stream, state.HTTP} {
 		if layer != nil && !slices.ContainsFunc(backendsOf(layer), func(name string) bool { return p.anyPoolOf(name) == nil }) {
-			f.complete(layer, directory)
+			f.ensureMode(layer, directory)
 		}
 	}
-	if f.now.Load() == nil {
+	if f.active.Load() == nil {
 		return found // its backends have gone, and so it can have no clients
 	}
 	if gone {
@@ -191,8 +191,8 @@ func (h *Handover) Frontend(state *handover.FrontendState) (found handover.Front
 	if f.stream != nil {
 		found.Stream = f.stream.Frontend
 	}
-	if f.web != nil {
-		found.HTTP = f.web.Frontend
+	if f.http != nil {
+		found.HTTP = f.http.Frontend
 	}
 	return found
 }

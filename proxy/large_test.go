@@ -41,9 +41,13 @@ func largeText(servers, frontends, version int) string {
 // time, and the total time.
 func TestApplyLarge(t *testing.T) {
 	const servers, frontends = 1000, 200
-	rounds := 4
+	rounds := 6
 	if harness.Long {
-		rounds = 20
+		rounds = 30
+	}
+	slower := time.Duration(1)
+	if raceEnabled {
+		slower = 3
 	}
 	r := start(t, largeText(servers, frontends, 0))
 	var parsing, applying, longest, loops, worst time.Duration
@@ -57,7 +61,11 @@ func TestApplyLarge(t *testing.T) {
 		}
 		parsing += time.Since(began)
 		runtime.GC() // of what was parsed for earlier reloads
-		stalls := r.watchLoops()
+		watched := version > rounds/2
+		stalls := func() time.Duration { return 0 }
+		if watched {
+			stalls = r.watchLoops()
+		}
 		before := r.loopTime()
 		began = time.Now()
 		if _, err := r.Apply(c); err != nil {
@@ -66,16 +74,18 @@ func TestApplyLarge(t *testing.T) {
 		took := time.Since(began)
 		applying += took
 		longest = max(longest, took)
-		loops = max(loops, r.loopTime()-before)
+		if !watched { // watching takes the loops' time, too
+			loops = max(loops, r.loopTime()-before)
+		}
 		worst = max(worst, stalls())
 	}
 	t.Logf("%d servers, %d frontends: parsing %v, applying %v (at most %v); the loops took %v at most, no turn more than %v",
 		servers, frontends, parsing/time.Duration(rounds), applying/time.Duration(rounds), longest, loops, worst)
-	if loops > 100*time.Millisecond {
-		t.Errorf("a reload took %v of the loops' processor time, want under 100ms", loops)
+	if limit := slower * 100 * time.Millisecond; loops > limit {
+		t.Errorf("a reload took %v of the loops' processor time, want under %v", loops, limit)
 	}
-	if worst > 5*time.Millisecond {
-		t.Errorf("a turn of a loop took %v of processor time, want under 5ms", worst)
+	if limit := slower * 5 * time.Millisecond; worst > limit {
+		t.Errorf("a turn of a loop took %v of processor time, want under %v", worst, limit)
 	}
 }
 

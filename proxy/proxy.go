@@ -44,7 +44,7 @@ type Proxy struct {
 	connections  *connectionLimiter
 	disconnector *disconnector
 	workers      l7.Workers
-	secures      *tlsio.Workers
+	tlsWorkers   *tlsio.Workers
 	log          *accesslog.Log
 
 	mu         sync.RWMutex // guards what follows; never taken on a loop
@@ -85,7 +85,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		limiter:      ratelimit.New(c.RateLimit),
 		disconnector: &disconnector{engine: engine},
 		workers:      l7.NewWorkers(engine.Loops(), log),
-		secures:      tlsio.NewWorkers(engine.Loops(), handshakes(len(engine.Loops()))),
+		tlsWorkers:   tlsio.NewWorkers(engine.Loops(), handshakes(len(engine.Loops()))),
 		config:       &conf.Config{Path: c.Path},
 		components:   newComponents(),
 		listeners:    listeners{engine: engine, inherited: options.Inherited},

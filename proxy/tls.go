@@ -10,15 +10,15 @@ import (
 	"mcplb/proxy/tlsio"
 )
 
-// secure is a frontend's TLS. It lives as long as the frontend, so that sessions
+// frontendTLS is a frontend's TLS. It lives as long as the frontend, so that sessions
 // can be resumed across reloads.
-type secure struct {
+type frontendTLS struct {
 	workers *tlsio.Workers
 	server  *tlsio.Server // nil = the frontend never had TLS
 }
 
 // apply gives the frontend the TLS that c says, and returns it; nil = none.
-func (s *secure) apply(c *conf.Frontend) session.TLS {
+func (s *frontendTLS) apply(c *conf.Frontend) session.TLS {
 	if c.TLS == nil {
 		return nil
 	}
@@ -41,7 +41,7 @@ func (s *secure) apply(c *conf.Frontend) session.TLS {
 var versions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
 // show fills in the counters of the frontend's TLS, and its certificates.
-func (s *secure) show(shown *admin.Frontend, c *conf.Frontend) {
+func (s *frontendTLS) show(shown *admin.Frontend, c *conf.Frontend) {
 	if c.TLS == nil || s.server == nil {
 		return
 	}

@@ -57,11 +57,19 @@ func expectNoNewClients(t *testing.T, address string) {
 	})
 }
 
+// expectShownDraining waits until the one client that is left is the only one shown:
+// those that were accepted just before the port was closed may still be ending.
 func expectShownDraining(t *testing.T, b *balancer) {
 	t.Helper()
-	s := b.status(t)
-	if state := s.Frontends[0].State; !s.Process.Draining || state != admin.FrontendDraining || s.Process.Connections.Current != 1 {
-		t.Errorf("the status shows draining=%v, frontend %s, %d connections", s.Process.Draining, state, s.Process.Connections.Current)
+	var s *admin.Snapshot
+	eventually(t, func() error {
+		if s = b.status(t); s.Process.Connections.Current != 1 {
+			return fmt.Errorf("the status shows %d connections, want 1", s.Process.Connections.Current)
+		}
+		return nil
+	})
+	if state := s.Frontends[0].State; !s.Process.Draining || state != admin.FrontendDraining {
+		t.Errorf("the status shows draining=%v, frontend %s", s.Process.Draining, state)
 	}
 	if code, body := get(t, b.health, "/health"); code != http.StatusServiceUnavailable || !strings.Contains(body, "draining") {
 		t.Errorf("/health answers %d %q, want 503 for draining", code, body)

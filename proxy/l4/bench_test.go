@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// relayed are the ways of a small message through the balancer.
-var relayed = []struct {
+// paths are the ways that a small message may take through the balancer.
+var paths = []struct {
 	name   string
 	change []func(*setup)
 }{
@@ -31,7 +31,7 @@ var relayed = []struct {
 func pingPong(t testing.TB, change ...func(*setup)) func() {
 	t.Helper()
 	s := endpoint.Serve(t, func(c *net.TCPConn) { onSocket(t, c, rawEcho) })
-	b := begin(t, []string{s.Address}, append(change, oneLoop)...)
+	b := start(t, []string{s.Address}, append(change, oneLoop)...)
 	c := b.dial()
 	file, err := c.File() // a blocking copy
 	if err != nil {
@@ -51,7 +51,7 @@ func pingPong(t testing.TB, change ...func(*setup)) func() {
 		for got > 0 {
 			n, err := unix.Read(fd, answer)
 			if err != nil || n == 0 {
-				t.Fatal("the echo is cut off", err)
+				t.Fatal("the echo breaks off", err)
 			}
 			got -= n
 		}
@@ -83,13 +83,14 @@ func rawEcho(fd int) {
 	}
 }
 
-// With the access log on, or off. Not parallel: it counts what the process allocates.
+// A relayed message allocates nothing, with the access log on or off. Not parallel:
+// the test counts the allocations of the process.
 func TestMessagesAllocateNothing(t *testing.T) {
 	messages := 5000
 	if harness.Long {
 		messages = 200_000
 	}
-	for _, way := range relayed {
+	for _, way := range paths {
 		t.Run(way.name, func(t *testing.T) {
 			send := pingPong(t, way.change...)
 			for range 100 {
@@ -102,15 +103,16 @@ func TestMessagesAllocateNothing(t *testing.T) {
 			}
 			runtime.ReadMemStats(&after)
 			if n := after.Mallocs - before.Mallocs; n > uint64(messages)/100 {
-				t.Errorf("%d messages and their answers allocated %d times, want none", messages, n)
+				t.Errorf("%d messages and their replies allocated %d times, want 0", messages, n)
 			}
 		})
 	}
 }
 
-// One message and its echo. Both ends' system calls are in the time.
+// BenchmarkMessage measures one message and its echo, including the system calls of
+// both ends.
 func BenchmarkMessage(b *testing.B) {
-	for _, way := range relayed {
+	for _, way := range paths {
 		b.Run(way.name, func(b *testing.B) {
 			send := pingPong(b, way.change...)
 			send()
@@ -122,14 +124,14 @@ func BenchmarkMessage(b *testing.B) {
 	}
 }
 
-// A connection from accept to its end, with one message.
+// BenchmarkConnection measures a connection from accept to its end, with one message.
 func BenchmarkConnection(b *testing.B) {
 	s := endpoint.Serve(b, endpoint.Echo)
-	bed := begin(b, []string{s.Address})
+	balancer := start(b, []string{s.Address})
 	p := make([]byte, 64)
 	b.ReportAllocs()
 	for b.Loop() {
-		c, err := net.Dial("tcp", bed.Address)
+		c, err := net.Dial("tcp", balancer.Address)
 		if err != nil {
 			b.Fatal(err)
 		}

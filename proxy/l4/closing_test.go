@@ -26,11 +26,11 @@ func bothModes(t *testing.T, test func(t *testing.T, mode func(*setup))) {
 	}
 }
 
-// A client's FIN must not cost it the reply (caddy 8026).
+// A client that has sent FIN still receives the reply (caddy 8026).
 func TestClientFinishesFirst(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
 		a := endpoint.Accept(t)
-		b := begin(t, []string{a.Address}, mode)
+		b := start(t, []string{a.Address}, mode)
 		c := b.dial()
 		c.Say("question\n")
 		c.Finish()
@@ -50,7 +50,7 @@ func TestClientFinishesFirst(t *testing.T) {
 
 func TestServerFinishesFirst(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		b, c, s := meeting(t, mode)
+		b, c, s := startRelay(t, mode)
 		s.Say("greeting\n")
 		s.Finish()
 		c.Hear("greeting\n")
@@ -66,11 +66,11 @@ func TestServerFinishesFirst(t *testing.T) {
 	})
 }
 
-// A broken stream must not look like a whole one (envoy 44148).
+// A stream that breaks off must not look complete (envoy 44148).
 func TestResetIsPassedOn(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
 		a := endpoint.Accept(t)
-		b := begin(t, []string{a.Address}, mode)
+		b := start(t, []string{a.Address}, mode)
 		c := b.dial()
 		c.Say("begun\n")
 		s := a.Next()
@@ -94,11 +94,11 @@ func TestResetIsPassedOn(t *testing.T) {
 	})
 }
 
-// A client whose server has finished, but to whom that is still on its way, is
-// not robbed of it when the server goes down.
+// When a server goes down after it has finished, its client still receives the rest of
+// what the server sent, and the end.
 func TestDownBehindTheEnd(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		b, c, s := meeting(t, mode)
+		b, c, s := startRelay(t, mode)
 		text := strings.Repeat("an answer\n", 30_000) // more than the client's kernel takes
 		s.Say(text)
 		s.Finish()
@@ -113,10 +113,10 @@ func TestDownBehindTheEnd(t *testing.T) {
 	})
 }
 
-// What was said before the reset still arrives, and then the reset.
+// The bytes sent before a reset still arrive, and then the reset.
 func TestResetAfterData(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
-		b, c, s := meeting(t, mode)
+		b, c, s := startRelay(t, mode)
 		s.Say("all of this\n")
 		s.Reset()
 		c.Hear("all of this\n")
@@ -125,12 +125,12 @@ func TestResetAfterData(t *testing.T) {
 	})
 }
 
-// A server that answers and closes while the client still sends: the answer
-// arrives, and the client learns that the rest went nowhere.
+// When a server replies and closes while the client still sends, the reply arrives, and
+// the client learns that the rest was lost.
 func TestAnswerBeforeTheQuestionEnds(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
 		a := endpoint.Accept(t)
-		b := begin(t, []string{a.Address}, mode)
+		b := start(t, []string{a.Address}, mode)
 		question := bytes.Repeat([]byte("an endless question\n"), 4<<10)
 		const times = 8
 		for range times {
@@ -157,11 +157,11 @@ func TestAnswerBeforeTheQuestionEnds(t *testing.T) {
 	})
 }
 
-// What is left in the sockets when the end comes is delivered before it.
+// The bytes left in the sockets when one side finishes are delivered before the end.
 func TestLeftoverBeforeTheEnd(t *testing.T) {
 	bothModes(t, func(t *testing.T, mode func(*setup)) {
 		a := endpoint.Accept(t)
-		b := begin(t, []string{a.Address}, mode)
+		b := start(t, []string{a.Address}, mode)
 		c := b.dial()
 		text := strings.Repeat("0123456789abcde\n", 64<<10) // 1 MB
 		go func() {
@@ -178,8 +178,8 @@ func TestLeftoverBeforeTheEnd(t *testing.T) {
 	})
 }
 
-// One side dies, the other is silent: nobody may wait for a timeout
-// (golang/go 67337).
+// When one side dies and the other is silent, the session ends at once, not after a
+// timeout (golang/go 67337).
 func TestDeadClientOfASilentServer(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -195,12 +195,12 @@ func TestDeadClientOfASilentServer(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			a := endpoint.Accept(t)
-			b := begin(t, []string{a.Address}, oneLoop)
+			b := start(t, []string{a.Address}, oneLoop)
 			for _, atOnce := range []bool{false, true} {
-				c, s := b.meet(a)
+				c, s := b.relayTo(a)
 				c.Say("hello\n")
 				s.Hear("hello\n")
-				if atOnce { // the loop learns of all of it in one event
+				if atOnce { // the loop receives all of it in one event
 					b.On(b.Engine.Loops()[0], func() { test.die(c) })
 				} else {
 					test.die(c)
@@ -211,39 +211,40 @@ func TestDeadClientOfASilentServer(t *testing.T) {
 	}
 }
 
-// A client that finished and then died while the server works on its question.
+// When a client finishes and then dies while the server works on its request, the
+// server learns that.
 func TestDeathAfterTheEndWasPassedOn(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t)
+	b, c, s := startRelay(t)
 	c.Finish()
 	s.HearEnd()
 	c.Reset()
 	b.expect(session.ClientReset, 1)
 	if _, err := s.Write([]byte("answer")); err == nil {
 		if _, err = s.Read(make([]byte, 1)); err == nil || err == io.EOF {
-			t.Errorf("the server can go on for a client that is dead: %v", err)
+			t.Errorf("the server can continue for a client that is dead: %v", err)
 		}
 	}
 }
 
-// lines are 64 KiB of what every mode passes on.
+// lines are 64 KiB of lines, which every mode relays.
 var lines = bytes.Repeat([]byte("0123456789abcde\n"), 4<<10)
 
-// A client that dies while the server takes no more is not waited for.
+// A session whose client dies while the server takes no more bytes ends at once.
 func TestDeadClientOfABlockedServer(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t)
+	b, c, s := startRelay(t)
 	b.Fill(c, lines)
 	c.Reset()
 	b.expect(session.ClientReset, 1)
 	s.HearReset()
 }
 
-// A server that breaks off leaves its client what it said before, however slow
-// the client is to read it: for no longer than half-closed connections live.
+// What a server sent before it broke off stays available to a slow client, but not
+// for longer than a half-closed connection may last.
 func TestDeadServerOfABlockedClient(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock)
+	b, c, s := startRelay(t, withStoppedTime)
 	b.Fill(s, lines)
 	s.Reset()
 	b.Advance(b.frontend.Settings().Frontend.TimeoutHalfClosed - time.Second)
@@ -255,11 +256,11 @@ func TestDeadServerOfABlockedClient(t *testing.T) {
 	c.HearReset()
 }
 
-// Whoever ends a session, and however: one reason, one slot, no more.
+// However both sides end a session at once, it has one reason and releases one slot.
 func TestBothEndAtOnce(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withRetries(0), oneLoop)
+	b := start(t, []string{a.Address}, withRetries(0), oneLoop)
 	ways := []func(c *endpoint.Conn){
 		func(c *endpoint.Conn) { c.Close() },
 		(*endpoint.Conn).Finish,
@@ -270,7 +271,7 @@ func TestBothEndAtOnce(t *testing.T) {
 	var sessions uint64
 	for _, clientWay := range ways {
 		for _, serverWay := range ways {
-			c, s := b.meet(a)
+			c, s := b.relayTo(a)
 			b.On(b.Engine.Loops()[0], func() { clientWay(c); serverWay(s) })
 			b.Turns(2)
 			c.Reset()

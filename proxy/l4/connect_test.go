@@ -20,13 +20,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Servers that refuse are passed over before the client's first byte: no client
-// fails while there is one that serves, and none is tried twice for a client.
+// Servers that refuse are skipped before the client's first byte is forwarded: no
+// client fails while another server accepts, and no server is tried twice for a client.
 func TestRedispatch(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
 	dead := []string{endpoint.Refuse(t), endpoint.Refuse(t), endpoint.Refuse(t)}
-	b := begin(t, append(dead, s.Address), withClock) // no time passes: nobody waits for a retry
+	b := start(t, append(dead, s.Address), withStoppedTime) // no time passes, so a retry would never come
 	const clients = 40
 	for i := range clients {
 		c := b.dial()
@@ -39,7 +39,7 @@ func TestRedispatch(t *testing.T) {
 		failed += totals.ConnectErrors
 		left += totals.Redispatches
 		if totals.ConnectErrors > clients || totals.Retries != 0 || totals.Connections != 0 {
-			t.Errorf("server %s: %+v, want at most one failed attempt a client and no retries", server.Name(), totals)
+			t.Errorf("server %s: %+v, want at most one failed attempt per client and no retries", server.Name(), totals)
 		}
 	}
 	if failed == 0 || left != failed {
@@ -50,11 +50,11 @@ func TestRedispatch(t *testing.T) {
 	}
 }
 
-// The only server is tried again after a moment, as often as retries say.
+// The only server is tried again after a pause, as often as retries says.
 func TestRetryOfTheOnlyServer(t *testing.T) {
 	t.Parallel()
 	dead := endpoint.Refuse(t)
-	b := begin(t, []string{dead}, withClock, withRetries(2))
+	b := start(t, []string{dead}, withStoppedTime, withRetries(2))
 	totals := func() backend.Totals { return b.pool.Servers()[0].Totals() }
 	c := b.dial()
 	for attempt := range uint64(3) {
@@ -77,7 +77,7 @@ func TestRetryOfTheOnlyServer(t *testing.T) {
 func TestRetrySucceeds(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Bind(t)
-	b := begin(t, []string{s.Address}, withClock)
+	b := start(t, []string{s.Address}, withStoppedTime)
 	c := b.dial()
 	b.Eventually("an attempt fails", func() bool { return b.pool.Servers()[0].Totals().ConnectErrors == 1 })
 	b.Turns(2)
@@ -95,17 +95,17 @@ func TestRetrySucceeds(t *testing.T) {
 
 func TestNoRetries(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{endpoint.Refuse(t)}, withRetries(0))
+	b := start(t, []string{endpoint.Refuse(t)}, withRetries(0))
 	endpoint.TurnedAway(t, b.Address)
 	b.expect(session.ConnectRefused, 1)
 }
 
-// Bytes that the client sent before it had a server are not lost on the way
-// from one to the next.
+// Bytes that the client sent before it had a server are not lost when it is
+// redispatched.
 func TestEarlyBytesSurviveARedispatch(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{endpoint.Blackhole(t), a.Address}, withClock)
+	b := start(t, []string{endpoint.Blackhole(t), a.Address}, withStoppedTime)
 	hole, other := b.pool.Servers()[0], b.pool.Servers()[1]
 	other.SetHealth(backend.Down, "so that the hole is chosen", time.Now())
 	c := b.dial()
@@ -130,19 +130,19 @@ func TestEarlyBytesSurviveARedispatch(t *testing.T) {
 func TestNoServer(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address})
+	b := start(t, []string{s.Address})
 	b.pool.Servers()[0].SetHealth(backend.Down, "for the test", time.Now())
 	endpoint.TurnedAway(t, b.Address)
 	b.expect(session.NoServer, 1)
 }
 
-// A server that goes down while a client is being connected to it: the client
-// is given another, at once.
+// When a server goes down while a client is being connected to it, the client gets
+// another server at once.
 func TestServerDownWhileConnecting(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []conf.OnDown{conf.OnDownClose, conf.OnDownKeep} {
 		s := endpoint.Serve(t, endpoint.Echo)
-		b := begin(t, []string{endpoint.Blackhole(t), s.Address}, withClock)
+		b := start(t, []string{endpoint.Blackhole(t), s.Address}, withStoppedTime)
 		hole := b.pool.Servers()[0]
 		first, second := b.dial(), b.dial()
 		b.Eventually("one of them is being connected to the hole", func() bool { return hole.Conns() == 1 })
@@ -157,8 +157,8 @@ func TestServerDownWhileConnecting(t *testing.T) {
 	}
 }
 
-// down takes a server down and tells the sessions, as package proxy does.
-func (b *bed) down(server *backend.Server, policy conf.OnDown) {
+// down marks a server down and notifies its sessions, as package proxy does.
+func (b *fixture) down(server *backend.Server, policy conf.OnDown) {
 	server.SetHealth(backend.Down, "for the test", time.Now())
 	b.each(func(s *Session) {
 		if s.Server() == server {
@@ -167,13 +167,12 @@ func (b *bed) down(server *backend.Server, policy conf.OnDown) {
 	})
 }
 
-// A server that goes down takes its own connections with it, where that is the
-// policy, and nobody else's.
+// When a server goes down, its own sessions end if that is the policy, and no others.
 func TestServerDown(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []conf.OnDown{conf.OnDownClose, conf.OnDownKeep} {
 		s1, s2 := endpoint.Accept(t), endpoint.Accept(t)
-		b := begin(t, []string{s1.Address, s2.Address})
+		b := start(t, []string{s1.Address, s2.Address})
 		c1, c2 := b.dial(), b.dial()
 		p1, p2 := s1.Next(), s2.Next()
 		c1.Say("who?\n")
@@ -202,12 +201,11 @@ func TestServerDown(t *testing.T) {
 	}
 }
 
-// The limit of a server holds whatever happens, and who waits is served in the
-// order of coming.
+// The clients that wait for a slot are served in the order in which they came.
 func TestQueueIsFair(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withMaxConn(1))
+	b := start(t, []string{a.Address}, withMaxConn(1))
 	var clients []*endpoint.Conn
 	for i := range 6 {
 		c := b.dial()
@@ -240,9 +238,9 @@ func TestMaxConnIsHard(t *testing.T) {
 			}
 		}
 		_, _ = io.ReadFull(c, make([]byte, 4))
-		now.Add(-1) // before the slot can be another's
+		now.Add(-1) // before another client can have the slot
 	})
-	b := begin(t, []string{s.Address}, withMaxConn(limit))
+	b := start(t, []string{s.Address}, withMaxConn(limit))
 	var all sync.WaitGroup
 	for range clients {
 		all.Go(func() {
@@ -259,11 +257,11 @@ func TestMaxConnIsHard(t *testing.T) {
 	b.expect(session.ServerClosed, clients)
 }
 
-// Whoever leaves while waiting leaves the queue.
+// A client that breaks off while it waits leaves the queue.
 func TestLeavingTheQueue(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withMaxConn(1))
+	b := start(t, []string{a.Address}, withMaxConn(1))
 	first := b.dial()
 	s := a.Next()
 	leaving := b.dial()
@@ -281,11 +279,11 @@ func TestLeavingTheQueue(t *testing.T) {
 	a.Next().Hear("me\n")
 }
 
-// Grants, leaving and timeouts cross each other: every slot is given back.
+// Grants, ends and timeouts cross each other: every slot is released.
 func TestGrantsCrossEnds(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, withMaxConn(2), func(s *setup) { s.backend.TimeoutQueue = 10 * time.Millisecond })
+	b := start(t, []string{s.Address}, withMaxConn(2), func(s *setup) { s.backend.TimeoutQueue = 10 * time.Millisecond })
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
@@ -293,7 +291,7 @@ func TestGrantsCrossEnds(t *testing.T) {
 			for range 60 {
 				c, err := net.DialTimeout("tcp", b.Address, endpoint.Patience)
 				if err != nil {
-					continue // its time in the queue was over before it knew
+					continue // its time in the queue ended first
 				}
 				if rng.IntN(2) == 0 {
 					_, _ = c.Write([]byte("x"))
@@ -313,16 +311,16 @@ func TestGrantsCrossEnds(t *testing.T) {
 	}
 }
 
-// A grant that finds its session gone gives the slot to the next.
+// A slot granted to a session that has ended goes to the next in the queue.
 func TestGrantComesTooLate(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withMaxConn(1), oneLoop)
+	b := start(t, []string{a.Address}, withMaxConn(1), oneLoop)
 	for range 5 {
-		holding, _ := b.meet(a)
+		holding, _ := b.relayTo(a)
 		waiting := b.dial()
 		b.Eventually("it waits", func() bool { return b.pool.Queued() == 1 })
-		b.On(b.Engine.Loops()[0], func() { // both at once: the grant is on its way when the other goes
+		b.On(b.Engine.Loops()[0], func() { // the grant is on its way when the waiting client goes
 			holding.Reset()
 			waiting.Reset()
 		})
@@ -331,7 +329,7 @@ func TestGrantComesTooLate(t *testing.T) {
 	b.expect(session.ClientGone, 5)
 }
 
-// fromSources makes the backend connect from addresses.
+// fromSources makes the backend connect from these addresses.
 func fromSources(addresses ...string) func(*setup) {
 	return func(s *setup) {
 		for _, address := range addresses {
@@ -340,12 +338,12 @@ func fromSources(addresses ...string) func(*setup) {
 	}
 }
 
-// Every source address is used, each towards every server.
+// Every source address is used for every server.
 func TestSourceAddresses(t *testing.T) {
 	t.Parallel()
 	s1, s2 := endpoint.Accept(t), endpoint.Accept(t)
 	sources := []string{"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"}
-	b := begin(t, []string{s1.Address, s2.Address}, fromSources(sources...), oneLoop)
+	b := start(t, []string{s1.Address, s2.Address}, fromSources(sources...), oneLoop)
 	seen := map[string]map[string]bool{s1.Address: {}, s2.Address: {}}
 	const clients = 128
 	for range clients {
@@ -365,11 +363,11 @@ func TestSourceAddresses(t *testing.T) {
 	}
 }
 
-// A source address without a free port is no reason to fail: there are others.
+// When a source address cannot be used, the next one is.
 func TestNextSourceAddress(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, fromSources("198.51.100.1", "127.0.0.9", "2001:db8::1"))
+	b := start(t, []string{a.Address}, fromSources("198.51.100.1", "127.0.0.9", "2001:db8::1"))
 	for range 20 {
 		b.dial()
 		if ip := a.Next().RemoteAddr().(*net.TCPAddr).IP.String(); ip != "127.0.0.9" {
@@ -381,16 +379,16 @@ func TestNextSourceAddress(t *testing.T) {
 func TestNoSourceAddressLeft(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, fromSources("198.51.100.1", "198.51.100.2"))
+	b := start(t, []string{s.Address}, fromSources("198.51.100.1", "198.51.100.2"))
 	endpoint.TurnedAway(t, b.Address)
 	b.expect(session.NoResources, 1)
 	if totals := b.pool.Servers()[0].Totals(); totals.ConnectErrors != 0 || totals.Aborts != 1 {
-		t.Errorf("the server is blamed for it: %+v", totals)
+		t.Errorf("the server counts the failure as its own: %+v", totals)
 	}
 }
 
-// The balancer's own want of descriptors is nobody else's fault, and is over
-// when there are some again.
+// When the balancer has no descriptors, clients are refused for that reason, and served
+// again as soon as it has some.
 func TestNoDescriptors(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -415,8 +413,8 @@ func TestNoDescriptors(t *testing.T) {
 			}
 		},
 	}
-	for _, breakIt := range tests {
-		b := begin(t, []string{s.Address}, func(s *setup) { breakIt(s.System) })
+	for _, exhaust := range tests {
+		b := start(t, []string{s.Address}, func(s *setup) { exhaust(s.System) })
 		short.Store(true)
 		endpoint.TurnedAway(t, b.Address)
 		b.expect(session.NoResources, 1)
@@ -430,17 +428,18 @@ func TestNoDescriptors(t *testing.T) {
 func TestIPv6(t *testing.T) {
 	t.Parallel()
 	s := endpoint.ServeAt(t, "[::1]:0", endpoint.Echo)
-	b := begin(t, []string{s.Address}, fromSources("::1"), func(s *setup) { s.frontend.Listen = []string{"[::1]:0"} })
+	b := start(t, []string{s.Address}, fromSources("::1"), func(s *setup) { s.frontend.Listen = []string{"[::1]:0"} })
 	c := b.dial()
 	c.Say("six\n")
 	c.Hear("six\n")
 }
 
-// A listener on every address takes in both families, each under its own name.
+// A listener on all addresses accepts clients of both families, and the PROXY header
+// shows each in its own family.
 func TestDualStack(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, func(s *setup) {
+	b := start(t, []string{a.Address}, func(s *setup) {
 		s.frontend.Listen = []string{":0"}
 		s.backend.SendProxy = conf.SendProxyV1
 	})

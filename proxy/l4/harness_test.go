@@ -15,25 +15,25 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// bed is a frontend on an engine of its own, with a pool of servers behind it.
-type bed struct {
+// fixture is a balancer of one frontend, with its engine and a pool of servers.
+type fixture struct {
 	*harness.Harness
 	pool     *backend.Pool
 	frontend *Frontend
 }
 
-// setup is what a test may change of a bed before it starts.
+// setup holds the settings of a fixture, which a test may change before the start.
 type setup struct {
 	harness.Setup
 	frontend conf.Frontend
 	backend  conf.Backend
 }
 
-// begin starts a bed in front of the servers at the addresses: mode tcp, no
-// rate limits, round robin, two loops, the access log on, and else the defaults
-// of the configuration. When the test ends it checks that nothing is left of any
-// session and that each has its line in the log, and stops.
-func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
+// start starts a fixture for the servers at the addresses: mode tcp, no rate limits,
+// round robin, two loops, the access log on, and otherwise the defaults of the
+// configuration. When the test ends, it checks that no session has left anything
+// behind and that each has one line in the log, and stops.
+func start(t testing.TB, servers []string, change ...func(*setup)) *fixture {
 	t.Helper()
 	c := harness.Parse(t, "mcp", "tcp", servers)
 	s := &setup{Setup: harness.NewSetup(c.RateLimit), frontend: c.Frontends[0], backend: c.Backends[0]}
@@ -45,7 +45,7 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{Harness: harness.Start(t, s.Setup), pool: pool}
+	b := &fixture{Harness: harness.Start(t, s.Setup), pool: pool}
 	b.frontend = NewFrontend(session.Settings{Frontend: s.frontend, Pool: pool}, session.Shared{
 		Limiter: b.Limiter, Connections: harness.Open{}, Log: b.AccessLog, Loops: s.Loops,
 	})
@@ -54,31 +54,31 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	return b
 }
 
-// listen has the frontend accept at an address, too.
-func (b *bed) listen(address string) {
+// listen makes the frontend accept clients at an address, too.
+func (b *fixture) listen(address string) {
 	b.Helper()
 	b.Listen(address, b.frontend, nil)
 }
 
-// meeting is a bed in front of a server that the test plays itself, and a
-// connection relayed between a client and that.
-func meeting(t testing.TB, change ...func(*setup)) (b *bed, client, server *endpoint.Conn) {
+// startRelay starts a fixture with one server, which the test plays itself, and
+// returns both ends of a connection that is relayed between a client and it.
+func startRelay(t testing.TB, change ...func(*setup)) (b *fixture, client, server *endpoint.Conn) {
 	t.Helper()
 	a := endpoint.Accept(t)
-	b = begin(t, []string{a.Address}, change...)
-	client, server = b.meet(a)
+	b = start(t, []string{a.Address}, change...)
+	client, server = b.relayTo(a)
 	return b, client, server
 }
 
-// inMode and the like are changes of a setup.
+// inMode and the following functions change a setup.
 func inMode(m conf.Mode) func(*setup) { return func(s *setup) { s.frontend.Mode = m } }
 func withPipes(n int) func(*setup)    { return func(s *setup) { s.Pipes = n } }
 func withRetries(n int) func(*setup)  { return func(s *setup) { s.backend.Retries = n } }
 func withoutLog(s *setup)             { s.LogOff = true }
 func oneLoop(s *setup)                { s.Loops = 1 }
 
-// withClock has the bed live in a time of its own, which only Advance moves.
-func withClock(s *setup) { s.StopTime() }
+// withStoppedTime stops the time: only Advance moves it.
+func withStoppedTime(s *setup) { s.StopTime() }
 
 // withMaxConn sets every server's limit.
 func withMaxConn(n int) func(*setup) {
@@ -90,7 +90,7 @@ func withMaxConn(n int) func(*setup) {
 }
 
 // each calls f for every session, one loop after the other.
-func (b *bed) each(f func(*Session)) {
+func (b *fixture) each(f func(*Session)) {
 	b.Each(func(c *reactor.Conn) {
 		if s, ok := session.Of(c).(*Session); ok {
 			f(s)
@@ -98,9 +98,9 @@ func (b *bed) each(f func(*Session)) {
 	})
 }
 
-// end waits for every session to end, and checks that each is accounted for
-// once and has given everything back.
-func (b *bed) end() {
+// end waits for every session to end, and checks that each is counted once and has
+// released everything.
+func (b *fixture) end() {
 	defer b.Stop()
 	b.AwaitIdle()
 	if b.frontend.Current() != 0 || b.pool.Queued() != 0 {
@@ -117,8 +117,8 @@ func (b *bed) end() {
 	b.CheckEmpty()
 }
 
-// expect waits until as many sessions have ended for a reason.
-func (b *bed) expect(reason session.Reason, n uint64) {
+// expect waits until n sessions have ended for a reason.
+func (b *fixture) expect(reason session.Reason, n uint64) {
 	b.Helper()
 	harness.Expect(b, func() (ended, refused harness.Counts) {
 		totals := b.frontend.Totals()
@@ -126,14 +126,14 @@ func (b *bed) expect(reason session.Reason, n uint64) {
 	}, reason.String(), n)
 }
 
-// dial connects to the bed.
-func (b *bed) dial() *endpoint.Conn {
+// dial connects a client.
+func (b *fixture) dial() *endpoint.Conn {
 	b.Helper()
 	return endpoint.Dial(b, b.Address)
 }
 
-// meet connects a client, and waits until the relay between both ends has begun.
-func (b *bed) meet(a *endpoint.Acceptor) (c, s *endpoint.Conn) {
+// relayTo connects a client, and waits until it is relayed to a. It returns both ends.
+func (b *fixture) relayTo(a *endpoint.Acceptor) (c, s *endpoint.Conn) {
 	b.Helper()
 	begun := func() (n uint64) {
 		for _, server := range b.pool.Servers() {

@@ -18,8 +18,8 @@ import (
 	"mcplb/internal/harness"
 )
 
-// A plan says what is sent on one connection, both ways, and how it ends. It
-// follows from its seed, so that both ends know all of it.
+// A plan says what is sent on one connection in both directions, and how it ends. It
+// is derived from its seed, so that both ends know all of it.
 type plan struct {
 	seed     uint64
 	up, down int // bytes
@@ -32,7 +32,7 @@ const (
 	bothAtOnce   ending = iota // each finishes when it has sent all
 	clientFirst                // the server sends only once the client has finished
 	serverFirst                // the client sends only once the server has finished
-	clientResets               // the client sends all, and breaks off when it likes
+	clientResets               // the client sends everything, and resets without waiting
 	serverResets
 	endings
 )
@@ -43,10 +43,10 @@ func newPlan(seed uint64, most int) plan {
 	return plan{seed: seed, up: size(), down: size(), ending: ending(rng.IntN(int(endings)))}
 }
 
-// whole tells whether everything must arrive.
-func (p plan) whole() bool { return p.ending < clientResets }
+// complete reports whether everything must arrive.
+func (p plan) complete() bool { return p.ending < clientResets }
 
-// stream is the bytes of one direction; some of them are newlines.
+// stream returns the bytes of one direction; some of them are newlines.
 func (p plan) stream(direction byte) io.Reader {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], p.seed)
@@ -59,7 +59,7 @@ const (
 	downward = 'd'
 )
 
-// send writes n bytes of a direction in pieces of any size, with breaks.
+// send writes n bytes of a direction in pieces of random size, with pauses.
 func (p plan) send(c io.Writer, direction byte, n int) error {
 	rng := rand.New(rand.NewPCG(p.seed, uint64(direction)))
 	stream := p.stream(direction)
@@ -81,8 +81,8 @@ func (p plan) send(c io.Writer, direction byte, n int) error {
 	return nil
 }
 
-// receive reads to the end and checks that it is what was sent: all of it, or
-// in a connection that breaks off, a beginning of it without an end.
+// receive reads to the end and checks that the bytes are those that were sent: all of
+// them, or, on a connection that breaks off, the first of them and no orderly end.
 func (p plan) receive(c io.Reader, direction byte, n int) error {
 	stream := p.stream(direction)
 	got, want := make([]byte, 64<<10), make([]byte, 64<<10)
@@ -93,27 +93,27 @@ func (p plan) receive(c io.Reader, direction byte, n int) error {
 			return err
 		}
 		if !bytes.Equal(got[:size], want[:size]) {
-			return fmt.Errorf("after %d bytes another came than was sent", total)
+			return fmt.Errorf("after %d bytes another byte was received than was sent", total)
 		}
 		total += size
 		if err == nil {
 			continue
 		}
-		return p.judge(total, n, err)
+		return p.checkEnd(total, n, err)
 	}
 }
 
-func (p plan) judge(got, sent int, err error) error {
+func (p plan) checkEnd(got, sent int, err error) error {
 	switch {
-	case p.whole() && (err != io.EOF || got != sent):
+	case p.complete() && (err != io.EOF || got != sent):
 		return fmt.Errorf("received %d of %d bytes, and then %w", got, sent, err)
-	case !p.whole() && errors.Is(err, io.EOF) && got != sent:
-		return fmt.Errorf("received an end after %d of %d bytes that was none", got, sent)
+	case !p.complete() && errors.Is(err, io.EOF) && got != sent:
+		return fmt.Errorf("received an orderly end after %d of %d bytes of a stream that was broken off", got, sent)
 	}
 	return nil
 }
 
-// client plays the client's side.
+// client plays the client.
 func (p plan) client(c *net.TCPConn) error {
 	var key [8]byte
 	binary.LittleEndian.PutUint64(key[:], p.seed)
@@ -129,7 +129,7 @@ func (p plan) client(c *net.TCPConn) error {
 	return p.both(c, clientResets, upward, p.up, downward, p.down)
 }
 
-// server plays the server's side.
+// server plays the server.
 func (p plan) server(c *net.TCPConn) error {
 	switch p.ending {
 	case clientFirst:
@@ -160,21 +160,21 @@ func (p plan) both(c *net.TCPConn, resetting ending, out byte, outSize int, in b
 		err = c.CloseWrite()
 	}
 	receiving.Wait()
-	if err != nil && !p.whole() {
-		return nil // the sender was told of the reset: the kernel tells it once
+	if err != nil && !p.complete() {
+		return nil // the write reported the reset: the kernel reports it only once
 	}
 	return errors.Join(err, received)
 }
 
-// readPlan finds out which connection the server has.
+// readPlan receives the seed that tells the server the plan of its connection.
 func readPlan(c io.Reader, most int) (plan, error) {
 	var key [8]byte
 	_, err := io.ReadFull(c, key[:])
 	return newPlan(binary.LittleEndian.Uint64(key[:]), most), err
 }
 
-// Random sizes, pieces and endings, both ways at once, on many connections:
-// what arrives is what was sent.
+// On many connections, with random sizes, pieces and endings, in both directions at
+// once, the bytes that arrive are those that were sent.
 func TestIntegrity(t *testing.T) {
 	t.Parallel()
 	connections, most := 60, 1<<20
@@ -194,7 +194,7 @@ func TestIntegrity(t *testing.T) {
 	}
 }
 
-// One connection of 8 MB both ways.
+// One connection relays 8 MB in both directions.
 func TestIntegrityOfAStream(t *testing.T) {
 	t.Parallel()
 	const size = 8 << 20
@@ -205,7 +205,7 @@ func TestIntegrityOfAStream(t *testing.T) {
 				p := plan{seed: 1, up: size, down: size}
 				served := make(chan error, 1)
 				s := endpoint.Serve(t, func(c *net.TCPConn) { served <- p.server(c) })
-				b := begin(t, []string{s.Address}, inMode(mode), withPipes(pipes))
+				b := start(t, []string{s.Address}, inMode(mode), withPipes(pipes))
 				report(t, p.both(b.dial().TCPConn, clientResets, upward, p.up, downward, p.down))
 				report(t, <-served)
 			})
@@ -213,23 +213,23 @@ func TestIntegrityOfAStream(t *testing.T) {
 	}
 }
 
-// exchange carries out plans, all at once.
+// exchange runs the plans of all connections at once.
 func exchange(t *testing.T, mode, pipes func(*setup), connections, most int) {
 	s := endpoint.Serve(t, func(c *net.TCPConn) {
 		p, err := readPlan(c, most)
 		if err != nil {
-			return // it broke off before it had said anything
+			return // it broke off before it sent anything
 		}
 		if err := p.server(c); err != nil {
 			t.Errorf("server, %+v: %v", p, err)
 		}
 	})
-	b := begin(t, []string{s.Address}, mode, pipes)
+	b := start(t, []string{s.Address}, mode, pipes)
 	var all sync.WaitGroup
 	var up, down uint64
 	for i := range connections {
 		p := newPlan(uint64(i), most)
-		if p.whole() {
+		if p.complete() {
 			up, down = up+8+uint64(p.up), down+uint64(p.down)
 		}
 		c := b.dial()
@@ -241,13 +241,13 @@ func exchange(t *testing.T, mode, pipes func(*setup), connections, most int) {
 		})
 	}
 	all.Wait()
-	b.Eventually("all have ended", func() bool { return b.frontend.Current() == 0 && s.Idle() })
+	b.Eventually("every session has ended", func() bool { return b.frontend.Current() == 0 && s.Idle() })
 	totals, served := b.frontend.Totals(), b.pool.Servers()[0].Totals()
 	if totals.BytesIn < up || totals.BytesOut < down {
 		t.Errorf("counted %d bytes up and %d down, want at least %d and %d", totals.BytesIn, totals.BytesOut, up, down)
 	}
 	if totals.BytesIn != served.BytesIn || totals.BytesOut != served.BytesOut {
-		t.Errorf("the frontend has counted %d and %d bytes, the server %d and %d", totals.BytesIn, totals.BytesOut, served.BytesIn, served.BytesOut)
+		t.Errorf("the frontend counted %d and %d bytes, the server %d and %d", totals.BytesIn, totals.BytesOut, served.BytesIn, served.BytesOut)
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 	"mcplb/proxy/session"
 )
 
-// checkLog checks that every session has one line, with the reason it is counted
-// by, and that the lines' bytes and messages are those that are counted.
-func (b *bed) checkLog(totals *session.Totals) {
+// checkLog checks that every session has one line, with the reason by which it is
+// counted, and that the lines add up to the bytes and messages that are counted.
+func (b *fixture) checkLog(totals *session.Totals) {
 	b.Helper()
 	if !b.Logged() {
 		return
@@ -32,21 +32,21 @@ func (b *bed) checkLog(totals *session.Totals) {
 	harness.CheckLines(b, "reason", reasons, totals.Ended, totals.Refused)
 	in, out := got.BytesIn == totals.BytesIn && got.MessagesIn == totals.MessagesIn, got.BytesOut == totals.BytesOut && got.MessagesOut == totals.MessagesOut
 	if !in || !out {
-		b.Errorf("the lines of the access log sum up to %d bytes and %d messages in, %d and %d out; want %d, %d, %d, %d", got.BytesIn, got.MessagesIn,
+		b.Errorf("the lines of the access log add up to %d bytes and %d messages in, %d and %d out; want %d, %d, %d, %d", got.BytesIn, got.MessagesIn,
 			got.BytesOut, got.MessagesOut, totals.BytesIn, totals.MessagesIn, totals.BytesOut, totals.MessagesOut)
 	}
 }
 
-// A line says how long what took.
+// A line shows how long the queue, the connect and the response took.
 func TestLogTimes(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, inMode(conf.ModeMCP), withMaxConn(1), withClock)
-	first, server := b.meet(a)
+	b := start(t, []string{a.Address}, inMode(conf.ModeMCP), withMaxConn(1), withStoppedTime)
+	first, server := b.relayTo(a)
 	first.Say(request(1))
 	server.Hear(request(1))
 	second := b.dial()
-	b.Eventually("it waits", func() bool { return b.pool.Queued() == 1 })
+	b.Eventually("the second client waits", func() bool { return b.pool.Queued() == 1 })
 	b.Advance(2 * time.Second)
 	server.Say(request(2))
 	first.Hear(request(2))
@@ -56,7 +56,7 @@ func TestLogTimes(t *testing.T) {
 	server.Close()
 	b.expect(session.ClientClosed, 1)
 	a.Next()
-	b.Eventually("it is relayed", func() bool { return b.pool.Servers()[0].Totals().Connections == 2 })
+	b.Eventually("the second client is relayed", func() bool { return b.pool.Servers()[0].Totals().Connections == 2 })
 	b.Advance(time.Second)
 	second.Reset()
 	b.expect(session.ClientReset, 1)
@@ -77,7 +77,7 @@ func TestLogTimes(t *testing.T) {
 	}
 }
 
-// A line says what was under way, and which server was tried.
+// A line shows the phase in which the session ended, and the server that was tried.
 func TestLogPhases(t *testing.T) {
 	t.Parallel()
 	nowhere := []string{endpoint.Refuse(t), endpoint.Refuse(t)}
@@ -96,12 +96,12 @@ func TestLogPhases(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := begin(t, nowhere, c.change)
+			b := start(t, nowhere, c.change)
 			if name == "limits" {
-				endpoint.TurnedAway(t, b.Address) // for another reason, and takes the only token
+				endpoint.TurnedAway(t, b.Address) // for another reason; it takes the only token
 			}
 			endpoint.TurnedAway(t, b.Address)
-			b.Eventually("everybody has ended", func() bool { return b.Engine.Load() == 0 })
+			b.Eventually("every session has ended", func() bool { return b.Engine.Load() == 0 })
 			lines := b.Lines()
 			got := lines[len(lines)-1]
 			if got.Reason != c.want.Reason || got.Phase != c.want.Phase || got.Server != c.want.Server || got.Retries != c.want.Retries ||

@@ -20,7 +20,7 @@ import (
 	"mcplb/proxy/session"
 )
 
-// messageRate limits messages, which are delayed.
+// messageRate sets the message rate, with over_message = "delay".
 func messageRate(rate, burst int) func(*setup) {
 	return func(s *setup) {
 		s.frontend.Mode = conf.ModeMCP
@@ -28,7 +28,7 @@ func messageRate(rate, burst int) func(*setup) {
 	}
 }
 
-// rejecting limits messages, which are rejected; nobody is banned.
+// rejecting sets the message rate, with over_message = "reject" and without bans.
 func rejecting(rate, burst int) func(*setup) {
 	return func(s *setup) {
 		messageRate(rate, burst)(s)
@@ -41,10 +41,10 @@ func longestMessage(n int64) func(*setup) {
 	return func(s *setup) { s.frontend.Mode, s.frontend.MaxMessage = conf.ModeMCP, n }
 }
 
-// messagesOf is n messages.
+// messagesOf returns n messages.
 func messagesOf(n int) string { return strings.Repeat("{\"jsonrpc\":\"2.0\"}\n", n) }
 
-// request is a request, as a line.
+// request returns a request as a line.
 func request(id any) string {
 	raw, err := json.Marshal(id)
 	if err != nil {
@@ -53,7 +53,7 @@ func request(id any) string {
 	return fmt.Sprintf("{\"jsonrpc\":\"2.0\",\"id\":%s,\"method\":\"ping\"}\n", raw)
 }
 
-// requests are those numbered from first to last.
+// requests returns the requests with the ids from first to last.
 func requests(first, last int) string {
 	var all strings.Builder
 	for id := first; id <= last; id++ {
@@ -62,8 +62,8 @@ func requests(first, last int) string {
 	return all.String()
 }
 
-// refusal is an error of the balancer's.
-type refusal struct {
+// rejection is an error that the balancer sends.
+type rejection struct {
 	Version string          `json:"jsonrpc"`
 	ID      json.RawMessage `json:"id"`
 	Error   struct {
@@ -75,15 +75,15 @@ type refusal struct {
 	} `json:"error"`
 }
 
-// refused receives the answer to a message over the rate.
-func refused(c *endpoint.Conn, id any) {
+// expectRejected receives the error for a message over the rate.
+func expectRejected(c *endpoint.Conn, id any) {
 	c.Helper()
 	line := c.Line()
 	want, err := json.Marshal(id)
 	if err != nil {
 		c.Fatal(err)
 	}
-	var r refusal
+	var r rejection
 	if err := json.Unmarshal([]byte(line), &r); err != nil || string(r.ID) != string(want) ||
 		r.Version != "2.0" || r.Error.Code != mcp.CodeRateLimited || r.Error.Data.RetryAfterMs <= 0 {
 		c.Fatalf("received %q, %v, want an error for id %s", line, err, want)
@@ -93,7 +93,7 @@ func refused(c *endpoint.Conn, id any) {
 func TestMessagesAreCounted(t *testing.T) {
 	t.Parallel()
 	for _, limits := range []func(*setup){inMode(conf.ModeMCP), messageRate(1000, 1000), rejecting(1000, 1000)} {
-		b, c, s := meeting(t, limits, withClock)
+		b, c, s := startRelay(t, limits, withStoppedTime)
 		for _, piece := range []string{"{\"one\":1}\n", "{\"two\"", ":2}\r\n\r\n\n", "three\nfour\nand fi", "ve\n"} {
 			c.Say(piece)
 			s.Hear(piece)
@@ -111,12 +111,12 @@ func TestMessagesAreCounted(t *testing.T) {
 	}
 }
 
-// Delayed messages arrive all of them, in order, and no faster than the rate
-// allows in the long run.
+// All delayed messages arrive, in order, and no faster than the rate allows in the
+// long run.
 func TestDelay(t *testing.T) {
 	t.Parallel()
 	const rate, burst, count = 100, 10, 600
-	b, c, s := meeting(t, withClock, messageRate(rate, burst))
+	b, c, s := startRelay(t, withStoppedTime, messageRate(rate, burst))
 	padding := strings.Repeat(" ", 900)
 	atOnce := reactor.ReadSize/len(padding) + 1 // what one read may bring
 	go func() {
@@ -164,18 +164,18 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// pausedFor tells whether a session waits for time to pass.
-func (b *bed) pausedFor() (paused bool) {
+// pausedFor reports whether a session waits for time to pass.
+func (b *fixture) pausedFor() (paused bool) {
 	b.each(func(s *Session) { paused = paused || s.relay.Resume != 0 })
 	return paused
 }
 
-// A client does not leave its debt behind by connecting anew.
+// A client does not get rid of its debt by connecting again.
 func TestDebtOutlivesTheConnection(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withClock, messageRate(10, 5))
-	c, s := b.meet(a)
+	b := start(t, []string{a.Address}, withStoppedTime, messageRate(10, 5))
+	c, s := b.relayTo(a)
 	burst := messagesOf(105) // ten seconds of debt
 	c.Say(burst)
 	s.Hear(burst)
@@ -192,10 +192,10 @@ func TestDebtOutlivesTheConnection(t *testing.T) {
 	s.Hear("hello\n")
 }
 
-// What the server says is not held up with its client's messages.
+// The server's messages are not delayed with its client's.
 func TestDelayIsOneWay(t *testing.T) {
 	t.Parallel()
-	_, c, s := meeting(t, withClock, messageRate(1, 1))
+	_, c, s := startRelay(t, withStoppedTime, messageRate(1, 1))
 	c.Say(messagesOf(100))
 	s.Hear(messagesOf(100))
 	for range 100 {
@@ -206,21 +206,21 @@ func TestDelayIsOneWay(t *testing.T) {
 	c.HearEnd()
 }
 
-// Messages over the rate are answered by the balancer, by their ids, and do
-// not reach the server.
+// The balancer answers messages over the rate with errors that bear their ids, and
+// does not forward them to the server.
 func TestReject(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, rejecting(1, 3))
+	b, c, s := startRelay(t, withStoppedTime, rejecting(1, 3))
 	c.Say(requests(1, 7))
 	s.Hear(requests(1, 3))
 	for id := 4; id <= 7; id++ {
-		refused(c, id)
+		expectRejected(c, id)
 	}
-	// Of these nobody waits for an answer.
+	// These get no answer.
 	c.Say("{\"jsonrpc\":\"2.0\",\"method\":\"notification\"}\n{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{}}\nnot JSON at all\n")
 	c.Say(request("a name") + request(1e15) + "{\"id\":{\"no\":\"id\"},\"method\":\"ping\"}\n" + request("the last"))
 	for _, id := range []any{"a name", 1e15, "the last"} {
-		refused(c, id)
+		expectRejected(c, id)
 	}
 	b.Advance(time.Second)
 	c.Say(request(100))
@@ -234,30 +234,29 @@ func TestReject(t *testing.T) {
 	}
 }
 
-// A message is decided about when it begins, and whole, however it comes.
-// A change of over_message holds for live sessions, from their next message on.
+// A change of over_message applies to live sessions, from their next message on.
 func TestOverMessageChanges(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
 	var limits conf.RateLimit
-	b := begin(t, []string{a.Address}, withClock, rejecting(1, 1), func(s *setup) { limits = s.Limits })
+	b := start(t, []string{a.Address}, withStoppedTime, rejecting(1, 1), func(s *setup) { limits = s.Limits })
 	apply := func(over conf.OverMessage) {
 		limits.OverMessage = over
 		b.Limiter.Apply(limits)
 	}
-	c, s := b.meet(a)
+	c, s := b.relayTo(a)
 	c.Say(requests(1, 2))
 	s.Hear(request(1))
-	refused(c, 2)
+	expectRejected(c, 2)
 
 	apply(conf.Delay)
 	b.Advance(time.Second)
-	c.Say(requests(3, 4)) // one too many, which is let pass and then waited for
+	c.Say(requests(3, 4)) // one too many, which passes; the client is delayed for it
 	s.Hear(requests(3, 4))
 	b.Eventually("the client is delayed", func() bool { return b.frontend.Totals().Delayed == 1 })
 	b.Advance(2 * time.Second)
 
-	c.Say(strings.TrimSuffix(request(5), "\n")) // under way when the limits change
+	c.Say(strings.TrimSuffix(request(5), "\n")) // begun when the limits change
 	s.Hear(strings.TrimSuffix(request(5), "\n"))
 	apply(conf.Reject)
 	c.Say("\n")
@@ -265,47 +264,49 @@ func TestOverMessageChanges(t *testing.T) {
 	b.Advance(time.Second)
 	c.Say(requests(6, 7))
 	s.Hear(request(6))
-	refused(c, 7)
+	expectRejected(c, 7)
 }
 
+// Whether a message is rejected is decided when it begins, for all of it, in whatever
+// pieces it comes.
 func TestRejectByteByByte(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, rejecting(1, 1))
+	b, c, s := startRelay(t, withStoppedTime, rejecting(1, 1))
 	for _, letter := range strings.Split(requests(1, 2), "") {
 		c.Say(letter)
 		b.Turns(1)
 	}
 	s.Hear(request(1))
-	refused(c, 2)
+	expectRejected(c, 2)
 	b.Advance(time.Second)
 	c.Say("\n" + request(3))
 	s.Hear("\n" + request(3))
 }
 
-// Errors come between the server's messages, never inside one.
+// Errors are inserted between the server's messages, never inside one.
 func TestRejectWaitsForTheServersMessage(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, rejecting(1, 1))
+	b, c, s := startRelay(t, withStoppedTime, rejecting(1, 1))
 	c.Say(request(1))
 	s.Hear(request(1))
 	s.Say("{\"half\":")
 	c.Hear("{\"half\":")
 	c.Say(requests(2, 4))
-	b.Eventually("they are rejected", func() bool { return b.frontend.Totals().Rejected == 3 })
+	b.Eventually("they are rejected, and counted", func() bool { return b.frontend.Totals().Rejected == 3 })
 	s.Say("\"whole\"}\n{\"the next")
 	c.Hear("\"whole\"}\n")
 	for id := 2; id <= 4; id++ {
-		refused(c, id)
+		expectRejected(c, id)
 	}
 	c.Hear("{\"the next")
 	s.Say("\"}\n")
 	c.Hear("\"}\n")
 }
 
-// A server that never pauses does not keep the errors from their place.
+// Errors find their place in the stream of a server that never pauses.
 func TestRejectAmidAStream(t *testing.T) {
 	t.Parallel()
-	_, c, s := meeting(t, withClock, rejecting(1, 1))
+	_, c, s := startRelay(t, withStoppedTime, rejecting(1, 1))
 	c.Say(request(0))
 	s.Hear(request(0))
 	over := make(chan struct{})
@@ -317,7 +318,7 @@ func TestRejectAmidAStream(t *testing.T) {
 			if len(stream) < 7001 {
 				continue
 			}
-			if _, err := s.Write(stream[:7001]); err != nil { // mostly in the midst of a line
+			if _, err := s.Write(stream[:7001]); err != nil { // mostly in the middle of a line
 				return
 			}
 			stream = stream[7001:]
@@ -341,18 +342,18 @@ func TestRejectAmidAStream(t *testing.T) {
 		case message.ID != nil && *message.ID == answered+1:
 			answered++
 		default:
-			t.Fatalf("after message %d and %d answers came %q", n, answered, line)
+			t.Fatalf("after message %d and %d errors, received %q", n, answered, line)
 		}
 	}
 	c.Reset()
 	<-over
 }
 
-// Behind a server's end nothing may follow: the errors are dropped, and what
-// may pass still passes.
-func TestRejectBehindTheServersEnd(t *testing.T) {
+// Nothing may follow the server's FIN: the errors are dropped, and messages within the
+// rate are still forwarded.
+func TestRejectAfterTheServersEnd(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, rejecting(1, 1))
+	b, c, s := startRelay(t, withStoppedTime, rejecting(1, 1))
 	s.Say("no more to say\n")
 	s.Finish()
 	c.Hear("no more to say\n")
@@ -367,30 +368,28 @@ func TestRejectBehindTheServersEnd(t *testing.T) {
 	b.expect(session.ServerClosed, 1)
 }
 
-// A client that floods and does not read costs next to nothing, and is told of
-// each message in the end. Not parallel: it looks at the process's memory.
+// A client that floods and does not read costs almost no memory, and receives the error
+// for every message in the end. Not parallel: the test measures the process's memory.
 func TestRejectFlood(t *testing.T) {
 	for name, begun := range map[string]string{"server silent": "", "server in a message": "{\"half\":"} {
 		t.Run(name, func(t *testing.T) {
-			_, c, s := meeting(t, rejecting(1, 1))
+			b, c, s := startRelay(t, rejecting(1, 1))
 			c.Say(request(0))
 			s.Hear(request(0))
 			s.Say(begun)
 			c.Hear(begun)
 			before := heap()
-			sent := flood(c)
-			if grown := int64(heap()) - int64(before); grown > 1<<20 {
-				t.Errorf("the flood costs %d bytes, want less than 1 MB", grown)
-			}
+			sent := b.flood(c)
+			checkCost(t, "the flood", before)
 			if begun != "" {
 				s.Say("\"whole\"}\n")
 				c.Hear("\"whole\"}\n")
 			}
-			passed := 0 // the real time lets some pass
+			passed := 0 // real time passes, so the rate allows some
 			for id := 1; id <= sent-60; id++ {
 				for line := c.Line(); !strings.HasPrefix(line, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"error":`, id)); id++ {
 					if passed++; passed > 60 {
-						t.Fatalf("instead of the error for %d came %q", id-60, line)
+						t.Fatalf("received %q, want the error for %d", line, id-60)
 					}
 				}
 			}
@@ -399,36 +398,39 @@ func TestRejectFlood(t *testing.T) {
 	}
 }
 
-// flood sends requests numbered from 1 until nobody takes any more, and tells
-// how many went out whole.
-func flood(c *endpoint.Conn) (sent int) {
-	c.Helper()
+// flood sends requests numbered from 1 until no more are taken although the loops
+// have taken turns meanwhile. It returns how many were sent completely.
+func (b *fixture) flood(c *endpoint.Conn) (sent int) {
+	b.Helper()
 	var rest []byte
-	for id := 1; ; {
+	for id, blocked := 1, 0; blocked < 2; {
 		for len(rest) < 32<<10 {
 			rest = append(rest, request(id)...)
 			id++
 		}
 		if err := c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
-			c.Fatal(err)
+			b.Fatal(err)
 		}
 		n, err := c.Write(rest)
 		sent += bytes.Count(rest[:n], []byte("\n"))
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return sent
-		}
-		if err != nil {
-			c.Fatal(err)
-		}
 		rest = rest[:copy(rest, rest[n:])]
+		blocked++
+		switch {
+		case n > 0:
+			blocked = 0
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			b.Fatal(err)
+		}
+		b.Turns(3)
 	}
+	return sent
 }
 
-// tooLong receives the error for a message that is too long.
-func tooLong(c *endpoint.Conn) {
+// expectTooLong receives the error for a message that is too long.
+func expectTooLong(c *endpoint.Conn) {
 	c.Helper()
 	line := c.Line()
-	var r refusal
+	var r rejection
 	if err := json.Unmarshal([]byte(line), &r); err != nil || string(r.ID) != "null" || r.Error.Code != mcp.CodeInvalidRequest {
 		c.Fatalf("received %q, %v, want an error for a message too long", line, err)
 	}
@@ -441,8 +443,8 @@ func TestMaxMessage(t *testing.T) {
 	tests := []struct {
 		name  string
 		said  string // by the server, before
-		heard string // by the client, of that
-		pause bool   // in the midst of the line
+		heard string // by the client, before the error
+		pause bool   // within the line
 	}{
 		{name: "at once"},
 		{name: "in pieces", pause: true},
@@ -453,13 +455,13 @@ func TestMaxMessage(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			a := endpoint.Accept(t)
-			b := begin(t, []string{a.Address}, longestMessage(limit))
+			b := start(t, []string{a.Address}, longestMessage(limit))
 			c := b.dial()
 			c.Say(line + "\n")
 			s := a.Next()
 			s.Hear(line + "\n")
 			s.Say(test.said)
-			b.Eventually("the client has it", func() bool { return b.frontend.Totals().BytesOut == uint64(len(test.said)) })
+			b.Eventually("the client has been sent it", func() bool { return b.frontend.Totals().BytesOut == uint64(len(test.said)) })
 			c.Say(line[:1])
 			if test.pause {
 				s.Hear(line[:1])
@@ -467,22 +469,22 @@ func TestMaxMessage(t *testing.T) {
 			c.Say(line)
 			s.HearReset()
 			c.Hear(test.heard)
-			tooLong(c)
+			expectTooLong(c)
 			c.HearEnd()
-			c.Say("nobody reads this\n")
+			c.Say("this is discarded\n")
 			c.Close()
 			b.expect(session.MessageTooLong, 1)
 		})
 	}
 }
 
-// A client that goes on and on is cut off after a while.
+// A client that keeps sending after a message that was too long is cut off after a while.
 func TestMaxMessageLingers(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, longestMessage(100))
+	b, c, s := startRelay(t, withStoppedTime, longestMessage(100))
 	c.Say(strings.Repeat("x", 101))
 	s.HearReset()
-	tooLong(c)
+	expectTooLong(c)
 	c.HearEnd()
 	b.Advance(lingerTime - time.Second)
 	c.Say("still here")
@@ -493,32 +495,32 @@ func TestMaxMessageLingers(t *testing.T) {
 	b.expect(session.MessageTooLong, 1)
 }
 
-// The error for a rejected message comes before the one that ends it all.
+// The error for a rejected message precedes the one that ends the session.
 func TestMaxMessageAfterARejection(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, longestMessage(100), rejecting(1, 1))
+	b, c, s := startRelay(t, withStoppedTime, longestMessage(100), rejecting(1, 1))
 	c.Say(request(1))
 	s.Hear(request(1))
 	s.Say("{\"half")
 	c.Hear("{\"half")
 	c.Say(request(2))
-	b.Eventually("it is rejected", func() bool { return b.frontend.Totals().Rejected == 1 })
+	b.Eventually("the message is rejected", func() bool { return b.frontend.Totals().Rejected == 1 })
 	c.Say(strings.Repeat("x", 101))
 	c.Hear("\n")
-	refused(c, 2)
-	tooLong(c)
+	expectRejected(c, 2)
+	expectTooLong(c)
 	c.HearEnd()
 }
 
-// A line without end costs nothing. Not parallel: it looks at the process's
-// memory.
+// A line without end costs almost no memory. Not parallel: the test measures the
+// process's memory.
 func TestEndlessLine(t *testing.T) {
 	size := 64 << 20
 	if harness.Long {
 		size = 1 << 30
 	}
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, longestMessage(16<<20))
+	b := start(t, []string{a.Address}, longestMessage(16<<20))
 	c := b.dial()
 	before := heap()
 	sent := make(chan error, 1)
@@ -536,38 +538,36 @@ func TestEndlessLine(t *testing.T) {
 	if n, err := io.Copy(io.Discard, s); err == nil || n > 16<<20 {
 		t.Errorf("the server received %d bytes and %v, want at most the limit and a reset", n, err)
 	}
-	tooLong(c)
+	expectTooLong(c)
 	c.HearEnd()
 	report(t, <-sent)
-	if grown := int64(heap()) - int64(before); grown > 1<<20 {
-		t.Errorf("it costs %d bytes, want less than 1 MB", grown)
-	}
+	checkCost(t, "a line without end", before)
 	b.expect(session.MessageTooLong, 1)
 }
 
 func TestNoMaxMessage(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, longestMessage(0))
+	b := start(t, []string{s.Address}, longestMessage(0))
 	c := b.dial()
 	line := strings.Repeat("x", 4<<20) + "\n"
 	go func() { _, _ = io.WriteString(c, line) }()
 	c.Hear(line)
 }
 
-// Whoever sends too fast too often is banned: its connections live on, and it
-// gets no new ones.
+// A client that sends too fast too often is banned: its connections stay, and new ones
+// are refused.
 func TestBan(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withClock, rejecting(1, 1), func(s *setup) {
+	b := start(t, []string{a.Address}, withStoppedTime, rejecting(1, 1), func(s *setup) {
 		s.Limits.BanAfter, s.Limits.BanTime = 3, time.Minute
 	})
-	c, s := b.meet(a)
+	c, s := b.relayTo(a)
 	c.Say(requests(1, 4))
 	s.Hear(request(1))
 	for id := 2; id <= 4; id++ {
-		refused(c, id)
+		expectRejected(c, id)
 	}
 	endpoint.TurnedAway(t, b.Address)
 	b.expect(session.Banned, 1)
@@ -579,8 +579,8 @@ func TestBan(t *testing.T) {
 	a.Next().Hear(request(6))
 }
 
-// connect wants to be served.
-func (b *bed) connect() *endpoint.Conn {
+// ping connects a client, and checks that it is served.
+func (b *fixture) ping() *endpoint.Conn {
 	b.Helper()
 	c := b.dial()
 	c.Say("ping\n")
@@ -588,7 +588,7 @@ func (b *bed) connect() *endpoint.Conn {
 	return c
 }
 
-// Every limit turns away, under its own name, whoever is over it.
+// Every limit refuses the clients that exceed it, for its own reason.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	exempt := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -603,25 +603,25 @@ func TestLimits(t *testing.T) {
 	for _, test := range tests {
 		for _, mode := range []conf.Mode{conf.ModeTCP, conf.ModeMCP} {
 			s := endpoint.Serve(t, endpoint.Echo)
-			b := begin(t, []string{s.Address}, withClock, inMode(mode), func(s *setup) { test.limit(&s.Limits) })
-			first := b.connect()
-			b.connect()
+			b := start(t, []string{s.Address}, withStoppedTime, inMode(mode), func(s *setup) { test.limit(&s.Limits) })
+			first := b.ping()
+			b.ping()
 			endpoint.TurnedAway(t, b.Address)
 			b.expect(test.reason, 1)
 			first.Close()
 			b.expect(session.ClientClosed, 1)
 			b.Advance(time.Second)
-			b.connect()
+			b.ping()
 
-			b = begin(t, []string{s.Address}, withClock, inMode(mode), func(s *setup) { test.limit(&s.Limits); s.Limits.Exempt = exempt })
+			b = start(t, []string{s.Address}, withStoppedTime, inMode(mode), func(s *setup) { test.limit(&s.Limits); s.Limits.Exempt = exempt })
 			for range 5 {
-				b.connect()
+				b.ping()
 			}
 		}
 	}
 }
 
-// Random bytes are no harm to the filter.
+// Random bytes pass through the filter unharmed.
 func TestIntegrityThroughTheFilter(t *testing.T) {
 	t.Parallel()
 	exchange(t, rejecting(1e6, 1e6), withPipes(8), 30, 256<<10)

@@ -17,15 +17,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// behindProxy has the frontend expect a header from this machine, and the
-// server be told the client's address, to see what came of it.
+// behindProxy makes the frontend expect a header from this machine, and send the
+// client's address to the server, which shows the result.
 func behindProxy(s *setup) {
 	s.frontend.AcceptProxy = true
 	s.frontend.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/29"), netip.MustParsePrefix("::1/128")}
 	s.backend.SendProxy = conf.SendProxyV2
 }
 
-// hearHeader receives a PROXY header, as the reference implementation reads it.
+// hearHeader receives a PROXY header, parsed by the reference implementation.
 func hearHeader(c *endpoint.Conn) *proxyproto.Header {
 	c.Helper()
 	header, err := proxyproto.Read(c.Reader)
@@ -38,7 +38,7 @@ func hearHeader(c *endpoint.Conn) *proxyproto.Header {
 func TestHeaderTaken(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, behindProxy)
+	b := start(t, []string{a.Address}, behindProxy)
 	for _, test := range proxyheaders.Good {
 		ways := map[string]func(c *endpoint.Conn){
 			"at once": func(c *endpoint.Conn) { c.Say(test.Header + "hello\n") },
@@ -81,7 +81,8 @@ func TestHeaderTaken(t *testing.T) {
 	}
 }
 
-// mapped is how an IPv4 address looks beside an IPv6 one.
+// mapped returns an address as an IPv6 one, as a header shows it whose other address
+// is IPv6.
 func mapped(address string) string {
 	from := netip.MustParseAddrPort(address)
 	return netip.AddrPortFrom(netip.AddrFrom16(from.Addr().As16()), from.Port()).String()
@@ -90,7 +91,7 @@ func mapped(address string) string {
 func TestHeaderRefused(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, behindProxy)
+	b := start(t, []string{s.Address}, behindProxy)
 	for _, test := range proxyheaders.Bad {
 		c := b.dial()
 		c.Say(test.Header)
@@ -111,9 +112,9 @@ func TestHeaderRefused(t *testing.T) {
 func TestHeaderTimeout(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, behindProxy, withClock)
+	b := start(t, []string{s.Address}, behindProxy, withStoppedTime)
 	silent, slow := b.dial(), b.dial()
-	b.Eventually("both are there", func() bool { return b.frontend.Current() == 2 })
+	b.Eventually("both are accepted", func() bool { return b.frontend.Current() == 2 })
 	slow.Say("PROXY")
 	b.Advance(session.HeaderTimeout - time.Second)
 	slow.Say(" TCP4")
@@ -126,12 +127,12 @@ func TestHeaderTimeout(t *testing.T) {
 	slow.HearReset()
 }
 
-// Who has sent half a header is waited for, not asked again and again.
+// A client that has sent half a header is not polled: the balancer waits for an event.
 func TestHeaderIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
 	var looks atomic.Int64
-	b := begin(t, []string{s.Address}, behindProxy, func(s *setup) {
+	b := start(t, []string{s.Address}, behindProxy, func(s *setup) {
 		peek := s.System.Peek
 		s.System.Peek = func(fd int, p []byte) (int, unix.Errno) {
 			looks.Add(1)
@@ -150,7 +151,7 @@ func TestHeaderIsWaitedFor(t *testing.T) {
 func TestUntrustedProxy(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, behindProxy)
+	b := start(t, []string{s.Address}, behindProxy)
 	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.9")}}).Dial("tcp", b.Address)
 	if err == nil {
 		defer c.Close()
@@ -161,7 +162,7 @@ func TestUntrustedProxy(t *testing.T) {
 func TestGoneBeforeTheHeader(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address}, behindProxy)
+	b := start(t, []string{s.Address}, behindProxy)
 	for _, header := range []string{"", "PROXY"} {
 		c := b.dial()
 		c.Say(header)
@@ -170,11 +171,11 @@ func TestGoneBeforeTheHeader(t *testing.T) {
 	b.expect(session.ClientGone, 2)
 }
 
-// The limits and the balancing go by the client that the header names.
+// The limits and the balancing apply to the client that the header names.
 func TestHeaderNamesTheSource(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, behindProxy, func(s *setup) { s.Limits.MaxConnections = 1 })
+	b := start(t, []string{a.Address}, behindProxy, func(s *setup) { s.Limits.MaxConnections = 1 })
 	header := func(client int) string { return fmt.Sprintf("PROXY TCP4 192.0.2.%d 192.0.2.200 12345 80\r\n", client) }
 	for client := range 3 {
 		b.dial().Say(header(client))
@@ -186,14 +187,14 @@ func TestHeaderNamesTheSource(t *testing.T) {
 	b.expect(session.SourceConnections, 1)
 }
 
-// What the server is told is what the reference implementation reads.
+// The reference implementation understands the header that the server receives.
 func TestHeaderSent(t *testing.T) {
 	t.Parallel()
 	for _, version := range []conf.SendProxy{conf.SendProxyV1, conf.SendProxyV2} {
 		for _, host := range []string{"127.0.0.1", "::1"} {
 			for _, early := range []string{"", "early\n"} {
 				a := endpoint.Accept(t)
-				b := begin(t, []string{a.Address}, func(s *setup) {
+				b := start(t, []string{a.Address}, func(s *setup) {
 					s.backend.SendProxy = version
 					s.frontend.Listen = []string{net.JoinHostPort(host, "0")}
 				})
@@ -203,7 +204,7 @@ func TestHeaderSent(t *testing.T) {
 				header := hearHeader(s)
 				if header.SourceAddr.String() != c.LocalAddr().String() || header.DestinationAddr.String() != c.RemoteAddr().String() ||
 					header.Command != proxyproto.PROXY || string(version) != fmt.Sprintf("v%d", header.Version) {
-					t.Errorf("%s: the server was told %+v, want %s to %s", version, header, c.LocalAddr(), c.RemoteAddr())
+					t.Errorf("%s: the server received %+v, want %s to %s", version, header, c.LocalAddr(), c.RemoteAddr())
 				}
 				s.Hear(early)
 				s.Say("welcome\n")

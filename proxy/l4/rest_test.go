@@ -9,16 +9,16 @@ import (
 	"mcplb/internal/endpoint"
 )
 
-// A connection at rest holds two descriptors, no pipe and no buffer, whatever
-// it has carried (inetaf/tcpproxy 31). Not parallel: it counts the process's
-// descriptors.
+// A connection at rest holds two descriptors, no pipe and no buffer, whatever it has
+// relayed before (inetaf/tcpproxy 31). Not parallel: the test counts the descriptors
+// of the process.
 func TestConnectionAtRest(t *testing.T) {
 	const connections, size = 40, 300 << 10
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withPipes(4))
+	b := start(t, []string{a.Address}, withPipes(4))
 	before := descriptors(t)
 	for range connections {
-		c, s := b.meet(a)
+		c, s := b.relayTo(a)
 		for _, way := range [][2]*endpoint.Conn{{c, s}, {s, c}} {
 			go func() { _, _ = way[0].Write(make([]byte, size)) }()
 			if _, err := io.CopyN(io.Discard, way[1].Reader, size); err != nil {
@@ -26,7 +26,7 @@ func TestConnectionAtRest(t *testing.T) {
 			}
 		}
 	}
-	const ends = 2 * connections // the test's own
+	const ends = 2 * connections // of the test itself
 	if n := descriptors(t) - before - ends; n < 2*connections || n > 2*connections+2*4 {
 		t.Errorf("%d connections hold %d descriptors, want 2 each, and 4 pipes in all", connections, n)
 	}
@@ -49,11 +49,11 @@ func descriptors(t testing.TB) int {
 	return len(entries)
 }
 
-// The end of what was spliced goes out at once, too: it does not wait for more
+// The last bytes that are spliced are sent at once, too: they do not wait for more
 // (golang/go 10948: 200 ms each time).
 func TestNothingIsHeldBack(t *testing.T) {
 	t.Parallel()
-	_, c, s := meeting(t)
+	_, c, s := startRelay(t)
 	const times = 20
 	sizes := []int{1, 64 << 10, 64<<10 + 1, 256<<10 + 1}
 	begun := time.Now()

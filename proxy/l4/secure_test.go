@@ -13,27 +13,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// greeting is a Securer whose handshake is one byte of the client's: 'y' is
-// complete, 'n' fails. What follows passes as it is.
-type greeting struct{ closed, reset atomic.Int64 }
+// fakeTLS is a session.TLS whose handshake is one byte from the client: after 'y' it
+// is complete, after 'n' it fails. The bytes after it pass unchanged.
+type fakeTLS struct{ closed, reset atomic.Int64 }
 
-func (g *greeting) Secure(c *reactor.Conn) { c.SetTransport(&greeter{greeting: g, conn: c}) }
+func (g *fakeTLS) Secure(c *reactor.Conn) { c.SetTransport(&fakeHandshake{fakeTLS: g, conn: c}) }
 
-type greeter struct {
-	*greeting
+type fakeHandshake struct {
+	*fakeTLS
 	conn *reactor.Conn
 }
 
-func (g *greeter) Step() (done bool, errno unix.Errno) {
+func (g *fakeHandshake) Step() (done bool, errno unix.Errno) {
 	for g.conn.Readable() {
-		said := make([]byte, 1)
-		n, errno := g.conn.RawRead(said)
+		p := make([]byte, 1)
+		n, errno := g.conn.RawRead(p)
 		switch {
 		case errno == unix.EAGAIN:
 			continue
 		case errno != 0 || n == 0:
 			return true, unix.ECONNRESET
-		case said[0] == 'y':
+		case p[0] == 'y':
 			return true, 0
 		}
 		g.conn.RawTrySend([]byte("no"))
@@ -42,38 +42,38 @@ func (g *greeter) Step() (done bool, errno unix.Errno) {
 	return false, 0
 }
 
-func (g *greeter) Version() string { return "1.3" }
+func (g *fakeHandshake) Version() string { return "1.3" }
 
-func (g *greeter) Read(c *reactor.Conn, p []byte) (int, bool, unix.Errno) {
+func (g *fakeHandshake) Read(c *reactor.Conn, p []byte) (int, bool, unix.Errno) {
 	n, errno := c.RawRead(p)
 	return n, false, errno
 }
 
-func (g *greeter) Send(c *reactor.Conn, p []byte) unix.Errno { return c.RawSend(p) }
-func (g *greeter) CloseWrite(*reactor.Conn)                  {}
-func (g *greeter) Close(_ *reactor.Conn, reset bool) {
+func (g *fakeHandshake) Send(c *reactor.Conn, p []byte) unix.Errno { return c.RawSend(p) }
+func (g *fakeHandshake) CloseWrite(*reactor.Conn)                  {}
+func (g *fakeHandshake) Close(_ *reactor.Conn, reset bool) {
 	g.closed.Add(1)
 	if reset {
 		g.reset.Add(1)
 	}
 }
 
-// greeted has the frontend ask for a greeting.
-func (b *bed) greeted() *greeting {
-	g := &greeting{}
+// useTLS makes the frontend speak fakeTLS.
+func (b *fixture) useTLS() *fakeTLS {
+	g := &fakeTLS{}
 	settings := *b.frontend.Settings()
 	settings.TLS = g
 	b.frontend.Apply(settings)
 	return g
 }
 
-// TestSecured holds that a session begins with the handshake, that its bytes
-// are copied and not spliced, and that a server is asked for only after it.
-func TestSecured(t *testing.T) {
+// TestTLS checks that a session begins with the handshake, that its bytes are copied
+// and not spliced, and that it takes a slot only after the handshake.
+func TestTLS(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Accept(t)
-	b := begin(t, []string{s.Address})
-	g := b.greeted()
+	b := start(t, []string{s.Address})
+	g := b.useTLS()
 	c := b.dial()
 	b.Eventually("it is there", func() bool { return b.frontend.Current() == 1 })
 	b.Turns(2)
@@ -85,7 +85,7 @@ func TestSecured(t *testing.T) {
 	server.Hear("hello")
 	b.each(func(s *Session) {
 		if (s.relay.Up.Flags & s.relay.Down.Flags & copied) == 0 {
-			t.Error("bytes that a layer changes may be spliced")
+			t.Error("bytes that a transport changes may be spliced")
 		}
 	})
 	c.Finish()
@@ -94,21 +94,21 @@ func TestSecured(t *testing.T) {
 	c.HearEnd()
 	b.expect(session.ClientClosed, 1)
 	if g.closed.Load() != 1 || g.reset.Load() != 0 {
-		t.Errorf("%d layers closed, %d by reset", g.closed.Load(), g.reset.Load())
+		t.Errorf("%d transports were closed, %d by reset", g.closed.Load(), g.reset.Load())
 	}
 }
 
-// TestNotSecured has handshakes fail, be broken off, and take too long; and
-// the frontend be stopped meanwhile.
-func TestNotSecured(t *testing.T) {
+// TestTLSFails checks handshakes that fail, that the client breaks off, that take too
+// long, and that the balancer ends because it stops.
+func TestTLSFails(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Accept(t)
-	b := begin(t, []string{s.Address}, withClock)
-	g := b.greeted()
+	b := start(t, []string{s.Address}, withStoppedTime)
+	g := b.useTLS()
 	c := b.dial()
 	c.Say("n")
 	c.Hear("no")
-	c.HearEnd() // and no RST, that the alert be heard
+	c.HearEnd() // and no RST, which would overtake the alert
 	b.expect(session.TLSHandshake, 1)
 	b.dial().Finish()
 	b.expect(session.ClientGone, 1)
@@ -128,13 +128,13 @@ func TestNotSecured(t *testing.T) {
 	stopped := b.dial()
 	b.Eventually("it is there", func() bool { return b.frontend.Current() == 1 })
 	b.each(func(s *Session) {
-		s.ServerDown(conf.OnDownClose) // it has none
+		s.ServerDown(conf.OnDownClose) // it has no server yet
 		s.Drain()
 		s.Abort(session.Stopped)
 	})
 	stopped.HearReset()
 	b.expect(session.Stopped, 1)
 	if n := g.closed.Load(); n != 5 {
-		t.Errorf("%d layers were closed, want 5", n)
+		t.Errorf("%d transports were closed, want 5", n)
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"mcplb/proxy/session"
 )
 
-// A frontend's own policy goes before its backend's.
+// A frontend's balance overrides its backend's.
 func TestBalanceOfTheFrontend(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{"127.0.0.1:1"})
+	b := start(t, []string{"127.0.0.1:1"})
 	settings := *b.frontend.Settings()
 	if got := settings.Balance(); got != conf.BalanceRoundRobin {
 		t.Errorf("the policy is %s, want the backend's", got)
@@ -25,12 +25,12 @@ func TestBalanceOfTheFrontend(t *testing.T) {
 func TestPeak(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	b := begin(t, []string{s.Address})
-	first, second := b.connect(), b.connect()
+	b := start(t, []string{s.Address})
+	first, second := b.ping(), b.ping()
 	first.Close()
 	second.Close()
 	b.expect(session.ClientClosed, 2)
-	b.connect()
+	b.ping()
 	if current, peak := b.frontend.Current(), b.frontend.Peak(); current != 1 || peak != 2 {
 		t.Errorf("%d sessions, %d at most, want 1 and 2", current, peak)
 	}

@@ -9,7 +9,7 @@ import (
 	"mcplb/proxy/session"
 )
 
-// idleTimes sets all of them, as the configuration has them.
+// idleTimes sets timeout_client, timeout_server and timeout_half_closed.
 func idleTimes(client, server, halfClosed time.Duration) func(*setup) {
 	return func(s *setup) {
 		s.frontend.TimeoutClient, s.frontend.TimeoutHalfClosed = client, halfClosed
@@ -17,15 +17,15 @@ func idleTimes(client, server, halfClosed time.Duration) func(*setup) {
 	}
 }
 
-// The idle time counts what moves in either direction, and ends the session
-// when nothing does.
+// A session ends when nothing has moved in either direction for the shorter of
+// timeout_client and timeout_server.
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	const minute = time.Minute
 	tests := []struct {
 		name  string
 		times func(*setup)
-		alive time.Duration // the longest silence that is borne
+		alive time.Duration // the longest silence that is allowed
 	}{
 		{"client's", idleTimes(5*minute, 9*minute, minute), 5 * minute},
 		{"server's", idleTimes(9*minute, 5*minute, minute), 5 * minute},
@@ -35,7 +35,7 @@ func TestIdle(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			b, c, s := meeting(t, withClock, test.times)
+			b, c, s := startRelay(t, withStoppedTime, test.times)
 			for range 3 {
 				b.Advance(test.alive - time.Second)
 				s.Say("from the server\n")
@@ -54,7 +54,7 @@ func TestIdle(t *testing.T) {
 
 func TestNoIdleTime(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, idleTimes(0, 0, 0))
+	b, c, s := startRelay(t, withStoppedTime, idleTimes(0, 0, 0))
 	b.Advance(100 * 24 * time.Hour)
 	c.Say("still there?\n")
 	s.Hear("still there?\n")
@@ -65,12 +65,11 @@ func TestNoIdleTime(t *testing.T) {
 	b.expect(session.ClientClosed, 1)
 }
 
-// A half-closed connection has its own, shorter time, which what still moves
-// prolongs.
+// A half-closed connection has a shorter limit, which starts again whenever bytes move.
 func TestHalfClosedTime(t *testing.T) {
 	t.Parallel()
 	for _, clientEnds := range []bool{true, false} {
-		b, first, second := meeting(t, withClock, idleTimes(5*time.Minute, 5*time.Minute, time.Minute))
+		b, first, second := startRelay(t, withStoppedTime, idleTimes(5*time.Minute, 5*time.Minute, time.Minute))
 		if !clientEnds {
 			first, second = second, first
 		}
@@ -87,10 +86,10 @@ func TestHalfClosedTime(t *testing.T) {
 	}
 }
 
-// Of an idle time of 0 for half-closed connections, the usual one is left.
+// With timeout_half_closed = 0, the usual limit applies to half-closed connections.
 func TestHalfClosedTimeOfNone(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, idleTimes(5*time.Minute, 0, 0))
+	b, c, s := startRelay(t, withStoppedTime, idleTimes(5*time.Minute, 0, 0))
 	c.Finish()
 	s.HearEnd()
 	b.Advance(5*time.Minute - time.Second)
@@ -101,10 +100,10 @@ func TestHalfClosedTimeOfNone(t *testing.T) {
 	b.expect(session.HalfClosedTimeout, 1)
 }
 
-// Settings that change hold for sessions that live.
+// Changed timeouts apply to live sessions.
 func TestIdleTimeChanges(t *testing.T) {
 	t.Parallel()
-	b, c, _ := meeting(t, withClock, idleTimes(time.Minute, 0, 0))
+	b, c, _ := startRelay(t, withStoppedTime, idleTimes(time.Minute, 0, 0))
 	settings := *b.frontend.Settings()
 	settings.Frontend.TimeoutClient = time.Hour
 	b.frontend.Apply(settings)
@@ -119,9 +118,9 @@ func TestIdleTimeChanges(t *testing.T) {
 
 func TestConnectTimeout(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{endpoint.Blackhole(t)}, withClock, withRetries(0))
+	b := start(t, []string{endpoint.Blackhole(t)}, withStoppedTime, withRetries(0))
 	c := b.dial()
-	b.Eventually("the server is being connected to", func() bool { return b.pool.Servers()[0].Conns() == 1 })
+	b.Eventually("the balancer connects to the server", func() bool { return b.pool.Servers()[0].Conns() == 1 })
 	b.Turns(2)
 	b.Advance(b.pool.Config().TimeoutConnect - time.Second)
 	if n := b.frontend.Current(); n != 1 {
@@ -137,7 +136,7 @@ func TestConnectTimeout(t *testing.T) {
 
 func TestQueueTimeout(t *testing.T) {
 	t.Parallel()
-	b, first, s := meeting(t, withClock, withMaxConn(1))
+	b, first, s := startRelay(t, withStoppedTime, withMaxConn(1))
 	second := b.dial()
 	b.Eventually("the second waits", func() bool { return b.pool.Queued() == 1 })
 	b.Turns(2)
@@ -148,12 +147,12 @@ func TestQueueTimeout(t *testing.T) {
 	s.Hear("undisturbed\n")
 }
 
-// Whoever waits for the end of a queue without a time limit waits.
+// With timeout_queue = 0, a client waits in the queue without a limit.
 func TestNoQueueTimeout(t *testing.T) {
 	t.Parallel()
 	a := endpoint.Accept(t)
-	b := begin(t, []string{a.Address}, withClock, withMaxConn(1), idleTimes(0, 0, 0), func(s *setup) { s.backend.TimeoutQueue = 0 })
-	first, _ := b.meet(a)
+	b := start(t, []string{a.Address}, withStoppedTime, withMaxConn(1), idleTimes(0, 0, 0), func(s *setup) { s.backend.TimeoutQueue = 0 })
+	first, _ := b.relayTo(a)
 	second := b.dial()
 	b.Eventually("the second waits", func() bool { return b.pool.Queued() == 1 })
 	b.Advance(24 * time.Hour)
@@ -166,11 +165,11 @@ func TestNoQueueTimeout(t *testing.T) {
 	}
 }
 
-// A pause for the message rate is no silence: whoever is held back for longer
+// A pause for the message rate is not silence: a client that is delayed for longer
 // than the idle time is not cut off.
-func TestPauseIsNoSilence(t *testing.T) {
+func TestPauseIsNotSilence(t *testing.T) {
 	t.Parallel()
-	b, c, s := meeting(t, withClock, inMode(conf.ModeMCP), idleTimes(time.Minute, time.Minute, time.Minute), messageRate(1, 1))
+	b, c, s := startRelay(t, withStoppedTime, inMode(conf.ModeMCP), idleTimes(time.Minute, time.Minute, time.Minute), messageRate(1, 1))
 	burst := messagesOf(200)
 	c.Say(burst)
 	s.Hear(burst) // one read brings it: 199 seconds of debt
@@ -186,13 +185,13 @@ func TestPauseIsNoSilence(t *testing.T) {
 	b.expect(session.IdleTimeout, 1)
 }
 
-// A client that dies during a pause is not waited for.
+// A session whose client dies during a pause ends at once.
 func TestDeathInAPause(t *testing.T) {
 	t.Parallel()
 	for _, before := range []bool{false, true} {
-		b, c, s := meeting(t, withClock, inMode(conf.ModeMCP), messageRate(1, 1), oneLoop)
+		b, c, s := startRelay(t, withStoppedTime, inMode(conf.ModeMCP), messageRate(1, 1), oneLoop)
 		burst := messagesOf(200)
-		if before { // the pause is learnt of after the death
+		if before { // the client has died before the balancer reads the messages
 			b.On(b.Engine.Loops()[0], func() { c.Say(burst); c.Reset() })
 		} else {
 			c.Say(burst)

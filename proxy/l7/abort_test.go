@@ -21,43 +21,43 @@ func TestClientGoes(t *testing.T) {
 	const begun = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart"
 	for name, c := range map[string]struct {
 		// until leads to the phase, and returns the server's end, if there is one.
-		until  func(b *bed, s *server, client *httpConn) *httpConn
+		until  func(b *fixture, s *server, client *httpConn) *httpConn
 		reason session.Reason
 	}{
-		"at once": {func(*bed, *server, *httpConn) *httpConn { return nil }, session.ClientClosed},
-		"in a head": {func(b *bed, _ *server, client *httpConn) *httpConn {
+		"at once": {func(*fixture, *server, *httpConn) *httpConn { return nil }, session.ClientClosed},
+		"in a head": {func(b *fixture, _ *server, client *httpConn) *httpConn {
 			client.Say("GET /")
-			b.pendingReach(5)
+			b.awaitPending(5)
 			return nil
 		}, session.ClientClosed},
-		"in a body": {func(_ *bed, s *server, client *httpConn) *httpConn {
-			server := s.begun(client, begun)
+		"in a body": {func(_ *fixture, s *server, client *httpConn) *httpConn {
+			server := s.receiveHead(client, begun)
 			server.Hear("part")
 			return server
 		}, session.ClientReset},
-		"in a chunk": {func(_ *bed, s *server, client *httpConn) *httpConn {
-			server := s.begun(client, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\npart")
+		"in a chunk": {func(_ *fixture, s *server, client *httpConn) *httpConn {
+			server := s.receiveHead(client, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\npart")
 			server.Hear("9\r\npart")
 			return server
 		}, session.ClientReset},
-		"before the answer": {func(_ *bed, s *server, client *httpConn) *httpConn {
-			server := s.asked(client, rpcPost("1"))
+		"before the answer": {func(_ *fixture, s *server, client *httpConn) *httpConn {
+			server := s.receive(client, rpcPost("1"))
 			return server
 		}, session.ClientReset},
-		"in the answer's head": {func(b *bed, s *server, client *httpConn) *httpConn {
-			server := s.asked(client, get("/"))
+		"in the answer's head": {func(b *fixture, s *server, client *httpConn) *httpConn {
+			server := s.receive(client, get("/"))
 			server.Say("HTTP/1.1 200 OK\r\n")
 			return server
 		}, session.ClientReset},
-		"in the answer": {func(_ *bed, s *server, client *httpConn) *httpConn {
-			server := s.asked(client, get("/"))
+		"in the answer": {func(_ *fixture, s *server, client *httpConn) *httpConn {
+			server := s.receive(client, get("/"))
 			server.Say("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\ndata: x\n\n")
 			client.head()
 			client.Hear("data: x\n\n")
 			return server
 		}, session.ClientReset},
-		"between requests": {func(_ *bed, s *server, client *httpConn) *httpConn {
-			server := s.asked(client, get("/"))
+		"between requests": {func(_ *fixture, s *server, client *httpConn) *httpConn {
+			server := s.receive(client, get("/"))
 			server.answer("fine")
 			client.wantStatus("GET", 200)
 			return nil
@@ -66,9 +66,9 @@ func TestClientGoes(t *testing.T) {
 		for _, how := range []string{"FIN", "RST"} {
 			t.Run(name+" "+how, func(t *testing.T) {
 				t.Parallel()
-				b, s := served(t)
+				b, s := startServed(t)
 				client := b.dial()
-				b.reach("reading", 1)
+				b.awaitState("reading", 1)
 				server := c.until(b, s, client)
 				if how == "RST" {
 					client.Reset()
@@ -85,7 +85,7 @@ func TestClientGoes(t *testing.T) {
 }
 
 // pendingReach waits until so many bytes of clients wait.
-func (b *bed) pendingReach(n int) {
+func (b *fixture) awaitPending(n int) {
 	b.Eventually("bytes are pending", func() bool { return b.pending() == n })
 }
 
@@ -99,12 +99,12 @@ func TestClientGoesWithoutServer(t *testing.T) {
 			set    func(*setup)
 		}{
 			"connecting": {"connecting", endpoint.Blackhole, func(*setup) {}},
-			"pausing":    {"pausing", endpoint.Refuse, withClock},
+			"pausing":    {"pausing", endpoint.Refuse, withStoppedTime},
 			"queued":     {"queued", endpoint.Refuse, withMaxConn(1)},
 		} {
 			t.Run(name+" "+how, func(t *testing.T) {
 				t.Parallel()
-				b := begin(t, []string{c.server(t)}, c.set)
+				b := start(t, []string{c.server(t)}, c.set)
 				if c.state == "queued" {
 					lease, result := b.pool.Acquire(&backend.Request{}, nil)
 					if result != backend.Granted {
@@ -114,7 +114,7 @@ func TestClientGoesWithoutServer(t *testing.T) {
 				}
 				client := b.dial()
 				client.Say(rpcPost("1"))
-				b.reach(c.state, 1)
+				b.awaitState(c.state, 1)
 				client.Say("more")
 				if how == "RST" {
 					client.Reset()
@@ -133,7 +133,7 @@ func TestClientGoesWithoutServer(t *testing.T) {
 // A client that had finished sending, and then breaks off.
 func TestHalfClosedClientGoes(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, oneLoop)
+	b, s := startServed(t, oneLoop)
 	client := b.dial()
 	b.On(b.Engine.Loops()[0], func() {
 		client.Say(get("/"))
@@ -187,7 +187,7 @@ func TestServerGoes(t *testing.T) {
 		for _, how := range []string{"FIN", "RST"} {
 			t.Run(name+" "+how, func(t *testing.T) {
 				t.Parallel()
-				b, s := served(t)
+				b, s := startServed(t)
 				client := b.dial()
 				request := rpcPost(`"a\"b"`)
 				client.Say(request[:len(request)-60]) // the id comes later
@@ -223,7 +223,7 @@ func TestServerGoes(t *testing.T) {
 					if e := parseRPC(t, body); string(e.ID) != `"a\"b"` || e.Error.Code != 502 || r.Close {
 						t.Errorf("%q, closes %v", body, r.Close)
 					}
-					next := s.asked(client, get("/next"))
+					next := s.receive(client, get("/next"))
 					next.answer("fine")
 					client.wantStatus("GET", 200)
 				}
@@ -252,7 +252,7 @@ func TestMalformedAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, client, server := asked(t, rpcPost("7"))
+			_, client, server := startExchange(t, rpcPost("7"))
 			go func() { _, _ = io.WriteString(server, c.answer) }()
 			if c.status == 0 {
 				client.HearCut()
@@ -270,7 +270,7 @@ func TestMalformedAnswers(t *testing.T) {
 // A server that goes down, or is taken away, ends what is under way there.
 func TestServerDown(t *testing.T) {
 	t.Parallel()
-	down := func(b *bed, policy conf.OnDown) {
+	down := func(b *fixture, policy conf.OnDown) {
 		server := b.pool.Servers()[0]
 		server.SetHealth(backend.Down, "test", time.Now())
 		b.workers.CloseIdle(server)
@@ -282,14 +282,14 @@ func TestServerDown(t *testing.T) {
 	}
 	t.Run("before the answer", func(t *testing.T) {
 		t.Parallel()
-		b, client, server := asked(t, rpcPost("1"))
+		b, client, server := startExchange(t, rpcPost("1"))
 		down(b, conf.OnDownClose)
 		client.wantStatus("POST", 502)
 		server.HearReset()
 	})
 	t.Run("in the answer", func(t *testing.T) {
 		t.Parallel()
-		b, client, server := asked(t, get("/"))
+		b, client, server := startExchange(t, get("/"))
 		server.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart")
 		client.head()
 		down(b, conf.OnDownClose)
@@ -299,7 +299,7 @@ func TestServerDown(t *testing.T) {
 	})
 	t.Run("keep", func(t *testing.T) {
 		t.Parallel()
-		b, client, server := asked(t, get("/"), withClock)
+		b, client, server := startExchange(t, get("/"), withStoppedTime)
 		down(b, conf.OnDownKeep)
 		server.answer("fine")
 		client.wantStatus("GET", 200)
@@ -308,10 +308,10 @@ func TestServerDown(t *testing.T) {
 	t.Run("connecting", func(t *testing.T) {
 		t.Parallel()
 		s := serve(t)
-		b := begin(t, []string{endpoint.Blackhole(t), s.Address})
+		b := start(t, []string{endpoint.Blackhole(t), s.Address})
 		client := b.dial()
 		client.Say(rpcPost("1"))
-		b.reach("connecting", 1)
+		b.awaitState("connecting", 1)
 		down(b, conf.OnDownClose)
 		server := s.next()
 		server.request()
@@ -320,7 +320,7 @@ func TestServerDown(t *testing.T) {
 	})
 	t.Run("kept alive", func(t *testing.T) {
 		t.Parallel()
-		b, client, server := asked(t, get("/"))
+		b, client, server := startExchange(t, get("/"))
 		server.answer("fine")
 		client.wantStatus("GET", 200)
 		down(b, conf.OnDownClose)
@@ -333,20 +333,20 @@ func TestServerDown(t *testing.T) {
 // Abort ends a client in whatever state.
 func TestAbort(t *testing.T) {
 	t.Parallel()
-	for name, until := range map[string]func(*bed, *server, *httpConn){
-		"reading": func(b *bed, _ *server, _ *httpConn) { b.reach("reading", 1) },
-		"exchanging": func(b *bed, s *server, client *httpConn) {
+	for name, until := range map[string]func(*fixture, *server, *httpConn){
+		"reading": func(b *fixture, _ *server, _ *httpConn) { b.awaitState("reading", 1) },
+		"exchanging": func(b *fixture, s *server, client *httpConn) {
 			client.Say(get("/"))
 			s.next().request()
 		},
-		"closing": func(b *bed, _ *server, client *httpConn) {
+		"closing": func(b *fixture, _ *server, client *httpConn) {
 			client.Say("nonsense\r\n\r\n")
 			client.wantStatus("GET", 400)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, s := served(t)
+			b, s := startServed(t)
 			client := b.dial()
 			until(b, s, client)
 			b.sessions(func(c session.Session) { c.Abort(session.Stopped); c.Abort(session.Stopped) })
@@ -362,7 +362,7 @@ func TestAbort(t *testing.T) {
 // answer that tells them so: nobody's request is lost.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, oneLoop)
+	b, s := startServed(t, oneLoop)
 	idle := b.dial()
 	busy, server := b.pair(s, get("/"))
 	streaming, stream := b.pair(s, get("/"))
@@ -370,7 +370,7 @@ func TestDrain(t *testing.T) {
 	streaming.head()
 	half := b.dial()
 	half.Say("GET / HTTP/1.1\r\n")
-	b.pendingReach(len("GET / HTTP/1.1\r\n"))
+	b.awaitPending(len("GET / HTTP/1.1\r\n"))
 	b.frontend.Drain()
 	b.each(func(c *client) { c.Drain() })
 	idle.HearEnd()
@@ -396,7 +396,7 @@ func TestDrain(t *testing.T) {
 	}
 	streaming.HearEnd()
 	late := b.dial() // taken in although the frontend is draining
-	b.reach("reading", 1)
+	b.awaitState("reading", 1)
 	late.Say(get("/"))
 	stream.request()
 	stream.answer("fine")
@@ -413,10 +413,10 @@ func TestDrain(t *testing.T) {
 // A client that comes when the drain has gone through all others ends, too.
 func TestDrainMissesNobody(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{endpoint.Refuse(t)}, oneLoop, times)
+	b := start(t, []string{endpoint.Refuse(t)}, oneLoop, times)
 	b.frontend.Drain()
 	client := b.dial()
-	b.reach("reading", 1)
+	b.awaitState("reading", 1)
 	b.silence(b.frontend.Settings().Frontend.TimeoutHTTPRequest)
 	client.HearEnd()
 }
@@ -424,7 +424,7 @@ func TestDrainMissesNobody(t *testing.T) {
 // After so many requests a connection ends.
 func TestRequestsPerConnection(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{web(t, echo)}, withFrontend(func(f *conf.Frontend) { f.RequestsPerConnection = 3 }))
+	b := start(t, []string{httpServer(t, echo)}, withFrontend(func(f *conf.Frontend) { f.RequestsPerConnection = 3 }))
 	client := b.dial()
 	for i := range 3 {
 		client.Say(post("/", fmt.Sprint(i)))

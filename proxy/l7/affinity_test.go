@@ -20,18 +20,18 @@ import (
 
 // node is a server of MCP's session era, as far as a balancer can tell.
 type node struct {
-	name      string
-	address   string
-	mu        sync.Mutex
-	sessions  map[string]bool // guarded by mu
-	opened    atomic.Int64
-	strangers atomic.Int64 // requests of sessions that are not the node's
-	tagged    atomic.Int64 // requests in which a tag was left
+	name     string
+	address  string
+	mu       sync.Mutex
+	sessions map[string]bool // guarded by mu
+	opened   atomic.Int64
+	foreign  atomic.Int64 // requests of sessions that are not the node's
+	tagged   atomic.Int64 // requests in which a tag was left
 }
 
 func newNode(t testing.TB, name string) *node {
 	n := &node{name: name, sessions: map[string]bool{}}
-	n.address = web(t, n.serve)
+	n.address = httpServer(t, n.serve)
 	return n
 }
 
@@ -51,7 +51,7 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 	case r.Header.Get("MCP-Protocol-Version") == "2026-07-28":
 		id = ""
 	case !n.sessions[id]:
-		n.strangers.Add(1)
+		n.foreign.Add(1)
 		w.WriteHeader(404)
 		return
 	case r.Method == "DELETE":
@@ -65,7 +65,7 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // nodes are n of them, and a bed in front.
-func nodes(t testing.TB, n int, change ...func(*setup)) ([]*node, *bed) {
+func nodes(t testing.TB, n int, change ...func(*setup)) ([]*node, *fixture) {
 	t.Helper()
 	var made []*node
 	var addresses []string
@@ -73,7 +73,7 @@ func nodes(t testing.TB, n int, change ...func(*setup)) ([]*node, *bed) {
 		made = append(made, newNode(t, fmt.Sprint("s", i+1)))
 		addresses = append(addresses, made[i].address)
 	}
-	return made, begin(t, addresses, change...)
+	return made, start(t, addresses, change...)
 }
 
 // mcpSession is an MCP client's.
@@ -187,8 +187,8 @@ func TestSessionsStay(t *testing.T) {
 		t.Errorf("DELETE: %d", r.StatusCode)
 	}
 	for _, n := range made {
-		if n.strangers.Load() != 0 || n.tagged.Load() != 0 {
-			t.Errorf("%s saw %d requests of other sessions, %d tags", n.name, n.strangers.Load(), n.tagged.Load())
+		if n.foreign.Load() != 0 || n.tagged.Load() != 0 {
+			t.Errorf("%s saw %d requests of other sessions, %d tags", n.name, n.foreign.Load(), n.tagged.Load())
 		}
 	}
 	if totals := b.frontend.Totals(); totals.Opened != sumOpened(made) || totals.WithSession == 0 {
@@ -209,24 +209,24 @@ func TestSessionGone(t *testing.T) {
 	id := "abc." + mcp.TagOf("s1").String()
 	for name, c := range map[string]struct {
 		request string
-		change  func(b *bed)
+		change  func(b *fixture)
 		status  int
 		body    bool // a JSON-RPC error
 	}{
-		"down":        {rpcPost("1", "Mcp-Session-Id: "+id), func(b *bed) { b.down(0) }, 404, true},
-		"maintenance": {rpcPost("1", "Mcp-Session-Id: "+id), func(b *bed) { b.admin(0, backend.Maint) }, 404, true},
-		"draining":    {rpcPost("1", "Mcp-Session-Id: "+id), func(b *bed) { b.admin(0, backend.Drain) }, 200, false},
-		"unknown":     {rpcPost("1", "Mcp-Session-Id: abc."+mcp.TagOf("other").String()), func(*bed) {}, 404, true},
-		"GET":         {get("/mcp", "Mcp-Session-Id: "+id), func(b *bed) { b.down(0) }, 404, true},
-		"DELETE":      {"DELETE /mcp HTTP/1.1\r\nHost: x\r\nMcp-Session-Id: " + id + "\r\n\r\n", func(b *bed) { b.down(0) }, 404, true},
-		"query":       {post("/messages?sessionId="+id, rpcBody("1"), "Content-Type: application/json"), func(b *bed) { b.down(0) }, 404, true},
-		"modern":      {rpcPost("1", "Mcp-Session-Id: "+id, "MCP-Protocol-Version: 2026-07-28"), func(b *bed) { b.down(0) }, 200, false},
-		"not ours":    {rpcPost("1", "Mcp-Session-Id: abc"), func(b *bed) { b.down(0) }, 200, false},
-		"cookie":      {get("/", "Cookie: SERVERID="+mcp.TagOf("s1").String()), func(b *bed) { b.down(0) }, 200, false},
+		"down":        {rpcPost("1", "Mcp-Session-Id: "+id), func(b *fixture) { b.down(0) }, 404, true},
+		"maintenance": {rpcPost("1", "Mcp-Session-Id: "+id), func(b *fixture) { b.admin(0, backend.Maint) }, 404, true},
+		"draining":    {rpcPost("1", "Mcp-Session-Id: "+id), func(b *fixture) { b.admin(0, backend.Drain) }, 200, false},
+		"unknown":     {rpcPost("1", "Mcp-Session-Id: abc."+mcp.TagOf("other").String()), func(*fixture) {}, 404, true},
+		"GET":         {get("/mcp", "Mcp-Session-Id: "+id), func(b *fixture) { b.down(0) }, 404, true},
+		"DELETE":      {"DELETE /mcp HTTP/1.1\r\nHost: x\r\nMcp-Session-Id: " + id + "\r\n\r\n", func(b *fixture) { b.down(0) }, 404, true},
+		"query":       {post("/messages?sessionId="+id, rpcBody("1"), "Content-Type: application/json"), func(b *fixture) { b.down(0) }, 404, true},
+		"modern":      {rpcPost("1", "Mcp-Session-Id: "+id, "MCP-Protocol-Version: 2026-07-28"), func(b *fixture) { b.down(0) }, 200, false},
+		"not ours":    {rpcPost("1", "Mcp-Session-Id: abc"), func(b *fixture) { b.down(0) }, 200, false},
+		"cookie":      {get("/", "Cookie: SERVERID="+mcp.TagOf("s1").String()), func(b *fixture) { b.down(0) }, 200, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := begin(t, []string{web(t, echo), web(t, echo)})
+			b := start(t, []string{httpServer(t, echo), httpServer(t, echo)})
 			c.change(b)
 			client := b.dial()
 			method, _, _ := strings.Cut(c.request, " ")
@@ -244,11 +244,11 @@ func TestSessionGone(t *testing.T) {
 	}
 }
 
-func (b *bed) down(i int) {
+func (b *fixture) down(i int) {
 	b.pool.Servers()[i].SetHealth(backend.Down, "test", time.Now())
 }
 
-func (b *bed) admin(i int, a backend.Admin) {
+func (b *fixture) admin(i int, a backend.Admin) {
 	b.pool.Servers()[i].SetAdmin(a, "test", time.Now())
 }
 
@@ -257,12 +257,12 @@ func (b *bed) admin(i int, a backend.Admin) {
 // is gone.
 func TestSessionOfRefusingServer(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{endpoint.Refuse(t), web(t, echo)}, withClock)
+	b := start(t, []string{endpoint.Refuse(t), httpServer(t, echo)}, withStoppedTime)
 	client := b.dial()
 	client.Say(rpcPost("1", "Mcp-Session-Id: abc."+mcp.TagOf("s1").String()))
-	b.reach("pausing", 1)
+	b.awaitState("pausing", 1)
 	b.Advance(1100 * time.Millisecond)
-	b.reach("pausing", 1)
+	b.awaitState("pausing", 1)
 	b.down(0)
 	b.sessions(func(c session.Session) { c.ServerDown(conf.OnDownClose) })
 	client.wantStatus("POST", 404)
@@ -283,14 +283,14 @@ func TestSessionOfRefusingServer(t *testing.T) {
 func TestSessionInTheQueue(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	b := begin(t, []string{s.Address, web(t, echo)}, withMaxConn(1))
+	b := start(t, []string{s.Address, httpServer(t, echo)}, withMaxConn(1))
 	tag := mcp.TagOf("s1").String()
 	_, server := b.pair(s, rpcPost("1", "Mcp-Session-Id: abc."+tag))
 	client, browser := b.dial(), b.dial()
 	client.Say(rpcPost("2", "Mcp-Session-Id: abc."+tag))
-	b.reach("queued", 1)
+	b.awaitState("queued", 1)
 	browser.Say(get("/", "Cookie: SERVERID="+tag))
-	b.reach("queued", 2)
+	b.awaitState("queued", 2)
 	b.down(0)
 	if _, body := client.wantStatus("POST", 404); string(parseRPC(t, body).ID) != "2" {
 		t.Errorf("%q", body)
@@ -414,7 +414,7 @@ func TestReload(t *testing.T) {
 	if r := sessions["s3"].do("POST", rpcBody("1")); r.StatusCode != 200 || r.Header.Get("Node") != "s3" {
 		t.Errorf("%d", r.StatusCode)
 	}
-	if n := made[1].strangers.Load() + third.strangers.Load(); n != 0 {
+	if n := made[1].foreign.Load() + third.foreign.Load(); n != 0 {
 		t.Errorf("%d requests went astray", n)
 	}
 }

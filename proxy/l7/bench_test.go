@@ -47,7 +47,7 @@ func fixed(t testing.TB, answer string) string {
 
 // pingPong sends a request and reads an answer of a known length, which is what
 // it returns at first.
-func pingPong(t testing.TB, b *bed, request string) (round func()) {
+func pingPong(t testing.TB, b *fixture, request string) (round func()) {
 	client := b.dial()
 	out, in := []byte(request), make([]byte, 64<<10)
 	client.Say(request)
@@ -84,7 +84,7 @@ func TestAllocations(t *testing.T) {
 		"gzip":    {get("/", "Accept-Encoding: gzip"), fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(large), large)},
 		"ours":    {get("/", "Origin: http://good"), toolsAnswer},
 	} {
-		b := begin(t, []string{fixed(t, c.answer)}, oneLoop, withoutLog, limited, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://bad", "http://good"} }))
+		b := start(t, []string{fixed(t, c.answer)}, oneLoop, withoutLog, limited, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://bad", "http://good"} }))
 		round := pingPong(t, b, c.request)
 		if n := testing.AllocsPerRun(200, round); n >= 1 {
 			t.Errorf("%s: %v allocations", name, n)
@@ -101,8 +101,8 @@ func TestMemoryOfAnIdleClient(t *testing.T) {
 }
 
 func BenchmarkRequest(b *testing.B) {
-	bed := begin(b, []string{fixed(b, toolsAnswer)}, oneLoop, withoutLog, limited)
-	round := pingPong(b, bed, toolsCall)
+	balancer := start(b, []string{fixed(b, toolsAnswer)}, oneLoop, withoutLog, limited)
+	round := pingPong(b, balancer, toolsCall)
 	b.ReportAllocs()
 	for b.Loop() {
 		round()
@@ -112,8 +112,8 @@ func BenchmarkRequest(b *testing.B) {
 func BenchmarkGzip(b *testing.B) {
 	body := strings.Repeat(`{"type":"text","text":"some text of an answer"},`, 100) + "{}\n"
 	answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	bed := begin(b, []string{fixed(b, answer)}, oneLoop, withoutLog, limited)
-	round := pingPong(b, bed, toolsCall)
+	balancer := start(b, []string{fixed(b, answer)}, oneLoop, withoutLog, limited)
+	round := pingPong(b, balancer, toolsCall)
 	b.ReportAllocs()
 	for b.Loop() {
 		round()

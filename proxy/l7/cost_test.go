@@ -102,16 +102,16 @@ func BenchmarkWithoutKernel(b *testing.B) {
 
 func withoutKernel(b *testing.B, request string) {
 	s := &script{request: []byte(request), answer: []byte(toolsAnswer)}
-	bed := begin(b, []string{"127.0.0.1:1"}, oneLoop, withoutLog, limited, func(x *setup) { s.take(x.System) })
-	loop := bed.Engine.Loops()[0]
-	bed.On(loop, func() {
+	balancer := start(b, []string{"127.0.0.1:1"}, oneLoop, withoutLog, limited, func(x *setup) { s.take(x.System) })
+	loop := balancer.Engine.Loops()[0]
+	balancer.On(loop, func() {
 		loop.AddLoad(1)
-		bed.frontend.Accepted(loop, scriptClient, netip.MustParseAddrPort("127.0.0.1:5000"))
+		balancer.frontend.Accepted(loop, scriptClient, netip.MustParseAddrPort("127.0.0.1:5000"))
 	})
 	run := func(n int) {
 		s.most.Add(int64(n))
-		bed.Eventually("all is answered", func() bool {
-			bed.On(loop, func() {})
+		balancer.Eventually("all is answered", func() bool {
+			balancer.On(loop, func() {})
 			return s.rounds.Load() >= s.most.Load()
 		})
 	}
@@ -120,8 +120,8 @@ func withoutKernel(b *testing.B, request string) {
 	b.ResetTimer()
 	run(b.N)
 	b.StopTimer()
-	if n := bed.frontend.Totals().Status["2xx"]; n < uint64(b.N) {
+	if n := balancer.frontend.Totals().Status["2xx"]; n < uint64(b.N) {
 		b.Errorf("%d requests were answered, want %d", n, b.N)
 	}
-	bed.each(func(c *client) { c.Abort(session.Stopped) })
+	balancer.each(func(c *client) { c.Abort(session.Stopped) })
 }

@@ -22,7 +22,7 @@ import (
 
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, oneLoop)
+	b, s := startServed(t, oneLoop)
 	first, second := b.dial(), b.dial()
 	first.Say(get("/1"))
 	server := s.next()
@@ -39,7 +39,7 @@ func TestKeepAlive(t *testing.T) {
 			}
 		}
 	}
-	s.nobody()
+	s.expectNoConn()
 	node := b.pool.Servers()[0]
 	if got := node.Totals(); got.Response.Count() != 10 || got.Responses[2] != 10 || got.Connect.Count() != 1 {
 		t.Errorf("%d answers took some time, %d were connected to, %v", got.Response.Count(), got.Connect.Count(), got.Responses)
@@ -55,7 +55,7 @@ func TestServerSpeaksAtOnce(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	connects, spoken := make(chan struct{}), make(chan struct{})
-	b := begin(t, []string{s.Address}, func(s *setup) {
+	b := start(t, []string{s.Address}, func(s *setup) {
 		connect := s.System.Connect
 		s.System.Connect = func(fd int, address netip.AddrPort) unix.Errno {
 			errno := connect(fd, address)
@@ -79,7 +79,7 @@ func TestServerSpeaksAtOnce(t *testing.T) {
 // on that connection: it would wait behind what nobody reads.
 func TestUntakenRequestIsNotFollowed(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, func(s *setup) {
+	b, s := startServed(t, func(s *setup) {
 		write, shut := s.System.Write, s.System.Close
 		var stuck atomic.Int64 // the descriptor that takes no more
 		s.System.Close = func(fd int) unix.Errno {
@@ -98,7 +98,7 @@ func TestUntakenRequestIsNotFollowed(t *testing.T) {
 		}
 	})
 	client := b.dial()
-	server := s.begun(client, post("/stuck", "body"))
+	server := s.receiveHead(client, post("/stuck", "body"))
 	server.answer("early")
 	client.wantStatus("POST", 200)
 	client.Say(post("/next", "body"))
@@ -114,7 +114,7 @@ func TestUntakenRequestIsNotFollowed(t *testing.T) {
 // their order.
 func TestPipelining(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{web(t, echo)})
+	b := start(t, []string{httpServer(t, echo)})
 	var requests, want strings.Builder
 	for i := range 40 {
 		body := strings.Repeat(fmt.Sprint(i, " "), i)
@@ -185,7 +185,7 @@ func TestFraming(t *testing.T) {
 		for _, piece := range []int{1 << 20, 1} {
 			t.Run(fmt.Sprint(name, "/", piece), func(t *testing.T) {
 				t.Parallel()
-				b, s := served(t, oneLoop)
+				b, s := startServed(t, oneLoop)
 				client, server := b.pair(s, c.request)
 				for rest := c.response; rest != ""; {
 					n := min(piece, len(rest))
@@ -233,7 +233,7 @@ func TestFraming(t *testing.T) {
 func TestChunksPassAsTheyAre(t *testing.T) {
 	t.Parallel()
 	const body = "5;name=\"quoted; \\\" value\"\r\nhello\r\n00b\r\n, how are y\r\n3\r\nou?\r\n0\r\nX-Trailer: yes\r\nX-Other: no\r\n\r\n"
-	b, s := served(t)
+	b, s := startServed(t)
 	client := b.dial()
 	client.Say("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X-Trailer\r\n\r\n" + body)
 	server := s.next()
@@ -252,7 +252,7 @@ func TestChunksPassAsTheyAre(t *testing.T) {
 
 func TestExpectContinue(t *testing.T) {
 	t.Parallel()
-	b, s := served(t)
+	b, s := startServed(t)
 	client := b.dial()
 	client.Say("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
 	server := s.next()
@@ -286,9 +286,9 @@ func TestEarlyAnswer(t *testing.T) {
 		for _, ends := range []string{"waits", "finishes", "closes", "resets"} {
 			t.Run(name+" "+ends, func(t *testing.T) {
 				t.Parallel()
-				b, s := served(t)
+				b, s := startServed(t)
 				client := b.dial()
-				server := s.begun(client, "POST / HTTP/1.1\r\nHost: x\r\n"+framing+"part")
+				server := s.receiveHead(client, "POST / HTTP/1.1\r\nHost: x\r\n"+framing+"part")
 				server.Say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch")
 				switch ends {
 				case "finishes":
@@ -312,9 +312,9 @@ func TestEarlyAnswer(t *testing.T) {
 // A server that takes no more of a request has answered: the answer is read.
 func TestServerStopsReading(t *testing.T) {
 	t.Parallel()
-	b, s := served(t)
+	b, s := startServed(t)
 	client := b.dial()
-	server := s.begun(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 16000000\r\n\r\n")
+	server := s.receiveHead(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 16000000\r\n\r\n")
 	server.Say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch")
 	server.Close()
 	go func() {
@@ -334,7 +334,7 @@ func TestServerStopsReading(t *testing.T) {
 // Bodies of any size pass whole, both ways at once, however they are framed.
 func TestIntegrity(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{web(t, func(w http.ResponseWriter, r *http.Request) {
+	b := start(t, []string{httpServer(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/octet-stream")
 		if r.Header.Get("X-Length") != "" {
 			w.Header().Set("Content-Length", r.Header.Get("X-Length"))
@@ -353,14 +353,14 @@ func TestIntegrity(t *testing.T) {
 		for _, chunked := range []bool{false, true} {
 			t.Run(fmt.Sprint(size, chunked), func(t *testing.T) {
 				t.Parallel()
-				carry(t, b.Address, size, chunked)
+				echoBody(t, b.Address, size, chunked)
 			})
 		}
 	}
 }
 
 // carry sends a body that the server is to send back, and compares.
-func carry(t *testing.T, address string, size int64, chunked bool) {
+func echoBody(t *testing.T, address string, size int64, chunked bool) {
 	source := rand.NewChaCha8([32]byte{byte(size), byte(size >> 8)})
 	sent, received := sha256.New(), sha256.New()
 	request, err := http.NewRequest("POST", "http://"+address+"/", io.NopCloser(io.TeeReader(io.LimitReader(source, size), sent)))
@@ -392,7 +392,7 @@ func carry(t *testing.T, address string, size int64, chunked bool) {
 // answer; one that ends later has gone.
 func TestHalfClosedClient(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, oneLoop)
+	b, s := startServed(t, oneLoop)
 	client := b.dial()
 	// The loop is busy until all of it is there.
 	b.On(b.Engine.Loops()[0], func() {
@@ -418,7 +418,7 @@ func TestFloodOfRequests(t *testing.T) {
 	burst := func(request string) []byte { return []byte(strings.Repeat(request, 1000)) }
 	t.Run("behind an exchange", func(t *testing.T) {
 		t.Parallel()
-		b, client, server := asked(t, get("/"))
+		b, client, server := startExchange(t, get("/"))
 		if n := b.Fill(client.Conn, burst(get("/more"))); n > most {
 			t.Errorf("%d bytes were taken", n)
 		}
@@ -434,7 +434,7 @@ func TestFloodOfRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := begin(t, []string{web(t, func(w http.ResponseWriter, _ *http.Request) {
+			b := start(t, []string{httpServer(t, func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = w.Write(make([]byte, 30000))
 			})}, narrow, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://good.example"} }))
 			client := b.dialNarrow()

@@ -9,7 +9,7 @@ import (
 )
 
 // move moves the one client as if to another process.
-func (b *bed) move() {
+func (b *fixture) handOver() {
 	b.Helper()
 	var old *client
 	b.each(func(c *client) { old = c })
@@ -43,13 +43,13 @@ func (b *bed) move() {
 // connections is read there when its turn comes.
 func TestPipelinedBehindAMovedAnswer(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, oneLoop, withoutLog)
+	b, s := startServed(t, oneLoop, withoutLog)
 	client := b.dial()
-	server := s.begun(client, get("/1")+get("/2"))
+	server := s.receiveHead(client, get("/1")+get("/2"))
 	server.Say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfi")
 	client.head()
 	client.Hear("fi")
-	b.move()
+	b.handOver()
 	server.Say("rst")
 	client.Hear("rst")
 	if got := server.head().first(); got != "GET /2 HTTP/1.1" {

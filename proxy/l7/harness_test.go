@@ -28,7 +28,7 @@ import (
 func TestMain(m *testing.M) { leak.Main(m) }
 
 // bed is a frontend on an engine of its own, with pools of servers behind it.
-type bed struct {
+type fixture struct {
 	*harness.Harness
 	workers  Workers
 	pools    map[string]*backend.Pool
@@ -48,14 +48,14 @@ type setup struct {
 // rate limits, round robin, two loops, the access log on, and else the defaults
 // of the configuration. When the test ends it checks that nothing is left of any
 // client and that each request has its line in the log, and stops.
-func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
+func start(t testing.TB, servers []string, change ...func(*setup)) *fixture {
 	t.Helper()
 	c := harness.Parse(t, "http", "http", servers)
 	s := &setup{Setup: harness.NewSetup(c.RateLimit), frontend: c.Frontends[0], backends: c.Backends}
 	for _, f := range change {
 		f(s)
 	}
-	b := &bed{Harness: harness.Start(t, s.Setup), pools: map[string]*backend.Pool{}}
+	b := &fixture{Harness: harness.Start(t, s.Setup), pools: map[string]*backend.Pool{}}
 	for _, c := range s.backends {
 		pool, err := backend.NewPool(c, s.Loops, netip.ParseAddrPort)
 		if err != nil {
@@ -73,10 +73,10 @@ func begin(t testing.TB, servers []string, change ...func(*setup)) *bed {
 	return b
 }
 
-func (b *bed) poolOf(name string) *backend.Pool { return b.pools[name] }
+func (b *fixture) poolOf(name string) *backend.Pool { return b.pools[name] }
 
 // listen has the frontend accept at an address.
-func (b *bed) listen(address string, narrow bool) {
+func (b *fixture) listen(address string, narrow bool) {
 	b.Helper()
 	if narrow {
 		b.Listen(address, b.frontend, shrink(unix.SO_SNDBUF))
@@ -86,17 +86,17 @@ func (b *bed) listen(address string, narrow bool) {
 }
 
 // served is a bed in front of a server that the test plays itself.
-func served(t testing.TB, change ...func(*setup)) (*bed, *server) {
+func startServed(t testing.TB, change ...func(*setup)) (*fixture, *server) {
 	t.Helper()
 	s := serve(t)
-	return begin(t, []string{s.Address}, change...), s
+	return start(t, []string{s.Address}, change...), s
 }
 
 // asked is a bed with one request under way: its client, and the end of the server
 // that has received it.
-func asked(t testing.TB, request string, change ...func(*setup)) (b *bed, client, server *httpConn) {
+func startExchange(t testing.TB, request string, change ...func(*setup)) (b *fixture, client, server *httpConn) {
 	t.Helper()
-	b, s := served(t, change...)
+	b, s := startServed(t, change...)
 	client, server = b.pair(s, request)
 	return b, client, server
 }
@@ -140,11 +140,11 @@ func withMaxConn(n int) func(*setup) {
 	})
 }
 
-// withClock has the bed live in a time of its own, which only Advance moves.
-func withClock(s *setup) { s.StopTime() }
+// withStoppedTime has the bed live in a time of its own, which only Advance moves.
+func withStoppedTime(s *setup) { s.StopTime() }
 
 // each calls f for every client, one loop after the other.
-func (b *bed) each(f func(*client)) {
+func (b *fixture) each(f func(*client)) {
 	b.Each(func(conn *reactor.Conn) {
 		if c, ok := session.Of(conn).(*client); ok {
 			f(c)
@@ -153,10 +153,10 @@ func (b *bed) each(f func(*client)) {
 }
 
 // sessions calls f for every client as the balancer sees it.
-func (b *bed) sessions(f func(session.Session)) { b.each(func(c *client) { f(c) }) }
+func (b *fixture) sessions(f func(session.Session)) { b.each(func(c *client) { f(c) }) }
 
 // inState is how many clients are in a state.
-func (b *bed) inState(s string) (n int) {
+func (b *fixture) inState(s string) (n int) {
 	b.each(func(c *client) {
 		if c.Info().State == s {
 			n++
@@ -166,20 +166,20 @@ func (b *bed) inState(s string) (n int) {
 }
 
 // reach waits until n clients are in a state.
-func (b *bed) reach(s string, n int) {
+func (b *fixture) awaitState(s string, n int) {
 	b.Helper()
 	b.Eventually(fmt.Sprintf("%d clients are %s", n, s), func() bool { return b.inState(s) == n })
 }
 
 // pending is the number of bytes read from clients that wait.
-func (b *bed) pending() (sum int) {
+func (b *fixture) pending() (sum int) {
 	b.each(func(c *client) { sum += c.pending.Len() })
 	return sum
 }
 
 // end waits for every client to end, and checks that each is accounted for
 // once and has given everything back.
-func (b *bed) end() {
+func (b *fixture) end() {
 	defer b.Stop()
 	b.AwaitIdle()
 	if b.frontend.Current() != 0 {
@@ -196,7 +196,7 @@ func (b *bed) end() {
 
 // checkPool checks that nobody uses the pool's servers, and closes the
 // connections kept to them.
-func (b *bed) checkPool(pool *backend.Pool) {
+func (b *fixture) checkPool(pool *backend.Pool) {
 	if n := pool.Queued(); n != 0 {
 		b.Errorf("left behind: %d in the queue", n)
 	}
@@ -213,7 +213,7 @@ func (b *bed) checkPool(pool *backend.Pool) {
 }
 
 // expect waits until as many clients have ended for a reason.
-func (b *bed) expect(reason session.Reason, n uint64) {
+func (b *fixture) expect(reason session.Reason, n uint64) {
 	b.Helper()
 	harness.Expect(b, func() (ended, refused harness.Counts) {
 		totals := b.frontend.Totals()
@@ -226,13 +226,13 @@ func (b *bed) expect(reason session.Reason, n uint64) {
 type httpConn struct{ *endpoint.Conn }
 
 // dial connects to the bed.
-func (b *bed) dial() *httpConn {
+func (b *fixture) dial() *httpConn {
 	b.Helper()
 	return &httpConn{endpoint.Dial(b, b.Address)}
 }
 
 // dialNarrow is dial for a client that takes little in.
-func (b *bed) dialNarrow() *httpConn {
+func (b *fixture) dialNarrow() *httpConn {
 	b.Helper()
 	d := net.Dialer{Timeout: endpoint.Patience, Control: shrink(unix.SO_RCVBUF)}
 	c, err := d.Dial("tcp", b.Address)
@@ -366,7 +366,7 @@ func (s *server) next() *httpConn {
 
 // asked has a client send a request, and is the server's end of a new connection,
 // where it was received whole.
-func (s *server) asked(client *httpConn, request string) *httpConn {
+func (s *server) receive(client *httpConn, request string) *httpConn {
 	s.Helper()
 	client.Say(request)
 	server := s.next()
@@ -375,7 +375,7 @@ func (s *server) asked(client *httpConn, request string) *httpConn {
 }
 
 // begun is as asked, but only the head of the request is received.
-func (s *server) begun(client *httpConn, request string) *httpConn {
+func (s *server) receiveHead(client *httpConn, request string) *httpConn {
 	s.Helper()
 	client.Say(request)
 	server := s.next()
@@ -384,7 +384,7 @@ func (s *server) begun(client *httpConn, request string) *httpConn {
 }
 
 // nobody wants no connection to be there.
-func (s *server) nobody() {
+func (s *server) expectNoConn() {
 	s.Helper()
 	if err := s.SetDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		s.Fatal(err)
@@ -396,7 +396,7 @@ func (s *server) nobody() {
 }
 
 // web is a real server.
-func web(t testing.TB, handler http.HandlerFunc) string {
+func httpServer(t testing.TB, handler http.HandlerFunc) string {
 	t.Helper()
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
@@ -422,8 +422,8 @@ func httpClient(t testing.TB) *http.Client {
 
 // pair is a client and its server's end of the connection that a request opened,
 // which was received.
-func (b *bed) pair(s *server, request string) (client, server *httpConn) {
+func (b *fixture) pair(s *server, request string) (client, server *httpConn) {
 	b.Helper()
 	client = b.dial()
-	return client, s.asked(client, request)
+	return client, s.receive(client, request)
 }

@@ -58,7 +58,7 @@ func TestRequestHead(t *testing.T) {
 			if c.set != nil {
 				change = append(change, c.set)
 			}
-			b := begin(t, []string{s.Address}, change...)
+			b := start(t, []string{s.Address}, change...)
 			client := b.dial()
 			client.Say(c.request + "Host: x\r\n\r\n")
 			h := s.next().head()
@@ -119,7 +119,7 @@ func TestResponseHead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, client, server := asked(t, c.request)
+			_, client, server := startExchange(t, c.request)
 			server.Say("HTTP/1.1 200 Fine\r\n" + c.response + "\r\n")
 			h := client.head()
 			if h.first() != "HTTP/1.1 200 Fine" {
@@ -145,7 +145,7 @@ func TestResponseHead(t *testing.T) {
 func TestHeadsAgainstDirect(t *testing.T) {
 	t.Parallel()
 	seen := make(chan http.Header, 1)
-	direct := web(t, func(w http.ResponseWriter, r *http.Request) {
+	direct := httpServer(t, func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set("Host", r.Host)
 		r.Header.Set("Target", r.RequestURI)
 		seen <- r.Header
@@ -155,7 +155,7 @@ func TestHeadsAgainstDirect(t *testing.T) {
 			}
 		}
 	})
-	b := begin(t, []string{direct}, withFrontend(func(f *conf.Frontend) { f.Sticky.Cookie = "" }))
+	b := start(t, []string{direct}, withFrontend(func(f *conf.Frontend) { f.Sticky.Cookie = "" }))
 	client := httpClient(t)
 	for i, fields := range []http.Header{
 		{},

@@ -53,7 +53,7 @@ func TestLimits(t *testing.T) {
 		for _, piece := range []int{1 << 20, 1} {
 			t.Run(fmt.Sprint(name, "/", piece), func(t *testing.T) {
 				t.Parallel()
-				b, s := served(t, withFrontend(func(f *conf.Frontend) {
+				b, s := startServed(t, withFrontend(func(f *conf.Frontend) {
 					f.MaxHeader, f.MaxBody, f.AllowedOrigins = 4<<10, 1000, []string{"http://good.example", "https://good.example"}
 				}))
 				client := b.dial()
@@ -83,7 +83,7 @@ func TestLimits(t *testing.T) {
 					t.Errorf("%v", harness.Nonzero(b.frontend.Totals().Own))
 				}
 				if !r.Close {
-					server := s.asked(client, get("/", "Origin: HTTPS://good.example"))
+					server := s.receive(client, get("/", "Origin: HTTPS://good.example"))
 					server.answer("fine")
 					client.wantStatus("GET", 200)
 				}
@@ -99,7 +99,7 @@ func chunk(data string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(data), d
 // body.
 func TestRefusalAfterHead(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{web(t, echo)})
+	b := start(t, []string{httpServer(t, echo)})
 	client := b.dial()
 	client.Say("HEAD / HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n")
 	client.wantStatus("HEAD", 200)
@@ -116,7 +116,7 @@ func TestRefusalAfterHead(t *testing.T) {
 // and the connection lives on, in whatever pieces the request comes.
 func TestRateRejected(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{web(t, echo)}, withClock, withLimits(func(l *conf.RateLimit) {
+	b := start(t, []string{httpServer(t, echo)}, withStoppedTime, withLimits(func(l *conf.RateLimit) {
 		l.MessageRate, l.MessageBurst, l.OverMessage = 1, 1, conf.Reject
 	}))
 	client := b.dial()
@@ -156,16 +156,16 @@ func TestRateRejected(t *testing.T) {
 // for too much.
 func TestRefusalThatWaits(t *testing.T) {
 	t.Parallel()
-	start := func(t *testing.T, framing string) (*bed, *httpConn) {
-		b := begin(t, []string{endpoint.Refuse(t)}, times, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
+	refuse := func(t *testing.T, framing string) (*fixture, *httpConn) {
+		b := start(t, []string{endpoint.Refuse(t)}, times, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
 		client := b.dial()
 		client.Say("POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nContent-Type: application/json\r\n" + framing + "\r\n\r\n")
-		b.reach("refusing", 1)
+		b.awaitState("refusing", 1)
 		return b, client
 	}
 	t.Run("time", func(t *testing.T) {
 		t.Parallel()
-		b, client := start(t, "Content-Length: 100")
+		b, client := refuse(t, "Content-Length: 100")
 		client.Say(`{"id":3,"method":"x",`)
 		b.Turns(3)
 		b.silence(10 * time.Second)
@@ -176,7 +176,7 @@ func TestRefusalThatWaits(t *testing.T) {
 	})
 	t.Run("size", func(t *testing.T) {
 		t.Parallel()
-		_, client := start(t, "Transfer-Encoding: chunked")
+		_, client := refuse(t, "Transfer-Encoding: chunked")
 		client.Say("100000\r\n" + strings.Repeat(" ", 65<<10))
 		if r, _ := client.wantStatus("POST", 403); !r.Close {
 			t.Error("the connection lives on")
@@ -184,7 +184,7 @@ func TestRefusalThatWaits(t *testing.T) {
 	})
 	t.Run("malformed", func(t *testing.T) {
 		t.Parallel()
-		_, client := start(t, "Transfer-Encoding: chunked")
+		_, client := refuse(t, "Transfer-Encoding: chunked")
 		client.Say("zz")
 		if r, _ := client.wantStatus("POST", 403); !r.Close {
 			t.Error("the connection lives on")
@@ -192,13 +192,13 @@ func TestRefusalThatWaits(t *testing.T) {
 	})
 	t.Run("gone", func(t *testing.T) {
 		t.Parallel()
-		b, client := start(t, "Content-Length: 100")
+		b, client := refuse(t, "Content-Length: 100")
 		client.Close()
 		b.expect(session.ClientClosed, 1)
 	})
 	t.Run("large", func(t *testing.T) {
 		t.Parallel()
-		b := begin(t, []string{endpoint.Refuse(t)}, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
+		b := start(t, []string{endpoint.Refuse(t)}, withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://x"} }))
 		client := b.dial()
 		client.Say("POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
 		client.wantStatus("POST", 403)
@@ -208,7 +208,7 @@ func TestRefusalThatWaits(t *testing.T) {
 // Over the rate with over_message = "delay" the next request is read later.
 func TestRateDelayed(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, withClock, withLimits(func(l *conf.RateLimit) {
+	b, s := startServed(t, withStoppedTime, withLimits(func(l *conf.RateLimit) {
 		l.MessageRate, l.MessageBurst, l.OverMessage = 1, 2, conf.Delay
 	}))
 	client, server := b.pair(s, get("/1")+get("/2")+get("/3")+get("/4"))
@@ -241,10 +241,10 @@ func TestRateDelayed(t *testing.T) {
 // What the limiter refuses is reset.
 func TestRefusedConnections(t *testing.T) {
 	t.Parallel()
-	b := begin(t, []string{endpoint.Refuse(t)}, withLimits(func(l *conf.RateLimit) { l.MaxConnections = 2 }))
+	b := start(t, []string{endpoint.Refuse(t)}, withLimits(func(l *conf.RateLimit) { l.MaxConnections = 2 }))
 	b.dial()
 	b.dial()
-	b.reach("reading", 2)
+	b.awaitState("reading", 2)
 	if c, err := net.Dial("tcp", b.Address); err == nil {
 		endpoint.New(t, c.(*net.TCPConn)).HearReset()
 	} else if !errors.Is(err, syscall.ECONNRESET) {

@@ -14,7 +14,7 @@ import (
 
 // checkLog checks that every request has one line, and every answer and refusal;
 // that their reasons are those that are counted, and their bytes, too.
-func (b *bed) checkLog(totals *Totals) {
+func (b *fixture) checkLog(totals *Totals) {
 	b.Helper()
 	if !b.Logged() {
 		return
@@ -50,7 +50,7 @@ func (b *bed) checkLog(totals *Totals) {
 // checkReasons checks how many lines have which reason: answers of the
 // balancer's own, and refusals, have one each; others that ended a client have
 // one if there was a request.
-func (b *bed) checkReasons(totals *Totals, reasons map[string]uint64) {
+func (b *fixture) checkReasons(totals *Totals, reasons map[string]uint64) {
 	b.Helper()
 	rest := totals.Requests
 	for reason, got := range reasons {
@@ -78,7 +78,7 @@ func (b *bed) checkReasons(totals *Totals, reasons map[string]uint64) {
 }
 
 // only is the log's only line.
-func (b *bed) only() harness.Line {
+func (b *fixture) only() harness.Line {
 	b.Helper()
 	b.Eventually("the client has ended", func() bool { return b.Engine.Load() == 0 })
 	lines := b.Lines()
@@ -91,7 +91,7 @@ func (b *bed) only() harness.Line {
 // A line says who asked for what, how long what took, and what came of it.
 func TestLogLine(t *testing.T) {
 	t.Parallel()
-	b, first, server := asked(t, get("/slow"), oneLoop, withClock, withMaxConn(1))
+	b, first, server := startExchange(t, get("/slow"), oneLoop, withStoppedTime, withMaxConn(1))
 	second := b.dial()
 	request := rpcPost("1", "MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: secret")
 	request = strings.Replace(request, "/mcp", "/mcp?token=secret", 1)
@@ -99,7 +99,7 @@ func TestLogLine(t *testing.T) {
 	b.Eventually("a part of it is read", func() bool { return b.pending() == 30 })
 	b.Advance(time.Second)
 	second.Say(request[30:])
-	b.reach("queued", 1)
+	b.awaitState("queued", 1)
 	b.Advance(2 * time.Second)
 	server.answer("first")
 	first.wantStatus("GET", 200)
@@ -139,28 +139,28 @@ func TestLogPhases(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		set  func(*setup)
-		run  func(b *bed, s *server)
+		run  func(b *fixture, s *server)
 		want harness.Line
 	}{
-		"refused": {func(s *setup) { s.Limits = conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, TableSize: 10} }, func(b *bed, s *server) {
+		"refused": {func(s *setup) { s.Limits = conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, TableSize: 10} }, func(b *fixture, s *server) {
 			b.dial().Close()
 			b.expect(session.ClientClosed, 1)
 			endpoint.TurnedAway(b, b.Address)
 			b.expect(session.ConnectionRate, 1)
 		}, harness.Line{Reason: "connection_rate", Phase: "admission"}},
-		"malformed": {nil, func(b *bed, s *server) {
+		"malformed": {nil, func(b *fixture, s *server) {
 			c := b.dial()
 			c.Say("GET / HTTP/1.1\nHost: x\r\n\r\n")
 			c.wantStatus("GET", 400)
 			c.Close()
 		}, harness.Line{Reason: "bad_request", Detail: "bare_lf", Phase: "request", Status: 400}},
-		"half a head": {nil, func(b *bed, s *server) {
+		"half a head": {nil, func(b *fixture, s *server) {
 			c := b.dial()
 			c.Say("GET / HTTP")
 			b.Eventually("it is read", func() bool { return b.pending() == 10 })
 			c.Close()
 		}, harness.Line{Reason: "client_closed", Phase: "request", BytesIn: 10}},
-		"not allowed": {withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://good"} }), func(b *bed, s *server) {
+		"not allowed": {withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://good"} }), func(b *fixture, s *server) {
 			c := b.dial()
 			c.Say(get("/x", "Origin: http://bad"))
 			c.wantStatus("GET", 403)
@@ -170,13 +170,13 @@ func TestLogPhases(t *testing.T) {
 			withRetries(0)(s)
 			s.backends[0].Servers[0].HTTP = s.backends[0].Servers[1].HTTP
 			s.backends[0].Servers = s.backends[0].Servers[:1]
-		}, func(b *bed, s *server) {
+		}, func(b *fixture, s *server) {
 			c := b.dial()
 			c.Say(get("/x"))
 			c.wantStatus("GET", 503)
 			c.Close()
 		}, harness.Line{Reason: "connect_failed", Phase: "connect", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
-		"the only one refused, and went down": {withRetries(1), func(b *bed, s *server) {
+		"the only one refused, and went down": {withRetries(1), func(b *fixture, s *server) {
 			node := b.pool.Servers()[0]
 			s.Close()
 			b.On(b.Engine.Loops()[0], func() {
@@ -187,30 +187,30 @@ func TestLogPhases(t *testing.T) {
 			c.wantStatus("GET", 503)
 			c.Close()
 		}, harness.Line{Reason: "no_server", Phase: "queue", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
-		"client leaves in the queue": {withMaxConn(1), func(b *bed, s *server) {
+		"client leaves in the queue": {withMaxConn(1), func(b *fixture, s *server) {
 			other := b.pool
 			lease, _ := other.Acquire(&backend.Request{}, nil)
 			c := b.dial()
 			c.Say(get("/x"))
-			b.reach("queued", 1)
+			b.awaitState("queued", 1)
 			c.Reset()
 			b.expect(session.ClientGone, 1)
 			lease.Release(backend.Completed, 0)
 		}, harness.Line{Reason: "client_gone", Phase: "queue", Method: "GET", Path: "/x", Backend: "b"}},
-		"server resets before it answers": {withRetries(0), func(b *bed, s *server) {
+		"server resets before it answers": {withRetries(0), func(b *fixture, s *server) {
 			c, server := b.pair(s, post("/x", "1"))
 			server.Reset()
 			c.wantStatus("POST", 502)
 			c.Close()
 		}, harness.Line{Reason: "server_gone", Phase: "response", Status: 502, Method: "POST", Path: "/x", Backend: "b", Server: "s1"}},
-		"server resets within its answer": {nil, func(b *bed, s *server) {
+		"server resets within its answer": {nil, func(b *fixture, s *server) {
 			c, server := b.pair(s, get("/x"))
 			server.Say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nx")
 			c.Reader.Peek(1)
 			server.Reset()
 			c.HearCut()
 		}, harness.Line{Reason: "server_reset", Phase: "data", Status: 200, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
-		"malformed answer": {nil, func(b *bed, s *server) {
+		"malformed answer": {nil, func(b *fixture, s *server) {
 			c, server := b.pair(s, get("/x"))
 			server.Say("nonsense\r\n\r\n")
 			c.wantStatus("GET", 502)
@@ -228,7 +228,7 @@ func TestLogPhases(t *testing.T) {
 			if name == "nobody there" {
 				servers = append(servers, endpoint.Refuse(t))
 			}
-			b := begin(t, servers, set...)
+			b := start(t, servers, set...)
 			c.run(b, s)
 			got, want := b.only(), c.want
 			if got.Reason != want.Reason || got.Detail != want.Detail || got.Phase != want.Phase || got.Status != want.Status ||
@@ -243,7 +243,7 @@ func TestLogPhases(t *testing.T) {
 // With the log on, too, a request allocates nothing, once there are as many
 // records as are in use at a time.
 func TestLogAllocatesNothing(t *testing.T) {
-	b := begin(t, []string{fixed(t, toolsAnswer)}, oneLoop, limited)
+	b := start(t, []string{fixed(t, toolsAnswer)}, oneLoop, limited)
 	round := pingPong(t, b, toolsCall)
 	for range 1000 {
 		round()

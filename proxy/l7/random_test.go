@@ -24,13 +24,13 @@ import (
 // an id of its own, and its answer is made of that: so no client must ever see
 // another's answer, nor a part that looks like a whole.
 type chaos struct {
-	t        *testing.T
-	sent     atomic.Int64 // ids given out
-	whole    atomic.Int64 // answers that came whole
-	told     atomic.Int64 // answers of the balancer's own
-	cut      atomic.Int64 // exchanges that were broken off
-	mu       sync.Mutex
-	received map[string]int // guarded by mu: POSTs that a server has read the head of
+	t         *testing.T
+	sent      atomic.Int64 // ids given out
+	complete  atomic.Int64 // answers that came whole
+	generated atomic.Int64 // answers of the balancer's own
+	cut       atomic.Int64 // exchanges that were broken off
+	mu        sync.Mutex
+	received  map[string]int // guarded by mu: POSTs that a server has read the head of
 }
 
 // payload is the answer to a request: different for all, of all sizes.
@@ -215,12 +215,12 @@ func (x *chaos) listen(c *net.TCPConn, r *bufio.Reader, method, id string) bool 
 		x.failed(err)
 		return false
 	case response.StatusCode == 502:
-		x.told.Add(1)
+		x.generated.Add(1)
 	case response.StatusCode != 200 || string(body) != want:
 		x.t.Errorf("%s was answered %d %.60q (%d bytes), want %.60q (%d bytes)", id, response.StatusCode, body, len(body), want, len(want))
 		return false
 	default:
-		x.whole.Add(1)
+		x.complete.Add(1)
 	}
 	return !response.Close
 }
@@ -265,14 +265,14 @@ func TestRandomAborts(t *testing.T) {
 	for range 3 {
 		addresses = append(addresses, endpoint.Serve(t, x.serve).Address)
 	}
-	b := begin(t, addresses)
+	b := start(t, addresses)
 	var clients sync.WaitGroup
 	for range 16 {
 		clients.Go(func() { x.client(b.Address, most) })
 	}
 	clients.Wait()
-	t.Logf("%d requests: %d answered whole, %d by 502, %d broken off; %v", x.sent.Load(), x.whole.Load(), x.told.Load(), x.cut.Load(), harness.Nonzero(b.frontend.Totals().Ended))
-	if x.whole.Load() < most/3 || x.cut.Load() < most/50 {
+	t.Logf("%d requests: %d answered whole, %d by 502, %d broken off; %v", x.sent.Load(), x.complete.Load(), x.generated.Load(), x.cut.Load(), harness.Nonzero(b.frontend.Totals().Ended))
+	if x.complete.Load() < most/3 || x.cut.Load() < most/50 {
 		t.Error("that is no fair mix")
 	}
 	for id, n := range x.received {

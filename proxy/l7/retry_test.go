@@ -18,7 +18,7 @@ import (
 func TestRedispatch(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	b := begin(t, []string{endpoint.Refuse(t), s.Address}, oneLoop)
+	b := start(t, []string{endpoint.Refuse(t), s.Address}, oneLoop)
 	client := b.dial()
 	for range 4 {
 		client.Say(rpcPost("1"))
@@ -56,7 +56,7 @@ func TestNoServerToBeHad(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := begin(t, []string{c.address}, withRetries(c.retries))
+			b := start(t, []string{c.address}, withRetries(c.retries))
 			b.pool.Servers()[0].SetHealth(c.state, "test", time.Now())
 			client := b.dial()
 			for i, request := range []string{rpcPost("17"), strings.Replace(rpcPost("18"), "\r\n\r\n", "\r\nX: y\r\n\r\n", 1)} {
@@ -86,12 +86,12 @@ func TestNoServerToBeHad(t *testing.T) {
 func TestRetryAfterPause(t *testing.T) {
 	t.Parallel()
 	address := endpoint.Refuse(t)
-	b := begin(t, []string{address}, withClock)
+	b := start(t, []string{address}, withStoppedTime)
 	client := b.dial()
 	client.Say(rpcPost("1"))
-	b.reach("pausing", 1)
+	b.awaitState("pausing", 1)
 	b.Advance(900 * time.Millisecond)
-	b.reach("pausing", 1)
+	b.awaitState("pausing", 1)
 	if n := b.pool.Servers()[0].Totals().ConnectErrors; n != 1 {
 		t.Errorf("%d attempts", n)
 	}
@@ -103,11 +103,11 @@ func TestRetryAfterPause(t *testing.T) {
 // A request waits for a slot, whatever comes of it and behind it meanwhile.
 func TestQueue(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, withMaxConn(1))
+	b, s := startServed(t, withMaxConn(1))
 	holder, server := b.pair(s, get("/"))
 	client := b.dial()
 	client.Say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
-	b.reach("queued", 1)
+	b.awaitState("queued", 1)
 	client.Say(" more!" + get("/next"))
 	b.Turns(3)
 	server.answer("fine")
@@ -184,7 +184,7 @@ func TestKeptConnectionEnds(t *testing.T) {
 		for _, how := range []string{"FIN", "RST"} {
 			t.Run(name+" "+how, func(t *testing.T) {
 				t.Parallel()
-				b, s := served(t, oneLoop)
+				b, s := startServed(t, oneLoop)
 				client, server := b.pair(s, get("/1"))
 				server.answer("fine")
 				client.wantStatus("GET", 200)
@@ -221,7 +221,7 @@ func TestKeptConnectionEnds(t *testing.T) {
 				}
 				server.answer("fine")
 				client.wantStatus("GET", 200)
-				s.nobody()
+				s.expectNoConn()
 				if n := b.pool.Servers()[0].Totals().Resets; n != 0 && c.before == "" {
 					t.Errorf("%d resets are counted", n)
 				}
@@ -247,7 +247,7 @@ func TestKeptConnectionHasEnded(t *testing.T) {
 			}
 		}
 	})
-	b := begin(t, []string{s.Address})
+	b := start(t, []string{s.Address})
 	// Every second answer is followed by the end, at once: who is unlucky sends
 	// the next request before it has come, and then it must not be a POST.
 	client := b.dial()
@@ -263,13 +263,13 @@ func TestKeptConnectionHasEnded(t *testing.T) {
 // What a server says unasked ends the connection kept to it.
 func TestUnaskedWords(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, oneLoop)
+	b, s := startServed(t, oneLoop)
 	client, server := b.pair(s, get("/1"))
 	server.answer("fine")
 	client.wantStatus("GET", 200)
 	server.Say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 	server.HearReset()
-	server = s.asked(client, get("/2"))
+	server = s.receive(client, get("/2"))
 	server.answer("good")
 	if _, body := client.wantStatus("GET", 200); body != "good" {
 		t.Errorf("body %q", body)
@@ -280,7 +280,7 @@ func TestUnaskedWords(t *testing.T) {
 func TestEndpoints(t *testing.T) {
 	t.Parallel()
 	http, sse := serve(t), serve(t)
-	b := begin(t, []string{http.Address}, oneLoop, withBackend(func(b *conf.Backend) { b.Servers[0].SSE = sse.Address }),
+	b := start(t, []string{http.Address}, oneLoop, withBackend(func(b *conf.Backend) { b.Servers[0].SSE = sse.Address }),
 		withFrontend(func(f *conf.Frontend) { f.Routes = []conf.Route{{Path: "/sse", Endpoint: conf.EndpointSSE}} }))
 	client := b.dial()
 	var first, second *httpConn
@@ -308,7 +308,7 @@ func TestEndpoints(t *testing.T) {
 // The addresses to connect from are used in turn.
 func TestSourceAddresses(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, oneLoop, withBackend(func(b *conf.Backend) {
+	b, s := startServed(t, oneLoop, withBackend(func(b *conf.Backend) {
 		b.Source = []netip.Addr{netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3")}
 	}))
 	used := map[string]int{}

@@ -35,7 +35,7 @@ func TestEventsAreNotDelayed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, client, server := asked(t, c.request)
+			_, client, server := startExchange(t, c.request)
 			server.Say("HTTP/1.1 200 OK\r\n" + kind + c.framing + "\r\n")
 			h := client.head()
 			if raw := h.get(t, "Transfer-Encoding") == ""; raw != c.raw || h.get(t, "Content-Encoding") != "" || h.get(t, "Content-Length") != "" {
@@ -70,7 +70,7 @@ func TestEndpointEvent(t *testing.T) {
 		for _, piece := range []int{1, 3, 20, 1000} {
 			t.Run(fmt.Sprint(framing, " ", piece), func(t *testing.T) {
 				t.Parallel()
-				b, s := served(t)
+				b, s := startServed(t)
 				client, server := b.pair(s, get("/sse"))
 				server.Say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n" + map[string]string{
 					"chunked": "Transfer-Encoding: chunked\r\nTrailer: T\r\n", "open": "", "length": fmt.Sprintf("Content-Length: %d\r\n", len(stream)),
@@ -128,7 +128,7 @@ func TestStreamsLeftAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, client, server := asked(t, c.request, withFrontend(func(f *conf.Frontend) { f.Sticky.Session = c.sticky }))
+			_, client, server := startExchange(t, c.request, withFrontend(func(f *conf.Frontend) { f.Sticky.Session = c.sticky }))
 			server.answer(stream, c.fields)
 			if _, body := client.response("GET"); body != stream {
 				t.Errorf("%q", body)
@@ -148,7 +148,7 @@ func TestBackpressure(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				b, client, server := asked(t, get("/", "Accept-Encoding: gzip"))
+				b, client, server := startExchange(t, get("/", "Accept-Encoding: gzip"))
 				server.Say("HTTP/1.1 200 OK\r\n" + fields + "\r\n")
 				piece := make([]byte, 64<<10)
 				for i := range piece {
@@ -171,9 +171,9 @@ func TestBackpressure(t *testing.T) {
 	})
 	t.Run("up", func(t *testing.T) {
 		t.Parallel()
-		b, s := served(t, withFrontend(func(f *conf.Frontend) { f.MaxBody = 0 }))
+		b, s := startServed(t, withFrontend(func(f *conf.Frontend) { f.MaxBody = 0 }))
 		client := b.dial()
-		server := s.begun(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+		server := s.receiveHead(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
 		stuck := b.Fill(client.Conn, make([]byte, 64<<10))
 		if n := b.Parked(); n == 0 || n > 64<<10 {
 			t.Errorf("%d bytes are parked", n)
@@ -236,7 +236,7 @@ func TestGzip(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, s := served(t, withFrontend(func(f *conf.Frontend) {
+			b, s := startServed(t, withFrontend(func(f *conf.Frontend) {
 				if c.off {
 					f.Compress = nil
 				}
@@ -246,7 +246,7 @@ func TestGzip(t *testing.T) {
 				version = "HTTP/1.0"
 			}
 			client := b.dial()
-			server := s.asked(client, method+" / "+version+"\r\nHost: x\r\n"+strings.TrimPrefix(c.fields+"\r\n", "\r\n")+"\r\n")
+			server := s.receive(client, method+" / "+version+"\r\nHost: x\r\n"+strings.TrimPrefix(c.fields+"\r\n", "\r\n")+"\r\n")
 			framing, body := fmt.Sprintf("Content-Length: %d", len(c.body)), c.body
 			if c.chunked {
 				framing, body = "Transfer-Encoding: chunked", chunk(c.body[:100])+chunk(c.body[100:])+"0\r\n\r\n"
@@ -309,7 +309,7 @@ func TestGzipOfASlowAnswer(t *testing.T) {
 	for _, ends := range []bool{true, false} {
 		t.Run(fmt.Sprint(ends), func(t *testing.T) {
 			t.Parallel()
-			_, client, server := asked(t, get("/", "Accept-Encoding: gzip"))
+			_, client, server := startExchange(t, get("/", "Accept-Encoding: gzip"))
 			server.Say("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
 			r, err := http.ReadResponse(client.Reader, &http.Request{Method: "GET"})
 			if err != nil {
@@ -342,7 +342,7 @@ func TestGzipOfASlowAnswer(t *testing.T) {
 // When all compressors are at work, an answer goes as it is.
 func TestManyCompressed(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, oneLoop)
+	b, s := startServed(t, oneLoop)
 	var servers []*httpConn
 	zipped := 0
 	for range mostCompressors + 4 {
@@ -363,7 +363,7 @@ func TestManyCompressed(t *testing.T) {
 	for _, server := range servers {
 		server.Say("0\r\n\r\n")
 	}
-	b.reach("reading", len(servers))
+	b.awaitState("reading", len(servers))
 	b.On(b.Engine.Loops()[0], func() {
 		if r := &b.workers[0].encoders; len(r.zipping) != mostCompressors || r.made != mostCompressors {
 			t.Errorf("%d compressors of %d are back", len(r.zipping), r.made)
@@ -379,7 +379,7 @@ func TestGzipIntegrity(t *testing.T) {
 	for body.Len() < 4<<20 {
 		fmt.Fprintf(&body, "line %d of %d words\n", random.IntN(1000), random.Uint32())
 	}
-	b := begin(t, []string{web(t, func(w http.ResponseWriter, r *http.Request) {
+	b := start(t, []string{httpServer(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		rest := body.Bytes()
 		for len(rest) > 0 {

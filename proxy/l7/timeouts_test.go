@@ -16,7 +16,7 @@ import (
 
 // times are all different, so that a test tells which one it was.
 func times(s *setup) {
-	withClock(s)
+	withStoppedTime(s)
 	s.frontend.TimeoutClient = 50 * time.Second
 	s.frontend.TimeoutHTTPRequest = 10 * time.Second
 	s.frontend.TimeoutKeepalive = 100 * time.Second
@@ -28,7 +28,7 @@ func times(s *setup) {
 
 // silence lets just less than d pass, in which nothing must happen, and then
 // the rest.
-func (b *bed) silence(d time.Duration) {
+func (b *fixture) silence(d time.Duration) {
 	b.Helper()
 	load, own := b.Engine.Load(), harness.Sum(b.frontend.Totals().Own)
 	b.Advance(d - 50*time.Millisecond)
@@ -44,46 +44,46 @@ func (b *bed) silence(d time.Duration) {
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		until  func(b *bed, s *server, client *httpConn)
+		until  func(b *fixture, s *server, client *httpConn)
 		after  time.Duration
 		status int // of the answer; 0 = none
 		reason session.Reason
 		cut    bool
 		set    func(*setup)
 	}{
-		"a new connection": {until: func(*bed, *server, *httpConn) {}, after: 100 * time.Second, reason: session.IdleTimeout},
-		"between requests": {until: func(_ *bed, s *server, client *httpConn) {
-			server := s.asked(client, get("/"))
+		"a new connection": {until: func(*fixture, *server, *httpConn) {}, after: 100 * time.Second, reason: session.IdleTimeout},
+		"between requests": {until: func(_ *fixture, s *server, client *httpConn) {
+			server := s.receive(client, get("/"))
 			server.answer("fine")
 			client.wantStatus("GET", 200)
 		}, after: 100 * time.Second, reason: session.IdleTimeout},
-		"a head": {until: func(b *bed, _ *server, client *httpConn) {
+		"a head": {until: func(b *fixture, _ *server, client *httpConn) {
 			b.Advance(20 * time.Second) // is not counted
 			client.Say("GET / HTTP")
-			b.pendingReach(10)
+			b.awaitPending(10)
 			b.Advance(9 * time.Second)
 			client.Say("/1.1\r\n") // does not prolong it
-			b.pendingReach(16)
+			b.awaitPending(16)
 		}, after: time.Second, status: 408, reason: session.ServerClosed},
-		"a second head": {until: func(b *bed, s *server, client *httpConn) {
-			server := s.asked(client, get("/")+"GET / HTTP")
+		"a second head": {until: func(b *fixture, s *server, client *httpConn) {
+			server := s.receive(client, get("/")+"GET / HTTP")
 			b.Advance(70 * time.Second)
 			server.answer("fine")
 			client.wantStatus("GET", 200)
 		}, after: 10 * time.Second, status: 408, reason: session.ServerClosed},
-		"a body": {until: func(b *bed, s *server, client *httpConn) {
-			server := s.begun(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart")
+		"a body": {until: func(b *fixture, s *server, client *httpConn) {
+			server := s.receiveHead(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart")
 			server.Hear("part")
 			b.Advance(40 * time.Second)
 			client.Say(" of")
 			server.Hear(" of")
 		}, after: 50 * time.Second, status: 408, reason: session.ServerClosed},
-		"an answer": {until: func(b *bed, s *server, client *httpConn) {
+		"an answer": {until: func(b *fixture, s *server, client *httpConn) {
 			client.Say(rpcPost("1"))
 			s.next().request()
 		}, after: 80 * time.Second, status: 504},
-		"an answer's end": {until: func(b *bed, s *server, client *httpConn) {
-			server := s.asked(client, get("/"))
+		"an answer's end": {until: func(b *fixture, s *server, client *httpConn) {
+			server := s.receive(client, get("/"))
 			b.Advance(60 * time.Second)
 			server.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart")
 			client.head()
@@ -92,23 +92,23 @@ func TestTimeouts(t *testing.T) {
 			server.Say(" of")
 			client.Hear(" of")
 		}, after: 50 * time.Second, reason: session.IdleTimeout, cut: true},
-		"the rest of an answer": {until: func(b *bed, s *server, client *httpConn) {
-			server := s.asked(client, get("/"))
+		"the rest of an answer": {until: func(b *fixture, s *server, client *httpConn) {
+			server := s.receive(client, get("/"))
 			server.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
 			client.head()
 		}, after: 50 * time.Second, reason: session.IdleTimeout, cut: true},
-		"a connection": {until: func(b *bed, _ *server, client *httpConn) {
+		"a connection": {until: func(b *fixture, _ *server, client *httpConn) {
 			client.Say(rpcPost("1"))
-			b.reach("connecting", 1)
+			b.awaitState("connecting", 1)
 		}, after: 3 * time.Second, status: 504, set: func(s *setup) { s.backends[0].Servers[0].HTTP = "black" }},
-		"the queue": {until: func(b *bed, s *server, client *httpConn) {
+		"the queue": {until: func(b *fixture, s *server, client *httpConn) {
 			holder := b.dial()
 			holder.Say(get("/"))
 			s.next().request()
 			client.Say(rpcPost("1"))
-			b.reach("queued", 1)
+			b.awaitState("queued", 1)
 		}, after: 6 * time.Second, status: 503, set: withMaxConn(1)},
-		"a client that lingers": {until: func(b *bed, s *server, client *httpConn) {
+		"a client that lingers": {until: func(b *fixture, s *server, client *httpConn) {
 			client.Say("nonsense\r\n\r\n")
 			client.wantStatus("GET", 400)
 		}, after: 5 * time.Second, reason: session.ServerClosed},
@@ -124,9 +124,9 @@ func TestTimeouts(t *testing.T) {
 					}
 				})
 			}
-			b := begin(t, []string{s.Address}, set...)
+			b := start(t, []string{s.Address}, set...)
 			client := b.dial()
-			b.reach("reading", 1)
+			b.awaitState("reading", 1)
 			c.until(b, s, client)
 			b.Turns(3)
 			b.silence(c.after)
@@ -174,11 +174,11 @@ func TestSlowReader(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, s := served(t, times, narrow)
+			b, s := startServed(t, times, narrow)
 			client := b.dialNarrow()
-			server := s.asked(client, c.request)
+			server := s.receive(client, c.request)
 			server.answer(strings.Repeat("x", parkable))
-			b.reach(c.state, 1)
+			b.awaitState(c.state, 1)
 			if n := b.Parked(); n == 0 || n > 64<<10 {
 				t.Fatalf("%d bytes are parked", n)
 			}
@@ -188,9 +188,9 @@ func TestSlowReader(t *testing.T) {
 	}
 	t.Run("within an answer", func(t *testing.T) {
 		t.Parallel()
-		b, s := served(t, times, narrow)
+		b, s := startServed(t, times, narrow)
 		client := b.dialNarrow()
-		server := s.asked(client, get("/"))
+		server := s.receive(client, get("/"))
 		server.Say("HTTP/1.1 200 OK\r\n\r\n")
 		b.Fill(server.Conn, make([]byte, 64<<10))
 		b.silence(50 * time.Second)
@@ -202,11 +202,11 @@ func TestSlowReader(t *testing.T) {
 // An answer that is parked has the time that it takes.
 func TestSlowReaderOfTheLastAnswer(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, times, narrow)
+	b, s := startServed(t, times, narrow)
 	client := b.dialNarrow()
-	server := s.asked(client, get("/", "Connection: close"))
+	server := s.receive(client, get("/", "Connection: close"))
 	server.answer(strings.Repeat("x", parkable))
-	b.reach("closing", 1)
+	b.awaitState("closing", 1)
 	b.Advance(40 * time.Second)
 	if _, body := client.wantStatus("GET", 200); len(body) != parkable {
 		t.Errorf("%d bytes", len(body))
@@ -219,7 +219,7 @@ func TestSlowReaderOfTheLastAnswer(t *testing.T) {
 // What is not limited is not ended.
 func TestNoTimeouts(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, withClock, func(s *setup) {
+	b, s := startServed(t, withStoppedTime, func(s *setup) {
 		s.frontend.TimeoutClient, s.frontend.TimeoutHTTPRequest, s.frontend.TimeoutKeepalive = 0, 0, 0
 		s.backends[0].TimeoutServer, s.backends[0].TimeoutQueue = 0, 0
 	})
@@ -227,9 +227,9 @@ func TestNoTimeouts(t *testing.T) {
 	b.Advance(time.Hour)
 	for range 3 {
 		client.Say("GET / HTTP/1.1\r\n")
-		b.pendingReach(16)
+		b.awaitPending(16)
 		b.Advance(time.Hour)
-		server := s.asked(client, "Host: x\r\n\r\n")
+		server := s.receive(client, "Host: x\r\n\r\n")
 		b.Advance(time.Hour)
 		server.answer("fine")
 		client.wantStatus("GET", 200)
@@ -240,15 +240,15 @@ func TestNoTimeouts(t *testing.T) {
 // A short time that follows a long one is kept, and so the other way round.
 func TestTimersOfStatesInTurn(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, times)
+	b, s := startServed(t, times)
 	client := b.dial()
 	var server *httpConn
 	for i := range 4 {
 		b.Advance(90 * time.Second) // of 100
 		client.Say("GET / HTTP/1.1\r\n")
-		b.pendingReach(16)
+		b.awaitPending(16)
 		b.Advance(9 * time.Second) // of 10
-		server = s.asked(client, "Host: x\r\n\r\n")
+		server = s.receive(client, "Host: x\r\n\r\n")
 		b.Advance(79 * time.Second) // of 80
 		server.Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
 		client.head()
@@ -265,7 +265,7 @@ func TestTimersOfStatesInTurn(t *testing.T) {
 // Kept connections expire, and not earlier than they should.
 func TestIdleExpires(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, withClock)
+	b, s := startServed(t, withStoppedTime)
 	client := b.dial()
 	client.Say(get("/"))
 	server := s.next()
@@ -293,19 +293,19 @@ func TestMostIdle(t *testing.T) {
 	for _, most := range []int{0, 1, 3, 10} {
 		t.Run(fmt.Sprint(most), func(t *testing.T) {
 			t.Parallel()
-			b := begin(t, []string{web(t, echo)}, withBackend(func(b *conf.Backend) { b.MaxIdle = most }))
+			b := start(t, []string{httpServer(t, echo)}, withBackend(func(b *conf.Backend) { b.MaxIdle = most }))
 			var clients []*httpConn
 			for range 8 {
 				c := b.dial()
 				c.Say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
 				clients = append(clients, c)
 			}
-			b.reach("exchanging", 8)
+			b.awaitState("exchanging", 8)
 			for _, c := range clients {
 				c.Say("ab")
 				c.wantStatus("POST", 200)
 			}
-			b.reach("reading", 8)
+			b.awaitState("reading", 8)
 			if n, want := b.workers.Idle(b.pool.Servers()[0]), min(most, 8); n > want || most != 1 && n < want {
 				t.Errorf("%d connections are kept, want %d", n, want)
 			}
@@ -317,7 +317,7 @@ func TestMostIdle(t *testing.T) {
 // goes on.
 func TestForget(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, oneLoop, withClock)
+	b, s := startServed(t, oneLoop, withStoppedTime)
 	idle, first := b.pair(s, get("/"))
 	busy, second := b.pair(s, get("/"))
 	first.answer("fine")
@@ -337,14 +337,14 @@ func TestForget(t *testing.T) {
 	if n := b.workers.Idle(gone); n != 0 {
 		t.Errorf("%d connections to it are idle", n)
 	}
-	third := s.asked(idle, get("/"))
+	third := s.receive(idle, get("/"))
 	third.answer("fine")
 	idle.wantStatus("GET", 200)
 	b.checkServer(gone)
 }
 
 // checkServer checks that nobody uses a server.
-func (b *bed) checkServer(server *backend.Server) {
+func (b *fixture) checkServer(server *backend.Server) {
 	b.Helper()
 	if n := server.Conns(); n != 0 {
 		b.Errorf("%d slots of server %s are in use", n, server.Name())

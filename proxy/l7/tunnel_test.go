@@ -48,10 +48,10 @@ func frame(text string, masked bool) string {
 }
 
 // tunnelled is a WebSocket through the bed: the client's end and the server's.
-func tunnelled(b *bed, s *server) (client, server *httpConn) {
+func tunnelled(b *fixture, s *server) (client, server *httpConn) {
 	b.Helper()
 	client = b.dial()
-	server = s.begun(client, upgrade)
+	server = s.receiveHead(client, upgrade)
 	server.Say(upgraded)
 	client.head()
 	return client, server
@@ -63,7 +63,7 @@ func TestWebSocket(t *testing.T) {
 	for _, piece := range []int{1, 10, 100, 1 << 20} {
 		t.Run(fmt.Sprint(piece), func(t *testing.T) {
 			t.Parallel()
-			b, s := served(t)
+			b, s := startServed(t)
 			client := b.dial()
 			drip := func(p *httpConn, text string) {
 				for rest := text; rest != ""; {
@@ -109,9 +109,9 @@ func TestWebSocket(t *testing.T) {
 // The key is needed when the answer comes, however large the head it stood in.
 func TestWebSocketOfALargeHead(t *testing.T) {
 	t.Parallel()
-	b, s := served(t)
+	b, s := startServed(t)
 	client := b.dial()
-	server := s.begun(client, strings.Replace(upgrade, "\r\n\r\n", "\r\nX: "+strings.Repeat("x", 20<<10)+"\r\n\r\n", 1))
+	server := s.receiveHead(client, strings.Replace(upgrade, "\r\n\r\n", "\r\nX: "+strings.Repeat("x", 20<<10)+"\r\n\r\n", 1))
 	server.Say(upgraded)
 	if got := client.head().first(); got != "HTTP/1.1 101 Switching Protocols" {
 		t.Errorf("the answer is %q", got)
@@ -121,12 +121,12 @@ func TestWebSocketOfALargeHead(t *testing.T) {
 // An upgrade that its server refuses is an answer like any other.
 func TestWebSocketRefused(t *testing.T) {
 	t.Parallel()
-	b, s := served(t)
+	b, s := startServed(t)
 	client := b.dial()
-	server := s.begun(client, upgrade)
+	server := s.receiveHead(client, upgrade)
 	server.Say("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 4\r\n\r\nnope")
 	client.wantStatus("GET", 426)
-	server = s.asked(client, get("/"))
+	server = s.receive(client, get("/"))
 	server.answer("fine")
 	client.wantStatus("GET", 200)
 }
@@ -143,9 +143,9 @@ func TestWrongUpgrade(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, s := served(t)
+			b, s := startServed(t)
 			client := b.dial()
-			server := s.begun(client, c.request)
+			server := s.receiveHead(client, c.request)
 			server.Say(c.answer)
 			client.wantStatus("GET", 502)
 			server.HearReset()
@@ -157,26 +157,26 @@ func TestWrongUpgrade(t *testing.T) {
 func TestTunnelEnds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		how    func(b *bed, client, server *httpConn)
+		how    func(b *fixture, client, server *httpConn)
 		reason session.Reason
 	}{
-		"client resets": {func(_ *bed, client, server *httpConn) { client.Reset(); server.HearReset() }, session.ClientReset},
-		"server resets": {func(_ *bed, client, server *httpConn) { server.Reset(); client.HearReset() }, session.ServerReset},
-		"server ends":   {func(_ *bed, client, server *httpConn) { server.Finish(); client.HearEnd(); client.Close() }, session.ServerClosed},
-		"bad frame": {func(_ *bed, client, server *httpConn) {
+		"client resets": {func(_ *fixture, client, server *httpConn) { client.Reset(); server.HearReset() }, session.ClientReset},
+		"server resets": {func(_ *fixture, client, server *httpConn) { server.Reset(); client.HearReset() }, session.ServerReset},
+		"server ends":   {func(_ *fixture, client, server *httpConn) { server.Finish(); client.HearEnd(); client.Close() }, session.ServerClosed},
+		"bad frame": {func(_ *fixture, client, server *httpConn) {
 			client.Say(frame("fine", true) + frame("not masked", false))
 			server.Hear(frame("fine", true))
 			client.HearCut()
 			server.HearCut()
 		}, session.ClientReset},
-		"server down": {func(b *bed, client, server *httpConn) {
+		"server down": {func(b *fixture, client, server *httpConn) {
 			b.sessions(func(c session.Session) { c.ServerDown(conf.OnDownKeep) })
 			client.Say(frame("still", true))
 			server.Hear(frame("still", true))
 			b.sessions(func(c session.Session) { c.ServerDown(conf.OnDownClose) })
 			client.HearCut()
 		}, session.ServerDown},
-		"stopped": {func(b *bed, client, server *httpConn) {
+		"stopped": {func(b *fixture, client, server *httpConn) {
 			b.sessions(func(c session.Session) { c.Drain() })
 			client.Say(frame("still", true))
 			server.Hear(frame("still", true))
@@ -186,7 +186,7 @@ func TestTunnelEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, s := served(t)
+			b, s := startServed(t)
 			client, server := tunnelled(b, s)
 			c.how(b, client, server)
 			b.expect(c.reason, 1)
@@ -197,7 +197,7 @@ func TestTunnelEnds(t *testing.T) {
 // A bad frame behind the handshake ends the tunnel before it begins.
 func TestBadFrameAtOnce(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, oneLoop)
+	b, s := startServed(t, oneLoop)
 	client := b.dial()
 	b.On(b.Engine.Loops()[0], func() { client.Say(upgrade + frame("not masked", false)) })
 	server := s.next()
@@ -213,7 +213,7 @@ func TestBadFrameAtOnce(t *testing.T) {
 // Both times hold for a tunnel, the shorter one counts.
 func TestTunnelIdle(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, times)
+	b, s := startServed(t, times)
 	client, server := tunnelled(b, s)
 	b.Advance(40 * time.Second)
 	server.Say(frame("x", false))
@@ -227,7 +227,7 @@ func TestTunnelIdle(t *testing.T) {
 // Data frames are messages: over the rate, reading pauses.
 func TestFramesAreLimited(t *testing.T) {
 	t.Parallel()
-	b, s := served(t, withClock, withLimits(func(l *conf.RateLimit) {
+	b, s := startServed(t, withStoppedTime, withLimits(func(l *conf.RateLimit) {
 		l.MessageRate, l.MessageBurst, l.OverMessage = 1, 3, conf.Delay
 	}))
 	client, server := tunnelled(b, s) // the first message
@@ -250,7 +250,7 @@ func TestLargeFrames(t *testing.T) {
 	if harness.Long {
 		sizes = append(sizes, 16<<20)
 	}
-	b, s := served(t)
+	b, s := startServed(t)
 	client, server := tunnelled(b, s)
 	for _, size := range sizes {
 		p := make([]byte, size)
@@ -291,10 +291,10 @@ func TestLargeFrames(t *testing.T) {
 func TestWebSocketOfASession(t *testing.T) {
 	t.Parallel()
 	first, second := serve(t), serve(t)
-	b := begin(t, []string{first.Address, second.Address})
+	b := start(t, []string{first.Address, second.Address})
 	for range 3 {
 		client := b.dial()
-		server := second.begun(client, strings.Replace(upgrade, "Host: x", "Host: x\r\nCookie: SERVERID="+mcp.TagOf("s2").String(), 1))
+		server := second.receiveHead(client, strings.Replace(upgrade, "Host: x", "Host: x\r\nCookie: SERVERID="+mcp.TagOf("s2").String(), 1))
 		server.Say(upgraded)
 		client.head()
 		client.Close()
