@@ -18,15 +18,15 @@ import (
 	"mcplb/proxy/session"
 )
 
-// node is a server of MCP's session era, as far as a balancer can tell.
+// node is a server of MCP's session era, as a balancer sees one.
 type node struct {
 	name     string
 	address  string
 	mu       sync.Mutex
 	sessions map[string]bool // guarded by mu
 	opened   atomic.Int64
-	foreign  atomic.Int64 // requests of sessions that are not the node's
-	tagged   atomic.Int64 // requests in which a tag was left
+	foreign  atomic.Int64 // requests of sessions of other nodes
+	tagged   atomic.Int64 // requests that still had a tag
 }
 
 func newNode(t testing.TB, name string) *node {
@@ -64,7 +64,7 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// nodes are n of them, and a bed in front.
+// nodes starts n nodes, and a fixture that balances them.
 func nodes(t testing.TB, n int, change ...func(*setup)) ([]*node, *fixture) {
 	t.Helper()
 	var made []*node
@@ -76,7 +76,7 @@ func nodes(t testing.TB, n int, change ...func(*setup)) ([]*node, *fixture) {
 	return made, start(t, addresses, change...)
 }
 
-// mcpSession is an MCP client's.
+// mcpSession is a session of an MCP client.
 type mcpSession struct {
 	t      testing.TB
 	client *http.Client
@@ -120,9 +120,9 @@ func (s *mcpSession) initialize() {
 	}
 }
 
-// 500 sessions from one address, without a cookie, stay on their nodes, while
-// one of these drains; when it goes down, its sessions are told that they are
-// gone and open others, and no other notices.
+// 500 sessions from one address, without a cookie, stay on their nodes while one of
+// the nodes drains. When that goes down, its sessions get 404 and open new ones, and no
+// other session is affected.
 func TestSessionsStay(t *testing.T) {
 	t.Parallel()
 	made, b := nodes(t, 4, withFrontend(func(f *conf.Frontend) { f.RequestsPerConnection = 0 }))
@@ -167,7 +167,7 @@ func TestSessionsStay(t *testing.T) {
 	newcomer := &mcpSession{t: t, client: client, url: "http://" + b.Address + "/mcp"}
 	for range 8 {
 		if newcomer.initialize(); newcomer.node == drained.Name() {
-			t.Error("a node that drains got a new session")
+			t.Error("a draining node got a new session")
 		}
 	}
 	drained.SetHealth(backend.Down, "test", time.Now())
@@ -188,11 +188,11 @@ func TestSessionsStay(t *testing.T) {
 	}
 	for _, n := range made {
 		if n.foreign.Load() != 0 || n.tagged.Load() != 0 {
-			t.Errorf("%s saw %d requests of other sessions, %d tags", n.name, n.foreign.Load(), n.tagged.Load())
+			t.Errorf("%s received %d requests of other sessions and %d tags, want none", n.name, n.foreign.Load(), n.tagged.Load())
 		}
 	}
 	if totals := b.frontend.Totals(); totals.Opened != sumOpened(made) || totals.WithSession == 0 {
-		t.Errorf("%d sessions are counted, want %d", totals.Opened, sumOpened(made))
+		t.Errorf("%d sessions were counted, want %d", totals.Opened, sumOpened(made))
 	}
 }
 
@@ -203,7 +203,7 @@ func sumOpened(nodes []*node) (n uint64) {
 	return n
 }
 
-// A session's server that cannot be used.
+// The server of a session cannot be used.
 func TestSessionGone(t *testing.T) {
 	t.Parallel()
 	id := "abc." + mcp.TagOf("s1").String()
@@ -230,7 +230,7 @@ func TestSessionGone(t *testing.T) {
 			c.change(b)
 			client := b.dial()
 			method, _, _ := strings.Cut(c.request, " ")
-			for range 2 { // the connection lives on
+			for range 2 { // the connection stays open
 				client.Say(c.request)
 				r, body := client.wantStatus(method, c.status)
 				if c.body {
@@ -252,9 +252,8 @@ func (b *fixture) admin(i int, a backend.Admin) {
 	b.pool.Servers()[i].SetAdmin(a, "test", time.Now())
 }
 
-// A session's request is for its own server alone: where that refuses
-// connections it is tried again, and once it is known to be down, the session
-// is gone.
+// A session's request is sent to no other server: if its own refuses connections, that
+// is tried again, and once it is known to be down, the session is gone.
 func TestSessionOfRefusingServer(t *testing.T) {
 	t.Parallel()
 	b := start(t, []string{endpoint.Refuse(t), httpServer(t, echo)}, withStoppedTime)
@@ -267,9 +266,9 @@ func TestSessionOfRefusingServer(t *testing.T) {
 	b.sessions(func(c session.Session) { c.ServerDown(conf.OnDownClose) })
 	client.wantStatus("POST", 404)
 	if n := b.pool.Servers()[1].Totals().MessagesIn; n != 0 {
-		t.Errorf("another server got %d requests", n)
+		t.Errorf("another server received %d requests, want none", n)
 	}
-	// A cookie's request goes elsewhere, and gets a new cookie.
+	// A request with a cookie goes to another server, and gets a new cookie.
 	b.pool.Servers()[0].SetHealth(backend.Up, "test", time.Now())
 	client.Say(get("/", "Cookie: SERVERID="+mcp.TagOf("s1").String()))
 	r, _ := client.wantStatus("GET", 200)
@@ -278,8 +277,8 @@ func TestSessionOfRefusingServer(t *testing.T) {
 	}
 }
 
-// A session's request that waits for a slot is not given to another server when
-// its own goes away.
+// A session's request that waits for a slot of its server goes to no other server when
+// that is removed.
 func TestSessionInTheQueue(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -301,7 +300,7 @@ func TestSessionInTheQueue(t *testing.T) {
 	server.answer("fine")
 }
 
-// A session of no name is none: its requests are not all sent to one server.
+// An empty session id is no session: such requests are balanced one by one.
 func TestEmptySession(t *testing.T) {
 	t.Parallel()
 	_, b := nodes(t, 3)
@@ -313,11 +312,11 @@ func TestEmptySession(t *testing.T) {
 		on[r.Header.Get("Node")] = true
 	}
 	if len(on) != 3 {
-		t.Errorf("three requests in turn went to %v", on)
+		t.Errorf("three requests went to %v, want three servers", on)
 	}
 }
 
-// A cookie binds a browser to the server that it names, if there is one.
+// A cookie binds a browser to the server that it names, if that exists.
 func TestCookie(t *testing.T) {
 	t.Parallel()
 	_, b := nodes(t, 3)
@@ -354,7 +353,7 @@ func TestCookie(t *testing.T) {
 	}
 }
 
-// Requests of the stateless era are balanced one by one, whatever they bear.
+// Requests of the stateless era are balanced one by one, whatever fields they have.
 func TestModernRequests(t *testing.T) {
 	t.Parallel()
 	_, b := nodes(t, 3)
@@ -377,7 +376,7 @@ func TestModernRequests(t *testing.T) {
 	}
 }
 
-// A reload's new servers are found by their sessions, removed ones are not.
+// After a reload, sessions reach the new servers, and not the removed ones.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	made, b := nodes(t, 2)
@@ -398,7 +397,7 @@ func TestReload(t *testing.T) {
 	if err != nil || len(gone) != 1 {
 		t.Fatal(gone, err)
 	}
-	for _, settled := range []bool{false, true} { // before, and after the frontend knows
+	for _, settled := range []bool{false, true} { // before the frontend has the new settings, and after
 		if r := sessions["s2"].do("POST", rpcBody("1")); r.StatusCode != 404 {
 			t.Errorf("settled %v: %d", settled, r.StatusCode)
 		}
@@ -415,6 +414,6 @@ func TestReload(t *testing.T) {
 		t.Errorf("%d", r.StatusCode)
 	}
 	if n := made[1].foreign.Load() + third.foreign.Load(); n != 0 {
-		t.Errorf("%d requests went astray", n)
+		t.Errorf("%d requests reached the wrong server", n)
 	}
 }

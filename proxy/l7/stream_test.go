@@ -14,8 +14,8 @@ import (
 	"mcplb/proxy/mcp"
 )
 
-// Each event of a stream arrives before the next is sent, however the stream is
-// framed and whatever is done to it.
+// Each event of a stream arrives before the next is sent, in every framing and with
+// every transformation.
 func TestEventsAreNotDelayed(t *testing.T) {
 	t.Parallel()
 	const kind = "Content-Type: text/event-stream\r\n"
@@ -52,7 +52,7 @@ func TestEventsAreNotDelayed(t *testing.T) {
 				} else {
 					server.Say(event)
 				}
-				client.Hear(want) // the next only now
+				client.Hear(want) // before the next is sent
 			}
 			client.Reset()
 			server.HearReset()
@@ -60,8 +60,8 @@ func TestEventsAreNotDelayed(t *testing.T) {
 	}
 }
 
-// The session in the endpoint event of the deprecated transport is tagged, in
-// whatever pieces it comes, and the POSTs find their server.
+// The session in the endpoint event of the deprecated transport is tagged, in whatever
+// pieces it comes, and its POSTs reach their server.
 func TestEndpointEvent(t *testing.T) {
 	t.Parallel()
 	const stream = ": hello\r\n\r\nevent: endpoint\r\ndata: /messages?a=b&sessionId=123&c=d\r\n\r\nevent: message\ndata: x\n\n"
@@ -111,7 +111,7 @@ func TestEndpointEvent(t *testing.T) {
 	}
 }
 
-// What an event stream is not rewritten for.
+// These event streams are not rewritten.
 func TestStreamsLeftAlone(t *testing.T) {
 	t.Parallel()
 	const stream = "event: endpoint\ndata: /messages?sessionId=123\n\n"
@@ -137,14 +137,14 @@ func TestStreamsLeftAlone(t *testing.T) {
 	}
 }
 
-// A client that does not read stops the server's stream, and nothing is held
-// but what one read brings; so does a server that does not read stop the client.
+// A client that does not read stops the server, and a server that does not read stops
+// the client. The balancer holds no more than the bytes of one read.
 func TestBackpressure(t *testing.T) {
 	t.Parallel()
 	t.Run("down", func(t *testing.T) {
 		t.Parallel()
 		for name, fields := range map[string]string{
-			"as it is": "", "in chunks": "Transfer-Encoding: chunked\r\n", "anew": "Content-Type: text/event-stream\r\n", "in gzip": "Content-Type: text/plain\r\n",
+			"until the end": "", "in chunks": "Transfer-Encoding: chunked\r\n", "streamed": "Content-Type: text/event-stream\r\n", "in gzip": "Content-Type: text/plain\r\n",
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -186,7 +186,7 @@ func TestBackpressure(t *testing.T) {
 	})
 }
 
-// What is compressed for whom, and what its head says.
+// These responses are compressed for these clients, with this head.
 func TestGzip(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("some text that can be compressed, ", 200)
@@ -264,7 +264,7 @@ func TestGzip(t *testing.T) {
 				t.Errorf("ETag: %q", etag)
 			}
 			if n := b.frontend.Totals().Zipped; n != 1 && c.zipped || n != 0 && !c.zipped {
-				t.Errorf("%d answers are counted", n)
+				t.Errorf("%d responses are counted", n)
 			}
 			if c.old {
 				client.HearEnd()
@@ -302,8 +302,8 @@ func checkZipped(t *testing.T, r *http.Response, got, want string, zipped, head 
 	}
 }
 
-// What is compressed does not wait for more when the server pauses, and a
-// server that breaks off is seen to have done so.
+// Compressed bytes do not wait for more when the server pauses, and the client sees when
+// the server breaks off.
 func TestGzipOfASlowAnswer(t *testing.T) {
 	t.Parallel()
 	for _, ends := range []bool{true, false} {
@@ -339,7 +339,7 @@ func TestGzipOfASlowAnswer(t *testing.T) {
 	}
 }
 
-// When all compressors are at work, an answer goes as it is.
+// When all compressors are in use, a response is sent uncompressed.
 func TestManyCompressed(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, oneLoop)
@@ -358,7 +358,7 @@ func TestManyCompressed(t *testing.T) {
 		servers = append(servers, server)
 	}
 	if zipped != mostCompressors {
-		t.Errorf("%d answers are compressed at once", zipped)
+		t.Errorf("%d responses are compressed at once", zipped)
 	}
 	for _, server := range servers {
 		server.Say("0\r\n\r\n")
@@ -366,12 +366,12 @@ func TestManyCompressed(t *testing.T) {
 	b.awaitState("reading", len(servers))
 	b.On(b.Engine.Loops()[0], func() {
 		if r := &b.workers[0].encoders; len(r.zipping) != mostCompressors || r.made != mostCompressors {
-			t.Errorf("%d compressors of %d are back", len(r.zipping), r.made)
+			t.Errorf("%d compressors of %d were returned", len(r.zipping), r.made)
 		}
 	})
 }
 
-// Large bodies come out of gzip as they went in, at whatever pace.
+// Large bodies are decompressed to the bytes that were sent, at every speed.
 func TestGzipIntegrity(t *testing.T) {
 	t.Parallel()
 	var body bytes.Buffer
