@@ -260,7 +260,7 @@ func TestMalformedAnswers(t *testing.T) {
 			}
 			_, body := client.wantStatus("POST", c.status)
 			if e := parseRPC(t, body); string(e.ID) != "7" {
-				t.Errorf("%q", body)
+				t.Errorf("the body is %q", body)
 			}
 			server.HearReset()
 		})

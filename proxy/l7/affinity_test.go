@@ -178,13 +178,13 @@ func TestSessionsStay(t *testing.T) {
 		r := s.do("POST", rpcBody(fmt.Sprint(i)))
 		body, _ := io.ReadAll(r.Body)
 		if e := parseRPC(t, string(body)); r.StatusCode != 404 || string(e.ID) != fmt.Sprint(i) || e.Error.Code != -32001 {
-			t.Fatalf("%d %s", r.StatusCode, body)
+			t.Fatalf("status %d: %s", r.StatusCode, body)
 		}
 		s.initialize()
 	}
 	all(1)
 	if r := sessions[0].do("DELETE", ""); r.StatusCode != 200 {
-		t.Errorf("DELETE: %d", r.StatusCode)
+		t.Errorf("DELETE: status %d", r.StatusCode)
 	}
 	for _, n := range made {
 		if n.foreign.Load() != 0 || n.tagged.Load() != 0 {
@@ -236,7 +236,7 @@ func TestSessionGone(t *testing.T) {
 				if c.body {
 					e := parseRPC(t, body)
 					if want := "1"; method == "POST" && string(e.ID) != want || e.Error.Code != -32001 || r.Header.Get("Content-Type") != "application/json" {
-						t.Errorf("%q", body)
+						t.Errorf("the body is %q", body)
 					}
 				}
 			}
@@ -292,10 +292,10 @@ func TestSessionInTheQueue(t *testing.T) {
 	b.awaitState("queued", 2)
 	b.down(0)
 	if _, body := client.wantStatus("POST", 404); string(parseRPC(t, body).ID) != "2" {
-		t.Errorf("%q", body)
+		t.Errorf("the body is %q", body)
 	}
 	if r, _ := browser.wantStatus("GET", 200); !strings.HasPrefix(r.Header.Get("Set-Cookie"), "SERVERID="+mcp.TagOf("s2").String()) {
-		t.Errorf("%v", r.Header)
+		t.Errorf("the header is %v", r.Header)
 	}
 	server.answer("fine")
 }
@@ -330,7 +330,7 @@ func TestCookie(t *testing.T) {
 	first := ask()
 	cookie := first.Cookies()[0]
 	if cookie.Name != "SERVERID" || !cookie.HttpOnly || cookie.Path != "/" || cookie.SameSite != http.SameSiteLaxMode || cookie.Secure {
-		t.Errorf("%+v", cookie)
+		t.Errorf("the cookie is %+v", cookie)
 	}
 	for range 5 {
 		r := ask("Cookie: other=1; SERVERID=" + cookie.Value)
@@ -344,7 +344,7 @@ func TestCookie(t *testing.T) {
 			r := ask("Cookie: SERVERID=" + tampered)
 			on[r.Header.Get("Node")] = true
 			if len(r.Cookies()) != 1 {
-				t.Errorf("%q: %v", tampered, r.Cookies())
+				t.Errorf("the cookie %q is answered with %v", tampered, r.Cookies())
 			}
 		}
 		if len(on) != 3 {
@@ -364,7 +364,7 @@ func TestModernRequests(t *testing.T) {
 			"Cookie: SERVERID="+mcp.TagOf("s1").String(), "Mcp-Session-Id: x."+mcp.TagOf("s1").String()))
 		r, body := client.wantStatus("POST", 200)
 		if len(r.Cookies()) != 0 || r.Header.Get("Mcp-Session-Id") != "" || body != rpcBody(fmt.Sprint(i)) {
-			t.Errorf("%v %q", r.Header, body)
+			t.Errorf("the header is %v, the body %q", r.Header, body)
 		}
 		on[r.Header.Get("Node")]++
 	}
@@ -372,7 +372,7 @@ func TestModernRequests(t *testing.T) {
 		t.Error(on)
 	}
 	if totals := b.frontend.Totals(); totals.Eras["stateless"] != 9 || totals.Eras["session"] != 0 || totals.Methods["tools/call"] != 9 {
-		t.Errorf("%v %v", totals.Eras, totals.Methods)
+		t.Errorf("the eras are %v, the methods %v", totals.Eras, totals.Methods)
 	}
 }
 
@@ -399,10 +399,10 @@ func TestReload(t *testing.T) {
 	}
 	for _, settled := range []bool{false, true} { // before the frontend has the new settings, and after
 		if r := sessions["s2"].do("POST", rpcBody("1")); r.StatusCode != 404 {
-			t.Errorf("settled %v: %d", settled, r.StatusCode)
+			t.Errorf("settled %v: status %d", settled, r.StatusCode)
 		}
 		if r := sessions["s1"].do("POST", rpcBody("1")); r.StatusCode != 200 || r.Header.Get("Node") != "s1" {
-			t.Errorf("settled %v: %d", settled, r.StatusCode)
+			t.Errorf("settled %v: status %d", settled, r.StatusCode)
 		}
 		b.frontend.Apply(NewSettings(b.frontend.Settings().Frontend, NewDirectory(b.poolOf)))
 		b.workers.Forget(gone[0])
@@ -411,7 +411,7 @@ func TestReload(t *testing.T) {
 		open()
 	}
 	if r := sessions["s3"].do("POST", rpcBody("1")); r.StatusCode != 200 || r.Header.Get("Node") != "s3" {
-		t.Errorf("%d", r.StatusCode)
+		t.Errorf("status %d", r.StatusCode)
 	}
 	if n := made[1].foreign.Load() + third.foreign.Load(); n != 0 {
 		t.Errorf("%d requests reached the wrong server", n)

@@ -183,7 +183,7 @@ func TestHeadsAgainstDirect(t *testing.T) {
 		got[0].Del("Te") // hop by hop
 		for name, want := range map[string]string{"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "example.org"} {
 			if value := got[1].Get(name); value != want {
-				t.Errorf("%d: %s: %q", i, name, value)
+				t.Errorf("request %d: field %s is %q", i, name, value)
 			}
 			got[1].Del(name)
 		}

@@ -69,18 +69,18 @@ func TestLimits(t *testing.T) {
 				method, _, _ := strings.Cut(c.request, " ")
 				r, body := client.wantStatus(method, c.status)
 				if r.Close != c.closes && piece > 1 {
-					t.Errorf("closes %v", r.Close)
+					t.Errorf("the connection closes: %v", r.Close)
 				}
 				switch {
 				case c.id != "":
 					if e := parseRPC(t, body); string(e.ID) != c.id && !r.Close {
-						t.Errorf("%q", body)
+						t.Errorf("the body is %q", body)
 					}
 				case method != "HEAD" && strings.HasPrefix(body, "{"):
-					t.Errorf("%q", body)
+					t.Errorf("the body is %q", body)
 				}
 				if n := b.frontend.Totals().Own[c.why.String()]; n != 1 {
-					t.Errorf("%v", harness.Nonzero(b.frontend.Totals().Own))
+					t.Errorf("the balancer generated %v", harness.Nonzero(b.frontend.Totals().Own))
 				}
 				if !r.Close {
 					server := s.receive(client, get("/", "Origin: HTTPS://good.example"))
@@ -107,7 +107,7 @@ func TestRefusalAfterHead(t *testing.T) {
 	}
 	client.HearEnd()
 	if n := b.frontend.Totals().Malformed["method"]; n != 1 {
-		t.Errorf("%v", harness.Nonzero(b.frontend.Totals().Malformed))
+		t.Errorf("malformed requests are counted as %v", harness.Nonzero(b.frontend.Totals().Malformed))
 	}
 }
 
@@ -133,7 +133,7 @@ func TestRateRejected(t *testing.T) {
 		r, body := client.wantStatus("POST", 429)
 		e := parseRPC(t, body)
 		if r.Header.Get("Retry-After") != "1" || r.Close || string(e.ID) != `"a"` || e.Error.Code != 429 || e.Error.Data.RetryAfterMs != 1000 {
-			t.Errorf("%d: %v %q", i, r.Header, body)
+			t.Errorf("request %d: the header is %v, the body %q", i, r.Header, body)
 		}
 	}
 	// A client that expects 100 gets the 429 at once.
@@ -169,7 +169,7 @@ func TestRefusalThatWaits(t *testing.T) {
 		b.Turns(3)
 		b.silence(10 * time.Second)
 		if r, body := client.wantStatus("POST", 403); string(parseRPC(t, body).ID) != "3" || !r.Close {
-			t.Errorf("%q", body)
+			t.Errorf("the body is %q", body)
 		}
 		client.HearEnd()
 	})

@@ -115,7 +115,7 @@ func TestLogLine(t *testing.T) {
 	b.Eventually("both clients have ended", func() bool { return b.Engine.Load() == 0 })
 	lines := b.Lines()
 	if len(lines) != 2 {
-		t.Fatalf("%+v", lines)
+		t.Fatalf("the log has the lines %+v", lines)
 	}
 	l := lines[1]
 	within := func(d *float64, seconds float64) bool { return d != nil && *d >= seconds*1000 && *d < seconds*1000+500 }
@@ -124,13 +124,13 @@ func TestLogLine(t *testing.T) {
 	}
 	if l.Method != "POST" || l.Path != "/mcp" || l.Status != 201 || l.Era != "stateless" || l.Call != "tools/call" || l.Reason != completed || l.Phase != "data" ||
 		l.Server != "s1" || l.Backend != "b" || l.Retries != 0 || l.FrontendConns < 1 || l.ServerConns != 1 || l.Detail != "" {
-		t.Errorf("%+v", l)
+		t.Errorf("the log has the line %+v", l)
 	}
 	if l.BytesIn != uint64(len(request)) || l.BytesOut <= uint64(len(body)) {
 		t.Errorf("%d bytes in of %d, %d out", l.BytesIn, len(request), l.BytesOut)
 	}
 	if l = lines[0]; l.Connect == nil || l.Queue != nil || l.Path != "/slow" || l.Era != "" {
-		t.Errorf("%+v", l)
+		t.Errorf("the log has the line %+v", l)
 	}
 }
 
@@ -234,7 +234,7 @@ func TestLogPhases(t *testing.T) {
 			if got.Reason != want.Reason || got.Detail != want.Detail || got.Phase != want.Phase || got.Status != want.Status ||
 				got.Method != want.Method || got.Path != want.Path || got.Backend != want.Backend || got.Server != want.Server ||
 				want.BytesIn > 0 && got.BytesIn != want.BytesIn {
-				t.Errorf("%+v", got)
+				t.Errorf("the log has the line %+v", got)
 			}
 		})
 	}
@@ -250,6 +250,6 @@ func TestLogAllocatesNothing(t *testing.T) {
 	}
 	b.Eventually("the lines are written", func() bool { return b.AccessLog.Stats().Lines >= 1000 })
 	if n := testing.AllocsPerRun(500, round); n >= 1 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("a request allocates %v times, want 0", n)
 	}
 }

@@ -36,7 +36,7 @@ func TestRedispatch(t *testing.T) {
 	}
 	down := b.pool.Servers()[0].Totals()
 	if down.ConnectErrors != 2 || down.Redispatches != 2 {
-		t.Errorf("%+v", down)
+		t.Errorf("the server that is down counts %+v", down)
 	}
 }
 
@@ -71,7 +71,7 @@ func TestNoServer(t *testing.T) {
 			}
 			client.Say(get("/"))
 			if r, body := client.wantStatus("GET", c.status); r.Header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.HasPrefix(body, "no server ") {
-				t.Errorf("%q, %v", body, r.Header)
+				t.Errorf("the body is %q, the header %v", body, r.Header)
 			}
 			client.Say("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
 			client.wantStatus("HEAD", c.status)
@@ -125,7 +125,7 @@ func TestQueue(t *testing.T) {
 	server.answer("fine")
 	client.wantStatus("GET", 200)
 	if wait := b.frontend.Totals().Queue; wait.Count != 1 {
-		t.Errorf("%+v", wait)
+		t.Errorf("the waits are counted as %+v, want one", wait)
 	}
 }
 
@@ -212,7 +212,7 @@ func TestKeptAliveConnectionEnds(t *testing.T) {
 				} else {
 					_, body := client.wantStatus(method, 502)
 					if method == "POST" && string(parseRPC(t, body).ID) != "5" {
-						t.Errorf("%q", body)
+						t.Errorf("the body is %q", body)
 					}
 				}
 				if r, _ := server.request(); r.URL.Path != "/3" {

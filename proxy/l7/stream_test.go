@@ -39,7 +39,7 @@ func TestEventsAreNotDelayed(t *testing.T) {
 			server.Say("HTTP/1.1 200 OK\r\n" + kind + c.framing + "\r\n")
 			h := client.head()
 			if raw := h.get(t, "Transfer-Encoding") == ""; raw != c.raw || h.get(t, "Content-Encoding") != "" || h.get(t, "Content-Length") != "" {
-				t.Errorf("%q", h)
+				t.Errorf("the head is %q", h)
 			}
 			for i := range 20 {
 				event := fmt.Sprintf("id: %d\ndata: {\"n\":%d}\n\n", i, i)
@@ -96,7 +96,7 @@ func TestEndpointEvent(t *testing.T) {
 				}()
 				r, body := client.wantStatus("GET", 200)
 				if body != tagged || r.Header.Get("Trailer") != "" || len(r.TransferEncoding) != 1 {
-					t.Errorf("%q, %v", body, r.Header)
+					t.Errorf("the body is %q, the header %v", body, r.Header)
 				}
 				client.Say(post("/messages?a=b&sessionId=123."+mcp.TagOf("s1").String()+"&c=d", rpcBody("1"), "Content-Type: application/json"))
 				after := server
@@ -104,7 +104,7 @@ func TestEndpointEvent(t *testing.T) {
 					after = s.next()
 				}
 				if r, _ := after.request(); r.RequestURI != "/messages?a=b&sessionId=123&c=d" {
-					t.Errorf("%s", r.RequestURI)
+					t.Errorf("the server received %s", r.RequestURI)
 				}
 			})
 		}
@@ -131,7 +131,7 @@ func TestStreamsLeftAlone(t *testing.T) {
 			_, client, server := startExchange(t, c.request, withFrontend(func(f *conf.Frontend) { f.Sticky.Session = c.sticky }))
 			server.answer(stream, c.fields)
 			if _, body := client.response("GET"); body != stream {
-				t.Errorf("%q", body)
+				t.Errorf("the body is %q", body)
 			}
 		})
 	}
@@ -282,7 +282,7 @@ func checkZipped(t *testing.T, r *http.Response, got, want string, zipped, head 
 	}
 	if zipped {
 		if r.Header.Get("Content-Length") != "" || r.Header.Get("Accept-Ranges") != "" {
-			t.Errorf("%v", r.Header)
+			t.Errorf("the header is %v", r.Header)
 		}
 		if len(got) > len(want)/2 {
 			t.Errorf("%d bytes of %d", len(got), len(want))
@@ -323,7 +323,7 @@ func TestGzipOfASlowAnswer(t *testing.T) {
 			p := make([]byte, 7)
 			for i := range 10 {
 				if _, err := io.ReadFull(z, p); err != nil || string(p) != fmt.Sprintf("word %d\n", i) {
-					t.Fatalf("%q, %v", p, err)
+					t.Fatalf("received %q, %v", p, err)
 				}
 				server.Say(chunk(fmt.Sprintf("word %d\n", i+1)))
 			}
@@ -333,7 +333,7 @@ func TestGzipOfASlowAnswer(t *testing.T) {
 				server.Reset()
 			}
 			if rest, err := io.ReadAll(z); (err == nil) != ends {
-				t.Errorf("%q, %v", rest, err)
+				t.Errorf("received %q, %v", rest, err)
 			}
 		})
 	}
@@ -353,7 +353,7 @@ func TestManyCompressed(t *testing.T) {
 			zipped++
 		}
 		if h.get(t, "Vary") != "Accept-Encoding" {
-			t.Errorf("%q", h)
+			t.Errorf("the head is %q", h)
 		}
 		servers = append(servers, server)
 	}

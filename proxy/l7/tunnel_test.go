@@ -80,13 +80,13 @@ func TestWebSocket(t *testing.T) {
 			h := server.head()
 			if h.first() != "GET /ws HTTP/1.1" || h.get(t, "Connection") != "Upgrade" || h.get(t, "Upgrade") != "websocket" ||
 				h.get(t, "Sec-WebSocket-Key") != key || h.get(t, "Sec-WebSocket-Protocol") != "mcp" {
-				t.Errorf("%q", h)
+				t.Errorf("the head is %q", h)
 			}
 			go drip(server, upgraded+strings.Repeat(frame("hello", false), 50))
 			h = client.head()
 			if h.first() != "HTTP/1.1 101 Switching Protocols" || h.get(t, "Connection") != "Upgrade" || h.get(t, "Upgrade") != "websocket" ||
 				h.get(t, "Sec-WebSocket-Accept") != accept || h.get(t, "Sec-WebSocket-Protocol") != "mcp" {
-				t.Errorf("%q", h)
+				t.Errorf("the head is %q", h)
 			}
 			server.Hear(early + more)
 			client.Hear(strings.Repeat(frame("hello", false), 50))
@@ -95,7 +95,7 @@ func TestWebSocket(t *testing.T) {
 				return totals.Tunnels == 1 && totals.Status["1xx"] == 1 && totals.MessagesIn == 52 && totals.MessagesOut == 50
 			})
 			if n := b.pool.Servers()[0].Conns(); n != 1 {
-				t.Errorf("%d slots", n)
+				t.Errorf("%d slots are in use, want 1", n)
 			}
 			client.Finish()
 			server.HearEnd()
@@ -206,7 +206,7 @@ func TestBadFrameAtOnce(t *testing.T) {
 	server.HearCut()
 	b.expect(session.ClientReset, 1)
 	if n := b.frontend.Totals().BadFrames; n != 1 {
-		t.Errorf("%d bad frames", n)
+		t.Errorf("%d bad frames were counted, want 1", n)
 	}
 }
 
