@@ -25,9 +25,9 @@ func churn() (connections, workers int) {
 	return 660, 110
 }
 
-// theEnds are the ways in which a connection ends: the client's part, and the
-// server's, which the first byte selects.
-var theEnds = []struct {
+// endings are the ways in which a connection ends: the client's part, and the
+// server's part, which the first byte selects.
+var endings = []struct {
 	name           string
 	client, server func(c *net.TCPConn)
 	reasons        []string // one of these
@@ -68,10 +68,10 @@ func toReset(c *net.TCPConn) {
 func TestChurn(t *testing.T) {
 	script := func(c *net.TCPConn) {
 		var kind [1]byte
-		if _, err := io.ReadFull(c, kind[:]); err != nil || int(kind[0]) >= len(theEnds) {
+		if _, err := io.ReadFull(c, kind[:]); err != nil || int(kind[0]) >= len(endings) {
 			return
 		}
-		theEnds[kind[0]].server(c)
+		endings[kind[0]].server(c)
 	}
 	servers := []*endpoint.Server{endpoint.Serve(t, script), endpoint.Serve(t, script), endpoint.Serve(t, script)}
 	more := []string{`balance = "random"`, `timeout_server = "2s"`, "retries = 0", "check = { observe = false }"}
@@ -106,14 +106,14 @@ func TestChurn(t *testing.T) {
 func (r *running) churn(connections, workers int) map[string]int {
 	before, endedBefore := r.reasons(), r.allEnded()
 	addresses := []string{r.address("f"), r.address("m")}
-	kinds := make([]int, len(theEnds))
+	kinds := make([]int, len(endings))
 	var mu sync.Mutex // guards kinds
 	var all sync.WaitGroup
 	for w := range workers {
 		all.Go(func() {
 			rng := rand.New(rand.NewPCG(1, uint64(w)))
 			for i := range connections / workers {
-				kind := rng.IntN(len(theEnds))
+				kind := rng.IntN(len(endings))
 				r.one(addresses[i%2], byte(kind), w)
 				mu.Lock()
 				kinds[kind]++
@@ -129,12 +129,12 @@ func (r *running) churn(connections, workers int) map[string]int {
 	r.compare(before, kinds)
 	shown := map[string]int{}
 	for kind, n := range kinds {
-		shown[theEnds[kind].name] = n
+		shown[endings[kind].name] = n
 	}
 	return shown
 }
 
-// one is one connection.
+// one opens, uses and closes one connection.
 func (r *running) one(address string, kind byte, worker int) {
 	d := net.Dialer{Timeout: endpoint.Patience}
 	if harness.Long { // one source address has too few ports
@@ -145,13 +145,13 @@ func (r *running) one(address string, kind byte, worker int) {
 		r.t.Errorf("connecting: %v", err)
 		return
 	}
-	if theEnds[kind].server != nil {
+	if endings[kind].server != nil {
 		_, _ = c.Write([]byte{kind})
 	}
-	theEnds[kind].client(c.(*net.TCPConn))
+	endings[kind].client(c.(*net.TCPConn))
 }
 
-// allEnded is how many connections have ended, over both frontends.
+// allEnded returns how many connections of both frontends have ended.
 func (r *running) allEnded() (n uint64) {
 	for _, f := range r.Snapshot().Frontends {
 		n += harness.Sum(f.SessionsEnded) + harness.Sum(f.Refused)
@@ -159,7 +159,7 @@ func (r *running) allEnded() (n uint64) {
 	return n
 }
 
-// reasons sums why connections have ended, over both frontends.
+// reasons returns how many connections of both frontends have ended for each reason.
 func (r *running) reasons() map[string]int {
 	counts := map[string]int{}
 	for _, f := range r.Snapshot().Frontends {
@@ -177,7 +177,7 @@ func (r *running) reasons() map[string]int {
 // have ended for it, at most those that can have.
 func (r *running) compare(before map[string]int, kinds []int) {
 	least, most := map[string]int{}, map[string]int{}
-	for kind, end := range theEnds {
+	for kind, end := range endings {
 		for _, reason := range end.reasons {
 			most[reason] += kinds[kind]
 			if len(end.reasons) == 1 {

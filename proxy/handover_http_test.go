@@ -159,7 +159,7 @@ func TestHandOverLeavesTLS(t *testing.T) {
 		wantAnswer(t, c, "ok")
 	}
 	h := r.newProcess(text)
-	if moved := r.move(h); moved != 0 || r.Connections() != 3 {
+	if moved := r.handOverTo(h); moved != 0 || r.Connections() != 3 {
 		t.Errorf("%d have moved, %d are left; want all three", moved, r.Connections())
 	}
 	if n := h.server("s1").Connections.Current; n != 1 {
@@ -173,7 +173,7 @@ func TestHandOverLeavesTLS(t *testing.T) {
 	wantAnswer(t, asks, "ok")
 	checkLine(t, stream)
 	r.old.Leave()
-	r.eventually("idle clients have gone", func() bool { r.move(h); return r.Connections() == 1 })
+	r.eventually("idle clients have gone", func() bool { r.handOverTo(h); return r.Connections() == 1 })
 	for _, c := range []*tls.Conn{asks, idle} {
 		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("an idle client: %v, want the end", err)

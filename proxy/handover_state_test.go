@@ -49,7 +49,7 @@ func TestHandOverKeepsLimits(t *testing.T) {
 	if n := h.server("s1").Connections.Current; n != 1 {
 		t.Errorf("%d slots are taken in the new process, want the one of the old process", n)
 	}
-	r.move(h)
+	r.handOverTo(h)
 	if n := r.Connections(); n != 1 {
 		t.Errorf("%d clients stay, want the one whose request is under way", n)
 	}
@@ -70,7 +70,7 @@ func TestHandOverKeepsLimits(t *testing.T) {
 		}
 		_, _ = io.ReadAll(response.Body)
 	}
-	r.eventually("the last one has moved", func() bool { r.move(h); return r.Connections() == 0 })
+	r.eventually("the last one has moved", func() bool { r.handOverTo(h); return r.Connections() == 0 })
 	h.new.Alone()
 	if n := h.server("s1").Connections.Current; n != 0 {
 		t.Errorf("%d slots are taken", n)
@@ -145,7 +145,7 @@ func TestHandOverToOtherConfiguration(t *testing.T) {
 		c.Ask("hello")
 	}
 	h := r.newProcess(frontendText("f", anyPort, "tcp", "b") + frontendText("m", "127.0.0.3:0", "tcp", "b") + servers)
-	r.move(h)
+	r.handOverTo(h)
 	if n := r.Connections(); n != 0 {
 		t.Errorf("%d stay", n)
 	}
@@ -156,7 +156,7 @@ func TestHandOverToOtherConfiguration(t *testing.T) {
 		t.Errorf("shown as leaving: %+v", got)
 	}
 	h.new.Alone()
-	h.eventually("the counts have come", func() bool { return h.Snapshot().Process.Connections.Total == 3 })
+	h.eventually("the counters have arrived", func() bool { return h.Snapshot().Process.Connections.Total == 3 })
 	for _, c := range all {
 		c.Close()
 	}
@@ -207,7 +207,7 @@ func TestHandOverOfWhatIsLeaving(t *testing.T) {
 	if len(leaving) != 3 || leaving["b "+one.Address] != 1 || leaving["b "+two.Address] != 1 || leaving["c "+three.Address] != 1 {
 		t.Errorf("shown as leaving: %+v", shown.Leaving.Servers)
 	}
-	h.eventually("the counts have come", func() bool { return h.Snapshot().Process.Connections.Total == 4 })
+	h.eventually("the counters have arrived", func() bool { return h.Snapshot().Process.Connections.Total == 4 })
 	if len(shown.Leaving.Frontends) != 2 {
 		t.Errorf("shown as leaving: %+v", shown.Leaving.Frontends)
 	}
@@ -283,7 +283,7 @@ func TestHandOverWhileDisconnecting(t *testing.T) {
 	close(begun)
 	h := r.newProcess(text)
 	t.Cleanup(h.end)
-	if n := r.move(h); n != 0 {
+	if n := r.handOverTo(h); n != 0 {
 		t.Errorf("%d descriptors have moved", n)
 	}
 	c.HearReset()
@@ -299,7 +299,7 @@ func TestHandOverState(t *testing.T) {
 		backendText("b", []string{a.Address, b.Address}, "balance = 'source'")
 	r := startOld(t, text)
 	r.eventually("the servers are checked", func() bool { return r.server("s1").State == "up" && r.server("s2").State == "up" })
-	homes := r.homes(40)
+	servers := r.servedBy(40)
 	r.limiter.Ban(netip.MustParseAddr("192.0.2.1"), time.Hour, r.engine.Now())
 	before := r.frontend("f")
 	since := r.server("s1").Since
@@ -312,13 +312,13 @@ func TestHandOverState(t *testing.T) {
 	if n := len(h.Snapshot().RateLimit.Bans); n != 1 {
 		t.Errorf("%d bans, want 1", n)
 	}
-	h.eventually("the counts have come", func() bool { return h.frontend("f").Connections.Total == before.Connections.Total })
+	h.eventually("the counters have arrived", func() bool { return h.frontend("f").Connections.Total == before.Connections.Total })
 	if now := h.frontend("f"); now.Traffic != before.Traffic || now.Connections.Peak != before.Connections.Peak {
 		t.Errorf("frontend %+v, want %+v", now, before)
 	}
-	for source, home := range h.homes(40) {
-		if homes[source] != home {
-			t.Errorf("source %s went to %s, and now goes to %s", source, homes[source], home)
+	for source, server := range h.servedBy(40) {
+		if servers[source] != server {
+			t.Errorf("source %s went to %s, and now goes to %s", source, servers[source], server)
 		}
 	}
 }

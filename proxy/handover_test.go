@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startOld starts a balancer that will be handed over. Of its end only the stop is
-// checked: what began in it may end in the new process.
+// startOld starts a balancer that will be handed over. When the test ends, it is only
+// stopped, and not checked: what began in it may end in the new process.
 func startOld(t testing.TB, text string) *running {
 	t.Helper()
 	p, err := Start(parse(t, text), options())
@@ -29,8 +29,8 @@ func startOld(t testing.TB, text string) *running {
 	return r
 }
 
-// newProcess starts the balancer that takes over from r, as a new process would,
-// until it serves. Nothing has moved yet.
+// newProcess starts the balancer that replaces r, as a new process would, up to the
+// point where it serves. No connection is handed over yet.
 func (r *running) newProcess(text string) *running {
 	r.t.Helper()
 	inherited := map[string]*net.TCPListener{}
@@ -67,8 +67,8 @@ func (r *running) newProcess(text string) *running {
 	return h
 }
 
-// move moves the connections that can move, and returns how many sockets that were.
-func (r *running) move(to *running) (moved int) {
+// handOverTo hands over the connections that can move, and returns the number of sockets.
+func (r *running) handOverTo(to *running) (moved int) {
 	r.t.Helper()
 	err := r.old.Move(func(b *handover.Batch) error {
 		arrival, err := to.new.Adopt(b.Payload, duplicates(r.t, b.Descriptors))
@@ -118,7 +118,7 @@ func duplicates(t testing.TB, fds []int) (copies []int) {
 func (r *running) upgrade(text string) *running {
 	r.t.Helper()
 	h := r.newProcess(text)
-	r.move(h)
+	r.handOverTo(h)
 	r.old.Leave()
 	if n := r.Connections(); n != 0 {
 		r.t.Fatalf("%d clients are left in the old process", n)

@@ -31,8 +31,8 @@ func (r *running) askFrom(source string) string {
 	return answer
 }
 
-// homes returns the server that answers each source.
-func (r *running) homes(sources int) map[string]string {
+// servedBy returns the server that answers each source.
+func (r *running) servedBy(sources int) map[string]string {
 	found := map[string]string{}
 	for i := range sources {
 		source := fmt.Sprintf("127.1.0.%d", 1+i)
@@ -55,7 +55,7 @@ func TestSourcesStick(t *testing.T) {
 	text := frontendText("f", anyPort, "tcp", "b") +
 		backendText("b", addresses, `sticky_time = "1h"`, `check = { interval = "300ms", fast_interval = "300ms" }`)
 	r := start(t, text)
-	first := r.homes(sources)
+	first := r.servedBy(sources)
 	counts := map[string]int{}
 	for _, who := range first {
 		counts[who]++
@@ -64,22 +64,22 @@ func TestSourcesStick(t *testing.T) {
 		t.Errorf("the sources are spread as %v, want over four servers", counts)
 	}
 	for range 5 {
-		r.moved(first, r.homes(sources), "")
+		r.checkMoved(first, r.servedBy(sources), "")
 	}
 	r.apply(text + frontendText("g", "127.0.0.2:0", "tcp", "b"))
-	r.moved(first, r.homes(sources), "")
+	r.checkMoved(first, r.servedBy(sources), "")
 
 	servers[1].Shut()
 	servers[1].Cut()
-	r.eventually("it is down", func() bool { return r.server("s2").State == admin.ServerDown })
-	r.moved(first, r.homes(sources), "s2\n")
+	r.eventually("server s2 is down", func() bool { return r.server("s2").State == admin.ServerDown })
+	r.checkMoved(first, r.servedBy(sources), "s2\n")
 	servers[1].Open()
-	r.eventually("it is up", func() bool { return r.server("s2").State == admin.ServerUp })
-	r.moved(first, r.homes(sources), "")
+	r.eventually("server s2 is up", func() bool { return r.server("s2").State == admin.ServerUp })
+	r.checkMoved(first, r.servedBy(sources), "")
 }
 
-// moved checks that the sources of one server, and no others, have moved.
-func (r *running) moved(before, after map[string]string, gone string) {
+// checkMoved checks that the sources of one server, and no others, have moved.
+func (r *running) checkMoved(before, after map[string]string, gone string) {
 	r.t.Helper()
 	for source, who := range before {
 		if now := after[source]; (now != who) != (who == gone) {

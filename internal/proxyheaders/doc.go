@@ -1,4 +1,4 @@
-// Package proxyheaders has PROXY protocol headers for tests, well formed and
-// malformed ones, of both versions
+// Package proxyheaders provides PROXY protocol headers of both versions for tests,
+// well formed and malformed ones
 // (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
 package proxyheaders

@@ -4,20 +4,20 @@ import "strings"
 
 const signature = "\r\n\r\n\x00\r\nQUIT\n"
 
-// V2 writes a version 2 header by hand (proxy-protocol.txt, section 2.2).
+// V2 returns a version 2 header (proxy-protocol.txt, section 2.2).
 func V2(versionCommand, family byte, payload string) string {
 	return signature + string([]byte{versionCommand, family, byte(len(payload) >> 8), byte(len(payload))}) + payload
 }
 
-// The addresses of Good headers as version 2 has them.
+// The addresses of Good headers in the format of version 2.
 const (
 	IPv4 = "\xc0\x00\x02\x01\xc0\x00\x02\x02\x30\x39\x00\x50" // 192.0.2.1:12345 to 192.0.2.2:80
 	IPv6 = "\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01" +
 		"\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x30\x39\x00\x50"
 )
 
-// Good are headers that are accepted, and the client that each names; "" is the
-// proxy itself.
+// Good are headers that are accepted, with the client that each names. If Client is "",
+// the client is the proxy itself.
 var Good = []struct{ Name, Header, Client string }{
 	{"v1 TCP4", "PROXY TCP4 192.0.2.1 192.0.2.2 12345 80\r\n", "192.0.2.1:12345"},
 	{"v1 TCP6", "PROXY TCP6 2001:db8::1 2001:db8::2 12345 80\r\n", "[2001:db8::1]:12345"},
@@ -37,7 +37,7 @@ var Good = []struct{ Name, Header, Client string }{
 	{"v2 unix", V2(0x21, 0x31, strings.Repeat("\x00", 216)), ""},
 }
 
-// Bad are no headers, or malformed ones.
+// Bad are malformed headers, and bytes that are no header.
 var Bad = []struct{ Name, Header string }{
 	{"HTTP", "GET / HTTP/1.1\r\n\r\n"},
 	{"JSON", "{\"jsonrpc\":\"2.0\"}\n"},
@@ -57,7 +57,7 @@ var Bad = []struct{ Name, Header string }{
 	{"v2 with a wrong signature", "\r\n\r\n\x00\r\nQUIT\r" + V2(0x21, 0x11, IPv4)},
 }
 
-// Short are headers that break off.
+// Short are headers that are incomplete.
 var Short = []string{
 	"", "P", "PROXY", "PROXY TCP4 192.0.2.1 192.0.2.2 12345 80", "PROXY TCP4 192.0.2.1 192.0.2.2 12345 80\r",
 	"\r", signature, V2(0x21, 0x11, IPv4)[:15], V2(0x21, 0x11, IPv4)[:27],

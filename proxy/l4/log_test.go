@@ -62,7 +62,7 @@ func TestLogTimes(t *testing.T) {
 	b.expect(session.ClientReset, 1)
 	lines := b.Lines()
 	if len(lines) != 2 {
-		t.Fatalf("%+v", lines)
+		t.Fatalf("the log has the lines %+v", lines)
 	}
 	l := lines[0]
 	if l.Queue != nil || l.Connect == nil || *l.Connect != 0 || l.Response == nil || *l.Response < 2000 || *l.Response >= 3000 || l.Total < *l.Response+1000 ||
@@ -106,7 +106,7 @@ func TestLogPhases(t *testing.T) {
 			got := lines[len(lines)-1]
 			if got.Reason != c.want.Reason || got.Phase != c.want.Phase || got.Server != c.want.Server || got.Retries != c.want.Retries ||
 				got.Backend != "b" || got.Connect != nil || got.Response != nil {
-				t.Errorf("%+v", got)
+				t.Errorf("the log has the line %+v", got)
 			}
 		})
 	}

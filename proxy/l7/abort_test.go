@@ -14,13 +14,13 @@ import (
 	"mcplb/proxy/session"
 )
 
-// A client that goes, by FIN or RST, at any phase: its server sees RST at once,
-// and nothing of it is left.
+// When a client leaves, by FIN or RST, in any phase, its server sees RST at once, and
+// nothing of the client is left.
 func TestClientGoes(t *testing.T) {
 	t.Parallel()
 	const begun = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart"
 	for name, c := range map[string]struct {
-		// until leads to the phase, and returns the server's end, if there is one.
+		// until brings the client to the phase, and returns the server's end, if there is one.
 		until  func(b *fixture, s *server, client *httpConn) *httpConn
 		reason session.Reason
 	}{
@@ -84,12 +84,12 @@ func TestClientGoes(t *testing.T) {
 	}
 }
 
-// pendingReach waits until so many bytes of clients wait.
+// awaitPending waits until n bytes of clients are pending.
 func (b *fixture) awaitPending(n int) {
 	b.Eventually("bytes are pending", func() bool { return b.pending() == n })
 }
 
-// Clients that go while they wait for a server.
+// Clients leave while they wait for a server.
 func TestClientGoesWithoutServer(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"FIN", "RST"} {
@@ -106,11 +106,11 @@ func TestClientGoesWithoutServer(t *testing.T) {
 				t.Parallel()
 				b := start(t, []string{c.server(t)}, c.set)
 				if c.state == "queued" {
-					lease, result := b.pool.Acquire(&backend.Request{}, nil)
+					slot, result := b.pool.Acquire(&backend.Request{}, nil)
 					if result != backend.Granted {
 						t.Fatal(result)
 					}
-					defer lease.Release(backend.Completed, 0)
+					defer slot.Release(backend.Completed, 0)
 				}
 				client := b.dial()
 				client.Say(rpcPost("1"))
@@ -123,14 +123,14 @@ func TestClientGoesWithoutServer(t *testing.T) {
 				}
 				b.expect(session.ClientGone, 1)
 				if n := b.pool.Queued(); n != 0 {
-					t.Errorf("%d are in the queue", n)
+					t.Errorf("%d clients are in the queue, want 0", n)
 				}
 			})
 		}
 	}
 }
 
-// A client that had finished sending, and then breaks off.
+// A client has finished sending, and then breaks off.
 func TestHalfClosedClientGoes(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, oneLoop)
@@ -146,7 +146,7 @@ func TestHalfClosedClientGoes(t *testing.T) {
 	b.expect(session.ClientReset, 1)
 }
 
-// rpcError is the error that a JSON-RPC answer bears.
+// rpcError is the error of a JSON-RPC response.
 type rpcError struct {
 	ID    json.RawMessage
 	Error struct {
@@ -159,28 +159,28 @@ type rpcError struct {
 func parseRPC(t testing.TB, body string) (e rpcError) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(body), &e); err != nil {
-		t.Errorf("no JSON-RPC: %q: %v", body, err)
+		t.Errorf("the body is not JSON-RPC: %q: %v", body, err)
 	}
 	return e
 }
 
-// A server that goes, by FIN or RST, at any phase: before its answer the client
-// is told, with its id; within it the client sees the cut.
+// When a server leaves, by FIN or RST, in any phase, the client sees it: before the
+// response as an error with its id, within the response as a broken connection.
 func TestServerGoes(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		sent   string // before the server goes
-		status int    // 0 = cut off
-		whole  bool   // a FIN ends the answer in order
+		sent    string // before the server goes
+		status  int    // 0 = cut off
+		orderly bool   // FIN is the end of the response
 	}{
 		"before its answer":  {"", 502, false},
 		"in the status line": {"HTTP/1.1 20", 502, false},
 		"in the head":        {"HTTP/1.1 200 OK\r\nContent-Le", 502, false},
-		"behind 100":         {"HTTP/1.1 100 Continue\r\n\r\n", 502, false},
-		"behind the head":    {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", 0, false},
+		"after 100":          {"HTTP/1.1 100 Continue\r\n\r\n", 502, false},
+		"after the head":     {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", 0, false},
 		"in the body":        {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart", 0, false},
 		"in a chunk":         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\npart", 0, false},
-		"behind a chunk":     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n", 0, false},
+		"after a chunk":      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n", 0, false},
 		"in the trailers":    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n0\r\nA: b", 0, false},
 		"an open end":        {"HTTP/1.1 200 OK\r\n\r\nall of it", 0, true},
 	} {
@@ -211,17 +211,17 @@ func TestServerGoes(t *testing.T) {
 					server.Reset()
 				}
 				switch {
-				case c.whole && how == "FIN":
+				case c.orderly && how == "FIN":
 					client.Hear("all of it")
 					client.HearEnd()
-				case c.status == 0 && c.whole:
-					client.HearReset() // the end of the connection would be its end
+				case c.status == 0 && c.orderly:
+					client.HearReset() // FIN would be the end of the response
 				case c.status == 0:
 					client.HearCut()
 				default:
 					r, body := client.wantStatus("POST", c.status)
 					if e := parseRPC(t, body); string(e.ID) != `"a\"b"` || e.Error.Code != 502 || r.Close {
-						t.Errorf("%q, closes %v", body, r.Close)
+						t.Errorf("the body is %q, the connection closes: %v", body, r.Close)
 					}
 					next := s.receive(client, get("/next"))
 					next.answer("fine")
@@ -232,7 +232,7 @@ func TestServerGoes(t *testing.T) {
 	}
 }
 
-// A server's answer that is malformed is never passed on.
+// A malformed response is never forwarded.
 func TestMalformedAnswers(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -260,14 +260,14 @@ func TestMalformedAnswers(t *testing.T) {
 			}
 			_, body := client.wantStatus("POST", c.status)
 			if e := parseRPC(t, body); string(e.ID) != "7" {
-				t.Errorf("%q", body)
+				t.Errorf("the body is %q", body)
 			}
 			server.HearReset()
 		})
 	}
 }
 
-// A server that goes down, or is taken away, ends what is under way there.
+// When a server goes down or is removed, its exchanges end.
 func TestServerDown(t *testing.T) {
 	t.Parallel()
 	down := func(b *fixture, policy conf.OnDown) {
@@ -303,7 +303,7 @@ func TestServerDown(t *testing.T) {
 		down(b, conf.OnDownKeep)
 		server.answer("fine")
 		client.wantStatus("GET", 200)
-		server.HearEnd() // it is not used again
+		server.HearEnd() // the connection is not used again
 	})
 	t.Run("connecting", func(t *testing.T) {
 		t.Parallel()
@@ -330,7 +330,7 @@ func TestServerDown(t *testing.T) {
 	})
 }
 
-// Abort ends a client in whatever state.
+// Abort ends a client in every state.
 func TestAbort(t *testing.T) {
 	t.Parallel()
 	for name, until := range map[string]func(*fixture, *server, *httpConn){
@@ -358,8 +358,8 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// A drain ends clients that wait for nothing at once, and all others with an
-// answer that tells them so: nobody's request is lost.
+// A drain ends clients without a request at once, and all others with a response that
+// announces the end: no request is lost.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, oneLoop)
@@ -376,32 +376,32 @@ func TestDrain(t *testing.T) {
 	idle.HearEnd()
 	server.answer("fine")
 	if r, _ := busy.wantStatus("GET", 200); !r.Close {
-		t.Error("the client is not told that its connection ends")
+		t.Error("the response does not announce the end of the connection")
 	}
 	busy.HearEnd()
 	half.Say("Host: x\r\n\r\n")
 	server.request()
 	server.answer("fine")
 	if r, _ := half.wantStatus("GET", 200); !r.Close {
-		t.Error("the client is not told that its connection ends")
+		t.Error("the response does not announce the end of the connection")
 	}
 	half.HearEnd()
-	stream.Say(" whole")
-	streaming.Hear("part whole")
-	streaming.Say(get("/")) // it could not know: its answer had begun before
+	stream.Say("  rest")
+	streaming.Hear("part  rest")
+	streaming.Say(get("/")) // its response began before the drain, and could not announce the end
 	stream.request()
 	stream.answer("fine")
 	if r, _ := streaming.wantStatus("GET", 200); !r.Close {
-		t.Error("the client is not told that its connection ends")
+		t.Error("the response does not announce the end of the connection")
 	}
 	streaming.HearEnd()
-	late := b.dial() // taken in although the frontend is draining
+	late := b.dial() // accepted although the frontend is draining
 	b.awaitState("reading", 1)
 	late.Say(get("/"))
 	stream.request()
 	stream.answer("fine")
 	if r, _ := late.wantStatus("GET", 200); !r.Close {
-		t.Error("the client is not told that its connection ends")
+		t.Error("the response does not announce the end of the connection")
 	}
 	late.HearEnd()
 	for _, c := range []*httpConn{idle, busy, half, streaming, late} {
@@ -410,8 +410,8 @@ func TestDrain(t *testing.T) {
 	b.expect(session.ServerClosed, 5)
 }
 
-// A client that comes when the drain has gone through all others ends, too.
-func TestDrainMissesNobody(t *testing.T) {
+// A client that is accepted after a drain has visited all others ends, too.
+func TestDrainOfALateClient(t *testing.T) {
 	t.Parallel()
 	b := start(t, []string{endpoint.Refuse(t)}, oneLoop, times)
 	b.frontend.Drain()
@@ -421,7 +421,7 @@ func TestDrainMissesNobody(t *testing.T) {
 	client.HearEnd()
 }
 
-// After so many requests a connection ends.
+// A connection ends after requests_per_connection requests.
 func TestRequestsPerConnection(t *testing.T) {
 	t.Parallel()
 	b := start(t, []string{httpServer(t, echo)}, withFrontend(func(f *conf.Frontend) { f.RequestsPerConnection = 3 }))
@@ -429,7 +429,7 @@ func TestRequestsPerConnection(t *testing.T) {
 	for i := range 3 {
 		client.Say(post("/", fmt.Sprint(i)))
 		if r, body := client.wantStatus("POST", 200); body != fmt.Sprint(i) || r.Close != (i == 2) {
-			t.Errorf("%d: %q, closes %v", i, body, r.Close)
+			t.Errorf("request %d: the body is %q, the connection closes: %v", i, body, r.Close)
 		}
 	}
 	client.HearEnd()

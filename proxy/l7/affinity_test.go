@@ -18,15 +18,15 @@ import (
 	"mcplb/proxy/session"
 )
 
-// node is a server of MCP's session era, as far as a balancer can tell.
+// node is a server of MCP's session era, as a balancer sees one.
 type node struct {
 	name     string
 	address  string
 	mu       sync.Mutex
 	sessions map[string]bool // guarded by mu
 	opened   atomic.Int64
-	foreign  atomic.Int64 // requests of sessions that are not the node's
-	tagged   atomic.Int64 // requests in which a tag was left
+	foreign  atomic.Int64 // requests of sessions of other nodes
+	tagged   atomic.Int64 // requests that still had a tag
 }
 
 func newNode(t testing.TB, name string) *node {
@@ -64,7 +64,7 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// nodes are n of them, and a bed in front.
+// nodes starts n nodes, and a fixture that balances them.
 func nodes(t testing.TB, n int, change ...func(*setup)) ([]*node, *fixture) {
 	t.Helper()
 	var made []*node
@@ -76,7 +76,7 @@ func nodes(t testing.TB, n int, change ...func(*setup)) ([]*node, *fixture) {
 	return made, start(t, addresses, change...)
 }
 
-// mcpSession is an MCP client's.
+// mcpSession is a session of an MCP client.
 type mcpSession struct {
 	t      testing.TB
 	client *http.Client
@@ -120,9 +120,9 @@ func (s *mcpSession) initialize() {
 	}
 }
 
-// 500 sessions from one address, without a cookie, stay on their nodes, while
-// one of these drains; when it goes down, its sessions are told that they are
-// gone and open others, and no other notices.
+// 500 sessions from one address, without a cookie, stay on their nodes while one of
+// the nodes drains. When that goes down, its sessions get 404 and open new ones, and no
+// other session is affected.
 func TestSessionsStay(t *testing.T) {
 	t.Parallel()
 	made, b := nodes(t, 4, withFrontend(func(f *conf.Frontend) { f.RequestsPerConnection = 0 }))
@@ -167,7 +167,7 @@ func TestSessionsStay(t *testing.T) {
 	newcomer := &mcpSession{t: t, client: client, url: "http://" + b.Address + "/mcp"}
 	for range 8 {
 		if newcomer.initialize(); newcomer.node == drained.Name() {
-			t.Error("a node that drains got a new session")
+			t.Error("a draining node got a new session")
 		}
 	}
 	drained.SetHealth(backend.Down, "test", time.Now())
@@ -178,21 +178,21 @@ func TestSessionsStay(t *testing.T) {
 		r := s.do("POST", rpcBody(fmt.Sprint(i)))
 		body, _ := io.ReadAll(r.Body)
 		if e := parseRPC(t, string(body)); r.StatusCode != 404 || string(e.ID) != fmt.Sprint(i) || e.Error.Code != -32001 {
-			t.Fatalf("%d %s", r.StatusCode, body)
+			t.Fatalf("status %d: %s", r.StatusCode, body)
 		}
 		s.initialize()
 	}
 	all(1)
 	if r := sessions[0].do("DELETE", ""); r.StatusCode != 200 {
-		t.Errorf("DELETE: %d", r.StatusCode)
+		t.Errorf("DELETE: status %d", r.StatusCode)
 	}
 	for _, n := range made {
 		if n.foreign.Load() != 0 || n.tagged.Load() != 0 {
-			t.Errorf("%s saw %d requests of other sessions, %d tags", n.name, n.foreign.Load(), n.tagged.Load())
+			t.Errorf("%s received %d requests of other sessions and %d tags, want none", n.name, n.foreign.Load(), n.tagged.Load())
 		}
 	}
 	if totals := b.frontend.Totals(); totals.Opened != sumOpened(made) || totals.WithSession == 0 {
-		t.Errorf("%d sessions are counted, want %d", totals.Opened, sumOpened(made))
+		t.Errorf("%d sessions were counted, want %d", totals.Opened, sumOpened(made))
 	}
 }
 
@@ -203,7 +203,7 @@ func sumOpened(nodes []*node) (n uint64) {
 	return n
 }
 
-// A session's server that cannot be used.
+// The server of a session cannot be used.
 func TestSessionGone(t *testing.T) {
 	t.Parallel()
 	id := "abc." + mcp.TagOf("s1").String()
@@ -230,13 +230,13 @@ func TestSessionGone(t *testing.T) {
 			c.change(b)
 			client := b.dial()
 			method, _, _ := strings.Cut(c.request, " ")
-			for range 2 { // the connection lives on
+			for range 2 { // the connection stays open
 				client.Say(c.request)
 				r, body := client.wantStatus(method, c.status)
 				if c.body {
 					e := parseRPC(t, body)
 					if want := "1"; method == "POST" && string(e.ID) != want || e.Error.Code != -32001 || r.Header.Get("Content-Type") != "application/json" {
-						t.Errorf("%q", body)
+						t.Errorf("the body is %q", body)
 					}
 				}
 			}
@@ -252,9 +252,8 @@ func (b *fixture) admin(i int, a backend.Admin) {
 	b.pool.Servers()[i].SetAdmin(a, "test", time.Now())
 }
 
-// A session's request is for its own server alone: where that refuses
-// connections it is tried again, and once it is known to be down, the session
-// is gone.
+// A session's request is sent to no other server: if its own refuses connections, that
+// is tried again, and once it is known to be down, the session is gone.
 func TestSessionOfRefusingServer(t *testing.T) {
 	t.Parallel()
 	b := start(t, []string{endpoint.Refuse(t), httpServer(t, echo)}, withStoppedTime)
@@ -267,9 +266,9 @@ func TestSessionOfRefusingServer(t *testing.T) {
 	b.sessions(func(c session.Session) { c.ServerDown(conf.OnDownClose) })
 	client.wantStatus("POST", 404)
 	if n := b.pool.Servers()[1].Totals().MessagesIn; n != 0 {
-		t.Errorf("another server got %d requests", n)
+		t.Errorf("another server received %d requests, want none", n)
 	}
-	// A cookie's request goes elsewhere, and gets a new cookie.
+	// A request with a cookie goes to another server, and gets a new cookie.
 	b.pool.Servers()[0].SetHealth(backend.Up, "test", time.Now())
 	client.Say(get("/", "Cookie: SERVERID="+mcp.TagOf("s1").String()))
 	r, _ := client.wantStatus("GET", 200)
@@ -278,8 +277,8 @@ func TestSessionOfRefusingServer(t *testing.T) {
 	}
 }
 
-// A session's request that waits for a slot is not given to another server when
-// its own goes away.
+// A session's request that waits for a slot of its server goes to no other server when
+// that is removed.
 func TestSessionInTheQueue(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -293,15 +292,15 @@ func TestSessionInTheQueue(t *testing.T) {
 	b.awaitState("queued", 2)
 	b.down(0)
 	if _, body := client.wantStatus("POST", 404); string(parseRPC(t, body).ID) != "2" {
-		t.Errorf("%q", body)
+		t.Errorf("the body is %q", body)
 	}
 	if r, _ := browser.wantStatus("GET", 200); !strings.HasPrefix(r.Header.Get("Set-Cookie"), "SERVERID="+mcp.TagOf("s2").String()) {
-		t.Errorf("%v", r.Header)
+		t.Errorf("the header is %v", r.Header)
 	}
 	server.answer("fine")
 }
 
-// A session of no name is none: its requests are not all sent to one server.
+// An empty session id is no session: such requests are balanced one by one.
 func TestEmptySession(t *testing.T) {
 	t.Parallel()
 	_, b := nodes(t, 3)
@@ -313,11 +312,11 @@ func TestEmptySession(t *testing.T) {
 		on[r.Header.Get("Node")] = true
 	}
 	if len(on) != 3 {
-		t.Errorf("three requests in turn went to %v", on)
+		t.Errorf("three requests went to %v, want three servers", on)
 	}
 }
 
-// A cookie binds a browser to the server that it names, if there is one.
+// A cookie binds a browser to the server that it names, if that exists.
 func TestCookie(t *testing.T) {
 	t.Parallel()
 	_, b := nodes(t, 3)
@@ -331,7 +330,7 @@ func TestCookie(t *testing.T) {
 	first := ask()
 	cookie := first.Cookies()[0]
 	if cookie.Name != "SERVERID" || !cookie.HttpOnly || cookie.Path != "/" || cookie.SameSite != http.SameSiteLaxMode || cookie.Secure {
-		t.Errorf("%+v", cookie)
+		t.Errorf("the cookie is %+v", cookie)
 	}
 	for range 5 {
 		r := ask("Cookie: other=1; SERVERID=" + cookie.Value)
@@ -345,7 +344,7 @@ func TestCookie(t *testing.T) {
 			r := ask("Cookie: SERVERID=" + tampered)
 			on[r.Header.Get("Node")] = true
 			if len(r.Cookies()) != 1 {
-				t.Errorf("%q: %v", tampered, r.Cookies())
+				t.Errorf("the cookie %q is answered with %v", tampered, r.Cookies())
 			}
 		}
 		if len(on) != 3 {
@@ -354,7 +353,7 @@ func TestCookie(t *testing.T) {
 	}
 }
 
-// Requests of the stateless era are balanced one by one, whatever they bear.
+// Requests of the stateless era are balanced one by one, whatever fields they have.
 func TestModernRequests(t *testing.T) {
 	t.Parallel()
 	_, b := nodes(t, 3)
@@ -365,7 +364,7 @@ func TestModernRequests(t *testing.T) {
 			"Cookie: SERVERID="+mcp.TagOf("s1").String(), "Mcp-Session-Id: x."+mcp.TagOf("s1").String()))
 		r, body := client.wantStatus("POST", 200)
 		if len(r.Cookies()) != 0 || r.Header.Get("Mcp-Session-Id") != "" || body != rpcBody(fmt.Sprint(i)) {
-			t.Errorf("%v %q", r.Header, body)
+			t.Errorf("the header is %v, the body %q", r.Header, body)
 		}
 		on[r.Header.Get("Node")]++
 	}
@@ -373,11 +372,11 @@ func TestModernRequests(t *testing.T) {
 		t.Error(on)
 	}
 	if totals := b.frontend.Totals(); totals.Eras["stateless"] != 9 || totals.Eras["session"] != 0 || totals.Methods["tools/call"] != 9 {
-		t.Errorf("%v %v", totals.Eras, totals.Methods)
+		t.Errorf("the eras are %v, the methods %v", totals.Eras, totals.Methods)
 	}
 }
 
-// A reload's new servers are found by their sessions, removed ones are not.
+// After a reload, sessions reach the new servers, and not the removed ones.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	made, b := nodes(t, 2)
@@ -398,12 +397,12 @@ func TestReload(t *testing.T) {
 	if err != nil || len(gone) != 1 {
 		t.Fatal(gone, err)
 	}
-	for _, settled := range []bool{false, true} { // before, and after the frontend knows
+	for _, settled := range []bool{false, true} { // before the frontend has the new settings, and after
 		if r := sessions["s2"].do("POST", rpcBody("1")); r.StatusCode != 404 {
-			t.Errorf("settled %v: %d", settled, r.StatusCode)
+			t.Errorf("settled %v: status %d", settled, r.StatusCode)
 		}
 		if r := sessions["s1"].do("POST", rpcBody("1")); r.StatusCode != 200 || r.Header.Get("Node") != "s1" {
-			t.Errorf("settled %v: %d", settled, r.StatusCode)
+			t.Errorf("settled %v: status %d", settled, r.StatusCode)
 		}
 		b.frontend.Apply(NewSettings(b.frontend.Settings().Frontend, NewDirectory(b.poolOf)))
 		b.workers.Forget(gone[0])
@@ -412,9 +411,9 @@ func TestReload(t *testing.T) {
 		open()
 	}
 	if r := sessions["s3"].do("POST", rpcBody("1")); r.StatusCode != 200 || r.Header.Get("Node") != "s3" {
-		t.Errorf("%d", r.StatusCode)
+		t.Errorf("status %d", r.StatusCode)
 	}
 	if n := made[1].foreign.Load() + third.foreign.Load(); n != 0 {
-		t.Errorf("%d requests went astray", n)
+		t.Errorf("%d requests reached the wrong server", n)
 	}
 }

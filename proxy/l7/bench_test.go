@@ -14,7 +14,7 @@ import (
 	"mcplb/proxy/reactor"
 )
 
-// toolsCall is a POST as MCP clients send it, and an answer to it.
+// toolsCall is a POST as MCP clients send it; toolsAnswer is a response to it.
 var (
 	toolsCall = post("/mcp", `{"jsonrpc":"2.0","id":17,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello world"}}}`,
 		"Content-Type: application/json", "Accept: application/json, text/event-stream", "Accept-Encoding: gzip, deflate, br",
@@ -23,13 +23,13 @@ var (
 		`{"jsonrpc":"2.0","id":17,"result":{}}` + "\n"
 )
 
-// limited has everything on that is on by default, at rates that never bind.
+// limited turns on all limits that are on by default, at rates that are never reached.
 func limited(s *setup) {
 	s.Limits = conf.RateLimit{MessageRate: 1e9, MessageBurst: 1e9, ConnectionRate: 1e9, ConnectionBurst: 1e9, TableSize: 1000, OverMessage: conf.Delay}
 	s.frontend.RequestsPerConnection = 0
 }
 
-// fixed is a server that answers every read with the same bytes.
+// fixed starts a server that answers every read with the same bytes.
 func fixed(t testing.TB, answer string) string {
 	t.Helper()
 	return endpoint.Serve(t, func(c *net.TCPConn) {
@@ -45,8 +45,8 @@ func fixed(t testing.TB, answer string) string {
 	}).Address
 }
 
-// pingPong sends a request and reads an answer of a known length, which is what
-// it returns at first.
+// pingPong returns a function that sends a request and reads a response of the length
+// of the first one.
 func pingPong(t testing.TB, b *fixture, request string) (round func()) {
 	client := b.dial()
 	out, in := []byte(request), make([]byte, 64<<10)
@@ -69,8 +69,8 @@ func pingPong(t testing.TB, b *fixture, request string) (round func()) {
 	}
 }
 
-// A request over kept-alive connections allocates nothing, with everything on
-// that is on by default; nor do those of other kinds.
+// A request on kept-alive connections allocates nothing, with everything on that is on
+// by default, whatever the kind of request.
 func TestAllocations(t *testing.T) {
 	large := strings.Repeat("x", 2000) + "}\n"
 	for name, c := range map[string]struct{ request, answer string }{
@@ -92,11 +92,11 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// What an idle client costs.
+// An idle client holds less than 600 bytes.
 func TestMemoryOfAnIdleClient(t *testing.T) {
 	t.Parallel()
 	if size := unsafe.Sizeof(client{}) + unsafe.Sizeof(reactor.Conn{}); size > 600 {
-		t.Errorf("%d bytes", size)
+		t.Errorf("an idle client holds %d bytes, want at most 600", size)
 	}
 }
 

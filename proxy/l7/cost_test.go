@@ -13,23 +13,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// script is a kernel that has a client and a server exchange the same request
-// and answer again and again, at no cost: what is left is the balancer's own.
+// script stands in for the kernel: a client and a server exchange the same request and
+// response again and again, at no cost, so that only the balancer's cost is measured.
 type script struct {
 	request, answer []byte
-	client, server  unix.EpollEvent // what tells of them; Events 0: not there yet
+	client, server  unix.EpollEvent // their events; Events 0: not added yet
 	turn            int
 	rounds          atomic.Int64
 	most            atomic.Int64
 }
 
 const (
-	scriptClient = 1 << 20 // descriptors that the kernel does not have
+	scriptClient = 1 << 20 // descriptors that the kernel does not use
 	scriptServer = scriptClient + 1
 )
 
-// take has s play the kernel's part for its two descriptors.
-func (s *script) take(system *reactor.System) {
+// replace replaces the kernel's functions for the script's two descriptors.
+func (s *script) replace(system *reactor.System) {
 	kernel := *system
 	system.Read = func(fd int, p []byte) (int, unix.Errno) {
 		switch fd {
@@ -82,7 +82,7 @@ func (s *script) take(system *reactor.System) {
 		events[0] = s.server
 		if s.server.Events&unix.EPOLLIN == 0 {
 			s.server.Events |= unix.EPOLLIN
-			s.turn-- // its answer comes next
+			s.turn-- // the response comes next
 			return 1
 		}
 		s.rounds.Add(1)
@@ -90,9 +90,9 @@ func (s *script) take(system *reactor.System) {
 	}
 }
 
-// BenchmarkWithoutKernel is a request and its answer on kept-alive connections,
-// as in BenchmarkRequest, but for the kernel's work: of a session that the balancer
-// has tagged, and of one that it knows nothing of.
+// BenchmarkWithoutKernel measures a request and its response on kept-alive connections,
+// as BenchmarkRequest does, but without the kernel's work: of a session that the
+// balancer has tagged, and of one without a tag.
 func BenchmarkWithoutKernel(b *testing.B) {
 	b.Run("tagged", func(b *testing.B) { withoutKernel(b, toolsCall) })
 	b.Run("untagged", func(b *testing.B) {
@@ -102,7 +102,7 @@ func BenchmarkWithoutKernel(b *testing.B) {
 
 func withoutKernel(b *testing.B, request string) {
 	s := &script{request: []byte(request), answer: []byte(toolsAnswer)}
-	balancer := start(b, []string{"127.0.0.1:1"}, oneLoop, withoutLog, limited, func(x *setup) { s.take(x.System) })
+	balancer := start(b, []string{"127.0.0.1:1"}, oneLoop, withoutLog, limited, func(x *setup) { s.replace(x.System) })
 	loop := balancer.Engine.Loops()[0]
 	balancer.On(loop, func() {
 		loop.AddLoad(1)
@@ -110,7 +110,7 @@ func withoutKernel(b *testing.B, request string) {
 	})
 	run := func(n int) {
 		s.most.Add(int64(n))
-		balancer.Eventually("all is answered", func() bool {
+		balancer.Eventually("every request is answered", func() bool {
 			balancer.On(loop, func() {})
 			return s.rounds.Load() >= s.most.Load()
 		})

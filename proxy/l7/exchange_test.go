@@ -27,7 +27,7 @@ func TestKeepAlive(t *testing.T) {
 	first.Say(get("/1"))
 	server := s.next()
 	for i := range 5 {
-		// One server's connection serves both clients in turn.
+		// One connection to a server serves both clients in turn.
 		for _, c := range []*httpConn{first, second} {
 			if i > 0 || c == second {
 				c.Say(get("/again"))
@@ -42,15 +42,15 @@ func TestKeepAlive(t *testing.T) {
 	s.expectNoConn()
 	node := b.pool.Servers()[0]
 	if got := node.Totals(); got.Response.Count() != 10 || got.Responses[2] != 10 || got.Connect.Count() != 1 {
-		t.Errorf("%d answers took some time, %d were connected to, %v", got.Response.Count(), got.Connect.Count(), got.Responses)
+		t.Errorf("%d responses and %d connects were timed, and counted as %v", got.Response.Count(), got.Connect.Count(), got.Responses)
 	}
 	if n := b.workers.Idle(node); n != 1 {
 		t.Errorf("%d connections are idle", n)
 	}
 }
 
-// A server may answer before it has read a byte, in the very moment in which the
-// connection opens (429, 503). The kernel tells of both at once, and only once.
+// A server may respond before it has read a byte, as soon as the connection opens (429,
+// 503). The kernel reports both in one event, and only once.
 func TestServerSpeaksAtOnce(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -60,7 +60,7 @@ func TestServerSpeaksAtOnce(t *testing.T) {
 		s.System.Connect = func(fd int, address netip.AddrPort) unix.Errno {
 			errno := connect(fd, address)
 			close(connects)
-			<-spoken // the loop learns of nothing before
+			<-spoken // the loop receives no event before
 			return errno
 		}
 	})
@@ -71,13 +71,13 @@ func TestServerSpeaksAtOnce(t *testing.T) {
 	server.Say("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
 	close(spoken)
 	if _, body := client.wantStatus("GET", 503); body != "busy" {
-		t.Errorf("the answer is %q", body)
+		t.Errorf("the response is %q", body)
 	}
 }
 
-// A server that answers before it has taken the whole request is given no other
-// on that connection: it would wait behind what nobody reads.
-func TestUntakenRequestIsNotFollowed(t *testing.T) {
+// A server that responds before it has read the complete request gets no other request
+// on that connection, which would wait behind bytes that are never read.
+func TestUnreadRequestIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, func(s *setup) {
 		write, shut := s.System.Write, s.System.Close
@@ -110,8 +110,7 @@ func TestUntakenRequestIsNotFollowed(t *testing.T) {
 	client.wantStatus("POST", 200)
 }
 
-// Whatever the pieces in which pipelined requests come, each is answered, in
-// their order.
+// Pipelined requests are answered in their order, in whatever pieces they come.
 func TestPipelining(t *testing.T) {
 	t.Parallel()
 	b := start(t, []string{httpServer(t, echo)})
@@ -132,7 +131,7 @@ func TestPipelining(t *testing.T) {
 			for rest := requests.String(); rest != ""; {
 				n := min(piece, len(rest))
 				if _, err := io.WriteString(c, rest[:n]); err != nil {
-					return // the reader tells
+					return // the reader reports it
 				}
 				rest = rest[n:]
 			}
@@ -148,14 +147,14 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
-// How responses end, and what becomes of the connection.
+// A response ends as its framing says, and the connections stay open if they can.
 func TestFraming(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		request, response, want string
-		serverEnds              bool // the server's connection is closed behind the response
-		closes                  bool // so is the client's
-		reused                  bool // the server's is used again
+		serverEnds              bool // the server's connection is closed after the response
+		closes                  bool // the client's connection is closed after the response
+		reused                  bool // the server's connection is used again
 	}{
 		"length":                 {get("/"), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi", false, false, true},
 		"empty":                  {get("/"), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", false, false, true},
@@ -228,8 +227,8 @@ func TestFraming(t *testing.T) {
 	}
 }
 
-// What a client of HTTP/1.1 sees of chunks is what the server wrote, trailers
-// and extensions included; so is what the server sees of the client's.
+// A client of HTTP/1.1 receives chunks as the server sent them, with their trailers and
+// extensions, and a server receives the client's so.
 func TestChunksPassAsTheyAre(t *testing.T) {
 	t.Parallel()
 	const body = "5;name=\"quoted; \\\" value\"\r\nhello\r\n00b\r\n, how are y\r\n3\r\nou?\r\n0\r\nX-Trailer: yes\r\nX-Other: no\r\n\r\n"
@@ -267,18 +266,18 @@ func TestExpectContinue(t *testing.T) {
 	if r, _ := client.wantStatus("POST", 200); r.Close {
 		t.Error("the connection ends")
 	}
-	// One that is not told to go on does not, and its connection ends.
+	// A client that gets no 100 does not send its body, and its connection ends.
 	client.Say("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
 	server.head()
 	server.Say("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
 	if r, _ := client.wantStatus("POST", 401); !r.Close {
-		t.Error("the connection lives on")
+		t.Error("the connection stays open")
 	}
 	client.HearEnd()
 	server.HearReset()
 }
 
-// A server that answers before the request is complete: the answer reaches the
+// When a server responds before the request is complete, the response reaches the
 // client, and both connections end.
 func TestEarlyAnswer(t *testing.T) {
 	t.Parallel()
@@ -292,7 +291,7 @@ func TestEarlyAnswer(t *testing.T) {
 				server.Say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch")
 				switch ends {
 				case "finishes":
-					_ = server.CloseWrite() // perhaps it was told already that nobody listens
+					_ = server.CloseWrite() // fails if the balancer has closed the connection already
 				case "closes":
 					server.Close()
 				}
@@ -302,14 +301,14 @@ func TestEarlyAnswer(t *testing.T) {
 				if ends == "resets" {
 					server.Reset()
 				}
-				client.Say("more") // is thrown away
+				client.Say("more") // is discarded
 				client.HearEnd()
 			})
 		}
 	}
 }
 
-// A server that takes no more of a request has answered: the answer is read.
+// When a server stops reading a request because it has responded, the response is read.
 func TestServerStopsReading(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t)
@@ -331,7 +330,7 @@ func TestServerStopsReading(t *testing.T) {
 	client.Reset()
 }
 
-// Bodies of any size pass whole, both ways at once, however they are framed.
+// Bodies of any size arrive complete, in both directions at once, in every framing.
 func TestIntegrity(t *testing.T) {
 	t.Parallel()
 	b := start(t, []string{httpServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -359,7 +358,7 @@ func TestIntegrity(t *testing.T) {
 	}
 }
 
-// carry sends a body that the server is to send back, and compares.
+// echoBody sends a body, which the server sends back, and compares them.
 func echoBody(t *testing.T, address string, size int64, chunked bool) {
 	source := rand.NewChaCha8([32]byte{byte(size), byte(size >> 8)})
 	sent, received := sha256.New(), sha256.New()
@@ -388,13 +387,13 @@ func echoBody(t *testing.T, address string, size int64, chunked bool) {
 	}
 }
 
-// A client that had finished sending when its request was read waits for the
-// answer; one that ends later has gone.
+// A client that has finished sending when its request is read waits for the response;
+// one that ends later has left.
 func TestHalfClosedClient(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, oneLoop)
 	client := b.dial()
-	// The loop is busy until all of it is there.
+	// The loop is busy until everything has arrived.
 	b.On(b.Engine.Loops()[0], func() {
 		client.Say(get("/1") + get("/2"))
 		client.Finish()
@@ -409,14 +408,14 @@ func TestHalfClosedClient(t *testing.T) {
 	b.expect(session.ClientClosed, 1)
 }
 
-// What is read from a client is bounded while an exchange is under way, and
-// while it does not read its answers.
+// The balancer reads a bounded number of bytes from a client during an exchange, and
+// while the client does not read its responses.
 func TestFloodOfRequests(t *testing.T) {
 	t.Parallel()
-	// The sockets between the two take in some megabytes.
+	// The sockets in between take some megabytes.
 	const most = 32 << 20
 	burst := func(request string) []byte { return []byte(strings.Repeat(request, 1000)) }
-	t.Run("behind an exchange", func(t *testing.T) {
+	t.Run("during an exchange", func(t *testing.T) {
 		t.Parallel()
 		b, client, server := startExchange(t, get("/"))
 		if n := b.Fill(client.Conn, burst(get("/more"))); n > most {

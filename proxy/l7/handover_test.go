@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// move moves the one client as if to another process.
+// handOver hands the one client over, as if to a new process.
 func (b *fixture) handOver() {
 	b.Helper()
 	var old *client
@@ -17,11 +17,11 @@ func (b *fixture) handOver() {
 	b.On(loop, func() {
 		handover, d, ok := old.Detach()
 		if !ok {
-			b.Errorf("while %s it cannot move", old.Info().State)
+			b.Errorf("a client that is %s cannot be handed over", old.Info().State)
 			return
 		}
-		there := d
-		for _, fd := range []*int{&there.Client.FD, &there.Server.FD} {
+		received := d
+		for _, fd := range []*int{&received.Client.FD, &received.Server.FD} {
 			if *fd < 0 {
 				continue
 			}
@@ -31,17 +31,17 @@ func (b *fixture) handOver() {
 			}
 		}
 		held, source := old.Holds()
-		lease := *held
+		slot := *held
 		*held, old.Source = backend.Slot{}, nil
 		loop.AddLoad(1)
-		b.frontend.Adopt(loop, handover, &there, source, lease, b.pool)
+		b.frontend.Adopt(loop, handover, &received, source, slot, b.pool)
 		old.Gone(&d)
 	})
 }
 
-// A request that waits behind an answer that moves to another process with its
-// connections is read there when its turn comes.
-func TestPipelinedBehindAMovedAnswer(t *testing.T) {
+// A request that waits behind a response that is handed over with its connections is
+// read by the new process when its turn comes.
+func TestPipelinedRequestIsHandedOver(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, oneLoop, withoutLog)
 	client := b.dial()

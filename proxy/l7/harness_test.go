@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// bed is a frontend on an engine of its own, with pools of servers behind it.
+// fixture is a balancer of one frontend, with its engine and pools of servers.
 type fixture struct {
 	*harness.Harness
 	workers  Workers
@@ -36,18 +36,18 @@ type fixture struct {
 	frontend *Frontend
 }
 
-// setup is what a test may change of a bed before it starts.
+// setup holds the settings of a fixture, which a test may change before the start.
 type setup struct {
 	harness.Setup
 	frontend conf.Frontend
 	backends []conf.Backend
-	narrow   bool // the sockets of clients take little in
+	narrow   bool // the sockets to clients have the smallest buffers
 }
 
-// begin starts a bed in front of the servers at the addresses: mode http, no
-// rate limits, round robin, two loops, the access log on, and else the defaults
-// of the configuration. When the test ends it checks that nothing is left of any
-// client and that each request has its line in the log, and stops.
+// start starts a fixture for the servers at the addresses: mode http, no rate limits,
+// round robin, two loops, the access log on, and otherwise the defaults of the
+// configuration. When the test ends, it checks that no client has left anything
+// behind and that each request has one line in the log, and stops.
 func start(t testing.TB, servers []string, change ...func(*setup)) *fixture {
 	t.Helper()
 	c := harness.Parse(t, "http", "http", servers)
@@ -75,7 +75,7 @@ func start(t testing.TB, servers []string, change ...func(*setup)) *fixture {
 
 func (b *fixture) poolOf(name string) *backend.Pool { return b.pools[name] }
 
-// listen has the frontend accept at an address.
+// listen makes the frontend accept clients at an address.
 func (b *fixture) listen(address string, narrow bool) {
 	b.Helper()
 	if narrow {
@@ -85,15 +85,15 @@ func (b *fixture) listen(address string, narrow bool) {
 	b.Listen(address, b.frontend, nil)
 }
 
-// served is a bed in front of a server that the test plays itself.
+// startServed starts a fixture with one server, which the test plays itself.
 func startServed(t testing.TB, change ...func(*setup)) (*fixture, *server) {
 	t.Helper()
 	s := serve(t)
 	return start(t, []string{s.Address}, change...), s
 }
 
-// asked is a bed with one request under way: its client, and the end of the server
-// that has received it.
+// startExchange starts a fixture with one request that its server has received. It
+// returns the client and the server's end of the connection.
 func startExchange(t testing.TB, request string, change ...func(*setup)) (b *fixture, client, server *httpConn) {
 	t.Helper()
 	b, s := startServed(t, change...)
@@ -109,11 +109,11 @@ func shrink(option int) func(string, string, syscall.RawConn) error {
 	}
 }
 
-// narrow has little room between the bed and its clients (see dialNarrow): what
-// is sent to one that does not read is parked.
+// narrow gives the sockets to clients the smallest buffers (see dialNarrow): the bytes
+// for a client that does not read are parked.
 func narrow(s *setup) { s.narrow = true }
 
-// oneLoop and the like are changes of a setup.
+// oneLoop and the following functions change a setup.
 func oneLoop(s *setup)    { s.Loops = 1 }
 func withoutLog(s *setup) { s.LogOff = true }
 
@@ -140,7 +140,7 @@ func withMaxConn(n int) func(*setup) {
 	})
 }
 
-// withStoppedTime has the bed live in a time of its own, which only Advance moves.
+// withStoppedTime stops the time: only Advance moves it.
 func withStoppedTime(s *setup) { s.StopTime() }
 
 // each calls f for every client, one loop after the other.
@@ -152,10 +152,10 @@ func (b *fixture) each(f func(*client)) {
 	})
 }
 
-// sessions calls f for every client as the balancer sees it.
+// sessions calls f for every client as a session.
 func (b *fixture) sessions(f func(session.Session)) { b.each(func(c *client) { f(c) }) }
 
-// inState is how many clients are in a state.
+// inState returns the number of clients in a state.
 func (b *fixture) inState(s string) (n int) {
 	b.each(func(c *client) {
 		if c.Info().State == s {
@@ -165,20 +165,20 @@ func (b *fixture) inState(s string) (n int) {
 	return n
 }
 
-// reach waits until n clients are in a state.
+// awaitState waits until n clients are in a state.
 func (b *fixture) awaitState(s string, n int) {
 	b.Helper()
 	b.Eventually(fmt.Sprintf("%d clients are %s", n, s), func() bool { return b.inState(s) == n })
 }
 
-// pending is the number of bytes read from clients that wait.
+// pending returns the number of bytes that were read from clients and wait.
 func (b *fixture) pending() (sum int) {
 	b.each(func(c *client) { sum += c.pending.Len() })
 	return sum
 }
 
-// end waits for every client to end, and checks that each is accounted for
-// once and has given everything back.
+// end waits for every client to end, and checks that each is counted once and has
+// released everything.
 func (b *fixture) end() {
 	defer b.Stop()
 	b.AwaitIdle()
@@ -194,8 +194,8 @@ func (b *fixture) end() {
 	b.CheckEmpty()
 }
 
-// checkPool checks that nobody uses the pool's servers, and closes the
-// connections kept to them.
+// checkPool checks that no slot of the pool's servers is in use, and closes the idle
+// connections to them.
 func (b *fixture) checkPool(pool *backend.Pool) {
 	if n := pool.Queued(); n != 0 {
 		b.Errorf("left behind: %d in the queue", n)
@@ -207,12 +207,12 @@ func (b *fixture) checkPool(pool *backend.Pool) {
 		b.workers.CloseIdle(server)
 		b.Turns(1)
 		if n := b.workers.Idle(server); n != 0 {
-			b.Errorf("%d connections to server %s count as kept, and are closed", n, server.Name())
+			b.Errorf("%d connections to server %s count as idle after all were closed", n, server.Name())
 		}
 	}
 }
 
-// expect waits until as many clients have ended for a reason.
+// expect waits until n clients have ended for a reason.
 func (b *fixture) expect(reason session.Reason, n uint64) {
 	b.Helper()
 	harness.Expect(b, func() (ended, refused harness.Counts) {
@@ -221,17 +221,16 @@ func (b *fixture) expect(reason session.Reason, n uint64) {
 	}, reason.String(), n)
 }
 
-// httpConn is a test's end of a connection, a client's or a server's, on which
-// HTTP is spoken.
+// httpConn is a test's end of an HTTP connection, the client's or the server's.
 type httpConn struct{ *endpoint.Conn }
 
-// dial connects to the bed.
+// dial connects a client.
 func (b *fixture) dial() *httpConn {
 	b.Helper()
 	return &httpConn{endpoint.Dial(b, b.Address)}
 }
 
-// dialNarrow is dial for a client that takes little in.
+// dialNarrow connects a client whose receive buffer has the smallest size.
 func (b *fixture) dialNarrow() *httpConn {
 	b.Helper()
 	d := net.Dialer{Timeout: endpoint.Patience, Control: shrink(unix.SO_RCVBUF)}
@@ -258,13 +257,13 @@ func (p *httpConn) head() head {
 	}
 }
 
-// head is the lines of a message's head.
+// head holds the lines of a message's head.
 type head []string
 
-// first is the request or status line.
+// first returns the request or status line.
 func (h head) first() string { return h[0] }
 
-// all are the values of a field.
+// all returns the values of a field.
 func (h head) all(name string) (values []string) {
 	for _, line := range h[1:] {
 		if got, value, _ := strings.Cut(line, ": "); strings.EqualFold(got, name) {
@@ -274,17 +273,17 @@ func (h head) all(name string) (values []string) {
 	return values
 }
 
-// get is the value of a field that may be there once.
+// get returns the value of a field that may occur once.
 func (h head) get(t testing.TB, name string) string {
 	t.Helper()
 	values := h.all(name)
 	if len(values) > 1 {
-		t.Errorf("%s is there %d times: %q", name, len(values), h)
+		t.Errorf("%s occurs %d times: %q", name, len(values), h)
 	}
 	return strings.Join(values, "")
 }
 
-// response receives a whole response to a request of a method.
+// response receives a complete response to a request of a method.
 func (p *httpConn) response(method string) (*http.Response, string) {
 	p.Helper()
 	r, err := http.ReadResponse(p.Reader, &http.Request{Method: method})
@@ -298,7 +297,8 @@ func (p *httpConn) response(method string) (*http.Response, string) {
 	return r, string(body)
 }
 
-// wantStatus receives a whole response to a request of a method.
+// wantStatus receives a complete response to a request of a method, and checks its
+// status.
 func (p *httpConn) wantStatus(method string, status int) (*http.Response, string) {
 	p.Helper()
 	r, body := p.response(method)
@@ -308,7 +308,7 @@ func (p *httpConn) wantStatus(method string, status int) (*http.Response, string
 	return r, body
 }
 
-// request receives a whole request.
+// request receives a complete request.
 func (p *httpConn) request() (*http.Request, string) {
 	p.Helper()
 	r, err := http.ReadRequest(p.Reader)
@@ -328,12 +328,12 @@ func (p *httpConn) answer(body string, fields ...string) {
 	p.Say(fmt.Sprintf("HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s", strings.Join(append(fields, ""), "\r\n"), len(body), body))
 }
 
-// post is a POST of a body.
+// post returns a POST of a body.
 func post(path, body string, fields ...string) string {
 	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n%s", path, strings.Join(append(fields, ""), "\r\n"), len(body), body)
 }
 
-// rpcPost is a POST of a JSON-RPC request with an id.
+// rpcPost returns a POST of a JSON-RPC request with an id.
 func rpcPost(id string, fields ...string) string {
 	return post("/mcp", rpcBody(id), append(fields, "Content-Type: application/json")...)
 }
@@ -342,7 +342,7 @@ func rpcBody(id string) string {
 	return `{"jsonrpc":"2.0","id":` + id + `,"method":"tools/call","params":{}}`
 }
 
-// get is a GET.
+// get returns a GET.
 func get(path string, fields ...string) string {
 	return fmt.Sprintf("GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n", path, strings.Join(append(fields, ""), "\r\n"))
 }
@@ -358,14 +358,14 @@ func serve(t testing.TB) *server {
 	return &server{t, endpoint.Accept(t)}
 }
 
-// next is the server's end of the next connection.
+// next returns the server's end of the next connection.
 func (s *server) next() *httpConn {
 	s.Helper()
 	return &httpConn{s.Next()}
 }
 
-// asked has a client send a request, and is the server's end of a new connection,
-// where it was received whole.
+// receive sends a client's request, receives it completely on a new connection, and
+// returns the server's end of that.
 func (s *server) receive(client *httpConn, request string) *httpConn {
 	s.Helper()
 	client.Say(request)
@@ -374,7 +374,7 @@ func (s *server) receive(client *httpConn, request string) *httpConn {
 	return server
 }
 
-// begun is as asked, but only the head of the request is received.
+// receiveHead is receive, but receives only the head of the request.
 func (s *server) receiveHead(client *httpConn, request string) *httpConn {
 	s.Helper()
 	client.Say(request)
@@ -383,7 +383,7 @@ func (s *server) receiveHead(client *httpConn, request string) *httpConn {
 	return server
 }
 
-// nobody wants no connection to be there.
+// expectNoConn checks that no connection was opened.
 func (s *server) expectNoConn() {
 	s.Helper()
 	if err := s.SetDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
@@ -391,11 +391,11 @@ func (s *server) expectNoConn() {
 	}
 	if c, err := s.AcceptTCP(); err == nil {
 		c.Close()
-		s.Error("a connection too many was opened")
+		s.Error("a connection was opened, want none")
 	}
 }
 
-// web is a real server.
+// httpServer starts a real server and returns its address.
 func httpServer(t testing.TB, handler http.HandlerFunc) string {
 	t.Helper()
 	s := httptest.NewServer(handler)
@@ -412,16 +412,16 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(w, bytes.NewReader(body))
 }
 
-// httpClient is a real client, which keeps its connections and adds nothing by
-// itself.
+// httpClient returns a real client, which keeps its connections alive and adds no fields
+// by itself.
 func httpClient(t testing.TB) *http.Client {
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: endpoint.Patience}
 }
 
-// pair is a client and its server's end of the connection that a request opened,
-// which was received.
+// pair connects a client and sends its request. It returns the client and the end of
+// the server that has received the request.
 func (b *fixture) pair(s *server, request string) (client, server *httpConn) {
 	b.Helper()
 	client = b.dial()

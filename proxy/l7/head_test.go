@@ -15,19 +15,19 @@ import (
 	"mcplb/proxy/session"
 )
 
-// trusting trusts the test's own clients.
+// trusting makes the frontend trust the test's clients.
 func trusting(s *setup) {
 	s.frontend.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/24")}
 }
 
-// What arrives at the server, field by field.
+// The server receives these fields.
 func TestRequestHead(t *testing.T) {
 	t.Parallel()
 	tag := mcp.TagOf("s1").String()
 	for name, c := range map[string]struct {
 		request string // without Host and the end
 		line    string // "" = as it was sent
-		want    string // fields, but for Host and X-Forwarded-*
+		want    string // fields except Host and X-Forwarded-*
 		host    string // "" = x
 		from    string // X-Forwarded-For; "" = 127.0.0.1
 		proto   string // "" = http
@@ -94,14 +94,14 @@ func or(a, b string) string {
 	return b
 }
 
-// What arrives at the client, field by field.
+// The client receives these fields.
 func TestResponseHead(t *testing.T) {
 	t.Parallel()
 	tag := mcp.TagOf("s1").String()
 	cookie := "Set-Cookie: SERVERID=" + tag + "; Path=/; HttpOnly; SameSite=Lax"
 	const modernVersion = "MCP-Protocol-Version: 2026-07-28"
 	for name, c := range map[string]struct {
-		request, response, want string // fields, but for Date where the server sent none
+		request, response, want string // fields, except a Date that the server did not send
 	}{
 		"plain":           {get("/"), "Server: s\r\nContent-Length: 0\r\nDate: now\r\n", "Server: s\nContent-Length: 0\nDate: now\n" + cookie},
 		"hop by hop":      {get("/"), "Connection: X-Mine\r\nX-Mine: 1\r\nKeep-Alive: 3\r\nUpgrade: h2c\r\nContent-Length: 0\r\n", "Content-Length: 0\n" + cookie},
@@ -140,8 +140,8 @@ func TestResponseHead(t *testing.T) {
 	}
 }
 
-// Whatever fields net/http's client sends arrive at net/http's server through
-// the balancer as they would without it, but for what the balancer adds.
+// The fields that net/http's client sends arrive at net/http's server as they would
+// without the balancer, apart from those that it adds.
 func TestHeadsAgainstDirect(t *testing.T) {
 	t.Parallel()
 	seen := make(chan http.Header, 1)
@@ -183,17 +183,17 @@ func TestHeadsAgainstDirect(t *testing.T) {
 		got[0].Del("Te") // hop by hop
 		for name, want := range map[string]string{"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "example.org"} {
 			if value := got[1].Get(name); value != want {
-				t.Errorf("%d: %s: %q", i, name, value)
+				t.Errorf("request %d: field %s is %q", i, name, value)
 			}
 			got[1].Del(name)
 		}
 		answered[0].Del("Date")
 		answered[1].Del("Date")
 		if equal := maps.EqualFunc(got[0], got[1], slices.Equal); !equal {
-			t.Errorf("%d: the server saw\n%v\nwant\n%v", i, got[1], got[0])
+			t.Errorf("%d: the server received\n%v\nwant\n%v", i, got[1], got[0])
 		}
 		if equal := maps.EqualFunc(answered[0], answered[1], slices.Equal); !equal {
-			t.Errorf("%d: the client saw\n%v\nwant\n%v", i, answered[1], answered[0])
+			t.Errorf("%d: the client received\n%v\nwant\n%v", i, answered[1], answered[0])
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"mcplb/proxy/session"
 )
 
-// Requests that break a limit, and what their clients are told.
+// Requests that exceed a limit get these responses.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	const json = "Content-Type: application/json"
@@ -33,7 +33,7 @@ func TestLimits(t *testing.T) {
 		"expectation":           {"POST / HTTP/1.1\r\nHost: x\r\nExpect: more\r\nContent-Length: 1\r\n\r\na", 417, BadRequest, true, ""},
 		"long target":           {"GET /" + strings.Repeat("a", 5000), 414, BadRequest, true, ""},
 		"long head":             {"GET / HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", 5000), 431, BadRequest, true, ""},
-		"long head, whole":      {get("/", "A: "+strings.Repeat("a", 5000)), 431, BadRequest, true, ""},
+		"long head, complete":   {get("/", "A: "+strings.Repeat("a", 5000)), 431, BadRequest, true, ""},
 		"many fields":           {get("/", strings.Repeat("A: b\r\n", 200)+"C: d"), 431, BadRequest, true, ""},
 		"long body":             {post("/", strings.Repeat("a", 1001)), 413, BodyTooLarge, false, ""},
 		"long body to come":     {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n", 413, BodyTooLarge, true, ""},
@@ -69,18 +69,18 @@ func TestLimits(t *testing.T) {
 				method, _, _ := strings.Cut(c.request, " ")
 				r, body := client.wantStatus(method, c.status)
 				if r.Close != c.closes && piece > 1 {
-					t.Errorf("closes %v", r.Close)
+					t.Errorf("the connection closes: %v", r.Close)
 				}
 				switch {
 				case c.id != "":
 					if e := parseRPC(t, body); string(e.ID) != c.id && !r.Close {
-						t.Errorf("%q", body)
+						t.Errorf("the body is %q", body)
 					}
 				case method != "HEAD" && strings.HasPrefix(body, "{"):
-					t.Errorf("%q", body)
+					t.Errorf("the body is %q", body)
 				}
 				if n := b.frontend.Totals().Own[c.why.String()]; n != 1 {
-					t.Errorf("%v", harness.Nonzero(b.frontend.Totals().Own))
+					t.Errorf("the balancer generated %v", harness.Nonzero(b.frontend.Totals().Own))
 				}
 				if !r.Close {
 					server := s.receive(client, get("/", "Origin: HTTPS://good.example"))
@@ -92,11 +92,10 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// chunk is data in the chunked coding.
+// chunk returns data in the chunked coding.
 func chunk(data string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(data), data) }
 
-// Behind a request that was HEAD, what is no request at all is answered with a
-// body.
+// Bytes after a HEAD request that are no request get a response with a body.
 func TestRefusalAfterHead(t *testing.T) {
 	t.Parallel()
 	b := start(t, []string{httpServer(t, echo)})
@@ -108,12 +107,12 @@ func TestRefusalAfterHead(t *testing.T) {
 	}
 	client.HearEnd()
 	if n := b.frontend.Totals().Malformed["method"]; n != 1 {
-		t.Errorf("%v", harness.Nonzero(b.frontend.Totals().Malformed))
+		t.Errorf("malformed requests are counted as %v", harness.Nonzero(b.frontend.Totals().Malformed))
 	}
 }
 
-// Over the rate with over_message = "reject": 429, when to come back, the id,
-// and the connection lives on, in whatever pieces the request comes.
+// Over the rate, with over_message = "reject", the response is 429 with Retry-After and
+// the id, and the connection stays open, in whatever pieces the request comes.
 func TestRateRejected(t *testing.T) {
 	t.Parallel()
 	b := start(t, []string{httpServer(t, echo)}, withStoppedTime, withLimits(func(l *conf.RateLimit) {
@@ -134,13 +133,13 @@ func TestRateRejected(t *testing.T) {
 		r, body := client.wantStatus("POST", 429)
 		e := parseRPC(t, body)
 		if r.Header.Get("Retry-After") != "1" || r.Close || string(e.ID) != `"a"` || e.Error.Code != 429 || e.Error.Data.RetryAfterMs != 1000 {
-			t.Errorf("%d: %v %q", i, r.Header, body)
+			t.Errorf("request %d: the header is %v, the body %q", i, r.Header, body)
 		}
 	}
-	// One that waits to be told is told at once.
+	// A client that expects 100 gets the 429 at once.
 	client.Say("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 27\r\n\r\n")
 	if r, _ := client.wantStatus("POST", 429); !r.Close {
-		t.Error("the connection lives on")
+		t.Error("the connection stays open")
 	}
 	client.HearEnd()
 	b.Advance(time.Second)
@@ -148,12 +147,12 @@ func TestRateRejected(t *testing.T) {
 	client.Say(rpcPost("1"))
 	client.wantStatus("POST", 200)
 	if n := b.frontend.Totals().Rejected; n != 4 {
-		t.Errorf("%d rejected", n)
+		t.Errorf("%d requests were rejected", n)
 	}
 }
 
-// A refusal that waits for the rest of its request does not wait forever, nor
-// for too much.
+// A rejection waits for the rest of its request, but not forever, and not for too many
+// bytes.
 func TestRefusalThatWaits(t *testing.T) {
 	t.Parallel()
 	refuse := func(t *testing.T, framing string) (*fixture, *httpConn) {
@@ -170,7 +169,7 @@ func TestRefusalThatWaits(t *testing.T) {
 		b.Turns(3)
 		b.silence(10 * time.Second)
 		if r, body := client.wantStatus("POST", 403); string(parseRPC(t, body).ID) != "3" || !r.Close {
-			t.Errorf("%q", body)
+			t.Errorf("the body is %q", body)
 		}
 		client.HearEnd()
 	})
@@ -179,7 +178,7 @@ func TestRefusalThatWaits(t *testing.T) {
 		_, client := refuse(t, "Transfer-Encoding: chunked")
 		client.Say("100000\r\n" + strings.Repeat(" ", 65<<10))
 		if r, _ := client.wantStatus("POST", 403); !r.Close {
-			t.Error("the connection lives on")
+			t.Error("the connection stays open")
 		}
 	})
 	t.Run("malformed", func(t *testing.T) {
@@ -187,7 +186,7 @@ func TestRefusalThatWaits(t *testing.T) {
 		_, client := refuse(t, "Transfer-Encoding: chunked")
 		client.Say("zz")
 		if r, _ := client.wantStatus("POST", 403); !r.Close {
-			t.Error("the connection lives on")
+			t.Error("the connection stays open")
 		}
 	})
 	t.Run("gone", func(t *testing.T) {
@@ -205,7 +204,7 @@ func TestRefusalThatWaits(t *testing.T) {
 	})
 }
 
-// Over the rate with over_message = "delay" the next request is read later.
+// Over the rate, with over_message = "delay", the next request is read later.
 func TestRateDelayed(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, withStoppedTime, withLimits(func(l *conf.RateLimit) {
@@ -227,7 +226,7 @@ func TestRateDelayed(t *testing.T) {
 		server.answer("fine")
 		client.wantStatus("GET", 200)
 	}
-	// Coming back does not help.
+	// A new connection does not help.
 	client = b.dial()
 	client.Say(get("/5"))
 	b.Turns(5)
@@ -238,7 +237,7 @@ func TestRateDelayed(t *testing.T) {
 	s.tryNext(server, "GET").request()
 }
 
-// What the limiter refuses is reset.
+// Connections that the limiter refuses are reset.
 func TestRefusedConnections(t *testing.T) {
 	t.Parallel()
 	b := start(t, []string{endpoint.Refuse(t)}, withLimits(func(l *conf.RateLimit) { l.MaxConnections = 2 }))

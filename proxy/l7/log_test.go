@@ -12,8 +12,8 @@ import (
 	"mcplb/proxy/session"
 )
 
-// checkLog checks that every request has one line, and every answer and refusal;
-// that their reasons are those that are counted, and their bytes, too.
+// checkLog checks that every request, every generated response and every refusal has one
+// line, and that the lines add up to the reasons and bytes that are counted.
 func (b *fixture) checkLog(totals *Totals) {
 	b.Helper()
 	if !b.Logged() {
@@ -47,9 +47,9 @@ func (b *fixture) checkLog(totals *Totals) {
 	}
 }
 
-// checkReasons checks how many lines have which reason: answers of the
-// balancer's own, and refusals, have one each; others that ended a client have
-// one if there was a request.
+// checkReasons checks how many lines have each reason: every generated response and
+// every refusal has one; an end of a client for another reason has one if there was a
+// request.
 func (b *fixture) checkReasons(totals *Totals, reasons map[string]uint64) {
 	b.Helper()
 	rest := totals.Requests
@@ -62,7 +62,7 @@ func (b *fixture) checkReasons(totals *Totals, reasons map[string]uint64) {
 			b.Errorf("the access log has %d lines with reason %s, want %d", got, reason, own)
 		}
 		if got > own+refused+ended {
-			b.Errorf("the access log has %d lines with reason %s, want %d at the most", got, reason, own+refused+ended)
+			b.Errorf("the access log has %d lines with reason %s, want at most %d", got, reason, own+refused+ended)
 		}
 	}
 	for reason, n := range totals.Own {
@@ -77,7 +77,7 @@ func (b *fixture) checkReasons(totals *Totals, reasons map[string]uint64) {
 	}
 }
 
-// only is the log's only line.
+// only returns the only line of the log.
 func (b *fixture) only() harness.Line {
 	b.Helper()
 	b.Eventually("the client has ended", func() bool { return b.Engine.Load() == 0 })
@@ -88,7 +88,7 @@ func (b *fixture) only() harness.Line {
 	return lines[0]
 }
 
-// A line says who asked for what, how long what took, and what came of it.
+// A line shows the client, the request, the times and the outcome.
 func TestLogLine(t *testing.T) {
 	t.Parallel()
 	b, first, server := startExchange(t, get("/slow"), oneLoop, withStoppedTime, withMaxConn(1))
@@ -96,7 +96,7 @@ func TestLogLine(t *testing.T) {
 	request := rpcPost("1", "MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: secret")
 	request = strings.Replace(request, "/mcp", "/mcp?token=secret", 1)
 	second.Say(request[:30])
-	b.Eventually("a part of it is read", func() bool { return b.pending() == 30 })
+	b.Eventually("a part of the request is read", func() bool { return b.pending() == 30 })
 	b.Advance(time.Second)
 	second.Say(request[30:])
 	b.awaitState("queued", 1)
@@ -112,10 +112,10 @@ func TestLogLine(t *testing.T) {
 	_, body := second.wantStatus("POST", 201)
 	first.Close()
 	second.Close()
-	b.Eventually("both have ended", func() bool { return b.Engine.Load() == 0 })
+	b.Eventually("both clients have ended", func() bool { return b.Engine.Load() == 0 })
 	lines := b.Lines()
 	if len(lines) != 2 {
-		t.Fatalf("%+v", lines)
+		t.Fatalf("the log has the lines %+v", lines)
 	}
 	l := lines[1]
 	within := func(d *float64, seconds float64) bool { return d != nil && *d >= seconds*1000 && *d < seconds*1000+500 }
@@ -124,17 +124,17 @@ func TestLogLine(t *testing.T) {
 	}
 	if l.Method != "POST" || l.Path != "/mcp" || l.Status != 201 || l.Era != "stateless" || l.Call != "tools/call" || l.Reason != completed || l.Phase != "data" ||
 		l.Server != "s1" || l.Backend != "b" || l.Retries != 0 || l.FrontendConns < 1 || l.ServerConns != 1 || l.Detail != "" {
-		t.Errorf("%+v", l)
+		t.Errorf("the log has the line %+v", l)
 	}
 	if l.BytesIn != uint64(len(request)) || l.BytesOut <= uint64(len(body)) {
 		t.Errorf("%d bytes in of %d, %d out", l.BytesIn, len(request), l.BytesOut)
 	}
 	if l = lines[0]; l.Connect == nil || l.Queue != nil || l.Path != "/slow" || l.Era != "" {
-		t.Errorf("%+v", l)
+		t.Errorf("the log has the line %+v", l)
 	}
 }
 
-// A line says what was under way when a request ended, and why it did.
+// A line shows the phase in which a request ended, and the reason.
 func TestLogPhases(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -157,7 +157,7 @@ func TestLogPhases(t *testing.T) {
 		"half a head": {nil, func(b *fixture, s *server) {
 			c := b.dial()
 			c.Say("GET / HTTP")
-			b.Eventually("it is read", func() bool { return b.pending() == 10 })
+			b.Eventually("the request is read", func() bool { return b.pending() == 10 })
 			c.Close()
 		}, harness.Line{Reason: "client_closed", Phase: "request", BytesIn: 10}},
 		"not allowed": {withFrontend(func(f *conf.Frontend) { f.AllowedOrigins = []string{"http://good"} }), func(b *fixture, s *server) {
@@ -166,7 +166,7 @@ func TestLogPhases(t *testing.T) {
 			c.wantStatus("GET", 403)
 			c.Close()
 		}, harness.Line{Reason: "origin_refused", Phase: "request", Status: 403, Method: "GET", Path: "/x"}},
-		"nobody there": {func(s *setup) {
+		"no server": {func(s *setup) {
 			withRetries(0)(s)
 			s.backends[0].Servers[0].HTTP = s.backends[0].Servers[1].HTTP
 			s.backends[0].Servers = s.backends[0].Servers[:1]
@@ -189,13 +189,13 @@ func TestLogPhases(t *testing.T) {
 		}, harness.Line{Reason: "no_server", Phase: "queue", Status: 503, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
 		"client leaves in the queue": {withMaxConn(1), func(b *fixture, s *server) {
 			other := b.pool
-			lease, _ := other.Acquire(&backend.Request{}, nil)
+			slot, _ := other.Acquire(&backend.Request{}, nil)
 			c := b.dial()
 			c.Say(get("/x"))
 			b.awaitState("queued", 1)
 			c.Reset()
 			b.expect(session.ClientGone, 1)
-			lease.Release(backend.Completed, 0)
+			slot.Release(backend.Completed, 0)
 		}, harness.Line{Reason: "client_gone", Phase: "queue", Method: "GET", Path: "/x", Backend: "b"}},
 		"server resets before it answers": {withRetries(0), func(b *fixture, s *server) {
 			c, server := b.pair(s, post("/x", "1"))
@@ -225,7 +225,7 @@ func TestLogPhases(t *testing.T) {
 				set = append(set, c.set)
 			}
 			servers := []string{s.Address}
-			if name == "nobody there" {
+			if name == "no server" {
 				servers = append(servers, endpoint.Refuse(t))
 			}
 			b := start(t, servers, set...)
@@ -234,22 +234,22 @@ func TestLogPhases(t *testing.T) {
 			if got.Reason != want.Reason || got.Detail != want.Detail || got.Phase != want.Phase || got.Status != want.Status ||
 				got.Method != want.Method || got.Path != want.Path || got.Backend != want.Backend || got.Server != want.Server ||
 				want.BytesIn > 0 && got.BytesIn != want.BytesIn {
-				t.Errorf("%+v", got)
+				t.Errorf("the log has the line %+v", got)
 			}
 		})
 	}
 }
 
-// With the log on, too, a request allocates nothing, once there are as many
-// records as are in use at a time.
+// With the log on, too, a request allocates nothing, once there are as many records as
+// are used at a time.
 func TestLogAllocatesNothing(t *testing.T) {
 	b := start(t, []string{fixed(t, toolsAnswer)}, oneLoop, limited)
 	round := pingPong(t, b, toolsCall)
 	for range 1000 {
 		round()
 	}
-	b.Eventually("they are written", func() bool { return b.AccessLog.Stats().Lines >= 1000 })
+	b.Eventually("the lines are written", func() bool { return b.AccessLog.Stats().Lines >= 1000 })
 	if n := testing.AllocsPerRun(500, round); n >= 1 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("a request allocates %v times, want 0", n)
 	}
 }

@@ -20,27 +20,27 @@ import (
 	"mcplb/internal/harness"
 )
 
-// chaos is requests that are broken off by either side at every phase. Each has
-// an id of its own, and its answer is made of that: so no client must ever see
-// another's answer, nor a part that looks like a whole.
+// chaos sends requests that either side breaks off in every phase. Each has a unique id,
+// from which its response is made: no client may receive another's response, or a part
+// of one that looks complete.
 type chaos struct {
 	t         *testing.T
-	sent      atomic.Int64 // ids given out
-	complete  atomic.Int64 // answers that came whole
-	generated atomic.Int64 // answers of the balancer's own
+	sent      atomic.Int64 // ids used
+	complete  atomic.Int64 // responses that were received completely
+	generated atomic.Int64 // responses that the balancer generated
 	cut       atomic.Int64 // exchanges that were broken off
 	mu        sync.Mutex
 	received  map[string]int // guarded by mu: POSTs that a server has read the head of
 }
 
-// payload is the answer to a request: different for all, of all sizes.
+// payload returns the response to a request: different for every id, of any size.
 func payload(id string) string {
 	n, _ := strconv.Atoi(id)
 	random := rand.New(rand.NewPCG(uint64(n), 1))
 	return strings.Repeat(id+" ", 1+int(random.ExpFloat64()*2000)%40000)
 }
 
-// serve answers one connection's requests, until it breaks off.
+// serve responds to the requests of one connection, until it breaks off.
 func (x *chaos) serve(c *net.TCPConn) {
 	r := bufio.NewReader(c)
 	for {
@@ -61,7 +61,7 @@ func (x *chaos) serve(c *net.TCPConn) {
 				return
 			}
 			if want := "body of " + id; request.Method == "POST" && !strings.HasPrefix(string(body), want) {
-				x.t.Errorf("the server got %.100q for %s", body, id)
+				x.t.Errorf("the server received %.100q for %s", body, id)
 			}
 		}
 		if !x.answer(c, request.Method, id) || early {
@@ -70,8 +70,8 @@ func (x *chaos) serve(c *net.TCPConn) {
 	}
 }
 
-// answer answers a request in one of many ways, and tells whether the
-// connection lives on.
+// answer responds to a request in one of many ways, and reports whether the connection
+// stays open.
 func (x *chaos) answer(c *net.TCPConn, method, id string) bool {
 	body := payload(id)
 	var text string
@@ -102,15 +102,15 @@ func (x *chaos) answer(c *net.TCPConn, method, id string) bool {
 	}
 	switch {
 	case breaks && (open || rand.IntN(2) == 0):
-		_ = c.SetLinger(0) // RST: of an open end, FIN would be the whole
+		_ = c.SetLinger(0) // RST: FIN would be the end of a response without a length
 		return false
 	case breaks || open:
 		return false
 	}
-	return rand.IntN(10) != 0 // at times it ends in order, without a word
+	return rand.IntN(10) != 0 // sometimes the connection ends in order, without notice
 }
 
-// client sends requests on connections of its own, until all ids are given out.
+// client sends requests, one connection after the other, until all ids are used.
 func (x *chaos) client(address string, most int64) {
 	for x.sent.Load() < most {
 		c, err := net.DialTimeout("tcp", address, endpoint.Patience)
@@ -123,7 +123,7 @@ func (x *chaos) client(address string, most int64) {
 	}
 }
 
-// converse sends requests, some of them several at once, and checks the answers.
+// converse sends requests, some of them pipelined, and checks the responses.
 func (x *chaos) converse(c *net.TCPConn, most int64) {
 	defer c.Close()
 	r := bufio.NewReader(c)
@@ -145,7 +145,7 @@ func (x *chaos) converse(c *net.TCPConn, most int64) {
 		for rest := all; rest != ""; {
 			n := min(1+rand.IntN(2000), len(rest))
 			if _, err := io.WriteString(c, rest[:n]); err != nil {
-				x.failed(err) // and no read would tell that the connection is broken
+				x.failed(err) // a read might not report that the connection is broken
 				return
 			}
 			rest = rest[n:]
@@ -165,7 +165,7 @@ func (x *chaos) converse(c *net.TCPConn, most int64) {
 	}
 }
 
-// request is one of many kinds of request.
+// request returns a request of a random kind.
 func request(id string) string {
 	body := "body of " + id + strings.Repeat(".", rand.IntN(3000))
 	switch rand.IntN(7) {
@@ -185,21 +185,21 @@ func request(id string) string {
 	return post("/", body, "Id: "+id)
 }
 
-// listen receives the answer to a request, and tells whether there may be
-// another. At times it breaks off meanwhile.
+// listen receives the response to a request, and reports whether another may follow.
+// Sometimes it breaks off meanwhile.
 func (x *chaos) listen(c *net.TCPConn, r *bufio.Reader, method, id string) bool {
 	if rand.IntN(20) == 0 {
 		if rand.IntN(2) == 0 {
 			_ = c.SetLinger(0)
 		}
-		_, _ = r.Peek(1 + rand.IntN(40)) // less than any answer
+		_, _ = r.Peek(1 + rand.IntN(40)) // less than any response
 		x.cut.Add(1)
 		return false
 	}
-	asked := &http.Request{Method: method}
-	response, err := http.ReadResponse(r, asked)
+	sent := &http.Request{Method: method}
+	response, err := http.ReadResponse(r, sent)
 	for err == nil && response.StatusCode == 100 {
-		response, err = http.ReadResponse(r, asked)
+		response, err = http.ReadResponse(r, sent)
 	}
 	if err != nil {
 		x.failed(err)
@@ -225,7 +225,7 @@ func (x *chaos) listen(c *net.TCPConn, r *bufio.Reader, method, id string) bool 
 	return !response.Close
 }
 
-// plain is the body of a response, which may have been compressed on its way.
+// plain returns the body of a response, uncompressed.
 func plain(response *http.Response) ([]byte, error) {
 	if response.Header.Get("Content-Encoding") != "gzip" {
 		return io.ReadAll(response.Body)
@@ -236,13 +236,12 @@ func plain(response *http.Response) ([]byte, error) {
 	}
 	body, err := io.ReadAll(unzipped)
 	if err == nil {
-		_, err = io.Copy(io.Discard, response.Body) // behind the last byte of gzip, the last chunk
+		_, err = io.Copy(io.Discard, response.Body) // the last chunk follows the last byte of gzip
 	}
 	return body, err
 }
 
-// failed counts an exchange that ended visibly. That it should take so long is
-// a failure.
+// failed counts an exchange that was visibly broken off. A timeout fails the test.
 func (x *chaos) failed(err error) {
 	x.cut.Add(1)
 	var timeout net.Error
@@ -251,9 +250,9 @@ func (x *chaos) failed(err error) {
 	}
 }
 
-// Thousands of requests that either side breaks off at random: nothing is
-// left of them (see bed.end), nobody gets another's answer, nobody takes a part
-// for the whole, and no POST is sent twice.
+// Either side breaks off thousands of requests at random: nothing is left of them (see
+// fixture.end), no client gets another's response or takes a part for the complete one,
+// and no POST is sent twice.
 func TestRandomAborts(t *testing.T) {
 	t.Parallel()
 	most := int64(3000)
@@ -271,9 +270,9 @@ func TestRandomAborts(t *testing.T) {
 		clients.Go(func() { x.client(b.Address, most) })
 	}
 	clients.Wait()
-	t.Logf("%d requests: %d answered whole, %d by 502, %d broken off; %v", x.sent.Load(), x.complete.Load(), x.generated.Load(), x.cut.Load(), harness.Nonzero(b.frontend.Totals().Ended))
+	t.Logf("%d requests: %d answered completely, %d by 502, %d broken off; %v", x.sent.Load(), x.complete.Load(), x.generated.Load(), x.cut.Load(), harness.Nonzero(b.frontend.Totals().Ended))
 	if x.complete.Load() < most/3 || x.cut.Load() < most/50 {
-		t.Error("that is no fair mix")
+		t.Error("the mix is unbalanced")
 	}
 	for id, n := range x.received {
 		if n > 1 {

@@ -36,13 +36,13 @@ func TestRedispatch(t *testing.T) {
 	}
 	down := b.pool.Servers()[0].Totals()
 	if down.ConnectErrors != 2 || down.Redispatches != 2 {
-		t.Errorf("%+v", down)
+		t.Errorf("the server that is down counts %+v", down)
 	}
 }
 
-// When all attempts have failed, the client is told, keeps its connection, and
-// is served once a server is there.
-func TestNoServerToBeHad(t *testing.T) {
+// When all attempts have failed, the client gets an error, keeps its connection, and is
+// served as soon as a server is usable.
+func TestNoServer(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		address string
@@ -60,7 +60,7 @@ func TestNoServerToBeHad(t *testing.T) {
 			b.pool.Servers()[0].SetHealth(c.state, "test", time.Now())
 			client := b.dial()
 			for i, request := range []string{rpcPost("17"), strings.Replace(rpcPost("18"), "\r\n\r\n", "\r\nX: y\r\n\r\n", 1)} {
-				half := len(request) - 10 // the id is known only from the whole
+				half := len(request) - 10 // the id is known only from the complete request
 				client.Say(request[:half])
 				b.Turns(5)
 				client.Say(request[half:])
@@ -71,7 +71,7 @@ func TestNoServerToBeHad(t *testing.T) {
 			}
 			client.Say(get("/"))
 			if r, body := client.wantStatus("GET", c.status); r.Header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.HasPrefix(body, "no server ") {
-				t.Errorf("%q, %v", body, r.Header)
+				t.Errorf("the body is %q, the header %v", body, r.Header)
 			}
 			client.Say("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
 			client.wantStatus("HEAD", c.status)
@@ -82,7 +82,7 @@ func TestNoServerToBeHad(t *testing.T) {
 	}
 }
 
-// A server that refuses is tried again after a pause, when all were tried.
+// When all servers have refused, one is tried again after a pause.
 func TestRetryAfterPause(t *testing.T) {
 	t.Parallel()
 	address := endpoint.Refuse(t)
@@ -96,11 +96,11 @@ func TestRetryAfterPause(t *testing.T) {
 		t.Errorf("%d attempts", n)
 	}
 	b.Advance(200 * time.Millisecond)
-	b.Eventually("it is tried again", func() bool { return b.pool.Servers()[0].Totals().ConnectErrors == 2 })
+	b.Eventually("the server is tried again", func() bool { return b.pool.Servers()[0].Totals().ConnectErrors == 2 })
 	client.Reset()
 }
 
-// A request waits for a slot, whatever comes of it and behind it meanwhile.
+// A request waits for a slot, whatever else arrives of it and after it meanwhile.
 func TestQueue(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, withMaxConn(1))
@@ -113,7 +113,7 @@ func TestQueue(t *testing.T) {
 	server.answer("fine")
 	holder.wantStatus("GET", 200)
 	if next := s.tryNext(server, "POST"); next != server {
-		t.Log("over a new connection") // the two are on different loops
+		t.Log("on a new connection") // the two clients are on different loops
 		server = next
 	}
 	if _, body := server.request(); body != "half more!" {
@@ -125,12 +125,11 @@ func TestQueue(t *testing.T) {
 	server.answer("fine")
 	client.wantStatus("GET", 200)
 	if wait := b.frontend.Totals().Queue; wait.Count != 1 {
-		t.Errorf("%+v", wait)
+		t.Errorf("the waits are counted as %+v, want one", wait)
 	}
 }
 
-// tryNext is the connection on which the next request comes: known, or a new
-// one.
+// tryNext returns the connection on which the next request arrives: known, or a new one.
 func (s *server) tryNext(known *httpConn, method string) *httpConn {
 	s.Helper()
 	found := make(chan *net.TCPConn, 1)
@@ -163,12 +162,12 @@ func (s *server) tryNext(known *httpConn, method string) *httpConn {
 	}
 }
 
-// The server of a kept-alive connection ends it under a request.
-func TestKeptConnectionEnds(t *testing.T) {
+// The server of a kept-alive connection ends it during a request.
+func TestKeptAliveConnectionEnds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		request string
-		before  string // what it answers before it ends
+		before  string // what the server sends before it ends
 		again   bool   // the request is sent again
 	}{
 		"GET":              {get("/2"), "", true},
@@ -213,7 +212,7 @@ func TestKeptConnectionEnds(t *testing.T) {
 				} else {
 					_, body := client.wantStatus(method, 502)
 					if method == "POST" && string(parseRPC(t, body).ID) != "5" {
-						t.Errorf("%q", body)
+						t.Errorf("the body is %q", body)
 					}
 				}
 				if r, _ := server.request(); r.URL.Path != "/3" {
@@ -230,9 +229,9 @@ func TestKeptConnectionEnds(t *testing.T) {
 	}
 }
 
-// A kept-alive connection that has ended before the request is never used for
-// it, not even where the loop has not been told yet.
-func TestKeptConnectionHasEnded(t *testing.T) {
+// A kept-alive connection that has ended before a request is never used for it, even if
+// the loop has not received the event yet.
+func TestKeptAliveConnectionHasEnded(t *testing.T) {
 	t.Parallel()
 	var served atomic.Int64
 	s := endpoint.Serve(t, func(c *net.TCPConn) {
@@ -248,8 +247,8 @@ func TestKeptConnectionHasEnded(t *testing.T) {
 		}
 	})
 	b := start(t, []string{s.Address})
-	// Every second answer is followed by the end, at once: who is unlucky sends
-	// the next request before it has come, and then it must not be a POST.
+	// Every second response is followed by the end at once. The next request may be
+	// sent before the end arrives, so it must not be a POST.
 	client := b.dial()
 	for i := range 300 {
 		client.Say(get(fmt.Sprint("/", i)))
@@ -260,8 +259,8 @@ func TestKeptConnectionHasEnded(t *testing.T) {
 	}
 }
 
-// What a server says unasked ends the connection kept to it.
-func TestUnaskedWords(t *testing.T) {
+// Bytes that a server sends without a request end the idle connection to it.
+func TestUnsolicitedBytes(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, oneLoop)
 	client, server := b.pair(s, get("/1"))
@@ -276,7 +275,7 @@ func TestUnaskedWords(t *testing.T) {
 	}
 }
 
-// Each endpoint of a server has connections of its own.
+// Each endpoint of a server has separate connections.
 func TestEndpoints(t *testing.T) {
 	t.Parallel()
 	http, sse := serve(t), serve(t)
@@ -305,7 +304,7 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// The addresses to connect from are used in turn.
+// The source addresses are used in turn.
 func TestSourceAddresses(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, oneLoop, withBackend(func(b *conf.Backend) {

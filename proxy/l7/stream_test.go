@@ -14,8 +14,8 @@ import (
 	"mcplb/proxy/mcp"
 )
 
-// Each event of a stream arrives before the next is sent, however the stream is
-// framed and whatever is done to it.
+// Each event of a stream arrives before the next is sent, in every framing and with
+// every transformation.
 func TestEventsAreNotDelayed(t *testing.T) {
 	t.Parallel()
 	const kind = "Content-Type: text/event-stream\r\n"
@@ -39,7 +39,7 @@ func TestEventsAreNotDelayed(t *testing.T) {
 			server.Say("HTTP/1.1 200 OK\r\n" + kind + c.framing + "\r\n")
 			h := client.head()
 			if raw := h.get(t, "Transfer-Encoding") == ""; raw != c.raw || h.get(t, "Content-Encoding") != "" || h.get(t, "Content-Length") != "" {
-				t.Errorf("%q", h)
+				t.Errorf("the head is %q", h)
 			}
 			for i := range 20 {
 				event := fmt.Sprintf("id: %d\ndata: {\"n\":%d}\n\n", i, i)
@@ -52,7 +52,7 @@ func TestEventsAreNotDelayed(t *testing.T) {
 				} else {
 					server.Say(event)
 				}
-				client.Hear(want) // the next only now
+				client.Hear(want) // before the next is sent
 			}
 			client.Reset()
 			server.HearReset()
@@ -60,8 +60,8 @@ func TestEventsAreNotDelayed(t *testing.T) {
 	}
 }
 
-// The session in the endpoint event of the deprecated transport is tagged, in
-// whatever pieces it comes, and the POSTs find their server.
+// The session in the endpoint event of the deprecated transport is tagged, in whatever
+// pieces it comes, and its POSTs reach their server.
 func TestEndpointEvent(t *testing.T) {
 	t.Parallel()
 	const stream = ": hello\r\n\r\nevent: endpoint\r\ndata: /messages?a=b&sessionId=123&c=d\r\n\r\nevent: message\ndata: x\n\n"
@@ -96,7 +96,7 @@ func TestEndpointEvent(t *testing.T) {
 				}()
 				r, body := client.wantStatus("GET", 200)
 				if body != tagged || r.Header.Get("Trailer") != "" || len(r.TransferEncoding) != 1 {
-					t.Errorf("%q, %v", body, r.Header)
+					t.Errorf("the body is %q, the header %v", body, r.Header)
 				}
 				client.Say(post("/messages?a=b&sessionId=123."+mcp.TagOf("s1").String()+"&c=d", rpcBody("1"), "Content-Type: application/json"))
 				after := server
@@ -104,14 +104,14 @@ func TestEndpointEvent(t *testing.T) {
 					after = s.next()
 				}
 				if r, _ := after.request(); r.RequestURI != "/messages?a=b&sessionId=123&c=d" {
-					t.Errorf("%s", r.RequestURI)
+					t.Errorf("the server received %s", r.RequestURI)
 				}
 			})
 		}
 	}
 }
 
-// What an event stream is not rewritten for.
+// These event streams are not rewritten.
 func TestStreamsLeftAlone(t *testing.T) {
 	t.Parallel()
 	const stream = "event: endpoint\ndata: /messages?sessionId=123\n\n"
@@ -131,20 +131,20 @@ func TestStreamsLeftAlone(t *testing.T) {
 			_, client, server := startExchange(t, c.request, withFrontend(func(f *conf.Frontend) { f.Sticky.Session = c.sticky }))
 			server.answer(stream, c.fields)
 			if _, body := client.response("GET"); body != stream {
-				t.Errorf("%q", body)
+				t.Errorf("the body is %q", body)
 			}
 		})
 	}
 }
 
-// A client that does not read stops the server's stream, and nothing is held
-// but what one read brings; so does a server that does not read stop the client.
+// A client that does not read stops the server, and a server that does not read stops
+// the client. The balancer holds no more than the bytes of one read.
 func TestBackpressure(t *testing.T) {
 	t.Parallel()
 	t.Run("down", func(t *testing.T) {
 		t.Parallel()
 		for name, fields := range map[string]string{
-			"as it is": "", "in chunks": "Transfer-Encoding: chunked\r\n", "anew": "Content-Type: text/event-stream\r\n", "in gzip": "Content-Type: text/plain\r\n",
+			"until the end": "", "in chunks": "Transfer-Encoding: chunked\r\n", "streamed": "Content-Type: text/event-stream\r\n", "in gzip": "Content-Type: text/plain\r\n",
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -186,7 +186,7 @@ func TestBackpressure(t *testing.T) {
 	})
 }
 
-// What is compressed for whom, and what its head says.
+// These responses are compressed for these clients, with this head.
 func TestGzip(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("some text that can be compressed, ", 200)
@@ -264,7 +264,7 @@ func TestGzip(t *testing.T) {
 				t.Errorf("ETag: %q", etag)
 			}
 			if n := b.frontend.Totals().Zipped; n != 1 && c.zipped || n != 0 && !c.zipped {
-				t.Errorf("%d answers are counted", n)
+				t.Errorf("%d responses are counted", n)
 			}
 			if c.old {
 				client.HearEnd()
@@ -282,7 +282,7 @@ func checkZipped(t *testing.T, r *http.Response, got, want string, zipped, head 
 	}
 	if zipped {
 		if r.Header.Get("Content-Length") != "" || r.Header.Get("Accept-Ranges") != "" {
-			t.Errorf("%v", r.Header)
+			t.Errorf("the header is %v", r.Header)
 		}
 		if len(got) > len(want)/2 {
 			t.Errorf("%d bytes of %d", len(got), len(want))
@@ -302,8 +302,8 @@ func checkZipped(t *testing.T, r *http.Response, got, want string, zipped, head 
 	}
 }
 
-// What is compressed does not wait for more when the server pauses, and a
-// server that breaks off is seen to have done so.
+// Compressed bytes do not wait for more when the server pauses, and the client sees when
+// the server breaks off.
 func TestGzipOfASlowAnswer(t *testing.T) {
 	t.Parallel()
 	for _, ends := range []bool{true, false} {
@@ -323,7 +323,7 @@ func TestGzipOfASlowAnswer(t *testing.T) {
 			p := make([]byte, 7)
 			for i := range 10 {
 				if _, err := io.ReadFull(z, p); err != nil || string(p) != fmt.Sprintf("word %d\n", i) {
-					t.Fatalf("%q, %v", p, err)
+					t.Fatalf("received %q, %v", p, err)
 				}
 				server.Say(chunk(fmt.Sprintf("word %d\n", i+1)))
 			}
@@ -333,13 +333,13 @@ func TestGzipOfASlowAnswer(t *testing.T) {
 				server.Reset()
 			}
 			if rest, err := io.ReadAll(z); (err == nil) != ends {
-				t.Errorf("%q, %v", rest, err)
+				t.Errorf("received %q, %v", rest, err)
 			}
 		})
 	}
 }
 
-// When all compressors are at work, an answer goes as it is.
+// When all compressors are in use, a response is sent uncompressed.
 func TestManyCompressed(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, oneLoop)
@@ -353,12 +353,12 @@ func TestManyCompressed(t *testing.T) {
 			zipped++
 		}
 		if h.get(t, "Vary") != "Accept-Encoding" {
-			t.Errorf("%q", h)
+			t.Errorf("the head is %q", h)
 		}
 		servers = append(servers, server)
 	}
 	if zipped != mostCompressors {
-		t.Errorf("%d answers are compressed at once", zipped)
+		t.Errorf("%d responses are compressed at once", zipped)
 	}
 	for _, server := range servers {
 		server.Say("0\r\n\r\n")
@@ -366,12 +366,12 @@ func TestManyCompressed(t *testing.T) {
 	b.awaitState("reading", len(servers))
 	b.On(b.Engine.Loops()[0], func() {
 		if r := &b.workers[0].encoders; len(r.zipping) != mostCompressors || r.made != mostCompressors {
-			t.Errorf("%d compressors of %d are back", len(r.zipping), r.made)
+			t.Errorf("%d compressors of %d were returned", len(r.zipping), r.made)
 		}
 	})
 }
 
-// Large bodies come out of gzip as they went in, at whatever pace.
+// Large bodies are decompressed to the bytes that were sent, at every speed.
 func TestGzipIntegrity(t *testing.T) {
 	t.Parallel()
 	var body bytes.Buffer

@@ -14,7 +14,7 @@ import (
 	"mcplb/proxy/session"
 )
 
-// times are all different, so that a test tells which one it was.
+// times sets timeouts that are all different, so that a test shows which one applied.
 func times(s *setup) {
 	withStoppedTime(s)
 	s.frontend.TimeoutClient = 50 * time.Second
@@ -26,17 +26,16 @@ func times(s *setup) {
 	s.backends[0].Retries = 0
 }
 
-// silence lets just less than d pass, in which nothing must happen, and then
-// the rest.
+// silence lets just less than d pass, in which nothing may happen, and then the rest.
 func (b *fixture) silence(d time.Duration) {
 	b.Helper()
 	load, own := b.Engine.Load(), harness.Sum(b.frontend.Totals().Own)
 	b.Advance(d - 50*time.Millisecond)
 	if b.Engine.Load() != load {
-		b.Fatalf("a client was ended in less than %v", d)
+		b.Fatalf("a client was ended before %v had passed", d)
 	}
 	if harness.Sum(b.frontend.Totals().Own) != own {
-		b.Fatalf("a client was answered in less than %v", d)
+		b.Fatalf("a client got a response before %v had passed", d)
 	}
 	b.Advance(100 * time.Millisecond)
 }
@@ -58,11 +57,11 @@ func TestTimeouts(t *testing.T) {
 			client.wantStatus("GET", 200)
 		}, after: 100 * time.Second, reason: session.IdleTimeout},
 		"a head": {until: func(b *fixture, _ *server, client *httpConn) {
-			b.Advance(20 * time.Second) // is not counted
+			b.Advance(20 * time.Second) // does not count
 			client.Say("GET / HTTP")
 			b.awaitPending(10)
 			b.Advance(9 * time.Second)
-			client.Say("/1.1\r\n") // does not prolong it
+			client.Say("/1.1\r\n") // does not extend the limit
 			b.awaitPending(16)
 		}, after: time.Second, status: 408, reason: session.ServerClosed},
 		"a second head": {until: func(b *fixture, s *server, client *httpConn) {
@@ -153,13 +152,13 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// parkable is as much of an answer as Linux sends in one segment over the
-// loopback (half of a new connection's window): the bed reads it at once, and
-// parks what its client does not take. Of more, the rest would stay with the
-// server until the client reads.
+// parkable is as much of a response as Linux sends in one segment over the loopback
+// (half of a new connection's window): the balancer reads it at once, and parks what its
+// client does not take. The rest of a longer response would stay with the server until
+// the client reads.
 const parkable = 24 << 10
 
-// A client that does not read has timeout_client, whatever waits behind.
+// timeout_client applies to a client that does not read, whatever waits behind it.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -186,7 +185,7 @@ func TestSlowReader(t *testing.T) {
 			client.HearReset()
 		})
 	}
-	t.Run("within an answer", func(t *testing.T) {
+	t.Run("within a response", func(t *testing.T) {
 		t.Parallel()
 		b, s := startServed(t, times, narrow)
 		client := b.dialNarrow()
@@ -199,8 +198,8 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
-// An answer that is parked has the time that it takes.
-func TestSlowReaderOfTheLastAnswer(t *testing.T) {
+// A parked response is not cut off while the client reads it.
+func TestSlowReaderOfTheLastResponse(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, times, narrow)
 	client := b.dialNarrow()
@@ -213,10 +212,10 @@ func TestSlowReaderOfTheLastAnswer(t *testing.T) {
 	}
 	client.HearEnd()
 	b.Turns(2)
-	b.silence(5 * time.Second) // from the end of the answer on
+	b.silence(5 * time.Second) // from the end of the response on
 }
 
-// What is not limited is not ended.
+// With all timeouts 0, no client is ended.
 func TestNoTimeouts(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, withStoppedTime, func(s *setup) {
@@ -237,7 +236,7 @@ func TestNoTimeouts(t *testing.T) {
 	}
 }
 
-// A short time that follows a long one is kept, and so the other way round.
+// The limits of successive states apply, a short one after a long one and vice versa.
 func TestTimersOfStatesInTurn(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, times)
@@ -257,12 +256,12 @@ func TestTimersOfStatesInTurn(t *testing.T) {
 		server.Say("b")
 		client.Hear("b")
 		if n := harness.Sum(b.frontend.Totals().Own); n != 0 {
-			t.Fatalf("%d: answered %v", i, harness.Nonzero(b.frontend.Totals().Own))
+			t.Fatalf("round %d: the balancer generated %v", i, harness.Nonzero(b.frontend.Totals().Own))
 		}
 	}
 }
 
-// Kept connections expire, and not earlier than they should.
+// Idle connections to servers expire, and not too early.
 func TestIdleExpires(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, withStoppedTime)
@@ -283,11 +282,11 @@ func TestIdleExpires(t *testing.T) {
 	b.Advance(4100 * time.Millisecond)
 	server.HearEnd()
 	if n := b.workers.Idle(b.pool.Servers()[0]); n != 0 {
-		t.Errorf("%d connections are kept", n)
+		t.Errorf("%d connections are idle", n)
 	}
 }
 
-// max_idle bounds what is kept, over all loops together.
+// max_idle limits the idle connections of all loops together.
 func TestMostIdle(t *testing.T) {
 	t.Parallel()
 	for _, most := range []int{0, 1, 3, 10} {
@@ -307,14 +306,14 @@ func TestMostIdle(t *testing.T) {
 			}
 			b.awaitState("reading", 8)
 			if n, want := b.workers.Idle(b.pool.Servers()[0]), min(most, 8); n > want || most != 1 && n < want {
-				t.Errorf("%d connections are kept, want %d", n, want)
+				t.Errorf("%d connections are idle, want %d", n, want)
 			}
 		})
 	}
 }
 
-// A server that a reload took away is forgotten, and what is under way there
-// goes on.
+// The idle connections to a server that a reload removed are closed, and its exchanges
+// continue.
 func TestForget(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, oneLoop, withStoppedTime)
@@ -335,7 +334,7 @@ func TestForget(t *testing.T) {
 	busy.wantStatus("GET", 200)
 	second.HearEnd()
 	if n := b.workers.Idle(gone); n != 0 {
-		t.Errorf("%d connections to it are idle", n)
+		t.Errorf("%d connections to the server are idle", n)
 	}
 	third := s.receive(idle, get("/"))
 	third.answer("fine")
@@ -343,7 +342,7 @@ func TestForget(t *testing.T) {
 	b.checkServer(gone)
 }
 
-// checkServer checks that nobody uses a server.
+// checkServer checks that no slot of a server is in use.
 func (b *fixture) checkServer(server *backend.Server) {
 	b.Helper()
 	if n := server.Conns(); n != 0 {

@@ -14,7 +14,7 @@ import (
 	"mcplb/proxy/session"
 )
 
-// A key and its answer (RFC 6455 section 1.3).
+// A key and the server's response to it (RFC 6455 section 1.3).
 const (
 	key    = "dGhlIHNhbXBsZSBub25jZQ=="
 	accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -26,7 +26,7 @@ const upgrade = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\
 const upgraded = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Protocol: mcp\r\nSec-WebSocket-Accept: " + accept + "\r\n\r\n"
 
-// frame is a text frame, masked with zeros as a client's.
+// frame returns a text frame of a client, masked with zeros.
 func frame(text string, masked bool) string {
 	var p []byte
 	mask := byte(0)
@@ -47,7 +47,7 @@ func frame(text string, masked bool) string {
 	return string(p) + text
 }
 
-// tunnelled is a WebSocket through the bed: the client's end and the server's.
+// tunnelled opens a WebSocket, and returns the client's end and the server's.
 func tunnelled(b *fixture, s *server) (client, server *httpConn) {
 	b.Helper()
 	client = b.dial()
@@ -57,7 +57,7 @@ func tunnelled(b *fixture, s *server) (client, server *httpConn) {
 	return client, server
 }
 
-// Not a byte is lost around the handshake, in whatever pieces it comes.
+// No byte is lost around the handshake, in whatever pieces it comes.
 func TestWebSocket(t *testing.T) {
 	t.Parallel()
 	for _, piece := range []int{1, 10, 100, 1 << 20} {
@@ -80,22 +80,22 @@ func TestWebSocket(t *testing.T) {
 			h := server.head()
 			if h.first() != "GET /ws HTTP/1.1" || h.get(t, "Connection") != "Upgrade" || h.get(t, "Upgrade") != "websocket" ||
 				h.get(t, "Sec-WebSocket-Key") != key || h.get(t, "Sec-WebSocket-Protocol") != "mcp" {
-				t.Errorf("%q", h)
+				t.Errorf("the head is %q", h)
 			}
 			go drip(server, upgraded+strings.Repeat(frame("hello", false), 50))
 			h = client.head()
 			if h.first() != "HTTP/1.1 101 Switching Protocols" || h.get(t, "Connection") != "Upgrade" || h.get(t, "Upgrade") != "websocket" ||
 				h.get(t, "Sec-WebSocket-Accept") != accept || h.get(t, "Sec-WebSocket-Protocol") != "mcp" {
-				t.Errorf("%q", h)
+				t.Errorf("the head is %q", h)
 			}
 			server.Hear(early + more)
 			client.Hear(strings.Repeat(frame("hello", false), 50))
-			b.Eventually("all is counted", func() bool {
+			b.Eventually("every byte is counted", func() bool {
 				totals := b.frontend.Totals()
 				return totals.Tunnels == 1 && totals.Status["1xx"] == 1 && totals.MessagesIn == 52 && totals.MessagesOut == 50
 			})
 			if n := b.pool.Servers()[0].Conns(); n != 1 {
-				t.Errorf("%d slots", n)
+				t.Errorf("%d slots are in use, want 1", n)
 			}
 			client.Finish()
 			server.HearEnd()
@@ -106,7 +106,7 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
-// The key is needed when the answer comes, however large the head it stood in.
+// The key is still known when the response arrives, however large its head was.
 func TestWebSocketOfALargeHead(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t)
@@ -118,7 +118,7 @@ func TestWebSocketOfALargeHead(t *testing.T) {
 	}
 }
 
-// An upgrade that its server refuses is an answer like any other.
+// An upgrade that the server refuses is a response like any other.
 func TestWebSocketRefused(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t)
@@ -131,7 +131,7 @@ func TestWebSocketRefused(t *testing.T) {
 	client.wantStatus("GET", 200)
 }
 
-// A 101 that does not answer the handshake is no 101.
+// A 101 that does not match the handshake is an error.
 func TestWrongUpgrade(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ request, answer string }{
@@ -153,7 +153,7 @@ func TestWrongUpgrade(t *testing.T) {
 	}
 }
 
-// How a tunnel ends.
+// A tunnel ends for these reasons.
 func TestTunnelEnds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -194,7 +194,7 @@ func TestTunnelEnds(t *testing.T) {
 	}
 }
 
-// A bad frame behind the handshake ends the tunnel before it begins.
+// A bad frame right after the handshake ends the tunnel before it begins.
 func TestBadFrameAtOnce(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, oneLoop)
@@ -206,11 +206,11 @@ func TestBadFrameAtOnce(t *testing.T) {
 	server.HearCut()
 	b.expect(session.ClientReset, 1)
 	if n := b.frontend.Totals().BadFrames; n != 1 {
-		t.Errorf("%d bad frames", n)
+		t.Errorf("%d bad frames were counted, want 1", n)
 	}
 }
 
-// Both times hold for a tunnel, the shorter one counts.
+// The shorter of timeout_client and timeout_server applies to a tunnel.
 func TestTunnelIdle(t *testing.T) {
 	t.Parallel()
 	b, s := startServed(t, times)
@@ -243,7 +243,7 @@ func TestFramesAreLimited(t *testing.T) {
 	server.Hear(two)
 }
 
-// Frames of up to 16 MB pass whole, both ways at once.
+// Frames of up to 16 MB arrive unchanged, in both directions at once.
 func TestLargeFrames(t *testing.T) {
 	t.Parallel()
 	sizes := []int{0, 125, 126, 65535, 65536, 1 << 20}
@@ -281,13 +281,13 @@ func TestLargeFrames(t *testing.T) {
 		}
 		for range 4 {
 			if !<-done {
-				t.Errorf("a frame of %d bytes came out another", size)
+				t.Errorf("a frame of %d bytes arrived changed", size)
 			}
 		}
 	}
 }
 
-// The session of a WebSocket's request binds it as any other's.
+// A WebSocket's request with a session goes to the session's server, as any other.
 func TestWebSocketOfASession(t *testing.T) {
 	t.Parallel()
 	first, second := serve(t), serve(t)

@@ -240,7 +240,7 @@ func TestServerDownIsIgnored(t *testing.T) {
 }
 
 // TestStreamDecides checks that no connection is made for a stream that has ended
-// or has one already: the server would serve nobody on it.
+// or has one already: the server would wait on it for nothing.
 func TestStreamDecides(t *testing.T) {
 	t.Parallel()
 	f := start(t, setup{servers: []behavior{accepts}})

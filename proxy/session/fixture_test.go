@@ -102,7 +102,7 @@ func startLoop(t testing.TB, limits conf.RateLimit) *fixture {
 // do runs a function on the loop, and waits for it.
 func (f *fixture) do(run func()) { f.On(f.loop, run) }
 
-// end ends every stream, and checks that no slot is left in use and nobody waits.
+// end ends every stream, and checks that no slot is in use and no stream waits.
 func (f *fixture) end() {
 	defer f.Stop()
 	f.do(func() {
@@ -115,7 +115,7 @@ func (f *fixture) end() {
 }
 
 // checkFree checks that every slot is free and the queue is empty: a slot that is
-// never released is lost to all clients, until the balancer refuses everybody.
+// never released is lost to all clients, until the balancer refuses all of them.
 func (f *fixture) checkFree() {
 	f.Helper()
 	f.Turns(2)

@@ -39,7 +39,7 @@ func TestHeaderLength(t *testing.T) {
 		}
 		for i := range len(test.Header) {
 			if n := headerLength([]byte(test.Header[:i])); n != 0 {
-				t.Errorf("%s: of the first %d bytes it says %d, want 0", test.Name, i, n)
+				t.Errorf("%s: the length of the first %d bytes is %d, want 0", test.Name, i, n)
 			}
 		}
 	}
@@ -50,8 +50,8 @@ func TestHeaderLength(t *testing.T) {
 	}
 }
 
-// FuzzHeader checks that a header's length does not depend on how it comes
-// in, that it is bounded, and that the whole of it can be read without harm.
+// FuzzHeader checks that a header's length does not depend on how much has arrived, that
+// it is bounded, and that every complete header is parsed without a panic.
 func FuzzHeader(f *testing.F) {
 	for _, test := range proxyheaders.Good {
 		f.Add([]byte(test.Header+"payload"), uint16(5))
@@ -63,28 +63,28 @@ func FuzzHeader(f *testing.F) {
 		f.Add([]byte(header), uint16(0))
 	}
 	f.Fuzz(func(t *testing.T, p []byte, cut uint16) {
-		whole := headerLength(p)
-		if whole > len(p) || whole > v2Longest || whole < -1 {
-			t.Fatalf("%d of %d bytes", whole, len(p))
+		complete := headerLength(p)
+		if complete > len(p) || complete > v2Longest || complete < -1 {
+			t.Fatalf("the header has %d of %d bytes", complete, len(p))
 		}
 		short := headerLength(p[:min(int(cut), len(p))])
 		switch {
-		case short > 0 && whole != short, short < 0 && whole >= 0:
-			t.Fatalf("cut at %d it is %d bytes, whole %d", cut, short, whole)
-		case short == 0 && whole > 0 && whole <= int(cut):
-			t.Fatalf("it needs more than the %d bytes that it has", whole)
-		case whole <= 0:
+		case short > 0 && complete != short, short < 0 && complete >= 0:
+			t.Fatalf("cut at %d, the header has %d bytes; complete, it has %d", cut, short, complete)
+		case short == 0 && complete > 0 && complete <= int(cut):
+			t.Fatalf("more than the %d bytes of the header are needed", complete)
+		case complete <= 0:
 			return
 		}
-		if len(p) >= v2Longest && whole == 0 {
-			t.Fatal("it wants more than the longest header has")
+		if len(p) >= v2Longest && complete == 0 {
+			t.Fatal("more bytes are needed than the longest header has")
 		}
-		client, err := parseHeader(bytes.Clone(p[:whole]))
+		client, err := parseHeader(bytes.Clone(p[:complete]))
 		if err != nil && client.IsValid() {
 			t.Fatalf("a client %v and an error: %v", client, err)
 		}
 		if client.IsValid() && (client.Addr().Is4In6() || client.Addr().Zone() != "") {
-			t.Fatalf("the client's address is %v: limits and prefixes do not know such", client)
+			t.Fatalf("the client's address is %v: limits and prefixes do not match such addresses", client)
 		}
 	})
 }
