@@ -10,9 +10,9 @@ import (
 	"mcplb/ratelimit"
 )
 
-// Client is a client's connection from accept until it has entered: until it may
-// ask for a server. It is embedded in the session that it belongs to, whose
-// handler calls Enter at every Ready until that is done.
+// Client is a client's connection from accept until it has entered, and may ask for
+// a server. It is embedded in its session, whose handler calls Enter at every Ready
+// until that is done.
 //
 //	stage      event                            next
 //	header     a complete PROXY header          admission
@@ -36,7 +36,7 @@ type ClientState struct {
 	Since int64          // when the present state began or something last moved, on the loops' clock
 }
 
-// Stage is how far a client has come.
+// Stage is where a client is before it has entered.
 type Stage uint8
 
 // The stages, in their order.
@@ -66,8 +66,7 @@ const (
 	HandshakeTimeout = 10 * time.Second
 )
 
-// Begin starts the way in of a client that was accepted. It reports whether the
-// client is done already, as Enter does.
+// Begin starts with a client that was accepted. Its results are those of Enter.
 func (c *Client) Begin(settings *Settings, limiter *ratelimit.Limiter) (done bool, refusal Reason) {
 	c.Since = c.Conn.Loop().Now()
 	switch {
@@ -80,9 +79,9 @@ func (c *Client) Begin(settings *Settings, limiter *ratelimit.Limiter) (done boo
 	return false, 0
 }
 
-// Enter brings the client on, as far as what it has sent allows. While done is
-// false more has to come, within Limit. A refusal other than 0 is why the client
-// is not accepted.
+// Enter continues with what the client has sent. While done is false more has to
+// come, within Limit. A refusal other than 0 is the reason why the client is not
+// served.
 func (c *Client) Enter(settings *Settings, limiter *ratelimit.Limiter) (done bool, refusal Reason) {
 	switch c.Stage {
 	case StageHeader:
@@ -146,7 +145,7 @@ func (c *Client) Limit(f *conf.Frontend) time.Duration {
 	return HandshakeTimeout
 }
 
-// TooLate is why a client is refused whose stage lasts longer than Limit.
+// TooLate is the reason why a client is refused whose stage exceeds Limit.
 func (c *Client) TooLate() Reason {
 	if c.Stage == StageHeader {
 		return ProxyHeaderTimeout
@@ -154,8 +153,8 @@ func (c *Client) TooLate() Reason {
 	return TLSTimeout
 }
 
-// Refuse closes the connection of a client that is not accepted: with RST, unless
-// the client is to read a TLS alert, which RST could overtake.
+// Refuse resets the connection of a client that is not served, unless it still has to
+// read a TLS alert, which RST could overtake.
 func (c *Client) Refuse(reason Reason) {
 	if reason != TLSHandshake {
 		c.Conn.Reset()

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dispatch is the way of one stream to a server: a slot, the queue, connection
-// attempts, redispatch. It is embedded in its Stream, which it calls at every
-// turn of that way. Pool is to be set before Begin.
+// Dispatch gets one stream a server: a slot, perhaps after waiting in the queue, and a
+// connection, with retries and redispatch. It is embedded in its Stream, which it
+// calls at every step. Pool must be set before a slot is asked for.
 //
 //	state       event                            next
 //	idle        a slot is free                   idle if the stream needs no new connection,
@@ -43,7 +43,7 @@ type Dispatch struct {
 // stand apart: a stream without any holds less memory.
 type failures struct{ servers []*backend.Server }
 
-// DispatchState is where a stream is on its way.
+// DispatchState is where a stream is on its way to a server.
 type DispatchState uint8
 
 // The states.
@@ -62,8 +62,8 @@ func (s DispatchState) String() string {
 // RetryPause is how long a server that has just failed is left alone.
 const RetryPause = time.Second
 
-// Stream is what a Dispatch brings to a server. Its methods are called on its
-// loop's goroutine, but for Granted.
+// Stream is what needs a server: a session of layer 4, an exchange of layer 7. Its
+// methods are called on its loop's goroutine, except Granted.
 type Stream interface {
 	backend.Waiter // Granted calls Dispatch.Granted
 
@@ -94,10 +94,10 @@ type Stream interface {
 	Unserved(reason Reason)
 }
 
-// State is where the stream is on its way.
+// State is where the stream is.
 func (d *Dispatch) State() DispatchState { return d.state }
 
-// Phase is what the access log calls the stream's place on its way.
+// Phase is what the access log calls the state.
 func (d *Dispatch) Phase() accesslog.Phase {
 	if d.state == Queued || d.state == Idle && d.attempts == 0 {
 		return accesslog.PhaseQueue
@@ -138,8 +138,7 @@ func (d *Dispatch) acquire(s Stream, again bool) {
 	}
 }
 
-// Granted brings a stream on that has waited for a slot. Any goroutine may call
-// it.
+// Granted continues a stream that has waited for a slot. Any goroutine may call it.
 func (d *Dispatch) Granted(s Stream, slot backend.Slot) {
 	loop := s.Loop()
 	posted := loop.Post(func() {
@@ -317,7 +316,7 @@ func (d *Dispatch) Cancel(s Stream) bool {
 	return true
 }
 
-// End ends the way of a stream that ends: nothing is waited for any more.
+// End is to be called when the stream ends: it no longer waits for anything.
 func (d *Dispatch) End(s Stream) {
 	d.Cancel(s)
 	d.state = Idle
@@ -331,17 +330,17 @@ func (d *Dispatch) Release(loop *reactor.Loop, outcome backend.Outcome) {
 	}
 }
 
-// Forget drops what earlier attempts have left: the stream is served.
+// Forget forgets the attempts that have failed: the stream is served.
 func (d *Dispatch) Forget() { d.failed = nil }
 
-// Restart makes the Dispatch ready for the next exchange of its client.
+// Restart prepares the Dispatch for the next exchange of its client.
 func (d *Dispatch) Restart() { d.failed, d.attempts = nil, 0 }
 
 // DownOf is the reason why a stream ends whose server must not be used any more:
 // the checks say so, the operator, or a reload.
 func (d *Dispatch) DownOf() Reason { return downOf(d.Slot.Server()) }
 
-// Request is a request for a slot with what every stream says alike.
+// Request is a request for a slot with the fields that are alike for every stream.
 func (d *Dispatch) Request(c *Client, balance conf.Balance, endpoint conf.Endpoint) backend.Request {
 	return backend.Request{
 		Source: c.From.Addr(), Balance: balance, Endpoint: endpoint, Tried: d.Tried(),
