@@ -48,6 +48,7 @@ run() { # NAME WORK PORT COMMAND...
   kill $top; wait $top 2>/dev/null
 }
 @RUNS@
+sleep 1 # the console prints what it still has
 poweroff -f
 """
 
