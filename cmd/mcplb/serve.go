@@ -63,7 +63,9 @@ func serve(path string, config *conf.Config, options handover.ProcessOptions, st
 	remembering, forget := context.WithCancel(context.Background())
 	defer forget()
 	go s.history.Run(remembering)
-	// Returns the memory used for reading the configuration before clients come.
+	// Return the memory used for reading the configuration before clients come: twice,
+	// since pools keep their contents for one cycle.
+	debug.FreeOSMemory()
 	debug.FreeOSMemory()
 	watching, unwatch := context.WithCancel(context.Background())
 	defer unwatch()
