@@ -208,11 +208,12 @@ func TestSlowIsCancelled(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			ended := make(chan error, 1)
+			started, ended := make(chan struct{}), make(chan error, 1)
 			log := slog.New(slog.DiscardHandler)
 			server := newServer("node1", "test", log)
 			mcp.AddTool(server, &mcp.Tool{Name: "watched"},
 				func(ctx context.Context, req *mcp.CallToolRequest, args slowArguments) (*mcp.CallToolResult, any, error) {
+					close(started)
 					result, structured, err := slow(ctx, req, args)
 					ended <- err
 					return result, structured, err
@@ -223,11 +224,7 @@ func TestSlowIsCancelled(t *testing.T) {
 			params := call("watched", map[string]any{"seconds": 600, "steps": 10_000})
 			params.SetProgressToken("token")
 			go session.CallTool(ctx, params)
-			// When another call has been answered, the slow one is in progress:
-			// calls start in order.
-			if err := session.Ping(t.Context(), nil); err != nil {
-				t.Fatal(err)
-			}
+			<-started
 			test.cancel(session, conn, cancelCall)
 			if err := <-ended; err == nil {
 				t.Error("the tool ran to its end")
