@@ -84,6 +84,9 @@ func checkAccessors(t *testing.T, f *Fields) {
 		if v := f.Value(i); !all(v, isValue) || len(trim(v)) != len(v) {
 			t.Errorf("value %q", v)
 		}
+		if f.rewritten.Has(id) && !f.Dropped(i) {
+			t.Errorf("%v is rewritten, but %q is not dropped", id, f.Name(i))
+		}
 		if !f.Dropped(i) && id != HeaderDate {
 			lines = append(lines, f.p[f.field[i].name:f.field[i].end+2]...)
 		}
@@ -91,8 +94,29 @@ func checkAccessors(t *testing.T, f *Fields) {
 	if at != f.end || string(f.p[at:at+2]) != "\r\n" {
 		t.Errorf("the fields end at %d, the head at %d", at, f.end)
 	}
-	if got := f.AppendFields(nil, 1<<HeaderDate); !bytes.Equal(got, lines) {
+	without := HeaderSet(1 << HeaderDate)
+	if f.rewritten != 0 {
+		checkRewritten(t, f)
+		without |= f.rewritten
+	}
+	if got := f.AppendFields(nil, without); !bytes.Equal(got, lines) {
 		t.Errorf("AppendFields gives %q, want %q", got, lines)
+	}
+}
+
+// checkRewritten checks that each field that is rewritten is passed on once, in a form
+// that is not rewritten again.
+func checkRewritten(t *testing.T, f *Fields) {
+	p := append([]byte("HTTP/1.1 200 OK\r\n"), f.AppendFields(nil, 0)...)
+	var again ResponseHead
+	var scan Scan
+	if n, r := again.Parse(append(p, "\r\n"...), &scan, MaxHead, RequestContext{}); n == 0 || again.rewritten != 0 {
+		t.Fatalf("%q is passed on as %q: %v", f.p, p, r)
+	}
+	for id := range NumHeaders {
+		if f.rewritten.Has(id) && (!again.Has(id) || again.Repeated(id)) {
+			t.Errorf("%v is passed on as %q", id, p)
+		}
 	}
 }
 

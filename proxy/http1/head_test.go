@@ -94,7 +94,8 @@ func TestReuse(t *testing.T) {
 	var h RequestHead
 	for _, text := range []string{
 		"POST http://a/b?c HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close, X\r\nX: y\r\nX_Real_IP: z\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a:\r\nContent-Length: 05, 5\r\nExpect:\r\nExpect: 100-continue\r\nConnection: close;\r\n\r\n",
 		"DELETE /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: b\r\n\r\n",
 		"GET / HTTP/1.0\r\n\r\n",
 		"POST / HTTP/1.0\r\nX: y\r\nHost: c\r\nContent-Length: 1\r\n\r\n",

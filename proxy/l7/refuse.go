@@ -126,7 +126,7 @@ func (x *exchange) respond(g generated, id []byte) {
 	recorder{x}.logGenerated(&g)
 	counters := c.counters()
 	counters.Own[g.why].Add(1)
-	counters.Status[g.code()/100].Add(1)
+	counters.Status[backend.ClassOf(g.code())].Add(1)
 	to := recipient{
 		id: id, head: x.Method == http1.MethodHead, keepAlive: !c.Closes,
 		// The client of a lost session looks for this error, whatever it asked.
