@@ -12,6 +12,7 @@ type Fields struct {
 	rewritten   HeaderSet // dropped: AppendFields writes one canonical line instead
 	length      int64     // the Content-Length to write, if that is rewritten
 	underscores bool      // an unknown name has a "_"
+	named       bool      // Connection names fields that are unknown
 	size        int       // how many fields
 	start       int       // where the first begins in p
 	end         int       // where the empty line after the last begins
@@ -146,7 +147,8 @@ func (f *Fields) rewrite(id HeaderID) {
 // parseFields reads the fields of p from index i to the empty line, and returns
 // the index after it; 0 if p ends before.
 func (f *Fields) parseFields(p []byte, i int) (int, Reason) {
-	f.p, f.seen, f.twice, f.rewritten, f.underscores, f.size, f.start = p, 0, 0, 0, false, 0, i
+	f.p, f.seen, f.twice, f.rewritten, f.size, f.start = p, 0, 0, 0, 0, i
+	f.underscores, f.named = false, false
 	for {
 		id, colon := knownAt(p, i)
 		if id == HeaderOther {
@@ -294,6 +296,7 @@ func (f *Fields) connection() (o options, r Reason) {
 				return o, ReasonOptionCount
 			default:
 				named++
+				f.named = true
 				f.dropNamed(option)
 			}
 		}

@@ -51,7 +51,6 @@ const (
 	ReasonExtension      // a malformed chunk extension
 	ReasonExtensionSize  // endless chunk extensions
 	ReasonChunkEnd       // no CRLF after a chunk's data
-	ReasonTrailer        // a field that is not allowed in a trailer section
 	ReasonTrailerSize    // an endless trailer section
 	ReasonUnaskedUpgrade // of a response: 101 that was not asked for, or for another protocol
 
@@ -102,7 +101,6 @@ var reasonTexts = [NumReasons]reasonText{
 	ReasonExtension:      {400, "chunk_extension", "a chunk extension is malformed"},
 	ReasonExtensionSize:  {400, "chunk_extension_size", "the chunk extensions are larger than allowed"},
 	ReasonChunkEnd:       {400, "chunk_end", "no CRLF after a chunk's data"},
-	ReasonTrailer:        {400, "trailer", "a field that is not allowed in a trailer section"},
 	ReasonTrailerSize:    {400, "trailer_size", "the trailer section is larger than allowed"},
 	ReasonUnaskedUpgrade: {502, "unasked_upgrade", "101 for an upgrade that was not asked for"},
 }

@@ -123,7 +123,7 @@ func (x download) passInterim() {
 func (x download) beginAnswer(p []byte, n int) {
 	c := x.client
 	head := &c.worker.response
-	x.Response.begin(head.Framing, head.Length)
+	x.Response.begin(head.Framing, head.Length, head.Trailers())
 	x.set(upstreamClose, !head.KeepAlive)
 	x.Flags |= answered
 	recorder(x).countAnswer(head)
@@ -156,8 +156,8 @@ func (x download) relay(p []byte) {
 		}
 		return
 	}
-	size, reason := x.Response.pass(p)
-	if size == 0 || c.send(p[:size]) {
+	out, size, reason := c.worker.pass(&x.Response, p)
+	if len(out) == 0 || c.send(out) {
 		x.relayed(size < len(p), reason)
 	}
 }
@@ -170,8 +170,8 @@ func (x download) appendBody(dst, p []byte) (out []byte, size int, reason http1.
 	if x.encoder != nil {
 		return x.encoder.append(c.worker, dst, &x.Response, p)
 	}
-	size, reason = x.Response.pass(p)
-	return append(dst, p[:size]...), size, reason
+	passed, size, reason := c.worker.pass(&x.Response, p)
+	return append(dst, passed...), size, reason
 }
 
 // flush sends what the encoder holds back, since the server pauses.
@@ -257,7 +257,8 @@ func (x download) resend() {
 	x.log.Retried()
 	x.state = dispatching
 	if x.reparse() {
-		x.request.begin(c.worker.request.Framing, c.worker.request.Length)
+		head := &c.worker.request
+		x.request.begin(head.Framing, head.Length, head.Trailers())
 		x.dispatch.Connect(x)
 	}
 }
