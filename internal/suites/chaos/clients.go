@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -182,9 +181,4 @@ func wrong(what string, got, want string) error {
 	}
 	cut := func(s string) string { return s[min(at, len(s)):min(at+80, len(s))] }
 	return fmt.Errorf("%w: %s: %d bytes, want %d; from byte %d on %q, want %q", errWrong, what, len(got), len(want), at, cut(got), cut(want))
-}
-
-// cut reports whether an error says that the peer has ended the connection.
-func cut(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
