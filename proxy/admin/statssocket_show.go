@@ -25,7 +25,7 @@ func (s *StatsSocket) showInfo([]string) (string, error) {
 	var b strings.Builder
 	line := func(name string, value any) { fmt.Fprintf(&b, "%s: %v\n", name, value) }
 	line("Name", "mcplb")
-	line("Version", infoVersion+"-mcplb-"+p.Version)
+	line("Version", infoVersion+"-mcplb")
 	line("Release_date", p.StartTime.UTC().Format("2006/01/02"))
 	line("Nbthread", p.Threads)
 	line("Nbproc", 1)
