@@ -44,6 +44,7 @@
 //     whatever its framing fields say; where they announce one, the connection
 //     is not used again.
 //   - Expect is 100-continue, once or several times, or empty; one is passed on.
+//   - Trailers that frame, route or authorize are left out (see Trailers).
 //   - Members of Connection that are no tokens, and parameters of options, are
 //     ignored.
 //   - The names of codings and connection options are case-insensitive. This is
