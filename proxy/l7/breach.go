@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"strings"
 
@@ -30,14 +31,40 @@ var padding = strings.Repeat(" ", mostPadding)
 func randomPadding() string { return padding[:rand.IntN(mostPadding)] }
 
 // overTLS reports whether the client gets its responses over TLS: of this balancer, or
-// of a trusted proxy before it that says so.
+// of a trusted proxy before it that says so, whichever of several it is.
 func (c *client) overTLS(settings *Settings) bool {
 	if c.Conn.HasTransport() {
 		return true
 	}
-	head := &c.worker.request
-	return head.Has(http1.HeaderXForwardedProto) && settings.Trusts(c.From.Addr()) &&
-		http1.EqualFold(head.Get(http1.HeaderXForwardedProto), "https")
+	return settings.Trusts(c.From.Addr()) && saysTLS(&c.worker.request)
+}
+
+// saysTLS reports whether X-Forwarded-Proto or Forwarded (RFC 7239) names https.
+func saysTLS(head *http1.RequestHead) bool {
+	for i := head.Find(http1.HeaderXForwardedProto, 0); i >= 0; i = head.Find(http1.HeaderXForwardedProto, i+1) {
+		if http1.HasToken(head.Value(i), "https") {
+			return true
+		}
+	}
+	for i := head.Find(http1.HeaderForwarded, 0); i >= 0; i = head.Find(http1.HeaderForwarded, i+1) {
+		if namesHTTPS(head.Value(i)) {
+			return true
+		}
+	}
+	return false
+}
+
+// namesHTTPS reports whether proto=https stands in the value of a Forwarded field.
+func namesHTTPS(value []byte) bool {
+	for element, rest := http1.NextElement(value); element != nil; element, rest = http1.NextElement(rest) {
+		for pair := range bytes.SplitSeq(element, []byte{';'}) {
+			name, proto, _ := bytes.Cut(bytes.TrimSpace(pair), []byte{'='})
+			if http1.EqualFold(name, "proto") && http1.EqualFold(bytes.Trim(proto, "\""), "https") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // mayBeBrowser reports whether a browser may have sent the request, for a page that
