@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
@@ -163,6 +164,7 @@ func compareResponse(t *testing.T, p []byte, request RequestContext) bool {
 	compareFields(&h.Fields, p, differs)
 	ours.end()
 	if h.hasNoBody(request.Method) { // net/http believes fields that announce one, even of a 204
+		compareNoBody(h, method, differs)
 		return true
 	}
 	if theirs.Close == h.KeepAlive && !hasParameters(&h.Fields) {
@@ -171,6 +173,22 @@ func compareResponse(t *testing.T, p []byte, request RequestContext) bool {
 	compareFraming(ours.framing, h.Length, theirs.ContentLength, theirs.TransferEncoding, differs)
 	compareBody(ours, theirs.Body, in, buffered, differs)
 	return true
+}
+
+// compareNoBody checks that net/http finds the end of a response without a body behind
+// the head that is passed on, whatever stood in the one that came.
+func compareNoBody(h *ResponseHead, method string, differs func(string, any, any)) {
+	const next = "HTTP/1.1 200 OK\r\n\r\n"
+	head := h.AppendFields(h.AppendStatusLine(nil), 0)
+	buffered := bufio.NewReader(strings.NewReader(string(head) + "\r\n" + next))
+	theirs, err := http.ReadResponse(buffered, &http.Request{Method: method})
+	if err != nil {
+		return // a name or value that it refuses
+	}
+	body, err := io.ReadAll(theirs.Body)
+	if rest, _ := io.ReadAll(buffered); len(body) > 0 || err != nil || string(rest) != next {
+		differs("passed on", string(head), fmt.Sprintf("body %q, %v, then %q", body, err, rest))
+	}
 }
 
 // hasParameters reports whether an option of Connection may have parameters, with
