@@ -98,10 +98,9 @@ func (f *Fields) Find(id HeaderID, from int) int {
 }
 
 // AppendFields appends the unchanged lines of all fields that are passed on
-// (see Dropped) and are not in without, and one line of its own for each of
-// Content-Length and Expect that several readers could read differently
-// (leading zeros, repetitions). It does not append the empty line that ends a
-// head.
+// (see Dropped) and are not in without. Where Content-Length or Expect is written
+// in a way that only some readers accept (leading zeros, repetitions), it appends
+// one canonical line instead. It does not append the empty line that ends a head.
 func (f *Fields) AppendFields(dst []byte, without HeaderSet) []byte {
 	without |= HopByHop
 	from := f.start // where the lines not yet copied begin

@@ -8,9 +8,9 @@ import (
 	"mcplb/proxy/mcp"
 )
 
-// Over TLS, what a browser may have asked for is not compressed: whoever watches the
-// connection would read the user's secrets off the lengths, by pages that make the
-// browser ask (BREACH). MCP clients with a token get gzip all the same.
+// Over TLS, what a browser may have asked for is not compressed: an attacker who sees
+// the encrypted connection would learn the user's secrets from the lengths, with pages
+// that make the browser ask (BREACH). MCP clients with a token still get gzip.
 func TestGzipOverTLS(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("some text that can be compressed, ", 200)
@@ -61,8 +61,8 @@ func TestGzipOverTLS(t *testing.T) {
 	}
 }
 
-// Over TLS the length of a compressed response is random: it shows nothing to whoever
-// compares two responses.
+// Over TLS the length of a compressed response is random: to compare two lengths shows
+// an attacker nothing.
 func TestGzipOverTLSHasARandomLength(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("some text that can be compressed, ", 200)

@@ -81,7 +81,7 @@ func (c *noBody) exchange(t *testing.T, client *httpConn, s *server) {
 		length = ""
 	}
 	if !announces && c.late {
-		return // bytes that nothing announces: whoever uses the connection next gets them
+		return // bytes that nothing announces: the next request on the connection gets them
 	}
 	version := "HTTP/1.1"
 	if c.oldClient {
