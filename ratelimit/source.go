@@ -70,7 +70,7 @@ func (s *Source) Take(t *Turn, n int, now int64) (taken int, wait time.Duration)
 // Leave gives the connection's place up: it is closed, or none of its messages
 // waits any more. What was not taken was not charged.
 func (s *Source) Leave(t *Turn) {
-	if s != nil && *t != (Turn{}) {
+	if s != nil && t.Waits() {
 		s.queue().leave(&t.source)
 		s.limiter.queue().leave(&t.global)
 	}

@@ -12,6 +12,9 @@ type Turn struct {
 	source, global place
 }
 
+// Waits reports whether the connection waits for a token.
+func (t *Turn) Waits() bool { return *t != (Turn{}) }
+
 // place is when the token is due that a connection waits for; 0 = it waits for none.
 type place int64
 
