@@ -112,12 +112,17 @@ func (x *exchange) set(flag exchangeFlags, yes bool) {
 	}
 }
 
-// begin begins the exchange of the request whose head is parsed.
-func (x *exchange) begin() {
+// begin begins the exchange of the request whose head is parsed, and about which the
+// rate has decided.
+func (x *exchange) begin(rate verdict) {
 	settings := x.client.settings()
 	x.note(settings)
 	recorder{x}.countRequest()
 	recorder{x}.logRequest()
+	if rate.refused {
+		x.refuse(rate.limited())
+		return
+	}
 	if refusal, ok := x.permit(settings); !ok {
 		x.refuse(refusal)
 		return

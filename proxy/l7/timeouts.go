@@ -96,8 +96,7 @@ func (c *client) Expired(*reactor.Timer) {
 func (c *client) readTooLate() {
 	switch {
 	case c.Resume != 0:
-		c.Resume = 0
-		c.Since = c.loop().Now()
+		c.Resume, c.Since = 0, c.loop().Now()
 		c.read()
 	case c.Conn.Parked() > 0:
 		c.cut(session.IdleTimeout)
