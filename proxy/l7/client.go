@@ -199,11 +199,11 @@ func (c *client) readHead(p []byte, pending bool) {
 
 // malformed answers a head that is malformed.
 func (c *client) malformed(reason http1.Reason, rate verdict) {
-	c.counters().Malformed[reason].Add(1)
 	if rate.refused {
 		c.exchange.refuseHead(rate.limited())
 		return
 	}
+	c.counters().Malformed[reason].Add(1)
 	c.exchange.refuseHead(generated{why: BadRequest, malformed: reason})
 }
 
