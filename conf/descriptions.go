@@ -26,7 +26,7 @@ var descriptions = map[string]string{
 	"ratelimit connection_burst":       "new connections that a source may open at once",
 	"ratelimit message_rate":           "messages per second of one source: JSON-RPC lines (mode mcp), requests (http), frames (WebSocket, control frames included); 0 = no limit",
 	"ratelimit message_burst":          "messages that a source may send at once",
-	"ratelimit over_message":           "what happens to messages over the rate: delay (the client is not read from until there is room) or reject (a JSON-RPC error, or 429 with Retry-After)",
+	"ratelimit over_message":           "what happens to messages over the rate: delay (they wait unforwarded, and the client is not read from until there is room) or reject (a JSON-RPC error, or 429 with Retry-After)",
 	"ratelimit max_connections":        "concurrent connections of one source; 0 = no limit",
 	"ratelimit ban_after":              "violations within a minute that ban a source; 0 = never",
 	"ratelimit ban_time":               "how long an automatic ban lasts",
