@@ -144,7 +144,7 @@ func (l *Limiter) underGlobalRate(limits *limits, now int64) bool {
 	return limits.globalConnection == 0 || l.connections.allow(now)
 }
 
-func (l *Limiter) queue() queue { return queue{&l.messages, &l.waiting} }
+func (l *Limiter) queue() queue { return queue{&l.messages, &l.waiting, ofAll} }
 
 func (l *Limiter) shardOf(k key) *shard {
 	return &l.shards[maphash.Comparable(l.seed, k)>>l.shift]

@@ -53,30 +53,32 @@ func (s *Source) Take(t *Turn, n int, now int64) (taken int, wait time.Duration)
 		return n, 0
 	}
 	limits := s.limiter.limits.Load()
-	taken, sleep := s.queue().take(&t.source, limits.message, n, now)
-	if limits.globalMessage.interval == 0 && t.global == 0 {
-		return taken, time.Duration(sleep)
+	own, global := s.queue(), s.limiter.queue()
+	there := own.take(t, limits.message, n, now)
+	taken = global.take(t, limits.globalMessage, there, now)
+	s.messages.giveBack(limits.message, there-taken)
+	switch {
+	case taken == n:
+		s.Leave(t)
+		return n, 0
+	case taken < there:
+		own.leave(t)
+		return taken, time.Duration(global.await(t, limits.globalMessage, taken, now))
 	}
-	global := s.limiter.queue()
-	if taken == 0 {
-		global.leave(&t.global)
-		return 0, time.Duration(sleep)
-	}
-	passed, more := global.take(&t.global, limits.globalMessage, taken, now)
-	s.messages.giveBack(limits.message, taken-passed)
-	return passed, time.Duration(max(sleep, more))
+	global.leave(t)
+	return taken, time.Duration(own.await(t, limits.message, taken, now))
 }
 
 // Leave gives the connection's place up: it is closed, or none of its messages
 // waits any more. What was not taken was not charged.
 func (s *Source) Leave(t *Turn) {
 	if s != nil && t.Waits() {
-		s.queue().leave(&t.source)
-		s.limiter.queue().leave(&t.global)
+		s.queue().leave(t)
+		s.limiter.queue().leave(t)
 	}
 }
 
-func (s *Source) queue() queue { return queue{&s.messages, &s.waiting} }
+func (s *Source) queue() queue { return queue{&s.messages, &s.waiting, ofSource} }
 
 // Allow reports whether one message may pass at the time now. If not, it may
 // after retryAfter, provided that no other message of the source passes before.

@@ -34,7 +34,6 @@ type Relay struct {
 	client *reactor.Conn
 	server *reactor.Conn
 	held   reactor.PendingBuffer // read from the client and not taken by the owner yet
-	over   bool
 }
 
 // RelayState is what a relay knows of its two streams. It moves to a new process
@@ -44,6 +43,7 @@ type RelayState struct {
 	Resume   int64 // the client is not read from before; 0 = it is; forever = until Proceed
 	Up, Down Half  // client to server, server to client
 	Answers  bool  // the owner answers the client itself at times
+	over     bool  // does not move: it is not over
 }
 
 // Service is whom a relay serves, and what it counts and logs.

@@ -47,9 +47,8 @@ type exchange struct {
 	refusal      *refusal          // a generated response that waits for the end of the request
 	log          *accesslog.Record // nil = none is kept
 	request      Body
-	pace         pace                  // of the request's body
+	pace         *pace                 // of the request's body, where that is still to come
 	replay       reactor.PendingBuffer // the beginning of the request as it was read, until an answer begins: to send again, or to find its id
-	state        exchangeState
 }
 
 // ExchangeState is what a new process needs of an answer that is under way. Times
@@ -60,6 +59,7 @@ type ExchangeState struct {
 	Flags    exchangeFlags
 	Endpoint uint8 // of the server, as in endpoints
 	Method   http1.Method
+	state    exchangeState // does not move: it follows from Place
 }
 
 type exchangeState uint8
@@ -248,6 +248,8 @@ func (x *exchange) abandon(outcome backend.Outcome) {
 func (x *exchange) tidy() {
 	x.dispatch.Forget()
 	x.refusal, x.bound, x.upstreamPool = nil, nil, nil
+	x.client.worker.paces.put(x.pace)
+	x.pace = nil
 	if x.encoder != nil {
 		x.client.worker.encoders.put(x.encoder)
 		x.encoder = nil

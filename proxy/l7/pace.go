@@ -15,11 +15,46 @@ const bodyWindow = 10 * time.Second
 const mostCollected = 16 << 10
 
 // pace is how fast a request's body comes. Time during which the balancer does not
-// read, because the server takes no more, does not count.
+// read, because the server takes no more, does not count. Most requests have none:
+// their bodies come with their heads.
 type pace struct {
-	from    int64 // when the present window began, on the loop's clock, later by what does not count; 0 = none has
+	from    int64 // when the present window began, on the loop's clock, later by what does not count
 	stopped int64 // since when nothing is read; 0 = it is
 	got     int64 // bytes in the window
+}
+
+// paces are free ones of a loop.
+type paces []*pace
+
+// mostPaces is how many free ones are kept.
+const mostPaces = 256
+
+func (ps *paces) get() *pace {
+	last := len(*ps) - 1
+	if last < 0 {
+		return new(pace)
+	}
+	p := (*ps)[last]
+	*ps = (*ps)[:last]
+	return p
+}
+
+func (ps *paces) put(p *pace) {
+	if p != nil && len(*ps) < mostPaces {
+		*ps = append(*ps, p)
+	}
+}
+
+// beginPace begins the first window of a body that is still to come, of which size
+// bytes are there.
+func (x *exchange) beginPace(size int) {
+	if x.request.Done {
+		return
+	}
+	if x.pace == nil {
+		x.pace = x.client.worker.paces.get()
+	}
+	*x.pace = pace{from: x.loop().Now(), got: int64(size)}
 }
 
 // stop notes that nothing is read from now on.
@@ -39,20 +74,12 @@ func (p *pace) proceed(now int64) bool {
 	return true
 }
 
-// ends is when the window ends; 0 = not at present.
-func (p *pace) ends() int64 {
-	if p.from == 0 || p.stopped != 0 {
-		return 0
-	}
-	return p.from + int64(bodyWindow)
-}
-
 // bodyDeadline is when the rate of the request's body is judged next; 0 = it is not.
 func (x *exchange) bodyDeadline() int64 {
-	if x.request.Done || x.state != exchanging && x.state != collecting {
+	if x.pace == nil || x.request.Done || x.pace.stopped != 0 || x.state != exchanging && x.state != collecting {
 		return 0
 	}
-	return x.pace.ends()
+	return x.pace.from + int64(bodyWindow)
 }
 
 // judgeBody ends the exchange if its body has come too slowly in the window that is
@@ -67,7 +94,7 @@ func (x *exchange) judgeBody() {
 	case x.pace.got < rate*int64(bodyWindow/time.Second):
 		x.end(generated{why: BodyTooSlow}, session.BodyTooSlow)
 	default:
-		x.pace = pace{from: x.loop().Now()}
+		x.beginPace(0)
 		x.client.arm()
 	}
 }
@@ -120,7 +147,8 @@ func (x *exchange) collect() {
 	in := &c.worker.input
 	size, _ := x.request.pass(in.p[in.n:])
 	c.keepInput()
-	x.state, x.pace = collecting, pace{from: x.loop().Now(), got: int64(size)}
+	x.state = collecting
+	x.beginPace(size)
 	if x.has(waiting) && !x.has(oldClient) {
 		x.Flags |= continued
 		if !c.send([]byte("HTTP/1.1 100 Continue\r\n\r\n")) {

@@ -139,7 +139,7 @@ func TestTricklingBodyThatIsAnswered(t *testing.T) {
 
 // stopped reports whether a body is not read, because its server takes no more.
 func (b *fixture) stopped() (yes bool) {
-	b.each(func(c *client) { yes = yes || c.exchange.pace.stopped != 0 })
+	b.each(func(c *client) { yes = yes || c.exchange.pace != nil && c.exchange.pace.stopped != 0 })
 	return yes
 }
 

@@ -38,7 +38,7 @@ func (x upload) forward() {
 	}
 	x.Sent = x.loop().Now()
 	x.state, x.dispatch.Since = exchanging, x.Sent
-	x.pace = pace{from: x.Sent, got: int64(size)}
+	x.beginPace(size)
 	recorder(x).countSent(size)
 	x.remember(in.p[:end])
 	c.leave(in, end)
