@@ -122,6 +122,23 @@ func TestBodyFastEnough(t *testing.T) {
 	}
 }
 
+// What a body brought at first buys it no time: a slot is held for one window at most.
+func TestBodyThatTricklesLater(t *testing.T) {
+	t.Parallel()
+	for _, slots := range []int{1, 100} {
+		b, s := startServed(t, bodyRate(1<<10), withMaxConn(slots))
+		client := b.dial()
+		client.Say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 20_000))
+		s.next().head()
+		b.trickle(client, 9)
+		b.Advance(time.Second)
+		client.wantStatus("POST", 408)
+		if n := b.pool.Servers()[0].Conns(); n != 0 {
+			t.Errorf("%d slots are held", n)
+		}
+	}
+}
+
 // Where the answer has begun, a client whose body is too slow is visibly cut.
 func TestTricklingBodyThatIsAnswered(t *testing.T) {
 	t.Parallel()
