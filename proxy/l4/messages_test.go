@@ -181,11 +181,11 @@ func TestBucketOutlivesTheConnection(t *testing.T) {
 	c = b.dial()
 	c.Say("hello\n")
 	s = a.Next()
-	b.Advance(90 * time.Millisecond)
+	b.Advance(50 * time.Millisecond)
 	if n := b.frontend.Totals().MessagesIn; n != 5 {
 		t.Fatalf("%d messages were taken, want 5", n)
 	}
-	b.Advance(20 * time.Millisecond)
+	b.Advance(50 * time.Millisecond)
 	s.Hear("hello\n")
 }
 
