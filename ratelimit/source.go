@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"sync/atomic"
 	"time"
 )
 
@@ -16,9 +17,9 @@ import (
 //	idle        0    yes           yes                Admit: connected; forgotten: free
 //	connected   >0   yes           no                 the last Release: idle
 type Source struct {
-	limiter *Limiter // constant
-	self    slot     // constant: where this source lies in its shard's table
-	shard   uint32   // constant: which of the limiter's shards
+	limiter *Limiter     // constant
+	self    slot         // constant: where this source lies in its shard's table
+	waiting atomic.Int32 // connections whose next message waits for a token of the source
 
 	// Changed only by the shard, under its lock. The key does not change while
 	// the source is connected.
@@ -38,25 +39,51 @@ func (s *Source) Metered() bool {
 	return s != nil && s.limiter.limits.Load().metered
 }
 
-// Delay charges n messages that were read at the time now, and returns for how
-// long the connection must not be read: until the source's bucket and the global
-// one have room for another message; 0 = read on. The n messages pass in any
-// case, so buckets may be in debt, which the pause includes. With n = 0 it only
-// returns the pause. Slowing down is no violation.
-func (s *Source) Delay(n int, now int64) (pause time.Duration) {
-	if s == nil {
-		return 0
+// Take takes tokens for up to n messages that are to pass at the time now, and
+// returns for how many there were: those may pass, and no others before Take is
+// called again, after wait. So never more than the burst passes at once, however
+// many messages came, on however many connections. What the global rate refuses
+// costs the source nothing. Waiting is no violation.
+//
+// Tokens go to those who have waited for them, first come first served. t is the
+// connection's place among them: the same for each of its calls, until none of its
+// messages waits or Leave. With n = 0 Take does nothing.
+func (s *Source) Take(t *Turn, n int, now int64) (taken int, wait time.Duration) {
+	if s == nil || n <= 0 {
+		return n, 0
 	}
 	limits := s.limiter.limits.Load()
-	return time.Duration(max(
-		s.messages.charge(limits.message, n, now),
-		s.limiter.messages.charge(limits.globalMessage, n, now)))
+	own, global := s.queue(), s.limiter.queue()
+	there := own.take(t, limits.message, n, now)
+	taken = global.take(t, limits.globalMessage, there, now)
+	s.messages.giveBack(limits.message, there-taken)
+	switch {
+	case taken == n:
+		s.Leave(t)
+		return n, 0
+	case taken < there:
+		own.leave(t)
+		return taken, time.Duration(global.await(t, limits.globalMessage, taken, now))
+	}
+	global.leave(t)
+	return taken, time.Duration(own.await(t, limits.message, taken, now))
 }
+
+// Leave gives the connection's place up: it is closed, or none of its messages
+// waits any more. What was not taken was not charged.
+func (s *Source) Leave(t *Turn) {
+	if s != nil && t.Waits() {
+		s.queue().leave(t)
+		s.limiter.queue().leave(t)
+	}
+}
+
+func (s *Source) queue() queue { return queue{&s.messages, &s.waiting, ofSource} }
 
 // Allow reports whether one message may pass at the time now. If not, it may
 // after retryAfter, provided that no other message of the source passes before.
 // A message over the source's rate is a violation; one over the global rate is
-// none, but has drawn on the source's bucket.
+// none, and costs the source nothing.
 func (s *Source) Allow(now int64) (ok bool, retryAfter time.Duration) {
 	if s == nil {
 		return true, 0
@@ -64,19 +91,22 @@ func (s *Source) Allow(now int64) (ok bool, retryAfter time.Duration) {
 	limits := s.limiter.limits.Load()
 	if wait := s.messages.take(limits.message, now); wait > 0 {
 		if count, over := s.violate(limits, now); over {
-			s.limiter.shards[s.shard].banSource(s, MessageRate, count, limits, now)
+			s.limiter.shardOf(s.key).banSource(s, MessageRate, count, limits, now)
 		}
 		return false, time.Duration(wait)
 	}
-	wait := s.limiter.messages.take(limits.globalMessage, now)
-	return wait == 0, time.Duration(wait)
+	if wait := s.limiter.messages.take(limits.globalMessage, now); wait > 0 {
+		s.messages.giveBack(limits.message, 1)
+		return false, time.Duration(wait)
+	}
+	return true, 0
 }
 
 // Release ends a connection. It must be called exactly once for each Admit that
 // returned this source, and the caller must not use the source afterwards.
 func (s *Source) Release() {
 	if s != nil {
-		s.limiter.shards[s.shard].release(s)
+		s.limiter.shardOf(s.key).release(s)
 	}
 }
 

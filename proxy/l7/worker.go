@@ -69,6 +69,7 @@ type worker struct {
 	out        []byte // where heads are written before they are sent
 	made       []byte // where a bodyEncoder writes what is put into chunks
 	encoders   encoders
+	paces      paces
 	scanner    mcp.BodyScanner
 	probe      [1]byte
 

@@ -1,0 +1,92 @@
+package ratelimit
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Turn is a connection's place among those that wait for a token: of its source, or of
+// all sources together, never of both. The zero value waits for none. It belongs to its
+// connection, and to one source until Source.Leave.
+//
+// It is one word, since every connection has one: when the token is due that the
+// connection waits for, times two, plus the number of the queue.
+type Turn struct{ word int64 }
+
+// Waits reports whether the connection waits for a token.
+func (t *Turn) Waits() bool { return t.word != 0 }
+
+// in reports whether the connection waits in the queue of a number.
+func (t *Turn) in(number int64) bool { return t.word != 0 && t.word&1 == number }
+
+// due is when the token is there, if nobody leaves.
+func (t *Turn) due() int64 { return t.word >> 1 }
+
+// queue is a bucket and the number of connections that wait for its tokens. There is
+// no list of them, and so no lock: each knows when its token is due, counting those
+// before it, and leaves the tokens before that to the others.
+//
+//	a connection    gets
+//	not waiting     the tokens that nobody waits for
+//	waiting         the same
+//	waiting, due    one token, and those that no other waits for
+//
+// Who gets less than it asked for waits from then on, behind all others. One that
+// leaves does not shorten the times of those behind it, but lets tokens pile up that
+// nobody waits for: they are found within longestSleep.
+type queue struct {
+	*bucket
+	waiting *atomic.Int32
+	number  int64
+}
+
+// The numbers of the queues.
+const (
+	ofSource = iota
+	ofAll
+)
+
+// longestSleep is how long a connection sleeps before it asks again, so that it
+// notices who has left, and changed limits.
+const longestSleep = int64(time.Second)
+
+// take takes up to n tokens and returns how many.
+func (q queue) take(t *Turn, r limit, n int, now int64) int {
+	if r.interval == 0 || n == 0 {
+		return n
+	}
+	others, least := int64(q.waiting.Load()), 0
+	if t.in(q.number) {
+		others--
+		if now >= t.due() {
+			least = 1
+		}
+	}
+	return q.takeUpTo(r, n, others, least, now)
+}
+
+// await makes the connection, which got fewer tokens than it asked for, wait for the
+// next one, and returns when to ask again.
+func (q queue) await(t *Turn, r limit, got int, now int64) (sleep int64) {
+	others := int64(0)
+	switch {
+	case !t.in(q.number):
+		others = int64(q.waiting.Add(1)) - 1
+	case got > 0: // behind those who wait by now
+		others = int64(q.waiting.Load()) - 1
+	case now < t.due(): // it keeps its place
+		return min(t.due()-now, longestSleep)
+	default: // another has taken its token: the next one is its
+	}
+	wait := max(1, q.until(r, others+1, now))
+	t.word = (now+wait)<<1 | q.number
+	return min(wait, longestSleep)
+}
+
+// leave gives the place up, if the connection has one here.
+func (q queue) leave(t *Turn) {
+	if t.in(q.number) {
+		t.word = 0
+		q.waiting.Add(-1)
+	}
+}
