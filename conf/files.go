@@ -3,9 +3,7 @@ package conf
 import (
 	"bytes"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 )
@@ -63,7 +61,7 @@ func loadCertificates(t *TLS, loaded map[[2]string]loadedPair, path string, d *d
 
 // checkToken accepts a file that holds one word, the token.
 func checkToken(path string) error {
-	text, err := readSmall(path)
+	text, err := ReadFile(path, MostSmall)
 	if err != nil {
 		return err
 	}
@@ -87,11 +85,11 @@ func checkLog(path string) error {
 
 // loadCertificate reads a PEM chain and the key of its first certificate.
 func loadCertificate(named *Certificate) (*tls.Certificate, error) {
-	cert, err := readSmall(named.Cert)
+	cert, err := ReadFile(named.Cert, MostSmall)
 	if err != nil {
 		return nil, fmt.Errorf("cert: %w", err)
 	}
-	key, err := readSmall(named.Key)
+	key, err := ReadFile(named.Key, MostSmall)
 	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)
 	}
@@ -103,35 +101,4 @@ func loadCertificate(named *Certificate) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("%s and %s are not a PEM certificate chain and its key: %w", quoted(named.Cert), quoted(named.Key), err)
 	}
 	return &pair, nil
-}
-
-// readSmall reads a regular file of at most 1 MiB: a pipe or a device could block
-// a reload forever.
-func readSmall(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, explainFile(path, err)
-	}
-	if !info.Mode().IsRegular() || info.Size() > megabyte {
-		return nil, fmt.Errorf("%s must be a regular file of at most 1 MiB", quoted(path))
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, explainFile(path, err)
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, megabyte))
-	if err != nil {
-		return nil, explainFile(path, err)
-	}
-	return text, nil
-}
-
-// explainFile returns the operating system's error for path.
-func explainFile(path string, err error) error {
-	var wrong *os.PathError
-	if errors.As(err, &wrong) {
-		err = wrong.Err
-	}
-	return fmt.Errorf("%s cannot be read: %w", quoted(path), err)
 }
