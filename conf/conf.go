@@ -63,6 +63,9 @@ type Admin struct {
 	Listen       string // "" = off
 	HealthListen string // "" = off
 	TokenFile    string // "" = runtime commands from loopback only
+
+	// Of the addresses here, those to be bound for IPv6 alone: see Config.IPv6Only.
+	IPv6Only []string
 }
 
 // RateLimit is the section [ratelimit]: the limits of one source (an IPv4 address

@@ -57,8 +57,13 @@ func parse(name string, text []byte) (*Config, *decoder) {
 	return c, d
 }
 
-// complete fills in the defaults that depend on another key.
+// complete fills in what depends on another key.
 func complete(c *Config, d *decoder) {
+	for _, address := range []string{c.Admin.Listen, c.Admin.HealthListen} {
+		if c.IPv6Only(address) {
+			c.Admin.IPv6Only = append(c.Admin.IPv6Only, address)
+		}
+	}
 	for i := range c.Backends {
 		b := &c.Backends[i]
 		if path := join("backend", b.Name); !d.positions.names(path + ".check.fast_interval") {

@@ -336,8 +336,8 @@ var sourceAddress = scalar(func(raw any) (netip.Addr, error) {
 	const want = `an address of this machine without a port, such as "192.0.2.10"`
 	s, _ := raw.(string)
 	addr, err := netip.ParseAddr(s)
-	if err != nil || addr.IsUnspecified() || addr.IsMulticast() {
+	if err != nil || addr.IsUnspecified() || addr.IsMulticast() || isMappedWithZone(addr) {
 		return netip.Addr{}, mustBe(want, raw)
 	}
-	return addr.Unmap(), nil
+	return addr.Unmap(), checkInterface(s, addr.String())
 }, func(a netip.Addr) string { return strconv.Quote(a.String()) })

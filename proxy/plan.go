@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,12 +90,9 @@ func (c *change) createPools() (err error) {
 // openListeners opens every new address. Its error names all that it cannot open.
 func (c *change) openListeners() error {
 	var failed []error
-	for _, listener := range c.plan.Listeners {
-		if listener.From != "" {
-			continue
-		}
+	for _, listener := range opening(c.plan.Listeners) {
 		f := c.to.Frontend(listener.To)
-		l, err := c.proxy.listeners.open(listener.Address, c.userTimeout(f), &c.plan)
+		l, err := c.proxy.listeners.open(listener.Address, c.socketOptions(f, listener.IPv6Only), &c.plan)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("frontend %s: %w", f.Name, err))
 			continue
@@ -103,6 +101,27 @@ func (c *change) openListeners() error {
 		c.opened = append(c.opened, l)
 	}
 	return errors.Join(failed...)
+}
+
+// opening returns the listeners to open, first those for IPv6 alone: they may
+// replace one of the old process that includes others.
+func opening(changes []conf.ListenerChange) []conf.ListenerChange {
+	all := slices.DeleteFunc(slices.Clone(changes), func(l conf.ListenerChange) bool { return l.From != "" })
+	slices.SortStableFunc(all, func(a, b conf.ListenerChange) int {
+		switch {
+		case a.IPv6Only == b.IPv6Only:
+			return 0
+		case a.IPv6Only:
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// socketOptions are those of a frontend's listening sockets.
+func (c *change) socketOptions(f *conf.Frontend, ipv6Only bool) socketOptions {
+	return socketOptions{userTimeout: c.userTimeout(f), ipv6Only: ipv6Only}
 }
 
 // userTimeout is that of a frontend's clients.

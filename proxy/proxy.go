@@ -98,7 +98,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		p.log.Close()
 		return nil, err
 	}
-	p.listeners.inherited = nil // every socket opened from now on is new
+	p.listeners.inherited, p.listeners.replaced = nil, nil // every socket opened from now on is new
 	return p, nil
 }
 
