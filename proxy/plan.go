@@ -41,14 +41,27 @@ func (p *Proxy) prepare(c *conf.Config) (*change, error) {
 	return change, nil
 }
 
+// Check reports why a start or a reload with c would fail, where that depends on
+// more than the file: the limit of open files, fileLimit, and the names of addresses
+// to listen on. It opens nothing.
+func Check(c *conf.Config, fileLimit int) error {
+	_, err := check(c, fileLimit)
+	return errors.Join(err, checkListenNames(c))
+}
+
+// check returns how many clients a configuration allows.
+func check(c *conf.Config, fileLimit int) (maxconn int, err error) {
+	if maxconn, err = budget(c, fileLimit).maxConnections(c.Global.MaxConn); err != nil {
+		return 0, err
+	}
+	return maxconn, checkTags(c)
+}
+
 func (c *change) prepare() (err error) {
-	if c.maxconn, err = maxConnections(c.to.Global.MaxConn, c.proxy.options.FileLimit); err != nil {
+	if c.maxconn, err = check(c.to, c.proxy.options.FileLimit); err != nil {
 		return err
 	}
 	if c.addresses, err = resolveAll(c.to); err != nil {
-		return err
-	}
-	if err := checkTags(c.to); err != nil {
 		return err
 	}
 	if err := c.createPools(); err != nil {

@@ -66,11 +66,12 @@ type reload struct {
 // Start opens and runs what the configuration says. On an error nothing is left
 // open.
 func Start(c *conf.Config, options Options) (*Proxy, error) {
-	limit, err := maxConnections(c.Global.MaxConn, options.FileLimit)
+	files := budget(c, options.FileLimit)
+	limit, err := files.maxConnections(c.Global.MaxConn)
 	if err != nil {
 		return nil, err
 	}
-	engine, err := reactor.Start(threads(c), mostPipes, options.System)
+	engine, err := reactor.Start(threads(c), files.pipes(), options.System)
 	if err != nil {
 		return nil, err
 	}

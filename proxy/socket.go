@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"mcplb/conf"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -34,6 +36,25 @@ func listen(address string, o socketOptions) (*net.TCPListener, error) {
 		return nil, fmt.Errorf("listening on %s: %w%s", address, reason(err), hint(err))
 	}
 	return socket.(*net.TCPListener), nil
+}
+
+// checkListenNames reports host names to listen on that do not resolve.
+func checkListenNames(c *conf.Config) error {
+	ctx, cancel := context.WithTimeout(context.Background(), listenTimeout)
+	defer cancel()
+	var failed []error
+	for _, f := range c.Frontends {
+		for _, address := range f.Listen {
+			host, _, err := net.SplitHostPort(address)
+			if err != nil || host == "" {
+				continue
+			}
+			if _, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+				failed = append(failed, fmt.Errorf("frontend %s: listening on %s: %w", f.Name, address, err))
+			}
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // What package net calls the families that a socket is for. With "tcp", it takes
