@@ -92,6 +92,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		listeners:    listeners{engine: engine, inherited: options.Inherited},
 		suspended:    options.Suspended,
 	}
+	engine.OnShortage(p.workers.Spare)
 	p.connections = newConnectionLimiter(engine, limit, p.resumeListeners, options.Log)
 	p.connections.closed.Store(options.Suspended)
 	if _, err := p.apply(c); err != nil {
