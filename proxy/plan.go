@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -22,16 +23,21 @@ type change struct {
 	plan  conf.Plan
 
 	maxconn   int
+	found     answers // of all hosts
 	addresses addresses
 	pools     map[string]*pool  // of backends that are added
 	opened    []*listener       // of addresses that are added
 	log       *accesslog.Opened // where the access log is to be written; nil = no change
 }
 
-// prepare does everything that can fail for a change to c. On an error nothing has
+// prepare does everything that can fail for a change to c, for whose hosts found has
+// the answers. On an error nothing has
 // changed, and nothing is left open.
-func (p *Proxy) prepare(c *conf.Config) (*change, error) {
-	change := &change{proxy: p, to: c, plan: conf.Diff(p.config, c), pools: map[string]*pool{}}
+func (p *Proxy) prepare(c *conf.Config, found answers) (*change, error) {
+	change := &change{
+		proxy: p, to: c, plan: conf.Diff(p.config, c), pools: map[string]*pool{},
+		found: found, addresses: found.addresses(c, p.addresses),
+	}
 	if err := change.prepare(); err != nil {
 		for _, l := range change.opened {
 			l.Close()
@@ -59,9 +65,6 @@ func check(c *conf.Config, fileLimit int) (maxconn int, err error) {
 
 func (c *change) prepare() (err error) {
 	if c.maxconn, err = check(c.to, c.proxy.options.FileLimit); err != nil {
-		return err
-	}
-	if c.addresses, err = resolveAll(c.to); err != nil {
 		return err
 	}
 	if err := c.createPools(); err != nil {
@@ -159,6 +162,8 @@ func (c *change) apply() (summary string) {
 	p := c.proxy
 	p.limiter.Apply(c.to.RateLimit)
 	p.connections.setLimit(c.maxconn)
+	p.addresses = c.addresses
+	p.names.want(c.missing())
 	moved := c.applyBackends()
 	c.applyFrontends()
 	c.applyListeners()
@@ -199,7 +204,7 @@ func (c *change) applyBackends() (moved []string) {
 		if b == nil {
 			b = c.pools[after.Name]
 			p.backends[after.Name] = b
-			p.check(b)
+			p.settle(b)
 			continue
 		}
 		if !changed[after.Name] {
@@ -221,11 +226,31 @@ func (c *change) movedServers(b *pool, after *conf.Backend) (moved []string) {
 		for _, e := range allEndpoints {
 			name := after.Servers[i].Address(e)
 			if name != "" && c.addresses[name] != server.Addr(e) {
-				moved = append(moved, fmt.Sprintf("~server %s/%s %s %s: %s -> %s", after.Name, server.Name(), e, name, server.Addr(e), c.addresses[name]))
+				moved = append(moved, fmt.Sprintf("~server %s/%s %s %s: %s -> %s", after.Name, server.Name(), e, name, showAddress(server.Addr(e)), showAddress(c.addresses[name])))
 			}
 		}
 	}
 	return moved
+}
+
+// showAddress shows an address, which may be unresolved.
+func showAddress(address netip.AddrPort) string {
+	if !address.IsValid() {
+		return "unresolved"
+	}
+	return address.String()
+}
+
+// missing returns the answers that failed and that a server waits for: not those
+// whose servers keep the address they have.
+func (c *change) missing() answers {
+	needed := answers{}
+	eachAddress(c.to, func(address, host string, _ uint16) {
+		if !c.addresses[address].IsValid() {
+			needed[host] = c.found[host]
+		}
+	})
+	return needed
 }
 
 // applyBackend changes one backend.
@@ -236,7 +261,7 @@ func (c *change) applyBackend(b *pool, after *conf.Backend) {
 		c.proxy.options.Log.Error("backend keeps its old configuration", "backend", after.Name, "err", err)
 		return
 	}
-	c.proxy.check(b)
+	c.proxy.settle(b)
 	c.proxy.removed(gone, after.OnRemoved)
 }
 
