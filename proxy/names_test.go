@@ -220,6 +220,7 @@ func TestUpgradeWithoutNameServer(t *testing.T) {
 	o := inheriting(t, old)
 	o.Lookup = z.lookup
 	next := old.become(text, o)
+	t.Cleanup(next.end)
 	if got := next.server("s1"); got.Addresses["tcp"] != s.Address || got.State != "up" {
 		t.Errorf("after the upgrade the server is %s, %q, at %v", got.State, got.Reason, got.Addresses)
 	}
