@@ -140,6 +140,7 @@ type Frontend struct {
 
 	TimeoutClient     time.Duration // idle; 0 = no limit
 	TimeoutHalfClosed time.Duration // idle after one side has finished sending; 0 = TimeoutClient
+	SendBuffer        int64         // bytes that the kernel may hold for a client that does not read; 0 = the kernel's own limit
 
 	// For mode http only.
 	TimeoutHTTPRequest    time.Duration

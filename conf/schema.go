@@ -57,6 +57,7 @@ var frontendSection = section[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("trusted_proxies", listOf(prefix, `["10.0.0.0/8"]`), nil, func(f *Frontend) *[]netip.Prefix { return &f.TrustedProxies }),
 	key("max_message", size(true, 64, gigabyte), 16*megabyte, func(f *Frontend) *int64 { return &f.MaxMessage }).only(ModeMCP),
 	key("timeout_client", timeout, 300*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutClient }),
+	key("send_buffer", size(true, 16*kilobyte, gigabyte), 512*kilobyte, func(f *Frontend) *int64 { return &f.SendBuffer }),
 	optional("tls", &tlsSection, func(f *Frontend) **TLS { return &f.TLS }),
 	key("timeout_half_closed", timeout, 60*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutHalfClosed }),
 

@@ -24,6 +24,7 @@ type listener struct {
 	ipv6Only    bool   // wanted is bound for IPv6 alone
 	frontend    string
 	userTimeout time.Duration // of clients accepted from now on
+	sendBuffer  int64         // likewise
 }
 
 // at reports whether the listener is the one of an address as configured.
@@ -38,6 +39,16 @@ func (l *listener) setUserTimeout(d time.Duration) {
 	}
 	if l.SetOption(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d/time.Millisecond)) == nil {
 		l.userTimeout = d
+	}
+}
+
+// setSendBuffer changes the bound of clients accepted from now on.
+func (l *listener) setSendBuffer(n int64) {
+	if l.sendBuffer == n {
+		return
+	}
+	if l.SetOption(unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent(n)) == nil {
+		l.sendBuffer = n
 	}
 }
 
@@ -70,7 +81,7 @@ func (s *listeners) open(address string, o socketOptions, plan *conf.Plan) (*lis
 		return nil, err
 	}
 	return &listener{
-		Listener: made, wanted: address, address: canonical(socket, o.ipv6Only), ipv6Only: o.ipv6Only, userTimeout: o.userTimeout,
+		Listener: made, wanted: address, address: canonical(socket, o.ipv6Only), ipv6Only: o.ipv6Only, userTimeout: o.userTimeout, sendBuffer: o.sendBuffer,
 	}, nil
 }
 

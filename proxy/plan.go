@@ -137,7 +137,7 @@ func opening(changes []conf.ListenerChange) []conf.ListenerChange {
 
 // socketOptions are those of a frontend's listening sockets.
 func (c *change) socketOptions(f *conf.Frontend, ipv6Only bool) socketOptions {
-	return socketOptions{userTimeout: c.userTimeout(f), ipv6Only: ipv6Only}
+	return socketOptions{userTimeout: c.userTimeout(f), sendBuffer: f.SendBuffer, ipv6Only: ipv6Only}
 }
 
 // userTimeout is that of a frontend's clients.
@@ -289,7 +289,9 @@ func (c *change) applyListeners() {
 	listeners := &c.proxy.listeners
 	listeners.apply(&c.plan, c.opened, c.proxy.frontends)
 	for _, l := range listeners.active {
-		l.setUserTimeout(c.userTimeout(c.to.Frontend(l.frontend)))
+		f := c.to.Frontend(l.frontend)
+		l.setUserTimeout(c.userTimeout(f))
+		l.setSendBuffer(f.SendBuffer)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 // connection inherits from it (tcp(7)), which saves system calls per client.
 type socketOptions struct {
 	userTimeout time.Duration // TCP_USER_TIMEOUT; 0 = the kernel's
+	sendBuffer  int64         // bytes that wait to be sent, see notSent; 0 = the kernel's limit
 	ipv6Only    bool          // of an address of both families: IPv6 alone (ipv6(7), IPV6_V6ONLY)
 	shared      bool          // another socket of this user is open on an overlapping address (socket(7), SO_REUSEPORT)
 }
@@ -107,10 +108,17 @@ func (o *socketOptions) set(raw syscall.RawConn) error {
 	err := raw.Control(func(fd uintptr) {
 		failed = errors.Join(
 			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
-			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.userTimeout/time.Millisecond)))
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.userTimeout/time.Millisecond)),
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent(o.sendBuffer)))
 	})
 	return errors.Join(err, failed)
 }
+
+// notSent is the TCP_NOTSENT_LOWAT that bounds the memory of a client who does not
+// read to sendBuffer; 0 = the kernel's own limit. The kernel looks at it between
+// writes, and so goes past it by up to one. Unlike SO_SNDBUF, it does not bound what
+// is under way, and so not the throughput of a long path (tcp(7)).
+func notSent(sendBuffer int64) int { return int(sendBuffer * 4 / 5) }
 
 // fits reports whether an inherited socket is bound for the families of network.
 // Only one that is bound to every address may be bound for others.
