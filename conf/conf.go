@@ -46,7 +46,7 @@ type Global struct {
 	HardStopAfter time.Duration // how long draining may take; 0 = no limit
 	LogLevel      slog.Level
 	LogFormat     LogFormat
-	AccessLog     string // "" = off, "stdout", or a path
+	AccessLog     string // "" = off, Stdout, Stderr, "syslog:...", or a path
 }
 
 // LogFormat is the form of log lines.

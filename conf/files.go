@@ -4,8 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"fmt"
-	"os"
-	"path/filepath"
+	"strings"
 )
 
 // validateFiles checks the files that the configuration names.
@@ -15,8 +14,8 @@ func validateFiles(c *Config, d *decoder) {
 			d.fail("admin.token_file", "%v", err)
 		}
 	}
-	if c.Global.AccessLog != "" && c.Global.AccessLog != "stdout" {
-		if err := checkLog(c.Global.AccessLog); err != nil {
+	if path := c.Global.AccessLog; path != "" && path != Stdout && path != Stderr && !strings.HasPrefix(strings.ToLower(path), syslogPrefix) {
+		if err := checkLog(path); err != nil {
 			d.fail("global.access_log", "%v", err)
 		}
 	}
@@ -67,18 +66,6 @@ func checkToken(path string) error {
 	}
 	if len(bytes.Fields(text)) != 1 {
 		return fmt.Errorf("%s must hold the token and nothing else: one word without spaces", quoted(path))
-	}
-	return nil
-}
-
-// checkLog accepts a path whose directory exists.
-func checkLog(path string) error {
-	directory := filepath.Dir(path)
-	if info, err := os.Stat(directory); err != nil || !info.IsDir() {
-		return fmt.Errorf("cannot be written: there is no directory %s; create it, or choose another path", quoted(directory))
-	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("%s is a directory: write the path of a file in it", quoted(path))
 	}
 	return nil
 }

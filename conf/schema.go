@@ -24,7 +24,7 @@ var globalSection = section[Global]{"[global]", []field[Global]{
 	key("hard_stop_after", timeout, 5*time.Minute, func(g *Global) *time.Duration { return &g.HardStopAfter }),
 	key("log_level", level, slog.LevelInfo, func(g *Global) *slog.Level { return &g.LogLevel }),
 	key("log_format", oneOf(LogText, LogJSON), LogText, func(g *Global) *LogFormat { return &g.LogFormat }),
-	key("access_log", text, "", func(g *Global) *string { return &g.AccessLog }),
+	key("access_log", accessLog, "", func(g *Global) *string { return &g.AccessLog }),
 }}
 
 var adminSection = section[Admin]{"[admin]", []field[Admin]{
