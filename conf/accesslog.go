@@ -24,6 +24,9 @@ var accessLog = word(`a path, "stdout", "stderr", "syslog:", or "" for off`, par
 const accessLogChoices = `write "" for off, "stdout", "stderr", "syslog:", or a path`
 
 func parseAccessLog(s string) (string, error) {
+	if hasControls(s) {
+		return "", fmt.Errorf("must be a string without control characters, not %s", quoted(s))
+	}
 	lower := strings.ToLower(s)
 	switch lower {
 	case "", Stdout, Stderr:
@@ -46,6 +49,11 @@ func parseAccessLog(s string) (string, error) {
 		return "", fmt.Errorf(`%s is an address: for a syslog server, write "syslog:server=%s"`, quoted(s), s)
 	}
 	return s, nil
+}
+
+// hasControls reports whether s has control characters.
+func hasControls(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
 // Syslog is where and how an access log goes to syslog.

@@ -62,6 +62,7 @@ const (
 type Admin struct {
 	Listen       string // "" = off
 	HealthListen string // "" = off
+	StatsSocket  string // the path of a Unix socket; "" = off
 	TokenFile    string // "" = runtime commands from loopback only
 
 	// Of the addresses here, those to be bound for IPv6 alone: see Config.IPv6Only.
