@@ -10,7 +10,8 @@ import (
 )
 
 // Apply puts a new configuration of the same backend in force, in place. It
-// resolves every address by resolve; if that fails, it changes nothing.
+// resolves every address by resolve; if that fails, it changes nothing. A server
+// whose address resolves to an invalid one, without an error, has no such endpoint.
 //
 // A server that was there before (the same name and addresses) stays the same
 // *Server with its state, counters and slots. Its weight and maxconn are set

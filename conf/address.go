@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,6 +54,9 @@ func parseListen(s string) (string, error) {
 	if addr, err := netip.ParseAddr(host); err == nil && addr.IsMulticast() {
 		return "", fmt.Errorf("%s is a multicast address: no TCP connection can come to it", quoted(s))
 	}
+	if err := checkInterface(s, host); err != nil {
+		return "", err
+	}
 	return joinAddress(host, port), nil
 }
 
@@ -73,6 +77,9 @@ func parseServer(s string) (string, error) {
 	if addr, err := netip.ParseAddr(host); err == nil && (addr.IsUnspecified() || addr.IsMulticast()) {
 		return "", fmt.Errorf(`%s is not the address of a server: write its own address, such as "192.0.2.1:9000"`, quoted(s))
 	}
+	if err := checkInterface(s, host); err != nil {
+		return "", err
+	}
 	return joinAddress(host, port), nil
 }
 
@@ -87,8 +94,11 @@ func splitAddress(s string) (host string, port uint16, err error) {
 	if err != nil {
 		return "", 0, fmt.Errorf("%s has no valid port after its last colon: a port is a number from 1 to 65535", quoted(s))
 	}
-	if addr, err := netip.ParseAddr(host); err == nil {
+	if addr, err := netip.ParseAddr(host); err == nil && !isMappedWithZone(addr) {
 		return addr.Unmap().String(), uint16(number), nil
+	}
+	if before, zone, found := strings.Cut(host, "%"); found {
+		return "", 0, explainZone(s, before, zone)
 	}
 	if host == "*" {
 		return "", 0, fmt.Errorf("%s has a star for its host: for every address write %q", quoted(s), ":"+digits)
@@ -130,8 +140,10 @@ func explainAddress(s string, err error) error {
 
 // isHostName reports whether host is letters, digits, hyphens and underscores
 // in labels between dots (RFC 1123 section 2.1; container networks add the
-// underscore), and cannot be mistaken for an IPv4 address.
+// underscore), and cannot be mistaken for an IPv4 address. A dot after the last
+// label makes the name absolute: no search domain is added (RFC 1034 section 3.1).
 func isHostName(host string) bool {
+	host = strings.TrimSuffix(host, ".")
 	if len(host) > 253 {
 		return false
 	}
@@ -149,23 +161,101 @@ func isHostName(host string) bool {
 }
 
 // overlap reports whether two listen addresses cannot both be bound: they have
-// the same port, and the same host or one that covers the other. An empty host
-// and :: are every address of both families, as Linux binds them by default
-// (ipv6(7), bindv6only); 0.0.0.0 is every IPv4 address.
+// the same port, and the same host or one that covers the other. An empty host is
+// every address of both families. So is ::, except beside 0.0.0.0, which is every
+// IPv4 address: there it is bound for IPv6 alone (Config.IPv6Only).
 func overlap(a, b string) bool {
 	hostA, portA, _ := splitAddress(a)
 	hostB, portB, _ := splitAddress(b)
-	return portA == portB && portA != 0 && (hostA == hostB || covers(hostA, hostB) || covers(hostB, hostA))
+	if portA != portB || portA == 0 || sharesPort(hostA, hostB) || sharesPort(hostB, hostA) {
+		return false
+	}
+	return sameHost(hostA, hostB) || covers(hostA, hostB) || covers(hostB, hostA)
+}
+
+// The hosts that mean every address of a family; of both, where anyIPv4 is not a
+// host of the same port.
+const (
+	anyIPv4 = "0.0.0.0"
+	anyIPv6 = "::"
+)
+
+// sharesPort reports whether host v6 is bound for IPv6 alone beside host v4.
+func sharesPort(v6, v4 string) bool { return v6 == anyIPv6 && v4 == anyIPv4 }
+
+// sameHost reports whether two hosts are the same, or differ by a trailing dot
+// alone.
+func sameHost(a, b string) bool {
+	return strings.TrimSuffix(a, ".") == strings.TrimSuffix(b, ".")
 }
 
 // covers reports whether the host wide includes the host narrow.
 func covers(wide, narrow string) bool {
-	switch wide {
-	case "", "::":
+	switch {
+	case wide == "" || wide == anyIPv6:
 		return true
-	case "0.0.0.0":
+	case wide == anyIPv4:
 		addr, err := netip.ParseAddr(narrow)
 		return err != nil || addr.Is4()
 	}
 	return false
+}
+
+// isMappedWithZone reports whether addr is an IPv4 address in the form of an IPv6
+// address that names an interface: IPv4 has no such thing.
+func isMappedWithZone(addr netip.Addr) bool { return addr.Is4In6() && addr.Zone() != "" }
+
+// explainZone returns what is wrong with an address whose host is before, a percent
+// sign and zone.
+func explainZone(s, before, zone string) error {
+	addr, err := netip.ParseAddr(before)
+	switch {
+	case err == nil && (addr.Is4() || addr.Is4In6()):
+		return fmt.Errorf("%s names an interface, which only an IPv6 address can: leave %q out", quoted(s), "%"+zone)
+	case err == nil:
+		return fmt.Errorf("%s has no interface after its percent sign: write its name, such as %q, or leave the sign out", quoted(s), before+"%eth0")
+	}
+	return fmt.Errorf("%s has a percent sign after what is no IPv6 address: write an IP address (IPv6 in brackets) or a host name", quoted(s))
+}
+
+// checkInterface refuses host, of the address s, if it names an interface that this
+// machine does not have, or needs one and names none.
+func checkInterface(s, host string) error {
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return nil // a name
+	}
+	zone := addr.Zone()
+	if zone == "" {
+		if addr.Is6() && addr.IsLinkLocalUnicast() {
+			return fmt.Errorf("%s is a link-local address, which says nothing without its interface: write that after a percent sign, such as %q",
+				quoted(s), host+"%eth0")
+		}
+		return nil
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil // it is tried when the address is used
+	}
+	names := make([]string, len(interfaces))
+	for i, known := range interfaces {
+		if known.Name == zone || strconv.Itoa(known.Index) == zone {
+			return nil
+		}
+		names[i] = known.Name
+	}
+	return fmt.Errorf("%s names the interface %s, which this machine does not have: it has %s", quoted(s), quoted(zone), enumerate(names, "and"))
+}
+
+// IPv6Only reports whether a listen address of c is to be bound for IPv6 alone: it
+// is every IPv6 address, and c listens on every IPv4 address of that port as well,
+// perhaps in another section.
+func (c *Config) IPv6Only(address string) bool {
+	host, port, err := splitAddress(address)
+	if err != nil || port == 0 || host != anyIPv6 {
+		return false
+	}
+	v4 := joinAddress(anyIPv4, port)
+	return c.Admin.Listen == v4 || c.Admin.HealthListen == v4 ||
+		slices.ContainsFunc(c.Frontends, func(f Frontend) bool { return slices.Contains(f.Listen, v4) })
 }

@@ -46,7 +46,7 @@ type Global struct {
 	HardStopAfter time.Duration // how long draining may take; 0 = no limit
 	LogLevel      slog.Level
 	LogFormat     LogFormat
-	AccessLog     string // "" = off, "stdout", or a path
+	AccessLog     string // "" = off, Stdout, Stderr, "syslog:...", or a path
 }
 
 // LogFormat is the form of log lines.
@@ -64,6 +64,9 @@ type Admin struct {
 	HealthListen string // "" = off
 	StatsSocket  string // the path of a Unix socket; "" = off
 	TokenFile    string // "" = runtime commands from loopback only
+
+	// Of the addresses here, those to be bound for IPv6 alone: see Config.IPv6Only.
+	IPv6Only []string
 }
 
 // RateLimit is the section [ratelimit]: the limits of one source (an IPv4 address
@@ -138,6 +141,7 @@ type Frontend struct {
 
 	TimeoutClient     time.Duration // idle; 0 = no limit
 	TimeoutHalfClosed time.Duration // idle after one side has finished sending; 0 = TimeoutClient
+	SendBuffer        int64         // bytes that the kernel may hold for a client that does not read; 0 = the kernel's own limit
 
 	// For mode http only.
 	TimeoutHTTPRequest    time.Duration

@@ -75,7 +75,7 @@ func TestContract(t *testing.T) {
 func contractHTTPFrontend() Frontend {
 	return Frontend{
 		Mode: ModeHTTP, Backend: "nodes", MaxMessage: 16 << 20,
-		TimeoutClient: 300 * time.Second, TimeoutHalfClosed: 60 * time.Second,
+		TimeoutClient: 300 * time.Second, TimeoutHalfClosed: 60 * time.Second, SendBuffer: 512 << 10,
 		TimeoutHTTPRequest: 10 * time.Second, TimeoutKeepalive: 300 * time.Second, RequestsPerConnection: 1000,
 		MaxHeader: 32 << 10, MaxBody: 16 << 20, MinBodyRate: 1 << 10, Compress: []string{"application/json", "text/plain", "text/html"},
 		Sticky: Sticky{Session: true, Cookie: "SERVERID", CookieAttributes: "Path=/; HttpOnly; SameSite=Lax"},
@@ -146,7 +146,7 @@ func keysByLine(p *positions) []string {
 // that were added later.
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
-	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[admin] stats_socket"}
+	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[admin] stats_socket", "[frontend.NAME] send_buffer"}
 	at := locateText(t, contract(t)).at
 	for _, section := range allSections {
 		heading := strings.Trim(section.title(), "[]")
@@ -363,6 +363,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"frontend.http.trusted_proxies", `["10.0.0.0/8"]`, `~frontend.http.trusted_proxies [] -> ["10.0.0.0/8"]`},
 	{"frontend.tcp.max_message", `"1k"`, `~frontend.tcp.max_message 16m -> 1k`},
 	{"frontend.tcp.timeout_client", `0`, `~frontend.tcp.timeout_client 5m -> 0s`},
+	{"frontend.tcp.send_buffer", `"1m"`, `~frontend.tcp.send_buffer 512k -> 1m`},
 	{"frontend.tcp.timeout_half_closed", `"1.5s"`, `~frontend.tcp.timeout_half_closed 1m -> 1.5s`},
 	{"frontend.http.timeout_http_request", `"1s"`, `~frontend.http.timeout_http_request 10s -> 1s`},
 	{"frontend.http.timeout_keepalive", `"1s"`, `~frontend.http.timeout_keepalive 5m -> 1s`},

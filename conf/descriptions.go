@@ -15,7 +15,7 @@ var descriptions = map[string]string{
 	"global hard_stop_after": "the longest time that draining may take at a stop or an upgrade; 0 = no limit",
 	"global log_level":       "the least important lines that are logged",
 	"global log_format":      "the form of log lines, which go to standard error",
-	"global access_log":      "one line per connection (modes tcp and mcp) or request (mode http); \"\" = off",
+	"global access_log":      "one line per connection (modes tcp and mcp) or request (mode http): a path, stdout, stderr, \"syslog:\" (the local one) or \"syslog:server=HOST:PORT,facility=local0,severity=info,tag=mcplb\"; \"\" = off",
 
 	"admin listen":        "the stats page, the API and its commands, metrics, health; \"\" = off",
 	"admin health_listen": "/health and /nginx_status alone, for clients that must not see the rest; \"\" = off",
@@ -35,7 +35,7 @@ var descriptions = map[string]string{
 	"ratelimit global_message_rate":    "messages per second of all sources together; 0 = no limit",
 	"ratelimit table_size":             "sources that are remembered at once, 75 bytes each; the one that was idle longest is forgotten first",
 
-	"frontend.NAME listen":                  "an address or a list of them; \":8000\" is every address of both families",
+	"frontend.NAME listen":                  "an address or a list of them; \":8000\" is every address of both families, as is \"[::]:8000\" except beside \"0.0.0.0:8000\", which is every IPv4 address",
 	"frontend.NAME mode":                    "tcp: opaque bytes; mcp: one JSON-RPC message per line; http: HTTP/1.1, event streams, WebSocket",
 	"frontend.NAME backend":                 "the name of the backend that clients are sent to",
 	"frontend.NAME balance":                 "the balancing policy; \"\" = the backend's",
@@ -44,6 +44,7 @@ var descriptions = map[string]string{
 	"frontend.NAME max_message":             "the longest line; a longer one ends the connection with a JSON-RPC error; 0 = no limit",
 	"frontend.NAME timeout_client":          "how long a connection may be idle in both directions; 0 = no limit",
 	"frontend.NAME timeout_half_closed":     "how long a connection may be idle once one side has finished sending; 0 = timeout_client",
+	"frontend.NAME send_buffer":             "the bytes that the kernel may hold for a client that does not read, for clients that connect from now on; it does not bound the throughput of a long path; 0 = the kernel's own limit (net.ipv4.tcp_wmem)",
 	"frontend.NAME tls":                     "terminate TLS here",
 	"frontend.NAME timeout_http_request":    "how long a request head may take, and a new connection until its first byte; 0 = no limit",
 	"frontend.NAME timeout_keepalive":       "how long a connection may wait for its next request; 0 = no limit",

@@ -74,11 +74,13 @@ type ServerChange struct {
 
 // ListenerChange is one listening socket of a frontend. It is to be opened if From
 // is "", closed if To is "", and otherwise handed over with its queue of clients.
-// An address to open may overlap one to close without being equal (:80 and
-// 127.0.0.1:80); the kernel refuses it while the other is open.
+// An address to open may overlap one to close: it may be equal but for IPv6Only, or
+// include the other (:80 and 127.0.0.1:80). The kernel refuses it while the other is
+// open.
 type ListenerChange struct {
 	Address  string
 	From, To string // names of frontends
+	IPv6Only bool   // the address is bound for IPv6 alone: see Config.IPv6Only
 }
 
 // Diff returns the changes from before to after. Neither may be nil. The plan
@@ -308,30 +310,34 @@ func diffListeners(before, after *Config) []ListenerChange {
 		}
 	}
 	for _, b := range left {
-		i := slices.IndexFunc(open, func(o binding) bool { return o.address == b.address })
+		i := slices.IndexFunc(open, func(o binding) bool { return o.address == b.address && o.ipv6Only == b.ipv6Only })
 		if i < 0 {
-			closed = append(closed, ListenerChange{Address: b.address, From: b.frontend})
+			closed = append(closed, ListenerChange{Address: b.address, From: b.frontend, IPv6Only: b.ipv6Only})
 			continue
 		}
-		handed = append(handed, ListenerChange{b.address, b.frontend, open[i].frontend})
+		handed = append(handed, ListenerChange{b.address, b.frontend, open[i].frontend, b.ipv6Only})
 		remove(open[i])
 	}
 	var changes []ListenerChange
 	for _, b := range open {
-		changes = append(changes, ListenerChange{Address: b.address, To: b.frontend})
+		changes = append(changes, ListenerChange{Address: b.address, To: b.frontend, IPv6Only: b.ipv6Only})
 	}
 	return slices.Concat(changes, handed, closed)
 }
 
-// binding is one address that a frontend listens on.
-type binding struct{ address, frontend string }
+// binding is one address that a frontend listens on. A socket that is bound for IPv6
+// alone cannot become one for both families: it is another binding.
+type binding struct {
+	address, frontend string
+	ipv6Only          bool
+}
 
 // bound returns all addresses that c's frontends listen on.
 func bound(c *Config) []binding {
 	var all []binding
 	for _, f := range c.Frontends {
 		for _, address := range f.Listen {
-			all = append(all, binding{address, f.Name})
+			all = append(all, binding{address, f.Name, c.IPv6Only(address)})
 		}
 	}
 	return all

@@ -79,16 +79,16 @@ tcp = "192.0.2.1:1"
 		{"a backend less", edit(t, diffBase, `"y"`, `"x"`, "[[backend.y.server]]\nname = \"one\"\ntcp = \"192.0.2.2:1\"\n", ""),
 			`~frontend.b.backend "y" -> "x", -backend y`, nil},
 		{"a frontend more", diffBase + "[frontend.c]\nlisten = [\":4\", \":5\"]\nmode = \"tcp\"\nbackend = \"x\"", "+frontend c",
-			[]ListenerChange{{":4", "", "c"}, {":5", "", "c"}}},
+			[]ListenerChange{{":4", "", "c", false}, {":5", "", "c", false}}},
 		{"a frontend less", edit(t, diffBase, "[frontend.b]\nlisten = \"127.0.0.1:3\"\nmode = \"tcp\"\nbackend = \"y\"\n", ""), "-frontend b",
-			[]ListenerChange{{"127.0.0.1:3", "b", ""}}},
+			[]ListenerChange{{"127.0.0.1:3", "b", "", false}}},
 		{"a frontend's name", edit(t, diffBase, "frontend.b", "frontend.c"), "-frontend b, +frontend c",
-			[]ListenerChange{{"127.0.0.1:3", "b", "c"}}},
+			[]ListenerChange{{"127.0.0.1:3", "b", "c", false}}},
 		{"an address more and one less", edit(t, diffBase, `":2"`, `":4"`), `~frontend.a.listen [":1", ":2"] -> [":1", ":4"]`,
-			[]ListenerChange{{":4", "", "a"}, {":2", "a", ""}}},
+			[]ListenerChange{{":4", "", "a", false}, {":2", "a", "", false}}},
 		{"addresses swapped", edit(t, diffBase, `":2"`, `"127.0.0.1:3"`, `= "127.0.0.1:3"`, `= ":2"`),
 			`~frontend.a.listen [":1", ":2"] -> [":1", "127.0.0.1:3"], ~frontend.b.listen ["127.0.0.1:3"] -> [":2"]`,
-			[]ListenerChange{{":2", "a", "b"}, {"127.0.0.1:3", "b", "a"}}},
+			[]ListenerChange{{":2", "a", "b", false}, {"127.0.0.1:3", "b", "a", false}}},
 		{"other sections", diffBase + "[global]\nthreads = 4\nlog_format = \"json\"\nlog_level = \"debug\"\n[admin]\nlisten = \":9\"\nhealth_listen = \"\"",
 			`~global.threads 0 -> 4, ~global.log_level "info" -> "debug", ~global.log_format "text" -> "json", ` +
 				`~admin.listen "127.0.0.1:8404" -> ":9", ~admin.health_listen "127.0.0.1:8888" -> ""`, nil},
@@ -130,14 +130,14 @@ func checkPlan(t *testing.T, before, after *Config, plan Plan) {
 	bindings := bound(before)
 	for _, l := range plan.Listeners {
 		if l.From != "" {
-			i := slices.Index(bindings, binding{l.Address, l.From})
+			i := slices.Index(bindings, binding{l.Address, l.From, l.IPv6Only})
 			if i < 0 {
 				t.Fatalf("%+v starts from a listener that does not exist", l)
 			}
 			bindings = slices.Delete(bindings, i, i+1)
 		}
 		if l.To != "" {
-			bindings = append(bindings, binding{l.Address, l.To})
+			bindings = append(bindings, binding{l.Address, l.To, l.IPv6Only})
 		}
 	}
 	want := bound(after)
@@ -179,11 +179,11 @@ func TestDiffKernelPorts(t *testing.T) {
 	}
 	before := mustParse(t, text(`":0"`, `":0"`))
 	plan := Diff(before, mustParse(t, text(`":0"`, `["127.0.0.1:0", ":0"]`)))
-	if want := []ListenerChange{{"127.0.0.1:0", "", "b"}}; !slices.Equal(plan.Listeners, want) {
+	if want := []ListenerChange{{"127.0.0.1:0", "", "b", false}}; !slices.Equal(plan.Listeners, want) {
 		t.Errorf("listeners %v, want %v", plan.Listeners, want)
 	}
 	plan = Diff(before, mustParse(t, text(`":0"`, `":5"`)))
-	if want := []ListenerChange{{":5", "", "b"}, {":0", "b", ""}}; !slices.Equal(plan.Listeners, want) {
+	if want := []ListenerChange{{":5", "", "b", false}, {":0", "b", "", false}}; !slices.Equal(plan.Listeners, want) {
 		t.Errorf("listeners %v, want %v", plan.Listeners, want)
 	}
 }

@@ -3,11 +3,8 @@ package conf
 import (
 	"bytes"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
+	"strings"
 )
 
 // validateFiles checks the files that the configuration names.
@@ -17,8 +14,8 @@ func validateFiles(c *Config, d *decoder) {
 			d.fail("admin.token_file", "%v", err)
 		}
 	}
-	if c.Global.AccessLog != "" && c.Global.AccessLog != "stdout" {
-		if err := checkLog(c.Global.AccessLog); err != nil {
+	if path := c.Global.AccessLog; path != "" && path != Stdout && path != Stderr && !strings.HasPrefix(strings.ToLower(path), syslogPrefix) {
+		if err := checkLog(path); err != nil {
 			d.fail("global.access_log", "%v", err)
 		}
 	}
@@ -63,7 +60,7 @@ func loadCertificates(t *TLS, loaded map[[2]string]loadedPair, path string, d *d
 
 // checkToken accepts a file that holds one word, the token.
 func checkToken(path string) error {
-	text, err := readSmall(path)
+	text, err := ReadFile(path, MostSmall)
 	if err != nil {
 		return err
 	}
@@ -73,25 +70,13 @@ func checkToken(path string) error {
 	return nil
 }
 
-// checkLog accepts a path whose directory exists.
-func checkLog(path string) error {
-	directory := filepath.Dir(path)
-	if info, err := os.Stat(directory); err != nil || !info.IsDir() {
-		return fmt.Errorf("cannot be written: there is no directory %s; create it, or choose another path", quoted(directory))
-	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("%s is a directory: write the path of a file in it", quoted(path))
-	}
-	return nil
-}
-
 // loadCertificate reads a PEM chain and the key of its first certificate.
 func loadCertificate(named *Certificate) (*tls.Certificate, error) {
-	cert, err := readSmall(named.Cert)
+	cert, err := ReadFile(named.Cert, MostSmall)
 	if err != nil {
 		return nil, fmt.Errorf("cert: %w", err)
 	}
-	key, err := readSmall(named.Key)
+	key, err := ReadFile(named.Key, MostSmall)
 	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)
 	}
@@ -103,35 +88,4 @@ func loadCertificate(named *Certificate) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("%s and %s are not a PEM certificate chain and its key: %w", quoted(named.Cert), quoted(named.Key), err)
 	}
 	return &pair, nil
-}
-
-// readSmall reads a regular file of at most 1 MiB: a pipe or a device could block
-// a reload forever.
-func readSmall(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, explainFile(path, err)
-	}
-	if !info.Mode().IsRegular() || info.Size() > megabyte {
-		return nil, fmt.Errorf("%s must be a regular file of at most 1 MiB", quoted(path))
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, explainFile(path, err)
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, megabyte))
-	if err != nil {
-		return nil, explainFile(path, err)
-	}
-	return text, nil
-}
-
-// explainFile returns the operating system's error for path.
-func explainFile(path string, err error) error {
-	var wrong *os.PathError
-	if errors.As(err, &wrong) {
-		err = wrong.Err
-	}
-	return fmt.Errorf("%s cannot be read: %w", quoted(path), err)
 }

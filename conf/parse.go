@@ -2,8 +2,8 @@ package conf
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
-	"os"
 	"strings"
 )
 
@@ -13,11 +13,24 @@ import (
 // Relative paths in the file (certificates, token, log) are relative to the
 // process's working directory.
 func Load(path string) (*Config, error) {
-	text, err := os.ReadFile(path)
+	text, err := ReadConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, text)
+}
+
+// ReadConfig reads the text of a configuration file: a regular one of at most 16
+// MiB.
+func ReadConfig(path string) ([]byte, error) {
+	if path == "-" {
+		return nil, errors.New(`reading the configuration: "-" is not standard input: write the text to a file and name that (a file called "-" is "./-")`)
+	}
+	text, err := ReadFile(path, mostConfig)
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
-	return Parse(path, text)
+	return text, nil
 }
 
 // Parse is Load for the text of a file; name is used as its path in Config.Path
@@ -44,8 +57,13 @@ func parse(name string, text []byte) (*Config, *decoder) {
 	return c, d
 }
 
-// complete fills in the defaults that depend on another key.
+// complete fills in what depends on another key.
 func complete(c *Config, d *decoder) {
+	for _, address := range []string{c.Admin.Listen, c.Admin.HealthListen} {
+		if c.IPv6Only(address) {
+			c.Admin.IPv6Only = append(c.Admin.IPv6Only, address)
+		}
+	}
 	for i := range c.Backends {
 		b := &c.Backends[i]
 		if path := join("backend", b.Name); !d.positions.names(path + ".check.fast_interval") {

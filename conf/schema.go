@@ -24,7 +24,7 @@ var globalSection = section[Global]{"[global]", []field[Global]{
 	key("hard_stop_after", timeout, 5*time.Minute, func(g *Global) *time.Duration { return &g.HardStopAfter }),
 	key("log_level", level, slog.LevelInfo, func(g *Global) *slog.Level { return &g.LogLevel }),
 	key("log_format", oneOf(LogText, LogJSON), LogText, func(g *Global) *LogFormat { return &g.LogFormat }),
-	key("access_log", text, "", func(g *Global) *string { return &g.AccessLog }),
+	key("access_log", accessLog, "", func(g *Global) *string { return &g.AccessLog }),
 }}
 
 var adminSection = section[Admin]{"[admin]", []field[Admin]{
@@ -58,6 +58,7 @@ var frontendSection = section[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("trusted_proxies", listOf(prefix, `["10.0.0.0/8"]`), nil, func(f *Frontend) *[]netip.Prefix { return &f.TrustedProxies }),
 	key("max_message", size(true, 64, gigabyte), 16*megabyte, func(f *Frontend) *int64 { return &f.MaxMessage }).only(ModeMCP),
 	key("timeout_client", timeout, 300*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutClient }),
+	key("send_buffer", size(true, 16*kilobyte, gigabyte), 512*kilobyte, func(f *Frontend) *int64 { return &f.SendBuffer }),
 	optional("tls", &tlsSection, func(f *Frontend) **TLS { return &f.TLS }),
 	key("timeout_half_closed", timeout, 60*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutHalfClosed }),
 

@@ -3,6 +3,7 @@ package conf
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -178,17 +179,27 @@ func validateServers(b *Backend, path string, d *decoder) {
 			if !d.given(server+"."+string(e)) || address == "" {
 				continue
 			}
-			if before, taken := addresses[address]; taken && before != i {
+			same := withoutDot(address)
+			if before, taken := addresses[same]; taken && before != i {
 				d.fail(server+"."+string(e), "%q is an address of server %q already (%s): each server needs its own addresses",
 					address, b.Servers[before].Name, d.where(element(path+".server", before)))
 			} else {
-				addresses[address] = i
+				addresses[same] = i
 			}
 		}
 	}
 	if weights == 0 {
 		d.fail(path+".server", "has weight 0 for every server, so no client could be served: give at least one server a weight of 1 or more")
 	}
+}
+
+// withoutDot returns a server's address without the dot that may end its host name.
+func withoutDot(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return net.JoinHostPort(strings.TrimSuffix(host, "."), port)
 }
 
 // validateEndpoints reports servers without an address that a frontend, a

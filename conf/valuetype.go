@@ -174,7 +174,7 @@ var factor = scalar(func(raw any) (float64, error) {
 
 // text is any string without control characters.
 var text = word("a string in quotes", func(s string) (string, error) {
-	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if hasControls(s) {
 		return "", fmt.Errorf("must be a string without control characters, not %s", quoted(s))
 	}
 	return s, nil
@@ -347,8 +347,8 @@ var sourceAddress = scalar(func(raw any) (netip.Addr, error) {
 	const want = `an address of this machine without a port, such as "192.0.2.10"`
 	s, _ := raw.(string)
 	addr, err := netip.ParseAddr(s)
-	if err != nil || addr.IsUnspecified() || addr.IsMulticast() {
+	if err != nil || addr.IsUnspecified() || addr.IsMulticast() || isMappedWithZone(addr) {
 		return netip.Addr{}, mustBe(want, raw)
 	}
-	return addr.Unmap(), nil
+	return addr.Unmap(), checkInterface(s, addr.String())
 }, func(a netip.Addr) string { return strconv.Quote(a.String()) }).in(node{"type": "string"})

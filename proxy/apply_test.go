@@ -275,7 +275,6 @@ func TestApplyFails(t *testing.T) {
 		backendText("other", []string{endpoint.Refuse(t)}) + "[backend.b]\nbalance = \"random\"\n" + serverText("b", "s1", s.Address, "weight = 7", "maxconn = 7")
 	for want, text := range map[string]string{
 		"address already in use":    frontendText("bad", taken.Addr().String(), "tcp", "b"),
-		"no-such-host.invalid":      serverText("b", "bad", "no-such-host.invalid:1"),
 		"global.maxconn = 10000000": "[global]\nmaxconn = 10000000\n",
 	} {
 		_, err := r.Apply(parse(t, changes+text))

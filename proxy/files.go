@@ -3,35 +3,98 @@ package proxy
 import (
 	"fmt"
 	"os"
+	"sort"
+
+	"mcplb/conf"
 
 	"golang.org/x/sys/unix"
 )
 
+// filesPerConnection is how many descriptors a client needs: its socket and its
+// server's.
+const filesPerConnection = 2
+
+// What descriptors are reserved for, beside clients.
 const (
-	// filesPerConnection is how many descriptors a client needs: its socket and its
-	// server's.
-	filesPerConnection = 2
-	// reservedFiles are reserved for everything else: listeners, loops, pipes,
-	// checks, logs and the admin pages. These work even when maxconn is reached.
-	reservedFiles = 200
-	// mostPipes is how many pipes (two descriptors each) there may be. When they
-	// are all in use, bytes are copied.
-	mostPipes = 48
+	// processFiles are those of the process: the standard streams, Go's poller, logs,
+	// files that are read, and what an upgrade opens beside its sockets.
+	processFiles = 24
+	filesPerLoop = 2
+	// filesPerListener are its socket and, during an upgrade, a copy.
+	filesPerListener = 2
+	// mostCheckFiles are for checks and look-ups of names: they are short, and seldom
+	// under way together.
+	mostCheckFiles = 16
+
+	// spareShare is the part of the limit that is reserved for pipes and for the
+	// clients of the pages: a sixteenth.
+	spareShare = 16
+	// mostSpare is what both need at most: 48 pipes, and 64 clients.
+	mostSpare = 160
+	// leastSpare is kept even where much else is reserved.
+	leastSpare = 64
+	// usualReserve is the most that is reserved unless there are very many listeners.
+	usualReserve = 200
 )
+
+// fileBudget says what the descriptors of the process are for. Idle connections to
+// servers have no share of their own: they are closed when descriptors run short.
+type fileBudget struct {
+	limit int // the most that may be open
+	fixed int // for the process, its loops, listeners and checks
+}
+
+// budget is that of a configuration.
+func budget(c *conf.Config, limit int) fileBudget {
+	listeners, servers := 0, 0
+	for _, address := range []string{c.Admin.Listen, c.Admin.HealthListen} {
+		if address != "" {
+			listeners++
+		}
+	}
+	for _, f := range c.Frontends {
+		listeners += len(f.Listen)
+	}
+	for _, b := range c.Backends {
+		servers += len(b.Servers)
+	}
+	fixed := processFiles + threads(c)*filesPerLoop + listeners*filesPerListener + min(servers+2, mostCheckFiles)
+	return fileBudget{limit, fixed}
+}
+
+// spare is what pipes and the clients of the pages have.
+func (b fileBudget) spare() int {
+	spare := min(b.limit/spareShare, mostSpare)
+	return min(spare, max(usualReserve-b.fixed, leastSpare))
+}
+
+// pipes is how many pipes there may be, of two descriptors each. When they are all
+// in use, bytes are copied.
+func (b fileBudget) pipes() int { return b.spare() * 3 / 10 }
+
+// clients is how many clients there may be; below 1 = the limit is too low.
+func (b fileBudget) clients() int { return (b.limit - b.fixed - b.spare()) / filesPerConnection }
+
+// needed is the lowest limit that allows so many clients.
+func (b fileBudget) needed(clients int) int {
+	low := clients * filesPerConnection
+	return low + sort.Search(b.fixed+mostSpare, func(more int) bool {
+		return fileBudget{low + more, b.fixed}.clients() >= clients
+	})
+}
 
 // maxConnections returns how many clients the open-files limit allows, or the
 // number that the configuration asks for, if the limit is high enough for it.
-func maxConnections(asked, limit int) (int, error) {
-	if asked == 0 {
-		allowed := (limit - reservedFiles) / filesPerConnection
-		if allowed < 1 {
-			return 0, fmt.Errorf("the open-files limit is %d, too low for any client: raise it above %d (ulimit -n, or LimitNOFILE= in the systemd unit)", limit, reservedFiles+filesPerConnection)
-		}
+func (b fileBudget) maxConnections(asked int) (int, error) {
+	allowed := b.clients()
+	switch {
+	case asked == 0 && allowed < 1:
+		return 0, fmt.Errorf("the open-files limit is %d, too low for any client: raise it to %d at least (ulimit -n, or LimitNOFILE= in the systemd unit)", b.limit, b.needed(1))
+	case asked == 0:
 		return allowed, nil
-	}
-	if needed := asked*filesPerConnection + reservedFiles; needed > limit {
+	case asked > allowed:
 		return 0, fmt.Errorf("global.maxconn = %d needs an open-files limit of %d, and it is %d: raise it (ulimit -n, or LimitNOFILE= in the systemd unit) or lower maxconn to %d",
-			asked, needed, limit, max((limit-reservedFiles)/filesPerConnection, 0))
+			asked, b.needed(asked), b.limit, max(allowed, 0))
 	}
 	return asked, nil
 }

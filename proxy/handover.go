@@ -2,8 +2,11 @@ package proxy
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"mcplb/backend"
 	"mcplb/conf"
@@ -49,7 +52,7 @@ func (p *Proxy) startChecks() {
 	}
 	p.suspended = false
 	for _, b := range p.backends {
-		p.check(b)
+		p.settle(b)
 	}
 }
 
@@ -153,6 +156,7 @@ func (h *Handover) Pool(state *handover.BackendState) (*backend.Pool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if b := p.backends[state.Settings.Name]; b != nil && !state.Removed {
+		p.adoptAddresses(b, &state.Settings)
 		return b.Pool, nil
 	}
 	b, err := p.newPool(state.Settings, netip.ParseAddrPort)
@@ -162,6 +166,29 @@ func (h *Handover) Pool(state *handover.BackendState) (*backend.Pool, error) {
 	b.Retire()
 	p.leaving.pools = append(p.leaving.pools, b)
 	return b.Pool, nil
+}
+
+// adoptAddresses takes the addresses that servers had in the old process, whose
+// settings of the backend are old, for those whose names do not resolve here.
+func (p *Proxy) adoptAddresses(b *pool, old *conf.Backend) {
+	known := maps.Clone(p.addresses)
+	c := b.InForce()
+	for i := range c.Servers {
+		j := slices.IndexFunc(old.Servers, func(s conf.Server) bool { return s.Name == c.Servers[i].Name })
+		if j < 0 {
+			continue
+		}
+		for _, e := range allEndpoints {
+			had, err := netip.ParseAddrPort(old.Servers[j].Address(e))
+			address := c.Servers[i].Address(e)
+			if err == nil && address != "" && !known[address].IsValid() && strings.HasSuffix(address, fmt.Sprintf(":%d", had.Port())) {
+				known[address] = had
+			}
+		}
+	}
+	if !maps.Equal(known, p.addresses) {
+		p.bringIn(known)
+	}
 }
 
 // Frontend implements handover.NewBalancer.

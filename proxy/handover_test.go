@@ -49,6 +49,15 @@ func (r *running) newProcess(text string) *running {
 	}
 	o := options()
 	o.Suspended, o.Inherited = true, func(address string) *net.TCPListener { return inherited[address] }
+	return r.become(text, o)
+}
+
+// become starts the balancer that replaces r, whose old is set, with options.
+func (r *running) become(text string, o Options) *running {
+	r.t.Helper()
+	if r.old == nil {
+		r.old = &handover.Old{Balancer: r.Handover()}
+	}
 	p, err := Start(parse(r.t, text), o)
 	if err != nil {
 		r.t.Fatal(err)

@@ -21,8 +21,15 @@ type listener struct {
 	*reactor.Listener
 	wanted      string // as configured
 	address     string // as the kernel shows it
+	ipv6Only    bool   // wanted is bound for IPv6 alone
 	frontend    string
 	userTimeout time.Duration // of clients accepted from now on
+	sendBuffer  int64         // likewise
+}
+
+// at reports whether the listener is the one of an address as configured.
+func (l *listener) at(wanted string, ipv6Only bool) bool {
+	return l.wanted == wanted && l.ipv6Only == ipv6Only
 }
 
 // setUserTimeout changes the timeout of clients accepted from now on.
@@ -35,10 +42,21 @@ func (l *listener) setUserTimeout(d time.Duration) {
 	}
 }
 
+// setSendBuffer changes the bound of clients accepted from now on.
+func (l *listener) setSendBuffer(n int64) {
+	if l.sendBuffer == n {
+		return
+	}
+	if l.SetOption(unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent(n)) == nil {
+		l.sendBuffer = n
+	}
+}
+
 // listeners are the listening sockets. Proxy.mu guards them.
 type listeners struct {
 	engine    *reactor.Engine
 	inherited func(address string) *net.TCPListener // nil = none is inherited
+	replaced  []string                              // ports of inherited sockets that were not used
 	active    []*listener
 	retiring  []*listener // removed by a reload: they accept the clients that are connecting, and close
 }
@@ -46,14 +64,14 @@ type listeners struct {
 // open opens one address, or uses the socket that is open there already: an
 // inherited one, or one that an earlier reload is still closing. No client is
 // accepted until the listener is handed to a frontend.
-func (s *listeners) open(address string, userTimeout time.Duration, plan *conf.Plan) (*listener, error) {
+func (s *listeners) open(address string, o socketOptions, plan *conf.Plan) (*listener, error) {
 	for i, l := range s.retiring {
-		if l.wanted == address && !strings.HasSuffix(address, ":0") && l.CancelRetire() {
+		if l.at(address, o.ipv6Only) && !strings.HasSuffix(address, ":0") && l.CancelRetire() {
 			s.retiring = slices.Delete(s.retiring, i, i+1)
 			return l, nil
 		}
 	}
-	socket, err := s.socket(address, userTimeout, plan)
+	socket, err := s.socket(address, o, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +80,9 @@ func (s *listeners) open(address string, userTimeout time.Duration, plan *conf.P
 	if err != nil {
 		return nil, err
 	}
-	return &listener{Listener: made, wanted: address, address: canonical(socket), userTimeout: userTimeout}, nil
+	return &listener{
+		Listener: made, wanted: address, address: canonical(socket, o.ipv6Only), ipv6Only: o.ipv6Only, userTimeout: o.userTimeout, sendBuffer: o.sendBuffer,
+	}, nil
 }
 
 // notYet accepts no clients.
@@ -75,17 +95,55 @@ func (notYet) AcceptFailed(unix.Errno)                     {}
 // socket opens a listening socket, or returns the inherited one, with the options
 // of this process's configuration. An address that overlaps one that is about to
 // be closed is opened beside it.
-func (s *listeners) socket(address string, userTimeout time.Duration, plan *conf.Plan) (*net.TCPListener, error) {
+func (s *listeners) socket(address string, o socketOptions, plan *conf.Plan) (*net.TCPListener, error) {
 	if s.inherited != nil {
 		if socket := s.inherited(address); socket != nil {
-			return socket, inheritedOptions(socket, userTimeout)
+			if fits(socket, o.network(address)) {
+				return socket, inheritedOptions(socket, o)
+			}
+			if err := s.replace(socket, address); err != nil {
+				return nil, err
+			}
 		}
 	}
-	socket, err := listen(address, userTimeout, false)
+	socket, err := listen(address, o)
 	if errors.Is(err, unix.EADDRINUSE) && s.shareWith(address, plan) {
-		return listen(address, userTimeout, true)
+		o.shared = true
+		return listen(address, o)
 	}
 	return socket, err
+}
+
+// replace allows an address to be opened beside an inherited socket of the same
+// address that is bound for other families, which a socket cannot change: the old
+// process will close it, and that of every IPv4 address.
+func (s *listeners) replace(socket *net.TCPListener, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	s.replaced = append(s.replaced, port)
+	old := []*net.TCPListener{socket}
+	if !isIPv6Only(socket) {
+		return shareAll(old)
+	}
+	if v4 := s.inherited(net.JoinHostPort("0.0.0.0", port)); v4 != nil {
+		old = append(old, v4)
+	}
+	return shareAll(old)
+}
+
+// shareAll lets other sockets be opened beside those of the old process, and closes
+// the copies here.
+func shareAll(sockets []*net.TCPListener) error {
+	var failed []error
+	for _, socket := range sockets {
+		if err := setOption(socket, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			failed = append(failed, fmt.Errorf("inherited socket %s: %w", socket.Addr(), err))
+		}
+		socket.Close()
+	}
+	return errors.Join(failed...)
 }
 
 // shareWith allows an address to be opened beside those of its port that are about
@@ -94,11 +152,11 @@ func (s *listeners) shareWith(address string, plan *conf.Plan) bool {
 	_, port, _ := net.SplitHostPort(address)
 	ending := slices.Clone(s.retiring)
 	for _, change := range plan.Listeners {
-		if l := s.find(change.Address, change.From); l != nil && change.To == "" {
+		if l := s.find(change); l != nil && change.To == "" {
 			ending = append(ending, l)
 		}
 	}
-	found := false
+	found := slices.Contains(s.replaced, port)
 	for _, l := range ending {
 		if _, its, _ := net.SplitHostPort(l.address); its == port {
 			found = l.SetOption(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) == nil || found
@@ -107,11 +165,10 @@ func (s *listeners) shareWith(address string, plan *conf.Plan) bool {
 	return found
 }
 
-// find returns a frontend's listener by its address as configured; nil = there is
-// none.
-func (s *listeners) find(wanted, frontend string) *listener {
+// find returns the listener that a change is about; nil = there is none.
+func (s *listeners) find(change conf.ListenerChange) *listener {
 	for _, l := range s.active {
-		if l.wanted == wanted && l.frontend == frontend {
+		if l.at(change.Address, change.IPv6Only) && l.frontend == change.From {
 			return l
 		}
 	}
@@ -124,7 +181,7 @@ func (s *listeners) find(wanted, frontend string) *listener {
 func (s *listeners) apply(plan *conf.Plan, opened []*listener, frontends map[string]*layered) {
 	s.retiring = slices.DeleteFunc(s.retiring, func(l *listener) bool { return l.Closed() })
 	for _, change := range plan.Listeners {
-		l := s.find(change.Address, change.From)
+		l := s.find(change)
 		switch {
 		case l == nil:
 		case change.To == "":

@@ -3,6 +3,8 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,16 +23,21 @@ type change struct {
 	plan  conf.Plan
 
 	maxconn   int
+	found     answers // of all hosts
 	addresses addresses
 	pools     map[string]*pool  // of backends that are added
 	opened    []*listener       // of addresses that are added
 	log       *accesslog.Opened // where the access log is to be written; nil = no change
 }
 
-// prepare does everything that can fail for a change to c. On an error nothing has
+// prepare does everything that can fail for a change to c, for whose hosts found has
+// the answers. On an error nothing has
 // changed, and nothing is left open.
-func (p *Proxy) prepare(c *conf.Config) (*change, error) {
-	change := &change{proxy: p, to: c, plan: conf.Diff(p.config, c), pools: map[string]*pool{}}
+func (p *Proxy) prepare(c *conf.Config, found answers) (*change, error) {
+	change := &change{
+		proxy: p, to: c, plan: conf.Diff(p.config, c), pools: map[string]*pool{},
+		found: found, addresses: found.addresses(c, p.addresses),
+	}
 	if err := change.prepare(); err != nil {
 		for _, l := range change.opened {
 			l.Close()
@@ -40,14 +47,24 @@ func (p *Proxy) prepare(c *conf.Config) (*change, error) {
 	return change, nil
 }
 
+// Check reports why a start or a reload with c would fail, where that depends on
+// more than the file: the limit of open files, fileLimit, and the names of addresses
+// to listen on. It opens nothing.
+func Check(c *conf.Config, fileLimit int) error {
+	_, err := check(c, fileLimit)
+	return errors.Join(err, checkListenNames(c))
+}
+
+// check returns how many clients a configuration allows.
+func check(c *conf.Config, fileLimit int) (maxconn int, err error) {
+	if maxconn, err = budget(c, fileLimit).maxConnections(c.Global.MaxConn); err != nil {
+		return 0, err
+	}
+	return maxconn, checkTags(c)
+}
+
 func (c *change) prepare() (err error) {
-	if c.maxconn, err = maxConnections(c.to.Global.MaxConn, c.proxy.options.FileLimit); err != nil {
-		return err
-	}
-	if c.addresses, err = resolveAll(c.to); err != nil {
-		return err
-	}
-	if err := checkTags(c.to); err != nil {
+	if c.maxconn, err = check(c.to, c.proxy.options.FileLimit); err != nil {
 		return err
 	}
 	if err := c.createPools(); err != nil {
@@ -89,12 +106,9 @@ func (c *change) createPools() (err error) {
 // openListeners opens every new address. Its error names all that it cannot open.
 func (c *change) openListeners() error {
 	var failed []error
-	for _, listener := range c.plan.Listeners {
-		if listener.From != "" {
-			continue
-		}
+	for _, listener := range opening(c.plan.Listeners) {
 		f := c.to.Frontend(listener.To)
-		l, err := c.proxy.listeners.open(listener.Address, c.userTimeout(f), &c.plan)
+		l, err := c.proxy.listeners.open(listener.Address, c.socketOptions(f, listener.IPv6Only), &c.plan)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("frontend %s: %w", f.Name, err))
 			continue
@@ -103,6 +117,27 @@ func (c *change) openListeners() error {
 		c.opened = append(c.opened, l)
 	}
 	return errors.Join(failed...)
+}
+
+// opening returns the listeners to open, first those for IPv6 alone: they may
+// replace one of the old process that includes others.
+func opening(changes []conf.ListenerChange) []conf.ListenerChange {
+	all := slices.DeleteFunc(slices.Clone(changes), func(l conf.ListenerChange) bool { return l.From != "" })
+	slices.SortStableFunc(all, func(a, b conf.ListenerChange) int {
+		switch {
+		case a.IPv6Only == b.IPv6Only:
+			return 0
+		case a.IPv6Only:
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// socketOptions are those of a frontend's listening sockets.
+func (c *change) socketOptions(f *conf.Frontend, ipv6Only bool) socketOptions {
+	return socketOptions{userTimeout: c.userTimeout(f), sendBuffer: f.SendBuffer, ipv6Only: ipv6Only}
 }
 
 // userTimeout is that of a frontend's clients.
@@ -127,6 +162,8 @@ func (c *change) apply() (summary string) {
 	p := c.proxy
 	p.limiter.Apply(c.to.RateLimit)
 	p.connections.setLimit(c.maxconn)
+	p.addresses = c.addresses
+	p.names.want(c.missing())
 	moved := c.applyBackends()
 	c.applyFrontends()
 	c.applyListeners()
@@ -167,7 +204,7 @@ func (c *change) applyBackends() (moved []string) {
 		if b == nil {
 			b = c.pools[after.Name]
 			p.backends[after.Name] = b
-			p.check(b)
+			p.settle(b)
 			continue
 		}
 		if !changed[after.Name] {
@@ -189,11 +226,31 @@ func (c *change) movedServers(b *pool, after *conf.Backend) (moved []string) {
 		for _, e := range allEndpoints {
 			name := after.Servers[i].Address(e)
 			if name != "" && c.addresses[name] != server.Addr(e) {
-				moved = append(moved, fmt.Sprintf("~server %s/%s %s %s: %s -> %s", after.Name, server.Name(), e, name, server.Addr(e), c.addresses[name]))
+				moved = append(moved, fmt.Sprintf("~server %s/%s %s %s: %s -> %s", after.Name, server.Name(), e, name, showAddress(server.Addr(e)), showAddress(c.addresses[name])))
 			}
 		}
 	}
 	return moved
+}
+
+// showAddress shows an address, which may be unresolved.
+func showAddress(address netip.AddrPort) string {
+	if !address.IsValid() {
+		return "unresolved"
+	}
+	return address.String()
+}
+
+// missing returns the answers that failed and that a server waits for: not those
+// whose servers keep the address they have.
+func (c *change) missing() answers {
+	needed := answers{}
+	eachAddress(c.to, func(address, host string, _ uint16) {
+		if !c.addresses[address].IsValid() {
+			needed[host] = c.found[host]
+		}
+	})
+	return needed
 }
 
 // applyBackend changes one backend.
@@ -204,7 +261,7 @@ func (c *change) applyBackend(b *pool, after *conf.Backend) {
 		c.proxy.options.Log.Error("backend keeps its old configuration", "backend", after.Name, "err", err)
 		return
 	}
-	c.proxy.check(b)
+	c.proxy.settle(b)
 	c.proxy.removed(gone, after.OnRemoved)
 }
 
@@ -232,7 +289,9 @@ func (c *change) applyListeners() {
 	listeners := &c.proxy.listeners
 	listeners.apply(&c.plan, c.opened, c.proxy.frontends)
 	for _, l := range listeners.active {
-		l.setUserTimeout(c.userTimeout(c.to.Frontend(l.frontend)))
+		f := c.to.Frontend(l.frontend)
+		l.setUserTimeout(c.userTimeout(f))
+		l.setSendBuffer(f.SendBuffer)
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,6 +35,8 @@ type Options struct {
 	// Suspended makes Start accept no clients, and run no checks, until the
 	// hand-over resumes the balancer.
 	Suspended bool
+	// Lookup returns the addresses of a host name. nil = by the system's resolver.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
 // Proxy is a running balancer. Its methods may be called by any goroutine.
@@ -55,6 +59,8 @@ type Proxy struct {
 	draining   bool // this process is about to end
 	replaced   bool // the new process of an upgrade serves
 	reload     reload
+	addresses  addresses // what the configured addresses of servers stand for
+	names      *names    // set once
 }
 
 // reload is the outcome of the last attempt to change the configuration.
@@ -66,11 +72,12 @@ type reload struct {
 // Start opens and runs what the configuration says. On an error nothing is left
 // open.
 func Start(c *conf.Config, options Options) (*Proxy, error) {
-	limit, err := maxConnections(c.Global.MaxConn, options.FileLimit)
+	files := budget(c, options.FileLimit)
+	limit, err := files.maxConnections(c.Global.MaxConn)
 	if err != nil {
 		return nil, err
 	}
-	engine, err := reactor.Start(threads(c), mostPipes, options.System)
+	engine, err := reactor.Start(threads(c), files.pipes(), options.System)
 	if err != nil {
 		return nil, err
 	}
@@ -91,14 +98,17 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		listeners:    listeners{engine: engine, inherited: options.Inherited},
 		suspended:    options.Suspended,
 	}
+	engine.OnShortage(p.workers.Spare)
 	p.connections = newConnectionLimiter(engine, limit, p.resumeListeners, options.Log)
 	p.connections.closed.Store(options.Suspended)
+	p.names = newNames(p.lookup(), p.resolved)
 	if _, err := p.apply(c); err != nil {
+		p.names.close()
 		p.engine.Stop()
 		p.log.Close()
 		return nil, err
 	}
-	p.listeners.inherited = nil // every socket opened from now on is new
+	p.listeners.inherited, p.listeners.replaced = nil, nil // every socket opened from now on is new
 	return p, nil
 }
 
@@ -123,6 +133,7 @@ func handshakes(loops int) int { return max(1, loops/2) }
 // Stop accepts no more clients, waits until the present ones have gone or ctx
 // ends, cuts off those that are left, and closes everything.
 func (p *Proxy) Stop(ctx context.Context) error {
+	p.names.close()
 	p.closeListeners()
 	p.resumePools() // clients that are left are served here
 	p.drainSessions()
@@ -249,12 +260,15 @@ func (p *Proxy) Note(err error) {
 // apply carries a change out: first everything that can fail, which changes
 // nothing that runs, and then the rest.
 func (p *Proxy) apply(c *conf.Config) (summary string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
+	defer cancel()
+	found := lookUp(ctx, p.lookup(), hostsOf(c)) // without the lock: name servers may be slow
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.draining || p.replaced {
 		return "", ErrDraining
 	}
-	change, err := p.prepare(c)
+	change, err := p.prepare(c, found)
 	if err != nil {
 		return "", err
 	}
@@ -294,11 +308,32 @@ func (p *Proxy) removed(servers []*backend.Server, policy conf.OnDown) {
 	}
 }
 
-// check starts or adjusts the checks of a backend, unless the old process's
-// verdicts are yet to be restored.
-func (p *Proxy) check(b *pool) {
-	if !p.suspended {
-		b.checker.Apply(b.InForce().Check, b.Servers())
+// lookup is how host names are looked up.
+func (p *Proxy) lookup() lookup {
+	if p.options.Lookup != nil {
+		return p.options.Lookup
+	}
+	return systemLookup
+}
+
+// resolved brings in the servers whose names resolve now. It returns false if that
+// must wait: a hand-over is under way.
+func (p *Proxy) resolved(found answers) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.suspended || p.draining || p.replaced {
+		return false
+	}
+	p.bringIn(found.addresses(p.config, p.addresses))
+	return true
+}
+
+// bringIn applies addresses that have become known, without any other change.
+func (p *Proxy) bringIn(known addresses) {
+	change := &change{proxy: p, to: p.config, addresses: known}
+	p.addresses = known
+	if moved := change.applyBackends(); len(moved) > 0 {
+		p.options.Log.Info("host names resolve", "changes", strings.Join(moved, ", "))
 	}
 }
 

@@ -9,39 +9,92 @@ import (
 	"syscall"
 	"time"
 
+	"mcplb/conf"
+
 	"golang.org/x/sys/unix"
 )
 
-// listen opens a listening socket. Every accepted connection inherits the options
-// set on it (tcp(7)), which saves two system calls per client. shared allows
-// another socket of this process to be open on an overlapping address (socket(7),
-// SO_REUSEPORT).
-func listen(address string, userTimeout time.Duration, shared bool) (*net.TCPListener, error) {
-	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		if shared {
-			var failed error
-			if err := raw.Control(func(fd uintptr) {
-				failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
-			}); err != nil || failed != nil {
-				return errors.Join(err, failed)
-			}
-		}
-		return setListenerOptions(raw, userTimeout)
-	}}
+// socketOptions are how a listening socket is bound, and what every accepted
+// connection inherits from it (tcp(7)), which saves system calls per client.
+type socketOptions struct {
+	userTimeout time.Duration // TCP_USER_TIMEOUT; 0 = the kernel's
+	sendBuffer  int64         // bytes that wait to be sent, see notSent; 0 = the kernel's limit
+	ipv6Only    bool          // of an address of both families: IPv6 alone (ipv6(7), IPV6_V6ONLY)
+	shared      bool          // another socket of this user is open on an overlapping address (socket(7), SO_REUSEPORT)
+}
+
+// listenTimeout limits the time to look up the host name of an address to listen on.
+const listenTimeout = 2 * time.Second
+
+// listen opens a listening socket.
+func listen(address string, o socketOptions) (*net.TCPListener, error) {
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error { return o.prepare(raw) }}
 	config.SetMultipathTCP(false) // splice and TCP_USER_TIMEOUT need plain TCP
-	socket, err := config.Listen(context.Background(), "tcp", address)
+	ctx, cancel := context.WithTimeout(context.Background(), listenTimeout)
+	defer cancel()
+	socket, err := config.Listen(ctx, o.network(address), address)
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w%s", address, reason(err), hint(err))
 	}
 	return socket.(*net.TCPListener), nil
 }
 
+// checkListenNames reports host names to listen on that do not resolve.
+func checkListenNames(c *conf.Config) error {
+	ctx, cancel := context.WithTimeout(context.Background(), listenTimeout)
+	defer cancel()
+	var failed []error
+	for _, f := range c.Frontends {
+		for _, address := range f.Listen {
+			host, _, err := net.SplitHostPort(address)
+			if err != nil || host == "" {
+				continue
+			}
+			if _, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+				failed = append(failed, fmt.Errorf("frontend %s: listening on %s: %w", f.Name, address, err))
+			}
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// What package net calls the families that a socket is for. With "tcp", it takes
+// 0.0.0.0 for every address of both.
+const (
+	bothFamilies = "tcp"
+	ipv4         = "tcp4"
+	ipv6         = "tcp6" // sets IPV6_V6ONLY
+)
+
+// network returns the families that a listen address is for.
+func (o *socketOptions) network(address string) string {
+	host, _, _ := net.SplitHostPort(address)
+	switch {
+	case o.ipv6Only:
+		return ipv6
+	case host == "0.0.0.0":
+		return ipv4
+	}
+	return bothFamilies
+}
+
+// prepare sets the options of a socket that is not bound yet.
+func (o *socketOptions) prepare(raw syscall.RawConn) error {
+	var failed error
+	err := raw.Control(func(fd uintptr) {
+		if o.shared {
+			failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		}
+	})
+	return errors.Join(err, failed, o.set(raw))
+}
+
 // inheritedOptions sets the options of this process's configuration on an inherited
 // socket.
-func inheritedOptions(socket *net.TCPListener, userTimeout time.Duration) error {
+func inheritedOptions(socket *net.TCPListener, o socketOptions) error {
 	raw, err := socket.SyscallConn()
 	if err == nil {
-		err = setListenerOptions(raw, userTimeout)
+		err = o.set(raw)
 	}
 	if err != nil {
 		return fmt.Errorf("inherited socket %s: %w", socket.Addr(), err)
@@ -49,14 +102,56 @@ func inheritedOptions(socket *net.TCPListener, userTimeout time.Duration) error 
 	return nil
 }
 
-// setListenerOptions sets the options that clients' connections inherit.
-func setListenerOptions(raw syscall.RawConn, userTimeout time.Duration) error {
+// set sets the options that clients' connections inherit.
+func (o *socketOptions) set(raw syscall.RawConn) error {
 	var failed error
 	err := raw.Control(func(fd uintptr) {
 		failed = errors.Join(
 			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
-			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout/time.Millisecond)))
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.userTimeout/time.Millisecond)),
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent(o.sendBuffer)))
 	})
+	return errors.Join(err, failed)
+}
+
+// notSent is the TCP_NOTSENT_LOWAT that bounds the memory of a client who does not
+// read to sendBuffer; 0 = the kernel's own limit. The kernel looks at it between
+// writes, and so goes past it by up to one. Unlike SO_SNDBUF, it does not bound what
+// is under way, and so not the throughput of a long path (tcp(7)).
+func notSent(sendBuffer int64) int { return int(sendBuffer * 4 / 5) }
+
+// fits reports whether an inherited socket is bound for the families of network.
+// Only one that is bound to every address may be bound for others.
+func fits(socket *net.TCPListener, network string) bool {
+	address := socket.Addr().(*net.TCPAddr)
+	switch {
+	case !address.IP.IsUnspecified():
+		return true
+	case network == ipv4:
+		return address.IP.To4() != nil
+	}
+	return isIPv6Only(socket) == (network == ipv6)
+}
+
+// isIPv6Only reports whether a socket is bound for IPv6 alone.
+func isIPv6Only(socket *net.TCPListener) bool {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	only := 0 // also for an IPv4 socket, which has no such option
+	err = raw.Control(func(fd uintptr) { only, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_V6ONLY) })
+	return err == nil && only == 1
+}
+
+// setOption sets an option of a socket.
+func setOption(socket *net.TCPListener, level, option, value int) error {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), level, option, value) })
 	return errors.Join(err, failed)
 }
 
@@ -84,6 +179,9 @@ func hint(err error) string {
 }
 
 // canonical is an address as the kernel shows it, for the log and the status.
-func canonical(socket *net.TCPListener) string {
+func canonical(socket *net.TCPListener, ipv6Only bool) string {
+	if ipv6Only {
+		return socket.Addr().String()
+	}
 	return strings.Replace(socket.Addr().String(), "[::]:", ":", 1)
 }

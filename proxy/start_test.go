@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -48,17 +49,20 @@ func TestStartFails(t *testing.T) {
 			[]string{"frontend g: listening on " + address}},
 		{"two of three", frontendText("f", anyPort, "tcp", "b") + frontendText("g", address, "tcp", "b") + frontendText("h", "198.51.100.1:80", "mcp", "b") + good, 1000,
 			[]string{"frontend g: listening on " + address, "frontend h: listening on 198.51.100.1:80: cannot assign requested address", "no interface"}},
-		{"no descriptors", frontendText("f", anyPort, "tcp", "b") + good, 100,
-			[]string{"open-files limit is 100", "raise it above 202"}},
+		{"no descriptors", frontendText("f", anyPort, "tcp", "b") + good, 30,
+			[]string{"open-files limit is 30", "raise it to "}},
 		{"too many clients", "[global]\nmaxconn = 5000\n" + frontendText("f", anyPort, "tcp", "b") + good, 1024,
-			[]string{"global.maxconn = 5000 needs an open-files limit of 10200, and it is 1024", "lower maxconn to 412"}},
-		{"no such host", frontendText("f", anyPort, "tcp", "b") + backend + "tcp = \"no-such-host.invalid:9000\"\n", 1000,
-			[]string{"backend b, server s", "no-such-host.invalid"}},
+			[]string{"global.maxconn = 5000 needs an open-files limit of 10", ", and it is 1024", "lower maxconn to 4"}},
 	}
 	for _, test := range tests {
 		o := options()
 		o.FileLimit = test.limit
 		p, err := Start(parse(t, test.text), o)
+		if test.name != "one of three" && test.name != "two of three" && test.name != "port taken" {
+			if checked := Check(parse(t, test.text), test.limit); checked == nil || checked.Error() != err.Error() {
+				t.Errorf("%s: -t says %v, and the start %v", test.name, checked, err)
+			}
+		}
 		if err == nil {
 			t.Errorf("%s: it starts", test.name)
 			_ = p.Stop(t.Context())
@@ -72,21 +76,43 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
+// TestMaxConnections checks how many clients are promised for a limit of open files.
+// If it reserves too much, clients are shut out for nothing; if too little, clients
+// that were promised a place find no descriptor.
 func TestMaxConnections(t *testing.T) {
 	t.Parallel()
+	const fixed = processFiles + 2*filesPerLoop + 5*filesPerListener + 6 // two loops, five listeners, four servers
 	tests := []struct{ asked, limit, want int }{
-		{0, 1024, 412},
-		{0, 202, 1},
-		{0, 201, 0},
-		{1, 202, 1},
-		{1, 201, 0},
-		{412, 1024, 412},
-		{413, 1024, 0},
+		{0, 256, 98},
+		{0, 512, 218},
+		{0, 1024, 458},
+		{0, fixed + 6, 1}, // 2 for pipes and pages
+		{0, fixed + 3, 0},
+		{458, 1024, 458},
+		{459, 1024, 0},
 		{100_000, 200_200, 100_000},
 	}
 	for _, test := range tests {
-		if got, err := maxConnections(test.asked, test.limit); got != test.want || (err == nil) != (test.want > 0) {
+		b := fileBudget{test.limit, fixed}
+		got, err := b.maxConnections(test.asked)
+		if got != test.want || (err == nil) != (test.want > 0) {
 			t.Errorf("%d clients asked for with %d descriptors: %d, %v, want %d", test.asked, test.limit, got, err, test.want)
 		}
+		if err == nil {
+			continue
+		}
+		wanted := max(test.asked, 1)
+		needed := b.needed(wanted)
+		if !strings.Contains(err.Error(), fmt.Sprint(needed)) || (fileBudget{needed, fixed}).clients() < wanted || (fileBudget{needed - 1, fixed}).clients() >= wanted {
+			t.Errorf("%d clients need %d descriptors: %v", wanted, needed, err)
+		}
+	}
+	for limit := 1000; limit < 20_000; limit++ {
+		if b, more := (fileBudget{limit, fixed}), (fileBudget{limit + 1, fixed}); b.clients() > more.clients() {
+			t.Fatalf("with one descriptor more than %d there are fewer clients", limit)
+		}
+	}
+	if many := (fileBudget{10_000, 700}); many.spare() != leastSpare || many.pipes() != 19 {
+		t.Errorf("with many listeners %d descriptors are spare, and %d pipes", many.spare(), many.pipes())
 	}
 }

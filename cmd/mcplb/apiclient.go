@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"mcplb/conf"
 	"mcplb/proxy/admin"
 
 	"github.com/BurntSushi/toml"
@@ -73,9 +74,9 @@ func (o *operator) connect() (*apiClient, error) {
 // readAdmin reads the [admin] section alone: it works with a file that has mistakes
 // elsewhere, which may be why the operator uses a command.
 func readAdmin(path string) (listen, tokenFile string, err error) {
-	text, err := os.ReadFile(path)
+	text, err := conf.ReadConfig(path)
 	if err != nil {
-		return "", "", fmt.Errorf("reading the configuration: %w", err)
+		return "", "", err
 	}
 	file := struct {
 		Admin struct {
@@ -95,7 +96,7 @@ func readToken(path string) (string, error) {
 	if path == "" {
 		return strings.TrimSpace(os.Getenv("MCPLB_TOKEN")), nil
 	}
-	text, err := os.ReadFile(path)
+	text, err := conf.ReadFile(path, conf.MostSmall)
 	if err != nil {
 		return "", fmt.Errorf("reading the token: %w", err)
 	}

@@ -10,7 +10,9 @@ import (
 	"mcplb/cmd/internal/build"
 	"mcplb/cmd/internal/cli"
 	"mcplb/conf"
+	"mcplb/proxy"
 	"mcplb/proxy/handover"
+	"mcplb/proxy/reactor"
 
 	"github.com/spf13/cobra"
 )
@@ -100,11 +102,24 @@ func checkConfig(path string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := checkStart(config); err != nil {
+		fmt.Fprintln(stderr, "mcplb: cannot start:", err)
+		return cli.Status(exitUsage)
+	}
 	for _, warning := range config.Warnings(time.Now()) {
 		fmt.Fprintf(stderr, "%s: warning: %s\n", path, warning)
 	}
 	_, err = fmt.Fprintf(stdout, "%s: configuration is valid\n", path)
 	return err
+}
+
+// checkStart reports why a start with a valid configuration would fail here.
+func checkStart(config *conf.Config) error {
+	limit, err := reactor.OpenFilesLimit()
+	if err != nil {
+		return err
+	}
+	return proxy.Check(config, limit)
 }
 
 // loadConfig reads a configuration. Its error is an exit status: what is wrong has

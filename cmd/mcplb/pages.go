@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -82,7 +83,7 @@ func (p *pages) open(c conf.Admin, inherited func(address string) *net.TCPListen
 			opened[w.key()] = socket
 			continue
 		}
-		socket, err := net.Listen("tcp", w.address)
+		socket, err := net.Listen(network(c, w.address), w.address)
 		if err != nil {
 			closeAll(opened)
 			return nil, fmt.Errorf("%s: %w (ss -ltnp shows which process listens; stop it or choose another address)", w.name, err)
@@ -90,6 +91,18 @@ func (p *pages) open(c conf.Admin, inherited func(address string) *net.TCPListen
 		opened[w.key()] = socket
 	}
 	return opened, nil
+}
+
+// network is what package net calls the families that an address is for. With "tcp",
+// it takes 0.0.0.0 for every address of both.
+func network(c conf.Admin, address string) string {
+	switch {
+	case slices.Contains(c.IPv6Only, address):
+		return "tcp6"
+	case strings.HasPrefix(address, "0.0.0.0:"):
+		return "tcp4"
+	}
+	return "tcp"
 }
 
 // copies duplicates the sockets for another process.

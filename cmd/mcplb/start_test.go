@@ -44,7 +44,8 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// maxconn requires an open-files limit of two per client, and 200 for the rest.
+// TestOpenFilesLimit checks that a maxconn that the limit of open files cannot hold
+// ends the start, that -t says the same, and that both name what to change.
 func TestOpenFilesLimit(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -53,23 +54,29 @@ func TestOpenFilesLimit(t *testing.T) {
 		maxconn int
 		output  string // of a failed start
 	}{
-		{"too low for maxconn", 1000, 401, `global\.maxconn = 401 needs an open-files limit of 1002, and it is 1000: raise it \(ulimit -n, or LimitNOFILE= in the systemd unit\) or lower maxconn to 400`},
-		{"just enough", 1000, 400, ""},
-		{"too low for anything", 150, 0, `the open-files limit is 150, too low for any client: raise it above 202`},
+		{"too low for maxconn", 1000, 600, `global\.maxconn = 600 needs an open-files limit of 13\d\d, and it is 1000: raise it \(ulimit -n, or LimitNOFILE= in the systemd unit\) or lower maxconn to 4\d\d`},
+		{"enough", 1000, 400, ""},
+		{"too low for anything", 30, 0, `the open-files limit is 30, too low for any client: raise it to \d\d at least`},
 		{"maxconn by the limit", 1000, 0, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSetup(t, startEcho(t))
 			s.global = fmt.Sprintf("maxconn = %d", test.maxconn)
-			limited := fmt.Sprintf(`ulimit -n %d && exec "$0" -c "$1"`, test.limit)
-			p := startProcess(t, exec.Command("sh", "-c", limited, filepath.Join(binaries, "mcplb"), s.write(t)))
+			limited := func(command string) *process {
+				command = fmt.Sprintf("ulimit -n %d && exec %s", test.limit, command)
+				return startProcess(t, exec.Command("sh", "-c", command, filepath.Join(binaries, "mcplb"), s.write(t)))
+			}
+			checked, p := limited(`"$0" -t -c "$1"`), limited(`"$0" -c "$1"`)
 			if test.output != "" {
+				checked.expectExit(t, exitUsage)
+				checked.expectLog(t, `^mcplb: cannot start: `+test.output)
 				p.expectExit(t, exitError)
 				p.expectLog(t, `^mcplb: cannot start: `+test.output)
 				return
 			}
-			p.await(t, `msg=serving .*maxconn=400\b`)
+			checked.expectExit(t, exitOK)
+			p.await(t, `msg=serving .*maxconn=4\d\d\b`)
 			connect(t, s.frontend).expectEcho(t)
 		})
 	}

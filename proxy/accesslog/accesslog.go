@@ -3,19 +3,20 @@ package accesslog
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"mcplb/conf"
+
 	"golang.org/x/sys/unix"
 )
-
-// Stdout is the path that means standard output.
-const Stdout = "stdout"
 
 const (
 	batchTime = 100 * time.Millisecond // from the first record of a batch until it is written
@@ -61,7 +62,7 @@ type Log struct {
 // target.
 type target struct {
 	path string
-	file *os.File
+	sink io.WriteCloser // an *os.File where the path is one that can be opened again
 }
 
 // New returns a log that is off. The caller must Close it.
@@ -94,28 +95,50 @@ func (l *Log) Buffer(loop int) *Buffer {
 type Opened struct{ target *target }
 
 // Open opens a path for Use: a file (created with mode 0640) or a pipe to
-// append to, standard output, or for "" nothing. The error says what to do.
+// append to, a standard stream, syslog, or for "" nothing. The error says what to
+// do.
 func Open(path string) (Opened, error) {
 	if path == "" {
 		return Opened{}, nil
 	}
-	file, err := open(path)
+	sink, err := open(path)
 	if err != nil {
 		return Opened{}, fmt.Errorf("global.access_log: cannot write to %s: %w", path, explain(err))
 	}
-	return Opened{&target{path, file}}, nil
+	return Opened{&target{path, sink}}, nil
 }
 
-func open(path string) (*os.File, error) {
-	if path == Stdout {
-		// A copy: writes to a broken pipe that is descriptor 1 end a Go
-		// program.
-		fd, err := unix.FcntlInt(uintptr(syscall.Stdout), unix.F_DUPFD_CLOEXEC, 3)
-		if err != nil {
-			return nil, err
-		}
-		return os.NewFile(uintptr(fd), Stdout), nil
+func open(path string) (io.WriteCloser, error) {
+	switch {
+	case path == conf.Stdout:
+		return standard(syscall.Stdout, path)
+	case path == conf.Stderr:
+		return standard(syscall.Stderr, path)
+	case isSyslog(path):
+		return openSyslog(path)
 	}
+	return openFile(path)
+}
+
+// isSyslog reports whether path means syslog.
+func isSyslog(path string) bool { return strings.HasPrefix(strings.ToLower(path), "syslog:") }
+
+// standard returns a copy of a standard stream: writes to a broken pipe that is
+// descriptor 1 or 2 end a Go program.
+func standard(stream int, name string) (io.WriteCloser, error) {
+	fd, err := unix.FcntlInt(uintptr(stream), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// reopens reports whether another file may be at the path after a time.
+func reopens(path string) bool {
+	return path != "" && path != conf.Stdout && path != conf.Stderr && !isSyslog(path)
+}
+
+func openFile(path string) (*os.File, error) {
 	// Without O_NONBLOCK, opening a pipe would wait for its reader.
 	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o640)
 }
@@ -150,7 +173,7 @@ func (l *Log) Use(o Opened) {
 func (l *Log) swap(to *target) {
 	from := l.target.Swap(to)
 	if from != nil {
-		from.file.Close()
+		from.sink.Close()
 	}
 	l.wakeWriter()
 }
@@ -173,7 +196,7 @@ func (l *Log) Reopen() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	path := l.Path()
-	if path == "" || path == Stdout {
+	if !reopens(path) {
 		return nil
 	}
 	o, err := Open(path)

@@ -114,7 +114,7 @@ func (l *Log) send() {
 		to = l.reopenedTarget(to)
 	}
 	l.switchTo(to)
-	n, err := to.file.Write(l.out[l.sent:])
+	n, err := to.sink.Write(l.out[l.sent:])
 	l.lines.Add(uint64(bytes.Count(l.out[l.sent:l.sent+n], newline)))
 	l.sent += n
 	l.report(to, err)
@@ -128,17 +128,18 @@ var newline = []byte("\n")
 // reopenedTarget returns the target for the file now at the path: to, unless
 // another file has replaced it.
 func (l *Log) reopenedTarget(to *target) *target {
-	if to.path == Stdout {
+	open, isFile := to.sink.(*os.File)
+	if !isFile || !reopens(to.path) {
 		return to
 	}
 	there, err := os.Stat(to.path)
 	if err != nil {
 		return to
 	}
-	if here, err := to.file.Stat(); err != nil || os.SameFile(here, there) {
+	if here, err := open.Stat(); err != nil || os.SameFile(here, there) {
 		return to
 	}
-	file, err := open(to.path)
+	file, err := openFile(to.path)
 	if err != nil {
 		return to
 	}
@@ -147,7 +148,7 @@ func (l *Log) reopenedTarget(to *target) *target {
 		file.Close()
 		return to
 	}
-	to.file.Close()
+	open.Close()
 	return next
 }
 

@@ -166,7 +166,10 @@ func resolved(p Pool) conf.Backend {
 		s := &c.Servers[i]
 		for e, address := range map[conf.Endpoint]*string{conf.EndpointTCP: &s.TCP, conf.EndpointHTTP: &s.HTTP, conf.EndpointWS: &s.WS, conf.EndpointSSE: &s.SSE} {
 			if *address != "" {
-				*address = server.Addr(e).String()
+				*address = ""
+				if known := server.Addr(e); known.IsValid() { // its name resolves
+					*address = known.String()
+				}
 			}
 		}
 	}

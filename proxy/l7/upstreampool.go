@@ -82,6 +82,23 @@ func (p *upstreamPool) drop(u *upstream) {
 	u.close()
 }
 
+// closeOldest closes up to most idle connections, and returns how many: those of each
+// endpoint that were used the longest ago.
+func (p *upstreamPool) closeOldest(most int) (closed int) {
+	for e, list := range p.idle {
+		n := min(len(list), most-closed)
+		for _, u := range list[:n] {
+			u.close()
+		}
+		kept := copy(list, list[n:])
+		clear(list[kept:])
+		p.idle[e] = list[:kept]
+		p.waits.Add(-int32(n))
+		closed += n
+	}
+	return closed
+}
+
 // closeIdle closes every connection that no exchange uses.
 func (p *upstreamPool) closeIdle() {
 	for e, list := range p.idle {

@@ -41,6 +41,21 @@ func (ws Workers) CloseIdle(server *backend.Server) {
 	}
 }
 
+// sparedAtOnce is how many idle connections are closed when descriptors run short:
+// enough that this is rare, and few enough that most stay in use.
+const sparedAtOnce = 16
+
+// Spare closes some of the connections that the loop keeps to servers and no
+// exchange uses, and returns how many. It runs on the loop's goroutine.
+func (ws Workers) Spare(loop *reactor.Loop) (closed int) {
+	for _, o := range ws[loop.ID()].pools {
+		if closed += o.closeOldest(sparedAtOnce - closed); closed == sparedAtOnce {
+			break
+		}
+	}
+	return closed
+}
+
 // Forget closes the connections kept to a server that a reload removed. What
 // is under way there continues to its end. Any goroutine may call it.
 func (ws Workers) Forget(server *backend.Server) {

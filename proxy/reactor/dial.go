@@ -19,10 +19,14 @@ type DialOptions struct {
 // outcome, which Connected returns. The local port is chosen at connect time,
 // so that it only has to be free towards this destination
 // (IP_BIND_ADDRESS_NO_PORT, ip(7)). An immediate error is returned, and nothing
-// is open then. Dial sets no time limit: the caller gives up with Close. Only
+// is open then; EMFILE and ENFILE only when this loop has nothing to spare
+// (Engine.OnShortage): then other loops may have, in a moment. Dial sets no time limit: the caller gives up with Close. Only
 // the loop's goroutine may call it.
 func (l *Loop) Dial(d DialOptions, h Handler) (*Conn, unix.Errno) {
 	fd, errno := l.system.Socket(family(d.To.Addr()))
+	for errno != 0 && l.relieved(errno) {
+		fd, errno = l.system.Socket(family(d.To.Addr()))
+	}
 	if errno != 0 {
 		return nil, errno
 	}

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
 // Engine is a group of loops, with the listeners on the first of them.
 type Engine struct {
-	loops []*Loop
+	loops    []*Loop
+	shortage shortage
 }
 
 // Start opens and runs the given number of loops, at least 1. pipes limits the
@@ -30,7 +32,9 @@ func Start(loops, pipes int, system *System) (*Engine, error) {
 		}
 		e.loops = append(e.loops, loop)
 	}
+	e.shortage.asked = make([]atomic.Bool, loops)
 	for _, loop := range e.loops {
+		loop.engine = e
 		go loop.run()
 	}
 	return e, nil

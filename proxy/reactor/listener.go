@@ -49,6 +49,9 @@ const (
 //	state     event                       next
 //	open      readable                    accept until EAGAIN, acceptsPerTurn, or a failure
 //	open      the client has gone         open: accept the next one
+//	open      no descriptor is free, but  open: accept again
+//	          this loop closed what it
+//	          could spare
 //	open      any other error of accept   backoff: 10 ms, doubled up to 1 s, reset by a success
 //	open      MayAccept is false          waiting
 //	waiting   Resume, readable            open
@@ -87,6 +90,7 @@ func (l *Listener) Ready(c *Conn) {
 			l.deliver(fd, from)
 		case errno == unix.EAGAIN:
 			return
+		case l.loop.relieved(errno):
 		default:
 			l.handler.AcceptFailed(errno)
 			if !isClientError(errno) {
@@ -194,7 +198,7 @@ func (l *Listener) acceptBacklog() {
 		fd, from, errno := l.loop.system.Accept(int(l.conn.fd))
 		if errno == 0 {
 			l.deliver(fd, from)
-		} else if !isClientError(errno) {
+		} else if !isClientError(errno) && !l.loop.relieved(errno) {
 			return
 		}
 	}

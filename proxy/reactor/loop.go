@@ -31,6 +31,7 @@ const (
 // through Post.
 type Loop struct {
 	id      int
+	engine  *Engine // nil: the loop is alone
 	system  *System
 	epoll   int
 	wake    int // eventfd(2), written and never read: an edge says that the mailbox is not empty

@@ -63,6 +63,18 @@ func (p *pipePool) destroy(pipe *Pipe) {
 	p.made = slices.DeleteFunc(p.made, func(other *Pipe) bool { return other == pipe })
 }
 
+// release closes the pipes that are not lent, and returns how many descriptors they
+// had.
+func (p *pipePool) release() int {
+	n := len(p.free)
+	for _, pipe := range p.free {
+		p.destroy(pipe)
+	}
+	clear(p.free)
+	p.free = p.free[:0]
+	return 2 * n
+}
+
 // close closes all pipes, including those lent.
 func (p *pipePool) close() {
 	for len(p.made) > 0 {

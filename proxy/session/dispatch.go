@@ -28,8 +28,11 @@ import (
 //	connecting  failed, attempts are left        another slot
 //	connecting  failed, none are left            idle: Unserved
 //	connecting  the server goes down             as failed
+//	connecting  no descriptor is free            starved, up to mostStarved times in a row
 //	pausing     timer                            connecting
-//	pausing     the server goes down             as failed
+//	starved     timer                            connecting
+//	pausing,    the server goes down             as failed
+//	starved
 type Dispatch struct {
 	Pool     *backend.Pool // that the slot is of, or will be
 	Slot     backend.Slot  // from its acquisition to its release
@@ -37,6 +40,7 @@ type Dispatch struct {
 	failed   *failures     // nil: no attempt has failed
 	attempts uint16        // connection attempts begun
 	state    DispatchState
+	starved  uint8 // how often in a row no descriptor was free
 }
 
 // failures are the servers that an attempt has failed on. They are few, and so
@@ -52,15 +56,24 @@ const (
 	Queued                          // waiting for a slot
 	Connecting                      // to the slot's server
 	Pausing                         // before a server is tried again
+	Starved                         // no descriptor is free: until other loops have closed what they can spare
 )
 
 // String is the word that status shows.
 func (s DispatchState) String() string {
-	return [...]string{"", "queued", "connecting", "pausing"}[s]
+	return [...]string{"", "queued", "connecting", "pausing", "starved"}[s]
 }
 
 // RetryPause is how long a server that has just failed is left alone.
 const RetryPause = time.Second
+
+// When no descriptor is free for a connection to a server, the attempt is repeated
+// after a moment, for about a second: idle connections on other loops are being
+// closed, and other clients leave.
+const (
+	starvedPause = 20 * time.Millisecond
+	mostStarved  = 50
+)
 
 // Stream is what needs a server: a session of layer 4, an exchange of layer 7. Its
 // methods are called on its loop's goroutine, except Granted.
@@ -197,11 +210,18 @@ func (d *Dispatch) Connect(s Stream) {
 	d.attempts++
 	s.Log().Dialing(d.Since)
 	c := d.Pool.InForce()
-	if errno := s.Dial(int(c.TimeoutTCPUser/time.Millisecond), c.Source); errno != 0 {
+	switch errno := s.Dial(int(c.TimeoutTCPUser/time.Millisecond), c.Source); {
+	case errno == 0:
+		d.starved = 0
+		s.Waits()
+	case (errno == unix.EMFILE || errno == unix.ENFILE) && d.starved < mostStarved:
+		d.starved++
+		d.attempts-- // none was made
+		d.state = Starved
+		s.Waits()
+	default:
 		d.Failed(s, errno)
-		return
 	}
-	s.Waits()
 }
 
 // Ready ends the attempt when its outcome is known: c is what Dial began.
@@ -276,6 +296,8 @@ func (d *Dispatch) Limit() time.Duration {
 		return d.Pool.InForce().TimeoutConnect
 	case Pausing:
 		return RetryPause
+	case Starved:
+		return starvedPause
 	}
 	return 0
 }
@@ -291,7 +313,7 @@ func (d *Dispatch) Expired(s Stream) {
 	case Connecting:
 		s.Disconnect(false)
 		d.Failed(s, unix.ETIMEDOUT)
-	case Pausing:
+	case Pausing, Starved:
 		d.Connect(s)
 	}
 }
@@ -299,7 +321,7 @@ func (d *Dispatch) Expired(s Stream) {
 // ServerDown tries another server in place of the slot's, which must not be used
 // any more.
 func (d *Dispatch) ServerDown(s Stream) {
-	if d.state == Connecting || d.state == Pausing {
+	if d.state == Connecting || d.state == Pausing || d.state == Starved {
 		s.Disconnect(true)
 		d.Failed(s, unix.ECONNRESET)
 	}
@@ -334,7 +356,7 @@ func (d *Dispatch) Release(loop *reactor.Loop, outcome backend.Outcome) {
 func (d *Dispatch) Forget() { d.failed = nil }
 
 // Restart prepares the Dispatch for the next exchange of its client.
-func (d *Dispatch) Restart() { d.failed, d.attempts = nil, 0 }
+func (d *Dispatch) Restart() { d.failed, d.attempts, d.starved = nil, 0, 0 }
 
 // DownOf is the reason why a stream ends whose server must not be used any more:
 // the checks say so, the operator, or a reload.

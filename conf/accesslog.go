@@ -1,0 +1,153 @@
+package conf
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The words that access_log may be instead of a path.
+const (
+	Stdout       = "stdout"
+	Stderr       = "stderr"
+	syslogPrefix = "syslog:"
+)
+
+// accessLog is where the access log goes, or "" for nowhere.
+var accessLog = word(`a path, "stdout", "stderr", "syslog:", or "" for off`, parseAccessLog)
+
+const accessLogChoices = `write "" for off, "stdout", "stderr", "syslog:", or a path`
+
+func parseAccessLog(s string) (string, error) {
+	if hasControls(s) {
+		return "", fmt.Errorf("must be a string without control characters, not %s", quoted(s))
+	}
+	lower := strings.ToLower(s)
+	switch lower {
+	case "", Stdout, Stderr:
+		return lower, nil
+	case "/dev/stdout", "/dev/stderr": // which cannot be opened where they are sockets
+		return strings.TrimPrefix(lower, "/dev/"), nil
+	case "off", "none", "no", "false", "-", "stdin", "syslog", "journald", "journal", "console", "null":
+		return "", fmt.Errorf(`%s is not what the access log can be: %s (a file of that name: "./%s")`, quoted(s), accessLogChoices, s)
+	}
+	switch {
+	case strings.HasPrefix(lower, syslogPrefix):
+		_, err := ParseSyslog(s)
+		return s, err
+	case strings.HasPrefix(s, "|"):
+		return "", fmt.Errorf(`%s is a command: make a named pipe with mkfifo, let the command read it, and write its path`, quoted(s))
+	case strings.Contains(s, "://"):
+		return "", fmt.Errorf(`%s is a URL: %s; for a syslog server, "syslog:server=HOST:PORT"`, quoted(s), accessLogChoices)
+	}
+	if _, port, err := splitAddress(s); err == nil && port != 0 && !strings.Contains(s, "/") {
+		return "", fmt.Errorf(`%s is an address: for a syslog server, write "syslog:server=%s"`, quoted(s), s)
+	}
+	return s, nil
+}
+
+// hasControls reports whether s has control characters.
+func hasControls(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// Syslog is where and how an access log goes to syslog.
+type Syslog struct {
+	Network  string // "udp" or "unixgram"; "" = the local syslog, wherever its socket is
+	Address  string // host:port, or the path of a socket
+	Priority int    // facility and severity (RFC 3164 section 4.1.1)
+	Tag      string
+}
+
+var (
+	facilities = []string{"kern", "user", "mail", "daemon", "auth", "intern", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp", "audit", "alert", "clock",
+		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}
+	severities = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+)
+
+// ParseSyslog reads an access_log that begins with "syslog:". Parameters are those of
+// nginx: "syslog:server=HOST:PORT,facility=local7,tag=mcplb,severity=info", all
+// optional. "syslog://HOST:PORT" is the same as server=.
+func ParseSyslog(text string) (s Syslog, err error) {
+	s = Syslog{Tag: "mcplb"}
+	facility, severity := "daemon", "info"
+	parameters := text[len(syslogPrefix):]
+	if server, isURL := strings.CutPrefix(parameters, "//"); isURL {
+		parameters = "server=" + server
+	}
+	for _, parameter := range strings.Split(parameters, ",") {
+		key, value, _ := strings.Cut(parameter, "=")
+		switch {
+		case parameters == "":
+		case key == "server" && value != "":
+			s.Network, s.Address, err = parseSyslogServer(value)
+		case key == "facility":
+			facility = value
+		case key == "severity":
+			severity = value
+		case key == "tag" && isSyslogTag(value):
+			s.Tag = value
+		default:
+			err = fmt.Errorf(`%s has %s: write "syslog:" for the local syslog, or "syslog:server=HOST:PORT" with ",facility=local0", ",severity=info", ",tag=mcplb" as needed`, quoted(text), quoted(parameter))
+		}
+		if err != nil {
+			return s, err
+		}
+	}
+	f, l := slices.Index(facilities, facility), slices.Index(severities, severity)
+	if f < 0 || l < 0 {
+		return s, fmt.Errorf("%s has no valid facility or severity: a facility is %s; a severity is %s", quoted(text), enumerate(facilities, "or"), enumerate(severities, "or"))
+	}
+	s.Priority = f<<3 | l
+	return s, nil
+}
+
+// isSyslogTag accepts what may stand before the message (RFC 3164 section 4.1.3).
+func isSyslogTag(s string) bool {
+	return s != "" && len(s) <= 32 && !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7f || !isLetterOrDigit(byte(r)) && !strings.ContainsRune("-_./", r) })
+}
+
+// syslogPort is that of syslog over UDP (RFC 3164 section 2).
+const syslogPort = "514"
+
+func parseSyslogServer(s string) (network, address string, err error) {
+	if path, isPath := strings.CutPrefix(s, "unix:"); isPath || strings.HasPrefix(s, "/") {
+		return "unixgram", path, nil
+	}
+	if _, _, err := net.SplitHostPort(s); err != nil && !strings.Contains(s, "[") && !strings.Contains(s, ":") {
+		s = net.JoinHostPort(s, syslogPort)
+	}
+	address, err = parseServer(s)
+	return "udp", address, err
+}
+
+// checkLog accepts a path that can be written.
+func checkLog(path string) error {
+	directory := filepath.Dir(path)
+	if info, err := os.Stat(directory); err != nil || !info.IsDir() {
+		return fmt.Errorf("cannot be written: there is no directory %s; create it, or choose another path", quoted(directory))
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return checkWritable(directory, path)
+	case info.IsDir():
+		return fmt.Errorf("%s is a directory: write the path of a file in it", quoted(path))
+	case info.Mode()&os.ModeSocket != 0:
+		return fmt.Errorf(`%s is a socket: for syslog, write "syslog:", or "syslog:server=unix:%s"`, quoted(path), path)
+	}
+	return checkWritable(path, path)
+}
+
+// checkWritable reports why this process may not write to what.
+func checkWritable(what, path string) error {
+	if err := unix.Access(what, unix.W_OK); err != nil {
+		return fmt.Errorf("%s cannot be written: %w", quoted(path), err)
+	}
+	return nil
+}

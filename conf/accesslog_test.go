@@ -1,0 +1,59 @@
+package conf
+
+import (
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestAccessLog checks the words that other programs use for a log: each works, or is
+// refused with what to write. Otherwise a file of that name fills the disk unseen.
+func TestAccessLog(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"", "stdout", "stderr", "access.log", "./off", "./stderr", "logs/a:1", "/dev/null", "syslog:", "syslog:server=127.0.0.1:514",
+		"syslog:server=log.example.com.,facility=local7,tag=lb-1,severity=notice", "syslog://[::1]:1514", "syslog:server=unix:/dev/log", "syslog:facility=local0"} {
+		accepted(t, accessLog, s, s, `"`+s+`"`)
+	}
+	for s, want := range map[string]string{"STDERR": "stderr", "Stdout": "stdout", "/dev/stderr": "stderr", "/dev/stdout": "stdout"} {
+		accepted(t, accessLog, s, want, `"`+want+`"`)
+	}
+	for s, want := range map[string]string{
+		"off": `write "" for off`, "None": `write "" for off`, "-": `write "" for off`, "syslog": `"syslog:"`, "journald": `"syslog:"`,
+		"127.0.0.1:514": `write "syslog:server=127.0.0.1:514"`, "loghost:514": `write "syslog:server=loghost:514"`, "[::1]:514": "syslog:server=",
+		"|logger -t x": "mkfifo", "| logger": "mkfifo", "udp://127.0.0.1:514": "is a URL", "file:///var/log/x": "is a URL",
+		"syslog:server=": "write \"syslog:\"", "syslog:server=:514": "no host", "syslog:server=a:0": "port 0", "syslog:facility=local9": "a facility is kern",
+		"syslog:severity=loud": "a severity is emerg", "syslog:tag=a b": "write \"syslog:\"", "syslog:127.0.0.1": "write \"syslog:\"", "syslog:server=a:b": "no valid port",
+	} {
+		var got string
+		accessLog.read(s, func(_, reason string) { got = reason })
+		if !strings.Contains(got, want) {
+			t.Errorf("%q: %q, want %q in it", s, got, want)
+		}
+	}
+	socket := filepath.Join(t.TempDir(), "log")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if err := checkLog(socket); err == nil || !strings.Contains(err.Error(), `write "syslog:"`) {
+		t.Errorf("a socket: %v", err)
+	}
+}
+
+func TestParseSyslog(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Syslog{
+		"syslog:":                    {Priority: 3<<3 | 6, Tag: "mcplb"},
+		"syslog:server=a.test":       {Network: "udp", Address: "a.test:514", Priority: 30, Tag: "mcplb"},
+		"syslog://10.0.0.1:1514":     {Network: "udp", Address: "10.0.0.1:1514", Priority: 30, Tag: "mcplb"},
+		"syslog:server=unix:/run/l":  {Network: "unixgram", Address: "/run/l", Priority: 30, Tag: "mcplb"},
+		"syslog:facility=local7":     {Priority: 23<<3 | 6, Tag: "mcplb"},
+		"SYSLOG:severity=err,tag=lb": {Priority: 3<<3 | 3, Tag: "lb"},
+	} {
+		if got, err := ParseSyslog(text); got != want || err != nil {
+			t.Errorf("%s: %+v, %v, want %+v", text, got, err, want)
+		}
+	}
+}
