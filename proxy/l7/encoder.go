@@ -31,7 +31,7 @@ func (x *exchange) showsEnd() bool {
 // gets, piece by piece. It belongs to a worker, and to one exchange at a time.
 //
 //	data of the body -> zip, where the client takes gzip
-//	                 -> endpoint, where a session is to be tagged
+//	                 -> endpoint, where an endpoint event may come
 //	                 -> chunks, unless the client is of HTTP/1.0
 type bodyEncoder struct {
 	zip      *gzip.Writer         // nil = the data are not compressed

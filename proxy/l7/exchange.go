@@ -90,6 +90,7 @@ const (
 	upstreamClose                           // the upstream connection must not be used again
 	acceptsGzip                             // the client takes answers in gzip
 	waiting                                 // the client waits for 100 before it sends the body
+	headerSession                           // it bears Mcp-Session-Id: not the deprecated transport
 )
 
 // endpoints are the addresses of a server that requests may go to, so that an
@@ -141,8 +142,17 @@ func (x *exchange) note(settings *Settings) {
 	x.set(upstreamClose, head.UnexpectedBody)
 	x.set(waiting, head.ExpectContinue)
 	x.set(rpc, head.Method == http1.MethodPost && isMediaType(head.Get(http1.HeaderContentType), "application/json"))
-	x.set(modern, mcp.EraOf(head.Get(http1.HeaderMcpProtocolVersion)) == mcp.EraStateless)
+	x.set(modern, eraOf(head) == mcp.EraStateless)
+	x.set(headerSession, len(head.Get(http1.HeaderMcpSessionID)) > 0)
 	x.set(acceptsGzip, len(settings.Frontend.Compress) > 0 && acceptsCoding(head, "gzip"))
+}
+
+// eraOf is the era of a request, whose version counts if it stands in one line.
+func eraOf(head *http1.RequestHead) mcp.Era {
+	if head.Repeated(http1.HeaderMcpProtocolVersion) {
+		return mcp.EraSession
+	}
+	return mcp.EraOf(head.Get(http1.HeaderMcpProtocolVersion))
 }
 
 // clientReady handles what has changed on the client's connection.
