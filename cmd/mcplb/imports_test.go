@@ -76,6 +76,7 @@ var helpers = []layer{
 	{name: "internal/metricstest", imports: []string{"proxy/metrics"}},
 	{name: "internal/output", imports: []string{"internal/endpoint"}},
 	{name: "internal/harness", imports: []string{"conf", "ratelimit", "proxy/reactor", "proxy/accesslog", "internal/endpoint"}},
+	{name: "internal/suites/chaos"},
 	{name: "internal/suites/conformance"},
 	{name: "internal/suites/handshakes"},
 	{name: "internal/suites/hold"},
