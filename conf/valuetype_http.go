@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,6 +20,22 @@ var urlPath = word(`a path, such as "/mcp"`, func(s string) (string, error) {
 	}
 	return s, nil
 })
+
+// canonicalPath returns the path as routes are compared with requests: unreserved
+// characters decoded, dot segments resolved, slashes merged, none at the end. Two
+// routes with the same canonical path match the same requests.
+func canonicalPath(s string) string {
+	return path.Clean(escape.ReplaceAllStringFunc(s, func(e string) string {
+		c, err := url.PathUnescape(e)
+		if err != nil || strings.Trim(c, "-._~") != "" && !isLetterOrDigit(c[0]) {
+			return strings.ToUpper(e)
+		}
+		return c
+	}))
+}
+
+// escape is an escape in a path.
+var escape = regexp.MustCompile("%[0-9A-Fa-f]{2}")
 
 // isToken reports whether s is a token of HTTP (RFC 9110 section 5.6.2).
 func isToken(s string) bool {

@@ -67,6 +67,7 @@ type worker struct {
 	input      input // of request
 	response   http1.ResponseHead
 	out        []byte // where heads are written before they are sent
+	path       []byte // where a path is written in its canonical form
 	made       []byte // where a bodyEncoder writes what is put into chunks
 	encoders   encoders
 	scanner    mcp.BodyScanner
