@@ -1,6 +1,8 @@
 package l7
 
 import (
+	"time"
+
 	"mcplb/conf"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
@@ -188,7 +190,7 @@ func (w headWriter) appendResponse(dst []byte, f form) []byte {
 	if tags {
 		dst = w.appendTagged(dst)
 	}
-	if x.has(setCookie) {
+	if x.has(setCookie) && !keptByCaches(head, time.Now()) {
 		dst = w.appendSetCookie(dst)
 	}
 	dst = w.appendForm(dst, f)
