@@ -146,6 +146,7 @@ type Frontend struct {
 	MaxBody               int64 // bytes; 0 = no limit
 	AllowedOrigins        []string
 	Compress              []string // media types
+	CORS                  CORS
 	Sticky                Sticky
 	Routes                []Route
 }
@@ -157,6 +158,17 @@ func (f *Frontend) uses(name string) bool {
 
 // backendOf returns the name of the backend that r, a route of f, leads to.
 func (f *Frontend) backendOf(r Route) string { return cmp.Or(r.Backend, f.Backend) }
+
+// CORS is a section [frontend.NAME.cors]: what lets pages of other origins read
+// generated responses (Fetch Standard, section 3.2). AllowedOrigins says which
+// origins.
+type CORS struct {
+	Expose       []string      // the fields that a page may read
+	Preflight    bool          // preflights are answered here, not by the server
+	AllowMethods []string      // "*" = the one asked for
+	AllowHeaders []string      // "*" = those asked for
+	MaxAge       time.Duration // how long a browser may keep the answer to a preflight; 0 = not at all
+}
 
 // Sticky is a section [frontend.NAME.sticky]: what binds an HTTP client to a
 // server.

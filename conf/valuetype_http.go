@@ -47,6 +47,25 @@ func isToken(s string) bool {
 	return s != ""
 }
 
+// fieldName is the name of an HTTP field, or "*".
+var fieldName = word(`the name of a header, such as "Content-Type"`, func(s string) (string, error) {
+	if !isToken(s) {
+		return "", fmt.Errorf("must be the name of a header, such as \"Content-Type\", not %s", quoted(s))
+	}
+	return s, nil
+})
+
+// methodName is an HTTP method, or "*". Methods are case-sensitive.
+var methodName = word(`a method, such as "POST"`, func(s string) (string, error) {
+	switch {
+	case !isToken(s):
+		return "", fmt.Errorf("must be a method, such as \"POST\", not %s", quoted(s))
+	case s != strings.ToUpper(s):
+		return "", fmt.Errorf("must be in upper case, since methods are case-sensitive: write %q", strings.ToUpper(s))
+	}
+	return s, nil
+})
+
 // cookieName is a cookie's name (RFC 6265 section 4.1.1), or "" for none.
 var cookieName = word(`a cookie's name, such as "SERVERID", or "" for off`, func(s string) (string, error) {
 	if s != "" && !isToken(s) {

@@ -180,6 +180,7 @@ func (c *client) readHead(p []byte, pending bool) {
 	switch {
 	case reason != http1.ReasonNone:
 		c.counters().Malformed[reason].Add(1)
+		c.exchange.origin = w.origins.ofRefused(p)
 		c.exchange.refuseHead(generated{why: BadRequest, malformed: reason})
 	case n == 0:
 		c.keepInput()

@@ -44,6 +44,7 @@ type exchange struct {
 	log          *accesslog.Record // nil = none is kept
 	request      Body
 	replay       reactor.PendingBuffer // the beginning of the request as it was read, until an answer begins: to send again, or to find its id
+	origin       string                // of the page that has sent the request; "" = of none, as far as is known
 	state        exchangeState
 }
 
@@ -123,6 +124,10 @@ func (x *exchange) begin() {
 		x.refuse(refusal)
 		return
 	}
+	if head := &x.client.worker.request; settings.cors.answers(head, x.origin) {
+		x.refuse(generated{why: Preflight, fields: settings.cors.preflightFields(head, x.origin)})
+		return
+	}
 	x.state = dispatching
 	x.dispatch.Begin(x)
 }
@@ -131,7 +136,7 @@ func (x *exchange) begin() {
 func (x *exchange) note(settings *Settings) {
 	c := x.client
 	head := &c.worker.request
-	x.Flags, x.Method = 0, head.Method
+	x.Flags, x.Method, x.origin = 0, head.Method, c.worker.origins.of(head)
 	x.dispatch.Restart()
 	x.request.begin(head.Framing, head.Length)
 	c.HalfOpen = c.Conn.HungUp()

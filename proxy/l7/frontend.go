@@ -20,7 +20,8 @@ import (
 type Settings struct {
 	session.Settings
 	Routes []Route // of the frontend, the longest prefix first; the last matches everything
-	secure bool    // Secure is added to the cookie's attributes on TLS
+	cors   cors
+	secure bool // Secure is added to the cookie's attributes on TLS
 }
 
 // Route sends requests whose path begins with Prefix to an endpoint of the
@@ -66,6 +67,7 @@ func (d *Directory) tagsOf(pool *backend.Pool) map[mcp.Tag]*backend.Server {
 // another directory, after a pool got other servers.
 func NewSettings(f conf.Frontend, d *Directory) Settings {
 	s := Settings{Settings: session.Settings{Frontend: f, Pool: d.Pool(f.Backend)}}
+	s.cors = newCORS(&f)
 	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
 	for _, r := range f.Routes {
 		route := Route{Prefix: http1.AppendCanonicalPath(nil, []byte(r.Path)), Pool: s.Pool, Endpoint: r.Endpoint}

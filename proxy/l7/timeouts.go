@@ -102,6 +102,7 @@ func (c *client) readTooLate() {
 	case c.Conn.Parked() > 0:
 		c.cut(session.IdleTimeout)
 	case c.pending.Len() > 0:
+		c.exchange.origin = c.worker.origins.ofRefused(c.pending.Bytes())
 		c.exchange.refuseHead(generated{why: RequestTimeout})
 	default:
 		c.finish(session.IdleTimeout)

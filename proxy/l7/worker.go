@@ -72,6 +72,7 @@ type worker struct {
 	encoders   encoders
 	scanner    mcp.BodyScanner
 	probe      [1]byte
+	origins    origins
 
 	date     []byte // the present second, in the form of a Date field
 	dateEnds int64  // when it is out of date, on the loop's clock
