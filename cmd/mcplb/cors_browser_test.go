@@ -224,5 +224,5 @@ func breakHead(client net.Conn, to string) {
 			}
 		}
 	}()
-	_, _ = io.Copy(client, server)
+	_, _ = io.Copy(struct{ io.Writer }{client}, struct{ io.Reader }{server}) // without splice, whose pipes stay open
 }
