@@ -67,7 +67,7 @@ var descriptions = map[string]string{
 	"frontend.NAME.sticky cookie":            "the name of the cookie that binds a browser to a server, hidden from the server; \"\" = off",
 	"frontend.NAME.sticky cookie_attributes": "the attributes of that cookie; Secure is added with TLS",
 
-	"frontend.NAME.route path":     "a prefix of whole segments: /mcp/sse and /mcp/sse/x, not /mcp/ssex",
+	"frontend.NAME.route path":     "a prefix of whole segments: /mcp/sse and /mcp/sse/x, not /mcp/ssex. However a request writes it (//mcp/sse, /%6dcp/sse, /x/../mcp/sse), its meaning counts; a slash at the end means nothing",
 	"frontend.NAME.route backend":  "the name of a backend; \"\" = the frontend's",
 	"frontend.NAME.route endpoint": "which address of the server is used",
 

@@ -45,7 +45,8 @@ func (a *affinity) choose() (refusal generated, ok bool) {
 }
 
 // session binds the request to the server of the MCP session that it bears, in
-// its header or, with the deprecated transport, in its target's query. Another
+// its header or, with the deprecated transport, in its target's query, whatever
+// the request says of the protocol's version (see mcp.EraOf). Another
 // server will not do, so that its own is tried again even where it has failed.
 func (a *affinity) session() (found bool, refusal generated, ok bool) {
 	x := a.exchange
