@@ -15,8 +15,8 @@ import (
 // In doubt it is yes: the method does not matter, nor whether the request had
 // credentials, and a lifetime that is not a number counts as far as it is one. A
 // 304 renews what a cache has, so it is yes, too. That a cache may keep an answer
-// by a guess (RFC 9111 section 4.2.2) does not count: one that does so and stores
-// Set-Cookie has no permission for it.
+// by a guess (RFC 9111 section 4.2.2) does not count: it holds for nearly every
+// answer, and the common caches do not keep one that sets a cookie.
 func keptByCaches(head *http1.ResponseHead, now time.Time) bool {
 	if head.Status == 304 {
 		return true
