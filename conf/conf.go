@@ -152,6 +152,7 @@ type Frontend struct {
 	MinBodyRate           int64 // bytes per second that a request's body must bring; 0 = any
 	AllowedOrigins        []string
 	Compress              []string // media types
+	CORS                  CORS
 	Sticky                Sticky
 	Routes                []Route
 }
@@ -163,6 +164,17 @@ func (f *Frontend) uses(name string) bool {
 
 // backendOf returns the name of the backend that r, a route of f, leads to.
 func (f *Frontend) backendOf(r Route) string { return cmp.Or(r.Backend, f.Backend) }
+
+// CORS is a section [frontend.NAME.cors]: what lets pages of other origins read
+// generated responses (Fetch Standard, section 3.2). AllowedOrigins says which
+// origins.
+type CORS struct {
+	Expose       []string      // the fields that a page may read
+	Preflight    bool          // preflights are answered here, not by the server
+	AllowMethods []string      // "*" = the one asked for
+	AllowHeaders []string      // "*" = those asked for
+	MaxAge       time.Duration // how long a browser may keep the answer to a preflight; 0 = not at all
+}
 
 // Sticky is a section [frontend.NAME.sticky]: what binds an HTTP client to a
 // server.

@@ -78,6 +78,10 @@ func contractHTTPFrontend() Frontend {
 		TimeoutClient: 300 * time.Second, TimeoutHalfClosed: 60 * time.Second, SendBuffer: 512 << 10,
 		TimeoutHTTPRequest: 10 * time.Second, TimeoutKeepalive: 300 * time.Second, RequestsPerConnection: 1000,
 		MaxHeader: 32 << 10, MaxBody: 16 << 20, MinBodyRate: 1 << 10, Compress: []string{"application/json", "text/plain", "text/html"},
+		CORS: CORS{
+			Expose: []string{"Mcp-Session-Id", "Retry-After", "WWW-Authenticate"}, AllowMethods: []string{"GET", "POST", "DELETE", "OPTIONS"},
+			AllowHeaders: []string{"*"}, MaxAge: 10 * time.Minute,
+		},
 		Sticky: Sticky{Session: true, Cookie: "SERVERID", CookieAttributes: "Path=/; HttpOnly; SameSite=Lax"},
 	}
 }
@@ -146,7 +150,8 @@ func keysByLine(p *positions) []string {
 // that were added later.
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
-	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[admin] stats_socket", "[frontend.NAME] send_buffer"}
+	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors",
+		"[frontend.NAME.cors] expose", "[frontend.NAME.cors] preflight", "[frontend.NAME.cors] allow_methods", "[frontend.NAME.cors] allow_headers", "[frontend.NAME.cors] max_age"}
 	at := locateText(t, contract(t)).at
 	for _, section := range allSections {
 		heading := strings.Trim(section.title(), "[]")
@@ -293,7 +298,7 @@ func TestOrder(t *testing.T) {
 func TestEveryKey(t *testing.T) {
 	t.Parallel()
 	text := contract(t) + "\n[frontend.plain]\nlisten = \":9000\"\nmode = \"tcp\"\nbackend = \"nodes\"\n" +
-		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n"
+		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n[frontend.http.cors]\n"
 	base := mustParse(t, text)
 	for _, c := range everyKey {
 		changed := mustParse(t, replaceKey(t, text, c.key, c.value))
@@ -308,7 +313,7 @@ func TestEveryKey(t *testing.T) {
 	}
 	for _, section := range allSections {
 		for _, key := range section.keys() {
-			if !tested[key] && !slices.Contains([]string{"sticky", "route", "check", "server", "certificates", "cert", "key", "min_version"}, key) {
+			if !tested[key] && !slices.Contains([]string{"cors", "sticky", "route", "check", "server", "certificates", "cert", "key", "min_version"}, key) {
 				t.Errorf("%s %s is not tested", section.title(), key)
 			}
 		}
@@ -373,6 +378,11 @@ var everyKey = []struct{ key, value, plan string }{
 	{"frontend.http.min_body_rate", `"4k"`, `~frontend.http.min_body_rate 1k -> 4k`},
 	{"frontend.http.allowed_origins", `["null", "http://localhost:5173"]`, `~frontend.http.allowed_origins [] -> ["null", "http://localhost:5173"]`},
 	{"frontend.http.compress", `["Text/HTML"]`, `~frontend.http.compress ["application/json", "text/plain", "text/html"] -> ["text/html"]`},
+	{"frontend.http.cors.expose", `[]`, `~frontend.http.cors.expose ["Mcp-Session-Id", "Retry-After", "WWW-Authenticate"] -> []`},
+	{"frontend.http.cors.preflight", `true`, `~frontend.http.cors.preflight false -> true`},
+	{"frontend.http.cors.allow_methods", `["*"]`, `~frontend.http.cors.allow_methods ["GET", "POST", "DELETE", "OPTIONS"] -> ["*"]`},
+	{"frontend.http.cors.allow_headers", `["X-A"]`, `~frontend.http.cors.allow_headers ["*"] -> ["X-A"]`},
+	{"frontend.http.cors.max_age", `0`, `~frontend.http.cors.max_age 10m -> 0s`},
 	{"frontend.http.sticky.session", `false`, `~frontend.http.sticky.session true -> false`},
 	{"frontend.http.sticky.cookie", `""`, `~frontend.http.sticky.cookie "SERVERID" -> ""`},
 	{"frontend.http.sticky.cookie_attributes", `""`, `~frontend.http.sticky.cookie_attributes "Path=/; HttpOnly; SameSite=Lax" -> ""`},

@@ -57,11 +57,19 @@ var descriptions = map[string]string{
 	"frontend.NAME sticky":                  "what binds an HTTP client to a server.",
 	"frontend.NAME route":                   "paths that lead to another backend or endpoint; the longest matching prefix wins.",
 
+	"frontend.NAME cors": "what lets pages of other origins read the balancer's own responses, so that a browser's client sees that its session is gone.",
+
+	"frontend.NAME.cors expose":        "the headers of generated responses that a page may read, beside those that every page may",
+	"frontend.NAME.cors preflight":     "true: OPTIONS preflights are answered here; false: by the server",
+	"frontend.NAME.cors allow_methods": "the methods that the answer to a preflight allows; \"*\" = the one that it asks for",
+	"frontend.NAME.cors allow_headers": "the headers that the answer to a preflight allows; \"*\" = those that it asks for",
+	"frontend.NAME.cors max_age":       "how long browsers may keep the answer to a preflight; 0 = not at all",
+
 	"frontend.NAME.sticky session":           "an MCP session stays on the server that opened it",
 	"frontend.NAME.sticky cookie":            "the name of the cookie that binds a browser to a server, hidden from the server; \"\" = off",
 	"frontend.NAME.sticky cookie_attributes": "the attributes of that cookie; Secure is added with TLS",
 
-	"frontend.NAME.route path":     "a prefix of whole segments: /mcp/sse and /mcp/sse/x, not /mcp/ssex",
+	"frontend.NAME.route path":     "a prefix of whole segments: /mcp/sse and /mcp/sse/x, not /mcp/ssex. However a request writes it (//mcp/sse, /%6dcp/sse, /x/../mcp/sse), its meaning counts; a slash at the end means nothing",
 	"frontend.NAME.route backend":  "the name of a backend; \"\" = the frontend's",
 	"frontend.NAME.route endpoint": "which address of the server is used",
 

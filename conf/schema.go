@@ -70,8 +70,17 @@ var frontendSection = section[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("min_body_rate", size(true, 1, gigabyte), kilobyte, func(f *Frontend) *int64 { return &f.MinBodyRate }).only(ModeHTTP),
 	key("allowed_origins", listOf(origin, `["https://app.example.com"]`), nil, func(f *Frontend) *[]string { return &f.AllowedOrigins }).only(ModeHTTP),
 	key("compress", listOf(mediaType, `["application/json"]`), []string{"application/json", "text/plain", "text/html"}, func(f *Frontend) *[]string { return &f.Compress }).only(ModeHTTP),
+	sub("cors", &corsSection, func(f *Frontend) *CORS { return &f.CORS }).only(ModeHTTP),
 	sub("sticky", &stickySection, func(f *Frontend) *Sticky { return &f.Sticky }).only(ModeHTTP),
 	several("route", &routeSection, func(f *Frontend) *[]Route { return &f.Routes }).only(ModeHTTP),
+}}
+
+var corsSection = section[CORS]{"[frontend.NAME.cors]", []field[CORS]{
+	key("expose", listOf(fieldName, `["Mcp-Session-Id"]`), []string{"Mcp-Session-Id", "Retry-After", "WWW-Authenticate"}, func(c *CORS) *[]string { return &c.Expose }),
+	key("preflight", boolean, false, func(c *CORS) *bool { return &c.Preflight }),
+	key("allow_methods", listOf(methodName, `["GET", "POST"]`), []string{"GET", "POST", "DELETE", "OPTIONS"}, func(c *CORS) *[]string { return &c.AllowMethods }),
+	key("allow_headers", listOf(fieldName, `["Content-Type"]`), []string{"*"}, func(c *CORS) *[]string { return &c.AllowHeaders }),
+	key("max_age", timeout, 10*time.Minute, func(c *CORS) *time.Duration { return &c.MaxAge }),
 }}
 
 var stickySection = section[Sticky]{"[frontend.NAME.sticky]", []field[Sticky]{
@@ -149,6 +158,6 @@ type titled interface {
 // allSections lists every section, to find where a misplaced key belongs.
 var allSections = []titled{
 	&globalSection, &adminSection, &rateLimitSection,
-	&frontendSection, &stickySection, &routeSection, &tlsSection, &certificateSection,
+	&frontendSection, &corsSection, &stickySection, &routeSection, &tlsSection, &certificateSection,
 	&backendSection, &checkSection, &serverSection,
 }

@@ -96,11 +96,12 @@ func validateRoutes(c *Config, f *Frontend, path string, d *decoder) {
 		if !d.sound(route + ".path") {
 			continue
 		}
-		if before, taken := first[r.Path]; taken {
+		same := canonicalPath(r.Path)
+		if before, taken := first[same]; taken {
 			d.fail(route+".path", "%q has a route already (%s): leave one out", r.Path, d.where(before))
 			continue
 		}
-		first[r.Path] = route + ".path"
+		first[same] = route + ".path"
 	}
 }
 

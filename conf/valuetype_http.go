@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -19,6 +21,22 @@ var urlPath = word(`a path, such as "/mcp"`, func(s string) (string, error) {
 	return s, nil
 })
 
+// canonicalPath returns the path as routes are compared with requests: unreserved
+// characters decoded, dot segments resolved, slashes merged, none at the end. Two
+// routes with the same canonical path match the same requests.
+func canonicalPath(s string) string {
+	return path.Clean(escape.ReplaceAllStringFunc(s, func(e string) string {
+		c, err := url.PathUnescape(e)
+		if err != nil || strings.Trim(c, "-._~") != "" && !isLetterOrDigit(c[0]) {
+			return strings.ToUpper(e)
+		}
+		return c
+	}))
+}
+
+// escape is an escape in a path.
+var escape = regexp.MustCompile("%[0-9A-Fa-f]{2}")
+
 // isToken reports whether s is a token of HTTP (RFC 9110 section 5.6.2).
 func isToken(s string) bool {
 	for i := range len(s) {
@@ -28,6 +46,25 @@ func isToken(s string) bool {
 	}
 	return s != ""
 }
+
+// fieldName is the name of an HTTP field, or "*".
+var fieldName = word(`the name of a header, such as "Content-Type"`, func(s string) (string, error) {
+	if !isToken(s) {
+		return "", fmt.Errorf("must be the name of a header, such as \"Content-Type\", not %s", quoted(s))
+	}
+	return s, nil
+})
+
+// methodName is an HTTP method, or "*". Methods are case-sensitive.
+var methodName = word(`a method, such as "POST"`, func(s string) (string, error) {
+	switch {
+	case !isToken(s):
+		return "", fmt.Errorf("must be a method, such as \"POST\", not %s", quoted(s))
+	case s != strings.ToUpper(s):
+		return "", fmt.Errorf("must be in upper case, since methods are case-sensitive: write %q", strings.ToUpper(s))
+	}
+	return s, nil
+})
 
 // cookieName is a cookie's name (RFC 6265 section 4.1.1), or "" for none.
 var cookieName = word(`a cookie's name, such as "SERVERID", or "" for off`, func(s string) (string, error) {

@@ -56,7 +56,7 @@ func TestHandOverHTTP(t *testing.T) {
 	stream.get("/", "ok")
 	more["/endpoint"] <- "\r\n8\r\nessionId\r\n4\r\n=1\n\n\r\n0\r\n\r\n"
 	body, err := io.ReadAll(httputil.NewChunkedReader(endpoint.Reader))
-	if event := regexp.MustCompile(`^event: endpoint\ndata: /m\?sessionId=1\.\w{8}\n\n$`); err != nil || !event.Match(body) {
+	if event := regexp.MustCompile(`^event: endpoint\ndata: /m\?sessionId=1&mcplb_tag=\w{8}\n\n$`); err != nil || !event.Match(body) {
 		t.Errorf("the endpoint event is %q, %v", body, err)
 	}
 	socket.Say(frame[7:] + "\x81\x80\x00\x00\x00\x00")

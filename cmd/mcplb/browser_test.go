@@ -22,24 +22,7 @@ import (
 // in the page fails the test.
 func browser(t *testing.T) context.Context {
 	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "headless-shell"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		t.Skip("Chromium is not installed (apt-get install chromium)")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(profile(t)), chromedp.WSURLReadTimeout(patience))
-	allocated, endProcess := chromedp.NewExecAllocator(t.Context(), options...)
-	ctx, end := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {})) // events newer than the library
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits for the end of the browser
-		end()
-		endProcess()
-	})
+	ctx := quietBrowser(t)
 	var mu sync.Mutex
 	var wrong []string // guarded by mu
 	t.Cleanup(func() {
@@ -61,7 +44,32 @@ func browser(t *testing.T) context.Context {
 			}
 		}
 	})
-	if err := chromedp.Run(ctx, log.Enable()); err != nil {
+	do(t, ctx, "listening to the log", log.Enable())
+	return ctx
+}
+
+// quietBrowser is browser for a page that is to meet errors.
+func quietBrowser(t *testing.T) context.Context {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "headless-shell"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("Chromium is not installed (apt-get install chromium)")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(profile(t)), chromedp.WSURLReadTimeout(patience))
+	allocated, endProcess := chromedp.NewExecAllocator(t.Context(), options...)
+	ctx, end := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {})) // events newer than the library
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // waits for the end of the browser
+		end()
+		endProcess()
+	})
+	if err := chromedp.Run(ctx); err != nil {
 		t.Fatalf("starting %s: %v", path, err)
 	}
 	return ctx

@@ -13,6 +13,8 @@
 //	Chunked       checks a chunked body of any size, in pieces of any size
 //	Append...     functions that write heads, fields, chunks and complete responses
 //	NextElement, NextCookie, ... read field values
+//	AppendCanonicalPath          how paths are compared with those of routes
+//	LooseField                   what a response that refuses a head needs of it
 //
 // A head is parsed in place:
 //

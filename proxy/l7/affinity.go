@@ -45,7 +45,8 @@ func (a *affinity) choose() (refusal generated, ok bool) {
 }
 
 // session binds the request to the server of the MCP session that it bears, in
-// its header or, with the deprecated transport, in its target's query. Another
+// its header or, with the deprecated transport, in its target's query, whatever
+// the request says of the protocol's version (see mcp.EraOf). Another
 // server will not do, so that its own is tried again even where it has failed.
 func (a *affinity) session() (found bool, refusal generated, ok bool) {
 	x := a.exchange
@@ -71,21 +72,26 @@ func (a *affinity) session() (found bool, refusal generated, ok bool) {
 }
 
 // sessionOf returns the session that a request bears, and its tag if it has
-// one; nil when it bears none.
+// one; nil when it bears none. A tag decides, wherever it stands.
 func sessionOf(head *http1.RequestHead) (id []byte, tag mcp.Tag, tagged bool) {
-	if id = head.Get(http1.HeaderMcpSessionID); len(id) > 0 {
-		_, tag, tagged = mcp.SplitTagged(id)
-		return id, tag, tagged
+	id = head.Get(http1.HeaderMcpSessionID)
+	if _, tag, tagged = mcp.SplitTagged(id); tagged {
+		return id, tag, true
 	}
-	if head.Query() == nil {
+	if head.Query() != nil {
+		target := head.Target()
+		q := mcp.SplitQuery(target)
+		if q.Tagged {
+			return target, q.Tag, true
+		}
+		if len(id) == 0 && q.Found() {
+			return q.ID.Of(target), tag, false
+		}
+	}
+	if len(id) == 0 {
 		return nil, tag, false
 	}
-	target := head.Target()
-	span, tag, tagged := mcp.SplitQuery(target)
-	if span.Len() == 0 {
-		return nil, tag, false
-	}
-	return span.Of(target), tag, tagged
+	return id, tag, false
 }
 
 // cookie binds the request to the server that its cookie names, or has one

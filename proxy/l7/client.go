@@ -193,6 +193,7 @@ func (c *client) readHead(p []byte, pending bool) {
 		c.state = busy
 		c.exchange.begin(rate)
 	default:
+		c.exchange.origin = w.origins.ofRefused(p)
 		c.malformed(reason, rate)
 	}
 }

@@ -87,10 +87,11 @@ func (x download) small(head *http1.ResponseHead, rest []byte) bool {
 }
 
 // mayNameEndpoint reports whether the answer may be the event stream with which
-// a session of the deprecated HTTP+SSE transport begins.
+// a session of the deprecated HTTP+SSE transport begins. Whatever the target of the
+// request names: its answer names the session.
 func (x download) mayNameEndpoint(head *http1.ResponseHead) bool {
-	return x.Method == http1.MethodGet && !x.has(modern|sessioned) && head.Status == 200 &&
-		!head.Has(http1.HeaderContentEncoding) && isMediaType(head.Get(http1.HeaderContentType), "text/event-stream")
+	return x.mayOpenStream() && head.Status == 200 &&
+		!head.Has(http1.HeaderContentEncoding) && isMediaType(head.Get(http1.HeaderContentType), eventStream)
 }
 
 // weaken appends an ETag for an answer that was encoded on the way: it is no

@@ -33,7 +33,7 @@ func (x *exchange) Wanted(again bool) (r backend.Request, ok bool) {
 		return r, false
 	}
 	settings := x.client.settings()
-	route := settings.route(x.client.worker.request.Path())
+	route := settings.route(x.client.worker, x.client.worker.request.Path())
 	if !again {
 		x.dispatch.Pool, x.Endpoint = route.Pool, endpointNumber(route.Endpoint)
 	}

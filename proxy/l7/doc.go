@@ -24,8 +24,10 @@
 //	head.go          how heads are rewritten
 //	encoder.go       bodies that cannot pass as they come
 //	compress.go      which responses are compressed; breach.go: which are not, over TLS
+//	cacheable.go     which responses shared caches may keep
 //	refuse.go        generated responses: when, and what follows
 //	generated.go     generated responses: their text
+//	cors.go          generated responses: who may read them
 //	tunnel.go        what follows a 101
 //	timeouts.go      how long each state may last
 //	upstream.go      a connection to a server; upstreampool.go: those that are idle

@@ -32,7 +32,7 @@ func (x *exchange) showsEnd() bool {
 // gets, piece by piece. It belongs to a worker, and to one exchange at a time.
 //
 //	data of the body -> zip, where the client takes gzip
-//	                 -> endpoint, where a session is to be tagged
+//	                 -> endpoint, where an endpoint event may come
 //	                 -> chunks, unless the client is of HTTP/1.0
 //	trailers         -> behind the last chunk, as Chunked.Trailers says
 type bodyEncoder struct {

@@ -49,6 +49,7 @@ type exchange struct {
 	request      Body
 	pace         *pace                 // of the request's body, where that is still to come
 	replay       reactor.PendingBuffer // the beginning of the request as it was read, until an answer begins: to send again, or to find its id
+	origin       string                // of the page that has sent the request; "" = of none, as far as is known
 }
 
 // ExchangeState is what a new process needs of an answer that is under way. Times
@@ -98,6 +99,7 @@ const (
 	overTLS                                 // with acceptsGzip: over TLS
 	waiting                                 // the client waits for 100 before it sends the body
 	continued                               // it got it from here
+	headerSession                           // it bears Mcp-Session-Id: not the deprecated transport
 )
 
 // endpoints are the addresses of a server that requests may go to, so that an
@@ -135,6 +137,10 @@ func (x *exchange) begin(rate verdict) {
 		x.refuse(refusal)
 		return
 	}
+	if head := &x.client.worker.request; settings.cors.answers(head, x.origin) {
+		x.refuse(generated{why: Preflight, fields: settings.cors.preflightFields(head, x.origin)})
+		return
+	}
 	if x.mustCollect(settings) {
 		x.collect()
 		return
@@ -147,7 +153,7 @@ func (x *exchange) begin(rate verdict) {
 func (x *exchange) note(settings *Settings) {
 	c := x.client
 	head := &c.worker.request
-	x.Flags, x.Method = 0, head.Method
+	x.Flags, x.Method, x.origin = 0, head.Method, c.worker.origins.of(head)
 	x.dispatch.Restart()
 	x.request.begin(head.Framing, head.Length, head.Trailers())
 	c.HalfOpen = c.Conn.HungUp()
@@ -158,7 +164,8 @@ func (x *exchange) note(settings *Settings) {
 	x.set(upstreamClose, head.UnexpectedBody)
 	x.set(waiting, head.ExpectContinue)
 	x.set(rpc, head.Method == http1.MethodPost && isMediaType(head.Get(http1.HeaderContentType), "application/json"))
-	x.set(modern, mcp.EraOf(head.Get(http1.HeaderMcpProtocolVersion)) == mcp.EraStateless)
+	x.set(modern, eraOf(head) == mcp.EraStateless)
+	x.set(headerSession, len(head.Get(http1.HeaderMcpSessionID)) > 0)
 	x.noteCompression(settings)
 }
 
@@ -171,6 +178,14 @@ func (x *exchange) noteCompression(settings *Settings) {
 	tls := x.client.overTLS(settings)
 	x.set(overTLS, tls)
 	x.set(acceptsGzip, !tls || !mayBeBrowser(head, settings.Frontend.Sticky.Cookie))
+}
+
+// eraOf is the era of a request, whose version counts if it stands in one line.
+func eraOf(head *http1.RequestHead) mcp.Era {
+	if head.Repeated(http1.HeaderMcpProtocolVersion) {
+		return mcp.EraSession
+	}
+	return mcp.EraOf(head.Get(http1.HeaderMcpProtocolVersion))
 }
 
 // clientReady handles what has changed on the client's connection.

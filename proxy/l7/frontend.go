@@ -1,7 +1,6 @@
 package l7
 
 import (
-	"bytes"
 	"net/netip"
 	"slices"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
@@ -20,13 +20,14 @@ import (
 type Settings struct {
 	session.Settings
 	Routes []Route // of the frontend, the longest prefix first; the last matches everything
-	secure bool    // Secure is added to the cookie's attributes on TLS
+	cors   cors
+	secure bool // Secure is added to the cookie's attributes on TLS
 }
 
 // Route sends requests whose path begins with Prefix to an endpoint of the
 // servers of a pool.
 type Route struct {
-	Prefix   []byte
+	Prefix   []byte // whole segments, in the canonical form of http1.AppendCanonicalPath
 	Pool     *backend.Pool
 	Endpoint conf.Endpoint
 	tags     map[mcp.Tag]*backend.Server // the pool's servers, by their tags in sessions and cookies
@@ -66,9 +67,10 @@ func (d *Directory) tagsOf(pool *backend.Pool) map[mcp.Tag]*backend.Server {
 // another directory, after a pool got other servers.
 func NewSettings(f conf.Frontend, d *Directory) Settings {
 	s := Settings{Settings: session.Settings{Frontend: f, Pool: d.Pool(f.Backend)}}
+	s.cors = newCORS(&f)
 	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
 	for _, r := range f.Routes {
-		route := Route{Prefix: []byte(r.Path), Pool: s.Pool, Endpoint: r.Endpoint}
+		route := Route{Prefix: http1.AppendCanonicalPath(nil, []byte(r.Path)), Pool: s.Pool, Endpoint: r.Endpoint}
 		if r.Backend != "" {
 			route.Pool = d.Pool(r.Backend)
 		}
@@ -83,20 +85,24 @@ func NewSettings(f conf.Frontend, d *Directory) Settings {
 	return s
 }
 
-// route finds where a request for path goes. A prefix ends at the end of a
-// segment: /mcp matches /mcp and /mcp/ws, not /mcpx.
-func (s *Settings) route(path []byte) *Route {
-	for i := range s.Routes {
-		r := &s.Routes[i]
-		if !bytes.HasPrefix(path, r.Prefix) {
-			continue
-		}
-		n := len(r.Prefix)
-		if n == 0 || len(path) == n || r.Prefix[n-1] == '/' || path[n] == '/' {
+// route finds where a request for path goes, as the client wrote it. Paths are
+// compared in their canonical form, by whole segments: /mcp matches /mcp, //mcp/ws
+// and /x/../%6dcp, not /mcpx.
+func (s *Settings) route(w *worker, path []byte) *Route {
+	last := len(s.Routes) - 1
+	if last == 0 {
+		return &s.Routes[last]
+	}
+	if !http1.IsCanonicalPath(path) {
+		path = http1.AppendCanonicalPath(w.path[:0], path)
+		w.path = path[:0]
+	}
+	for i := range s.Routes[:last] {
+		if r := &s.Routes[i]; http1.HasPathPrefix(path, r.Prefix) {
 			return r
 		}
 	}
-	return &s.Routes[len(s.Routes)-1]
+	return &s.Routes[last]
 }
 
 // Frontend is where clients of mode http connect. All loops may use it at once.

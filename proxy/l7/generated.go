@@ -28,6 +28,7 @@ const (
 	ConnectFailed             // 503: no server could be connected to
 	NoResources               // 503: the balancer had no descriptor, port or memory for it
 	ServerTimeout             // 504: no answer within timeout_server, no connection within timeout_connect
+	Preflight                 // 204: what a page of another origin may ask for
 	own                       // how many there are
 )
 
@@ -50,6 +51,7 @@ var responses = [own]struct {
 	ConnectFailed:  {503, "connect_failed", "no server could be reached"},
 	NoResources:    {503, "no_resources", "the balancer is out of descriptors, ports or memory"},
 	ServerTimeout:  {504, "server_timeout", "the server did not answer in time"},
+	Preflight:      {204, "preflight", ""},
 }
 
 func (w Why) String() string { return responses[w].word }
@@ -60,6 +62,7 @@ type generated struct {
 	malformed  http1.Reason  // what is wrong with the request, or with the server's answer
 	text       string        // where it is another than why's
 	retryAfter time.Duration // 0 = not said
+	fields     []byte        // of a Preflight, which has no body
 }
 
 // code is the response's status.
@@ -85,6 +88,8 @@ func (g *generated) reason() string {
 
 // recipient is what the client of a generated response needs.
 type recipient struct {
+	cors      *cors
+	origin    string // of the page; "" = of none
 	id        []byte // of the JSON-RPC request; nil = not known
 	plain     bool   // it was no JSON-RPC request: plain text
 	keepAlive bool   // the connection lives on
@@ -94,11 +99,15 @@ type recipient struct {
 // append appends the complete response. A JSON-RPC request gets a JSON-RPC error
 // with its id.
 func (g *generated) append(dst, date []byte, to recipient) []byte {
+	if g.why == Preflight {
+		return g.appendPreflight(dst, date, to.keepAlive)
+	}
 	written := http1.Response{Status: g.code(), KeepAlive: to.keepAlive, Head: to.head, Date: date}
 	if g.retryAfter > 0 {
 		seconds := int64((g.retryAfter + time.Second - 1) / time.Second)
 		written.Fields = http1.AppendField(nil, "Retry-After", strconv.FormatInt(seconds, 10))
 	}
+	written.Fields = to.cors.appendFields(written.Fields, to.origin)
 	if to.plain {
 		written.ContentType = "text/plain; charset=utf-8"
 		written.Body = []byte(g.reason() + "\n")
@@ -107,4 +116,17 @@ func (g *generated) append(dst, date []byte, to recipient) []byte {
 		written.Body = mcp.AppendHTTPError(nil, g.code(), to.id, g.reason(), g.retryAfter)
 	}
 	return http1.AppendResponse(dst, written)
+}
+
+// appendPreflight appends the response to a preflight.
+func (g *generated) appendPreflight(dst, date []byte, keepAlive bool) []byte {
+	dst = http1.AppendStatusLine(dst, g.code())
+	dst = http1.AppendField(dst, "Date", date)
+	dst = append(dst, g.fields...)
+	if keepAlive {
+		dst = append(dst, http1.FieldKeepAlive...)
+	} else {
+		dst = append(dst, http1.FieldClose...)
+	}
+	return append(dst, "\r\n"...)
 }

@@ -1,6 +1,9 @@
 package l7
 
 import (
+	"time"
+
+	"mcplb/conf"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
 )
@@ -33,6 +36,9 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 	if hide != "" {
 		without |= 1 << http1.HeaderCookie
 	}
+	if settings.Frontend.Sticky.Session && x.mayOpenStream() && x.wantsEvents(head) {
+		without |= 1 << http1.HeaderAcceptEncoding // the endpoint event must be read
+	}
 
 	dst = appendRequestLine(dst, head, settings.Frontend.Sticky.Session)
 	if without.Has(http1.HeaderHost) {
@@ -53,21 +59,44 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// appendRequestLine writes the request line, without the tag that the session
-// in a query bears.
+// appendRequestLine writes the request line, without the tag in a query that the
+// balancer has put there. Nothing else of the target changes.
 func appendRequestLine(dst []byte, head *http1.RequestHead, sessions bool) []byte {
 	start := len(dst)
 	dst = head.AppendRequestLine(dst)
 	if !sessions || head.Query() == nil {
 		return dst
 	}
-	method := len(head.MethodName()) + 1
-	target := dst[start+method : len(dst)-len(" HTTP/1.1\r\n")]
-	if id, _, ok := mcp.SplitQuery(target); ok {
-		end := start + method + id.End
-		dst = append(dst[:end], dst[end+mcp.TagSize:]...)
+	target := start + len(head.MethodName()) + 1
+	if q := mcp.SplitQuery(dst[target : len(dst)-len(" HTTP/1.1\r\n")]); q.Tagged {
+		dst = append(dst[:target+q.Cut.Start], dst[target+q.Cut.End:]...)
 	}
 	return dst
+}
+
+// eventStream is the media type of event streams.
+const eventStream = "text/event-stream"
+
+// mayOpenStream reports whether the request may open the event stream of the
+// deprecated HTTP+SSE transport.
+func (x *exchange) mayOpenStream() bool {
+	return x.Method == http1.MethodGet && !x.has(modern|headerSession|toWebSocket)
+}
+
+// wantsEvents reports whether the request asks for an event stream: by Accept, as
+// every SDK does, or by its route.
+func (x *exchange) wantsEvents(head *http1.RequestHead) bool {
+	if endpoints[x.Endpoint] == conf.EndpointSSE {
+		return true
+	}
+	for i := head.Find(http1.HeaderAccept, 0); i >= 0; i = head.Find(http1.HeaderAccept, i+1) {
+		for e, rest := http1.NextElement(head.Value(i)); e != nil; e, rest = http1.NextElement(rest) {
+			if isMediaType(e, eventStream) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // appendHost writes Host: the client's, or the server's address.
@@ -166,7 +195,7 @@ func (w headWriter) appendResponse(dst []byte, f form) []byte {
 	if tags {
 		dst = w.appendTagged(dst)
 	}
-	if x.has(setCookie) {
+	if x.has(setCookie) && !keptByCaches(head, time.Now()) {
 		dst = w.appendSetCookie(dst)
 	}
 	dst = w.appendForm(dst, f)

@@ -2,6 +2,7 @@ package l7
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -198,8 +199,9 @@ func TestHeadsAgainstDirect(t *testing.T) {
 	}
 }
 
+// A request goes to the route of its path however that is written, and to no other: a
+// private backend is not reached by, nor hidden from, another spelling.
 func TestRoutes(t *testing.T) {
-	t.Parallel()
 	pools := map[string]*backend.Pool{}
 	for _, name := range []string{"a", "b"} {
 		c := conf.Backend{Name: name, Balance: conf.BalanceRoundRobin, Servers: []conf.Server{{Name: "s", HTTP: "127.0.0.1:1", SSE: "127.0.0.1:2"}}}
@@ -209,19 +211,70 @@ func TestRoutes(t *testing.T) {
 		}
 		pools[name] = pool
 	}
+	directory := NewDirectory(func(name string) *backend.Pool { return pools[name] })
 	settings := NewSettings(conf.Frontend{Backend: "a", Routes: []conf.Route{
 		{Path: "/mcp", Endpoint: conf.EndpointHTTP},
 		{Path: "/mcp/sse", Endpoint: conf.EndpointSSE},
 		{Path: "/b/", Backend: "b", Endpoint: conf.EndpointHTTP},
-	}}, NewDirectory(func(name string) *backend.Pool { return pools[name] }))
+		{Path: "//c/./%64//", Backend: "b", Endpoint: conf.EndpointSSE},
+		{Path: "/e%2ff", Backend: "b", Endpoint: conf.EndpointHTTP},
+	}}, directory)
+	w := &worker{}
 	for path, want := range map[string]string{
 		"/": "a http", "*": "a http", "/mcp": "a http", "/mcp/": "a http", "/mcp/ssex": "a http",
-		"/mcp/sse": "a sse", "/mcp/sse/more": "a sse", "/b": "a http", "/b/": "b http", "/b/c": "b http",
+		"/mcp/sse": "a sse", "/mcp/sse/more": "a sse", "/b": "b http", "/b/": "b http", "/b/c": "b http",
+		"//b": "b http", "/%62": "b http", "/x/../b": "b http", "/./b": "b http", "/x//../b/c": "b http", "/b//": "b http", "/../b": "b http",
+		"/%2e%2E/b": "b http", "/B": "a http", "/bx": "a http", "/x%2F..%2Fb": "a http", "/b%2F": "a http", "/%2562": "a http",
+		"/b/..": "a http", "/b/../mcp//sse": "a sse", "/b%00": "a http", "/%zz/b": "a http", "/%6": "a http", `/\b`: "a http", "/b;x": "a http",
+		"/c/d": "b sse", "/c%2Fd": "a http", "/c": "a http", "/e%2Ff": "b http", "/e/f": "a http",
 	} {
-		r := settings.route([]byte(path))
+		r := settings.route(w, []byte(path))
 		if got := fmt.Sprint(r.Pool.Name(), " ", r.Endpoint); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
+	}
+	all := NewSettings(conf.Frontend{Backend: "a", Routes: []conf.Route{{Path: "/", Backend: "b", Endpoint: conf.EndpointHTTP}}}, directory)
+	for path, want := range map[string]string{"/": "b", "//": "b", "/..": "b", "/x": "b", "*": "a"} {
+		if got := all.route(w, []byte(path)).Pool.Name(); got != want {
+			t.Errorf("with a route of /, %s goes to %s, want %s", path, got, want)
+		}
+	}
+	odd, plain := []byte("/x/../%62//"), []byte("/mcp/sse")
+	if n := testing.AllocsPerRun(100, func() { settings.route(w, odd); settings.route(w, plain) }); n != 0 {
+		t.Errorf("routing allocates %v times", n)
+	}
+}
+
+// However a path is written, its request goes to its route's backend, in origin form and
+// in absolute form, and the server receives the target as it came.
+func TestRoutedTargets(t *testing.T) {
+	t.Parallel()
+	target := func(name string) string {
+		return httpServer(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, name+" "+r.RequestURI) })
+	}
+	b := start(t, []string{target("public")}, func(s *setup) {
+		private := s.backends[0]
+		private.Name, private.Servers = "private", []conf.Server{{Name: "p", HTTP: target("private"), Weight: 100}}
+		s.backends = append(s.backends, private)
+		s.frontend.Routes = []conf.Route{{Path: "/private/", Backend: "private", Endpoint: conf.EndpointHTTP}}
+	})
+	client := b.dial()
+	for path, want := range map[string]string{
+		"/private": "private", "/private/x?y=/../z": "private", "//private": "private", "/%70rivate": "private", "/x/../private": "private",
+		"/private/": "private", "/./private": "private", "/%2e/x/%2E%2e/private": "private", "/private/../private/%2F": "private",
+		"/PRIVATE": "public", "/privatex": "public", "/x%2F..%2Fprivate": "public", "/private/..": "public", "/?/private": "public", "/%2570rivate": "public",
+	} {
+		for _, authority := range []string{"", "http://x"} {
+			client.Say(get(authority + path))
+			if _, body := client.wantStatus("GET", 200); body != want+" "+path {
+				t.Errorf("%s%s: %q, want %s", authority, path, body, want)
+			}
+		}
+	}
+	client.Say("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+	client.wantStatus("OPTIONS", 200)
+	if n := b.pools["private"].Servers()[0].Totals().MessagesIn; n != 2*9 {
+		t.Errorf("the private server received %d requests, want 18", n)
 	}
 }
 

@@ -42,13 +42,7 @@ func originAllowed(allowed []string, head *http1.RequestHead) bool {
 	if head.Repeated(http1.HeaderOrigin) {
 		return false
 	}
-	origin := head.Get(http1.HeaderOrigin)
-	for _, one := range allowed {
-		if http1.EqualFold(origin, one) {
-			return true
-		}
-	}
-	return false
+	return listsOrigin(allowed, head.Get(http1.HeaderOrigin))
 }
 
 // verdict is what the rate says of a request.

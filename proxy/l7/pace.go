@@ -178,7 +178,7 @@ func (x *exchange) collectMore() {
 
 // routed is where the request goes whose head is parsed.
 func (x *exchange) routed(settings *Settings) *Route {
-	return settings.route(x.client.worker.request.Path())
+	return settings.route(x.client.worker, x.client.worker.request.Path())
 }
 
 // collected asks for a slot for a request of whose body enough has come.

@@ -128,7 +128,7 @@ func (x *exchange) respond(g generated, id []byte) {
 	counters.Own[g.why].Add(1)
 	counters.Status[backend.ClassOf(g.code())].Add(1)
 	to := recipient{
-		id: id, head: x.Method == http1.MethodHead, keepAlive: !c.Closes,
+		cors: &c.settings().cors, origin: x.origin, id: id, head: x.Method == http1.MethodHead, keepAlive: !c.Closes,
 		// The client of a lost session looks for this error, whatever it asked.
 		plain: !x.has(rpc) && g.why != SessionGone,
 	}

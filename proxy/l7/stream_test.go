@@ -60,12 +60,13 @@ func TestEventsAreNotDelayed(t *testing.T) {
 	}
 }
 
-// The session in the endpoint event of the deprecated transport is tagged, in whatever
-// pieces it comes, and its POSTs reach their server.
+// The URI in the endpoint event of the deprecated transport is tagged, in whatever
+// pieces it comes, and its POSTs reach their server, which sees the URI that it named.
 func TestEndpointEvent(t *testing.T) {
 	t.Parallel()
 	const stream = ": hello\r\n\r\nevent: endpoint\r\ndata: /messages?a=b&sessionId=123&c=d\r\n\r\nevent: message\ndata: x\n\n"
-	tagged := strings.Replace(stream, "123", "123."+mcp.TagOf("s1").String(), 1)
+	tag := "&mcplb_tag=" + mcp.TagOf("s1").String()
+	tagged := strings.Replace(stream, "c=d", "c=d"+tag, 1)
 	for _, framing := range []string{"chunked", "open", "length"} {
 		for _, piece := range []int{1, 3, 20, 1000} {
 			t.Run(fmt.Sprint(framing, " ", piece), func(t *testing.T) {
@@ -98,7 +99,7 @@ func TestEndpointEvent(t *testing.T) {
 				if body != tagged || r.Header.Get("Trailer") != "" || len(r.TransferEncoding) != 1 {
 					t.Errorf("the body is %q, the header %v", body, r.Header)
 				}
-				client.Say(post("/messages?a=b&sessionId=123."+mcp.TagOf("s1").String()+"&c=d", rpcBody("1"), "Content-Type: application/json"))
+				client.Say(post("/messages?a=b&sessionId=123&c=d"+tag, rpcBody("1"), "Content-Type: application/json"))
 				after := server
 				if framing == "open" {
 					after = s.next()

@@ -121,6 +121,7 @@ func (c *client) readTooLate() {
 	case c.pending.Len() > 0:
 		c.Source.Take(&c.turn, 1, c.loop().Now()) // whatever there is: it has waited long enough
 		c.Source.Leave(&c.turn)
+		c.exchange.origin = c.worker.origins.ofRefused(c.pending.Bytes())
 		c.exchange.refuseHead(generated{why: RequestTimeout})
 	case c.fresh(&c.settings().Frontend):
 		c.finish(session.RequestTimeout)

@@ -71,7 +71,7 @@ func (p *httpConn) chunks() (data, trailers string) {
 func TestTrailers(t *testing.T) {
 	t.Parallel()
 	const stream, announced = "event: endpoint\ndata: /messages?sessionId=123\n\n", "Trailer: X-One, Content-Digest, host\r\nTrailer: x-one; q=1, ETag, Set-Cookie\r\n"
-	tagged := strings.Replace(stream, "123", "123."+mcp.TagOf("s1").String(), 1)
+	tagged := strings.Replace(stream, "123", "123&mcplb_tag="+mcp.TagOf("s1").String(), 1)
 	large := strings.Repeat("{\"some\": \"json\"}", 500)
 	for name, c := range map[string]struct {
 		request, fields, body string

@@ -82,11 +82,13 @@ type worker struct {
 	input      input // of request
 	response   http1.ResponseHead
 	out        []byte // where heads are written before they are sent
+	path       []byte // where a path is written in its canonical form
 	made       []byte // where a bodyEncoder writes what is put into chunks
 	encoders   encoders
 	paces      paces
 	scanner    mcp.BodyScanner
 	probe      [1]byte
+	origins    origins
 
 	date     []byte // the present second, in the form of a Date field
 	dateEnds int64  // when it is out of date, on the loop's clock

@@ -49,20 +49,26 @@ func (f *Filter) UnmarshalBinary(p []byte) error {
 func (r *EndpointRewriter) MarshalBinary() ([]byte, error) {
 	p := append([]byte(nil), r.tag[:]...)
 	p = binary.BigEndian.AppendUint16(p, r.watched)
-	p = append(p, uint8(r.state), bit(r.watching), bit(r.tagged))
+	p = append(p, uint8(r.state), bit(r.watching), bit(r.begun), bit(r.passing), bit(r.tagged))
 	return append(p, r.held...), nil
 }
 
 // UnmarshalBinary implements encoding.BinaryUnmarshaler.
 func (r *EndpointRewriter) UnmarshalBinary(p []byte) error {
-	const fixed = len(Tag{}) + 5
-	if len(p) < fixed || streamState(p[fixed-3]) > streamNext {
+	const fixed = len(Tag{}) + 7
+	if len(p) < fixed || len(p) > fixed+maxEvent {
 		return errState
 	}
-	*r = EndpointRewriter{held: append(r.held[:0], p[fixed:]...)}
+	s := p[len(r.tag)+2 : fixed]
+	state := streamState(s[0])
+	if state > streamNext {
+		return errState
+	}
+	*r = EndpointRewriter{
+		held: append(r.held[:0], p[fixed:]...), watched: binary.BigEndian.Uint16(p[len(r.tag):]),
+		state: state, watching: s[1] != 0, begun: s[2] != 0, passing: s[3] != 0, tagged: s[4] != 0,
+	}
 	copy(r.tag[:], p)
-	r.watched = binary.BigEndian.Uint16(p[len(r.tag):])
-	r.state, r.watching, r.tagged = streamState(p[fixed-3]), p[fixed-2] != 0, p[fixed-1] != 0
 	return nil
 }
 

@@ -13,9 +13,10 @@
 // HTTP, in both eras of the protocol:
 //
 //	EraOf, MethodOf, AppendName    read the headers that MCP defines
-//	Tag                            identifies a server in a session's id
+//	Tag                            identifies the server of a session
 //	AppendTagged, SplitTagged      add it to Mcp-Session-Id, and remove it
-//	EndpointRewriter, SplitQuery   do so in the URI of the HTTP+SSE transport
+//	EndpointRewriter, SplitQuery   do so in the URI of the HTTP+SSE transport,
+//	                               where it is a query parameter of its own
 //	BodyScanner                    finds a request's id and method in its body
 //	AppendHTTPError                writes the body of a response that refuses it
 //

@@ -2,30 +2,37 @@ package mcp
 
 import "bytes"
 
-// maxWatch is how much of the beginning of an event stream an EndpointRewriter
-// reads, and therefore the most it can hold back, in bytes. The endpoint event
-// has about 100 bytes and is the first (MCP 2024-11-05, Transports, HTTP with
-// SSE).
-const maxWatch = 8 << 10
+const (
+	// maxEvent is the most that an EndpointRewriter holds back, in bytes: a longer
+	// event names no endpoint. An endpoint event has about 100 bytes.
+	maxEvent = 8 << 10
 
-// EndpointRewriter searches the beginning of an event stream for the "endpoint"
-// event of the deprecated HTTP+SSE transport, whose data is the URI to which
-// the client sends its POST requests, and adds a tag to the session in that
-// URI's query (see SplitQuery). Everything else passes unchanged. An event is
-// held back until its last byte has arrived, before which no reader of an event
-// stream would act on it; comments between events pass at once. After the
-// endpoint event, or 8 KiB without one, the rewriter is Done and holds nothing
-// back:
+	// maxWatch is how much of a stream an EndpointRewriter examines event by
+	// event, in bytes. The endpoint event is the first (MCP 2024-11-05, Transports,
+	// HTTP with SSE). Behind that, an event that begins with its data passes at
+	// once.
+	maxWatch = 8 << 10
+)
+
+// EndpointRewriter reads an event stream and adds a tag to the URI that an
+// "endpoint" event of the deprecated HTTP+SSE transport names: the URI to which
+// the client sends its POST requests. The tag is a query parameter (see
+// TagParameter and SplitQuery), so that any URI can bear it, absolute or relative,
+// with or without a query, plain or in JSON. Everything else passes unchanged.
+//
+// An event is held back until its last byte has arrived, before which no reader
+// of an event stream would act on it; comments between events and events over 8
+// KiB pass at once, and so do, after the first 8 KiB of the stream, events that
+// begin with their data.
 //
 //	rewriter.Reset(tag)
-//	for !rewriter.Done() {
+//	for {
 //		p := read()
 //		out = rewriter.Append(out[:0], p)
 //		forward(out)
 //	}
-//	forwardTheRest()
 //
-// If the stream ends before that, call Flush. The zero value is done.
+// At the end of the stream, call Flush. The zero value passes everything.
 //
 // The framing is that of the HTML Standard, section 9.2.5: lines end with LF,
 // CRLF or CR, an empty line ends an event, a byte order mark may come first (it
@@ -42,13 +49,15 @@ const maxWatch = 8 << 10
 //	next      end, beginCR   end, begin     line
 //
 // LF in beginCR and lineCR belongs to the line end before it. At "end" the
-// bytes held back pass, with the tag if they are the endpoint event.
+// bytes held back pass, with the tag if they are an endpoint event.
 type EndpointRewriter struct {
 	held     []byte // the unfinished event
 	tag      Tag
-	watched  uint16 // bytes read so far
+	watched  uint16 // bytes read so far, at most maxWatch
 	state    streamState
 	watching bool
+	begun    bool // bytes have passed: no byte order mark can come any more
+	passing  bool // the unfinished event is not held back
 	tagged   bool
 }
 
@@ -63,6 +72,9 @@ const (
 	streamNext
 )
 
+// inEvent reports whether s is a state within an event.
+func (s streamState) inEvent() bool { return s >= streamLine }
+
 const byteOrderMark = "\ufeff"
 
 // Reset prepares the rewriter for a stream of the server with tag t. It keeps
@@ -71,26 +83,47 @@ func (r *EndpointRewriter) Reset(t Tag) {
 	*r = EndpointRewriter{held: r.held[:0], tag: t, watching: true}
 }
 
-// Done reports whether the rest of the stream passes unchanged, without the
-// rewriter.
+// Done reports whether everything passes unchanged: the rewriter has its zero
+// value, or was flushed.
 func (r *EndpointRewriter) Done() bool { return !r.watching }
 
-// Tagged reports whether a session was found and tagged. If not, and the stream
+// Tagged reports whether a URI was found and tagged. If not, and the stream
 // is HTTP+SSE, the client's POST requests reach their server only by another
 // form of stickiness.
 func (r *EndpointRewriter) Tagged() bool { return r.tagged }
 
 // Append reads the next bytes of the stream and appends to dst those to be sent
-// to the client now. It allocates only to let dst grow, and if an event does
-// not arrive in one piece.
+// to the client now. It allocates only to let dst grow, if an event does not
+// arrive in one piece, and for data in JSON or of several lines.
 func (r *EndpointRewriter) Append(dst, p []byte) []byte {
-	for i, b := range p {
-		if !r.watching {
-			return append(dst, p[i:]...)
-		}
-		dst = r.take(dst, b)
+	if !r.watching {
+		return append(dst, p...)
 	}
-	return dst
+	start := 0 // of what is not appended yet
+	for i := 0; i < len(p); {
+		was := r.state
+		if was == streamLine || was == streamComment {
+			if i += lineLength(p[i:]); i == len(p) {
+				break
+			}
+		}
+		r.state = was.next(p[i])
+		i++
+		switch {
+		case !was.inEvent() && r.state.inEvent():
+			dst = r.pass(dst, p[start:i-1])
+			start = i - 1
+			r.passing = p[start] == 'd' && int(r.watched)+start >= maxWatch
+		case was.inEvent() && !r.state.inEvent():
+			dst = r.endEvent(dst, p[start:i])
+			start = i
+		}
+	}
+	r.watched = uint16(min(int(r.watched)+len(p), maxWatch))
+	if r.state.inEvent() {
+		return r.hold(dst, p[start:])
+	}
+	return r.pass(dst, p[start:])
 }
 
 // Flush appends the bytes still held back when the stream ends. The rewriter is
@@ -99,25 +132,6 @@ func (r *EndpointRewriter) Flush(dst []byte) []byte {
 	dst = append(dst, r.held...)
 	r.held = r.held[:0]
 	r.watching = false
-	return dst
-}
-
-// take reads one byte while watching.
-func (r *EndpointRewriter) take(dst []byte, b byte) []byte {
-	r.watched++
-	was := r.state
-	r.state = was.next(b)
-	if was < streamLine && r.state < streamLine {
-		dst = append(dst, b)
-	} else {
-		r.held = append(r.held, b)
-		if r.state < streamLine {
-			dst = r.endEvent(dst)
-		}
-	}
-	if r.watched == maxWatch {
-		dst = r.Flush(dst)
-	}
 	return dst
 }
 
@@ -151,59 +165,54 @@ func lineEnd(b byte, cr, lf, other streamState) streamState {
 	return other
 }
 
-// endEvent appends the event held back, which is complete.
-func (r *EndpointRewriter) endEvent(dst []byte) []byte {
-	event := r.held
+// pass appends bytes that belong to no event.
+func (r *EndpointRewriter) pass(dst, p []byte) []byte {
+	r.begun = r.begun || len(p) > 0
+	return append(dst, p...)
+}
+
+// hold holds back p, more of the unfinished event, or lets the event pass that is
+// too long.
+func (r *EndpointRewriter) hold(dst, p []byte) []byte {
+	if !r.passing && len(r.held)+len(p) <= maxEvent {
+		r.held = append(r.held, p...)
+		return dst
+	}
+	r.passing = true
+	dst = append(dst, r.held...)
+	r.release()
+	return r.pass(dst, p)
+}
+
+// release lets go of what was held back. A stream at rest keeps little memory.
+func (r *EndpointRewriter) release() {
+	const most = 512
+	if cap(r.held) > most {
+		r.held = nil
+	}
 	r.held = r.held[:0]
-	mark := 0
-	if int(r.watched) == len(event) && bytes.HasPrefix(event, []byte(byteOrderMark)) {
-		mark = len(byteOrderMark)
-	}
-	uri, found := endpointURI(event[mark:])
-	if !found {
-		return append(dst, event...)
-	}
-	r.watching = false
-	session := endpointSession(uri.Of(event[mark:]))
-	if session.Len() == 0 {
-		return append(dst, event...)
-	}
-	r.tagged = true
-	end := mark + uri.Start + session.End
-	dst = append(dst, event[:end]...)
-	dst = r.tag.appendTo(dst)
-	return append(dst, event[end:]...)
 }
 
-// endpointURI reports whether a complete event is an endpoint event, and
-// returns its URI: the data, if that is one line. White space around values is
-// ignored, as clients do.
-func endpointURI(event []byte) (uri Span, found bool) {
-	data, endpoint := 0, false
-	for at := 0; at < len(event); {
-		line := Span{at, at + lineLength(event[at:])}
-		at = line.End + 1 // the LF of CRLF makes another empty line, which has no effect
-		name, value, _ := bytes.Cut(line.Of(event), []byte(":"))
-		value = bytes.Trim(value, " \t")
-		switch string(name) {
-		case "event":
-			endpoint = string(value) == "endpoint" // the last event line counts
-		case "data":
-			data++
-			end := line.Start + len(bytes.TrimRight(line.Of(event), " \t"))
-			uri = Span{end - len(value), end}
-		}
+// endEvent appends the event that is held back and ends with p.
+func (r *EndpointRewriter) endEvent(dst, p []byte) []byte {
+	if r.passing || len(r.held)+len(p) > maxEvent {
+		r.passing = false
+		dst = append(dst, r.held...)
+		r.release()
+		return r.pass(dst, p)
 	}
-	if data != 1 {
-		uri = Span{}
+	event := p
+	if len(r.held) > 0 {
+		r.held = append(r.held, p...)
+		event = r.held
 	}
-	return uri, endpoint && data > 0
-}
-
-// lineLength returns the length of the first line of p, without its line end.
-func lineLength(p []byte) int {
-	if n := bytes.IndexAny(p, "\r\n"); n >= 0 {
-		return n
+	if !r.begun && bytes.HasPrefix(event, []byte(byteOrderMark)) {
+		dst = append(dst, byteOrderMark...)
+		event = event[len(byteOrderMark):]
 	}
-	return len(p)
+	r.begun = true
+	dst, tagged := appendEvent(dst, event, r.tag)
+	r.tagged = r.tagged || tagged
+	r.release()
+	return dst
 }

@@ -24,21 +24,23 @@ const (
 const firstStateless = "2026-07-28"
 
 // EraOf returns a request's era from the value of its MCP-Protocol-Version
-// header, nil if it has none. Versions are dates. An earlier date belongs to
-// the session era, and so does a request without the header, which is
-// 2025-03-26 or an initialize (MCP 2025-06-18, Transports, Protocol Version
-// Header). Every other value, a future date or no date at all, belongs to the
-// stateless era: the server knows what it supports, and responds accordingly.
+// header, nil if it has none. Versions are dates. Only a date of the calendar
+// from 2026-07-28 on belongs to the stateless era. Everything else is left to the
+// session era: an earlier date, no header (2025-03-26 or an initialize: MCP
+// 2025-06-18, Transports, Protocol Version Header), and what is no date, such as
+// a draft's name, a quoted date or a list. So an odd header never takes a session
+// away from its server, which judges versions itself. A header that stands in
+// several lines is no single date, either: do not ask EraOf about its first line.
 // Mcp-Method does not matter: a server refuses one header without the other.
 func EraOf(version []byte) Era {
 	switch string(version) {
 	case "", "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25": // the usual values
 		return EraSession
 	}
-	if isDate(version) && string(version) < firstStateless {
-		return EraSession
+	if isDate(version) && string(version) >= firstStateless {
+		return EraStateless
 	}
-	return EraStateless
+	return EraSession
 }
 
 // String returns the era as one word, for logs and labels.
@@ -49,7 +51,8 @@ func (e Era) String() string {
 	return "stateless"
 }
 
-// isDate reports whether text has the form YYYY-MM-DD.
+// isDate reports whether text is a date of the Gregorian calendar in the form
+// YYYY-MM-DD (RFC 3339, full-date).
 func isDate(text []byte) bool {
 	const form = "dddd-dd-dd"
 	if len(text) != len(form) {
@@ -60,7 +63,30 @@ func isDate(text []byte) bool {
 			return false
 		}
 	}
-	return true
+	month, day := number(text[5:7]), number(text[8:])
+	return 1 <= month && month <= 12 && 1 <= day && day <= daysOf(number(text[:4]), month)
+}
+
+// number returns the value of decimal digits.
+func number(digits []byte) (n int) {
+	for _, b := range digits {
+		n = n*10 + int(b-'0')
+	}
+	return n
+}
+
+// daysOf returns the number of days of a month (1 to 12).
+func daysOf(year, month int) int {
+	switch month {
+	case 4, 6, 9, 11:
+		return 30
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	}
+	return 31
 }
 
 // maxName is the longest header value that AppendName decodes, in bytes. Names

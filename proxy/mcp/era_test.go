@@ -5,9 +5,12 @@ import (
 	"encoding/base64"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
+// Only a real date from 2026-07-28 on is stateless: with any other value a client
+// would lose its session to an odd header that it, or a proxy, sends.
 func TestEraOf(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -23,15 +26,40 @@ func TestEraOf(t *testing.T) {
 		{"0000-00-00", EraSession},
 		{"2026-07-28", EraStateless},
 		{"2026-07-29", EraStateless},
+		{"2026-12-31", EraStateless},
 		{"2027-01-01", EraStateless},
-		{"9999-99-99", EraStateless},
-		{"DRAFT-2026-v1", EraStateless},
-		{"2025-11-25 ", EraStateless},
-		{"2025-11-2", EraStateless},
-		{"2025-11-255", EraStateless},
-		{"2025/11/25", EraStateless},
-		{"2025-11-2x", EraStateless},
-		{"1.0", EraStateless},
+		{"2028-02-29", EraStateless},
+		{"9999-12-31", EraStateless},
+		{"9999-99-99", EraSession},
+		{"2027-00-01", EraSession},
+		{"2027-13-01", EraSession},
+		{"2027-01-00", EraSession},
+		{"2027-01-32", EraSession},
+		{"2027-02-29", EraSession},
+		{"2100-02-29", EraSession},
+		{"2026-09-31", EraSession},
+		{"DRAFT-2026-v1", EraSession},
+		{"draft", EraSession},
+		{`"2025-11-25"`, EraSession},
+		{`"2026-07-28"`, EraSession},
+		{"2025-11-25, 2025-11-25", EraSession},
+		{"2026-07-28, 2026-07-28", EraSession},
+		{"2026-07-28,", EraSession},
+		{"2026-07-28;q=1", EraSession},
+		{"2026-07-28T00:00:00Z", EraSession},
+		{" 2026-07-28", EraSession},
+		{"2026-07-28 ", EraSession},
+		{"2026 07 28", EraSession},
+		{"20260728", EraSession},
+		{"+2026-07-28", EraSession},
+		{"12026-07-28", EraSession},
+		{"2026-7-28", EraSession},
+		{"2026/07/28", EraSession},
+		{"2026-07-2x", EraSession},
+		{"2026-07-28\x00", EraSession},
+		{"\xef\xbc\x92026-07-28", EraSession},
+		{"1.0", EraSession},
+		{"null", EraSession},
 	}
 	for _, test := range tests {
 		if got := EraOf([]byte(test.version)); got != test.want {
@@ -41,6 +69,19 @@ func TestEraOf(t *testing.T) {
 	if EraOf(nil) != EraSession || EraSession.String() != "session" || EraStateless.String() != "stateless" {
 		t.Error("wrong names of eras")
 	}
+}
+
+// isDate agrees with package time.
+func FuzzIsDate(f *testing.F) {
+	for _, date := range []string{"2026-07-28", "2024-02-29", "2100-02-29", "0000-00-00", "9999-99-99", "2026-7-28", "0000-01-01"} {
+		f.Add([]byte(date))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		_, err := time.Parse(time.DateOnly, string(text))
+		if got := isDate(text); got != (err == nil) {
+			t.Fatalf("isDate(%q) = %v; package time says %v", text, got, err)
+		}
+	})
 }
 
 func TestMethodOf(t *testing.T) {

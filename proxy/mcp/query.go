@@ -11,54 +11,99 @@ func (s Span) Of(p []byte) []byte { return p[s.Start:s.End] }
 // Len returns the number of bytes.
 func (s Span) Len() int { return s.End - s.Start }
 
+// TagParameter is the query parameter that an EndpointRewriter adds to the URI of
+// an endpoint event, with the server's tag as its value. SplitQuery finds it in
+// the targets that clients make of that URI.
+const TagParameter = "mcplb_tag"
+
+// QuerySession is what the target of a request of the deprecated HTTP+SSE
+// transport says about its session.
+type QuerySession struct {
+	ID     Span // the session's id, as the server chose it; empty = the query names none
+	Tag    Tag
+	Tagged bool // Tag is valid: the request is for the server with that tag
+	Cut    Span // of the target: what the balancer has added (see AppendUntagged); empty = nothing
+}
+
+// Found reports whether the target names a session or its server.
+func (q *QuerySession) Found() bool { return q.Tagged || q.ID.Len() > 0 }
+
 // SplitQuery finds the session in the target of a request of the deprecated
-// HTTP+SSE transport: the value of sessionId (the TypeScript SDK), sessionid
-// (Go) or session_id (Python) in the query. The first of these with a valid tag
-// counts: ok is true, id is the value without the tag, and AppendUntagged
-// builds the target for the server. Otherwise ok is false and id is the first
-// non-empty value, which the server chose itself; if there is none, id is
-// empty.
+// HTTP+SSE transport.
 //
-// Names and values are compared and copied without decoding. That suffices
-// because no URI library escapes the characters of a tag, and a tag is removed
-// where it was added.
-func SplitQuery(target []byte) (id Span, t Tag, ok bool) {
+// The tag is the value of TagParameter. The last with a valid tag counts: with
+// two balancers, one behind the other, it is the one of the balancer nearer to
+// the client. If there is none, the tag may stand where earlier versions put it,
+// at the end of the session's id, so that sessions outlive an upgrade.
+//
+// The id is the first non-empty value of sessionId (the TypeScript SDK),
+// sessionid (Go) or session_id (Python), or the first that ends with a tag.
+//
+// Names and values are compared without decoding. That suffices because no URI
+// library escapes the characters of a tag or of its name. A parameter with another
+// name, or with a value that is no tag, is left alone.
+func SplitQuery(target []byte) (q QuerySession) {
 	query := querySpan(target)
-	for query.Len() > 0 {
-		var value Span
-		value, query = nextSession(target, query)
-		if value.Len() == 0 {
-			continue
-		}
-		if untagged, t, ok := SplitTagged(value.Of(target)); ok {
-			return Span{value.Start, value.Start + len(untagged)}, t, true
-		}
-		if id.Len() == 0 {
-			id = value
-		}
-	}
-	return id, Tag{}, false
-}
-
-// AppendUntagged appends target without the tag after id, as returned by
-// SplitQuery with ok.
-func AppendUntagged(dst, target []byte, id Span) []byte {
-	dst = append(dst, target[:id.End]...)
-	return append(dst, target[id.End+TagSize:]...)
-}
-
-// endpointSession returns the session in the uri of an endpoint event, which
-// the tag must follow: the value that SplitQuery will find. It is empty if
-// there is none.
-func endpointSession(uri []byte) Span {
-	query := querySpan(uri)
-	for query.Len() > 0 {
-		var value Span
-		if value, query = nextSession(uri, query); value.Len() > 0 {
-			return value
+	inID := QuerySession{}
+	for rest := query; rest.Len() > 0; {
+		var name, value Span
+		name, value, rest = nextParameter(target, rest)
+		switch {
+		case string(name.Of(target)) == TagParameter:
+			if tag, ok := ParseTag(value.Of(target)); ok {
+				q.Tag, q.Tagged, q.Cut = tag, true, separated(query, Span{name.Start, value.End})
+			}
+		case value.Len() == 0 || inID.Tagged || !namesSession(name.Of(target)):
+		default:
+			if id, tag, ok := SplitTagged(value.Of(target)); ok {
+				end := value.Start + len(id)
+				inID = QuerySession{ID: Span{value.Start, end}, Tag: tag, Tagged: true, Cut: Span{end, value.End}}
+			}
+			if q.ID.Len() == 0 {
+				q.ID = value
+			}
 		}
 	}
-	return Span{}
+	if !q.Tagged && inID.Tagged {
+		return inID
+	}
+	return q
+}
+
+// AppendUntagged appends target without what the balancer has added to it.
+func AppendUntagged(dst, target []byte, q QuerySession) []byte {
+	dst = append(dst, target[:q.Cut.Start]...)
+	return append(dst, target[q.Cut.End:]...)
+}
+
+// separated returns a parameter of query with the separator that tagPlace put
+// before it. Where a client has put another parameter behind it and there is none
+// before, that takes its place.
+func separated(query, parameter Span) Span {
+	switch {
+	case parameter.Start > query.Start: // "&" is before it
+		parameter.Start--
+	case parameter.End < query.End: // "&" is behind it
+		parameter.End++
+	default: // it is all of the query
+		parameter.Start--
+	}
+	return parameter
+}
+
+// tagPlace returns where the tag's parameter goes in a URI reference, and the
+// separator before it, so that SplitQuery can restore every byte. ok is false for
+// a reference to the same document, whose query is that of the base URI: a query
+// would replace it.
+func tagPlace(uri []byte) (at int, separator byte, ok bool) {
+	at = len(uri)
+	if hash := bytes.IndexByte(uri, '#'); hash >= 0 {
+		at = hash
+	}
+	if bytes.IndexByte(uri[:at], '?') >= 0 {
+		return at, '&', true
+	}
+	return at, '?', at > 0
 }
 
 // querySpan returns the query of a URI reference (RFC 3986, section 3.4),
@@ -75,21 +120,20 @@ func querySpan(uri []byte) Span {
 	return Span{mark + 1, end}
 }
 
-// nextSession reads the first parameter of a non-empty query. It returns its
-// value, empty unless the parameter names a session, and the remaining
-// parameters.
-func nextSession(uri []byte, query Span) (value, rest Span) {
+// nextParameter reads the first parameter of a non-empty query. It returns its
+// name, its value, which is empty if there is none, and the remaining parameters.
+func nextParameter(uri []byte, query Span) (name, value, rest Span) {
 	end, next := query.End, query.End
 	if and := bytes.IndexByte(query.Of(uri), '&'); and >= 0 {
 		end = query.Start + and
 		next = end + 1
 	}
-	rest = Span{next, query.End}
-	name, _, found := bytes.Cut(uri[query.Start:end], []byte("="))
-	if !found || !namesSession(name) {
-		return Span{}, rest
+	name, value, rest = Span{query.Start, end}, Span{end, end}, Span{next, query.End}
+	if equals := bytes.IndexByte(name.Of(uri), '='); equals >= 0 {
+		name.End = query.Start + equals
+		value.Start = name.End + 1
 	}
-	return Span{query.Start + len(name) + 1, end}, rest
+	return name, value, rest
 }
 
 func namesSession(name []byte) bool {
