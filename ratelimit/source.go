@@ -48,9 +48,23 @@ func (s *Source) Delay(n int, now int64) (pause time.Duration) {
 		return 0
 	}
 	limits := s.limiter.limits.Load()
-	return time.Duration(max(
-		s.messages.charge(limits.message, n, now),
-		s.limiter.messages.charge(limits.globalMessage, n, now)))
+	own := s.messages.charge(limits.message, n, now)
+	global := s.limiter.messages.charge(limits.globalMessage, n, now)
+	if n > 0 {
+		s.noteDelay(own, global, now)
+	}
+	return time.Duration(max(own, global))
+}
+
+// noteDelay notes who is delayed: the source by its own rate, or all by the global
+// one.
+func (s *Source) noteDelay(own, global, now int64) {
+	switch {
+	case own > 0 && own >= global:
+		s.limiter.throttle.note(s.key, delayed, now)
+	case global > 0:
+		s.limiter.throttle.note(everyone, delayed, now)
+	}
 }
 
 // Allow reports whether one message may pass at the time now. If not, it may
@@ -63,12 +77,16 @@ func (s *Source) Allow(now int64) (ok bool, retryAfter time.Duration) {
 	}
 	limits := s.limiter.limits.Load()
 	if wait := s.messages.take(limits.message, now); wait > 0 {
+		s.limiter.throttle.note(s.key, rejected, now)
 		if count, over := s.violate(limits, now); over {
 			s.limiter.shards[s.shard].banSource(s, MessageRate, count, limits, now)
 		}
 		return false, time.Duration(wait)
 	}
 	wait := s.limiter.messages.take(limits.globalMessage, now)
+	if wait > 0 {
+		s.limiter.throttle.note(everyone, rejected, now)
+	}
 	return wait == 0, time.Duration(wait)
 }
 
@@ -99,7 +117,7 @@ func (s *Source) violate(limits *limits, now int64) (count int, over bool) {
 	if limits.banAfter <= 0 {
 		return 0, false
 	}
-	if count = s.violations.add(now); count < limits.banAfter {
+	if count = s.violations.add(now); count < limits.banAfter { // none, if it is immune
 		return count, false
 	}
 	s.violations.reset()

@@ -330,6 +330,9 @@ func (c *Chunked) stepName(b byte) Reason {
 
 // mayTrail reports whether the name is allowed in a trailer section.
 func (c *Chunked) mayTrail() bool {
+	if forwarding(c.name[:min(int(c.nameSize), maxName)]) {
+		return false
+	}
 	if int(c.nameSize) > maxName {
 		return true
 	}
