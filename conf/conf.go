@@ -139,6 +139,7 @@ type Frontend struct {
 	TimeoutHalfClosed time.Duration // idle after one side has finished sending; 0 = TimeoutClient
 
 	// For mode http only.
+	ForwardedFor          bool // X-Forwarded-For from TrustedProxies names the source of each request
 	TimeoutHTTPRequest    time.Duration
 	TimeoutKeepalive      time.Duration
 	RequestsPerConnection int   // 0 = no limit
