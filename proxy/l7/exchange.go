@@ -118,6 +118,10 @@ func (x *exchange) begin() {
 	x.note(settings)
 	recorder{x}.countRequest()
 	recorder{x}.logRequest()
+	if refusal, ok := x.identify(settings); !ok {
+		x.refuse(refusal)
+		return
+	}
 	if refusal, ok := x.permit(settings); !ok {
 		x.refuse(refusal)
 		return
