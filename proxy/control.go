@@ -167,16 +167,24 @@ func (c *control) Sticky(backendName string, source netip.Addr, most int) ([]adm
 		found = b.StickyOf(source, c.proxy.engine.Now())
 	} else {
 		found = b.Sticky(most, c.proxy.engine.Now())
-		slices.SortFunc(found, func(x, y backend.Remembered) int { return x.Source.Compare(y.Source) })
+		slices.SortFunc(found, func(x, y backend.Remembered) int { return x.Source.Addr().Compare(y.Source.Addr()) })
 	}
 	entries := make([]admin.StickyEntry, 0, len(found))
 	for _, e := range found[:min(len(found), most)] {
 		entries = append(entries, admin.StickyEntry{
-			Source: e.Source.String(), Server: e.Server, Refuge: e.Fallback,
+			Source: showSource(e.Source), Server: e.Server, Refuge: e.Fallback,
 			Connections: e.Connections, IdleSeconds: e.Idle.Seconds(),
 		})
 	}
 	return entries, nil
+}
+
+// showSource shows a source: an IPv4 address alone, an IPv6 /64 as such.
+func showSource(source netip.Prefix) string {
+	if source.IsSingleIP() {
+		return source.Addr().String()
+	}
+	return source.String()
 }
 
 // ListConnections implements admin.Control.
