@@ -141,6 +141,7 @@ type titled interface {
 	title() string
 	keys() []string
 	has(key string) bool
+	reference() []Key
 }
 
 // allSections lists every section, to find where a misplaced key belongs.
