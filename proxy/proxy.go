@@ -91,6 +91,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		listeners:    listeners{engine: engine, inherited: options.Inherited},
 		suspended:    options.Suspended,
 	}
+	p.limiter.OnBan(banLogger(options.Log))
 	p.connections = newConnectionLimiter(engine, limit, p.resumeListeners, options.Log)
 	p.connections.closed.Store(options.Suspended)
 	if _, err := p.apply(c); err != nil {
