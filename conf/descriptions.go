@@ -19,6 +19,7 @@ var descriptions = map[string]string{
 
 	"admin listen":        "the stats page, the API and its commands, metrics, health; \"\" = off",
 	"admin health_listen": "/health and /nginx_status alone, for clients that must not see the rest; \"\" = off",
+	"admin stats_socket":  "the path of a Unix socket that answers HAProxy's commands (show stat, set server, ...) for the user of the process alone; \"\" = off",
 	"admin token_file":    "a file with one word, which commands need as a bearer token; \"\" = commands are accepted from loopback addresses only",
 
 	"ratelimit connection_rate":        "new connections per second of one source; 0 = no limit",

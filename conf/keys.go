@@ -6,11 +6,12 @@ import "strings"
 type Key struct {
 	Section     string // its heading as an operator writes it, such as [frontend.NAME.sticky]
 	Name        string
-	Default     string // as the file would say it; "" = the key is required, or is a table
-	Example     string // of a required key
-	Description string // what the value means, 0 in particular; one line
-	Modes       []Mode // the modes of a frontend that may have the key; nil = all
-	AtStart     bool   // a reload does not change it
+	Default     string   // as the file would say it; "" = the key is required, or is a table
+	Example     string   // of a required key
+	Values      []string // the only ones, if they are words; nil = see Description
+	Description string   // what the value means, 0 in particular; one line
+	Modes       []Mode   // the modes of a frontend that may have the key; nil = all
+	AtStart     bool     // a reload does not change it
 }
 
 // Keys returns every key in the order of the reference.
@@ -27,8 +28,9 @@ func (s *section[S]) reference() (keys []Key) {
 		if f.table {
 			continue
 		}
+		values, _ := f.schema()["enum"].([]string)
 		keys = append(keys, Key{
-			Section: s.heading, Name: f.name, Default: f.preset, Example: f.example,
+			Values: values, Section: s.heading, Name: f.name, Default: f.preset, Example: f.example,
 			Description: f.describe(s.heading), Modes: f.modes, AtStart: f.fixed,
 		})
 	}

@@ -23,7 +23,7 @@ func TestDoctor(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "lb.toml")
-			text := "[frontend.a]\nlisten = '127.0.0.1:0'\nmode = 'tcp'\nbackend = 'nodes'\n[[backend.nodes.server]]\nname = 'node1'\ntcp = '"+test.server+"'\n"
+			text := "[frontend.a]\nlisten = '127.0.0.1:0'\nmode = 'tcp'\nbackend = 'nodes'\n[[backend.nodes.server]]\nname = 'node1'\ntcp = '" + test.server + "'\n"
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
