@@ -146,6 +146,7 @@ type Frontend struct {
 	RequestsPerConnection int   // 0 = no limit
 	MaxHeader             int64 // bytes
 	MaxBody               int64 // bytes; 0 = no limit
+	MinBodyRate           int64 // bytes per second that a request's body must bring; 0 = any
 	AllowedOrigins        []string
 	Compress              []string // media types
 	Sticky                Sticky

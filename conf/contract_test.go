@@ -77,7 +77,7 @@ func contractHTTPFrontend() Frontend {
 		Mode: ModeHTTP, Backend: "nodes", MaxMessage: 16 << 20,
 		TimeoutClient: 300 * time.Second, TimeoutHalfClosed: 60 * time.Second,
 		TimeoutHTTPRequest: 10 * time.Second, TimeoutKeepalive: 300 * time.Second, RequestsPerConnection: 1000, ForwardedFor: true,
-		MaxHeader: 32 << 10, MaxBody: 16 << 20, Compress: []string{"application/json", "text/plain", "text/html"},
+		MaxHeader: 32 << 10, MaxBody: 16 << 20, MinBodyRate: 1 << 10, Compress: []string{"application/json", "text/plain", "text/html"},
 		Sticky: Sticky{Session: true, Cookie: "SERVERID", CookieAttributes: "Path=/; HttpOnly; SameSite=Lax"},
 	}
 }
@@ -370,6 +370,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"frontend.http.requests_per_connection", `0`, `~frontend.http.requests_per_connection 1000 -> 0`},
 	{"frontend.http.max_header", `4096`, `~frontend.http.max_header 32k -> 4k`},
 	{"frontend.http.max_body", `"2g"`, `~frontend.http.max_body 16m -> 2g`},
+	{"frontend.http.min_body_rate", `"4k"`, `~frontend.http.min_body_rate 1k -> 4k`},
 	{"frontend.http.allowed_origins", `["null", "http://localhost:5173"]`, `~frontend.http.allowed_origins [] -> ["null", "http://localhost:5173"]`},
 	{"frontend.http.compress", `["Text/HTML"]`, `~frontend.http.compress ["application/json", "text/plain", "text/html"] -> ["text/html"]`},
 	{"frontend.http.sticky.session", `false`, `~frontend.http.sticky.session true -> false`},

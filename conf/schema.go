@@ -67,6 +67,7 @@ var frontendSection = section[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("requests_per_connection", count, 1000, func(f *Frontend) *int { return &f.RequestsPerConnection }).only(ModeHTTP),
 	key("max_header", size(false, kilobyte, 16*megabyte), 32*kilobyte, func(f *Frontend) *int64 { return &f.MaxHeader }).only(ModeHTTP),
 	key("max_body", size(true, 1, 1024*gigabyte), 16*megabyte, func(f *Frontend) *int64 { return &f.MaxBody }).only(ModeHTTP),
+	key("min_body_rate", size(true, 1, gigabyte), kilobyte, func(f *Frontend) *int64 { return &f.MinBodyRate }).only(ModeHTTP),
 	key("allowed_origins", listOf(origin, `["https://app.example.com"]`), nil, func(f *Frontend) *[]string { return &f.AllowedOrigins }).only(ModeHTTP),
 	key("compress", listOf(mediaType, `["application/json"]`), []string{"application/json", "text/plain", "text/html"}, func(f *Frontend) *[]string { return &f.Compress }).only(ModeHTTP),
 	sub("sticky", &stickySection, func(f *Frontend) *Sticky { return &f.Sticky }).only(ModeHTTP),

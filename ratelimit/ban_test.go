@@ -96,13 +96,15 @@ func TestViolationsDoNotOverflow(t *testing.T) {
 	}
 }
 
-func TestDelayIsNoViolation(t *testing.T) {
+func TestWaitingIsNoViolation(t *testing.T) {
 	t.Parallel()
 	l := New(conf.RateLimit{MessageRate: 1, MessageBurst: 1, BanAfter: 1, BanTime: time.Minute})
 	s := admit(t, l, "192.0.2.1", 0, Admitted)
+	var turn Turn
 	for range 10 {
-		s.Delay(10, 0)
+		s.Take(&turn, 10, 0)
 	}
+	s.Leave(&turn)
 	admit(t, l, "192.0.2.1", 0, Admitted)
 }
 

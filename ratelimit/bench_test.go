@@ -35,7 +35,7 @@ func TestHotCallsDoNotAllocate(t *testing.T) {
 	l := New(everything)
 	l.Ban(addr("192.0.2.2"), 0, 0)
 	s := admit(t, l, "192.0.2.1", 0, Admitted)
-	now := int64(0)
+	now, turn := int64(0), Turn{}
 	for name, f := range map[string]func(){
 		"admit and release": func() {
 			s, _ := l.Admit(netip.AddrFrom4([4]byte{192, 0, 2, 1}), now)
@@ -48,7 +48,7 @@ func TestHotCallsDoNotAllocate(t *testing.T) {
 		},
 		"refuse":  func() { l.Admit(netip.AddrFrom4([4]byte{192, 0, 2, 2}), now) },
 		"exempt":  func() { l.Admit(netip.AddrFrom4([4]byte{10, 7, 2, 2}), now) },
-		"delay":   func() { s.Delay(3, now) },
+		"take":    func() { s.Take(&turn, 3, now) },
 		"allow":   func() { s.Allow(now) },
 		"metered": func() { s.Metered() },
 	} {
@@ -118,7 +118,7 @@ func BenchmarkAdmitMillion(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/sources/2, "ns/admit")
 }
 
-func benchmarkDelay(b *testing.B, limits conf.RateLimit, shared bool) {
+func benchmarkTake(b *testing.B, limits conf.RateLimit, shared bool) {
 	l := New(limits)
 	one, _ := l.Admit(numbered(0), 0)
 	b.ReportAllocs()
@@ -127,18 +127,19 @@ func benchmarkDelay(b *testing.B, limits conf.RateLimit, shared bool) {
 		if !shared {
 			s, _ = l.Admit(numbered(int(time.Now().UnixNano()&0xffffff)), 0)
 		}
+		var turn Turn
 		for now := int64(0); pb.Next(); now += 1000 {
-			s.Delay(1, now)
+			s.Take(&turn, 1, now)
 		}
 	})
 }
 
-func BenchmarkDelay(b *testing.B) {
+func BenchmarkTake(b *testing.B) {
 	source, global := everything, everything
 	source.GlobalMessageRate, global.MessageRate = 0, 0
-	b.Run("own source", func(b *testing.B) { benchmarkDelay(b, source, false) })
-	b.Run("shared source", func(b *testing.B) { benchmarkDelay(b, source, true) })
-	b.Run("global", func(b *testing.B) { benchmarkDelay(b, global, false) })
+	b.Run("own source", func(b *testing.B) { benchmarkTake(b, source, false) })
+	b.Run("shared source", func(b *testing.B) { benchmarkTake(b, source, true) })
+	b.Run("global", func(b *testing.B) { benchmarkTake(b, global, false) })
 }
 
 func BenchmarkAllow(b *testing.B) {

@@ -12,12 +12,9 @@ type limit struct {
 	capacity int64 // nanoseconds: interval times burst
 }
 
-// maxTokens bounds a burst and a charge, so that no sum of times overflows: at
-// one token per second it is 34 years.
+// maxTokens bounds a burst and what is taken at once, so that no sum of times
+// overflows: at one token per second it is 34 years.
 const maxTokens = 1 << 30
-
-// maxDebt bounds a bucket's debt for the same reason.
-const maxDebt = 1 << 61
 
 // newLimit returns the limit of perSecond events with bursts of burst (at least
 // 1). The interval is rounded up, so the rate is never exceeded.
@@ -30,9 +27,10 @@ func newLimit(perSecond, burst int) limit {
 }
 
 // bucket is a token bucket in one word: the theoretical arrival time, at which
-// it is full again. Every token moves that time on by the limit's interval; what
-// is further ahead than the limit's capacity is debt. The zero value is a full
-// bucket. A bucket does not contain its limit, so the limit may change.
+// it is full again. Every token moves that time on by the limit's interval, and
+// none is taken that would move it further ahead than the limit's capacity. The
+// zero value is a full bucket. A bucket does not contain its limit, so the limit
+// may change.
 type bucket struct {
 	full atomic.Int64 // nanoseconds
 }
@@ -40,35 +38,46 @@ type bucket struct {
 // take takes one token if there is one and returns 0; otherwise it takes
 // nothing and returns the nanoseconds until there is one.
 func (b *bucket) take(r limit, now int64) (wait int64) {
-	if r.interval == 0 {
+	if b.takeUpTo(r, 1, 0, 1, now) == 1 {
 		return 0
 	}
+	return max(1, b.until(r, 1, now))
+}
+
+// takeUpTo takes up to n tokens at once, as long as more than spare remain, and
+// returns how many: at least least of them, spare or not, if there are as many.
+func (b *bucket) takeUpTo(r limit, n int, spare int64, least int, now int64) (taken int) {
+	if r.interval == 0 {
+		return n
+	}
+	n = min(n, maxTokens)
 	for {
 		full := b.full.Load()
-		after := max(full, now) + r.interval
-		if wait := after - r.capacity - now; wait > 0 {
-			return wait
+		base := max(full, now)
+		after := base + int64(n)*r.interval
+		taken = n
+		if after+spare*r.interval > now+r.capacity {
+			there := (now + r.capacity - base) / r.interval
+			taken = int(min(max(there-spare, min(int64(least), there), 0), int64(n)))
+			after = base + int64(taken)*r.interval
 		}
-		if b.full.CompareAndSwap(full, after) {
-			return 0
+		if taken == 0 || b.full.CompareAndSwap(full, after) {
+			return taken
 		}
 	}
 }
 
-// charge takes n tokens, available or not, and returns the nanoseconds until
-// there is one to take; 0 if there is one now.
-func (b *bucket) charge(r limit, n int, now int64) (wait int64) {
-	if r.interval == 0 {
-		return 0
+// giveBack returns n tokens that were taken and not used.
+func (b *bucket) giveBack(r limit, n int) {
+	if n > 0 {
+		b.full.Add(-int64(n) * r.interval)
 	}
-	cost := r.interval * int64(min(max(n, 0), maxTokens))
-	for {
-		full := b.full.Load()
-		after := min(max(full, now)+cost, now+maxDebt)
-		if cost == 0 || b.full.CompareAndSwap(full, after) {
-			return max(0, after+r.interval-r.capacity-now)
-		}
-	}
+}
+
+// until returns the nanoseconds until there are n tokens, if nobody takes any
+// meanwhile; 0 or less if there are.
+func (b *bucket) until(r limit, n, now int64) int64 {
+	return max(b.full.Load(), now) + n*r.interval - r.capacity - now
 }
 
 // isFull reports whether the bucket is like a new one.

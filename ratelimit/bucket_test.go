@@ -106,104 +106,25 @@ func TestAllowGivesTheFullRate(t *testing.T) {
 	}
 }
 
-// reader is one connection of a simulated client that sends as fast as it can.
-type reader struct {
-	source *Source
-	next   int64 // when it reads again
-	opened bool  // Delay(0) has returned 0 once
-}
-
-// Delay: however a source's connections read, close and come back, no window
-// has more than the guarantee says, and together they get the rate in full.
-func TestDelayKeepsTheRate(t *testing.T) {
-	t.Parallel()
-	for seed := range uint64(200) {
-		random := rand.New(rand.NewPCG(seed, 2))
-		perSecond, burst := 1+random.IntN(2000), 1+random.IntN(200)
-		most, connections := 1+random.IntN(100), 1+random.IntN(8)
-		r := newLimit(perSecond, burst)
-		l := New(conf.RateLimit{MessageRate: perSecond, MessageBurst: burst})
-		readers := make([]reader, connections)
-		for i := range readers {
-			readers[i].source, _ = l.Admit(addr("192.0.2.1"), 0)
-		}
-		log, now, total := readAll(l, readers, random, most, 500)
-		checkWindows(t, log, r, burst+connections*most-1)
-		if owed := float64(now)/float64(r.interval) - float64(connections*most); float64(total) < owed {
-			t.Fatalf("seed %d: %d messages passed, want %.0f", seed, total, owed)
-		}
-	}
-}
-
-// readAll lets each reader read up to most messages when its pause is over, for
-// a number of turns, and sometimes replaces a reader by a new connection.
-func readAll(l *Limiter, readers []reader, random *rand.Rand, most, turns int) (log []passed, now int64, total int) {
-	for range turns {
-		which := 0
-		for i := range readers {
-			if readers[i].next < readers[which].next {
-				which = i
-			}
-		}
-		c := &readers[which]
-		now = c.next
-		if !c.opened {
-			pause := c.source.Delay(0, now)
-			c.next, c.opened = now+int64(pause), pause == 0
-			continue
-		}
-		n := 1 + random.IntN(most)
-		log, total = append(log, passed{now, n}), total+n
-		c.next = now + int64(c.source.Delay(n, now))
-		if random.IntN(5) == 0 { // hangs up and comes back at once
-			c.source.Release()
-			c.source, _ = l.Admit(addr("192.0.2.1"), now)
-			c.next, c.opened = now, false
-		}
-	}
-	return log, now, total
-}
-
-func TestDelay(t *testing.T) {
-	t.Parallel()
-	const ms = time.Millisecond
-	for _, c := range []struct {
-		name   string
-		counts []int // read one after the other at time 0, then
-		want   []time.Duration
-	}{
-		{"within the burst", []int{0, 1, 8}, []time.Duration{0, 0, 0}},
-		{"the full burst", []int{10}, []time.Duration{100 * ms}},
-		{"debt", []int{25, 0, 1}, []time.Duration{1600 * ms, 1600 * ms, 1700 * ms}},
-		{"nonsense", []int{-5, 10}, []time.Duration{0, 100 * ms}},
-		{"absurd amounts do not overflow", []int{math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt}, nil},
-	} {
-		s, _ := New(conf.RateLimit{MessageRate: 10, MessageBurst: 10}).Admit(addr("192.0.2.1"), 0)
-		for i, n := range c.counts {
-			pause := s.Delay(n, 0)
-			if c.want == nil && pause < time.Hour || c.want != nil && pause != c.want[i] {
-				t.Errorf("%s: Delay(%d) = %v, want %v", c.name, n, pause, c.want)
-			}
-		}
-	}
-}
-
-// Concurrent loops lose no charge and grant no token twice. The test does not run
+// Concurrent loops grant every token once. The test does not run
 // in parallel with others, so that its loops do run at the same time.
 func TestBucketIsExactOverLoops(t *testing.T) {
 	const loops, each, burst = 4, 50_000, 123_456
 	l := New(conf.RateLimit{MessageRate: 1000, MessageBurst: burst})
-	charged, _ := l.Admit(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 0)
+	taking, _ := l.Admit(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 0)
 	asked, _ := l.Admit(netip.AddrFrom4([4]byte{192, 0, 2, 2}), 0)
-	var allowed, arrived atomic.Int64
+	var taken, allowed, arrived atomic.Int64
 	var loop sync.WaitGroup
 	for range loops {
 		loop.Go(func() {
+			var turn Turn
+			defer taking.Leave(&turn)
 			for arrived.Add(1); arrived.Load() < loops; { // all start together
 				runtime.Gosched()
 			}
 			for range each {
-				charged.Delay(3, 0)
+				n, _ := taking.Take(&turn, 3, 0)
+				taken.Add(int64(n))
 				if ok, _ := asked.Allow(0); ok {
 					allowed.Add(1)
 				}
@@ -211,10 +132,10 @@ func TestBucketIsExactOverLoops(t *testing.T) {
 		})
 	}
 	loop.Wait()
-	if want := (3*loops*each - burst + 1) * time.Millisecond; charged.Delay(0, 0) != want {
-		t.Errorf("pause %v, want %v", charged.Delay(0, 0), want)
+	if taken.Load() != burst || allowed.Load() != burst {
+		t.Errorf("%d and %d messages passed, want %d of each", taken.Load(), allowed.Load(), burst)
 	}
-	if allowed.Load() != burst {
-		t.Errorf("%d messages passed, want %d", allowed.Load(), burst)
+	if n := taking.waiting.Load(); n != 0 {
+		t.Errorf("%d connections wait that have left", n)
 	}
 }

@@ -10,18 +10,20 @@
 // # Use
 //
 // The event loops share one Limiter. A loop calls Admit for each accepted
-// connection, keeps the *Source for as long as the connection lives, charges
-// messages to it with Delay or Allow, and calls Release once at the end:
+// connection, keeps the *Source for as long as the connection lives, asks it with
+// Take or Allow before it forwards messages, and calls Release once at the end:
 //
 //	source, verdict := limiter.Admit(address, now)
 //	if verdict != ratelimit.Admitted {
 //		return refuse(verdict)
 //	}
 //	defer source.Release()
-//	pause := source.Delay(0, now) // the source's other connections may be in debt
+//	var turn ratelimit.Turn
+//	defer source.Leave(&turn)
 //	for {
-//		readAgainAfter(pause)
-//		pause = source.Delay(messagesJustRead, now)
+//		passing, wait := source.Take(&turn, messagesThere, now)
+//		forward(passing)
+//		continueAfter(wait) // the rest stays where it is, and nothing is read behind it
 //	}
 //
 // Every now is in nanoseconds of the system's monotonic clock, not negative. The
@@ -34,15 +36,14 @@
 // Let T be the time between two events at the configured rate, rounded up to a
 // whole nanosecond:
 //
-//   - Connections, and messages by Allow: over any closed window of length w at
-//     most burst + w/T of a source pass, on any number of loops.
-//   - Messages by Delay, which lets messages that were read pass and then pauses
-//     reading: at most burst + w/T + L*n - 1 pass, if the source never has more
-//     than L connections at once, each reads at most n messages before it calls
-//     Delay, none during a pause, and none before Delay(0) has returned 0 once.
-//     The long-run rate is 1/T. Without that first call a client could escape
-//     its debt by reconnecting. (A connection that calls Delay(0) while a reader
-//     on another loop is between reading and charging counts toward L as well.)
+//   - Connections, and messages by Allow or Take: over any closed window of length
+//     w at most burst + w/T of a source pass, on any number of loops and
+//     connections, whatever one read brought. Who hangs up and comes back finds
+//     the bucket as it was.
+//   - Messages that wait pass first come first served over the connections of a
+//     source, one of each in turn, and together at the rate. (A connection that
+//     leaves leaves a gap of at most a second.) None is charged before it passes:
+//     who leaves costs nobody a token.
 //   - At most max_connections connections of a source are held at any instant.
 //   - The global rates hold likewise for all sources together, with a burst of
 //     one second's worth. (For connections T is not rounded: they draw on one
@@ -55,7 +56,7 @@
 //
 // A violation is a connection refused for its source's rate or number of
 // connections, or a message refused by Allow. What only a global rate refuses
-// and what Delay slows down is no violation. A source that reaches ban_after
+// and what waits for its turn (Take) is no violation. A source that reaches ban_after
 // violations within a minute of the first one is banned for ban_time (0 = until
 // Unban). A ban refuses new connections and leaves existing ones alone. Refusals
 // during a ban are no violations and do not prolong it. Operators can ban ranges of

@@ -34,7 +34,7 @@ func TestHandover(t *testing.T) {
 	limits := conf.RateLimit{ConnectionRate: 10, ConnectionBurst: 5, MessageRate: 10, MessageBurst: 5, MaxConnections: 20, BanAfter: 8, BanTime: time.Hour}
 	l := New(limits)
 	now := int64(time.Hour)
-	busy, debtor, banned := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.3")
+	busy, flooder, banned := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.3")
 	for range 5 {
 		if _, v := l.Admit(busy, now); v != Admitted {
 			t.Fatalf("verdict %v", v)
@@ -45,17 +45,21 @@ func TestHandover(t *testing.T) {
 			t.Fatalf("verdict %v", v)
 		}
 	}
-	s, _ := l.Admit(debtor, now)
-	pause := s.Delay(50, now)
+	s, _ := l.Admit(flooder, now)
+	var turn, next Turn
+	if n, wait := s.Take(&turn, 50, now); n != 5 || wait != 100*time.Millisecond {
+		t.Fatalf("%d messages pass, the next after %v", n, wait)
+	}
 	l.Ban(banned, 10*time.Minute, now)
 	l.Ban(netip.MustParseAddr("192.0.2.4"), 0, now)
 
 	later := now + int64(50*time.Millisecond)
 	other := handedOver(t, l, limits, later)
 	held := other.Reinstate(s.Key(), later)
-	if got, want := held.Delay(0, later), pause-50*time.Millisecond; got != want {
-		t.Errorf("the debtor pauses for %v, want %v", got, want)
+	if n, wait := held.Take(&next, 50, later); n != 0 || wait != 50*time.Millisecond {
+		t.Errorf("after the hand-over %d messages pass at once, the next after %v, want 0 and 50ms", n, wait)
 	}
+	held.Leave(&next)
 	if _, v := other.Admit(banned, later); v != RefusedBanned {
 		t.Errorf("the banned source: %v", v)
 	}

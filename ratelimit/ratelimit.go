@@ -58,7 +58,8 @@ type Limiter struct {
 	_           [cacheLine]byte
 	connections globalRate // global_connection_rate
 	_           [cacheLine]byte
-	messages    bucket // for global_message_rate
+	messages    bucket       // for global_message_rate
+	waiting     atomic.Int32 // connections whose next message waits for a token of it
 	_           [cacheLine]byte
 }
 
@@ -85,7 +86,7 @@ func New(limits conf.RateLimit) *Limiter {
 		shift:  uint(64 - bits.TrailingZeros(uint(count))),
 	}
 	for i := range l.shards {
-		l.shards[i].init(l, i)
+		l.shards[i].init(l)
 	}
 	l.Apply(limits)
 	return l
@@ -110,7 +111,7 @@ func (l *Limiter) Apply(limits conf.RateLimit) {
 }
 
 // OverMessage returns how to treat a message over the rate: for conf.Delay call
-// Source.Delay, for conf.Reject call Source.Allow.
+// Source.Take, for conf.Reject call Source.Allow.
 func (l *Limiter) OverMessage() conf.OverMessage { return l.limits.Load().overMessage }
 
 // Admit decides about a new connection from address at the time now. If the
@@ -205,6 +206,8 @@ func (l *Limiter) admitUntracked(address netip.Addr, exempt bool, limits *limits
 func (l *Limiter) underGlobalRate(limits *limits, now int64) bool {
 	return limits.globalConnection == 0 || l.connections.allow(now)
 }
+
+func (l *Limiter) queue() queue { return queue{&l.messages, &l.waiting} }
 
 func (l *Limiter) shardOf(k key) *shard {
 	return &l.shards[maphash.Comparable(l.seed, k)>>l.shift]

@@ -111,9 +111,11 @@ func TestNilSourceHasNoLimits(t *testing.T) {
 	if s != nil {
 		t.Fatal("an exempt address has a source")
 	}
-	if s.Metered() || s.Delay(1000, 0) != 0 {
+	var turn Turn
+	if n, wait := s.Take(&turn, 1000, 0); s.Metered() || n != 1000 || wait != 0 {
 		t.Error("nil source is metered")
 	}
+	s.Leave(&turn)
 	if ok, wait := s.Allow(0); !ok || wait != 0 {
 		t.Error("nil source is limited")
 	}
@@ -155,9 +157,11 @@ func TestApply(t *testing.T) {
 	if !s.Metered() || l.OverMessage() != conf.Delay {
 		t.Error("messages are not metered")
 	}
-	if pause := s.Delay(10, 0); pause != time.Second/10 {
-		t.Error("pause", pause)
+	var turn Turn
+	if n, wait := s.Take(&turn, 11, 0); n != 10 || wait != time.Second/10 {
+		t.Error(n, "messages pass, the next after", wait)
 	}
+	s.Leave(&turn)
 
 	l.Apply(conf.RateLimit{MessageRate: 1, MessageBurst: 1, MaxConnections: 2, OverMessage: conf.Reject})
 	if l.OverMessage() != conf.Reject {
@@ -203,8 +207,9 @@ func TestGlobalMessageRate(t *testing.T) {
 	t.Parallel()
 	l := New(conf.RateLimit{GlobalMessageRate: 10, MessageRate: 100, MessageBurst: 100, BanAfter: 1})
 	a, b := admit(t, l, "192.0.2.1", 0, Admitted), admit(t, l, "192.0.2.2", 0, Admitted)
-	if pause := a.Delay(9, 0); pause != 0 {
-		t.Error("pause", pause)
+	var turn Turn
+	if n, wait := a.Take(&turn, 9, 0); n != 9 || wait != 0 {
+		t.Error(n, "messages pass, the next after", wait)
 	}
 	if ok, _ := b.Allow(0); !ok {
 		t.Error("the tenth message was refused")
@@ -212,8 +217,14 @@ func TestGlobalMessageRate(t *testing.T) {
 	if ok, wait := b.Allow(0); ok || wait != time.Second/10 {
 		t.Error("the eleventh message:", ok, wait)
 	}
-	if pause := a.Delay(5, 0); pause != 600*time.Millisecond {
-		t.Error("pause", pause)
+	if n, wait := a.Take(&turn, 5, 0); n != 0 || wait != time.Second/10 {
+		t.Error(n, "messages pass, the next after", wait)
+	}
+	a.Leave(&turn)
+	for _, s := range []*Source{a, b} { // what the global rate refused cost neither anything
+		if left := s.messages.until(newLimit(100, 100), 90, 0); left > 0 {
+			t.Error("a source has paid for a message that did not pass")
+		}
 	}
 	if bans := l.Bans(0); len(bans) != 0 {
 		t.Error("a global limit banned a source:", bans)
@@ -289,6 +300,7 @@ func TestConcurrentUse(t *testing.T) {
 	var loop sync.WaitGroup
 	for number := range loops {
 		loop.Go(func() {
+			var turn Turn
 			for i := range rounds {
 				which := (i*7 + number) % sources
 				now := clock.Add(1000)
@@ -299,8 +311,9 @@ func TestConcurrentUse(t *testing.T) {
 				if n := held[which].Add(1); n > most {
 					t.Errorf("%d connections of one source", n)
 				}
-				s.Delay(2, now)
+				s.Take(&turn, 2, now)
 				s.Allow(now)
+				s.Leave(&turn)
 				held[which].Add(-1)
 				s.Release()
 			}
@@ -326,12 +339,19 @@ func ExampleLimiter() {
 	limiter := New(conf.RateLimit{ConnectionRate: 10, ConnectionBurst: 2, MessageRate: 100, MessageBurst: 200})
 	address, now := netip.MustParseAddr("192.0.2.1"), int64(0)
 	for range 3 {
+		var turn Turn
 		source, verdict := limiter.Admit(address, now)
-		fmt.Println(verdict, "pause after 300 messages:", source.Delay(300, now))
+		if verdict == Admitted {
+			passing, wait := source.Take(&turn, 150, now)
+			fmt.Println(verdict, "and of 150 messages pass", passing, "and the next after", wait)
+		} else {
+			fmt.Println(verdict)
+		}
+		source.Leave(&turn)
 		source.Release()
 	}
 	// Output:
-	// admitted pause after 300 messages: 1.01s
-	// admitted pause after 300 messages: 4.01s
-	// connection_rate pause after 300 messages: 0s
+	// admitted and of 150 messages pass 150 and the next after 0s
+	// admitted and of 150 messages pass 50 and the next after 10ms
+	// connection_rate
 }

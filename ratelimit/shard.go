@@ -11,8 +11,8 @@ type shard struct {
 	_      [cacheLine]byte // keeps the next shard's lock off these cache lines
 }
 
-func (sh *shard) init(l *Limiter, number int) {
-	sh.table.limiter, sh.table.shard = l, uint32(number)
+func (sh *shard) init(l *Limiter) {
+	sh.table.limiter = l
 	sh.bans.total, sh.bans.counts = &l.bans, &sh.counts
 }
 

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"sync/atomic"
 	"time"
 )
 
@@ -16,9 +17,9 @@ import (
 //	idle        0    yes           yes                Admit: connected; forgotten: free
 //	connected   >0   yes           no                 the last Release: idle
 type Source struct {
-	limiter *Limiter // constant
-	self    slot     // constant: where this source lies in its shard's table
-	shard   uint32   // constant: which of the limiter's shards
+	limiter *Limiter     // constant
+	self    slot         // constant: where this source lies in its shard's table
+	waiting atomic.Int32 // connections whose next message waits for a token of the source
 
 	// Changed only by the shard, under its lock. The key does not change while
 	// the source is connected.
@@ -38,39 +39,60 @@ func (s *Source) Metered() bool {
 	return s != nil && s.limiter.limits.Load().metered
 }
 
-// Delay charges n messages that were read at the time now, and returns for how
-// long the connection must not be read: until the source's bucket and the global
-// one have room for another message; 0 = read on. The n messages pass in any
-// case, so buckets may be in debt, which the pause includes. With n = 0 it only
-// returns the pause. Slowing down is no violation.
-func (s *Source) Delay(n int, now int64) (pause time.Duration) {
-	if s == nil {
-		return 0
+// Take takes tokens for up to n messages that are to pass at the time now, and
+// returns for how many there were: those may pass, and no others before Take is
+// called again, after wait. So never more than the burst passes at once, however
+// many messages came, on however many connections. What the global rate refuses
+// costs the source nothing. Waiting is no violation.
+//
+// Tokens go to those who have waited for them, first come first served. t is the
+// connection's place among them: the same for each of its calls, until none of its
+// messages waits or Leave. With n = 0 Take does nothing.
+func (s *Source) Take(t *Turn, n int, now int64) (taken int, wait time.Duration) {
+	if s == nil || n <= 0 {
+		return n, 0
 	}
 	limits := s.limiter.limits.Load()
-	own := s.messages.charge(limits.message, n, now)
-	global := s.limiter.messages.charge(limits.globalMessage, n, now)
-	if n > 0 {
-		s.noteDelay(own, global, now)
+	waited := *t
+	taken, sleep := s.queue().take(&t.source, limits.message, n, now)
+	s.noteWait(s.key, taken < n && (taken > 0 || waited.source == 0), now)
+	if limits.globalMessage.interval == 0 && t.global == 0 {
+		return taken, time.Duration(sleep)
 	}
-	return time.Duration(max(own, global))
+	global := s.limiter.queue()
+	if taken == 0 {
+		global.leave(&t.global)
+		return 0, time.Duration(sleep)
+	}
+	passed, more := global.take(&t.global, limits.globalMessage, taken, now)
+	s.noteWait(everyone, passed < taken && (passed > 0 || waited.global == 0), now)
+	s.messages.giveBack(limits.message, taken-passed)
+	return passed, time.Duration(max(sleep, more))
 }
 
-// noteDelay notes who is delayed: the source by its own rate, or all by the global
-// one.
-func (s *Source) noteDelay(own, global, now int64) {
-	switch {
-	case own > 0 && own >= global:
-		s.limiter.throttle.note(s.key, delayed, now)
-	case global > 0:
-		s.limiter.throttle.note(everyone, delayed, now)
+// noteWait notes that messages begin to wait, or go on to: those of the source, or of
+// everyone, because of the global rate.
+func (s *Source) noteWait(who key, waits bool, now int64) {
+	if waits {
+		s.limiter.throttle.note(who, delayed, now)
 	}
 }
+
+// Leave gives the connection's place up: it is closed, or none of its messages
+// waits any more. What was not taken was not charged.
+func (s *Source) Leave(t *Turn) {
+	if s != nil && t.Waits() {
+		s.queue().leave(&t.source)
+		s.limiter.queue().leave(&t.global)
+	}
+}
+
+func (s *Source) queue() queue { return queue{&s.messages, &s.waiting} }
 
 // Allow reports whether one message may pass at the time now. If not, it may
 // after retryAfter, provided that no other message of the source passes before.
 // A message over the source's rate is a violation; one over the global rate is
-// none, but has drawn on the source's bucket.
+// none, and costs the source nothing.
 func (s *Source) Allow(now int64) (ok bool, retryAfter time.Duration) {
 	if s == nil {
 		return true, 0
@@ -79,22 +101,23 @@ func (s *Source) Allow(now int64) (ok bool, retryAfter time.Duration) {
 	if wait := s.messages.take(limits.message, now); wait > 0 {
 		s.limiter.throttle.note(s.key, rejected, now)
 		if count, over := s.violate(limits, now); over {
-			s.limiter.shards[s.shard].banSource(s, MessageRate, count, limits, now)
+			s.limiter.shardOf(s.key).banSource(s, MessageRate, count, limits, now)
 		}
 		return false, time.Duration(wait)
 	}
-	wait := s.limiter.messages.take(limits.globalMessage, now)
-	if wait > 0 {
+	if wait := s.limiter.messages.take(limits.globalMessage, now); wait > 0 {
 		s.limiter.throttle.note(everyone, rejected, now)
+		s.messages.giveBack(limits.message, 1)
+		return false, time.Duration(wait)
 	}
-	return wait == 0, time.Duration(wait)
+	return true, 0
 }
 
 // Release ends a connection. It must be called exactly once for each Admit that
 // returned this source, and the caller must not use the source afterwards.
 func (s *Source) Release() {
 	if s != nil {
-		s.limiter.shards[s.shard].release(s)
+		s.limiter.shardOf(s.key).release(s)
 	}
 }
 

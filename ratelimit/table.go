@@ -18,7 +18,6 @@ const (
 // table has no lock and does not limit its size.
 type table struct {
 	limiter *Limiter // of the sources made here
-	shard   uint32
 
 	heads []slot     // by hash: the first of the chain; a power of two
 	slabs [][]Source // slot s is slabs[s>>slabBits][s%slabSize]
@@ -90,7 +89,7 @@ func (t *table) allocate() *Source {
 		t.slabs = append(t.slabs, make([]Source, slabSize))
 	}
 	s := t.at(t.last)
-	s.limiter, s.shard, s.self = t.limiter, t.shard, t.last
+	s.limiter, s.self = t.limiter, t.last
 	return s
 }
 

@@ -26,7 +26,7 @@ func checkTable(t *testing.T, table *table) {
 	for _, head := range table.heads {
 		for i := head; i != 0; i = table.at(i).chain {
 			s := table.at(i)
-			if s.self != i || s.limiter != table.limiter || s.shard != table.shard {
+			if s.self != i || s.limiter != table.limiter {
 				t.Fatalf("slot %d has another number", i)
 			}
 			if table.find(s.key, maphash.Comparable(table.limiter.seed, s.key)) != s {
@@ -136,10 +136,11 @@ func TestForgottenSourceLeavesNothing(t *testing.T) {
 	for i := range byte(10) {
 		address := netip.AddrFrom4([4]byte{192, 0, 2, i}).String()
 		s := admit(t, l, address, 0, Admitted)
-		if pause := s.Delay(0, 0); pause != 0 {
-			t.Fatalf("source %d begins with a pause of %v", i, pause)
+		var turn Turn
+		if n, _ := s.Take(&turn, 100, 0); n != 1 {
+			t.Fatalf("source %d begins with %d messages, want 1", i, n)
 		}
-		s.Delay(100, 0)
+		s.Leave(&turn)
 		s.Release()
 		admit(t, l, address, 0, RefusedRate) // the first violation of two
 	}

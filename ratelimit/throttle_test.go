@@ -19,9 +19,11 @@ func TestThrottled(t *testing.T) {
 	if list := l.Throttled(0); len(list) != 0 {
 		t.Fatalf("nothing was throttled: %+v", list)
 	}
-	busy.Delay(0, 0)
-	for i := range int64(5) {
-		busy.Delay(1, i*second)
+	for range 5 { // one message at a time, each on a connection of its own, at once
+		var turn Turn
+		busy.Take(&turn, 1, second)
+		busy.Take(&turn, 1, second) // asking again is no further delay
+		defer busy.Leave(&turn)
 	}
 	admit(t, l, "2001:db8::2", second, Admitted)
 	admit(t, l, "2001:db8::3", second, RefusedConcurrent)
@@ -29,19 +31,20 @@ func TestThrottled(t *testing.T) {
 	other.Allow(second)
 	list := l.Throttled(10 * second)
 	want := []Throttled{
-		{Source: netip.MustParsePrefix("192.0.2.1/32"), For: 10 * time.Second, Delayed: 5},
+		{Source: netip.MustParsePrefix("192.0.2.1/32"), For: 9 * time.Second, Delayed: 5},
 		{Source: netip.MustParsePrefix("2001:db8::/64"), For: 9 * time.Second, Rejected: 1, Refused: 1},
 	}
 	if len(list) != 2 || list[0] != want[0] || list[1] != want[1] {
 		t.Errorf("throttled %+v, want %+v", list, want)
 	}
-	if list := l.Throttled(62 * second); len(list) != 1 || list[0].Source != want[0].Source {
-		t.Errorf("a minute after the second's last event: %+v", list)
+	if list := l.Throttled(60 * second); len(list) != 2 {
+		t.Errorf("within a minute: %+v", list)
 	}
-	if list := l.Throttled(65 * second); len(list) != 0 {
+	if list := l.Throttled(62 * second); len(list) != 0 {
 		t.Errorf("a minute after the last event: %+v", list)
 	}
-	busy.Delay(100, 100*second)
+	var turn Turn
+	busy.Take(&turn, 100, 100*second)
 	if list := l.Throttled(100 * second); len(list) != 1 || list[0].Delayed != 1 || list[0].For != 0 {
 		t.Errorf("a new spell: %+v", list)
 	}
@@ -53,7 +56,9 @@ func TestThrottledByGlobalRate(t *testing.T) {
 	l := New(conf.RateLimit{GlobalMessageRate: 1, GlobalConnectionRate: 1})
 	s := admit(t, l, "192.0.2.1", 0, Admitted)
 	admit(t, l, "192.0.2.1", 0, RefusedGlobalRate)
-	s.Delay(5, 0)
+	var turn Turn
+	s.Take(&turn, 5, 0)
+	s.Leave(&turn)
 	if list := l.Throttled(0); len(list) != 1 || list[0] != (Throttled{Delayed: 1, Refused: 1}) {
 		t.Errorf("throttled %+v, want all sources together", list)
 	}

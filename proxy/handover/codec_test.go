@@ -248,6 +248,7 @@ func someBatch() *[]Record {
 	all := someRecords(2, true)
 	all[1].Stream.Messages = &l4.MessageState{Answers: []byte("{}\n")}
 	all[1].Stream.Relay.ToClient = []byte("pending")
+	all[1].Stream.Relay.Held = []byte("over the rate")
 	all = append(all, Record{Frontend: "web", HTTP: &l7.Handover{
 		Client: all[0].Stream.Client, Pending: []byte("GET /"), Log: &accesslog.Record{Frontend: "web"},
 		Exchange: l7.ExchangeHandover{Rewriter: &mcp.EndpointRewriter{}, ToServer: []byte("x")},

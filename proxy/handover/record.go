@@ -69,9 +69,17 @@ func (m *leaving) detach() (ok bool) {
 	return ok
 }
 
-// pending is how many bytes the session's peers have not taken yet.
+// pending is how many bytes the session's peers have not taken yet, or wait for the
+// message rate.
 func (m *leaving) pending() int {
-	return len(m.detached.Client.Parked) + len(m.detached.Server.Parked)
+	n := len(m.detached.Client.Parked) + len(m.detached.Server.Parked)
+	if s := m.record.Stream; s != nil {
+		n += len(s.Relay.Held)
+	}
+	if h := m.record.HTTP; h != nil && h.Tunnel != nil {
+		n += len(h.Tunnel.Relay.Held)
+	}
+	return n
 }
 
 // arriving is a session that has arrived from the old process.

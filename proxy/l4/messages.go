@@ -8,6 +8,7 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/session"
+	"mcplb/ratelimit"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +17,8 @@ import (
 type messages struct {
 	MessageState
 	session *Session
-	wait    time.Duration // what the limiter said of the message that it refused last
+	turn    ratelimit.Turn // among those whose messages wait for the rate
+	wait    time.Duration  // what the limiter said of the message that it refused last
 }
 
 // MessageState is what mode mcp knows of a session's two streams of lines. It moves
@@ -49,11 +51,6 @@ func (s *Session) inspect() {
 	s.relay.Owner = s.messages
 	s.relay.Up.Flags |= inspected | copied
 	s.relay.Down.Flags |= inspected
-	// A client that reconnects does not escape what its source owes.
-	now := s.loop.Now()
-	if pause := s.client.Source.Delay(0, now); pause > 0 {
-		s.relay.Resume = now + int64(pause)
-	}
 	s.messages.followLimits()
 }
 
@@ -78,6 +75,7 @@ func (m *messages) followLimits() {
 	case rejects && r.Down.Flags&spliced == 0:
 		r.Answers = true
 		r.Down.Flags = r.Down.Flags&^streaming | copied
+		m.leave()
 	case !rejects && len(m.Answers) == 0:
 		r.Answers = false
 		if !r.client.HasTransport() && !r.server.HasTransport() {
@@ -92,17 +90,20 @@ func (m *messages) rejects() bool {
 	return s.client.Source.Metered() && s.frontend.Limiter.OverMessage() == conf.Reject
 }
 
-// FromClient implements Owner: it counts the client's messages, holds the
-// source to its rate, and forwards.
-func (m *messages) FromClient(p []byte) {
+// FromClient implements Owner: it holds the source to its rate, counts the client's
+// messages, and forwards them.
+func (m *messages) FromClient(p []byte) (taken int) {
 	s := m.session
 	if m.Client.AtBoundary() {
 		m.followLimits()
 	}
+	if !s.relay.Answers {
+		p = m.admitted(p)
+	}
 	count, over := m.Client.Count(p, s.settings().Frontend.MaxMessage)
 	if over >= 0 {
 		s.tooLong()
-		return
+		return len(p)
 	}
 	if count > 0 {
 		s.relay.Taken.MessagesIn.Add(uint64(count))
@@ -112,31 +113,42 @@ func (m *messages) FromClient(p []byte) {
 		count -= m.filter(p)
 	} else {
 		s.relay.ToServer(p)
-		m.delay(count)
 	}
 	if count > 0 {
 		s.relay.Served.MessagesIn.Add(uint64(count))
 	}
+	return len(p)
 }
 
-// delay charges messages that were forwarded to the source, and reads on only
-// when there is room for more.
-func (m *messages) delay(count int) {
+// admitted charges the lines that begin in p, and returns the part of p that may
+// pass. The rest waits, and the client is not read, until the next line may.
+func (m *messages) admitted(p []byte) []byte {
 	s := m.session
-	if count == 0 || s.relay.over {
-		return
-	}
+	begun, waited := m.Client.Begun(p), m.turn.Waits()
 	now := s.loop.Now()
-	if pause := s.client.Source.Delay(count, now); pause > 0 {
+	passing, wait := s.client.Source.Take(&m.turn, begun, now)
+	if passing == begun {
+		return p
+	}
+	if passing > 0 || !waited {
 		s.relay.Taken.Delayed.Add(1)
-		s.relay.Pause(now + int64(pause))
+	}
+	s.relay.Pause(now + int64(wait))
+	return p[:m.Client.Cut(p, passing)]
+}
+
+// leave gives up the client's place among those that wait for the rate.
+func (m *messages) leave() {
+	if m != nil {
+		m.session.client.Source.Leave(&m.turn)
 	}
 }
 
-// filter forwards the messages that the limiter accepts, answers the others, and
-// returns how many those are.
-func (m *messages) filter(p []byte) (rejected int) {
+// filter forwards the lines that the limiter accepts, answers the others, and
+// returns how many of those are messages.
+func (m *messages) filter(p []byte) (messages int) {
 	s := m.session
+	rejected := 0
 	for len(p) > 0 && !s.relay.over {
 		var pass []byte
 		var refused bool
@@ -146,6 +158,9 @@ func (m *messages) filter(p []byte) (rejected int) {
 		}
 		if refused {
 			rejected++
+			if !m.Filter.RefusedBlank() {
+				messages++
+			}
 			if id := m.Filter.RefusedID(); id != nil {
 				m.Answers = mcp.AppendRateLimited(m.Answers, id, m.wait)
 			}
@@ -153,10 +168,10 @@ func (m *messages) filter(p []byte) (rejected int) {
 	}
 	s.relay.Taken.Rejected.Add(uint64(rejected))
 	m.flushAnswers()
-	return rejected
+	return messages
 }
 
-// Admit implements mcp.Admitter: may the message that begins pass?
+// Admit implements mcp.Admitter: may the line that begins pass?
 func (m *messages) Admit() bool {
 	s := m.session
 	ok, wait := s.client.Source.Allow(s.loop.Now())

@@ -33,6 +33,7 @@ type Relay struct {
 	Service
 	client *reactor.Conn
 	server *reactor.Conn
+	held   reactor.PendingBuffer // read from the client and not taken by the owner yet
 	over   bool
 }
 
@@ -59,9 +60,11 @@ type Owner interface {
 	// Idle is how long nothing may move, once a side has finished sending or
 	// before; 0 = forever. It is asked when a deadline is set.
 	Idle(halfClosed bool) time.Duration
-	// FromClient is given what the client sent, and forwards it with
-	// Relay.ToServer; asked only where the half is inspected.
-	FromClient(p []byte)
+	// FromClient is given what the client sent, forwards it with Relay.ToServer,
+	// and returns how much of it it took. It is given the rest again, before what
+	// follows; where it does not take all, it calls Relay.Pause. Asked only where
+	// the half is inspected.
+	FromClient(p []byte) (taken int)
 	// FromServer is given what the server sent, and forwards it with
 	// Relay.ToClient; asked only where the half is inspected, and not for
 	// what is spliced.
@@ -104,11 +107,11 @@ func (r *Relay) SessionOf(c *reactor.Conn) session.Session {
 }
 
 // Begin starts a relay, in place, between two connections that were used for
-// something else before: a tunnel through HTTP. Both must be on one loop; what was
-// read from either before is the caller's to send first. The owner is given every
-// byte.
-func (r *Relay) Begin(client, server *reactor.Conn, s Service) {
-	*r = Relay{client: client, server: server, Service: s}
+// something else before: a tunnel through HTTP. Both must be on one loop; held is
+// what was read from the client before, and what was read from the server is the
+// caller's to send first. The owner is given every byte.
+func (r *Relay) Begin(client, server *reactor.Conn, held reactor.PendingBuffer, s Service) {
+	*r = Relay{client: client, server: server, held: held, Service: s}
 	r.Up.Flags = inspected | copied
 	r.Down.Flags = inspected | copied
 	r.begin(client.Loop().Now())
@@ -182,7 +185,8 @@ func (r *Relay) pump(h *Half, from, to *reactor.Conn) {
 			r.finish(h, to)
 			return
 		}
-		if !from.Readable() || r.Resume != 0 && from == r.client {
+		held := h == &r.Up && r.held.Len() > 0
+		if !from.Readable() && !held || r.Resume != 0 && from == r.client {
 			if moved < reactor.ReadSize {
 				h.Flags &^= streaming // what comes next may be as small
 			}
@@ -191,6 +195,10 @@ func (r *Relay) pump(h *Half, from, to *reactor.Conn) {
 		if moved >= reactor.Budget {
 			from.Yield()
 			return
+		}
+		if held {
+			moved += r.offer()
+			continue
 		}
 		moved += r.move(h, from, to)
 	}
@@ -235,10 +243,27 @@ func (r *Relay) forward(h *Half, to *reactor.Conn, p []byte) {
 	case h.Flags&inspected == 0:
 		r.send(to, p)
 	case h == &r.Up:
-		r.Owner.FromClient(p)
+		if n := r.Owner.FromClient(p); n < len(p) && !r.over {
+			r.client.Loop().Append(&r.held, p[n:])
+		}
 	default:
 		r.Owner.FromServer(p)
 	}
+}
+
+// offeredSize is how much of what is held the owner is given at once: judging what must
+// wait on costs little.
+const offeredSize = 4 << 10
+
+// offer gives the owner what it did not take before, and returns how much it takes
+// now.
+func (r *Relay) offer() int {
+	p := r.held.Bytes()
+	n := r.Owner.FromClient(p[:min(len(p), offeredSize)])
+	if !r.over {
+		r.client.Loop().Consume(&r.held, n)
+	}
+	return n
 }
 
 // ToServer sends p to the server.

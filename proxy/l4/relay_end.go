@@ -83,4 +83,5 @@ func (r *Relay) detach() {
 	r.client.Loop().Disarm(r.Timer)
 	r.unpipe(&r.Up)
 	r.unpipe(&r.Down)
+	r.client.Loop().Drop(&r.held)
 }

@@ -215,7 +215,10 @@ func (s *Session) Idle(halfClosed bool) time.Duration {
 }
 
 // FromClient implements Owner. In mode tcp the relay is not inspected.
-func (s *Session) FromClient(p []byte) { s.relay.ToServer(p) }
+func (s *Session) FromClient(p []byte) (taken int) {
+	s.relay.ToServer(p)
+	return len(p)
+}
 
 // FromServer implements Owner.
 func (s *Session) FromServer(p []byte) { s.relay.ToClient(p) }
@@ -252,6 +255,7 @@ func (s *Session) finish(reason session.Reason) {
 	s.Disconnect(true) // nothing was relayed: better no FIN than one that looks like an end
 	s.dispatch.Release(s.loop, reason.Outcome())
 	s.relay.Taken.Ended[reason].Add(1)
+	s.messages.leave()
 	s.frontend.Leave(s.client.Source, s.loop)
 }
 

@@ -38,6 +38,7 @@ type RelayHandover struct {
 	RelayState
 	ToClient []byte // parked
 	ToServer []byte // parked
+	Held     []byte // read from the client and not taken by the owner yet
 }
 
 // movedFlags are the flags of a half that another process needs: it finds out
@@ -57,7 +58,8 @@ func (r *Relay) Detach() (RelayHandover, session.Detached, bool) {
 		return RelayHandover{}, session.Detached{}, false
 	}
 	r.client.Loop().Disarm(r.Timer)
-	h := RelayHandover{RelayState: r.RelayState}
+	h := RelayHandover{RelayState: r.RelayState, Held: append([]byte(nil), r.held.Bytes()...)}
+	r.client.Loop().Drop(&r.held)
 	h.Up.Flags &= movedFlags
 	h.Down.Flags &= movedFlags
 	d := session.Detached{Client: r.client.Detach(), Server: r.server.Detach()}
@@ -90,6 +92,7 @@ func (r *Relay) Attach(loop *reactor.Loop, h *RelayHandover, d *session.Detached
 		r.client.Reset()
 		return errno
 	}
+	loop.Append(&r.held, h.Held)
 	r.arm()
 	return 0
 }
@@ -102,6 +105,7 @@ func (s *Session) Detach() (h *Handover, d session.Detached, ok bool) {
 		h.Relaying = true
 		if s.messages != nil {
 			h.Messages = &s.messages.MessageState
+			s.messages.leave()
 		}
 		h.Relay, d, ok = s.relay.Detach()
 		return h, d, ok

@@ -20,6 +20,7 @@ import (
 //	state     event                               next
 //	entering  the client has entered              reading
 //	entering  it is refused                       finished
+//	reading   a head, over the rate               reading: it is read again later (Resume)
 //	reading   a complete head                     busy, with the exchange
 //	reading   malformed, too late                 closing, with a generated response
 //	reading   the client ends                     finished
@@ -35,6 +36,7 @@ type client struct {
 
 	forwarded *forwarded            // nil: the client has connected itself
 	pending   reactor.PendingBuffer // read and not used yet: part of a head, a request that waits, what follows it
+	turn      ratelimit.Turn        // among those whose messages wait for the rate
 	scan      http1.Scan
 	state     state
 	ready     bool // pending may hold a complete head
@@ -44,7 +46,7 @@ type client struct {
 
 // RequestState is what a new process needs of a client between two requests.
 type RequestState struct {
-	Resume   int64  // the next request is not read before, on the loops' clock; 0 = it is
+	Resume   int64  // the head that is pending is over the rate, and not read again before, on the loops' clock; 0 = none is
 	Requests uint32 // read so far
 	Closes   bool   // this is the last exchange
 	HalfOpen bool   // the client had finished sending when its request was read
@@ -86,13 +88,9 @@ func (c *client) entered(done bool, refusal session.Reason) {
 	}
 }
 
-// awaitRequest begins to wait for the first request. A client that comes back does
-// not leave behind what its source owes.
+// awaitRequest begins to wait for the first request.
 func (c *client) awaitRequest() {
 	c.state, c.Since = reading, c.loop().Now()
-	if pause := c.Source.Delay(0, c.Since); pause > 0 {
-		c.Resume = c.Since + int64(pause)
-	}
 	c.arm()
 	if c.Conn.Readable() {
 		c.read() // what came behind the header, or the handshake
@@ -110,6 +108,10 @@ func (c *client) Ready(*reactor.Conn) {
 		settings := c.settings()
 		c.entered(c.Enter(&settings.Settings, c.frontend.Limiter))
 	case reading:
+		if c.Resume != 0 && c.Conn.HungUp() && !c.HalfOpen {
+			c.gone() // and is neither forwarded nor charged
+			return
+		}
 		c.read()
 	case busy:
 		c.exchange.clientReady()
@@ -173,24 +175,38 @@ func (c *client) readMore() {
 	}
 }
 
-// readHead reads a request head at the beginning of p; pending says that p is
-// what is pending.
+// readHead reads a request head at the beginning of p, and charges it; pending says
+// that p is what is pending.
 func (c *client) readHead(p []byte, pending bool) {
 	w := c.worker
 	n, reason := w.request.Parse(p, &c.scan, int(c.settings().Frontend.MaxHeader))
 	w.input = input{p: p, n: n, pending: pending}
-	switch {
-	case reason != http1.ReasonNone:
-		c.counters().Malformed[reason].Add(1)
-		c.exchange.refuseHead(generated{why: BadRequest, malformed: reason})
-	case n == 0:
+	if n == 0 && reason == http1.ReasonNone {
 		c.keepInput()
 		c.arm()
-	default:
+		return
+	}
+	rate := c.admit(reason)
+	switch {
+	case rate.waits:
+		c.hold(rate.wait)
+	case reason == http1.ReasonNone:
 		c.Requests++
 		c.state = busy
-		c.exchange.begin()
+		c.exchange.begin(rate)
+	default:
+		c.malformed(reason, rate)
 	}
+}
+
+// malformed answers a head that is malformed.
+func (c *client) malformed(reason http1.Reason, rate verdict) {
+	if rate.refused {
+		c.exchange.refuseHead(rate.limited())
+		return
+	}
+	c.counters().Malformed[reason].Add(1)
+	c.exchange.refuseHead(generated{why: BadRequest, malformed: reason})
 }
 
 // keepInput makes the input of the parsed head pending, unless it is already.
@@ -319,6 +335,7 @@ func (c *client) finish(reason session.Reason) {
 	}
 	c.loop().Drop(&c.pending)
 	c.counters().Taken.Ended[reason].Add(1)
+	c.Source.Leave(&c.turn)
 	c.frontend.Leave(c.Source, c.loop())
 }
 

@@ -23,11 +23,15 @@ import (
 //	idle         a complete head                         dispatching
 //	idle         a complete head, refused                idle, with a generated response; refusing
 //	                                                     where that waits for the request's end
+//	idle         a complete head, slots are scarce       collecting
+//	collecting   enough of the body                      dispatching
+//	collecting   it comes too slowly                     idle: 408
 //	refusing     the request's end                       idle, with a generated response
 //	refusing     timer, or the request is too long       idle, with a generated response
 //	dispatching  a server is connected                   exchanging
 //	dispatching  none can be had                         idle: 503, 504
 //	exchanging   request and response complete           idle
+//	exchanging   the body comes too slowly               idle: 408, or the client is visibly cut
 //	exchanging   the server fails before its answer      another attempt, or idle: 502, 504
 //	exchanging   the server fails within its answer      idle: the client is visibly cut
 //	exchanging   101                                     tunnelling
@@ -43,6 +47,7 @@ type exchange struct {
 	refusal      *refusal          // a generated response that waits for the end of the request
 	log          *accesslog.Record // nil = none is kept
 	request      Body
+	pace         pace                  // of the request's body
 	replay       reactor.PendingBuffer // the beginning of the request as it was read, until an answer begins: to send again, or to find its id
 	state        exchangeState
 }
@@ -62,6 +67,7 @@ type exchangeState uint8
 const (
 	idle exchangeState = iota
 	refusing
+	collecting  // the beginning of the body: see mustCollect
 	dispatching // see session.Dispatch
 	exchanging
 	tunnelling
@@ -72,7 +78,7 @@ func (x *exchange) stateName() string {
 	if x.state == dispatching {
 		return x.dispatch.State().String()
 	}
-	return [...]string{idle: "reading", refusing: "refusing", exchanging: "exchanging", tunnelling: "tunnelling"}[x.state]
+	return [...]string{idle: "reading", refusing: "refusing", collecting: "collecting", exchanging: "exchanging", tunnelling: "tunnelling"}[x.state]
 }
 
 type exchangeFlags uint16
@@ -90,6 +96,7 @@ const (
 	upstreamClose                           // the upstream connection must not be used again
 	acceptsGzip                             // the client takes answers in gzip
 	waiting                                 // the client waits for 100 before it sends the body
+	continued                               // it got it from here
 )
 
 // endpoints are the addresses of a server that requests may go to, so that an
@@ -112,18 +119,27 @@ func (x *exchange) set(flag exchangeFlags, yes bool) {
 	}
 }
 
-// begin begins the exchange of the request whose head is parsed.
-func (x *exchange) begin() {
+// begin begins the exchange of the request whose head is parsed, and about which the
+// rate has decided.
+func (x *exchange) begin(rate verdict) {
 	settings := x.client.settings()
 	x.note(settings)
 	recorder{x}.countRequest()
 	recorder{x}.logRequest()
-	if refusal, ok := x.identify(settings); !ok {
-		x.refuse(refusal)
+	if rate.banned {
+		x.refuse(generated{why: Banned, retryAfter: rate.wait})
+		return
+	}
+	if rate.refused {
+		x.refuse(rate.limited())
 		return
 	}
 	if refusal, ok := x.permit(settings); !ok {
 		x.refuse(refusal)
+		return
+	}
+	if x.mustCollect(settings) {
+		x.collect()
 		return
 	}
 	x.state = dispatching
@@ -154,6 +170,8 @@ func (x *exchange) clientReady() {
 	switch x.state {
 	case refusing:
 		x.drainBody()
+	case collecting:
+		x.collectMore()
 	case exchanging:
 		upload{x}.sendBody()
 		if x.state == exchanging {

@@ -19,6 +19,7 @@ const (
 	OriginRefused             // 403: Origin is not among allowed_origins
 	SessionGone               // 404: the server of the MCP session is gone
 	RequestTimeout            // 408: no complete request within timeout_http_request, no body within timeout_client
+	BodyTooSlow               // 408: a body that comes slower than min_body_rate
 	BodyTooLarge              // 413: a body over max_body
 	RateLimited               // 429: over the source's rate
 	BadResponse               // 502: the server's answer is malformed
@@ -41,6 +42,7 @@ var responses = [own]struct {
 	OriginRefused:  {403, "origin_refused", "this origin is not allowed here"},
 	SessionGone:    {404, "session_gone", "the server of this session is gone: initialize again"},
 	RequestTimeout: {408, "request_timeout", "the request did not come in time"},
+	BodyTooSlow:    {408, "body_too_slow", "the request body came too slowly"},
 	BodyTooLarge:   {413, "body_too_large", "the request body is larger than allowed"},
 	RateLimited:    {429, "rate_limited", "too many requests from this address"},
 	BadResponse:    {502, "bad_response", "the server's answer is malformed"},

@@ -7,7 +7,7 @@ import (
 	"mcplb/proxy/http1"
 )
 
-// permit asks the limits about the request.
+// permit judges what the head says of the request.
 func (x *exchange) permit(settings *Settings) (refusal generated, ok bool) {
 	head := &x.client.worker.request
 	if most := settings.Frontend.MaxBody; most > 0 && head.Framing == http1.FramingLength && head.Length > most {
@@ -16,7 +16,7 @@ func (x *exchange) permit(settings *Settings) (refusal generated, ok bool) {
 	if !originAllowed(settings.Frontend.AllowedOrigins, head) {
 		return generated{why: OriginRefused}, false
 	}
-	return x.meter()
+	return generated{}, true
 }
 
 // permitBody judges a piece of the request's body: reason is what is wrong with
@@ -51,22 +51,56 @@ func originAllowed(allowed []string, head *http1.RequestHead) bool {
 	return false
 }
 
-// meter charges the request to its source: over the rate, the next one is read
-// later, or this one is refused.
-func (x *exchange) meter() (refusal generated, ok bool) {
-	c := x.client
-	now := x.loop().Now()
-	if c.frontend.Limiter.OverMessage() == conf.Reject {
-		allowed, wait := c.Source.Allow(now)
-		if !allowed {
-			c.counters().Taken.Rejected.Add(1)
-			return generated{why: RateLimited, retryAfter: max(wait, time.Millisecond)}, false
+// verdict is what the rate says of a request.
+type verdict struct {
+	waits   bool          // it is held, until the next one may pass
+	refused bool          // it is answered 429
+	banned  bool          // it is of a client that is banned, on a proxy's connection
+	wait    time.Duration // until then, or the ban's end; 0 = it has none
+}
+
+// admit finds out whose request head was read, and charges it to that source. reason
+// is what is wrong with it: then its fields name nobody.
+func (c *client) admit(reason http1.Reason) verdict {
+	if reason == http1.ReasonNone {
+		if remaining, banned := c.identify(); banned {
+			return verdict{banned: true, wait: remaining}
 		}
-		return generated{}, true
 	}
-	if pause := c.Source.Delay(1, now); pause > 0 {
+	return c.meter()
+}
+
+// meter charges the request head that was read, whatever it asks for and however it
+// will be answered: before any other work is done for it.
+func (c *client) meter() verdict {
+	now := c.loop().Now()
+	if c.frontend.Limiter.OverMessage() == conf.Reject {
+		c.Source.Leave(&c.turn)
+		ok, wait := c.Source.Allow(now)
+		if !ok {
+			c.counters().Taken.Rejected.Add(1)
+		}
+		return verdict{refused: !ok, wait: wait}
+	}
+	waited := c.turn.Waits()
+	passing, wait := c.Source.Take(&c.turn, 1, now)
+	if passing == 0 && !waited {
 		c.counters().Taken.Delayed.Add(1)
-		c.Resume = now + int64(pause)
 	}
-	return generated{}, true
+	return verdict{waits: passing == 0, wait: wait}
+}
+
+// limited is the answer to a request over the rate.
+func (v verdict) limited() generated {
+	return generated{why: RateLimited, retryAfter: max(v.wait, time.Millisecond)}
+}
+
+// hold keeps the head that was read pending: it is read again after the wait. Behind
+// it nothing is read.
+func (c *client) hold(wait time.Duration) {
+	c.keepInput()
+	c.ready = true
+	c.HalfOpen = c.Conn.HungUp()
+	c.Resume = c.loop().Now() + int64(wait)
+	c.arm()
 }

@@ -139,7 +139,7 @@ func (c *client) logFinish(reason session.Reason) {
 	x := &c.exchange
 	r := x.log
 	refused := reason.Refusal() && c.Requests == 0
-	if r == nil && (refused || c.state == reading && c.pending.Len() > 0) {
+	if r == nil && (refused || reason == session.RequestTimeout || c.state == reading && c.pending.Len() > 0) {
 		r = recorder{x}.logPart()
 	}
 	if r == nil {

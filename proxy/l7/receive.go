@@ -106,10 +106,10 @@ func (x download) keepHead(u *upstream, p []byte) {
 func (x download) passInterim() {
 	c := x.client
 	x.Flags &^= replayable
-	if x.Flags&oldClient != 0 {
+	head := &c.worker.response
+	if x.Flags&oldClient != 0 || x.Flags&continued != 0 && head.Status == 100 {
 		return
 	}
-	head := &c.worker.response
 	out := head.AppendStatusLine(c.worker.out[:0])
 	out = head.AppendFields(out, 0)
 	out = append(out, "\r\n"...)

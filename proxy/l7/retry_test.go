@@ -103,7 +103,7 @@ func TestRetryAfterPause(t *testing.T) {
 // A request waits for a slot, whatever else arrives of it and after it meanwhile.
 func TestQueue(t *testing.T) {
 	t.Parallel()
-	b, s := startServed(t, withMaxConn(1))
+	b, s := startServed(t, withMaxConn(1), withFrontend(func(f *conf.Frontend) { f.MinBodyRate = 0 }))
 	holder, server := b.pair(s, get("/"))
 	client := b.dial()
 	client.Say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")

@@ -38,6 +38,7 @@ func (x upload) forward() {
 	}
 	x.Sent = x.loop().Now()
 	x.state, x.dispatch.Since = exchanging, x.Sent
+	x.pace = pace{from: x.Sent, got: int64(size)}
 	recorder(x).countSent(size)
 	x.remember(in.p[:end])
 	c.leave(in, end)
@@ -80,7 +81,7 @@ func (x upload) remember(p []byte) {
 func (x upload) sendBody() {
 	c := x.client
 	for moved := 0; x.state == exchanging && !x.request.Done; {
-		if !c.Conn.Readable() || x.upstream.conn.Blocked() {
+		if !x.mayRead() {
 			return
 		}
 		if moved >= reactor.Budget {
@@ -96,6 +97,19 @@ func (x upload) sendBody() {
 	}
 }
 
+// mayRead reports whether something of the body may be read now. While the server
+// takes no more, that is not the client's fault.
+func (x upload) mayRead() bool {
+	if x.upstream.conn.Blocked() {
+		x.pace.stop(x.loop().Now())
+		return false
+	}
+	if x.pace.proceed(x.loop().Now()) {
+		x.client.arm()
+	}
+	return x.client.Conn.Readable()
+}
+
 // sendPiece forwards one piece of the request's body; what follows the body
 // stays pending.
 func (x upload) sendPiece(p []byte) {
@@ -106,6 +120,7 @@ func (x upload) sendPiece(p []byte) {
 		return
 	}
 	x.dispatch.Since = x.loop().Now()
+	x.pace.got += int64(size)
 	recorder(x).countSent(size)
 	if x.Flags&(rpc|answered) == rpc && x.replay.Len() < mostReplay {
 		x.loop().Append(&x.replay, p[:min(size, mostReplay-x.replay.Len())])

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"strings"
+	"time"
 	"unsafe"
 
 	"mcplb/proxy/http1"
@@ -43,30 +44,34 @@ func (c *client) proxy() netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// identify finds out who sent the request that is parsed. One of a banned client is
-// refused by itself, since its connection carries others' as well.
-func (x *exchange) identify(settings *Settings) (refusal generated, ok bool) {
-	c := x.client
+// identify finds out who sent the request that is parsed, and makes that client's
+// source the one in charge. A request of a banned client has none, and is refused by
+// itself, since its connection carries others' as well; remaining is how long the ban
+// lasts, 0 = until it is lifted.
+//
+// A request that waits for the rate is parsed again: it keeps its source, and its
+// turn there.
+func (c *client) identify() (remaining time.Duration, banned bool) {
+	settings := &c.settings().Settings
 	named := settings.NamesClients(c.From.Addr())
 	if !named && c.forwarded == nil {
-		return generated{}, true // the client's own connection, which was admitted
+		return 0, false // the client's own connection, which was admitted
 	}
 	if c.forwarded == nil {
 		c.forwarded = new(forwarded)
 	}
-	c.unidentify()
-	proxy := named
+	var from netip.AddrPort // invalid: the proxy itself
 	if named {
-		if from, ok := forwardedFor(&c.worker.request, &settings.Settings); ok {
-			c.forwarded.from, proxy = from, settings.Trusts(from.Addr())
-		}
+		from, _ = forwardedFor(&c.worker.request, settings)
 	}
-	source, remaining, banned := c.frontend.Limiter.Enter(c.from().Addr(), proxy, c.loop().Now())
-	if banned {
-		return generated{why: Banned, retryAfter: remaining}, false
+	if c.turn.Waits() && from == c.forwarded.from {
+		return 0, false
 	}
-	c.Source = source
-	return generated{}, true
+	c.unidentify()
+	c.forwarded.from = from
+	proxy := named && settings.Trusts(c.from().Addr())
+	c.Source, remaining, banned = c.frontend.Limiter.Enter(c.from().Addr(), proxy, c.loop().Now())
+	return remaining, banned
 }
 
 // unidentify ends what identify began, when the exchange is over.
@@ -74,6 +79,7 @@ func (c *client) unidentify() {
 	if c.forwarded == nil {
 		return
 	}
+	c.Source.Leave(&c.turn)
 	c.Source.Release()
 	c.Source, c.forwarded.from = nil, netip.AddrPort{}
 }

@@ -113,6 +113,7 @@ func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
 		h.Exchange = x.handover()
 	}
 	c.loop().Disarm(&c.Timer)
+	c.Source.Leave(&c.turn)
 	if t := c.tunnel(); t != nil {
 		h.Tunnel = &TunnelHandover{FrameMeters: t.FrameMeters, tunnel: t}
 		h.Tunnel.Relay, d, ok = t.relay.Detach()

@@ -3,6 +3,7 @@ package l7
 import (
 	"time"
 
+	"mcplb/conf"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
 )
@@ -22,10 +23,14 @@ func (c *client) deadline() int64 {
 	if c.state == reading && c.Resume != 0 {
 		return c.Resume
 	}
+	deadline := int64(0)
 	if limit, since := c.limit(); limit > 0 {
-		return since + int64(limit)
+		deadline = since + int64(limit)
 	}
-	return 0
+	if ends := c.exchange.bodyDeadline(); ends != 0 && (deadline == 0 || ends < deadline) {
+		return ends
+	}
+	return deadline
 }
 
 // limit is how long the present state may last, and since when; 0 = forever.
@@ -33,16 +38,20 @@ func (c *client) deadline() int64 {
 //	state       limit                                     since
 //	header      session.HeaderTimeout                     accept
 //	handshake   timeout_http_request                      admission
-//	reading     timeout_keepalive                         the last answer
-//	            timeout_http_request, while draining      the TLS handshake
+//	reading     timeout_http_request, at first            admission, or the TLS handshake
 //	            timeout_http_request, once a byte came    the first byte, or the last answer
+//	            timeout_keepalive, otherwise              the last answer
+//	            timeout_http_request, while draining      the last answer
 //	            timeout_client, while answers are unread  the last answer
 //	refusing    timeout_http_request                      its head
+//	collecting  bodyWindow                                its head
 //	queued      timeout_queue                             it was queued
 //	connecting  timeout_connect                           the attempt began
 //	pausing     a second                                  the attempt failed
 //	exchanging  while the request comes: the shorter of   a byte moved
 //	            timeout_client and timeout_server
+//	            and bodyWindow, if min_body_rate was not  the last window
+//	            reached
 //	            before the answer: timeout_server         the request was forwarded
 //	            within the answer: the shorter one again  a byte moved
 //	closing     timeout_client, while answers are unread  the last answer
@@ -56,7 +65,7 @@ func (c *client) limit() (limit time.Duration, since int64) {
 		switch {
 		case c.Conn.Parked() > 0:
 			return f.TimeoutClient, c.Since
-		case c.pending.Len() > 0, c.frontend.draining.Load():
+		case c.pending.Len() > 0, c.frontend.draining.Load(), c.fresh(f):
 			return f.TimeoutHTTPRequest, c.Since
 		}
 		return f.TimeoutKeepalive, c.Since
@@ -85,24 +94,36 @@ func (c *client) Expired(*reactor.Timer) {
 	case reading:
 		c.readTooLate()
 	case busy:
+		if ends := c.exchange.bodyDeadline(); ends != 0 && c.loop().Now() >= ends {
+			c.exchange.judgeBody()
+			return
+		}
 		c.exchange.expired()
 	case closing:
 		c.finish(session.ServerClosed)
 	}
 }
 
+// fresh reports whether timeout_http_request limits the time until the first byte: of
+// the first request, for which no answer has shown yet that the client is one.
+func (c *client) fresh(f *conf.Frontend) bool { return c.Requests == 0 && f.TimeoutHTTPRequest > 0 }
+
 // readTooLate ends a pause, or a client that did not send a complete request in
-// time. One that sent nothing is closed silently.
+// time. One that sent nothing is closed silently: browsers open connections ahead, and
+// would take a 408 for the answer to their next request.
 func (c *client) readTooLate() {
 	switch {
 	case c.Resume != 0:
-		c.Resume = 0
-		c.Since = c.loop().Now()
+		c.Resume, c.Since = 0, c.loop().Now()
 		c.read()
 	case c.Conn.Parked() > 0:
 		c.cut(session.IdleTimeout)
 	case c.pending.Len() > 0:
+		c.Source.Take(&c.turn, 1, c.loop().Now()) // whatever there is: it has waited long enough
+		c.Source.Leave(&c.turn)
 		c.exchange.refuseHead(generated{why: RequestTimeout})
+	case c.fresh(&c.settings().Frontend):
+		c.finish(session.RequestTimeout)
 	default:
 		c.finish(session.IdleTimeout)
 	}

@@ -20,6 +20,7 @@ func times(s *setup) {
 	s.frontend.TimeoutClient = 50 * time.Second
 	s.frontend.TimeoutHTTPRequest = 10 * time.Second
 	s.frontend.TimeoutKeepalive = 100 * time.Second
+	s.frontend.MinBodyRate = 0
 	s.backends[0].TimeoutConnect = 3 * time.Second
 	s.backends[0].TimeoutQueue = 6 * time.Second
 	s.backends[0].TimeoutServer = 80 * time.Second
@@ -50,14 +51,14 @@ func TestTimeouts(t *testing.T) {
 		cut    bool
 		set    func(*setup)
 	}{
-		"a new connection": {until: func(*fixture, *server, *httpConn) {}, after: 100 * time.Second, reason: session.IdleTimeout},
+		"a new connection": {until: func(*fixture, *server, *httpConn) {}, after: 10 * time.Second, reason: session.RequestTimeout},
 		"between requests": {until: func(_ *fixture, s *server, client *httpConn) {
 			server := s.receive(client, get("/"))
 			server.answer("fine")
 			client.wantStatus("GET", 200)
 		}, after: 100 * time.Second, reason: session.IdleTimeout},
 		"a head": {until: func(b *fixture, _ *server, client *httpConn) {
-			b.Advance(20 * time.Second) // does not count
+			b.Advance(8 * time.Second) // does not count
 			client.Say("GET / HTTP")
 			b.awaitPending(10)
 			b.Advance(9 * time.Second)
@@ -243,7 +244,9 @@ func TestTimersOfStatesInTurn(t *testing.T) {
 	client := b.dial()
 	var server *httpConn
 	for i := range 4 {
-		b.Advance(90 * time.Second) // of 100
+		if i > 0 {
+			b.Advance(90 * time.Second) // of 100
+		}
 		client.Say("GET / HTTP/1.1\r\n")
 		b.awaitPending(16)
 		b.Advance(9 * time.Second) // of 10

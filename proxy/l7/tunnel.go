@@ -5,14 +5,15 @@ import (
 
 	"mcplb/proxy/http1"
 	"mcplb/proxy/l4"
+	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
 	"mcplb/proxy/websocket"
 )
 
 // tunnel is what a client's connection becomes after a 101: a relay whose
-// frames are counted, each data frame of the client's as a message. Over the
-// source's rate, reading pauses, whatever over_message says: a frame cannot be
-// refused alone.
+// frames are counted. Each frame of the client's is charged as a message, control
+// frames and fragments, too. Over the source's rate frames wait, whatever
+// over_message says: a frame cannot be refused alone.
 type tunnel struct {
 	FrameMeters
 	relay    l4.Relay
@@ -102,15 +103,9 @@ func (t *tunnel) begin() {
 	loop.Drop(&x.replay)
 	x.dispatch.Forget()
 	x.state = tunnelling
-	first := t.Up.Count(c.pending.Bytes(), 0)
-	if first.Valid > 0 {
-		if errno := u.conn.Send(c.pending.Bytes()[:first.Valid]); errno != 0 {
-			u.conn.RetryRead() // the relay will find the end, and why
-		}
-	}
-	loop.Drop(&c.pending)
-	t.relay.Begin(c.Conn, u.conn, t.service())
-	t.charge(first)
+	first := c.pending
+	c.pending = reactor.PendingBuffer{}
+	t.relay.Begin(c.Conn, u.conn, first, t.service())
 }
 
 // Idle implements l4.Owner.
@@ -119,37 +114,46 @@ func (t *tunnel) Idle(halfClosed bool) time.Duration {
 	return x.client.settings().Idle(x.dispatch.Pool, halfClosed)
 }
 
-// FromClient implements l4.Owner: it counts the client's frames, holds the
-// source to its rate, and forwards. A stream that is no WebSocket ends.
-func (t *tunnel) FromClient(p []byte) {
-	frames := t.Up.Count(p, 0)
+// FromClient implements l4.Owner: it holds the source to its rate, counts the
+// client's frames, and forwards them. A stream that is no WebSocket ends.
+func (t *tunnel) FromClient(p []byte) (taken int) {
+	frames := t.admitted(p)
+	t.countUp(frames.Data)
 	t.relay.ToServer(p[:frames.Valid])
-	t.charge(frames)
+	if frames.Fault != websocket.FrameOK && t.exchange.client.state != finished {
+		t.exchange.client.counters().BadFrames.Add(1)
+		t.relay.Abort(session.ClientReset)
+	}
+	return frames.Valid
 }
 
-// charge charges frames of the client's to its source.
-func (t *tunnel) charge(frames websocket.Frames) {
-	x := t.exchange
-	c := x.client
-	if c.state == finished {
-		return
+// admitted charges the frames that begin in p, and returns those that may pass. The
+// rest waits, and the client is not read, until the next one may.
+func (t *tunnel) admitted(p []byte) websocket.Frames {
+	c := t.exchange.client
+	before := t.Up
+	frames := t.Up.Count(p, 0)
+	begun, waited := t.Up.Begun(before, frames), c.turn.Waits()
+	now := c.loop().Now()
+	passing, wait := c.Source.Take(&c.turn, begun, now)
+	if passing == begun {
+		return frames
 	}
-	counters := c.counters()
-	if frames.Fault != websocket.FrameOK {
-		counters.BadFrames.Add(1)
-		t.relay.Abort(session.ClientReset)
-		return
+	if passing > 0 || !waited {
+		c.counters().Taken.Delayed.Add(1)
 	}
-	if frames.Data == 0 {
-		return
-	}
-	counters.Taken.MessagesIn.Add(uint64(frames.Data))
-	x.log.Messages(frames.Data, 0)
-	x.upstreamPool.counters.MessagesIn.Add(uint64(frames.Data))
-	now := x.loop().Now()
-	if pause := c.Source.Delay(frames.Data, now); pause > 0 {
-		counters.Taken.Delayed.Add(1)
-		t.relay.Pause(now + int64(pause))
+	t.relay.Pause(now + int64(wait))
+	t.Up = before
+	return t.Up.CountUpTo(p, 0, passing)
+}
+
+// countUp counts the client's data frames.
+func (t *tunnel) countUp(n int) {
+	if n > 0 {
+		x := t.exchange
+		x.client.counters().Taken.MessagesIn.Add(uint64(n))
+		x.log.Messages(n, 0)
+		x.upstreamPool.counters.MessagesIn.Add(uint64(n))
 	}
 }
 

@@ -27,7 +27,8 @@
 // Lines are framed as in MCP's stdio transport, which is also its raw TCP form:
 // one message per line, ended by "\n" or "\r\n", with no newline inside (JSON
 // escapes them). A line of nothing but carriage returns is blank: it is passed
-// on and is not a message. Every other line is one message, valid or not.
+// on and is not a message, but the limits count it (Begun, Filter). Every other line
+// is one message, valid or not.
 //
 // The package guarantees that no input makes it panic, that it holds at most a
 // fixed number of bytes, and that its results do not depend on how the input is

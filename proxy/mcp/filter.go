@@ -4,8 +4,8 @@ import "bytes"
 
 // Admitter decides which messages may pass; a rate limiter implements it.
 type Admitter interface {
-	// Admit is called once for each message, when its first byte arrives, and
-	// reports whether the message may pass.
+	// Admit is called once for each line, blank ones included, when its first byte
+	// arrives, and reports whether the line may pass.
 	Admit() bool
 }
 
@@ -15,16 +15,18 @@ type Admitter interface {
 //
 // The state transitions:
 //
-//	state     line feed            carriage return   any other byte
-//	between   pass on              pass on           Admit: passing or refusing
-//	passing   pass on -> between   pass on           pass on
-//	refusing  swallow -> between   swallow           swallow, scan for the id
+//	state     line feed                    any other byte
+//	between   Admit, then as in that one   Admit: passing or refusing
+//	passing   pass on -> between           pass on
+//	refusing  swallow -> between           swallow, scan for the id
 //
-// A Filter has 16 bytes; at the first refusal it allocates an IDScanner, which
+// A blank line is refused as any other, since a flood of them is work, too; it has no
+// id. A Filter has 16 bytes; at the first refusal it allocates an IDScanner, which
 // it keeps.
 type Filter struct {
 	scanner *IDScanner // nil until a message was refused
 	state   filterState
+	text    bool // the line being refused, or refused last, is not blank
 }
 
 type filterState uint8
@@ -72,19 +74,19 @@ func (f *Filter) RefusedID() []byte {
 	return f.scanner.ID()
 }
 
+// RefusedBlank reports whether the line whose end Next just reported is blank: no
+// message.
+func (f *Filter) RefusedBlank() bool { return !f.text }
+
 // passed returns how many bytes at the beginning of p may pass, calling Admit
-// where a message begins. Unless that is all of p, or p is empty, the state is
+// where a line begins. Unless that is all of p, or p is empty, the state is
 // refusing afterwards.
 func (f *Filter) passed(p []byte, admitter Admitter) int {
 	at := 0
 	for at < len(p) {
 		switch f.state {
 		case between:
-			if p[at] == '\n' || p[at] == '\r' {
-				at++
-			} else {
-				f.decide(admitter)
-			}
+			f.decide(admitter)
 		case passing:
 			end := bytes.IndexByte(p[at:], '\n')
 			if end < 0 {
@@ -99,13 +101,13 @@ func (f *Filter) passed(p []byte, admitter Admitter) int {
 	return at
 }
 
-// decide calls Admit for the message that begins.
+// decide calls Admit for the line that begins.
 func (f *Filter) decide(admitter Admitter) {
 	if admitter.Admit() {
 		f.state = passing
 		return
 	}
-	f.state = refusing
+	f.state, f.text = refusing, false
 	if f.scanner == nil {
 		f.scanner = new(IDScanner)
 	}
@@ -116,11 +118,16 @@ func (f *Filter) decide(admitter Admitter) {
 // bytes of p belong to it, including its newline, and whether it ended there.
 func (f *Filter) swallow(p []byte) (n int, ended bool) {
 	n = bytes.IndexByte(p, '\n')
-	if n < 0 {
-		f.scanner.Feed(p)
-		return len(p), false
+	ended = n >= 0
+	line := p
+	if ended {
+		line = p[:n]
+		f.state = between
+		n++
+	} else {
+		n = len(p)
 	}
-	f.scanner.Feed(p[:n])
-	f.state = between
-	return n + 1, true
+	f.text = f.text || !blank(line)
+	f.scanner.Feed(line)
+	return n, ended
 }

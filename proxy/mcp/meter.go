@@ -47,6 +47,38 @@ func (m *Meter) Count(p []byte, limit int64) (messages, over int) {
 	return messages, -1
 }
 
+// Begun returns how many lines begin in p, the next bytes of the stream, blank
+// ones included: what a rate limiter charges, before any of it is forwarded.
+func (m *Meter) Begun(p []byte) int {
+	if len(p) == 0 {
+		return 0
+	}
+	begun := bytes.Count(p[:len(p)-1], newline)
+	if m.AtBoundary() {
+		begun++
+	}
+	return begun
+}
+
+// Cut returns the length of p, the next bytes of the stream, up to the end of the
+// first n lines that begin in it; of all of p if no more begin.
+func (m *Meter) Cut(p []byte, n int) int {
+	if !m.AtBoundary() {
+		n++ // the end of the unfinished line
+	}
+	at := 0
+	for range n {
+		end := bytes.IndexByte(p[at:], '\n')
+		if end < 0 {
+			return len(p)
+		}
+		at += end + 1
+	}
+	return at
+}
+
+var newline = []byte{'\n'}
+
 // AtBoundary reports whether the last byte read ended a line, or none was read
 // yet: only there may a message be inserted into the stream.
 func (m *Meter) AtBoundary() bool { return m.length == 0 }

@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"unsafe"
@@ -46,6 +47,38 @@ func TestMeterCount(t *testing.T) {
 					messages, over, m.AtBoundary(), test.messages, test.over, test.boundary)
 			}
 		})
+	}
+}
+
+// What the limits charge does not depend on the pieces in which the lines come, and
+// what is cut off are whole lines. If this fails, a client escapes its rate, or its
+// lines are torn apart.
+func TestLinesBegunAndCut(t *testing.T) {
+	t.Parallel()
+	for _, stream := range append(slices.Clone(streams), "", "\n", "\n\n\n", "a", "a\n\r\nb\nc", "a\nb\n") {
+		data := []byte(stream)
+		lines := bytes.SplitAfter(data, []byte("\n"))
+		if last := len(lines) - 1; len(lines[last]) == 0 {
+			lines = lines[:last]
+		}
+		for split := range len(data) + 1 {
+			var m Meter
+			first := m.Begun(data[:split])
+			m.Count(data[:split], 0)
+			rest := data[split:]
+			begun := m.Begun(rest)
+			if first+begun != len(lines) {
+				t.Fatalf("%q in pieces of %d and %d: %d + %d lines, want %d", data, split, len(rest), first, begun, len(lines))
+			}
+			for n := range begun {
+				if want := len(bytes.Join(lines[:first+n], nil)) - split; m.Cut(rest, n) != want {
+					t.Fatalf("%q behind %d bytes: %d lines end at %d, want %d", rest, split, n, m.Cut(rest, n), want)
+				}
+			}
+			if m.Cut(rest, begun) != len(rest) {
+				t.Fatalf("%q behind %d bytes: all lines end at %d", rest, split, m.Cut(rest, begun))
+			}
+		}
 	}
 }
 

@@ -22,6 +22,8 @@ const (
 	ServerRemoved                   // a reload took the server away, and on_removed = "close"
 	ServerMaint                     // an operator put the server into maintenance, and on_down = "close"
 	Killed                          // an operator ended the connection
+	RequestTimeout                  // no byte of a first request came within timeout_http_request
+	BodyTooSlow                     // a request's body came slower than min_body_rate, while it was answered
 	MessageTooLong                  // a line longer than max_message
 	Stopped                         // draining took longer than hard_stop_after
 
@@ -57,6 +59,8 @@ var reasonNames = [Reasons]string{
 	ServerRemoved:        "server_removed",
 	ServerMaint:          "server_maint",
 	Killed:               "killed",
+	RequestTimeout:       "request_timeout",
+	BodyTooSlow:          "body_too_slow",
 	MessageTooLong:       "message_too_long",
 	Stopped:              "stopped",
 	Banned:               "banned",
@@ -118,6 +122,6 @@ var outcomes = [Reasons]backend.Outcome{
 	ClientReset: backend.ClientAbort,
 	IdleTimeout: backend.Aborted, HalfClosedTimeout: backend.Aborted,
 	ServerDown: backend.Aborted, ServerRemoved: backend.Aborted, ServerMaint: backend.Aborted, Killed: backend.Aborted,
-	MessageTooLong: backend.Aborted, Stopped: backend.Aborted,
+	BodyTooSlow: backend.Aborted, MessageTooLong: backend.Aborted, Stopped: backend.Aborted,
 	ClientGone: backend.ClientAbort, NoResources: backend.Aborted,
 }

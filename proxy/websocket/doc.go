@@ -14,6 +14,15 @@
 //		reply = websocket.AppendClose(reply, found.Fault.CloseCode(), found.Fault.Error())
 //	}
 //
+// To hold a client to a rate, count first, and pass on what may pass:
+//
+//	before := meter
+//	found := meter.Count(p, limit)
+//	if passing := take(meter.Begun(before, found)); passing is fewer {
+//		meter = before
+//		found = meter.CountUpTo(p, limit, passing)
+//	}
+//
 // The package guarantees that no input makes it panic, that it holds a fixed
 // number of bytes, and that its results do not depend on how the stream is
 // split into chunks. It allocates nothing per frame. No value may be used by

@@ -95,16 +95,25 @@ type Frames struct {
 // The stream ends at the first fault: Count reads nothing after it, and every
 // later call returns it again with Valid = 0. If the faulty frame began in an
 // earlier chunk, bytes of it have passed, and Valid is 0 as well.
-func (m *FrameMeter) Count(p []byte, limit int64) Frames {
+func (m *FrameMeter) Count(p []byte, limit int64) Frames { return m.CountUpTo(p, limit, len(p)) }
+
+// CountUpTo is Count, but reads on only to the end of the first n frames that begin
+// in p: Valid is where the next one would begin.
+func (m *FrameMeter) CountUpTo(p []byte, limit int64, n int) Frames {
 	var found Frames
 	begun := 0 // where in p the frame began
 	for at := 0; at < len(p) && m.fault == FrameOK; {
 		switch m.state {
 		case framePayload:
-			n := min(uint64(len(p)-at), m.left)
-			m.left -= n
-			at += int(n)
+			size := min(uint64(len(p)-at), m.left)
+			m.left -= size
+			at += int(size)
 		case frameFirst:
+			if n == 0 {
+				found.Valid = at
+				return found
+			}
+			n--
 			begun = at
 			m.feedFirst(p[at])
 			at++
@@ -124,6 +133,19 @@ func (m *FrameMeter) Count(p []byte, limit int64) Frames {
 		found.Valid = begun
 	}
 	return found
+}
+
+// Begun returns how many frames began in what led from the state before to this one
+// and was found meanwhile: what a rate limiter charges, a faulty frame included.
+func (m *FrameMeter) Begun(before FrameMeter, found Frames) int {
+	begun := found.Data + found.Control
+	if !m.AtBoundary() {
+		begun++
+	}
+	if !before.AtBoundary() {
+		begun--
+	}
+	return begun
 }
 
 // AtBoundary reports whether the last byte read ended a frame, or none was read

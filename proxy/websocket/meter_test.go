@@ -337,6 +337,42 @@ func TestFrameFault(t *testing.T) {
 	}
 }
 
+// What the limits charge does not depend on the pieces in which the frames come, and
+// what is cut off are whole frames. If this fails, a client escapes its rate, or its
+// frames are torn apart.
+func TestFramesBegunAndCut(t *testing.T) {
+	t.Parallel()
+	frames := []string{
+		masked(text, "Hello"), masked(ping, ""), masked(text, ""), masked(ping, "x"),
+		masked(text, strings.Repeat("x", 200)), masked(ping, strings.Repeat("p", 125)),
+	}
+	data := []byte(strings.Join(frames, ""))
+	ends := []int{0}
+	for _, f := range frames {
+		ends = append(ends, ends[len(ends)-1]+len(f))
+	}
+	for split := range len(data) + 1 {
+		m, start := ClientFrames(false), ClientFrames(false)
+		first := m.Begun(start, m.Count(data[:split], 0))
+		before := m
+		rest := data[split:]
+		begun := m.Begun(before, m.Count(rest, 0))
+		if first+begun != len(frames) {
+			t.Fatalf("in pieces of %d and %d: %d + %d frames, want %d", split, len(rest), first, begun, len(frames))
+		}
+		for n := range begun + 1 {
+			m := before
+			found := m.CountUpTo(rest, 0, n)
+			if want := ends[first+n] - split; found.Valid != want || !m.AtBoundary() && found.Valid > 0 {
+				t.Fatalf("behind %d bytes: %d frames end at %d, want %d", split, n, found.Valid, want)
+			}
+			if found = m.Count(rest[found.Valid:], 0); found.Fault != FrameOK || !m.AtBoundary() {
+				t.Fatalf("behind %d bytes: the rest behind %d frames is %+v", split, n, found)
+			}
+		}
+	}
+}
+
 func TestFrameMeterAllocates(t *testing.T) {
 	in := []byte(masked(text, "Hello") + masked(ping, "x"))
 	n := testing.AllocsPerRun(100, func() {
