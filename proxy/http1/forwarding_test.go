@@ -46,8 +46,7 @@ func TestForwardingFields(t *testing.T) {
 				}
 			}
 		}
-		var body Chunked
-		if _, reason := body.Pass([]byte("0\r\n" + c.name + ": 6.6.6.6\r\n\r\n")); reason == ReasonNone {
+		if TrailersPass.Passes([]byte(c.name)) {
 			t.Errorf("%s passes as a trailer", c.name)
 		}
 	}

@@ -157,7 +157,7 @@ func (x *exchange) routed(settings *Settings) *Route {
 func (x *exchange) collected() {
 	if x.state == collecting && x.reparse() {
 		head := &x.client.worker.request
-		x.request.begin(head.Framing, head.Length)
+		x.request.begin(head.Framing, head.Length, head.Trailers())
 		x.state = dispatching
 		x.dispatch.Begin(x)
 	}
