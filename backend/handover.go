@@ -2,6 +2,7 @@ package backend
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 )
 
@@ -176,12 +177,13 @@ func (k *sticky) restoreEntry(placement Placement, members []int32) ref {
 	if primary == none {
 		return noEntry
 	}
-	r := k.memory.insert(placement.Source)
+	// An older version tells the addresses of an IPv6 /64 apart: they become siblings.
+	r := k.memory.insert(sourceKey(netip.AddrFrom16(placement.Source)))
 	if r == noEntry {
 		return noEntry
 	}
 	e := k.memory.at(r)
-	placement.Further = e.Further
+	placement.Source, placement.Further = e.Source, e.Further
 	e.Placement = placement
 	e.Primary, e.Fallback, e.Left = primary, at(placement.Fallback), min(placement.Left, k.now)
 	k.count(e, 1)

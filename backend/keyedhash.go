@@ -17,7 +17,7 @@ type keyedHash struct {
 func (p *keyedHash) prepare(s *search) {
 	s.hash = s.key
 	if s.key == 0 {
-		s.hash = hashOf(s.source.As16())
+		s.hash = hashOf(sourceKey(s.source))
 	}
 }
 

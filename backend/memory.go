@@ -29,12 +29,12 @@ const (
 // its primary server as it ever had connections at once, Peak. A source that was
 // too much for one server has several placements, siblings.
 type Placement struct {
-	Source   [16]byte
-	Left     int64 // monotonic time when a connection last ended that was one of Peak, or the only one
-	Primary  int32 // server, by its index in Handover.Names
-	Fallback int32 // server used while the primary is out of use, likewise; -1 = none
-	Peak     int32 // most connections at once
-	Further  bool  // not the source's first
+	Source   [16]byte // as sourceKey writes it
+	Left     int64    // monotonic time when a connection last ended that was one of Peak, or the only one
+	Primary  int32    // server, by its index in Handover.Names
+	Fallback int32    // server used while the primary is out of use, likewise; -1 = none
+	Peak     int32    // most connections at once
+	Further  bool     // not the source's first
 
 	// Of a first placement.
 	Peers     int32 // connections that others had on average when the source came; 0 = they are no guide to its size

@@ -8,7 +8,7 @@ import (
 // Remembered is one line of a pool's sticky memory: where connections of a
 // source belong. A source that was too much for one server has several.
 type Remembered struct {
-	Source      netip.Addr
+	Source      netip.Prefix  // an IPv4 /32 or an IPv6 /64
 	Server      string        // the name of the primary server
 	Fallback    string        // the server used while that is out of use; "" = none
 	Connections int           // now, on the primary server or another
@@ -37,11 +37,12 @@ func (p *Pool) Sticky(most int, now int64) []Remembered {
 	return list
 }
 
-// StickyOf returns the lines of one source, none if the source is not remembered.
+// StickyOf returns the lines of the source of an address, none if that is not
+// remembered.
 func (p *Pool) StickyOf(source netip.Addr, now int64) []Remembered {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.balancer.sticky.list(nil, p.balancer.sticky.memory.first[source.As16()], now)
+	return p.balancer.sticky.list(nil, p.balancer.sticky.memory.first[sourceKey(source)], now)
 }
 
 // list appends the lines of a source, whose first entry is first, to list.
@@ -49,7 +50,7 @@ func (k *sticky) list(list []Remembered, first ref, now int64) []Remembered {
 	for r := first; r != noEntry; r = k.memory.at(r).sibling {
 		e := k.memory.at(r)
 		line := Remembered{
-			Source:      netip.AddrFrom16(e.Source).Unmap(),
+			Source:      sourceOf(e.Source),
 			Server:      k.members.names[e.Primary],
 			Connections: int(e.live),
 		}

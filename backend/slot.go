@@ -9,7 +9,7 @@ import (
 // Request says what a client needs of a pool. The pool reads it during Acquire
 // and keeps no reference to it, nor to Tried.
 type Request struct {
-	Source   netip.Addr    // the client; without it, policy source balances as leastconn does
+	Source   netip.Addr    // the client, whose /64 is the source if it is IPv6; without it, policy source balances as leastconn does
 	Balance  conf.Balance  // the policy; "" = the backend's
 	Key      uint64        // a hash by which to choose instead of by policy: the same server everywhere, nothing remembered; 0 = none
 	Endpoint conf.Endpoint // which address is wanted; "" = any

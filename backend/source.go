@@ -120,7 +120,7 @@ func (p *source) resize() {
 //	it is new                                                    a new one
 func (p *source) prepare(s *search) {
 	pl := &s.plan
-	pl.source, pl.primary, pl.remember = s.source.As16(), none, true
+	pl.source, pl.primary, pl.remember = sourceKey(s.source), none, true
 	s.hash = hashOf(pl.source)
 	memory := &p.sticky.memory
 	first := p.sticky.recall(pl.source)

@@ -144,6 +144,7 @@ type Frontend struct {
 	SendBuffer        int64         // bytes that the kernel may hold for a client that does not read; 0 = the kernel's own limit
 
 	// For mode http only.
+	ForwardedFor          bool // X-Forwarded-For from TrustedProxies names the source of each request
 	TimeoutHTTPRequest    time.Duration
 	TimeoutKeepalive      time.Duration
 	RequestsPerConnection int   // 0 = no limit

@@ -76,7 +76,7 @@ func contractHTTPFrontend() Frontend {
 	return Frontend{
 		Mode: ModeHTTP, Backend: "nodes", MaxMessage: 16 << 20,
 		TimeoutClient: 300 * time.Second, TimeoutHalfClosed: 60 * time.Second, SendBuffer: 512 << 10,
-		TimeoutHTTPRequest: 10 * time.Second, TimeoutKeepalive: 300 * time.Second, RequestsPerConnection: 1000,
+		TimeoutHTTPRequest: 10 * time.Second, TimeoutKeepalive: 300 * time.Second, RequestsPerConnection: 1000, ForwardedFor: true,
 		MaxHeader: 32 << 10, MaxBody: 16 << 20, MinBodyRate: 1 << 10, Compress: []string{"application/json", "text/plain", "text/html"},
 		CORS: CORS{
 			Expose: []string{"Mcp-Session-Id", "Retry-After", "WWW-Authenticate"}, AllowMethods: []string{"GET", "POST", "DELETE", "OPTIONS"},
@@ -372,6 +372,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"frontend.tcp.timeout_half_closed", `"1.5s"`, `~frontend.tcp.timeout_half_closed 1m -> 1.5s`},
 	{"frontend.http.timeout_http_request", `"1s"`, `~frontend.http.timeout_http_request 10s -> 1s`},
 	{"frontend.http.timeout_keepalive", `"1s"`, `~frontend.http.timeout_keepalive 5m -> 1s`},
+	{"frontend.http.forwarded_for", `false`, `~frontend.http.forwarded_for true -> false`},
 	{"frontend.http.requests_per_connection", `0`, `~frontend.http.requests_per_connection 1000 -> 0`},
 	{"frontend.http.max_header", `4096`, `~frontend.http.max_header 32k -> 4k`},
 	{"frontend.http.max_body", `"2g"`, `~frontend.http.max_body 16m -> 2g`},

@@ -41,6 +41,7 @@ var descriptions = map[string]string{
 	"frontend.NAME balance":                 "the balancing policy; \"\" = the backend's",
 	"frontend.NAME accept_proxy":            "expect a PROXY protocol header (version 1 or 2) from trusted_proxies, before TLS",
 	"frontend.NAME trusted_proxies":         "CIDRs whose PROXY header, and in mode http X-Forwarded-*, are believed",
+	"frontend.NAME forwarded_for":           "the client's address, from a trusted proxy's X-Forwarded-For, is the source for limits, bans and logs, request by request; false = the connection's address",
 	"frontend.NAME max_message":             "the longest line; a longer one ends the connection with a JSON-RPC error; 0 = no limit",
 	"frontend.NAME timeout_client":          "how long a connection may be idle in both directions; 0 = no limit",
 	"frontend.NAME timeout_half_closed":     "how long a connection may be idle once one side has finished sending; 0 = timeout_client",

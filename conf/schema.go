@@ -56,6 +56,7 @@ var frontendSection = section[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("balance", oneOf("", BalanceSource, BalanceLeastConn, BalanceRoundRobin, BalanceRandom), "", func(f *Frontend) *Balance { return &f.Balance }),
 	key("accept_proxy", boolean, false, func(f *Frontend) *bool { return &f.AcceptProxy }),
 	key("trusted_proxies", listOf(prefix, `["10.0.0.0/8"]`), nil, func(f *Frontend) *[]netip.Prefix { return &f.TrustedProxies }),
+	key("forwarded_for", boolean, true, func(f *Frontend) *bool { return &f.ForwardedFor }).only(ModeHTTP),
 	key("max_message", size(true, 64, gigabyte), 16*megabyte, func(f *Frontend) *int64 { return &f.MaxMessage }).only(ModeMCP),
 	key("timeout_client", timeout, 300*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutClient }),
 	key("send_buffer", size(true, 16*kilobyte, gigabyte), 512*kilobyte, func(f *Frontend) *int64 { return &f.SendBuffer }),

@@ -2,16 +2,20 @@ package conf
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
+	"slices"
 	"time"
 )
 
 // Warnings returns what is valid but probably not intended: certificates that
-// clients refuse at the time now, or will soon, and keys that every user may
-// read. Each is one line for the log, without file and line.
+// clients refuse at the time now, or will soon, keys that every user may read, and
+// limits that cannot tell clients apart. Each is one line for the log, without file
+// and line.
 func (c *Config) Warnings(now time.Time) []string {
 	var found []string
 	for _, f := range c.Frontends {
+		found = append(found, f.sourceWarnings(&c.RateLimit)...)
 		if f.TLS == nil {
 			continue
 		}
@@ -43,4 +47,34 @@ func (c *Certificate) warnings(now time.Time) (found []string) {
 		found = append(found, fmt.Sprintf("%s can be read or written by every user of this machine (mode %04o): chmod o= it", quoted(c.Key), info.Mode().Perm()))
 	}
 	return found
+}
+
+// sourceWarnings warns where a frontend cannot know who its clients are: where those
+// of a trusted proxy count as one, and where anybody may claim any address.
+func (f *Frontend) sourceWarnings(limits *RateLimit) (found []string) {
+	at := join("frontend", f.Name)
+	if f.Mode == ModeHTTP && len(f.TrustedProxies) > 0 && !f.ForwardedFor && !f.AcceptProxy && limits.ofSources() && !limits.exempts(f.TrustedProxies) {
+		found = append(found, at+".forwarded_for: is false, so that all clients behind one of trusted_proxies are one source: "+
+			"ratelimit.message_rate holds for them together, connection_rate and max_connections for none of them; "+
+			"set forwarded_for = true, or exempt the proxies in ratelimit.exempt")
+	}
+	for i, p := range f.TrustedProxies {
+		if p.Bits() == 0 {
+			found = append(found, fmt.Sprintf("%s: %s is everybody, so that every client may claim any address and evade limits and bans: write the CIDRs of the proxies alone",
+				element(at+".trusted_proxies", i), p))
+		}
+	}
+	return found
+}
+
+// ofSources reports whether a limit holds that tells sources apart.
+func (r *RateLimit) ofSources() bool {
+	return r.MessageRate > 0 || r.ConnectionRate > 0 || r.MaxConnections > 0
+}
+
+// exempts reports whether all of the prefixes are exempt.
+func (r *RateLimit) exempts(prefixes []netip.Prefix) bool {
+	return !slices.ContainsFunc(prefixes, func(p netip.Prefix) bool {
+		return !slices.ContainsFunc(r.Exempt, func(e netip.Prefix) bool { return e.Bits() <= p.Bits() && e.Contains(p.Addr()) })
+	})
 }

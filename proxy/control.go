@@ -135,20 +135,53 @@ func (c *control) Bans(most int) []admin.Ban {
 	return list
 }
 
-// Ban implements admin.Control.
-func (c *control) Ban(source netip.Addr, d time.Duration) admin.Ban {
-	c.proxy.limiter.Ban(source, d, c.proxy.engine.Now())
-	bits := 64
-	if source.Unmap().Is4() {
-		bits = 32
+// Ban implements admin.Control. A trusted proxy is never banned, since it carries
+// everybody: a ban that could have no effect is refused, and one that has none for
+// some says so.
+func (c *control) Ban(source netip.Prefix, d time.Duration) (admin.Ban, error) {
+	trusting, spared := c.trusting(source)
+	if trusting != "" && spared == "" {
+		return admin.Ban{}, fmt.Errorf("%w: %s is a trusted proxy of frontend %s, which carries other clients as well: ban the client's address, or take the proxy out of trusted_proxies",
+			admin.ErrInvalid, source, trusting)
 	}
-	prefix, _ := source.Unmap().WithZone("").Prefix(bits) // cannot fail for a valid address
-	return showBan(&ratelimit.Ban{Source: prefix, Remaining: d, Reason: ratelimit.Manual})
+	c.proxy.limiter.BanRange(source, d, c.proxy.engine.Now())
+	ban := showBan(&ratelimit.Ban{Source: source, Remaining: d, Reason: ratelimit.Manual})
+	ban.Note = spared
+	return ban, nil
+}
+
+// trusting returns the frontends that trust some of source as proxies, "" if none
+// does; spared says for whom a ban of it has no effect, "" if for nobody or for
+// everybody.
+func (c *control) trusting(source netip.Prefix) (frontends, spared string) {
+	c.proxy.mu.RLock()
+	defer c.proxy.mu.RUnlock()
+	var trust []string
+	all := true
+	for _, f := range c.proxy.config.Frontends {
+		overlaps := slices.ContainsFunc(f.TrustedProxies, source.Overlaps)
+		if overlaps {
+			trust = append(trust, f.Name)
+		}
+		all = all && slices.ContainsFunc(f.TrustedProxies, func(p netip.Prefix) bool { return p.Bits() <= source.Bits() && p.Overlaps(source) })
+	}
+	frontends = strings.Join(trust, ", ")
+	if len(trust) == 0 || all {
+		return frontends, ""
+	}
+	return frontends, fmt.Sprintf("frontend %s trusts some of it as proxies (trusted_proxies), which are not banned there", frontends)
 }
 
 // Unban implements admin.Control.
-func (c *control) Unban(source netip.Addr) bool {
-	return c.proxy.limiter.Unban(source, c.proxy.engine.Now())
+func (c *control) Unban(source netip.Prefix) error {
+	limiter, now := c.proxy.limiter, c.proxy.engine.Now()
+	if limiter.UnbanRange(source, now) {
+		return nil
+	}
+	if by, banned := limiter.CoveringBan(source, now); banned {
+		return fmt.Errorf("%w: %s is not banned by itself, but %s is, which contains it: mcplb unban %s", admin.ErrNotFound, source, by, by)
+	}
+	return fmt.Errorf("%w: %s is not banned", admin.ErrNotFound, source)
 }
 
 // showBan shows one ban.
@@ -167,16 +200,24 @@ func (c *control) Sticky(backendName string, source netip.Addr, most int) ([]adm
 		found = b.StickyOf(source, c.proxy.engine.Now())
 	} else {
 		found = b.Sticky(most, c.proxy.engine.Now())
-		slices.SortFunc(found, func(x, y backend.Remembered) int { return x.Source.Compare(y.Source) })
+		slices.SortFunc(found, func(x, y backend.Remembered) int { return x.Source.Addr().Compare(y.Source.Addr()) })
 	}
 	entries := make([]admin.StickyEntry, 0, len(found))
 	for _, e := range found[:min(len(found), most)] {
 		entries = append(entries, admin.StickyEntry{
-			Source: e.Source.String(), Server: e.Server, Refuge: e.Fallback,
+			Source: showSource(e.Source), Server: e.Server, Refuge: e.Fallback,
 			Connections: e.Connections, IdleSeconds: e.Idle.Seconds(),
 		})
 	}
 	return entries, nil
+}
+
+// showSource shows a source: an IPv4 address alone, an IPv6 /64 as such.
+func showSource(source netip.Prefix) string {
+	if source.IsSingleIP() {
+		return source.Addr().String()
+	}
+	return source.String()
 }
 
 // ListConnections implements admin.Control.
@@ -217,7 +258,7 @@ func (c *control) checkFilter(filter admin.ConnectionFilter) error {
 
 // admits reports whether the filter admits a session.
 func admits(filter admin.ConnectionFilter, s session.Session) bool {
-	if filter.Client.IsValid() && s.Info().Client.Addr().Unmap().WithZone("") != filter.Client {
+	if filter.Client.IsValid() && !of(filter.Client, s.Info()) {
 		return false
 	}
 	if filter.Backend == "" {
@@ -227,17 +268,33 @@ func admits(filter admin.ConnectionFilter, s session.Session) bool {
 	return server != nil && server.Backend() == filter.Backend && (filter.Server == "" || server.Name() == filter.Server)
 }
 
+// of reports whether a connection is of the clients given, or of a proxy that is.
+func of(clients netip.Prefix, info session.Info) bool {
+	return clients.Contains(info.Client.Addr().Unmap().WithZone("")) || clients.Contains(info.Proxy.Addr().Unmap().WithZone(""))
+}
+
 // showConnection shows one client's connection.
 func showConnection(loop *reactor.Loop, c *reactor.Conn, s session.Session) admin.Connection {
 	info := s.Info()
 	shown := admin.Connection{
-		ID: connectionID(loop, c), Frontend: info.Frontend, Client: info.Client.String(),
+		ID: connectionID(loop, c), Frontend: info.Frontend, Client: showClient(info.Client),
 		State: info.State, IdleSeconds: time.Duration(loop.Now() - info.Since).Seconds(), Requests: info.Requests,
+	}
+	if info.Proxy.IsValid() {
+		shown.Proxy = info.Proxy.String()
 	}
 	if server := s.Server(); server != nil {
 		shown.Backend, shown.Server = server.Backend(), server.Name()
 	}
 	return shown
+}
+
+// showClient shows a client's address, with its port if that is known.
+func showClient(client netip.AddrPort) string {
+	if client.Port() == 0 {
+		return client.Addr().String()
+	}
+	return client.String()
 }
 
 // connectionID identifies a connection by its loop and its place there.

@@ -176,10 +176,10 @@ func TestListAndKill(t *testing.T) {
 	if got := clients["s1"].Ask("and you?"); got != "s1" {
 		t.Errorf("the other client was answered by %s", got)
 	}
-	if n, err := r.Kill(t.Context(), admin.ConnectionFilter{Client: netip.MustParseAddr("192.0.2.1")}); n != 0 || err != nil {
+	if n, err := r.Kill(t.Context(), admin.ConnectionFilter{Client: netip.MustParsePrefix("192.0.2.0/24")}); n != 0 || err != nil {
 		t.Errorf("killed %d of an unknown client, %v", n, err)
 	}
-	if n, err := r.Kill(t.Context(), admin.ConnectionFilter{Client: netip.MustParseAddr("127.0.0.1")}); n != 1 || err != nil {
+	if n, err := r.Kill(t.Context(), admin.ConnectionFilter{Client: netip.MustParsePrefix("127.0.0.0/8")}); n != 1 || err != nil {
 		t.Errorf("killed %d, %v", n, err)
 	}
 	clients["s1"].HearReset()
@@ -202,15 +202,16 @@ func TestBanAndSticky(t *testing.T) {
 	if list, err := r.Sticky("b", netip.MustParseAddr("192.0.2.1"), 10); len(list) != 0 || err != nil {
 		t.Errorf("of an unknown source is remembered %+v, %v", list, err)
 	}
-	if ban := r.Ban(local, time.Hour); ban.Source != "127.0.0.1/32" || ban.Reason != "manual" || ban.RemainingSeconds != 3600 {
+	banned := netip.MustParsePrefix("127.0.0.1/32")
+	if ban, err := r.Ban(banned, time.Hour); err != nil || ban.Note != "" || ban.Source != "127.0.0.1/32" || ban.Reason != "manual" || ban.RemainingSeconds != 3600 {
 		t.Errorf("banned as %+v", ban)
 	}
 	endpoint.TurnedAway(t, r.address("f"))
 	if bans := r.Bans(10); len(bans) != 1 || bans[0].Source != "127.0.0.1/32" {
 		t.Errorf("bans: %+v", bans)
 	}
-	if !r.Unban(local) || r.Unban(local) {
-		t.Error("a ban is lifted once")
+	if first, second := r.Unban(banned), r.Unban(banned); first != nil || !errors.Is(second, admin.ErrNotFound) {
+		t.Errorf("lifting it: %v, and once more: %v", first, second)
 	}
 	dial(t, r.address("f")).Ask("again?")
 }

@@ -36,16 +36,18 @@ func (l *leaving) prunePools(used func(*pool) bool) {
 	})
 }
 
-// sessions returns how many sessions there have been, and adds those refused by
-// reason.
-func (l *leaving) sessions(refused map[string]uint64) uint64 {
+// counted returns what frontends that have left or are leaving have counted, as far
+// as the balancer's totals have it.
+func (l *leaving) counted() admin.Frontend {
 	var sum admin.Frontend
 	for _, f := range l.frontends {
 		f.show(&sum)
 	}
-	addCounts(&refused, sum.Refused)
-	addCounts(&refused, l.forgotten.Refused)
-	return sum.Connections.Total + l.forgotten.Connections.Total
+	addCounts(&sum.Refused, l.forgotten.Refused)
+	sum.Connections.Total += l.forgotten.Connections.Total
+	sum.MessagesDelayed += l.forgotten.MessagesDelayed
+	sum.MessagesRejected += l.forgotten.MessagesRejected
+	return sum
 }
 
 // showFrontends shows the frontends that have clients.

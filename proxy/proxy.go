@@ -99,6 +99,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		suspended:    options.Suspended,
 	}
 	engine.OnShortage(p.workers.Spare)
+	p.limiter.OnBan(banLogger(options.Log))
 	p.connections = newConnectionLimiter(engine, limit, p.resumeListeners, options.Log)
 	p.connections.closed.Store(options.Suspended)
 	p.names = newNames(p.lookup(), p.resolved)

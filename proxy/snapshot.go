@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"mcplb/proxy/admin"
 	"mcplb/proxy/metrics"
 	"mcplb/proxy/session"
+	"mcplb/ratelimit"
 )
 
 // mostBans is how many bans a snapshot lists.
@@ -29,20 +31,25 @@ func (p view) snapshot() admin.Snapshot {
 		s.Loops = append(s.Loops, admin.Loop{Connections: int64(loop.Load()), Turns: turns, LongestTurnSeconds: time.Duration(longest).Seconds()})
 	}
 	refused := map[string]uint64{}
+	delayed, rejected := uint64(0), uint64(0)
 	for _, f := range p.config.Frontends {
 		shown := p.showFrontend(&f)
 		s.Process.Connections.Total += shown.Connections.Total
 		for reason, n := range shown.Refused {
 			refused[reason] += n
 		}
+		delayed, rejected = delayed+shown.MessagesDelayed, rejected+shown.MessagesRejected
 		s.Frontends = append(s.Frontends, shown)
 	}
 	for _, b := range p.config.Backends {
 		s.Backends = append(s.Backends, p.showBackend(p.backends[b.Name]))
 	}
-	s.Process.Connections.Total += p.leaving.sessions(refused)
+	left := p.leaving.counted()
+	s.Process.Connections.Total += left.Connections.Total
+	addCounts(&refused, left.Refused)
 	s.Leaving = p.showLeaving()
 	s.RateLimit = p.showLimits(refused)
+	s.RateLimit.MessagesDelayed, s.RateLimit.MessagesRejected = delayed+left.MessagesDelayed, rejected+left.MessagesRejected
 	return s
 }
 
@@ -245,5 +252,20 @@ func (p view) showLimits(refused map[string]uint64) admin.RateLimit {
 		shown.Refused[reason.String()] = refused[reason.String()]
 	}
 	shown.Bans = p.Control().Bans(mostBans)
+	for _, t := range p.limiter.Throttled(now) {
+		shown.Throttled = append(shown.Throttled, p.showThrottled(&t))
+	}
+	return shown
+}
+
+// showThrottled shows one source that the limits delay or refuse.
+func (p view) showThrottled(t *ratelimit.Throttled) admin.Throttled {
+	shown := admin.Throttled{ForSeconds: t.For.Seconds(), Delayed: int64(t.Delayed), Rejected: int64(t.Rejected), Refused: int64(t.Refused)}
+	if t.Source.IsValid() {
+		shown.Source = showSource(t.Source)
+		shown.TrustedProxy = slices.ContainsFunc(p.config.Frontends, func(f conf.Frontend) bool {
+			return slices.ContainsFunc(f.TrustedProxies, func(proxies netip.Prefix) bool { return proxies.Bits() > 0 && proxies.Overlaps(t.Source) })
+		})
+	}
 	return shown
 }

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"math"
 	"net/netip"
 	"slices"
@@ -36,7 +37,7 @@ func (r Reason) String() string {
 
 // Ban is a ban in force.
 type Ban struct {
-	Source     netip.Prefix  // an IPv4 /32 or an IPv6 /64
+	Source     netip.Prefix  // an IPv4 /32 or an IPv6 /64; a manual one, any prefix
 	Remaining  time.Duration // until it ends; 0 = until Unban
 	Reason     Reason
 	Violations int // that led to it; 0 for a manual one
@@ -70,8 +71,24 @@ func (l *Limiter) Bans(now int64) []Ban {
 	for i := range l.shards {
 		list = l.shards[i].appendBans(list, now)
 	}
-	slices.SortFunc(list, func(a, b Ban) int { return a.Source.Addr().Compare(b.Source.Addr()) })
+	l.ranges.each(now, func(prefix netip.Prefix, b BanRecord) { list = append(list, b.show(prefix, now)) })
+	slices.SortFunc(list, func(a, b Ban) int {
+		return cmp.Or(a.Source.Addr().Compare(b.Source.Addr()), a.Source.Bits()-b.Source.Bits())
+	})
 	return list
+}
+
+// OnBan makes the limiter call f with every automatic ban that it imposes, on the
+// goroutine of the violation and without a lock. It must be called before the
+// limiter is used.
+func (l *Limiter) OnBan(f func(Ban)) { l.onBan = f }
+
+// announce makes a ban known that was imposed for violations; it does nothing for
+// the zero record. The caller holds no lock.
+func (l *Limiter) announce(k key, imposed BanRecord, now int64) {
+	if imposed.Until != 0 && l.onBan != nil {
+		l.onBan(imposed.show(k.prefix(), now))
+	}
 }
 
 func (sh *shard) appendBans(list []Ban, now int64) []Ban {
@@ -79,24 +96,18 @@ func (sh *shard) appendBans(list []Ban, now int64) []Ban {
 	defer sh.mu.Unlock()
 	sh.bans.sweep(now)
 	for k, b := range sh.bans.byKey {
-		list = append(list, Ban{
-			Source:     k.prefix(),
-			Remaining:  b.remaining(now),
-			Reason:     b.Reason,
-			Violations: int(b.Violations),
-		})
+		list = append(list, b.show(k.prefix(), now))
 	}
 	return list
 }
 
-// banned reports whether a source that is not in the table is banned. Only an
-// operator can ban an exempt one.
-func (l *Limiter) banned(k key, exempt bool, now int64) bool {
-	sh := l.shardOf(k)
+// banned returns the ban of a source that is not in the table, if it is in force.
+// Only an operator can ban an exempt one.
+func (sh *shard) banned(k key, exempt bool, now int64) (BanRecord, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	b, banned := sh.bans.active(k, now)
-	return banned && (!exempt || b.Reason == Manual)
+	return b, banned && (!exempt || b.Reason == Manual)
 }
 
 // BanRecord is a ban as a limiter stores it. It has no pointers, so the garbage
@@ -116,6 +127,10 @@ func end(d time.Duration, now int64) int64 {
 		return endless
 	}
 	return now + int64(d)
+}
+
+func (b BanRecord) show(source netip.Prefix, now int64) Ban {
+	return Ban{Source: source, Remaining: b.remaining(now), Reason: b.Reason, Violations: int(b.Violations)}
 }
 
 func (b BanRecord) remaining(now int64) time.Duration {
@@ -147,19 +162,21 @@ func (b *bans) active(k key, now int64) (BanRecord, bool) {
 
 // punish bans a source for its violations. It changes nothing if the source is
 // banned already, since bans are not prolonged, or if there are as many bans as
-// the shard may have sources.
-func (b *bans) punish(k key, reason Reason, violations int, limits *limits, now int64) {
+// the shard may have sources; then it returns the zero record, otherwise the ban.
+func (b *bans) punish(k key, reason Reason, violations int, limits *limits, now int64) (imposed BanRecord) {
 	if _, banned := b.active(k, now); banned {
-		return
+		return imposed
 	}
 	if now-b.swept >= int64(time.Second) { // bounds the cost of visiting all of them
 		b.sweep(now)
 	}
 	if len(b.byKey) >= limits.shardSize {
 		b.counts.BansDeclined++
-		return
+		return imposed
 	}
-	b.impose(k, BanRecord{end(limits.banTime, now), int32(violations), reason})
+	imposed = BanRecord{end(limits.banTime, now), int32(violations), reason}
+	b.impose(k, imposed)
+	return imposed
 }
 
 // impose bans a source, replacing any ban that it has.

@@ -59,7 +59,17 @@
 // and what waits for its turn (Take) is no violation. A source that reaches ban_after
 // violations within a minute of the first one is banned for ban_time (0 = until
 // Unban). A ban refuses new connections and leaves existing ones alone. Refusals
-// during a ban are no violations and do not prolong it.
+// during a ban are no violations and do not prolong it. Operators can ban ranges of
+// addresses, too: BanRange. OnBan makes automatic bans known, and Throttled shows
+// who is delayed or refused most.
+//
+// # Proxies
+//
+// A connection of a trusted proxy carries the requests of many clients. AdmitProxy
+// admits it without the limits of one source and without bans, and Enter finds the
+// source of each client that it names: that is delayed, refused and banned as if it
+// had connected itself. What a proxy sends by itself is limited by message_rate, but
+// never leads to a ban.
 //
 // # Memory
 //

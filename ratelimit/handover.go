@@ -1,6 +1,9 @@
 package ratelimit
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"net/netip"
+)
 
 // Handover is the state of a limiter, for the new process of an upgrade: all but
 // the connections, which follow one by one (Reinstate). It can be encoded. Times
@@ -8,6 +11,7 @@ import "hash/maphash"
 type Handover struct {
 	Sources     []HandoverSource // except forgettable ones
 	Bans        []HandoverBan
+	Ranges      []HandoverRange
 	Connections int64 // when the bucket of global_connection_rate is full
 	Messages    int64 // when the bucket of global_message_rate is full
 	Counts      Counts
@@ -27,6 +31,12 @@ type HandoverBan struct {
 	BanRecord
 }
 
+// HandoverRange is the ban of one range of addresses.
+type HandoverRange struct {
+	Prefix netip.Prefix
+	BanRecord
+}
+
 // Key identifies the source among all sources of any limiter; 0 for nil, which
 // is the address :: otherwise.
 func (s *Source) Key() uint64 {
@@ -42,6 +52,8 @@ func (l *Limiter) Handover(now int64) Handover {
 	for i := range l.shards {
 		l.shards[i].handover(&h, now)
 	}
+	h.Counts.BansImposed += l.imposed.Load()
+	l.ranges.each(now, func(prefix netip.Prefix, b BanRecord) { h.Ranges = append(h.Ranges, HandoverRange{prefix, b}) })
 	return h
 }
 
@@ -77,6 +89,11 @@ func (l *Limiter) Restore(h Handover, now int64) {
 	}
 	for _, b := range h.Bans {
 		l.shardOf(key(b.Key)).restoreBan(b)
+	}
+	for _, b := range h.Ranges {
+		if b.Prefix.IsValid() {
+			l.ranges.put(normalPrefix(b.Prefix), b.BanRecord)
+		}
 	}
 	first := &l.shards[0]
 	first.mu.Lock()

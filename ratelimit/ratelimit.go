@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"mcplb/conf"
 )
@@ -46,6 +47,12 @@ type Limiter struct {
 	seed   maphash.Seed
 	shards []shard // a power of two; its length never changes
 	shift  uint    // hash >> shift is the number of a key's shard
+
+	onBan    func(Ban) // nil = nobody wants to know
+	ranges   ranges
+	imposed  atomic.Uint64 // bans of ranges
+	throttle throttle
+	_        [cacheLine]byte
 
 	bans        atomic.Int64 // in all shards, expired ones included
 	_           [cacheLine]byte
@@ -118,21 +125,77 @@ func (l *Limiter) OverMessage() conf.OverMessage { return l.limits.Load().overMe
 func (l *Limiter) Admit(address netip.Addr, now int64) (*Source, Verdict) {
 	address = normal(address)
 	limits := l.limits.Load()
+	if _, _, banned := l.ranges.covering(address, now); banned {
+		return nil, RefusedBanned
+	}
 	exempt := limits.exempt.contains(address)
 	if exempt || !limits.tracked {
 		return nil, l.admitUntracked(address, exempt, limits, now)
 	}
 	k := keyOf(address)
 	hash := maphash.Comparable(l.seed, k)
-	return l.shards[hash>>l.shift].admit(k, hash, limits, now)
+	s, verdict, imposed := l.shards[hash>>l.shift].admit(k, hash, limits, now)
+	l.announce(k, imposed, now)
+	return s, verdict
+}
+
+// AdmitProxy is Admit for a connection of a trusted proxy, which carries what many
+// clients do: neither connection_rate nor max_connections holds for it, and no ban.
+// Its source is that of what the proxy sends by itself, which is limited by
+// message_rate but never banned for it.
+func (l *Limiter) AdmitProxy(address netip.Addr, now int64) (*Source, Verdict) {
+	limits := l.limits.Load()
+	if !limits.exempt.contains(normal(address)) && !l.underGlobalRate(limits, now) {
+		l.throttle.note(everyone, refusedConnection, now)
+		return nil, RefusedGlobalRate
+	}
+	s, _, _ := l.Enter(address, true, now)
+	return s, Admitted
+}
+
+// Enter returns the source of address for what came over a connection of somebody
+// else: of a trusted proxy, which names the client. proxy says that the address is
+// the trusted proxy's own: it is never banned. Unless banned is true, the caller
+// must release the source exactly once; it is nil if nothing is limited.
+// remaining is how long the ban still lasts; 0 = until Unban.
+//
+// The source counts as connected, for max_connections of others of its connections,
+// but Enter itself asks no limit.
+func (l *Limiter) Enter(address netip.Addr, proxy bool, now int64) (s *Source, remaining time.Duration, banned bool) {
+	address = normal(address)
+	limits := l.limits.Load()
+	if !proxy {
+		if _, ban, banned := l.ranges.covering(address, now); banned {
+			return nil, ban.remaining(now), true
+		}
+	}
+	k := keyOf(address)
+	hash := maphash.Comparable(l.seed, k)
+	sh := &l.shards[hash>>l.shift]
+	if exempt := limits.exempt.contains(address); exempt || !limits.tracked {
+		ban, banned := l.bannedUntracked(sh, k, exempt, now)
+		return nil, ban.remaining(now), banned && !proxy
+	}
+	s, ban, banned := sh.enter(k, hash, proxy, limits, now)
+	return s, ban.remaining(now), banned
+}
+
+// bannedUntracked returns the ban of a source that has no limits.
+func (l *Limiter) bannedUntracked(sh *shard, k key, exempt bool, now int64) (BanRecord, bool) {
+	if l.bans.Load() == 0 {
+		return BanRecord{}, false
+	}
+	return sh.banned(k, exempt, now)
 }
 
 // admitUntracked decides about a connection whose source has no limits.
 func (l *Limiter) admitUntracked(address netip.Addr, exempt bool, limits *limits, now int64) Verdict {
-	if l.bans.Load() > 0 && l.banned(keyOf(address), exempt, now) {
+	k := keyOf(address)
+	if _, banned := l.bannedUntracked(l.shardOf(k), k, exempt, now); banned {
 		return RefusedBanned
 	}
 	if !exempt && !l.underGlobalRate(limits, now) {
+		l.throttle.note(everyone, refusedConnection, now)
 		return RefusedGlobalRate
 	}
 	return Admitted
@@ -178,5 +241,7 @@ func (l *Limiter) Stats(now int64) Stats {
 	for i := range l.shards {
 		l.shards[i].addTo(&sum, now)
 	}
+	sum.Bans += l.ranges.count(now)
+	sum.BansImposed += l.imposed.Load()
 	return sum
 }

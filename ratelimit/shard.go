@@ -16,26 +16,44 @@ func (sh *shard) init(l *Limiter) {
 	sh.bans.total, sh.bans.counts = &l.bans, &sh.counts
 }
 
-// admit decides about a connection of the source with the given key.
-func (sh *shard) admit(k key, hash uint64, limits *limits, now int64) (*Source, Verdict) {
+// admit decides about a connection of the source with the given key. imposed is the
+// ban that this attempt brought about, if any.
+func (sh *shard) admit(k key, hash uint64, limits *limits, now int64) (s *Source, verdict Verdict, imposed BanRecord) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if _, banned := sh.bans.active(k, now); banned {
-		return nil, RefusedBanned
+		return nil, RefusedBanned, imposed
 	}
-	s := sh.pick(k, hash, now)
-	verdict := s.judge(limits, now)
+	s = sh.pick(k, hash, now)
+	verdict = s.judge(limits, now)
 	if verdict == Admitted {
 		s.held++
 		sh.shrink(limits)
-		return s, Admitted
+		return s, Admitted, imposed
 	}
-	sh.refused(s, verdict, limits, now)
+	imposed = sh.refused(s, verdict, limits, now)
 	if s.held == 0 {
 		sh.table.enlist(s)
 	}
 	sh.shrink(limits)
-	return nil, verdict
+	return nil, verdict, imposed
+}
+
+// enter counts one more holder of the source with the given key, unless it is
+// banned. One that is immune is not.
+func (sh *shard) enter(k key, hash uint64, proxy bool, limits *limits, now int64) (s *Source, ban BanRecord, banned bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if ban, banned = sh.bans.active(k, now); banned && !proxy {
+		return nil, ban, true
+	}
+	s = sh.pick(k, hash, now)
+	s.held++
+	if proxy {
+		s.violations.waive()
+	}
+	sh.shrink(limits)
+	return s, BanRecord{}, false
 }
 
 // pick returns the source of a key, known or new, and takes it out of the idle
@@ -63,18 +81,22 @@ func (sh *shard) forget(now int64) {
 	}
 }
 
-// refused counts a refused connection as a violation, if it is one.
-func (sh *shard) refused(s *Source, verdict Verdict, limits *limits, now int64) {
+// refused counts a refused connection as a violation, if it is one. imposed is the
+// ban that it led to, if any.
+func (sh *shard) refused(s *Source, verdict Verdict, limits *limits, now int64) (imposed BanRecord) {
 	reason := ConnectionRate
 	switch verdict {
 	case RefusedGlobalRate:
-		return // not the source's fault
+		s.limiter.throttle.note(everyone, refusedConnection, now)
+		return imposed // not the source's fault
 	case RefusedConcurrent:
 		reason = SourceConnections
 	}
+	s.limiter.throttle.note(s.key, refusedConnection, now)
 	if count, over := s.violate(limits, now); over {
-		sh.bans.punish(s.key, reason, count, limits, now)
+		imposed = sh.bans.punish(s.key, reason, count, limits, now)
 	}
+	return imposed
 }
 
 // release removes a connection from its source.
@@ -103,9 +125,13 @@ func (sh *shard) shrink(limits *limits) {
 // banSource bans a source for a message. Unlike for the functions above, the
 // caller does not hold the lock.
 func (sh *shard) banSource(s *Source, reason Reason, violations int, limits *limits, now int64) {
+	s.limiter.announce(s.key, sh.punish(s, reason, violations, limits, now), now)
+}
+
+func (sh *shard) punish(s *Source, reason Reason, violations int, limits *limits, now int64) (imposed BanRecord) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.bans.punish(s.key, reason, violations, limits, now)
+	return sh.bans.punish(s.key, reason, violations, limits, now)
 }
 
 func (sh *shard) addTo(sum *Stats, now int64) {

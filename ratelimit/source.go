@@ -62,11 +62,21 @@ func (s *Source) Take(t *Turn, n int, now int64) (taken int, wait time.Duration)
 		s.Leave(t)
 		return n, 0
 	case taken < there:
+		s.noteWait(everyone, taken > 0 || !t.in(ofAll), now)
 		own.leave(t)
 		return taken, time.Duration(global.await(t, limits.globalMessage, taken, now))
 	}
+	s.noteWait(s.key, taken > 0 || !t.in(ofSource), now)
 	global.leave(t)
 	return taken, time.Duration(own.await(t, limits.message, taken, now))
+}
+
+// noteWait notes that messages begin to wait, or go on to: those of the source, or of
+// everyone, because of the global rate.
+func (s *Source) noteWait(who key, waits bool, now int64) {
+	if waits {
+		s.limiter.throttle.note(who, delayed, now)
+	}
 }
 
 // Leave gives the connection's place up: it is closed, or none of its messages
@@ -90,12 +100,14 @@ func (s *Source) Allow(now int64) (ok bool, retryAfter time.Duration) {
 	}
 	limits := s.limiter.limits.Load()
 	if wait := s.messages.take(limits.message, now); wait > 0 {
+		s.limiter.throttle.note(s.key, rejected, now)
 		if count, over := s.violate(limits, now); over {
 			s.limiter.shardOf(s.key).banSource(s, MessageRate, count, limits, now)
 		}
 		return false, time.Duration(wait)
 	}
 	if wait := s.limiter.messages.take(limits.globalMessage, now); wait > 0 {
+		s.limiter.throttle.note(everyone, rejected, now)
 		s.messages.giveBack(limits.message, 1)
 		return false, time.Duration(wait)
 	}
@@ -129,7 +141,7 @@ func (s *Source) violate(limits *limits, now int64) (count int, over bool) {
 	if limits.banAfter <= 0 {
 		return 0, false
 	}
-	if count = s.violations.add(now); count < limits.banAfter {
+	if count = s.violations.add(now); count < limits.banAfter { // none, if it is immune
 		return count, false
 	}
 	s.violations.reset()

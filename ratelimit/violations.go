@@ -12,16 +12,24 @@ type violations struct {
 	word atomic.Uint64
 }
 
+// immune is the word of a source whose violations are not counted. No clock comes
+// so far: its bit is 146 years.
+const immune = 1 << 63
+
 const (
 	maxViolations   = 1<<21 - 1
 	violationUnit   = 20 // bits of a nanosecond clock that are dropped
 	violationMinute = int64(time.Minute) >> violationUnit
 )
 
-// add counts one and returns how many that makes, at most maxViolations.
+// add counts one and returns how many that makes, at most maxViolations; 0 for a
+// source that is immune.
 func (v *violations) add(now int64) int {
 	for {
 		word := v.word.Load()
+		if word == immune {
+			return 0
+		}
 		first, count := word>>21, word&maxViolations
 		if violationsLapsed(word, now) {
 			first, count = uint64(now)>>violationUnit, 0
@@ -41,3 +49,6 @@ func violationsLapsed(word uint64, now int64) bool {
 }
 
 func (v *violations) reset() { v.word.Store(0) }
+
+// waive makes the source immune, until it is forgotten.
+func (v *violations) waive() { v.word.Store(immune) }

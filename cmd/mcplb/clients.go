@@ -22,7 +22,7 @@ ones by the ID that mcplb connections shows. Clients see a RST.`,
 		Example:           "  mcplb kill nodes/node1\n  mcplb kill -client 192.0.2.7\n  mcplb kill 4f2",
 		ValidArgsFunction: o.completeServer,
 	}, func(args []string) error { return o.killConnections(args, client) })
-	c.Flags().StringVar(&client, "client", "", "connections of this client `ADDRESS`")
+	c.Flags().StringVar(&client, "client", "", "connections of this client `ADDRESS`, or of all of a CIDR")
 	return c
 }
 
@@ -68,10 +68,12 @@ func killPaths(ids []string, query url.Values) (paths []string) {
 func (o *operator) banCommand() *cobra.Command {
 	var duration time.Duration
 	c := o.remote(&cobra.Command{
-		Use: "ban [flags] ADDRESS...", Short: "Refuse new connections of sources", Args: cli.Args(1, -1),
-		Long: `Refuse new connections of sources. Connections that are open stay: mcplb kill
--client ADDRESS ends them. For an IPv6 address, its /64 is banned.`,
-		Example:           "  mcplb ban 192.0.2.7 -for 1h\n  mcplb ban 2001:db8::7 -for 0",
+		Use: "ban [flags] ADDRESS|CIDR...", Short: "Refuse new connections of sources", Args: cli.Args(1, -1),
+		Long: `Refuse new connections of sources: addresses, or all of a network. Connections
+that are open stay: mcplb kill -client ADDRESS|CIDR ends them. For an IPv6 address,
+its /64 is banned. Behind a trusted proxy, the client's requests are answered with
+403; the proxy itself is never banned.`,
+		Example:           "  mcplb ban 192.0.2.7 -for 1h\n  mcplb ban 10.0.0.0/8\n  mcplb ban 2001:db8::7 -for 0",
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}, func(args []string) error { return o.ban(args, duration) })
 	c.Flags().DurationVar(&duration, "for", 5*time.Minute, "for how long; 0 = until unban")
@@ -85,6 +87,9 @@ func (o *operator) ban(sources []string, duration time.Duration) error {
 			return err
 		}
 		fmt.Fprintf(o.stdout, "%s: banned %s\n", done.Source, banDuration(done.RemainingSeconds))
+		if done.Note != "" {
+			fmt.Fprintf(o.stdout, "  note: %s\n", done.Note)
+		}
 	}
 	return nil
 }
@@ -98,8 +103,8 @@ func banDuration(seconds float64) string {
 
 func (o *operator) unbanCommand() *cobra.Command {
 	return o.remote(&cobra.Command{
-		Use: "unban [flags] ADDRESS...", Short: "Lift bans", Args: cli.Args(1, -1),
-		Example: "  mcplb unban 192.0.2.7", ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "unban [flags] ADDRESS|CIDR...", Short: "Lift bans", Args: cli.Args(1, -1),
+		Example: "  mcplb unban 192.0.2.7\n  mcplb unban 10.0.0.0/8", ValidArgsFunction: cobra.NoFileCompletions,
 	}, o.unban)
 }
 

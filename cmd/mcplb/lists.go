@@ -40,7 +40,7 @@ func (o *operator) connectionsCommand() *cobra.Command {
 		ValidArgsFunction: o.completeServer,
 	}, func(args []string) error { return o.showConnections(args, &list, client) })
 	list.define(c)
-	c.Flags().StringVar(&client, "client", "", "only connections of this client `ADDRESS`")
+	c.Flags().StringVar(&client, "client", "", "only connections of this client `ADDRESS`, or of all of a CIDR")
 	return c
 }
 
@@ -67,13 +67,21 @@ func (o *operator) showConnections(args []string, options *listOptions, client s
 	table := newTable(o.stdout)
 	fmt.Fprintln(table, "ID\tCLIENT\tFRONTEND\tSERVER\tSTATE\tIDLE\tREQUESTS")
 	for _, c := range list.Connections {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", c.ID, c.Client, c.Frontend, c.Backend+"/"+c.Server, c.State, shortly(c.IdleSeconds), c.Requests)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", c.ID, clientOf(&c), c.Frontend, c.Backend+"/"+c.Server, c.State, shortly(c.IdleSeconds), c.Requests)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprintf(o.stdout, "%d of %d connections\n", len(list.Connections), list.Total)
 	return nil
+}
+
+// clientOf is the client, and the proxy that it came over.
+func clientOf(c *admin.Connection) string {
+	if c.Proxy == "" {
+		return c.Client
+	}
+	return c.Client + " via " + c.Proxy
 }
 
 func shortly(seconds float64) string {

@@ -65,6 +65,7 @@ func writeAll(w io.Writer, s *admin.Snapshot, servers order) {
 	fmt.Fprintf(w, "connections %d of %d (peak %d)  %s conn/s  %s msg/s  in %sB/s  out %sB/s  open files %d of %d  memory %sB\n",
 		p.Connections.Current, p.Connections.Limit, p.Connections.Peak, perSecond(p.Rates.Connections), perSecond(p.Rates.Messages),
 		scaled(p.Rates.BytesIn), scaled(p.Rates.BytesOut), p.OpenFiles.Used, p.OpenFiles.Limit, scaled(float64(p.Resident)))
+	writeLimits(w, &s.RateLimit)
 	for _, f := range s.Summary.Findings {
 		fmt.Fprintf(w, "%s %s\n  -> %s\n", strings.ToUpper(string(f.Level)), f.Text, f.Advice)
 	}
@@ -74,15 +75,25 @@ func writeAll(w io.Writer, s *admin.Snapshot, servers order) {
 	}
 }
 
+// writeLimits shows what the limits have done, if they have done anything.
+func writeLimits(w io.Writer, r *admin.RateLimit) {
+	refused := sumOf(r.Refused)
+	if r.MessagesDelayed+r.MessagesRejected+refused+r.BansImposed == 0 && r.BansActive == 0 {
+		return
+	}
+	fmt.Fprintf(w, "limits  messages delayed %d  rejected %d  connections refused %d  sources banned %d (%d in total)\n",
+		r.MessagesDelayed, r.MessagesRejected, refused, r.BansActive, r.BansImposed)
+}
+
 func writeFrontends(w io.Writer, frontends []admin.Frontend) {
 	fmt.Fprintln(w)
 	table := newTable(w)
-	fmt.Fprintln(table, "FRONTEND\tMODE\tLISTEN\tSTATE\tCONNS\tPEAK\tCONN/S\tMSG/S\tIN/S\tOUT/S\tREFUSED")
+	fmt.Fprintln(table, "FRONTEND\tMODE\tLISTEN\tSTATE\tCONNS\tPEAK\tCONN/S\tMSG/S\tIN/S\tOUT/S\tREFUSED\tDELAYED\tREJECTED")
 	for i := range frontends {
 		f := &frontends[i]
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%d\n", f.Name, f.Mode, strings.Join(f.Listen, " "), f.State,
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", f.Name, f.Mode, strings.Join(f.Listen, " "), f.State,
 			f.Connections.Current, f.Connections.Peak, perSecond(f.Rates.Connections), perSecond(f.Rates.Messages),
-			scaled(f.Rates.BytesIn), scaled(f.Rates.BytesOut), sumOf(f.Refused))
+			scaled(f.Rates.BytesIn), scaled(f.Rates.BytesOut), sumOf(f.Refused), f.MessagesDelayed, f.MessagesRejected)
 	}
 	table.Flush()
 }

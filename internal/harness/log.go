@@ -14,23 +14,24 @@ import (
 // Line is a line of the access log in its JSON form; the README describes the
 // keys. Without a request, the fields of a request are zero.
 type Line struct {
-	Client, Frontend, Backend, Server string
-	Method, Path, Era                 string
-	Call                              string `json:"mcp_method"`
-	Status                            int
-	Request                           *float64 `json:"request_ms"`
-	Queue                             *float64 `json:"queue_ms"`
-	Connect                           *float64 `json:"connect_ms"`
-	Response                          *float64 `json:"response_ms"`
-	Total                             float64  `json:"total_ms"`
-	BytesIn                           uint64   `json:"bytes_in"`
-	BytesOut                          uint64   `json:"bytes_out"`
-	MessagesIn                        uint64   `json:"messages_in"`
-	MessagesOut                       uint64   `json:"messages_out"`
-	Reason, Detail, Phase             string
-	Retries                           int
-	FrontendConns                     int `json:"frontend_conns"`
-	ServerConns                       int `json:"server_conns"`
+	Client, Proxy             string
+	Frontend, Backend, Server string
+	Method, Path, Era         string
+	Call                      string `json:"mcp_method"`
+	Status                    int
+	Request                   *float64 `json:"request_ms"`
+	Queue                     *float64 `json:"queue_ms"`
+	Connect                   *float64 `json:"connect_ms"`
+	Response                  *float64 `json:"response_ms"`
+	Total                     float64  `json:"total_ms"`
+	BytesIn                   uint64   `json:"bytes_in"`
+	BytesOut                  uint64   `json:"bytes_out"`
+	MessagesIn                uint64   `json:"messages_in"`
+	MessagesOut               uint64   `json:"messages_out"`
+	Reason, Detail, Phase     string
+	Retries                   int
+	FrontendConns             int `json:"frontend_conns"`
+	ServerConns               int `json:"server_conns"`
 }
 
 // openLog turns the access log on.

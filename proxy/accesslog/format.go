@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"net/netip"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -54,6 +55,7 @@ func named(name string) key { return key{" " + name + "=", `,"` + name + `":`} }
 var (
 	keyTime          = key{"time=", `"time":`}
 	keyClient        = named("client")
+	keyProxy         = named("proxy")
 	keyFrontend      = named("frontend")
 	keyBackend       = named("backend")
 	keyServer        = named("server")
@@ -99,7 +101,10 @@ func appendJSON(dst []byte, r *Record, s *stamp) []byte {
 func (l *line) record(r *Record, s *stamp) {
 	l.plain(keyTime, func(dst []byte) []byte { return s.append(dst, r.Began) })
 	if r.Client.IsValid() {
-		l.plain(keyClient, r.Client.AppendTo)
+		l.plain(keyClient, func(dst []byte) []byte { return appendClient(dst, r.Client) })
+	}
+	if r.Proxy.IsValid() {
+		l.plain(keyProxy, r.Proxy.AppendTo)
 	}
 	l.word(keyFrontend, r.Frontend)
 	l.word(keyBackend, r.Backend)
@@ -123,6 +128,14 @@ func (l *line) record(r *Record, s *stamp) {
 	l.number(keyRetries, uint64(max(r.Retries, 0)))
 	l.number(keyFrontendConns, uint64(max(r.FrontendConns, 0)))
 	l.number(keyServerConns, uint64(max(r.ServerConns, 0)))
+}
+
+// appendClient writes an address with its port, or alone if that is not known.
+func appendClient(dst []byte, client netip.AddrPort) []byte {
+	if client.Port() == 0 {
+		return client.Addr().AppendTo(dst)
+	}
+	return client.AppendTo(dst)
 }
 
 // request writes the fields that only requests have.

@@ -495,7 +495,7 @@ func BenchmarkFormat(b *testing.B) {
 // log is on.
 func TestMemoryOfARecord(t *testing.T) {
 	t.Parallel()
-	if size := unsafe.Sizeof(Record{}); size > 600 {
+	if size := unsafe.Sizeof(Record{}); size > 640 { // a size class of the allocator
 		t.Errorf("%d bytes", size)
 	}
 }

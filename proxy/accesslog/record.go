@@ -12,7 +12,8 @@ import (
 // methods that record something do nothing on nil, the record of a log that is
 // off.
 type Record struct {
-	Client   netip.AddrPort // the client, from the PROXY header if there is one
+	Client   netip.AddrPort // the client, as the proxy in front names it if there is one; port 0: not known
+	Proxy    netip.AddrPort // the trusted proxy that named the client in X-Forwarded-For; invalid: none
 	Frontend string
 	Backend  string
 	Server   string // the last one tried

@@ -65,7 +65,9 @@ func example() Snapshot {
 		Backends:  []Backend{exampleBackend()},
 		RateLimit: RateLimit{
 			SourcesRemembered: 77, SourcesForgotten: 3, TableSize: 1000000,
-			Refused:    map[string]uint64{"banned": 4, "connection_rate": 5},
+			Refused:         map[string]uint64{"banned": 4, "connection_rate": 5},
+			MessagesDelayed: 9, MessagesRejected: 8,
+			Throttled:  []Throttled{{Source: "192.0.2.7", ForSeconds: 90, Delayed: 9, Rejected: 8, Refused: 7}},
 			BansActive: 1, BansImposed: 2,
 			Bans: []Ban{{Source: "192.0.2.7/32", Reason: "connection_rate", RemainingSeconds: 123.5}},
 		},

@@ -28,13 +28,25 @@ func filterOf(r *http.Request) (ConnectionFilter, error) {
 		return filter, fmt.Errorf("%w: also name the server's backend", ErrInvalid)
 	}
 	if client := query.Get("client"); client != "" {
-		address, err := netip.ParseAddr(client)
-		if err != nil {
-			return filter, fmt.Errorf("%w: client: %w", ErrInvalid, err)
+		var err error
+		if filter.Client, err = clientOf(client); err != nil {
+			return filter, err
 		}
-		filter.Client = address.Unmap()
 	}
 	return filter, nil
+}
+
+// clientOf reads which clients are meant: an address alone, or a CIDR.
+func clientOf(text string) (netip.Prefix, error) {
+	if address, err := netip.ParseAddr(text); err == nil {
+		address = address.Unmap().WithZone("")
+		return netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	clients, err := sourceOf(text)
+	if err != nil {
+		return clients, fmt.Errorf("client: %w", err)
+	}
+	return clients, nil
 }
 
 // Killed is the response of a command that ends connections.

@@ -48,9 +48,11 @@ func (c *commands) sticky(_ string, r *http.Request) (any, error) {
 	}
 	var source netip.Addr
 	if text := r.URL.Query().Get("source"); text != "" {
-		if source, err = sourceOf(text); err != nil {
+		prefix, err := sourceOf(text)
+		if err != nil {
 			return nil, err
 		}
+		source = prefix.Addr()
 	}
 	entries, err := c.control.Sticky(r.PathValue("backend"), source, most)
 	return StickyList{present(entries)}, err

@@ -53,14 +53,17 @@ func (c *recorder) KillOne(_ context.Context, id string) error {
 
 func (c *recorder) Bans(int) []Ban { return example().RateLimit.Bans }
 
-func (c *recorder) Ban(source netip.Addr, d time.Duration) Ban {
+func (c *recorder) Ban(source netip.Prefix, d time.Duration) (Ban, error) {
 	c.note("ban %s %s", source, d)
-	return Ban{Source: source.String() + "/32", Reason: "manual", RemainingSeconds: d.Seconds()}
+	return Ban{Source: source.String(), Reason: "manual", RemainingSeconds: d.Seconds()}, nil
 }
 
-func (c *recorder) Unban(source netip.Addr) bool {
+func (c *recorder) Unban(source netip.Prefix) error {
 	c.note("unban %s", source)
-	return source == netip.MustParseAddr("192.0.2.7")
+	if source != netip.MustParsePrefix("192.0.2.7/32") {
+		return fmt.Errorf("%w: %s is not banned", ErrNotFound, source)
+	}
+	return nil
 }
 
 func (c *recorder) Sticky(backend string, source netip.Addr, most int) ([]StickyEntry, error) {
@@ -125,20 +128,33 @@ func TestCommands(t *testing.T) {
 		{"PATCH", server, `{"weight":5,"reason":"\u001b[2J"}`, 400, "", "one line"},
 		{"PATCH", server, `{"wieght":5}`, 400, "", "wieght"},
 		{"PATCH", server, `{"weight":"5"}`, 400, "", "weight"},
-		{"GET", "/api/v1/connections?backend=nodes&server=node1", "", 200, "list {Backend:nodes Server:node1 Client:invalid IP} 100", `"id":"0-1f"`},
-		{"GET", "/api/v1/connections?client=::ffff:192.0.2.7&limit=9", "", 200, "list {Backend: Server: Client:192.0.2.7} 9", `"total":1`},
+		{"GET", "/api/v1/connections?backend=nodes&server=node1", "", 200, "list {Backend:nodes Server:node1 Client:invalid Prefix} 100", `"id":"0-1f"`},
+		{"GET", "/api/v1/connections?client=::ffff:192.0.2.7&limit=9", "", 200, "list {Backend: Server: Client:192.0.2.7/32} 9", `"total":1`},
 		{"GET", "/api/v1/connections?server=node1", "", 400, "", "backend"},
 		{"GET", "/api/v1/connections?limit=0", "", 400, "", "limit"},
-		{"DELETE", "/api/v1/connections?backend=nodes", "", 200, "kill {Backend:nodes Server: Client:invalid IP}", `"ended":7`},
+		{"DELETE", "/api/v1/connections?backend=nodes", "", 200, "kill {Backend:nodes Server: Client:invalid Prefix}", `"ended":7`},
 		{"DELETE", "/api/v1/connections", "", 400, "", "name a backend"},
 		{"DELETE", "/api/v1/connections/0-1f", "", 200, "kill one 0-1f", `"ended":1`},
 		{"DELETE", "/api/v1/connections/9-9", "", 404, "kill one 9-9", "no connection"},
 		{"GET", "/api/v1/bans", "", 200, "", `"192.0.2.7/32"`},
-		{"POST", "/api/v1/bans", `{"source":"192.0.2.9","seconds":60}`, 200, "ban 192.0.2.9 1m0s", `"manual"`},
-		{"POST", "/api/v1/bans", `{"source":"192.0.2.0/24"}`, 400, "", "IP address"},
+		{"POST", "/api/v1/bans", `{"source":"192.0.2.9","seconds":60}`, 200, "ban 192.0.2.9/32 1m0s", `"manual"`},
+		{"POST", "/api/v1/bans", `{"source":"10.0.0.0/8"}`, 200, "ban 10.0.0.0/8 0s", `"10.0.0.0/8"`},
+		{"POST", "/api/v1/bans", `{"source":"::ffff:10.0.0.0/104"}`, 200, "ban 10.0.0.0/8 0s", `"10.0.0.0/8"`},
+		{"POST", "/api/v1/bans", `{"source":"2001:db8::7"}`, 200, "ban 2001:db8::/64 0s", `"manual"`},
+		{"POST", "/api/v1/bans", `{"source":"2001:db8::7/64"}`, 200, "ban 2001:db8::/64 0s", `"manual"`},
+		{"POST", "/api/v1/bans", `{"source":"2001:db8::/29"}`, 200, "ban 2001:db8::/29 0s", `"manual"`},
+		{"POST", "/api/v1/bans", `{"source":"2001:db8::7/128"}`, 200, "ban 2001:db8::7/128 0s", `"manual"`},
+		{"POST", "/api/v1/bans", `{"source":"10.1.2.3/8"}`, 400, "", "write 10.0.0.0/8 for the network, or 10.1.2.3 for the address"},
+		{"POST", "/api/v1/bans", `{"source":"0.0.0.0/0"}`, 400, "", "would refuse every client"},
+		{"POST", "/api/v1/bans", `{"source":"::/0"}`, 400, "", "would refuse every client"},
+		{"POST", "/api/v1/bans", `{"source":"::ffff:0:0/96"}`, 400, "", "would refuse every client"},
+		{"POST", "/api/v1/bans", `{"source":"10.0.0.0/33"}`, 400, "", "or a CIDR, such as 10.0.0.0/8"},
+		{"POST", "/api/v1/bans", `{"source":"node1"}`, 400, "", "source must be an address"},
 		{"POST", "/api/v1/bans", `{"source":"192.0.2.9","seconds":-1}`, 400, "", "seconds"},
-		{"DELETE", "/api/v1/bans/192.0.2.7/32", "", 200, "unban 192.0.2.7", `"old":"banned"`},
-		{"DELETE", "/api/v1/bans/2001:db8::/64", "", 404, "unban 2001:db8::", "not banned"},
+		{"DELETE", "/api/v1/bans/192.0.2.7/32", "", 200, "unban 192.0.2.7/32", `"old":"banned"`},
+		{"DELETE", "/api/v1/bans/2001:db8::/64", "", 404, "unban 2001:db8::/64", "not banned"},
+		{"DELETE", "/api/v1/bans/10.0.0.0/8", "", 404, "unban 10.0.0.0/8", "not banned"},
+		{"DELETE", "/api/v1/connections?client=10.0.0.0/8", "", 200, "kill {Backend: Server: Client:10.0.0.0/8}", `"ended":7`},
 		{"GET", "/api/v1/backends/nodes/sticky?limit=5", "", 200, "sticky nodes invalid IP 5", `"refuge":"node2"`},
 		{"POST", "/api/v1/counters/clear", `{}`, 200, "clear peaks", "peaks"},
 		{"POST", "/api/v1/reload", `{}`, 200, "", "~global.maxconn 0 -"},

@@ -136,6 +136,8 @@ func (l *Latency) sub(before *Latency) {
 func (r *RateLimit) sub(before *RateLimit) {
 	sub(&r.SourcesForgotten, before.SourcesForgotten)
 	subMap(r.Refused, before.Refused)
+	sub(&r.MessagesDelayed, before.MessagesDelayed)
+	sub(&r.MessagesRejected, before.MessagesRejected)
 	sub(&r.BansImposed, before.BansImposed)
 }
 

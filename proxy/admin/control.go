@@ -28,10 +28,11 @@ type Control interface {
 
 	// Bans returns up to most of the bans in force, sorted by address.
 	Bans(most int) []Ban
-	// Ban bans a source for d; 0 = until the ban is lifted.
-	Ban(source netip.Addr, d time.Duration) Ban
-	// Unban lifts the ban of a source and reports whether there was one.
-	Unban(source netip.Addr) bool
+	// Ban bans a source, or a range of addresses, for d; 0 = until the ban is lifted.
+	// source has no host bits.
+	Ban(source netip.Prefix, d time.Duration) (Ban, error)
+	// Unban lifts the ban of exactly that source or range.
+	Unban(source netip.Prefix) error
 
 	// Sticky returns up to most entries of a backend's sticky memory: those of
 	// source or, if source is invalid, of any sources.
@@ -66,8 +67,8 @@ type Change struct {
 // ConnectionFilter selects client connections. An empty member matches all.
 type ConnectionFilter struct {
 	Backend string
-	Server  string     // of that backend
-	Client  netip.Addr // the client's address
+	Server  string       // of that backend
+	Client  netip.Prefix // what contains the client's address, or that of the proxy that has named it
 }
 
 // ConnectionList is the response of /api/v1/connections.
@@ -80,7 +81,8 @@ type ConnectionList struct {
 type Connection struct {
 	ID          string  `json:"id"` // for DELETE /api/v1/connections/ID
 	Frontend    string  `json:"frontend"`
-	Client      string  `json:"client"`  // host:port
+	Client      string  `json:"client"`  // host:port; the address alone where a proxy names the client of the present request
+	Proxy       string  `json:"proxy"`   // host:port of the trusted proxy that has named the client; "" = none
 	Backend     string  `json:"backend"` // "" = it has no server now
 	Server      string  `json:"server"`
 	State       string  `json:"state"`        // such as "relaying"

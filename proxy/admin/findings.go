@@ -47,6 +47,7 @@ func assess(s *Snapshot) Summary {
 	for i := range s.Backends {
 		sum.backend(s, &s.Backends[i])
 	}
+	sum.throttled(s.RateLimit.Throttled)
 	if n := s.RateLimit.BansActive; n > 0 {
 		sum.add(Notice, banned(n), "mcplb bans shows them, mcplb unban ADDRESS lifts one")
 	}
@@ -204,4 +205,42 @@ func banned(n int64) string {
 		return "1 source is banned"
 	}
 	return fmt.Sprintf("%d sources are banned", n)
+}
+
+// mostThrottled is how many throttled sources have findings of their own.
+const mostThrottled = 5
+
+// throttled adds findings about the sources that limits delay or refuse. They are
+// notices: clients cause them, and most of all others are well.
+func (sum *Summary) throttled(sources []Throttled) {
+	for i := range sources[:min(len(sources), mostThrottled)] {
+		t := &sources[i]
+		since := forHowLong(time.Duration(t.ForSeconds * float64(time.Second)))
+		if t.Delayed > 0 {
+			sum.add(Notice, fmt.Sprintf("the message rate delays messages of %s: %d in %s", t.name(), t.Delayed, since), t.advice("message_rate and message_burst", "global_message_rate"))
+		}
+		if t.Rejected > 0 {
+			sum.add(Notice, fmt.Sprintf("the message rate rejects messages of %s: %d in %s", t.name(), t.Rejected, since), t.advice("message_rate and message_burst", "global_message_rate"))
+		}
+		if t.Refused > 0 {
+			sum.add(Notice, fmt.Sprintf("the limits refuse connections of %s: %d in %s", t.name(), t.Refused, since), t.advice("connection_rate or max_connections", "global_connection_rate"))
+		}
+	}
+	if more := len(sources) - mostThrottled; more > 0 {
+		sum.add(Notice, fmt.Sprintf("the limits delay or refuse %d more sources", more), "the table of limits on the stats page, or mcplb status -json, shows them")
+	}
+}
+
+func (t *Throttled) name() string { return orElse(t.Source, "all sources together") }
+
+// advice says what to do if the clients are to have more: own are the keys of the
+// limits of one source, global that of all.
+func (t *Throttled) advice(own, global string) string {
+	switch {
+	case t.Source == "":
+		return "if that is too little, raise ratelimit." + global + " and reload"
+	case t.TrustedProxy:
+		return "it is a trusted proxy that names no clients: let it send X-Forwarded-For (frontend.NAME.forwarded_for = true), or add it to ratelimit.exempt, and reload"
+	}
+	return "if that client may do so, raise ratelimit." + own + ", or add it to ratelimit.exempt, and reload"
 }

@@ -128,7 +128,7 @@ func expiring(at time.Time) *TLS {
 func TestSummary(t *testing.T) {
 	t.Parallel()
 	calm := func(s *Snapshot) {
-		s.RateLimit.BansActive = 0
+		s.RateLimit.BansActive, s.RateLimit.Throttled = 0, nil
 		s.Process.AccessLog = nil
 		s.Backends[0].QueueCurrent = 0
 		s.Backends[0].Servers = s.Backends[0].Servers[:1]
@@ -141,6 +141,16 @@ func TestSummary(t *testing.T) {
 	}{
 		{"no problem", func(*Snapshot) {}, Healthy, ""},
 		{"a ban", func(s *Snapshot) { s.RateLimit.BansActive = 2 }, Healthy, "2 sources are banned"},
+		{"delayed", func(s *Snapshot) {
+			s.RateLimit.Throttled = []Throttled{{Source: "192.0.2.7", ForSeconds: 90, Delayed: 9}}
+		}, Healthy,
+			"the message rate delays messages of 192.0.2.7: 9 in 1m30s"},
+		{"rejected", func(s *Snapshot) { s.RateLimit.Throttled = []Throttled{{Source: "2001:db8::/64", Rejected: 9}} }, Healthy,
+			"the message rate rejects messages of 2001:db8::/64: 9 in 0s"},
+		{"refused", func(s *Snapshot) { s.RateLimit.Throttled = []Throttled{{Source: "192.0.2.7", Refused: 9}} }, Healthy,
+			"the limits refuse connections of 192.0.2.7: 9 in 0s"},
+		{"delayed together", func(s *Snapshot) { s.RateLimit.Throttled = []Throttled{{Delayed: 9}} }, Healthy,
+			"the message rate delays messages of all sources together: 9 in 0s"},
 		{"draining", func(s *Snapshot) { s.Process.Draining = true }, Critical, "the balancer is draining"},
 		{"maxconn", func(s *Snapshot) { s.Process.AcceptPaused, s.Process.AcceptPauseReason = true, "maxconn" }, Critical, "new clients wait: 30 of 100000 connections are taken (maxconn)"},
 		{"nearly maxconn", func(s *Snapshot) { s.Process.Connections.Limit = 33 }, Degraded, "30 of 33 connections (maxconn) are taken"},
@@ -184,6 +194,34 @@ func TestSummary(t *testing.T) {
 				t.Errorf("found %+v, want %s", f, test.text)
 			}
 		})
+	}
+}
+
+// Who is delayed must learn what to do about it, and that differs: a proxy that names
+// no clients must name them, and no source is to blame for a global rate. However
+// many are delayed, other findings are still read.
+func TestThrottledAdvice(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		throttled Throttled
+		advice    string
+	}{
+		{Throttled{Source: "192.0.2.7", Delayed: 1}, "raise ratelimit.message_rate and message_burst, or add it to ratelimit.exempt"},
+		{Throttled{Source: "192.0.2.7", Refused: 1}, "raise ratelimit.connection_rate or max_connections, or add it to ratelimit.exempt"},
+		{Throttled{Source: "192.0.2.7", Rejected: 1, TrustedProxy: true}, "let it send X-Forwarded-For"},
+		{Throttled{Rejected: 1}, "raise ratelimit.global_message_rate"},
+		{Throttled{Refused: 1}, "raise ratelimit.global_connection_rate"},
+	} {
+		sum := Summary{}
+		sum.throttled([]Throttled{c.throttled})
+		if len(sum.Findings) != 1 || !strings.Contains(sum.Findings[0].Advice, c.advice) {
+			t.Errorf("%+v: %+v, want %s", c.throttled, sum.Findings, c.advice)
+		}
+	}
+	var sum Summary
+	sum.throttled(slices.Repeat([]Throttled{{Source: "192.0.2.7", Delayed: 1}}, 16))
+	if n := len(sum.Findings); n != mostThrottled+1 || !strings.Contains(sum.Findings[n-1].Text, "11 more sources") {
+		t.Errorf("%+v", sum.Findings)
 	}
 }
 

@@ -229,6 +229,8 @@ var rateLimitMetrics = []metric[RateLimit]{
 		func(r *RateLimit) float64 { return float64(r.TableSize) }),
 	counter("ratelimit_sources_forgotten_total", "Sources forgotten because the table was full.", nil,
 		func(r *RateLimit) uint64 { return r.SourcesForgotten }),
+	gauge("ratelimit_throttled_sources", "Sources that a limit delayed or refused within the last minute, up to 16; all together, by a global rate, count as one.", nil,
+		func(r *RateLimit) float64 { return float64(len(r.Throttled)) }),
 	gauge("ratelimit_bans", "Bans in force.", nil,
 		func(r *RateLimit) float64 { return float64(r.BansActive) }),
 	counter("ratelimit_bans_imposed_total", "Bans imposed.", nil,

@@ -125,14 +125,29 @@ type RateLimit struct {
 	SourcesForgotten  uint64            `json:"sources_forgotten"` // counter: sources forgotten because the table was full
 	TableSize         int64             `json:"table_size"`        // the maximum of sources remembered
 	Refused           map[string]uint64 `json:"refused"`           // counters, by reason
+	MessagesDelayed   uint64            `json:"messages_delayed"`  // counter: times that the message rate paused a client, over all frontends
+	MessagesRejected  uint64            `json:"messages_rejected"` // counter: messages answered with an error because of the message rate, over all frontends
+	Throttled         []Throttled       `json:"throttled"`         // who was delayed or refused within the last minute, the most affected first; at most 16
 	BansActive        int64             `json:"bans_active"`
 	BansImposed       uint64            `json:"bans_imposed"` // counter
 	Bans              []Ban             `json:"bans"`         // those in force, sorted by address; only some if there are very many
 }
 
+// Throttled is a source that a limit delays or refuses now. The numbers are those
+// since it began: it is over when nothing has happened for a minute.
+type Throttled struct {
+	Source       string  `json:"source"`        // an IPv4 address or an IPv6 /64; "" = all sources together, by a global rate
+	ForSeconds   float64 `json:"for_seconds"`   // since it began
+	Delayed      int64   `json:"delayed"`       // messages delayed
+	Rejected     int64   `json:"rejected"`      // messages answered with an error
+	Refused      int64   `json:"refused"`       // connections refused
+	TrustedProxy bool    `json:"trusted_proxy"` // it is a trusted proxy that does not name its clients
+}
+
 // Ban is a banned source.
 type Ban struct {
-	Source           string  `json:"source"`            // an IPv4 /32 or IPv6 /64
+	Source           string  `json:"source"`            // an IPv4 /32 or IPv6 /64, or a range that an operator has banned
 	Reason           string  `json:"reason"`            // why it is banned, or "manual"
 	RemainingSeconds float64 `json:"remaining_seconds"` // 0 = until the ban is lifted
+	Note             string  `json:"note,omitempty"`    // in the answer to the command: where the ban has no effect
 }

@@ -194,9 +194,9 @@ func (f *Fields) parseName(p []byte, i, unknown int) (HeaderID, int, Reason) {
 		f.underscores = true
 	}
 	if colon == unknown {
-		return HeaderOther, colon, ReasonNone
+		return familyOf(name), colon, ReasonNone
 	}
-	return headerID(name), colon, ReasonNone
+	return HeaderOf(name), colon, ReasonNone
 }
 
 // valueEnd returns the index of the CRLF that ends the value at p[i:]; 0 if p
@@ -313,14 +313,14 @@ func (f *Fields) dropNamed(name []byte) {
 }
 
 // dropLookalikes drops the fields that some servers would take for known ones
-// (see lookalikeOf).
+// (see lookalikeOf), or for one in which proxies describe their client.
 func (f *Fields) dropLookalikes() {
 	if !f.underscores {
 		return
 	}
 	for i := f.Find(HeaderOther, 0); i >= 0; i = f.Find(HeaderOther, i+1) {
 		name := f.Name(i)
-		if bytes.IndexByte(name, '_') >= 0 && lookalikeOf(name) != HeaderOther {
+		if bytes.IndexByte(name, '_') >= 0 && (lookalikeOf(name) != HeaderOther || forwarding(name)) {
 			f.Drop(i)
 		}
 	}

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -65,6 +66,10 @@ const (
 	// NumHeaders is the number of HeaderIDs, HeaderOther included.
 	NumHeaders
 )
+
+// HeaderXForwardedOther stands for every other name that begins with
+// "X-Forwarded-", such as X-Forwarded-Prefix. It has no name of its own.
+const HeaderXForwardedOther = NumHeaders
 
 var headerNames = [NumHeaders]string{
 	HeaderAccept:                 "Accept",
@@ -141,7 +146,7 @@ const (
 	// Forwarding are the fields in which proxies describe their client: to be
 	// believed from trusted proxies only.
 	Forwarding HeaderSet = 1<<HeaderForwarded | 1<<HeaderXForwardedFor | 1<<HeaderXForwardedHost |
-		1<<HeaderXForwardedPort | 1<<HeaderXForwardedProto | 1<<HeaderXForwardedServer | 1<<HeaderXRealIP
+		1<<HeaderXForwardedPort | 1<<HeaderXForwardedProto | 1<<HeaderXForwardedServer | 1<<HeaderXForwardedOther | 1<<HeaderXRealIP
 )
 
 // maxName is the length of the longest known name. Names are compared as
@@ -250,7 +255,19 @@ func knownAt(p []byte, i int) (HeaderID, int) {
 
 // HeaderOf returns the HeaderID of a field name, ignoring case.
 func HeaderOf(name []byte) HeaderID {
-	return headerID(name)
+	if id := headerID(name); id != HeaderOther {
+		return id
+	}
+	return familyOf(name)
+}
+
+// familyOf returns the HeaderID of a name that is not known: that of its family, or
+// HeaderOther.
+func familyOf(name []byte) HeaderID {
+	if forwarding(name) && bytes.IndexByte(name, '_') < 0 {
+		return HeaderXForwardedOther
+	}
+	return HeaderOther
 }
 
 // lookalikeOf returns the HeaderID whose name has "-" where name has "_", or
@@ -273,4 +290,20 @@ func lookalikeOf(name []byte) HeaderID {
 		return HeaderOther
 	}
 	return headerID(b[:len(name)])
+}
+
+// forwarding reports whether servers may take a field of this name for one of the
+// family in which proxies describe their client: X-Forwarded, and all that begins
+// with X-Forwarded-, "_" counting as "-".
+func forwarding(name []byte) bool {
+	const family = "x-forwarded"
+	if len(name) < len(family) || len(name) > len(family) && name[len(family)] != '-' && name[len(family)] != '_' {
+		return false
+	}
+	for i, want := range []byte(family) {
+		if c := name[i]; lower(c) != want && (want != '-' || c != '_') {
+			return false
+		}
+	}
+	return true
 }

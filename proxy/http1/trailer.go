@@ -20,7 +20,7 @@ const (
 )
 
 // neverTrailing are the known fields that are not passed on as trailers, beside
-// those with one of trailingPrefixes.
+// those with one of neverTrailingPrefixes, and of the family of X-Forwarded.
 const neverTrailing = HopByHop | Forwarding |
 	1<<HeaderContentLength | 1<<HeaderTrailer | 1<<HeaderExpect | // framing
 	1<<HeaderContentEncoding | 1<<HeaderContentRange | // how the body is read
@@ -28,7 +28,7 @@ const neverTrailing = HopByHop | Forwarding |
 	1<<HeaderAuthorization | 1<<HeaderProxyAuthorization | 1<<HeaderProxyAuthenticate | 1<<HeaderCookie | 1<<HeaderSetCookie // credentials
 
 // neverTrailingPrefixes begin the names, in lower case, of further such fields.
-var neverTrailingPrefixes = []string{"x-forwarded-", "proxy-auth", "mcp-", "sec-websocket-", "cookie2", "set-cookie2", "www-authenticate"}
+var neverTrailingPrefixes = []string{"proxy-auth", "mcp-", "sec-websocket-", "cookie2", "set-cookie2", "www-authenticate"}
 
 // Passes reports whether a trailer with that name is passed on. A "_" counts as
 // "-", as it does for servers that pass fields as environment variables.
@@ -52,6 +52,9 @@ func (t Trailers) passes(start []byte, longer bool) bool {
 			t == TrailersOfChanged && (id == HeaderETag || describesBytes(id, start)) {
 			return false
 		}
+	}
+	if forwarding(start) {
+		return false
 	}
 	for _, prefix := range neverTrailingPrefixes {
 		if bytes.HasPrefix(start, []byte(prefix)) {

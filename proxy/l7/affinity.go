@@ -1,8 +1,6 @@
 package l7
 
 import (
-	"net/netip"
-
 	"mcplb/backend"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
@@ -26,7 +24,7 @@ type affinity struct {
 func (a *affinity) choose() (refusal generated, ok bool) {
 	x, sticky := a.exchange, &a.settings.Frontend.Sticky
 	a.request = x.dispatch.Request(&x.client.Client, a.settings.Frontend.Balance, a.route.Endpoint)
-	a.request.Source = a.sourceAddress()
+	a.request.Source = x.client.from().Addr()
 	x.bound = nil
 	x.Flags &^= sessioned | setCookie
 	if x.has(modern) {
@@ -126,38 +124,4 @@ func (x *exchange) misassigned() (gone bool) {
 	}
 	x.Flags |= setCookie
 	return false
-}
-
-// sourceAddress is the client's address: that of the peer or, where the peer is a
-// trusted proxy, the one that it and the trusted ones before it name. What
-// X-Forwarded-For says before an address that is not trusted may be forged.
-func (a *affinity) sourceAddress() netip.Addr {
-	c := a.exchange.client
-	peer := c.From.Addr()
-	if !a.settings.Trusts(peer) {
-		return peer
-	}
-	source, head := peer, &c.worker.request
-	for i := head.Find(http1.HeaderXForwardedFor, 0); i >= 0; i = head.Find(http1.HeaderXForwardedFor, i+1) {
-		for e, rest := http1.NextElement(head.Value(i)); e != nil; e, rest = http1.NextElement(rest) {
-			switch address, ok := parseAddress(e); {
-			case !ok:
-				source = peer
-			case source == peer || !a.settings.Trusts(address):
-				source = address
-			}
-		}
-	}
-	return source
-}
-
-// parseAddress reads an element of X-Forwarded-For: an address, perhaps with a
-// port.
-func parseAddress(p []byte) (netip.Addr, bool) {
-	text := string(p)
-	if address, err := netip.ParseAddr(text); err == nil {
-		return address.Unmap(), true
-	}
-	both, err := netip.ParseAddrPort(text)
-	return both.Addr().Unmap(), err == nil
 }

@@ -33,13 +33,15 @@ type client struct {
 	RequestState
 	worker   *worker
 	frontend *Frontend
-	pending  reactor.PendingBuffer // read and not used yet: part of a head, a request that waits, what follows it
-	turn     ratelimit.Turn        // among those whose messages wait for the rate
-	scan     http1.Scan
-	state    state
-	ready    bool // pending may hold a complete head
-	finSent  bool // in state closing
-	exchange exchange
+
+	forwarded *forwarded            // nil: the client has connected itself
+	pending   reactor.PendingBuffer // read and not used yet: part of a head, a request that waits, what follows it
+	turn      ratelimit.Turn        // among those whose messages wait for the rate
+	scan      http1.Scan
+	state     state
+	ready     bool // pending may hold a complete head
+	finSent   bool // in state closing
+	exchange  exchange
 }
 
 // RequestState is what a new process needs of a client between two requests.
@@ -184,7 +186,7 @@ func (c *client) readHead(p []byte, pending bool) {
 		c.arm()
 		return
 	}
-	rate := c.meter()
+	rate := c.admit(reason)
 	switch {
 	case rate.waits:
 		c.hold(rate.wait)
@@ -258,6 +260,7 @@ func (c *client) send(p []byte) bool {
 
 // next continues with the next request: the exchange is over.
 func (c *client) next() {
+	c.unidentify()
 	c.state, c.Since = reading, c.loop().Now()
 	if c.ready || c.Conn.Readable() {
 		c.Conn.Yield() // it has come already
@@ -269,6 +272,7 @@ func (c *client) next() {
 // sends is thrown away for a while: a close with unread bytes would destroy
 // the answer on its way.
 func (c *client) close() {
+	c.unidentify()
 	c.state, c.Since = closing, c.loop().Now()
 	c.loop().Drop(&c.pending)
 	c.arm()
@@ -348,7 +352,7 @@ func (c *client) Abort(reason session.Reason) {
 // Info implements session.Session.
 func (c *client) Info() session.Info {
 	info := session.Info{
-		Frontend: c.settings().Frontend.Name, Client: c.From, State: stateNames[c.state],
+		Frontend: c.settings().Frontend.Name, Client: c.from(), Proxy: c.proxy(), State: stateNames[c.state],
 		Since: max(c.Since, c.exchange.dispatch.Since), Requests: uint64(c.Requests),
 	}
 	switch c.state {

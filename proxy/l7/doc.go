@@ -16,6 +16,7 @@
 //	frontend.go      settings, routes, accepted clients
 //	client.go        a client connection: its states, from one request to the next
 //	exchange.go      one request and its response
+//	source.go        who sent a request
 //	affinity.go      which server a request is for
 //	dispatch.go      the way to a server (package session)
 //	limits.go        what a request must keep to

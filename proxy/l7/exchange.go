@@ -129,6 +129,10 @@ func (x *exchange) begin(rate verdict) {
 	x.note(settings)
 	recorder{x}.countRequest()
 	recorder{x}.logRequest()
+	if rate.banned {
+		x.refuse(generated{why: Banned, retryAfter: rate.wait})
+		return
+	}
 	if rate.refused {
 		x.refuse(rate.limited())
 		return

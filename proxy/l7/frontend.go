@@ -168,6 +168,9 @@ func (f *Frontend) Adopt(loop *reactor.Loop, h *Handover, d *session.Detached, s
 	f.Enter()
 	c := f.newClient(loop)
 	c.ClientState, c.RequestState, c.Source = h.Client, h.Request, source
+	if h.Named != nil {
+		c.forwarded = &forwarded{*h.Named}
+	}
 	loop.Append(&c.pending, h.Pending)
 	c.ready = c.pending.Len() > 0
 	c.exchange.log = c.worker.log.Adopt(h.Log)

@@ -13,7 +13,6 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/mcp"
-	"mcplb/proxy/session"
 )
 
 // trusting makes the frontend trust the test's clients.
@@ -275,35 +274,5 @@ func TestRoutedTargets(t *testing.T) {
 	client.wantStatus("OPTIONS", 200)
 	if n := b.pools["private"].Servers()[0].Totals().MessagesIn; n != 2*9 {
 		t.Errorf("the private server received %d requests, want 18", n)
-	}
-}
-
-func TestSourceBehindProxies(t *testing.T) {
-	t.Parallel()
-	settings := &Settings{Settings: session.Settings{Frontend: conf.Frontend{TrustedProxies: []netip.Prefix{
-		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"),
-	}}}}
-	for _, c := range []struct{ peer, forwarded, want string }{
-		{"192.0.2.1", "X-Forwarded-For: 192.0.2.9\r\n", "192.0.2.1"},
-		{"10.0.0.1", "", "10.0.0.1"},
-		{"10.0.0.1", "X-Forwarded-For: 192.0.2.9\r\n", "192.0.2.9"},
-		{"10.0.0.1", "X-Forwarded-For: 1.1.1.1, 192.0.2.9\r\n", "192.0.2.9"},
-		{"10.0.0.1", "X-Forwarded-For: 192.0.2.9, 10.0.0.2\r\n", "192.0.2.9"},
-		{"10.0.0.1", "X-Forwarded-For: 192.0.2.9\r\nX-Forwarded-For: 10.0.0.2\r\n", "192.0.2.9"},
-		{"10.0.0.1", "X-Forwarded-For: 10.0.0.3, 10.0.0.2\r\n", "10.0.0.3"},
-		{"10.0.0.1", "X-Forwarded-For: 192.0.2.9, unknown\r\n", "10.0.0.1"},
-		{"10.0.0.1", "X-Forwarded-For: unknown, 192.0.2.9:77\r\n", "192.0.2.9"},
-		{"fd00::1", "X-Forwarded-For: [2001:db8::1]:80\r\n", "2001:db8::1"},
-		{"fd00::1", "X-Forwarded-For: ::ffff:192.0.2.1\r\n", "192.0.2.1"},
-	} {
-		client := &client{worker: &worker{}}
-		client.From, client.exchange.client = netip.AddrPortFrom(netip.MustParseAddr(c.peer), 1), client
-		p := []byte("GET / HTTP/1.1\r\nHost: x\r\n" + c.forwarded + "\r\n")
-		if n, reason := client.worker.request.Parse(p, &client.scan, 1000); n == 0 {
-			t.Fatal(reason)
-		}
-		if got := (&affinity{exchange: &client.exchange, settings: settings}).sourceAddress().String(); got != c.want {
-			t.Errorf("%s, %q: %s, want %s", c.peer, c.forwarded, got, c.want)
-		}
 	}
 }

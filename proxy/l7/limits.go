@@ -49,7 +49,19 @@ func originAllowed(allowed []string, head *http1.RequestHead) bool {
 type verdict struct {
 	waits   bool          // it is held, until the next one may pass
 	refused bool          // it is answered 429
-	wait    time.Duration // until then
+	banned  bool          // it is of a client that is banned, on a proxy's connection
+	wait    time.Duration // until then, or the ban's end; 0 = it has none
+}
+
+// admit finds out whose request head was read, and charges it to that source. reason
+// is what is wrong with it: then its fields name nobody.
+func (c *client) admit(reason http1.Reason) verdict {
+	if reason == http1.ReasonNone {
+		if remaining, banned := c.identify(); banned {
+			return verdict{banned: true, wait: remaining}
+		}
+	}
+	return c.meter()
 }
 
 // meter charges the request head that was read, whatever it asks for and however it

@@ -119,7 +119,8 @@ func (x recorder) logEnded() {
 	}
 	x.log = nil
 	c := x.client
-	r.Client, r.Frontend, r.Ended = c.From, c.settings().Frontend.Name, x.loop().Now()
+	r.Proxy = c.proxy()
+	r.Client, r.Frontend, r.Ended = c.from(), c.settings().Frontend.Name, x.loop().Now()
 	if r.Began == 0 {
 		r.Began = r.Ended
 	}

@@ -1,6 +1,8 @@
 package l7
 
 import (
+	"net/netip"
+
 	"mcplb/backend"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/l4"
@@ -46,6 +48,7 @@ type Handover struct {
 	Tunnel   *TunnelHandover
 	ToClient []byte // parked
 	Log      *accesslog.Record
+	Named    *netip.AddrPort // the client of the present request, as a trusted proxy names it; nil = none
 }
 
 // Place is where a client is that moves.
@@ -102,6 +105,9 @@ func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
 	h = &Handover{
 		Client: c.ClientState, Request: c.RequestState, At: at,
 		Pending: append([]byte(nil), c.pending.Bytes()...), Log: x.log,
+	}
+	if c.proxy().IsValid() {
+		h.Named = &c.forwarded.from
 	}
 	if at == AtAnswer || at == AtTunnel {
 		h.Exchange = x.handover()

@@ -25,7 +25,7 @@ import (
 type Client struct {
 	ClientState
 	Conn   *reactor.Conn
-	Source *ratelimit.Source // nil: not limited
+	Source *ratelimit.Source // nil: not limited, or a proxy's connection between two requests
 	Timer  reactor.Timer     // the session's one timer
 	Stage  Stage
 }
@@ -109,7 +109,7 @@ func (c *Client) readHeader(settings *Settings, limiter *ratelimit.Limiter) (don
 func (c *Client) admit(settings *Settings, limiter *ratelimit.Limiter) (done bool, refusal Reason) {
 	loop := c.Conn.Loop()
 	c.Stage = StageAdmission
-	source, verdict := limiter.Admit(c.From.Addr(), loop.Now())
+	source, verdict := c.ask(settings, limiter)
 	if verdict != ratelimit.Admitted {
 		return true, RefusalOf(verdict)
 	}
@@ -122,6 +122,21 @@ func (c *Client) admit(settings *Settings, limiter *ratelimit.Limiter) (done boo
 	c.Stage, c.Since = StageHandshake, loop.Now()
 	settings.TLS.Secure(c.Conn)
 	return c.shake()
+}
+
+// ask asks the limiter. A trusted proxy is not limited as a client is, because it
+// carries many; if it names the client of each request, those have the sources.
+func (c *Client) ask(settings *Settings, limiter *ratelimit.Limiter) (*ratelimit.Source, ratelimit.Verdict) {
+	address, now := c.From.Addr(), c.Conn.Loop().Now()
+	if !settings.Trusts(address) {
+		return limiter.Admit(address, now)
+	}
+	source, verdict := limiter.AdmitProxy(address, now)
+	if settings.NamesClients(address) {
+		source.Release()
+		source = nil
+	}
+	return source, verdict
 }
 
 // shake continues the TLS handshake.

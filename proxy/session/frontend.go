@@ -38,6 +38,12 @@ func (s *Settings) Trusts(address netip.Addr) bool {
 	return slices.ContainsFunc(s.Frontend.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
+// NamesClients reports whether a peer at address names the client of each request,
+// in X-Forwarded-For, and is believed.
+func (s *Settings) NamesClients(address netip.Addr) bool {
+	return s.Frontend.ForwardedFor && s.Frontend.Mode == conf.ModeHTTP && s.Trusts(address)
+}
+
 // Idle is how long a relay between a client and a server of pool may be silent,
 // before or after one side has finished sending; 0 = forever.
 func (s *Settings) Idle(pool *backend.Pool, halfClosed bool) time.Duration {

@@ -38,7 +38,8 @@ type Session interface {
 // Info describes a client's connection.
 type Info struct {
 	Frontend string
-	Client   netip.AddrPort // the PROXY header's client where there is one
+	Client   netip.AddrPort // the PROXY header's client where there is one; in mode http the present request's, port 0: not known
+	Proxy    netip.AddrPort // the trusted proxy that named the client in X-Forwarded-For; invalid: none
 	State    string         // such as "relaying"
 	Since    int64          // when that began or something last moved, on the loops' clock
 	Requests uint64         // mode http: read so far

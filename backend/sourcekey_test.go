@@ -1,0 +1,85 @@
+package backend
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"mcplb/conf"
+)
+
+// The devices and privacy addresses of one customer have one IPv6 /64. If each was a
+// source, a client would lose its server with every new address, and one customer
+// could fill the memory. An IPv4 address is the same source in either form.
+func TestSourceIsNetwork(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name      string
+		addresses func(i int) string
+		sources   int
+		shown     string
+	}{
+		{"one /64", func(i int) string { return fmt.Sprintf("2001:db8::%x:%x", i*0x101, i) }, 1, "2001:db8::/64"},
+		{"two /64", func(i int) string { return fmt.Sprintf("2001:db8:0:%x::%x", i%2, i) }, 2, ""},
+		{"IPv4", func(i int) string { return fmt.Sprintf("192.0.2.%d", i) }, 200, ""},
+		{"IPv4 in both forms", func(i int) string { return []string{"192.0.2.1", "::ffff:192.0.2.1"}[i%2] }, 1, "192.0.2.1/32"},
+		{"6to4", func(i int) string { return fmt.Sprintf("2002:c000:201::%x", i) }, 1, "2002:c000:201::/64"},
+	} {
+		for _, factor := range []float64{0, 1.02} {
+			config := backendOf(4)
+			config.Balance, config.BalanceFactor = conf.BalanceSource, factor
+			p := newPool(t, config)
+			servers := map[string]bool{}
+			for i := range 200 {
+				address := netip.MustParseAddr(c.addresses(i))
+				slot := acquire(t, p, Request{Source: address, Now: int64(i)})
+				servers[slot.Server().Name()] = true
+				slot.Release(Completed, int64(i))
+				if lines := p.StickyOf(address, int64(i)); factor > 0 && (len(lines) != 1 || !lines[0].Source.Contains(address.Unmap())) {
+					t.Fatalf("%s: of %v %+v is remembered", c.name, address, lines)
+				}
+			}
+			if c.sources == 1 && len(servers) != 1 {
+				t.Errorf("%s, factor %v: one source went to %d servers", c.name, factor, len(servers))
+			}
+			if factor == 0 {
+				continue
+			}
+			if n := p.Remembered(); n != c.sources {
+				t.Errorf("%s: %d sources are remembered, want %d", c.name, n, c.sources)
+			}
+			if line := p.Sticky(1, 200)[0]; c.shown != "" && line.Source.String() != c.shown {
+				t.Errorf("%s: shown as %v, want %s", c.name, line.Source, c.shown)
+			}
+			checkCounts(t, p)
+		}
+	}
+}
+
+// An older version handed over a source for each IPv6 address: the new one keeps
+// their servers, and counts what is connected once.
+func TestRestoreOfAddresses(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(2))
+	h := Handover{Names: []string{"node1", "node2"}}
+	for i := range 6 {
+		source := netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", i+1)).As16()
+		h.Sticky = append(h.Sticky, HandoverEntry{Ref: uint32(i + 1), Placement: Placement{Source: source, Primary: int32(i % 2), Fallback: none, Peak: 1}})
+	}
+	entries := p.Restore(h, 1)
+	if len(entries) != 6 || p.Remembered() != 1 {
+		t.Errorf("%d entries, %d sources are remembered; want 6 of one source", len(entries), p.Remembered())
+	}
+	checkCounts(t, p)
+	slot := p.Reinstate(serverNamed(t, p, "node1"), entries[1])
+	if lines := p.StickyOf(netip.MustParseAddr("2001:db8::99"), 1); len(lines) != 6 {
+		t.Errorf("%d lines of the /64, want 6", len(lines))
+	}
+	slot.Release(Completed, 2)
+	checkCounts(t, p)
+	for i := range 10 {
+		slot := acquire(t, p, Request{Source: netip.MustParseAddr("2001:db8::7"), Now: int64(3 + i)})
+		slot.Release(Completed, int64(3+i))
+	}
+	checkCounts(t, p)
+}
