@@ -8,7 +8,7 @@ import (
 // Protocol is the number of the conversation's form after Prepared: states,
 // batches, reports. It rises whenever that form changes. The rest of the
 // conversation never changes its form.
-const Protocol = 4
+const Protocol = 5
 
 // Kind is what a message says. The numbers are part of the protocol.
 type Kind uint8
@@ -28,6 +28,7 @@ const (
 	KindReport                   // < report: what the old process still holds
 	KindSettled                  // < every connection that could move at once has moved: commit
 	KindEnd                      // < the old process is about to end
+	KindReserved                 // > the answer to a report: SlotCounts, which the old process may use beyond what it holds
 )
 
 // Offer begins the conversation.

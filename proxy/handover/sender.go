@@ -242,5 +242,17 @@ func (s *Sender) round() (clients int, err error) {
 		return 0, err
 	}
 	s.channel.SetDeadline(answerTime)
-	return clients, s.channel.Send(KindReport, report)
+	if err := s.channel.Send(KindReport, report); err != nil {
+		return 0, err
+	}
+	m, err := s.channel.Expect(KindReserved)
+	if err != nil {
+		return 0, err
+	}
+	var reserved []SlotCount
+	if err := m.Decode(&reserved); err != nil {
+		return 0, err
+	}
+	s.old.Extend(reserved)
+	return clients, nil
 }
