@@ -209,6 +209,9 @@ func (l *life) beginUpgrade() {
 // afterUpgrade continues after an upgrade, according to its outcome.
 func (l *life) afterUpgrade(result upgradeResult) {
 	if result.err != nil {
+		if err := l.process.Stay(); err != nil {
+			l.log.Error("the pid file does not name this process", "err", err)
+		}
 		l.log.Error("the upgrade failed, this process continues", "err", result.err)
 		l.phase = serving
 		l.catchUp()

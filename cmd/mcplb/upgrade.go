@@ -25,7 +25,16 @@ func (s *server) begin(options handover.ProcessOptions) (old *oldProcess, err er
 			return nil, err
 		}
 	}
-	return old, s.process.Ready()
+	return old, s.ready()
+}
+
+// ready announces that this process serves.
+func (s *server) ready() error {
+	unwritten, err := s.process.Ready()
+	if unwritten != nil {
+		s.log.Error("the pid file does not name this process", "err", unwritten)
+	}
+	return err
 }
 
 // oldProcess is the process that this one takes over from: what it hands over, and

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/cloudflare/tableflip"
@@ -19,7 +17,7 @@ import (
 type Process struct {
 	flip    *tableflip.Upgrader
 	parent  int
-	pidFile string
+	pidFile pidFile
 }
 
 // ProcessOptions say how a process takes over.
@@ -28,13 +26,18 @@ type ProcessOptions struct {
 	Timeout time.Duration // how long a new process may take until it is Ready; 0 = a minute
 }
 
-// NewProcess determines whether this process takes over from an old one.
+// NewProcess determines whether this process takes over from an old one. It fails if
+// the pid file cannot be written; Ready writes it.
 func NewProcess(o ProcessOptions) (*Process, error) {
-	flip, err := tableflip.New(tableflip.Options{PIDFile: o.PIDFile, UpgradeTimeout: o.Timeout})
-	if err != nil {
+	p := &Process{parent: os.Getppid(), pidFile: pidFile(o.PIDFile)}
+	if err := p.pidFile.prove(); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.flip, err = tableflip.New(tableflip.Options{UpgradeTimeout: o.Timeout}); err != nil {
 		return nil, fmt.Errorf("preparing for upgrades: %w", err)
 	}
-	return &Process{flip: flip, parent: os.Getppid(), pidFile: o.PIDFile}, nil
+	return p, nil
 }
 
 // channelName names the channel's socket among the files that a new process
@@ -84,13 +87,25 @@ func (p *Process) Spawn() (*Channel, <-chan error, error) {
 
 // Ready announces that this process serves: it writes the pid file, and the old
 // process, if there is one, lets go of its sockets. It succeeds if the old process
-// has died meanwhile: no other process serves what it handed over.
-func (p *Process) Ready() error {
-	err := p.flip.Ready()
+// has died meanwhile: no other process serves what it handed over. unwritten says
+// that the pid file could not be written although NewProcess could have: it names
+// another process, which is no reason to stop serving.
+func (p *Process) Ready() (unwritten, err error) {
+	unwritten = p.pidFile.write()
+	err = p.flip.Ready()
 	if err != nil && p.flip.HasParent() && p.Orphaned() {
+		return unwritten, nil
+	}
+	return unwritten, err
+}
+
+// Stay makes the pid file name this process again, which goes on to serve after an
+// upgrade has failed: the new process may have written it already.
+func (p *Process) Stay() error {
+	if p.pidFile == "" || p.pidFile.isOurs() {
 		return nil
 	}
-	return err
+	return p.pidFile.write()
 }
 
 // WaitForOld waits until the old process has ended, or ctx has. Until then this
@@ -123,12 +138,8 @@ func kill(pid int) {
 // Forget removes the pid file if it names this process, which has ended without a
 // successor.
 func (p *Process) Forget() {
-	if p.pidFile == "" {
-		return
-	}
-	text, err := os.ReadFile(p.pidFile)
-	if err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(os.Getpid()) {
-		_ = os.Remove(p.pidFile) // left behind, it names no process
+	if p.pidFile != "" && p.pidFile.isOurs() {
+		_ = os.Remove(string(p.pidFile)) // left behind, it names no process
 	}
 }
 
