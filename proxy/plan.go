@@ -29,8 +29,8 @@ type change struct {
 
 // prepare does everything that can fail for a change to c. On an error nothing has
 // changed, and nothing is left open.
-func (p *Proxy) prepare(c *conf.Config) (*change, error) {
-	change := &change{proxy: p, to: c, plan: conf.Diff(p.config, c), pools: map[string]*pool{}}
+func (p *Proxy) prepare(c *conf.Config, found addresses) (*change, error) {
+	change := &change{proxy: p, to: c, plan: conf.Diff(p.config, c), addresses: found, pools: map[string]*pool{}}
 	if err := change.prepare(); err != nil {
 		for _, l := range change.opened {
 			l.Close()
@@ -42,9 +42,6 @@ func (p *Proxy) prepare(c *conf.Config) (*change, error) {
 
 func (c *change) prepare() (err error) {
 	if c.maxconn, err = maxConnections(c.to.Global.MaxConn, c.proxy.options.FileLimit); err != nil {
-		return err
-	}
-	if c.addresses, err = resolveAll(c.to); err != nil {
 		return err
 	}
 	if err := checkTags(c.to); err != nil {

@@ -30,6 +30,8 @@ type Options struct {
 	// Inherited returns the open socket of an address, for Start to use instead of
 	// opening one; it returns nil if there is none. nil = nothing is inherited.
 	Inherited func(address string) *net.TCPListener
+	// LogDropped returns how many lines of Log were lost. nil = none ever is.
+	LogDropped func() uint64
 	// Suspended makes Start accept no clients, and run no checks, until the
 	// hand-over resumes the balancer.
 	Suspended bool
@@ -249,12 +251,16 @@ func (p *Proxy) Note(err error) {
 // apply carries a change out: first everything that can fail, which changes
 // nothing that runs, and then the rest.
 func (p *Proxy) apply(c *conf.Config) (summary string, err error) {
+	addresses, err := resolveAll(c) // may take long: not under the lock, which stops and pages need
+	if err != nil {
+		return "", err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.draining || p.replaced {
 		return "", ErrDraining
 	}
-	change, err := p.prepare(c)
+	change, err := p.prepare(c, addresses)
 	if err != nil {
 		return "", err
 	}

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"mcplb/cmd/internal/build"
 	"mcplb/cmd/internal/cli"
+	"mcplb/cmd/internal/logqueue"
 	"mcplb/conf"
 	"mcplb/proxy/handover"
 
@@ -84,14 +87,26 @@ func (b *balancerOptions) run() error {
 	case b.check:
 		return checkConfig(b.config, b.stdout, b.stderr)
 	}
-	config, err := loadConfig(b.config, b.stderr)
-	if err != nil {
-		return err
-	}
-	if status := serve(b.config, config, b.process, b.stderr); status != exitOK {
+	if status := b.serve(); status != exitOK {
 		return cli.Status(status)
 	}
 	return nil
+}
+
+// lastWords is how long the end of the process waits until the log is written.
+const lastWords = time.Second
+
+// serve runs the balancer until a signal stops it, or another process has taken over,
+// and returns the exit status. The log cannot stop it: nobody may read standard
+// error, or its reader may have gone.
+func (b *balancerOptions) serve() int {
+	signal.Ignore(syscall.SIGPIPE)
+	stderr := logqueue.New(b.stderr)
+	defer stderr.Close(lastWords)
+	signals := catchSignals() // before anything else, so that none is lost
+	defer signals.close()
+	s := newServer(b.config, stderr)
+	return s.run(b.process, signals)
 }
 
 // checkConfig reports whether a configuration is valid, with its warnings.

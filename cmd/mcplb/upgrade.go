@@ -7,16 +7,16 @@ import (
 
 // begin starts the server: as the first process, or in place of an old one, of
 // which it returns what still has to be received.
-func (s *server) begin(options handover.ProcessOptions) (old *oldProcess, err error) {
-	if s.process, err = handover.NewProcess(options); err != nil {
-		return nil, err
-	}
+func (s *server) begin() (old *oldProcess, err error) {
 	receiver, err := handover.Receive(s.process, s.log)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.start(receiver); err != nil {
 		receiver.Close()
+		return nil, err
+	}
+	if err := s.commit(); err != nil {
 		return nil, err
 	}
 	if receiver != nil {

@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cloudflare/tableflip"
@@ -18,6 +22,7 @@ type Process struct {
 	flip    *tableflip.Upgrader
 	parent  int
 	pidFile pidFile
+	attempt atomic.Int32 // to upgrade
 }
 
 // ProcessOptions say how a process takes over.
@@ -64,6 +69,9 @@ func (p *Process) OldProcess() (*Channel, error) {
 // environment. The result is sent once: nil when the new process has become
 // Ready; an error when it has ended without, in which case the channel is closed.
 func (p *Process) Spawn() (*Channel, <-chan error, error) {
+	if err := p.advance(noAttempt, unprepared); err != nil {
+		return nil, nil, err
+	}
 	near, far, err := pair()
 	if err != nil {
 		return nil, nil, err
@@ -76,7 +84,7 @@ func (p *Process) Spawn() (*Channel, <-chan error, error) {
 	}
 	result := make(chan error, 1)
 	go func() {
-		err := p.flip.Upgrade()
+		err := outcome(p.flip.Upgrade())
 		if err != nil {
 			near.Close()
 		}
@@ -143,5 +151,81 @@ func (p *Process) Forget() {
 	}
 }
 
+// Upgrades reports whether this process was started to take over from an old one.
+func (p *Process) Upgrades() bool { return p.flip.HasParent() }
+
+// The states of an attempt to upgrade.
+const (
+	noAttempt int32 = iota
+	unprepared
+	prepared // the new process is: it takes over now
+	canceled
+)
+
+// ErrCanceled is the outcome of an upgrade that Cancel has ended.
+var ErrCanceled = errors.New("the upgrade was ended before the new process was prepared")
+
+// Cancel ends an upgrade in progress if nothing has been handed over yet, and prevents
+// further ones. It reports false, and does nothing, if the new process takes over
+// now, which does not take long.
+func (p *Process) Cancel() bool {
+	for {
+		now := p.attempt.Load()
+		if now == prepared {
+			return false
+		}
+		if p.attempt.CompareAndSwap(now, canceled) {
+			p.flip.Stop()
+			return true
+		}
+	}
+}
+
+// advance changes the state of the attempt, unless Cancel has ended it.
+func (p *Process) advance(from, to int32) error {
+	if !p.attempt.CompareAndSwap(from, to) {
+		return ErrCanceled
+	}
+	return nil
+}
+
+// commit ends the time in which Cancel is possible.
+func (p *Process) commit() error { return p.advance(unprepared, prepared) }
+
+// failed makes another attempt possible.
+func (p *Process) failed() {
+	for _, state := range []int32{unprepared, prepared} {
+		p.attempt.CompareAndSwap(state, noAttempt)
+	}
+}
+
 // Stop ends a new process that is being started, and prevents further ones.
 func (p *Process) Stop() { p.flip.Stop() }
+
+// ErrStopped is the outcome of an upgrade whose new process was ended by SIGTERM or
+// SIGINT: the balancer is to stop.
+var ErrStopped = errors.New("the new process was told to stop")
+
+// outcome recognizes ErrStopped. tableflip returns the new process's end as text only.
+func outcome(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		if strings.HasSuffix(err.Error(), "signal: "+sig.String()) {
+			return fmt.Errorf("%w: %w", ErrStopped, err)
+		}
+	}
+	return err
+}
+
+// EndBySignal ends this process, a new one that does not serve, as if it did not
+// handle the signal. That is how the old process learns that it is to stop, too.
+func EndBySignal(sig os.Signal) {
+	signal.Reset(sig)
+	if number, ok := sig.(syscall.Signal); ok {
+		_ = syscall.Kill(os.Getpid(), number)
+	}
+	time.Sleep(time.Second) // the signal may reach any thread
+	os.Exit(1)
+}
