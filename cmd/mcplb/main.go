@@ -14,6 +14,7 @@ import (
 	"mcplb/cmd/internal/logqueue"
 	"mcplb/conf"
 	"mcplb/proxy/handover"
+	"mcplb/proxy/reactor"
 
 	"github.com/spf13/cobra"
 )
@@ -64,6 +65,7 @@ type balancerOptions struct {
 	check   bool
 	version bool
 	process handover.ProcessOptions
+	system  *reactor.System // nil = the kernel; tests have another
 }
 
 func (b *balancerOptions) flags(root *cobra.Command) {
@@ -106,6 +108,9 @@ func (b *balancerOptions) serve() int {
 	signals := catchSignals() // before anything else, so that none is lost
 	defer signals.close()
 	s := newServer(b.config, stderr)
+	if b.system != nil {
+		s.system = b.system
+	}
 	return s.run(b.process, signals)
 }
 

@@ -24,6 +24,9 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if config := os.Getenv(panicsVariable); config != "" {
+		os.Exit(serveAndPanic(config))
+	}
 	var err error
 	if binaries, err = buildBinaries(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

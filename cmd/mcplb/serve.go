@@ -25,6 +25,7 @@ type server struct {
 	stderr    *logqueue.Queue // of log, and of what is said before there is one
 	log       *slog.Logger
 	style     *logStyle
+	system    *reactor.System
 	proxy     *proxy.Proxy
 	pages     *pages
 	openPages func() // starts to serve them, once
@@ -53,7 +54,7 @@ type server struct {
 func newServer(path string, stderr *logqueue.Queue) *server {
 	style := newLogStyle(conf.Global{})
 	s := &server{
-		path: path, stderr: stderr, style: style, log: style.logger(stderr),
+		path: path, stderr: stderr, system: reactor.Kernel(), style: style, log: style.logger(stderr),
 		renewal: make(chan struct{}, 1), reloads: make(chan struct{}, 1),
 	}
 	stderr.OnLost(func(lines uint64) {
@@ -99,7 +100,7 @@ func (s *server) start(old *handover.Receiver) error {
 		return err
 	}
 	s.proxy, err = proxy.Start(s.config, proxy.Options{
-		Version: build.Version(), Log: s.log, FileLimit: limit, System: reactor.Kernel(),
+		Version: build.Version(), Log: s.log, FileLimit: limit, System: s.system,
 		Inherited: old.Socket, Suspended: old != nil, LogDropped: s.stderr.Dropped,
 	})
 	if err != nil {
