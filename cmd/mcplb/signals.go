@@ -324,6 +324,7 @@ func (l *life) afterUpgrade(result upgradeResult) {
 	}
 	l.drain(limit, func(ctx context.Context) {
 		l.pages.close()
+		l.socket.close()
 		if _, err := l.next.Finish(ctx); err != nil {
 			l.log.Info("the last connections end in this process", "err", err)
 		}

@@ -53,6 +53,7 @@ type Server struct {
 	AdminReason string `json:"admin_reason"` // of the admin state, and who set it; "" = never set
 
 	Weight          int     `json:"weight"`           // as configured or set by a command
+	InitialWeight   int     `json:"initial_weight"`   // as configured
 	EffectiveWeight float64 `json:"effective_weight"` // lower than weight during slow start
 
 	Connections Connections `json:"connections"`

@@ -84,7 +84,7 @@ func (p *Process) Spawn() (*Channel, <-chan error, error) {
 	}
 	result := make(chan error, 1)
 	go func() {
-		err := outcome(p.flip.Upgrade())
+		err := endOf(p.flip.Upgrade())
 		if err != nil {
 			near.Close()
 		}
@@ -206,8 +206,8 @@ func (p *Process) Stop() { p.flip.Stop() }
 // SIGINT: the balancer is to stop.
 var ErrStopped = errors.New("the new process was told to stop")
 
-// outcome recognizes ErrStopped. tableflip returns the new process's end as text only.
-func outcome(err error) error {
+// endOf recognizes ErrStopped. tableflip returns the new process's end as text only.
+func endOf(err error) error {
 	if err == nil {
 		return nil
 	}
