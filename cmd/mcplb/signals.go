@@ -336,12 +336,27 @@ func (l *life) upgradeFailed(err error) {
 	if err := l.process.Stay(); err != nil {
 		l.log.Error("the pid file does not name this process", "err", err)
 	}
+	l.restoreSocket()
 	l.log.Error("the upgrade failed, this process continues", "err", err)
 	l.phase = serving
 	if errors.Is(err, handover.ErrStopped) {
 		l.later(syscall.SIGTERM)
 	}
 	l.catchUp()
+}
+
+// restoreSocket puts the stats socket into its place again, which the new process may
+// have taken.
+func (s *server) restoreSocket() {
+	s.mu.Lock()
+	path := s.config.Admin.StatsSocket
+	s.mu.Unlock()
+	opened, err := s.socket.open(path)
+	if err != nil {
+		s.log.Error("the stats socket is not served", "err", err)
+		return
+	}
+	s.socket.apply(path, opened, s.log)
 }
 
 // sendOn sends a signal to the process that serves now.
