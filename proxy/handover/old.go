@@ -42,7 +42,7 @@ type Old struct {
 // in the listeners' backlogs and in the pools' queues.
 func (o *Old) Suspend() {
 	o.Balancer.Suspend()
-	o.everySession(func(c *reactor.Conn, s session.Session) { o.countStaying(c, s) })
+	o.countStaying()
 	o.servers, o.refused = map[*backend.Server]uint32{}, map[session.Session]bool{}
 	o.pools = o.Balancer.Pools()
 	for _, p := range o.pools {
@@ -112,6 +112,7 @@ func (o *Old) State() ([]byte, error) {
 // Report returns what is still held here and waited for, encoded, and how many
 // clients that is.
 func (o *Old) Report() (payload []byte, clients int, err error) {
+	o.countStaying()
 	r := report{Held: o.holdings(), Waiting: o.waiting()}
 	if !o.historySent && o.History != nil {
 		o.historySent = true
@@ -122,12 +123,15 @@ func (o *Old) Report() (payload []byte, clients int, err error) {
 	return payload, r.Held.Clients, err
 }
 
-// countStaying counts a client that cannot move and may ask for a slot: in mode http
-// one for each request, in the others one.
-func (o *Old) countStaying(c *reactor.Conn, s session.Session) {
-	if slot, _ := s.Holds(); c.HasTransport() && (asksAgain(s) || slot.Server() == nil) {
-		o.staying++
-	}
+// countStaying counts the clients that cannot move and may ask for a slot: in mode http
+// for each request, in the others once.
+func (o *Old) countStaying() {
+	o.staying = 0
+	o.everySession(func(c *reactor.Conn, s session.Session) {
+		if slot, _ := s.Holds(); c.HasTransport() && (asksAgain(s) || slot.Server() == nil) {
+			o.staying++
+		}
+	})
 }
 
 // holdings returns what this process holds now: slots in use, and those that may be
@@ -136,8 +140,7 @@ func (o *Old) holdings() Holdings {
 	most := o.reserve() // before the slots are counted: from now on there will be no more
 	h := Holdings{Clients: o.Balancer.Engine().Load(), Counts: o.counts.growth(o.Balancer)}
 	slots, sources := map[SlotKey]int{}, map[uint64]int{}
-	o.staying = 0
-	o.everySession(func(c *reactor.Conn, s session.Session) {
+	o.everySession(func(_ *reactor.Conn, s session.Session) {
 		slot, source := s.Holds()
 		if slot.Server() != nil {
 			key := o.keyOf(slot)
@@ -147,7 +150,6 @@ func (o *Old) holdings() Holdings {
 		if source != nil {
 			sources[source.Key()]++
 		}
-		o.countStaying(c, s)
 	})
 	for server, spare := range most {
 		if spare > 0 {
