@@ -60,9 +60,8 @@ func (b *balancer) refresh(s *Server) {
 	}
 	st := s.State()
 	m.weight = s.weight.Load()
-	m.limit = s.maxConn.Load()
-	if m.limit == 0 {
-		m.limit = math.MaxInt32
+	if !b.suspended { // else Suspend has lowered it
+		m.limit = limitOf(s)
 	}
 	m.mayBePrimary = m.weight > 0 && st.Admin == Ready
 	was := m.tier
@@ -76,6 +75,14 @@ func (b *balancer) refresh(s *Server) {
 	if !st.TakesBound() {
 		b.queue.unbind(s)
 	}
+}
+
+// limitOf is the most slots of a server that may be in use.
+func limitOf(s *Server) int32 {
+	if most := s.maxConn.Load(); most != 0 {
+		return most
+	}
+	return math.MaxInt32
 }
 
 func tierOf(st State, weight int32) tier {
@@ -181,11 +188,10 @@ func (b *balancer) release(s *Server, e ref, now int64) grant {
 }
 
 // grant takes a free slot of a member for the first waiter that may use it. It
-// returns no grant if there is no free slot or no such waiter, nor while the
-// pool is suspended.
+// returns no grant if there is no free slot or no such waiter.
 func (b *balancer) grant(i int) grant {
 	m := &b.members.all[i]
-	if b.suspended || b.queue.len() == 0 || m.full() {
+	if b.queue.len() == 0 || m.full() {
 		return grant{}
 	}
 	n := b.queue.firstFor(m)

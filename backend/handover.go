@@ -2,8 +2,11 @@ package backend
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"slices"
+
+	"mcplb/conf"
 )
 
 // Handover is the state of a pool for the pool of a new process: everything but
@@ -33,20 +36,92 @@ type HandoverEntry struct {
 }
 
 // Suspend stops the granting of slots until Resume: requests are queued as if
-// every server were full. Slots may still be released. Requests with Stay are
-// the exception: for them every server with a limit reserves up to spare of its
-// free slots. Suspend returns how many, for each server that has some.
-func (p *Pool) Suspend(spare int) (reserved map[*Server]int) {
+// every server were full. Requests with Stay, of connections that cannot move to
+// the new process, are the exception: they may have what is released here, and up
+// to spare of every server's free slots. Suspend returns the most slots of each
+// server that has a limit which are in use here, or may be until the next call.
+// Called again it gives up what is spare by then; Extend adds to it, Slot.Moved
+// takes from it.
+func (p *Pool) Suspend(spare int) (most map[*Server]int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.balancer.suspended = true
-	return p.balancer.members.reserve(spare)
+	b := &p.balancer
+	b.suspended, b.queue.suspended = true, true
+	return b.members.reserve(spare)
+}
+
+// Waiting is how many requests in the queue wait for the same.
+type Waiting struct {
+	Endpoint conf.Endpoint
+	Bound    *Server // nil = any
+	Count    int
+}
+
+// Waiting returns what the requests in the queue wait for.
+func (p *Pool) Waiting() (all []Waiting) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	counts := map[Waiting]int{}
+	for _, n := range p.balancer.queue.byWaiter {
+		counts[Waiting{Endpoint: n.request.Endpoint, Bound: n.request.Bound}]++
+	}
+	for w, n := range counts {
+		w.Count = n
+		all = append(all, w)
+	}
+	return all
+}
+
+// Extend grants a slot of s, which the new process has reserved for this one, to
+// the first request in the queue that may use it, with Stay or without. It reports
+// false if there is none, and then nothing has changed. The pool must be suspended.
+func (p *Pool) Extend(s *Server) bool {
+	p.mu.Lock()
+	g := p.balancer.extend(s)
+	p.mu.Unlock()
+	g.deliver()
+	return g.waiter != nil
+}
+
+// extend is Pool.Extend, under the lock.
+func (b *balancer) extend(s *Server) grant {
+	m := b.members.of(s)
+	if m == nil {
+		return grant{}
+	}
+	b.queue.suspended = false
+	defer func() { b.queue.suspended = b.suspended }()
+	limited := m.limit != math.MaxInt32
+	if limited {
+		m.limit++
+	}
+	g := b.grant(s.member)
+	if limited && g.waiter == nil {
+		m.limit--
+	}
+	return g
+}
+
+// moved takes a slot that is in use out of this process: the new one has it.
+func (p *Pool) moved(s *Server, e ref, now int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := &p.balancer
+	b.advance(now)
+	b.sticky.disconnect(e)
+	s.setConns(s.conns.Load() - 1)
+	if m := b.members.of(s); m != nil {
+		m.conns--
+		if b.suspended && m.limit != math.MaxInt32 {
+			m.limit--
+		}
+	}
 }
 
 // Resume ends Suspend. Slots that are free go to the queue first.
 func (p *Pool) Resume() {
 	p.mu.Lock()
-	p.balancer.suspended = false
+	p.balancer.suspended, p.balancer.queue.suspended = false, false
 	for _, s := range p.Servers() {
 		p.balancer.refresh(s)
 	}
@@ -204,6 +279,16 @@ func (p *Pool) Reinstate(s *Server, entry uint32) Slot {
 		p.balancer.sticky.connect(ref(entry))
 	}
 	return Slot{server: s, entry: ref(entry)}
+}
+
+// Attribute makes a slot that of a connection of another entry: see Reinstate.
+func (p *Pool) Attribute(s *Slot, entry uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.balancer.sticky.disconnect(s.entry)
+	if s.entry = ref(entry); entry != 0 {
+		p.balancer.sticky.connect(s.entry)
+	}
 }
 
 // Identified returns the server that id names, for clients who were connected to

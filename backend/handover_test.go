@@ -199,15 +199,17 @@ func TestSuspend(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(2, maxConn(1)))
 	l := acquire(t, p, Request{Source: addr(1)})
-	reserved := p.Suspend(1)
+	most := p.Suspend(1)
 	first := queued(t, p, Request{Source: addr(2)})
 	bound := queued(t, p, Request{Source: addr(3), Bound: l.Server()})
 	l.Release(Completed, 1)
 	if perServer(p)["node1"]+perServer(p)["node2"] != 0 {
 		t.Errorf("slots are in use: %v", perServer(p))
 	}
-	if len(reserved) != 1 {
-		t.Errorf("slots are reserved on %d servers, want on the free one only", len(reserved))
+	for server, n := range most {
+		if n != 1 {
+			t.Errorf("%d slots of %s may be used, want 1", n, server.Name())
+		}
 	}
 	for range 2 { // the one released, the one reserved
 		stays := acquire(t, p, Request{Source: addr(5), Stay: true})
@@ -235,4 +237,47 @@ func TestSuspend(t *testing.T) {
 	first.slot(t)
 	bound.slot(t)
 	checkCounts(t, p)
+}
+
+// Who cannot move gets what is released in the old process, and what the new process
+// reserves; a slot that has moved is the new process's. Otherwise clients with TLS
+// would wait in the old process until timeout_queue, or more clients than maxconn
+// would be on a server.
+func TestSuspendedQueue(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(1, maxConn(3)))
+	server := p.Servers()[0]
+	held := fill(t, p)
+	movable, staying := queued(t, p, Request{Source: addr(1)}), queued(t, p, Request{Source: addr(2), Stay: true})
+	p.Suspend(1)
+	held[0].Moved(1)
+	staying.waits(t) // the slot is in use in the new process
+	if most := p.Suspend(1); most[server] != 2 {
+		t.Errorf("%d slots may be used here, want 2", most[server])
+	}
+	server.SetMaxConn(10)
+	staying.waits(t) // the new process decides now
+	held[1].Release(Completed, 2)
+	slot := staying.slot(t)
+	if w := p.Waiting(); len(w) != 1 || w[0] != (Waiting{Count: 1}) {
+		t.Errorf("waiting are %+v, want the movable one", w)
+	}
+	if !p.Extend(server) || p.Extend(server) {
+		t.Error("one slot was to be granted, to the one who waits")
+	}
+	further := movable.slot(t)
+	if most := p.Suspend(0); most[server] != 3 || server.Conns() != 3 {
+		t.Errorf("%d slots may be used here, and %d are, want 3", most[server], server.Conns())
+	}
+	slot.Release(Completed, 3)
+	further.Release(Completed, 3)
+	held[2].Release(Completed, 3)
+	if most := p.Suspend(0); most[server] != 0 {
+		t.Errorf("%d slots may be used here, want none", most[server])
+	}
+	p.Resume()
+	checkCounts(t, p)
+	if n := len(fill(t, p)); n != 10 {
+		t.Errorf("%d slots after Resume, want 10", n)
+	}
 }

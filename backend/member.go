@@ -158,9 +158,9 @@ func (ms *members) vacate(s *Server) {
 }
 
 // reserve lowers every limit so that at most spare more slots can be taken, and
-// returns how many can, for each server with a limit that has some.
+// returns the limits of the servers that have one.
 func (ms *members) reserve(spare int) map[*Server]int {
-	reserved := map[*Server]int{}
+	most := map[*Server]int{}
 	for i := range ms.all {
 		m := &ms.all[i]
 		if m.server == nil || m.limit == math.MaxInt32 {
@@ -168,11 +168,9 @@ func (ms *members) reserve(spare int) map[*Server]int {
 		}
 		free := max(0, min(int32(spare), m.limit-m.conns))
 		m.limit = min(m.limit, m.conns+free)
-		if free > 0 {
-			reserved[m.server] = int(free)
-		}
+		most[m.server] = int(m.limit)
 	}
-	return reserved
+	return most
 }
 
 // highest returns the member of set that rendezvous hashing prefers, none of an

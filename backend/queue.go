@@ -10,11 +10,12 @@ import (
 // to. A freed slot goes to the waiter that came first among the few lists that
 // its server serves, so the rest of the queue costs nothing.
 type queue struct {
-	members  *members
-	lists    [5]waitList // by endpointIndex; the last: any endpoint
-	byWaiter map[Waiter]*waiting
-	free     *waiting // nodes for reuse, linked by next
-	arrived  uint64
+	members   *members
+	suspended bool        // only requests with Stay are granted a slot
+	lists     [5]waitList // by endpointIndex; the last: any endpoint
+	byWaiter  map[Waiter]*waiting
+	free      *waiting // nodes for reuse, linked by next
+	arrived   uint64
 
 	// Readable without the pool's lock.
 	length atomic.Int64
@@ -108,6 +109,9 @@ func (q *queue) unbind(s *Server) {
 // m, or nil.
 func (q *queue) firstFor(m *member) *waiting {
 	first := m.server.bound.first
+	for first != nil && q.withheld(first) {
+		first = first.next
+	}
 	if m.tier == unusable {
 		return first
 	}
@@ -116,7 +120,7 @@ func (q *queue) firstFor(m *member) *waiting {
 			continue
 		}
 		n := q.lists[k].first
-		for n != nil && !q.accepts(n, m.server) {
+		for n != nil && (q.withheld(n) || !q.accepts(n, m.server)) {
 			n = n.next
 		}
 		if n != nil && (first == nil || n.number < first.number) {
@@ -125,6 +129,9 @@ func (q *queue) firstFor(m *member) *waiting {
 	}
 	return first
 }
+
+// withheld reports whether n gets no slot because the pool is suspended.
+func (q *queue) withheld(n *waiting) bool { return q.suspended && !n.request.Stay }
 
 // accepts reports whether n may have a slot of s: not if s was tried for it in
 // vain while another server is usable.

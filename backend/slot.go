@@ -79,6 +79,15 @@ func (s *Slot) Server() *Server { return s.server }
 // 0 = none.
 func (s *Slot) Entry() uint32 { return uint32(s.entry) }
 
+// Moved gives up a slot whose connection, and with it the slot, another process has
+// now: it is not free. It is no slot afterwards.
+func (s *Slot) Moved(now int64) {
+	if server := s.server; server != nil {
+		server.pool.moved(server, s.entry, now)
+		*s = Slot{}
+	}
+}
+
 // Release gives the slot back and reports to the pool's observer how its use
 // ended. It is no slot afterwards, so releasing it again does nothing. The freed
 // slot may go to a waiter, whose Granted is called before Release returns. now

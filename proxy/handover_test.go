@@ -101,7 +101,9 @@ func (r *running) report(to *running) (clients int) {
 	r.t.Helper()
 	report, clients, err := r.old.Report()
 	if err == nil {
-		err = to.new.Update(report)
+		var reserved []handover.SlotCount
+		reserved, err = to.new.Update(report)
+		r.old.Extend(reserved)
 	}
 	if err != nil {
 		r.t.Fatal(err)

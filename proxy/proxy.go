@@ -32,6 +32,8 @@ type Options struct {
 	// Inherited returns the open socket of an address, for Start to use instead of
 	// opening one; it returns nil if there is none. nil = nothing is inherited.
 	Inherited func(address string) *net.TCPListener
+	// LogDropped returns how many lines of Log were lost. nil = none ever is.
+	LogDropped func() uint64
 	// Suspended makes Start accept no clients, and run no checks, until the
 	// hand-over resumes the balancer.
 	Suspended bool

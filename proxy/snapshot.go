@@ -79,6 +79,9 @@ func (p view) process() admin.Process {
 		stats := p.log.Stats()
 		shown.AccessLog = &admin.AccessLog{Path: path, Lines: stats.Lines, Dropped: stats.Dropped, Error: stats.Error}
 	}
+	if dropped := p.options.LogDropped; dropped != nil {
+		shown.LogDropped = dropped()
+	}
 	if shown.AcceptPaused {
 		shown.AcceptPauseReason = "maxconn"
 	}

@@ -250,7 +250,7 @@ func TestCommandLine(t *testing.T) {
 		{"mistyped command", []string{"strat"}, 2, `^$`, `^mcpcluster: there is no command "strat"; did you mean start`},
 		{"help", []string{"-h"}, 0, `(?s)Usage:\n  mcpcluster \[command\].*  run `, `^$`},
 		{"help of run", []string{"run", "-h"}, 0, `(?s)Usage:\n  mcpcluster run \[flags\].*--bin DIRECTORY.*-c, --config FILE.*--logs DIRECTORY.*-v, `, `^$`},
-		{"version", []string{"version"}, 0, `^mcpcluster \S+\n$`, `^$`},
+		{"version", []string{"version"}, 0, `^mcpcluster \d\S+\n(commit .*\n)?go\S+ \S+\n$`, `^$`},
 		{"unknown flag", []string{"run", "-x"}, 2, `^$`, `^mcpcluster run: unknown shorthand flag: 'x' in -x\nusage: mcpcluster run \[flags\]\n`},
 		{"surplus argument", []string{"run", "x"}, 2, `^$`, `^mcpcluster run: unexpected argument "x"\n`},
 		{"no member", []string{"tail"}, 2, `^$`, `^mcpcluster tail: missing argument: MEMBER\n`},

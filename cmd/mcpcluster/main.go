@@ -62,6 +62,6 @@ Exit status: 0 if all went well, 1 if something failed, 2 for a wrong command li
 	}
 	root.SetOut(in.stdout)
 	root.AddCommand(runCommand(in), startCommand(in), stopCommand(in), restartCommand(in), statusCommand(in), tailCommand(in),
-		composeCommand(in), cli.Version("mcpcluster", build.Version()), cli.Man(root))
+		composeCommand(in), cli.Version("mcpcluster", build.Describe()), cli.Man(root))
 	return root
 }

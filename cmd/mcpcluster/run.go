@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
+	"mcplb/cmd/internal/logqueue"
 	"mcplb/conf"
 
 	"github.com/spf13/cobra"
@@ -76,7 +79,10 @@ func runCluster(in invocation, opts runOptions) (err error) {
 	if err := locate(members, opts.bin); err != nil {
 		return err
 	}
-	logs, err := newLogs(in.stderr, opts.verbose, opts.logs)
+	signal.Ignore(syscall.SIGPIPE) // output whose reader has gone must not end the cluster
+	stderr := logqueue.New(in.stderr)
+	defer stderr.Close(time.Second)
+	logs, err := newLogs(stderr, opts.verbose, opts.logs)
 	if err != nil {
 		return err
 	}

@@ -45,8 +45,9 @@ var layers = []layer{
 	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/internal/build"},
-	{name: "cmd/internal/cli"},                                     // command lines; knows no program
-	{name: "cmd/mcpnode", imports: []string{"cmd/internal/build"}}, // knows nothing of the balancer
+	{name: "cmd/internal/cli"},      // command lines; knows no program
+	{name: "cmd/internal/logqueue"}, // a log that does not wait for its reader
+	{name: "cmd/mcpnode", imports: []string{"cmd/internal/build", "cmd/internal/logqueue"}}, // knows nothing of the balancer
 	{name: "cmd/mcpload/latency"},
 	{name: "cmd/mcpload/proc"},
 	{name: "cmd/mcpload/clients", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp", "cmd/mcpload/latency"}}, // they run on the balancer's engine
@@ -58,9 +59,9 @@ var layers = []layer{
 	{name: "cmd/mcpload/stress", imports: []string{"cmd/mcpload/proc", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
 	{name: "cmd/mcpload/comparison", imports: []string{"plot", "cmd/mcpload/proc", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
 	{name: "cmd/mcpload", imports: []string{"cmd/internal/build", "cmd/internal/cli", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/origin", "cmd/mcpload/bench", "cmd/mcpload/stress", "cmd/mcpload/comparison"}},
-	{name: "cmd/mcpcluster", imports: []string{"conf", "cmd/internal/build", "cmd/internal/cli"}},
+	{name: "cmd/mcpcluster", imports: []string{"conf", "cmd/internal/build", "cmd/internal/cli", "cmd/internal/logqueue"}},
 	{name: "cmd/mcplb/doctor", imports: []string{"conf"}},
-	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy", "cmd/internal/build", "cmd/internal/cli", "cmd/mcplb/doctor"}},
+	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy", "cmd/internal/build", "cmd/internal/cli", "cmd/internal/logqueue", "cmd/mcplb/doctor"}},
 }
 
 // helpers are what tests import and what runs beside them; nothing of it ships.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 
 	"mcplb/conf"
@@ -29,10 +28,10 @@ func (style *logStyle) apply(c conf.Global) {
 	style.json.Store(c.LogFormat == conf.LogJSON)
 }
 
-// logger returns a logger that writes to w.
+// logger returns a logger that writes to w, whose Write may be called by any
+// goroutine.
 func (style *logStyle) logger(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: &style.level}
-	w = &lineWriter{w: w}
 	return slog.New(&styled{style, slog.NewTextHandler(w, options), slog.NewJSONHandler(w, options)})
 }
 
@@ -63,16 +62,4 @@ func (h *styled) WithAttrs(attributes []slog.Attr) slog.Handler {
 // WithGroup implements slog.Handler.
 func (h *styled) WithGroup(name string) slog.Handler {
 	return &styled{h.style, h.text.WithGroup(name), h.json.WithGroup(name)}
-}
-
-// lineWriter writes one line at a time, in either format.
-type lineWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lineWriter) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(line)
 }

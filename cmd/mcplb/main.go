@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"mcplb/cmd/internal/build"
 	"mcplb/cmd/internal/cli"
+	"mcplb/cmd/internal/logqueue"
 	"mcplb/conf"
 	"mcplb/proxy"
 	"mcplb/proxy/handover"
@@ -63,6 +66,7 @@ type balancerOptions struct {
 	check   bool
 	version bool
 	process handover.ProcessOptions
+	system  *reactor.System // nil = the kernel; tests have another
 }
 
 func (b *balancerOptions) flags(root *cobra.Command) {
@@ -86,14 +90,29 @@ func (b *balancerOptions) run() error {
 	case b.check:
 		return checkConfig(b.config, b.stdout, b.stderr)
 	}
-	config, err := loadConfig(b.config, b.stderr)
-	if err != nil {
-		return err
-	}
-	if status := serve(b.config, config, b.process, b.stderr); status != exitOK {
+	if status := b.serve(); status != exitOK {
 		return cli.Status(status)
 	}
 	return nil
+}
+
+// lastWords is how long the end of the process waits until the log is written.
+const lastWords = time.Second
+
+// serve runs the balancer until a signal stops it, or another process has taken over,
+// and returns the exit status. The log cannot stop it: nobody may read standard
+// error, or its reader may have gone.
+func (b *balancerOptions) serve() int {
+	signal.Ignore(syscall.SIGPIPE)
+	stderr := logqueue.New(b.stderr)
+	defer stderr.Close(lastWords)
+	signals := catchSignals() // before anything else, so that none is lost
+	defer signals.close()
+	s := newServer(b.config, stderr)
+	if b.system != nil {
+		s.system = b.system
+	}
+	return s.run(b.process, signals)
 }
 
 // checkConfig reports whether a configuration is valid, with its warnings.

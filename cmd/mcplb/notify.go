@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -25,6 +26,7 @@ import (
 type notifier struct {
 	log      *slog.Logger
 	watchdog time.Duration // the longest time between two WATCHDOG messages; 0 = none are required
+	ending   atomic.Bool   // the process does not serve any more: no reload in progress may say otherwise
 }
 
 // newNotifier reads the environment. It removes WATCHDOG_PID, which names this
@@ -46,11 +48,19 @@ func (n *notifier) say(assignments ...string) {
 	}
 }
 
-func (n *notifier) ready(status string) { n.say(daemon.SdNotifyReady, "STATUS="+status) }
+// ready reports that the balancer serves.
+func (n *notifier) ready(status string) {
+	if !n.ending.Load() {
+		n.say(daemon.SdNotifyReady, "STATUS="+status)
+	}
+}
 
 // reloading reports that a reload begins, with the time on CLOCK_MONOTONIC: the
 // manager must know that READY came after its signal (Type=notify-reload).
 func (n *notifier) reloading() {
+	if n.ending.Load() {
+		return
+	}
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
 		n.log.Warn("cannot notify the service manager of a reload", "err", err)
@@ -62,7 +72,10 @@ func (n *notifier) reloading() {
 // replaced reports that another process of the service is its main process from now
 // on. Only the present main process may report this, and the manager has ignored all
 // earlier messages of the other process.
-func (n *notifier) replaced(pid int) { n.say(fmt.Sprintf("MAINPID=%d", pid), "STATUS=serving") }
+func (n *notifier) replaced(pid int) {
+	n.ending.Store(true)
+	n.say(fmt.Sprintf("MAINPID=%d", pid), "STATUS=serving")
+}
 
 const (
 	stopMargin  = 10 * time.Second // for the exit after hard_stop_after
@@ -73,6 +86,7 @@ const (
 // stopping reports that draining begins, and that it may take for limit (0 =
 // forever). It repeats that until ctx ends.
 func (n *notifier) stopping(ctx context.Context, limit time.Duration, status string) {
+	n.ending.Store(true)
 	wanted := limit + stopMargin
 	if limit == 0 {
 		wanted = withoutEnd

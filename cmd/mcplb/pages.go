@@ -17,13 +17,16 @@ import (
 	"mcplb/proxy/handover"
 )
 
-// pages serves the admin and health addresses, which a reload may change. One
-// goroutine at a time may call its methods.
+// pages serves the admin and health addresses, which a reload may change. Any
+// goroutine may call its methods.
 type pages struct {
 	log           *slog.Logger
 	admin, health http.Handler
-	serving       map[string]*page // by key
-	working       sync.WaitGroup   // for pages that are served or are closing
+	working       sync.WaitGroup // for pages that are served or are closing
+
+	mu      sync.Mutex
+	serving map[string]*page // guarded by mu; by key
+	closed  bool             // guarded by mu
 }
 
 // page is one address that is served.
@@ -74,6 +77,8 @@ func (w *wanted) key() string {
 // sockets by key. inherited returns the socket of an address that is already open, or
 // nil.
 func (p *pages) open(c conf.Admin, inherited func(address string) *net.TCPListener) (map[string]net.Listener, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	opened := map[string]net.Listener{}
 	for _, w := range wantedOf(c) {
 		if p.serving[w.key()] != nil {
@@ -107,6 +112,8 @@ func network(c conf.Admin, address string) string {
 
 // copies duplicates the sockets for another process.
 func (p *pages) copies() ([]handover.Socket, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var all []handover.Socket
 	for _, served := range p.serving {
 		file, err := served.socket.(*net.TCPListener).File()
@@ -127,6 +134,17 @@ func closeAll(sockets map[string]net.Listener) {
 // apply serves the addresses of c, new ones on the sockets, and stops serving all
 // others.
 func (p *pages) apply(c conf.Admin, sockets map[string]net.Listener) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed { // the process ends during a reload
+		closeAll(sockets)
+		return
+	}
+	p.change(c, sockets)
+}
+
+// change is apply, under the lock.
+func (p *pages) change(c conf.Admin, sockets map[string]net.Listener) {
 	stays := map[string]bool{}
 	for _, w := range wantedOf(c) {
 		key := w.key()
@@ -179,8 +197,11 @@ func (p *pages) stop(served *page) {
 	})
 }
 
-// close stops all pages and waits for that.
+// close stops all pages, for good, and waits for that.
 func (p *pages) close() {
-	p.apply(conf.Admin{}, nil)
+	p.mu.Lock()
+	p.closed = true
+	p.change(conf.Admin{}, nil)
+	p.mu.Unlock()
 	p.working.Wait()
 }

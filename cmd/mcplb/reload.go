@@ -1,15 +1,22 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net"
 	"strings"
 
 	"mcplb/conf"
+	"mcplb/proxy"
 )
+
+// errReplaced is why a process does not reload whose successor serves.
+var errReplaced = errors.New("another process serves now, and has read the configuration")
 
 // reload reads the configuration again, applies it and returns the changes in one
 // line. If it fails, nothing has changed, and the log and the status show why. Any
-// goroutine may call it.
+// goroutine may call it; it waits for a reload in progress, until ctx ends.
 //
 //	step                              may fail   changes the running balancer
 //	reopen the access log             yes        no: its file may have been moved away
@@ -18,9 +25,16 @@ import (
 //	proxy.Apply                       yes        only when nothing can fail any more
 //	pages, log                        no         yes
 //	an upgrade, if required           yes        no: this process continues to serve
-func (s *server) reload() (changes string, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+//
+// What takes long, reading files and looking up names, delays only other reloads:
+// signals are obeyed meanwhile.
+func (s *server) reload(ctx context.Context) (changes string, err error) {
+	select {
+	case s.reloads <- struct{}{}:
+		defer func() { <-s.reloads }()
+	case <-ctx.Done():
+		return "", fmt.Errorf("a reload is in progress, and has not ended: %w", context.Cause(ctx))
+	}
 	s.note.reloading()
 	defer func() { s.note.ready(statusAfter(err)) }()
 	s.reopenLog() // even if the file has mistakes
@@ -30,7 +44,11 @@ func (s *server) reload() (changes string, err error) {
 	} else {
 		changes, err = s.apply(config)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errReplaced), errors.Is(err, proxy.ErrDraining):
+		s.log.Warn("not reloading", "err", err)
+		return "", err
+	case err != nil:
 		s.log.Error("reload failed, the old configuration stays in force", "config", s.path, "err", err)
 		return "", err
 	}
@@ -57,6 +75,11 @@ func statusAfter(err error) string {
 
 // apply applies a configuration and returns the changes.
 func (s *server) apply(config *conf.Config) (changes string, err error) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if s.left {
+		return "", errReplaced
+	}
 	sockets, err := s.pages.open(config.Admin, nothingInherited)
 	if err != nil {
 		s.proxy.Note(err)
@@ -80,6 +103,8 @@ func (s *server) apply(config *conf.Config) (changes string, err error) {
 	s.pages.apply(config.Admin, sockets)
 	s.socket.apply(config.Admin.StatsSocket, statsSocket, s.log)
 	s.style.apply(config.Global)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.config = config
 	return changes, nil
 }

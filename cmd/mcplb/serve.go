@@ -2,18 +2,16 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"mcplb/cmd/internal/build"
+	"mcplb/cmd/internal/logqueue"
 	"mcplb/conf"
 	"mcplb/proxy"
 	"mcplb/proxy/admin"
@@ -24,8 +22,10 @@ import (
 // server is the running process.
 type server struct {
 	path      string
+	stderr    *logqueue.Queue // of log, and of what is said before there is one
 	log       *slog.Logger
 	style     *logStyle
+	system    *reactor.System
 	proxy     *proxy.Proxy
 	pages     *pages
 	socket    statsSocket
@@ -35,31 +35,40 @@ type server struct {
 	access  admin.Access // to the runtime commands
 	history *admin.History
 
-	process *handover.Process // this process in handovers
-	renewal chan struct{}     // receives a request of a reload for an upgrade
+	process  *handover.Process // this process in handovers
+	progress atomic.Int32      // of the start
+	renewal  chan struct{}     // receives a request of a reload for an upgrade
 
-	mu      sync.Mutex   // guards the fields below; held during a reload or an upgrade
+	reloads chan struct{} // holds a value during a reload: they come one after the other
+
+	// applying is held while a configuration is applied and during an upgrade. What
+	// is slow, such as reading the file, happens before it is taken.
+	applying sync.Mutex
+	left     bool // guarded by applying: another process serves
+
+	mu      sync.Mutex   // guards the fields below, for a moment only
 	config  *conf.Config // in force
 	started conf.Global  // in force when this process started
 }
 
-// serve runs the balancer until a signal stops it, or another process has taken over,
-// and returns the exit status.
-func serve(path string, config *conf.Config, options handover.ProcessOptions, stderr io.Writer) int {
-	style := newLogStyle(config.Global)
-	s := &server{path: path, config: config, started: config.Global, style: style, log: style.logger(stderr), renewal: make(chan struct{}, 1)}
-	s.note = newNotifier(s.log)
-	// Registered before anything is served, so that no signal is lost.
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
-	old, err := s.begin(options)
-	if err != nil {
-		fmt.Fprintln(stderr, "mcplb: cannot start:", err)
-		return exitError
+// newServer returns a server that logs to the queue.
+func newServer(path string, stderr *logqueue.Queue) *server {
+	style := newLogStyle(conf.Global{})
+	s := &server{
+		path: path, stderr: stderr, system: reactor.Kernel(), style: style, log: style.logger(stderr),
+		renewal: make(chan struct{}, 1), reloads: make(chan struct{}, 1),
 	}
-	defer s.process.Forget()
-	s.log.Info("serving", "config", path, "pid", os.Getpid(), "version", build.Version(),
+	stderr.OnLost(func(lines uint64) {
+		s.log.Warn("log lines were dropped: standard error was not read, or could not be written", "lines", lines)
+	})
+	slog.SetDefault(s.log) // and that of package log: a library may use them
+	s.note = newNotifier(s.log)
+	return s
+}
+
+// serve serves until the balancer is stopped.
+func (s *server) serve(signals *signals, begun startup) int {
+	s.log.Info("serving", "config", s.path, "pid", os.Getpid(), "version", build.Version(),
 		"maxconn", s.proxy.Snapshot().Process.Connections.Limit)
 	remembering, forget := context.WithCancel(context.Background())
 	defer forget()
@@ -72,7 +81,7 @@ func serve(path string, config *conf.Config, options handover.ProcessOptions, st
 	defer unwatch()
 	go s.note.watch(watching, s.proxy.Turn)
 	s.note.ready("serving")
-	return s.obey(signals, old)
+	return s.obey(signals, begun)
 }
 
 // start opens everything, or nothing. It uses the sockets that the old process hands
@@ -97,8 +106,8 @@ func (s *server) start(old *handover.Receiver) error {
 		return err
 	}
 	s.proxy, err = proxy.Start(s.config, proxy.Options{
-		Version: build.Version(), Log: s.log, FileLimit: limit, System: reactor.Kernel(),
-		Inherited: old.Socket, Suspended: old != nil,
+		Version: build.Version(), Log: s.log, FileLimit: limit, System: s.system,
+		Inherited: old.Socket, Suspended: old != nil, LogDropped: s.stderr.Dropped,
 	})
 	if err != nil {
 		closeAll(sockets)
@@ -125,7 +134,7 @@ func (s *server) adminHandler() http.Handler { return admin.NewAdminHandler(s.ad
 func (s *server) adminOptions() admin.Options {
 	return admin.Options{
 		Source: s.proxy, Control: s.proxy.Control(), Access: &s.access, Log: s.log, History: s.history,
-		Reload: func(context.Context) (string, error) { return s.reload() },
+		Reload: s.reload,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -13,24 +14,54 @@ import (
 	"mcplb/proxy/handover"
 )
 
+// signals are those that the process obeys. Each kind has a channel: none can fill
+// that of another, and those of a kind that wait are one, except to stop.
+type signals struct {
+	stop            chan os.Signal // SIGTERM, SIGINT
+	reload, upgrade chan os.Signal // SIGHUP, SIGUSR2
+}
+
+// catchSignals handles the signals from now on.
+func catchSignals() *signals {
+	s := &signals{stop: make(chan os.Signal, 4), reload: make(chan os.Signal, 1), upgrade: make(chan os.Signal, 1)}
+	signal.Notify(s.stop, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(s.reload, syscall.SIGHUP)
+	signal.Notify(s.upgrade, syscall.SIGUSR2)
+	return s
+}
+
+func (s *signals) close() {
+	for _, c := range []chan os.Signal{s.stop, s.reload, s.upgrade} {
+		signal.Stop(c)
+	}
+}
+
 // phase is the phase of a process, which decides what signals do. One goroutine (obey)
-// runs through the phases and handles one signal after another.
+// runs through the phases and handles one signal after another, without waiting for
+// anything.
 //
-//	phase      HUP              USR2                 TERM, INT         other events
-//	following  reload           postponed            draining          the old process has ended: serving,
-//	                                                                   then the postponed signals
+//	phase      HUP              USR2                 TERM, INT           other events
+//	following  reload           postponed            draining            the old process has ended: serving,
+//	                                                                     then the postponed signals
 //	serving    reload           upgrading            draining
-//	upgrading  postponed        logged: in progress  postponed; again: the new process serves: leaving, and the
-//	                                                 the new process   postponed signals are sent to it;
-//	                                                 is stopped        it fails: serving, then the postponed signals
-//	leaving    sent to the      logged: too late     stop at once      no client left, or hard_stop_after: ended
+//	upgrading  postponed        logged: in progress  until the new       the new process serves: leaving, and the
+//	                                                 process takes over, postponed signals are sent to it;
+//	                                                 the upgrade ends:   it fails: serving, then the postponed signals;
+//	                                                 draining. Then it   a signal has ended it: draining
+//	                                                 is postponed; again:
+//	                                                 the new process is stopped
+//	leaving    sent to the      logged: too late     stop at once        no client left, or hard_stop_after: ended
 //	           new process
-//	draining   only the access  logged: too late     stop at once      no client left, or hard_stop_after: ended
+//	draining   only the access  logged: too late     stop at once        no client left, or hard_stop_after: ended
 //	           log is reopened
 //
-// A starting process handles no signal before it serves: signals wait. In leaving and
-// draining, it accepts no clients any more. In following, the old process still
-// holds some clients.
+// A reload runs beside the phases. HUP during one makes another follow it; USR2 does
+// not wait for it: what it has read by the time is applied, or the new process is
+// told to reload. TERM does not wait for it either.
+//
+// A starting process handles TERM and INT at once (startup.go); the others wait until
+// it serves. In leaving and draining, it accepts no clients any more. In following,
+// the old process still holds some clients.
 type phase uint8
 
 const (
@@ -45,8 +76,11 @@ const (
 type life struct {
 	*server
 	phase     phase
-	signals   <-chan os.Signal
 	postponed []os.Signal // in their order, each once
+
+	reloadNow func()          // server.reload, which logs its outcome
+	reloaded  <-chan struct{} // a reload is in progress; closed at its end
+	again     bool            // another one is to follow
 
 	alone    <-chan struct{} // following: closed when the old process has ended
 	upgraded <-chan upgradeResult
@@ -65,23 +99,28 @@ type upgradeResult struct {
 var errSecondSignal = errors.New("a second signal to stop")
 
 // obey handles signals until the balancer has stopped, and returns the exit status.
-func (s *server) obey(signals <-chan os.Signal, old *oldProcess) int {
-	l := &life{server: s, signals: signals}
-	if old != nil {
-		l.follow(old)
+func (s *server) obey(signals *signals, begun startup) int {
+	l := &life{server: s, reloadNow: func() { _, _ = s.reload(context.Background()) }}
+	if begun.old != nil {
+		l.follow(begun.old)
+	}
+	for _, sig := range begun.early {
+		l.terminate(sig)
 	}
 	for {
 		select {
-		case sig := <-signals:
-			l.obey(sig)
+		case sig := <-signals.stop:
+			l.terminate(sig)
+		case <-signals.reload:
+			l.hangUp()
+		case <-signals.upgrade:
+			l.upgrade()
 		case <-l.renewal:
 			l.upgrade()
+		case <-l.reloaded:
+			l.afterReload()
 		case <-l.alone:
-			l.alone, l.phase = nil, serving
-			taken := old.new.TakenOver()
-			l.log.Info("the process before has ended", "connections_taken_over", taken.Connections,
-				"pause_p50", taken.P50, "pause_p99", taken.P99, "pause_max", taken.Most)
-			l.catchUp()
+			l.afterOld(begun.old)
 		case result := <-l.upgraded:
 			l.upgraded = nil
 			l.afterUpgrade(result)
@@ -91,7 +130,7 @@ func (s *server) obey(signals <-chan os.Signal, old *oldProcess) int {
 	}
 }
 
-// obey handles one signal.
+// obey handles a signal that was postponed.
 func (l *life) obey(sig os.Signal) {
 	switch sig {
 	case syscall.SIGHUP:
@@ -107,14 +146,40 @@ func (l *life) obey(sig os.Signal) {
 func (l *life) hangUp() {
 	switch l.phase {
 	case serving, following:
-		_, _ = l.reload() // it logs its error
+		l.beginReload()
 	case upgrading:
 		l.later(syscall.SIGHUP)
 	case leaving:
 		l.sendOn(syscall.SIGHUP)
 	case draining:
-		l.reopenLog()
+		go l.reopenLog()
 		l.log.Warn("not reloading", "err", proxy.ErrDraining)
+	}
+}
+
+// beginReload starts a reload, or makes one follow that in progress.
+func (l *life) beginReload() {
+	if l.reloaded != nil {
+		if !l.again {
+			l.log.Info("another reload follows the one in progress")
+		}
+		l.again = true
+		return
+	}
+	done := make(chan struct{})
+	l.reloaded = done
+	go func() {
+		defer close(done)
+		l.reloadNow()
+	}()
+}
+
+// afterReload continues after a reload.
+func (l *life) afterReload() {
+	again := l.again
+	l.reloaded, l.again = nil, false
+	if again && l.phase != draining {
+		l.hangUp()
 	}
 }
 
@@ -137,18 +202,34 @@ func (l *life) upgrade() {
 func (l *life) terminate(sig os.Signal) {
 	switch l.phase {
 	case serving, following:
-		limit := l.hardStopAfter()
-		l.log.Info("draining", "signal", sig.String(), "connections", l.proxy.Connections(), "hard_stop_after", limit)
-		l.phase = draining
-		l.note.stopping(l.drain(limit, func(context.Context) {}), limit, "draining")
+		l.beginDraining(sig)
 	case upgrading:
-		if l.later(syscall.SIGTERM) {
-			l.process.Stop()
-			return
-		}
-		l.log.Info("stopping when the upgrade in progress has ended, or at another signal", "signal", sig.String())
+		l.terminateUpgrade(sig)
 	default:
 		l.cut(errSecondSignal)
+	}
+}
+
+// beginDraining stops the balancer in its time.
+func (l *life) beginDraining(sig os.Signal) {
+	limit := l.hardStopAfter()
+	l.log.Info("draining", "signal", sig.String(), "connections", l.proxy.Connections(), "hard_stop_after", limit)
+	l.phase = draining
+	l.note.stopping(l.drain(limit, func(context.Context) {}), limit, "draining")
+}
+
+// terminateUpgrade handles a signal to stop during an upgrade: it ends the new process
+// while that has nothing, and otherwise whichever process serves after it.
+func (l *life) terminateUpgrade(sig os.Signal) {
+	switch {
+	case l.process.Cancel():
+		l.log.Warn("the upgrade failed: the balancer is to stop", "signal", sig.String())
+		l.upgraded = nil
+		l.beginDraining(sig)
+	case l.later(syscall.SIGTERM):
+		l.process.Stop()
+	default:
+		l.log.Info("stopping when the new process has taken over, or at another signal", "signal", sig.String())
 	}
 }
 
@@ -185,6 +266,18 @@ func (l *life) follow(old *oldProcess) {
 	}()
 }
 
+// afterOld continues when the old process has ended.
+func (l *life) afterOld(old *oldProcess) {
+	l.alone = nil
+	taken := old.new.TakenOver()
+	l.log.Info("the process before has ended", "connections_taken_over", taken.Connections,
+		"pause_p50", taken.P50, "pause_p99", taken.P99, "pause_max", taken.Most)
+	if l.phase == following {
+		l.phase = serving
+		l.catchUp()
+	}
+}
+
 // errFirstProcess is the reason why the mcplb of a container is not upgraded.
 var errFirstProcess = errors.New("this is the first process of its container, and the container would end with it: roll out a new container instead")
 
@@ -198,36 +291,72 @@ func (l *life) beginUpgrade() {
 	done := make(chan upgradeResult, 1)
 	l.phase, l.upgraded = upgrading, done
 	go func() {
-		l.mu.Lock() // no reload: the state that was handed over would be outdated
-		defer l.mu.Unlock()
-		old := &handover.Old{Balancer: l.server.handover(), History: l.history}
-		next, err := handover.Begin(l.process, old, build.Version(), l.log)
+		next, err := l.handOver()
 		done <- upgradeResult{next, err}
 	}()
+}
+
+// handOver starts a new process and hands the balancer over to it.
+func (s *server) handOver() (*handover.Sender, error) {
+	s.applying.Lock() // no reload: the state that was handed over would be outdated
+	defer s.applying.Unlock()
+	old := &handover.Old{Balancer: s.handover(), History: s.history}
+	next, err := handover.Begin(s.process, old, build.Version(), s.log)
+	s.left = err == nil
+	return next, err
 }
 
 // afterUpgrade continues after an upgrade, according to its outcome.
 func (l *life) afterUpgrade(result upgradeResult) {
 	if result.err != nil {
-		l.log.Error("the upgrade failed, this process continues", "err", result.err)
-		l.phase = serving
-		l.catchUp()
+		l.upgradeFailed(result.err)
 		return
 	}
 	l.phase, l.next = leaving, result.next
 	limit := l.hardStopAfter()
 	l.log.Info("the new process serves", "its_pid", l.next.PID(), "connections", l.proxy.Connections(), "hard_stop_after", limit)
 	l.note.replaced(l.next.PID())
+	if l.reloaded != nil { // its outcome is lost here
+		l.later(syscall.SIGHUP)
+	}
 	for _, sig := range l.postponed {
 		l.sendOn(sig.(syscall.Signal))
 	}
-	l.pages.close()
-	l.socket.close()
 	l.drain(limit, func(ctx context.Context) {
+		l.pages.close()
+		l.socket.close()
 		if _, err := l.next.Finish(ctx); err != nil {
 			l.log.Info("the last connections end in this process", "err", err)
 		}
 	})
+}
+
+// upgradeFailed continues in this process.
+func (l *life) upgradeFailed(err error) {
+	if err := l.process.Stay(); err != nil {
+		l.log.Error("the pid file does not name this process", "err", err)
+	}
+	l.restoreSocket()
+	l.log.Error("the upgrade failed, this process continues", "err", err)
+	l.phase = serving
+	if errors.Is(err, handover.ErrStopped) {
+		l.later(syscall.SIGTERM)
+	}
+	l.catchUp()
+}
+
+// restoreSocket puts the stats socket into its place again, which the new process may
+// have taken.
+func (s *server) restoreSocket() {
+	s.mu.Lock()
+	path := s.config.Admin.StatsSocket
+	s.mu.Unlock()
+	opened, err := s.socket.open(path)
+	if err != nil {
+		s.log.Error("the stats socket is not served", "err", err)
+		return
+	}
+	s.socket.apply(path, opened, s.log)
 }
 
 // sendOn sends a signal to the process that serves now.

@@ -15,11 +15,14 @@ import (
 )
 
 // statsSocket serves the Unix socket that answers HAProxy's commands, which a reload
-// may move. One goroutine at a time may call its methods.
+// may move. Any goroutine may call its methods.
 type statsSocket struct {
 	handler *admin.StatsSocket // set before anything is served
-	serving *boundSocket       // nil = off
 	working sync.WaitGroup
+
+	mu      sync.Mutex
+	serving *boundSocket // guarded by mu; nil = off
+	closed  bool         // guarded by mu
 }
 
 // boundSocket is a Unix socket that listens at a temporary name until it is put into
@@ -37,6 +40,8 @@ func temporary(path string) string { return fmt.Sprintf("%s.%d.new", path, os.Ge
 // open binds a socket for path, unless that is served already or is "". Only the user
 // of the process may use it.
 func (s *statsSocket) open(path string) (*boundSocket, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if path == "" || s.serving != nil && s.serving.path == path && s.serving.inPlace() {
 		return nil, nil
 	}
@@ -88,7 +93,13 @@ func (b *boundSocket) discard() {
 // apply serves opened, the result of open for the same path, and stops serving
 // another path.
 func (s *statsSocket) apply(path string, opened *boundSocket, log *slog.Logger) {
-	if opened == nil && path != "" {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed: // the process ends during a reload
+		opened.discard()
+		return
+	case opened == nil && path != "":
 		return // it is served already
 	}
 	s.stop()
@@ -104,7 +115,7 @@ func (s *statsSocket) apply(path string, opened *boundSocket, log *slog.Logger) 
 	s.working.Go(func() { s.handler.Serve(opened.listener) })
 }
 
-// stop stops accepting, and removes the socket's file unless it is another process's.
+// stop, called with mu held, stops accepting, and removes the socket's file unless it is another process's.
 func (s *statsSocket) stop() {
 	if s.serving == nil {
 		return
@@ -118,7 +129,10 @@ func (s *statsSocket) stop() {
 
 // close stops serving and ends all connections.
 func (s *statsSocket) close() {
+	s.mu.Lock()
+	s.closed = true
 	s.stop()
+	s.mu.Unlock()
 	s.working.Wait()
 	if s.handler != nil {
 		s.handler.Close()

@@ -7,10 +7,7 @@ import (
 
 // begin starts the server: as the first process, or in place of an old one, of
 // which it returns what still has to be received.
-func (s *server) begin(options handover.ProcessOptions) (old *oldProcess, err error) {
-	if s.process, err = handover.NewProcess(options); err != nil {
-		return nil, err
-	}
+func (s *server) begin() (old *oldProcess, err error) {
 	receiver, err := handover.Receive(s.process, s.log)
 	if err != nil {
 		return nil, err
@@ -19,13 +16,25 @@ func (s *server) begin(options handover.ProcessOptions) (old *oldProcess, err er
 		receiver.Close()
 		return nil, err
 	}
+	if err := s.commit(); err != nil {
+		return nil, err
+	}
 	if receiver != nil {
 		old = &oldProcess{receiver, &handover.New{Balancer: s.handover(), History: s.history, Log: s.log}}
 		if err := old.receiver.TakeOver(old.new); err != nil {
 			return nil, err
 		}
 	}
-	return old, s.process.Ready()
+	return old, s.ready()
+}
+
+// ready announces that this process serves.
+func (s *server) ready() error {
+	unwritten, err := s.process.Ready()
+	if unwritten != nil {
+		s.log.Error("the pid file does not name this process", "err", unwritten)
+	}
+	return err
 }
 
 // oldProcess is the process that this one takes over from: what it hands over, and

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // The addresses are served through several upgrades without an interruption. If no
@@ -214,18 +216,121 @@ func TestSignalsDuringUpgrade(t *testing.T) {
 		l.await(t, `(?s)the upgrade failed.*msg=draining`)
 		l.awaitGone(t, first)
 	})
-	t.Run("TERM twice while the new process hangs", func(t *testing.T) {
+	t.Run("TERM to the new process before it serves", func(t *testing.T) {
 		t.Parallel()
 		l := startLineage(t, newSetup(t, startEcho(t)))
 		first := l.serving(t)
+		l.installScript(t, "kill -TERM $$; exec sleep 50")
+		l.send(t, first, syscall.SIGUSR2)
+		l.await(t, `(?s)the upgrade failed.*the new process was told to stop.*msg=draining`)
+		l.awaitGone(t, first)
+	})
+	t.Run("TERM during a reload that hangs", func(t *testing.T) {
+		t.Parallel()
+		s := newSetup(t, startEcho(t))
+		l := startLineage(t, s)
+		first := l.serving(t)
+		hang(t, s)
+		for range 8 {
+			l.send(t, first, syscall.SIGHUP)
+		}
+		l.send(t, first, syscall.SIGTERM)
+		l.await(t, `msg=draining`)
+		l.awaitGone(t, first)
+	})
+	t.Run("USR2 during a reload that hangs, TERM to the new process", func(t *testing.T) {
+		t.Parallel()
+		s := newSetup(t, startEcho(t))
+		l := startLineage(t, s)
+		first := l.serving(t)
+		hang(t, s)
+		l.send(t, first, syscall.SIGHUP)
 		l.installScript(t, "exec sleep 50")
 		l.send(t, first, syscall.SIGUSR2)
 		l.await(t, `msg=upgrading`)
-		l.send(t, first, syscall.SIGTERM)
-		l.await(t, `stopping when`)
-		l.send(t, first, syscall.SIGINT)
+		c := connect(t, l.frontend) // it serves
+		c.expectEcho(t)
+		c.Close()
+		var next int
+		eventually(t, func() error {
+			if next = l.child(first); next == 0 {
+				return errors.New("no new process")
+			}
+			return nil
+		})
+		l.send(t, next, syscall.SIGTERM)
+		l.await(t, `(?s)the new process was told to stop.*msg=draining`)
+		l.awaitGone(t, next)
 		l.awaitGone(t, first)
 	})
+}
+
+// hang makes the configuration a pipe without a writer: a reload hangs, or refuses it.
+func hang(t *testing.T, s *setup) {
+	t.Helper()
+	if err := os.Remove(s.path); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(s.path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// child is a child of a process; 0 = it has none.
+func (l *lineage) child(pid int) (child int) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		text, _ := os.ReadFile(list) // a thread may have ended
+		if n, _ := fmt.Sscan(string(text), &child); n == 1 {
+			return child
+		}
+	}
+	return 0
+}
+
+// TERM is obeyed by a process that has not begun to serve, whatever it waits for.
+func TestStopDuringStart(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, startEcho(t))
+	s.write(t)
+	hang(t, s)
+	p := startProcess(t, exec.Command(filepath.Join(binaries, "mcplb"), "-c", s.path))
+	eventually(t, func() error {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
+		if err == nil && !regexp.MustCompile(`SigCgt:\s*[0-9a-f]*[4-7c-f][0-9a-f]{3}\n`).Match(text) { // bit 14: SIGTERM
+			return errors.New("it does not handle SIGTERM yet")
+		}
+		return nil
+	})
+	p.signal(t, syscall.SIGTERM)
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		t.Fatal("the process does not end")
+	}
+}
+
+// Signals to reload that come during a reload make one more follow, not as many.
+func TestReloadsCoalesce(t *testing.T) {
+	t.Parallel()
+	begun, end := make(chan struct{}, 9), make(chan struct{})
+	l := &life{server: &server{log: slog.New(slog.DiscardHandler)}, reloadNow: func() {
+		begun <- struct{}{}
+		<-end
+	}}
+	for range 8 {
+		l.hangUp()
+	}
+	<-begun
+	for range 2 {
+		end <- struct{}{}
+		<-l.reloaded
+		l.afterReload()
+	}
+	<-begun
+	if len(begun) > 0 || l.reloaded != nil {
+		t.Error("a third reload has begun")
+	}
 }
 
 // If a configuration changes keys that a running process cannot change, the reload

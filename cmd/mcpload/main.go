@@ -43,6 +43,6 @@ be run, 2 for a wrong command line, 130 if a signal ended it early.`,
 		Example: "  mcpload run -tcp 127.0.0.1:8000 -n 1000\n  mcpload bench -o results all",
 	}
 	root.AddCommand(runCommand(), benchCommand(), peersCommand(), stressCommand(), originCommand(),
-		cli.Version("mcpload", build.Version()), cli.Man(root))
+		cli.Version("mcpload", build.Describe()), cli.Man(root))
 	return root
 }

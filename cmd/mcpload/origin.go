@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +24,7 @@ ends it: a balancer in front of it is measured with as little as possible beside
 	flags.StringVar(&s.Lines, "tcp", "", "answer lines at this `host:port`")
 	flags.StringVar(&s.HTTP, "http", "", "answer POSTs at this `host:port`")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		signal.Ignore(syscall.SIGPIPE) // output whose reader has gone must not end the server
 		if err := s.Serve(c.Context()); err != nil {
 			return fmt.Errorf("origin: %w", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mcplb/cmd/internal/build"
+	"mcplb/cmd/internal/logqueue"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
@@ -58,7 +59,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "mcpnode", build.Version())
 		return 0
 	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: opts.level}))
+	signal.Ignore(syscall.SIGPIPE) // a log whose reader has gone must not end the node
+	queue := logqueue.New(stderr)
+	defer queue.Close(time.Second)
+	log := slog.New(slog.NewTextHandler(queue, &slog.HandlerOptions{Level: opts.level}))
 	if err := serve(ctx, opts, log); err != nil {
 		log.Error("mcpnode cannot serve", "name", opts.name, "error", err)
 		return 1

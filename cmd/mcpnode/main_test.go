@@ -220,6 +220,7 @@ func resident(t *testing.T, pid int) int {
 type nodeProcess struct {
 	command   *exec.Cmd
 	firstLine string            // of its log
+	log       io.Closer         // the reading end
 	addresses map[string]string // by transport, from the first line
 }
 
@@ -243,11 +244,27 @@ func startNode(t *testing.T, command *exec.Cmd) nodeProcess {
 	if err != nil {
 		t.Fatalf("the node said %q and then: %v", first, err)
 	}
-	node := nodeProcess{command: command, firstLine: first, addresses: map[string]string{}}
+	node := nodeProcess{command: command, firstLine: first, log: stderr, addresses: map[string]string{}}
 	for _, match := range regexp.MustCompile(`\b(tcp|http|ws|sse)=(\S+)`).FindAllStringSubmatch(first, -1) {
 		node.addresses[match[1]] = match[2]
 	}
 	return node
+}
+
+// The reader of the log goes away, and the node logs: SIGPIPE must not end it, with
+// the sessions of all clients.
+func TestReaderOfLogGone(t *testing.T) {
+	t.Parallel()
+	node := startNode(t, exec.Command(os.Args[0], "-tcp", "127.0.0.1:0"))
+	if err := node.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := node.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := node.command.Wait(); err != nil { // it logs that it stops
+		t.Errorf("the node ends with %v", err)
+	}
 }
 
 // holdPort occupies a free port until the test ends.

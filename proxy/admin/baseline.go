@@ -44,6 +44,7 @@ func (s *Snapshot) sub(before *Snapshot) {
 func (p *Process) sub(before *Process) {
 	sub(&p.Connections.Total, before.Connections.Total)
 	sub(&p.AcceptFailures, before.AcceptFailures)
+	sub(&p.LogDropped, before.LogDropped)
 	if p.AccessLog != nil && before.AccessLog != nil {
 		sub(&p.AccessLog.Lines, before.AccessLog.Lines)
 		sub(&p.AccessLog.Dropped, before.AccessLog.Dropped)

@@ -87,8 +87,8 @@ func (o *Old) detach(c *reactor.Conn) *leaving {
 	if m.detach() {
 		return m
 	}
-	if c.HasTransport() && o.left {
-		s.Drain()
+	if c.HasTransport() && o.left && s.Info().Requests > 0 {
+		s.Drain() // not a client who has just come: it is about to ask
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mcplb/conf"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/l4"
@@ -158,8 +159,8 @@ func FuzzReport(f *testing.F) {
 		if err := n.Restore(state); err != nil {
 			t.Fatal(err)
 		}
-		n.decoder = decoder{} // the payload describes its types itself
-		_ = n.Update(payload) // the error is as good as the payload
+		n.decoder = decoder{}    // the payload describes its types itself
+		_, _ = n.Update(payload) // the error is as good as the payload
 		n.Alone()
 	})
 }
@@ -240,6 +241,7 @@ func someReport() *report {
 			Clients: 3, Slots: []SlotCount{{SlotKey{1, 0}, 2}, {SlotKey{1, spareEntry}, 1}}, Sources: []SourceCount{{77, 3}},
 			Counts: []Growth{{Owner: "frontend f stream", Sums: []GrownSum{{"Sessions", []uint64{3}}}, Maxima: []GrownMaximum{{"Connect.max", 5}}}},
 		},
+		Waiting: []Waiting{{WaitKey{0, conf.EndpointTCP, 0}, 2}, {WaitKey{0, "", 1}, 1}},
 		History: &admin.HandoverHistory{Times: []time.Time{time.Unix(1e9, 0).UTC()}, Series: []admin.HandoverSeries{{Values: []float32{1.5}}}},
 	}
 }

@@ -33,7 +33,9 @@
 //	Yours                           ->      serves the batch
 //	Settled                         ->      Ready: tableflip notifies the old process
 //	lets go of its sockets                  serves
-//	Report, more of Batch and Yours ->      serves the connections that became movable
+//	Report                          ->
+//	                                <-      Reserved          slots for clients who wait there and cannot move
+//	more of Batch and Yours         ->      serves the connections that became movable
 //	End                             ->      no old process any more
 //
 // Guarantees, whichever process dies or hangs at whatever point:
@@ -45,6 +47,8 @@
 //     exactly one before and after. When the channel breaks in between, the sender
 //     takes the batch back unless it has sent Yours, and the receiver drops its
 //     copies unless it has received Yours: it is never served by both.
+//   - Whoever was accepted gets a slot, in whichever process, and both together use
+//     no more than maxconn: see Old.
 //   - If the new process speaks another Protocol, only the listening sockets move:
 //     connections end in the old process.
 //   - A malformed payload is an error that ends the hand-over. It causes neither a

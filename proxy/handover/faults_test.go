@@ -98,7 +98,7 @@ func run(t *testing.T, from, to *fixture, w *wire, died bool) (out outcome) {
 	defer wait()
 	result := make(chan error, 1)
 	log := slog.New(slog.DiscardHandler)
-	sender := &Sender{log: log, old: &Old{Balancer: from, batchSize: batchSize}, channel: near, result: result}
+	sender := &Sender{log: log, old: &Old{Balancer: from, batchSize: batchSize}, channel: near, result: result, commit: func() error { return nil }}
 	receiver := &Receiver{log: log, channel: far, sockets: map[string]*net.TCPListener{}, orphaned: func() bool { return false }}
 	var working sync.WaitGroup
 	working.Go(func() {
@@ -219,7 +219,7 @@ func TestOtherProtocol(t *testing.T) {
 	near, far, wait := connect(t, &wire{left: -2})
 	defer wait()
 	result := make(chan error, 1)
-	sender := &Sender{log: slog.New(slog.DiscardHandler), old: &Old{Balancer: from}, channel: near, result: result}
+	sender := &Sender{log: slog.New(slog.DiscardHandler), old: &Old{Balancer: from}, channel: near, result: result, commit: func() error { return nil }}
 	var working sync.WaitGroup
 	working.Go(func() {
 		if _, err := far.Expect(KindOffer); err != nil {

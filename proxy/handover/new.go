@@ -24,6 +24,7 @@ type New struct {
 	decoder   decoder
 	frontends map[string]Frontend
 	held      reservations
+	queued    queued
 	pauses    pauses
 }
 
@@ -53,23 +54,28 @@ func (n *New) Serve() { n.Balancer.Resume() }
 
 var errNotRestored = errors.New("a report arrived before the state")
 
-// Update restores an encoded report: what the old process still holds.
-func (n *New) Update(payload []byte) error {
+// Update restores an encoded report: what the old process still holds. It returns
+// the slots that are reserved from now on for those who wait there.
+func (n *New) Update(payload []byte) (reserved []SlotCount, err error) {
 	if n.frontends == nil {
-		return errNotRestored
+		return nil, errNotRestored
 	}
 	var r report
 	if err := n.decoder.decode(payload, &r); err != nil {
-		return err
+		return nil, err
 	}
 	if r.History != nil && n.History != nil {
 		n.History.Restore(*r.History)
 	}
-	return n.hold(&r.Held)
+	if err := n.hold(&r.Held); err != nil {
+		return nil, err
+	}
+	return n.queued.update(&n.held, r.Waiting), nil
 }
 
 // Alone notes that the old process has ended and holds nothing any more.
 func (n *New) Alone() {
+	n.queued.end(&n.held)
 	_ = n.hold(&Holdings{}) // of nothing, it cannot fail
 	n.frontends, n.held = nil, reservations{}
 	n.Balancer.Alone()

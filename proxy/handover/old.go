@@ -17,8 +17,10 @@ import (
 // While both processes live, every client, slot and connection of a source counts
 // in the new process: as its own, or as held by the old one. State says what the
 // old process holds; a batch turns what is held there into what is held here;
-// reports say what is left. Since the old process grants no slots any more, no
-// limit is exceeded at any moment.
+// reports say what is left. The old process grants no slots any more, except to
+// clients that cannot move: from what it has reserved for them (Suspend), from what
+// is released there, and when that is not enough, from what the new process reserves
+// for them in answer to a report. So no limit is exceeded at any moment.
 type Old struct {
 	Balancer OldBalancer
 	History  *admin.History // nil = none is handed over
@@ -28,7 +30,7 @@ type Old struct {
 	pools   []Pool // their places are ServerState.Backend
 	servers map[*backend.Server]uint32
 	list    []*backend.Server        // by number, from 1 on
-	spare   []SlotCount              // slots reserved for clients that cannot move
+	staying int                      // clients that cannot move, and may ask for a slot
 	refused map[session.Session]bool // by the new process, which cannot serve them
 
 	historySent bool
@@ -40,18 +42,11 @@ type Old struct {
 // in the listeners' backlogs and in the pools' queues.
 func (o *Old) Suspend() {
 	o.Balancer.Suspend()
-	staying := 0
-	o.everySession(func(c *reactor.Conn, _ session.Session) {
-		if staysForRequests(c) {
-			staying++
-		}
-	})
+	o.countStaying()
 	o.servers, o.refused = map[*backend.Server]uint32{}, map[session.Session]bool{}
 	o.pools = o.Balancer.Pools()
 	for _, p := range o.pools {
-		for server, n := range p.Suspend(staying) {
-			o.spare = append(o.spare, SlotCount{SlotKey{o.number(server), spareEntry}, n})
-		}
+		p.Suspend(o.staying)
 	}
 	o.Balancer.Engine().Barrier() // slots granted before have reached their sessions
 	for _, p := range o.pools {
@@ -114,9 +109,11 @@ func (o *Old) State() ([]byte, error) {
 	return o.encoder.encode(&state)
 }
 
-// Report returns what is still held here, encoded, and how many clients that is.
+// Report returns what is still held here and waited for, encoded, and how many
+// clients that is.
 func (o *Old) Report() (payload []byte, clients int, err error) {
-	r := report{Held: o.holdings()}
+	o.countStaying()
+	r := report{Held: o.holdings(), Waiting: o.waiting()}
 	if !o.historySent && o.History != nil {
 		o.historySent = true
 		history := o.History.Handover()
@@ -126,23 +123,38 @@ func (o *Old) Report() (payload []byte, clients int, err error) {
 	return payload, r.Held.Clients, err
 }
 
-// holdings returns what this process holds now.
+// countStaying counts the clients that cannot move and may ask for a slot: in mode http
+// for each request, in the others once.
+func (o *Old) countStaying() {
+	o.staying = 0
+	o.everySession(func(c *reactor.Conn, s session.Session) {
+		if slot, _ := s.Holds(); c.HasTransport() && (asksAgain(s) || slot.Server() == nil) {
+			o.staying++
+		}
+	})
+}
+
+// holdings returns what this process holds now: slots in use, and those that may be
+// until the next report.
 func (o *Old) holdings() Holdings {
+	most := o.reserve() // before the slots are counted: from now on there will be no more
 	h := Holdings{Clients: o.Balancer.Engine().Load(), Counts: o.counts.growth(o.Balancer)}
 	slots, sources := map[SlotKey]int{}, map[uint64]int{}
-	staying := false
-	o.everySession(func(c *reactor.Conn, s session.Session) {
+	o.everySession(func(_ *reactor.Conn, s session.Session) {
 		slot, source := s.Holds()
 		if slot.Server() != nil {
-			slots[o.keyOf(slot)]++
+			key := o.keyOf(slot)
+			slots[key]++
+			most[key.Server]--
 		}
 		if source != nil {
 			sources[source.Key()]++
 		}
-		staying = staying || staysForRequests(c)
 	})
-	if staying {
-		h.Slots = append(h.Slots, o.spare...)
+	for server, spare := range most {
+		if spare > 0 {
+			slots[SlotKey{server, spareEntry}] = spare
+		}
 	}
 	for key, n := range slots {
 		h.Slots = append(h.Slots, SlotCount{key, n})
@@ -151,6 +163,44 @@ func (o *Old) holdings() Holdings {
 		h.Sources = append(h.Sources, SourceCount{key, n})
 	}
 	return h
+}
+
+// reserve gives up the slots that the clients who stay do not need any more, and
+// returns the most that may be in use, by the servers' numbers.
+func (o *Old) reserve() (most map[uint32]int) {
+	most = map[uint32]int{}
+	for _, p := range o.pools {
+		for server, n := range p.Suspend(o.staying) {
+			most[o.number(server)] = n
+		}
+	}
+	return most
+}
+
+// waiting returns what clients wait for in the queues.
+func (o *Old) waiting() (all []Waiting) {
+	for i, p := range o.pools {
+		for _, w := range p.Waiting() {
+			one := Waiting{WaitKey{Backend: i, Endpoint: w.Endpoint}, w.Count}
+			if w.Bound != nil {
+				one.Key.Server = o.number(w.Bound)
+			}
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// Extend gives the slots that the new process has reserved to those who wait.
+func (o *Old) Extend(reserved []SlotCount) {
+	for _, r := range reserved {
+		if r.Key.Server == 0 || int64(r.Key.Server) > int64(len(o.list)) {
+			continue
+		}
+		server := o.list[r.Key.Server-1]
+		for n := 0; n < r.Count && server.Pool().Extend(server); n++ {
+		}
+	}
 }
 
 func (o *Old) keyOf(slot *backend.Slot) SlotKey {

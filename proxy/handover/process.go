@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
+	"os/signal"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cloudflare/tableflip"
@@ -19,7 +21,8 @@ import (
 type Process struct {
 	flip    *tableflip.Upgrader
 	parent  int
-	pidFile string
+	pidFile pidFile
+	attempt atomic.Int32 // to upgrade
 }
 
 // ProcessOptions say how a process takes over.
@@ -28,13 +31,18 @@ type ProcessOptions struct {
 	Timeout time.Duration // how long a new process may take until it is Ready; 0 = a minute
 }
 
-// NewProcess determines whether this process takes over from an old one.
+// NewProcess determines whether this process takes over from an old one. It fails if
+// the pid file cannot be written; Ready writes it.
 func NewProcess(o ProcessOptions) (*Process, error) {
-	flip, err := tableflip.New(tableflip.Options{PIDFile: o.PIDFile, UpgradeTimeout: o.Timeout})
-	if err != nil {
+	p := &Process{parent: os.Getppid(), pidFile: pidFile(o.PIDFile)}
+	if err := p.pidFile.prove(); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.flip, err = tableflip.New(tableflip.Options{UpgradeTimeout: o.Timeout}); err != nil {
 		return nil, fmt.Errorf("preparing for upgrades: %w", err)
 	}
-	return &Process{flip: flip, parent: os.Getppid(), pidFile: o.PIDFile}, nil
+	return p, nil
 }
 
 // channelName names the channel's socket among the files that a new process
@@ -61,6 +69,9 @@ func (p *Process) OldProcess() (*Channel, error) {
 // environment. The result is sent once: nil when the new process has become
 // Ready; an error when it has ended without, in which case the channel is closed.
 func (p *Process) Spawn() (*Channel, <-chan error, error) {
+	if err := p.advance(noAttempt, unprepared); err != nil {
+		return nil, nil, err
+	}
 	near, far, err := pair()
 	if err != nil {
 		return nil, nil, err
@@ -73,7 +84,7 @@ func (p *Process) Spawn() (*Channel, <-chan error, error) {
 	}
 	result := make(chan error, 1)
 	go func() {
-		err := p.flip.Upgrade()
+		err := endOf(p.flip.Upgrade())
 		if err != nil {
 			near.Close()
 		}
@@ -84,13 +95,25 @@ func (p *Process) Spawn() (*Channel, <-chan error, error) {
 
 // Ready announces that this process serves: it writes the pid file, and the old
 // process, if there is one, lets go of its sockets. It succeeds if the old process
-// has died meanwhile: no other process serves what it handed over.
-func (p *Process) Ready() error {
-	err := p.flip.Ready()
+// has died meanwhile: no other process serves what it handed over. unwritten says
+// that the pid file could not be written although NewProcess could have: it names
+// another process, which is no reason to stop serving.
+func (p *Process) Ready() (unwritten, err error) {
+	unwritten = p.pidFile.write()
+	err = p.flip.Ready()
 	if err != nil && p.flip.HasParent() && p.Orphaned() {
+		return unwritten, nil
+	}
+	return unwritten, err
+}
+
+// Stay makes the pid file name this process again, which goes on to serve after an
+// upgrade has failed: the new process may have written it already.
+func (p *Process) Stay() error {
+	if p.pidFile == "" || p.pidFile.isOurs() {
 		return nil
 	}
-	return err
+	return p.pidFile.write()
 }
 
 // WaitForOld waits until the old process has ended, or ctx has. Until then this
@@ -123,14 +146,86 @@ func kill(pid int) {
 // Forget removes the pid file if it names this process, which has ended without a
 // successor.
 func (p *Process) Forget() {
-	if p.pidFile == "" {
-		return
+	if p.pidFile != "" && p.pidFile.isOurs() {
+		_ = os.Remove(string(p.pidFile)) // left behind, it names no process
 	}
-	text, err := os.ReadFile(p.pidFile)
-	if err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(os.Getpid()) {
-		_ = os.Remove(p.pidFile) // left behind, it names no process
+}
+
+// Upgrades reports whether this process was started to take over from an old one.
+func (p *Process) Upgrades() bool { return p.flip.HasParent() }
+
+// The states of an attempt to upgrade.
+const (
+	noAttempt int32 = iota
+	unprepared
+	prepared // the new process is: it takes over now
+	canceled
+)
+
+// ErrCanceled is the outcome of an upgrade that Cancel has ended.
+var ErrCanceled = errors.New("the upgrade was ended before the new process was prepared")
+
+// Cancel ends an upgrade in progress if nothing has been handed over yet, and prevents
+// further ones. It reports false, and does nothing, if the new process takes over
+// now, which does not take long.
+func (p *Process) Cancel() bool {
+	for {
+		now := p.attempt.Load()
+		if now == prepared {
+			return false
+		}
+		if p.attempt.CompareAndSwap(now, canceled) {
+			p.flip.Stop()
+			return true
+		}
+	}
+}
+
+// advance changes the state of the attempt, unless Cancel has ended it.
+func (p *Process) advance(from, to int32) error {
+	if !p.attempt.CompareAndSwap(from, to) {
+		return ErrCanceled
+	}
+	return nil
+}
+
+// commit ends the time in which Cancel is possible.
+func (p *Process) commit() error { return p.advance(unprepared, prepared) }
+
+// failed makes another attempt possible.
+func (p *Process) failed() {
+	for _, state := range []int32{unprepared, prepared} {
+		p.attempt.CompareAndSwap(state, noAttempt)
 	}
 }
 
 // Stop ends a new process that is being started, and prevents further ones.
 func (p *Process) Stop() { p.flip.Stop() }
+
+// ErrStopped is the outcome of an upgrade whose new process was ended by SIGTERM or
+// SIGINT: the balancer is to stop.
+var ErrStopped = errors.New("the new process was told to stop")
+
+// endOf recognizes ErrStopped. tableflip returns the new process's end as text only.
+func endOf(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		if strings.HasSuffix(err.Error(), "signal: "+sig.String()) {
+			return fmt.Errorf("%w: %w", ErrStopped, err)
+		}
+	}
+	return err
+}
+
+// EndBySignal ends this process, a new one that does not serve, as if it did not
+// handle the signal. That is how the old process learns that it is to stop, too.
+func EndBySignal(sig os.Signal) {
+	signal.Reset(sig)
+	if number, ok := sig.(syscall.Signal); ok {
+		_ = syscall.Kill(os.Getpid(), number)
+	}
+	time.Sleep(time.Second) // the signal may reach any thread
+	os.Exit(1)
+}

@@ -28,6 +28,7 @@ const (
 	KindReport                   // < report: what the old process still holds
 	KindSettled                  // < every connection that could move at once has moved: commit
 	KindEnd                      // < the old process is about to end
+	KindReserved                 // > the answer to a report: SlotCounts, which the old process may use beyond what it holds
 )
 
 // Offer begins the conversation.

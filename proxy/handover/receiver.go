@@ -189,7 +189,7 @@ func (r *Receiver) receive(n *New, until Kind, wait time.Duration) error {
 		case KindBatch:
 			err = r.receiveBatch(n, m)
 		case KindReport:
-			err = n.Update(m.Payload)
+			err = r.receiveReport(n, m)
 		default:
 			err = fmt.Errorf("hand-over: unexpected message %d", m.Kind)
 		}
@@ -198,6 +198,15 @@ func (r *Receiver) receive(n *New, until Kind, wait time.Duration) error {
 			return err
 		}
 	}
+}
+
+// receiveReport receives a report and answers what is reserved for the old process.
+func (r *Receiver) receiveReport(n *New, m *Message) error {
+	reserved, err := n.Update(m.Payload)
+	if err != nil {
+		return err
+	}
+	return r.channel.SendJSON(KindReserved, reserved)
 }
 
 // receiveBatch receives a batch, and serves it once Yours has come.

@@ -38,11 +38,10 @@ func (r *Record) descriptors() int {
 	return 1
 }
 
-// staysForRequests reports whether a client cannot move and may ask for more
-// slots.
-func staysForRequests(c *reactor.Conn) bool {
-	_, http := session.Of(c).(l7.Session)
-	return http && c.HasTransport()
+// asksAgain reports whether a session may ask for a slot more than once.
+func asksAgain(s session.Session) bool {
+	_, http := s.(l7.Session)
+	return http
 }
 
 // leaving is a session that is detached from its loop.

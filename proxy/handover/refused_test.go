@@ -46,7 +46,7 @@ func TestRefused(t *testing.T) {
 	}
 	payload, clients, err := old.Report()
 	if err == nil {
-		err = n.Update(payload)
+		_, err = n.Update(payload)
 	}
 	if err != nil || clients != 3 || to.oldClients != 3 || to.pool.Servers()[0].Conns() != 3 {
 		t.Errorf("%d clients are reported, %d arrive, %d slots are reserved: %v", clients, to.oldClients, to.pool.Servers()[0].Conns(), err)

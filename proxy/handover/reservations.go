@@ -61,21 +61,46 @@ func (r *reservations) adjustSlots(counts []SlotCount) {
 	for _, c := range counts {
 		wanted[c.Key] = c.Count
 	}
-	for key, slots := range r.slots {
-		if n := wanted[key]; n < len(slots) {
-			for i := range slots[n:] {
-				slots[n+i].Release(backend.Completed, r.now())
-			}
-			r.slots[key] = slots[:n]
-		}
-	}
+	unwanted := r.takeUnwanted(wanted)
 	for key, n := range wanted {
 		if server := r.server(key); server != nil {
 			for len(r.slots[key]) < n {
-				r.slots[key] = append(r.slots[key], r.reinstate(server, key))
+				r.slots[key] = append(r.slots[key], r.reserve(server, key, unwanted))
 			}
 		}
 	}
+	for _, slots := range unwanted {
+		for i := range slots {
+			slots[i].Release(backend.Completed, r.now())
+		}
+	}
+}
+
+// takeUnwanted takes the slots that are not wanted any more out of the reserved ones,
+// and returns them by the numbers of their servers.
+func (r *reservations) takeUnwanted(wanted map[SlotKey]int) map[uint32][]backend.Slot {
+	unwanted := map[uint32][]backend.Slot{}
+	for key, slots := range r.slots {
+		if n := wanted[key]; n < len(slots) {
+			unwanted[key.Server] = append(unwanted[key.Server], slots[n:]...)
+			r.slots[key] = slots[:n]
+		}
+	}
+	return unwanted
+}
+
+// reserve takes a slot of a server for a key, an unwanted one if there is one: it has
+// only changed its key in the old process, and must not be free in between.
+func (r *reservations) reserve(server *backend.Server, key SlotKey, unwanted map[uint32][]backend.Slot) backend.Slot {
+	list := unwanted[key.Server]
+	if len(list) == 0 {
+		return r.reinstate(server, key)
+	}
+	slot := list[len(list)-1]
+	unwanted[key.Server] = list[:len(list)-1]
+	at := r.servers[key.Server-1].Backend
+	r.pools[at].Attribute(&slot, r.entries[at][key.Entry])
+	return slot
 }
 
 func (r *reservations) adjustSources(counts []SourceCount) {
@@ -109,6 +134,29 @@ func (r *reservations) server(key SlotKey) *backend.Server {
 		known.here = r.pools[known.Backend].Identified(known.Identity)
 	}
 	return known.here
+}
+
+// keyOf is the key of a spare slot of a server here; known is false if the old
+// process does not have the server.
+func (r *reservations) keyOf(server *backend.Server) (key SlotKey, known bool) {
+	for i := range r.servers {
+		known := &r.servers[i]
+		same := known.here == nil && r.pools[known.Backend] == server.Pool() && known.Identity == server.Identity()
+		if same || known.here == server {
+			return SlotKey{uint32(i + 1), spareEntry}, true
+		}
+	}
+	return SlotKey{}, false
+}
+
+// unknown returns the servers of a pool that the old process does not have.
+func (r *reservations) unknown(pool *backend.Pool) (all []*backend.Server) {
+	for _, server := range pool.Servers() {
+		if _, known := r.keyOf(server); !known {
+			all = append(all, server)
+		}
+	}
+	return all
 }
 
 // reinstate takes a slot that is in use in the old process.

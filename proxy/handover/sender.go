@@ -13,7 +13,8 @@ import (
 type Sender struct {
 	log     *slog.Logger
 	old     *Old
-	channel *Channel // may be broken
+	commit  func() error // Process.commit
+	channel *Channel     // may be broken
 	result  <-chan error
 	new     Prepared
 }
@@ -22,12 +23,13 @@ type Sender struct {
 // new process serves, and Finish must follow. On any error the new process has
 // ended, or is about to, and the balancer serves as before.
 func Begin(p *Process, old *Old, version string, log *slog.Logger) (*Sender, error) {
-	s := &Sender{log: log, old: old}
+	s := &Sender{log: log, old: old, commit: p.commit}
 	var err error
-	if s.channel, s.result, err = p.Spawn(); err != nil {
-		return nil, err
+	if s.channel, s.result, err = p.Spawn(); err == nil {
+		err = s.begin(version)
 	}
-	if err := s.begin(version); err != nil {
+	if err != nil {
+		p.failed()
 		return nil, err
 	}
 	return s, nil
@@ -36,6 +38,9 @@ func Begin(p *Process, old *Old, version string, log *slog.Logger) (*Sender, err
 // begin is Begin once the new process is started.
 func (s *Sender) begin(version string) error {
 	if err := s.offer(version); err != nil {
+		return s.refused(err)
+	}
+	if err := s.commit(); err != nil {
 		return s.refused(err)
 	}
 	s.old.Suspend()
@@ -242,5 +247,17 @@ func (s *Sender) round() (clients int, err error) {
 		return 0, err
 	}
 	s.channel.SetDeadline(answerTime)
-	return clients, s.channel.Send(KindReport, report)
+	if err := s.channel.Send(KindReport, report); err != nil {
+		return 0, err
+	}
+	m, err := s.channel.Expect(KindReserved)
+	if err != nil {
+		return 0, err
+	}
+	var reserved []SlotCount
+	if err := m.Decode(&reserved); err != nil {
+		return 0, err
+	}
+	s.old.Extend(reserved)
+	return clients, nil
 }

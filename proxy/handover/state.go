@@ -115,8 +115,23 @@ func (h *Holdings) check() error {
 	return nil
 }
 
-// report is what the old process sends regularly once the new one serves.
+// WaitKey says what a client in a queue of the old process waits for.
+type WaitKey struct {
+	Backend  int // its place in State.Backends
+	Endpoint conf.Endpoint
+	Server   uint32 // bound to it, as SlotKey.Server; 0 = any
+}
+
+// Waiting is how many clients wait for the same.
+type Waiting struct {
+	Key   WaitKey
+	Count int
+}
+
+// report is what the old process sends regularly once the new one serves. The
+// answer is what the new process has reserved for those who wait.
 type report struct {
 	Held    Holdings
+	Waiting []Waiting
 	History *admin.HandoverHistory // with the first report only: it can wait until clients are served
 }

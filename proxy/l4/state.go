@@ -1,7 +1,6 @@
 package l4
 
 import (
-	"mcplb/backend"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
@@ -129,7 +128,7 @@ func (s *Session) Gone(d *session.Detached) {
 	s.frontend.Log.Buffer(s.loop.ID()).Drop(s.relay.Log)
 	s.relay.Log = nil
 	s.state = finished
-	s.dispatch.Slot.Release(backend.Completed, s.loop.Now())
+	s.dispatch.Slot.Moved(s.loop.Now())
 	s.frontend.Leave(s.client.Source, s.loop)
 }
 

@@ -175,7 +175,7 @@ func (c *client) Gone(d *session.Detached) {
 	c.worker.log.Drop(x.log)
 	x.log, x.upstream = nil, nil
 	c.state, x.state = finished, idle
-	x.dispatch.Slot.Release(backend.Completed, c.loop().Now())
+	x.dispatch.Slot.Moved(c.loop().Now())
 	x.tidy()
 	c.loop().Drop(&x.replay)
 	c.loop().Drop(&c.pending)

@@ -1,2 +1,2 @@
-// Package build reports what a program was built from.
+// Package build reports the version of a program, and what it was built from.
 package build

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// Version is the command "version", which prints the program and its version in
-// one line.
+// Version is the command "version", which prints the program and its version, in one
+// line or more.
 func Version(program, version string) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: Args(0, 0),

@@ -1,0 +1,114 @@
+package handover
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// pidFile is the path of the file that names the process that serves; "" = none is
+// kept.
+type pidFile string
+
+// errNotRegular reports that a pid file would replace something else.
+var errNotRegular = errors.New("it is there and is no regular file: name another path")
+
+// prove checks that write will succeed, as far as that can be known, and changes
+// nothing: a process that finds out later has already taken connections, and would
+// lose them.
+func (f pidFile) prove() error {
+	if f == "" {
+		return nil
+	}
+	if there, err := os.Lstat(string(f)); err == nil && !there.Mode().IsRegular() && there.Mode()&fs.ModeSymlink == 0 {
+		return f.explain(errNotRegular)
+	}
+	temporary, err := f.temporary()
+	if err != nil {
+		return f.explain(err)
+	}
+	return f.explain(os.Remove(temporary))
+}
+
+// write makes the file name this process. It replaces the file in one step, so that
+// a reader never finds half a number. Where that is not possible, because the disk is
+// full by now or the file is a mount, it overwrites the file.
+func (f pidFile) write() error {
+	if f == "" {
+		return nil
+	}
+	temporary, err := f.temporary()
+	if err == nil {
+		if err = os.Rename(temporary, string(f)); err == nil {
+			return nil
+		}
+		_ = os.Remove(temporary) // nothing more can be done about it
+	}
+	if f.overwrite() == nil {
+		return nil
+	}
+	return f.explain(err)
+}
+
+// temporary writes a file beside it that names this process, and returns its path.
+func (f pidFile) temporary() (path string, err error) {
+	file, err := os.CreateTemp(filepath.Dir(string(f)), filepath.Base(string(f)))
+	if err != nil {
+		return "", err
+	}
+	_, err = file.WriteString(strconv.Itoa(os.Getpid()))
+	if err = errors.Join(err, file.Close()); err != nil {
+		_ = os.Remove(file.Name()) // err says what is wrong
+		return "", err
+	}
+	return file.Name(), nil
+}
+
+// overwrite writes into the file that is there. It needs no space on the disk.
+func (f pidFile) overwrite() error {
+	file, err := os.OpenFile(string(f), os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	n, err := file.WriteString(strconv.Itoa(os.Getpid()))
+	if err != nil {
+		return err
+	}
+	return file.Truncate(int64(n))
+}
+
+// isOurs reports whether the file names this process.
+func (f pidFile) isOurs() bool {
+	text, err := os.ReadFile(string(f))
+	return err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(os.Getpid())
+}
+
+// explain says which file could not be written, and what to do.
+func (f pidFile) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("cannot write the pid file %s: %w: create its directory", string(f), cause(err))
+	}
+	return fmt.Errorf("cannot write the pid file %s: %w", string(f), cause(err))
+}
+
+// cause is an error without the name of the temporary file.
+func cause(err error) error {
+	var at *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &at):
+		return at.Err
+	case errors.As(err, &link):
+		return link.Err
+	}
+	return err
+}

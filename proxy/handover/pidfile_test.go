@@ -1,0 +1,76 @@
+package handover
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A pid file that cannot be written is found out in advance, with what is wrong: later
+// it would cost all connections that have moved.
+func TestPIDFileProved(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	fifo := filepath.Join(directory, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"":                                      `^$`,
+		filepath.Join(directory, "pid"):         `^$`,
+		directory:                               `cannot write the pid file .*: it is there and is no regular file: name another path`,
+		fifo:                                    `no regular file`,
+		"/dev/full":                             `no regular file`,
+		filepath.Join(directory, "none", "pid"): `none/pid: no such file or directory: create its directory`,
+		filepath.Join(fifo, "pid"):              `fifo/pid: not a directory`,
+		"/proc/pid":                             `/proc/pid: `,
+	} {
+		text := ""
+		if err := pidFile(path).prove(); err != nil {
+			text = err.Error()
+		}
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("%q: %q, want %s", path, text, want)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(directory, "*")); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// The file always has one whole number, however it is written.
+func TestPIDFileWritten(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	// Beside this name there is no room for a temporary file's: what is there is
+	// overwritten, as on a full disk.
+	long := filepath.Join(directory, strings.Repeat("p", 250))
+	for _, path := range []string{filepath.Join(directory, "pid"), long} {
+		f := pidFile(path)
+		if err := os.WriteFile(path, []byte("1234567890"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if f.isOurs() {
+			t.Error("it names another process")
+		}
+		if err := f.write(); err != nil {
+			t.Error(err)
+		}
+		if text, err := os.ReadFile(path); err != nil || string(text) != strconv.Itoa(os.Getpid()) || !f.isOurs() {
+			t.Errorf("it has %q, %v", text, err)
+		}
+	}
+	if err := os.Remove(long); err != nil {
+		t.Fatal(err)
+	}
+	if err := pidFile(long).write(); err == nil || !strings.Contains(err.Error(), "file name too long") {
+		t.Errorf("written to a name that is too long: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(directory, "*")); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
+	}
+}
