@@ -63,6 +63,9 @@ type Admin struct {
 	Listen       string // "" = off
 	HealthListen string // "" = off
 	TokenFile    string // "" = runtime commands from loopback only
+
+	Hosts          []string // names by which page and API may be requested, beside addresses and localhost; in lower case
+	MaxConnections int      // of both addresses together; 0 = no limit
 }
 
 // RateLimit is the section [ratelimit]: the limits of one source (an IPv4 address

@@ -31,6 +31,8 @@ var adminSection = section[Admin]{"[admin]", []field[Admin]{
 	key("listen", optionalListen, "127.0.0.1:8404", func(a *Admin) *string { return &a.Listen }),
 	key("health_listen", optionalListen, "127.0.0.1:8888", func(a *Admin) *string { return &a.HealthListen }),
 	key("token_file", text, "", func(a *Admin) *string { return &a.TokenFile }),
+	key("hosts", listOf(adminHost, `["lb.example.com"]`), nil, func(a *Admin) *[]string { return &a.Hosts }),
+	key("max_connections", count, 64, func(a *Admin) *int { return &a.MaxConnections }),
 }}
 
 var rateLimitSection = section[RateLimit]{"[ratelimit]", []field[RateLimit]{
