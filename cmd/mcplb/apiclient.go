@@ -159,8 +159,13 @@ func (c *apiClient) request(method, path string, body any) (*http.Request, error
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
+	request.Header.Set(admin.CommandHeader, "1")
 	if c.token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.token)
+	} else {
+		// Unlike a page, a command cannot be brought to another machine's address by a
+		// name that changes: whatever name was given, it means this balancer.
+		request.Host = "localhost"
 	}
 	return request, nil
 }

@@ -22,6 +22,7 @@ type pages struct {
 	log           *slog.Logger
 	admin, health http.Handler
 	serving       map[string]*page // by key
+	connections   *admin.ConnectionLimit
 	working       sync.WaitGroup   // for pages that are served or are closing
 }
 
@@ -37,7 +38,7 @@ type page struct {
 func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*p.handler.Load()).ServeHTTP(w, r) }
 
 func newPages(log *slog.Logger) *pages {
-	return &pages{log: log, serving: map[string]*page{}}
+	return &pages{log: log, serving: map[string]*page{}, connections: admin.NewConnectionLimit(0)}
 }
 
 // use sets the handlers, before anything is served.
@@ -114,6 +115,7 @@ func closeAll(sockets map[string]net.Listener) {
 // apply serves the addresses of c, new ones on the sockets, and stops serving all
 // others.
 func (p *pages) apply(c conf.Admin, sockets map[string]net.Listener) {
+	p.connections.Set(c.MaxConnections)
 	stays := map[string]bool{}
 	for _, w := range wantedOf(c) {
 		key := w.key()
@@ -144,7 +146,7 @@ func (p *pages) handlerOf(w *wanted) http.Handler {
 func (p *pages) serve(address string, socket net.Listener, handler http.Handler) *page {
 	served := &page{address: address, socket: socket}
 	served.handler.Store(&handler)
-	served.server = admin.NewHTTPServer(served, p.log)
+	served.server = admin.NewHTTPServer(served, p.connections, p.log)
 	p.working.Go(func() {
 		if err := served.server.Serve(socket); err != nil {
 			p.log.Error("a page is not served any more", "err", err)
