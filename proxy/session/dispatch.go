@@ -52,11 +52,12 @@ const (
 	Queued                          // waiting for a slot
 	Connecting                      // to the slot's server
 	Pausing                         // before a server is tried again
+	dispatchStates                  // their number
 )
 
 // String is the word that status shows.
 func (s DispatchState) String() string {
-	return [...]string{"", "queued", "connecting", "pausing"}[s]
+	return [...]string{"dispatching", "queued", "connecting", "pausing"}[s]
 }
 
 // RetryPause is how long a server that has just failed is left alone.
