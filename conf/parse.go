@@ -27,6 +27,27 @@ func Parse(name string, text []byte) (*Config, error) {
 	return d.result(c)
 }
 
+// ParseAdmin returns the section [admin] of the text of a file, whatever is wrong with its
+// other sections. name stands for its path in mistakes; the error is an Errors.
+func ParseAdmin(name string, text []byte) (*Admin, error) {
+	c := &Config{Path: name}
+	rootSection.fill(c)
+	document := strings.TrimPrefix(string(text), byteOrderMark)
+	read, err := readDocument(document)
+	d := &decoder{file: name, sections: allSections, positions: read.positions, failed: map[string]bool{}}
+	if d.valid(document, err) {
+		if raw, given := read.values["admin"]; given {
+			if keys, isTable := d.sectionAt("admin", raw); isTable {
+				adminSection.decode(d, "admin", keys, &c.Admin)
+			}
+		}
+	}
+	if len(d.mistakes) > 0 {
+		return nil, sorted(d.mistakes)
+	}
+	return &c.Admin, nil
+}
+
 // parse decodes text, fills in defaults and validates. The Config is valid only if
 // the decoder has no mistakes.
 func parse(name string, text []byte) (*Config, *decoder) {
