@@ -140,7 +140,7 @@ func TestEnvironmentVariables(t *testing.T) {
 // wrong with that.
 func TestParseAdmin(t *testing.T) {
 	t.Parallel()
-	admin, err := ParseAdmin("lb.toml", []byte("[admin]\nlisten = \"127.0.0.1:1\"\n[frontend.x]\nmode = 5\nnonsense = 1\n"))
+	admin, err := ParseAdmin("lb.toml", []byte("[admin]\nlisten = \"127.0.0.1:1\"\nfrom_a_newer_release = true\nmax_connections = -1\n[frontend.x]\nmode = 5\nnonsense = 1\n"))
 	if err != nil || admin.Listen != "127.0.0.1:1" || admin.HealthListen != "127.0.0.1:8888" {
 		t.Errorf("%+v, %v", admin, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -27,8 +28,9 @@ func Parse(name string, text []byte) (*Config, error) {
 	return d.result(c)
 }
 
-// ParseAdmin returns the section [admin] of the text of a file, whatever is wrong with its
-// other sections. name stands for its path in mistakes; the error is an Errors.
+// ParseAdmin returns the section [admin] of the text of a file for a command that has to
+// find the balancer, whatever is wrong with other sections, and with keys other than listen
+// and token_file. name stands for its path in mistakes; the error is an Errors.
 func ParseAdmin(name string, text []byte) (*Admin, error) {
 	c := &Config{Path: name}
 	rootSection.fill(c)
@@ -42,8 +44,11 @@ func ParseAdmin(name string, text []byte) (*Admin, error) {
 			}
 		}
 	}
-	if len(d.mistakes) > 0 {
-		return nil, sorted(d.mistakes)
+	mistakes := slices.DeleteFunc(d.mistakes, func(m Error) bool {
+		return strings.HasPrefix(m.Key, "admin.") && m.Key != "admin.listen" && m.Key != "admin.token_file"
+	})
+	if len(mistakes) > 0 {
+		return nil, sorted(mistakes)
 	}
 	return &c.Admin, nil
 }

@@ -23,7 +23,7 @@ type pages struct {
 	admin, health http.Handler
 	serving       map[string]*page // by key
 	connections   *admin.ConnectionLimit
-	working       sync.WaitGroup   // for pages that are served or are closing
+	working       sync.WaitGroup // for pages that are served or are closing
 }
 
 // page is one address that is served.
