@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -9,9 +10,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"mcplb/conf"
+	"mcplb/proxy"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/handover"
 )
@@ -86,11 +89,19 @@ func (p *pages) open(c conf.Admin, inherited func(address string) *net.TCPListen
 		socket, err := net.Listen("tcp", w.address)
 		if err != nil {
 			closeAll(opened)
-			return nil, fmt.Errorf("%s: %w (ss -ltnp shows which process listens; stop it or choose another address)", w.name, err)
+			return nil, fmt.Errorf("%s: %w%s", w.name, err, listenAdvice(err))
 		}
 		opened[w.key()] = socket
 	}
 	return opened, nil
+}
+
+// listenAdvice is what to do about a page that cannot be served.
+func listenAdvice(err error) string {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return " (ss -ltnp shows which process listens; stop it or choose another address)"
+	}
+	return proxy.ListenAdvice(err)
 }
 
 // copies duplicates the sockets for another process.
