@@ -117,7 +117,8 @@ type Identity struct {
 // Server is one server of a Pool. Its identity, name and addresses, never
 // changes; a server whose address changes is another Server. Everything else
 // may be read and set at any time by any goroutine, also after a reload removed
-// the server; reading takes no lock, except for EffectiveWeight.
+// the server; reading takes no lock, except for ConfiguredWeight and
+// EffectiveWeight.
 type Server struct {
 	pool     *Pool
 	id       Identity
@@ -164,6 +165,13 @@ func (s *Server) Addr(e conf.Endpoint) netip.AddrPort {
 
 // Weight returns the weight in force; 0 means that it takes no new clients.
 func (s *Server) Weight() int { return int(s.weight.Load()) }
+
+// ConfiguredWeight returns the weight of the configuration.
+func (s *Server) ConfiguredWeight() int {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return s.conf.Weight
+}
 
 // EffectiveWeight returns the weight that balancing goes by now: Weight, or less
 // during slow start. It is 0 for a server that a reload removed.

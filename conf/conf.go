@@ -62,6 +62,7 @@ const (
 type Admin struct {
 	Listen       string // "" = off
 	HealthListen string // "" = off
+	StatsSocket  string // the path of a Unix socket; "" = off
 	TokenFile    string // "" = runtime commands from loopback only
 
 	Hosts          []string // names by which page and API may be requested, beside addresses and localhost; in lower case

@@ -54,6 +54,7 @@ type Server struct {
 	AdminSince  time.Time `json:"admin_since,omitzero"` // when the admin state last changed; absent = never set
 
 	Weight          int     `json:"weight"`           // as configured or set by a command
+	InitialWeight   int     `json:"initial_weight"`   // as configured
 	EffectiveWeight float64 `json:"effective_weight"` // lower than weight during slow start
 
 	Connections Connections `json:"connections"`
