@@ -24,11 +24,11 @@ const (
 // second. A flood waits; people, scrapes and checks stay far below. Connections are
 // slower than requests, so that a connection whose turn comes is not ended before by new ones.
 const (
-	requestRate  = 500
+	requestRate  = 200
 	requestBurst = 100
 	longestWait  = 5 * time.Second // of a request
 
-	acceptRate  = 200
+	acceptRate  = 100
 	acceptBurst = 100
 )
 
