@@ -53,7 +53,7 @@ var descriptions = map[string]string{
 	"frontend.NAME max_header":              "the largest request head, in bytes; a larger one is answered 431",
 	"frontend.NAME max_body":                "the largest request body, in bytes; a larger one is answered 413; 0 = no limit",
 	"frontend.NAME allowed_origins":         "the origins of browsers that are allowed; any other gets 403; [] = Origin is left to the server",
-	"frontend.NAME compress":                "media types that are compressed with gzip for clients that accept it; [] = off",
+	"frontend.NAME compress":                "media types that are compressed with gzip for clients that accept it, over TLS not for browsers (docs/http.md); [] = off",
 	"frontend.NAME sticky":                  "what binds an HTTP client to a server.",
 	"frontend.NAME route":                   "paths that lead to another backend or endpoint; the longest matching prefix wins.",
 
