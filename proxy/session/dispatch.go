@@ -48,11 +48,11 @@ type DispatchState uint8
 
 // The states.
 const (
-	Idle       DispatchState = iota // not begun, or over
-	Queued                          // waiting for a slot
-	Connecting                      // to the slot's server
-	Pausing                         // before a server is tried again
-	dispatchStates                  // their number
+	Idle           DispatchState = iota // not begun, or over
+	Queued                              // waiting for a slot
+	Connecting                          // to the slot's server
+	Pausing                             // before a server is tried again
+	dispatchStates                      // their number
 )
 
 // String is the word that status shows.
