@@ -40,7 +40,7 @@ func (s *Server) SetDegraded(degraded bool, reason string) {
 func (s *Server) SetAdmin(a Admin, reason string, now time.Time) {
 	s.commit(func(st *State) {
 		if st.Admin != a {
-			st.Admin, st.AdminReason, st.Since = a, reason, now
+			st.Admin, st.AdminReason, st.AdminSince = a, reason, now
 		}
 	})
 }

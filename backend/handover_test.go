@@ -59,7 +59,7 @@ func TestHandOver(t *testing.T) {
 	}
 	for _, s := range p.Servers() {
 		other := serverNamed(t, q, s.Name())
-		if a, b := s.State(), other.State(); !a.Since.Equal(b.Since) || a.Health != b.Health || a.Admin != b.Admin || a.Reason != b.Reason {
+		if a, b := s.State(), other.State(); !a.Since.Equal(b.Since) || !a.AdminSince.Equal(b.AdminSince) || a.Health != b.Health || a.Admin != b.Admin || a.Reason != b.Reason {
 			t.Errorf("%s is %+v, want %+v", s.Name(), b, a)
 		}
 		if s.Weight() != other.Weight() || s.Peak() != other.Peak() {

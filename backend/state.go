@@ -56,7 +56,8 @@ type State struct {
 	Degraded    bool      // a check is overdue: chosen only where no better server has a free slot
 	Reason      string    // why Health is what it is, in words for the operator; "" until the first verdict
 	AdminReason string    // why Admin is what it is, and by whom; "" until first set
-	Since       time.Time // when Health or Admin last changed; at first when the server was created
+	Since       time.Time // when Health last changed; at first when the server was created
+	AdminSince  time.Time // when Admin last changed; zero = never set
 }
 
 // TakesNew reports whether a server in this state takes new clients, if its

@@ -56,7 +56,7 @@ func TestCommit(t *testing.T) {
 	s.SetAdmin(Drain, "ann: kernel", t2)
 	s.SetDegraded(false, "")
 	s.SetDegraded(true, "no answer for 4 s")
-	want := State{Health: Down, Admin: Drain, Degraded: true, Reason: "no answer for 4 s", AdminReason: "ann: kernel", Since: t2}
+	want := State{Health: Down, Admin: Drain, Degraded: true, Reason: "no answer for 4 s", AdminReason: "ann: kernel", Since: t1, AdminSince: t2}
 	if got := s.State(); got != want {
 		t.Errorf("state %+v, want %+v", got, want)
 	}

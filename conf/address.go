@@ -27,6 +27,28 @@ var (
 	})
 )
 
+// adminHost is a host name without port, in lower case.
+var adminHost = word(`a host name, such as "lb.example.com"`, parseAdminHost)
+
+func parseAdminHost(s string) (string, error) {
+	name := strings.ToLower(strings.TrimSuffix(s, "."))
+	address, notIP := netip.ParseAddr(strings.Trim(name, "[]"))
+	host, _, notAddress := net.SplitHostPort(name)
+	switch {
+	case notIP == nil:
+		return address.String(), nil // needless, as addresses are always accepted
+	case strings.Contains(s, "*"):
+		return "", fmt.Errorf("%s has a star: write each name in full, since a page of any other name could send commands", quoted(s))
+	case strings.Contains(s, "://"):
+		return "", fmt.Errorf(`%s is a URL: write the host name alone, such as "lb.example.com"`, quoted(s))
+	case notAddress == nil && isHostName(host):
+		return "", fmt.Errorf("%s has a port: write %q alone, which holds for every port", quoted(s), host)
+	case !isHostName(name):
+		return "", fmt.Errorf(`%s is not a host name, such as "lb.example.com"`, quoted(s))
+	}
+	return name, nil
+}
+
 // listeners is one listenAddress or a list of them.
 var listeners = func() valueType[[]string] {
 	list := listOf(listenAddress, `[":8000", "[::1]:8001"]`)

@@ -67,6 +67,9 @@ type Admin struct {
 
 	// Of the addresses here, those to be bound for IPv6 alone: see Config.IPv6Only.
 	IPv6Only []string
+
+	Hosts          []string // names by which page and API may be requested, beside addresses and localhost; in lower case
+	MaxConnections int      // of both addresses together; 0 = no limit
 }
 
 // RateLimit is the section [ratelimit]: the limits of one source (an IPv4 address

@@ -38,7 +38,7 @@ func TestContract(t *testing.T) {
 	want := &Config{
 		Path:   "lb.toml",
 		Global: Global{HardStopAfter: 5 * time.Minute, LogLevel: slog.LevelInfo, LogFormat: LogText},
-		Admin:  Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888"},
+		Admin:  Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888", MaxConnections: 64},
 		RateLimit: RateLimit{
 			ConnectionRate: 100, ConnectionBurst: 200, MessageRate: 100, MessageBurst: 200, OverMessage: Delay,
 			BanAfter: 100, BanTime: 5 * time.Minute, TableSize: 1_000_000,
@@ -345,6 +345,8 @@ var everyKey = []struct{ key, value, plan string }{
 	{"global.access_log", `"stdout"`, `~global.access_log "" -> "stdout"`},
 	{"admin.listen", `""`, `~admin.listen "127.0.0.1:8404" -> ""`},
 	{"admin.health_listen", `":0"`, `~admin.health_listen "127.0.0.1:8888" -> ":0"`},
+	{"admin.hosts", `["lb.example.com"]`, `~admin.hosts [] -> ["lb.example.com"]`},
+	{"admin.max_connections", `8`, `~admin.max_connections 64 -> 8`},
 	{"admin.stats_socket", `"/run/mcplb/stats"`, `~admin.stats_socket "" -> "/run/mcplb/stats"`},
 	{"admin.token_file", `"testdata/files/good.token"`, `~admin.token_file "" -> "testdata/files/good.token"`},
 	{"ratelimit.connection_rate", "7", `~ratelimit.connection_rate 100 -> 7`},

@@ -17,10 +17,12 @@ var descriptions = map[string]string{
 	"global log_format":      "the form of log lines, which go to standard error",
 	"global access_log":      "one line per connection (modes tcp and mcp) or request (mode http): a path, stdout, stderr, \"syslog:\" (the local one) or \"syslog:server=HOST:PORT,facility=local0,severity=info,tag=mcplb\"; \"\" = off",
 
-	"admin listen":        "the stats page, the API and its commands, metrics, health; \"\" = off",
-	"admin health_listen": "/health and /nginx_status alone, for clients that must not see the rest; \"\" = off",
-	"admin stats_socket":  "the path of a Unix socket that answers HAProxy's commands (show stat, set server, ...) for the user of the process alone; \"\" = off",
-	"admin token_file":    "a file with one word, which commands need as a bearer token; \"\" = commands are accepted from loopback addresses only",
+	"admin listen":          "the stats page, the API and its commands, metrics, health; \"\" = off",
+	"admin health_listen":   "/health and /nginx_status alone, for clients that must not see the rest; \"\" = off",
+	"admin stats_socket":    "the path of a Unix socket that answers HAProxy's commands (show stat, set server, ...) for the user of the process alone; \"\" = off",
+	"admin token_file":      "a file with one word, which commands need as a bearer token; \"\" = commands are accepted from loopback addresses only, and only with the header X-Mcplb-Command: 1",
+	"admin hosts":           "names by which page and API may be requested, beside IP addresses and localhost; any other gets 403, unless the request has the token. /metrics, /health and /nginx_status answer to any",
+	"admin max_connections": "connections to both addresses together; 0 = no limit. One more ends the one that is idle for longest; idle ones are closed after 20 s",
 
 	"ratelimit connection_rate":        "new connections per second of one source; 0 = no limit",
 	"ratelimit connection_burst":       "new connections that a source may open at once",

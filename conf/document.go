@@ -21,6 +21,9 @@ type document struct {
 // positions have no conflicts.
 func readDocument(text string) (document, *syntaxError) {
 	none := &positions{}
+	if encoding := wrongEncoding(text); encoding != "" {
+		return document{positions: none}, &syntaxError{notUTF8, 0, fmt.Sprintf("the file is %s: save it as UTF-8 (iconv -f %s -t UTF-8)", encoding, encoding)}
+	}
 	if offset := invalidUTF8(text); offset < len(text) {
 		return document{positions: none}, &syntaxError{notUTF8, offset, "save the file in that encoding"}
 	}

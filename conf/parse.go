@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -38,6 +39,31 @@ func ReadConfig(path string) ([]byte, error) {
 func Parse(name string, text []byte) (*Config, error) {
 	c, d := parse(name, text)
 	return d.result(c)
+}
+
+// ParseAdmin returns the section [admin] of the text of a file for a command that has to
+// find the balancer, whatever is wrong with other sections, and with keys other than listen
+// and token_file. name stands for its path in mistakes; the error is an Errors.
+func ParseAdmin(name string, text []byte) (*Admin, error) {
+	c := &Config{Path: name}
+	rootSection.fill(c)
+	document := strings.TrimPrefix(string(text), byteOrderMark)
+	read, err := readDocument(document)
+	d := &decoder{file: name, sections: allSections, positions: read.positions, failed: map[string]bool{}}
+	if d.valid(document, err) {
+		if raw, given := read.values["admin"]; given {
+			if keys, isTable := d.sectionAt("admin", raw); isTable {
+				adminSection.decode(d, "admin", keys, &c.Admin)
+			}
+		}
+	}
+	mistakes := slices.DeleteFunc(d.mistakes, func(m Error) bool {
+		return strings.HasPrefix(m.Key, "admin.") && m.Key != "admin.listen" && m.Key != "admin.token_file"
+	})
+	if len(mistakes) > 0 {
+		return nil, sorted(mistakes)
+	}
+	return &c.Admin, nil
 }
 
 // parse decodes text, fills in defaults and validates. The Config is valid only if

@@ -32,6 +32,8 @@ var adminSection = section[Admin]{"[admin]", []field[Admin]{
 	key("health_listen", optionalListen, "127.0.0.1:8888", func(a *Admin) *string { return &a.HealthListen }),
 	key("stats_socket", text, "", func(a *Admin) *string { return &a.StatsSocket }),
 	key("token_file", text, "", func(a *Admin) *string { return &a.TokenFile }),
+	key("hosts", listOf(adminHost, `["lb.example.com"]`), nil, func(a *Admin) *[]string { return &a.Hosts }),
+	key("max_connections", count, 64, func(a *Admin) *int { return &a.MaxConnections }),
 }}
 
 var rateLimitSection = section[RateLimit]{"[ratelimit]", []field[RateLimit]{

@@ -55,10 +55,14 @@ func key[S, V any](name string, t valueType[V], preset V, at func(*S) *V) field[
 		fill:   func(into *S) { *at(into) = preset },
 		decode: func(d *decoder, path string, raw any, into *S) {
 			sound := true
-			v := t.read(raw, func(place, reason string) {
+			fail := func(place, reason string) {
 				sound = false
 				d.fail(path+place, "%s", reason)
-			})
+			}
+			var v V
+			if checkExpanded(raw, fail); sound {
+				v = t.read(raw, fail)
+			}
 			if !sound {
 				d.failed[path] = true // also when only an element is wrong
 				return

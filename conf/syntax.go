@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -55,7 +56,7 @@ func (e *syntaxError) in(text string) (line int, reason string) {
 	column := len(before) - strings.LastIndexByte(before, '\n')
 	reason = fmt.Sprintf("%s (column %d)", e.reason, column)
 	if e.title == notTOML {
-		reason += hint(text, line, e.reason)
+		reason += cmp.Or(foreignHint(text), hint(text, line, e.reason))
 	}
 	return line, reason
 }
@@ -74,6 +75,8 @@ func hint(text string, line int, reason string) string {
 		return ""
 	case value == "":
 		return ": write a value after the ="
+	case environmentVariable.MatchString(value):
+		return ": environment variables are not expanded here, write the value, or make the file with envsubst"
 	case strings.ContainsFunc(value, isStringLike) && !strings.ContainsAny(value, `"'[]{}`):
 		return fmt.Sprintf(": write a string in quotes, as %s = %s", key, strconv.Quote(value))
 	}

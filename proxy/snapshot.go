@@ -158,7 +158,7 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 	return admin.Server{
 		Name: server.Name(), Addresses: serverAddresses(server),
 		State: serverStates[state.Health], Admin: adminStates[state.Admin],
-		Usable: server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since,
+		Usable: server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since, AdminSince: state.AdminSince,
 		AdminReason: state.AdminReason,
 		Weight:      server.Weight(), InitialWeight: server.ConfiguredWeight(), EffectiveWeight: server.EffectiveWeight(),
 		Connections: admin.Connections{

@@ -34,7 +34,7 @@ func listen(address string, o socketOptions) (*net.TCPListener, error) {
 	defer cancel()
 	socket, err := config.Listen(ctx, o.network(address), address)
 	if err != nil {
-		return nil, fmt.Errorf("listening on %s: %w%s", address, reason(err), hint(err))
+		return nil, fmt.Errorf("listening on %s: %w%s", address, reason(err), ListenAdvice(err))
 	}
 	return socket.(*net.TCPListener), nil
 }
@@ -165,15 +165,16 @@ func reason(err error) error {
 	return err
 }
 
-// hint returns advice on the usual failures of listen.
-func hint(err error) string {
+// ListenAdvice returns advice on the usual failures of listen, to be appended to the message;
+// "" = there is none.
+func ListenAdvice(err error) string {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
 		return " (find who has it with: ss -ltnp)"
 	case errors.Is(err, unix.EACCES):
 		return " (a port under 1024 needs CAP_NET_BIND_SERVICE)"
 	case errors.Is(err, unix.EADDRNOTAVAIL):
-		return " (no interface has this address; see: ip address)"
+		return " (no interface has this address; see: ip address). For an address that comes later, as keepalived's do, set net.ipv4.ip_nonlocal_bind=1 (IPv6: net.ipv6.ip_nonlocal_bind=1) with sysctl"
 	}
 	return ""
 }

@@ -93,7 +93,12 @@ func (c *cluster) startMember(i int) error {
 	if err != nil {
 		return err
 	}
-	child, err := startChild(c.launcher, c.in.system.start, member, log, func(child *child) { c.ended <- child })
+	child, err := startChild(c.launcher, c.in.system, member, log, watcher{
+		ended: func(child *child) { c.ended <- child },
+		upgraded: func(child *child, before, now int) {
+			c.report(c.logs.stderr, "mcpcluster: %s %s has been upgraded: pid %d -> %d\n", child.member.role, child.member.name, before, now)
+		},
+	})
 	if err != nil {
 		return err
 	}

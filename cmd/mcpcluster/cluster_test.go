@@ -123,7 +123,7 @@ func TestStopEscalates(t *testing.T) {
 		member := nodeMember(test.name, freeAddresses(t, 1)[0])
 		member.path = filepath.Join(binaries(t), "mcpnode")
 		ended := make(chan *child, 1)
-		child, err := startChild(launcher, (*exec.Cmd).Start, member, &processLog{}, func(c *child) { ended <- c })
+		child, err := startChild(launcher, realSystem(), member, &processLog{}, watcher{ended: func(c *child) { ended <- c }})
 		if err != nil {
 			t.Fatal(err)
 		}

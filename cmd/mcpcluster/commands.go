@@ -170,6 +170,24 @@ func stopCommand(in invocation) *cobra.Command {
 	return c
 }
 
+// killCommand is stop -kill, for those who look for it.
+func killCommand(in invocation) *cobra.Command {
+	c := &cobra.Command{
+		Use: "kill [flags] MEMBER...", Short: "Kill members, as if they had crashed", Args: cli.Args(1, -1),
+		Example: "  mcpcluster kill node3 && mcpcluster start node3",
+	}
+	state := stateFlag(c)
+	c.ValidArgsFunction = completeMembers(in, state)
+	c.RunE = func(_ *cobra.Command, members []string) error {
+		answer, err := ask(in.running, *state, request{Op: opStop, Names: members, Kill: true})
+		if err != nil {
+			return err
+		}
+		return printMembers(in, answer)
+	}
+	return c
+}
+
 // shutdown stops a cluster and waits for the end of its last process.
 func shutdown(ctx context.Context, state string) error {
 	answer, err := ask(ctx, state, request{Op: opShutdown})
@@ -223,7 +241,7 @@ func relaunch(in invocation, state string) (*reply, error) {
 		return nil, err
 	}
 	config := old.Config
-	if config == absolute(filepath.Join(state, demoName)) {
+	if old.Demo {
 		config = "" // the old cluster has removed it
 	}
 	return launch(in, state, config, old.Bin)

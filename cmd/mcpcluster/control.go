@@ -57,6 +57,7 @@ type reply struct {
 	Error   string // "" = done
 	PID     int    // of the mcpcluster that answers
 	Config  string // the configuration's path
+	Demo    bool   // it is the built-in demonstration, whose file goes with the cluster
 	Bin     string // the binaries' directory
 	Members []memberState
 }
@@ -148,7 +149,7 @@ func (c *control) close() {
 }
 
 // errNoCluster is the error if no cluster runs with the state directory.
-var errNoCluster = errors.New("no cluster runs there: start one (mcpcluster start) or name its directory (-state)")
+var errNoCluster = errors.New("no cluster runs there: start one (mcpcluster run or start) or name its directory (-state)")
 
 // ask sends a request to the cluster of a state directory.
 func ask(ctx context.Context, directory string, asked request) (*reply, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"mcplb/conf"
 )
@@ -245,4 +247,135 @@ func TestCompose(t *testing.T) {
 	if _, stderr := do(t, 1, "compose", "-bin", bin, "-o", out); !strings.Contains(stderr, "is not empty") {
 		t.Errorf("stderr: %s", stderr)
 	}
+}
+
+// memberPID asks the cluster of a state directory for a member's process.
+func memberPID(t *testing.T, state, name string) int {
+	t.Helper()
+	answer, err := ask(t.Context(), state, request{Op: opStatus})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range answer.Members {
+		if m.Name == name {
+			return m.PID
+		}
+	}
+	t.Fatalf("there is no member %s", name)
+	return 0
+}
+
+// An upgrade of the balancer does not end the cluster: mcpcluster follows it, as often as it
+// happens, commands see and restart the new process, and Ctrl-C leaves nothing behind.
+func TestUpgradeIsFollowed(t *testing.T) {
+	t.Parallel()
+	state := filepath.Join(t.TempDir(), "s")
+	l := configure(t, "node1")
+	command, stdout, stderr := startProcess(t, "run", "-c", l.path, "-state", state)
+	stdout.await(t, "Ctrl-C ends the cluster")
+	var pids []int
+	for range 3 {
+		pid := memberPID(t, state, "mcplb")
+		pids = append(pids, pid)
+		if err := syscall.Kill(pid, syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+		stderr.await(t, fmt.Sprintf(`balancer mcplb has been upgraded: pid %d -> \d+\n`, pid))
+		expectAnswers(t, l.frontend)
+	}
+	expectMembersOf(t, state, "node1 ready", "mcplb ready")
+	upgraded := memberPID(t, state, "mcplb")
+	table, _ := do(t, 0, "restart", "-state", state, "mcplb")
+	expectMembers(t, table, "mcplb ready")
+	if now := memberPID(t, state, "mcplb"); now == upgraded {
+		t.Errorf("the restart left process %d", now)
+	}
+	pids = append(pids, upgraded, memberPID(t, state, "mcplb"))
+	if err := syscall.Kill(pids[len(pids)-1], syscall.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	stderr.await(t, fmt.Sprintf(`upgraded: pid %d -> \d+\n`, pids[len(pids)-1]))
+	last := memberPID(t, state, "mcplb")
+	if err := command.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); err != nil {
+		t.Errorf("it ended with %v, want status 0; stderr: %s", err, stderr)
+	}
+	expectClosed(t, append(l.nodes, l.frontend, l.health)...)
+	for _, pid := range append(pids, last) {
+		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("process %d is left over (%v)", pid, err)
+		}
+	}
+}
+
+// The end of an upgraded balancer is noticed like that of the first one.
+func TestUpgradedBalancerDies(t *testing.T) {
+	t.Parallel()
+	state := filepath.Join(t.TempDir(), "s")
+	l := configure(t, "node1")
+	command, stdout, stderr := startProcess(t, "run", "-c", l.path, "-state", state)
+	stdout.await(t, "Ctrl-C ends the cluster")
+	pid := memberPID(t, state, "mcplb")
+	syscall.Kill(pid, syscall.SIGUSR2)
+	stderr.await(t, fmt.Sprintf(`upgraded: pid %d -> \d+\n`, pid))
+	expectAnswers(t, l.frontend)
+	syscall.Kill(memberPID(t, state, "mcplb"), syscall.SIGKILL)
+	if err := command.Wait(); err == nil {
+		t.Error("mcpcluster ended with status 0")
+	}
+	stderr.await(t, `balancer mcplb \(pid \d+\) ended unexpectedly: signal: killed`)
+	expectClosed(t, append(l.nodes, l.frontend)...)
+}
+
+// expectAnswers waits until an address answers pings.
+func expectAnswers(t *testing.T, address string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := poll(ctx, func(ctx context.Context) error { return ping(ctx, address) }); err != nil {
+		t.Fatalf("no answer: %v", err)
+	}
+}
+
+func expectMembersOf(t *testing.T, state string, states ...string) {
+	t.Helper()
+	table, _ := do(t, 0, "status", "-state", state)
+	expectMembers(t, table, states...)
+}
+
+// The commands work beside "mcpcluster run" without a flag; a second cluster runs, too, and says that
+// commands do not reach it.
+func TestCommandsBesideRun(t *testing.T) {
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary) // where the user's state directory is
+	bin := binaries(t)
+	if _, stderr := do(t, 1, "status"); !strings.Contains(stderr, "no cluster runs there") || !strings.Contains(stderr, temporary) {
+		t.Errorf("without a cluster: %s", stderr)
+	}
+	l, other := configure(t, "node1", "node2"), configure(t, "node1")
+	r := startCluster(t, realSystem(), "run", "-c", l.path, "-bin", bin)
+	r.awaitReady(t)
+	second := startCluster(t, realSystem(), "run", "-c", other.path, "-bin", bin)
+	second.awaitReady(t)
+	second.stderr.await(t, `other commands do not see this cluster: .*a cluster runs there already`)
+	second.interrupt()
+	second.expectStatus(t, 0)
+
+	table, _ := do(t, 0, "status")
+	expectMembers(t, table, "node1 ready", "node2 ready", "mcplb ready")
+	table, _ = do(t, 0, "kill", "node2")
+	expectMembers(t, table, "node1 ready", "node2 ended")
+	table, _ = do(t, 0, "restart", "node2")
+	expectMembers(t, table, "node2 ready")
+	expectAnswer(t, append(l.nodes, l.frontend)...)
+	if _, stderr := do(t, 1, "restart", "node9"); !strings.Contains(stderr, `no member "node9"`) {
+		t.Errorf("a member that is not there: %s", stderr)
+	}
+	do(t, 2, "kill")
+	r.interrupt()
+	r.expectStatus(t, 0)
+	expectClosed(t, append(l.nodes, l.frontend)...)
+	do(t, 1, "status")
 }

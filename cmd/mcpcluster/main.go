@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -27,6 +28,9 @@ func main() {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup
 		signal.Notify(signals, syscall.SIGHUP)
+	}
+	if err := adoptOrphans(); err != nil {
+		fmt.Fprintln(os.Stderr, "mcpcluster:", err) // upgrades end the cluster
 	}
 	running, waiting := stages(signals)
 	in := invocation{stdout: os.Stdout, stderr: os.Stderr, running: running, waiting: waiting, system: realSystem()}
@@ -61,7 +65,7 @@ Exit status: 0 if all went well, 1 if something failed, 2 for a wrong command li
 		Example: "  mcpcluster run\n  mcpcluster start -c lb.toml && mcpcluster status",
 	}
 	root.SetOut(in.stdout)
-	root.AddCommand(runCommand(in), startCommand(in), stopCommand(in), restartCommand(in), statusCommand(in), tailCommand(in),
+	root.AddCommand(runCommand(in), startCommand(in), stopCommand(in), restartCommand(in), statusCommand(in), killCommand(in), tailCommand(in),
 		composeCommand(in), cli.Version("mcpcluster", build.Describe()), cli.Man(root))
 	return root
 }

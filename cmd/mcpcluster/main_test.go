@@ -80,10 +80,26 @@ func fakeNode() {
 	fmt.Println(*name, "says goodbye")
 }
 
-// fakeBalancer answers pings at its frontends and is healthy, until SIGTERM.
+// fakeBalancer answers pings at its frontends and is healthy, until SIGTERM. SIGUSR2
+// replaces it by another process.
 func fakeBalancer() {
 	path := flag.String("c", "", "")
 	flag.Parse()
+	if old, err := strconv.Atoi(os.Getenv("FAKE_OLD")); err == nil {
+		for os.Getppid() == old { // it still listens
+			time.Sleep(time.Millisecond)
+		}
+	}
+	upgrade := make(chan os.Signal, 1)
+	signal.Notify(upgrade, syscall.SIGUSR2)
+	go func() {
+		<-upgrade
+		next := exec.Command(os.Args[0], os.Args[1:]...)
+		next.Env = append(os.Environ(), fmt.Sprintf("FAKE_OLD=%d", os.Getpid()))
+		next.Stdout, next.Stderr = os.Stdout, os.Stderr
+		must(next.Start())
+		os.Exit(0)
+	}()
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	config, err := conf.Load(*path)

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // outputDelay bounds the wait for output that is still held open, after the end of
@@ -63,16 +67,31 @@ func (l *launcher) start(start func(*exec.Cmd) error, command *exec.Cmd) error {
 // close ends the launcher's goroutine. Its processes must have ended before.
 func (l *launcher) close() { close(l.work) }
 
-// child is a started process of the cluster.
+// adoptOrphans makes processes whose parent has ended children of this one (prctl(2),
+// PR_SET_CHILD_SUBREAPER), so that it can follow a balancer that has upgraded itself.
+func adoptOrphans() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become the parent of upgraded balancers: %w", err)
+	}
+	return nil
+}
+
+// child is a started process of the cluster, and those that take its place: a balancer
+// that upgrades itself starts another process, in the same process group, and ends.
 //
 //	state    | meaning                              | next
 //	starting | the process runs                     | ready, ended
 //	ready    | it has answered once                 | ended
-//	ended    | it has ended, by itself or by stop   | -
+//	ended    | it has ended, by itself or by stop,  | -
+//	         | and nothing has taken its place      |
 type child struct {
 	member    member
 	command   *exec.Cmd
+	group     int          // the process group: the first process's ID
+	present   atomic.Int64 // the ID of the process that is waited for
+	proc      string       // the proc file system
 	log       *processLog
+	output    *childOutput
 	started   time.Time
 	answered  bool          // it was ready; written by the cluster's goroutine
 	requested bool          // its end was requested; written by the cluster's goroutine
@@ -80,31 +99,106 @@ type child struct {
 	err       error         // how it ended; nil = exit status 0
 }
 
-// startChild starts a member. onEnd is called once, from another goroutine,
-// when the process has ended.
-func startChild(launcher *launcher, start func(*exec.Cmd) error, member member, log *processLog, onEnd func(*child)) (*child, error) {
+// childOutput is what a child's processes print, on its way to the log.
+type childOutput struct {
+	reader *os.File
+	writer *os.File // until the start
+	read   chan struct{}
+}
+
+func newOutput(log *processLog) (*childOutput, error) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make a pipe for its output: %w", err)
+	}
+	o := &childOutput{reader, writer, make(chan struct{})}
+	go func() {
+		defer close(o.read)
+		_, _ = io.Copy(log, reader) // until the last process has ended, or close
+	}()
+	return o, nil
+}
+
+// close waits a moment for what is still to be read. Processes elsewhere may hold the
+// pipe open for ever.
+func (o *childOutput) close() {
+	select {
+	case <-o.read:
+	case <-time.After(outputDelay):
+	}
+	o.reader.Close()
+	<-o.read
+}
+
+// watcher is informed of what happens to a child, from another goroutine.
+type watcher struct {
+	ended    func(*child)                    // once
+	upgraded func(c *child, before, now int) // process IDs
+}
+
+// startChild starts a member.
+func startChild(launcher *launcher, system system, member member, log *processLog, watcher watcher) (*child, error) {
+	output, err := newOutput(log)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", member.name, err)
+	}
 	command := exec.Command(member.path, member.args...)
-	command.Stdout, command.Stderr = log, log
-	command.WaitDelay = outputDelay
+	command.Stdout, command.Stderr = output.writer, output.writer
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Setpgid:   true, // the terminal's Ctrl-C reaches this program only, which stops the others in order
 		Pdeathsig: syscall.SIGKILL,
 	}
-	if err := launcher.start(start, command); err != nil {
+	err = launcher.start(system.start, command)
+	output.writer.Close()
+	if err != nil {
+		output.close()
 		return nil, fmt.Errorf("start %s: %w", member.name, err)
 	}
-	c := &child{member: member, command: command, log: log, started: time.Now(), ended: make(chan struct{})}
-	go c.wait(onEnd)
+	c := &child{
+		member: member, command: command, group: command.Process.Pid, proc: system.proc,
+		log: log, output: output, started: time.Now(), ended: make(chan struct{}),
+	}
+	c.present.Store(int64(c.group))
+	go c.wait(watcher)
 	return c, nil
 }
 
-func (c *child) wait(onEnd func(*child)) {
+// wait waits for the end of the process and of those that take its place.
+func (c *child) wait(watcher watcher) {
 	c.err = c.command.Wait()
+	for {
+		next, found := successor(c.proc, c.group)
+		if !found {
+			break
+		}
+		before := c.pid()
+		c.present.Store(int64(next))
+		watcher.upgraded(c, before, next)
+		c.err = awaitProcess(next)
+	}
+	c.output.close()
 	close(c.ended)
-	onEnd(c)
+	watcher.ended(c)
 }
 
-func (c *child) pid() int { return c.command.Process.Pid }
+// awaitProcess waits for the end of a child of this process that another one has started.
+func awaitProcess(pid int) error {
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return fmt.Errorf("wait for process %d: %w", pid, err)
+	}
+	state, err := process.Wait()
+	switch {
+	case err != nil:
+		return fmt.Errorf("wait for process %d: %w", pid, err)
+	case !state.Success():
+		return &exec.ExitError{ProcessState: state}
+	}
+	return nil
+}
+
+// pid is the ID of the process, or of the one that took its place.
+func (c *child) pid() int { return int(c.present.Load()) }
 
 func (c *child) state() string {
 	select {
@@ -182,5 +276,9 @@ func (c *child) endsWithin(ctx context.Context, timeout time.Duration) bool {
 	}
 }
 
-// signal sends a signal. A process that has just ended needs none.
-func (c *child) signal(signal os.Signal) { _ = c.command.Process.Signal(signal) }
+// signal sends a signal to every process of the child. One that has just ended needs none.
+func (c *child) signal(signal syscall.Signal) {
+	if c.state() != "ended" {
+		_ = syscall.Kill(-c.group, signal)
+	}
+}

@@ -27,7 +27,7 @@ type runOptions struct {
 	config  string // a path; "" = the built-in demonstration
 	bin     string // the directory of the binaries
 	logs    string // the directory for log files; "" = none, or the one in state
-	state   string // the state directory; "" = other commands are not answered
+	state   string // the state directory; "" = the user's, if no other cluster uses it
 	verbose bool
 }
 
@@ -38,14 +38,17 @@ func runCommand(in invocation) *cobra.Command {
 		Long: `Start the nodes and the balancer, verify each, show what runs where, and stop them
 all at Ctrl-C; a second Ctrl-C kills those that have not ended.
 
-Without -c, it is a demonstration on ports 8000, 8080, 8443, 8404 and 8888.`,
+Without -c, it is a demonstration on ports 8000, 8080, 8443, 8404 and 8888.
+
+The other commands (status, stop, start, restart, kill) work beside it, from another
+terminal. Members follow upgrades: SIGUSR2 to the balancer replaces it.`,
 		Example: "  mcpcluster run\n  mcpcluster run -c lb.toml -logs logs",
 		RunE:    func(*cobra.Command, []string) error { return runCluster(in, opts) },
 	}
 	configFlag(c, &opts.config)
 	binFlag(c, &opts.bin)
 	c.Flags().StringVar(&opts.logs, "logs", "", "append each process's output to a file in this `DIRECTORY`")
-	c.Flags().StringVar(&opts.state, "state", "", "answer the other commands by a socket in this `DIRECTORY`, and keep the logs there")
+	c.Flags().StringVar(&opts.state, "state", "", "answer the other commands by a socket in this `DIRECTORY`, and keep the logs there (default: answer in "+defaultState()+", keep no logs)")
 	c.Flags().BoolVarP(&opts.verbose, "verbose", "v", false, "show the output of all processes, each line after the process's name")
 	return c
 }
@@ -53,16 +56,15 @@ Without -c, it is a demonstration on ports 8000, 8080, 8443, 8404 and 8888.`,
 // runCluster runs a cluster, from reading the configuration to the end of the last
 // process.
 func runCluster(in invocation, opts runOptions) (err error) {
-	var calls <-chan call
+	calls, closeControl, err := answerCommands(in, opts.state)
+	if err != nil {
+		return err
+	}
+	defer closeControl()
 	if opts.state != "" {
-		control, err := openControl(opts.state)
-		if err != nil {
-			return err
-		}
-		defer control.close()
-		calls = control.calls
 		opts.logs = cmp.Or(opts.logs, filepath.Join(opts.state, logsName))
 	}
+	demo := opts.config == ""
 	if opts.config == "" {
 		path, remove, err := writeDemo(opts.state)
 		if err != nil {
@@ -89,8 +91,22 @@ func runCluster(in invocation, opts runOptions) (err error) {
 	defer func() { err = errors.Join(err, logs.close()) }()
 	cluster := newCluster(in, members, logs)
 	cluster.calls = calls
-	cluster.about = reply{PID: os.Getpid(), Config: absolute(opts.config), Bin: absolute(filepath.Dir(members[0].path))}
+	cluster.about = reply{PID: os.Getpid(), Config: absolute(opts.config), Demo: demo, Bin: absolute(filepath.Dir(members[0].path))}
 	return cluster.run()
+}
+
+// answerCommands opens the control socket in a state directory; "" is the user's, which is not
+// worth an error: another cluster may use it.
+func answerCommands(in invocation, state string) (calls <-chan call, closeControl func(), err error) {
+	control, err := openControl(cmp.Or(state, defaultState()))
+	switch {
+	case err == nil:
+		return control.calls, control.close, nil
+	case state != "":
+		return nil, nil, err
+	}
+	fmt.Fprintf(in.stderr, "mcpcluster: other commands do not see this cluster: %v\n", err)
+	return nil, func() {}, nil
 }
 
 // absolute is the path in a form that is valid in every directory.

@@ -9,23 +9,27 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"mcplb/conf"
 	"mcplb/proxy/admin"
-
-	"github.com/BurntSushi/toml"
 )
 
 // usualAdmin is the admin address unless the configuration has another one.
-const usualAdmin = "127.0.0.1:8404"
+const (
+	usualAdmin = "127.0.0.1:" + usualPort
+	usualPort  = "8404"
+)
 
 // apiClient sends requests to a balancer's admin address.
 type apiClient struct {
 	address string
 	token   string
-	http    http.Client
+
+	tokenSource string // in words; "" = there is no token
+	http        http.Client
 }
 
 // unreachableError is the error when no balancer answers.
@@ -45,20 +49,27 @@ func (e *unreachableError) ExitStatus() int { return exitUnreachable }
 
 // connect finds the balancer's admin address and the token. It sends nothing.
 func (o *operator) connect() (*apiClient, error) {
-	address, tokenFile := o.address, o.tokenFile
+	if o.timeout < 0 {
+		return nil, fmt.Errorf("-timeout must not be negative, and is %v", o.timeout)
+	}
+	address, err := adminAddress(o.address)
+	if err != nil {
+		return nil, err
+	}
+	tokenFile := o.tokenFile
 	if o.config != "" {
-		listen, file, err := readAdmin(o.config)
+		section, err := readAdmin(o.config)
 		if err != nil {
 			return nil, err
 		}
 		if address == "" {
-			if listen == "" {
+			if section.Listen == "" {
 				return nil, fmt.Errorf("%s has admin.listen = \"\": the balancer has no admin address", o.config)
 			}
-			address = listen
+			address = section.Listen
 		}
 		if tokenFile == "" && os.Getenv("MCPLB_TOKEN") == "" {
-			tokenFile = file
+			tokenFile = section.TokenFile
 		}
 	}
 	if address == "" {
@@ -68,39 +79,85 @@ func (o *operator) connect() (*apiClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &apiClient{address: reachable(address), token: token, http: http.Client{Timeout: o.timeout}}, nil
+	return &apiClient{
+		address: reachable(address), token: token, tokenSource: tokenSource(tokenFile, token),
+		http: http.Client{Timeout: o.timeout},
+	}, nil
+}
+
+// tokenSource says where a token comes from, for messages; "" = there is none.
+func tokenSource(file, token string) string {
+	switch {
+	case token == "":
+		return ""
+	case file != "":
+		return "the file " + file
+	}
+	return "the environment variable MCPLB_TOKEN"
+}
+
+// adminAddress returns the HOST:PORT that the flag -admin or its variable MCPLB_ADMIN
+// names: that, a host alone, or a URL without path.
+func adminAddress(text string) (string, error) {
+	address := text
+	if scheme, rest, isURL := strings.Cut(text, "://"); isURL {
+		if !strings.EqualFold(scheme, "http") {
+			return "", fmt.Errorf("-admin (MCPLB_ADMIN) is %q, and the admin address speaks plain HTTP only: write HOST:PORT, such as %s", text, usualAdmin)
+		}
+		address = strings.TrimSuffix(rest, "/")
+		if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
+			return "", fmt.Errorf("-admin (MCPLB_ADMIN) is %q, which has no port: write HOST:PORT, such as %s", text, usualAdmin)
+		}
+	}
+	if address == "" && text == "" {
+		return "", nil
+	}
+	if ip := net.ParseIP(strings.Trim(address, "[]")); ip != nil {
+		return net.JoinHostPort(ip.String(), usualPort), nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		host, port = address, usualPort
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if _, portAlone := strconv.Atoi(host); err != nil || number == 0 || portAlone == nil || strings.ContainsAny(host, "/?#@ []:") && net.ParseIP(host) == nil {
+		return "", fmt.Errorf("-admin (MCPLB_ADMIN) is %q: write HOST:PORT alone, such as %s", text, usualAdmin)
+	}
+	return net.JoinHostPort(host, port), nil
 }
 
 // readAdmin reads the [admin] section alone: it works with a file that has mistakes
 // elsewhere, which may be why the operator uses a command.
-func readAdmin(path string) (listen, tokenFile string, err error) {
+func readAdmin(path string) (*conf.Admin, error) {
 	text, err := conf.ReadConfig(path)
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
-	file := struct {
-		Admin struct {
-			Listen    string `toml:"listen"`
-			TokenFile string `toml:"token_file"`
-		} `toml:"admin"`
-	}{}
-	file.Admin.Listen = usualAdmin
-	if err := toml.Unmarshal(text, &file); err != nil {
-		return "", "", fmt.Errorf("%s: %w", path, err)
-	}
-	return file.Admin.Listen, file.Admin.TokenFile, nil
+	return conf.ParseAdmin(path, text)
 }
 
 // readToken reads the token from a file, or from the environment if path is empty.
 func readToken(path string) (string, error) {
 	if path == "" {
-		return strings.TrimSpace(os.Getenv("MCPLB_TOKEN")), nil
+		return checkTokenText("MCPLB_TOKEN", strings.TrimSpace(os.Getenv("MCPLB_TOKEN")))
 	}
 	text, err := conf.ReadFile(path, conf.MostSmall)
 	if err != nil {
-		return "", fmt.Errorf("reading the token: %w", err)
+		return "", fmt.Errorf("reading the token: %w (-token-file FILE, MCPLB_TOKEN_FILE or MCPLB_TOKEN give it otherwise)", err)
 	}
-	return strings.TrimSpace(string(text)), nil
+	token, err := checkTokenText(path, strings.TrimSpace(string(text)))
+	if err == nil && token == "" {
+		err = fmt.Errorf("%s is empty: it must contain the token", path)
+	}
+	return token, err
+}
+
+// checkTokenText refuses a token that no balancer can have, and no header could carry.
+func checkTokenText(source, token string) (string, error) {
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return "", fmt.Errorf("%s must contain the token and nothing else: one word without spaces", source)
+	}
+	return token, nil
 }
 
 // reachable turns a listening address into one to connect to: a balancer that
@@ -136,7 +193,7 @@ func (c *apiClient) do(method, path string, body, value any) error {
 		return &unreachableError{c.address, err}
 	}
 	if response.StatusCode != http.StatusOK {
-		return refusal(response, text)
+		return c.refusal(response, text)
 	}
 	if err := json.Unmarshal(text, value); err != nil {
 		return &unreachableError{c.address, fmt.Errorf("the answer is not a balancer's: %w", err)}
@@ -160,8 +217,13 @@ func (c *apiClient) request(method, path string, body any) (*http.Request, error
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
+	request.Header.Set(admin.CommandHeader, "1")
 	if c.token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.token)
+	} else {
+		// Unlike a page, a command cannot be brought to another machine's address by a
+		// name that changes: whatever name was given, it means this balancer.
+		request.Host = "localhost"
 	}
 	return request, nil
 }
@@ -179,13 +241,21 @@ func cause(err error) error {
 	return err
 }
 
-// refusal is the error in the balancer's answer.
-func refusal(response *http.Response, text []byte) error {
+// refusal is the error in the balancer's answer, with what to do about the token.
+func (c *apiClient) refusal(response *http.Response, text []byte) error {
 	var failure admin.Failure
+	reason := "the balancer answers " + response.Status
 	if json.Unmarshal(text, &failure) == nil && failure.Error != "" {
-		return errors.New(failure.Error)
+		reason = failure.Error
 	}
-	return fmt.Errorf("the balancer answers %s", response.Status)
+	if response.StatusCode != http.StatusUnauthorized {
+		return errors.New(reason)
+	}
+	const where = "-c FILE (its admin.token_file), -token-file FILE, MCPLB_TOKEN_FILE or MCPLB_TOKEN"
+	if c.tokenSource == "" {
+		return fmt.Errorf("%s\nno token was given: give it by %s", reason, where)
+	}
+	return fmt.Errorf("%s\nthe token came from %s: give the right one by %s", reason, c.tokenSource, where)
 }
 
 // status requests the complete status.

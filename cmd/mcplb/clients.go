@@ -16,8 +16,8 @@ import (
 func (o *operator) killCommand() *cobra.Command {
 	var client string
 	c := o.remote(&cobra.Command{
-		Use: "kill [flags] [BACKEND/SERVER] [ID...]", Short: "End clients' connections", Args: cli.Args(0, -1),
-		Long: `End clients' connections: all of a server, all of a client (-client), or single
+		Use: "kill [flags] [BACKEND/SERVER...] [ID...]", Short: "End clients' connections", Args: cli.Args(0, -1),
+		Long: `End clients' connections: all of servers, all of a client (-client), or single
 ones by the ID that mcplb connections shows. Clients see a RST.`,
 		Example:           "  mcplb kill nodes/node1\n  mcplb kill -client 192.0.2.7\n  mcplb kill 4f2",
 		ValidArgsFunction: o.completeServer,
@@ -27,24 +27,12 @@ ones by the ID that mcplb connections shows. Clients see a RST.`,
 }
 
 func (o *operator) killConnections(args []string, client string) error {
-	var ids []string
-	query := url.Values{}
-	for _, arg := range args {
-		if backend, server, isServer := strings.Cut(arg, "/"); isServer {
-			query.Set("backend", backend)
-			query.Set("server", server)
-		} else {
-			ids = append(ids, arg)
-		}
-	}
-	if client != "" {
-		query.Set("client", client)
-	}
-	if len(ids) == 0 && len(query) == 0 || len(ids) > 0 && len(query) > 0 {
-		return cli.Misuse("name a server, a client, or connections by their IDs")
+	paths, err := killPaths(args, client)
+	if err != nil {
+		return err
 	}
 	ended := 0
-	for _, path := range killPaths(ids, query) {
+	for _, path := range paths {
 		var killed admin.Killed
 		if err := o.api.do(http.MethodDelete, path, nil, &killed); err != nil {
 			return err
@@ -55,14 +43,30 @@ func (o *operator) killConnections(args []string, client string) error {
 	return nil
 }
 
-func killPaths(ids []string, query url.Values) (paths []string) {
-	for _, id := range ids {
-		paths = append(paths, "/api/v1/connections/"+url.PathEscape(id))
-	}
-	if len(query) > 0 {
+// killPaths are the requests that end the connections of servers, of a client (of these
+// servers, if there are any), or those with IDs.
+func killPaths(args []string, client string) (paths []string, err error) {
+	ids := 0
+	for _, arg := range args {
+		backend, server, isServer := strings.Cut(arg, "/")
+		if !isServer {
+			ids++
+			paths = append(paths, "/api/v1/connections/"+url.PathEscape(arg))
+			continue
+		}
+		query := url.Values{"backend": {backend}, "server": {server}}
+		if client != "" {
+			query.Set("client", client)
+		}
 		paths = append(paths, "/api/v1/connections?"+query.Encode())
 	}
-	return paths
+	if len(paths) == 0 && client != "" {
+		paths = append(paths, "/api/v1/connections?"+url.Values{"client": {client}}.Encode())
+	}
+	if len(paths) == 0 || ids > 0 && (ids < len(paths) || client != "") {
+		return nil, cli.Misuse("name a server, a client, or connections by their IDs")
+	}
+	return paths, nil
 }
 
 func (o *operator) banCommand() *cobra.Command {

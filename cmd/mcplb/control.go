@@ -59,8 +59,11 @@ func (o *operator) checkCommand() *cobra.Command {
 
 Exit status: 0 if it is valid, 2 with every mistake as FILE:LINE: KEY: reason.`,
 		Example: "  mcplb check lb.toml\n  mcplb check -c lb.toml",
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {
+				if c.Flags().Changed("config") {
+					return cli.Misuse("-c names %q, and %q is an argument: give one file", config, args[0])
+				}
 				config = args[0]
 			}
 			if config == "" {

@@ -45,6 +45,18 @@ func TestCommands(t *testing.T) {
 		{"weight node1 50%", 0, `^nodes/node1: weight 100 -> 50\n$`, `^$`},
 		{"weight node1 5000", 1, `^$`, `weight must be from 0 to 1000`},
 		{"weight node1 much", 64, `^$`, `a weight is a number(?s).*usage: mcplb weight`},
+		{"weight node1 -5", 1, `^$`, `weight must be from 0 to 1000, not -5`},
+		{"weight node1 99999999999999999999", 64, `^$`, `weight must be from 0 to 1000, not 9`},
+		{"weight node1 9223372036854775807%", 64, `^$`, `weight must be from 0 to 1000, not 9`},
+		{"maxconn node1 -5", 64, `^$`, `maxconn must be from 0 \(no limit\) to 10000000, not -5\n`},
+		{"maxconn node1 10000001", 64, `^$`, `maxconn must be from 0 \(no limit\) to 10000000, not 10000001\n`},
+		{"maxconn node1 99999999999999999999", 64, `^$`, `maxconn must be from 0 \(no limit\)`},
+		{"maxconn node1 many", 64, `^$`, `maxconn is a number, not "many"`},
+		{"maxconn node1 5.5", 64, `^$`, `maxconn is a number, not "5.5"`},
+		{"maxconn node1 -x", 64, `^$`, `unknown.* flag`},
+		{"maxconn node1 5 6", 64, `^$`, `unexpected argument "6"`},
+		{"status -timeout -5s", 64, `^$`, `-timeout must not be negative`},
+		{"drain node1 -reason a -reason b", 64, `^$`, `-reason is given twice, as "a" and as "b"`},
 		{"maxconn nodes/node1 7", 0, `^nodes/node1: maxconn 25000 -> 7\n$`, `^$`},
 		{"drain nodes/node9", 1, `^$`, `no server "node9"; it has node1, node2`},
 		{"drain node9", 1, `^$`, `there is nodes/node1, nodes/node2`},
@@ -66,6 +78,9 @@ func TestCommands(t *testing.T) {
 		{"connections", 0, `0 of 0 connections\n$`, `^$`}, // maint has ended it
 		{"kill -client 127.0.0.1", 0, `^0 connections ended\n$`, `^$`},
 		{"kill", 64, `^$`, `name a server`},
+		{"kill nodes/node1 nodes/node2", 0, `^0 connections ended\n$`, `^$`},
+		{"kill nodes/node1 nodes/node9", 1, `^$`, `no server "node9"`},
+		{"kill nodes/node1 4f2", 64, `^$`, `name a server`},
 		{"sticky nodes", 0, `^SOURCE`, `^$`},
 		{"clear -all", 0, `peaks and counters: cleared`, `^$`},
 		{"reload", 0, `^reloaded: nothing changed\n$`, `^$`},
@@ -255,6 +270,133 @@ func TestShownNumbers(t *testing.T) {
 	} {
 		if test.got != test.want {
 			t.Errorf("%q, want %q", test.got, test.want)
+		}
+	}
+}
+
+// The wrong number of files is an error: a check that looks at one of two, or a balancer that
+// serves the last of two, says "valid" of a file that nobody has read.
+func TestOneFile(t *testing.T) {
+	good, broken := filepath.Join(t.TempDir(), "good.toml"), filepath.Join(t.TempDir(), "broken.toml")
+	const text = "[frontend.f]\nlisten = '127.65.0.9:1'\nmode = 'tcp'\nbackend = 'b'\n[[backend.b.server]]\nname = 's'\ntcp = '127.65.0.9:2'\n"
+	for path, text := range map[string]string{good: text, broken: "nonsense = 5\n" + text} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		args   []string
+		status int
+		says   string
+	}{
+		{[]string{"check", good}, 0, "is valid"},
+		{[]string{"check", "-c", good}, 0, "is valid"},
+		{[]string{"check", broken}, 2, "nonsense"},
+		{[]string{"check", "-c", broken, good}, 64, "give one file"},
+		{[]string{"check", good, "-c", broken}, 64, "give one file"},
+		{[]string{"check", good, broken}, 64, "unexpected argument"},
+		{[]string{"check", "-c", broken, "-c", good}, 64, "-c is given twice"},
+		{[]string{"check"}, 64, "name the file"},
+		{[]string{"-t", "-c", good}, 0, "is valid"},
+		{[]string{"-t", "-c", broken, "-c", good}, 2, "-c is given twice"},
+		{[]string{"-c", broken, "-config", good}, 2, "-c is given twice"},
+		{[]string{"-t", "-c", good, broken}, 2, "there is no command"},
+		{[]string{"-t", good}, 2, "there is no command"},
+		{[]string{"version", "surplus"}, 64, "unexpected argument"},
+	} {
+		status, stdout, stderr := mcplb(test.args...)
+		if status != test.status || !strings.Contains(stdout+stderr, test.says) {
+			t.Errorf("mcplb %q: status %d, want %d; said %q and %q, want %q", test.args, status, test.status, stdout, stderr, test.says)
+		}
+	}
+	t.Setenv("MCPLB_CONFIG", broken) // a default, which an argument replaces
+	if status, _, stderr := mcplb("check", good); status != 0 {
+		t.Errorf("an argument beside MCPLB_CONFIG: %d %s", status, stderr)
+	}
+}
+
+// Whatever form of the admin address operators have in mind works, or the message says
+// what to write.
+func TestAdminAddress(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                            "",
+		"10.0.0.5:8404":               "10.0.0.5:8404",
+		"lb.internal:9000":            "lb.internal:9000",
+		":9000":                       ":9000",
+		"[::1]:9000":                  "[::1]:9000",
+		"http://10.0.0.5:8404":        "10.0.0.5:8404",
+		"http://10.0.0.5:8404/":       "10.0.0.5:8404",
+		"HTTP://lb.internal:9000":     "lb.internal:9000",
+		"http://[::1]:9000/":          "[::1]:9000",
+		"10.0.0.5":                    "10.0.0.5:8404",
+		"lb.internal":                 "lb.internal:8404",
+		"localhost":                   "localhost:8404",
+		"::1":                         "[::1]:8404",
+		"[::1]":                       "[::1]:8404",
+		"https://10.0.0.5:8404":       "error: plain HTTP",
+		"unix:///run/mcplb.sock":      "error: plain HTTP",
+		"http://10.0.0.5":             "error: no port",
+		"http://":                     "error: no port",
+		"http://10.0.0.5:8404/api/v1": "error: HOST:PORT",
+		"10.0.0.5:8404/":              "error: HOST:PORT",
+		"http://u:p@10.0.0.5:8404":    "error: HOST:PORT",
+		"10.0.0.5:":                   "error: HOST:PORT",
+		"10.0.0.5:admin":              "error: HOST:PORT",
+		"10.0.0.5:70000":              "error: HOST:PORT",
+		"10.0.0.5:0":                  "error: HOST:PORT",
+		"8404":                        "error: HOST:PORT",
+		"a:b:c":                       "error: HOST:PORT",
+		"/run/mcplb.sock":             "error: HOST:PORT",
+	} {
+		got, err := adminAddress(text)
+		says, fails := strings.CutPrefix(want, "error: ")
+		if fails && (err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "127.0.0.1:8404")) || !fails && (err != nil || got != want) {
+			t.Errorf("%q: %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+// A wrong token says where it came from and where the right one belongs; the token is
+// not in the message.
+func TestWrongToken(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(directory, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	right, wrong, words, empty := file("right", "0123456789abcdef\n"), file("wrong", "fedcba9876543210\n"), file("words", "two words\n"), file("empty", "\n")
+	s := newSetup(t, startEcho(t))
+	s.adminLines = fmt.Sprintf("token_file = '%s'\n", right)
+	b := startBalancer(t, s)
+	for _, test := range []struct {
+		file   string
+		status int
+		says   []string
+	}{
+		{right, 0, nil},
+		{"", 1, []string{"admin.token_file", "no token was given", "-token-file", "MCPLB_TOKEN"}},
+		{wrong, 1, []string{"wrong token", "the token came from the file " + wrong, "-token-file", "reload"}},
+		{words, 64, []string{words, "one word"}},
+		{empty, 64, []string{empty, "is empty"}},
+		{filepath.Join(directory, "missing"), 64, []string{"reading the token", "missing", "MCPLB_TOKEN"}},
+	} {
+		args := []string{"weight", "node1", "50", "-admin", "http://" + b.admin + "/"}
+		if test.file != "" {
+			args = append(args, "-token-file", test.file)
+		}
+		status, _, stderr := mcplb(args...)
+		if status != test.status || strings.Contains(stderr, "fedcba") {
+			t.Errorf("%s: status %d, %s", test.file, status, stderr)
+		}
+		for _, says := range test.says {
+			if !strings.Contains(stderr, says) {
+				t.Errorf("%s: %q does not say %q", test.file, stderr, says)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,9 +11,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"mcplb/conf"
+	"mcplb/proxy"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/handover"
 )
@@ -22,6 +25,7 @@ import (
 type pages struct {
 	log           *slog.Logger
 	admin, health http.Handler
+	connections   *admin.ConnectionLimit
 	working       sync.WaitGroup // for pages that are served or are closing
 
 	mu      sync.Mutex
@@ -41,7 +45,7 @@ type page struct {
 func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*p.handler.Load()).ServeHTTP(w, r) }
 
 func newPages(log *slog.Logger) *pages {
-	return &pages{log: log, serving: map[string]*page{}}
+	return &pages{log: log, serving: map[string]*page{}, connections: admin.NewConnectionLimit(0)}
 }
 
 // use sets the handlers, before anything is served.
@@ -91,7 +95,7 @@ func (p *pages) open(c conf.Admin, inherited func(address string) *net.TCPListen
 		socket, err := net.Listen(network(c, w.address), w.address)
 		if err != nil {
 			closeAll(opened)
-			return nil, fmt.Errorf("%s: %w (ss -ltnp shows which process listens; stop it or choose another address)", w.name, err)
+			return nil, fmt.Errorf("%s: %w%s", w.name, err, listenAdvice(err))
 		}
 		opened[w.key()] = socket
 	}
@@ -108,6 +112,14 @@ func network(c conf.Admin, address string) string {
 		return "tcp4"
 	}
 	return "tcp"
+}
+
+// listenAdvice is what to do about a page that cannot be served.
+func listenAdvice(err error) string {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return " (ss -ltnp shows which process listens; stop it or choose another address)"
+	}
+	return proxy.ListenAdvice(err)
 }
 
 // copies duplicates the sockets for another process.
@@ -145,6 +157,7 @@ func (p *pages) apply(c conf.Admin, sockets map[string]net.Listener) {
 
 // change is apply, under the lock.
 func (p *pages) change(c conf.Admin, sockets map[string]net.Listener) {
+	p.connections.Set(c.MaxConnections)
 	stays := map[string]bool{}
 	for _, w := range wantedOf(c) {
 		key := w.key()
@@ -175,7 +188,7 @@ func (p *pages) handlerOf(w *wanted) http.Handler {
 func (p *pages) serve(address string, socket net.Listener, handler http.Handler) *page {
 	served := &page{address: address, socket: socket}
 	served.handler.Store(&handler)
-	served.server = admin.NewHTTPServer(served, p.log)
+	served.server = admin.NewHTTPServer(served, p.connections, p.log)
 	p.working.Go(func() {
 		if err := served.server.Serve(socket); err != nil {
 			p.log.Error("a page is not served any more", "err", err)

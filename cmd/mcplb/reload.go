@@ -99,6 +99,7 @@ func (s *server) apply(config *conf.Config) (changes string, err error) {
 	if err := s.useToken(config.Admin.TokenFile); err != nil { // unlikely: loading the configuration has just read it
 		s.log.Error("the old admin token stays in force", "err", err)
 	}
+	s.access.UseHosts(config.Admin.Hosts)
 	s.prepareTLS(config)
 	s.pages.apply(config.Admin, sockets)
 	s.socket.apply(config.Admin.StatsSocket, statsSocket, s.log)

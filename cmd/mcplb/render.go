@@ -105,7 +105,7 @@ func writeBackend(w io.Writer, now time.Time, b *admin.Backend, servers order) {
 	fmt.Fprintln(table, "SERVER\tSTATE\tFOR\tCONNS\tMAX\tSHARE\tFAIR\tWEIGHT\tMSG/S\tP50\tP95\tP99\tERRORS\tLAST CHECK")
 	for _, server := range servers.sorted(b.Servers) {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%s\n", server.Name, stateOf(&server),
-			roughly(now.Sub(server.Since).Seconds()), server.Connections.Current, server.Connections.Limit,
+			roughly(now.Sub(server.ShownSince()).Seconds()), server.Connections.Current, server.Connections.Limit,
 			percent(server.Share), percent(server.FairShare), server.Weight, perSecond(server.Rates.Messages),
 			latency(server.Response.P50Seconds), latency(server.Response.P95Seconds), latency(server.Response.P99Seconds),
 			sumOf(server.Errors), checkOf(&server.Check))

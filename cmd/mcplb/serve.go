@@ -94,6 +94,7 @@ func (s *server) start(old *handover.Receiver) error {
 	if err := s.useToken(s.config.Admin.TokenFile); err != nil {
 		return err
 	}
+	s.access.UseHosts(s.config.Admin.Hosts)
 	// The pages' addresses come first: they show whether another mcplb runs here.
 	s.pages = newPages(s.log)
 	sockets, err := s.pages.open(s.config.Admin, old.Socket)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -66,9 +67,15 @@ present weight. It lasts until a reload that changes the weight in the file.`,
 	}, o.setWeight)
 }
 
+// mostPercent takes the smallest weight to the greatest.
+const mostPercent = 100_000
+
 func (o *operator) setWeight(args []string) error {
 	number, relative := strings.CutSuffix(args[1], "%")
 	n, err := strconv.Atoi(number)
+	if errors.Is(err, strconv.ErrRange) || err == nil && relative && n > mostPercent {
+		return cli.Misuse("weight must be from 0 to 1000, not %s", args[1])
+	}
 	if err != nil {
 		return cli.Misuse("a weight is a number, or one with %%, not %q", args[1])
 	}
@@ -109,9 +116,15 @@ maxconn in the file.`,
 	}, o.setMaxConn)
 }
 
+// mostMaxConn is the greatest limit of connections that the balancer accepts.
+const mostMaxConn = 10_000_000
+
 func (o *operator) setMaxConn(args []string) error {
 	n, err := strconv.Atoi(args[1])
-	if err != nil {
+	switch {
+	case errors.Is(err, strconv.ErrRange), err == nil && (n < 0 || n > mostMaxConn):
+		return cli.Misuse("maxconn must be from 0 (no limit) to %d, not %s", mostMaxConn, args[1])
+	case err != nil:
 		return cli.Misuse("maxconn is a number, not %q", args[1])
 	}
 	return o.change(args[0], admin.ServerChange{MaxConn: &n})

@@ -25,7 +25,9 @@ func TestStartFails(t *testing.T) {
 		{"health port taken", func(s *setup) { s.health = occupy(t) },
 			`admin\.health_listen: listen tcp HEALTH: bind: address already in use \(ss -ltnp shows which process listens`},
 		{"foreign address", func(s *setup) { s.frontend = "192.0.2.1:8000" },
-			`frontend main: listening on 192\.0\.2\.1:8000: cannot assign requested address \(no interface has this address; see: ip address\)`},
+			`frontend main: listening on 192\.0\.2\.1:8000: cannot assign requested address \(no interface has this address; see: ip address\)\. For an address that comes later, .*net\.ipv4\.ip_nonlocal_bind=1`},
+		{"foreign admin address", func(s *setup) { s.admin = "192.0.2.1:8404" },
+			`admin\.listen: listen tcp 192\.0\.2\.1:8404: bind: cannot assign requested address \(no interface has this address.*net\.ipv4\.ip_nonlocal_bind=1`},
 		{"two ports taken", func(s *setup) {
 			s.frontend = occupy(t)
 			s.tables = fmt.Sprintf("[frontend.other]\nlisten = '%s'\nmode = 'tcp'\nbackend = 'nodes'\n", occupy(t))

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -70,6 +71,31 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
+// repeated returns the name of a flag with a value that args, which flags has parsed,
+// give twice: the last one would win without a word. "" = none.
+func repeated(flags *flag.FlagSet, args []string) string {
+	seen := map[string]bool{}
+	for i := 0; i < len(args)-flags.NArg(); i++ {
+		name, _, hasValue := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
+		known := flags.Lookup(name)
+		if known == nil {
+			continue // "--"
+		}
+		boolean, _ := known.Value.(interface{ IsBoolFlag() bool })
+		if boolean != nil && boolean.IsBoolFlag() {
+			continue
+		}
+		if seen[name] {
+			return name
+		}
+		seen[name] = true
+		if !hasValue {
+			i++
+		}
+	}
+	return ""
+}
+
 // parseOptions parses the command line. The flag package reports mistakes in flags
 // on stderr, too, together with the usage.
 func parseOptions(args []string, stderr io.Writer) (options, error) {
@@ -91,12 +117,18 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return opts, err
 	}
-	opts.version = opts.version || flags.NArg() == 1 && flags.Arg(0) == "version"
+	if name := repeated(flags, args); name != "" {
+		return opts, fmt.Errorf("-%s is given twice: give it once", name)
+	}
+	rest := flags.Args()
+	if len(rest) > 0 && rest[0] == "version" {
+		opts.version, rest = true, rest[1:]
+	}
 	switch {
+	case len(rest) > 0:
+		return opts, fmt.Errorf("unexpected argument %q; see mcpnode -h", rest[0])
 	case opts.version:
 		return opts, nil
-	case flags.NArg() > 0:
-		return opts, fmt.Errorf("unexpected argument %q; see mcpnode -h", flags.Arg(0))
 	case opts.name == "":
 		return opts, errors.New("-name must not be empty")
 	case opts.tcp == "" && !opts.web.wanted():

@@ -14,18 +14,39 @@ import (
 	"sync/atomic"
 )
 
-// Access decides which requests may use the runtime commands: those with the
-// token or, while there is no token, those from this machine's loopback
-// addresses. The zero value has no token. Any goroutine may call its methods.
+// Access decides which requests may use the page and the API, and which of them the
+// runtime commands. The zero value has no token and no names. Any goroutine may
+// call its methods.
 //
-// A browser on this machine cannot be used to bypass it. Requests that another
-// site makes through a browser are refused (Sec-Fetch-Site, Origin). Without a
-// token, so are requests with a name in Host that anyone could resolve to
-// 127.0.0.1 (DNS rebinding), and requests that another proxy on this machine
-// forwards, since its clients may be anywhere.
+// Page and API are for requests whose Host is an address, localhost or a name of
+// UseHosts: any other name could be one that a page of another site has resolved to
+// this machine (DNS rebinding). A valid token is proof enough under any name.
+//
+// Commands are for requests with the token. While there is none, they are for those
+// that come directly from a program on this machine, which checkDirect recognizes:
+// a browser cannot be used to bypass it, nor can another proxy on this machine,
+// whose clients may be anywhere. Only a client that forges CommandHeader through a
+// proxy that speaks HTTP/1.1 and says nothing of itself gets past; who has such a
+// proxy in front of the admin address needs a token.
 type Access struct {
-	digest atomic.Pointer[[sha256.Size]byte] // of the token; nil = none
+	digest atomic.Pointer[[sha256.Size]byte]   // of the token; nil = none
+	hosts  atomic.Pointer[map[string]struct{}] // names, in lower case; nil = none
 	cross  http.CrossOriginProtection
+}
+
+// CommandHeader is the header that a command has to bear while there is no token,
+// with the value "1". Neither a page nor a proxy sends it by itself: a page of another
+// site cannot, since a browser would ask this server first (CORS), which refuses.
+const CommandHeader = "X-Mcplb-Command"
+
+// UseHosts replaces the names by which page and API may be requested. They are in lower
+// case, without port.
+func (a *Access) UseHosts(names []string) {
+	hosts := make(map[string]struct{}, len(names))
+	for _, name := range names {
+		hosts[name] = struct{}{}
+	}
+	a.hosts.Store(&hosts)
 }
 
 // minToken is the length below which a token causes a warning.
@@ -76,7 +97,7 @@ func (a *Access) check(r *http.Request) (who string, no *denial) {
 	if digest := a.digest.Load(); digest != nil {
 		return checkToken(r, digest)
 	}
-	return checkLoopback(r)
+	return a.checkLoopback(r)
 }
 
 // checkToken accepts requests with the token (RFC 6750 section 2.1). It compares
@@ -84,37 +105,139 @@ func (a *Access) check(r *http.Request) (who string, no *denial) {
 func checkToken(r *http.Request, digest *[sha256.Size]byte) (string, *denial) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	shown := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(shown[:], digest[:]) != 1 {
-		return "", &denial{http.StatusUnauthorized, "runtime commands need the bearer token of admin.token_file"}
+	switch {
+	case r.Header.Get("Authorization") == "":
+		return "", &denial{http.StatusUnauthorized, "runtime commands need the bearer token of admin.token_file, and this request has none: send the header Authorization: Bearer TOKEN"}
+	case !strings.EqualFold(scheme, "Bearer"):
+		return "", &denial{http.StatusUnauthorized, "runtime commands need the bearer token of admin.token_file: send the header Authorization: Bearer TOKEN"}
+	case subtle.ConstantTimeCompare(shown[:], digest[:]) != 1:
+		return "", &denial{http.StatusUnauthorized, "wrong token: send the one in the file that admin.token_file names (the balancer reads that file at its start and at each reload)"}
 	}
 	return r.RemoteAddr + " with the token", nil
 }
 
 // checkLoopback accepts requests that come directly from this machine.
-func checkLoopback(r *http.Request) (string, *denial) {
+func (a *Access) checkLoopback(r *http.Request) (string, *denial) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {
-		return "", &denial{http.StatusForbidden, "without admin.token_file runtime commands are accepted from this machine's loopback addresses only"}
+		return "", &denial{http.StatusForbidden, "without admin.token_file runtime commands are accepted from this machine's loopback addresses only: " +
+			"run mcplb there, or set admin.token_file and use the token"}
 	}
-	if err := checkDirect(r); err != nil {
+	if err := a.checkDirect(r); err != nil {
 		return "", &denial{http.StatusForbidden, err.Error()}
 	}
 	return r.RemoteAddr, nil
 }
 
-// checkDirect refuses requests that only seem to come from this machine.
-func checkDirect(r *http.Request) error {
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "Via", "X-Real-Ip"} {
-		if r.Header.Get(name) != "" {
-			return fmt.Errorf("the request came through a proxy (%s): set admin.token_file and use the token", name)
+// useToken is what to do about a request that could be a proxy's.
+const useToken = "set admin.token_file and use the token"
+
+// checkDirect refuses requests from a loopback address that another proxy may have
+// forwarded:
+//
+//   - with a header that only proxies send;
+//   - with a Host that no program on this machine would use to come by loopback;
+//   - with an Origin of another host, so that the page in the browser came through a proxy
+//     (CrossOriginProtection does not look where Sec-Fetch-Site says same-origin);
+//   - that change something, but lack CommandHeader or come by HTTP/1.0, as nginx sends
+//     requests unless its configuration says otherwise.
+func (a *Access) checkDirect(r *http.Request) error {
+	if name := forwarding(r.Header); name != "" {
+		return fmt.Errorf("the request came through a proxy (%s): %s", name, useToken)
+	}
+	if host := hostOf(r.Host); !isLoopback(host) && !a.knows(host) {
+		return fmt.Errorf("commands without a token are for %s, not for the host %q: %s, or add the name to admin.hosts", "http://127.0.0.1 and localhost", host, useToken)
+	}
+	if origin := r.Header.Get("Origin"); origin != "" && !strings.EqualFold(hostOfOrigin(origin), r.Host) {
+		return fmt.Errorf("the page that sent this came through a proxy (Origin %s): %s", origin, useToken)
+	}
+	if isSafe(r.Method) {
+		return nil
+	}
+	if !r.ProtoAtLeast(1, 1) {
+		return errOldHTTP
+	}
+	if r.Header.Get(CommandHeader) != "1" {
+		return fmt.Errorf("without admin.token_file a command needs the header %s: 1 (curl -H '%s: 1' ...)", CommandHeader, CommandHeader)
+	}
+	return nil
+}
+
+// errOldHTTP refuses a command that comes by HTTP/1.0 without a token.
+var errOldHTTP = errors.New("commands without a token need HTTP/1.1, since proxies use HTTP/1.0: " + useToken)
+
+// mayCommand returns why a client may not send commands on the evidence of r, a request
+// that changes nothing; nil = it may, with CommandHeader.
+func (a *Access) mayCommand(r *http.Request) *denial {
+	if _, no := a.check(r); no != nil {
+		return no
+	}
+	if a.digest.Load() == nil && !r.ProtoAtLeast(1, 1) {
+		return &denial{http.StatusForbidden, errOldHTTP.Error()}
+	}
+	return nil
+}
+
+// forwarding returns a header of r that only a proxy sends, or "".
+func forwarding(header http.Header) string {
+	for name := range header {
+		if strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Original-") {
+			return name
 		}
 	}
-	host := r.Host
+	for _, name := range []string{"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip"} {
+		if header[name] != nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// isSafe reports whether a method changes nothing (RFC 9110 section 9.2.1).
+func isSafe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
+// checkHost refuses page and API to requests by a name that is not the balancer's.
+func (a *Access) checkHost(r *http.Request) *denial {
+	host := hostOf(r.Host)
+	if _, err := netip.ParseAddr(host); err == nil || host == "" || host == "localhost" || a.knows(host) {
+		return nil
+	}
+	if digest := a.digest.Load(); digest != nil {
+		if _, no := checkToken(r, digest); no == nil {
+			return nil
+		}
+	}
+	return &denial{http.StatusForbidden, fmt.Sprintf(`page and API are not shown under the name %q: use the address, or set admin.hosts = [%q]`, host, host)}
+}
+
+// knows reports whether host is one of the names of UseHosts.
+func (a *Access) knows(host string) bool {
+	hosts := a.hosts.Load()
+	if hosts == nil {
+		return false
+	}
+	_, known := (*hosts)[host]
+	return known
+}
+
+// hostOf returns the host of a Host header in lower case, without port, brackets and a
+// trailing dot.
+func hostOf(header string) string {
+	host := header
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil || strings.EqualFold(host, "localhost") {
-		return nil
-	}
-	return errors.New("the host in the address must be an IP address or localhost, or set admin.token_file and use the token")
+	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+}
+
+// hostOfOrigin returns host and port of an Origin header.
+func hostOfOrigin(origin string) string {
+	_, host, _ := strings.Cut(origin, "://")
+	return host
+}
+
+// isLoopback reports whether host is localhost or a loopback address.
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.Unmap().IsLoopback()
 }

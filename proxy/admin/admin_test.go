@@ -157,6 +157,7 @@ func exampleBackend() Backend {
 // request returns the response of handler.
 func request(handler http.Handler, method, path string, header ...string) *http.Response {
 	r := httptest.NewRequest(method, path, nil)
+	r.Host = "localhost:8404"
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
 	}

@@ -10,7 +10,9 @@ import (
 	"mcplb/proxy/lograte"
 	"mime"
 	"net/http"
+	"reflect"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -22,6 +24,8 @@ type commands struct {
 	reload  func(context.Context) (string, error)
 	since   *baseline
 	log     *slog.Logger
+
+	drawings *drawings
 
 	refusals *lograte.Limiter
 }
@@ -59,6 +63,9 @@ func (c *commands) guard(run command) http.HandlerFunc {
 			c.deny(w, r, no)
 			return
 		}
+		if !isSafe(r.Method) {
+			defer c.drawings.expire() // the next page shows what has changed
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		answer, err := run(who, r)
 		if err != nil {
@@ -85,11 +92,6 @@ func (c *commands) changed(who, what, target, from, to string) {
 	c.log.Info("command", "by", who, "changed", what, "of", target, "old", from, "new", to)
 }
 
-// Failure is the response to a request that failed.
-type Failure struct {
-	Error string `json:"error"`
-}
-
 // errMediaType is for a body that an HTML form of another site could have sent.
 var errMediaType = errors.New("the request's Content-Type must be application/json")
 
@@ -104,12 +106,17 @@ func statusOf(err error) int {
 		return http.StatusUnsupportedMediaType
 	case errors.Is(err, errFailed):
 		return http.StatusConflict
+	case errors.Is(err, errTooLarge):
+		return http.StatusRequestEntityTooLarge
 	}
 	return http.StatusBadRequest
 }
 
 // maxBody limits a request body.
 const maxBody = 64 << 10
+
+// errTooLarge is for a body above maxBody.
+var errTooLarge = fmt.Errorf("the request's body is larger than %d bytes", maxBody)
 
 // decode reads the body into value. It must be one JSON object and have no members
 // that value lacks. An empty body counts as an empty object.
@@ -119,10 +126,55 @@ func decode(r *http.Request, value any) error {
 	}
 	decoder := json.NewDecoder(r.Body)
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(value); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: the request's body: %w", ErrInvalid, err)
+	err := decoder.Decode(value)
+	if errors.Is(err, io.EOF) {
+		return nil // empty
+	}
+	if err == nil {
+		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("must be one JSON object, and something follows it")
+		}
+	}
+	if err != nil {
+		return explainJSON(err)
 	}
 	return nil
+}
+
+// explainJSON says what is wrong with a request's body.
+func explainJSON(err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	var large *http.MaxBytesError
+	const body = "%w: the request's body "
+	switch {
+	case errors.As(err, &large):
+		return errTooLarge
+	case errors.As(err, &syntax):
+		return fmt.Errorf(body+"is not JSON: %v (byte %d)", ErrInvalid, syntax, syntax.Offset)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf(body+"is not JSON: it ends too early", ErrInvalid)
+	case errors.As(err, &kind) && kind.Field == "":
+		return fmt.Errorf(body+"must be a JSON object, not a JSON %s", ErrInvalid, kind.Value)
+	case errors.As(err, &kind):
+		return fmt.Errorf(body+"has the wrong type for %q: it must be %s, not %s", ErrInvalid, kind.Field, jsonType(kind.Type.Kind()), kind.Value)
+	}
+	return fmt.Errorf(body+"is not accepted: %s", ErrInvalid, strings.TrimPrefix(err.Error(), "json: "))
+}
+
+// jsonType is what JSON calls the values of a kind.
+func jsonType(kind reflect.Kind) string {
+	switch kind {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "a string"
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	case reflect.Float64:
+		return "a number"
+	}
+	return "a JSON " + kind.String()
 }
 
 // Changed is the response of a command that changes something.

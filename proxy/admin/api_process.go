@@ -8,7 +8,7 @@ import (
 
 // AccessAnswer is the response of /api/v1/access.
 type AccessAnswer struct {
-	May    bool   `json:"may"`    // this request may use the runtime commands
+	May    bool   `json:"may"`    // a client like this one may use the runtime commands; without a token, with the header X-Mcplb-Command: 1
 	Token  bool   `json:"token"`  // a token is in force
 	Reason string `json:"reason"` // why not; "" = it may
 }
@@ -16,7 +16,7 @@ type AccessAnswer struct {
 // serveAccess reports whether the request may use the commands.
 func (c *commands) serveAccess(w http.ResponseWriter, r *http.Request) {
 	answer := AccessAnswer{May: true, Token: c.access.digest.Load() != nil}
-	if _, no := c.access.check(r); no != nil {
+	if no := c.access.mayCommand(r); no != nil {
 		answer.May, answer.Reason = false, no.reason
 	}
 	writeJSON(w, http.StatusOK, answer)

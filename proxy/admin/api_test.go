@@ -95,6 +95,7 @@ func newDesk(source Source) *desk {
 func (d *desk) ask(method, path, text string, head ...string) *http.Response {
 	r := httptest.NewRequest(method, "http://127.0.0.1:8404"+path, strings.NewReader(text))
 	r.RemoteAddr = "127.0.0.1:50000"
+	r.Header.Set(CommandHeader, "1")
 	if text != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -104,6 +105,8 @@ func (d *desk) ask(method, path, text string, head ...string) *http.Response {
 			r.RemoteAddr = head[i+1]
 		case "Host":
 			r.Host = head[i+1]
+		case "proto":
+			r.Proto, r.ProtoMajor, r.ProtoMinor = head[i+1], 1, 0
 		default:
 			r.Header.Set(head[i], head[i+1])
 		}
@@ -204,6 +207,20 @@ func TestAccess(t *testing.T) {
 		{"another port", false, []string{"Origin", "http://127.0.0.1:9999"}, 403},
 		{"a form", false, []string{"Content-Type", "text/plain"}, 415},
 		{"through a proxy", false, []string{"X-Forwarded-For", "192.0.2.1"}, 403},
+		{"through a proxy that says so otherwise", false, []string{"Forwarded", "for=192.0.2.1"}, 403},
+		{"through a proxy with an empty header", false, []string{"Via", ""}, 403},
+		{"through a proxy that names the host", false, []string{"X-Forwarded-Host", "lb.example"}, 403},
+		{"through a proxy that names the client", false, []string{"X-Real-IP", "127.0.0.1"}, 403},
+		{"through a proxy of another kind", false, []string{"CF-Connecting-IP", "192.0.2.1"}, 403},
+		{"through nginx as it is by default", false, []string{"proto", "HTTP/1.0", "Connection", "close"}, 403},
+		{"through a proxy that keeps the host, an address", false, []string{"Host", "192.0.2.80"}, 403},
+		{"the page through nginx or HAProxy as they are by default", false, []string{"Origin", "http://lb.example", "Sec-Fetch-Site", "same-origin"}, 403},
+		{"without the header, as a proxy's client", false, []string{CommandHeader, ""}, 403},
+		{"with another value of the header", false, []string{CommandHeader, "0"}, 403},
+		{"a name of admin.hosts", false, []string{"Host", "LB.internal.:8404"}, 200},
+		{"a name of admin.hosts, its own page", false, []string{"Host", "lb.internal", "Sec-Fetch-Site", "same-origin", "Origin", "http://lb.internal"}, 200},
+		{"token without the header, through a proxy", true, []string{CommandHeader, "", "X-Forwarded-For", "192.0.2.1", "proto", "HTTP/1.0", "Authorization", "Bearer secret-of-sixteen"}, 200},
+		{"header instead of the token", true, []string{CommandHeader, "1"}, 401},
 		{"token", true, []string{"from", "192.0.2.1:9", "Host", "lb.example:8404", "Authorization", "Bearer secret-of-sixteen"}, 200},
 		{"token, scheme in small letters", true, []string{"Authorization", "bearer secret-of-sixteen"}, 200},
 		{"no token", true, nil, 401},
@@ -214,6 +231,7 @@ func TestAccess(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			d := newDesk(edited(unedited))
+			d.access.UseHosts([]string{"lb.internal"})
 			if test.token {
 				if _, err := d.access.UseFile(writeToken(t, "secret-of-sixteen\n", 0o600)); err != nil {
 					t.Fatal(err)
@@ -233,7 +251,7 @@ func TestAccess(t *testing.T) {
 			if err := json.Unmarshal([]byte(body(t, d.ask("GET", "/api/v1/access", "", test.head...))), &may); err != nil {
 				t.Fatal(err)
 			}
-			if guarded := test.status == 401 || test.status == 403; may.May == guarded && !isUnsafeOnly(test.head) {
+			if guarded := test.status == 401 || test.status == 403; may.May == guarded && !isUnsafeOnly(test.head) && !foreign(test.head) {
 				t.Errorf("/api/v1/access says %+v", may)
 			}
 			if strings.Contains(d.log.String(), "secret") {
@@ -245,7 +263,38 @@ func TestAccess(t *testing.T) {
 
 // isUnsafeOnly reports whether only requests that change something are refused, which
 // is so for a foreign Origin.
-func isUnsafeOnly(head []string) bool { return len(head) > 0 && head[0] == "Origin" }
+func isUnsafeOnly(head []string) bool {
+	return len(head) > 0 && (head[0] == "Origin" || head[0] == CommandHeader)
+}
+
+// foreign reports whether the request is under a name that has no API at all.
+func foreign(head []string) bool { return len(head) > 1 && strings.HasPrefix(head[1], "evil.") }
+
+// Page and API are not for pages of other sites whose name leads here (DNS rebinding);
+// monitoring is for every name.
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	d := newDesk(edited(unedited))
+	d.access.UseHosts([]string{"lb.example.com", "lb"})
+	for host, want := range map[string]int{
+		"127.0.0.1:8404": 200, "192.0.2.1": 200, "[::1]:8404": 200, "[2001:db8::1]": 200, "localhost": 200, "LocalHost:8404": 200, "localhost.:1": 200,
+		"lb.example.com:8404": 200, "LB.Example.Com.": 200, "lb": 200, "": 200,
+		"evil.example": 403, "x.lb.example.com": 403, "lb.example.com.evil.example": 403, "localhost.evil.example:8404": 403,
+		"127.0.0.1.evil.example": 403, "evil.localhost": 403, "0x7f000001.": 403, "lb.example.com:8404:1": 403,
+	} {
+		for _, path := range []string{"/", "/stats", "/stats;csv", "/api/v1/status", "/api/v1/openapi.json", "/api/v1/access", "/assets/page.js", "/metrics", "/health", "/nginx_status"} {
+			want := want
+			if path == "/metrics" || path == "/health" || path == "/nginx_status" {
+				want = 200
+			}
+			answer := d.ask("GET", path, "", "Host", host)
+			text := body(t, answer)
+			if answer.StatusCode != want || want == 403 && !strings.Contains(text, "admin.hosts = [") {
+				t.Errorf("Host %q: %s has status %d, want %d: %s", host, path, answer.StatusCode, want, text)
+			}
+		}
+	}
+}
 
 func writeToken(t *testing.T, text string, mode os.FileMode) string {
 	t.Helper()

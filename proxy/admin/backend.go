@@ -48,9 +48,10 @@ type Server struct {
 	Usable  bool        `json:"usable"`  // gets new clients, according to state, admin and weight
 	Suspect bool        `json:"suspect"` // a check is overdue: new clients get this server only if no other is usable
 	Reason  string      `json:"reason"`  // of the state, in words
-	Since   time.Time   `json:"since"`   // when the state last changed
+	Since   time.Time   `json:"since"`   // when the state last changed; the admin state has its own time
 
-	AdminReason string `json:"admin_reason"` // of the admin state, and who set it; "" = never set
+	AdminReason string    `json:"admin_reason"`         // of the admin state, and who set it; "" = never set
+	AdminSince  time.Time `json:"admin_since,omitzero"` // when the admin state last changed; absent = never set
 
 	Weight          int     `json:"weight"`           // as configured or set by a command
 	InitialWeight   int     `json:"initial_weight"`   // as configured
@@ -73,6 +74,23 @@ type Server struct {
 
 	Rates            Rates   `json:"rates"`              // derived
 	RecentP95Seconds float64 `json:"recent_p95_seconds"` // derived: 95th percentile of response in the last minute; 0 = no responses
+}
+
+// Changed is when the state or the admin state last changed.
+func (s *Server) Changed() time.Time {
+	if s.AdminSince.After(s.Since) {
+		return s.AdminSince
+	}
+	return s.Since
+}
+
+// ShownSince is when what pages show as the server's state began: with the operator's word, if
+// that is not ready, or else with the verdict of the checks.
+func (s *Server) ShownSince() time.Time {
+	if s.Admin != AdminReady {
+		return s.Changed()
+	}
+	return s.Since
 }
 
 // Check is the state of a server's health checks.

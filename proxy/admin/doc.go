@@ -20,5 +20,9 @@
 //
 // Reading needs no authentication: the network has to keep everyone else away
 // from the listener. Commands, and lists of single clients, do (Access). HEAD works
-// wherever GET does; other methods get 405, other paths 404.
+// wherever GET does; other methods get 405, other paths 404. Every failure of the API
+// is a Failure in JSON.
+//
+// A flood costs the balancer's clients nothing: connections (ConnectionLimit), requests
+// per second (HTTPServer) and drawings are bounded.
 package admin

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"mcplb/proxy/lograte"
 	"net/http"
+	"slices"
 	"strconv"
 )
 
@@ -33,31 +34,62 @@ type Options struct {
 // NewAdminHandler returns a handler of all pages and commands. Any number of
 // goroutines may use it at once.
 func NewAdminHandler(o Options) http.Handler {
-	source := o.Source
-	v := &view{source: o.Source, history: o.History}
-	mux := http.NewServeMux()
 	if o.Access == nil {
 		o.Access = &Access{}
 	}
-	stats := newStatsPage(v, &o)
-	mux.Handle("GET /{$}", stats)
-	mux.Handle("GET /stats", stats)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	v := &view{source: o.Source, history: o.History}
+	d := newDrawings(o.Log)
+	mux := http.NewServeMux()
 	mux.HandleFunc("GET /assets/{name}", serveAsset)
-	mux.HandleFunc("GET /stats;csv", serveCSV(v))
-	mux.HandleFunc("GET /;csv", serveCSV(v))
 	mux.HandleFunc("GET /api/v1/openapi.json", serveSchema)
-	mux.HandleFunc("GET /api/v1/status", serveStatus(v))
+	registerPages(mux, v, d, &o)
 	if o.Control != nil {
 		c := &commands{
-			source: source, control: o.Control, access: o.Access, reload: o.Reload, since: &v.since, log: o.Log,
-			refusals: lograte.New(refusalsInterval, refusalsBurst),
+			source: o.Source, control: o.Control, access: o.Access, reload: o.Reload, since: &v.since, log: o.Log,
+			drawings: d, refusals: lograte.New(refusalsInterval, refusalsBurst),
 		}
 		c.register(mux)
 	}
-	mux.Handle("GET /metrics", newMetricsHandler(source))
-	mux.HandleFunc("GET /health", serveHealth(source))
-	mux.HandleFunc("GET /nginx_status", serveNginxStatus(source))
-	return secured(mux)
+	mux.Handle("GET /metrics", d.cached(metricsKey, newMetricsHandler(o.Source)))
+	registerHealth(mux, o.Source, d)
+	return secured(recovered(underOwnName(routed(mux), o.Access), o.Log))
+}
+
+// registerPages adds the pages that show a Snapshot.
+func registerPages(mux *http.ServeMux, v *view, d *drawings, o *Options) {
+	stats := newStatsPage(v, o)
+	mux.Handle("GET /{$}", d.cached(stats.key, stats))
+	mux.Handle("GET /stats", d.cached(stats.key, stats))
+	mux.Handle("GET /stats;csv", d.cached(noKey, serveCSV(v)))
+	mux.Handle("GET /;csv", d.cached(noKey, serveCSV(v)))
+	mux.Handle("GET /api/v1/status", d.cached(noKey, serveStatus(v)))
+}
+
+// registerHealth adds the pages for who has to know only whether the balancer is well.
+func registerHealth(mux *http.ServeMux, source Source, d *drawings) {
+	mux.Handle("GET /health", d.cached(healthKey, serveHealth(source)))
+	mux.Handle("GET /nginx_status", d.cached(noKey, serveNginxStatus(source)))
+}
+
+// noKey is for a page that looks the same for all.
+func noKey(*http.Request) string { return "" }
+
+// forEveryName are the pages that show no names of clients, and that programs request under
+// any name.
+var forEveryName = []string{"/metrics", "/health", "/nginx_status"}
+
+// underOwnName refuses requests under a Host that is not the balancer's.
+func underOwnName(next http.Handler, access *Access) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if no := access.checkHost(r); no != nil && !slices.Contains(forEveryName, r.URL.Path) {
+			fail(w, r, no.status, no.reason)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // view makes the Snapshots that page, JSON and CSV show: those of the Source, with
@@ -82,9 +114,9 @@ func (v *view) snapshot() Snapshot {
 // of goroutines may use it at once.
 func NewHealthHandler(source Source) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", serveHealth(source))
-	mux.HandleFunc("GET /nginx_status", serveNginxStatus(source))
-	return secured(mux)
+	log := slog.New(slog.DiscardHandler)
+	registerHealth(mux, source, newDrawings(log))
+	return secured(recovered(mux, log))
 }
 
 // secured adds security headers to every response, errors included: no guessing

@@ -141,7 +141,7 @@ func serverRow(now time.Time, b *Backend, s *Server, backend, number string) row
 		"econ":  num(s.Errors["connect_error"] + s.Errors["connect_timeout"]),
 		"eresp": num(s.Errors["reset"] + s.Errors["server_timeout"]), "cli_abrt": num(s.Errors["client_abort"]), "srv_abrt": num(s.Errors["reset"]),
 		"wretr": num(s.Retries), "wredis": num(s.Redispatches),
-		"lastchg": num(int64(max(now.Sub(s.Since).Seconds(), 0))), "rate": perSecond(s.Rates.Connections),
+		"lastchg": num(int64(max(now.Sub(s.Changed()).Seconds(), 0))), "rate": perSecond(s.Rates.Connections),
 		"chkfail": num(s.Check.Failures), "check_status": s.Check.Code, "last_chk": s.Check.Text, "check_desc": s.Check.Text,
 		"check_duration": strconv.FormatInt(int64(s.Check.LatencySeconds*1000+0.5), 10),
 		"ctime":          millis(&s.Connect), "rtime": millis(&s.Response), "qtime": "0", "ttime": "0",

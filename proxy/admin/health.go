@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -13,7 +14,8 @@ type health struct {
 }
 
 // serveHealth responds with 200 if the balancer can serve new clients on every
-// frontend, or else with 503 and the reasons.
+// frontend, or else with 503 and the reasons. It closes the connection: between two checks
+// it would hold one of few.
 func serveHealth(source Source) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s := snapshotOf(source)
@@ -24,6 +26,7 @@ func serveHealth(source Source) http.HandlerFunc {
 			status = http.StatusServiceUnavailable
 		}
 		w.Header().Set("Vary", "Accept")
+		w.Header().Set("Connection", "close")
 		if wantsJSON(r) {
 			writeJSON(w, status, answer)
 			return
@@ -32,6 +35,9 @@ func serveHealth(source Source) http.HandlerFunc {
 		write(w, status, textPlain, []byte(strings.Join(lines, "\n")+"\n"))
 	}
 }
+
+// healthKey tells the formats of /health apart.
+func healthKey(r *http.Request) string { return strconv.FormatBool(wantsJSON(r)) }
 
 // healthProblems returns the reasons why a new client may not be served: draining,
 // and backends of frontends without a usable server.

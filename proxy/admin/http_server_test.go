@@ -21,7 +21,7 @@ func start(t *testing.T, handler http.Handler) (server *HTTPServer, address stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	server = NewHTTPServer(handler, quiet())
+	server = NewHTTPServer(handler, NewConnectionLimit(64), quiet())
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	return server, listener.Addr().String(), done
@@ -122,7 +122,7 @@ func TestHTTPServerReportsBrokenListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener.Close()
-	if err := NewHTTPServer(http.NotFoundHandler(), quiet()).Serve(listener); !errors.Is(err, net.ErrClosed) {
+	if err := NewHTTPServer(http.NotFoundHandler(), NewConnectionLimit(64), quiet()).Serve(listener); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Serve: %v, want %v", err, net.ErrClosed)
 	}
 }
@@ -149,13 +149,14 @@ func TestHTTPServerDropsSlowClients(t *testing.T) {
 		{"silent", "", readHeaderTimeout},
 		{"half a head", "GET /health HTTP/1.1\r\nHost:", readHeaderTimeout},
 		{"no body", "GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n", readTimeout},
-		{"idle", "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", idleTimeout},
+		{"idle", "GET /missing HTTP/1.1\r\nHost: x\r\n\r\n", idleTimeout},
+		{"after a check", "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				listener := pipes{make(chan net.Conn)}
-				server := NewHTTPServer(NewHealthHandler(edited(unedited)), quiet())
+				server := NewHTTPServer(NewHealthHandler(edited(unedited)), NewConnectionLimit(64), quiet())
 				served := make(chan error, 1)
 				go func() { served <- server.Serve(listener) }()
 				client, accepted := net.Pipe()

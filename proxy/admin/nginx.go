@@ -18,6 +18,7 @@ import (
 func serveNginxStatus(source Source) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		s := snapshotOf(source)
+		w.Header().Set("Connection", "close")
 		write(w, http.StatusOK, textPlain, nginxStatus(&s))
 	}
 }

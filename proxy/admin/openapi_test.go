@@ -68,9 +68,13 @@ func document(t *testing.T) object {
 		"openapi": "3.1.0",
 		"info": object{"title": "mcplb", "version": "1", "description": "State and runtime commands of a running mcplb, on its admin address. " +
 			"Names and meanings stay; members may be added. Reading the status needs no authentication; everything else needs the bearer token of admin.token_file or, " +
-			"if none is configured, a connection from a loopback address. Requests from pages of other sites are refused."},
-		"paths":      paths,
-		"components": object{"schemas": g.schemas, "securitySchemes": object{"token": object{"type": "http", "scheme": "bearer"}}},
+			"if none is configured, a connection from a loopback address and, to change anything, the header X-Mcplb-Command: 1. Requests from pages of other sites are refused, " +
+			"as are those for a host name that is not in admin.hosts. Every failure, of whatever status, has a body of the schema Failure."},
+		"paths": paths,
+		"components": object{"schemas": g.schemas, "securitySchemes": object{
+			"token":   object{"type": "http", "scheme": "bearer"},
+			"command": object{"type": "apiKey", "in": "header", "name": CommandHeader, "description": "the value 1, from a loopback address, while there is no token"},
+		}},
 	}
 }
 
@@ -95,9 +99,12 @@ func (g *generator) operation(o *operation) object {
 	if o.body != nil {
 		made["requestBody"] = object{"required": true, "content": content(g.schema(reflect.TypeOf(o.body)))}
 	}
-	if o.guarded() {
+	made["responses"].(object)["default"] = object{"description": "failure", "content": content(g.schema(reflect.TypeFor[Failure]()))}
+	switch {
+	case o.guarded() && o.method != "GET":
+		made["security"] = []any{object{"token": []any{}}, object{"command": []any{}}}
+	case o.guarded():
 		made["security"] = []any{object{"token": []any{}}, object{}}
-		made["responses"].(object)["default"] = object{"description": "failure", "content": content(g.schema(reflect.TypeFor[Failure]()))}
 	}
 	return made
 }

@@ -80,14 +80,11 @@ type pageBackend struct {
 func (p *statsPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := p.view.snapshot()
 	shown := page{S: &s, Title: title(&s), Certificates: certificatesOf(&s)}
-	if p.control {
-		_, no := p.access.check(r)
-		shown.May, shown.NeedsToken = no == nil, no != nil && no.status == http.StatusUnauthorized
-	}
+	shown.May, shown.NeedsToken = p.rights(r)
 	for i := range s.Backends {
 		shown.Backends = append(shown.Backends, distributionOf(&s.Backends[i]))
 	}
-	if p.view.history != nil && r.URL.Query().Get("plots") != "no" {
+	if p.view.history != nil && wantsPlots(r) {
 		shown.Plots = timelinesOf(&s, p.view.history)
 	}
 	var text bytes.Buffer
@@ -98,6 +95,27 @@ func (p *statsPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", pagePolicy)
 	w.Header().Set("Vary", "Accept-Encoding, Authorization")
 	writeCompressed(w, r, "text/html; charset=utf-8", text.Bytes())
+}
+
+// rights reports whether a client may use the commands, and whether it could with the token.
+func (p *statsPage) rights(r *http.Request) (may, needsToken bool) {
+	if !p.control {
+		return false, false
+	}
+	no := p.access.mayCommand(r)
+	return no == nil, no != nil && no.status == http.StatusUnauthorized
+}
+
+// key tells the page's variants apart.
+func (p *statsPage) key(r *http.Request) string {
+	may, needsToken := p.rights(r)
+	return fmt.Sprint(may, needsToken, wantsPlots(r), acceptsGzip(r))
+}
+
+func wantsPlots(r *http.Request) bool { return r.URL.Query().Get("plots") != "no" }
+
+func acceptsGzip(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
 }
 
 // title shows the level, so that it is visible in a background tab.
@@ -111,7 +129,7 @@ func title(s *Snapshot) string {
 // writeCompressed responds with body, compressed if the client accepts that and body
 // is large: a browser fetches the page of 200 servers every two seconds.
 func writeCompressed(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
-	if len(body) > 16<<10 && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	if len(body) > 16<<10 && acceptsGzip(r) {
 		var small bytes.Buffer
 		// These cannot fail: the level is valid, and small is in memory.
 		zip, _ := gzip.NewWriterLevel(&small, gzip.BestSpeed)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 )
 
 // newMetricsHandler returns the handler of /metrics, with a separate registry. It
@@ -22,6 +23,11 @@ func newMetricsHandler(source Source) http.Handler {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{DisableCompression: true})
+}
+
+// metricsKey tells the formats and selections (name[]) of /metrics apart.
+func metricsKey(r *http.Request) string {
+	return string(expfmt.NegotiateAccept(r.Header, expfmt.DefaultAcceptedFormats()...)) + " " + r.URL.RawQuery
 }
 
 // collector renders one Snapshot per scrape. It implements prometheus.Collector and

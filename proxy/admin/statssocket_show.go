@@ -157,7 +157,7 @@ func serverState(now *Snapshot, b *Backend, s *Server, backend, number int) stri
 	if err != nil {
 		host, port = "-", "0"
 	}
-	since := int64(max(now.Time.Sub(s.Since).Seconds(), 0))
+	since := int64(max(now.Time.Sub(s.Changed()).Seconds(), 0))
 	return fmt.Sprintf("%d %s %d %s %s %d %d %d %d %d 6 %d %d 6 0 0 0 - %s - 0 0 - - 0\n",
 		backend, b.Name, number, s.Name, host, operation, administration, s.Weight, s.InitialWeight, since, result, health, port)
 }

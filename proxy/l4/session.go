@@ -46,6 +46,7 @@ const (
 	relaying
 	lingering
 	finished
+	states // their number
 )
 
 // settings are those in force.
@@ -298,16 +299,18 @@ func (s *Session) Info() session.Info {
 	info := session.Info{
 		Frontend: s.settings().Frontend.Name, Client: s.client.From,
 		Since: max(s.client.Since, s.dispatch.Since, s.relay.Last),
-	}
-	switch s.state {
-	case entering:
-		info.State = s.client.Stage.String()
-	case dispatching:
-		info.State = s.dispatch.State().String()
-	default:
-		info.State = stateNames[s.state]
+		State: stateName(s.state, s.client.Stage, s.dispatch.State()),
 	}
 	return info
 }
 
-var stateNames = [...]string{relaying: "relaying", lingering: "lingering", finished: "finished"}
+// stateName is what Info calls a state, and within it a stage or the dispatch's state.
+func stateName(s state, stage session.Stage, dispatch session.DispatchState) string {
+	switch s {
+	case entering:
+		return stage.String()
+	case dispatching:
+		return dispatch.String()
+	}
+	return [...]string{relaying: "relaying", lingering: "lingering", finished: "finished"}[s]
+}

@@ -60,6 +60,7 @@ const (
 	busy // see exchange
 	closing
 	finished
+	states // their number
 )
 
 // lingerTime is how long what a client still sends is read, so that it can read
@@ -352,19 +353,23 @@ func (c *client) Abort(reason session.Reason) {
 // Info implements session.Session.
 func (c *client) Info() session.Info {
 	info := session.Info{
-		Frontend: c.settings().Frontend.Name, Client: c.from(), Proxy: c.proxy(), State: stateNames[c.state],
+		Frontend: c.settings().Frontend.Name, Client: c.from(), Proxy: c.proxy(),
 		Since: max(c.Since, c.exchange.dispatch.Since), Requests: uint64(c.Requests),
-	}
-	switch c.state {
-	case entering:
-		info.State = c.Stage.String()
-	case busy:
-		info.State = c.exchange.stateName()
+		State: c.stateName(),
 	}
 	return info
 }
 
-var stateNames = [...]string{entering: "", reading: "reading", busy: "", closing: "closing", finished: "finished"}
+// stateName is what Info calls the state.
+func (c *client) stateName() string {
+	switch c.state {
+	case entering:
+		return c.Stage.String()
+	case busy:
+		return c.exchange.stateName()
+	}
+	return [...]string{reading: "reading", closing: "closing", finished: "finished"}[c.state]
+}
 
 // Server implements session.Session.
 func (c *client) Server() *backend.Server { return c.exchange.dispatch.Slot.Server() }

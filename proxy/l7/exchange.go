@@ -72,6 +72,7 @@ const (
 	dispatching // see session.Dispatch
 	exchanging
 	tunnelling
+	exchangeStates // their number
 )
 
 // stateName is what Info calls the state.

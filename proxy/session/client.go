@@ -45,6 +45,7 @@ const (
 	StageAdmission              // the limits are asked
 	StageHandshake              // TLS
 	StageEntered
+	stages // their number
 )
 
 // String is the word that status shows.

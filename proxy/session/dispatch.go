@@ -52,16 +52,17 @@ type DispatchState uint8
 
 // The states.
 const (
-	Idle       DispatchState = iota // not begun, or over
-	Queued                          // waiting for a slot
-	Connecting                      // to the slot's server
-	Pausing                         // before a server is tried again
-	Starved                         // no descriptor is free: until other loops have closed what they can spare
+	Idle           DispatchState = iota // not begun, or over
+	Queued                              // waiting for a slot
+	Connecting                          // to the slot's server
+	Pausing                             // before a server is tried again
+	Starved                             // no descriptor is free: until other loops have closed what they can spare
+	dispatchStates                      // their number
 )
 
 // String is the word that status shows.
 func (s DispatchState) String() string {
-	return [...]string{"", "queued", "connecting", "pausing", "starved"}[s]
+	return [...]string{"dispatching", "queued", "connecting", "pausing", "starved"}[s]
 }
 
 // RetryPause is how long a server that has just failed is left alone.

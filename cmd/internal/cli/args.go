@@ -49,40 +49,105 @@ func argument(c *cobra.Command, index int) string {
 
 // normalise rewrites flags in the way of Go's package flag, with one dash, to that
 // of pflag, with two. It knows each command's flags, so that a flag's value stays
-// as it is.
-func normalise(root *cobra.Command, args []string) []string {
+// as it is, and a negative number remains an argument. The error, of the command that
+// is returned with it, is about a flag that is given twice.
+func normalise(root *cobra.Command, args []string) (normal []string, command *cobra.Command, err error) {
 	if len(args) > 1 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd) {
 		last := len(args) - 1 // the word to complete, which may be part of a flag
-		return slices.Concat(args[:1], normaliseCommand(root, args[1:last]), args[last:])
+		n := normaliseCommand(root, args[1:last])
+		return slices.Concat(args[:1], n.arguments(), args[last:]), root, nil
 	}
-	return normaliseCommand(root, args)
+	n := normaliseCommand(root, args)
+	return n.arguments(), n.command, n.err
 }
 
-func normaliseCommand(command *cobra.Command, args []string) []string {
-	normal := make([]string, 0, len(args))
-	named := false // the last command is found
+// normaliser is a command line that is being rewritten.
+type normaliser struct {
+	command *cobra.Command
+	named   bool              // command is the last one
+	normal  []string          // flags, names of commands, and arguments until the first negative number
+	rest    []string          // arguments from there on
+	values  map[string]string // by the names of the flags that were given
+	err     error
+}
+
+// arguments is the rewritten command line.
+func (n *normaliser) arguments() []string {
+	if n.rest == nil {
+		return n.normal
+	}
+	return slices.Concat(n.normal, []string{"--"}, n.rest)
+}
+
+func normaliseCommand(root *cobra.Command, args []string) *normaliser {
+	n := &normaliser{command: root, values: map[string]string{}}
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		switch {
 		case arg == "--":
-			return append(normal, args[i:]...)
-		case len(arg) < 2 || arg[0] != '-':
-			normal = append(normal, arg)
-			if child := childOf(command, arg); child != nil && !named {
-				command = child
+			if n.rest == nil {
+				n.normal = append(n.normal, args[i:]...)
 			} else {
-				named = true
+				n.rest = append(n.rest, args[i+1:]...)
 			}
+			return n
+		case len(arg) < 2 || arg[0] != '-' || n.isNegative(arg):
+			n.argument(arg)
 			continue
 		}
-		arg, valueFollows := normaliseFlag(command, arg)
-		normal = append(normal, arg)
-		if valueFollows && i+1 < len(args) {
+		if n.flag(arg, args[i+1:]) {
 			i++
-			normal = append(normal, args[i])
 		}
 	}
-	return normal
+	return n
+}
+
+// isNegative reports whether arg is a negative number and no flag.
+func (n *normaliser) isNegative(arg string) bool {
+	return arg[1] >= '0' && arg[1] <= '9' && lookup(n.command, arg[1:]) == nil && lookup(n.command, arg[1:2]) == nil
+}
+
+// argument adds the name of a command, or an argument.
+func (n *normaliser) argument(arg string) {
+	if n.rest != nil || len(arg) > 1 && arg[0] == '-' {
+		n.rest = append(n.rest, arg)
+		return
+	}
+	n.normal = append(n.normal, arg)
+	if child := childOf(n.command, arg); child != nil && !n.named {
+		n.command = child
+	} else {
+		n.named = true
+	}
+}
+
+// flag adds a flag and reports whether it takes the first of the following arguments.
+func (n *normaliser) flag(arg string, following []string) (taken bool) {
+	normal, valueFollows := normaliseFlag(n.command, arg)
+	n.normal = append(n.normal, normal)
+	name, value, hasValue := strings.Cut(strings.TrimPrefix(normal, "--"), "=")
+	if taken = valueFollows && len(following) > 0; taken {
+		value, hasValue = following[0], true
+		n.normal = append(n.normal, value)
+	}
+	if flag := lookup(n.command, name); hasValue && flag != nil && flag.NoOptDefVal == "" {
+		n.once(flag, value)
+	}
+	return taken
+}
+
+// once reports a flag that has a value already: the last one would win, and what the other
+// one says would be lost without a word.
+func (n *normaliser) once(flag *pflag.Flag, value string) {
+	before, twice := n.values[flag.Name]
+	n.values[flag.Name] = value
+	if twice && n.err == nil {
+		name := flag.Name
+		if flag.Shorthand != "" {
+			name = flag.Shorthand
+		}
+		n.err = fmt.Errorf("-%s is given twice, as %q and as %q: give one", name, before, value)
+	}
 }
 
 // normaliseFlag rewrites one flag and reports whether the next argument is its

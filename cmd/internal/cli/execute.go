@@ -61,7 +61,11 @@ func Execute(root *cobra.Command, args []string, stderr io.Writer) (status int) 
 	root.InitDefaultCompletionCmd(args...)
 	removePowerShell(root)
 	prepare(root)
-	root.SetArgs(normalise(root, args))
+	normal, named, err := normalise(root, args)
+	if err != nil {
+		return reportMisuse(named, err, stderr)
+	}
+	root.SetArgs(normal)
 	bare := detectBare(root)
 	command, err := root.ExecuteC()
 	return report(command, unknownCommand(command, err, *bare), stderr)

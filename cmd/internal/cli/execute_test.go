@@ -76,6 +76,11 @@ func TestFlags(t *testing.T) {
 		"run a -size 1000 b":          `c= client= for=0s t=false size=1000 ["a" "b"]`,
 		"run a -size=1000 b":          `c= client= for=0s t=false size=1000 ["a" "b"]`,
 		"run -size -5 a":              `c= client= for=0s t=false size=-5 ["a"]`,
+		"run a -5":                    `c= client= for=0s t=false size=1 ["a" "-5"]`,
+		"run a -5 -size 3 b":          `c= client= for=0s t=false size=3 ["a" "-5" "b"]`,
+		"run -5% -c f":                `c=f client= for=0s t=false size=1 ["-5%"]`,
+		"run a -0.5 -- -c":            `c= client= for=0s t=false size=1 ["a" "-0.5" "-c"]`,
+		"run -t -t a":                 `c= client= for=0s t=true size=1 ["a"]`,
 		"run -client -t a":            `c= client=-t for=0s t=false size=1 ["a"]`,
 		"run -for 1h -client x=y a b": `c= client=x=y for=1h0m0s t=false size=1 ["a" "b"]`,
 		"run -client=x=y a":           `c= client=x=y for=0s t=false size=1 ["a"]`,
@@ -188,5 +193,26 @@ func TestContext(t *testing.T) {
 	}
 	if status := Execute(&cobra.Command{Use: "prog", RunE: root.RunE}, []string{"surplus"}, &errs); status != 2 {
 		t.Errorf("a surplus argument of a program without commands: status %d, %s", status, errs.String())
+	}
+}
+
+// The last of two values of a flag does not win in silence: a balancer that serves
+// another file than the one that was meant is found out late.
+func TestRepeatedFlags(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"run -c A -c B a":               `prog run: -c is given twice, as "A" and as "B": give one`,
+		"run -c A -c A a":               `prog run: -c is given twice, as "A" and as "A": give one`,
+		"run -c=A a --config B":         `prog run: -c is given twice, as "A" and as "B": give one`,
+		"run --config=A -config=B a":    `prog run: -c is given twice`,
+		"run -for 1h -for=2h a":         `prog run: -for is given twice, as "1h" and as "2h": give one`,
+		"run -size 1 a -size 2":         `prog run: -size is given twice`,
+		"run a -5 -size 1 -size 2":      `prog run: -size is given twice`,
+		"run -client -c -c B -c C some": `prog run: -c is given twice, as "B" and as "C": give one`,
+	} {
+		status, stdout, stderr := execute(strings.Fields(args)...)
+		if status != 2 || stdout != "" || !strings.HasPrefix(stderr, want) || !strings.Contains(stderr, "usage: prog run") {
+			t.Errorf("%s: status %d, said %q and %q, want %q", args, status, stdout, stderr, want)
+		}
 	}
 }

@@ -22,20 +22,22 @@ import (
 //
 // Everything runs on its worker's loop.
 type client struct {
-	worker    *worker
-	transport transport
-	timer     reactor.Timer
-	state     state
-	kind      Kind
-	node      uint8 // the number of the session's node; 0 = unknown
-	firstNode uint8 // the node of the first session; 0 = there was none
-	failures  uint8 // attempts since the last session
-	due       bool  // a message is due and the transport is not ready
-	number    uint32
-	asked     uint32 // the id of the latest message
-	began     int64  // when the current message, or opening, began
-	next      int64  // when the next message is due
-	lost      int64  // when the session was lost; 0 = it is not lost
+	worker     *worker
+	transport  transport
+	timer      reactor.Timer
+	state      state
+	kind       Kind
+	node       uint8 // the number of the session's node; 0 = unknown
+	firstNode  uint8 // the node of the first session; 0 = there was none
+	failures   uint8 // attempts since the last session
+	due        bool  // a message is due and the transport is not ready
+	number     uint32
+	asked      uint32 // the id of the latest message
+	phase      uint32 // the worker's phase in which that was sent
+	answeredIn uint32 // the latest phase with a counted answer
+	began      int64  // when the current message, or opening, began
+	next       int64  // when the next message is due
+	lost       int64  // when the session was lost; 0 = it is not lost
 }
 
 type state uint8
@@ -185,6 +187,7 @@ func (c *client) ask() {
 	}
 	w := c.worker
 	c.asked++
+	c.phase = w.phase
 	c.set(stateAsking)
 	c.began = w.now()
 	w.tally.Sent++
@@ -202,7 +205,17 @@ func (c *client) answered(a answer) {
 	now := w.now()
 	w.loop.Disarm(&c.timer)
 	c.set(stateOpen)
+	if c.phase != w.phase { // sent before the counts were cleared, as part of which it was counted
+		if w.asking {
+			c.plan(now)
+		}
+		return
+	}
 	w.tally.answered(c.kind, c.node, time.Duration(now-c.began), w.options.Interval)
+	if c.answeredIn != w.phase {
+		c.answeredIn = w.phase
+		w.tally.Answering++
+	}
 	if !w.asking || !w.repeat {
 		return
 	}

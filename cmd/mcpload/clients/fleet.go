@@ -89,6 +89,7 @@ func (f *Fleet) Add(n int) {
 // first.
 func (f *Fleet) Ask(spread time.Duration, repeat bool) {
 	f.onAll(func(w *worker) {
+		w.phase++
 		w.tally.resetMessages()
 		w.ask(spread, repeat)
 	})

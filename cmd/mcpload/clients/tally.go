@@ -10,9 +10,12 @@ import (
 // Tally is what clients have counted. A worker's tally belongs to its loop; Fleet
 // returns sums of copies.
 type Tally struct {
-	Sent     uint64 // messages
-	Answered uint64 // messages that were answered correctly
-	Late     uint64 // messages that were sent behind schedule, since the previous answer was late
+	// These count since the latest Fleet.Ask. Answers to earlier messages are not among
+	// them, so that no count of answers exceeds what was sent.
+	Sent      uint64 // messages
+	Answered  uint64 // messages that were answered correctly
+	Answering uint64 // clients with at least one correct answer
+	Late      uint64 // messages that were sent behind schedule, since the previous answer was late
 
 	Lost   map[string]uint64 // sessions, and attempts to open one, by reason
 	Losses [MaxNodes]Losses  // of sessions, by their node
@@ -98,7 +101,7 @@ func (t *Tally) lose(c *client, reason string, now int64) {
 // resetMessages clears the counts and latencies of messages at the start of a
 // phase.
 func (t *Tally) resetMessages() {
-	t.Sent, t.Answered, t.Late = 0, 0, 0
+	t.Sent, t.Answered, t.Answering, t.Late = 0, 0, 0, 0
 	t.Messages, t.Recent = latency.Histogram{}, latency.Histogram{}
 	clear(t.ByKind[:])
 	clear(t.ByNode[:])
@@ -106,7 +109,7 @@ func (t *Tally) resetMessages() {
 
 // count returns a copy of the clients' states and the messages' counts alone.
 func (t *Tally) count() *Tally {
-	return &Tally{states: t.states, Sent: t.Sent, Answered: t.Answered}
+	return &Tally{states: t.states, Sent: t.Sent, Answered: t.Answered, Answering: t.Answering}
 }
 
 // sample returns a copy of all counts and of Recent, which starts over.
@@ -151,6 +154,7 @@ func (t *Tally) add(o *Tally) {
 	}
 	t.Sent += o.Sent
 	t.Answered += o.Answered
+	t.Answering += o.Answering
 	t.Late += o.Late
 	t.Moved += o.Moved
 	t.Returned += o.Returned

@@ -27,6 +27,7 @@ type worker struct {
 	request  []byte // the message as the transport sends it
 	expected []byte // the text that an answer must have
 
+	phase  uint32        // how often the counts of messages were cleared
 	asking bool          // clients send messages
 	repeat bool          // and another one every interval
 	spread time.Duration // over which the first messages are spread

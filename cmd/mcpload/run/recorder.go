@@ -157,7 +157,7 @@ func spreadOf(nodes []report.Node) float64 {
 // monitorDone records the monitor phase, after whose silence so many sessions were
 // held.
 func (r *recorder) monitorDone(held int) {
-	r.report.Monitor = report.Monitor{Held: held, Answered: r.fleet.Total().Answered}
+	r.report.Monitor = report.Monitor{Held: held, Answered: r.fleet.Total().Answering}
 }
 
 // recovered records where the clients are after the fault.

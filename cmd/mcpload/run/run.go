@@ -173,7 +173,7 @@ func (r *run) monitor(ctx context.Context) {
 	spread := r.rampTook // enough for the messages, since it was enough for the sessions
 	r.fleet.Ask(spread, false)
 	r.recorder.restart()
-	r.await(ctx, spread+o.Timeout, func(t *clients.Tally) bool { return int(t.Answered) >= held && t.Asking() == 0 })
+	r.await(ctx, spread+o.Timeout, func(t *clients.Tally) bool { return int(t.Answering) >= held && t.Asking() == 0 })
 	r.fleet.Hush()
 	r.recorder.monitorDone(held)
 	r.recorder.sample()

@@ -95,6 +95,24 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// No count of answers exceeds what was asked, although clients that return are asked
+// again: "2015 of 2000 answered, ok" says nothing about the 2000.
+func TestAnswersDoNotExceedClients(t *testing.T) {
+	t.Parallel()
+	server := &fakeServer{name: "fake1", hangUp: true}
+	o := shortRun()
+	o.Addresses[clients.TCP] = server.lines(t, nil)
+	o.Message = clients.Whoami
+	o.Monitor = 500 * time.Millisecond
+	got := mustRun(t, o)
+	if got.Load.Answered > got.Load.Sent || got.Load.Answered == 0 {
+		t.Errorf("%d of %d messages were answered", got.Load.Answered, got.Load.Sent)
+	}
+	if got.Monitor.Answered > uint64(o.Clients) {
+		t.Errorf("%d of %d clients have answered", got.Monitor.Answered, o.Clients)
+	}
+}
+
 // A fault that closes every connection is reported, and all clients return to their
 // node.
 func TestFault(t *testing.T) {

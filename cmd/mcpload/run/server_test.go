@@ -30,6 +30,7 @@ type fakeServer struct {
 	alter  func(id int, text string) (int, string) // changes the answers to tool calls; nil = they are correct
 	silent atomic.Bool                             // it does not answer tool calls
 	served atomic.Int64                            // tool calls
+	hangUp bool                                    // raw TCP: it closes the connection after the answer to a tool call
 	plain  bool                                    // POSTs are answered with bare JSON, not an event stream
 
 	mu       sync.Mutex
@@ -114,6 +115,9 @@ func (f *fakeServer) serveLines(conn net.Conn) {
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		if answer := f.answer(lines.Bytes()); answer != "" {
 			io.WriteString(conn, answer+"\n")
+			if f.hangUp && strings.Contains(lines.Text(), "tools/call") {
+				return
+			}
 		}
 	}
 }

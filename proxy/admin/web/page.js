@@ -7,7 +7,7 @@ let plotsDue = 0;
 
 function credentials() {
   const token = sessionStorage.getItem("mcplb-token");
-  return token ? { Authorization: "Bearer " + token } : {};
+  return token ? { Authorization: "Bearer " + token } : { "X-Mcplb-Command": "1" };
 }
 
 // update makes old equal to fresh and changes only what differs.
