@@ -80,7 +80,7 @@ func startLively(t testing.TB, loops int, system *System) *Engine {
 // loop went on waiting after the runtime's signal, or held the last processor,
 // each collection of the balancer would stop all traffic.
 func TestStopTheWorldEndsDirectWait(t *testing.T) {
-	const collections, wait = 10, 20 * time.Second
+	const collections, wait = 4, 5 * time.Second
 	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
 	loops := before + 1
