@@ -6,7 +6,7 @@ PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 
 .DEFAULT_GOAL := help
-.PHONY: run test build lint race fuzz bench conformance slowhttp load stress peers prove-100k install help
+.PHONY: run test build lint race fuzz bench conformance slowhttp chaos load stress peers prove-100k install help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
@@ -40,6 +40,10 @@ conformance: build ## the MCP conformance suite, the inspector and the SDKs' exa
 
 slowhttp: build ## attacks with slow heads, bodies and readers, while other clients are served (needs slowhttptest)
 	go run ./internal/suites/slowhttp -mcplb bin/mcplb
+
+chaos: build ## ten minutes of clients, servers and an operator who do everything at random, with the race detector (needs a C compiler)
+	go build -race -trimpath -o bin/race/ ./cmd/mcplb
+	go run ./internal/suites/chaos -mcplb bin/race/mcplb
 
 load: build ## five benchmarks of a complete cluster: tables and plots in bin/load
 	bin/mcpload bench -o bin/load all

@@ -28,7 +28,7 @@ type Counters struct {
 	Responses       Classes           // responses in mode http, by status class
 	Connect         metrics.Histogram // duration of connects that succeeded
 	Response        metrics.Histogram // mode http: from the request forwarded to the response head
-	_               [88]byte
+	_               [80]byte
 }
 
 // Visit implements metrics.Set.
@@ -70,18 +70,31 @@ func (c *Counters) CountOutcome(o Outcome) {
 	}
 }
 
-// Classes counts responses by status class: [2] is 2xx; [0] is not used.
-type Classes [6]metrics.Counter
+// classOther is the status class of 600 to 999, which no standard defines.
+const classOther = 6
 
-// ClassName returns the name of a status class from 1 to 5, such as "2xx".
-func ClassName(class int) string { return string(rune('0'+class)) + "xx" }
+// Classes counts responses by status class: [2] is 2xx, the last is other; [0] is
+// not used.
+type Classes [classOther + 1]metrics.Counter
+
+// ClassOf returns the status class of a status from 100 to 999.
+func ClassOf(status int) int { return min(status/100, classOther) }
+
+// ClassName returns the name of a status class from 1 to 6, such as "2xx"; that of
+// the last is "other".
+func ClassName(class int) string {
+	if class == classOther {
+		return "other"
+	}
+	return string(rune('0'+class)) + "xx"
+}
 
 // Totals is the sum of a server's Counters over all loops, field by field.
 type Totals struct {
 	Connections, BytesIn, BytesOut, MessagesIn, MessagesOut uint64
 	ConnectErrors, ConnectTimeouts, Retries, Redispatches   uint64
 	Resets, Timeouts, ClientAborts, Aborts                  uint64
-	Responses                                               [6]uint64
+	Responses                                               [classOther + 1]uint64
 	Connect, Response                                       metrics.Latency
 }
 
@@ -117,7 +130,8 @@ type Identity struct {
 // Server is one server of a Pool. Its identity, name and addresses, never
 // changes; a server whose address changes is another Server. Everything else
 // may be read and set at any time by any goroutine, also after a reload removed
-// the server; reading takes no lock, except for EffectiveWeight.
+// the server; reading takes no lock, except for ConfiguredWeight and
+// EffectiveWeight.
 type Server struct {
 	pool     *Pool
 	id       Identity
@@ -164,6 +178,13 @@ func (s *Server) Addr(e conf.Endpoint) netip.AddrPort {
 
 // Weight returns the weight in force; 0 means that it takes no new clients.
 func (s *Server) Weight() int { return int(s.weight.Load()) }
+
+// ConfiguredWeight returns the weight of the configuration.
+func (s *Server) ConfiguredWeight() int {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return s.conf.Weight
+}
 
 // EffectiveWeight returns the weight that balancing goes by now: Weight, or less
 // during slow start. It is 0 for a server that a reload removed.

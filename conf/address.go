@@ -40,7 +40,8 @@ var listeners = func() valueType[[]string] {
 			}
 			return list.read(raw, fail)
 		},
-		show: list.show,
+		show:   list.show,
+		schema: node{"anyOf": []node{listenAddress.schema, list.schema}},
 	}
 }()
 

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "rewrite the expected messages in testdata/broken")
+var update = flag.Bool("update", false, "rewrite the expected messages in testdata/broken and the tables of docs/configuration.md")
 
 // TestBroken checks the messages for the gallery in testdata/broken: NAME.err
 // has those of NAME.toml.

@@ -62,6 +62,7 @@ const (
 type Admin struct {
 	Listen       string // "" = off
 	HealthListen string // "" = off
+	StatsSocket  string // the path of a Unix socket; "" = off
 	TokenFile    string // "" = runtime commands from loopback only
 }
 

@@ -146,7 +146,7 @@ func keysByLine(p *positions) []string {
 // that were added later.
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
-	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed"}
+	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[admin] stats_socket"}
 	at := locateText(t, contract(t)).at
 	for _, section := range allSections {
 		heading := strings.Trim(section.title(), "[]")
@@ -340,6 +340,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"global.access_log", `"stdout"`, `~global.access_log "" -> "stdout"`},
 	{"admin.listen", `""`, `~admin.listen "127.0.0.1:8404" -> ""`},
 	{"admin.health_listen", `":0"`, `~admin.health_listen "127.0.0.1:8888" -> ":0"`},
+	{"admin.stats_socket", `"/run/mcplb/stats"`, `~admin.stats_socket "" -> "/run/mcplb/stats"`},
 	{"admin.token_file", `"testdata/files/good.token"`, `~admin.token_file "" -> "testdata/files/good.token"`},
 	{"ratelimit.connection_rate", "7", `~ratelimit.connection_rate 100 -> 7`},
 	{"ratelimit.connection_burst", "7", `~ratelimit.connection_burst 200 -> 7`},

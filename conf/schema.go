@@ -30,6 +30,7 @@ var globalSection = section[Global]{"[global]", []field[Global]{
 var adminSection = section[Admin]{"[admin]", []field[Admin]{
 	key("listen", optionalListen, "127.0.0.1:8404", func(a *Admin) *string { return &a.Listen }),
 	key("health_listen", optionalListen, "127.0.0.1:8888", func(a *Admin) *string { return &a.HealthListen }),
+	key("stats_socket", text, "", func(a *Admin) *string { return &a.StatsSocket }),
 	key("token_file", text, "", func(a *Admin) *string { return &a.TokenFile }),
 }}
 
@@ -140,6 +141,7 @@ type titled interface {
 	title() string
 	keys() []string
 	has(key string) bool
+	reference() []Key
 }
 
 // allSections lists every section, to find where a misplaced key belongs.

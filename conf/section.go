@@ -20,10 +20,13 @@ type field[S any] struct {
 	example string // of the value of a required key; "" = the key has a default
 	modes   []Mode // the modes of a frontend that may have the key; nil = all
 	fixed   bool   // cannot change in a running process
+	table   bool   // holds one or more sections
+	preset  string // the default, as the file would say it; "" = required, or a table
 
 	fill    func(into *S)                                       // sets the default
 	decode  func(d *decoder, path string, raw any, into *S)     // sets what the file says, or reports a mistake
 	compare func(path string, before, after *S) (c []KeyChange) // nil = Diff compares the key itself
+	schema  func() node
 }
 
 // only returns f as a key of certain modes only.
@@ -47,8 +50,9 @@ func (f field[S]) comparedApart() field[S] {
 // key is a field that holds one value and has a default.
 func key[S, V any](name string, t valueType[V], preset V, at func(*S) *V) field[S] {
 	return field[S]{
-		name: name,
-		fill: func(into *S) { *at(into) = preset },
+		name:   name,
+		preset: inFile(t.show(preset)),
+		fill:   func(into *S) { *at(into) = preset },
 		decode: func(d *decoder, path string, raw any, into *S) {
 			sound := true
 			v := t.read(raw, func(place, reason string) {
@@ -64,6 +68,7 @@ func key[S, V any](name string, t valueType[V], preset V, at func(*S) *V) field[
 		compare: func(path string, before, after *S) []KeyChange {
 			return change(path, t.show(*at(before)), t.show(*at(after)))
 		},
+		schema: func() node { return withDefault(t.schema, t.show(preset)) },
 	}
 }
 
@@ -72,7 +77,8 @@ func key[S, V any](name string, t valueType[V], preset V, at func(*S) *V) field[
 func required[S, V any](name string, t valueType[V], example string, at func(*S) *V) field[S] {
 	var none V
 	f := key(name, t, none, at)
-	f.example = example
+	f.example, f.preset = example, ""
+	f.schema = func() node { return t.schema }
 	return f
 }
 
@@ -80,8 +86,9 @@ func required[S, V any](name string, t valueType[V], example string, at func(*S)
 // defaults.
 func sub[S, T any](name string, inner *section[T], at func(*S) *T) field[S] {
 	return field[S]{
-		name: name,
-		fill: func(into *S) { inner.fill(at(into)) },
+		name:  name,
+		table: true,
+		fill:  func(into *S) { inner.fill(at(into)) },
 		decode: func(d *decoder, path string, raw any, into *S) {
 			if keys, ok := d.sectionAt(path, raw); ok {
 				inner.decode(d, path, keys, at(into))
@@ -90,14 +97,16 @@ func sub[S, T any](name string, inner *section[T], at func(*S) *T) field[S] {
 		compare: func(path string, before, after *S) []KeyChange {
 			return inner.compare(path, at(before), at(after))
 		},
+		schema: inner.schema,
 	}
 }
 
 // optional is a section within a section whose presence has a meaning.
 func optional[S, T any](name string, inner *section[T], at func(*S) **T) field[S] {
 	return field[S]{
-		name: name,
-		fill: func(into *S) { *at(into) = nil },
+		name:  name,
+		table: true,
+		fill:  func(into *S) { *at(into) = nil },
 		decode: func(d *decoder, path string, raw any, into *S) {
 			if keys, ok := d.sectionAt(path, raw); ok {
 				v := new(T)
@@ -109,14 +118,16 @@ func optional[S, T any](name string, inner *section[T], at func(*S) **T) field[S
 		compare: func(path string, before, after *S) []KeyChange {
 			return change(path, inner.showOptional(*at(before)), inner.showOptional(*at(after)))
 		},
+		schema: inner.schema,
 	}
 }
 
 // several is an array of sections.
 func several[S, T any](name string, inner *section[T], at func(*S) *[]T) field[S] {
 	return field[S]{
-		name: name,
-		fill: func(into *S) { *at(into) = nil },
+		name:  name,
+		table: true,
+		fill:  func(into *S) { *at(into) = nil },
 		decode: func(d *decoder, path string, raw any, into *S) {
 			tables, ok := elements(raw)
 			if !ok {
@@ -135,6 +146,7 @@ func several[S, T any](name string, inner *section[T], at func(*S) *[]T) field[S
 		compare: func(path string, before, after *S) []KeyChange {
 			return change(path, inner.showAll(*at(before)), inner.showAll(*at(after)))
 		},
+		schema: func() node { return node{"type": "array", "items": inner.schema()} },
 	}
 }
 
@@ -142,8 +154,9 @@ func several[S, T any](name string, inner *section[T], at func(*S) *[]T) field[S
 // section as its value.
 func byName[S, T any](name string, inner *section[T], at func(*S) *[]T, nameOf func(*T) *string) field[S] {
 	return field[S]{
-		name: name,
-		fill: func(into *S) { *at(into) = nil },
+		name:  name,
+		table: true,
+		fill:  func(into *S) { *at(into) = nil },
 		decode: func(d *decoder, path string, raw any, into *S) {
 			tables, ok := d.sectionAt(path, raw)
 			if !ok {
@@ -161,6 +174,7 @@ func byName[S, T any](name string, inner *section[T], at func(*S) *[]T, nameOf f
 			}
 			*at(into) = list
 		},
+		schema: func() node { return node{"type": "object", "additionalProperties": inner.schema()} },
 	}
 }
 

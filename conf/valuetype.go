@@ -18,6 +18,14 @@ type valueType[V any] struct {
 	// result is not used.
 	read func(raw any, fail failure) V
 	show func(V) string
+
+	schema node // what an editor may check
+}
+
+// in returns t with a schema.
+func (t valueType[V]) in(schema node) valueType[V] {
+	t.schema = schema
+	return t
 }
 
 // failure reports a mistake at a place in a value: "" is the value itself, "[2]"
@@ -46,7 +54,7 @@ func word(want string, check func(string) (string, error)) valueType[string] {
 			return "", mustBe(want, raw)
 		}
 		return check(s)
-	}, strconv.Quote)
+	}, strconv.Quote).in(node{"type": "string"})
 }
 
 // listOf is a list of values of one type, without duplicates.
@@ -66,6 +74,7 @@ func listOf[V any](of valueType[V], example string) valueType[[]V] {
 			}
 			return "[" + strings.Join(shown, ", ") + "]"
 		},
+		schema: node{"type": "array", "items": of.schema, "uniqueItems": true},
 	}
 }
 
@@ -136,7 +145,7 @@ var boolean = scalar(func(raw any) (bool, error) {
 		return false, mustBe("true or false, without quotes", raw)
 	}
 	return v, nil
-}, strconv.FormatBool)
+}, strconv.FormatBool).in(node{"type": "boolean"})
 
 // count is a number of things, with no bound except the type's.
 var count = integer(0, math.MaxInt32)
@@ -148,7 +157,7 @@ func integer(least, most int) valueType[int] {
 			return 0, mustBe(fmt.Sprintf("a whole number from %d to %d", least, most), raw)
 		}
 		return int(v), nil
-	}, strconv.Itoa)
+	}, strconv.Itoa).in(node{"type": "integer", "minimum": least, "maximum": most})
 }
 
 // factor is the type of balance_factor.
@@ -161,7 +170,7 @@ var factor = scalar(func(raw any) (float64, error) {
 		return 0, mustBe("0 (plain hash) or a number above 1, such as 1.02 (no server more than 2% over its fair share)", raw)
 	}
 	return v, nil
-}, func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) })
+}, func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }).in(node{"anyOf": []node{{"const": 0}, {"type": "number", "exclusiveMinimum": 1}}})
 
 // text is any string without control characters.
 var text = word("a string in quotes", func(s string) (string, error) {
@@ -185,8 +194,10 @@ func oneOf[V ~string](values ...V) valueType[V] {
 			}
 		}
 		return "", fmt.Errorf("%w%s", mustBe(oneOfWords(words), raw), didYouMean(s, words))
-	}, func(v V) string { return strconv.Quote(string(v)) })
+	}, func(v V) string { return strconv.Quote(string(v)) }).in(node{"enum": words})
 }
+
+var levelWords = []string{"debug", "info", "warn", "error"}
 
 // level is the type of log_level.
 var level = scalar(func(raw any) (slog.Level, error) {
@@ -196,10 +207,10 @@ var level = scalar(func(raw any) (slog.Level, error) {
 	s, _ := raw.(string)
 	v, ok := levels[s]
 	if !ok {
-		return 0, mustBe(oneOfWords([]string{"debug", "info", "warn", "error"}), raw)
+		return 0, mustBe(oneOfWords(levelWords), raw)
 	}
 	return v, nil
-}, func(v slog.Level) string { return strconv.Quote(strings.ToLower(v.String())) })
+}, func(v slog.Level) string { return strconv.Quote(strings.ToLower(v.String())) }).in(node{"enum": levelWords})
 
 const (
 	shortest = time.Millisecond     // shorter is no different from 0 for a timer
@@ -236,7 +247,7 @@ func duration(zero bool, most time.Duration) valueType[time.Duration] {
 			return 0, mustBe(want, raw)
 		}
 		return v, nil
-	}, showDuration)
+	}, showDuration).in(durationSchema(zero))
 }
 
 // showDuration is time.Duration's String without trailing zeros: "5m", not "5m0s".
@@ -272,7 +283,7 @@ func size(zero bool, least, most int64) valueType[int64] {
 			return 0, mustBe(want, raw)
 		}
 		return v, nil
-	}, showSize)
+	}, showSize).in(sizeSchema)
 }
 
 // parseSize reads digits, with one of k, m, g after them or none.
@@ -329,7 +340,7 @@ var prefix = scalar(func(raw any) (netip.Prefix, error) {
 			quoted(s), p.Bits(), p.Masked(), p.Addr())
 	}
 	return p, nil
-}, func(p netip.Prefix) string { return strconv.Quote(p.String()) })
+}, func(p netip.Prefix) string { return strconv.Quote(p.String()) }).in(node{"type": "string"})
 
 // sourceAddress is an address of this machine to connect from.
 var sourceAddress = scalar(func(raw any) (netip.Addr, error) {
@@ -340,4 +351,4 @@ var sourceAddress = scalar(func(raw any) (netip.Addr, error) {
 		return netip.Addr{}, mustBe(want, raw)
 	}
 	return addr.Unmap(), nil
-}, func(a netip.Addr) string { return strconv.Quote(a.String()) })
+}, func(a netip.Addr) string { return strconv.Quote(a.String()) }).in(node{"type": "string"})

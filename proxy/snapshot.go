@@ -150,7 +150,7 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 		State: serverStates[state.Health], Admin: adminStates[state.Admin],
 		Usable: server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since,
 		AdminReason: state.AdminReason,
-		Weight:      server.Weight(), EffectiveWeight: server.EffectiveWeight(),
+		Weight:      server.Weight(), InitialWeight: server.ConfiguredWeight(), EffectiveWeight: server.EffectiveWeight(),
 		Connections: admin.Connections{
 			Current: int64(server.Conns()), Peak: int64(server.Peak()),
 			Total: totals.Connections, Limit: int64(server.MaxConn()),

@@ -59,7 +59,8 @@ var layers = []layer{
 	{name: "cmd/mcpload/comparison", imports: []string{"plot", "cmd/mcpload/proc", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
 	{name: "cmd/mcpload", imports: []string{"cmd/internal/build", "cmd/internal/cli", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/origin", "cmd/mcpload/bench", "cmd/mcpload/stress", "cmd/mcpload/comparison"}},
 	{name: "cmd/mcpcluster", imports: []string{"conf", "cmd/internal/build", "cmd/internal/cli"}},
-	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy", "cmd/internal/build", "cmd/internal/cli"}},
+	{name: "cmd/mcplb/doctor", imports: []string{"conf"}},
+	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy", "cmd/internal/build", "cmd/internal/cli", "cmd/mcplb/doctor"}},
 }
 
 // helpers are what tests import and what runs beside them; nothing of it ships.
@@ -76,6 +77,7 @@ var helpers = []layer{
 	{name: "internal/metricstest", imports: []string{"proxy/metrics"}},
 	{name: "internal/output", imports: []string{"internal/endpoint"}},
 	{name: "internal/harness", imports: []string{"conf", "ratelimit", "proxy/reactor", "proxy/accesslog", "internal/endpoint"}},
+	{name: "internal/suites/chaos"},
 	{name: "internal/suites/conformance"},
 	{name: "internal/suites/handshakes"},
 	{name: "internal/suites/hold"},

@@ -82,6 +82,7 @@ func TestCommandLine(t *testing.T) {
 		{"help", []string{"-h"}, 0, `(?s)^mcplb -c FILE is the balancer.*Usage:\n  mcplb -c FILE \[flags\]\n.*drain +Send no new clients.*--pid-file FILE`},
 		{"version", []string{"-version"}, 0, `^mcplb \S+\n$`},
 		{"command version", []string{"version"}, 0, `^mcplb \S+\n$`},
+		{"schema", []string{"schema"}, 0, `(?s)^\{.*"health_listen": \{.*"default": "127\.0\.0\.1:8888"`},
 		{"good file", []string{"-c", good.write(t), "-t"}, 0, `^\S+lb\.toml: configuration is valid\n$`},
 		{"every mistake of a bad file", []string{"-t", "-c", bad.write(t)}, 2,
 			`lb\.toml:2: global\.max_conn: .*maxconn.*\n.*lb\.toml:3: global\.threads: `},

@@ -62,8 +62,15 @@ func (s *server) apply(config *conf.Config) (changes string, err error) {
 		s.proxy.Note(err)
 		return "", err
 	}
+	statsSocket, err := s.socket.open(config.Admin.StatsSocket)
+	if err != nil {
+		closeAll(sockets)
+		s.proxy.Note(err)
+		return "", err
+	}
 	if changes, err = s.proxy.Apply(config); err != nil {
 		closeAll(sockets)
+		statsSocket.discard()
 		return "", err
 	}
 	if err := s.useToken(config.Admin.TokenFile); err != nil { // unlikely: loading the configuration has just read it
@@ -71,6 +78,7 @@ func (s *server) apply(config *conf.Config) (changes string, err error) {
 	}
 	s.prepareTLS(config)
 	s.pages.apply(config.Admin, sockets)
+	s.socket.apply(config.Admin.StatsSocket, statsSocket, s.log)
 	s.style.apply(config.Global)
 	s.config = config
 	return changes, nil

@@ -28,6 +28,7 @@ type server struct {
 	style     *logStyle
 	proxy     *proxy.Proxy
 	pages     *pages
+	socket    statsSocket
 	openPages func() // starts to serve them, once
 	note      *notifier
 
@@ -90,18 +91,28 @@ func (s *server) start(old *handover.Receiver) error {
 	if err != nil {
 		return err
 	}
+	statsSocket, err := s.socket.open(s.config.Admin.StatsSocket)
+	if err != nil {
+		closeAll(sockets)
+		return err
+	}
 	s.proxy, err = proxy.Start(s.config, proxy.Options{
 		Version: build.Version(), Log: s.log, FileLimit: limit, System: reactor.Kernel(),
 		Inherited: old.Socket, Suspended: old != nil,
 	})
 	if err != nil {
 		closeAll(sockets)
+		statsSocket.discard()
 		return err
 	}
 	s.prepareTLS(s.config)
 	s.history = admin.NewHistory(s.proxy)
 	s.pages.use(s.adminHandler(), admin.NewHealthHandler(s.proxy))
-	s.openPages = sync.OnceFunc(func() { s.pages.apply(s.config.Admin, sockets) })
+	s.socket.handler = admin.NewStatsSocket(s.adminOptions())
+	s.openPages = sync.OnceFunc(func() {
+		s.pages.apply(s.config.Admin, sockets)
+		s.socket.apply(s.config.Admin.StatsSocket, statsSocket, s.log)
+	})
 	if old == nil {
 		s.openPages()
 	}
@@ -109,11 +120,13 @@ func (s *server) start(old *handover.Receiver) error {
 }
 
 // adminHandler is the handler of the admin address.
-func (s *server) adminHandler() http.Handler {
-	return admin.NewAdminHandler(admin.Options{
+func (s *server) adminHandler() http.Handler { return admin.NewAdminHandler(s.adminOptions()) }
+
+func (s *server) adminOptions() admin.Options {
+	return admin.Options{
 		Source: s.proxy, Control: s.proxy.Control(), Access: &s.access, Log: s.log, History: s.history,
 		Reload: func(context.Context) (string, error) { return s.reload() },
-	})
+	}
 }
 
 // useToken applies the token file, which decides who may use the runtime commands.
@@ -136,6 +149,7 @@ func (s *server) hardStopAfter() time.Duration {
 // the exit status.
 func (s *server) ended(cut error) int {
 	s.pages.close()
+	s.socket.close()
 	if cut != nil {
 		s.log.Warn("stopped", "err", cut)
 		return exitOK

@@ -222,6 +222,7 @@ func (l *life) afterUpgrade(result upgradeResult) {
 		l.sendOn(sig.(syscall.Signal))
 	}
 	l.pages.close()
+	l.socket.close()
 	l.drain(limit, func(ctx context.Context) {
 		if _, err := l.next.Finish(ctx); err != nil {
 			l.log.Info("the last connections end in this process", "err", err)

@@ -99,10 +99,26 @@ func (h *Harness) Listen(address string, handler reactor.AcceptHandler, control 
 		h.Fatal(err)
 	}
 	defer socket.Close()
+	h.noDelay(socket.(*net.TCPListener))
 	if _, err := h.Engine.Listen(socket.(*net.TCPListener), handler); err != nil {
 		h.Fatal(err)
 	}
 	h.Address = socket.Addr().String()
+}
+
+// noDelay sets TCP_NODELAY for the connections that socket accepts, as package
+// proxy does: otherwise every second response waits 40 ms.
+func (h *Harness) noDelay(socket *net.TCPListener) {
+	h.Helper()
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		h.Fatal(err)
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) })
+	if err := errors.Join(err, failed); err != nil {
+		h.Fatal(err)
+	}
 }
 
 // Now returns the stopped time, in nanoseconds.

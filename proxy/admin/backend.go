@@ -53,6 +53,7 @@ type Server struct {
 	AdminReason string `json:"admin_reason"` // of the admin state, and who set it; "" = never set
 
 	Weight          int     `json:"weight"`           // as configured or set by a command
+	InitialWeight   int     `json:"initial_weight"`   // as configured
 	EffectiveWeight float64 `json:"effective_weight"` // lower than weight during slow start
 
 	Connections Connections `json:"connections"`
@@ -63,7 +64,7 @@ type Server struct {
 	Retries      uint64            `json:"retries"`      // counter: further connect attempts to this server after a failed one
 	Redispatches uint64            `json:"redispatches"` // counter: clients sent to another server after a failed connect to this one
 
-	Responses map[string]uint64 `json:"responses"` // counters: its responses by status class, "1xx" to "5xx"; empty if it has no HTTP address
+	Responses map[string]uint64 `json:"responses"` // counters: its responses by status class, "1xx" to "5xx" and "other" (600 to 999); empty if it has no HTTP address
 	Idle      int64             `json:"idle"`      // idle connections to the server
 	Connect   Latency           `json:"connect"`   // successful connects
 	Response  Latency           `json:"response"`  // mode http: from the forwarded request to the response head

@@ -100,12 +100,16 @@ func listOf(counters map[string]uint64) string {
 	return orElse(strings.Join(parts, ", "), "none")
 }
 
-// statuses formats responses by class, without 1xx.
+// statuses formats responses by class, without 1xx, and other ones if there are any.
 func statuses(responses map[string]uint64) string {
 	if total(responses) == 0 {
 		return "–"
 	}
-	return fmt.Sprintf("%s, %s, %s, %s", grouped(responses["2xx"]), grouped(responses["3xx"]), grouped(responses["4xx"]), grouped(responses["5xx"]))
+	shown := fmt.Sprintf("%s, %s, %s, %s", grouped(responses["2xx"]), grouped(responses["3xx"]), grouped(responses["4xx"]), grouped(responses["5xx"]))
+	if other := responses["other"]; other > 0 {
+		shown += ", other\u00a0" + grouped(other)
+	}
+	return shown
 }
 
 // quantiles formats the 50th, 95th and 99th percentile in one unit.

@@ -40,7 +40,7 @@ type Frontend struct {
 // HTTP has the additional counters of a frontend in mode http.
 type HTTP struct {
 	Requests     uint64            `json:"requests"`      // whose head was complete
-	Responses    map[string]uint64 `json:"responses"`     // responses by status class, "1xx" to "5xx"; including generated ones
+	Responses    map[string]uint64 `json:"responses"`     // responses by status class, "1xx" to "5xx" and "other" (600 to 999); including generated ones
 	OwnResponses map[string]uint64 `json:"own_responses"` // responses that the balancer generated, by reason
 	Malformed    map[string]uint64 `json:"malformed"`     // requests refused as malformed, by what is wrong
 	Compressed   uint64            `json:"compressed"`    // responses that were compressed

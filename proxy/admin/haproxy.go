@@ -117,10 +117,9 @@ func frontendRow(f *Frontend, number string, limit int64) row {
 
 // responses sets the responses by class.
 func (r row) responses(by map[string]uint64) {
-	for _, class := range []string{"1xx", "2xx", "3xx", "4xx", "5xx"} {
+	for _, class := range []string{"1xx", "2xx", "3xx", "4xx", "5xx", "other"} {
 		r["hrsp_"+class] = num(by[class])
 	}
-	r["hrsp_other"] = "0"
 }
 
 // haproxyMode returns tcp or http.

@@ -15,6 +15,7 @@ const (
 	isSpace              // OWS: SP, HTAB
 	isDigit
 	isHex
+	isBase64
 )
 
 // class holds the classes of each byte.
@@ -38,6 +39,7 @@ func classes() (table [256]uint8) {
 		set(c == ' ' || c == '\t', isSpace)
 		set(digit, isDigit)
 		set(digit || c|0x20 >= 'a' && c|0x20 <= 'f', isHex)
+		set(letter || digit || contains(c, "+/"), isBase64)
 	}
 	return table
 }

@@ -13,13 +13,14 @@ import (
 //
 // A proxy that passes the coding on unchanged calls Pass: it accepts exactly
 // the grammar, so that the next reader finds the same chunks. A proxy that
-// needs the data calls Next.
+// needs the data calls NextData. Both stop before trailers, if there are any:
+// AppendTrailers reads them and leaves out those that must not be passed on. A
+// reader that needs the data only calls Next, which skips the trailers.
 //
 // White space is allowed nowhere in a chunk's line, not even where RFC 9112
 // tolerates it from old senders (BWS); lines end with CRLF; a size has at most
-// 16 digits. Extensions may exceed the data by 4 KiB, the trailer section may
-// have 8 KiB, and a trailer must not be a field with a HeaderID, except Date
-// and ETag.
+// 16 digits. Extensions may exceed the data by 4 KiB, and the trailer section may
+// have 8 KiB.
 //
 // The state transitions:
 //
@@ -43,23 +44,31 @@ import (
 //	data         any           data; after the last byte of the chunk dataCR
 //	dataCR       CR            dataLF
 //	dataLF       LF            size
-//	line         tchar         name
-//	             CR            endLF
-//	name         tchar         name
-//	             :             value
-//	value        value byte    value
-//	             CR            valueLF
-//	valueLF      LF            line
+//	line         CR            endLF
+//	             any other     trailerName   } the byte is read in that state
 //	endLF        LF            done
+//	trailerName  tchar         trailerName
+//	             :             trailerValue
+//	trailerValue value byte    trailerValue
+//	             CR            trailerValueLF
+//	trailerValueLF  LF         trailerLine
+//	trailerLine  tchar         trailerName
+//	             CR            trailerEndLF
+//	trailerEndLF LF            done
 //	done         (final)
 //	failed       (final)
 //
 // Every other byte leads to failed.
 type Chunked struct {
+	// Trailers says which trailers are passed on. It may be changed until the
+	// first of them is read.
+	Trailers Trailers
+
 	state      chunkState
 	reason     Reason // why it failed; otherwise ReasonNone
 	digits     uint8  // digits of the size so far
 	started    bool   // the part of an extension being read has its first byte
+	dropped    bool   // the trailer being read is left out
 	nameSize   uint8  // bytes of the trailer's name; maxName+1: longer than any known
 	name       [maxName]byte
 	extensions uint16 // bytes of extensions in excess of the data
@@ -83,10 +92,12 @@ const (
 	chunkDataCR
 	chunkDataLF
 	chunkLine
-	chunkName
-	chunkValue
-	chunkValueLF
 	chunkEndLF
+	trailerName
+	trailerValue
+	trailerValueLF
+	trailerLine
+	trailerEndLF
 	chunkDone
 	chunkFailed
 )
@@ -94,17 +105,26 @@ const (
 // Done reports whether the body has ended, trailers included.
 func (c *Chunked) Done() bool { return c.state == chunkDone }
 
+// Ended reports whether all data has come: only trailers, or the end of the trailer
+// section, can follow.
+func (c *Chunked) Ended() bool { return c.state >= chunkLine && c.state <= chunkDone }
+
+// InTrailers reports whether the next bytes belong to trailers, which AppendTrailers
+// reads.
+func (c *Chunked) InTrailers() bool { return c.state >= trailerName && c.state < chunkDone }
+
 // Size returns the number of bytes of data in the chunks announced so far: a
 // chunk counts as soon as its line is read, before its data.
 func (c *Chunked) Size() int64 { return c.size }
 
 // Pass continues with p, and returns how many bytes of p belong to the body:
-// all of them unless the body ends in p (see Done). A reason says that the next
-// byte, or what it completes, violates the chunked coding: the rest of the body
-// is unreadable, and only the bytes before it may be passed on.
+// all of them unless the body ends in p (see Done), or trailers begin (see
+// InTrailers). A reason says that the next byte, or what it completes, violates
+// the chunked coding: the rest of the body is unreadable, and only the bytes
+// before it may be passed on.
 func (c *Chunked) Pass(p []byte) (int, Reason) {
 	for n := 0; ; {
-		_, size, r := c.Next(p[n:])
+		_, size, r := c.NextData(p[n:])
 		n += size
 		if size == 0 || r != ReasonNone {
 			return n, r
@@ -115,9 +135,23 @@ func (c *Chunked) Pass(p []byte) (int, Reason) {
 // Next continues with p up to the end of the first piece of data, and returns
 // that piece, a part of p, and how many bytes of p it read. There is no data if
 // p or the body (see Done) ends before. Call it again with the rest of p until
-// none is left, or Done. Reasons are those of Pass.
+// none is left, or Done. It reads trailers and ignores them. Reasons are those of
+// Pass.
 func (c *Chunked) Next(p []byte) (data []byte, n int, r Reason) {
-	for n < len(p) && c.state < chunkDone {
+	data, n, r = c.NextData(p)
+	for n < len(p) && c.InTrailers() {
+		if _, r = c.stepTrailer(p[n]); r != ReasonNone {
+			c.state, c.reason = chunkFailed, r
+			break
+		}
+		n++
+	}
+	return data, n, r
+}
+
+// NextData is Next, but stops before the first trailer (see InTrailers).
+func (c *Chunked) NextData(p []byte) (data []byte, n int, r Reason) {
+	for n < len(p) && c.state <= chunkEndLF {
 		if c.state == chunkData {
 			end := n + int(min(c.left, int64(len(p)-n)))
 			c.left -= int64(end - n)
@@ -125,6 +159,10 @@ func (c *Chunked) Next(p []byte) (data []byte, n int, r Reason) {
 				c.state = chunkDataCR
 			}
 			return p[n:end], end, ReasonNone
+		}
+		if c.state == chunkLine && p[n] != '\r' {
+			c.state, c.nameSize, c.dropped = trailerName, 0, false
+			return nil, n, ReasonNone
 		}
 		if r := c.step(p[n]); r != ReasonNone {
 			c.state, c.reason = chunkFailed, r
@@ -142,10 +180,8 @@ func (c *Chunked) step(b byte) Reason {
 		return c.stepSize(b)
 	case c.state < chunkSizeLF:
 		return c.stepExtension(b)
-	case c.state < chunkLine:
-		return c.stepEnd(b)
 	}
-	return c.stepTrailer(b)
+	return c.stepEnd(b)
 }
 
 // stepSize handles a byte of a chunk's size.
@@ -238,7 +274,7 @@ func (c *Chunked) endExtension(b byte, other Reason) Reason {
 	return ReasonNone
 }
 
-// stepEnd handles a byte at the end of a chunk's line or data.
+// stepEnd handles a byte at the end of a chunk's line or data, or of the body.
 func (c *Chunked) stepEnd(b byte) Reason {
 	switch c.state {
 	case chunkSizeLF:
@@ -256,6 +292,13 @@ func (c *Chunked) stepEnd(b byte) Reason {
 			return ReasonBareCR
 		}
 		c.state, c.digits = chunkSize, 0
+	case chunkLine:
+		c.state = chunkEndLF // NextData has seen that it is CR
+	case chunkEndLF:
+		if b != '\n' {
+			return ReasonBareCR
+		}
+		c.state = chunkDone
 	}
 	return ReasonNone
 }
@@ -276,69 +319,12 @@ func (c *Chunked) beginChunk() Reason {
 	return ReasonNone
 }
 
-// stepTrailer handles a byte of the trailer section.
-func (c *Chunked) stepTrailer(b byte) Reason {
-	if c.trailers++; c.trailers > maxTrailers {
-		return ReasonTrailerSize
-	}
-	switch c.state {
-	case chunkLine:
-		if b == '\r' {
-			c.state = chunkEndLF
-			return ReasonNone
-		}
-		c.state, c.nameSize = chunkName, 0
-		return c.stepName(b)
-	case chunkName:
-		return c.stepName(b)
-	case chunkValue:
-		if b == '\r' {
-			c.state = chunkValueLF
-		} else if !is(b, isValue) {
-			return bareLFOr(b, ReasonControl)
-		}
-	case chunkValueLF, chunkEndLF:
-		if b != '\n' {
-			return ReasonBareCR
-		}
-		if c.state == chunkEndLF {
-			c.state = chunkDone
-		} else {
-			c.state = chunkLine
-		}
-	}
-	return ReasonNone
-}
-
-// stepName handles a byte of a trailer's name, or the colon after it.
-func (c *Chunked) stepName(b byte) Reason {
-	switch {
-	case is(b, isToken):
-		if int(c.nameSize) < maxName {
-			c.name[c.nameSize] = b
-		}
-		c.nameSize = min(c.nameSize+1, uint8(maxName)+1)
-		return ReasonNone
-	case b != ':' || c.nameSize == 0:
-		return nameReason(b, c.nameSize > 0)
-	case !c.mayTrail():
-		return ReasonTrailer
-	}
-	c.state = chunkValue
-	return ReasonNone
-}
-
-// mayTrail reports whether the name is allowed in a trailer section.
-func (c *Chunked) mayTrail() bool {
-	if int(c.nameSize) > maxName {
-		return true
-	}
-	id := headerID(c.name[:c.nameSize])
-	return inTrailers.Has(id) && lookalikeOf(c.name[:c.nameSize]) == HeaderOther
-}
-
 // LastChunk ends a body in the chunked coding, without trailers.
-const LastChunk = "0\r\n\r\n"
+const LastChunk = LastChunkLine + "\r\n"
+
+// LastChunkLine ends the data of a body in the chunked coding; the trailer section
+// follows.
+const LastChunkLine = "0\r\n"
 
 // ChunkEnd follows the data of every chunk.
 const ChunkEnd = "\r\n"

@@ -11,9 +11,12 @@ var errChunkedState = errors.New("the state of a chunked body is malformed")
 // MarshalBinary implements encoding.BinaryMarshaler, so that another process
 // can continue the body.
 func (c Chunked) MarshalBinary() ([]byte, error) {
-	p := []byte{uint8(c.state), uint8(c.reason), c.digits, 0, c.nameSize}
+	p := []byte{uint8(c.state), uint8(c.reason), c.digits, 0, c.nameSize, uint8(c.Trailers)}
 	if c.started {
-		p[3] = 1
+		p[3] |= 1
+	}
+	if c.dropped {
+		p[3] |= 2
 	}
 	p = append(p, c.name[:]...)
 	p = binary.BigEndian.AppendUint16(p, c.extensions)
@@ -24,12 +27,14 @@ func (c Chunked) MarshalBinary() ([]byte, error) {
 
 // UnmarshalBinary implements encoding.BinaryUnmarshaler.
 func (c *Chunked) UnmarshalBinary(p []byte) error {
-	if len(p) != 5+maxName+20 || chunkState(p[0]) > chunkFailed || int(p[4]) > maxName+1 {
+	const fixed = 6
+	if len(p) != fixed+maxName+20 || chunkState(p[0]) > chunkFailed || int(p[4]) > maxName+1 || Trailers(p[5]) > TrailersDrop {
 		return errChunkedState
 	}
-	*c = Chunked{state: chunkState(p[0]), reason: Reason(p[1]), digits: p[2], started: p[3] != 0, nameSize: p[4]}
-	copy(c.name[:], p[5:])
-	p = p[5+maxName:]
+	*c = Chunked{state: chunkState(p[0]), reason: Reason(p[1]), digits: p[2], nameSize: p[4], Trailers: Trailers(p[5])}
+	c.started, c.dropped = p[3]&1 != 0, p[3]&2 != 0
+	copy(c.name[:], p[fixed:])
+	p = p[fixed+maxName:]
 	c.extensions, c.trailers = binary.BigEndian.Uint16(p), binary.BigEndian.Uint16(p[2:])
 	c.left, c.size = int64(binary.BigEndian.Uint64(p[4:])), int64(binary.BigEndian.Uint64(p[12:]))
 	if c.left < 0 || c.size < 0 {

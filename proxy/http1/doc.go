@@ -36,9 +36,17 @@
 //     normalized.
 //   - Host and authority consist of a name or address (letters, digits,
 //     "-._~", or an IPv6 address in brackets) and an optional port. The rest of
-//     RFC 3986's grammar (percent-encoding, "!$&'()*+,;=", user information, an
-//     empty port) is refused.
-//   - Content-Length is 1 to 18 digits without leading zeros.
+//     RFC 3986's grammar (percent-encoding, "!$&'()*+,;=", user information) is
+//     refused. The port may be empty.
+//   - Content-Length is a number of up to 18 digits. Leading zeros and equal
+//     repetitions are accepted, and one canonical number is passed on.
+//   - A response that has no body (1xx, 204, 304, and any to HEAD) has none,
+//     whatever its framing fields say; where they announce one, the connection
+//     is not used again.
+//   - Expect is 100-continue, once or several times, or empty; one is passed on.
+//   - Trailers that frame, route or authorize are left out (see Trailers).
+//   - Members of Connection that are no tokens, and parameters of options, are
+//     ignored.
 //   - The names of codings and connection options are case-insensitive. This is
 //     safe because Connection and Transfer-Encoding are never passed on: the
 //     proxy generates its own.

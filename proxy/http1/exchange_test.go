@@ -26,6 +26,7 @@ type reader struct {
 	left    int64
 	chunks  Chunked
 	body    []byte
+	section []byte // the trailer section as it is passed on, with the line that ends it
 	rest    []byte
 	done    bool
 	forward []byte
@@ -74,7 +75,11 @@ func (r *reader) feedBody(p []byte) {
 		var data []byte
 		n := 0
 		if r.framing == FramingChunked {
-			data, n, r.reason = r.chunks.Next(p)
+			if r.chunks.InTrailers() {
+				r.section, n, r.reason = r.chunks.AppendTrailers(r.section, p)
+			} else {
+				data, n, r.reason = r.chunks.NextData(p)
+			}
 			r.done = r.chunks.Done()
 		} else {
 			n = int(min(r.left, int64(len(p))))
@@ -119,6 +124,7 @@ func (r *reader) outcome() string {
 		fmt.Fprintf(&w, "%s %s HTTP/1.%d host=%s %v", r.request.MethodName(), r.request.AppendTarget(nil), r.request.Minor, r.request.Host(), r.framing)
 	}
 	flag(r.framing != FramingNone, fmt.Sprintf("body=%q", r.body))
+	flag(len(r.section) > len("\r\n"), fmt.Sprintf("trailers=%q", bytes.TrimSuffix(r.section, []byte("\r\n"))))
 	flag(keep, "keep")
 	flag(!keep, "close")
 	flag(r.request.ExpectContinue, "expect")

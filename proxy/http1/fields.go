@@ -9,7 +9,10 @@ type Fields struct {
 	p           []byte // the parsed bytes
 	seen        HeaderSet
 	twice       HeaderSet // seen more than once
+	rewritten   HeaderSet // dropped: AppendFields writes one canonical line instead
+	length      int64     // the Content-Length to write, if that is rewritten
 	underscores bool      // an unknown name has a "_"
+	named       bool      // Connection names fields that are unknown
 	size        int       // how many fields
 	start       int       // where the first begins in p
 	end         int       // where the empty line after the last begins
@@ -95,8 +98,9 @@ func (f *Fields) Find(id HeaderID, from int) int {
 }
 
 // AppendFields appends the unchanged lines of all fields that are passed on
-// (see Dropped) and are not in without. It does not append the empty line that
-// ends a head.
+// (see Dropped) and are not in without. Where Content-Length or Expect is written
+// in a way that only some readers accept (leading zeros, repetitions), it appends
+// one canonical line instead. It does not append the empty line that ends a head.
 func (f *Fields) AppendFields(dst []byte, without HeaderSet) []byte {
 	without |= HopByHop
 	from := f.start // where the lines not yet copied begin
@@ -108,13 +112,42 @@ func (f *Fields) AppendFields(dst []byte, without HeaderSet) []byte {
 		dst = append(dst, f.p[from:line.name]...)
 		from = int(line.end) + len("\r\n")
 	}
-	return append(dst, f.p[from:f.end]...)
+	dst = append(dst, f.p[from:f.end]...)
+	if f.rewritten&^without == 0 {
+		return dst
+	}
+	return f.appendRewritten(dst, without)
+}
+
+// appendRewritten appends the canonical lines.
+func (f *Fields) appendRewritten(dst []byte, without HeaderSet) []byte {
+	if f.rewritten.Has(HeaderContentLength) && !without.Has(HeaderContentLength) {
+		dst = AppendLength(dst, f.length)
+	}
+	if f.rewritten.Has(HeaderExpect) && !without.Has(HeaderExpect) {
+		dst = append(dst, fieldExpect...)
+	}
+	return dst
+}
+
+// dropAll drops all fields with that id.
+func (f *Fields) dropAll(id HeaderID) {
+	for i := f.Find(id, 0); i >= 0; i = f.Find(id, i+1) {
+		f.Drop(i)
+	}
+}
+
+// rewrite replaces all fields with that id with one canonical line.
+func (f *Fields) rewrite(id HeaderID) {
+	f.dropAll(id)
+	f.rewritten |= 1 << id
 }
 
 // parseFields reads the fields of p from index i to the empty line, and returns
 // the index after it; 0 if p ends before.
 func (f *Fields) parseFields(p []byte, i int) (int, Reason) {
-	f.p, f.seen, f.twice, f.underscores, f.size, f.start = p, 0, 0, false, 0, i
+	f.p, f.seen, f.twice, f.rewritten, f.size, f.start = p, 0, 0, 0, 0, i
+	f.underscores, f.named = false, false
 	for {
 		id, colon := knownAt(p, i)
 		if id == HeaderOther {
@@ -234,7 +267,8 @@ type options struct {
 
 // connection reads the Connection fields (RFC 9110 section 7.6.1) and drops the
 // unknown fields that they name: a known field is either dropped anyway, or the
-// sender must not be able to remove it (CVE-2021-33197).
+// sender must not be able to remove it (CVE-2021-33197). Parameters of an option
+// have no meaning; a member that is not a token is ignored, as all others do.
 func (f *Fields) connection() (o options, r Reason) {
 	named := 0
 	for i := f.Find(HeaderConnection, 0); i >= 0; i = f.Find(HeaderConnection, i+1) {
@@ -246,10 +280,8 @@ func (f *Fields) connection() (o options, r Reason) {
 			o.close = true
 			continue
 		}
-		for option, rest := NextElement(f.Value(i)); option != nil; option, rest = NextElement(rest) {
-			if !all(option, isToken) {
-				return o, ReasonConnection
-			}
+		for member, rest := nextMember(f.Value(i)); member != nil; member, rest = nextMember(rest) {
+			option := trim(member[:indexOr(member, ';')])
 			switch id := headerID(option); {
 			case id == HeaderKeepAlive:
 				o.keepAlive = true
@@ -258,10 +290,12 @@ func (f *Fields) connection() (o options, r Reason) {
 			case id != HeaderOther:
 			case EqualFold(option, "close"):
 				o.close = true
+			case len(option) < len(member), !all(option, isToken):
 			case named == maxOptions:
 				return o, ReasonOptionCount
 			default:
 				named++
+				f.named = true
 				f.dropNamed(option)
 			}
 		}
@@ -292,38 +326,65 @@ func (f *Fields) dropLookalikes() {
 	}
 }
 
-// length reads Content-Length, of which there must be exactly one: 1 to 18
-// digits without leading zeros.
-func (f *Fields) length() (int64, Reason) {
-	if f.Repeated(HeaderContentLength) {
-		return 0, ReasonSeveralLengths
+// readLength reads Content-Length: the same decimal number in every element of
+// every field (RFC 9110 section 8.6). Unless it is one number without leading
+// zeros, it is rewritten.
+func (f *Fields) readLength() (int64, Reason) {
+	first := f.Get(HeaderContentLength)
+	n, ok := parseLength(first)
+	if ok && (first[0] != '0' || len(first) == 1) && !f.Repeated(HeaderContentLength) {
+		return n, ReasonNone
 	}
-	digits := f.Get(HeaderContentLength)
-	if len(digits) == 0 || len(digits) > 18 || digits[0] == '0' && len(digits) > 1 {
-		return 0, ReasonLength
+	n = -1
+	for i := f.Find(HeaderContentLength, 0); i >= 0; i = f.Find(HeaderContentLength, i+1) {
+		for value, more := f.Value(i), true; more; {
+			var element []byte
+			element, value, more = bytes.Cut(value, comma)
+			one, ok := parseLength(trim(element))
+			switch {
+			case !ok:
+				return 0, ReasonLength
+			case n >= 0 && one != n:
+				return 0, ReasonSeveralLengths
+			}
+			n = one
+		}
 	}
-	n := int64(0)
+	f.rewrite(HeaderContentLength)
+	f.length = n
+	return n, ReasonNone
+}
+
+// parseLength reads a decimal number of at most 18 digits, not counting leading
+// zeros.
+func parseLength(p []byte) (n int64, ok bool) {
+	digits := bytes.TrimLeft(p, "0")
+	if len(p) == 0 || len(digits) > 18 {
+		return 0, false
+	}
 	for _, c := range digits {
 		if !is(c, isDigit) {
-			return 0, ReasonLength
+			return 0, false
 		}
 		n = n*10 + int64(c-'0')
 	}
-	return n, ReasonNone
+	return n, true
 }
+
+// framingFields are the fields that say where a body ends.
+const framingFields HeaderSet = 1<<HeaderContentLength | 1<<HeaderTransferEncoding
 
 // framing returns what Content-Length and Transfer-Encoding say about the body
 // (RFC 9112 section 6): FramingNone if the length is zero, absent if there is
 // neither.
 func (f *Fields) framing(minor uint8, absent Framing) (Framing, int64, Reason) {
-	const both HeaderSet = 1<<HeaderContentLength | 1<<HeaderTransferEncoding
-	switch f.seen & both {
+	switch f.seen & framingFields {
 	case 0:
 		return absent, 0, ReasonNone
-	case both:
+	case framingFields:
 		return 0, 0, ReasonLengthCoding
 	case 1 << HeaderContentLength:
-		n, r := f.length()
+		n, r := f.readLength()
 		if n == 0 {
 			return FramingNone, 0, r
 		}

@@ -84,6 +84,9 @@ func checkAccessors(t *testing.T, f *Fields) {
 		if v := f.Value(i); !all(v, isValue) || len(trim(v)) != len(v) {
 			t.Errorf("value %q", v)
 		}
+		if f.rewritten.Has(id) && !f.Dropped(i) {
+			t.Errorf("%v is rewritten, but %q is not dropped", id, f.Name(i))
+		}
 		if !f.Dropped(i) && id != HeaderDate {
 			lines = append(lines, f.p[f.field[i].name:f.field[i].end+2]...)
 		}
@@ -91,8 +94,29 @@ func checkAccessors(t *testing.T, f *Fields) {
 	if at != f.end || string(f.p[at:at+2]) != "\r\n" {
 		t.Errorf("the fields end at %d, the head at %d", at, f.end)
 	}
-	if got := f.AppendFields(nil, 1<<HeaderDate); !bytes.Equal(got, lines) {
+	without := HeaderSet(1 << HeaderDate)
+	if f.rewritten != 0 {
+		checkRewritten(t, f)
+		without |= f.rewritten
+	}
+	if got := f.AppendFields(nil, without); !bytes.Equal(got, lines) {
 		t.Errorf("AppendFields gives %q, want %q", got, lines)
+	}
+}
+
+// checkRewritten checks that each field that is rewritten is passed on once, in a form
+// that is not rewritten again.
+func checkRewritten(t *testing.T, f *Fields) {
+	p := append([]byte("HTTP/1.1 200 OK\r\n"), f.AppendFields(nil, 0)...)
+	var again ResponseHead
+	var scan Scan
+	if n, r := again.Parse(append(p, "\r\n"...), &scan, MaxHead, RequestContext{}); n == 0 || again.rewritten != 0 {
+		t.Fatalf("%q is passed on as %q: %v", f.p, p, r)
+	}
+	for id := range NumHeaders {
+		if f.rewritten.Has(id) && (!again.Has(id) || again.Repeated(id)) {
+			t.Errorf("%v is passed on as %q", id, p)
+		}
 	}
 }
 
@@ -113,18 +137,53 @@ func readChunked(pieces [][]byte) (data []byte, size int, done bool, r Reason) {
 	return data, size, c.Done(), r
 }
 
-// passChunked is readChunked without the data.
-func passChunked(pieces [][]byte) (size int, done bool, r Reason) {
-	var c Chunked
+// pass appends the part of p that is passed on, and returns how many bytes were read.
+func pass(c *Chunked, dst, p []byte) (passed []byte, n int, r Reason) {
+	n, r = c.Pass(p)
+	passed = append(dst, p[:n]...)
+	if r != ReasonNone || !c.InTrailers() {
+		return passed, n, r
+	}
+	passed, more, r := c.AppendTrailers(passed, p[n:])
+	return passed, n + more, r
+}
+
+// passChunked passes on a chunked body in these pieces, and returns it.
+func passChunked(pieces [][]byte, t Trailers) (passed []byte, size int, done bool, r Reason) {
+	c := Chunked{Trailers: t}
 	for _, p := range pieces {
 		var n int
-		n, r = c.Pass(p)
+		passed, n, r = pass(&c, passed, p)
 		size += n
 		if r != ReasonNone {
 			break
 		}
 	}
-	return size, c.Done(), r
+	return passed, size, c.Done(), r
+}
+
+// checkPassed checks that a body is passed on complete, the same however it is split,
+// with no trailers but those that may be, and that it then passes unchanged.
+func checkPassed(t *testing.T, p []byte, seed uint64) {
+	keep := Trailers(seed % 3)
+	passed, size, done, r := passChunked([][]byte{clipped(p)}, keep)
+	for _, pieces := range [][][]byte{bytewise(p), pieces(p, seed)} {
+		passed2, size2, done2, r2 := passChunked(pieces, keep)
+		if size != size2 || done != done2 || r != r2 || done && !bytes.Equal(passed, passed2) {
+			t.Errorf("%q: passed as %q %d %v %v, in pieces %q %d %v %v", p, passed, size, done, r, passed2, size2, done2, r2)
+		}
+	}
+	if !done {
+		return
+	}
+	again, _, done, r := passChunked([][]byte{passed}, keep)
+	if !done || r != ReasonNone || !bytes.Equal(passed, again) {
+		t.Errorf("%q: %q passes as %q %v %v", p, passed, again, done, r)
+	}
+	data, _, _, _ := readChunked([][]byte{p})
+	if left, _, _, _ := readChunked([][]byte{passed}); !bytes.Equal(data, left) {
+		t.Errorf("%q: the data %q pass as %q", p, data, left)
+	}
 }
 
 // FuzzChunked checks that a chunked body is the same however it is split, that
@@ -141,10 +200,11 @@ func FuzzChunked(f *testing.F) {
 			if data2, size2, done2, r2 := readChunked(pieces); !bytes.Equal(data, data2) || size != size2 || done != done2 || r != r2 {
 				t.Errorf("%q: unsplit %q %d %v %v, in pieces %q %d %v %v", p, data, size, done, r, data2, size2, done2, r2)
 			}
-			if size2, done2, r2 := passChunked(pieces); size != size2 || done != done2 || r != r2 {
+			if _, size2, done2, r2 := passChunked(pieces, TrailersPass); size != size2 || done != done2 || r != r2 {
 				t.Errorf("%q: Next %d %v %v, Pass %d %v %v", p, size, done, r, size2, done2, r2)
 			}
 		}
+		checkPassed(t, p, seed)
 		if done {
 			if theirs, rest, err := chunksByNetHTTP(p); err == nil && !bytes.Equal(data, theirs) || err != nil && !isLimit(err) || !bytes.HasSuffix(rest, p[size:]) {
 				t.Errorf("%q: %q, net/http %q %v, rest %q", p, data, theirs, err, rest)

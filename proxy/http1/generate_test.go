@@ -17,6 +17,7 @@ var (
 	statusLines = []string{
 		"HTTP/1.1 200 OK", "HTTP/1.0 200 OK", "HTTP/1.1 204 No Content", "HTTP/1.1 304 Not Modified", "HTTP/1.1 100 Continue", "HTTP/1.1 404 ",
 		"HTTP/1.1 101 Switching Protocols", "HTTP/1.1 200", "HTTP/1.1 999 X", "HTTP/1.1 099 X", "HTTP/2.0 200 OK", "HTTP/1.1 500 a\tb",
+		"HTTP/1.1 600 X", "HTTP/1.1 199 X", "HTTP/1.1 1000 X", "HTTP/1.0 204 X", "HTTP/1.1 205 X",
 	}
 	fieldLines = []string{
 		"Host: a", "Host: A", "Host: b", "Host: a:80", "Host:", "Content-Length: 5", "Content-Length: 0", "content-length:5", "Content-Length: 05",
@@ -26,6 +27,9 @@ var (
 		"Upgrade: websocket", "Upgrade: h2c", "Expect: 100-continue", "Expect: x", "X-Other: y", "X_Forwarded_For: 1", "X-Forwarded-For: 1.2.3.4",
 		"Cookie: SERVERID=node1; a=\"b;c\"", "Accept: application/json, text/event-stream", "Mcp-Session-Id: 6b1d6a2e9c5f4b0f", "X: \xc3\xa9", "X: a\x7fb",
 		" folded", "\tfolded", ": x", "Trailer: X-Sum", "Sec-WebSocket-Extensions: permessage-deflate", "X:", "X: \t ", "Content-Type: text/plain",
+		"Content-Length: 0005", "Content-Length: 00000000000000000000000000000005, 5", "Content-Length: 5, 6", "Content-Length: 5,", "Content-Length: 000",
+		"Connection: close;", "Connection: keep alive", "Connection: Keep-Alive; timeout=5", "Connection: \"x, close", "Connection: X-Other;", "Connection: ,;",
+		"Expect:", "Expect: 100-continue, 100-continue", "Expect: ,", "Host: a:", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Key: x",
 	}
 	lineEnds = []string{"\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r", "\r\r\n"}
 	bodies   = []string{

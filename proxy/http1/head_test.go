@@ -94,7 +94,8 @@ func TestReuse(t *testing.T) {
 	var h RequestHead
 	for _, text := range []string{
 		"POST http://a/b?c HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close, X\r\nX: y\r\nX_Real_IP: z\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a:\r\nContent-Length: 05, 5\r\nExpect:\r\nExpect: 100-continue\r\nConnection: close;\r\n\r\n",
 		"DELETE /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: b\r\n\r\n",
 		"GET / HTTP/1.0\r\n\r\n",
 		"POST / HTTP/1.0\r\nX: y\r\nHost: c\r\nContent-Length: 1\r\n\r\n",
@@ -206,9 +207,10 @@ func TestAllocations(t *testing.T) {
 	var request RequestHead
 	var response ResponseHead
 	post, answer := []byte(mcpPost), []byte(mcpResponse)
-	odd := []byte("get http://[::1]:80/?x HTTP/1.1\r\nHost: [::1]\r\nConnection: a, b, close\r\nA: \xff\r\nX_Forwarded_For: 1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n")
+	odd := []byte("get http://[::1]:80/?x HTTP/1.1\r\nHost: [::1]\r\nConnection: a, b, close\r\nA: \xff\r\nX_Forwarded_For: 1\r\nExpect: 100-continue, 100-continue\r\nTransfer-Encoding: chunked\r\nTrailer: A, Host\r\n\r\n")
+	lengths := []byte("POST / HTTP/1.1\r\nHost: a:\r\nContent-Length: 005, 5\r\nContent-Length: 5\r\nConnection: \"a, close;\r\nExpect:\r\n\r\n")
 	chunks := bytes.Repeat([]byte("5;a=\"b\"\r\nhello\r\n"), 20)
-	chunks = append(chunks, "0\r\nX-Sum: 1\r\n\r\n"...)
+	chunks = append(chunks, "0\r\nX-Sum: 1\r\nHost: x\r\n\r\n"...)
 	dst, now := make([]byte, 0, 8<<10), time.Now()
 	for name, run := range map[string]func() bool{
 		"request": func() bool {
@@ -222,7 +224,14 @@ func TestAllocations(t *testing.T) {
 			var scan Scan
 			n, _ := request.Parse(odd, &scan, testMax)
 			dst = request.AppendFields(request.AppendRequestLine(dst[:0]), 1<<HeaderCookie)
+			dst = request.AppendTrailer(dst, request.Trailers())
 			return n == len(odd)
+		},
+		"lengths": func() bool {
+			var scan Scan
+			n, _ := request.Parse(lengths, &scan, testMax)
+			dst = request.AppendFields(request.AppendRequestLine(dst[:0]), 0)
+			return n == len(lengths) && !request.DescribesBytes()
 		},
 		"response": func() bool {
 			var scan Scan
@@ -233,6 +242,9 @@ func TestAllocations(t *testing.T) {
 		"chunks": func() bool {
 			var c Chunked
 			n, _ := c.Pass(chunks)
+			var more int
+			dst, more, _ = c.AppendTrailers(dst[:0], chunks[n:])
+			n += more
 			var d Chunked
 			data, _, _ := d.Next(chunks)
 			dst = AppendChunk(dst[:0], data)

@@ -142,12 +142,6 @@ const (
 	// believed from trusted proxies only.
 	Forwarding HeaderSet = 1<<HeaderForwarded | 1<<HeaderXForwardedFor | 1<<HeaderXForwardedHost |
 		1<<HeaderXForwardedPort | 1<<HeaderXForwardedProto | 1<<HeaderXForwardedServer | 1<<HeaderXRealIP
-
-	// inTrailers are the known fields allowed in a trailer section. All others
-	// frame, route, authorize or describe the message (RFC 9110 section 6.5.1),
-	// or are set by the proxy: a server that merges them into the head would be
-	// deceived.
-	inTrailers HeaderSet = 1<<HeaderOther | 1<<HeaderDate | 1<<HeaderETag
 )
 
 // maxName is the length of the longest known name. Names are compared as

@@ -2,9 +2,11 @@ package http1
 
 import "bytes"
 
-// validHost reports whether p is a host with an optional port: a name, an IPv4
-// address, or an IPv6 address in brackets. The package comment lists the parts
-// of RFC 3986 section 3.2 that are refused.
+var colon = []byte{':'}
+
+// validHost reports whether p is a host with an optional port, which may be
+// empty: a name, an IPv4 address, or an IPv6 address in brackets. The package
+// comment lists the parts of RFC 3986 section 3.2 that are refused.
 func validHost(p []byte) bool {
 	if len(p) == 0 {
 		return false
@@ -18,7 +20,7 @@ func validHost(p []byte) bool {
 	} else if end = skip(p, 0, isHost); end == 0 {
 		return false
 	}
-	return end == len(p) || p[end] == ':' && validPort(p[end+1:])
+	return end == len(p) || p[end] == ':' && (end+1 == len(p) || validPort(p[end+1:]))
 }
 
 // validPort reports whether p is a decimal number from 0 to 65535, of at most
@@ -93,7 +95,7 @@ func validIPv4(p []byte) bool {
 }
 
 // sameHost reports whether the target's authority and Host are equivalent: the
-// scheme's default port may be given or not.
+// scheme's default port may be given, empty or absent (RFC 3986 section 6.2.3).
 func (h *RequestHead) sameHost(authority, host []byte) bool {
 	port := ":80"
 	if h.hostStart-h.targetStart == len("https://") {
@@ -102,10 +104,11 @@ func (h *RequestHead) sameHost(authority, host []byte) bool {
 	return EqualFold(withoutPort(authority, port), withoutPort(host, port))
 }
 
-// withoutPort returns host without port, if it ends with it.
+// withoutPort returns host without port, or without an empty port, if it ends
+// with either.
 func withoutPort(host []byte, port string) []byte {
 	if name := len(host) - len(port); name > 0 && string(host[name:]) == port {
 		return host[:name]
 	}
-	return host
+	return bytes.TrimSuffix(host, colon)
 }

@@ -11,8 +11,9 @@ func TestValidHost(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]bool{
 		"a": true, "A-b.c_d~": true, "1.2.3.4": true, "a.": true, "a:0": true, "a:65535": true, "[::]": true, "[::1]:443": true,
-		"": false, ":": false, ":1": false, "a:": false, "a:65536": false, "a:123456": false, "a:1x": false, "a:-1": false, "a b": false,
-		"[]": false, "[": false, "[::1": false, "[::1]x": false, "[::1]:": false, "[1.2.3.4]": false, "a/b": false, "a@b": false, "a%20": false,
+		"a:": true, "a.:": true, "[::1]:": true, "1.2.3.4:": true,
+		"": false, ":": false, ":1": false, "a::": false, ":: ": false, "a: ": false, "[::1]::": false, "a:65536": false, "a:123456": false, "a:1x": false, "a:-1": false, "a b": false,
+		"[]": false, "[": false, "[::1": false, "[::1]x": false, "[1.2.3.4]": false, "a/b": false, "a@b": false, "a%20": false,
 		"a\x80": false, "[v1.a]": false, "[::1%25lo]": false, "::1": false, "a:1:2": false, "a]": false,
 	} {
 		if validHost([]byte(host)) != want {

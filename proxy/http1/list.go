@@ -2,7 +2,10 @@ package http1
 
 import "bytes"
 
-var semicolon = []byte{';'}
+var (
+	comma     = []byte{','}
+	semicolon = []byte{';'}
+)
 
 // NextElement returns the first element of a comma-separated list (RFC 9110
 // section 5.6.1), without surrounding white space, and the rest of the list. It
@@ -17,6 +20,20 @@ func NextElement(list []byte) (element, rest []byte) {
 		list = list[min(end+1, len(list)):]
 		if len(element) > 0 {
 			return element, list
+		}
+	}
+	return nil, nil
+}
+
+// nextMember is NextElement for lists of tokens, where a quote has no meaning:
+// every comma separates.
+func nextMember(list []byte) (member, rest []byte) {
+	for len(list) > 0 {
+		end := indexOr(list, ',')
+		member = trim(list[:end])
+		list = list[min(end+1, len(list)):]
+		if len(member) > 0 {
+			return member, list
 		}
 	}
 	return nil, nil

@@ -18,7 +18,7 @@ const (
 	ReasonNoVersion   // HTTP/0.9
 	ReasonVersion     // not HTTP/digit.digit and the end of the line
 	ReasonUnsupported // a version other than 1.0 and 1.1
-	ReasonStatusLine  // of a response: malformed, or a status outside 100 to 599
+	ReasonStatusLine  // of a response: malformed, or a status outside 100 to 999
 
 	// Lines and fields.
 	ReasonBareLF       // LF without CR
@@ -30,17 +30,17 @@ const (
 	ReasonHeadSize     // the head is larger than its limit
 	ReasonLineSize     // the request line alone is larger
 	ReasonFieldCount   // more than MaxFields fields
-	ReasonConnection   // an option in Connection that is not a token
 	ReasonOptionCount  // Connection names too many fields
 	ReasonExpect       // Expect other than 100-continue
 	ReasonNoHost       // HTTP/1.1 without Host, or an empty one
 	ReasonSeveralHosts // more than one Host
 	ReasonHost         // Host, or the target's authority, is malformed
 	ReasonHostMismatch // Host differs from the target's authority
+	ReasonWebSocketKey // an upgrade to websocket without a good Sec-WebSocket-Key
 
 	// Framing.
 	ReasonLength         // Content-Length is not a plain decimal number
-	ReasonSeveralLengths // more than one Content-Length, equal or not
+	ReasonSeveralLengths // Content-Lengths that differ
 	ReasonLengthCoding   // both Content-Length and Transfer-Encoding
 	ReasonCoding         // Transfer-Encoding is not exactly chunked, once
 	ReasonCodingHTTP10   // Transfer-Encoding in an HTTP/1.0 message
@@ -51,7 +51,6 @@ const (
 	ReasonExtension      // a malformed chunk extension
 	ReasonExtensionSize  // endless chunk extensions
 	ReasonChunkEnd       // no CRLF after a chunk's data
-	ReasonTrailer        // a field that is not allowed in a trailer section
 	ReasonTrailerSize    // an endless trailer section
 	ReasonUnaskedUpgrade // of a response: 101 that was not asked for, or for another protocol
 
@@ -85,15 +84,15 @@ var reasonTexts = [NumReasons]reasonText{
 	ReasonHeadSize:       {431, "head_size", "the head is larger than allowed"},
 	ReasonLineSize:       {414, "line_size", "the request line is longer than allowed"},
 	ReasonFieldCount:     {431, "field_count", "the message has too many fields"},
-	ReasonConnection:     {400, "connection", "Connection is not a list of tokens"},
 	ReasonOptionCount:    {400, "option_count", "Connection names too many fields"},
 	ReasonExpect:         {417, "expect", "Expect is not 100-continue"},
 	ReasonNoHost:         {400, "no_host", "Host is missing or empty"},
 	ReasonSeveralHosts:   {400, "several_hosts", "more than one Host"},
 	ReasonHost:           {400, "host", "Host or the target's authority is malformed"},
 	ReasonHostMismatch:   {400, "host_mismatch", "Host differs from the target's authority"},
+	ReasonWebSocketKey:   {400, "websocket_key", "Sec-WebSocket-Key is not 16 bytes in base64, once"},
 	ReasonLength:         {400, "length", "Content-Length is not a plain decimal number"},
-	ReasonSeveralLengths: {400, "several_lengths", "more than one Content-Length"},
+	ReasonSeveralLengths: {400, "several_lengths", "several Content-Lengths that differ"},
 	ReasonLengthCoding:   {400, "length_and_coding", "both Content-Length and Transfer-Encoding"},
 	ReasonCoding:         {400, "coding", "Transfer-Encoding is not exactly chunked"},
 	ReasonCodingHTTP10:   {400, "coding_http10", "Transfer-Encoding in an HTTP/1.0 message"},
@@ -102,7 +101,6 @@ var reasonTexts = [NumReasons]reasonText{
 	ReasonExtension:      {400, "chunk_extension", "a chunk extension is malformed"},
 	ReasonExtensionSize:  {400, "chunk_extension_size", "the chunk extensions are larger than allowed"},
 	ReasonChunkEnd:       {400, "chunk_end", "no CRLF after a chunk's data"},
-	ReasonTrailer:        {400, "trailer", "a field that is not allowed in a trailer section"},
 	ReasonTrailerSize:    {400, "trailer_size", "the trailer section is larger than allowed"},
 	ReasonUnaskedUpgrade: {502, "unasked_upgrade", "101 for an upgrade that was not asked for"},
 }

@@ -277,6 +277,9 @@ func (h *RequestHead) interpret() Reason {
 	}
 	h.KeepAlive = !o.close && (h.Minor == 1 || o.keepAlive)
 	h.WebSocket = o.upgrade && h.upgradesToWebSocket()
+	if h.WebSocket && !h.hasWebSocketKey() {
+		return ReasonWebSocketKey
+	}
 	h.dropLookalikes()
 	return h.readExpect()
 }
@@ -331,20 +334,38 @@ func (f *Fields) namesWebSocket() bool {
 	return false
 }
 
-// readExpect reads Expect (RFC 9110 section 10.1.1). It drops the field where
-// it means nothing: from an HTTP/1.0 client, and without a body.
+// hasWebSocketKey reports whether the key of the handshake is there, once, and
+// is 16 bytes in base64 (RFC 6455 section 4.1).
+func (f *Fields) hasWebSocketKey() bool {
+	key := f.Get(HeaderSecWebSocketKey)
+	const digits = 22
+	return !f.Repeated(HeaderSecWebSocketKey) && len(key) == digits+2 &&
+		all(key[:digits], isBase64) && string(key[digits:]) == "=="
+}
+
+// readExpect reads Expect (RFC 9110 section 10.1.1): nothing but 100-continue,
+// any number of times. It drops the field where it means nothing: from an
+// HTTP/1.0 client, without a body, and where it is empty, as some clients send
+// it in order not to wait.
 func (h *RequestHead) readExpect() Reason {
 	h.ExpectContinue = false
-	i := h.Find(HeaderExpect, 0)
-	if i < 0 {
+	if !h.Has(HeaderExpect) {
 		return ReasonNone
 	}
-	if h.Repeated(HeaderExpect) || !EqualFold(h.Value(i), "100-continue") {
-		return ReasonExpect
+	asks := false
+	for i := h.Find(HeaderExpect, 0); i >= 0 && h.Minor == 1; i = h.Find(HeaderExpect, i+1) {
+		for e, rest := NextElement(h.Value(i)); e != nil; e, rest = NextElement(rest) {
+			if !EqualFold(e, "100-continue") {
+				return ReasonExpect
+			}
+			asks = true
+		}
 	}
-	h.ExpectContinue = h.Minor == 1 && h.Framing != FramingNone
-	if !h.ExpectContinue {
-		h.Drop(i)
+	h.ExpectContinue = asks && h.Framing != FramingNone
+	if h.ExpectContinue {
+		h.rewrite(HeaderExpect)
+	} else {
+		h.dropAll(HeaderExpect)
 	}
 	return ReasonNone
 }

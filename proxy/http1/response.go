@@ -13,14 +13,16 @@ type RequestContext struct {
 type ResponseHead struct {
 	Fields
 
-	Status int   // 100 to 599
+	Status int   // 100 to 999
 	Minor  uint8 // of the version: 1, or 0 for HTTP/1.0
 
 	Framing Framing // of the body
 	Length  int64   // with FramingLength: bytes; otherwise 0
 
-	// KeepAlive reports whether the server keeps the connection open after this
-	// response; never with FramingClose, nor after 101.
+	// KeepAlive reports whether the connection can be used again after this
+	// response: the server keeps it open, and no byte of this response can
+	// follow. Never with FramingClose, after 101, and after a response without
+	// a body whose fields announce one.
 	KeepAlive bool
 
 	phraseStart, phraseEnd int
@@ -95,7 +97,7 @@ func (h *ResponseHead) parseLine(p []byte) (int, Reason) {
 			return 0, bareLFOr(c, ReasonStatusLine)
 		}
 	}
-	if h.Status < 100 || h.Status > 599 {
+	if h.Status < 100 { // three digits
 		return 0, ReasonStatusLine
 	}
 	i += len(" 000")
@@ -114,37 +116,44 @@ func (h *ResponseHead) interpret(request RequestContext) Reason {
 	if r != ReasonNone {
 		return r
 	}
-	if h.Framing, h.Length, r = h.framing(h.Minor, FramingClose); r != ReasonNone {
-		return r
-	}
-	if r := h.withoutBody(request.Method); r != ReasonNone {
+	announced := false
+	if h.hasNoBody(request.Method) {
+		announced = h.ignoreFraming(request.Method)
+	} else if h.Framing, h.Length, r = h.framing(h.Minor, FramingClose); r != ReasonNone {
 		return r
 	}
 	if h.Status == 101 && !(request.WebSocket && h.Minor == 1 && o.upgrade && h.namesWebSocket()) {
 		return ReasonUnaskedUpgrade
 	}
-	h.KeepAlive = !o.close && (h.Minor == 1 || o.keepAlive) && h.Framing != FramingClose && h.Status != 101
+	h.KeepAlive = !o.close && (h.Minor == 1 || o.keepAlive) && h.Framing != FramingClose && h.Status != 101 && !announced
 	return ReasonNone
 }
 
-// withoutBody corrects the framing of responses that have no body, whatever
-// their fields say (RFC 9112 section 6.3, the first rule). In responses to HEAD
-// and with 304, the fields describe the response to a GET. With 1xx and 204
-// they are refused; only a Content-Length of zero, which is common, is dropped
-// instead.
-func (h *ResponseHead) withoutBody(request Method) Reason {
-	switch {
-	case h.Status < 200 || h.Status == 204:
-		if h.Framing == FramingLength || h.Framing == FramingChunked {
-			return ReasonBody
-		}
-		if i := h.Find(HeaderContentLength, 0); i >= 0 {
-			h.Drop(i)
-		}
-	case request == MethodHead || h.Status == 304:
-	default:
-		return ReasonNone
-	}
+// hasNoBody reports whether the response ends with its head, whatever its fields
+// say (RFC 9112 section 6.3, the first rule).
+func (h *ResponseHead) hasNoBody(request Method) bool {
+	return h.Status < 200 || h.Status == 204 || h.Status == 304 || request == MethodHead
+}
+
+// ignoreFraming drops the framing fields of a response that has no body: no
+// reader can find another end, even if they are malformed or contradict each
+// other. A good Content-Length stays in a response to HEAD and with 304, where
+// it describes the response to a GET (RFC 9110 section 8.6). announced reports
+// fields that announce a body: a server that sends it nevertheless would have it
+// taken for the next response.
+func (h *ResponseHead) ignoreFraming(request Method) (announced bool) {
 	h.Framing, h.Length = FramingNone, 0
-	return ReasonNone
+	if h.seen&framingFields == 0 {
+		return false
+	}
+	n, r := int64(0), ReasonLengthCoding
+	if !h.Has(HeaderTransferEncoding) {
+		n, r = h.readLength()
+	}
+	describes := h.Status == 304 || request == MethodHead && h.Status >= 200 && h.Status != 204
+	if r != ReasonNone || !describes {
+		h.dropAll(HeaderContentLength)
+		h.rewritten = 0
+	}
+	return r != ReasonNone || n > 0
 }

@@ -131,11 +131,11 @@ func TestChunkBounds(t *testing.T) {
 		{"endless trailer name", "0\r\n" + strings.Repeat("x", 9000), ReasonTrailerSize},
 	} {
 		var c Chunked
-		n, r := c.Pass([]byte(test.body))
+		_, n, r := pass(&c, nil, []byte(test.body))
 		if r != test.want || r == ReasonNone && n != len(test.body) {
 			t.Errorf("%s: %v after %d of %d bytes", test.name, r, n, len(test.body))
 		}
-		if _, again := c.Pass([]byte("0\r\n\r\n")); r != ReasonNone && again != r || c.Done() && r != ReasonNone {
+		if _, _, again := pass(&c, nil, []byte("0\r\n\r\n")); r != ReasonNone && again != r || c.Done() && r != ReasonNone {
 			t.Errorf("%s: failed with %v, then %v", test.name, r, again)
 		}
 	}

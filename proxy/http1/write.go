@@ -11,6 +11,8 @@ const (
 	FieldClose      = "Connection: close\r\n"
 	FieldKeepAlive  = "Connection: keep-alive\r\n" // the default except for HTTP/1.0 clients
 	FieldsWebSocket = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+
+	fieldExpect = "Expect: 100-continue\r\n"
 )
 
 // AppendField appends a complete field line: name, colon, space, value, CRLF.

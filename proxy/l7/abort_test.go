@@ -242,7 +242,7 @@ func TestMalformedAnswers(t *testing.T) {
 		"no HTTP":           {"SSH-2.0-OpenSSH_9.9\r\n", 502},
 		"HTTP/2":            {"HTTP/2 200\r\n\r\n", 502},
 		"bare LF":           {"HTTP/1.1 200 OK\nContent-Length: 0\n\n", 502},
-		"two lengths":       {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na", 502},
+		"two lengths":       {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na", 502},
 		"length and coding": {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na", 502},
 		"bad length":        {"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\na", 502},
 		"unasked 101":       {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 502},

@@ -23,12 +23,14 @@ func (x download) plan(rest []byte) form {
 	old := x.has(oldClient)
 	f.varies = x.compressible(settings.Frontend.Compress, head, rest)
 	switch {
-	case f.varies && x.has(acceptsGzip):
-		x.encoder = x.client.worker.encoders.compressor()
+	case f.varies && x.has(acceptsGzip) && !(x.has(overTLS) && head.Has(http1.HeaderSetCookie)):
+		x.encoder = x.client.worker.encoders.compressor(x.has(overTLS))
 		f.zipped = x.encoder != nil
+		f.changed = f.zipped
 	case settings.Frontend.Sticky.Session && x.mayNameEndpoint(head):
 		x.encoder = x.client.worker.encoders.plain()
 		x.encoder.endpoint.Reset(x.upstreamPool.tag)
+		f.changed = true
 	case old && head.Framing == http1.FramingChunked:
 		x.encoder = x.client.worker.encoders.plain()
 	}
@@ -36,14 +38,27 @@ func (x download) plan(rest []byte) form {
 		x.encoder.chunks = !old
 		f.encoded, f.closes = true, old
 	}
+	x.planTrailers(f)
 	return f
+}
+
+// planTrailers decides which trailers the client gets.
+func (x download) planTrailers(f form) {
+	trailers := &x.Response.Chunked.Trailers
+	switch {
+	case f.encoded && !x.encoder.chunks:
+		*trailers = http1.TrailersDrop // there is no place for them
+	case f.changed && *trailers == http1.TrailersPass:
+		*trailers = http1.TrailersOfChanged
+	}
 }
 
 // compressible reports whether the answer is one that is compressed for clients that
 // take gzip: complete, of one of the media types, not encoded yet, not small, and
-// without no-transform.
+// without no-transform, a digest or a signature. Those cover the coding, too (RFC 9530
+// section 3), and to take them off would take away what the server promised.
 func (x download) compressible(types []string, head *http1.ResponseHead, rest []byte) bool {
-	if len(types) == 0 || head.Status < 200 || head.Status > 203 || head.Has(http1.HeaderContentEncoding) || x.small(head, rest) {
+	if len(types) == 0 || head.Status < 200 || head.Status > 203 || head.Has(http1.HeaderContentEncoding) || x.small(head, rest) || head.DescribesBytes() {
 		return false
 	}
 	media := head.Get(http1.HeaderContentType)
@@ -66,7 +81,7 @@ func (x download) small(head *http1.ResponseHead, rest []byte) bool {
 	case http1.FramingChunked:
 		ahead := x.Response.Chunked
 		_, _ = ahead.Pass(rest)
-		return ahead.Done() && ahead.Size() < leastZipped
+		return ahead.Ended() && ahead.Size() < leastZipped
 	}
 	return false
 }

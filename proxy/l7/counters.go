@@ -13,7 +13,7 @@ import (
 type Counters struct {
 	Taken       session.Counters                  // clients' connections and their bytes; messages are requests
 	Requests    metrics.Counter                   // whose head was complete
-	Status      backend.Classes                   // responses by status class: [2] is 2xx; including generated ones
+	Status      backend.Classes                   // responses by status class: [2] is 2xx; with generated ones
 	Own         [own]metrics.Counter              // responses that the balancer generated, by cause
 	Malformed   [http1.NumReasons]metrics.Counter // requests refused as malformed, by what is wrong
 	Eras        [mcp.NumEras]metrics.Counter      // JSON-RPC requests by era
@@ -61,7 +61,7 @@ func (x recorder) countRequest() {
 // countAnswer counts the server's response that head begins, and how long the
 // server took.
 func (x recorder) countAnswer(head *http1.ResponseHead) {
-	class := head.Status / 100
+	class := backend.ClassOf(head.Status)
 	counters := x.client.counters()
 	counters.Status[class].Add(1)
 	counters.Taken.MessagesOut.Add(1)

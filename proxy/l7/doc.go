@@ -23,7 +23,7 @@
 //	receive.go       the response on its way to the client
 //	head.go          how heads are rewritten
 //	encoder.go       bodies that cannot pass as they come
-//	compress.go      which responses are compressed
+//	compress.go      which responses are compressed; breach.go: which are not, over TLS
 //	refuse.go        generated responses: when, and what follows
 //	generated.go     generated responses: their text
 //	tunnel.go        what follows a 101

@@ -10,6 +10,7 @@ import (
 // form is the form in which the client gets the body of an answer.
 type form struct {
 	encoded bool // a bodyEncoder frames it again
+	changed bool // and may change its data
 	zipped  bool // in gzip
 	varies  bool // gzip depends on the client
 	closes  bool // the end of the connection is its end
@@ -33,6 +34,7 @@ func (x *exchange) showsEnd() bool {
 //	data of the body -> zip, where the client takes gzip
 //	                 -> endpoint, where a session is to be tagged
 //	                 -> chunks, unless the client is of HTTP/1.0
+//	trailers         -> behind the last chunk, as Chunked.Trailers says
 type bodyEncoder struct {
 	zip      *gzip.Writer         // nil = the data are not compressed
 	endpoint mcp.EndpointRewriter // done = the data are not changed
@@ -47,18 +49,51 @@ func (r *bodyEncoder) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// WriteString implements io.StringWriter, for zip's comment.
+func (r *bodyEncoder) WriteString(p string) (int, error) {
+	r.made = append(r.made, p...)
+	return len(p), nil
+}
+
 // append appends the encoded form of p, the next bytes of the body b, and returns
 // how many of them belong to it. A reason says that what follows them breaks it.
 func (r *bodyEncoder) append(w *worker, dst []byte, b *Body, p []byte) (out []byte, size int, reason http1.Reason) {
+	out = dst
+	if !b.inTrailers() {
+		out, size, reason = r.appendData(w, out, b, p)
+	}
+	if b.inTrailers() && reason == http1.ReasonNone {
+		trailers, n, broken := b.appendTrailers(out, p[size:])
+		if r.chunks {
+			out = trailers
+		}
+		size, reason = size+n, broken
+	}
+	return out, size, reason
+}
+
+// appendData is append up to the first trailer.
+func (r *bodyEncoder) appendData(w *worker, dst []byte, b *Body, p []byte) (out []byte, size int, reason http1.Reason) {
 	r.made = w.made[:0]
-	for size < len(p) && !b.Done && reason == http1.ReasonNone {
+	for size < len(p) && !b.Done && !b.inTrailers() && reason == http1.ReasonNone {
 		var data []byte
 		var n int
 		data, n, reason = b.next(p[size:])
 		r.take(data)
 		size += n
 	}
-	return r.frame(w, dst, b.Done), size, reason
+	return r.frame(w, dst, endOf(b)), size, reason
+}
+
+// endOf is what follows the data of b in the chunked coding; "" while they continue.
+func endOf(b *Body) string {
+	switch {
+	case b.Done:
+		return http1.LastChunk
+	case b.inTrailers():
+		return http1.LastChunkLine
+	}
+	return ""
 }
 
 // flush appends what the compressor holds back.
@@ -66,13 +101,13 @@ func (r *bodyEncoder) flush(w *worker, dst []byte) []byte {
 	r.made = w.made[:0]
 	_ = r.zip.Flush() // Write does not fail
 	r.holds = false
-	return r.frame(w, dst, false)
+	return r.frame(w, dst, "")
 }
 
 // end appends the end of a body that ended with the server's connection.
 func (r *bodyEncoder) end(w *worker, dst []byte) []byte {
 	r.made = w.made[:0]
-	return r.frame(w, dst, true)
+	return r.frame(w, dst, http1.LastChunk)
 }
 
 // take encodes data, as far as that is possible at once.
@@ -87,11 +122,11 @@ func (r *bodyEncoder) take(data []byte) {
 	}
 }
 
-// frame appends the encoded data, framed for the client; last says that the body
-// ends with them.
-func (r *bodyEncoder) frame(w *worker, dst []byte, last bool) []byte {
+// frame appends the encoded data, framed for the client, and in the chunked coding
+// the end of the data; "" says that they continue.
+func (r *bodyEncoder) frame(w *worker, dst []byte, end string) []byte {
 	switch {
-	case !last:
+	case end == "":
 	case r.zip != nil:
 		_ = r.zip.Close() // Write does not fail
 		r.holds = false
@@ -101,10 +136,8 @@ func (r *bodyEncoder) frame(w *worker, dst []byte, last bool) []byte {
 	switch {
 	case !r.chunks:
 		dst = append(dst, r.made...)
-	case last:
-		dst = append(http1.AppendChunk(dst, r.made), http1.LastChunk...)
 	default:
-		dst = http1.AppendChunk(dst, r.made)
+		dst = append(http1.AppendChunk(dst, r.made), end...)
 	}
 	w.made, r.made = r.made[:0], nil
 	return dst
@@ -126,21 +159,33 @@ const (
 	mostPlainEncoders = 64
 )
 
-// compressor returns a bodyEncoder that compresses, or nil when all are in use.
-func (rs *encoders) compressor() *bodyEncoder {
-	if len(rs.zipping) == 0 {
-		if rs.made == mostCompressors {
-			return nil
-		}
-		rs.made++
-		r := &bodyEncoder{}
-		r.zip, _ = gzip.NewWriterLevel(r, gzip.BestSpeed) // fails for a wrong level only
-		return r
+// compressor returns a bodyEncoder that compresses, to a random length if padded, or
+// nil when all are in use.
+func (rs *encoders) compressor(padded bool) *bodyEncoder {
+	r := rs.idleCompressor()
+	if r == nil {
+		return nil
 	}
-	r := rs.zipping[len(rs.zipping)-1]
-	rs.zipping = rs.zipping[:len(rs.zipping)-1]
 	r.zip.Reset(r)
 	r.holds = false
+	if padded {
+		r.zip.Comment = randomPadding()
+	}
+	return r
+}
+
+func (rs *encoders) idleCompressor() *bodyEncoder {
+	if last := len(rs.zipping) - 1; last >= 0 {
+		r := rs.zipping[last]
+		rs.zipping = rs.zipping[:last]
+		return r
+	}
+	if rs.made == mostCompressors {
+		return nil
+	}
+	rs.made++
+	r := &bodyEncoder{}
+	r.zip, _ = gzip.NewWriterLevel(r, gzip.BestSpeed) // fails for a wrong level only
 	return r
 }
 

@@ -88,7 +88,8 @@ const (
 	toWebSocket                             // an upgrade was asked for
 	oldClient                               // HTTP/1.0: never sent chunks, nor 1xx
 	upstreamClose                           // the upstream connection must not be used again
-	acceptsGzip                             // the client takes answers in gzip
+	acceptsGzip                             // the client takes answers in gzip, and may get them
+	overTLS                                 // with acceptsGzip: over TLS
 	waiting                                 // the client waits for 100 before it sends the body
 )
 
@@ -132,7 +133,7 @@ func (x *exchange) note(settings *Settings) {
 	head := &c.worker.request
 	x.Flags, x.Method = 0, head.Method
 	x.dispatch.Restart()
-	x.request.begin(head.Framing, head.Length)
+	x.request.begin(head.Framing, head.Length, head.Trailers())
 	c.HalfOpen = c.Conn.HungUp()
 	c.Closes = !head.KeepAlive || c.frontend.draining.Load() ||
 		settings.Frontend.RequestsPerConnection > 0 && int(c.Requests) >= settings.Frontend.RequestsPerConnection
@@ -142,7 +143,18 @@ func (x *exchange) note(settings *Settings) {
 	x.set(waiting, head.ExpectContinue)
 	x.set(rpc, head.Method == http1.MethodPost && isMediaType(head.Get(http1.HeaderContentType), "application/json"))
 	x.set(modern, mcp.EraOf(head.Get(http1.HeaderMcpProtocolVersion)) == mcp.EraStateless)
-	x.set(acceptsGzip, len(settings.Frontend.Compress) > 0 && acceptsCoding(head, "gzip"))
+	x.noteCompression(settings)
+}
+
+// noteCompression notes whether the response may be compressed for the client.
+func (x *exchange) noteCompression(settings *Settings) {
+	head := &x.client.worker.request
+	if len(settings.Frontend.Compress) == 0 || !acceptsCoding(head, "gzip") {
+		return
+	}
+	tls := x.client.overTLS(settings)
+	x.set(overTLS, tls)
+	x.set(acceptsGzip, !tls || !mayBeBrowser(head, settings.Frontend.Sticky.Cookie))
 }
 
 // clientReady handles what has changed on the client's connection.

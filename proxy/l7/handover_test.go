@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"fmt"
 	"testing"
 
 	"mcplb/backend"
@@ -57,4 +58,35 @@ func TestPipelinedRequestIsHandedOver(t *testing.T) {
 	}
 	server.answer("second")
 	client.wantStatus("GET", 200)
+}
+
+// A body that is handed over within its trailers ends in the new process as it would
+// have in the old: no name of a trailer is lost or doubled, no forbidden one passes.
+func TestTrailersAreHandedOver(t *testing.T) {
+	t.Parallel()
+	for name, fields := range map[string]string{"as it comes": "", "rewritten": "Content-Type: text/event-stream\r\n"} {
+		for _, split := range []int{3, 9, 12, 17, 21, len("X-One: 1\r\nHost: evil\r\nX-Tw")} {
+			t.Run(fmt.Sprint(name, " ", split), func(t *testing.T) {
+				t.Parallel()
+				const trailers = "X-One: 1\r\nHost: evil\r\nX-Two: 2\r\n\r\n"
+				b, s := startServed(t, oneLoop, withoutLog)
+				caller := b.dial()
+				server := s.receiveHead(caller, get("/"))
+				server.Say("HTTP/1.1 200 OK\r\n" + fields + "Transfer-Encoding: chunked\r\n\r\n" + chunk(": x\n\n") + "0\r\n" + trailers[:split])
+				caller.head()
+				caller.Hear(chunk(": x\n\n") + "0\r\n")
+				b.Eventually("the trailers were read", func() (read bool) {
+					b.each(func(c *client) { read = c.exchange.Response.inTrailers() && !c.exchange.upstream.conn.Readable() })
+					return read
+				})
+				b.handOver()
+				server.Say(trailers[split:])
+				caller.Hear("X-One: 1\r\nX-Two: 2\r\n\r\n")
+				caller.Say(get("/next"))
+				server.head()
+				server.answer("fine")
+				caller.wantStatus("GET", 200)
+			})
+		}
+	}
 }

@@ -38,7 +38,8 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 	if without.Has(http1.HeaderHost) {
 		dst = w.appendHost(dst, preserve)
 	}
-	dst = head.AppendFields(dst, without)
+	dst = head.AppendFields(dst, without|1<<http1.HeaderTrailer)
+	dst = head.AppendTrailer(dst, head.Trailers())
 	dst = appendSession(dst, head, settings.Frontend.Sticky.Session)
 	if hide != "" {
 		dst = appendCookies(dst, head, hide)
@@ -151,13 +152,17 @@ func (w headWriter) appendResponse(dst []byte, f form) []byte {
 		without |= 1 << http1.HeaderMcpSessionID
 	}
 	if f.encoded {
-		without |= 1<<http1.HeaderContentLength | 1<<http1.HeaderTrailer // trailers are lost
+		without |= 1 << http1.HeaderContentLength
 	}
 	if f.zipped {
-		without |= 1<<http1.HeaderETag | 1<<http1.HeaderAcceptRanges | 1<<http1.HeaderContentDigest
+		without |= 1<<http1.HeaderETag | 1<<http1.HeaderAcceptRanges
+	}
+	if f.changed {
+		head.DropDescriptions()
 	}
 	dst = head.AppendStatusLine(dst)
-	dst = head.AppendFields(dst, without)
+	dst = head.AppendFields(dst, without|1<<http1.HeaderTrailer)
+	dst = head.AppendTrailer(dst, x.Response.Chunked.Trailers)
 	if tags {
 		dst = w.appendTagged(dst)
 	}

@@ -26,7 +26,7 @@ func (b *fixture) checkLog(totals *Totals) {
 		details[l.Detail]++
 		out += l.BytesOut
 		if l.Status > 0 {
-			classes[backend.ClassName(l.Status/100)]++
+			classes[backend.ClassName(backend.ClassOf(l.Status))]++
 		}
 		if l.Method != "" {
 			requests++

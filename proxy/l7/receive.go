@@ -102,10 +102,12 @@ func (x download) keepHead(u *upstream, p []byte) {
 }
 
 // passInterim sends an interim answer on (100, 103), but not to a client of
-// HTTP/1.0. The request can no longer be sent again.
+// HTTP/1.0. The request can no longer be sent again. Where the answer announces a
+// body, what follows may be that, so the upstream connection serves nobody else.
 func (x download) passInterim() {
 	c := x.client
 	x.Flags &^= replayable
+	x.set(upstreamClose, !c.worker.response.KeepAlive)
 	if x.Flags&oldClient != 0 {
 		return
 	}
@@ -121,7 +123,7 @@ func (x download) passInterim() {
 func (x download) beginAnswer(p []byte, n int) {
 	c := x.client
 	head := &c.worker.response
-	x.Response.begin(head.Framing, head.Length)
+	x.Response.begin(head.Framing, head.Length, head.Trailers())
 	x.set(upstreamClose, !head.KeepAlive)
 	x.Flags |= answered
 	recorder(x).countAnswer(head)
@@ -154,8 +156,8 @@ func (x download) relay(p []byte) {
 		}
 		return
 	}
-	size, reason := x.Response.pass(p)
-	if size == 0 || c.send(p[:size]) {
+	out, size, reason := c.worker.pass(&x.Response, p)
+	if len(out) == 0 || c.send(out) {
 		x.relayed(size < len(p), reason)
 	}
 }
@@ -168,8 +170,8 @@ func (x download) appendBody(dst, p []byte) (out []byte, size int, reason http1.
 	if x.encoder != nil {
 		return x.encoder.append(c.worker, dst, &x.Response, p)
 	}
-	size, reason = x.Response.pass(p)
-	return append(dst, p[:size]...), size, reason
+	passed, size, reason := c.worker.pass(&x.Response, p)
+	return append(dst, passed...), size, reason
 }
 
 // flush sends what the encoder holds back, since the server pauses.
@@ -255,7 +257,8 @@ func (x download) resend() {
 	x.log.Retried()
 	x.state = dispatching
 	if x.reparse() {
-		x.request.begin(c.worker.request.Framing, c.worker.request.Length)
+		head := &c.worker.request
+		x.request.begin(head.Framing, head.Length, head.Trailers())
 		x.dispatch.Connect(x)
 	}
 }

@@ -22,7 +22,7 @@ func (x *exchange) refuse(g generated) {
 	c := x.client
 	in := &c.worker.input
 	x.dispatch.Release(x.loop(), backend.Aborted)
-	size, reason := x.request.pass(in.p[in.n:])
+	_, size, reason := c.worker.pass(&x.request, in.p[in.n:])
 	scanner := x.scanned(in.p[in.n : in.n+size])
 	switch {
 	case reason != http1.ReasonNone:
@@ -66,7 +66,7 @@ func (x *exchange) scanned(p []byte) *mcp.BodyScanner {
 	w.scanner.Reset()
 	if x.has(rpc) {
 		var data Body // without the chunks
-		data.begin(w.request.Framing, w.request.Length)
+		data.begin(w.request.Framing, w.request.Length, http1.TrailersDrop)
 		data.scan(p, &w.scanner)
 	}
 	return &w.scanner
@@ -126,7 +126,7 @@ func (x *exchange) respond(g generated, id []byte) {
 	recorder{x}.logGenerated(&g)
 	counters := c.counters()
 	counters.Own[g.why].Add(1)
-	counters.Status[g.code()/100].Add(1)
+	counters.Status[backend.ClassOf(g.code())].Add(1)
 	to := recipient{
 		id: id, head: x.Method == http1.MethodHead, keepAlive: !c.Closes,
 		// The client of a lost session looks for this error, whatever it asked.

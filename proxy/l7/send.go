@@ -21,7 +21,7 @@ type upload struct{ *exchange }
 func (x upload) forward() {
 	c := x.client
 	in := &c.worker.input
-	size, reason := x.request.pass(in.p[in.n:])
+	body, size, reason := c.worker.pass(&x.request, in.p[in.n:])
 	end := in.n + size
 	if refusal, ok := x.permitBody(reason); !ok {
 		x.abandon(backend.Aborted)
@@ -30,7 +30,7 @@ func (x upload) forward() {
 		return
 	}
 	out := x.heads().appendRequest(c.worker.out[:0])
-	out = append(out, in.p[in.n:end]...)
+	out = append(out, body...)
 	c.worker.out = out[:0]
 	if errno := x.upstream.conn.Send(out); errno != 0 {
 		x.unsent(errno)
@@ -38,7 +38,7 @@ func (x upload) forward() {
 	}
 	x.Sent = x.loop().Now()
 	x.state, x.dispatch.Since = exchanging, x.Sent
-	recorder(x).countSent(size)
+	recorder(x).countSent(len(body))
 	x.remember(in.p[:end])
 	c.leave(in, end)
 	c.arm()
@@ -50,7 +50,7 @@ func (x upload) forward() {
 // request may go over another, whatever its method.
 func (x upload) unsent(errno unix.Errno) {
 	w := x.client.worker
-	x.request.begin(w.request.Framing, w.request.Length)
+	x.request.begin(w.request.Framing, w.request.Length, w.request.Trailers())
 	x.client.keepInput()
 	x.Disconnect(false)
 	if x.has(reused) {
@@ -100,13 +100,13 @@ func (x upload) sendBody() {
 // stays pending.
 func (x upload) sendPiece(p []byte) {
 	c := x.client
-	size, reason := x.request.pass(p)
+	body, size, reason := c.worker.pass(&x.request, p)
 	if refusal, ok := x.permitBody(reason); !ok {
 		x.end(refusal, session.ClientReset)
 		return
 	}
 	x.dispatch.Since = x.loop().Now()
-	recorder(x).countSent(size)
+	recorder(x).countSent(len(body))
 	if x.Flags&(rpc|answered) == rpc && x.replay.Len() < mostReplay {
 		x.loop().Append(&x.replay, p[:min(size, mostReplay-x.replay.Len())])
 	}
@@ -114,7 +114,10 @@ func (x upload) sendPiece(p []byte) {
 	if x.request.Done {
 		c.HalfOpen = c.Conn.HungUp()
 	}
-	if errno := x.upstream.conn.Send(p[:size]); errno != 0 {
+	if len(body) == 0 {
+		return // the beginning of a trailer's name
+	}
+	if errno := x.upstream.conn.Send(body); errno != 0 {
 		x.untaken()
 	}
 }

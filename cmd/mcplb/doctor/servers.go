@@ -1,0 +1,122 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+
+	"mcplb/conf"
+)
+
+// mostAtOnce bounds the servers that are asked at one time.
+const mostAtOnce = 32
+
+// servers connects to every address of every server, in the order of the file.
+func (e *examination) servers(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*reachTimeout)
+	defer cancel()
+	var all []*reached
+	for i := range e.config.Backends {
+		for j := range e.config.Backends[i].Servers {
+			all = append(all, &reached{backend: &e.config.Backends[i], server: &e.config.Backends[i].Servers[j]})
+		}
+	}
+	var asking sync.WaitGroup
+	slots := make(chan struct{}, mostAtOnce)
+	for _, r := range all {
+		asking.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			r.examine(ctx, e)
+		})
+	}
+	asking.Wait()
+	for _, r := range all {
+		e.findings = append(e.findings, r.findings...)
+	}
+}
+
+// reached is what was found of one server.
+type reached struct {
+	backend  *conf.Backend
+	server   *conf.Server
+	findings []Finding
+}
+
+func (r *reached) add(level Level, advice, text string, args ...any) {
+	r.findings = append(r.findings, Finding{level, "server " + r.backend.Name + "/" + r.server.Name, fmt.Sprintf(text, args...), advice})
+}
+
+func (r *reached) examine(ctx context.Context, e *examination) {
+	seen := map[string]bool{}
+	var sound []string
+	for _, endpoint := range []conf.Endpoint{conf.EndpointTCP, conf.EndpointHTTP, conf.EndpointWS, conf.EndpointSSE} {
+		address := r.server.Address(endpoint)
+		if address == "" || seen[address] {
+			continue
+		}
+		seen[address] = true
+		if r.reach(ctx, e, endpoint, address) {
+			sound = append(sound, address)
+		}
+	}
+	if len(sound) > 0 && len(r.findings) == 0 {
+		r.add(OK, "", "%s can be reached", strings.Join(sound, ", "))
+	}
+}
+
+// reach resolves and connects to one address, and reports whether it could.
+func (r *reached) reach(ctx context.Context, e *examination, endpoint conf.Endpoint, address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false // conf has refused it
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	if _, err := netip.ParseAddr(host); err != nil {
+		if _, err := e.Lookup(ctx, host); err != nil {
+			r.add(Problem, "check the name and this machine's resolver: getent hosts "+host, "%s: the name %s is not found: %s", endpoint, host, reason(err))
+			return false
+		}
+	}
+	if err := e.Dial(ctx, address); err != nil {
+		r.add(Problem, advise(err, host), "%s: %s cannot be reached: %s", endpoint, address, reason(err))
+		return false
+	}
+	return true
+}
+
+// reason is an error without what the finding says already.
+func reason(err error) string {
+	var dns *net.DNSError
+	var system syscall.Errno
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "no such host"
+	case errors.As(err, &dns):
+		return dns.Err
+	case errors.As(err, &system):
+		return system.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("no answer within %v", reachTimeout)
+	}
+	return err.Error()
+}
+
+// advise says what to look at when a server cannot be reached.
+func advise(err error, host string) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "start the server, or correct the port"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "check the route: ip route get " + host
+	case errors.Is(err, context.DeadlineExceeded):
+		return "a firewall may drop the packets, or the host is down: ping " + host
+	}
+	return "try nc -vz from this machine"
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// nodeCommand makes this program a server: chaos node LINES-ADDRESS HTTP-ADDRESS.
+const nodeCommand = "node"
+
+// digestHeader has the digest of the request's body, so that a response can be
+// checked even if its body is cut.
+const digestHeader = "X-Digest"
+
+// serveNode echoes lines at the first address, and serves HTTP at the second,
+// until the process is killed.
+func serveNode(addresses []string) error {
+	if len(addresses) != 2 {
+		return fmt.Errorf("got %d addresses, want 2", len(addresses))
+	}
+	lines, err := net.Listen("tcp", addresses[0])
+	if err != nil {
+		return err
+	}
+	go echoLines(lines)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/echo", echoBody)
+	mux.HandleFunc("/early", answerEarly)
+	mux.HandleFunc("/events", sendEvents)
+	mux.HandleFunc("/ws", echoMessages)
+	mux.HandleFunc("/cut", cutResponse)
+	return http.ListenAndServe(addresses[1], mux)
+}
+
+func echoLines(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer conn.Close()
+			_, _ = io.Copy(conn, conn) // ends with the connection
+		}()
+	}
+}
+
+// identify copies the request's identity into the response.
+func identify(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(identityHeader, r.Header.Get(identityHeader))
+}
+
+func digest(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:8])
+}
+
+func echoBody(w http.ResponseWriter, r *http.Request) {
+	identify(w, r)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the balancer sees the cut
+	}
+	w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
+	w.Header().Set(digestHeader, digest(body))
+	_, _ = w.Write(body)
+}
+
+// answerEarly responds before it has read the request's body.
+func answerEarly(w http.ResponseWriter, r *http.Request) {
+	identify(w, r)
+	w.Header().Set(digestHeader, digest(nil))
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// cutResponse promises more than it sends: the client must notice.
+func cutResponse(w http.ResponseWriter, r *http.Request) {
+	identify(w, r)
+	body := []byte("the rest is missing")
+	w.Header().Set(digestHeader, digest(body))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)+10))
+	_, _ = w.Write(body)
+	panic(http.ErrAbortHandler)
+}
+
+// sendEvents sends numbered events, of=0 without an end.
+func sendEvents(w http.ResponseWriter, r *http.Request) {
+	identify(w, r)
+	most, _ := strconv.Atoi(r.FormValue("of"))
+	w.Header().Set("Content-Type", "text/event-stream")
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for n := 0; most == 0 || n < most; n++ {
+		if _, err := io.WriteString(w, event(r.Header.Get(identityHeader), n)); err != nil {
+			return
+		}
+		if http.NewResponseController(w).Flush() != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// event is number n of the stream of a client.
+func event(identity string, n int) string { return fmt.Sprintf("data: %s %d\n\n", identity, n) }
+
+func echoMessages(w http.ResponseWriter, r *http.Request) {
+	conn, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer conn.CloseNow()
+	conn.SetReadLimit(-1)
+	for {
+		kind, message, err := conn.Read(context.Background()) // until the balancer has closed
+		if err != nil || conn.Write(context.Background(), kind, message) != nil {
+			return
+		}
+	}
+}
