@@ -120,11 +120,16 @@ func threads(c *conf.Config) int {
 	if c.Global.Threads > 0 {
 		return c.Global.Threads
 	}
-	return runtime.GOMAXPROCS(0)
+	return processorsAtStart
 }
 
+// processorsAtStart is GOMAXPROCS as the environment, the CPUs and the limit of
+// the container set it: an engine raises it above its number of loops.
+var processorsAtStart = runtime.GOMAXPROCS(0)
+
 // Processors is how many of Go's processors (GOMAXPROCS) there should be if a
-// frontend speaks TLS, so that loops do not wait for handshakes.
+// frontend speaks TLS, so that loops do not wait for handshakes. Without TLS, one
+// more than there are loops will do (reactor.Start).
 func (p *Proxy) Processors() int {
 	loops := len(p.engine.Loops())
 	return loops + handshakes(loops)

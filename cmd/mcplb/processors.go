@@ -14,7 +14,8 @@ import (
 // An event loop that wakes up needs one of Go's processors (GOMAXPROCS). If TLS
 // handshakes compute on all of them, the loop waits until one is preempted, up to
 // 10 ms. So there are more processors than loops; the kernel then schedules the loops
-// first, because they have slept. GOMAXPROCS in the environment overrides this.
+// first, because they have slept. GOMAXPROCS in the environment overrides this, but not
+// what the loops need themselves: one more than there are loops (reactor.Start).
 func (s *server) prepareTLS(c *conf.Config) {
 	for _, warning := range c.Warnings(time.Now()) {
 		s.log.Warn(warning)

@@ -19,6 +19,10 @@ type Engine struct {
 
 // Start opens and runs the given number of loops, at least 1. pipes limits the
 // pipes (two descriptors each) of all loops together; 0 = always copy.
+//
+// Start sets GOMAXPROCS to loops + 1 if it is lower, whatever the environment
+// says: a loop that waits may hold one of Go's processors, and other goroutines
+// need one. A process with several engines has to raise it further itself.
 func Start(loops, pipes int, system *System) (*Engine, error) {
 	e := &Engine{}
 	for id := range loops {
@@ -33,6 +37,7 @@ func Start(loops, pipes int, system *System) (*Engine, error) {
 		e.loops = append(e.loops, loop)
 	}
 	e.shortage.asked = make([]atomic.Bool, loops)
+	reserveProcessors(loops)
 	for _, loop := range e.loops {
 		loop.engine = e
 		go loop.run()

@@ -51,7 +51,7 @@ type Loop struct {
 
 	turns   atomic.Uint64 // taken so far; only the loop's goroutine adds
 	longest atomic.Int64  // the longest turn, in nanoseconds
-	waited  bool          // the loop waited before this turn
+	rhythm  rhythm        // of the events: how to wait for the next
 
 	mail struct {
 		sync.Mutex
@@ -78,7 +78,6 @@ func newLoop(id int, system *System, pipes int) (*Loop, error) {
 		id: id, system: system, epoll: epoll, wake: wake,
 		scratch: make([]byte, ReadSize),
 		now:     system.Now(),
-		waited:  true,
 		pipes:   pipePool{system: system, limit: pipes},
 		done:    make(chan struct{}),
 	}
@@ -101,8 +100,8 @@ const epollET = 1 << 31
 // TCP urgent data, which make a read stop short.
 const connEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP | epollET
 
-// recordTurn records how long a turn took. It needs no additional reading of
-// the clock: a turn ends when the next begins, or when the loop begins to wait.
+// recordTurn records how long a turn took. A turn ends when the loop asks for
+// the next events.
 func (l *Loop) recordTurn(nanoseconds int64) {
 	if nanoseconds > l.longest.Load() {
 		l.longest.Store(nanoseconds)
@@ -197,6 +196,7 @@ func (l *Loop) Adopt(fd int, h Handler) (*Conn, unix.Errno) {
 func (l *Loop) run() {
 	runtime.LockOSThread()
 	defer close(l.done)
+	l.now = l.system.Now() // the first turn begins here, not where the loop was opened
 	for !l.stopped {
 		l.turn()
 	}
@@ -207,11 +207,6 @@ func (l *Loop) run() {
 // frees closed connections last: until then their places cannot be reused.
 func (l *Loop) turn() {
 	n := l.wait()
-	now := l.system.Now()
-	if !l.waited {
-		l.recordTurn(now - l.now)
-	}
-	l.now = now
 	l.turns.Add(1)
 	conns := l.takeYielded()
 	for i := range l.events[:n] {
@@ -220,23 +215,6 @@ func (l *Loop) turn() {
 	l.runYielded(conns)
 	l.timers.advance(l.now)
 	l.free()
-}
-
-// wait asks the kernel for events: first without blocking, and only if there
-// are none, through Go's scheduler, which may give the processor away.
-func (l *Loop) wait() int {
-	l.waited = false
-	if n := l.system.EpollPoll(l.epoll, l.events[:]); n > 0 || len(l.yielded) > 0 {
-		return n
-	}
-	millis := -1
-	now := l.system.Now()
-	l.recordTurn(now - l.now)
-	l.waited = true
-	if until := l.timers.next(now); until >= 0 {
-		millis = int((until + 1e6 - 1) / 1e6)
-	}
-	return l.system.EpollBlock(l.epoll, l.events[:], millis)
 }
 
 func (l *Loop) dispatch(event *unix.EpollEvent) {

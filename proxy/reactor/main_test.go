@@ -217,12 +217,21 @@ type clock struct {
 func fakeClock(s *System) *clock {
 	k := &clock{now: 1e9 + 12345}
 	s.Now = func() int64 { return k.now }
+	poll := s.EpollPoll
+	s.EpollPoll = func(epoll int, events []unix.EpollEvent, millis int) int {
+		n := poll(epoll, events, 0)
+		if n == 0 && millis > 0 {
+			k.sleeps = append(k.sleeps, millis)
+			k.now += int64(millis) * 1e6
+		}
+		return n
+	}
 	s.EpollBlock = func(epoll int, events []unix.EpollEvent, millis int) int {
 		k.sleeps = append(k.sleeps, millis)
 		if millis > 0 {
 			k.now += int64(millis) * 1e6
 		}
-		return s.EpollPoll(epoll, events)
+		return poll(epoll, events, 0)
 	}
 	return k
 }

@@ -15,8 +15,8 @@ import (
 
 // System is the operating system as the engine sees it. It has a function for
 // every call that can fail, so that a test can make it fail (short writes,
-// EMFILE, ECONNABORTED). All calls are non-blocking and bypass Go's scheduler,
-// except EpollBlock. If a call returns an error other than 0, its other results
+// EMFILE, ECONNABORTED). All calls bypass Go's scheduler,
+// except EpollBlock. Only EpollPoll and EpollBlock may block. If a call returns an error other than 0, its other results
 // mean nothing.
 //
 // A System is immutable once an engine uses it; Kernel returns the real one.
@@ -41,7 +41,7 @@ type System struct {
 	Close       func(fd int) unix.Errno                                   // close(2)
 	EpollAdd    func(epoll, fd int, event unix.EpollEvent) unix.Errno     // epoll_ctl(2), EPOLL_CTL_ADD
 	EpollDelete func(epoll, fd int) unix.Errno                            // epoll_ctl(2), EPOLL_CTL_DEL
-	EpollPoll   func(epoll int, events []unix.EpollEvent) int             // epoll_wait(2) with timeout 0
+	EpollPoll   func(epoll int, events []unix.EpollEvent, millis int) int // epoll_wait(2), for that long at the most; 0 = without blocking
 	EpollBlock  func(epoll int, events []unix.EpollEvent, millis int) int // epoll_wait(2), through the scheduler
 	Now         func() int64                                              // CLOCK_MONOTONIC in nanoseconds: the same in every process
 }
@@ -258,10 +258,13 @@ func kernelEpollDelete(epoll, fd int) unix.Errno {
 	return errno
 }
 
-func kernelEpollPoll(epoll int, events []unix.EpollEvent) int {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
+// kernelEpollPoll holds Go's processor while it blocks. It does not repeat an
+// interrupted wait: the signal may be the runtime's, which wants to preempt the
+// goroutine, and that needs ordinary Go code to come.
+func kernelEpollPoll(epoll int, events []unix.EpollEvent, millis int) int {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(millis), 0, 0)
 	if errno != 0 {
-		return 0 // EINTR: the next turn polls again
+		return 0 // EINTR: the next turn waits again
 	}
 	return int(n)
 }

@@ -46,8 +46,8 @@ func TestKernelReportsClosed(t *testing.T) {
 	system := steppedSystem()
 	var seen []unix.EpollEvent
 	poll := system.EpollPoll
-	system.EpollPoll = func(epoll int, events []unix.EpollEvent) int {
-		n := poll(epoll, events)
+	system.EpollPoll = func(epoll int, events []unix.EpollEvent, millis int) int {
+		n := poll(epoll, events, millis)
 		seen = append(seen, events[:n]...)
 		return n
 	}

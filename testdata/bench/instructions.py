@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Counts instructions per message without hardware counters: mcplb, HAProxy and nginx on an emulated machine.
 
-    instructions.py --mcplb PATH --bench DIR [--only tcp,mcp,bulk,http,connect] [--seconds 2]
+    instructions.py --mcplb PATH --bench DIR [--only tcp,mcp,bulk,http,connect,paced500,pacedhttp500] [--seconds 2]
 
 DIR holds the files of the comparison (pingpong.c, haproxy.cfg, nginx.conf, mcplb.toml, origin.conf, post.lua). QEMU runs one processor with
 `-icount shift=0`: its clock advances by one nanosecond per instruction, whatever the host does, so the time that the kernel
 charges to a process (/proc/PID/task/*/schedstat; soft interrupts included, by tsc=noirqtime) is its number of instructions,
 user and kernel together. Repeated instructions (rep movs) would count once per repetition, so the kernel is made to copy
 without them. Figures are reproducible within a percent. They are for a 6.1 kernel without CPU mitigations: compare programs with
-each other, not with another machine.
+each other, not with another machine. pacedN is N messages per second over 50 connections (mode mcp for mcplb), pacedhttpN requests: what it
+costs to wait shows there, but not what it costs a real processor to go to sleep and wake up.
 
 Needs: qemu-system-x86, busybox-static, cpio, gcc, a kernel image (--kernel, or the newest found in ~/.cache/vm-kernel/boot).
 """
@@ -20,6 +21,7 @@ mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; m
 ip link set lo up
 sysctl -qw net.core.somaxconn=65535 net.ipv4.ip_local_port_range="1024 65535" net.ipv4.tcp_max_syn_backlog=65535
 ulimit -n 1000000
+export GOMAXPROCS=2 # as on a real machine: two processors, one loop
 export PATH=/job:/bin:/usr/sbin:/usr/bin HOME=/tmp
 cd /job
 family() { echo $1; awk -v p=$1 '$4 == p {print $1}' /proc/[0-9]*/stat; }
@@ -28,6 +30,9 @@ pingpong serve 7001 & sleep 0.2
 [ -x /usr/bin/wrk ] && /usr/sbin/nginx -c /job/origin.conf & sleep 0.5
 load() { # PORT SECONDS
   wrk -t1 -c64 -d${2%.*}s -s /job/post.lua http://127.0.0.1:$1/mcp | awk '/requests in/ {print "\"messages\": " $1 ","} /Non-2xx/ {print}'
+}
+paced_client() { # PROGRAM PORT RATE PID SECONDS
+  $1 $2 50 $3 ${5%.*} $4 | awk '{print "\"messages\": " $1 ","}'
 }
 run() { # NAME WORK PORT COMMAND...
   name=$1 work=$2 port=$3; shift 3
@@ -38,6 +43,8 @@ run() { # NAME WORK PORT COMMAND...
     bulk) client="pingpong ping $port 8 262144" ;;
     connect) client="pingpong connect $port" ;;
     http) client="load $port" ;;
+    pacedhttp*) client="paced_client /job/pacedhttp $port ${work#pacedhttp} $top" ;;
+    paced*) client="paced_client /job/paced $port ${work#paced} $top" ;;
   esac
   $client 1 >/dev/null
   before=$(instructions $top)
@@ -87,6 +94,8 @@ def main():
     open(f"{root}/etc/group", "w").write("root:x:0:\nnogroup:x:65534:\nwww-data:x:33:\n")
     install(root, "/bin/busybox")
     subprocess.run(["gcc", "-O2", "-static", "-o", f"{root}/job/pingpong", f"{args.bench}/pingpong.c"], check=True)
+    for source in (f"{args.bench}/paced.c", f"{os.path.dirname(os.path.abspath(__file__))}/pacedhttp.c"):
+        subprocess.run(["gcc", "-O2", "-static", "-o", f"{root}/job/{os.path.basename(source)[:-2]}", source], check=True)
     install(root, args.mcplb, "/job/mcplb")
     for f in ("haproxy.cfg", "nginx.conf", "mcplb.toml", "origin.conf", "post.lua"):
         install(root, f"{args.bench}/{f}", f"/job/{f}")
@@ -103,13 +112,19 @@ def main():
         install(root, path, f"/job/{name}")
         commands[name] = f"/job/{name} -c /job/mcplb.toml"
     web = {"haproxy": 8002, "nginx": 8012}
-    ports = {"haproxy": 8001, "nginx": 8011, "mcplb": 8041}
+    ports = {"haproxy": 8001, "nginx": 8011}
+
+    def port(work, name):
+        if work.startswith(("http", "pacedhttp")):
+            return web.get(name, 8042)
+        return ports.get(name, 8043 if work == "mcp" or work.startswith("paced") else 8041)
+
     runs = []
     for work in args.only.split(","):
         for name in peers + ["mcplb", *others]:
             if work == "mcp" and name in peers:
                 continue
-            runs.append(f"run {name} {work} {8043 if work == 'mcp' else web.get(name, 8042) if work == 'http' else ports.get(name, 8041)} {commands[name]}")
+            runs.append(f"run {name} {work} {port(work, name)} {commands[name]}")
     open(f"{root}/init", "w").write(INIT.replace("@RUNS@", "\n".join(runs)).replace("@SECONDS@", str(args.seconds)))
     os.chmod(f"{root}/init", 0o755)
     subprocess.run(f"cd {root} && find . | cpio -o -H newc 2>/dev/null | gzip -1 > ../initrd.gz", shell=True, check=True)
