@@ -72,6 +72,17 @@ func (b fileBudget) spare() int {
 // in use, bytes are copied.
 func (b fileBudget) pipes() int { return b.spare() * 3 / 10 }
 
+// PageConnections is how many connections the pages may have where fileLimit is low,
+// whatever the configuration allows, so that they take none of the clients'
+// descriptors; 0 = as many as configured.
+func PageConnections(c *conf.Config, fileLimit int) int {
+	b := budget(c, fileLimit)
+	if b.limit/spareShare >= mostSpare {
+		return 0
+	}
+	return max(b.spare()-2*b.pipes(), 1)
+}
+
 // clients is how many clients there may be; below 1 = the limit is too low.
 func (b fileBudget) clients() int { return (b.limit - b.fixed - b.spare()) / filesPerConnection }
 

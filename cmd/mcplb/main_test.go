@@ -90,7 +90,7 @@ func TestCommandLine(t *testing.T) {
 		{"every mistake of a bad file", []string{"-t", "-c", bad.write(t)}, 2,
 			`lb\.toml:2: global\.max_conn: .*maxconn.*\n.*lb\.toml:3: global\.threads: `},
 		{"bad file without -t", []string{"-c", bad.path}, 2, `lb\.toml:2: global\.max_conn: `},
-		{"missing file", []string{"-c", missing}, 2, `mcplb: .*missing\.toml: no such file or directory`},
+		{"missing file", []string{"-c", missing}, 2, `mcplb: .*missing\.toml" cannot be read: no such file or directory`},
 		{"directory", []string{"-c", filepath.Dir(missing)}, 2, `mcplb: .*is a directory`},
 		{"no file", nil, 2, `^mcplb: name the configuration with -c\nusage: mcplb -c FILE`},
 		{"unknown flag", []string{"-nonsense"}, 2, `^mcplb: unknown flag: --nonsense\nusage: mcplb -c FILE`},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type pages struct {
 	log           *slog.Logger
 	admin, health http.Handler
 	connections   *admin.ConnectionLimit
+	most          int            // connections that descriptors are reserved for, if these are few; 0 = as many as configured
 	working       sync.WaitGroup // for pages that are served or are closing
 
 	mu      sync.Mutex
@@ -155,9 +157,18 @@ func (p *pages) apply(c conf.Admin, sockets map[string]net.Listener) {
 	p.change(c, sockets)
 }
 
+// allowed is how many connections there may be: as many as configured (0 = no limit),
+// and no more than descriptors are reserved for.
+func (p *pages) allowed(configured int) int {
+	if configured == 0 || p.most == 0 {
+		return cmp.Or(p.most, configured)
+	}
+	return min(configured, p.most)
+}
+
 // change is apply, under the lock.
 func (p *pages) change(c conf.Admin, sockets map[string]net.Listener) {
-	p.connections.Set(c.MaxConnections)
+	p.connections.Set(p.allowed(c.MaxConnections))
 	stays := map[string]bool{}
 	for _, w := range wantedOf(c) {
 		key := w.key()

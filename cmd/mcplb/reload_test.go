@@ -124,7 +124,7 @@ func TestReloadFails(t *testing.T) {
 		{"mistakes in the file", func(s *setup) { s.backend = "balanse = 'source'\nretries = -1" }, `lb.toml:`},
 		{"invalid TOML", func(s *setup) { s.global = "maxconn = = 3" }, `not valid TOML`},
 		{"port taken", func(s *setup) { s.tables += frontendSection("third", taken) }, "frontend third: listening on " + taken + ": address already in use"},
-		{"maxconn above the limit", func(s *setup) { s.global = "maxconn = 100_000_000" }, "global.maxconn = 100000000 needs an open-files limit of 200000200"},
+		{"maxconn above the limit", func(s *setup) { s.global = "maxconn = 100_000_000" }, "global.maxconn = 100000000 needs an open-files limit of 2000001"},
 		{"missing file", nil, "no such file or directory"},
 	} {
 		bad := *s

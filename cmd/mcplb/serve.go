@@ -97,6 +97,7 @@ func (s *server) start(old *handover.Receiver) error {
 	s.access.UseHosts(s.config.Admin.Hosts)
 	// The pages' addresses come first: they show whether another mcplb runs here.
 	s.pages = newPages(s.log)
+	s.pages.most = proxy.PageConnections(s.config, limit)
 	sockets, err := s.pages.open(s.config.Admin, old.Socket)
 	if err != nil {
 		return err

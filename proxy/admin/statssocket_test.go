@@ -93,7 +93,7 @@ func TestStatsSocketChanges(t *testing.T) {
 		"enable server nodes/node1":             {`set nodes/node1 {"admin":"ready","reason":"by the stats socket"}`, "\n"},
 		"disable server nodes/nothing":          {"", "No such server.\n\n"},
 		"disable server nodes":                  {"", "Require 'backend/server'.\n\n"},
-		"shutdown sessions server nodes/node1":  {"kill {Backend:nodes Server:node1 Client:invalid IP}", "\n"},
+		"shutdown sessions server nodes/node1":  {"kill {Backend:nodes Server:node1 Client:invalid Prefix}", "\n"},
 		"clear counters all":                    {"clear peaks", "\n"},
 	} {
 		t.Run(line, func(t *testing.T) {

@@ -178,6 +178,16 @@ func (f *fixture) check() {
 	}
 }
 
+// readAgain reads from a blocking socket. One with a time limit is not read from again
+// by the kernel after a signal (signal(7)), and Go's runtime sends itself signals.
+func readAgain(fd int, p []byte) (n int, err error) {
+	for {
+		if n, err = unix.Read(fd, p); err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
 // checkTraffic sends a word through every one of the connections that is served.
 func checkTraffic(t testing.TB, all []connection, served map[int]bool) {
 	t.Helper()
@@ -190,7 +200,7 @@ func checkTraffic(t testing.TB, all []connection, served map[int]bool) {
 			t.Errorf("connection %d: %v", i, err)
 		}
 		got := make([]byte, 100)
-		if n, err := unix.Read(c.server, got); err != nil || string(got[:n]) != want {
+		if n, err := readAgain(c.server, got); err != nil || string(got[:n]) != want {
 			t.Errorf("connection %d: %q has arrived, %v", i, got[:max(n, 0)], err)
 		}
 	}
