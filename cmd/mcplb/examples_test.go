@@ -141,7 +141,7 @@ func place(t *testing.T, name, text string) string {
 	t.Helper()
 	directory := t.TempDir()
 	for _, found := range pemFile.FindAllStringSubmatch(text, -1) {
-		writePair(t, directory, found[1])
+		writeCombined(t, directory, found[1])
 	}
 	if err := os.WriteFile(filepath.Join(directory, "token"), []byte("secret\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -159,8 +159,8 @@ func place(t *testing.T, name, text string) string {
 	return path
 }
 
-// writePair writes NAME.pem and NAME.key. HAProxy wants both in the first.
-func writePair(t *testing.T, directory, name string) {
+// writeCombined writes NAME.pem and NAME.key. HAProxy wants both in the first.
+func writeCombined(t *testing.T, directory, name string) {
 	t.Helper()
 	valid := certificate.Validity{From: certificate.Today().From, Until: certificate.Today().From.AddDate(1, 0, 0)}
 	certificate.Write(t, directory, name, certificate.New(t, nil, certificate.ECDSA(t), valid, "mcp.example.com"))
