@@ -14,7 +14,7 @@
 //
 // In such a block, "$ " begins a command, and "> " continues it. The lines after a
 // command are its output: "..." stands for any text within a line, a line "..." for any
-// lines, and runs of blanks are equal. A command must succeed; one that is meant to fail
-// ends with: echo "exit status $?". The commands of a document share a shell, an
-// empty directory at its start, in which bin/ has the programs.
+// lines, and runs of blanks are equal. A command that shows nothing must succeed; of others
+// the exit status is shown by: echo "exit status $?". The commands of a document share a
+// shell and a directory, in which bin/ has the programs and lb.toml is the cluster's file.
 package documents
