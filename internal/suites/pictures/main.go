@@ -27,19 +27,19 @@ const (
 )
 
 // events are what happens beside the load, by the time from its start on. Clients
-// come until the last of them, so that the node that returns gets its share.
+// still come when the node returns, so that it gets its share.
 var events = []struct {
 	at      time.Duration
 	program string
 	args    []string
 }{
-	{20 * time.Second, "mcpcluster", []string{"kill", "-state", state, "node3"}},
-	{30 * time.Second, "mcpcluster", []string{"start", "-state", state, "node3"}},
+	{12 * time.Second, "mcpcluster", []string{"kill", "-state", state, "node3"}},
+	{20 * time.Second, "mcpcluster", []string{"start", "-state", state, "node3"}},
 	{85 * time.Second, "mcplb", []string{"drain", "nodes/node2", "-reason", "kernel update", "-admin", adminAddress}},
 }
 
 // The clients, and how many of them come per second.
-const clients, arrivals = 480, 6
+const clients, arrivals = 240, 5
 
 // state is the directory that mcpcluster keeps, in that of the cluster.
 const state = "state"
@@ -90,7 +90,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	load, err := c.start(ctx, "mcpload", "run", "-quiet", "-tcp", tcpAddress, "-http", httpAddress, "-sse-path", "/mcp/sse",
-		"-n", strconv.Itoa(clients), "-mix", "tcp=50,http=25,ws=15,sse=10", "-rate", strconv.Itoa(arrivals), "-interval", "1s", "-load", o.after.String())
+		"-n", strconv.Itoa(clients), "-mix", "tcp=50,http=25,ws=15,sse=10", "-rate", strconv.Itoa(arrivals), "-interval", "2s", "-load", o.after.String())
 	if err != nil {
 		return err
 	}
