@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -94,9 +93,8 @@ func (d *Document) follow(target string) string {
 	return ""
 }
 
-// ofExamples are the documents whose configurations are lines of the files in examples/,
-// which a test of cmd/mcplb tries.
-var ofExamples = []string{"docs/recipes.md", "docs/moving.md"}
+// markFragment marks a block of configuration that is not usable by itself.
+const markFragment = "not a configuration"
 
 // Operators copy configurations: mcplb -t accepts each. What a block leaves out, such as the
 // backend of a frontend, is added here.
@@ -109,7 +107,7 @@ func TestConfigurations(t *testing.T) {
 	}
 	for _, d := range repository(t) {
 		for _, b := range d.Blocks {
-			if b.Language != "toml" || slices.Contains(ofExamples, d.name()) {
+			if b.Language != "toml" || b.Mark == markFragment {
 				continue
 			}
 			if output, err := check(t, directory, placed(complete(b.Text), directory)); err != nil {
@@ -134,6 +132,28 @@ var (
 	namedFile    = regexp.MustCompile(`\b(cert|key|token_file)( *= *)"[^"]*"`)
 	fileForTests = map[string]string{"cert": "lb.pem", "key": "lb.key", "token_file": "token"}
 )
+
+// Operators look an alert up where it is explained, with the severity that it has.
+func TestAlertsAreDocumented(t *testing.T) {
+	t.Parallel()
+	rules, err := os.ReadFile(filepath.Join(root, "packaging", "prometheus", "mcplb.rules.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, "docs", "monitoring.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	alerts := regexp.MustCompile(`(?s)alert: (\w+)\n.*?severity: (\w+)`).FindAllStringSubmatch(string(rules), -1)
+	if len(alerts) == 0 {
+		t.Error("the rules have no alerts")
+	}
+	for _, alert := range alerts {
+		if !regexp.MustCompile("(?m)^\\|.*`" + alert[1] + "`[^|]*\\| " + alert[2] + " \\|").Match(text) {
+			t.Errorf("docs/monitoring.md does not describe %s (%s)", alert[1], alert[2])
+		}
+	}
+}
 
 // complete returns a configuration with the servers and frontends that it needs.
 func complete(text string) string {
