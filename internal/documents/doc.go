@@ -12,7 +12,10 @@
 //	<!-- repeat with a cluster -->   each command is repeated until its output is right
 //	<!-- not run: REASON -->         it cannot be tried, for this reason
 //
-// In such a block, "$ " begins a command, and "> " continues it. The lines after a
+// A block in TOML is a configuration that mcplb -t accepts, once what it leaves out is added:
+// a frontend, a backend, servers. <!-- not a configuration --> excludes one.
+//
+// In a block of commands, "$ " begins a command, and "> " continues it. The lines after a
 // command are its output: "..." stands for any text within a line, a line "..." for any
 // lines, and runs of blanks are equal. A command that shows nothing must succeed; of others
 // the exit status is shown by: echo "exit status $?". The commands of a document share a

@@ -53,3 +53,16 @@ func TestMatches(t *testing.T) {
 		}
 	}
 }
+
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	d := parse("../../docs/x.md", "# Here\n")
+	for target, want := range map[string]string{
+		"https://example.com/#x": "", "mailto:x@example.com": "", "#here": "", "tls.md": "", "tls.md#certificates": "", "../examples": "", "../README.md#install": "",
+		"#there": "no such heading", "none.md": "no such file", "none.md#a": "no such file", "tls.md#none": "no such heading", "docs/tls.md": "no such file",
+	} {
+		if got := d.follow(target); got != want {
+			t.Errorf("following %q: %q, want %q", target, got, want)
+		}
+	}
+}

@@ -93,8 +93,11 @@ func (d *Document) follow(target string) string {
 	return ""
 }
 
+// markFragment marks a block of configuration that is not usable by itself.
+const markFragment = "not a configuration"
+
 // Operators copy configurations: mcplb -t accepts each. What a block leaves out, such as the
-// backend of a frontend, is added here. "not a configuration" excludes a block.
+// backend of a frontend, is added here.
 func TestConfigurations(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
@@ -104,18 +107,24 @@ func TestConfigurations(t *testing.T) {
 	}
 	for _, d := range repository(t) {
 		for _, b := range d.Blocks {
-			if b.Language != "toml" || b.Mark == "not a configuration" {
+			if b.Language != "toml" || b.Mark == markFragment {
 				continue
 			}
-			path := filepath.Join(directory, "lb.toml")
-			if err := os.WriteFile(path, []byte(placed(complete(b.Text), directory)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if output, err := exec.Command(filepath.Join(binaries, "mcplb"), "-c", path, "-t").CombinedOutput(); err != nil {
+			if output, err := check(t, directory, placed(complete(b.Text), directory)); err != nil {
 				t.Errorf("%s:%d: mcplb -t refuses this configuration: %v\n%s", d.name(), b.Line, err, output)
 			}
 		}
 	}
+}
+
+// check returns what mcplb -t says of a configuration.
+func check(t *testing.T, directory, text string) (output []byte, err error) {
+	t.Helper()
+	path := filepath.Join(directory, "lb.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command(filepath.Join(binaries, "mcplb"), "-c", path, "-t").CombinedOutput()
 }
 
 var (
@@ -123,6 +132,28 @@ var (
 	namedFile    = regexp.MustCompile(`\b(cert|key|token_file)( *= *)"[^"]*"`)
 	fileForTests = map[string]string{"cert": "lb.pem", "key": "lb.key", "token_file": "token"}
 )
+
+// Operators look an alert up where it is explained, with the severity that it has.
+func TestAlertsAreDocumented(t *testing.T) {
+	t.Parallel()
+	rules, err := os.ReadFile(filepath.Join(root, "packaging", "prometheus", "mcplb.rules.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, "docs", "monitoring.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	alerts := regexp.MustCompile(`(?s)alert: (\w+)\n.*?severity: (\w+)`).FindAllStringSubmatch(string(rules), -1)
+	if len(alerts) == 0 {
+		t.Error("the rules have no alerts")
+	}
+	for _, alert := range alerts {
+		if !regexp.MustCompile("(?m)^\\|.*`" + alert[1] + "`[^|]*\\| " + alert[2] + " \\|").Match(text) {
+			t.Errorf("docs/monitoring.md does not describe %s (%s)", alert[1], alert[2])
+		}
+	}
+}
 
 // complete returns a configuration with the servers and frontends that it needs.
 func complete(text string) string {

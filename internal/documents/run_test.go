@@ -3,6 +3,7 @@ package documents
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +29,7 @@ const (
 
 // Whoever types what a document shows sees what it shows.
 func TestCommands(t *testing.T) {
-	t.Parallel()
+	network := reserve(t)
 	for i, d := range repository(t) {
 		blocks, cluster := d.runnable(t)
 		if len(blocks) == 0 {
@@ -36,7 +37,7 @@ func TestCommands(t *testing.T) {
 		}
 		t.Run(d.name(), func(t *testing.T) {
 			t.Parallel()
-			s := startShell(t, fmt.Sprintf("127.%d.%d.", 120+os.Getpid()%80, i))
+			s := startShell(t, fmt.Sprintf("%s.%d.", network, i))
 			if cluster {
 				s.startCluster(t)
 			}
@@ -49,6 +50,21 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+// reserve returns the first half of addresses that no other run of these tests uses until
+// the test ends. The demonstration's limits exempt them.
+func reserve(t *testing.T) string {
+	t.Helper()
+	for i := range 20 {
+		network := fmt.Sprintf("127.%d", 100+(os.Getpid()+i)%20)
+		if held, err := net.Listen("tcp", network+".255.254:9"); err == nil {
+			t.Cleanup(func() { held.Close() })
+			return network
+		}
+	}
+	t.Fatal("no addresses are free: do 20 of these tests run at once?")
+	return ""
+}
+
 // runnable returns the blocks whose commands are run, and whether one of them needs
 // a cluster. A block of commands without a mark is an error: nobody would try it.
 func (d *Document) runnable(t *testing.T) (blocks []Block, cluster bool) {
@@ -56,7 +72,7 @@ func (d *Document) runnable(t *testing.T) (blocks []Block, cluster bool) {
 		switch {
 		case b.Mark == markRun, b.Mark == markCluster, b.Mark == markRepeat:
 			blocks, cluster = append(blocks, b), cluster || b.Mark != markRun
-		case b.Language == "console" && !strings.HasPrefix(b.Mark, markNot):
+		case len(b.Commands()) > 0 && !strings.HasPrefix(b.Mark, markNot):
 			t.Errorf("%s:%d: a comment on the line before these commands must say how they are tried (see the package documents), not %q", d.name(), b.Line, b.Mark)
 		}
 	}
