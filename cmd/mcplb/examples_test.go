@@ -46,8 +46,9 @@ func TestExamplesOfPeers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			command := check(place(t, name, examples(t, name)[name]))
-			if command.Err != nil {
-				t.Skipf("not installed (apt-get install haproxy nginx libnginx-mod-stream): %v", command.Err)
+			_, noModule := os.Stat("/usr/lib/nginx/modules/ngx_stream_module.so")
+			if command.Err != nil || name == "from-nginx.conf" && noModule != nil {
+				t.Skip("not installed: apt-get install haproxy nginx libnginx-mod-stream")
 			}
 			if output, err := command.CombinedOutput(); err != nil {
 				t.Errorf("%v: %v\n%s", command.Args, err, output)
