@@ -129,10 +129,9 @@ func examples(t *testing.T, pattern string) map[string]string {
 	return found
 }
 
-// What an example names of its machine: files, and the number of open files.
+// What an example names of its machine.
 var (
 	pemFile     = regexp.MustCompile(`/etc/(?:mcplb|haproxy|nginx)/([\w.-]+)\.(?:pem|key)`)
-	globalLimit = regexp.MustCompile(`(?m)^(\[global\]\n)maxconn .*\n`)
 	nginxListen = regexp.MustCompile(`listen (?:[\d.]+:)?(\d+)`)
 )
 
@@ -144,13 +143,9 @@ func place(t *testing.T, name, text string) string {
 	for _, found := range pemFile.FindAllStringSubmatch(text, -1) {
 		writeCombined(t, directory, found[1])
 	}
-	if err := os.WriteFile(filepath.Join(directory, "token"), []byte("secret\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	text = globalLimit.ReplaceAllString(text, "$1")
 	text = nginxListen.ReplaceAllString(text, fmt.Sprintf("listen unix:%s/$1.sock", directory))
 	text = strings.ReplaceAll(text, "load_module", "pid "+directory+"/pid; error_log stderr; load_module")
-	for _, where := range []string{"/etc/mcplb", "/etc/haproxy", "/etc/nginx", "/run/mcplb", "/run/haproxy", "/var/log/mcplb"} {
+	for _, where := range []string{"/etc/mcplb", "/etc/haproxy", "/etc/nginx", "/run/mcplb", "/run/haproxy"} {
 		text = strings.ReplaceAll(text, where, directory)
 	}
 	path := filepath.Join(directory, name)
