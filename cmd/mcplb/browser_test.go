@@ -3,14 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
-	"mcplb/internal/lateness"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	browsers "mcplb/internal/browser"
+	"mcplb/internal/lateness"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -51,40 +52,7 @@ func browser(t *testing.T) context.Context {
 // quietBrowser is browser for a page that is to meet errors.
 func quietBrowser(t *testing.T) context.Context {
 	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "headless-shell"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		t.Skip("Chromium is not installed (apt-get install chromium)")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(profile(t)), chromedp.WSURLReadTimeout(patience))
-	allocated, endProcess := chromedp.NewExecAllocator(t.Context(), options...)
-	ctx, end := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {})) // events newer than the library
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits for the end of the browser
-		end()
-		endProcess()
-	})
-	if err := chromedp.Run(ctx); err != nil {
-		t.Fatalf("starting %s: %v", path, err)
-	}
-	return ctx
-}
-
-// profile is a directory for a browser, whose processes may still write there after
-// its end.
-func profile(t *testing.T) string {
-	t.Helper()
-	directory, err := os.MkdirTemp("", "mcplb-browser-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { eventually(t, func() error { return os.RemoveAll(directory) }) })
-	return directory
+	return browsers.Start(t)
 }
 
 // do runs actions in the browser. How long the test takes on a busy machine does

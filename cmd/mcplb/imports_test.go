@@ -74,6 +74,7 @@ var helpers = []layer{
 	{name: "internal/endpoint"},
 	{name: "internal/certificate"},
 	{name: "internal/golden"},
+	{name: "internal/browser"},
 	{name: "internal/proxyheaders"},
 	{name: "internal/metricstest", imports: []string{"proxy/metrics"}},
 	{name: "internal/output", imports: []string{"internal/endpoint"}},
