@@ -91,15 +91,20 @@ func Show(t *testing.T, ctx context.Context, theme string, width int64) {
 		emulation.SetDeviceMetricsOverride(width, 900, 1, width < 500))
 }
 
-// Picture writes a screenshot of the whole page, if MCPLB_SCREENSHOTS names a directory.
-func Picture(t *testing.T, ctx context.Context, name string) {
+// Picture writes a screenshot, if MCPLB_SCREENSHOTS names a directory: of the whole page or,
+// if that is very long, of what the window shows once selector is at its top.
+func Picture(t *testing.T, ctx context.Context, name, selector string) {
 	t.Helper()
 	directory := os.Getenv("MCPLB_SCREENSHOTS")
 	if directory == "" {
 		return
 	}
 	var picture []byte
-	Do(t, ctx, "taking a picture", chromedp.FullScreenshot(&picture, 100))
+	take := chromedp.FullScreenshot(&picture, 100)
+	if Evaluate[int](t, ctx, fmt.Sprintf(`document.querySelector(%q).scrollIntoView(), document.documentElement.scrollHeight`, selector)) > 3000 {
+		take = chromedp.CaptureScreenshot(&picture)
+	}
+	Do(t, ctx, "taking a picture", take)
 	if err := os.WriteFile(filepath.Join(directory, name+".png"), picture, 0o644); err != nil {
 		t.Error(err)
 	}

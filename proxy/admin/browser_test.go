@@ -107,7 +107,7 @@ func TestPageLayout(t *testing.T) {
 				for _, wrong := range browser.Evaluate[[]string](t, ctx, layoutScript) {
 					t.Errorf("%d servers, %s, %d pixels: %s", n, theme, width, wrong)
 				}
-				browser.Picture(t, ctx, fmt.Sprintf("page-%d-%s-%d", n, theme, width))
+				browser.Picture(t, ctx, fmt.Sprintf("page-%d-%s-%d", n, theme, width), "#servers")
 			}
 		}
 	}

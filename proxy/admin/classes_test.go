@@ -32,7 +32,7 @@ func TestResponseColumns(t *testing.T) {
 	t.Parallel()
 	text := body(t, newDesk(edited(unedited)).ask("GET", "/", ""))
 	for _, class := range statusClasses {
-		if strings.Count(text, `title="responses with a status of this class">`+class+"</th>") != 2 {
+		if strings.Count(text, `class="class" title="responses with a status of this class">`+class+"</th>") != 2 {
 			t.Errorf("class %s has no column in the tables of servers and frontends", class)
 		}
 	}
