@@ -139,6 +139,12 @@ func (s *StatsSocket) shutdownSessions(args []string) (string, error) {
 	return "", err
 }
 
+func (s *StatsSocket) clearPeaks([]string) (string, error) {
+	s.control.ClearPeaks()
+	s.log.Info("command", "by", bySocket, "cleared", "peaks")
+	return "", nil
+}
+
 func (s *StatsSocket) clearCounters([]string) (string, error) {
 	s.control.ClearPeaks()
 	s.view.since.set(s.view.source.Snapshot())
