@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -288,7 +287,6 @@ func TestCheckAddresses(t *testing.T) {
 		t.Errorf("a free address: %v", err)
 	}
 }
-
 
 func TestProcessLog(t *testing.T) {
 	t.Parallel()

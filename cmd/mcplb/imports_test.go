@@ -45,7 +45,7 @@ var layers = []layer{
 	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/internal/build"},
-	{name: "cmd/internal/holder"}, // who listens on an address
+	{name: "cmd/internal/holder"},   // who listens on an address
 	{name: "cmd/internal/cli"},      // command lines; knows no program
 	{name: "cmd/internal/logqueue"}, // a log that does not wait for its reader
 	{name: "cmd/mcpnode", imports: []string{"cmd/internal/build", "cmd/internal/logqueue"}}, // knows nothing of the balancer

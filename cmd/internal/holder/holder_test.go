@@ -2,6 +2,7 @@ package holder
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
