@@ -85,7 +85,7 @@ func (o *operator) connect() (*apiClient, error) {
 	if o.config != "" {
 		section, err := readAdmin(o.config)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w (-c or MCPLB_CONFIG names this file; -admin ADDRESS does without it)", err)
 		}
 		if address == "" {
 			if section.Listen == "" {

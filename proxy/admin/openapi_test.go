@@ -170,6 +170,9 @@ func (g *generator) fields(t reflect.Type, properties object, required *[]string
 			continue
 		}
 		name, options, tagged := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
 		if !field.IsExported() || name == "" && !tagged {
 			continue
 		}

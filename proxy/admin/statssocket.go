@@ -161,7 +161,7 @@ type socketCommand struct {
 func socketCommands() []socketCommand {
 	return []socketCommand{
 		{"show info", "show the state of the process", (*StatsSocket).showInfo},
-		{"show stat", "[iid type sid]: show counters as CSV", (*StatsSocket).showStat},
+		{"show stat", "[iid|proxy type sid]: show counters as CSV", (*StatsSocket).showStat},
 		{"show servers state", "[backend]: show the state of servers", (*StatsSocket).showServersState},
 		{"show backend", "list backends", (*StatsSocket).showBackend},
 		{"show version", "show the version", (*StatsSocket).showVersion},
