@@ -182,8 +182,8 @@ func (f *Frontend) Adopt(loop *reactor.Loop, h *Handover, d *session.Detached, s
 		t.FrameMeters = h.Tunnel.FrameMeters
 		c.exchange.upstream = nil
 		c.exchange.dispatch.Slot.SetUse(backend.Tunnel)
-		c.attachTunnel(t, h, d)
+		mover{c}.attachTunnel(t, h, d)
 		return
 	}
-	c.resume(h, d)
+	mover{c}.resume(h, d)
 }
