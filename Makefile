@@ -6,10 +6,13 @@ PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 
 .DEFAULT_GOAL := help
-.PHONY: run test build lint race fuzz bench conformance slowhttp chaos load stress peers plots pictures prove-100k install help
+.PHONY: run tour test build lint race fuzz bench conformance slowhttp chaos load stress peers plots pictures prove-100k install help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
+
+tour: build ## what mcplb does, in half a minute: a cluster, a node that dies, drain, reload, upgrade, a flood (needs bash, curl)
+	docs/tour.sh
 
 test: ## every test
 	go test -timeout 5m ./...

@@ -51,6 +51,11 @@ func (s *Server) SetAdmin(a Admin, reason string, now time.Time) {
 	})
 }
 
+// Explain replaces the reason of the admin state.
+func (s *Server) Explain(reason string) {
+	s.commit(func(st *State) { st.AdminReason = reason })
+}
+
 // SetWeight sets the weight until a reload changes it; 0 and less means that the
 // server takes no new clients.
 func (s *Server) SetWeight(weight int) {

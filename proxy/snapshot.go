@@ -168,6 +168,7 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 			Current: int64(server.Conns()), Peak: int64(server.Peak()),
 			Total: totals.Connections, Limit: int64(server.MaxConn()),
 		},
+		Queued: int64(server.Queued()), Streams: int64(server.Used(backend.Stream)), Tunnels: int64(server.Used(backend.Tunnel)),
 		Traffic: admin.Traffic{
 			BytesIn: totals.BytesIn, BytesOut: totals.BytesOut,
 			MessagesIn: totals.MessagesIn, MessagesOut: totals.MessagesOut,

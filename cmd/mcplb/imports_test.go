@@ -45,6 +45,7 @@ var layers = []layer{
 	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/internal/build"},
+	{name: "cmd/internal/holder"},   // who listens on an address
 	{name: "cmd/internal/cli"},      // command lines; knows no program
 	{name: "cmd/internal/logqueue"}, // a log that does not wait for its reader
 	{name: "cmd/mcpnode", imports: []string{"cmd/internal/build", "cmd/internal/logqueue"}}, // knows nothing of the balancer
@@ -59,8 +60,8 @@ var layers = []layer{
 	{name: "cmd/mcpload/stress", imports: []string{"cmd/mcpload/proc", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
 	{name: "cmd/mcpload/comparison", imports: []string{"plot", "cmd/mcpload/proc", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
 	{name: "cmd/mcpload", imports: []string{"cmd/internal/build", "cmd/internal/cli", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/origin", "cmd/mcpload/bench", "cmd/mcpload/stress", "cmd/mcpload/comparison"}},
-	{name: "cmd/mcpcluster", imports: []string{"conf", "cmd/internal/build", "cmd/internal/cli", "cmd/internal/logqueue"}},
-	{name: "cmd/mcplb/doctor", imports: []string{"conf"}},
+	{name: "cmd/mcpcluster", imports: []string{"conf", "cmd/internal/build", "cmd/internal/holder", "cmd/internal/cli", "cmd/internal/logqueue"}},
+	{name: "cmd/mcplb/doctor", imports: []string{"conf", "healthcheck", "cmd/internal/holder"}},
 	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy", "cmd/internal/build", "cmd/internal/cli", "cmd/internal/logqueue", "cmd/mcplb/doctor"}},
 }
 

@@ -67,6 +67,9 @@ type Server struct {
 	Connections Connections `json:"connections"`
 	Share       float64     `json:"share"`      // derived: its share of the backend's connections now, 0 to 1
 	FairShare   float64     `json:"fair_share"` // derived: its share of the usable servers' effective weight
+	Queued      int64       `json:"queued"`     // clients that wait for a slot of this server and no other: a session or cookie binds them; part of queue_current
+	Streams     int64       `json:"streams"`    // of the connections now: HTTP responses that are event streams
+	Tunnels     int64       `json:"tunnels"`    // of the connections now: WebSockets
 	Traffic
 	Errors       map[string]uint64 `json:"errors"`       // counters, by reason
 	Retries      uint64            `json:"retries"`      // counter: further connect attempts to this server after a failed one

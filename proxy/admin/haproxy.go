@@ -134,7 +134,7 @@ func serverRow(now time.Time, b *Backend, s *Server, backend, number string) row
 	r := row{
 		"pxname": b.Name, "svname": s.Name, "type": haproxyServer, "pid": "1", "iid": backend, "sid": number,
 		"status": haproxyStatus(s), "weight": num(int(s.EffectiveWeight + 0.5)), "uweight": num(s.Weight), "act": "1", "bck": "0",
-		"qcur": "0", "qmax": "0",
+		"qcur": num(s.Queued), "qmax": num(s.Queued),
 		"scur": num(s.Connections.Current), "smax": num(s.Connections.Peak), "slim": orNone(s.Connections.Limit),
 		"stot": num(s.Connections.Total), "lbtot": num(s.Connections.Total), "connect": num(s.Connections.Total),
 		"bin": num(s.BytesIn), "bout": num(s.BytesOut), "dresp": "0",

@@ -134,7 +134,7 @@ func TestHAProxyCSV(t *testing.T) {
 	}
 }
 
-// Prometheus's exporter for HAProxy can read the page.
+// Prometheus's exporter for HAProxy can read the page, and the stats socket.
 func TestHAProxyExporterReads(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("prometheus-haproxy-exporter")
@@ -143,8 +143,17 @@ func TestHAProxyExporterReads(t *testing.T) {
 	}
 	server := httptest.NewServer(newDesk(edited(unedited)).handler)
 	defer server.Close()
-	address := fmt.Sprintf("127.0.%d.%d:9101", 200+os.Getpid()%50, os.Getpid()/50%250)
-	command := exec.CommandContext(t.Context(), path, "--haproxy.scrape-uri="+server.URL+"/stats;csv", "--web.listen-address="+address)
+	for i, uri := range []string{server.URL + "/stats;csv", "unix:" + startSocket(t, &recorder{})} {
+		t.Run(strings.Split(uri, ":")[0], func(t *testing.T) {
+			expectExported(t, path, uri, fmt.Sprintf("127.0.%d.%d:%d", 200+os.Getpid()%50, os.Getpid()/50%250, 9101+i))
+		})
+	}
+}
+
+// expectExported expects the exporter to show on address what it reads from uri.
+func expectExported(t *testing.T, path, uri, address string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), path, "--haproxy.scrape-uri="+uri, "--web.listen-address="+address)
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -101,6 +101,7 @@ const (
 	waiting                                 // the client waits for 100 before it sends the body
 	continued                               // it got it from here
 	headerSession                           // it bears Mcp-Session-Id: not the deprecated transport
+	streaming                               // the response is an event stream
 )
 
 // endpoints are the addresses of a server that requests may go to, so that an

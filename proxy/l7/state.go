@@ -271,6 +271,9 @@ func (x *exchange) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.P
 	w := x.client.worker
 	x.ExchangeState = h.ExchangeState
 	x.dispatch.Pool, x.dispatch.Slot, x.dispatch.Since = pool, slot, h.Moved
+	if x.has(streaming) {
+		x.dispatch.Slot.SetUse(backend.Stream)
+	}
 	x.upstreamPool = w.upstreams(slot.Server())
 	x.request.Done = true
 	x.upstream = &upstream{pool: x.upstreamPool, exchange: x, endpoint: x.Endpoint}
