@@ -46,8 +46,9 @@ func TestExamplesOfPeers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			command := check(place(t, name, examples(t, name)[name]))
-			if command.Err != nil {
-				t.Skipf("not installed (apt-get install haproxy nginx libnginx-mod-stream): %v", command.Err)
+			_, noModule := os.Stat("/usr/lib/nginx/modules/ngx_stream_module.so")
+			if command.Err != nil || name == "from-nginx.conf" && noModule != nil {
+				t.Skip("not installed: apt-get install haproxy nginx libnginx-mod-stream")
 			}
 			if output, err := command.CombinedOutput(); err != nil {
 				t.Errorf("%v: %v\n%s", command.Args, err, output)
@@ -128,10 +129,9 @@ func examples(t *testing.T, pattern string) map[string]string {
 	return found
 }
 
-// What an example names of its machine: files, and the number of open files.
+// What an example names of its machine.
 var (
 	pemFile     = regexp.MustCompile(`/etc/(?:mcplb|haproxy|nginx)/([\w.-]+)\.(?:pem|key)`)
-	globalLimit = regexp.MustCompile(`(?m)^(\[global\]\n)maxconn .*\n`)
 	nginxListen = regexp.MustCompile(`listen (?:[\d.]+:)?(\d+)`)
 )
 
@@ -143,13 +143,9 @@ func place(t *testing.T, name, text string) string {
 	for _, found := range pemFile.FindAllStringSubmatch(text, -1) {
 		writeCombined(t, directory, found[1])
 	}
-	if err := os.WriteFile(filepath.Join(directory, "token"), []byte("secret\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	text = globalLimit.ReplaceAllString(text, "$1")
 	text = nginxListen.ReplaceAllString(text, fmt.Sprintf("listen unix:%s/$1.sock", directory))
 	text = strings.ReplaceAll(text, "load_module", "pid "+directory+"/pid; error_log stderr; load_module")
-	for _, where := range []string{"/etc/mcplb", "/etc/haproxy", "/etc/nginx", "/run/mcplb", "/run/haproxy", "/var/log/mcplb"} {
+	for _, where := range []string{"/etc/mcplb", "/etc/haproxy", "/etc/nginx", "/run/mcplb", "/run/haproxy"} {
 		text = strings.ReplaceAll(text, where, directory)
 	}
 	path := filepath.Join(directory, name)

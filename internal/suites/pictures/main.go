@@ -6,10 +6,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -24,12 +26,23 @@ const (
 	httpAddress  = "127.72.9.1:8080"
 )
 
-// The times of the events, from the start of the load on.
-const (
-	killed  = 25 * time.Second
-	started = 40 * time.Second
-	drained = 55 * time.Second
-)
+// events are what happens beside the load, by the time from its start on. Clients
+// still come when the node returns, so that it gets its share.
+var events = []struct {
+	at      time.Duration
+	program string
+	args    []string
+}{
+	{12 * time.Second, "mcpcluster", []string{"kill", "-state", state, "node3"}},
+	{20 * time.Second, "mcpcluster", []string{"start", "-state", state, "node3"}},
+	{85 * time.Second, "mcplb", []string{"drain", "nodes/node2", "-reason", "kernel update", "-admin", adminAddress}},
+}
+
+// The clients, and how many of them come per second.
+const clients, arrivals = 240, 5
+
+// state is the directory that mcpcluster keeps, in that of the cluster.
+const state = "state"
 
 // options holds the command line's values.
 type options struct {
@@ -44,7 +57,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.bin, "bin", "bin", "the `directory` of mcplb, mcpnode, mcpcluster and mcpload")
 	flag.StringVar(&o.out, "o", filepath.Join("docs", "images", "page.png"), "the `file` for the picture")
-	flag.DurationVar(&o.after, "after", 90*time.Second, "how long there is traffic before the picture is taken, at least a minute")
+	flag.DurationVar(&o.after, "after", 100*time.Second, "how long there is traffic before the picture is taken")
 	flag.Parse()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "pictures:", err)
@@ -54,33 +67,35 @@ func main() {
 }
 
 // run starts the cluster and takes the picture.
-func run(ctx context.Context, o options) (err error) {
-	if o.after < time.Minute {
-		return fmt.Errorf("-after must be a minute at least, not %v: the node must have returned", o.after)
-	}
+func run(ctx context.Context, o options) error {
 	directory, err := os.MkdirTemp("", "mcplb-pictures-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(directory)
-	c := &cluster{bin: o.bin, state: filepath.Join(directory, "state")}
-	config := filepath.Join(directory, "lb.toml")
-	if err := os.WriteFile(config, configuration, 0o644); err != nil {
+	bin, err := filepath.Abs(o.bin)
+	if err != nil {
 		return err
 	}
-	if err := c.control(ctx, "start", "-c", config, "-bin", o.bin); err != nil {
+	c := &cluster{bin: bin, directory: directory}
+	if err := os.WriteFile(filepath.Join(directory, configFile), configuration, 0o644); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.control(context.WithoutCancel(ctx), "stop")) }()
-	load, err := c.load(ctx, o.after)
+	nodes, err := c.start(ctx, "mcpcluster", "run", "-state", state, "-c", configFile, "-bin", bin)
+	if err != nil {
+		return err
+	}
+	defer nodes.stop()
+	if err := answers(ctx); err != nil {
+		return err
+	}
+	load, err := c.start(ctx, "mcpload", "run", "-quiet", "-tcp", tcpAddress, "-http", httpAddress, "-sse-path", "/mcp/sse",
+		"-n", strconv.Itoa(clients), "-mix", "tcp=50,http=25,ws=15,sse=10", "-rate", strconv.Itoa(arrivals), "-interval", "2s", "-load", o.after.String())
 	if err != nil {
 		return err
 	}
 	defer load.stop()
-	if err := c.drainOne(ctx); err != nil {
-		return err
-	}
-	if err := pause(ctx, o.after-drained); err != nil {
+	if err := c.happen(ctx, o.after); err != nil {
 		return err
 	}
 	picture, err := screenshot(ctx, "http://"+adminAddress+"/")
@@ -91,49 +106,46 @@ func run(ctx context.Context, o options) (err error) {
 	return os.WriteFile(o.out, picture, 0o644)
 }
 
+// configFile is the name of the balancer's file in the directory of the cluster. The page shows it.
+const configFile = "lb.toml"
+
 // cluster is the running cluster.
 type cluster struct {
-	bin   string // the directory of the programs
-	state string // the directory that mcpcluster keeps
+	bin       string // the directory of the programs
+	directory string // in which they run
 }
 
-// program returns the path of one of the programs.
-func (c *cluster) program(name string) string { return filepath.Join(c.bin, name) }
-
-// control runs a command of mcpcluster on the cluster.
-func (c *cluster) control(ctx context.Context, command string, args ...string) error {
-	args = append([]string{command, "-state", c.state}, args...)
-	if output, err := exec.CommandContext(ctx, c.program("mcpcluster"), args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("mcpcluster %s: %w\n%s", command, err, output)
-	}
-	return nil
+// command is one of the programs with arguments.
+func (c *cluster) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	command := exec.CommandContext(ctx, filepath.Join(c.bin, program), args...)
+	command.Dir = c.directory
+	return command
 }
 
-// drainOne drains a server when the time has come.
-func (c *cluster) drainOne(ctx context.Context) error {
-	if err := pause(ctx, drained); err != nil {
-		return err
+// happen lets the events come, and returns when all of the time is over.
+func (c *cluster) happen(ctx context.Context, all time.Duration) error {
+	begin := time.Now()
+	for _, e := range events {
+		if err := pause(ctx, e.at-time.Since(begin)); err != nil {
+			return err
+		}
+		if output, err := c.command(ctx, e.program, e.args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s %s: %w\n%s", e.program, e.args[0], err, output)
+		}
 	}
-	drain := exec.CommandContext(ctx, c.program("mcplb"), "drain", "nodes/node2", "-reason", "kernel update", "-admin", adminAddress)
-	if output, err := drain.CombinedOutput(); err != nil {
-		return fmt.Errorf("mcplb drain: %w\n%s", err, output)
-	}
-	return nil
+	return pause(ctx, all-time.Since(begin))
 }
 
 // process is a program that runs beside this one.
 type process struct{ command *exec.Cmd }
 
-// load starts clients that kill a node and start it again.
-func (c *cluster) load(ctx context.Context, lasting time.Duration) (*process, error) {
-	mcpcluster := c.program("mcpcluster") + " %s -state " + c.state + " node3"
-	command := exec.CommandContext(ctx, c.program("mcpload"), "run", "-quiet", "-tcp", tcpAddress, "-http", httpAddress, "-sse-path", "/mcp/sse",
-		"-n", "400", "-mix", "tcp=50,http=25,ws=15,sse=10", "-rate", "200", "-interval", "1s", "-load", (lasting + time.Minute).String(),
-		"-fault", fmt.Sprintf(mcpcluster, "kill"), "-fault-at", killed.String(), "-fault-node", "node3",
-		"-repair", fmt.Sprintf(mcpcluster, "start"), "-repair-at", started.String(), "-admin", adminAddress)
+// start starts a program. It gets SIGTERM when ctx ends.
+func (c *cluster) start(ctx context.Context, program string, args ...string) (*process, error) {
+	command := c.command(ctx, program, args...)
 	command.Stderr = os.Stderr
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("mcpload: %w", err)
+		return nil, fmt.Errorf("%s: %w", program, err)
 	}
 	return &process{command}, nil
 }
@@ -143,6 +155,26 @@ func (c *cluster) load(ctx context.Context, lasting time.Duration) (*process, er
 func (p *process) stop() {
 	_ = p.command.Process.Signal(syscall.SIGTERM)
 	_ = p.command.Wait()
+}
+
+// patience is how long the cluster may take to start.
+const patience = time.Minute
+
+// answers waits until the balancer is healthy.
+func answers(ctx context.Context) error {
+	for begin := time.Now(); time.Since(begin) < patience; {
+		response, err := http.Get("http://" + adminAddress + "/health")
+		if err == nil {
+			response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return errors.New("the cluster does not start; is another one running on its addresses?")
 }
 
 // pause waits, unless ctx ends.
