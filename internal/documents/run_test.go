@@ -29,6 +29,11 @@ const (
 
 // Whoever types what a document shows sees what it shows.
 func TestCommands(t *testing.T) {
+	for _, program := range []string{"bash", "curl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("not installed (apt-get install %s): %v", program, err)
+		}
+	}
 	network := reserve(t)
 	for i, d := range repository(t) {
 		blocks, cluster := d.runnable(t)
