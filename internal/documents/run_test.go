@@ -29,6 +29,11 @@ const (
 
 // Whoever types what a document shows sees what it shows.
 func TestCommands(t *testing.T) {
+	for _, program := range []string{"bash", "curl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("not installed (apt-get install %s): %v", program, err)
+		}
+	}
 	network := reserve(t)
 	for i, d := range repository(t) {
 		blocks, cluster := d.runnable(t)
@@ -103,7 +108,7 @@ func startShell(t *testing.T, hosts string) *shell {
 		t.Fatal(err)
 	}
 	s := &shell{directory: directory, hosts: hosts}
-	s.environ = append(os.Environ(), "PATH="+binaries+":"+os.Getenv("PATH"), "TMPDIR="+directory, "MCPLB_ADMIN="+hosts+"1:8404", "LC_ALL=C")
+	s.environ = append(os.Environ(), "PATH="+binaries+":"+os.Getenv("PATH"), "TMPDIR="+directory, "MCPLB_ADMIN="+hosts+"1:18404", "LC_ALL=C")
 	commands := s.command("bash", "--noprofile", "--norc", "-c", loop)
 	stdin, input, err := os.Pipe()
 	if err != nil {
@@ -148,7 +153,7 @@ func (s *shell) startCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.ReplaceAll(s.placed(string(demo)), `= ":`, `= "`+s.hosts+`1:`)
+	text := strings.ReplaceAll(s.placed(string(demo)), `= ":`, `= "`+s.hosts+`1:1`)
 	if err := os.WriteFile(filepath.Join(s.directory, "lb.toml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -180,11 +185,21 @@ func (s *shell) startCluster(t *testing.T) {
 	log.Await(t, "Ctrl-C ends the cluster", ended)
 }
 
-var loopback = regexp.MustCompile(`\b127\.0\.0\.([1-9])`) // not the network, 127.0.0.0/8
+var (
+	port     = regexp.MustCompile(`\b(127\.0\.0\.\d+[:/])(\d{4})\b`) // in an address, or a path below /dev/tcp
+	loopback = regexp.MustCompile(`\b127\.0\.0\.([1-9])`)            // not the network, 127.0.0.0/8
+	moved    = regexp.MustCompile(`\b(127\.0\.0\.\d+[:/])1(\d{4})\b`)
+)
 
-// placed is a text of a document, with the shell's addresses; shown is the reverse.
-func (s *shell) placed(text string) string { return loopback.ReplaceAllString(text, s.hosts+"$1") }
-func (s *shell) shown(text string) string  { return strings.ReplaceAll(text, s.hosts, "127.0.0.") }
+// placed is a text of a document, with the shell's addresses and ports that make run does not
+// use: it may be running. shown is the reverse.
+func (s *shell) placed(text string) string {
+	return loopback.ReplaceAllString(port.ReplaceAllString(text, "${1}1$2"), s.hosts+"$1")
+}
+
+func (s *shell) shown(text string) string {
+	return moved.ReplaceAllString(strings.ReplaceAll(text, s.hosts, "127.0.0."), "$1$2")
+}
 
 // try runs a command and compares its output, if repeat is set until it is right.
 func (s *shell) try(t *testing.T, d *Document, c *Command, repeat bool) {

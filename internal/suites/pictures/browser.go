@@ -51,5 +51,5 @@ func chromium() (string, error) {
 			return path, nil
 		}
 	}
-	return "", errors.New("Chromium is not installed: apt-get install chromium")
+	return "", errors.New("no Chromium is installed: apt-get install chromium")
 }
