@@ -100,7 +100,11 @@ const layoutScript = `(() => {
 // column, and axe-core finds nothing serious.
 func TestPageLayout(t *testing.T) {
 	ctx := browser.Start(t)
-	for _, n := range []int{4, 40, 200} {
+	sizes := []int{4, 40, 200}
+	if testing.Short() {
+		sizes = sizes[:1]
+	}
+	for _, n := range sizes {
 		browser.Do(t, ctx, "opening the page", chromedp.Navigate(servePage(t, crowd(n))+"/"))
 		themes := []string{"light", "dark"}
 		if os.Getenv("MCPLB_SCREENSHOTS") == "" {
