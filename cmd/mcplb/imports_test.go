@@ -74,6 +74,7 @@ var helpers = []layer{
 	{name: "internal/endpoint"},
 	{name: "internal/certificate"},
 	{name: "internal/golden"},
+	{name: "internal/documents"},
 	{name: "internal/browser"},
 	{name: "internal/proxyheaders"},
 	{name: "internal/metricstest", imports: []string{"proxy/metrics"}},
@@ -83,6 +84,7 @@ var helpers = []layer{
 	{name: "internal/suites/conformance"},
 	{name: "internal/suites/handshakes"},
 	{name: "internal/suites/hold"},
+	{name: "internal/suites/pictures"},
 	{name: "internal/suites/session"},
 	{name: "internal/suites/slowhttp"},
 }
