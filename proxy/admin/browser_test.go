@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http/httptest"
+	"os"
 	"testing"
 	"time"
 
@@ -16,9 +17,11 @@ import (
 // crowd returns a Source of a backend of n servers with names of 28 characters, large
 // numbers, and every state.
 func crowd(n int) *fixed {
-	begin := time.Now()
-	return edited(func(s *Snapshot) {
-		now := time.Now()
+	begin := time.Now().Add(-historySamples * historyInterval)
+	calls := time.Duration(0)
+	return edited(func(s *Snapshot) { // each time one interval later
+		now := begin.Add(calls * historyInterval)
+		calls++
 		s.Time, s.Process.StartTime, s.Process.Reload.Time = now, now.Add(-75*time.Hour), begin
 		s.Process.AccessLog.Error = ""
 		s.Frontends[1].HTTP.Responses = map[string]uint64{"1xx": 3, "2xx": 49_000_000, "3xx": 12, "4xx": 90_123, "5xx": 1_234, "other": 1}
@@ -41,7 +44,7 @@ func crowdServer(one Server, i int, now, begin time.Time) Server {
 	one.Errors = map[string]uint64{"client_abort": uint64(12 * i), "abort": 3, "reset": uint64(i % 5), "connect_timeout": 0}
 	var responses metrics.Histogram
 	seconds := uint64(now.Sub(begin)/time.Second) + 1
-	for j := range seconds {
+	for j := range seconds / 3 {
 		responses.Add(int64(200*time.Microsecond) + int64(i)*int64(j%7)*int64(3*time.Millisecond))
 	}
 	one.Response.Exact = &metrics.Latency{}
@@ -51,8 +54,11 @@ func crowdServer(one Server, i int, now, begin time.Time) Server {
 	case 2:
 		one.State, one.Usable, one.Reason, one.Connections.Current = ServerDown, false, "L4CON connection refused", 0
 		one.Check.Code, one.Check.Text, one.Check.Progress, one.Check.Failures = "L4CON", "connection refused", "1/2 up", 1234
-		one.Downs, one.DowntimeSeconds, one.LastDown = 3, 4321, begin.Add(2*time.Second)
+		one.Downs, one.DowntimeSeconds, one.LastDown = 3, 4321, begin.Add(4*time.Minute)
 		one.Since = one.LastDown
+		if now.Before(one.LastDown) {
+			one.State, one.LastDown = ServerUp, time.Time{}
+		}
 	case 3:
 		one.Admin, one.Usable, one.AdminReason, one.AdminSince = AdminMaint, false, "kernel update, by 127.0.0.1:50000", begin
 	case 7:
@@ -63,13 +69,12 @@ func crowdServer(one Server, i int, now, begin time.Time) Server {
 	return one
 }
 
-// servePage serves the page of a source with a history of 60 samples, and returns its URL.
+// servePage serves the page of a source with a full history, and returns its URL.
 func servePage(t *testing.T, source Source) string {
 	t.Helper()
 	history := NewHistory(source)
-	for range 60 {
+	for range historySamples {
 		history.sample()
-		time.Sleep(20 * time.Millisecond)
 	}
 	handler := NewAdminHandler(Options{Source: source, Control: &recorder{}, History: history})
 	server := httptest.NewServer(handler)
@@ -99,9 +104,17 @@ const layoutScript = `(() => {
 // column, and axe-core finds nothing serious.
 func TestPageLayout(t *testing.T) {
 	ctx := browser.Start(t)
-	for _, n := range []int{4, 40, 200} {
+	sizes := []int{4, 40, 200}
+	if testing.Short() {
+		sizes = sizes[:1]
+	}
+	for _, n := range sizes {
 		browser.Do(t, ctx, "opening the page", chromedp.Navigate(servePage(t, crowd(n))+"/"))
-		for _, theme := range []string{"light", "dark"} {
+		themes := []string{"light", "dark"}
+		if os.Getenv("MCPLB_SCREENSHOTS") == "" {
+			themes = themes[:1] // a theme changes colors, not the layout
+		}
+		for _, theme := range themes {
 			for _, width := range []int64{1440, 1280, 1201, 1000, 390} {
 				browser.Show(t, ctx, theme, width)
 				for _, wrong := range browser.Evaluate[[]string](t, ctx, layoutScript) {
