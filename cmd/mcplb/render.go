@@ -153,7 +153,7 @@ func writeBackend(w io.Writer, now time.Time, b *admin.Backend, servers order) {
 			server.Queued, server.Streams, server.Tunnels,
 			percent(server.Share), percent(server.FairShare), server.Weight, perSecond(server.Rates.Messages),
 			latency(server.Response.P50Seconds), latency(server.Response.P95Seconds), latency(server.Response.P99Seconds),
-			sumOf(server.Errors), checkOf(&server.Check))
+			server.ServerErrors(), checkOf(&server.Check))
 	}
 	table.Flush()
 }
