@@ -104,12 +104,12 @@ func TestScriptsOfHAProxy(t *testing.T) {
 	path := startSocket(t, &recorder{})
 	for script, want := range map[string]string{
 		`echo "show stat" | socat stdio unix-connect:$S | grep -v '^#' | cut -d, -f1,2,18 | grep ,node`: "nodes,node1,UP\nnodes,node2,DOWN 1/2\nnodes,node3,no check\n",
-		`echo "show stat" | socat unix-connect:$S stdio | awk -F, '$2=="BACKEND"{print $1,$20}'`:       "nodes 2\n",
-		`echo "show info;show stat" | socat stdio $S | sed -n 's/^CurrConns: //p'`:                     "30\n",
-		`echo "show servers state nodes" | socat stdio $S | awk '$4=="node1"{print $5":"$19}'`:         "127.0.0.11:9001\n",
-		`printf 'set server nodes/node1 state maint' | socat - UNIX-CONNECT:$S`:                        "\n",
-		`echo "disable server nodes/node1; enable server nodes/node1" | socat stdio $S | wc -l`:        "2\n",
-		`echo "set server nodes/nothing state maint" | socat stdio $S | grep -c 'No such server'`:      "1\n",
+		`echo "show stat" | socat unix-connect:$S stdio | awk -F, '$2=="BACKEND"{print $1,$20}'`:        "nodes 2\n",
+		`echo "show info;show stat" | socat stdio $S | sed -n 's/^CurrConns: //p'`:                      "30\n",
+		`echo "show servers state nodes" | socat stdio $S | awk '$4=="node1"{print $5":"$19}'`:          "127.0.0.11:9001\n",
+		`printf 'set server nodes/node1 state maint' | socat - UNIX-CONNECT:$S`:                         "\n",
+		`echo "disable server nodes/node1; enable server nodes/node1" | socat stdio $S | wc -l`:         "2\n",
+		`echo "set server nodes/nothing state maint" | socat stdio $S | grep -c 'No such server'`:       "1\n",
 	} {
 		command := exec.CommandContext(t.Context(), "sh", "-c", script)
 		command.Env = append(os.Environ(), "S="+path)
