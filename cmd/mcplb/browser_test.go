@@ -51,6 +51,7 @@ func browser(t *testing.T) context.Context {
 // quietBrowser is browser for a page that is to meet errors.
 func quietBrowser(t *testing.T) context.Context {
 	t.Helper()
+	notInShort(t)
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "headless-shell"} {
 		if found, err := exec.LookPath(name); err == nil {

@@ -7,7 +7,7 @@ import (
 
 // Patience is how long a test waits for an event that must come. It is never
 // needed unless a test hangs.
-const Patience = 30 * time.Second
+const Patience = time.Minute
 
 // Await waits until done returns true, and reports whether it did within
 // Patience. It calls done every millisecond, on the caller's goroutine.
