@@ -30,3 +30,18 @@ func Eventually(t testing.TB, what string, done func() bool) {
 		t.Fatalf("timed out waiting until %s", what)
 	}
 }
+
+// Receive returns the next value of a channel, or its zero value once that is closed,
+// and fails the test if neither comes within Patience.
+func Receive[T any](t testing.TB, from <-chan T) T {
+	t.Helper()
+	timer := time.NewTimer(Patience)
+	defer timer.Stop()
+	select {
+	case v := <-from:
+		return v
+	case <-timer.C:
+		t.Fatal("timed out waiting for a channel")
+	}
+	panic("unreachable")
+}
