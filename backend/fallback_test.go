@@ -111,7 +111,7 @@ func TestSourceColdStartWithServerDown(t *testing.T) {
 		{"interleaved", 10, 0.025}, {"sequential", 10, 0.03}, {"shuffled", 10, 0.025},
 		{"zipf", 40, 0.03}, {"zipf", 400, 0.03},
 	} {
-		for seed := range uint64(5) {
+		for seed := range seeds(5) {
 			c, base := seeded(t, seed)
 			serverNamed(t, c.p, "node3").SetHealth(Down, "refused", time.Now())
 			c.openInFlight(base, arrivals[tc.kind](c.rng, tc.sources, 4000), 1)

@@ -83,6 +83,15 @@ func acquire(t testing.TB, p *Pool, r Request) Slot {
 	return l
 }
 
+// seeds returns how many random runs a test makes, of those that it makes when time
+// is not short: the race detector makes each ten times as long.
+func seeds(n uint64) uint64 {
+	if testing.Short() {
+		return (n + 4) / 5
+	}
+	return n
+}
+
 // perServer returns the slots in use by server.
 func perServer(p *Pool) map[string]int {
 	m := map[string]int{}

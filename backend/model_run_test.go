@@ -347,7 +347,7 @@ func (m *model) check() {
 // Random operations against the model.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(30) {
+	for seed := range seeds(30) {
 		c := backendOf(4, maxConn(5), weights(2))
 		c.StickyTime = time.Second
 		c.SlowStart = time.Duration(seed%3) * time.Second

@@ -83,7 +83,7 @@ func TestSourceBoundsBothSides(t *testing.T) {
 		for _, n := range tc.sources {
 			t.Run(fmt.Sprint(tc.kind, "/", n), func(t *testing.T) {
 				t.Parallel()
-				for seed := range uint64(4) {
+				for seed := range seeds(4) {
 					c, base := seeded(t, seed)
 					way := c.openInFlight(base, arrivals[tc.kind](c.rng, n, 4000), 1)
 					if end := unevenness(c.p); way > tc.way+1e-9 || end > tc.end+1e-9 {

@@ -58,7 +58,10 @@ func toReset(c *net.TCPConn) {
 		return
 	}
 	_ = raw.Control(func(fd uintptr) {
-		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, int(endpoint.Patience/time.Millisecond))
+		broken := []unix.PollFd{{Fd: int32(fd)}}
+		for err := error(unix.EINTR); err == unix.EINTR; { // the runtime's signals end it, too
+			_, err = unix.Poll(broken, int(endpoint.Patience/time.Millisecond))
+		}
 	})
 }
 

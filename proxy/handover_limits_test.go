@@ -26,6 +26,8 @@ func TestHandOverOfWhatWaits(t *testing.T) {
 		fmt.Fprintf(&all, "message %d\n", i)
 	}
 	one.Say(all.String())
+	// A client that is still being connected stays in the old process, with a bucket of its own.
+	r.eventually("both have their server", func() bool { return s.Accepted() == 2 })
 	r.eventually("some wait", func() bool { return r.frontend("f").MessagesDelayed > 0 })
 	two.Say("other\n")
 	h := r

@@ -287,7 +287,7 @@ func TestHandOverWhileDisconnecting(t *testing.T) {
 		t.Errorf("%d descriptors have moved", n)
 	}
 	c.HearReset()
-	<-looked
+	endpoint.Receive(t, looked)
 	r.old.Leave()
 }
 

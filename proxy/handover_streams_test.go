@@ -72,7 +72,7 @@ func TestHandOverStreams(t *testing.T) {
 		t.Errorf("the slow client got %d bytes, %v; or others", len(got), err)
 	}
 	releaseAll()
-	if got := <-received; !bytes.Equal(got, pattern) {
+	if got := endpoint.Receive(t, received); !bytes.Equal(got, pattern) {
 		t.Errorf("the slow server got %d bytes, or others", len(got))
 	}
 	if answer, err := half.Reader.ReadString('\n'); answer != "thanks\n" {

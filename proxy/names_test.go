@@ -178,27 +178,38 @@ func TestNamesBackOff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
+		var mu sync.Mutex // guards at and accept: a sleep does not synchronize the test with the look-ups after it
 		var at []time.Duration
 		accept := false
 		n := newNames(func(context.Context, string) ([]netip.Addr, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			at = append(at, time.Since(begin))
 			if len(at) < 9 {
 				return nil, errors.New("away")
 			}
 			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
-		}, func(a answers) bool { return accept && len(a) == 1 })
+		}, func(a answers) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return accept && len(a) == 1
+		})
 		defer n.close()
 		n.want(answers{"a": {err: errors.New("away")}, "b": {}})
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
+		mu.Lock()
 		s := time.Second
 		if want := []time.Duration{1 * s, 3 * s, 7 * s, 15 * s, 31 * s, 63 * s, 123 * s, 183 * s, 243 * s}; !slices.Equal(at, want) {
 			t.Errorf("looked up at %v, want %v", at, want)
 		}
 		// What cannot be taken now is asked for again; then it is over.
 		accept = true
+		mu.Unlock()
 		time.Sleep(time.Hour)
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if len(at) != 10 {
 			t.Errorf("looked up %d times, want 10", len(at))
 		}

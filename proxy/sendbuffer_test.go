@@ -43,7 +43,7 @@ func TestStalledReader(t *testing.T) {
 				}
 				read += n
 			}
-			<-stalled
+			endpoint.Receive(t, stalled)
 			if waiting := waitingToBeSent(t, address); waiting < 16<<10 || waiting > 600<<10 {
 				t.Errorf("%d bytes wait to be sent to the client", waiting)
 			}

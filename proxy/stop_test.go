@@ -67,7 +67,7 @@ func TestDrain(t *testing.T) {
 	default:
 	}
 	c.Close()
-	if err := <-stopped; err != nil {
+	if err := endpoint.Receive(t, stopped); err != nil {
 		t.Errorf("stopping: %v", err)
 	}
 }
@@ -127,7 +127,7 @@ func TestSecondStop(t *testing.T) {
 	if err := r.Stop(at); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the second: %v", err)
 	}
-	if err := <-first; err != nil {
+	if err := endpoint.Receive(t, first); err != nil {
 		t.Errorf("the first: %v", err)
 	}
 	c.HearReset()

@@ -83,5 +83,15 @@ func (b *bucket) until(r limit, n, now int64) int64 {
 // isFull reports whether the bucket is like a new one.
 func (b *bucket) isFull(now int64) bool { return b.full.Load() <= now }
 
+// raise makes the bucket full no earlier than at.
+func (b *bucket) raise(at int64) {
+	for {
+		full := b.full.Load()
+		if full >= at || b.full.CompareAndSwap(full, at) {
+			return
+		}
+	}
+}
+
 // reset makes the bucket full.
 func (b *bucket) reset() { b.full.Store(0) }

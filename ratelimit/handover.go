@@ -46,6 +46,20 @@ func (s *Source) Key() uint64 {
 	return uint64(s.key)
 }
 
+// Spent is when the source's bucket of messages is full again, in nanoseconds on the
+// engine's clock; 0 for nil.
+func (s *Source) Spent() int64 {
+	if s == nil {
+		return 0
+	}
+	return s.messages.full.Load()
+}
+
+// Charge takes what has passed in the old process since Limiter.Handover: the bucket of
+// messages is full no earlier than until, which is the same source's Spent there. Safe
+// for concurrent use.
+func (s *Source) Charge(until int64) { s.messages.raise(until) }
+
 // Handover returns the limiter's state at the time now.
 func (l *Limiter) Handover(now int64) Handover {
 	h := Handover{Connections: l.connections.full(), Messages: l.messages.full.Load()}

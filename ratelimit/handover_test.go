@@ -107,3 +107,27 @@ func TestReinstate(t *testing.T) {
 		t.Errorf("with one held: %v", v)
 	}
 }
+
+// What passes in the old process after its state was handed over is charged in the new
+// one, when the connection arrives. If this fails, an upgrade lets more through than the
+// rate (issue 12, B1).
+func TestChargeOfWhatPassedMeanwhile(t *testing.T) {
+	t.Parallel()
+	limits := conf.RateLimit{MessageRate: 4, MessageBurst: 5}
+	before, after := New(limits), New(limits)
+	old := admit(t, before, "192.0.2.1", 0, Admitted)
+	var turn, next Turn
+	old.Take(&turn, 5, 0)
+	after.Restore(before.Handover(0), 0)
+	now := second / 4
+	if n, _ := old.Take(&turn, 1, now); n != 1 {
+		t.Fatal("nothing passed in the old process")
+	}
+	moved := after.Reinstate(old.Key(), now)
+	moved.Charge(old.Spent())
+	moved.Charge(0) // of another connection, detached before
+	if n, wait := moved.Take(&next, 1, now); n != 0 || wait != 250*time.Millisecond {
+		t.Errorf("%d messages passed in the new process, want none for 250 ms, not %v", n, wait)
+	}
+	before.Apply(conf.RateLimit{})
+}

@@ -284,7 +284,7 @@ func (r *running) expectStatus(t *testing.T, want int) {
 		if got != want {
 			t.Errorf("exit status %d, want %d; stderr: %s", got, want, &r.stderr)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("mcpcluster does not end; stderr: %s", &r.stderr)
 	}
 }

@@ -55,6 +55,7 @@ func browser(t *testing.T) context.Context {
 // quietBrowser is browser for a page that is to meet errors.
 func quietBrowser(t *testing.T) context.Context {
 	t.Helper()
+	notInShort(t)
 	return browsers.Start(t)
 }
 

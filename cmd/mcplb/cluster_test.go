@@ -27,6 +27,24 @@ func full(number, part int) int {
 	return part
 }
 
+// shorter is a third of a number of upgrades, at least two, if time is short: the race
+// detector makes each process slow to start.
+func shorter(number int) int {
+	if testing.Short() {
+		return max(2, number/3)
+	}
+	return number
+}
+
+// notInShort skips a test that is mostly about another program, which the race detector
+// does not see and a busy machine makes slow. make test runs it.
+func notInShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("not with -short")
+	}
+}
+
 // node is a running mcpnode.
 type node struct {
 	*process

@@ -139,6 +139,7 @@ func TestPromtool(t *testing.T) {
 // Prometheus answers every query from a real scrape without an error.
 func TestPrometheusAnswers(t *testing.T) {
 	t.Parallel()
+	notInShort(t)
 	prometheus, err := exec.LookPath("prometheus")
 	promtool, err2 := exec.LookPath("promtool")
 	if err != nil || err2 != nil {

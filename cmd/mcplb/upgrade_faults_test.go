@@ -44,7 +44,7 @@ func TestNewProcessKilled(t *testing.T) {
 	first := l.serving(t)
 	knocking := knock(t, l.frontend)
 	killed := 0
-	for range full(60, 15) {
+	for range full(60, shorter(15)) {
 		held := holdLines(t, l, 60)
 		l.send(t, first, syscall.SIGUSR2)
 		delay := time.Duration(rand.Int64N(int64(40 * time.Millisecond)))

@@ -7,7 +7,7 @@ import (
 
 // Patience is how long a test waits for an event that must come. It is never
 // needed unless a test hangs.
-const Patience = 30 * time.Second
+const Patience = time.Minute
 
 // Await waits until done returns true, and reports whether it did within
 // Patience. It calls done every millisecond, on the caller's goroutine.
@@ -29,4 +29,19 @@ func Eventually(t testing.TB, what string, done func() bool) {
 	if !Await(done) {
 		t.Fatalf("timed out waiting until %s", what)
 	}
+}
+
+// Receive returns the next value of a channel, or its zero value once that is closed,
+// and fails the test if neither comes within Patience.
+func Receive[T any](t testing.TB, from <-chan T) T {
+	t.Helper()
+	timer := time.NewTimer(Patience)
+	defer timer.Stop()
+	select {
+	case v := <-from:
+		return v
+	case <-timer.C:
+		t.Fatal("timed out waiting for a channel")
+	}
+	panic("unreachable")
 }

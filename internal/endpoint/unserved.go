@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,13 +54,23 @@ func Blackhole(t testing.TB) string {
 	t.Helper()
 	hole := Bind(t)
 	hole.Listen(t, 0)
-	for range 8 {
-		c, err := net.DialTimeout("tcp", hole.Address, 50*time.Millisecond)
-		if err != nil {
-			return hole.Address
-		}
-		t.Cleanup(func() { c.Close() })
+	c, err := net.DialTimeout("tcp", hole.Address, Patience)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("a backlog of 0 accepts 8 connections")
-	return ""
+	t.Cleanup(func() { c.Close() })
+	Eventually(t, "the connection fills the backlog", func() bool { return hole.backlog(t) > 0 })
+	return hole.Address
+}
+
+// backlog returns how many connections wait to be accepted: of a listening
+// socket, TCP_INFO says it there (tcp_get_info in the kernel's net/ipv4/tcp.c). A
+// connection may be established for its client, and not yet be in the backlog.
+func (b *Bound) backlog(t testing.TB) int {
+	t.Helper()
+	info, err := unix.GetsockoptTCPInfo(b.FD, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(info.Unacked)
 }

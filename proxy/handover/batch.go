@@ -80,7 +80,7 @@ func (o *Old) detach(c *reactor.Conn) *leaving {
 		return nil
 	}
 	slot, source := s.Holds()
-	m := &leaving{session: s, record: Record{Frontend: s.Info().Frontend, Source: source.Key(), Limited: source != nil}}
+	m := &leaving{session: s, record: Record{Frontend: s.Info().Frontend, Source: source.Key(), Limited: source != nil, Spent: source.Spent()}}
 	if slot.Server() != nil {
 		m.record.Slot = o.keyOf(slot)
 	}

@@ -24,6 +24,7 @@ type Record struct {
 	Slot     SlotKey
 	Source   uint64 // ratelimit.Source.Key, if Limited
 	Limited  bool
+	Spent    int64        // ratelimit.Source.Spent, when it was detached
 	Two      bool         // there are two sockets
 	Detached int64        // when the old process stopped serving it, on the engine's clock
 	Stream   *l4.Handover // of a session of mode tcp or mcp

@@ -188,6 +188,7 @@ func (r *reservations) claim(a *arriving) error {
 		} else {
 			a.source = r.limiter.Reinstate(a.Source, r.now())
 		}
+		a.source.Charge(a.Spent)
 	}
 	return nil
 }

@@ -59,13 +59,13 @@ func slowReader(t *testing.T, direction byte, change ...func(*setup)) {
 	before := heap()
 	stuck, sent := make(chan struct{}), make(chan error, 1)
 	go func() { sent <- p.sendStuck(sender.TCPConn, direction, offered(), stuck) }()
-	<-stuck
+	endpoint.Receive(t, stuck)
 	checkCost(t, "a reader that does not read", before)
 	if n := b.Parked(); n > reactor.ReadSize {
 		t.Errorf("%d bytes are parked for it, want at most %d", n, reactor.ReadSize)
 	}
 	report(t, p.receive(reader, direction, offered()))
-	report(t, <-sent)
+	report(t, endpoint.Receive(t, sent))
 	c.Close()
 	s.Close()
 }
@@ -181,7 +181,7 @@ func TestBulkIsShared(t *testing.T) {
 			}
 			const most = 2 * (reactor.Budget + reactor.ReadSize) // both ends may have an event
 			for last := uint64(0); last < size; {
-				n := <-moved
+				n := endpoint.Receive(t, moved)
 				if n-last > most {
 					t.Errorf("%d bytes were moved in one turn, want at most %d", n-last, most)
 				}

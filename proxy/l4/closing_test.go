@@ -149,7 +149,7 @@ func TestAnswerBeforeTheQuestionEnds(t *testing.T) {
 			s.Say(answer)
 			s.Close() // with unread bytes: RST
 			c.Hear(answer)
-			if err := <-sent; !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+			if err := endpoint.Receive(t, sent); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 				t.Errorf("the client's sending ended with %v, want connection reset", err)
 			}
 		}

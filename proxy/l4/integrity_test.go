@@ -207,7 +207,7 @@ func TestIntegrityOfAStream(t *testing.T) {
 				s := endpoint.Serve(t, func(c *net.TCPConn) { served <- p.server(c) })
 				b := start(t, []string{s.Address}, inMode(mode), withPipes(pipes))
 				report(t, p.both(b.dial().TCPConn, clientResets, upward, p.up, downward, p.down))
-				report(t, <-served)
+				report(t, endpoint.Receive(t, served))
 			})
 		}
 	}

@@ -539,7 +539,7 @@ func TestEndlessLine(t *testing.T) {
 	}
 	expectTooLong(c)
 	c.HearEnd()
-	report(t, <-sent)
+	report(t, endpoint.Receive(t, sent))
 	checkCost(t, "a line without end", before)
 	b.expect(session.MessageTooLong, 1)
 }

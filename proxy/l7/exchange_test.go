@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
 	"mcplb/internal/harness"
 	"mcplb/proxy/session"
 
@@ -66,7 +67,7 @@ func TestServerSpeaksAtOnce(t *testing.T) {
 	})
 	client := b.dial()
 	client.Say(get("/"))
-	<-connects
+	endpoint.Receive(t, connects)
 	server := s.next()
 	server.Say("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
 	close(spoken)

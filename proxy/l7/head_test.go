@@ -12,6 +12,7 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/mcp"
 )
 
@@ -178,7 +179,7 @@ func TestHeadsAgainstDirect(t *testing.T) {
 				t.Fatal(err)
 			}
 			response.Body.Close()
-			got[k], answered[k] = <-seen, response.Header
+			got[k], answered[k] = endpoint.Receive(t, seen), response.Header
 		}
 		got[0].Del("Te") // hop by hop
 		for name, want := range map[string]string{"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "example.org"} {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
 	"mcplb/internal/harness"
 	"mcplb/proxy/session"
 )
@@ -180,7 +181,7 @@ func TestSlowServerIsNotTheClientsFault(t *testing.T) {
 	if _, err := server.Reader.Discard(size); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-sent; err != nil {
+	if err := endpoint.Receive(t, sent); err != nil {
 		t.Fatal(err)
 	}
 	server.answer("fine")

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
 	"mcplb/proxy/mcp"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
@@ -199,7 +200,7 @@ func TestLegacyEndpoints(t *testing.T) {
 				for range 3 {
 					poster.Say(post(tagged, rpcBody("1"), "Content-Type: application/json"))
 					poster.wantStatus("POST", 202)
-					if got := <-made[0].received; got != node+" "+uri {
+					if got := endpoint.Receive(t, made[0].received); got != node+" "+uri {
 						t.Fatalf("session %d: %s was received, want %s", i, got, node+" "+uri)
 					}
 				}
@@ -230,7 +231,7 @@ func TestLegacyTags(t *testing.T) {
 			for range 3 {
 				client.Say(post(target, rpcBody("1"), append(c.fields, "Content-Type: application/json")...))
 				client.wantStatus("POST", 202)
-				if got := <-made[0].received; got != server+" "+c.want {
+				if got := endpoint.Receive(t, made[0].received); got != server+" "+c.want {
 					t.Errorf("%s reached %s, want %s %s", target, got, server, c.want)
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/internal/endpoint"
 	"mcplb/internal/harness"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/session"
@@ -336,7 +337,7 @@ func TestLargeFrames(t *testing.T) {
 			}()
 		}
 		for range 4 {
-			if !<-done {
+			if !endpoint.Receive(t, done) {
 				t.Errorf("a frame of %d bytes arrived changed", size)
 			}
 		}

@@ -414,7 +414,7 @@ func awaitClient(t *testing.T, socket *net.TCPListener) {
 	n := 0
 	err = raw.Control(func(fd uintptr) {
 		waiting := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		for n == 0 {
+		for deadline := time.Now().Add(patience); n < 1 && time.Now().Before(deadline); { // the runtime's signals end it, too
 			n, _ = unix.Poll(waiting, int(patience.Milliseconds()))
 		}
 	})

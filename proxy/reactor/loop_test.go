@@ -22,7 +22,7 @@ func startLoops(t *testing.T, loops int, system *System) *Engine {
 }
 
 // await waits for a channel to be closed.
-func await(t *testing.T, what string, done <-chan struct{}) {
+func await(t testing.TB, what string, done <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-done:

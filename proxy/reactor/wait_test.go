@@ -69,7 +69,7 @@ func startLively(t testing.TB, loops int, system *System) *Engine {
 		for range mostLively {
 			done := make(chan struct{})
 			l.Post(func() { close(done) })
-			<-done
+			await(t, "the loop runs", done)
 		}
 	}
 	return e
@@ -82,7 +82,7 @@ func startLively(t testing.TB, loops int, system *System) *Engine {
 func TestStopTheWorldEndsDirectWait(t *testing.T) {
 	const collections, wait = 4, 5 * time.Second
 	before := runtime.GOMAXPROCS(0)
-	defer runtime.GOMAXPROCS(before)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) }) // after the loops have stopped, which hold processors
 	loops := before + 1
 	startLively(t, loops, alwaysLively(int(wait.Milliseconds())))
 	if got := runtime.GOMAXPROCS(0); got <= loops {

@@ -154,7 +154,7 @@ func TestProxyHeader(t *testing.T) {
 	for _, test := range proxyheaders.Good {
 		for _, inPieces := range []bool{false, true} {
 			conn := endpoint.Dial(t, e.Address)
-			c := <-e.clients
+			c := endpoint.Receive(t, e.clients)
 			want := conn.TCPConn.LocalAddr().String()
 			if test.Client != "" {
 				want = test.Client
@@ -198,7 +198,7 @@ func TestBadProxyHeader(t *testing.T) {
 	for _, test := range proxyheaders.Bad {
 		t.Run(test.Name, func(t *testing.T) {
 			conn := endpoint.Dial(t, e.Address)
-			c := <-e.clients
+			c := endpoint.Receive(t, e.clients)
 			conn.Say(test.Header)
 			c.check(ProxyHeaderInvalid)
 			conn.HearReset()
@@ -217,7 +217,7 @@ func TestProxyHeaderBreaksOff(t *testing.T) {
 			ClientGone:         (*endpoint.Conn).Reset,
 		} {
 			conn := endpoint.Dial(t, e.Address)
-			c := <-e.clients
+			c := endpoint.Receive(t, e.clients)
 			conn.Say(header)
 			e.Turns(2)
 			end(conn)
@@ -233,7 +233,7 @@ func TestProxyHeaderLate(t *testing.T) {
 	e := open(t, conf.RateLimit{}, behindProxy)
 	for _, header := range []string{"", "PROXY TCP4 "} {
 		conn := endpoint.Dial(t, e.Address)
-		c := <-e.clients
+		c := endpoint.Receive(t, e.clients)
 		conn.Say(header)
 		c.checkWaits(StageHeader, HeaderTimeout, ProxyHeaderTimeout)
 		conn.HearReset()
@@ -248,7 +248,7 @@ func TestUntrustedProxy(t *testing.T) {
 		s.Frontend.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("::/0")}
 	})
 	endpoint.TurnedAway(t, e.Address)
-	(<-e.clients).check(UntrustedProxy)
+	endpoint.Receive(t, e.clients).check(UntrustedProxy)
 }
 
 // TestAdmission checks that every limit refuses clients, with RST and under its own
@@ -278,7 +278,7 @@ func TestAdmission(t *testing.T) {
 			}
 			enter := func(client string, want Reason) {
 				conn := endpoint.Dial(t, e.Address)
-				c := <-e.clients
+				c := endpoint.Receive(t, e.clients)
 				conn.Say("PROXY TCP4 " + client + " 192.0.2.2 12345 80\r\n")
 				c.check(want)
 				if want != 0 {
@@ -361,7 +361,7 @@ func TestHandshake(t *testing.T) {
 			t.Parallel()
 			e := open(t, conf.RateLimit{}, withTLS)
 			conn := endpoint.Dial(t, e.Address)
-			c := <-e.clients
+			c := endpoint.Receive(t, e.clients)
 			test.do(conn)
 			c.check(test.want)
 			if test.sees != nil {
@@ -398,7 +398,7 @@ func TestHandshakeLate(t *testing.T) {
 			t.Parallel()
 			e := open(t, conf.RateLimit{}, test.change...)
 			conn := endpoint.Dial(t, e.Address)
-			c := <-e.clients
+			c := endpoint.Receive(t, e.clients)
 			if test.header != "" {
 				e.Advance(HeaderTimeout / 2)
 				conn.Say(test.header)
@@ -420,9 +420,9 @@ func TestLimitsComeBeforeTLS(t *testing.T) {
 	t.Parallel()
 	e := open(t, conf.RateLimit{MaxConnections: 1}, withTLS)
 	endpoint.Dial(t, e.Address)
-	<-e.clients
+	endpoint.Receive(t, e.clients)
 	endpoint.TurnedAway(t, e.Address)
-	c := <-e.clients
+	c := endpoint.Receive(t, e.clients)
 	c.check(SourceConnections)
 	e.do(func() {
 		if c.Stage != StageAdmission || c.Conn.HasTransport() {

@@ -65,13 +65,6 @@ func openFiles() (uint64, error) {
 	return limit.Max, os.NewSyscallError("getrlimit", err)
 }
 
-// clockSynchronized asks the kernel (adjtimex(2)), which a time service tells.
-func clockSynchronized() (bool, error) {
-	var state unix.Timex
-	status, err := unix.Adjtimex(&state)
-	return status != unix.TIME_ERROR && state.Status&unix.STA_UNSYNC == 0, os.NewSyscallError("adjtimex", err)
-}
-
 func dial(ctx context.Context, address string) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
