@@ -54,7 +54,7 @@ var descriptions = map[string]string{
 	"frontend.NAME requests_per_connection": "requests after which a connection is closed in an orderly way; 0 = no limit",
 	"frontend.NAME max_header":              "the largest request head, in bytes; a larger one is answered 431",
 	"frontend.NAME max_body":                "the largest request body, in bytes; a larger one is answered 413; 0 = no limit",
-	"frontend.NAME min_body_rate":           "the bytes per second that a request's body must bring, measured over 10 s; a slower one is answered 408; 0 = any",
+	"frontend.NAME min_body_rate":           "the bytes per second that a request's body must bring, measured over 10 s, and over 2 s while other requests wait for its server's slot; a slower one is answered 408; 0 = any",
 	"frontend.NAME allowed_origins":         "the origins of browsers that are allowed; any other gets 403; [] = Origin is left to the server",
 	"frontend.NAME compress":                "media types that are compressed with gzip for clients that accept it, over TLS not for browsers (docs/http.md); [] = off",
 	"frontend.NAME sticky":                  "what binds an HTTP client to a server.",

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 )
 
 const (
@@ -15,6 +16,9 @@ const (
 	mostConfig = 16 * megabyte
 	// MostSmall is the size of the largest certificate chain, key or token, in bytes.
 	MostSmall = megabyte
+	// readTime is how long a file may let its reader wait that calls itself regular, as
+	// /proc/kmsg does.
+	readTime = time.Second
 )
 
 // ReadFile reads a regular file of at most most bytes. It refuses what is no file
@@ -41,6 +45,9 @@ func ReadFile(path string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, explainFile(path, err)
 	}
+	// A file of /proc may have no end, or wait for something to say. The deadline fails
+	// for files that never wait, which need none.
+	_ = file.SetReadDeadline(time.Now().Add(readTime))
 	text, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err != nil {
 		return nil, explainFile(path, err)

@@ -47,6 +47,20 @@ func TestLoadRefusesWhatIsNoFile(t *testing.T) {
 	}
 }
 
+// TestLoadWaiting checks that a file which calls itself regular, but waits for something
+// to say, does not stop a start or a reload (issue 12, C9).
+func TestLoadWaiting(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/proc/kmsg", "/sys/kernel/tracing/trace_pipe"} {
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		if _, err := Load(path); err == nil { // or it may not be read by this user
+			t.Errorf("%s is a configuration", path)
+		}
+	}
+}
+
 // TestLoadLargest checks that a file of exactly the size allowed is read.
 func TestLoadLargest(t *testing.T) {
 	t.Parallel()

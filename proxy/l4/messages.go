@@ -9,8 +9,6 @@ import (
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/session"
 	"mcplb/ratelimit"
-
-	"golang.org/x/sys/unix"
 )
 
 // messages is mode mcp: it sees the lines of a session's relay, whose Owner it is.
@@ -261,14 +259,7 @@ func (s *Session) discard() {
 	if c.Parked() == 0 {
 		c.CloseWrite()
 	}
-	for range 16 {
-		if !c.Readable() {
-			return
-		}
-		if n, errno := c.Read(s.loop.Scratch()); n == 0 && errno != unix.EAGAIN {
-			s.finish(session.MessageTooLong)
-			return
-		}
+	if s.client.Discard() {
+		s.finish(session.MessageTooLong)
 	}
-	c.Yield()
 }

@@ -294,17 +294,9 @@ func (c *client) discard() {
 			return // a transport's last word
 		}
 	}
-	for range 16 {
-		if !c.Conn.Readable() {
-			return
-		}
-		n, errno := c.Conn.Read(c.loop().Scratch())
-		if n == 0 && errno != unix.EAGAIN {
-			c.finish(session.ServerClosed)
-			return
-		}
+	if c.Discard() {
+		c.finish(session.ServerClosed)
 	}
-	c.Conn.Yield()
 }
 
 // cut ends the client so that it cannot take a part of an answer for all of it:

@@ -54,12 +54,11 @@ type verdict struct {
 }
 
 // admit finds out whose request head was read, and charges it to that source. reason
-// is what is wrong with it: then its fields name nobody.
+// is what is wrong with it: then its fields name nobody, and on a proxy's connection it
+// is charged to the proxy.
 func (c requester) admit(reason http1.Reason) verdict {
-	if reason == http1.ReasonNone {
-		if remaining, banned := c.identify(); banned {
-			return verdict{banned: true, wait: remaining}
-		}
+	if remaining, banned := c.identify(reason == http1.ReasonNone); banned {
+		return verdict{banned: true, wait: remaining}
 	}
 	return c.meter()
 }

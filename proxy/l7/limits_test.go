@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -202,6 +203,40 @@ func TestRefusalThatWaits(t *testing.T) {
 		client.Say("POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
 		client.wantStatus("POST", 403)
 	})
+}
+
+// What a client sends behind its last answer is read for a while, so that the answer is
+// not destroyed on its way, but it is charged. If this fails, a malformed request buys 5 s
+// of reading at full speed (issue 12, B2).
+func TestDiscardedBytesAreCharged(t *testing.T) {
+	t.Parallel()
+	b := start(t, []string{endpoint.Refuse(t)}, withStoppedTime, withLimits(func(l *conf.RateLimit) {
+		l.MessageRate, l.MessageBurst, l.OverMessage = 1, 8, conf.Delay
+	}))
+	conn := b.dial()
+	conn.Say("GET  / HTTP/1.1\r\n\r\n")
+	conn.wantStatus("GET", 400)
+	ended := make(chan error, 1)
+	var written atomic.Int64
+	go func() {
+		piece := make([]byte, 1<<20)
+		for {
+			if _, err := conn.Write(piece); err != nil {
+				ended <- err
+				return
+			}
+			written.Add(1)
+		}
+	}()
+	b.Eventually("no more is read", func() bool {
+		before := written.Load()
+		b.Turns(50)
+		return before > 0 && written.Load() == before
+	})
+	b.Advance(lingerTime)
+	if err := <-ended; err == nil {
+		t.Error("the client is not ended")
+	}
 }
 
 // Over the rate, with over_message = "delay", the next request is read later.

@@ -7,8 +7,13 @@ import (
 	"mcplb/proxy/session"
 )
 
-// bodyWindow is over how long min_body_rate is measured.
-const bodyWindow = 10 * time.Second
+// bodyWindow is over how long min_body_rate is measured; pressedWindow is while requests
+// wait for the slot that the body holds: they must get it within timeout_queue (5 s by
+// default), even if the body was fast until the middle of a pressedWindow.
+const (
+	bodyWindow    = 10 * time.Second
+	pressedWindow = 2 * time.Second // a fraction of bodyWindow
+)
 
 // mostCollected is the most that a body has to bring before its request may have a
 // scarce slot.
@@ -19,8 +24,10 @@ const mostCollected = 16 << 10
 // their bodies come with their heads.
 type pace struct {
 	from    int64 // when the present window began, on the loop's clock, later by what does not count
+	judged  int64 // of the window, how much is over and was judged: pressedWindows
 	stopped int64 // since when nothing is read; 0 = it is
 	got     int64 // bytes in the window
+	before  int64 // of these, those that came before judged
 }
 
 // paces are free ones of a loop.
@@ -83,7 +90,10 @@ func (x intake) bodyDeadline() int64 {
 	if x.pace == nil || x.request.Done || x.pace.stopped != 0 || x.state != exchanging && x.state != collecting {
 		return 0
 	}
-	return x.pace.from + int64(bodyWindow)
+	if x.state == collecting {
+		return x.pace.from + int64(bodyWindow)
+	}
+	return x.pace.from + x.pace.judged + int64(pressedWindow)
 }
 
 // judgeBody ends the exchange if its body has come too slowly in the window that is
@@ -95,12 +105,30 @@ func (x intake) judgeBody() {
 		x.collected()
 	case x.state == collecting:
 		x.refuseSlow()
-	case x.pace.got < rate*int64(bodyWindow/time.Second):
+	case x.pace.isSlow(rate, x.pressed()):
 		x.end(generated{why: BodyTooSlow}, session.BodyTooSlow)
-	default:
+	case x.pace.judged >= int64(bodyWindow):
 		x.beginPace(0)
 		x.client.arm()
+	default:
+		x.client.arm()
 	}
+}
+
+// isSlow judges the pressedWindow that is over, if others wait for the slot, and the
+// whole window, if that is over.
+func (p *pace) isSlow(rate int64, pressed bool) bool {
+	recent := p.got - p.before
+	p.judged, p.before = p.judged+int64(pressedWindow), p.got
+	return pressed && recent < rate*int64(pressedWindow/time.Second) ||
+		p.judged >= int64(bodyWindow) && p.got < rate*int64(bodyWindow/time.Second)
+}
+
+// pressed reports whether requests wait for a slot while the exchange's server has none
+// left.
+func (x *exchange) pressed() bool {
+	server, pool := x.dispatch.Slot.Server(), x.dispatch.Pool
+	return server != nil && pool != nil && pool.Queued() > 0 && server.MaxConn() > 0 && server.Conns() >= server.MaxConn()
 }
 
 // refuseSlow answers a request whose body came too slowly to be given a server.

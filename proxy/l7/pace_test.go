@@ -140,6 +140,51 @@ func TestBodyThatTricklesLater(t *testing.T) {
 	}
 }
 
+// While others wait for the slot that a trickling body holds, it is given back in time for
+// them: within two of the shorter windows, of which one has begun. A body that is fast
+// enough keeps it. If this fails, one client that sends 10 KB and then a byte per second
+// makes everybody wait past timeout_queue (issue 12, B6).
+func TestTricklingBodyWhileOthersWait(t *testing.T) {
+	t.Parallel()
+	const upload = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+	t.Run("trickles", func(t *testing.T) {
+		t.Parallel()
+		b, s := startServed(t, bodyRate(1<<10), withMaxConn(1))
+		client := b.dial()
+		client.Say(upload + strings.Repeat("x", 20_000))
+		s.next().head()
+		other := b.dial()
+		other.Say(get("/other"))
+		b.awaitState("queued", 1)
+		b.trickle(client, 2)
+		client.wantStatus("POST", 408)
+		server := s.next()
+		if got := server.head().first(); got != "GET /other HTTP/1.1" {
+			t.Errorf("the server received %q", got)
+		}
+		server.answer("fine")
+		other.wantStatus("GET", 200)
+	})
+	t.Run("is fast enough", func(t *testing.T) {
+		t.Parallel()
+		b, s := startServed(t, bodyRate(1<<10), withMaxConn(1))
+		client := b.dial()
+		client.Say(upload + strings.Repeat("x", 20_000))
+		s.next().head()
+		other := b.dial()
+		other.Say(get("/other"))
+		b.awaitState("queued", 1)
+		for range 4 {
+			client.Say(strings.Repeat("x", 1100))
+			b.Turns(3)
+			b.Advance(time.Second)
+		}
+		if n := harness.Sum(b.frontend.Totals().Own); n != 0 {
+			t.Errorf("the balancer generated %v", harness.Nonzero(b.frontend.Totals().Own))
+		}
+	})
+}
+
 // Where the answer has begun, a client whose body is too slow is visibly cut.
 func TestTricklingBodyThatIsAnswered(t *testing.T) {
 	t.Parallel()

@@ -19,7 +19,7 @@ import (
 //	a client's  any                      the client    the client's, as long as it is connected
 //	a proxy's   none                     the proxy     nil
 //	a proxy's   names a client           that client   that client's, until the exchange is over
-//	a proxy's   names none               the proxy     the proxy's, never banned
+//	a proxy's   names none, malformed    the proxy     the proxy's, never banned
 //	a proxy's   of a banned client       that client   nil: 403
 //	a proxy's   became a WebSocket       that client   that client's, until the tunnel ends
 type forwarded struct {
@@ -49,13 +49,14 @@ func (c requester) proxy() netip.AddrPort {
 }
 
 // identify finds out who sent the request that is parsed, and makes that client's
-// source the one in charge. A request of a banned client has none, and is refused by
-// itself, since its connection carries others' as well; remaining is how long the ban
-// lasts, 0 = until it is lifted.
+// source the one in charge. Unless the head is wellFormed, its fields name nobody. A
+// request of a banned client has no source, and is refused by itself, since its
+// connection carries others' as well; remaining is how long the ban lasts, 0 = until it
+// is lifted.
 //
 // A request that waits for the rate is parsed again: it keeps its source, and its
 // turn there.
-func (c requester) identify() (remaining time.Duration, banned bool) {
+func (c requester) identify(wellFormed bool) (remaining time.Duration, banned bool) {
 	settings := &c.settings().Settings
 	named := settings.NamesClients(c.From.Addr())
 	if !named && c.forwarded == nil {
@@ -65,7 +66,7 @@ func (c requester) identify() (remaining time.Duration, banned bool) {
 		c.forwarded = new(forwarded)
 	}
 	var from netip.AddrPort // invalid: the proxy itself
-	if named {
+	if named && wellFormed {
 		from, _ = forwardedFor(&c.worker.request, settings)
 	}
 	if c.turn.Waits() && from == c.forwarded.from {

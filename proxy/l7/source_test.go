@@ -130,6 +130,28 @@ func TestClientsOfProxyAreLimitedApart(t *testing.T) {
 	b.Eventually("no source counts as connected, while no request is under way", func() bool { return b.Limiter.Stats(b.Now()).Connected == 0 })
 }
 
+// A malformed head on a proxy's connection names nobody, and is charged to the proxy: with
+// the source of no client in charge it was free (issue 12, B2 and B3).
+func TestMalformedHeadsOfProxyAreCharged(t *testing.T) {
+	t.Parallel()
+	b := start(t, []string{httpServer(t, echo)}, withStoppedTime, behindProxy, withLimits(func(l *conf.RateLimit) {
+		l.MessageRate, l.MessageBurst, l.OverMessage, l.BanAfter = 1, 2, conf.Reject, 3
+	}))
+	for i, want := range []int{400, 400, 429, 429, 429, 429} {
+		client := b.dial()
+		client.Say("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\nNo Field\r\n\r\n")
+		if r, _ := client.response("GET"); r.StatusCode != want {
+			t.Errorf("malformed request %d: %d, want %d", i, r.StatusCode, want)
+		}
+	}
+	client := b.dial()
+	client.Say(of("192.0.2.1"))
+	client.wantStatus("GET", 200)
+	if bans := b.Limiter.Bans(b.Now()); len(bans) != 0 {
+		t.Errorf("bans %+v", bans)
+	}
+}
+
 // A client that is banned, by its violations or an operator, is refused by itself:
 // a reset would cut the others' requests on the proxy's connection. The proxy is
 // never banned.

@@ -51,7 +51,8 @@ func (c *client) deadline() int64 {
 //	exchanging  while the request comes: the shorter of   a byte moved
 //	            timeout_client and timeout_server
 //	            and bodyWindow, if min_body_rate was not  the last window
-//	            reached
+//	            reached, or pressedWindow, likewise, while
+//	            others wait for the slot
 //	            before the answer: timeout_server         the request was forwarded
 //	            within the answer: the shorter one again  a byte moved
 //	closing     timeout_client, while answers are unread  the last answer

@@ -8,6 +8,8 @@ import (
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/reactor"
 	"mcplb/ratelimit"
+
+	"golang.org/x/sys/unix"
 )
 
 // Client is a client's connection from accept until it has entered, and may ask for
@@ -28,6 +30,9 @@ type Client struct {
 	Source *ratelimit.Source // nil: not limited, or a proxy's connection between two requests
 	Timer  reactor.Timer     // the session's one timer
 	Stage  Stage
+
+	unread    bool   // what it sends is not read any more: see Discard
+	discarded uint32 // bytes that Discard has not charged yet
 }
 
 // ClientState is what a new process needs of a client, whatever its layer.
@@ -61,6 +66,9 @@ func (s Stage) Phase() accesslog.Phase {
 const (
 	// HeaderTimeout is how long a complete PROXY header may take.
 	HeaderTimeout = 5 * time.Second
+
+	// discardedPerMessage is how many bytes that are thrown away cost what a message does.
+	discardedPerMessage = 256 << 10
 
 	// HandshakeTimeout is how long a TLS handshake may take in modes tcp and mcp; in
 	// mode http that is timeout_http_request.
@@ -167,6 +175,35 @@ func (c *Client) TooLate() Reason {
 		return ProxyHeaderTimeout
 	}
 	return TLSTimeout
+}
+
+// Discard throws away what a client still sends after its last answer, which a close
+// with unread bytes would destroy on its way; call it at every Ready. ended reports that
+// the client has ended. The bytes are charged to the client's message_rate: one that is
+// over it is not read any more.
+func (c *Client) Discard() (ended bool) {
+	for range 16 {
+		if c.unread || !c.Conn.Readable() {
+			return false
+		}
+		n, errno := c.Conn.Read(c.Conn.Loop().Scratch())
+		if n == 0 && errno != unix.EAGAIN {
+			return true
+		}
+		c.charge(n)
+	}
+	c.Conn.Yield()
+	return false
+}
+
+// charge charges n bytes that were thrown away.
+func (c *Client) charge(n int) {
+	for c.discarded += uint32(n); c.discarded >= discardedPerMessage; c.discarded -= discardedPerMessage {
+		var turn ratelimit.Turn
+		passed, _ := c.Source.Take(&turn, 1, c.Conn.Loop().Now())
+		c.Source.Leave(&turn)
+		c.unread = c.unread || passed == 0
+	}
 }
 
 // Refuse resets the connection of a client that is not served, unless it still has to
