@@ -41,7 +41,7 @@ var layers = []layer{
 	{name: "proxy/session", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/accesslog"}},
 	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/session"}},
 	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/http1", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4"}},
-	{name: "proxy/admin", imports: []string{"plot", "proxy/lograte"}}, // shows what its Source reports
+	{name: "proxy/admin", imports: []string{"plot", "proxy/metrics", "proxy/lograte"}}, // shows what its Source reports
 	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/internal/build"},
@@ -74,6 +74,8 @@ var helpers = []layer{
 	{name: "internal/endpoint"},
 	{name: "internal/certificate"},
 	{name: "internal/golden"},
+	{name: "internal/documents"},
+	{name: "internal/browser"},
 	{name: "internal/proxyheaders"},
 	{name: "internal/metricstest", imports: []string{"proxy/metrics"}},
 	{name: "internal/output", imports: []string{"internal/endpoint"}},
@@ -82,6 +84,7 @@ var helpers = []layer{
 	{name: "internal/suites/conformance"},
 	{name: "internal/suites/handshakes"},
 	{name: "internal/suites/hold"},
+	{name: "internal/suites/pictures"},
 	{name: "internal/suites/session"},
 	{name: "internal/suites/slowhttp"},
 }

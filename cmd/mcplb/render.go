@@ -108,7 +108,7 @@ func writeBackend(w io.Writer, now time.Time, b *admin.Backend, servers order) {
 			roughly(now.Sub(server.ShownSince()).Seconds()), server.Connections.Current, server.Connections.Limit,
 			percent(server.Share), percent(server.FairShare), server.Weight, perSecond(server.Rates.Messages),
 			latency(server.Response.P50Seconds), latency(server.Response.P95Seconds), latency(server.Response.P99Seconds),
-			sumOf(server.Errors), checkOf(&server.Check))
+			server.ServerErrors(), checkOf(&server.Check))
 	}
 	table.Flush()
 }

@@ -139,6 +139,7 @@ func exampleBackend() Backend {
 				Addresses: map[string]string{"tcp": "127.0.0.12:9002"},
 				State:     ServerDown, Admin: AdminDrain, Suspect: true,
 				Reason: "L4CON connection refused", Since: exampleTime.Add(-5 * time.Second),
+				Downs: 2, DowntimeSeconds: 185, LastDown: exampleTime.Add(-5 * time.Second),
 				Weight: 50, InitialWeight: 40, EffectiveWeight: 25,
 				Connections: Connections{Current: 7, Peak: 39, Total: 300},
 				Errors:      map[string]uint64{"connect_refused": 9, "reset": 0},
@@ -294,6 +295,9 @@ func checkNames(t *testing.T, typ reflect.Type) {
 			continue
 		}
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
 		if !field.Anonymous && !regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`).MatchString(name) {
 			t.Errorf("%s.%s is called %q", typ.Name(), field.Name, name)
 		}

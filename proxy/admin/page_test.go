@@ -45,6 +45,17 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// rowOf returns the row of a server.
+func rowOf(t *testing.T, page, server string) string {
+	t.Helper()
+	_, row, found := strings.Cut(page, `<tr id="`+server+`"`)
+	if !found {
+		t.Fatalf("there is no row of %s", server)
+	}
+	row, _, _ = strings.Cut(row, "</tr>")
+	return row
+}
+
 // Clients that may not use commands get no buttons. If a token would help, the page
 // asks for it.
 func TestPageButtons(t *testing.T) {
@@ -112,7 +123,7 @@ func TestHAProxyCSV(t *testing.T) {
 	for cell, want := range map[string]string{
 		"tcp/FRONTEND status": "OPEN", "tcp/FRONTEND scur": "30", "tcp/FRONTEND slim": "100000", "tcp/FRONTEND bin": "200000", "tcp/FRONTEND type": "0", "tcp/FRONTEND dcon": "9",
 		"nodes/node1 status": "UP", "nodes/node1 scur": "21", "nodes/node1 smax": "40", "nodes/node1 lastchg": "3600", "nodes/node1 check_status": "L4OK",
-		"nodes/node1 last_chk": `said "no", twice`, "nodes/node1 type": "2", "nodes/node1 addr": "127.0.0.11:9001",
+		"nodes/node1 last_chk": `said "no", twice`, "nodes/node1 type": "2", "nodes/node1 chkdown": "0", "nodes/node1 downtime": "0", "nodes/node2 chkdown": "2", "nodes/node2 downtime": "185", "nodes/node2 chkfail": "3", "nodes/node1 addr": "127.0.0.11:9001",
 		"nodes/node2 status": "DOWN 1/2", "nodes/node2 throttle": "50", "nodes/node2 weight": "25", "nodes/node2 uweight": "50",
 		"nodes/node3 status": "no check", "nodes/node3 slim": "",
 		"nodes/BACKEND status": "UP", "nodes/BACKEND act": "2", "nodes/BACKEND scur": "28", "nodes/BACKEND qcur": "1", "nodes/BACKEND algo": "source", "nodes/BACKEND type": "1",

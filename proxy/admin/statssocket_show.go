@@ -153,7 +153,7 @@ func serverState(now *Snapshot, b *Backend, s *Server, backend, number int) stri
 	if s.State == ServerDown {
 		operation, health, result = opStopped, 0, 2
 	}
-	host, port, err := net.SplitHostPort(address(*s))
+	host, port, err := net.SplitHostPort(address(s))
 	if err != nil {
 		host, port = "-", "0"
 	}
