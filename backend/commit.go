@@ -23,6 +23,11 @@ func (s *Server) SetHealth(h Health, reason string, now time.Time) {
 	})
 }
 
+// SetReason replaces the reason of a verdict that stays, and leaves Since.
+func (s *Server) SetReason(reason string) {
+	s.commit(func(st *State) { st.Reason = reason })
+}
+
 // SetDegraded commits whether a check is overdue, and why. It does not change
 // Since. When a check is no longer overdue, the reason of a verdict that was
 // committed meanwhile stays.

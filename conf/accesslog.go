@@ -3,8 +3,10 @@ package conf
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -33,10 +35,13 @@ func parseAccessLog(s string) (string, error) {
 		return lower, nil
 	case "/dev/stdout", "/dev/stderr": // which cannot be opened where they are sockets
 		return strings.TrimPrefix(lower, "/dev/"), nil
-	case "off", "none", "no", "false", "-", "stdin", "syslog", "journald", "journal", "console", "null":
+	}
+	if isLogWord(lower) {
 		return "", fmt.Errorf(`%s is not what the access log can be: %s (a file of that name: "./%s")`, quoted(s), accessLogChoices, s)
 	}
 	switch {
+	case strings.TrimSpace(s) != s:
+		return "", fmt.Errorf(`%s begins or ends with a space: leave it out`, quoted(s))
 	case strings.HasPrefix(lower, syslogPrefix):
 		_, err := ParseSyslog(s)
 		return s, err
@@ -48,8 +53,31 @@ func parseAccessLog(s string) (string, error) {
 	if _, port, err := splitAddress(s); err == nil && port != 0 && !strings.Contains(s, "/") {
 		return "", fmt.Errorf(`%s is an address: for a syslog server, write "syslog:server=%s"`, quoted(s), s)
 	}
+	if _, err := netip.ParseAddr(s); err == nil {
+		return "", fmt.Errorf(`%s is an address: for a syslog server, write "syslog:server=%s"`, quoted(s), s)
+	}
+	if logTarget.MatchString(s) {
+		return "", fmt.Errorf(`%s is a target of another program: %s; for a syslog server, "syslog:server=HOST:PORT"`, quoted(s), accessLogChoices)
+	}
 	return s, nil
 }
+
+// logWords are what other programs take for a log instead of a path, or people expect
+// them to. A file of that name would be a surprise.
+var logWords = []string{
+	"-", "0", "1", "combined", "common", "console", "daemon", "default", "disable", "disabled", "discard", "enable", "enabled", "eventlog", "false", "global", "journal", "journald",
+	"json", "memory", "n", "nil", "no", "none", "null", "off", "on", "stdin", "stdlog", "syslog", "text", "true", "user", "y", "yes",
+}
+
+// isLogWord reports whether a word in lower case is one of those, or one of syslog's
+// local facilities.
+func isLogWord(lower string) bool {
+	return slices.Contains(logWords, lower) || strings.HasPrefix(lower, "local") && slices.Contains(facilities, lower)
+}
+
+// logTarget is a log that is no path in HAProxy (udp@, fd@, ring@, ...), nginx
+// (memory:) and programs like them.
+var logTarget = regexp.MustCompile(`(?i)^((udp|tcp|unix|ipv[46]|fd|ring|sockpair|abns|stream|dgram)[46]?(\+\w+)?@|(udp|tcp|unix|unixgram|fd|memory|file|pipe|exec|journal|stdout|stderr|ring):)`)
 
 // hasControls reports whether s has control characters.
 func hasControls(s string) bool {

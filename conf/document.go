@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -25,7 +26,10 @@ func readDocument(text string) (document, *syntaxError) {
 		return document{positions: none}, &syntaxError{notUTF8, 0, fmt.Sprintf("the file is %s: save it as UTF-8 (iconv -f %s -t UTF-8)", encoding, encoding)}
 	}
 	if offset := invalidUTF8(text); offset < len(text) {
-		return document{positions: none}, &syntaxError{notUTF8, offset, "save the file in that encoding"}
+		return document{positions: none}, &syntaxError{notUTF8, offset, cmp.Or(binaryHint(text), "save the file in that encoding")}
+	}
+	if strings.HasPrefix(text, byteOrderMark) { // which the library would skip, and the scanner not
+		return document{positions: none}, &syntaxError{notTOML, 0, "there is a second byte order mark at the beginning"}
 	}
 	marks, wrong := scan(text)
 	if wrong != nil {

@@ -23,6 +23,17 @@ func wrongEncoding(text string) string {
 	return ""
 }
 
+// binaryHint returns what to say of a file that is no text at all, such as a program,
+// an archive or a picture, or "": the encoding would be the wrong thing to change.
+func binaryHint(text string) string {
+	for _, c := range []byte(text[:min(len(text), 1024)]) {
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' && c != '\f' && c != 0x1b {
+			return "the file is no text (a program, an archive, a picture?), and mcplb reads TOML: packaging/lb.toml is a complete file"
+		}
+	}
+	return ""
+}
+
 // foreignFormat is a format that a file may have by mistake, and what shows it.
 type foreignFormat struct {
 	name  string // with its article

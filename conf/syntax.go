@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 )
@@ -56,9 +57,25 @@ func (e *syntaxError) in(text string) (line int, reason string) {
 	column := len(before) - strings.LastIndexByte(before, '\n')
 	reason = fmt.Sprintf("%s (column %d)", e.reason, column)
 	if e.title == notTOML {
-		reason += cmp.Or(foreignHint(text), hint(text, line, e.reason))
+		reason += cmp.Or(foreignHint(text), invisibleHint(text[len(before):]), hint(text, line, e.reason))
 	}
 	return line, reason
+}
+
+// invisibleHint says which character stands at the beginning of rest, if editors do
+// not show it, or not as what it is: people see a line without a mistake.
+func invisibleHint(rest string) string {
+	switch r, _ := utf8.DecodeRuneInString(rest); {
+	case r == '\ufeff':
+		return ": a byte order mark (U+FEFF) stands there, as where files were joined: delete it"
+	case r == '\u200b' || r == '\u200c' || r == '\u200d' || r == '\u2060' || r == '\u00ad':
+		return fmt.Sprintf(": an invisible character (U+%04X) stands there: delete it", r)
+	case unicode.IsSpace(r) && r > 0x7f:
+		return fmt.Sprintf(": that is no plain space (U+%04X): write a space", r)
+	case strings.ContainsRune("\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u2033", r):
+		return `: that is a typographic quotation mark: write "`
+	}
+	return ""
 }
 
 // hint guesses at the most common mistakes in a line that is not TOML: a string

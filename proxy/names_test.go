@@ -97,6 +97,25 @@ func TestUnresolvedServer(t *testing.T) {
 	r.eventually("the server is up", func() bool { return r.server("s1").State == "up" })
 }
 
+// TestUnresolvedReason gives a server that does not resolve another name, and lets
+// that resolve to where nobody answers: the status has the present reason. Otherwise
+// an operator looks for a name that is not in the file any more, or that resolves.
+func TestUnresolvedReason(t *testing.T) {
+	t.Parallel()
+	z := newZone()
+	text := func(host string) string {
+		return frontendText("f", anyPort, "tcp", "b") + "[backend.b]\n" + serverText("b", "s1", host+":1")
+	}
+	r := z.start(t, text("old.test"))
+	since := r.server("s1").Since
+	r.apply(text("new.test"))
+	if got := r.server("s1"); got.State != "down" || got.Reason != "unresolved: new.test: no such host" || !got.Since.Equal(since) {
+		t.Errorf("after the reload it is %s since %v, for %q, want down since %v", got.State, got.Since, got.Reason, since)
+	}
+	z.set("new.test", "127.0.0.1")
+	r.eventually("the reason is not the name", func() bool { return !strings.Contains(r.server("s1").Reason, "unresolved") })
+}
+
 // TestUnresolvedEndpoints checks every kind of address: a server is down until all of
 // its names resolve.
 func TestUnresolvedEndpoints(t *testing.T) {

@@ -204,16 +204,18 @@ func (p *Proxy) settle(b *pool) {
 	}
 }
 
-// takeOut makes a server down that is not resolved.
+// takeOut makes a server down that is not resolved. One that is down already, by the
+// name before a reload or by its checks, is down for that reason from now on.
 func (p *Proxy) takeOut(b *pool, server *backend.Server, hosts []string) {
-	if server.State().Health == backend.Down {
-		return
-	}
 	var why []string
 	for _, host := range hosts {
 		why = append(why, host+": "+p.names.reason(host))
 	}
 	reason := "unresolved: " + strings.Join(why, "; ")
+	if server.State().Health == backend.Down {
+		server.SetReason(reason)
+		return
+	}
 	server.SetHealth(backend.Down, reason, time.Now())
 	p.options.Log.Warn(fmt.Sprintf("server %s/%s is DOWN, reason: %s. Its name is looked up again", b.Name(), server.Name(), reason), "servers_left", b.Usable())
 }

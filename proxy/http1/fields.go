@@ -328,11 +328,11 @@ func (f *Fields) dropLookalikes() {
 
 // readLength reads Content-Length: the same decimal number in every element of
 // every field (RFC 9110 section 8.6). Unless it is one number without leading
-// zeros, it is rewritten.
+// zeros and without tabs around it, it is rewritten.
 func (f *Fields) readLength() (int64, Reason) {
 	first := f.Get(HeaderContentLength)
 	n, ok := parseLength(first)
-	if ok && (first[0] != '0' || len(first) == 1) && !f.Repeated(HeaderContentLength) {
+	if ok && (first[0] != '0' || len(first) == 1) && !f.Repeated(HeaderContentLength) && !f.hasTab(HeaderContentLength) {
 		return n, ReasonNone
 	}
 	n = -1
@@ -353,6 +353,14 @@ func (f *Fields) readLength() (int64, Reason) {
 	f.rewrite(HeaderContentLength)
 	f.length = n
 	return n, ReasonNone
+}
+
+// hasTab reports whether a tab stands in the first field with that id. RFC 9110
+// section 5.6.3 allows it around a value, but there are servers that do not find
+// the value behind it.
+func (f *Fields) hasTab(id HeaderID) bool {
+	line := &f.field[f.first[id%64]]
+	return bytes.IndexByte(f.p[line.colon:line.end], '\t') >= 0
 }
 
 // parseLength reads a decimal number of at most 18 digits, not counting leading
