@@ -6,10 +6,13 @@ PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 
 .DEFAULT_GOAL := help
-.PHONY: run test build lint race fuzz bench conformance slowhttp chaos load stress peers prove-100k install help
+.PHONY: run tour test build lint race fuzz bench conformance slowhttp chaos load stress peers plots pictures prove-100k install help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
+
+tour: build ## what mcplb does, in half a minute: a cluster, a node that dies, drain, reload, upgrade, a flood (needs bash, curl)
+	docs/tour.sh
 
 test: ## every test
 	go test -timeout 5m ./...
@@ -53,6 +56,12 @@ stress: build ## the stress suite, with SIZE connections (1000)
 
 peers: build ## mcplb compared with HAProxy and nginx: tables and plots in bin/peers
 	bin/mcpload peers -o bin/peers
+
+plots: load peers ## the figures and plots of docs/benchmarks (half an hour, on a machine that does nothing else)
+	cp bin/load/*.csv bin/load/failure-1.svg bin/peers/peers.csv bin/peers/peers-2.svg docs/benchmarks/
+
+pictures: build ## the screenshot of docs/images (needs chromium)
+	go run ./internal/suites/pictures -bin bin -o docs/images/page.png
 
 prove-100k: ## 100,000 sessions through one mcplb, and the death of a node (VM_RUN: see testdata/vm/prove.sh)
 	testdata/vm/prove.sh 100000

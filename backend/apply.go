@@ -139,7 +139,11 @@ func (s *Server) succeed() {
 	s.weight.Store(old.weight.Load())
 	s.maxConn.Store(old.maxConn.Load())
 	was := old.State()
-	s.state.Store(&State{Admin: was.Admin, AdminReason: was.AdminReason, AdminSince: was.AdminSince, Since: s.State().Since})
+	since := s.State().Since
+	s.state.Store(&State{
+		Admin: was.Admin, AdminReason: was.AdminReason, AdminSince: was.AdminSince, Since: since,
+		Outages: Outages{Count: was.Outages.Count, Last: was.Outages.Last, Ended: was.Downtime(since)},
+	})
 }
 
 // configure puts in force what c changes of the server's numbers.

@@ -11,9 +11,15 @@ import (
 // that a reload removed keeps a state as long as it has connections.
 func (s *Server) SetHealth(h Health, reason string, now time.Time) {
 	s.commit(func(st *State) {
-		if st.Health != h {
-			st.Health, st.Reason, st.Since = h, reason, now
+		if st.Health == h {
+			return
 		}
+		st.Outages.Ended = st.Downtime(now)
+		if h == Down {
+			st.Outages.Count++
+			st.Outages.Last = now
+		}
+		st.Health, st.Reason, st.Since = h, reason, now
 	})
 }
 
@@ -43,6 +49,11 @@ func (s *Server) SetAdmin(a Admin, reason string, now time.Time) {
 			st.Admin, st.AdminReason, st.AdminSince = a, reason, now
 		}
 	})
+}
+
+// Explain replaces the reason of the admin state.
+func (s *Server) Explain(reason string) {
+	s.commit(func(st *State) { st.AdminReason = reason })
 }
 
 // SetWeight sets the weight until a reload changes it; 0 and less means that the

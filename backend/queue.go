@@ -61,6 +61,7 @@ func (q *queue) push(r *Request, w Waiter, s *Server) {
 	list := q.listFor(r)
 	if s != nil {
 		list = &s.bound
+		s.queued.Add(1)
 	}
 	list.insert(n)
 	q.byWaiter[w] = n
@@ -87,6 +88,9 @@ func (q *queue) cancel(w Waiter) bool {
 
 func (q *queue) remove(n *waiting) {
 	n.list.unlink(n)
+	if s := n.request.Bound; s != nil {
+		s.queued.Add(-1)
+	}
 	delete(q.byWaiter, n.waiter)
 	tried := n.request.Tried
 	clear(tried)
@@ -101,6 +105,7 @@ func (q *queue) unbind(s *Server) {
 	for n := s.bound.first; n != nil; n = s.bound.first {
 		s.bound.unlink(n)
 		n.request.Bound = nil
+		s.queued.Add(-1)
 		q.listFor(&n.request).insert(n)
 	}
 }

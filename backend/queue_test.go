@@ -342,3 +342,43 @@ func disturb(p *Pool, stop <-chan struct{}) {
 		_ = s.State()
 	}
 }
+
+// Operators see which server clients with a session wait for, and what its slots are used
+// for; numbers that do not return to 0 would keep them waiting for a server that is empty.
+func TestUsesAndQueueOfServer(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(2, maxConn(1)))
+	held := fill(t, p)
+	bound := held[0].Server()
+	held[0].SetUse(Stream)
+	held[0].SetUse(Tunnel)
+	held[1].SetUse(Stream)
+	if bound.Used(Stream) != 0 || bound.Used(Tunnel) != 1 || held[1].Server().Used(Stream) != 1 {
+		t.Errorf("used for streams %d, tunnels %d", bound.Used(Stream), bound.Used(Tunnel))
+	}
+	first, second := queued(t, p, Request{Bound: bound, Now: 1}), queued(t, p, Request{Bound: bound, Now: 1})
+	queued(t, p, Request{Source: addr(9), Now: 1})
+	if bound.Queued() != 2 || held[1].Server().Queued() != 0 || p.Queued() != 3 {
+		t.Errorf("%d wait for the server, %d in all", bound.Queued(), p.Queued())
+	}
+	p.Cancel(second)
+	held[0].Release(Completed, 2)
+	slot := first.slot(t)
+	if bound.Queued() != 0 || bound.Used(Tunnel) != 0 {
+		t.Errorf("afterwards %d wait for the server, and it has %d tunnels", bound.Queued(), bound.Used(Tunnel))
+	}
+	slot.SetUse(Tunnel)
+	slot.Moved(3)
+	held[1].Release(Completed, 3)
+	held[1].Release(Completed, 3)
+	if bound.Used(Tunnel) != 0 || p.Queued() != 0 {
+		t.Errorf("at the end it has %d tunnels, and %d wait", bound.Used(Tunnel), p.Queued())
+	}
+	acquire(t, p, Request{Bound: bound, Now: 4})
+	third := queued(t, p, Request{Bound: bound, Now: 4})
+	bound.SetAdmin(Maint, "", time.Unix(1, 0))
+	if bound.Queued() != 0 {
+		t.Errorf("%d wait for a server in maintenance", bound.Queued())
+	}
+	third.waits(t)
+}

@@ -142,7 +142,9 @@ type Server struct {
 	maxConn atomic.Int32
 	conns   atomic.Int32
 	peak    atomic.Int32
-	gone    atomic.Bool // a reload removed it
+	uses    [numUses]atomic.Int32 // slots by their use; Plain is not counted
+	queued  atomic.Int32          // waiters for this server and no other; written with pool.mu held
+	gone    atomic.Bool           // a reload removed it
 
 	// Guarded by pool.mu.
 	member         int      // index in the pool's members, or removed
@@ -206,6 +208,13 @@ func (s *Server) Conns() int { return int(s.conns.Load()) }
 
 // Peak returns the most slots that were ever in use at once.
 func (s *Server) Peak() int { return int(s.peak.Load()) }
+
+// Used returns the number of slots that are used in a way other than Plain now.
+func (s *Server) Used(u Use) int { return int(s.uses[u].Load()) }
+
+// Queued returns how many requests wait for a slot of this server and no other, because
+// a session or cookie binds them to it.
+func (s *Server) Queued() int { return int(s.queued.Load()) }
 
 // State returns the server's state now.
 func (s *Server) State() State { return *s.state.Load() }

@@ -70,6 +70,36 @@ func (o Outcome) String() string {
 type Slot struct {
 	server *Server
 	entry  ref // the sticky memory that counts the connection; none for most policies
+	use    Use
+}
+
+// Use is what a slot is used for, for operators: what is open for long, and is in
+// the way of a server that drains.
+type Use uint8
+
+// The values of Use.
+const (
+	Plain  Use = iota // a TCP connection, or an HTTP exchange that ends soon
+	Stream            // an HTTP response that is an event stream
+	Tunnel            // a WebSocket
+	numUses
+)
+
+// SetUse says what the slot is used for from now on, until it is given back.
+func (s *Slot) SetUse(u Use) {
+	if s.server == nil || s.use == u {
+		return
+	}
+	s.count(-1)
+	s.use = u
+	s.count(1)
+}
+
+// count adds to the number of slots in the same use.
+func (s *Slot) count(n int32) {
+	if s.use != Plain {
+		s.server.uses[s.use].Add(n)
+	}
 }
 
 // Server returns the server whose slot it is, nil for no slot.
@@ -83,6 +113,7 @@ func (s *Slot) Entry() uint32 { return uint32(s.entry) }
 // now: it is not free. It is no slot afterwards.
 func (s *Slot) Moved(now int64) {
 	if server := s.server; server != nil {
+		s.count(-1)
 		server.pool.moved(server, s.entry, now)
 		*s = Slot{}
 	}
@@ -97,6 +128,7 @@ func (s *Slot) Release(o Outcome, now int64) {
 	if server == nil {
 		return
 	}
+	s.count(-1)
 	*s = Slot{}
 	if server.pool.observe != nil {
 		server.pool.observe(server, o)

@@ -58,6 +58,24 @@ type State struct {
 	AdminReason string    // why Admin is what it is, and by whom; "" until first set
 	Since       time.Time // when Health last changed; at first when the server was created
 	AdminSince  time.Time // when Admin last changed; zero = never set
+	Outages     Outages
+}
+
+// Outages are the times that a server was down. The zero Outages are those of a server
+// that never was.
+type Outages struct {
+	Count uint64        // how often it went down
+	Last  time.Time     // when it last did; zero = never
+	Ended time.Duration // the sum of those that are over
+}
+
+// Downtime returns how long the server has been down in total at the time now.
+func (s State) Downtime(now time.Time) time.Duration {
+	total := s.Outages.Ended
+	if s.Health == Down {
+		total += max(now.Sub(s.Since), 0)
+	}
+	return total
 }
 
 // TakesNew reports whether a server in this state takes new clients, if its

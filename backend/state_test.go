@@ -56,7 +56,7 @@ func TestCommit(t *testing.T) {
 	s.SetAdmin(Drain, "ann: kernel", t2)
 	s.SetDegraded(false, "")
 	s.SetDegraded(true, "no answer for 4 s")
-	want := State{Health: Down, Admin: Drain, Degraded: true, Reason: "no answer for 4 s", AdminReason: "ann: kernel", Since: t1, AdminSince: t2}
+	want := State{Health: Down, Admin: Drain, Degraded: true, Reason: "no answer for 4 s", AdminReason: "ann: kernel", Since: t1, AdminSince: t2, Outages: Outages{Count: 1, Last: t1}}
 	if got := s.State(); got != want {
 		t.Errorf("state %+v, want %+v", got, want)
 	}
@@ -72,6 +72,34 @@ func TestCommit(t *testing.T) {
 	s.SetDegraded(false, "the server is up")
 	if got := s.State().Reason; got != "connected" {
 		t.Errorf("the end of degradation changed the verdict's reason to %q", got)
+	}
+}
+
+// Outages and downtime are counted, the present outage included; they move to the new process.
+// Operators plan by them, and would otherwise see a flapping server as one that is well.
+func TestOutages(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(1))
+	s := p.Servers()[0]
+	begin := time.Now()
+	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
+	s.SetHealth(Down, "refused", at(0))
+	s.SetHealth(Down, "refused again", at(5))
+	if got := s.State().Downtime(at(7)); got != 7*time.Second {
+		t.Errorf("during the outage, the downtime is %v", got)
+	}
+	s.SetHealth(Up, "connected", at(10))
+	s.SetHealth(Down, "refused", at(60))
+	s.SetDegraded(true, "late")
+	s.SetHealth(Up, "connected", at(63))
+	s.SetAdmin(Maint, "ann", at(70))
+	other := newPool(t, backendOf(1))
+	other.Restore(p.Handover(0), 0)
+	for name, server := range map[string]*Server{"here": s, "after the hand-over": other.Servers()[0]} {
+		state := server.State()
+		if got := state.Outages; got.Count != 2 || !got.Last.Equal(at(60)) || state.Downtime(at(100)) != 13*time.Second {
+			t.Errorf("%s: %+v, downtime %v", name, got, state.Downtime(at(100)))
+		}
 	}
 }
 

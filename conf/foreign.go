@@ -70,7 +70,7 @@ func foreignHint(text string) string {
 	if name == "" {
 		return ""
 	}
-	return fmt.Sprintf("; it looks like %s, and mcplb reads TOML: README.md explains every key, packaging/lb.toml is a complete file", name)
+	return fmt.Sprintf("; it looks like %s, and mcplb reads TOML: docs/configuration.md explains every key, packaging/lb.toml is a complete file", name)
 }
 
 // environmentVariable is a place that other programs fill in from the environment.

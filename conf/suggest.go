@@ -6,6 +6,10 @@ import (
 	"strings"
 )
 
+// DidYouMean returns a clause that suggests which of the names in a configuration was
+// meant by word, such as `; did you mean "node1"?`, or "" if none is similar.
+func DidYouMean(word string, names []string) string { return didYouMean(word, names) }
+
 // didYouMean returns a clause that suggests which candidate was meant by word,
 // such as `; did you mean "maxconn"?`, or "" if none is similar.
 func didYouMean(word string, candidates []string) string {

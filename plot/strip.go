@@ -19,49 +19,95 @@ const (
 // StripHeight, and the rest around it.
 type Strip struct {
 	Top   float64 // the value at the upper edge, rounded up
-	Lines []Line  // in drawing order: the highlighted ones last, on top
+	Lines []Line  // the highlighted ones, by rank
+	Rest  string  // SVG path data of an area: from the lowest to the highest of the others; "" = there are none
 }
 
 // Line is one line of a strip.
 type Line struct {
 	Name   string
 	Values []float32 // at equal intervals, the latest last; NaN = a gap
-	Rank   int       // below highlight: highlighted, and its place among the highlighted; else -1
+	Rank   int       // its place among the highlighted
 	Path   string    // SVG path data
 }
 
 // NewStrip draws lines, of which Name and Values are given. Up to highlight lines
 // keep their order as their rank; if there are more lines, those with the highest
-// peaks are highlighted, the highest first. The latest value is at the right edge.
+// peaks are highlighted, the highest first, and the others are drawn as one area: a
+// line for each of hundreds would be unreadable, and large. The latest value is at the
+// right edge.
 func NewStrip(lines []Line, highlight int) Strip {
 	peak, points := 0.0, 2
 	for i := range lines {
 		peak, points = max(peak, peakOf(lines[i].Values)), max(points, len(lines[i].Values))
 	}
 	s := Strip{Top: roundUp(peak), Lines: slices.Clone(lines)}
-	s.rank(highlight)
+	if len(lines) > highlight {
+		slices.SortStableFunc(s.Lines, func(a, b Line) int { return cmp.Compare(peakOf(b.Values), peakOf(a.Values)) })
+		s.Rest = areaOf(s.Lines[highlight:], points, s.Top)
+		s.Lines = s.Lines[:highlight]
+	}
 	for i := range s.Lines {
+		s.Lines[i].Rank = i
 		s.Lines[i].Path = pathOf(s.Lines[i].Values, points, s.Top)
 	}
 	return s
 }
 
-// rank ranks the lines and moves the highlighted ones to the end.
-func (s *Strip) rank(highlight int) {
-	order := make([]int, len(s.Lines))
-	for i := range order {
-		order[i], s.Lines[i].Rank = i, -1
+// areaOf returns SVG path data of the area between the lowest and the highest of the lines
+// at each point. It is open where all have a gap.
+func areaOf(lines []Line, points int, top float64) string {
+	low, high := slices.Repeat([]float32{float32(math.NaN())}, points), slices.Repeat([]float32{float32(math.NaN())}, points)
+	for i := range lines {
+		for j, v := range lines[i].Values {
+			at := points - len(lines[i].Values) + j
+			if isGap(v) {
+				continue
+			}
+			if isGap(low[at]) || v < low[at] {
+				low[at] = v
+			}
+			if isGap(high[at]) || v > high[at] {
+				high[at] = v
+			}
+		}
 	}
-	if len(order) > highlight {
-		slices.SortStableFunc(order, func(a, b int) int {
-			return cmp.Compare(peakOf(s.Lines[b].Values), peakOf(s.Lines[a].Values))
-		})
+	var out strings.Builder
+	for i := 0; i < points; i++ {
+		first := i
+		for i < points && !isGap(low[i]) {
+			i++
+		}
+		if i > first {
+			writeArea(&out, low, high, first, i, top)
+		}
 	}
-	for rank, i := range order[:min(len(order), highlight)] {
-		s.Lines[i].Rank = rank
-	}
-	slices.SortStableFunc(s.Lines, func(a, b Line) int { return cmp.Compare(min(a.Rank, 0), min(b.Rank, 0)) })
+	return out.String()
 }
+
+// writeArea writes the area of the points from first to before last: along the top from left
+// to right, and back along the bottom.
+func writeArea(out *strings.Builder, low, high []float32, first, last int, top float64) {
+	command := "M"
+	point := func(values []float32, i int) {
+		y := heightOf(values[i], top)
+		if level := i > first && i+1 < last && heightOf(values[i-1], top) == y && heightOf(values[i+1], top) == y; level {
+			return
+		}
+		fmt.Fprintf(out, "%s%d %d", command, xOf(i, len(values)), y)
+		command = "L"
+	}
+	for i := first; i < last; i++ {
+		point(high, i)
+	}
+	for i := last - 1; i >= first; i-- {
+		point(low, i)
+	}
+	out.WriteString("Z")
+}
+
+// xOf returns the x of point i of points.
+func xOf(i, points int) int { return StripWidth - (points-1-i)*StripWidth/max(points-1, 1) }
 
 // Latest returns the last value; false if there is none or it is a gap.
 func (l *Line) Latest() (float64, bool) {
@@ -99,7 +145,7 @@ func pathOf(values []float32, points int, top float64) string {
 			drawing = false
 			continue
 		}
-		x := StripWidth - (len(values)-1-i)*StripWidth/max(points-1, 1)
+		x := xOf(points-len(values)+i, points)
 		y := heightOf(v, top)
 		continues := i+1 < len(values) && !isGap(values[i+1])
 		switch {

@@ -35,16 +35,43 @@ func TestStrip(t *testing.T) {
 	if s.Top != 20 {
 		t.Errorf("the upper edge is %v, want 20", s.Top)
 	}
+	if len(s.Lines) != 8 || s.Rest != "M600 54L600 119Z" { // 11 to 0
+		t.Errorf("%d lines, the others are %q", len(s.Lines), s.Rest)
+	}
 	for i, l := range s.Lines {
-		if highlighted := l.Rank >= 0; highlighted != (i >= 12) || highlighted && l.Name != fmt.Sprint("node", 19-l.Rank) {
+		if l.Rank != i || l.Name != fmt.Sprint("node", 19-i) || l.Path == "" {
 			t.Errorf("line %d is %s of rank %d", i, l.Name, l.Rank)
 		}
 	}
-	if few := NewStrip(lines[:3], 8); few.Lines[0].Rank != 0 || few.Lines[2].Rank != 2 || few.Lines[2].Name != "node2" {
+	if few := NewStrip(lines[:3], 8); few.Lines[0].Rank != 0 || few.Lines[2].Rank != 2 || few.Lines[2].Name != "node2" || few.Rest != "" {
 		t.Errorf("three lines of eight: %+v", few.Lines)
 	}
 	if lines[0].Path != "" {
 		t.Error("the caller's lines have changed")
+	}
+}
+
+// The lines that are not highlighted are one area, which has gaps where none has a value.
+func TestStripArea(t *testing.T) {
+	t.Parallel()
+	nan := float32(math.NaN())
+	for _, test := range []struct {
+		lines [][]float32
+		want  string
+	}{
+		{[][]float32{{0, 0, 0, 0}, {10, 10, 10, 10}}, "M0 1L600 1L600 119L0 119Z"}, // no points along level edges
+		{[][]float32{{0, 5, nan}, {10, nan, nan}}, "M0 1L300 60L300 60L0 119Z"},
+		{[][]float32{{nan, nan, 5}, {5}}, "M600 60L600 60Z"}, // a shorter line ends at the right
+		{[][]float32{{nan, nan}}, ""},
+	} {
+		var lines []Line
+		points := 0
+		for _, values := range test.lines {
+			lines, points = append(lines, Line{Values: values}), max(points, len(values))
+		}
+		if got := areaOf(lines, points, 10); got != test.want {
+			t.Errorf("%v is drawn as %q, want %q", test.lines, got, test.want)
+		}
 	}
 }
 

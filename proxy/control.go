@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mcplb/backend"
+	"mcplb/conf"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
@@ -47,8 +48,13 @@ func (c *control) SetServer(backendName, serverName string, change admin.ServerC
 		server.SetMaxConn(*change.MaxConn)
 	}
 	if change.Admin != nil {
-		note("admin", string(adminStates[server.State().Admin]), string(*change.Admin))
+		before := server.State()
+		note("admin", string(adminStates[before.Admin]), string(*change.Admin))
 		server.SetAdmin(adminOf(*change.Admin), change.Reason, time.Now())
+		if change.Explained && before.Admin == adminOf(*change.Admin) {
+			note("reason", before.AdminReason, change.Reason)
+			server.Explain(change.Reason)
+		}
 	}
 	return changes, nil
 }
@@ -87,7 +93,7 @@ func (c *control) findBackend(name string) (*pool, error) {
 		for _, known := range c.proxy.config.Backends {
 			names = append(names, known.Name)
 		}
-		return nil, fmt.Errorf("%w: there is no backend %q; there is %s", admin.ErrNotFound, name, strings.Join(names, ", "))
+		return nil, fmt.Errorf("%w: there is no backend %q; there is %s", admin.ErrNotFound, name, someOf(name, names))
 	}
 	return b, nil
 }
@@ -105,7 +111,20 @@ func (c *control) findServer(backendName, name string) (*backend.Server, error) 
 		}
 		names = append(names, server.Name())
 	}
-	return nil, fmt.Errorf("%w: backend %s has no server %q; it has %s", admin.ErrNotFound, backendName, name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%w: backend %s has no server %q; it has %s", admin.ErrNotFound, backendName, name, someOf(name, names))
+}
+
+// mostNamed is how many names an error lists.
+const mostNamed = 20
+
+// someOf lists names for an error about one that is not among them, and the one that
+// was probably meant.
+func someOf(wrong string, names []string) string {
+	list := strings.Join(names[:min(len(names), mostNamed)], ", ")
+	if more := len(names) - mostNamed; more > 0 {
+		list += fmt.Sprintf(" and %d more (mcplb status shows all)", more)
+	}
+	return list + conf.DidYouMean(wrong, names)
 }
 
 // ClearPeaks implements admin.Control.
@@ -181,7 +200,7 @@ func (c *control) Unban(source netip.Prefix) error {
 	if by, banned := limiter.CoveringBan(source, now); banned {
 		return fmt.Errorf("%w: %s is not banned by itself, but %s is, which contains it: mcplb unban %s", admin.ErrNotFound, source, by, by)
 	}
-	return fmt.Errorf("%w: %s is not banned", admin.ErrNotFound, source)
+	return fmt.Errorf("%w: %s is not banned; mcplb bans lists what is", admin.ErrNotFound, source)
 }
 
 // showBan shows one ban.
@@ -325,7 +344,7 @@ func (c *control) KillOne(ctx context.Context, id string) error {
 	number, place, _ := strings.Cut(id, "-")
 	n, err1 := strconv.Atoi(number)
 	at, err2 := strconv.ParseUint(place, 16, 64)
-	gone := fmt.Errorf("%w: there is no connection %q", admin.ErrNotFound, id)
+	gone := fmt.Errorf("%w: there is no connection %q; it may have ended (mcplb connections lists what is open; a server is BACKEND/SERVER here)", admin.ErrNotFound, id)
 	if err1 != nil || err2 != nil || n < 0 || n >= len(c.proxy.engine.Loops()) {
 		return gone
 	}

@@ -155,16 +155,20 @@ var adminStates = map[backend.Admin]admin.AdminState{
 // showServer shows one server.
 func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.Server {
 	state := server.State()
+	response := showLatency(&totals.Response)
+	response.Exact = &totals.Response
 	return admin.Server{
 		Name: server.Name(), Addresses: serverAddresses(server),
 		State: serverStates[state.Health], Admin: adminStates[state.Admin],
 		Usable: server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since, AdminSince: state.AdminSince,
 		AdminReason: state.AdminReason,
-		Weight:      server.Weight(), InitialWeight: server.ConfiguredWeight(), EffectiveWeight: server.EffectiveWeight(),
+		Downs:       state.Outages.Count, DowntimeSeconds: state.Downtime(time.Now()).Seconds(), LastDown: state.Outages.Last,
+		Weight: server.Weight(), InitialWeight: server.ConfiguredWeight(), EffectiveWeight: server.EffectiveWeight(),
 		Connections: admin.Connections{
 			Current: int64(server.Conns()), Peak: int64(server.Peak()),
 			Total: totals.Connections, Limit: int64(server.MaxConn()),
 		},
+		Queued: int64(server.Queued()), Streams: int64(server.Used(backend.Stream)), Tunnels: int64(server.Used(backend.Tunnel)),
 		Traffic: admin.Traffic{
 			BytesIn: totals.BytesIn, BytesOut: totals.BytesOut,
 			MessagesIn: totals.MessagesIn, MessagesOut: totals.MessagesOut,
@@ -180,7 +184,7 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 		Retries: totals.Retries, Redispatches: totals.Redispatches,
 		Responses: showResponses(server, totals),
 		Connect:   showLatency(&totals.Connect),
-		Response:  showLatency(&totals.Response),
+		Response:  response,
 		Check:     showCheck(b, server),
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"mcplb/conf"
 )
 
 const (
@@ -207,10 +209,18 @@ func (c *cluster) choose(names []string) ([]int, error) {
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(c.members, func(m member) bool { return m.name == name }) {
-			return nil, fmt.Errorf("the cluster has no member %q; mcpcluster status shows them", name)
+			return nil, fmt.Errorf("the cluster has no member %q; mcpcluster status shows them%s", name, conf.DidYouMean(name, c.names()))
 		}
 	}
 	return chosen, nil
+}
+
+// names are the names of the members.
+func (c *cluster) names() (names []string) {
+	for _, member := range c.members {
+		names = append(names, member.name)
+	}
+	return names
 }
 
 // stopMember stops a member on request.

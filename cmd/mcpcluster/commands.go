@@ -174,7 +174,7 @@ func stopCommand(in invocation) *cobra.Command {
 func killCommand(in invocation) *cobra.Command {
 	c := &cobra.Command{
 		Use: "kill [flags] MEMBER...", Short: "Kill members, as if they had crashed", Args: cli.Args(1, -1),
-		Example: "  mcpcluster kill node3 && mcpcluster start node3",
+		Example: "  mcpcluster kill node3\n  mcpcluster restart node3",
 	}
 	state := stateFlag(c)
 	c.ValidArgsFunction = completeMembers(in, state)

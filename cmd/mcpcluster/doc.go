@@ -5,6 +5,7 @@
 //	mcpcluster start [-c FILE] [MEMBER...]   in the background, or members that have ended
 //	mcpcluster stop [-kill] [MEMBER...]
 //	mcpcluster restart [MEMBER...]
+//	mcpcluster kill MEMBER...                as if they had crashed
 //	mcpcluster status [-json]
 //	mcpcluster tail [-f] MEMBER
 //	mcpcluster compose -o DIRECTORY

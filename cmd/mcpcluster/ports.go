@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+
+	"mcplb/cmd/internal/holder"
 )
 
 // checkAddresses verifies, before anything is started, that every member can listen
@@ -53,13 +55,13 @@ func explain(proc, address string, err error) error {
 }
 
 func holderAdvice(proc, address string) string {
-	holder, ok := findHolder(proc, address)
+	found, ok := holder.Find(proc, address)
 	switch {
 	case !ok:
 		return "another process listens there: stop it, or change the address in the configuration (-c)"
-	case holder.self:
+	case found.Self:
 		return "another member of this cluster has that port, on this address or on every one: change one in the configuration (-c)"
 	default:
-		return fmt.Sprintf("%s (pid %d) listens there: stop it, or change the address in the configuration (-c)", holder.name, holder.pid)
+		return fmt.Sprintf("%s (pid %d) listens there: stop it, or change the address in the configuration (-c)", found.Name, found.PID)
 	}
 }

@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"mcplb/conf"
@@ -39,8 +41,31 @@ type unreachableError struct {
 }
 
 func (e *unreachableError) Error() string {
-	return fmt.Sprintf("no balancer answers on %s: %v (is it running? -c FILE or -admin ADDRESS says where)", e.address, e.err)
+	return fmt.Sprintf("no balancer answers on %s: %v (%s)", e.address, e.err, e.advice())
 }
+
+// advice says what to do next.
+func (e *unreachableError) advice() string {
+	const where = "-c FILE or -admin ADDRESS says where it is"
+	var dns *net.DNSError
+	switch {
+	case errors.Is(e.err, errNoBalancer):
+		return "another program listens there, or it is health_listen: " + where
+	case errors.Is(e.err, errNoAnswer):
+		return "its process hangs, or packets are lost on the way: try again with a longer -timeout, then look at the process and at firewalls"
+	case errors.As(e.err, &dns):
+		return "check the name: " + where
+	case errors.Is(e.err, syscall.EHOSTUNREACH), errors.Is(e.err, syscall.ENETUNREACH):
+		return "check the address and the route to it: " + where
+	}
+	return "is it running? " + where
+}
+
+// What can be wrong with an answer.
+var (
+	errNoBalancer = errors.New("the answer is not a balancer's")
+	errNoAnswer   = errors.New("no answer in time")
+)
 
 func (e *unreachableError) Unwrap() error { return e.err }
 
@@ -60,11 +85,11 @@ func (o *operator) connect() (*apiClient, error) {
 	if o.config != "" {
 		section, err := readAdmin(o.config)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w (-c or MCPLB_CONFIG names this file; -admin ADDRESS does without it)", err)
 		}
 		if address == "" {
 			if section.Listen == "" {
-				return nil, fmt.Errorf("%s has admin.listen = \"\": the balancer has no admin address", o.config)
+				return nil, fmt.Errorf("%s has admin.listen = \"\": the balancer has no admin address, so no command reaches it; set one and send it SIGHUP", o.config)
 			}
 			address = section.Listen
 		}
@@ -190,13 +215,13 @@ func (c *apiClient) do(method, path string, body, value any) error {
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))
 	if err != nil {
-		return &unreachableError{c.address, err}
+		return &unreachableError{c.address, cause(err)}
 	}
 	if response.StatusCode != http.StatusOK {
 		return c.refusal(response, text)
 	}
 	if err := json.Unmarshal(text, value); err != nil {
-		return &unreachableError{c.address, fmt.Errorf("the answer is not a balancer's: %w", err)}
+		return &unreachableError{c.address, fmt.Errorf("%w: %w", errNoBalancer, err)}
 	}
 	return nil
 }
@@ -230,13 +255,17 @@ func (c *apiClient) request(method, path string, body any) (*http.Request, error
 
 // cause is an error without the method and address that net/http puts before it.
 func cause(err error) error {
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return errNoAnswer
+	}
 	var operation *net.OpError
 	if errors.As(err, &operation) {
 		return operation.Err
 	}
-	var timeout interface{ Timeout() bool }
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		return errors.New("no answer in time")
+	var request *url.Error
+	if errors.As(err, &request) {
+		return request.Err
 	}
 	return err
 }
@@ -244,10 +273,10 @@ func cause(err error) error {
 // refusal is the error in the balancer's answer, with what to do about the token.
 func (c *apiClient) refusal(response *http.Response, text []byte) error {
 	var failure admin.Failure
-	reason := "the balancer answers " + response.Status
-	if json.Unmarshal(text, &failure) == nil && failure.Error != "" {
-		reason = failure.Error
+	if json.Unmarshal(text, &failure) != nil || failure.Error == "" {
+		return &unreachableError{c.address, fmt.Errorf("%w: %s", errNoBalancer, response.Status)}
 	}
+	reason := failure.Error
 	if response.StatusCode != http.StatusUnauthorized {
 		return errors.New(reason)
 	}

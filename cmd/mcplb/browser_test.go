@@ -2,20 +2,24 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"mcplb/internal/lateness"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	browsers "mcplb/internal/browser"
+	"mcplb/internal/lateness"
+	"mcplb/proxy/admin"
+
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // browser starts a Chromium for the test, which is skipped if there is none. Any error
@@ -52,40 +56,7 @@ func browser(t *testing.T) context.Context {
 func quietBrowser(t *testing.T) context.Context {
 	t.Helper()
 	notInShort(t)
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "headless-shell"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		t.Skip("Chromium is not installed (apt-get install chromium)")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(profile(t)), chromedp.WSURLReadTimeout(patience))
-	allocated, endProcess := chromedp.NewExecAllocator(t.Context(), options...)
-	ctx, end := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {})) // events newer than the library
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits for the end of the browser
-		end()
-		endProcess()
-	})
-	if err := chromedp.Run(ctx); err != nil {
-		t.Fatalf("starting %s: %v", path, err)
-	}
-	return ctx
-}
-
-// profile is a directory for a browser, whose processes may still write there after
-// its end.
-func profile(t *testing.T) string {
-	t.Helper()
-	directory, err := os.MkdirTemp("", "mcplb-browser-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { eventually(t, func() error { return os.RemoveAll(directory) }) })
-	return directory
+	return browsers.Start(t)
 }
 
 // do runs actions in the browser. How long the test takes on a busy machine does
@@ -167,8 +138,7 @@ func TestStatsPageInBrowser(t *testing.T) {
 	checkWidths(t, ctx)
 }
 
-// checkKeyboard uses a command by the keyboard alone. The focus stays while the page
-// updates itself.
+// checkKeyboard checks that the focus stays while the page updates itself.
 func checkKeyboard(t *testing.T, ctx context.Context) {
 	t.Helper()
 	var focused string
@@ -190,12 +160,107 @@ func checkKeyboard(t *testing.T, ctx context.Context) {
 	}
 }
 
+// Who has no pointer drains a server, with a reason, by the keyboard alone: from the top of the
+// page by the skip link, tabs and Enter. The focus is visible on the way and returns to the
+// server's row. What a reader of the page then sees is that reason.
+func TestDrainByKeyboardAlone(t *testing.T) {
+	ctx := browser(t)
+	s := newSetup(t, startEcho(t), startEcho(t))
+	s.check = "interval = '100ms'"
+	b := startBalancer(t, s)
+	do(t, ctx, "opening the page", chromedp.Navigate("http://"+b.admin+"/"), chromedp.KeyEvent("\t"))
+	if at := focus(t, ctx); at != "Skip to the servers" {
+		t.Fatalf("the first tab leads to %q", at)
+	}
+	do(t, ctx, "following the link", chromedp.KeyEvent("\r"))
+	for steps := 0; focus(t, ctx) != "Drain node2"; steps++ {
+		if steps > 12 {
+			t.Fatalf("12 tabs from the servers, the focus is on %q", focus(t, ctx))
+		}
+		do(t, ctx, "pressing tab", chromedp.KeyEvent("\t"))
+	}
+	var outline string
+	do(t, ctx, "looking at the focus", chromedp.Evaluate(`getComputedStyle(document.activeElement).outlineStyle`, &outline))
+	if outline != "solid" {
+		t.Errorf("the outline of the focus is %q", outline)
+	}
+	do(t, ctx, "draining", chromedp.KeyEvent("\r"), chromedp.WaitVisible("dialog[open]", chromedp.ByQuery), chromedp.KeyEvent("new kernel"), chromedp.KeyEvent("\r"))
+	shows(t, ctx, row("node2", ".state"), "drain, up")
+	shows(t, ctx, row("node2", "td"), "new kernel, by 127.0.0.1")
+	shows(t, ctx, "#findings", "server nodes/node2 is in drain (new kernel, by 127.0.0.1")
+	if server := b.status(t).Backends[0].Servers[1]; server.Admin != admin.AdminDrain || !strings.HasPrefix(server.AdminReason, "new kernel, by ") {
+		t.Errorf("the server is in %s: %s", server.Admin, server.AdminReason)
+	}
+	if at := focus(t, ctx); at != "Ready node2" {
+		t.Errorf("afterwards the focus is on %q", at)
+	}
+	do(t, ctx, "asking for maintenance, and changing one's mind", chromedp.KeyEvent("\t"), chromedp.KeyEvent("\r"),
+		chromedp.WaitVisible("dialog[open]", chromedp.ByQuery), chromedp.KeyEvent(kb.Escape), chromedp.WaitNotPresent("dialog[open]", chromedp.ByQuery))
+	if server := b.status(t).Backends[0].Servers[1]; server.Admin != admin.AdminDrain {
+		t.Errorf("after Escape the server is in %s", server.Admin)
+	}
+}
+
+// focus describes what has the focus.
+func focus(t *testing.T, ctx context.Context) (found string) {
+	t.Helper()
+	do(t, ctx, "looking for the focus", chromedp.Evaluate(`document.activeElement.getAttribute("aria-label") || document.activeElement.name || document.activeElement.textContent.slice(0, 40)`, &found))
+	return found
+}
+
+// Search, order and "only problems" work at once, survive updates, and are in the address, so
+// that they can be shared. A server's row stays the same while others appear above it.
+func TestChoiceInBrowser(t *testing.T) {
+	ctx := browser(t)
+	s := newSetup(t, startEcho(t), startEcho(t), freeAddress(t)) // nobody listens on the third
+	s.check = "interval = '100ms'"
+	b := startBalancer(t, s)
+	do(t, ctx, "opening the page", chromedp.Navigate("http://"+b.admin+"/"))
+	rows := func(want string) {
+		t.Helper()
+		eventually(t, func() error {
+			var names string
+			do(t, ctx, "reading the rows", chromedp.Evaluate(`[...document.querySelectorAll(".servers tbody tr")].map((r) => r.id).join(" ")`, &names))
+			if names != want {
+				return fmt.Errorf("the page shows %q, want %q", names, want)
+			}
+			return nil
+		})
+	}
+	rows("nodes/node1 nodes/node2 nodes/node3")
+	shows(t, ctx, row("node3", ".state"), "down")
+	do(t, ctx, "looking for problems", chromedp.Click(`input[name=only]`, chromedp.ByQuery))
+	rows("nodes/node3")
+	before := text(t, ctx, "#live")
+	eventually(t, func() error {
+		if text(t, ctx, "#live") == before {
+			return errors.New("the page does not update itself")
+		}
+		return nil
+	})
+	rows("nodes/node3")
+	do(t, ctx, "looking for all, the worst first", chromedp.Click(`input[name=only]`, chromedp.ByQuery), chromedp.SetValue(`select[name=sort]`, "state", chromedp.ByQuery),
+		chromedp.Evaluate(`document.querySelector("select[name=sort]").dispatchEvent(new Event("input", {bubbles: true}))`, nil))
+	rows("nodes/node3 nodes/node1 nodes/node2")
+	do(t, ctx, "searching", chromedp.Evaluate(`document.getElementById("nodes/node2").here = true`, nil), chromedp.SendKeys(`input[name=q]`, "node2", chromedp.ByQuery))
+	rows("nodes/node2")
+	var kept bool
+	var query string
+	do(t, ctx, "looking at the row and the address", chromedp.Evaluate(`document.getElementById("nodes/node2").here === true`, &kept), chromedp.Evaluate(`location.search`, &query))
+	if !kept || query != "?q=node2&sort=state" {
+		t.Errorf("the row is the same: %v; the address has %q", kept, query)
+	}
+	shows(t, ctx, "#events", "nodes/node3 went down")
+	do(t, ctx, "reading a plot by the keyboard", chromedp.Focus(".plot", chromedp.ByQuery), chromedp.KeyEvent(kb.ArrowLeft))
+	shows(t, ctx, ".readout", "main 0")
+}
+
 // checkWidths checks that the page needs no horizontal scrolling, in both themes.
 // MCPLB_SCREENSHOTS names a directory for screenshots.
 func checkWidths(t *testing.T, ctx context.Context) {
 	t.Helper()
 	for _, theme := range []string{"light", "dark"} {
-		for _, width := range []int64{360, 768, 1400} {
+		for _, width := range []int64{390, 768, 1280, 1440} {
 			var wide int64
 			var picture []byte
 			do(t, ctx, "measuring",

@@ -19,7 +19,7 @@ func (o *operator) killCommand() *cobra.Command {
 		Use: "kill [flags] [BACKEND/SERVER...] [ID...]", Short: "End clients' connections", Args: cli.Args(0, -1),
 		Long: `End clients' connections: all of servers, all of a client (-client), or single
 ones by the ID that mcplb connections shows. Clients see a RST.`,
-		Example:           "  mcplb kill nodes/node1\n  mcplb kill -client 192.0.2.7\n  mcplb kill 4f2",
+		Example:           "  mcplb kill nodes/node1\n  mcplb kill -client 192.0.2.7\n  mcplb kill 0-4f2",
 		ValidArgsFunction: o.completeServer,
 	}, func(args []string) error { return o.killConnections(args, client) })
 	c.Flags().StringVar(&client, "client", "", "connections of this client `ADDRESS`, or of all of a CIDR")
@@ -54,6 +54,9 @@ func killPaths(args []string, client string) (paths []string, err error) {
 			paths = append(paths, "/api/v1/connections/"+url.PathEscape(arg))
 			continue
 		}
+		if backend == "" || server == "" {
+			return nil, cli.Misuse("name a server as BACKEND/SERVER, such as nodes/node1, not %q", arg)
+		}
 		query := url.Values{"backend": {backend}, "server": {server}}
 		if client != "" {
 			query.Set("client", client)
@@ -64,7 +67,7 @@ func killPaths(args []string, client string) (paths []string, err error) {
 		paths = append(paths, "/api/v1/connections?"+url.Values{"client": {client}}.Encode())
 	}
 	if len(paths) == 0 || ids > 0 && (ids < len(paths) || client != "") {
-		return nil, cli.Misuse("name a server, a client, or connections by their IDs")
+		return nil, cli.Misuse("name a server, a client, or connections by their IDs, and only one kind of them")
 	}
 	return paths, nil
 }
@@ -85,6 +88,9 @@ its /64 is banned. Behind a trusted proxy, the client's requests are answered wi
 }
 
 func (o *operator) ban(sources []string, duration time.Duration) error {
+	if duration < 0 {
+		return cli.Misuse("-for must not be negative, and is %v: 0 = until mcplb unban", duration)
+	}
 	for _, source := range sources {
 		var done admin.Ban
 		if err := o.api.do(http.MethodPost, "/api/v1/bans", admin.BanRequest{Source: source, Seconds: duration.Seconds()}, &done); err != nil {

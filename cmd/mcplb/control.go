@@ -50,6 +50,17 @@ func (o *operator) reload() error {
 	return nil
 }
 
+// oneFile is the file that the flag -c or the argument names; "" = none does.
+func oneFile(c *cobra.Command, flag string, args []string) (string, error) {
+	if len(args) == 0 {
+		return flag, nil
+	}
+	if c.Flags().Changed("config") {
+		return "", cli.Misuse("-c names %q, and %q is an argument: give one file", flag, args[0])
+	}
+	return args[0], nil
+}
+
 // checkCommand does what the flag -t does.
 func (o *operator) checkCommand() *cobra.Command {
 	var config string
@@ -60,16 +71,14 @@ func (o *operator) checkCommand() *cobra.Command {
 Exit status: 0 if it is valid, 2 with every mistake as FILE:LINE: KEY: reason.`,
 		Example: "  mcplb check lb.toml\n  mcplb check -c lb.toml",
 		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				if c.Flags().Changed("config") {
-					return cli.Misuse("-c names %q, and %q is an argument: give one file", config, args[0])
-				}
-				config = args[0]
-			}
-			if config == "" {
+			file, err := oneFile(c, config, args)
+			switch {
+			case err != nil:
+				return err
+			case file == "":
 				return cli.Misuse("name the file with -c")
 			}
-			return checkConfig(config, o.stdout, o.stderr)
+			return checkConfig(file, o.stdout, o.stderr)
 		},
 	}
 	c.Flags().StringVarP(&config, "config", "c", os.Getenv("MCPLB_CONFIG"), "the configuration `FILE` (MCPLB_CONFIG)")

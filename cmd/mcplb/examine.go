@@ -18,18 +18,20 @@ func (o *operator) doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "doctor [flags] [FILE]", Short: "Examine whether this machine can do what the configuration asks", Args: cli.Args(0, 1),
 		Long: `Examine whether this machine can do what the configuration asks: open files,
-ports, kernel settings, the clock, certificates, names, and whether every server
-can be reached from here. Each finding says what to do. Nothing is changed. Run it
-as the user and with the limits of the service.
+addresses to listen on, ports, kernel settings, the clock, certificates, names, and
+whether every server can be reached from here and passes its check. Each finding
+says what to do. Nothing is changed. Run it as the user and with the limits of the
+service. It takes less than ten seconds, usually much less.
 
 Exit status: 0 if all is well or there are only warnings, 1 if there is a problem,
 2 if the configuration is wrong.`,
 		Example: "  mcplb doctor lb.toml\n  mcplb doctor",
 		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				config = args[0]
+			file, err := oneFile(c, config, args)
+			if err != nil {
+				return err
 			}
-			return o.examine(c, config)
+			return o.examine(c, file)
 		},
 	}
 	c.Flags().StringVarP(&config, "config", "c", os.Getenv("MCPLB_CONFIG"), "the configuration `FILE` (MCPLB_CONFIG)")

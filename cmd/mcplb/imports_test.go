@@ -41,10 +41,11 @@ var layers = []layer{
 	{name: "proxy/session", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/accesslog"}},
 	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/session"}},
 	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/http1", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4"}},
-	{name: "proxy/admin", imports: []string{"plot", "proxy/lograte"}}, // shows what its Source reports
+	{name: "proxy/admin", imports: []string{"plot", "proxy/metrics", "proxy/lograte"}}, // shows what its Source reports
 	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/internal/build"},
+	{name: "cmd/internal/holder"},   // who listens on an address
 	{name: "cmd/internal/cli"},      // command lines; knows no program
 	{name: "cmd/internal/logqueue"}, // a log that does not wait for its reader
 	{name: "cmd/mcpnode", imports: []string{"cmd/internal/build", "cmd/internal/logqueue"}}, // knows nothing of the balancer
@@ -59,8 +60,8 @@ var layers = []layer{
 	{name: "cmd/mcpload/stress", imports: []string{"cmd/mcpload/proc", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
 	{name: "cmd/mcpload/comparison", imports: []string{"plot", "cmd/mcpload/proc", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
 	{name: "cmd/mcpload", imports: []string{"cmd/internal/build", "cmd/internal/cli", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/origin", "cmd/mcpload/bench", "cmd/mcpload/stress", "cmd/mcpload/comparison"}},
-	{name: "cmd/mcpcluster", imports: []string{"conf", "cmd/internal/build", "cmd/internal/cli", "cmd/internal/logqueue"}},
-	{name: "cmd/mcplb/doctor", imports: []string{"conf"}},
+	{name: "cmd/mcpcluster", imports: []string{"conf", "cmd/internal/build", "cmd/internal/holder", "cmd/internal/cli", "cmd/internal/logqueue"}},
+	{name: "cmd/mcplb/doctor", imports: []string{"conf", "healthcheck", "cmd/internal/holder"}},
 	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/admin", "proxy/handover", "proxy", "cmd/internal/build", "cmd/internal/cli", "cmd/internal/logqueue", "cmd/mcplb/doctor"}},
 }
 
@@ -74,6 +75,8 @@ var helpers = []layer{
 	{name: "internal/endpoint"},
 	{name: "internal/certificate"},
 	{name: "internal/golden"},
+	{name: "internal/documents"},
+	{name: "internal/browser"},
 	{name: "internal/proxyheaders"},
 	{name: "internal/metricstest", imports: []string{"proxy/metrics"}},
 	{name: "internal/output", imports: []string{"internal/endpoint"}},
@@ -82,6 +85,7 @@ var helpers = []layer{
 	{name: "internal/suites/conformance"},
 	{name: "internal/suites/handshakes"},
 	{name: "internal/suites/hold"},
+	{name: "internal/suites/pictures"},
 	{name: "internal/suites/session"},
 	{name: "internal/suites/slowhttp"},
 }

@@ -109,13 +109,17 @@ func (o *operator) showBans(options *listOptions) error {
 	table := newTable(o.stdout)
 	fmt.Fprintln(table, "SOURCE\tREASON\tREMAINING")
 	for _, b := range list.Bans {
-		remaining := "until it is lifted"
-		if b.RemainingSeconds > 0 {
-			remaining = shortly(b.RemainingSeconds)
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", b.Source, b.Reason, remaining)
+		fmt.Fprintf(table, "%s\t%s\t%s\n", b.Source, b.Reason, remaining(&b))
 	}
 	return table.Flush()
+}
+
+// remaining is how long a ban will last.
+func remaining(b *admin.Ban) string {
+	if b.RemainingSeconds > 0 {
+		return shortly(b.RemainingSeconds)
+	}
+	return "until it is lifted"
 }
 
 func (o *operator) stickyCommand() *cobra.Command {

@@ -16,7 +16,7 @@ import (
 // separate processes, on loopback addresses that no other test uses.
 
 var (
-	// binaries is the directory of mcplb and mcpnode, built by TestMain.
+	// binaries is the directory of mcplb, mcpnode and mcpcluster, built by TestMain.
 	binaries string
 
 	// lifetime is closed only by the kernel, when this process ends.
@@ -51,7 +51,7 @@ func buildBinaries() (string, error) {
 	if raceEnabled {
 		args = append(args, "-race")
 	}
-	output, err := exec.Command("go", append(args, "mcplb/cmd/mcplb", "mcplb/cmd/mcpnode")...).CombinedOutput()
+	output, err := exec.Command("go", append(args, "mcplb/cmd/mcplb", "mcplb/cmd/mcpnode", "mcplb/cmd/mcpcluster")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("building the binaries under test: %w\n%s", err, output)
 	}

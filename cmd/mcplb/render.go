@@ -69,6 +69,8 @@ func writeAll(w io.Writer, s *admin.Snapshot, servers order) {
 	for _, f := range s.Summary.Findings {
 		fmt.Fprintf(w, "%s %s\n  -> %s\n", strings.ToUpper(string(f.Level)), f.Text, f.Advice)
 	}
+	writeThrottled(w, s.RateLimit.Throttled)
+	writeBans(w, &s.RateLimit)
 	writeFrontends(w, s.Frontends)
 	for i := range s.Backends {
 		writeBackend(w, s.Time, &s.Backends[i], servers)
@@ -83,6 +85,48 @@ func writeLimits(w io.Writer, r *admin.RateLimit) {
 	}
 	fmt.Fprintf(w, "limits  messages delayed %d  rejected %d  connections refused %d  sources banned %d (%d in total)\n",
 		r.MessagesDelayed, r.MessagesRejected, refused, r.BansActive, r.BansImposed)
+}
+
+// mostSources is how many limited sources, and how many banned ones, are shown: the
+// frontends and servers below must stay on the screen.
+const mostSources = 5
+
+// writeThrottled shows the sources that limits delay or refuse, the most affected first.
+func writeThrottled(w io.Writer, sources []admin.Throttled) {
+	if len(sources) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	table := newTable(w)
+	fmt.Fprintln(table, "LIMITED SOURCE\tFOR\tDELAYED\tREJECTED\tREFUSED")
+	for _, t := range sources[:min(len(sources), mostSources)] {
+		name := cmp.Or(t.Source, "all together")
+		if t.TrustedProxy {
+			name += " (trusted proxy)"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\n", name, roughly(t.ForSeconds), t.Delayed, t.Rejected, t.Refused)
+	}
+	table.Flush()
+	if more := len(sources) - mostSources; more > 0 {
+		fmt.Fprintf(w, "and %d more: mcplb status -json shows them\n", more)
+	}
+}
+
+// writeBans shows banned sources.
+func writeBans(w io.Writer, r *admin.RateLimit) {
+	if len(r.Bans) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	table := newTable(w)
+	fmt.Fprintln(table, "BANNED SOURCE\tREASON\tREMAINING")
+	for _, b := range r.Bans[:min(len(r.Bans), mostSources)] {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", b.Source, b.Reason, remaining(&b))
+	}
+	table.Flush()
+	if more := int(r.BansActive) - mostSources; more > 0 {
+		fmt.Fprintf(w, "and %d more: mcplb bans shows them\n", more)
+	}
 }
 
 func writeFrontends(w io.Writer, frontends []admin.Frontend) {
@@ -102,13 +146,14 @@ func writeBackend(w io.Writer, now time.Time, b *admin.Backend, servers order) {
 	fmt.Fprintf(w, "\nBACKEND %s (%s)  %d of %d servers usable  queue %d (peak %d)  sticky sources %d\n",
 		b.Name, b.Balance, b.ServersUsable, b.ServersTotal, b.QueueCurrent, b.QueuePeak, b.StickySources)
 	table := newTable(w)
-	fmt.Fprintln(table, "SERVER\tSTATE\tFOR\tCONNS\tMAX\tSHARE\tFAIR\tWEIGHT\tMSG/S\tP50\tP95\tP99\tERRORS\tLAST CHECK")
+	fmt.Fprintln(table, "SERVER\tSTATE\tFOR\tCONNS\tMAX\tQUEUE\tSTREAMS\tWS\tSHARE\tFAIR\tWEIGHT\tMSG/S\tP50\tP95\tP99\tERRORS\tLAST CHECK")
 	for _, server := range servers.sorted(b.Servers) {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%s\n", server.Name, stateOf(&server),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%s\n", server.Name, stateOf(&server),
 			roughly(now.Sub(server.ShownSince()).Seconds()), server.Connections.Current, server.Connections.Limit,
+			server.Queued, server.Streams, server.Tunnels,
 			percent(server.Share), percent(server.FairShare), server.Weight, perSecond(server.Rates.Messages),
 			latency(server.Response.P50Seconds), latency(server.Response.P95Seconds), latency(server.Response.P99Seconds),
-			sumOf(server.Errors), checkOf(&server.Check))
+			server.ServerErrors(), checkOf(&server.Check))
 	}
 	table.Flush()
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"mcplb/cmd/internal/cli"
+	"mcplb/conf"
 	"mcplb/proxy/admin"
 
 	"github.com/spf13/cobra"
@@ -95,14 +96,18 @@ func (o *operator) weight(name string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	backend, server, err := splitServer(name, status)
+	if err != nil {
+		return 0, err
+	}
 	for _, b := range status.Backends {
 		for _, s := range b.Servers {
-			if name == s.Name || name == b.Name+"/"+s.Name {
+			if b.Name == backend && s.Name == server {
 				return s.Weight, nil
 			}
 		}
 	}
-	return 0, fmt.Errorf("there is no server %q", name)
+	return 0, unknownServer(name, status)
 }
 
 func (o *operator) maxConnCommand() *cobra.Command {
@@ -153,34 +158,65 @@ func (o *operator) change(name string, change admin.ServerChange) error {
 // findServer splits BACKEND/SERVER. A server's name is enough if only one backend
 // has a server of that name.
 func (o *operator) findServer(name string) (backend, server string, err error) {
+	if strings.Contains(name, "/") {
+		return splitServer(name, nil) // the balancer says if there is none
+	}
+	status, err := o.api.status()
+	if err != nil {
+		return "", "", err
+	}
+	return splitServer(name, status)
+}
+
+// splitServer splits BACKEND/SERVER, or finds the one backend of the status with a
+// server of that name.
+func splitServer(name string, status *admin.Snapshot) (backend, server string, err error) {
 	backend, server, both := strings.Cut(name, "/")
+	if both && (backend == "" || server == "") {
+		return "", "", cli.Misuse("name a server as BACKEND/SERVER, such as nodes/node1, not %q", name)
+	}
 	if both {
 		return backend, server, nil
 	}
-	backend, err = o.backendOf(name)
-	return backend, name, err
-}
-
-// backendOf finds the one backend with a server of that name.
-func (o *operator) backendOf(name string) (string, error) {
-	status, err := o.api.status()
-	if err != nil {
-		return "", err
-	}
-	var found, all []string
+	var found []string
 	for _, b := range status.Backends {
 		for _, s := range b.Servers {
-			all = append(all, b.Name+"/"+s.Name)
 			if s.Name == name {
-				found = append(found, b.Name)
+				found = append(found, b.Name+"/"+name)
 			}
 		}
 	}
 	switch len(found) {
 	case 1:
-		return found[0], nil
+		return strings.TrimSuffix(found[0], "/"+name), name, nil
 	case 0:
-		return "", fmt.Errorf("there is no server %q; there is %s", name, strings.Join(all, ", "))
+		return "", "", unknownServer(name, status)
 	}
-	return "", fmt.Errorf("several backends have a server %s: write %s/%s", name, found[0], name)
+	return "", "", fmt.Errorf("several backends have a server %s: write %s", name, strings.Join(found, " or "))
+}
+
+// mostNamed is how many servers an error lists.
+const mostNamed = 20
+
+// unknownServer says which servers there are, and which was probably meant.
+func unknownServer(name string, status *admin.Snapshot) error {
+	var all, short []string
+	for _, b := range status.Backends {
+		if b.Name == name && len(b.Servers) > 0 {
+			return fmt.Errorf("%s is a backend: name servers of it, such as %s/%s", name, name, b.Servers[0].Name)
+		}
+		for _, s := range b.Servers {
+			all = append(all, b.Name+"/"+s.Name)
+			short = append(short, s.Name)
+		}
+	}
+	list := strings.Join(all[:min(len(all), mostNamed)], ", ")
+	if more := len(all) - mostNamed; more > 0 {
+		list += fmt.Sprintf(" and %d more (mcplb status shows all)", more)
+	}
+	meant := conf.DidYouMean(name, short)
+	if meant == "" {
+		meant = conf.DidYouMean(name, all)
+	}
+	return fmt.Errorf("there is no server %q; there is %s%s", name, list, meant)
 }

@@ -21,8 +21,12 @@ func (o *operator) statusCommand() *cobra.Command {
 	var watch time.Duration
 	c := o.remote(&cobra.Command{
 		Use: "status [flags]", Short: "Show the state of the balancer",
-		Long: `Show the state of the balancer: what needs attention first, then frontends,
-backends and servers.
+		Long: `Show the state of the balancer: what needs attention first, then sources that the
+limits delay or refuse and those that are banned, frontends, backends and servers.
+
+QUEUE is how many clients wait for a slot: of a backend all, of a server those that
+a session or cookie binds to it. STREAMS and WS are those of a server's connections
+that are event streams and WebSockets.
 
 Exit status: 0 healthy, 1 degraded, 2 critical, 3 no balancer answers.`,
 		Example:           "  mcplb status\n  mcplb status -watch 2s\n  mcplb status -json -admin 10.0.0.5:8404",

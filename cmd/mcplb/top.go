@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -163,6 +164,9 @@ func clip(line string, width int) string {
 	return string([]rune(line)[:width])
 }
 
+// headings begin the lines above tables.
+var headings = []string{"FRONTEND ", "BACKEND ", "SERVER ", "LIMITED SOURCE ", "BANNED SOURCE "}
+
 // coloured highlights lines that an operator must not miss.
 func coloured(line string) string {
 	switch {
@@ -170,7 +174,7 @@ func coloured(line string) string {
 		return "\x1b[31m" + line + "\x1b[0m"
 	case strings.HasPrefix(line, "DEGRADED"), strings.Contains(line, "suspect"):
 		return "\x1b[33m" + line + "\x1b[0m"
-	case strings.HasPrefix(line, "FRONTEND "), strings.HasPrefix(line, "BACKEND "), strings.HasPrefix(line, "SERVER "):
+	case slices.ContainsFunc(headings, func(heading string) bool { return strings.HasPrefix(line, heading) }):
 		return "\x1b[1m" + line + "\x1b[0m"
 	}
 	return line

@@ -11,7 +11,7 @@ import (
 	"mcplb/proxy/accesslog"
 )
 
-// Line is a line of the access log in its JSON form; the README describes the
+// Line is a line of the access log in its JSON form; docs/operations.md describes the
 // keys. Without a request, the fields of a request are zero.
 type Line struct {
 	Client, Proxy             string

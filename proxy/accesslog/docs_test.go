@@ -7,25 +7,25 @@ import (
 	"testing"
 )
 
-// TestKeysAreDocumented checks that the README describes every key of a line,
+// TestKeysAreDocumented checks that docs/operations.md describes every key of a line,
 // and that its examples have no others.
 func TestKeysAreDocumented(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, chapter, _ := strings.Cut(string(readme), "\n## Logs\n")
+	_, chapter, _ := strings.Cut(string(text), "\n## Access log\n")
 	chapter, _, _ = strings.Cut(chapter, "\n## ")
-	var text []byte
+	var written []byte
 	for _, r := range records() {
-		text = appendText(text, &r, someday())
+		written = appendText(written, &r, someday())
 	}
 	known := map[string]bool{}
 	key := regexp.MustCompile(`(?m)(?:^| )([a-z_]+)=`)
-	for _, match := range key.FindAllStringSubmatch(string(text), -1) {
+	for _, match := range key.FindAllStringSubmatch(string(written), -1) {
 		if known[match[1]] = true; !regexp.MustCompile("(?m)^\\| .*`" + match[1] + "`").MatchString(chapter) {
-			t.Errorf("the README does not describe %s", match[1])
+			t.Errorf("docs/operations.md does not describe %s", match[1])
 		}
 	}
 	for line := range strings.Lines(chapter) {

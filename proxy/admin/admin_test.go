@@ -130,7 +130,8 @@ func exampleBackend() Backend {
 				Errors:      map[string]uint64{"connect_refused": 0, "reset": 1},
 				Retries:     5, Redispatches: 6,
 				Responses: map[string]uint64{"1xx": 1, "2xx": 600, "3xx": 2, "4xx": 30, "5xx": 4},
-				Idle:      9, Connect: exampleLatency(1), Response: exampleLatency(2),
+				Queued:    1, Streams: 5, Tunnels: 4,
+				Idle: 9, Connect: exampleLatency(1), Response: exampleLatency(2),
 				Check: Check{Type: "tcp", Checks: 1200, Failures: 1, Observed: 2, Code: "L4OK", Text: "connected",
 					Time: exampleTime.Add(-time.Second), LatencySeconds: 0.0005},
 			},
@@ -139,6 +140,7 @@ func exampleBackend() Backend {
 				Addresses: map[string]string{"tcp": "127.0.0.12:9002"},
 				State:     ServerDown, Admin: AdminDrain, Suspect: true,
 				Reason: "L4CON connection refused", Since: exampleTime.Add(-5 * time.Second),
+				Downs: 2, DowntimeSeconds: 185, LastDown: exampleTime.Add(-5 * time.Second),
 				Weight: 50, InitialWeight: 40, EffectiveWeight: 25,
 				Connections: Connections{Current: 7, Peak: 39, Total: 300},
 				Errors:      map[string]uint64{"connect_refused": 9, "reset": 0},
@@ -294,6 +296,9 @@ func checkNames(t *testing.T, typ reflect.Type) {
 			continue
 		}
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
 		if !field.Anonymous && !regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`).MatchString(name) {
 			t.Errorf("%s.%s is called %q", typ.Name(), field.Name, name)
 		}

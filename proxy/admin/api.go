@@ -87,9 +87,9 @@ func (c *commands) deny(w http.ResponseWriter, r *http.Request, no *denial) {
 	writeJSON(w, no.status, Failure{no.reason})
 }
 
-// changed logs a change.
-func (c *commands) changed(who, what, target, from, to string) {
-	c.log.Info("command", "by", who, "changed", what, "of", target, "old", from, "new", to)
+// changed logs a change, with further attributes.
+func (c *commands) changed(who, what, target, from, to string, more ...any) {
+	c.log.Info("command", append([]any{"by", who, "changed", what, "of", target, "old", from, "new", to}, more...)...)
 }
 
 // errMediaType is for a body that an HTML form of another site could have sent.

@@ -26,12 +26,16 @@ func (c *commands) setServer(who string, r *http.Request) (any, error) {
 	}
 	change.Reason = "by " + who
 	if reason != "" {
-		change.Reason = reason + ", by " + who
+		change.Reason, change.Explained = reason+", by "+who, true
 	}
 	changes, err := c.control.SetServer(backend, server, change)
 	target := backend + "/" + server
+	var why []any // attributes of the log line
+	if reason != "" {
+		why = []any{"reason", reason}
+	}
 	for _, done := range changes {
-		c.changed(who, done.What, target, done.Old, done.New)
+		c.changed(who, done.What, target, done.Old, done.New, why...)
 	}
 	return Changed{target, present(changes)}, err
 }

@@ -1,6 +1,9 @@
 package admin
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Backend is one backend of the configuration.
 type Backend struct {
@@ -50,6 +53,10 @@ type Server struct {
 	Reason  string      `json:"reason"`  // of the state, in words
 	Since   time.Time   `json:"since"`   // when the state last changed; the admin state has its own time
 
+	Downs           uint64    `json:"downs"`              // counter: how often it went down
+	DowntimeSeconds float64   `json:"downtime_seconds"`   // how long it was down in total, the present outage included; grows like a counter
+	LastDown        time.Time `json:"last_down,omitzero"` // when it last went down; absent = never
+
 	AdminReason string    `json:"admin_reason"`         // of the admin state, and who set it; "" = never set
 	AdminSince  time.Time `json:"admin_since,omitzero"` // when the admin state last changed; absent = never set
 
@@ -60,6 +67,9 @@ type Server struct {
 	Connections Connections `json:"connections"`
 	Share       float64     `json:"share"`      // derived: its share of the backend's connections now, 0 to 1
 	FairShare   float64     `json:"fair_share"` // derived: its share of the usable servers' effective weight
+	Queued      int64       `json:"queued"`     // clients that wait for a slot of this server and no other: a session or cookie binds them; part of queue_current
+	Streams     int64       `json:"streams"`    // of the connections now: HTTP responses that are event streams
+	Tunnels     int64       `json:"tunnels"`    // of the connections now: WebSockets
 	Traffic
 	Errors       map[string]uint64 `json:"errors"`       // counters, by reason
 	Retries      uint64            `json:"retries"`      // counter: further connect attempts to this server after a failed one
@@ -73,8 +83,39 @@ type Server struct {
 	Check Check `json:"check"`
 
 	Rates            Rates   `json:"rates"`              // derived
+	RecentResponses  int64   `json:"recent_responses"`   // derived: responses in the last minute, to which the percentiles apply
+	RecentP50Seconds float64 `json:"recent_p50_seconds"` // derived: median of response in the last minute; 0 = no responses
 	RecentP95Seconds float64 `json:"recent_p95_seconds"` // derived: 95th percentile of response in the last minute; 0 = no responses
+	RecentP99Seconds float64 `json:"recent_p99_seconds"` // derived: 99th percentile of response in the last minute; 0 = no responses
+
+	slow bool // compared with the others: assess finds that out
 }
+
+// full reports whether all slots are in use.
+func (s *Server) full() bool {
+	return s.Connections.Limit > 0 && s.Connections.Current >= s.Connections.Limit
+}
+
+// problem reports whether the server needs attention. That an operator has drained it, or
+// put it into maintenance, is none.
+func (s *Server) problem() bool {
+	if s.Admin == AdminMaint {
+		return false
+	}
+	return s.State == ServerDown || s.Suspect || s.slow || s.full() || strings.HasSuffix(s.Check.Progress, "down")
+}
+
+// ServerErrors counts the failures that are the server's: not the connections that a client
+// broke off, and not those that the balancer or an operator ended.
+func (s *Server) ServerErrors() uint64 {
+	return total(s.Errors) - s.Errors[clientAbort] - s.Errors[ownAbort]
+}
+
+// The keys of Server.Errors for connections whose end is not the server's fault.
+const (
+	clientAbort = "client_abort" // the client broke off
+	ownAbort    = "abort"        // the balancer ended it: the server is down or in maintenance, limits, shutdown
+)
 
 // Changed is when the state or the admin state last changed.
 func (s *Server) Changed() time.Time {

@@ -101,6 +101,8 @@ func (b *Backend) sub(before *Backend) {
 func (s *Server) sub(before *Server) {
 	sub(&s.Connections.Total, before.Connections.Total)
 	s.Traffic.sub(&before.Traffic)
+	sub(&s.Downs, before.Downs)
+	sub(&s.DowntimeSeconds, before.DowntimeSeconds)
 	subMap(s.Errors, before.Errors)
 	sub(&s.Retries, before.Retries)
 	sub(&s.Redispatches, before.Redispatches)

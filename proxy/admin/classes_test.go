@@ -12,7 +12,7 @@ func TestOtherResponses(t *testing.T) {
 	t.Parallel()
 	d := newDesk(edited(func(s *Snapshot) { s.Backends[0].Servers[0].Responses["other"] = 12345 }))
 	for path, want := range map[string]string{
-		"/":              "600, 2, 30, 4, other\u00a0" + grouped(12345),
+		"/":              `data-label="other" title="12` + "\u202f" + `345">12.3k</td>`,
 		"/metrics":       `mcplb_server_http_responses_total{backend="nodes",class="other",server="node1"} 12345`,
 		"/api/v1/status": `"other":12345`,
 		"/stats;csv":     ",12345,",
@@ -25,7 +25,25 @@ func TestOtherResponses(t *testing.T) {
 			t.Errorf("%s lacks %s", path, want)
 		}
 	}
-	if text := statuses(map[string]uint64{"2xx": 1, "other": 0}); text != "1, 0, 0, 0" {
-		t.Errorf("no other responses are shown as %q", text)
+}
+
+// Every class of responses has its own column, also 1xx, which was not shown.
+func TestResponseColumns(t *testing.T) {
+	t.Parallel()
+	text := body(t, newDesk(edited(unedited)).ask("GET", "/", ""))
+	for _, class := range statusClasses {
+		if strings.Count(text, `class="class" title="responses with a status of this class">`+class+"</th>") != 2 {
+			t.Errorf("class %s has no column in the tables of servers and frontends", class)
+		}
+	}
+	row := rowOf(t, text, "nodes/node1")
+	for _, cell := range []string{`data-label="1xx">1</td>`, `data-label="2xx">600</td>`, `data-label="3xx">2</td>`, `data-label="4xx">30</td>`, `class="bad" data-label="5xx">4</td>`, `class="zero" data-label="other">0</td>`} {
+		if !strings.Contains(row, cell) {
+			t.Errorf("node1 lacks %s", cell)
+		}
+	}
+	tcp := body(t, newDesk(edited(func(s *Snapshot) { s.Backends[0].Servers[0].Responses = nil })).ask("GET", "/", ""))
+	if strings.Contains(rowOf(t, tcp, "nodes/node1"), "2xx") {
+		t.Error("a backend without HTTP has columns of responses")
 	}
 }

@@ -55,6 +55,8 @@ type ServerChange struct {
 	Weight  *int        `json:"weight,omitempty"`  // 0 to 1000; 0 = takes no new clients
 	MaxConn *int        `json:"maxconn,omitempty"` // 0 = no limit
 	Reason  string      `json:"reason,omitempty"`  // why, in words; shown next to the admin state
+
+	Explained bool `json:"-"` // the operator gave a reason: it replaces the one of an admin state that stays
 }
 
 // Change is one changed value.

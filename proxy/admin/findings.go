@@ -22,6 +22,8 @@ const (
 type Summary struct {
 	Level    Level     `json:"level"`    // healthy, degraded or critical
 	Findings []Finding `json:"findings"` // the most severe first
+
+	groups []findingGroup // all findings, those of one kind together
 }
 
 // Finding is one problem or unusual condition.
@@ -29,6 +31,9 @@ type Finding struct {
 	Level  Level  `json:"level"`  // notice, degraded or critical
 	Text   string `json:"text"`   // the condition
 	Advice string `json:"advice"` // what to do
+
+	about kind   // "" = of no kind
+	name  string // of what it is about
 }
 
 // assess returns the summary of s.
@@ -37,7 +42,7 @@ func assess(s *Snapshot) Summary {
 	sum.process(&s.Process)
 	for _, reason := range healthProblems(s) {
 		if reason != "draining" {
-			sum.add(Critical, reason, "look at the check results of its servers; start the servers, or set one to ready")
+			sum.addOf(kindNoServer, reason, Critical, reason, "look at the check results of its servers; start the servers, or set one to ready")
 		}
 	}
 	for i := range s.Frontends {
@@ -55,6 +60,7 @@ func assess(s *Snapshot) Summary {
 	if len(sum.Findings) > 0 && sum.Findings[0].Level != Notice {
 		sum.Level = sum.Findings[0].Level
 	}
+	sum.groups = grouping(sum.Findings)
 	sum.shorten()
 	return sum
 }
@@ -78,8 +84,11 @@ func rankOf(level Level) int {
 	return slices.Index([]Level{Healthy, Notice, Degraded, Critical}, level)
 }
 
-func (sum *Summary) add(level Level, text, advice string) {
-	sum.Findings = append(sum.Findings, Finding{level, text, advice})
+func (sum *Summary) add(level Level, text, advice string) { sum.addOf("", "", level, text, advice) }
+
+// addOf adds a finding of a kind about what has that name.
+func (sum *Summary) addOf(about kind, name string, level Level, text, advice string) {
+	sum.Findings = append(sum.Findings, Finding{Level: level, Text: text, Advice: advice, about: about, name: name})
 }
 
 // process adds findings about the process.
@@ -120,9 +129,9 @@ func (sum *Summary) certificates(now time.Time, f *Frontend) {
 		name := fmt.Sprintf("certificate %s of frontend %s", c.File, f.Name)
 		switch {
 		case left <= 0:
-			sum.add(Critical, fmt.Sprintf("%s expired %s ago", name, forHowLong(-left)), "renew it, then mcplb reload")
+			sum.addOf(kindExpired, c.File, Critical, fmt.Sprintf("%s expired %s ago", name, forHowLong(-left)), "renew it, then mcplb reload")
 		case left < expiresSoon:
-			sum.add(Degraded, fmt.Sprintf("%s expires in %s", name, forHowLong(left)), "renew it, then mcplb reload")
+			sum.addOf(kindExpiring, c.File, Degraded, fmt.Sprintf("%s expires in %s", name, forHowLong(left)), "renew it, then mcplb reload")
 		}
 	}
 }
@@ -139,7 +148,7 @@ func (sum *Summary) frontend(f *Frontend) {
 	if limited[f.refusing] {
 		level = Notice
 	}
-	sum.add(level, fmt.Sprintf("frontend %s turns away %.0f clients a second, most of them for %s", f.Name, f.Rates.Refused, f.refusing),
+	sum.addOf(kindRefusing, f.Name, level, fmt.Sprintf("frontend %s turns away %.0f clients a second, most of them for %s", f.Name, f.Rates.Refused, f.refusing),
 		"docs/reasons.md explains each reason")
 }
 
@@ -152,13 +161,16 @@ func (sum *Summary) backend(s *Snapshot, b *Backend) {
 		sum.server(s.Time, b, &b.Servers[i])
 	}
 	if b.QueueCurrent > 0 {
-		sum.add(Degraded, fmt.Sprintf("%d clients wait for a slot of backend %s: its servers are full", b.QueueCurrent, b.Name), "add servers, or raise their maxconn")
+		sum.addOf(kindQueueing, b.Name, Degraded, fmt.Sprintf("%d clients wait for a slot of backend %s: its servers are full", b.QueueCurrent, b.Name), "add servers, or raise their maxconn")
 	}
 	typical := median(b)
 	for i := range b.Servers {
-		if p95 := b.Servers[i].RecentP95Seconds; p95 > slowAbove && p95 > slowFactor*typical {
-			sum.add(Degraded, fmt.Sprintf("server %s/%s is slow: p95 %s in the last minute, the backend's median server %s", b.Name, b.Servers[i].Name, inWords(p95), inWords(typical)),
-				fmt.Sprintf("look at that node; mcplb drain %s/%s keeps new clients away from it", b.Name, b.Servers[i].Name))
+		server := &b.Servers[i]
+		if p95 := server.RecentP95Seconds; p95 > slowAbove && p95 > slowFactor*typical {
+			server.slow = true
+			name := b.Name + "/" + server.Name
+			sum.addOf(kindSlow, name, Degraded, fmt.Sprintf("server %s is slow: p95 %s in the last minute, the backend's median server %s", name, inWords(p95), inWords(typical)),
+				fmt.Sprintf("look at that node; mcplb drain %s keeps new clients away from it", name))
 		}
 	}
 }
@@ -190,13 +202,13 @@ func (sum *Summary) server(now time.Time, b *Backend, server *Server) {
 	name := b.Name + "/" + server.Name
 	switch {
 	case server.Admin != AdminReady:
-		sum.add(Notice, fmt.Sprintf("server %s is in %s (%s)", name, server.Admin, orElse(server.AdminReason, "no reason given")), "mcplb ready "+name+" takes it back into service")
+		sum.addOf(kindNotReady, name, Notice, fmt.Sprintf("server %s is in %s (%s)", name, server.Admin, orElse(server.AdminReason, "no reason given")), "mcplb ready "+name+" takes it back into service")
 	case server.State == ServerDown:
-		sum.add(Degraded, fmt.Sprintf("server %s is down for %s: %s", name, forHowLong(now.Sub(server.Since)), server.Reason), "look at that node: is its process running, does it answer its check?")
+		sum.addOf(kindDown, name, Degraded, fmt.Sprintf("server %s is down for %s: %s", name, forHowLong(now.Sub(server.Since)), server.Reason), "look at that node: is its process running, does it answer its check?")
 	case server.Suspect:
-		sum.add(Degraded, fmt.Sprintf("server %s does not answer its check in time: %s", name, server.Reason), "look at that node: its process may hang")
-	case server.Connections.Limit > 0 && server.Connections.Current >= server.Connections.Limit:
-		sum.add(Degraded, fmt.Sprintf("server %s is full: %d connections", name, server.Connections.Current), "raise its maxconn (mcplb maxconn "+name+" N), or add servers")
+		sum.addOf(kindSuspect, name, Degraded, fmt.Sprintf("server %s does not answer its check in time: %s", name, server.Reason), "look at that node: its process may hang")
+	case server.full():
+		sum.addOf(kindFull, name, Degraded, fmt.Sprintf("server %s is full: %d connections", name, server.Connections.Current), "raise its maxconn (mcplb maxconn "+name+" N), or add servers")
 	}
 }
 
@@ -217,17 +229,17 @@ func (sum *Summary) throttled(sources []Throttled) {
 		t := &sources[i]
 		since := forHowLong(time.Duration(t.ForSeconds * float64(time.Second)))
 		if t.Delayed > 0 {
-			sum.add(Notice, fmt.Sprintf("the message rate delays messages of %s: %d in %s", t.name(), t.Delayed, since), t.advice("message_rate and message_burst", "global_message_rate"))
+			sum.addOf(kindLimits, t.name(), Notice, fmt.Sprintf("the message rate delays messages of %s: %d in %s", t.name(), t.Delayed, since), t.advice("message_rate and message_burst", "global_message_rate"))
 		}
 		if t.Rejected > 0 {
-			sum.add(Notice, fmt.Sprintf("the message rate rejects messages of %s: %d in %s", t.name(), t.Rejected, since), t.advice("message_rate and message_burst", "global_message_rate"))
+			sum.addOf(kindLimits, t.name(), Notice, fmt.Sprintf("the message rate rejects messages of %s: %d in %s", t.name(), t.Rejected, since), t.advice("message_rate and message_burst", "global_message_rate"))
 		}
 		if t.Refused > 0 {
-			sum.add(Notice, fmt.Sprintf("the limits refuse connections of %s: %d in %s", t.name(), t.Refused, since), t.advice("connection_rate or max_connections", "global_connection_rate"))
+			sum.addOf(kindLimits, t.name(), Notice, fmt.Sprintf("the limits refuse connections of %s: %d in %s", t.name(), t.Refused, since), t.advice("connection_rate or max_connections", "global_connection_rate"))
 		}
 	}
 	if more := len(sources) - mostThrottled; more > 0 {
-		sum.add(Notice, fmt.Sprintf("the limits delay or refuse %d more sources", more), "the table of limits on the stats page, or mcplb status -json, shows them")
+		sum.addOf(kindLimits, fmt.Sprintf("%d more", more), Notice, fmt.Sprintf("the limits delay or refuse %d more sources", more), "the table of limits on the stats page, or mcplb status -json, shows them")
 	}
 }
 

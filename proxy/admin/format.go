@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"html/template"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,8 @@ import (
 var pageFuncs = template.FuncMap{
 	"count":     func(n int64) string { return grouped(uint64(max(n, 0))) },
 	"ucount":    grouped,
+	"short":     short,
+	"exact":     exact,
 	"rate":      func(r float64) string { return strings.TrimSuffix(strconv.FormatFloat(round3(r), 'f', -1, 64), ".0") },
 	"bytes":     inBytes,
 	"ubytes":    func(n uint64) string { return inBytes(float64(n)) },
@@ -22,21 +25,77 @@ var pageFuncs = template.FuncMap{
 	"latency":   inWords,
 	"ago":       func(seconds float64) string { return forHowLong(time.Duration(seconds * float64(time.Second))) },
 	"since":     func(now, then time.Time) string { return forHowLong(now.Sub(then)) },
+	"clock":     clockOf,
 	"limit":     func(n int64) string { return orElse(strings.TrimPrefix(grouped(uint64(max(n, 0))), "0"), "∞") },
 	"weight":    func(w float64) string { return strconv.FormatFloat(w, 'f', 1, 64) },
 	"sum":       total,
-	"worst":     worstOf,
+	"faults":    faults,
+	"worst":     func(counters map[string]uint64) string { return spaced(worstOf(counters)) },
+	"failures":  func(s *Server) string { return spaced(worstOf(serverErrors(s))) },
 	"list":      listOf,
-	"statuses":  statuses,
-	"quantiles": quantiles,
+	"classes":   func() []string { return statusClasses },
 	"class":     classOf,
 	"words":     wordsOf,
-	"trouble":   func(s Server) bool { return s.State == ServerDown || s.Suspect },
-	"slow":      func(s Server) bool { return s.EffectiveWeight < float64(s.Weight) },
+	"trouble":   func(s *Server) bool { return s.State == ServerDown || s.Suspect },
+	"slow":      func(s *Server) bool { return s.EffectiveWeight < float64(s.Weight) },
 	"failed":    func(c Check) bool { return c.Code != "" && !strings.HasSuffix(c.Code, "OK") },
+	"code":      CheckCode,
+	"event":     func(e Event) string { return e.words() },
+	"codes":     checkCodes,
 	"address":   address,
 	"addresses": addresses,
 }
+
+// statusClasses are the classes of responses, in the order of the columns.
+var statusClasses = []string{"1xx", "2xx", "3xx", "4xx", "5xx", "other"}
+
+// clockOf formats the time of day where now is read.
+func clockOf(now, then time.Time) string { return then.In(now.Location()).Format("15:04:05") }
+
+// short formats a count in few characters: "9 999", "12.3k", "1.5M".
+func short(n uint64) string {
+	if n < 10_000 {
+		return grouped(n)
+	}
+	value := float64(n) / 1000
+	for _, unit := range []string{"k", "M", "G"} {
+		if value < 999.5 {
+			return strconv.FormatFloat(round3(value), 'f', -1, 64) + unit
+		}
+		value /= 1000
+	}
+	return strconv.FormatFloat(round3(value), 'f', -1, 64) + "T"
+}
+
+// exact is the whole of a count that short abbreviates; "" if it does not.
+func exact(n uint64) string {
+	if n < 10_000 {
+		return ""
+	}
+	return grouped(n)
+}
+
+// faults counts the refusals that clients do not cause.
+func faults(refused map[string]uint64) uint64 {
+	sum := uint64(0)
+	for reason, n := range refused {
+		if !limited[reason] {
+			sum += n
+		}
+	}
+	return sum
+}
+
+// serverErrors are the errors that are the server's.
+func serverErrors(s *Server) map[string]uint64 {
+	own := maps.Clone(s.Errors)
+	delete(own, clientAbort)
+	delete(own, ownAbort)
+	return own
+}
+
+// spaced turns a reason into words, which a narrow column can break.
+func spaced(reason string) string { return strings.ReplaceAll(reason, "_", " ") }
 
 // round3 rounds r to three digits, or to an integer if that has more.
 func round3(r float64) float64 {
@@ -100,33 +159,8 @@ func listOf(counters map[string]uint64) string {
 	return orElse(strings.Join(parts, ", "), "none")
 }
 
-// statuses formats responses by class, without 1xx, and other ones if there are any.
-func statuses(responses map[string]uint64) string {
-	if total(responses) == 0 {
-		return "–"
-	}
-	shown := fmt.Sprintf("%s, %s, %s, %s", grouped(responses["2xx"]), grouped(responses["3xx"]), grouped(responses["4xx"]), grouped(responses["5xx"]))
-	if other := responses["other"]; other > 0 {
-		shown += ", other\u00a0" + grouped(other)
-	}
-	return shown
-}
-
-// quantiles formats the 50th, 95th and 99th percentile in one unit.
-func quantiles(l Latency) string {
-	if l.Count == 0 {
-		return "–"
-	}
-	factor, unit := 1000.0, "ms"
-	if l.P99Seconds >= 1 {
-		factor, unit = 1, "s"
-	}
-	show := func(v float64) string { return strconv.FormatFloat(round3(v*factor), 'f', -1, 64) }
-	return fmt.Sprintf("%s, %s, %s\u202f%s", show(l.P50Seconds), show(l.P95Seconds), show(l.P99Seconds), unit)
-}
-
 // classOf returns the CSS class of a server, which determines its color.
-func classOf(s Server) string {
+func classOf(s *Server) string {
 	switch {
 	case s.Admin != AdminReady:
 		return string(s.Admin)
@@ -137,7 +171,7 @@ func classOf(s Server) string {
 }
 
 // wordsOf describes a server's state.
-func wordsOf(s Server) string {
+func wordsOf(s *Server) string {
 	words := string(s.State)
 	if s.Admin != AdminReady {
 		words = string(s.Admin) + ", " + words
@@ -149,7 +183,7 @@ func wordsOf(s Server) string {
 }
 
 // address returns a server's first address.
-func address(s Server) string {
+func address(s *Server) string {
 	for _, endpoint := range []string{"tcp", "http", "ws", "sse"} {
 		if found := s.Addresses[endpoint]; found != "" {
 			return found
@@ -159,7 +193,7 @@ func address(s Server) string {
 }
 
 // addresses returns all addresses of a server, with their endpoints.
-func addresses(s Server) string {
+func addresses(s *Server) string {
 	var parts []string
 	for _, endpoint := range []string{"tcp", "http", "ws", "sse"} {
 		if found := s.Addresses[endpoint]; found != "" {
@@ -191,15 +225,29 @@ func forHowLong(d time.Duration) string {
 	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
 }
 
-// inWords formats a latency with its unit: "0.25 ms", "12 ms", "1.5 s".
+// inWords formats a latency in the unit that makes it readable: "0.25 ms", "850 ms",
+// "1.43 s"; "-" if there is none.
 func inWords(seconds float64) string {
-	switch {
-	case seconds <= 0:
+	switch ms := seconds * 1000; {
+	case !(seconds > 0):
 		return "-"
-	case seconds < 0.01:
-		return fmt.Sprintf("%.2f ms", seconds*1000)
-	case seconds < 1:
-		return fmt.Sprintf("%.0f ms", seconds*1000)
+	case ms < 0.01:
+		return "<0.01 ms"
+	case ms < 999.5:
+		return threeDigits(ms) + " ms"
 	}
-	return fmt.Sprintf("%.1f s", seconds)
+	return threeDigits(seconds) + " s"
+}
+
+// threeDigits formats a positive number with three digits, or all before the point, without
+// zeros at the end.
+func threeDigits(n float64) string {
+	decimals := 2
+	switch {
+	case n >= 99.95:
+		return strconv.FormatFloat(n, 'f', 0, 64)
+	case n >= 9.995:
+		decimals = 1
+	}
+	return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(n, 'f', decimals, 64), "0"), ".")
 }

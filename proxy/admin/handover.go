@@ -10,6 +10,7 @@ import (
 type HandoverHistory struct {
 	Times  []time.Time
 	Series []HandoverSeries
+	Events []Event
 }
 
 // HandoverSeries is one series.
@@ -22,7 +23,7 @@ type HandoverSeries struct {
 func (h *History) Handover() HandoverHistory {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	all := HandoverHistory{Times: slices.Clone(h.times)}
+	all := HandoverHistory{Times: slices.Clone(h.times), Events: slices.Clone(h.events.list)}
 	for key, one := range h.series {
 		all.Series = append(all.Series, HandoverSeries{key, slices.Clone(one.values)})
 	}
@@ -45,6 +46,12 @@ func (h *History) Restore(old HandoverHistory) {
 		}
 	}
 	h.times = slices.Concat(before, h.times)
+	for _, event := range old.Events {
+		h.events.add(event)
+	}
+	if n := len(before); n > 0 {
+		h.events.add(Event{Time: before[n-1], Kind: EventUpgrade})
+	}
 	for key, one := range h.series {
 		one.values = slices.Concat(lastOf(known[key], len(before)), lastOf(one.values, here))
 	}

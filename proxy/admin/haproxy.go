@@ -134,7 +134,7 @@ func serverRow(now time.Time, b *Backend, s *Server, backend, number string) row
 	r := row{
 		"pxname": b.Name, "svname": s.Name, "type": haproxyServer, "pid": "1", "iid": backend, "sid": number,
 		"status": haproxyStatus(s), "weight": num(int(s.EffectiveWeight + 0.5)), "uweight": num(s.Weight), "act": "1", "bck": "0",
-		"qcur": "0", "qmax": "0",
+		"qcur": num(s.Queued), "qmax": num(s.Queued),
 		"scur": num(s.Connections.Current), "smax": num(s.Connections.Peak), "slim": orNone(s.Connections.Limit),
 		"stot": num(s.Connections.Total), "lbtot": num(s.Connections.Total), "connect": num(s.Connections.Total),
 		"bin": num(s.BytesIn), "bout": num(s.BytesOut), "dresp": "0",
@@ -142,11 +142,11 @@ func serverRow(now time.Time, b *Backend, s *Server, backend, number string) row
 		"eresp": num(s.Errors["reset"] + s.Errors["server_timeout"]), "cli_abrt": num(s.Errors["client_abort"]), "srv_abrt": num(s.Errors["reset"]),
 		"wretr": num(s.Retries), "wredis": num(s.Redispatches),
 		"lastchg": num(int64(max(now.Sub(s.Changed()).Seconds(), 0))), "rate": perSecond(s.Rates.Connections),
-		"chkfail": num(s.Check.Failures), "check_status": s.Check.Code, "last_chk": s.Check.Text, "check_desc": s.Check.Text,
+		"chkfail": num(s.Check.Failures), "chkdown": num(s.Downs), "downtime": num(int64(s.DowntimeSeconds)), "check_status": s.Check.Code, "last_chk": s.Check.Text, "check_desc": s.Check.Text,
 		"check_duration": strconv.FormatInt(int64(s.Check.LatencySeconds*1000+0.5), 10),
 		"ctime":          millis(&s.Connect), "rtime": millis(&s.Response), "qtime": "0", "ttime": "0",
 		"req_rate": perSecond(s.Rates.Messages), "req_tot": num(max(s.MessagesIn, s.Response.Count)),
-		"addr": address(*s), "mode": "tcp", "srv_icur": num(s.Idle), "used_conn_cur": num(s.Connections.Current),
+		"addr": address(s), "mode": "tcp", "srv_icur": num(s.Idle), "used_conn_cur": num(s.Connections.Current),
 	}
 	if len(s.Responses) > 0 {
 		r.responses(s.Responses)

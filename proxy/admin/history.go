@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"mcplb/proxy/metrics"
 )
 
 // Interval and length of the history.
@@ -24,7 +26,9 @@ type History struct {
 	mu     sync.RWMutex // guards what follows
 	times  []time.Time  // of the samples, the oldest first
 	series map[SeriesKey]*series
-	taken  int               // number of samples taken since the start
+	taken  int                            // number of samples taken since the start
+	recent map[SeriesKey][]metrics.Growth // by server: its responses between the samples of the last minute
+	events events
 	before Snapshot          // at the latest sample
 	failed int               // number of the latest sample with failed accepts; 0 = none
 	worst  map[string]string // by frontend: the most frequent reason of refusals between the last two samples
@@ -60,7 +64,7 @@ const (
 
 // NewHistory returns an empty history of source.
 func NewHistory(source Source) *History {
-	return &History{source: source, series: map[SeriesKey]*series{}, worst: map[string]string{}}
+	return &History{source: source, series: map[SeriesKey]*series{}, recent: map[SeriesKey][]metrics.Growth{}, worst: map[string]string{}}
 }
 
 // Run takes samples until ctx ends. The goroutine that calls it also calls
@@ -100,10 +104,13 @@ func (h *History) sample() {
 	for i := range s.Backends {
 		h.sampleBackend(&s.Backends[i], find(h.before.Backends, s.Backends[i].Name, i), seconds)
 	}
+	h.events.find(&s, &h.before)
+	h.events.forget(h.times[0])
 	h.before = s
 	for key, one := range h.series {
 		if one.latest < h.taken { // removed by a reload
 			delete(h.series, key)
+			delete(h.recent, key)
 		}
 	}
 }
@@ -118,10 +125,33 @@ func (h *History) sampleBackend(b, before *Backend, seconds float64) {
 		key := SeriesKey{Backend: b.Name, Server: server.Name}
 		h.addRates(key, server.Connections.Current, serverRates(server, old, seconds))
 		key.Measure = responseLatency
-		h.add(key, recentLatency(&server.Response, old))
+		h.addResponses(key, responseGrowth(server, old))
 		key.Measure = checkLatency
 		h.add(key, server.Check.LatencySeconds)
 	}
+}
+
+// addResponses adds the responses of a server since the sample before.
+func (h *History) addResponses(key SeriesKey, growth metrics.Growth) {
+	recent := h.recent[key]
+	if len(recent) >= lastMinute {
+		recent = slices.Delete(recent, 0, len(recent)-lastMinute+1)
+	}
+	h.recent[key] = append(recent, growth)
+	p95 := math.NaN()
+	if growth.Count() > 0 {
+		p95 = latencyOf(growth).Quantile(0.95).Seconds()
+	}
+	h.add(key, p95)
+}
+
+// latencyOf returns the distribution of the growths together.
+func latencyOf(growths ...metrics.Growth) *metrics.Latency {
+	var all metrics.Latency
+	for i := range growths {
+		all.AddGrowth(&growths[i])
+	}
+	return &all
 }
 
 // add appends a value to a series. A new series starts with gaps.
@@ -178,16 +208,23 @@ func (h *History) setRates(s *Snapshot) {
 			key := SeriesKey{Backend: s.Backends[i].Name, Server: server.Name}
 			server.Rates = h.rates(key)
 			key.Measure = responseLatency
-			server.RecentP95Seconds = h.recent(key, lastMinute)
+			server.setRecent(latencyOf(h.recent[key]...))
 		}
 	}
+	s.Events = slices.Clone(h.events.list)
+}
+
+// setRecent sets the percentiles of the last minute.
+func (s *Server) setRecent(l *metrics.Latency) {
+	s.RecentResponses = int64(l.Count())
+	s.RecentP50Seconds, s.RecentP95Seconds, s.RecentP99Seconds = l.Quantile(0.50).Seconds(), l.Quantile(0.95).Seconds(), l.Quantile(0.99).Seconds()
 }
 
 // rates returns the latest rates of the frontend or server of key.
 func (h *History) rates(key SeriesKey) Rates {
 	last := func(what measure) float64 {
 		key.Measure = what
-		return h.recent(key, 1)
+		return h.latest(key)
 	}
 	return Rates{
 		Connections: last(connectionRate), Messages: last(messageRate),
@@ -195,25 +232,16 @@ func (h *History) rates(key SeriesKey) Rates {
 	}
 }
 
-// recent returns the median of the last values of a series, at most so many, without
-// gaps; 0 if there are none.
-func (h *History) recent(key SeriesKey, most int) float64 {
+// latest returns the last value of a series; 0 if it is a gap.
+func (h *History) latest(key SeriesKey) float64 {
 	one := h.series[key]
-	if one == nil {
+	if one == nil || len(one.values) == 0 {
 		return 0
 	}
-	values := one.values[max(len(one.values)-most, 0):]
-	var known []float32
-	for _, v := range values {
-		if v == v { // not NaN
-			known = append(known, v)
-		}
+	if v := one.values[len(one.values)-1]; v == v { // not NaN
+		return float64(v)
 	}
-	if len(known) == 0 {
-		return 0
-	}
-	slices.Sort(known)
-	return float64(known[len(known)/2])
+	return 0
 }
 
 // values returns a copy of a series, or nil. NaN is a gap.
@@ -226,12 +254,9 @@ func (h *History) values(key SeriesKey) []float32 {
 	return nil
 }
 
-// span returns the times of the first and the last sample.
-func (h *History) span() (first, last time.Time) {
+// clock returns a copy of the times of the samples.
+func (h *History) clock() []time.Time {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	if len(h.times) == 0 {
-		return time.Time{}, time.Time{}
-	}
-	return h.times[0], h.times[len(h.times)-1]
+	return slices.Clone(h.times)
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mcplb/proxy/metrics"
 )
 
 // The history holds 15 minutes and no more, follows reloads that add and remove
@@ -15,6 +17,7 @@ func TestHistory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ticks, extra := uint64(0), false
+		var responses metrics.Histogram
 		source := &fixed{build: func() Snapshot {
 			s := example()
 			s.Time = time.Now()
@@ -22,12 +25,15 @@ func TestHistory(t *testing.T) {
 			s.Frontends[0].BytesIn += 300 * ticks
 			s.Frontends[0].Refused["connection_rate"] += 30 * ticks
 			node := &s.Backends[0].Servers[0]
-			node.Response = Latency{Count: 10 * ticks, Below: make([]uint64, len(LatencyBounds))}
-			for i := range node.Response.Below {
-				if i >= 10 { // all are between 0.25 and 0.5 s
-					node.Response.Below[i] = 10 * ticks
-				}
+			slow := 400 * time.Millisecond
+			if ticks < historySamples-lastMinute {
+				slow = 4 * time.Second // too long ago
 			}
+			for range 10 {
+				responses.Add(int64(slow))
+			}
+			node.Response.Exact = &metrics.Latency{}
+			node.Response.Exact.Add(&responses)
 			if extra {
 				s.Backends[0].Servers = append(s.Backends[0].Servers, Server{Name: "node4"})
 			}
@@ -41,16 +47,22 @@ func TestHistory(t *testing.T) {
 		if n, m := len(h.times), len(h.values(SeriesKey{Frontend: "tcp"})); n != historySamples || m != historySamples {
 			t.Errorf("%d and %d samples, want %d", n, m, historySamples)
 		}
-		if first, last := h.span(); last.Sub(first) != (historySamples-1)*historyInterval {
-			t.Errorf("they span %v", last.Sub(first))
+		if times := h.clock(); times[len(times)-1].Sub(times[0]) != (historySamples-1)*historyInterval {
+			t.Errorf("they span %v", times[len(times)-1].Sub(times[0]))
 		}
 		s := snapshotOf(source)
 		h.setRates(&s)
 		if r := s.Frontends[0].Rates; r.BytesIn != 100 || r.Refused != 10 || s.Process.Rates.BytesIn != 100 {
 			t.Errorf("rates: %+v", r)
 		}
-		if p95 := s.Backends[0].Servers[0].RecentP95Seconds; math.Abs(p95-0.4875) > 1e-6 {
-			t.Errorf("recent p95: %v", p95)
+		node := &s.Backends[0].Servers[0]
+		for _, percentile := range []float64{node.RecentP50Seconds, node.RecentP95Seconds, node.RecentP99Seconds} {
+			if math.Abs(percentile-0.4) > 0.05 {
+				t.Errorf("recent percentile: %v", percentile)
+			}
+		}
+		if node.RecentResponses != 10*lastMinute {
+			t.Errorf("%d responses in the last minute", node.RecentResponses)
 		}
 		extra = true
 		h.sample()
@@ -107,8 +119,8 @@ func TestHistoryHandover(t *testing.T) {
 			check(h, "a")
 			check(h, "b", 11, 11, 11, 1, 1)
 			check(h, "c", gap, gap, gap, 11, 11)
-			if from, to := h.span(); to.Sub(from) < 4*historyInterval || len(h.times) != 5 {
-				t.Errorf("%d samples span %v", len(h.times), to.Sub(from))
+			if times := h.clock(); len(times) != 5 || times[4].Sub(times[0]) < 4*historyInterval {
+				t.Errorf("%d samples: %v", len(times), times)
 			}
 		}
 		full := run(NewHistory(source), historySamples)

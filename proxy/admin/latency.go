@@ -1,5 +1,7 @@
 package admin
 
+import "mcplb/proxy/metrics"
+
 // Timing is the number of events that take time, and the sum and maximum of their
 // durations.
 type Timing struct {
@@ -21,6 +23,8 @@ type Latency struct {
 	P95Seconds float64  `json:"p95_seconds"`
 	P99Seconds float64  `json:"p99_seconds"`
 	Below      []uint64 `json:"below"` // counters: events that took less than each of LatencyBounds
+
+	Exact *metrics.Latency `json:"-"` // the whole distribution, for percentiles of the last minute; nil = they are not shown
 }
 
 // complete makes Below present.

@@ -116,6 +116,7 @@ var wordTypes = map[reflect.Type][]string{
 	reflect.TypeFor[FrontendState](): {string(FrontendOpen), string(FrontendPaused), string(FrontendDraining)},
 	reflect.TypeFor[ServerState]():   {string(ServerUp), string(ServerDown), string(ServerUnchecked)},
 	reflect.TypeFor[AdminState]():    {string(AdminReady), string(AdminDrain), string(AdminMaint)},
+	reflect.TypeFor[EventKind]():     {string(EventDown), string(EventUp), string(EventReload), string(EventReloadFailed), string(EventUpgrade)},
 	reflect.TypeFor[Level]():         {string(Healthy), string(Notice), string(Degraded), string(Critical)},
 }
 
@@ -170,7 +171,7 @@ func (g *generator) fields(t reflect.Type, properties object, required *[]string
 			continue
 		}
 		name, options, tagged := strings.Cut(field.Tag.Get("json"), ",")
-		if !field.IsExported() || name == "" && !tagged {
+		if !field.IsExported() || name == "" && !tagged || name == "-" {
 			continue
 		}
 		schema := g.schema(field.Type)

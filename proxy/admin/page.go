@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -17,7 +18,7 @@ var web embed.FS
 
 // pagePolicy lets the page load its style and script and connect to its origin, and
 // nothing else (Content Security Policy Level 3).
-const pagePolicy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+const pagePolicy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // statsPage serves the page for people. It is rendered here; a small script keeps it
 // up to date by fetching it again.
@@ -41,8 +42,13 @@ type page struct {
 	Title      string
 	May        bool // the client may use the commands
 	NeedsToken bool // the client could, with the token
+	Findings   []findingGroup
+	Choice     choice
+	Sorts      []sortOrder
 	Backends   []pageBackend
 	Plots      []timeline
+	WithPlots  bool
+	Latest     []Event // the latest first
 
 	Certificates []pageCertificate
 }
@@ -67,26 +73,73 @@ func certificatesOf(s *Snapshot) (list []pageCertificate) {
 	return list
 }
 
-// pageBackend is a backend and the drawing of its distribution.
+// pageBackend is a backend as the page shows it.
 type pageBackend struct {
-	B      *Backend
-	Bars   []bar
-	Width  int    // of the drawing
-	Shown  int    // its width in pixels, if there is room
-	Spread string // how even the distribution is, in words
+	B       *Backend
+	Servers []*Server // those that were chosen, in the chosen order
+	HTTP    bool      // some server speaks HTTP: there are classes of responses
+	Total   *Server   // the sums over all servers, chosen or not
+	distribution
+}
+
+// backendOf chooses the servers and computes the sums.
+func backendOf(b *Backend, c *choice) pageBackend {
+	shown := pageBackend{B: b, Servers: c.servers(b), distribution: distributionOf(b)}
+	shown.Total = sumOf(b.Servers)
+	shown.HTTP = len(shown.Total.Responses) > 0
+	return shown
+}
+
+// sumOf returns the sums of servers.
+func sumOf(servers []Server) *Server {
+	all := &Server{Errors: map[string]uint64{}, Responses: map[string]uint64{}}
+	for i := range servers {
+		s := &servers[i]
+		all.Connections.Current += s.Connections.Current
+		all.Connections.Total += s.Connections.Total
+		all.BytesIn, all.BytesOut = all.BytesIn+s.BytesIn, all.BytesOut+s.BytesOut
+		all.Rates.add(s.Rates)
+		addTo(all.Errors, s.Errors)
+		addTo(all.Responses, s.Responses)
+		all.Downs += s.Downs
+		all.DowntimeSeconds += s.DowntimeSeconds
+		all.Check.Checks += s.Check.Checks
+		all.Check.Failures += s.Check.Failures
+	}
+	return all
+}
+
+// shownEvents is how many events the page lists.
+const shownEvents = 30
+
+// latestOf returns the latest events, the last one first.
+func latestOf(events []Event) []Event {
+	latest := slices.Clone(events[max(len(events)-shownEvents, 0):])
+	slices.Reverse(latest)
+	return latest
+}
+
+func addTo(sums, counters map[string]uint64) {
+	for name, n := range counters {
+		sums[name] += n
+	}
 }
 
 // ServeHTTP implements http.Handler.
 func (p *statsPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := p.view.snapshot()
-	shown := page{S: &s, Title: title(&s), Certificates: certificatesOf(&s)}
+	shown := page{
+		S: &s, Title: title(&s), Certificates: certificatesOf(&s), Findings: s.Summary.groups,
+		Choice: choiceOf(r), Sorts: sortOrders, WithPlots: p.view.history != nil,
+	}
 	shown.May, shown.NeedsToken = p.rights(r)
 	for i := range s.Backends {
-		shown.Backends = append(shown.Backends, distributionOf(&s.Backends[i]))
+		shown.Backends = append(shown.Backends, backendOf(&s.Backends[i], &shown.Choice))
 	}
-	if p.view.history != nil && wantsPlots(r) {
+	if shown.WithPlots && wantsPlots(r) {
 		shown.Plots = timelinesOf(&s, p.view.history)
 	}
+	shown.Latest = latestOf(s.Events)
 	var text bytes.Buffer
 	if err := p.html.Execute(&text, &shown); err != nil {
 		http.Error(w, "cannot render the page: "+err.Error(), http.StatusInternalServerError)
@@ -109,7 +162,8 @@ func (p *statsPage) rights(r *http.Request) (may, needsToken bool) {
 // key tells the page's variants apart.
 func (p *statsPage) key(r *http.Request) string {
 	may, needsToken := p.rights(r)
-	return fmt.Sprint(may, needsToken, wantsPlots(r), acceptsGzip(r))
+	c := choiceOf(r)
+	return fmt.Sprintf("%v %v %v %v %s %v %q", may, needsToken, wantsPlots(r), acceptsGzip(r), c.Sort, c.Problems, c.Search)
 }
 
 func wantsPlots(r *http.Request) bool { return r.URL.Query().Get("plots") != "no" }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mcplb/internal/lateness"
 )
 
 // The page shows the state, and all of its links work.
@@ -43,6 +45,17 @@ func TestPage(t *testing.T) {
 			t.Errorf("the link to %s has status %d", place[1], answer.StatusCode)
 		}
 	}
+}
+
+// rowOf returns the row of a server.
+func rowOf(t *testing.T, page, server string) string {
+	t.Helper()
+	_, row, found := strings.Cut(page, `<tr id="`+server+`"`)
+	if !found {
+		t.Fatalf("there is no row of %s", server)
+	}
+	row, _, _ = strings.Cut(row, "</tr>")
+	return row
 }
 
 // Clients that may not use commands get no buttons. If a token would help, the page
@@ -112,7 +125,7 @@ func TestHAProxyCSV(t *testing.T) {
 	for cell, want := range map[string]string{
 		"tcp/FRONTEND status": "OPEN", "tcp/FRONTEND scur": "30", "tcp/FRONTEND slim": "100000", "tcp/FRONTEND bin": "200000", "tcp/FRONTEND type": "0", "tcp/FRONTEND dcon": "9",
 		"nodes/node1 status": "UP", "nodes/node1 scur": "21", "nodes/node1 smax": "40", "nodes/node1 lastchg": "3600", "nodes/node1 check_status": "L4OK",
-		"nodes/node1 last_chk": `said "no", twice`, "nodes/node1 type": "2", "nodes/node1 addr": "127.0.0.11:9001",
+		"nodes/node1 last_chk": `said "no", twice`, "nodes/node1 type": "2", "nodes/node1 chkdown": "0", "nodes/node1 downtime": "0", "nodes/node2 chkdown": "2", "nodes/node2 downtime": "185", "nodes/node2 chkfail": "3", "nodes/node1 addr": "127.0.0.11:9001",
 		"nodes/node2 status": "DOWN 1/2", "nodes/node2 throttle": "50", "nodes/node2 weight": "25", "nodes/node2 uweight": "50",
 		"nodes/node3 status": "no check", "nodes/node3 slim": "",
 		"nodes/BACKEND status": "UP", "nodes/BACKEND act": "2", "nodes/BACKEND scur": "28", "nodes/BACKEND qcur": "1", "nodes/BACKEND algo": "source", "nodes/BACKEND type": "1",
@@ -123,7 +136,7 @@ func TestHAProxyCSV(t *testing.T) {
 	}
 }
 
-// Prometheus's exporter for HAProxy can read the page.
+// Prometheus's exporter for HAProxy can read the page, and the stats socket.
 func TestHAProxyExporterReads(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("prometheus-haproxy-exporter")
@@ -132,8 +145,17 @@ func TestHAProxyExporterReads(t *testing.T) {
 	}
 	server := httptest.NewServer(newDesk(edited(unedited)).handler)
 	defer server.Close()
-	address := fmt.Sprintf("127.0.%d.%d:9101", 200+os.Getpid()%50, os.Getpid()/50%250)
-	command := exec.CommandContext(t.Context(), path, "--haproxy.scrape-uri="+server.URL+"/stats;csv", "--web.listen-address="+address)
+	for i, uri := range []string{server.URL + "/stats;csv", "unix:" + startSocket(t, &recorder{})} {
+		t.Run(strings.Split(uri, ":")[0], func(t *testing.T) {
+			expectExported(t, path, uri, fmt.Sprintf("127.0.%d.%d:%d", 200+os.Getpid()%50, os.Getpid()/50%250, 9101+i))
+		})
+	}
+}
+
+// expectExported expects the exporter to show on address what it reads from uri.
+func expectExported(t *testing.T, path, uri, address string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), path, "--haproxy.scrape-uri="+uri, "--web.listen-address="+address)
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -163,5 +185,39 @@ func TestHAProxyExporterReads(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(string(text))
+	}
+}
+
+// The page of 200 servers with 15 minutes of plots is drawn in less than 50 ms, and is small
+// enough for a slow line: it is fetched again and again while somebody looks at it.
+func TestPageIsDrawnQuickly(t *testing.T) {
+	source := crowd(200)
+	v := &view{source: source, history: NewHistory(source)}
+	for range historySamples {
+		v.history.sample()
+	}
+	stats := newStatsPage(v, &Options{Source: source, Control: &recorder{}, Access: &Access{}})
+	late := lateness.Measure(t)
+	least, size := time.Hour, [2]int{}
+	for i := range 10 {
+		r := httptest.NewRequest("GET", "http://127.0.0.1:8404/", nil)
+		r.RemoteAddr = "127.0.0.1:50000"
+		if i%2 == 1 {
+			r.Header.Set("Accept-Encoding", "gzip")
+		}
+		w, began := httptest.NewRecorder(), time.Now()
+		stats.ServeHTTP(w, r)
+		least, size[i%2] = min(least, time.Since(began)), w.Body.Len()
+	}
+	t.Logf("%v, %d bytes, compressed %d", least, size[0], size[1])
+	limit := 50 * time.Millisecond
+	if testing.Short() {
+		limit *= 10 // with the race detector
+	}
+	if limit += late(); least > limit {
+		t.Errorf("drawing takes %v, more than %v", least, limit)
+	}
+	if size[0] > 900_000 || size[1] > 90_000 {
+		t.Errorf("the page has %d bytes, compressed %d", size[0], size[1])
 	}
 }

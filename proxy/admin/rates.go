@@ -1,6 +1,10 @@
 package admin
 
-import "math"
+import (
+	"math"
+
+	"mcplb/proxy/metrics"
+)
 
 // Rates are the growth rates of counters over the last 3 seconds.
 type Rates struct {
@@ -72,17 +76,12 @@ func serverRates(s, before *Server, seconds float64) Rates {
 	}
 }
 
-// recentLatency returns the 95th percentile of the responses since before, or NaN
-// if there were none.
-func recentLatency(now *Latency, before *Server) float64 {
-	if before == nil || now.Count <= before.Response.Count || len(now.Below) != len(before.Response.Below) {
-		return math.NaN()
+// responseGrowth returns the responses since before.
+func responseGrowth(now, before *Server) (g metrics.Growth) {
+	if before != nil && now.Response.Exact != nil && before.Response.Exact != nil {
+		g = now.Response.Exact.Growth(before.Response.Exact)
 	}
-	below := make([]uint64, len(now.Below))
-	for i := range below {
-		below[i] = now.Below[i] - min(before.Response.Below[i], now.Below[i])
-	}
-	return quantile(below, now.Count-before.Response.Count, 0.95)
+	return g
 }
 
 // total returns the sum of the counters in a map.

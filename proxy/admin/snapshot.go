@@ -20,6 +20,7 @@ type Snapshot struct {
 	Backends  []Backend  `json:"backends"`  // in the order of the file
 	RateLimit RateLimit  `json:"ratelimit"`
 	Leaving   Leaving    `json:"leaving"`
+	Events    []Event    `json:"events"` // derived: of the last 15 minutes, the oldest first; at most 200
 
 	Summary Summary `json:"summary"` // derived
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -100,28 +101,34 @@ func (s *StatsSocket) converse(conn net.Conn) {
 		conn.Close()
 	}()
 	lines := bufio.NewReaderSize(conn, socketLine)
-	for prompt := false; ; {
-		_ = conn.SetDeadline(time.Now().Add(socketIdle)) // fails only on a closed connection
+	for c := (conversation{StatsSocket: s, idle: socketIdle}); ; {
+		_ = conn.SetDeadline(time.Now().Add(c.idle)) // fails only on a closed connection
 		line, err := lines.ReadSlice('\n')
 		if err != nil && (len(line) == 0 || !errors.Is(err, io.EOF)) {
 			return // the line is too long, the client silent or gone
 		}
-		var quit bool
-		text := s.run(strings.TrimRight(string(line), "\r\n"), &prompt, &quit)
-		if quit {
+		text := c.run(strings.TrimRight(string(line), "\r\n"))
+		if c.quit {
 			return
 		}
-		if prompt {
+		if c.prompt {
 			text = cmp.Or(text, "\n") + "> "
 		}
-		if _, err := io.WriteString(conn, text); err != nil || !prompt {
+		if _, err := io.WriteString(conn, text); err != nil || !c.prompt {
 			return
 		}
 	}
 }
 
+// conversation is the state of one connection.
+type conversation struct {
+	*StatsSocket
+	prompt, quit bool
+	idle         time.Duration // how long a command may be waited for
+}
+
 // run executes the commands of a line and returns their responses.
-func (s *StatsSocket) run(line string, prompt, quit *bool) string {
+func (c *conversation) run(line string) string {
 	var all strings.Builder
 	for command := range strings.SplitSeq(line, ";") {
 		words := strings.Fields(command)
@@ -129,13 +136,15 @@ func (s *StatsSocket) run(line string, prompt, quit *bool) string {
 		case len(words) == 0:
 			continue
 		case words[0] == "prompt":
-			*prompt = true
+			c.prompt = !c.prompt
 			continue
 		case words[0] == "quit":
-			*quit = true
+			c.quit = true
 			return ""
+		case len(words) > 1 && words[0] == "set" && words[1] == "timeout":
+			all.WriteString(c.setTimeout(words[2:]) + "\n")
 		default:
-			all.WriteString(s.execute(words) + "\n") // HAProxy ends each response with an empty line
+			all.WriteString(c.execute(words) + "\n") // HAProxy ends each response with an empty line
 		}
 	}
 	return all.String()
@@ -152,7 +161,7 @@ type socketCommand struct {
 func socketCommands() []socketCommand {
 	return []socketCommand{
 		{"show info", "show the state of the process", (*StatsSocket).showInfo},
-		{"show stat", "[iid type sid]: show counters as CSV", (*StatsSocket).showStat},
+		{"show stat", "[iid|proxy type sid]: show counters as CSV", (*StatsSocket).showStat},
 		{"show servers state", "[backend]: show the state of servers", (*StatsSocket).showServersState},
 		{"show backend", "list backends", (*StatsSocket).showBackend},
 		{"show version", "show the version", (*StatsSocket).showVersion},
@@ -164,6 +173,7 @@ func socketCommands() []socketCommand {
 		{"enable server", "backend/server: end maintenance and draining", (*StatsSocket).enableServer},
 		{"shutdown sessions server", "backend/server: end a server's connections", (*StatsSocket).shutdownSessions},
 		{"clear counters all", "reset peaks, and the counters that this socket shows", (*StatsSocket).clearCounters},
+		{"clear counters", "reset peaks", (*StatsSocket).clearPeaks},
 		{"help", "show this list", (*StatsSocket).help},
 	}
 }
@@ -191,8 +201,48 @@ func (s *StatsSocket) help([]string) (string, error) {
 	for _, c := range socketCommands() {
 		fmt.Fprintf(&b, "  %-25s %s\n", c.words, c.help)
 	}
-	fmt.Fprintf(&b, "  %-25s %s\n  %-25s %s\n", "prompt", "stay connected for further commands", "quit", "disconnect")
+	for _, c := range [][2]string{
+		{"set timeout cli", "time: how long to wait for the next command, as 60, 90s or 5m"},
+		{"prompt", "stay connected for further commands"}, {"quit", "disconnect"},
+	} {
+		fmt.Fprintf(&b, "  %-25s %s\n", c[0], c[1])
+	}
 	return b.String(), nil
+}
+
+// longestIdle bounds "set timeout cli": a client that has gone without a word is
+// noticed some day.
+const longestIdle = 24 * time.Hour
+
+// setTimeout is "set timeout cli TIME" without its first two words: hatop sends it.
+// TIME is a number with a unit of HAProxy, or seconds.
+func (c *conversation) setTimeout(args []string) string {
+	switch {
+	case len(args) == 0 || args[0] != "cli":
+		return "'set timeout' only supports 'cli'.\n"
+	case len(args) == 1:
+		return "Expects an integer value.\n"
+	}
+	idle, ok := haproxyTime(args[1])
+	if !ok || idle < time.Second {
+		return "Invalid timeout value.\n"
+	}
+	c.idle = min(idle, longestIdle)
+	return ""
+}
+
+// haproxyTime parses a time in HAProxy's format (configuration manual, section 2.5)
+// whose usual unit is the second.
+func haproxyTime(text string) (time.Duration, bool) {
+	digits := strings.TrimRight(text, "usmhd")
+	unit, known := map[string]time.Duration{
+		"us": time.Microsecond, "ms": time.Millisecond, "": time.Second, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
+	}[text[len(digits):]]
+	n, err := strconv.ParseUint(digits, 10, 31)
+	if !known || err != nil {
+		return 0, false
+	}
+	return time.Duration(min(n, uint64(longestIdle/unit))) * unit, true
 }
 
 // commandContext bounds a command that waits for the loops.

@@ -12,8 +12,9 @@ const bySocket = "the stats socket"
 
 // HAProxy's own words, which scripts look for.
 var (
-	errNoTarget = errors.New("Require 'backend/server'.")
-	errNoServer = errors.New("No such server.")
+	errNoTarget  = errors.New("Require 'backend/server'.")
+	errNoServer  = errors.New("No such server.")
+	errNoBackend = errors.New("No such backend.")
 )
 
 // findServer finds the server of an argument "backend/server".
@@ -26,14 +27,14 @@ func (s *StatsSocket) findServer(args []string) (backend string, found *Server, 
 		return "", nil, errNoTarget
 	}
 	now := s.view.snapshot()
-	for i := range now.Backends {
-		for j := range now.Backends[i].Servers {
-			if now.Backends[i].Name == backend && now.Backends[i].Servers[j].Name == name {
-				return backend, &now.Backends[i].Servers[j], nil
-			}
-		}
+	b := find(now.Backends, backend, 0)
+	if b == nil {
+		return "", nil, errNoBackend
 	}
-	return "", nil, errNoServer
+	if found = find(b.Servers, name, 0); found == nil {
+		return "", nil, errNoServer
+	}
+	return backend, found, nil
 }
 
 // change applies a change to the server of an argument. Success is silent.
@@ -115,6 +116,9 @@ func (s *StatsSocket) getWeight(args []string) (string, error) {
 }
 
 func (s *StatsSocket) setMaxConn(args []string) (string, error) {
+	if len(args) == 1 {
+		return "", errors.New("Require <maxconn>.")
+	}
 	if len(args) != 2 {
 		return "", errors.New("Integer value expected.")
 	}
@@ -137,6 +141,12 @@ func (s *StatsSocket) shutdownSessions(args []string) (string, error) {
 		s.log.Info("command", "by", bySocket, "ended", n, "backend", backend, "server", server.Name)
 	}
 	return "", err
+}
+
+func (s *StatsSocket) clearPeaks([]string) (string, error) {
+	s.control.ClearPeaks()
+	s.log.Info("command", "by", bySocket, "cleared", "peaks")
+	return "", nil
 }
 
 func (s *StatsSocket) clearCounters([]string) (string, error) {

@@ -46,8 +46,8 @@ func (s *StatsSocket) showInfo([]string) (string, error) {
 	line("ConnRateLimit", 0)
 	line("Tasks", p.Connections.Current)
 	line("Run_queue", 0)
-	line("Stopping", boolDigit(p.Draining))
 	line("node", "mcplb")
+	line("Stopping", boolDigit(p.Draining))
 	return b.String(), nil
 }
 
@@ -67,17 +67,37 @@ func (s *StatsSocket) showStat(args []string) (string, error) {
 		return table, nil
 	}
 	if len(args) != 3 {
-		return "", errors.New("show stat takes no arguments, or three numbers: iid type sid (-1 = any)")
+		return "", errors.New("show stat takes no arguments, or three: the number or name of a proxy, and the numbers type and sid (-1 = any)")
 	}
 	var wanted [3]int
 	for i, arg := range args {
 		n, err := strconv.Atoi(arg)
+		if err != nil && i == 0 {
+			n, err = proxyNumber(&now, arg)
+		} else if err != nil {
+			err = fmt.Errorf("show stat: '%s' is not a number", arg)
+		}
 		if err != nil {
-			return "", fmt.Errorf("show stat: '%s' is not a number", arg)
+			return "", err
 		}
 		wanted[i] = n
 	}
 	return selectRows(table, wanted), nil
+}
+
+// proxyNumber is the column iid of a frontend or backend of that name.
+func proxyNumber(now *Snapshot, name string) (int, error) {
+	for i := range now.Frontends {
+		if now.Frontends[i].Name == name {
+			return i + 1, nil
+		}
+	}
+	for i := range now.Backends {
+		if now.Backends[i].Name == name {
+			return len(now.Frontends) + i + 1, nil
+		}
+	}
+	return 0, errors.New("No such proxy.")
 }
 
 // selectRows returns the heading and the rows whose iid, type and sid are wanted.
@@ -153,7 +173,7 @@ func serverState(now *Snapshot, b *Backend, s *Server, backend, number int) stri
 	if s.State == ServerDown {
 		operation, health, result = opStopped, 0, 2
 	}
-	host, port, err := net.SplitHostPort(address(*s))
+	host, port, err := net.SplitHostPort(address(s))
 	if err != nil {
 		host, port = "-", "0"
 	}

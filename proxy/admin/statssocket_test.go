@@ -63,7 +63,7 @@ func TestStatsSocketShows(t *testing.T) {
 	var all strings.Builder
 	for _, line := range []string{
 		"show info\n", "show stat\n", "show stat -1 4 -1\n", "show stat 1 1 0\n", "show servers state\n", "show servers state nodes\n",
-		"show servers state nothing\n", "show backend\n", "get weight nodes/node1\n", "show version;show backend\n", "help\n", "nonsense\n", "show stat x y z\n",
+		"show servers state nothing\n", "show backend\n", "get weight nodes/node1\n", "show version;show backend\n", "help\n", "nonsense\n", "show stat x y z\n", "show stat nodes 2 -1\n",
 	} {
 		all.WriteString("$ " + line + askSocket(t, path, line))
 	}
@@ -92,6 +92,16 @@ func TestStatsSocketChanges(t *testing.T) {
 		"disable server nodes/node1":            {`set nodes/node1 {"admin":"maint","reason":"by the stats socket"}`, "\n"},
 		"enable server nodes/node1":             {`set nodes/node1 {"admin":"ready","reason":"by the stats socket"}`, "\n"},
 		"disable server nodes/nothing":          {"", "No such server.\n\n"},
+		"disable server nothing/node1":          {"", "No such backend.\n\n"},
+		"set maxconn server nodes/node1":        {"", "Require <maxconn>.\n\n"},
+		"clear counters":                        {"clear peaks", "\n"},
+		"set timeout cli 60":                    {"", "\n"},
+		"set timeout cli 5m":                    {"", "\n"},
+		"set timeout cli 99999999d":             {"", "\n"},
+		"set timeout cli":                       {"", "Expects an integer value.\n\n"},
+		"set timeout cli soon":                  {"", "Invalid timeout value.\n\n"},
+		"set timeout cli 0":                     {"", "Invalid timeout value.\n\n"},
+		"set timeout client 5":                  {"", "'set timeout' only supports 'cli'.\n\n"},
 		"disable server nodes":                  {"", "Require 'backend/server'.\n\n"},
 		"shutdown sessions server nodes/node1":  {"kill {Backend:nodes Server:node1 Client:invalid Prefix}", "\n"},
 		"clear counters all":                    {"clear peaks", "\n"},

@@ -24,7 +24,7 @@ type affinity struct {
 func (a *affinity) choose() (refusal generated, ok bool) {
 	x, sticky := a.exchange, &a.settings.Frontend.Sticky
 	a.request = x.dispatch.Request(&x.client.Client, a.settings.Frontend.Balance, a.route.Endpoint)
-	a.request.Source = x.client.from().Addr()
+	a.request.Source = requester{x.client}.from().Addr()
 	x.bound = nil
 	x.Flags &^= sessioned | setCookie
 	if x.has(modern) {

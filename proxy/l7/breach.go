@@ -20,7 +20,7 @@ import (
 //   - and others have a random length, against clients that act on text of others
 //     (agents): a guess takes thousands of requests instead of one.
 //
-// README.md says this to operators.
+// docs/http.md says this to operators.
 
 // mostPadding is by how many bytes the length of a compressed response varies.
 const mostPadding = 64

@@ -187,10 +187,10 @@ func (c *client) readHead(p []byte, pending bool) {
 		c.arm()
 		return
 	}
-	rate := c.admit(reason)
+	rate := requester{c}.admit(reason)
 	switch {
 	case rate.waits:
-		c.hold(rate.wait)
+		requester{c}.hold(rate.wait)
 	case reason == http1.ReasonNone:
 		c.Requests++
 		c.state = busy
@@ -261,7 +261,7 @@ func (c *client) send(p []byte) bool {
 
 // next continues with the next request: the exchange is over.
 func (c *client) next() {
-	c.unidentify()
+	requester{c}.unidentify()
 	c.state, c.Since = reading, c.loop().Now()
 	if c.ready || c.Conn.Readable() {
 		c.Conn.Yield() // it has come already
@@ -273,7 +273,7 @@ func (c *client) next() {
 // sends is thrown away for a while: a close with unread bytes would destroy
 // the answer on its way.
 func (c *client) close() {
-	c.unidentify()
+	requester{c}.unidentify()
 	c.state, c.Since = closing, c.loop().Now()
 	c.loop().Drop(&c.pending)
 	c.arm()
@@ -353,7 +353,7 @@ func (c *client) Abort(reason session.Reason) {
 // Info implements session.Session.
 func (c *client) Info() session.Info {
 	info := session.Info{
-		Frontend: c.settings().Frontend.Name, Client: c.from(), Proxy: c.proxy(),
+		Frontend: c.settings().Frontend.Name, Client: requester{c}.from(), Proxy: requester{c}.proxy(),
 		Since: max(c.Since, c.exchange.dispatch.Since), Requests: uint64(c.Requests),
 		State: c.stateName(),
 	}

@@ -68,7 +68,7 @@ type exchangeState uint8
 const (
 	idle exchangeState = iota
 	refusing
-	collecting  // the beginning of the body: see mustCollect
+	collecting  // the beginning of the body: see intake
 	dispatching // see session.Dispatch
 	exchanging
 	tunnelling
@@ -101,6 +101,7 @@ const (
 	waiting                                 // the client waits for 100 before it sends the body
 	continued                               // it got it from here
 	headerSession                           // it bears Mcp-Session-Id: not the deprecated transport
+	streaming                               // the response is an event stream
 )
 
 // endpoints are the addresses of a server that requests may go to, so that an
@@ -146,8 +147,8 @@ func (x *exchange) begin(rate verdict) {
 		x.refuse(generated{why: Preflight, fields: settings.cors.preflightFields(head, x.origin)})
 		return
 	}
-	if x.mustCollect(settings) {
-		x.collect()
+	if body := (intake{x}); body.mustCollect(settings) {
+		body.collect()
 		return
 	}
 	x.state = dispatching
@@ -199,7 +200,7 @@ func (x *exchange) clientReady() {
 	case refusing:
 		x.drainBody()
 	case collecting:
-		x.collectMore()
+		intake{x}.collectMore()
 	case exchanging:
 		upload{x}.sendBody()
 		if x.state == exchanging {

@@ -181,8 +181,9 @@ func (f *Frontend) Adopt(loop *reactor.Loop, h *Handover, d *session.Detached, s
 		t := newTunnel(&c.exchange)
 		t.FrameMeters = h.Tunnel.FrameMeters
 		c.exchange.upstream = nil
-		c.attachTunnel(t, h, d)
+		c.exchange.dispatch.Slot.SetUse(backend.Tunnel)
+		mover{c}.attachTunnel(t, h, d)
 		return
 	}
-	c.resume(h, d)
+	mover{c}.resume(h, d)
 }

@@ -36,7 +36,7 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 	if hide != "" {
 		without |= 1 << http1.HeaderCookie
 	}
-	if settings.Frontend.Sticky.Session && x.mayOpenStream() && x.wantsEvents(head) {
+	if settings.Frontend.Sticky.Session && x.mayOpenStream() && w.wantsEvents(head) {
 		without |= 1 << http1.HeaderAcceptEncoding // the endpoint event must be read
 	}
 
@@ -85,8 +85,8 @@ func (x *exchange) mayOpenStream() bool {
 
 // wantsEvents reports whether the request asks for an event stream: by Accept, as
 // every SDK does, or by its route.
-func (x *exchange) wantsEvents(head *http1.RequestHead) bool {
-	if endpoints[x.Endpoint] == conf.EndpointSSE {
+func (w headWriter) wantsEvents(head *http1.RequestHead) bool {
+	if endpoints[w.exchange.Endpoint] == conf.EndpointSSE {
 		return true
 	}
 	for i := head.Find(http1.HeaderAccept, 0); i >= 0; i = head.Find(http1.HeaderAccept, i+1) {

@@ -55,7 +55,7 @@ type verdict struct {
 
 // admit finds out whose request head was read, and charges it to that source. reason
 // is what is wrong with it: then its fields name nobody.
-func (c *client) admit(reason http1.Reason) verdict {
+func (c requester) admit(reason http1.Reason) verdict {
 	if reason == http1.ReasonNone {
 		if remaining, banned := c.identify(); banned {
 			return verdict{banned: true, wait: remaining}
@@ -66,7 +66,7 @@ func (c *client) admit(reason http1.Reason) verdict {
 
 // meter charges the request head that was read, whatever it asks for and however it
 // will be answered: before any other work is done for it.
-func (c *client) meter() verdict {
+func (c requester) meter() verdict {
 	now := c.loop().Now()
 	if c.frontend.Limiter.OverMessage() == conf.Reject {
 		c.Source.Leave(&c.turn)
@@ -91,7 +91,7 @@ func (v verdict) limited() generated {
 
 // hold keeps the head that was read pending: it is read again after the wait. Behind
 // it nothing is read.
-func (c *client) hold(wait time.Duration) {
+func (c requester) hold(wait time.Duration) {
 	c.keepInput()
 	c.ready = true
 	c.HalfOpen = c.Conn.HungUp()

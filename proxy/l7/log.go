@@ -119,8 +119,8 @@ func (x recorder) logEnded() {
 	}
 	x.log = nil
 	c := x.client
-	r.Proxy = c.proxy()
-	r.Client, r.Frontend, r.Ended = c.from(), c.settings().Frontend.Name, x.loop().Now()
+	r.Proxy = requester{c}.proxy()
+	r.Client, r.Frontend, r.Ended = requester{c}.from(), c.settings().Frontend.Name, x.loop().Now()
 	if r.Began == 0 {
 		r.Began = r.Ended
 	}

@@ -45,9 +45,13 @@ func (ps *paces) put(p *pace) {
 	}
 }
 
+// intake is the request's body as far as it decides about the exchange: how fast it
+// comes, and whether enough of it is there for a slot. It is a part of its exchange.
+type intake struct{ *exchange }
+
 // beginPace begins the first window of a body that is still to come, of which size
 // bytes are there.
-func (x *exchange) beginPace(size int) {
+func (x intake) beginPace(size int) {
 	if x.request.Done {
 		return
 	}
@@ -75,7 +79,7 @@ func (p *pace) proceed(now int64) bool {
 }
 
 // bodyDeadline is when the rate of the request's body is judged next; 0 = it is not.
-func (x *exchange) bodyDeadline() int64 {
+func (x intake) bodyDeadline() int64 {
 	if x.pace == nil || x.request.Done || x.pace.stopped != 0 || x.state != exchanging && x.state != collecting {
 		return 0
 	}
@@ -84,7 +88,7 @@ func (x *exchange) bodyDeadline() int64 {
 
 // judgeBody ends the exchange if its body has come too slowly in the window that is
 // over; otherwise another one begins.
-func (x *exchange) judgeBody() {
+func (x intake) judgeBody() {
 	rate := x.client.settings().Frontend.MinBodyRate
 	switch {
 	case x.state == collecting && rate == 0:
@@ -100,7 +104,7 @@ func (x *exchange) judgeBody() {
 }
 
 // refuseSlow answers a request whose body came too slowly to be given a server.
-func (x *exchange) refuseSlow() {
+func (x intake) refuseSlow() {
 	c := x.client
 	if x.reparse() {
 		c.Closes = true
@@ -112,7 +116,7 @@ func (x *exchange) refuseSlow() {
 // mustCollect reports whether the request, which is the input, has to wait for more of
 // its body before it asks for a slot: a body that trickles must not hold one that
 // others wait for. While slots are plentiful nothing is held back.
-func (x *exchange) mustCollect(settings *Settings) bool {
+func (x intake) mustCollect(settings *Settings) bool {
 	if x.request.Done || settings.Frontend.MinBodyRate == 0 {
 		return false
 	}
@@ -142,7 +146,7 @@ func (r *Route) scarce() bool {
 
 // collect begins to wait for more of the body of the request that is the input. A
 // client that waits to be asked for it is asked.
-func (x *exchange) collect() {
+func (x intake) collect() {
 	c := x.client
 	in := &c.worker.input
 	_, size, _ := c.worker.pass(&x.request, in.p[in.n:])
@@ -160,7 +164,7 @@ func (x *exchange) collect() {
 }
 
 // collectMore reads what has come of the body, until it is enough.
-func (x *exchange) collectMore() {
+func (x intake) collectMore() {
 	c := x.client
 	for x.state == collecting && c.Conn.Readable() {
 		p := c.readBody()
@@ -177,16 +181,16 @@ func (x *exchange) collectMore() {
 }
 
 // routed is where the request goes whose head is parsed.
-func (x *exchange) routed(settings *Settings) *Route {
+func (x intake) routed(settings *Settings) *Route {
 	return settings.route(x.client.worker, x.client.worker.request.Path())
 }
 
 // collected asks for a slot for a request of whose body enough has come.
-func (x *exchange) collected() {
+func (x intake) collected() {
 	if x.state == collecting && x.reparse() {
 		head := &x.client.worker.request
 		x.request.begin(head.Framing, head.Length, head.Trailers())
 		x.state = dispatching
-		x.dispatch.Begin(x)
+		x.dispatch.Begin(x.exchange)
 	}
 }

@@ -127,6 +127,10 @@ func (x download) beginAnswer(p []byte, n int) {
 	x.set(upstreamClose, !head.KeepAlive)
 	x.Flags |= answered
 	recorder(x).countAnswer(head)
+	if isMediaType(head.Get(http1.HeaderContentType), eventStream) {
+		x.Flags |= streaming
+		x.dispatch.Slot.SetUse(backend.Stream)
+	}
 	f := x.plan(p[n:])
 	if f.closes || !x.request.Done || c.frontend.draining.Load() {
 		c.Closes = true

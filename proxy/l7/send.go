@@ -38,7 +38,7 @@ func (x upload) forward() {
 	}
 	x.Sent = x.loop().Now()
 	x.state, x.dispatch.Since = exchanging, x.Sent
-	x.beginPace(0) // what has come already buys no time
+	intake(x).beginPace(0) // what has come already buys no time
 	recorder(x).countSent(len(body))
 	x.remember(in.p[:end])
 	c.leave(in, end)

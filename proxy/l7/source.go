@@ -26,9 +26,13 @@ type forwarded struct {
 	from netip.AddrPort // invalid: no request, or it is the proxy's own; port 0: not known
 }
 
+// requester is who sent the present request, and its account with the rate limits. It
+// is a part of its client connection.
+type requester struct{ *client }
+
 // from is the client: that of the present request, where a trusted proxy has named
 // one.
-func (c *client) from() netip.AddrPort {
+func (c requester) from() netip.AddrPort {
 	if c.forwarded != nil && c.forwarded.from.IsValid() {
 		return c.forwarded.from
 	}
@@ -37,7 +41,7 @@ func (c *client) from() netip.AddrPort {
 
 // proxy is the trusted proxy that has named the client of the present request;
 // invalid: the client has connected itself.
-func (c *client) proxy() netip.AddrPort {
+func (c requester) proxy() netip.AddrPort {
 	if c.forwarded != nil && c.forwarded.from.IsValid() {
 		return c.From
 	}
@@ -51,7 +55,7 @@ func (c *client) proxy() netip.AddrPort {
 //
 // A request that waits for the rate is parsed again: it keeps its source, and its
 // turn there.
-func (c *client) identify() (remaining time.Duration, banned bool) {
+func (c requester) identify() (remaining time.Duration, banned bool) {
 	settings := &c.settings().Settings
 	named := settings.NamesClients(c.From.Addr())
 	if !named && c.forwarded == nil {
@@ -75,7 +79,7 @@ func (c *client) identify() (remaining time.Duration, banned bool) {
 }
 
 // unidentify ends what identify began, when the exchange is over.
-func (c *client) unidentify() {
+func (c requester) unidentify() {
 	if c.forwarded == nil {
 		return
 	}

@@ -98,7 +98,7 @@ func (h *Handover) Parked() (toClient, toServer []byte) {
 // Detach takes the client off its loop, if it can move now.
 func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
 	x := &c.exchange
-	at := c.place()
+	at := mover{c}.place()
 	if at == nowhere || at == AtQueue && !x.dispatch.Cancel(x) {
 		return nil, d, false
 	}
@@ -106,7 +106,7 @@ func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
 		Client: c.ClientState, Request: c.RequestState, At: at,
 		Pending: append([]byte(nil), c.pending.Bytes()...), Log: x.log,
 	}
-	if c.proxy().IsValid() {
+	if (requester{c}).proxy().IsValid() {
 		h.Named = &c.forwarded.from
 	}
 	if at == AtAnswer || at == AtTunnel {
@@ -129,8 +129,12 @@ func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
 	return h, d, true
 }
 
+// mover takes a client off its loop, and puts one on. It is a part of its client
+// connection.
+type mover struct{ *client }
+
 // place is where the client is, if it may be detached there.
-func (c *client) place() Place {
+func (c mover) place() Place {
 	x := &c.exchange
 	if t := c.tunnel(); t != nil {
 		if t.relay.Movable() {
@@ -185,14 +189,14 @@ func (c *client) Gone(d *session.Detached) {
 // Back puts a detached client on its loop again.
 func (c *client) Back(h *Handover, d *session.Detached) {
 	if h.Tunnel != nil {
-		c.attachTunnel(h.Tunnel.tunnel, h, d)
+		mover{c}.attachTunnel(h.Tunnel.tunnel, h, d)
 		return
 	}
-	c.resume(h, d)
+	mover{c}.resume(h, d)
 }
 
 // attachTunnel puts a tunnel on the client's loop.
-func (c *client) attachTunnel(t *tunnel, h *Handover, d *session.Detached) {
+func (c mover) attachTunnel(t *tunnel, h *Handover, d *session.Detached) {
 	if errno := t.relay.Attach(c.loop(), &h.Tunnel.Relay, d); errno != 0 {
 		c.lost()
 		return
@@ -202,13 +206,13 @@ func (c *client) attachTunnel(t *tunnel, h *Handover, d *session.Detached) {
 }
 
 // lost ends a client whose connections could not be attached, and are closed.
-func (c *client) lost() {
+func (c mover) lost() {
 	c.Conn, c.exchange.upstream = nil, nil
 	c.finish(session.NoResources)
 }
 
 // resume puts a client on its loop, in the state in which it was detached.
-func (c *client) resume(h *Handover, d *session.Detached) {
+func (c mover) resume(h *Handover, d *session.Detached) {
 	x := &c.exchange
 	if !c.attach(d) {
 		c.lost()
@@ -229,9 +233,9 @@ func (c *client) resume(h *Handover, d *session.Detached) {
 }
 
 // attach adopts the connections.
-func (c *client) attach(d *session.Detached) bool {
+func (c mover) attach(d *session.Detached) bool {
 	var errno unix.Errno
-	if c.Conn, errno = c.loop().Attach(d.Client, c); errno != 0 {
+	if c.Conn, errno = c.loop().Attach(d.Client, c.client); errno != 0 {
 		if d.Server.FD >= 0 {
 			unix.Close(d.Server.FD)
 		}
@@ -250,7 +254,7 @@ func (c *client) attach(d *session.Detached) bool {
 
 // askAgain asks for a slot once more, for a request that was counted, charged and
 // queued before.
-func (c *client) askAgain(was *RequestState) {
+func (c mover) askAgain(was *RequestState) {
 	x := &c.exchange
 	c.state = busy
 	if !x.reparse() {
@@ -267,6 +271,9 @@ func (x *exchange) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.P
 	w := x.client.worker
 	x.ExchangeState = h.ExchangeState
 	x.dispatch.Pool, x.dispatch.Slot, x.dispatch.Since = pool, slot, h.Moved
+	if x.has(streaming) {
+		x.dispatch.Slot.SetUse(backend.Stream)
+	}
 	x.upstreamPool = w.upstreams(slot.Server())
 	x.request.Done = true
 	x.upstream = &upstream{pool: x.upstreamPool, exchange: x, endpoint: x.Endpoint}

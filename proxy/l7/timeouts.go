@@ -27,7 +27,7 @@ func (c *client) deadline() int64 {
 	if limit, since := c.limit(); limit > 0 {
 		deadline = since + int64(limit)
 	}
-	if ends := c.exchange.bodyDeadline(); ends != 0 && (deadline == 0 || ends < deadline) {
+	if ends := (intake{&c.exchange}).bodyDeadline(); ends != 0 && (deadline == 0 || ends < deadline) {
 		return ends
 	}
 	return deadline
@@ -94,8 +94,8 @@ func (c *client) Expired(*reactor.Timer) {
 	case reading:
 		c.readTooLate()
 	case busy:
-		if ends := c.exchange.bodyDeadline(); ends != 0 && c.loop().Now() >= ends {
-			c.exchange.judgeBody()
+		if ends := (intake{&c.exchange}).bodyDeadline(); ends != 0 && c.loop().Now() >= ends {
+			intake{&c.exchange}.judgeBody()
 			return
 		}
 		c.exchange.expired()

@@ -3,6 +3,7 @@ package l7
 import (
 	"time"
 
+	"mcplb/backend"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/reactor"
@@ -103,6 +104,7 @@ func (t *tunnel) begin() {
 	loop.Drop(&x.replay)
 	x.dispatch.Forget()
 	x.state = tunnelling
+	x.dispatch.Slot.SetUse(backend.Tunnel)
 	first := c.pending
 	c.pending = reactor.PendingBuffer{}
 	t.relay.Begin(c.Conn, u.conn, first, t.service())

@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"mcplb/cmd/internal/holder"
 	"mcplb/conf"
+	"mcplb/healthcheck"
 )
 
 // Level is how serious a finding is.
@@ -42,13 +45,17 @@ type Machine struct {
 	ClockError func() (synchronized bool, err error)
 	Lookup     func(ctx context.Context, host string) ([]string, error)
 	Dial       func(ctx context.Context, address string) error
+	Check      func(ctx context.Context, check conf.Check, tcp, http netip.AddrPort) healthcheck.Result
+	Bind       func(address string) error                 // whether it can be listened on
+	Holder     func(address string) (holder.Holder, bool) // who listens there
 }
 
 // ThisMachine returns the machine that the process runs on.
 func ThisMachine() Machine {
 	return Machine{
 		Now: time.Now, ReadFile: os.ReadFile, OpenFiles: openFiles, ClockError: clockSynchronized,
-		Lookup: net.DefaultResolver.LookupHost, Dial: dial,
+		Lookup: net.DefaultResolver.LookupHost, Dial: dial, Check: healthcheck.Once,
+		Bind: bindable, Holder: findHolder,
 	}
 }
 
@@ -86,6 +93,7 @@ func Examine(ctx context.Context, config *conf.Config, machine Machine) []Findin
 	e.kernel()
 	e.clock()
 	if config != nil {
+		e.listeners()
 		e.ports()
 		e.certificates()
 		e.servers(ctx)

@@ -2,16 +2,20 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"mcplb/cmd/internal/holder"
 	"mcplb/conf"
+	"mcplb/healthcheck"
 	"mcplb/internal/certificate"
 	"mcplb/internal/leak"
 )
@@ -30,7 +34,23 @@ func sound() Machine {
 		ClockError: func() (bool, error) { return true, nil },
 		Lookup:     func(context.Context, string) ([]string, error) { return []string{"192.0.2.1"}, nil },
 		Dial:       func(context.Context, string) error { return nil },
+		Check: func(context.Context, conf.Check, netip.AddrPort, netip.AddrPort) healthcheck.Result {
+			return healthcheck.Result{Code: healthcheck.L7OK}
+		},
+		Bind:   func(string) error { return nil },
+		Holder: func(string) (holder.Holder, bool) { return holder.Holder{}, false },
 	}
+}
+
+// failing is a check with that result.
+func failing(result healthcheck.Result) func(context.Context, conf.Check, netip.AddrPort, netip.AddrPort) healthcheck.Result {
+	return func(context.Context, conf.Check, netip.AddrPort, netip.AddrPort) healthcheck.Result { return result }
+}
+
+// taken is a machine on which another program has every address.
+func taken(m *Machine, by holder.Holder) {
+	m.Bind = func(string) error { return fmt.Errorf("bind: %w", syscall.EADDRINUSE) }
+	m.Holder = func(string) (holder.Holder, bool) { return by, by.Name != "" }
 }
 
 // files reads kernel settings from a map.
@@ -118,6 +138,22 @@ func TestFindings(t *testing.T) {
 		{"a server that is silent", "", "", func(m *Machine) {
 			m.Dial = func(context.Context, string) error { return context.DeadlineExceeded }
 		}, "PROBLEM | server b/n1 | tcp: node.example.com:9001 cannot be reached: no answer within 3s | a firewall"},
+		{"a server that fails its check", "", "check = { type = 'mcp' }", func(m *Machine) {
+			m.Check = failing(healthcheck.Result{Code: healthcheck.L7RSP, Detail: "not JSON"})
+		}, "PROBLEM | server b/n1 | can be reached, but its check (mcp) fails: L7RSP not JSON | does the server speak MCP"},
+		{"a server that hangs", "", "check = { type = 'mcp' }", func(m *Machine) {
+			m.Check = failing(healthcheck.Result{Code: healthcheck.L7TOUT})
+		}, "PROBLEM | server b/n1 | can be reached, but its check (mcp) fails: L7TOUT no response in time | the server accepts connections and says nothing"},
+		{"an address in use", "", "", func(m *Machine) { taken(m, holder.Holder{Name: "nginx", PID: 7}) },
+			"PROBLEM | listen | :1 (frontend.a.listen) is in use by nginx, pid 7 | stop that program, or change frontend.a.listen"},
+		{"an address of another user's program", "", "", func(m *Machine) { taken(m, holder.Holder{}) },
+			"warning | listen | :1 (frontend.a.listen) is in use, by a program that this user may not see | nothing, if that is mcplb itself"},
+		{"an address that mcplb serves", "", "", func(m *Machine) { taken(m, holder.Holder{Name: "mcplb", PID: 7}) },
+			"ok | listen | :1 is served by mcplb, pid 7"},
+		{"a port that is not allowed", "", "", func(m *Machine) { m.Bind = func(string) error { return syscall.EACCES } },
+			"PROBLEM | listen | :1 (frontend.a.listen) is not allowed to this user: permission denied | keep AmbientCapabilities=CAP_NET_BIND_SERVICE"},
+		{"an address that is missing", "", "", func(m *Machine) { m.Bind = func(string) error { return syscall.EADDRNOTAVAIL } },
+			"PROBLEM | listen | this machine does not have 127.0.0.1:8404 (admin.listen) | correct admin.listen, or add the address"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -157,6 +193,20 @@ func TestThisMachine(t *testing.T) {
 	}
 	defer listener.Close()
 	machine := ThisMachine()
+	if err := machine.Bind(listener.Addr().String()); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("an address in use: %v", err)
+	}
+	if found, ok := machine.Holder(listener.Addr().String()); !ok || !found.Self {
+		t.Errorf("it is held by %v, %v", found, ok)
+	}
+	for _, free := range []string{":0", "127.0.0.1:0", "0.0.0.0:0"} {
+		if err := machine.Bind(free); err != nil {
+			t.Errorf("%s: %v", free, err)
+		}
+	}
+	if err := machine.Bind("192.0.2.1:0"); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Errorf("an address of another machine: %v", err)
+	}
 	if err := machine.Dial(t.Context(), listener.Addr().String()); err != nil {
 		t.Error(err)
 	}

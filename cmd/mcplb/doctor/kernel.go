@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// filesPerClient is a client's socket and its server's.
-const filesPerClient = 2
+// Open files: a client's socket and its server's, and what everything else takes.
+const (
+	filesPerClient = 2
+	ownFiles       = 200
+)
 
 // files compares the limit of open files with maxconn.
 func (e *examination) files() {
@@ -20,8 +23,12 @@ func (e *examination) files() {
 	if e.config != nil {
 		clients = e.config.Global.MaxConn
 	}
-	const advice = "raise LimitNOFILE in the systemd unit, or ulimit -Hn in the shell"
 	const few = 65_536
+	needed := uint64(clients)*filesPerClient + ownFiles
+	if clients == 0 {
+		needed = 2*few + ownFiles
+	}
+	advice := fmt.Sprintf("raise LimitNOFILE in the systemd unit (systemctl edit mcplb: [Service] LimitNOFILE=%[1]d, then systemctl restart mcplb), or ulimit -n %[1]d in the shell", needed)
 	switch {
 	case clients > 0 && uint64(clients)*filesPerClient > limit:
 		e.add(Problem, "open files", advice, "%d are allowed, and global.maxconn = %d needs more than %d", limit, clients, clients*filesPerClient)

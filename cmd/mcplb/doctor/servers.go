@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"mcplb/conf"
+	"mcplb/healthcheck"
 )
 
 // mostAtOnce bounds the servers that are asked at one time.
@@ -53,42 +54,76 @@ func (r *reached) add(level Level, advice, text string, args ...any) {
 }
 
 func (r *reached) examine(ctx context.Context, e *examination) {
-	seen := map[string]bool{}
+	seen := map[string]netip.AddrPort{}
 	var sound []string
 	for _, endpoint := range []conf.Endpoint{conf.EndpointTCP, conf.EndpointHTTP, conf.EndpointWS, conf.EndpointSSE} {
 		address := r.server.Address(endpoint)
-		if address == "" || seen[address] {
+		if _, already := seen[address]; address == "" || already {
 			continue
 		}
-		seen[address] = true
-		if r.reach(ctx, e, endpoint, address) {
+		resolved, ok := r.reach(ctx, e, endpoint, address)
+		if seen[address] = resolved; ok {
 			sound = append(sound, address)
 		}
 	}
-	if len(sound) > 0 && len(r.findings) == 0 {
-		r.add(OK, "", "%s can be reached", strings.Join(sound, ", "))
+	if len(sound) == 0 || len(r.findings) > 0 {
+		return // then the check can only fail, too
+	}
+	if passed := r.check(ctx, e, seen[r.server.TCP], seen[r.server.HTTP]); passed != "" {
+		r.add(OK, "", "%s can be reached, and its check passes: %s", strings.Join(sound, ", "), passed)
 	}
 }
 
 // reach resolves and connects to one address, and reports whether it could.
-func (r *reached) reach(ctx context.Context, e *examination, endpoint conf.Endpoint, address string) bool {
-	host, _, err := net.SplitHostPort(address)
+func (r *reached) reach(ctx context.Context, e *examination, endpoint conf.Endpoint, address string) (resolved netip.AddrPort, ok bool) {
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return false // conf has refused it
+		return resolved, false // conf has refused it
 	}
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	if _, err := netip.ParseAddr(host); err != nil {
-		if _, err := e.Lookup(ctx, host); err != nil {
+		found, err := e.Lookup(ctx, host)
+		if err != nil || len(found) == 0 {
 			r.add(Problem, "check the name and this machine's resolver: getent hosts "+host, "%s: the name %s is not found: %s", endpoint, host, reason(err))
-			return false
+			return resolved, false
 		}
+		host = found[0]
 	}
+	resolved, _ = netip.ParseAddrPort(net.JoinHostPort(host, port)) // an invalid one is found by the check
 	if err := e.Dial(ctx, address); err != nil {
 		r.add(Problem, advise(err, host), "%s: %s cannot be reached: %s", endpoint, address, reason(err))
-		return false
+		return resolved, false
 	}
-	return true
+	return resolved, true
+}
+
+// check does the server's health check once, and returns its result, or "" if it failed.
+func (r *reached) check(ctx context.Context, e *examination, tcp, http netip.AddrPort) string {
+	check := r.backend.Check
+	ctx, cancel := context.WithTimeout(ctx, min(check.Timeout, reachTimeout))
+	defer cancel()
+	result := e.Check(ctx, check, tcp, http)
+	if result.Passed() {
+		return result.String()
+	}
+	r.add(Problem, adviseCheck(check, result.Code, "backend."+r.backend.Name+".check"), "can be reached, but its check (%s) fails: %s", check.Type, result)
+	return ""
+}
+
+// adviseCheck says what to look at when a server's check fails; section is the check's.
+func adviseCheck(check conf.Check, code healthcheck.Code, section string) string {
+	switch {
+	case code == healthcheck.L7STS:
+		return fmt.Sprintf("see what the server answers to GET %s, or correct %s.path and expect", check.Path, section)
+	case code == healthcheck.L7TOUT:
+		return "the server accepts connections and says nothing: look at its process, or raise " + section + ".timeout"
+	case code == healthcheck.L7RSP && check.Type == conf.CheckMCP:
+		return "does the server speak MCP on its tcp address, a message a line? If not, correct " + section + ".type or the address"
+	case code == healthcheck.L7RSP:
+		return "does the server speak HTTP there? If not, correct " + section + ".type or the address"
+	}
+	return "look at the server, or correct " + section
 }
 
 // reason is an error without what the finding says already.
@@ -96,6 +131,8 @@ func reason(err error) string {
 	var dns *net.DNSError
 	var system syscall.Errno
 	switch {
+	case err == nil:
+		return "no address"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return "no such host"
 	case errors.As(err, &dns):

@@ -82,6 +82,9 @@ func (c *client) check(reader *bufio.Reader, path string, n int, sent string) (a
 		return false, err
 	}
 	body, err := io.ReadAll(response.Body)
+	if path == "/cut" && response.StatusCode == http.StatusBadGateway {
+		return false, nil // it was cut before its head had left the server
+	}
 	if response.StatusCode >= 400 {
 		return false, fmt.Errorf("%s: %.200s", response.Status, body)
 	}

@@ -1,0 +1,30 @@
+package admin
+
+// checkCode explains a result of a health check.
+type checkCode struct{ Name, Meaning string }
+
+// checkCodeList are the codes of Check.Code, with what they mean for an operator. A test of
+// package proxy verifies that it has every code of package healthcheck.
+var checkCodeList = []checkCode{
+	{"UNK", "no check has finished yet"},
+	{"SOCKERR", "the balancer itself could not check: no file descriptor, port or memory, or the server has no such endpoint"},
+	{"L4OK", "the connection was established"},
+	{"L4TOUT", "the connection was not established in time: the host is off, or a firewall drops packets"},
+	{"L4CON", "the connection was refused, or the server cannot be reached: its process does not listen"},
+	{"L7OK", "the server answered the check as expected"},
+	{"L7TOUT", "connected, but no complete answer came in time: the process hangs or is overloaded"},
+	{"L7STS", "an HTTP answer with another status than expected"},
+	{"L7RSP", "an invalid answer, or the connection ended before one"},
+}
+
+// CheckCode explains the code of a health check in words; "" for a code that does not exist.
+func CheckCode(name string) string {
+	for _, c := range checkCodeList {
+		if c.Name == name {
+			return c.Meaning
+		}
+	}
+	return ""
+}
+
+func checkCodes() []checkCode { return checkCodeList }
