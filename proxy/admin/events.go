@@ -85,7 +85,7 @@ func (e *events) add(one Event) {
 	}
 }
 
-// forget removes the events before the first sample.
+// forget removes the events before a time.
 func (e *events) forget(first time.Time) {
 	e.list = slices.DeleteFunc(e.list, func(one Event) bool { return one.Time.Before(first) })
 }

@@ -105,7 +105,7 @@ func (h *History) sample() {
 		h.sampleBackend(&s.Backends[i], find(h.before.Backends, s.Backends[i].Name, i), seconds)
 	}
 	h.events.find(&s, &h.before)
-	h.events.forget(h.times[0])
+	h.events.forget(h.times[0].Add(-historyInterval)) // what came just before the first sample counts: the first checks
 	h.before = s
 	for key, one := range h.series {
 		if one.latest < h.taken { // removed by a reload
