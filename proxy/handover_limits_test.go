@@ -27,7 +27,7 @@ func TestHandOverOfWhatWaits(t *testing.T) {
 	}
 	one.Say(all.String())
 	// A client that is still being connected stays in the old process, with a bucket of its own.
-	r.eventually("both have their server", func() bool { return s.Accepted() == 2 })
+	r.eventually("both have their server", func() bool { return r.frontend("f").Connect.Count == 2 })
 	r.eventually("some wait", func() bool { return r.frontend("f").MessagesDelayed > 0 })
 	two.Say("other\n")
 	h := r
