@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,11 +9,16 @@ import (
 // bySocket is the requester in logs and reasons.
 const bySocket = "the stats socket"
 
+// answer is an error whose text is the answer to a command.
+type answer string
+
+func (a answer) Error() string { return string(a) }
+
 // HAProxy's own words, which scripts look for.
 var (
-	errNoTarget  = errors.New("Require 'backend/server'.")
-	errNoServer  = errors.New("No such server.")
-	errNoBackend = errors.New("No such backend.")
+	errNoTarget  = answer("Require 'backend/server'.")
+	errNoServer  = answer("No such server.")
+	errNoBackend = answer("No such backend.")
 )
 
 // findServer finds the server of an argument "backend/server".
@@ -71,14 +75,14 @@ func (s *StatsSocket) enableServer(args []string) (string, error) {
 // maxconn.
 func (s *StatsSocket) setServer(args []string) (string, error) {
 	if len(args) != 3 {
-		return "", errors.New("'set server' takes a server, one of state, weight and maxconn, and a value.")
+		return "", answer("'set server' takes a server, one of state, weight and maxconn, and a value.")
 	}
 	target, value := args[:1], args[2]
 	switch args[1] {
 	case "state":
 		state := AdminState(value)
 		if state != AdminReady && state != AdminDrain && state != AdminMaint {
-			return "", errors.New("'set server <srv> state' expects 'ready', 'drain' and 'maint'.")
+			return "", answer("'set server <srv> state' expects 'ready', 'drain' and 'maint'.")
 		}
 		return s.setAdmin(target, state)
 	case "weight":
@@ -86,19 +90,19 @@ func (s *StatsSocket) setServer(args []string) (string, error) {
 	case "maxconn":
 		return s.setMaxConn([]string{args[0], value})
 	}
-	return "", fmt.Errorf("'set server <srv>' only supports 'state', 'weight' and 'maxconn' here, not '%s'.", args[1])
+	return "", answer(fmt.Sprintf("'set server <srv>' only supports 'state', 'weight' and 'maxconn' here, not '%s'.", args[1]))
 }
 
 // setWeight sets a weight, absolute or in percent of the configured one.
 func (s *StatsSocket) setWeight(args []string) (string, error) {
 	if len(args) != 2 {
-		return "", errors.New("Require <weight> or <weight%>.")
+		return "", answer("Require <weight> or <weight%>.")
 	}
 	return s.change(args[:1], func(server *Server) (ServerChange, error) {
 		digits, percent := strings.CutSuffix(args[1], "%")
 		weight, err := strconv.Atoi(digits)
 		if err != nil || weight < 0 {
-			return ServerChange{}, errors.New("Invalid weight.")
+			return ServerChange{}, answer("Invalid weight.")
 		}
 		if percent {
 			weight = weight * server.InitialWeight / 100
@@ -117,14 +121,14 @@ func (s *StatsSocket) getWeight(args []string) (string, error) {
 
 func (s *StatsSocket) setMaxConn(args []string) (string, error) {
 	if len(args) == 1 {
-		return "", errors.New("Require <maxconn>.")
+		return "", answer("Require <maxconn>.")
 	}
 	if len(args) != 2 {
-		return "", errors.New("Integer value expected.")
+		return "", answer("Integer value expected.")
 	}
 	most, err := strconv.Atoi(args[1])
 	if err != nil || most < 0 {
-		return "", errors.New("Integer value expected.")
+		return "", answer("Integer value expected.")
 	}
 	return s.change(args[:1], func(*Server) (ServerChange, error) { return ServerChange{MaxConn: &most}, nil })
 }

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -67,7 +66,7 @@ func (s *StatsSocket) showStat(args []string) (string, error) {
 		return table, nil
 	}
 	if len(args) != 3 {
-		return "", errors.New("show stat takes no arguments, or three: the number or name of a proxy, and the numbers type and sid (-1 = any)")
+		return "", answer("show stat takes no arguments, or three: the number or name of a proxy, and the numbers type and sid (-1 = any)")
 	}
 	var wanted [3]int
 	for i, arg := range args {
@@ -75,7 +74,7 @@ func (s *StatsSocket) showStat(args []string) (string, error) {
 		if err != nil && i == 0 {
 			n, err = proxyNumber(&now, arg)
 		} else if err != nil {
-			err = fmt.Errorf("show stat: '%s' is not a number", arg)
+			err = answer(fmt.Sprintf("show stat: '%s' is not a number", arg))
 		}
 		if err != nil {
 			return "", err
@@ -97,7 +96,7 @@ func proxyNumber(now *Snapshot, name string) (int, error) {
 			return len(now.Frontends) + i + 1, nil
 		}
 	}
-	return 0, errors.New("No such proxy.")
+	return 0, answer("No such proxy.")
 }
 
 // selectRows returns the heading and the rows whose iid, type and sid are wanted.
@@ -149,7 +148,7 @@ func (s *StatsSocket) showServersState(args []string) (string, error) {
 		}
 	}
 	if !found {
-		return "", errors.New("Can't find backend.")
+		return "", answer("Can't find backend.")
 	}
 	return text, nil
 }
