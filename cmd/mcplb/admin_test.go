@@ -16,7 +16,7 @@ import (
 	"mcplb/proxy/admin"
 )
 
-// command sends a command to the API, through the address of whoever passes it on, and returns
+// command sends a command to the API, through the address of what passes it on, and returns
 // the status.
 func command(t *testing.T, address string, head ...string) int {
 	t.Helper()

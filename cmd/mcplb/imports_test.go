@@ -95,7 +95,7 @@ const module = "mcplb"
 // impure are the packages that a pure package does not import.
 var impure = []string{"net", "net/http", "os", "os/exec", "syscall", "golang.org/x/sys/unix"}
 
-// Whoever reads the folders trusts that a package knows only what the list says.
+// A reader of the folders trusts that a package knows only what the list says.
 func TestImports(t *testing.T) {
 	t.Parallel()
 	found := readImports(t)

@@ -121,7 +121,7 @@ func (s *statsSocket) stop() {
 		return
 	}
 	if s.serving.inPlace() {
-		_ = os.Remove(s.serving.path) // whoever connects to it would be refused
+		_ = os.Remove(s.serving.path) // or clients that connect to it would be refused
 	}
 	s.serving.listener.Close()
 	s.serving = nil

@@ -27,7 +27,7 @@ const (
 	repeatLimit   = time.Minute
 )
 
-// Whoever types what a document shows sees what it shows.
+// A reader who types what a document shows sees what it shows.
 func TestCommands(t *testing.T) {
 	for _, program := range []string{"bash", "curl"} {
 		if _, err := exec.LookPath(program); err != nil {

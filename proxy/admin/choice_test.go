@@ -116,7 +116,7 @@ func TestOthersEndsAreNoErrors(t *testing.T) {
 		t.Errorf("%d errors", n)
 	}
 	if text := body(t, newDesk(edited(func(s *Snapshot) { s.Frontends[0].Refused = map[string]uint64{"banned": 4, "client_gone": 2} })).ask("GET", "/", "")); strings.Contains(text, "for want of") {
-		t.Error("refusals that clients cause are shown as those for want of servers")
+		t.Error("refusals that clients cause are shown as those for lack of servers")
 	}
 }
 

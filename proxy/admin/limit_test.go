@@ -69,7 +69,7 @@ func isOpen(conn net.Conn) bool {
 	return err != nil && strings.Contains(err.Error(), "timeout")
 }
 
-// Whoever holds connections to the admin addresses takes no descriptors from clients, and
+// A client that holds connections to the admin addresses takes no descriptors from clients, and
 // shuts out no health check and no operator: of all connections to both addresses, the
 // one that is idle for longest makes room.
 func TestIdleConnectionsMakeRoom(t *testing.T) {

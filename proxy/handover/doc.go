@@ -47,7 +47,7 @@
 //     exactly one before and after. When the channel breaks in between, the sender
 //     takes the batch back unless it has sent Yours, and the receiver drops its
 //     copies unless it has received Yours: it is never served by both.
-//   - Whoever was accepted gets a slot, in whichever process, and both together use
+//   - Every client that was accepted gets a slot, in whichever process, and both together use
 //     no more than maxconn: see Old.
 //   - If the new process speaks another Protocol, only the listening sockets move:
 //     connections end in the old process.
