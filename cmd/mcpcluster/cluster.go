@@ -87,7 +87,7 @@ func (c *cluster) start() error {
 		}
 	}
 	if err := printTable(c.in.stdout, c.children); err != nil {
-		return err
+		c.report(c.logs.stderr, "mcpcluster: the table is not complete: %v\n", err) // no reason to end the cluster
 	}
 	c.report(c.in.stdout, "Ctrl-C ends the cluster.\n")
 	return nil
