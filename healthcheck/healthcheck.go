@@ -170,7 +170,7 @@ func (c *Checker) Status(server *backend.Server) (Status, bool) {
 }
 
 // endingsWithin is how long Stop waits for MCP sessions of checks to end.
-const endingsWithin = 500 * time.Millisecond
+const endingsWithin = time.Second
 
 // Stop ends all checks and returns when they have ended, and with them the MCP sessions
 // that they had opened, unless servers are slow to end those. Nothing is reported after

@@ -61,7 +61,7 @@ var initialize = question{
 const (
 	lateAnswer   = 5 * time.Second        // to be announced after the probe has ended
 	endWithin    = 3 * time.Second        // to be ended
-	restWithin   = 200 * time.Millisecond // to free the connection that announced it
+	restWithin   = 100 * time.Millisecond // to free the connection that announced it
 	endsAtMost   = 2                      // requests to end it
 	maxSessionID = 4 << 10                // bytes of its id
 )

@@ -382,7 +382,7 @@ func TestSDKServersKeepNoSession(t *testing.T) {
 // Stop waits for the sessions of its checks: a process that ends at once would leave them.
 func TestStopEndsSessions(t *testing.T) {
 	t.Parallel()
-	server := &mcpServer{stream: true, stayOpen: true}
+	server := &mcpServer{}
 	addr := serveHTTP(t, server)
 	b := conf.Backend{Name: "nodes", Balance: conf.BalanceLeastConn, Servers: []conf.Server{{Name: "node1", HTTP: addr.String(), Weight: 100}}}
 	pool := newPool(t, b)
