@@ -83,7 +83,7 @@ func TestEncodings(t *testing.T) {
 	if _, err := Parse("lb.toml", []byte(byteOrderMark+minimal)); err != nil {
 		t.Errorf("a file with a byte order mark: %v", err)
 	}
-	if _, err := ParseAdmin([]File{{"lb.toml", []byte(byteOrderMark+minimal)}}); err != nil {
+	if _, err := ParseAdmin([]File{{"lb.toml", []byte(byteOrderMark + minimal)}}); err != nil {
 		t.Errorf("a file with a byte order mark, for a command: %v", err)
 	}
 	if _, err := Parse("lb.toml", []byte(byteOrderMark+"[global]\nmaxcon = 5\n")); err == nil || !strings.Contains(err.Error(), "lb.toml:2: global.maxcon: ") {

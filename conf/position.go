@@ -222,6 +222,8 @@ func (l *locator) define(path string, line int, f form) {
 		l.set(path, line, f)
 	case f == implied && before.form <= arrayHeader, f == dotted && before.form == dotted:
 		// One more key or section in it.
+	case before.file != l.file && f <= dotted && before.form <= dotted:
+		// The same in another document.
 	case before.form == arrayHeader && f == header:
 		l.conflict(path, l.place(line), "write [["+path+"]] in double brackets for one more")
 	case before.form == header && f == arrayHeader:

@@ -57,23 +57,19 @@ func readConfig(paths []string) (files []File, err error) {
 	return files, nil
 }
 
-// expandPaths replaces directories by their files.
+// expandPaths replaces directories by their files, and returns each once.
 func expandPaths(paths []string) (names []string, err error) {
 	for _, path := range paths {
-		info, err := os.Stat(path)
-		if path == Stdin || err != nil || !info.IsDir() {
-			names = append(names, path)
-			continue
+		inside := []string{path}
+		if info, statErr := os.Stat(path); path != Stdin && statErr == nil && info.IsDir() {
+			if inside, err = configFiles(path); err != nil {
+				return nil, err
+			}
 		}
-		inside, err := configFiles(path)
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, inside...)
-	}
-	for i, name := range names {
-		if slices.Contains(names[:i], name) {
-			return nil, fmt.Errorf("%s is named twice", quoted(name))
+		for _, name := range inside {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
 	}
 	return names, nil

@@ -54,7 +54,7 @@ func TestLegalHTTP(t *testing.T) {
 		"a server without tcp":            "",
 		"an http frontend, a tcp backend": "[frontend.t]\nlisten = \":1\"\nmode = \"tcp\"\nbackend = \"t\"\n[[backend.t.server]]\nname = \"a\"\ntcp = \"192.0.2.1:1\"\n[backend.t]\nsend_proxy = \"v2\"",
 	} {
-		c, d := parse([]File{{"lb.toml", []byte(head+text+tail)}})
+		c, d := parse([]File{{"lb.toml", []byte(head + text + tail)}})
 		if _, err := d.result(c); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -113,8 +113,8 @@ func TestFilesThatBlock(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	t.Parallel()
-	all := sorted(Errors{{"f", 2, "b", "x"}, {"f", 2, "a", "y"}, {"f", 1, "z", "w"}, {"f", 2, "b", "x"}})
-	const want = "f:1: z: w\nf:2: a: y\nf:2: b: x"
+	all := sorted(Errors{{"f", 2, "b", "x"}, {"f", 2, "a", "y"}, {"f", 1, "z", "w"}, {"f", 2, "b", "x"}, {"e", 9, "a", "x"}}, []string{"e", "f"})
+	const want = "e:9: a: x\nf:1: z: w\nf:2: a: y\nf:2: b: x"
 	if got := all.Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
