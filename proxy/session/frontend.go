@@ -21,7 +21,8 @@ import (
 type Settings struct {
 	Frontend conf.Frontend
 	Pool     *backend.Pool
-	TLS      TLS // nil = plain
+	TLS      TLS     // nil = plain
+	Access   *Access // nil = everybody
 }
 
 // Balance is the policy that holds for the frontend's own backend.
