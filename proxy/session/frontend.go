@@ -33,6 +33,11 @@ func (s *Settings) Balance() conf.Balance {
 	return s.Pool.InForce().Balance
 }
 
+// Liveness is how a client that has vanished is noticed.
+func (s *Settings) Liveness() reactor.Liveness {
+	return reactor.Liveness{UserTimeout: s.Pool.InForce().TimeoutTCPUser, KeepAlive: s.Frontend.KeepAlive}
+}
+
 // Trusts reports whether a peer at address is believed about the clients behind
 // it.
 func (s *Settings) Trusts(address netip.Addr) bool {
