@@ -30,6 +30,7 @@ var layers = []layer{
 	{name: "ratelimit", imports: []string{"conf"}},
 	{name: "proxy/metrics"}, // counters of everything below
 	{name: "backend", imports: []string{"conf", "proxy/metrics"}},
+	{name: "backend/discovery", imports: []string{"conf"}}, // knows no backend and no client
 	{name: "healthcheck", imports: []string{"conf", "backend"}},
 	{name: "proxy/reactor"}, // mechanism only: knows no protocol and no backend
 	{name: "proxy/http1", pure: true},
@@ -75,6 +76,7 @@ var helpers = []layer{
 	{name: "internal/endpoint"},
 	{name: "internal/certificate"},
 	{name: "internal/golden"},
+	{name: "internal/nameserver"},
 	{name: "internal/documents"},
 	{name: "internal/browser"},
 	{name: "internal/proxyheaders"},
