@@ -275,6 +275,16 @@ type Backend struct {
 	Servers        []Server
 }
 
+// Server returns the server called name, or nil.
+func (b *Backend) Server(name string) *Server {
+	for i := range b.Servers {
+		if b.Servers[i].Name == name {
+			return &b.Servers[i]
+		}
+	}
+	return nil
+}
+
 // OnDown is what happens to a server's connections when it goes down, or when a
 // reload removes it.
 type OnDown string
@@ -334,6 +344,12 @@ type Server struct {
 
 // serverEndpoints are all of a server's addresses, in the order of the file.
 var serverEndpoints = []Endpoint{EndpointTCP, EndpointHTTP, EndpointWS, EndpointSSE}
+
+// SameAddresses reports whether two servers have the same addresses as written, and
+// the same family.
+func (s *Server) SameAddresses(other *Server) bool {
+	return s.TCP == other.TCP && s.HTTP == other.HTTP && s.WS == other.WS && s.SSE == other.SSE && s.Family == other.Family
+}
 
 // Address returns the server's address for e as host:port, or "" if it has none.
 func (s *Server) Address(e Endpoint) string {

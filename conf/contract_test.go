@@ -36,9 +36,9 @@ func TestContract(t *testing.T) {
 	tcp := contractHTTPFrontend()
 	tcp.Name, tcp.Listen, tcp.Mode = "tcp", []string{":8000"}, ModeMCP
 	want := &Config{
-		Path:   "lb.toml",
-		Global: Global{HardStopAfter: 5 * time.Minute, LogLevel: slog.LevelInfo, LogFormat: LogText},
-		Admin:  Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888", MaxConnections: 64},
+		Path:     "lb.toml",
+		Global:   Global{HardStopAfter: 5 * time.Minute, LogLevel: slog.LevelInfo, LogFormat: LogText},
+		Admin:    Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888", MaxConnections: 64},
 		Resolver: Resolver{Timeout: 2 * time.Second, MinTTL: time.Second, MaxTTL: time.Minute, Hold: 5 * time.Minute},
 		RateLimit: RateLimit{
 			ConnectionRate: 100, ConnectionBurst: 200, MessageRate: 100, MessageBurst: 200, OverMessage: Delay,

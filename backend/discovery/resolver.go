@@ -2,7 +2,9 @@ package discovery
 
 import (
 	"context"
+	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,13 +68,17 @@ type Answer struct {
 	Name string
 }
 
-// Addresses looks a host name up. An IP address stands for itself. The error is an
-// *Error.
+// Addresses looks a host name up. An IP address stands for itself, with the number of
+// its interface in place of the name, as the kernel takes it. The error is an *Error.
 func (r *Resolver) Addresses(ctx context.Context, host string, family conf.Family) (Answer, error) {
-	if literal, err := netip.ParseAddr(host); err == nil {
-		return Answer{Addresses: []netip.Addr{literal.Unmap()}, TTL: r.begin().bound(hostsTTL), Name: host}, nil
-	}
 	l := r.begin()
+	if literal, err := netip.ParseAddr(host); err == nil {
+		address, err := numbered(literal.Unmap())
+		if err != nil {
+			return Answer{}, named(host, err)
+		}
+		return Answer{Addresses: []netip.Addr{address}, TTL: l.bound(hostsTTL), Name: host}, nil
+	}
 	if a, found := l.fromHosts(host, family); found {
 		if len(a.Addresses) == 0 {
 			return Answer{}, named(host, failure(NoAddress, "the hosts file has no %s address of it", family))
@@ -84,6 +90,19 @@ func (r *Resolver) Addresses(ctx context.Context, host string, family conf.Famil
 		return Answer{}, named(host, err)
 	}
 	return a, nil
+}
+
+// numbered returns an address with the number of its interface in place of the name.
+func numbered(address netip.Addr) (netip.Addr, *Error) {
+	zone := address.Zone()
+	if _, err := strconv.Atoi(zone); zone == "" || err == nil {
+		return address, nil
+	}
+	known, err := net.InterfaceByName(zone)
+	if err != nil {
+		return netip.Addr{}, failure(NoAddress, "there is no interface %s", zone)
+	}
+	return address.WithZone(strconv.Itoa(known.Index)), nil
 }
 
 // named returns err as that of a name; nil if it is nil.
