@@ -21,7 +21,7 @@ const (
 	// shortestTTL bounds how often a name is looked up where min_ttl does not.
 	shortestTTL = 100 * time.Millisecond
 	// mostLookups is how many names are looked up at once: each takes two descriptors.
-	mostLookups = 16
+	mostLookups = 8
 	// filesPause is how often the hosts file and resolv.conf are looked at.
 	filesPause = 2 * time.Second
 )
@@ -166,7 +166,14 @@ func (n *Names) Refresh(ctx context.Context, uses []Use, settings conf.Resolver)
 	n.Want(append(all, uses...), settings)
 	var asking sync.WaitGroup
 	for _, key := range n.refresh(uses) {
-		asking.Go(func() { n.lookUp(ctx, key) })
+		asking.Go(func() {
+			select {
+			case n.places <- struct{}{}:
+				defer func() { <-n.places }()
+			case <-ctx.Done(): // then it fails at once
+			}
+			n.lookUp(ctx, key)
+		})
 	}
 	asking.Wait()
 	n.mu.Lock()
