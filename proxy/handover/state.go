@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"mcplb/backend"
+	"mcplb/backend/discovery"
 	"mcplb/conf"
 	"mcplb/proxy/admin"
 	"mcplb/ratelimit"
@@ -21,6 +22,7 @@ import (
 type State struct {
 	Limiter   ratelimit.Handover
 	Figures   Figures
+	Names     []discovery.Handover
 	Frontends []FrontendState
 	Backends  []BackendState
 	Servers   []ServerState // holdings and records refer to them by their places here, from 1 on
