@@ -14,6 +14,7 @@ type Config struct {
 	Path      string // where it was read from, as given on the command line
 	Global    Global
 	Admin     Admin
+	Fleet     Fleet
 	RateLimit RateLimit
 	Frontends []Frontend // in the order of the file
 	Backends  []Backend  // in the order of the file

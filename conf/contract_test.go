@@ -39,6 +39,7 @@ func TestContract(t *testing.T) {
 		Path:   "lb.toml",
 		Global: Global{HardStopAfter: 5 * time.Minute, LogLevel: slog.LevelInfo, LogFormat: LogText},
 		Admin:  Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888", MaxConnections: 64},
+		Fleet:  Fleet{Name: "mcplb", Shares: []Share{ShareSticky, ShareBans, ShareRates}},
 		RateLimit: RateLimit{
 			ConnectionRate: 100, ConnectionBurst: 200, MessageRate: 100, MessageBurst: 200, OverMessage: Delay,
 			BanAfter: 100, BanTime: 5 * time.Minute, TableSize: 1_000_000,
@@ -349,6 +350,10 @@ var everyKey = []struct{ key, value, plan string }{
 	{"admin.max_connections", `8`, `~admin.max_connections 64 -> 8`},
 	{"admin.stats_socket", `"/run/mcplb/stats"`, `~admin.stats_socket "" -> "/run/mcplb/stats"`},
 	{"admin.token_file", `"testdata/files/good.token"`, `~admin.token_file "" -> "testdata/files/good.token"`},
+	{"fleet.redis", `"rediss://lb@redis.example.com/2"`, `~fleet.redis "" -> "rediss://lb@redis.example.com:6379/2"`},
+	{"fleet.name", `"blue"`, `~fleet.name "mcplb" -> "blue"`},
+	{"fleet.instance", `"lb1:8404"`, `~fleet.instance "" -> "lb1:8404"`},
+	{"fleet.shares", `["bans"]`, `~fleet.shares ["sticky", "bans", "rates"] -> ["bans"]`},
 	{"ratelimit.connection_rate", "7", `~ratelimit.connection_rate 100 -> 7`},
 	{"ratelimit.connection_burst", "7", `~ratelimit.connection_burst 200 -> 7`},
 	{"ratelimit.message_rate", "50", `~ratelimit.message_rate 100 -> 50`},

@@ -6,6 +6,7 @@ package conf
 var descriptions = map[string]string{
 	"the top level global":    "The whole process.",
 	"the top level admin":     "The stats page, metrics and runtime commands.",
+	"the top level fleet":     "What several balancers share through Redis or Valkey.",
 	"the top level ratelimit": "Limits of one source (an IPv4 address or an IPv6 /64), and of all together.",
 	"the top level frontend":  "Where clients connect, by name.",
 	"the top level backend":   "Servers and how they are used, by name.",
@@ -23,6 +24,11 @@ var descriptions = map[string]string{
 	"admin token_file":      "a file with one word, which commands need as a bearer token; \"\" = commands are accepted from loopback addresses only, and only with the header X-Mcplb-Command: 1",
 	"admin hosts":           "names by which page and API may be requested, beside IP addresses and localhost; any other gets 403, unless the request has the token. /metrics, /health and /nginx_status answer to any",
 	"admin max_connections": "connections to both addresses together; 0 = no limit. One more ends the one that is idle for longest; idle ones are closed after 20 s",
+
+	"fleet redis":    "the URL of a Redis or Valkey server: \"redis://:PASSWORD@HOST:6379/0\", with \"rediss://\" for TLS (verified by the system's roots), or \"unix:///PATH?db=0\"; \"\" = nothing is shared. Without it every balancer works as alone (docs/fleet.md)",
+	"fleet name":     "balancers of one name are one fleet",
+	"fleet instance": "this balancer in the fleet, in which it must be unique; \"\" = host name and admin address",
+	"fleet shares":   "what is shared: sticky (the servers of sources that policy source displaced), bans (and their lifting), rates (of sources, and the global ones); [] = only what mcplb status -fleet shows",
 
 	"ratelimit connection_rate":        "new connections per second of one source; 0 = no limit",
 	"ratelimit connection_burst":       "new connections that a source may open at once",

@@ -13,6 +13,7 @@ import (
 var rootSection = section[Config]{"the top level", []field[Config]{
 	sub("global", &globalSection, func(c *Config) *Global { return &c.Global }),
 	sub("admin", &adminSection, func(c *Config) *Admin { return &c.Admin }),
+	sub("fleet", &fleetSection, func(c *Config) *Fleet { return &c.Fleet }),
 	sub("ratelimit", &rateLimitSection, func(c *Config) *RateLimit { return &c.RateLimit }),
 	byName("frontend", &frontendSection, func(c *Config) *[]Frontend { return &c.Frontends }, func(f *Frontend) *string { return &f.Name }),
 	byName("backend", &backendSection, func(c *Config) *[]Backend { return &c.Backends }, func(b *Backend) *string { return &b.Name }),
@@ -34,6 +35,13 @@ var adminSection = section[Admin]{"[admin]", []field[Admin]{
 	key("token_file", text, "", func(a *Admin) *string { return &a.TokenFile }),
 	key("hosts", listOf(adminHost, `["lb.example.com"]`), nil, func(a *Admin) *[]string { return &a.Hosts }),
 	key("max_connections", count, 64, func(a *Admin) *int { return &a.MaxConnections }),
+}}
+
+var fleetSection = section[Fleet]{"[fleet]", []field[Fleet]{
+	key("redis", redisURL, Redis{}, func(f *Fleet) *Redis { return &f.Redis }),
+	key("name", fleetName, "mcplb", func(f *Fleet) *string { return &f.Name }),
+	key("instance", instanceName, "", func(f *Fleet) *string { return &f.Instance }),
+	key("shares", listOf(oneOf(ShareSticky, ShareBans, ShareRates), `["sticky", "bans", "rates"]`), []Share{ShareSticky, ShareBans, ShareRates}, func(f *Fleet) *[]Share { return &f.Shares }),
 }}
 
 var rateLimitSection = section[RateLimit]{"[ratelimit]", []field[RateLimit]{
@@ -160,7 +168,7 @@ type titled interface {
 
 // allSections lists every section, to find where a misplaced key belongs.
 var allSections = []titled{
-	&globalSection, &adminSection, &rateLimitSection,
+	&globalSection, &adminSection, &fleetSection, &rateLimitSection,
 	&frontendSection, &corsSection, &stickySection, &routeSection, &tlsSection, &certificateSection,
 	&backendSection, &checkSection, &serverSection,
 }
