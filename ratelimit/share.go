@@ -198,3 +198,30 @@ func (b *bucket) rescale(before, after limit, now int64) {
 		}
 	}
 }
+
+// Adopt imposes a ban of another balancer, unless the same is in force here: it reports
+// whether there was none. It is not announced to OnBan, and not counted as imposed. There
+// are at most as many bans of sources as the table may have sources.
+func (l *Limiter) Adopt(b Ban, now int64) bool {
+	prefix := normalPrefix(b.Source)
+	record := BanRecord{Until: end(b.Remaining, now), Violations: int32(b.Violations), Reason: b.Reason}
+	if !isSource(prefix) {
+		_, before, banned := l.ranges.covering(prefix.Addr(), now)
+		l.ranges.put(prefix, record)
+		return !banned || before.Until <= now
+	}
+	k := keyOf(prefix.Addr())
+	sh := l.shardOf(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	_, banned := sh.bans.active(k, now)
+	if !banned && len(sh.bans.byKey) >= l.limits.Load().shardSize {
+		sh.bans.counts.BansDeclined++
+		return false
+	}
+	sh.bans.put(k, record)
+	return !banned
+}
+
+// Fraction is the part of global_message_rate that Divide has set; 1 = all of it.
+func (l *Limiter) Fraction() float64 { return l.limits.Load().fraction }

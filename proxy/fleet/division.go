@@ -1,0 +1,58 @@
+package fleet
+
+import (
+	"math"
+
+	"mcplb/ratelimit"
+)
+
+// division divides a global rate. Its state is one balancer's; the balancers do not agree
+// on parts, but each leaves what the others use, and takes what they leave:
+//
+//   - its part is what the others do not use, by their mean of the last half second, and
+//     at least that of a fair division;
+//   - what the others let pass beyond what its part leaves them is charged to its bucket,
+//     over half a second, and what they leave is given back. So everything that passes
+//     anywhere is charged everywhere in the end, and all together keep the rate.
+//
+// The zero value is alone.
+type division struct {
+	used  float64 // 1 - fraction of the rate that is in force here
+	other float64 // what the others let pass, per second: the mean
+	owed  float64 // what is yet to be charged
+}
+
+// smoothing is the time, in seconds, over which a division evens out.
+const smoothing = 0.4
+
+// leastChange is the change of a part, of the rate, that is worth one.
+const leastChange = 0.02
+
+// mostBalancers bounds how many balancers are believed to exist.
+const mostBalancers = 100
+
+// step advances by so many seconds, in which others let passed events pass. perSecond is
+// the rate, balancers are those that use it, this one included.
+func (d *division) step(perSecond, passed float64, balancers int, seconds float64) ratelimit.Part {
+	if perSecond <= 0 || seconds <= 0 {
+		*d = division{}
+		return ratelimit.Part{Fraction: 1}
+	}
+	count := float64(min(max(balancers, 1), mostBalancers))
+	passed = min(passed, count*perSecond*(1+seconds)) // no others can let more pass
+	d.owed += passed - d.used*perSecond*seconds
+	d.owed = min(max(d.owed, -perSecond*smoothing), count*perSecond)
+	weight := 1 - math.Exp(-seconds/smoothing)
+	d.other += (passed/seconds - d.other) * weight
+
+	used := min(d.other/perSecond, 1-1/count)
+	if used < leastChange/4 {
+		used = 0
+	}
+	if math.Abs(used-d.used) > leastChange || used == 0 {
+		d.used = used
+	}
+	charge := d.owed * weight
+	d.owed -= charge
+	return ratelimit.Part{Fraction: 1 - d.used, Charge: charge}
+}
