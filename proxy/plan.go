@@ -161,6 +161,7 @@ func (c *change) openLog() error {
 func (c *change) apply() (summary string) {
 	p := c.proxy
 	p.limiter.Apply(c.to.RateLimit)
+	p.fleet.Apply(c.to.Fleet, c.to.Admin.Listen)
 	p.connections.setLimit(c.maxconn)
 	p.addresses = c.addresses
 	p.names.want(c.missing())

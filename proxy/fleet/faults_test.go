@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"mcplb/conf"
 	"mcplb/internal/redistest"
 	"mcplb/ratelimit"
 )
@@ -83,7 +82,7 @@ func TestRedisVanishes(t *testing.T) {
 	wire.Lose(true)
 	start := time.Now()
 	for i := range 10_000 {
-		a.Displaced(Place{"nodes", netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 32), "node1", time.Hour})
+		a.displace(fmt.Sprintf("10.1.%d.%d/32", i>>8, i&255), "node1", time.Hour)
 		a.Banned(parsed(t, fmt.Sprintf("10.%d.%d.0/24", i>>8, i&255)))
 		a.Status()
 	}
@@ -154,20 +153,18 @@ func TestRubbish(t *testing.T) {
 func TestManyChanges(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)
-	limits := defaults
-	limits.TableSize = 200_000
-	a, b := join(t, redis.URL(), "a", limits), join(t, redis.URL(), "b", limits, func(f *conf.Fleet) { f.Shares = []conf.Share{conf.ShareSticky} })
+	a, b := join(t, redis.URL(), "a", defaults), join(t, redis.URL(), "b", defaults)
 	connected(t, a, b)
 	redis.Hang()
 	for i := range registerPending + 5000 {
-		a.Displaced(Place{"nodes", netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32), "node1", time.Hour})
+		a.Banned(ratelimit.Ban{Source: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32), Remaining: time.Hour})
 	}
-	if s := a.Status(); s.Waiting != registerPending || s.Lost.Sticky != 5000 {
-		t.Errorf("%d changes wait, %d are lost", s.Waiting, s.Lost.Sticky)
+	if s := a.Status(); s.Waiting != registerPending || s.Lost.Bans != 5000 {
+		t.Errorf("%d changes wait, %d are lost", s.Waiting, s.Lost.Bans)
 	}
 	redis.Continue()
 	eventually(t, "nothing waits", func() bool { return a.Status().Waiting == 0 })
-	eventually(t, "all arrive", func() bool { return len(b.places.Displaced(1<<20)) == registerPending })
+	eventually(t, "all arrive, as far as the table has room", func() bool { return b.limiter.Stats(now()).Bans == defaults.TableSize })
 }
 
 // parsed returns a ban for ten minutes.

@@ -42,6 +42,7 @@ type Fleet struct {
 	sharing shared
 	bans    register
 	places  register
+	known   placesKnown
 	rates   rates
 	lines   *lograte.Limiter // of bans by others
 	kick    chan struct{}    // there is something that should not wait
@@ -70,9 +71,9 @@ const (
 
 // New returns a fleet that shares nothing until Apply and Resume.
 func New(o Options) *Fleet {
-	f := &Fleet{o: o, lines: lograte.New(logInterval, logBurst), kick: make(chan struct{}, 1)}
+	f := &Fleet{o: o, lines: lograte.New(logInterval, logBurst), kick: make(chan struct{}, 1), known: placesKnown{}}
 	f.bans.adopt, f.bans.inForce = f.adoptBan, f.bansInForce
-	f.places.adopt, f.places.inForce = f.adoptPlace, f.placesInForce
+	f.places.adopt, f.places.inForce, f.places.holds = f.adoptPlace, f.placesInForce, f.holdsPlace
 	f.bans.clock, f.places.clock = f.setClock, f.setClock
 	f.rates.limiter, f.rates.now = o.Limiter, o.Now
 	return f
@@ -154,14 +155,14 @@ func (f *Fleet) Close(ctx context.Context) {
 // adjust makes what runs what settings and state say. The caller holds the lock.
 func (f *Fleet) adjust() {
 	on := f.running && f.settings.Redis.Network != ""
-	f.sharing.sticky.Store(on && f.settings.Has(conf.ShareSticky))
-	f.sharing.bans.Store(on && f.settings.Has(conf.ShareBans))
+	f.sharing.sticky.Store(f.settings.Redis.Network != "" && f.settings.Has(conf.ShareSticky))
+	f.sharing.bans.Store(f.settings.Redis.Network != "" && f.settings.Has(conf.ShareBans)) // noted while idle, too
 	f.sharing.rates.Store(on && f.settings.Has(conf.ShareRates))
 	f.o.Limiter.Share(f.sharing.rates.Load())
-	if !f.settings.Has(conf.ShareBans) || f.settings.Redis.Network == "" {
+	if !f.sharing.bans.Load() {
 		f.bans.forget()
 	}
-	if !f.settings.Has(conf.ShareSticky) || f.settings.Redis.Network == "" {
+	if !f.sharing.sticky.Load() {
 		f.places.forget()
 	}
 	if on && f.member == nil {

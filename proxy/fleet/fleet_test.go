@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -95,6 +94,14 @@ func (b *balancer) banned() string {
 type memory struct {
 	mu     sync.Mutex
 	placed map[string]Place
+	new    []Place
+}
+
+func (m *memory) Collect() (places []Place, lost int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	places, m.new = m.new, nil
+	return places, 0
 }
 
 func (m *memory) Adopt(p Place) {
@@ -103,17 +110,27 @@ func (m *memory) Adopt(p Place) {
 	m.placed[p.Backend+" "+p.Source.String()] = p
 }
 
-func (m *memory) Displaced(most int) []Place {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	all := slices.Collect(maps.Values(m.placed))
-	return all[:min(len(all), most)]
-}
+func (m *memory) Holds(p Place) bool { return m.server(p.Backend+" "+p.Source.String()) == p.Server }
 
 func (m *memory) server(key string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.placed[key].Server
+}
+
+func (m *memory) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.placed)
+}
+
+// displace displaces a source, as policy source does.
+func (b *balancer) displace(source, server string, lives time.Duration) {
+	p := Place{"nodes", netip.MustParsePrefix(source), server, lives}
+	b.places.Adopt(p)
+	b.places.mu.Lock()
+	defer b.places.mu.Unlock()
+	b.places.new = append(b.places.new, p)
 }
 
 // syncBuffer is a log that can be read while it is written.
@@ -215,8 +232,7 @@ func TestRedisLosesItsData(t *testing.T) {
 	a := join(t, redis.URL(), "a", defaults)
 	connected(t, a)
 	a.ban("192.0.2.1/32", time.Hour)
-	a.places.Adopt(Place{"b", netip.MustParsePrefix("192.0.2.9/32"), "node2", time.Hour})
-	a.Displaced(Place{"b", netip.MustParsePrefix("192.0.2.9/32"), "node2", time.Hour})
+	a.displace("192.0.2.9/32", "node2", time.Hour)
 	for name, lose := range map[string]func(){
 		"flushed": func() { redis.Do("FLUSHALL") },
 		"restarted": func() {
@@ -227,7 +243,7 @@ func TestRedisLosesItsData(t *testing.T) {
 		lose()
 		late := join(t, redis.URL(), "late-"+name, defaults)
 		eventually(t, name+": another balancer learns of the ban", func() bool { return late.banned() == "192.0.2.1/32 manual" })
-		eventually(t, name+": another balancer learns of the place", func() bool { return late.places.server("b 192.0.2.9/32") == "node2" })
+		eventually(t, name+": another balancer learns of the place", func() bool { return late.places.server("nodes 192.0.2.9/32") == "node2" })
 	}
 }
 
@@ -265,7 +281,6 @@ func TestPendingChangesAreHandedOver(t *testing.T) {
 	a.ban("192.0.2.1/32", time.Hour)
 	eventually(t, "the ban is shared", func() bool { return b.banned() != "" })
 	a.Suspend()
-	a.sharing.bans.Store(true) // as if Redis had been away since before the ban was lifted
 	a.unban("192.0.2.1/32")
 	upgraded := join(t, redis.URL(), "other", defaults)
 	upgraded.Suspend()
@@ -284,14 +299,13 @@ func TestPlacesAreShared(t *testing.T) {
 	redis := redistest.Start(t)
 	a, b := join(t, redis.URL(), "a", defaults), join(t, redis.URL(), "b", defaults)
 	for i := range 2000 {
-		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)
-		a.Displaced(Place{"nodes", p, fmt.Sprintf("node%d", i%4), time.Minute})
+		a.displace(fmt.Sprintf("10.0.%d.%d/32", i>>8, i&255), fmt.Sprintf("node%d", i%4), time.Minute)
 	}
-	eventually(t, "all places are shared", func() bool { return len(b.places.Displaced(5000)) == 2000 })
+	eventually(t, "all places are shared", func() bool { return b.places.count() == 2000 })
 	if got := b.places.server("nodes 10.0.0.7/32"); got != "node3" {
 		t.Errorf("10.0.0.7 belongs to %q, want node3", got)
 	}
-	a.Displaced(Place{"nodes", netip.MustParsePrefix("10.0.0.7/32"), "node1", 0})
+	a.displace("10.0.0.7/32", "node1", 0)
 	eventually(t, "the later place counts", func() bool { return b.places.server("nodes 10.0.0.7/32") == "node1" })
 }
 
@@ -304,7 +318,7 @@ func TestEveryKeyExpires(t *testing.T) {
 	a := join(t, redis.URL(), "a", limits)
 	connected(t, a)
 	a.ban("192.0.2.1/32", 0)
-	a.Displaced(Place{"nodes", netip.MustParsePrefix("10.0.0.7/32"), "node1", 0})
+	a.displace("10.0.0.7/32", "node1", 0)
 	s, _ := a.limiter.Admit(netip.MustParseAddr("192.0.2.7"), now())
 	defer s.Release()
 	s.Allow(now())

@@ -158,6 +158,7 @@ func (m *member) calls() (calls []call) {
 		calls = append(calls, f.bans.exchange(m.prefix+"bans", epoch, m.roster.token, now))
 	}
 	if f.sharing.sticky.Load() {
+		f.collectPlaces()
 		calls = append(calls, f.places.exchange(m.prefix+"sticky", epoch, m.roster.token, now))
 	}
 	if f.sharing.rates.Load() {

@@ -9,22 +9,25 @@ import (
 // A displaced source is an entry of the register of places: its key is "BACKEND SOURCE",
 // its payload the server's name.
 
-// Places is the memory of sources that policy source displaced, of all backends. Any
-// goroutine may call its methods, which do not wait long.
+// Places is the memory of sources that policy source displaced, of all backends. Its
+// methods are called by one goroutine at a time.
 type Places interface {
-	// Adopt remembers a place that another balancer has given a source, for so long. It
-	// does nothing if there is no such backend or server.
+	// Collect returns the places that have become known here since the last call, and how
+	// many more there were that were not kept. They may be known already.
+	Collect() (places []Place, lost int)
+	// Adopt remembers a place that another balancer has given a source. It does nothing if
+	// there is no such backend or server, or if the source has connections here.
 	Adopt(p Place)
-	// Displaced returns the places in force, at most most of them.
-	Displaced(most int) []Place
+	// Holds reports whether the source belongs there, here.
+	Holds(p Place) bool
 }
 
 // Place is where a displaced source belongs.
 type Place struct {
 	Backend string
-	Source  netip.Prefix // an IPv4 /32 or an IPv6 /64
-	Server  string
-	Lives   time.Duration // how long that is remembered; 0 = no limit
+	Source  netip.Prefix  // an IPv4 /32 or an IPv6 /64
+	Server  string        // by name
+	Lives   time.Duration // how long that is remembered from now on; 0 = no limit. Adopt and Holds do not need it
 }
 
 // placeEntry returns the entry of a place.
@@ -44,11 +47,25 @@ func parsePlace(key, payload string, lives time.Duration) (p Place, ok bool) {
 	return Place{backend, prefix, payload, lives}, ok
 }
 
-// Displaced makes the place of a source known to the fleet. It does not wait, and may be
-// called on a loop.
-func (f *Fleet) Displaced(p Place) {
-	if f.sharing.sticky.Load() {
-		f.places.note(placeEntry(p, f.stamp()))
+// placesKnown are the entries of the places that are in force, here or elsewhere: each
+// balancer keeps those alive that it holds. Only the goroutine that exchanges uses it.
+type placesKnown map[string]entry
+
+// add notes an entry, unless there are too many.
+func (k placesKnown) add(e entry) {
+	if _, known := k[e.key]; known || len(k) < registerKept {
+		k[e.key] = e
+	}
+}
+
+// collectPlaces notes the places that have become known.
+func (f *Fleet) collectPlaces() {
+	places, lost := f.o.Places.Collect()
+	f.places.dropped.Add(uint64(lost))
+	for _, p := range places {
+		e := placeEntry(p, f.stamp())
+		f.known.add(e)
+		f.places.note(e)
 	}
 }
 
@@ -57,17 +74,29 @@ func (f *Fleet) adoptPlace(key, payload string, lives time.Duration) bool {
 	p, ok := parsePlace(key, payload, lives)
 	if ok {
 		f.o.Places.Adopt(p)
+		e := entry{key, payload, 0, lives}
+		if before, known := f.known[key]; known {
+			e.lives = max(lives, before.lives)
+		}
+		f.known.add(e)
 	}
 	return ok
 }
 
-// placesInForce returns the entries of the places in force here.
-func (f *Fleet) placesInForce() (entries []entry) {
-	if !f.sharing.sticky.Load() {
-		return nil
+// holdsPlace reports whether the place of an entry is in force here.
+func (f *Fleet) holdsPlace(e entry) bool {
+	p, ok := parsePlace(e.key, e.payload, e.lives)
+	if ok && f.o.Places.Holds(p) {
+		return true
 	}
-	for _, p := range f.o.Places.Displaced(registerKept) {
-		entries = append(entries, placeEntry(p, 0))
+	delete(f.known, e.key)
+	return false
+}
+
+// placesInForce returns the entries of the places that may be in force here.
+func (f *Fleet) placesInForce() (entries []entry) {
+	for _, e := range f.known {
+		entries = append(entries, e)
 	}
 	return entries
 }

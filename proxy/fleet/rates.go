@@ -49,12 +49,12 @@ func (r *rates) exchange(key string) call {
 	args := []any{r.process, string(encodeUsage(&used)), r.after, ratesBatch, longestUsage, ratesLive.Milliseconds()}
 	return call{ratesScript, []string{key}, args, func(reply reply) error {
 		r.sent.Add(uint64(len(used.Sources)))
-		return r.read(reply)
+		return r.read(reply, &used)
 	}}
 }
 
-// read charges what other balancers let pass.
-func (r *rates) read(reply reply) error {
+// read charges what other balancers let pass. own is what passed here.
+func (r *rates) read(reply reply, own *ratelimit.Usage) error {
 	list, err := reply.list(3)
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func (r *rates) read(reply reply) error {
 		}
 		r.charge(entries[0].text(), &u, &sum, now)
 	}
-	r.divide(&sum, now)
+	r.divide(own, &sum, now)
 	return nil
 }
 
@@ -95,7 +95,7 @@ func (r *rates) charge(process string, u, sum *ratelimit.Usage, now int64) {
 }
 
 // divide divides the global rates by what others let pass.
-func (r *rates) divide(sum *ratelimit.Usage, now int64) {
+func (r *rates) divide(own, sum *ratelimit.Usage, now int64) {
 	for process, at := range r.seen {
 		if now-at > int64(activeFor) {
 			delete(r.seen, process)
@@ -109,7 +109,7 @@ func (r *rates) divide(sum *ratelimit.Usage, now int64) {
 	seconds, balancers := time.Duration(now-since).Seconds(), len(r.seen)+1
 	messages, connections := r.limiter.GlobalRates()
 	r.limiter.Divide(
-		r.messages.step(float64(messages), float64(sum.Messages), balancers, seconds),
-		r.connections.step(float64(connections), float64(sum.Connections), balancers, seconds),
+		r.messages.step(float64(messages), float64(own.Messages), float64(sum.Messages), balancers, seconds),
+		r.connections.step(float64(connections), float64(own.Connections), float64(sum.Connections), balancers, seconds),
 		now)
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,6 +37,8 @@ type register struct {
 	adopt func(key, payload string, lives time.Duration) bool
 	// inForce returns the entries in force here.
 	inForce func() []entry
+	// holds reports whether an entry of inForce is still in force; nil = all are.
+	holds func(entry) bool
 	// clock takes Redis's time, in milliseconds.
 	clock func(millis int64)
 
@@ -121,11 +124,15 @@ func (r *register) exchange(prefix, epochKey, fresh string, now time.Time) call 
 	}
 	changes := r.batch()
 	kept := min(len(r.backlog), registerBatch-len(changes))
+	held := r.backlog[:kept:kept]
+	if r.holds != nil {
+		held = slices.DeleteFunc(slices.Clone(held), func(e entry) bool { return !r.holds(e) })
+	}
 	args := []any{fresh, r.after, registerBatch, registerKept, longestEntry}
 	for _, e := range changes {
 		args = append(args, "set", e.key, e.stamp, e.payload, e.lives.Milliseconds())
 	}
-	for _, e := range r.backlog[:kept] {
+	for _, e := range held {
 		args = append(args, "keep", e.key, 1, e.payload, e.lives.Milliseconds())
 	}
 	return call{registerScript, registerKeys(prefix, epochKey), args, func(reply reply) error {
