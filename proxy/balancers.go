@@ -3,9 +3,10 @@ package proxy
 import (
 	"context"
 	"log/slog"
-	"net/netip"
+	"slices"
 	"time"
 
+	"mcplb/backend"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/fleet"
 	"mcplb/ratelimit"
@@ -88,12 +89,37 @@ func showShared(c fleet.Counts) map[string]uint64 {
 type places struct{ proxy *Proxy }
 
 // Collect implements fleet.Places.
-func (p places) Collect() (all []fleet.Place, lost int) { return nil, 0 }
+func (p places) Collect() (all []fleet.Place, lost int) {
+	p.proxy.mu.RLock()
+	defer p.proxy.mu.RUnlock()
+	for name, b := range p.proxy.backends {
+		list, missed := b.Displaced(nil)
+		lost += missed
+		for _, d := range list {
+			all = append(all, fleet.Place{Backend: name, Source: d.Source, Server: d.Server, Lives: b.InForce().StickyTime})
+		}
+	}
+	return all, lost
+}
 
 // Adopt implements fleet.Places.
-func (p places) Adopt(fleet.Place) {}
+func (p places) Adopt(place fleet.Place) {
+	if b := p.pool(place.Backend); b != nil {
+		b.Displace(backend.Displacement{Source: place.Source, Server: place.Server}, p.proxy.engine.Now())
+	}
+}
 
 // Holds implements fleet.Places.
-func (p places) Holds(fleet.Place) bool { return false }
+func (p places) Holds(place fleet.Place) bool {
+	b := p.pool(place.Backend)
+	return b != nil && slices.ContainsFunc(b.StickyOf(place.Source.Addr(), p.proxy.engine.Now()), func(r backend.Remembered) bool {
+		return r.Displaced && r.Server == place.Server
+	})
+}
 
-var _ = netip.Addr{}
+// pool returns the pool of a configured backend; nil = there is none.
+func (p places) pool(name string) *backend.Pool {
+	p.proxy.mu.RLock()
+	defer p.proxy.mu.RUnlock()
+	return p.proxy.poolOf(name)
+}

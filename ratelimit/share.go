@@ -148,7 +148,7 @@ func (l *Limiter) divideMessages(limits *limits, fraction float64) {
 func (l *Limiter) Charge(u SourceUsage, now int64) {
 	limits := l.limits.Load()
 	k := key(u.Key)
-	if k == 0 || !limits.tracked || limits.exempt.contains(k.prefix().Addr()) {
+	if k == 0 || !limits.tracked || limits.exempt.Contains(k.prefix().Addr()) {
 		return
 	}
 	sh, hash := l.place(k)

@@ -99,7 +99,7 @@ func frontendRow(f *Frontend, number string, limit int64) row {
 		"status": "OPEN", "mode": haproxyMode(f.Mode),
 		"scur": num(f.Connections.Current), "smax": num(f.Connections.Peak), "slim": orNone(limit), "stot": num(f.Connections.Total),
 		"bin": num(f.BytesIn), "bout": num(f.BytesOut),
-		"dcon": num(f.Refused["connection_rate"] + f.Refused["banned"] + f.Refused["source_connections"] + f.Refused["global_connection_rate"]),
+		"dcon": num(f.Refused["connection_rate"] + f.Refused["banned"] + f.Refused["source_connections"] + f.Refused["global_connection_rate"] + f.Refused["access_denied"]),
 		"dreq": num(f.MessagesRejected), "dresp": "0", "ereq": "0",
 		"rate": perSecond(f.Rates.Connections), "conn_rate": perSecond(f.Rates.Connections), "conn_tot": num(f.Connections.Total),
 		"req_rate": perSecond(f.Rates.Messages), "req_tot": num(f.MessagesIn),
