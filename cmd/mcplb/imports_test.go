@@ -35,8 +35,8 @@ var layers = []layer{
 	{name: "proxy/http1", pure: true},
 	{name: "proxy/websocket", pure: true},
 	{name: "proxy/mcp", pure: true},
-	{name: "proxy/accesslog", imports: []string{"conf"}}, // loops give it all that it writes
-	{name: "proxy/lograte"},                              // knows no line
+	{name: "proxy/accesslog", imports: []string{"conf"}},                           // loops give it all that it writes
+	{name: "proxy/lograte"},                                                        // knows no line
 	{name: "proxy/fleet", imports: []string{"conf", "ratelimit", "proxy/lograte"}}, // several balancers, by way of Redis
 	{name: "proxy/tlsio", imports: []string{"proxy/metrics", "proxy/reactor"}},
 	{name: "proxy/session", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/accesslog"}},

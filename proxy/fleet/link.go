@@ -24,6 +24,10 @@ const (
 	callTimeout = time.Second
 )
 
+// poolSize is no number of connections: one goroutine needs one. After so many failures
+// the client library dials in the background, and refuses to do so itself.
+const poolSize = 1000
+
 // script is what Redis runs as one step.
 type script struct{ text, sha string }
 
@@ -77,7 +81,7 @@ func (discard) Printf(context.Context, string, ...any) {}
 func newLink(r conf.Redis, base *tls.Config) *link {
 	options := &redis.Options{
 		Network: r.Network, Addr: r.Address, Username: r.User, Password: string(r.Password), DB: r.Database,
-		Protocol: 2, MaxRetries: -1, PoolSize: 1, DialerRetries: 1, DisableIdentity: true, ContextTimeoutEnabled: true,
+		Protocol: 2, MaxRetries: -1, PoolSize: poolSize, DialerRetries: 1, DisableIdentity: true, ContextTimeoutEnabled: true,
 		OnConnect:   ping,
 		DialTimeout: dialTimeout, ReadTimeout: callTimeout, WriteTimeout: callTimeout, PoolTimeout: callTimeout,
 	}
