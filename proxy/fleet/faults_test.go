@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -171,4 +173,34 @@ func TestManyChanges(t *testing.T) {
 func parsed(t *testing.T, prefix string) ratelimit.Ban {
 	t.Helper()
 	return ratelimit.Ban{Source: netip.MustParsePrefix(prefix), Remaining: 10 * time.Minute}
+}
+
+// The rights that docs/fleet.md gives a user are enough, and no more than that.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/fleet.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := regexp.MustCompile(`(?m)^ACL SETUSER .*$`).FindString(string(text))
+	if rule == "" {
+		t.Fatal("docs/fleet.md has no rule")
+	}
+	redis := redistest.Start(t)
+	redis.Do(strings.Replace(rule, ">PASSWORD", ">"+secret, 1))
+	limits := defaults
+	limits.GlobalMessageRate = 1000
+	url := strings.Replace(redis.URL(), "//", "//mcplb:"+secret+"@", 1)
+	a, b := join(t, url, "a", limits), join(t, url, "b", limits)
+	connected(t, a, b)
+	redis.Do("SET mcplb:{test}:bans:values x")
+	s, _ := a.limiter.Admit(netip.MustParseAddr("192.0.2.7"), now())
+	defer s.Release()
+	s.Allow(now())
+	a.displace("10.0.0.7/32", "node1", time.Minute)
+	a.ban("192.0.2.1/32", time.Hour)
+	eventually(t, "all is shared", func() bool { return b.banned() != "" && b.places.count() == 1 && b.Status().Received.Rates > 0 })
+	if s := a.Status(); strings.Contains(s.Error, "NOPERM") || !s.Connected {
+		t.Errorf("the status is %+v", s)
+	}
 }
