@@ -51,7 +51,9 @@ func TestAccess(t *testing.T) {
 func TestAccessLists(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(1, 2))
-	address := func() netip.Addr { return netip.AddrFrom4([4]byte{10, byte(rng.IntN(4)), byte(rng.IntN(4)), byte(rng.IntN(256))}) }
+	address := func() netip.Addr {
+		return netip.AddrFrom4([4]byte{10, byte(rng.IntN(4)), byte(rng.IntN(4)), byte(rng.IntN(256))})
+	}
 	list := func(n int) (all []netip.Prefix) {
 		for range n {
 			all = append(all, netip.PrefixFrom(address(), 8+rng.IntN(25)).Masked())
