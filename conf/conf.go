@@ -15,6 +15,7 @@ type Config struct {
 	Global    Global
 	Admin     Admin
 	Resolver  Resolver
+	Fleet     Fleet
 	RateLimit RateLimit
 	Frontends []Frontend // in the order of the file
 	Backends  []Backend  // in the order of the file

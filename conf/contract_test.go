@@ -40,6 +40,7 @@ func TestContract(t *testing.T) {
 		Global:   Global{HardStopAfter: 5 * time.Minute, LogLevel: slog.LevelInfo, LogFormat: LogText},
 		Admin:    Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888", MaxConnections: 64},
 		Resolver: Resolver{Timeout: 2 * time.Second, MinTTL: time.Second, MaxTTL: time.Minute, Hold: 5 * time.Minute},
+		Fleet:    Fleet{Name: "mcplb", Shares: []Share{ShareSticky, ShareBans, ShareRates}},
 		RateLimit: RateLimit{
 			ConnectionRate: 100, ConnectionBurst: 200, MessageRate: 100, MessageBurst: 200, OverMessage: Delay,
 			BanAfter: 100, BanTime: 5 * time.Minute, TableSize: 1_000_000,
@@ -361,6 +362,10 @@ var everyKey = []struct{ key, value, plan string }{
 	{"resolver.min_ttl", `"5s"`, `~resolver.min_ttl 1s -> 5s`},
 	{"resolver.max_ttl", `"1h"`, `~resolver.max_ttl 1m -> 1h`},
 	{"resolver.hold", `0`, `~resolver.hold 5m -> 0s`},
+	{"fleet.redis", `"rediss://lb@redis.example.com/2"`, `~fleet.redis "" -> "rediss://lb@redis.example.com:6379/2"`},
+	{"fleet.name", `"blue"`, `~fleet.name "mcplb" -> "blue"`},
+	{"fleet.instance", `"lb1:8404"`, `~fleet.instance "" -> "lb1:8404"`},
+	{"fleet.shares", `["bans"]`, `~fleet.shares ["sticky", "bans", "rates"] -> ["bans"]`},
 	{"ratelimit.connection_rate", "7", `~ratelimit.connection_rate 100 -> 7`},
 	{"ratelimit.connection_burst", "7", `~ratelimit.connection_burst 200 -> 7`},
 	{"ratelimit.message_rate", "50", `~ratelimit.message_rate 100 -> 50`},

@@ -7,6 +7,7 @@ var descriptions = map[string]string{
 	"the top level global":    "The whole process.",
 	"the top level admin":     "The stats page, metrics and runtime commands.",
 	"the top level resolver":  "How host names of servers are looked up: while mcplb runs, each when its TTL ends (docs/operations.md).",
+	"the top level fleet":     "What several balancers share through Redis or Valkey.",
 	"the top level ratelimit": "Limits of one source (an IPv4 address or an IPv6 /64), and of all together.",
 	"the top level frontend":  "Where clients connect, by name.",
 	"the top level backend":   "Servers and how they are used, by name.",
@@ -31,6 +32,10 @@ var descriptions = map[string]string{
 	"resolver min_ttl":     "an answer counts for at least so long, whatever its TTL says; 0 = as its TTL says",
 	"resolver max_ttl":     "an answer counts for at most so long; also the longest pause between look-ups that fail; 0 = as its TTL says, and a minute",
 	"resolver hold":        "how long an address that was good is kept when look-ups fail or find nothing; then the server is down, \"unresolved\"; 0 = for as long as they fail",
+	"fleet redis":          "the URL of a Redis or Valkey server: \"redis://:PASSWORD@HOST:6379/0\", with \"rediss://\" for TLS (verified by the system's roots), or \"unix:///PATH?db=0\"; \"\" = nothing is shared. Without it every balancer works as alone (docs/fleet.md)",
+	"fleet name":           "balancers of one name are one fleet",
+	"fleet instance":       "this balancer in the fleet, in which it must be unique; \"\" = host name and admin address",
+	"fleet shares":         "what is shared: sticky (the servers of sources that policy source displaced), bans (and their lifting), rates (of sources, and the global ones); [] = only what mcplb status -fleet shows",
 
 	"ratelimit connection_rate":        "new connections per second of one source; 0 = no limit",
 	"ratelimit connection_burst":       "new connections that a source may open at once",

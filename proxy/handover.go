@@ -37,6 +37,7 @@ func (h *Handover) Resume() {
 	p.startChecks()
 	p.setHanding(false)
 	p.resumePools()
+	p.fleet.Resume()
 	p.connections.closed.Store(false)
 	p.resumeListeners()
 }
@@ -75,6 +76,7 @@ func (h *Handover) Suspend() {
 	p := h.proxy
 	p.setHanding(true)
 	p.connections.closed.Store(true)
+	p.fleet.Suspend()  // the new process takes this balancer's place
 	p.engine.Barrier() // an accept that has begun ends within its loop's turn
 	for p.disconnector.underWay() {
 		p.engine.Barrier()
@@ -149,7 +151,7 @@ func (h *Handover) Figures() handover.Figures {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	forgotten, _ := json.Marshal(&p.leaving.forgotten) // of numbers and words: never fails
-	return handover.Figures{Peak: p.connections.peak.Load(), Failed: p.connections.failed.Load(), Forgotten: forgotten}
+	return handover.Figures{Peak: p.connections.peak.Load(), Failed: p.connections.failed.Load(), Forgotten: forgotten, Fleet: p.fleet.Pending()}
 }
 
 // Leave implements handover.OldBalancer. Until Stop, which must follow, the health
@@ -171,6 +173,7 @@ func (h *Handover) Restore(figures handover.Figures) error {
 	p := h.proxy
 	p.connections.peak.Store(figures.Peak)
 	p.connections.failed.Add(figures.Failed)
+	p.fleet.Restore(figures.Fleet)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leaving.forgotten = forgotten

@@ -16,6 +16,7 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/admin"
+	"mcplb/proxy/fleet"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
@@ -47,6 +48,7 @@ type Proxy struct {
 	started      time.Time
 	engine       *reactor.Engine
 	limiter      *ratelimit.Limiter
+	fleet        *fleet.Fleet
 	connections  *connectionLimiter
 	disconnector *disconnector
 	workers      l7.Workers
@@ -102,7 +104,8 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		suspended:    options.Suspended,
 	}
 	engine.OnShortage(p.workers.Spare)
-	p.limiter.OnBan(banLogger(options.Log))
+	p.fleet = p.newFleet()
+	p.limiter.OnBan(p.onBan(options.Log))
 	p.connections = newConnectionLimiter(engine, limit, p.resumeListeners, options.Log)
 	p.connections.closed.Store(options.Suspended)
 	p.names = discovery.NewNames(discovery.New(c.Resolver, options.Files), c.Resolver, options.Log, p.namesChanged)
@@ -115,6 +118,9 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		return nil, err
 	}
 	p.listeners.inherited, p.listeners.replaced = nil, nil // every socket opened from now on is new
+	if !options.Suspended {
+		p.fleet.Resume()
+	}
 	return p, nil
 }
 
@@ -158,6 +164,7 @@ func (p *Proxy) Stop(ctx context.Context) error {
 		eachSession(p.engine, func(s session.Session) { s.Abort(session.Stopped) }, func() {})
 		<-p.connections.empty
 	}
+	p.leaveFleet()
 	for _, b := range p.backends {
 		b.checker.Stop()
 	}
@@ -238,9 +245,12 @@ func (p *Proxy) Control() admin.Control { return &control{p} }
 
 // Snapshot implements admin.Source.
 func (p *Proxy) Snapshot() admin.Snapshot {
+	shared := p.fleet.Status() // without the lock, which it may take
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return view{p}.snapshot()
+	s := view{p}.snapshot()
+	s.Fleet = showFleet(&shared)
+	return s
 }
 
 // Handover returns the balancer as it is handed over to a new process, and takes

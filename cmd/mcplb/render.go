@@ -48,8 +48,13 @@ func (o order) sorted(servers []admin.Server) []admin.Server {
 // writeStatus writes the status for a terminal. Texts of servers and operators cannot
 // contain control sequences for the terminal.
 func writeStatus(out io.Writer, s *admin.Snapshot, servers order) {
+	writeClean(out, func(w io.Writer) { writeAll(w, s, servers) })
+}
+
+// writeClean writes what write writes, without control characters.
+func writeClean(out io.Writer, write func(io.Writer)) {
 	var text bytes.Buffer
-	writeAll(&text, s, servers)
+	write(&text)
 	// There is nothing to do about a reader that has gone.
 	_, _ = out.Write(bytes.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' {
@@ -75,6 +80,30 @@ func writeAll(w io.Writer, s *admin.Snapshot, servers order) {
 	for i := range s.Backends {
 		writeBackend(w, s.Time, &s.Backends[i], servers)
 	}
+}
+
+// writeFleet shows what several balancers share, and who they are.
+func writeFleet(w io.Writer, f *admin.Fleet) {
+	fmt.Fprintf(w, "fleet %s  %s  shares %s  ", f.Name, f.Redis, cmp.Or(strings.Join(f.Shares, ", "), "nothing but this list"))
+	if f.Connected {
+		fmt.Fprintf(w, "round trip %s  waiting %d  errors %d\n", time.Duration(f.RoundTripSeconds*float64(time.Second)).Round(100*time.Microsecond), f.Waiting, f.Errors)
+	} else {
+		fmt.Fprintf(w, "NOT CONNECTED for %s: %s\n  -> %s\n", roughly(f.LagSeconds), cmp.Or(f.Error, "no answer yet"), f.Advice)
+	}
+	if f.Conflict {
+		fmt.Fprintf(w, "another balancer calls itself %s, too\n  -> give each its own fleet.instance, and reload\n", f.Instance)
+	}
+	fmt.Fprintln(w)
+	table := newTable(w)
+	fmt.Fprintln(table, "BALANCER\tSTATE\tCONNS\tMSG/S\tADMIN\tVERSION\tAGE")
+	for _, b := range f.Balancers {
+		name := b.Instance
+		if b.Self {
+			name += " (this one)"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%.1fs\n", name, b.State, b.Connections, perSecond(b.MessagesPerSecond), cmp.Or(b.Admin, "-"), b.Version, b.AgeSeconds)
+	}
+	table.Flush()
 }
 
 // writeLimits shows what the limits have done, if they have done anything.

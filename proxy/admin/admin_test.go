@@ -63,6 +63,18 @@ func example() Snapshot {
 		},
 		Frontends: []Frontend{exampleFrontend(), exampleHTTP()},
 		Backends:  []Backend{exampleBackend()},
+		Fleet: &Fleet{
+			Redis: "redis://:***@10.0.0.9:6379/0", Name: "mcplb", Instance: "lb1/127.0.0.1:8404", Shares: []string{"sticky", "bans", "rates"},
+			Connected: true, Since: exampleTime.Add(-time.Hour), LagSeconds: 0.08, RoundTripSeconds: 0.0007, Waiting: 3, Errors: 2,
+			Sent:     map[string]uint64{"sticky": 14, "bans": 3, "rates": 90_210},
+			Received: map[string]uint64{"sticky": 9, "bans": 2, "rates": 81_007},
+			Lost:     map[string]uint64{"sticky": 0, "bans": 0, "rates": 12},
+			Invalid:  map[string]uint64{"sticky": 0, "bans": 0, "rates": 0},
+			Balancers: []FleetBalancer{
+				{Instance: "lb1/127.0.0.1:8404", Self: true, State: "serving", Connections: 30, MessagesPerSecond: 12.5, Version: "1.2.3", Admin: "127.0.0.1:8404", StartTime: exampleTime.Add(-time.Hour)},
+				{Instance: "lb2/127.0.0.1:8404", State: "draining", Connections: 4, MessagesPerSecond: 1, Version: "1.2.2", Admin: "127.0.0.1:8404", StartTime: exampleTime.Add(-2 * time.Hour), AgeSeconds: 0.5},
+			},
+		},
 		RateLimit: RateLimit{
 			SourcesRemembered: 77, SourcesForgotten: 3, TableSize: 1000000,
 			Refused:         map[string]uint64{"banned": 4, "connection_rate": 5},

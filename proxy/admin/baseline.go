@@ -39,6 +39,7 @@ func (s *Snapshot) sub(before *Snapshot) {
 		}
 	}
 	s.RateLimit.sub(&before.RateLimit)
+	s.Fleet.sub(before.Fleet)
 }
 
 func (p *Process) sub(before *Process) {

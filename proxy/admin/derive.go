@@ -22,6 +22,7 @@ func snapshotOf(source Source) Snapshot {
 	s.RateLimit.Refused = presentMap(s.RateLimit.Refused)
 	s.RateLimit.Bans = present(s.RateLimit.Bans)
 	s.RateLimit.Throttled = present(s.RateLimit.Throttled)
+	s.Fleet.complete()
 	s.Events = present(s.Events)
 	s.Leaving.Frontends, s.Leaving.Servers = present(s.Leaving.Frontends), present(s.Leaving.Servers)
 	return s

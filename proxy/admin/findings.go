@@ -52,6 +52,7 @@ func assess(s *Snapshot) Summary {
 	for i := range s.Backends {
 		sum.backend(s, &s.Backends[i])
 	}
+	sum.fleet(s.Fleet)
 	sum.throttled(s.RateLimit.Throttled)
 	if n := s.RateLimit.BansActive; n > 0 {
 		sum.add(Notice, banned(n), "mcplb bans shows them, mcplb unban ADDRESS lifts one")

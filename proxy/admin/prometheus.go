@@ -169,6 +169,7 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, processMetrics)
 	describeAll(out, leavingMetrics)
 	describeAll(out, accessLogMetrics)
+	describeAll(out, fleetMetrics)
 	describeAll(out, loopMetrics)
 	describeAll(out, frontendMetrics)
 	describeAll(out, httpMetrics)
@@ -206,6 +207,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		sendBackend(out, &s.Backends[i])
 	}
 	sendAll(out, rateLimitMetrics, &s.RateLimit, nil)
+	if s.Fleet != nil {
+		sendAll(out, fleetMetrics, s.Fleet, nil)
+	}
 }
 
 func sendFrontend(out chan<- prometheus.Metric, f *Frontend) {

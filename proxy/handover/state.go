@@ -34,6 +34,7 @@ type Figures struct {
 	Peak      int64  // most clients at once
 	Failed    uint64 // accepts that failed
 	Forgotten []byte // counters of removed frontends that have lost their last client: an admin.Frontend, in JSON
+	Fleet     []byte // what the fleet does not know yet: fleet.Fleet.Pending
 }
 
 // FrontendState is a frontend.
