@@ -240,6 +240,7 @@ type Backend struct {
 	Source         []netip.Addr // local addresses to connect from
 	SendProxy      SendProxy
 	Check          Check
+	Discover       *Discover // nil = no servers but Servers
 	Servers        []Server
 }
 
@@ -297,6 +298,10 @@ type Server struct {
 	SSE     string // host:port; HTTP if the file has none
 	MaxConn int    // connections to all addresses together; 0 = no limit
 	Weight  int    // 0 = gets no new clients
+
+	// NoNewClients is set where a source of found servers says that this one is about
+	// to go or not ready: it serves those that it has. No key of a file sets it.
+	NoNewClients bool
 }
 
 // serverEndpoints are all of a server's addresses, in the order of the file.

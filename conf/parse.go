@@ -95,10 +95,18 @@ func complete(c *Config, d *decoder) {
 		if path := join("backend", b.Name); !d.positions.names(path + ".check.fast_interval") {
 			b.Check.FastInterval = min(b.Check.FastInterval, b.Check.Interval)
 		}
-		for j := range b.Servers {
-			s := &b.Servers[j]
-			s.WS = cmp.Or(s.WS, s.HTTP)
-			s.SSE = cmp.Or(s.SSE, s.HTTP)
+		completeServers(b.Servers)
+		if b.Discover != nil {
+			b.Discover.Endpoints = c.endpointsOf(b)
 		}
+	}
+}
+
+// completeServers fills in the addresses that follow from others.
+func completeServers(servers []Server) {
+	for i := range servers {
+		s := &servers[i]
+		s.WS = cmp.Or(s.WS, s.HTTP)
+		s.SSE = cmp.Or(s.SSE, s.HTTP)
 	}
 }

@@ -125,6 +125,7 @@ var backendSection = section[Backend]{"[backend.NAME]", []field[Backend]{
 	key("source", listOf(sourceAddress, `["192.0.2.10"]`), nil, func(b *Backend) *[]netip.Addr { return &b.Source }),
 	key("send_proxy", oneOf(SendProxyOff, SendProxyV1, SendProxyV2), SendProxyOff, func(b *Backend) *SendProxy { return &b.SendProxy }),
 	sub("check", &checkSection, func(b *Backend) *Check { return &b.Check }),
+	optional("discover", &discoverSection, func(b *Backend) **Discover { return &b.Discover }),
 	several("server", &serverSection, func(b *Backend) *[]Server { return &b.Servers }).comparedApart(),
 }}
 
@@ -162,5 +163,5 @@ type titled interface {
 var allSections = []titled{
 	&globalSection, &adminSection, &rateLimitSection,
 	&frontendSection, &corsSection, &stickySection, &routeSection, &tlsSection, &certificateSection,
-	&backendSection, &checkSection, &serverSection,
+	&backendSection, &checkSection, &discoverSection, &portsSection, &kubernetesSection, &namedPortsSection, &serverSection,
 }
