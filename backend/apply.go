@@ -37,6 +37,7 @@ func (p *Pool) Apply(c conf.Backend, resolve func(hostport string) (netip.AddrPo
 	p.install(c, gone, after)
 	grants := p.balancer.grantAll()
 	p.mu.Unlock()
+	p.changes.deliver()
 	deliver(grants)
 	return gone, nil
 }
@@ -141,12 +142,13 @@ func (s *Server) succeed() {
 	was := old.State()
 	since := s.State().Since
 	s.state.Store(&State{
-		Admin: was.Admin, AdminReason: was.AdminReason, AdminSince: was.AdminSince, Since: since,
+		Admin: was.Admin, AdminReason: was.AdminReason, AdminSince: was.AdminSince, Since: since, Withdrawn: was.Withdrawn,
 		Outages: Outages{Count: was.Outages.Count, Last: was.Outages.Last, Ended: was.Downtime(since)},
 	})
 }
 
-// configure puts in force what c changes of the server's numbers.
+// configure puts in force what c changes of the server's numbers, and whether it is
+// withdrawn. The caller holds pool.mu, and has changes delivered.
 func (s *Server) configure(c conf.Server) {
 	if c.Weight != s.conf.Weight {
 		s.weight.Store(clamp(c.Weight))
@@ -155,4 +157,10 @@ func (s *Server) configure(c conf.Server) {
 		s.maxConn.Store(clamp(c.MaxConn))
 	}
 	s.conf = c
+	if old := s.State(); old.Withdrawn != c.NoNewClients {
+		now := old
+		now.Withdrawn = c.NoNewClients
+		s.state.Store(&now)
+		s.pool.changes.add(change{server: s, old: old, new: now})
+	}
 }

@@ -43,13 +43,15 @@ func word(words []string, i int) string {
 }
 
 // State is a server's state at one moment. It is a value: it does not follow
-// later changes. The zero State is that of a server never checked. Health and
-// Admin are separate inputs; together they decide which clients the server takes:
+// later changes. The zero State is that of a server never checked. Health, Admin
+// and Withdrawn are separate inputs; together they decide which clients the server
+// takes:
 //
-//	           unchecked, up           down
-//	ready      new and bound clients   none
-//	drain      bound clients           none
-//	maint      none                    none
+//	                  unchecked, up           down
+//	ready             new and bound clients   none
+//	ready, withdrawn  bound clients           none
+//	drain             bound clients           none
+//	maint             none                    none
 type State struct {
 	Health      Health
 	Admin       Admin
@@ -59,6 +61,10 @@ type State struct {
 	Since       time.Time // when Health last changed; at first when the server was created
 	AdminSince  time.Time // when Admin last changed; zero = never set
 	Outages     Outages
+
+	// Withdrawn is set where the source that has found the server wants nobody new to
+	// go there (conf.Server.NoNewClients).
+	Withdrawn bool
 }
 
 // Outages are the times that a server was down. The zero Outages are those of a server
@@ -80,7 +86,7 @@ func (s State) Downtime(now time.Time) time.Duration {
 
 // TakesNew reports whether a server in this state takes new clients, if its
 // weight is above zero.
-func (s State) TakesNew() bool { return s.Health != Down && s.Admin == Ready }
+func (s State) TakesNew() bool { return s.Health != Down && s.Admin == Ready && !s.Withdrawn }
 
 // TakesBound reports whether a server in this state takes clients that are
 // bound to it by a session or a cookie, whatever its weight.
