@@ -37,6 +37,7 @@ func (h *Handover) Limiter() *ratelimit.Limiter { return h.proxy.limiter }
 func (h *Handover) Resume() {
 	p := h.proxy
 	p.startChecks()
+	p.moveOn()
 	p.resumePools()
 	p.connections.closed.Store(false)
 	p.resumeListeners()
@@ -54,6 +55,15 @@ func (p *Proxy) startChecks() {
 	for _, b := range p.backends {
 		p.settle(b)
 	}
+}
+
+// moveOn lets servers come and go again.
+func (p *Proxy) moveOn() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.handing = false
+	p.startWatches()
+	p.refreshAll()
 }
 
 // EachCounters implements handover.Balancer.
@@ -74,6 +84,9 @@ func (h *Handover) Sockets() ([]handover.Socket, error) {
 func (h *Handover) Suspend() {
 	p := h.proxy
 	p.connections.closed.Store(true)
+	p.mu.Lock()
+	p.handing = true // what is found from now on, the new process finds, too
+	p.mu.Unlock()
 	p.engine.Barrier() // an accept that has begun ends within its loop's turn
 	for p.disconnector.underWay() {
 		p.engine.Barrier()
@@ -87,7 +100,12 @@ func (h *Handover) Pools() (all []handover.Pool) {
 	defer p.mu.Unlock()
 	p.prune()
 	for _, b := range p.pools() {
-		all = append(all, handover.Pool{Pool: b.Pool, Removed: p.poolOf(b.Name()) != b.Pool})
+		one := handover.Pool{Pool: b.Pool, Removed: p.poolOf(b.Name()) != b.Pool}
+		if e := p.extras[b.Name()]; e != nil && !one.Removed {
+			found := e.state()
+			one.Extra = handover.ExtraServers{Runtime: e.runtime, Found: found.Servers, FoundAt: found.At}
+		}
+		all = append(all, one)
 	}
 	return all
 }
@@ -156,6 +174,7 @@ func (h *Handover) Pool(state *handover.BackendState) (*backend.Pool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if b := p.backends[state.Settings.Name]; b != nil && !state.Removed {
+		p.adoptServers(state)
 		p.adoptAddresses(b, &state.Settings)
 		return b.Pool, nil
 	}
@@ -166,6 +185,20 @@ func (h *Handover) Pool(state *handover.BackendState) (*backend.Pool, error) {
 	b.Retire()
 	p.leaving.pools = append(p.leaving.pools, b)
 	return b.Pool, nil
+}
+
+// adoptServers takes the servers that the old process had beside those of the file.
+func (p *Proxy) adoptServers(state *handover.BackendState) {
+	name := state.Settings.Name
+	before := &extra{runtime: state.Extra.Runtime}
+	before.known.Servers, before.known.At = state.Extra.Found, state.Extra.FoundAt
+	if e := before.next(p.written.Backend(name)); e != nil {
+		if p.extras == nil {
+			p.extras = extras{}
+		}
+		p.extras[name] = e
+		p.refreshLocked(name, answers{})
+	}
 }
 
 // adoptAddresses takes the addresses that servers had in the old process, whose

@@ -57,6 +57,26 @@ func (n *names) want(a answers) {
 	defer n.mu.Unlock()
 	before := n.pending
 	n.pending = map[string]*pendingName{}
+	n.add(a, before)
+}
+
+// more adds to the unresolved names those that failed in a.
+func (n *names) more(a answers) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.add(a, n.pending)
+}
+
+// knows reports whether a name is looked up already.
+func (n *names) knows(host string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.pending[host] != nil
+}
+
+// add makes the names that failed in a pending. before has those that were. n.mu is
+// held.
+func (n *names) add(a answers, before map[string]*pendingName) {
 	for host, answer := range a {
 		if answer.err == nil {
 			continue
@@ -65,7 +85,9 @@ func (n *names) want(a answers) {
 		if p == nil {
 			p = &pendingName{pause: firstLookupPause, next: time.Now().Add(firstLookupPause)}
 		}
-		p.reason = explainLookup(answer.err)
+		if answer.err != errNotAsked || p.reason == "" {
+			p.reason = explainLookup(answer.err)
+		}
 		n.pending[host] = p
 	}
 	select {

@@ -247,7 +247,11 @@ func (c *change) missing() answers {
 	needed := answers{}
 	eachAddress(c.to, func(address, host string, _ uint16) {
 		if !c.addresses[address].IsValid() {
-			needed[host] = c.found[host]
+			a, asked := c.found[host]
+			if !asked {
+				a.err = errNotAsked
+			}
+			needed[host] = a
 		}
 	})
 	return needed

@@ -54,15 +54,21 @@ type Proxy struct {
 	log          *accesslog.Log
 
 	mu         sync.RWMutex // guards what follows; never taken on a loop
-	config     *conf.Config
+	config     *conf.Config // with the servers that were found or added
+	written    *conf.Config // as the file says; nil = before the first apply
+	extras     extras
 	components // frontends and backends
 	listeners  listeners
 	suspended  bool // no checks run: their verdicts are yet to be restored
 	draining   bool // this process is about to end
 	replaced   bool // the new process of an upgrade serves
+	handing    bool // the state is being handed over to a new process
 	reload     reload
 	addresses  addresses // what the configured addresses of servers stand for
 	names      *names    // set once
+
+	watching sync.WaitGroup // sources of servers
+	applying sync.Mutex     // held while a configuration is applied or a server added; taken before mu
 }
 
 // reload is the outcome of the last attempt to change the configuration.
@@ -106,6 +112,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 	p.connections.closed.Store(options.Suspended)
 	p.names = newNames(p.lookup(), p.resolved)
 	if _, err := p.apply(c); err != nil {
+		p.watching.Wait()
 		p.names.close()
 		p.engine.Stop()
 		p.log.Close()
@@ -143,6 +150,7 @@ func handshakes(loops int) int { return max(1, loops/2) }
 func (p *Proxy) Stop(ctx context.Context) error {
 	p.names.close()
 	p.closeListeners()
+	p.stopWatches()
 	p.resumePools() // clients that are left are served here
 	p.drainSessions()
 	p.connections.drain()
@@ -268,19 +276,37 @@ func (p *Proxy) Note(err error) {
 // apply carries a change out: first everything that can fail, which changes
 // nothing that runs, and then the rest.
 func (p *Proxy) apply(c *conf.Config) (summary string, err error) {
+	p.applying.Lock()
+	defer p.applying.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
 	defer cancel()
-	found := lookUp(ctx, p.lookup(), hostsOf(c)) // without the lock: name servers may be slow
+	next, started := p.nextExtras(ctx, c)
+	found := lookUp(ctx, p.lookup(), hostsOf(next.join(c))) // without the lock: name servers may be slow
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.draining || p.replaced {
-		return "", ErrDraining
-	}
-	change, err := p.prepare(c, found)
+	joined := next.join(c) // a source may have found more by now; that is looked up later
+	change, err := p.prepareServing(joined, found)
 	if err != nil {
+		for _, w := range started {
+			w.Stop()
+		}
 		return "", err
 	}
-	return change.apply(), nil
+	p.adopt(next)
+	p.written = c
+	summary = change.apply()
+	for name := range p.extras {
+		p.noteFailure(name)
+	}
+	return summary, nil
+}
+
+// prepareServing is prepare, unless the process is about to end.
+func (p *Proxy) prepareServing(c *conf.Config, found answers) (*change, error) {
+	if p.draining || p.replaced {
+		return nil, ErrDraining
+	}
+	return p.prepare(c, found)
 }
 
 // newPool creates a backend's pool and its checker.
@@ -329,7 +355,7 @@ func (p *Proxy) lookup() lookup {
 func (p *Proxy) resolved(found answers) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.suspended || p.draining || p.replaced {
+	if p.still() {
 		return false
 	}
 	p.bringIn(found.addresses(p.config, p.addresses))

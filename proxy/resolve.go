@@ -67,15 +67,16 @@ func lookUp(ctx context.Context, ask lookup, hosts []string) answers {
 	return found
 }
 
+var errNotAsked = errors.New("not looked up yet")
+
 var errNoAddress = errors.New("it has no address")
 
 // lookUpOne looks up one host: a name, or an address that names an interface.
 func lookUpOne(ctx context.Context, ask lookup, host string) (a answer) {
-	if err := ctx.Err(); err != nil {
-		return answer{err: err}
-	}
 	if literal, err := netip.ParseAddr(host); err == nil {
 		a.addresses = []netip.Addr{literal}
+	} else if err = ctx.Err(); err != nil {
+		return answer{err: err}
 	} else if a.addresses, err = ask(ctx, host); err != nil {
 		return answer{err: err}
 	}

@@ -122,4 +122,3 @@ func bounded(servers []conf.Server, most int) (kept []conf.Server, left int) {
 	left = max(0, len(kept)-most)
 	return kept[:len(kept)-left], left
 }
-

@@ -46,6 +46,7 @@ type OldBalancer interface {
 type Pool struct {
 	*backend.Pool
 	Removed bool // by a reload
+	Extra   ExtraServers
 }
 
 // NewBalancer is the balancer that takes over. Package proxy implements it.
