@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -149,4 +150,26 @@ func fromJSON(raw any) any {
 	}
 	number, _ := n.Float64()
 	return number
+}
+
+// ServerValue returns the text of a value for a key of [[server]], as a command line has
+// it, in the type that the key has. What does not fit stays text: NewServer says what is
+// wrong with it.
+func ServerValue(key, text string) any {
+	for _, f := range serverSection.fields {
+		if f.name != key {
+			continue
+		}
+		switch f.schema()["type"] {
+		case "integer":
+			if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+				return n
+			}
+		case "boolean":
+			if b, err := strconv.ParseBool(text); err == nil {
+				return b
+			}
+		}
+	}
+	return text
 }

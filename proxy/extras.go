@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"cmp"
+	"context"
 	"net/netip"
 	"slices"
 
@@ -103,18 +105,19 @@ func (t *taken) take(s *conf.Server) bool {
 	return true
 }
 
-// origin returns where a server of a backend comes from; written are the backend's
-// servers in the file.
-func (e *extra) origin(written []conf.Server, name string) string {
-	switch {
-	case named(written, name) != nil:
-		return originFile
-	case e != nil && named(e.runtime, name) != nil:
-		return originRuntime
-	case e != nil:
-		return originDiscover
+// origins returns where a server of a backend comes from, by its name; written are the
+// backend's servers in the file, and e may be nil.
+func origins(written []conf.Server, e *extra) func(name string) string {
+	known := map[string]string{}
+	if e != nil {
+		for i := range e.runtime {
+			known[e.runtime[i].Name] = originRuntime
+		}
 	}
-	return originFile
+	for i := range written {
+		known[written[i].Name] = originFile
+	}
+	return func(name string) string { return cmp.Or(known[name], originDiscover) }
 }
 
 // named returns the server of a name, nil if there is none.
@@ -130,7 +133,7 @@ func literals(c *conf.Config) answers {
 	found := answers{}
 	for _, host := range hostsOf(c) {
 		if literal, err := netip.ParseAddr(host); err == nil {
-			found[host] = lookUpOne(nil, nil, literal.String())
+			found[host] = lookUpOne(context.Background(), nil, literal.String())
 		}
 	}
 	return found

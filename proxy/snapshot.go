@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"mcplb/backend"
@@ -42,7 +43,9 @@ func (p view) snapshot() admin.Snapshot {
 		s.Frontends = append(s.Frontends, shown)
 	}
 	for _, b := range p.config.Backends {
-		s.Backends = append(s.Backends, p.showBackend(p.backends[b.Name]))
+		shown := p.showBackend(p.backends[b.Name])
+		p.showExtra(&shown, now)
+		s.Backends = append(s.Backends, shown)
 	}
 	left := p.leaving.counted()
 	s.Process.Connections.Total += left.Connections.Total
@@ -138,6 +141,30 @@ func (p view) showBackend(b *pool) admin.Backend {
 	return shown
 }
 
+// showExtra shows where a backend's servers come from.
+func (p view) showExtra(shown *admin.Backend, now time.Time) {
+	e, written := p.extras[shown.Name], p.written.Backend(shown.Name)
+	origin := origins(written.Servers, e)
+	for i := range shown.Servers {
+		shown.Servers[i].Source = origin(shown.Servers[i].Name)
+	}
+	if e == nil || e.settings == nil {
+		return
+	}
+	state := e.state()
+	d := &admin.Discovery{
+		Kind: e.settings.Kind(), Target: e.settings.Target(), Servers: int64(len(state.Servers)), Left: int64(state.Left),
+		Answered: state.At, Changed: state.Changed, Updates: state.Updates, Errors: state.Errors,
+	}
+	if !state.At.IsZero() {
+		d.AgeSeconds = now.Sub(state.At).Seconds()
+	}
+	if state.Err != nil {
+		d.Error, d.ErrorSince = strings.ReplaceAll(state.Err.Error(), "\n", "; "), state.ErrAt
+	}
+	shown.Discovery = d
+}
+
 // serverStates are the status's words for a server's health.
 var serverStates = map[backend.Health]admin.ServerState{
 	backend.Unchecked: admin.ServerUnchecked,
@@ -160,7 +187,8 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 	return admin.Server{
 		Name: server.Name(), Addresses: serverAddresses(server),
 		State: serverStates[state.Health], Admin: adminStates[state.Admin],
-		Usable: server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since, AdminSince: state.AdminSince,
+		Withdrawn: state.Withdrawn,
+		Usable:    server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since, AdminSince: state.AdminSince,
 		AdminReason: state.AdminReason,
 		Downs:       state.Outages.Count, DowntimeSeconds: state.Downtime(time.Now()).Seconds(), LastDown: state.Outages.Last,
 		Weight: server.Weight(), InitialWeight: server.ConfiguredWeight(), EffectiveWeight: server.EffectiveWeight(),

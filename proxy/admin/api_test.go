@@ -24,6 +24,23 @@ func (c *recorder) note(format string, args ...any) {
 	c.asked = append(c.asked, fmt.Sprintf(format, args...))
 }
 
+func (c *recorder) PutServer(backend, server string, keys ServerKeys) (bool, []Change, error) {
+	text, _ := json.Marshal(keys)
+	c.note("put %s/%s %s", backend, server, text)
+	if server == "infile" {
+		return false, nil, fmt.Errorf("%w: it is in the file", ErrConflict)
+	}
+	return server != "known", nil, nil
+}
+
+func (c *recorder) RemoveServer(backend, server string) error {
+	c.note("remove %s/%s", backend, server)
+	if server == "missing" {
+		return ErrNotFound
+	}
+	return nil
+}
+
 func (c *recorder) SetServer(backend, server string, change ServerChange) ([]Change, error) {
 	text, _ := json.Marshal(change)
 	c.note("set %s/%s %s", backend, server, text)
