@@ -31,6 +31,7 @@ type API struct {
 	token    string
 	version  int
 	oldest   int            // events before it are forgotten
+	upTo     int            // the version when they were: who is there has missed nothing
 	events   []event        // all since the start
 	slices   map[string]any // by name
 	closings int            // watches that began before are to be ended
@@ -176,6 +177,7 @@ func (a *API) CloseWatches() {
 func (a *API) Forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.upTo = a.version
 	a.version += 1000
 	a.oldest = a.version
 	a.events = nil
@@ -298,6 +300,10 @@ func (a *API) watch(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 	w.(http.Flusher).Flush()
 	for {
+		if from < a.oldest && from < a.upTo {
+			return // it has missed something
+		}
+		from = max(from, a.oldest)
 		for _, e := range a.events {
 			if e.version > from {
 				send(e.kind, e.object)
