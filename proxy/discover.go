@@ -74,10 +74,14 @@ func (p *Proxy) watch(name string, e *extra) *discovery.Watch {
 // adopt makes next the extras, and stops the watches that are not among them.
 func (p *Proxy) adopt(next extras) {
 	for name, e := range p.extras {
-		if n := next[name]; e.watch != nil && (n == nil || n.watch != e.watch) {
+		n := next[name]
+		if n == nil {
+			n = &extra{}
+		}
+		if e.watch != nil && n.watch != e.watch {
 			e.watch.Stop()
 		}
-		if n := next[name]; n == nil || len(n.runtime) < len(e.runtime) {
+		if len(n.runtime) < len(e.runtime) {
 			p.options.Log.Info("servers that were added at run time are in the file now, or their backend has gone", "backend", name)
 		}
 	}
