@@ -36,9 +36,10 @@ func TestContract(t *testing.T) {
 	tcp := contractHTTPFrontend()
 	tcp.Name, tcp.Listen, tcp.Mode = "tcp", []string{":8000"}, ModeMCP
 	want := &Config{
-		Path:   "lb.toml",
-		Global: Global{HardStopAfter: 5 * time.Minute, LogLevel: slog.LevelInfo, LogFormat: LogText},
-		Admin:  Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888", MaxConnections: 64},
+		Path:     "lb.toml",
+		Global:   Global{HardStopAfter: 5 * time.Minute, LogLevel: slog.LevelInfo, LogFormat: LogText},
+		Admin:    Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888", MaxConnections: 64},
+		Resolver: Resolver{Timeout: 2 * time.Second, MinTTL: time.Second, MaxTTL: time.Minute, Hold: 5 * time.Minute},
 		RateLimit: RateLimit{
 			ConnectionRate: 100, ConnectionBurst: 200, MessageRate: 100, MessageBurst: 200, OverMessage: Delay,
 			BanAfter: 100, BanTime: 5 * time.Minute, TableSize: 1_000_000,
@@ -87,7 +88,7 @@ func contractHTTPFrontend() Frontend {
 }
 
 func contractServer(name, tcp, http, sse string) Server {
-	return Server{Name: name, TCP: tcp, HTTP: http, WS: http, SSE: sse, MaxConn: 25_000, Weight: 100}
+	return Server{Name: name, TCP: tcp, HTTP: http, WS: http, SSE: sse, MaxConn: 25_000, Weight: 100, Family: FamilyAny}
 }
 
 // assignment is a line of the contract that sets a key.
@@ -371,6 +372,11 @@ var everyKey = []struct{ key, value, plan string }{
 	{"admin.max_connections", `8`, `~admin.max_connections 64 -> 8`},
 	{"admin.stats_socket", `"/run/mcplb/stats"`, `~admin.stats_socket "" -> "/run/mcplb/stats"`},
 	{"admin.token_file", `"testdata/files/good.token"`, `~admin.token_file "" -> "testdata/files/good.token"`},
+	{"resolver.nameservers", `["10.0.0.2:53", "[2001:db8::0:1]:5353"]`, `~resolver.nameservers [] -> ["10.0.0.2:53", "[2001:db8::1]:5353"]`},
+	{"resolver.timeout", `"500ms"`, `~resolver.timeout 2s -> 500ms`},
+	{"resolver.min_ttl", `"5s"`, `~resolver.min_ttl 1s -> 5s`},
+	{"resolver.max_ttl", `"1h"`, `~resolver.max_ttl 1m -> 1h`},
+	{"resolver.hold", `0`, `~resolver.hold 5m -> 0s`},
 	{"ratelimit.connection_rate", "7", `~ratelimit.connection_rate 100 -> 7`},
 	{"ratelimit.connection_burst", "7", `~ratelimit.connection_burst 200 -> 7`},
 	{"ratelimit.message_rate", "50", `~ratelimit.message_rate 100 -> 50`},
@@ -460,4 +466,5 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.server[1].sse", `"127.0.0.1:1"`, `~server nodes/node2 sse "127.0.0.12:8082" -> "127.0.0.1:1"`},
 	{"backend.nodes.server[1].maxconn", `0`, `~server nodes/node2 maxconn 25000 -> 0`},
 	{"backend.nodes.server[1].weight", `0`, `~server nodes/node2 weight 100 -> 0`},
+	{"backend.nodes.server[1].family", `"ipv6"`, `~server nodes/node2 family "any" -> "ipv6"`},
 }

@@ -77,7 +77,7 @@ func (s *Discover) At(name, host string, ports Ports) Server {
 	}
 	found := []Server{{
 		Name: name, TCP: at(ports.TCP), HTTP: at(ports.HTTP), WS: at(ports.WS), SSE: at(ports.SSE),
-		MaxConn: s.MaxConn, Weight: s.Weight,
+		MaxConn: s.MaxConn, Weight: s.Weight, Family: FamilyAny,
 	}}
 	completeServers(found)
 	return found[0]

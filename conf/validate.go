@@ -13,6 +13,7 @@ import (
 // between keys, names of things that do not exist, addresses used twice. It does
 // not report what follows from a value that was already reported.
 func validate(c *Config, d *decoder) {
+	validateResolver(&c.Resolver, d)
 	validateRateLimit(&c.RateLimit, d)
 	if len(c.Frontends) == 0 && d.sound("frontend") {
 		d.fail("frontend", "is missing: clients need a place to connect to, write [frontend.NAME] with listen, mode and backend")
@@ -28,6 +29,17 @@ func validate(c *Config, d *decoder) {
 	}
 	validateListeners(c, d)
 	validateFiles(c, d)
+}
+
+func validateResolver(r *Resolver, d *decoder) {
+	if r.MinTTL <= r.MaxTTL || r.MaxTTL == 0 || !d.sound("resolver.min_ttl", "resolver.max_ttl") {
+		return
+	}
+	at := "resolver.min_ttl"
+	if !d.given(at) {
+		at = "resolver.max_ttl"
+	}
+	d.fail(at, "min_ttl is %s and max_ttl is %s: the shortest time must not be longer than the longest", showDuration(r.MinTTL), showDuration(r.MaxTTL))
 }
 
 func validateRateLimit(r *RateLimit, d *decoder) {

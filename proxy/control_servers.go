@@ -22,20 +22,30 @@ func (c *control) PutServer(backendName, name string, keys admin.ServerKeys) (cr
 	if err != nil {
 		return false, nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
-	defer cancel()
-	found := lookUp(ctx, p.lookup(), hostsOf(&conf.Config{Backends: []conf.Backend{{Servers: []conf.Server{server}}}}))
+	if uses := usesOfServer(backendName, &server); len(uses) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
+		defer cancel()
+		p.names.Refresh(ctx, uses, p.resolverSettings())
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.still() {
+		p.names.Want(usesOf(p.config), p.config.Resolver)
 		return false, nil, errStill
 	}
 	before := p.setRuntime(backendName, name, &server)
-	p.refreshLocked(backendName, found)
+	p.refreshLocked(backendName)
 	if before == nil {
 		return true, nil, nil
 	}
 	return false, p.changed(backendName, before, &server), nil
+}
+
+// resolverSettings are those in force.
+func (p *Proxy) resolverSettings() conf.Resolver {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.config.Resolver
 }
 
 // errStill is why servers cannot be added or removed for a moment.
@@ -152,6 +162,6 @@ func (c *control) RemoveServer(backendName, name string) error {
 	if p.setRuntime(backendName, name, nil) == nil {
 		return fmt.Errorf("%w: backend %s has no server %q any more", admin.ErrNotFound, backendName, name)
 	}
-	p.refreshLocked(backendName, answers{})
+	p.refreshLocked(backendName)
 	return nil
 }

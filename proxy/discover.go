@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -65,7 +64,7 @@ func (e *extra) next(b *conf.Backend) *extra {
 func (p *Proxy) watch(name string, e *extra) *discovery.Watch {
 	known := e.known
 	known.Err, known.ErrAt = nil, time.Time{}
-	source := discovery.NewSource(e.settings, discoveryNames{p.lookup()}, known.At)
+	source := discovery.NewSource(e.settings, discoveryNames{p}, known.At)
 	w := discovery.Start(source, e.settings.Most, known, func() { p.refresh(name) })
 	p.watching.Go(func() { <-w.Ended() })
 	return w
@@ -115,17 +114,40 @@ func (p *Proxy) startWatches() {
 func (p *Proxy) refresh(name string) {
 	p.mu.RLock()
 	joined := p.joinedWith(name)
-	hosts := p.newHosts(joined, name)
+	fresh := newUses(p.config, joined, name)
+	resolver := p.config.Resolver
 	p.mu.RUnlock()
-	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
-	defer cancel()
-	found := lookUp(ctx, p.lookup(), hosts) // without the lock: name servers may be slow
+	if len(fresh) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
+		defer cancel()
+		p.names.Refresh(ctx, fresh, resolver) // without the lock: name servers may be slow
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.still() {
 		return // Resume does it
 	}
-	p.refreshLocked(name, found)
+	p.refreshLocked(name)
+	if len(fresh) > 0 {
+		p.names.Want(usesOf(p.config), p.config.Resolver)
+		p.bringIn() // what has changed meanwhile
+	}
+}
+
+// newUses returns the names that a backend of after has and that of before has not.
+func newUses(before, after *conf.Config, name string) []discovery.Use {
+	known := map[discovery.Use]bool{}
+	uses := func(c *conf.Config) []discovery.Use {
+		b := c.Backend(name)
+		if b == nil {
+			return nil
+		}
+		return usesOf(&conf.Config{Backends: []conf.Backend{*b}})
+	}
+	for _, use := range uses(before) {
+		known[use] = true
+	}
+	return slices.DeleteFunc(uses(after), func(use discovery.Use) bool { return known[use] })
 }
 
 // still reports whether no servers may come and go now: a hand-over is under way, or
@@ -136,7 +158,7 @@ func (p *Proxy) still() bool { return p.suspended || p.handing || p.draining || 
 // while the balancer stood still. The lock is held.
 func (p *Proxy) refreshAll() {
 	for name := range p.extras {
-		p.refreshLocked(name, answers{})
+		p.refreshLocked(name)
 	}
 }
 
@@ -153,20 +175,8 @@ func (p *Proxy) joinedWith(name string) *conf.Config {
 	return &c
 }
 
-// newHosts returns the hosts of a backend of c that are not looked up yet.
-func (p *Proxy) newHosts(c *conf.Config, name string) []string {
-	one := &conf.Config{}
-	if b := c.Backend(name); b != nil {
-		one.Backends = []conf.Backend{*b}
-	}
-	return slices.DeleteFunc(hostsOf(one), func(host string) bool {
-		_, err := netip.ParseAddr(host)
-		return err == nil || p.names.knows(host)
-	})
-}
-
-// refreshLocked is refresh, under the lock, with the answers for new hosts.
-func (p *Proxy) refreshLocked(name string, found answers) {
+// refreshLocked is refresh, under the lock.
+func (p *Proxy) refreshLocked(name string) {
 	p.noteFailure(name)
 	before, joined := p.config.Backend(name), p.joinedWith(name)
 	after := joined.Backend(name)
@@ -174,19 +184,10 @@ func (p *Proxy) refreshLocked(name string, found answers) {
 		return
 	}
 	p.options.Log.Info("servers changed", "backend", name, "changes", describeServers(before.Servers, after.Servers))
-	p.putServers(joined, after, found)
-}
-
-// putServers puts c in force, which differs from what is in force only in the servers
-// of its backend after.
-func (p *Proxy) putServers(c *conf.Config, after *conf.Backend, found answers) {
-	for host, a := range literals(&conf.Config{Backends: []conf.Backend{*after}}) {
-		found[host] = a
-	}
-	change := &change{proxy: p, to: c, found: found, addresses: found.addresses(c, p.addresses)}
-	p.addresses, p.config = change.addresses, c
-	p.names.more(change.missing())
-	change.applyBackend(p.backends[after.Name], after)
+	p.names.Want(usesOf(joined), joined.Resolver)
+	p.config = joined
+	change := &change{proxy: p, to: joined, addresses: p.addressesOf(joined)}
+	change.applyBackend(p.backends[name], after)
 }
 
 // noteFailure logs when servers cannot be found any more, and when they can again.

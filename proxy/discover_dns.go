@@ -2,35 +2,32 @@ package proxy
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"time"
 
 	"mcplb/backend/discovery"
+	"mcplb/conf"
 )
 
-// discoveryNames answers the questions of sources of servers about names. It
-// implements discovery.Lookup.
-type discoveryNames struct{ lookup lookup }
-
-// assumedTTL is how long an answer of the system's resolver counts, which does not
-// tell the record's.
-const assumedTTL = 5 * time.Second
+// discoveryNames answers the questions of sources of servers about names, as those of
+// servers' addresses are answered. It implements discovery.Lookup.
+type discoveryNames struct{ proxy *Proxy }
 
 // Addresses implements discovery.Lookup.
 func (n discoveryNames) Addresses(ctx context.Context, host string) ([]netip.Addr, time.Duration, error) {
-	found, err := n.lookup(ctx, host)
-	return found, assumedTTL, err
+	answer, err := n.proxy.resolver.Addresses(ctx, host, conf.FamilyAny)
+	return answer.Addresses, answer.TTL, err
 }
 
-// Services implements discovery.Lookup.
+// Services implements discovery.Lookup. The targets are looked up with all other names
+// of servers.
 func (n discoveryNames) Services(ctx context.Context, name string) (found []discovery.Record, ttl time.Duration, err error) {
-	_, records, err := net.DefaultResolver.LookupSRV(ctx, "", "", name)
-	for _, r := range records {
-		found = append(found, discovery.Record{Target: r.Target, Port: r.Port, Priority: r.Priority, Weight: r.Weight})
+	answer, err := n.proxy.resolver.Services(ctx, name)
+	for _, s := range answer.List {
+		found = append(found, discovery.Record{Target: s.Target, Port: s.Port, Priority: s.Priority, Weight: s.Weight})
 	}
-	return found, assumedTTL, err
+	return found, answer.TTL, err
 }
 
 // Hold implements discovery.Lookup.
-func (n discoveryNames) Hold() time.Duration { return 5 * time.Minute }
+func (n discoveryNames) Hold() time.Duration { return n.proxy.resolverSettings().Hold }

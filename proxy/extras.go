@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"cmp"
-	"context"
-	"net/netip"
 	"slices"
 
 	"mcplb/backend/discovery"
@@ -126,15 +124,4 @@ func named(servers []conf.Server, name string) *conf.Server {
 		return &servers[i]
 	}
 	return nil
-}
-
-// literals returns the answers for those hosts of c that are addresses.
-func literals(c *conf.Config) answers {
-	found := answers{}
-	for _, host := range hostsOf(c) {
-		if literal, err := netip.ParseAddr(host); err == nil {
-			found[host] = lookUpOne(context.Background(), nil, literal.String())
-		}
-	}
-	return found
 }

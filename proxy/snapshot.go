@@ -42,8 +42,9 @@ func (p view) snapshot() admin.Snapshot {
 		delayed, rejected = delayed+shown.MessagesDelayed, rejected+shown.MessagesRejected
 		s.Frontends = append(s.Frontends, shown)
 	}
+	names := p.showNames()
 	for _, b := range p.config.Backends {
-		shown := p.showBackend(p.backends[b.Name])
+		shown := p.showBackend(p.backends[b.Name], names)
 		p.showExtra(&shown, now)
 		s.Backends = append(s.Backends, shown)
 	}
@@ -123,7 +124,7 @@ func (p view) frontendState() admin.FrontendState {
 }
 
 // showBackend shows one backend.
-func (p view) showBackend(b *pool) admin.Backend {
+func (p view) showBackend(b *pool, names map[string][]admin.Name) admin.Backend {
 	c := b.Config()
 	shown := admin.Backend{
 		Name: c.Name, Balance: string(c.Balance),
@@ -136,6 +137,7 @@ func (p view) showBackend(b *pool) admin.Backend {
 		shown.Redispatches += totals.Redispatches
 		one := showServer(b, server, &totals)
 		one.Idle = int64(p.workers.Idle(server))
+		one.Names = names[b.Name()+"/"+server.Name()]
 		shown.Servers = append(shown.Servers, one)
 	}
 	return shown
@@ -163,6 +165,22 @@ func (p view) showExtra(shown *admin.Backend, now time.Time) {
 		d.Error, d.ErrorSince = strings.ReplaceAll(state.Err.Error(), "\n", "; "), state.ErrAt
 	}
 	shown.Discovery = d
+}
+
+// showNames shows the names that servers have, by backend/server.
+func (p view) showNames() map[string][]admin.Name {
+	shown := map[string][]admin.Name{}
+	for _, k := range p.names.List() {
+		n := admin.Name{
+			Name: k.Host, Family: string(k.Family), Since: k.Since, Addresses: len(k.Addresses), Answered: k.Good, Next: k.Next,
+			HeldUntil: k.Held, Error: k.Error, ErrorTime: k.Failed, Lookups: k.Lookups, Failures: k.Failures,
+		}
+		if k.Address.IsValid() {
+			n.Address = k.Address.String()
+		}
+		shown[k.Server] = append(shown[k.Server], n)
+	}
+	return shown
 }
 
 // serverStates are the status's words for a server's health.

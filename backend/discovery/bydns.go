@@ -39,10 +39,8 @@ type byDNS struct {
 	confirmed time.Time // when there was last an answer; zero = never, or what was found has gone
 }
 
-const (
-	lookupTime  = 10 * time.Second // the longest that one look-up may take
-	shortestTTL = time.Second      // between two look-ups, whatever records say
-)
+// lookupTime is the longest that one look-up may take.
+const lookupTime = 10 * time.Second
 
 // Run implements Source. What was found goes when nothing confirms it for the time
 // of Lookup.Hold.

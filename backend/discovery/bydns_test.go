@@ -105,7 +105,7 @@ func TestMost(t *testing.T) {
 }
 
 // SRV records have a server each, with the record's port where the clients need one.
-func TestServices(t *testing.T) {
+func TestServiceServers(t *testing.T) {
 	t.Parallel()
 	b := &book{records: []Record{
 		{Target: "B.example.com.", Port: 9002, Priority: 20},

@@ -30,7 +30,7 @@ var layers = []layer{
 	{name: "ratelimit", imports: []string{"conf"}},
 	{name: "proxy/metrics"}, // counters of everything below
 	{name: "backend", imports: []string{"conf", "proxy/metrics"}},
-	{name: "backend/discovery", imports: []string{"conf"}}, // knows no backend
+	{name: "backend/discovery", imports: []string{"conf"}}, // knows no backend and no client
 	{name: "healthcheck", imports: []string{"conf", "backend"}},
 	{name: "proxy/reactor"}, // mechanism only: knows no protocol and no backend
 	{name: "proxy/http1", pure: true},
@@ -43,7 +43,7 @@ var layers = []layer{
 	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/session"}},
 	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/http1", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4"}},
 	{name: "proxy/admin", imports: []string{"plot", "proxy/metrics", "proxy/lograte"}}, // shows what its Source reports
-	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
+	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "proxy/reactor", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "healthcheck", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/internal/build"},
 	{name: "cmd/internal/holder"},   // who listens on an address
@@ -77,6 +77,7 @@ var helpers = []layer{
 	{name: "internal/certificate"},
 	{name: "internal/kubeapi", imports: []string{"conf"}},
 	{name: "internal/golden"},
+	{name: "internal/nameserver"},
 	{name: "internal/documents"},
 	{name: "internal/browser"},
 	{name: "internal/proxyheaders"},

@@ -2,6 +2,7 @@ package handover
 
 import (
 	"mcplb/backend"
+	"mcplb/backend/discovery"
 	"mcplb/conf"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
@@ -37,6 +38,8 @@ type OldBalancer interface {
 	Pools() []Pool
 	Frontends() []FrontendState
 	Figures() Figures
+	// Names returns what host names stand for.
+	Names() []discovery.Handover
 	// Leave notes that the new process serves: no configuration is applied any
 	// more, and the access log is wherever the new process writes it.
 	Leave()
@@ -53,6 +56,12 @@ type Pool struct {
 type NewBalancer interface {
 	Balancer
 	Restore(Figures) error
+	// AdoptServers adds to this process's backends the servers that those of the old
+	// process have beside those of its file.
+	AdoptServers(all []BackendState)
+	// RestoreNames takes over what host names stand for, before Pool is called: servers
+	// are the same if their addresses are.
+	RestoreNames([]discovery.Handover)
 	// Pool returns the backend's pool. If this process's configuration lacks the
 	// backend, or it was removed in the old process, the pool is created as one
 	// that is leaving.
