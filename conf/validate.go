@@ -178,6 +178,17 @@ func validateBackend(c *Config, b *Backend, d *decoder) {
 	validateSources(b, path, d)
 }
 
+// places returns what two addresses have in common if they may be the same: a name is
+// one place for each family that its server uses.
+func places(s *Server, address string) []string {
+	same := withoutDot(address)
+	host, _, _ := net.SplitHostPort(address)
+	if _, err := netip.ParseAddr(host); err != nil && (s.Family == FamilyIPv4 || s.Family == FamilyIPv6) {
+		return []string{same + " " + string(s.Family)}
+	}
+	return []string{same + " " + string(FamilyIPv4), same + " " + string(FamilyIPv6)}
+}
+
 // validateServers reports servers of the list at path that have the same name or
 // address.
 func validateServers(servers []Server, path string, d *decoder) {
@@ -194,11 +205,12 @@ func validateServers(servers []Server, path string, d *decoder) {
 			if !d.given(server+"."+string(e)) || address == "" {
 				continue
 			}
-			same := withoutDot(address)
-			if before, taken := addresses[same]; taken && before != i {
-				d.fail(server+"."+string(e), "%q is an address of server %q already (%s): each server needs its own addresses",
-					address, servers[before].Name, d.where(element(path, before)))
-			} else {
+			for _, same := range places(&s, address) {
+				if before, taken := addresses[same]; taken && before != i {
+					d.fail(server+"."+string(e), "%q is an address of server %q already (%s): each server needs its own addresses",
+						address, servers[before].Name, d.where(element(path, before)))
+					break
+				}
 				addresses[same] = i
 			}
 		}

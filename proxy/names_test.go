@@ -244,15 +244,15 @@ func TestFamily(t *testing.T) {
 	z := nameserver.Serve(t)
 	z.Set("a.test", "A 127.0.0.5", "AAAA ::1")
 	text := resolverText(z) + frontendText("f", anyPort, "tcp", "b") + "[backend.b]\n" +
-		serverText("b", "any", "a.test.:9") + serverText("b", "four", "a.test.:9", "family = \"ipv4\"") + serverText("b", "six", "a.test.:9", "family = \"ipv6\"")
+		serverText("b", "any", "a.test.:8") + serverText("b", "four", "a.test.:9", "family = \"ipv4\"") + serverText("b", "six", "a.test.:9", "family = \"ipv6\"")
 	r := start(t, text)
-	for server, want := range map[string]string{"any": "127.0.0.5:9", "four": "127.0.0.5:9", "six": "[::1]:9"} {
+	for server, want := range map[string]string{"any": "127.0.0.5:8", "four": "127.0.0.5:9", "six": "[::1]:9"} {
 		if got := r.server(server).Addresses["tcp"]; got != want {
 			t.Errorf("%s is at %s, want %s", server, got, want)
 		}
 	}
-	r.apply(strings.Replace(text, "family = \"ipv4\"", "family = \"ipv6\"", 1))
-	if got := r.server("four").Addresses["tcp"]; got != "[::1]:9" {
+	r.apply(strings.Replace(text, "a.test.:8", "a.test.:8\"\nfamily = \"ipv6", 1))
+	if got := r.server("any").Addresses["tcp"]; got != "[::1]:8" {
 		t.Errorf("after the reload it is at %s", got)
 	}
 }
@@ -321,6 +321,7 @@ func TestUpgradeWithoutNameServer(t *testing.T) {
 	old.eventually("it is held", func() bool { return old.server("s1").Names[0].Error != "" })
 	held := old.server("s1").Names[0]
 	next := old.upgrade(text)
+	t.Cleanup(next.end)
 	got := next.server("s1")
 	if got.Addresses["tcp"] != s.Address || got.State != "up" {
 		t.Errorf("after the upgrade the server is %s, %q, at %v", got.State, got.Reason, got.Addresses)
@@ -331,6 +332,7 @@ func TestUpgradeWithoutNameServer(t *testing.T) {
 	if answer := c.Ask("who\n"); answer != "one" {
 		t.Errorf("%q answers the client that moved", answer)
 	}
+	c.Close()
 	if got := next.server("s2"); got.State != "down" || got.Reason != "unresolved: never.test.: no such host" {
 		t.Errorf("after the upgrade the unresolved server is %s, %q", got.State, got.Reason)
 	}

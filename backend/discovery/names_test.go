@@ -47,6 +47,20 @@ func (a *fakeAsker) set(host, text string) {
 	a.known[host] = answer
 }
 
+// change changes what only the test writes.
+func (a *fakeAsker) change(by func(*fakeAsker)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	by(a)
+}
+
+// times returns when a host was asked for, since begin.
+func (a *fakeAsker) times(host string) []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.asked[host])
+}
+
 func (a *fakeAsker) Apply(conf.Resolver) {}
 
 func (a *fakeAsker) Changed() bool {
@@ -138,12 +152,12 @@ func TestNamesFollow(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		f.at(t, node, "10.0.0.9", 2)
 		time.Sleep(8 * time.Second)
-		if got, want := fmt.Sprint(f.answers.asked["node.test"]), "[0s 7s 12s 15s 18s]"; got != want {
+		if got, want := fmt.Sprint(f.answers.times("node.test")), "[0s 7s 12s 15s 18s]"; got != want {
 			t.Errorf("asked at %s, want %s", got, want)
 		}
 		f.want() // not wanted any more
 		time.Sleep(time.Hour)
-		if len(f.answers.asked["node.test"]) != 5 {
+		if len(f.answers.times("node.test")) != 5 {
 			t.Error("a name that nobody wants is looked up")
 		}
 	})
@@ -160,7 +174,7 @@ func TestNamesHold(t *testing.T) {
 			f.answers.set("node.test", "10.0.0.1 10s")
 			f.want(node)
 			time.Sleep(9 * time.Second)
-			f.answers.failing = kind
+			f.answers.change(func(a *fakeAsker) { a.failing = kind })
 			time.Sleep(2 * time.Second) // it failed after 10 s
 			known := f.List()[0]
 			if known.Error != string(kind) || known.Kind != kind || time.Until(known.Held).Round(time.Second) != 5*time.Minute-time.Second {
@@ -174,9 +188,7 @@ func TestNamesHold(t *testing.T) {
 			if reason := f.Reason(node); reason != string(kind) {
 				t.Errorf("the reason is %q", reason)
 			}
-			f.answers.mu.Lock()
-			f.answers.failing = ""
-			f.answers.mu.Unlock()
+			f.answers.change(func(a *fakeAsker) { a.failing = "" })
 			time.Sleep(time.Minute)
 			f.at(t, node, "10.0.0.1", 3)
 			if known := f.List()[0]; known.Error != "" || !known.Held.IsZero() {
@@ -194,14 +206,12 @@ func TestNamesBackOff(t *testing.T) {
 		f := newNamesFixture(t)
 		f.want(node)
 		time.Sleep(190 * time.Second)
-		if got, want := fmt.Sprint(f.answers.asked["node.test"]), "[0s 1s 3s 7s 15s 31s 1m3s 2m3s 3m3s]"; got != want {
+		if got, want := fmt.Sprint(f.answers.times("node.test")), "[0s 1s 3s 7s 15s 31s 1m3s 2m3s 3m3s]"; got != want {
 			t.Errorf("asked at %s, want %s", got, want)
 		}
 		f.at(t, node, "", 1) // the reason is known
 		f.answers.set("node.test", "10.0.0.1 1s")
-		f.answers.mu.Lock()
-		f.answers.changed = true
-		f.answers.mu.Unlock()
+		f.answers.change(func(a *fakeAsker) { a.changed = true })
 		time.Sleep(filesPause)
 		f.at(t, node, "10.0.0.1", 2)
 	})
@@ -214,11 +224,9 @@ func TestNamesApart(t *testing.T) {
 		f := newNamesFixture(t)
 		f.answers.set("node.test", "10.0.0.1 1s")
 		other := Use{"b/s2", "other.test", conf.FamilyAny}
-		f.answers.slow = time.Hour
+		f.answers.change(func(a *fakeAsker) { a.slow = time.Hour })
 		f.want(other)
-		f.answers.mu.Lock()
-		f.answers.slow = 0
-		f.answers.mu.Unlock()
+		f.answers.change(func(a *fakeAsker) { a.slow = 0 })
 		f.want(node, other)
 		f.at(t, node, "10.0.0.1", 1)
 		f.answers.set("node.test", "10.0.0.2 1s")
@@ -242,9 +250,7 @@ func TestNamesRefresh(t *testing.T) {
 		f.Refresh(t.Context(), []Use{node}, settings)
 		f.at(t, node, "10.0.0.2", 0)
 		f.answers.set("node.test", "10.0.0.3 60s")
-		f.answers.mu.Lock()
-		f.answers.slow = 10 * time.Second
-		f.answers.mu.Unlock()
+		f.answers.change(func(a *fakeAsker) { a.slow = 10 * time.Second })
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		begin := time.Now()
@@ -293,7 +299,7 @@ func TestNamesMove(t *testing.T) {
 		if got := fmt.Sprint(f.Others(node)); got != "[10.0.0.3 10.0.0.1]" {
 			t.Errorf("the others are %s", got)
 		}
-		if n := len(f.answers.asked["node.test"]); n != 13 {
+		if n := len(f.answers.times("node.test")); n != 13 {
 			t.Errorf("one name of two servers was looked up %d times within a minute, want 13", n)
 		}
 	})

@@ -28,11 +28,11 @@ func question(name string, kind uint16, edns bool) *dns.Msg {
 }
 
 // ask asks one name server one question: over UDP, and over TCP when the answer was
-// truncated or tcp says so; without EDNS when the server does not understand it. The
-// answer is of success or says that the name does not exist; anything else is an
-// error.
-func (l *lookup) ask(ctx context.Context, server, name string, kind uint16) (*dns.Msg, *Error) {
-	network, edns := "udp", true
+// truncated or tcp says so; without EDNS when the server does not understand it, or
+// when edns is false. The answer is of success or says that the name does not exist;
+// anything else is an error.
+func (l *lookup) ask(ctx context.Context, server, name string, kind uint16, edns bool) (*dns.Msg, *Error) {
+	network := "udp"
 	if l.system.tcp {
 		network = "tcp"
 	}

@@ -135,24 +135,22 @@ func (c *chain) shorten(ttl uint32) {
 	c.ttl = min(c.ttl, time.Duration(ttl)*time.Second)
 }
 
-// askAll asks the name servers one after the other, several times, until one answers.
-// The error is that of the last one that said anything.
+// askAll asks the name servers one after the other, several times, until one answers:
+// the first time with EDNS, which some firewalls drop. The error is that of the last
+// server that said anything.
 func (l *lookup) askAll(ctx context.Context, name string, kind uint16) (*dns.Msg, *Error) {
 	var last *Error
-	for range l.system.attempts {
+	for attempt := range l.system.attempts {
 		for _, server := range l.servers {
-			answer, err := l.ask(ctx, server, name, kind)
+			answer, err := l.ask(ctx, server, name, kind, attempt == 0)
 			if err == nil {
 				return answer, nil
-			}
-			if ctx.Err() != nil && last != nil {
-				return nil, last
 			}
 			if last == nil || last.Kind != ServerFailure || err.Kind == ServerFailure {
 				last = err
 			}
-			if ctx.Err() != nil {
-				return nil, last
+			if ctx.Err() != nil { // the other servers have not been asked
+				return nil, &Error{Kind: NotAsked, Detail: last.Detail}
 			}
 		}
 	}

@@ -79,10 +79,7 @@ func (r *Resolver) Addresses(ctx context.Context, host string, family conf.Famil
 		}
 		return Answer{Addresses: []netip.Addr{address}, TTL: l.bound(hostsTTL), Name: host}, nil
 	}
-	if a, found := l.fromHosts(host, family); found {
-		if len(a.Addresses) == 0 {
-			return Answer{}, named(host, failure(NoAddress, "the hosts file has no %s address of it", family))
-		}
+	if a := l.fromHosts(host, family); len(a.Addresses) > 0 {
 		return a, nil
 	}
 	a, err := search(l, ctx, host, func(name string) (Answer, *Error) { return l.addresses(ctx, name, family) })
@@ -141,18 +138,15 @@ func (r *Resolver) begin() *lookup {
 // before.
 const hostsTTL = time.Minute
 
-// fromHosts answers by the hosts file, and for localhost. found says that the name
-// servers need not be asked; there may be no address of the family all the same.
-func (l *lookup) fromHosts(host string, family conf.Family) (a Answer, found bool) {
+// fromHosts answers by the hosts file, and for localhost. If there is no address of the
+// family, the name servers are to be asked.
+func (l *lookup) fromHosts(host string, family conf.Family) Answer {
 	name := dns.CanonicalName(host)
 	all := l.hosts.addresses[name]
 	if len(all) == 0 && (name == "localhost." || strings.HasSuffix(name, ".localhost.")) {
 		all = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 	}
-	if len(all) == 0 {
-		return Answer{}, false
-	}
-	return Answer{Addresses: sortFamilies(all, family), TTL: l.bound(hostsTTL), Name: name}, true
+	return Answer{Addresses: sortFamilies(all, family), TTL: l.bound(hostsTTL), Name: name}
 }
 
 // sortFamilies returns the addresses of a family, IPv4 first.

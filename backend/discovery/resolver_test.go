@@ -250,6 +250,35 @@ func TestNameServers(t *testing.T) {
 	}
 }
 
+// TestDroppedEDNS asks through a firewall that drops questions with EDNS: the second
+// attempt has none. Otherwise nothing resolves there.
+func TestDroppedEDNS(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.write(t, "resolv.conf", "options attempts:2\n")
+	f.server.Set("a.test", "A 127.0.0.1")
+	f.server.Behave(".", nameserver.Behaviour{DropEDNS: true})
+	f.settings.Timeout = 500 * time.Millisecond
+	f.Apply(f.settings)
+	a, err := f.Addresses(t.Context(), "a.test", conf.FamilyIPv4)
+	if got := shown(a, err); got != "127.0.0.1 1m0s" {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// TestBrokenOff ends a look-up before all name servers were asked: that says nothing
+// of the name. Otherwise a reload with one slow name server makes names fail.
+func TestBrokenOff(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.server.Behave(".", nameserver.Behaviour{Drop: []string{"*"}})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := f.Addresses(ctx, "a.test", conf.FamilyAny); KindOf(err) != NotAsked {
+		t.Errorf("%s: %v", KindOf(err), err)
+	}
+}
+
 // TestRotate spreads the questions over the name servers where resolv.conf says so.
 func TestRotate(t *testing.T) {
 	t.Parallel()
@@ -354,8 +383,12 @@ func TestFiles(t *testing.T) {
 		t.Error("the edit of the hosts file is not noticed once")
 	}
 	look("127.0.0.9 127.0.0.8 ::1 1m0s")
-	if _, err := f.Addresses(t.Context(), "x", conf.FamilyIPv6); KindOf(err) != NoAddress {
-		t.Errorf("a family that the hosts file does not have: %v", err)
+	f.server.Set("x.one.test", "A 127.0.0.66", "AAAA 2001:db8::2")
+	for family, want := range map[conf.Family]string{conf.FamilyIPv6: "2001:db8::2 1m0s", conf.FamilyAny: "127.0.0.9 1m0s"} {
+		a, err := f.Addresses(t.Context(), "x", family)
+		if got := shown(a, err); got != want {
+			t.Errorf("the hosts file has IPv4 alone: %s (%v), want %s", got, err, want)
+		}
 	}
 	if err := os.Remove(filepath.Join(f.folder, "hosts")); err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ type Behaviour struct {
 	Lies     bool          // answers with another id, to another question, of another kind and rubbish go before the right one
 	Truncate bool          // no answer passes over UDP
 	NoEDNS   bool          // FORMERR where the question has EDNS
+	DropEDNS bool          // no answer where the question has EDNS
 	Chain    bool          // CNAMEs are answered, but not followed
 }
 
@@ -134,7 +135,7 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	network := w.RemoteAddr().Network()
 	b, answer := s.answer(network, q)
 	kind := dns.TypeToString[q.Question[0].Qtype]
-	if slices.Contains(b.Drop, kind) || slices.Contains(b.Drop, "*") {
+	if slices.Contains(b.Drop, kind) || slices.Contains(b.Drop, "*") || b.DropEDNS && q.IsEdns0() != nil {
 		return
 	}
 	time.Sleep(b.Delay)
