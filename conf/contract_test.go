@@ -51,7 +51,7 @@ func TestContract(t *testing.T) {
 			MaxIdle: 512, OnDown: OnDownClose, OnRemoved: OnDownKeep, PreserveHost: true,
 			Check: Check{
 				Type: CheckTCP, Interval: 3 * time.Second, FastInterval: time.Second, Timeout: 3 * time.Second,
-				Rise: 2, Fall: 2, Path: "/health", Expect: 200, Observe: true,
+				Rise: 2, Fall: 2, Path: "/health", Expect: Statuses{{200, 200}}, Method: "GET", SendProxy: true, Observe: true,
 			},
 			Servers: []Server{
 				contractServer("node1", "127.0.0.11:9001", "127.0.0.11:8080", "127.0.0.11:8081"),
@@ -321,7 +321,7 @@ ports = { tcp = "mcp", http = "http" }
 func TestEveryKey(t *testing.T) {
 	t.Parallel()
 	text := contract(t) + "\n[frontend.plain]\nlisten = \":9000\"\nmode = \"tcp\"\nbackend = \"nodes\"\n" +
-		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n[frontend.http.cors]\n" + discovering
+		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n[backend.other.check]\ntype = \"http\"\n[frontend.http.cors]\n" + discovering
 	base := mustParse(t, text)
 	for _, c := range everyKey {
 		changed := mustParse(t, replaceKey(t, text, c.key, c.value))
@@ -445,6 +445,16 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.check.fall", `5`, `~backend.nodes.check.fall 2 -> 5`},
 	{"backend.nodes.check.path", `"/ready"`, `~backend.nodes.check.path "/health" -> "/ready"`},
 	{"backend.nodes.check.expect", `204`, `~backend.nodes.check.expect 200 -> 204`},
+	{"backend.nodes.check.expect", `[200, 204, "3XX"]`, `~backend.nodes.check.expect 200 -> [200, 204, "3xx"]`},
+	{"backend.nodes.check.expect", `"2xx"`, `~backend.nodes.check.expect 200 -> "2xx"`},
+	{"backend.other.check.expect_body", `"ok"`, `~backend.other.check.expect_body "" -> "ok"`},
+	{"backend.other.check.host", `"mcp.example.com:8080"`, `~backend.other.check.host "" -> "mcp.example.com:8080"`},
+	{"backend.other.check.method", `"HEAD"`, `~backend.other.check.method "GET" -> "HEAD"`},
+	{"backend.other.check.headers", `{ "X-B" = "2", "X-A" = "1" }`, `~backend.other.check.headers {} -> { X-A = "1", X-B = "2" }`},
+	{"backend.other.check.headers", `{ Authorization = "Bearer x" }`, `~backend.other.check.headers {} -> { Authorization = "(hidden, b937a6fd)" }`},
+	{"backend.nodes.check.port", `8888`, `~backend.nodes.check.port 0 -> 8888`},
+	{"backend.other.check.drain_on", `[503, "4xx"]`, `~backend.other.check.drain_on [] -> [503, "4xx"]`},
+	{"backend.nodes.check.send_proxy", `false`, `~backend.nodes.check.send_proxy true -> false`},
 	{"backend.nodes.check.observe", `false`, `~backend.nodes.check.observe true -> false`},
 	{"backend.named.discover.dns", `"_mcp._tcp.example.com"`, `~backend.named.discover { dns = "mcp.example.com", ports.tcp = 1, ports.http = 2 } -> { dns = "_mcp._tcp.example.com", ports.tcp = 1, ports.http = 2 }`},
 	{"backend.named.discover.most", `7`, `~backend.named.discover { dns = "mcp.example.com", ports.tcp = 1, ports.http = 2 } -> { dns = "mcp.example.com", ports.tcp = 1, ports.http = 2, most = 7 }`},

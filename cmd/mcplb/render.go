@@ -210,6 +210,9 @@ func stateOf(s *admin.Server) string {
 	if s.Source == "runtime" {
 		words += ", added"
 	}
+	if s.DrainRequest != "" && s.State != admin.ServerDown {
+		words += ", asks to be drained"
+	}
 	if s.Suspect {
 		words += ", suspect"
 	}

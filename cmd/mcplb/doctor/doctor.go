@@ -46,7 +46,7 @@ type Machine struct {
 	ClockError func() (synchronized bool, err error)
 	Lookup     func(ctx context.Context, by conf.Resolver, host string, family conf.Family) (netip.Addr, error)
 	Dial       func(ctx context.Context, address string) error
-	Check      func(ctx context.Context, check conf.Check, tcp, http netip.AddrPort) healthcheck.Result
+	Check      func(ctx context.Context, check conf.Check, to healthcheck.Target) healthcheck.Result
 	Bind       func(address string) error                 // whether it can be listened on
 	Holder     func(address string) (holder.Holder, bool) // who listens there
 }
