@@ -73,6 +73,9 @@ var frontendSection = section[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("send_buffer", size(true, 16*kilobyte, gigabyte), 512*kilobyte, func(f *Frontend) *int64 { return &f.SendBuffer }),
 	optional("tls", &tlsSection, func(f *Frontend) **TLS { return &f.TLS }),
 	key("timeout_half_closed", timeout, 60*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutHalfClosed }),
+	key("keepalive", keepAlive, 60*time.Second, func(f *Frontend) *time.Duration { return &f.KeepAlive }),
+	key("allow", listOf(prefix, `["10.0.0.0/8"]`), nil, func(f *Frontend) *[]netip.Prefix { return &f.Allow }),
+	key("deny", listOf(prefix, `["192.0.2.0/24"]`), nil, func(f *Frontend) *[]netip.Prefix { return &f.Deny }),
 
 	key("timeout_http_request", timeout, 10*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutHTTPRequest }).only(ModeHTTP),
 	key("timeout_keepalive", timeout, 300*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutKeepalive }).only(ModeHTTP),
@@ -126,6 +129,7 @@ var backendSection = section[Backend]{"[backend.NAME]", []field[Backend]{
 	key("timeout_queue", timeout, 5*time.Second, func(b *Backend) *time.Duration { return &b.TimeoutQueue }),
 	key("timeout_server", timeout, 300*time.Second, func(b *Backend) *time.Duration { return &b.TimeoutServer }),
 	key("timeout_tcp_user", tcpUserTimeout, 30*time.Second, func(b *Backend) *time.Duration { return &b.TimeoutTCPUser }),
+	key("keepalive", keepAlive, 60*time.Second, func(b *Backend) *time.Duration { return &b.KeepAlive }),
 	key("max_idle", count, 512, func(b *Backend) *int { return &b.MaxIdle }),
 	key("slow_start", timeout, 0, func(b *Backend) *time.Duration { return &b.SlowStart }),
 	key("on_down", oneOf(OnDownClose, OnDownKeep), OnDownClose, func(b *Backend) *OnDown { return &b.OnDown }),
@@ -166,6 +170,8 @@ var serverSection = section[Server]{"[[backend.NAME.server]]", []field[Server]{
 	key("maxconn", count, 25_000, func(s *Server) *int { return &s.MaxConn }),
 	key("weight", integer(0, 1000), 100, func(s *Server) *int { return &s.Weight }),
 	key("family", oneOf(FamilyAny, FamilyIPv4, FamilyIPv6), FamilyAny, func(s *Server) *Family { return &s.Family }),
+	key("backup", boolean, false, func(s *Server) *bool { return &s.Backup }),
+	key("disabled", boolean, false, func(s *Server) *bool { return &s.Disabled }),
 }}
 
 // titled is a section of any type, for messages that name it.

@@ -205,8 +205,8 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 	return admin.Server{
 		Name: server.Name(), Addresses: serverAddresses(server),
 		State: serverStates[state.Health], Admin: adminStates[state.Admin],
-		Withdrawn: state.Withdrawn,
-		Usable:    server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since, AdminSince: state.AdminSince,
+		Withdrawn: state.Withdrawn, Backup: server.Backup(),
+		Usable: server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since, AdminSince: state.AdminSince,
 		AdminReason: state.AdminReason, DrainRequest: state.DrainRequest, DrainRequestSince: state.DrainRequestSince,
 		Downs: state.Outages.Count, DowntimeSeconds: state.Downtime(time.Now()).Seconds(), LastDown: state.Outages.Last,
 		Weight: server.Weight(), InitialWeight: server.ConfiguredWeight(), EffectiveWeight: server.EffectiveWeight(),

@@ -107,6 +107,7 @@ func (n *byDNS) services(records []Record) (servers []conf.Server) {
 		if r.Weight > 0 {
 			s.Weight = min(int(r.Weight), mostWeight)
 		}
+		s.Backup = r.Priority > lowest
 		servers = append(servers, s)
 	}
 	return servers

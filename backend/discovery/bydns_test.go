@@ -117,11 +117,11 @@ func TestServiceServers(t *testing.T) {
 	o := observe(t, c, b, State{})
 	var got []string
 	for _, s := range o.State().Servers {
-		got = append(got, fmt.Sprintf("%s tcp %s http %s weight %d maxconn %d", s.Name, s.TCP, s.HTTP, s.Weight, s.MaxConn))
+		got = append(got, fmt.Sprintf("%s tcp %s http %s weight %d maxconn %d backup %t", s.Name, s.TCP, s.HTTP, s.Weight, s.MaxConn, s.Backup))
 	}
-	want := `a.example.com:9001 tcp a.example.com:9001 http a.example.com:8080 weight 1000 maxconn 8
-a.example.com:9003 tcp a.example.com:9003 http a.example.com:8080 weight 5 maxconn 8
-b.example.com:9002 tcp b.example.com:9002 http b.example.com:8080 weight 70 maxconn 8`
+	want := `a.example.com:9001 tcp a.example.com:9001 http a.example.com:8080 weight 1000 maxconn 8 backup false
+a.example.com:9003 tcp a.example.com:9003 http a.example.com:8080 weight 5 maxconn 8 backup false
+b.example.com:9002 tcp b.example.com:9002 http b.example.com:8080 weight 70 maxconn 8 backup true`
 	if text := strings.Join(got, "\n"); text != want {
 		t.Errorf("got\n%s\nwant\n%s", text, want)
 	}

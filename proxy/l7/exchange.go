@@ -135,6 +135,10 @@ func (x *exchange) begin(rate verdict) {
 		x.refuse(generated{why: Banned, retryAfter: rate.wait})
 		return
 	}
+	if rate.denied {
+		x.refuse(generated{why: AccessDenied})
+		return
+	}
 	if rate.refused {
 		x.refuse(rate.limited())
 		return

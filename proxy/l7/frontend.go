@@ -66,7 +66,7 @@ func (d *Directory) tagsOf(pool *backend.Pool) map[mcp.Tag]*backend.Server {
 // NewSettings puts a frontend's settings together. It must be called again, with
 // another directory, after a pool got other servers.
 func NewSettings(f conf.Frontend, d *Directory) Settings {
-	s := Settings{Settings: session.Settings{Frontend: f, Pool: d.Pool(f.Backend)}}
+	s := Settings{Settings: session.Settings{Frontend: f, Pool: d.Pool(f.Backend), Access: session.NewAccess(&f)}}
 	s.cors = newCORS(&f)
 	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
 	for _, r := range f.Routes {
@@ -152,6 +152,7 @@ func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
 	}
 	c.Conn = conn
 	settings := f.Settings()
+	conn.Watch(settings.Liveness())
 	c.entered(c.Begin(&settings.Settings, f.Limiter))
 }
 
