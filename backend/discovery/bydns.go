@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,14 +96,12 @@ func (n *byDNS) ask(ctx context.Context) (servers []conf.Server, ttl time.Durati
 // services returns a server for each SRV record.
 func (n *byDNS) services(records []Record) (servers []conf.Server) {
 	lowest := ^uint16(0)
+	records = slices.DeleteFunc(slices.Clone(records), func(r Record) bool { return strings.Trim(r.Target, ".") == "" }) // "." = not offered
 	for _, r := range records {
 		lowest = min(lowest, r.Priority)
 	}
 	for _, r := range records {
 		target := strings.ToLower(strings.TrimSuffix(r.Target, "."))
-		if target == "" { // "." says that there is no such service
-			continue
-		}
 		s := n.settings.At(net.JoinHostPort(target, strconv.Itoa(int(r.Port))), target, n.ports(int(r.Port)))
 		if r.Weight > 0 {
 			s.Weight = min(int(r.Weight), mostWeight)
