@@ -70,6 +70,7 @@ type Admin struct {
 	IPv6Only []string
 
 	Hosts          []string // names by which page and API may be requested, beside addresses and localhost; in lower case
+	Protect        bool     // looking needs the token, too
 	MaxConnections int      // of both addresses together; 0 = no limit
 }
 

@@ -370,6 +370,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"admin.listen", `""`, `~admin.listen "127.0.0.1:8404" -> ""`},
 	{"admin.health_listen", `":0"`, `~admin.health_listen "127.0.0.1:8888" -> ":0"`},
 	{"admin.hosts", `["lb.example.com"]`, `~admin.hosts [] -> ["lb.example.com"]`},
+	{"admin.protect", `true`, `~admin.protect false -> true`},
 	{"admin.max_connections", `8`, `~admin.max_connections 64 -> 8`},
 	{"admin.stats_socket", `"/run/mcplb/stats"`, `~admin.stats_socket "" -> "/run/mcplb/stats"`},
 	{"admin.token_file", `"testdata/files/good.token"`, `~admin.token_file "" -> "testdata/files/good.token"`},

@@ -23,6 +23,7 @@ var descriptions = map[string]string{
 	"admin stats_socket":    "the path of a Unix socket that answers HAProxy's commands (show stat, set server, ...) for the user of the process alone; \"\" = off",
 	"admin token_file":      "a file with one word, which commands need as a bearer token; \"\" = commands are accepted from loopback addresses only, and only with the header X-Mcplb-Command: 1",
 	"admin hosts":           "names by which page and API may be requested, beside IP addresses and localhost; any other gets 403, unless the request has the token. /metrics, /health and /nginx_status answer to any",
+	"admin protect":         "true = looking (page, status, metrics, CSV, lists) needs the token of token_file, too; /health does not. Browsers ask for it: any user name, the token as password",
 	"admin max_connections": "connections to both addresses together; 0 = no limit. One more ends the one that is idle for longest; idle ones are closed after 20 s",
 
 	"resolver nameservers": "the name servers, as IP:PORT, asked in this order; [] = those of /etc/resolv.conf. The hosts file goes first, and resolv.conf's search list and options hold, in either case",

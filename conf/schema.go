@@ -34,6 +34,7 @@ var adminSection = section[Admin]{"[admin]", []field[Admin]{
 	key("stats_socket", text, "", func(a *Admin) *string { return &a.StatsSocket }),
 	key("token_file", text, "", func(a *Admin) *string { return &a.TokenFile }),
 	key("hosts", listOf(adminHost, `["lb.example.com"]`), nil, func(a *Admin) *[]string { return &a.Hosts }),
+	key("protect", boolean, false, func(a *Admin) *bool { return &a.Protect }),
 	key("max_connections", count, 64, func(a *Admin) *int { return &a.MaxConnections }),
 }}
 

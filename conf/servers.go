@@ -21,12 +21,12 @@ var serverFileSection = section[serverFile]{"the top level", []field[serverFile]
 // does not say of weight and maxconn is as there. name stands for the file's path in
 // mistakes; the error is an Errors.
 func ParseServers(name string, text []byte, discover *Discover) ([]Server, error) {
-	document := strings.TrimPrefix(string(text), byteOrderMark)
-	read, err := readDocument(document)
-	d := &decoder{file: name, sections: []titled{&serverSection, &serverFileSection}, positions: read.positions, failed: map[string]bool{}}
+	files := []File{{name, text}}
+	d := newDecoder(files)
+	d.sections = []titled{&serverSection, &serverFileSection}
 	var f serverFile
-	if d.valid(document, err) {
-		serverFileSection.decode(d, "", read.values, &f)
+	if values := d.readDocuments(files); len(d.mistakes) == 0 {
+		serverFileSection.decode(d, "", values, &f)
 		if !d.given("server") && !d.given("servers") {
 			d.fail("server", "is missing: write [[server]] tables with name and tcp or http, or servers = [] if there are none")
 		}
@@ -38,7 +38,7 @@ func ParseServers(name string, text []byte, discover *Discover) ([]Server, error
 		}
 	}
 	if len(d.mistakes) > 0 {
-		return nil, sorted(d.mistakes)
+		return nil, sorted(d.mistakes, d.files)
 	}
 	return slices.Concat(f.Server, f.Servers), nil
 }
@@ -84,7 +84,8 @@ func (c *Config) NewServer(b *Backend, name string, keys map[string]any) (Server
 	for k, v := range keys {
 		values[k] = fromJSON(v)
 	}
-	d := &decoder{sections: allSections, positions: &positions{at: map[string]position{}}, failed: map[string]bool{}}
+	d := newDecoder([]File{{}})
+	d.positions = &positions{at: map[string]position{}}
 	if _, given := keys["name"]; given {
 		d.fail("name", "stands in the address of the request already: leave it out")
 	}
@@ -130,7 +131,7 @@ func described(mistakes Errors) error {
 		return nil
 	}
 	var all []string
-	for _, m := range sorted(mistakes) {
+	for _, m := range sorted(mistakes, nil) {
 		if m.Key == "" {
 			m.Key = "server"
 		}
