@@ -115,6 +115,7 @@ var descriptions = map[string]string{
 	"backend.NAME source":           "local addresses to connect from: each has some 28,000 ports per server; [] = the kernel chooses",
 	"backend.NAME send_proxy":       "the version of the PROXY protocol header sent to servers (modes tcp and mcp); \"\" = none",
 	"backend.NAME check":            "health checks.",
+	"backend.NAME discover":         "servers that are found at run time, beside those that are written.",
 	"backend.NAME server":           "the servers.",
 
 	"backend.NAME.check type":          "tcp: a connection is accepted; http: a request gets an expected status; mcp: a JSON-RPC ping over the tcp address is answered, or `server/discover` or `initialize` over the http address of a server without tcp",
@@ -142,7 +143,31 @@ var descriptions = map[string]string{
 	"backend.NAME.server maxconn": "connections of every kind together; more wait in the queue; 0 = no limit",
 	"backend.NAME.server weight":  "the share of new clients, compared with the other servers; 0 = no new clients",
 
-	"backend.NAME.server backup":   "takes new clients only while no other server of the backend is usable (down, drained or in maintenance; full ones queue)",
-	"backend.NAME.server disabled": "starts in maintenance, until mcplb ready",
-	"backend.NAME.server family":   "which addresses of a host name are used; any: IPv4 before IPv6, and an address that does not connect gives way to another one of the name's that does",
+	"backend.NAME.discover dns":        "a name that is looked up when its TTL ends: one server per address (A, AAAA), called by the address; or, if the name begins with \"_\", per SRV record, called target:port, with its port and weight, and priority: all but the lowest are backup; \"\" = not by DNS",
+	"backend.NAME.discover ports":      "dns: the ports of the servers; for SRV those that differ from the record's.",
+	"backend.NAME.discover file":       "a TOML file of [[server]] tables, read again when it changes; \"\" = not by a file",
+	"backend.NAME.discover kubernetes": "the pods of a Kubernetes service, by its EndpointSlices.",
+	"backend.NAME.discover most":       "the most servers; of more, the first in the order of their names",
+	"backend.NAME.discover maxconn":    "maxconn of each server; for a file, of those that do not say",
+	"backend.NAME.discover weight":     "weight of each server; for a file, of those that do not say; for SRV, of records whose weight is 0",
+
+	"backend.NAME.discover.ports tcp":  "the port for modes tcp and mcp; 0 = none",
+	"backend.NAME.discover.ports http": "the port for mode http; 0 = none",
+	"backend.NAME.discover.ports ws":   "the port for WebSocket routes; 0 = http",
+	"backend.NAME.discover.ports sse":  "the port for event-stream routes; 0 = http",
+
+	"backend.NAME.discover.kubernetes namespace":  "the service's namespace; \"\" = that of the balancer's pod",
+	"backend.NAME.discover.kubernetes service":    "the service's name",
+	"backend.NAME.discover.kubernetes ports":      "the ports of its pods.",
+	"backend.NAME.discover.kubernetes api":        "the API's address, such as https://10.0.0.1:6443; \"\" = by KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT, as a pod has it",
+	"backend.NAME.discover.kubernetes token_file": "the token for the API, read again when it is used",
+	"backend.NAME.discover.kubernetes ca":         "the certificates of the authorities that the API's certificate must be of",
+
+	"backend.NAME.discover.kubernetes.ports tcp":  "the port for modes tcp and mcp: the service's name of it, or a number; \"\" = none",
+	"backend.NAME.discover.kubernetes.ports http": "the port for mode http; \"\" = none",
+	"backend.NAME.discover.kubernetes.ports ws":   "the port for WebSocket routes; \"\" = http",
+	"backend.NAME.discover.kubernetes.ports sse":  "the port for event-stream routes; \"\" = http",
+	"backend.NAME.server family":                  "which addresses of a host name are used; any: IPv4 before IPv6, and an address that does not connect gives way to another one of the name's that does",
+	"backend.NAME.server backup":                  "takes new clients only while no other server of the backend is usable (down, drained or in maintenance; full ones queue)",
+	"backend.NAME.server disabled":                "starts in maintenance, until mcplb ready",
 }

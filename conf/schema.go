@@ -147,6 +147,7 @@ var backendSection = section[Backend]{"[backend.NAME]", []field[Backend]{
 	key("source", listOf(sourceAddress, `["192.0.2.10"]`), nil, func(b *Backend) *[]netip.Addr { return &b.Source }),
 	key("send_proxy", oneOf(SendProxyOff, SendProxyV1, SendProxyV2), SendProxyOff, func(b *Backend) *SendProxy { return &b.SendProxy }),
 	sub("check", &checkSection, func(b *Backend) *Check { return &b.Check }),
+	optional("discover", &discoverSection, func(b *Backend) **Discover { return &b.Discover }),
 	several("server", &serverSection, func(b *Backend) *[]Server { return &b.Servers }).comparedApart(),
 }}
 
@@ -177,9 +178,9 @@ var serverSection = section[Server]{"[[backend.NAME.server]]", []field[Server]{
 	key("sse", serverAddress, "", func(s *Server) *string { return &s.SSE }),
 	key("maxconn", count, 25_000, func(s *Server) *int { return &s.MaxConn }),
 	key("weight", integer(0, 1000), 100, func(s *Server) *int { return &s.Weight }),
+	key("family", oneOf(FamilyAny, FamilyIPv4, FamilyIPv6), FamilyAny, func(s *Server) *Family { return &s.Family }),
 	key("backup", boolean, false, func(s *Server) *bool { return &s.Backup }),
 	key("disabled", boolean, false, func(s *Server) *bool { return &s.Disabled }),
-	key("family", oneOf(FamilyAny, FamilyIPv4, FamilyIPv6), FamilyAny, func(s *Server) *Family { return &s.Family }),
 }}
 
 // titled is a section of any type, for messages that name it.
@@ -194,5 +195,5 @@ type titled interface {
 var allSections = []titled{
 	&globalSection, &adminSection, &resolverSection, &fleetSection, &rateLimitSection,
 	&frontendSection, &corsSection, &stickySection, &routeSection, &tlsSection, &certificateSection,
-	&backendSection, &checkSection, &serverSection,
+	&backendSection, &checkSection, &discoverSection, &portsSection, &kubernetesSection, &namedPortsSection, &serverSection,
 }

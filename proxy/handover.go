@@ -55,6 +55,8 @@ func (p *Proxy) startChecks() {
 		p.settle(b)
 	}
 	p.bringIn() // what names stand for by now
+	p.startWatches()
+	p.refreshAll()
 }
 
 // EachCounters implements handover.Balancer.
@@ -92,12 +94,34 @@ func (p *Proxy) setHanding(handing bool) {
 	p.handing = handing
 	if was && !handing {
 		p.bringIn()
+		p.refreshAll()
 	}
 }
 
 // Names implements handover.OldBalancer.
 func (h *Handover) Names() []discovery.Handover {
 	return h.proxy.names.Handover(h.proxy.engine.Now())
+}
+
+// AdoptServers implements handover.NewBalancer.
+func (h *Handover) AdoptServers(all []handover.BackendState) {
+	p := h.proxy
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range all {
+		state := &all[i]
+		name := state.Settings.Name
+		before := &extra{runtime: state.Extra.Runtime}
+		before.known.Servers, before.known.At = state.Extra.Found, state.Extra.FoundAt
+		written := p.written.Backend(name)
+		if written == nil || state.Removed {
+			continue
+		}
+		if e := before.next(written); e != nil {
+			p.extras[name] = e
+			p.refreshLocked(name)
+		}
+	}
 }
 
 // RestoreNames implements handover.NewBalancer.
@@ -116,7 +140,12 @@ func (h *Handover) Pools() (all []handover.Pool) {
 	defer p.mu.Unlock()
 	p.prune()
 	for _, b := range p.pools() {
-		all = append(all, handover.Pool{Pool: b.Pool, Removed: p.poolOf(b.Name()) != b.Pool})
+		one := handover.Pool{Pool: b.Pool, Removed: p.poolOf(b.Name()) != b.Pool}
+		if e := p.extras[b.Name()]; e != nil && !one.Removed {
+			found := e.state()
+			one.Extra = handover.ExtraServers{Runtime: e.runtime, Found: found.Servers, FoundAt: found.At}
+		}
+		all = append(all, one)
 	}
 	return all
 }

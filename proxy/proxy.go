@@ -56,7 +56,9 @@ type Proxy struct {
 	log          *accesslog.Log
 
 	mu         sync.RWMutex // guards what follows; never taken on a loop
-	config     *conf.Config
+	config     *conf.Config // with the servers that were found or added
+	written    *conf.Config // as the file says; nil = before the first apply
+	extras     extras
 	components // frontends and backends
 	listeners  listeners
 	suspended  bool // no checks run: their verdicts are yet to be restored
@@ -66,6 +68,10 @@ type Proxy struct {
 	reload     reload
 	names      *discovery.Names // set once
 	detours    *detours         // set once
+
+	resolver *discovery.Resolver // of names; set once
+	watching sync.WaitGroup      // sources of servers
+	applying sync.Mutex          // held while a configuration is applied or a server added; taken before mu
 }
 
 // reload is the outcome of the last attempt to change the configuration.
@@ -108,9 +114,11 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 	p.limiter.OnBan(p.onBan(options.Log))
 	p.connections = newConnectionLimiter(engine, limit, p.resumeListeners, options.Log)
 	p.connections.closed.Store(options.Suspended)
-	p.names = discovery.NewNames(discovery.New(c.Resolver, options.Files), c.Resolver, options.Log, p.namesChanged)
+	p.resolver = discovery.New(c.Resolver, options.Files)
+	p.names = discovery.NewNames(p.resolver, c.Resolver, options.Log, p.namesChanged)
 	p.detours = newDetours(p)
 	if _, err := p.apply(c); err != nil {
+		p.watching.Wait()
 		p.detours.close()
 		p.names.Close()
 		p.engine.Stop()
@@ -153,6 +161,7 @@ func (p *Proxy) Stop(ctx context.Context) error {
 	p.detours.close()
 	p.names.Close()
 	p.closeListeners()
+	p.stopWatches()
 	p.resumePools() // clients that are left are served here
 	p.drainSessions()
 	p.connections.drain()
@@ -282,23 +291,40 @@ func (p *Proxy) Note(err error) {
 // apply carries a change out: first everything that can fail, which changes
 // nothing that runs, and then the rest.
 func (p *Proxy) apply(c *conf.Config) (summary string, err error) {
+	p.applying.Lock()
+	defer p.applying.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
 	defer cancel()
-	p.names.Refresh(ctx, usesOf(c), c.Resolver) // without the lock: name servers may be slow
+	next, started := p.nextExtras(ctx, c)
+	p.names.Refresh(ctx, usesOf(next.join(c)), c.Resolver) // without the lock: name servers may be slow
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.draining || p.replaced {
-		return "", ErrDraining
-	}
-	change, err := p.prepare(c)
+	change, err := p.prepareServing(next.join(c)) // a source may have found more by now, whose names are looked up later
 	if err != nil {
+		for _, w := range started {
+			w.Stop()
+		}
 		p.names.Want(usesOf(p.config), p.config.Resolver)
-		if !p.suspended && !p.handing {
+		if !p.still() {
 			p.bringIn() // what has changed meanwhile
 		}
 		return "", err
 	}
-	return change.apply(), nil
+	p.adopt(next)
+	p.written = c
+	summary = change.apply()
+	for name := range p.extras {
+		p.noteFailure(name)
+	}
+	return summary, nil
+}
+
+// prepareServing is prepare, unless the process is about to end.
+func (p *Proxy) prepareServing(c *conf.Config) (*change, error) {
+	if p.draining || p.replaced {
+		return nil, ErrDraining
+	}
+	return p.prepare(c)
 }
 
 // newPool creates a backend's pool and its checker.
@@ -342,7 +368,7 @@ func (p *Proxy) removed(servers []*backend.Server, policy conf.OnDown) {
 func (p *Proxy) namesChanged() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.suspended && !p.handing && !p.draining && !p.replaced {
+	if !p.still() {
 		p.bringIn()
 	}
 }

@@ -77,6 +77,7 @@ var helpers = []layer{
 	{name: "internal/expectfail"},
 	{name: "internal/endpoint"},
 	{name: "internal/certificate"},
+	{name: "internal/kubeapi", imports: []string{"conf"}},
 	{name: "internal/golden"},
 	{name: "internal/nameserver"},
 	{name: "internal/documents"},

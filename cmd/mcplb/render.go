@@ -174,6 +174,7 @@ func writeFrontends(w io.Writer, frontends []admin.Frontend) {
 func writeBackend(w io.Writer, now time.Time, b *admin.Backend, servers order) {
 	fmt.Fprintf(w, "\nBACKEND %s (%s)  %d of %d servers usable  queue %d (peak %d)  sticky sources %d\n",
 		b.Name, b.Balance, b.ServersUsable, b.ServersTotal, b.QueueCurrent, b.QueuePeak, b.StickySources)
+	writeDiscovery(w, b.Discovery)
 	table := newTable(w)
 	fmt.Fprintln(table, "SERVER\tSTATE\tFOR\tCONNS\tMAX\tQUEUE\tSTREAMS\tWS\tSHARE\tFAIR\tWEIGHT\tMSG/S\tP50\tP95\tP99\tERRORS\tLAST CHECK")
 	for _, server := range servers.sorted(b.Servers) {
@@ -207,11 +208,36 @@ func writeNames(w io.Writer, servers []admin.Server) {
 	table.Flush()
 }
 
+// writeDiscovery shows how the servers of a backend are found.
+func writeDiscovery(w io.Writer, d *admin.Discovery) {
+	if d == nil {
+		return
+	}
+	answered := "no answer yet"
+	if !d.Answered.IsZero() {
+		answered = "answered " + roughly(d.AgeSeconds) + " ago"
+	}
+	fmt.Fprintf(w, "%d servers found by %s (%s)  %s", d.Servers, d.Kind, d.Target, answered)
+	if d.Left > 0 {
+		fmt.Fprintf(w, "  %d more are not used", d.Left)
+	}
+	if d.Error != "" {
+		fmt.Fprintf(w, "  now: %s", d.Error)
+	}
+	fmt.Fprintln(w)
+}
+
 // stateOf is a server's state in few words.
 func stateOf(s *admin.Server) string {
 	words := string(s.State)
 	if s.Admin != admin.AdminReady {
 		words += ", " + string(s.Admin)
+	}
+	if s.Withdrawn {
+		words += ", leaving"
+	}
+	if s.Source == "runtime" {
+		words += ", added"
 	}
 	if s.DrainRequest != "" && s.State != admin.ServerDown {
 		words += ", asks to be drained"

@@ -130,10 +130,15 @@ func exampleBackend() Backend {
 	return Backend{
 		Name: "nodes", Balance: "source",
 		QueueCurrent: 1, QueuePeak: 8, StickySources: 12, Retries: 13, Redispatches: 14,
+		Discovery: &Discovery{
+			Kind: "kubernetes", Target: "default/mcp", Servers: 2, Answered: exampleTime.Add(-30 * time.Second), AgeSeconds: 30,
+			Changed: exampleTime.Add(-time.Hour), Updates: 6, Errors: 1,
+		},
 		Servers: []Server{
 			{
 				Name:      "node1",
 				Addresses: map[string]string{"tcp": "127.0.0.11:9001", "http": "127.0.0.11:8080"},
+				Source:    "discover",
 				State:     ServerUp, Admin: AdminReady, Usable: true,
 				Reason: "L4OK connected", Since: exampleTime.Add(-time.Hour),
 				Weight: 100, InitialWeight: 90, EffectiveWeight: 100,

@@ -92,6 +92,10 @@ func (t *TLS) sub(before *TLS) {
 func (b *Backend) sub(before *Backend) {
 	sub(&b.Retries, before.Retries)
 	sub(&b.Redispatches, before.Redispatches)
+	if b.Discovery != nil && before.Discovery != nil {
+		sub(&b.Discovery.Updates, before.Discovery.Updates)
+		sub(&b.Discovery.Errors, before.Discovery.Errors)
+	}
 	for i := range b.Servers {
 		if old := find(before.Servers, b.Servers[i].Name, i); old != nil {
 			b.Servers[i].sub(old)

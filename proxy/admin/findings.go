@@ -51,6 +51,7 @@ func assess(s *Snapshot) Summary {
 	}
 	for i := range s.Backends {
 		sum.backend(s, &s.Backends[i])
+		sum.discovery(s.Time, &s.Backends[i])
 	}
 	sum.fleet(s.Fleet)
 	sum.throttled(s.RateLimit.Throttled)
@@ -116,6 +117,26 @@ func (sum *Summary) process(p *Process) {
 	}
 	if !p.Reload.Success && p.Reload.Error != "" {
 		sum.add(Degraded, "the last reload failed, the configuration before is in force: "+p.Reload.Error, "fix the file (mcplb check -c "+p.ConfigPath+"), then mcplb reload")
+	}
+}
+
+// discovery adds a finding about a source of servers that does not answer, and one about
+// servers that are too many.
+func (sum *Summary) discovery(now time.Time, b *Backend) {
+	d := b.Discovery
+	if d == nil {
+		return
+	}
+	if d.Error != "" {
+		known := "none were found before"
+		if d.Servers > 0 {
+			known = fmt.Sprintf("the %d found before stay", d.Servers)
+		}
+		sum.add(Degraded, fmt.Sprintf("servers of backend %s cannot be found by %s (%s) for %s, %s: %s", b.Name, d.Kind, d.Target, forHowLong(now.Sub(d.ErrorSince)), known, d.Error),
+			"docs/discovery.md says what each source needs; once it answers, its servers come in by themselves")
+	}
+	if d.Left > 0 {
+		sum.add(Degraded, fmt.Sprintf("%d of %d servers that were found for backend %s are not used", d.Left, d.Left+d.Servers, b.Name), "raise backend."+b.Name+".discover.most and reload")
 	}
 }
 

@@ -169,11 +169,29 @@ var backendMetrics = []metric[Backend]{
 		func(b *Backend) uint64 { return b.Redispatches }),
 }
 
+// discoveryMetrics are those of a backend whose servers are found.
+var discoveryMetrics = []metric[Discovery]{
+	gauge("discovery_servers", "Servers that were found for the backend.", byBackend,
+		func(d *Discovery) float64 { return float64(d.Servers) }),
+	gauge("discovery_left_servers", "Servers that were found beyond discover.most, and are not used.", byBackend,
+		func(d *Discovery) float64 { return float64(d.Left) }),
+	gauge("discovery_up", "1 if the source of servers can say which there are.", byBackend,
+		func(d *Discovery) float64 { return number(d.Error == "") }),
+	gauge("discovery_last_answer_timestamp_seconds", "When the source of servers last said which there are; 0 = never.", byBackend,
+		func(d *Discovery) float64 { return unixSeconds(d.Answered) }),
+	counter("discovery_updates_total", "Changes of the servers that were found.", byBackend,
+		func(d *Discovery) uint64 { return d.Updates }),
+	counter("discovery_errors_total", "Failures of the source of servers.", byBackend,
+		func(d *Discovery) uint64 { return d.Errors }),
+}
+
 var serverMetrics = []metric[Server]{
 	state("server_health", "1 for the server's state according to its checks.", byServer,
 		func(s *Server) map[string]uint64 { return oneOf(s.State, ServerUp, ServerDown, ServerUnchecked) }),
 	state("server_admin", "1 for the admin state that the operator has set.", byServer,
 		func(s *Server) map[string]uint64 { return oneOf(s.Admin, AdminReady, AdminDrain, AdminMaint) }),
+	gauge("server_withdrawn", "1 if what has found the server wants no new clients there.", byServer,
+		func(s *Server) float64 { return number(s.Withdrawn) }),
 	gauge("server_drain_request", "1 while the server asks to be drained by the answer to its check (drain_on).", byServer,
 		func(s *Server) float64 { return number(s.DrainRequest != "") }),
 	gauge("server_usable", "1 if the server gets new clients.", byServer,

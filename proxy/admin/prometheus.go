@@ -175,6 +175,7 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, httpMetrics)
 	describeAll(out, tlsMetrics)
 	describeAll(out, backendMetrics)
+	describeAll(out, discoveryMetrics)
 	describeAll(out, serverMetrics)
 	describeAll(out, nameMetrics)
 	describeAll(out, rateLimitMetrics)
@@ -237,6 +238,9 @@ func sendTLS(out chan<- prometheus.Metric, t *TLS, labels []*dto.LabelPair) {
 func sendBackend(out chan<- prometheus.Metric, b *Backend) {
 	labels := pairs(nil, "backend", b.Name)
 	sendAll(out, backendMetrics, b, labels)
+	if b.Discovery != nil {
+		sendAll(out, discoveryMetrics, b.Discovery, labels)
+	}
 	for i := range b.Servers {
 		server := &b.Servers[i]
 		labels := pairs(labels, "server", server.Name)

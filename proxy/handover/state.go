@@ -2,6 +2,7 @@ package handover
 
 import (
 	"errors"
+	"time"
 
 	"mcplb/backend"
 	"mcplb/backend/discovery"
@@ -51,6 +52,15 @@ type BackendState struct {
 	Settings conf.Backend // with host names resolved as the old process resolved them
 	Removed  bool         // by a reload
 	Known    backend.Handover
+	Extra    ExtraServers
+}
+
+// ExtraServers are the servers of a backend beside those of its file, with host names
+// as they were given.
+type ExtraServers struct {
+	Runtime []conf.Server // added by command
+	Found   []conf.Server // by the backend's source
+	FoundAt time.Time     // when that last had an answer; zero = never
 }
 
 // ServerState is a server that may have clients.
