@@ -40,6 +40,7 @@ type exchange struct {
 	ExchangeState
 	client       *client
 	dispatch     session.Dispatch
+	route        *Route          // that the request takes; nil = not decided, as where the head is malformed
 	bound        *backend.Server // that its session or cookie names; nil = none
 	upstreamPool *upstreamPool   // of the slot's server
 	upstream     *upstream
@@ -137,6 +138,10 @@ func (x *exchange) begin(rate verdict) {
 	}
 	if rate.refused {
 		x.refuse(rate.limited())
+		return
+	}
+	if refusal, ok := x.decide(settings); !ok {
+		x.refuse(refusal)
 		return
 	}
 	if refusal, ok := x.permit(settings); !ok {

@@ -2,15 +2,14 @@ package l7
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"sync/atomic"
 
 	"mcplb/backend"
 	"mcplb/conf"
-	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/rules"
 	"mcplb/proxy/session"
 	"mcplb/ratelimit"
 )
@@ -19,15 +18,16 @@ import (
 // part of a request is handled by those that are in force when it comes.
 type Settings struct {
 	session.Settings
-	Routes []Route // of the frontend, the longest prefix first; the last matches everything
-	cors   cors
-	secure bool // Secure is added to the cookie's attributes on TLS
+	Routes  []Route // of the frontend, in the order of the file; the last is for requests that take none of them
+	matcher *rules.Matcher
+	cors    cors
+	secure  bool // Secure is added to the cookie's attributes on TLS
 }
 
-// Route sends requests whose path begins with Prefix to an endpoint of the
-// servers of a pool.
+// Route is what happens to the requests that take a route of the configuration.
+// Those that are forwarded go to an endpoint of the servers of a pool.
 type Route struct {
-	Prefix   []byte // whole segments, in the canonical form of http1.AppendCanonicalPath
+	Rule     *conf.Route // nil = the frontend's own, for requests that take no route
 	Pool     *backend.Pool
 	Endpoint conf.Endpoint
 	tags     map[mcp.Tag]*backend.Server // the pool's servers, by their tags in sessions and cookies
@@ -69,15 +69,15 @@ func NewSettings(f conf.Frontend, d *Directory) Settings {
 	s := Settings{Settings: session.Settings{Frontend: f, Pool: d.Pool(f.Backend)}}
 	s.cors = newCORS(&f)
 	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
-	for _, r := range f.Routes {
-		route := Route{Prefix: http1.AppendCanonicalPath(nil, []byte(r.Path)), Pool: s.Pool, Endpoint: r.Endpoint}
+	s.matcher = rules.Compile(&f)
+	for i := range f.Routes {
+		r := &f.Routes[i]
+		route := Route{Rule: r, Pool: s.Pool, Endpoint: r.Endpoint}
 		if r.Backend != "" {
 			route.Pool = d.Pool(r.Backend)
 		}
 		s.Routes = append(s.Routes, route)
 	}
-	// The longest first: the first that matches wins.
-	slices.SortStableFunc(s.Routes, func(a, b Route) int { return len(b.Prefix) - len(a.Prefix) })
 	s.Routes = append(s.Routes, Route{Pool: s.Pool, Endpoint: conf.EndpointHTTP})
 	for i := range s.Routes {
 		s.Routes[i].tags = d.tagsOf(s.Routes[i].Pool)
@@ -85,24 +85,13 @@ func NewSettings(f conf.Frontend, d *Directory) Settings {
 	return s
 }
 
-// route finds where a request for path goes, as the client wrote it. Paths are
-// compared in their canonical form, by whole segments: /mcp matches /mcp, //mcp/ws
-// and /x/../%6dcp, not /mcpx.
-func (s *Settings) route(w *worker, path []byte) *Route {
-	last := len(s.Routes) - 1
-	if last == 0 {
-		return &s.Routes[last]
+// route is the route with that index in the configuration; rules.NoRoute is the
+// frontend's own.
+func (s *Settings) route(index int) *Route {
+	if index == rules.NoRoute {
+		return &s.Routes[len(s.Routes)-1]
 	}
-	if !http1.IsCanonicalPath(path) {
-		path = http1.AppendCanonicalPath(w.path[:0], path)
-		w.path = path[:0]
-	}
-	for i := range s.Routes[:last] {
-		if r := &s.Routes[i]; http1.HasPathPrefix(path, r.Prefix) {
-			return r
-		}
-	}
-	return &s.Routes[last]
+	return &s.Routes[index]
 }
 
 // Frontend is where clients of mode http connect. All loops may use it at once.

@@ -152,7 +152,7 @@ func (x intake) mustCollect(settings *Settings) bool {
 	body := x.request
 	_, size, reason := x.client.worker.pass(&body, in.p[in.n:])
 	return !body.Done && reason == http1.ReasonNone && int64(size) < enough(settings) &&
-		x.routed(settings).scarce()
+		x.route.scarce()
 }
 
 // enough is how much of a body is enough for a scarce slot: what it must bring in a
@@ -206,11 +206,6 @@ func (x intake) collectMore() {
 			x.collected()
 		}
 	}
-}
-
-// routed is where the request goes whose head is parsed.
-func (x intake) routed(settings *Settings) *Route {
-	return settings.route(x.client.worker, x.client.worker.request.Path())
 }
 
 // collected asks for a slot for a request of whose body enough has come.

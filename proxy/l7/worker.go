@@ -9,6 +9,7 @@ import (
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/rules"
 )
 
 // Workers are what all http frontends share on each loop. Made once for an
@@ -82,7 +83,7 @@ type worker struct {
 	input      input // of request
 	response   http1.ResponseHead
 	out        []byte // where heads are written before they are sent
-	path       []byte // where a path is written in its canonical form
+	rules      rules.Scratch
 	made       []byte // where a bodyEncoder writes what is put into chunks
 	encoders   encoders
 	paces      paces
