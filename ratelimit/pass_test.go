@@ -10,7 +10,6 @@ import (
 	"time"
 )
 
-
 func accountKey(n int) (k AccountKey) {
 	binary.BigEndian.PutUint64(k[:], uint64(n))
 	return k
