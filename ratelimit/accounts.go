@@ -34,7 +34,7 @@ func newRate(perSecond float64, burst int) limit {
 	if burst == 0 {
 		burst = int(min(math.Ceil(perSecond), maxTokens))
 	}
-	const longest = 1 << 60 // nanoseconds that a bucket may be behind: 36 years
+	const longest = 1 << 59 // nanoseconds that a bucket may be behind: 18 years
 	interval := int64(min(math.Ceil(float64(time.Second)/perSecond), longest))
 	interval = max(interval, 1)
 	return limit{interval: interval, capacity: interval * min(int64(max(burst, 1)), maxTokens, longest/interval)}
@@ -42,6 +42,9 @@ func newRate(perSecond float64, burst int) limit {
 
 // burst is how many tokens a full bucket has.
 func (l limit) burst() int { return int(l.capacity / l.interval) }
+
+// cost is how far n tokens move a bucket on, at most as far as no sum overflows.
+func (l limit) cost(n int) int64 { return l.interval * min(int64(n), math.MaxInt64/4/l.interval) }
 
 // Accounts are those who are limited by the limits of routes, each with its bucket
 // and its requests under way. Any number of goroutines may use them at once. Make them

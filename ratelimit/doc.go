@@ -78,7 +78,7 @@
 // Pass, which charges all of them or none, and waits at one of them in its turn:
 //
 //	var pass ratelimit.Pass
-//	pass.Begin(accounts, claims, 1, waker, now)
+//	pass.Begin(accounts, claims, waker, now)
 //	defer pass.Leave() // the request is over, or given up
 //	for {
 //		answer := pass.Ask(now)

@@ -9,6 +9,7 @@ import (
 type Claim struct {
 	Limit *Limit
 	Key   AccountKey
+	Cost  int // what it counts for: a batch, its messages; 0 = 1
 }
 
 // Waker is notified when a request that waits should ask again. Wake may be called by
@@ -31,7 +32,6 @@ type Pass struct {
 	accounts *Accounts // nil in state none
 	waker    Waker
 	claims   []claim
-	cost     int // what the request counts for
 	turn     Turn
 	at       int // the claim where it waits; -1 = nowhere
 	inLine   bool
@@ -63,13 +63,14 @@ func (p *Pass) Begun() bool { return p.accounts != nil }
 // Waits reports whether the request waits for its turn.
 func (p *Pass) Waits() bool { return p.at >= 0 && p.accounts != nil && !p.passed }
 
-// Begin begins the way of a request that counts for so many (a batch) through the
-// limits. It charges nothing. Leave must follow.
-func (p *Pass) Begin(a *Accounts, claims []Claim, cost int, waker Waker, now int64) {
-	*p = Pass{accounts: a, waker: waker, claims: p.claims[:0], cost: max(cost, 1), at: -1}
+// Begin begins the way of a request through its limits. It charges nothing. Leave must
+// follow.
+func (p *Pass) Begin(a *Accounts, claims []Claim, waker Waker, now int64) {
+	*p = Pass{accounts: a, waker: waker, claims: p.claims[:0], at: -1}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, c := range claims {
+		c.Cost = min(max(c.Cost, 1), maxTokens)
 		p.claims = append(p.claims, claim{c, a.hold(c.Key, now)})
 	}
 }
@@ -129,7 +130,7 @@ func (p *Pass) mayPass(i int, now int64) bool {
 }
 
 // tokens is how many the request takes at once.
-func (p *Pass) tokens(i int) int { return min(p.cost, p.claims[i].Limit.rate.burst()) }
+func (p *Pass) tokens(i int) int { return min(p.claims[i].Cost, p.claims[i].Limit.rate.burst()) }
 
 // turnAt is the request's place among those who wait for a token of a claim's account.
 func (p *Pass) turnAt(i int) *Turn {
@@ -155,7 +156,7 @@ func (p *Pass) charge(i int, now int64) {
 	c.account.active++
 	if r := c.Limit.rate; r.interval > 0 {
 		c.account.raise(now)
-		c.account.full.Add(min(int64(p.cost), maxTokens) * r.interval)
+		c.account.full.Add(r.cost(c.Cost))
 	}
 }
 
@@ -276,7 +277,7 @@ func (p *Pass) Reinstate(a *Accounts, keys []AccountKey, now int64) {
 	for i, key := range keys {
 		claims[i] = Claim{Limit: &Limit{}, Key: key}
 	}
-	p.Begin(a, claims, 1, nil, now)
+	p.Begin(a, claims, nil, now)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range p.claims {

@@ -29,11 +29,11 @@ func (b *bell) Wake() {
 
 func begin(a *Accounts, now int64, claims ...Claim) (*Pass, *bell) {
 	p, b := new(Pass), new(bell)
-	p.Begin(a, claims, 1, b, now)
+	p.Begin(a, claims, b, now)
 	return p, b
 }
 
-func claimOf(l Limit, key int) Claim { return Claim{&l, accountKey(key)} }
+func claimOf(l Limit, key int) Claim { return Claim{Limit: &l, Key: accountKey(key)} }
 
 // TestPassRejects: a burst passes, the next is refused until a token is there; another
 // key has a bucket of its own.
@@ -177,7 +177,7 @@ func TestPassBatch(t *testing.T) {
 	ask := func(cost int, now int64) Answer {
 		p := new(Pass)
 		defer p.Leave()
-		p.Begin(a, []Claim{{&limit, accountKey(1)}}, cost, new(bell), now)
+		p.Begin(a, []Claim{{&limit, accountKey(1), cost}}, new(bell), now)
 		return p.Ask(now)
 	}
 	now := 1000 * second
@@ -221,10 +221,10 @@ func TestPassModel(t *testing.T) {
 			var claims []Claim
 			for i := range limits {
 				if random.IntN(2) == 0 {
-					claims = append(claims, Claim{&limits[i], accountKey(i)})
+					claims = append(claims, Claim{&limits[i], accountKey(i), 1})
 				}
 			}
-			p.Begin(a, claims, 1, new(bell), now)
+			p.Begin(a, claims, new(bell), now)
 			passes = append(passes, p)
 		case pick < 6 && len(passes) > 0:
 			i := random.IntN(len(passes))
@@ -281,28 +281,28 @@ func TestAccountsAreBounded(t *testing.T) {
 	t.Parallel()
 	a := NewAccounts(100)
 	limit := NewLimit(0.001, 1, 0, true)
-	held, _ := begin(a, 1, Claim{&limit, accountKey(0)})
+	held, _ := begin(a, 1, Claim{Limit: &limit, Key: accountKey(0)})
 	held.Ask(1)
 	for i := range 10_000 {
-		p, _ := begin(a, 1, Claim{&limit, accountKey(i + 1)})
+		p, _ := begin(a, 1, Claim{Limit: &limit, Key: accountKey(i + 1)})
 		p.Ask(1)
 		p.Leave()
 	}
 	if n := a.Len(); n > 101 {
 		t.Errorf("%d accounts", n)
 	}
-	again, _ := begin(a, 1, Claim{&limit, accountKey(0)})
+	again, _ := begin(a, 1, Claim{Limit: &limit, Key: accountKey(0)})
 	if !again.Ask(1).Refused {
 		t.Error("an account in use was forgotten")
 	}
-	if last, _ := begin(a, 1, Claim{&limit, accountKey(10_000)}); !last.Ask(1).Refused {
+	if last, _ := begin(a, 1, Claim{Limit: &limit, Key: accountKey(10_000)}); !last.Ask(1).Refused {
 		t.Error("the newest account was forgotten")
 	}
 	full := NewAccounts(0)
 	fast := NewLimit(1000, 1, 0, true)
 	for i := range 10_000 {
 		now := int64(i) * second
-		p, _ := begin(full, now, Claim{&fast, accountKey(i)})
+		p, _ := begin(full, now, Claim{Limit: &fast, Key: accountKey(i)})
 		p.Ask(now)
 		p.Leave()
 	}
@@ -349,7 +349,7 @@ func TestPassZero(t *testing.T) {
 	}
 	p.Leave()
 	a := NewAccounts(0)
-	p.Begin(a, []Claim{claimOf(Limit{}, 1)}, 1, nil, 1)
+	p.Begin(a, []Claim{claimOf(Limit{}, 1)}, nil, 1)
 	if answer := p.Ask(1); answer != (Answer{}) {
 		t.Errorf("no limit: %+v", answer)
 	}
@@ -389,7 +389,7 @@ func TestPassesTogether(t *testing.T) {
 			for i := range 500 {
 				var p Pass
 				wake := make(ringing, 1)
-				p.Begin(a, []Claim{{&limits[0], accountKey(random.IntN(3))}, {&limits[1], accountKey(100)}}, 1, wake, int64(i))
+				p.Begin(a, []Claim{{&limits[0], accountKey(random.IntN(3)), 1}, {&limits[1], accountKey(100), 1}}, wake, int64(i))
 				for p.Ask(second + int64(i)*second).Waits {
 					if random.IntN(3) == 0 {
 						break
@@ -423,13 +423,13 @@ func (r ringing) Wake() {
 func TestPassAllocatesLittle(t *testing.T) {
 	a := NewAccounts(0)
 	limit := NewLimit(1e9, 1000, 5, false)
-	claims := []Claim{{&limit, accountKey(1)}}
+	claims := []Claim{{&limit, accountKey(1), 1}}
 	var p Pass
 	now := second
-	p.Begin(a, claims, 1, nil, now) // makes the account, and room for claims
+	p.Begin(a, claims, nil, now) // makes the account, and room for claims
 	p.Leave()
 	if n := testing.AllocsPerRun(100, func() {
-		p.Begin(a, claims, 1, nil, now)
+		p.Begin(a, claims, nil, now)
 		p.Ask(now)
 		p.Leave()
 		now += second
