@@ -83,7 +83,7 @@ func (x *exchange) stateName() string {
 	return [...]string{idle: "reading", refusing: "refusing", collecting: "collecting", exchanging: "exchanging", tunnelling: "tunnelling"}[x.state]
 }
 
-type exchangeFlags uint16
+type exchangeFlags uint32
 
 const (
 	answered      exchangeFlags = 1 << iota // the response head has gone to the client
@@ -239,9 +239,34 @@ func (x *exchange) limit(f *conf.Frontend) (time.Duration, int64) {
 		if x.request.Done && !x.has(answered) {
 			return server, since
 		}
-		return session.Shorter(f.TimeoutClient, server), since
+		return x.idleLimit(f.TimeoutClient, server)
 	}
 	return 0, 0
+}
+
+// idleLimit is how long nothing may move between client and server, and since when:
+// for the client, comments count.
+func (x *exchange) idleLimit(client, server time.Duration) (time.Duration, int64) {
+	since, sent := x.dispatch.Since, x.clientIdleSince()
+	if client == 0 || server != 0 && since+int64(server) < sent+int64(client) {
+		return server, since
+	}
+	return client, sent
+}
+
+// timeOut does what is due now: the first of the deadlines has come.
+func (x *exchange) timeOut() {
+	now := x.loop().Now()
+	if ends := (intake{x}).bodyDeadline(); ends != 0 && now >= ends {
+		intake{x}.judgeBody()
+		return
+	}
+	limit, since := x.limit(&x.client.settings().Frontend)
+	if due := x.commentDue(); due != 0 && now >= due && (limit == 0 || now < since+int64(limit)) {
+		download{x}.comment()
+		return
+	}
+	x.expired()
 }
 
 // expired ends a state that has lasted too long.
