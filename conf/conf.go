@@ -190,13 +190,6 @@ type Sticky struct {
 	CookieAttributes string
 }
 
-// Route is a section [[frontend.NAME.route]]: the longest matching Path wins.
-type Route struct {
-	Path     string
-	Backend  string // "" = the frontend's
-	Endpoint Endpoint
-}
-
 // Endpoint names one of a server's addresses.
 type Endpoint string
 

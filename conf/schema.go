@@ -94,12 +94,6 @@ var stickySection = section[Sticky]{"[frontend.NAME.sticky]", []field[Sticky]{
 	key("cookie_attributes", cookieAttributes, "Path=/; HttpOnly; SameSite=Lax", func(s *Sticky) *string { return &s.CookieAttributes }),
 }}
 
-var routeSection = section[Route]{"[[frontend.NAME.route]]", []field[Route]{
-	required("path", urlPath, `"/mcp"`, func(r *Route) *string { return &r.Path }),
-	key("backend", text, "", func(r *Route) *string { return &r.Backend }),
-	key("endpoint", oneOf(EndpointHTTP, EndpointWS, EndpointSSE), EndpointHTTP, func(r *Route) *Endpoint { return &r.Endpoint }),
-}}
-
 var tlsSection = section[TLS]{"[frontend.NAME.tls]", []field[TLS]{
 	several("certificates", &certificateSection, func(t *TLS) *[]Certificate { return &t.Certificates }),
 	key("min_version", oneOf("1.2", "1.3"), "1.2", func(t *TLS) *string { return &t.MinVersion }),
@@ -163,6 +157,6 @@ type titled interface {
 // allSections lists every section, to find where a misplaced key belongs.
 var allSections = []titled{
 	&globalSection, &adminSection, &rateLimitSection,
-	&frontendSection, &corsSection, &stickySection, &routeSection, &tlsSection, &certificateSection,
+	&frontendSection, &corsSection, &stickySection, &routeSection, &respondSection, &redirectSection, &limitSection, &tlsSection, &certificateSection,
 	&backendSection, &checkSection, &serverSection,
 }

@@ -11,7 +11,10 @@ import (
 )
 
 // urlPath is the type of a route's and a check's path.
-var urlPath = word(`a path, such as "/mcp"`, func(s string) (string, error) {
+var urlPath = word(`a path, such as "/mcp"`, checkPath)
+
+// checkPath returns s, or an error unless it is a path.
+func checkPath(s string) (string, error) {
 	if !strings.HasPrefix(s, "/") {
 		return "", fmt.Errorf("must be a path that begins with a slash, such as \"/mcp\", not %s", quoted(s))
 	}
@@ -19,7 +22,7 @@ var urlPath = word(`a path, such as "/mcp"`, func(s string) (string, error) {
 		return "", fmt.Errorf("must be a path of visible ASCII characters without ? and #, not %s", quoted(s))
 	}
 	return s, nil
-})
+}
 
 // canonicalPath returns the path as routes are compared with requests: unreserved
 // characters decoded, dot segments resolved, slashes merged, none at the end. Two
@@ -56,7 +59,10 @@ var fieldName = word(`the name of a header, such as "Content-Type"`, func(s stri
 })
 
 // methodName is an HTTP method, or "*". Methods are case-sensitive.
-var methodName = word(`a method, such as "POST"`, func(s string) (string, error) {
+var methodName = word(`a method, such as "POST"`, checkMethod)
+
+// checkMethod returns s, or an error unless it is a method.
+func checkMethod(s string) (string, error) {
 	switch {
 	case !isToken(s):
 		return "", fmt.Errorf("must be a method, such as \"POST\", not %s", quoted(s))
@@ -64,7 +70,7 @@ var methodName = word(`a method, such as "POST"`, func(s string) (string, error)
 		return "", fmt.Errorf("must be in upper case, since methods are case-sensitive: write %q", strings.ToUpper(s))
 	}
 	return s, nil
-})
+}
 
 // cookieName is a cookie's name (RFC 6265 section 4.1.1), or "" for none.
 var cookieName = word(`a cookie's name, such as "SERVERID", or "" for off`, func(s string) (string, error) {
