@@ -181,7 +181,7 @@ func (c *client) Gone(d *session.Detached) {
 	x.log, x.upstream = nil, nil
 	c.state, x.state = finished, idle
 	x.dispatch.Slot.Moved(c.loop().Now())
-	x.tidy()
+	x.forget()
 	c.loop().Drop(&x.replay)
 	c.loop().Drop(&c.pending)
 	c.frontend.Leave(c.Source, c.loop())
@@ -261,10 +261,10 @@ func (c mover) askAgain(was *RequestState) {
 	if !x.reparse() {
 		return
 	}
-	x.note(c.settings())
+	settings := c.settings()
+	x.note(settings)
 	c.HalfOpen, c.Closes = was.HalfOpen, was.Closes
-	x.state = dispatching
-	x.dispatch.Begin(x)
+	router{x}.begin(settings, verdict{})
 }
 
 // adopt continues an answer that is under way.
