@@ -41,7 +41,9 @@ func (b *Buffer) Adopt(noted *Record) *Record {
 	}
 	r := b.Begin()
 	if r != nil {
+		id := r.RequestID
 		*r = *noted
+		r.RequestID = append(id[:0], noted.RequestID...)
 	}
 	return r
 }

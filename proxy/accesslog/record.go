@@ -35,6 +35,8 @@ type Record struct {
 	Era    string // the era of MCP of a JSON-RPC request
 	Call   string // the MCP method in Mcp-Method, from a fixed set
 
+	RequestID []byte // of an HTTP request, where routes use one
+
 	Reason  string // why it ended
 	Detail  string // what was wrong, if the reason alone does not say it
 	Phase   Phase  // what was in progress then
@@ -69,6 +71,13 @@ const maxText = 256
 
 // maxMethod is how much of that is for the method.
 const maxMethod = 32
+
+// Identified records a copy of the request's id.
+func (r *Record) Identified(id []byte) {
+	if r != nil {
+		r.RequestID = append(r.RequestID[:0], id...)
+	}
+}
 
 // Secured records the client's version of TLS.
 func (r *Record) Secured(version string) {

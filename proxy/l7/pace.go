@@ -152,7 +152,7 @@ func (x intake) mustCollect(settings *Settings) bool {
 	body := x.request
 	_, size, reason := x.client.worker.pass(&body, in.p[in.n:])
 	return !body.Done && reason == http1.ReasonNone && int64(size) < enough(settings) &&
-		x.routed(settings).scarce()
+		x.route.scarce()
 }
 
 // enough is how much of a body is enough for a scarce slot: what it must bring in a
@@ -208,16 +208,10 @@ func (x intake) collectMore() {
 	}
 }
 
-// routed is where the request goes whose head is parsed.
-func (x intake) routed(settings *Settings) *Route {
-	return settings.route(x.client.worker, x.client.worker.request.Path())
-}
-
 // collected asks for a slot for a request of whose body enough has come.
 func (x intake) collected() {
 	if x.state == collecting && x.reparse() {
-		head := &x.client.worker.request
-		x.request.begin(head.Framing, head.Length, head.Trailers())
+		x.beginBody()
 		x.state = dispatching
 		x.dispatch.Begin(x.exchange)
 	}

@@ -29,7 +29,9 @@ func (x upload) forward() {
 		x.respond(refusal, x.scanned(in.p[in.n:end]).ID())
 		return
 	}
-	out := x.heads().appendRequest(c.worker.out[:0])
+	heads := x.heads()
+	router(x).noteFields(heads.settings)
+	out := heads.appendRequest(c.worker.out[:0])
 	out = append(out, body...)
 	c.worker.out = out[:0]
 	if errno := x.upstream.conn.Send(out); errno != 0 {
@@ -50,8 +52,7 @@ func (x upload) forward() {
 // written to it: a kept-alive one that the server closed meanwhile. So the
 // request may go over another, whatever its method.
 func (x upload) unsent(errno unix.Errno) {
-	w := x.client.worker
-	x.request.begin(w.request.Framing, w.request.Length, w.request.Trailers())
+	x.beginBody()
 	x.client.keepInput()
 	x.Disconnect(false)
 	if x.has(reused) {

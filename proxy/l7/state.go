@@ -70,6 +70,7 @@ type ExchangeHandover struct {
 	Moved    int64                 // when something last moved
 	Rewriter *mcp.EndpointRewriter // of a bodyEncoder that does not compress; nil = none
 	Chunks   bool
+	Comments Keepalive
 	ToServer []byte // parked
 }
 
@@ -167,7 +168,7 @@ func (x *exchange) handover() ExchangeHandover {
 	h := ExchangeHandover{ExchangeState: x.ExchangeState, Moved: x.dispatch.Since}
 	if r := x.encoder; r != nil {
 		endpoint := r.endpoint
-		h.Rewriter, h.Chunks = &endpoint, r.chunks
+		h.Rewriter, h.Chunks, h.Comments = &endpoint, r.chunks, r.keepalive
 	}
 	return h
 }
@@ -180,7 +181,7 @@ func (c *client) Gone(d *session.Detached) {
 	x.log, x.upstream = nil, nil
 	c.state, x.state = finished, idle
 	x.dispatch.Slot.Moved(c.loop().Now())
-	x.tidy()
+	x.forget()
 	c.loop().Drop(&x.replay)
 	c.loop().Drop(&c.pending)
 	c.frontend.Leave(c.Source, c.loop())
@@ -260,10 +261,10 @@ func (c mover) askAgain(was *RequestState) {
 	if !x.reparse() {
 		return
 	}
-	x.note(c.settings())
+	settings := c.settings()
+	x.note(settings)
 	c.HalfOpen, c.Closes = was.HalfOpen, was.Closes
-	x.state = dispatching
-	x.dispatch.Begin(x)
+	router{x}.begin(settings, verdict{})
 }
 
 // adopt continues an answer that is under way.
@@ -279,6 +280,6 @@ func (x *exchange) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.P
 	x.upstream = &upstream{pool: x.upstreamPool, exchange: x, endpoint: x.Endpoint}
 	if h.Rewriter != nil {
 		x.encoder = w.encoders.plain()
-		x.encoder.endpoint, x.encoder.chunks = *h.Rewriter, h.Chunks
+		x.encoder.endpoint, x.encoder.chunks, x.encoder.keepalive = *h.Rewriter, h.Chunks, h.Comments
 	}
 }
