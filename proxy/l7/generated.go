@@ -34,6 +34,7 @@ const (
 	Denied                    // 403: by a route
 	Redirected                // 3xx: by a route
 	Responded                 // what a route responds
+	LimitRefused              // 429: over a limit of a route
 	own                       // how many there are
 )
 
@@ -61,6 +62,7 @@ var responses = [own]struct {
 	Denied:         {403, "denied", "this request is not allowed here"},
 	Redirected:     {308, "redirected", ""},
 	Responded:      {200, "responded", ""},
+	LimitRefused:   {429, "limit_refused", "too many requests of this kind"},
 }
 
 func (w Why) String() string { return responses[w].word }

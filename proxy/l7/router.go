@@ -14,11 +14,18 @@ import (
 type router struct{ *exchange }
 
 // begin routes the request that is the input, and about which the rate has decided.
-// The order: what the rate says, denials, the origin, preflights, what is answered
-// here, the size of the body.
+// The order: what the rate says, denials, for which the body may have to be read, the
+// limits of the route, the origin, preflights, what is answered here, the size of the
+// body.
 func (x router) begin(settings *Settings, rate verdict) {
 	d := x.match(settings)
+	if d.NeedsMessage && !rate.banned && !rate.refused {
+		x.inspect(settings, d)
+		return
+	}
 	x.take(settings, d.Route)
+	x.only(d.Route)
+	x.noteCall()
 	switch {
 	case rate.banned:
 		x.refuse(generated{why: Banned, retryAfter: rate.wait})
@@ -35,6 +42,9 @@ func (x router) begin(settings *Settings, rate verdict) {
 
 // proceed answers a request that is not denied, or asks for a server.
 func (x router) proceed(settings *Settings) {
+	if !x.admitted(settings) {
+		return
+	}
 	head := &x.client.worker.request
 	switch {
 	case !originAllowed(settings.Frontend.AllowedOrigins, head):
@@ -75,6 +85,9 @@ func (x router) match(settings *Settings) rules.Decision {
 		Method: head.MethodName(), Host: head.Host(), Path: head.Path(), Fields: &head.Fields,
 		Source: requester{x.client}.from().Addr(),
 	}
+	if settings.matcher.HasMCP() {
+		w.ruled.Message = x.sentMessage()
+	}
 	return settings.matcher.Match(&w.ruled, &w.matching)
 }
 
@@ -91,10 +104,10 @@ func (x router) take(settings *Settings, route int) {
 		return
 	}
 	x.beginBody()
-	if settings.usesID || !x.route.response.none() && x.route.response.fixed == nil {
+	if x.ruling == nil && (settings.usesID || !x.route.response.none() && x.route.response.fixed == nil) {
 		x.ruling = x.client.worker.rulings.get()
 	}
-	if settings.usesID {
+	if settings.usesID && len(x.ruling.id) == 0 {
 		x.identify(settings)
 	}
 }
@@ -134,7 +147,9 @@ func (x router) values(settings *Settings) *rules.Values {
 	if x.ruling != nil {
 		v.RequestID = x.ruling.id
 	}
-	if name, ok := mcp.AppendName(w.name[:0], head.Get(http1.HeaderMcpName)); ok {
+	if call := x.call; call != nil && len(call.method) > 0 {
+		v.MCPMethod, v.MCPName = call.method, call.name
+	} else if name, ok := mcp.AppendName(w.name[:0], head.Get(http1.HeaderMcpName)); ok {
 		v.MCPName, w.name = name, name[:0]
 	}
 	return v

@@ -9,6 +9,7 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/metrics"
 	"mcplb/proxy/rules"
 	"mcplb/proxy/session"
 )
@@ -23,13 +24,17 @@ type Settings struct {
 	fallback Route          // what no route matches
 	cors     cors
 	pages    pages
-	secure   bool // Secure is added to the cookie's attributes on TLS
-	usesID   bool // a route writes {request_id}
+	secure   bool  // Secure is added to the cookie's attributes on TLS
+	usesID   bool  // a route writes {request_id}
+	mcpBody  int64 // the longest body that a route which depends on messages takes; 0 = any
 }
 
 // Route is what happens to requests that take one of a frontend's routes, or none
 // of them.
 type Route struct {
+	name     string           // for counters and logs; see routeNames
+	requests *metrics.Counter // nil = not counted
+	limits   []*routeLimit
 	Pool     *backend.Pool
 	Endpoint conf.Endpoint
 	tags     map[mcp.Tag]*backend.Server // the pool's servers, by their tags in sessions and cookies
@@ -117,13 +122,31 @@ func NewSettings(f conf.Frontend, d *Directory) Settings {
 	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
 	s.matcher = rules.Compile(&s.Frontend)
 	s.fallback = newRoute(&f, &conf.Route{Endpoint: conf.EndpointHTTP}, d)
+	s.fallback.name, s.mcpBody = noRouteName, f.MaxBody
+	names := routeNames(f.Routes)
 	for i := range f.Routes {
 		r := newRoute(&f, &f.Routes[i], d)
+		r.name, r.limits = names[i], newRouteLimits(&f, &f.Routes[i], names[i])
+		if f.Routes[i].HasMCP() {
+			s.mcpBody = longer(s.mcpBody, r.maxBody)
+		}
 		s.routes = append(s.routes, r)
 		s.usesID = s.usesID || usesID(&f.Routes[i])
 	}
 	return s
 }
+
+// longer returns the longer of two limits of which 0 is none.
+func longer(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return 0
+	}
+	return max(a, b)
+}
+
+// mostInspected is how long the body of a request may be whose route depends on it, and
+// is r as far as is known.
+func (s *Settings) mostInspected(r *Route) int64 { return longer(s.mcpBody, r.maxBody) }
 
 // newRoute compiles what a frontend's route does.
 func newRoute(f *conf.Frontend, r *conf.Route, d *Directory) Route {
