@@ -13,6 +13,7 @@ type bodyReader struct {
 	mcp.Reader
 	coding   mcp.Coding
 	inflater *mcp.Inflater // made when the first compressed body comes
+	decoded  []byte        // where that writes; the input may be in the loop's buffer
 	fault    mcp.Fault     // of the head
 }
 
@@ -207,14 +208,14 @@ func (x router) inflate(most int64) (tooLong bool) {
 	framed := x.request // a copy: it is read again when the body is forwarded
 	framed.scan(w.input.p[w.input.n:], &body)
 	if r.inflater == nil {
-		r.inflater = new(mcp.Inflater)
+		r.inflater, r.decoded = new(mcp.Inflater), make([]byte, 16<<10)
 	}
 	if most == 0 {
 		most = mostInflated
 	}
 	r.inflater.Begin(r.coding, body, most)
 	for done := false; !done; {
-		done, tooLong = r.inflater.Step(&r.Reader, w.loop.Scratch())
+		done, tooLong = r.inflater.Step(&r.Reader, r.decoded)
 	}
 	return tooLong
 }

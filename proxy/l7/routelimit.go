@@ -29,7 +29,10 @@ type routeLimit struct {
 func newRouteLimits(f *conf.Frontend, r *conf.Route, name string) []*routeLimit {
 	limits := make([]*routeLimit, len(r.Limits))
 	for i, l := range r.Limits {
-		header, _ := l.Key.Header()
+		header, ok := l.Key.Header()
+		if !ok {
+			header = "" // another key
+		}
 		conditions := conf.Route{
 			Priority: r.Priority, Host: r.Host, Path: r.Path, PathExact: r.PathExact, Methods: r.Methods, Headers: r.Headers,
 			Source: r.Source, MCPMethod: r.MCPMethod, MCPName: r.MCPName, Not: r.Not,
