@@ -155,7 +155,9 @@ type Frontend struct {
 	MaxBody               int64 // bytes; 0 = no limit
 	MinBodyRate           int64 // bytes per second that a request's body must bring; 0 = any
 	AllowedOrigins        []string
-	Compress              []string // media types
+	Compress              []string      // media types
+	SSEKeepalive          time.Duration // how long an event stream may be idle before a comment is sent; 0 = off
+	ErrorPages            []ErrorPage   // sorted: statuses before their class
 	CORS                  CORS
 	Sticky                Sticky
 	Routes                []Route

@@ -151,6 +151,7 @@ func keysByLine(p *positions) []string {
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
 	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors",
+		"[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages",
 		"[frontend.NAME.cors] expose", "[frontend.NAME.cors] preflight", "[frontend.NAME.cors] allow_methods", "[frontend.NAME.cors] allow_headers", "[frontend.NAME.cors] max_age"}
 	for _, key := range routeSection.keys() {
 		if !slices.Contains([]string{"path", "backend", "endpoint"}, key) {
@@ -396,6 +397,9 @@ var everyKey = []struct{ key, value, plan string }{
 	{"frontend.http.min_body_rate", `"4k"`, `~frontend.http.min_body_rate 1k -> 4k`},
 	{"frontend.http.allowed_origins", `["null", "http://localhost:5173"]`, `~frontend.http.allowed_origins [] -> ["null", "http://localhost:5173"]`},
 	{"frontend.http.compress", `["Text/HTML"]`, `~frontend.http.compress ["application/json", "text/plain", "text/html"] -> ["text/html"]`},
+	{"frontend.http.sse_keepalive", `"15s"`, `~frontend.http.sse_keepalive 0s -> 15s`},
+	{"frontend.http.error_pages", `{ "503" = "testdata/files/503.html", 5xx = "testdata/files/error", "404" = "" }`,
+		`~frontend.http.error_pages {} -> { "503" = "testdata/files/503.html", "5xx" = "testdata/files/error" }`},
 	{"frontend.http.cors.expose", `[]`, `~frontend.http.cors.expose ["Mcp-Session-Id", "Retry-After", "WWW-Authenticate"] -> []`},
 	{"frontend.http.cors.preflight", `true`, `~frontend.http.cors.preflight false -> true`},
 	{"frontend.http.cors.allow_methods", `["*"]`, `~frontend.http.cors.allow_methods ["GET", "POST", "DELETE", "OPTIONS"] -> ["*"]`},

@@ -57,6 +57,8 @@ var descriptions = map[string]string{
 	"frontend.NAME min_body_rate":           "the bytes per second that a request's body must bring, measured over 10 s, and over 2 s while other requests wait for its server's slot; a slower one is answered 408; 0 = any",
 	"frontend.NAME allowed_origins":         "the origins of browsers that are allowed; any other gets 403; [] = Origin is left to the server",
 	"frontend.NAME compress":                "media types that are compressed with gzip for clients that accept it, over TLS not for browsers (docs/http.md); [] = off",
+	"frontend.NAME sse_keepalive":           "a comment is sent on an event stream that was idle for so long, between two events, so that proxies and NATs on the way do not end it; not on streams that are compressed, signed or of a fixed length; 0 = off (docs/http.md)",
+	"frontend.NAME error_pages":             "files with the bodies of the balancer's own responses, by status (\"503\") or class (\"5xx\": any other of it), of 64 KiB at most, read with the configuration; JSON-RPC requests get JSON-RPC all the same; \"\" = the usual text",
 	"frontend.NAME sticky":                  "what binds an HTTP client to a server.",
 	"frontend.NAME route":                   "requests that are treated otherwise than the frontend's keys say: conditions, and what happens where all of them hold. Denials go first, then the most specific route (docs/routes.md).",
 

@@ -73,6 +73,8 @@ var frontendSection = section[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("min_body_rate", size(true, 1, gigabyte), kilobyte, func(f *Frontend) *int64 { return &f.MinBodyRate }).only(ModeHTTP),
 	key("allowed_origins", listOf(origin, `["https://app.example.com"]`), nil, func(f *Frontend) *[]string { return &f.AllowedOrigins }).only(ModeHTTP),
 	key("compress", listOf(mediaType, `["application/json"]`), []string{"application/json", "text/plain", "text/html"}, func(f *Frontend) *[]string { return &f.Compress }).only(ModeHTTP),
+	key("sse_keepalive", timeout, 0, func(f *Frontend) *time.Duration { return &f.SSEKeepalive }).only(ModeHTTP),
+	key("error_pages", errorPages, nil, func(f *Frontend) *[]ErrorPage { return &f.ErrorPages }).only(ModeHTTP),
 	sub("cors", &corsSection, func(f *Frontend) *CORS { return &f.CORS }).only(ModeHTTP),
 	sub("sticky", &stickySection, func(f *Frontend) *Sticky { return &f.Sticky }).only(ModeHTTP),
 	several("route", &routeSection, func(f *Frontend) *[]Route { return &f.Routes }).only(ModeHTTP),

@@ -32,11 +32,12 @@ func (x *exchange) Wanted(again bool) (r backend.Request, ok bool) {
 	if again && !x.reparse() {
 		return r, false
 	}
+	settings := x.client.settings()
 	if !again {
 		x.dispatch.Pool, x.Endpoint = x.route.Pool, endpointNumber(x.route.Endpoint)
 	}
 	x.log.Routed(x.dispatch.Pool.Name())
-	a := affinity{exchange: x, settings: x.client.settings(), route: x.route}
+	a := affinity{exchange: x, settings: settings, route: x.route}
 	refusal, ok := a.choose()
 	if !ok {
 		x.refuse(refusal)
@@ -52,6 +53,7 @@ func (x *exchange) reparse() bool {
 	c.scan = 0
 	n, reason := c.worker.request.Parse(p, &c.scan, http1.MaxHead)
 	c.worker.input = input{p: p, n: n, pending: true}
+	c.settings().keepUsed(&c.worker.request)
 	if n == 0 || reason != http1.ReasonNone {
 		x.abandon(backend.Aborted)
 		x.refuseHead(generated{why: BadRequest})
