@@ -44,7 +44,7 @@ func Why(f *conf.Frontend, r *Request, d Decision) string {
 }
 
 // Nearly names routes that the request matches as well, but that go after the one
-// that it took, and those of which a single condition does not hold.
+// that it took, and those of which a single condition does not hold while others do.
 func Nearly(f *conf.Frontend, r *Request, d Decision) (near []Near) {
 	var single []Near
 	q := view(r)
@@ -54,15 +54,19 @@ func Nearly(f *conf.Frontend, r *Request, d Decision) (near []Near) {
 			continue
 		}
 		var failed []string
+		holding := 0
 		for _, c := range checks(route, q) {
-			if !c.holds {
+			switch {
+			case !c.holds:
 				failed = append(failed, c.name)
+			case c.given:
+				holding++
 			}
 		}
 		switch {
 		case len(failed) == 0:
 			near = append(near, Near{i, "matches, too, " + behind(f, d, i, q.host)})
-		case len(failed) == 1:
+		case len(failed) == 1 && holding > 0:
 			single = append(single, Near{i, failed[0] + " does not hold"})
 		}
 	}
