@@ -83,33 +83,3 @@ func foreignHint(text string) string {
 	}
 	return fmt.Sprintf("; it looks like %s, and mcplb reads TOML: docs/configuration.md explains every key, packaging/lb.toml is a complete file", name)
 }
-
-// environmentVariable is a place that other programs fill in from the environment.
-var environmentVariable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*(:?[-=?+][^}]*)?\}`)
-
-// unexpanded returns an error about an environment variable in a string, or nil.
-func unexpanded(raw any) error {
-	s, isString := raw.(string)
-	if !isString {
-		return nil
-	}
-	if variable := environmentVariable.FindString(s); variable != "" {
-		return fmt.Errorf("has %s, and environment variables are not expanded here: write the value, or make the file with envsubst", variable)
-	}
-	return nil
-}
-
-// checkExpanded reports environment variables in a value or in the elements of a list.
-func checkExpanded(raw any, fail failure) {
-	if list, isList := raw.([]any); isList {
-		for i, one := range list {
-			if err := unexpanded(one); err != nil {
-				fail(element("", i), err.Error())
-			}
-		}
-		return
-	}
-	if err := unexpanded(raw); err != nil {
-		fail("", err.Error())
-	}
-}
