@@ -157,17 +157,6 @@ func (x *exchange) note(settings *Settings) {
 	x.set(headerSession, len(head.Get(http1.HeaderMcpSessionID)) > 0)
 }
 
-// noteCompression notes whether the response may be compressed for the client.
-func (x *exchange) noteCompression(settings *Settings) {
-	head := &x.client.worker.request
-	if len(x.route.compress) == 0 || !acceptsCoding(head, "gzip") {
-		return
-	}
-	tls := x.client.overTLS(settings)
-	x.set(overTLS, tls)
-	x.set(acceptsGzip, !tls || !mayBeBrowser(head, settings.Frontend.Sticky.Cookie))
-}
-
 // eraOf is the era of a request, whose version counts if it stands in one line.
 func eraOf(head *http1.RequestHead) mcp.Era {
 	if head.Repeated(http1.HeaderMcpProtocolVersion) {

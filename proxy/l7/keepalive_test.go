@@ -266,4 +266,3 @@ func TestKeepaliveIsReloaded(t *testing.T) {
 	client.Reset()
 	server.HearReset()
 }
-

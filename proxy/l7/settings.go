@@ -18,23 +18,22 @@ import (
 // its route says holds until its end.
 type Settings struct {
 	session.Settings
-	matcher  *rules.Matcher // nil = the frontend has no routes
-	routes   []Route        // of the frontend, in the file's order
-	fallback Route          // what no route matches
-	cors     cors
-	pages    pages
-	secure   bool // Secure is added to the cookie's attributes on TLS
-	usesID   bool // a route writes {request_id}
+	Routes  []Route        // of the frontend, in the order of the file; the last is for requests that take none of them
+	matcher *rules.Matcher // nil = the frontend has no routes
+	cors    cors
+	pages   pages
+	secure  bool // Secure is added to the cookie's attributes on TLS
+	usesID  bool // a route writes {request_id}
 }
 
-// Route is what happens to requests that take one of a frontend's routes, or none
-// of them.
+// Route is what happens to the requests that take a route of the configuration.
+// Those that are forwarded go to an endpoint of the servers of a pool.
 type Route struct {
+	Rule     *conf.Route // nil = the frontend's own, for requests that take no route
 	Pool     *backend.Pool
 	Endpoint conf.Endpoint
 	tags     map[mcp.Tag]*backend.Server // the pool's servers, by their tags in sessions and cookies
 
-	deny     bool
 	respond  *conf.Respond   // nil = not answered here
 	redirect *rules.Template // likewise
 	status   int             // of the redirect
@@ -115,20 +114,30 @@ func NewSettings(f conf.Frontend, d *Directory) Settings {
 	s := Settings{Settings: session.Settings{Frontend: f, Pool: d.Pool(f.Backend)}}
 	s.cors, s.pages = newCORS(&f), newPages(f.ErrorPages)
 	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
-	s.matcher = rules.Compile(&s.Frontend)
-	s.fallback = newRoute(&f, &conf.Route{Endpoint: conf.EndpointHTTP}, d)
+	s.matcher = rules.Compile(&f)
 	for i := range f.Routes {
 		r := newRoute(&f, &f.Routes[i], d)
-		s.routes = append(s.routes, r)
+		r.Rule = &f.Routes[i]
+		s.Routes = append(s.Routes, r)
 		s.usesID = s.usesID || usesID(&f.Routes[i])
 	}
+	s.Routes = append(s.Routes, newRoute(&f, &conf.Route{Endpoint: conf.EndpointHTTP}, d))
 	return s
+}
+
+// route is the route with that index in the configuration; rules.NoRoute is the
+// frontend's own.
+func (s *Settings) route(index int) *Route {
+	if index == rules.NoRoute {
+		return &s.Routes[len(s.Routes)-1]
+	}
+	return &s.Routes[index]
 }
 
 // newRoute compiles what a frontend's route does.
 func newRoute(f *conf.Frontend, r *conf.Route, d *Directory) Route {
 	made := Route{
-		Pool: d.Pool(f.Backend), Endpoint: r.Endpoint, deny: r.Deny, respond: r.Respond,
+		Pool: d.Pool(f.Backend), Endpoint: r.Endpoint, respond: r.Respond,
 		strip: prefixOf(r.StripPrefix), add: prefixOf(r.AddPrefix),
 		request:  newFieldEdits(r.SetRequestHeaders, r.AddRequestHeaders, r.RemoveRequestHeaders),
 		response: newFieldEdits(r.SetResponseHeaders, r.AddResponseHeaders, r.RemoveResponseHeaders),

@@ -7,6 +7,7 @@ import (
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/rules"
 	"mcplb/proxy/session"
 
 	"golang.org/x/sys/unix"
@@ -271,6 +272,7 @@ func (c mover) askAgain(was *RequestState) {
 func (x *exchange) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.Pool) {
 	w := x.client.worker
 	x.ExchangeState = h.ExchangeState
+	x.route = x.client.settings().route(rules.NoRoute)
 	x.dispatch.Pool, x.dispatch.Slot, x.dispatch.Since = pool, slot, h.Moved
 	if x.has(streaming) {
 		x.dispatch.Slot.SetUse(backend.Stream)

@@ -92,12 +92,11 @@ type worker struct {
 	origins    origins
 
 	// What rules work with, where a frontend has any.
-	ruled    rules.Request // that of request
-	matching rules.Scratch
-	values   rules.Values
-	name     []byte // where Mcp-Name is decoded
-	rulings  rulings
-	ids      ids
+	rules   rules.Scratch
+	values  rules.Values
+	name    []byte // where Mcp-Name is decoded
+	rulings rulings
+	ids     ids
 
 	date     []byte // the present second, in the form of a Date field
 	dateEnds int64  // when it is out of date, on the loop's clock
