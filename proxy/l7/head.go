@@ -47,7 +47,7 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 		dst = w.appendHost(dst, preserve)
 	}
 	dst = head.AppendFields(dst, without|1<<http1.HeaderTrailer)
-	dst = head.AppendTrailer(dst, x.requestTrailers())
+	dst = head.AppendTrailer(dst, router{x}.requestTrailers())
 	dst = appendSession(dst, head, settings.Frontend.Sticky.Session)
 	if hide != "" {
 		dst = appendCookies(dst, head, hide)
@@ -232,7 +232,7 @@ func (w headWriter) appendResponse(dst []byte, f form) []byte {
 	if !head.Has(http1.HeaderDate) {
 		dst = http1.AppendField(dst, "Date", x.client.worker.now())
 	}
-	dst = x.edited(dst, fields)
+	dst = router{x}.edited(dst, fields)
 	if x.has(setCookie) && !keptByCaches(head, time.Now()) {
 		dst = w.appendSetCookie(dst)
 	}

@@ -124,13 +124,13 @@ func (x router) remember(settings *Settings) {
 
 // beginBody begins the request's body, whose head is parsed. Trailers could bring
 // again what a route takes off.
-func (x *exchange) beginBody() {
+func (x router) beginBody() {
 	head := &x.client.worker.request
 	x.request.begin(head.Framing, head.Length, x.requestTrailers())
 }
 
 // requestTrailers says which trailers of the request are passed on.
-func (x *exchange) requestTrailers() http1.Trailers {
+func (x router) requestTrailers() http1.Trailers {
 	if x.route != nil && len(x.route.request.removed) > 0 {
 		return http1.TrailersDrop
 	}
@@ -173,7 +173,7 @@ func (x router) noteFields(settings *Settings) {
 }
 
 // edited applies the route's edits to the fields of a response in dst[start:].
-func (x *exchange) edited(dst []byte, start int) []byte {
+func (x router) edited(dst []byte, start int) []byte {
 	if x.route == nil || x.route.response.none() {
 		return dst
 	}
