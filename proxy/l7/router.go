@@ -248,7 +248,8 @@ func (w headWriter) dropPrefixFields(head *http1.RequestHead) []byte {
 			worker.name = append(worker.name, bytes.TrimRight(outer, "/")...)
 		}
 	}
-	return append(worker.name, strip...)
+	worker.name = append(worker.name, strip...)
+	return worker.name
 }
 
 // appendPath appends the path that the server gets: that of the request that is
