@@ -20,23 +20,63 @@ type router struct{ *exchange }
 func (x router) begin(settings *Settings, rate verdict) {
 	d := x.match(settings)
 	if d.NeedsMessage && !rate.banned && !rate.refused {
-		x.inspect(settings, d)
+		x.inspect(settings, d.Route)
 		return
 	}
-	x.take(settings, d.Route)
+	x.settle(settings, d.Route)
 	x.only(d.Route)
 	x.noteCall()
+	refusal, ok := forbids(&d)
 	switch {
 	case rate.banned:
 		x.refuse(generated{why: Banned, retryAfter: rate.wait})
 	case rate.refused:
 		x.refuse(rate.limited())
-	case d.Refused != rules.Readable:
-		x.refuse(generated{why: BadRequest, text: d.Refused.Text()})
-	case d.Denied:
-		x.refuse(generated{why: Denied})
+	case !ok:
+		x.refuse(refusal)
 	default:
 		x.proceed(settings)
+	}
+}
+
+// match finds the route of the request whose head is parsed.
+func (x router) match(settings *Settings) rules.Decision {
+	if settings.matcher == nil {
+		return rules.Decision{Route: rules.NoRoute}
+	}
+	w := x.client.worker
+	w.ruled = rulesRequest(requester{x.client}, &w.request)
+	if settings.matcher.HasMCP() {
+		w.ruled.Message = x.sentMessage()
+	}
+	return settings.matcher.Match(&w.ruled, &w.rules)
+}
+
+// settle notes the route of the request.
+func (x router) settle(settings *Settings, route int) {
+	x.take(settings.route(route))
+	if settings.matcher != nil {
+		x.remember(settings)
+	}
+}
+
+// forbids returns the answer where a frontend's rules forbid a request.
+func forbids(d *rules.Decision) (refusal generated, ok bool) {
+	switch {
+	case d.Refused != rules.Readable:
+		return generated{why: BadRequest, text: d.Refused.Text()}, false
+	case d.Denied:
+		return generated{why: Denied}, false
+	}
+	return generated{}, true
+}
+
+// rulesRequest is what routes depend on of a request.
+func rulesRequest(c requester, head *http1.RequestHead) rules.Request {
+	return rules.Request{
+		Method: head.MethodName(), Host: head.Host(), Path: head.Path(), Fields: &head.Fields, Source: c.from().Addr(),
+		Forwarded: c.settings().Trusts(c.From.Addr()),
+		Message:   rules.Message{Known: true},
 	}
 }
 
@@ -64,8 +104,20 @@ func (x router) proceed(settings *Settings) {
 	}
 }
 
+// noteCompression notes whether the response may be compressed for the client.
+func (x router) noteCompression(settings *Settings) {
+	head := &x.client.worker.request
+	if len(x.route.compress) == 0 || !acceptsCoding(head, "gzip") {
+		return
+	}
+	tls := x.client.overTLS(settings)
+	x.set(overTLS, tls)
+	x.set(acceptsGzip, !tls || !mayBeBrowser(head, settings.Frontend.Sticky.Cookie))
+}
+
 // askForServer asks for a slot, once enough of the body is there.
 func (x router) askForServer(settings *Settings) {
+	x.noteCompression(settings)
 	if body := (intake{x.exchange}); body.mustCollect(settings) {
 		body.collect()
 		return
@@ -74,53 +126,34 @@ func (x router) askForServer(settings *Settings) {
 	x.dispatch.Begin(x.exchange)
 }
 
-// match finds the route of the request that is parsed.
-func (x router) match(settings *Settings) rules.Decision {
-	if settings.matcher == nil {
-		return rules.Decision{Route: rules.NoRoute}
+// take makes the route the request's: what it says holds until the exchange is over.
+func (x router) take(route *Route) {
+	x.route, x.Timeouts = route, route.timeouts
+	if len(route.request.removed) > 0 {
+		x.beginBody()
 	}
-	w := x.client.worker
-	head := &w.request
-	w.ruled = rules.Request{
-		Method: head.MethodName(), Host: head.Host(), Path: head.Path(), Fields: &head.Fields,
-		Source: requester{x.client}.from().Addr(),
-	}
-	if settings.matcher.HasMCP() {
-		w.ruled.Message = x.sentMessage()
-	}
-	return settings.matcher.Match(&w.ruled, &w.matching)
 }
 
-// take makes the route with that index the request's: what it says holds until the
-// exchange is over.
-func (x router) take(settings *Settings, route int) {
-	x.route = &settings.fallback
-	if route != rules.NoRoute {
-		x.route = &settings.routes[route]
-	}
-	x.Timeouts = x.route.timeouts
-	x.noteCompression(settings)
-	if settings.matcher == nil {
-		return
-	}
-	x.beginBody()
+// remember makes room for what must be known of the request later, for its route or
+// for the log.
+func (x router) remember(settings *Settings) {
 	if x.ruling == nil && (settings.usesID || !x.route.response.none() && x.route.response.fixed == nil) {
 		x.ruling = x.client.worker.rulings.get()
-	}
-	if settings.usesID && len(x.ruling.id) == 0 {
-		x.identify(settings)
+		if settings.usesID {
+			x.identify(settings)
+		}
 	}
 }
 
 // beginBody begins the request's body, whose head is parsed. Trailers could bring
 // again what a route takes off.
-func (x *exchange) beginBody() {
+func (x router) beginBody() {
 	head := &x.client.worker.request
 	x.request.begin(head.Framing, head.Length, x.requestTrailers())
 }
 
 // requestTrailers says which trailers of the request are passed on.
-func (x *exchange) requestTrailers() http1.Trailers {
+func (x router) requestTrailers() http1.Trailers {
 	if x.route != nil && len(x.route.request.removed) > 0 {
 		return http1.TrailersDrop
 	}
@@ -165,7 +198,7 @@ func (x router) noteFields(settings *Settings) {
 }
 
 // edited applies the route's edits to the fields of a response in dst[start:].
-func (x *exchange) edited(dst []byte, start int) []byte {
+func (x router) edited(dst []byte, start int) []byte {
 	if x.route == nil || x.route.response.none() {
 		return dst
 	}
@@ -240,7 +273,8 @@ func (w headWriter) dropPrefixFields(head *http1.RequestHead) []byte {
 			worker.name = append(worker.name, bytes.TrimRight(outer, "/")...)
 		}
 	}
-	return append(worker.name, strip...)
+	worker.name = append(worker.name, strip...)
+	return worker.name
 }
 
 // appendPath appends the path that the server gets: that of the request that is

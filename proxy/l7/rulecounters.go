@@ -102,9 +102,8 @@ func (c *RuleCounters) bind(s *Settings) {
 	if s.matcher == nil {
 		return
 	}
-	s.fallback.requests = c.routes.Get([]byte(s.fallback.name))
-	for i := range s.routes {
-		r := &s.routes[i]
+	for i := range s.Routes {
+		r := &s.Routes[i]
 		r.requests = c.routes.Get([]byte(r.name))
 		for _, l := range r.limits {
 			name := []byte(limitName(r.name, l.key))

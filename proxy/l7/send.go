@@ -54,7 +54,7 @@ func (x upload) forward() {
 // written to it: a kept-alive one that the server closed meanwhile. So the
 // request may go over another, whatever its method.
 func (x upload) unsent(errno unix.Errno) {
-	x.beginBody()
+	router(x).beginBody()
 	x.client.keepInput()
 	x.Disconnect(false)
 	if x.has(reused) {

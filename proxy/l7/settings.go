@@ -7,7 +7,6 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
-	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/metrics"
 	"mcplb/proxy/rules"
@@ -19,19 +18,19 @@ import (
 // its route says holds until its end.
 type Settings struct {
 	session.Settings
-	matcher  *rules.Matcher // nil = the frontend has no routes
-	routes   []Route        // of the frontend, in the file's order
-	fallback Route          // what no route matches
-	cors     cors
-	pages    pages
-	secure   bool  // Secure is added to the cookie's attributes on TLS
-	usesID   bool  // a route writes {request_id}
-	mcpBody  int64 // the longest body that a route which depends on messages takes; 0 = any
+	Routes  []Route        // of the frontend, in the order of the file; the last is for requests that take none of them
+	matcher *rules.Matcher // nil = the frontend has no routes
+	cors    cors
+	pages   pages
+	secure  bool  // Secure is added to the cookie's attributes on TLS
+	usesID  bool  // a route writes {request_id}
+	mcpBody int64 // the longest body that a route which depends on messages takes; 0 = any
 }
 
-// Route is what happens to requests that take one of a frontend's routes, or none
-// of them.
+// Route is what happens to the requests that take a route of the configuration.
+// Those that are forwarded go to an endpoint of the servers of a pool.
 type Route struct {
+	Rule     *conf.Route      // nil = the frontend's own, for requests that take no route
 	name     string           // for counters and logs; see routeNames
 	requests *metrics.Counter // nil = not counted
 	limits   []*routeLimit
@@ -39,7 +38,6 @@ type Route struct {
 	Endpoint conf.Endpoint
 	tags     map[mcp.Tag]*backend.Server // the pool's servers, by their tags in sessions and cookies
 
-	deny     bool
 	respond  *conf.Respond   // nil = not answered here
 	redirect *rules.Template // likewise
 	status   int             // of the redirect
@@ -120,20 +118,30 @@ func NewSettings(f conf.Frontend, d *Directory) Settings {
 	s := Settings{Settings: session.Settings{Frontend: f, Pool: d.Pool(f.Backend)}}
 	s.cors, s.pages = newCORS(&f), newPages(f.ErrorPages)
 	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
-	s.matcher = rules.Compile(&s.Frontend)
-	s.fallback = newRoute(&f, &conf.Route{Endpoint: conf.EndpointHTTP}, d)
-	s.fallback.name, s.mcpBody = noRouteName, f.MaxBody
+	s.matcher = rules.Compile(&f)
+	s.mcpBody = f.MaxBody
 	names := routeNames(f.Routes)
 	for i := range f.Routes {
 		r := newRoute(&f, &f.Routes[i], d)
-		r.name, r.limits = names[i], newRouteLimits(&f, &f.Routes[i], names[i])
-		if f.Routes[i].HasMCP() {
+		r.Rule, r.name, r.limits = &f.Routes[i], names[i], newRouteLimits(&f, &f.Routes[i], names[i])
+		if r.Rule.HasMCP() {
 			s.mcpBody = longer(s.mcpBody, r.maxBody)
 		}
-		s.routes = append(s.routes, r)
+		s.Routes = append(s.Routes, r)
 		s.usesID = s.usesID || usesID(&f.Routes[i])
 	}
+	s.Routes = append(s.Routes, newRoute(&f, &conf.Route{Endpoint: conf.EndpointHTTP}, d))
+	s.Routes[len(f.Routes)].name = noRouteName
 	return s
+}
+
+// route is the route with that index in the configuration; rules.NoRoute is the
+// frontend's own.
+func (s *Settings) route(index int) *Route {
+	if index == rules.NoRoute {
+		return &s.Routes[len(s.Routes)-1]
+	}
+	return &s.Routes[index]
 }
 
 // longer returns the longer of two limits of which 0 is none.
@@ -151,7 +159,7 @@ func (s *Settings) mostInspected(r *Route) int64 { return longer(s.mcpBody, r.ma
 // newRoute compiles what a frontend's route does.
 func newRoute(f *conf.Frontend, r *conf.Route, d *Directory) Route {
 	made := Route{
-		Pool: d.Pool(f.Backend), Endpoint: r.Endpoint, deny: r.Deny, respond: r.Respond,
+		Pool: d.Pool(f.Backend), Endpoint: r.Endpoint, respond: r.Respond,
 		strip: prefixOf(r.StripPrefix), add: prefixOf(r.AddPrefix),
 		request:  newFieldEdits(r.SetRequestHeaders, r.AddRequestHeaders, r.RemoveRequestHeaders),
 		response: newFieldEdits(r.SetResponseHeaders, r.AddResponseHeaders, r.RemoveResponseHeaders),
@@ -195,12 +203,4 @@ func templateNames(text string) (names []string) {
 		}
 	}
 	return names
-}
-
-// keepUsed keeps those fields of a request on which a condition of a route has
-// depended, although Connection names them: the server must see what the rule saw.
-func (s *Settings) keepUsed(head *http1.RequestHead) {
-	if s.matcher != nil {
-		head.KeepNamed(s.matcher.Uses)
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/rules"
 	"mcplb/proxy/session"
 
 	"golang.org/x/sys/unix"
@@ -281,6 +282,7 @@ func (x *exchange) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.P
 	if x.has(streaming) {
 		x.dispatch.Slot.SetUse(backend.Stream)
 	}
+	x.route = x.client.settings().route(rules.NoRoute)
 	x.adoptCall(h.Call)
 	x.upstreamPool = w.upstreams(slot.Server())
 	x.request.Done = true

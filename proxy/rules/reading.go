@@ -218,22 +218,29 @@ func fold(dst, path []byte) []byte {
 		} else {
 			dst = utf8.AppendRune(dst, foldRune(r))
 		}
-		i += max(size, 1)
+		i += size
 	}
-	return trimSegment(dst, start)
+	if dst = trimSegment(dst, start); len(dst) == 0 {
+		dst = append(dst, '/')
+	}
+	return dst
 }
 
 // trimSegment takes dots and spaces off the end of dst, whose last segment begins
-// at start, unless it has nothing else.
+// with the slash at start, and the segment with them if it has nothing else. What a
+// reading has left of dot segments stays.
 func trimSegment(dst []byte, start int) []byte {
 	end := len(dst)
 	for end > start+1 && (dst[end-1] == '.' || dst[end-1] == ' ') {
 		end--
 	}
-	if end <= start+1 {
+	switch {
+	case end > start+1:
+		return dst[:end]
+	case start == 0 && len(dst) == 1, string(dst[start:]) == "/.", string(dst[start:]) == "/..":
 		return dst
 	}
-	return dst[:end]
+	return dst[:start]
 }
 
 // foldRune is the same for all letters that differ in case alone.
