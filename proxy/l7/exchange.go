@@ -142,7 +142,6 @@ func (x *exchange) note(settings *Settings) {
 	head := &c.worker.request
 	x.Flags, x.Method, x.origin = 0, head.Method, c.worker.origins.of(head)
 	x.dispatch.Restart()
-	settings.keepUsed(head)
 	router{x}.beginBody()
 	c.HalfOpen = c.Conn.HungUp()
 	c.Closes = !head.KeepAlive || c.frontend.draining.Load() ||
