@@ -204,19 +204,6 @@ func TestTrailersCannotBringBack(t *testing.T) {
 	client.wantStatus("POST", 200)
 }
 
-// What a rule depended on reaches the server, although Connection names it; MCP's own
-// headers do, too.
-func TestConnectionCannotHide(t *testing.T) {
-	t.Parallel()
-	b := start(t, []string{seen(t)}, withRoutes(t, route(`headers = { "X-Tenant" = ["a"] }`, `add_request_headers = { "X-Route" = "tenant" }`)))
-	client := b.dial()
-	client.Say(get("/", "X-Tenant: a", "Mcp-Param-Region: eu", "X-Other: 1", "Connection: X-Tenant, Mcp-Param-Region, X-Other"))
-	_, body := client.wantStatus("GET", 200)
-	if !strings.Contains(body, "X-Tenant=a") || !strings.Contains(body, "X-Route=tenant") || !strings.Contains(body, "Mcp-Param-Region=eu") || strings.Contains(body, "X-Other") {
-		t.Errorf("the server received %s", body)
-	}
-}
-
 // Response headers are edited in servers' responses and in generated ones, for whatever
 // reason; what the balancer itself needs stays.
 func TestResponseHeaders(t *testing.T) {
@@ -432,6 +419,23 @@ func TestFieldEdits(t *testing.T) {
 		got := string(e.apply([]byte(line+in), len(line), e.fixed))
 		if got != line+want+"X-Set: 1\r\nX-Add: {}\r\n" {
 			t.Errorf("%q: %q", in, got)
+		}
+	}
+}
+
+// A route sets Host, but never to nothing or to what is none: servers would refuse the
+// request, or take it for another host's.
+func TestHostIsSet(t *testing.T) {
+	t.Parallel()
+	b := start(t, []string{seen(t)}, withRoutes(t, route(`set_request_headers = { Host = "{mcp_name}.internal:80" }`)+
+		route(`path = "/maybe"`, `set_request_headers = { Host = "{mcp_name}" }`)))
+	client := b.dial()
+	for _, c := range []struct{ path, name, want string }{
+		{"/", "tool", "tool.internal:80"}, {"/", "a b/c", "x"}, {"/maybe", "", "x"}, {"/maybe", "other", "other"},
+	} {
+		client.Say(get(c.path, "Mcp-Name: "+c.name))
+		if _, body := client.wantStatus("GET", 200); !strings.Contains(body, " Host="+c.want+" ") || strings.Contains(body, "X-Forwarded-Host=") && !strings.Contains(body, "X-Forwarded-Host=x") {
+			t.Errorf("%s, %q: the server received %s", c.path, c.name, body)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 		without |= http1.Forwarding // from others they may be forged
 	}
 	preserve := x.dispatch.Pool.InForce().PreserveHost && len(head.Host()) > 0
-	if !preserve || !head.Has(http1.HeaderHost) {
+	if !preserve || !head.Has(http1.HeaderHost) || x.route.host != nil {
 		without |= 1 << http1.HeaderHost
 	}
 	hide := settings.Frontend.Sticky.Cookie
@@ -143,16 +143,39 @@ func (w headWriter) wantsEvents(head *http1.RequestHead) bool {
 	return false
 }
 
-// appendHost writes Host: the client's, or the server's address.
+// appendHost writes Host: what the route sets, if that can be one, the client's, or the
+// server's address.
 func (w headWriter) appendHost(dst []byte, preserve bool) []byte {
 	x := w.exchange
 	dst = append(dst, "Host: "...)
+	if x.route.host != nil {
+		start := len(dst)
+		dst = x.route.host.Append(dst, router{x}.values(w.settings))
+		if isHost(dst[start:]) {
+			return append(dst, "\r\n"...)
+		}
+		dst = dst[:start]
+	}
 	if preserve {
 		dst = append(dst, x.client.worker.request.Host()...)
 	} else {
 		dst = x.dispatch.Slot.Server().Addr(endpoints[x.Endpoint]).AppendTo(dst)
 	}
 	return append(dst, "\r\n"...)
+}
+
+// isHost reports whether a server may be sent host in Host: a name or an address,
+// with or without a port.
+func isHost(host []byte) bool {
+	for _, c := range host {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case c == '-', c == '_', c == '.', c == '~', c == ':', c == '[', c == ']':
+		default:
+			return false
+		}
+	}
+	return len(host) > 0
 }
 
 // appendSession writes Mcp-Session-Id as the server knows it.
