@@ -36,6 +36,7 @@ type Record struct {
 	Call   string // the MCP method in Mcp-Method, from a fixed set
 
 	RequestID []byte // of an HTTP request, where routes use one
+	Name      []byte // of the tool, resource, prompt or task that a request is about, as far as it is known
 
 	Reason  string // why it ended
 	Detail  string // what was wrong, if the reason alone does not say it
@@ -76,6 +77,16 @@ const maxMethod = 32
 func (r *Record) Identified(id []byte) {
 	if r != nil {
 		r.RequestID = append(r.RequestID[:0], id...)
+	}
+}
+
+// mostName is how much of a Name is kept, in bytes.
+const mostName = 128
+
+// Named records a copy of what the request is about.
+func (r *Record) Named(name []byte) {
+	if r != nil {
+		r.Name = append(r.Name[:0], name[:min(len(name), mostName)]...)
 	}
 }
 

@@ -20,6 +20,10 @@ func (x deadlines) limit(f *conf.Frontend) (time.Duration, int64) {
 		return f.TimeoutHTTPRequest, since
 	case dispatching:
 		return x.dispatch.Limit(), since
+	case inspecting:
+		return f.TimeoutClient, since
+	case delaying:
+		return time.Duration(max(x.call.askAt-since, 1)), since
 	case exchanging:
 		server := x.dispatch.Pool.InForce().TimeoutServer
 		switch {
@@ -70,6 +74,10 @@ func (x deadlines) expired() {
 		x.respond(x.refusal.generated, x.refusal.scanner.ID())
 	case dispatching:
 		x.dispatch.Expired(x.exchange)
+	case inspecting:
+		intake(x).refuseSlow()
+	case delaying:
+		router(x).delayOver()
 	case exchanging:
 		x.stalled()
 	}

@@ -22,7 +22,12 @@ import (
 //	idle         a complete head                         dispatching
 //	idle         a complete head, refused                idle, with a generated response; refusing
 //	                                                     where that waits for the request's end
+//	idle         a complete head, its body decides       inspecting, unless the body is complete, too
 //	idle         a complete head, slots are scarce       collecting
+//	idle         a complete head, over a limit           delaying, or idle: 429
+//	inspecting   the body is complete                    as with a complete head
+//	inspecting   it is denied, unreadable, too slow      idle: 403, 400, 408
+//	delaying     its turn has come                       as with a complete head
 //	collecting   enough of the body                      dispatching
 //	collecting   it comes too slowly                     idle: 408
 //	refusing     the request's end                       idle, with a generated response
@@ -47,6 +52,7 @@ type exchange struct {
 	log          *accesslog.Record // nil = none is kept
 	route        *Route            // from the end of its head to that of the exchange; nil before, and after a hand-over
 	ruling       *ruling           // what the route needs later; nil = nothing
+	call         *call             // what it calls, and its limits; nil = not known, and none
 	request      Body
 	pace         *pace                 // of the request's body, where that is still to come
 	replay       reactor.PendingBuffer // the beginning of the request as it was read, until an answer begins: to send again, or to find its id
@@ -71,6 +77,8 @@ const (
 	idle exchangeState = iota
 	refusing
 	collecting  // the beginning of the body: see intake
+	inspecting  // all of the body, for the rules: see router.inspect
+	delaying    // for the limits of its route
 	dispatching // see session.Dispatch
 	exchanging
 	tunnelling
@@ -82,7 +90,7 @@ func (x *exchange) stateName() string {
 	if x.state == dispatching {
 		return x.dispatch.State().String()
 	}
-	return [...]string{idle: "reading", refusing: "refusing", collecting: "collecting", exchanging: "exchanging", tunnelling: "tunnelling"}[x.state]
+	return [...]string{idle: "reading", refusing: "refusing", collecting: "collecting", inspecting: "inspecting", delaying: "delaying", exchanging: "exchanging", tunnelling: "tunnelling"}[x.state]
 }
 
 type exchangeFlags uint32
@@ -170,13 +178,15 @@ func (x *exchange) clientReady() {
 		x.drainBody()
 	case collecting:
 		intake{x}.collectMore()
+	case inspecting:
+		router{x}.inspectMore()
 	case exchanging:
 		upload{x}.sendBody()
 		if x.state == exchanging {
 			download{x}.receive()
 		}
 		x.checkGone()
-	case dispatching:
+	case dispatching, delaying:
 		x.checkGone()
 	}
 }
@@ -190,7 +200,7 @@ func (x *exchange) checkGone() {
 	if !c.Conn.HungUp() || c.HalfOpen {
 		return
 	}
-	if x.state == dispatching || x.state == exchanging && x.request.Done {
+	if x.state == dispatching || x.state == delaying || x.state == exchanging && x.request.Done {
 		c.gone()
 	}
 }
@@ -212,6 +222,7 @@ func (x *exchange) forget() {
 
 // tidy lets go of what an exchange does not need that is over but for its response.
 func (x *exchange) tidy() {
+	x.endCall()
 	x.dispatch.Forget()
 	x.refusal, x.bound, x.upstreamPool = nil, nil, nil
 	x.client.worker.paces.put(x.pace)

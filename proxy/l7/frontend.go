@@ -14,22 +14,28 @@ import (
 type Frontend struct {
 	session.Frontend[Settings, Counters]
 	workers  Workers
+	rules    *RuleCounters
 	draining atomic.Bool
 }
 
 // NewFrontend makes a frontend on the workers of an engine, one for each of its
 // loops.
 func NewFrontend(s Settings, shared session.Shared, workers Workers) *Frontend {
-	f := &Frontend{workers: workers}
+	f := &Frontend{workers: workers, rules: newRuleCounters()}
+	f.rules.bind(&s)
 	f.Init(s, shared)
 	return f
 }
 
 // Apply changes the settings for requests to come, and ends draining.
 func (f *Frontend) Apply(s Settings) {
+	f.rules.bind(&s)
 	f.Frontend.Apply(s)
 	f.draining.Store(false)
 }
+
+// Rules returns what is counted for the frontend's routes, and of tools.
+func (f *Frontend) Rules() *RuleCounters { return f.rules }
 
 // ClearPeaks restarts every peak with what is now.
 func (f *Frontend) ClearPeaks() {

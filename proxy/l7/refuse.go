@@ -125,6 +125,7 @@ func (x *exchange) end(g generated, reason session.Reason) {
 func (x *exchange) respond(g generated, id []byte) {
 	c := x.client
 	recorder{x}.logGenerated(&g)
+	x.answeredCall(g.code())
 	counters := c.counters()
 	counters.Own[g.why].Add(1)
 	counters.Status[backend.ClassOf(g.code())].Add(1)

@@ -14,54 +14,37 @@ import (
 type router struct{ *exchange }
 
 // begin routes the request that is the input, and about which the rate has decided.
-// The order: what the rate says, denials, the origin, preflights, what is answered
-// here, the size of the body.
+// The order: what the rate says, denials, for which the body may have to be read, the
+// limits of the route, the origin, preflights, what is answered here, the size of the
+// body.
 func (x router) begin(settings *Settings, rate verdict) {
-	refusal, ok := x.decide(settings)
+	d := x.match(settings)
+	if d.NeedsMessage && !rate.banned && !rate.refused {
+		x.inspect(settings, d)
+		return
+	}
+	x.take(settings, d.Route)
+	x.only(d.Route)
+	x.noteCall()
 	switch {
 	case rate.banned:
 		x.refuse(generated{why: Banned, retryAfter: rate.wait})
 	case rate.refused:
 		x.refuse(rate.limited())
-	case !ok:
-		x.refuse(refusal)
+	case d.Refused != rules.Readable:
+		x.refuse(generated{why: BadRequest, text: d.Refused.Text()})
+	case d.Denied:
+		x.refuse(generated{why: Denied})
 	default:
 		x.proceed(settings)
 	}
 }
 
-// decide finds the route that the request takes whose head is parsed, and notes it;
-// refusal is the answer where the frontend's rules forbid the request.
-func (x router) decide(settings *Settings) (refusal generated, ok bool) {
-	if settings.matcher == nil {
-		x.take(settings.route(rules.NoRoute))
-		return generated{}, true
-	}
-	c := x.client
-	r := rulesRequest(requester{c}, &c.worker.request)
-	d := settings.matcher.Match(&r, &c.worker.rules)
-	x.take(settings.route(d.Route))
-	x.remember(settings)
-	switch {
-	case d.Refused != rules.Readable:
-		return generated{why: BadRequest, text: d.Refused.Text()}, false
-	case d.Denied:
-		return generated{why: Denied}, false
-	}
-	return generated{}, true
-}
-
-// rulesRequest is what routes depend on of a request.
-func rulesRequest(c requester, head *http1.RequestHead) rules.Request {
-	return rules.Request{
-		Method: head.MethodName(), Host: head.Host(), Path: head.Path(), Fields: &head.Fields, Source: c.from().Addr(),
-		Forwarded: c.settings().Trusts(c.From.Addr()),
-		Message:   rules.Message{Known: true},
-	}
-}
-
 // proceed answers a request that is not denied, or asks for a server.
 func (x router) proceed(settings *Settings) {
+	if !x.admitted(settings) {
+		return
+	}
 	head := &x.client.worker.request
 	switch {
 	case !originAllowed(settings.Frontend.AllowedOrigins, head):
@@ -81,6 +64,54 @@ func (x router) proceed(settings *Settings) {
 	}
 }
 
+// askForServer asks for a slot, once enough of the body is there.
+func (x router) askForServer(settings *Settings) {
+	if body := (intake{x.exchange}); body.mustCollect(settings) {
+		body.collect()
+		return
+	}
+	x.state = dispatching
+	x.dispatch.Begin(x.exchange)
+}
+
+// match finds the route of the request that is parsed.
+func (x router) match(settings *Settings) rules.Decision {
+	if settings.matcher == nil {
+		return rules.Decision{Route: rules.NoRoute}
+	}
+	w := x.client.worker
+	head := &w.request
+	w.ruled = rules.Request{
+		Method: head.MethodName(), Host: head.Host(), Path: head.Path(), Fields: &head.Fields,
+		Source: requester{x.client}.from().Addr(), Forwarded: settings.Trusts(x.client.From.Addr()),
+	}
+	if settings.matcher.HasMCP() {
+		w.ruled.Message = x.sentMessage()
+	}
+	return settings.matcher.Match(&w.ruled, &w.matching)
+}
+
+// take makes the route with that index the request's: what it says holds until the
+// exchange is over.
+func (x router) take(settings *Settings, route int) {
+	x.route = &settings.fallback
+	if route != rules.NoRoute {
+		x.route = &settings.routes[route]
+	}
+	x.Timeouts = x.route.timeouts
+	x.noteCompression(settings)
+	if settings.matcher == nil {
+		return
+	}
+	x.beginBody()
+	if x.ruling == nil && (settings.usesID || !x.route.response.none() && x.route.response.fixed == nil) {
+		x.ruling = x.client.worker.rulings.get()
+	}
+	if settings.usesID && len(x.ruling.id) == 0 {
+		x.identify(settings)
+	}
+}
+
 // noteCompression notes whether the response may be compressed for the client.
 func (x router) noteCompression(settings *Settings) {
 	head := &x.client.worker.request
@@ -90,36 +121,6 @@ func (x router) noteCompression(settings *Settings) {
 	tls := x.client.overTLS(settings)
 	x.set(overTLS, tls)
 	x.set(acceptsGzip, !tls || !mayBeBrowser(head, settings.Frontend.Sticky.Cookie))
-}
-
-// askForServer asks for a slot, once enough of the body is there.
-func (x router) askForServer(settings *Settings) {
-	x.noteCompression(settings)
-	if body := (intake{x.exchange}); body.mustCollect(settings) {
-		body.collect()
-		return
-	}
-	x.state = dispatching
-	x.dispatch.Begin(x.exchange)
-}
-
-// take makes the route the request's: what it says holds until the exchange is over.
-func (x router) take(route *Route) {
-	x.route, x.Timeouts = route, route.timeouts
-	if len(route.request.removed) > 0 {
-		x.beginBody()
-	}
-}
-
-// remember makes room for what must be known of the request later, for its route or
-// for the log.
-func (x router) remember(settings *Settings) {
-	if x.ruling == nil && (settings.usesID || !x.route.response.none() && x.route.response.fixed == nil) {
-		x.ruling = x.client.worker.rulings.get()
-		if settings.usesID {
-			x.identify(settings)
-		}
-	}
 }
 
 // beginBody begins the request's body, whose head is parsed. Trailers could bring
@@ -157,7 +158,9 @@ func (x router) values(settings *Settings) *rules.Values {
 	if x.ruling != nil {
 		v.RequestID = x.ruling.id
 	}
-	if name, ok := mcp.AppendName(w.name[:0], head.Get(http1.HeaderMcpName)); ok {
+	if call := x.call; call != nil && len(call.method) > 0 {
+		v.MCPMethod, v.MCPName = call.method, call.name
+	} else if name, ok := mcp.AppendName(w.name[:0], head.Get(http1.HeaderMcpName)); ok {
 		v.MCPName, w.name = name, name[:0]
 	}
 	return v

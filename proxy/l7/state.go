@@ -7,7 +7,6 @@ import (
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
-	"mcplb/proxy/rules"
 	"mcplb/proxy/session"
 
 	"golang.org/x/sys/unix"
@@ -68,7 +67,8 @@ const (
 // ExchangeHandover is an answer that is under way, or what a tunnel came from.
 type ExchangeHandover struct {
 	ExchangeState
-	Moved    int64                 // when something last moved
+	Moved    int64 // when something last moved
+	Call     *CallHandover
 	Rewriter *mcp.EndpointRewriter // of a bodyEncoder that does not compress; nil = none
 	Chunks   bool
 	Comments Keepalive
@@ -101,7 +101,7 @@ func (h *Handover) Parked() (toClient, toServer []byte) {
 func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
 	x := &c.exchange
 	at := mover{c}.place()
-	if at == nowhere || at == AtQueue && !x.dispatch.Cancel(x) {
+	if at == nowhere || at == AtQueue && x.state == dispatching && !x.dispatch.Cancel(x) {
 		return nil, d, false
 	}
 	h = &Handover{
@@ -114,6 +114,7 @@ func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
 	if at == AtAnswer || at == AtTunnel {
 		h.Exchange = x.handover()
 	}
+	h.Exchange.Call = x.call.handover()
 	c.loop().Disarm(&c.Timer)
 	c.Source.Leave(&c.turn)
 	if t := c.tunnel(); t != nil {
@@ -151,7 +152,7 @@ func (c mover) place() Place {
 	case c.state == reading:
 		return AtRequest
 	case c.state != busy:
-	case x.state == dispatching && x.dispatch.State() == session.Queued:
+	case x.state == dispatching && x.dispatch.State() == session.Queued, x.state == inspecting, x.state == delaying:
 		return AtQueue
 	case x.state == exchanging && x.movable():
 		return AtAnswer
@@ -180,6 +181,7 @@ func (c *client) Gone(d *session.Detached) {
 	x := &c.exchange
 	c.worker.log.Drop(x.log)
 	x.log, x.upstream = nil, nil
+	x.leaveCall()
 	c.state, x.state = finished, idle
 	x.dispatch.Slot.Moved(c.loop().Now())
 	x.forget()
@@ -225,6 +227,9 @@ func (c mover) resume(h *Handover, d *session.Detached) {
 	case AtHeader:
 		c.Stage, c.state = session.StageHeader, entering
 	case AtQueue:
+		if x.call == nil {
+			x.adoptCall(h.Exchange.Call)
+		}
 		c.askAgain(&h.Request)
 		return
 	case AtAnswer:
@@ -272,11 +277,11 @@ func (c mover) askAgain(was *RequestState) {
 func (x *exchange) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.Pool) {
 	w := x.client.worker
 	x.ExchangeState = h.ExchangeState
-	x.route = x.client.settings().route(rules.NoRoute)
 	x.dispatch.Pool, x.dispatch.Slot, x.dispatch.Since = pool, slot, h.Moved
 	if x.has(streaming) {
 		x.dispatch.Slot.SetUse(backend.Stream)
 	}
+	x.adoptCall(h.Call)
 	x.upstreamPool = w.upstreams(slot.Server())
 	x.request.Done = true
 	x.upstream = &upstream{pool: x.upstreamPool, exchange: x, endpoint: x.Endpoint}

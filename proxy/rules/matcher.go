@@ -42,6 +42,13 @@ type Decision struct {
 	Denied       bool       // by Route: 403
 	NeedsMessage bool       // the decision depends on the JSON-RPC message, which is not Known: match again with it
 	Route        int        // its index in conf.Frontend.Routes, or NoRoute
+	rank         int        // of the route, from 1 on; 0 = NoRoute
+}
+
+// Before reports whether the route of d goes before that of other, as for the messages
+// of one batch: the more specific one.
+func (d *Decision) Before(other *Decision) bool {
+	return d.rank > 0 && (other.rank == 0 || d.rank < other.rank)
 }
 
 // Scratch is memory that Match works in. The zero value is ready for use; one
@@ -142,10 +149,11 @@ func (m *Matcher) Match(r *Request, s *Scratch) Decision {
 		path = s.path
 	}
 	found := m.routes.find(&query{Request: r, host: s.host, path: path, plain: path})
-	if needs || found.maybe.before(found.best) {
-		return Decision{NeedsMessage: true, Route: found.best.index()}
+	d := Decision{NeedsMessage: needs || found.maybe.before(found.best), Route: found.best.index()}
+	if found.best != nil {
+		d.rank = found.best.rank + 1
 	}
-	return Decision{Route: found.best.index()}
+	return d
 }
 
 // deny finds out whether the request is denied under any reading of its path: the
