@@ -63,7 +63,7 @@ func (b *balancer) refresh(s *Server) {
 	if !b.suspended { // else Suspend has lowered it
 		m.limit = limitOf(s)
 	}
-	m.mayBePrimary = m.weight > 0 && st.Admin == Ready
+	m.mayBePrimary = m.weight > 0 && !st.drained()
 	was := m.tier
 	m.tier = tierOf(st, m.weight)
 	if m.tier == unusable {

@@ -46,6 +46,18 @@ func (s *Server) SetDegraded(degraded bool, reason string) {
 	})
 }
 
+// SetDrainRequest commits at the time now that the server itself asks to be drained,
+// and what it answered; "" = it asks no more. The operator's Admin is not touched. A
+// new answer to the same effect replaces the reason alone.
+func (s *Server) SetDrainRequest(reason string, now time.Time) {
+	s.commit(func(st *State) {
+		if (st.DrainRequest == "") != (reason == "") {
+			st.DrainRequestSince = now
+		}
+		st.DrainRequest = reason
+	})
+}
+
 // SetAdmin commits the operator's will at the time now; reason says why and by
 // whom. It is ignored if it changes nothing.
 func (s *Server) SetAdmin(a Admin, reason string, now time.Time) {
@@ -77,8 +89,8 @@ func (s *Server) SetMaxConn(n int) {
 // clamp brings a weight or limit into the range that the pool calculates in.
 func clamp(n int) int32 { return int32(min(max(n, 0), math.MaxInt32/weightScale)) }
 
-// commit is the one place where a server's state changes: health and admin are
-// separate inputs, update applies one of them. Observers are notified and
+// commit is the one place where a server's state changes: health, admin and the
+// server's own request are separate inputs, update applies one of them. Observers are notified and
 // waiters served before it returns.
 func (s *Server) commit(update func(*State)) {
 	p := s.pool

@@ -178,6 +178,14 @@ func (s *Server) Addr(e conf.Endpoint) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
+// Written returns the server's address for e as the configuration has it, host:port; ""
+// when the server has none.
+func (s *Server) Written(e conf.Endpoint) string {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return s.conf.Address(e)
+}
+
 // Weight returns the weight in force; 0 means that it takes no new clients.
 func (s *Server) Weight() int { return int(s.weight.Load()) }
 

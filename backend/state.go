@@ -43,22 +43,31 @@ func word(words []string, i int) string {
 }
 
 // State is a server's state at one moment. It is a value: it does not follow
-// later changes. The zero State is that of a server never checked. Health and
-// Admin are separate inputs; together they decide which clients the server takes:
+// later changes. The zero State is that of a server never checked. Health, Admin
+// and DrainRequest are separate inputs; together they decide which clients the
+// server takes:
 //
-//	           unchecked, up           down
-//	ready      new and bound clients   none
-//	drain      bound clients           none
-//	maint      none                    none
+//	                           unchecked, up           down
+//	ready                      new and bound clients   none
+//	ready, asks to be drained  bound clients           none
+//	drain                      bound clients           none
+//	maint                      none                    none
 type State struct {
 	Health      Health
 	Admin       Admin
-	Degraded    bool      // a check is overdue: chosen only where no better server has a free slot
-	Reason      string    // why Health is what it is, in words for the operator; "" until the first verdict
-	AdminReason string    // why Admin is what it is, and by whom; "" until first set
-	Since       time.Time // when Health last changed; at first when the server was created
-	AdminSince  time.Time // when Admin last changed; zero = never set
-	Outages     Outages
+	Degraded    bool   // a check is overdue: chosen only where no better server has a free slot
+	Reason      string // why Health is what it is, in words for the operator; "" until the first verdict
+	AdminReason string // why Admin is what it is, and by whom; "" until first set
+
+	// DrainRequest is what the server's check answered by which it asks to be drained
+	// (drain_on); "" = it does not ask. DrainRequestSince is when that last changed;
+	// zero = it never asked.
+	DrainRequest      string
+	DrainRequestSince time.Time
+
+	Since      time.Time // when Health last changed; at first when the server was created
+	AdminSince time.Time // when Admin last changed; zero = never set
+	Outages    Outages
 }
 
 // Outages are the times that a server was down. The zero Outages are those of a server
@@ -80,7 +89,11 @@ func (s State) Downtime(now time.Time) time.Duration {
 
 // TakesNew reports whether a server in this state takes new clients, if its
 // weight is above zero.
-func (s State) TakesNew() bool { return s.Health != Down && s.Admin == Ready }
+func (s State) TakesNew() bool { return s.Health != Down && !s.drained() }
+
+// drained reports whether the operator's will or the server's own request keeps
+// new clients away.
+func (s State) drained() bool { return s.Admin != Ready || s.DrainRequest != "" }
 
 // TakesBound reports whether a server in this state takes clients that are
 // bound to it by a session or a cookie, whatever its weight.

@@ -40,6 +40,44 @@ func TestStateTable(t *testing.T) {
 	}
 }
 
+// A server that asks to be drained gets nobody new and keeps those bound to it, whatever
+// the operator's will; both are there when the other one ends, also in a new process.
+// Otherwise a node that shuts down gets clients which it is about to lose.
+func TestDrainRequest(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, backendOf(1))
+	s := p.Servers()[0]
+	begin := time.Now()
+	takes := func(what string, s *Server, new, bound bool) {
+		t.Helper()
+		if state := s.State(); state.TakesNew() != new || s.Usable() != new || state.TakesBound() != bound {
+			t.Errorf("%s: takes new clients: %v, bound ones: %v", what, state.TakesNew(), state.TakesBound())
+		}
+	}
+	s.SetHealth(Up, "connected", begin)
+	s.SetDrainRequest("HTTP status 503", begin)
+	takes("asks", s, false, true)
+	s.SetDrainRequest("HTTP status 429", begin.Add(time.Second))
+	if state := s.State(); state.DrainRequest != "HTTP status 429" || !state.DrainRequestSince.Equal(begin) || state.Admin != Ready || state.Health != Up {
+		t.Errorf("%+v", state)
+	}
+	other := newPool(t, backendOf(1))
+	other.Restore(p.Handover(0), 0)
+	takes("asks, in the new process", other.Servers()[0], false, true)
+	s.SetAdmin(Maint, "ann", begin)
+	takes("asks, in maintenance", s, false, false)
+	s.SetAdmin(Ready, "ann", begin)
+	takes("asks, taken back by the operator", s, false, true)
+	s.SetAdmin(Drain, "ann", begin)
+	s.SetDrainRequest("", begin.Add(time.Minute))
+	takes("asks no more, drained by the operator", s, false, true)
+	s.SetAdmin(Ready, "ann", begin)
+	takes("ready", s, true, true)
+	s.SetDrainRequest("HTTP status 503", begin)
+	s.SetHealth(Down, "refused", begin)
+	takes("asks, down", s, false, false)
+}
+
 // Health and admin are separate inputs. Only what changes is committed, and
 // observers are notified of it in order.
 func TestCommit(t *testing.T) {

@@ -265,7 +265,7 @@ type CheckType string
 const (
 	CheckTCP  CheckType = "tcp"
 	CheckHTTP CheckType = "http"
-	CheckMCP  CheckType = "mcp"
+	CheckMCP  CheckType = "mcp" // over tcp, or over http for a server without a tcp address
 )
 
 // Check is a section [backend.NAME.check].
@@ -276,9 +276,18 @@ type Check struct {
 	Timeout      time.Duration
 	Rise         int
 	Fall         int
-	Path         string // http
-	Expect       int    // http
-	Observe      bool   // a refused or reset connection counts as a failed check
+	Path         string   // http, and mcp over http; it may have a query
+	Expect       Statuses // http: at least one
+	ExpectBody   string   // http: what the first 64 KiB of the body must have; "" = anything, unread
+	Host         string   // http, and mcp over http; "" = the server's host as written
+	Method       string   // http
+	Headers      []Header // http, and mcp over http: in the order of their names
+	Port         int      // another port than the endpoint's; 0 = the same
+	DrainOn      Statuses // http: by these, a server asks to be drained; none is in Expect
+	SendProxy    bool     // the PROXY header is sent where the backend sends it
+	Observe      bool     // a refused or reset connection counts as a failed check
+
+	ProxyHeader SendProxy // the header that checks send: the backend's, if SendProxy says so
 }
 
 // Server is a section [[backend.NAME.server]]. Its addresses are in canonical form;

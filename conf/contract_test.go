@@ -50,7 +50,7 @@ func TestContract(t *testing.T) {
 			MaxIdle: 512, OnDown: OnDownClose, OnRemoved: OnDownKeep, PreserveHost: true,
 			Check: Check{
 				Type: CheckTCP, Interval: 3 * time.Second, FastInterval: time.Second, Timeout: 3 * time.Second,
-				Rise: 2, Fall: 2, Path: "/health", Expect: 200, Observe: true,
+				Rise: 2, Fall: 2, Path: "/health", Expect: Statuses{{200, 200}}, Method: "GET", SendProxy: true, Observe: true,
 			},
 			Servers: []Server{
 				contractServer("node1", "127.0.0.11:9001", "127.0.0.11:8080", "127.0.0.11:8081"),
@@ -309,7 +309,7 @@ func TestOrder(t *testing.T) {
 func TestEveryKey(t *testing.T) {
 	t.Parallel()
 	text := contract(t) + "\n[frontend.plain]\nlisten = \":9000\"\nmode = \"tcp\"\nbackend = \"nodes\"\n" +
-		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n[frontend.http.cors]\n" +
+		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n[backend.other.check]\ntype = \"http\"\n[frontend.http.cors]\n" +
 		"[frontend.web]\nlisten = \":9001\"\nmode = \"http\"\nbackend = \"nodes\"\n" +
 		"[[frontend.web.route]]\npath = \"/a\"\n[frontend.web.route.respond]\n" +
 		"[[frontend.web.route]]\npath = \"/b\"\n[frontend.web.route.redirect]\nto = \"/x\"\n" +
@@ -476,6 +476,16 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.check.fall", `5`, `~backend.nodes.check.fall 2 -> 5`},
 	{"backend.nodes.check.path", `"/ready"`, `~backend.nodes.check.path "/health" -> "/ready"`},
 	{"backend.nodes.check.expect", `204`, `~backend.nodes.check.expect 200 -> 204`},
+	{"backend.nodes.check.expect", `[200, 204, "3XX"]`, `~backend.nodes.check.expect 200 -> [200, 204, "3xx"]`},
+	{"backend.nodes.check.expect", `"2xx"`, `~backend.nodes.check.expect 200 -> "2xx"`},
+	{"backend.other.check.expect_body", `"ok"`, `~backend.other.check.expect_body "" -> "ok"`},
+	{"backend.other.check.host", `"mcp.example.com:8080"`, `~backend.other.check.host "" -> "mcp.example.com:8080"`},
+	{"backend.other.check.method", `"HEAD"`, `~backend.other.check.method "GET" -> "HEAD"`},
+	{"backend.other.check.headers", `{ "X-B" = "2", "X-A" = "1" }`, `~backend.other.check.headers {} -> { X-A = "1", X-B = "2" }`},
+	{"backend.other.check.headers", `{ Authorization = "Bearer x" }`, `~backend.other.check.headers {} -> { Authorization = "(hidden, b937a6fd)" }`},
+	{"backend.nodes.check.port", `8888`, `~backend.nodes.check.port 0 -> 8888`},
+	{"backend.other.check.drain_on", `[503, "4xx"]`, `~backend.other.check.drain_on [] -> [503, "4xx"]`},
+	{"backend.nodes.check.send_proxy", `false`, `~backend.nodes.check.send_proxy true -> false`},
 	{"backend.nodes.check.observe", `false`, `~backend.nodes.check.observe true -> false`},
 	{"backend.nodes.server[1].name", `"x"`, `-server nodes/node2, +server nodes/x`},
 	{"backend.nodes.server[1].tcp", `"[::1]:1"`, `~server nodes/node2 tcp "127.0.0.12:9002" -> "[::1]:1"`},

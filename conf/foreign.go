@@ -99,8 +99,17 @@ func unexpanded(raw any) error {
 	return nil
 }
 
-// checkExpanded reports environment variables in a value or in the elements of a list.
+// checkExpanded reports environment variables in a value, or in the elements of a list or
+// a table.
 func checkExpanded(raw any, fail failure) {
+	if table, isTable := raw.(map[string]any); isTable {
+		for name, one := range table {
+			if err := unexpanded(one); err != nil {
+				fail("."+join("", name), err.Error())
+			}
+		}
+		return
+	}
 	if list, isList := raw.([]any); isList {
 		for i, one := range list {
 			if err := unexpanded(one); err != nil {

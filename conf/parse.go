@@ -95,10 +95,21 @@ func complete(c *Config, d *decoder) {
 		if path := join("backend", b.Name); !d.positions.names(path + ".check.fast_interval") {
 			b.Check.FastInterval = min(b.Check.FastInterval, b.Check.Interval)
 		}
+		completeCheck(b, d)
 		for j := range b.Servers {
 			s := &b.Servers[j]
 			s.WS = cmp.Or(s.WS, s.HTTP)
 			s.SSE = cmp.Or(s.SSE, s.HTTP)
 		}
+	}
+}
+
+// completeCheck fills in what a check takes from its type and from its backend.
+func completeCheck(b *Backend, d *decoder) {
+	if b.Check.Type == CheckMCP && !d.positions.names(join("backend", b.Name)+".check.path") {
+		b.Check.Path = "/mcp"
+	}
+	if b.Check.SendProxy {
+		b.Check.ProxyHeader = b.SendProxy
 	}
 }

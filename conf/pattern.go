@@ -55,7 +55,7 @@ var routePath = word(`a path, such as "/mcp"`, func(s string) (string, error) {
 	if looksRegular(s) {
 		return "", fmt.Errorf(`must be a path that begins with a slash, such as "/mcp", not %s%s: path is a prefix of whole segments, path_exact is one path`, quoted(s), noRegular)
 	}
-	if _, err := checkPath(s); err != nil {
+	if _, err := checkURLPath(s); err != nil {
 		return "", err
 	}
 	if end := strings.TrimRight(s, "*"); end != s && strings.HasSuffix(end, "/") {
@@ -100,7 +100,7 @@ var routeMethod = word(`a method, such as "POST"`, func(s string) (string, error
 	if s == "*" {
 		return "", errors.New(`must be a method, such as "POST", not "*": to match every method, leave the key out`)
 	}
-	return checkMethod(s)
+	return checkMethodName(s)
 })
 
 // checkStar returns an error unless a star stands nowhere in s but at its end.

@@ -131,8 +131,15 @@ var checkSection = section[Check]{"[backend.NAME.check]", []field[Check]{
 	key("timeout", period, 3*time.Second, func(c *Check) *time.Duration { return &c.Timeout }),
 	key("rise", integer(1, 1000), 2, func(c *Check) *int { return &c.Rise }),
 	key("fall", integer(1, 1000), 2, func(c *Check) *int { return &c.Fall }),
-	key("path", urlPath, "/health", func(c *Check) *string { return &c.Path }),
-	key("expect", integer(200, 599), 200, func(c *Check) *int { return &c.Expect }),
+	key("path", checkPath, "/health", func(c *Check) *string { return &c.Path }),
+	key("expect", expectedStatuses, Statuses{{200, 200}}, func(c *Check) *Statuses { return &c.Expect }),
+	key("expect_body", expectedBody, "", func(c *Check) *string { return &c.ExpectBody }),
+	key("host", checkHost, "", func(c *Check) *string { return &c.Host }),
+	key("method", checkMethod, "GET", func(c *Check) *string { return &c.Method }),
+	key("headers", checkHeaders, nil, func(c *Check) *[]Header { return &c.Headers }),
+	key("port", integer(0, 65535), 0, func(c *Check) *int { return &c.Port }),
+	key("drain_on", statusList, nil, func(c *Check) *Statuses { return &c.DrainOn }),
+	key("send_proxy", boolean, true, func(c *Check) *bool { return &c.SendProxy }),
 	key("observe", boolean, true, func(c *Check) *bool { return &c.Observe }),
 }}
 

@@ -119,10 +119,7 @@ func validateCookie(f *Frontend, path string, d *decoder) {
 
 func validateBackend(c *Config, b *Backend, d *decoder) {
 	path := join("backend", b.Name)
-	if check := path + ".check"; d.sound(check+".interval", check+".fast_interval") && b.Check.FastInterval > b.Check.Interval {
-		d.fail(check+".fast_interval", "is longer (%s) than interval (%s): it must not be longer, since it serves to detect a change sooner",
-			showDuration(b.Check.FastInterval), showDuration(b.Check.Interval))
-	}
+	validateCheck(b, path+".check", d)
 	if d.sound(path+".send_proxy") && b.SendProxy != SendProxyOff {
 		for _, f := range c.Frontends {
 			if f.Mode == ModeHTTP && f.uses(b.Name) {
@@ -227,11 +224,8 @@ func endpointNeeds(c *Config, b *Backend, d *decoder) map[Endpoint]string {
 			}
 		}
 	}
-	switch b.Check.Type {
-	case CheckHTTP:
+	if b.Check.Type == CheckHTTP && b.Check.Port == 0 {
 		need(EndpointHTTP, "check.type = %q", b.Check.Type)
-	case CheckMCP:
-		need(EndpointTCP, "check.type = %q", b.Check.Type)
 	}
 	return needs
 }

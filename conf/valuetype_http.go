@@ -10,11 +10,8 @@ import (
 	"strings"
 )
 
-// urlPath is the type of a route's and a check's path.
-var urlPath = word(`a path, such as "/mcp"`, checkPath)
-
-// checkPath returns s, or an error unless it is a path.
-func checkPath(s string) (string, error) {
+// checkURLPath returns s, or an error unless it is a path.
+func checkURLPath(s string) (string, error) {
 	if !strings.HasPrefix(s, "/") {
 		return "", fmt.Errorf("must be a path that begins with a slash, such as \"/mcp\", not %s", quoted(s))
 	}
@@ -59,10 +56,10 @@ var fieldName = word(`the name of a header, such as "Content-Type"`, func(s stri
 })
 
 // methodName is an HTTP method, or "*". Methods are case-sensitive.
-var methodName = word(`a method, such as "POST"`, checkMethod)
+var methodName = word(`a method, such as "POST"`, checkMethodName)
 
-// checkMethod returns s, or an error unless it is a method.
-func checkMethod(s string) (string, error) {
+// checkMethodName returns s, or an error unless it is a method.
+func checkMethodName(s string) (string, error) {
 	switch {
 	case !isToken(s):
 		return "", fmt.Errorf("must be a method, such as \"POST\", not %s", quoted(s))

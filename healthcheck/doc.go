@@ -15,6 +15,12 @@
 //     server whose process died is down within milliseconds of the first client
 //     that connects to it. Reset connections start checks, but never take a server
 //     down alone.
+//   - A server whose answer says so (drain_on) is up and asks to be drained, from the
+//     first such answer to the first good one.
+//   - The head of an HTTP response decides, unless the check looks for something in
+//     the body.
+//   - A check of an MCP server leaves no session there, even if the server announces
+//     it after the check has timed out.
 //   - A local failure of the balancer (no descriptors, ports or memory) is not
 //     evidence against a server.
 //   - Checks are spread over the interval and never start all at once.

@@ -22,6 +22,8 @@ type Checker struct {
 	// watches points to an immutable map, which is replaced under mu.
 	watches atomic.Pointer[map[*backend.Server]*running]
 
+	endings sync.WaitGroup // probes that are ending MCP sessions
+
 	mu      sync.Mutex // guards what follows, and serializes Apply and Stop
 	stopped bool
 	offset  float64 // place of the server added last within the interval, 0 to 1
@@ -111,7 +113,7 @@ func (c *Checker) add(watches map[*backend.Server]*running, check conf.Check, ad
 		_, c.offset = math.Modf(c.offset + math.Phi)
 		first := now.Add(min(firstGap, firstWithin/time.Duration(len(added))) * time.Duration(i))
 		second := now.Add(share(check.Interval, c.offset))
-		w := newWatch(pooled{c.pool, server}, check, server.State(), first, second)
+		w := newWatch(pooled{c.pool, server, &memory{endings: &c.endings}}, check, server.State(), first, second)
 		w.probe, w.log = c.probe, c.log
 		watches[server] = &running{watch: w, ended: make(chan struct{})}
 	}
@@ -167,7 +169,11 @@ func (c *Checker) Status(server *backend.Server) (Status, bool) {
 	return r.snapshot(), true
 }
 
-// Stop ends all checks and returns when they have ended. Nothing is reported after
+// endingsWithin is how long Stop waits for MCP sessions of checks to end.
+const endingsWithin = time.Second
+
+// Stop ends all checks and returns when they have ended, and with them the MCP sessions
+// that they had opened, unless servers are slow to end those. Nothing is reported after
 // that. Further calls do nothing.
 func (c *Checker) Stop() {
 	c.mu.Lock()
@@ -176,18 +182,32 @@ func (c *Checker) Stop() {
 	before := *c.watches.Load()
 	c.watches.Store(&map[*backend.Server]*running{})
 	end(before, nil)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.endings.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(endingsWithin):
+	}
 }
 
 // pooled implements subject for a server of a pool.
 type pooled struct {
 	pool   *backend.Pool
 	server *backend.Server
+	memory *memory
 }
 
 func (p pooled) name() string { return p.server.Backend() + "/" + p.server.Name() }
 
 func (p pooled) target() target {
-	return target{tcp: p.server.Addr(conf.EndpointTCP), http: p.server.Addr(conf.EndpointHTTP)}
+	return target{Target: Target{TCP: p.address(conf.EndpointTCP), HTTP: p.address(conf.EndpointHTTP)}, memory: p.memory}
+}
+
+func (p pooled) address(e conf.Endpoint) Address {
+	return Address{Addr: p.server.Addr(e), Written: p.server.Written(e)}
 }
 
 func (p pooled) inMaintenance() bool { return p.server.State().Admin == backend.Maint }
@@ -196,6 +216,10 @@ func (p pooled) left() int { return p.pool.Usable() }
 
 func (p pooled) setHealth(health backend.Health, reason string, now time.Time) {
 	p.server.SetHealth(health, reason, now)
+}
+
+func (p pooled) setDrainRequest(reason string, now time.Time) {
+	p.server.SetDrainRequest(reason, now)
 }
 
 func (p pooled) setSuspect(suspect bool, reason string) {

@@ -69,7 +69,7 @@ func newCluster(t *testing.T, b conf.Backend, behave behavior) *cluster {
 
 func (c *cluster) probe(ctx context.Context, _ conf.Check, to target) Result {
 	c.mu.Lock()
-	c.starts[to.tcp] = append(c.starts[to.tcp], time.Now())
+	c.starts[to.TCP.Addr] = append(c.starts[to.TCP.Addr], time.Now())
 	c.mu.Unlock()
 	return (*c.behave.Load())(ctx)
 }

@@ -28,6 +28,15 @@ func (w *watch) logVerdict(result Result) {
 		w.subject.name(), verdict(health), result, duration, servers(left), rest))
 }
 
+// logDrainRequest logs that a server has begun or ceased to ask to be drained.
+func (w *watch) logDrainRequest(result Result) {
+	text := "takes new clients again"
+	if result.finding() == drains {
+		text = "asks to be drained: it gets no new clients"
+	}
+	w.log.Info(fmt.Sprintf("server %s %s, reason: %s. %s left", w.subject.name(), text, result, servers(w.subject.left())))
+}
+
 // logSuspect logs that a server gets fewer clients. For a server that is slow
 // repeatedly it logs only once, not at each check.
 func (w *watch) logSuspect(now time.Time, reason string) {

@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,34 +9,83 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"mcplb/conf"
 )
 
-// target has the addresses for the probes of one server. An invalid address means
-// that the server has no such endpoint.
-type target struct {
-	tcp, http netip.AddrPort
+// Target has the addresses of one server for its checks.
+type Target struct {
+	TCP, HTTP Address
 }
 
-// probe checks a server once. It returns soon after ctx ends, and leaves nothing
-// open. The caller sets At and Latency of the result.
+// Address is one address of a server. The zero value means that it has none.
+type Address struct {
+	Addr    netip.AddrPort
+	Written string // as the configuration has it, host:port; "" = Addr
+}
+
+// on returns the address with another port; 0 = the same.
+func (a Address) on(port int) Address {
+	if port == 0 || !a.Addr.IsValid() {
+		return a
+	}
+	host, _, err := net.SplitHostPort(a.Written)
+	a.Addr = netip.AddrPortFrom(a.Addr.Addr(), uint16(port))
+	if a.Written = ""; err == nil {
+		a.Written = net.JoinHostPort(host, strconv.Itoa(port))
+	}
+	return a
+}
+
+// host returns the address as a Host field: without the port that HTTP takes for
+// granted.
+func (a Address) host() string {
+	host := cmp.Or(a.Written, a.Addr.String())
+	return strings.TrimSuffix(host, ":80")
+}
+
+// target is a Target and what the probes before found there.
+type target struct {
+	Target
+	memory *memory // nil = nothing, and nobody waits for what is left to do
+}
+
+// memory is what the probes of one server know of those before.
+type memory struct {
+	initializes atomic.Bool     // the server last answered to initialize, not to server/discover
+	endings     *sync.WaitGroup // probes that are ending a session
+}
+
+// probe checks a server once. It returns soon after ctx ends. It leaves nothing open but
+// for the end of an MCP session, which may outlast it. The caller sets At and Latency of
+// the result.
 type probe func(ctx context.Context, check conf.Check, to target) Result
 
 // probeServer makes a probe of the type that check specifies.
 func probeServer(ctx context.Context, check conf.Check, to target) Result {
+	tcp, http := to.TCP.on(check.Port), to.HTTP.on(check.Port)
 	switch check.Type {
 	case conf.CheckHTTP:
-		return probeHTTP(ctx, to.http, check.Path, check.Expect)
+		if !http.Addr.IsValid() && check.Port != 0 {
+			http = tcp
+		}
+		return probeHTTP(ctx, check, http)
 	case conf.CheckMCP:
-		return probeMCP(ctx, to.tcp)
+		if tcp.Addr.IsValid() || !http.Addr.IsValid() {
+			return probeMCP(ctx, check, tcp)
+		}
+		return probeMCPHTTP(ctx, check, http, to.memory)
 	}
-	if to.tcp.IsValid() {
-		return probeTCP(ctx, to.tcp)
+	if !tcp.Addr.IsValid() {
+		tcp = http
 	}
-	return probeTCP(ctx, to.http)
+	return probeTCP(ctx, check, tcp)
 }
 
 // timed runs a probe and sets At and Latency of the result.
@@ -47,18 +97,32 @@ func (p probe) timed(ctx context.Context, check conf.Check, to target) Result {
 	return result
 }
 
-// dial connects to addr. If that fails, conn is nil and the second value is the
-// result of the probe. TCP keep-alive is off, as the connection is short-lived.
-func dial(ctx context.Context, addr netip.AddrPort) (*net.TCPConn, Result) {
-	if !addr.IsValid() {
+// dial connects to an address and sends the PROXY header of the check, if there is one. If
+// that fails, conn is nil and the second value is the result of the probe. TCP keep-alive
+// is off, as the connection is short-lived.
+func dial(ctx context.Context, check conf.Check, to Address) (*net.TCPConn, Result) {
+	if !to.Addr.IsValid() {
 		return nil, Result{Code: SOCKERR, Detail: "the server has no address for this type of check"}
 	}
 	dialer := net.Dialer{KeepAlive: -1}
-	conn, err := dialer.DialContext(ctx, "tcp", addr.String())
+	conn, err := dialer.DialContext(ctx, "tcp", to.Addr.String())
 	if err != nil {
 		return nil, connectResult(err)
 	}
+	if header := proxyHeaders[check.ProxyHeader]; header != "" {
+		if _, err := io.WriteString(conn, header); err != nil {
+			conn.Close()
+			return nil, answerResult(err, "the PROXY header was sent")
+		}
+	}
 	return conn.(*net.TCPConn), Result{}
+}
+
+// proxyHeaders are the PROXY headers of connections that the balancer makes for itself:
+// UNKNOWN in version 1, LOCAL in version 2 (HAProxy, doc/proxy-protocol.txt, section 2).
+var proxyHeaders = map[conf.SendProxy]string{
+	conf.SendProxyV1: "PROXY UNKNOWN\r\n",
+	conf.SendProxyV2: "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00",
 }
 
 // localErrors are failures of connect(2) and socket(2) that the balancer's machine

@@ -8,7 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
+
+	"mcplb/conf"
 )
 
 // Limits on what a server sends before and with its response to a ping.
@@ -26,11 +27,11 @@ const (
 	pingLine = `{"jsonrpc":"2.0","id":` + pingID + `,"method":"ping"}` + "\n"
 )
 
-// probeMCP sends one JSON-RPC ping as a line to addr and waits for the response with
+// probeMCP sends one JSON-RPC ping as a line and waits for the response with
 // its id. A result and an error are equally good: both show that the server works.
 // Notifications and requests of the server before the response are skipped.
-func probeMCP(ctx context.Context, addr netip.AddrPort) Result {
-	conn, failure := dial(ctx, addr)
+func probeMCP(ctx context.Context, check conf.Check, to Address) Result {
+	conn, failure := dial(ctx, check, to)
 	if conn == nil {
 		return failure
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"mcplb/conf"
 )
 
 func TestParseAnswer(t *testing.T) {
@@ -88,7 +90,7 @@ func FuzzReadHTTP(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nok\r\n0\r\n\r\n"))
 	f.Add([]byte("SSH-2.0\r\n"))
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		result := readHTTP(bytes.NewReader(sent), 200)
+		result := readHTTP(bytes.NewReader(sent), &conf.Check{Expect: conf.Statuses{{First: 200, Last: 200}}, ExpectBody: "ok"}, "node1")
 		switch result.Code {
 		case L7OK, L7RSP, L7STS:
 		default:

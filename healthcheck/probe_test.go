@@ -125,11 +125,13 @@ func TestProbes(t *testing.T) {
 		{"unasked upgrade", http, saying("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), L7STS, "HTTP status 101"},
 		{"garbage", http, saying("SSH-2.0-OpenSSH_9.2\r\n"), L7RSP, "not an HTTP response"},
 		{"huge head", http, flooding("HTTP/1.1 200 OK"), L7RSP, "not an HTTP response"},
-		{"body cut short", http, closing("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok"), L7RSP, "closed before the end of the body"},
+		{"body cut short", http, closing("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok"), L7OK, "HTTP status 200"},
+		{"event stream", http, saying("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: hello\n\n"), L7OK, "HTTP status 200"},
+		{"own address refused as Host", http, saying("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"), L7STS, "check.host sets another"},
 		{"head cut short", http, closing("HTTP/1.1 200 OK\r\nServer: x\r\n"), L7RSP, "closed before an HTTP response"},
 		{"garbage that garbles", http, saying("HTTP/1.1 200 OK\r\n\x1b[2J\xff\r\n\r\n"), L7RSP, "not an HTTP response"},
 		{"silence", http, untilGone, L7TOUT, "waiting for an HTTP response"},
-		{"body that never comes", http, saying("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), L7TOUT, "the end of the body"},
+		{"body that never comes", http, saying("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), L7OK, "HTTP status 200"},
 		{"dripping head", http, dripping("HTTP/1.1 200 OK\r\nX: y\r\nX: y\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"), L7TOUT, "waiting for an HTTP response"},
 		{"closes at once", http, func(*net.TCPConn) {}, L7RSP, ""},
 
@@ -164,14 +166,32 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// ask makes one probe.
+// at is a server with these addresses.
+func at(tcp, http netip.AddrPort) target {
+	return target{Target: Target{TCP: Address{Addr: tcp}, HTTP: Address{Addr: http}}}
+}
+
+// only are the statuses that a check expects.
+func only(statuses ...int) (set conf.Statuses) {
+	for _, status := range statuses {
+		set = append(set, conf.StatusRange{First: status, Last: status})
+	}
+	return set
+}
+
+// ask makes one probe of a server that has addr for everything.
 func ask(t *testing.T, kind conf.CheckType, addr netip.AddrPort, timeout time.Duration) Result {
+	t.Helper()
+	return askAs(t, conf.Check{Type: kind, Path: "/health", Expect: only(200)}, at(addr, addr), timeout)
+}
+
+// askAs makes one probe.
+func askAs(t *testing.T, check conf.Check, to target, timeout time.Duration) Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	check := conf.Check{Type: kind, Path: "/health", Expect: 200}
 	start := time.Now()
-	result := probe(probeServer).timed(ctx, check, target{tcp: addr, http: addr})
+	result := probe(probeServer).timed(ctx, check, to)
 	if took := time.Since(start); took > timeout+5*time.Second {
 		t.Errorf("took %v, want at most %v", took, timeout)
 	}
@@ -229,7 +249,7 @@ func TestHTTPRequest(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if r := probeHTTP(ctx, addr, "/health?deep=1", 204); r.Code != L7OK {
+	if r := probeServer(ctx, conf.Check{Type: conf.CheckHTTP, Path: "/health?deep=1", Expect: only(204)}, at(netip.AddrPort{}, addr)); r.Code != L7OK {
 		t.Fatalf("%q", r)
 	}
 	r := <-seen
@@ -258,7 +278,7 @@ func TestTCPClosesWithReset(t *testing.T) {
 func TestTCPFallsBackToHTTPAddress(t *testing.T) {
 	t.Parallel()
 	addr := listen(t, untilGone)
-	if r := probeServer(t.Context(), conf.Check{Type: conf.CheckTCP}, target{http: addr}); r.Code != L4OK {
+	if r := probeServer(t.Context(), conf.Check{Type: conf.CheckTCP}, at(netip.AddrPort{}, addr)); r.Code != L4OK {
 		t.Errorf("%q", r)
 	}
 }
@@ -274,7 +294,7 @@ func TestProbeCalledOff(t *testing.T) {
 	for _, kind := range []conf.CheckType{conf.CheckHTTP, conf.CheckMCP} {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan Result)
-		go func() { ended <- probeServer(ctx, conf.Check{Type: kind, Path: "/"}, target{tcp: addr, http: addr}) }()
+		go func() { ended <- probeServer(ctx, conf.Check{Type: kind, Path: "/"}, at(addr, addr)) }()
 		<-reached
 		cancel()
 		<-ended

@@ -17,6 +17,7 @@ const (
 	L4TOUT              // the connection was not established in time
 	L4CON               // the connection was refused, or the server is unreachable
 	L7OK                // the server answered as expected
+	L7OKC               // the server answered that it is to be drained: conditionally passed
 	L7TOUT              // connected, but no complete response in time
 	L7STS               // an HTTP response with an unexpected status
 	L7RSP               // an invalid response, or the connection ended before one
@@ -28,8 +29,12 @@ type finding uint8
 const (
 	nothing finding = iota // nothing: the balancer is at fault, not the server
 	passed
+	drains // passed, and the server asks to be drained
 	failed
 )
+
+// alive reports whether the finding speaks for the server.
+func (f finding) alive() bool { return f == passed || f == drains }
 
 // codes is the table of result codes: the name in logs and status, the text if a probe
 // gives no detail, and what the code proves.
@@ -43,6 +48,7 @@ var codes = [...]struct {
 	L4TOUT:  {"L4TOUT", "connection timed out", failed},
 	L4CON:   {"L4CON", "connection failed", failed},
 	L7OK:    {"L7OK", "answered", passed},
+	L7OKC:   {"L7OKC", "answered, asks to be drained", drains},
 	L7TOUT:  {"L7TOUT", "no response in time", failed},
 	L7STS:   {"L7STS", "wrong HTTP status", failed},
 	L7RSP:   {"L7RSP", "invalid response", failed},

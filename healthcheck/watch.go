@@ -21,6 +21,7 @@ type subject interface {
 	left() int // number of servers of its backend that get new clients
 	setHealth(health backend.Health, reason string, now time.Time)
 	setSuspect(suspect bool, reason string)
+	setDrainRequest(reason string, now time.Time) // "" = none
 }
 
 // watch checks one server and reaches the verdicts. It is level-triggered: whatever
@@ -38,6 +39,9 @@ type subject interface {
 //
 // Failures of client connections to a server that is not down make its next probe
 // start immediately, but at most once per prodInterval.
+//
+// A server that answers with a status of drain_on has passed, and asks to be drained until
+// a check passes without that, whatever the checks between find. One answer is enough.
 //
 // A server becomes suspect when a probe has waited for fast_interval, until a probe
 // passes or the server is down.
@@ -57,11 +61,11 @@ type watch struct {
 	status atomic.Pointer[Status]
 
 	// Owned by run: the schedule.
-	current   conf.Check // the settings in use
-	next      time.Time  // start of the next probe, unless something requests it earlier
-	lastStart time.Time  // start of the latest probe
-	second    time.Time  // start of the second probe, which is the server's place in the interval
-	flights   []*flight  // in order of start; a result waits until all older ones are there
+	current   *conf.Check // the settings in use
+	next      time.Time   // start of the next probe, unless something requests it earlier
+	lastStart time.Time   // start of the latest probe
+	second    time.Time   // start of the second probe, which is the server's place in the interval
+	flights   []*flight   // in order of start; a result waits until all older ones are there
 	probes    sync.WaitGroup
 
 	// Owned by run: the verdict.
@@ -69,6 +73,7 @@ type watch struct {
 	answered time.Time // start of the latest probe that passed
 	trusted  time.Time // when the server stopped being suspect
 	idle     bool      // in maintenance
+	drains   bool      // the server asks to be drained
 	facts    Status    // the next value of status
 }
 
@@ -94,13 +99,14 @@ func newWatch(s subject, check conf.Check, from backend.State, first, second tim
 		subject: s,
 		landed:  make(chan *flight),
 		wake:    make(chan struct{}, 1),
-		current: check,
+		current: &check,
 		next:    first,
 		second:  second,
 		count:   newRiseFall(check.Rise, check.Fall, from.Health),
+		drains:  from.DrainRequest != "",
 		facts:   Status{Health: from.Health, Suspect: from.Degraded, Since: time.Now()},
 	}
-	w.check.Store(&check)
+	w.check.Store(w.current)
 	w.publish()
 	return w
 }
@@ -159,7 +165,7 @@ func (w *watch) due(now time.Time) time.Time {
 
 // adopt applies new settings. The verdict stays.
 func (w *watch) adopt(now time.Time) {
-	check := *w.check.Load()
+	check := w.check.Load()
 	if check == w.current {
 		return
 	}
@@ -184,6 +190,7 @@ func (w *watch) maintain(now time.Time) {
 	}
 	w.callOff()
 	w.setSuspect(now, false, "in maintenance")
+	w.setDrainRequest(now, Result{})
 	w.count = newRiseFall(w.current.Rise, w.current.Fall, backend.Unchecked)
 	w.facts.Health, w.facts.Since = backend.Unchecked, now
 }
@@ -223,80 +230,6 @@ func (w *watch) takeEvidence(now time.Time) {
 	}
 }
 
-// settle counts the available results in the order in which their probes started.
-func (w *watch) settle(now time.Time) {
-	for len(w.flights) > 0 && w.flights[0].done {
-		result := w.flights[0].result
-		w.flights = w.flights[1:]
-		w.tally(result)
-		w.judge(now, result)
-	}
-}
-
-// tally counts one result.
-func (w *watch) tally(result Result) {
-	w.facts.Checks++
-	switch result.finding() {
-	case passed:
-		w.count.pass()
-	case failed:
-		w.facts.Failures++
-		w.count.fail()
-	case nothing:
-		w.logInconclusive(result)
-	}
-	w.facts.Last = result
-}
-
-// judge reports the verdict if it has changed.
-func (w *watch) judge(now time.Time, result Result) {
-	health := w.count.health()
-	if health == w.facts.Health {
-		return
-	}
-	w.facts.Health, w.facts.Since = health, now
-	w.subject.setHealth(health, result.String(), now)
-	w.setSuspect(now, false, "the server is "+verdict(health))
-	w.publish()
-	w.logVerdict(result)
-}
-
-// doubt makes the server suspect if a probe is overdue.
-func (w *watch) doubt(now time.Time) {
-	f := w.unanswered()
-	if f == nil || now.Sub(f.start) < w.current.FastInterval {
-		return
-	}
-	w.setSuspect(now, true, "check overdue, no answer within "+w.current.FastInterval.String())
-}
-
-// unanswered returns the oldest probe that still waits, unless a later one has
-// passed; nil if there is none or the server is down.
-func (w *watch) unanswered() *flight {
-	if w.count.health() == backend.Down {
-		return nil
-	}
-	for _, f := range w.flights {
-		if !f.done && f.start.After(w.answered) {
-			return f
-		}
-	}
-	return nil
-}
-
-func (w *watch) setSuspect(now time.Time, suspect bool, reason string) {
-	if suspect == w.facts.Suspect {
-		return
-	}
-	w.facts.Suspect = suspect
-	w.subject.setSuspect(suspect, reason)
-	if suspect {
-		w.logSuspect(now, reason)
-		return
-	}
-	w.trusted = now
-}
-
 // startAt returns when the next probe starts.
 func (w *watch) startAt(now time.Time) time.Time {
 	limit := 1
@@ -329,7 +262,7 @@ func (w *watch) launch(ctx context.Context, now time.Time) {
 	w.flights = append(w.flights, f)
 	w.lastStart = now
 	w.next = w.following(now)
-	check, to := w.current, w.subject.target()
+	check, to := *w.current, w.subject.target()
 	w.probes.Go(func() {
 		f.result = w.probe.timed(probing, check, to)
 		cancel()
@@ -352,7 +285,7 @@ func (w *watch) land(f *flight) {
 		return
 	}
 	f.done = true
-	if f.result.finding() == passed && f.start.After(w.answered) {
+	if f.result.finding().alive() && f.start.After(w.answered) {
 		w.answered = f.start
 		w.setSuspect(f.result.At, false, "check answered")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -99,6 +100,13 @@ func (s *fixture) name() string        { return "nodes/node1" }
 func (s *fixture) target() target      { return target{} }
 func (s *fixture) inMaintenance() bool { return s.maint.Load() }
 func (s *fixture) left() int           { return 3 }
+
+func (s *fixture) setDrainRequest(reason string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changedAt = now
+	s.changes = append(s.changes, "drain request: "+reason)
+}
 
 func (s *fixture) setHealth(health backend.Health, reason string, now time.Time) {
 	s.mu.Lock()
@@ -640,6 +648,65 @@ func TestInconclusive(t *testing.T) {
 		}
 		if status := s.watch.snapshot(); status.Checks < 20 || status.Failures != 0 || status.Last.Code != SOCKERR {
 			t.Errorf("status %+v", status)
+		}
+	})
+}
+
+func asksToDrain(context.Context) Result {
+	return Result{Code: L7OKC, Detail: "HTTP status 503 asks to be drained"}
+}
+
+// A server that asks to be drained is up, asks from its first such answer to the first good
+// one, and may go down between. Clients would be lost that it gets while it shuts down.
+func TestDrainRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, standard, backend.Unchecked, asksToDrain)
+		s.pass(standard.Interval)
+		s.now(answers)
+		s.pass(standard.Interval)
+		s.now(asksToDrain)
+		s.pass(standard.Interval)
+		s.now(refuses)
+		s.until("down", s.isHealth(backend.Down))
+		s.now(answers)
+		s.until("up", s.isHealth(backend.Up))
+		want := []string{
+			"drain request: HTTP status 503 asks to be drained", "up: L7OKC HTTP status 503 asks to be drained", "drain request: HTTP status 503 asks to be drained", "drain request: ",
+			"drain request: HTTP status 503 asks to be drained", "down: L4CON connection refused", "drain request: ", "up: L7OK answered",
+		}
+		if got := s.recorded(); !slices.Equal(slices.Compact(got), slices.Compact(want)) {
+			t.Errorf("changes %q", got)
+		}
+		for line, n := range map[string]int{
+			"server nodes/node1 asks to be drained: it gets no new clients, reason: L7OKC HTTP status 503 asks to be drained. 3 servers left": 2,
+			"server nodes/node1 takes new clients again, reason: L7OK answered. 3 servers left":                                               2,
+		} {
+			if got := s.logged(line); got != n {
+				t.Errorf("%d lines %q, want %d", got, line, n)
+			}
+		}
+		if status := s.watch.snapshot(); status.Failures != 2 {
+			t.Errorf("status %+v", status)
+		}
+	})
+}
+
+// A request to be drained that the old process knew of, or that was there before
+// maintenance, ends with the first good check, and with maintenance.
+func TestDrainRequestEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatch(nil, standard, backend.State{Health: backend.Up, DrainRequest: "HTTP status 503"}, time.Now(), time.Now())
+		if !w.drains {
+			t.Error("the request of the old process is forgotten")
+		}
+		s := start(t, standard, backend.Up, asksToDrain)
+		s.maint.Store(true)
+		s.watch.look()
+		s.pass(time.Second)
+		if got := s.recorded(); len(got) == 0 || got[len(got)-1] != "drain request: " {
+			t.Errorf("changes %q", got)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"sort"
@@ -108,6 +109,21 @@ func (b fileBudget) maxConnections(asked int) (int, error) {
 			asked, b.needed(asked), b.limit, max(allowed, 0))
 	}
 	return asked, nil
+}
+
+// MakeRoom closes connections to servers that no request uses until a reload or an
+// upgrade finds the descriptors that are reserved for it: such connections use what
+// is free, and would make it fail. It returns when there are enough, when none is
+// left to close, or when ctx ends.
+func (p *Proxy) MakeRoom(ctx context.Context) {
+	p.mu.Lock()
+	needed := int64(budget(p.config, p.options.FileLimit).fixed)
+	p.mu.Unlock()
+	for int64(p.options.FileLimit)-openFiles() < needed {
+		if p.engine.Shed(ctx) == 0 {
+			return
+		}
+	}
 }
 
 // openFiles counts this process's descriptors. Linux reports the number as the

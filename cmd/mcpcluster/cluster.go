@@ -23,8 +23,8 @@ var (
 	errNotReady    = fmt.Errorf("it has not answered within %v", startTimeout)
 )
 
-// cluster runs all members: it starts them in order, each when the previous one
-// answers, watches them, and stops them in reverse order. In between, it stops and
+// cluster runs all members: it starts the nodes at once and the balancer when they
+// answer, watches them, and stops them in reverse order. In between, it stops and
 // starts single members on request.
 //
 // Its fields belong to the goroutine that calls run.
@@ -71,15 +71,23 @@ func (c *cluster) run() error {
 	return err
 }
 
-// start starts the members in order and shows the table.
+// start starts the nodes at once, then the balancer, and shows the table.
 func (c *cluster) start() error {
-	for i := range c.members {
-		if err := c.startMember(i); err != nil {
-			return err
+	nodes := slices.IndexFunc(c.members, func(m member) bool { return m.role == roleBalancer })
+	for _, part := range [][2]int{{0, nodes}, {nodes, len(c.members)}} {
+		for i := part[0]; i < part[1]; i++ {
+			if err := c.launch(i); err != nil {
+				return err
+			}
+		}
+		for i := part[0]; i < part[1]; i++ {
+			if err := c.await(i); err != nil {
+				return err
+			}
 		}
 	}
 	if err := printTable(c.in.stdout, c.children); err != nil {
-		return err
+		c.report(c.logs.stderr, "mcpcluster: the table is not complete: %v\n", err) // no reason to end the cluster
 	}
 	c.report(c.in.stdout, "Ctrl-C ends the cluster.\n")
 	return nil
@@ -87,6 +95,14 @@ func (c *cluster) start() error {
 
 // startMember starts member i and returns when it answers.
 func (c *cluster) startMember(i int) error {
+	if err := c.launch(i); err != nil {
+		return err
+	}
+	return c.await(i)
+}
+
+// launch starts the process of member i.
+func (c *cluster) launch(i int) error {
 	if c.in.running.Err() != nil {
 		return errInterrupted
 	}
@@ -109,6 +125,12 @@ func (c *cluster) startMember(i int) error {
 	} else {
 		c.children = append(c.children, child)
 	}
+	return nil
+}
+
+// await returns when member i, which has been launched, answers.
+func (c *cluster) await(i int) error {
+	child := c.children[i]
 	ctx, cancel := context.WithTimeoutCause(c.in.running, startTimeout, errNotReady)
 	defer cancel()
 	switch err := child.verify(ctx); {
@@ -117,7 +139,7 @@ func (c *cluster) startMember(i int) error {
 	case c.in.running.Err() != nil:
 		return errInterrupted
 	default:
-		return fmt.Errorf("%s %s is not ready: %w; %s", member.role, member.name, err, log.last())
+		return fmt.Errorf("%s %s is not ready: %w; %s", child.member.role, child.member.name, err, child.log.last())
 	}
 }
 

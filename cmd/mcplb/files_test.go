@@ -91,8 +91,18 @@ func TestIdleUpstreamsMakeRoom(t *testing.T) {
 		response.Body.Close()
 		c.Close()
 	}
+	var held []*client
 	for range promised {
-		connect(t, second).expectEcho(t)
+		c := connect(t, second)
+		c.expectEcho(t)
+		held = append(held, c)
+	}
+	b.signal(t, syscall.SIGHUP)
+	b.await(t, `msg=reloaded`)
+	b.signal(t, syscall.SIGUSR2)
+	b.await(t, `the process before has ended`)
+	for _, c := range held {
+		c.expectEcho(t)
 	}
 	if failed := b.status(t).Process.AcceptFailures; failed != 0 {
 		t.Errorf("%d accepts failed", failed)

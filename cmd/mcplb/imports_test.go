@@ -86,7 +86,7 @@ var helpers = []layer{
 	{name: "internal/suites/conformance"},
 	{name: "internal/suites/handshakes"},
 	{name: "internal/suites/hold"},
-	{name: "internal/suites/pictures"},
+	{name: "internal/suites/pictures", imports: []string{"internal/browser"}},
 	{name: "internal/suites/session"},
 	{name: "internal/suites/slowhttp"},
 }

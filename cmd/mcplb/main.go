@@ -28,7 +28,8 @@ const (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	stdout := cli.NewOutput(os.Stdout)
+	os.Exit(stdout.Exit("mcplb", run(os.Args[1:], stdout, os.Stderr), os.Stderr))
 }
 
 // run is main with its environment as arguments.

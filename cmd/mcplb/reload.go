@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"mcplb/conf"
 	"mcplb/proxy"
@@ -35,6 +36,7 @@ func (s *server) reload(ctx context.Context) (changes string, err error) {
 	case <-ctx.Done():
 		return "", fmt.Errorf("a reload is in progress, and has not ended: %w", context.Cause(ctx))
 	}
+	s.makeRoom(ctx)
 	s.note.reloading()
 	defer func() { s.note.ready(statusAfter(err)) }()
 	s.reopenLog() // even if the file has mistakes
@@ -55,6 +57,17 @@ func (s *server) reload(ctx context.Context) (changes string, err error) {
 	s.log.Info("reloaded", "config", s.path, "changes", changes)
 	s.renewFor(conf.Fixed(&s.started, &config.Global))
 	return changes, nil
+}
+
+// roomTimeout bounds the wait for loops that hang.
+const roomTimeout = time.Second
+
+// makeRoom closes what need not be open if a reload or an upgrade would find no free
+// descriptors.
+func (s *server) makeRoom(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
+	defer cancel()
+	s.proxy.MakeRoom(ctx)
 }
 
 // reopenLog reopens the access log: if its file was moved away, a new one must be

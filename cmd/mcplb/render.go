@@ -164,6 +164,9 @@ func stateOf(s *admin.Server) string {
 	if s.Admin != admin.AdminReady {
 		words += ", " + string(s.Admin)
 	}
+	if s.DrainRequest != "" && s.State != admin.ServerDown {
+		words += ", asks to be drained"
+	}
 	if s.Suspect {
 		words += ", suspect"
 	}

@@ -300,6 +300,7 @@ func (l *life) beginUpgrade() {
 func (s *server) handOver() (*handover.Sender, error) {
 	s.applying.Lock() // no reload: the state that was handed over would be outdated
 	defer s.applying.Unlock()
+	s.makeRoom(context.Background())
 	old := &handover.Old{Balancer: s.handover(), History: s.history}
 	next, err := handover.Begin(s.process, old, build.Version(), s.log)
 	s.left = err == nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"time"
 
 	"mcplb/cmd/internal/cli"
@@ -112,6 +111,6 @@ func statusOf(s *admin.Snapshot) error {
 }
 
 func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
+	file, ok := cli.File(w)
 	return ok && term.IsTerminal(int(file.Fd()))
 }

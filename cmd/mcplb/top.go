@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"mcplb/cmd/internal/cli"
+
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -40,7 +42,7 @@ latency or as in the file.`,
 
 // top shows the status live until q is pressed.
 func (o *operator) top() error {
-	out, isFile := o.stdout.(*os.File)
+	out, isFile := cli.File(o.stdout)
 	if !isFile || !term.IsTerminal(int(out.Fd())) || !term.IsTerminal(int(os.Stdin.Fd())) {
 		return o.showStatus(false)
 	}

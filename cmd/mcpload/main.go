@@ -16,7 +16,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	stdout := cli.NewOutput(os.Stdout)
+	os.Exit(stdout.Exit("mcpload", execute(ctx, os.Args[1:], stdout, os.Stderr), os.Stderr))
 }
 
 // execute runs the command that args name and returns the exit status.

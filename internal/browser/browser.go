@@ -2,6 +2,7 @@ package browser
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,28 +22,50 @@ const patience = 60 * time.Second
 // Start starts a Chromium for the test, which is skipped if there is none. It ends with the test.
 func Start(t *testing.T) context.Context {
 	t.Helper()
-	path := ""
+	tab, end, err := Launch(t.Context(), chromedp.UserDataDir(profile(t)), chromedp.WSURLReadTimeout(patience))
+	if errors.Is(err, ErrMissing) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(end)
+	return tab
+}
+
+// ErrMissing means that no Chromium is installed.
+var ErrMissing = errors.New("no Chromium is installed (apt-get install chromium)")
+
+// Launch starts a Chromium, and returns its first tab. The caller must call end, which
+// returns when the browser has ended. The error is ErrMissing if there is none.
+func Launch(ctx context.Context, options ...chromedp.ExecAllocatorOption) (tab context.Context, end func(), err error) {
+	path, err := find()
+	if err != nil {
+		return nil, nil, err
+	}
+	options = append(append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox), options...)
+	allocated, endProcess := chromedp.NewExecAllocator(ctx, options...)
+	tab, endTab := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {})) // events newer than the library
+	end = func() {
+		_ = chromedp.Cancel(tab) // waits for the end of the browser
+		endTab()
+		endProcess()
+	}
+	if err := chromedp.Run(tab); err != nil {
+		end()
+		return nil, nil, fmt.Errorf("starting %s: %w", path, err)
+	}
+	return tab, end, nil
+}
+
+// find returns the path of the browser.
+func find() (string, error) {
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "headless-shell"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
 		}
 	}
-	if path == "" {
-		t.Skip("Chromium is not installed (apt-get install chromium)")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(profile(t)), chromedp.WSURLReadTimeout(patience))
-	allocated, endProcess := chromedp.NewExecAllocator(t.Context(), options...)
-	ctx, end := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {})) // events newer than the library
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits for the end of the browser
-		end()
-		endProcess()
-	})
-	if err := chromedp.Run(ctx); err != nil {
-		t.Fatalf("starting %s: %v", path, err)
-	}
-	return ctx
+	return "", ErrMissing
 }
 
 // profile is a directory for a browser, whose processes may still write there after

@@ -60,6 +60,9 @@ type Server struct {
 	AdminReason string    `json:"admin_reason"`         // of the admin state, and who set it; "" = never set
 	AdminSince  time.Time `json:"admin_since,omitzero"` // when the admin state last changed; absent = never set
 
+	DrainRequest      string    `json:"drain_request"`                // what the server's check answered by which it asks to be drained (drain_on); "" = it does not ask
+	DrainRequestSince time.Time `json:"drain_request_since,omitzero"` // when it last began or ceased to ask; absent = it never asked
+
 	Weight          int     `json:"weight"`           // as configured or set by a command
 	InitialWeight   int     `json:"initial_weight"`   // as configured
 	EffectiveWeight float64 `json:"effective_weight"` // lower than weight during slow start
@@ -117,18 +120,28 @@ const (
 	ownAbort    = "abort"        // the balancer ended it: the server is down or in maintenance, limits, shutdown
 )
 
-// Changed is when the state or the admin state last changed.
+// Changed is when the state, the admin state or the server's own request last changed.
 func (s *Server) Changed() time.Time {
-	if s.AdminSince.After(s.Since) {
-		return s.AdminSince
+	last := s.Since
+	for _, other := range []time.Time{s.AdminSince, s.DrainRequestSince} {
+		if other.After(last) {
+			last = other
+		}
 	}
-	return s.Since
+	return last
+}
+
+// asksToDrain reports whether the server's own request keeps new clients away, and nothing
+// else does.
+func (s *Server) asksToDrain() bool {
+	return s.DrainRequest != "" && s.Admin == AdminReady && s.State != ServerDown
 }
 
 // ShownSince is when what pages show as the server's state began: with the operator's word, if
-// that is not ready, or else with the verdict of the checks.
+// that is not ready, with the server's own request to be drained, or else with the verdict of
+// the checks.
 func (s *Server) ShownSince() time.Time {
-	if s.Admin != AdminReady {
+	if s.Admin != AdminReady || s.asksToDrain() {
 		return s.Changed()
 	}
 	return s.Since

@@ -12,9 +12,10 @@ var checkCodeList = []checkCode{
 	{"L4TOUT", "the connection was not established in time: the host is off, or a firewall drops packets"},
 	{"L4CON", "the connection was refused, or the server cannot be reached: its process does not listen"},
 	{"L7OK", "the server answered the check as expected"},
+	{"L7OKC", "the server answered with a status of drain_on: it works, and asks for no new clients"},
 	{"L7TOUT", "connected, but no complete answer came in time: the process hangs or is overloaded"},
 	{"L7STS", "an HTTP answer with another status than expected"},
-	{"L7RSP", "an invalid answer, or the connection ended before one"},
+	{"L7RSP", "an invalid answer, a body without expect_body, or the connection ended before an answer"},
 }
 
 // CheckCode explains the code of a health check in words; "" for a code that does not exist.

@@ -64,7 +64,7 @@ func urgency(s *Server) int {
 		return 4
 	case s.problem():
 		return 3
-	case s.Admin == AdminDrain:
+	case s.Admin == AdminDrain, s.asksToDrain():
 		return 2
 	case s.Admin == AdminMaint:
 		return 1
@@ -95,6 +95,6 @@ func matches(b *Backend, s *Server, words []string) bool {
 	if len(words) == 0 {
 		return true
 	}
-	text := strings.ToLower(strings.Join([]string{b.Name + "/" + s.Name, addresses(s), wordsOf(s), s.Reason, s.AdminReason, s.Check.Code}, "\n"))
+	text := strings.ToLower(strings.Join([]string{b.Name + "/" + s.Name, addresses(s), wordsOf(s), s.Reason, s.AdminReason, s.DrainRequest, s.Check.Code}, "\n"))
 	return !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(text, word) })
 }

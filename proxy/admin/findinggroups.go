@@ -17,6 +17,7 @@ const (
 	kindFull     kind = "full"
 	kindSlow     kind = "slow"
 	kindNotReady kind = "not ready"
+	kindDrains   kind = "asks to drain"
 	kindQueueing kind = "queueing"
 	kindRefusing kind = "refusing"
 	kindExpired  kind = "expired"
@@ -32,6 +33,7 @@ var together = map[kind]string{
 	kindFull:     "%d servers are full",
 	kindSlow:     "%d servers are slow",
 	kindNotReady: "%d servers are in drain or maintenance",
+	kindDrains:   "%d servers ask to be drained",
 	kindQueueing: "clients wait for slots of %d backends",
 	kindRefusing: "%d frontends turn clients away",
 	kindExpired:  "%d certificates have expired",

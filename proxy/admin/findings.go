@@ -223,6 +223,8 @@ func (sum *Summary) server(now time.Time, b *Backend, server *Server) {
 		sum.addOf(kindDown, name, Degraded, fmt.Sprintf("server %s is down for %s: %s", name, forHowLong(now.Sub(server.Since)), server.Reason), "look at that node: is its process running, does it answer its check?")
 	case server.Suspect:
 		sum.addOf(kindSuspect, name, Degraded, fmt.Sprintf("server %s does not answer its check in time: %s", name, server.Reason), "look at that node: its process may hang")
+	case server.DrainRequest != "":
+		sum.addOf(kindDrains, name, Notice, fmt.Sprintf("server %s asks to be drained for %s: %s", name, forHowLong(now.Sub(server.DrainRequestSince)), server.DrainRequest), "nothing, if that node is about to stop; it gets new clients again once its check answers as expected")
 	case server.full():
 		sum.addOf(kindFull, name, Degraded, fmt.Sprintf("server %s is full: %d connections", name, server.Connections.Current), "raise its maxconn (mcplb maxconn "+name+" N), or add servers")
 	}

@@ -38,7 +38,7 @@ var pageFuncs = template.FuncMap{
 	"words":     wordsOf,
 	"trouble":   func(s *Server) bool { return s.State == ServerDown || s.Suspect },
 	"slow":      func(s *Server) bool { return s.EffectiveWeight < float64(s.Weight) },
-	"failed":    func(c Check) bool { return c.Code != "" && !strings.HasSuffix(c.Code, "OK") },
+	"failed":    func(c Check) bool { return c.Code != "" && !strings.Contains(c.Code, "OK") },
 	"code":      CheckCode,
 	"event":     func(e Event) string { return e.words() },
 	"codes":     checkCodes,
@@ -166,6 +166,8 @@ func classOf(s *Server) string {
 		return string(s.Admin)
 	case s.State != ServerDown && s.Suspect:
 		return "suspect"
+	case s.asksToDrain():
+		return string(AdminDrain)
 	}
 	return string(s.State)
 }
@@ -175,6 +177,9 @@ func wordsOf(s *Server) string {
 	words := string(s.State)
 	if s.Admin != AdminReady {
 		words = string(s.Admin) + ", " + words
+	}
+	if s.asksToDrain() {
+		words += ", asks to be drained"
 	}
 	if s.Suspect && s.State != ServerDown {
 		words += "?"

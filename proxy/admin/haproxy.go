@@ -167,6 +167,8 @@ func haproxyStatus(s *Server) string {
 		return strings.TrimSpace("DOWN " + progress)
 	case s.Admin == AdminDrain:
 		return "DRAIN"
+	case s.DrainRequest != "":
+		return strings.TrimSpace("NOLB " + progress) // as with HAProxy's disable-on-404
 	case s.State == ServerUnchecked:
 		return "no check"
 	}

@@ -199,6 +199,8 @@ var serverMetrics = []metric[Server]{
 		func(s *Server) map[string]uint64 { return oneOf(s.State, ServerUp, ServerDown, ServerUnchecked) }),
 	state("server_admin", "1 for the admin state that the operator has set.", byServer,
 		func(s *Server) map[string]uint64 { return oneOf(s.Admin, AdminReady, AdminDrain, AdminMaint) }),
+	gauge("server_drain_request", "1 while the server asks to be drained by the answer to its check (drain_on).", byServer,
+		func(s *Server) float64 { return number(s.DrainRequest != "") }),
 	gauge("server_usable", "1 if the server gets new clients.", byServer,
 		func(s *Server) float64 { return number(s.Usable) }),
 	gauge("server_suspect", "1 while a check of the server is overdue.", byServer,

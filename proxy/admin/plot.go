@@ -265,7 +265,7 @@ func distributionOf(b *Backend) distribution {
 	for i, one := range plot.Bars(shares, fairShares) {
 		s := &b.Servers[i]
 		title := fmt.Sprintf("%s: %d connections, %.1f%% of a fair %.1f%%", s.Name, s.Connections.Current, 100*s.Share, 100*s.FairShare)
-		if s.State == ServerDown || s.Admin == AdminDrain || s.Admin == AdminMaint {
+		if s.State == ServerDown || s.Admin == AdminDrain || s.Admin == AdminMaint || s.asksToDrain() {
 			title = s.Name + " is " + wordsOf(s) + title[len(s.Name):]
 		}
 		shown.Bars = append(shown.Bars, bar{Bar: one, Title: title, Class: classOf(s)})

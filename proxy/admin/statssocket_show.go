@@ -169,6 +169,9 @@ func serverState(now *Snapshot, b *Backend, s *Server, backend, number int) stri
 		operation, administration = opStopping, adminDrained
 	}
 	health, result := 3, 3 // L7 passed
+	if s.asksToDrain() {
+		operation, result = opStopping, 4 // conditionally passed
+	}
 	if s.State == ServerDown {
 		operation, health, result = opStopped, 0, 2
 	}

@@ -130,6 +130,21 @@ const (
 	batchSize = 8  // descriptors: 4 connections, so that there are six batches
 )
 
+// The reason why the old process cannot hand over is in its log. Otherwise it shows only
+// that the new process has ended, whose log refers to the old one's.
+func TestOldSideFails(t *testing.T) {
+	t.Parallel()
+	from, to := newFixture(t), newFixture(t)
+	from.shortage = true
+	out := run(t, from, to, &wire{left: -1}, true)
+	if !errors.Is(out.begin, unix.EMFILE) {
+		t.Errorf("the upgrade failed with %v, want the reason", out.begin)
+	}
+	if from.left {
+		t.Error("the old process has left")
+	}
+}
+
 // Without faults every connection moves, and both sides know.
 func TestHandOver(t *testing.T) {
 	t.Parallel()

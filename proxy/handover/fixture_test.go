@@ -32,6 +32,7 @@ type fixture struct {
 	suspended  bool
 	left       bool
 	lacks      bool // the frontend
+	shortage   bool // no descriptor is free for copies of its sockets
 	alone      bool
 	figures    Figures // restored
 	oldClients int
@@ -84,6 +85,9 @@ func (f *fixture) EachCounters(visit func(name string, loop int, counters metric
 }
 
 func (f *fixture) Sockets() ([]Socket, error) {
+	if f.shortage {
+		return nil, unix.EMFILE
+	}
 	file, err := f.listener.File()
 	return []Socket{{Address: "here", File: file}}, err
 }

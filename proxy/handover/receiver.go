@@ -30,6 +30,9 @@ func Receive(p *Process, log *slog.Logger) (*Receiver, error) {
 	r := &Receiver{log: log, orphaned: p.Orphaned, channel: channel, sockets: map[string]*net.TCPListener{}}
 	if err := r.receiveOffer(); err != nil {
 		r.Close()
+		if channelEnded(err) {
+			return nil, errors.New("the old process has ended the upgrade: its log says why")
+		}
 		return nil, err
 	}
 	return r, nil

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -117,15 +119,24 @@ func descriptorOf(file *os.File) (fd int, err error) {
 }
 
 // refused ends an attempt that failed before anything was suspended. The new
-// process's exit explains the failure better than the channel's end.
+// process's exit explains the failure better than the channel's end, but not better
+// than an error of this process, which makes the new one exit.
 func (s *Sender) refused(err error) error {
 	s.channel.Close()
 	select {
 	case result := <-s.result:
+		if !channelEnded(err) {
+			return errors.Join(err, result)
+		}
 		return result
 	case <-time.After(answerTime):
 		return s.kill(err)
 	}
+}
+
+// channelEnded reports whether an error means only that the other process is gone.
+func channelEnded(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // kill ends a new process that hangs.

@@ -11,8 +11,8 @@ import (
 	"mcplb/conf"
 )
 
-// withRoutes gives the frontend routes, as a configuration file has them.
-func withRoutes(t testing.TB, routes string) func(*setup) {
+// withRouteFile gives the frontend routes, as a configuration file has them.
+func withRouteFile(t testing.TB, routes string) func(*setup) {
 	t.Helper()
 	return func(s *setup) {
 		text := "[frontend.f]\nlisten = \":1\"\nmode = \"http\"\nbackend = \"b\"\n" + routes + "\n[[backend.b.server]]\nname = \"s\"\nhttp = \"192.0.2.1:1\"\nsse = \"192.0.2.1:2\"\n"
@@ -32,7 +32,7 @@ func route(keys ...string) string { return "[[frontend.f.route]]\n" + strings.Jo
 // request is: no server sees it, and the connection goes on.
 func TestAnsweredHere(t *testing.T) {
 	t.Parallel()
-	b := start(t, []string{"127.0.0.1:1"}, withRoutes(t, route(`path = "/ok"`, `respond = { body = "fine" }`)+
+	b := start(t, []string{"127.0.0.1:1"}, withRouteFile(t, route(`path = "/ok"`, `respond = { body = "fine" }`)+
 		route(`path = "/gone"`, `respond = { status = 410, body = "<p>gone", content_type = "text/html" }`)+
 		route(`path = "/empty"`, `respond = { status = 204 }`)+
 		route(`path = "/old"`, `redirect = { to = "https://{host}/new{path}?{query}", status = 301 }`)+
@@ -72,7 +72,7 @@ func TestAnsweredHere(t *testing.T) {
 // request: no line is added to the response, and no other host is named.
 func TestRedirectsAreSafe(t *testing.T) {
 	t.Parallel()
-	b := start(t, []string{"127.0.0.1:1"}, withRoutes(t, route(`redirect = { to = "https://{host}{uri}" }`, `host = "x"`)+
+	b := start(t, []string{"127.0.0.1:1"}, withRouteFile(t, route(`redirect = { to = "https://{host}{uri}" }`, `host = "x"`)+
 		route(`host = "relative"`, `redirect = { to = "/{path}" }`)+route(`host = "query"`, `redirect = { to = "/{query}" }`)+
 		route(`host = "name"`, `redirect = { to = "/tools/{mcp_name}" }`)+route(`redirect = { to = "https://{host}/" }`)))
 	for _, c := range []struct{ request, location string }{
@@ -123,7 +123,7 @@ func seen(t testing.TB) string {
 // learns which, and no path leads out of a prefix that was put before it.
 func TestPrefixes(t *testing.T) {
 	t.Parallel()
-	b := start(t, []string{seen(t)}, withRoutes(t, route(`path = "/a"`, `strip_prefix = "/a"`)+
+	b := start(t, []string{seen(t)}, withRouteFile(t, route(`path = "/a"`, `strip_prefix = "/a"`)+
 		route(`path = "/b"`, `strip_prefix = "/b/"`, `add_prefix = "/c/d"`)+route(`path = "/e"`, `add_prefix = "/tenant"`)+
 		route(`host = "all"`, `strip_prefix = "/a"`)), trusting)
 	client := b.dial()
@@ -155,7 +155,7 @@ func TestPrefixes(t *testing.T) {
 // A client cannot say which prefix was taken off.
 func TestPrefixIsNotForged(t *testing.T) {
 	t.Parallel()
-	b := start(t, []string{seen(t)}, withRoutes(t, route(`path = "/a"`, `strip_prefix = "/a"`)))
+	b := start(t, []string{seen(t)}, withRouteFile(t, route(`path = "/a"`, `strip_prefix = "/a"`)))
 	client := b.dial()
 	client.Say(get("/a/x", "X-Forwarded-Prefix: /forged", "X_Forwarded_Prefix: /forged"))
 	if _, body := client.wantStatus("GET", 200); !strings.Contains(body, "X-Forwarded-Prefix=/a ") && !strings.HasSuffix(body, "X-Forwarded-Prefix=/a") || strings.Contains(body, "forged") {
@@ -167,7 +167,7 @@ func TestPrefixIsNotForged(t *testing.T) {
 // for, which cannot add a line.
 func TestRequestHeaders(t *testing.T) {
 	t.Parallel()
-	b := start(t, []string{seen(t)}, withRoutes(t, route(
+	b := start(t, []string{seen(t)}, withRouteFile(t, route(
 		`set_request_headers = { "X-Real-IP" = "{client_ip}", "X-User" = "{tls_subject}", "X-All" = "{method} {host} {path} {query} {uri} {scheme} {frontend} {backend} {server} {{{mcp_method}} {mcp_name}", "X-Forwarded-Proto" = "https" }`,
 		`add_request_headers = { "X-Kept" = "mine" }`, `remove_request_headers = ["X-Secret", "Cookie"]`)))
 	client := b.dial()
@@ -192,7 +192,7 @@ func TestRequestHeaders(t *testing.T) {
 // A trailer cannot bring again what a route has taken off.
 func TestTrailersCannotBringBack(t *testing.T) {
 	t.Parallel()
-	b, s := startServed(t, withRoutes(t, route(`remove_request_headers = ["X-User"]`)))
+	b, s := startServed(t, withRouteFile(t, route(`remove_request_headers = ["X-User"]`)))
 	client := b.dial()
 	client.Say("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X-User\r\n\r\n" + chunk("x") + "0\r\nX-User: root\r\n\r\n")
 	server := s.next()
@@ -223,7 +223,7 @@ func TestResponseHeaders(t *testing.T) {
 		h.Set("ETag", `"1"`)
 		_, _ = io.WriteString(w, strings.Repeat("text ", 1000))
 	})
-	b := start(t, []string{server}, withRoutes(t, "allowed_origins = [\"https://app.example\"]\n"+route(edits)+route(`path = "/denied"`, `deny = true`, edits)+
+	b := start(t, []string{server}, withRouteFile(t, "allowed_origins = [\"https://app.example\"]\n"+route(edits)+route(`path = "/denied"`, `deny = true`, edits)+
 		route(`path = "/here"`, `respond = { status = 503, body = "no" }`, edits)+route(`path = "/there"`, `redirect = { to = "/" }`, edits)+
 		route(`path = "/large"`, `max_body = 1`, edits)))
 	for _, c := range []struct {
@@ -264,7 +264,7 @@ func TestResponseHeaders(t *testing.T) {
 // whether or not the request had been forwarded.
 func TestResponseHeadersOfFailures(t *testing.T) {
 	t.Parallel()
-	b, s := startServed(t, withRoutes(t, route(`set_response_headers = { "X-Node" = "{server}", "X-Path" = "{path}" }`)), withRetries(0))
+	b, s := startServed(t, withRouteFile(t, route(`set_response_headers = { "X-Node" = "{server}", "X-Path" = "{path}" }`)), withRetries(0))
 	client := b.dial()
 	server := s.receive(client, rpcPost("5"))
 	server.Close()
@@ -283,7 +283,7 @@ func TestResponseHeadersOfFailures(t *testing.T) {
 // A WebSocket's 101 has the headers of its route.
 func TestResponseHeadersOfWebSockets(t *testing.T) {
 	t.Parallel()
-	b, s := startServed(t, withRoutes(t, route(`set_response_headers = { "X-Node" = "{server}" }`, `remove_response_headers = ["Server"]`)))
+	b, s := startServed(t, withRouteFile(t, route(`set_response_headers = { "X-Node" = "{server}" }`, `remove_response_headers = ["Server"]`)))
 	client := b.dial()
 	server := s.receiveHead(client, upgrade)
 	server.Say("HTTP/1.1 101 Switching Protocols\r\nServer: node\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept + "\r\n\r\n")
@@ -302,7 +302,7 @@ func TestHeadersOfRetries(t *testing.T) {
 	dead := serve(t)
 	dead.Close()
 	alive := serve(t)
-	b := start(t, []string{dead.Address, alive.Address}, withRoutes(t, route(`set_request_headers = { "X-Node" = "{server}" }`, `set_response_headers = { "X-Node" = "{server}" }`)))
+	b := start(t, []string{dead.Address, alive.Address}, withRouteFile(t, route(`set_request_headers = { "X-Node" = "{server}" }`, `set_response_headers = { "X-Node" = "{server}" }`)))
 	for range 2 {
 		client := b.dial()
 		client.Say(get("/"))
@@ -331,7 +331,7 @@ func TestErrorPages(t *testing.T) {
 	})
 	s := serve(t)
 	s.Close()
-	b := start(t, []string{s.Address}, withRoutes(t, route(`path = "/denied"`, `deny = true`)+route(`path = "/here"`, `respond = { status = 403, body = "mine" }`)), pages, withRetries(0))
+	b := start(t, []string{s.Address}, withRouteFile(t, route(`path = "/denied"`, `deny = true`)+route(`path = "/here"`, `respond = { status = 403, body = "mine" }`)), pages, withRetries(0))
 	for _, c := range []struct {
 		request, method string
 		status          int
@@ -376,7 +376,7 @@ func TestRouteLimits(t *testing.T) {
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, text)
 	})
-	b := start(t, []string{server}, withRoutes(t, route(`path = "/small"`, `max_body = "1k"`)+route(`path = "/any"`, `max_body = 0`, `compress = []`)+route(`path = "/type"`, `compress = ["text/csv"]`)),
+	b := start(t, []string{server}, withRouteFile(t, route(`path = "/small"`, `max_body = "1k"`)+route(`path = "/any"`, `max_body = 0`, `compress = []`)+route(`path = "/type"`, `compress = ["text/csv"]`)),
 		withFrontend(func(f *conf.Frontend) { f.MaxBody = 4 << 10 }))
 	chunked := func(path string, n int) string {
 		return "POST " + path + " HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(strings.Repeat("x", n)) + "0\r\n\r\n"
@@ -427,7 +427,7 @@ func TestFieldEdits(t *testing.T) {
 // request, or take it for another host's.
 func TestHostIsSet(t *testing.T) {
 	t.Parallel()
-	b := start(t, []string{seen(t)}, withRoutes(t, route(`set_request_headers = { Host = "{mcp_name}.internal:80" }`)+
+	b := start(t, []string{seen(t)}, withRouteFile(t, route(`set_request_headers = { Host = "{mcp_name}.internal:80" }`)+
 		route(`path = "/maybe"`, `set_request_headers = { Host = "{mcp_name}" }`)))
 	client := b.dial()
 	for _, c := range []struct{ path, name, want string }{

@@ -63,7 +63,7 @@ func TestRouteTimeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, s := startServed(t, withRoutes(t, routes), times)
+			b, s := startServed(t, withRouteFile(t, routes), times)
 			client := b.dial()
 			server := c.until(b, s, client)
 			b.Turns(3)
@@ -77,7 +77,7 @@ func TestRouteTimeouts(t *testing.T) {
 			server.Close()
 		})
 	}
-	b, s := startServed(t, withRoutes(t, routes), times)
+	b, s := startServed(t, withRouteFile(t, routes), times)
 	waits, streams := b.dial(), b.dial()
 	server := s.receive(waits, get("/ever"))
 	other := stream(s, streams, "/ever")
@@ -94,12 +94,12 @@ func TestRouteTimeouts(t *testing.T) {
 // new limit. A request that was handed over with its stream keeps its limit, too.
 func TestOpenExchangesKeepTheirRoute(t *testing.T) {
 	t.Parallel()
-	b, s := startServed(t, withRoutes(t, route(`timeout_server = "200s"`, `timeout_stream = "300s"`, `set_response_headers = { "X-Route" = "old {path}" }`)), times, oneLoop, withoutLog)
+	b, s := startServed(t, withRouteFile(t, route(`timeout_server = "200s"`, `timeout_stream = "300s"`, `set_response_headers = { "X-Route" = "old {path}" }`)), times, oneLoop, withoutLog)
 	client := b.dial()
 	server := s.receive(client, get("/x"))
 	changed := &setup{}
 	changed.frontend = b.frontend.Settings().Frontend
-	withRoutes(t, route(`timeout_server = "2s"`, `timeout_stream = "3s"`, `set_response_headers = { "X-Route" = "new" }`))(changed)
+	withRouteFile(t, route(`timeout_server = "2s"`, `timeout_stream = "3s"`, `set_response_headers = { "X-Route" = "new" }`))(changed)
 	b.frontend.Apply(NewSettings(changed.frontend, NewDirectory(b.poolOf)))
 	b.Advance(150 * time.Second)
 	server.Say(streamHead + "\r\n")
@@ -126,7 +126,7 @@ func TestOpenExchangesKeepTheirRoute(t *testing.T) {
 // A WebSocket that is handed over keeps its limit.
 func TestTunnelTimeoutIsHandedOver(t *testing.T) {
 	t.Parallel()
-	b, s := startServed(t, withRoutes(t, route(`timeout_stream = "300s"`)), times, oneLoop, withoutLog)
+	b, s := startServed(t, withRouteFile(t, route(`timeout_stream = "300s"`)), times, oneLoop, withoutLog)
 	client, server := tunnelled(b, s)
 	changed := b.frontend.Settings().Frontend
 	changed.Routes = nil
@@ -143,7 +143,7 @@ func TestTunnelTimeoutIsHandedOver(t *testing.T) {
 func TestRequestIDs(t *testing.T) {
 	t.Parallel()
 	made := regexp.MustCompile("^[0-9a-f]{32}$")
-	ids := withRoutes(t, route(`path = "/"`, `set_request_headers = { "X-Request-ID" = "{request_id}" }`, `set_response_headers = { "X-Request-ID" = "{request_id}" }`)+
+	ids := withRouteFile(t, route(`path = "/"`, `set_request_headers = { "X-Request-ID" = "{request_id}" }`, `set_response_headers = { "X-Request-ID" = "{request_id}" }`)+
 		route(`path = "/denied"`, `deny = true`))
 	seen := map[string]bool{}
 	for name, c := range map[string]struct {
@@ -197,7 +197,7 @@ func TestRequestIDs(t *testing.T) {
 // Frontends whose routes use no id log none.
 func TestNoRequestIDs(t *testing.T) {
 	t.Parallel()
-	b, s := startServed(t, withRoutes(t, route(`set_request_headers = { "X-A" = "{path}" }`)), oneLoop, trusting)
+	b, s := startServed(t, withRouteFile(t, route(`set_request_headers = { "X-A" = "{path}" }`)), oneLoop, trusting)
 	client := b.dial()
 	client.Say(get("/", "X-Request-ID: theirs"))
 	server := s.next()
@@ -216,7 +216,7 @@ func TestNoRequestIDs(t *testing.T) {
 // browsers would take for a failure; but not where the request is denied.
 func TestPreflightsAndRoutes(t *testing.T) {
 	t.Parallel()
-	b := start(t, []string{"127.0.0.1:1"}, withRoutes(t, "allowed_origins = [\"https://app.example\"]\ncors.preflight = true\n"+route(`path = "/"`, `respond = { status = 503, body = "later" }`)+
+	b := start(t, []string{"127.0.0.1:1"}, withRouteFile(t, "allowed_origins = [\"https://app.example\"]\ncors.preflight = true\n"+route(`path = "/"`, `respond = { status = 503, body = "later" }`)+
 		route(`path = "/old"`, `redirect = { to = "/new" }`)+route(`path = "/denied"`, `deny = true`)))
 	client := b.dial()
 	for _, c := range []struct {
@@ -246,7 +246,7 @@ func TestRoutesAllocateNothing(t *testing.T) {
 		"prefixes": route(`path = "/mcp"`, `strip_prefix = "/mcp"`, `add_prefix = "/x"`),
 		"limits":   route(`timeout_server = "1m"`, `timeout_stream = "1h"`, `max_body = "1m"`, `compress = ["text/csv"]`),
 	} {
-		b := start(t, []string{fixed(t, toolsAnswer)}, oneLoop, limited, withRoutes(t, routes), func(s *setup) { s.backends[0].Servers[0].SSE = s.backends[0].Servers[0].HTTP })
+		b := start(t, []string{fixed(t, toolsAnswer)}, oneLoop, limited, withRouteFile(t, routes), func(s *setup) { s.backends[0].Servers[0].SSE = s.backends[0].Servers[0].HTTP })
 		round := pingPong(t, b, toolsCall)
 		for range 300 {
 			round()

@@ -17,7 +17,6 @@ type Why uint8
 const (
 	BadRequest     Why = iota // 400 and the like: the request is malformed (http1.Reason says how)
 	Banned                    // 403: the client that a trusted proxy names is banned
-	Denied                    // 403: a route with deny
 	OriginRefused             // 403: Origin is not among allowed_origins
 	SessionGone               // 404: the server of the MCP session is gone
 	RequestTimeout            // 408: no complete request within timeout_http_request, no body within timeout_client
@@ -32,6 +31,7 @@ const (
 	NoResources               // 503: the balancer had no descriptor, port or memory for it
 	ServerTimeout             // 504: no answer within timeout_server, no connection within timeout_connect
 	Preflight                 // 204: what a page of another origin may ask for
+	Denied                    // 403: by a route
 	Redirected                // 3xx: by a route
 	Responded                 // what a route responds
 	LimitRefused              // 429: over a limit of a route
@@ -45,7 +45,6 @@ var responses = [own]struct {
 }{
 	BadRequest:     {400, "bad_request", "the request is malformed"},
 	Banned:         {403, "banned", "this address is banned"},
-	Denied:         {403, "denied", "this request is not allowed here"},
 	OriginRefused:  {403, "origin_refused", "this origin is not allowed here"},
 	SessionGone:    {404, "session_gone", "the server of this session is gone: initialize again"},
 	RequestTimeout: {408, "request_timeout", "the request did not come in time"},
@@ -60,6 +59,7 @@ var responses = [own]struct {
 	NoResources:    {503, "no_resources", "the balancer is out of descriptors, ports or memory"},
 	ServerTimeout:  {504, "server_timeout", "the server did not answer in time"},
 	Preflight:      {204, "preflight", ""},
+	Denied:         {403, "denied", "this request is not allowed here"},
 	Redirected:     {308, "redirected", ""},
 	Responded:      {200, "responded", ""},
 	LimitRefused:   {429, "limit_refused", "too many requests of this kind"},

@@ -248,8 +248,11 @@ func TestRoutes(t *testing.T) {
 
 // routeOf is the route of a request for path.
 func routeOf(s *Settings, w *worker, path []byte) *Route {
-	r := rules.Request{Path: path}
-	return s.route(s.matcher.Match(&r, &w.rules).Route)
+	d := s.matcher.Match(&rules.Request{Path: path}, &w.matching)
+	if d.Route == rules.NoRoute {
+		return &s.fallback
+	}
+	return &s.routes[d.Route]
 }
 
 // However a path is written, its request goes to its route's backend, in origin form and

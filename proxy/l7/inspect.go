@@ -69,11 +69,11 @@ func (rs *bodyReaders) put(r *bodyReader) {
 
 // inspect begins to read the body of the request that is the input: its route, or
 // whether it is denied, depends on what its messages ask for. It is collected, and goes
-// nowhere before it is judged. route is what it would take without.
-func (x router) inspect(settings *Settings, route int) {
+// nowhere before it is judged. d is what is known without it.
+func (x router) inspect(settings *Settings, d rules.Decision) {
 	c := x.client
 	head := &c.worker.request
-	x.settle(settings, route)
+	x.take(settings, d.Route)
 	most := settings.mostInspected(x.route)
 	switch {
 	case !originAllowed(settings.Frontend.AllowedOrigins, head):
@@ -185,13 +185,16 @@ func (x router) judge(settings *Settings, most int64) {
 		x.setCall(first.Method, first.Name)
 	}
 	x.dropBody()
-	x.settle(settings, d.Route)
+	x.take(settings, d.Route)
 	x.countRoute()
-	if refusal, ok := forbids(&d); !ok {
-		x.refuse(refusal)
-		return
+	switch {
+	case d.Refused != rules.Readable:
+		x.refuse(generated{why: BadRequest, text: d.Refused.Text()})
+	case d.Denied:
+		x.refuse(generated{why: Denied})
+	default:
+		x.proceed(settings)
 	}
-	x.proceed(settings)
 }
 
 // mostInflated is how long a compressed body may be where max_body sets no limit.
@@ -232,13 +235,13 @@ func (x router) matchCalls(settings *Settings) (best rules.Decision) {
 	w.taken = w.taken[:0]
 	if len(list) == 0 {
 		w.ruled.Message = rules.Message{Known: true}
-		best = settings.matcher.Match(&w.ruled, &w.rules)
+		best = settings.matcher.Match(&w.ruled, &w.matching)
 		x.only(best.Route)
 		return best
 	}
 	for i := range list {
 		w.ruled.Message = rules.Message{Known: true, Method: list[i].Method, Name: list[i].Name}
-		d := settings.matcher.Match(&w.ruled, &w.rules)
+		d := settings.matcher.Match(&w.ruled, &w.matching)
 		if d.Denied || d.Refused != rules.Readable {
 			return d
 		}

@@ -56,7 +56,7 @@ func (x router) admitted(settings *Settings) bool {
 		if t.route < 0 {
 			continue
 		}
-		for _, l := range settings.route(t.route).limits {
+		for _, l := range settings.routes[t.route].limits {
 			w.claims = append(w.claims, ratelimit.Claim{Limit: &l.Limit, Key: x.accountKey(l), Cost: t.count})
 			call := x.needCall()
 			call.limits = append(call.limits, l)

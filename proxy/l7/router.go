@@ -20,63 +20,23 @@ type router struct{ *exchange }
 func (x router) begin(settings *Settings, rate verdict) {
 	d := x.match(settings)
 	if d.NeedsMessage && !rate.banned && !rate.refused {
-		x.inspect(settings, d.Route)
+		x.inspect(settings, d)
 		return
 	}
-	x.settle(settings, d.Route)
+	x.take(settings, d.Route)
 	x.only(d.Route)
 	x.noteCall()
-	refusal, ok := forbids(&d)
 	switch {
 	case rate.banned:
 		x.refuse(generated{why: Banned, retryAfter: rate.wait})
 	case rate.refused:
 		x.refuse(rate.limited())
-	case !ok:
-		x.refuse(refusal)
+	case d.Refused != rules.Readable:
+		x.refuse(generated{why: BadRequest, text: d.Refused.Text()})
+	case d.Denied:
+		x.refuse(generated{why: Denied})
 	default:
 		x.proceed(settings)
-	}
-}
-
-// match finds the route of the request whose head is parsed.
-func (x router) match(settings *Settings) rules.Decision {
-	if settings.matcher == nil {
-		return rules.Decision{Route: rules.NoRoute}
-	}
-	w := x.client.worker
-	w.ruled = rulesRequest(requester{x.client}, &w.request)
-	if settings.matcher.HasMCP() {
-		w.ruled.Message = x.sentMessage()
-	}
-	return settings.matcher.Match(&w.ruled, &w.rules)
-}
-
-// settle notes the route of the request.
-func (x router) settle(settings *Settings, route int) {
-	x.take(settings.route(route))
-	if settings.matcher != nil {
-		x.remember(settings)
-	}
-}
-
-// forbids returns the answer where a frontend's rules forbid a request.
-func forbids(d *rules.Decision) (refusal generated, ok bool) {
-	switch {
-	case d.Refused != rules.Readable:
-		return generated{why: BadRequest, text: d.Refused.Text()}, false
-	case d.Denied:
-		return generated{why: Denied}, false
-	}
-	return generated{}, true
-}
-
-// rulesRequest is what routes depend on of a request.
-func rulesRequest(c requester, head *http1.RequestHead) rules.Request {
-	return rules.Request{
-		Method: head.MethodName(), Host: head.Host(), Path: head.Path(), Fields: &head.Fields, Source: c.from().Addr(),
-		Forwarded: c.settings().Trusts(c.From.Addr()),
-		Message:   rules.Message{Known: true},
 	}
 }
 
@@ -104,6 +64,54 @@ func (x router) proceed(settings *Settings) {
 	}
 }
 
+// askForServer asks for a slot, once enough of the body is there.
+func (x router) askForServer(settings *Settings) {
+	if body := (intake{x.exchange}); body.mustCollect(settings) {
+		body.collect()
+		return
+	}
+	x.state = dispatching
+	x.dispatch.Begin(x.exchange)
+}
+
+// match finds the route of the request that is parsed.
+func (x router) match(settings *Settings) rules.Decision {
+	if settings.matcher == nil {
+		return rules.Decision{Route: rules.NoRoute}
+	}
+	w := x.client.worker
+	head := &w.request
+	w.ruled = rules.Request{
+		Method: head.MethodName(), Host: head.Host(), Path: head.Path(), Fields: &head.Fields,
+		Source: requester{x.client}.from().Addr(), Forwarded: settings.Trusts(x.client.From.Addr()),
+	}
+	if settings.matcher.HasMCP() {
+		w.ruled.Message = x.sentMessage()
+	}
+	return settings.matcher.Match(&w.ruled, &w.matching)
+}
+
+// take makes the route with that index the request's: what it says holds until the
+// exchange is over.
+func (x router) take(settings *Settings, route int) {
+	x.route = &settings.fallback
+	if route != rules.NoRoute {
+		x.route = &settings.routes[route]
+	}
+	x.Timeouts = x.route.timeouts
+	x.noteCompression(settings)
+	if settings.matcher == nil {
+		return
+	}
+	x.beginBody()
+	if x.ruling == nil && (settings.usesID || !x.route.response.none() && x.route.response.fixed == nil) {
+		x.ruling = x.client.worker.rulings.get()
+	}
+	if settings.usesID && len(x.ruling.id) == 0 {
+		x.identify(settings)
+	}
+}
+
 // noteCompression notes whether the response may be compressed for the client.
 func (x router) noteCompression(settings *Settings) {
 	head := &x.client.worker.request
@@ -113,36 +121,6 @@ func (x router) noteCompression(settings *Settings) {
 	tls := x.client.overTLS(settings)
 	x.set(overTLS, tls)
 	x.set(acceptsGzip, !tls || !mayBeBrowser(head, settings.Frontend.Sticky.Cookie))
-}
-
-// askForServer asks for a slot, once enough of the body is there.
-func (x router) askForServer(settings *Settings) {
-	x.noteCompression(settings)
-	if body := (intake{x.exchange}); body.mustCollect(settings) {
-		body.collect()
-		return
-	}
-	x.state = dispatching
-	x.dispatch.Begin(x.exchange)
-}
-
-// take makes the route the request's: what it says holds until the exchange is over.
-func (x router) take(route *Route) {
-	x.route, x.Timeouts = route, route.timeouts
-	if len(route.request.removed) > 0 {
-		x.beginBody()
-	}
-}
-
-// remember makes room for what must be known of the request later, for its route or
-// for the log.
-func (x router) remember(settings *Settings) {
-	if x.ruling == nil && (settings.usesID || !x.route.response.none() && x.route.response.fixed == nil) {
-		x.ruling = x.client.worker.rulings.get()
-		if settings.usesID {
-			x.identify(settings)
-		}
-	}
 }
 
 // beginBody begins the request's body, whose head is parsed. Trailers could bring

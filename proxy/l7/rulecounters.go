@@ -112,8 +112,9 @@ func (c *RuleCounters) bind(s *Settings) {
 	if s.matcher == nil {
 		return
 	}
-	for i := range s.Routes {
-		r := &s.Routes[i]
+	s.fallback.requests = c.routes.Get([]byte(s.fallback.name))
+	for i := range s.routes {
+		r := &s.routes[i]
 		r.requests = c.routes.Get([]byte(r.name))
 		for _, l := range r.limits {
 			l.counters = c.limits.Get([]byte(limitName(r.name, l.key)))

@@ -18,19 +18,19 @@ import (
 // its route says holds until its end.
 type Settings struct {
 	session.Settings
-	Routes  []Route        // of the frontend, in the order of the file; the last is for requests that take none of them
-	matcher *rules.Matcher // nil = the frontend has no routes
-	cors    cors
-	pages   pages
-	secure  bool  // Secure is added to the cookie's attributes on TLS
-	usesID  bool  // a route writes {request_id}
-	mcpBody int64 // the longest body that a route which depends on messages takes; 0 = any
+	matcher  *rules.Matcher // nil = the frontend has no routes
+	routes   []Route        // of the frontend, in the file's order
+	fallback Route          // what no route matches
+	cors     cors
+	pages    pages
+	secure   bool  // Secure is added to the cookie's attributes on TLS
+	usesID   bool  // a route writes {request_id}
+	mcpBody  int64 // the longest body that a route which depends on messages takes; 0 = any
 }
 
-// Route is what happens to the requests that take a route of the configuration.
-// Those that are forwarded go to an endpoint of the servers of a pool.
+// Route is what happens to requests that take one of a frontend's routes, or none
+// of them.
 type Route struct {
-	Rule     *conf.Route      // nil = the frontend's own, for requests that take no route
 	name     string           // for counters and logs; see routeNames
 	requests *metrics.Counter // nil = not counted
 	limits   []*routeLimit
@@ -38,6 +38,7 @@ type Route struct {
 	Endpoint conf.Endpoint
 	tags     map[mcp.Tag]*backend.Server // the pool's servers, by their tags in sessions and cookies
 
+	deny     bool
 	respond  *conf.Respond   // nil = not answered here
 	redirect *rules.Template // likewise
 	status   int             // of the redirect
@@ -119,30 +120,20 @@ func NewSettings(f conf.Frontend, d *Directory) Settings {
 	s := Settings{Settings: session.Settings{Frontend: f, Pool: d.Pool(f.Backend)}}
 	s.cors, s.pages = newCORS(&f), newPages(f.ErrorPages)
 	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
-	s.matcher = rules.Compile(&f)
-	s.mcpBody = f.MaxBody
+	s.matcher = rules.Compile(&s.Frontend)
+	s.fallback = newRoute(&f, &conf.Route{Endpoint: conf.EndpointHTTP}, d)
+	s.fallback.name, s.mcpBody = noRouteName, f.MaxBody
 	names := routeNames(f.Routes)
 	for i := range f.Routes {
 		r := newRoute(&f, &f.Routes[i], d)
-		r.Rule, r.name, r.limits = &f.Routes[i], names[i], newRouteLimits(&f, &f.Routes[i], names[i])
-		if r.Rule.HasMCP() {
+		r.name, r.limits = names[i], newRouteLimits(&f, &f.Routes[i], names[i])
+		if f.Routes[i].HasMCP() {
 			s.mcpBody = longer(s.mcpBody, r.maxBody)
 		}
-		s.Routes = append(s.Routes, r)
+		s.routes = append(s.routes, r)
 		s.usesID = s.usesID || usesID(&f.Routes[i])
 	}
-	s.Routes = append(s.Routes, newRoute(&f, &conf.Route{Endpoint: conf.EndpointHTTP}, d))
-	s.Routes[len(f.Routes)].name = noRouteName
 	return s
-}
-
-// route is the route with that index in the configuration; rules.NoRoute is the
-// frontend's own.
-func (s *Settings) route(index int) *Route {
-	if index == rules.NoRoute {
-		return &s.Routes[len(s.Routes)-1]
-	}
-	return &s.Routes[index]
 }
 
 // longer returns the longer of two limits of which 0 is none.
@@ -161,7 +152,7 @@ func (s *Settings) mostInspected(r *Route) int64 { return longer(s.mcpBody, r.ma
 func newRoute(f *conf.Frontend, r *conf.Route, d *Directory) Route {
 	sets, host := withoutHost(r.SetRequestHeaders)
 	made := Route{
-		Pool: d.Pool(f.Backend), Endpoint: r.Endpoint, respond: r.Respond,
+		Pool: d.Pool(f.Backend), Endpoint: r.Endpoint, deny: r.Deny, respond: r.Respond,
 		strip: prefixOf(r.StripPrefix), add: prefixOf(r.AddPrefix),
 		request: newFieldEdits(sets, r.AddRequestHeaders, r.RemoveRequestHeaders), host: host,
 		response: newFieldEdits(r.SetResponseHeaders, r.AddResponseHeaders, r.RemoveResponseHeaders),

@@ -93,18 +93,18 @@ type worker struct {
 	origins    origins
 
 	// What rules work with, where a frontend has any.
-	ruled   rules.Request // that of request
-	rules   rules.Scratch
-	values  rules.Values
-	name    []byte // where Mcp-Name is decoded
-	rulings rulings
-	ids     ids
-	calls   calls
-	readers bodyReaders
-	taken   []taken           // the routes that the messages of request take
-	claims  []ratelimit.Claim // of request
-	keyed   []byte            // where account keys are made
-	names   []byte            // where method and name of request are decoded
+	ruled    rules.Request // that of request
+	matching rules.Scratch
+	values   rules.Values
+	name     []byte // where Mcp-Name is decoded
+	rulings  rulings
+	ids      ids
+	calls    calls
+	readers  bodyReaders
+	taken    []taken           // the routes that the messages of request take
+	claims   []ratelimit.Claim // of request
+	keyed    []byte            // where account keys are made
+	names    []byte            // where method and name of request are decoded
 
 	date     []byte // the present second, in the form of a Date field
 	dateEnds int64  // when it is out of date, on the loop's clock

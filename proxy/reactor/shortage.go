@@ -3,6 +3,7 @@
 package reactor
 
 import (
+	"context"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,27 @@ type shortage struct {
 // returns how many; a few at a time will do, since it is called again. Pipes that are
 // not in use are closed anyway.
 func (e *Engine) OnShortage(relieve func(*Loop) int) { e.shortage.relieve.Store(&relieve) }
+
+// Shed makes every loop close connections that it can spare, a few each, as if no
+// descriptor were free. It returns how many descriptors became free, when all have
+// done so, or 0 if ctx ends first or the engine has stopped. No loop may call it.
+func (e *Engine) Shed(ctx context.Context) (freed int) {
+	done := make(chan int, len(e.loops))
+	for _, loop := range e.loops {
+		if !loop.Post(func() { done <- loop.shed() }) {
+			return 0
+		}
+	}
+	for range e.loops {
+		select {
+		case n := <-done:
+			freed += n
+		case <-ctx.Done():
+			return 0
+		}
+	}
+	return freed
+}
 
 // isShortage reports whether a call failed because no descriptor is free.
 func isShortage(errno unix.Errno) bool { return errno == unix.EMFILE || errno == unix.ENFILE }

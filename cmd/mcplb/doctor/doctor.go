@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -45,7 +44,7 @@ type Machine struct {
 	ClockError func() (synchronized bool, err error)
 	Lookup     func(ctx context.Context, host string) ([]string, error)
 	Dial       func(ctx context.Context, address string) error
-	Check      func(ctx context.Context, check conf.Check, tcp, http netip.AddrPort) healthcheck.Result
+	Check      func(ctx context.Context, check conf.Check, to healthcheck.Target) healthcheck.Result
 	Bind       func(address string) error                 // whether it can be listened on
 	Holder     func(address string) (holder.Holder, bool) // who listens there
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -34,7 +33,7 @@ func sound() Machine {
 		ClockError: func() (bool, error) { return true, nil },
 		Lookup:     func(context.Context, string) ([]string, error) { return []string{"192.0.2.1"}, nil },
 		Dial:       func(context.Context, string) error { return nil },
-		Check: func(context.Context, conf.Check, netip.AddrPort, netip.AddrPort) healthcheck.Result {
+		Check: func(context.Context, conf.Check, healthcheck.Target) healthcheck.Result {
 			return healthcheck.Result{Code: healthcheck.L7OK}
 		},
 		Bind:   func(string) error { return nil },
@@ -43,8 +42,8 @@ func sound() Machine {
 }
 
 // failing is a check with that result.
-func failing(result healthcheck.Result) func(context.Context, conf.Check, netip.AddrPort, netip.AddrPort) healthcheck.Result {
-	return func(context.Context, conf.Check, netip.AddrPort, netip.AddrPort) healthcheck.Result { return result }
+func failing(result healthcheck.Result) func(context.Context, conf.Check, healthcheck.Target) healthcheck.Result {
+	return func(context.Context, conf.Check, healthcheck.Target) healthcheck.Result { return result }
 }
 
 // taken is a machine on which another program has every address.

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,11 @@ func (r *reached) examine(ctx context.Context, e *examination) {
 	if len(sound) == 0 || len(r.findings) > 0 {
 		return // then the check can only fail, too
 	}
-	if passed := r.check(ctx, e, seen[r.server.TCP], seen[r.server.HTTP]); passed != "" {
+	to := healthcheck.Target{
+		TCP:  healthcheck.Address{Addr: seen[r.server.TCP], Written: r.server.TCP},
+		HTTP: healthcheck.Address{Addr: seen[r.server.HTTP], Written: r.server.HTTP},
+	}
+	if passed := r.check(ctx, e, to); passed != "" {
 		r.add(OK, "", "%s can be reached, and its check passes: %s", strings.Join(sound, ", "), passed)
 	}
 }
@@ -99,27 +104,36 @@ func (r *reached) reach(ctx context.Context, e *examination, endpoint conf.Endpo
 }
 
 // check does the server's health check once, and returns its result, or "" if it failed.
-func (r *reached) check(ctx context.Context, e *examination, tcp, http netip.AddrPort) string {
+func (r *reached) check(ctx context.Context, e *examination, to healthcheck.Target) string {
 	check := r.backend.Check
 	ctx, cancel := context.WithTimeout(ctx, min(check.Timeout, reachTimeout))
 	defer cancel()
-	result := e.Check(ctx, check, tcp, http)
+	result := e.Check(ctx, check, to)
 	if result.Passed() {
 		return result.String()
 	}
-	r.add(Problem, adviseCheck(check, result.Code, "backend."+r.backend.Name+".check"), "can be reached, but its check (%s) fails: %s", check.Type, result)
+	r.add(Problem, adviseCheck(check, result, "backend."+r.backend.Name+".check"), "can be reached, but its check (%s) fails: %s", check.Type, result)
 	return ""
 }
 
 // adviseCheck says what to look at when a server's check fails; section is the check's.
-func adviseCheck(check conf.Check, code healthcheck.Code, section string) string {
+func adviseCheck(check conf.Check, result healthcheck.Result, section string) string {
+	code, method := result.Code, cmp.Or(check.Method, "GET")
 	switch {
+	case code == healthcheck.L7STS && check.Type == conf.CheckMCP:
+		return fmt.Sprintf("does the server speak MCP over HTTP at %s? If not, correct %s.path or type", check.Path, section)
+	case code == healthcheck.L7STS && check.Host == "" && strings.Contains(result.Detail, "Host was"):
+		return fmt.Sprintf("the server may refuse its address as Host: set %s.host to a name that it accepts", section)
 	case code == healthcheck.L7STS:
-		return fmt.Sprintf("see what the server answers to GET %s, or correct %s.path and expect", check.Path, section)
+		return fmt.Sprintf("see what the server answers to %s %s, or correct %s.path and expect", method, check.Path, section)
 	case code == healthcheck.L7TOUT:
 		return "the server accepts connections and says nothing: look at its process, or raise " + section + ".timeout"
+	case code == healthcheck.L7RSP && check.Type == conf.CheckMCP && strings.Contains(result.Detail, "JSON-RPC answer"):
+		return fmt.Sprintf("does the server speak MCP over HTTP at %s? If not, correct %s.path or type", check.Path, section)
 	case code == healthcheck.L7RSP && check.Type == conf.CheckMCP:
 		return "does the server speak MCP on its tcp address, a message a line? If not, correct " + section + ".type or the address"
+	case code == healthcheck.L7RSP && check.ExpectBody != "" && strings.Contains(result.Detail, "body lacks"):
+		return fmt.Sprintf("see what the server answers to %s %s, or correct %s.expect_body", method, check.Path, section)
 	case code == healthcheck.L7RSP:
 		return "does the server speak HTTP there? If not, correct " + section + ".type or the address"
 	}
