@@ -25,10 +25,20 @@ import (
 // Sources keep their servers: hash and sticky memory go by the server's name, so
 // a server with a new address gets the sources of the one that it replaces.
 func (p *Pool) Apply(c conf.Backend, resolve func(hostport string) (netip.AddrPort, error)) ([]*Server, error) {
+	addresses, err := resolveAll(c, resolve)
+	if err != nil {
+		return nil, err
+	}
+	return p.ApplyAt(c, addresses)
+}
+
+// ApplyAt is Apply with the servers' addresses, in their order, instead of a way to
+// resolve them.
+func (p *Pool) ApplyAt(c conf.Backend, addresses []Addresses) ([]*Server, error) {
 	p.reloading.Lock()
 	defer p.reloading.Unlock()
 	before := p.Servers()
-	after, err := p.resolveServers(before, c, resolve)
+	after, err := p.identify(before, c, addresses)
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: %w", c.Name, err)
 	}
@@ -42,9 +52,9 @@ func (p *Pool) Apply(c conf.Backend, resolve func(hostport string) (netip.AddrPo
 	return gone, nil
 }
 
-// resolveServers returns the servers of c in their order: those of before that
-// have the same identity, and new ones.
-func (p *Pool) resolveServers(before []*Server, c conf.Backend, resolve func(string) (netip.AddrPort, error)) ([]*Server, error) {
+// identify returns the servers of c in their order: those of before that have the
+// same identity, and new ones.
+func (p *Pool) identify(before []*Server, c conf.Backend, addresses []Addresses) ([]*Server, error) {
 	byName := make(map[string]*Server, len(before))
 	for _, s := range before {
 		byName[s.id.Name] = s
@@ -56,11 +66,7 @@ func (p *Pool) resolveServers(before []*Server, c conf.Backend, resolve func(str
 			return nil, fmt.Errorf("server %s: two servers have this name", sc.Name)
 		}
 		seen[sc.Name] = true
-		addrs, err := resolveAddresses(sc, resolve)
-		if err != nil {
-			return nil, err
-		}
-		id := Identity{sc.Name, addrs}
+		id := Identity{sc.Name, addresses[i]}
 		if after[i] = byName[sc.Name]; after[i] == nil || after[i].id != id {
 			after[i] = p.newServer(id, byName[sc.Name])
 			after[i].startDisabled(sc.Disabled)

@@ -36,9 +36,10 @@ func TestContract(t *testing.T) {
 	tcp := contractHTTPFrontend()
 	tcp.Name, tcp.Listen, tcp.Mode = "tcp", []string{":8000"}, ModeMCP
 	want := &Config{
-		Path:   "lb.toml",
-		Global: Global{HardStopAfter: 5 * time.Minute, LogLevel: slog.LevelInfo, LogFormat: LogText},
-		Admin:  Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888", MaxConnections: 64},
+		Path:     "lb.toml",
+		Global:   Global{HardStopAfter: 5 * time.Minute, LogLevel: slog.LevelInfo, LogFormat: LogText},
+		Admin:    Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888", MaxConnections: 64},
+		Resolver: Resolver{Timeout: 2 * time.Second, MinTTL: time.Second, MaxTTL: time.Minute, Hold: 5 * time.Minute},
 		RateLimit: RateLimit{
 			ConnectionRate: 100, ConnectionBurst: 200, MessageRate: 100, MessageBurst: 200, OverMessage: Delay,
 			BanAfter: 100, BanTime: 5 * time.Minute, TableSize: 1_000_000,
@@ -87,7 +88,7 @@ func contractHTTPFrontend() Frontend {
 }
 
 func contractServer(name, tcp, http, sse string) Server {
-	return Server{Name: name, TCP: tcp, HTTP: http, WS: http, SSE: sse, MaxConn: 25_000, Weight: 100}
+	return Server{Name: name, TCP: tcp, HTTP: http, WS: http, SSE: sse, MaxConn: 25_000, Weight: 100, Family: FamilyAny}
 }
 
 // assignment is a line of the contract that sets a key.
@@ -150,7 +151,7 @@ func keysByLine(p *positions) []string {
 // that were added later.
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
-	added := []string{"[frontend.NAME] keepalive", "[frontend.NAME] allow", "[frontend.NAME] deny", "[backend.NAME] keepalive",
+	added := []string{"[admin] protect", "[frontend.NAME] keepalive", "[frontend.NAME] allow", "[frontend.NAME] deny", "[backend.NAME] keepalive",
 		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors",
 		"[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages",
 		"[frontend.NAME.cors] expose", "[frontend.NAME.cors] preflight", "[frontend.NAME.cors] allow_methods", "[frontend.NAME.cors] allow_headers", "[frontend.NAME.cors] max_age"}
@@ -316,8 +317,12 @@ func TestEveryKey(t *testing.T) {
 		"[[frontend.web.route]]\npath = \"/b\"\n[frontend.web.route.redirect]\nto = \"/x\"\n" +
 		"[[frontend.web.route]]\npath = \"/c\"\n[[frontend.web.route.limit]]\nkey = \"source\"\nrate = 1\n" +
 		"[[frontend.web.route]]\nhost = \"a\"\n"
-	base := mustParse(t, text)
 	for _, c := range everyKey {
+		text := text
+		if c.key == "admin.protect" {
+			text = replaceKey(t, text, "admin.token_file", `"testdata/files/good.token"`)
+		}
+		base := mustParse(t, text)
 		changed := mustParse(t, replaceKey(t, text, c.key, c.value))
 		plan := Diff(base, changed)
 		if got := plan.String(); got != c.plan {
@@ -367,6 +372,11 @@ var everyKey = []struct{ key, value, plan string }{
 	{"admin.max_connections", `8`, `~admin.max_connections 64 -> 8`},
 	{"admin.stats_socket", `"/run/mcplb/stats"`, `~admin.stats_socket "" -> "/run/mcplb/stats"`},
 	{"admin.token_file", `"testdata/files/good.token"`, `~admin.token_file "" -> "testdata/files/good.token"`},
+	{"resolver.nameservers", `["10.0.0.2:53", "[2001:db8::0:1]:5353"]`, `~resolver.nameservers [] -> ["10.0.0.2:53", "[2001:db8::1]:5353"]`},
+	{"resolver.timeout", `"500ms"`, `~resolver.timeout 2s -> 500ms`},
+	{"resolver.min_ttl", `"5s"`, `~resolver.min_ttl 1s -> 5s`},
+	{"resolver.max_ttl", `"1h"`, `~resolver.max_ttl 1m -> 1h`},
+	{"resolver.hold", `0`, `~resolver.hold 5m -> 0s`},
 	{"ratelimit.connection_rate", "7", `~ratelimit.connection_rate 100 -> 7`},
 	{"ratelimit.connection_burst", "7", `~ratelimit.connection_burst 200 -> 7`},
 	{"ratelimit.message_rate", "50", `~ratelimit.message_rate 100 -> 50`},
@@ -503,4 +513,5 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.server[1].weight", `0`, `~server nodes/node2 weight 100 -> 0`},
 	{"backend.nodes.server[1].backup", `true`, `~server nodes/node2 backup false -> true`},
 	{"backend.nodes.server[1].disabled", `true`, `~server nodes/node2 disabled false -> true`},
+	{"backend.nodes.server[1].family", `"ipv6"`, `~server nodes/node2 family "any" -> "ipv6"`},
 }

@@ -6,6 +6,7 @@ package conf
 var descriptions = map[string]string{
 	"the top level global":    "The whole process.",
 	"the top level admin":     "The stats page, metrics and runtime commands.",
+	"the top level resolver":  "How host names of servers are looked up: while mcplb runs, each when its TTL ends (docs/operations.md).",
 	"the top level ratelimit": "Limits of one source (an IPv4 address or an IPv6 /64), and of all together.",
 	"the top level frontend":  "Where clients connect, by name.",
 	"the top level backend":   "Servers and how they are used, by name.",
@@ -24,6 +25,12 @@ var descriptions = map[string]string{
 	"admin hosts":           "names by which page and API may be requested, beside IP addresses and localhost; any other gets 403, unless the request has the token. /metrics, /health and /nginx_status answer to any",
 	"admin protect":         "true = looking (page, status, metrics, CSV, lists) needs the token of token_file, too; /health does not. Browsers ask for it: any user name, the token as password",
 	"admin max_connections": "connections to both addresses together; 0 = no limit. One more ends the one that is idle for longest; idle ones are closed after 20 s",
+
+	"resolver nameservers": "the name servers, as IP:PORT, asked in this order; [] = those of /etc/resolv.conf. The hosts file goes first, and resolv.conf's search list and options hold, in either case",
+	"resolver timeout":     "how long one question to one name server may take before the next is asked",
+	"resolver min_ttl":     "an answer counts for at least so long, whatever its TTL says; 0 = as its TTL says",
+	"resolver max_ttl":     "an answer counts for at most so long; also the longest pause between look-ups that fail; 0 = as its TTL says, and a minute",
+	"resolver hold":        "how long an address that was good is kept when look-ups fail or find nothing; then the server is down, \"unresolved\"; 0 = for as long as they fail",
 
 	"ratelimit connection_rate":        "new connections per second of one source; 0 = no limit",
 	"ratelimit connection_burst":       "new connections that a source may open at once",
@@ -185,4 +192,5 @@ var descriptions = map[string]string{
 
 	"backend.NAME.server backup":   "takes new clients only while no other server of the backend is usable (down, drained or in maintenance; full ones queue)",
 	"backend.NAME.server disabled": "starts in maintenance, until mcplb ready",
+	"backend.NAME.server family":   "which addresses of a host name are used; any: IPv4 before IPv6, and an address that does not connect gives way to another one of the name's that does",
 }

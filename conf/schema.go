@@ -13,6 +13,7 @@ import (
 var rootSection = section[Config]{"the top level", []field[Config]{
 	sub("global", &globalSection, func(c *Config) *Global { return &c.Global }),
 	sub("admin", &adminSection, func(c *Config) *Admin { return &c.Admin }),
+	sub("resolver", &resolverSection, func(c *Config) *Resolver { return &c.Resolver }),
 	sub("ratelimit", &rateLimitSection, func(c *Config) *RateLimit { return &c.RateLimit }),
 	byName("frontend", &frontendSection, func(c *Config) *[]Frontend { return &c.Frontends }, func(f *Frontend) *string { return &f.Name }),
 	byName("backend", &backendSection, func(c *Config) *[]Backend { return &c.Backends }, func(b *Backend) *string { return &b.Name }),
@@ -35,6 +36,14 @@ var adminSection = section[Admin]{"[admin]", []field[Admin]{
 	key("hosts", listOf(adminHost, `["lb.example.com"]`), nil, func(a *Admin) *[]string { return &a.Hosts }),
 	key("protect", boolean, false, func(a *Admin) *bool { return &a.Protect }),
 	key("max_connections", count, 64, func(a *Admin) *int { return &a.MaxConnections }),
+}}
+
+var resolverSection = section[Resolver]{"[resolver]", []field[Resolver]{
+	key("nameservers", listOf(nameServer, `["10.0.0.2:53"]`), nil, func(r *Resolver) *[]netip.AddrPort { return &r.NameServers }),
+	key("timeout", period, 2*time.Second, func(r *Resolver) *time.Duration { return &r.Timeout }),
+	key("min_ttl", timeout, time.Second, func(r *Resolver) *time.Duration { return &r.MinTTL }),
+	key("max_ttl", timeout, time.Minute, func(r *Resolver) *time.Duration { return &r.MaxTTL }),
+	key("hold", timeout, 5*time.Minute, func(r *Resolver) *time.Duration { return &r.Hold }),
 }}
 
 var rateLimitSection = section[RateLimit]{"[ratelimit]", []field[RateLimit]{
@@ -158,6 +167,7 @@ var serverSection = section[Server]{"[[backend.NAME.server]]", []field[Server]{
 	key("weight", integer(0, 1000), 100, func(s *Server) *int { return &s.Weight }),
 	key("backup", boolean, false, func(s *Server) *bool { return &s.Backup }),
 	key("disabled", boolean, false, func(s *Server) *bool { return &s.Disabled }),
+	key("family", oneOf(FamilyAny, FamilyIPv4, FamilyIPv6), FamilyAny, func(s *Server) *Family { return &s.Family }),
 }}
 
 // titled is a section of any type, for messages that name it.
@@ -170,7 +180,7 @@ type titled interface {
 
 // allSections lists every section, to find where a misplaced key belongs.
 var allSections = []titled{
-	&globalSection, &adminSection, &rateLimitSection,
+	&globalSection, &adminSection, &resolverSection, &rateLimitSection,
 	&frontendSection, &corsSection, &stickySection, &routeSection, &respondSection, &redirectSection, &limitSection, &tlsSection, &certificateSection,
 	&backendSection, &checkSection, &serverSection,
 }

@@ -85,7 +85,8 @@ type Server struct {
 	Connect   Latency           `json:"connect"`   // successful connects
 	Response  Latency           `json:"response"`  // mode http: from the forwarded request to the response head
 
-	Check Check `json:"check"`
+	Check Check  `json:"check"`
+	Names []Name `json:"names,omitempty"` // host names of its addresses; absent = it has none
 
 	Rates            Rates   `json:"rates"`              // derived
 	RecentResponses  int64   `json:"recent_responses"`   // derived: responses in the last minute, to which the percentiles apply

@@ -1,5 +1,7 @@
 package admin
 
+import "time"
+
 // snapshotOf returns the Snapshot of source, with the derived fields that do not
 // need a history.
 func snapshotOf(source Source) Snapshot {
@@ -15,7 +17,7 @@ func snapshotOf(source Source) Snapshot {
 	}
 	s.Backends = present(s.Backends)
 	for i := range s.Backends {
-		s.Backends[i].derive()
+		s.Backends[i].derive(s.Time)
 	}
 	s.RateLimit.Refused = presentMap(s.RateLimit.Refused)
 	s.RateLimit.Bans = present(s.RateLimit.Bans)
@@ -39,7 +41,7 @@ func (h *HTTP) complete() {
 }
 
 // derive counts the backend's servers and computes their shares.
-func (b *Backend) derive() {
+func (b *Backend) derive(now time.Time) {
 	b.Servers = present(b.Servers)
 	b.ServersUsable, b.ServersTotal = 0, len(b.Servers)
 	var connections int64
@@ -49,6 +51,9 @@ func (b *Backend) derive() {
 		server := &b.Servers[i]
 		server.Addresses, server.Errors = presentMap(server.Addresses), presentMap(server.Errors)
 		server.Responses = presentMap(server.Responses)
+		for j := range server.Names {
+			server.Names[j].derive(now)
+		}
 		server.Connect.complete()
 		server.Response.complete()
 		connections += server.Connections.Current
