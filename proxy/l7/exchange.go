@@ -175,7 +175,7 @@ func eraOf(head *http1.RequestHead) mcp.Era {
 func (x *exchange) clientReady() {
 	switch x.state {
 	case refusing:
-		x.drainBody()
+		refuser{x}.drainBody()
 	case collecting:
 		intake{x}.collectMore()
 	case inspecting:

@@ -143,7 +143,7 @@ func (x intake) refuseSlow() {
 	if x.reparse() {
 		c.Closes = true
 		in := &c.worker.input
-		x.respond(generated{why: BodyTooSlow}, x.scanned(in.p[in.n:]).ID())
+		x.respond(generated{why: BodyTooSlow}, refuser(x).scanned(in.p[in.n:]).ID())
 	}
 }
 

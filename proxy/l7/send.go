@@ -28,7 +28,7 @@ func (x upload) forward() {
 	if refusal, ok := x.permitBody(reason); !ok {
 		x.abandon(backend.Aborted)
 		c.Closes = true
-		x.respond(refusal, x.scanned(in.p[in.n:end]).ID())
+		x.respond(refusal, refuser(x).scanned(in.p[in.n:end]).ID())
 		return
 	}
 	heads := x.heads()
