@@ -16,14 +16,14 @@ import (
 // A server that was there before (the same name and addresses) stays the same
 // *Server with its state, counters and slots. Its weight and maxconn are set
 // only where the configuration changed them, so that what the operator set at
-// run time survives. A new server starts unchecked; one that takes over a name
-// with another address keeps the operator's settings (ready, drain, maint). Apply
+// run time survives; so it is with disabled, and the command ready. A new server
+// starts unchecked, in maintenance if it is disabled; one that takes over a name with
+// another address keeps the operator's settings (ready, drain, maint). Apply
 // returns the servers that are no longer there: they take no clients any more,
 // and their slots stay valid until released.
 //
-// Sources keep their primary servers: the sticky memory goes by the server's
-// name, so a server with a new address gets the sources of the one that it
-// replaces.
+// Sources keep their servers: hash and sticky memory go by the server's name, so
+// a server with a new address gets the sources of the one that it replaces.
 func (p *Pool) Apply(c conf.Backend, resolve func(hostport string) (netip.AddrPort, error)) ([]*Server, error) {
 	p.reloading.Lock()
 	defer p.reloading.Unlock()
@@ -37,6 +37,7 @@ func (p *Pool) Apply(c conf.Backend, resolve func(hostport string) (netip.AddrPo
 	p.install(c, gone, after)
 	grants := p.balancer.grantAll()
 	p.mu.Unlock()
+	p.changes.deliver()
 	deliver(grants)
 	return gone, nil
 }
@@ -62,6 +63,7 @@ func (p *Pool) resolveServers(before []*Server, c conf.Backend, resolve func(str
 		id := Identity{sc.Name, addrs}
 		if after[i] = byName[sc.Name]; after[i] == nil || after[i].id != id {
 			after[i] = p.newServer(id, byName[sc.Name])
+			after[i].startDisabled(sc.Disabled)
 		}
 	}
 	return after, nil
@@ -128,6 +130,16 @@ func (p *Pool) newServer(id Identity, predecessor *Server) *Server {
 	return s
 }
 
+// startDisabled makes a server that has no predecessor start in maintenance.
+func (s *Server) startDisabled(disabled bool) {
+	if !disabled || s.predecessor != nil {
+		return
+	}
+	s.conf.Disabled = true
+	now := s.State().Since
+	s.state.Store(&State{Admin: Maint, AdminReason: reasonDisabled, AdminSince: now, Since: now})
+}
+
 // succeed takes over the operator's settings of the predecessor, if there is one.
 func (s *Server) succeed() {
 	old := s.predecessor
@@ -146,7 +158,7 @@ func (s *Server) succeed() {
 	})
 }
 
-// configure puts in force what c changes of the server's numbers.
+// configure puts in force what c changes of the server.
 func (s *Server) configure(c conf.Server) {
 	if c.Weight != s.conf.Weight {
 		s.weight.Store(clamp(c.Weight))
@@ -154,5 +166,9 @@ func (s *Server) configure(c conf.Server) {
 	if c.MaxConn != s.conf.MaxConn {
 		s.maxConn.Store(clamp(c.MaxConn))
 	}
+	disabled := s.conf.Disabled
 	s.conf = c
+	if c.Disabled != disabled {
+		s.change(func(st *State) { st.disable(c.Disabled, time.Now()) })
+	}
 }

@@ -69,6 +69,7 @@ type Admin struct {
 	IPv6Only []string
 
 	Hosts          []string // names by which page and API may be requested, beside addresses and localhost; in lower case
+	Protect        bool     // looking needs the token, too
 	MaxConnections int      // of both addresses together; 0 = no limit
 }
 
@@ -145,6 +146,10 @@ type Frontend struct {
 	TimeoutClient     time.Duration // idle; 0 = no limit
 	TimeoutHalfClosed time.Duration // idle after one side has finished sending; 0 = TimeoutClient
 	SendBuffer        int64         // bytes that the kernel may hold for a client that does not read; 0 = the kernel's own limit
+	KeepAlive         time.Duration // idle before the first TCP keep-alive probe, in seconds rounded up; 0 = off
+
+	Allow []netip.Prefix // clients that may connect; none = all
+	Deny  []netip.Prefix // clients that may not, whatever Allow says
 
 	// For mode http only.
 	ForwardedFor          bool // X-Forwarded-For from TrustedProxies names the source of each request
@@ -226,7 +231,8 @@ type Backend struct {
 	TimeoutConnect time.Duration // more than 0
 	TimeoutQueue   time.Duration // 0 = no limit
 	TimeoutServer  time.Duration // idle; 0 = no limit
-	TimeoutTCPUser time.Duration // TCP_USER_TIMEOUT; 0 = the kernel's
+	TimeoutTCPUser time.Duration // how long data may be unacknowledged; 0 = as long as the kernel repeats it
+	KeepAlive      time.Duration // towards servers: as Frontend.KeepAlive
 	MaxIdle        int           // kept-alive HTTP connections per server
 	SlowStart      time.Duration // 0 = off
 	OnDown         OnDown
@@ -301,6 +307,9 @@ type Server struct {
 	SSE     string // host:port; HTTP if the file has none
 	MaxConn int    // connections to all addresses together; 0 = no limit
 	Weight  int    // 0 = gets no new clients
+
+	Backup   bool // takes new clients only while no other server of the backend is usable
+	Disabled bool // starts in maintenance
 }
 
 // serverEndpoints are all of a server's addresses, in the order of the file.

@@ -46,7 +46,7 @@ func TestContract(t *testing.T) {
 		Frontends: []Frontend{tcp, http, https},
 		Backends: []Backend{{
 			Name: "nodes", Balance: BalanceSource, BalanceFactor: 1.02, StickyTime: 30 * time.Minute, Retries: 3,
-			TimeoutConnect: 5 * time.Second, TimeoutQueue: 5 * time.Second, TimeoutServer: 300 * time.Second, TimeoutTCPUser: 30 * time.Second,
+			TimeoutConnect: 5 * time.Second, TimeoutQueue: 5 * time.Second, TimeoutServer: 300 * time.Second, TimeoutTCPUser: 30 * time.Second, KeepAlive: time.Minute,
 			MaxIdle: 512, OnDown: OnDownClose, OnRemoved: OnDownKeep, PreserveHost: true,
 			Check: Check{
 				Type: CheckTCP, Interval: 3 * time.Second, FastInterval: time.Second, Timeout: 3 * time.Second,
@@ -75,7 +75,7 @@ func TestContract(t *testing.T) {
 func contractHTTPFrontend() Frontend {
 	return Frontend{
 		Mode: ModeHTTP, Backend: "nodes", MaxMessage: 16 << 20,
-		TimeoutClient: 300 * time.Second, TimeoutHalfClosed: 60 * time.Second, SendBuffer: 512 << 10,
+		TimeoutClient: 300 * time.Second, TimeoutHalfClosed: 60 * time.Second, SendBuffer: 512 << 10, KeepAlive: time.Minute,
 		TimeoutHTTPRequest: 10 * time.Second, TimeoutKeepalive: 300 * time.Second, RequestsPerConnection: 1000, ForwardedFor: true,
 		MaxHeader: 32 << 10, MaxBody: 16 << 20, MinBodyRate: 1 << 10, Compress: []string{"application/json", "text/plain", "text/html"},
 		CORS: CORS{
@@ -150,7 +150,8 @@ func keysByLine(p *positions) []string {
 // that were added later.
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
-	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors",
+	added := []string{"[frontend.NAME] keepalive", "[frontend.NAME] allow", "[frontend.NAME] deny", "[backend.NAME] keepalive",
+		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors",
 		"[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages",
 		"[frontend.NAME.cors] expose", "[frontend.NAME.cors] preflight", "[frontend.NAME.cors] allow_methods", "[frontend.NAME.cors] allow_headers", "[frontend.NAME.cors] max_age"}
 	for _, key := range routeSection.keys() {
@@ -362,6 +363,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"admin.listen", `""`, `~admin.listen "127.0.0.1:8404" -> ""`},
 	{"admin.health_listen", `":0"`, `~admin.health_listen "127.0.0.1:8888" -> ":0"`},
 	{"admin.hosts", `["lb.example.com"]`, `~admin.hosts [] -> ["lb.example.com"]`},
+	{"admin.protect", `true`, `~admin.protect false -> true`},
 	{"admin.max_connections", `8`, `~admin.max_connections 64 -> 8`},
 	{"admin.stats_socket", `"/run/mcplb/stats"`, `~admin.stats_socket "" -> "/run/mcplb/stats"`},
 	{"admin.token_file", `"testdata/files/good.token"`, `~admin.token_file "" -> "testdata/files/good.token"`},
@@ -388,6 +390,9 @@ var everyKey = []struct{ key, value, plan string }{
 	{"frontend.tcp.timeout_client", `0`, `~frontend.tcp.timeout_client 5m -> 0s`},
 	{"frontend.tcp.send_buffer", `"1m"`, `~frontend.tcp.send_buffer 512k -> 1m`},
 	{"frontend.tcp.timeout_half_closed", `"1.5s"`, `~frontend.tcp.timeout_half_closed 1m -> 1.5s`},
+	{"frontend.tcp.keepalive", `"2m"`, `~frontend.tcp.keepalive 1m -> 2m`},
+	{"frontend.tcp.allow", `["10.0.0.0/8", "::1"]`, `~frontend.tcp.allow [] -> ["10.0.0.0/8", "::1/128"]`},
+	{"frontend.tcp.deny", `["192.0.2.1"]`, `~frontend.tcp.deny [] -> ["192.0.2.1/32"]`},
 	{"frontend.http.timeout_http_request", `"1s"`, `~frontend.http.timeout_http_request 10s -> 1s`},
 	{"frontend.http.timeout_keepalive", `"1s"`, `~frontend.http.timeout_keepalive 5m -> 1s`},
 	{"frontend.http.forwarded_for", `false`, `~frontend.http.forwarded_for true -> false`},
@@ -461,6 +466,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.timeout_queue", `0`, `~backend.nodes.timeout_queue 5s -> 0s`},
 	{"backend.nodes.timeout_server", `"1m"`, `~backend.nodes.timeout_server 5m -> 1m`},
 	{"backend.nodes.timeout_tcp_user", `"1m"`, `~backend.nodes.timeout_tcp_user 30s -> 1m`},
+	{"backend.nodes.keepalive", `0`, `~backend.nodes.keepalive 1m -> 0s`},
 	{"backend.nodes.max_idle", `5`, `~backend.nodes.max_idle 512 -> 5`},
 	{"backend.nodes.slow_start", `"1m30s"`, `~backend.nodes.slow_start 0s -> 1m30s`},
 	{"backend.nodes.on_down", `"keep"`, `~backend.nodes.on_down "close" -> "keep"`},
@@ -495,4 +501,6 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.server[1].sse", `"127.0.0.1:1"`, `~server nodes/node2 sse "127.0.0.12:8082" -> "127.0.0.1:1"`},
 	{"backend.nodes.server[1].maxconn", `0`, `~server nodes/node2 maxconn 25000 -> 0`},
 	{"backend.nodes.server[1].weight", `0`, `~server nodes/node2 weight 100 -> 0`},
+	{"backend.nodes.server[1].backup", `true`, `~server nodes/node2 backup false -> true`},
+	{"backend.nodes.server[1].disabled", `true`, `~server nodes/node2 disabled false -> true`},
 }

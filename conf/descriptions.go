@@ -22,6 +22,7 @@ var descriptions = map[string]string{
 	"admin stats_socket":    "the path of a Unix socket that answers HAProxy's commands (show stat, set server, ...) for the user of the process alone; \"\" = off",
 	"admin token_file":      "a file with one word, which commands need as a bearer token; \"\" = commands are accepted from loopback addresses only, and only with the header X-Mcplb-Command: 1",
 	"admin hosts":           "names by which page and API may be requested, beside IP addresses and localhost; any other gets 403, unless the request has the token. /metrics, /health and /nginx_status answer to any",
+	"admin protect":         "true = looking (page, status, metrics, CSV, lists) needs the token of token_file, too; /health does not. Browsers ask for it: any user name, the token as password",
 	"admin max_connections": "connections to both addresses together; 0 = no limit. One more ends the one that is idle for longest; idle ones are closed after 20 s",
 
 	"ratelimit connection_rate":        "new connections per second of one source; 0 = no limit",
@@ -47,6 +48,9 @@ var descriptions = map[string]string{
 	"frontend.NAME max_message":             "the longest line; a longer one ends the connection with a JSON-RPC error; 0 = no limit",
 	"frontend.NAME timeout_client":          "how long a connection may be idle in both directions; 0 = no limit",
 	"frontend.NAME timeout_half_closed":     "how long a connection may be idle once one side has finished sending; 0 = timeout_client",
+	"frontend.NAME keepalive":               "TCP keep-alive towards clients that connect from now on: the first probe after this long idle, then one every sixth of it (1 s at least); after three unanswered the client is gone; 0 = off",
+	"frontend.NAME allow":                   "CIDRs and addresses of clients that may connect from now on; [] = all; in mode http, each request of a trusted proxy goes by the client that it names, and is refused with 403",
+	"frontend.NAME deny":                    "CIDRs and addresses of clients that may not; deny goes before allow",
 	"frontend.NAME send_buffer":             "the bytes that the kernel may hold for a client that does not read, for clients that connect from now on; it does not bound the throughput of a long path; 0 = the kernel's own limit (net.ipv4.tcp_wmem)",
 	"frontend.NAME tls":                     "terminate TLS here",
 	"frontend.NAME timeout_http_request":    "how long a request head may take, and a new connection until its first byte; 0 = no limit",
@@ -136,13 +140,14 @@ var descriptions = map[string]string{
 	"frontend.NAME.tls.certificates key":  "the PEM file of its key, unencrypted",
 
 	"backend.NAME balance":          "source (by the client's address), leastconn, roundrobin, or random (the better of two)",
-	"backend.NAME balance_factor":   "policy source: no server gets more than this times its fair share while another has room; 0 = plain hash",
-	"backend.NAME sticky_time":      "policy source: how long a source's server is remembered after its last connection; 0 = no limit",
+	"backend.NAME balance_factor":   "policy source: no server gets more than this times its fair share, or 20 connections more than that, while another has room; 0 = plain hash",
+	"backend.NAME sticky_time":      "policy source: how long a source that was displaced from its first server by hash is remembered after its last connection; 0 = no limit",
 	"backend.NAME retries":          "further attempts to connect before a client is given up, never after a byte was forwarded",
 	"backend.NAME timeout_connect":  "how long one attempt to connect may take",
 	"backend.NAME timeout_queue":    "how long a client waits for a slot when every server is at maxconn; 0 = no limit",
 	"backend.NAME timeout_server":   "how long a server may be idle; 0 = no limit",
-	"backend.NAME timeout_tcp_user": "how long data may be unacknowledged before the peer counts as gone (TCP_USER_TIMEOUT); 0 = the kernel's",
+	"backend.NAME timeout_tcp_user": "how long data may be unacknowledged before the peer counts as gone; 0 = as long as the kernel repeats it",
+	"backend.NAME keepalive":        "TCP keep-alive towards servers, for connections from now on: the first probe after this long idle, then one every sixth of it (1 s at least); after three unanswered the server is gone; 0 = off",
 	"backend.NAME max_idle":         "kept-alive HTTP connections per server and loop",
 	"backend.NAME slow_start":       "how long a server's share grows after it has come back; 0 = off",
 	"backend.NAME on_down":          "what becomes of a server's connections when it goes down",
@@ -177,4 +182,7 @@ var descriptions = map[string]string{
 	"backend.NAME.server sse":     "the address for event-stream routes; \"\" = http",
 	"backend.NAME.server maxconn": "connections of every kind together; more wait in the queue; 0 = no limit",
 	"backend.NAME.server weight":  "the share of new clients, compared with the other servers; 0 = no new clients",
+
+	"backend.NAME.server backup":   "takes new clients only while no other server of the backend is usable (down, drained or in maintenance; full ones queue)",
+	"backend.NAME.server disabled": "starts in maintenance, until mcplb ready",
 }

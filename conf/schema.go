@@ -33,6 +33,7 @@ var adminSection = section[Admin]{"[admin]", []field[Admin]{
 	key("stats_socket", text, "", func(a *Admin) *string { return &a.StatsSocket }),
 	key("token_file", text, "", func(a *Admin) *string { return &a.TokenFile }),
 	key("hosts", listOf(adminHost, `["lb.example.com"]`), nil, func(a *Admin) *[]string { return &a.Hosts }),
+	key("protect", boolean, false, func(a *Admin) *bool { return &a.Protect }),
 	key("max_connections", count, 64, func(a *Admin) *int { return &a.MaxConnections }),
 }}
 
@@ -64,6 +65,9 @@ var frontendSection = section[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("send_buffer", size(true, 16*kilobyte, gigabyte), 512*kilobyte, func(f *Frontend) *int64 { return &f.SendBuffer }),
 	optional("tls", &tlsSection, func(f *Frontend) **TLS { return &f.TLS }),
 	key("timeout_half_closed", timeout, 60*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutHalfClosed }),
+	key("keepalive", keepAlive, 60*time.Second, func(f *Frontend) *time.Duration { return &f.KeepAlive }),
+	key("allow", listOf(prefix, `["10.0.0.0/8"]`), nil, func(f *Frontend) *[]netip.Prefix { return &f.Allow }),
+	key("deny", listOf(prefix, `["192.0.2.0/24"]`), nil, func(f *Frontend) *[]netip.Prefix { return &f.Deny }),
 
 	key("timeout_http_request", timeout, 10*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutHTTPRequest }).only(ModeHTTP),
 	key("timeout_keepalive", timeout, 300*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutKeepalive }).only(ModeHTTP),
@@ -113,6 +117,7 @@ var backendSection = section[Backend]{"[backend.NAME]", []field[Backend]{
 	key("timeout_queue", timeout, 5*time.Second, func(b *Backend) *time.Duration { return &b.TimeoutQueue }),
 	key("timeout_server", timeout, 300*time.Second, func(b *Backend) *time.Duration { return &b.TimeoutServer }),
 	key("timeout_tcp_user", tcpUserTimeout, 30*time.Second, func(b *Backend) *time.Duration { return &b.TimeoutTCPUser }),
+	key("keepalive", keepAlive, 60*time.Second, func(b *Backend) *time.Duration { return &b.KeepAlive }),
 	key("max_idle", count, 512, func(b *Backend) *int { return &b.MaxIdle }),
 	key("slow_start", timeout, 0, func(b *Backend) *time.Duration { return &b.SlowStart }),
 	key("on_down", oneOf(OnDownClose, OnDownKeep), OnDownClose, func(b *Backend) *OnDown { return &b.OnDown }),
@@ -151,6 +156,8 @@ var serverSection = section[Server]{"[[backend.NAME.server]]", []field[Server]{
 	key("sse", serverAddress, "", func(s *Server) *string { return &s.SSE }),
 	key("maxconn", count, 25_000, func(s *Server) *int { return &s.MaxConn }),
 	key("weight", integer(0, 1000), 100, func(s *Server) *int { return &s.Weight }),
+	key("backup", boolean, false, func(s *Server) *bool { return &s.Backup }),
+	key("disabled", boolean, false, func(s *Server) *bool { return &s.Disabled }),
 }}
 
 // titled is a section of any type, for messages that name it.

@@ -12,6 +12,7 @@ import (
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/reactor"
 )
 
 // change is a change of the configuration: what differs, and everything it needs
@@ -137,12 +138,12 @@ func opening(changes []conf.ListenerChange) []conf.ListenerChange {
 
 // socketOptions are those of a frontend's listening sockets.
 func (c *change) socketOptions(f *conf.Frontend, ipv6Only bool) socketOptions {
-	return socketOptions{userTimeout: c.userTimeout(f), sendBuffer: f.SendBuffer, ipv6Only: ipv6Only}
+	return socketOptions{liveness: c.liveness(f), sendBuffer: f.SendBuffer, ipv6Only: ipv6Only}
 }
 
-// userTimeout is that of a frontend's clients.
-func (c *change) userTimeout(f *conf.Frontend) time.Duration {
-	return c.to.Backend(f.Backend).TimeoutTCPUser
+// liveness is how a frontend's clients are watched.
+func (c *change) liveness(f *conf.Frontend) reactor.Liveness {
+	return reactor.Liveness{UserTimeout: c.to.Backend(f.Backend).TimeoutTCPUser, KeepAlive: f.KeepAlive}
 }
 
 func (c *change) openLog() error {
@@ -291,7 +292,7 @@ func (c *change) applyListeners() {
 	listeners.apply(&c.plan, c.opened, c.proxy.frontends)
 	for _, l := range listeners.active {
 		f := c.to.Frontend(l.frontend)
-		l.setUserTimeout(c.userTimeout(f))
+		l.setLiveness(c.liveness(f))
 		l.setSendBuffer(f.SendBuffer)
 	}
 }

@@ -170,6 +170,9 @@ func stateOf(s *admin.Server) string {
 	if s.Suspect {
 		words += ", suspect"
 	}
+	if s.Backup {
+		words += ", backup"
+	}
 	return words
 }
 

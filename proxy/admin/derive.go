@@ -40,6 +40,7 @@ func (b *Backend) derive() {
 	b.ServersUsable, b.ServersTotal = 0, len(b.Servers)
 	var connections int64
 	var weight float64
+	standby := b.standby()
 	for i := range b.Servers {
 		server := &b.Servers[i]
 		server.Addresses, server.Errors = presentMap(server.Addresses), presentMap(server.Errors)
@@ -49,6 +50,8 @@ func (b *Backend) derive() {
 		connections += server.Connections.Current
 		if server.Usable {
 			b.ServersUsable++
+		}
+		if server.Usable && server.Backup == standby {
 			weight += server.EffectiveWeight
 		}
 	}
@@ -56,10 +59,21 @@ func (b *Backend) derive() {
 		server := &b.Servers[i]
 		server.Share = part(float64(server.Connections.Current), float64(connections))
 		server.FairShare = 0
-		if server.Usable {
+		if server.Usable && server.Backup == standby {
 			server.FairShare = part(server.EffectiveWeight, weight)
 		}
 	}
+}
+
+// standby reports whether the backup servers get the new clients: no other server is
+// usable.
+func (b *Backend) standby() bool {
+	for i := range b.Servers {
+		if s := &b.Servers[i]; s.Usable && !s.Backup {
+			return false
+		}
+	}
+	return true
 }
 
 // part returns of/total, or 0 if total is not positive.

@@ -184,6 +184,9 @@ func wordsOf(s *Server) string {
 	if s.Suspect && s.State != ServerDown {
 		words += "?"
 	}
+	if s.Backup {
+		words += ", backup"
+	}
 	return words
 }
 
