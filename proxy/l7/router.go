@@ -68,7 +68,7 @@ func (x router) proceed(settings *Settings) {
 
 // askForServer asks for a slot, once enough of the body is there.
 func (x router) askForServer(settings *Settings) {
-	if body := (intake{x.exchange}); body.mustCollect(settings) {
+	if body := intake(x); body.mustCollect(settings) {
 		body.collect()
 		return
 	}
