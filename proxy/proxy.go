@@ -49,6 +49,7 @@ type Proxy struct {
 	engine       *reactor.Engine
 	limiter      *ratelimit.Limiter
 	fleet        *fleet.Fleet
+	accounts     *ratelimit.Accounts // of the limits of routes
 	connections  *connectionLimiter
 	disconnector *disconnector
 	workers      l7.Workers
@@ -101,6 +102,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		started:      time.Now(),
 		engine:       engine,
 		limiter:      ratelimit.New(c.RateLimit),
+		accounts:     ratelimit.NewAccounts(c.RateLimit.TableSize),
 		disconnector: &disconnector{engine: engine},
 		workers:      l7.NewWorkers(engine.Loops(), log),
 		tlsWorkers:   tlsio.NewWorkers(engine.Loops(), handshakes(len(engine.Loops()))),
