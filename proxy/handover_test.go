@@ -7,6 +7,7 @@ import (
 	"net"
 	"testing"
 
+	"mcplb/internal/output"
 	"mcplb/proxy/handover"
 
 	"golang.org/x/sys/unix"
