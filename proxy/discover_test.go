@@ -206,6 +206,7 @@ func TestRuntimeServers(t *testing.T) {
 	if err := r.RemoveServer("b", "again"); !errors.Is(err, admin.ErrNotFound) {
 		t.Errorf("removing it again: %v", err)
 	}
+	r.apply(text)
 	r.awaitNames("s1:file")
 }
 
