@@ -155,7 +155,9 @@ type Frontend struct {
 	MaxBody               int64 // bytes; 0 = no limit
 	MinBodyRate           int64 // bytes per second that a request's body must bring; 0 = any
 	AllowedOrigins        []string
-	Compress              []string // media types
+	Compress              []string      // media types
+	SSEKeepalive          time.Duration // how long an event stream may be idle before a comment is sent; 0 = off
+	ErrorPages            []ErrorPage   // sorted: statuses before their class
 	CORS                  CORS
 	Sticky                Sticky
 	Routes                []Route
@@ -186,13 +188,6 @@ type Sticky struct {
 	Session          bool   // an MCP session stays on the server that opened it
 	Cookie           string // the cookie's name; "" = off
 	CookieAttributes string
-}
-
-// Route is a section [[frontend.NAME.route]]: the longest matching Path wins.
-type Route struct {
-	Path     string
-	Backend  string // "" = the frontend's
-	Endpoint Endpoint
 }
 
 // Endpoint names one of a server's addresses.

@@ -57,8 +57,10 @@ var descriptions = map[string]string{
 	"frontend.NAME min_body_rate":           "the bytes per second that a request's body must bring, measured over 10 s, and over 2 s while other requests wait for its server's slot; a slower one is answered 408; 0 = any",
 	"frontend.NAME allowed_origins":         "the origins of browsers that are allowed; any other gets 403; [] = Origin is left to the server",
 	"frontend.NAME compress":                "media types that are compressed with gzip for clients that accept it, over TLS not for browsers (docs/http.md); [] = off",
+	"frontend.NAME sse_keepalive":           "a comment is sent on an event stream that was idle for so long, between two events, so that proxies and NATs on the way do not end it; not on streams that are compressed, signed or of a fixed length; 0 = off (docs/http.md)",
+	"frontend.NAME error_pages":             "files with the bodies of the balancer's own responses, by status (\"503\") or class (\"5xx\": any other of it), of 64 KiB at most, read with the configuration; JSON-RPC requests get JSON-RPC all the same; \"\" = the usual text",
 	"frontend.NAME sticky":                  "what binds an HTTP client to a server.",
-	"frontend.NAME route":                   "paths that lead to another backend or endpoint; the longest matching prefix wins.",
+	"frontend.NAME route":                   "requests that are treated otherwise than the frontend's keys say: conditions, and what happens where all of them hold. Denials go first, then the most specific route (docs/routes.md).",
 
 	"frontend.NAME cors": "what lets pages of other origins read the balancer's own responses, so that a browser's client sees that its session is gone.",
 
@@ -72,9 +74,60 @@ var descriptions = map[string]string{
 	"frontend.NAME.sticky cookie":            "the name of the cookie that binds a browser to a server, hidden from the server; \"\" = off",
 	"frontend.NAME.sticky cookie_attributes": "the attributes of that cookie; Secure is added with TLS",
 
-	"frontend.NAME.route path":     "a prefix of whole segments: /mcp/sse and /mcp/sse/x, not /mcp/ssex. However a request writes it (//mcp/sse, /%6dcp/sse, /x/../mcp/sse), its meaning counts; a slash at the end means nothing",
+	"frontend.NAME.route priority":   "routes with a higher one go before all others, whatever their conditions",
+	"frontend.NAME.route host":       "hosts, without port; \"*.example.com\" is any number of labels before the domain, not the domain itself; an IPv6 address in any spelling",
+	"frontend.NAME.route path":       "a prefix of whole segments: /mcp/sse and /mcp/sse/x, not /mcp/ssex. However a request writes it (//mcp/sse, /%6dcp/sse, /x/../mcp/sse), its meaning counts; a slash at the end means nothing",
+	"frontend.NAME.route path_exact": "one path, whose spelling counts as little as that of path",
+	"frontend.NAME.route methods":    "HTTP methods",
+	"frontend.NAME.route headers":    "headers, each with the values of which one must be there: of several fields, or of a list between commas, one is enough. \"*\" at the end is any rest; [] = the header is there, whatever its value",
+	"frontend.NAME.route source":     "CIDRs of clients: of the address that a trusted proxy names, or of the connection",
+	"frontend.NAME.route mcp_method": "methods of MCP, such as \"tools/call\", or \"tools/*\" for all that begin so; what the server will read decides, not what a header claims",
+	"frontend.NAME.route mcp_name":   "names of tools, resources or prompts; \"*\" at the end is any rest",
+
+	"frontend.NAME.route not_host":       "hosts that do not take the route",
+	"frontend.NAME.route not_path":       "paths, and what is below them, that do not take the route",
+	"frontend.NAME.route not_path_exact": "paths that do not take the route",
+	"frontend.NAME.route not_methods":    "HTTP methods that do not take the route",
+	"frontend.NAME.route not_headers":    "headers that keep a request from the route, each by itself",
+	"frontend.NAME.route not_source":     "clients that do not take the route",
+	"frontend.NAME.route not_mcp_method": "methods of MCP that do not take the route; requests without one do",
+	"frontend.NAME.route not_mcp_name":   "names of tools, resources or prompts that do not take the route; requests without one do",
+
 	"frontend.NAME.route backend":  "the name of a backend; \"\" = the frontend's",
 	"frontend.NAME.route endpoint": "which address of the server is used",
+	"frontend.NAME.route deny":     "true: requests get 403, before all other routes are asked, unless a more specific route has allow = true",
+	"frontend.NAME.route allow":    "true: routes with deny that are less specific do not hold for requests of this one",
+	"frontend.NAME.route respond":  "a response that is generated here.",
+	"frontend.NAME.route redirect": "a redirect that is generated here.",
+
+	"frontend.NAME.route strip_prefix": "taken off the path that the server gets, by whole segments; X-Forwarded-Prefix has it; \"\" = nothing",
+	"frontend.NAME.route add_prefix":   "put before the path that the server gets, or before what is left of it; \"\" = nothing",
+
+	"frontend.NAME.route set_request_headers":     "headers of the request that the server gets in place of those that are there, with names in braces such as {client_ip}",
+	"frontend.NAME.route add_request_headers":     "headers that the server gets beside those that are there",
+	"frontend.NAME.route remove_request_headers":  "headers that the server does not get",
+	"frontend.NAME.route set_response_headers":    "headers of the response, in place of those that are there; of generated responses, too",
+	"frontend.NAME.route add_response_headers":    "headers of the response beside those that are there; of generated responses, too",
+	"frontend.NAME.route remove_response_headers": "headers that the client does not get",
+
+	"frontend.NAME.route timeout_server": "how long a server may take to answer; \"\" = timeout_server of the backend; 0 = no limit",
+	"frontend.NAME.route timeout_stream": "how long an event stream or a WebSocket may be idle; \"\" = timeout_client and timeout_server; 0 = no limit",
+	"frontend.NAME.route max_body":       "the largest request body; \"\" = the frontend's; 0 = no limit",
+	"frontend.NAME.route compress":       "media types that are compressed; \"\" = the frontend's; [] = none",
+	"frontend.NAME.route limit":          "limits of the route's requests, which all hold: all are asked, then all are charged.",
+
+	"frontend.NAME.route.respond status":       "its status",
+	"frontend.NAME.route.respond body":         "its body, as it is: braces mean nothing here",
+	"frontend.NAME.route.respond content_type": "its Content-Type",
+
+	"frontend.NAME.route.redirect to":     "where to: a URL or a path, with names in braces such as {host} and {uri}",
+	"frontend.NAME.route.redirect status": "its status: 301, 302, 303, 307 or 308. Clients repeat a POST as one with 307 and 308 alone",
+
+	"frontend.NAME.route.limit key":         "whose requests are counted together: source (a client's address), route (all), session (an MCP session), principal (the subject of the client's certificate) or \"header:NAME\" (the value of a header). A request without session, certificate or header counts by its source",
+	"frontend.NAME.route.limit rate":        "requests per second, such as 10 or 0.1; 0 = no limit",
+	"frontend.NAME.route.limit burst":       "requests that may come at once; 0 = as many as rate, rounded up",
+	"frontend.NAME.route.limit concurrency": "requests under way at a time; 0 = no limit",
+	"frontend.NAME.route.limit over":        "what happens to a request over the limit: delay (it waits, first come, first served) or reject (429 with Retry-After)",
 
 	"frontend.NAME.tls certificates": "the certificates; the name that a client asks for (SNI) selects one, and the first is the default.",
 	"frontend.NAME.tls min_version":  "the oldest version of TLS that is accepted",

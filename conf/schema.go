@@ -73,6 +73,8 @@ var frontendSection = section[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("min_body_rate", size(true, 1, gigabyte), kilobyte, func(f *Frontend) *int64 { return &f.MinBodyRate }).only(ModeHTTP),
 	key("allowed_origins", listOf(origin, `["https://app.example.com"]`), nil, func(f *Frontend) *[]string { return &f.AllowedOrigins }).only(ModeHTTP),
 	key("compress", listOf(mediaType, `["application/json"]`), []string{"application/json", "text/plain", "text/html"}, func(f *Frontend) *[]string { return &f.Compress }).only(ModeHTTP),
+	key("sse_keepalive", timeout, 0, func(f *Frontend) *time.Duration { return &f.SSEKeepalive }).only(ModeHTTP),
+	key("error_pages", errorPages, nil, func(f *Frontend) *[]ErrorPage { return &f.ErrorPages }).only(ModeHTTP),
 	sub("cors", &corsSection, func(f *Frontend) *CORS { return &f.CORS }).only(ModeHTTP),
 	sub("sticky", &stickySection, func(f *Frontend) *Sticky { return &f.Sticky }).only(ModeHTTP),
 	several("route", &routeSection, func(f *Frontend) *[]Route { return &f.Routes }).only(ModeHTTP),
@@ -90,12 +92,6 @@ var stickySection = section[Sticky]{"[frontend.NAME.sticky]", []field[Sticky]{
 	key("session", boolean, true, func(s *Sticky) *bool { return &s.Session }),
 	key("cookie", cookieName, "SERVERID", func(s *Sticky) *string { return &s.Cookie }),
 	key("cookie_attributes", cookieAttributes, "Path=/; HttpOnly; SameSite=Lax", func(s *Sticky) *string { return &s.CookieAttributes }),
-}}
-
-var routeSection = section[Route]{"[[frontend.NAME.route]]", []field[Route]{
-	required("path", urlPath, `"/mcp"`, func(r *Route) *string { return &r.Path }),
-	key("backend", text, "", func(r *Route) *string { return &r.Backend }),
-	key("endpoint", oneOf(EndpointHTTP, EndpointWS, EndpointSSE), EndpointHTTP, func(r *Route) *Endpoint { return &r.Endpoint }),
 }}
 
 var tlsSection = section[TLS]{"[frontend.NAME.tls]", []field[TLS]{
@@ -168,6 +164,6 @@ type titled interface {
 // allSections lists every section, to find where a misplaced key belongs.
 var allSections = []titled{
 	&globalSection, &adminSection, &rateLimitSection,
-	&frontendSection, &corsSection, &stickySection, &routeSection, &tlsSection, &certificateSection,
+	&frontendSection, &corsSection, &stickySection, &routeSection, &respondSection, &redirectSection, &limitSection, &tlsSection, &certificateSection,
 	&backendSection, &checkSection, &serverSection,
 }

@@ -78,7 +78,7 @@ func (f *layered) applyHTTP(c *conf.Frontend, directory *l7.Directory) frontend 
 
 // shared returns what all frontends share.
 func (p *Proxy) shared() session.Shared {
-	return session.Shared{Limiter: p.limiter, Connections: p.connections, Log: p.log, Loops: len(p.engine.Loops())}
+	return session.Shared{Limiter: p.limiter, Accounts: p.accounts, Connections: p.connections, Log: p.log, Loops: len(p.engine.Loops())}
 }
 
 func (f *layered) applyStream(c *conf.Frontend, directory *l7.Directory) frontend {

@@ -161,6 +161,7 @@ func (c *change) openLog() error {
 func (c *change) apply() (summary string) {
 	p := c.proxy
 	p.limiter.Apply(c.to.RateLimit)
+	p.accounts.Resize(c.to.RateLimit.TableSize)
 	p.connections.setLimit(c.maxconn)
 	p.addresses = c.addresses
 	p.names.want(c.missing())

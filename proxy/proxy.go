@@ -47,6 +47,7 @@ type Proxy struct {
 	started      time.Time
 	engine       *reactor.Engine
 	limiter      *ratelimit.Limiter
+	accounts     *ratelimit.Accounts // of the limits of routes
 	connections  *connectionLimiter
 	disconnector *disconnector
 	workers      l7.Workers
@@ -92,6 +93,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		started:      time.Now(),
 		engine:       engine,
 		limiter:      ratelimit.New(c.RateLimit),
+		accounts:     ratelimit.NewAccounts(c.RateLimit.TableSize),
 		disconnector: &disconnector{engine: engine},
 		workers:      l7.NewWorkers(engine.Loops(), log),
 		tlsWorkers:   tlsio.NewWorkers(engine.Loops(), handshakes(len(engine.Loops()))),

@@ -41,7 +41,9 @@ func (b *Buffer) Adopt(noted *Record) *Record {
 	}
 	r := b.Begin()
 	if r != nil {
+		id, name := r.RequestID, r.Name
 		*r = *noted
+		r.RequestID, r.Name = append(id[:0], noted.RequestID...), append(name[:0], noted.Name...)
 	}
 	return r
 }

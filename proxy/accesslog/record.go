@@ -35,6 +35,9 @@ type Record struct {
 	Era    string // the era of MCP of a JSON-RPC request
 	Call   string // the MCP method in Mcp-Method, from a fixed set
 
+	RequestID []byte // of an HTTP request, where routes use one
+	Name      []byte // of the tool, resource, prompt or task that a request is about, as far as it is known
+
 	Reason  string // why it ended
 	Detail  string // what was wrong, if the reason alone does not say it
 	Phase   Phase  // what was in progress then
@@ -69,6 +72,23 @@ const maxText = 256
 
 // maxMethod is how much of that is for the method.
 const maxMethod = 32
+
+// Identified records a copy of the request's id.
+func (r *Record) Identified(id []byte) {
+	if r != nil {
+		r.RequestID = append(r.RequestID[:0], id...)
+	}
+}
+
+// mostName is how much of a Name is kept, in bytes.
+const mostName = 128
+
+// Named records a copy of what the request is about.
+func (r *Record) Named(name []byte) {
+	if r != nil {
+		r.Name = append(r.Name[:0], name[:min(len(name), mostName)]...)
+	}
+}
 
 // Secured records the client's version of TLS.
 func (r *Record) Secured(version string) {

@@ -20,6 +20,7 @@ import (
 // state therefore includes the settings of frontends and backends.
 type State struct {
 	Limiter   ratelimit.Handover
+	Accounts  []ratelimit.AccountRecord
 	Figures   Figures
 	Frontends []FrontendState
 	Backends  []BackendState

@@ -33,12 +33,11 @@ func (x *exchange) Wanted(again bool) (r backend.Request, ok bool) {
 		return r, false
 	}
 	settings := x.client.settings()
-	route := settings.route(x.client.worker, x.client.worker.request.Path())
 	if !again {
-		x.dispatch.Pool, x.Endpoint = route.Pool, endpointNumber(route.Endpoint)
+		x.dispatch.Pool, x.Endpoint = x.route.Pool, endpointNumber(x.route.Endpoint)
 	}
 	x.log.Routed(x.dispatch.Pool.Name())
-	a := affinity{exchange: x, settings: settings, route: route}
+	a := affinity{exchange: x, settings: settings, route: x.route}
 	refusal, ok := a.choose()
 	if !ok {
 		x.refuse(refusal)
@@ -54,6 +53,7 @@ func (x *exchange) reparse() bool {
 	c.scan = 0
 	n, reason := c.worker.request.Parse(p, &c.scan, http1.MaxHead)
 	c.worker.input = input{p: p, n: n, pending: true}
+	c.settings().keepUsed(&c.worker.request)
 	if n == 0 || reason != http1.ReasonNone {
 		x.abandon(backend.Aborted)
 		x.refuseHead(generated{why: BadRequest})

@@ -24,6 +24,7 @@
 //	receive.go       the response on its way to the client
 //	head.go          how heads are rewritten
 //	encoder.go       bodies that cannot pass as they come
+//	keepalive.go     comments in event streams that are idle
 //	compress.go      which responses are compressed; breach.go: which are not, over TLS
 //	cacheable.go     which responses shared caches may keep
 //	refuse.go        generated responses: when, and what follows

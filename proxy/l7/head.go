@@ -40,17 +40,21 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 		without |= 1 << http1.HeaderAcceptEncoding // the endpoint event must be read
 	}
 
-	dst = appendRequestLine(dst, head, settings.Frontend.Sticky.Session)
+	stripped := w.dropPrefixFields(head)
+	dst = w.appendRequestLine(dst, head)
+	fields := len(dst)
 	if without.Has(http1.HeaderHost) {
 		dst = w.appendHost(dst, preserve)
 	}
+	w.keepUsed(head)
 	dst = head.AppendFields(dst, without|1<<http1.HeaderTrailer)
-	dst = head.AppendTrailer(dst, head.Trailers())
+	dst = head.AppendTrailer(dst, x.requestTrailers())
 	dst = appendSession(dst, head, settings.Frontend.Sticky.Session)
 	if hide != "" {
 		dst = appendCookies(dst, head, hide)
 	}
 	dst = w.appendForwarded(dst, trusted)
+	dst = w.editRequest(dst, fields, stripped)
 	if x.has(toWebSocket) {
 		dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	} else if head.Framing == http1.FramingChunked {
@@ -59,12 +63,35 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
+// keepUsed passes on the fields that Connection names and conditions of routes
+// depend on: a server may rely on what they have found.
+func (w headWriter) keepUsed(head *http1.RequestHead) {
+	if !head.NamesFields() || w.settings.matcher == nil {
+		return
+	}
+	for i := range head.NumFields() {
+		if w.settings.matcher.Uses(head.Name(i)) {
+			head.Keep(i)
+		}
+	}
+}
+
 // appendRequestLine writes the request line, without the tag in a query that the
-// balancer has put there. Nothing else of the target changes.
-func appendRequestLine(dst []byte, head *http1.RequestHead, sessions bool) []byte {
+// balancer has put there, and with the prefixes of the route. Nothing else of the
+// target changes.
+func (w headWriter) appendRequestLine(dst []byte, head *http1.RequestHead) []byte {
 	start := len(dst)
-	dst = head.AppendRequestLine(dst)
-	if !sessions || head.Query() == nil {
+	if route := w.exchange.route; route.rewritesPath(head) {
+		dst = append(append(dst, head.MethodName()...), ' ')
+		dst = route.appendPath(dst, w.exchange.client.worker)
+		if query := head.Query(); query != nil {
+			dst = append(append(dst, '?'), query...)
+		}
+		dst = append(dst, " HTTP/1.1\r\n"...)
+	} else {
+		dst = head.AppendRequestLine(dst)
+	}
+	if !w.settings.Frontend.Sticky.Session || head.Query() == nil {
 		return dst
 	}
 	target := start + len(head.MethodName()) + 1
@@ -72,6 +99,23 @@ func appendRequestLine(dst []byte, head *http1.RequestHead, sessions bool) []byt
 		dst = append(dst[:target+q.Cut.Start], dst[target+q.Cut.End:]...)
 	}
 	return dst
+}
+
+// editRequest applies the route's edits to the fields in dst[start:], and says
+// which prefix was taken off the path.
+func (w headWriter) editRequest(dst []byte, start int, stripped []byte) []byte {
+	route := w.exchange.route
+	if stripped != nil {
+		dst = http1.AppendField(dst, "X-Forwarded-Prefix", stripped)
+	}
+	if route.request.none() {
+		return dst
+	}
+	if lines := route.request.fixed; lines != nil {
+		return route.request.apply(dst, start, lines)
+	}
+	dst = route.request.remove(dst, start)
+	return route.request.appendLines(dst, router{w.exchange}.values(w.settings))
 }
 
 // eventStream is the media type of event streams.
@@ -190,18 +234,23 @@ func (w headWriter) appendResponse(dst []byte, f form) []byte {
 		head.DropDescriptions()
 	}
 	dst = head.AppendStatusLine(dst)
+	fields := len(dst)
 	dst = head.AppendFields(dst, without|1<<http1.HeaderTrailer)
 	dst = head.AppendTrailer(dst, x.Response.Chunked.Trailers)
 	if tags {
 		dst = w.appendTagged(dst)
 	}
+	if f.zipped {
+		dst = appendWeakened(dst, head)
+	}
+	if !head.Has(http1.HeaderDate) {
+		dst = http1.AppendField(dst, "Date", x.client.worker.now())
+	}
+	dst = x.edited(dst, fields)
 	if x.has(setCookie) && !keptByCaches(head, time.Now()) {
 		dst = w.appendSetCookie(dst)
 	}
 	dst = w.appendForm(dst, f)
-	if !head.Has(http1.HeaderDate) {
-		dst = http1.AppendField(dst, "Date", x.client.worker.now())
-	}
 	dst = w.appendConnection(dst)
 	return append(dst, "\r\n"...)
 }
@@ -224,11 +273,8 @@ func (w headWriter) appendForm(dst []byte, f form) []byte {
 	if f.zipped {
 		c.counters().Zipped.Add(1)
 		dst = append(dst, "Content-Encoding: gzip\r\n"...)
-		for i := head.Find(http1.HeaderETag, 0); i >= 0; i = head.Find(http1.HeaderETag, i+1) {
-			dst = weaken(dst, head.Value(i))
-		}
 	}
-	if f.varies && !varies(head, "Accept-Encoding") {
+	if f.varies && (w.exchange.route.response.removes("vary") || !varies(head, "Accept-Encoding")) {
 		dst = append(dst, "Vary: Accept-Encoding\r\n"...)
 	}
 	chunked := head.Framing == http1.FramingChunked

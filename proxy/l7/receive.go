@@ -261,8 +261,7 @@ func (x download) resend() {
 	x.log.Retried()
 	x.state = dispatching
 	if x.reparse() {
-		head := &c.worker.request
-		x.request.begin(head.Framing, head.Length, head.Trailers())
+		x.beginBody()
 		x.dispatch.Connect(x)
 	}
 }
@@ -282,7 +281,7 @@ func (x *exchange) finish() {
 	}
 	recorder{x}.logDone()
 	x.dispatch.Release(x.loop(), backend.Completed)
-	x.tidy()
+	x.forget()
 	x.state = idle
 	if c.Closes || !complete {
 		c.close()

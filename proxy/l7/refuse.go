@@ -22,6 +22,7 @@ func (x *exchange) refuse(g generated) {
 	c := x.client
 	in := &c.worker.input
 	x.dispatch.Release(x.loop(), backend.Aborted)
+	router{x}.noteFields(c.settings())
 	_, size, reason := c.worker.pass(&x.request, in.p[in.n:])
 	scanner := x.scanned(in.p[in.n : in.n+size])
 	switch {
@@ -54,7 +55,7 @@ type refusal struct {
 // sends it without being asked.
 func (x *exchange) waitsFor(g generated) bool {
 	head := &x.client.worker.request
-	return x.Flags&(rpc|waiting) == rpc && g.why != BodyTooLarge &&
+	return x.Flags&(rpc|waiting) == rpc && g.why != BodyTooLarge && g.why != Responded && g.why != Redirected &&
 		(head.Framing != http1.FramingLength || head.Length <= mcp.MaxBodyScan)
 }
 
@@ -124,11 +125,13 @@ func (x *exchange) end(g generated, reason session.Reason) {
 func (x *exchange) respond(g generated, id []byte) {
 	c := x.client
 	recorder{x}.logGenerated(&g)
+	x.answeredCall(g.code())
 	counters := c.counters()
 	counters.Own[g.why].Add(1)
 	counters.Status[backend.ClassOf(g.code())].Add(1)
+	settings := c.settings()
 	to := recipient{
-		cors: &c.settings().cors, origin: x.origin, id: id, head: x.Method == http1.MethodHead, keepAlive: !c.Closes,
+		exchange: x, cors: &settings.cors, pages: settings.pages, origin: x.origin, id: id, head: x.Method == http1.MethodHead, keepAlive: !c.Closes,
 		// The client of a lost session looks for this error, whatever it asked.
 		plain: !x.has(rpc) && g.why != SessionGone,
 	}
@@ -139,7 +142,7 @@ func (x *exchange) respond(g generated, id []byte) {
 		return
 	}
 	recorder{x}.logEnded()
-	x.tidy()
+	x.forget()
 	if c.Closes {
 		c.close()
 		return
