@@ -228,6 +228,9 @@ type Backend struct {
 	TimeoutServer  time.Duration // idle; 0 = no limit
 	TimeoutTCPUser time.Duration // TCP_USER_TIMEOUT; 0 = the kernel's
 	MaxIdle        int           // kept-alive HTTP connections per server
+	TimeoutIdle    time.Duration // how long such a connection may be unused; 0 = no limit
+	Replay         bool          // pure reads that a kept-alive connection swallowed are sent once more
+	SessionSeen    time.Duration // how long a session counts that is not used; 0 = until it is deleted
 	SlowStart      time.Duration // 0 = off
 	OnDown         OnDown
 	OnRemoved      OnDown

@@ -150,7 +150,7 @@ func keysByLine(p *positions) []string {
 // that were added later.
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
-	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors",
+	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[backend.NAME] timeout_idle", "[backend.NAME] replay", "[backend.NAME] session_seen", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors",
 		"[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages",
 		"[frontend.NAME.cors] expose", "[frontend.NAME.cors] preflight", "[frontend.NAME.cors] allow_methods", "[frontend.NAME.cors] allow_headers", "[frontend.NAME.cors] max_age"}
 	for _, key := range routeSection.keys() {
@@ -462,6 +462,9 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.timeout_server", `"1m"`, `~backend.nodes.timeout_server 5m -> 1m`},
 	{"backend.nodes.timeout_tcp_user", `"1m"`, `~backend.nodes.timeout_tcp_user 30s -> 1m`},
 	{"backend.nodes.max_idle", `5`, `~backend.nodes.max_idle 512 -> 5`},
+	{"backend.nodes.timeout_idle", `"9s"`, `~backend.nodes.timeout_idle 4s -> 9s`},
+	{"backend.nodes.replay", `false`, `~backend.nodes.replay true -> false`},
+	{"backend.nodes.session_seen", `"1h"`, `~backend.nodes.session_seen 10m -> 1h`},
 	{"backend.nodes.slow_start", `"1m30s"`, `~backend.nodes.slow_start 0s -> 1m30s`},
 	{"backend.nodes.on_down", `"keep"`, `~backend.nodes.on_down "close" -> "keep"`},
 	{"backend.nodes.on_removed", `"close"`, `~backend.nodes.on_removed "keep" -> "close"`},

@@ -256,11 +256,17 @@ func (c *change) missing() answers {
 
 // applyBackend changes one backend.
 func (c *change) applyBackend(b *pool, after *conf.Backend) {
+	idle := b.InForce().TimeoutIdle
 	gone, err := b.Apply(*after, c.addresses.resolve)
 	if err != nil {
 		// Every address was resolved before: this is a bug of ours.
 		c.proxy.options.Log.Error("backend keeps its old configuration", "backend", after.Name, "err", err)
 		return
+	}
+	if idle != after.TimeoutIdle {
+		for _, server := range b.Servers() {
+			c.proxy.workers.CloseIdle(server) // they count by the old time
+		}
 	}
 	c.proxy.settle(b)
 	c.proxy.removed(gone, after.OnRemoved)

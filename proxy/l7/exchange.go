@@ -113,6 +113,8 @@ const (
 	continued                               // it got it from here
 	headerSession                           // it bears Mcp-Session-Id: not the deprecated transport
 	streaming                               // the response is an event stream
+	interim                                 // the server has sent an interim response
+	resent                                  // the request was sent once more
 )
 
 // endpoints are the addresses of a server that requests may go to, so that an
