@@ -27,6 +27,7 @@ type HandoverServer struct {
 	MaxConn   *int32 // likewise
 	Peak      int32
 	SlowStart int64 // when its slow start began; 0 = none is under way
+	Sessions  []HandoverSession
 }
 
 // HandoverEntry is one placement of a source. Siblings follow each other.
@@ -148,7 +149,7 @@ func (p *Pool) Handover(now int64) Handover {
 }
 
 func (s *Server) handover(m *member) HandoverServer {
-	h := HandoverServer{Identity: s.id, State: s.State(), Peak: s.peak.Load(), SlowStart: m.ramp}
+	h := HandoverServer{Identity: s.id, State: s.State(), Peak: s.peak.Load(), SlowStart: m.ramp, Sessions: s.sessions.handover()}
 	if n := s.weight.Load(); n != clamp(s.conf.Weight) {
 		h.Weight = &n
 	}
@@ -178,6 +179,7 @@ func (p *Pool) Restore(h Handover, now int64) (entries map[uint32]uint32) {
 	for _, known := range h.Servers {
 		if s := identified(p.Servers(), known.Identity); s != nil {
 			s.restore(known)
+			s.sessions.restore(known.Sessions, now)
 		}
 	}
 	p.mu.Lock()

@@ -64,6 +64,7 @@ type Proxy struct {
 	reload     reload
 	addresses  addresses // what the configured addresses of servers stand for
 	names      *names    // set once
+	drains     *drains   // set once
 }
 
 // reload is the outcome of the last attempt to change the configuration.
@@ -114,6 +115,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		return nil, err
 	}
 	p.listeners.inherited, p.listeners.replaced = nil, nil // every socket opened from now on is new
+	p.drains = watchDrains(p)
 	return p, nil
 }
 
@@ -144,6 +146,7 @@ func handshakes(loops int) int { return max(1, loops/2) }
 // ends, cuts off those that are left, and closes everything.
 func (p *Proxy) Stop(ctx context.Context) error {
 	p.names.close()
+	p.drains.close()
 	p.closeListeners()
 	p.resumePools() // clients that are left are served here
 	p.drainSessions()

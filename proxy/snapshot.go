@@ -132,7 +132,7 @@ func (p view) showBackend(b *pool) admin.Backend {
 		shown.Retries += totals.Retries
 		shown.Redispatches += totals.Redispatches
 		one := showServer(b, server, &totals)
-		one.Idle = int64(p.workers.Idle(server))
+		one.Idle, one.Sessions = int64(p.workers.Idle(server)), int64(server.Sessions(p.engine.Now()))
 		shown.Servers = append(shown.Servers, one)
 	}
 	return shown
@@ -161,7 +161,7 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 		Name: server.Name(), Addresses: serverAddresses(server),
 		State: serverStates[state.Health], Admin: adminStates[state.Admin],
 		Usable: server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since, AdminSince: state.AdminSince,
-		AdminReason: state.AdminReason, DrainRequest: state.DrainRequest, DrainRequestSince: state.DrainRequestSince,
+		AdminReason: state.AdminReason, DrainRequest: state.DrainRequest, DrainRequestSince: state.DrainRequestSince, Emptied: state.Emptied,
 		Downs: state.Outages.Count, DowntimeSeconds: state.Downtime(time.Now()).Seconds(), LastDown: state.Outages.Last,
 		Weight: server.Weight(), InitialWeight: server.ConfiguredWeight(), EffectiveWeight: server.EffectiveWeight(),
 		Connections: admin.Connections{

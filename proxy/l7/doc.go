@@ -17,6 +17,7 @@
 //	client.go        a client connection: its states, from one request to the next
 //	exchange.go      one request and its response
 //	source.go        who sent a request
+//	sessioncount.go  what is known of a server's sessions
 //	affinity.go      which server a request is for
 //	dispatch.go      the way to a server (package session)
 //	limits.go        what a request must keep to

@@ -136,6 +136,7 @@ func (x download) beginAnswer(p []byte, n int) {
 		c.Closes = true
 	}
 	out := x.heads().appendResponse(c.worker.out[:0], f)
+	x.noteSessionEnd(head.Status)
 	out, size, reason := x.appendBody(out, p[n:])
 	c.worker.out = out[:0]
 	extra := n+size < len(p)
