@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// decoder collects the mistakes in one file.
+// decoder collects the mistakes in the files of a configuration.
 type decoder struct {
-	file      string
+	files     []string // their names
 	sections  []titled // allSections, which cannot be named here: an initialization cycle
 	positions *positions
 	mistakes  Errors
@@ -19,22 +19,9 @@ type decoder struct {
 // result returns c, or every mistake that was found.
 func (d *decoder) result(c *Config) (*Config, error) {
 	if len(d.mistakes) > 0 {
-		return nil, sorted(d.mistakes)
+		return nil, sorted(d.mistakes, d.files)
 	}
 	return c, nil
-}
-
-// valid reports whether the document could be read, and records the mistakes if
-// not. err is what readDocument returned for text.
-func (d *decoder) valid(text string, err *syntaxError) bool {
-	for _, c := range d.positions.conflicts {
-		d.mistakes = append(d.mistakes, Error{d.file, c.second, c.path, fmt.Sprintf("is defined in line %d already: %s", c.first, c.remedy)})
-	}
-	if err != nil && len(d.mistakes) == 0 { // the library reports the first conflict as an error, too
-		line, reason := err.in(text)
-		d.mistakes = append(d.mistakes, Error{d.file, line, err.title, reason})
-	}
-	return len(d.mistakes) == 0
 }
 
 // fail records that the value at path is wrong or missing, so that nothing can be
@@ -46,7 +33,8 @@ func (d *decoder) fail(path, format string, args ...any) {
 
 // report records a mistake at path whose value can be used all the same.
 func (d *decoder) report(path, format string, args ...any) {
-	d.mistakes = append(d.mistakes, Error{d.file, d.positions.line(path), path, fmt.Sprintf(format, args...)})
+	at := d.positions.place(path)
+	d.mistakes = append(d.mistakes, Error{d.files[at.file], at.line, path, fmt.Sprintf(format, args...)})
 }
 
 // sound reports whether the values at all paths and the sections around them are
@@ -65,7 +53,7 @@ func (d *decoder) sound(paths ...string) bool {
 	return true
 }
 
-// given reports whether the file has the key at path.
+// given reports whether a file has the key at path.
 func (d *decoder) given(path string) bool { return d.positions.names(path) }
 
 // where returns path with its line, for a mistake elsewhere that refers to it.
@@ -73,7 +61,11 @@ func (d *decoder) where(path string) string {
 	if !d.given(path) {
 		return path + ", a default"
 	}
-	return fmt.Sprintf("%s, line %d", path, d.positions.line(path))
+	at := d.positions.place(path)
+	if len(d.files) > 1 {
+		return fmt.Sprintf("%s, %s:%d", path, d.files[at.file], at.line)
+	}
+	return fmt.Sprintf("%s, line %d", path, at.line)
 }
 
 // sectionAt returns raw, the value at path, if it is a table.

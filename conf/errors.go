@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Error is one mistake in a configuration file.
+// Error is one mistake in a file of a configuration.
 type Error struct {
 	File   string // as given to Load or Parse
 	Line   int    // from 1; for a missing key, the line of the section that lacks it
@@ -20,7 +20,7 @@ func (e Error) Error() string {
 	return fmt.Sprintf("%s:%d: %s: %s", e.File, e.Line, e.Key, e.Reason)
 }
 
-// Errors are all mistakes in a configuration file, sorted by line. Load and Parse
+// Errors are all mistakes in a configuration, sorted by file and line. Load and Parse
 // return it as their error.
 //
 // A Key is a path as TOML writes dotted keys, with the elements of lists counted
@@ -39,10 +39,11 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sorted orders mistakes by line, then key, and removes duplicates.
-func sorted(mistakes Errors) Errors {
+// sorted orders mistakes by file, in the order of files, line, then key, and removes
+// duplicates.
+func sorted(mistakes Errors, files []string) Errors {
 	slices.SortStableFunc(mistakes, func(a, b Error) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Reason, b.Reason))
+		return cmp.Or(cmp.Compare(slices.Index(files, a.File), slices.Index(files, b.File)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Reason, b.Reason))
 	})
 	return slices.Compact(mistakes)
 }

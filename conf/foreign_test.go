@@ -83,7 +83,7 @@ func TestEncodings(t *testing.T) {
 	if _, err := Parse("lb.toml", []byte(byteOrderMark+minimal)); err != nil {
 		t.Errorf("a file with a byte order mark: %v", err)
 	}
-	if _, err := ParseAdmin("lb.toml", []byte(byteOrderMark+minimal)); err != nil {
+	if _, err := ParseAdmin([]File{{"lb.toml", []byte(byteOrderMark + minimal)}}); err != nil {
 		t.Errorf("a file with a byte order mark, for a command: %v", err)
 	}
 	if _, err := Parse("lb.toml", []byte(byteOrderMark+"[global]\nmaxcon = 5\n")); err == nil || !strings.Contains(err.Error(), "lb.toml:2: global.maxcon: ") {
@@ -105,49 +105,18 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// A variable of the environment is named as such, in any key of any type: an error about
-// an address would not help.
-func TestEnvironmentVariables(t *testing.T) {
-	t.Parallel()
-	for text, key := range map[string]string{
-		"[admin]\nlisten = \"${ADMIN}\"":                  "admin.listen",
-		"[admin]\nlisten = \"127.0.0.1:${PORT:-8404}\"":   "admin.listen",
-		"[admin]\ntoken_file = \"${HOME}/token\"":         "admin.token_file",
-		"[admin]\nhosts = [\"lb\", \"${HOSTNAME}\"]":      "admin.hosts[1]",
-		"[global]\nmaxconn = \"${MAXCONN}\"":              "global.maxconn",
-		"[global]\nhard_stop_after = \"${STOP}\"":         "global.hard_stop_after",
-		"[global]\nlog_level = \"${LEVEL}\"":              "global.log_level",
-		"[ratelimit]\nexempt = [\"${NETWORK}\"]":          "ratelimit.exempt[0]",
-		"[global]\naccess_log = \"/var/log/${NAME}.log\"": "global.access_log",
-	} {
-		_, err := Parse("lb.toml", []byte(minimal+"\n"+text+"\n"))
-		var mistakes Errors
-		if !errors.As(err, &mistakes) || len(mistakes) != 1 || mistakes[0].Key != key || !strings.Contains(mistakes[0].Reason, "environment variables are not expanded") {
-			t.Errorf("%s: %v", text, err)
-		}
-	}
-	if _, err := Parse("lb.toml", []byte("[global]\nmaxconn = ${MAXCONN}\n")); err == nil || !strings.Contains(err.Error(), "environment variables are not expanded") {
-		t.Errorf("without quotes: %v", err)
-	}
-	for _, plain := range []string{"$5", "a$b", "${", "${}", "$(x)"} {
-		if err := unexpanded(plain); err != nil {
-			t.Errorf("%q: %v", plain, err)
-		}
-	}
-}
-
 // A command needs only [admin], whatever else is wrong with the file, and says what is
 // wrong with that.
 func TestParseAdmin(t *testing.T) {
 	t.Parallel()
-	admin, err := ParseAdmin("lb.toml", []byte("[admin]\nlisten = \"127.0.0.1:1\"\nfrom_a_newer_release = true\nmax_connections = -1\n[frontend.x]\nmode = 5\nnonsense = 1\n"))
+	admin, err := ParseAdmin([]File{{"lb.toml", []byte("[admin]\nlisten = \"127.0.0.1:1\"\nfrom_a_newer_release = true\nmax_connections = -1\n[frontend.x]\nmode = 5\nnonsense = 1\n")}})
 	if err != nil || admin.Listen != "127.0.0.1:1" || admin.HealthListen != "127.0.0.1:8888" {
 		t.Errorf("%+v, %v", admin, err)
 	}
-	if _, err := ParseAdmin("lb.toml", []byte("[admin]\nlisten = 8404\n")); err == nil || !strings.HasPrefix(err.Error(), "lb.toml:2: admin.listen: must be") {
+	if _, err := ParseAdmin([]File{{"lb.toml", []byte("[admin]\nlisten = 8404\n")}}); err == nil || !strings.HasPrefix(err.Error(), "lb.toml:2: admin.listen: must be") {
 		t.Errorf("a wrong address: %v", err)
 	}
-	if _, err := ParseAdmin("lb.toml", []byte("admin = 5\n")); err == nil || !strings.HasPrefix(err.Error(), "lb.toml:1: admin: must be a table") {
+	if _, err := ParseAdmin([]File{{"lb.toml", []byte("admin = 5\n")}}); err == nil || !strings.HasPrefix(err.Error(), "lb.toml:1: admin: must be a table") {
 		t.Errorf("no table: %v", err)
 	}
 }

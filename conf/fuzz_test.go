@@ -27,7 +27,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, d := parse("lb.toml", slices.Clone(text))
+		c, d := parse([]File{{"lb.toml", slices.Clone(text)}})
 		c, err := d.result(c)
 		if err != nil {
 			checkMistakes(t, text, err)
@@ -38,7 +38,7 @@ func FuzzParse(f *testing.F) {
 		}
 		checkComplete(t, c)
 		compareLines(t, string(text))
-		again, d := parse("lb.toml", text)
+		again, d := parse([]File{{"lb.toml", text}})
 		if len(d.mistakes) > 0 || !reflect.DeepEqual(c, again) || !Diff(c, again).Empty() {
 			t.Errorf("parsed twice, it differs: %v, %v", d.mistakes, Diff(c, again))
 		}

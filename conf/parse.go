@@ -2,85 +2,83 @@ package conf
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 )
 
-// Load reads the configuration file at path. Its error is an Errors, with every
-// mistake in the file, or the reason why the file cannot be read.
+// File is the text of one file of a configuration. Name is what mistakes call it.
+type File struct {
+	Name string
+	Text []byte
+}
+
+// Load reads the configuration in the files and directories at paths (see ReadConfig).
+// Its error is an Errors, with every
+// mistake in the files, or the reason why one cannot be read.
 //
-// Relative paths in the file (certificates, token, log) are relative to the
+// Relative paths in the files (certificates, token, log) are relative to the
 // process's working directory.
-func Load(path string) (*Config, error) {
-	text, err := ReadConfig(path)
+func Load(paths ...string) (*Config, error) {
+	files, err := ReadConfig(paths...)
 	if err != nil {
 		return nil, err
 	}
-	return Parse(path, text)
-}
-
-// ReadConfig reads the text of a configuration file: a regular one of at most 16
-// MiB.
-func ReadConfig(path string) ([]byte, error) {
-	if path == "-" {
-		return nil, errors.New(`reading the configuration: "-" is not standard input: write the text to a file and name that (a file called "-" is "./-")`)
-	}
-	text, err := ReadFile(path, mostConfig)
-	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
-	}
-	return text, nil
-}
-
-// Parse is Load for the text of a file; name is used as its path in Config.Path
-// and in mistakes. Its error is an Errors.
-func Parse(name string, text []byte) (*Config, error) {
-	c, d := parse(name, text)
+	c, d := parse(files)
+	c.Path = strings.Join(paths, " ")
 	return d.result(c)
 }
 
-// ParseAdmin returns the section [admin] of the text of a file for a command that has to
+// Parse is Load for the text of one file; name is used as its path in Config.Path
+// and in mistakes. Its error is an Errors.
+func Parse(name string, text []byte) (*Config, error) {
+	c, d := parse([]File{{name, text}})
+	return d.result(c)
+}
+
+// ParseAdmin returns the section [admin] of a configuration for a command that has to
 // find the balancer, whatever is wrong with other sections, and with keys other than listen
-// and token_file. name stands for its path in mistakes; the error is an Errors.
-func ParseAdmin(name string, text []byte) (*Admin, error) {
-	c := &Config{Path: name}
+// and token_file. The error is an Errors.
+func ParseAdmin(files []File) (*Admin, error) {
+	c := &Config{}
 	rootSection.fill(c)
-	document := strings.TrimPrefix(string(text), byteOrderMark)
-	read, err := readDocument(document)
-	d := &decoder{file: name, sections: allSections, positions: read.positions, failed: map[string]bool{}}
-	if d.valid(document, err) {
-		if raw, given := read.values["admin"]; given {
-			if keys, isTable := d.sectionAt("admin", raw); isTable {
-				adminSection.decode(d, "admin", keys, &c.Admin)
-			}
+	d := newDecoder(files)
+	values := d.readDocuments(files)
+	if raw, given := values["admin"]; given && len(d.mistakes) == 0 {
+		if keys, isTable := d.sectionAt("admin", raw); isTable {
+			adminSection.decode(d, "admin", keys, &c.Admin)
 		}
 	}
 	mistakes := slices.DeleteFunc(d.mistakes, func(m Error) bool {
 		return strings.HasPrefix(m.Key, "admin.") && m.Key != "admin.listen" && m.Key != "admin.token_file"
 	})
 	if len(mistakes) > 0 {
-		return nil, sorted(mistakes)
+		return nil, sorted(mistakes, d.files)
 	}
 	return &c.Admin, nil
 }
 
-// parse decodes text, fills in defaults and validates. The Config is valid only if
+// parse decodes files, fills in defaults and validates. The Config is valid only if
 // the decoder has no mistakes.
-func parse(name string, text []byte) (*Config, *decoder) {
-	c := &Config{Path: name}
+func parse(files []File) (*Config, *decoder) {
+	d := newDecoder(files)
+	c := &Config{Path: strings.Join(d.files, " ")}
 	rootSection.fill(c)
-	document := strings.TrimPrefix(string(text), byteOrderMark)
-	read, err := readDocument(document)
-	d := &decoder{file: name, sections: allSections, positions: read.positions, failed: map[string]bool{}}
-	if !d.valid(document, err) {
+	values := d.readDocuments(files)
+	if len(d.mistakes) > 0 {
 		return c, d
 	}
-	rootSection.decode(d, "", read.values, c)
+	rootSection.decode(d, "", values, c)
 	complete(c, d)
 	validate(c, d)
 	return c, d
+}
+
+func newDecoder(files []File) *decoder {
+	d := &decoder{sections: allSections, failed: map[string]bool{}}
+	for _, file := range files {
+		d.files = append(d.files, file.Name)
+	}
+	return d
 }
 
 // complete fills in what depends on another key.

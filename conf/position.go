@@ -6,38 +6,47 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// positions holds where a document names keys and sections.
+// positions holds where the documents of a configuration name keys and sections.
 type positions struct {
 	at        map[string]position // by path
-	conflicts []conflict          // in the order of the document
+	conflicts []conflict          // in the order of the documents
+}
+
+// location is a line of a document.
+type location struct {
+	file int // the number of the document, from 0
+	line int // from 1
 }
 
 // position is where a document names a path.
 type position struct {
-	line  int // from 1
-	order int // the number of the mark
+	location
+	order int // the number of the mark, over all documents
 	form  form
 }
 
 // conflict is a path that is defined again where it must not be.
 type conflict struct {
 	path          string
-	first, second int    // lines
+	first, second location
 	remedy        string // what to do about it
 }
 
-// line returns the line, from 1, of path. A path that the document does not name
-// has the line of the nearest section or list around it, or else line 1.
-func (p *positions) line(path string) int {
+// place returns where path is. A path that no document names is at the nearest section
+// or list around it, or else at the first line of the first document.
+func (p *positions) place(path string) location {
 	for path := range enclosing(path) {
 		if found, ok := p.at[path]; ok {
-			return found.line
+			return found.location
 		}
 	}
-	return 1
+	return location{0, 1}
 }
 
-// names reports whether the document names path.
+// line is the line of place.
+func (p *positions) line(path string) int { return p.place(path).line }
+
+// names reports whether a document names path.
 func (p *positions) names(path string) bool {
 	_, ok := p.at[path]
 	return ok
@@ -47,7 +56,7 @@ func (p *positions) names(path string) bool {
 // in an element of a list has the line of the element, or of the list.
 func (p *positions) fill(path string, raw any) {
 	if !p.names(path) && path != "" {
-		p.at[path] = position{line: p.line(path)}
+		p.at[path] = position{location: p.place(path)}
 	}
 	if table, ok := raw.(map[string]any); ok {
 		for key, v := range table {
@@ -60,11 +69,12 @@ func (p *positions) fill(path string, raw any) {
 	}
 }
 
-// locator finds the positions of a document's keys, added in their order. It finds
+// locator finds the positions of the keys of documents, added in their order. It finds
 // conflicts, too, since the library accepts those of inline tables and dotted
-// keys.
+// keys, and does not see those of two documents.
 type locator struct {
 	positions positions
+	file      int             // the document that is being added
 	header    int             // the number of parts of the last header
 	section   string          // its path
 	length    map[string]int  // elements so far, by path of an array of tables
@@ -72,9 +82,9 @@ type locator struct {
 	order     int
 }
 
-// locate returns the positions of keys, each of which has one of marks.
-func locate(keys []toml.Key, marks []mark) *positions {
-	l := newLocator(len(marks))
+// addDocument adds the keys of one more document, each of which has one of marks.
+func (l *locator) addDocument(file int, keys []toml.Key, marks []mark) {
+	l.file, l.header, l.section = file, 0, ""
 	for i, m := range marks[:min(len(marks), len(keys))] {
 		key := keys[i]
 		if m.form >= keyValue {
@@ -82,13 +92,41 @@ func locate(keys []toml.Key, marks []mark) *positions {
 		}
 		l.add(key, m)
 	}
-	return &l.positions
 }
 
-// locateSingly returns the positions of keys in a document that is not valid TOML.
-// It decodes statement by statement, up to the first that is not valid by itself.
-func locateSingly(text string, marks []mark) *positions {
-	l := newLocator(len(marks))
+// merge adds the values of one more document, at path, to those of the others, and
+// returns them. Arrays of tables are joined.
+func (l *locator) merge(path string, to, from map[string]any) map[string]any {
+	if to == nil {
+		return from
+	}
+	for key, added := range from {
+		before, known := to[key]
+		if !known {
+			to[key] = added
+			continue
+		}
+		at := join(path, key)
+		switch before := before.(type) {
+		case map[string]any:
+			if table, same := added.(map[string]any); same {
+				to[key] = l.merge(at, before, table)
+				continue
+			}
+		case []map[string]any:
+			if tables, same := added.([]map[string]any); same {
+				to[key] = append(before, tables...)
+				continue
+			}
+		}
+		l.conflict(at, l.place(1), "leave one out") // unless it has been found already
+	}
+	return to
+}
+
+// addSingly adds the keys of a document that is not valid TOML. It decodes statement by
+// statement, up to the first that is not valid by itself.
+func (l *locator) addSingly(text string, marks []mark) {
 	for i, m := range marks {
 		if m.form > keyValue {
 			continue // within a statement
@@ -103,8 +141,10 @@ func locateSingly(text string, marks []mark) *positions {
 		}
 		l.add(meta.Keys()[0], m)
 	}
-	return &l.positions
 }
+
+// place is a line of the document that is being added.
+func (l *locator) place(line int) location { return location{l.file, line} }
 
 func newLocator(marks int) *locator {
 	return &locator{positions: positions{at: make(map[string]position, marks)}, length: map[string]int{}, twice: map[string]bool{}}
@@ -182,12 +222,14 @@ func (l *locator) define(path string, line int, f form) {
 		l.set(path, line, f)
 	case f == implied && before.form <= arrayHeader, f == dotted && before.form == dotted:
 		// One more key or section in it.
+	case before.file != l.file && f <= dotted && before.form <= dotted:
+		// The same in another document.
 	case before.form == arrayHeader && f == header:
-		l.conflict(path, line, "write [["+path+"]] in double brackets for one more")
+		l.conflict(path, l.place(line), "write [["+path+"]] in double brackets for one more")
 	case before.form == header && f == arrayHeader:
-		l.conflict(path, line, "write [["+path+"]] in double brackets there, too")
+		l.conflict(path, l.place(line), "write [["+path+"]] in double brackets there, too")
 	default:
-		l.conflict(path, line, "leave one out")
+		l.conflict(path, l.place(line), "leave one out")
 	}
 }
 
@@ -198,16 +240,16 @@ func (l *locator) lengthen(path string, line int) {
 }
 
 func (l *locator) set(path string, line int, f form) {
-	l.positions.at[path] = position{line, l.order, f}
+	l.positions.at[path] = position{l.place(line), l.order, f}
 }
 
 // conflict notes that path is defined again, unless something around it is.
-func (l *locator) conflict(path string, line int, remedy string) {
+func (l *locator) conflict(path string, at location, remedy string) {
 	for outer := range enclosing(path) {
 		if l.twice[outer] {
 			return
 		}
 	}
 	l.twice[path] = true
-	l.positions.conflicts = append(l.positions.conflicts, conflict{path, l.positions.at[path].line, line, remedy})
+	l.positions.conflicts = append(l.positions.conflicts, conflict{path, l.positions.at[path].location, at, remedy})
 }

@@ -6,13 +6,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
 
 const (
-	// mostConfig is the largest configuration file: about a thousand times a large
-	// one. Its values take ten times its size in memory.
+	// mostConfig is the largest configuration, all files together: about a thousand
+	// times a large one. Its values take ten times its size in memory.
 	mostConfig = 16 * megabyte
 	// MostSmall is the size of the largest certificate chain, key or token, in bytes.
 	MostSmall = megabyte
@@ -20,6 +22,75 @@ const (
 	// /proc/kmsg does.
 	readTime = time.Second
 )
+
+// ReadConfig reads the files of a configuration: regular ones of at most 16 MiB
+// together. A path may name a directory, for its files whose names end in .toml, except
+// hidden ones, in the order of their names; "-" is standard input (see readStdin).
+func ReadConfig(paths ...string) ([]File, error) {
+	files, err := readConfig(paths)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return files, nil
+}
+
+func readConfig(paths []string) (files []File, err error) {
+	names, err := expandPaths(paths)
+	if err != nil {
+		return nil, err
+	}
+	left := int64(mostConfig)
+	for _, name := range names {
+		read := ReadFile
+		if name == Stdin {
+			read = func(_ string, most int64) ([]byte, error) { return readStdin(most) }
+		}
+		text, err := read(name, mostConfig)
+		if err != nil {
+			return nil, err
+		}
+		if left -= int64(len(text)); left < 0 {
+			return nil, fmt.Errorf("the files are too large: they may have %d MiB together", mostConfig/megabyte)
+		}
+		files = append(files, File{name, text})
+	}
+	return files, nil
+}
+
+// expandPaths replaces directories by their files, and returns each once.
+func expandPaths(paths []string) (names []string, err error) {
+	for _, path := range paths {
+		inside := []string{path}
+		if info, statErr := os.Stat(path); path != Stdin && statErr == nil && info.IsDir() {
+			if inside, err = configFiles(path); err != nil {
+				return nil, err
+			}
+		}
+		for _, name := range inside {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names, nil
+}
+
+// configFiles returns the configuration files in a directory.
+func configFiles(directory string) (names []string, err error) {
+	entries, err := os.ReadDir(directory) // sorted
+	if err != nil {
+		return nil, explainFile(directory, err)
+	}
+	for _, entry := range entries {
+		if name := entry.Name(); filepath.Ext(name) == ".toml" && name[0] != '.' {
+			names = append(names, filepath.Join(directory, name))
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s is a directory without a file *.toml", quoted(directory))
+	}
+	return names, nil
+}
 
 // ReadFile reads a regular file of at most most bytes. It refuses what is no file
 // without reading from it: a pipe, a terminal or a device could block a reload for

@@ -60,7 +60,10 @@ func key[S, V any](name string, t valueType[V], preset V, at func(*S) *V) field[
 				d.fail(path+place, "%s", reason)
 			}
 			var v V
-			if checkExpanded(raw, fail); sound {
+			raw = expand(raw, fail)
+			if text, isVariable := raw.(fromVariable); isVariable {
+				v = readVariable(t, text, fail)
+			} else if sound {
 				v = t.read(raw, fail)
 			}
 			if !sound {

@@ -93,7 +93,7 @@ func hint(text string, line int, reason string) string {
 	case value == "":
 		return ": write a value after the ="
 	case environmentVariable.MatchString(value):
-		return ": environment variables are not expanded here, write the value, or make the file with envsubst"
+		return fmt.Sprintf(": environment variables stand in quotes, as %s = %s", key, strconv.Quote(value))
 	case strings.ContainsFunc(value, isStringLike) && !strings.ContainsAny(value, `"'[]{}`):
 		return fmt.Sprintf(": write a string in quotes, as %s = %s", key, strconv.Quote(value))
 	}

@@ -54,7 +54,7 @@ func TestLegalHTTP(t *testing.T) {
 		"a server without tcp":            "",
 		"an http frontend, a tcp backend": "[frontend.t]\nlisten = \":1\"\nmode = \"tcp\"\nbackend = \"t\"\n[[backend.t.server]]\nname = \"a\"\ntcp = \"192.0.2.1:1\"\n[backend.t]\nsend_proxy = \"v2\"",
 	} {
-		c, d := parse("lb.toml", []byte(head+text+tail))
+		c, d := parse([]File{{"lb.toml", []byte(head + text + tail)}})
 		if _, err := d.result(c); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -80,7 +80,7 @@ func TestNoNoise(t *testing.T) {
 		"a route's invalid path":       minimal + "[frontend.w]\nlisten = \":1\"\nmode = \"http\"\nbackend = \"w\"\nroute = [{ path = \"x\" }, { path = \"/\" }]\n[[backend.w.server]]\nname = \"a\"\nhttp = \"192.0.2.1:1\"",
 		"an address in use, with typo": minimal + "[frontend.w]\nlisten = [\":8000\", \"x\"]\nmode = \"tcp\"\nbackend = \"nodes\"",
 	} {
-		c, d := parse("lb.toml", []byte(text))
+		c, d := parse([]File{{"lb.toml", []byte(text)}})
 		_, err := d.result(c)
 		want := 1
 		if name == "two servers without a name" {
@@ -113,8 +113,8 @@ func TestFilesThatBlock(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	t.Parallel()
-	all := sorted(Errors{{"f", 2, "b", "x"}, {"f", 2, "a", "y"}, {"f", 1, "z", "w"}, {"f", 2, "b", "x"}})
-	const want = "f:1: z: w\nf:2: a: y\nf:2: b: x"
+	all := sorted(Errors{{"f", 2, "b", "x"}, {"f", 2, "a", "y"}, {"f", 1, "z", "w"}, {"f", 2, "b", "x"}, {"e", 9, "a", "x"}}, []string{"e", "f"})
+	const want = "e:9: a: x\nf:1: z: w\nf:2: a: y\nf:2: b: x"
 	if got := all.Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

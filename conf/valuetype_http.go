@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// urlPath is the type of a route's and a check's path.
+// urlPath is the type of a route's path.
 var urlPath = word(`a path, such as "/mcp"`, checkURLPath)
 
 // checkURLPath returns s, or an error unless it is a path.

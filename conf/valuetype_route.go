@@ -81,7 +81,6 @@ func table[V, E any](want string, of valueType[V], checkName func(name string) e
 				}
 				before[strings.ToLower(name)] = name
 				inner := func(inside, reason string) { fail(place+inside, reason) }
-				checkExpanded(values[name], inner)
 				entries = append(entries, entry(name, of.read(values[name], inner)))
 			}
 			return entries

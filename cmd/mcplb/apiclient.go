@@ -82,14 +82,14 @@ func (o *operator) connect() (*apiClient, error) {
 		return nil, err
 	}
 	tokenFile := o.tokenFile
-	if o.config != "" {
+	if len(o.config) > 0 {
 		section, err := readAdmin(o.config)
 		if err != nil {
 			return nil, fmt.Errorf("%w (-c or MCPLB_CONFIG names this file; -admin ADDRESS does without it)", err)
 		}
 		if address == "" {
 			if section.Listen == "" {
-				return nil, fmt.Errorf("%s has admin.listen = \"\": the balancer has no admin address, so no command reaches it; set one and send it SIGHUP", o.config)
+				return nil, fmt.Errorf("%s has admin.listen = \"\": the balancer has no admin address, so no command reaches it; set one and send it SIGHUP", strings.Join(o.config, " "))
 			}
 			address = section.Listen
 		}
@@ -151,14 +151,14 @@ func adminAddress(text string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// readAdmin reads the [admin] section alone: it works with a file that has mistakes
+// readAdmin reads the [admin] section alone: it works with files that have mistakes
 // elsewhere, which may be why the operator uses a command.
-func readAdmin(path string) (*conf.Admin, error) {
-	text, err := conf.ReadConfig(path)
+func readAdmin(paths []string) (*conf.Admin, error) {
+	files, err := conf.ReadConfig(paths...)
 	if err != nil {
 		return nil, err
 	}
-	return conf.ParseAdmin(path, text)
+	return conf.ParseAdmin(files)
 }
 
 // readToken reads the token from a file, or from the environment if path is empty.

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 
 	"mcplb/cmd/internal/cli"
 	"mcplb/proxy/admin"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func (o *operator) clearCommand() *cobra.Command {
@@ -50,20 +52,29 @@ func (o *operator) reload() error {
 	return nil
 }
 
-// oneFile is the file that the flag -c or the argument names; "" = none does.
-func oneFile(c *cobra.Command, flag string, args []string) (string, error) {
+// configFlag adds the flag -c, which may be given several times.
+func configFlag(flags *pflag.FlagSet, paths *[]string, usage string) {
+	var preset []string
+	if path := os.Getenv("MCPLB_CONFIG"); path != "" {
+		preset = []string{path}
+	}
+	flags.StringArrayVarP(paths, "config", "c", preset, usage)
+}
+
+// configPaths are the files that the flags -c or the argument name, if any do.
+func configPaths(c *cobra.Command, flags, args []string) ([]string, error) {
 	if len(args) == 0 {
-		return flag, nil
+		return flags, nil
 	}
 	if c.Flags().Changed("config") {
-		return "", cli.Misuse("-c names %q, and %q is an argument: give one file", flag, args[0])
+		return nil, cli.Misuse("-c names %q, and %q is an argument: give one file, or all with -c", strings.Join(flags, " "), args[0])
 	}
-	return args[0], nil
+	return args, nil
 }
 
 // checkCommand does what the flag -t does.
 func (o *operator) checkCommand() *cobra.Command {
-	var config string
+	var config []string
 	c := &cobra.Command{
 		Use: "check [flags] [FILE]", Short: "Check a configuration file", Args: cli.Args(0, 1),
 		Long: `Check a configuration file, as mcplb -t does.
@@ -71,16 +82,16 @@ func (o *operator) checkCommand() *cobra.Command {
 Exit status: 0 if it is valid, 2 with every mistake as FILE:LINE: KEY: reason.`,
 		Example: "  mcplb check lb.toml\n  mcplb check -c lb.toml",
 		RunE: func(c *cobra.Command, args []string) error {
-			file, err := oneFile(c, config, args)
+			paths, err := configPaths(c, config, args)
 			switch {
 			case err != nil:
 				return err
-			case file == "":
+			case len(paths) == 0:
 				return cli.Misuse("name the file with -c")
 			}
-			return checkConfig(file, o.stdout, o.stderr)
+			return checkConfig(paths, o.stdout, o.stderr)
 		},
 	}
-	c.Flags().StringVarP(&config, "config", "c", os.Getenv("MCPLB_CONFIG"), "the configuration `FILE` (MCPLB_CONFIG)")
+	configFlag(c.Flags(), &config, "the configuration `FILE` or directory, or - for standard input; may be given several times (MCPLB_CONFIG)")
 	return c
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -14,7 +13,7 @@ import (
 
 // doctorCommand is the command "doctor".
 func (o *operator) doctorCommand() *cobra.Command {
-	var config string
+	var config []string
 	c := &cobra.Command{
 		Use: "doctor [flags] [FILE]", Short: "Examine whether this machine can do what the configuration asks", Args: cli.Args(0, 1),
 		Long: `Examine whether this machine can do what the configuration asks: open files,
@@ -27,23 +26,23 @@ Exit status: 0 if all is well or there are only warnings, 1 if there is a proble
 2 if the configuration is wrong.`,
 		Example: "  mcplb doctor lb.toml\n  mcplb doctor",
 		RunE: func(c *cobra.Command, args []string) error {
-			file, err := oneFile(c, config, args)
+			paths, err := configPaths(c, config, args)
 			if err != nil {
 				return err
 			}
-			return o.examine(c, file)
+			return o.examine(c, paths)
 		},
 	}
-	c.Flags().StringVarP(&config, "config", "c", os.Getenv("MCPLB_CONFIG"), "the configuration `FILE` (MCPLB_CONFIG)")
+	configFlag(c.Flags(), &config, "the configuration `FILE` or directory (MCPLB_CONFIG)")
 	return c
 }
 
 // examine prints what the doctor finds.
-func (o *operator) examine(c *cobra.Command, file string) error {
+func (o *operator) examine(c *cobra.Command, paths []string) error {
 	var config *conf.Config
-	if file != "" {
+	if len(paths) > 0 {
 		var err error
-		if config, err = loadConfig(file, o.stderr); err != nil {
+		if config, err = loadConfig(paths, o.stderr); err != nil {
 			return err
 		}
 	}

@@ -63,7 +63,7 @@ or configuration. The commands look after a running balancer.`,
 type balancerOptions struct {
 	stdout, stderr io.Writer
 
-	config  string
+	config  []string
 	check   bool
 	version bool
 	process handover.ProcessOptions
@@ -72,7 +72,7 @@ type balancerOptions struct {
 
 func (b *balancerOptions) flags(root *cobra.Command) {
 	flags := root.Flags()
-	flags.StringVarP(&b.config, "config", "c", "", "the configuration `FILE`")
+	flags.StringArrayVarP(&b.config, "config", "c", nil, "the configuration: a `FILE`, a directory with files *.toml, or - for standard input; may be given several times")
 	flags.BoolVarP(&b.check, "check", "t", false, "check the configuration and exit: status 0 if it is valid, 2 if it is not")
 	flags.StringVar(&b.process.PIDFile, "pid-file", "", "write the process ID of the serving process to this `FILE`, again after every upgrade")
 	flags.DurationVar(&b.process.Timeout, "upgrade-timeout", time.Minute, "the longest that a new binary may take until it serves")
@@ -86,7 +86,7 @@ func (b *balancerOptions) run() error {
 	case b.version:
 		_, err := fmt.Fprintln(b.stdout, "mcplb", build.Version())
 		return err
-	case b.config == "":
+	case len(b.config) == 0:
 		return cli.Misuse("name the configuration with -c")
 	case b.check:
 		return checkConfig(b.config, b.stdout, b.stderr)
@@ -117,8 +117,8 @@ func (b *balancerOptions) serve() int {
 }
 
 // checkConfig reports whether a configuration is valid, with its warnings.
-func checkConfig(path string, stdout, stderr io.Writer) error {
-	config, err := loadConfig(path, stderr)
+func checkConfig(paths []string, stdout, stderr io.Writer) error {
+	config, err := loadConfig(paths, stderr)
 	if err != nil {
 		return err
 	}
@@ -127,9 +127,9 @@ func checkConfig(path string, stdout, stderr io.Writer) error {
 		return cli.Status(exitUsage)
 	}
 	for _, warning := range warnings(config) {
-		fmt.Fprintf(stderr, "%s: warning: %s\n", path, warning)
+		fmt.Fprintf(stderr, "%s: warning: %s\n", config.Path, warning)
 	}
-	_, err = fmt.Fprintf(stdout, "%s: configuration is valid\n", path)
+	_, err = fmt.Fprintf(stdout, "%s: configuration is valid\n", config.Path)
 	return err
 }
 
@@ -145,8 +145,8 @@ func checkStart(config *conf.Config) error {
 // loadConfig reads a configuration. Its error is an exit status: what is wrong has
 // been printed. Mistakes in the file are printed without the program's name, one
 // per line, as editors and other tools expect them.
-func loadConfig(path string, stderr io.Writer) (*conf.Config, error) {
-	config, err := conf.Load(path)
+func loadConfig(paths []string, stderr io.Writer) (*conf.Config, error) {
+	config, err := conf.Load(paths...)
 	if err == nil {
 		return config, nil
 	}

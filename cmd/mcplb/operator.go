@@ -35,8 +35,9 @@ type operator struct {
 	api            *apiClient
 
 	// Where the balancer is.
-	config, address, tokenFile string
-	timeout                    time.Duration
+	config             []string
+	address, tokenFile string
+	timeout            time.Duration
 }
 
 // addCommands adds every command to root.
@@ -45,7 +46,7 @@ func addCommands(root *cobra.Command, o *operator) {
 		&cobra.Group{ID: groupView, Title: "Look at a running balancer:"},
 		&cobra.Group{ID: groupChange, Title: "Change a running balancer:"},
 	)
-	addGroup(root, groupView, o.statusCommand(), o.topCommand(), o.connectionsCommand(), o.bansCommand(), o.stickyCommand())
+	addGroup(root, groupView, o.statusCommand(), o.topCommand(), o.connectionsCommand(), o.bansCommand(), o.stickyCommand(), o.routeCommand())
 	addGroup(root, groupChange, o.drainCommand(), o.maintCommand(), o.readyCommand(), o.weightCommand(), o.maxConnCommand(),
 		o.killCommand(), o.banCommand(), o.unbanCommand(), o.clearCommand(), o.reloadCommand())
 	root.AddCommand(o.checkCommand(), o.doctorCommand(), schemaCommand(), cli.Version("mcplb", build.Describe()), cli.Man(root))
@@ -77,7 +78,7 @@ func (o *operator) remote(c *cobra.Command, run func(args []string) error) *cobr
 }
 
 func (o *operator) connectionFlags(flags *pflag.FlagSet) {
-	flags.StringVarP(&o.config, "config", "c", os.Getenv("MCPLB_CONFIG"), "the balancer's configuration `FILE`, for its admin address and token (MCPLB_CONFIG)")
+	configFlag(flags, &o.config, "the balancer's configuration `FILE` or directory, for its admin address and token (MCPLB_CONFIG)")
 	flags.StringVar(&o.address, "admin", os.Getenv("MCPLB_ADMIN"), "the balancer's admin `ADDRESS` (MCPLB_ADMIN); without -c and -admin, "+usualAdmin)
 	flags.StringVar(&o.tokenFile, "token-file", os.Getenv("MCPLB_TOKEN_FILE"), "the `FILE` with the token (MCPLB_TOKEN_FILE); MCPLB_TOKEN may hold the token itself")
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Second, "how long to wait for an answer")

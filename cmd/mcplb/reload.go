@@ -40,7 +40,7 @@ func (s *server) reload(ctx context.Context) (changes string, err error) {
 	s.note.reloading()
 	defer func() { s.note.ready(statusAfter(err)) }()
 	s.reopenLog() // even if the file has mistakes
-	config, err := conf.Load(s.path)
+	config, err := conf.Load(s.paths...)
 	if err != nil {
 		s.proxy.Note(err)
 	} else {
@@ -51,10 +51,10 @@ func (s *server) reload(ctx context.Context) (changes string, err error) {
 		s.log.Warn("not reloading", "err", err)
 		return "", err
 	case err != nil:
-		s.log.Error("reload failed, the old configuration stays in force", "config", s.path, "err", err)
+		s.log.Error("reload failed, the old configuration stays in force", "config", strings.Join(s.paths, " "), "err", err)
 		return "", err
 	}
-	s.log.Info("reloaded", "config", s.path, "changes", changes)
+	s.log.Info("reloaded", "config", config.Path, "changes", changes)
 	s.renewFor(conf.Fixed(&s.started, &config.Global))
 	return changes, nil
 }

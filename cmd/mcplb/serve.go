@@ -21,7 +21,7 @@ import (
 
 // server is the running process.
 type server struct {
-	path      string
+	paths     []string
 	stderr    *logqueue.Queue // of log, and of what is said before there is one
 	log       *slog.Logger
 	style     *logStyle
@@ -52,10 +52,10 @@ type server struct {
 }
 
 // newServer returns a server that logs to the queue.
-func newServer(path string, stderr *logqueue.Queue) *server {
+func newServer(paths []string, stderr *logqueue.Queue) *server {
 	style := newLogStyle(conf.Global{})
 	s := &server{
-		path: path, stderr: stderr, system: reactor.Kernel(), style: style, log: style.logger(stderr),
+		paths: paths, stderr: stderr, system: reactor.Kernel(), style: style, log: style.logger(stderr),
 		renewal: make(chan struct{}, 1), reloads: make(chan struct{}, 1),
 	}
 	stderr.OnLost(func(lines uint64) {
@@ -68,7 +68,7 @@ func newServer(path string, stderr *logqueue.Queue) *server {
 
 // serve serves until the balancer is stopped.
 func (s *server) serve(signals *signals, begun startup) int {
-	s.log.Info("serving", "config", s.path, "pid", os.Getpid(), "version", build.Version(),
+	s.log.Info("serving", "config", s.config.Path, "pid", os.Getpid(), "version", build.Version(),
 		"maxconn", s.proxy.Snapshot().Process.Connections.Limit)
 	remembering, forget := context.WithCancel(context.Background())
 	defer forget()

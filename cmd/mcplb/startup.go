@@ -66,7 +66,7 @@ func (s *server) runFrom(begun startup, signals *signals) int {
 
 // startup starts the server: everything that may take long, or fail.
 func (s *server) startup() startup {
-	config, err := loadConfig(s.path, s.stderr)
+	config, err := loadConfig(s.paths, s.stderr)
 	if err != nil {
 		return startup{status: exitUsage}
 	}

@@ -195,7 +195,7 @@ func serveAndPanic(config string) int {
 		}
 		return client, from, errno
 	}
-	b := &balancerOptions{stdout: os.Stdout, stderr: os.Stderr, config: config, system: &system}
+	b := &balancerOptions{stdout: os.Stdout, stderr: os.Stderr, config: []string{config}, system: &system}
 	return b.serve()
 }
 

@@ -130,19 +130,6 @@ func (f *Fields) appendRewritten(dst []byte, without HeaderSet) []byte {
 	return dst
 }
 
-// Keep passes field i on after all, if it was dropped because Connection names it,
-// or by Drop. Fields that some servers would take for others stay dropped.
-func (f *Fields) Keep(i int) {
-	line := &f.field[i]
-	if line.id == HeaderOther && bytes.IndexByte(f.Name(i), '_') < 0 {
-		line.dropped = false
-	}
-}
-
-// NamesFields reports whether Connection names fields, so that there may be some
-// for Keep.
-func (f *Fields) NamesFields() bool { return f.named }
-
 // dropAll drops all fields with that id.
 func (f *Fields) dropAll(id HeaderID) {
 	for i := f.Find(id, 0); i >= 0; i = f.Find(id, i+1) {

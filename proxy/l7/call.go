@@ -125,28 +125,10 @@ func (x *exchange) setCall(method, name []byte) {
 }
 
 // sentMessage is what the request that is parsed says of its message outside of its
-// body, if that is to be believed: it has none, or is of a version whose servers compare
-// the fields with the body, and those stand once. Otherwise it is not Known.
-func (x router) sentMessage() rules.Message {
+// body: see rules.SentMessage.
+func (x router) sentMessage() (m rules.Message) {
 	w := x.client.worker
-	head := &w.request
-	if head.Framing == http1.FramingNone {
-		return rules.Message{Known: true}
-	}
-	if !x.has(modern) || head.Repeated(http1.HeaderMcpMethod) || head.Repeated(http1.HeaderMcpName) {
-		return rules.Message{}
-	}
-	names, ok := mcp.AppendName(w.names[:0], head.Get(http1.HeaderMcpMethod))
-	method := len(names)
-	if !ok || method == 0 {
-		return rules.Message{}
-	}
-	names, ok = mcp.AppendName(names, head.Get(http1.HeaderMcpName))
-	w.names = names[:0]
-	m := rules.Message{Known: true, Method: names[:method], Name: names[method:]}
-	if !ok || len(m.Name) == 0 && mcp.NeedsName(m.Method) {
-		return rules.Message{}
-	}
+	m, w.names = rules.SentMessage(&w.request, w.names)
 	return m
 }
 

@@ -46,7 +46,6 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 	if without.Has(http1.HeaderHost) {
 		dst = w.appendHost(dst, preserve)
 	}
-	w.keepUsed(head)
 	dst = head.AppendFields(dst, without|1<<http1.HeaderTrailer)
 	dst = head.AppendTrailer(dst, x.requestTrailers())
 	dst = appendSession(dst, head, settings.Frontend.Sticky.Session)
@@ -61,19 +60,6 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
 	return append(dst, "\r\n"...)
-}
-
-// keepUsed passes on the fields that Connection names and conditions of routes
-// depend on: a server may rely on what they have found.
-func (w headWriter) keepUsed(head *http1.RequestHead) {
-	if !head.NamesFields() || w.settings.matcher == nil {
-		return
-	}
-	for i := range head.NumFields() {
-		if w.settings.matcher.Uses(head.Name(i)) {
-			head.Keep(i)
-		}
-	}
 }
 
 // appendRequestLine writes the request line, without the tag in a query that the

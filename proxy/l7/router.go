@@ -83,7 +83,7 @@ func (x router) match(settings *Settings) rules.Decision {
 	head := &w.request
 	w.ruled = rules.Request{
 		Method: head.MethodName(), Host: head.Host(), Path: head.Path(), Fields: &head.Fields,
-		Source: requester{x.client}.from().Addr(),
+		Source: requester{x.client}.from().Addr(), Forwarded: settings.Trusts(x.client.From.Addr()),
 	}
 	if settings.matcher.HasMCP() {
 		w.ruled.Message = x.sentMessage()

@@ -136,9 +136,12 @@ func (n *normaliser) flag(arg string, following []string) (taken bool) {
 	return taken
 }
 
-// once reports a flag that has a value already: the last one would win, and what the other
-// one says would be lost without a word.
+// once reports a flag that has a value already, unless it takes several: the last one
+// would win, and what the other one says would be lost without a word.
 func (n *normaliser) once(flag *pflag.Flag, value string) {
+	if flag.Value.Type() == "stringArray" {
+		return
+	}
 	before, twice := n.values[flag.Name]
 	n.values[flag.Name] = value
 	if twice && n.err == nil {
