@@ -16,19 +16,29 @@ import (
 // A server that was there before (the same name and addresses) stays the same
 // *Server with its state, counters and slots. Its weight and maxconn are set
 // only where the configuration changed them, so that what the operator set at
-// run time survives. A new server starts unchecked; one that takes over a name
-// with another address keeps the operator's settings (ready, drain, maint). Apply
+// run time survives; so it is with disabled, and the command ready. A new server
+// starts unchecked, in maintenance if it is disabled; one that takes over a name with
+// another address keeps the operator's settings (ready, drain, maint). Apply
 // returns the servers that are no longer there: they take no clients any more,
 // and their slots stay valid until released.
 //
-// Sources keep their primary servers: the sticky memory goes by the server's
-// name, so a server with a new address gets the sources of the one that it
-// replaces.
+// Sources keep their servers: hash and sticky memory go by the server's name, so
+// a server with a new address gets the sources of the one that it replaces.
 func (p *Pool) Apply(c conf.Backend, resolve func(hostport string) (netip.AddrPort, error)) ([]*Server, error) {
+	addresses, err := resolveAll(c, resolve)
+	if err != nil {
+		return nil, err
+	}
+	return p.ApplyAt(c, addresses)
+}
+
+// ApplyAt is Apply with the servers' addresses, in their order, instead of a way to
+// resolve them.
+func (p *Pool) ApplyAt(c conf.Backend, addresses []Addresses) ([]*Server, error) {
 	p.reloading.Lock()
 	defer p.reloading.Unlock()
 	before := p.Servers()
-	after, err := p.resolveServers(before, c, resolve)
+	after, err := p.identify(before, c, addresses)
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: %w", c.Name, err)
 	}
@@ -37,13 +47,14 @@ func (p *Pool) Apply(c conf.Backend, resolve func(hostport string) (netip.AddrPo
 	p.install(c, gone, after)
 	grants := p.balancer.grantAll()
 	p.mu.Unlock()
+	p.changes.deliver()
 	deliver(grants)
 	return gone, nil
 }
 
-// resolveServers returns the servers of c in their order: those of before that
-// have the same identity, and new ones.
-func (p *Pool) resolveServers(before []*Server, c conf.Backend, resolve func(string) (netip.AddrPort, error)) ([]*Server, error) {
+// identify returns the servers of c in their order: those of before that have the
+// same identity, and new ones.
+func (p *Pool) identify(before []*Server, c conf.Backend, addresses []Addresses) ([]*Server, error) {
 	byName := make(map[string]*Server, len(before))
 	for _, s := range before {
 		byName[s.id.Name] = s
@@ -55,13 +66,10 @@ func (p *Pool) resolveServers(before []*Server, c conf.Backend, resolve func(str
 			return nil, fmt.Errorf("server %s: two servers have this name", sc.Name)
 		}
 		seen[sc.Name] = true
-		addrs, err := resolveAddresses(sc, resolve)
-		if err != nil {
-			return nil, err
-		}
-		id := Identity{sc.Name, addrs}
+		id := Identity{sc.Name, addresses[i]}
 		if after[i] = byName[sc.Name]; after[i] == nil || after[i].id != id {
 			after[i] = p.newServer(id, byName[sc.Name])
+			after[i].startDisabled(sc.Disabled)
 		}
 	}
 	return after, nil
@@ -128,6 +136,16 @@ func (p *Pool) newServer(id Identity, predecessor *Server) *Server {
 	return s
 }
 
+// startDisabled makes a server that has no predecessor start in maintenance.
+func (s *Server) startDisabled(disabled bool) {
+	if !disabled || s.predecessor != nil {
+		return
+	}
+	s.conf.Disabled = true
+	now := s.State().Since
+	s.state.Store(&State{Admin: Maint, AdminReason: reasonDisabled, AdminSince: now, Since: now})
+}
+
 // succeed takes over the operator's settings of the predecessor, if there is one.
 func (s *Server) succeed() {
 	old := s.predecessor
@@ -146,7 +164,7 @@ func (s *Server) succeed() {
 	})
 }
 
-// configure puts in force what c changes of the server's numbers.
+// configure puts in force what c changes of the server.
 func (s *Server) configure(c conf.Server) {
 	if c.Weight != s.conf.Weight {
 		s.weight.Store(clamp(c.Weight))
@@ -154,5 +172,9 @@ func (s *Server) configure(c conf.Server) {
 	if c.MaxConn != s.conf.MaxConn {
 		s.maxConn.Store(clamp(c.MaxConn))
 	}
+	disabled := s.conf.Disabled
 	s.conf = c
+	if c.Disabled != disabled {
+		s.change(func(st *State) { st.disable(c.Disabled, time.Now()) })
+	}
 }

@@ -24,7 +24,7 @@ type balancer struct {
 func (b *balancer) init() {
 	ms := &b.members
 	b.slowStart.members = ms
-	b.sticky.members = ms
+	b.sticky.members, b.sticky.shared.members = ms, ms
 	b.sticky.memory.init(maxEntries)
 	b.queue.init(ms)
 	b.policies.init(ms, &b.sticky)
@@ -43,6 +43,7 @@ func (b *balancer) remove(s *Server) {
 	b.queue.unbind(s)
 	b.slowStart.stop(b.members.of(s))
 	b.members.vacate(s)
+	b.members.count()
 }
 
 // seat gives every new server a member.
@@ -63,9 +64,13 @@ func (b *balancer) refresh(s *Server) {
 	if !b.suspended { // else Suspend has lowered it
 		m.limit = limitOf(s)
 	}
-	m.mayBePrimary = m.weight > 0 && !st.drained()
+	m.share, m.backup = m.weight, s.conf.Backup
+	if m.share == 0 {
+		m.share = clamp(s.conf.Weight)
+	}
 	was := m.tier
 	m.tier = tierOf(st, m.weight)
+	b.members.count()
 	if m.tier == unusable {
 		b.slowStart.stop(m)
 	} else if was == unusable {
@@ -104,7 +109,7 @@ func (b *balancer) advance(now int64) {
 // acquire is Pool.Acquire, under the lock.
 func (b *balancer) acquire(r *Request, w Waiter) (Slot, Result) {
 	b.advance(r.Now)
-	b.search.begin(r)
+	b.search.begin(r, &b.members)
 	defer b.search.end()
 	bound, i := b.boundServer(r), none
 	if !b.suspended || r.Stay {
@@ -113,7 +118,7 @@ func (b *balancer) acquire(r *Request, w Waiter) (Slot, Result) {
 	switch {
 	case i != none:
 		return b.take(i), Granted
-	case bound == nil && !b.members.usable(&filter{endpoints: b.search.endpoints}):
+	case bound == nil && !b.members.usable(&filter{endpoints: b.search.endpoints, backup: b.search.backup}):
 		return Slot{}, NoServer
 	case w == nil:
 		return Slot{}, Full
@@ -169,7 +174,7 @@ func (b *balancer) take(i int) Slot {
 	m := &b.members.all[i]
 	m.conns++
 	m.server.setConns(m.conns)
-	return Slot{server: m.server, entry: b.sticky.settle(&b.search.plan, i)}
+	return Slot{server: m.server, entry: b.sticky.settle(&b.search.plan)}
 }
 
 // release gives back a slot of s, and the place that the connection had in the
@@ -198,7 +203,7 @@ func (b *balancer) grant(i int) grant {
 	if n == nil {
 		return grant{}
 	}
-	b.search.begin(&n.request)
+	b.search.begin(&n.request, &b.members)
 	defer b.search.end()
 	if n.request.Bound == nil {
 		b.policies.of(&n.request).prepare(&b.search)

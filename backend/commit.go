@@ -108,15 +108,27 @@ func clamp(n int) int32 { return int32(min(max(n, 0), math.MaxInt32/weightScale)
 func (s *Server) commit(update func(*State)) {
 	p := s.pool
 	p.mu.Lock()
-	old := s.State()
+	if !s.change(update) {
+		p.mu.Unlock()
+		return
+	}
+	grants := p.balancer.grantAll()
+	p.mu.Unlock()
+	p.changes.deliver()
+	deliver(grants)
+}
+
+// change is commit under the lock, without what comes after it. It reports whether
+// anything changed.
+func (s *Server) change(update func(*State)) bool {
+	p, old := s.pool, s.State()
 	st := old
 	update(&st)
 	if !st.Draining() {
 		st.Emptied = time.Time{}
 	}
 	if st == old {
-		p.mu.Unlock()
-		return
+		return false
 	}
 	s.state.Store(&st)
 	p.changes.add(change{server: s, old: old, new: st})
@@ -124,10 +136,24 @@ func (s *Server) commit(update func(*State)) {
 	if m := p.balancer.members.of(s); m != nil && returned(old, st) {
 		p.balancer.slowStart.start(m)
 	}
-	grants := p.balancer.grantAll()
-	p.mu.Unlock()
-	p.changes.deliver()
-	deliver(grants)
+	return true
+}
+
+// Why a server is in maintenance, or not any more, by its key disabled.
+const (
+	reasonDisabled = "disabled in the configuration"
+	reasonEnabled  = "no longer disabled in the configuration"
+)
+
+// disable puts a change of the server's key disabled in force: into maintenance, or
+// out of it. A server that the operator drains stays drained.
+func (st *State) disable(disabled bool, now time.Time) {
+	switch {
+	case disabled && st.Admin != Maint:
+		st.Admin, st.AdminReason, st.AdminSince = Maint, reasonDisabled, now
+	case !disabled && st.Admin == Maint:
+		st.Admin, st.AdminReason, st.AdminSince = Ready, reasonEnabled, now
+	}
 }
 
 // adjust sets one of the server's numbers.

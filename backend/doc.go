@@ -15,14 +15,11 @@
 //   - a server never has more slots in use than its maxconn, over all loops;
 //   - a waiter is granted a slot or cancelled, never both and never neither,
 //     and of two that could use a slot the one that came first gets it;
-//   - a source (policy source) keeps its server for as long as that server is
-//     usable, up to sticky_time after its last connection. Many sources of
-//     about one size stay unsplit, each on one server, and the servers end even;
-//     few or heavy ones are split, so that no server ends farther from its fair
-//     share than balance_factor allows. On the way there a server may be off by
-//     a source or two: at worst measured, 27% at 1,100 connections of 11 sources
-//     that came one after another, 42% where few sources are heavy. source.go
-//     says exactly what holds, for which sources, and what does not;
+//   - a source (policy source) belongs on its first server by hash, unless that
+//     would have more than balance_factor or 20 connections above its fair share:
+//     source.go says exactly what holds. So pools of the same servers that know
+//     nothing of each other agree for nearly all sources;
+//   - a backup server takes new clients only while no other server is usable;
 //   - Acquire and Release allocate nothing in the steady state.
 //
 // A server's state has two inputs, the verdict of the checks and the will of the
@@ -50,8 +47,9 @@
 //	  roundrobin.go                    in turn
 //	  random.go                        the better of two drawn
 //	  keyedhash.go                     by hash, the same everywhere
-//	  source.go                        sticky and even; with it
-//	    bounds.go, unsplit.go            how even, and which sources are not split
+//	  source.go                        by hash and even; with it
+//	    shares.go                        fair shares, and what keeps to them
 //	    memory.go, sticky.go             what is remembered of sources
+//	    displaced.go                     what balancers may share of it
 //	    remembered.go                    what operators see of it
 package backend

@@ -16,6 +16,21 @@ const anyEndpoint endpoints = 0xff
 // none.
 type Addresses [4]netip.AddrPort
 
+// Of returns the address for e; invalid = none.
+func (a *Addresses) Of(e conf.Endpoint) netip.AddrPort {
+	if i := endpointIndex(e); i >= 0 {
+		return a[i]
+	}
+	return netip.AddrPort{}
+}
+
+// Set makes to the address for e; an unknown endpoint is ignored.
+func (a *Addresses) Set(e conf.Endpoint, to netip.AddrPort) {
+	if i := endpointIndex(e); i >= 0 {
+		a[i] = to
+	}
+}
+
 // endpointIndex returns the place of e in Addresses, or -1.
 func endpointIndex(e conf.Endpoint) int {
 	switch e {
@@ -41,6 +56,18 @@ func endpointSet(e conf.Endpoint) endpoints {
 		return 1 << i
 	}
 	return 0
+}
+
+// resolveAll resolves every address of every server.
+func resolveAll(c conf.Backend, resolve func(string) (netip.AddrPort, error)) ([]Addresses, error) {
+	all := make([]Addresses, len(c.Servers))
+	for i, sc := range c.Servers {
+		var err error
+		if all[i], err = resolveAddresses(sc, resolve); err != nil {
+			return nil, fmt.Errorf("backend %s: %w", c.Name, err)
+		}
+	}
+	return all, nil
 }
 
 // resolveAddresses resolves every address that c has.

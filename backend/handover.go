@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"time"
 
 	"mcplb/conf"
 )
@@ -23,6 +24,7 @@ type Handover struct {
 type HandoverServer struct {
 	Identity
 	State     State
+	Disabled  bool   // as configured: another word of the new process's file goes before State
 	Weight    *int32 // as set at run time; nil = as configured
 	MaxConn   *int32 // likewise
 	Peak      int32
@@ -30,7 +32,7 @@ type HandoverServer struct {
 	Sessions  []HandoverSession
 }
 
-// HandoverEntry is one placement of a source. Siblings follow each other.
+// HandoverEntry is one placement of a source.
 type HandoverEntry struct {
 	Ref uint32 // the name by which slots refer to it (Slot.Entry)
 	Placement
@@ -149,7 +151,7 @@ func (p *Pool) Handover(now int64) Handover {
 }
 
 func (s *Server) handover(m *member) HandoverServer {
-	h := HandoverServer{Identity: s.id, State: s.State(), Peak: s.peak.Load(), SlowStart: m.ramp, Sessions: s.sessions.handover()}
+	h := HandoverServer{Identity: s.id, State: s.State(), Disabled: s.conf.Disabled, Peak: s.peak.Load(), SlowStart: m.ramp, Sessions: s.sessions.handover()}
 	if n := s.weight.Load(); n != clamp(s.conf.Weight) {
 		h.Weight = &n
 	}
@@ -171,8 +173,8 @@ func (k *sticky) handover() []HandoverEntry {
 }
 
 // Restore takes over the state of another process's pool, before p is used. It
-// leaves out servers whose identity differs here, and placements whose primary
-// server is not here. Times after now count as now. It returns the entries of
+// leaves out servers whose identity differs here, and placements whose server is
+// not here. Times after now count as now. It returns the entries of
 // the sticky memory here by their names there.
 func (p *Pool) Restore(h Handover, now int64) (entries map[uint32]uint32) {
 	p.balancer.queue.peak.Store(h.QueuedPeak)
@@ -196,7 +198,12 @@ func (p *Pool) Restore(h Handover, now int64) (entries map[uint32]uint32) {
 
 func (s *Server) restore(known HandoverServer) {
 	known.State.Degraded = false // the next check decides
-	s.commit(func(st *State) { *st = known.State })
+	s.commit(func(st *State) {
+		*st = known.State
+		if disabled := s.conf.Disabled; disabled != known.Disabled {
+			st.disable(disabled, time.Now())
+		}
+	})
 	s.adjust(func() {
 		if known.Weight != nil {
 			s.weight.Store(*known.Weight)
@@ -210,60 +217,38 @@ func (s *Server) restore(known HandoverServer) {
 
 // restore makes an entry of every placement of list, without connections for
 // now, and returns the entries by their names in list. members has the members
-// by the list's indices.
+// here by their numbers there.
 func (k *sticky) restore(list []HandoverEntry, members []int32) map[uint32]uint32 {
 	made := map[uint32]uint32{}
-	var order []ref
-	for len(list) > 0 {
-		group := siblings(list)
-		list = list[len(group):]
-		slices.Reverse(group[1:]) // insert puts each right behind the first
-		for i := range group {
-			if r := k.restoreEntry(group[i].Placement, members); r != noEntry {
-				made[group[i].Ref] = uint32(r)
-				order = append(order, r)
-			}
+	slices.SortFunc(list, func(a, b HandoverEntry) int { return cmp.Compare(a.Left, b.Left) })
+	for i := range list {
+		if r := k.restoreEntry(&list[i].Placement, members); r != noEntry {
+			made[list[i].Ref] = uint32(r)
 		}
-	}
-	slices.SortFunc(order, func(a, b ref) int { return cmp.Compare(k.memory.at(a).Left, k.memory.at(b).Left) })
-	for _, r := range order {
-		k.memory.idle(r)
 	}
 	return made
 }
 
-// siblings returns the placements at the start of list that are of one source.
-func siblings(list []HandoverEntry) []HandoverEntry {
-	n := slices.IndexFunc(list, func(e HandoverEntry) bool { return e.Source != list[0].Source })
-	if n < 0 {
-		n = len(list)
-	}
-	return list[:n]
-}
-
-// restoreEntry makes one entry, not yet in the idle list, noEntry if its primary
-// server is not here or the memory is full.
-func (k *sticky) restoreEntry(placement Placement, members []int32) ref {
-	at := func(i int32) int32 {
-		if i < 0 || int(i) >= len(members) {
-			return none
-		}
-		return members[i]
-	}
-	primary := at(placement.Primary)
-	if primary == none {
+// restoreEntry makes one entry, noEntry if its server is not here or the memory is
+// full.
+func (k *sticky) restoreEntry(placement *Placement, members []int32) ref {
+	if i := placement.Server; i < 0 || int(i) >= len(members) || members[i] == none {
 		return noEntry
 	}
-	// An older version tells the addresses of an IPv6 /64 apart: they become siblings.
-	r := k.memory.insert(sourceKey(netip.AddrFrom16(placement.Source)))
-	if r == noEntry {
+	server := members[placement.Server]
+	source := sourceKey(netip.AddrFrom16(placement.Source))
+	r := k.find(source, server)
+	if r != noEntry {
+		return r
+	}
+	if r = k.memory.insert(source); r == noEntry {
 		return noEntry
 	}
 	e := k.memory.at(r)
-	placement.Source, placement.Further = e.Source, e.Further
-	e.Placement = placement
-	e.Primary, e.Fallback, e.Left = primary, at(placement.Fallback), min(placement.Left, k.now)
-	k.count(e, 1)
+	e.Server, e.Left = server, min(placement.Left, k.now)
+	e.Displaced, e.handedOver = placement.Displaced, true
+	k.members.all[server].entries++
+	k.memory.idle(r)
 	return r
 }
 

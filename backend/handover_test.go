@@ -94,17 +94,16 @@ func TestHandOverKeepsTimes(t *testing.T) {
 	t.Parallel()
 	c := backendOf(4)
 	p := newPool(t, c)
-	l := acquire(t, p, Request{Source: addr(1), Now: 0})
-	l.Release(Completed, 0)
+	displacedTo(t, p, addr(1), elsewhere(t, p, addr(1)), 0)
 	q, _ := handOver(t, p, c, nil, int64(29*time.Minute))
 	if q.Remembered() != 1 {
 		t.Fatalf("%d sources are remembered, want 1", q.Remembered())
 	}
 	again := acquire(t, q, Request{Source: addr(2), Now: int64(31 * time.Minute)})
-	again.Release(Completed, 0)
 	if n := q.Remembered(); n != 1 {
 		t.Errorf("%d sources are remembered, want the new one only", n)
 	}
+	again.Release(Completed, 0)
 }
 
 // A slow start that is under way continues where it was.
@@ -146,8 +145,9 @@ func TestHandOverFromTheFuture(t *testing.T) {
 	s.SetHealth(Down, "gone", time.Now())
 	s.SetHealth(Up, "back", time.Now())
 	const now = int64(time.Hour)
-	l := acquire(t, p, Request{Source: addr(1), Now: now + 1e9})
+	l := acquire(t, p, Request{Source: addr(2), Now: now + 1e9})
 	l.Release(Completed, now+1e9)
+	displacedTo(t, p, addr(1), "node2", now+1e9)
 	q := newPool(t, c)
 	q.Restore(p.Handover(now), now)
 	if got := serverNamed(t, q, "node1").EffectiveWeight(); got != 1 {
@@ -165,10 +165,10 @@ func TestRestoreRefusesUnknownServers(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, backendOf(2))
 	entries := p.Restore(Handover{Names: []string{"node1", "other"}, Sticky: []HandoverEntry{
-		{Ref: 1, Placement: Placement{Source: addr(1).As16(), Primary: 2, Peak: 1}},
-		{Ref: 2, Placement: Placement{Source: addr(2).As16(), Primary: -1, Peak: 1}},
-		{Ref: 3, Placement: Placement{Source: addr(3).As16(), Primary: 1, Peak: 1}},
-		{Ref: 4, Placement: Placement{Source: addr(4).As16(), Primary: 0, Fallback: 7, Peak: 1}},
+		{Ref: 1, Placement: Placement{Source: addr(1).As16(), Server: 2}},
+		{Ref: 2, Placement: Placement{Source: addr(2).As16(), Server: -1}},
+		{Ref: 3, Placement: Placement{Source: addr(3).As16(), Server: 1}},
+		{Ref: 4, Placement: Placement{Source: addr(4).As16(), Server: 0, Displaced: true}},
 	}}, 1)
 	if len(entries) != 1 || entries[4] == 0 || p.Remembered() != 1 {
 		t.Errorf("entries %v, %d sources are remembered; want the last one", entries, p.Remembered())

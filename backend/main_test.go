@@ -184,29 +184,6 @@ func (c *crowd) closeIf(cond func(conn) bool) []netip.Addr {
 	return closed
 }
 
-// reconnect closes n random connections, one at a time, and opens each again at
-// once. It fails if one gets another server.
-func (c *crowd) reconnect(n int) {
-	c.t.Helper()
-	for range n {
-		source, was := c.close(c.rng.IntN(len(c.conns)))
-		if is := c.open(source); is != was {
-			c.t.Fatalf("%v came back to %s, was on %s", source, is, was)
-		}
-	}
-}
-
-// split returns how many sources are on more than one server.
-func (c *crowd) split() int {
-	n := 0
-	for _, servers := range c.where {
-		if len(servers) > 1 {
-			n++
-		}
-	}
-	return n
-}
-
 // places returns where every source has its connections now.
 func (c *crowd) places() map[string]int {
 	m := map[string]int{}

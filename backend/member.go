@@ -12,33 +12,22 @@ import (
 // sources are remembered for it, so that the server gets them back if it
 // returns. It fills one cache line.
 type member struct {
-	server       *Server   // nil: removed from the configuration
-	hash         uint64    // of the server's name, for rendezvous hashing; kept after the server was removed
-	ramp         int64     // when slow start began; 0 = none under way
-	current      int64     // roundrobin: the running weight of the smooth weighted algorithm
-	conns        int32     // slots in use
-	limit        int32     // most slots in use
-	weight       int32     // as configured or set by the operator
-	effective    int32     // weight * weightScale, less during slow start
-	endpoints    endpoints // which addresses the server has
-	tier         tier      // how suitable the server is for new clients
-	mayBePrimary bool      // sources may have their primary server here, be it up or down
+	server    *Server   // nil: removed from the configuration
+	hash      uint64    // of the server's name, for rendezvous hashing; kept after the server was removed
+	ramp      int64     // when slow start began; 0 = none under way
+	current   int64     // roundrobin: the running weight of the smooth weighted algorithm
+	conns     int32     // slots in use
+	limit     int32     // most slots in use
+	weight    int32     // as configured or set by the operator
+	effective int32     // weight * weightScale, less during slow start
+	endpoints endpoints // which addresses the server has
+	tier      tier      // how suitable the server is for new clients
+	backup    bool      // takes clients only while no other server is usable
 
 	// Of policy source.
-	attributed int32 // live connections, on whichever server, of sources with their primary server here
-	placements *placements
-}
-
-// placements counts the entries of the sticky memory that name a member. The
-// first entry of a source stands for the source.
-type placements struct {
-	sources       int32 // first entries whose primary server this is
-	live          int32 // of these, those with connections
-	grown         int32 // of these, those as large as their peers were when they came
-	entries       int32 // all entries whose primary server this is
-	expected      int32 // their connections, soon: entry.expected
-	fallbacks     int32 // entries whose fallback server this is
-	fallbackPeaks int32 // the sum of their peaks
+	share      int32 // the weight by which sources belong here, in use or not: as configured while the operator's is 0
+	attributed int32 // live connections, wherever they are, of sources that belong here
+	entries    int32 // of the sticky memory, for this member
 }
 
 // tier orders servers by how suitable they are for new clients.
@@ -56,9 +45,19 @@ const none = -1
 // full reports whether every slot of the member is in use.
 func (m *member) full() bool { return m.conns >= m.limit }
 
+// saturated reports whether as many connections belong to the member as it may
+// ever hold.
+func (m *member) saturated() bool { return m.attributed >= m.limit }
+
+// mayBeMain reports whether sources that want one of these endpoints may belong on
+// the member, be it in use or not.
+func (m *member) mayBeMain(want endpoints) bool {
+	return m.share > 0 && !m.backup && m.endpoints&want != 0
+}
+
 // open reports whether a request may have a slot of the member now.
 func (m *member) open(f *filter) bool {
-	return m.tier == f.tier && m.endpoints&f.endpoints != 0 && m.conns < m.limit &&
+	return m.tier == f.tier && m.backup == f.backup && m.endpoints&f.endpoints != 0 && m.conns < m.limit &&
 		(len(f.tried) == 0 || !slices.Contains(f.tried, m.server))
 }
 
@@ -69,8 +68,23 @@ func (m *member) lighter(other *member) bool {
 
 // members is the servers of a pool as balancing sees them.
 type members struct {
-	all   []member
-	names []string // by member, of its server; kept after the server was removed
+	all       []member
+	names     []string  // by member, of its server; kept after the server was removed
+	primaries endpoints // what the usable servers that are no backups serve
+}
+
+// served reports whether a usable server that is no backup serves one of the
+// endpoints: then backup servers take no new clients for them.
+func (ms *members) served(want endpoints) bool { return ms.primaries&want != 0 }
+
+// count brings to date what the usable servers serve.
+func (ms *members) count() {
+	ms.primaries = 0
+	for i := range ms.all {
+		if m := &ms.all[i]; m.tier != unusable && !m.backup {
+			ms.primaries |= m.endpoints
+		}
+	}
 }
 
 // of returns the member of s, nil once a reload removed s.
@@ -85,7 +99,7 @@ func (ms *members) of(s *Server) *member {
 func (ms *members) usable(f *filter) bool {
 	for i := range ms.all {
 		m := &ms.all[i]
-		if m.tier != unusable && m.endpoints&f.endpoints != 0 && !slices.Contains(f.tried, m.server) {
+		if m.tier != unusable && m.backup == f.backup && m.endpoints&f.endpoints != 0 && !slices.Contains(f.tried, m.server) {
 			return true
 		}
 	}
@@ -108,7 +122,7 @@ func (ms *members) seat(servers []*Server) {
 		}
 		if !ok {
 			i = len(ms.all)
-			ms.all, ms.names = append(ms.all, member{placements: &placements{}}), append(ms.names, "")
+			ms.all, ms.names = append(ms.all, member{}), append(ms.names, "")
 		}
 		m := &ms.all[i]
 		m.server, m.hash, m.endpoints = s, xxhash.Sum64String(s.id.Name), s.id.Addresses.endpoints()
@@ -124,7 +138,7 @@ func (ms *members) empty() (remembered map[string]int, forgotten []int) {
 	for i := range ms.all {
 		switch m := &ms.all[i]; {
 		case m.server != nil:
-		case m.placements.entries > 0 || m.placements.fallbacks > 0:
+		case m.entries > 0:
 			remembered[ms.names[i]] = i
 		default:
 			forgotten = append(forgotten, i)
@@ -153,7 +167,7 @@ func (ms *members) named(names []string) []int32 {
 // vacate takes s out of its member, which keeps what sources remember.
 func (ms *members) vacate(s *Server) {
 	m := ms.of(s)
-	*m = member{hash: m.hash, attributed: m.attributed, placements: m.placements}
+	*m = member{hash: m.hash, attributed: m.attributed, entries: m.entries}
 	s.member = removed
 }
 
@@ -179,36 +193,9 @@ func (ms *members) highest(set []int32, hash uint64) int32 {
 	best, highest := int32(none), rank{}
 	for _, i := range set {
 		m := &ms.all[i]
-		if r := rankOf(m.hash, hash, m.weight); best == none || r.above(highest) {
+		if r := rankOf(m.hash, hash, m.share); best == none || r.above(highest) {
 			best, highest = i, r
 		}
 	}
 	return best
-}
-
-// keep reduces set, in place, to the members for which is gives want. If there
-// are none it leaves set as it is and returns nothing.
-func (ms *members) keep(set []int32, is func(*member) bool, want bool) []int32 {
-	n := 0
-	for _, i := range set {
-		if is(&ms.all[i]) == want {
-			set[n] = i
-			n++
-		}
-	}
-	return set[:n]
-}
-
-// fewest reduces set, in place, to the members with the least of a quantity for
-// their weight, after more is added to each.
-func (ms *members) fewest(set []int32, quantity func(*member) int32, more int32) []int32 {
-	load := func(i int32) float64 {
-		m := &ms.all[i]
-		return float64(quantity(m)+more) / float64(m.effective)
-	}
-	least := math.Inf(1)
-	for _, i := range set {
-		least = min(least, load(i))
-	}
-	return slices.DeleteFunc(set, func(i int32) bool { return load(i) > least })
 }

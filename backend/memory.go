@@ -25,29 +25,22 @@ const (
 	chunkSize     = 1 << 12
 )
 
-// Placement says where connections of a source belong. It has as many places on
-// its primary server as it ever had connections at once, Peak. A source that was
-// too much for one server has several placements, siblings.
+// Placement says that connections of a source belong on a server.
 type Placement struct {
-	Source   [16]byte // as sourceKey writes it
-	Left     int64    // monotonic time when a connection last ended that was one of Peak, or the only one
-	Primary  int32    // server, by its index in Handover.Names
-	Fallback int32    // server used while the primary is out of use, likewise; -1 = none
-	Peak     int32    // most connections at once
-	Further  bool     // not the source's first
-
-	// Of a first placement.
-	Peers     int32 // connections that others had on average when the source came; 0 = they are no guide to its size
-	Allowance int32 // with fewer connections than this the source stays unsplit; 0 = not given yet: unsplit.go
+	Source    [16]byte // as sourceKey writes it
+	Left      int64    // monotonic time when its last connection ended
+	Server    int32    // by its index in Handover.Names
+	Displaced bool     // this is not the source's first server by hash, and remembered for sticky_time
 }
 
 // entry is a placement in the memory. It fills one cache line.
 type entry struct {
 	Placement
-	live    int32 // connections now, on the primary server or another
-	sibling ref   // the source's next entry
-	prev    ref   // neighbours in the list of idle entries, longest idle first
-	next    ref
+	handedOver bool  // slots that are still to come may refer to it: it stays as long as a displaced one
+	live       int32 // connections now, wherever they are
+	sibling    ref   // the source's next entry
+	prev       ref   // neighbours in the list of idle entries, longest idle first
+	next       ref
 }
 
 // init makes m an empty memory of at most limit entries.
@@ -81,7 +74,7 @@ func (m *memory) allocate() ref {
 }
 
 // insert adds an entry for source and returns it, noEntry if m is full. A
-// source's first entry stays its first, others are marked Further.
+// source's entries stay in the order in which they were added.
 func (m *memory) insert(source [16]byte) ref {
 	r := m.allocate()
 	if r == noEntry {
@@ -89,9 +82,11 @@ func (m *memory) insert(source [16]byte) ref {
 	}
 	m.at(r).Source = source
 	if first, known := m.first[source]; known {
-		m.at(r).sibling = m.at(first).sibling
-		m.at(first).sibling = r
-		m.at(r).Further = true
+		last := first
+		for m.at(last).sibling != noEntry {
+			last = m.at(last).sibling
+		}
+		m.at(last).sibling = r
 	} else {
 		m.first[source] = r
 	}
@@ -110,7 +105,6 @@ func (m *memory) remove(r ref) {
 		before.sibling = e.sibling
 	} else if e.sibling != noEntry {
 		m.first[e.Source] = e.sibling
-		m.at(e.sibling).Further = false
 	} else {
 		delete(m.first, e.Source)
 	}

@@ -4,45 +4,42 @@ import "testing"
 
 // tally counts, by member, what the members should count of the memory. It fails
 // if the memory contradicts itself.
-func tally(t testing.TB, p *Pool) ([]int32, []placements) {
+func tally(t testing.TB, p *Pool) (attributed, entries []int32) {
 	t.Helper()
-	attributed, want := make([]int32, len(p.balancer.members.all)), make([]placements, len(p.balancer.members.all))
-	used := 0
-	for source, first := range p.balancer.sticky.memory.first {
+	k := &p.balancer.sticky
+	attributed, entries = make([]int32, len(p.balancer.members.all)), make([]int32, len(p.balancer.members.all))
+	used, sources, conns := 0, int32(0), int32(0)
+	for source, first := range k.memory.first {
 		if first == noEntry {
 			t.Fatalf("%v has no entry", source)
 		}
-		for r := first; r != noEntry; r = p.balancer.sticky.memory.at(r).sibling {
-			e := p.balancer.sticky.memory.at(r)
+		servers, displaced := map[int32]bool{}, 0
+		for r := first; r != noEntry; r = k.memory.at(r).sibling {
+			e := k.memory.at(r)
 			used++
-			if e.Source != source || e.live < 0 || e.Peak < e.live || e.Peak < 1 || e.Further != (r != first) {
+			if e.Source != source || e.live < 0 || servers[e.Server] || e.live == 0 && !e.Displaced && !e.handedOver {
 				t.Fatalf("entry %+v of %v", e, source)
 			}
-			counts := &want[e.Primary]
-			attributed[e.Primary] += e.live
-			counts.entries++
-			if e.live > 0 {
-				counts.expected += max(e.live, e.Peers/3)
+			servers[e.Server] = true
+			if e.Displaced {
+				displaced++
 			}
-			if r == first {
-				counts.sources++
-			}
-			if r == first && e.live > 0 {
-				counts.live++
-			}
-			if r == first && e.live > 0 && e.live >= e.Peers {
-				counts.grown++
-			}
-			if e.Fallback != none {
-				want[e.Fallback].fallbacks++
-				want[e.Fallback].fallbackPeaks += e.Peak
-			}
+			attributed[e.Server] += e.live
+			entries[e.Server]++
+			conns += e.live
+		}
+		if displaced > 1 {
+			t.Fatalf("%v is displaced to %d servers", source, displaced)
+		}
+		if k.connected(first) {
+			sources++
 		}
 	}
-	if used != p.balancer.sticky.memory.used {
-		t.Fatalf("%d entries by source, %d in use", used, p.balancer.sticky.memory.used)
+	if used != k.memory.used || sources != k.sources || conns != k.conns {
+		t.Fatalf("%d entries by source, %d in use; %d sources have %d connections, counted are %d and %d",
+			used, k.memory.used, sources, conns, k.sources, k.conns)
 	}
-	return attributed, want
+	return attributed, entries
 }
 
 // checkCounts fails unless every count that the pool keeps is right.
@@ -50,11 +47,11 @@ func checkCounts(t testing.TB, p *Pool) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	attributed, want := tally(t, p)
+	attributed, entries := tally(t, p)
 	for i := range p.balancer.members.all {
 		m := &p.balancer.members.all[i]
-		if m.attributed != attributed[i] || *m.placements != want[i] {
-			t.Fatalf("member %d: attributed %d, %+v, want %d, %+v", i, m.attributed, *m.placements, attributed[i], want[i])
+		if m.attributed != attributed[i] || m.entries != entries[i] {
+			t.Fatalf("member %d: attributed %d, entries %d, want %d, %d", i, m.attributed, m.entries, attributed[i], entries[i])
 		}
 		if m.server == nil {
 			continue

@@ -86,14 +86,16 @@ type search struct {
 type filter struct {
 	endpoints endpoints
 	tier      tier
+	backup    bool // backup servers, since no other is usable; otherwise, no backup server
 	tried     []*Server
 }
 
-// begin makes s the search for r, without a plan.
-func (s *search) begin(r *Request) {
+// begin makes s the search for r among ms, without a plan.
+func (s *search) begin(r *Request, ms *members) {
 	s.endpoints, s.tried = endpointSet(r.Endpoint), r.Tried
+	s.backup = !ms.served(s.endpoints)
 	s.source, s.key = r.Source, r.Key
-	s.plan = plan{}
+	s.plan = plan{server: none}
 }
 
 // end drops the references to the request.

@@ -34,13 +34,23 @@ type Pool struct {
 // loops numbered from 0 to loops-1. It resolves every address once, by
 // resolve, and fails if one cannot be resolved.
 func NewPool(c conf.Backend, loops int, resolve func(hostport string) (netip.AddrPort, error)) (*Pool, error) {
+	addresses, err := resolveAll(c, resolve)
+	if err != nil {
+		return nil, err
+	}
+	return NewPoolAt(c, loops, addresses)
+}
+
+// NewPoolAt is NewPool with the servers' addresses, in their order, instead of a way
+// to resolve them. An invalid address is an endpoint that the server does not have.
+func NewPoolAt(c conf.Backend, loops int, addresses []Addresses) (*Pool, error) {
 	if loops < 1 {
 		return nil, fmt.Errorf("backend %s: %d event loops, at least 1 is needed", c.Name, loops)
 	}
 	p := &Pool{name: c.Name, loops: loops}
 	p.balancer.init()
 	p.servers.Store(&[]*Server{})
-	if _, err := p.Apply(c, resolve); err != nil {
+	if _, err := p.ApplyAt(c, addresses); err != nil {
 		return nil, err
 	}
 	return p, nil

@@ -121,7 +121,11 @@ func (q *queue) firstFor(m *member) *waiting {
 		return first
 	}
 	for k := range q.lists {
-		if k < len(Addresses{}) && m.endpoints&(1<<k) == 0 {
+		want := anyEndpoint
+		if k < len(Addresses{}) {
+			want = 1 << k
+		}
+		if m.endpoints&want == 0 || m.backup && q.members.served(want) {
 			continue
 		}
 		n := q.lists[k].first
@@ -142,8 +146,11 @@ func (q *queue) withheld(n *waiting) bool { return q.suspended && !n.request.Sta
 // vain while another server is usable.
 func (q *queue) accepts(n *waiting, s *Server) bool {
 	tried := n.request.Tried
-	return len(tried) == 0 || !slices.Contains(tried, s) ||
-		!q.members.usable(&filter{endpoints: endpointSet(n.request.Endpoint), tried: tried})
+	if len(tried) == 0 || !slices.Contains(tried, s) {
+		return true
+	}
+	want := endpointSet(n.request.Endpoint)
+	return !q.members.usable(&filter{endpoints: want, backup: !q.members.served(want), tried: tried})
 }
 
 // grant is a slot taken for a waiter that has not been notified yet.

@@ -130,8 +130,8 @@ type Identity struct {
 // Server is one server of a Pool. Its identity, name and addresses, never
 // changes; a server whose address changes is another Server. Everything else
 // may be read and set at any time by any goroutine, also after a reload removed
-// the server; reading takes no lock, except for ConfiguredWeight and
-// EffectiveWeight.
+// the server; reading takes no lock, except for ConfiguredWeight, EffectiveWeight
+// and Backup.
 type Server struct {
 	pool     *Pool
 	id       Identity
@@ -210,6 +210,14 @@ func (s *Server) EffectiveWeight() float64 {
 	return float64(m.effective) / weightScale
 }
 
+// Backup reports whether the server takes new clients only while no other server of
+// its pool is usable.
+func (s *Server) Backup() bool {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return s.conf.Backup
+}
+
 // MaxConn returns the limit on its slots in force; 0 means no limit.
 func (s *Server) MaxConn() int { return int(s.maxConn.Load()) }
 
@@ -235,7 +243,8 @@ func (s *Server) Removed() bool { return s.gone.Load() }
 
 // Usable reports whether the server takes new clients now: not down, ready,
 // and of a weight above zero. A degraded server and one without a free slot
-// are usable.
+// are usable, and so is a backup server, which takes new clients only while no
+// other is.
 func (s *Server) Usable() bool { return s.state.Load().TakesNew() && s.Weight() > 0 }
 
 // Counters returns what the given event loop counts for the server. Loops are

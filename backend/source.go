@@ -2,89 +2,40 @@ package backend
 
 import "slices"
 
-// source is the policy that keeps each client address on one server, its
-// primary, and the servers even. Where both cannot be, it leaves sources unsplit
-// if they are many and alike, and keeps the servers even if the sources are few
-// or unequal.
+// source is the policy that keeps each client address on one server, and the
+// servers even. It is weighted rendezvous hashing of the address, bounded, so
+// balancers that know nothing of each other agree for nearly all sources, and so
+// does a balancer before and after a restart.
 //
-// A new source's primary server is chosen by weighted rendezvous hashing of its
-// address, among the servers that keep both sources and connections even
-// (bounds.go). It is remembered: memory.go has the entries, sticky.go their
-// states. From then on
+// A server's connections are those attributed to it: of the sources that belong
+// there, wherever they are now. It has room while they do not exceed
 //
-//   - a connection that takes the place of one that ended always goes to the
-//     primary server: so sources that leave and come back, in whatever order,
-//     get the servers that they had;
-//   - a connection beyond the most that the source ever had goes there too, while
-//     the bounds allow it, or while the source stays unsplit (unsplit.go). Else
-//     the source gets a further entry with another primary server: it is split;
-//   - while the primary server is out of use, its sources use fallback servers,
-//     spread evenly over the others, and return afterwards, as they reconnect. A
-//     server that is down keeps its sources and its part in the fair shares, so
-//     its death and return disturb no other source.
+//	max(balance_factor x fair share, fair share + 20)
 //
-// What holds over n equal servers, with a balance_factor of 1.02, while
-// connections come. Off is how far the farthest server is above or below its
-// fair share, from 1,000 connections on.
+// the fair shares going by weight.
 //
-// Sources that end with as many connections each:
+//	a source             belongs on
+//	new                  its first server by hash, if that has room for as many
+//	                     connections as other sources have on average. Else it
+//	                     is displaced: members.spread
+//	displaced before     the same server, if that has room for one connection
+//	  (sticky_time)
+//	connected: it grows  its main server (the first by hash, or where it was
+//	                     displaced to), else a server where it has connections,
+//	                     if that has room, and no other server lags while it has
+//	                     its share. Else it is split: the connection belongs on a
+//	                     server that lags, or as members.spread says
 //
-//   - In turn: never more than 2% off. They are split only if their number is no
-//     multiple of n, on the servers that have one more than others.
-//   - Fewer than 8n, of more than 125 connections: within 2% in the end, in any
-//     order; never more than 2% off if they come one after another. They are
-//     split as far as that takes.
-//   - A multiple of n, at least 2n, of up to 100 connections: all unsplit and the
-//     same number on every server, so even in the end; in turn, one after
-//     another, at random, each of these also with many at once. On the way a
-//     server is off by a source, or by what chance makes.
-//   - A multiple of n, at least 8n, of any size: the same in turn and at random.
-//     One after another the first 8n are few at that time, and split.
-//   - As the last two, but no multiple of n: at random, some are split, to end
-//     within 3%; one after another, all stay unsplit, so that a server ends with
-//     one source more than another.
+// So no server is given more than its bound while another has room, sources of
+// one connection are never displaced by the lower bound, and sources of several
+// keep the servers within the bound on both sides. A source at its first server
+// needs no memory once its connections have ended; one that was displaced is
+// remembered for sticky_time.
 //
-// Others:
-//
-//   - Few heavy sources and many light ones, in random order (Zipf): the heavy
-//     ones are split, to end within 2%.
-//   - Sizes made by chance, each connection being of any source: off by chance
-//     in the end, 10% at 4,000 connections, 2.4% at 40,000. They look the same as
-//     sources of one size in random order of which more is to come.
-//   - Very unequal ones, one after another: 20% off in the end if they are 40,
-//     12% if they are 400. What is still to come is unknown.
-//   - Sources that leave for good and are followed by others: off by how far
-//     each has grown at the moment. Of 40 with up to 100 connections as many as
-//     29% half of the time, of 400 with up to 10 8%, of 2,000 with up to 10 4%.
-//
-// Exceptions: the first 2n sources are few, and split if they have more than
-// 1,000 connections together (n above 4, for sources of 100). Batches, each
-// complete before the next, of a number that is no multiple of n are split: of
-// 40 sources in batches of 10 over 4 servers up to 6 are, to end 6% off, and of
-// 32 sources, to end 18% off. A source ahead of the others by more than 5
-// standard deviations of what chance makes is split.
-//
-// Measured over 4 servers with 4,000 connections, the worst of 20 runs. "At once"
-// is 200 in flight of which any may arrive next, and every fifth is followed by
-// the end of one, which is then opened again.
-//
-//	sources            order                           off: way      end  split
-//	5, 7, 10, 15, 31   in turn                              1%       1%   2-21
-//	33, 41, 50         in turn                              2%       1%   9-14
-//	40, 100, 400       in turn                              0%       0%   none
-//	40, 100, 400       in turn, at once                     7%       0%   none
-//	5 to 31            one after another                    2%       1%   most
-//	40, 100, 400       one after another           27, 12,  3%       0%   none
-//	40, 100, 400       one after another, at once  19, 10,  7%       0%   none
-//	33, 34, 41, 50     one after another                   33%  4 to 9%   none
-//	5, 6, 7            at random                            2%       1%   2-6
-//	8 to 31            at random                           18%       2%   0-24
-//	40, 100, 400       at random, at once or not           14%       0%   none
-//	33, 34, 41, 50     at random                           16%       3%   4-26
-//	5, 6, 7            Zipf                                 2%       1%   1-5
-//	8 to 4,000         Zipf                                42%       1%   2-13
-//	32 to 4,000        sizes by chance                     18%      10%   0-25
-//	40, 100, 400       unequal, one after another  71, 52, 32%  20, 14, 11%  0-24
+// A source whose main server is out of use (down, draining, in maintenance, of
+// weight 0 by command) still belongs there, without a bound; its connections go
+// to fallback servers, by hash and bounded likewise, until they return as they
+// reconnect. So its death and its return move no other source.
 type source struct {
 	members *members
 	sticky  *sticky
@@ -93,159 +44,141 @@ type source struct {
 	// Scratch: the results of candidates and admitted.
 	candidateSet []int32
 	admittedSet  []int32
+	outOfUse     []int32 // the members left out of the set of candidates, since they are out of use
 }
 
-// plan is how policy source intends to serve a request: the entry of the memory
-// that the connection will count for, and its primary server. Its zero value is
-// the plan of every other policy: no entry.
+// plan is how policy source intends to serve a request: where the connection
+// belongs. Its zero value is the plan of every other policy: nowhere.
 type plan struct {
-	source   [16]byte
-	entry    ref   // noEntry: a new one
-	primary  int32 // member; none: no server may be a primary
-	peers    int32 // of a new source: see Placement
-	remember bool  // a new or existing entry counts for the connection
-	fallback bool  // the server chosen becomes the entry's fallback
+	source    [16]byte
+	remember  bool  // the connection counts for the server where it belongs
+	server    int32 // the member where it belongs; none: no server may be
+	connected bool  // the source has connections
+	displaced bool  // the source is new, and this is not its first server by hash
 }
 
 // resize makes the scratch sets large enough for all members.
 func (p *source) resize() {
-	p.candidateSet = slices.Grow(p.candidateSet[:0], len(p.members.all))
-	p.admittedSet = slices.Grow(p.admittedSet[:0], len(p.members.all))
+	for _, set := range []*[]int32{&p.candidateSet, &p.admittedSet, &p.outOfUse} {
+		*set = slices.Grow((*set)[:0], len(p.members.all))
+	}
 }
 
-// prepare decides which entry a connection will count for:
-//
-//	the source has an entry with fewer connections than it had   that one
-//	it has entries, all at their peak: it grows                  grow
-//	it is new                                                    a new one
+// prepare decides where a connection belongs.
 func (p *source) prepare(s *search) {
 	pl := &s.plan
-	pl.source, pl.primary, pl.remember = sourceKey(s.source), none, true
+	pl.source, pl.remember = sourceKey(s.source), true
 	s.hash = hashOf(pl.source)
-	memory := &p.sticky.memory
 	first := p.sticky.recall(pl.source)
-	for r := first; r != noEntry; r = memory.at(r).sibling {
-		p.refresh(r, s)
-		if e := memory.at(r); e.live < e.Peak {
-			pl.entry, pl.primary = r, e.Primary
-			return
+	pl.connected = p.sticky.connected(first)
+	home, set := p.candidates(s)
+	main := p.displacedTo(first, s)
+	remembered := main != none
+	if !remembered {
+		main = home
+	}
+	switch {
+	case main == none || p.members.all[main].tier == unusable || len(set) == 0:
+		pl.server = main
+	case pl.connected:
+		pl.server = p.grow(first, main, set, s.hash)
+	default:
+		pl.server = p.enter(main, remembered, set, s.hash)
+		pl.displaced = pl.server != home
+	}
+}
+
+// displacedTo returns the member that a source with this first entry was displaced
+// to and that s may use, none if there is none.
+func (p *source) displacedTo(first ref, s *search) int32 {
+	for r := first; r != noEntry; r = p.sticky.memory.at(r).sibling {
+		e := p.sticky.memory.at(r)
+		if e.Displaced && p.members.all[e.Server].mayBeMain(s.endpoints) {
+			return e.Server
 		}
 	}
-	if first == noEntry {
-		primary, others := p.newPrimary(s)
-		pl.primary, pl.peers = primary, p.peersOf(&others, primary)
-	} else {
-		pl.entry, pl.primary = p.grow(first, s)
-	}
+	return none
 }
 
-// refresh forgets the places of r that were not used for sticky_time, and finds
-// r a new primary server if a reload removed its own: its fallback, if it has
-// one.
-func (p *source) refresh(r ref, s *search) {
-	e := p.sticky.memory.at(r)
-	p.sticky.decay(e)
-	if p.members.all[e.Primary].server != nil {
-		return
+// enter returns where a source without connections belongs, whose main server is
+// in use.
+func (p *source) enter(main int32, remembered bool, set []int32, hash uint64) int32 {
+	sh := p.measure(set, p.sticky.average())
+	if remembered {
+		sh.need = 1
 	}
-	primary := e.Fallback
-	if primary == none || !p.members.all[primary].mayBePrimary {
-		if primary, _ = p.newPrimary(s); primary == none {
-			return
+	if slices.Contains(set, main) && sh.hasRoom(&p.members.all[main]) {
+		return main
+	}
+	return p.members.spread(set, &sh, hash)
+}
+
+// grow returns where one more connection of a source belongs.
+func (p *source) grow(first ref, main int32, set []int32, hash uint64) int32 {
+	sh := p.measure(set, 1)
+	lagging := p.members.lagging(set, &sh, hash)
+	takes := func(i int32) bool {
+		m := &p.members.all[i]
+		return slices.Contains(set, i) && sh.hasRoom(m) && (lagging == none || sh.isBelow(m))
+	}
+	if takes(main) {
+		return main
+	}
+	for r := first; r != noEntry; r = p.sticky.memory.at(r).sibling {
+		if e := p.sticky.memory.at(r); e.live > 0 && takes(e.Server) {
+			return e.Server
 		}
 	}
-	p.sticky.setFallback(e, none)
-	p.sticky.setPrimary(e, primary)
-}
-
-// newPrimary returns the primary server of a source without one, and the sources
-// that it finds on the servers. Of the servers that keep the connections even, it
-// takes those with the fewest sources for their weight, and of these the one
-// that rendezvous hashing prefers. While sources are small, their numbers come
-// first, and connections count only where chance does not explain them.
-func (p *source) newPrimary(s *search) (int32, population) {
-	set := p.candidates(s.endpoints)
-	others := p.members.population(set)
-	conns := bounds{quantity: expected, weight: fullWeight, factor: p.factor, from: boundFromOn(set)}
-	if small(float64(others.sources)/float64(len(set)), others.average()) {
-		conns.deviations = serverDeviations
+	if lagging != none {
+		return lagging
 	}
-	byConns := p.members.measure(set, conns)
-	bySources := p.members.measure(set, bounds{quantity: sources, weight: fullWeight, factor: 1})
-	set = p.members.narrow(set, &byConns)
-	set = p.members.narrow(set, &bySources)
-	return p.members.highest(set, s.hash), others
+	return p.members.spread(set, &sh, hash)
 }
 
-// grow returns the entry for one more connection of a source that has as many
-// as ever: its first that keeps the connections even, else none, which means a
-// new one, with its primary server. What is split off goes where it is needed
-// now: it is held to half the slack, from the first connection on.
-func (p *source) grow(first ref, s *search) (ref, int32) {
-	memory := &p.sticky.memory
-	set := p.candidates(s.endpoints)
-	e := memory.at(first)
-	unsplit := e.sibling == noEntry
-	if unsplit && p.staysUnsplit(e, set) {
-		return first, e.Primary
+// measure returns the fair shares of the members of set, the candidates, in the
+// connections attributed to them: those over the servers in use, or over all, if
+// that makes them larger. The connections of a server that is out of use may be
+// gone, or back on other servers and still attributed to it.
+func (p *source) measure(set []int32, need int32) shares {
+	inUse := p.members.measure(set, shares{quantity: attributed, weight: share, factor: p.factor, need: need})
+	all := p.members.measure(p.outOfUse, inUse)
+	if all.perWeight() > inUse.perWeight() {
+		return all
 	}
-	b := p.connBounds(set, attributed, fullWeight)
-	tight := p.members.measure(set, bounds{quantity: attributed, weight: fullWeight, factor: 1 + (p.factor-1)/2})
-	set = p.members.narrow(set, &b)
-	if unsplit && p.mayGrow(e, set, s.endpoints) {
-		return first, e.Primary
-	}
-	set = p.members.narrow(set, &tight)
-	for r := first; r != noEntry; r = memory.at(r).sibling {
-		if e := memory.at(r); p.mayGrow(e, set, s.endpoints) {
-			return r, e.Primary
-		}
-	}
-	return noEntry, p.members.highest(set, s.hash)
+	return inUse
 }
 
-// mayGrow reports whether e may have one connection more than ever, set being
-// the primary servers that keep the connections even.
-func (p *source) mayGrow(e *entry, set []int32, want endpoints) bool {
-	even := !p.members.all[e.Primary].mayBePrimary || slices.Contains(set, e.Primary)
-	return even && !p.crowded(e, want)
-}
-
-// crowded reports whether e uses a fallback server that should not get yet
-// another connection.
-func (p *source) crowded(e *entry, want endpoints) bool {
-	if p.members.all[e.Primary].tier == good || e.Fallback == none {
-		return false
-	}
-	set := p.admitted(&filter{endpoints: want, tier: good})
-	b := p.connBounds(set, conns, rampWeight)
-	return !slices.Contains(p.members.narrow(set, &b), e.Fallback)
-}
-
-// connBounds returns the bounds by balance_factor on a number of connections
-// over the members of set.
-func (p *source) connBounds(set []int32, quantity, weight func(*member) int32) bounds {
-	return p.members.measure(set, bounds{quantity: quantity, weight: weight, factor: p.factor, from: boundFromOn(set)})
-}
-
-// candidates returns the members that may be a source's primary server, up or
-// down, so that a server's death changes no primary server. Members to which as
-// many connections belong as they may ever hold are left out while there are
-// others. The result is valid until the next call.
-func (p *source) candidates(want endpoints) []int32 {
-	all, set := p.members.all, p.candidateSet[:0]
-	saturated := true
+// candidates returns the first server by hash of the source of s, in use or not
+// (none: no server may be), and the members in use on which sources may be. Those
+// to which as many connections belong as they may ever hold are left out while
+// there are others. The set is valid until the next call; so is outOfUse.
+func (p *source) candidates(s *search) (home int32, set []int32) {
+	all, highest := p.members.all, rank{}
+	home, set = none, p.candidateSet[:0]
+	saturated := 0
+	p.outOfUse = p.outOfUse[:0]
 	for i := range all {
-		if m := &all[i]; m.mayBePrimary && m.endpoints&want != 0 {
-			set = append(set, int32(i))
-			saturated = saturated && m.attributed >= m.limit
+		m := &all[i]
+		if !m.mayBeMain(s.endpoints) {
+			continue
+		}
+		if r := rankOf(m.hash, s.hash, m.share); home == none || r.above(highest) {
+			home, highest = int32(i), r
+		}
+		if m.tier == unusable {
+			p.outOfUse = append(p.outOfUse, int32(i))
+			continue
+		}
+		set = append(set, int32(i))
+		if m.saturated() {
+			saturated++
 		}
 	}
 	p.candidateSet = set
-	if saturated {
-		return set
+	if saturated == 0 || saturated == len(set) {
+		return home, set
 	}
-	return slices.DeleteFunc(set, func(i int32) bool { return all[i].attributed >= all[i].limit })
+	return home, slices.DeleteFunc(set, func(i int32) bool { return all[i].saturated() })
 }
 
 // admitted returns the members that f admits. The result is valid until the next
@@ -263,82 +196,59 @@ func (p *source) admitted(f *filter) []int32 {
 
 // choose follows the search's plan:
 //
-//	primary server in use, has room                  the primary server
-//	in use, but full or tried or lacks the           by rendezvous hashing, for
-//	  endpoint wanted                                  this connection only
-//	down, draining, starting slowly, ...             the entry's fallback; if it
-//	                                                   has none in use, a new one
+//	the server where the connection belongs
+//	is in use, has room                            that one
+//	in use, but full or tried                      by rendezvous hashing, for
+//	                                                 this connection only
+//	down, draining, starting slowly, ...           a fallback server
 func (p *source) choose(s *search) int {
 	pl, all := &s.plan, p.members.all
-	pl.fallback = false
-	if pl.primary == none {
-		return none
+	if pl.server == none {
+		return p.fallback(s)
 	}
-	primary := &all[pl.primary]
-	inUse := primary.tier == good && !p.holdsBack(primary)
-	if (inUse || s.tier == degraded) && primary.open(&s.filter) {
-		return int(pl.primary)
+	m := &all[pl.server]
+	inUse := m.tier == good && !p.holdsBack(m, s)
+	switch {
+	case (inUse || s.tier == degraded) && m.open(&s.filter):
+		return int(pl.server)
+	case inUse || s.tier == degraded:
+		return int(p.members.highest(p.admitted(&s.filter), s.hash))
 	}
-	if s.tier == degraded {
-		return p.byHash(s)
-	}
-	if !inUse && pl.entry != noEntry {
-		if i := p.sticky.memory.at(pl.entry).Fallback; i != none && all[i].tier == good {
-			if all[i].open(&s.filter) {
-				return int(i)
-			}
-			inUse = true
-		}
-	}
-	if inUse {
-		return p.byHash(s)
-	}
-	return p.newFallback(s)
+	return p.fallback(s)
 }
 
-// byHash returns the member that rendezvous hashing prefers among all that the
-// search admits.
-func (p *source) byHash(s *search) int {
-	return int(p.members.highest(p.admitted(&s.filter), s.hash))
-}
-
-// newFallback returns a fallback server: of those with the fewest fallback
-// places for their weight the one that rendezvous hashing prefers. A new entry,
-// whose size is unknown, takes those that keep the connections even, and of
-// these those with the fewest entries. It returns the primary server only if
-// that is open and there is no other.
-func (p *source) newFallback(s *search) int {
-	pl := &s.plan
+// fallback returns the fallback server for a connection, none if there is none:
+// the server where it belongs only if that is open and there is no other.
+func (p *source) fallback(s *search) int {
 	set := p.admitted(&s.filter)
 	if len(set) > 1 {
-		set = slices.DeleteFunc(set, func(i int32) bool { return i == pl.primary })
+		set = slices.DeleteFunc(set, func(i int32) bool { return i == s.plan.server })
 	}
 	if len(set) == 0 {
 		return none
 	}
-	pl.fallback = true
-	if pl.entry != noEntry {
-		set = p.members.fewest(set, fallbackPeaks, p.sticky.memory.at(pl.entry).Peak)
-	} else {
-		b := p.connBounds(set, conns, rampWeight)
-		set = p.members.fewest(p.members.narrow(set, &b), fallbacks, 1)
+	sh := p.members.measure(set, shares{quantity: conns, weight: effective, factor: p.factor, need: 1})
+	if s.plan.connected {
+		if i := p.members.lagging(set, &sh, s.hash); i != none {
+			return int(i)
+		}
 	}
-	return int(p.members.highest(set, s.hash))
+	return int(p.members.spread(set, &sh, s.hash))
 }
 
 // holdsBack reports whether m is starting slowly and has for now as many
 // connections as its effective weight gives it.
-func (p *source) holdsBack(m *member) bool {
+func (p *source) holdsBack(m *member, s *search) bool {
 	if m.ramp == 0 {
 		return false
 	}
 	set := p.admittedSet[:0]
 	for i := range p.members.all {
-		if p.members.all[i].tier == good {
+		if other := &p.members.all[i]; other.tier == good && other.backup == s.backup {
 			set = append(set, int32(i))
 		}
 	}
 	p.admittedSet = set
-	b := p.members.measure(set, bounds{quantity: conns, weight: rampWeight, factor: 1})
-	return b.full(m)
+	sh := p.members.measure(set, shares{quantity: conns, weight: effective, need: 1})
+	return float64(m.conns) >= max(1, sh.fair(m))
 }

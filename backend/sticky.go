@@ -4,7 +4,8 @@ package backend
 // entries of its memory, and what the members count of them, up to date.
 //
 //	an entry is   with            until
-//	live          connections     the last one ends: then it is idle
+//	live          connections     the last one ends: then it is idle if it is
+//	                                displaced, else forgotten
 //	idle          none            one comes: then it is live; or sticky_time has passed,
 //	                                or the memory is full: then it is forgotten
 type sticky struct {
@@ -12,6 +13,11 @@ type sticky struct {
 	members  *members
 	duration int64 // sticky_time in nanoseconds; 0 = no limit
 	now      int64 // the latest monotonic time that a caller passed
+
+	sources int32 // that have connections
+	conns   int32 // of all of them
+
+	shared displacements
 }
 
 // advance brings to now what changes with time alone: it forgets entries idle
@@ -27,7 +33,7 @@ func (k *sticky) advance(now int64) {
 	}
 }
 
-// expired reports whether e has been as it is for longer than sticky_time.
+// expired reports whether e, which is idle, has been so for longer than sticky_time.
 func (k *sticky) expired(e *entry) bool {
 	return k.duration > 0 && k.now-e.Left > k.duration
 }
@@ -46,59 +52,99 @@ func (k *sticky) recall(source [16]byte) ref {
 	return k.memory.first[source]
 }
 
-// settle counts a connection that was given member i for the entry of pl, which
-// it makes if there is none. It returns the entry, noEntry if nothing is to be
-// remembered or the memory is full of live ones.
-func (k *sticky) settle(pl *plan, i int) ref {
-	if !pl.remember || pl.primary == none {
+// connected reports whether a source with this first entry has connections.
+func (k *sticky) connected(first ref) bool {
+	for r := first; r != noEntry; r = k.memory.at(r).sibling {
+		if k.memory.at(r).live > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// average returns the connections of a source, rounded down, at least 1.
+func (k *sticky) average() int32 { return max(1, k.conns/max(1, k.sources)) }
+
+// settle counts a connection for the entry of pl, which it makes if there is none.
+// It returns the entry, noEntry if nothing is to be remembered or the memory is
+// full of live ones.
+func (k *sticky) settle(pl *plan) ref {
+	if !pl.remember || pl.server == none {
 		return noEntry
 	}
-	r := pl.entry
+	r := k.find(pl.source, pl.server)
 	if r == noEntry {
-		if r = k.enter(pl); r == noEntry {
+		if r = k.enter(pl.source, pl.server); r == noEntry {
 			return noEntry
 		}
 	}
-	e := k.memory.at(r)
-	if i == int(pl.primary) {
-		k.setFallback(e, none)
-	} else if pl.fallback {
-		k.setFallback(e, int32(i))
+	if !pl.connected {
+		k.displace(r, pl.displaced)
 	}
 	k.connect(r)
 	return r
 }
 
-// enter makes an idle entry for pl, in place of the one idle the longest if the
-// memory is full.
-func (k *sticky) enter(pl *plan) ref {
-	r := k.memory.insert(pl.source)
+// find returns the entry of a source for a server, noEntry if there is none.
+func (k *sticky) find(source [16]byte, server int32) ref {
+	r := k.memory.first[source]
+	for r != noEntry && k.memory.at(r).Server != server {
+		r = k.memory.at(r).sibling
+	}
+	return r
+}
+
+// enter makes an idle entry, in place of the one idle the longest if the memory is
+// full; noEntry if none is idle.
+func (k *sticky) enter(source [16]byte, server int32) ref {
+	r := k.memory.insert(source)
 	if r == noEntry {
 		idle := k.memory.longestIdle()
 		if idle == noEntry {
 			return noEntry
 		}
 		k.forget(idle)
-		r = k.memory.insert(pl.source)
+		r = k.memory.insert(source)
 	}
 	e := k.memory.at(r)
-	e.Primary, e.Fallback, e.Left = pl.primary, none, k.now
-	e.Peers = pl.peers
-	k.count(e, 1)
+	e.Server, e.Left = server, k.now
+	k.members.all[server].entries++
 	k.memory.idle(r)
 	return r
+}
+
+// displace says whether r is where its source was displaced to. A source is
+// displaced to one server at most.
+func (k *sticky) displace(r ref, displaced bool) {
+	e := k.memory.at(r)
+	for other := k.memory.first[e.Source]; other != noEntry; {
+		o, next := k.memory.at(other), k.memory.at(other).sibling
+		if other != r && o.Displaced {
+			o.Displaced = false
+			if o.live == 0 && !o.handedOver {
+				k.forget(other)
+			}
+		}
+		other = next
+	}
+	if displaced && !e.Displaced {
+		k.shared.add(e)
+	}
+	e.Displaced = displaced
 }
 
 // connect counts a connection for r.
 func (k *sticky) connect(r ref) {
 	e := k.memory.at(r)
+	if !k.connected(k.memory.first[e.Source]) {
+		k.sources++
+	}
 	if e.live == 0 {
 		k.memory.busy(r)
 	}
-	k.count(e, -1)
 	e.live++
-	e.Peak = max(e.Peak, e.live)
-	k.count(e, 1)
+	k.conns++
+	k.members.all[e.Server].attributed++
 }
 
 // disconnect ends a connection that was counted for r; noEntry does nothing.
@@ -107,80 +153,27 @@ func (k *sticky) disconnect(r ref) {
 		return
 	}
 	e := k.memory.at(r)
-	k.decay(e)
-	if e.live == e.Peak || e.live == 1 {
-		e.Left = k.now
-	}
-	k.count(e, -1)
 	e.live--
-	k.count(e, 1)
-	if e.live == 0 {
-		k.memory.idle(r)
+	k.conns--
+	k.members.all[e.Server].attributed--
+	if e.live > 0 {
+		return
+	}
+	if !k.connected(k.memory.first[e.Source]) {
+		k.sources--
+	}
+	e.Left = k.now
+	k.memory.idle(r)
+	if e.Displaced {
+		k.shared.add(e)
+	} else if !e.handedOver {
+		k.forget(r)
 	}
 }
 
-// forget removes an idle entry. If it is its source's first, the next one
-// becomes the first.
+// forget removes an idle entry.
 func (k *sticky) forget(r ref) {
-	e := k.memory.at(r)
-	k.count(e, -1)
+	k.members.all[k.memory.at(r).Server].entries--
 	k.memory.busy(r)
-	heir := e.sibling
-	if e.Further || heir == noEntry {
-		k.memory.remove(r)
-		return
-	}
-	k.count(k.memory.at(heir), -1)
 	k.memory.remove(r)
-	k.count(k.memory.at(heir), 1)
-}
-
-// decay forgets the places of e that no connection used for sticky_time.
-func (k *sticky) decay(e *entry) {
-	if e.live > 0 && e.live < e.Peak && k.expired(e) {
-		k.count(e, -1)
-		e.Peak = e.live
-		k.count(e, 1)
-	}
-}
-
-// setPrimary moves e to another primary server.
-func (k *sticky) setPrimary(e *entry, i int32) {
-	k.count(e, -1)
-	e.Primary = i
-	k.count(e, 1)
-}
-
-// setFallback gives e another fallback server, or none.
-func (k *sticky) setFallback(e *entry, i int32) {
-	if e.Fallback == i {
-		return
-	}
-	k.count(e, -1)
-	e.Fallback = i
-	k.count(e, 1)
-}
-
-// count adds e to the counts of its members (by 1) or removes it from them (by
-// -1). Every change of an entry stands between a removal and an addition.
-func (k *sticky) count(e *entry, by int32) {
-	primary := &k.members.all[e.Primary]
-	primary.attributed += by * e.live
-	counts := primary.placements
-	counts.entries += by
-	counts.expected += by * e.expected()
-	if !e.Further {
-		counts.sources += by
-		if e.live > 0 {
-			counts.live += by
-		}
-		if e.grown() {
-			counts.grown += by
-		}
-	}
-	if e.Fallback != none {
-		counts := k.members.all[e.Fallback].placements
-		counts.fallbacks += by
-		counts.fallbackPeaks += by * e.Peak
-	}
 }

@@ -49,6 +49,32 @@ func parseAdminHost(s string) (string, error) {
 	return name, nil
 }
 
+// nameServer is where a name server answers: an IP address and a port.
+var nameServer = scalar(func(raw any) (netip.AddrPort, error) {
+	const want = `the address and port of a name server, such as "10.0.0.2:53"`
+	s, ok := raw.(string)
+	if !ok {
+		return netip.AddrPort{}, mustBe(want, raw)
+	}
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return netip.AddrPort{}, fmt.Errorf("%s has no port: write %q", quoted(s), joinAddress(addr.String(), 53))
+	}
+	host, port, err := splitAddress(s)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	addr, err := netip.ParseAddr(host)
+	switch {
+	case host == "":
+		return netip.AddrPort{}, mustBe(want, raw)
+	case err != nil:
+		return netip.AddrPort{}, fmt.Errorf("%w: names are looked up by it, so it cannot be a name itself", mustBe(want, raw))
+	case port == 0 || addr.IsUnspecified() || addr.IsMulticast():
+		return netip.AddrPort{}, mustBe(want, raw)
+	}
+	return netip.AddrPortFrom(addr, port), checkInterface(s, host)
+}, func(a netip.AddrPort) string { return strconv.Quote(a.String()) }).in(node{"type": "string"})
+
 // listeners is one listenAddress or a list of them.
 var listeners = func() valueType[[]string] {
 	list := listOf(listenAddress, `[":8000", "[::1]:8001"]`)

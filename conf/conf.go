@@ -14,6 +14,7 @@ type Config struct {
 	Path      string // where it was read from, as given on the command line
 	Global    Global
 	Admin     Admin
+	Resolver  Resolver
 	RateLimit RateLimit
 	Frontends []Frontend // in the order of the file
 	Backends  []Backend  // in the order of the file
@@ -69,7 +70,39 @@ type Admin struct {
 	IPv6Only []string
 
 	Hosts          []string // names by which page and API may be requested, beside addresses and localhost; in lower case
+	Protect        bool     // looking needs the token, too
 	MaxConnections int      // of both addresses together; 0 = no limit
+}
+
+// Resolver is the section [resolver]: how host names of servers are looked up.
+type Resolver struct {
+	NameServers []netip.AddrPort // nil = those of the system's resolver configuration
+	Timeout     time.Duration    // of one question to one name server
+	MinTTL      time.Duration    // the shortest time for which an answer counts; 0 = no limit
+	MaxTTL      time.Duration    // the longest, and the longest pause between failed look-ups; at least MinTTL; 0 = no limit
+	Hold        time.Duration    // how long a good address is kept when answers fail; 0 = no limit
+}
+
+// Family says which addresses of a host name are used.
+type Family string
+
+// The values of a server's family. FamilyAny prefers IPv4.
+const (
+	FamilyAny  Family = "any"
+	FamilyIPv4 Family = "ipv4"
+	FamilyIPv6 Family = "ipv6"
+)
+
+// Has reports whether an address is of the family. The zero value of a Family is
+// FamilyAny.
+func (f Family) Has(address netip.Addr) bool {
+	switch f {
+	case FamilyIPv4:
+		return address.Is4() || address.Is4In6()
+	case FamilyIPv6:
+		return address.Is6() && !address.Is4In6()
+	}
+	return true
 }
 
 // RateLimit is the section [ratelimit]: the limits of one source (an IPv4 address
@@ -145,6 +178,10 @@ type Frontend struct {
 	TimeoutClient     time.Duration // idle; 0 = no limit
 	TimeoutHalfClosed time.Duration // idle after one side has finished sending; 0 = TimeoutClient
 	SendBuffer        int64         // bytes that the kernel may hold for a client that does not read; 0 = the kernel's own limit
+	KeepAlive         time.Duration // idle before the first TCP keep-alive probe, in seconds rounded up; 0 = off
+
+	Allow []netip.Prefix // clients that may connect; none = all
+	Deny  []netip.Prefix // clients that may not, whatever Allow says
 
 	// For mode http only.
 	ForwardedFor          bool // X-Forwarded-For from TrustedProxies names the source of each request
@@ -226,7 +263,8 @@ type Backend struct {
 	TimeoutConnect time.Duration // more than 0
 	TimeoutQueue   time.Duration // 0 = no limit
 	TimeoutServer  time.Duration // idle; 0 = no limit
-	TimeoutTCPUser time.Duration // TCP_USER_TIMEOUT; 0 = the kernel's
+	TimeoutTCPUser time.Duration // how long data may be unacknowledged; 0 = as long as the kernel repeats it
+	KeepAlive      time.Duration // towards servers: as Frontend.KeepAlive
 	MaxIdle        int           // kept-alive HTTP connections per server
 	TimeoutIdle    time.Duration // how long such a connection may be unused; 0 = no limit
 	Replay         bool          // pure reads that a kept-alive connection swallowed are sent once more
@@ -239,6 +277,16 @@ type Backend struct {
 	SendProxy      SendProxy
 	Check          Check
 	Servers        []Server
+}
+
+// Server returns the server called name, or nil.
+func (b *Backend) Server(name string) *Server {
+	for i := range b.Servers {
+		if b.Servers[i].Name == name {
+			return &b.Servers[i]
+		}
+	}
+	return nil
 }
 
 // OnDown is what happens to a server's connections when it goes down, or when a
@@ -304,10 +352,20 @@ type Server struct {
 	SSE     string // host:port; HTTP if the file has none
 	MaxConn int    // connections to all addresses together; 0 = no limit
 	Weight  int    // 0 = gets no new clients
+
+	Backup   bool   // takes new clients only while no other server of the backend is usable
+	Disabled bool   // starts in maintenance
+	Family   Family // which addresses of host names are used
 }
 
 // serverEndpoints are all of a server's addresses, in the order of the file.
 var serverEndpoints = []Endpoint{EndpointTCP, EndpointHTTP, EndpointWS, EndpointSSE}
+
+// SameAddresses reports whether two servers have the same addresses as written, and
+// the same family.
+func (s *Server) SameAddresses(other *Server) bool {
+	return s.TCP == other.TCP && s.HTTP == other.HTTP && s.WS == other.WS && s.SSE == other.SSE && s.Family == other.Family
+}
 
 // Address returns the server's address for e as host:port, or "" if it has none.
 func (s *Server) Address(e Endpoint) string {

@@ -36,9 +36,10 @@ func TestContract(t *testing.T) {
 	tcp := contractHTTPFrontend()
 	tcp.Name, tcp.Listen, tcp.Mode = "tcp", []string{":8000"}, ModeMCP
 	want := &Config{
-		Path:   "lb.toml",
-		Global: Global{HardStopAfter: 5 * time.Minute, LogLevel: slog.LevelInfo, LogFormat: LogText},
-		Admin:  Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888", MaxConnections: 64},
+		Path:     "lb.toml",
+		Global:   Global{HardStopAfter: 5 * time.Minute, LogLevel: slog.LevelInfo, LogFormat: LogText},
+		Admin:    Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888", MaxConnections: 64},
+		Resolver: Resolver{Timeout: 2 * time.Second, MinTTL: time.Second, MaxTTL: time.Minute, Hold: 5 * time.Minute},
 		RateLimit: RateLimit{
 			ConnectionRate: 100, ConnectionBurst: 200, MessageRate: 100, MessageBurst: 200, OverMessage: Delay,
 			BanAfter: 100, BanTime: 5 * time.Minute, TableSize: 1_000_000,
@@ -46,7 +47,7 @@ func TestContract(t *testing.T) {
 		Frontends: []Frontend{tcp, http, https},
 		Backends: []Backend{{
 			Name: "nodes", Balance: BalanceSource, BalanceFactor: 1.02, StickyTime: 30 * time.Minute, Retries: 3,
-			TimeoutConnect: 5 * time.Second, TimeoutQueue: 5 * time.Second, TimeoutServer: 300 * time.Second, TimeoutTCPUser: 30 * time.Second,
+			TimeoutConnect: 5 * time.Second, TimeoutQueue: 5 * time.Second, TimeoutServer: 300 * time.Second, TimeoutTCPUser: 30 * time.Second, KeepAlive: time.Minute,
 			MaxIdle: 512, OnDown: OnDownClose, OnRemoved: OnDownKeep, PreserveHost: true,
 			Check: Check{
 				Type: CheckTCP, Interval: 3 * time.Second, FastInterval: time.Second, Timeout: 3 * time.Second,
@@ -75,7 +76,7 @@ func TestContract(t *testing.T) {
 func contractHTTPFrontend() Frontend {
 	return Frontend{
 		Mode: ModeHTTP, Backend: "nodes", MaxMessage: 16 << 20,
-		TimeoutClient: 300 * time.Second, TimeoutHalfClosed: 60 * time.Second, SendBuffer: 512 << 10,
+		TimeoutClient: 300 * time.Second, TimeoutHalfClosed: 60 * time.Second, SendBuffer: 512 << 10, KeepAlive: time.Minute,
 		TimeoutHTTPRequest: 10 * time.Second, TimeoutKeepalive: 300 * time.Second, RequestsPerConnection: 1000, ForwardedFor: true,
 		MaxHeader: 32 << 10, MaxBody: 16 << 20, MinBodyRate: 1 << 10, Compress: []string{"application/json", "text/plain", "text/html"},
 		CORS: CORS{
@@ -87,7 +88,7 @@ func contractHTTPFrontend() Frontend {
 }
 
 func contractServer(name, tcp, http, sse string) Server {
-	return Server{Name: name, TCP: tcp, HTTP: http, WS: http, SSE: sse, MaxConn: 25_000, Weight: 100}
+	return Server{Name: name, TCP: tcp, HTTP: http, WS: http, SSE: sse, MaxConn: 25_000, Weight: 100, Family: FamilyAny}
 }
 
 // assignment is a line of the contract that sets a key.
@@ -150,7 +151,9 @@ func keysByLine(p *positions) []string {
 // that were added later.
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
-	added := []string{"[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[backend.NAME] timeout_idle", "[backend.NAME] replay", "[backend.NAME] session_seen", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors",
+	added := []string{"[admin] protect", "[frontend.NAME] keepalive", "[frontend.NAME] allow", "[frontend.NAME] deny", "[backend.NAME] keepalive",
+		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed",
+		"[backend.NAME] timeout_idle", "[backend.NAME] replay", "[backend.NAME] session_seen", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors",
 		"[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages",
 		"[frontend.NAME.cors] expose", "[frontend.NAME.cors] preflight", "[frontend.NAME.cors] allow_methods", "[frontend.NAME.cors] allow_headers", "[frontend.NAME.cors] max_age"}
 	for _, key := range routeSection.keys() {
@@ -315,8 +318,12 @@ func TestEveryKey(t *testing.T) {
 		"[[frontend.web.route]]\npath = \"/b\"\n[frontend.web.route.redirect]\nto = \"/x\"\n" +
 		"[[frontend.web.route]]\npath = \"/c\"\n[[frontend.web.route.limit]]\nkey = \"source\"\nrate = 1\n" +
 		"[[frontend.web.route]]\nhost = \"a\"\n"
-	base := mustParse(t, text)
 	for _, c := range everyKey {
+		text := text
+		if c.key == "admin.protect" {
+			text = replaceKey(t, text, "admin.token_file", `"testdata/files/good.token"`)
+		}
+		base := mustParse(t, text)
 		changed := mustParse(t, replaceKey(t, text, c.key, c.value))
 		plan := Diff(base, changed)
 		if got := plan.String(); got != c.plan {
@@ -362,9 +369,15 @@ var everyKey = []struct{ key, value, plan string }{
 	{"admin.listen", `""`, `~admin.listen "127.0.0.1:8404" -> ""`},
 	{"admin.health_listen", `":0"`, `~admin.health_listen "127.0.0.1:8888" -> ":0"`},
 	{"admin.hosts", `["lb.example.com"]`, `~admin.hosts [] -> ["lb.example.com"]`},
+	{"admin.protect", `true`, `~admin.protect false -> true`},
 	{"admin.max_connections", `8`, `~admin.max_connections 64 -> 8`},
 	{"admin.stats_socket", `"/run/mcplb/stats"`, `~admin.stats_socket "" -> "/run/mcplb/stats"`},
 	{"admin.token_file", `"testdata/files/good.token"`, `~admin.token_file "" -> "testdata/files/good.token"`},
+	{"resolver.nameservers", `["10.0.0.2:53", "[2001:db8::0:1]:5353"]`, `~resolver.nameservers [] -> ["10.0.0.2:53", "[2001:db8::1]:5353"]`},
+	{"resolver.timeout", `"500ms"`, `~resolver.timeout 2s -> 500ms`},
+	{"resolver.min_ttl", `"5s"`, `~resolver.min_ttl 1s -> 5s`},
+	{"resolver.max_ttl", `"1h"`, `~resolver.max_ttl 1m -> 1h`},
+	{"resolver.hold", `0`, `~resolver.hold 5m -> 0s`},
 	{"ratelimit.connection_rate", "7", `~ratelimit.connection_rate 100 -> 7`},
 	{"ratelimit.connection_burst", "7", `~ratelimit.connection_burst 200 -> 7`},
 	{"ratelimit.message_rate", "50", `~ratelimit.message_rate 100 -> 50`},
@@ -388,6 +401,9 @@ var everyKey = []struct{ key, value, plan string }{
 	{"frontend.tcp.timeout_client", `0`, `~frontend.tcp.timeout_client 5m -> 0s`},
 	{"frontend.tcp.send_buffer", `"1m"`, `~frontend.tcp.send_buffer 512k -> 1m`},
 	{"frontend.tcp.timeout_half_closed", `"1.5s"`, `~frontend.tcp.timeout_half_closed 1m -> 1.5s`},
+	{"frontend.tcp.keepalive", `"2m"`, `~frontend.tcp.keepalive 1m -> 2m`},
+	{"frontend.tcp.allow", `["10.0.0.0/8", "::1"]`, `~frontend.tcp.allow [] -> ["10.0.0.0/8", "::1/128"]`},
+	{"frontend.tcp.deny", `["192.0.2.1"]`, `~frontend.tcp.deny [] -> ["192.0.2.1/32"]`},
 	{"frontend.http.timeout_http_request", `"1s"`, `~frontend.http.timeout_http_request 10s -> 1s`},
 	{"frontend.http.timeout_keepalive", `"1s"`, `~frontend.http.timeout_keepalive 5m -> 1s`},
 	{"frontend.http.forwarded_for", `false`, `~frontend.http.forwarded_for true -> false`},
@@ -461,6 +477,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.timeout_queue", `0`, `~backend.nodes.timeout_queue 5s -> 0s`},
 	{"backend.nodes.timeout_server", `"1m"`, `~backend.nodes.timeout_server 5m -> 1m`},
 	{"backend.nodes.timeout_tcp_user", `"1m"`, `~backend.nodes.timeout_tcp_user 30s -> 1m`},
+	{"backend.nodes.keepalive", `0`, `~backend.nodes.keepalive 1m -> 0s`},
 	{"backend.nodes.max_idle", `5`, `~backend.nodes.max_idle 512 -> 5`},
 	{"backend.nodes.timeout_idle", `"9s"`, `~backend.nodes.timeout_idle 4s -> 9s`},
 	{"backend.nodes.replay", `false`, `~backend.nodes.replay true -> false`},
@@ -498,4 +515,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.server[1].sse", `"127.0.0.1:1"`, `~server nodes/node2 sse "127.0.0.12:8082" -> "127.0.0.1:1"`},
 	{"backend.nodes.server[1].maxconn", `0`, `~server nodes/node2 maxconn 25000 -> 0`},
 	{"backend.nodes.server[1].weight", `0`, `~server nodes/node2 weight 100 -> 0`},
+	{"backend.nodes.server[1].backup", `true`, `~server nodes/node2 backup false -> true`},
+	{"backend.nodes.server[1].disabled", `true`, `~server nodes/node2 disabled false -> true`},
+	{"backend.nodes.server[1].family", `"ipv6"`, `~server nodes/node2 family "any" -> "ipv6"`},
 }

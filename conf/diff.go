@@ -16,6 +16,7 @@ import (
 type Plan struct {
 	Global    []KeyChange // of [global], including those that Fixed returns
 	Admin     []KeyChange // of [admin]
+	Resolver  []KeyChange // of [resolver]
 	RateLimit []KeyChange // of [ratelimit]
 	Frontends []FrontendChange
 	Backends  []BackendChange
@@ -89,6 +90,7 @@ func Diff(before, after *Config) Plan {
 	return Plan{
 		Global:    globalSection.compare("global", &before.Global, &after.Global),
 		Admin:     adminSection.compare("admin", &before.Admin, &after.Admin),
+		Resolver:  resolverSection.compare("resolver", &before.Resolver, &after.Resolver),
 		RateLimit: rateLimitSection.compare("ratelimit", &before.RateLimit, &after.RateLimit),
 		Frontends: diffFrontends(before, after),
 		Backends:  diffBackends(before, after),
@@ -105,13 +107,13 @@ func Fixed(started, after *Global) []string {
 
 // Empty reports whether the plan changes nothing.
 func (p Plan) Empty() bool {
-	return len(p.Global)+len(p.Admin)+len(p.RateLimit)+len(p.Frontends)+len(p.Backends) == 0
+	return len(p.Global)+len(p.Admin)+len(p.Resolver)+len(p.RateLimit)+len(p.Frontends)+len(p.Backends) == 0
 }
 
 // String returns the plan as one line for the log, or "nothing changed".
 func (p Plan) String() string {
 	var parts []string
-	for _, keys := range [][]KeyChange{p.Global, p.Admin, p.RateLimit} {
+	for _, keys := range [][]KeyChange{p.Global, p.Admin, p.Resolver, p.RateLimit} {
 		parts = appendKeys(parts, keys)
 	}
 	for _, f := range p.Frontends {

@@ -14,6 +14,9 @@ func validateFiles(c *Config, d *decoder) {
 			d.fail("admin.token_file", "%v", err)
 		}
 	}
+	if c.Admin.Protect && c.Admin.TokenFile == "" && d.sound("admin.protect", "admin.token_file") {
+		d.fail("admin.protect", "needs a token: set admin.token_file, too")
+	}
 	if path := c.Global.AccessLog; path != "" && path != Stdout && path != Stderr && !strings.HasPrefix(strings.ToLower(path), syslogPrefix) {
 		if err := checkLog(path); err != nil {
 			d.fail("global.access_log", "%v", err)

@@ -13,6 +13,7 @@ import (
 var rootSection = section[Config]{"the top level", []field[Config]{
 	sub("global", &globalSection, func(c *Config) *Global { return &c.Global }),
 	sub("admin", &adminSection, func(c *Config) *Admin { return &c.Admin }),
+	sub("resolver", &resolverSection, func(c *Config) *Resolver { return &c.Resolver }),
 	sub("ratelimit", &rateLimitSection, func(c *Config) *RateLimit { return &c.RateLimit }),
 	byName("frontend", &frontendSection, func(c *Config) *[]Frontend { return &c.Frontends }, func(f *Frontend) *string { return &f.Name }),
 	byName("backend", &backendSection, func(c *Config) *[]Backend { return &c.Backends }, func(b *Backend) *string { return &b.Name }),
@@ -33,7 +34,16 @@ var adminSection = section[Admin]{"[admin]", []field[Admin]{
 	key("stats_socket", text, "", func(a *Admin) *string { return &a.StatsSocket }),
 	key("token_file", text, "", func(a *Admin) *string { return &a.TokenFile }),
 	key("hosts", listOf(adminHost, `["lb.example.com"]`), nil, func(a *Admin) *[]string { return &a.Hosts }),
+	key("protect", boolean, false, func(a *Admin) *bool { return &a.Protect }),
 	key("max_connections", count, 64, func(a *Admin) *int { return &a.MaxConnections }),
+}}
+
+var resolverSection = section[Resolver]{"[resolver]", []field[Resolver]{
+	key("nameservers", listOf(nameServer, `["10.0.0.2:53"]`), nil, func(r *Resolver) *[]netip.AddrPort { return &r.NameServers }),
+	key("timeout", period, 2*time.Second, func(r *Resolver) *time.Duration { return &r.Timeout }),
+	key("min_ttl", timeout, time.Second, func(r *Resolver) *time.Duration { return &r.MinTTL }),
+	key("max_ttl", timeout, time.Minute, func(r *Resolver) *time.Duration { return &r.MaxTTL }),
+	key("hold", timeout, 5*time.Minute, func(r *Resolver) *time.Duration { return &r.Hold }),
 }}
 
 var rateLimitSection = section[RateLimit]{"[ratelimit]", []field[RateLimit]{
@@ -64,6 +74,9 @@ var frontendSection = section[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("send_buffer", size(true, 16*kilobyte, gigabyte), 512*kilobyte, func(f *Frontend) *int64 { return &f.SendBuffer }),
 	optional("tls", &tlsSection, func(f *Frontend) **TLS { return &f.TLS }),
 	key("timeout_half_closed", timeout, 60*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutHalfClosed }),
+	key("keepalive", keepAlive, 60*time.Second, func(f *Frontend) *time.Duration { return &f.KeepAlive }),
+	key("allow", listOf(prefix, `["10.0.0.0/8"]`), nil, func(f *Frontend) *[]netip.Prefix { return &f.Allow }),
+	key("deny", listOf(prefix, `["192.0.2.0/24"]`), nil, func(f *Frontend) *[]netip.Prefix { return &f.Deny }),
 
 	key("timeout_http_request", timeout, 10*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutHTTPRequest }).only(ModeHTTP),
 	key("timeout_keepalive", timeout, 300*time.Second, func(f *Frontend) *time.Duration { return &f.TimeoutKeepalive }).only(ModeHTTP),
@@ -113,6 +126,7 @@ var backendSection = section[Backend]{"[backend.NAME]", []field[Backend]{
 	key("timeout_queue", timeout, 5*time.Second, func(b *Backend) *time.Duration { return &b.TimeoutQueue }),
 	key("timeout_server", timeout, 300*time.Second, func(b *Backend) *time.Duration { return &b.TimeoutServer }),
 	key("timeout_tcp_user", tcpUserTimeout, 30*time.Second, func(b *Backend) *time.Duration { return &b.TimeoutTCPUser }),
+	key("keepalive", keepAlive, 60*time.Second, func(b *Backend) *time.Duration { return &b.KeepAlive }),
 	key("max_idle", count, 512, func(b *Backend) *int { return &b.MaxIdle }),
 	key("timeout_idle", timeout, 4*time.Second, func(b *Backend) *time.Duration { return &b.TimeoutIdle }),
 	key("replay", boolean, true, func(b *Backend) *bool { return &b.Replay }),
@@ -154,6 +168,9 @@ var serverSection = section[Server]{"[[backend.NAME.server]]", []field[Server]{
 	key("sse", serverAddress, "", func(s *Server) *string { return &s.SSE }),
 	key("maxconn", count, 25_000, func(s *Server) *int { return &s.MaxConn }),
 	key("weight", integer(0, 1000), 100, func(s *Server) *int { return &s.Weight }),
+	key("backup", boolean, false, func(s *Server) *bool { return &s.Backup }),
+	key("disabled", boolean, false, func(s *Server) *bool { return &s.Disabled }),
+	key("family", oneOf(FamilyAny, FamilyIPv4, FamilyIPv6), FamilyAny, func(s *Server) *Family { return &s.Family }),
 }}
 
 // titled is a section of any type, for messages that name it.
@@ -166,7 +183,7 @@ type titled interface {
 
 // allSections lists every section, to find where a misplaced key belongs.
 var allSections = []titled{
-	&globalSection, &adminSection, &rateLimitSection,
+	&globalSection, &adminSection, &resolverSection, &rateLimitSection,
 	&frontendSection, &corsSection, &stickySection, &routeSection, &respondSection, &redirectSection, &limitSection, &tlsSection, &certificateSection,
 	&backendSection, &checkSection, &serverSection,
 }

@@ -13,6 +13,7 @@ import (
 // between keys, names of things that do not exist, addresses used twice. It does
 // not report what follows from a value that was already reported.
 func validate(c *Config, d *decoder) {
+	validateResolver(&c.Resolver, d)
 	validateRateLimit(&c.RateLimit, d)
 	if len(c.Frontends) == 0 && d.sound("frontend") {
 		d.fail("frontend", "is missing: clients need a place to connect to, write [frontend.NAME] with listen, mode and backend")
@@ -28,6 +29,17 @@ func validate(c *Config, d *decoder) {
 	}
 	validateListeners(c, d)
 	validateFiles(c, d)
+}
+
+func validateResolver(r *Resolver, d *decoder) {
+	if r.MinTTL <= r.MaxTTL || r.MaxTTL == 0 || !d.sound("resolver.min_ttl", "resolver.max_ttl") {
+		return
+	}
+	at := "resolver.min_ttl"
+	if !d.given(at) {
+		at = "resolver.max_ttl"
+	}
+	d.fail(at, "min_ttl is %s and max_ttl is %s: the shortest time must not be longer than the longest", showDuration(r.MinTTL), showDuration(r.MaxTTL))
 }
 
 func validateRateLimit(r *RateLimit, d *decoder) {
@@ -140,6 +152,17 @@ func validateBackend(c *Config, b *Backend, d *decoder) {
 	validateSources(b, path, d)
 }
 
+// places returns what two addresses have in common if they may be the same: a name is
+// one place for each family that its server uses.
+func places(s *Server, address string) []string {
+	same := withoutDot(address)
+	host, _, _ := net.SplitHostPort(address)
+	if _, err := netip.ParseAddr(host); err != nil && (s.Family == FamilyIPv4 || s.Family == FamilyIPv6) {
+		return []string{same + " " + string(s.Family)}
+	}
+	return []string{same + " " + string(FamilyIPv4), same + " " + string(FamilyIPv6)}
+}
+
 // validateServers reports servers that have the same name or address, or no
 // weight.
 func validateServers(b *Backend, path string, d *decoder) {
@@ -158,11 +181,12 @@ func validateServers(b *Backend, path string, d *decoder) {
 			if !d.given(server+"."+string(e)) || address == "" {
 				continue
 			}
-			same := withoutDot(address)
-			if before, taken := addresses[same]; taken && before != i {
-				d.fail(server+"."+string(e), "%q is an address of server %q already (%s): each server needs its own addresses",
-					address, b.Servers[before].Name, d.where(element(path+".server", before)))
-			} else {
+			for _, same := range places(&s, address) {
+				if before, taken := addresses[same]; taken && before != i {
+					d.fail(server+"."+string(e), "%q is an address of server %q already (%s): each server needs its own addresses",
+						address, b.Servers[before].Name, d.where(element(path+".server", before)))
+					break
+				}
 				addresses[same] = i
 			}
 		}

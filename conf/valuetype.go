@@ -225,12 +225,19 @@ var (
 	// tcpUserTimeout is bounded by the kernel's int of milliseconds (tcp(7),
 	// TCP_USER_TIMEOUT).
 	tcpUserTimeout = duration(true, 24*24*time.Hour)
+	// keepAlive is bounded by what the kernel takes for TCP_KEEPIDLE (tcp(7)).
+	keepAlive = durationFrom(true, time.Second, 9*time.Hour)
 )
 
 func duration(zero bool, most time.Duration) valueType[time.Duration] {
-	want := fmt.Sprintf(`a duration from %s to %s, such as "3s"`, showDuration(shortest), showDuration(most))
+	return durationFrom(zero, shortest, most)
+}
+
+// durationFrom is a duration from least to most, or 0 if that is allowed.
+func durationFrom(zero bool, least, most time.Duration) valueType[time.Duration] {
+	want := fmt.Sprintf(`a duration from %s to %s, such as "3s"`, showDuration(least), showDuration(most))
 	if zero {
-		want = fmt.Sprintf(`0 or a duration from %s to %s, such as "3s"`, showDuration(shortest), showDuration(most))
+		want = fmt.Sprintf(`0 or a duration from %s to %s, such as "3s"`, showDuration(least), showDuration(most))
 	}
 	return scalar(func(raw any) (time.Duration, error) {
 		s, isString := raw.(string)
@@ -243,7 +250,7 @@ func duration(zero bool, most time.Duration) valueType[time.Duration] {
 			return 0, fmt.Errorf("%w: it lacks a unit (ms, s, m, h)", mustBe(want, raw))
 		}
 		v, err := time.ParseDuration(s)
-		if err != nil || v == 0 && !zero || v != 0 && v < shortest || v > most {
+		if err != nil || v == 0 && !zero || v != 0 && v < least || v > most {
 			return 0, mustBe(want, raw)
 		}
 		return v, nil

@@ -3,7 +3,6 @@ package proxy
 import (
 	"log/slog"
 	"maps"
-	"net/netip"
 	"slices"
 
 	"mcplb/backend"
@@ -23,9 +22,6 @@ func newPool(made *backend.Pool, log *slog.Logger) *pool {
 	made.Observe(b.checker.Observe)
 	return b
 }
-
-// resolver returns the address that a configured address stands for.
-type resolver = func(address string) (netip.AddrPort, error)
 
 // components are the frontends and backends: those of the configuration, and
 // those that are leaving. Proxy.mu guards them.

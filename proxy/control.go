@@ -224,7 +224,7 @@ func (c *control) Sticky(backendName string, source netip.Addr, most int) ([]adm
 	entries := make([]admin.StickyEntry, 0, len(found))
 	for _, e := range found[:min(len(found), most)] {
 		entries = append(entries, admin.StickyEntry{
-			Source: showSource(e.Source), Server: e.Server, Refuge: e.Fallback,
+			Source: showSource(e.Source), Server: e.Server, Displaced: e.Displaced, Refuge: e.Fallback,
 			Connections: e.Connections, IdleSeconds: e.Idle.Seconds(),
 		})
 	}

@@ -49,7 +49,7 @@ func (d *drains) run(ctx context.Context, p *Proxy) {
 func (p *Proxy) lookAtDrains(now time.Time) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if p.suspended || p.replaced {
+	if p.suspended || p.handing || p.draining || p.replaced {
 		return
 	}
 	for _, b := range p.backends {

@@ -180,7 +180,7 @@ type streamFrontend struct {
 }
 
 func streamSettings(c *conf.Frontend, directory *l7.Directory, tls *frontendTLS) session.Settings {
-	return session.Settings{Frontend: *c, Pool: directory.Pool(c.Backend), TLS: tls.apply(c)}
+	return session.Settings{Frontend: *c, Pool: directory.Pool(c.Backend), TLS: tls.apply(c), Access: session.NewAccess(c)}
 }
 
 func (f streamFrontend) show(shown *admin.Frontend) {

@@ -2,13 +2,11 @@ package proxy
 
 import (
 	"encoding/json"
-	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"mcplb/backend"
+	"mcplb/backend/discovery"
 	"mcplb/conf"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/handover"
@@ -40,6 +38,7 @@ func (h *Handover) Limiter() *ratelimit.Limiter { return h.proxy.limiter }
 func (h *Handover) Resume() {
 	p := h.proxy
 	p.startChecks()
+	p.setHanding(false)
 	p.resumePools()
 	p.connections.closed.Store(false)
 	p.resumeListeners()
@@ -57,6 +56,7 @@ func (p *Proxy) startChecks() {
 	for _, b := range p.backends {
 		p.settle(b)
 	}
+	p.bringIn() // what names stand for by now
 }
 
 // EachCounters implements handover.Balancer.
@@ -76,11 +76,38 @@ func (h *Handover) Sockets() ([]handover.Socket, error) {
 // Suspend implements handover.OldBalancer.
 func (h *Handover) Suspend() {
 	p := h.proxy
+	p.setHanding(true)
 	p.connections.closed.Store(true)
 	p.engine.Barrier() // an accept that has begun ends within its loop's turn
 	for p.disconnector.underWay() {
 		p.engine.Barrier()
 	}
+}
+
+// setHanding says whether the state is being handed over. What names stand for takes
+// effect afterwards.
+func (p *Proxy) setHanding(handing bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.handing
+	p.handing = handing
+	if was && !handing {
+		p.bringIn()
+	}
+}
+
+// Names implements handover.OldBalancer.
+func (h *Handover) Names() []discovery.Handover {
+	return h.proxy.names.Handover(h.proxy.engine.Now())
+}
+
+// RestoreNames implements handover.NewBalancer.
+func (h *Handover) RestoreNames(all []discovery.Handover) {
+	p := h.proxy
+	p.names.Restore(all, p.engine.Now())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bringIn()
 }
 
 // Pools implements handover.OldBalancer.
@@ -159,10 +186,9 @@ func (h *Handover) Pool(state *handover.BackendState) (*backend.Pool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if b := p.backends[state.Settings.Name]; b != nil && !state.Removed {
-		p.adoptAddresses(b, &state.Settings)
 		return b.Pool, nil
 	}
-	b, err := p.newPool(state.Settings, netip.ParseAddrPort)
+	b, err := p.leavingPool(state.Settings)
 	if err != nil {
 		return nil, err
 	}
@@ -171,27 +197,24 @@ func (h *Handover) Pool(state *handover.BackendState) (*backend.Pool, error) {
 	return b.Pool, nil
 }
 
-// adoptAddresses takes the addresses that servers had in the old process, whose
-// settings of the backend are old, for those whose names do not resolve here.
-func (p *Proxy) adoptAddresses(b *pool, old *conf.Backend) {
-	known := maps.Clone(p.addresses)
-	c := b.InForce()
+// leavingPool creates the pool of a backend that only the old process has. Its
+// addresses are resolved.
+func (p *Proxy) leavingPool(c conf.Backend) (*pool, error) {
+	addresses := make([]backend.Addresses, len(c.Servers))
 	for i := range c.Servers {
-		j := slices.IndexFunc(old.Servers, func(s conf.Server) bool { return s.Name == c.Servers[i].Name })
-		if j < 0 {
-			continue
-		}
 		for _, e := range allEndpoints {
-			had, err := netip.ParseAddrPort(old.Servers[j].Address(e))
-			address := c.Servers[i].Address(e)
-			if err == nil && address != "" && !known[address].IsValid() && strings.HasSuffix(address, fmt.Sprintf(":%d", had.Port())) {
-				known[address] = had
+			text := c.Servers[i].Address(e)
+			if text == "" {
+				continue
 			}
+			address, err := netip.ParseAddrPort(text)
+			if err != nil {
+				return nil, err
+			}
+			addresses[i].Set(e, address)
 		}
 	}
-	if !maps.Equal(known, p.addresses) {
-		p.bringIn(known)
-	}
+	return p.newPool(c, addresses)
 }
 
 // Frontend implements handover.NewBalancer.

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"mcplb/conf"
 	"mcplb/proxy/handover"
@@ -19,12 +18,12 @@ import (
 // listener is a listening socket and the frontend it belongs to.
 type listener struct {
 	*reactor.Listener
-	wanted      string // as configured
-	address     string // as the kernel shows it
-	ipv6Only    bool   // wanted is bound for IPv6 alone
-	frontend    string
-	userTimeout time.Duration // of clients accepted from now on
-	sendBuffer  int64         // likewise
+	wanted     string // as configured
+	address    string // as the kernel shows it
+	ipv6Only   bool   // wanted is bound for IPv6 alone
+	frontend   string
+	liveness   reactor.Liveness // of clients accepted from now on
+	sendBuffer int64            // likewise
 }
 
 // at reports whether the listener is the one of an address as configured.
@@ -32,14 +31,17 @@ func (l *listener) at(wanted string, ipv6Only bool) bool {
 	return l.wanted == wanted && l.ipv6Only == ipv6Only
 }
 
-// setUserTimeout changes the timeout of clients accepted from now on.
-func (l *listener) setUserTimeout(d time.Duration) {
-	if l.userTimeout == d {
+// setLiveness changes how clients accepted from now on are watched.
+func (l *listener) setLiveness(v reactor.Liveness) {
+	if l.liveness == v {
 		return
 	}
-	if l.SetOption(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d/time.Millisecond)) == nil {
-		l.userTimeout = d
+	for _, option := range livenessOptions(v) {
+		if l.SetOption(option.Level, option.Option, option.Value) != nil {
+			return
+		}
 	}
+	l.liveness = v
 }
 
 // setSendBuffer changes the bound of clients accepted from now on.
@@ -81,7 +83,7 @@ func (s *listeners) open(address string, o socketOptions, plan *conf.Plan) (*lis
 		return nil, err
 	}
 	return &listener{
-		Listener: made, wanted: address, address: canonical(socket, o.ipv6Only), ipv6Only: o.ipv6Only, userTimeout: o.userTimeout, sendBuffer: o.sendBuffer,
+		Listener: made, wanted: address, address: canonical(socket, o.ipv6Only), ipv6Only: o.ipv6Only, liveness: o.liveness, sendBuffer: o.sendBuffer,
 	}, nil
 }
 

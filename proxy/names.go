@@ -1,157 +1,167 @@
 package proxy
 
 import (
-	"context"
-	"sync"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+
+	"mcplb/backend"
+	"mcplb/backend/discovery"
+	"mcplb/conf"
 )
 
-// How often a name that does not resolve is looked up again.
-const (
-	firstLookupPause = time.Second
-	mostLookupPause  = time.Minute
-	lookupTimeout    = 10 * time.Second
-)
+// resolveTimeout limits how long a start or a reload waits for all names together.
+// What is not known by then is looked up in the background.
+const resolveTimeout = 2 * time.Second
 
-// names looks up again, on its own goroutine, the host names that did not resolve,
-// until each does or is not wanted any more. Any goroutine may use it.
-type names struct {
-	ask   lookup
-	found func(answers) bool // of names that resolved; false = not now, they are asked for again
-	wake  chan struct{}      // capacity 1: pending has changed
-	stop  context.CancelFunc
-	ended chan struct{}
+// addresses are the addresses of each backend's servers, in the servers' order. Where
+// a host does not resolve, the address is invalid: the server is down until it does.
+type addresses map[string][]backend.Addresses
 
-	mu      sync.Mutex
-	pending map[string]*pendingName // guarded by mu
-}
-
-// pendingName is a host name that does not resolve.
-type pendingName struct {
-	reason string
-	pause  time.Duration // before the next look-up
-	next   time.Time
-}
-
-// newNames begins to look up what want names. The caller must close it.
-func newNames(ask lookup, found func(answers) bool) *names {
-	ctx, stop := context.WithCancel(context.Background())
-	n := &names{
-		ask: ask, found: found, wake: make(chan struct{}, 1),
-		stop: stop, ended: make(chan struct{}), pending: map[string]*pendingName{},
-	}
-	go n.run(ctx)
-	return n
-}
-
-// close ends the look-ups. It must not be called while found waits for the caller.
-func (n *names) close() {
-	n.stop()
-	<-n.ended
-}
-
-// want makes the unresolved names those that failed in a. One that was unresolved
-// before keeps its schedule.
-func (n *names) want(a answers) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	before := n.pending
-	n.pending = map[string]*pendingName{}
-	for host, answer := range a {
-		if answer.err == nil {
-			continue
-		}
-		p := before[host]
-		if p == nil {
-			p = &pendingName{pause: firstLookupPause, next: time.Now().Add(firstLookupPause)}
-		}
-		p.reason = explainLookup(answer.err)
-		n.pending[host] = p
-	}
-	select {
-	case n.wake <- struct{}{}:
-	default:
-	}
-}
-
-// reason returns why a name does not resolve.
-func (n *names) reason(host string) string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if p := n.pending[host]; p != nil {
-		return p.reason
-	}
-	return "not looked up yet"
-}
-
-// run is the goroutine of the look-ups.
-func (n *names) run(ctx context.Context) {
-	defer close(n.ended)
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		due, pause := n.due(time.Now())
-		if len(due) > 0 {
-			n.lookUp(ctx, due)
-			continue
-		}
-		timer.Reset(pause)
-		select {
-		case <-ctx.Done():
-			return
-		case <-n.wake:
-		case <-timer.C:
-		}
-	}
-}
-
-// due returns the names to be looked up at now, and how long there is until the
-// next one is.
-func (n *names) due(now time.Time) (hosts []string, pause time.Duration) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	pause = time.Hour
-	for host, p := range n.pending {
-		if !p.next.After(now) {
-			hosts = append(hosts, host)
-		}
-		pause = min(pause, p.next.Sub(now))
-	}
-	return hosts, pause
-}
-
-// lookUp looks names up, and reports those that resolve.
-func (n *names) lookUp(ctx context.Context, hosts []string) {
-	limited, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	a := lookUp(limited, n.ask, hosts)
-	resolved := answers{}
-	for host, answer := range a {
-		if answer.err == nil {
-			resolved[host] = answer
-		}
-	}
-	taken := ctx.Err() == nil && len(resolved) > 0 && n.found(resolved)
-	n.schedule(a, taken)
-}
-
-// schedule plans the next look-up of each name that did not resolve, or whose answer
-// was not taken, and forgets the others.
-func (n *names) schedule(a answers, taken bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for host, answer := range a {
-		p := n.pending[host]
-		switch {
-		case p == nil: // not wanted any more
-		case answer.err == nil && taken:
-			delete(n.pending, host)
-		default:
-			if answer.err != nil {
-				p.reason = explainLookup(answer.err)
+// addressesOf returns the addresses of all servers of c, by what its names stand for.
+func (p *Proxy) addressesOf(c *conf.Config) addresses {
+	all := addresses{}
+	for i := range c.Backends {
+		b := &c.Backends[i]
+		list := make([]backend.Addresses, len(b.Servers))
+		for j := range b.Servers {
+			for _, e := range allEndpoints {
+				list[j].Set(e, p.addressOf(b.Name, &b.Servers[j], e))
 			}
-			p.pause = min(2*p.pause, mostLookupPause)
-			p.next = time.Now().Add(p.pause)
+		}
+		all[b.Name] = list
+	}
+	return all
+}
+
+// addressOf returns the address of one endpoint of a server; invalid = none.
+func (p *Proxy) addressOf(backendName string, s *conf.Server, e conf.Endpoint) netip.AddrPort {
+	host, port, ok := splitAddress(s.Address(e))
+	if !ok {
+		return netip.AddrPort{}
+	}
+	if literal, isLiteral := plainAddress(host); isLiteral {
+		return netip.AddrPortFrom(literal, port)
+	}
+	if known := p.names.Address(useOf(backendName, s, host)); known.IsValid() {
+		return netip.AddrPortFrom(known, port)
+	}
+	return netip.AddrPort{}
+}
+
+// splitAddress returns the parts of a server's address; "" has none.
+func splitAddress(address string) (host string, port uint16, ok bool) {
+	host, digits, err := net.SplitHostPort(address)
+	number, wrong := strconv.ParseUint(digits, 10, 16)
+	return host, uint16(number), err == nil && wrong == nil
+}
+
+// plainAddress returns a host that need not be looked up. One that names an interface
+// must be: the kernel takes its number, and the interface may come and go.
+func plainAddress(host string) (netip.Addr, bool) {
+	address, err := netip.ParseAddr(host)
+	return address.Unmap(), err == nil && address.Zone() == ""
+}
+
+// useOf is a server's use of a host name.
+func useOf(backendName string, s *conf.Server, host string) discovery.Use {
+	family := s.Family
+	if family == "" {
+		family = conf.FamilyAny
+	}
+	return discovery.Use{Server: backendName + "/" + s.Name, Host: host, Family: family}
+}
+
+// usesOf returns all names that servers have, each once for each server.
+func usesOf(c *conf.Config) (all []discovery.Use) {
+	for i := range c.Backends {
+		b := &c.Backends[i]
+		for j := range b.Servers {
+			all = append(all, usesOfServer(b.Name, &b.Servers[j])...)
+		}
+	}
+	return all
+}
+
+// usesOfServer returns the names that one server has, each once.
+func usesOfServer(backendName string, s *conf.Server) (all []discovery.Use) {
+	for _, e := range allEndpoints {
+		host, _, ok := splitAddress(s.Address(e))
+		if _, literal := plainAddress(host); !ok || literal {
+			continue
+		}
+		if use := useOf(backendName, s, host); !slices.Contains(all, use) {
+			all = append(all, use)
+		}
+	}
+	return all
+}
+
+// unresolved returns the names of a server that stand for nothing.
+func (p *Proxy) unresolved(backendName string, server *backend.Server, c *conf.Server) (all []discovery.Use) {
+	for _, use := range usesOfServer(backendName, c) {
+		missing := func(e conf.Endpoint) bool {
+			host, _, ok := splitAddress(c.Address(e))
+			return ok && host == use.Host && !server.Addr(e).IsValid()
+		}
+		if slices.ContainsFunc(allEndpoints, missing) {
+			all = append(all, use)
+		}
+	}
+	return all
+}
+
+// settle takes the servers of a backend out that are not resolved, and checks the
+// others, unless the old process's verdicts are yet to be restored.
+func (p *Proxy) settle(b *pool) {
+	c, servers := b.InForce(), b.Servers()
+	var known []*backend.Server
+	for i, server := range servers {
+		missing := p.unresolved(c.Name, server, &c.Servers[i])
+		if len(missing) == 0 {
+			known = append(known, server)
+			continue
+		}
+		p.takeOut(b, server, missing)
+	}
+	if !p.suspended {
+		b.checker.Apply(c.Check, known)
+	}
+}
+
+// takeOut makes a server down that is not resolved. One that is down already, by the
+// name before a reload or by its checks, is down for that reason from now on.
+func (p *Proxy) takeOut(b *pool, server *backend.Server, missing []discovery.Use) {
+	reason := p.reasonOf(missing)
+	if server.State().Health == backend.Down {
+		server.SetReason(reason)
+		return
+	}
+	server.SetHealth(backend.Down, reason, time.Now())
+	p.options.Log.Warn(fmt.Sprintf("server %s/%s is DOWN, reason: %s. Its name is looked up again", b.Name(), server.Name(), reason), "servers_left", b.Usable())
+}
+
+// reasonOf is why a server is down whose names stand for nothing.
+func (p *Proxy) reasonOf(missing []discovery.Use) string {
+	var why []string
+	for _, use := range missing {
+		why = append(why, use.Host+": "+p.names.Reason(use))
+	}
+	return "unresolved: " + strings.Join(why, "; ")
+}
+
+// explainUnresolved gives the servers that are not resolved the present reason.
+func (p *Proxy) explainUnresolved() {
+	for _, b := range p.backends {
+		c := b.InForce()
+		for i, server := range b.Servers() {
+			if missing := p.unresolved(c.Name, server, &c.Servers[i]); len(missing) > 0 && server.State().Health == backend.Down {
+				server.SetReason(p.reasonOf(missing))
+			}
 		}
 	}
 }

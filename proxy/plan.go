@@ -8,10 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/reactor"
 )
 
 // change is a change of the configuration: what differs, and everything it needs
@@ -23,20 +25,17 @@ type change struct {
 	plan  conf.Plan
 
 	maxconn   int
-	found     answers // of all hosts
 	addresses addresses
 	pools     map[string]*pool  // of backends that are added
 	opened    []*listener       // of addresses that are added
 	log       *accesslog.Opened // where the access log is to be written; nil = no change
 }
 
-// prepare does everything that can fail for a change to c, for whose hosts found has
-// the answers. On an error nothing has
-// changed, and nothing is left open.
-func (p *Proxy) prepare(c *conf.Config, found answers) (*change, error) {
+// prepare does everything that can fail for a change to c, whose names have been
+// looked up. On an error nothing has changed, and nothing is left open.
+func (p *Proxy) prepare(c *conf.Config) (*change, error) {
 	change := &change{
-		proxy: p, to: c, plan: conf.Diff(p.config, c), pools: map[string]*pool{},
-		found: found, addresses: found.addresses(c, p.addresses),
+		proxy: p, to: c, plan: conf.Diff(p.config, c), pools: map[string]*pool{}, addresses: p.addressesOf(c),
 	}
 	if err := change.prepare(); err != nil {
 		for _, l := range change.opened {
@@ -96,7 +95,7 @@ func (c *change) createPools() (err error) {
 		if b.Action != conf.Added {
 			continue
 		}
-		if c.pools[b.Name], err = c.proxy.newPool(*b.New, c.addresses.resolve); err != nil {
+		if c.pools[b.Name], err = c.proxy.newPool(*b.New, c.addresses[b.Name]); err != nil {
 			return err
 		}
 	}
@@ -137,12 +136,12 @@ func opening(changes []conf.ListenerChange) []conf.ListenerChange {
 
 // socketOptions are those of a frontend's listening sockets.
 func (c *change) socketOptions(f *conf.Frontend, ipv6Only bool) socketOptions {
-	return socketOptions{userTimeout: c.userTimeout(f), sendBuffer: f.SendBuffer, ipv6Only: ipv6Only}
+	return socketOptions{liveness: c.liveness(f), sendBuffer: f.SendBuffer, ipv6Only: ipv6Only}
 }
 
-// userTimeout is that of a frontend's clients.
-func (c *change) userTimeout(f *conf.Frontend) time.Duration {
-	return c.to.Backend(f.Backend).TimeoutTCPUser
+// liveness is how a frontend's clients are watched.
+func (c *change) liveness(f *conf.Frontend) reactor.Liveness {
+	return reactor.Liveness{UserTimeout: c.to.Backend(f.Backend).TimeoutTCPUser, KeepAlive: f.KeepAlive}
 }
 
 func (c *change) openLog() error {
@@ -163,8 +162,7 @@ func (c *change) apply() (summary string) {
 	p.limiter.Apply(c.to.RateLimit)
 	p.accounts.Resize(c.to.RateLimit.TableSize)
 	p.connections.setLimit(c.maxconn)
-	p.addresses = c.addresses
-	p.names.want(c.missing())
+	p.names.Want(usesOf(c.to), c.to.Resolver)
 	moved := c.applyBackends()
 	c.applyFrontends()
 	c.applyListeners()
@@ -224,10 +222,10 @@ func (c *change) applyBackends() (moved []string) {
 // addresses now.
 func (c *change) movedServers(b *pool, after *conf.Backend) (moved []string) {
 	for i, server := range b.Servers() {
+		now := c.addresses[after.Name][i]
 		for _, e := range allEndpoints {
-			name := after.Servers[i].Address(e)
-			if name != "" && c.addresses[name] != server.Addr(e) {
-				moved = append(moved, fmt.Sprintf("~server %s/%s %s %s: %s -> %s", after.Name, server.Name(), e, name, showAddress(server.Addr(e)), showAddress(c.addresses[name])))
+			if to := now.Of(e); to != server.Addr(e) {
+				moved = append(moved, fmt.Sprintf("~server %s/%s %s %s: %s -> %s", after.Name, server.Name(), e, after.Servers[i].Address(e), showAddress(server.Addr(e)), showAddress(to)))
 			}
 		}
 	}
@@ -242,34 +240,38 @@ func showAddress(address netip.AddrPort) string {
 	return address.String()
 }
 
-// missing returns the answers that failed and that a server waits for: not those
-// whose servers keep the address they have.
-func (c *change) missing() answers {
-	needed := answers{}
-	eachAddress(c.to, func(address, host string, _ uint16) {
-		if !c.addresses[address].IsValid() {
-			needed[host] = c.found[host]
-		}
-	})
-	return needed
-}
-
 // applyBackend changes one backend.
 func (c *change) applyBackend(b *pool, after *conf.Backend) {
-	idle := b.InForce().TimeoutIdle
-	gone, err := b.Apply(*after, c.addresses.resolve)
+	before := b.InForce()
+	gone, err := b.ApplyAt(*after, c.addresses[after.Name])
 	if err != nil {
-		// Every address was resolved before: this is a bug of ours.
+		// Every name of a server was checked before: this is a bug of ours.
 		c.proxy.options.Log.Error("backend keeps its old configuration", "backend", after.Name, "err", err)
 		return
 	}
-	if idle != after.TimeoutIdle {
+	if before.TimeoutIdle != after.TimeoutIdle {
 		for _, server := range b.Servers() {
 			c.proxy.workers.CloseIdle(server) // they count by the old time
 		}
 	}
 	c.proxy.settle(b)
-	c.proxy.removed(gone, after.OnRemoved)
+	removed, moved := splitGone(gone, before, after)
+	c.proxy.removed(removed, after.OnRemoved)
+	c.proxy.removed(moved, after.OnDown)
+}
+
+// splitGone separates the servers that the file removes, or gives other addresses,
+// from those whose names have moved.
+func splitGone(gone []*backend.Server, before, after *conf.Backend) (removed, moved []*backend.Server) {
+	for _, server := range gone {
+		was, is := before.Server(server.Name()), after.Server(server.Name())
+		if was != nil && is != nil && was.SameAddresses(is) {
+			moved = append(moved, server)
+		} else {
+			removed = append(removed, server)
+		}
+	}
+	return removed, moved
 }
 
 // applyFrontends gives every frontend its settings, and creates the new ones. A
@@ -297,7 +299,7 @@ func (c *change) applyListeners() {
 	listeners.apply(&c.plan, c.opened, c.proxy.frontends)
 	for _, l := range listeners.active {
 		f := c.to.Frontend(l.frontend)
-		l.setUserTimeout(c.userTimeout(f))
+		l.setLiveness(c.liveness(f))
 		l.setSendBuffer(f.SendBuffer)
 	}
 }

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
 	"time"
 
 	"mcplb/backend"
+	"mcplb/backend/discovery"
 	"mcplb/conf"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/admin"
@@ -37,8 +37,8 @@ type Options struct {
 	// Suspended makes Start accept no clients, and run no checks, until the
 	// hand-over resumes the balancer.
 	Suspended bool
-	// Lookup returns the addresses of a host name. nil = by the system's resolver.
-	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Files are those that the system's resolver reads.
+	Files discovery.System
 }
 
 // Proxy is a running balancer. Its methods may be called by any goroutine.
@@ -61,10 +61,11 @@ type Proxy struct {
 	suspended  bool // no checks run: their verdicts are yet to be restored
 	draining   bool // this process is about to end
 	replaced   bool // the new process of an upgrade serves
+	handing    bool // this process's state is being handed over: servers stay as they are
 	reload     reload
-	addresses  addresses // what the configured addresses of servers stand for
-	names      *names    // set once
-	drains     *drains   // set once
+	names      *discovery.Names // set once
+	detours    *detours         // set once
+	drains     *drains          // set once
 }
 
 // reload is the outcome of the last attempt to change the configuration.
@@ -107,9 +108,11 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 	p.limiter.OnBan(banLogger(options.Log))
 	p.connections = newConnectionLimiter(engine, limit, p.resumeListeners, options.Log)
 	p.connections.closed.Store(options.Suspended)
-	p.names = newNames(p.lookup(), p.resolved)
+	p.names = discovery.NewNames(discovery.New(c.Resolver, options.Files), c.Resolver, options.Log, p.namesChanged)
+	p.detours = newDetours(p)
 	if _, err := p.apply(c); err != nil {
-		p.names.close()
+		p.detours.close()
+		p.names.Close()
 		p.engine.Stop()
 		p.log.Close()
 		return nil, err
@@ -145,7 +148,8 @@ func handshakes(loops int) int { return max(1, loops/2) }
 // Stop accepts no more clients, waits until the present ones have gone or ctx
 // ends, cuts off those that are left, and closes everything.
 func (p *Proxy) Stop(ctx context.Context) error {
-	p.names.close()
+	p.detours.close()
+	p.names.Close()
 	p.drains.close()
 	p.closeListeners()
 	p.resumePools() // clients that are left are served here
@@ -275,22 +279,26 @@ func (p *Proxy) Note(err error) {
 func (p *Proxy) apply(c *conf.Config) (summary string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
 	defer cancel()
-	found := lookUp(ctx, p.lookup(), hostsOf(c)) // without the lock: name servers may be slow
+	p.names.Refresh(ctx, usesOf(c), c.Resolver) // without the lock: name servers may be slow
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.draining || p.replaced {
 		return "", ErrDraining
 	}
-	change, err := p.prepare(c, found)
+	change, err := p.prepare(c)
 	if err != nil {
+		p.names.Want(usesOf(p.config), p.config.Resolver)
+		if !p.suspended && !p.handing {
+			p.bringIn() // what has changed meanwhile
+		}
 		return "", err
 	}
 	return change.apply(), nil
 }
 
 // newPool creates a backend's pool and its checker.
-func (p *Proxy) newPool(c conf.Backend, resolve resolver) (*pool, error) {
-	made, err := backend.NewPool(c, len(p.engine.Loops()), resolve)
+func (p *Proxy) newPool(c conf.Backend, addresses []backend.Addresses) (*pool, error) {
+	made, err := backend.NewPoolAt(c, len(p.engine.Loops()), addresses)
 	if err != nil {
 		return nil, err
 	}
@@ -303,6 +311,9 @@ func (p *Proxy) newPool(c conf.Backend, resolve resolver) (*pool, error) {
 // it went down or into maintenance: otherwise they would wait in vain. on_down
 // says what happens to them.
 func (p *Proxy) serverChanged(b *pool, server *backend.Server, old, now backend.State) {
+	if now.Health == backend.Down && old.Health != backend.Down {
+		p.detours.look()
+	}
 	if now.TakesBound() || !old.TakesBound() {
 		return
 	}
@@ -321,33 +332,23 @@ func (p *Proxy) removed(servers []*backend.Server, policy conf.OnDown) {
 	}
 }
 
-// lookup is how host names are looked up.
-func (p *Proxy) lookup() lookup {
-	if p.options.Lookup != nil {
-		return p.options.Lookup
-	}
-	return systemLookup
-}
-
-// resolved brings in the servers whose names resolve now. It returns false if that
-// must wait: a hand-over is under way.
-func (p *Proxy) resolved(found answers) bool {
+// namesChanged puts in force what names stand for now, unless that must wait: a
+// hand-over is under way.
+func (p *Proxy) namesChanged() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.suspended || p.draining || p.replaced {
-		return false
+	if !p.suspended && !p.handing && !p.draining && !p.replaced {
+		p.bringIn()
 	}
-	p.bringIn(found.addresses(p.config, p.addresses))
-	return true
 }
 
-// bringIn applies addresses that have become known, without any other change.
-func (p *Proxy) bringIn(known addresses) {
-	change := &change{proxy: p, to: p.config, addresses: known}
-	p.addresses = known
+// bringIn puts in force what names stand for now, without any other change.
+func (p *Proxy) bringIn() {
+	change := &change{proxy: p, to: p.config, addresses: p.addressesOf(p.config)}
 	if moved := change.applyBackends(); len(moved) > 0 {
 		p.options.Log.Info("host names resolve", "changes", strings.Join(moved, ", "))
 	}
+	p.explainUnresolved()
 }
 
 // prune forgets the frontends and backends that have left, unless the old process

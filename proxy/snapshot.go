@@ -41,8 +41,9 @@ func (p view) snapshot() admin.Snapshot {
 		delayed, rejected = delayed+shown.MessagesDelayed, rejected+shown.MessagesRejected
 		s.Frontends = append(s.Frontends, shown)
 	}
+	names := p.showNames()
 	for _, b := range p.config.Backends {
-		s.Backends = append(s.Backends, p.showBackend(p.backends[b.Name]))
+		s.Backends = append(s.Backends, p.showBackend(p.backends[b.Name], names))
 	}
 	left := p.leaving.counted()
 	s.Process.Connections.Total += left.Connections.Total
@@ -120,7 +121,7 @@ func (p view) frontendState() admin.FrontendState {
 }
 
 // showBackend shows one backend.
-func (p view) showBackend(b *pool) admin.Backend {
+func (p view) showBackend(b *pool, names map[string][]admin.Name) admin.Backend {
 	c := b.Config()
 	shown := admin.Backend{
 		Name: c.Name, Balance: string(c.Balance),
@@ -133,7 +134,24 @@ func (p view) showBackend(b *pool) admin.Backend {
 		shown.Redispatches += totals.Redispatches
 		one := showServer(b, server, &totals)
 		one.Idle, one.Sessions = int64(p.workers.Idle(server)), int64(server.Sessions(p.engine.Now()))
+		one.Names = names[b.Name()+"/"+server.Name()]
 		shown.Servers = append(shown.Servers, one)
+	}
+	return shown
+}
+
+// showNames shows the names that servers have, by backend/server.
+func (p view) showNames() map[string][]admin.Name {
+	shown := map[string][]admin.Name{}
+	for _, k := range p.names.List() {
+		n := admin.Name{
+			Name: k.Host, Family: string(k.Family), Since: k.Since, Addresses: len(k.Addresses), Answered: k.Good, Next: k.Next,
+			HeldUntil: k.Held, Error: k.Error, ErrorTime: k.Failed, Lookups: k.Lookups, Failures: k.Failures,
+		}
+		if k.Address.IsValid() {
+			n.Address = k.Address.String()
+		}
+		shown[k.Server] = append(shown[k.Server], n)
 	}
 	return shown
 }
@@ -161,7 +179,8 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 		Name: server.Name(), Addresses: serverAddresses(server),
 		State: serverStates[state.Health], Admin: adminStates[state.Admin],
 		Usable: server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since, AdminSince: state.AdminSince,
-		AdminReason: state.AdminReason, DrainRequest: state.DrainRequest, DrainRequestSince: state.DrainRequestSince, Emptied: state.Emptied,
+		AdminReason: state.AdminReason, Backup: server.Backup(), DrainRequest: state.DrainRequest, DrainRequestSince: state.DrainRequestSince,
+		Emptied: state.Emptied,
 		Downs: state.Outages.Count, DowntimeSeconds: state.Downtime(time.Now()).Seconds(), LastDown: state.Outages.Last,
 		Weight: server.Weight(), InitialWeight: server.ConfiguredWeight(), EffectiveWeight: server.EffectiveWeight(),
 		Connections: admin.Connections{

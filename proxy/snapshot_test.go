@@ -3,7 +3,6 @@ package proxy
 import (
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -73,24 +72,6 @@ func TestSnapshotOfLimits(t *testing.T) {
 	}
 	if len(limits.Bans) != 1 || limits.Bans[0].Source != "127.0.0.1/32" || limits.Bans[0].RemainingSeconds <= 3500 || limits.Bans[0].RemainingSeconds > 3600 {
 		t.Errorf("the bans are %+v", limits.Bans)
-	}
-}
-
-func TestPreferredAddress(t *testing.T) {
-	t.Parallel()
-	four, six, mapped := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("::ffff:192.0.2.1")
-	tests := []struct {
-		found []netip.Addr
-		want  netip.Addr
-	}{
-		{[]netip.Addr{six, four}, four},
-		{[]netip.Addr{six, mapped}, four},
-		{[]netip.Addr{six}, six},
-	}
-	for _, test := range tests {
-		if got := preferred(test.found); got != test.want {
-			t.Errorf("of %v it prefers %v, want %v", test.found, got, test.want)
-		}
 	}
 }
 

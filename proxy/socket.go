@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/proxy/reactor"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,10 +18,10 @@ import (
 // socketOptions are how a listening socket is bound, and what every accepted
 // connection inherits from it (tcp(7)), which saves system calls per client.
 type socketOptions struct {
-	userTimeout time.Duration // TCP_USER_TIMEOUT; 0 = the kernel's
-	sendBuffer  int64         // bytes that wait to be sent, see notSent; 0 = the kernel's limit
-	ipv6Only    bool          // of an address of both families: IPv6 alone (ipv6(7), IPV6_V6ONLY)
-	shared      bool          // another socket of this user is open on an overlapping address (socket(7), SO_REUSEPORT)
+	liveness   reactor.Liveness
+	sendBuffer int64 // bytes that wait to be sent, see notSent; 0 = the kernel's limit
+	ipv6Only   bool  // of an address of both families: IPv6 alone (ipv6(7), IPV6_V6ONLY)
+	shared     bool  // another socket of this user is open on an overlapping address (socket(7), SO_REUSEPORT)
 }
 
 // listenTimeout limits the time to look up the host name of an address to listen on.
@@ -106,12 +107,25 @@ func inheritedOptions(socket *net.TCPListener, o socketOptions) error {
 func (o *socketOptions) set(raw syscall.RawConn) error {
 	var failed error
 	err := raw.Control(func(fd uintptr) {
-		failed = errors.Join(
-			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
-			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.userTimeout/time.Millisecond)),
-			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent(o.sendBuffer)))
+		for _, option := range o.inherited() {
+			failed = errors.Join(failed, unix.SetsockoptInt(int(fd), option.Level, option.Option, option.Value))
+		}
 	})
 	return errors.Join(err, failed)
+}
+
+// inherited returns the options that clients' connections inherit.
+func (o *socketOptions) inherited() []reactor.SocketOption {
+	return append(livenessOptions(o.liveness),
+		reactor.SocketOption{Level: unix.IPPROTO_TCP, Option: unix.TCP_NODELAY, Value: 1},
+		reactor.SocketOption{Level: unix.IPPROTO_TCP, Option: unix.TCP_NOTSENT_LOWAT, Value: notSent(o.sendBuffer)})
+}
+
+// livenessOptions returns the options of a listening socket by which clients that
+// have vanished are noticed.
+func livenessOptions(v reactor.Liveness) []reactor.SocketOption {
+	return append(v.KeepAliveOptions(),
+		reactor.SocketOption{Level: unix.IPPROTO_TCP, Option: unix.TCP_USER_TIMEOUT, Value: int(v.UserTimeout / time.Millisecond)})
 }
 
 // notSent is the TCP_NOTSENT_LOWAT that bounds the memory of a client who does not

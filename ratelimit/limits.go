@@ -18,7 +18,7 @@ type limits struct {
 	banAfter       int   // 0 = never
 	banTime        time.Duration
 	overMessage    conf.OverMessage
-	exempt         exemptions
+	exempt         AddressSet
 
 	tracked   bool // sources must be in the table
 	metered   bool // messages must be counted
@@ -35,7 +35,7 @@ func newLimits(c conf.RateLimit, shards int) *limits {
 		banAfter:         min(c.BanAfter, maxViolations),
 		banTime:          c.BanTime,
 		overMessage:      c.OverMessage,
-		exempt:           newExemptions(c.Exempt),
+		exempt:           NewAddressSet(c.Exempt),
 		metered:          c.MessageRate > 0 || c.GlobalMessageRate > 0,
 		shardSize:        math.MaxInt,
 	}

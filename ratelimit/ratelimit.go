@@ -128,7 +128,7 @@ func (l *Limiter) Admit(address netip.Addr, now int64) (*Source, Verdict) {
 	if _, _, banned := l.ranges.covering(address, now); banned {
 		return nil, RefusedBanned
 	}
-	exempt := limits.exempt.contains(address)
+	exempt := limits.exempt.Contains(address)
 	if exempt || !limits.tracked {
 		return nil, l.admitUntracked(address, exempt, limits, now)
 	}
@@ -145,7 +145,7 @@ func (l *Limiter) Admit(address netip.Addr, now int64) (*Source, Verdict) {
 // message_rate but never banned for it.
 func (l *Limiter) AdmitProxy(address netip.Addr, now int64) (*Source, Verdict) {
 	limits := l.limits.Load()
-	if !limits.exempt.contains(normal(address)) && !l.underGlobalRate(limits, now) {
+	if !limits.exempt.Contains(normal(address)) && !l.underGlobalRate(limits, now) {
 		l.throttle.note(everyone, refusedConnection, now)
 		return nil, RefusedGlobalRate
 	}
@@ -172,7 +172,7 @@ func (l *Limiter) Enter(address netip.Addr, proxy bool, now int64) (s *Source, r
 	k := keyOf(address)
 	hash := maphash.Comparable(l.seed, k)
 	sh := &l.shards[hash>>l.shift]
-	if exempt := limits.exempt.contains(address); exempt || !limits.tracked {
+	if exempt := limits.exempt.Contains(address); exempt || !limits.tracked {
 		ban, banned := l.bannedUntracked(sh, k, exempt, now)
 		return nil, ban.remaining(now), banned && !proxy
 	}

@@ -30,6 +30,7 @@ var layers = []layer{
 	{name: "ratelimit", imports: []string{"conf"}},
 	{name: "proxy/metrics"}, // counters of everything below
 	{name: "backend", imports: []string{"conf", "proxy/metrics"}},
+	{name: "backend/discovery", imports: []string{"conf"}}, // knows no backend and no client
 	{name: "healthcheck", imports: []string{"conf", "backend"}},
 	{name: "proxy/reactor"}, // mechanism only: knows no protocol and no backend
 	{name: "proxy/http1", pure: true},
@@ -43,8 +44,8 @@ var layers = []layer{
 	{name: "proxy/rules", imports: []string{"conf", "proxy/http1", "proxy/mcp"}, pure: true},
 	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/http1", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4", "proxy/rules"}},
 	{name: "proxy/admin", imports: []string{"plot", "proxy/metrics", "proxy/lograte"}}, // shows what its Source reports
-	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
-	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "healthcheck", "proxy/reactor", "proxy/http1", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/rules", "proxy/l7", "proxy/admin", "proxy/handover"}},
+	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "proxy/reactor", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
+	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "healthcheck", "proxy/reactor", "proxy/http1", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/rules", "proxy/l7", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/internal/build"},
 	{name: "cmd/internal/holder"},   // who listens on an address
 	{name: "cmd/internal/cli"},      // command lines; knows no program
@@ -62,7 +63,7 @@ var layers = []layer{
 	{name: "cmd/mcpload/comparison", imports: []string{"plot", "cmd/mcpload/proc", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
 	{name: "cmd/mcpload", imports: []string{"cmd/internal/build", "cmd/internal/cli", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/origin", "cmd/mcpload/bench", "cmd/mcpload/stress", "cmd/mcpload/comparison"}},
 	{name: "cmd/mcpcluster", imports: []string{"conf", "cmd/internal/build", "cmd/internal/holder", "cmd/internal/cli", "cmd/internal/logqueue"}},
-	{name: "cmd/mcplb/doctor", imports: []string{"conf", "healthcheck", "cmd/internal/holder"}},
+	{name: "cmd/mcplb/doctor", imports: []string{"conf", "backend/discovery", "healthcheck", "cmd/internal/holder"}},
 	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/rules", "proxy/admin", "proxy/handover", "proxy", "cmd/internal/build", "cmd/internal/cli", "cmd/internal/logqueue", "cmd/mcplb/doctor"}},
 }
 
@@ -76,6 +77,7 @@ var helpers = []layer{
 	{name: "internal/endpoint"},
 	{name: "internal/certificate"},
 	{name: "internal/golden"},
+	{name: "internal/nameserver"},
 	{name: "internal/documents"},
 	{name: "internal/browser"},
 	{name: "internal/proxyheaders"},

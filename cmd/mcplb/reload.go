@@ -113,6 +113,7 @@ func (s *server) apply(config *conf.Config) (changes string, err error) {
 		s.log.Error("the old admin token stays in force", "err", err)
 	}
 	s.access.UseHosts(config.Admin.Hosts)
+	s.access.Protect(config.Admin.Protect)
 	s.prepareTLS(config)
 	s.pages.apply(config.Admin, sockets)
 	s.socket.apply(config.Admin.StatsSocket, statsSocket, s.log)

@@ -156,6 +156,26 @@ func writeBackend(w io.Writer, now time.Time, b *admin.Backend, servers order) {
 			server.ServerErrors(), checkOf(&server.Check))
 	}
 	table.Flush()
+	writeNames(w, b.Servers)
+}
+
+// writeNames shows the host names of a backend's servers, if they have any.
+func writeNames(w io.Writer, servers []admin.Server) {
+	if !slices.ContainsFunc(servers, func(s admin.Server) bool { return len(s.Names) > 0 }) {
+		return
+	}
+	table := newTable(w)
+	fmt.Fprintln(table, "SERVER\tNAME\tADDRESS\tOF\tAGE\tLAST ERROR")
+	for i := range servers {
+		for _, n := range servers[i].Names {
+			age := "-"
+			if !n.Answered.IsZero() {
+				age = roughly(n.AgeSeconds)
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\n", servers[i].Name, n.Name, cmp.Or(n.Address, "-"), n.Addresses, age, cmp.Or(n.Error, "-"))
+		}
+	}
+	table.Flush()
 }
 
 // stateOf is a server's state in few words.
@@ -172,6 +192,9 @@ func stateOf(s *admin.Server) string {
 	}
 	if s.Suspect {
 		words += ", suspect"
+	}
+	if s.Backup {
+		words += ", backup"
 	}
 	return words
 }

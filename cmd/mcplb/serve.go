@@ -95,6 +95,7 @@ func (s *server) start(old *handover.Receiver) error {
 		return err
 	}
 	s.access.UseHosts(s.config.Admin.Hosts)
+	s.access.Protect(s.config.Admin.Protect)
 	// The pages' addresses come first: they show whether another mcplb runs here.
 	s.pages = newPages(s.log)
 	s.pages.most = proxy.PageConnections(s.config, limit)

@@ -31,6 +31,7 @@ import (
 type Access struct {
 	digest atomic.Pointer[[sha256.Size]byte]   // of the token; nil = none
 	hosts  atomic.Pointer[map[string]struct{}] // names, in lower case; nil = none
+	closed atomic.Bool                         // looking needs the token, too
 	cross  http.CrossOriginProtection
 }
 
@@ -47,6 +48,23 @@ func (a *Access) UseHosts(names []string) {
 		hosts[name] = struct{}{}
 	}
 	a.hosts.Store(&hosts)
+}
+
+// Protect says whether looking needs the token, too. It is for balancers that have one.
+func (a *Access) Protect(protect bool) { a.closed.Store(protect) }
+
+// checkLook returns why a request may not see the page at path, which changes nothing;
+// nil = it may.
+func (a *Access) checkLook(r *http.Request, path string) *denial {
+	if !a.closed.Load() || path == "/health" || strings.HasPrefix(path, "/assets/") {
+		return nil
+	}
+	digest := a.digest.Load()
+	if digest == nil {
+		return &denial{http.StatusForbidden, "admin.protect needs admin.token_file, and there is no token"}
+	}
+	_, no := checkToken(r, digest)
+	return no
 }
 
 // minToken is the length below which a token causes a warning.
@@ -100,16 +118,20 @@ func (a *Access) check(r *http.Request) (who string, no *denial) {
 	return a.checkLoopback(r)
 }
 
-// checkToken accepts requests with the token (RFC 6750 section 2.1). It compares
-// digests, in constant time.
+// checkToken accepts requests with the token (RFC 6750 section 2.1), or with the token as
+// the password of any user (RFC 7617), which browsers ask for. It compares digests, in
+// constant time.
 func checkToken(r *http.Request, digest *[sha256.Size]byte) (string, *denial) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if _, password, ok := r.BasicAuth(); ok {
+		scheme, token = "Bearer", password
+	}
 	shown := sha256.Sum256([]byte(strings.TrimSpace(token)))
 	switch {
 	case r.Header.Get("Authorization") == "":
-		return "", &denial{http.StatusUnauthorized, "runtime commands need the bearer token of admin.token_file, and this request has none: send the header Authorization: Bearer TOKEN"}
+		return "", &denial{http.StatusUnauthorized, "this needs the bearer token of admin.token_file, and the request has none: send the header Authorization: Bearer TOKEN"}
 	case !strings.EqualFold(scheme, "Bearer"):
-		return "", &denial{http.StatusUnauthorized, "runtime commands need the bearer token of admin.token_file: send the header Authorization: Bearer TOKEN"}
+		return "", &denial{http.StatusUnauthorized, "this needs the bearer token of admin.token_file: send the header Authorization: Bearer TOKEN"}
 	case subtle.ConstantTimeCompare(shown[:], digest[:]) != 1:
 		return "", &denial{http.StatusUnauthorized, "wrong token: send the one in the file that admin.token_file names (the balancer reads that file at its start and at each reload)"}
 	}

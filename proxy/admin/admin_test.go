@@ -134,6 +134,8 @@ func exampleBackend() Backend {
 				Idle: 9, Connect: exampleLatency(1), Response: exampleLatency(2),
 				Check: Check{Type: "tcp", Checks: 1200, Failures: 1, Observed: 2, Code: "L4OK", Text: "connected",
 					Time: exampleTime.Add(-time.Second), LatencySeconds: 0.0005},
+				Names: []Name{{Name: "node1.test", Family: "any", Address: "127.0.0.11", Since: exampleTime.Add(-time.Hour), Addresses: 2,
+					Answered: exampleTime.Add(-12 * time.Second), Next: exampleTime.Add(8 * time.Second), Lookups: 90, Failures: 3}},
 			},
 			{
 				Name:      "node2",
@@ -151,6 +153,7 @@ func exampleBackend() Backend {
 				Name: "node3", State: ServerUnchecked, Admin: AdminReady, Usable: true, Since: exampleTime,
 				Weight: 300, InitialWeight: 310, EffectiveWeight: 300,
 				Check: Check{Type: "tcp"},
+				Names: []Name{{Name: "node3.test", Family: "ipv4", Error: "no such host", ErrorTime: exampleTime.Add(-time.Second), Lookups: 5, Failures: 5}},
 			},
 		},
 	}

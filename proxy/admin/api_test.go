@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -231,6 +232,9 @@ func TestAccess(t *testing.T) {
 		{"no token", true, nil, 401},
 		{"wrong token", true, []string{"Authorization", "Bearer " + token}, 401},
 		{"wrong scheme", true, []string{"Authorization", "Basic secret-of-sixteen"}, 401},
+		{"token as a browser's password", true, []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("ops:secret-of-sixteen"))}, 200},
+		{"wrong password", true, []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("secret-of-sixteen:x"))}, 401},
+		{"password cross-site", true, []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("ops:secret-of-sixteen")), "Sec-Fetch-Site", "cross-site"}, 403},
 		{"token cross-site", true, []string{"Authorization", "Bearer secret-of-sixteen", "Sec-Fetch-Site", "cross-site"}, 403},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -61,6 +61,8 @@ type Server struct {
 	AdminReason string    `json:"admin_reason"`         // of the admin state, and who set it; "" = never set
 	AdminSince  time.Time `json:"admin_since,omitzero"` // when the admin state last changed; absent = never set
 
+	Backup bool `json:"backup"` // gets new clients only while no other server of the backend is usable
+
 	DrainRequest      string    `json:"drain_request"`                // what the server's check answered by which it asks to be drained (drain_on); "" = it does not ask
 	DrainRequestSince time.Time `json:"drain_request_since,omitzero"` // when it last began or ceased to ask; absent = it never asked
 
@@ -70,7 +72,7 @@ type Server struct {
 
 	Connections Connections `json:"connections"`
 	Share       float64     `json:"share"`            // derived: its share of the backend's connections now, 0 to 1
-	FairShare   float64     `json:"fair_share"`       // derived: its share of the usable servers' effective weight
+	FairShare   float64     `json:"fair_share"`       // derived: its share of the effective weight of the servers that get new clients: the usable ones, without backup servers while another is usable
 	Queued      int64       `json:"queued"`           // clients that wait for a slot of this server and no other: a session or cookie binds them; part of queue_current
 	Streams     int64       `json:"streams"`          // of the connections now: HTTP responses that are event streams
 	Tunnels     int64       `json:"tunnels"`          // of the connections now: WebSockets
@@ -86,7 +88,8 @@ type Server struct {
 	Connect   Latency           `json:"connect"`   // successful connects
 	Response  Latency           `json:"response"`  // mode http: from the forwarded request to the response head
 
-	Check Check `json:"check"`
+	Check Check  `json:"check"`
+	Names []Name `json:"names,omitempty"` // host names of its addresses; absent = it has none
 
 	Rates            Rates   `json:"rates"`              // derived
 	RecentResponses  int64   `json:"recent_responses"`   // derived: responses in the last minute, to which the percentiles apply

@@ -112,6 +112,16 @@ func (s *Server) sub(before *Server) {
 	sub(&s.Check.Checks, before.Check.Checks)
 	sub(&s.Check.Failures, before.Check.Failures)
 	sub(&s.Check.Observed, before.Check.Observed)
+	for i := range s.Names {
+		if old := find(before.Names, s.Names[i].Name, i); old != nil {
+			s.Names[i].sub(old)
+		}
+	}
+}
+
+func (n *Name) sub(before *Name) {
+	sub(&n.Lookups, before.Lookups)
+	sub(&n.Failures, before.Failures)
 }
 
 func (t *Traffic) sub(before *Traffic) {

@@ -96,11 +96,13 @@ type Connection struct {
 }
 
 // StickyEntry is an entry of the sticky memory (policy source). A source that is
-// split over several servers has several.
+// split over several servers has several; one without connections has one only if
+// it was displaced.
 type StickyEntry struct {
 	Source      string  `json:"source"`
 	Server      string  `json:"server"`       // its server
-	Refuge      string  `json:"refuge"`       // the server that it uses while its own is unavailable; "" = none
+	Displaced   bool    `json:"displaced"`    // the server is not its first by hash
+	Refuge      string  `json:"refuge"`       // the server that hashing prefers while its own is unavailable; "" = none
 	Connections int     `json:"connections"`  // now
 	IdleSeconds float64 `json:"idle_seconds"` // since it had a connection; 0 while it has one
 }

@@ -1,5 +1,7 @@
 package admin
 
+import "time"
+
 // snapshotOf returns the Snapshot of source, with the derived fields that do not
 // need a history.
 func snapshotOf(source Source) Snapshot {
@@ -15,7 +17,7 @@ func snapshotOf(source Source) Snapshot {
 	}
 	s.Backends = present(s.Backends)
 	for i := range s.Backends {
-		s.Backends[i].derive()
+		s.Backends[i].derive(s.Time)
 	}
 	s.RateLimit.Refused = presentMap(s.RateLimit.Refused)
 	s.RateLimit.Bans = present(s.RateLimit.Bans)
@@ -35,20 +37,26 @@ func (h *HTTP) complete() {
 }
 
 // derive counts the backend's servers and computes their shares.
-func (b *Backend) derive() {
+func (b *Backend) derive(now time.Time) {
 	b.Servers = present(b.Servers)
 	b.ServersUsable, b.ServersTotal = 0, len(b.Servers)
 	var connections int64
 	var weight float64
+	standby := b.standby()
 	for i := range b.Servers {
 		server := &b.Servers[i]
 		server.Addresses, server.Errors = presentMap(server.Addresses), presentMap(server.Errors)
 		server.Responses = presentMap(server.Responses)
+		for j := range server.Names {
+			server.Names[j].derive(now)
+		}
 		server.Connect.complete()
 		server.Response.complete()
 		connections += server.Connections.Current
 		if server.Usable {
 			b.ServersUsable++
+		}
+		if server.Usable && server.Backup == standby {
 			weight += server.EffectiveWeight
 		}
 	}
@@ -56,10 +64,21 @@ func (b *Backend) derive() {
 		server := &b.Servers[i]
 		server.Share = part(float64(server.Connections.Current), float64(connections))
 		server.FairShare = 0
-		if server.Usable {
+		if server.Usable && server.Backup == standby {
 			server.FairShare = part(server.EffectiveWeight, weight)
 		}
 	}
+}
+
+// standby reports whether the backup servers get the new clients: no other server is
+// usable.
+func (b *Backend) standby() bool {
+	for i := range b.Servers {
+		if s := &b.Servers[i]; s.Usable && !s.Backup {
+			return false
+		}
+	}
+	return true
 }
 
 // part returns of/total, or 0 if total is not positive.

@@ -8,6 +8,7 @@ type named interface{ named() string }
 func (f Frontend) named() string { return f.Name }
 func (b Backend) named() string  { return b.Name }
 func (s Server) named() string   { return s.Name }
+func (n Name) named() string     { return n.Name }
 
 // find returns the item of that name, or nil. It looks at place first, where the
 // item usually is.

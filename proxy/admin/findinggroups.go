@@ -23,6 +23,7 @@ const (
 	kindExpired  kind = "expired"
 	kindExpiring kind = "expiring"
 	kindLimits   kind = "limits"
+	kindName     kind = "name"
 )
 
 // together describes several findings of a kind; %d is their number.
@@ -38,6 +39,7 @@ var together = map[kind]string{
 	kindRefusing: "%d frontends turn clients away",
 	kindExpired:  "%d certificates have expired",
 	kindExpiring: "%d certificates expire soon",
+	kindName:     "%d servers keep addresses whose names do not resolve",
 	kindLimits:   "the limits delay or refuse clients: %d findings",
 }
 

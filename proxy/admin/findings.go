@@ -212,6 +212,23 @@ func (sum *Summary) server(now time.Time, b *Backend, server *Server) {
 	case server.full():
 		sum.addOf(kindFull, name, Degraded, fmt.Sprintf("server %s is full: %d connections", name, server.Connections.Current), "raise its maxconn (mcplb maxconn "+name+" N), or add servers")
 	}
+	for i := range server.Names {
+		sum.name(now, name, &server.Names[i])
+	}
+}
+
+// name adds a finding about a host name of a server that is kept although look-ups
+// fail. One without an address is the reason why its server is down.
+func (sum *Summary) name(now time.Time, server string, n *Name) {
+	if n.Address == "" || n.Error == "" {
+		return
+	}
+	until := "until it resolves again"
+	if !n.HeldUntil.IsZero() {
+		until = "for " + forHowLong(n.HeldUntil.Sub(now)) + " more"
+	}
+	sum.addOf(kindName, server, Degraded, fmt.Sprintf("the name %s does not resolve: %s; server %s keeps the address %s %s", n.Name, n.Error, server, n.Address, until),
+		"look at the name servers: mcplb asks those of resolver.nameservers, or of /etc/resolv.conf")
 }
 
 func banned(n int64) string {

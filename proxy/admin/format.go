@@ -44,6 +44,7 @@ var pageFuncs = template.FuncMap{
 	"codes":     checkCodes,
 	"address":   address,
 	"addresses": addresses,
+	"nameline":  nameLine,
 }
 
 // statusClasses are the classes of responses, in the order of the columns.
@@ -184,6 +185,9 @@ func wordsOf(s *Server) string {
 	if s.Suspect && s.State != ServerDown {
 		words += "?"
 	}
+	if s.Backup {
+		words += ", backup"
+	}
 	return words
 }
 
@@ -206,6 +210,21 @@ func addresses(s *Server) string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// nameLine says which address a name stands for, how old that is, and what is wrong.
+func nameLine(now time.Time, n Name) string {
+	text := n.Name + ": " + orElse(n.Address, "no address")
+	if !n.Answered.IsZero() {
+		text += ", answered " + forHowLong(now.Sub(n.Answered)) + " ago"
+	}
+	if n.Error != "" {
+		text += "; " + n.Error
+	}
+	if !n.HeldUntil.IsZero() {
+		text += "; kept for " + forHowLong(n.HeldUntil.Sub(now)) + " more"
+	}
+	return text
 }
 
 // orElse returns text or, if it is empty, otherwise.

@@ -55,7 +55,7 @@ func NewAdminHandler(o Options) http.Handler {
 	}
 	mux.Handle("GET /metrics", d.cached(metricsKey, newMetricsHandler(o.Source)))
 	registerHealth(mux, o.Source, d)
-	return secured(recovered(underOwnName(routed(mux), o.Access), o.Log))
+	return secured(recovered(protected(underOwnName(routed(mux), o.Access), o.Access), o.Log))
 }
 
 // registerPages adds the pages that show a Snapshot.
@@ -85,6 +85,21 @@ var forEveryName = []string{"/metrics", "/health", "/nginx_status"}
 func underOwnName(next http.Handler, access *Access) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if no := access.checkHost(r); no != nil && !slices.Contains(forEveryName, r.URL.Path) {
+			fail(w, r, no.status, no.reason)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// protected refuses looking without the token where that is wanted. Commands have their
+// own check. A browser asks its user for the token.
+func protected(next http.Handler, access *Access) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if no := access.checkLook(r, r.URL.Path); no != nil && isSafe(r.Method) {
+			if no.status == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", `Basic realm="mcplb: any user name, the token as password", charset="UTF-8"`)
+			}
 			fail(w, r, no.status, no.reason)
 			return
 		}

@@ -99,7 +99,7 @@ func frontendRow(f *Frontend, number string, limit int64) row {
 		"status": "OPEN", "mode": haproxyMode(f.Mode),
 		"scur": num(f.Connections.Current), "smax": num(f.Connections.Peak), "slim": orNone(limit), "stot": num(f.Connections.Total),
 		"bin": num(f.BytesIn), "bout": num(f.BytesOut),
-		"dcon": num(f.Refused["connection_rate"] + f.Refused["banned"] + f.Refused["source_connections"] + f.Refused["global_connection_rate"]),
+		"dcon": num(f.Refused["connection_rate"] + f.Refused["banned"] + f.Refused["source_connections"] + f.Refused["global_connection_rate"] + f.Refused["access_denied"]),
 		"dreq": num(f.MessagesRejected), "dresp": "0", "ereq": "0",
 		"rate": perSecond(f.Rates.Connections), "conn_rate": perSecond(f.Rates.Connections), "conn_tot": num(f.Connections.Total),
 		"req_rate": perSecond(f.Rates.Messages), "req_tot": num(f.MessagesIn),
@@ -133,7 +133,7 @@ func haproxyMode(mode string) string {
 func serverRow(now time.Time, b *Backend, s *Server, backend, number string) row {
 	r := row{
 		"pxname": b.Name, "svname": s.Name, "type": haproxyServer, "pid": "1", "iid": backend, "sid": number,
-		"status": haproxyStatus(s), "weight": num(int(s.EffectiveWeight + 0.5)), "uweight": num(s.Weight), "act": "1", "bck": "0",
+		"status": haproxyStatus(s), "weight": num(int(s.EffectiveWeight + 0.5)), "uweight": num(s.Weight), "act": num(count(!s.Backup)), "bck": num(count(s.Backup)),
 		"qcur": num(s.Queued), "qmax": num(s.Queued),
 		"scur": num(s.Connections.Current), "smax": num(s.Connections.Peak), "slim": orNone(s.Connections.Limit),
 		"stot": num(s.Connections.Total), "lbtot": num(s.Connections.Total), "connect": num(s.Connections.Total),
@@ -175,11 +175,23 @@ func haproxyStatus(s *Server) string {
 	return strings.TrimSpace("UP " + progress)
 }
 
+// count is 1 for true.
+func count(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
 func backendRow(b *Backend, number string) row {
+	backups, standby := 0, b.standby()
+	for i := range b.Servers {
+		backups += count(b.Servers[i].Usable && b.Servers[i].Backup)
+	}
 	r := row{
 		"pxname": b.Name, "svname": "BACKEND", "type": haproxyBackend, "pid": "1", "iid": number, "sid": "0",
 		"status": "UP", "mode": "tcp", "algo": b.Balance, "qcur": num(b.QueueCurrent), "qmax": num(b.QueuePeak),
-		"wretr": num(b.Retries), "wredis": num(b.Redispatches), "act": num(b.ServersUsable), "bck": "0", "dreq": "0", "dresp": "0",
+		"wretr": num(b.Retries), "wredis": num(b.Redispatches), "act": num(b.ServersUsable - backups), "bck": num(backups), "dreq": "0", "dresp": "0",
 	}
 	if b.ServersUsable == 0 {
 		r["status"] = "DOWN"
@@ -191,7 +203,7 @@ func backendRow(b *Backend, number string) row {
 	for i := range b.Servers {
 		s := &b.Servers[i]
 		current, peak = current+s.Connections.Current, max(peak, s.Connections.Peak)
-		if s.Usable {
+		if s.Usable && s.Backup == standby {
 			weight += s.EffectiveWeight
 		}
 		sums["stot"] += s.Connections.Total

@@ -182,6 +182,8 @@ var serverMetrics = []metric[Server]{
 		func(s *Server) float64 { return number(s.Suspect) }),
 	gauge("server_state_change_timestamp_seconds", "When the server's state or admin state last changed, in seconds since the epoch.", byServer,
 		func(s *Server) float64 { return unixSeconds(s.Changed()) }),
+	gauge("server_backup", "1 if the server gets new clients only while no other is usable.", byServer,
+		func(s *Server) float64 { return number(s.Backup) }),
 	gauge("server_weight", "Weight as configured or set by a command.", byServer,
 		func(s *Server) float64 { return float64(s.Weight) }),
 	gauge("server_effective_weight", "Weight in force, lower during slow start.", byServer,

@@ -175,6 +175,7 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, tlsMetrics)
 	describeAll(out, backendMetrics)
 	describeAll(out, serverMetrics)
+	describeAll(out, nameMetrics)
 	describeAll(out, rateLimitMetrics)
 }
 
@@ -236,6 +237,9 @@ func sendBackend(out chan<- prometheus.Metric, b *Backend) {
 		server := &b.Servers[i]
 		labels := pairs(labels, "server", server.Name)
 		sendAll(out, serverMetrics, server, labels)
+		for j := range server.Names {
+			sendAll(out, nameMetrics, &server.Names[j], pairs(labels, "name", server.Names[j].Name))
+		}
 		out <- &histogram{serverConnect, &server.Connect, 2, labels}
 		if len(server.Responses) > 0 {
 			out <- &histogram{serverResponse, &server.Response, 1, labels}

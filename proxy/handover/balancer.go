@@ -2,6 +2,7 @@ package handover
 
 import (
 	"mcplb/backend"
+	"mcplb/backend/discovery"
 	"mcplb/conf"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
@@ -39,6 +40,8 @@ type OldBalancer interface {
 	Pools() []Pool
 	Frontends() []FrontendState
 	Figures() Figures
+	// Names returns what host names stand for.
+	Names() []discovery.Handover
 	// Leave notes that the new process serves: no configuration is applied any
 	// more, and the access log is wherever the new process writes it.
 	Leave()
@@ -54,6 +57,9 @@ type Pool struct {
 type NewBalancer interface {
 	Balancer
 	Restore(Figures) error
+	// RestoreNames takes over what host names stand for, before Pool is called: servers
+	// are the same if their addresses are.
+	RestoreNames([]discovery.Handover)
 	// Pool returns the backend's pool. If this process's configuration lacks the
 	// backend, or it was removed in the old process, the pool is created as one
 	// that is leaving.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -157,7 +158,7 @@ func TestHandOver(t *testing.T) {
 	if len(from.served()) != 0 || len(to.served()) != number {
 		t.Errorf("%d moved, %d stayed", len(to.served()), len(from.served()))
 	}
-	if !to.alone || to.suspended || !from.suspended || !from.left || to.figures.Peak != from.Figures().Peak {
+	if !to.alone || to.suspended || !from.suspended || !from.left || to.figures.Peak != from.Figures().Peak || !reflect.DeepEqual(to.names, from.Names()) {
 		t.Errorf("the old balancer: %+v; the new one: %+v", from, to)
 	}
 	if to.oldClients != 0 {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"mcplb/backend"
+	"mcplb/backend/discovery"
 	"mcplb/conf"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/metrics"
@@ -35,6 +36,7 @@ type fixture struct {
 	shortage   bool // no descriptor is free for copies of its sockets
 	alone      bool
 	figures    Figures // restored
+	names      []discovery.Handover
 	oldClients int
 }
 
@@ -79,6 +81,12 @@ func (f *fixture) Resume()                     { f.suspended = false; f.pool.Res
 func (f *fixture) Leave()                      { f.left = true }
 func (f *fixture) Pools() []Pool               { return []Pool{{Pool: f.pool}} }
 func (f *fixture) Figures() Figures            { return Figures{Peak: 77} }
+
+func (f *fixture) Names() []discovery.Handover {
+	return []discovery.Handover{{Use: discovery.Use{Server: "b/s1", Host: "a.test"}, Address: netip.MustParseAddr("127.0.0.1"), Good: 7}}
+}
+
+func (f *fixture) RestoreNames(names []discovery.Handover) { f.names = names }
 
 func (f *fixture) EachCounters(visit func(name string, loop int, counters metrics.Set)) {
 	visit("f", 0, f.frontend.Counters(0))

@@ -96,7 +96,7 @@ func (o *Old) State() ([]byte, error) {
 	now := o.Balancer.Engine().Now()
 	state := State{
 		Limiter: o.Balancer.Limiter().Handover(now), Accounts: o.Balancer.Accounts().Handover(now),
-		Figures: o.Balancer.Figures(), Frontends: o.Balancer.Frontends(),
+		Figures: o.Balancer.Figures(), Names: o.Balancer.Names(), Frontends: o.Balancer.Frontends(),
 	}
 	places := map[*backend.Pool]int{}
 	for i, p := range o.pools {

@@ -29,6 +29,8 @@ type Record struct {
 	Detached int64        // when the old process stopped serving it, on the engine's clock
 	Stream   *l4.Handover // of a session of mode tcp or mcp
 	HTTP     *l7.Handover // of a client of mode http
+
+	Client, Server reactor.Watched // of the sockets
 }
 
 // descriptors is how many descriptors belong to the record.
@@ -66,6 +68,7 @@ func (m *leaving) detach() (ok bool) {
 		m.gone, m.back = func() { s.Gone(&m.detached) }, func() { s.Back(m.record.HTTP, &m.detached) }
 	}
 	m.record.Two = ok && m.detached.Server.FD >= 0
+	m.record.Client, m.record.Server = m.detached.Client.Watched, m.detached.Server.Watched
 	return ok
 }
 
@@ -106,6 +109,7 @@ func (a *arriving) attach(frontend Frontend, fds []int) error {
 	if a.Two {
 		a.detached.Server.FD = fds[1]
 	}
+	a.detached.Client.Watched, a.detached.Server.Watched = a.Client, a.Server
 	hasServer := false
 	switch {
 	case a.Stream != nil && a.HTTP == nil && frontend.Stream != nil:

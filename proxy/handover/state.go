@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"mcplb/backend"
+	"mcplb/backend/discovery"
 	"mcplb/conf"
 	"mcplb/proxy/admin"
 	"mcplb/ratelimit"
@@ -22,6 +23,7 @@ type State struct {
 	Limiter   ratelimit.Handover
 	Accounts  []ratelimit.AccountRecord
 	Figures   Figures
+	Names     []discovery.Handover
 	Frontends []FrontendState
 	Backends  []BackendState
 	Servers   []ServerState // holdings and records refer to them by their places here, from 1 on

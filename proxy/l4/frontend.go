@@ -55,6 +55,7 @@ func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
 		return
 	}
 	s.client.Conn = client
+	client.Watch(f.Settings().Liveness())
 	s.entered(s.client.Begin(f.Settings(), f.Limiter))
 }
 

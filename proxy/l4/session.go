@@ -162,8 +162,8 @@ func (s *Session) Assigned(bool) (connect bool) {
 func (s *Session) Waits() { s.arm() }
 
 // Dial implements session.Stream.
-func (s *Session) Dial(userTimeout int, sources []netip.Addr) (errno unix.Errno) {
-	d := reactor.DialOptions{To: s.dispatch.Slot.Server().Addr(conf.EndpointTCP), UserTimeout: userTimeout}
+func (s *Session) Dial(liveness reactor.Liveness, sources []netip.Addr) (errno unix.Errno) {
+	d := reactor.DialOptions{To: s.dispatch.Slot.Server().Addr(conf.EndpointTCP), Liveness: liveness}
 	s.relay.server, errno = s.loop.DialFrom(d, sources, rand.Int(), s)
 	return errno
 }

@@ -96,12 +96,12 @@ func (x *exchange) Waits() {
 
 // Dial implements session.Stream: from one source address after the other where
 // there are several, since each has its own ports.
-func (x *exchange) Dial(userTimeout int, sources []netip.Addr) unix.Errno {
+func (x *exchange) Dial(liveness reactor.Liveness, sources []netip.Addr) unix.Errno {
 	x.Flags &^= reused
 	pool := x.upstreamPool
 	pool.dialed++
 	u := &upstream{pool: pool, exchange: x, endpoint: x.Endpoint}
-	to := reactor.DialOptions{To: pool.server.Addr(endpoints[x.Endpoint]), UserTimeout: userTimeout}
+	to := reactor.DialOptions{To: pool.server.Addr(endpoints[x.Endpoint]), Liveness: liveness}
 	conn, errno := x.loop().DialFrom(to, sources, pool.dialed, u)
 	if errno == 0 {
 		u.conn, x.upstream = conn, u

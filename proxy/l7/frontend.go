@@ -63,6 +63,7 @@ func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
 	}
 	c.Conn = conn
 	settings := f.Settings()
+	conn.Watch(settings.Liveness())
 	c.entered(c.Begin(&settings.Settings, f.Limiter))
 }
 

@@ -17,6 +17,7 @@ type Why uint8
 const (
 	BadRequest     Why = iota // 400 and the like: the request is malformed (http1.Reason says how)
 	Banned                    // 403: the client that a trusted proxy names is banned
+	AccessDenied              // 403: the frontend's allow or deny refuses the client's address
 	OriginRefused             // 403: Origin is not among allowed_origins
 	SessionGone               // 404: the server of the MCP session is gone
 	RequestTimeout            // 408: no complete request within timeout_http_request, no body within timeout_client
@@ -45,6 +46,7 @@ var responses = [own]struct {
 }{
 	BadRequest:     {400, "bad_request", "the request is malformed"},
 	Banned:         {403, "banned", "this address is banned"},
+	AccessDenied:   {403, "access_denied", "this address is not allowed here"},
 	OriginRefused:  {403, "origin_refused", "this origin is not allowed here"},
 	SessionGone:    {404, "session_gone", "the server of this session is gone: initialize again"},
 	RequestTimeout: {408, "request_timeout", "the request did not come in time"},

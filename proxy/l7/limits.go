@@ -38,6 +38,7 @@ type verdict struct {
 	waits   bool          // it is held, until the next one may pass
 	refused bool          // it is answered 429
 	banned  bool          // it is of a client that is banned, on a proxy's connection
+	denied  bool          // the frontend's allow or deny refuses its client
 	wait    time.Duration // until then, or the ban's end; 0 = it has none
 }
 
@@ -47,6 +48,11 @@ type verdict struct {
 func (c requester) admit(reason http1.Reason) verdict {
 	if remaining, banned := c.identify(reason == http1.ReasonNone); banned {
 		return verdict{banned: true, wait: remaining}
+	}
+	if !c.settings().Access.Admits(c.from().Addr()) {
+		c.Source.Leave(&c.turn)
+		c.Source.Allow(c.loop().Now()) // over the rate or not, it is answered 403
+		return verdict{denied: true}
 	}
 	return c.meter()
 }

@@ -19,7 +19,7 @@ type router struct{ *exchange }
 // body.
 func (x router) begin(settings *Settings, rate verdict) {
 	d := x.match(settings)
-	if d.NeedsMessage && !rate.banned && !rate.refused {
+	if d.NeedsMessage && !rate.banned && !rate.denied && !rate.refused {
 		x.inspect(settings, d)
 		return
 	}
@@ -29,6 +29,8 @@ func (x router) begin(settings *Settings, rate verdict) {
 	switch {
 	case rate.banned:
 		x.refuse(generated{why: Banned, retryAfter: rate.wait})
+	case rate.denied:
+		x.refuse(generated{why: AccessDenied})
 	case rate.refused:
 		x.refuse(rate.limited())
 	case d.Refused != rules.Readable:

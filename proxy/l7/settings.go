@@ -117,7 +117,7 @@ func (d *Directory) tagsOf(pool *backend.Pool) map[mcp.Tag]*backend.Server {
 // NewSettings puts a frontend's settings together. It must be called again, with
 // another directory, after a pool got other servers.
 func NewSettings(f conf.Frontend, d *Directory) Settings {
-	s := Settings{Settings: session.Settings{Frontend: f, Pool: d.Pool(f.Backend)}}
+	s := Settings{Settings: session.Settings{Frontend: f, Pool: d.Pool(f.Backend), Access: session.NewAccess(&f)}}
 	s.cors, s.pages = newCORS(&f), newPages(f.ErrorPages)
 	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
 	s.matcher = rules.Compile(&s.Frontend)

@@ -19,6 +19,7 @@ func (c *Conn) CloseWrite() {
 		c.flags |= finPending
 		return
 	}
+	c.sending()
 	c.loop.system.Shutdown(int(c.fd))
 }
 

@@ -42,7 +42,8 @@ type Conn struct {
 	index      uint32 // the connection's place in the loop's table
 	generation uint32 // changes whenever that place is reused
 	flags      connFlags
-	fault      uint16 // unix.Errno; the kernel reports an error only once
+	fault      uint8 // unix.Errno, all of which are below 134; the kernel reports an error only once
+	liveness   uint8 // how the peer is watched: of sweeper.kinds
 }
 
 type connFlags uint16
@@ -58,6 +59,7 @@ const (
 	finPending // FIN follows the parked bytes
 	closed     // freed at the end of this turn
 	used       // the place in the table is taken
+	// wrote, idle and probing: keepalive.go
 )
 
 // ID identifies c among its loop's connections, for Loop.Find. An ID is reused

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"mcplb/internal/endpoint"
 
@@ -52,7 +53,7 @@ func TestDialSucceeds(t *testing.T) {
 			socket := listenTCP(t, address)
 			to := addressOf(socket)
 			l := newStepped(t, steppedSystem())
-			c, a := dial(t, l, DialOptions{To: to, From: to.Addr(), UserTimeout: 7000})
+			c, a := dial(t, l, DialOptions{To: to, From: to.Addr(), Liveness: Liveness{UserTimeout: 7 * time.Second, KeepAlive: time.Minute}})
 			if !c.Blocked() {
 				t.Error("not blocked while connecting")
 			}

@@ -10,6 +10,14 @@ import "golang.org/x/sys/unix"
 type Detached struct {
 	FD     int
 	Parked []byte // sent, but not yet taken by the peer
+	Watched
+}
+
+// Watched is how the peer of a detached connection is watched.
+type Watched struct {
+	Liveness Liveness
+	Idle     bool // TCP_USER_TIMEOUT is 0 for now
+	Probing  bool // the options of keep-alive are set
 }
 
 // Detachable reports whether c may be detached: it has no transport, whose
@@ -24,6 +32,9 @@ func (c *Conn) Detachable() bool {
 // Close. Events not yet handled are reported again where the socket is adopted.
 func (c *Conn) Detach() Detached {
 	m := Detached{FD: int(c.fd)}
+	if c.liveness != 0 {
+		m.Watched = Watched{c.loop.sweeper.kinds[c.liveness], c.flags&idle != 0, c.flags&probing != 0}
+	}
 	if c.parked != nil {
 		m.Parked = append([]byte(nil), c.parked.rest()...)
 		c.unpark()
@@ -36,10 +47,24 @@ func (c *Conn) Detach() Detached {
 	return m
 }
 
+// watch continues what Detach has noted.
+func (c *Conn) watch(w Watched) {
+	c.liveness = c.loop.sweeper.kind(w.Liveness)
+	if w.Idle {
+		c.flags |= idle
+	}
+	if w.Probing {
+		c.flags |= probing
+	}
+}
+
 // Attach is Adopt for a detached connection: the parked bytes are written as
 // soon as the peer takes them.
 func (l *Loop) Attach(m Detached, h Handler) (*Conn, unix.Errno) {
 	c, errno := l.Adopt(m.FD, h)
+	if errno == 0 {
+		c.watch(m.Watched)
+	}
 	if errno == 0 && len(m.Parked) > 0 {
 		c.parked = l.buffers.get(len(m.Parked))
 		c.parked.bytes = append(c.parked.bytes, m.Parked...)

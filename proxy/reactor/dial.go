@@ -10,9 +10,9 @@ import (
 
 // DialOptions says where and how to connect.
 type DialOptions struct {
-	To          netip.AddrPort // a zone must be the interface's number
-	From        netip.Addr     // of To's family; invalid = the kernel's choice
-	UserTimeout int            // TCP_USER_TIMEOUT in milliseconds; 0 = the kernel's
+	To       netip.AddrPort // a zone must be the interface's number
+	From     netip.Addr     // of To's family; invalid = the kernel's choice
+	Liveness Liveness       // how the peer is watched
 }
 
 // Dial begins a connection. The handler's Ready is called when there is an
@@ -37,14 +37,15 @@ func (l *Loop) Dial(d DialOptions, h Handler) (*Conn, unix.Errno) {
 	c, errno := l.Adopt(fd, h)
 	if errno == 0 {
 		c.flags |= connecting
+		c.watchDialed(d.Liveness)
 	}
 	return c, errno
 }
 
 func (l *Loop) dial(fd int, d DialOptions) unix.Errno {
 	l.system.SetOption(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if d.UserTimeout > 0 {
-		l.system.SetOption(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, d.UserTimeout)
+	if n := d.Liveness.millis(); n > 0 {
+		l.system.SetOption(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, n)
 	}
 	if d.From.IsValid() {
 		l.system.SetOption(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)

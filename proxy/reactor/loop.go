@@ -44,6 +44,7 @@ type Loop struct {
 	spare   []*Conn // an empty list, for the turn after that
 	toFree  []*Conn // closed in this turn
 	timers  wheel
+	sweeper sweeper
 	buffers bufferPool
 	pipes   pipePool
 
@@ -82,6 +83,7 @@ func newLoop(id int, system *System, pipes int) (*Loop, error) {
 		done:    make(chan struct{}),
 	}
 	l.timers.tick = l.now >> tickShift
+	l.sweeper.loop = l
 	wakeEvent := unix.EpollEvent{Events: unix.EPOLLIN | epollET, Fd: int32(-1)}
 	if errno := system.EpollAdd(epoll, wake, wakeEvent); errno != 0 {
 		l.release()

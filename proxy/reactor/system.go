@@ -37,6 +37,7 @@ type System struct {
 	Error       func(fd int) unix.Errno                                   // getsockopt(2), SO_ERROR
 	LocalAddr   func(fd int) (netip.AddrPort, unix.Errno)                 // getsockname(2)
 	State       func(fd int) (uint8, unix.Errno)                          // getsockopt(2), the first byte of TCP_INFO
+	Unacked     func(fd int) (int, unix.Errno)                            // ioctl(2), SIOCOUTQ: bytes sent and not acknowledged
 	Shutdown    func(fd int) unix.Errno                                   // shutdown(2), SHUT_WR
 	Close       func(fd int) unix.Errno                                   // close(2)
 	EpollAdd    func(epoll, fd int, event unix.EpollEvent) unix.Errno     // epoll_ctl(2), EPOLL_CTL_ADD
@@ -93,6 +94,7 @@ func Kernel() *System {
 		Error:       kernelError,
 		LocalAddr:   kernelLocalAddr,
 		State:       kernelState,
+		Unacked:     kernelUnacked,
 		Shutdown:    kernelShutdown,
 		Close:       kernelClose,
 		EpollAdd:    kernelEpollAdd,
@@ -226,6 +228,12 @@ func kernelState(fd int) (uint8, unix.Errno) {
 	size := uint32(len(v))
 	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO, uintptr(unsafe.Pointer(&v)), uintptr(unsafe.Pointer(&size)), 0)
 	return v[0], errno
+}
+
+func kernelUnacked(fd int) (int, unix.Errno) {
+	var v int32
+	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCOUTQ, uintptr(unsafe.Pointer(&v)))
+	return int(v), errno
 }
 
 func kernelLocalAddr(fd int) (netip.AddrPort, unix.Errno) {

@@ -35,6 +35,7 @@ func (c *Conn) write(p []byte) (int, unix.Errno) {
 	if c.fault != 0 {
 		return 0, unix.Errno(c.fault)
 	}
+	c.sending()
 	n, errno := c.loop.system.Write(int(c.fd), p)
 	switch errno {
 	case 0:
@@ -46,7 +47,7 @@ func (c *Conn) write(p []byte) (int, unix.Errno) {
 		c.flags &^= writable
 		return 0, 0
 	}
-	c.fault = uint16(errno)
+	c.fault = uint8(errno)
 	return 0, errno
 }
 
@@ -74,6 +75,7 @@ func (c *Conn) unpark() {
 // SpliceOut moves the pipe's bytes to the socket, as many as it takes; p.Held
 // counts the rest. Nothing may be parked. An error is permanent, as in Send.
 func (c *Conn) SpliceOut(p *Pipe) unix.Errno {
+	c.sending()
 	for p.held > 0 && c.fault == 0 {
 		n, errno := c.loop.system.Splice(p.r, int(c.fd), p.held)
 		switch {
@@ -81,9 +83,9 @@ func (c *Conn) SpliceOut(p *Pipe) unix.Errno {
 			c.flags &^= writable
 			return 0
 		case errno != 0:
-			c.fault = uint16(errno)
+			c.fault = uint8(errno)
 		case n == 0: // never happens, and an error is better than an endless loop
-			c.fault = uint16(unix.EIO)
+			c.fault = uint8(unix.EIO)
 		default:
 			p.held -= n
 		}

@@ -19,7 +19,7 @@ import (
 //	stage      event                            next
 //	header     a complete PROXY header          admission
 //	header     garbage, timeout                 refused
-//	admission  the limiter refuses              refused
+//	admission  allow, deny, limiter refuse      refused
 //	admission  the frontend speaks TLS          handshake
 //	admission  it does not                      entered
 //	handshake  the handshake is complete        entered
@@ -114,10 +114,14 @@ func (c *Client) readHeader(settings *Settings, limiter *ratelimit.Limiter) (don
 	return c.admit(settings, limiter)
 }
 
-// admit asks the limits: before TLS, whose handshakes are expensive.
+// admit asks the frontend's lists and the limits: before TLS, whose handshakes are
+// expensive. In mode http each request is asked for, which can be answered.
 func (c *Client) admit(settings *Settings, limiter *ratelimit.Limiter) (done bool, refusal Reason) {
 	loop := c.Conn.Loop()
 	c.Stage = StageAdmission
+	if settings.Frontend.Mode != conf.ModeHTTP && !settings.Access.Admits(c.From.Addr()) {
+		return true, AccessDenied
+	}
 	source, verdict := c.ask(settings, limiter)
 	if verdict != ratelimit.Admitted {
 		return true, RefusalOf(verdict)

@@ -96,7 +96,7 @@ type Stream interface {
 	Waits()
 	// Dial begins a connection to the slot's server, from one of the sources where
 	// there are any.
-	Dial(userTimeout int, sources []netip.Addr) unix.Errno
+	Dial(liveness reactor.Liveness, sources []netip.Addr) unix.Errno
 	// Preface sends what goes before everything else on a new connection.
 	Preface() unix.Errno
 	// Established is called when the connection is there, and counted.
@@ -211,7 +211,7 @@ func (d *Dispatch) Connect(s Stream) {
 	d.attempts++
 	s.Log().Dialing(d.Since)
 	c := d.Pool.InForce()
-	switch errno := s.Dial(int(c.TimeoutTCPUser/time.Millisecond), c.Source); {
+	switch errno := s.Dial(reactor.Liveness{UserTimeout: c.TimeoutTCPUser, KeepAlive: c.KeepAlive}, c.Source); {
 	case errno == 0:
 		d.starved = 0
 		s.Waits()

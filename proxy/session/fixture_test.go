@@ -294,7 +294,7 @@ func (s *stream) Waits() {
 	s.loop.Arm(&s.timer, s, s.dispatch.Since+int64(s.dispatch.Limit()))
 }
 
-func (s *stream) Dial(int, []netip.Addr) (errno unix.Errno) {
+func (s *stream) Dial(reactor.Liveness, []netip.Addr) (errno unix.Errno) {
 	server := s.dispatch.Slot.Server()
 	s.record("dial %s", server.Name())
 	switch s.behavior() {

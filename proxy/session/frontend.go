@@ -21,7 +21,8 @@ import (
 type Settings struct {
 	Frontend conf.Frontend
 	Pool     *backend.Pool
-	TLS      TLS // nil = plain
+	TLS      TLS     // nil = plain
+	Access   *Access // nil = everybody
 }
 
 // Balance is the policy that holds for the frontend's own backend.
@@ -30,6 +31,11 @@ func (s *Settings) Balance() conf.Balance {
 		return s.Frontend.Balance
 	}
 	return s.Pool.InForce().Balance
+}
+
+// Liveness is how a client that has vanished is noticed.
+func (s *Settings) Liveness() reactor.Liveness {
+	return reactor.Liveness{UserTimeout: s.Pool.InForce().TimeoutTCPUser, KeepAlive: s.Frontend.KeepAlive}
 }
 
 // Trusts reports whether a peer at address is believed about the clients behind

@@ -31,6 +31,7 @@ const (
 	ConnectionRate       // the source opens connections too fast
 	SourceConnections    // the source has max_connections open
 	GlobalConnectionRate // all sources together open connections too fast
+	AccessDenied         // the frontend's allow or deny refuses the client's address
 	UntrustedProxy       // accept_proxy, and the peer is not among trusted_proxies
 	ProxyHeaderInvalid   // accept_proxy, and what came is no PROXY header
 	ProxyHeaderTimeout   // accept_proxy, and no complete header came in time
@@ -67,6 +68,7 @@ var reasonNames = [Reasons]string{
 	ConnectionRate:       "connection_rate",
 	SourceConnections:    "source_connections",
 	GlobalConnectionRate: "global_connection_rate",
+	AccessDenied:         "access_denied",
 	UntrustedProxy:       "untrusted_proxy",
 	ProxyHeaderInvalid:   "proxy_header_invalid",
 	ProxyHeaderTimeout:   "proxy_header_timeout",

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"mcplb/backend/discovery"
 	"mcplb/cmd/internal/holder"
 	"mcplb/conf"
 	"mcplb/healthcheck"
@@ -42,7 +44,7 @@ type Machine struct {
 	ReadFile   func(path string) ([]byte, error) // of /proc
 	OpenFiles  func() (hard uint64, err error)   // the most that this process may have
 	ClockError func() (synchronized bool, err error)
-	Lookup     func(ctx context.Context, host string) ([]string, error)
+	Lookup     func(ctx context.Context, by conf.Resolver, host string, family conf.Family) (netip.Addr, error)
 	Dial       func(ctx context.Context, address string) error
 	Check      func(ctx context.Context, check conf.Check, to healthcheck.Target) healthcheck.Result
 	Bind       func(address string) error                 // whether it can be listened on
@@ -53,9 +55,19 @@ type Machine struct {
 func ThisMachine() Machine {
 	return Machine{
 		Now: time.Now, ReadFile: os.ReadFile, OpenFiles: openFiles, ClockError: clockSynchronized,
-		Lookup: net.DefaultResolver.LookupHost, Dial: dial, Check: healthcheck.Once,
+		Lookup: lookUp, Dial: dial, Check: healthcheck.Once,
 		Bind: bindable, Holder: findHolder,
 	}
+}
+
+// lookUp looks a host name up as the balancer does, and returns the address that it
+// would use.
+func lookUp(ctx context.Context, by conf.Resolver, host string, family conf.Family) (netip.Addr, error) {
+	answer, err := discovery.New(by, discovery.System{}).Addresses(ctx, host, family)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return answer.Addresses[0], nil
 }
 
 func openFiles() (uint64, error) {

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"mcplb/backend/discovery"
 	"mcplb/cmd/internal/holder"
 	"mcplb/conf"
 	"mcplb/healthcheck"
@@ -31,8 +33,10 @@ func sound() Machine {
 			"net/ipv4/ip_local_port_range": "32768\t60999",
 		}),
 		ClockError: func() (bool, error) { return true, nil },
-		Lookup:     func(context.Context, string) ([]string, error) { return []string{"192.0.2.1"}, nil },
-		Dial:       func(context.Context, string) error { return nil },
+		Lookup: func(context.Context, conf.Resolver, string, conf.Family) (netip.Addr, error) {
+			return netip.MustParseAddr("192.0.2.1"), nil
+		},
+		Dial: func(context.Context, string) error { return nil },
 		Check: func(context.Context, conf.Check, healthcheck.Target) healthcheck.Result {
 			return healthcheck.Result{Code: healthcheck.L7OK}
 		},
@@ -124,8 +128,8 @@ func TestFindings(t *testing.T) {
 		{"a clock that is wrong", "", "", func(m *Machine) { m.ClockError = func() (bool, error) { return false, nil } },
 			"warning | clock | is not synchronized"},
 		{"a name that is not found", "", "", func(m *Machine) {
-			m.Lookup = func(context.Context, string) ([]string, error) {
-				return nil, &net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}
+			m.Lookup = func(context.Context, conf.Resolver, string, conf.Family) (netip.Addr, error) {
+				return netip.Addr{}, &discovery.Error{Kind: discovery.NoSuchName, Detail: "no such host"}
 			}
 		}, "PROBLEM | server b/n1 | tcp: the name node.example.com is not found: no such host | check the name"},
 		{"a server that refuses", "", "", func(m *Machine) {

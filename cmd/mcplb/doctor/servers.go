@@ -88,15 +88,15 @@ func (r *reached) reach(ctx context.Context, e *examination, endpoint conf.Endpo
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	if _, err := netip.ParseAddr(host); err != nil {
-		found, err := e.Lookup(ctx, host)
-		if err != nil || len(found) == 0 {
-			r.add(Problem, "check the name and this machine's resolver: getent hosts "+host, "%s: the name %s is not found: %s", endpoint, host, reason(err))
+		found, err := e.Lookup(ctx, e.config.Resolver, host, r.server.Family)
+		if err != nil {
+			r.add(Problem, "check the name, and the name servers: resolver.nameservers, or those of /etc/resolv.conf", "%s: the name %s is not found: %s", endpoint, host, reason(err))
 			return resolved, false
 		}
-		host = found[0]
+		host = found.String()
 	}
 	resolved, _ = netip.ParseAddrPort(net.JoinHostPort(host, port)) // an invalid one is found by the check
-	if err := e.Dial(ctx, address); err != nil {
+	if err := e.Dial(ctx, net.JoinHostPort(host, port)); err != nil {
 		r.add(Problem, advise(err, host), "%s: %s cannot be reached: %s", endpoint, address, reason(err))
 		return resolved, false
 	}

@@ -8,7 +8,7 @@ import (
 
 func TestExemptions(t *testing.T) {
 	t.Parallel()
-	set := newExemptions([]netip.Prefix{
+	set := NewAddressSet([]netip.Prefix{
 		netip.MustParsePrefix("10.1.0.0/16"),
 		netip.MustParsePrefix("10.0.0.0/8"),
 		netip.MustParsePrefix("10.200.3.4/32"),
@@ -26,11 +26,11 @@ func TestExemptions(t *testing.T) {
 		"2001:db8::1": true, "2001:db9::1": false, "::1": false, "0.0.0.0": false,
 		"::ffff:10.0.0.1": true, "2001:db8::1%eth0": true,
 	} {
-		if got := set.contains(normal(addr(address))); got != want {
+		if got := set.Contains(normal(addr(address))); got != want {
 			t.Errorf("%s: %v, want %v", address, got, want)
 		}
 	}
-	if newExemptions(nil).contains(addr("10.0.0.1")) {
+	if NewAddressSet(nil).Contains(addr("10.0.0.1")) {
 		t.Error("the empty set contains an address")
 	}
 }
@@ -61,13 +61,13 @@ func TestExemptionsProperty(t *testing.T) {
 	for seed := range uint64(100) {
 		random := rand.New(rand.NewPCG(seed, 3))
 		prefixes := randomPrefixes(random, random.IntN(100))
-		set := newExemptions(prefixes)
+		set := NewAddressSet(prefixes)
 		for range 500 {
 			address, want := randomAddress(random, random.IntN(2) == 0), false
 			for _, p := range prefixes {
 				want = want || p.Contains(address)
 			}
-			if got := set.contains(address); got != want {
+			if got := set.Contains(address); got != want {
 				t.Fatalf("seed %d: %v is exempt: %v, want %v; prefixes %v", seed, address, got, want, prefixes)
 			}
 		}

@@ -6,14 +6,14 @@ import (
 	"sort"
 )
 
-// exemptions is a set of addresses: prefixes in ascending order, none within
+// AddressSet is an immutable set of addresses, empty as its zero value. It is prefixes in ascending order, none within
 // another. Prefixes are nested or disjoint, never overlapping otherwise, so the
 // only one that can contain an address is the last that does not start after it.
-type exemptions []netip.Prefix
+type AddressSet []netip.Prefix
 
-// newExemptions returns the addresses that lie in any of the prefixes. Invalid
+// NewAddressSet returns the addresses that lie in any of the prefixes. Invalid
 // prefixes contain nothing.
-func newExemptions(prefixes []netip.Prefix) exemptions {
+func NewAddressSet(prefixes []netip.Prefix) AddressSet {
 	sorted := make([]netip.Prefix, 0, len(prefixes))
 	for _, p := range prefixes {
 		if p = unmapPrefix(p).Masked(); p.IsValid() {
@@ -26,7 +26,7 @@ func newExemptions(prefixes []netip.Prefix) exemptions {
 		}
 		return a.Bits() - b.Bits() // the wider first
 	})
-	var set exemptions
+	var set AddressSet
 	for _, p := range sorted {
 		if len(set) == 0 || !set[len(set)-1].Contains(p.Addr()) {
 			set = append(set, p)
@@ -43,8 +43,8 @@ func unmapPrefix(p netip.Prefix) netip.Prefix {
 	return p
 }
 
-// contains reports whether a normal address is in the set.
-func (e exemptions) contains(address netip.Addr) bool {
+// Contains reports whether an address is in the set, an IPv4-mapped one not.
+func (e AddressSet) Contains(address netip.Addr) bool {
 	after := sort.Search(len(e), func(i int) bool { return e[i].Addr().Compare(address) > 0 })
 	return after > 0 && e[after-1].Contains(address)
 }

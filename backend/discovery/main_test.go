@@ -1,0 +1,9 @@
+package discovery
+
+import (
+	"testing"
+
+	"mcplb/internal/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
