@@ -48,7 +48,7 @@ func TestContract(t *testing.T) {
 		Backends: []Backend{{
 			Name: "nodes", Balance: BalanceSource, BalanceFactor: 1.02, StickyTime: 30 * time.Minute, Retries: 3,
 			TimeoutConnect: 5 * time.Second, TimeoutQueue: 5 * time.Second, TimeoutServer: 300 * time.Second, TimeoutTCPUser: 30 * time.Second, KeepAlive: time.Minute,
-			MaxIdle: 512, OnDown: OnDownClose, OnRemoved: OnDownKeep, PreserveHost: true,
+			MaxIdle: 512, TimeoutIdle: 4 * time.Second, Replay: true, SessionSeen: 10 * time.Minute, OnDown: OnDownClose, OnRemoved: OnDownKeep, PreserveHost: true,
 			Check: Check{
 				Type: CheckTCP, Interval: 3 * time.Second, FastInterval: time.Second, Timeout: 3 * time.Second,
 				Rise: 2, Fall: 2, Path: "/health", Expect: Statuses{{200, 200}}, Method: "GET", SendProxy: true, Observe: true,

@@ -181,7 +181,7 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 		Usable: server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since, AdminSince: state.AdminSince,
 		AdminReason: state.AdminReason, Backup: server.Backup(), DrainRequest: state.DrainRequest, DrainRequestSince: state.DrainRequestSince,
 		Emptied: state.Emptied,
-		Downs: state.Outages.Count, DowntimeSeconds: state.Downtime(time.Now()).Seconds(), LastDown: state.Outages.Last,
+		Downs:   state.Outages.Count, DowntimeSeconds: state.Downtime(time.Now()).Seconds(), LastDown: state.Outages.Last,
 		Weight: server.Weight(), InitialWeight: server.ConfiguredWeight(), EffectiveWeight: server.EffectiveWeight(),
 		Connections: admin.Connections{
 			Current: int64(server.Conns()), Peak: int64(server.Peak()),
