@@ -146,14 +146,14 @@ func writeBackend(w io.Writer, now time.Time, b *admin.Backend, servers order) {
 	fmt.Fprintf(w, "\nBACKEND %s (%s)  %d of %d servers usable  queue %d (peak %d)  sticky sources %d\n",
 		b.Name, b.Balance, b.ServersUsable, b.ServersTotal, b.QueueCurrent, b.QueuePeak, b.StickySources)
 	table := newTable(w)
-	fmt.Fprintln(table, "SERVER\tSTATE\tFOR\tCONNS\tMAX\tQUEUE\tSESSIONS\tSTREAMS\tWS\tSHARE\tFAIR\tWEIGHT\tMSG/S\tP50\tP95\tP99\tERRORS\tLAST CHECK")
+	fmt.Fprintln(table, "SERVER\tSTATE\tFOR\tCONNS\tMAX\tQUEUE\tSTREAMS\tWS\tSHARE\tFAIR\tWEIGHT\tMSG/S\tP50\tP95\tP99\tERRORS\tSESSIONS\tLAST CHECK")
 	for _, server := range servers.sorted(b.Servers) {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%s\n", server.Name, stateOf(&server),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", server.Name, stateOf(&server),
 			roughly(now.Sub(server.ShownSince()).Seconds()), server.Connections.Current, server.Connections.Limit,
-			server.Queued, server.Sessions, server.Streams, server.Tunnels,
+			server.Queued, server.Streams, server.Tunnels,
 			percent(server.Share), percent(server.FairShare), server.Weight, perSecond(server.Rates.Messages),
 			latency(server.Response.P50Seconds), latency(server.Response.P95Seconds), latency(server.Response.P99Seconds),
-			server.ServerErrors(), checkOf(&server.Check))
+			server.ServerErrors(), server.Sessions, checkOf(&server.Check))
 	}
 	table.Flush()
 	writeNames(w, b.Servers)
