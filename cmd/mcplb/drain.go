@@ -137,7 +137,9 @@ func (w *emptyWaiter) look(s *admin.Snapshot) error {
 			w.show(name, "empty")
 			return true
 		}
-		w.show(name, server.Left())
+		if server.Connections.Current+server.Queued+server.Sessions > 0 { // else the balancer is about to find it empty
+			w.show(name, server.Left())
+		}
 		return false
 	})
 	return failed
