@@ -159,12 +159,13 @@ func (s *Server) succeed() {
 	was := old.State()
 	since := s.State().Since
 	s.state.Store(&State{
-		Admin: was.Admin, AdminReason: was.AdminReason, AdminSince: was.AdminSince, Since: since,
+		Admin: was.Admin, AdminReason: was.AdminReason, AdminSince: was.AdminSince, Since: since, Withdrawn: was.Withdrawn,
 		Outages: Outages{Count: was.Outages.Count, Last: was.Outages.Last, Ended: was.Downtime(since)},
 	})
 }
 
-// configure puts in force what c changes of the server.
+// configure puts in force what c changes of the server, and whether it is withdrawn.
+// The caller holds pool.mu, and has changes delivered.
 func (s *Server) configure(c conf.Server) {
 	if c.Weight != s.conf.Weight {
 		s.weight.Store(clamp(c.Weight))
@@ -174,6 +175,9 @@ func (s *Server) configure(c conf.Server) {
 	}
 	disabled := s.conf.Disabled
 	s.conf = c
+	if s.State().Withdrawn != c.NoNewClients {
+		s.change(func(st *State) { st.Withdrawn = c.NoNewClients })
+	}
 	if c.Disabled != disabled {
 		s.change(func(st *State) { st.disable(c.Disabled, time.Now()) })
 	}

@@ -43,13 +43,14 @@ func word(words []string, i int) string {
 }
 
 // State is a server's state at one moment. It is a value: it does not follow
-// later changes. The zero State is that of a server never checked. Health, Admin
-// and DrainRequest are separate inputs; together they decide which clients the
-// server takes:
+// later changes. The zero State is that of a server never checked. Health, Admin,
+// DrainRequest and Withdrawn are separate inputs; together they decide which
+// clients the server takes:
 //
 //	                           unchecked, up           down
 //	ready                      new and bound clients   none
 //	ready, asks to be drained  bound clients           none
+//	ready, withdrawn           bound clients           none
 //	drain                      bound clients           none
 //	maint                      none                    none
 type State struct {
@@ -69,6 +70,10 @@ type State struct {
 	Since      time.Time // when Health last changed; at first when the server was created
 	AdminSince time.Time // when Admin last changed; zero = never set
 	Outages    Outages
+
+	// Withdrawn is set where the source that has found the server wants nobody new to
+	// go there (conf.Server.NoNewClients).
+	Withdrawn bool
 }
 
 // Outages are the times that a server was down. The zero Outages are those of a server
@@ -92,9 +97,9 @@ func (s State) Downtime(now time.Time) time.Duration {
 // weight is above zero.
 func (s State) TakesNew() bool { return s.Health != Down && !s.drained() }
 
-// drained reports whether the operator's will or the server's own request keeps
-// new clients away.
-func (s State) drained() bool { return s.Admin != Ready || s.DrainRequest != "" }
+// drained reports whether the operator's will, the server's own request, or what has
+// found the server keeps new clients away.
+func (s State) drained() bool { return s.Admin != Ready || s.DrainRequest != "" || s.Withdrawn }
 
 // Draining reports whether the server gets nobody new, by the operator's will or its own
 // request, while those there may stay.

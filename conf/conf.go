@@ -15,6 +15,7 @@ type Config struct {
 	Global    Global
 	Admin     Admin
 	Resolver  Resolver
+	Fleet     Fleet
 	RateLimit RateLimit
 	Frontends []Frontend // in the order of the file
 	Backends  []Backend  // in the order of the file
@@ -276,6 +277,7 @@ type Backend struct {
 	Source         []netip.Addr // local addresses to connect from
 	SendProxy      SendProxy
 	Check          Check
+	Discover       *Discover // nil = no servers but Servers
 	Servers        []Server
 }
 
@@ -352,10 +354,14 @@ type Server struct {
 	SSE     string // host:port; HTTP if the file has none
 	MaxConn int    // connections to all addresses together; 0 = no limit
 	Weight  int    // 0 = gets no new clients
+	Family  Family // which addresses of host names are used
 
-	Backup   bool   // takes new clients only while no other server of the backend is usable
-	Disabled bool   // starts in maintenance
-	Family   Family // which addresses of host names are used
+	Backup   bool // takes new clients only while no other server of the backend is usable
+	Disabled bool // starts in maintenance
+
+	// NoNewClients is set where a source of found servers says that this one is about
+	// to go or not ready: it serves those that it has. No key of a file sets it.
+	NoNewClients bool
 }
 
 // serverEndpoints are all of a server's addresses, in the order of the file.

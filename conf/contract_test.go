@@ -40,6 +40,7 @@ func TestContract(t *testing.T) {
 		Global:   Global{HardStopAfter: 5 * time.Minute, LogLevel: slog.LevelInfo, LogFormat: LogText},
 		Admin:    Admin{Listen: "127.0.0.1:8404", HealthListen: "127.0.0.1:8888", MaxConnections: 64},
 		Resolver: Resolver{Timeout: 2 * time.Second, MinTTL: time.Second, MaxTTL: time.Minute, Hold: 5 * time.Minute},
+		Fleet:    Fleet{Name: "mcplb", Shares: []Share{ShareSticky, ShareBans, ShareRates}},
 		RateLimit: RateLimit{
 			ConnectionRate: 100, ConnectionBurst: 200, MessageRate: 100, MessageBurst: 200, OverMessage: Delay,
 			BanAfter: 100, BanTime: 5 * time.Minute, TableSize: 1_000_000,
@@ -107,6 +108,9 @@ var examples = []string{
 	"backend.nodes.server[3].name", "backend.nodes.server[3].tcp", "backend.nodes.server[3].http", "backend.nodes.server[3].sse",
 }
 
+// podsWere is how the change of a backend found by Kubernetes begins.
+const podsWere = `~backend.pods.discover { kubernetes = { service = "mcp", ports.tcp = "mcp", ports.http = "http" } } -> { kubernetes = `
+
 // TestContractDefaults removes each key of the contract in turn: what the contract
 // shows as the default must be the default.
 func TestContractDefaults(t *testing.T) {
@@ -152,10 +156,15 @@ func keysByLine(p *positions) []string {
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
 	added := []string{"[admin] protect", "[frontend.NAME] keepalive", "[frontend.NAME] allow", "[frontend.NAME] deny", "[backend.NAME] keepalive",
-		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed",
-		"[backend.NAME] timeout_idle", "[backend.NAME] replay", "[backend.NAME] session_seen", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors",
-		"[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages",
-		"[frontend.NAME.cors] expose", "[frontend.NAME.cors] preflight", "[frontend.NAME.cors] allow_methods", "[frontend.NAME.cors] allow_headers", "[frontend.NAME.cors] max_age"}
+		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[backend.NAME] timeout_idle", "[backend.NAME] replay", "[backend.NAME] session_seen", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors", "[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages",
+		"[frontend.NAME.cors] expose", "[frontend.NAME.cors] preflight", "[frontend.NAME.cors] allow_methods", "[frontend.NAME.cors] allow_headers", "[frontend.NAME.cors] max_age",
+		"[backend.NAME] discover", "[backend.NAME.discover] dns", "[backend.NAME.discover] ports", "[backend.NAME.discover] file", "[backend.NAME.discover] kubernetes",
+		"[backend.NAME.discover] most", "[backend.NAME.discover] maxconn", "[backend.NAME.discover] weight",
+		"[backend.NAME.discover.ports] tcp", "[backend.NAME.discover.ports] http", "[backend.NAME.discover.ports] ws", "[backend.NAME.discover.ports] sse",
+		"[backend.NAME.discover.kubernetes] namespace", "[backend.NAME.discover.kubernetes] service", "[backend.NAME.discover.kubernetes] ports",
+		"[backend.NAME.discover.kubernetes] api", "[backend.NAME.discover.kubernetes] token_file", "[backend.NAME.discover.kubernetes] ca",
+		"[backend.NAME.discover.kubernetes.ports] tcp", "[backend.NAME.discover.kubernetes.ports] http",
+		"[backend.NAME.discover.kubernetes.ports] ws", "[backend.NAME.discover.kubernetes.ports] sse"}
 	for _, key := range routeSection.keys() {
 		if !slices.Contains([]string{"path", "backend", "endpoint"}, key) {
 			added = append(added, "[[frontend.NAME.route]] "+key)
@@ -307,6 +316,18 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// discovering has backends whose servers are found.
+const discovering = `
+[backend.named.discover]
+dns = "mcp.example.com"
+ports = { tcp = 1, http = 2 }
+[backend.listed.discover]
+file = "/run/servers.toml"
+[backend.pods.discover.kubernetes]
+service = "mcp"
+ports = { tcp = "mcp", http = "http" }
+`
+
 // TestEveryKey checks that each key is read into its own field: changing it
 // changes that key and no other.
 func TestEveryKey(t *testing.T) {
@@ -317,7 +338,7 @@ func TestEveryKey(t *testing.T) {
 		"[[frontend.web.route]]\npath = \"/a\"\n[frontend.web.route.respond]\n" +
 		"[[frontend.web.route]]\npath = \"/b\"\n[frontend.web.route.redirect]\nto = \"/x\"\n" +
 		"[[frontend.web.route]]\npath = \"/c\"\n[[frontend.web.route.limit]]\nkey = \"source\"\nrate = 1\n" +
-		"[[frontend.web.route]]\nhost = \"a\"\n"
+		"[[frontend.web.route]]\nhost = \"a\"\n" + discovering
 	for _, c := range everyKey {
 		text := text
 		if c.key == "admin.protect" {
@@ -336,7 +357,7 @@ func TestEveryKey(t *testing.T) {
 	}
 	for _, section := range allSections {
 		for _, key := range section.keys() {
-			if !tested[key] && !slices.Contains([]string{"cors", "sticky", "route", "respond", "redirect", "limit", "check", "server", "certificates", "cert", "key", "min_version"}, key) {
+			if !tested[key] && !slices.Contains([]string{"cors", "sticky", "route", "respond", "redirect", "limit", "check", "discover", "ports", "kubernetes", "server", "certificates", "cert", "key", "min_version"}, key) {
 				t.Errorf("%s %s is not tested", section.title(), key)
 			}
 		}
@@ -378,6 +399,10 @@ var everyKey = []struct{ key, value, plan string }{
 	{"resolver.min_ttl", `"5s"`, `~resolver.min_ttl 1s -> 5s`},
 	{"resolver.max_ttl", `"1h"`, `~resolver.max_ttl 1m -> 1h`},
 	{"resolver.hold", `0`, `~resolver.hold 5m -> 0s`},
+	{"fleet.redis", `"rediss://lb@redis.example.com/2"`, `~fleet.redis "" -> "rediss://lb@redis.example.com:6379/2"`},
+	{"fleet.name", `"blue"`, `~fleet.name "mcplb" -> "blue"`},
+	{"fleet.instance", `"lb1:8404"`, `~fleet.instance "" -> "lb1:8404"`},
+	{"fleet.shares", `["bans"]`, `~fleet.shares ["sticky", "bans", "rates"] -> ["bans"]`},
 	{"ratelimit.connection_rate", "7", `~ratelimit.connection_rate 100 -> 7`},
 	{"ratelimit.connection_burst", "7", `~ratelimit.connection_burst 200 -> 7`},
 	{"ratelimit.message_rate", "50", `~ratelimit.message_rate 100 -> 50`},
@@ -507,6 +532,18 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.other.check.drain_on", `[503, "4xx"]`, `~backend.other.check.drain_on [] -> [503, "4xx"]`},
 	{"backend.nodes.check.send_proxy", `false`, `~backend.nodes.check.send_proxy true -> false`},
 	{"backend.nodes.check.observe", `false`, `~backend.nodes.check.observe true -> false`},
+	{"backend.named.discover.dns", `"_mcp._tcp.example.com"`, `~backend.named.discover { dns = "mcp.example.com", ports.tcp = 1, ports.http = 2 } -> { dns = "_mcp._tcp.example.com", ports.tcp = 1, ports.http = 2 }`},
+	{"backend.named.discover.most", `7`, `~backend.named.discover { dns = "mcp.example.com", ports.tcp = 1, ports.http = 2 } -> { dns = "mcp.example.com", ports.tcp = 1, ports.http = 2, most = 7 }`},
+	{"backend.listed.discover.file", `"x"`, `~backend.listed.discover { file = "/run/servers.toml" } -> { file = "x" }`},
+	{"backend.listed.discover.maxconn", `9`, `~backend.listed.discover { file = "/run/servers.toml" } -> { file = "/run/servers.toml", maxconn = 9 }`},
+	{"backend.listed.discover.weight", `9`, `~backend.listed.discover { file = "/run/servers.toml" } -> { file = "/run/servers.toml", weight = 9 }`},
+	{"backend.pods.discover.kubernetes.namespace", `"apps"`, podsWere + `{ namespace = "apps", service = "mcp", ports.tcp = "mcp", ports.http = "http" } }`},
+	{"backend.pods.discover.kubernetes.service", `"x"`, podsWere + `{ service = "x", ports.tcp = "mcp", ports.http = "http" } }`},
+	{"backend.pods.discover.kubernetes.api", `"https://[::1]:6443/"`, podsWere + `{ service = "mcp", ports.tcp = "mcp", ports.http = "http", api = "https://[::1]:6443" } }`},
+	{"backend.pods.discover.kubernetes.token_file", `"t"`, podsWere + `{ service = "mcp", ports.tcp = "mcp", ports.http = "http", token_file = "t" } }`},
+	{"backend.pods.discover.kubernetes.ca", `"c"`, podsWere + `{ service = "mcp", ports.tcp = "mcp", ports.http = "http", ca = "c" } }`},
+	{"backend.pods.discover.kubernetes.ports", `{ tcp = 9001, sse = "s" }`, podsWere + `{ service = "mcp", ports.tcp = "9001", ports.sse = "s" } }`},
+	{"backend.named.discover.ports", `{ tcp = 3, ws = 4, sse = 5 }`, `~backend.named.discover { dns = "mcp.example.com", ports.tcp = 1, ports.http = 2 } -> { dns = "mcp.example.com", ports.tcp = 3, ports.ws = 4, ports.sse = 5 }`},
 	{"backend.nodes.server[1].name", `"x"`, `-server nodes/node2, +server nodes/x`},
 	{"backend.nodes.server[1].tcp", `"[::1]:1"`, `~server nodes/node2 tcp "127.0.0.12:9002" -> "[::1]:1"`},
 	{"backend.nodes.server[1].http", `"node2.example.com:1"`,
@@ -515,7 +552,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.server[1].sse", `"127.0.0.1:1"`, `~server nodes/node2 sse "127.0.0.12:8082" -> "127.0.0.1:1"`},
 	{"backend.nodes.server[1].maxconn", `0`, `~server nodes/node2 maxconn 25000 -> 0`},
 	{"backend.nodes.server[1].weight", `0`, `~server nodes/node2 weight 100 -> 0`},
+	{"backend.nodes.server[1].family", `"ipv6"`, `~server nodes/node2 family "any" -> "ipv6"`},
 	{"backend.nodes.server[1].backup", `true`, `~server nodes/node2 backup false -> true`},
 	{"backend.nodes.server[1].disabled", `true`, `~server nodes/node2 disabled false -> true`},
-	{"backend.nodes.server[1].family", `"ipv6"`, `~server nodes/node2 family "any" -> "ipv6"`},
 }

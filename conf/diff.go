@@ -17,6 +17,7 @@ type Plan struct {
 	Global    []KeyChange // of [global], including those that Fixed returns
 	Admin     []KeyChange // of [admin]
 	Resolver  []KeyChange // of [resolver]
+	Fleet     []KeyChange // of [fleet]; passwords are not shown
 	RateLimit []KeyChange // of [ratelimit]
 	Frontends []FrontendChange
 	Backends  []BackendChange
@@ -91,6 +92,7 @@ func Diff(before, after *Config) Plan {
 		Global:    globalSection.compare("global", &before.Global, &after.Global),
 		Admin:     adminSection.compare("admin", &before.Admin, &after.Admin),
 		Resolver:  resolverSection.compare("resolver", &before.Resolver, &after.Resolver),
+		Fleet:     fleetSection.compare("fleet", &before.Fleet, &after.Fleet),
 		RateLimit: rateLimitSection.compare("ratelimit", &before.RateLimit, &after.RateLimit),
 		Frontends: diffFrontends(before, after),
 		Backends:  diffBackends(before, after),
@@ -107,13 +109,13 @@ func Fixed(started, after *Global) []string {
 
 // Empty reports whether the plan changes nothing.
 func (p Plan) Empty() bool {
-	return len(p.Global)+len(p.Admin)+len(p.Resolver)+len(p.RateLimit)+len(p.Frontends)+len(p.Backends) == 0
+	return len(p.Global)+len(p.Admin)+len(p.Resolver)+len(p.Fleet)+len(p.RateLimit)+len(p.Frontends)+len(p.Backends) == 0
 }
 
 // String returns the plan as one line for the log, or "nothing changed".
 func (p Plan) String() string {
 	var parts []string
-	for _, keys := range [][]KeyChange{p.Global, p.Admin, p.Resolver, p.RateLimit} {
+	for _, keys := range [][]KeyChange{p.Global, p.Admin, p.Resolver, p.Fleet, p.RateLimit} {
 		parts = appendKeys(parts, keys)
 	}
 	for _, f := range p.Frontends {

@@ -94,10 +94,9 @@ func complete(c *Config, d *decoder) {
 			b.Check.FastInterval = min(b.Check.FastInterval, b.Check.Interval)
 		}
 		completeCheck(b, d)
-		for j := range b.Servers {
-			s := &b.Servers[j]
-			s.WS = cmp.Or(s.WS, s.HTTP)
-			s.SSE = cmp.Or(s.SSE, s.HTTP)
+		completeServers(b.Servers)
+		if b.Discover != nil {
+			b.Discover.Endpoints = c.endpointsOf(b)
 		}
 	}
 }
@@ -109,5 +108,14 @@ func completeCheck(b *Backend, d *decoder) {
 	}
 	if b.Check.SendProxy {
 		b.Check.ProxyHeader = b.SendProxy
+	}
+}
+
+// completeServers fills in the addresses that follow from others.
+func completeServers(servers []Server) {
+	for i := range servers {
+		s := &servers[i]
+		s.WS = cmp.Or(s.WS, s.HTTP)
+		s.SSE = cmp.Or(s.SSE, s.HTTP)
 	}
 }

@@ -161,16 +161,18 @@ func checkMatchedField(name string) error {
 }
 
 const (
-	hopByHop = "belongs to one connection alone, and the balancer writes it itself"
-	framing  = "says how the body is to be read, and the balancer writes it itself"
-	ofMCP    = "is MCP's own, and client and server agree on it"
+	hopByHop  = "belongs to one connection alone, and the balancer writes it itself"
+	framing   = "says how the body is to be read, and the balancer writes it itself"
+	handshake = "belongs to the handshake of a WebSocket, which client and server agree on"
+	ofMCP     = "is MCP's own, and client and server agree on it"
 )
 
-// fixedFields are the headers that routes must leave alone, in lower case, each
-// with the reason.
+// fixedFields are the headers that routes must leave alone, in lower case and with
+// "-" for "_", each with the reason.
 var fixedFields = map[string]string{
 	"connection": hopByHop, "keep-alive": hopByHop, "proxy-connection": hopByHop, "te": hopByHop, "trailer": hopByHop, "upgrade": hopByHop,
 	"proxy-authenticate": hopByHop, "proxy-authorization": hopByHop, "proxy-authentication-info": hopByHop,
+	"http2-settings": hopByHop, "sec-websocket-key": handshake, "sec-websocket-accept": handshake, "sec-websocket-extensions": handshake, "sec-websocket-version": handshake,
 	"content-length": framing, "transfer-encoding": framing, "content-encoding": framing, "expect": framing,
 	"mcp-session-id": ofMCP, "mcp-protocol-version": ofMCP, "mcp-method": ofMCP, "mcp-name": ofMCP, "last-event-id": ofMCP,
 }
@@ -178,7 +180,7 @@ var fixedFields = map[string]string{
 // checkChangeable returns an error unless a route may change the header called
 // name.
 func checkChangeable(name string) error {
-	lower := strings.ToLower(name)
+	lower := strings.ReplaceAll(strings.ToLower(name), "_", "-") // some servers take one for the other
 	reason := fixedFields[lower]
 	if strings.HasPrefix(lower, "mcp-param-") {
 		reason = ofMCP

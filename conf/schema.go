@@ -14,6 +14,7 @@ var rootSection = section[Config]{"the top level", []field[Config]{
 	sub("global", &globalSection, func(c *Config) *Global { return &c.Global }),
 	sub("admin", &adminSection, func(c *Config) *Admin { return &c.Admin }),
 	sub("resolver", &resolverSection, func(c *Config) *Resolver { return &c.Resolver }),
+	sub("fleet", &fleetSection, func(c *Config) *Fleet { return &c.Fleet }),
 	sub("ratelimit", &rateLimitSection, func(c *Config) *RateLimit { return &c.RateLimit }),
 	byName("frontend", &frontendSection, func(c *Config) *[]Frontend { return &c.Frontends }, func(f *Frontend) *string { return &f.Name }),
 	byName("backend", &backendSection, func(c *Config) *[]Backend { return &c.Backends }, func(b *Backend) *string { return &b.Name }),
@@ -44,6 +45,13 @@ var resolverSection = section[Resolver]{"[resolver]", []field[Resolver]{
 	key("min_ttl", timeout, time.Second, func(r *Resolver) *time.Duration { return &r.MinTTL }),
 	key("max_ttl", timeout, time.Minute, func(r *Resolver) *time.Duration { return &r.MaxTTL }),
 	key("hold", timeout, 5*time.Minute, func(r *Resolver) *time.Duration { return &r.Hold }),
+}}
+
+var fleetSection = section[Fleet]{"[fleet]", []field[Fleet]{
+	key("redis", redisURL, Redis{}, func(f *Fleet) *Redis { return &f.Redis }),
+	key("name", fleetName, "mcplb", func(f *Fleet) *string { return &f.Name }),
+	key("instance", instanceName, "", func(f *Fleet) *string { return &f.Instance }),
+	key("shares", listOf(oneOf(ShareSticky, ShareBans, ShareRates), `["sticky", "bans", "rates"]`), []Share{ShareSticky, ShareBans, ShareRates}, func(f *Fleet) *[]Share { return &f.Shares }),
 }}
 
 var rateLimitSection = section[RateLimit]{"[ratelimit]", []field[RateLimit]{
@@ -138,6 +146,7 @@ var backendSection = section[Backend]{"[backend.NAME]", []field[Backend]{
 	key("source", listOf(sourceAddress, `["192.0.2.10"]`), nil, func(b *Backend) *[]netip.Addr { return &b.Source }),
 	key("send_proxy", oneOf(SendProxyOff, SendProxyV1, SendProxyV2), SendProxyOff, func(b *Backend) *SendProxy { return &b.SendProxy }),
 	sub("check", &checkSection, func(b *Backend) *Check { return &b.Check }),
+	optional("discover", &discoverSection, func(b *Backend) **Discover { return &b.Discover }),
 	several("server", &serverSection, func(b *Backend) *[]Server { return &b.Servers }).comparedApart(),
 }}
 
@@ -168,9 +177,9 @@ var serverSection = section[Server]{"[[backend.NAME.server]]", []field[Server]{
 	key("sse", serverAddress, "", func(s *Server) *string { return &s.SSE }),
 	key("maxconn", count, 25_000, func(s *Server) *int { return &s.MaxConn }),
 	key("weight", integer(0, 1000), 100, func(s *Server) *int { return &s.Weight }),
+	key("family", oneOf(FamilyAny, FamilyIPv4, FamilyIPv6), FamilyAny, func(s *Server) *Family { return &s.Family }),
 	key("backup", boolean, false, func(s *Server) *bool { return &s.Backup }),
 	key("disabled", boolean, false, func(s *Server) *bool { return &s.Disabled }),
-	key("family", oneOf(FamilyAny, FamilyIPv4, FamilyIPv6), FamilyAny, func(s *Server) *Family { return &s.Family }),
 }}
 
 // titled is a section of any type, for messages that name it.
@@ -183,7 +192,7 @@ type titled interface {
 
 // allSections lists every section, to find where a misplaced key belongs.
 var allSections = []titled{
-	&globalSection, &adminSection, &resolverSection, &rateLimitSection,
+	&globalSection, &adminSection, &resolverSection, &fleetSection, &rateLimitSection,
 	&frontendSection, &corsSection, &stickySection, &routeSection, &respondSection, &redirectSection, &limitSection, &tlsSection, &certificateSection,
-	&backendSection, &checkSection, &serverSection,
+	&backendSection, &checkSection, &discoverSection, &portsSection, &kubernetesSection, &namedPortsSection, &serverSection,
 }

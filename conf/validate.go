@@ -143,11 +143,15 @@ func validateBackend(c *Config, b *Backend, d *decoder) {
 	if !d.sound(path+".server") || !d.sound(path) {
 		return
 	}
+	validateDiscover(c, b, d)
 	if len(b.Servers) == 0 {
-		d.fail(path+".server", "is missing: a backend needs at least one server, write [[%s.server]] with name and tcp or http", path)
+		if b.Discover == nil && d.sound(path+".discover") {
+			d.fail(path+".server", "is missing: a backend needs at least one server, write [[%s.server]] with name and tcp or http, or [%s.discover]", path, path)
+		}
 		return
 	}
-	validateServers(b, path, d)
+	validateServers(b.Servers, path+".server", d)
+	validateWeights(b, path, d)
 	validateEndpoints(c, b, path, d)
 	validateSources(b, path, d)
 }
@@ -163,16 +167,14 @@ func places(s *Server, address string) []string {
 	return []string{same + " " + string(FamilyIPv4), same + " " + string(FamilyIPv6)}
 }
 
-// validateServers reports servers that have the same name or address, or no
-// weight.
-func validateServers(b *Backend, path string, d *decoder) {
+// validateServers reports servers of the list at path that have the same name or
+// address.
+func validateServers(servers []Server, path string, d *decoder) {
 	names, addresses := map[string]int{}, map[string]int{}
-	weights := 0
-	for i, s := range b.Servers {
-		server := element(path+".server", i)
-		weights += s.Weight
+	for i, s := range servers {
+		server := element(path, i)
 		if before, taken := names[s.Name]; taken && d.sound(server+".name") {
-			d.fail(server+".name", "%q is the name of another server of this backend (%s): names must differ", s.Name, d.where(element(path+".server", before)+".name"))
+			d.fail(server+".name", "%q is the name of another server of this backend (%s): names must differ", s.Name, d.where(element(path, before)+".name"))
 		} else {
 			names[s.Name] = i
 		}
@@ -184,14 +186,18 @@ func validateServers(b *Backend, path string, d *decoder) {
 			for _, same := range places(&s, address) {
 				if before, taken := addresses[same]; taken && before != i {
 					d.fail(server+"."+string(e), "%q is an address of server %q already (%s): each server needs its own addresses",
-						address, b.Servers[before].Name, d.where(element(path+".server", before)))
+						address, servers[before].Name, d.where(element(path, before)))
 					break
 				}
 				addresses[same] = i
 			}
 		}
 	}
-	if weights == 0 {
+}
+
+// validateWeights reports that no server has a weight.
+func validateWeights(b *Backend, path string, d *decoder) {
+	if b.Discover == nil && !slices.ContainsFunc(b.Servers, func(s Server) bool { return s.Weight > 0 }) {
 		d.fail(path+".server", "has weight 0 for every server, so no client could be served: give at least one server a weight of 1 or more")
 	}
 }

@@ -110,6 +110,8 @@ func mustBe(want string, raw any) error {
 // describe shows a value as the TOML library decoded it.
 func describe(raw any) string {
 	switch v := raw.(type) {
+	case nil:
+		return "null"
 	case string:
 		return quoted(v)
 	case int64, float64, bool:

@@ -10,9 +10,6 @@ import (
 	"strings"
 )
 
-// urlPath is the type of a route's path.
-var urlPath = word(`a path, such as "/mcp"`, checkURLPath)
-
 // checkURLPath returns s, or an error unless it is a path.
 func checkURLPath(s string) (string, error) {
 	if !strings.HasPrefix(s, "/") {

@@ -164,7 +164,9 @@ func (c *control) Ban(source netip.Prefix, d time.Duration) (admin.Ban, error) {
 			admin.ErrInvalid, source, trusting)
 	}
 	c.proxy.limiter.BanRange(source, d, c.proxy.engine.Now())
-	ban := showBan(&ratelimit.Ban{Source: source, Remaining: d, Reason: ratelimit.Manual})
+	imposed := ratelimit.Ban{Source: source, Remaining: d, Reason: ratelimit.Manual}
+	c.proxy.fleet.Banned(imposed)
+	ban := showBan(&imposed)
 	ban.Note = spared
 	return ban, nil
 }
@@ -195,6 +197,7 @@ func (c *control) trusting(source netip.Prefix) (frontends, spared string) {
 func (c *control) Unban(source netip.Prefix) error {
 	limiter, now := c.proxy.limiter, c.proxy.engine.Now()
 	if limiter.UnbanRange(source, now) {
+		c.proxy.fleet.Lifted(source)
 		return nil
 	}
 	if by, banned := limiter.CoveringBan(source, now); banned {

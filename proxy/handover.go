@@ -40,6 +40,7 @@ func (h *Handover) Resume() {
 	p.startChecks()
 	p.setHanding(false)
 	p.resumePools()
+	p.fleet.Resume()
 	p.connections.closed.Store(false)
 	p.resumeListeners()
 }
@@ -57,6 +58,8 @@ func (p *Proxy) startChecks() {
 		p.settle(b)
 	}
 	p.bringIn() // what names stand for by now
+	p.startWatches()
+	p.refreshAll()
 }
 
 // EachCounters implements handover.Balancer.
@@ -78,6 +81,7 @@ func (h *Handover) Suspend() {
 	p := h.proxy
 	p.setHanding(true)
 	p.connections.closed.Store(true)
+	p.fleet.Suspend()  // the new process takes this balancer's place
 	p.engine.Barrier() // an accept that has begun ends within its loop's turn
 	for p.disconnector.underWay() {
 		p.engine.Barrier()
@@ -93,12 +97,34 @@ func (p *Proxy) setHanding(handing bool) {
 	p.handing = handing
 	if was && !handing {
 		p.bringIn()
+		p.refreshAll()
 	}
 }
 
 // Names implements handover.OldBalancer.
 func (h *Handover) Names() []discovery.Handover {
 	return h.proxy.names.Handover(h.proxy.engine.Now())
+}
+
+// AdoptServers implements handover.NewBalancer.
+func (h *Handover) AdoptServers(all []handover.BackendState) {
+	p := h.proxy
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range all {
+		state := &all[i]
+		name := state.Settings.Name
+		before := &extra{runtime: state.Extra.Runtime}
+		before.known.Servers, before.known.At = state.Extra.Found, state.Extra.FoundAt
+		written := p.written.Backend(name)
+		if written == nil || state.Removed {
+			continue
+		}
+		if e := before.next(written); e != nil {
+			p.extras[name] = e
+			p.refreshLocked(name)
+		}
+	}
 }
 
 // RestoreNames implements handover.NewBalancer.
@@ -117,7 +143,12 @@ func (h *Handover) Pools() (all []handover.Pool) {
 	defer p.mu.Unlock()
 	p.prune()
 	for _, b := range p.pools() {
-		all = append(all, handover.Pool{Pool: b.Pool, Removed: p.poolOf(b.Name()) != b.Pool})
+		one := handover.Pool{Pool: b.Pool, Removed: p.poolOf(b.Name()) != b.Pool}
+		if e := p.extras[b.Name()]; e != nil && !one.Removed {
+			found := e.state()
+			one.Extra = handover.ExtraServers{Runtime: e.runtime, Found: found.Servers, FoundAt: found.At}
+		}
+		all = append(all, one)
 	}
 	return all
 }
@@ -152,7 +183,7 @@ func (h *Handover) Figures() handover.Figures {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	forgotten, _ := json.Marshal(&p.leaving.forgotten) // of numbers and words: never fails
-	return handover.Figures{Peak: p.connections.peak.Load(), Failed: p.connections.failed.Load(), Forgotten: forgotten}
+	return handover.Figures{Peak: p.connections.peak.Load(), Failed: p.connections.failed.Load(), Forgotten: forgotten, Fleet: p.fleet.Pending()}
 }
 
 // Leave implements handover.OldBalancer. Until Stop, which must follow, the health
@@ -174,6 +205,7 @@ func (h *Handover) Restore(figures handover.Figures) error {
 	p := h.proxy
 	p.connections.peak.Store(figures.Peak)
 	p.connections.failed.Add(figures.Failed)
+	p.fleet.Restore(figures.Fleet)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leaving.forgotten = forgotten

@@ -160,6 +160,7 @@ func (c *change) openLog() error {
 func (c *change) apply() (summary string) {
 	p := c.proxy
 	p.limiter.Apply(c.to.RateLimit)
+	p.fleet.Apply(c.to.Fleet, c.to.Admin.Listen)
 	p.accounts.Resize(c.to.RateLimit.TableSize)
 	p.connections.setLimit(c.maxconn)
 	p.names.Want(usesOf(c.to), c.to.Resolver)

@@ -16,6 +16,7 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/admin"
+	"mcplb/proxy/fleet"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
@@ -47,6 +48,7 @@ type Proxy struct {
 	started      time.Time
 	engine       *reactor.Engine
 	limiter      *ratelimit.Limiter
+	fleet        *fleet.Fleet
 	accounts     *ratelimit.Accounts // of the limits of routes
 	connections  *connectionLimiter
 	disconnector *disconnector
@@ -55,7 +57,9 @@ type Proxy struct {
 	log          *accesslog.Log
 
 	mu         sync.RWMutex // guards what follows; never taken on a loop
-	config     *conf.Config
+	config     *conf.Config // with the servers that were found or added
+	written    *conf.Config // as the file says; nil = before the first apply
+	extras     extras
 	components // frontends and backends
 	listeners  listeners
 	suspended  bool // no checks run: their verdicts are yet to be restored
@@ -66,6 +70,10 @@ type Proxy struct {
 	names      *discovery.Names // set once
 	detours    *detours         // set once
 	drains     *drains          // set once
+
+	resolver *discovery.Resolver // of names; set once
+	watching sync.WaitGroup      // sources of servers
+	applying sync.Mutex          // held while a configuration is applied or a server added; taken before mu
 }
 
 // reload is the outcome of the last attempt to change the configuration.
@@ -105,12 +113,15 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		suspended:    options.Suspended,
 	}
 	engine.OnShortage(p.workers.Spare)
-	p.limiter.OnBan(banLogger(options.Log))
+	p.fleet = p.newFleet()
+	p.limiter.OnBan(p.onBan(options.Log))
 	p.connections = newConnectionLimiter(engine, limit, p.resumeListeners, options.Log)
 	p.connections.closed.Store(options.Suspended)
-	p.names = discovery.NewNames(discovery.New(c.Resolver, options.Files), c.Resolver, options.Log, p.namesChanged)
+	p.resolver = discovery.New(c.Resolver, options.Files)
+	p.names = discovery.NewNames(p.resolver, c.Resolver, options.Log, p.namesChanged)
 	p.detours = newDetours(p)
 	if _, err := p.apply(c); err != nil {
+		p.watching.Wait()
 		p.detours.close()
 		p.names.Close()
 		p.engine.Stop()
@@ -119,6 +130,9 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 	}
 	p.listeners.inherited, p.listeners.replaced = nil, nil // every socket opened from now on is new
 	p.drains = watchDrains(p)
+	if !options.Suspended {
+		p.fleet.Resume()
+	}
 	return p, nil
 }
 
@@ -152,6 +166,7 @@ func (p *Proxy) Stop(ctx context.Context) error {
 	p.names.Close()
 	p.drains.close()
 	p.closeListeners()
+	p.stopWatches()
 	p.resumePools() // clients that are left are served here
 	p.drainSessions()
 	p.connections.drain()
@@ -163,6 +178,7 @@ func (p *Proxy) Stop(ctx context.Context) error {
 		eachSession(p.engine, func(s session.Session) { s.Abort(session.Stopped) }, func() {})
 		<-p.connections.empty
 	}
+	p.leaveFleet()
 	for _, b := range p.backends {
 		b.checker.Stop()
 	}
@@ -243,9 +259,12 @@ func (p *Proxy) Control() admin.Control { return &control{p} }
 
 // Snapshot implements admin.Source.
 func (p *Proxy) Snapshot() admin.Snapshot {
+	shared := p.fleet.Status() // without the lock, which it may take
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return view{p}.snapshot()
+	s := view{p}.snapshot()
+	s.Fleet = showFleet(&shared)
+	return s
 }
 
 // Handover returns the balancer as it is handed over to a new process, and takes
@@ -277,23 +296,40 @@ func (p *Proxy) Note(err error) {
 // apply carries a change out: first everything that can fail, which changes
 // nothing that runs, and then the rest.
 func (p *Proxy) apply(c *conf.Config) (summary string, err error) {
+	p.applying.Lock()
+	defer p.applying.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
 	defer cancel()
-	p.names.Refresh(ctx, usesOf(c), c.Resolver) // without the lock: name servers may be slow
+	next, started := p.nextExtras(ctx, c)
+	p.names.Refresh(ctx, usesOf(next.join(c)), c.Resolver) // without the lock: name servers may be slow
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.draining || p.replaced {
-		return "", ErrDraining
-	}
-	change, err := p.prepare(c)
+	change, err := p.prepareServing(next.join(c)) // a source may have found more by now, whose names are looked up later
 	if err != nil {
+		for _, w := range started {
+			w.Stop()
+		}
 		p.names.Want(usesOf(p.config), p.config.Resolver)
-		if !p.suspended && !p.handing {
+		if !p.still() {
 			p.bringIn() // what has changed meanwhile
 		}
 		return "", err
 	}
-	return change.apply(), nil
+	p.adopt(next)
+	p.written = c
+	summary = change.apply()
+	for name := range p.extras {
+		p.noteFailure(name)
+	}
+	return summary, nil
+}
+
+// prepareServing is prepare, unless the process is about to end.
+func (p *Proxy) prepareServing(c *conf.Config) (*change, error) {
+	if p.draining || p.replaced {
+		return nil, ErrDraining
+	}
+	return p.prepare(c)
 }
 
 // newPool creates a backend's pool and its checker.
@@ -337,7 +373,7 @@ func (p *Proxy) removed(servers []*backend.Server, policy conf.OnDown) {
 func (p *Proxy) namesChanged() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.suspended && !p.handing && !p.draining && !p.replaced {
+	if !p.still() {
 		p.bringIn()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"mcplb/backend"
@@ -43,7 +44,9 @@ func (p view) snapshot() admin.Snapshot {
 	}
 	names := p.showNames()
 	for _, b := range p.config.Backends {
-		s.Backends = append(s.Backends, p.showBackend(p.backends[b.Name], names))
+		shown := p.showBackend(p.backends[b.Name], names)
+		p.showExtra(&shown, now)
+		s.Backends = append(s.Backends, shown)
 	}
 	left := p.leaving.counted()
 	s.Process.Connections.Total += left.Connections.Total
@@ -140,6 +143,30 @@ func (p view) showBackend(b *pool, names map[string][]admin.Name) admin.Backend 
 	return shown
 }
 
+// showExtra shows where a backend's servers come from.
+func (p view) showExtra(shown *admin.Backend, now time.Time) {
+	e, written := p.extras[shown.Name], p.written.Backend(shown.Name)
+	origin := origins(written.Servers, e)
+	for i := range shown.Servers {
+		shown.Servers[i].Source = origin(shown.Servers[i].Name)
+	}
+	if e == nil || e.settings == nil {
+		return
+	}
+	state := e.state()
+	d := &admin.Discovery{
+		Kind: e.settings.Kind(), Target: e.settings.Target(), Servers: int64(len(state.Servers)), Left: int64(state.Left),
+		Answered: state.At, Changed: state.Changed, Updates: state.Updates, Errors: state.Errors,
+	}
+	if !state.At.IsZero() {
+		d.AgeSeconds = now.Sub(state.At).Seconds()
+	}
+	if state.Err != nil {
+		d.Error, d.ErrorSince = strings.ReplaceAll(state.Err.Error(), "\n", "; "), state.ErrAt
+	}
+	shown.Discovery = d
+}
+
 // showNames shows the names that servers have, by backend/server.
 func (p view) showNames() map[string][]admin.Name {
 	shown := map[string][]admin.Name{}
@@ -178,10 +205,10 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 	return admin.Server{
 		Name: server.Name(), Addresses: serverAddresses(server),
 		State: serverStates[state.Health], Admin: adminStates[state.Admin],
+		Withdrawn: state.Withdrawn, Backup: server.Backup(),
 		Usable: server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since, AdminSince: state.AdminSince,
-		AdminReason: state.AdminReason, Backup: server.Backup(), DrainRequest: state.DrainRequest, DrainRequestSince: state.DrainRequestSince,
-		Emptied: state.Emptied,
-		Downs:   state.Outages.Count, DowntimeSeconds: state.Downtime(time.Now()).Seconds(), LastDown: state.Outages.Last,
+		AdminReason: state.AdminReason, DrainRequest: state.DrainRequest, DrainRequestSince: state.DrainRequestSince, Emptied: state.Emptied,
+		Downs: state.Outages.Count, DowntimeSeconds: state.Downtime(time.Now()).Seconds(), LastDown: state.Outages.Last,
 		Weight: server.Weight(), InitialWeight: server.ConfiguredWeight(), EffectiveWeight: server.EffectiveWeight(),
 		Connections: admin.Connections{
 			Current: int64(server.Conns()), Peak: int64(server.Peak()),

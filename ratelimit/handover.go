@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"hash/maphash"
 	"net/netip"
 )
 
@@ -127,8 +126,7 @@ func (l *Limiter) Reinstate(k uint64, now int64) *Source { return l.enter(key(k)
 
 // enter counts one more connection of a source, known or new.
 func (l *Limiter) enter(k key, now int64) *Source {
-	hash := maphash.Comparable(l.seed, k)
-	sh := &l.shards[hash>>l.shift]
+	sh, hash := l.place(k)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	s := sh.pick(k, hash, now)

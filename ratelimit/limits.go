@@ -12,7 +12,9 @@ type limits struct {
 	connection       limit
 	message          limit
 	globalConnection int // connections per second; 0 = no limit
+	globalMessages   int // messages per second; 0 = no limit
 	globalMessage    limit
+	fraction         float64 // what globalMessage is of globalMessages: see Limiter.Divide
 
 	maxConnections int32 // of one source
 	banAfter       int   // 0 = never
@@ -23,6 +25,8 @@ type limits struct {
 	tracked   bool // sources must be in the table
 	metered   bool // messages must be counted
 	shardSize int  // sources that one shard may hold
+
+	sharing *sharing // nil = nothing is shared with other balancers
 }
 
 func newLimits(c conf.RateLimit, shards int) *limits {
@@ -30,6 +34,8 @@ func newLimits(c conf.RateLimit, shards int) *limits {
 		connection:       newLimit(c.ConnectionRate, c.ConnectionBurst),
 		message:          newLimit(c.MessageRate, c.MessageBurst),
 		globalConnection: c.GlobalConnectionRate,
+		globalMessages:   c.GlobalMessageRate,
+		fraction:         1,
 		globalMessage:    newLimit(c.GlobalMessageRate, c.GlobalMessageRate),
 		maxConnections:   math.MaxInt32,
 		banAfter:         min(c.BanAfter, maxViolations),

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,7 +44,9 @@ func (v Verdict) String() string {
 // of goroutines at once, and none waits longer than another call takes. New makes
 // one; the zero value is not usable.
 type Limiter struct {
-	limits atomic.Pointer[limits]
+	limits   atomic.Pointer[limits]
+	changing sync.Mutex // held by who replaces limits
+
 	seed   maphash.Seed
 	shards []shard // a power of two; its length never changes
 	shift  uint    // hash >> shift is the number of a key's shard
@@ -106,8 +109,14 @@ func shardCount(tableSize int) int {
 // admitted without a *Source, because they had no limits, stay unlimited and do
 // not count for max_connections.
 func (l *Limiter) Apply(limits conf.RateLimit) {
+	l.changing.Lock()
+	defer l.changing.Unlock()
 	l.connections.set(limits.GlobalConnectionRate)
-	l.limits.Store(newLimits(limits, len(l.shards)))
+	changed := newLimits(limits, len(l.shards))
+	if before := l.limits.Load(); before != nil {
+		changed.sharing = before.sharing
+	}
+	l.limits.Store(changed)
 }
 
 // OverMessage returns how to treat a message over the rate: for conf.Delay call
@@ -133,8 +142,8 @@ func (l *Limiter) Admit(address netip.Addr, now int64) (*Source, Verdict) {
 		return nil, l.admitUntracked(address, exempt, limits, now)
 	}
 	k := keyOf(address)
-	hash := maphash.Comparable(l.seed, k)
-	s, verdict, imposed := l.shards[hash>>l.shift].admit(k, hash, limits, now)
+	sh, hash := l.place(k)
+	s, verdict, imposed := sh.admit(k, hash, limits, now)
 	l.announce(k, imposed, now)
 	return s, verdict
 }
@@ -170,8 +179,7 @@ func (l *Limiter) Enter(address netip.Addr, proxy bool, now int64) (s *Source, r
 		}
 	}
 	k := keyOf(address)
-	hash := maphash.Comparable(l.seed, k)
-	sh := &l.shards[hash>>l.shift]
+	sh, hash := l.place(k)
 	if exempt := limits.exempt.Contains(address); exempt || !limits.tracked {
 		ban, banned := l.bannedUntracked(sh, k, exempt, now)
 		return nil, ban.remaining(now), banned && !proxy
@@ -210,7 +218,14 @@ func (l *Limiter) underGlobalRate(limits *limits, now int64) bool {
 func (l *Limiter) queue() queue { return queue{&l.messages, &l.waiting, ofAll} }
 
 func (l *Limiter) shardOf(k key) *shard {
-	return &l.shards[maphash.Comparable(l.seed, k)>>l.shift]
+	sh, _ := l.place(k)
+	return sh
+}
+
+// place returns the shard of a key, and its hash there.
+func (l *Limiter) place(k key) (*shard, uint64) {
+	hash := maphash.Comparable(l.seed, k)
+	return &l.shards[hash>>l.shift], hash
 }
 
 // Stats describes a limiter at one time.

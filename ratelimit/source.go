@@ -57,6 +57,7 @@ func (s *Source) Take(t *Turn, n int, now int64) (taken int, wait time.Duration)
 	there := own.take(t, limits.message, n, now)
 	taken = global.take(t, limits.globalMessage, there, now)
 	s.messages.giveBack(limits.message, there-taken)
+	limits.sharing.used(s.key, taken, limits)
 	switch {
 	case taken == n:
 		s.Leave(t)
@@ -111,6 +112,7 @@ func (s *Source) Allow(now int64) (ok bool, retryAfter time.Duration) {
 		s.messages.giveBack(limits.message, 1)
 		return false, time.Duration(wait)
 	}
+	limits.sharing.used(s.key, 1, limits)
 	return true, 0
 }
 
@@ -124,9 +126,11 @@ func (s *Source) Release() {
 
 // judge charges a new connection to the buckets and decides about it.
 func (s *Source) judge(limits *limits, now int64) Verdict {
-	switch {
-	case s.connections.take(limits.connection, now) > 0:
+	if s.connections.take(limits.connection, now) > 0 {
 		return RefusedRate
+	}
+	limits.sharing.connected(s.key, limits)
+	switch {
 	case s.held >= limits.maxConnections:
 		return RefusedConcurrent
 	case !s.limiter.underGlobalRate(limits, now):

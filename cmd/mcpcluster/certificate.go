@@ -29,7 +29,7 @@ func selfSigned(now time.Time) (cert, key []byte, err error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: "mcpcluster demonstration"},
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		DNSNames: []string{"localhost"}, IPAddresses: loopbacks(),
 		NotBefore: now.Add(-time.Minute), NotAfter: now.Add(certificateLasts),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
@@ -45,4 +45,13 @@ func selfSigned(now time.Time) (cert, key []byte, err error) {
 	cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	key = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 	return cert, key, nil
+}
+
+// loopbacks are the addresses of the demonstration's balancers.
+func loopbacks() []net.IP {
+	list := []net.IP{net.IPv6loopback}
+	for k := 1; k <= mostBalancers; k++ {
+		list = append(list, net.ParseIP(balancerAddress(k)))
+	}
+	return list
 }

@@ -143,8 +143,8 @@ func (c *cluster) await(i int) error {
 	}
 }
 
-// watch returns at a signal, at a request to shut down, or when the balancer has
-// ended by itself. The end of a node is only reported.
+// watch returns at a signal, at a request to shut down, or when the last balancer has
+// ended by itself. The end of another member is only reported.
 func (c *cluster) watch() error {
 	for {
 		select {
@@ -167,7 +167,7 @@ func (c *cluster) watch() error {
 	}
 }
 
-// lost reports a child that has ended. If it is the balancer, and its end was not
+// lost reports a child that has ended. If it is the last balancer, and its end was not
 // requested, that is the error.
 func (c *cluster) lost(child *child) error {
 	if child.requested {
@@ -175,10 +175,10 @@ func (c *cluster) lost(child *child) error {
 	}
 	end := fmt.Sprintf("%s %s (pid %d) ended unexpectedly: %s; %s",
 		child.member.role, child.member.name, child.pid(), child.outcome(), child.log.last())
-	if child.member.role == roleBalancer {
+	if child.member.role == roleBalancer && c.running(roleBalancer) == 0 {
 		return errors.New(end)
 	}
-	c.report(c.logs.stderr, "mcpcluster: %s\nmcpcluster: %d of %d nodes still run\n", end, c.runningNodes(), len(c.members)-1)
+	c.report(c.logs.stderr, "mcpcluster: %s\nmcpcluster: %d of %d %ss still run\n", end, c.running(child.member.role), c.count(child.member.role), child.member.role)
 	return nil
 }
 
@@ -255,10 +255,21 @@ func (c *cluster) stopMember(i int, kill bool) {
 	c.end(child)
 }
 
-func (c *cluster) runningNodes() int {
+// count is the number of members of a role.
+func (c *cluster) count(r role) (n int) {
+	for _, m := range c.members {
+		if m.role == r {
+			n++
+		}
+	}
+	return n
+}
+
+// running is the number of members of a role that run.
+func (c *cluster) running(r role) int {
 	running := 0
 	for _, child := range c.children {
-		if child.member.role == roleNode && child.state() != "ended" {
+		if child.member.role == r && child.state() != "ended" {
 			running++
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -47,8 +48,13 @@ func completeMembers(in invocation, state *string) cobra.CompletionFunc {
 	}
 }
 
+func balancersFlag(c *cobra.Command, count *int) {
+	c.Flags().IntVar(count, "balancers", 1, "the `NUMBER` of balancers of the demonstration, on 127.0.0.1, 127.0.0.2, ...")
+}
+
 func startCommand(in invocation) *cobra.Command {
 	var config, bin string
+	var count int
 	c := &cobra.Command{
 		Use: "start [flags] [MEMBER...]", Short: "Start a cluster in the background, or members that have ended", Args: cli.Args(0, -1),
 		Long: `Start a cluster in the background, or members of a running one that have ended, and
@@ -58,11 +64,15 @@ return when they answer.`,
 	state := stateFlag(c)
 	configFlag(c, &config)
 	binFlag(c, &bin)
+	balancersFlag(c, &count)
 	c.ValidArgsFunction = completeMembers(in, state)
 	c.RunE = func(_ *cobra.Command, members []string) error {
 		answer, err := ask(in.running, *state, request{Op: opStart, Names: members})
 		if errors.Is(err, errNoCluster) && len(members) == 0 {
-			answer, err = launch(in, *state, config, bin)
+			if err := checkBalancers(count, config); err != nil {
+				return err
+			}
+			answer, err = launch(in, *state, config, bin, count)
 		}
 		if err != nil {
 			return err
@@ -87,7 +97,7 @@ func printMembers(in invocation, answer *reply) error {
 
 // launch starts "mcpcluster run" in a separate session and returns when its members
 // answer.
-func launch(in invocation, state, config, bin string) (*reply, error) {
+func launch(in invocation, state, config, bin string, balancers int) (*reply, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -104,6 +114,9 @@ func launch(in invocation, state, config, bin string) (*reply, error) {
 		Path: self, Args: []string{"mcpcluster", "run", "-state", state},
 		Stdout: log, Stderr: log,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true}, // it outlives this terminal
+	}
+	if balancers > 1 {
+		command.Args = append(command.Args, "-balancers", strconv.Itoa(balancers))
 	}
 	for name, value := range map[string]string{"-c": config, "-bin": bin} {
 		if value != "" {
@@ -244,5 +257,5 @@ func relaunch(in invocation, state string) (*reply, error) {
 	if old.Demo {
 		config = "" // the old cluster has removed it
 	}
-	return launch(in, state, config, old.Bin)
+	return launch(in, state, config, old.Bin, old.Balancers)
 }

@@ -50,7 +50,7 @@ CGO_ENABLED=0), and the configuration with the containers' addresses.`,
 // compose writes the directory.
 func compose(path, bin, out string) error {
 	if path == "" {
-		demo, remove, err := writeDemo("")
+		demo, remove, err := writeDemo("", 1)
 		if err != nil {
 			return err
 		}

@@ -54,12 +54,13 @@ type request struct {
 
 // reply is the answer to a request.
 type reply struct {
-	Error   string // "" = done
-	PID     int    // of the mcpcluster that answers
-	Config  string // the configuration's path
-	Demo    bool   // it is the built-in demonstration, whose file goes with the cluster
-	Bin     string // the binaries' directory
-	Members []memberState
+	Error     string // "" = done
+	PID       int    // of the mcpcluster that answers
+	Config    string // the configuration's path
+	Demo      bool   // it is the built-in demonstration, whose file goes with the cluster
+	Balancers int    // of the demonstration; 0 = one
+	Bin       string // the binaries' directory
+	Members   []memberState
 }
 
 // memberState is the state of a member.

@@ -22,7 +22,7 @@ import (
 
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	path, remove, err := writeDemo("")
+	path, remove, err := writeDemo("", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

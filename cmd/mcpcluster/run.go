@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"mcplb/cmd/internal/logqueue"
-	"mcplb/conf"
 
 	"github.com/spf13/cobra"
 )
@@ -29,6 +28,7 @@ type runOptions struct {
 	logs    string // the directory for log files; "" = none, or the one in state
 	state   string // the state directory; "" = the user's, if no other cluster uses it
 	verbose bool
+	count   int // balancers
 }
 
 func runCommand(in invocation) *cobra.Command {
@@ -40,13 +40,18 @@ all at Ctrl-C; a second Ctrl-C kills those that have not ended.
 
 Without -c, it is a demonstration on ports 8000, 8080, 8443, 8404 and 8888.
 
+With -balancers 2, the demonstration has two balancers, mcplb1 on 127.0.0.1 and mcplb2
+on 127.0.0.2, which share bans, rates and displaced sources through a Redis of its own
+(redis-server or valkey-server, if this machine has one): mcplb status -fleet.
+
 The other commands (status, stop, start, restart, kill) work beside it, from another
 terminal. Members follow upgrades: SIGUSR2 to the balancer replaces it.`,
-		Example: "  mcpcluster run\n  mcpcluster run -c lb.toml -logs logs",
+		Example: "  mcpcluster run\n  mcpcluster run -c lb.toml -logs logs\n  mcpcluster run -balancers 2",
 		RunE:    func(*cobra.Command, []string) error { return runCluster(in, opts) },
 	}
 	configFlag(c, &opts.config)
 	binFlag(c, &opts.bin)
+	balancersFlag(c, &opts.count)
 	c.Flags().StringVar(&opts.logs, "logs", "", "append each process's output to a file in this `DIRECTORY`")
 	c.Flags().StringVar(&opts.state, "state", "", "answer the other commands by a socket in this `DIRECTORY`, and keep the logs there (default: answer in "+defaultState()+", keep no logs)")
 	c.Flags().BoolVarP(&opts.verbose, "verbose", "v", false, "show the output of all processes, each line after the process's name")
@@ -56,6 +61,9 @@ terminal. Members follow upgrades: SIGUSR2 to the balancer replaces it.`,
 // runCluster runs a cluster, from reading the configuration to the end of the last
 // process.
 func runCluster(in invocation, opts runOptions) (err error) {
+	if err := checkBalancers(opts.count, opts.config); err != nil {
+		return err
+	}
 	calls, closeControl, err := answerCommands(in, opts.state)
 	if err != nil {
 		return err
@@ -66,18 +74,21 @@ func runCluster(in invocation, opts runOptions) (err error) {
 	}
 	demo := opts.config == ""
 	if opts.config == "" {
-		path, remove, err := writeDemo(opts.state)
+		if opts.count > 1 && redisProgram() == "" {
+			fmt.Fprintln(in.stderr, "mcpcluster: this machine has no redis-server (apt-get install redis-server): the balancers share nothing")
+		}
+		path, remove, err := writeDemo(opts.state, opts.count)
 		if err != nil {
 			return err
 		}
 		defer remove()
 		opts.config = path
 	}
-	config, err := conf.Load(opts.config)
+	configs, err := loadAll(opts.config, opts.count)
 	if err != nil {
-		return fmt.Errorf("the configuration is not usable:\n%w", err)
+		return err
 	}
-	members := plan(config, opts.config)
+	members := planFleet(configs, opts.config)
 	if err := locate(members, opts.bin); err != nil {
 		return err
 	}
@@ -91,8 +102,19 @@ func runCluster(in invocation, opts runOptions) (err error) {
 	defer func() { err = errors.Join(err, logs.close()) }()
 	cluster := newCluster(in, members, logs)
 	cluster.calls = calls
-	cluster.about = reply{PID: os.Getpid(), Config: absolute(opts.config), Demo: demo, Bin: absolute(filepath.Dir(members[0].path))}
+	cluster.about = reply{PID: os.Getpid(), Config: absolute(opts.config), Demo: demo, Balancers: opts.count, Bin: absolute(filepath.Dir(members[0].path))}
 	return cluster.run()
+}
+
+// checkBalancers refuses a number of balancers that cannot be.
+func checkBalancers(count int, config string) error {
+	switch {
+	case count < 1 || count > mostBalancers:
+		return fmt.Errorf("-balancers must be from 1 to %d, not %d", mostBalancers, count)
+	case count > 1 && config != "":
+		return errors.New("-balancers is for the demonstration: leave -c out, since each balancer needs addresses of its own")
+	}
+	return nil
 }
 
 // answerCommands opens the control socket in a state directory; "" is the user's, which is not
@@ -117,9 +139,9 @@ func absolute(path string) string {
 	return path
 }
 
-// writeDemo writes the built-in configuration and a new certificate to the state
+// writeDemo writes the built-in configuration, one for each balancer, and a new certificate to the state
 // directory, or to a temporary one if state is "". remove deletes them.
-func writeDemo(state string) (path string, remove func(), err error) {
+func writeDemo(state string, balancers int) (path string, remove func(), err error) {
 	cert, key, err := selfSigned(time.Now())
 	if err != nil {
 		return "", nil, fmt.Errorf("make the demonstration's certificate: %w", err)
@@ -136,6 +158,9 @@ func writeDemo(state string) (path string, remove func(), err error) {
 		text = strings.ReplaceAll(text, strconv.Quote(name), strconv.Quote(absolute(filepath.Join(directory, name))))
 	}
 	files[demoName] = []byte(text)
+	for k := 1; balancers > 1 && k <= balancers; k++ {
+		files[filepath.Base(configPath(demoName, k))] = []byte(forBalancer(text, k, redisProgram() != ""))
+	}
 	remove = func() {
 		for name := range files {
 			os.Remove(filepath.Join(directory, name))
@@ -164,6 +189,9 @@ func locate(members []member, directory string) error {
 		directory = filepath.Dir(self)
 	}
 	for i := range members {
+		if members[i].path != "" {
+			continue // found already
+		}
 		path := filepath.Join(directory, members[i].binary)
 		if info, err := os.Stat(path); err != nil {
 			return fmt.Errorf("%w; build it there (make build) or name the binaries' directory with -bin", err)

@@ -74,11 +74,11 @@ func showStatus(in invocation, state string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	config, err := conf.Load(answer.Config)
+	configs, err := loadAll(answer.Config, answer.Balancers)
 	if err != nil {
 		return fmt.Errorf("read the cluster's configuration: %w", err)
 	}
-	status := observe(in.running, config, plan(config, answer.Config), answer.Members)
+	status := observe(in.running, configs, planFleet(configs, answer.Config), answer.Members)
 	show := status.print
 	if asJSON {
 		show = status.printJSON
@@ -92,21 +92,22 @@ func showStatus(in invocation, state string, asJSON bool) error {
 	return nil
 }
 
-// observe uses every member as its clients do, and reads the balancer's figures.
-func observe(ctx context.Context, config *conf.Config, members []member, states []memberState) *clusterStatus {
+// observe uses every member as its clients do, and reads the balancers' figures. configs are
+// theirs; pings go through the first one that runs.
+func observe(ctx context.Context, configs []*conf.Config, members []member, states []memberState) *clusterStatus {
 	s := &clusterStatus{Members: make([]memberReport, len(states))}
 	var working sync.WaitGroup
 	for i, state := range states {
 		s.Members[i].memberState = state
 		working.Go(func() { s.Members[i].check(ctx, members) })
 	}
-	before, err := balancerFigures(ctx, config)
+	before := allFigures(ctx, configs)
 	begin := time.Now()
 	var sent int
 	pinged := make(chan struct{})
 	working.Go(func() {
 		defer close(pinged)
-		s.Latency, sent = pingThrough(ctx, config)
+		s.Latency, sent = pingThrough(ctx, configs[max(slices.IndexFunc(before, func(f *figures) bool { return f != nil }), 0)])
 	})
 	<-pinged
 	if wait := observation - time.Since(begin); wait > 0 {
@@ -115,16 +116,33 @@ func observe(ctx context.Context, config *conf.Config, members []member, states 
 		case <-ctx.Done():
 		}
 	}
-	if err == nil {
-		if after, err := balancerFigures(ctx, config); err == nil {
-			s.Clients = after.Process.Connections.Current
-			s.Messages = max(0, float64(after.messages()-before.messages())-float64(sent)) / time.Since(begin).Seconds()
-			after.join(s.Members)
-		}
-	}
+	s.count(before, allFigures(ctx, configs), sent, time.Since(begin))
 	working.Wait()
 	s.judge()
 	return s
+}
+
+// allFigures returns the figures of every balancer; nil = it does not answer.
+func allFigures(ctx context.Context, configs []*conf.Config) []*figures {
+	all := make([]*figures, len(configs))
+	for i, config := range configs {
+		all[i], _ = balancerFigures(ctx, config)
+	}
+	return all
+}
+
+// count takes what the balancers counted in some time, in which sent pings went through one.
+func (s *clusterStatus) count(before, after []*figures, sent int, took time.Duration) {
+	messages := 0.0
+	for i, now := range after {
+		if now == nil || before[i] == nil {
+			continue
+		}
+		s.Clients += now.Process.Connections.Current
+		messages += float64(now.messages() - min(before[i].messages(), now.messages()))
+		now.join(s.Members)
+	}
+	s.Messages = max(0, messages-float64(sent)) / took.Seconds()
 }
 
 // check uses the member. A busy one has some time to answer.
@@ -152,10 +170,14 @@ const (
 
 // judge counts the nodes and derives the health.
 func (s *clusterStatus) judge() {
+	allUp := true // balancers and what they share through
 	for _, m := range s.Members {
 		switch {
 		case m.Role == string(roleBalancer):
-			s.Balancer = m.Up
+			s.Balancer = s.Balancer || m.Up
+			allUp = allUp && m.Up
+		case m.Role == string(roleRedis):
+			allUp = allUp && m.Up
 		case m.Up:
 			s.NodesUp++
 			s.Nodes++
@@ -163,7 +185,9 @@ func (s *clusterStatus) judge() {
 			s.Nodes++
 		}
 	}
-	s.Health = healthOf(s.NodesUp, s.Nodes, s.Balancer)
+	if s.Health = healthOf(s.NodesUp, s.Nodes, s.Balancer); s.Health == healthyState && !allUp {
+		s.Health = degraded
+	}
 }
 
 // healthOf is the cluster's health: without its balancer it is critical.

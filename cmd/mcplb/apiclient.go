@@ -217,7 +217,7 @@ func (c *apiClient) do(method, path string, body, value any) error {
 	if err != nil {
 		return &unreachableError{c.address, cause(err)}
 	}
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusCreated {
 		return c.refusal(response, text)
 	}
 	if err := json.Unmarshal(text, value); err != nil {

@@ -36,8 +36,9 @@ var layers = []layer{
 	{name: "proxy/http1", pure: true},
 	{name: "proxy/websocket", pure: true},
 	{name: "proxy/mcp", pure: true},
-	{name: "proxy/accesslog", imports: []string{"conf"}}, // loops give it all that it writes
-	{name: "proxy/lograte"},                              // knows no line
+	{name: "proxy/accesslog", imports: []string{"conf"}},                           // loops give it all that it writes
+	{name: "proxy/lograte"},                                                        // knows no line
+	{name: "proxy/fleet", imports: []string{"conf", "ratelimit", "proxy/lograte"}}, // several balancers, by way of Redis
 	{name: "proxy/tlsio", imports: []string{"proxy/metrics", "proxy/reactor"}},
 	{name: "proxy/session", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/accesslog"}},
 	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/session"}},
@@ -45,7 +46,7 @@ var layers = []layer{
 	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/http1", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4", "proxy/rules"}},
 	{name: "proxy/admin", imports: []string{"plot", "proxy/metrics", "proxy/lograte"}}, // shows what its Source reports
 	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "proxy/reactor", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
-	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "healthcheck", "proxy/reactor", "proxy/http1", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/rules", "proxy/l7", "proxy/admin", "proxy/handover"}},
+	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "healthcheck", "proxy/reactor", "proxy/http1", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/fleet", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/rules", "proxy/l7", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/internal/build"},
 	{name: "cmd/internal/holder"},   // who listens on an address
 	{name: "cmd/internal/cli"},      // command lines; knows no program
@@ -72,10 +73,12 @@ var layers = []layer{
 // not know itself.
 var helpers = []layer{
 	{name: "internal/leak"},
+	{name: "internal/redistest"},
 	{name: "internal/lateness"},
 	{name: "internal/expectfail"},
 	{name: "internal/endpoint"},
 	{name: "internal/certificate"},
+	{name: "internal/kubeapi", imports: []string{"conf"}},
 	{name: "internal/golden"},
 	{name: "internal/nameserver"},
 	{name: "internal/documents"},

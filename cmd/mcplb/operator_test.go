@@ -25,6 +25,7 @@ func mcplb(args ...string) (status int, stdout, stderr string) {
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, startEcho(t), startEcho(t))
+	third := startEcho(t)
 	s.backend = "balance = 'roundrobin'"
 	b := startBalancer(t, s)
 	held := connect(t, b.frontend)
@@ -58,6 +59,17 @@ func TestCommands(t *testing.T) {
 		{"status -timeout -5s", 64, `^$`, `-timeout must not be negative`},
 		{"drain node1 -reason a -reason b", 64, `^$`, `-reason is given twice, as "a" and as "b"`},
 		{"maxconn nodes/node1 7", 0, `^nodes/node1: maxconn 25000 -> 7\n$`, `^$`},
+		{"add nodes/node3 -tcp " + third + " -maxconn 7 -weight 0", 0, `^nodes/node3: added\n$`, `^$`},
+		{"status", 0, `node3 +(up|down|unchecked), added .*`, `^$`},
+		{"add nodes/node3 -tcp " + third + " -maxconn 8 -weight 0", 0, `^nodes/node3: maxconn 7 -> 8\n$`, `^$`},
+		{"add nodes/node3 -tcp " + third + " -maxconn 8 -weight 0", 0, `^nodes/node3: nothing to change`, `^$`},
+		{"add nodes/node4 -maxconn x", 1, `^$`, `has no address(?s:.*)maxconn: must be a whole number`},
+		{"add nodes/node1 -tcp 127.0.0.1:9", 1, `^$`, `server nodes/node1 is in the file`},
+		{"add node4 -tcp 127.0.0.1:9", 64, `^$`, `name the server as BACKEND/SERVER`},
+		{"add other/node4 -tcp 127.0.0.1:9", 1, `^$`, `there is no backend "other"; there is nodes`},
+		{"remove nodes/node1", 1, `^$`, `server nodes/node1 is in the file`},
+		{"remove nodes/node3", 0, `^nodes/node3: removed\n$`, `^$`},
+		{"remove nodes/node3", 1, `^$`, `no server "node3"`},
 		{"drain nodes/node9", 1, `^$`, `no server "node9"; it has node1, node2`},
 		{"drain node9", 1, `^$`, `there is nodes/node1, nodes/node2`},
 		{"drain", 64, `^$`, `^mcplb drain: missing argument: BACKEND/SERVER\nusage: mcplb drain \[flags\] BACKEND/SERVER`},

@@ -48,8 +48,13 @@ func (o order) sorted(servers []admin.Server) []admin.Server {
 // writeStatus writes the status for a terminal. Texts of servers and operators cannot
 // contain control sequences for the terminal.
 func writeStatus(out io.Writer, s *admin.Snapshot, servers order) {
+	writeClean(out, func(w io.Writer) { writeAll(w, s, servers) })
+}
+
+// writeClean writes what write writes, without control characters.
+func writeClean(out io.Writer, write func(io.Writer)) {
 	var text bytes.Buffer
-	writeAll(&text, s, servers)
+	write(&text)
 	// There is nothing to do about a reader that has gone.
 	_, _ = out.Write(bytes.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' {
@@ -75,6 +80,30 @@ func writeAll(w io.Writer, s *admin.Snapshot, servers order) {
 	for i := range s.Backends {
 		writeBackend(w, s.Time, &s.Backends[i], servers)
 	}
+}
+
+// writeFleet shows what several balancers share, and who they are.
+func writeFleet(w io.Writer, f *admin.Fleet) {
+	fmt.Fprintf(w, "fleet %s  %s  shares %s  ", f.Name, f.Redis, cmp.Or(strings.Join(f.Shares, ", "), "nothing but this list"))
+	if f.Connected {
+		fmt.Fprintf(w, "round trip %s  waiting %d  errors %d\n", time.Duration(f.RoundTripSeconds*float64(time.Second)).Round(100*time.Microsecond), f.Waiting, f.Errors)
+	} else {
+		fmt.Fprintf(w, "NOT CONNECTED for %s: %s\n  -> %s\n", roughly(f.LagSeconds), cmp.Or(f.Error, "no answer yet"), f.Advice)
+	}
+	if f.Conflict {
+		fmt.Fprintf(w, "another balancer calls itself %s, too\n  -> give each its own fleet.instance, and reload\n", f.Instance)
+	}
+	fmt.Fprintln(w)
+	table := newTable(w)
+	fmt.Fprintln(table, "BALANCER\tSTATE\tCONNS\tMSG/S\tADMIN\tVERSION\tAGE")
+	for _, b := range f.Balancers {
+		name := b.Instance
+		if b.Self {
+			name += " (this one)"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%.1fs\n", name, b.State, b.Connections, perSecond(b.MessagesPerSecond), cmp.Or(b.Admin, "-"), b.Version, b.AgeSeconds)
+	}
+	table.Flush()
 }
 
 // writeLimits shows what the limits have done, if they have done anything.
@@ -145,6 +174,7 @@ func writeFrontends(w io.Writer, frontends []admin.Frontend) {
 func writeBackend(w io.Writer, now time.Time, b *admin.Backend, servers order) {
 	fmt.Fprintf(w, "\nBACKEND %s (%s)  %d of %d servers usable  queue %d (peak %d)  sticky sources %d\n",
 		b.Name, b.Balance, b.ServersUsable, b.ServersTotal, b.QueueCurrent, b.QueuePeak, b.StickySources)
+	writeDiscovery(w, b.Discovery)
 	table := newTable(w)
 	fmt.Fprintln(table, "SERVER\tSTATE\tFOR\tCONNS\tMAX\tQUEUE\tSTREAMS\tWS\tSHARE\tFAIR\tWEIGHT\tMSG/S\tP50\tP95\tP99\tERRORS\tSESSIONS\tLAST CHECK")
 	for _, server := range servers.sorted(b.Servers) {
@@ -178,11 +208,36 @@ func writeNames(w io.Writer, servers []admin.Server) {
 	table.Flush()
 }
 
+// writeDiscovery shows how the servers of a backend are found.
+func writeDiscovery(w io.Writer, d *admin.Discovery) {
+	if d == nil {
+		return
+	}
+	answered := "no answer yet"
+	if !d.Answered.IsZero() {
+		answered = "answered " + roughly(d.AgeSeconds) + " ago"
+	}
+	fmt.Fprintf(w, "%d servers found by %s (%s)  %s", d.Servers, d.Kind, d.Target, answered)
+	if d.Left > 0 {
+		fmt.Fprintf(w, "  %d more are not used", d.Left)
+	}
+	if d.Error != "" {
+		fmt.Fprintf(w, "  now: %s", d.Error)
+	}
+	fmt.Fprintln(w)
+}
+
 // stateOf is a server's state in few words.
 func stateOf(s *admin.Server) string {
 	words := string(s.State)
 	if s.Admin != admin.AdminReady {
 		words += ", " + string(s.Admin)
+	}
+	if s.Withdrawn {
+		words += ", leaving"
+	}
+	if s.Source == "runtime" {
+		words += ", added"
 	}
 	if s.DrainRequest != "" && s.State != admin.ServerDown {
 		words += ", asks to be drained"

@@ -141,13 +141,18 @@ func (o *operator) change(name string, change admin.ServerChange) error {
 	if err := o.api.do(http.MethodPatch, path, change, &done); err != nil {
 		return err
 	}
+	o.printChanges(&done)
+	return nil
+}
+
+// printChanges prints what is different of a server now.
+func (o *operator) printChanges(done *admin.Changed) {
 	for _, c := range done.Changes {
 		fmt.Fprintf(o.stdout, "%s: %s %s -> %s\n", done.Target, c.What, c.Old, c.New)
 	}
 	if len(done.Changes) == 0 {
 		fmt.Fprintf(o.stdout, "%s: nothing to change, it is so already\n", done.Target)
 	}
-	return nil
 }
 
 // findServer splits BACKEND/SERVER. A server's name is enough if only one backend

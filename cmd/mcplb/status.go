@@ -16,7 +16,7 @@ import (
 )
 
 func (o *operator) statusCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, fleet bool
 	var watch time.Duration
 	c := o.remote(&cobra.Command{
 		Use: "status [flags]", Short: "Show the state of the balancer",
@@ -28,28 +28,32 @@ a session or cookie binds to it. SESSIONS are MCP sessions that were used within
 session_seen and not deleted; an estimate, where there are thousands. STREAMS and WS are those of a server's connections
 that are event streams and WebSockets.
 
+With -fleet, show instead the balancers that share through Redis ([fleet] in the
+configuration): this balancer tells what it reads there.
+
 Exit status: 0 healthy, 1 degraded, 2 critical, 3 no balancer answers.`,
-		Example:           "  mcplb status\n  mcplb status -watch 2s\n  mcplb status -json -admin 10.0.0.5:8404",
+		Example:           "  mcplb status\n  mcplb status -watch 2s\n  mcplb status -fleet\n  mcplb status -json -admin 10.0.0.5:8404",
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}, func([]string) error {
 		if watch > 0 {
-			return o.watchStatus(watch, asJSON)
+			return o.watchStatus(watch, asJSON, fleet)
 		}
-		return o.showStatus(asJSON)
+		return o.showStatus(asJSON, fleet)
 	})
 	c.Flags().BoolVar(&asJSON, "json", false, "everything, as JSON")
+	c.Flags().BoolVar(&fleet, "fleet", false, "the balancers of the fleet; with -json, their part of the status")
 	c.Flags().DurationVar(&watch, "watch", 0, "show it repeatedly, at this `INTERVAL`, such as 2s")
 	return c
 }
 
 // watchStatus shows the status at every interval. It ends only with an error that
 // waiting does not cure.
-func (o *operator) watchStatus(interval time.Duration, asJSON bool) error {
+func (o *operator) watchStatus(interval time.Duration, asJSON, fleet bool) error {
 	return every(interval, func() error {
 		if isTerminal(o.stdout) && !asJSON {
 			fmt.Fprint(o.stdout, "\x1b[H\x1b[2J")
 		}
-		err := o.showStatus(asJSON)
+		err := o.showStatus(asJSON, fleet)
 		var status cli.Status
 		var unreachable *unreachableError
 		switch {
@@ -65,7 +69,10 @@ func (o *operator) watchStatus(interval time.Duration, asJSON bool) error {
 }
 
 // showStatus shows the status once.
-func (o *operator) showStatus(asJSON bool) error {
+func (o *operator) showStatus(asJSON, fleet bool) error {
+	if fleet {
+		return o.showFleet(asJSON)
+	}
 	if asJSON {
 		return o.showStatusJSON()
 	}
@@ -91,6 +98,24 @@ func (o *operator) showStatusJSON() error {
 		return err
 	}
 	return statusOf(&s)
+}
+
+// showFleet shows the balancers of the fleet.
+func (o *operator) showFleet(asJSON bool) error {
+	s, err := o.api.status()
+	switch {
+	case err != nil:
+		return err
+	case s.Fleet == nil:
+		return errors.New("this balancer shares nothing: set fleet.redis in its configuration, and reload (docs/fleet.md)")
+	case asJSON:
+		return writeJSON(o.stdout, s.Fleet)
+	}
+	writeClean(o.stdout, func(w io.Writer) { writeFleet(w, s.Fleet) })
+	if !s.Fleet.Connected || s.Fleet.Conflict {
+		return cli.Status(exitDegraded)
+	}
+	return nil
 }
 
 func writeJSON(w io.Writer, value any) error {

@@ -44,7 +44,7 @@ latency or as in the file.`,
 func (o *operator) top() error {
 	out, isFile := cli.File(o.stdout)
 	if !isFile || !term.IsTerminal(int(out.Fd())) || !term.IsTerminal(int(os.Stdin.Fd())) {
-		return o.showStatus(false)
+		return o.showStatus(false, false)
 	}
 	if _, err := o.api.status(); err != nil {
 		return err // before the terminal is changed

@@ -63,6 +63,18 @@ func example() Snapshot {
 		},
 		Frontends: []Frontend{exampleFrontend(), exampleHTTP()},
 		Backends:  []Backend{exampleBackend()},
+		Fleet: &Fleet{
+			Redis: "redis://:***@10.0.0.9:6379/0", Name: "mcplb", Instance: "lb1/127.0.0.1:8404", Shares: []string{"sticky", "bans", "rates"},
+			Connected: true, Since: exampleTime.Add(-time.Hour), LagSeconds: 0.08, RoundTripSeconds: 0.0007, Waiting: 3, Errors: 2,
+			Sent:     map[string]uint64{"sticky": 14, "bans": 3, "rates": 90_210},
+			Received: map[string]uint64{"sticky": 9, "bans": 2, "rates": 81_007},
+			Lost:     map[string]uint64{"sticky": 0, "bans": 0, "rates": 12},
+			Invalid:  map[string]uint64{"sticky": 0, "bans": 0, "rates": 0},
+			Balancers: []FleetBalancer{
+				{Instance: "lb1/127.0.0.1:8404", Self: true, State: "serving", Connections: 30, MessagesPerSecond: 12.5, Version: "1.2.3", Admin: "127.0.0.1:8404", StartTime: exampleTime.Add(-time.Hour)},
+				{Instance: "lb2/127.0.0.1:8404", State: "draining", Connections: 4, MessagesPerSecond: 1, Version: "1.2.2", Admin: "127.0.0.1:8404", StartTime: exampleTime.Add(-2 * time.Hour), AgeSeconds: 0.5},
+			},
+		},
 		RateLimit: RateLimit{
 			SourcesRemembered: 77, SourcesForgotten: 3, TableSize: 1000000,
 			Refused:         map[string]uint64{"banned": 4, "connection_rate": 5},
@@ -102,6 +114,12 @@ func exampleHTTP() Frontend {
 			Eras:            map[string]uint64{"session": 3000, "stateless": 1000},
 			Methods:         map[string]uint64{"tools/call": 990, "other": 10},
 			SessionRequests: 2900, SessionsOpened: 41,
+			Routes: map[string]uint64{"default": 3000, `/mcp tools/call delete_*`: 17},
+			Tools: map[string]*Tool{
+				"echo":       {Requests: 900, Errors: 3, Duration: Latency{Count: 900, SumSeconds: 4.5, P50Seconds: 0.004, P95Seconds: 0.009, P99Seconds: 0.02}},
+				"a\"b\\c\nd": {Requests: 1},
+			},
+			Limits: []RouteLimit{{Route: "/mcp", Key: "header:X-API-Key", Refused: 12, Delayed: 5}},
 		},
 	}
 }
@@ -118,10 +136,15 @@ func exampleBackend() Backend {
 	return Backend{
 		Name: "nodes", Balance: "source",
 		QueueCurrent: 1, QueuePeak: 8, StickySources: 12, Retries: 13, Redispatches: 14,
+		Discovery: &Discovery{
+			Kind: "kubernetes", Target: "default/mcp", Servers: 2, Answered: exampleTime.Add(-30 * time.Second), AgeSeconds: 30,
+			Changed: exampleTime.Add(-time.Hour), Updates: 6, Errors: 1,
+		},
 		Servers: []Server{
 			{
 				Name:      "node1",
 				Addresses: map[string]string{"tcp": "127.0.0.11:9001", "http": "127.0.0.11:8080"},
+				Source:    "discover",
 				State:     ServerUp, Admin: AdminReady, Usable: true,
 				Reason: "L4OK connected", Since: exampleTime.Add(-time.Hour),
 				Weight: 100, InitialWeight: 90, EffectiveWeight: 100,

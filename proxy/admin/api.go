@@ -40,6 +40,8 @@ const (
 func (c *commands) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/access", c.serveAccess)
 	mux.HandleFunc("PATCH /api/v1/backends/{backend}/servers/{server}", c.guard(c.setServer))
+	mux.HandleFunc("PUT /api/v1/backends/{backend}/servers/{server}", c.guard(c.putServer))
+	mux.HandleFunc("DELETE /api/v1/backends/{backend}/servers/{server}", c.guard(c.removeServer))
 	mux.HandleFunc("GET /api/v1/backends/{backend}/sticky", c.guard(c.sticky))
 	mux.HandleFunc("GET /api/v1/connections", c.guard(c.connections))
 	mux.HandleFunc("DELETE /api/v1/connections", c.guard(c.kill))
@@ -73,7 +75,11 @@ func (c *commands) guard(run command) http.HandlerFunc {
 			writeJSON(w, statusOf(err), Failure{err.Error()})
 			return
 		}
-		writeJSON(w, http.StatusOK, answer)
+		status := http.StatusOK
+		if put, is := answer.(PutServer); is && put.Created {
+			status = http.StatusCreated
+		}
+		writeJSON(w, status, answer)
 	}
 }
 
@@ -105,7 +111,7 @@ func statusOf(err error) int {
 		return http.StatusServiceUnavailable
 	case errors.Is(err, errMediaType):
 		return http.StatusUnsupportedMediaType
-	case errors.Is(err, errFailed):
+	case errors.Is(err, errFailed), errors.Is(err, ErrConflict):
 		return http.StatusConflict
 	case errors.Is(err, errTooLarge):
 		return http.StatusRequestEntityTooLarge
@@ -127,6 +133,7 @@ func decode(r *http.Request, value any) error {
 	}
 	decoder := json.NewDecoder(r.Body)
 	decoder.DisallowUnknownFields()
+	decoder.UseNumber() // where a value may be of any type
 	err := decoder.Decode(value)
 	if errors.Is(err, io.EOF) {
 		return nil // empty

@@ -40,6 +40,43 @@ func (c *commands) setServer(who string, r *http.Request) (any, error) {
 	return Changed{target, present(changes)}, err
 }
 
+// PutServer is the response of a command that adds a server, or changes one.
+type PutServer struct {
+	Target  string   `json:"target"`
+	Created bool     `json:"created"` // the server is new
+	Changes []Change `json:"changes"` // of a server that is not new; empty: nothing had to change
+}
+
+func (c *commands) putServer(who string, r *http.Request) (any, error) {
+	var keys ServerKeys
+	if err := decode(r, &keys); err != nil {
+		return nil, err
+	}
+	backend, server := r.PathValue("backend"), r.PathValue("server")
+	target := backend + "/" + server
+	created, changes, err := c.control.PutServer(backend, server, keys)
+	if err != nil {
+		return nil, err
+	}
+	if created {
+		c.changed(who, "server", target, "absent", "added")
+	}
+	for _, done := range changes {
+		c.changed(who, done.What, target, done.Old, done.New)
+	}
+	return PutServer{target, created, present(changes)}, nil
+}
+
+func (c *commands) removeServer(who string, r *http.Request) (any, error) {
+	backend, server := r.PathValue("backend"), r.PathValue("server")
+	if err := c.control.RemoveServer(backend, server); err != nil {
+		return nil, err
+	}
+	target := backend + "/" + server
+	c.changed(who, "server", target, "added", "removed")
+	return Changed{target, []Change{{"server", "added", "removed"}}}, nil
+}
+
 // StickyList is the response of /api/v1/backends/BACKEND/sticky.
 type StickyList struct {
 	Entries []StickyEntry `json:"entries"` // at most as many as requested

@@ -25,6 +25,26 @@ func (c *recorder) note(format string, args ...any) {
 	c.asked = append(c.asked, fmt.Sprintf(format, args...))
 }
 
+func (c *recorder) PutServer(backend, server string, keys ServerKeys) (bool, []Change, error) {
+	text, _ := json.Marshal(keys)
+	c.note("put %s/%s %s", backend, server, text)
+	if server == "infile" {
+		return false, nil, fmt.Errorf("%w: it is in the file", ErrConflict)
+	}
+	if server == "known" {
+		return false, []Change{{"weight", "1", "2"}}, nil
+	}
+	return true, nil, nil
+}
+
+func (c *recorder) RemoveServer(backend, server string) error {
+	c.note("remove %s/%s", backend, server)
+	if server == "missing" {
+		return ErrNotFound
+	}
+	return nil
+}
+
 func (c *recorder) SetServer(backend, server string, change ServerChange) ([]Change, error) {
 	text, _ := json.Marshal(change)
 	c.note("set %s/%s %s", backend, server, text)
@@ -168,7 +188,12 @@ func TestCommands(t *testing.T) {
 		{"POST", "/api/v1/counters/clear", `{}`, 200, "clear peaks", "peaks"},
 		{"POST", "/api/v1/reload", `{}`, 200, "", "~global.maxconn 0 -"},
 		{"POST", "/api/v1/reload", "", 415, "", "application/json"},
-		{"PUT", server, `{}`, 405, "", ""},
+		{"POST", server, `{}`, 405, "", ""},
+		{"PUT", "/api/v1/backends/nodes/servers/node9", `{"tcp":"192.0.2.9:1","maxconn":5}`, 201, `put nodes/node9 {"maxconn":5,"tcp":"192.0.2.9:1"}`, `"created":true`},
+		{"PUT", "/api/v1/backends/nodes/servers/known", `{"tcp":"192.0.2.9:1"}`, 200, `put nodes/known {"tcp":"192.0.2.9:1"}`, `"created":false,"changes":[{"what":"weight","old":"1","new":"2"}]`},
+		{"PUT", "/api/v1/backends/nodes/servers/infile", `{}`, 409, "put nodes/infile {}", "it is in the file"},
+		{"DELETE", "/api/v1/backends/nodes/servers/10.0.0.1:9", "", 200, "remove nodes/10.0.0.1:9", `"new":"removed"`},
+		{"DELETE", "/api/v1/backends/nodes/servers/missing", "", 404, "remove nodes/missing", "not found"},
 	} {
 		t.Run(test.method+" "+test.path+" "+test.body, func(t *testing.T) {
 			t.Parallel()
@@ -181,7 +206,7 @@ func TestCommands(t *testing.T) {
 			if asked := strings.Join(d.control.asked, "; "); asked != test.asked {
 				t.Errorf("calls %q, want %q", asked, test.asked)
 			}
-			changes := test.method != "GET" && test.status == 200
+			changes := test.method != "GET" && test.status < 300
 			if logged := strings.Contains(d.log.String(), "by=127.0.0.1:50000"); logged != changes {
 				t.Errorf("logged %q", d.log.String())
 			}

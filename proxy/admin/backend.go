@@ -19,7 +19,24 @@ type Backend struct {
 	Retries       uint64 `json:"retries"`        // counter: further attempts to connect to the same server
 	Redispatches  uint64 `json:"redispatches"`   // counter: clients sent to another server after a failed connect
 
-	Servers []Server `json:"servers"` // in the order of the file
+	Discovery *Discovery `json:"discovery,omitempty"` // absent: no servers are found for it
+
+	Servers []Server `json:"servers"` // in the order of the file; then those that were added, and those that were found
+}
+
+// Discovery is how the servers of a backend are found.
+type Discovery struct {
+	Kind       string    `json:"kind"`                 // dns, file or kubernetes
+	Target     string    `json:"target"`               // the name, the path, or NAMESPACE/SERVICE
+	Servers    int64     `json:"servers"`              // found
+	Left       int64     `json:"left"`                 // found beyond the most that are wanted
+	Answered   time.Time `json:"answered,omitzero"`    // when the source last said which servers there are; absent = never
+	AgeSeconds float64   `json:"age_seconds"`          // since then; 0 = never
+	Changed    time.Time `json:"changed,omitzero"`     // when they last changed; absent = never
+	Updates    uint64    `json:"updates"`              // counter: changes of the servers
+	Errors     uint64    `json:"errors"`               // counter: failures of the source
+	Error      string    `json:"error"`                // why the source cannot say which servers there are now; "" = it can
+	ErrorSince time.Time `json:"error_since,omitzero"` // when that began; absent = it can
 }
 
 // ServerState is the result of a server's health checks.
@@ -46,6 +63,9 @@ const (
 type Server struct {
 	Name      string            `json:"name"`
 	Addresses map[string]string `json:"addresses"` // host:port by endpoint: tcp, http, ws, sse
+
+	Source    string `json:"source"`    // where it comes from: file, discover or runtime (added by a command)
+	Withdrawn bool   `json:"withdrawn"` // what has found it wants no new clients there: it is not ready, or about to go
 
 	State   ServerState `json:"state"`
 	Admin   AdminState  `json:"admin"`
@@ -139,7 +159,7 @@ func (s *Server) Changed() time.Time {
 
 // Draining reports whether the server gets nobody new, while those there may stay.
 func (s *Server) Draining() bool {
-	return s.Admin == AdminDrain || s.Admin == AdminReady && s.DrainRequest != ""
+	return s.Admin == AdminDrain || s.Admin == AdminReady && (s.DrainRequest != "" || s.Withdrawn)
 }
 
 // Left says what a server that drains still has, in words; "" = it does not drain.

@@ -39,6 +39,7 @@ func (s *Snapshot) sub(before *Snapshot) {
 		}
 	}
 	s.RateLimit.sub(&before.RateLimit)
+	s.Fleet.sub(before.Fleet)
 }
 
 func (p *Process) sub(before *Process) {
@@ -80,6 +81,31 @@ func (h *HTTP) sub(before *HTTP) {
 	subMap(h.Methods, before.Methods)
 	sub(&h.SessionRequests, before.SessionRequests)
 	sub(&h.SessionsOpened, before.SessionsOpened)
+	subMap(h.Routes, before.Routes)
+	for name, tool := range h.Tools {
+		if old := before.Tools[name]; old != nil {
+			tool.sub(old)
+		}
+	}
+	for i := range h.Limits {
+		h.Limits[i].sub(before.Limits)
+	}
+}
+
+func (t *Tool) sub(before *Tool) {
+	sub(&t.Requests, before.Requests)
+	sub(&t.Errors, before.Errors)
+	t.Duration.sub(&before.Duration)
+}
+
+// sub finds the limit as it was before among all of its frontend.
+func (l *RouteLimit) sub(before []RouteLimit) {
+	for i := range before {
+		if old := &before[i]; old.Route == l.Route && old.Key == l.Key {
+			sub(&l.Refused, old.Refused)
+			sub(&l.Delayed, old.Delayed)
+		}
+	}
 }
 
 func (t *TLS) sub(before *TLS) {
@@ -91,6 +117,10 @@ func (t *TLS) sub(before *TLS) {
 func (b *Backend) sub(before *Backend) {
 	sub(&b.Retries, before.Retries)
 	sub(&b.Redispatches, before.Redispatches)
+	if b.Discovery != nil && before.Discovery != nil {
+		sub(&b.Discovery.Updates, before.Discovery.Updates)
+		sub(&b.Discovery.Errors, before.Discovery.Errors)
+	}
 	for i := range b.Servers {
 		if old := find(before.Servers, b.Servers[i].Name, i); old != nil {
 			b.Servers[i].sub(old)

@@ -11,12 +11,20 @@ import (
 // methods at once. A change holds until a reload changes the same value in the
 // file, or the process ends.
 //
-// Errors wrap ErrNotFound, ErrInvalid or ErrUnavailable where one applies. The
+// Errors wrap ErrNotFound, ErrInvalid, ErrConflict or ErrUnavailable where one applies. The
 // operator sees their text.
 type Control interface {
 	// SetServer applies all of change to a server, or nothing, and returns the
 	// values that changed.
 	SetServer(backend, server string, change ServerChange) ([]Change, error)
+
+	// PutServer adds a server to a backend, or changes one that was added before, to
+	// what keys say: those of [[server]] without the name. It returns whether it added
+	// one, and the values that changed. Until it is removed, the server stays through
+	// reloads and upgrades.
+	PutServer(backend, server string, keys ServerKeys) (created bool, changes []Change, err error)
+	// RemoveServer removes a server that PutServer added.
+	RemoveServer(backend, server string) error
 
 	// ListConnections returns up to most client connections that match filter,
 	// and the number of all that match.
@@ -50,7 +58,12 @@ var (
 	ErrNotFound    = errors.New("not found")         // no such backend, server or connection
 	ErrInvalid     = errors.New("invalid")           // a value out of range
 	ErrUnavailable = errors.New("not available now") // the balancer is about to end
+	ErrConflict    = errors.New("not possible")      // of a server that was not added at run time
 )
+
+// ServerKeys are keys of [[server]] without the name, and their values as JSON has
+// them.
+type ServerKeys map[string]any
 
 // ServerChange describes a change of a server. Absent members stay unchanged.
 type ServerChange struct {

@@ -22,6 +22,7 @@ func snapshotOf(source Source) Snapshot {
 	s.RateLimit.Refused = presentMap(s.RateLimit.Refused)
 	s.RateLimit.Bans = present(s.RateLimit.Bans)
 	s.RateLimit.Throttled = present(s.RateLimit.Throttled)
+	s.Fleet.complete()
 	s.Events = present(s.Events)
 	s.Leaving.Frontends, s.Leaving.Servers = present(s.Leaving.Frontends), present(s.Leaving.Servers)
 	return s
@@ -34,6 +35,10 @@ func (h *HTTP) complete() {
 	}
 	h.Responses, h.OwnResponses, h.Malformed = presentMap(h.Responses), presentMap(h.OwnResponses), presentMap(h.Malformed)
 	h.Eras, h.Methods = presentMap(h.Eras), presentMap(h.Methods)
+	h.Routes, h.Tools, h.Limits = presentMap(h.Routes), presentMap(h.Tools), present(h.Limits)
+	for _, tool := range h.Tools {
+		tool.Duration.complete()
+	}
 }
 
 // derive counts the backend's servers and computes their shares.

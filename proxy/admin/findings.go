@@ -51,7 +51,9 @@ func assess(s *Snapshot) Summary {
 	}
 	for i := range s.Backends {
 		sum.backend(s, &s.Backends[i])
+		sum.discovery(s.Time, &s.Backends[i])
 	}
+	sum.fleet(s.Fleet)
 	sum.throttled(s.RateLimit.Throttled)
 	if n := s.RateLimit.BansActive; n > 0 {
 		sum.add(Notice, banned(n), "mcplb bans shows them, mcplb unban ADDRESS lifts one")
@@ -118,6 +120,26 @@ func (sum *Summary) process(p *Process) {
 	}
 }
 
+// discovery adds a finding about a source of servers that does not answer, and one about
+// servers that are too many.
+func (sum *Summary) discovery(now time.Time, b *Backend) {
+	d := b.Discovery
+	if d == nil {
+		return
+	}
+	if d.Error != "" {
+		known := "none were found before"
+		if d.Servers > 0 {
+			known = fmt.Sprintf("the %d found before stay", d.Servers)
+		}
+		sum.add(Degraded, fmt.Sprintf("servers of backend %s cannot be found by %s (%s) for %s, %s: %s", b.Name, d.Kind, d.Target, forHowLong(now.Sub(d.ErrorSince)), known, d.Error),
+			"docs/discovery.md says what each source needs; once it answers, its servers come in by themselves")
+	}
+	if d.Left > 0 {
+		sum.add(Degraded, fmt.Sprintf("%d of %d servers that were found for backend %s are not used", d.Left, d.Left+d.Servers, b.Name), "raise backend."+b.Name+".discover.most and reload")
+	}
+}
+
 // certificates adds findings about certificates that expire soon or have expired.
 func (sum *Summary) certificates(now time.Time, f *Frontend) {
 	if f.TLS == nil {
@@ -141,6 +163,7 @@ const expiresSoon = 14 * 24 * time.Hour
 
 // frontend adds a finding if the frontend refuses clients now.
 func (sum *Summary) frontend(f *Frontend) {
+	sum.limits(f)
 	if f.Rates.Refused < 0.5 {
 		return
 	}
@@ -150,6 +173,21 @@ func (sum *Summary) frontend(f *Frontend) {
 	}
 	sum.addOf(kindRefusing, f.Name, level, fmt.Sprintf("frontend %s turns away %.0f clients a second, most of them for %s", f.Name, f.Rates.Refused, f.refusing),
 		"docs/reasons.md explains each reason")
+}
+
+// limits adds findings about the limits of a frontend's routes that have had an effect
+// within the last minute.
+func (sum *Summary) limits(f *Frontend) {
+	if f.HTTP == nil {
+		return
+	}
+	for i := range f.HTTP.Limits {
+		if l := &f.HTTP.Limits[i]; l.Active {
+			sum.addOf(kindLimits, f.Name+" "+l.Route, Notice,
+				fmt.Sprintf("the limit by %s of route %q of frontend %s is exceeded: %d requests refused, %d delayed so far", l.Key, l.Route, f.Name, l.Refused, l.Delayed),
+				"if these clients may do so, raise rate, burst or concurrency in that route's limit, and reload")
+		}
+	}
 }
 
 // limited are the reasons that clients cause.

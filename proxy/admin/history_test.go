@@ -152,6 +152,8 @@ func TestSummary(t *testing.T) {
 		text  string // "" = no finding
 	}{
 		{"no problem", func(*Snapshot) {}, Healthy, ""},
+		{"a limit of a route", func(s *Snapshot) { s.Frontends[1].HTTP.Limits[0].Active = true }, Healthy,
+			`the limit by header:X-API-Key of route "/mcp" of frontend http is exceeded: 12 requests refused, 5 delayed so far`},
 		{"a ban", func(s *Snapshot) { s.RateLimit.BansActive = 2 }, Healthy, "2 sources are banned"},
 		{"delayed", func(s *Snapshot) {
 			s.RateLimit.Throttled = []Throttled{{Source: "192.0.2.7", ForSeconds: 90, Delayed: 9}}
@@ -169,6 +171,16 @@ func TestSummary(t *testing.T) {
 		{"no descriptors", func(s *Snapshot) { s.Process.acceptsFail = true }, Critical, "clients could not be accepted in the last minute"},
 		{"descriptors", func(s *Snapshot) { s.Process.OpenFiles.Used = 200_000 }, Degraded, "200000 of 200100 open files"},
 		{"access log", func(s *Snapshot) { s.Process.AccessLog = &AccessLog{Path: "/x", Error: "disk full"} }, Degraded, "the access log /x cannot be written: disk full"},
+		{"fleet apart", func(s *Snapshot) {
+			s.Fleet = &Fleet{Redis: "redis://:***@r:6379/0", Error: "dial tcp: refused", Advice: "start it", LagSeconds: 65}
+		}, Degraded, "the fleet's Redis redis://:***@r:6379/0 cannot be used for 1m05s, and this balancer works alone: dial tcp: refused"},
+		{"fleet blinks", func(s *Snapshot) { s.Fleet = &Fleet{Error: "EOF", LagSeconds: 1} }, Healthy, ""},
+		{"fleet slow", func(s *Snapshot) { s.Fleet = &Fleet{Connected: true, RoundTripSeconds: 0.45} }, Healthy, "is slow: an exchange takes 450 ms"},
+		{"fleet twice", func(s *Snapshot) { s.Fleet = &Fleet{Name: "f", Instance: "i", Connected: true, Conflict: true} }, Degraded, "another balancer of fleet f calls itself i, too"},
+		{"fleet rubbish", func(s *Snapshot) {
+			s.Fleet = &Fleet{Name: "f", Connected: true, Invalid: map[string]uint64{"bans": 2, "rates": 1}}
+		}, Healthy, "3 entries of fleet f in Redis are none of mcplb's"},
+		{"fleet overrun", func(s *Snapshot) { s.Fleet = &Fleet{Name: "f", Connected: true, Lost: map[string]uint64{"bans": 2}} }, Healthy, "2 changes were not shared with fleet f"},
 		{"certificate", func(s *Snapshot) { s.Frontends[0].TLS = expiring(s.Time.Add(49 * time.Hour)) }, Degraded, "certificate lb.pem of frontend tcp expires in 2d1h"},
 		{"certificate expired", func(s *Snapshot) { s.Frontends[0].TLS = expiring(s.Time.Add(-time.Hour)) }, Critical, "certificate lb.pem of frontend tcp expired 1h00m ago"},
 		{"reload", func(s *Snapshot) { s.Process.Reload = Reload{Error: "lb.toml:3: x"} }, Degraded, "the last reload failed, the configuration before is in force: lb.toml:3: x"},

@@ -132,7 +132,32 @@ var httpMetrics = []metric[HTTP]{
 		func(h *HTTP) uint64 { return h.SessionRequests }),
 	counter("frontend_mcp_sessions_opened_total", "MCP sessions that servers opened.", byFrontend,
 		func(h *HTTP) uint64 { return h.SessionsOpened }),
+	counters("frontend_route_requests_total", "Requests by route; \"default\" are those that took none.", byFrontend, "route",
+		func(h *HTTP) map[string]uint64 { return h.Routes }),
 }
+
+// toolMetrics are the metrics of a tool that clients of a frontend call.
+var toolMetrics = []metric[Tool]{
+	counter("frontend_mcp_tool_requests_total", "Calls of the tool.", byTool,
+		func(t *Tool) uint64 { return t.Requests }),
+	counter("frontend_mcp_tool_errors_total", "Calls of the tool that were answered with a status of 400 or more, or cut.", byTool,
+		func(t *Tool) uint64 { return t.Errors }),
+}
+
+// limitMetrics are the metrics of a limit of a route.
+var limitMetrics = []metric[RouteLimit]{
+	counter("frontend_limit_refused_total", "Requests that a limit of a route refused.", byLimit,
+		func(l *RouteLimit) uint64 { return l.Refused }),
+	counter("frontend_limit_delayed_total", "Requests that waited because of a limit of a route.", byLimit,
+		func(l *RouteLimit) uint64 { return l.Delayed }),
+}
+
+var (
+	byTool  = []string{"frontend", "tool"}
+	byLimit = []string{"frontend", "route", "key"}
+
+	toolDuration = describe("frontend_mcp_tool_duration_seconds", "Time from the head of a request that calls the tool to the end of the response.", byTool...)
+)
 
 // tlsMetrics are the metrics of a frontend with TLS.
 var tlsMetrics = []metric[TLS]{
@@ -169,11 +194,29 @@ var backendMetrics = []metric[Backend]{
 		func(b *Backend) uint64 { return b.Redispatches }),
 }
 
+// discoveryMetrics are those of a backend whose servers are found.
+var discoveryMetrics = []metric[Discovery]{
+	gauge("discovery_servers", "Servers that were found for the backend.", byBackend,
+		func(d *Discovery) float64 { return float64(d.Servers) }),
+	gauge("discovery_left_servers", "Servers that were found beyond discover.most, and are not used.", byBackend,
+		func(d *Discovery) float64 { return float64(d.Left) }),
+	gauge("discovery_up", "1 if the source of servers can say which there are.", byBackend,
+		func(d *Discovery) float64 { return number(d.Error == "") }),
+	gauge("discovery_last_answer_timestamp_seconds", "When the source of servers last said which there are; 0 = never.", byBackend,
+		func(d *Discovery) float64 { return unixSeconds(d.Answered) }),
+	counter("discovery_updates_total", "Changes of the servers that were found.", byBackend,
+		func(d *Discovery) uint64 { return d.Updates }),
+	counter("discovery_errors_total", "Failures of the source of servers.", byBackend,
+		func(d *Discovery) uint64 { return d.Errors }),
+}
+
 var serverMetrics = []metric[Server]{
 	state("server_health", "1 for the server's state according to its checks.", byServer,
 		func(s *Server) map[string]uint64 { return oneOf(s.State, ServerUp, ServerDown, ServerUnchecked) }),
 	state("server_admin", "1 for the admin state that the operator has set.", byServer,
 		func(s *Server) map[string]uint64 { return oneOf(s.Admin, AdminReady, AdminDrain, AdminMaint) }),
+	gauge("server_withdrawn", "1 if what has found the server wants no new clients there.", byServer,
+		func(s *Server) float64 { return number(s.Withdrawn) }),
 	gauge("server_drain_request", "1 while the server asks to be drained by the answer to its check (drain_on).", byServer,
 		func(s *Server) float64 { return number(s.DrainRequest != "") }),
 	gauge("server_usable", "1 if the server gets new clients.", byServer,

@@ -19,6 +19,7 @@ type Snapshot struct {
 	Frontends []Frontend `json:"frontends"` // in the order of the file
 	Backends  []Backend  `json:"backends"`  // in the order of the file
 	RateLimit RateLimit  `json:"ratelimit"`
+	Fleet     *Fleet     `json:"fleet,omitempty"` // absent while fleet.redis is ""
 	Leaving   Leaving    `json:"leaving"`
 	Events    []Event    `json:"events"` // derived: of the last 15 minutes, the oldest first; at most 200
 
@@ -145,6 +146,44 @@ type Throttled struct {
 	Rejected     int64   `json:"rejected"`      // messages answered with an error
 	Refused      int64   `json:"refused"`       // connections refused
 	TrustedProxy bool    `json:"trusted_proxy"` // it is a trusted proxy that does not name its clients
+}
+
+// Fleet is what several balancers share through Redis.
+type Fleet struct {
+	Redis    string   `json:"redis"`    // its URL, without the password
+	Name     string   `json:"name"`     // of the fleet
+	Instance string   `json:"instance"` // this balancer in it
+	Shares   []string `json:"shares"`   // what is shared: sticky, bans, rates
+
+	Connected        bool      `json:"connected"`          // the last exchange with Redis succeeded; otherwise this balancer works alone
+	Since            time.Time `json:"since"`              // when that changed last
+	Error            string    `json:"error"`              // why it failed; "" = it did not
+	Advice           string    `json:"advice"`             // what to do about it
+	Conflict         bool      `json:"conflict"`           // another balancer has the same instance
+	LagSeconds       float64   `json:"lag_seconds"`        // since the last exchange that succeeded
+	RoundTripSeconds float64   `json:"round_trip_seconds"` // of that exchange
+	Waiting          int64     `json:"waiting"`            // changes that the other balancers do not know yet
+	Errors           uint64    `json:"errors"`             // counter: exchanges that failed
+
+	Sent     map[string]uint64 `json:"sent"`     // counters, by what is shared: entries written
+	Received map[string]uint64 `json:"received"` // entries read and carried out
+	Lost     map[string]uint64 `json:"lost"`     // not written, for want of room
+	Invalid  map[string]uint64 `json:"invalid"`  // found in Redis, but no entries
+
+	Balancers []FleetBalancer `json:"balancers"` // by instance, this one included
+}
+
+// FleetBalancer is one balancer of a fleet, as it says itself.
+type FleetBalancer struct {
+	Instance          string    `json:"instance"`
+	Self              bool      `json:"self"`  // it is this balancer
+	State             string    `json:"state"` // serving, full (at its maxconn), draining; unknown: of another version
+	Connections       int64     `json:"connections"`
+	MessagesPerSecond float64   `json:"messages_per_second"` // from clients
+	Version           string    `json:"version"`
+	Admin             string    `json:"admin"` // its admin.listen
+	StartTime         time.Time `json:"start_time"`
+	AgeSeconds        float64   `json:"age_seconds"` // of what it says; after 10 s it is not shown any more
 }
 
 // Ban is a banned source.

@@ -51,12 +51,16 @@ type OldBalancer interface {
 type Pool struct {
 	*backend.Pool
 	Removed bool // by a reload
+	Extra   ExtraServers
 }
 
 // NewBalancer is the balancer that takes over. Package proxy implements it.
 type NewBalancer interface {
 	Balancer
 	Restore(Figures) error
+	// AdoptServers adds to this process's backends the servers that those of the old
+	// process have beside those of its file.
+	AdoptServers(all []BackendState)
 	// RestoreNames takes over what host names stand for, before Pool is called: servers
 	// are the same if their addresses are.
 	RestoreNames([]discovery.Handover)

@@ -86,6 +86,8 @@ func (f *fixture) Names() []discovery.Handover {
 	return []discovery.Handover{{Use: discovery.Use{Server: "b/s1", Host: "a.test"}, Address: netip.MustParseAddr("127.0.0.1"), Good: 7}}
 }
 
+func (f *fixture) AdoptServers([]BackendState) {}
+
 func (f *fixture) RestoreNames(names []discovery.Handover) { f.names = names }
 
 func (f *fixture) EachCounters(visit func(name string, loop int, counters metrics.Set)) {

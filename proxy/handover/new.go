@@ -39,6 +39,7 @@ func (n *New) Restore(payload []byte) error {
 	if err := n.Balancer.Restore(state.Figures); err != nil {
 		return fmt.Errorf("restoring the counters of removed frontends: %w", err)
 	}
+	n.Balancer.AdoptServers(state.Backends)
 	n.Balancer.RestoreNames(state.Names)
 	if err := n.held.reconstruct(n.Balancer, &state); err != nil {
 		return err

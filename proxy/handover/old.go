@@ -101,7 +101,7 @@ func (o *Old) State() ([]byte, error) {
 	places := map[*backend.Pool]int{}
 	for i, p := range o.pools {
 		places[p.Pool] = i
-		state.Backends = append(state.Backends, BackendState{Settings: resolved(p), Removed: p.Removed, Known: p.Handover(now)})
+		state.Backends = append(state.Backends, BackendState{Settings: resolved(p), Removed: p.Removed, Known: p.Handover(now), Extra: p.Extra})
 	}
 	for _, server := range o.list {
 		state.Servers = append(state.Servers, ServerState{places[server.Pool()], server.Identity(), server.Removed()})

@@ -2,6 +2,7 @@ package handover
 
 import (
 	"errors"
+	"time"
 
 	"mcplb/backend"
 	"mcplb/backend/discovery"
@@ -35,6 +36,7 @@ type Figures struct {
 	Peak      int64  // most clients at once
 	Failed    uint64 // accepts that failed
 	Forgotten []byte // counters of removed frontends that have lost their last client: an admin.Frontend, in JSON
+	Fleet     []byte // what the fleet does not know yet: fleet.Fleet.Pending
 }
 
 // FrontendState is a frontend.
@@ -51,6 +53,15 @@ type BackendState struct {
 	Settings conf.Backend // with host names resolved as the old process resolved them
 	Removed  bool         // by a reload
 	Known    backend.Handover
+	Extra    ExtraServers
+}
+
+// ExtraServers are the servers of a backend beside those of its file, with host names
+// as they were given.
+type ExtraServers struct {
+	Runtime []conf.Server // added by command
+	Found   []conf.Server // by the backend's source
+	FoundAt time.Time     // when that last had an answer; zero = never
 }
 
 // ServerState is a server that may have clients.

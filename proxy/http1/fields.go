@@ -130,6 +130,19 @@ func (f *Fields) appendRewritten(dst []byte, without HeaderSet) []byte {
 	return dst
 }
 
+// Keep passes field i on after all, if it was dropped because Connection names it,
+// or by Drop. Fields that some servers would take for others stay dropped.
+func (f *Fields) Keep(i int) {
+	line := &f.field[i]
+	if line.id == HeaderOther && bytes.IndexByte(f.Name(i), '_') < 0 {
+		line.dropped = false
+	}
+}
+
+// NamesFields reports whether Connection names fields, so that there may be some
+// for Keep.
+func (f *Fields) NamesFields() bool { return f.named }
+
 // dropAll drops all fields with that id.
 func (f *Fields) dropAll(id HeaderID) {
 	for i := f.Find(id, 0); i >= 0; i = f.Find(id, i+1) {
@@ -267,9 +280,8 @@ type options struct {
 
 // connection reads the Connection fields (RFC 9110 section 7.6.1) and drops the
 // unknown fields that they name: a known field is either dropped anyway, or the
-// sender must not be able to remove it (CVE-2021-33197), as is one of MCP's
-// (Mcp-Param-...). Parameters of an option have no meaning; a member that is not a
-// token is ignored, as all others do.
+// sender must not be able to remove it (CVE-2021-33197). Parameters of an option
+// have no meaning; a member that is not a token is ignored, as all others do.
 func (f *Fields) connection() (o options, r Reason) {
 	named := 0
 	for i := f.Find(HeaderConnection, 0); i >= 0; i = f.Find(HeaderConnection, i+1) {
@@ -291,7 +303,7 @@ func (f *Fields) connection() (o options, r Reason) {
 			case id != HeaderOther:
 			case EqualFold(option, "close"):
 				o.close = true
-			case len(option) < len(member), !all(option, isToken), isOfMCP(option):
+			case len(option) < len(member), !all(option, isToken):
 			case named == maxOptions:
 				return o, ReasonOptionCount
 			default:
@@ -314,26 +326,6 @@ func (f *Fields) dropNamed(name []byte) {
 	for i := f.Find(HeaderOther, 0); i >= 0; i = f.Find(HeaderOther, i+1) {
 		if EqualFold(f.Name(i), name) {
 			f.Drop(i)
-		}
-	}
-}
-
-// isOfMCP reports whether a field of this name says what a message of MCP says.
-func isOfMCP(name []byte) bool {
-	const family = "mcp-"
-	return len(name) > len(family) && EqualFold(name[:len(family)], family)
-}
-
-// KeepNamed passes those fields on that Connection names, and which would be
-// removed for that, if used reports true for their names: what a decision has
-// depended on must reach the server. Call it after each Parse.
-func (f *Fields) KeepNamed(used func(name []byte) bool) {
-	if !f.named {
-		return
-	}
-	for i := f.Find(HeaderOther, 0); i >= 0; i = f.Find(HeaderOther, i+1) {
-		if name := f.Name(i); f.field[i].dropped && used(name) && lookalikeOf(name) == HeaderOther && !forwarding(name) {
-			f.field[i].dropped = false
 		}
 	}
 }

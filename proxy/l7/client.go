@@ -324,7 +324,6 @@ func (c *client) finish(reason session.Reason) {
 	c.loop().Disarm(&c.Timer)
 	c.exchange.abandon(reason.Outcome())
 	c.exchange.forget()
-	c.exchange.state = idle
 	if c.Conn != nil {
 		c.Conn.Close()
 	}

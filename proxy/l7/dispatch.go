@@ -53,7 +53,6 @@ func (x *exchange) reparse() bool {
 	c.scan = 0
 	n, reason := c.worker.request.Parse(p, &c.scan, http1.MaxHead)
 	c.worker.input = input{p: p, n: n, pending: true}
-	c.settings().keepUsed(&c.worker.request)
 	if n == 0 || reason != http1.ReasonNone {
 		x.abandon(backend.Aborted)
 		x.refuseHead(generated{why: BadRequest})

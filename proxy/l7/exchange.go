@@ -2,7 +2,6 @@ package l7
 
 import (
 	"slices"
-	"time"
 
 	"mcplb/backend"
 	"mcplb/conf"
@@ -154,8 +153,7 @@ func (x *exchange) note(settings *Settings) {
 	head := &c.worker.request
 	x.Flags, x.Session, x.Method, x.origin = 0, 0, head.Method, c.worker.origins.of(head)
 	x.dispatch.Restart()
-	settings.keepUsed(head)
-	x.beginBody()
+	router{x}.beginBody()
 	c.HalfOpen = c.Conn.HungUp()
 	c.Closes = !head.KeepAlive || c.frontend.draining.Load() ||
 		settings.Frontend.RequestsPerConnection > 0 && int(c.Requests) >= settings.Frontend.RequestsPerConnection
@@ -166,17 +164,6 @@ func (x *exchange) note(settings *Settings) {
 	x.set(rpc, head.Method == http1.MethodPost && isMediaType(head.Get(http1.HeaderContentType), "application/json"))
 	x.set(modern, eraOf(head) == mcp.EraStateless)
 	x.set(headerSession, len(head.Get(http1.HeaderMcpSessionID)) > 0)
-}
-
-// noteCompression notes whether the response may be compressed for the client.
-func (x *exchange) noteCompression(settings *Settings) {
-	head := &x.client.worker.request
-	if len(x.route.compress) == 0 || !acceptsCoding(head, "gzip") {
-		return
-	}
-	tls := x.client.overTLS(settings)
-	x.set(overTLS, tls)
-	x.set(acceptsGzip, !tls || !mayBeBrowser(head, settings.Frontend.Sticky.Cookie))
 }
 
 // eraOf is the era of a request, whose version counts if it stands in one line.
@@ -191,7 +178,7 @@ func eraOf(head *http1.RequestHead) mcp.Era {
 func (x *exchange) clientReady() {
 	switch x.state {
 	case refusing:
-		x.drainBody()
+		refuser{x}.drainBody()
 	case collecting:
 		intake{x}.collectMore()
 	case inspecting:
@@ -221,89 +208,6 @@ func (x *exchange) checkGone() {
 	}
 }
 
-// limit is how long the present state may last, and since when; 0 = forever.
-func (x *exchange) limit(f *conf.Frontend) (time.Duration, int64) {
-	since := x.dispatch.Since
-	switch x.state {
-	case refusing:
-		return f.TimeoutHTTPRequest, since
-	case dispatching:
-		return x.dispatch.Limit(), since
-	case inspecting:
-		return f.TimeoutClient, since
-	case delaying:
-		return time.Duration(max(x.call.askAt-since, 1)), since
-	case exchanging:
-		server := x.dispatch.Pool.InForce().TimeoutServer
-		switch {
-		case x.has(streaming) && x.Timeouts.Stream != 0:
-			return orElse(x.Timeouts.Stream, 0), since
-		case x.has(streaming):
-			return x.idleLimit(f.TimeoutClient, server)
-		}
-		server = orElse(x.Timeouts.Server, server)
-		if x.request.Done && !x.has(answered) {
-			return server, since
-		}
-		return x.idleLimit(f.TimeoutClient, server)
-	}
-	return 0, 0
-}
-
-// idleLimit is how long nothing may move between client and server, and since when:
-// for the client, comments count.
-func (x *exchange) idleLimit(client, server time.Duration) (time.Duration, int64) {
-	since, sent := x.dispatch.Since, x.clientIdleSince()
-	if client == 0 || server != 0 && since+int64(server) < sent+int64(client) {
-		return server, since
-	}
-	return client, sent
-}
-
-// timeOut does what is due now: the first of the deadlines has come.
-func (x *exchange) timeOut() {
-	now := x.loop().Now()
-	if ends := (intake{x}).bodyDeadline(); ends != 0 && now >= ends {
-		intake{x}.judgeBody()
-		return
-	}
-	limit, since := x.limit(&x.client.settings().Frontend)
-	if due := x.commentDue(); due != 0 && now >= due && (limit == 0 || now < since+int64(limit)) {
-		download{x}.comment()
-		return
-	}
-	x.expired()
-}
-
-// expired ends a state that has lasted too long.
-func (x *exchange) expired() {
-	switch x.state {
-	case refusing:
-		x.client.Closes = true
-		x.respond(x.refusal.generated, x.refusal.scanner.ID())
-	case dispatching:
-		x.dispatch.Expired(x)
-	case inspecting:
-		intake{x}.refuseSlow()
-	case delaying:
-		router{x}.delayOver()
-	case exchanging:
-		x.stalled()
-	}
-}
-
-// stalled ends an exchange in which nothing has moved for too long.
-func (x *exchange) stalled() {
-	if x.request.Done || x.upstream.conn.Blocked() {
-		if !x.has(answered) {
-			x.dispatch.Release(x.loop(), backend.ServerTimeout)
-		}
-		x.end(generated{why: ServerTimeout}, session.IdleTimeout)
-		return
-	}
-	x.end(generated{why: RequestTimeout}, session.IdleTimeout)
-}
-
 // abandon ends what the exchange has under way.
 func (x *exchange) abandon(outcome backend.Outcome) {
 	x.Disconnect(true)
@@ -316,7 +220,7 @@ func (x *exchange) abandon(outcome backend.Outcome) {
 func (x *exchange) forget() {
 	x.tidy()
 	x.client.worker.rulings.put(x.ruling)
-	x.route, x.ruling = nil, nil
+	x.route, x.ruling, x.state = nil, nil, idle
 }
 
 // tidy lets go of what an exchange does not need that is over but for its response.

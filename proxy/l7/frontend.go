@@ -87,7 +87,7 @@ func (f *Frontend) Adopt(loop *reactor.Loop, h *Handover, d *session.Detached, s
 	c.ready = c.pending.Len() > 0
 	c.exchange.log = c.worker.log.Adopt(h.Log)
 	if slot.Server() != nil {
-		c.exchange.adopt(&h.Exchange, slot, pool)
+		moved{&c.exchange}.adopt(&h.Exchange, slot, pool)
 	}
 	if h.Tunnel != nil {
 		t := newTunnel(&c.exchange)

@@ -166,7 +166,7 @@ func (g *generated) append(dst, date []byte, to recipient) []byte {
 	if g.why != Preflight {
 		dst = to.cors.appendFields(dst, to.origin)
 	}
-	dst = to.exchange.edited(dst, fields)
+	dst = router{to.exchange}.edited(dst, fields)
 	if g.why != Preflight && to.cors.allows(to.origin) {
 		dst = http1.AppendField(dst, "Vary", "Origin")
 	}

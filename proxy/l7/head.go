@@ -29,7 +29,7 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 		without |= http1.Forwarding // from others they may be forged
 	}
 	preserve := x.dispatch.Pool.InForce().PreserveHost && len(head.Host()) > 0
-	if !preserve || !head.Has(http1.HeaderHost) {
+	if !preserve || !head.Has(http1.HeaderHost) || x.route.host != nil {
 		without |= 1 << http1.HeaderHost
 	}
 	hide := settings.Frontend.Sticky.Cookie
@@ -46,8 +46,9 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 	if without.Has(http1.HeaderHost) {
 		dst = w.appendHost(dst, preserve)
 	}
+	w.keepUsed(head)
 	dst = head.AppendFields(dst, without|1<<http1.HeaderTrailer)
-	dst = head.AppendTrailer(dst, x.requestTrailers())
+	dst = head.AppendTrailer(dst, router{x}.requestTrailers())
 	dst = appendSession(dst, head, settings.Frontend.Sticky.Session)
 	if hide != "" {
 		dst = appendCookies(dst, head, hide)
@@ -60,6 +61,19 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
 	return append(dst, "\r\n"...)
+}
+
+// keepUsed passes on the fields that Connection names and conditions of routes
+// depend on: a server may rely on what they have found.
+func (w headWriter) keepUsed(head *http1.RequestHead) {
+	if !head.NamesFields() || w.settings.matcher == nil {
+		return
+	}
+	for i := range head.NumFields() {
+		if w.settings.matcher.Uses(head.Name(i)) {
+			head.Keep(i)
+		}
+	}
 }
 
 // appendRequestLine writes the request line, without the tag in a query that the
@@ -129,16 +143,39 @@ func (w headWriter) wantsEvents(head *http1.RequestHead) bool {
 	return false
 }
 
-// appendHost writes Host: the client's, or the server's address.
+// appendHost writes Host: what the route sets, if that can be one, the client's, or the
+// server's address.
 func (w headWriter) appendHost(dst []byte, preserve bool) []byte {
 	x := w.exchange
 	dst = append(dst, "Host: "...)
+	if x.route.host != nil {
+		start := len(dst)
+		dst = x.route.host.Append(dst, router{x}.values(w.settings))
+		if isHost(dst[start:]) {
+			return append(dst, "\r\n"...)
+		}
+		dst = dst[:start]
+	}
 	if preserve {
 		dst = append(dst, x.client.worker.request.Host()...)
 	} else {
 		dst = x.dispatch.Slot.Server().Addr(endpoints[x.Endpoint]).AppendTo(dst)
 	}
 	return append(dst, "\r\n"...)
+}
+
+// isHost reports whether a server may be sent host in Host: a name or an address,
+// with or without a port.
+func isHost(host []byte) bool {
+	for _, c := range host {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case c == '-', c == '_', c == '.', c == '~', c == ':', c == '[', c == ']':
+		default:
+			return false
+		}
+	}
+	return len(host) > 0
 }
 
 // appendSession writes Mcp-Session-Id as the server knows it.
@@ -232,7 +269,7 @@ func (w headWriter) appendResponse(dst []byte, f form) []byte {
 	if !head.Has(http1.HeaderDate) {
 		dst = http1.AppendField(dst, "Date", x.client.worker.now())
 	}
-	dst = x.edited(dst, fields)
+	dst = router{x}.edited(dst, fields)
 	if x.has(setCookie) && !keptByCaches(head, time.Now()) {
 		dst = w.appendSetCookie(dst)
 	}

@@ -93,7 +93,7 @@ func (x router) inspect(settings *Settings, d rules.Decision) {
 	}
 	c.keepInput()
 	x.state, x.dispatch.Since = inspecting, c.loop().Now()
-	intake{x.exchange}.beginPace(size)
+	intake(x).beginPace(size)
 	if !x.askForBody() {
 		return
 	}

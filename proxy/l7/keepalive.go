@@ -37,15 +37,6 @@ func (x download) keepAlive(every time.Duration) {
 	x.encoder.keepalive = Keepalive{Every: every, Tried: x.loop().Now()}
 }
 
-// commentDue is when the next comment is due; 0 = never.
-func (x *exchange) commentDue() int64 {
-	if x.state != exchanging || x.encoder == nil || x.encoder.keepalive.Every == 0 {
-		return 0
-	}
-	k := &x.encoder.keepalive
-	return max(k.Tried, x.dispatch.Since) + int64(k.Every)
-}
-
 // comment inserts a comment, if the stream is between two events and the client
 // takes what it is sent.
 func (x download) comment() {
@@ -60,12 +51,4 @@ func (x download) comment() {
 		}
 	}
 	c.arm()
-}
-
-// clientIdleSince is since when nothing was sent to the client of an answer.
-func (x *exchange) clientIdleSince() int64 {
-	if x.encoder == nil {
-		return x.dispatch.Since
-	}
-	return max(x.encoder.keepalive.Sent, x.dispatch.Since)
 }

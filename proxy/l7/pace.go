@@ -132,7 +132,7 @@ func (p *pace) isSlow(rate int64, pressed bool) bool {
 
 // pressed reports whether requests wait for a slot while the exchange's server has none
 // left.
-func (x *exchange) pressed() bool {
+func (x intake) pressed() bool {
 	server, pool := x.dispatch.Slot.Server(), x.dispatch.Pool
 	return server != nil && pool != nil && pool.Queued() > 0 && server.MaxConn() > 0 && server.Conns() >= server.MaxConn()
 }
@@ -143,7 +143,7 @@ func (x intake) refuseSlow() {
 	if x.reparse() {
 		c.Closes = true
 		in := &c.worker.input
-		x.respond(generated{why: BodyTooSlow}, x.scanned(in.p[in.n:]).ID())
+		x.respond(generated{why: BodyTooSlow}, refuser(x).scanned(in.p[in.n:]).ID())
 	}
 }
 
@@ -214,7 +214,7 @@ func (x intake) collectMore() {
 // collected asks for a slot for a request of whose body enough has come.
 func (x intake) collected() {
 	if x.state == collecting && x.reparse() {
-		x.beginBody()
+		router(x).beginBody()
 		x.state = dispatching
 		x.dispatch.Begin(x.exchange)
 	}

@@ -263,7 +263,7 @@ func (x download) resend() {
 	x.log.Retried()
 	x.state = dispatching
 	if x.reparse() {
-		x.beginBody()
+		router(x).beginBody()
 		x.dispatch.Connect(x)
 	}
 }

@@ -47,6 +47,7 @@ func TestAdversary(t *testing.T) {
 		if got := client.Line(); !strings.HasPrefix(got, "HTTP/1.1 "+status[verdict]+" ") {
 			t.Errorf("%s: %s, want %s", request, got, status[verdict])
 		}
+		_, _ = io.ReadAll(client.Reader) // to its end, where the response is counted
 		client.Close()
 		if verdict == "pass" {
 			passed++

@@ -10,19 +10,17 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
-	"mcplb/proxy/metrics"
 	"mcplb/ratelimit"
 )
 
 // routeLimit is one limit of a route.
 type routeLimit struct {
 	ratelimit.Limit
-	id      [sha256.Size]byte // of the limit: the same as long as a reload changes neither it nor the conditions of its route
-	key     conf.LimitKey
-	header  string // whose value is the key; "" = another key
-	route   string // its route's name
-	refused *metrics.Counter
-	waited  *metrics.Counter
+	id       [sha256.Size]byte // of the limit: the same as long as a reload changes neither it nor the conditions of its route
+	key      conf.LimitKey
+	header   string // whose value is the key; "" = another key
+	route    string // its route's name
+	counters *LimitCounters
 }
 
 // newRouteLimits compiles the limits of a frontend's route.
@@ -78,7 +76,7 @@ func (x router) askLimits() bool {
 	switch {
 	case answer.Refused:
 		l := x.call.limits[answer.Claim]
-		l.refused.Add(1)
+		l.counters.note(&l.counters.Refused, now)
 		x.call.pass.Leave()
 		if x.log != nil {
 			x.log.Detail = l.route + " " + string(l.key)
@@ -87,7 +85,8 @@ func (x router) askLimits() bool {
 	case answer.Waits:
 		if x.state != delaying {
 			c.counters().Taken.Delayed.Add(1)
-			x.client.frontend.rules.delayed(x.call.limits[answer.Claim])
+			l := x.call.limits[answer.Claim].counters
+			l.note(&l.Delayed, now)
 		}
 		c.keepInput()
 		x.state, x.call.askAt = delaying, now+int64(answer.Wait)

@@ -10,8 +10,8 @@ import (
 	"mcplb/conf"
 )
 
-// withRoutes gives the frontend routes with limits, for paths.
-func withRoutes(routes ...conf.Route) func(*setup) {
+// withRouteLimits gives the frontend routes with limits, for paths.
+func withRouteLimits(routes ...conf.Route) func(*setup) {
 	return withFrontend(func(f *conf.Frontend) {
 		for i := range routes {
 			routes[i].Endpoint = conf.EndpointHTTP
@@ -42,7 +42,7 @@ func TestRouteLimitKeys(t *testing.T) {
 	t.Parallel()
 	address, _ := counting(t)
 	reject := conf.Reject
-	b := start(t, []string{address}, withStoppedTime, withRoutes(
+	b := start(t, []string{address}, withStoppedTime, withRouteLimits(
 		conf.Route{Path: "/key", Limits: limitOf("header:X-API-Key", 1, 2, 0, reject)},
 		conf.Route{Path: "/auth", Limits: limitOf("header:Authorization", 1, 1, 0, reject)},
 		conf.Route{Path: "/session", Limits: limitOf("session", 1, 1, 0, reject)},
@@ -88,7 +88,7 @@ func TestRouteLimitKeys(t *testing.T) {
 func TestRouteLimitAnswer(t *testing.T) {
 	t.Parallel()
 	address, _ := counting(t)
-	b := start(t, []string{address}, withStoppedTime, withRoutes(conf.Route{
+	b := start(t, []string{address}, withStoppedTime, withRouteLimits(conf.Route{
 		MCPMethod: []string{"tools/call"}, Limits: limitOf("source", 0.1, 1, 0, conf.Reject),
 	}))
 	c := b.dial()
@@ -118,7 +118,7 @@ func TestRouteLimitAnswer(t *testing.T) {
 func TestRouteLimitDelays(t *testing.T) {
 	t.Parallel()
 	address, seen := counting(t)
-	b := start(t, []string{address}, withStoppedTime, oneLoop, withRoutes(conf.Route{Path: "/", Limits: limitOf("source", 1, 1, 0, conf.Delay)}))
+	b := start(t, []string{address}, withStoppedTime, oneLoop, withRouteLimits(conf.Route{Path: "/", Limits: limitOf("source", 1, 1, 0, conf.Delay)}))
 	c := b.dial()
 	if got := b.statusOf(c, getOf("/a")); got != 200 {
 		t.Fatal(got)
@@ -154,7 +154,7 @@ func TestRouteLimitConcurrency(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	address := httpServer(t, func(w http.ResponseWriter, r *http.Request) { <-release })
-	b := start(t, []string{address}, withRoutes(
+	b := start(t, []string{address}, withRouteLimits(
 		conf.Route{Path: "/", Limits: limitOf("route", 0, 0, 1, conf.Delay)},
 		conf.Route{Path: "/no", Limits: limitOf("route", 0, 0, 1, conf.Reject)},
 	))
@@ -192,7 +192,7 @@ func TestRouteLimitsTogether(t *testing.T) {
 	t.Parallel()
 	address, _ := counting(t)
 	both := append(limitOf("header:X-K", 1, 3, 0, conf.Reject), limitOf("source", 1, 1, 0, conf.Reject)...)
-	b := start(t, []string{address}, withStoppedTime, withRoutes(conf.Route{Path: "/", Limits: both}))
+	b := start(t, []string{address}, withStoppedTime, withRouteLimits(conf.Route{Path: "/", Limits: both}))
 	c := b.dial()
 	for i, want := range []int{200, 429, 429, 429} {
 		if got := b.statusOf(c, getOf("/", "X-K: a")); got != want {

@@ -68,7 +68,7 @@ func (x router) proceed(settings *Settings) {
 
 // askForServer asks for a slot, once enough of the body is there.
 func (x router) askForServer(settings *Settings) {
-	if body := (intake{x.exchange}); body.mustCollect(settings) {
+	if body := intake(x); body.mustCollect(settings) {
 		body.collect()
 		return
 	}
@@ -114,15 +114,26 @@ func (x router) take(settings *Settings, route int) {
 	}
 }
 
+// noteCompression notes whether the response may be compressed for the client.
+func (x router) noteCompression(settings *Settings) {
+	head := &x.client.worker.request
+	if len(x.route.compress) == 0 || !acceptsCoding(head, "gzip") {
+		return
+	}
+	tls := x.client.overTLS(settings)
+	x.set(overTLS, tls)
+	x.set(acceptsGzip, !tls || !mayBeBrowser(head, settings.Frontend.Sticky.Cookie))
+}
+
 // beginBody begins the request's body, whose head is parsed. Trailers could bring
 // again what a route takes off.
-func (x *exchange) beginBody() {
+func (x router) beginBody() {
 	head := &x.client.worker.request
 	x.request.begin(head.Framing, head.Length, x.requestTrailers())
 }
 
 // requestTrailers says which trailers of the request are passed on.
-func (x *exchange) requestTrailers() http1.Trailers {
+func (x router) requestTrailers() http1.Trailers {
 	if x.route != nil && len(x.route.request.removed) > 0 {
 		return http1.TrailersDrop
 	}
@@ -167,7 +178,7 @@ func (x router) noteFields(settings *Settings) {
 }
 
 // edited applies the route's edits to the fields of a response in dst[start:].
-func (x *exchange) edited(dst []byte, start int) []byte {
+func (x router) edited(dst []byte, start int) []byte {
 	if x.route == nil || x.route.response.none() {
 		return dst
 	}
@@ -242,7 +253,8 @@ func (w headWriter) dropPrefixFields(head *http1.RequestHead) []byte {
 			worker.name = append(worker.name, bytes.TrimRight(outer, "/")...)
 		}
 	}
-	return append(worker.name, strip...)
+	worker.name = append(worker.name, strip...)
+	return worker.name
 }
 
 // appendPath appends the path that the server gets: that of the request that is

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 
 	"mcplb/conf"
 	"mcplb/proxy/metrics"
@@ -16,10 +17,22 @@ const mostTools = 100
 // and for the tools that its clients call. Any goroutine may use them. They stay when a
 // reload changes the routes: a route is known by its name.
 type RuleCounters struct {
-	routes  metrics.Labelled[metrics.Counter] // requests
-	refused metrics.Labelled[metrics.Counter] // requests over a limit, by limitName
-	waited  metrics.Labelled[metrics.Counter] // likewise, those that waited
-	tools   metrics.Labelled[ToolCounters]
+	routes metrics.Labelled[metrics.Counter] // requests
+	limits metrics.Labelled[LimitCounters]   // by limitName
+	tools  metrics.Labelled[ToolCounters]
+}
+
+// LimitCounters are what one limit of a route has done.
+type LimitCounters struct {
+	Refused metrics.Counter // requests answered 429
+	Delayed metrics.Counter // requests that waited for their turn
+	last    atomic.Int64    // when it last did one of both, on the loops' clock; 0 = never
+}
+
+// note counts a request that is over the limit.
+func (c *LimitCounters) note(counter *metrics.Counter, now int64) {
+	counter.Add(1)
+	c.last.Store(now)
 }
 
 // ToolCounters are what is counted of one tool.
@@ -32,8 +45,7 @@ type ToolCounters struct {
 func newRuleCounters() *RuleCounters {
 	c := new(RuleCounters)
 	c.routes.Init(math.MaxInt)
-	c.refused.Init(math.MaxInt)
-	c.waited.Init(math.MaxInt)
+	c.limits.Init(math.MaxInt)
 	c.tools.Init(mostTools)
 	return c
 }
@@ -42,15 +54,17 @@ func newRuleCounters() *RuleCounters {
 const (
 	countsRoute   = "route/"
 	countsRefused = "limit_refused/"
-	countsWaited  = "limit_delayed/"
+	countsDelayed = "limit_delayed/"
 	countsTool    = "tool_requests/"
 )
 
 // Visit implements metrics.Set.
 func (c *RuleCounters) Visit(v metrics.Visitor) {
 	c.routes.Each(func(name string, n *metrics.Counter) { v.Counter(countsRoute+name, n) })
-	c.refused.Each(func(name string, n *metrics.Counter) { v.Counter(countsRefused+name, n) })
-	c.waited.Each(func(name string, n *metrics.Counter) { v.Counter(countsWaited+name, n) })
+	c.limits.Each(func(name string, l *LimitCounters) {
+		v.Counter(countsRefused+name, &l.Refused)
+		v.Counter(countsDelayed+name, &l.Delayed)
+	})
 	c.tools.Each(func(name string, t *ToolCounters) {
 		v.Counter(countsTool+name, &t.Requests)
 		v.Counter("tool_errors/"+name, &t.Errors)
@@ -64,11 +78,10 @@ func (c *RuleCounters) AddNames(names []string) {
 		if label, ok := strings.CutPrefix(name, countsRoute); ok {
 			c.routes.Get([]byte(label))
 		}
-		if label, ok := strings.CutPrefix(name, countsRefused); ok {
-			c.refused.Get([]byte(label))
-		}
-		if label, ok := strings.CutPrefix(name, countsWaited); ok {
-			c.waited.Get([]byte(label))
+		for _, prefix := range []string{countsRefused, countsDelayed} {
+			if label, ok := strings.CutPrefix(name, prefix); ok {
+				c.limits.Get([]byte(label))
+			}
 		}
 		if label, ok := strings.CutPrefix(name, countsTool); ok {
 			c.tools.Get([]byte(label))
@@ -94,9 +107,6 @@ func (c *RuleCounters) countTool(name []byte, failed bool, nanoseconds int64) {
 	t.Duration.Add(nanoseconds)
 }
 
-// delayed counts a request that waits because of a limit.
-func (c *RuleCounters) delayed(l *routeLimit) { l.waited.Add(1) }
-
 // bind makes the routes of settings count here.
 func (c *RuleCounters) bind(s *Settings) {
 	if s.matcher == nil {
@@ -107,8 +117,7 @@ func (c *RuleCounters) bind(s *Settings) {
 		r := &s.routes[i]
 		r.requests = c.routes.Get([]byte(r.name))
 		for _, l := range r.limits {
-			name := []byte(limitName(r.name, l.key))
-			l.refused, l.waited = c.refused.Get(name), c.waited.Get(name)
+			l.counters = c.limits.Get([]byte(limitName(r.name, l.key)))
 		}
 	}
 }
@@ -118,8 +127,9 @@ func limitName(route string, key conf.LimitKey) string { return route + "\x00" +
 
 // LimitTotal is what one limit of a route has done.
 type LimitTotal struct {
-	Route, Key      string
-	Refused, Waited uint64
+	Route, Key       string
+	Refused, Delayed uint64
+	Last             int64 // when it last refused or delayed a request, on the loops' clock; 0 = never
 }
 
 // ToolTotal is what was counted of one tool.
@@ -139,13 +149,9 @@ type RuleTotals struct {
 func (c *RuleCounters) Totals() RuleTotals {
 	t := RuleTotals{Routes: map[string]uint64{}, Tools: map[string]ToolTotal{}}
 	c.routes.Each(func(name string, n *metrics.Counter) { t.Routes[name] = n.Load() })
-	c.refused.Each(func(name string, n *metrics.Counter) {
+	c.limits.Each(func(name string, l *LimitCounters) {
 		route, key, _ := strings.Cut(name, "\x00")
-		limit := LimitTotal{Route: route, Key: key, Refused: n.Load()}
-		if waited := c.waited.Find([]byte(name)); waited != nil {
-			limit.Waited = waited.Load()
-		}
-		t.Limits = append(t.Limits, limit)
+		t.Limits = append(t.Limits, LimitTotal{route, key, l.Refused.Load(), l.Delayed.Load(), l.last.Load()})
 	})
 	c.tools.Each(func(name string, n *ToolCounters) {
 		tool := ToolTotal{Requests: n.Requests.Load(), Errors: n.Errors.Load(), Duration: new(metrics.Latency)}

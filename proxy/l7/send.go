@@ -28,7 +28,7 @@ func (x upload) forward() {
 	if refusal, ok := x.permitBody(reason); !ok {
 		x.abandon(backend.Aborted)
 		c.Closes = true
-		x.respond(refusal, x.scanned(in.p[in.n:end]).ID())
+		x.respond(refusal, refuser(x).scanned(in.p[in.n:end]).ID())
 		return
 	}
 	heads := x.heads()
@@ -54,7 +54,7 @@ func (x upload) forward() {
 // written to it: a kept-alive one that the server closed meanwhile. So the
 // request may go over another, whatever its method.
 func (x upload) unsent(errno unix.Errno) {
-	x.beginBody()
+	router(x).beginBody()
 	x.client.keepInput()
 	x.Disconnect(false)
 	if x.has(reused) {

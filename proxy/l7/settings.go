@@ -7,7 +7,6 @@ import (
 
 	"mcplb/backend"
 	"mcplb/conf"
-	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/metrics"
 	"mcplb/proxy/rules"
@@ -45,7 +44,8 @@ type Route struct {
 	status   int             // of the redirect
 	toHost   bool            // the redirect names {host}
 
-	strip, add []byte // prefixes of paths, canonical; nil = none
+	strip, add []byte          // prefixes of paths, canonical; nil = none
+	host       *rules.Template // that servers get; nil = the client's, or the server's address
 	request    fieldEdits
 	response   fieldEdits
 
@@ -150,10 +150,11 @@ func (s *Settings) mostInspected(r *Route) int64 { return longer(s.mcpBody, r.ma
 
 // newRoute compiles what a frontend's route does.
 func newRoute(f *conf.Frontend, r *conf.Route, d *Directory) Route {
+	sets, host := withoutHost(r.SetRequestHeaders)
 	made := Route{
 		Pool: d.Pool(f.Backend), Endpoint: r.Endpoint, deny: r.Deny, respond: r.Respond,
 		strip: prefixOf(r.StripPrefix), add: prefixOf(r.AddPrefix),
-		request:  newFieldEdits(r.SetRequestHeaders, r.AddRequestHeaders, r.RemoveRequestHeaders),
+		request: newFieldEdits(sets, r.AddRequestHeaders, r.RemoveRequestHeaders), host: host,
 		response: newFieldEdits(r.SetResponseHeaders, r.AddResponseHeaders, r.RemoveResponseHeaders),
 		timeouts: Timeouts{Server: ownLimit(r.TimeoutServer), Stream: ownLimit(r.TimeoutStream)},
 		maxBody:  f.MaxBody, compress: f.Compress,
@@ -176,6 +177,20 @@ func newRoute(f *conf.Frontend, r *conf.Route, d *Directory) Route {
 	return made
 }
 
+// withoutHost returns headers that are set, and apart from them what Host is set to:
+// a request has exactly one.
+func withoutHost(all []conf.HeaderValue) (rest []conf.HeaderValue, host *rules.Template) {
+	for _, h := range all {
+		if strings.EqualFold(h.Name, "Host") {
+			t := rules.NewTemplate(h.Value)
+			host = &t
+		} else {
+			rest = append(rest, h)
+		}
+	}
+	return rest, host
+}
+
 // usesID reports whether a route writes {request_id}.
 func usesID(r *conf.Route) bool {
 	for _, h := range slices.Concat(r.SetRequestHeaders, r.AddRequestHeaders, r.SetResponseHeaders, r.AddResponseHeaders) {
@@ -195,12 +210,4 @@ func templateNames(text string) (names []string) {
 		}
 	}
 	return names
-}
-
-// keepUsed keeps those fields of a request on which a condition of a route has
-// depended, although Connection names them: the server must see what the rule saw.
-func (s *Settings) keepUsed(head *http1.RequestHead) {
-	if s.matcher != nil {
-		head.KeepNamed(s.matcher.Uses)
-	}
 }

@@ -112,7 +112,7 @@ func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
 		h.Named = &c.forwarded.from
 	}
 	if at == AtAnswer || at == AtTunnel {
-		h.Exchange = x.handover()
+		h.Exchange = moved{x}.handover()
 	}
 	h.Exchange.Call = x.call.handover()
 	c.loop().Disarm(&c.Timer)
@@ -154,19 +154,22 @@ func (c mover) place() Place {
 	case c.state != busy:
 	case x.state == dispatching && x.dispatch.State() == session.Queued, x.state == inspecting, x.state == delaying:
 		return AtQueue
-	case x.state == exchanging && x.movable():
+	case x.state == exchanging && moved{x}.movable():
 		return AtAnswer
 	}
 	return nowhere
 }
 
+// moved is an exchange on its way to another process.
+type moved struct{ *exchange }
+
 // movable reports whether an answer under way may move.
-func (x *exchange) movable() bool {
+func (x moved) movable() bool {
 	return x.request.Done && x.has(answered) && x.upstream.head.Len() == 0 &&
 		(x.encoder == nil || x.encoder.zip == nil) && x.upstream.conn.Detachable()
 }
 
-func (x *exchange) handover() ExchangeHandover {
+func (x moved) handover() ExchangeHandover {
 	h := ExchangeHandover{ExchangeState: x.ExchangeState, Moved: x.dispatch.Since}
 	if r := x.encoder; r != nil {
 		endpoint := r.endpoint
@@ -274,7 +277,7 @@ func (c mover) askAgain(was *RequestState) {
 }
 
 // adopt continues an answer that is under way.
-func (x *exchange) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.Pool) {
+func (x moved) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.Pool) {
 	w := x.client.worker
 	x.ExchangeState = h.ExchangeState
 	x.dispatch.Pool, x.dispatch.Slot, x.dispatch.Since = pool, slot, h.Moved
@@ -284,7 +287,7 @@ func (x *exchange) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.P
 	x.adoptCall(h.Call)
 	x.upstreamPool = w.upstreams(slot.Server())
 	x.request.Done = true
-	x.upstream = &upstream{pool: x.upstreamPool, exchange: x, endpoint: x.Endpoint}
+	x.upstream = &upstream{pool: x.upstreamPool, exchange: x.exchange, endpoint: x.Endpoint}
 	if h.Rewriter != nil {
 		x.encoder = w.encoders.plain()
 		x.encoder.endpoint, x.encoder.chunks, x.encoder.keepalive = *h.Rewriter, h.Chunks, h.Comments

@@ -28,7 +28,7 @@ func (c *client) deadline() int64 {
 		deadline = since + int64(limit)
 	}
 	x := &c.exchange
-	return earlier(earlier(deadline, intake{x}.bodyDeadline()), x.commentDue())
+	return earlier(earlier(deadline, intake{x}.bodyDeadline()), deadlines{x}.commentDue())
 }
 
 // earlier is the first of two times of which 0 means never.
@@ -77,7 +77,7 @@ func (c *client) limit() (limit time.Duration, since int64) {
 		}
 		return f.TimeoutKeepalive, c.Since
 	case busy:
-		return c.exchange.limit(f)
+		return deadlines{&c.exchange}.limit(f)
 	case closing:
 		if c.Conn.Parked() > 0 {
 			return f.TimeoutClient, c.Since
@@ -101,7 +101,7 @@ func (c *client) Expired(*reactor.Timer) {
 	case reading:
 		c.readTooLate()
 	case busy:
-		c.exchange.timeOut()
+		deadlines{&c.exchange}.timeOut()
 	case closing:
 		c.finish(session.ServerClosed)
 	}

@@ -72,7 +72,7 @@ func (x download) upgrade(p []byte, n int) {
 	t.Up, t.Down = websocket.ClientFrames(extensions), websocket.ServerFrames(extensions)
 	out := head.AppendStatusLine(c.worker.out[:0])
 	fields := len(out)
-	out = x.edited(head.AppendFields(out, 0), fields)
+	out = router(x).edited(head.AppendFields(out, 0), fields)
 	out = append(out, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"...)
 	out = append(out, p[n:]...)
 	t.countDown(p[n:])

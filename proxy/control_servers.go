@@ -1,0 +1,167 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mcplb/conf"
+	"mcplb/proxy/admin"
+)
+
+// PutServer implements admin.Control.
+func (c *control) PutServer(backendName, name string, keys admin.ServerKeys) (created bool, changes []admin.Change, err error) {
+	p := c.proxy
+	if _, err := c.findBackend(backendName); err != nil {
+		return false, nil, err
+	}
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	server, err := p.newServer(backendName, name, keys)
+	if err != nil {
+		return false, nil, err
+	}
+	if uses := usesOfServer(backendName, &server); len(uses) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
+		defer cancel()
+		p.names.Refresh(ctx, uses, p.resolverSettings())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.still() {
+		p.names.Want(usesOf(p.config), p.config.Resolver)
+		return false, nil, errStill
+	}
+	before := p.setRuntime(backendName, name, &server)
+	p.refreshLocked(backendName)
+	if before == nil {
+		return true, nil, nil
+	}
+	return false, p.changed(backendName, before, &server), nil
+}
+
+// resolverSettings are those in force.
+func (p *Proxy) resolverSettings() conf.Resolver {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.config.Resolver
+}
+
+// errStill is why servers cannot be added or removed for a moment.
+var errStill = fmt.Errorf("%w: an upgrade is under way, or the balancer is about to end: ask the process that serves then", admin.ErrUnavailable)
+
+// newServer makes a server for a backend from its keys, unless it is not one that a
+// command may change.
+func (p *Proxy) newServer(backendName, name string, keys admin.ServerKeys) (conf.Server, error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	b := p.config.Backend(backendName)
+	if b == nil {
+		return conf.Server{}, fmt.Errorf("%w: backend %s has gone", admin.ErrNotFound, backendName)
+	}
+	if err := p.ownedByCommands(backendName, name); err != nil {
+		return conf.Server{}, err
+	}
+	server, err := p.config.NewServer(b, name, keys)
+	if err != nil {
+		return conf.Server{}, fmt.Errorf("%w: %w", admin.ErrInvalid, err)
+	}
+	known := newTaken()
+	for i := range b.Servers {
+		if b.Servers[i].Name != name {
+			known.take(&b.Servers[i])
+		}
+	}
+	if !known.take(&server) {
+		return conf.Server{}, fmt.Errorf("%w: another server of backend %s has the same tag or address as %s would have: give it another name", admin.ErrInvalid, backendName, name)
+	}
+	return server, nil
+}
+
+// ownedByCommands returns an error for a server that is there and was not added by a
+// command. The lock is held.
+func (p *Proxy) ownedByCommands(backendName, name string) error {
+	written := p.written.Backend(backendName)
+	if written == nil {
+		return fmt.Errorf("%w: backend %s has gone", admin.ErrNotFound, backendName)
+	}
+	e := p.extras[backendName]
+	switch there := named(p.config.Backend(backendName).Servers, name) != nil; origins(written.Servers, e)(name) {
+	case originFile:
+		return fmt.Errorf("%w: server %s/%s is in the file: change it there and reload; mcplb drain, maint, weight and maxconn change it at run time", admin.ErrConflict, backendName, name)
+	case originDiscover:
+		if there {
+			return fmt.Errorf("%w: server %s/%s was found by %s, which says when it goes; mcplb drain and maint take it out of service", admin.ErrConflict, backendName, name, e.settings.Kind())
+		}
+	}
+	return nil
+}
+
+// setRuntime makes server the one of that name that was added to a backend; nil = there
+// is none any more. It returns the one before, nil if there was none. The lock is held.
+func (p *Proxy) setRuntime(backendName, name string, server *conf.Server) (before *conf.Server) {
+	e := p.extras[backendName]
+	if e == nil {
+		e = &extra{}
+		if p.extras == nil {
+			p.extras = extras{}
+		}
+		p.extras[backendName] = e
+	}
+	if old := named(e.runtime, name); old != nil {
+		copied := *old
+		before = &copied
+	}
+	e.runtime = slices.DeleteFunc(slices.Clone(e.runtime), func(s conf.Server) bool { return s.Name == name })
+	if server != nil {
+		e.runtime = append(e.runtime, *server)
+		slices.SortFunc(e.runtime, func(a, b conf.Server) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return before
+}
+
+// changed returns what is different of a server, and sets what other commands may have
+// set since. The lock is held.
+func (p *Proxy) changed(backendName string, before, now *conf.Server) (changes []admin.Change) {
+	for _, s := range p.backends[backendName].Servers() {
+		if s.Name() == now.Name {
+			s.SetWeight(now.Weight)
+			s.SetMaxConn(now.MaxConn)
+		}
+	}
+	one := func(s *conf.Server) *conf.Config {
+		return &conf.Config{Backends: []conf.Backend{{Servers: []conf.Server{*s}}}}
+	}
+	for _, b := range conf.Diff(one(before), one(now)).Backends {
+		for _, s := range b.Servers {
+			for _, k := range s.Keys {
+				changes = append(changes, admin.Change{What: k.Key, Old: k.Old, New: k.New})
+			}
+		}
+	}
+	return changes
+}
+
+// RemoveServer implements admin.Control.
+func (c *control) RemoveServer(backendName, name string) error {
+	p := c.proxy
+	if _, err := c.findServer(backendName, name); err != nil {
+		return err
+	}
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.still() {
+		return errStill
+	}
+	if err := p.ownedByCommands(backendName, name); err != nil {
+		return err
+	}
+	if p.setRuntime(backendName, name, nil) == nil {
+		return fmt.Errorf("%w: backend %s has no server %q any more", admin.ErrNotFound, backendName, name)
+	}
+	p.refreshLocked(backendName)
+	return nil
+}
