@@ -42,7 +42,7 @@ const leastChange = 0.02
 const mostBalancers = 100
 
 // leastShare is the part of a fair division that is never charged.
-const leastShare = 0.75
+const leastShare = 0.9
 
 // advance is step for a bucket that has so many tokens, below 0 if it is charged in advance.
 func (d *division) advance(perSecond, own, passed, tokens float64, balancers int, seconds float64) ratelimit.Part {

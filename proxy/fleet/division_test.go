@@ -176,7 +176,7 @@ func TestDivisionStarvesNobody(t *testing.T) {
 		for _, owed := range []float64{0, 1000, 1500, 3000} {
 			passed := simulationWith(t, 1, 50*time.Millisecond, 20*time.Second, owed, demands...)
 			last, fair := passed[len(passed)-1:], 10_000/len(passed)
-			if n := within(last, 10*time.Second, 20*time.Second); float64(n) < float64(fair)*leastShare*0.9 {
+			if n := within(last, 10*time.Second, 20*time.Second); float64(n) < float64(fair)*0.8 {
 				t.Errorf("%s, %v owed: %d messages pass in 10 s, a fair part is %d", name, owed, n, fair)
 			}
 			if n := within(passed, 10*time.Second, 20*time.Second); n < 9000 || n > 11_000 {
