@@ -267,6 +267,9 @@ type Backend struct {
 	TimeoutTCPUser time.Duration // how long data may be unacknowledged; 0 = as long as the kernel repeats it
 	KeepAlive      time.Duration // towards servers: as Frontend.KeepAlive
 	MaxIdle        int           // kept-alive HTTP connections per server
+	TimeoutIdle    time.Duration // how long such a connection may be unused; 0 = no limit
+	Replay         bool          // pure reads that a kept-alive connection swallowed are sent once more
+	SessionSeen    time.Duration // how long a session counts that is not used; 0 = until it is deleted
 	SlowStart      time.Duration // 0 = off
 	OnDown         OnDown
 	OnRemoved      OnDown

@@ -49,7 +49,7 @@ func TestContract(t *testing.T) {
 		Backends: []Backend{{
 			Name: "nodes", Balance: BalanceSource, BalanceFactor: 1.02, StickyTime: 30 * time.Minute, Retries: 3,
 			TimeoutConnect: 5 * time.Second, TimeoutQueue: 5 * time.Second, TimeoutServer: 300 * time.Second, TimeoutTCPUser: 30 * time.Second, KeepAlive: time.Minute,
-			MaxIdle: 512, OnDown: OnDownClose, OnRemoved: OnDownKeep, PreserveHost: true,
+			MaxIdle: 512, TimeoutIdle: 4 * time.Second, Replay: true, SessionSeen: 10 * time.Minute, OnDown: OnDownClose, OnRemoved: OnDownKeep, PreserveHost: true,
 			Check: Check{
 				Type: CheckTCP, Interval: 3 * time.Second, FastInterval: time.Second, Timeout: 3 * time.Second,
 				Rise: 2, Fall: 2, Path: "/health", Expect: Statuses{{200, 200}}, Method: "GET", SendProxy: true, Observe: true,
@@ -156,7 +156,7 @@ func keysByLine(p *positions) []string {
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
 	added := []string{"[admin] protect", "[frontend.NAME] keepalive", "[frontend.NAME] allow", "[frontend.NAME] deny", "[backend.NAME] keepalive",
-		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors", "[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages",
+		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[backend.NAME] timeout_idle", "[backend.NAME] replay", "[backend.NAME] session_seen", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors", "[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages",
 		"[frontend.NAME.cors] expose", "[frontend.NAME.cors] preflight", "[frontend.NAME.cors] allow_methods", "[frontend.NAME.cors] allow_headers", "[frontend.NAME.cors] max_age",
 		"[backend.NAME] discover", "[backend.NAME.discover] dns", "[backend.NAME.discover] ports", "[backend.NAME.discover] file", "[backend.NAME.discover] kubernetes",
 		"[backend.NAME.discover] most", "[backend.NAME.discover] maxconn", "[backend.NAME.discover] weight",
@@ -504,6 +504,9 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.timeout_tcp_user", `"1m"`, `~backend.nodes.timeout_tcp_user 30s -> 1m`},
 	{"backend.nodes.keepalive", `0`, `~backend.nodes.keepalive 1m -> 0s`},
 	{"backend.nodes.max_idle", `5`, `~backend.nodes.max_idle 512 -> 5`},
+	{"backend.nodes.timeout_idle", `"9s"`, `~backend.nodes.timeout_idle 4s -> 9s`},
+	{"backend.nodes.replay", `false`, `~backend.nodes.replay true -> false`},
+	{"backend.nodes.session_seen", `"1h"`, `~backend.nodes.session_seen 10m -> 1h`},
 	{"backend.nodes.slow_start", `"1m30s"`, `~backend.nodes.slow_start 0s -> 1m30s`},
 	{"backend.nodes.on_down", `"keep"`, `~backend.nodes.on_down "close" -> "keep"`},
 	{"backend.nodes.on_removed", `"close"`, `~backend.nodes.on_removed "keep" -> "close"`},

@@ -250,6 +250,11 @@ func (c *change) applyBackend(b *pool, after *conf.Backend) {
 		c.proxy.options.Log.Error("backend keeps its old configuration", "backend", after.Name, "err", err)
 		return
 	}
+	if before.TimeoutIdle != after.TimeoutIdle {
+		for _, server := range b.Servers() {
+			c.proxy.workers.CloseIdle(server) // they count by the old time
+		}
+	}
 	c.proxy.settle(b)
 	removed, moved := splitGone(gone, before, after)
 	c.proxy.removed(removed, after.OnRemoved)

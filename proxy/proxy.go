@@ -69,6 +69,7 @@ type Proxy struct {
 	reload     reload
 	names      *discovery.Names // set once
 	detours    *detours         // set once
+	drains     *drains          // set once
 
 	resolver *discovery.Resolver // of names; set once
 	watching sync.WaitGroup      // sources of servers
@@ -128,6 +129,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		return nil, err
 	}
 	p.listeners.inherited, p.listeners.replaced = nil, nil // every socket opened from now on is new
+	p.drains = watchDrains(p)
 	if !options.Suspended {
 		p.fleet.Resume()
 	}
@@ -162,6 +164,7 @@ func handshakes(loops int) int { return max(1, loops/2) }
 func (p *Proxy) Stop(ctx context.Context) error {
 	p.detours.close()
 	p.names.Close()
+	p.drains.close()
 	p.closeListeners()
 	p.stopWatches()
 	p.resumePools() // clients that are left are served here

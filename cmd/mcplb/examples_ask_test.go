@@ -150,12 +150,22 @@ func relocate(t *testing.T, path string) (_ string, listeners []string) {
 	return path, listeners
 }
 
+// underscored returns the values of X_Tenant, which some servers take for X-Tenant.
+func underscored(header http.Header) (values []string) {
+	for name, all := range header {
+		if strings.EqualFold(name, "X_Tenant") {
+			values = append(values, all...)
+		}
+	}
+	return values
+}
+
 // describing starts a server that says who it is, and what of a request the examples
 // promise something about.
 func describing(t *testing.T, name string) (address string) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s %s host=%s tenant=%s prefix=%s id=%d", name, r.RequestURI, r.Host,
-			strings.Join(append(r.Header["X-Tenant"], r.Header["X_Tenant"]...), ","), r.Header.Get("X-Forwarded-Prefix"), len(r.Header.Get("X-Request-Id")))
+			strings.Join(append(r.Header["X-Tenant"], underscored(r.Header)...), ","), r.Header.Get("X-Forwarded-Prefix"), len(r.Header.Get("X-Request-Id")))
 	}))
 	t.Cleanup(s.Close)
 	return strings.TrimPrefix(s.URL, "http://")

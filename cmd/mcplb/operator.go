@@ -18,6 +18,7 @@ import (
 const (
 	exitDegraded    = 1  // status: clients are served, but something needs attention
 	exitCritical    = 2  // status: clients are not served, or soon will not be
+	exitNotEmpty    = 2  // drain -wait: clients are left
 	exitUnreachable = 3  // no balancer answers
 	exitMisused     = 64 // the command line is wrong (EX_USAGE of sysexits.h)
 )

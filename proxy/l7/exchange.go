@@ -64,7 +64,8 @@ type exchange struct {
 type ExchangeState struct {
 	Sent     int64 // when the request was forwarded
 	Response Body
-	Timeouts Timeouts // of its route
+	Timeouts Timeouts           // of its route
+	Session  backend.SessionKey // that it belongs to; 0 = none
 	Flags    exchangeFlags
 	Endpoint uint8 // of the server, as in endpoints
 	Method   http1.Method
@@ -112,6 +113,8 @@ const (
 	continued                               // it got it from here
 	headerSession                           // it bears Mcp-Session-Id: not the deprecated transport
 	streaming                               // the response is an event stream
+	interim                                 // the server has sent an interim response
+	resent                                  // the request was sent once more
 )
 
 // endpoints are the addresses of a server that requests may go to, so that an
@@ -148,7 +151,7 @@ func (x *exchange) begin(rate verdict) {
 func (x *exchange) note(settings *Settings) {
 	c := x.client
 	head := &c.worker.request
-	x.Flags, x.Method, x.origin = 0, head.Method, c.worker.origins.of(head)
+	x.Flags, x.Session, x.Method, x.origin = 0, 0, head.Method, c.worker.origins.of(head)
 	x.dispatch.Restart()
 	router{x}.beginBody()
 	c.HalfOpen = c.Conn.HungUp()
@@ -223,6 +226,7 @@ func (x *exchange) forget() {
 // tidy lets go of what an exchange does not need that is over but for its response.
 func (x *exchange) tidy() {
 	x.endCall()
+	x.keepSession()
 	x.dispatch.Forget()
 	x.refusal, x.bound, x.upstreamPool = nil, nil, nil
 	x.client.worker.paces.put(x.pace)

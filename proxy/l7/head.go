@@ -284,8 +284,10 @@ func (w headWriter) appendTagged(dst []byte) []byte {
 	if !x.has(sessioned) {
 		x.client.counters().Opened.Add(1)
 	}
+	id := x.client.worker.response.Get(http1.HeaderMcpSessionID)
+	x.opened(id)
 	dst = append(dst, "Mcp-Session-Id: "...)
-	dst = mcp.AppendTagged(dst, x.client.worker.response.Get(http1.HeaderMcpSessionID), x.upstreamPool.tag)
+	dst = mcp.AppendTagged(dst, id, x.upstreamPool.tag)
 	return append(dst, "\r\n"...)
 }
 
