@@ -74,9 +74,9 @@ func (d *decoder) sectionAt(path string, raw any) (map[string]any, bool) {
 	case map[string]any:
 		return v, true
 	case []any, []map[string]any:
-		d.fail(path, "must be one table, not %s: write [%s] in single brackets", describe(raw), path)
+		d.fail(path, "must be one table, not %s: write [%s] in single brackets", describe(raw), tableName(path))
 	default:
-		d.fail(path, "must be a table, not %s: write [%s] and its keys below", describe(raw), path)
+		d.fail(path, "must be a table, not %s: write [%s] and its keys below", describe(raw), tableName(path))
 	}
 	return nil, false
 }

@@ -45,3 +45,14 @@ func enclosing(path string) iter.Seq[string] {
 		}
 	}
 }
+
+// tableName returns the name in the header of a table at path: TOML counts no elements.
+func tableName(path string) string {
+	name := ""
+	for path != "" {
+		before, rest, _ := strings.Cut(path, "[")
+		name += before
+		_, path, _ = strings.Cut(rest, "]")
+	}
+	return name
+}

@@ -1,8 +1,10 @@
 package conf
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // routeFile is a configuration with one route, whose keys are given.
@@ -44,8 +46,6 @@ func TestRouteMistakes(t *testing.T) {
 		"path = \"/a\"\nrespond = {}\nredirect = { to = \"/\" }": `redirect: and respond are both given`,
 		"path = \"/a\"\nredirect = { to = \"/\" }\nendpoint = \"ws\"":                           `endpoint: and redirect are both given`,
 		"path = \"/a\"\ndeny = true\nallow = true":                                              `allow: and deny are both true`,
-		"path = \"/a\"\ndeny = true\ntimeout_server = \"1s\"":                                   `timeout_server: does nothing: requests of this route are denied`,
-		"path = \"/a\"\nrespond = {}\nstrip_prefix = \"/a\"":                                    `strip_prefix: does nothing: requests of this route are answered here`,
 		"path = \"/a\"\nrespond = { status = 204, body = \"x\" }":                               `respond.body: is given, and a response with status 204 has none`,
 		"path = \"/a\"\nstrip_prefix = \"/\"":                                                   `takes nothing off`,
 		`redirect = { to = "//evil" }`:                                                          `redirect.to: must be a URL`,
@@ -109,4 +109,68 @@ func FuzzTemplate(f *testing.F) {
 			t.Errorf("%q became %q", s, again)
 		}
 	})
+}
+
+// contractRoute is the contract's example of everything that a route can say.
+const contractRoute = `
+priority   = 0
+host       = ["mcp.example.com", "*.example.com"]
+path_exact = "/login"
+methods    = ["POST"]
+headers    = { "X-Tenant" = ["a", "b*"] }
+source     = ["10.0.0.0/8"]
+mcp_method = ["tools/call"]
+mcp_name   = ["delete_*"]
+deny       = false
+allow      = false
+respond    = { status = 200, body = "ok", content_type = "text/plain" }
+redirect   = { to = "https://{host}{uri}", status = 308 }
+strip_prefix = "/a"
+set_request_headers  = { "X-Real-IP" = "{client_ip}" }
+add_request_headers  = {}
+remove_request_headers = []
+set_response_headers = { "Strict-Transport-Security" = "max-age=31536000" }
+add_response_headers = {}
+remove_response_headers = ["Server"]
+timeout_server = "600s"
+timeout_stream = "1h"
+max_body   = "200m"
+limit      = [{ key = "source", rate = 10, burst = 20, concurrency = 5, over = "reject" }]
+`
+
+// Who copies the contract's example of a route, and leaves out two of the three things
+// that it does with a request, has a configuration that is valid. Keys that are left
+// over from another way of answering are warned of.
+func TestContractRoute(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		without []string
+		warned  []string
+	}{
+		{[]string{"respond", "redirect"}, nil},
+		{[]string{"respond"}, []string{"strip_prefix", "set_request_headers", "timeout_server", "timeout_stream"}},
+		{[]string{"redirect"}, []string{"strip_prefix", "set_request_headers", "timeout_server", "timeout_stream"}},
+	} {
+		keys := contractRoute
+		for _, k := range c.without {
+			start := strings.Index(keys, "\n"+k)
+			keys = keys[:start] + keys[start+1+strings.Index(keys[start+1:], "\n"):]
+		}
+		config := mustParse(t, routeFile(keys))
+		var warned []string
+		for _, w := range config.Warnings(time.Now()) {
+			key, _, _ := strings.Cut(w, ": does nothing, since requests of this route are ")
+			warned = append(warned, strings.TrimPrefix(key, "frontend.web.route[0]."))
+		}
+		if !slices.Equal(warned, c.warned) {
+			t.Errorf("without %q: warned of %q", c.without, warned)
+		}
+	}
+	if _, err := Parse("lb.toml", []byte(routeFile(contractRoute))); err == nil || !strings.Contains(err.Error(), "redirect: and respond are both given") {
+		t.Errorf("a request that is both answered and redirected: %v", err)
+	}
+	denied := mustParse(t, routeFile("path = \"/a\"\ndeny = true\nmax_body = \"1k\"\nlimit = [{ key = \"source\", rate = 1 }]"))
+	if got := denied.Warnings(time.Now()); len(got) != 2 || !strings.Contains(got[1], "limit: does nothing, since requests of this route are denied") {
+		t.Errorf("limits of what is denied: %q", got)
+	}
 }

@@ -138,7 +138,7 @@ func several[S, T any](name string, inner *section[T], at func(*S) *[]T) field[S
 		decode: func(d *decoder, path string, raw any, into *S) {
 			tables, ok := elements(raw)
 			if !ok {
-				d.fail(path, "must be an array of tables: write [[%s]] in double brackets", path)
+				d.fail(path, "must be an array of tables: write [[%s]] in double brackets", tableName(path))
 				return
 			}
 			list := make([]T, len(tables))

@@ -33,7 +33,7 @@ func validateRoutes(c *Config, f *Frontend, path string, d *decoder) {
 			validateReference(c, d, r.path+".backend", r.Backend)
 		}
 		r.outcome()
-		r.needless()
+		r.prefix()
 		r.headers()
 		r.limits()
 		if !r.paths() || !d.sound(r.conditionKeys()...) {
@@ -105,28 +105,10 @@ func (r routeCheck) outcome() {
 	}
 }
 
-// needless reports keys that would do nothing.
-func (r routeCheck) needless() {
-	forwarding := []string{
-		"strip_prefix", "add_prefix", "set_request_headers", "add_request_headers", "remove_request_headers",
-		"timeout_server", "timeout_stream", "compress",
-	}
-	var why string
-	switch {
-	case r.Deny:
-		why, forwarding = "denied", append(forwarding, "max_body", "limit")
-	case r.Respond != nil:
-		why = "answered here"
-	case r.Redirect != nil:
-		why = "redirected"
-	default:
-		if r.StripPrefix != "" && strings.Trim(r.StripPrefix, "/") == "" {
-			r.d.report(join(r.path, "strip_prefix"), "is %q, which takes nothing off: leave it out", r.StripPrefix)
-		}
-		return
-	}
-	for _, k := range r.given(forwarding...) {
-		r.d.report(join(r.path, k), "does nothing: requests of this route are %s, so leave it out", why)
+// prefix reports a prefix that is none.
+func (r routeCheck) prefix() {
+	if r.StripPrefix != "" && strings.Trim(r.StripPrefix, "/") == "" {
+		r.d.report(join(r.path, "strip_prefix"), "is %q, which takes nothing off: leave it out", r.StripPrefix)
 	}
 }
 

@@ -16,6 +16,7 @@ func (c *Config) Warnings(now time.Time) []string {
 	var found []string
 	for _, f := range c.Frontends {
 		found = append(found, f.sourceWarnings(&c.RateLimit)...)
+		found = append(found, f.needlessWarnings()...)
 		if f.TLS == nil {
 			continue
 		}
@@ -77,4 +78,61 @@ func (r *RateLimit) exempts(prefixes []netip.Prefix) bool {
 	return !slices.ContainsFunc(prefixes, func(p netip.Prefix) bool {
 		return !slices.ContainsFunc(r.Exempt, func(e netip.Prefix) bool { return e.Bits() <= p.Bits() && e.Contains(p.Addr()) })
 	})
+}
+
+// mostNeedless bounds the warnings about needless keys of a frontend's routes.
+const mostNeedless = 20
+
+// needlessWarnings warns of keys of routes that do nothing, since no request of the
+// route is forwarded.
+func (f *Frontend) needlessWarnings() (found []string) {
+	for i := range f.Routes {
+		if why := f.Routes[i].generates(); why != "" {
+			for _, k := range f.Routes[i].needless() {
+				found = append(found, fmt.Sprintf("%s.%s: does nothing, since requests of this route are %s: leave it out", element(join("frontend", f.Name)+".route", i), k, why))
+			}
+		}
+	}
+	if more := len(found) - mostNeedless; more > 0 {
+		found = append(found[:mostNeedless], fmt.Sprintf("frontend.%s: %d more keys of its routes do nothing", f.Name, more))
+	}
+	return found
+}
+
+// generates says how requests of the route are answered without a server; "" if they
+// are forwarded.
+func (r *Route) generates() string {
+	switch {
+	case r.Deny:
+		return "denied"
+	case r.Respond != nil:
+		return "answered here"
+	case r.Redirect != nil:
+		return "redirected"
+	}
+	return ""
+}
+
+// needless returns the keys that do something only to requests that are forwarded.
+func (r *Route) needless() (keys []string) {
+	for _, k := range []struct {
+		name  string
+		given bool
+	}{
+		{"strip_prefix", r.StripPrefix != ""},
+		{"add_prefix", r.AddPrefix != ""},
+		{"set_request_headers", len(r.SetRequestHeaders) > 0},
+		{"add_request_headers", len(r.AddRequestHeaders) > 0},
+		{"remove_request_headers", len(r.RemoveRequestHeaders) > 0},
+		{"timeout_server", r.TimeoutServer != nil},
+		{"timeout_stream", r.TimeoutStream != nil},
+		{"compress", r.Compress != nil},
+		{"max_body", r.Deny && r.MaxBody != nil},
+		{"limit", r.Deny && len(r.Limits) > 0},
+	} {
+		if k.given {
+			keys = append(keys, k.name)
+		}
+	}
+	return keys
 }

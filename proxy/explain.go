@@ -13,8 +13,10 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/http1"
+	"mcplb/proxy/l7"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/rules"
+	"mcplb/proxy/session"
 )
 
 // Route implements admin.Control.
@@ -149,6 +151,9 @@ func (e *explanation) parse() error {
 	if e.malformed = reason; n == 0 && reason == http1.ReasonNone {
 		return fmt.Errorf("the request has no end: is there a line end in the method or the URL?")
 	}
+	if reason != http1.ReasonNone {
+		return nil // what the head would say is not known
+	}
 	e.request = rules.Request{
 		Method: e.head.MethodName(), Host: e.head.Host(), Path: e.head.Path(), Fields: &e.head.Fields, Source: source.Unmap(),
 		Forwarded: slices.ContainsFunc(e.frontend.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(source.Unmap()) }),
@@ -159,9 +164,18 @@ func (e *explanation) parse() error {
 // decide fills in the answer.
 func (e *explanation) decide() {
 	m, s := rules.Compile(e.frontend), new(rules.Scratch)
+	if !session.NewAccess(e.frontend).Admits(e.request.Source) {
+		e.refused(403, "the frontend's allow or deny keeps the client out")
+		return
+	}
 	e.request.Message, _ = rules.SentMessage(&e.head, nil)
 	d := m.Match(&e.request, s)
+	status, why := l7.Foretell(e.frontend, &e.head)
 	if d.NeedsMessage {
+		if status >= 400 { // before the body is read
+			e.refused(status, why)
+			return
+		}
 		var body mcp.Reader
 		body.Feed([]byte(e.asked.Body))
 		if fault := body.End(); fault != mcp.FaultNone {
@@ -180,6 +194,27 @@ func (e *explanation) decide() {
 		e.answer.Nearly = append(e.answer.Nearly, admin.RouteNear{Route: rules.Title(e.frontend, near.Route), Why: near.Why})
 	}
 	e.outcome(d)
+	if d.Refused == rules.Readable && !d.Denied && status != 0 {
+		e.instead(status, why)
+	}
+}
+
+// instead says that the balancer answers before it does what the route says.
+func (e *explanation) instead(status int, why string) {
+	a := &e.answer
+	a.Outcome, a.Status, a.Why = "refused", status, why+"; of the route: "+a.Why
+	if status < 400 {
+		a.Outcome = "responded"
+	}
+	a.Backend, a.Endpoint = "", ""
+}
+
+// mostBody is the longest body that the route takes; 0 = any.
+func (e *explanation) mostBody(route *conf.Route) int64 {
+	if route.MaxBody != nil {
+		return *route.MaxBody
+	}
+	return e.frontend.MaxBody
 }
 
 // outcome says what happens to the request.
@@ -200,6 +235,9 @@ func (e *explanation) outcome(d rules.Decision) {
 		a.Outcome, a.Status = "redirected", route.Redirect.Status
 	default:
 		a.Outcome, a.Backend, a.Endpoint = "forwarded", cmp.Or(route.Backend, e.frontend.Backend), string(route.Endpoint)
+		if most := e.mostBody(route); most > 0 && int64(len(e.asked.Body)) > most {
+			e.instead(413, fmt.Sprintf("the body is longer than max_body, which is %d bytes", most))
+		}
 	}
 }
 

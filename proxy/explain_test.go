@@ -15,6 +15,13 @@ listen = ":8080"
 mode = "http"
 backend = "nodes"
 trusted_proxies = ["192.0.2.0/24"]
+deny = ["198.51.100.0/24"]
+allowed_origins = ["https://ok.example"]
+cors = { preflight = true }
+[[frontend.web.route]]
+path = "/small"
+max_body = "4"
+priority = -1
 [[frontend.web.route]]
 path = "/admin"
 deny = true
@@ -71,23 +78,32 @@ func TestExplainRoute(t *testing.T) {
 		route   string
 		says    string // in Why, Message or Nearly
 	}{
-		"denied":              {admin.RouteRequest{URL: "http://x:8080/admin/x"}, "denied", "route[0] path /admin", "its conditions hold: path"},
-		"denied in disguise":  {admin.RouteRequest{URL: "http://x:8080/x%2f..%2fADMIN"}, "denied", "route[0] path /admin", "may read"},
-		"allowed":             {admin.RouteRequest{URL: "http://x:8080/admin/health", Source: "::ffff:10.1.1.1"}, "forwarded nodes http", "route[1] path /admin/health", "lifted"},
-		"nearly allowed":      {admin.RouteRequest{URL: "http://x:8080/admin/health"}, "denied", "route[0] path /admin", "source does not hold"},
-		"no route":            {admin.RouteRequest{URL: "http://x:8080/"}, "forwarded nodes http", "none", "no route matches"},
-		"redirected":          {admin.RouteRequest{URL: "/login", Frontend: "web"}, "redirected", "route[3] path /login", ""},
-		"refused":             {admin.RouteRequest{URL: "/%zz", Frontend: "web"}, "refused", "none", "escape"},
-		"malformed":           {admin.RouteRequest{URL: "http://u@x:8080/"}, "refused", "none", "Host"},
-		"by body":             {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: call("slow_x")}, "forwarded slow sse", "route[2] host *.example.com", "tools/call slow_x"},
-		"by another body":     {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: call("quick")}, "forwarded nodes http", "none", "mcp_name does not hold"},
-		"a broken body":       {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: "{"}, "refused", "none", "JSON"},
-		"by fields":           {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: call("x"), Headers: modern("=?base64?c2xvd194?=")}, "forwarded slow sse", "route[2] host *.example.com", "slow_x"},
-		"by fields of no one": {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: call("x"), Headers: modern("slow_x")[1:]}, "forwarded nodes http", "none", "tools/call x"},
-		"by Host":             {admin.RouteRequest{Method: "POST", URL: "/mcp", Frontend: "web", Body: call("slow_x"), Headers: []string{"host: B.example.com.:1"}}, "forwarded slow sse", "route[2] host *.example.com", ""},
-		"a proxy's word":      {admin.RouteRequest{URL: "http://x:8080/secure", Source: "192.0.2.7", Headers: []string{"X-Forwarded-Proto: https"}}, "forwarded slow http", "route[4] path /secure", ""},
-		"anybody's word":      {admin.RouteRequest{URL: "http://x:8080/secure", Headers: []string{"X-Forwarded-Proto: https"}}, "forwarded nodes http", "none", ""},
-		"by port":             {admin.RouteRequest{URL: "http://x:9090/admin"}, "forwarded slow http", "none", ""},
+		"denied":                {admin.RouteRequest{URL: "http://x:8080/admin/x"}, "denied", "route[1] path /admin", "its conditions hold: path"},
+		"denied in disguise":    {admin.RouteRequest{URL: "http://x:8080/x%2f..%2fADMIN"}, "denied", "route[1] path /admin", "may read"},
+		"allowed":               {admin.RouteRequest{URL: "http://x:8080/admin/health", Source: "::ffff:10.1.1.1"}, "forwarded nodes http", "route[2] path /admin/health", "lifted"},
+		"nearly allowed":        {admin.RouteRequest{URL: "http://x:8080/admin/health"}, "denied", "route[1] path /admin", "source does not hold"},
+		"no route":              {admin.RouteRequest{URL: "http://x:8080/"}, "forwarded nodes http", "none", "no route matches"},
+		"redirected":            {admin.RouteRequest{URL: "/login", Frontend: "web"}, "redirected", "route[4] path /login", ""},
+		"refused":               {admin.RouteRequest{URL: "/%zz", Frontend: "web"}, "refused", "none", "escape"},
+		"malformed":             {admin.RouteRequest{URL: "http://u@x:8080/"}, "refused", "none", "Host"},
+		"by body":               {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: call("slow_x")}, "forwarded slow sse", "route[3] host *.example.com", "tools/call slow_x"},
+		"by another body":       {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: call("quick")}, "forwarded nodes http", "none", "mcp_name does not hold"},
+		"a broken body":         {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: "{"}, "refused", "none", "JSON"},
+		"by fields":             {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: call("x"), Headers: modern("=?base64?c2xvd194?=")}, "forwarded slow sse", "route[3] host *.example.com", "slow_x"},
+		"by fields of no one":   {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: call("x"), Headers: modern("slow_x")[1:]}, "forwarded nodes http", "none", "tools/call x"},
+		"by Host":               {admin.RouteRequest{Method: "POST", URL: "/mcp", Frontend: "web", Body: call("slow_x"), Headers: []string{"host: B.example.com.:1"}}, "forwarded slow sse", "route[3] host *.example.com", ""},
+		"a proxy's word":        {admin.RouteRequest{URL: "http://x:8080/secure", Source: "192.0.2.7", Headers: []string{"X-Forwarded-Proto: https"}}, "forwarded slow http", "route[5] path /secure", ""},
+		"anybody's word":        {admin.RouteRequest{URL: "http://x:8080/secure", Headers: []string{"X-Forwarded-Proto: https"}}, "forwarded nodes http", "none", ""},
+		"a method that is none": {admin.RouteRequest{Method: "G T", URL: "http://x:8080/"}, "refused", "none", "target"},
+		"CONNECT":               {admin.RouteRequest{Method: "CONNECT", URL: "http://x:8080/"}, "refused", "none", ""},
+		"another origin":        {admin.RouteRequest{URL: "http://x:8080/login", Headers: []string{"Origin: https://bad.example"}}, "refused", "route[4] path /login", "allowed_origins"},
+		"denied before origin":  {admin.RouteRequest{URL: "http://x:8080/admin", Headers: []string{"Origin: https://bad.example"}}, "denied", "route[1] path /admin", ""},
+		"a preflight":           {admin.RouteRequest{Method: "OPTIONS", URL: "http://x:8080/login", Headers: []string{"Origin: https://ok.example", "Access-Control-Request-Method: POST"}}, "responded", "route[4] path /login", "preflight"},
+		"no preflight":          {admin.RouteRequest{Method: "OPTIONS", URL: "http://x:8080/", Headers: []string{"Origin: https://ok.example"}}, "forwarded nodes http", "none", ""},
+		"kept out":              {admin.RouteRequest{URL: "http://x:8080/", Source: "::ffff:198.51.100.7"}, "refused", "none", "allow or deny"},
+		"a long body":           {admin.RouteRequest{Method: "POST", URL: "http://x:8080/small", Body: "12345"}, "refused", "route[0] path /small", "max_body"},
+		"a short body":          {admin.RouteRequest{Method: "POST", URL: "http://x:8080/small", Body: "1234"}, "forwarded nodes http", "route[0] path /small", ""},
+		"by port":               {admin.RouteRequest{URL: "http://x:9090/admin"}, "forwarded slow http", "none", ""},
 	} {
 		got, err := ExplainRoute(config, c.asked)
 		said := got.Why + got.Message
