@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -461,4 +462,121 @@ func TestServerTLSHangs(t *testing.T) {
 		t.Errorf("status %d", status)
 	}
 	r.eventually("the check times out", func() bool { return r.server("s1").Check.Code == "L6TOUT" })
+}
+
+// TestServerTLSOpenSSL talks to openssl's server, which asks for a certificate, in both
+// versions; a balancer without one finds out by its checks, also where TLS 1.3 shows it
+// only after the handshake.
+func TestServerTLSOpenSSL(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"-tls1_2", "-tls1_3"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			a := newAuthority(t)
+			a.issue("server", certificate.RSA(t), "node.internal")
+			a.issue("own", certificate.ECDSA(t), "mcplb")
+			path := func(name string) string { return filepath.Join(a.directory, name) }
+			address := a.openssl(version, "-CAfile", path("ca.pem"), "-Verify", "1", "-verify_return_error")
+			rest := backendText("b", []string{address}, "[backend.b.check]\ninterval = \"50ms\"\nfast_interval = \"50ms\"\n")
+			front := frontendText("f", anyPort, "tcp", "b")
+			const named = `server_name = "node.internal"`
+			r := start(t, front+a.table(named, fmt.Sprintf("cert = %q\nkey = %q", path("own.pem"), path("own.key")))+rest)
+			r.eventually("the server is up", func() bool { return r.server("s1").State == "up" })
+			conn := endpoint.Dial(t, r.address("f"))
+			if answer := conn.Ask("abc"); answer != "cba" {
+				t.Errorf("answered %q", answer)
+			}
+			conn.Close()
+			r.apply(front + a.table(named) + rest)
+			r.eventually("the server is down", func() bool { return r.server("s1").State == "down" })
+			if text := r.server("s1").Check.Text; !strings.HasPrefix(text, "the server wants a certificate of the balancer") && !strings.HasPrefix(text, "the server refused the handshake") {
+				t.Error(text)
+			}
+		})
+	}
+}
+
+// openssl runs openssl's server, which answers each line with its reverse, until the
+// test ends.
+func (a *authority) openssl(arguments ...string) (address string) {
+	a.t.Helper()
+	program, err := exec.LookPath("openssl")
+	if err != nil {
+		a.t.Skip("openssl is not installed")
+	}
+	certificate.Write(a.t, a.directory, "ca", a.cert)
+	listener, err := net.Listen("tcp", "127.0.0.9:0") // nobody else is there: the port stays free
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	address = listener.Addr().String()
+	listener.Close()
+	path := filepath.Join(a.directory, "server")
+	server := exec.Command(program, append([]string{"s_server", "-accept", address, "-cert", path + ".pem", "-key", path + ".key", "-rev", "-quiet"}, arguments...)...)
+	if err := server.Start(); err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait() // it was killed
+	})
+	return address
+}
+
+// TestServerTLSUpgrade checks that a stream over TLS to a server goes on in the old
+// process of an upgrade, and that the new process serves over TLS.
+func TestServerTLSUpgrade(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	a.issue("own", certificate.ECDSA(t), "mcplb")
+	server := serveTLS(t, a.issued("127.0.0.1"), func(c *tls.Conn) {
+		_, _ = io.Copy(c, c)
+		_ = c.CloseWrite()
+	})
+	own := filepath.Join(a.directory, "own")
+	text := frontendText("f", anyPort, "tcp", "b") + a.table(fmt.Sprintf("cert = %q\nkey = %q", own+".pem", own+".key")) + backendText("b", []string{server.Address})
+	r := startOld(t, text)
+	before := endpoint.Dial(t, r.address("f"))
+	if answer := before.Ask("before"); answer != "before" {
+		t.Errorf("before the upgrade: %q", answer)
+	}
+	h := r.newProcess(text)
+	r.handOverTo(h)
+	if answer := before.Ask("still there"); answer != "still there" {
+		t.Errorf("the old process answered %q", answer)
+	}
+	if n := r.Connections(); n != 1 {
+		t.Errorf("the old process has %d clients, want 1", n)
+	}
+	after := endpoint.Dial(t, h.address("f"))
+	if answer := after.Ask("after"); answer != "after" {
+		t.Errorf("the new process answered %q", answer)
+	}
+	before.Close()
+	after.Close()
+}
+
+// TestServerTLSCheckMCP checks that checks of type mcp ask over TLS, on either endpoint.
+func TestServerTLSCheckMCP(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	const answer = `{"jsonrpc":"2.0","id":1,"result":{}}` + "\n"
+	lines := serveTLS(t, a.issued("127.0.0.1"), func(c *tls.Conn) {
+		if _, err := bufio.NewReader(c).ReadString('\n'); err == nil {
+			fmt.Fprint(c, answer)
+		}
+	})
+	requests := serveHTTPS(t, a.issued("127.0.0.1"), func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, answer)
+	})
+	r := start(t, frontendText("f", anyPort, "tcp", "b")+a.table()+"[backend.b.check]\ntype = \"mcp\"\ninterval = \"50ms\"\n"+serverText("b", "s1", lines.Address)+
+		"[backend.c]\n[backend.c.tls]\nca = \""+filepath.Join(a.directory, "ca.pem")+"\"\n[backend.c.check]\ntype = \"mcp\"\ninterval = \"50ms\"\n"+
+		fmt.Sprintf("[[backend.c.server]]\nname = \"s2\"\nhttp = %q\n", requests.address)+frontendText("g", "127.0.0.2:0", "http", "c"))
+	for _, name := range []string{"s1", "s2"} {
+		r.eventually(name+" is up", func() bool { return r.server(name).State == "up" })
+		if code := r.server(name).Check.Code; code != "L7OK" {
+			t.Errorf("%s: %s %s", name, code, r.server(name).Check.Text)
+		}
+	}
 }
