@@ -122,15 +122,15 @@ func (p *Pool) Retire() {
 	}
 }
 
-// newServer makes a server that has no member yet. It shares the counters of its
-// predecessor, if that is not nil, and takes over the settings that may still
+// newServer makes a server that has no member yet. It shares counters and sessions with
+// its predecessor, if that is not nil, and takes over the settings that may still
 // change there later, by succeed.
 func (p *Pool) newServer(id Identity, predecessor *Server) *Server {
 	s := &Server{pool: p, id: id, member: removed, predecessor: predecessor}
 	if predecessor != nil {
-		s.counters = predecessor.counters
+		s.counters, s.sessions = predecessor.counters, predecessor.sessions
 	} else {
-		s.counters = make([]Counters, p.loops)
+		s.counters, s.sessions = make([]Counters, p.loops), new(sessions)
 	}
 	s.state.Store(&State{Since: time.Now()})
 	return s

@@ -68,6 +68,19 @@ func (s *Server) SetAdmin(a Admin, reason string, now time.Time) {
 	})
 }
 
+// SetEmptied commits whether a server that drains has neither connections nor sessions, as
+// of the time now. It is ignored for one that does not drain.
+func (s *Server) SetEmptied(empty bool, now time.Time) {
+	s.commit(func(st *State) {
+		switch {
+		case !empty:
+			st.Emptied = time.Time{}
+		case st.Emptied.IsZero():
+			st.Emptied = now
+		}
+	})
+}
+
 // Explain replaces the reason of the admin state.
 func (s *Server) Explain(reason string) {
 	s.commit(func(st *State) { st.AdminReason = reason })
@@ -111,6 +124,9 @@ func (s *Server) change(update func(*State)) bool {
 	p, old := s.pool, s.State()
 	st := old
 	update(&st)
+	if !st.Draining() {
+		st.Emptied = time.Time{}
+	}
 	if st == old {
 		return false
 	}

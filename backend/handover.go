@@ -29,6 +29,7 @@ type HandoverServer struct {
 	MaxConn   *int32 // likewise
 	Peak      int32
 	SlowStart int64 // when its slow start began; 0 = none is under way
+	Sessions  []HandoverSession
 }
 
 // HandoverEntry is one placement of a source.
@@ -150,7 +151,7 @@ func (p *Pool) Handover(now int64) Handover {
 }
 
 func (s *Server) handover(m *member) HandoverServer {
-	h := HandoverServer{Identity: s.id, State: s.State(), Disabled: s.conf.Disabled, Peak: s.peak.Load(), SlowStart: m.ramp}
+	h := HandoverServer{Identity: s.id, State: s.State(), Disabled: s.conf.Disabled, Peak: s.peak.Load(), SlowStart: m.ramp, Sessions: s.sessions.handover()}
 	if n := s.weight.Load(); n != clamp(s.conf.Weight) {
 		h.Weight = &n
 	}
@@ -180,6 +181,7 @@ func (p *Pool) Restore(h Handover, now int64) (entries map[uint32]uint32) {
 	for _, known := range h.Servers {
 		if s := identified(p.Servers(), known.Identity); s != nil {
 			s.restore(known)
+			s.sessions.restore(known.Sessions, now)
 		}
 	}
 	p.mu.Lock()

@@ -146,6 +146,8 @@ type Server struct {
 	queued  atomic.Int32          // waiters for this server and no other; written with pool.mu held
 	gone    atomic.Bool           // a reload removed it
 
+	sessions *sessions // shared with a predecessor, as sessions know names only
+
 	// Guarded by pool.mu.
 	member         int      // index in the pool's members, or removed
 	bound          waitList // the waiters for this server and no other

@@ -66,6 +66,7 @@ type State struct {
 	DrainRequest      string
 	DrainRequestSince time.Time
 
+	Emptied    time.Time // since when a server that drains has neither connections nor sessions; zero = it has, or does not drain
 	Since      time.Time // when Health last changed; at first when the server was created
 	AdminSince time.Time // when Admin last changed; zero = never set
 	Outages    Outages
@@ -99,6 +100,10 @@ func (s State) TakesNew() bool { return s.Health != Down && !s.drained() }
 // drained reports whether the operator's will, the server's own request, or what has
 // found the server keeps new clients away.
 func (s State) drained() bool { return s.Admin != Ready || s.DrainRequest != "" || s.Withdrawn }
+
+// Draining reports whether the server gets nobody new, by the operator's will or its own
+// request, while those there may stay.
+func (s State) Draining() bool { return s.Admin != Maint && s.drained() }
 
 // TakesBound reports whether a server in this state takes clients that are
 // bound to it by a session or a cookie, whatever its weight.

@@ -193,7 +193,9 @@ type Frontend struct {
 	MaxBody               int64 // bytes; 0 = no limit
 	MinBodyRate           int64 // bytes per second that a request's body must bring; 0 = any
 	AllowedOrigins        []string
-	Compress              []string // media types
+	Compress              []string      // media types
+	SSEKeepalive          time.Duration // how long an event stream may be idle before a comment is sent; 0 = off
+	ErrorPages            []ErrorPage   // sorted: statuses before their class
 	CORS                  CORS
 	Sticky                Sticky
 	Routes                []Route
@@ -224,13 +226,6 @@ type Sticky struct {
 	Session          bool   // an MCP session stays on the server that opened it
 	Cookie           string // the cookie's name; "" = off
 	CookieAttributes string
-}
-
-// Route is a section [[frontend.NAME.route]]: the longest matching Path wins.
-type Route struct {
-	Path     string
-	Backend  string // "" = the frontend's
-	Endpoint Endpoint
 }
 
 // Endpoint names one of a server's addresses.
@@ -272,6 +267,9 @@ type Backend struct {
 	TimeoutTCPUser time.Duration // how long data may be unacknowledged; 0 = as long as the kernel repeats it
 	KeepAlive      time.Duration // towards servers: as Frontend.KeepAlive
 	MaxIdle        int           // kept-alive HTTP connections per server
+	TimeoutIdle    time.Duration // how long such a connection may be unused; 0 = no limit
+	Replay         bool          // pure reads that a kept-alive connection swallowed are sent once more
+	SessionSeen    time.Duration // how long a session counts that is not used; 0 = until it is deleted
 	SlowStart      time.Duration // 0 = off
 	OnDown         OnDown
 	OnRemoved      OnDown

@@ -49,7 +49,7 @@ func TestContract(t *testing.T) {
 		Backends: []Backend{{
 			Name: "nodes", Balance: BalanceSource, BalanceFactor: 1.02, StickyTime: 30 * time.Minute, Retries: 3,
 			TimeoutConnect: 5 * time.Second, TimeoutQueue: 5 * time.Second, TimeoutServer: 300 * time.Second, TimeoutTCPUser: 30 * time.Second, KeepAlive: time.Minute,
-			MaxIdle: 512, OnDown: OnDownClose, OnRemoved: OnDownKeep, PreserveHost: true,
+			MaxIdle: 512, TimeoutIdle: 4 * time.Second, Replay: true, SessionSeen: 10 * time.Minute, OnDown: OnDownClose, OnRemoved: OnDownKeep, PreserveHost: true,
 			Check: Check{
 				Type: CheckTCP, Interval: 3 * time.Second, FastInterval: time.Second, Timeout: 3 * time.Second,
 				Rise: 2, Fall: 2, Path: "/health", Expect: Statuses{{200, 200}}, Method: "GET", SendProxy: true, Observe: true,
@@ -156,7 +156,7 @@ func keysByLine(p *positions) []string {
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
 	added := []string{"[admin] protect", "[frontend.NAME] keepalive", "[frontend.NAME] allow", "[frontend.NAME] deny", "[backend.NAME] keepalive",
-		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors",
+		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[backend.NAME] timeout_idle", "[backend.NAME] replay", "[backend.NAME] session_seen", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors", "[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages",
 		"[frontend.NAME.cors] expose", "[frontend.NAME.cors] preflight", "[frontend.NAME.cors] allow_methods", "[frontend.NAME.cors] allow_headers", "[frontend.NAME.cors] max_age",
 		"[backend.NAME] tls", "[backend.NAME.tls] ca", "[backend.NAME.tls] verify", "[backend.NAME.tls] server_name", "[backend.NAME.tls] cert", "[backend.NAME.tls] key", "[backend.NAME.tls] min_version", "[backend.NAME.tls] checks",
 		"[backend.NAME] discover", "[backend.NAME.discover] dns", "[backend.NAME.discover] ports", "[backend.NAME.discover] file", "[backend.NAME.discover] kubernetes",
@@ -166,6 +166,16 @@ func TestContractComplete(t *testing.T) {
 		"[backend.NAME.discover.kubernetes] api", "[backend.NAME.discover.kubernetes] token_file", "[backend.NAME.discover.kubernetes] ca",
 		"[backend.NAME.discover.kubernetes.ports] tcp", "[backend.NAME.discover.kubernetes.ports] http",
 		"[backend.NAME.discover.kubernetes.ports] ws", "[backend.NAME.discover.kubernetes.ports] sse"}
+	for _, key := range routeSection.keys() {
+		if !slices.Contains([]string{"path", "backend", "endpoint"}, key) {
+			added = append(added, "[[frontend.NAME.route]] "+key)
+		}
+	}
+	for _, section := range []titled{&respondSection, &redirectSection, &limitSection} {
+		for _, key := range section.keys() {
+			added = append(added, section.title()+" "+key)
+		}
+	}
 	at := locateText(t, contract(t)).at
 	for _, section := range allSections {
 		heading := strings.Trim(section.title(), "[]")
@@ -324,7 +334,12 @@ ports = { tcp = "mcp", http = "http" }
 func TestEveryKey(t *testing.T) {
 	t.Parallel()
 	text := contract(t) + "\n[frontend.plain]\nlisten = \":9000\"\nmode = \"tcp\"\nbackend = \"nodes\"\n" +
-		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n[backend.other.check]\ntype = \"http\"\n[backend.other.tls]\n[frontend.http.cors]\n" + discovering
+		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n[backend.other.check]\ntype = \"http\"\n[backend.other.tls]\n[frontend.http.cors]\n" +
+		"[frontend.web]\nlisten = \":9001\"\nmode = \"http\"\nbackend = \"nodes\"\n" +
+		"[[frontend.web.route]]\npath = \"/a\"\n[frontend.web.route.respond]\n" +
+		"[[frontend.web.route]]\npath = \"/b\"\n[frontend.web.route.redirect]\nto = \"/x\"\n" +
+		"[[frontend.web.route]]\npath = \"/c\"\n[[frontend.web.route.limit]]\nkey = \"source\"\nrate = 1\n" +
+		"[[frontend.web.route]]\nhost = \"a\"\n" + discovering
 	for _, c := range everyKey {
 		text := text
 		if c.key == "admin.protect" {
@@ -343,7 +358,7 @@ func TestEveryKey(t *testing.T) {
 	}
 	for _, section := range allSections {
 		for _, key := range section.keys() {
-			if !tested[key] && !slices.Contains([]string{"cors", "sticky", "route", "check", "tls", "discover", "ports", "kubernetes", "server", "certificates", "cert", "key", "min_version"}, key) {
+			if !tested[key] && !slices.Contains([]string{"cors", "sticky", "route", "respond", "redirect", "limit", "check", "tls", "discover", "ports", "kubernetes", "server", "certificates", "cert", "key", "min_version"}, key) {
 				t.Errorf("%s %s is not tested", section.title(), key)
 			}
 		}
@@ -424,6 +439,9 @@ var everyKey = []struct{ key, value, plan string }{
 	{"frontend.http.min_body_rate", `"4k"`, `~frontend.http.min_body_rate 1k -> 4k`},
 	{"frontend.http.allowed_origins", `["null", "http://localhost:5173"]`, `~frontend.http.allowed_origins [] -> ["null", "http://localhost:5173"]`},
 	{"frontend.http.compress", `["Text/HTML"]`, `~frontend.http.compress ["application/json", "text/plain", "text/html"] -> ["text/html"]`},
+	{"frontend.http.sse_keepalive", `"15s"`, `~frontend.http.sse_keepalive 0s -> 15s`},
+	{"frontend.http.error_pages", `{ "503" = "testdata/files/503.html", 5xx = "testdata/files/error", "404" = "" }`,
+		`~frontend.http.error_pages {} -> { "503" = "testdata/files/503.html", "5xx" = "testdata/files/error" }`},
 	{"frontend.http.cors.expose", `[]`, `~frontend.http.cors.expose ["Mcp-Session-Id", "Retry-After", "WWW-Authenticate"] -> []`},
 	{"frontend.http.cors.preflight", `true`, `~frontend.http.cors.preflight false -> true`},
 	{"frontend.http.cors.allow_methods", `["*"]`, `~frontend.http.cors.allow_methods ["GET", "POST", "DELETE", "OPTIONS"] -> ["*"]`},
@@ -435,6 +453,46 @@ var everyKey = []struct{ key, value, plan string }{
 	{"frontend.http.route[0].path", `"/x"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/x", endpoint = "sse" }]`},
 	{"frontend.http.route[0].backend", `"other"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", backend = "other", endpoint = "sse" }]`},
 	{"frontend.http.route[0].endpoint", `"ws"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "ws" }]`},
+	{"frontend.http.route[0].priority", `-5`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ priority = -5, path = "/mcp/sse", endpoint = "sse" }]`},
+	{"frontend.http.route[0].host", `["MCP.Example.com.", "*.example.com", "[2001:DB8::0:1]"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ host = ["mcp.example.com", "*.example.com", "2001:db8::1"], path = "/mcp/sse", endpoint = "sse" }]`},
+	{"frontend.http.route[0].methods", `"POST"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", methods = ["POST"], endpoint = "sse" }]`},
+	{"frontend.http.route[0].headers", `{ "X-Tenant" = ["a", "b*"], Origin = [], A = "b" }`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", headers = { A = ["b"], Origin = [], X-Tenant = ["a", "b*"] }, endpoint = "sse" }]`},
+	{"frontend.http.route[0].source", `["10.0.0.0/8", "::1"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", source = ["10.0.0.0/8", "::1/128"], endpoint = "sse" }]`},
+	{"frontend.http.route[0].mcp_method", `["tools/call", "resources/*"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", mcp_method = ["tools/call", "resources/*"], endpoint = "sse" }]`},
+	{"frontend.http.route[0].mcp_name", `["delete_*"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", mcp_name = ["delete_*"], endpoint = "sse" }]`},
+	{"frontend.http.route[0].not_host", `["a.example.com"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", not_host = ["a.example.com"], endpoint = "sse" }]`},
+	{"frontend.http.route[0].not_path", `"/mcp/sse/x"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", not_path = ["/mcp/sse/x"], endpoint = "sse" }]`},
+	{"frontend.http.route[0].not_path_exact", `["/mcp/sse"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", not_path_exact = ["/mcp/sse"], endpoint = "sse" }]`},
+	{"frontend.http.route[0].not_methods", `["GET"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", not_methods = ["GET"], endpoint = "sse" }]`},
+	{"frontend.http.route[0].not_headers", `{ "X-A" = ["1"] }`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", not_headers = { X-A = ["1"] }, endpoint = "sse" }]`},
+	{"frontend.http.route[0].not_source", `["10.0.0.0/8"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", not_source = ["10.0.0.0/8"], endpoint = "sse" }]`},
+	{"frontend.http.route[0].not_mcp_method", `["ping"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", not_mcp_method = ["ping"], endpoint = "sse" }]`},
+	{"frontend.http.route[0].not_mcp_name", `["x"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", not_mcp_name = ["x"], endpoint = "sse" }]`},
+	{"frontend.http.route[0].allow", `true`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "sse", allow = true }]`},
+	{"frontend.http.route[0].strip_prefix", `"/mcp"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "sse", strip_prefix = "/mcp" }]`},
+	{"frontend.http.route[0].add_prefix", `"/v1"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "sse", add_prefix = "/v1" }]`},
+	{"frontend.http.route[0].set_request_headers", `{ "X-Real-IP" = "{client_ip}" }`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "sse", set_request_headers = { X-Real-IP = "{client_ip}" } }]`},
+	{"frontend.http.route[0].add_request_headers", `{ "X-A" = "{{a}" }`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "sse", add_request_headers = { X-A = "{{a}" } }]`},
+	{"frontend.http.route[0].remove_request_headers", `["X-A"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "sse", remove_request_headers = ["X-A"] }]`},
+	{"frontend.http.route[0].set_response_headers", `{ "X-A" = "a" }`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "sse", set_response_headers = { X-A = "a" } }]`},
+	{"frontend.http.route[0].add_response_headers", `{ "X-A" = "a" }`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "sse", add_response_headers = { X-A = "a" } }]`},
+	{"frontend.http.route[0].remove_response_headers", `["Server"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "sse", remove_response_headers = ["Server"] }]`},
+	{"frontend.http.route[0].timeout_server", `"10m"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "sse", timeout_server = 10m }]`},
+	{"frontend.http.route[0].timeout_stream", `0`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "sse", timeout_stream = 0s }]`},
+	{"frontend.http.route[0].max_body", `"200m"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "sse", max_body = 200m }]`},
+	{"frontend.http.route[0].compress", `[]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "sse", compress = [] }]`},
+	{"frontend.web.route[0].respond.status", `404`, `~frontend.web.route [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }] -> [{ path = "/a", respond = { status = 404 } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }]`},
+	{"frontend.web.route[0].respond.body", `"ok\n{"`, `~frontend.web.route [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }] -> [{ path = "/a", respond = { body = "ok\n{" } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }]`},
+	{"frontend.web.route[0].respond.content_type", `"text/html"`, `~frontend.web.route [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }] -> [{ path = "/a", respond = { content_type = "text/html" } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }]`},
+	{"frontend.web.route[1].redirect.to", `"https://{host}{uri}"`, `~frontend.web.route [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }] -> [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "https://{host}{uri}" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }]`},
+	{"frontend.web.route[1].redirect.status", `301`, `~frontend.web.route [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }] -> [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x", status = 301 } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }]`},
+	{"frontend.web.route[2].limit[0].key", `"header:X-Api-Key"`, `~frontend.web.route [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }] -> [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "header:X-Api-Key", rate = 1 }] }, { host = ["a"] }]`},
+	{"frontend.web.route[2].limit[0].rate", `0.5`, `~frontend.web.route [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }] -> [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 0.5 }] }, { host = ["a"] }]`},
+	{"frontend.web.route[2].limit[0].burst", `20`, `~frontend.web.route [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }] -> [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1, burst = 20 }] }, { host = ["a"] }]`},
+	{"frontend.web.route[2].limit[0].concurrency", `5`, `~frontend.web.route [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }] -> [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1, concurrency = 5 }] }, { host = ["a"] }]`},
+	{"frontend.web.route[2].limit[0].over", `"reject"`, `~frontend.web.route [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }] -> [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1, over = "reject" }] }, { host = ["a"] }]`},
+	{"frontend.web.route[3].path_exact", `"/d"`, `~frontend.web.route [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }] -> [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"], path_exact = "/d" }]`},
+	{"frontend.web.route[3].deny", `true`, `~frontend.web.route [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"] }] -> [{ path = "/a", respond = {  } }, { path = "/b", redirect = { to = "/x" } }, { path = "/c", limit = [{ key = "source", rate = 1 }] }, { host = ["a"], deny = true }]`},
 	{"frontend.https.tls", `{ certificates = [{ cert = "testdata/tls/lb.pem", key = "testdata/tls/lb.key" }], min_version = "1.3" }`,
 		`~frontend.https.tls { certificates = [{ cert = "testdata/tls/lb.pem", key = "testdata/tls/lb.key" }] } -> { certificates = [{ cert = "testdata/tls/lb.pem", key = "testdata/tls/lb.key" }], min_version = "1.3" }`},
 	{"backend.nodes.balance", `"leastconn"`, `~backend.nodes.balance "source" -> "leastconn"`},
@@ -447,6 +505,9 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.timeout_tcp_user", `"1m"`, `~backend.nodes.timeout_tcp_user 30s -> 1m`},
 	{"backend.nodes.keepalive", `0`, `~backend.nodes.keepalive 1m -> 0s`},
 	{"backend.nodes.max_idle", `5`, `~backend.nodes.max_idle 512 -> 5`},
+	{"backend.nodes.timeout_idle", `"9s"`, `~backend.nodes.timeout_idle 4s -> 9s`},
+	{"backend.nodes.replay", `false`, `~backend.nodes.replay true -> false`},
+	{"backend.nodes.session_seen", `"1h"`, `~backend.nodes.session_seen 10m -> 1h`},
 	{"backend.nodes.slow_start", `"1m30s"`, `~backend.nodes.slow_start 0s -> 1m30s`},
 	{"backend.nodes.on_down", `"keep"`, `~backend.nodes.on_down "close" -> "keep"`},
 	{"backend.nodes.on_removed", `"close"`, `~backend.nodes.on_removed "keep" -> "close"`},

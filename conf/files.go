@@ -27,6 +27,9 @@ func validateFiles(c *Config, d *decoder) {
 		if path := join("frontend", f.Name) + ".tls.certificates"; f.TLS != nil && d.sound(path) {
 			loadCertificates(f.TLS, loaded, path, d)
 		}
+		if path := join("frontend", f.Name) + ".error_pages"; d.sound(path) {
+			loadPages(f.ErrorPages, path, d)
+		}
 	}
 	for i := range c.Backends {
 		loadServerTLS(&c.Backends[i], d)

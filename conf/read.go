@@ -141,7 +141,11 @@ func checkKind(path string, info fs.FileInfo, most int64) error {
 }
 
 func errNoFile(path, is string, most int64) error {
-	return fmt.Errorf("%s is %s: it must be a regular file of at most %d MiB", quoted(path), is, most/megabyte)
+	size := fmt.Sprintf("%d MiB", most/megabyte)
+	if most < megabyte {
+		size = fmt.Sprintf("%d KiB", most/kilobyte)
+	}
+	return fmt.Errorf("%s is %s: it must be a regular file of at most %s", quoted(path), is, size)
 }
 
 // kindOf names what is no regular file, "" for one that is.

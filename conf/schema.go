@@ -94,6 +94,8 @@ var frontendSection = section[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("min_body_rate", size(true, 1, gigabyte), kilobyte, func(f *Frontend) *int64 { return &f.MinBodyRate }).only(ModeHTTP),
 	key("allowed_origins", listOf(origin, `["https://app.example.com"]`), nil, func(f *Frontend) *[]string { return &f.AllowedOrigins }).only(ModeHTTP),
 	key("compress", listOf(mediaType, `["application/json"]`), []string{"application/json", "text/plain", "text/html"}, func(f *Frontend) *[]string { return &f.Compress }).only(ModeHTTP),
+	key("sse_keepalive", timeout, 0, func(f *Frontend) *time.Duration { return &f.SSEKeepalive }).only(ModeHTTP),
+	key("error_pages", errorPages, nil, func(f *Frontend) *[]ErrorPage { return &f.ErrorPages }).only(ModeHTTP),
 	sub("cors", &corsSection, func(f *Frontend) *CORS { return &f.CORS }).only(ModeHTTP),
 	sub("sticky", &stickySection, func(f *Frontend) *Sticky { return &f.Sticky }).only(ModeHTTP),
 	several("route", &routeSection, func(f *Frontend) *[]Route { return &f.Routes }).only(ModeHTTP),
@@ -111,12 +113,6 @@ var stickySection = section[Sticky]{"[frontend.NAME.sticky]", []field[Sticky]{
 	key("session", boolean, true, func(s *Sticky) *bool { return &s.Session }),
 	key("cookie", cookieName, "SERVERID", func(s *Sticky) *string { return &s.Cookie }),
 	key("cookie_attributes", cookieAttributes, "Path=/; HttpOnly; SameSite=Lax", func(s *Sticky) *string { return &s.CookieAttributes }),
-}}
-
-var routeSection = section[Route]{"[[frontend.NAME.route]]", []field[Route]{
-	required("path", urlPath, `"/mcp"`, func(r *Route) *string { return &r.Path }),
-	key("backend", text, "", func(r *Route) *string { return &r.Backend }),
-	key("endpoint", oneOf(EndpointHTTP, EndpointWS, EndpointSSE), EndpointHTTP, func(r *Route) *Endpoint { return &r.Endpoint }),
 }}
 
 var tlsSection = section[TLS]{"[frontend.NAME.tls]", []field[TLS]{
@@ -140,6 +136,9 @@ var backendSection = section[Backend]{"[backend.NAME]", []field[Backend]{
 	key("timeout_tcp_user", tcpUserTimeout, 30*time.Second, func(b *Backend) *time.Duration { return &b.TimeoutTCPUser }),
 	key("keepalive", keepAlive, 60*time.Second, func(b *Backend) *time.Duration { return &b.KeepAlive }),
 	key("max_idle", count, 512, func(b *Backend) *int { return &b.MaxIdle }),
+	key("timeout_idle", timeout, 4*time.Second, func(b *Backend) *time.Duration { return &b.TimeoutIdle }),
+	key("replay", boolean, true, func(b *Backend) *bool { return &b.Replay }),
+	key("session_seen", timeout, 10*time.Minute, func(b *Backend) *time.Duration { return &b.SessionSeen }),
 	key("slow_start", timeout, 0, func(b *Backend) *time.Duration { return &b.SlowStart }),
 	key("on_down", oneOf(OnDownClose, OnDownKeep), OnDownClose, func(b *Backend) *OnDown { return &b.OnDown }),
 	key("on_removed", oneOf(OnDownClose, OnDownKeep), OnDownKeep, func(b *Backend) *OnDown { return &b.OnRemoved }),
@@ -195,6 +194,6 @@ type titled interface {
 // allSections lists every section, to find where a misplaced key belongs.
 var allSections = []titled{
 	&globalSection, &adminSection, &resolverSection, &fleetSection, &rateLimitSection,
-	&frontendSection, &corsSection, &stickySection, &routeSection, &tlsSection, &certificateSection,
+	&frontendSection, &corsSection, &stickySection, &routeSection, &respondSection, &redirectSection, &limitSection, &tlsSection, &certificateSection,
 	&backendSection, &serverTLSSection, &checkSection, &discoverSection, &portsSection, &kubernetesSection, &namedPortsSection, &serverSection,
 }

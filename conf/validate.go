@@ -98,25 +98,6 @@ func validateProxies(f *Frontend, path string, d *decoder) {
 	}
 }
 
-func validateRoutes(c *Config, f *Frontend, path string, d *decoder) {
-	first := map[string]string{}
-	for i, r := range f.Routes {
-		route := element(path+".route", i)
-		if r.Backend != "" {
-			validateReference(c, d, route+".backend", r.Backend)
-		}
-		if !d.sound(route + ".path") {
-			continue
-		}
-		same := canonicalPath(r.Path)
-		if before, taken := first[same]; taken {
-			d.fail(route+".path", "%q has a route already (%s): leave one out", r.Path, d.where(before))
-			continue
-		}
-		first[same] = route + ".path"
-	}
-}
-
 // validateCookie reports a cookie that browsers would not keep (RFC 6265bis
 // sections 4.1.3 and 5.7).
 func validateCookie(f *Frontend, path string, d *decoder) {
@@ -268,8 +249,8 @@ func endpointNeeds(c *Config, b *Backend, d *decoder) map[Endpoint]string {
 		}
 		for i, r := range f.Routes {
 			route := join("frontend", f.Name) + element(".route", i)
-			if f.Mode == ModeHTTP && f.backendOf(r) == b.Name && d.sound(route+".endpoint") {
-				need(r.Endpoint, "route %q of frontend %q", r.Path, f.Name)
+			if f.Mode == ModeHTTP && r.Forwards() && f.backendOf(r) == b.Name && d.sound(route+".endpoint") {
+				need(r.Endpoint, "route %s of frontend %q", r.title(i), f.Name)
 			}
 		}
 	}

@@ -10,9 +10,7 @@ import (
 	"strings"
 )
 
-// urlPath is the type of a route's path.
-var urlPath = word(`a path, such as "/mcp"`, checkURLPath)
-
+// checkURLPath returns s, or an error unless it is a path.
 func checkURLPath(s string) (string, error) {
 	if !strings.HasPrefix(s, "/") {
 		return "", fmt.Errorf("must be a path that begins with a slash, such as \"/mcp\", not %s", quoted(s))
@@ -60,6 +58,7 @@ var fieldName = word(`the name of a header, such as "Content-Type"`, func(s stri
 // methodName is an HTTP method, or "*". Methods are case-sensitive.
 var methodName = word(`a method, such as "POST"`, checkMethodName)
 
+// checkMethodName returns s, or an error unless it is a method.
 func checkMethodName(s string) (string, error) {
 	switch {
 	case !isToken(s):

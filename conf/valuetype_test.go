@@ -166,7 +166,7 @@ func TestHTTPValueTypes(t *testing.T) {
 		accepted(t, cookieName, s, "", shown)
 	}
 	for _, s := range []string{"", "a", "a/", "/ ", "/?", "/#", "/ä", "/\n"} {
-		accepted(t, urlPath, s, "", "")
+		accepted(t, routePath, s, "", "")
 	}
 }
 

@@ -13,6 +13,11 @@ func (c *components) eachCounters(loops int, visit func(name string, loop int, c
 			}
 		}
 	}
+	for name, f := range frontends {
+		if f.http != nil {
+			visit("routes "+name, 0, f.http.Rules())
+		}
+	}
 	for i := range loops {
 		for name, f := range frontends {
 			for _, layer := range f.layers() {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"mcplb/conf"
 	"mcplb/proxy/admin"
@@ -69,7 +70,7 @@ func (f *layered) apply(c *conf.Frontend, directory *l7.Directory) {
 func (f *layered) applyHTTP(c *conf.Frontend, directory *l7.Directory) frontend {
 	if f.http == nil {
 		tls, p := &frontendTLS{workers: f.proxy.tlsWorkers}, f.proxy
-		f.http = &httpFrontend{l7.NewFrontend(httpSettings(c, directory, tls), p.shared(), p.workers), tls}
+		f.http = &httpFrontend{l7.NewFrontend(httpSettings(c, directory, tls), p.shared(), p.workers), tls, p.engine.Now}
 		return f.http
 	}
 	f.http.Apply(httpSettings(c, directory, f.http.tls))
@@ -78,7 +79,7 @@ func (f *layered) applyHTTP(c *conf.Frontend, directory *l7.Directory) frontend 
 
 // shared returns what all frontends share.
 func (p *Proxy) shared() session.Shared {
-	return session.Shared{Limiter: p.limiter, Connections: p.connections, Log: p.log, Loops: len(p.engine.Loops())}
+	return session.Shared{Limiter: p.limiter, Accounts: p.accounts, Connections: p.connections, Log: p.log, Loops: len(p.engine.Loops())}
 }
 
 func (f *layered) applyStream(c *conf.Frontend, directory *l7.Directory) frontend {
@@ -204,6 +205,7 @@ func (f streamFrontend) counters(loop int) metrics.Set { return f.Counters(loop)
 type httpFrontend struct {
 	*l7.Frontend
 	tls *frontendTLS
+	now func() int64 // the loops' clock
 }
 
 func httpSettings(c *conf.Frontend, directory *l7.Directory, tls *frontendTLS) l7.Settings {
@@ -222,6 +224,24 @@ func (f httpFrontend) show(shown *admin.Frontend) {
 		Compressed: totals.Zipped, Tunnels: totals.Tunnels, BadFrames: totals.BadFrames,
 		Eras: totals.Eras, Methods: totals.Methods,
 		SessionRequests: totals.WithSession, SessionsOpened: totals.Opened,
+	}
+	f.showRules(shown.HTTP)
+}
+
+// recently is how long ago a limit was exceeded that counts as exceeded now.
+const recently = int64(time.Minute)
+
+// showRules shows what is counted for routes and tools.
+func (f httpFrontend) showRules(shown *admin.HTTP) {
+	totals := f.Rules().Totals()
+	shown.Routes, shown.Tools = totals.Routes, make(map[string]*admin.Tool, len(totals.Tools))
+	for name, tool := range totals.Tools {
+		shown.Tools[name] = &admin.Tool{Requests: tool.Requests, Errors: tool.Errors, Duration: showLatency(tool.Duration)}
+	}
+	for _, l := range totals.Limits {
+		shown.Limits = append(shown.Limits, admin.RouteLimit{
+			Route: l.Route, Key: l.Key, Refused: l.Refused, Delayed: l.Delayed, Active: l.Last != 0 && f.now()-l.Last < recently,
+		})
 	}
 }
 

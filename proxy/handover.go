@@ -28,6 +28,9 @@ var (
 // Engine implements handover.Balancer.
 func (h *Handover) Engine() *reactor.Engine { return h.proxy.engine }
 
+// Accounts implements handover.Balancer.
+func (h *Handover) Accounts() *ratelimit.Accounts { return h.proxy.accounts }
+
 // Limiter implements handover.Balancer.
 func (h *Handover) Limiter() *ratelimit.Limiter { return h.proxy.limiter }
 

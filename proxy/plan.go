@@ -161,6 +161,7 @@ func (c *change) apply() (summary string) {
 	p := c.proxy
 	p.limiter.Apply(c.to.RateLimit)
 	p.fleet.Apply(c.to.Fleet, c.to.Admin.Listen)
+	p.accounts.Resize(c.to.RateLimit.TableSize)
 	p.connections.setLimit(c.maxconn)
 	p.names.Want(usesOf(c.to), c.to.Resolver)
 	moved := c.applyBackends()
@@ -249,6 +250,11 @@ func (c *change) applyBackend(b *pool, after *conf.Backend) {
 		// Every name of a server was checked before: this is a bug of ours.
 		c.proxy.options.Log.Error("backend keeps its old configuration", "backend", after.Name, "err", err)
 		return
+	}
+	if before.TimeoutIdle != after.TimeoutIdle {
+		for _, server := range b.Servers() {
+			c.proxy.workers.CloseIdle(server) // they count by the old time
+		}
 	}
 	c.proxy.settle(b)
 	removed, moved := splitGone(gone, before, after)

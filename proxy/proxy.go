@@ -49,6 +49,7 @@ type Proxy struct {
 	engine       *reactor.Engine
 	limiter      *ratelimit.Limiter
 	fleet        *fleet.Fleet
+	accounts     *ratelimit.Accounts // of the limits of routes
 	connections  *connectionLimiter
 	disconnector *disconnector
 	workers      l7.Workers
@@ -68,6 +69,7 @@ type Proxy struct {
 	reload     reload
 	names      *discovery.Names // set once
 	detours    *detours         // set once
+	drains     *drains          // set once
 
 	resolver *discovery.Resolver // of names; set once
 	watching sync.WaitGroup      // sources of servers
@@ -101,6 +103,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		started:      time.Now(),
 		engine:       engine,
 		limiter:      ratelimit.New(c.RateLimit),
+		accounts:     ratelimit.NewAccounts(c.RateLimit.TableSize),
 		disconnector: &disconnector{engine: engine},
 		workers:      l7.NewWorkers(engine.Loops(), log),
 		tlsWorkers:   tlsio.NewWorkers(engine.Loops(), handshakes(len(engine.Loops()))),
@@ -126,6 +129,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		return nil, err
 	}
 	p.listeners.inherited, p.listeners.replaced = nil, nil // every socket opened from now on is new
+	p.drains = watchDrains(p)
 	if !options.Suspended {
 		p.fleet.Resume()
 	}
@@ -160,6 +164,7 @@ func handshakes(loops int) int { return max(1, loops/2) }
 func (p *Proxy) Stop(ctx context.Context) error {
 	p.detours.close()
 	p.names.Close()
+	p.drains.close()
 	p.closeListeners()
 	p.stopWatches()
 	p.resumePools() // clients that are left are served here

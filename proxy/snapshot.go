@@ -136,7 +136,7 @@ func (p view) showBackend(b *pool, names map[string][]admin.Name) admin.Backend 
 		shown.Retries += totals.Retries
 		shown.Redispatches += totals.Redispatches
 		one := showServer(b, server, &totals)
-		one.Idle = int64(p.workers.Idle(server))
+		one.Idle, one.Sessions = int64(p.workers.Idle(server)), int64(server.Sessions(p.engine.Now()))
 		one.Names = names[b.Name()+"/"+server.Name()]
 		shown.Servers = append(shown.Servers, one)
 	}
@@ -207,7 +207,7 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 		State: serverStates[state.Health], Admin: adminStates[state.Admin],
 		Withdrawn: state.Withdrawn, Backup: server.Backup(),
 		Usable: server.Usable(), Suspect: state.Degraded, Reason: state.Reason, Since: state.Since, AdminSince: state.AdminSince,
-		AdminReason: state.AdminReason, DrainRequest: state.DrainRequest, DrainRequestSince: state.DrainRequestSince,
+		AdminReason: state.AdminReason, DrainRequest: state.DrainRequest, DrainRequestSince: state.DrainRequestSince, Emptied: state.Emptied,
 		Downs: state.Outages.Count, DowntimeSeconds: state.Downtime(time.Now()).Seconds(), LastDown: state.Outages.Last,
 		Weight: server.Weight(), InitialWeight: server.ConfiguredWeight(), EffectiveWeight: server.EffectiveWeight(),
 		Connections: admin.Connections{

@@ -71,6 +71,25 @@
 // had connected itself. What a proxy sends by itself is limited by message_rate, but
 // never leads to a ban.
 //
+// # Limits of routes
+//
+// Accounts are counted by other keys than a connection's source: a session, a
+// header's value, all of a route. A request goes through all limits of its route as a
+// Pass, which charges all of them or none, and waits at one of them in its turn:
+//
+//	var pass ratelimit.Pass
+//	pass.Begin(accounts, claims, waker, now)
+//	defer pass.Leave() // the request is over, or given up
+//	for {
+//		answer := pass.Ask(now)
+//		if !answer.Waits {
+//			return answer.Refused
+//		}
+//		askAgainAfter(answer.Wait) // or when waker is woken
+//	}
+//
+// Accounts have one lock, which is held while the limits of a request are asked.
+//
 // # Memory
 //
 // A source takes 64 bytes and about 4 bytes of index; 1,000,000 take about

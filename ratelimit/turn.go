@@ -55,11 +55,16 @@ func (q queue) take(t *Turn, r limit, n int, now int64) int {
 	if r.interval == 0 || n == 0 {
 		return n
 	}
+	return q.takeAtLeast(t, r, n, 1, now)
+}
+
+// takeAtLeast is take for who needs so many at once when its time has come.
+func (q queue) takeAtLeast(t *Turn, r limit, n, needed int, now int64) int {
 	others, least := int64(q.waiting.Load()), 0
 	if t.in(q.number) {
 		others--
 		if now >= t.due() {
-			least = 1
+			least = needed
 		}
 	}
 	return q.takeUpTo(r, n, others, least, now)
@@ -68,6 +73,11 @@ func (q queue) take(t *Turn, r limit, n int, now int64) int {
 // await makes the connection, which got fewer tokens than it asked for, wait for the
 // next one, and returns when to ask again.
 func (q queue) await(t *Turn, r limit, got int, now int64) (sleep int64) {
+	return q.awaitN(t, r, 1, got, now)
+}
+
+// awaitN is await for who needs n tokens at once.
+func (q queue) awaitN(t *Turn, r limit, n, got int, now int64) (sleep int64) {
 	others := int64(0)
 	switch {
 	case !t.in(q.number):
@@ -78,7 +88,7 @@ func (q queue) await(t *Turn, r limit, got int, now int64) (sleep int64) {
 		return min(t.due()-now, longestSleep)
 	default: // another has taken its token: the next one is its
 	}
-	wait := max(1, q.until(r, others+1, now))
+	wait := max(1, q.until(r, others+int64(n), now))
 	t.word = (now+wait)<<1 | q.number
 	return min(wait, longestSleep)
 }

@@ -236,7 +236,7 @@ func TestAccessLogOfRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"Content-Type": "application/json", "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "secret", "Authorization": "Bearer secret",
+		"Content-Type": "application/json", "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "echo", "Authorization": "Bearer secret",
 	} {
 		request.Header.Set(name, value)
 	}
@@ -245,7 +245,7 @@ func TestAccessLogOfRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	response.Body.Close()
-	b.await(t, `(?m)^time=\S+Z client=127\.\S+ frontend=main backend=nodes server=node1 method=POST path=/mcp status=200 era=stateless mcp_method=tools/call `+
+	b.await(t, `(?m)^time=\S+Z client=127\.\S+ frontend=main backend=nodes server=node1 method=POST path=/mcp status=200 era=stateless mcp_method=tools/call mcp_name=echo `+
 		`request_ms=\S+ connect_ms=\S+ response_ms=\S+ total_ms=\S+ bytes_in=\d+ bytes_out=\d+ reason=completed phase=data retries=0 frontend_conns=1 server_conns=1$`)
 	if code, _ := get(t, b.frontend, `/%22%20reason=x%0Atime=2026`); code != http.StatusOK {
 		t.Errorf("status %d", code)

@@ -132,6 +132,7 @@ func examples(t *testing.T, pattern string) map[string]string {
 // What an example names of its machine.
 var (
 	pemFile     = regexp.MustCompile(`/etc/(?:mcplb|haproxy|nginx)/([\w.-]+)\.(?:pem|key)`)
+	pageFile    = regexp.MustCompile(`/etc/mcplb/([\w.-]+\.html)`)
 	nginxListen = regexp.MustCompile(`listen (?:[\d.]+:)?(\d+)`)
 )
 
@@ -142,6 +143,11 @@ func place(t *testing.T, name, text string) string {
 	directory := t.TempDir()
 	for _, found := range pemFile.FindAllStringSubmatch(text, -1) {
 		writeCombined(t, directory, found[1])
+	}
+	for _, found := range pageFile.FindAllStringSubmatch(text, -1) {
+		if err := os.WriteFile(filepath.Join(directory, found[1]), []byte("<p>"+found[1]+"</p>\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	text = nginxListen.ReplaceAllString(text, fmt.Sprintf("listen unix:%s/$1.sock", directory))
 	text = strings.ReplaceAll(text, "load_module", "pid "+directory+"/pid; error_log stderr; load_module")

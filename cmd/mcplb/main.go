@@ -126,7 +126,7 @@ func checkConfig(paths []string, stdout, stderr io.Writer) error {
 		fmt.Fprintln(stderr, "mcplb: cannot start:", err)
 		return cli.Status(exitUsage)
 	}
-	for _, warning := range config.Warnings(time.Now()) {
+	for _, warning := range warnings(config) {
 		fmt.Fprintf(stderr, "%s: warning: %s\n", config.Path, warning)
 	}
 	_, err = fmt.Fprintf(stdout, "%s: configuration is valid\n", config.Path)

@@ -18,6 +18,7 @@ import (
 const (
 	exitDegraded    = 1  // status: clients are served, but something needs attention
 	exitCritical    = 2  // status: clients are not served, or soon will not be
+	exitNotEmpty    = 2  // drain -wait: clients are left
 	exitUnreachable = 3  // no balancer answers
 	exitMisused     = 64 // the command line is wrong (EX_USAGE of sysexits.h)
 )
@@ -45,7 +46,7 @@ func addCommands(root *cobra.Command, o *operator) {
 		&cobra.Group{ID: groupView, Title: "Look at a running balancer:"},
 		&cobra.Group{ID: groupChange, Title: "Change a running balancer:"},
 	)
-	addGroup(root, groupView, o.statusCommand(), o.topCommand(), o.connectionsCommand(), o.bansCommand(), o.stickyCommand())
+	addGroup(root, groupView, o.statusCommand(), o.topCommand(), o.connectionsCommand(), o.bansCommand(), o.stickyCommand(), o.routeCommand())
 	addGroup(root, groupChange, o.drainCommand(), o.maintCommand(), o.readyCommand(), o.weightCommand(), o.maxConnCommand(), o.addCommand(), o.removeCommand(),
 		o.killCommand(), o.banCommand(), o.unbanCommand(), o.clearCommand(), o.reloadCommand())
 	root.AddCommand(o.checkCommand(), o.doctorCommand(), schemaCommand(), cli.Version("mcplb", build.Describe()), cli.Man(root))

@@ -7,7 +7,13 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/proxy/rules"
 )
+
+// warnings returns what is valid in a configuration but probably not intended.
+func warnings(c *conf.Config) []string {
+	return append(c.Warnings(time.Now()), rules.Warnings(c)...)
+}
 
 // prepareTLS prepares the process for the TLS of a configuration and logs the
 // configuration's warnings.
@@ -18,7 +24,7 @@ import (
 // first, because they have slept. GOMAXPROCS in the environment overrides this, but not
 // what the loops need themselves: one more than there are loops (reactor.Start).
 func (s *server) prepareTLS(c *conf.Config) {
-	for _, warning := range c.Warnings(time.Now()) {
+	for _, warning := range warnings(c) {
 		s.log.Warn(warning)
 	}
 	if most := s.proxy.Processors(); speaksTLS(c) && os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < most {

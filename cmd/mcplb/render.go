@@ -176,14 +176,14 @@ func writeBackend(w io.Writer, now time.Time, b *admin.Backend, servers order) {
 		b.Name, b.Balance, b.ServersUsable, b.ServersTotal, b.QueueCurrent, b.QueuePeak, b.StickySources)
 	writeDiscovery(w, b.Discovery)
 	table := newTable(w)
-	fmt.Fprintln(table, "SERVER\tSTATE\tFOR\tCONNS\tMAX\tQUEUE\tSTREAMS\tWS\tSHARE\tFAIR\tWEIGHT\tMSG/S\tP50\tP95\tP99\tERRORS\tLAST CHECK")
+	fmt.Fprintln(table, "SERVER\tSTATE\tFOR\tCONNS\tMAX\tQUEUE\tSTREAMS\tWS\tSHARE\tFAIR\tWEIGHT\tMSG/S\tP50\tP95\tP99\tERRORS\tSESSIONS\tLAST CHECK")
 	for _, server := range servers.sorted(b.Servers) {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%s\n", server.Name, stateOf(&server),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", server.Name, stateOf(&server),
 			roughly(now.Sub(server.ShownSince()).Seconds()), server.Connections.Current, server.Connections.Limit,
 			server.Queued, server.Streams, server.Tunnels,
 			percent(server.Share), percent(server.FairShare), server.Weight, perSecond(server.Rates.Messages),
 			latency(server.Response.P50Seconds), latency(server.Response.P95Seconds), latency(server.Response.P99Seconds),
-			server.ServerErrors(), checkOf(&server.Check))
+			server.ServerErrors(), server.Sessions, checkOf(&server.Check))
 	}
 	table.Flush()
 	writeNames(w, b.Servers)
@@ -241,6 +241,9 @@ func stateOf(s *admin.Server) string {
 	}
 	if s.DrainRequest != "" && s.State != admin.ServerDown {
 		words += ", asks to be drained"
+	}
+	if !s.Emptied.IsZero() {
+		words += ", empty"
 	}
 	if s.Suspect {
 		words += ", suspect"

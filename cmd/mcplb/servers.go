@@ -15,35 +15,27 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (o *operator) drainCommand() *cobra.Command {
-	return o.adminCommand(admin.AdminDrain, &cobra.Command{
-		Use: "drain [flags] BACKEND/SERVER...", Short: "Send no new clients to servers",
-		Long: `Send no new clients to servers. Connections stay, and sessions and cookies still
-lead to the server. The state lasts until ready, through reloads and upgrades.`,
-		Example: "  mcplb drain nodes/node1 -reason 'kernel update'\n  mcplb drain node1 node2",
-	})
-}
-
 func (o *operator) maintCommand() *cobra.Command {
 	return o.adminCommand(admin.AdminMaint, &cobra.Command{
 		Use: "maint [flags] BACKEND/SERVER...", Short: "Take servers out of service at once",
 		Long: `Take servers out of service at once. No client is sent there, not even by session
 or cookie, and the server's connections end unless on_down = "keep".
 
-To spare clients, drain the server first and wait until its connections have ended.`,
+To spare clients, drain the server first: mcplb drain -wait.`,
 		Example: "  mcplb maint nodes/node1 -reason 'broken disk'",
-	})
+	}, nil)
 }
 
 func (o *operator) readyCommand() *cobra.Command {
 	return o.adminCommand(admin.AdminReady, &cobra.Command{
 		Use: "ready [flags] BACKEND/SERVER...", Short: "Put servers back into service",
 		Example: "  mcplb ready nodes/node1",
-	})
+	}, nil)
 }
 
-// adminCommand completes a command that puts servers into an admin state.
-func (o *operator) adminCommand(state admin.AdminState, c *cobra.Command) *cobra.Command {
+// adminCommand completes a command that puts servers into an admin state, and then calls
+// after, unless that is nil.
+func (o *operator) adminCommand(state admin.AdminState, c *cobra.Command, after func(names []string) error) *cobra.Command {
 	var reason string
 	c.Args = cli.Args(1, -1)
 	c.ValidArgsFunction = o.completeServers
@@ -54,7 +46,10 @@ func (o *operator) adminCommand(state admin.AdminState, c *cobra.Command) *cobra
 				return err
 			}
 		}
-		return nil
+		if after == nil {
+			return nil
+		}
+		return after(args)
 	})
 }
 

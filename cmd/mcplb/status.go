@@ -24,7 +24,8 @@ func (o *operator) statusCommand() *cobra.Command {
 limits delay or refuse and those that are banned, frontends, backends and servers.
 
 QUEUE is how many clients wait for a slot: of a backend all, of a server those that
-a session or cookie binds to it. STREAMS and WS are those of a server's connections
+a session or cookie binds to it. SESSIONS are MCP sessions that were used within
+session_seen and not deleted; an estimate, where there are thousands. STREAMS and WS are those of a server's connections
 that are event streams and WebSockets.
 
 With -fleet, show instead the balancers that share through Redis ([fleet] in the

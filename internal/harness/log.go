@@ -18,6 +18,7 @@ type Line struct {
 	Frontend, Backend, Server string
 	Method, Path, Era         string
 	Call                      string `json:"mcp_method"`
+	RequestID                 string `json:"request_id"`
 	Status                    int
 	Request                   *float64 `json:"request_ms"`
 	Queue                     *float64 `json:"queue_ms"`

@@ -1,5 +1,3 @@
-// Package redistest runs a Redis server for a test, on a port of its own, and a TCP proxy
-// in front of it that can lose every packet.
 package redistest
 
 import (

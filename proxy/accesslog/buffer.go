@@ -42,7 +42,7 @@ func (b *Buffer) Begin() *Record {
 	} else {
 		b.free, b.freeCount = r.next, max(b.freeCount-1, 0)
 	}
-	*r = Record{Request: None, Queue: None, Connect: None, Response: None}
+	*r = Record{Request: None, Queue: None, Connect: None, Response: None, RequestID: r.RequestID[:0], Name: r.Name[:0]}
 	return r
 }
 

@@ -65,6 +65,8 @@ var (
 	keyStatus        = named("status")
 	keyEra           = named("era")
 	keyCall          = named("mcp_method")
+	keyRequestID     = named("request_id")
+	keyName          = named("mcp_name")
 	keyRequest       = named("request_ms")
 	keyQueue         = named("queue_ms")
 	keyConnect       = named("connect_ms")
@@ -154,6 +156,8 @@ func (l *line) request(r *Record) {
 	}
 	l.word(keyEra, r.Era)
 	l.word(keyCall, r.Call)
+	l.word(keyName, string(r.Name))
+	l.word(keyRequestID, string(r.RequestID))
 }
 
 func (l *line) number(k key, n uint64) {

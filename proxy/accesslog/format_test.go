@@ -52,6 +52,7 @@ func records() []Record {
 	malformed.Frontend, malformed.Backend, malformed.Status = "http", "", 400
 	malformed.Reason, malformed.Detail, malformed.Phase = "bad_request", "bare_lf", PhaseRequest
 	retried := exchange()
+	retried.Identified([]byte("0af7651916cd43dd8448eb211c80319c"))
 	retried.Retries, retried.Status, retried.Reason, retried.Phase = 3, 503, "connect_failed", PhaseConnect
 	retried.Connect, retried.Response = None, None
 	long := exchange()

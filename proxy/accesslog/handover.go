@@ -15,7 +15,7 @@ const targetHeader = 2
 
 // MarshalBinary implements encoding.BinaryMarshaler.
 func (t *Target) MarshalBinary() ([]byte, error) {
-	p := make([]byte, targetHeader, targetHeader+t.method+t.path)
+	p := make([]byte, targetHeader, targetHeader+int(t.method+t.path))
 	p[0] = byte(t.method)
 	if t.cut {
 		p[1] = 1
@@ -28,7 +28,7 @@ func (t *Target) UnmarshalBinary(p []byte) error {
 	if len(p) < targetHeader || len(p) > targetHeader+maxText || int(p[0]) > min(maxMethod, len(p)-targetHeader) {
 		return errTarget
 	}
-	*t = Target{method: int(p[0]), path: len(p) - targetHeader - int(p[0]), cut: p[1] != 0}
+	*t = Target{method: uint16(p[0]), path: uint16(len(p) - targetHeader - int(p[0])), cut: p[1] != 0}
 	copy(t.text[:], p[targetHeader:])
 	return nil
 }
@@ -41,7 +41,9 @@ func (b *Buffer) Adopt(noted *Record) *Record {
 	}
 	r := b.Begin()
 	if r != nil {
+		id, name := r.RequestID, r.Name
 		*r = *noted
+		r.RequestID, r.Name = append(id[:0], noted.RequestID...), append(name[:0], noted.Name...)
 	}
 	return r
 }

@@ -35,9 +35,11 @@ type Record struct {
 	Era    string // the era of MCP of a JSON-RPC request
 	Call   string // the MCP method in Mcp-Method, from a fixed set
 
+	RequestID []byte // of an HTTP request, where routes use one
+	Name      []byte // of the tool, resource, prompt or task that a request is about, as far as it is known
+
 	Reason  string // why it ended
 	Detail  string // what was wrong, if the reason alone does not say it
-	Phase   Phase  // what was in progress then
 	Retries int    // attempts after the first
 
 	FrontendConns int // clients of the frontend at the end, including this one
@@ -46,6 +48,7 @@ type Record struct {
 	DialedAt    int64 // when the first attempt to connect began; 0 = not yet
 	ConnectedAt int64 // when a server accepted the connection or received the request
 
+	Phase  Phase  // what was in progress when it ended; it takes no room here
 	Target Target // of an HTTP request
 
 	next *Record
@@ -55,8 +58,8 @@ type Record struct {
 // as much of both as the log keeps. The zero value is that of a connection that
 // is no request.
 type Target struct {
-	method int // length of the method at the beginning of text
-	path   int // length of the path after it
+	method uint16 // length of the method at the beginning of text
+	path   uint16 // length of the path after it
 	cut    bool
 	text   [maxText]byte
 }
@@ -69,6 +72,23 @@ const maxText = 256
 
 // maxMethod is how much of that is for the method.
 const maxMethod = 32
+
+// Identified records a copy of the request's id.
+func (r *Record) Identified(id []byte) {
+	if r != nil {
+		r.RequestID = append(r.RequestID[:0], id...)
+	}
+}
+
+// mostName is how much of a Name is kept, in bytes.
+const mostName = 128
+
+// Named records a copy of what the request is about.
+func (r *Record) Named(name []byte) {
+	if r != nil {
+		r.Name = append(r.Name[:0], name[:min(len(name), mostName)]...)
+	}
+}
 
 // Secured records the client's version of TLS.
 func (r *Record) Secured(version string) {
@@ -149,9 +169,9 @@ func (r *Record) Moved(in, out int, now int64) {
 func (r *Record) SetTarget(method, path []byte) { r.Target.set(method, path) }
 
 func (t *Target) set(method, path []byte) {
-	t.method = copy(t.text[:maxMethod], method)
-	t.path = copy(t.text[t.method:], path)
-	t.cut = t.path < len(path)
+	t.method = uint16(copy(t.text[:maxMethod], method))
+	t.path = uint16(copy(t.text[t.method:], path))
+	t.cut = int(t.path) < len(path)
 }
 
 // Method returns the request's method.

@@ -114,6 +114,12 @@ func exampleHTTP() Frontend {
 			Eras:            map[string]uint64{"session": 3000, "stateless": 1000},
 			Methods:         map[string]uint64{"tools/call": 990, "other": 10},
 			SessionRequests: 2900, SessionsOpened: 41,
+			Routes: map[string]uint64{"default": 3000, `/mcp tools/call delete_*`: 17},
+			Tools: map[string]*Tool{
+				"echo":       {Requests: 900, Errors: 3, Duration: Latency{Count: 900, SumSeconds: 4.5, P50Seconds: 0.004, P95Seconds: 0.009, P99Seconds: 0.02}},
+				"a\"b\\c\nd": {Requests: 1},
+			},
+			Limits: []RouteLimit{{Route: "/mcp", Key: "header:X-API-Key", Refused: 12, Delayed: 5}},
 		},
 	}
 }

@@ -49,6 +49,7 @@ func (c *commands) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/bans", c.guard(c.bans))
 	mux.HandleFunc("POST /api/v1/bans", c.guard(c.ban))
 	mux.HandleFunc("DELETE /api/v1/bans/{source...}", c.guard(c.unban))
+	mux.HandleFunc("POST /api/v1/route", c.guard(c.route))
 	mux.HandleFunc("POST /api/v1/counters/clear", c.guard(c.clear))
 	mux.HandleFunc("POST /api/v1/reload", c.guard(c.reloadNow))
 }

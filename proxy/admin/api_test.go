@@ -79,6 +79,11 @@ func (c *recorder) Ban(source netip.Prefix, d time.Duration) (Ban, error) {
 	return Ban{Source: source.String(), Reason: "manual", RemainingSeconds: d.Seconds()}, nil
 }
 
+func (c *recorder) Route(asked RouteRequest) (RouteAnswer, error) {
+	c.note("route %s %s", asked.Method, asked.URL)
+	return RouteAnswer{Frontend: "web", Outcome: "denied", Status: 403, Route: "route[0]", Why: "its conditions hold: path"}, nil
+}
+
 func (c *recorder) Unban(source netip.Prefix) error {
 	c.note("unban %s", source)
 	if source != netip.MustParsePrefix("192.0.2.7/32") {

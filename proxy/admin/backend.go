@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -92,11 +93,13 @@ type Server struct {
 	EffectiveWeight float64 `json:"effective_weight"` // lower than weight during slow start
 
 	Connections Connections `json:"connections"`
-	Share       float64     `json:"share"`      // derived: its share of the backend's connections now, 0 to 1
-	FairShare   float64     `json:"fair_share"` // derived: its share of the effective weight of the servers that get new clients: the usable ones, without backup servers while another is usable
-	Queued      int64       `json:"queued"`     // clients that wait for a slot of this server and no other: a session or cookie binds them; part of queue_current
-	Streams     int64       `json:"streams"`    // of the connections now: HTTP responses that are event streams
-	Tunnels     int64       `json:"tunnels"`    // of the connections now: WebSockets
+	Share       float64     `json:"share"`            // derived: its share of the backend's connections now, 0 to 1
+	FairShare   float64     `json:"fair_share"`       // derived: its share of the effective weight of the servers that get new clients: the usable ones, without backup servers while another is usable
+	Queued      int64       `json:"queued"`           // clients that wait for a slot of this server and no other: a session or cookie binds them; part of queue_current
+	Streams     int64       `json:"streams"`          // of the connections now: HTTP responses that are event streams
+	Tunnels     int64       `json:"tunnels"`          // of the connections now: WebSockets
+	Sessions    int64       `json:"sessions"`         // MCP sessions used within session_seen and not deleted; exact for few, an estimate for thousands
+	Emptied     time.Time   `json:"emptied,omitzero"` // since when a server that drains has no connections and no sessions; absent = it has, or does not drain
 	Traffic
 	Errors       map[string]uint64 `json:"errors"`       // counters, by reason
 	Retries      uint64            `json:"retries"`      // counter: further connect attempts to this server after a failed one
@@ -154,6 +157,31 @@ func (s *Server) Changed() time.Time {
 		}
 	}
 	return last
+}
+
+// Draining reports whether the server gets nobody new, while those there may stay.
+func (s *Server) Draining() bool {
+	return s.Admin == AdminDrain || s.Admin == AdminReady && (s.DrainRequest != "" || s.Withdrawn)
+}
+
+// Left says what a server that drains still has, in words; "" = it does not drain.
+func (s *Server) Left() string {
+	switch {
+	case !s.Draining():
+		return ""
+	case !s.Emptied.IsZero():
+		return "empty"
+	}
+	return fmt.Sprintf("%s, %s, %s and %s left", plural(s.Connections.Current, "connection"), plural(s.Streams, "stream"),
+		plural(s.Tunnels, "WebSocket"), plural(s.Sessions, "session"))
+}
+
+// plural is a number of things.
+func plural(n int64, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // asksToDrain reports whether the server's own request keeps new clients away, and nothing

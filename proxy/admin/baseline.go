@@ -81,6 +81,31 @@ func (h *HTTP) sub(before *HTTP) {
 	subMap(h.Methods, before.Methods)
 	sub(&h.SessionRequests, before.SessionRequests)
 	sub(&h.SessionsOpened, before.SessionsOpened)
+	subMap(h.Routes, before.Routes)
+	for name, tool := range h.Tools {
+		if old := before.Tools[name]; old != nil {
+			tool.sub(old)
+		}
+	}
+	for i := range h.Limits {
+		h.Limits[i].sub(before.Limits)
+	}
+}
+
+func (t *Tool) sub(before *Tool) {
+	sub(&t.Requests, before.Requests)
+	sub(&t.Errors, before.Errors)
+	t.Duration.sub(&before.Duration)
+}
+
+// sub finds the limit as it was before among all of its frontend.
+func (l *RouteLimit) sub(before []RouteLimit) {
+	for i := range before {
+		if old := &before[i]; old.Route == l.Route && old.Key == l.Key {
+			sub(&l.Refused, old.Refused)
+			sub(&l.Delayed, old.Delayed)
+		}
+	}
 }
 
 func (t *TLS) sub(before *TLS) {

@@ -46,6 +46,9 @@ type Control interface {
 	// source or, if source is invalid, of any sources.
 	Sticky(backend string, source netip.Addr, most int) ([]StickyEntry, error)
 
+	// Route finds out which route a request would take, and changes nothing.
+	Route(asked RouteRequest) (RouteAnswer, error)
+
 	// ClearPeaks resets every peak to the present value.
 	ClearPeaks()
 }

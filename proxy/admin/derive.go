@@ -35,6 +35,10 @@ func (h *HTTP) complete() {
 	}
 	h.Responses, h.OwnResponses, h.Malformed = presentMap(h.Responses), presentMap(h.OwnResponses), presentMap(h.Malformed)
 	h.Eras, h.Methods = presentMap(h.Eras), presentMap(h.Methods)
+	h.Routes, h.Tools, h.Limits = presentMap(h.Routes), presentMap(h.Tools), present(h.Limits)
+	for _, tool := range h.Tools {
+		tool.Duration.complete()
+	}
 }
 
 // derive counts the backend's servers and computes their shares.

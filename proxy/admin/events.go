@@ -13,6 +13,7 @@ type EventKind string
 const (
 	EventDown         EventKind = "down"          // the checks took a server out
 	EventUp           EventKind = "up"            // a server that was down is back
+	EventEmpty        EventKind = "empty"         // a server that drains has lost its last client
 	EventReload       EventKind = "reload"        // a configuration was loaded
 	EventReloadFailed EventKind = "reload_failed" // a configuration was rejected
 	EventUpgrade      EventKind = "upgrade"       // a new process took over
@@ -48,6 +49,9 @@ func (e *events) find(now, before *Snapshot) {
 		b := &now.Backends[i]
 		for j := range b.Servers {
 			e.findOutages(b.Name, &b.Servers[j])
+			if s := &b.Servers[j]; !s.Emptied.IsZero() {
+				e.add(Event{Time: s.Emptied, Kind: EventEmpty, Backend: b.Name, Server: s.Name})
+			}
 		}
 	}
 }
@@ -93,7 +97,7 @@ func (e *events) forget(first time.Time) {
 // words describes an event: "nodes/node1 went down: L4CON connection refused".
 func (e *Event) words() string {
 	what := map[EventKind]string{
-		EventDown: "went down", EventUp: "is up again", EventReload: "configuration loaded",
+		EventDown: "went down", EventUp: "is up again", EventEmpty: "is drained and empty", EventReload: "configuration loaded",
 		EventReloadFailed: "configuration rejected", EventUpgrade: "a new process took over",
 	}[e.Kind]
 	if e.Server != "" {

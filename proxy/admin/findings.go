@@ -164,6 +164,7 @@ const expiresSoon = 14 * 24 * time.Hour
 
 // frontend adds a finding if the frontend refuses clients now.
 func (sum *Summary) frontend(f *Frontend) {
+	sum.limits(f)
 	if f.Rates.Refused < 0.5 {
 		return
 	}
@@ -173,6 +174,21 @@ func (sum *Summary) frontend(f *Frontend) {
 	}
 	sum.addOf(kindRefusing, f.Name, level, fmt.Sprintf("frontend %s turns away %.0f clients a second, most of them for %s", f.Name, f.Rates.Refused, f.refusing),
 		"docs/reasons.md explains each reason")
+}
+
+// limits adds findings about the limits of a frontend's routes that have had an effect
+// within the last minute.
+func (sum *Summary) limits(f *Frontend) {
+	if f.HTTP == nil {
+		return
+	}
+	for i := range f.HTTP.Limits {
+		if l := &f.HTTP.Limits[i]; l.Active {
+			sum.addOf(kindLimits, f.Name+" "+l.Route, Notice,
+				fmt.Sprintf("the limit by %s of route %q of frontend %s is exceeded: %d requests refused, %d delayed so far", l.Key, l.Route, f.Name, l.Refused, l.Delayed),
+				"if these clients may do so, raise rate, burst or concurrency in that route's limit, and reload")
+		}
+	}
 }
 
 // limited are the reasons that clients cause.

@@ -51,6 +51,26 @@ type HTTP struct {
 	Methods         map[string]uint64 `json:"methods"`          // requests by Mcp-Method, a fixed set and "other"; only those that occurred
 	SessionRequests uint64            `json:"session_requests"` // requests with an MCP session
 	SessionsOpened  uint64            `json:"sessions_opened"`  // MCP sessions that servers opened
+
+	Routes map[string]uint64 `json:"routes"` // counters: requests by route; "default" = those that took none; empty without routes
+	Tools  map[string]*Tool  `json:"tools"`  // calls of tools by name, at most 100 and "other"
+	Limits []RouteLimit      `json:"limits"` // of routes
+}
+
+// Tool is what is counted of a tool that clients call.
+type Tool struct {
+	Requests uint64  `json:"requests"` // counter
+	Errors   uint64  `json:"errors"`   // counter: answered with a status of 400 or more, or cut
+	Duration Latency `json:"duration"` // from the request's head to the end of the response
+}
+
+// RouteLimit is what a limit of a route has done.
+type RouteLimit struct {
+	Route   string `json:"route"`
+	Key     string `json:"key"`     // whose requests it counts together: source, route, session, principal or header:NAME
+	Refused uint64 `json:"refused"` // counter: requests answered 429
+	Delayed uint64 `json:"delayed"` // counter: requests that waited for their turn
+	Active  bool   `json:"active"`  // it did one of both within the last minute
 }
 
 // TLS has the additional counters of a frontend with TLS, and its certificates.

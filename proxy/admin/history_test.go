@@ -152,6 +152,8 @@ func TestSummary(t *testing.T) {
 		text  string // "" = no finding
 	}{
 		{"no problem", func(*Snapshot) {}, Healthy, ""},
+		{"a limit of a route", func(s *Snapshot) { s.Frontends[1].HTTP.Limits[0].Active = true }, Healthy,
+			`the limit by header:X-API-Key of route "/mcp" of frontend http is exceeded: 12 requests refused, 5 delayed so far`},
 		{"a ban", func(s *Snapshot) { s.RateLimit.BansActive = 2 }, Healthy, "2 sources are banned"},
 		{"delayed", func(s *Snapshot) {
 			s.RateLimit.Throttled = []Throttled{{Source: "192.0.2.7", ForSeconds: 90, Delayed: 9}}

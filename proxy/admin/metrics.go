@@ -132,7 +132,32 @@ var httpMetrics = []metric[HTTP]{
 		func(h *HTTP) uint64 { return h.SessionRequests }),
 	counter("frontend_mcp_sessions_opened_total", "MCP sessions that servers opened.", byFrontend,
 		func(h *HTTP) uint64 { return h.SessionsOpened }),
+	counters("frontend_route_requests_total", "Requests by route; \"default\" are those that took none.", byFrontend, "route",
+		func(h *HTTP) map[string]uint64 { return h.Routes }),
 }
+
+// toolMetrics are the metrics of a tool that clients of a frontend call.
+var toolMetrics = []metric[Tool]{
+	counter("frontend_mcp_tool_requests_total", "Calls of the tool.", byTool,
+		func(t *Tool) uint64 { return t.Requests }),
+	counter("frontend_mcp_tool_errors_total", "Calls of the tool that were answered with a status of 400 or more, or cut.", byTool,
+		func(t *Tool) uint64 { return t.Errors }),
+}
+
+// limitMetrics are the metrics of a limit of a route.
+var limitMetrics = []metric[RouteLimit]{
+	counter("frontend_limit_refused_total", "Requests that a limit of a route refused.", byLimit,
+		func(l *RouteLimit) uint64 { return l.Refused }),
+	counter("frontend_limit_delayed_total", "Requests that waited because of a limit of a route.", byLimit,
+		func(l *RouteLimit) uint64 { return l.Delayed }),
+}
+
+var (
+	byTool  = []string{"frontend", "tool"}
+	byLimit = []string{"frontend", "route", "key"}
+
+	toolDuration = describe("frontend_mcp_tool_duration_seconds", "Time from the head of a request that calls the tool to the end of the response.", byTool...)
+)
 
 // tlsMetrics are the metrics of a frontend with TLS.
 var tlsMetrics = []metric[TLS]{
@@ -240,6 +265,10 @@ var serverMetrics = []metric[Server]{
 		func(s *Server) float64 { return float64(s.Streams) }),
 	gauge("server_tunnels", "WebSockets that are open.", byServer,
 		func(s *Server) float64 { return float64(s.Tunnels) }),
+	gauge("server_sessions", "MCP sessions used within session_seen and not deleted; an estimate for thousands.", byServer,
+		func(s *Server) float64 { return float64(s.Sessions) }),
+	gauge("server_drained", "1 while the server drains and has neither connections nor sessions.", byServer,
+		func(s *Server) float64 { return number(!s.Emptied.IsZero()) }),
 	gauge("server_idle_connections", "Idle connections to the server.", byServer,
 		func(s *Server) float64 { return float64(s.Idle) }),
 	counter("server_checks_total", "Health checks of the server.", byServer,

@@ -39,6 +39,7 @@ var operations = []operation{
 	{"GET", "/api/v1/bans", "Bans in force", map[string]string{"limit": "maximum number of entries, 1 to 10000; default 100"}, nil, BanList{}, "/api/v1/bans", ""},
 	{"POST", "/api/v1/bans", "Ban a source, or a range of addresses", nil, BanRequest{}, Ban{}, "/api/v1/bans", `{"source":"192.0.2.9","seconds":60}`},
 	{"DELETE", "/api/v1/bans/{source}", "Lift a ban; source is an address, or a prefix as in the list of bans", nil, nil, Changed{}, "/api/v1/bans/192.0.2.7/32", ""},
+	{"POST", "/api/v1/route", "Which route a request would take, and why; nothing is sent", nil, RouteRequest{}, RouteAnswer{}, "/api/v1/route", `{"method":"GET","url":"/admin"}`},
 	{"POST", "/api/v1/counters/clear", "Reset peaks and, if requested, counters; /metrics does not change", nil, ClearRequest{}, Changed{}, "/api/v1/counters/clear", `{"all":true}`},
 	{"POST", "/api/v1/reload", "Read the configuration again, as SIGHUP does; the body of a 409 says what is wrong with it", nil, struct{}{}, Reloaded{}, "/api/v1/reload", `{}`},
 }

@@ -199,7 +199,7 @@ func (a *axis) bands(lines []plot.Line, format func(float64) string) (list []ban
 
 // signs are the signs and CSS classes of events.
 var signs = map[EventKind]struct{ class, sign string }{
-	EventDown: {"down", "▼"}, EventUp: {"up", "▲"}, EventReload: {"reload", "●"}, EventReloadFailed: {"down", "✕"}, EventUpgrade: {"reload", "◆"},
+	EventDown: {"down", "▼"}, EventUp: {"up", "▲"}, EventEmpty: {"up", "○"}, EventReload: {"reload", "●"}, EventReloadFailed: {"down", "✕"}, EventUpgrade: {"reload", "◆"},
 }
 
 // markNames is how many events the text of a mark describes.

@@ -163,7 +163,7 @@ func pairs(labels []*dto.LabelPair, more ...string) []*dto.LabelPair {
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(out chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{buildInfo, frontendConnect, frontendQueue, certificateExpiry, serverConnect, serverResponse} {
+	for _, desc := range []*prometheus.Desc{buildInfo, frontendConnect, frontendQueue, certificateExpiry, serverConnect, serverResponse, toolDuration} {
 		out <- desc
 	}
 	describeAll(out, processMetrics)
@@ -173,6 +173,8 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, loopMetrics)
 	describeAll(out, frontendMetrics)
 	describeAll(out, httpMetrics)
+	describeAll(out, toolMetrics)
+	describeAll(out, limitMetrics)
 	describeAll(out, tlsMetrics)
 	describeAll(out, backendMetrics)
 	describeAll(out, discoveryMetrics)
@@ -220,9 +222,23 @@ func sendFrontend(out chan<- prometheus.Metric, f *Frontend) {
 	out <- &timing{frontendQueue, f.Queue, labels}
 	if f.HTTP != nil {
 		sendAll(out, httpMetrics, f.HTTP, labels)
+		sendRules(out, f.HTTP, labels)
 	}
 	if f.TLS != nil {
 		sendTLS(out, f.TLS, labels)
+	}
+}
+
+// sendRules sends the metrics of a frontend's tools and limits.
+func sendRules(out chan<- prometheus.Metric, h *HTTP, labels []*dto.LabelPair) {
+	for name, tool := range h.Tools {
+		labels := pairs(labels, "tool", strings.ToValidUTF8(name, "\uFFFD"))
+		sendAll(out, toolMetrics, tool, labels)
+		out <- &histogram{toolDuration, &tool.Duration, 2, labels}
+	}
+	for i := range h.Limits {
+		l := &h.Limits[i]
+		sendAll(out, limitMetrics, l, pairs(labels, "route", l.Route, "key", l.Key))
 	}
 }
 

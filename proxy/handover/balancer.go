@@ -17,6 +17,8 @@ type Balancer interface {
 	// processes.
 	Engine() *reactor.Engine
 	Limiter() *ratelimit.Limiter
+	// Accounts are those of the limits of routes.
+	Accounts() *ratelimit.Accounts
 	// Resume accepts clients and grants slots: in the old process again, after
 	// Suspend; in the new process for the first time.
 	Resume()

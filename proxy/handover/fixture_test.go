@@ -72,7 +72,9 @@ func (open) MayEnter() bool    { return true }
 func (open) Left()             {}
 func (open) Failed(unix.Errno) {}
 
-func (f *fixture) Engine() *reactor.Engine     { return f.engine }
+func (f *fixture) Engine() *reactor.Engine       { return f.engine }
+func (f *fixture) Accounts() *ratelimit.Accounts { return ratelimit.NewAccounts(0) }
+
 func (f *fixture) Limiter() *ratelimit.Limiter { return f.limiter }
 func (f *fixture) Suspend()                    { f.suspended = true }
 func (f *fixture) Resume()                     { f.suspended = false; f.pool.Resume() }

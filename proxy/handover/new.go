@@ -35,6 +35,7 @@ func (n *New) Restore(payload []byte) error {
 		return err
 	}
 	n.Balancer.Limiter().Restore(state.Limiter, n.Balancer.Engine().Now())
+	n.Balancer.Accounts().Restore(state.Accounts, n.Balancer.Engine().Now())
 	if err := n.Balancer.Restore(state.Figures); err != nil {
 		return fmt.Errorf("restoring the counters of removed frontends: %w", err)
 	}

@@ -95,7 +95,8 @@ func (o *Old) everySession(visit func(*reactor.Conn, session.Session)) {
 func (o *Old) State() ([]byte, error) {
 	now := o.Balancer.Engine().Now()
 	state := State{
-		Limiter: o.Balancer.Limiter().Handover(now), Figures: o.Balancer.Figures(), Names: o.Balancer.Names(), Frontends: o.Balancer.Frontends(),
+		Limiter: o.Balancer.Limiter().Handover(now), Accounts: o.Balancer.Accounts().Handover(now),
+		Figures: o.Balancer.Figures(), Names: o.Balancer.Names(), Frontends: o.Balancer.Frontends(),
 	}
 	places := map[*backend.Pool]int{}
 	for i, p := range o.pools {

@@ -22,6 +22,7 @@ import (
 // state therefore includes the settings of frontends and backends.
 type State struct {
 	Limiter   ratelimit.Handover
+	Accounts  []ratelimit.AccountRecord
 	Figures   Figures
 	Names     []discovery.Handover
 	Frontends []FrontendState

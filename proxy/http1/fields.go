@@ -130,6 +130,19 @@ func (f *Fields) appendRewritten(dst []byte, without HeaderSet) []byte {
 	return dst
 }
 
+// Keep passes field i on after all, if it was dropped because Connection names it,
+// or by Drop. Fields that some servers would take for others stay dropped.
+func (f *Fields) Keep(i int) {
+	line := &f.field[i]
+	if line.id == HeaderOther && bytes.IndexByte(f.Name(i), '_') < 0 {
+		line.dropped = false
+	}
+}
+
+// NamesFields reports whether Connection names fields, so that there may be some
+// for Keep.
+func (f *Fields) NamesFields() bool { return f.named }
+
 // dropAll drops all fields with that id.
 func (f *Fields) dropAll(id HeaderID) {
 	for i := f.Find(id, 0); i >= 0; i = f.Find(id, i+1) {
@@ -303,8 +316,13 @@ func (f *Fields) connection() (o options, r Reason) {
 	return o, ReasonNone
 }
 
-// dropNamed drops the unknown fields called name.
+// dropNamed drops the unknown fields called name. MCP's own stay: a server compares
+// them with the body, so that a client must not be able to hide them from it.
 func (f *Fields) dropNamed(name []byte) {
+	const mcp = "mcp-"
+	if len(name) >= len(mcp) && EqualFold(name[:len(mcp)], mcp) {
+		return
+	}
 	for i := f.Find(HeaderOther, 0); i >= 0; i = f.Find(HeaderOther, i+1) {
 		if EqualFold(f.Name(i), name) {
 			f.Drop(i)

@@ -66,6 +66,11 @@ func (a *affinity) session() (found bool, refusal generated, ok bool) {
 		return true, generated{why: SessionGone}, false
 	}
 	x.bound, a.request.Bound, a.request.Tried = server, server, nil
+	if x.has(headerSession) {
+		id, _, _ = mcp.SplitTagged(id)
+		x.Session = backend.KeyOfSession(id)
+		server.UseSession(x.Session, x.loop().Now())
+	}
 	return true, generated{}, true
 }
 

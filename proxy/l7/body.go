@@ -2,7 +2,6 @@ package l7
 
 import (
 	"mcplb/proxy/http1"
-	"mcplb/proxy/mcp"
 )
 
 // Body is a message's body on its way through: how much of it is still to come.
@@ -80,7 +79,7 @@ func (b *Body) size() int64 {
 
 // scan feeds scanner with the data of a piece of the body, and returns how many
 // bytes of p belong to the body.
-func (b *Body) scan(p []byte, scanner *mcp.BodyScanner) (size int, reason http1.Reason) {
+func (b *Body) scan(p []byte, scanner interface{ Feed([]byte) }) (size int, reason http1.Reason) {
 	for size < len(p) && !b.Done && reason == http1.ReasonNone {
 		var data []byte
 		var n int

@@ -323,7 +323,7 @@ func (c *client) finish(reason session.Reason) {
 	c.state = finished
 	c.loop().Disarm(&c.Timer)
 	c.exchange.abandon(reason.Outcome())
-	c.exchange.state = idle
+	c.exchange.forget()
 	if c.Conn != nil {
 		c.Conn.Close()
 	}

@@ -12,8 +12,8 @@ const leastZipped = 1 << 10
 
 // plan decides the form of the answer whose head is parsed; rest came behind it. It
 // sets the exchange's encoder where one is needed: to compress, to tag the
-// session in the endpoint event of the deprecated HTTP+SSE transport, to take
-// chunks off for a client of HTTP/1.0.
+// session in the endpoint event of the deprecated HTTP+SSE transport, to insert
+// comments into an event stream, to take chunks off for a client of HTTP/1.0.
 func (x download) plan(rest []byte) form {
 	head, settings := &x.client.worker.response, x.client.settings()
 	f := form{closes: head.Framing == http1.FramingClose}
@@ -21,7 +21,7 @@ func (x download) plan(rest []byte) form {
 		return f
 	}
 	old := x.has(oldClient)
-	f.varies = x.compressible(settings.Frontend.Compress, head, rest)
+	f.varies = x.compressible(x.route.compress, head, rest)
 	switch {
 	case f.varies && x.has(acceptsGzip) && !(x.has(overTLS) && head.Has(http1.HeaderSetCookie)):
 		x.encoder = x.client.worker.encoders.compressor(x.has(overTLS))
@@ -33,6 +33,10 @@ func (x download) plan(rest []byte) form {
 		f.changed = true
 	case old && head.Framing == http1.FramingChunked:
 		x.encoder = x.client.worker.encoders.plain()
+	}
+	if every := settings.Frontend.SSEKeepalive; every > 0 && x.takesComments(head) {
+		x.keepAlive(every)
+		f.changed = true
 	}
 	if x.encoder != nil {
 		x.encoder.chunks = !old
@@ -92,6 +96,14 @@ func (x download) small(head *http1.ResponseHead, rest []byte) bool {
 func (x download) mayNameEndpoint(head *http1.ResponseHead) bool {
 	return x.mayOpenStream() && head.Status == 200 &&
 		!head.Has(http1.HeaderContentEncoding) && isMediaType(head.Get(http1.HeaderContentType), eventStream)
+}
+
+// appendWeakened appends the ETags of an answer that was encoded on the way.
+func appendWeakened(dst []byte, head *http1.ResponseHead) []byte {
+	for i := head.Find(http1.HeaderETag, 0); i >= 0; i = head.Find(http1.HeaderETag, i+1) {
+		dst = weaken(dst, head.Value(i))
+	}
+	return dst
 }
 
 // weaken appends an ETag for an answer that was encoded on the way: it is no

@@ -52,13 +52,12 @@ func newAnswerTo(list []string) answerTo {
 	return answerTo{list: strings.Join(list, ", ")}
 }
 
-// appendFields appends the fields of a response to a page of that origin; none if
-// the origin is not allowed, or "".
+// appendFields appends the fields of a response to a page of that origin, Vary
+// aside; none if the origin is not allowed, or "".
 func (c *cors) appendFields(dst []byte, origin string) []byte {
 	if !c.allows(origin) {
 		return dst
 	}
-	dst = http1.AppendField(dst, "Vary", "Origin")
 	return append(c.appendAllowed(dst, origin), c.expose...)
 }
 

@@ -67,6 +67,7 @@ func (x recorder) countAnswer(head *http1.ResponseHead) {
 	counters.Taken.MessagesOut.Add(1)
 	x.upstreamPool.counters.Responses[class].Add(1)
 	x.upstreamPool.counters.Response.Add(x.loop().Now() - x.Sent)
+	x.answeredCall(head.Status)
 	x.logAnswer(head.Status)
 }
 

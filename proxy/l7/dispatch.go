@@ -34,12 +34,11 @@ func (x *exchange) Wanted(again bool) (r backend.Request, ok bool) {
 		return r, false
 	}
 	settings := x.client.settings()
-	route := settings.route(x.client.worker, x.client.worker.request.Path())
 	if !again {
-		x.dispatch.Pool, x.Endpoint = route.Pool, endpointNumber(route.Endpoint)
+		x.dispatch.Pool, x.Endpoint = x.route.Pool, endpointNumber(x.route.Endpoint)
 	}
 	x.log.Routed(x.dispatch.Pool.Name())
-	a := affinity{exchange: x, settings: settings, route: route}
+	a := affinity{exchange: x, settings: settings, route: x.route}
 	refusal, ok := a.choose()
 	if !ok {
 		x.refuse(refusal)

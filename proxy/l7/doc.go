@@ -8,22 +8,25 @@
 // does not end. After a 101 the two connections go to an l4.Relay.
 //
 // It guarantees that a request is forwarded in exactly one way or refused; that
-// a request that is not idempotent is never sent twice; that a response is either
-// complete or visibly cut; that reading stops while the other side is blocked;
-// and that a slot is released exactly once. Everything of a client runs on its
+// a request that is not idempotent, and does more than read, is never sent twice;
+// that a response is either complete or visibly cut; that reading stops while the
+// other side is blocked; and that a slot is released exactly once. Everything of a client runs on its
 // loop's goroutine; a request on kept-alive connections allocates nothing.
 //
 //	frontend.go      settings, routes, accepted clients
 //	client.go        a client connection: its states, from one request to the next
 //	exchange.go      one request and its response
 //	source.go        who sent a request
+//	sessioncount.go  what is known of a server's sessions
 //	affinity.go      which server a request is for
 //	dispatch.go      the way to a server (package session)
 //	limits.go        what a request must keep to
 //	send.go          the request on its way to the server
+//	replay.go        which requests may be sent once more
 //	receive.go       the response on its way to the client
 //	head.go          how heads are rewritten
 //	encoder.go       bodies that cannot pass as they come
+//	keepalive.go     comments in event streams that are idle
 //	compress.go      which responses are compressed; breach.go: which are not, over TLS
 //	cacheable.go     which responses shared caches may keep
 //	refuse.go        generated responses: when, and what follows

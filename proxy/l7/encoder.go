@@ -33,14 +33,16 @@ func (x *exchange) showsEnd() bool {
 //
 //	data of the body -> zip, where the client takes gzip
 //	                 -> endpoint, where an endpoint event may come
+//	                 -> keepalive, where comments are inserted
 //	                 -> chunks, unless the client is of HTTP/1.0
 //	trailers         -> behind the last chunk, as Chunked.Trailers says
 type bodyEncoder struct {
-	zip      *gzip.Writer         // nil = the data are not compressed
-	endpoint mcp.EndpointRewriter // done = the data are not changed
-	made     []byte               // encoded data that are to be framed; nil between calls
-	chunks   bool
-	holds    bool // zip has data that it has not written yet
+	zip       *gzip.Writer         // nil = the data are not compressed
+	endpoint  mcp.EndpointRewriter // done = the data are not changed
+	keepalive Keepalive
+	made      []byte // encoded data that are to be framed; nil between calls
+	chunks    bool
+	holds     bool // zip has data that it has not written yet
 }
 
 // Write implements io.Writer, for zip.
@@ -118,8 +120,18 @@ func (r *bodyEncoder) take(data []byte) {
 		_, _ = r.zip.Write(data) // Write does not fail
 		r.holds = true
 	default:
+		from := len(r.made)
 		r.made = r.endpoint.Append(r.made, data)
+		if r.keepalive.Every > 0 {
+			r.made = r.keepalive.Gaps.Pass(r.made, from)
+		}
 	}
+}
+
+// comment appends a comment, between two events of a stream.
+func (r *bodyEncoder) comment(w *worker, dst []byte) []byte {
+	r.made = r.keepalive.Gaps.AppendComment(w.made[:0])
+	return r.frame(w, dst, "")
 }
 
 // frame appends the encoded data, framed for the client, and in the chunked coding
@@ -131,7 +143,11 @@ func (r *bodyEncoder) frame(w *worker, dst []byte, end string) []byte {
 		_ = r.zip.Close() // Write does not fail
 		r.holds = false
 	default:
+		from := len(r.made)
 		r.made = r.endpoint.Flush(r.made)
+		if r.keepalive.Every > 0 {
+			r.made = r.keepalive.Gaps.Flush(r.keepalive.Gaps.Pass(r.made, from))
+		}
 	}
 	switch {
 	case !r.chunks:
@@ -206,6 +222,7 @@ func (rs *encoders) put(r *bodyEncoder) {
 		rs.zipping = append(rs.zipping, r)
 	case len(rs.plains) < mostPlainEncoders:
 		r.endpoint.Flush(nil)
+		r.keepalive = Keepalive{}
 		rs.plains = append(rs.plains, r)
 	}
 }

@@ -2,7 +2,6 @@ package l7
 
 import (
 	"slices"
-	"time"
 
 	"mcplb/backend"
 	"mcplb/conf"
@@ -23,7 +22,12 @@ import (
 //	idle         a complete head                         dispatching
 //	idle         a complete head, refused                idle, with a generated response; refusing
 //	                                                     where that waits for the request's end
+//	idle         a complete head, its body decides       inspecting, unless the body is complete, too
 //	idle         a complete head, slots are scarce       collecting
+//	idle         a complete head, over a limit           delaying, or idle: 429
+//	inspecting   the body is complete                    as with a complete head
+//	inspecting   it is denied, unreadable, too slow      idle: 403, 400, 408
+//	delaying     its turn has come                       as with a complete head
 //	collecting   enough of the body                      dispatching
 //	collecting   it comes too slowly                     idle: 408
 //	refusing     the request's end                       idle, with a generated response
@@ -46,6 +50,9 @@ type exchange struct {
 	encoder      *bodyEncoder      // of an answer that cannot pass as it comes; nil = it can
 	refusal      *refusal          // a generated response that waits for the end of the request
 	log          *accesslog.Record // nil = none is kept
+	route        *Route            // from the end of its head to that of the exchange; nil before, and after a hand-over
+	ruling       *ruling           // what the route needs later; nil = nothing
+	call         *call             // what it calls, and its limits; nil = not known, and none
 	request      Body
 	pace         *pace                 // of the request's body, where that is still to come
 	replay       reactor.PendingBuffer // the beginning of the request as it was read, until an answer begins: to send again, or to find its id
@@ -57,6 +64,8 @@ type exchange struct {
 type ExchangeState struct {
 	Sent     int64 // when the request was forwarded
 	Response Body
+	Timeouts Timeouts           // of its route
+	Session  backend.SessionKey // that it belongs to; 0 = none
 	Flags    exchangeFlags
 	Endpoint uint8 // of the server, as in endpoints
 	Method   http1.Method
@@ -69,6 +78,8 @@ const (
 	idle exchangeState = iota
 	refusing
 	collecting  // the beginning of the body: see intake
+	inspecting  // all of the body, for the rules: see router.inspect
+	delaying    // for the limits of its route
 	dispatching // see session.Dispatch
 	exchanging
 	tunnelling
@@ -80,10 +91,10 @@ func (x *exchange) stateName() string {
 	if x.state == dispatching {
 		return x.dispatch.State().String()
 	}
-	return [...]string{idle: "reading", refusing: "refusing", collecting: "collecting", exchanging: "exchanging", tunnelling: "tunnelling"}[x.state]
+	return [...]string{idle: "reading", refusing: "refusing", collecting: "collecting", inspecting: "inspecting", delaying: "delaying", exchanging: "exchanging", tunnelling: "tunnelling"}[x.state]
 }
 
-type exchangeFlags uint16
+type exchangeFlags uint32
 
 const (
 	answered      exchangeFlags = 1 << iota // the response head has gone to the client
@@ -102,6 +113,8 @@ const (
 	continued                               // it got it from here
 	headerSession                           // it bears Mcp-Session-Id: not the deprecated transport
 	streaming                               // the response is an event stream
+	interim                                 // the server has sent an interim response
+	resent                                  // the request was sent once more
 )
 
 // endpoints are the addresses of a server that requests may go to, so that an
@@ -131,41 +144,16 @@ func (x *exchange) begin(rate verdict) {
 	x.note(settings)
 	recorder{x}.countRequest()
 	recorder{x}.logRequest()
-	if rate.banned {
-		x.refuse(generated{why: Banned, retryAfter: rate.wait})
-		return
-	}
-	if rate.denied {
-		x.refuse(generated{why: AccessDenied})
-		return
-	}
-	if rate.refused {
-		x.refuse(rate.limited())
-		return
-	}
-	if refusal, ok := x.permit(settings); !ok {
-		x.refuse(refusal)
-		return
-	}
-	if head := &x.client.worker.request; settings.cors.answers(head, x.origin) {
-		x.refuse(generated{why: Preflight, fields: settings.cors.preflightFields(head, x.origin)})
-		return
-	}
-	if body := (intake{x}); body.mustCollect(settings) {
-		body.collect()
-		return
-	}
-	x.state = dispatching
-	x.dispatch.Begin(x)
+	router{x}.begin(settings, rate)
 }
 
 // note keeps what is needed of the request once its head is gone.
 func (x *exchange) note(settings *Settings) {
 	c := x.client
 	head := &c.worker.request
-	x.Flags, x.Method, x.origin = 0, head.Method, c.worker.origins.of(head)
+	x.Flags, x.Session, x.Method, x.origin = 0, 0, head.Method, c.worker.origins.of(head)
 	x.dispatch.Restart()
-	x.request.begin(head.Framing, head.Length, head.Trailers())
+	router{x}.beginBody()
 	c.HalfOpen = c.Conn.HungUp()
 	c.Closes = !head.KeepAlive || c.frontend.draining.Load() ||
 		settings.Frontend.RequestsPerConnection > 0 && int(c.Requests) >= settings.Frontend.RequestsPerConnection
@@ -176,18 +164,6 @@ func (x *exchange) note(settings *Settings) {
 	x.set(rpc, head.Method == http1.MethodPost && isMediaType(head.Get(http1.HeaderContentType), "application/json"))
 	x.set(modern, eraOf(head) == mcp.EraStateless)
 	x.set(headerSession, len(head.Get(http1.HeaderMcpSessionID)) > 0)
-	x.noteCompression(settings)
-}
-
-// noteCompression notes whether the response may be compressed for the client.
-func (x *exchange) noteCompression(settings *Settings) {
-	head := &x.client.worker.request
-	if len(settings.Frontend.Compress) == 0 || !acceptsCoding(head, "gzip") {
-		return
-	}
-	tls := x.client.overTLS(settings)
-	x.set(overTLS, tls)
-	x.set(acceptsGzip, !tls || !mayBeBrowser(head, settings.Frontend.Sticky.Cookie))
 }
 
 // eraOf is the era of a request, whose version counts if it stands in one line.
@@ -202,16 +178,18 @@ func eraOf(head *http1.RequestHead) mcp.Era {
 func (x *exchange) clientReady() {
 	switch x.state {
 	case refusing:
-		x.drainBody()
+		refuser{x}.drainBody()
 	case collecting:
 		intake{x}.collectMore()
+	case inspecting:
+		router{x}.inspectMore()
 	case exchanging:
 		upload{x}.sendBody()
 		if x.state == exchanging {
 			download{x}.receive()
 		}
 		x.checkGone()
-	case dispatching:
+	case dispatching, delaying:
 		x.checkGone()
 	}
 }
@@ -225,52 +203,9 @@ func (x *exchange) checkGone() {
 	if !c.Conn.HungUp() || c.HalfOpen {
 		return
 	}
-	if x.state == dispatching || x.state == exchanging && x.request.Done {
+	if x.state == dispatching || x.state == delaying || x.state == exchanging && x.request.Done {
 		c.gone()
 	}
-}
-
-// limit is how long the present state may last, and since when; 0 = forever.
-func (x *exchange) limit(f *conf.Frontend) (time.Duration, int64) {
-	since := x.dispatch.Since
-	switch x.state {
-	case refusing:
-		return f.TimeoutHTTPRequest, since
-	case dispatching:
-		return x.dispatch.Limit(), since
-	case exchanging:
-		server := x.dispatch.Pool.InForce().TimeoutServer
-		if x.request.Done && !x.has(answered) {
-			return server, since
-		}
-		return session.Shorter(f.TimeoutClient, server), since
-	}
-	return 0, 0
-}
-
-// expired ends a state that has lasted too long.
-func (x *exchange) expired() {
-	switch x.state {
-	case refusing:
-		x.client.Closes = true
-		x.respond(x.refusal.generated, x.refusal.scanner.ID())
-	case dispatching:
-		x.dispatch.Expired(x)
-	case exchanging:
-		x.stalled()
-	}
-}
-
-// stalled ends an exchange in which nothing has moved for too long.
-func (x *exchange) stalled() {
-	if x.request.Done || x.upstream.conn.Blocked() {
-		if !x.has(answered) {
-			x.dispatch.Release(x.loop(), backend.ServerTimeout)
-		}
-		x.end(generated{why: ServerTimeout}, session.IdleTimeout)
-		return
-	}
-	x.end(generated{why: RequestTimeout}, session.IdleTimeout)
 }
 
 // abandon ends what the exchange has under way.
@@ -281,8 +216,17 @@ func (x *exchange) abandon(outcome backend.Outcome) {
 	x.loop().Drop(&x.replay)
 }
 
-// tidy lets go of what an exchange that is over does not need.
+// forget lets go of everything when the exchange is over, and its response sent.
+func (x *exchange) forget() {
+	x.tidy()
+	x.client.worker.rulings.put(x.ruling)
+	x.route, x.ruling, x.state = nil, nil, idle
+}
+
+// tidy lets go of what an exchange does not need that is over but for its response.
 func (x *exchange) tidy() {
+	x.endCall()
+	x.keepSession()
 	x.dispatch.Forget()
 	x.refusal, x.bound, x.upstreamPool = nil, nil, nil
 	x.client.worker.paces.put(x.pace)

@@ -2,129 +2,40 @@ package l7
 
 import (
 	"net/netip"
-	"slices"
-	"strings"
 	"sync/atomic"
 
 	"mcplb/backend"
-	"mcplb/conf"
-	"mcplb/proxy/http1"
-	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
 	"mcplb/ratelimit"
 )
 
-// Settings are what a reload may change of a frontend. They are immutable: each
-// part of a request is handled by those that are in force when it comes.
-type Settings struct {
-	session.Settings
-	Routes []Route // of the frontend, the longest prefix first; the last matches everything
-	cors   cors
-	secure bool // Secure is added to the cookie's attributes on TLS
-}
-
-// Route sends requests whose path begins with Prefix to an endpoint of the
-// servers of a pool.
-type Route struct {
-	Prefix   []byte // whole segments, in the canonical form of http1.AppendCanonicalPath
-	Pool     *backend.Pool
-	Endpoint conf.Endpoint
-	tags     map[mcp.Tag]*backend.Server // the pool's servers, by their tags in sessions and cookies
-}
-
-// Directory finds pools by name, and their servers by their tags in sessions and
-// cookies. One is made for each configuration: all its frontends share it.
-type Directory struct {
-	pools func(name string) *backend.Pool
-	tags  map[*backend.Pool]map[mcp.Tag]*backend.Server
-}
-
-// NewDirectory makes a directory of pools that have their servers already: it
-// finds those that a pool has when it is first asked for.
-func NewDirectory(pools func(name string) *backend.Pool) *Directory {
-	return &Directory{pools: pools, tags: map[*backend.Pool]map[mcp.Tag]*backend.Server{}}
-}
-
-// Pool finds a pool.
-func (d *Directory) Pool(name string) *backend.Pool { return d.pools(name) }
-
-// tagsOf are a pool's servers by their tags.
-func (d *Directory) tagsOf(pool *backend.Pool) map[mcp.Tag]*backend.Server {
-	if tags, known := d.tags[pool]; known {
-		return tags
-	}
-	servers := pool.Servers()
-	tags := make(map[mcp.Tag]*backend.Server, len(servers))
-	for _, server := range servers {
-		tags[mcp.TagOf(server.Name())] = server
-	}
-	d.tags[pool] = tags
-	return tags
-}
-
-// NewSettings puts a frontend's settings together. It must be called again, with
-// another directory, after a pool got other servers.
-func NewSettings(f conf.Frontend, d *Directory) Settings {
-	s := Settings{Settings: session.Settings{Frontend: f, Pool: d.Pool(f.Backend), Access: session.NewAccess(&f)}}
-	s.cors = newCORS(&f)
-	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
-	for _, r := range f.Routes {
-		route := Route{Prefix: http1.AppendCanonicalPath(nil, []byte(r.Path)), Pool: s.Pool, Endpoint: r.Endpoint}
-		if r.Backend != "" {
-			route.Pool = d.Pool(r.Backend)
-		}
-		s.Routes = append(s.Routes, route)
-	}
-	// The longest first: the first that matches wins.
-	slices.SortStableFunc(s.Routes, func(a, b Route) int { return len(b.Prefix) - len(a.Prefix) })
-	s.Routes = append(s.Routes, Route{Pool: s.Pool, Endpoint: conf.EndpointHTTP})
-	for i := range s.Routes {
-		s.Routes[i].tags = d.tagsOf(s.Routes[i].Pool)
-	}
-	return s
-}
-
-// route finds where a request for path goes, as the client wrote it. Paths are
-// compared in their canonical form, by whole segments: /mcp matches /mcp, //mcp/ws
-// and /x/../%6dcp, not /mcpx.
-func (s *Settings) route(w *worker, path []byte) *Route {
-	last := len(s.Routes) - 1
-	if last == 0 {
-		return &s.Routes[last]
-	}
-	if !http1.IsCanonicalPath(path) {
-		path = http1.AppendCanonicalPath(w.path[:0], path)
-		w.path = path[:0]
-	}
-	for i := range s.Routes[:last] {
-		if r := &s.Routes[i]; http1.HasPathPrefix(path, r.Prefix) {
-			return r
-		}
-	}
-	return &s.Routes[last]
-}
-
 // Frontend is where clients of mode http connect. All loops may use it at once.
 type Frontend struct {
 	session.Frontend[Settings, Counters]
 	workers  Workers
+	rules    *RuleCounters
 	draining atomic.Bool
 }
 
 // NewFrontend makes a frontend on the workers of an engine, one for each of its
 // loops.
 func NewFrontend(s Settings, shared session.Shared, workers Workers) *Frontend {
-	f := &Frontend{workers: workers}
+	f := &Frontend{workers: workers, rules: newRuleCounters()}
+	f.rules.bind(&s)
 	f.Init(s, shared)
 	return f
 }
 
 // Apply changes the settings for requests to come, and ends draining.
 func (f *Frontend) Apply(s Settings) {
+	f.rules.bind(&s)
 	f.Frontend.Apply(s)
 	f.draining.Store(false)
 }
+
+// Rules returns what is counted for the frontend's routes, and of tools.
+func (f *Frontend) Rules() *RuleCounters { return f.rules }
 
 // ClearPeaks restarts every peak with what is now.
 func (f *Frontend) ClearPeaks() {
@@ -176,7 +87,7 @@ func (f *Frontend) Adopt(loop *reactor.Loop, h *Handover, d *session.Detached, s
 	c.ready = c.pending.Len() > 0
 	c.exchange.log = c.worker.log.Adopt(h.Log)
 	if slot.Server() != nil {
-		c.exchange.adopt(&h.Exchange, slot, pool)
+		moved{&c.exchange}.adopt(&h.Exchange, slot, pool)
 	}
 	if h.Tunnel != nil {
 		t := newTunnel(&c.exchange)

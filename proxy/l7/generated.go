@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"mcplb/conf"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
 )
@@ -31,6 +32,10 @@ const (
 	NoResources               // 503: the balancer had no descriptor, port or memory for it
 	ServerTimeout             // 504: no answer within timeout_server, no connection within timeout_connect
 	Preflight                 // 204: what a page of another origin may ask for
+	Denied                    // 403: by a route
+	Redirected                // 3xx: by a route
+	Responded                 // what a route responds
+	LimitRefused              // 429: over a limit of a route
 	own                       // how many there are
 )
 
@@ -56,6 +61,10 @@ var responses = [own]struct {
 	NoResources:    {503, "no_resources", "the balancer is out of descriptors, ports or memory"},
 	ServerTimeout:  {504, "server_timeout", "the server did not answer in time"},
 	Preflight:      {204, "preflight", ""},
+	Denied:         {403, "denied", "this request is not allowed here"},
+	Redirected:     {308, "redirected", ""},
+	Responded:      {200, "responded", ""},
+	LimitRefused:   {429, "limit_refused", "too many requests of this kind"},
 }
 
 func (w Why) String() string { return responses[w].word }
@@ -66,13 +75,20 @@ type generated struct {
 	malformed  http1.Reason  // what is wrong with the request, or with the server's answer
 	text       string        // where it is another than why's
 	retryAfter time.Duration // 0 = not said
-	fields     []byte        // of a Preflight, which has no body
+	fields     []byte        // of a Preflight and of a redirect, which have no body
+	status     int           // of a redirect
+	answer     *conf.Respond // what a route responds
 }
 
 // code is the response's status.
 func (g *generated) code() int {
-	if g.why == BadRequest && g.malformed != http1.ReasonNone {
+	switch {
+	case g.why == BadRequest && g.malformed != http1.ReasonNone:
 		return g.malformed.Status()
+	case g.why == Redirected:
+		return g.status
+	case g.why == Responded:
+		return g.answer.Status
 	}
 	return responses[g.why].status
 }
@@ -92,45 +108,78 @@ func (g *generated) reason() string {
 
 // recipient is what the client of a generated response needs.
 type recipient struct {
+	exchange  *exchange // for the edits of its route
 	cors      *cors
+	pages     pages
 	origin    string // of the page; "" = of none
 	id        []byte // of the JSON-RPC request; nil = not known
-	plain     bool   // it was no JSON-RPC request: plain text
+	plain     bool   // it was no JSON-RPC request: plain text, or an error page
 	keepAlive bool   // the connection lives on
 	head      bool   // of a HEAD request: no body
+}
+
+// content is the body of a generated response, and its media type. Without a type
+// there is no body, not even an empty one.
+type content struct {
+	media string
+	body  []byte
+}
+
+// content returns what the response says.
+func (g *generated) content(to *recipient) content {
+	switch {
+	case g.why == Preflight:
+		return content{}
+	case g.why == Redirected:
+		return content{body: []byte{}}
+	case g.why == Responded && (g.answer.Status == 204 || g.answer.Status == 304):
+		return content{}
+	case g.why == Responded:
+		return content{g.answer.ContentType, []byte(g.answer.Body)}
+	case !to.plain:
+		return content{"application/json", mcp.AppendHTTPError(nil, g.code(), to.id, g.reason(), g.retryAfter)}
+	}
+	if page := to.pages.of(g.code()); page != nil {
+		return content{page.ContentType, page.Body}
+	}
+	return content{"text/plain; charset=utf-8", []byte(g.reason() + "\n")}
 }
 
 // append appends the complete response. A JSON-RPC request gets a JSON-RPC error
 // with its id.
 func (g *generated) append(dst, date []byte, to recipient) []byte {
-	if g.why == Preflight {
-		return g.appendPreflight(dst, date, to.keepAlive)
+	c := g.content(&to)
+	dst = http1.AppendStatusLine(dst, g.code())
+	fields := len(dst)
+	dst = http1.AppendField(dst, "Date", date)
+	if c.media != "" {
+		dst = http1.AppendField(dst, "Content-Type", c.media)
 	}
-	written := http1.Response{Status: g.code(), KeepAlive: to.keepAlive, Head: to.head, Date: date}
+	if c.body != nil {
+		dst = http1.AppendLength(dst, int64(len(c.body)))
+	}
 	if g.retryAfter > 0 {
 		seconds := int64((g.retryAfter + time.Second - 1) / time.Second)
-		written.Fields = http1.AppendField(nil, "Retry-After", strconv.FormatInt(seconds, 10))
+		dst = http1.AppendField(dst, "Retry-After", strconv.FormatInt(seconds, 10))
 	}
-	written.Fields = to.cors.appendFields(written.Fields, to.origin)
-	if to.plain {
-		written.ContentType = "text/plain; charset=utf-8"
-		written.Body = []byte(g.reason() + "\n")
-	} else {
-		written.ContentType = "application/json"
-		written.Body = mcp.AppendHTTPError(nil, g.code(), to.id, g.reason(), g.retryAfter)
-	}
-	return http1.AppendResponse(dst, written)
-}
-
-// appendPreflight appends the response to a preflight.
-func (g *generated) appendPreflight(dst, date []byte, keepAlive bool) []byte {
-	dst = http1.AppendStatusLine(dst, g.code())
-	dst = http1.AppendField(dst, "Date", date)
 	dst = append(dst, g.fields...)
-	if keepAlive {
+	if g.why != Preflight {
+		dst = to.cors.appendFields(dst, to.origin)
+	}
+	dst = router{to.exchange}.edited(dst, fields)
+	if g.why != Preflight && to.cors.allows(to.origin) {
+		dst = http1.AppendField(dst, "Vary", "Origin")
+	}
+	// An HTTP/1.0 client that asked for keep-alive must be answered with it; for
+	// others it does no harm.
+	if to.keepAlive {
 		dst = append(dst, http1.FieldKeepAlive...)
 	} else {
 		dst = append(dst, http1.FieldClose...)
 	}
-	return append(dst, "\r\n"...)
+	dst = append(dst, "\r\n"...)
+	if to.head {
+		return dst
+	}
+	return append(dst, c.body...)
 }

@@ -21,6 +21,7 @@ import (
 	"mcplb/internal/leak"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
+	"mcplb/ratelimit"
 
 	"golang.org/x/sys/unix"
 )
@@ -66,7 +67,7 @@ func start(t testing.TB, servers []string, change ...func(*setup)) *fixture {
 	b.pool = b.pools["b"]
 	b.workers = NewWorkers(b.Engine.Loops(), b.AccessLog)
 	b.frontend = NewFrontend(NewSettings(s.frontend, NewDirectory(b.poolOf)), session.Shared{
-		Limiter: b.Limiter, Connections: harness.Open{}, Log: b.AccessLog, Loops: s.Loops,
+		Limiter: b.Limiter, Accounts: ratelimit.NewAccounts(0), Connections: harness.Open{}, Log: b.AccessLog, Loops: s.Loops,
 	}, b.workers)
 	t.Cleanup(b.end)
 	b.listen(s.frontend.Listen[0], s.narrow)

@@ -29,7 +29,7 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 		without |= http1.Forwarding // from others they may be forged
 	}
 	preserve := x.dispatch.Pool.InForce().PreserveHost && len(head.Host()) > 0
-	if !preserve || !head.Has(http1.HeaderHost) {
+	if !preserve || !head.Has(http1.HeaderHost) || x.route.host != nil {
 		without |= 1 << http1.HeaderHost
 	}
 	hide := settings.Frontend.Sticky.Cookie
@@ -40,17 +40,21 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 		without |= 1 << http1.HeaderAcceptEncoding // the endpoint event must be read
 	}
 
-	dst = appendRequestLine(dst, head, settings.Frontend.Sticky.Session)
+	stripped := w.dropPrefixFields(head)
+	dst = w.appendRequestLine(dst, head)
+	fields := len(dst)
 	if without.Has(http1.HeaderHost) {
 		dst = w.appendHost(dst, preserve)
 	}
+	w.keepUsed(head)
 	dst = head.AppendFields(dst, without|1<<http1.HeaderTrailer)
-	dst = head.AppendTrailer(dst, head.Trailers())
+	dst = head.AppendTrailer(dst, router{x}.requestTrailers())
 	dst = appendSession(dst, head, settings.Frontend.Sticky.Session)
 	if hide != "" {
 		dst = appendCookies(dst, head, hide)
 	}
 	dst = w.appendForwarded(dst, trusted)
+	dst = w.editRequest(dst, fields, stripped)
 	if x.has(toWebSocket) {
 		dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	} else if head.Framing == http1.FramingChunked {
@@ -59,12 +63,35 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
+// keepUsed passes on the fields that Connection names and conditions of routes
+// depend on: a server may rely on what they have found.
+func (w headWriter) keepUsed(head *http1.RequestHead) {
+	if !head.NamesFields() || w.settings.matcher == nil {
+		return
+	}
+	for i := range head.NumFields() {
+		if w.settings.matcher.Uses(head.Name(i)) {
+			head.Keep(i)
+		}
+	}
+}
+
 // appendRequestLine writes the request line, without the tag in a query that the
-// balancer has put there. Nothing else of the target changes.
-func appendRequestLine(dst []byte, head *http1.RequestHead, sessions bool) []byte {
+// balancer has put there, and with the prefixes of the route. Nothing else of the
+// target changes.
+func (w headWriter) appendRequestLine(dst []byte, head *http1.RequestHead) []byte {
 	start := len(dst)
-	dst = head.AppendRequestLine(dst)
-	if !sessions || head.Query() == nil {
+	if route := w.exchange.route; route.rewritesPath(head) {
+		dst = append(append(dst, head.MethodName()...), ' ')
+		dst = route.appendPath(dst, w.exchange.client.worker)
+		if query := head.Query(); query != nil {
+			dst = append(append(dst, '?'), query...)
+		}
+		dst = append(dst, " HTTP/1.1\r\n"...)
+	} else {
+		dst = head.AppendRequestLine(dst)
+	}
+	if !w.settings.Frontend.Sticky.Session || head.Query() == nil {
 		return dst
 	}
 	target := start + len(head.MethodName()) + 1
@@ -72,6 +99,23 @@ func appendRequestLine(dst []byte, head *http1.RequestHead, sessions bool) []byt
 		dst = append(dst[:target+q.Cut.Start], dst[target+q.Cut.End:]...)
 	}
 	return dst
+}
+
+// editRequest applies the route's edits to the fields in dst[start:], and says
+// which prefix was taken off the path.
+func (w headWriter) editRequest(dst []byte, start int, stripped []byte) []byte {
+	route := w.exchange.route
+	if stripped != nil {
+		dst = http1.AppendField(dst, "X-Forwarded-Prefix", stripped)
+	}
+	if route.request.none() {
+		return dst
+	}
+	if lines := route.request.fixed; lines != nil {
+		return route.request.apply(dst, start, lines)
+	}
+	dst = route.request.remove(dst, start)
+	return route.request.appendLines(dst, router{w.exchange}.values(w.settings))
 }
 
 // eventStream is the media type of event streams.
@@ -99,16 +143,39 @@ func (w headWriter) wantsEvents(head *http1.RequestHead) bool {
 	return false
 }
 
-// appendHost writes Host: the client's, or the server's address.
+// appendHost writes Host: what the route sets, if that can be one, the client's, or the
+// server's address.
 func (w headWriter) appendHost(dst []byte, preserve bool) []byte {
 	x := w.exchange
 	dst = append(dst, "Host: "...)
+	if x.route.host != nil {
+		start := len(dst)
+		dst = x.route.host.Append(dst, router{x}.values(w.settings))
+		if isHost(dst[start:]) {
+			return append(dst, "\r\n"...)
+		}
+		dst = dst[:start]
+	}
 	if preserve {
 		dst = append(dst, x.client.worker.request.Host()...)
 	} else {
 		dst = x.dispatch.Slot.Server().Addr(endpoints[x.Endpoint]).AppendTo(dst)
 	}
 	return append(dst, "\r\n"...)
+}
+
+// isHost reports whether a server may be sent host in Host: a name or an address,
+// with or without a port.
+func isHost(host []byte) bool {
+	for _, c := range host {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case c == '-', c == '_', c == '.', c == '~', c == ':', c == '[', c == ']':
+		default:
+			return false
+		}
+	}
+	return len(host) > 0
 }
 
 // appendSession writes Mcp-Session-Id as the server knows it.
@@ -190,18 +257,23 @@ func (w headWriter) appendResponse(dst []byte, f form) []byte {
 		head.DropDescriptions()
 	}
 	dst = head.AppendStatusLine(dst)
+	fields := len(dst)
 	dst = head.AppendFields(dst, without|1<<http1.HeaderTrailer)
 	dst = head.AppendTrailer(dst, x.Response.Chunked.Trailers)
 	if tags {
 		dst = w.appendTagged(dst)
 	}
+	if f.zipped {
+		dst = appendWeakened(dst, head)
+	}
+	if !head.Has(http1.HeaderDate) {
+		dst = http1.AppendField(dst, "Date", x.client.worker.now())
+	}
+	dst = router{x}.edited(dst, fields)
 	if x.has(setCookie) && !keptByCaches(head, time.Now()) {
 		dst = w.appendSetCookie(dst)
 	}
 	dst = w.appendForm(dst, f)
-	if !head.Has(http1.HeaderDate) {
-		dst = http1.AppendField(dst, "Date", x.client.worker.now())
-	}
 	dst = w.appendConnection(dst)
 	return append(dst, "\r\n"...)
 }
@@ -212,8 +284,10 @@ func (w headWriter) appendTagged(dst []byte) []byte {
 	if !x.has(sessioned) {
 		x.client.counters().Opened.Add(1)
 	}
+	id := x.client.worker.response.Get(http1.HeaderMcpSessionID)
+	x.opened(id)
 	dst = append(dst, "Mcp-Session-Id: "...)
-	dst = mcp.AppendTagged(dst, x.client.worker.response.Get(http1.HeaderMcpSessionID), x.upstreamPool.tag)
+	dst = mcp.AppendTagged(dst, id, x.upstreamPool.tag)
 	return append(dst, "\r\n"...)
 }
 
@@ -224,11 +298,8 @@ func (w headWriter) appendForm(dst []byte, f form) []byte {
 	if f.zipped {
 		c.counters().Zipped.Add(1)
 		dst = append(dst, "Content-Encoding: gzip\r\n"...)
-		for i := head.Find(http1.HeaderETag, 0); i >= 0; i = head.Find(http1.HeaderETag, i+1) {
-			dst = weaken(dst, head.Value(i))
-		}
 	}
-	if f.varies && !varies(head, "Accept-Encoding") {
+	if f.varies && (w.exchange.route.response.removes("vary") || !varies(head, "Accept-Encoding")) {
 		dst = append(dst, "Vary: Accept-Encoding\r\n"...)
 	}
 	chunked := head.Framing == http1.FramingChunked

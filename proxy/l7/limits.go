@@ -7,18 +7,6 @@ import (
 	"mcplb/proxy/http1"
 )
 
-// permit judges what the head says of the request.
-func (x *exchange) permit(settings *Settings) (refusal generated, ok bool) {
-	head := &x.client.worker.request
-	if most := settings.Frontend.MaxBody; most > 0 && head.Framing == http1.FramingLength && head.Length > most {
-		return generated{why: BodyTooLarge}, false
-	}
-	if !originAllowed(settings.Frontend.AllowedOrigins, head) {
-		return generated{why: OriginRefused}, false
-	}
-	return generated{}, true
-}
-
 // permitBody judges a piece of the request's body: reason is what is wrong with
 // its coding.
 func (x upload) permitBody(reason http1.Reason) (refusal generated, ok bool) {
@@ -26,7 +14,7 @@ func (x upload) permitBody(reason http1.Reason) (refusal generated, ok bool) {
 		x.client.counters().Malformed[reason].Add(1)
 		return generated{why: BadRequest, malformed: reason}, false
 	}
-	if most := x.client.settings().Frontend.MaxBody; most > 0 && x.request.size() > most {
+	if most := x.route.maxBody; most > 0 && x.request.size() > most {
 		return generated{why: BodyTooLarge}, false
 	}
 	return generated{}, true

@@ -87,10 +87,13 @@ func (p *pace) proceed(now int64) bool {
 
 // bodyDeadline is when the rate of the request's body is judged next; 0 = it is not.
 func (x intake) bodyDeadline() int64 {
-	if x.pace == nil || x.request.Done || x.pace.stopped != 0 || x.state != exchanging && x.state != collecting {
+	if x.pace == nil || x.request.Done || x.pace.stopped != 0 || x.state != exchanging && x.state != collecting && x.state != inspecting {
 		return 0
 	}
-	if x.state == collecting {
+	if x.state == inspecting && x.client.settings().Frontend.MinBodyRate == 0 {
+		return 0
+	}
+	if x.state == collecting || x.state == inspecting {
 		return x.pace.from + int64(bodyWindow)
 	}
 	return x.pace.from + x.pace.judged + int64(pressedWindow)
@@ -103,8 +106,11 @@ func (x intake) judgeBody() {
 	switch {
 	case x.state == collecting && rate == 0:
 		x.collected()
-	case x.state == collecting:
+	case x.state == collecting, x.state == inspecting && x.pace.got < rate*int64(bodyWindow/time.Second):
 		x.refuseSlow()
+	case x.state == inspecting:
+		x.beginPace(0)
+		x.client.arm()
 	case x.pace.isSlow(rate, x.pressed()):
 		x.end(generated{why: BodyTooSlow}, session.BodyTooSlow)
 	case x.pace.judged >= int64(bodyWindow):
@@ -126,7 +132,7 @@ func (p *pace) isSlow(rate int64, pressed bool) bool {
 
 // pressed reports whether requests wait for a slot while the exchange's server has none
 // left.
-func (x *exchange) pressed() bool {
+func (x intake) pressed() bool {
 	server, pool := x.dispatch.Slot.Server(), x.dispatch.Pool
 	return server != nil && pool != nil && pool.Queued() > 0 && server.MaxConn() > 0 && server.Conns() >= server.MaxConn()
 }
@@ -137,7 +143,7 @@ func (x intake) refuseSlow() {
 	if x.reparse() {
 		c.Closes = true
 		in := &c.worker.input
-		x.respond(generated{why: BodyTooSlow}, x.scanned(in.p[in.n:]).ID())
+		x.respond(generated{why: BodyTooSlow}, refuser(x).scanned(in.p[in.n:]).ID())
 	}
 }
 
@@ -152,7 +158,7 @@ func (x intake) mustCollect(settings *Settings) bool {
 	body := x.request
 	_, size, reason := x.client.worker.pass(&body, in.p[in.n:])
 	return !body.Done && reason == http1.ReasonNone && int64(size) < enough(settings) &&
-		x.routed(settings).scarce()
+		x.route.scarce()
 }
 
 // enough is how much of a body is enough for a scarce slot: what it must bring in a
@@ -181,11 +187,8 @@ func (x intake) collect() {
 	c.keepInput()
 	x.state = collecting
 	x.beginPace(size)
-	if x.has(waiting) && !x.has(oldClient) {
-		x.Flags |= continued
-		if !c.send([]byte("HTTP/1.1 100 Continue\r\n\r\n")) {
-			return
-		}
+	if !x.askForBody() {
+		return
 	}
 	c.arm()
 	x.collectMore()
@@ -208,16 +211,10 @@ func (x intake) collectMore() {
 	}
 }
 
-// routed is where the request goes whose head is parsed.
-func (x intake) routed(settings *Settings) *Route {
-	return settings.route(x.client.worker, x.client.worker.request.Path())
-}
-
 // collected asks for a slot for a request of whose body enough has come.
 func (x intake) collected() {
 	if x.state == collecting && x.reparse() {
-		head := &x.client.worker.request
-		x.request.begin(head.Framing, head.Length, head.Trailers())
+		router(x).beginBody()
 		x.state = dispatching
 		x.dispatch.Begin(x.exchange)
 	}

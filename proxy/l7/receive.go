@@ -106,7 +106,7 @@ func (x download) keepHead(u *upstream, p []byte) {
 // body, what follows may be that, so the upstream connection serves nobody else.
 func (x download) passInterim() {
 	c := x.client
-	x.Flags &^= replayable
+	x.Flags = x.Flags&^replayable | interim
 	head := &c.worker.response
 	x.set(upstreamClose, !head.KeepAlive)
 	if x.Flags&oldClient != 0 || x.Flags&continued != 0 && head.Status == 100 {
@@ -136,6 +136,7 @@ func (x download) beginAnswer(p []byte, n int) {
 		c.Closes = true
 	}
 	out := x.heads().appendResponse(c.worker.out[:0], f)
+	x.noteSessionEnd(head.Status)
 	out, size, reason := x.appendBody(out, p[n:])
 	c.worker.out = out[:0]
 	extra := n+size < len(p)
@@ -226,14 +227,15 @@ func (x download) serverEnded() {
 
 // serverBroken handles a server that ends before its answer is complete. A
 // request on a kept-alive connection that the server closed meanwhile is sent
-// again, if it is idempotent and nothing came back: a POST is never sent twice.
+// again, if nothing came back and it is idempotent or only reads: no other POST is
+// ever sent twice.
 func (x download) serverBroken(outcome backend.Outcome) {
 	c := x.client
 	nothing := x.Flags&answered == 0 && x.upstream.head.Len() == 0
 	switch {
 	case x.Flags&answered != 0:
 		c.cut(session.ServerReset)
-	case nothing && x.Flags&(reused|replayable) == reused|replayable:
+	case nothing && x.has(reused) && (x.has(replayable) || x.onlyReads()):
 		x.resend()
 	default:
 		if nothing && x.Flags&reused != 0 {
@@ -249,7 +251,7 @@ func (x download) resend() {
 	c := x.client
 	loop := x.loop()
 	x.Disconnect(true)
-	x.Flags &^= reused | replayable
+	x.Flags = x.Flags&^(reused|replayable) | resent
 	// The request goes before what is pending behind it.
 	var both reactor.PendingBuffer
 	loop.Append(&both, x.replay.Bytes())
@@ -261,8 +263,7 @@ func (x download) resend() {
 	x.log.Retried()
 	x.state = dispatching
 	if x.reparse() {
-		head := &c.worker.request
-		x.request.begin(head.Framing, head.Length, head.Trailers())
+		router(x).beginBody()
 		x.dispatch.Connect(x)
 	}
 }
@@ -276,13 +277,13 @@ func (x *exchange) finish() {
 	x.upstreamPool.counters.MessagesOut.Add(1)
 	if complete && x.Flags&(upstreamClose|toWebSocket) == 0 {
 		x.upstream = nil
-		x.upstreamPool.put(u, x.dispatch.Pool.InForce().MaxIdle, session.TLSOf(x.dispatch.Pool))
+		x.upstreamPool.put(u, x.dispatch.Pool.InForce(), session.TLSOf(x.dispatch.Pool))
 	} else {
 		x.Disconnect(!complete)
 	}
 	recorder{x}.logDone()
 	x.dispatch.Release(x.loop(), backend.Completed)
-	x.tidy()
+	x.forget()
 	x.state = idle
 	if c.Closes || !complete {
 		c.close()

@@ -22,25 +22,30 @@ func (x *exchange) refuse(g generated) {
 	c := x.client
 	in := &c.worker.input
 	x.dispatch.Release(x.loop(), backend.Aborted)
+	router{x}.noteFields(c.settings())
 	_, size, reason := c.worker.pass(&x.request, in.p[in.n:])
-	scanner := x.scanned(in.p[in.n : in.n+size])
+	scanner := refuser{x}.scanned(in.p[in.n : in.n+size])
 	switch {
 	case reason != http1.ReasonNone:
 		c.Closes = true
 	case x.request.Done:
 		c.leave(in, in.n+size)
-	case x.waitsFor(g):
+	case refuser{x}.waitsFor(g):
 		x.refusal = &refusal{generated: g, scanner: *scanner, taken: size}
 		c.leave(in, in.n+size)
 		c.state, x.state, x.dispatch.Since = busy, refusing, x.loop().Now()
 		c.arm()
-		x.drainBody()
+		refuser{x}.drainBody()
 		return
 	default:
 		c.Closes = true
 	}
 	x.respond(g, scanner.ID())
 }
+
+// refuser reads what is left of a request that is refused. It is a part of its
+// exchange.
+type refuser struct{ *exchange }
 
 // refusal is a generated response that waits for the end of its request.
 type refusal struct {
@@ -52,16 +57,16 @@ type refusal struct {
 // waitsFor reports whether a response is to wait for the end of the request that
 // is parsed: a JSON-RPC request, not larger than is looked at, whose client
 // sends it without being asked.
-func (x *exchange) waitsFor(g generated) bool {
+func (x refuser) waitsFor(g generated) bool {
 	head := &x.client.worker.request
-	return x.Flags&(rpc|waiting) == rpc && g.why != BodyTooLarge &&
+	return x.Flags&(rpc|waiting) == rpc && g.why != BodyTooLarge && g.why != Responded && g.why != Redirected &&
 		(head.Framing != http1.FramingLength || head.Length <= mcp.MaxBodyScan)
 }
 
 // scanned looks for the id of a JSON-RPC request in the beginning of its body,
 // as it came behind the head that is parsed. The scanner is good until the next
 // call.
-func (x *exchange) scanned(p []byte) *mcp.BodyScanner {
+func (x refuser) scanned(p []byte) *mcp.BodyScanner {
 	w := x.client.worker
 	w.scanner.Reset()
 	if x.has(rpc) {
@@ -73,7 +78,7 @@ func (x *exchange) scanned(p []byte) *mcp.BodyScanner {
 }
 
 // drainBody reads the rest of a request that is refused, and then responds.
-func (x *exchange) drainBody() {
+func (x refuser) drainBody() {
 	c := x.client
 	for x.state == refusing {
 		if !c.Conn.Readable() {
@@ -111,7 +116,7 @@ func (x *exchange) end(g generated, reason session.Reason) {
 	if p := x.replay.Bytes(); x.has(rpc) {
 		var scan http1.Scan
 		if n, _ := c.worker.request.Parse(p, &scan, http1.MaxHead); n > 0 {
-			id = x.scanned(p[n:]).ID()
+			id = refuser{x}.scanned(p[n:]).ID()
 		}
 	}
 	c.Closes = c.Closes || !x.request.Done
@@ -124,11 +129,13 @@ func (x *exchange) end(g generated, reason session.Reason) {
 func (x *exchange) respond(g generated, id []byte) {
 	c := x.client
 	recorder{x}.logGenerated(&g)
+	x.answeredCall(g.code())
 	counters := c.counters()
 	counters.Own[g.why].Add(1)
 	counters.Status[backend.ClassOf(g.code())].Add(1)
+	settings := c.settings()
 	to := recipient{
-		cors: &c.settings().cors, origin: x.origin, id: id, head: x.Method == http1.MethodHead, keepAlive: !c.Closes,
+		exchange: x, cors: &settings.cors, pages: settings.pages, origin: x.origin, id: id, head: x.Method == http1.MethodHead, keepAlive: !c.Closes,
 		// The client of a lost session looks for this error, whatever it asked.
 		plain: !x.has(rpc) && g.why != SessionGone,
 	}
@@ -139,7 +146,7 @@ func (x *exchange) respond(g generated, id []byte) {
 		return
 	}
 	recorder{x}.logEnded()
-	x.tidy()
+	x.forget()
 	if c.Closes {
 		c.close()
 		return

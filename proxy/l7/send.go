@@ -21,15 +21,19 @@ type upload struct{ *exchange }
 func (x upload) forward() {
 	c := x.client
 	in := &c.worker.input
-	body, size, reason := c.worker.pass(&x.request, in.p[in.n:])
+	// Of a body that was collected, the rest follows as the server takes it.
+	first := in.p[in.n:min(len(in.p), in.n+reactor.ReadSize)]
+	body, size, reason := c.worker.pass(&x.request, first)
 	end := in.n + size
 	if refusal, ok := x.permitBody(reason); !ok {
 		x.abandon(backend.Aborted)
 		c.Closes = true
-		x.respond(refusal, x.scanned(in.p[in.n:end]).ID())
+		x.respond(refusal, refuser(x).scanned(in.p[in.n:end]).ID())
 		return
 	}
-	out := x.heads().appendRequest(c.worker.out[:0])
+	heads := x.heads()
+	router(x).noteFields(heads.settings)
+	out := heads.appendRequest(c.worker.out[:0])
 	out = append(out, body...)
 	c.worker.out = out[:0]
 	if errno := x.upstream.conn.Send(out); errno != 0 {
@@ -50,8 +54,7 @@ func (x upload) forward() {
 // written to it: a kept-alive one that the server closed meanwhile. So the
 // request may go over another, whatever its method.
 func (x upload) unsent(errno unix.Errno) {
-	w := x.client.worker
-	x.request.begin(w.request.Framing, w.request.Length, w.request.Trailers())
+	router(x).beginBody()
 	x.client.keepInput()
 	x.Disconnect(false)
 	if x.has(reused) {
@@ -88,11 +91,15 @@ func (x upload) sendBody() {
 			c.Conn.Yield()
 			return
 		}
-		p := c.readBody()
-		if p == nil {
+		p, kept := c.pending.Bytes(), true
+		if len(p) == 0 {
+			p, kept = c.readBody(), false
+		}
+		if len(p) == 0 {
 			return
 		}
-		x.sendPiece(p)
+		p = p[:min(len(p), reactor.ReadSize)]
+		x.sendPiece(p, kept)
 		moved += len(p)
 	}
 }
@@ -107,12 +114,12 @@ func (x upload) mayRead() bool {
 	if x.pace.proceed(x.loop().Now()) {
 		x.client.arm()
 	}
-	return x.client.Conn.Readable()
+	return x.client.pending.Len() > 0 || x.client.Conn.Readable()
 }
 
-// sendPiece forwards one piece of the request's body; what follows the body
-// stays pending.
-func (x upload) sendPiece(p []byte) {
+// sendPiece forwards one piece of the request's body, which is pending if it is kept;
+// what follows the body stays pending.
+func (x upload) sendPiece(p []byte, kept bool) {
 	c := x.client
 	body, size, reason := c.worker.pass(&x.request, p)
 	if refusal, ok := x.permitBody(reason); !ok {
@@ -125,16 +132,14 @@ func (x upload) sendPiece(p []byte) {
 	if x.Flags&(rpc|answered) == rpc && x.replay.Len() < mostReplay {
 		x.loop().Append(&x.replay, p[:min(size, mostReplay-x.replay.Len())])
 	}
-	c.leave(&input{p: p}, size)
-	if x.request.Done {
+	if x.request.Done && !kept {
 		c.HalfOpen = c.Conn.HungUp()
 	}
-	if len(body) == 0 {
-		return // the beginning of a trailer's name
-	}
-	if errno := x.upstream.conn.Send(body); errno != 0 {
+	// Without data, it is the beginning of a trailer's name.
+	if len(body) > 0 && x.upstream.conn.Send(body) != 0 {
 		x.untaken()
 	}
+	c.leave(&input{p: p, pending: kept}, size)
 }
 
 // untaken handles a server that takes no more of the request. It may have

@@ -67,9 +67,11 @@ const (
 // ExchangeHandover is an answer that is under way, or what a tunnel came from.
 type ExchangeHandover struct {
 	ExchangeState
-	Moved    int64                 // when something last moved
+	Moved    int64 // when something last moved
+	Call     *CallHandover
 	Rewriter *mcp.EndpointRewriter // of a bodyEncoder that does not compress; nil = none
 	Chunks   bool
+	Comments Keepalive
 	ToServer []byte // parked
 }
 
@@ -99,7 +101,7 @@ func (h *Handover) Parked() (toClient, toServer []byte) {
 func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
 	x := &c.exchange
 	at := mover{c}.place()
-	if at == nowhere || at == AtQueue && !x.dispatch.Cancel(x) {
+	if at == nowhere || at == AtQueue && x.state == dispatching && !x.dispatch.Cancel(x) {
 		return nil, d, false
 	}
 	h = &Handover{
@@ -110,8 +112,9 @@ func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
 		h.Named = &c.forwarded.from
 	}
 	if at == AtAnswer || at == AtTunnel {
-		h.Exchange = x.handover()
+		h.Exchange = moved{x}.handover()
 	}
+	h.Exchange.Call = x.call.handover()
 	c.loop().Disarm(&c.Timer)
 	c.Source.Leave(&c.turn)
 	if t := c.tunnel(); t != nil {
@@ -149,25 +152,28 @@ func (c mover) place() Place {
 	case c.state == reading:
 		return AtRequest
 	case c.state != busy:
-	case x.state == dispatching && x.dispatch.State() == session.Queued:
+	case x.state == dispatching && x.dispatch.State() == session.Queued, x.state == inspecting, x.state == delaying:
 		return AtQueue
-	case x.state == exchanging && x.movable():
+	case x.state == exchanging && moved{x}.movable():
 		return AtAnswer
 	}
 	return nowhere
 }
 
+// moved is an exchange on its way to another process.
+type moved struct{ *exchange }
+
 // movable reports whether an answer under way may move.
-func (x *exchange) movable() bool {
+func (x moved) movable() bool {
 	return x.request.Done && x.has(answered) && x.upstream.head.Len() == 0 &&
 		(x.encoder == nil || x.encoder.zip == nil) && x.upstream.conn.Detachable()
 }
 
-func (x *exchange) handover() ExchangeHandover {
+func (x moved) handover() ExchangeHandover {
 	h := ExchangeHandover{ExchangeState: x.ExchangeState, Moved: x.dispatch.Since}
 	if r := x.encoder; r != nil {
 		endpoint := r.endpoint
-		h.Rewriter, h.Chunks = &endpoint, r.chunks
+		h.Rewriter, h.Chunks, h.Comments = &endpoint, r.chunks, r.keepalive
 	}
 	return h
 }
@@ -178,9 +184,10 @@ func (c *client) Gone(d *session.Detached) {
 	x := &c.exchange
 	c.worker.log.Drop(x.log)
 	x.log, x.upstream = nil, nil
+	x.leaveCall()
 	c.state, x.state = finished, idle
 	x.dispatch.Slot.Moved(c.loop().Now())
-	x.tidy()
+	x.forget()
 	c.loop().Drop(&x.replay)
 	c.loop().Drop(&c.pending)
 	c.frontend.Leave(c.Source, c.loop())
@@ -223,6 +230,9 @@ func (c mover) resume(h *Handover, d *session.Detached) {
 	case AtHeader:
 		c.Stage, c.state = session.StageHeader, entering
 	case AtQueue:
+		if x.call == nil {
+			x.adoptCall(h.Exchange.Call)
+		}
 		c.askAgain(&h.Request)
 		return
 	case AtAnswer:
@@ -260,25 +270,26 @@ func (c mover) askAgain(was *RequestState) {
 	if !x.reparse() {
 		return
 	}
-	x.note(c.settings())
+	settings := c.settings()
+	x.note(settings)
 	c.HalfOpen, c.Closes = was.HalfOpen, was.Closes
-	x.state = dispatching
-	x.dispatch.Begin(x)
+	router{x}.begin(settings, verdict{})
 }
 
 // adopt continues an answer that is under way.
-func (x *exchange) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.Pool) {
+func (x moved) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.Pool) {
 	w := x.client.worker
 	x.ExchangeState = h.ExchangeState
 	x.dispatch.Pool, x.dispatch.Slot, x.dispatch.Since = pool, slot, h.Moved
 	if x.has(streaming) {
 		x.dispatch.Slot.SetUse(backend.Stream)
 	}
+	x.adoptCall(h.Call)
 	x.upstreamPool = w.upstreams(slot.Server())
 	x.request.Done = true
-	x.upstream = &upstream{pool: x.upstreamPool, exchange: x, endpoint: x.Endpoint}
+	x.upstream = &upstream{pool: x.upstreamPool, exchange: x.exchange, endpoint: x.Endpoint}
 	if h.Rewriter != nil {
 		x.encoder = w.encoders.plain()
-		x.encoder.endpoint, x.encoder.chunks = *h.Rewriter, h.Chunks
+		x.encoder.endpoint, x.encoder.chunks, x.encoder.keepalive = *h.Rewriter, h.Chunks, h.Comments
 	}
 }

@@ -27,10 +27,16 @@ func (c *client) deadline() int64 {
 	if limit, since := c.limit(); limit > 0 {
 		deadline = since + int64(limit)
 	}
-	if ends := (intake{&c.exchange}).bodyDeadline(); ends != 0 && (deadline == 0 || ends < deadline) {
-		return ends
+	x := &c.exchange
+	return earlier(earlier(deadline, intake{x}.bodyDeadline()), deadlines{x}.commentDue())
+}
+
+// earlier is the first of two times of which 0 means never.
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
 	}
-	return deadline
+	return a
 }
 
 // limit is how long the present state may last, and since when; 0 = forever.
@@ -71,7 +77,7 @@ func (c *client) limit() (limit time.Duration, since int64) {
 		}
 		return f.TimeoutKeepalive, c.Since
 	case busy:
-		return c.exchange.limit(f)
+		return deadlines{&c.exchange}.limit(f)
 	case closing:
 		if c.Conn.Parked() > 0 {
 			return f.TimeoutClient, c.Since
@@ -95,11 +101,7 @@ func (c *client) Expired(*reactor.Timer) {
 	case reading:
 		c.readTooLate()
 	case busy:
-		if ends := (intake{&c.exchange}).bodyDeadline(); ends != 0 && c.loop().Now() >= ends {
-			intake{&c.exchange}.judgeBody()
-			return
-		}
-		c.exchange.expired()
+		deadlines{&c.exchange}.timeOut()
 	case closing:
 		c.finish(session.ServerClosed)
 	}

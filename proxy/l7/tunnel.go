@@ -71,7 +71,8 @@ func (x download) upgrade(p []byte, n int) {
 	t := newTunnel(x.exchange)
 	t.Up, t.Down = websocket.ClientFrames(extensions), websocket.ServerFrames(extensions)
 	out := head.AppendStatusLine(c.worker.out[:0])
-	out = head.AppendFields(out, 0)
+	fields := len(out)
+	out = router(x).edited(head.AppendFields(out, 0), fields)
 	out = append(out, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"...)
 	out = append(out, p[n:]...)
 	t.countDown(p[n:])
@@ -113,7 +114,15 @@ func (t *tunnel) begin() {
 // Idle implements l4.Owner.
 func (t *tunnel) Idle(halfClosed bool) time.Duration {
 	x := t.exchange
-	return x.client.settings().Idle(x.dispatch.Pool, halfClosed)
+	settings := x.client.settings()
+	if x.Timeouts.Stream == 0 {
+		return settings.Idle(x.dispatch.Pool, halfClosed)
+	}
+	idle := orElse(x.Timeouts.Stream, 0)
+	if halfClosed {
+		idle = session.Shorter(idle, settings.Frontend.TimeoutHalfClosed)
+	}
+	return idle
 }
 
 // FromClient implements l4.Owner: it holds the source to its rate, counts the

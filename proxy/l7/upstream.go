@@ -18,13 +18,14 @@ import (
 //	idle         taken for a request                   in use
 //	idle         the server ends it, or sends          closed
 //	             what was not asked for
-//	idle         idleLimit                             closed
+//	idle         unused for timeout_idle               closed
 type upstream struct {
 	conn     *reactor.Conn
 	pool     *upstreamPool
 	exchange *exchange // nil while idle
 	timer    reactor.Timer
 	since    int64                 // when it became idle
+	expires  int64                 // when it has been idle for too long; 0 = never
 	head     reactor.PendingBuffer // of a response head whose end is still to come
 	scan     http1.Scan
 	tls      session.ServerTLS // under which it was dialed; nil = plain
@@ -45,11 +46,11 @@ func (u *upstream) Ready(*reactor.Conn) {
 // Expired implements reactor.Expirer. The timer is not stopped when the
 // connection is taken, nor moved when it is put back.
 func (u *upstream) Expired(*reactor.Timer) {
-	if u.exchange != nil {
-		return // armed again when it is put back
-	}
-	if expires := u.since + idleLimit; u.loop().Now() < expires {
-		u.loop().Arm(&u.timer, u, expires)
+	switch {
+	case u.exchange != nil, u.expires == 0: // armed again when it is put back
+		return
+	case u.loop().Now() < u.expires:
+		u.loop().Arm(&u.timer, u, u.expires)
 		return
 	}
 	u.pool.drop(u)

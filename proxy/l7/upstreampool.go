@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mcplb/backend"
+	"mcplb/conf"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/session"
 )
@@ -23,11 +24,6 @@ type upstreamPool struct {
 	gone   bool         // a reload removed the server
 	dialed int          // connection attempts, to use source addresses in turn
 }
-
-// idleLimit is how long a kept-alive connection may wait to be used again: less
-// than what servers commonly allow (Node: 5 s), for a request on a connection
-// that the server is closing meanwhile is lost.
-const idleLimit = int64(4 * time.Second)
 
 // freshFor is how long a kept-alive connection is taken to be alive without a
 // check: the loop's next turn would have reported its end.
@@ -50,22 +46,27 @@ func (p *upstreamPool) take(endpoint uint8, tls session.ServerTLS) *upstream {
 	return nil
 }
 
-// put keeps a connection for the next request to its server. It closes it when most
-// connections are kept already, the server must not be used, or other TLS is in force.
-func (p *upstreamPool) put(u *upstream, most int, tls session.ServerTLS) {
+// put keeps a connection for the next request to its server, as long as the backend
+// allows. It closes it when enough are kept already, the server must not be used, or
+// other TLS is in force.
+func (p *upstreamPool) put(u *upstream, settings *conf.Backend, tls session.ServerTLS) {
 	kept := 0
 	for _, list := range p.idle {
 		kept += len(list)
 	}
-	if kept >= p.worker.share(most) || p.gone || u.tls != tls || p.server.Removed() || !p.server.State().TakesBound() || !u.quiet() {
+	if kept >= p.worker.share(settings.MaxIdle) || p.gone || u.tls != tls || p.server.Removed() || !p.server.State().TakesBound() || !u.quiet() {
 		u.close()
 		return
 	}
-	u.exchange, u.since = nil, p.worker.loop.Now()
+	u.exchange, u.since, u.expires = nil, p.worker.loop.Now(), 0
 	p.idle[u.endpoint] = append(p.idle[u.endpoint], u)
 	p.waits.Add(1)
-	if !u.timer.Armed() {
-		p.worker.loop.Arm(&u.timer, u, u.since+idleLimit)
+	if settings.TimeoutIdle == 0 {
+		return
+	}
+	u.expires = u.since + int64(settings.TimeoutIdle)
+	if !u.timer.Armed() || u.expires < u.timer.When() {
+		p.worker.loop.Arm(&u.timer, u, u.expires)
 	}
 }
 

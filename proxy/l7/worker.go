@@ -9,6 +9,8 @@ import (
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/rules"
+	"mcplb/ratelimit"
 )
 
 // Workers are what all http frontends share on each loop. Made once for an
@@ -89,6 +91,20 @@ type worker struct {
 	scanner    mcp.BodyScanner
 	probe      [1]byte
 	origins    origins
+
+	// What rules work with, where a frontend has any.
+	ruled    rules.Request // that of request
+	matching rules.Scratch
+	values   rules.Values
+	name     []byte // where Mcp-Name is decoded
+	rulings  rulings
+	ids      ids
+	calls    calls
+	readers  bodyReaders
+	taken    []taken           // the routes that the messages of request take
+	claims   []ratelimit.Claim // of request
+	keyed    []byte            // where account keys are made
+	names    []byte            // where method and name of request are decoded
 
 	date     []byte // the present second, in the form of a Date field
 	dateEnds int64  // when it is out of date, on the loop's clock

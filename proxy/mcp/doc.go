@@ -19,6 +19,9 @@
 //	                               where it is a query parameter of its own
 //	BodyScanner                    finds a request's id and method in its body
 //	AppendHTTPError                writes the body of a response that refuses it
+//	Reader                         finds what a body's messages ask for, as any
+//	                               server may read them, for rules; Inflater,
+//	                               where the body is compressed
 //
 // For example, a session's id on its way to the client and back:
 //
@@ -36,6 +39,6 @@
 // split into chunks. Passing a message on allocates nothing. No value with
 // state may be used by several goroutines at once; each belongs to one stream.
 //
-// It does no I/O, has no timeouts, does not interpret messages, and does not
-// validate JSON, which is up to the server.
+// It does no I/O, has no timeouts, does not interpret messages, and, a Reader
+// aside, does not validate JSON, which is up to the server.
 package mcp

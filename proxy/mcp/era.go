@@ -121,6 +121,16 @@ func AppendName(dst, value []byte) (name []byte, ok bool) {
 	return name, true
 }
 
+// NeedsName reports whether a request of a method has Mcp-Name in the stateless era (MCP
+// 2026-07-28, Streamable HTTP, Standard Headers; SEP-2663).
+func NeedsName(method []byte) bool {
+	switch MethodOf(method) {
+	case MethodToolsCall, MethodResourcesRead, MethodPromptsGet, MethodTasksGet, MethodTasksUpdate, MethodTasksCancel:
+		return true
+	}
+	return false
+}
+
 // WantsTask reports whether a request must reach the server that holds a task:
 // it belongs to the stateless era, its method is tasks/get, tasks/update or
 // tasks/cancel, and its Mcp-Name (see AppendName) is the id of that task

@@ -121,6 +121,17 @@ func MethodOf(name []byte) Method {
 	return MethodOther
 }
 
+// OnlyReads reports whether a request of the method changes nothing in a server, so
+// that it may be sent twice.
+func (m Method) OnlyReads() bool {
+	switch m {
+	case MethodServerDiscover, MethodToolsList, MethodResourcesList, MethodResourcesTemplatesList, MethodPromptsList,
+		MethodResourcesRead, MethodPromptsGet, MethodTasksGet, MethodPing:
+		return true
+	}
+	return false
+}
+
 // String returns the method's name, or "none" or "other".
 func (m Method) String() string {
 	if m >= NumMethods {

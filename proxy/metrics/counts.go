@@ -59,8 +59,12 @@ func subtract(now, old []uint64) []uint64 {
 }
 
 // Restore adds c to the counters of s, and raises the maxima of s to those of c.
-// The goroutine that writes s calls it. Names that s does not have are ignored.
-func (c *Counts) Restore(s Set) { s.Visit((*restorer)(c)) }
+// The goroutine that writes s calls it. Names that s does not have are ignored, unless
+// it is an Adder.
+func (c *Counts) Restore(s Set) {
+	c.addNames(s)
+	s.Visit((*restorer)(c))
+}
 
 // addSums adds values to the array of that name.
 func (c *Counts) addSums(name string, values []uint64) {

@@ -83,6 +83,7 @@ type ConnectionLimiter interface {
 // Shared is what all frontends share.
 type Shared struct {
 	Limiter     *ratelimit.Limiter
+	Accounts    *ratelimit.Accounts // of the limits of routes
 	Connections ConnectionLimiter
 	Log         *accesslog.Log // nil = no access log
 	Loops       int
