@@ -541,6 +541,11 @@ func TestServerTLSUpgrade(t *testing.T) {
 		t.Errorf("before the upgrade: %q", answer)
 	}
 	h := r.newProcess(text)
+	t.Cleanup(func() {
+		if err := h.stop(); err != nil {
+			t.Error(err)
+		}
+	})
 	r.handOverTo(h)
 	if answer := before.Ask("still there"); answer != "still there" {
 		t.Errorf("the old process answered %q", answer)
