@@ -43,7 +43,7 @@ func (b *balancer) remove(s *Server) {
 	b.queue.unbind(s)
 	b.slowStart.stop(b.members.of(s))
 	b.members.vacate(s)
-	b.members.count()
+	b.members.changed = true
 }
 
 // seat gives every new server a member.
@@ -70,7 +70,7 @@ func (b *balancer) refresh(s *Server) {
 	}
 	was := m.tier
 	m.tier = tierOf(st, m.weight)
-	b.members.count()
+	b.members.changed = true
 	if m.tier == unusable {
 		b.slowStart.stop(m)
 	} else if was == unusable {

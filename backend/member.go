@@ -70,16 +70,23 @@ func (m *member) lighter(other *member) bool {
 type members struct {
 	all       []member
 	names     []string  // by member, of its server; kept after the server was removed
-	primaries endpoints // what the usable servers that are no backups serve
+	primaries endpoints // what the usable servers that are no backups serve; see served
+	changed   bool      // a member has changed since primaries were counted
 }
 
 // served reports whether a usable server that is no backup serves one of the
-// endpoints: then backup servers take no new clients for them.
-func (ms *members) served(want endpoints) bool { return ms.primaries&want != 0 }
+// endpoints: then backup servers take no new clients for them. What is served is
+// counted when it is needed, not at every change: a reload changes all members.
+func (ms *members) served(want endpoints) bool {
+	if ms.changed {
+		ms.count()
+	}
+	return ms.primaries&want != 0
+}
 
 // count brings to date what the usable servers serve.
 func (ms *members) count() {
-	ms.primaries = 0
+	ms.primaries, ms.changed = 0, false
 	for i := range ms.all {
 		if m := &ms.all[i]; m.tier != unusable && !m.backup {
 			ms.primaries |= m.endpoints

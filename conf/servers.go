@@ -3,6 +3,7 @@ package conf
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -150,6 +151,9 @@ func fromJSON(raw any) any {
 		return whole
 	}
 	number, _ := n.Float64()
+	if whole := math.Trunc(number); whole == number && math.Abs(number) < 1<<53 {
+		return int64(whole) // 1e2 and 100.0 are 100
+	}
 	return number
 }
 

@@ -59,6 +59,7 @@ func noReply(err error) error {
 func readEvents(stream io.Reader) (reply, error) {
 	lines := bufio.NewScanner(io.LimitReader(stream, maxLines))
 	lines.Buffer(nil, maxLines)
+	lines.Split(new(eventLines).split)
 	var data []byte
 	for lines.Scan() {
 		line := lines.Bytes()
@@ -77,6 +78,39 @@ func readEvents(stream io.Reader) (reply, error) {
 		return reply{}, err
 	}
 	return reply{}, fmt.Errorf("%w: the event stream ended before one", errNoReply)
+}
+
+// eventLines splits an event stream into lines, which LF, CR LF or CR alone end, without
+// the byte order mark that the stream may begin with. The zero value is ready.
+type eventLines struct {
+	begun   bool
+	afterCR bool // ended the last line: an LF here belongs to it
+}
+
+// split is a bufio.SplitFunc. It does not wait for what may follow a CR: that may not come
+// for a long time.
+func (l *eventLines) split(data []byte, atEOF bool) (advance int, line []byte, err error) {
+	if l.afterCR && len(data) > 0 {
+		l.afterCR = false
+		if data[0] == '\n' {
+			advance = 1
+		}
+	}
+	line = data[advance:]
+	end := bytes.IndexAny(line, "\r\n")
+	switch {
+	case end >= 0:
+		l.afterCR = line[end] == '\r'
+		line, advance = line[:end], advance+end+1
+	case atEOF && len(line) > 0:
+		advance = len(data)
+	default:
+		return advance, nil, nil
+	}
+	if !l.begun {
+		l.begun, line = true, bytes.TrimPrefix(line, []byte("\ufeff"))
+	}
+	return advance, line, nil
 }
 
 // parseReply returns the first JSON-RPC response in a message or a batch. It accepts any

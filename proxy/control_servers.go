@@ -34,6 +34,7 @@ func (c *control) PutServer(backendName, name string, keys admin.ServerKeys) (cr
 		return false, nil, errStill
 	}
 	before := p.setRuntime(backendName, name, &server)
+	p.asSet(backendName, before)
 	p.refreshLocked(backendName)
 	if before == nil {
 		return true, nil, nil
@@ -121,6 +122,19 @@ func (p *Proxy) setRuntime(backendName, name string, server *conf.Server) (befor
 	return before
 }
 
+// asSet gives a server's settings, if any, the numbers that other commands may have set
+// since. The lock is held.
+func (p *Proxy) asSet(backendName string, settings *conf.Server) {
+	if settings == nil {
+		return
+	}
+	for _, s := range p.backends[backendName].Servers() {
+		if s.Name() == settings.Name {
+			settings.Weight, settings.MaxConn = s.Weight(), s.MaxConn()
+		}
+	}
+}
+
 // changed returns what is different of a server, and sets what other commands may have
 // set since. The lock is held.
 func (p *Proxy) changed(backendName string, before, now *conf.Server) (changes []admin.Change) {
@@ -146,15 +160,16 @@ func (p *Proxy) changed(backendName string, before, now *conf.Server) (changes [
 // RemoveServer implements admin.Control.
 func (c *control) RemoveServer(backendName, name string) error {
 	p := c.proxy
-	if _, err := c.findServer(backendName, name); err != nil {
-		return err
-	}
+	_, missing := c.findServer(backendName, name)
 	p.applying.Lock()
 	defer p.applying.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.still() {
 		return errStill
+	}
+	if missing != nil && !p.added(backendName, name) {
+		return missing
 	}
 	if err := p.ownedByCommands(backendName, name); err != nil {
 		return err
@@ -164,4 +179,11 @@ func (c *control) RemoveServer(backendName, name string) error {
 	}
 	p.refreshLocked(backendName)
 	return nil
+}
+
+// added reports whether a server was added by a command, be it in force or not: one of
+// the file, or one that was found, may have its address. The lock is held.
+func (p *Proxy) added(backendName, name string) bool {
+	e := p.extras[backendName]
+	return e != nil && named(e.runtime, name) != nil
 }

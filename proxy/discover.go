@@ -178,9 +178,13 @@ func (p *Proxy) joinedWith(name string) *conf.Config {
 // refreshLocked is refresh, under the lock.
 func (p *Proxy) refreshLocked(name string) {
 	p.noteFailure(name)
-	before, joined := p.config.Backend(name), p.joinedWith(name)
+	joined := p.joinedWith(name)
 	after := joined.Backend(name)
-	if after == nil || slices.Equal(before.Servers, after.Servers) {
+	if after == nil {
+		return
+	}
+	before := p.backends[name].InForce() // not p.config: a reload applies only what the file changes
+	if slices.Equal(before.Servers, after.Servers) {
 		return
 	}
 	p.options.Log.Info("servers changed", "backend", name, "changes", describeServers(before.Servers, after.Servers))

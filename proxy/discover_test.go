@@ -192,13 +192,21 @@ func TestRuntimeServers(t *testing.T) {
 	r.awaitNames("s1:file new:file")
 	r.apply(text)
 	r.awaitNames("s1:file")
-	put("again", admin.ServerKeys{"tcp": two.Address}, true, "")
+	put("again", admin.ServerKeys{"tcp": two.Address, "weight": json.Number("1e2")}, true, "")
+	r.set("again", admin.ServerChange{Weight: new(9)})
+	changes = put("again", admin.ServerKeys{"tcp": two.Address}, false, "")
+	if len(changes) != 1 || changes[0] != (admin.Change{What: "weight", Old: "9", New: "100"}) || r.server("again").Weight != 100 {
+		t.Errorf("after another command set the weight: changes %v, weight %d", changes, r.server("again").Weight)
+	}
+	r.apply(text + serverText("b", "other", two.Address)) // takes its address, and so its place
+	r.awaitNames("s1:file other:file")
 	if err := r.RemoveServer("b", "again"); err != nil {
 		t.Error(err)
 	}
 	if err := r.RemoveServer("b", "again"); !errors.Is(err, admin.ErrNotFound) {
 		t.Errorf("removing it again: %v", err)
 	}
+	r.apply(text)
 	r.awaitNames("s1:file")
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"testing"
 
+	"mcplb/internal/output"
 	"mcplb/proxy/handover"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +50,11 @@ func (r *running) newProcess(text string) *running {
 	}
 	o := options()
 	o.Suspended, o.Inherited = true, func(address string) *net.TCPListener { return inherited[address] }
-	return r.become(text, o)
+	var log output.Output
+	o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	next := r.become(text, o)
+	next.log = &log
+	return next
 }
 
 // become starts the balancer that replaces r, whose old is set, with options.

@@ -13,6 +13,7 @@ import (
 	"mcplb/internal/endpoint"
 	"mcplb/internal/harness"
 	"mcplb/internal/leak"
+	"mcplb/internal/output"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/handover"
 	"mcplb/proxy/reactor"
@@ -64,8 +65,9 @@ type running struct {
 	admin.Control
 	t testing.TB
 
-	old *handover.Old // the balancer as the old process of an upgrade
-	new *handover.New // the balancer as the new process
+	log *output.Output // of one that newProcess has started
+	old *handover.Old  // the balancer as the old process of an upgrade
+	new *handover.New  // the balancer as the new process
 }
 
 // run wraps a balancer.

@@ -116,8 +116,12 @@ func (p *Proxy) unresolved(backendName string, server *backend.Server, c *conf.S
 }
 
 // settle takes the servers of a backend out that are not resolved, and checks the
-// others, unless the old process's verdicts are yet to be restored.
+// others. While the old process's addresses and verdicts are yet to be restored, it does
+// nothing: what does not resolve here may be known there.
 func (p *Proxy) settle(b *pool) {
+	if p.suspended {
+		return
+	}
 	c, servers := b.InForce(), b.Servers()
 	var known []*backend.Server
 	for i, server := range servers {
@@ -128,9 +132,7 @@ func (p *Proxy) settle(b *pool) {
 		}
 		p.takeOut(b, server, missing)
 	}
-	if !p.suspended {
-		b.checker.Apply(c.Check, known)
-	}
+	b.checker.Apply(c.Check, known)
 }
 
 // takeOut makes a server down that is not resolved. One that is down already, by the

@@ -329,6 +329,9 @@ func TestUpgradeWithoutNameServer(t *testing.T) {
 	if n := got.Names[0]; n.HeldUntil.Sub(held.HeldUntil).Abs() > time.Second || n.Answered.Sub(held.Answered).Abs() > time.Second {
 		t.Errorf("it is held until %v since %v, was until %v since %v", n.HeldUntil, n.Answered, held.HeldUntil, held.Answered)
 	}
+	if line := "server b/s1 is DOWN"; strings.Contains(next.log.String(), line) {
+		t.Errorf("the new process logs %q of a server that is up in the old one and after it", line)
+	}
 	if answer := c.Ask("who\n"); answer != "one" {
 		t.Errorf("%q answers the client that moved", answer)
 	}

@@ -265,8 +265,12 @@ func (c *change) applyBackend(b *pool, after *conf.Backend) {
 // splitGone separates the servers that the file removes, or gives other addresses,
 // from those whose names have moved.
 func splitGone(gone []*backend.Server, before, after *conf.Backend) (removed, moved []*backend.Server) {
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	old, now := serversByName(before), serversByName(after)
 	for _, server := range gone {
-		was, is := before.Server(server.Name()), after.Server(server.Name())
+		was, is := old[server.Name()], now[server.Name()]
 		if was != nil && is != nil && was.SameAddresses(is) {
 			moved = append(moved, server)
 		} else {
@@ -274,6 +278,15 @@ func splitGone(gone []*backend.Server, before, after *conf.Backend) (removed, mo
 		}
 	}
 	return removed, moved
+}
+
+// serversByName returns the servers of a backend by their names.
+func serversByName(b *conf.Backend) map[string]*conf.Server {
+	byName := make(map[string]*conf.Server, len(b.Servers))
+	for i := range b.Servers {
+		byName[b.Servers[i].Name] = &b.Servers[i]
+	}
+	return byName
 }
 
 // applyFrontends gives every frontend its settings, and creates the new ones. A

@@ -75,6 +75,17 @@ func (g *globalRate) used() (taken uint64) {
 	return taken
 }
 
+// tokens returns how many connections may be opened at once; below 0, how many are
+// charged in advance.
+func (g *globalRate) tokens(now int64) float64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.bucket == nil {
+		return 0
+	}
+	return g.bucket.TokensAt(time.Unix(0, max(g.latest, now)))
+}
+
 // divide changes the part of the rate of perSecond that may be used here.
 func (g *globalRate) divide(perSecond int, part Part, now int64) {
 	g.mu.Lock()

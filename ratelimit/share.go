@@ -133,6 +133,16 @@ func (l *Limiter) Divide(messages, connections Part, now int64) {
 	l.connections.divide(limits.globalConnection, connections, now)
 }
 
+// GlobalTokens returns how many events the global rates allow at once; below 0, how many
+// are charged in advance.
+func (l *Limiter) GlobalTokens(now int64) (messages, connections float64) {
+	limits := l.limits.Load()
+	if r := limits.globalMessage; r.interval != 0 {
+		messages = float64(r.capacity-max(l.messages.full.Load()-now, 0)) / float64(r.interval)
+	}
+	return messages, l.connections.tokens(now)
+}
+
 // divideMessages sets the fraction of global_message_rate.
 func (l *Limiter) divideMessages(limits *limits, fraction float64) {
 	limits.fraction = fraction

@@ -3,19 +3,11 @@ package discovery
 import (
 	"cmp"
 	"context"
-	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/miekg/dns"
-
-	"mcplb/conf"
 )
-
-// mostTargets is how many targets of SRV records are looked up at once: each takes
-// two descriptors.
-const mostTargets = 8
 
 // Service is one SRV record.
 type Service struct {
@@ -23,59 +15,26 @@ type Service struct {
 	Port     uint16
 	Priority uint16 // lower is better
 	Weight   uint16
-	// Addresses are those of Target, as in Answer; none if it does not resolve, and then
-	// Err is an *Error.
-	Addresses []netip.Addr
-	Missing   conf.Family // as in Answer
-	Err       error
 }
 
 // Services is what the name of a service stands for.
 type Services struct {
 	// List has at least one element, by priority, target and port; none twice.
 	List []Service
-	// TTL is how long the answer counts, the addresses included.
+	// TTL is how long the answer counts.
 	TTL time.Duration
 }
 
-// Services looks up the SRV records of a name, such as _mcp._tcp.example.com, and the
-// addresses of their targets. A target that does not resolve is no error of the
-// others. The error is an *Error.
+// Services looks up the SRV records of a name, such as _mcp._tcp.example.com. Their
+// targets are not looked up: one that is not answered for would hold up the others. The
+// error is an *Error.
 func (r *Resolver) Services(ctx context.Context, name string) (Services, error) {
 	l := r.begin()
 	answer, err := search(l, ctx, name, func(name string) (Services, *Error) { return l.services(ctx, name) })
 	if err != nil {
 		return Services{}, named(name, err)
 	}
-	var asking sync.WaitGroup
-	var mu sync.Mutex // guards answer.TTL
-	places := make(chan struct{}, mostTargets)
-	for target, same := range byTarget(answer.List) {
-		places <- struct{}{}
-		asking.Go(func() {
-			defer func() { <-places }()
-			a, err := r.Addresses(ctx, target+".", conf.FamilyAny)
-			for _, s := range same {
-				s.Addresses, s.Missing, s.Err = a.Addresses, a.Missing, err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				answer.TTL = min(answer.TTL, a.TTL)
-			}
-		})
-	}
-	asking.Wait()
 	return answer, nil
-}
-
-// byTarget returns the services of each target.
-func byTarget(list []Service) map[string][]*Service {
-	targets := map[string][]*Service{}
-	for i := range list {
-		targets[list[i].Target] = append(targets[list[i].Target], &list[i])
-	}
-	return targets
 }
 
 // services asks for the SRV records of an absolute name.

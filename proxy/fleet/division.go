@@ -11,12 +11,18 @@ import (
 //
 //   - its part is what it uses and its share of what nobody uses, by the means of the last
 //     half second, and at least that of a fair division;
+//
 //   - what the others let pass beyond what its part leaves them is charged to its bucket,
 //     and what they leave is given back. So everything that passes anywhere is charged
 //     everywhere in the end, and all together keep the rate. Balancers that use the rate
 //     do so over half a second or, if they are many, longer: since all correct the same
 //     error, they would go from too much to too little and back. One that uses nothing
 //     does it at once, so that its bucket is right when its load comes.
+//
+//   - nothing is charged that would leave less than most of a fair division (leastShare): a
+//     balancer that has no tokens lets nothing pass, the others see an idle one and take the
+//     rate in full, and are charged here again: that would never end. What is not charged
+//     is owed.
 //
 // The zero value is alone.
 type division struct {
@@ -34,6 +40,21 @@ const leastChange = 0.02
 
 // mostBalancers bounds how many balancers are believed to exist.
 const mostBalancers = 100
+
+// leastShare is the part of a fair division that is never charged.
+const leastShare = 0.9
+
+// advance is step for a bucket that has so many tokens, below 0 if it is charged in advance.
+func (d *division) advance(perSecond, own, passed, tokens float64, balancers int, seconds float64) ratelimit.Part {
+	part := d.step(perSecond, own, passed, balancers, seconds)
+	fair := 1 / float64(min(max(balancers, 1), mostBalancers))
+	most := max(tokens+(part.Fraction-leastShare*fair)*perSecond*seconds, 0)
+	if excess := part.Charge - most; excess > 0 {
+		d.owed += excess
+		part.Charge = most
+	}
+	return part
+}
 
 // step advances by so many seconds, in which own events passed here, and passed events at
 // others. perSecond is the rate, balancers are those that use it, this one included.

@@ -26,6 +26,11 @@ type simulated struct {
 // simulation runs balancers that share a global rate of 1,000, with demands in messages per
 // second by time, and returns when messages passed.
 func simulation(t *testing.T, seed uint64, lag, length time.Duration, demands ...func(seconds float64) float64) (passed [][]int64) {
+	return simulationWith(t, seed, lag, length, 0, demands...)
+}
+
+// simulationWith is a simulation in which the last balancer owes messages at the start.
+func simulationWith(t *testing.T, seed uint64, lag, length time.Duration, owed float64, demands ...func(seconds float64) float64) (passed [][]int64) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 1))
 	var all []*simulated
@@ -36,6 +41,7 @@ func simulation(t *testing.T, seed uint64, lag, length time.Duration, demands ..
 		s, _ := l.Admit(netip.MustParseAddr("192.0.2.1"), start)
 		all = append(all, &simulated{limiter: l, source: s, next: start + random.Int64N(int64(exchangeEvery))})
 	}
+	all[len(all)-1].limiter.Divide(ratelimit.Part{Fraction: 1, Charge: owed}, ratelimit.Part{Fraction: 1}, start)
 	type report struct {
 		at int64
 		to *simulated
@@ -79,7 +85,8 @@ func simulation(t *testing.T, seed uint64, lag, length time.Duration, demands ..
 				}
 			}
 			if s.last != 0 {
-				part := s.step(1000, float64(used.Messages), float64(sum), len(balancers)+1, time.Duration(now-s.last).Seconds())
+				tokens, _ := s.limiter.GlobalTokens(now)
+				part := s.advance(1000, float64(used.Messages), float64(sum), tokens, len(balancers)+1, time.Duration(now-s.last).Seconds())
 				s.limiter.Divide(part, ratelimit.Part{Fraction: 1}, now)
 			}
 			s.last = now
@@ -152,6 +159,30 @@ func TestDivision(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A balancer whose bucket is empty gets its part while another takes the rate in full:
+// otherwise, after Redis was away, one of two balancers serves nobody for as long as the
+// other has load.
+func TestDivisionStarvesNobody(t *testing.T) {
+	t.Parallel()
+	for name, demands := range map[string][]func(float64) float64{
+		"two":   {constant(2000), constant(2000)},
+		"three": {constant(2000), constant(2000), constant(2000)},
+		"later": {constant(2000), func(s float64) float64 { return 2000 * min(1, math.Floor(s/3)) }},
+		"less":  {constant(2000), constant(600)},
+	} {
+		for _, owed := range []float64{0, 1000, 1500, 3000} {
+			passed := simulationWith(t, 1, 50*time.Millisecond, 20*time.Second, owed, demands...)
+			last, fair := passed[len(passed)-1:], 10_000/len(passed)
+			if n := within(last, 10*time.Second, 20*time.Second); float64(n) < float64(fair)*0.8 {
+				t.Errorf("%s, %v owed: %d messages pass in 10 s, a fair part is %d", name, owed, n, fair)
+			}
+			if n := within(passed, 10*time.Second, 20*time.Second); n < 9000 || n > 11_000 {
+				t.Errorf("%s, %v owed: %d messages pass in 10 s everywhere", name, owed, n)
+			}
+		}
 	}
 }
 

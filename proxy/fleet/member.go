@@ -240,8 +240,10 @@ var advices = []struct{ part, advice string }{
 	{"MOVED", "fleet.redis is a node of a cluster: use a Redis that is none"},
 	{"x509", "the certificate must be valid for the host in fleet.redis, and of an authority that this system trusts"},
 	{"first record does not look like a TLS handshake", "Redis does not speak TLS there: write redis:// instead of rediss://"},
+	{"deadline exceeded", "see whether Redis runs and can be reached, whether it is overloaded, and with rediss:// whether it expects TLS there (else redis://)"},
 	{"i/o timeout", "see whether Redis runs and can be reached, and whether it is overloaded"},
 	{"EOF", "see whether Redis expects TLS there (rediss://), and whether it is at its maxclients"},
+	{"reset by peer", "see whether Redis expects TLS there (rediss://), and whether it was restarted"},
 	{"unknown command", "use Redis 5 or later, or Valkey, with EVALSHA allowed"},
 }
 

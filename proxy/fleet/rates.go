@@ -108,8 +108,9 @@ func (r *rates) divide(own, sum *ratelimit.Usage, now int64) {
 	}
 	seconds, balancers := time.Duration(now-since).Seconds(), len(r.seen)+1
 	messages, connections := r.limiter.GlobalRates()
+	messageTokens, connectionTokens := r.limiter.GlobalTokens(now)
 	r.limiter.Divide(
-		r.messages.step(float64(messages), float64(own.Messages), float64(sum.Messages), balancers, seconds),
-		r.connections.step(float64(connections), float64(own.Connections), float64(sum.Connections), balancers, seconds),
+		r.messages.advance(float64(messages), float64(own.Messages), float64(sum.Messages), messageTokens, balancers, seconds),
+		r.connections.advance(float64(connections), float64(own.Connections), float64(sum.Connections), connectionTokens, balancers, seconds),
 		now)
 }
