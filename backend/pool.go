@@ -17,9 +17,10 @@ type Pool struct {
 	loops   int
 	observe func(*Server, Outcome) // set before use; nil = none
 
-	config  atomic.Pointer[conf.Backend]
-	servers atomic.Pointer[[]*Server]
-	changes notifier
+	config   atomic.Pointer[conf.Backend]
+	attached atomic.Pointer[any]
+	servers  atomic.Pointer[[]*Server]
+	changes  notifier
 
 	reloading sync.Mutex // held through Apply, taken before mu
 
@@ -65,6 +66,18 @@ func (p *Pool) Config() conf.Backend { return *p.config.Load() }
 
 // InForce is Config without the copy: it must not be changed.
 func (p *Pool) InForce() *conf.Backend { return p.config.Load() }
+
+// Attach keeps v with the pool for those who connect to its servers: how that is
+// secured, which this package does not know.
+func (p *Pool) Attach(v any) { p.attached.Store(&v) }
+
+// Attached returns what Attach was last given; nil = nothing.
+func (p *Pool) Attached() any {
+	if v := p.attached.Load(); v != nil {
+		return *v
+	}
+	return nil
+}
 
 // Servers returns the servers in the order of the configuration. It is an
 // immutable snapshot: the caller must not change it.

@@ -276,6 +276,7 @@ type Backend struct {
 	PreserveHost   bool         // servers get the Host that the client sent
 	Source         []netip.Addr // local addresses to connect from
 	SendProxy      SendProxy
+	TLS            *ServerTLS // nil = servers speak plain
 	Check          Check
 	Discover       *Discover // nil = no servers but Servers
 	Servers        []Server
@@ -340,7 +341,8 @@ type Check struct {
 	SendProxy    bool     // the PROXY header is sent where the backend sends it
 	Observe      bool     // a refused or reset connection counts as a failed check
 
-	ProxyHeader SendProxy // the header that checks send: the backend's, if SendProxy says so
+	ProxyHeader SendProxy  // the header that checks send: the backend's, if SendProxy says so
+	TLS         *ServerTLS // the backend's, if checks speak it; nil = they do not
 }
 
 // Server is a section [[backend.NAME.server]]. Its addresses are in canonical form;

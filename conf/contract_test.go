@@ -158,6 +158,7 @@ func TestContractComplete(t *testing.T) {
 	added := []string{"[admin] protect", "[frontend.NAME] keepalive", "[frontend.NAME] allow", "[frontend.NAME] deny", "[backend.NAME] keepalive",
 		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[backend.NAME] timeout_idle", "[backend.NAME] replay", "[backend.NAME] session_seen", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors", "[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages",
 		"[frontend.NAME.cors] expose", "[frontend.NAME.cors] preflight", "[frontend.NAME.cors] allow_methods", "[frontend.NAME.cors] allow_headers", "[frontend.NAME.cors] max_age",
+		"[backend.NAME] tls", "[backend.NAME.tls] ca", "[backend.NAME.tls] verify", "[backend.NAME.tls] server_name", "[backend.NAME.tls] cert", "[backend.NAME.tls] key", "[backend.NAME.tls] min_version", "[backend.NAME.tls] checks",
 		"[backend.NAME] discover", "[backend.NAME.discover] dns", "[backend.NAME.discover] ports", "[backend.NAME.discover] file", "[backend.NAME.discover] kubernetes",
 		"[backend.NAME.discover] most", "[backend.NAME.discover] maxconn", "[backend.NAME.discover] weight",
 		"[backend.NAME.discover.ports] tcp", "[backend.NAME.discover.ports] http", "[backend.NAME.discover.ports] ws", "[backend.NAME.discover.ports] sse",
@@ -333,7 +334,7 @@ ports = { tcp = "mcp", http = "http" }
 func TestEveryKey(t *testing.T) {
 	t.Parallel()
 	text := contract(t) + "\n[frontend.plain]\nlisten = \":9000\"\nmode = \"tcp\"\nbackend = \"nodes\"\n" +
-		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n[backend.other.check]\ntype = \"http\"\n[frontend.http.cors]\n" +
+		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n[backend.other.check]\ntype = \"http\"\n[backend.other.tls]\n[frontend.http.cors]\n" +
 		"[frontend.web]\nlisten = \":9001\"\nmode = \"http\"\nbackend = \"nodes\"\n" +
 		"[[frontend.web.route]]\npath = \"/a\"\n[frontend.web.route.respond]\n" +
 		"[[frontend.web.route]]\npath = \"/b\"\n[frontend.web.route.redirect]\nto = \"/x\"\n" +
@@ -357,7 +358,7 @@ func TestEveryKey(t *testing.T) {
 	}
 	for _, section := range allSections {
 		for _, key := range section.keys() {
-			if !tested[key] && !slices.Contains([]string{"cors", "sticky", "route", "respond", "redirect", "limit", "check", "discover", "ports", "kubernetes", "server", "certificates", "cert", "key", "min_version"}, key) {
+			if !tested[key] && !slices.Contains([]string{"cors", "sticky", "route", "respond", "redirect", "limit", "check", "tls", "discover", "ports", "kubernetes", "server", "certificates", "cert", "key", "min_version"}, key) {
 				t.Errorf("%s %s is not tested", section.title(), key)
 			}
 		}
@@ -513,6 +514,12 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.preserve_host", `false`, `~backend.nodes.preserve_host true -> false`},
 	{"backend.nodes.source", `["127.0.0.1"]`, `~backend.nodes.source [] -> ["127.0.0.1"]`},
 	{"backend.other.send_proxy", `"v2"`, `~backend.other.send_proxy "" -> "v2"`},
+	{"backend.other.tls.ca", `"testdata/tls/lb.pem"`, `~backend.other.tls {  } -> { ca = "testdata/tls/lb.pem" }`},
+	{"backend.other.tls.verify", `false`, `~backend.other.tls {  } -> { verify = false }`},
+	{"backend.other.tls.server_name", `"MCP.internal."`, `~backend.other.tls {  } -> { server_name = "mcp.internal" }`},
+	{"backend.other.tls.min_version", `"1.3"`, `~backend.other.tls {  } -> { min_version = "1.3" }`},
+	{"backend.other.tls.checks", `false`, `~backend.other.tls {  } -> { checks = false }`},
+
 	{"backend.nodes.check.type", `"mcp"`, `~backend.nodes.check.type "tcp" -> "mcp"`},
 	{"backend.nodes.check.interval", `"10s"`, `~backend.nodes.check.interval 3s -> 10s`},
 	{"backend.nodes.check.fast_interval", `"2s"`, `~backend.nodes.check.fast_interval 1s -> 2s`},

@@ -170,9 +170,18 @@ var descriptions = map[string]string{
 	"backend.NAME preserve_host":    "send the client's Host to servers; false = the server's address",
 	"backend.NAME source":           "local addresses to connect from: each has some 28,000 ports per server; [] = the kernel chooses",
 	"backend.NAME send_proxy":       "the version of the PROXY protocol header sent to servers (modes tcp and mcp); \"\" = none",
+	"backend.NAME tls":              "TLS to the servers, over every endpoint: tcp, http, ws and sse; without this table, none.",
 	"backend.NAME check":            "health checks.",
 	"backend.NAME discover":         "servers that are found at run time, beside those that are written.",
 	"backend.NAME server":           "the servers.",
+
+	"backend.NAME.tls ca":          "a PEM file of the authorities whose certificates are trusted; \"\" = the system's roots. A reload reads it again",
+	"backend.NAME.tls verify":      "a server's certificate must be valid, of a trusted authority, and for the server's name; false is warned of",
+	"backend.NAME.tls server_name": "the name that is asked for (SNI), and that certificates must have among their alternative names; \"\" = the host as written in the server's address. An address is verified, and not asked for",
+	"backend.NAME.tls cert":        "a PEM file with the balancer's own certificate, and the intermediate ones after it, for servers that ask for one; \"\" = none",
+	"backend.NAME.tls key":         "the PEM file of its key, unencrypted",
+	"backend.NAME.tls min_version": "the oldest version of TLS that is accepted",
+	"backend.NAME.tls checks":      "checks speak TLS, too",
 
 	"backend.NAME.check type":          "tcp: a connection is accepted; http: a request gets an expected status; mcp: a JSON-RPC ping over the tcp address is answered, or `server/discover` or `initialize` over the http address of a server without tcp",
 	"backend.NAME.check interval":      "the time between two checks of a server",

@@ -12,7 +12,7 @@ import (
 // servers of a backend are the same if their names are. Their order in the file
 // does not matter. The zero value changes nothing.
 //
-// A Plan compares the files, and the certificates that they name.
+// A Plan compares the files, and the certificates and authorities that they name.
 type Plan struct {
 	Global    []KeyChange // of [global], including those that Fixed returns
 	Admin     []KeyChange // of [admin]
@@ -270,6 +270,7 @@ func diffBackends(before, after *Config) []BackendChange {
 func diffBackend(before, after *Backend) BackendChange {
 	path := join("backend", after.Name)
 	keys := backendSection.compare(path, before, after)
+	keys = append(keys, diffServerTLS(path+".tls", before.TLS, after.TLS)...)
 	return BackendChange{
 		Action: Changed, Name: after.Name, Old: before, New: after,
 		Keys:         keys,

@@ -31,6 +31,9 @@ func validateFiles(c *Config, d *decoder) {
 			loadPages(f.ErrorPages, path, d)
 		}
 	}
+	for i := range c.Backends {
+		loadServerTLS(&c.Backends[i], d)
+	}
 }
 
 // loadedPair is the result of reading the files of a certificate.
@@ -78,20 +81,32 @@ func checkToken(path string) error {
 
 // loadCertificate reads a PEM chain and the key of its first certificate.
 func loadCertificate(named *Certificate) (*tls.Certificate, error) {
-	cert, err := ReadFile(named.Cert, MostSmall)
+	cert, key, err := named.read()
 	if err != nil {
-		return nil, fmt.Errorf("cert: %w", err)
-	}
-	key, err := ReadFile(named.Key, MostSmall)
-	if err != nil {
-		return nil, fmt.Errorf("key: %w", err)
-	}
-	if bytes.Contains(key, []byte("ENCRYPTED")) {
-		return nil, fmt.Errorf("key: %s is encrypted, and a reload cannot ask for its password: decrypt it, with openssl pkey", quoted(named.Key))
+		return nil, err
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("%s and %s are not a PEM certificate chain and its key: %w", quoted(named.Cert), quoted(named.Key), err)
+		return nil, named.mismatch(err)
 	}
 	return &pair, nil
+}
+
+// read reads both files.
+func (c *Certificate) read() (cert, key []byte, err error) {
+	if cert, err = ReadFile(c.Cert, MostSmall); err != nil {
+		return nil, nil, fmt.Errorf("cert: %w", err)
+	}
+	if key, err = ReadFile(c.Key, MostSmall); err != nil {
+		return nil, nil, fmt.Errorf("key: %w", err)
+	}
+	if bytes.Contains(key, []byte("ENCRYPTED")) {
+		return nil, nil, fmt.Errorf("key: %s is encrypted, and a reload cannot ask for its password: decrypt it, with openssl pkey", quoted(c.Key))
+	}
+	return cert, key, nil
+}
+
+// mismatch says that the files are no certificate and its key.
+func (c *Certificate) mismatch(err error) error {
+	return fmt.Errorf("%s and %s are not a PEM certificate chain and its key: %w", quoted(c.Cert), quoted(c.Key), err)
 }

@@ -109,6 +109,9 @@ func completeCheck(b *Backend, d *decoder) {
 	if b.Check.SendProxy {
 		b.Check.ProxyHeader = b.SendProxy
 	}
+	if b.TLS != nil && b.TLS.Checks {
+		b.Check.TLS = b.TLS
+	}
 }
 
 // completeServers fills in the addresses that follow from others.

@@ -145,6 +145,7 @@ var backendSection = section[Backend]{"[backend.NAME]", []field[Backend]{
 	key("preserve_host", boolean, true, func(b *Backend) *bool { return &b.PreserveHost }),
 	key("source", listOf(sourceAddress, `["192.0.2.10"]`), nil, func(b *Backend) *[]netip.Addr { return &b.Source }),
 	key("send_proxy", oneOf(SendProxyOff, SendProxyV1, SendProxyV2), SendProxyOff, func(b *Backend) *SendProxy { return &b.SendProxy }),
+	optional("tls", &serverTLSSection, func(b *Backend) **ServerTLS { return &b.TLS }),
 	sub("check", &checkSection, func(b *Backend) *Check { return &b.Check }),
 	optional("discover", &discoverSection, func(b *Backend) **Discover { return &b.Discover }),
 	several("server", &serverSection, func(b *Backend) *[]Server { return &b.Servers }).comparedApart(),
@@ -194,5 +195,5 @@ type titled interface {
 var allSections = []titled{
 	&globalSection, &adminSection, &resolverSection, &fleetSection, &rateLimitSection,
 	&frontendSection, &corsSection, &stickySection, &routeSection, &respondSection, &redirectSection, &limitSection, &tlsSection, &certificateSection,
-	&backendSection, &checkSection, &discoverSection, &portsSection, &kubernetesSection, &namedPortsSection, &serverSection,
+	&backendSection, &serverTLSSection, &checkSection, &discoverSection, &portsSection, &kubernetesSection, &namedPortsSection, &serverSection,
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // Warnings returns what is valid but probably not intended: certificates that
-// clients refuse at the time now, or will soon, keys that every user may read, and
-// limits that cannot tell clients apart. Each is one line for the log, without file
+// are refused at the time now, or will be soon, keys that every user may read, servers
+// that are not verified, and limits that cannot tell clients apart. Each is one line for the log, without file
 // and line.
 func (c *Config) Warnings(now time.Time) []string {
 	var found []string
@@ -22,9 +22,14 @@ func (c *Config) Warnings(now time.Time) []string {
 		}
 		for i := range f.TLS.Certificates {
 			at := element(join("frontend", f.Name)+".tls.certificates", i)
-			for _, warning := range f.TLS.Certificates[i].warnings(now) {
+			for _, warning := range f.TLS.Certificates[i].warnings(now, "clients") {
 				found = append(found, at+": "+warning)
 			}
+		}
+	}
+	for i := range c.Backends {
+		if t := c.Backends[i].TLS; t != nil {
+			found = append(found, t.warnings(now)...)
 		}
 	}
 	return found
@@ -33,14 +38,15 @@ func (c *Config) Warnings(now time.Time) []string {
 // soon is how long before a certificate's end its warning begins.
 const soon = 7 * 24 * time.Hour
 
-func (c *Certificate) warnings(now time.Time) (found []string) {
+// warnings says what peers, who are clients or servers, will refuse, and what is unsafe.
+func (c *Certificate) warnings(now time.Time, peers string) (found []string) {
 	leaf := c.Pair.Leaf
 	from, until := leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339)
 	switch {
 	case now.After(leaf.NotAfter):
-		found = append(found, fmt.Sprintf("%s was valid until %s: clients refuse it; renew it and reload", quoted(c.Cert), until))
+		found = append(found, fmt.Sprintf("%s was valid until %s: %s refuse it; renew it and reload", quoted(c.Cert), until, peers))
 	case now.Before(leaf.NotBefore):
-		found = append(found, fmt.Sprintf("%s is not valid before %s: clients refuse it; is the clock right?", quoted(c.Cert), from))
+		found = append(found, fmt.Sprintf("%s is not valid before %s: %s refuse it; is the clock right?", quoted(c.Cert), from, peers))
 	case now.After(leaf.NotAfter.Add(-soon)):
 		found = append(found, fmt.Sprintf("%s is valid until %s: renew it and reload", quoted(c.Cert), until))
 	}

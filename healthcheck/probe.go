@@ -43,11 +43,14 @@ func (a Address) on(port int) Address {
 	return a
 }
 
-// host returns the address as a Host field: without the port that HTTP takes for
-// granted.
-func (a Address) host() string {
-	host := cmp.Or(a.Written, a.Addr.String())
-	return strings.TrimSuffix(host, ":80")
+// host returns the address as a Host field: without the port that HTTP, or HTTPS where
+// checks speak TLS, takes for granted.
+func (a Address) host(check *conf.Check) string {
+	host, granted := cmp.Or(a.Written, a.Addr.String()), ":80"
+	if check.TLS != nil {
+		granted = ":443"
+	}
+	return strings.TrimSuffix(host, granted)
 }
 
 // target is a Target and what the probes before found there.
@@ -97,10 +100,10 @@ func (p probe) timed(ctx context.Context, check conf.Check, to target) Result {
 	return result
 }
 
-// dial connects to an address and sends the PROXY header of the check, if there is one. If
-// that fails, conn is nil and the second value is the result of the probe. TCP keep-alive
-// is off, as the connection is short-lived.
-func dial(ctx context.Context, check conf.Check, to Address) (*net.TCPConn, Result) {
+// dial connects to an address, sends the PROXY header of the check, if there is one, and
+// begins TLS where checks speak it. If that fails, conn is nil and the second value is the
+// result of the probe. TCP keep-alive is off, as the connection is short-lived.
+func dial(ctx context.Context, check conf.Check, to Address) (net.Conn, Result) {
 	if !to.Addr.IsValid() {
 		return nil, Result{Code: SOCKERR, Detail: "the server has no address for this type of check"}
 	}
@@ -115,7 +118,10 @@ func dial(ctx context.Context, check conf.Check, to Address) (*net.TCPConn, Resu
 			return nil, answerResult(err, "the PROXY header was sent")
 		}
 	}
-	return conn.(*net.TCPConn), Result{}
+	if check.TLS != nil {
+		return shake(ctx, check.TLS, conn, to)
+	}
+	return conn, Result{}
 }
 
 // proxyHeaders are the PROXY headers of connections that the balancer makes for itself:
@@ -152,6 +158,8 @@ func answerResult(err error, what string) Result {
 	switch {
 	case isTimeout(err):
 		return Result{Code: L7TOUT, Detail: "timed out waiting for " + what}
+	case isRefusal(err):
+		return Result{Code: L6RSP, Detail: refusalOf(err)}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return Result{Code: L7RSP, Detail: "connection closed before " + what}
 	}

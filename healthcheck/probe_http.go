@@ -38,7 +38,7 @@ func probeHTTP(ctx context.Context, check conf.Check, to Address) Result {
 	defer conn.Close()
 	defer endWith(ctx, conn)()
 
-	r := request{method: check.Method, path: check.Path, host: cmp.Or(check.Host, to.host()), last: true}
+	r := request{method: check.Method, path: check.Path, host: cmp.Or(check.Host, to.host(&check)), last: true}
 	if _, err := conn.Write(r.bytes(check.Headers)); err != nil {
 		return answerResult(err, "the request was sent")
 	}

@@ -73,7 +73,7 @@ func probeMCPHTTP(ctx context.Context, check conf.Check, to Address, m *memory) 
 	if m == nil {
 		m = &memory{endings: new(sync.WaitGroup)}
 	}
-	p := &mcpProbe{check: check, to: to, host: cmp.Or(check.Host, to.host()), memory: m}
+	p := &mcpProbe{check: check, to: to, host: cmp.Or(check.Host, to.host(&check)), memory: m}
 	results := make(chan Result, 1)
 	m.endings.Go(func() {
 		results <- p.ask(ctx)
@@ -186,12 +186,12 @@ type mcpSession struct {
 	probe    *mcpProbe
 	id       string
 	version  string // of the protocol, which the server chose; "" = unknown
-	conn     *net.TCPConn
+	conn     net.Conn
 	response *http.Response // which announced it, on conn
 }
 
 // opened returns the session that a response announces, or nil.
-func (p *mcpProbe) opened(conn *net.TCPConn, response *http.Response) *mcpSession {
+func (p *mcpProbe) opened(conn net.Conn, response *http.Response) *mcpSession {
 	id := response.Header.Get("Mcp-Session-Id")
 	if id == "" || len(id) > maxSessionID || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return nil

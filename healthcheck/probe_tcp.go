@@ -2,6 +2,7 @@ package healthcheck
 
 import (
 	"context"
+	"net"
 
 	"mcplb/conf"
 )
@@ -13,14 +14,17 @@ import (
 // It closes with a reset (SO_LINGER 0, socket(7)), which leaves no TIME_WAIT on
 // either side: with one check per second of 1,000 servers there would be 60,000. After
 // a PROXY header it closes with a FIN: a reset could overtake the header, and the server
-// would log a connection without one.
+// would log a connection without one. Over TLS, the handshake must succeed, too.
 func probeTCP(ctx context.Context, check conf.Check, to Address) Result {
 	conn, failure := dial(ctx, check, to)
 	if conn == nil {
 		return failure
 	}
-	if check.ProxyHeader == conf.SendProxyOff {
-		conn.SetLinger(0)
+	if secured, ok := conn.(*checkedTLS); ok {
+		return secured.finish(ctx)
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok && check.ProxyHeader == conf.SendProxyOff {
+		tcp.SetLinger(0)
 	}
 	conn.Close()
 	return Result{Code: L4OK}

@@ -9,13 +9,16 @@ import (
 // those of HAProxy (src/check.c, analyze_status). The zero value is UNK.
 type Code uint8
 
-// The codes. There is no L6 (TLS) code: probes speak plain TCP and HTTP.
+// The codes. Those of L6 are of checks that speak TLS.
 const (
 	UNK     Code = iota // no check has finished yet
 	SOCKERR             // the balancer had no descriptor, port or memory, or the server has no such endpoint
 	L4OK                // the connection was established
 	L4TOUT              // the connection was not established in time
 	L4CON               // the connection was refused, or the server is unreachable
+	L6OK                // the TLS handshake was completed
+	L6TOUT              // connected, but the TLS handshake was not completed in time
+	L6RSP               // the TLS handshake failed, or the server's certificate is not accepted
 	L7OK                // the server answered as expected
 	L7OKC               // the server answered that it is to be drained: conditionally passed
 	L7TOUT              // connected, but no complete response in time
@@ -47,6 +50,9 @@ var codes = [...]struct {
 	L4OK:    {"L4OK", "connected", passed},
 	L4TOUT:  {"L4TOUT", "connection timed out", failed},
 	L4CON:   {"L4CON", "connection failed", failed},
+	L6OK:    {"L6OK", "TLS handshake completed", passed},
+	L6TOUT:  {"L6TOUT", "TLS handshake timed out", failed},
+	L6RSP:   {"L6RSP", "TLS handshake failed", failed},
 	L7OK:    {"L7OK", "answered", passed},
 	L7OKC:   {"L7OKC", "answered, asks to be drained", drains},
 	L7TOUT:  {"L7TOUT", "no response in time", failed},

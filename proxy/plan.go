@@ -244,6 +244,7 @@ func showAddress(address netip.AddrPort) string {
 // applyBackend changes one backend.
 func (c *change) applyBackend(b *pool, after *conf.Backend) {
 	before := b.InForce()
+	c.proxy.secure(b.Pool, after.TLS)
 	gone, err := b.ApplyAt(*after, c.addresses[after.Name])
 	if err != nil {
 		// Every name of a server was checked before: this is a bug of ours.

@@ -338,6 +338,7 @@ func (p *Proxy) newPool(c conf.Backend, addresses []backend.Addresses) (*pool, e
 	if err != nil {
 		return nil, err
 	}
+	p.secure(made, c.TLS)
 	b := newPool(made, p.options.Log)
 	made.OnChange(func(s *backend.Server, old, now backend.State) { p.serverChanged(b, s, old, now) })
 	return b, nil

@@ -129,7 +129,7 @@ func (p view) showBackend(b *pool, names map[string][]admin.Name) admin.Backend 
 	shown := admin.Backend{
 		Name: c.Name, Balance: string(c.Balance),
 		QueueCurrent: int64(b.Queued()), QueuePeak: int64(b.QueuedPeak()),
-		StickySources: int64(b.Remembered()),
+		StickySources: int64(b.Remembered()), TLS: showServerTLS(c.TLS),
 	}
 	for _, server := range b.Servers() {
 		totals := server.Totals()

@@ -31,7 +31,8 @@ var layers = []layer{
 	{name: "proxy/metrics"}, // counters of everything below
 	{name: "backend", imports: []string{"conf", "proxy/metrics"}},
 	{name: "backend/discovery", imports: []string{"conf"}}, // knows no backend and no client
-	{name: "healthcheck", imports: []string{"conf", "backend"}},
+	{name: "backend/servertls", imports: []string{"conf"}}, // for connections and checks alike
+	{name: "healthcheck", imports: []string{"conf", "backend", "backend/servertls"}},
 	{name: "proxy/reactor"}, // mechanism only: knows no protocol and no backend
 	{name: "proxy/http1", pure: true},
 	{name: "proxy/websocket", pure: true},
@@ -46,7 +47,7 @@ var layers = []layer{
 	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/http1", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4", "proxy/rules"}},
 	{name: "proxy/admin", imports: []string{"plot", "proxy/metrics", "proxy/lograte"}}, // shows what its Source reports
 	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "proxy/reactor", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
-	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "healthcheck", "proxy/reactor", "proxy/http1", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/fleet", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/rules", "proxy/l7", "proxy/admin", "proxy/handover"}},
+	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "backend/servertls", "healthcheck", "proxy/reactor", "proxy/http1", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/fleet", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/rules", "proxy/l7", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/internal/build"},
 	{name: "cmd/internal/holder"},   // who listens on an address
 	{name: "cmd/internal/cli"},      // command lines; knows no program

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"mcplb/conf"
@@ -26,9 +27,13 @@ func (s *server) prepareTLS(c *conf.Config) {
 	for _, warning := range warnings(c) {
 		s.log.Warn(warning)
 	}
-	for _, f := range c.Frontends {
-		if most := s.proxy.Processors(); f.TLS != nil && os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < most {
-			runtime.GOMAXPROCS(most)
-		}
+	if most := s.proxy.Processors(); speaksTLS(c) && os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < most {
+		runtime.GOMAXPROCS(most)
 	}
+}
+
+// speaksTLS reports whether clients or servers are spoken to over TLS.
+func speaksTLS(c *conf.Config) bool {
+	return slices.ContainsFunc(c.Frontends, func(f conf.Frontend) bool { return f.TLS != nil }) ||
+		slices.ContainsFunc(c.Backends, func(b conf.Backend) bool { return b.TLS != nil })
 }

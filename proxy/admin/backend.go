@@ -19,6 +19,8 @@ type Backend struct {
 	Retries       uint64 `json:"retries"`        // counter: further attempts to connect to the same server
 	Redispatches  uint64 `json:"redispatches"`   // counter: clients sent to another server after a failed connect
 
+	TLS *ServerTLS `json:"tls,omitempty"` // absent: its servers speak plain
+
 	Discovery *Discovery `json:"discovery,omitempty"` // absent: no servers are found for it
 
 	Servers []Server `json:"servers"` // in the order of the file; then those that were added, and those that were found

@@ -52,6 +52,7 @@ func assess(s *Snapshot) Summary {
 	for i := range s.Backends {
 		sum.backend(s, &s.Backends[i])
 		sum.discovery(s.Time, &s.Backends[i])
+		sum.serverTLS(s.Time, &s.Backends[i])
 	}
 	sum.fleet(s.Fleet)
 	sum.throttled(s.RateLimit.Throttled)

@@ -168,6 +168,9 @@ func (s *Session) Dial(liveness reactor.Liveness, sources []netip.Addr) (errno u
 	return errno
 }
 
+// Target implements session.Stream.
+func (s *Session) Target() conf.Endpoint { return conf.EndpointTCP }
+
 // Disconnect implements session.Stream.
 func (s *Session) Disconnect(reset bool) {
 	server := s.relay.server

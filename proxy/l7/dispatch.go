@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"mcplb/backend"
+	"mcplb/conf"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/reactor"
@@ -74,7 +75,7 @@ func (x *exchange) Assigned(waited bool) (connect bool) {
 	x.upstreamPool = x.client.worker.upstreams(x.dispatch.Slot.Server())
 	x.dispatch.Note(x)
 	if !x.has(toWebSocket) {
-		if u := x.upstreamPool.take(x.Endpoint); u != nil {
+		if u := x.upstreamPool.take(x.Endpoint, session.TLSOf(x.dispatch.Pool)); u != nil {
 			u.exchange, x.upstream = x, u
 			x.Flags |= reused
 			upload{x}.forward()
@@ -99,7 +100,7 @@ func (x *exchange) Dial(liveness reactor.Liveness, sources []netip.Addr) unix.Er
 	x.Flags &^= reused
 	pool := x.upstreamPool
 	pool.dialed++
-	u := &upstream{pool: pool, exchange: x, endpoint: x.Endpoint}
+	u := &upstream{pool: pool, exchange: x, endpoint: x.Endpoint, tls: session.TLSOf(x.dispatch.Pool)}
 	to := reactor.DialOptions{To: pool.server.Addr(endpoints[x.Endpoint]), Liveness: liveness}
 	conn, errno := x.loop().DialFrom(to, sources, pool.dialed, u)
 	if errno == 0 {
@@ -107,6 +108,9 @@ func (x *exchange) Dial(liveness reactor.Liveness, sources []netip.Addr) unix.Er
 	}
 	return errno
 }
+
+// Target implements session.Stream.
+func (x *exchange) Target() conf.Endpoint { return endpoints[x.Endpoint] }
 
 // Preface implements session.Stream.
 func (x *exchange) Preface() unix.Errno { return 0 }

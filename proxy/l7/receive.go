@@ -277,7 +277,7 @@ func (x *exchange) finish() {
 	x.upstreamPool.counters.MessagesOut.Add(1)
 	if complete && x.Flags&(upstreamClose|toWebSocket) == 0 {
 		x.upstream = nil
-		x.upstreamPool.put(u, x.dispatch.Pool.InForce())
+		x.upstreamPool.put(u, x.dispatch.Pool.InForce(), session.TLSOf(x.dispatch.Pool))
 	} else {
 		x.Disconnect(!complete)
 	}

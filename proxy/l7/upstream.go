@@ -3,6 +3,7 @@ package l7
 import (
 	"mcplb/proxy/http1"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,7 +28,8 @@ type upstream struct {
 	expires  int64                 // when it has been idle for too long; 0 = never
 	head     reactor.PendingBuffer // of a response head whose end is still to come
 	scan     http1.Scan
-	endpoint uint8 // of the server, as in endpoints
+	tls      session.ServerTLS // under which it was dialed; nil = plain
+	endpoint uint8             // of the server, as in endpoints
 }
 
 // Ready implements reactor.Handler.
@@ -64,9 +66,14 @@ func (u *upstream) quiet() bool {
 	return !u.conn.Readable() || u.silent()
 }
 
-// silent asks the kernel whether nothing is there to be read, not even the end.
+// silent asks the kernel whether nothing is there to be read, not even the end. What
+// belongs to TLS alone, such as tickets, is read and does not count.
 func (u *upstream) silent() bool {
-	_, errno := u.conn.Peek(u.pool.worker.probe[:])
+	read := u.conn.Peek
+	if u.conn.HasTransport() {
+		read = u.conn.Read
+	}
+	_, errno := read(u.pool.worker.probe[:])
 	return errno == unix.EAGAIN
 }
 

@@ -7,6 +7,7 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/session"
 )
 
 // upstreamPool holds one loop's kept-alive connections to a server that no exchange
@@ -28,15 +29,16 @@ type upstreamPool struct {
 // check: the loop's next turn would have reported its end.
 const freshFor = int64(100 * time.Millisecond)
 
-// take returns a kept-alive connection to an endpoint of the server, or nil.
-func (p *upstreamPool) take(endpoint uint8) *upstream {
+// take returns a kept-alive connection to an endpoint of the server, made under the TLS
+// in force, or nil.
+func (p *upstreamPool) take(endpoint uint8, tls session.ServerTLS) *upstream {
 	for list := p.idle[endpoint]; len(list) > 0; list = p.idle[endpoint] {
 		last := len(list) - 1
 		u := list[last]
 		list[last] = nil
 		p.idle[endpoint] = list[:last]
 		p.waits.Add(-1)
-		if p.worker.loop.Now()-u.since < freshFor || u.silent() {
+		if u.tls == tls && (p.worker.loop.Now()-u.since < freshFor || u.silent()) {
 			return u
 		}
 		u.close()
@@ -45,13 +47,14 @@ func (p *upstreamPool) take(endpoint uint8) *upstream {
 }
 
 // put keeps a connection for the next request to its server, as long as the backend
-// allows. It closes it when enough are kept already, or the server must not be used.
-func (p *upstreamPool) put(u *upstream, settings *conf.Backend) {
+// allows. It closes it when enough are kept already, the server must not be used, or
+// other TLS is in force.
+func (p *upstreamPool) put(u *upstream, settings *conf.Backend, tls session.ServerTLS) {
 	kept := 0
 	for _, list := range p.idle {
 		kept += len(list)
 	}
-	if kept >= p.worker.share(settings.MaxIdle) || p.gone || p.server.Removed() || !p.server.State().TakesBound() || !u.quiet() {
+	if kept >= p.worker.share(settings.MaxIdle) || p.gone || u.tls != tls || p.server.Removed() || !p.server.State().TakesBound() || !u.quiet() {
 		u.close()
 		return
 	}

@@ -24,7 +24,9 @@ import (
 //	idle        no server is usable              idle: Unserved
 //	queued      Granted                          as where a slot is free
 //	queued      timeout_queue                    idle: Unserved
-//	connecting  connected                        idle: Established
+//	connecting  connected, and the TLS           idle: Established
+//	            handshake is complete, if the
+//	            servers speak TLS
 //	connecting  failed, attempts are left        another slot
 //	connecting  failed, none are left            idle: Unserved
 //	connecting  the server goes down             as failed
@@ -97,7 +99,10 @@ type Stream interface {
 	// Dial begins a connection to the slot's server, from one of the sources where
 	// there are any.
 	Dial(liveness reactor.Liveness, sources []netip.Addr) unix.Errno
-	// Preface sends what goes before everything else on a new connection.
+	// Target is the endpoint that Dial connects to.
+	Target() conf.Endpoint
+	// Preface sends what goes before everything else on a new connection, TLS
+	// included.
 	Preface() unix.Errno
 	// Established is called when the connection is there, and counted.
 	Established()
@@ -227,7 +232,7 @@ func (d *Dispatch) Connect(s Stream) {
 
 // Ready ends the attempt when its outcome is known: c is what Dial began.
 func (d *Dispatch) Ready(s Stream, c *reactor.Conn) {
-	done, errno := c.Connected()
+	done, errno := d.progress(s, c)
 	if !done {
 		return
 	}
@@ -236,9 +241,6 @@ func (d *Dispatch) Ready(s Stream, c *reactor.Conn) {
 		// It went down, or into maintenance, during the attempt: what ends with it
 		// has ended already, so this must not begin.
 		errno = unix.ECONNRESET
-	}
-	if errno == 0 {
-		errno = s.Preface()
 	}
 	if errno != 0 {
 		s.Disconnect(down)
@@ -254,6 +256,21 @@ func (d *Dispatch) Ready(s Stream, c *reactor.Conn) {
 	s.Log().Connected(now)
 	d.state = Idle
 	s.Established()
+}
+
+// progress continues the attempt: the connection, what goes before everything else on
+// it, and TLS, where the pool's servers speak it.
+func (d *Dispatch) progress(s Stream, c *reactor.Conn) (done bool, errno unix.Errno) {
+	if c.HasTransport() {
+		return d.shaken(c)
+	}
+	if done, errno = c.Connected(); !done || errno != 0 {
+		return done, errno
+	}
+	if errno = s.Preface(); errno != 0 {
+		return true, errno
+	}
+	return !d.secure(s, c), 0
 }
 
 // Failed gives the slot back after a failed attempt, of which not a byte was

@@ -268,6 +268,7 @@ func (s *stream) Counters() *Counters       { return &s.counters }
 func (s *stream) Granted(slot backend.Slot) { s.dispatch.Granted(s, slot) }
 func (s *stream) Ready(c *reactor.Conn)     { s.ready(c) }
 func (s *stream) Expired(*reactor.Timer)    { s.dispatch.Expired(s) }
+func (s *stream) Target() conf.Endpoint     { return conf.EndpointTCP }
 func (s *stream) Wanted(bool) (backend.Request, bool) {
 	return backend.Request{Tried: s.dispatch.Tried(), Now: s.loop.Now()}, !s.ended
 }

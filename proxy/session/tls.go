@@ -19,8 +19,8 @@ type TLS interface {
 type Handshake interface {
 	reactor.Transport
 	// Step continues the handshake; call it at every Ready of the connection until
-	// done. An error then says that the client broke off (ECONNRESET), or that the
-	// handshake failed, of which the client is informed if the connection is closed
+	// done. An error then says that the peer broke off (ECONNRESET), or that the
+	// handshake failed, of which the peer is informed if the connection is closed
 	// by Close.
 	Step() (done bool, errno unix.Errno)
 	// Version is the protocol's version, such as "1.3", once it is done.

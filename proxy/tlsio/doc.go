@@ -1,5 +1,5 @@
-// Package tlsio terminates TLS 1.2 and 1.3 on the connections of an event
-// engine.
+// Package tlsio speaks TLS 1.2 and 1.3 on the connections of an event engine, as the
+// server of clients and as the client of servers.
 //
 // A Server holds the settings of one frontend: certificates, versions,
 // application protocols. Secure puts a Transport (reactor.Transport) on a
@@ -19,6 +19,8 @@
 //		n, errno := c.Read(p) // decrypted
 //	}
 //
+// A Client does the same on a connection to a server: Secure begins the handshake.
+//
 // Records, handshake and keys are those of crypto/tls, working on memory. From
 // the client's first bytes, the handshake runs on a separate goroutine, so that
 // its public-key operations never hold up a loop; Workers limit how many
@@ -33,7 +35,8 @@
 //   - an idle connection holds no buffer except crypto/tls's own.
 //
 // A FIN between two records, without the close_notify required before it (RFC
-// 8446 section 6.1), counts as a normal end: many clients end this way.
+// 8446 section 6.1), counts as a normal end of a client: many end this way. Of a server
+// it is an error, so that an answer that somebody has cut does not look complete.
 //
 // The package does not ask clients for certificates, and supports neither early
 // data nor renegotiation.

@@ -83,7 +83,7 @@ func (s *Server) Secure(c *reactor.Conn) {
 	c.SetTransport(&Transport{server: s, conn: c, worker: s.workers.of(c.Loop())})
 }
 
-// Workers are shared by the servers of one engine: buffers for records on each
+// Workers are shared by the servers and clients of one engine: buffers for records on each
 // loop, and a limit on how many handshakes compute at once.
 type Workers struct {
 	loops  []worker
@@ -95,16 +95,17 @@ type Workers struct {
 func NewWorkers(loops []*reactor.Loop, handshakes int) *Workers {
 	ws := &Workers{loops: make([]worker, len(loops)), tokens: make(chan struct{}, handshakes)}
 	for i, loop := range loops {
-		ws.loops[i].loop = loop
+		ws.loops[i].loop, ws.loops[i].tokens = loop, ws.tokens
 	}
 	return ws
 }
 
 // worker holds the buffers of one loop, whose goroutine alone uses it.
 type worker struct {
-	loop *reactor.Loop
-	in   []byte // for one read of a socket; nil until the loop has TLS
-	out  []byte // records before they are sent
+	loop   *reactor.Loop
+	tokens chan struct{} // of the Workers
+	in     []byte        // for one read of a socket; nil until the loop has TLS
+	out    []byte        // records before they are sent
 }
 
 func (ws *Workers) of(loop *reactor.Loop) *worker {

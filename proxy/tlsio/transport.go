@@ -21,12 +21,14 @@ import (
 //	handshaking    bytes arrive, or a flight is ready        handshaking
 //	handshaking    the handshake is complete                 open
 //	handshaking    it fails; an alert tells the client why   failed
-//	open           close_notify, or FIN between two records  ended
-//	open           FIN within a record, a forged record,     failed
-//	               a broken socket
+//	open           close_notify, or from a client FIN        ended
+//	               between two records
+//	open           FIN within a record, or from a server     failed
+//	               without close_notify; a forged record, a
+//	               broken socket
 //	any            Close                                     closed; the handshake's goroutine ends
 type Transport struct {
-	server          *Server
+	server          *Server // nil = the peer is a server
 	conn            *reactor.Conn
 	worker          *worker
 	tls             *tls.Conn  // from handshaking on
@@ -39,6 +41,8 @@ type Transport struct {
 	unsentReplies   uint16     // bytes of crypto/tls's replies that the peer has not taken
 	fault           unix.Errno // why it failed
 	tls12           bool       // the version, once the handshake is complete
+	strict          bool       // FIN without close_notify is no end
+	err             error      // of crypto/tls
 }
 
 type state uint8
@@ -61,9 +65,9 @@ const maxUnsentReplies = 4 << 10
 const minRead = 1 << 10
 
 // Step continues the handshake: call it at every Ready until it is done. Then 0
-// says that the connection is open, ECONNRESET that the client gave up, and any
+// says that the connection is open, ECONNRESET that the peer gave up, and any
 // other error that the handshake failed. In that case an alert is on its way to
-// the client: close the connection with Close, so that it arrives.
+// the peer: close the connection with Close, so that it arrives.
 func (t *Transport) Step() (done bool, errno unix.Errno) {
 	if t.state <= handshaking {
 		t.feed()
@@ -71,7 +75,11 @@ func (t *Transport) Step() (done bool, errno unix.Errno) {
 	return t.state > handshaking, t.fault
 }
 
-// feed reads what the client has sent for the handshake.
+// Err is why the handshake failed, or the stream behind it by what the peer sent; nil =
+// neither has.
+func (t *Transport) Err() error { return t.err }
+
+// feed reads what the peer has sent for the handshake.
 func (t *Transport) feed() {
 	for t.state <= handshaking && t.conn.Readable() {
 		room := maxAhead
@@ -87,7 +95,7 @@ func (t *Transport) feed() {
 		case errno == unix.EAGAIN:
 			return
 		case errno != 0 || n == 0:
-			t.clientEnded(errno)
+			t.peerEnded(errno)
 			return
 		case t.state == awaitingHello && !t.begin(p[:n]):
 			return
@@ -96,9 +104,9 @@ func (t *Transport) feed() {
 	}
 }
 
-// clientEnded ends a handshake whose client has closed, once the handshake has
-// consumed the client's bytes.
-func (t *Transport) clientEnded(errno unix.Errno) {
+// peerEnded ends a handshake whose peer has closed, once the handshake has
+// consumed the peer's bytes.
+func (t *Transport) peerEnded(errno unix.Errno) {
 	switch {
 	case t.state == awaitingHello:
 		t.fail(unix.ECONNRESET, failedGone)
@@ -119,15 +127,20 @@ func (t *Transport) begin(p []byte) bool {
 		t.fail(unix.EPROTO, failedPlain)
 		return false
 	}
+	t.start(func(w *wire) *tls.Conn { return tls.Server(w, t.server.base) })
+	return true
+}
+
+// start starts the handshake's goroutine.
+func (t *Transport) start(side func(*wire) *tls.Conn) {
 	t.state = handshaking
 	t.handshake = &handshake{
-		loop: t.worker.loop, tokens: t.server.workers.tokens, more: make(chan struct{}, 1),
+		loop: t.worker.loop, tokens: t.worker.tokens, more: make(chan struct{}, 1),
 		flush: t.flushFlight, feed: t.feed,
 	}
 	t.wire = wire{worker: t.worker, handshake: t.handshake}
-	t.tls = tls.Server(&t.wire, t.server.base)
+	t.tls = side(&t.wire)
 	go t.handshake.run(t.tls, t.handshakeOver)
-	return true
 }
 
 // recordHandshake is the type of a client's first record.
@@ -171,12 +184,15 @@ func (t *Transport) handshakeOver(err error) {
 	left, end := t.handshake.left()
 	t.handshake, t.wire.handshake = nil, nil
 	if err != nil {
+		t.err = err
 		t.fail(faultOf(err), failureOf(err))
 		t.conn.Yield()
 		return
 	}
 	state := t.tls.ConnectionState()
-	t.server.counters.complete(&state)
+	if t.server != nil {
+		t.server.counters.complete(&state)
+	}
 	t.state, t.tls12 = open, state.Version == tls.VersionTLS12
 	t.worker.loop.Append(&t.unread, left)
 	if broken, ok := end.(unix.Errno); ok {
@@ -186,7 +202,7 @@ func (t *Transport) handshakeOver(err error) {
 }
 
 // faultOf returns the result of Step for a handshake's error: whether the
-// client has gone, or the handshake has failed.
+// peer has gone, or the handshake has failed.
 func faultOf(err error) unix.Errno {
 	var errno unix.Errno
 	if errors.As(err, &errno) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -219,7 +235,9 @@ func (t *Transport) Version() string {
 // fail ends the handshake.
 func (t *Transport) fail(errno unix.Errno, why failure) {
 	t.state, t.fault = failed, errno
-	t.server.counters.failed[why].Add(1)
+	if t.server != nil {
+		t.server.counters.failed[why].Add(1)
+	}
 }
 
 // Read implements reactor.Transport.
@@ -274,7 +292,7 @@ func (t *Transport) readSocket(c *reactor.Conn, p []byte) (int, unix.Errno) {
 		return 0, 0
 	case raw == 0:
 		t.state = ended
-		if (t.wire.records != framer{}) {
+		if t.strict || (t.wire.records != framer{}) {
 			t.state, t.fault = failed, unix.ECONNRESET
 		}
 		return 0, 0
@@ -299,7 +317,7 @@ func (t *Transport) decrypt(c *reactor.Conn, p []byte) (n int) {
 		case err == io.EOF:
 			t.state = ended
 		default:
-			t.state, t.fault = failed, unix.EPROTO
+			t.state, t.fault, t.err = failed, unix.EPROTO, err
 		}
 	}
 	if len(t.worker.out) > 0 {
