@@ -226,6 +226,18 @@ func (c *cluster) hold(t *testing.T, n, sources int) *held {
 
 // reopen closes connection i and opens another one, which must reach the same node.
 func (c *cluster) reopen(h *held, i int) error {
+	before := h.nodes[i]
+	if err := c.reopenSomewhere(h, i); err != nil {
+		return err
+	}
+	if h.nodes[i] != before {
+		return fmt.Errorf("%s was on %s and is now on %s", h.sources[i], before, h.nodes[i])
+	}
+	return nil
+}
+
+// reopenSomewhere closes connection i and opens another one.
+func (c *cluster) reopenSomewhere(h *held, i int) error {
 	if err := h.clients[i].leave(); err != nil {
 		return err
 	}
@@ -233,11 +245,26 @@ func (c *cluster) reopen(h *held, i int) error {
 	if err != nil {
 		return err
 	}
-	h.clients[i] = again
-	if name != h.nodes[i] {
-		return fmt.Errorf("%s was on %s and is now on %s", h.sources[i], h.nodes[i], name)
-	}
+	h.clients[i], h.nodes[i] = again, name
 	return nil
+}
+
+// mainShare is how much of a source's connections are on the node with most of them, on
+// average.
+func (h *held) mainShare() float64 {
+	nodes := map[string][]string{}
+	for i, node := range h.nodes {
+		nodes[h.sources[i]] = append(nodes[h.sources[i]], node)
+	}
+	sum := 0.0
+	for _, of := range nodes {
+		most := 0
+		for _, node := range of {
+			most = max(most, count(of, node))
+		}
+		sum += float64(most) / float64(len(of))
+	}
+	return sum / float64(len(nodes))
 }
 
 func (h *held) close() {
