@@ -24,7 +24,7 @@ func (n discoveryNames) Addresses(ctx context.Context, host string) ([]netip.Add
 func (n discoveryNames) Services(ctx context.Context, name string) (found []discovery.Record, ttl time.Duration, err error) {
 	answer, err := n.proxy.resolver.Services(ctx, name)
 	for _, s := range answer.List {
-		found = append(found, discovery.Record{Target: s.Target, Port: s.Port, Priority: s.Priority, Weight: s.Weight})
+		found = append(found, discovery.Record(s))
 	}
 	return found, answer.TTL, err
 }
