@@ -415,7 +415,7 @@ func TestServerTLSReload(t *testing.T) {
 	a, other := newAuthority(t), newAuthority(t)
 	server := serveHTTPS(t, a.issued("127.0.0.1"), func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "tls") })
 	plain := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "plain") })
-	front := frontendText("f", anyPort, "http", "b")
+	front := "[global]\nthreads = 1\n" + frontendText("f", anyPort, "http", "b") // each loop keeps its own connections
 	rest := httpBackend(server.address) + "[backend.b.check]\ninterval = \"1h\"\nobserve = false\n"
 	text := front + a.table("checks = false") + rest
 	r := start(t, text)

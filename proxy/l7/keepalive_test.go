@@ -194,9 +194,11 @@ func TestCommentsDoNotPileUp(t *testing.T) {
 	caller := b.dialNarrow()
 	server := s.receiveHead(caller, get("/"))
 	server.Say(streamHead + "Transfer-Encoding: chunked\r\n\r\n")
+	written := make(chan error, 1) // how writing ended
 	go func() {
-		for range 100 {
+		for {
 			if _, err := server.Write([]byte(chunk(strings.Repeat("data: "+strings.Repeat("x", 1000)+"\n\n", 32)))); err != nil {
+				written <- err
 				return
 			}
 		}
@@ -213,7 +215,7 @@ func TestCommentsDoNotPileUp(t *testing.T) {
 		t.Errorf("%d bytes were sent to a client that takes none", after-before)
 	}
 	caller.Reset()
-	server.HearReset()
+	<-written // fails: the server's connection is cut
 }
 
 // A stream that is handed over goes on to be kept alive, in the state that it was in:

@@ -107,11 +107,13 @@ func (c *RuleCounters) countTool(name []byte, failed bool, nanoseconds int64) {
 	t.Duration.Add(nanoseconds)
 }
 
-// bind makes the routes of settings count here.
+// bind makes the routes of settings count here. It writes nothing if they do already:
+// loops may be using them.
 func (c *RuleCounters) bind(s *Settings) {
-	if s.matcher == nil {
+	if s.matcher == nil || s.counting == c {
 		return
 	}
+	s.counting = c
 	s.fallback.requests = c.routes.Get([]byte(s.fallback.name))
 	for i := range s.routes {
 		r := &s.routes[i]

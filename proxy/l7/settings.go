@@ -19,6 +19,7 @@ import (
 type Settings struct {
 	session.Settings
 	matcher  *rules.Matcher // nil = the frontend has no routes
+	counting *RuleCounters  // where the routes count; nil = nowhere yet
 	routes   []Route        // of the frontend, in the file's order
 	fallback Route          // what no route matches
 	cors     cors
