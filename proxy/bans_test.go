@@ -66,6 +66,8 @@ func TestThrottlingIsVisible(t *testing.T) {
 	if shown.Throttled[0].Refused < 3 || shown.BansImposed != 1 {
 		t.Errorf("shown as %+v", shown)
 	}
+	// The ban counts from the moment it is imposed; its line is written just afterwards.
+	r.eventually("the ban is logged", func() bool { return strings.Contains(log.String(), "source banned") })
 	for _, part := range []string{`msg="source banned"`, "source=127.0.0.1 ", "reason=connection_rate", "violations=3", "for=5m0s", `lift="mcplb unban 127.0.0.1"`} {
 		if strings.Count(log.String(), part) != 1 {
 			t.Errorf("the log has not %s once: %s", part, log.String())
