@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"bytes"
+
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
 )
@@ -17,17 +19,27 @@ func SentMessage(head *http1.RequestHead, names []byte) (Message, []byte) {
 		mcp.EraOf(head.Get(http1.HeaderMcpProtocolVersion)) != mcp.EraStateless:
 		return Message{}, names
 	}
-	names, ok := mcp.AppendName(names[:0], head.Get(http1.HeaderMcpMethod))
+	names, ok := appendName(names[:0], head.Get(http1.HeaderMcpMethod))
 	method := len(names)
 	if !ok || method == 0 {
 		return Message{}, names
 	}
-	names, ok = mcp.AppendName(names, head.Get(http1.HeaderMcpName))
+	names, ok = appendName(names, head.Get(http1.HeaderMcpName))
 	m := Message{Known: true, Method: names[:method], Name: names[method:]}
 	if !ok || len(m.Name) == 0 && mcp.NeedsName(m.Method) {
 		return Message{}, names
 	}
 	return m, names
+}
+
+// appendName is mcp.AppendName for what every server reads alike: not for what looks
+// encoded, and is not encoded as MCP says. Some servers may decode it all the same.
+func appendName(dst, value []byte) (names []byte, ok bool) {
+	names, ok = mcp.AppendName(dst, value)
+	if ok && bytes.HasPrefix(value, []byte("=?")) && bytes.Equal(names[len(dst):], value) {
+		return dst, false
+	}
+	return names, ok
 }
 
 // Share is how many messages of a request take a route.
