@@ -166,3 +166,10 @@ func TestBody(t *testing.T) {
 		t.Errorf("%d bytes, %d ends, want 8000 and 1", got, ends)
 	}
 }
+
+// readFrames reads what a client is sent.
+func readFrames(out []byte) *http2.Framer {
+	frames := http2.NewFramer(nil, bytes.NewReader(out))
+	frames.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	return frames
+}

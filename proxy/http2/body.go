@@ -161,9 +161,11 @@ func (c *Conn) appendStreamCredit(dst []byte, s *Stream) []byte {
 	return dst
 }
 
-// appendCredit sends the connection's credit once it is half a window.
+// appendCredit sends the connection's credit once it is half a window, or more than what the
+// client has left: stalled streams may hold the rest for long.
 func (c *Conn) appendCredit(dst []byte) []byte {
-	if c.owed < max(c.settings.ConnWindow, defaultWindow)/2 || c.state == connFailed {
+	half := max(c.settings.ConnWindow, defaultWindow) / 2
+	if c.owed == 0 || c.owed < half && c.owed < c.recvWindow || c.state == connFailed {
 		return dst
 	}
 	c.recvWindow += c.owed

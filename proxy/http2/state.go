@@ -11,7 +11,7 @@ type ConnState struct {
 	PeerTableSize          uint32
 	SendWindow, RecvWindow int32
 	Owed                   int32
-	Points                 int32
+	Points, Bytes          int32
 	Table                  TableState
 	Data                   DataState
 	Block                  BlockState
@@ -56,7 +56,7 @@ func (c *Conn) State() ConnState {
 	s := ConnState{
 		State: uint8(c.state), Acknowledged: c.acknowledged, Leaving: c.leaving, LastStream: c.lastStream,
 		PeerWindow: c.peerWindow, PeerTableSize: c.peerTableSize, SendWindow: c.sendWindow, RecvWindow: c.recvWindow,
-		Owed: c.owed, Points: c.score.points, Forgotten: c.forgotten,
+		Owed: c.owed, Points: c.score.points, Bytes: c.score.bytes, Forgotten: c.forgotten,
 		Table: TableState{Resized: c.decoder.resized, Max: c.decoder.table.max},
 		Data:  DataState{c.data.id, c.data.left, c.data.padding, c.data.endStream, c.data.discard},
 	}
@@ -87,7 +87,7 @@ func (c *Conn) Restore(shared *Shared, settings *Settings, s *ConnState) {
 		shared: shared, settings: settings, encoded: true,
 		state: connState(s.State), acknowledged: s.Acknowledged, leaving: s.Leaving, lastStream: s.LastStream,
 		peerWindow: s.PeerWindow, peerTableSize: s.PeerTableSize, sendWindow: s.SendWindow, recvWindow: s.RecvWindow,
-		owed: s.Owed, score: score{points: s.Points}, forgotten: s.Forgotten,
+		owed: s.Owed, score: score{points: s.Points, bytes: s.Bytes}, forgotten: s.Forgotten,
 		data:  dataFrame{s.Data.ID, s.Data.Left, s.Data.Padding, s.Data.EndStream, s.Data.Discard},
 		block: headerBlock{s.Block.ID, s.Block.Flags, s.Block.Frames, s.Block.DependsOn, s.Block.Bytes},
 	}
