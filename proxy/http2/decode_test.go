@@ -109,9 +109,9 @@ func TestDecodeMalformed(t *testing.T) {
 // kinds, resized tables among them: otherwise a request gets another one's fields.
 func TestDecodeDifferential(t *testing.T) {
 	t.Parallel()
-	rounds := 300
+	rounds := 100
 	if testing.Short() {
-		rounds = 60
+		rounds = 25
 	}
 	for seed := range uint64(rounds) {
 		r := rand.New(rand.NewPCG(seed, 1))
