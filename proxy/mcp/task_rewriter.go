@@ -1,5 +1,7 @@
 package mcp
 
+import "bytes"
+
 // maxTaskHeld is how far behind a task's id what decides about it may come, in bytes: so
 // much is held back. It stands beside it in all messages of SDKs.
 const maxTaskHeld = 64 << 10
@@ -225,4 +227,10 @@ func (r *TaskRewriter) shrink() {
 	if len(r.marks) == 0 && cap(r.marks) > most/32 {
 		r.marks = nil
 	}
+}
+
+// MayShowTasks reports whether there may be something to do for a TaskRewriter in p, all
+// of a response. It costs less than to find out.
+func MayShowTasks(p []byte) bool {
+	return bytes.Contains(p, []byte("taskId")) || bytes.Contains(p, []byte(`\u`))
 }
