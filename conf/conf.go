@@ -207,7 +207,7 @@ func (f *Frontend) uses(name string) bool {
 }
 
 // BackendOf returns the name of the backend that r, a route of f, leads to.
-func (f *Frontend) BackendOf(r Route) string { return cmp.Or(r.Backend, f.Backend) }
+func (f *Frontend) BackendOf(r *Route) string { return cmp.Or(r.Backend, f.Backend) }
 
 // CORS is a section [frontend.NAME.cors]: what lets pages of other origins read
 // generated responses (Fetch Standard, section 3.2). AllowedOrigins says which

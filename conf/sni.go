@@ -66,13 +66,13 @@ func (c *Config) sniWarnings(f *Frontend) (found []string) {
 	to := map[string]string{}
 	for _, r := range f.Routes {
 		for _, name := range r.SNI {
-			to[name] = f.BackendOf(r)
+			to[name] = f.BackendOf(&r)
 		}
 	}
 	for i, r := range f.Routes {
 		at := element(join("frontend", f.Name)+".route", i)
 		for j, name := range r.SNI {
-			if by, backend := f.otherwise(name, to); backend == f.BackendOf(r) {
+			if by, backend := f.otherwise(name, to); backend == f.BackendOf(&r) {
 				found = append(found, fmt.Sprintf("%s: %q changes nothing, since %s sends it to backend %q, too: leave it out", element(at+".sni", j), name, by, backend))
 			}
 		}

@@ -262,10 +262,10 @@ func endpointNeeds(c *Config, b *Backend, d *decoder) map[Endpoint]string {
 		}
 		for i, r := range f.Routes {
 			route := join("frontend", f.Name) + element(".route", i)
-			if f.Mode == ModeTCP && f.BackendOf(r) == b.Name {
+			if f.Mode == ModeTCP && f.BackendOf(&r) == b.Name {
 				need(EndpointTCP, "route %s of frontend %q", r.title(i), f.Name)
 			}
-			if f.Mode == ModeHTTP && r.Forwards() && f.BackendOf(r) == b.Name && d.sound(route+".endpoint") {
+			if f.Mode == ModeHTTP && r.Forwards() && f.BackendOf(&r) == b.Name && d.sound(route+".endpoint") {
 				need(r.Endpoint, "route %s of frontend %q", r.title(i), f.Name)
 			}
 		}

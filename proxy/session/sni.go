@@ -37,7 +37,7 @@ func NewNameRoutes(f *conf.Frontend, poolOf func(name string) *backend.Pool) *Na
 	n := &NameRoutes{exact: map[string]*NameRoute{}, wildcards: map[string]*NameRoute{}}
 	for i := range f.Routes {
 		r := &f.Routes[i]
-		route := &NameRoute{Name: r.SNITitle(), Pool: poolOf(f.BackendOf(r))}
+		route := &NameRoute{Name: titleOf(r.SNI), Pool: poolOf(f.BackendOf(r))}
 		n.All = append(n.All, route)
 		for _, name := range r.SNI {
 			if domain, wild := strings.CutPrefix(name, "*"); wild {
@@ -50,6 +50,17 @@ func NewNameRoutes(f *conf.Frontend, poolOf func(name string) *backend.Pool) *Na
 	n.All = append(n.All, &NameRoute{Name: NoNameRoute, Pool: poolOf(f.Backend)})
 	n.tellApart()
 	return n
+}
+
+// longTitle is how long a route's Name may be, in bytes.
+const longTitle = 80
+
+func titleOf(names []string) string {
+	title := strings.Join(names, ",")
+	if len(title) > longTitle {
+		title = title[:longTitle] + "..." // host names are ASCII
+	}
+	return title
 }
 
 // tellApart gives routes of one Name their places in the file.
@@ -65,12 +76,18 @@ func (n *NameRoutes) tellApart() {
 	}
 }
 
+// longestName is the length of the longest host name, with its last dot.
+const longestName = 254
+
 // Default is the route of what no other matches, and of what names nobody.
 func (n *NameRoutes) Default() *NameRoute { return n.All[len(n.All)-1] }
 
 // Find returns the route of a name, as the client has written it: an exact name before
 // a wildcard, and the longest wildcard before others.
 func (n *NameRoutes) Find(name string) *NameRoute {
+	if len(name) > longestName {
+		return n.Default()
+	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	if r := n.exact[name]; r != nil {
 		return r
