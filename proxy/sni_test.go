@@ -258,7 +258,6 @@ func TestSNIReloadAndUpgrade(t *testing.T) {
 		t.Errorf("after the reload: %q", got)
 	}
 	h := &bySNI{n.upgrade(changed)}
-	t.Cleanup(func() { _ = h.stop() })
 	if got := h.waits(); got != 2 {
 		t.Errorf("%d clients are waited for in the new process, want 2", got)
 	}
@@ -285,6 +284,10 @@ func TestSNIReloadAndUpgrade(t *testing.T) {
 	late := dial(t, h.address("tcp"))
 	late.Say(hello)
 	late.reaches("without routes", "rest", hello)
+	for _, c := range []*client{served, half, silent, late} {
+		c.Close()
+	}
+	h.end()
 }
 
 // TestSNIPeers: the clients that people have reach the server whose certificate they

@@ -149,6 +149,7 @@ func (s *Session) Expired(*reactor.Timer) {
 	case entering:
 		s.refuse(s.client.TooLate())
 	case hello:
+		s.client.Conn.RetryRead() // what has come was only looked at, and no event will report it again
 		s.unnamed()
 	case dispatching:
 		s.dispatch.Expired(s)
