@@ -12,6 +12,7 @@ type wire struct {
 	worker    *worker
 	handshake *handshake // nil: the loop drives
 	records   framer
+	secrets   secrets // that crypto/tls reports during the handshake
 	in        []byte // read, not taken yet; only the loop uses it
 }
 
