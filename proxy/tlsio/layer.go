@@ -26,6 +26,7 @@ type layer struct {
 	in, out  direction
 	messages messages
 	useless  uint8 // records since the last content
+	used     bool  // since the last rest
 	asked    bool  // the peer was asked for new keys, since the last it had
 	owes     bool  // the peer has asked for new keys, and has not got them
 }
@@ -93,6 +94,7 @@ func frame(p []byte) (size int, refused alert) {
 // less the tag, and returns its type and content.
 func (l *layer) open(w *worker, record, room []byte) (kind byte, content []byte, refused alert) {
 	header, body := record[:headerSize], record[headerSize:]
+	l.used = true
 	aead := l.in.cipher()
 	content, err := aead.Open(room[:0], l.in.nonce(&w.nonce), body, header)
 	if err != nil {
@@ -115,6 +117,7 @@ func (l *layer) seal(w *worker, out []byte, kind byte, content []byte) []byte {
 	out = slices.Grow(out, headerSize+size)
 	out = append(out, typeApplication, 3, 3, byte(size>>8), byte(size))
 	start := len(out)
+	l.used = true
 	out = append(append(out, content...), kind)
 	aead := l.out.cipher()
 	return aead.Seal(out[:start], l.out.nonce(&w.nonce), out[start:], out[start-headerSize:start])
@@ -222,8 +225,12 @@ func (l *layer) content() (refused alert) {
 	return 0
 }
 
-// rest gives up what can be derived again.
+// rest gives up what can be derived again, unless it was used since the last call.
 func (l *layer) rest() {
+	if l.used {
+		l.used = false
+		return
+	}
 	l.in.rest()
 	l.out.rest()
 }

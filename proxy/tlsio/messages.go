@@ -34,6 +34,17 @@ type messages struct {
 // partial reports whether a message has begun and not ended.
 func (m *messages) partial() bool { return *m != messages{} }
 
+// valid reports whether m is a state that read leaves: another process may be faulty.
+func (m *messages) valid() bool {
+	switch {
+	case m.Have < uint8(len(m.Header)):
+		return m.Skip == 0
+	case m.Header[0] == messageKeyUpdate:
+		return m.Have == uint8(len(m.Header)) && m.Skip == 1
+	}
+	return m.Have == uint8(len(m.Header)) && m.Skip > 0 && m.Skip <= mostTicket
+}
+
 // read reads the content of a record of handshake messages. update says that the peer
 // has updated its keys after this record, requested that it wants the same.
 func (m *messages) read(p []byte, fromServer bool) (update, requested bool, refused alert) {

@@ -13,7 +13,7 @@ type wire struct {
 	handshake *handshake // nil: the loop drives
 	records   framer
 	secrets   secrets // that crypto/tls reports during the handshake
-	in        []byte // read, not taken yet; only the loop uses it
+	in        []byte  // read, not taken yet; only the loop uses it
 }
 
 // Read implements net.Conn: at most the rest of one record.
