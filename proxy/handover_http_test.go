@@ -20,12 +20,16 @@ import (
 // in a stream, in a frame.
 func TestHandOverHTTP(t *testing.T) {
 	t.Parallel()
+	overTransports(t, handOverHTTP)
+}
+
+func handOverHTTP(t *testing.T, on *transports) {
 	more := map[string]chan string{"/stream": make(chan string), "/endpoint": make(chan string)}
 	s := endpoint.Serve(t, func(c *net.TCPConn) { handOverNode(t.Context(), c, more) })
-	text := frontendText("f", anyPort, "http", "b", "compress = ['text/plain']") +
-		"[backend.b]\n[[backend.b.server]]\nname = 's1'\nhttp = '" + s.Address + "'\n"
+	text := frontendText("f", anyPort, "http", "b", "compress = ['text/plain']", on.frontend()) +
+		"[backend.b]\n" + on.backend() + "\n[[backend.b.server]]\nname = 's1'\nhttp = '" + on.back(s.Address) + "'\n"
 	r := startOld(t, text)
-	at := r.address("f")
+	at := on.front(r.address("f"))
 	kept, head, stream, endpoint, socket := dial(t, at), dial(t, at), dial(t, at), dial(t, at), dial(t, at)
 	kept.get("/", "ok")
 	head.Say("GET / HTTP/1.1\r\nHo")
