@@ -40,6 +40,7 @@ type Info struct {
 	Frontend string
 	Client   netip.AddrPort // the PROXY header's client where there is one; in mode http the present request's, port 0: not known
 	Proxy    netip.AddrPort // the trusted proxy that named the client in X-Forwarded-For; invalid: none
+	Name     string         // what a client asks for whose TLS is passed through (SNI), where that picks the backend; "" = none
 	State    string         // such as "relaying"
 	Since    int64          // when that began or something last moved, on the loops' clock
 	Requests uint64         // mode http: read so far
