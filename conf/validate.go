@@ -99,7 +99,7 @@ func validateProxies(f *Frontend, path string, d *decoder) {
 	}
 }
 
-// validateALPN reports protocols that no client could ask for, and repeated ones.
+// validateALPN reports protocols that no client could ask for.
 func validateALPN(f *Frontend, path string, d *decoder) {
 	at := path + ".alpn"
 	if len(f.ALPN) == 0 || !d.sound(at) {
@@ -107,11 +107,6 @@ func validateALPN(f *Frontend, path string, d *decoder) {
 	}
 	if f.TLS == nil && d.sound(path+".tls") {
 		d.fail(at, "needs tls: clients choose by ALPN within the TLS handshake; without TLS, write http2 = true")
-	}
-	for i, protocol := range f.ALPN {
-		if slices.Contains(f.ALPN[:i], protocol) {
-			d.fail(fmt.Sprintf("%s[%d]", at, i), "%q stands there already: list each protocol once, the preferred one first", protocol)
-		}
 	}
 }
 

@@ -63,6 +63,28 @@ func Of(c *reactor.Conn) Session {
 	return nil
 }
 
+// Multiplexer is a Session of several streams at once, each of which is a Session, too:
+// those have the servers and slots, the Multiplexer has the connection.
+type Multiplexer interface {
+	Session
+	// EachStream calls visit for every stream. One that visit ends, or that ends with it,
+	// may be visited or not.
+	EachStream(visit func(Session))
+}
+
+// Each calls visit for the streams of a client's connection, where it has any, and then
+// for its session.
+func Each(c *reactor.Conn, visit func(Session)) {
+	s := Of(c)
+	if s == nil {
+		return
+	}
+	if m, ok := s.(Multiplexer); ok {
+		m.EachStream(visit)
+	}
+	visit(s)
+}
+
 // Detached is a session's connections off their loop, on their way to another
 // process.
 type Detached struct {

@@ -42,6 +42,7 @@ type Transport struct {
 	fault           unix.Errno // why it failed
 	tls12           bool       // the version, once the handshake is complete
 	strict          bool       // FIN without close_notify is no end
+	protocol        string     // by ALPN; "" = none
 	err             error      // of crypto/tls
 }
 
@@ -121,7 +122,7 @@ func (t *Transport) peerEnded(errno unix.Errno) {
 // whether they can be those of a handshake.
 func (t *Transport) begin(p []byte) bool {
 	if p[0] != recordHandshake {
-		if t.server.offers("http/1.1") && looksLikeHTTP(p) {
+		if (t.server.offers("http/1.1") || t.server.offers("h2")) && looksLikeHTTP(p) {
 			t.conn.RawTrySend(plainHTTPResponse)
 		}
 		t.fail(unix.EPROTO, failedPlain)
@@ -193,7 +194,7 @@ func (t *Transport) handshakeOver(err error) {
 	if t.server != nil {
 		t.server.counters.complete(&state)
 	}
-	t.state, t.tls12 = open, state.Version == tls.VersionTLS12
+	t.state, t.tls12, t.protocol = open, state.Version == tls.VersionTLS12, state.NegotiatedProtocol
 	t.worker.loop.Append(&t.unread, left)
 	if broken, ok := end.(unix.Errno); ok {
 		t.state, t.fault = failed, broken // the kernel reports it only once
@@ -231,6 +232,10 @@ func (t *Transport) Version() string {
 	}
 	return "1.3"
 }
+
+// Protocol returns the application protocol that was agreed on (ALPN), once the handshake
+// is complete; "" = none.
+func (t *Transport) Protocol() string { return t.protocol }
 
 // fail ends the handshake.
 func (t *Transport) fail(errno unix.Errno, why failure) {
