@@ -18,6 +18,7 @@ type Record struct {
 	Backend  string
 	Server   string // the last one tried
 	TLS      string // the TLS version, such as "1.3"
+	Protocol string // "h2"; "" = another
 
 	Began    int64         // when the client was accepted, or the first byte of the request arrived
 	Ended    int64         // when the connection or request ended

@@ -3,6 +3,7 @@ package l7
 import (
 	"mcplb/backend"
 	"mcplb/proxy/http1"
+	"mcplb/proxy/http2"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/metrics"
 	"mcplb/proxy/session"
@@ -23,6 +24,11 @@ type Counters struct {
 	Tunnels     metrics.Counter                   // connections that became WebSockets
 	BadFrames   metrics.Counter                   // WebSockets that ended because the client sent a malformed frame
 	Zipped      metrics.Counter                   // responses compressed
+
+	Multiplexed    metrics.Counter                   // connections of HTTP/2
+	Streams        metrics.Counter                   // of HTTP/2, begun
+	StreamsEnded   metrics.Counter                   // likewise, over
+	StreamsRefused [http2.NumReasons]metrics.Counter // requests and connections of HTTP/2 refused as malformed, by what is wrong
 }
 
 // Visit implements metrics.Set.
@@ -39,6 +45,10 @@ func (c *Counters) Visit(v metrics.Visitor) {
 	v.Counter("Tunnels", &c.Tunnels)
 	v.Counter("BadFrames", &c.BadFrames)
 	v.Counter("Zipped", &c.Zipped)
+	v.Counter("Multiplexed", &c.Multiplexed)
+	v.Counter("Streams", &c.Streams)
+	v.Counter("StreamsEnded", &c.StreamsEnded)
+	v.Counters("StreamsRefused", c.StreamsRefused[:])
 }
 
 // countRequest counts the request whose head is parsed.

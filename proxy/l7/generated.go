@@ -36,6 +36,7 @@ const (
 	Redirected                // 3xx: by a route
 	Responded                 // what a route responds
 	LimitRefused              // 429: over a limit of a route
+	HTTP2Only                 // 426: the frontend speaks no HTTP/1.1
 	own                       // how many there are
 )
 
@@ -65,6 +66,7 @@ var responses = [own]struct {
 	Redirected:     {308, "redirected", ""},
 	Responded:      {200, "responded", ""},
 	LimitRefused:   {429, "limit_refused", "too many requests of this kind"},
+	HTTP2Only:      {426, "http2_only", "this port speaks HTTP/2 only: use a client that asks for it by ALPN"},
 }
 
 func (w Why) String() string { return responses[w].word }

@@ -3,6 +3,7 @@ package l7
 import (
 	"time"
 
+	"mcplb/conf"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
@@ -56,6 +57,9 @@ func (x recorder) logRequest() {
 	head := &w.request
 	r.Began, r.Request, r.BytesIn = c.Since, time.Duration(w.loop.Now()-c.Since), uint64(w.input.n)
 	r.TLS = session.TLSVersion(c.Conn)
+	if c.stream != nil {
+		r.Protocol = conf.ProtocolHTTP2
+	}
 	r.SetTarget(head.MethodName(), head.Path())
 	if head.Has(http1.HeaderMcpMethod) {
 		r.Call = mcp.MethodOf(head.Get(http1.HeaderMcpMethod)).String()

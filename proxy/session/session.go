@@ -43,6 +43,9 @@ type Info struct {
 	State    string         // such as "relaying"
 	Since    int64          // when that began or something last moved, on the loops' clock
 	Requests uint64         // mode http: read so far
+	Protocol string         // "h2": a connection of HTTP/2, or one of its streams; "" = another
+	Streams  int            // of a connection of HTTP/2: those that are open
+	Stream   uint32         // the stream's number on its connection; 0 = it is a connection
 }
 
 // Holder is a connection's handler that belongs to a session.
