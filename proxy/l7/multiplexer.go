@@ -101,12 +101,9 @@ func (m *multiplexer) Ready(*reactor.Conn) {
 		return
 	}
 	m.running = true
-	switch m.state {
-	case muxServing, muxLeaving:
+	if m.serves() {
 		m.read()
 		m.serve()
-	case muxClosing:
-		m.discard()
 	}
 	m.running = false
 	m.settle()
@@ -115,7 +112,11 @@ func (m *multiplexer) Ready(*reactor.Conn) {
 // settle ends a turn: what was produced is sent, and the connection ends if nothing is
 // left to be done.
 func (m *multiplexer) settle() {
-	if !m.flush() || !m.serves() {
+	if !m.flush() {
+		return
+	}
+	if m.state == muxClosing {
+		m.discard()
 		return
 	}
 	if m.state == muxLeaving && len(m.http2.Streams()) == 0 && m.output.Len() == 0 {
@@ -402,7 +403,7 @@ func (m *multiplexer) close() {
 
 // discard throws away what a closing client sends, until it ends.
 func (m *multiplexer) discard() {
-	if !m.flush() || m.output.Len() > 0 || m.Conn.Parked() > 0 {
+	if m.output.Len() > 0 || m.Conn.Parked() > 0 {
 		m.arm()
 		return
 	}
