@@ -113,7 +113,9 @@ func (l *line) record(r *Record, s *stamp) {
 	l.word(keyBackend, r.Backend)
 	l.word(keyServer, r.Server)
 	l.word(keyTLS, r.TLS)
-	l.word(keyProtocol, r.Protocol)
+	if r.HTTP2 {
+		l.word(keyProtocol, "h2")
+	}
 	l.request(r)
 	l.milliseconds(keyRequest, r.Request)
 	l.milliseconds(keyQueue, r.Queue)

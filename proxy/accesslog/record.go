@@ -18,7 +18,6 @@ type Record struct {
 	Backend  string
 	Server   string // the last one tried
 	TLS      string // the TLS version, such as "1.3"
-	Protocol string // "h2"; "" = another
 
 	Began    int64         // when the client was accepted, or the first byte of the request arrived
 	Ended    int64         // when the connection or request ended
@@ -50,6 +49,7 @@ type Record struct {
 	ConnectedAt int64 // when a server accepted the connection or received the request
 
 	Phase  Phase  // what was in progress when it ended; it takes no room here
+	HTTP2  bool   // the request came over HTTP/2; nor does this
 	Target Target // of an HTTP request
 
 	next *Record

@@ -127,10 +127,16 @@ func (o *Old) Report() (payload []byte, clients int, err error) {
 func (o *Old) countStaying() {
 	o.staying = 0
 	o.everySession(func(c *reactor.Conn, s session.Session) {
-		if slot, _ := s.Holds(); c.HasTransport() && (asksAgain(s) || slot.Server() == nil) {
+		if slot, _ := s.Holds(); stays(c) && (asksAgain(s) || slot.Server() == nil) {
 			o.staying++
 		}
 	})
+}
+
+// stays reports whether a client's connection cannot move: one with TLS, or of HTTP/2.
+func stays(c *reactor.Conn) bool {
+	_, multiplexed := session.Of(c).(session.Multiplexer)
+	return multiplexed || c.HasTransport()
 }
 
 // holdings returns what this process holds now: slots in use, and those that may be

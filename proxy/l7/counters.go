@@ -107,6 +107,11 @@ type Totals struct {
 	Tunnels     uint64
 	BadFrames   uint64
 	Zipped      uint64
+
+	Multiplexed    uint64            // connections of HTTP/2
+	Streams        uint64            // of HTTP/2
+	StreamsOpen    uint64            // of these, those that are open now
+	StreamsRefused map[string]uint64 // by http2.Reason
 }
 
 // Totals returns the sums of the frontend's counters. Any goroutine may call it.
@@ -114,6 +119,7 @@ func (f *Frontend) Totals() Totals {
 	t := Totals{
 		Totals: session.NewTotals(), Status: map[string]uint64{}, Own: map[string]uint64{},
 		Malformed: map[string]uint64{}, Eras: map[string]uint64{}, Methods: map[string]uint64{},
+		StreamsRefused: map[string]uint64{},
 	}
 	for i := range f.Loops {
 		t.add(f.Counters(i))
@@ -129,6 +135,14 @@ func (t *Totals) add(c *Counters) {
 	t.Tunnels += c.Tunnels.Load()
 	t.BadFrames += c.BadFrames.Load()
 	t.Zipped += c.Zipped.Load()
+	t.Multiplexed += c.Multiplexed.Load()
+	ended := c.StreamsEnded.Load() // first: it is never more than have begun
+	begun := c.Streams.Load()
+	t.Streams += begun
+	t.StreamsOpen += begun - ended
+	for reason := http2.ReasonNone + 1; reason < http2.NumReasons; reason++ {
+		t.StreamsRefused[reason.String()] += c.StreamsRefused[reason].Load()
+	}
 	for class := 1; class < len(c.Status); class++ {
 		t.Status[backend.ClassName(class)] += c.Status[class].Load()
 	}

@@ -252,7 +252,7 @@ func (m *multiplexer) refused(e *http2.Event) {
 		return
 	}
 	now := m.loop().Now()
-	r.Began, r.Ended, r.TLS, r.Protocol = now, now, session.TLSVersion(m.Conn), conf.ProtocolHTTP2
+	r.Began, r.Ended, r.TLS, r.HTTP2 = now, now, session.TLSVersion(m.Conn), true
 	r.Client, r.Frontend, r.FrontendConns = m.From, m.settings().Frontend.Name, m.frontend.Current()
 	r.Reason, r.Detail, r.Phase = BadRequest.String(), e.Reason.String(), phaseRequest
 	m.worker.log.End(r)
