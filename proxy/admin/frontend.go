@@ -30,6 +30,8 @@ type Frontend struct {
 	Connect       Timing            `json:"connect"`        // successful connects to servers
 	Queue         Timing            `json:"queue"`          // waits for a slot
 
+	SNIRoutes map[string]uint64 `json:"sni_routes,omitempty"` // counters: clients by route, in mode tcp; "default" = those that took none; absent without routes
+
 	HTTP *HTTP `json:"http,omitempty"` // in mode http
 	TLS  *TLS  `json:"tls,omitempty"`  // with TLS
 
@@ -49,13 +51,15 @@ type HTTP struct {
 
 	HTTP2Connections uint64            `json:"http2_connections"`     // connections of HTTP/2
 	HTTP2Streams     uint64            `json:"http2_streams"`         // streams of HTTP/2, each a request
-	HTTP2Current     int64            `json:"http2_streams_current"` // of these, those that are open now
+	HTTP2Current     int64             `json:"http2_streams_current"` // of these, those that are open now
 	HTTP2Refused     map[string]uint64 `json:"http2_refused"`         // requests and connections of HTTP/2 refused before they were a request, by what is wrong
 
 	Eras            map[string]uint64 `json:"eras"`             // JSON-RPC requests by MCP era: session or stateless
 	Methods         map[string]uint64 `json:"methods"`          // requests by Mcp-Method, a fixed set and "other"; only those that occurred
 	SessionRequests uint64            `json:"session_requests"` // requests with an MCP session
 	SessionsOpened  uint64            `json:"sessions_opened"`  // MCP sessions that servers opened
+	TaskRequests    uint64            `json:"task_requests"`    // requests for MCP tasks, by the tag of their server
+	TasksOpened     uint64            `json:"tasks_opened"`     // MCP tasks that servers created
 
 	Routes map[string]uint64 `json:"routes"` // counters: requests by route; "default" = those that took none; empty without routes
 	Tools  map[string]*Tool  `json:"tools"`  // calls of tools by name, at most 100 and "other"

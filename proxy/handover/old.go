@@ -133,10 +133,11 @@ func (o *Old) countStaying() {
 	})
 }
 
-// stays reports whether a client's connection cannot move: one with TLS, or of HTTP/2.
+// stays reports whether a client's connection cannot move whatever its session does: it
+// speaks HTTP/2, or TLS 1.2, or its handshake is not complete.
 func stays(c *reactor.Conn) bool {
 	_, multiplexed := session.Of(c).(session.Multiplexer)
-	return multiplexed || c.HasTransport()
+	return multiplexed || c.HasTransport() && !c.Transport().Detachable()
 }
 
 // holdings returns what this process holds now: slots in use, and those that may be
