@@ -195,10 +195,44 @@ type Frontend struct {
 	AllowedOrigins        []string
 	Compress              []string      // media types
 	SSEKeepalive          time.Duration // how long an event stream may be idle before a comment is sent; 0 = off
+	HTTP2                 bool          // HTTP/2 is taken: with TLS by ALPN, without by prior knowledge
+	ALPN                  []string      // what TLS offers, in order, whatever HTTP2 says; none = as HTTP2 says
+	HTTP2Streams          int           // concurrent streams of a connection; 0 = no limit
+	HTTP2Buffer           int64         // bytes that a stream may have parked, each way; eight times that a connection
 	ErrorPages            []ErrorPage   // sorted: statuses before their class
 	CORS                  CORS
 	Sticky                Sticky
 	Routes                []Route
+}
+
+// The protocols of mode http, as ALPN calls them (RFC 9113 section 3.1, RFC 7301).
+const (
+	ProtocolHTTP1 = "http/1.1"
+	ProtocolHTTP2 = "h2"
+)
+
+// Protocols returns what a frontend of mode http with TLS offers by ALPN, in order.
+func (f *Frontend) Protocols() []string {
+	switch {
+	case len(f.ALPN) > 0:
+		return f.ALPN
+	case f.HTTP2:
+		return []string{ProtocolHTTP2, ProtocolHTTP1}
+	}
+	return []string{ProtocolHTTP1}
+}
+
+// TakesHTTP1 reports whether f serves HTTP/1.1.
+func (f *Frontend) TakesHTTP1() bool {
+	return f.TLS == nil || slices.Contains(f.Protocols(), ProtocolHTTP1)
+}
+
+// TakesHTTP2 reports whether f serves HTTP/2.
+func (f *Frontend) TakesHTTP2() bool {
+	if f.TLS == nil {
+		return f.HTTP2
+	}
+	return slices.Contains(f.Protocols(), ProtocolHTTP2)
 }
 
 // uses reports whether f or one of its routes leads to the backend called name.

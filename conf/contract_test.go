@@ -79,7 +79,7 @@ func contractHTTPFrontend() Frontend {
 		Mode: ModeHTTP, Backend: "nodes", MaxMessage: 16 << 20,
 		TimeoutClient: 300 * time.Second, TimeoutHalfClosed: 60 * time.Second, SendBuffer: 512 << 10, KeepAlive: time.Minute,
 		TimeoutHTTPRequest: 10 * time.Second, TimeoutKeepalive: 300 * time.Second, RequestsPerConnection: 1000, ForwardedFor: true,
-		MaxHeader: 32 << 10, MaxBody: 16 << 20, MinBodyRate: 1 << 10, Compress: []string{"application/json", "text/plain", "text/html"},
+		MaxHeader: 32 << 10, MaxBody: 16 << 20, MinBodyRate: 1 << 10, HTTP2Streams: 250, HTTP2Buffer: 64 << 10, Compress: []string{"application/json", "text/plain", "text/html"},
 		CORS: CORS{
 			Expose: []string{"Mcp-Session-Id", "Retry-After", "WWW-Authenticate"}, AllowMethods: []string{"GET", "POST", "DELETE", "OPTIONS"},
 			AllowHeaders: []string{"*"}, MaxAge: 10 * time.Minute,
@@ -156,7 +156,7 @@ func keysByLine(p *positions) []string {
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
 	added := []string{"[admin] protect", "[frontend.NAME] keepalive", "[frontend.NAME] allow", "[frontend.NAME] deny", "[backend.NAME] keepalive",
-		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[backend.NAME] timeout_idle", "[backend.NAME] replay", "[backend.NAME] session_seen", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors", "[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages",
+		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[backend.NAME] timeout_idle", "[backend.NAME] replay", "[backend.NAME] session_seen", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors", "[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages", "[frontend.NAME] http2", "[frontend.NAME] alpn", "[frontend.NAME] http2_streams", "[frontend.NAME] http2_buffer",
 		"[frontend.NAME.cors] expose", "[frontend.NAME.cors] preflight", "[frontend.NAME.cors] allow_methods", "[frontend.NAME.cors] allow_headers", "[frontend.NAME.cors] max_age",
 		"[backend.NAME] tls", "[backend.NAME.tls] ca", "[backend.NAME.tls] verify", "[backend.NAME.tls] server_name", "[backend.NAME.tls] cert", "[backend.NAME.tls] key", "[backend.NAME.tls] min_version", "[backend.NAME.tls] checks",
 		"[backend.NAME] discover", "[backend.NAME.discover] dns", "[backend.NAME.discover] ports", "[backend.NAME.discover] file", "[backend.NAME.discover] kubernetes",
@@ -441,6 +441,10 @@ var everyKey = []struct{ key, value, plan string }{
 	{"frontend.http.allowed_origins", `["null", "http://localhost:5173"]`, `~frontend.http.allowed_origins [] -> ["null", "http://localhost:5173"]`},
 	{"frontend.http.compress", `["Text/HTML"]`, `~frontend.http.compress ["application/json", "text/plain", "text/html"] -> ["text/html"]`},
 	{"frontend.http.sse_keepalive", `"15s"`, `~frontend.http.sse_keepalive 0s -> 15s`},
+	{"frontend.http.http2", `true`, `~frontend.http.http2 false -> true`},
+	{"frontend.https.alpn", `["h2", "http/1.1"]`, `~frontend.https.alpn [] -> ["h2", "http/1.1"]`},
+	{"frontend.http.http2_streams", `100`, `~frontend.http.http2_streams 250 -> 100`},
+	{"frontend.http.http2_buffer", `"1m"`, `~frontend.http.http2_buffer 64k -> 1m`},
 	{"frontend.http.error_pages", `{ "503" = "testdata/files/503.html", 5xx = "testdata/files/error", "404" = "" }`,
 		`~frontend.http.error_pages {} -> { "503" = "testdata/files/503.html", "5xx" = "testdata/files/error" }`},
 	{"frontend.http.cors.expose", `[]`, `~frontend.http.cors.expose ["Mcp-Session-Id", "Retry-After", "WWW-Authenticate"] -> []`},

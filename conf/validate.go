@@ -74,6 +74,7 @@ func validateFrontend(c *Config, f *Frontend, d *decoder) {
 	if f.Mode == ModeHTTP {
 		validateRoutes(c, f, path, d)
 		validateCookie(f, path+".sticky", d)
+		validateALPN(f, path, d)
 	}
 }
 
@@ -108,6 +109,17 @@ func validateProxies(f *Frontend, path string, d *decoder) {
 		d.fail(path+".accept_proxy", "needs trusted_proxies: write the CIDRs of the proxies whose header is believed, or else anyone could claim any address")
 	case !f.AcceptProxy && len(f.TrustedProxies) > 0 && f.Mode != ModeHTTP:
 		d.fail(path+".trusted_proxies", "does nothing in mode %q without accept_proxy = true: add that, or leave this out", f.Mode)
+	}
+}
+
+// validateALPN reports protocols that no client could ask for.
+func validateALPN(f *Frontend, path string, d *decoder) {
+	at := path + ".alpn"
+	if len(f.ALPN) == 0 || !d.sound(at) {
+		return
+	}
+	if f.TLS == nil && d.sound(path+".tls") {
+		d.fail(at, "needs tls: clients choose by ALPN within the TLS handshake; without TLS, write http2 = true")
 	}
 }
 

@@ -301,6 +301,10 @@ func showConnection(loop *reactor.Loop, c *reactor.Conn, s session.Session) admi
 	shown := admin.Connection{
 		ID: connectionID(loop, c), Frontend: info.Frontend, Client: showClient(info.Client), SNI: info.Name,
 		State: info.State, IdleSeconds: time.Duration(loop.Now() - info.Since).Seconds(), Requests: info.Requests,
+		Protocol: info.Protocol, Streams: info.Streams,
+	}
+	if info.Stream != 0 {
+		shown.ID += fmt.Sprintf(".%d", info.Stream)
 	}
 	if info.Proxy.IsValid() {
 		shown.Proxy = info.Proxy.String()
@@ -345,6 +349,7 @@ func (c *control) Kill(ctx context.Context, filter admin.ConnectionFilter) (int,
 // KillOne implements admin.Control.
 func (c *control) KillOne(ctx context.Context, id string) error {
 	number, place, _ := strings.Cut(id, "-")
+	place, stream, _ := strings.Cut(place, ".")
 	n, err1 := strconv.Atoi(number)
 	at, err2 := strconv.ParseUint(place, 16, 64)
 	gone := fmt.Errorf("%w: there is no connection %q; it may have ended (mcplb connections lists what is open; a server is BACKEND/SERVER here)", admin.ErrNotFound, id)
@@ -354,12 +359,7 @@ func (c *control) KillOne(ctx context.Context, id string) error {
 	loop := c.proxy.engine.Loops()[n]
 	killed := make(chan bool, 1)
 	posted := loop.Post(func() {
-		conn := loop.Find(at)
-		if conn == nil {
-			killed <- false
-			return
-		}
-		s := session.Of(conn)
+		s := sessionAt(loop.Find(at), stream)
 		if s != nil {
 			s.Abort(session.Killed)
 		}
@@ -377,4 +377,21 @@ func (c *control) KillOne(ctx context.Context, id string) error {
 		}
 		return nil
 	}
+}
+
+// sessionAt returns the session of a connection, or the one of its streams with that
+// number; nil = there is none.
+func sessionAt(c *reactor.Conn, stream string) (found session.Session) {
+	switch {
+	case c == nil:
+	case stream == "":
+		return session.Of(c)
+	default:
+		session.Each(c, func(s session.Session) {
+			if strconv.FormatUint(uint64(s.Info().Stream), 10) == stream {
+				found = s
+			}
+		})
+	}
+	return found
 }

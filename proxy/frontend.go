@@ -224,6 +224,7 @@ func (f httpFrontend) show(shown *admin.Frontend) {
 		Requests: totals.Requests, Responses: totals.Status, OwnResponses: totals.Own, Malformed: totals.Malformed,
 		Compressed: totals.Zipped, Tunnels: totals.Tunnels, BadFrames: totals.BadFrames,
 		Eras: totals.Eras, Methods: totals.Methods,
+		HTTP2Connections: totals.Multiplexed, HTTP2Streams: totals.Streams, HTTP2Current: int64(totals.StreamsOpen), HTTP2Refused: totals.StreamsRefused,
 		SessionRequests: totals.WithSession, SessionsOpened: totals.Opened,
 		TaskRequests: totals.WithTask, TasksOpened: totals.TasksOpened,
 	}

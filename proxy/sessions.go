@@ -8,7 +8,7 @@ import (
 	"mcplb/proxy/session"
 )
 
-// eachSession calls visit for every session, on its loop, and then, once, done. It
+// eachSession calls visit for every session, streams before their connection, on its loop, and then, once, done. It
 // returns without waiting.
 func eachSession(engine *reactor.Engine, visit func(session.Session), done func()) {
 	var left atomic.Int32
@@ -18,11 +18,7 @@ func eachSession(engine *reactor.Engine, visit func(session.Session), done func(
 			done()
 		}
 	}
-	visitConn := func(c *reactor.Conn) {
-		if s := session.Of(c); s != nil {
-			visit(s)
-		}
-	}
+	visitConn := func(c *reactor.Conn) { session.Each(c, visit) }
 	for _, loop := range engine.Loops() {
 		if !loop.Post(func() { loop.Sweep(visitConn, ended) }) {
 			ended()
@@ -40,9 +36,7 @@ func collect[R any](ctx context.Context, engine *reactor.Engine, visit func(*rea
 		posted := loop.Post(func() {
 			result := new(R)
 			loop.Sweep(func(c *reactor.Conn) {
-				if s := session.Of(c); s != nil {
-					visit(loop, result, c, s)
-				}
+				session.Each(c, func(s session.Session) { visit(loop, result, c, s) })
 			}, func() { results <- result })
 		})
 		if posted {

@@ -27,7 +27,7 @@ func (s *frontendTLS) apply(c *conf.Frontend) session.TLS {
 		presented.Certificates = append(presented.Certificates, *certificate.Pair)
 	}
 	if c.Mode == conf.ModeHTTP {
-		presented.Protocols = []string{"http/1.1"}
+		presented.Protocols = c.Protocols()
 	}
 	if s.server == nil {
 		s.server = tlsio.NewServer(presented, s.workers)

@@ -60,6 +60,7 @@ var (
 	keyBackend       = named("backend")
 	keyServer        = named("server")
 	keyTLS           = named("tls")
+	keyProtocol      = named("protocol")
 	keySNI           = named("sni")
 	keyMethod        = named("method")
 	keyPath          = named("path")
@@ -113,6 +114,9 @@ func (l *line) record(r *Record, s *stamp) {
 	l.word(keyBackend, r.Backend)
 	l.word(keyServer, r.Server)
 	l.word(keyTLS, r.TLS)
+	if r.HTTP2 {
+		l.word(keyProtocol, "h2")
+	}
 	l.request(r)
 	l.milliseconds(keyRequest, r.Request)
 	l.milliseconds(keyQueue, r.Queue)

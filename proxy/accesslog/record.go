@@ -49,6 +49,7 @@ type Record struct {
 	ConnectedAt int64 // when a server accepted the connection or received the request
 
 	Phase  Phase  // what was in progress when it ended; it takes no room here
+	HTTP2  bool   // the request came over HTTP/2; nor does this
 	Target Target // of an HTTP request
 
 	next *Record

@@ -107,6 +107,8 @@ type Connection struct {
 	State       string  `json:"state"`        // such as "relaying"
 	IdleSeconds float64 `json:"idle_seconds"` // time in that state, or since the last transfer
 	Requests    uint64  `json:"requests"`     // mode http: requests read so far
+	Protocol    string  `json:"protocol"`     // "h2": a connection of HTTP/2, or one of its streams; "" = another
+	Streams     int     `json:"streams"`      // of a connection of HTTP/2: those that are open, which are listed, too
 }
 
 // StickyEntry is an entry of the sticky memory (policy source). A source that is

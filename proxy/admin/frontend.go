@@ -49,6 +49,11 @@ type HTTP struct {
 	Tunnels      uint64            `json:"tunnels"`       // connections that became WebSockets
 	BadFrames    uint64            `json:"bad_frames"`    // WebSockets that ended because the client sent a malformed frame
 
+	HTTP2Connections uint64            `json:"http2_connections"`     // connections of HTTP/2
+	HTTP2Streams     uint64            `json:"http2_streams"`         // streams of HTTP/2, each a request
+	HTTP2Current     int64             `json:"http2_streams_current"` // of these, those that are open now
+	HTTP2Refused     map[string]uint64 `json:"http2_refused"`         // requests and connections of HTTP/2 refused before they were a request, by what is wrong
+
 	Eras            map[string]uint64 `json:"eras"`             // JSON-RPC requests by MCP era: session or stateless
 	Methods         map[string]uint64 `json:"methods"`          // requests by Mcp-Method, a fixed set and "other"; only those that occurred
 	SessionRequests uint64            `json:"session_requests"` // requests with an MCP session

@@ -82,9 +82,7 @@ func (o *Old) everySession(visit func(*reactor.Conn, session.Session)) {
 	for _, loop := range o.Balancer.Engine().Loops() {
 		loop.Do(func() {
 			loop.SweepFrom(0, func(c *reactor.Conn) bool {
-				if s := session.Of(c); s != nil {
-					visit(c, s)
-				}
+				session.Each(c, func(s session.Session) { visit(c, s) })
 				return true
 			})
 		})

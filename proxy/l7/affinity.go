@@ -27,6 +27,7 @@ func (a *affinity) choose() (refusal generated, ok bool) {
 	x, sticky := a.exchange, &a.settings.Frontend.Sticky
 	a.request = x.dispatch.Request(&x.client.Client, a.settings.Frontend.Balance, a.route.Endpoint)
 	a.request.Source = requester{x.client}.from().Addr()
+	a.request.Stay = a.request.Stay || x.client.stream != nil
 	x.bound = nil
 	x.Flags &^= sessioned | setCookie | tagged
 	if x.has(modern) {

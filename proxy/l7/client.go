@@ -6,6 +6,7 @@ import (
 	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/http1"
+	"mcplb/proxy/http2"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
 	"mcplb/ratelimit"
@@ -33,6 +34,7 @@ type client struct {
 	RequestState
 	worker   *worker
 	frontend *Frontend
+	stream   *stream // of HTTP/2, which carries its one request; nil = it has a connection
 
 	forwarded *forwarded            // nil: the client has connected itself
 	pending   reactor.PendingBuffer // read and not used yet: part of a head, a request that waits, what follows it
@@ -92,6 +94,10 @@ func (c *client) entered(done bool, refusal session.Reason) {
 // awaitRequest begins to wait for the first request.
 func (c *client) awaitRequest() {
 	c.state, c.Since = reading, c.loop().Now()
+	if session.Protocol(c.Conn) == conf.ProtocolHTTP2 {
+		c.multiplex(nil)
+		return
+	}
 	c.arm()
 	if c.down().Readable() {
 		c.read() // what came behind the header, or the handshake
@@ -123,6 +129,9 @@ func (c *client) Ready(*reactor.Conn) {
 
 // gone ends the client because it is no longer there.
 func (c *client) gone() {
+	if s := c.stream; s != nil && !s.began {
+		s.cancelled()
+	}
 	reason := session.ClientClosed
 	switch {
 	case c.state == entering, c.state == busy && c.exchange.state == dispatching:
@@ -180,6 +189,9 @@ func (c *client) readMore() {
 // that p is what is pending.
 func (c *client) readHead(p []byte, pending bool) {
 	w := c.worker
+	if c.Requests == 0 && c.stream == nil && c.isPreface(p, pending) {
+		return
+	}
 	n, reason := w.request.Parse(p, &c.scan, int(c.settings().Frontend.MaxHeader))
 	w.input = input{p: p, n: n, pending: pending}
 	if n == 0 && reason == http1.ReasonNone {
@@ -191,6 +203,8 @@ func (c *client) readHead(p []byte, pending bool) {
 	switch {
 	case rate.waits:
 		requester{c}.hold(rate.wait)
+	case reason == http1.ReasonNone && c.stream == nil && !c.settings().Frontend.TakesHTTP1():
+		c.exchange.refuseHead(generated{why: HTTP2Only, fields: upgradeFields})
 	case reason == http1.ReasonNone:
 		c.Requests++
 		c.state = busy
@@ -200,6 +214,28 @@ func (c *client) readHead(p []byte, pending bool) {
 		c.malformed(reason, rate)
 	}
 }
+
+// isPreface reports whether p is the preface of HTTP/2, where that is taken without TLS, or
+// its beginning: then the head is not read, or not yet.
+func (c *client) isPreface(p []byte, pending bool) bool {
+	if !c.settings().Frontend.HTTP2 || c.Conn.HasTransport() {
+		return false
+	}
+	switch http2.MatchPreface(p) {
+	case http2.MatchYes:
+		c.multiplex(p)
+		return true
+	case http2.MatchPartial:
+		c.worker.input = input{p: p, pending: pending}
+		c.keepInput()
+		c.arm()
+		return true
+	}
+	return false
+}
+
+// upgradeFields name the protocol to clients of another (RFC 9110 section 15.5.22).
+var upgradeFields = []byte("Upgrade: HTTP/2.0\r\n")
 
 // malformed answers a head that is malformed.
 func (c *client) malformed(reason http1.Reason, rate verdict) {
@@ -228,6 +264,9 @@ func (c *client) leave(in *input, n int) {
 	}
 	c.ready = c.pending.Len() > 0
 	c.scan = 0
+	if c.stream != nil {
+		c.stream.pay()
+	}
 }
 
 // readBody reads what has come of a request's body; nil where nothing has, or the
@@ -294,9 +333,17 @@ func (c *client) discard() {
 			return // a transport's last word
 		}
 	}
-	if c.Discard() {
+	if c.drained() {
 		c.finish(session.ServerClosed)
 	}
+}
+
+// drained throws away what the client has sent, and reports whether it has ended.
+func (c *client) drained() bool {
+	if c.stream != nil {
+		return c.stream.http2.RequestDone()
+	}
+	return c.Discard()
 }
 
 // cut ends the client so that it cannot take a part of an answer for all of it:
@@ -319,6 +366,9 @@ func (c *client) finish(reason session.Reason) {
 		return
 	}
 	c.logFinish(reason)
+	if s := c.stream; s != nil {
+		s.granted = c.exchange.dispatch.State() == session.Queued
+	}
 	c.exchange.dispatch.End(&c.exchange)
 	c.state = finished
 	c.loop().Disarm(&c.Timer)
@@ -328,8 +378,13 @@ func (c *client) finish(reason session.Reason) {
 		c.down().Close()
 	}
 	c.loop().Drop(&c.pending)
-	c.counters().Taken.Ended[reason].Add(1)
 	c.Source.Leave(&c.turn)
+	if c.stream != nil {
+		requester{c}.unidentify()
+		c.stream.recycle()
+		return
+	}
+	c.counters().Taken.Ended[reason].Add(1)
 	c.frontend.Leave(c.Source, c.loop())
 }
 
@@ -348,6 +403,9 @@ func (c *client) Info() session.Info {
 		Frontend: c.settings().Frontend.Name, Client: requester{c}.from(), Proxy: requester{c}.proxy(),
 		Since: max(c.Since, c.exchange.dispatch.Since), Requests: uint64(c.Requests),
 		State: c.stateName(),
+	}
+	if c.stream != nil {
+		info.Protocol, info.Stream = conf.ProtocolHTTP2, c.stream.id()
 	}
 	return info
 }
@@ -390,6 +448,7 @@ func (c *client) ServerDown(policy conf.OnDown) {
 // request that is on its way, as far as is known, is answered first.
 func (c *client) Drain() {
 	switch {
+	case c.stream != nil: // its connection is drained
 	case c.state != reading || c.pending.Len() > 0 || c.down().Readable():
 	case c.down().Parked() > 0:
 		c.close()

@@ -3,6 +3,7 @@ package l7
 import (
 	"mcplb/backend"
 	"mcplb/proxy/http1"
+	"mcplb/proxy/http2"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/metrics"
 	"mcplb/proxy/session"
@@ -25,6 +26,11 @@ type Counters struct {
 	Tunnels     metrics.Counter                   // connections that became WebSockets
 	BadFrames   metrics.Counter                   // WebSockets that ended because the client sent a malformed frame
 	Zipped      metrics.Counter                   // responses compressed
+
+	Multiplexed    metrics.Counter                   // connections of HTTP/2
+	Streams        metrics.Counter                   // of HTTP/2, begun
+	StreamsEnded   metrics.Counter                   // likewise, over
+	StreamsRefused [http2.NumReasons]metrics.Counter // requests and connections of HTTP/2 refused as malformed, by what is wrong
 }
 
 // Visit implements metrics.Set.
@@ -43,6 +49,10 @@ func (c *Counters) Visit(v metrics.Visitor) {
 	v.Counter("Tunnels", &c.Tunnels)
 	v.Counter("BadFrames", &c.BadFrames)
 	v.Counter("Zipped", &c.Zipped)
+	v.Counter("Multiplexed", &c.Multiplexed)
+	v.Counter("Streams", &c.Streams)
+	v.Counter("StreamsEnded", &c.StreamsEnded)
+	v.Counters("StreamsRefused", c.StreamsRefused[:])
 }
 
 // countRequest counts the request whose head is parsed.
@@ -103,6 +113,11 @@ type Totals struct {
 	Tunnels     uint64
 	BadFrames   uint64
 	Zipped      uint64
+
+	Multiplexed    uint64            // connections of HTTP/2
+	Streams        uint64            // of HTTP/2
+	StreamsOpen    uint64            // of these, those that are open now
+	StreamsRefused map[string]uint64 // by http2.Reason
 }
 
 // Totals returns the sums of the frontend's counters. Any goroutine may call it.
@@ -110,6 +125,7 @@ func (f *Frontend) Totals() Totals {
 	t := Totals{
 		Totals: session.NewTotals(), Status: map[string]uint64{}, Own: map[string]uint64{},
 		Malformed: map[string]uint64{}, Eras: map[string]uint64{}, Methods: map[string]uint64{},
+		StreamsRefused: map[string]uint64{},
 	}
 	for i := range f.Loops {
 		t.add(f.Counters(i))
@@ -127,6 +143,14 @@ func (t *Totals) add(c *Counters) {
 	t.Tunnels += c.Tunnels.Load()
 	t.BadFrames += c.BadFrames.Load()
 	t.Zipped += c.Zipped.Load()
+	t.Multiplexed += c.Multiplexed.Load()
+	ended := c.StreamsEnded.Load() // first: it is never more than have begun
+	begun := c.Streams.Load()
+	t.Streams += begun
+	t.StreamsOpen += begun - ended
+	for reason := http2.ReasonNone + 1; reason < http2.NumReasons; reason++ {
+		t.StreamsRefused[reason.String()] += c.StreamsRefused[reason].Load()
+	}
 	for class := 1; class < len(c.Status); class++ {
 		t.Status[backend.ClassName(class)] += c.Status[class].Load()
 	}

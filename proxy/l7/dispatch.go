@@ -163,5 +163,7 @@ func (x *exchange) serverReady() {
 		if x.state == exchanging {
 			upload{x}.sendBody()
 		}
+	case tunnelling:
+		x.client.stream.tunnel.pump()
 	}
 }

@@ -1,4 +1,5 @@
-// Package l7 is mode http: HTTP/1.1 exchanges on the event engine.
+// Package l7 is mode http: HTTP exchanges on the event engine, over HTTP/1.1 or HTTP/2 to
+// clients, HTTP/1.1 to servers.
 //
 // A Frontend turns what a reactor.Listener accepts into clients. A client's
 // requests are read one after the other, checked strictly (package http1), held
@@ -33,6 +34,10 @@
 //	generated.go     generated responses: their text
 //	cors.go          generated responses: who may read them
 //	tunnel.go        what follows a 101
+//	multiplexer.go   a client connection of HTTP/2; multiplexer_timeouts.go: its limits in time
+//	stream.go        one stream of it, as the downstream of an exchange; stream_send.go: its
+//	                 answer; stream_tunnel.go: what follows an extended CONNECT
+//	downstream.go    what an exchange needs of either
 //	timeouts.go      how long each state may last
 //	upstream.go      a connection to a server; upstreampool.go: those that are idle
 //	worker.go        what the clients of one loop share

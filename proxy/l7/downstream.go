@@ -28,9 +28,23 @@ type downstream interface {
 	Close()
 }
 
-var _ downstream = (*reactor.Conn)(nil)
+var (
+	_ downstream = (*reactor.Conn)(nil)
+	_ downstream = (*stream)(nil)
+)
 
 // down is what carries the client's requests.
 func (c *client) down() downstream {
+	if c.stream != nil {
+		return c.stream
+	}
 	return c.Conn
+}
+
+// room is how much of an answer may be read at once.
+func (c *client) room() int {
+	if c.stream != nil {
+		return c.stream.room()
+	}
+	return mostReceived
 }

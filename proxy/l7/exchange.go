@@ -158,7 +158,7 @@ func (x *exchange) note(settings *Settings) {
 	x.dispatch.Restart()
 	router{x}.beginBody()
 	c.HalfOpen = c.down().HungUp()
-	c.Closes = !head.KeepAlive || c.frontend.draining.Load() ||
+	c.Closes = !head.KeepAlive || c.stream != nil || c.frontend.draining.Load() ||
 		settings.Frontend.RequestsPerConnection > 0 && int(c.Requests) >= settings.Frontend.RequestsPerConnection
 	x.set(oldClient, head.Minor == 0)
 	x.set(toWebSocket, head.WebSocket)
@@ -195,6 +195,8 @@ func (x *exchange) clientReady() {
 		x.checkGone()
 	case dispatching, delaying:
 		x.checkGone()
+	case tunnelling:
+		x.client.stream.tunnel.pump()
 	}
 }
 

@@ -2,6 +2,7 @@ package l7
 
 import (
 	"net/netip"
+	"reflect"
 	"sync/atomic"
 
 	"mcplb/backend"
@@ -30,8 +31,24 @@ func NewFrontend(s Settings, shared session.Shared, workers Workers) *Frontend {
 // Apply changes the settings for requests to come, and ends draining.
 func (f *Frontend) Apply(s Settings) {
 	f.rules.bind(&s)
+	before := f.Settings()
 	f.Frontend.Apply(s)
 	f.draining.Store(false)
+	if !reflect.DeepEqual(before.Frontend.TLS, s.Frontend.TLS) {
+		f.sendAway()
+	}
+}
+
+// sendAway has the clients of HTTP/2 send their next requests over other connections.
+func (f *Frontend) sendAway() {
+	for _, w := range f.workers {
+		leave := func(c *reactor.Conn) {
+			if m, ok := c.Handler().(*multiplexer); ok && m.frontend == f {
+				m.Drain()
+			}
+		}
+		w.loop.Post(func() { w.loop.Sweep(leave, func() {}) })
+	}
 }
 
 // Rules returns what is counted for the frontend's routes, and of tools.
@@ -47,8 +64,11 @@ func (f *Frontend) ClearPeaks() {
 
 // Drain ends every client's connection with the answer to its present request, or
 // to its next where it waits for none (Session.Drain ends those that wait for
-// nothing).
-func (f *Frontend) Drain() { f.draining.Store(true) }
+// nothing). Those of HTTP/2 get GOAWAY at once.
+func (f *Frontend) Drain() {
+	f.draining.Store(true)
+	f.sendAway()
+}
 
 // Accepted implements reactor.AcceptHandler: it begins a client.
 func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {

@@ -38,6 +38,7 @@ const (
 	LimitRefused               // 429: over a limit of a route
 	TaskGone                   // 404: the server of the task is no longer there
 	TaskUnreachable            // 503: the server of the task is down, or in maintenance
+	HTTP2Only                  // 426: the frontend speaks no HTTP/1.1
 	own                        // how many there are
 )
 

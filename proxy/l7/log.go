@@ -56,6 +56,7 @@ func (x recorder) logRequest() {
 	head := &w.request
 	r.Began, r.Request, r.BytesIn = c.Since, time.Duration(w.loop.Now()-c.Since), uint64(w.input.n)
 	r.TLS = session.TLSVersion(c.Conn)
+	r.HTTP2 = c.stream != nil
 	r.SetTarget(head.MethodName(), head.Path())
 	if head.Has(http1.HeaderMcpMethod) {
 		r.Call = mcp.MethodOf(head.Get(http1.HeaderMcpMethod)).String()
@@ -97,7 +98,7 @@ func (x recorder) logPart() *accesslog.Record {
 	c := x.client
 	r := c.worker.log.Begin()
 	if x.log = r; r != nil {
-		r.Began, r.BytesIn = c.Since, uint64(c.pending.Len())
+		r.Began, r.BytesIn, r.HTTP2 = c.Since, uint64(c.pending.Len()), c.stream != nil
 	}
 	return r
 }

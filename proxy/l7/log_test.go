@@ -54,7 +54,7 @@ func (b *fixture) checkReasons(totals *Totals, reasons map[string]uint64) {
 	b.Helper()
 	rest := totals.Requests
 	for reason, got := range reasons {
-		own, refused, ended := totals.Own[reason], totals.Refused[reason], totals.Ended[reason]
+		own, refused, ended := totals.Own[reason], totals.Refused[reason], totals.Ended[reason]+totals.Streams // whose ends are not counted
 		switch {
 		case reason == completed:
 			ended = rest

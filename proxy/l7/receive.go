@@ -37,7 +37,7 @@ func (x download) receive() {
 			u.conn.Yield()
 			return
 		}
-		p := x.loop().Scratch()[:mostReceived]
+		p := x.loop().Scratch()[:x.client.room()]
 		n, errno := u.conn.Read(p)
 		switch {
 		case errno == unix.EAGAIN:

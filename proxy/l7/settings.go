@@ -1,12 +1,14 @@
 package l7
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"mcplb/backend"
 	"mcplb/conf"
+	"mcplb/proxy/http2"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/metrics"
 	"mcplb/proxy/rules"
@@ -24,9 +26,10 @@ type Settings struct {
 	fallback Route          // what no route matches
 	cors     cors
 	pages    pages
-	secure   bool  // Secure is added to the cookie's attributes on TLS
-	usesID   bool  // a route writes {request_id}
-	mcpBody  int64 // the longest body that a route which depends on messages takes; 0 = any
+	secure   bool           // Secure is added to the cookie's attributes on TLS
+	usesID   bool           // a route writes {request_id}
+	http2    http2.Settings // what clients of HTTP/2 are granted
+	mcpBody  int64          // the longest body that a route which depends on messages takes; 0 = any
 }
 
 // Route is what happens to requests that take one of a frontend's routes, or none
@@ -120,6 +123,7 @@ func (d *Directory) tagsOf(pool *backend.Pool) map[mcp.Tag]*backend.Server {
 func NewSettings(f conf.Frontend, d *Directory) Settings {
 	s := Settings{Settings: session.Settings{Frontend: f, Pool: d.Pool(f.Backend), Access: session.NewAccess(&f)}}
 	s.cors, s.pages = newCORS(&f), newPages(f.ErrorPages)
+	s.http2 = newHTTP2Settings(&f)
 	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
 	s.matcher = rules.Compile(&s.Frontend)
 	s.fallback = newRoute(&f, &conf.Route{Endpoint: conf.EndpointHTTP}, d)
@@ -133,6 +137,20 @@ func NewSettings(f conf.Frontend, d *Directory) Settings {
 		}
 		s.routes = append(s.routes, r)
 		s.usesID = s.usesID || usesID(&f.Routes[i])
+	}
+	return s
+}
+
+// newHTTP2Settings returns what clients of HTTP/2 are granted. A stream's window begins
+// with a quarter of http2_buffer, so that many uploads that stall leave something of the
+// connection's to others, and grows while the server takes what comes.
+func newHTTP2Settings(f *conf.Frontend) http2.Settings {
+	s := http2.Settings{
+		MaxStreams: uint32(f.HTTP2Streams), MaxStreamWindow: int32(f.HTTP2Buffer), StreamWindow: int32(f.HTTP2Buffer / 4),
+		ConnWindow: int32(min(8*f.HTTP2Buffer, math.MaxInt32)), MaxHead: int(f.MaxHeader), ExtendedConnect: true,
+	}
+	if s.MaxStreams == 0 {
+		s.MaxStreams = math.MaxInt32
 	}
 	return s
 }

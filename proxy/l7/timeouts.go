@@ -28,6 +28,9 @@ func (c *client) deadline() int64 {
 		deadline = since + int64(limit)
 	}
 	x := &c.exchange
+	if c.stream != nil && c.stream.tunnel != nil {
+		return c.stream.tunnel.deadline()
+	}
 	return earlier(earlier(deadline, intake{x}.bodyDeadline()), deadlines{x}.commentDue())
 }
 
@@ -62,7 +65,7 @@ func earlier(a, b int64) int64 {
 //	            before the answer: timeout_server         the request was forwarded
 //	            within the answer: the shorter one again  a byte moved
 //	closing     timeout_client, while answers are unread  the last answer
-//	            lingerTime                                FIN was sent
+//	            lingerTime, streamLinger                  FIN, END_STREAM was sent
 func (c *client) limit() (limit time.Duration, since int64) {
 	f := &c.settings().Frontend
 	switch c.state {
@@ -82,6 +85,9 @@ func (c *client) limit() (limit time.Duration, since int64) {
 		if c.down().Parked() > 0 {
 			return f.TimeoutClient, c.Since
 		}
+		if c.stream != nil {
+			return streamLinger, c.Since
+		}
 		return lingerTime, c.Since
 	}
 	return 0, 0
@@ -93,6 +99,10 @@ func (c *client) Expired(*reactor.Timer) {
 	deadline := c.deadline()
 	if deadline == 0 || c.loop().Now() < deadline {
 		c.arm()
+		return
+	}
+	if c.stream != nil && c.stream.tunnel != nil {
+		c.stream.tunnel.expired()
 		return
 	}
 	switch c.state {

@@ -16,8 +16,13 @@ import (
 // frames and fragments, too. Over the source's rate frames wait, whatever
 // over_message says: a frame cannot be refused alone.
 type tunnel struct {
+	tunnelMeter
+	relay l4.Relay
+}
+
+// tunnelMeter counts and charges the frames of an exchange that has become a tunnel.
+type tunnelMeter struct {
 	FrameMeters
-	relay    l4.Relay
 	exchange *exchange
 }
 
@@ -29,7 +34,7 @@ type FrameMeters struct {
 
 // newTunnel makes the tunnel that an exchange becomes.
 func newTunnel(x *exchange) *tunnel {
-	t := &tunnel{exchange: x}
+	t := &tunnel{tunnelMeter: tunnelMeter{exchange: x}}
 	t.relay.Service = t.service()
 	return t
 }
@@ -68,16 +73,22 @@ func (x download) upgrade(p []byte, n int) {
 	counters.Tunnels.Add(1)
 	head := &c.worker.response
 	extensions := head.Has(http1.HeaderSecWebSocketExtensions)
-	t := newTunnel(x.exchange)
-	t.Up, t.Down = websocket.ClientFrames(extensions), websocket.ServerFrames(extensions)
+	meters := FrameMeters{Up: websocket.ClientFrames(extensions), Down: websocket.ServerFrames(extensions)}
 	out := head.AppendStatusLine(c.worker.out[:0])
 	fields := len(out)
 	out = router(x).edited(head.AppendFields(out, 0), fields)
 	out = append(out, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"...)
+	meter := tunnelMeter{meters, x.exchange}
+	meter.countDown(p[n:])
 	out = append(out, p[n:]...)
-	t.countDown(p[n:])
 	c.worker.out = out[:0]
-	if c.send(out) {
+	switch {
+	case !c.send(out):
+	case c.stream != nil:
+		c.stream.beginTunnel(meter)
+	default:
+		t := newTunnel(x.exchange)
+		t.tunnelMeter = meter
 		t.begin()
 	}
 }
@@ -112,7 +123,7 @@ func (t *tunnel) begin() {
 }
 
 // Idle implements l4.Owner.
-func (t *tunnel) Idle(halfClosed bool) time.Duration {
+func (t *tunnelMeter) Idle(halfClosed bool) time.Duration {
 	x := t.exchange
 	settings := x.client.settings()
 	if x.Timeouts.Stream == 0 {
@@ -128,7 +139,10 @@ func (t *tunnel) Idle(halfClosed bool) time.Duration {
 // FromClient implements l4.Owner: it holds the source to its rate, counts the
 // client's frames, and forwards them. A stream that is no WebSocket ends.
 func (t *tunnel) FromClient(p []byte) (taken int) {
-	frames := t.admitted(p)
+	frames, resume := t.admitted(p)
+	if resume != 0 {
+		t.relay.Pause(resume)
+	}
 	t.countUp(frames.Data)
 	t.relay.ToServer(p[:frames.Valid])
 	if frames.Fault != websocket.FrameOK && t.exchange.client.state != finished {
@@ -139,8 +153,8 @@ func (t *tunnel) FromClient(p []byte) (taken int) {
 }
 
 // admitted charges the frames that begin in p, and returns those that may pass. The
-// rest waits, and the client is not read, until the next one may.
-func (t *tunnel) admitted(p []byte) websocket.Frames {
+// rest waits, and the client is not read, until the next one may: then resume is when.
+func (t *tunnelMeter) admitted(p []byte) (passed websocket.Frames, resume int64) {
 	c := t.exchange.client
 	before := t.Up
 	frames := t.Up.Count(p, 0)
@@ -148,18 +162,17 @@ func (t *tunnel) admitted(p []byte) websocket.Frames {
 	now := c.loop().Now()
 	passing, wait := c.Source.Take(&c.turn, begun, now)
 	if passing == begun {
-		return frames
+		return frames, 0
 	}
 	if passing > 0 || !waited {
 		c.counters().Taken.Delayed.Add(1)
 	}
-	t.relay.Pause(now + int64(wait))
 	t.Up = before
-	return t.Up.CountUpTo(p, 0, passing)
+	return t.Up.CountUpTo(p, 0, passing), now + int64(wait)
 }
 
 // countUp counts the client's data frames.
-func (t *tunnel) countUp(n int) {
+func (t *tunnelMeter) countUp(n int) {
 	if n > 0 {
 		x := t.exchange
 		x.client.counters().Taken.MessagesIn.Add(uint64(n))
@@ -175,7 +188,7 @@ func (t *tunnel) FromServer(p []byte) {
 }
 
 // countDown counts the server's frames. The client judges what they say.
-func (t *tunnel) countDown(p []byte) {
+func (t *tunnelMeter) countDown(p []byte) {
 	if frames := t.Down.Count(p, 0); frames.Data > 0 {
 		x := t.exchange
 		x.client.counters().Taken.MessagesOut.Add(uint64(frames.Data))

@@ -7,6 +7,7 @@ import (
 	"mcplb/backend"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/http1"
+	"mcplb/proxy/http2"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/rules"
@@ -113,6 +114,18 @@ type worker struct {
 
 	mu    sync.Mutex // held by the loop to change pools, and by others to read them
 	pools map[*backend.Server]*upstreamPool
+
+	// For clients of HTTP/2.
+	http2       http2.Shared
+	sent        http1.ResponseHead // an answer on its way to a stream
+	replies     []byte             // frames that answer what is read
+	frames      []byte             // other frames before they are written
+	credit      []byte             // likewise, while those are made
+	chunk       []byte             // of a body that is received
+	touched     []*stream          // see multiplexer.touch
+	list        []*stream          // see inTurn
+	idleStreams []*stream
+	noSlot      backend.Slot
 }
 
 // input is what the parsed request head was read from. It holds until the loop

@@ -44,6 +44,9 @@ type Info struct {
 	State    string         // such as "relaying"
 	Since    int64          // when that began or something last moved, on the loops' clock
 	Requests uint64         // mode http: read so far
+	Protocol string         // "h2": a connection of HTTP/2, or one of its streams; "" = another
+	Streams  int            // of a connection of HTTP/2: those that are open
+	Stream   uint32         // the stream's number on its connection; 0 = it is a connection
 }
 
 // Holder is a connection's handler that belongs to a session.
@@ -65,8 +68,33 @@ func Of(c *reactor.Conn) Session {
 }
 
 // Stays reports whether a client's connection cannot move to another process, whatever
-// its session does: it speaks TLS 1.2, or its handshake is not complete.
-func Stays(c *reactor.Conn) bool { return c.HasTransport() && !c.Transport().Detachable() }
+// its session does: it speaks HTTP/2, or TLS 1.2, or its handshake is not complete.
+func Stays(c *reactor.Conn) bool {
+	_, multiplexed := Of(c).(Multiplexer)
+	return multiplexed || c.HasTransport() && !c.Transport().Detachable()
+}
+
+// Multiplexer is a Session of several streams at once, each of which is a Session, too:
+// those have the servers and slots, the Multiplexer has the connection.
+type Multiplexer interface {
+	Session
+	// EachStream calls visit for every stream. One that visit ends, or that ends with it,
+	// may be visited or not.
+	EachStream(visit func(Session))
+}
+
+// Each calls visit for the streams of a client's connection, where it has any, and then
+// for its session.
+func Each(c *reactor.Conn, visit func(Session)) {
+	s := Of(c)
+	if s == nil {
+		return
+	}
+	if m, ok := s.(Multiplexer); ok {
+		m.EachStream(visit)
+	}
+	visit(s)
+}
 
 // Detached is a session's connections off their loop, on their way to another
 // process.

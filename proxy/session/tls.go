@@ -35,6 +35,15 @@ func TLSVersion(c *reactor.Conn) string {
 	return ""
 }
 
+// Protocol is the application protocol that a connection's TLS has agreed on (ALPN);
+// "" = none.
+func Protocol(c *reactor.Conn) string {
+	if tls, ok := c.Transport().(interface{ Protocol() string }); ok {
+		return tls.Protocol()
+	}
+	return ""
+}
+
 // shake is Step of a connection that speaks TLS. A refusal other than 0 is how the
 // handshake failed: TLSHandshake, or ClientGone.
 func shake(c *reactor.Conn) (done bool, refusal Reason) {

@@ -69,7 +69,7 @@ func (t *Transport) handshakeOver(layer *layer, err error) {
 	if t.server != nil {
 		t.server.counters.complete(&state)
 	}
-	t.state, t.tls12, t.layer = open, state.Version == tls.VersionTLS12, layer
+	t.state, t.tls12, t.layer, t.protocol = open, state.Version == tls.VersionTLS12, layer, state.NegotiatedProtocol
 	if layer != nil && !t.strict {
 		t.library = nil
 	}

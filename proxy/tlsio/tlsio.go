@@ -2,6 +2,7 @@ package tlsio
 
 import (
 	"crypto/tls"
+	"slices"
 	"sync/atomic"
 
 	"mcplb/proxy/reactor"
@@ -16,7 +17,7 @@ type Config struct {
 	Certificates []tls.Certificate
 	// MinVersion is tls.VersionTLS12 or tls.VersionTLS13.
 	MinVersion uint16
-	// Protocols are the application protocols offered (ALPN, RFC 7301). A
+	// Protocols are the application protocols offered (ALPN, RFC 7301), in order. A
 	// client that asks for ALPN but for none of these is refused. Empty = ALPN
 	// is ignored.
 	Protocols []string
@@ -36,7 +37,7 @@ func NewServer(c Config, workers *Workers) *Server {
 	s := &Server{workers: workers}
 	s.base = &tls.Config{
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			return hello.Conn.(*wire).secrets.reportTo(s.current.Load()), nil
+			return hello.Conn.(*wire).secrets.reportTo(s.configFor(hello)), nil
 		},
 	}
 	s.Apply(c)
@@ -56,6 +57,20 @@ func (s *Server) Apply(c Config) {
 	})
 }
 
+// configFor returns the settings for a client. crypto/tls lets a client that offers
+// http/1.1 alone pass where only h2 is offered; here it fails the handshake, as every
+// client does that offers nothing that is spoken.
+func (s *Server) configFor(hello *tls.ClientHelloInfo) *tls.Config {
+	config := s.current.Load()
+	offered := hello.SupportedProtos
+	if len(offered) == 0 || len(config.NextProtos) == 0 || slices.ContainsFunc(offered, s.offers) {
+		return config
+	}
+	config = config.Clone()
+	config.NextProtos = []string{"none of those"}
+	return config
+}
+
 // suites are the cipher suites of TLS 1.2: forward secret and authenticated,
 // Mozilla's "intermediate" list without finite-field Diffie-Hellman. (Those of
 // TLS 1.3 are not configurable.)
@@ -70,12 +85,7 @@ var suites = []uint16{
 
 // offers reports whether the server offers an application protocol.
 func (s *Server) offers(protocol string) bool {
-	for _, offered := range s.current.Load().NextProtos {
-		if offered == protocol {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.current.Load().NextProtos, protocol)
 }
 
 // Secure puts a Transport on a client's connection, from which nothing but a

@@ -43,8 +43,9 @@ type Transport struct {
 	err             error                 // what the peer did wrong, or said
 	state           state
 	closeNotifySent bool
-	tls12           bool // the version, once the handshake is complete
-	strict          bool // the peer is a server: FIN without close_notify is no end
+	tls12           bool   // the version, once the handshake is complete
+	strict          bool   // the peer is a server: FIN without close_notify is no end
+	protocol        string // by ALPN; "" = none
 }
 
 type state uint8
@@ -118,7 +119,7 @@ func (t *Transport) peerEnded(errno unix.Errno) {
 // whether they can be those of a handshake.
 func (t *Transport) begin(p []byte) bool {
 	if p[0] != recordHandshake {
-		if t.server.offers("http/1.1") && looksLikeHTTP(p) {
+		if (t.server.offers("http/1.1") || t.server.offers("h2")) && looksLikeHTTP(p) {
 			t.conn.RawTrySend(plainHTTPResponse)
 		}
 		t.fail(unix.EPROTO, failedPlain)
@@ -178,6 +179,10 @@ func (t *Transport) Version() string {
 	}
 	return "1.3"
 }
+
+// Protocol returns the application protocol that was agreed on (ALPN), once the handshake
+// is complete; "" = none.
+func (t *Transport) Protocol() string { return t.protocol }
 
 // fail ends the handshake.
 func (t *Transport) fail(errno unix.Errno, why failure) {

@@ -1,0 +1,509 @@
+package l7
+
+import (
+	"bytes"
+
+	"mcplb/backend"
+	"mcplb/conf"
+	"mcplb/proxy/http1"
+	"mcplb/proxy/http2"
+	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
+	"mcplb/ratelimit"
+
+	"golang.org/x/sys/unix"
+)
+
+// multiplexer is one client connection that speaks HTTP/2: it reads frames, has the
+// requests in them served, each by a stream, and writes what those answer. It implements
+// session.Multiplexer. Everything of it runs on its loop's goroutine.
+//
+//	state    event                                next
+//	serving  a request                            serving; its stream begins
+//	serving  requests_per_connection, a drain     leaving, with GOAWAY
+//	serving  idle for too long                    closing, with GOAWAY
+//	leaving  the last stream ends                 closing
+//	serving, an error of the connection, or an    closing, with GOAWAY; its streams end
+//	leaving  incomplete frame for too long
+//	closing  the client ends, or timer            finished
+//	any      the client goes, or does not read    finished; its streams end, the servers see RST
+type multiplexer struct {
+	session.Client
+	worker   *worker
+	frontend *Frontend
+	http2    http2.Conn
+
+	input  reactor.PendingBuffer // the beginning of a frame
+	output reactor.PendingBuffer // frames that are to be sent at the end of a turn
+	parked int                   // bytes of responses that wait for a window, all streams together
+
+	partial  int64 // since when a preface, SETTINGS, a head or another frame is incomplete; 0 = none is
+	stuck    int64 // since when the client takes nothing of what is to be sent; 0 = it does
+	requests uint32
+	first    uint32 // the stream that is served first in the next turn: see serve
+	state    multiplexerState
+	finSent  bool
+	waiting  bool // a stream waits until it may send
+	running  bool // Ready is under way, and flushes at its end
+}
+
+type multiplexerState uint8
+
+const (
+	muxServing multiplexerState = iota
+	muxLeaving
+	muxClosing
+	muxFinished
+)
+
+const (
+	// mostOutput is how much may wait to be written before streams stop to produce more.
+	mostOutput = 64 << 10
+
+	// mostReplies is how much may wait to be written before nothing more is read: then it
+	// is answers of the protocol that a client provokes and does not read.
+	mostReplies = 2 * mostOutput
+)
+
+// multiplex continues the client's connection as one of HTTP/2, of which p has been read.
+func (c *client) multiplex(p []byte) {
+	m := &multiplexer{worker: c.worker, frontend: c.frontend}
+	m.ClientState, m.Conn, m.Source, m.Stage = c.ClientState, c.Conn, c.Source, c.Stage
+	c.loop().Disarm(&c.Timer)
+	c.Conn.SetHandler(m)
+	c.Conn, c.Source, c.state = nil, nil, finished
+	m.counters().Multiplexed.Add(1)
+	m.Since, m.partial = m.loop().Now(), m.loop().Now()
+	w := m.worker
+	w.frames = m.http2.Start(&w.http2, &m.settings().http2, w.frames[:0])
+	m.write(w.frames)
+	m.running = true
+	if len(p) > 0 {
+		m.receive(p)
+	}
+	c.loop().Drop(&c.pending) // p may be in there
+	m.Ready(nil)
+}
+
+func (m *multiplexer) loop() *reactor.Loop { return m.worker.loop }
+
+func (m *multiplexer) settings() *Settings { return m.frontend.Settings() }
+
+func (m *multiplexer) counters() *Counters { return m.frontend.Counters(m.worker.number) }
+
+// serves reports whether streams are served.
+func (m *multiplexer) serves() bool { return m.state <= muxLeaving }
+
+// Ready implements reactor.Handler for the client's connection.
+func (m *multiplexer) Ready(*reactor.Conn) {
+	if m.Conn.Failed() {
+		m.gone(session.ClientReset)
+		return
+	}
+	m.running = true
+	if m.serves() {
+		m.read()
+		m.serve()
+	}
+	m.running = false
+	m.settle()
+}
+
+// settle ends a turn: what was produced is sent, and the connection ends if nothing is
+// left to be done.
+func (m *multiplexer) settle() {
+	if !m.flush() {
+		return
+	}
+	if m.state == muxClosing {
+		m.discard()
+		return
+	}
+	if m.state == muxLeaving && len(m.http2.Streams()) == 0 && m.output.Len() == 0 {
+		m.close()
+		return
+	}
+	if m.waiting && !m.full() || m.Conn.Readable() && m.output.Len() < mostReplies {
+		m.Conn.Yield()
+	}
+	m.arm()
+}
+
+// read takes in what the client has sent, and has the streams go on that it is for.
+func (m *multiplexer) read() {
+	for moved := 0; m.serves() && m.Conn.Readable() && m.output.Len() < mostReplies; {
+		if moved >= reactor.Budget {
+			m.Conn.Yield()
+			return
+		}
+		p := m.loop().Scratch()
+		n, errno := m.Conn.Read(p)
+		switch {
+		case errno == unix.EAGAIN:
+			continue
+		case errno != 0:
+			m.gone(session.ClientReset)
+			return
+		case n == 0:
+			m.gone(session.ClientClosed)
+			return
+		}
+		m.receive(p[:n])
+		moved += n
+	}
+}
+
+// receive handles p, which the client has sent, and then has the streams go on that it
+// was for.
+func (m *multiplexer) receive(p []byte) {
+	w := m.worker
+	kept := m.input.Len() > 0
+	if kept {
+		m.loop().Append(&m.input, p)
+		p = m.input.Bytes()
+	}
+	used := 0
+	w.replies = w.replies[:0]
+	for m.serves() {
+		e, n := m.http2.Next(p[used:], m.loop().Now(), &w.replies)
+		used += n
+		if e.Kind == http2.EventNone {
+			break
+		}
+		m.handle(&e)
+	}
+	m.write(w.replies)
+	if kept {
+		m.loop().Consume(&m.input, used)
+	} else {
+		m.loop().Append(&m.input, p[used:])
+	}
+	m.notePartial()
+	m.run()
+}
+
+// notePartial notes since when the client owes the rest of something.
+func (m *multiplexer) notePartial() {
+	switch {
+	case m.http2.Established() && m.input.Len() == 0:
+		m.partial = 0
+	case m.partial == 0:
+		m.partial = m.loop().Now()
+	}
+}
+
+// handle handles what the client did. Streams go on later, in run.
+func (m *multiplexer) handle(e *http2.Event) {
+	switch e.Kind {
+	case http2.EventRequest, http2.EventTooLarge:
+		m.begin(e)
+	case http2.EventRefused:
+		m.refused(e)
+	case http2.EventData, http2.EventTrailers:
+		streamOf(e.Stream).take(e)
+	case http2.EventReset:
+		s := streamOf(e.Stream)
+		s.failed = true
+		m.touch(s)
+	case http2.EventWindow:
+		if e.Stream == nil {
+			m.waiting = true
+		} else {
+			m.touch(streamOf(e.Stream))
+		}
+	case http2.EventGoAway:
+		m.leave()
+	case http2.EventFailed:
+		m.fail(e)
+	}
+}
+
+// streamOf is what serves a stream of the protocol.
+func streamOf(s *http2.Stream) *stream { return s.User.(*stream) }
+
+// begin begins the stream of a request.
+func (m *multiplexer) begin(e *http2.Event) {
+	s := m.newStream(e.Stream)
+	m.requests++
+	if e.Kind == http2.EventTooLarge {
+		s.tooLarge = true
+	} else {
+		m.loop().Append(&s.in, e.Head)
+		s.socket = e.WebSocket
+		s.chunks = !e.End && !e.WebSocket && bytes.HasSuffix(e.Head, endOfChunkedHead)
+	}
+	m.touch(s)
+	most := m.settings().Frontend.RequestsPerConnection
+	if most > 0 && int(m.requests) >= most || m.frontend.draining.Load() {
+		m.leave()
+	}
+}
+
+// refused notes a request that was refused without a stream: a malformed one, which is
+// charged as any request is, or one too many.
+func (m *multiplexer) refused(e *http2.Event) {
+	m.counters().StreamsRefused[e.Reason].Add(1)
+	if e.Code == http2.RefusedStream {
+		return
+	}
+	m.Source.Allow(m.loop().Now())
+	r := m.worker.log.Begin()
+	if r == nil {
+		return
+	}
+	now := m.loop().Now()
+	r.Began, r.Ended, r.TLS, r.HTTP2 = now, now, session.TLSVersion(m.Conn), true
+	r.Client, r.Frontend, r.FrontendConns = m.From, m.settings().Frontend.Name, m.frontend.Current()
+	r.Reason, r.Detail, r.Phase = BadRequest.String(), e.Reason.String(), phaseRequest
+	m.worker.log.End(r)
+}
+
+// touch has the stream go on at the end of what was read.
+func (m *multiplexer) touch(s *stream) {
+	if !s.touched {
+		s.touched = true
+		m.worker.touched = append(m.worker.touched, s)
+	}
+}
+
+// run has the streams go on that were touched.
+func (m *multiplexer) run() {
+	w := m.worker
+	list := w.touched
+	w.touched = nil
+	for i, s := range list {
+		list[i] = nil
+		s.touched = false
+		if s.owner == m {
+			s.run()
+		}
+	}
+	w.touched = list[:0]
+}
+
+// full reports whether streams are to produce nothing more for now.
+func (m *multiplexer) full() bool { return m.output.Len() >= mostOutput || m.Conn.Blocked() }
+
+// serve has the streams go on that waited until they may send, each in its turn: another
+// one is the first each time, and what is parked goes a frame at a time.
+func (m *multiplexer) serve() {
+	if !m.waiting || m.full() || !m.serves() {
+		return
+	}
+	m.waiting = false
+	w := m.worker
+	list := w.inTurn(m.http2.Streams(), m.first)
+	for sent := true; sent && !m.full(); {
+		sent = false
+		for _, s := range list {
+			if s.owner == m && s.Parked() > 0 && !m.full() && s.drain() {
+				sent = true
+			}
+		}
+	}
+	for i, s := range list {
+		list[i] = nil
+		if s.owner != m || !s.waits {
+			continue
+		}
+		if s.blocked() {
+			m.waiting = m.waiting || m.full() // otherwise the client says when to go on
+			continue
+		}
+		m.first = s.http2.ID() + 1
+		s.waits = false
+		s.client.Ready(nil)
+	}
+}
+
+// inTurn returns the streams, beginning with the first whose identifier is not below
+// first. The slice is good until the next call.
+func (w *worker) inTurn(streams []*http2.Stream, first uint32) []*stream {
+	at := 0
+	for at < len(streams) && streams[at].ID() < first {
+		at++
+	}
+	w.list = w.list[:0]
+	for i := range streams {
+		w.list = append(w.list, streamOf(streams[(at+i)%len(streams)]))
+	}
+	return w.list
+}
+
+// write adds frames to what is sent at the end of the turn.
+func (m *multiplexer) write(frames []byte) {
+	if len(frames) == 0 {
+		return
+	}
+	m.loop().Append(&m.output, frames)
+	if !m.running {
+		m.Conn.Yield()
+	}
+}
+
+// flush sends what was written, and reports whether the client is still there.
+func (m *multiplexer) flush() bool {
+	if m.state == muxFinished {
+		return false
+	}
+	if m.output.Len() > 0 && m.Conn.Parked() == 0 {
+		errno := m.Conn.Send(m.output.Bytes())
+		m.loop().Drop(&m.output)
+		if errno != 0 {
+			m.gone(session.ClientReset)
+			return false
+		}
+		m.stuck = 0
+	}
+	if m.Conn.Parked() == 0 {
+		m.stuck = 0
+	} else if m.stuck == 0 {
+		m.stuck = m.loop().Now()
+	}
+	return true
+}
+
+// leave says that no more requests are taken: those that are under way go on.
+func (m *multiplexer) leave() {
+	if m.state != muxServing {
+		return
+	}
+	m.state = muxLeaving
+	m.goAway()
+}
+
+// goAway writes GOAWAY.
+func (m *multiplexer) goAway() {
+	w := m.worker
+	w.frames = m.http2.AppendGoAway(w.frames[:0], http2.NoError, "")
+	m.write(w.frames)
+}
+
+// fail ends the connection for an error of the client's. GOAWAY is in what is written.
+func (m *multiplexer) fail(e *http2.Event) {
+	m.counters().StreamsRefused[e.Reason].Add(1)
+	m.cutStreams(session.ClientReset)
+	m.state = muxClosing
+	m.Since = m.loop().Now()
+}
+
+// cutStreams ends all streams.
+func (m *multiplexer) cutStreams(reason session.Reason) {
+	m.EachStream(func(s session.Session) { s.Abort(reason) })
+}
+
+// close ends the connection behind what was sent: see client.close.
+func (m *multiplexer) close() {
+	m.state, m.Since = muxClosing, m.loop().Now()
+	m.loop().Drop(&m.input)
+	m.loop().Disarm(&m.Timer)
+	m.Conn.Yield()
+	m.arm()
+}
+
+// discard throws away what a closing client sends, until it ends.
+func (m *multiplexer) discard() {
+	if m.output.Len() > 0 || m.Conn.Parked() > 0 {
+		m.arm()
+		return
+	}
+	if !m.finSent {
+		m.finSent = true
+		m.Conn.CloseWrite()
+		m.Since = m.loop().Now()
+	}
+	if m.Conn.Parked() == 0 && m.Discard() {
+		m.finish(session.ServerClosed)
+		return
+	}
+	m.arm()
+}
+
+// gone ends the connection because the client is no longer there.
+func (m *multiplexer) gone(reason session.Reason) {
+	for _, s := range m.worker.inTurn(m.http2.Streams(), 0) {
+		if s.owner == m {
+			s.failed = true
+			s.client.gone()
+		}
+	}
+	m.finish(reason)
+}
+
+// finish ends the connection and releases what it holds, exactly once. No stream is left.
+func (m *multiplexer) finish(reason session.Reason) {
+	if m.state == muxFinished {
+		return
+	}
+	m.state = muxFinished
+	m.loop().Disarm(&m.Timer)
+	m.Conn.Close()
+	m.loop().Drop(&m.input)
+	m.loop().Drop(&m.output)
+	m.counters().Taken.Ended[reason].Add(1)
+	m.frontend.Leave(m.Source, m.loop())
+}
+
+// Abort implements session.Session: each stream that is under way ends with an error.
+func (m *multiplexer) Abort(reason session.Reason) {
+	if m.state == muxFinished {
+		return
+	}
+	m.running = true
+	m.cutStreams(reason)
+	m.goAway()
+	if m.flush() {
+		m.Conn.Cut()
+		m.finish(reason)
+	}
+}
+
+// EachStream implements session.Multiplexer.
+func (m *multiplexer) EachStream(visit func(session.Session)) {
+	streams := m.http2.Streams()
+	all := make([]*stream, len(streams))
+	for i, s := range streams {
+		all[i] = streamOf(s)
+	}
+	for _, s := range all {
+		if s.owner == m {
+			visit(&s.client)
+		}
+	}
+}
+
+// Drain implements session.Session.
+func (m *multiplexer) Drain() {
+	m.leave()
+	m.Conn.Yield()
+}
+
+// Info implements session.Session.
+func (m *multiplexer) Info() session.Info {
+	return session.Info{
+		Frontend: m.settings().Frontend.Name, Client: m.From, Since: m.Since, Requests: uint64(m.requests),
+		Protocol: conf.ProtocolHTTP2, Streams: len(m.http2.Streams()),
+		State: [...]string{muxServing: "serving", muxLeaving: "leaving", muxClosing: "closing", muxFinished: "finished"}[m.state],
+	}
+}
+
+// Server implements session.Session: the streams have servers.
+func (m *multiplexer) Server() *backend.Server { return nil }
+
+// Holds implements session.Session: the streams have slots.
+func (m *multiplexer) Holds() (*backend.Slot, *ratelimit.Source) { return &m.worker.noSlot, m.Source }
+
+// ServerDown implements session.Session: the streams see to it.
+func (m *multiplexer) ServerDown(conf.OnDown) {}
+
+// Gone implements session.Session: it is never detached.
+func (m *multiplexer) Gone(*session.Detached) {}
+
+// SessionOf implements session.Holder.
+func (m *multiplexer) SessionOf(*reactor.Conn) session.Session { return m }
+
+// endOfChunkedHead is how package http2 ends a head whose body has no length.
+var endOfChunkedHead = []byte(http1.FieldChunked + "\r\n")
+
+// malformedHead is what a head over max_header is refused for.
+const malformedHead = http1.ReasonHeadSize

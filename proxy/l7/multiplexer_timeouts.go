@@ -1,0 +1,83 @@
+package l7
+
+import (
+	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
+)
+
+// arm sets the timer for the first deadline, unless it runs out earlier anyway.
+func (m *multiplexer) arm() {
+	deadline := m.deadline()
+	if deadline == 0 || m.state == muxFinished || m.Timer.Armed() && m.Timer.When() <= deadline {
+		return
+	}
+	m.loop().Arm(&m.Timer, m, deadline)
+}
+
+// deadline is when the connection ends unless something happens; 0 = never. Streams have
+// their own: see client.limit.
+//
+//	while                                        limit                  since
+//	preface, SETTINGS, a head or another frame   timeout_http_request   its first byte
+//	is incomplete
+//	the client takes nothing that it is sent     timeout_client         it took something
+//	no stream has been opened yet                timeout_http_request   the connection began
+//	no stream is open                            timeout_keepalive      the last one ended
+//	closing                                      lingerTime             FIN was sent
+func (m *multiplexer) deadline() (at int64) {
+	f := &m.settings().Frontend
+	limit := func(since, limit int64) {
+		if since != 0 && limit > 0 {
+			at = earlier(at, since+limit)
+		}
+	}
+	limit(m.stuck, int64(f.TimeoutClient))
+	switch {
+	case m.state == muxClosing:
+		if m.stuck == 0 {
+			limit(m.Since, int64(lingerTime))
+		}
+		return at
+	case m.state == muxFinished:
+		return 0
+	}
+	limit(m.partial, int64(f.TimeoutHTTPRequest))
+	if len(m.http2.Streams()) == 0 {
+		if m.requests == 0 && f.TimeoutHTTPRequest > 0 {
+			limit(m.Since, int64(f.TimeoutHTTPRequest))
+		} else {
+			limit(m.Since, int64(f.TimeoutKeepalive))
+		}
+	}
+	return at
+}
+
+// Expired implements reactor.Expirer. The timer may have been set for something that is
+// over.
+func (m *multiplexer) Expired(*reactor.Timer) {
+	deadline, now := m.deadline(), m.loop().Now()
+	if deadline == 0 || now < deadline {
+		m.arm()
+		return
+	}
+	f := &m.settings().Frontend
+	switch {
+	case m.state == muxClosing:
+		m.finish(session.ServerClosed)
+	case m.stuck != 0 && now >= m.stuck+int64(f.TimeoutClient):
+		m.Abort(session.IdleTimeout)
+	case m.partial != 0 && f.TimeoutHTTPRequest > 0 && now >= m.partial+int64(f.TimeoutHTTPRequest):
+		m.endNow(session.RequestTimeout)
+	default:
+		m.endNow(session.IdleTimeout)
+	}
+}
+
+// endNow ends the connection with GOAWAY, and whatever streams there are.
+func (m *multiplexer) endNow(reason session.Reason) {
+	m.running = true
+	m.cutStreams(reason)
+	m.goAway()
+	m.running = false
+	m.close()
+}
