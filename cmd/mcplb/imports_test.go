@@ -95,6 +95,7 @@ var helpers = []layer{
 	{name: "internal/suites/handshakes"},
 	{name: "internal/suites/hold"},
 	{name: "internal/suites/pictures", imports: []string{"internal/browser"}},
+	{name: "internal/suites/http2"},
 	{name: "internal/suites/session"},
 	{name: "internal/suites/slowhttp"},
 }

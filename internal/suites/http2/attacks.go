@@ -71,13 +71,13 @@ var attacks = []attack{
 		send: times(func(w *attacker) { _ = w.framer.WriteDataPadded(w.stream, false, nil, make([]byte, 255)) })},
 	{name: "WINDOW_UPDATE", connections: 4, cut: true, send: times(func(w *attacker) { w.increment(0, 1) })},
 	{name: "unknown frames", connections: 4, cut: true, send: times(func(w *attacker) { w.raw(0x99, 0, 0, nil) })},
-	{name: "zero windows", connections: 10, sends: 10, pause: 50 * time.Millisecond, setup: closeWindows, send: openSome},
-	{name: "10,000 idle streams", connections: 50, sends: 200, pause: 30 * time.Millisecond, send: func(w *attacker) { w.open(false, w.block) }},
 	{name: "never reads, PING", connections: 4, unread: true, cut: true, send: times(func(w *attacker) { _ = w.framer.WritePing(false, [8]byte{}) })},
 	{name: "never reads, requests", connections: 10, unread: true, sends: 10, pause: 50 * time.Millisecond, setup: func(w *attacker) {
 		w.increment(0, 1<<30)
 		_ = w.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
 	}, send: openSome},
+	{name: "zero windows", connections: 10, sends: 10, pause: 50 * time.Millisecond, setup: closeWindows, send: openSome},
+	{name: "10,000 idle streams", connections: 50, sends: 200, pause: 30 * time.Millisecond, send: func(w *attacker) { w.open(false, w.block) }},
 }
 
 // times writes an attack's frames often.

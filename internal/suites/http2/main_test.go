@@ -24,8 +24,9 @@ func TestAttacks(t *testing.T) {
 		t.Fatalf("build mcplb: %v\n%s", err, out)
 	}
 	var table strings.Builder
-	if err := run(t.Context(), options{mcplb: binary, length: 250 * time.Millisecond, patience: time.Minute, memory: 512}, io.MultiWriter(&table, t.Output())); err != nil {
-		t.Error(err)
+	err := run(t.Context(), options{mcplb: binary, length: 250 * time.Millisecond, patience: time.Minute, memory: 512}, io.MultiWriter(&table, t.Output()))
+	if err != nil {
+		t.Fatal(err)
 	}
 	if lines := strings.Count(table.String(), "\n"); lines != len(attacks)+1 {
 		t.Errorf("%d lines for %d attacks", lines, len(attacks))
