@@ -6,7 +6,7 @@ PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 
 .DEFAULT_GOAL := help
-.PHONY: run tour test build lint race fuzz bench conformance slowhttp chaos load stress peers plots pictures prove-100k install help
+.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 chaos load stress peers plots pictures prove-100k install help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
@@ -43,6 +43,9 @@ conformance: build ## the MCP conformance suite, the inspector and the SDKs' exa
 
 slowhttp: build ## attacks with slow heads, bodies and readers, while other clients are served (needs slowhttptest)
 	go run ./internal/suites/slowhttp -mcplb bin/mcplb
+
+http2: build ## attacks over HTTP/2, while other clients are served: CPU, memory, response times
+	go run ./internal/suites/http2 -mcplb bin/mcplb
 
 chaos: build ## ten minutes of clients, servers and an operator who do everything at random, with the race detector (needs a C compiler)
 	go build -race -trimpath -o bin/race/ ./cmd/mcplb

@@ -57,7 +57,7 @@ var layers = []layer{
 	{name: "cmd/mcpnode", imports: []string{"cmd/internal/build", "cmd/internal/logqueue"}}, // knows nothing of the balancer
 	{name: "cmd/mcpload/latency"},
 	{name: "cmd/mcpload/proc"},
-	{name: "cmd/mcpload/clients", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp", "cmd/mcpload/latency"}}, // they run on the balancer's engine
+	{name: "cmd/mcpload/clients", imports: []string{"proxy/reactor", "proxy/http1", "proxy/http2", "proxy/mcp", "cmd/mcpload/latency"}}, // they run on the balancer's engine
 	{name: "cmd/mcpload/report", imports: []string{"plot", "cmd/mcpload/latency", "cmd/mcpload/proc"}},
 	{name: "cmd/mcpload/run", imports: []string{"proxy/reactor", "cmd/mcpload/latency", "cmd/mcpload/proc", "cmd/mcpload/clients", "cmd/mcpload/report"}},
 	{name: "cmd/mcpload/origin", imports: []string{"proxy/reactor", "proxy/http1", "proxy/mcp"}},
@@ -95,6 +95,7 @@ var helpers = []layer{
 	{name: "internal/suites/handshakes"},
 	{name: "internal/suites/hold"},
 	{name: "internal/suites/pictures", imports: []string{"internal/browser"}},
+	{name: "internal/suites/http2"},
 	{name: "internal/suites/session"},
 	{name: "internal/suites/slowhttp"},
 }

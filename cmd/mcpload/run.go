@@ -32,9 +32,9 @@ func (f *runFlags) define(flags *pflag.FlagSet) {
 
 func (f *runFlags) defineTargets(flags *pflag.FlagSet) {
 	flags.StringVar(&f.Addresses[clients.TCP], "tcp", f.Addresses[clients.TCP], "`host:port` of a frontend for lines (kind tcp)")
-	flags.StringVar(&f.Addresses[clients.HTTP], "http", f.Addresses[clients.HTTP], "`host:port` of a frontend of mode http (kinds http, ws, sse)")
+	flags.StringVar(&f.Addresses[clients.HTTP], "http", f.Addresses[clients.HTTP], "`host:port` of a frontend of mode http (kinds http, ws, sse, h2c)")
 	flags.StringVar(&f.Addresses[clients.TLS], "tls", f.Addresses[clients.TLS], "`host:port` of a frontend for lines over TLS (kind tls)")
-	flags.StringVar(&f.Addresses[clients.HTTPS], "https", f.Addresses[clients.HTTPS], "`host:port` of a frontend of mode http with TLS (kind https)")
+	flags.StringVar(&f.Addresses[clients.HTTPS], "https", f.Addresses[clients.HTTPS], "`host:port` of a frontend of mode http with TLS (kinds https, h2)")
 	flags.StringVar(&f.MCPPath, "path", f.MCPPath, "`path` of Streamable HTTP")
 	flags.StringVar(&f.WSPath, "ws-path", f.WSPath, "`path` of WebSocket")
 	flags.StringVar(&f.SSEPath, "sse-path", f.SSEPath, "`path` of HTTP+SSE")
@@ -116,7 +116,7 @@ one more message in each (monitor), and report the results.`,
 	}
 	f.define(c.Flags())
 	completeValues(c, "message", "whoami", "echo", "ping")
-	completeValues(c, "mix", "tcp", "http", "ws", "sse", "tls", "https", "tcp=70,http=10,ws=10,sse=10")
+	completeValues(c, "mix", "tcp", "http", "ws", "sse", "tls", "https", "h2", "h2c", "tcp=70,http=10,ws=10,sse=10")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := f.Validate(); err != nil {
 			return cli.Misuse("%w", err)

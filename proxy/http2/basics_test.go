@@ -18,7 +18,6 @@ type peer struct {
 	in     bytes.Buffer // what the client has written and Next has not read
 	out    []byte       // what it is sent
 	framer *http2.Framer
-	sent   *http2.Framer // reads out
 	enc    *hpack.Encoder
 	block  bytes.Buffer
 	now    int64

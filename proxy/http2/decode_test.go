@@ -111,7 +111,7 @@ func TestDecodeDifferential(t *testing.T) {
 	t.Parallel()
 	rounds := 100
 	if testing.Short() {
-		rounds = 25
+		rounds = 8
 	}
 	for seed := range uint64(rounds) {
 		r := rand.New(rand.NewPCG(seed, 1))

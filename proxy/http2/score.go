@@ -7,7 +7,7 @@ package http2
 //	a stream that is reset, by the client, or by     4
 //	us for the client's fault (MadeYouReset), one
 //	refused, and a malformed request
-//	a head that is too large                         8
+//	a head that is too large                         16
 //	SETTINGS, PING                                   4, and 1 for each 8 settings
 //	SETTINGS_INITIAL_WINDOW_SIZE                     1 for each 8 streams
 //	PRIORITY, WINDOW_UPDATE, an unknown frame,       1
@@ -35,7 +35,7 @@ const (
 	bankLimit  = -2000
 
 	costReset    = 4
-	costHeadSize = 8
+	costHeadSize = 16
 	costReply    = 4 // of a frame that is acknowledged
 	costFrame    = 1
 

@@ -108,7 +108,11 @@ func conversation(t testing.TB, r *rand.Rand) []byte {
 // it nor what it is sent, but for the encoder's table, which starts empty.
 func TestRestore(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(30) {
+	seeds := uint64(30)
+	if testing.Short() {
+		seeds = 6
+	}
+	for seed := range seeds {
 		r := rand.New(rand.NewPCG(seed, 7))
 		p := conversation(t, r)
 		whole, moved := newTrace(), newTrace()

@@ -65,7 +65,7 @@ func (p *poster) close() {
 	p.response, p.busy, p.waiting = response{asked: http1.RequestContext{Method: http1.MethodPost}}, false, nil
 }
 
-// httpTransport is the transport of HTTP and HTTPS: Streamable HTTP with a session
+// httpTransport is the transport of HTTP, HTTPS, H2 and H2C: Streamable HTTP with a session
 // (MCP 2025-11-25, Transports).
 type httpTransport struct {
 	poster

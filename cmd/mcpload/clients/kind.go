@@ -18,16 +18,21 @@ const (
 	SSE               // HTTP+SSE: answers on an open event stream, POSTs on a second connection
 	TLS               // TCP over TLS
 	HTTPS             // HTTP over TLS
+	H2                // HTTP/2 over TLS, agreed on by ALPN, to the address of HTTPS
+	H2C               // HTTP/2 without TLS, by prior knowledge, to that of HTTP
 	NumKinds
 )
 
-var kindNames = [NumKinds]string{"tcp", "http", "ws", "sse", "tls", "https"}
+var kindNames = [NumKinds]string{"tcp", "http", "ws", "sse", "tls", "https", "h2", "h2c"}
 
 // String returns the kind's name, such as "tcp".
 func (k Kind) String() string { return kindNames[k] }
 
 // Secure reports whether the kind uses TLS.
-func (k Kind) Secure() bool { return k == TLS || k == HTTPS }
+func (k Kind) Secure() bool { return k == TLS || k == HTTPS || k == H2 }
+
+// HTTP2 reports whether the kind uses HTTP/2.
+func (k Kind) HTTP2() bool { return k == H2 || k == H2C }
 
 // Files returns how many descriptors a client of the kind uses in this process.
 // With TLS these are a socket and the pair that leads to the loop (see
@@ -36,7 +41,7 @@ func (k Kind) Files() int {
 	switch k {
 	case SSE:
 		return 2
-	case TLS, HTTPS:
+	case TLS, HTTPS, H2:
 		return 3
 	default:
 		return 1
@@ -91,7 +96,7 @@ func (m Mix) String() string {
 }
 
 // Secure reports whether any kind of the mix uses TLS.
-func (m Mix) Secure() bool { return m[TLS]+m[HTTPS] > 0 }
+func (m Mix) Secure() bool { return m[TLS]+m[HTTPS]+m[H2] > 0 }
 
 // Pattern returns a sequence of kinds that, repeated, is as close as possible to
 // the mix's proportions at every point (smooth weighted round robin).

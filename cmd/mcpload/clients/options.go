@@ -11,7 +11,7 @@ type Options struct {
 	Mix     Mix
 	Targets [NumKinds]netip.AddrPort // of the kinds in the mix
 	Host    string                   // the Host header
-	TLS     *tls.Config              // for TLS and HTTPS; nil = the defaults
+	TLS     *tls.Config              // for TLS, HTTPS and H2; nil = the defaults
 	Threads int                      // event loops, at least 1
 
 	MCPPath string // of Streamable HTTP

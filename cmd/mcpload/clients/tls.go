@@ -21,6 +21,7 @@ import (
 // not of the balancer; use the kinds without TLS for very many clients.
 type secureDialer struct {
 	config  *tls.Config
+	h2      *tls.Config     // offers HTTP/2
 	running context.Context // when done, every connection is closed
 	stop    context.CancelFunc
 	working sync.WaitGroup
@@ -33,7 +34,9 @@ func newSecureDialer(config *tls.Config) *secureDialer {
 	}
 	config = config.Clone()
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(64)
-	d := &secureDialer{config: config}
+	d := &secureDialer{config: config, h2: config.Clone()}
+	d.h2.NextProtos = []string{"h2"}
+	d.h2.ClientSessionCache = tls.NewLRUClientSessionCache(64)
 	d.running, d.stop = context.WithCancel(context.Background())
 	return d
 }
@@ -47,9 +50,13 @@ func (w *wire) dialSecure() {
 	}
 	w.conn = conn
 	worker, client, target, source := w.client.worker, w.client, w.client.target(), w.client.source()
+	config := worker.dialer.config
+	if w.client.kind == H2 {
+		config = worker.dialer.h2
+	}
 	worker.dialer.working.Go(func() {
 		defer far.Close()
-		secured, err := worker.dialer.dial(target, source)
+		secured, err := worker.dialer.dial(config, target, source)
 		if posted := worker.loop.Post(func() {
 			switch {
 			case w.conn != conn: // abandoned meanwhile
@@ -93,8 +100,8 @@ type handshaking struct{}
 // Ready implements reactor.Handler.
 func (handshaking) Ready(*reactor.Conn) {}
 
-func (d *secureDialer) dial(target netip.AddrPort, source netip.Addr) (*tls.Conn, error) {
-	dialer := tls.Dialer{Config: d.config, NetDialer: &net.Dialer{KeepAlive: -1}}
+func (d *secureDialer) dial(config *tls.Config, target netip.AddrPort, source netip.Addr) (*tls.Conn, error) {
+	dialer := tls.Dialer{Config: config, NetDialer: &net.Dialer{KeepAlive: -1}}
 	if source.IsValid() {
 		dialer.NetDialer.LocalAddr = &net.TCPAddr{IP: source.AsSlice()}
 	}
@@ -102,8 +109,16 @@ func (d *secureDialer) dial(target netip.AddrPort, source netip.Addr) (*tls.Conn
 	if err != nil {
 		return nil, err
 	}
-	return conn.(*tls.Conn), nil
+	secured := conn.(*tls.Conn)
+	if len(config.NextProtos) > 0 && secured.ConnectionState().NegotiatedProtocol == "" {
+		secured.Close()
+		return nil, errNoHTTP2
+	}
+	return secured, nil
 }
+
+// errNoHTTP2 says that a server speaks no HTTP/2.
+var errNoHTTP2 = errors.New("the server does not agree on h2")
 
 // bridge copies in both directions until either side ends.
 func (d *secureDialer) bridge(secured *tls.Conn, plain net.Conn) {

@@ -21,7 +21,7 @@ type transport interface {
 func newTransport(c *client) transport {
 	wire := wire{client: c}
 	switch c.kind {
-	case HTTP, HTTPS:
+	case HTTP, HTTPS, H2, H2C:
 		t := &httpTransport{poster: poster{wire: wire}}
 		t.wire.protocol = t
 		return t

@@ -28,12 +28,16 @@ type wire struct {
 	protocol protocol
 	conn     *reactor.Conn
 	pending  reactor.PendingBuffer // an incomplete message or head; managed by the protocol
+	h2       *h2                   // nil unless the connection speaks HTTP/2
 	up       bool
 }
 
 // dial starts to connect to the target of the client's kind.
 func (w *wire) dial() {
 	c := w.client
+	if c.kind.HTTP2() {
+		w.h2 = newH2()
+	}
 	if c.kind.Secure() {
 		w.dialSecure()
 		return
@@ -62,6 +66,9 @@ func (w *wire) Ready(conn *reactor.Conn) {
 			return
 		}
 		w.up = true
+		if w.h2 != nil {
+			w.h2.send(w, w.h2.begin())
+		}
 		w.protocol.onConnect(w)
 	}
 	w.read(conn)
@@ -79,6 +86,8 @@ func (w *wire) read(conn *reactor.Conn) {
 		case n == 0:
 			w.protocol.onEOF(w)
 			return
+		case w.h2 != nil:
+			w.h2.receive(w, scratch[:n])
 		default:
 			w.protocol.onData(w, scratch[:n])
 		}
@@ -87,6 +96,10 @@ func (w *wire) read(conn *reactor.Conn) {
 
 // send writes p; an error ends the client's session.
 func (w *wire) send(p []byte) {
+	if w.h2 != nil {
+		w.h2.request(w, p)
+		return
+	}
 	if errno := w.conn.Send(p); errno != 0 {
 		w.client.lose("write: " + errno.Error())
 	}
@@ -117,7 +130,7 @@ func (w *wire) keep(rest []byte) {
 // close closes the connection, if there is one.
 func (w *wire) close() {
 	w.client.worker.loop.Drop(&w.pending)
-	w.up = false
+	w.up, w.h2 = false, nil
 	if w.conn != nil {
 		w.conn.Close()
 		w.conn = nil

@@ -19,7 +19,7 @@ type Options struct {
 	clients.Options // Targets and TLS follow from Addresses and the certificate options
 
 	Title     string
-	Addresses [clients.NumKinds]string // host:port by kind; WS and SSE have that of HTTP
+	Addresses [clients.NumKinds]string // host:port by kind; WS, SSE and H2C have that of HTTP, H2 that of HTTPS
 
 	CA         string // file of trusted certificates; "" = the system's
 	ServerName string // expected in the server's certificate; "" = the address's host
@@ -125,8 +125,11 @@ func (o *Options) validateSources() error {
 
 // address returns the host:port of a kind.
 func (o *Options) address(k clients.Kind) string {
-	if k == clients.WS || k == clients.SSE {
+	switch k {
+	case clients.WS, clients.SSE, clients.H2C:
 		k = clients.HTTP
+	case clients.H2:
+		k = clients.HTTPS
 	}
 	return o.Addresses[k]
 }
@@ -180,7 +183,7 @@ func (o *Options) tlsConfig() (*tls.Config, error) {
 	config := &tls.Config{ServerName: o.ServerName, InsecureSkipVerify: o.Insecure}
 	if config.ServerName == "" && !o.Insecure {
 		config.ServerName = hostOf(o.Addresses[clients.TLS])
-		if o.Mix[clients.HTTPS] > 0 {
+		if o.Mix[clients.HTTPS]+o.Mix[clients.H2] > 0 {
 			config.ServerName = hostOf(o.Addresses[clients.HTTPS])
 		}
 	}

@@ -19,7 +19,7 @@ import (
 // Clients of every kind open sessions, send messages, are silent, and send one more.
 func TestEveryKind(t *testing.T) {
 	t.Parallel()
-	for _, m := range []string{"tcp", "http", "ws", "sse", "tls", "https", "tcp=2,http,ws,sse"} {
+	for _, m := range []string{"tcp", "http", "ws", "sse", "tls", "https", "h2", "h2c", "tcp=2,http,ws,sse"} {
 		for _, asked := range []clients.Message{clients.Whoami, clients.Echo, clients.Ping} {
 			t.Run(fmt.Sprint(m, " ", asked), func(t *testing.T) {
 				t.Parallel()

@@ -142,6 +142,11 @@ func (f *fakeServer) web(t *testing.T, secure bool) *httptest.Server {
 	mux.HandleFunc("POST /mcp/sse", f.streamPost)
 	mux.HandleFunc("GET /mcp/ws", f.socket)
 	server := httptest.NewUnstartedServer(mux)
+	server.EnableHTTP2 = true
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetHTTP2(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
 	if secure {
 		server.StartTLS()
 	} else {
