@@ -1,0 +1,2 @@
+// Package nginx reads configurations of nginx.
+package nginx
