@@ -128,6 +128,7 @@ func detect(names []string) (Language, error) {
 		if err != nil {
 			return Detect, err
 		}
+		text = strings.TrimPrefix(text, "\uFEFF")
 		isNginx, isHAProxy := nginxLooks.MatchString(text), haproxyLooks.MatchString(text)
 		switch {
 		case isNginx && !isHAProxy:

@@ -121,12 +121,27 @@ func join(a, b conjunction) (joined conjunction, possible bool, err error) {
 	return reconcile(joined)
 }
 
+// follows reports whether the condition holds wherever a conjunction does, as far as
+// that shows: one of its cases says nothing that the conjunction does not.
+func (c condition) follows(from conjunction) bool {
+	return slices.ContainsFunc(c, func(conj conjunction) bool {
+		joined, possible, err := join(from, conj)
+		return err == nil && possible && fmt.Sprint(joined) == fmt.Sprint(from)
+	})
+}
+
+// contradicts reports whether a literal excludes all values of another one.
+func (l literal) contradicts(other literal) bool {
+	return l.not && !other.not && l.fact == other.fact && strings.EqualFold(l.name, other.name) && l.fact != rate && l.fact != path &&
+		(contains(other.values, l.values) || l.fact == header && len(l.values) == 0)
+}
+
 // reconcile joins a path with a prefix, of which a route can have one alone.
 func reconcile(c conjunction) (conjunction, bool, error) {
 	exact := slices.IndexFunc(c, func(l literal) bool { return l.fact == pathIs && !l.not })
 	prefix := slices.IndexFunc(c, func(l literal) bool { return l.fact == path && !l.not })
 	for _, l := range c {
-		if l.fact == always && l.not {
+		if l.fact == always && l.not || slices.ContainsFunc(c, func(other literal) bool { return l.contradicts(other) }) {
 			return nil, false, nil
 		}
 	}

@@ -130,6 +130,9 @@ func (c *converter) linesOf(d *section) []*line {
 
 // settings translates what does not depend on other sections.
 func (p *proxy) settings() {
+	if !p.isFront() {
+		p.statsElsewhere()
+	}
 	p.applyOptions()
 	p.applyTable()
 	p.otherTimeouts()

@@ -42,7 +42,7 @@ type way struct {
 // walk follows the rules from a way on.
 func (c *chain) walk(w way, steps []step) {
 	for i, s := range steps {
-		if len(s.when) == 1 && len(s.when[0]) == 0 {
+		if s.when.follows(w.conditions) {
 			if c.take(&w, s, steps[i+1:]) {
 				return
 			}

@@ -140,7 +140,7 @@ type choice struct {
 
 // targets reads the URL of a proxy_pass, which may have a variable from a map.
 func (g *group) targets(s *scope, n *node) (all []choice, err error) {
-	url := n.arg(0)
+	url := s.substitute(n.arg(0))
 	variable := regexp.MustCompile(`^(?:(https?)://)?\$\{?(\w+)\}?(/.*|\$request_uri)?$`).FindStringSubmatch(url)
 	if variable == nil {
 		t, err := g.target(s, url)
@@ -153,16 +153,23 @@ func (g *group) targets(s *scope, n *node) (all []choice, err error) {
 		}
 		return value + rest
 	}
-	if set := s.set(variable[2]); set != nil && !strings.Contains(set.arg(1), "$") {
-		set.Translated()
-		t, err := g.target(s, join(set.arg(1)))
-		return []choice{{&lb.Table{}, t}}, err
-	}
 	m := g.c.maps[variable[2]]
 	if m == nil || m.name != "map" {
 		return nil, fmt.Errorf("mcplb's routes name their backend, and $%s is known at run time alone", variable[2])
 	}
 	return g.mapped(s, m, join)
+}
+
+// substitute puts in the values of variables that are set to a text.
+func (s *scope) substitute(text string) string {
+	return regexp.MustCompile(`\$(\w+|\{\w+\})`).ReplaceAllStringFunc(text, func(v string) string {
+		set := s.set(strings.Trim(v, "${}"))
+		if set == nil || strings.Contains(set.arg(1), "$") {
+			return v
+		}
+		set.Translated()
+		return set.arg(1)
+	})
 }
 
 // mapped reads the lines of a map as routes.

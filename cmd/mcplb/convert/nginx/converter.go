@@ -178,9 +178,6 @@ func (c *converter) finish() {
 		a.Comment("listen", `"127.0.0.1:8404" for the page, metrics and commands such as mcplb status`)
 	}
 	a.Default("health_listen", "")
-	for _, s := range slices.Concat(c.http, c.streams) {
-		c.account(s)
-	}
 	for _, u := range []map[string]*upstream{c.upstreams, c.tcp} {
 		for _, up := range u {
 			if up.node.Outcome() == lb.Impossible && up.node.Note() == noCounterpart {
@@ -190,6 +187,9 @@ func (c *converter) finish() {
 				}
 			}
 		}
+	}
+	for _, s := range slices.Concat(c.http, c.streams) {
+		c.account(s)
 	}
 }
 
@@ -207,7 +207,13 @@ func (c *converter) account(s *scope) {
 			n.Unneeded(why)
 			continue
 		}
-		if handled[n.name] {
+		_, known := anywhere[n.name]
+		switch {
+		case len(n.args) == 1 && n.arg(0) == "off":
+			n.Unneeded("it is off")
+		case known && n.name == "access_log":
+			n.Unneeded("there is one access log")
+		case handled[n.name]:
 			n.Unneeded("no request that goes to a server, or that is answered here, takes it")
 		}
 	}

@@ -63,12 +63,11 @@ func (g *group) addServer(s *scope, isDefault bool) {
 	hosts := s.names()
 	others := g.otherHosts(s)
 	switch {
-	case len(g.servers) == 1 || isDefault && !slices.ContainsFunc(others, func(h string) bool { return strings.HasPrefix(h, "*") }):
+	case isDefault && slices.ContainsFunc(others, func(o string) bool { return slices.ContainsFunc(hosts, func(h string) bool { return takes(o, h) }) }):
+		r.write(hosts, others) // or else another server's domain would take them
+		r.list = slices.DeleteFunc(r.list, func(rule rule) bool { return rule.table.Has("host") })
 		r.write(nil, others)
 	case isDefault:
-		if len(hosts) > 0 {
-			r.write(hosts, others)
-		}
 		r.write(nil, others)
 	case len(hosts) > 0:
 		r.write(hosts, others)

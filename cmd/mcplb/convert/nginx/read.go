@@ -68,8 +68,8 @@ type reader struct {
 type file struct {
 	*reader
 	name  string
-	depth int // of includes
 	lexer lexer
+	path  []string // the files that include it
 }
 
 // readFile reads a file as a main configuration.
@@ -79,11 +79,11 @@ func (r *reader) readFile(name string) ([]*node, error) {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	r.base = filepath.Dir(name)
-	return r.readText(name, string(text), 0, "", ""), nil
+	return r.readText(name, string(text), nil, "", ""), nil
 }
 
-func (r *reader) readText(name, text string, depth int, parent, section string) []*node {
-	f := &file{reader: r, name: name, depth: depth, lexer: lexer{strings.TrimPrefix(text, "\uFEFF"), 1}}
+func (r *reader) readText(name, text string, path []string, parent, section string) []*node {
+	f := &file{reader: r, name: name, path: append(slices.Clone(path), name), lexer: lexer{strings.TrimPrefix(text, "\uFEFF"), 1}}
 	nodes, err := f.block(parent, section, 0, false)
 	if err != nil {
 		d := r.config.Read(lb.Place{File: name, Line: f.lexer.line}, section, "(syntax)")
@@ -190,7 +190,7 @@ func (f *file) include(n *node, parent, section string) (nodes []*node) {
 		slices.Sort(names)
 	}
 	for _, name := range names {
-		if f.included++; f.depth >= deepestInclude || f.included > mostIncluded {
+		if f.included++; slices.Contains(f.path, name) || len(f.path) > deepestInclude || f.included > mostIncluded {
 			n.Impossible("%v", errIncludeDeep)
 			return nodes
 		}
@@ -200,7 +200,7 @@ func (f *file) include(n *node, parent, section string) (nodes []*node) {
 			continue
 		}
 		n.Translated()
-		nodes = append(nodes, f.readText(name, string(text), f.depth+1, parent, section)...)
+		nodes = append(nodes, f.readText(name, string(text), f.path, parent, section)...)
 	}
 	return nodes
 }
