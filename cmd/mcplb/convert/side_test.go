@@ -44,7 +44,7 @@ type request struct {
 	listener int // 1 or 2
 	method   string
 	path     string
-	host     string
+	host     string // "@" = the listener's address
 	headers  map[string]string
 	body     string
 	source   string // the client's address; "" = any
@@ -354,7 +354,9 @@ func (b *balancer) askHTTP(r request, watch []string, jar []*http.Cookie) answer
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	h.Host = r.host
+	if h.Host = r.host; r.host == "@" {
+		h.Host = b.listeners[max(r.listener, 1)-1]
+	}
 	for name, value := range r.headers {
 		h.Header.Set(name, value)
 	}

@@ -1,6 +1,8 @@
 package nginx
 
 import (
+	"strings"
+
 	"mcplb/cmd/mcplb/convert/lb"
 )
 
@@ -28,8 +30,32 @@ func (g *group) clientCertificates(s *scope, _ *lb.Table) {
 	}
 }
 
-// slash redirects /x to /x/, as nginx does for a location /x/ that is passed on.
-func (r *rules) slash(*scope, *lb.Table, int) {}
+// slash redirects /x to /x/, as nginx does for a location /x/ that is passed on and
+// unless another location is /x.
+func (r *rules) slash(s *scope, conditions *lb.Table, priority int) {
+	path, _ := conditions.Get("path").(string)
+	if !strings.HasSuffix(path, "/") {
+		return
+	}
+	bare := strings.TrimSuffix(path, "/")
+	for _, other := range r.server.kids {
+		if n := other.node; n.arg(len(n.args)-1) == bare && !strings.HasPrefix(n.arg(0), "~") {
+			return
+		}
+	}
+	c := conditions.Clone()
+	c.Delete("path")
+	c.Set("path_exact", bare)
+	c.Set("trailing_slash", "without")
+	effects := &lb.Table{From: []*lb.Directive{s.node.Directive}}
+	effects.Set("redirect", lb.Inline{{Key: "to", Value: "{scheme}://{host}" + plainText(path)}, {Key: "status", Value: 301}})
+	effects.Differ(s.node.Directive, "redirect", "as nginx redirects to %s, but without the query", path)
+	r.g.responseHeaders(s, effects, true)
+	r.add(priority, c, effects)
+}
+
+// plainText quotes braces.
+func plainText(s string) string { return strings.ReplaceAll(s, "{", "{{") }
 
 // streamMap translates a proxy_pass by a map of the names in ClientHellos.
 func (c *converter) streamMap(g *group, _ *scope, pass *node, name string) {
