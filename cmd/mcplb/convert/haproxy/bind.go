@@ -21,6 +21,7 @@ type group struct {
 	accept   bool
 	options  string // of the TLS, to compare
 	lines    []*line
+	named    map[string]bool // names that have a route by SNI
 	frontend *lb.Frontend
 }
 
@@ -202,7 +203,7 @@ func (p *proxy) join(all []*group, b *bindLine, addrs []string) []*group {
 			return all
 		}
 	}
-	g := &group{proxy: p, env: p.c.env, addrs: addrs, tls: tls, accept: b.proxy, options: options, lines: []*line{b.l}}
+	g := &group{proxy: p, env: p.c.env, addrs: addrs, tls: tls, accept: b.proxy, options: options, lines: []*line{b.l}, named: map[string]bool{}}
 	g.frontend = p.c.config.AddFrontend(g.name())
 	g.frontend.Merge(&b.front)
 	return append(all, g)
