@@ -14,12 +14,11 @@ type proxy struct {
 	c    *converter
 	mode string // tcp or http
 
-	front    lb.Table // keys of its frontends
-	sticky   lb.Table
-	back     lb.Table // keys of its backend
-	check    lb.Table
-	tls      *lb.Table // to its servers; nil = none
-	discover *lb.Table
+	front  lb.Table // keys of its frontends
+	sticky lb.Table
+	back   lb.Table // keys of its backend
+	check  lb.Table
+	tls    *lb.Table // to its servers; nil = none
 
 	acls      acls
 	binds     []*line

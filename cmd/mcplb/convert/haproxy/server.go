@@ -22,7 +22,6 @@ type serverLine struct {
 	checked bool
 	weighed bool
 	tls     bool
-	drop    bool // a later no- option took it back
 }
 
 // serverOption is an option of a server: how many words follow it, and what it does.

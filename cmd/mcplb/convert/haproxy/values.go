@@ -148,6 +148,3 @@ func (g *group) fetch(l *line, t *lb.Table, name string) (string, error) {
 	}
 	return value, nil
 }
-
-// value is format for what may have no % at all: quoted for a text with {names}.
-func plainTemplate(s string) string { return strings.ReplaceAll(s, "{", "{{") }
