@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -170,10 +171,11 @@ func serveLines(socket net.Listener, name string) {
 
 var placeholder = regexp.MustCompile(`@(L[12]|[a-z]\d|CERT|DIR)@`)
 
-// render fills in a text, with listeners of its own.
+// render fills in a text, with listeners of its own. Their addresses are none from which
+// connections of other tests come, so that nothing takes a port in between.
 func (s *stage) render(text string) (rendered string, listeners [2]string) {
 	for i := range listeners {
-		socket, err := net.Listen("tcp", "127.0.0.1:0")
+		socket, err := net.Listen("tcp", fmt.Sprintf("127.93.%d.%d:0", 1+rand.IntN(250), 1+rand.IntN(250)))
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -422,6 +424,7 @@ func (b *balancer) show(r request, answers []answer) string {
 	}
 	shown := regexp.MustCompile(`(X-Source-Port: )\d+`).ReplaceAllString(text.String(), "$1*")
 	for i, l := range b.listeners {
+		shown = strings.ReplaceAll(shown, l, fmt.Sprintf("LISTENER%d", i+1))
 		_, port, _ := net.SplitHostPort(l)
 		shown = strings.ReplaceAll(shown, port, fmt.Sprintf("PORT%d", i+1))
 	}
