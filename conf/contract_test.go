@@ -461,6 +461,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"frontend.pass.route[0].sni", `["B.Example.com.", "*.example.com"]`, `~frontend.pass.route [{ sni = ["a.example.com"] }] -> [{ sni = ["b.example.com", "*.example.com"] }]`},
 	{"frontend.http.route[0].priority", `-5`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ priority = -5, path = "/mcp/sse", endpoint = "sse" }]`},
 	{"frontend.http.route[0].host", `["MCP.Example.com.", "*.example.com", "[2001:DB8::0:1]"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ host = ["mcp.example.com", "*.example.com", "2001:db8::1"], path = "/mcp/sse", endpoint = "sse" }]`},
+	{"frontend.http.route[0].trailing_slash", `"without"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", trailing_slash = "without", endpoint = "sse" }]`},
 	{"frontend.http.route[0].methods", `"POST"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", methods = ["POST"], endpoint = "sse" }]`},
 	{"frontend.http.route[0].headers", `{ "X-Tenant" = ["a", "b*"], Origin = [], A = "b" }`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", headers = { A = ["b"], Origin = [], X-Tenant = ["a", "b*"] }, endpoint = "sse" }]`},
 	{"frontend.http.route[0].source", `["10.0.0.0/8", "::1"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", source = ["10.0.0.0/8", "::1/128"], endpoint = "sse" }]`},

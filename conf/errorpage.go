@@ -85,8 +85,22 @@ func loadPages(pages []ErrorPage, path string, d *decoder) {
 			d.fail(join(path, page.key()), "%v", err)
 			continue
 		}
+		body = withoutHead(body)
 		page.Body, page.ContentType = body, pageType(page.File, body)
 	}
+}
+
+// withoutHead returns the body of a file that is a complete HTTP response, as the
+// errorfile of HAProxy is, and any other file as it is. Line ends are LF or CRLF.
+func withoutHead(page []byte) []byte {
+	if !bytes.HasPrefix(page, []byte("HTTP/1.")) {
+		return page
+	}
+	_, body, found := bytes.Cut(bytes.ReplaceAll(page, []byte("\r\n"), []byte("\n")), []byte("\n\n"))
+	if !found {
+		return nil
+	}
+	return body
 }
 
 // pageTypes are the media types of files, by their ending.

@@ -56,3 +56,16 @@ func TestPageChanges(t *testing.T) {
 		t.Errorf("too large a page: %v", err)
 	}
 }
+
+// Pages of HAProxy are complete responses: clients must not get their heads as text.
+func TestPageWithoutHead(t *testing.T) {
+	t.Parallel()
+	for page, want := range map[string]string{
+		"HTTP/1.0 503 Service Unavailable\r\nContent-Type: text/html\r\n\r\n<p>\r\n\r\nback\r\n": "<p>\n\nback\n",
+		"HTTP/1.1 503 No\nA: b\n\nback": "back", "HTTP/1.0 503 No\r\nA: b\r\n": "", "<p>HTTP/1.\n\nx": "<p>HTTP/1.\n\nx", "": "",
+	} {
+		if got := string(withoutHead([]byte(page))); got != want {
+			t.Errorf("%q: %q, want %q", page, got, want)
+		}
+	}
+}

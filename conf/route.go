@@ -23,6 +23,7 @@ type Route struct {
 	Host      []string // in lower case, without port and trailing dot; "*.example.com" is any number of labels before the domain; IPv6 without brackets
 	Path      string   // a prefix of whole segments
 	PathExact string
+	Slash     TrailingSlash // at the end of the path; a denial holds whatever it says
 	Methods   []string
 	Headers   []HeaderMatch // each is a condition; sorted by name
 	Source    []netip.Prefix
@@ -53,6 +54,16 @@ type Route struct {
 	Compress      *[]string      // media types; nil = the frontend's; empty = none
 	Limits        []Limit        // all of them hold
 }
+
+// TrailingSlash says whether a request's path, as it came, has a slash at its end.
+type TrailingSlash string
+
+// The values of a route's trailing_slash.
+const (
+	AnySlash     TrailingSlash = "" // either
+	WithSlash    TrailingSlash = "with"
+	WithoutSlash TrailingSlash = "without"
+)
 
 // RouteNot has the conditions of a Route that must not hold: a request takes the
 // route only if no entry of any list does.
@@ -132,6 +143,6 @@ func (r *Route) Forwards() bool { return !r.Deny && r.Respond == nil && r.Redire
 // conditional reports whether the route has a condition.
 func (r *Route) conditional() bool {
 	n := &r.Not
-	return len(r.Host)+len(r.Path)+len(r.PathExact)+len(r.Methods)+len(r.Headers)+len(r.Source) > 0 || r.HasMCP() ||
+	return len(r.Host)+len(r.Path)+len(r.PathExact)+len(r.Slash)+len(r.Methods)+len(r.Headers)+len(r.Source) > 0 || r.HasMCP() ||
 		len(n.Host)+len(n.Path)+len(n.PathExact)+len(n.Methods)+len(n.Headers)+len(n.Source) > 0
 }

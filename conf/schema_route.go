@@ -13,6 +13,7 @@ var routeSection = section[Route]{"[[frontend.NAME.route]]", []field[Route]{
 	key("host", oneOrMore(hostPattern), nil, func(r *Route) *[]string { return &r.Host }),
 	key("path", optionalWord(routePath), "", func(r *Route) *string { return &r.Path }),
 	key("path_exact", optionalWord(routePath), "", func(r *Route) *string { return &r.PathExact }),
+	key("trailing_slash", oneOf(AnySlash, WithSlash, WithoutSlash), AnySlash, func(r *Route) *TrailingSlash { return &r.Slash }),
 	key("methods", oneOrMore(routeMethod), nil, func(r *Route) *[]string { return &r.Methods }),
 	key("headers", headerMatches, nil, func(r *Route) *[]HeaderMatch { return &r.Headers }),
 	key("source", oneOrMore(prefix), nil, func(r *Route) *[]netip.Prefix { return &r.Source }),

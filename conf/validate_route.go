@@ -172,7 +172,7 @@ func (r routeCheck) limits() {
 
 // conditionKeys are the paths of the route's conditions.
 func (r routeCheck) conditionKeys() (paths []string) {
-	for _, k := range []string{"priority", "host", "methods", "headers", "source", "mcp_method", "mcp_name", "deny", "allow"} {
+	for _, k := range []string{"priority", "host", "trailing_slash", "methods", "headers", "source", "mcp_method", "mcp_name", "deny", "allow"} {
 		paths = append(paths, join(r.path, k), join(r.path, "not_"+k))
 	}
 	return append(paths, join(r.path, "not_path"), join(r.path, "not_path_exact"))
@@ -205,7 +205,7 @@ func (r *Route) signature() string {
 		exact = canonicalPath(exact)
 	}
 	n := &r.Not
-	return fmt.Sprintf("%d %t %q %q %q %q %s %s %q %q not %q %q %q %q %s %s %q %q", r.Priority, r.Deny,
+	return fmt.Sprintf("%d %t %s %q %q %q %q %s %s %q %q not %q %q %q %q %s %s %q %q", r.Priority, r.Deny, r.Slash,
 		set(r.Host), path, exact, set(r.Methods), headers(r.Headers), r.Source, set(r.MCPMethod), set(r.MCPName),
 		set(n.Host), paths(n.Path), paths(n.PathExact), set(n.Methods), headers(n.Headers), n.Source, set(n.MCPMethod), set(n.MCPName))
 }

@@ -68,7 +68,11 @@ var layers = []layer{
 	{name: "cmd/mcpload", imports: []string{"cmd/internal/build", "cmd/internal/cli", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/origin", "cmd/mcpload/bench", "cmd/mcpload/stress", "cmd/mcpload/comparison"}},
 	{name: "cmd/mcpcluster", imports: []string{"conf", "cmd/internal/build", "cmd/internal/holder", "cmd/internal/cli", "cmd/internal/logqueue"}},
 	{name: "cmd/mcplb/doctor", imports: []string{"conf", "backend/discovery", "healthcheck", "cmd/internal/holder"}},
-	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/rules", "proxy/admin", "proxy/handover", "proxy", "cmd/internal/build", "cmd/internal/cli", "cmd/internal/logqueue", "cmd/mcplb/doctor"}},
+	{name: "cmd/mcplb/convert/lb"}, // knows no language
+	{name: "cmd/mcplb/convert/haproxy", imports: []string{"cmd/mcplb/convert/lb"}},
+	{name: "cmd/mcplb/convert/nginx", imports: []string{"cmd/mcplb/convert/lb"}},
+	{name: "cmd/mcplb/convert", imports: []string{"conf", "cmd/mcplb/convert/lb", "cmd/mcplb/convert/haproxy", "cmd/mcplb/convert/nginx"}},
+	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/rules", "proxy/admin", "proxy/handover", "proxy", "cmd/internal/build", "cmd/internal/cli", "cmd/internal/logqueue", "cmd/mcplb/doctor", "cmd/mcplb/convert"}},
 }
 
 // helpers are what tests import and what runs beside them; nothing of it ships.

@@ -144,6 +144,7 @@ func checks(r *conf.Route, q *query) []check {
 		one("host", len(r.Host) > 0, matchesHost(r.Host, q.host)),
 		one("path", r.Path != "", under(r.Path)),
 		one("path_exact", r.PathExact != "", is(r.PathExact)),
+		one("trailing_slash", r.Slash != "" && !r.Deny, slashHolds(r.Slash, q.Path)),
 		one("methods", len(r.Methods) > 0, hasMethod(r.Methods, q.Method, r.Deny)),
 		one("source", len(r.Source) > 0, hasAddress(r.Source, q.Source)),
 		one("mcp_method", len(r.MCPMethod) > 0, matchesAny(compiled.method, m.Method)),

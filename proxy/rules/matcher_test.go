@@ -21,3 +21,20 @@ func TestPaths(t *testing.T) {
 		}
 	}
 }
+
+// A redirect to the path with a slash must not hold for that path, or else browsers
+// would be redirected for ever; a denial must hold for both.
+func TestTrailingSlash(t *testing.T) {
+	t.Parallel()
+	m := Compile(&conf.Frontend{Routes: []conf.Route{
+		{Path: "/api"}, {PathExact: "/api", Slash: conf.WithoutSlash}, {Path: "/deny", Deny: true, Slash: conf.WithSlash}, {Slash: conf.WithSlash}, {Path: "/deny/x"},
+	}})
+	var s Scratch
+	for path, want := range map[string]int{
+		"/api": 1, "/%61pi": 1, "/api/": 0, "/api//": 0, "/api/x": 0, "/api/x/": 0, "/deny": 2, "/deny/": 2, "/": 3, "/other": -1, "/other/": 3,
+	} {
+		if got := m.Match(&Request{Path: []byte(path)}, &s); got.Route != want || got.Refused != Readable {
+			t.Errorf("%s: %+v, want %d", path, got, want)
+		}
+	}
+}

@@ -89,7 +89,7 @@ func specificityOf(r *conf.Route, host string) specificity {
 func conditions(r *conf.Route) int {
 	n := len(r.Headers) + len(r.Not.Headers)
 	for _, length := range []int{
-		len(r.Methods), len(r.Source), len(r.MCPMethod), len(r.MCPName),
+		len(r.Slash), len(r.Methods), len(r.Source), len(r.MCPMethod), len(r.MCPName),
 		len(r.Not.Host), len(r.Not.Path), len(r.Not.PathExact), len(r.Not.Methods), len(r.Not.Source), len(r.Not.MCPMethod), len(r.Not.MCPName),
 	} {
 		n += min(length, 1)

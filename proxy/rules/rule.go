@@ -95,7 +95,8 @@ const (
 func (r *rule) holds(q *query) answer {
 	c, not := r.route, &r.route.Not
 	switch {
-	case len(c.Methods) > 0 && !hasMethod(c.Methods, q.Method, c.Deny),
+	case !c.Deny && !slashHolds(c.Slash, q.Path),
+		len(c.Methods) > 0 && !hasMethod(c.Methods, q.Method, c.Deny),
 		len(not.Methods) > 0 && hasMethod(not.Methods, q.Method, !c.Deny),
 		len(c.Source) > 0 && !hasAddress(c.Source, q.Source),
 		len(not.Source) > 0 && hasAddress(not.Source, q.Source),
@@ -150,6 +151,11 @@ func (x *exceptions) excludes(path []byte) bool {
 		}
 	}
 	return false
+}
+
+// slashHolds reports whether a path, as it came, ends as trailing_slash says.
+func slashHolds(slash conf.TrailingSlash, path []byte) bool {
+	return slash == conf.AnySlash || (slash == conf.WithSlash) == bytes.HasSuffix(path, []byte("/"))
 }
 
 // hasMethod reports whether method is one of methods. loosely, its case does not

@@ -163,7 +163,7 @@ func (v *review) ambiguous(first, second int) bool {
 // alike reports whether the two routes do the same to their requests.
 func alike(a, b *conf.Route) bool {
 	effect := func(r conf.Route) conf.Route {
-		r.Host, r.Path, r.PathExact, r.Methods, r.Headers, r.Source, r.MCPMethod, r.MCPName, r.Not = nil, "", "", nil, nil, nil, nil, nil, conf.RouteNot{}
+		r.Slash, r.Host, r.Path, r.PathExact, r.Methods, r.Headers, r.Source, r.MCPMethod, r.MCPName, r.Not = "", nil, "", "", nil, nil, nil, nil, nil, conf.RouteNot{}
 		return r
 	}
 	return reflect.DeepEqual(effect(*a), effect(*b))
@@ -231,7 +231,7 @@ func mayHavePrefix(r *conf.Route) bool {
 // host, surely meets those of other.
 func covers(other, r *conf.Route) bool {
 	n, o := &r.Not, &other.Not
-	return coversPath(other, r) &&
+	return coversPath(other, r) && (other.Slash == "" || other.Deny || other.Slash == r.Slash) &&
 		(len(other.Methods) == 0 || len(r.Methods) > 0 && isSubset(r.Methods, other.Methods)) &&
 		(len(other.Source) == 0 || len(r.Source) > 0 && sourcesCover(other.Source, r.Source)) &&
 		(len(other.MCPMethod) == 0 || len(r.MCPMethod) > 0 && patternsCover(other.MCPMethod, r.MCPMethod)) &&
@@ -289,7 +289,7 @@ func headersCover(other, list []conf.HeaderMatch) bool {
 // apart reports whether surely no request meets the conditions of both routes, but
 // for their hosts.
 func apart(a, b *conf.Route) bool {
-	return pathsApart(a, b) ||
+	return pathsApart(a, b) || a.Slash != "" && b.Slash != "" && a.Slash != b.Slash && !a.Deny && !b.Deny ||
 		len(a.Methods) > 0 && len(b.Methods) > 0 && !slices.ContainsFunc(a.Methods, func(m string) bool { return slices.Contains(b.Methods, m) }) ||
 		len(a.Source) > 0 && len(b.Source) > 0 && !slices.ContainsFunc(a.Source, func(p netip.Prefix) bool { return slices.ContainsFunc(b.Source, p.Overlaps) }) ||
 		patternsApart(a.MCPMethod, b.MCPMethod) || patternsApart(a.MCPName, b.MCPName) ||

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+
+	"mcplb/cmd/internal/cli"
+	"mcplb/cmd/mcplb/convert"
+
+	"github.com/spf13/cobra"
+)
+
+// exitIncomplete is the exit status of convert if a directive was not possible.
+const exitIncomplete = 3
+
+// convertCommand is the command "convert".
+func (o *operator) convertCommand() *cobra.Command {
+	var report bool
+	var from string
+	c := &cobra.Command{
+		Use: "convert [flags] FILE...", Short: "Convert a configuration of HAProxy or nginx to lb.toml", Args: cli.Args(1, -1),
+		Long: `Convert a configuration of HAProxy or nginx to lb.toml, on standard output. Several
+files, directories of HAProxy, and what files of nginx include, are one configuration.
+
+Every directive is accounted for: translated; translated with a difference, which a
+comment beside it names; not needed; or not possible, which the head of the file lists
+with file and line. -report prints that account as a table instead.
+
+mcplb -t accepts what comes out, if the files that it names (certificates, error pages)
+are there. It limits nobody who was not limited, and adds no header that was not set.
+
+Exit status: 0 if everything was possible, 3 if not, 2 if a file cannot be read.`,
+		Example: `  mcplb convert /etc/haproxy/haproxy.cfg > lb.toml && mcplb -c lb.toml -t
+  mcplb convert -report /etc/nginx/nginx.conf`,
+	}
+	c.Flags().BoolVar(&report, "report", false, "print what has become of every directive, instead of lb.toml")
+	c.Flags().StringVar(&from, "from", "", "the `LANGUAGE` of the files: haproxy or nginx (default: as they look)")
+	c.RunE = func(_ *cobra.Command, args []string) error { return o.convert(convert.Language(from), report, args) }
+	return c
+}
+
+// convert prints the result or its report.
+func (o *operator) convert(from convert.Language, report bool, files []string) error {
+	result, err := convert.Files(from, files...)
+	if err != nil {
+		fmt.Fprintln(o.stderr, "mcplb convert:", err)
+		return cli.Status(exitUsage)
+	}
+	if report {
+		err = result.Report(o.stdout)
+	} else {
+		_, err = fmt.Fprint(o.stdout, result.Text)
+	}
+	if err != nil {
+		return err
+	}
+	for _, missing := range result.Missing {
+		fmt.Fprintf(o.stderr, "mcplb convert: mcplb -t will refuse this here: %s\n", missing)
+	}
+	if result.Incomplete() {
+		if !report {
+			fmt.Fprintln(o.stderr, "mcplb convert: not all of it is possible: the head of the output lists what is not, -report everything")
+		}
+		return cli.Status(exitIncomplete)
+	}
+	return nil
+}

@@ -1,0 +1,246 @@
+package haproxy
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// acls are the named criteria of a section, each one or more lines.
+type acls map[string][]*line
+
+// predefined are HAProxy's named criteria that every section has.
+var predefined = map[string][]string{
+	"TRUE": {"always_true"}, "FALSE": {"always_false"}, "LOCALHOST": {"src", "127.0.0.0/8", "::1"}, "HTTP": {"always_true"}, "WAIT_END": {"always_true"},
+	"METH_CONNECT": {"method", "CONNECT"}, "METH_DELETE": {"method", "DELETE"}, "METH_GET": {"method", "GET", "HEAD"}, "METH_HEAD": {"method", "HEAD"},
+	"METH_OPTIONS": {"method", "OPTIONS"}, "METH_POST": {"method", "POST"}, "METH_PUT": {"method", "PUT"}, "METH_TRACE": {"method", "TRACE"},
+	"HTTP_URL_ABS": {"unknown"},
+}
+
+// criteria evaluates conditions for the listeners of a group.
+type criteria struct {
+	named acls
+	group *group
+	used  map[*line]bool
+	notes []string // what differs in what was evaluated last
+}
+
+// parse reads "if ..." or "unless ...", or nothing, which always holds.
+func (c *criteria) parse(words []string) (condition, error) {
+	if len(words) == 0 {
+		return condition{{}}, nil
+	}
+	if words[0] != "if" && words[0] != "unless" {
+		return nil, fmt.Errorf("%q is not understood", words[0])
+	}
+	result, err := c.expression(words[1:])
+	if err == nil && words[0] == "unless" {
+		return result.not()
+	}
+	return result, err
+}
+
+// expression reads terms that are joined by "||" and "or", or by nothing.
+func (c *criteria) expression(words []string) (result condition, err error) {
+	all := condition{{}}
+	some := false
+	for len(words) > 0 {
+		if words[0] == "||" || words[0] == "or" {
+			result = append(result, all...)
+			all, some, words = condition{{}}, false, words[1:]
+			continue
+		}
+		var term condition
+		if term, words, err = c.term(words); err != nil {
+			return nil, err
+		}
+		if all, err = all.and(term); err != nil {
+			return nil, err
+		}
+		some = true
+	}
+	if !some {
+		return nil, errors.New("the condition is incomplete")
+	}
+	if result = append(result, all...); len(result) > mostConjunctions {
+		return nil, fmt.Errorf("the condition has more than %d cases", mostConjunctions)
+	}
+	return result, nil
+}
+
+// term reads NAME, !NAME, { CRITERION }, or !{ CRITERION }.
+func (c *criteria) term(words []string) (term condition, rest []string, err error) {
+	negated := false
+	word := words[0]
+	for strings.HasPrefix(word, "!") {
+		negated, word = !negated, word[1:]
+	}
+	words = words[1:]
+	if word == "" && len(words) > 0 {
+		word, words = words[0], words[1:]
+	}
+	if word == "{" {
+		end := slices.Index(words, "}")
+		if end < 0 {
+			return nil, nil, errors.New(`"{" is not closed`)
+		}
+		term, err = c.criterion(words[:end])
+		words = words[end+1:]
+	} else {
+		term, err = c.byName(word)
+	}
+	if err == nil && negated {
+		term, err = term.not()
+	}
+	return term, words, err
+}
+
+// byName evaluates a named criterion: one of its lines has to hold.
+func (c *criteria) byName(name string) (any condition, err error) {
+	lines, ok := c.named[name]
+	if !ok {
+		if words, ok := predefined[name]; ok {
+			return c.criterion(words)
+		}
+		return nil, fmt.Errorf("there is no acl %q", name)
+	}
+	for _, l := range lines {
+		one, err := c.criterion(l.args(2))
+		if err != nil {
+			return nil, fmt.Errorf("acl %s (line %d): %w", name, l.Line, err)
+		}
+		c.used[l] = true
+		any = append(any, one...)
+	}
+	return any, nil
+}
+
+// pattern is a criterion's words, read.
+type pattern struct {
+	sample, argument string // such as "hdr" and "host"
+	converters       []string
+	fold             bool   // -i
+	match            string // -m
+	values           []string
+}
+
+// criterion evaluates SAMPLE [flags] values...
+func (c *criteria) criterion(words []string) (condition, error) {
+	if len(words) == 0 {
+		return nil, errors.New("a criterion is empty")
+	}
+	p, err := c.readPattern(words)
+	if err != nil {
+		return nil, err
+	}
+	evaluate, ok := samples[p.sample]
+	if !ok {
+		return nil, fmt.Errorf("mcplb has no condition on %s", words[0])
+	}
+	for _, converter := range p.converters {
+		if converter != "lower" {
+			return nil, fmt.Errorf("mcplb has no conversion %q", converter)
+		}
+		p.fold = true
+	}
+	return evaluate(c, p)
+}
+
+// readPattern reads the flags and values of a criterion.
+func (c *criteria) readPattern(words []string) (p pattern, err error) {
+	parts := splitTop(words[0])
+	p.converters = parts[1:]
+	sample := parts[0]
+	if name, argument, ok := strings.Cut(sample, "("); ok {
+		sample, p.argument = name, strings.TrimSuffix(argument, ")")
+	}
+	p.sample = sample
+	words = words[1:]
+	for len(words) > 0 && strings.HasPrefix(words[0], "-") && len(words[0]) == 2 {
+		flag := words[0]
+		words = words[1:]
+		switch flag {
+		case "-i":
+			p.fold = true
+		case "-n", "-u", "-M":
+		case "--":
+			p.values = append(p.values, words...)
+			return p, nil
+		case "-m", "-f":
+			if len(words) == 0 {
+				return p, fmt.Errorf("%s has no value", flag)
+			}
+			if flag == "-m" {
+				p.match = words[0]
+			} else if err := c.patternFile(&p, words[0]); err != nil {
+				return p, err
+			}
+			words = words[1:]
+		}
+	}
+	if len(words) > 0 && words[0] == "--" {
+		words = words[1:]
+	}
+	p.values = append(p.values, words...)
+	return p, nil
+}
+
+// patternFile adds the lines of a file of patterns.
+func (c *criteria) patternFile(p *pattern, name string) error {
+	text, err := c.group.env.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("its file of patterns cannot be read: %w", err)
+	}
+	for l := range strings.Lines(string(text)) {
+		if l = strings.TrimSpace(l); l != "" && !strings.HasPrefix(l, "#") {
+			p.values = append(p.values, l)
+		}
+	}
+	c.note("the patterns of %s at the time of the conversion are written", name)
+	return nil
+}
+
+// splitTop splits at commas that stand in no parentheses.
+func splitTop(s string) (parts []string) {
+	depth, start := 0, 0
+	for i := range len(s) {
+		switch s[i] {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		case ',':
+			if depth == 0 {
+				parts = append(parts, s[start:i])
+				start = i + 1
+			}
+		}
+	}
+	return append(parts, s[start:])
+}
+
+func (c *criteria) note(format string, args ...any) {
+	if note := fmt.Sprintf(format, args...); !slices.Contains(c.notes, note) {
+		c.notes = append(c.notes, note)
+	}
+}
+
+// networks reads addresses and CIDRs.
+func networks(values []string) ([]string, error) {
+	if len(values) == 0 {
+		return nil, errors.New("it names no address")
+	}
+	for i, v := range values {
+		if addr, err := netip.ParseAddr(v); err == nil && addr.Zone() == "" {
+			continue
+		}
+		p, err := netip.ParsePrefix(v)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no address", v)
+		}
+		values[i] = p.Masked().String()
+	}
+	return values, nil
+}

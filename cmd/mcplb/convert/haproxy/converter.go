@@ -1,0 +1,421 @@
+package haproxy
+
+import (
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mcplb/cmd/mcplb/convert/lb"
+)
+
+// converter translates the sections that were read.
+type converter struct {
+	config     *lb.Config
+	env        Environment
+	sections   []*section
+	proxies    []*proxy
+	byName     map[string]*proxy // those that have servers
+	tables     map[string]*proxy // all, for stick tables
+	globalLog  *line
+	crtBase    string
+	caBase     string
+	connLimits []connLimit
+	serves     map[*lb.Frontend]bool // those that send clients to servers
+}
+
+// Convert reads files or directories as one configuration, and adds what comes of it
+// to config. The error says which file cannot be read; mistakes in a file are
+// directives that are not possible.
+func Convert(config *lb.Config, env Environment, names ...string) error {
+	r := &reader{config: config, env: env, set: map[string]string{}}
+	for _, name := range names {
+		if err := r.readFile(name); err != nil {
+			return err
+		}
+	}
+	c := &converter{config: config, env: env, sections: r.sections, byName: map[string]*proxy{}, tables: map[string]*proxy{}, serves: map[*lb.Frontend]bool{}}
+	c.convert()
+	return nil
+}
+
+func (c *converter) convert() {
+	c.config.Remarks = append(c.config.Remarks,
+		"X-Forwarded-*, Forwarded and X-Real-IP of clients that are no trusted_proxies do not reach servers; HAProxy passes them on.",
+		"Where servers speak JSON-RPC in lines over TCP, mode = \"mcp\" counts and checks messages; sticky.session = true keeps MCP sessions on their server.")
+	for _, s := range c.sections {
+		if s.kind == "global" {
+			c.global(s)
+		}
+	}
+	for _, s := range c.sections {
+		switch s.kind {
+		case "frontend", "backend", "listen":
+			p := newProxy(c, s)
+			c.proxies = append(c.proxies, p)
+			c.tables[s.name] = p
+			if p.isBack() {
+				c.byName[s.name] = p
+			}
+		}
+	}
+	for _, s := range c.sections {
+		c.other(s)
+	}
+	for _, p := range c.proxies {
+		p.settings()
+	}
+	for _, p := range c.proxies {
+		if p.isFront() {
+			p.addFrontends()
+		}
+	}
+	for _, p := range c.proxies {
+		if p.isBack() && p.result == nil && len(p.servers) > 0 {
+			c.backendOf(p, p.mode)
+		}
+	}
+	c.applyConnLimits()
+	c.finish()
+}
+
+// section returns the proxy that a route's backend is, and takes the name off again.
+func (c *converter) section(route *lb.Table) *proxy {
+	name, _ := route.Get("backend").(string)
+	return c.byName[name]
+}
+
+// sectionOf returns the proxy of a name, or nil.
+func (c *converter) sectionOf(name string) *proxy { return c.tables[name] }
+
+// inherited returns the lines of the defaults of a section.
+func (c *converter) inherited(s *section) (lines []*line) {
+	var from *section
+	for _, d := range c.sections {
+		switch {
+		case d == s && s.from == "":
+			return c.linesOf(from)
+		case d.kind != "defaults":
+		case s.from == "":
+			from = d
+		case d.name == s.from:
+			return c.linesOf(d)
+		}
+	}
+	if s.from != "" {
+		s.head.Impossible("there are no defaults %q", s.from)
+	}
+	return c.linesOf(from)
+}
+
+// linesOf returns the lines of defaults, after those of the defaults that they come from.
+func (c *converter) linesOf(d *section) []*line {
+	if d == nil {
+		return nil
+	}
+	d.head.Translated()
+	if d.from == "" || d.from == d.name {
+		return d.lines
+	}
+	for _, other := range c.sections {
+		if other == d {
+			break // only earlier ones count, so that there is no cycle
+		}
+		if other.kind == "defaults" && other.name == d.from {
+			return slices.Concat(c.linesOf(other), d.lines)
+		}
+	}
+	return d.lines
+}
+
+// settings translates what does not depend on other sections.
+func (p *proxy) settings() {
+	if !p.isFront() {
+		p.statsElsewhere()
+	}
+	p.applyOptions()
+	p.applyTable()
+	p.otherTimeouts()
+	for name := range p.acls {
+		if len(p.acls[name]) > 0 && name == "" {
+			p.acls[name][0].Impossible("an acl has a name and a criterion")
+		}
+	}
+}
+
+// addFrontends writes the frontends of a section.
+func (p *proxy) addFrontends() {
+	if p.isStats() {
+		p.addStats()
+		return
+	}
+	p.statsElsewhere()
+	groups := p.groups()
+	if len(groups) == 0 {
+		p.head.Impossible("it has no listener that mcplb can have")
+	}
+	final := p.finalBackend()
+	for _, g := range groups {
+		g.write(final)
+	}
+	if p.backend != nil {
+		p.backend.Translated()
+	}
+}
+
+// finalBackend is where clients go that no rule sends elsewhere; nil = nowhere.
+func (p *proxy) finalBackend() *proxy {
+	switch {
+	case p.backend != nil:
+		b := p.c.byName[p.backend.arg(1)]
+		if b == nil {
+			p.backend.Impossible("there is no backend %q", p.backend.arg(1))
+		}
+		return b
+	case p.kind == "listen" && len(p.servers) > 0:
+		return p
+	}
+	return nil
+}
+
+// write writes the frontend of a group.
+func (g *group) write(final *proxy) {
+	f := g.frontend
+	f.From = append(f.From, g.head.Directive)
+	for _, l := range g.lines {
+		f.From = append(f.From, l.Directive)
+	}
+	f.Set("listen", g.addrs)
+	f.Set("mode", g.mode)
+	if final == nil {
+		f.Set("backend", g.c.config.Nowhere(g.endpoint()))
+	} else {
+		f.Set("backend", g.c.backendOf(final, g.mode))
+		if g.backend != nil {
+			f.Set("backend", g.c.backendOf(final, g.mode), g.backend.Directive)
+		}
+		g.c.serves[f] = true
+	}
+	g.setTimeouts(&f.Table, frontTimeouts[g.mode])
+	f.Set("keepalive", "0s")
+	if g.accept {
+		f.Set("accept_proxy", true)
+		f.Set("trusted_proxies", []string{"0.0.0.0/0", "::/0"})
+		f.Comment("trusted_proxies", "HAProxy believes every peer; write the networks of the proxies in front")
+	}
+	f.TLS = g.tls
+	g.tcpRules()
+	if g.mode == "http" {
+		f.Set("requests_per_connection", 0)
+		f.Set("max_body", 0)
+		f.Set("min_body_rate", 0)
+		f.Set("compress", []string{})
+		f.Sticky.Set("session", false)
+		f.Sticky.Set("cookie", "")
+		g.addRoutes(final)
+		g.adopt(final)
+	} else {
+		g.tcpUses(final)
+	}
+	f.Merge(&g.front)
+}
+
+// adopt takes over what mcplb has in frontends and HAProxy in backends.
+func (g *group) adopt(final *proxy) {
+	f := g.frontend
+	f.Sticky.Merge(&g.sticky)
+	names := []*proxy{final}
+	for _, r := range f.Routes {
+		for _, p := range g.c.proxies {
+			if p.result != nil && r.Get("backend") == p.result.Name {
+				names = append(names, p)
+			}
+		}
+	}
+	for _, b := range names {
+		if b == nil || b == g.proxy {
+			continue
+		}
+		if cookie := f.Sticky.Get("cookie"); b.sticky.Has("cookie") && cookie != "" && cookie != b.sticky.Get("cookie") {
+			f.Sticky.Comment("cookie", "another backend of this frontend has another cookie, which is not used")
+		} else {
+			f.Sticky.Merge(&b.sticky)
+		}
+		if !f.Has("error_pages") || b.front.Has("compress") {
+			f.Merge(&b.front)
+		}
+	}
+}
+
+// backendOf returns the name of a section's backend in lb.toml, and writes it if it is
+// not there yet.
+func (c *converter) backendOf(p *proxy, mode string) string {
+	if p.result != nil {
+		return p.result.Name
+	}
+	if len(p.servers) == 0 {
+		p.head.Translated()
+		if len(p.uses) == 0 {
+			c.config.Remarks = append(c.config.Remarks, p.head.Place.String()+": "+p.head.Text+" has no servers: its clients get 503.")
+		}
+		return c.config.Nowhere(p.endpoint())
+	}
+	b := c.config.AddBackend(p.name)
+	p.result = b
+	b.From = append(b.From, p.head.Directive)
+	p.addServers(b)
+	b.Set("balance", "roundrobin")
+	b.Merge(&p.back)
+	p.setTimeouts(&b.Table, backTimeouts[p.mode])
+	b.Default("keepalive", "0s")
+	b.Default("timeout_tcp_user", "0s")
+	b.Default("on_down", "keep")
+	if p.mode == "http" {
+		b.Default("replay", false)
+	}
+	p.writeCheck(b)
+	b.TLS = p.tls
+	if len(b.Servers) == 0 && b.Discover == nil {
+		c.config.Backends = slices.DeleteFunc(c.config.Backends, func(other *lb.Backend) bool { return other == b })
+		p.result = nil
+		p.servers = nil
+		return c.config.Nowhere(p.endpoint())
+	}
+	return b.Name
+}
+
+// isStats reports whether the section serves the statistics alone.
+func (p *proxy) isStats() bool {
+	return len(p.stats) > 0 && p.backend == nil && len(p.uses) == 0 && len(p.servers) == 0
+}
+
+// addStats makes the section's listener the admin address.
+func (p *proxy) addStats() {
+	groups := p.groups()
+	p.c.config.Frontends = slices.DeleteFunc(p.c.config.Frontends, func(f *lb.Frontend) bool {
+		return slices.ContainsFunc(groups, func(g *group) bool { return g.frontend == f })
+	})
+	for _, l := range p.stats {
+		p.stat(l)
+	}
+	for _, l := range p.rules {
+		if slices.Contains(l.words, "prometheus-exporter") {
+			l.Translated()
+		}
+	}
+	for _, l := range p.timeouts {
+		if l.Outcome() == lb.Impossible {
+			l.Unneeded("the admin address has its own limits")
+		}
+	}
+	if len(groups) == 0 || p.c.config.Admin.Has("listen") {
+		p.head.Unneeded("the admin address has the statistics")
+		return
+	}
+	g := groups[0]
+	if g.tls != nil {
+		g.lines[0].Impossible("the admin address has no TLS: let it listen on 127.0.0.1")
+		return
+	}
+	p.c.config.Admin.Set("listen", g.addrs[0], g.lines[0].Directive, p.head.Directive)
+	p.c.config.Admin.Differ(p.head.Directive, "listen", "the page is at /, the CSV at /stats;csv")
+}
+
+// stat accounts for a line about the statistics.
+func (p *proxy) stat(l *line) {
+	switch l.arg(1) {
+	case "enable", "hide-version", "show-legends", "show-desc", "show-node", "show-modules", "refresh", "scope":
+		l.Unneeded("the page has it")
+	case "uri":
+		p.c.config.Admin.Differ(l.Directive, "listen", "the page is at /")
+	case "auth", "realm":
+		l.Impossible("the page has no passwords: admin.token_file and admin.protect = true protect it by a token")
+	case "admin":
+		p.c.config.Admin.Differ(l.Directive, "listen", "commands need admin.token_file, or come from this machine")
+	case "http-request":
+		l.Impossible("the page is protected by admin.token_file and admin.protect = true")
+	}
+}
+
+// statsElsewhere accounts for statistics among the paths of an application.
+func (p *proxy) statsElsewhere() {
+	for _, l := range p.stats {
+		p.stat(l)
+		if l.arg(1) == "enable" || l.arg(1) == "uri" {
+			p.c.config.Admin.Default("listen", "127.0.0.1:8404")
+			p.c.config.Admin.Differ(l.Directive, "listen", "the page is at this address, not at a path of %s", p.name)
+		}
+	}
+}
+
+// finish writes what the sections have not, and accounts for what nothing has used.
+func (c *converter) finish() {
+	a := &c.config.Admin
+	if !a.Has("listen") {
+		a.Set("listen", "")
+		a.Comment("listen", `"127.0.0.1:8404" for the page, metrics and commands such as mcplb status`)
+	}
+	a.Default("health_listen", "")
+	for _, s := range c.sections {
+		if s.kind != "defaults" {
+			continue
+		}
+		s.head.Unneeded("no section takes these")
+		for _, l := range s.lines {
+			_, known := keywords[l.words[0]]
+			if _, knownOption := options[l.arg(1)]; l.Outcome() == lb.Impossible && l.Note() == "mcplb has no counterpart" && known && (l.words[0] != "option" || knownOption) {
+				l.Unneeded("no section uses it")
+			}
+		}
+	}
+}
+
+// keyOf returns the file of a certificate's key: FILE.key beside it, or the file.
+func (c *converter) keyOf(file string) string {
+	if _, err := c.env.ReadFile(file + ".key"); err == nil {
+		return file + ".key"
+	}
+	return file
+}
+
+// accessLog makes the target of a log line the access log.
+func (c *converter) accessLog(l *line) {
+	target, facility := l.arg(1), ""
+	for i, w := range l.words {
+		if i >= 2 && w != "len" && w != "format" && l.words[i-1] != "len" && l.words[i-1] != "format" {
+			facility = w
+			break
+		}
+	}
+	log := ""
+	switch {
+	case target == "stdout" || target == "stderr":
+		log = target
+	case strings.HasPrefix(target, "/"):
+		log = "syslog:facility=" + facility
+	case strings.Contains(target, "@") || strings.HasPrefix(target, "${"):
+		l.Impossible("mcplb logs to a file, stdout, stderr or syslog")
+		return
+	default:
+		host, port, err := net.SplitHostPort(strings.Trim(target, "[]"))
+		if err != nil {
+			host, port = strings.Trim(target, "[]"), "514"
+		}
+		log = "syslog:server=" + net.JoinHostPort(host, port) + ",facility=" + facility
+	}
+	if before := c.config.Global.Get("access_log"); before != nil && before != log {
+		c.config.Global.Differ(l.Directive, "access_log", "there is one access log")
+		return
+	}
+	c.config.Global.Set("access_log", log, l.Directive)
+	c.config.Global.Differ(l.Directive, "access_log", "one line per connection or request, with fixed keys; mcplb's own log goes to standard error")
+}
+
+// base is the directory in which relative names of files are looked for.
+func (c *converter) base(l *line) string {
+	if filepath.IsAbs(l.arg(1)) {
+		l.Translated()
+	}
+	l.Translated()
+	return l.arg(1)
+}

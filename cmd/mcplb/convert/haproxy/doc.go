@@ -1,0 +1,15 @@
+// Package haproxy reads configurations of HAProxy (2.6 and near it) and translates
+// them into lb.toml.
+//
+//	config := lb.NewConfig("HAProxy")
+//	err := haproxy.Convert(config, haproxy.System(), "haproxy.cfg")
+//
+// Every directive is accounted for: what no table of this package knows is named as
+// not possible. The grammar is HAProxy's (words, three kinds of quoting, escapes,
+// variables of the environment); the parser of client-native is not used, because it
+// has no line numbers and 60 packages behind it, and because a line of HAProxy's is a
+// list of words. Conditional blocks (.if) are named, not evaluated.
+//
+// HAProxy takes the first rule that matches, mcplb the route with the highest
+// priority: chains become routes of falling priority (routes.go).
+package haproxy

@@ -1,0 +1,403 @@
+package haproxy
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mcplb/cmd/mcplb/convert/lb"
+)
+
+// How a chain of rules becomes routes.
+//
+// HAProxy evaluates rules in order; some change the request and go on, others end it.
+// mcplb takes one route. So every way through the chain that a request can take is a
+// route: at a rule with a condition the way forks, first where the condition holds, then
+// where it does not. The first ways have the highest priority, so that the second
+// needs no opposite of the condition.
+
+// mostRoutes bounds the routes of a frontend.
+const mostRoutes = 500
+
+// chain writes the routes of a group.
+type chain struct {
+	g      *group
+	routes []*lb.Table
+	taken  map[string]bool // conditions that a route has already
+	full   bool
+	after  []step // http-after-response
+	front  []step // http-response of the frontend
+	final  *proxy // the default backend; nil = none
+}
+
+// way is a way through the chain, as far as it has been followed.
+type way struct {
+	conditions conjunction
+	route      *lb.Table
+	responses  []step // http-response of the backend
+	backend    *proxy // nil = the default
+}
+
+// walk follows the rules from a way on.
+func (c *chain) walk(w way, steps []step) {
+	for i, s := range steps {
+		if s.when.follows(w.conditions) {
+			if c.take(&w, s, steps[i+1:]) {
+				return
+			}
+			continue
+		}
+		for _, conj := range s.when {
+			conditions, possible, err := join(w.conditions, conj)
+			if err != nil {
+				s.l.Impossible("%v", err)
+				continue
+			}
+			s.l.Translated()
+			if !possible {
+				continue
+			}
+			fork := way{conditions, w.route.Clone(), w.responses, w.backend}
+			if !c.take(&fork, s, steps[i+1:]) {
+				c.walk(fork, steps[i+1:])
+			}
+		}
+		if len(s.when) == 0 {
+			s.l.Unneeded("its condition never holds here")
+		}
+	}
+	if w.backend == nil && c.final != nil {
+		w.backend = c.final
+		w.responses = c.g.responses(c.final)
+		c.walk(w, c.g.backendSteps(c.final))
+		return
+	}
+	c.emit(w)
+}
+
+// take applies a rule to a way, and reports whether that was its end.
+func (c *chain) take(w *way, s step, rest []step) (ended bool) {
+	if s.apply != nil {
+		if err := s.apply(w.route); err != nil {
+			s.l.Impossible("%v", err)
+			return false
+		}
+		s.l.Translated()
+	}
+	switch {
+	case s.ends:
+		c.emit(*w)
+	case s.skips:
+		c.walk(*w, slices.DeleteFunc(slices.Clone(rest), func(s step) bool { return !s.ofUse }))
+	case s.next != nil:
+		if w.backend = c.g.c.section(w.route); w.backend == nil {
+			c.emit(*w)
+			return true
+		}
+		w.responses = c.g.responses(w.backend)
+		c.walk(*w, s.next())
+	default:
+		return false
+	}
+	return true
+}
+
+// emit writes the route of a way that has ended.
+func (c *chain) emit(w way) {
+	signature := fmt.Sprint(w.conditions)
+	if c.taken[signature] || c.full {
+		return
+	}
+	c.taken[signature] = true
+	if len(c.routes) == mostRoutes {
+		c.full = true
+		c.g.head.Impossible("its rules have more than %d cases", mostRoutes)
+		return
+	}
+	route := w.route
+	generated := route.Has("deny") || route.Has("respond") || route.Has("redirect")
+	responses := slices.Concat(c.after, w.responses, c.front)
+	if generated {
+		responses = c.after
+		for _, key := range []string{"set_request_headers", "add_request_headers", "remove_request_headers", "strip_prefix", "add_prefix", "timeout_server", "timeout_stream", "backend", "limit"} {
+			route.Delete(key)
+		}
+	}
+	for _, s := range responses {
+		if err := s.apply(route); err != nil {
+			s.l.Impossible("%v", err)
+		} else {
+			s.l.Translated()
+		}
+	}
+	if !generated && w.backend != nil {
+		c.g.forward(route, w.backend)
+	}
+	result := &lb.Table{}
+	conditions(result, w.conditions)
+	result.Merge(route)
+	result.From = route.From
+	c.routes = append(c.routes, result)
+}
+
+// forward names the backend of a route, and its timeout of tunnels.
+func (g *group) forward(route *lb.Table, b *proxy) {
+	route.Delete("backend")
+	if name := g.c.backendOf(b, g.mode); name != g.frontend.Get("backend") {
+		route.Set("backend", name)
+	}
+	g.c.serves[g.frontend] = true
+	if l := b.timeouts["tunnel"]; l != nil && !route.Has("timeout_stream") {
+		if d, err := duration(l.arg(2), 1_000_000); err == nil {
+			route.Set("timeout_stream", d, l.Directive)
+			route.Differ(l.Directive, "timeout_stream", "for event streams, too")
+		}
+	}
+}
+
+// keys of conditions, by their fact.
+var conditionKeys = map[fact]string{host: "host", path: "path", pathIs: "path_exact", method: "methods", source: "source", sni: "sni"}
+
+// conditions writes the conditions of a route.
+func conditions(route *lb.Table, conj conjunction) {
+	for _, l := range conj {
+		prefix := ""
+		if l.not {
+			prefix = "not_"
+		}
+		switch l.fact {
+		case header:
+			values := l.values
+			if values == nil {
+				values = []string{}
+			}
+			list, _ := route.Get(prefix + "headers").(lb.Inline)
+			route.Set(prefix+"headers", append(slices.Clone(list), lb.Pair{Key: l.name, Value: values}))
+		case path, pathIs:
+			if !l.not {
+				route.Set(conditionKeys[l.fact], l.values[0])
+				continue
+			}
+			route.Set(prefix+conditionKeys[l.fact], unique(l.values))
+		case host, method, source, sni:
+			route.Set(prefix+conditionKeys[l.fact], unique(l.values))
+		}
+	}
+}
+
+func unique(values []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(values)))
+}
+
+// addRoutes writes the routes of a group of mode http.
+func (g *group) addRoutes(final *proxy) {
+	c := &chain{g: g, taken: map[string]bool{}, final: final}
+	crit := &criteria{named: g.acls, group: g, used: map[*line]bool{}}
+	var steps []step
+	for _, s := range g.readSteps(g.proxy, crit) {
+		switch s.l.words[0] {
+		case "http-response":
+			c.front = append(c.front, s)
+		case "http-after-response":
+			c.after = append(c.after, s)
+		default:
+			steps = append(steps, s)
+		}
+	}
+	steps = slices.Concat(g.monitorStep(), steps, g.useSteps(crit))
+	start := &lb.Table{}
+	start.Set("remove_request_headers", []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"})
+	g.forwardFor(g.proxy, start)
+	c.walk(way{route: start}, steps)
+	g.finish(c.routes)
+	markUsed(g.proxy, crit)
+}
+
+// markUsed accounts for the named criteria of a section: those that conditions have
+// used, those that cannot be translated, and those that nothing uses.
+func markUsed(p *proxy, c *criteria) {
+	for name, lines := range p.acls {
+		for _, l := range lines {
+			_, err := c.criterion(l.args(2))
+			switch {
+			case c.used[l]:
+				l.Translated()
+			case !p.refersTo(name):
+				l.Unneeded("no rule uses it")
+			case err != nil:
+				l.Impossible("%v", err)
+			default:
+				l.Unneeded("no rule that is translated uses it")
+			}
+		}
+	}
+}
+
+// refersTo reports whether a rule of the section names a criterion.
+func (p *proxy) refersTo(name string) bool {
+	for _, l := range slices.Concat(p.rules, p.uses) {
+		if slices.Contains(l.words, name) || slices.Contains(l.words, "!"+name) {
+			return true
+		}
+	}
+	return false
+}
+
+// finish gives routes their priorities, lifts denials that stand later, and leaves a
+// single route without conditions as it is.
+func (g *group) finish(routes []*lb.Table) {
+	lastDeny := -1
+	for i, r := range routes {
+		if r.Has("deny") {
+			lastDeny = i
+		}
+	}
+	for i, r := range routes {
+		t := &lb.Table{From: r.From}
+		if len(routes) > 1 {
+			t.Set("priority", 10*(len(routes)-i))
+		}
+		t.Merge(r)
+		if i < lastDeny && !r.Has("deny") {
+			t.Set("allow", true)
+		}
+		g.frontend.Routes = append(g.frontend.Routes, t)
+	}
+}
+
+// forwardFor keeps mcplb's X-Forwarded-For where the option is on.
+func (g *group) forwardFor(p *proxy, route *lb.Table) {
+	l := p.options["forwardfor"]
+	if l == nil {
+		return
+	}
+	l.Translated()
+	if i := slices.Index(l.words, "header"); i >= 0 && i+1 < len(l.words) && !strings.EqualFold(l.words[i+1], "X-Forwarded-For") {
+		setInline(route, "set_request_headers", l.words[i+1], "{client_ip}", l)
+	} else {
+		unremove(route, "remove_request_headers", "X-Forwarded-For")
+	}
+	if slices.Contains(l.words, "except") || slices.Contains(l.words, "if-none") {
+		g.front.Differ(l.Directive, "", "X-Forwarded-For is always sent; what trusted_proxies sent of it is kept before the address")
+	}
+}
+
+// monitorStep is the answer to monitor-uri.
+func (g *group) monitorStep() []step {
+	l := g.monitor
+	if l == nil || !isPath(l.arg(1)) {
+		return nil
+	}
+	return []step{{l: l, when: cases(pathIs, []string{l.arg(1)}), ends: true, apply: func(t *lb.Table) error {
+		t.Set("respond", lb.Inline{{Key: "status", Value: 200}, {Key: "body", Value: "OK\n"}}, l.Directive)
+		return nil
+	}}}
+}
+
+// useSteps reads the use_backend lines.
+func (g *group) useSteps(c *criteria) (steps []step) {
+	for _, l := range g.uses {
+		if strings.Contains(l.arg(1), "%[") {
+			steps = append(steps, g.mapSteps(l)...)
+			continue
+		}
+		c.notes = nil
+		when, err := c.parse(l.args(2))
+		if err != nil {
+			l.Impossible("%v", err)
+			continue
+		}
+		for _, note := range c.notes {
+			g.front.Differ(l.Directive, "", "%s", note)
+		}
+		steps = append(steps, g.useStep(l, when, l.arg(1)))
+	}
+	return steps
+}
+
+// useStep sends requests to a backend.
+func (g *group) useStep(l *line, when condition, name string) step {
+	return step{l: l, when: when, ofUse: true, apply: func(t *lb.Table) error {
+		if g.c.byName[name] == nil {
+			return fmt.Errorf("there is no backend %q", name)
+		}
+		t.Set("backend", name, l.Directive)
+		return nil
+	}, next: func() []step { return g.backendSteps(g.c.byName[name]) }}
+}
+
+// dynamic is a backend that a map of hosts or paths names.
+var dynamic = regexp.MustCompile(`^%\[(req\.hdr\(host\)|hdr\(host\)|path)(?:,lower)?(?:,field\(1,:\))?(?:,lower)?,map(_str|_dom|_beg|_end)?\(([^,)]+)(?:,([^)]+))?\)\]$`)
+
+// mapSteps sends requests to the backends of a map, whose lines are read now.
+func (g *group) mapSteps(l *line) (steps []step) {
+	found := dynamic.FindStringSubmatch(l.arg(1))
+	if found == nil || len(l.words) > 2 {
+		l.Impossible("mcplb's routes name their backend; a map of hosts or paths can be converted")
+		return nil
+	}
+	text, err := g.env.ReadFile(found[3])
+	if err != nil {
+		l.Impossible("the map cannot be read: %v", err)
+		return nil
+	}
+	c := &criteria{group: g, used: map[*line]bool{}}
+	match := map[string]string{"_dom": "dom", "_beg": "beg", "_end": "end"}[found[2]]
+	for raw := range strings.Lines(string(text)) {
+		fields := strings.Fields(raw)
+		if len(fields) != 2 || strings.HasPrefix(fields[0], "#") {
+			continue
+		}
+		words := []string{"path", "-m", match, fields[0]}
+		if match == "" {
+			words[2] = "str"
+		}
+		if found[1] != "path" {
+			words[0] = "hdr(host)"
+		}
+		when, err := c.criterion(words)
+		if err != nil {
+			l.Impossible("%s: %v", fields[0], err)
+			continue
+		}
+		steps = append(steps, g.useStep(l, when, fields[1]))
+	}
+	if found[4] != "" {
+		steps = append(steps, g.useStep(l, condition{{}}, found[4]))
+	}
+	g.front.Differ(l.Directive, "", "the lines of %s at the time of the conversion are routes", found[3])
+	return steps
+}
+
+// backendSteps are the rules of a backend for the requests of a group.
+func (g *group) backendSteps(b *proxy) []step {
+	if b == nil || b == g.proxy {
+		return nil
+	}
+	if steps, done := b.steps[g]; done {
+		return onlyRequests(steps)
+	}
+	c := &criteria{named: b.acls, group: g, used: map[*line]bool{}}
+	var steps []step
+	if l := b.options["forwardfor"]; l != nil {
+		steps = append(steps, step{l: l, when: condition{{}}, apply: func(t *lb.Table) error {
+			g.forwardFor(b, t)
+			return nil
+		}})
+	}
+	steps = append(steps, g.readSteps(b, c)...)
+	b.steps[g] = steps
+	markUsed(b, c)
+	return onlyRequests(steps)
+}
+
+func onlyRequests(steps []step) []step {
+	return slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return strings.HasSuffix(s.l.words[0], "response") })
+}
+
+// responses are the rules of a backend for responses.
+func (g *group) responses(b *proxy) []step {
+	g.backendSteps(b)
+	return slices.DeleteFunc(slices.Clone(b.steps[g]), func(s step) bool { return !strings.HasSuffix(s.l.words[0], "response") })
+}

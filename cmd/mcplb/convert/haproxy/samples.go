@@ -1,0 +1,302 @@
+package haproxy
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// samples are HAProxy's samples that mcplb has conditions for. A new one is one entry.
+var samples = map[string]func(c *criteria, p pattern) (condition, error){
+	"always_true":  func(*criteria, pattern) (condition, error) { return condition{{}}, nil },
+	"always_false": func(*criteria, pattern) (condition, error) { return nil, nil },
+	"path":         pathBy(""), "path_beg": pathBy("beg"), "path_reg": pathBy("reg"), "path_dir": pathBy("dir"), "path_end": pathBy("end"), "path_sub": pathBy("sub"),
+	"url": pathBy(""), "url_beg": pathBy("beg"), "url_reg": pathBy("reg"),
+	"hdr": headerBy(""), "req.hdr": headerBy(""), "req.fhdr": headerBy(""), "hdr_beg": headerBy("beg"), "req.hdr_beg": headerBy("beg"),
+	"hdr_end": headerBy("end"), "hdr_reg": headerBy("reg"), "hdr_dom": headerBy("dom"), "hdr_sub": headerBy("sub"), "hdr_cnt": headerBy("found"), "req.hdr_cnt": headerBy("found"),
+	"src": sourceOf, "method": methodOf,
+	"ssl_fc":     func(c *criteria, _ pattern) (condition, error) { return constant(c.group.tls != nil), nil },
+	"dst_port":   portOf,
+	"ssl_fc_sni": sniOfTLS, "req.ssl_sni": sniOfHello, "req_ssl_sni": sniOfHello,
+	"req.ssl_hello_type": func(*criteria, pattern) (condition, error) { return condition{{}}, nil },
+	"req_ssl_hello_type": func(*criteria, pattern) (condition, error) { return condition{{}}, nil },
+	"sc_http_req_rate":   counterOf("http_req_rate"), "sc0_http_req_rate": counterOf("http_req_rate"), "sc1_http_req_rate": counterOf("http_req_rate"), "src_http_req_rate": counterOf("http_req_rate"), "sc2_http_req_rate": counterOf("http_req_rate"),
+	"sc_conn_rate": counterOf("conn_rate"), "sc0_conn_rate": counterOf("conn_rate"), "sc1_conn_rate": counterOf("conn_rate"), "src_conn_rate": counterOf("conn_rate"), "sc2_conn_rate": counterOf("conn_rate"),
+	"sc_conn_cur": counterOf("conn_cur"), "sc0_conn_cur": counterOf("conn_cur"), "sc1_conn_cur": counterOf("conn_cur"), "src_conn_cur": counterOf("conn_cur"), "sc2_conn_cur": counterOf("conn_cur"),
+}
+
+func constant(holds bool) condition {
+	if holds {
+		return condition{{}}
+	}
+	return nil
+}
+
+// cases is the condition that one of the values holds, each a case by itself.
+func cases(f fact, values []string) (result condition) {
+	for _, v := range values {
+		result = append(result, conjunction{{fact: f, values: []string{v}}})
+	}
+	return result
+}
+
+var (
+	// plainPrefix and plainPath are regular expressions that are a beginning, and a path.
+	plainPrefix = regexp.MustCompile(`^\^(/[\w./\\-]*?)(?:\(?:?\/\.\*\)?|/\.\*|\.\*|\(/\|\$\)|\(\$\|/\))?$`)
+	plainPath   = regexp.MustCompile(`^\^(/[\w./\\-]*)\$$`)
+)
+
+// pathBy evaluates a condition on the path.
+func pathBy(usual string) func(c *criteria, p pattern) (condition, error) {
+	return func(c *criteria, p pattern) (result condition, err error) {
+		match := p.match
+		if match == "" {
+			match = usual
+		}
+		if match == "found" {
+			return condition{{}}, nil
+		}
+		if p.fold && strings.ToLower(strings.Join(p.values, "")) != strings.ToUpper(strings.Join(p.values, "")) {
+			c.note("paths are compared with regard to case")
+		}
+		for _, v := range p.values {
+			one, err := c.pathCase(match, v)
+			if err != nil {
+				return nil, err
+			}
+			result = append(result, one...)
+		}
+		if len(result) == 0 {
+			return nil, errors.New("it names no path")
+		}
+		return result, nil
+	}
+}
+
+// pathCase evaluates one pattern of a path.
+func (c *criteria) pathCase(match, v string) (condition, error) {
+	switch match {
+	case "reg":
+		if found := plainPath.FindStringSubmatch(v); found != nil && plainRegular(found[1]) {
+			return c.pathCase("", strings.ReplaceAll(found[1], `\`, ""))
+		}
+		if found := plainPrefix.FindStringSubmatch(v); found != nil && plainRegular(found[1]) {
+			return c.pathCase("beg", strings.ReplaceAll(found[1], `\`, ""))
+		}
+		return nil, fmt.Errorf("%q is a regular expression, and mcplb's conditions are none", v)
+	case "", "str":
+		if !isPath(v) {
+			return nil, fmt.Errorf("%q is no path", v)
+		}
+		if strings.HasSuffix(v, "/") && v != "/" {
+			c.note("a slash at the end of a path means nothing: %s is %s, too", strings.TrimRight(v, "/"), v)
+		}
+		return cases(pathIs, []string{v}), nil
+	case "beg":
+		if !isPath(v) {
+			return nil, fmt.Errorf("%q is no beginning of a path that mcplb has", v)
+		}
+		if v == "/" {
+			return condition{{}}, nil
+		}
+		if strings.HasSuffix(v, "/") {
+			c.note("prefixes are whole segments: %s holds for %s, too", v, strings.TrimRight(v, "/"))
+		} else {
+			c.note("prefixes are whole segments: %s holds for %s and %s/..., not for %sx", v, v, v, v)
+		}
+		return cases(path, []string{v}), nil
+	}
+	return nil, fmt.Errorf("mcplb has no condition on a part of the path (%s)", v)
+}
+
+// plainRegular reports whether a part of a regular expression stands for itself alone.
+func plainRegular(s string) bool {
+	s = strings.NewReplacer(`\.`, "", `\/`, "", `\-`, "").Replace(s)
+	return !strings.ContainsAny(s, `.\`)
+}
+
+// isPath reports whether mcplb takes v for a path of a route.
+func isPath(v string) bool {
+	return strings.HasPrefix(v, "/") && !strings.ContainsAny(v, `\*?#%`) && !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+}
+
+// headerBy evaluates a condition on a header, or on the host.
+func headerBy(usual string) func(c *criteria, p pattern) (condition, error) {
+	return func(c *criteria, p pattern) (condition, error) {
+		match := p.match
+		if match == "" || match == "int" {
+			match = usual
+		}
+		name, _, _ := strings.Cut(p.argument, ",")
+		if name == "" {
+			return nil, errors.New("it names no header")
+		}
+		if strings.EqualFold(name, "host") {
+			return hostBy(c, match, p.values)
+		}
+		if match == "found" {
+			if usual == "found" && !slices.Equal(p.values, []string{"gt", "0"}) && !slices.Equal(p.values, []string{"ge", "1"}) && len(p.values) > 0 && p.match != "found" {
+				if slices.Equal(p.values, []string{"0"}) || slices.Equal(p.values, []string{"eq", "0"}) || slices.Equal(p.values, []string{"lt", "1"}) {
+					return condition{{{fact: header, name: name, not: true}}}, nil
+				}
+				return nil, errors.New("mcplb does not count headers")
+			}
+			return condition{{{fact: header, name: name}}}, nil
+		}
+		values, err := headerValues(c, p, match)
+		if err != nil {
+			return nil, err
+		}
+		return condition{{{fact: header, name: name, values: values}}}, nil
+	}
+}
+
+// headerValues returns the values of a header as mcplb compares them.
+func headerValues(c *criteria, p pattern, match string) (values []string, err error) {
+	star := ""
+	switch match {
+	case "", "str":
+	case "beg":
+		star = "*"
+	default:
+		return nil, fmt.Errorf("mcplb compares headers with values or their beginnings, not by %q", match)
+	}
+	if len(p.values) == 0 {
+		return nil, errors.New("it names no value")
+	}
+	for _, v := range p.values {
+		if strings.TrimSpace(v) != v || v == "" || strings.Contains(v, "*") {
+			return nil, fmt.Errorf("%q is no value that mcplb can compare", v)
+		}
+		forms := []string{v}
+		if p.fold {
+			forms = append(forms, strings.ToLower(v), strings.ToUpper(v), strings.ToUpper(v[:1])+strings.ToLower(v[1:]))
+			if strings.EqualFold(v, "websocket") {
+				forms = append(forms, "WebSocket")
+			}
+			c.note("values of headers are compared with regard to case: the usual spellings are listed")
+		}
+		for _, f := range forms {
+			if !slices.Contains(values, f+star) {
+				values = append(values, f+star)
+			}
+		}
+	}
+	return values, nil
+}
+
+// hostBy evaluates a condition on the host.
+func hostBy(c *criteria, match string, values []string) (condition, error) {
+	var hosts []string
+	for _, v := range values {
+		v = strings.ToLower(v)
+		if name, port, found := strings.Cut(v, ":"); found && !strings.HasPrefix(v, "[") && !strings.Contains(port, ":") {
+			c.note("hosts are compared without their port")
+			v = name
+		}
+		switch {
+		case match == "found":
+			return condition{{}}, nil
+		case match == "" || match == "str":
+		case match == "end" && strings.HasPrefix(v, "."):
+			v = "*" + v
+		case match == "dom" && strings.Contains(v, "."):
+			c.note("%s holds for the domain and its subdomains", v)
+			hosts = append(hosts, v)
+			v = "*." + v
+		case match == "end" && strings.Contains(v, "."):
+			c.note("%s holds for the domain and its subdomains, not for names that merely end so", v)
+			hosts = append(hosts, v)
+			v = "*." + v
+		case match == "beg" && strings.HasSuffix(v, "."):
+			return nil, fmt.Errorf("mcplb compares complete hosts, or domains (*.example.com), not the beginning %s", v)
+		default:
+			return nil, fmt.Errorf("mcplb compares complete hosts, or domains (*.example.com), not by %q", match)
+		}
+		if !slices.Contains(hosts, v) {
+			hosts = append(hosts, v)
+		}
+	}
+	if len(hosts) == 0 {
+		return nil, errors.New("it names no host")
+	}
+	return condition{{{fact: host, values: hosts}}}, nil
+}
+
+func sourceOf(_ *criteria, p pattern) (condition, error) {
+	values, err := networks(slices.Clone(p.values))
+	return condition{{{fact: source, values: values}}}, err
+}
+
+func methodOf(_ *criteria, p pattern) (condition, error) {
+	values := make([]string, len(p.values))
+	for i, v := range p.values {
+		values[i] = strings.ToUpper(v)
+	}
+	if len(values) == 0 {
+		return nil, errors.New("it names no method")
+	}
+	return condition{{{fact: method, values: values}}}, nil
+}
+
+// portOf evaluates a condition on the listener's port, which is known.
+func portOf(c *criteria, p pattern) (condition, error) {
+	port := c.group.port()
+	values := p.values
+	if len(values) > 0 && values[0] == "eq" {
+		values = values[1:]
+	}
+	if port == "" || len(values) == 0 || slices.ContainsFunc(values, func(v string) bool { _, err := strconv.Atoi(v); return err != nil }) {
+		return nil, errors.New("mcplb has no condition on the port, and here it could be several")
+	}
+	return constant(slices.Contains(values, port)), nil
+}
+
+// sniOfTLS evaluates a condition on the name of a TLS connection, which browsers and
+// libraries send as Host, too.
+func sniOfTLS(c *criteria, p pattern) (condition, error) {
+	match := p.match
+	if match == "" {
+		match = "str"
+	}
+	c.note("the host of the request counts, not the name of the TLS handshake")
+	return hostBy(c, match, p.values)
+}
+
+// sniOfHello evaluates a condition on the name in a ClientHello that is passed through.
+func sniOfHello(c *criteria, p pattern) (condition, error) {
+	if c.group.mode == "http" {
+		return sniOfTLS(c, p)
+	}
+	result, err := hostBy(c, p.match, p.values)
+	for i := range result {
+		for k := range result[i] {
+			result[i][k].fact = sni
+		}
+	}
+	return result, err
+}
+
+// counterOf evaluates a condition that a counter of a stick table is over a limit.
+func counterOf(name string) func(*criteria, pattern) (condition, error) {
+	return func(_ *criteria, p pattern) (condition, error) {
+		values := p.values
+		over := 0
+		if len(values) == 2 && (values[0] == "gt" || values[0] == "ge") {
+			if values[0] == "ge" {
+				over = 1
+			}
+			values = values[1:]
+		} else {
+			return nil, errors.New("mcplb's limits are greater than a number")
+		}
+		limit, err := number(values[0])
+		if err != nil || limit-over < 1 {
+			return nil, errors.New("mcplb's limits are greater than a number of 1 or more")
+		}
+		return condition{{{fact: rate, name: name, limit: limit - over, values: []string{p.sample, p.argument}}}}, nil
+	}
+}

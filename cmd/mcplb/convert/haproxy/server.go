@@ -1,0 +1,463 @@
+package haproxy
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"mcplb/cmd/mcplb/convert/lb"
+)
+
+// serverLine is a server's line while it is translated, with what its backend's
+// default-server says before it.
+type serverLine struct {
+	p       *proxy
+	l       *line // the line that the option stands in
+	own     *line // the server's
+	table   *lb.Table
+	checked bool
+	weighed bool
+	tls     bool
+}
+
+// serverOption is an option of a server: how many words follow it, and what it does.
+type serverOption struct {
+	args int
+	do   func(s *serverLine, args []string)
+}
+
+// serverOptions are the options of servers. A new one is one entry.
+var serverOptions = map[string]serverOption{
+	"check":        {0, func(s *serverLine, _ []string) { s.checked = true }},
+	"no-check":     {0, func(s *serverLine, _ []string) { s.checked = false }},
+	"inter":        {1, func(s *serverLine, a []string) { s.p.setCheckTime("interval", s.l, a[0]) }},
+	"fastinter":    {1, func(s *serverLine, a []string) { s.p.setCheckTime("fast_interval", s.l, a[0]) }},
+	"downinter":    {1, func(s *serverLine, _ []string) { s.differs("servers that are down are checked at interval, too") }},
+	"rise":         {1, func(s *serverLine, a []string) { s.checkNumber("rise", a[0]) }},
+	"fall":         {1, func(s *serverLine, a []string) { s.checkNumber("fall", a[0]) }},
+	"port":         {1, func(s *serverLine, a []string) { s.checkNumber("port", a[0]) }},
+	"weight":       {1, serverWeight},
+	"maxconn":      {1, serverMaxconn},
+	"minconn":      {1, func(s *serverLine, _ []string) { s.differs("maxconn holds whatever the load") }},
+	"maxqueue":     {1, func(s *serverLine, _ []string) { s.differs("the queue is bounded by timeout_queue alone") }},
+	"backup":       {0, func(s *serverLine, _ []string) { s.set("backup", true) }},
+	"disabled":     {0, func(s *serverLine, _ []string) { s.set("disabled", true) }},
+	"enabled":      {0, func(s *serverLine, _ []string) { s.table.Delete("disabled") }},
+	"cookie":       {1, func(s *serverLine, _ []string) { s.differs("the cookie's value is a hash of the server's name") }},
+	"id":           {1, func(*serverLine, []string) {}},
+	"ssl":          {0, func(s *serverLine, _ []string) { s.secure() }},
+	"no-ssl":       {0, func(s *serverLine, _ []string) { s.p.tls = nil }},
+	"verify":       {1, func(s *serverLine, a []string) { s.secureKey("verify", a[0] != "none") }},
+	"ca-file":      {1, serverCA},
+	"crl-file":     {1, func(s *serverLine, _ []string) { s.l.Impossible("mcplb reads no CRL for the certificates of servers") }},
+	"crt":          {1, serverCertificate},
+	"sni":          {1, serverSNI},
+	"verifyhost":   {1, func(s *serverLine, a []string) { s.secureKey("server_name", a[0]) }},
+	"check-sni":    {1, func(s *serverLine, _ []string) { s.differs("checks use tls.server_name") }},
+	"check-ssl":    {0, serverCheckTLS},
+	"no-check-ssl": {0, func(s *serverLine, _ []string) { s.secureKey("checks", false) }},
+	"ssl-min-ver":  {1, serverMinVersion}, "ssl-max-ver": {1, func(s *serverLine, _ []string) { s.differs("the newest version that both have is used") }},
+	"ciphers": {1, serverCiphers}, "ciphersuites": {1, serverCiphers},
+	"alpn": {1, func(s *serverLine, _ []string) { s.differs("servers are spoken to in HTTP/1.1") }}, "check-alpn": {1, func(s *serverLine, _ []string) { s.differs("servers are spoken to in HTTP/1.1") }},
+	"npn": {1, func(s *serverLine, _ []string) { s.differs("servers are spoken to in HTTP/1.1") }}, "proto": {1, serverProto}, "check-proto": {1, func(s *serverLine, _ []string) { s.differs("checks speak HTTP/1.1") }},
+	"send-proxy": {0, serverProxy("v1")}, "send-proxy-v2": {0, serverProxy("v2")}, "send-proxy-v2-ssl": {0, serverProxy("v2")}, "send-proxy-v2-ssl-cn": {0, serverProxy("v2")},
+	"proxy-v2-options": {1, func(s *serverLine, _ []string) { s.differs("the header has addresses alone") }},
+	"check-send-proxy": {0, func(s *serverLine, _ []string) { s.p.check.Set("send_proxy", true, s.l.Directive) }},
+	"on-marked-down":   {1, serverDown},
+	"on-marked-up": {1, func(s *serverLine, _ []string) {
+		s.l.Impossible("sessions of backup servers stay when others come back")
+	}},
+	"slowstart":   {1, serverSlowStart},
+	"observe":     {1, serverObserve},
+	"error-limit": {1, func(s *serverLine, _ []string) { s.differs("each refused connection counts as one failed check") }},
+	"on-error": {1, func(s *serverLine, _ []string) {
+		s.differs("a refused connection counts as a failed check and starts the next one")
+	}},
+	"init-addr": {1, func(s *serverLine, _ []string) {
+		s.differs("a name that does not resolve leaves its server down, and is looked up again")
+	}},
+	"resolvers":      {1, func(*serverLine, []string) {}},
+	"resolve-prefer": {1, func(s *serverLine, a []string) { s.resolvePrefer(a[0]) }},
+	"resolve-opts":   {1, func(*serverLine, []string) {}}, "resolve-net": {1, func(s *serverLine, _ []string) { s.differs("every address of the name may be used") }},
+	"source":        {1, serverSource},
+	"tcp-ut":        {1, serverUserTimeout},
+	"track":         {1, func(s *serverLine, _ []string) { s.differs("each backend checks its servers itself") }},
+	"pool-max-conn": {1, serverIdle}, "pool-purge-delay": {1, serverPurge}, "pool-low-conn": {1, func(*serverLine, []string) {}}, "max-reuse": {1, func(*serverLine, []string) {}},
+	"agent-check": {0, noAgent}, "agent-port": {1, noAgent}, "agent-inter": {1, noAgent}, "agent-addr": {1, noAgent}, "agent-send": {1, noAgent},
+	"addr": {1, func(s *serverLine, _ []string) { s.l.Impossible("checks go to the server's own address") }},
+	"redir": {1, func(s *serverLine, _ []string) {
+		s.l.Impossible("a server cannot stand for redirects: write a route with redirect")
+	}},
+	"namespace": {1, func(s *serverLine, _ []string) { s.l.Impossible("mcplb stays in its own network namespace") }},
+	"socks4":    {1, func(s *serverLine, _ []string) { s.l.Impossible("mcplb connects to servers directly") }},
+	"tfo":       {0, func(*serverLine, []string) {}}, "no-ssl-reuse": {0, func(*serverLine, []string) {}}, "no-tls-tickets": {0, func(*serverLine, []string) {}}, "ws": {1, func(*serverLine, []string) {}},
+	"no-sslv3": {0, oldTLS}, "no-tlsv10": {0, oldTLS}, "no-tlsv11": {0, oldTLS}, "force-tlsv12": {0, func(s *serverLine, _ []string) { s.differs("TLS 1.3 is used where the server has it") }},
+	"force-tlsv13": {0, func(s *serverLine, _ []string) { s.secureKey("min_version", "1.3") }}, "check-via-socks4": {0, func(*serverLine, []string) {}}, "log-proto": {1, func(*serverLine, []string) {}},
+	"no-backup": {0, func(s *serverLine, _ []string) { s.table.Delete("backup") }}, "no-send-proxy": {0, func(s *serverLine, _ []string) { s.p.back.Delete("send_proxy") }},
+	"no-send-proxy-v2": {0, func(s *serverLine, _ []string) { s.p.back.Delete("send_proxy") }}, "stick": {0, func(*serverLine, []string) {}}, "non-stick": {0, func(s *serverLine, _ []string) { s.differs("clients stay on every server alike") }},
+}
+
+func oldTLS(*serverLine, []string) {} // mcplb speaks TLS 1.2 at least
+
+func noAgent(s *serverLine, _ []string) {
+	s.l.Impossible("mcplb has no agent checks: a server asks to be drained by a status of check.drain_on")
+}
+
+func (s *serverLine) differs(note string) { s.p.back.Differ(s.l.Directive, "", "%s", note) }
+
+// set sets a key of the server.
+func (s *serverLine) set(key string, value any) { s.table.Set(key, value, s.l.Directive) }
+
+// setBack sets a key of the backend, of which all servers must have the same value.
+func (s *serverLine) setBack(key string, value any) {
+	if before := s.p.back.Get(key); before != nil && fmt.Sprint(before) != fmt.Sprint(value) {
+		s.p.back.Differ(s.l.Directive, key, "%s is of a backend: this value counts for all its servers", key)
+		return
+	}
+	s.p.back.Set(key, value, s.l.Directive)
+}
+
+func (s *serverLine) checkNumber(key, value string) {
+	n, err := number(value)
+	if err != nil {
+		s.l.Impossible("%v", err)
+		return
+	}
+	if before := s.p.check.Get(key); before != nil && before != n {
+		s.p.check.Differ(s.l.Directive, key, "%s is of a backend: this value counts for all its servers", key)
+		return
+	}
+	s.p.check.Set(key, n, s.l.Directive)
+}
+
+// secure makes connections to the backend's servers TLS.
+func (s *serverLine) secure() {
+	s.tls = true
+	if s.p.tls == nil {
+		s.p.tls = &lb.Table{From: []*lb.Directive{s.l.Directive}}
+	}
+}
+
+// secureKey sets a key of the TLS to servers, in case it is one.
+func (s *serverLine) secureKey(key string, value any) {
+	if s.p.tls == nil {
+		s.p.tls = &lb.Table{From: []*lb.Directive{s.l.Directive}}
+	}
+	if before := s.p.tls.Get(key); before != nil && before != value {
+		s.p.tls.Differ(s.l.Directive, key, "%s is of a backend: this value counts for all its servers", key)
+		return
+	}
+	s.p.tls.Set(key, value, s.l.Directive)
+}
+
+func serverWeight(s *serverLine, a []string) {
+	n, err := number(a[0])
+	if err != nil {
+		s.l.Impossible("%v", err)
+		return
+	}
+	s.weighed = true
+	s.set("weight", n)
+}
+
+func serverMaxconn(s *serverLine, a []string) {
+	n, err := number(a[0])
+	if err != nil {
+		s.l.Impossible("%v", err)
+		return
+	}
+	s.set("maxconn", n)
+	if s.p.mode == "http" {
+		s.p.back.Differ(s.l.Directive, "", "maxconn of a server is of requests under way and WebSockets: idle connections of clients do not count")
+	}
+}
+
+func serverCA(s *serverLine, a []string) {
+	if strings.HasPrefix(a[0], "@system") {
+		s.l.Translated()
+		return
+	}
+	s.secureKey("ca", absolute(s.p.c.caBase, a[0]))
+}
+
+func serverCertificate(s *serverLine, a []string) {
+	file := absolute(s.p.c.crtBase, a[0])
+	s.secureKey("cert", file)
+	s.secureKey("key", s.p.c.keyOf(file))
+}
+
+func serverSNI(s *serverLine, a []string) {
+	switch name, isString := strings.CutPrefix(a[0], "str("); {
+	case isString:
+		s.secureKey("server_name", strings.Trim(strings.TrimSuffix(name, ")"), `"'`))
+	case strings.Contains(a[0], "hdr(host)"):
+		s.differs("the name for SNI is that of the server's address or tls.server_name, not the client's Host")
+	default:
+		s.l.Impossible("the name for SNI is fixed: tls.server_name")
+	}
+}
+
+func serverCheckTLS(s *serverLine, _ []string) {
+	if s.p.tls == nil {
+		s.l.Impossible("checks speak TLS where the backend does")
+		return
+	}
+	s.secureKey("checks", true)
+}
+
+func serverMinVersion(s *serverLine, a []string) {
+	if v, ok := tlsVersions[a[0]]; ok {
+		s.secureKey("min_version", v)
+		if a[0] != "TLSv"+v {
+			s.p.tls.Differ(s.l.Directive, "min_version", "TLS 1.2 is the oldest that mcplb speaks")
+		}
+	}
+}
+
+// tlsVersions are the versions that a least one is, for mcplb.
+var tlsVersions = map[string]string{"SSLv3": "1.2", "TLSv1.0": "1.2", "TLSv1.1": "1.2", "TLSv1.2": "1.2", "TLSv1.3": "1.3"}
+
+func serverCiphers(s *serverLine, _ []string) {
+	s.differs("towards servers mcplb offers ECDHE with AES-GCM and ChaCha20, and TLS 1.3's suites")
+}
+
+func serverProto(s *serverLine, a []string) {
+	if a[0] == "h2" {
+		s.l.Impossible("servers are spoken to in HTTP/1.1")
+	}
+}
+
+func serverProxy(version string) func(*serverLine, []string) {
+	return func(s *serverLine, _ []string) {
+		if s.p.mode == "http" {
+			s.l.Impossible("mcplb sends the PROXY header in modes tcp and mcp alone; servers of mode http get X-Forwarded-For")
+			return
+		}
+		s.setBack("send_proxy", version)
+	}
+}
+
+func serverDown(s *serverLine, a []string) {
+	if a[0] == "shutdown-sessions" {
+		s.setBack("on_down", "close")
+		return
+	}
+	s.l.Impossible("mcplb closes or keeps connections of a server that is down: on_down")
+}
+
+func serverSlowStart(s *serverLine, a []string) {
+	d, err := duration(a[0], time.Millisecond)
+	if err != nil {
+		s.l.Impossible("%v", err)
+		return
+	}
+	s.setBack("slow_start", d)
+}
+
+func serverObserve(s *serverLine, a []string) {
+	s.p.check.Set("observe", true, s.l.Directive)
+	s.p.check.Differ(s.l.Directive, "observe", "a refused or reset connection counts as a failed check; statuses do not")
+}
+
+func (s *serverLine) resolvePrefer(family string) {
+	if family == "ipv6" || family == "ipv4" {
+		s.differs("IPv4 is tried first, and the other family where that does not connect")
+	}
+}
+
+func serverSource(s *serverLine, a []string) {
+	host, _, _ := strings.Cut(a[0], ":")
+	if addr, err := netip.ParseAddr(host); err != nil || addr.IsUnspecified() {
+		s.l.Impossible("mcplb connects from addresses of its own: backend.source")
+		return
+	}
+	s.setBack("source", []string{host})
+}
+
+func serverUserTimeout(s *serverLine, a []string) {
+	if d, err := duration(a[0], time.Millisecond); err == nil {
+		s.setBack("timeout_tcp_user", d)
+	}
+}
+
+func serverIdle(s *serverLine, a []string) {
+	if n, err := number(strings.TrimPrefix(a[0], "-")); err == nil && !strings.HasPrefix(a[0], "-") {
+		s.setBack("max_idle", n)
+	}
+}
+
+func serverPurge(s *serverLine, a []string) {
+	if d, err := duration(a[0], time.Millisecond); err == nil && d > 0 {
+		s.setBack("timeout_idle", d)
+	}
+}
+
+// options applies the options in words.
+func (s *serverLine) options(l *line, words []string) {
+	s.l = l
+	for len(words) > 0 {
+		o, known := serverOptions[words[0]]
+		if !known || len(words) <= o.args {
+			l.Impossible("mcplb has no counterpart for the server's option %q", words[0])
+			return
+		}
+		o.do(s, words[1:1+o.args])
+		words = words[1+o.args:]
+	}
+	l.Translated()
+}
+
+// serverAddress reads HOST[:PORT].
+func (p *proxy) serverAddress(l *line, address string) (host string, port int, err error) {
+	for _, family := range []string{"ipv4@", "ipv6@", "tcp@", "tcp4@", "tcp6@"} {
+		address = strings.TrimPrefix(address, family)
+	}
+	if strings.Contains(address, "@") || strings.HasPrefix(address, "/") {
+		return "", 0, fmt.Errorf("servers have an address and a port: %s", address)
+	}
+	host, digits := address, ""
+	switch i := strings.LastIndexByte(address, ':'); {
+	case strings.HasPrefix(address, "["):
+		if host, digits, err = net.SplitHostPort(address); err != nil {
+			host = strings.Trim(address, "[]")
+		}
+	case i >= 0:
+		host, digits = address[:i], address[i+1:]
+	}
+	if digits == "" || strings.HasPrefix(digits, "+") || strings.HasPrefix(digits, "-") {
+		return "", 0, fmt.Errorf("the server's port is the client's, and mcplb wants a fixed one: write %s:PORT", host)
+	}
+	port, err = strconv.Atoi(digits)
+	if err != nil || port < 1 || port > 65535 || host == "" || host == "0.0.0.0" || host == "*" {
+		return "", 0, fmt.Errorf("%q is no address of a server", address)
+	}
+	return host, port, nil
+}
+
+// endpoint is the key of a server's address.
+func (p *proxy) endpoint() string {
+	if p.mode == "http" {
+		return "http"
+	}
+	return "tcp"
+}
+
+// addServers writes the servers into the backend.
+func (p *proxy) addServers(b *lb.Backend) {
+	var all []*serverLine
+	anyWeight, anyUnchecked, anyTLS, anyPlain := false, false, false, false
+	for _, l := range p.servers {
+		if l.words[0] == "server-template" {
+			p.template(b, l)
+			continue
+		}
+		s := p.addServer(b, l)
+		if s == nil {
+			continue
+		}
+		all = append(all, s)
+		anyWeight = anyWeight || s.weighed
+		anyUnchecked = anyUnchecked || !s.checked
+		anyTLS, anyPlain = anyTLS || s.tls, anyPlain || !s.tls
+	}
+	for _, s := range all {
+		if anyWeight && !s.weighed {
+			s.table.Set("weight", 1)
+		}
+		s.table.Default("maxconn", 0)
+	}
+	if anyTLS && anyPlain {
+		for _, s := range all {
+			if !s.tls {
+				s.own.Impossible("TLS is of a backend: put servers without TLS into another one")
+			}
+		}
+		b.Servers = slices.DeleteFunc(b.Servers, func(t *lb.Table) bool {
+			return slices.ContainsFunc(all, func(s *serverLine) bool { return s.table == t && !s.tls })
+		})
+	}
+	if !anyTLS {
+		p.tls = nil
+	}
+	if anyUnchecked {
+		b.Comment("", "servers without \"check\" are checked, too: mcplb checks every server")
+		for _, s := range all {
+			if !s.checked {
+				b.Differ(s.own.Directive, "", "the server is checked, as mcplb checks every server")
+			}
+		}
+	}
+}
+
+// addServer writes a server, if it can be one.
+func (p *proxy) addServer(b *lb.Backend, l *line) *serverLine {
+	if len(l.words) < 3 {
+		l.Impossible("a server has a name and an address")
+		return nil
+	}
+	host, port, err := p.serverAddress(l, l.words[2])
+	if err != nil {
+		l.Impossible("%v", err)
+		return nil
+	}
+	s := &serverLine{p: p, own: l, table: b.AddServer(l.words[1])}
+	s.table.From = append(s.table.From, l.Directive)
+	if s.table.Get("name") != l.words[1] {
+		b.Differ(l.Directive, "", "the server is called %s", s.table.Get("name"))
+	}
+	s.table.Set(p.endpoint(), net.JoinHostPort(host, strconv.Itoa(port)), l.Directive)
+	for _, d := range p.serverDef {
+		s.options(d, d.args(1))
+	}
+	s.options(l, l.args(3))
+	return s
+}
+
+// template writes a server-template as servers that are found by DNS.
+func (p *proxy) template(b *lb.Backend, l *line) {
+	if len(l.words) < 4 || b.Discover != nil {
+		l.Impossible("a backend has one [discover]")
+		return
+	}
+	_, most, _ := strings.Cut("-"+l.words[2], "-")
+	if _, last, isRange := strings.Cut(most, "-"); isRange {
+		most = last
+	}
+	n, err := number(most)
+	if err != nil || n < 1 {
+		l.Impossible("%q is no number of servers", l.words[2])
+		return
+	}
+	d := &lb.Table{From: []*lb.Directive{l.Directive}}
+	if name := l.words[3]; strings.HasPrefix(name, "_") {
+		d.Set("dns", strings.TrimSuffix(name, "."), l.Directive)
+		d.Set("ports", lb.Inline{{Key: p.endpoint(), Value: 1}})
+		d.Comment("ports", "of the SRV records, whatever stands here")
+	} else {
+		host, port, err := p.serverAddress(l, name)
+		if err != nil {
+			l.Impossible("%v", err)
+			return
+		}
+		d.Set("dns", host, l.Directive)
+		d.Set("ports", lb.Inline{{Key: p.endpoint(), Value: port}})
+	}
+	d.Set("most", n)
+	s := &serverLine{p: p, own: l, table: &lb.Table{}}
+	for _, def := range p.serverDef {
+		s.options(def, def.args(1))
+	}
+	s.options(l, l.args(4))
+	d.Set("maxconn", 0)
+	for _, key := range []string{"maxconn", "weight"} {
+		if v := s.table.Get(key); v != nil {
+			d.Set(key, v)
+		}
+	}
+	b.Discover = d
+	d.Differ(l.Directive, "most", "servers are called by their addresses, and there are as many as the name has")
+}

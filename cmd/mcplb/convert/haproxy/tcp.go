@@ -1,0 +1,152 @@
+package haproxy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// tcpRules translates the tcp-request rules: who may connect, and limits.
+func (g *group) tcpRules() {
+	c := &criteria{named: g.acls, group: g, used: map[*line]bool{}}
+	var accepted []string
+	for _, l := range g.rules {
+		if l.words[0] != "tcp-request" {
+			continue
+		}
+		stage, words := l.arg(1), l.args(2)
+		switch {
+		case stage == "inspect-delay":
+			l.Unneeded("what has to be read is waited for")
+			continue
+		case len(words) == 0 || stage != "connection" && stage != "content" && stage != "session":
+			continue
+		}
+		if len(words[0]) > 8 && words[0][:8] == "track-sc" {
+			if _, err := trackAction(g, l, words[1:]); err != nil {
+				l.Impossible("%v", err)
+			}
+			continue
+		}
+		c.notes = nil
+		when, err := c.parse(words[1:])
+		if err == nil {
+			err = g.tcpRule(l, words[0], when, &accepted)
+		}
+		if err != nil {
+			l.Impossible("%v", err)
+		}
+		for _, note := range c.notes {
+			g.front.Differ(l.Directive, "", "%s", note)
+		}
+	}
+	if g.mode == "tcp" {
+		markUsed(g.proxy, c)
+		return
+	}
+	for l := range c.used {
+		l.Translated()
+	}
+}
+
+// tcpRule translates one rule that accepts or rejects.
+func (g *group) tcpRule(l *line, action string, when condition, accepted *[]string) error {
+	switch action {
+	case "accept":
+		return g.tcpAccept(l, when, accepted)
+	case "reject", "silent-drop":
+		if len(when) == 0 {
+			l.Unneeded("its condition never holds here")
+		}
+		for _, conj := range when {
+			if err := g.tcpReject(l, conj, *accepted); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "expect-proxy":
+		return errors.New("a listener expects the PROXY header from all peers, or from none: accept_proxy")
+	case "set-src", "set-dst", "set-mark", "set-tos", "set-var":
+		return fmt.Errorf("mcplb has no %s", action)
+	}
+	return fmt.Errorf("mcplb has no action %q for connections", action)
+}
+
+// tcpAccept notes who is accepted before rules that reject.
+func (g *group) tcpAccept(l *line, when condition, accepted *[]string) error {
+	for _, conj := range when {
+		switch {
+		case len(conj) == 0:
+			l.Unneeded("connections are accepted")
+		case len(conj) == 1 && conj[0].fact == source && !conj[0].not:
+			*accepted = append(*accepted, conj[0].values...)
+			l.Translated()
+		default:
+			return errors.New("mcplb accepts and rejects connections by their source")
+		}
+	}
+	return nil
+}
+
+// tcpReject translates one case in which connections are rejected.
+func (g *group) tcpReject(l *line, conj conjunction, accepted []string) error {
+	f := g.frontend
+	switch {
+	case len(conj) == 0 && len(accepted) > 0:
+		f.AddTo("allow", l.Directive, accepted...)
+	case len(conj) == 0:
+		f.AddTo("deny", l.Directive, "0.0.0.0/0", "::/0")
+	case len(conj) == 1 && conj[0].fact == source && !conj[0].not:
+		if len(accepted) > 0 {
+			return errors.New("deny goes before allow: the rule that accepts before this one would not count")
+		}
+		f.AddTo("deny", l.Directive, conj[0].values...)
+	case len(conj) == 1 && conj[0].fact == source && !f.Has("allow"):
+		f.AddTo("allow", l.Directive, append(slices.Clone(accepted), conj[0].values...)...)
+	case len(conj) > 0 && conj[0].fact == rate && !conj[0].not:
+		step, err := g.limit(g.proxy, l, conj[0], conj[1:])
+		if step != nil {
+			return errors.New("requests are counted in mode http, by http-request rules")
+		}
+		if err == nil && len(accepted) > 0 {
+			g.c.config.RateLimit.AddTo("exempt", l.Directive, accepted...)
+		}
+		return err
+	default:
+		return errors.New("mcplb rejects connections by their source, and by rates")
+	}
+	if g.mode == "http" && l.arg(1) == "connection" {
+		f.Differ(l.Directive, "", "refused clients get 403 in mode http")
+	}
+	return nil
+}
+
+// tcpUses translates use_backend of mode tcp.
+func (g *group) tcpUses(final *proxy) {
+	c := &criteria{named: g.acls, group: g, used: map[*line]bool{}}
+	for _, l := range g.uses {
+		c.notes = nil
+		when, err := c.parse(l.args(2))
+		if err != nil {
+			l.Impossible("%v", err)
+			continue
+		}
+		b := g.c.byName[l.arg(1)]
+		switch {
+		case b == nil:
+			l.Impossible("there is no backend %q", l.arg(1))
+		case len(when) == 1 && len(when[0]) == 0 && final == nil:
+			g.frontend.Set("backend", g.c.backendOf(b, g.mode), l.Directive)
+			g.c.serves[g.frontend] = true
+			final = b
+		case len(when) == 0:
+			l.Unneeded("its condition never holds here")
+		default:
+			g.sniRoutes(l, when, b)
+		}
+		for _, note := range c.notes {
+			g.front.Differ(l.Directive, "", "%s", note)
+		}
+	}
+	markUsed(g.proxy, c)
+}

@@ -1,0 +1,150 @@
+package haproxy
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"mcplb/cmd/mcplb/convert/lb"
+)
+
+// year is the longest duration that mcplb takes.
+const year = 365 * 24 * time.Hour
+
+// duration reads a time of HAProxy's; without a unit it is in unit.
+func duration(s string, unit time.Duration) (time.Duration, error) {
+	digits := strings.TrimRight(s, "usmhd")
+	switch s[len(digits):] {
+	case "":
+	case "us":
+		unit = time.Microsecond
+	case "ms":
+		unit = time.Millisecond
+	case "s":
+		unit = time.Second
+	case "m":
+		unit = time.Minute
+	case "h":
+		unit = time.Hour
+	case "d":
+		unit = 24 * time.Hour
+	default:
+		return 0, fmt.Errorf("%q is no time", s)
+	}
+	n, err := strconv.ParseUint(digits, 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no time", s)
+	}
+	if d := time.Duration(n) * unit; d <= year && (d == 0 || d >= time.Millisecond) {
+		return d, nil
+	}
+	return 0, fmt.Errorf("%s is no time that mcplb has (a millisecond to a year)", s)
+}
+
+// number reads a number.
+func number(s string) (int, error) {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%q is no number", s)
+	}
+	return int(n), nil
+}
+
+// fetches are the names of mcplb for HAProxy's samples and log variables, in formats.
+var fetches = map[string]string{
+	"src": "{client_ip}", "src_port": "{client_port}", "%ci": "{client_ip}", "%cp": "{client_port}",
+	"hdr(host)": "{host}", "req.hdr(host)": "{host}", "req.fhdr(host)": "{host}", "base_host": "{host}",
+	"path": "{path}", "query": "{query}", "url": "{uri}", "pathq": "{uri}", "capture.req.uri": "{uri}", "method": "{method}", "capture.req.method": "{method}",
+	"%HM": "{method}", "%HU": "{uri}", "%HP": "{path}", "%HQ": "?{query}", "%b": "{backend}", "%s": "{server}", "%f": "{frontend}", "%ft": "{frontend}",
+	"be_name": "{backend}", "srv_name": "{server}", "fe_name": "{frontend}", "unique-id": "{request_id}", "uuid()": "{request_id}", "uuid": "{request_id}",
+	"ssl_c_s_dn": "{tls_subject}", "ssl_fc_protocol": "{tls_version}", "%ID": "{request_id}", "%sslv": "{tls_version}",
+}
+
+// alike are the samples whose counterpart is not quite the same, with what differs.
+var alike = map[string]string{
+	"unique-id": "an identifier of mcplb's form", "uuid()": "an identifier of mcplb's form", "uuid": "an identifier of mcplb's form", "%ID": "an identifier of mcplb's form",
+	"ssl_c_s_dn": "the subject is written as in RFC 4514",
+}
+
+// format translates a log-format string into a text with {names}. l gets the
+// differences, t their comments.
+func (g *group) format(l *line, t *lb.Table, s string) (string, error) {
+	var b strings.Builder
+	for s != "" {
+		c := s[0]
+		switch {
+		case c == '{':
+			b.WriteString("{{")
+			s = s[1:]
+		case c != '%':
+			b.WriteByte(c)
+			s = s[1:]
+		case strings.HasPrefix(s, "%%"):
+			b.WriteByte('%')
+			s = s[2:]
+		default:
+			name, rest, err := cutFetch(s)
+			if err != nil {
+				return "", err
+			}
+			value, err := g.fetch(l, t, name)
+			if err != nil {
+				return "", err
+			}
+			b.WriteString(value)
+			s = rest
+		}
+	}
+	return b.String(), nil
+}
+
+// cutFetch cuts %[sample] or %variable from the beginning of a format.
+func cutFetch(s string) (name, rest string, err error) {
+	body := s[1:]
+	if strings.HasPrefix(body, "{") { // flags
+		_, after, closed := strings.Cut(body, "}")
+		if !closed {
+			return "", "", fmt.Errorf("%q is no format", s)
+		}
+		body = after
+	}
+	if strings.HasPrefix(body, "[") {
+		name, rest, closed := strings.Cut(body[1:], "]")
+		if !closed {
+			return "", "", fmt.Errorf("%q is no format", s)
+		}
+		return strings.TrimSpace(name), rest, nil
+	}
+	n := 0
+	for n < len(body) && (body[n] >= 'a' && body[n] <= 'z' || body[n] >= 'A' && body[n] <= 'Z') {
+		n++
+	}
+	return "%" + body[:n], body[n:], nil
+}
+
+// fetch returns what stands for a sample.
+func (g *group) fetch(l *line, t *lb.Table, name string) (string, error) {
+	switch name {
+	case "ssl_fc":
+		if g.tls != nil {
+			return "1", nil
+		}
+		return "0", nil
+	case "dst_port", "%fp":
+		if port := g.port(); port != "" {
+			return port, nil
+		}
+	}
+	if inside, ok := strings.CutPrefix(name, "str("); ok {
+		return strings.ReplaceAll(strings.TrimSuffix(inside, ")"), "{", "{{"), nil
+	}
+	value, ok := fetches[name]
+	if !ok {
+		return "", fmt.Errorf("mcplb has no name for %%[%s]", strings.TrimPrefix(name, "%"))
+	}
+	if note := alike[name]; note != "" {
+		t.Differ(l.Directive, "", "%s", note)
+	}
+	return value, nil
+}

@@ -1,0 +1,246 @@
+package nginx
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mcplb/cmd/mcplb/convert/lb"
+)
+
+// answer translates a return or a rewrite. where is the path for which it holds, or ""
+// for every path. No effects and no error are a rewrite that changes the path of a
+// proxy_pass, which is read there.
+func (g *group) answer(n *node, s *scope) (effects *lb.Table, where string, err error) {
+	t := &lb.Table{From: []*lb.Directive{n.Directive}}
+	if n.name == "return" {
+		err = g.returned(n, s, t)
+		if err == nil {
+			g.responseHeaders(s, t, true)
+		}
+		return t, "", err
+	}
+	to, flag := n.arg(1), n.arg(2)
+	status := map[string]int{"permanent": 301, "redirect": 302}[flag]
+	if status == 0 && (strings.HasPrefix(to, "http://") || strings.HasPrefix(to, "https://") || strings.HasPrefix(to, "$scheme")) {
+		status = 302
+	}
+	if status == 0 {
+		if s.last("proxy_pass") != nil && s.node.name == "location" {
+			return nil, "", nil
+		}
+		return nil, "", errors.New("mcplb changes paths by prefixes (strip_prefix, add_prefix) where they are forwarded")
+	}
+	from := n.arg(0)
+	switch found := plainRewrite.FindStringSubmatch(from); {
+	case from == "^" || from == ".*" || from == "^.*$" || from == "^/.*$" || from == "^(.*)" || from == "^(.*)$" || from == "^/(.*)$" || from == "^/(.*)" || from == "(.*)":
+		to = wholeRewrite.ReplaceAllString(to, "$request_uri")
+		to = strings.ReplaceAll(to, "$request_uri$request_uri", "$request_uri")
+		to = strings.TrimSuffix(to, "?")
+	case found != nil && isPath(strings.ReplaceAll(found[1], `\`, "")) && plain(found[1]):
+		where = strings.ReplaceAll(found[1], `\`, "")
+	default:
+		return nil, "", fmt.Errorf("%s is a regular expression: mcplb redirects every path, or one", from)
+	}
+	if regexp.MustCompile(`\$\d`).MatchString(to) {
+		return nil, "", errors.New("mcplb's redirects have no part of a regular expression")
+	}
+	if err = g.redirect(n, s, t, to, status); err == nil {
+		g.responseHeaders(s, t, true)
+	}
+	return t, where, err
+}
+
+var (
+	plainRewrite = regexp.MustCompile(`^\^(/[\w./\\-]*?)/?\??\$$`)
+	wholeRewrite = regexp.MustCompile(`/?\$1|/?\$uri\$is_args\$args|\$uri`)
+)
+
+// returned translates return CODE [TEXT], return CODE URL, return URL.
+func (g *group) returned(n *node, s *scope, t *lb.Table) error {
+	code, rest := n.arg(0), n.arg(1)
+	if strings.HasPrefix(code, "http") || strings.HasPrefix(code, "$scheme") {
+		return g.redirect(n, s, t, code, 302)
+	}
+	status, err := number(code)
+	if err != nil {
+		return err
+	}
+	switch {
+	case slices.Contains([]int{301, 302, 303, 307, 308}, status) && rest != "":
+		return g.redirect(n, s, t, rest, status)
+	case status == 444:
+		t.Set("respond", lb.Inline{{Key: "status", Value: 403}}, n.Directive)
+		t.Differ(n.Directive, "respond", "444: answered 403, not closed without a word")
+		return nil
+	case status == 403 && rest == "":
+		t.Set("respond", lb.Inline{{Key: "status", Value: 403}}, n.Directive)
+		return nil
+	case status < 200 || status > 599:
+		return fmt.Errorf("mcplb answers with a status from 200 to 599, not %d", status)
+	}
+	respond := lb.Inline{{Key: "status", Value: status}}
+	if rest != "" && status != 204 && status != 205 && status != 304 {
+		text, notes, err := g.text(rest, s)
+		if err != nil || strings.Contains(rest, "$") && text != strings.ReplaceAll(rest, "{", "{{") {
+			return errors.New("the body of mcplb's responses is fixed")
+		}
+		g.notes(t, n, "respond", notes)
+		respond = append(respond, lb.Pair{Key: "body", Value: rest})
+		kind := "text/plain"
+		if d := s.last("default_type"); d != nil {
+			kind = d.arg(0)
+			d.Translated()
+		}
+		respond = append(respond, lb.Pair{Key: "content_type", Value: kind})
+	}
+	t.Set("respond", respond, n.Directive)
+	return nil
+}
+
+func (g *group) notes(t *lb.Table, n *node, key string, notes []string) {
+	for _, note := range notes {
+		t.Differ(n.Directive, key, "%s", note)
+	}
+}
+
+// redirect translates the target of a redirect.
+func (g *group) redirect(n *node, s *scope, t *lb.Table, to string, status int) error {
+	to = strings.ReplaceAll(to, "$uri$is_args$args", "$request_uri")
+	text, notes, err := g.text(to, s)
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(text, "http://") && !strings.HasPrefix(text, "https://") && !strings.HasPrefix(text, "/") {
+		return fmt.Errorf("%q is no URL", to)
+	}
+	t.Set("redirect", lb.Inline{{Key: "to", Value: text}, {Key: "status", Value: status}}, n.Directive)
+	g.notes(t, n, "redirect", notes)
+	return nil
+}
+
+// condition translates the condition of an if: one of the tables has to hold. holds is
+// false if it never does here.
+func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err error) {
+	words := slices.Clone(n.args)
+	if len(words) == 0 {
+		return nil, false, errors.New("it has no condition")
+	}
+	words[0] = strings.TrimPrefix(words[0], "(")
+	words[len(words)-1] = strings.TrimSuffix(words[len(words)-1], ")")
+	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
+	t := &lb.Table{From: []*lb.Directive{n.Directive}}
+	switch {
+	case len(words) == 1 && strings.HasPrefix(words[0], "$http_"):
+		t.Set("headers", lb.Inline{{Key: headerName(words[0]), Value: []string{}}}, n.Directive)
+		return []*lb.Table{t}, true, nil
+	case len(words) == 2 && strings.HasPrefix(words[0], "$http_") && (words[1] == "=" || words[1] == "!="):
+		key := "not_headers"
+		if words[1] == "!=" {
+			key = "headers"
+		}
+		t.Set(key, lb.Inline{{Key: headerName(words[0]), Value: []string{}}}, n.Directive)
+		return []*lb.Table{t}, true, nil
+	case len(words) != 3:
+		return nil, false, errors.New("mcplb has no such condition")
+	}
+	variable, operator, value := words[0], words[1], words[2]
+	values, err := g.compared(n, operator, value)
+	if err != nil {
+		return nil, false, err
+	}
+	not := strings.HasPrefix(operator, "!")
+	switch {
+	case variable == "$scheme" || variable == "$https":
+		is := map[bool]string{true: "https", false: "http"}[g.tls]
+		if variable == "$https" {
+			is = map[bool]string{true: "on", false: ""}[g.tls]
+		}
+		return []*lb.Table{t}, slices.Contains(values, is) != not, nil
+	case variable == "$server_port" && g.port() != "":
+		return []*lb.Table{t}, slices.Contains(values, g.port()) != not, nil
+	}
+	key, isList, err := conditionKey(variable)
+	if err != nil {
+		return nil, false, err
+	}
+	if not {
+		key = "not_" + key
+	}
+	switch {
+	case strings.HasPrefix(variable, "$http_") && isList:
+		t.Set(key, lb.Inline{{Key: headerName(variable), Value: values}}, n.Directive)
+	case isList || not:
+		t.Set(key, values, n.Directive)
+	default:
+		for _, v := range values {
+			one := t.Clone()
+			one.Set(key, v, n.Directive)
+			alternatives = append(alternatives, one)
+		}
+		return alternatives, true, nil
+	}
+	return []*lb.Table{t}, true, nil
+}
+
+// conditionKey is the key of a condition on a variable, and whether it has a list.
+func conditionKey(variable string) (key string, isList bool, err error) {
+	switch {
+	case variable == "$host" || variable == "$http_host":
+		return "host", true, nil
+	case variable == "$request_method":
+		return "methods", true, nil
+	case variable == "$remote_addr":
+		return "source", true, nil
+	case variable == "$uri" || variable == "$request_uri" || variable == "$document_uri":
+		return "path_exact", false, nil
+	case strings.HasPrefix(variable, "$http_"):
+		return "headers", true, nil
+	}
+	return "", false, fmt.Errorf("mcplb has no condition on %s", variable)
+}
+
+// alternatives is a regular expression of complete words.
+var alternatives = regexp.MustCompile(`^\^?\(?([\w.\\-]+(?:\|[\w.\\-]+)*)\)?\$?$`)
+
+// compared returns the values with which a variable is compared.
+func (g *group) compared(n *node, operator, value string) ([]string, error) {
+	switch operator {
+	case "=", "!=":
+		return []string{value}, nil
+	case "~", "~*", "!~", "!~*":
+		found := alternatives.FindStringSubmatch(value)
+		if found == nil || !plain(found[1]) {
+			return nil, fmt.Errorf("%s is a regular expression, and mcplb's conditions are none", value)
+		}
+		values := strings.Split(strings.ReplaceAll(found[1], `\`, ""), "|")
+		if !strings.HasPrefix(value, "^") || !strings.HasSuffix(value, "$") {
+			g.frontend.Differ(n.Directive, "", "complete values are compared")
+		}
+		if strings.Contains(operator, "*") {
+			g.frontend.Differ(n.Directive, "", "values are compared with regard to case")
+			for _, v := range values {
+				for _, form := range []string{strings.ToLower(v), strings.ToUpper(v), strings.ToUpper(v[:1]) + strings.ToLower(v[1:])} {
+					if !slices.Contains(values, form) {
+						values = append(values, form)
+					}
+				}
+			}
+		}
+		return values, nil
+	}
+	return nil, fmt.Errorf("mcplb has no condition %q", operator)
+}
+
+// headerName is the header of $http_NAME.
+func headerName(variable string) string {
+	words := strings.Split(strings.TrimPrefix(variable, "$http_"), "_")
+	for i, w := range words {
+		if w != "" {
+			words[i] = strings.ToUpper(w[:1]) + w[1:]
+		}
+	}
+	return strings.Join(words, "-")
+}

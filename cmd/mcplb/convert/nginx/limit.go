@@ -1,0 +1,170 @@
+package nginx
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"mcplb/cmd/mcplb/convert/lb"
+)
+
+// routeLimits writes the limits of a location.
+func (g *group) routeLimits(s *scope, t *lb.Table) {
+	var limits []lb.Inline
+	for _, n := range s.all("limit_req") {
+		limit, err := g.requestLimit(n)
+		if err != nil {
+			n.Impossible("%v", err)
+			continue
+		}
+		limits = append(limits, limit)
+		t.Set("limit", limits, n.Directive)
+		note := "over it 429 with Retry-After, not limit_req_status"
+		if !n.has("nodelay") {
+			note = "requests over the rate wait in turn, however many; nginx refuses those over the burst"
+		}
+		t.Differ(n.Directive, "limit", "%s", note)
+	}
+	for _, n := range s.all("limit_conn") {
+		key, _, err := g.c.zone("limit_conn_zone", n.arg(0))
+		count, bad := number(n.arg(1))
+		if err == nil && bad != nil {
+			err = bad
+		}
+		if err != nil {
+			n.Impossible("%v", err)
+			continue
+		}
+		limits = append(limits, lb.Inline{{Key: "key", Value: key}, {Key: "concurrency", Value: count}, {Key: "over", Value: "reject"}})
+		t.Set("limit", limits, n.Directive)
+		t.Differ(n.Directive, "limit", "requests under way, not connections with one; over it 429, not limit_conn_status")
+	}
+	for _, name := range []string{"limit_req_status", "limit_conn_status", "limit_req_log_level", "limit_conn_log_level"} {
+		if n := s.last(name); n != nil {
+			n.Unneeded("over a limit: 429; refusals are counted, and logged by reason")
+		}
+	}
+}
+
+// requestLimit translates limit_req zone=NAME [burst=N] [nodelay].
+func (g *group) requestLimit(n *node) (lb.Inline, error) {
+	name, _ := n.option("zone")
+	key, zone, err := g.c.zone("limit_req_zone", name)
+	if err != nil {
+		return nil, err
+	}
+	rate, err := zoneRate(zone)
+	if err != nil {
+		return nil, err
+	}
+	burst := 0
+	if value, ok := n.option("burst"); ok {
+		if burst, err = number(value); err != nil {
+			return nil, err
+		}
+	}
+	over := "delay"
+	if n.has("nodelay") || burst == 0 {
+		over = "reject"
+	}
+	if g.c.zoneUses[name]++; g.c.zoneUses[name] == 2 {
+		g.c.config.RateLimit.Differ(zone.Directive, "", "zone %s: each route counts by itself", name)
+	}
+	limit := lb.Inline{{Key: "key", Value: key}, {Key: "rate", Value: rate}}
+	if over == "delay" {
+		burst = 0 // nginx lets them through at the rate
+	}
+	return append(limit, lb.Pair{Key: "burst", Value: burst + 1}, lb.Pair{Key: "over", Value: over}), nil
+}
+
+// zone returns the key of a zone, in mcplb's words.
+func (c *converter) zone(kind, name string) (key string, zone *node, err error) {
+	zone = c.zones[kind+" "+name]
+	if zone == nil {
+		return "", nil, fmt.Errorf("there is no zone %q", name)
+	}
+	switch variable := zone.arg(0); {
+	case variable == "$binary_remote_addr" || variable == "$remote_addr" || variable == "$realip_remote_addr":
+		key = "source"
+	case variable == "$http_mcp_session_id":
+		key = "session"
+	case variable == "$server_name" || variable == "$server_port" || variable == "$server_addr":
+		key = "route"
+	case variable == "$ssl_client_s_dn":
+		key = "principal"
+	case strings.HasPrefix(variable, "$http_") && variable != "$http_host":
+		key = "header:" + headerName(variable)
+	default:
+		return "", nil, fmt.Errorf("mcplb's limits are by source, session, route, header or principal, not by %s", variable)
+	}
+	zone.Translated()
+	return key, zone, nil
+}
+
+// zoneRate returns the rate of a zone, per second.
+func zoneRate(zone *node) (any, error) {
+	value, _ := zone.option("rate")
+	digits := strings.TrimRight(value, "r/sm")
+	n, err := number(digits)
+	if err != nil || n == 0 {
+		return nil, errors.New("the zone has no rate")
+	}
+	if strings.HasSuffix(value, "r/m") {
+		rate := math.Round(float64(n)/60*1000) / 1000
+		if rate == math.Trunc(rate) {
+			return int(rate), nil
+		}
+		return max(rate, 0.001), nil
+	}
+	return n, nil
+}
+
+// streamLimit is a limit_conn of a stream server.
+type streamLimit struct {
+	n     *node
+	count int
+}
+
+// applyStreamLimits writes the limit of connections, which mcplb has for all frontends
+// together, if every server has one.
+func (c *converter) applyStreamLimits() {
+	if len(c.limited) == 0 {
+		return
+	}
+	most, all := 0, true
+	for _, l := range c.limited {
+		most = max(most, l.count)
+	}
+	for _, f := range c.config.Frontends {
+		if f.Get("mode") == "http" {
+			limited := len(f.Routes) > 0
+			for _, r := range f.Routes {
+				limits, _ := r.Get("limit").([]lb.Inline)
+				concurrent := slices.ContainsFunc(limits, func(l lb.Inline) bool {
+					return slices.ContainsFunc(l, func(p lb.Pair) bool {
+						n, isNumber := p.Value.(int)
+						if p.Key == "concurrency" && isNumber {
+							most = max(most, n)
+						}
+						return p.Key == "concurrency"
+					})
+				})
+				forwards := !r.Has("respond") && !r.Has("redirect") && !r.Has("deny")
+				limited = limited && (concurrent || !forwards)
+			}
+			all = all && limited
+			continue
+		}
+		all = all && slices.ContainsFunc(c.limited, func(l streamLimit) bool { return slices.Contains(f.From, l.n.Directive) })
+	}
+	for _, l := range c.limited {
+		if !all {
+			l.n.Impossible("mcplb limits connections for all frontends together, and not every server has a limit")
+			continue
+		}
+		c.config.RateLimit.Set("max_connections", most, l.n.Directive)
+		c.config.RateLimit.Differ(l.n.Directive, "max_connections", "over all frontends together, those of mode http too, whose idle connections count")
+	}
+}

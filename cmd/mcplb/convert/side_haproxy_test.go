@@ -1,0 +1,175 @@
+package convert
+
+// The configurations of HAProxy that are compared.
+
+const haproxyDefaults = `
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+`
+
+var haproxyComparisons = []comparison{
+	{name: "a chain of conditions", text: haproxyDefaults + `
+frontend f
+    bind @L1@
+    acl api hdr(host) -i api.example.com
+    acl internal src 127.0.0.7
+    acl write method POST PUT
+    use_backend b if api write
+    use_backend c if api { path_beg /c/ } or { hdr(X-Pool) c }
+    use_backend d if !api internal
+    use_backend d if { path /exact } !write
+    default_backend a
+backend a
+    server a1 @a1@
+backend b
+    server b1 @b1@
+backend c
+    server c1 @c1@
+backend d
+    server d1 @d1@
+`, requests: []request{
+		{path: "/"}, {path: "/c/x"}, {host: "api.example.com", path: "/c/x"}, {host: "API.example.com", path: "/c/x"}, {host: "api.example.com", path: "/c/x", method: "POST", body: "x"},
+		{path: "/", headers: map[string]string{"X-Pool": "c"}}, {path: "/", headers: map[string]string{"X-Pool": "d"}}, {path: "/", source: "127.0.0.7"}, {host: "api.example.com", path: "/", source: "127.0.0.7"},
+		{path: "/exact"}, {path: "/exact", method: "PUT", body: "x"}, {path: "/exact/more"}, {path: "/q?a=b&c=%20d"},
+	}},
+	{name: "headers", watch: []string{"X-Powered-By", "X-Frame-Options", "X-Pool"}, text: haproxyDefaults + `
+frontend f
+    bind @L1@
+    option forwardfor
+    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Source-Port %[src_port]
+    http-request set-header X-Where "%[req.hdr(host)]%[path] {braces} 100%%"
+    http-request add-header X-Also "a b"
+    http-request del-header X-Secret
+    http-request set-header X-Post yes if { method POST }
+    http-response set-header X-Frame-Options DENY
+    http-response del-header X-Powered-By
+    use_backend b if { path_beg /b/ }
+    default_backend a
+frontend g
+    bind @L2@
+    default_backend b
+backend a
+    server a1 @a1@
+backend b
+    http-request set-header X-Pool b
+    http-request set-header X-Also c
+    http-response set-header X-Pool b
+    server b1 @b1@
+`, requests: []request{
+		{path: "/", host: "h.example.com", headers: map[string]string{"X-Secret": "s", "X-Kept": "k"}}, {path: "/b/x", host: "h.example.com"}, {path: "/", host: "h.example.com", method: "POST", body: "body"},
+		{listener: 2, path: "/", host: "h.example.com", headers: map[string]string{"X-Also": "client"}},
+	}},
+	{name: "answers and redirects", watch: []string{"X-Reason"}, text: haproxyDefaults + `
+frontend f
+    bind @L1@
+    acl office src 127.0.0.7 127.1.0.0/16
+    monitor-uri /alive
+    http-request deny if { path_beg /admin/ } !office
+    http-request deny deny_status 429 if { path /slow }
+    http-request return status 418 content-type text/x-tea string "short {and} stout" hdr X-Reason teapot if { path /tea }
+    http-request redirect location /new code 301 if { path /old }
+    http-request redirect prefix https://www.example.com code 307 if { hdr(host) example.com }
+    http-request redirect scheme https code 302 if { hdr(host) -m end .secure.example.com }
+    http-request redirect location https://other.example.com/x if { path /default } { method GET }
+    default_backend a
+backend a
+    server a1 @a1@
+`, requests: []request{
+		{path: "/admin/x"}, {path: "/admin/x", source: "127.0.0.7"}, {path: "/admin/x", source: "127.1.2.3"}, {path: "/slow"}, {path: "/tea"}, {path: "/old"}, {path: "/old/er"},
+		{path: "/a?b=c", host: "example.com"}, {path: "/a?b=c", host: "x.secure.example.com"}, {path: "/default"}, {path: "/default", method: "POST", body: "x"}, {path: "/"},
+	}},
+	{name: "limits", text: haproxyDefaults + `
+frontend f
+    bind @L1@
+    stick-table type ip size 1k expire 1h store http_req_rate(1h)
+    http-request track-sc0 src
+    http-request deny deny_status 429 if { sc_http_req_rate(0) gt 5 }
+    default_backend a
+frontend g
+    bind @L2@
+    stick-table type string len 32 size 1k expire 1h store http_req_rate(1h)
+    http-request track-sc0 hdr(X-Key)
+    http-request deny deny_status 429 if { sc0_http_req_rate gt 3 }
+    default_backend b
+backend a
+    server a1 @a1@
+backend b
+    server b1 @b1@
+`, requests: []request{
+		{path: "/", times: 12, source: "127.0.0.8"}, {path: "/", times: 3, source: "127.0.0.9"},
+		{listener: 2, path: "/", times: 6, headers: map[string]string{"X-Key": "one"}}, {listener: 2, path: "/", times: 2, headers: map[string]string{"X-Key": "two"}},
+	}},
+	{name: "policies", text: haproxyDefaults + `
+frontend f
+    bind @L1@
+    use_backend b if { path_beg /b/ }
+    use_backend c if { path_beg /c/ }
+    use_backend d if { path_beg /d/ }
+    default_backend a
+backend d
+    cookie PLACE insert indirect nocache
+    server d1 @d1@ cookie one
+    server d2 @d2@ cookie two
+backend a
+    balance roundrobin
+    server a1 @a1@
+    server a2 @a2@
+    server a3 @a3@ backup
+    server a4 @a4@ disabled
+backend b
+    balance source
+    server b1 @b1@
+    server b2 @b2@
+    server b3 @b3@
+backend c
+    balance roundrobin
+    server c1 @c1@ weight 3
+    server c2 @c2@ weight 1
+`, requests: []request{
+		{path: "/", times: 10, policy: even}, {path: "/b/", times: 8, policy: sticky, source: "127.0.0.8"}, {path: "/b/", times: 8, policy: sticky, source: "127.0.3.9"}, {path: "/c/", times: 8, policy: even},
+		{path: "/d/", times: 6, jar: true, policy: sticky},
+	}},
+	{name: "paths and prefixes", text: haproxyDefaults + `
+frontend f
+    bind @L1@
+    http-request replace-path ^/strip/(.*) /\1 if { path_beg /strip/ }
+    http-request set-path /base%[path] if { path_beg /add/ }
+    http-request replace-path ^/from/(.*) /to/\1 if { path_beg /from/ }
+    use_backend b if { path_beg /strip/ }
+    default_backend a
+backend a
+    server a1 @a1@
+backend b
+    server b1 @b1@
+`, requests: []request{
+		{path: "/add/x?q=1"}, {path: "/from/a/b?q=1"}, {path: "/other"},
+	}},
+	{name: "TLS and TCP", text: `
+defaults
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+listen lines
+    mode tcp
+    bind @L1@
+    tcp-request connection reject if { src 127.0.0.66 }
+    balance roundrobin
+    server t1 @t1@
+    server t2 @t2@
+frontend https
+    mode http
+    bind @L2@ ssl crt @CERT@
+    http-request redirect scheme https unless { ssl_fc }
+    http-request set-header X-Forwarded-Proto https if { ssl_fc }
+    default_backend web
+backend web
+    mode http
+    server a1 @a1@
+`, requests: []request{
+		{tcp: true, path: "hello", times: 6, policy: spread}, {tcp: true, path: "hello", source: "127.0.0.66"}, {listener: 2, tls: true, path: "/x", host: "side.example.com"},
+	}},
+}

@@ -1,0 +1,148 @@
+package convert
+
+// The configurations of nginx that are compared.
+
+const nginxHead = `
+user root;
+daemon off;
+worker_processes 1;
+pid @DIR@/nginx.pid;
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+events { worker_connections 512; }
+`
+
+const nginxTemp = `
+    access_log off;
+    client_body_temp_path @DIR@/body; proxy_temp_path @DIR@/proxy; fastcgi_temp_path @DIR@/fastcgi; uwsgi_temp_path @DIR@/uwsgi; scgi_temp_path @DIR@/scgi;
+`
+
+var nginxComparisons = []comparison{
+	{name: "names and locations", text: nginxHead + `
+http {` + nginxTemp + `
+    server {
+        listen @L1@ default_server;
+        server_name _;
+        location / { proxy_pass http://@a1@; }
+        location = /exact { proxy_pass http://@b1@; }
+        location /long { proxy_pass http://@c1@; }
+        location /long/er { proxy_pass http://@d1@; }
+    }
+    server {
+        listen @L1@;
+        server_name one.example.com *.wild.example.com;
+        location /long { proxy_pass http://@e1@; }
+    }
+    server {
+        listen @L1@;
+        server_name deep.wild.example.com .dot.example.com;
+        location / { proxy_pass http://@f1@; }
+    }
+}
+`, requests: []request{
+		{path: "/"}, {path: "/exact"}, {path: "/exact/x"}, {path: "/long"}, {path: "/long/x"}, {path: "/long/er/x?a=b"},
+		{host: "one.example.com", path: "/long/x"}, {host: "one.example.com", path: "/other"}, {host: "a.wild.example.com", path: "/long/er"}, {host: "deep.wild.example.com", path: "/long"},
+		{host: "dot.example.com", path: "/"}, {host: "a.dot.example.com", path: "/"}, {host: "unknown.example.com", path: "/long"},
+	}},
+	{name: "headers by level", watch: []string{"X-Level", "X-Powered-By"}, text: nginxHead + `
+http {` + nginxTemp + `
+    proxy_set_header X-Real-IP $remote_addr;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    add_header X-Level http always;
+    upstream pool { server @a1@; }
+    server {
+        listen @L1@;
+        location / { proxy_pass http://pool; }
+        location /own { proxy_set_header X-Own own; proxy_pass http://pool; }
+        location /host { proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_pass http://pool; }
+        location /removed { proxy_set_header Host fixed.example.com; proxy_set_header X-Client ""; proxy_hide_header X-Powered-By; proxy_pass http://pool; }
+        location /level { add_header X-Level location always; proxy_pass http://pool; }
+        location /text { proxy_set_header X-Text "$request_method $request_uri {x} \"q\""; proxy_pass http://@b1@; }
+    }
+}
+`, requests: []request{
+		{path: "/", host: "h.example.com", headers: map[string]string{"X-Client": "c"}}, {path: "/own", host: "h.example.com"}, {path: "/host", host: "h.example.com"},
+		{path: "/removed", host: "h.example.com", headers: map[string]string{"X-Client": "c"}}, {path: "/level", host: "h.example.com"}, {path: "/text?q=1", host: "h.example.com"},
+	}},
+	{name: "paths, answers and redirects", text: nginxHead + `
+http {` + nginxTemp + `
+    server {
+        listen @L1@;
+        server_name side.example.com;
+        default_type text/plain;
+        if ($request_method = DELETE) { return 405; }
+        if ($http_x_deny = yes) { return 403; }
+        location /uri/ { proxy_pass http://@a1@/; proxy_set_header Host $http_host; }
+        location /base/ { proxy_pass http://@a1@/other/; proxy_set_header Host $http_host; }
+        location /kept/ { proxy_pass http://@a1@; proxy_set_header Host $http_host; }
+        location /strip/ { rewrite ^/strip/(.*)$ /$1 break; proxy_pass http://@a1@; proxy_set_header Host $http_host; }
+        location = /text { return 200 "plain"; }
+        location = /gone { return 410; }
+        location /old { return 301 https://new.example.com$request_uri; }
+        location = /rewritten { rewrite ^ /new permanent; }
+        location ~ ^/regex/ { return 404; }
+        location / { proxy_pass http://@b1@; proxy_set_header Host $http_host; }
+    }
+}
+`, requests: []request{
+		{path: "/uri", host: "@"}, {path: "/uri/", host: "h"}, {path: "/uri/x?q=1", host: "h"}, {path: "/base/x/y", host: "h"}, {path: "/kept/x", host: "h"}, {path: "/strip/a/b?q", host: "h"}, {path: "/text", host: "h"}, {path: "/gone", host: "h"},
+		{path: "/old/x?q=1", host: "h"}, {path: "/regex/x", host: "h"}, {path: "/", host: "h"}, {path: "/", host: "h", method: "DELETE"}, {path: "/uri/", host: "h", headers: map[string]string{"X-Deny": "yes"}},
+	}},
+	{name: "limits and access", text: nginxHead + `
+http {` + nginxTemp + `
+    limit_req_zone $binary_remote_addr zone=one:1m rate=1r/m;
+    limit_req_zone $http_x_key zone=key:1m rate=1r/m;
+    limit_req_status 429;
+    server {
+        listen @L1@;
+        location / { limit_req zone=one burst=4 nodelay; proxy_pass http://@a1@; }
+        location /key { limit_req zone=key; proxy_pass http://@a1@; }
+        location /office { allow 127.0.0.7; deny all; proxy_pass http://@a1@; }
+        location /banned { deny 127.0.0.0/30; allow 127.0.0.0/8; deny all; proxy_pass http://@a1@; }
+        location /read { limit_except GET { deny all; } proxy_pass http://@a1@; }
+        location /small { client_max_body_size 1k; proxy_pass http://@a1@; }
+    }
+}
+`, requests: []request{
+		{path: "/", times: 9, source: "127.0.0.8"}, {path: "/", times: 2, source: "127.0.0.9"}, {path: "/key", times: 3, headers: map[string]string{"X-Key": "k"}},
+		{path: "/office", source: "127.0.0.7"}, {path: "/office", source: "127.0.0.8"}, {path: "/banned", source: "127.0.0.2"}, {path: "/banned", source: "127.0.0.8"},
+		{path: "/read"}, {path: "/read", method: "POST", body: "x"}, {path: "/small", method: "POST", body: string(make([]byte, 2000))}, {path: "/small", method: "POST", body: "x"},
+	}},
+	{name: "upstreams", text: nginxHead + `
+http {` + nginxTemp + `
+    upstream turns { server @a1@; server @a2@; server @a3@ backup; server @a4@ down; }
+    upstream weights { server @b1@ weight=3; server @b2@; }
+    upstream hashed { ip_hash; server @c1@; server @c2@; server @c3@; }
+    upstream least { least_conn; server @d1@; }
+    map $http_x_pool $pool { default turns; weights weights; }
+    server {
+        listen @L1@;
+        location / { proxy_pass http://turns; }
+        location /weights { proxy_pass http://weights; }
+        location /hashed { proxy_pass http://hashed; }
+        location /least { proxy_pass http://least; }
+        location /mapped { proxy_pass http://$pool; }
+    }
+}
+`, requests: []request{
+		{path: "/", times: 10, policy: even}, {path: "/weights", times: 8, policy: even}, {path: "/hashed", times: 6, policy: sticky, source: "127.0.0.8"}, {path: "/least"},
+		{path: "/mapped"}, {path: "/mapped", headers: map[string]string{"X-Pool": "weights"}},
+	}},
+	{name: "streams and TLS", watch: []string{"Strict-Transport-Security"}, text: nginxHead + `
+stream {
+    upstream lines { server @t1@; server @t2@; }
+    server { listen @L1@; proxy_pass lines; deny 127.0.0.66; }
+}
+http {` + nginxTemp + `
+    add_header Strict-Transport-Security max-age=1000 always;
+    server {
+        listen @L2@ ssl;
+        ssl_certificate @CERT@;
+        ssl_certificate_key @CERT@;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        location / { proxy_pass http://@a1@; proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header Host $http_host; }
+    }
+}
+`, requests: []request{
+		{tcp: true, path: "hello", times: 6, policy: spread}, {tcp: true, path: "hello", source: "127.0.0.66"}, {listener: 2, tls: true, path: "/x", host: "side.example.com"},
+	}},
+}
