@@ -194,6 +194,7 @@ func (x router) judge(settings *Settings, most int64) {
 	d := settings.matcher.MatchBody(&w.ruled, &w.matching, r.Calls(), &w.taken)
 	if first, ok := r.First(); ok {
 		x.setCall(first.Method, first.Name)
+		x.set(rpcBody, len(first.Method) > 0)
 	}
 	x.dropBody()
 	x.take(settings, d.Route)

@@ -52,7 +52,7 @@ func (x tasks) await() bool {
 	c.keepInput()
 	x.state, x.dispatch.Since = inspecting, c.loop().Now()
 	intake(x).beginPace(size)
-	if x.askForBody() {
+	if (intake{x.exchange}).askForBody() {
 		c.arm()
 		router(x).inspectMore()
 	}
@@ -75,7 +75,7 @@ func (x tasks) arrived(reason http1.Reason) {
 	case most > 0 && x.request.size() > most:
 		router(x).refuseRead(generated{why: BodyTooLarge})
 	case x.request.Done && x.reparse():
-		x.client.HalfOpen = x.client.HalfOpen || x.client.Conn.HungUp()
+		x.client.HalfOpen = x.client.HalfOpen || x.client.down().HungUp()
 		x.state = idle
 		router(x).beginBody()
 		router(x).askForServer(x.client.settings())
