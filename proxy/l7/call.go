@@ -133,6 +133,9 @@ func (x *exchange) setCall(method, name []byte) {
 func (x router) sentMessage() (m rules.Message) {
 	w := x.client.worker
 	m, w.names = rules.SentMessage(&w.request, w.names)
+	if x.has(forTask) {
+		m.Name, _, _ = mcp.SplitTagged(m.Name) // what the server gets
+	}
 	return m
 }
 

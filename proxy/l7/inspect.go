@@ -191,10 +191,10 @@ func (x router) judge(settings *Settings, most int64) {
 	}
 	x.match(settings) // makes the request, whose messages are known now
 	w := c.worker
-	d := settings.matcher.MatchBody(&w.ruled, &w.matching, r.Calls(), &w.taken)
+	d := settings.matcher.MatchBody(&w.ruled, &w.matching, tasks(x).named(r.Calls()), &w.taken)
 	if first, ok := r.First(); ok {
 		x.setCall(first.Method, first.Name)
-		x.set(rpcBody, len(first.Method) > 0)
+		x.set(bodyIsRPC, len(first.Method) > 0)
 	}
 	x.dropBody()
 	x.take(settings, d.Route)
