@@ -59,6 +59,7 @@ func (f *Frontend) sub(before *Frontend) {
 	sub(&f.MessagesRejected, before.MessagesRejected)
 	subMap(f.Refused, before.Refused)
 	subMap(f.SessionsEnded, before.SessionsEnded)
+	subMap(f.SNIRoutes, before.SNIRoutes)
 	f.Connect.sub(&before.Connect)
 	f.Queue.sub(&before.Queue)
 	if f.HTTP != nil && before.HTTP != nil {

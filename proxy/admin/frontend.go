@@ -30,6 +30,8 @@ type Frontend struct {
 	Connect       Timing            `json:"connect"`        // successful connects to servers
 	Queue         Timing            `json:"queue"`          // waits for a slot
 
+	SNIRoutes map[string]uint64 `json:"sni_routes,omitempty"` // counters: clients by route, in mode tcp; "default" = those that took none; absent without routes
+
 	HTTP *HTTP `json:"http,omitempty"` // in mode http
 	TLS  *TLS  `json:"tls,omitempty"`  // with TLS
 

@@ -101,6 +101,8 @@ var frontendMetrics = []metric[Frontend]{
 		func(f *Frontend) map[string]uint64 { return f.Refused }),
 	reasons("frontend_sessions_ended_total", "Sessions of clients that got a server, by the reason of their end.", byFrontend,
 		func(f *Frontend) map[string]uint64 { return f.SessionsEnded }),
+	counters("frontend_sni_route_connections_total", "Clients by the route that the name they ask for (SNI) took, in mode tcp; \"default\" are those that took none.", byFrontend, "route",
+		func(f *Frontend) map[string]uint64 { return f.SNIRoutes }),
 }
 
 var (

@@ -63,7 +63,7 @@ func (x tasks) await() bool {
 	c.keepInput()
 	x.state, x.dispatch.Since = inspecting, c.loop().Now()
 	intake(x).beginPace(size)
-	if (intake{x.exchange}).askForBody() {
+	if intake(x).askForBody() {
 		c.arm()
 		router(x).inspectMore()
 	}
