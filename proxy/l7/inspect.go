@@ -94,7 +94,7 @@ func (x router) inspect(settings *Settings, d rules.Decision) {
 	c.keepInput()
 	x.state, x.dispatch.Since = inspecting, c.loop().Now()
 	intake(x).beginPace(size)
-	if !(intake{x.exchange}).askForBody() {
+	if !intake(x).askForBody() {
 		return
 	}
 	c.arm()
