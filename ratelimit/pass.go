@@ -35,6 +35,7 @@ type Pass struct {
 	turn     Turn
 	at       int // the claim where it waits; -1 = nowhere
 	inLine   bool
+	since    int64 // with inLine: when it came there
 	woken    bool
 	passed   bool
 }
@@ -174,7 +175,7 @@ func (p *Pass) await(i int, now int64) (Answer, woken) {
 		return Answer{Waits: true, Claim: i, Wait: time.Duration(sleep)}, free
 	}
 	if !p.inLine {
-		p.inLine = true
+		p.inLine, p.since = true, now
 		c.account.line = append(c.account.line, p)
 	}
 	return Answer{Waits: true, Claim: i, Wait: time.Duration(longestSleep)}, free
@@ -253,6 +254,52 @@ func (p *Pass) Leave() {
 	a.mu.Unlock()
 	p.accounts, p.waker, p.passed, p.claims = nil, nil, false, p.claims[:0]
 	free.wake()
+}
+
+// Place is where a request waits, for the new process of an upgrade.
+type Place struct {
+	Key   AccountKey // of the claim
+	Turn  int64      // among those who wait for a token: Turn.Place; 0 = it does not
+	Since int64      // it waits for others to end, since then; 0 = it does not
+}
+
+// Place returns where the request waits; nil = nowhere.
+func (p *Pass) Place() *Place {
+	if !p.Waits() {
+		return nil
+	}
+	place := &Place{Key: p.claims[p.at].Key, Turn: p.turn.Place()}
+	if p.inLine {
+		place.Since = p.since
+	}
+	return place
+}
+
+// Rejoin gives a request the place back that it had in the old process, so that those
+// who come to the new process first do not get ahead of it. It must be called between
+// Begin and Ask, and does nothing where the limit is no more.
+func (p *Pass) Rejoin(place *Place) {
+	if p.accounts == nil || place == nil {
+		return
+	}
+	p.accounts.mu.Lock()
+	defer p.accounts.mu.Unlock()
+	i := slices.IndexFunc(p.claims, func(c claim) bool { return c.Key == place.Key })
+	if i < 0 {
+		return
+	}
+	p.at = i
+	c := &p.claims[i]
+	if place.Since == 0 {
+		c.queue().rejoin(&p.turn, place.Turn)
+		return
+	}
+	p.inLine, p.since = true, place.Since
+	at := slices.IndexFunc(c.account.line, func(q *Pass) bool { return q.since > place.Since })
+	if at < 0 {
+		at = len(c.account.line)
+	}
+	c.account.line = slices.Insert(c.account.line, at, p)
 }
 
 // Keys are the accounts that a request which has passed is under way for, for the new

@@ -89,6 +89,16 @@ func (s *Source) Leave(t *Turn) {
 	}
 }
 
+// Rejoin gives a connection of the source the place back that it had in the old process
+// of an upgrade: Turn.Place says which. Those who come to the new process first do not
+// get ahead of it.
+func (s *Source) Rejoin(t *Turn, place int64) {
+	if s != nil {
+		s.queue().rejoin(t, place)
+		s.limiter.queue().rejoin(t, place)
+	}
+}
+
 func (s *Source) queue() queue { return queue{&s.messages, &s.waiting, ofSource} }
 
 // Allow reports whether one message may pass at the time now. If not, it may

@@ -16,6 +16,10 @@ type Turn struct{ word int64 }
 // Waits reports whether the connection waits for a token.
 func (t *Turn) Waits() bool { return t.word != 0 }
 
+// Place is the place that the connection has, for the new process of an upgrade; 0 = none.
+// It is absolute: both processes share the clock.
+func (t *Turn) Place() int64 { return t.word }
+
 // in reports whether the connection waits in the queue of a number.
 func (t *Turn) in(number int64) bool { return t.word != 0 && t.word&1 == number }
 
@@ -91,6 +95,14 @@ func (q queue) awaitN(t *Turn, r limit, n, got int, now int64) (sleep int64) {
 	wait := max(1, q.until(r, others+int64(n), now))
 	t.word = (now+wait)<<1 | q.number
 	return min(wait, longestSleep)
+}
+
+// rejoin gives a connection that waits nowhere its place in another process back.
+func (q queue) rejoin(t *Turn, place int64) {
+	if place != 0 && place&1 == q.number && t.word == 0 {
+		t.word = place
+		q.waiting.Add(1)
+	}
 }
 
 // leave gives the place up, if the connection has one here.

@@ -11,8 +11,10 @@
 //
 // Every HTTP address also answers /health with 200. The tools are echo, whoami
 // (the node's name: which server answered), slow (takes its time, reports
-// progress, can be cancelled) and ask (asks the client back, by sampling). One
-// process holds 25,000 sessions within 2 GB.
+// progress, can be cancelled) and ask (asks the client back, by sampling). For clients
+// without sessions that declare the extension io.modelcontextprotocol/tasks, slow and ask
+// answer with a task: tasks/get, tasks/update, tasks/cancel and subscriptions/listen
+// serve it. One process holds 25,000 sessions within 2 GB.
 //
 //	mcpnode -name node1 -tcp 127.0.0.11:9001 -http 127.0.0.11:8080 -sse 127.0.0.11:8081
 //

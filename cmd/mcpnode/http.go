@@ -83,7 +83,9 @@ func listenHTTP(opts httpOptions, newServer func() *mcp.Server, log *slog.Logger
 	}
 	e.sessions.AddReceivingMiddleware(endWith(stopping))
 	e.stateless.AddReceivingMiddleware(endWith(stopping))
-	e.serve("http", opts.http, pathMCP, e.streamable(opts.idle))
+	tasks := newTaskStore()
+	tasks.closeWith(stopping)
+	e.serve("http", opts.http, pathMCP, e.streamable(opts.idle, tasks))
 	e.serve("ws", cmp.Or(opts.ws, opts.http), pathWebSocket, &webSocketHandler{e.sessions, e.sockets, log})
 	e.serve("sse", cmp.Or(opts.sse, opts.http), pathSSE, e.sse())
 	for _, site := range e.sites {
@@ -125,13 +127,14 @@ func (e *httpEndpoint) serve(option, address, path string, handler http.Handler)
 }
 
 // streamable serves both eras of Streamable HTTP, each by a handler of the SDK: one
-// handles requests that name a version without sessions, the other one all others.
+// handles requests that name a version without sessions, apart from tasks (taskHandler),
+// the other one all others.
 // (A client tries the newer era first, and the answer lists the versions.)
 //
 // The SDK's protection against DNS rebinding is off here and in sse: on a loopback
 // address it would refuse every Host but localhost, and the balancer forwards Host
 // as the client sent it. The balancer has allowed_origins instead.
-func (e *httpEndpoint) streamable(idle time.Duration) http.Handler {
+func (e *httpEndpoint) streamable(idle time.Duration, tasks *taskStore) http.Handler {
 	sessions := mcp.NewStreamableHTTPHandler(always(e.sessions), &mcp.StreamableHTTPOptions{
 		Logger:                     sdkLogger(e.log),
 		SessionTimeout:             idle,
@@ -145,9 +148,10 @@ func (e *httpEndpoint) streamable(idle time.Duration) http.Handler {
 		MaxRequestBodyBytes:          maxMessage,
 		DisableLocalhostProtection:   true,
 	})
+	withTasks := &taskHandler{tasks, stateless}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Header.Get("MCP-Protocol-Version") >= statelessSince {
-			stateless.ServeHTTP(w, req)
+			withTasks.ServeHTTP(w, req)
 		} else {
 			sessions.ServeHTTP(w, req)
 		}

@@ -20,12 +20,20 @@ const (
 // once, and a session costs only its state.
 func newServer(name, version string, log *slog.Logger) *mcp.Server {
 	server := mcp.NewServer(&mcp.Implementation{Name: "mcpnode", Title: name, Version: version},
-		&mcp.ServerOptions{Logger: sdkLogger(log)})
+		&mcp.ServerOptions{Logger: sdkLogger(log), Capabilities: capabilities()})
 	mcp.AddTool(server, &mcp.Tool{Name: "echo", Description: "Returns its message."}, echo)
 	mcp.AddTool(server, &mcp.Tool{Name: "whoami", Description: "Returns the name of the node that answers."}, whoami(name))
 	mcp.AddTool(server, &mcp.Tool{Name: "slow", Description: "Takes some seconds, in steps; reports each step as progress."}, slow)
 	mcp.AddTool(server, &mcp.Tool{Name: "ask", Description: "Asks the client's model and returns its answer."}, ask)
 	return server
+}
+
+// capabilities are those of the SDK's default, and the extension for tasks.
+func capabilities() *mcp.ServerCapabilities {
+	//lint:ignore SA1019 logging is deprecated together with sessions, which have it
+	all := &mcp.ServerCapabilities{Logging: &mcp.LoggingCapabilities{}}
+	all.AddExtension(tasksExtension, nil)
+	return all
 }
 
 // sdkLogger forwards the SDK's log at debug level only: the SDK logs several lines

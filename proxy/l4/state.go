@@ -32,6 +32,7 @@ type Handover struct {
 	Name     string // see session.Info
 	Relay    RelayHandover
 	Messages *MessageState // mode mcp
+	Turn     int64         // likewise: among those whose messages wait for the rate (ratelimit.Turn.Place)
 	Log      *accesslog.Record
 }
 
@@ -106,7 +107,7 @@ func (s *Session) Detach() (h *Handover, d session.Detached, ok bool) {
 	case s.state == relaying && s.relay.Movable() && s.messages.movable():
 		h.Relaying = true
 		if s.messages != nil {
-			h.Messages = &s.messages.MessageState
+			h.Messages, h.Turn = &s.messages.MessageState, s.messages.turn.Place()
 			s.messages.leave()
 		}
 		h.Relay, d, ok = s.relay.Detach()
@@ -145,6 +146,9 @@ func (s *Session) resume(h *Handover, d *session.Detached) {
 	var errno unix.Errno
 	if h.Relaying {
 		s.state = relaying
+		if s.messages != nil {
+			s.client.Source.Rejoin(&s.messages.turn, h.Turn)
+		}
 		errno = s.relay.Attach(s.loop, &h.Relay, d)
 		s.client.Conn, s.client.Stage = s.relay.client, session.StageEntered
 	} else {

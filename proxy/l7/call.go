@@ -16,10 +16,11 @@ type call struct {
 	began        int64
 	status       int // of the response; 0 = none has begun
 
-	reading *bodyReader    // while the body is read
-	pass    ratelimit.Pass // through the limits
-	limits  []*routeLimit  // those of pass, in its order
-	askAt   int64          // when they are asked again, on the loop's clock
+	reading *bodyReader      // while the body is read
+	pass    ratelimit.Pass   // through the limits
+	limits  []*routeLimit    // those of pass, in its order
+	askAt   int64            // when they are asked again, on the loop's clock
+	place   *ratelimit.Place // where it waited in the old process; nil = it has asked here
 
 	cuts []mcp.TaskTag // tags that are taken out of the body on its way to the server
 	sent int           // bytes of the body's data that have passed
@@ -49,7 +50,7 @@ func (cs *calls) put(c *call) {
 		return
 	}
 	c.method, c.name, c.limits, c.cuts = c.method[:0], c.name[:0], c.limits[:0], c.cuts[:0]
-	c.tool, c.began, c.status, c.askAt = false, 0, 0, 0
+	c.tool, c.began, c.status, c.askAt, c.place = false, 0, 0, 0, nil
 	*cs = append(*cs, c)
 }
 
@@ -132,12 +133,16 @@ func (x *exchange) setCall(method, name []byte) {
 func (x router) sentMessage() (m rules.Message) {
 	w := x.client.worker
 	m, w.names = rules.SentMessage(&w.request, w.names)
+	if x.has(forTask) {
+		m.Name, _, _ = mcp.SplitTagged(m.Name) // what the server gets
+	}
 	return m
 }
 
 // CallHandover is what a new process needs of a call.
 type CallHandover struct {
 	Accounts     []ratelimit.AccountKey // under whose limits the request is
+	Place        *ratelimit.Place       // where it waits for them; nil = nowhere
 	Method, Name []byte
 	Tool         bool
 	Began        int64
@@ -149,7 +154,7 @@ func (c *call) handover() *CallHandover {
 	if c == nil {
 		return nil
 	}
-	return &CallHandover{c.pass.Keys(), c.method, c.name, c.tool, c.began, c.status}
+	return &CallHandover{c.pass.Keys(), c.pass.Place(), c.method, c.name, c.tool, c.began, c.status}
 }
 
 // adoptCall continues a call of another process.
@@ -159,7 +164,7 @@ func (x *exchange) adoptCall(h *CallHandover) {
 	}
 	c := x.needCall()
 	c.method, c.name = append(c.method, h.Method...), append(c.name, h.Name...)
-	c.tool, c.began, c.status = h.Tool, h.Began, h.Status
+	c.tool, c.began, c.status, c.place = h.Tool, h.Began, h.Status, h.Place
 	c.pass.Reinstate(x.client.frontend.Accounts, h.Accounts, x.loop().Now())
 }
 

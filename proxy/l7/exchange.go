@@ -115,6 +115,7 @@ const (
 	streaming                               // the response is an event stream
 	interim                                 // the server has sent an interim response
 	resent                                  // the request was sent once more
+	bodyIsRPC                               // its body, which was read for the rules, is JSON-RPC, whatever Content-Type says
 	mayCreateTask                           // its result may be a task
 	forTask                                 // it is for a task, or several
 	tagged                                  // with forTask: their ids have the tag of the server that it is bound to

@@ -103,6 +103,7 @@ func (f *Frontend) Adopt(loop *reactor.Loop, h *Handover, d *session.Detached, s
 	if h.Named != nil {
 		c.forwarded = &forwarded{*h.Named}
 	}
+	c.Source.Rejoin(&c.turn, h.Turn)
 	loop.Append(&c.pending, h.Pending)
 	c.ready = c.pending.Len() > 0
 	c.exchange.log = c.worker.log.Adopt(h.Log)

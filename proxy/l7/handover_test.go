@@ -12,8 +12,18 @@ import (
 // handOver hands the one client over, as if to a new process.
 func (b *fixture) handOver() {
 	b.Helper()
+	b.handOverThat(func(*client) bool { return true })
+}
+
+// handOverThat hands the one client over that is meant.
+func (b *fixture) handOverThat(is func(c *client) bool) {
+	b.Helper()
 	var old *client
-	b.each(func(c *client) { old = c })
+	b.each(func(c *client) {
+		if is(c) {
+			old = c
+		}
+	})
 	loop := old.worker.loop
 	b.On(loop, func() {
 		handover, d, ok := old.Detach()

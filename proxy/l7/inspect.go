@@ -94,7 +94,7 @@ func (x router) inspect(settings *Settings, d rules.Decision) {
 	c.keepInput()
 	x.state, x.dispatch.Since = inspecting, c.loop().Now()
 	intake(x).beginPace(size)
-	if !(intake{x.exchange}).askForBody() {
+	if !intake(x).askForBody() {
 		return
 	}
 	c.arm()
@@ -191,9 +191,10 @@ func (x router) judge(settings *Settings, most int64) {
 	}
 	x.match(settings) // makes the request, whose messages are known now
 	w := c.worker
-	d := settings.matcher.MatchBody(&w.ruled, &w.matching, r.Calls(), &w.taken)
+	d := settings.matcher.MatchBody(&w.ruled, &w.matching, tasks(x).named(r.Calls()), &w.taken)
 	if first, ok := r.First(); ok {
 		x.setCall(first.Method, first.Name)
+		x.set(bodyIsRPC, len(first.Method) > 0)
 	}
 	x.dropBody()
 	x.take(settings, d.Route)

@@ -291,3 +291,23 @@ func TestRoutesByMessage(t *testing.T) {
 		c.Close()
 	}
 }
+
+// A denied request whose body is JSON-RPC gets a JSON-RPC error with its id, whatever its
+// Content-Type: its client shows a page of HTML to nobody.
+func TestDeniedBodyOfAnotherType(t *testing.T) {
+	t.Parallel()
+	b, s := startServed(t, withFrontend(func(f *conf.Frontend) {
+		f.Routes = []conf.Route{{Path: "/", Endpoint: conf.EndpointHTTP, MCPName: []string{"delete_it"}, Deny: true}}
+	}))
+	client := b.dial()
+	for _, c := range []struct{ body, want string }{
+		{`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"delete_it"}}`, `{"jsonrpc":"2.0","id":7,"error":{"code":403,"message":"forbidden: this request is not allowed here"}}`},
+		{`{"params":{"name":"delete_it"}}`, "this request is not allowed here"},
+	} {
+		client.Say(post("/mcp", c.body, "Content-Type: application/x-www-form-urlencoded"))
+		if _, got := client.wantStatus("POST", 403); strings.TrimSpace(got) != c.want {
+			t.Errorf("%s: got %s, want %s", c.body, got, c.want)
+		}
+	}
+	s.expectNoConn()
+}

@@ -69,7 +69,7 @@ func (x refuser) waitsFor(g generated) bool {
 func (x refuser) scanned(p []byte) *mcp.BodyScanner {
 	w := x.client.worker
 	w.scanner.Reset()
-	if x.has(rpc) {
+	if x.has(rpc | bodyIsRPC) {
 		var data Body // without the chunks
 		data.begin(w.request.Framing, w.request.Length, http1.TrailersDrop)
 		data.scan(p, &w.scanner)
@@ -137,7 +137,7 @@ func (x *exchange) respond(g generated, id []byte) {
 	to := recipient{
 		exchange: x, cors: &settings.cors, pages: settings.pages, origin: x.origin, id: id, head: x.Method == http1.MethodHead, keepAlive: !c.Closes,
 		// The client of a lost session looks for this error, whatever it asked.
-		plain: !x.has(rpc) && g.why != SessionGone,
+		plain: !x.has(rpc|bodyIsRPC) && g.why != SessionGone,
 	}
 	out := g.append(c.worker.out[:0], c.worker.now(), to)
 	c.worker.out = out[:0]

@@ -67,7 +67,15 @@ func (x router) admitted(settings *Settings) bool {
 		return true
 	}
 	x.call.pass.Begin(x.client.frontend.Accounts, w.claims, x, x.loop().Now())
-	return x.askLimits()
+	if x.call.place != nil {
+		x.call.pass.Rejoin(x.call.place)
+		x.call.place, x.state = nil, delaying // it was counted
+	}
+	if !x.askLimits() {
+		return false
+	}
+	x.state = idle
+	return true
 }
 
 // askLimits asks the limits of the request that is the input.

@@ -253,3 +253,29 @@ func TestRouteNames(t *testing.T) {
 		}
 	}
 }
+
+// Who waits longest for a limit passes first, also where it is handed over to a new process
+// meanwhile: otherwise an upgrade puts it behind all others.
+func TestDelayedRequestKeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := start(t, []string{s.Address}, oneLoop, withoutLog, withRouteLimits(conf.Route{Path: "/", Limits: limitOf("route", 0, 0, 1, conf.Delay)}))
+	running := b.dial()
+	server := s.receive(running, getOf("/running"))
+	first := b.dial()
+	first.Say(getOf("/first"))
+	b.awaitState("delaying", 1)
+	b.handOverThat(func(c *client) bool { return c.exchange.state == delaying })
+	b.awaitState("delaying", 1)
+	second := b.dial()
+	second.Say(getOf("/second"))
+	b.awaitState("delaying", 2)
+	for _, path := range []string{"/first", "/second"} {
+		server.answer("{}")
+		if r, _ := server.request(); r.URL.Path != path {
+			t.Fatalf("next is %s, want %s", r.URL.Path, path)
+		}
+	}
+	server.answer("{}")
+	second.wantStatus("GET", 200)
+}

@@ -69,7 +69,7 @@ func (x router) proceed(settings *Settings) {
 // askForServer asks for a slot, once enough of the body is there: all of it, where that
 // says which server.
 func (x router) askForServer(settings *Settings) {
-	if x.has(forTask) && (tasks{x.exchange}).await() {
+	if x.has(forTask) && tasks(x).await() {
 		return
 	}
 	if body := intake(x); body.mustCollect(settings) {

@@ -44,6 +44,7 @@ type Handover struct {
 	Request  RequestState
 	At       Place
 	Pending  []byte
+	Turn     int64 // among those whose messages wait for the rate: ratelimit.Turn.Place
 	Exchange ExchangeHandover
 	Tunnel   *TunnelHandover
 	ToClient []byte // parked
@@ -107,7 +108,7 @@ func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
 	}
 	h = &Handover{
 		Client: c.ClientState, Request: c.RequestState, At: at,
-		Pending: append([]byte(nil), c.pending.Bytes()...), Log: x.log,
+		Pending: append([]byte(nil), c.pending.Bytes()...), Log: x.log, Turn: c.turn.Place(),
 	}
 	if (requester{c}).proxy().IsValid() {
 		h.Named = &c.forwarded.from
@@ -196,6 +197,7 @@ func (c *client) Gone(d *session.Detached) {
 
 // Back puts a detached client on its loop again.
 func (c *client) Back(h *Handover, d *session.Detached) {
+	c.Source.Rejoin(&c.turn, h.Turn)
 	if h.Tunnel != nil {
 		mover{c}.attachTunnel(h.Tunnel.tunnel, h, d)
 		return

@@ -39,6 +39,17 @@ func (x tasks) note(settings *Settings) {
 	}
 }
 
+// named are the calls of a body that was read for the rules, with the names that the
+// server gets: a rule for a task must not be passed by a tag.
+func (x tasks) named(calls []mcp.Call) []mcp.Call {
+	for i := range calls {
+		if x.has(forTask) {
+			calls[i].Name, _, _ = mcp.SplitTagged(calls[i].Name)
+		}
+	}
+	return calls
+}
+
 // await begins to read the body of a request for a task, which is the input, and
 // reports whether more of it has to come.
 func (x tasks) await() bool {
@@ -75,7 +86,7 @@ func (x tasks) arrived(reason http1.Reason) {
 	case most > 0 && x.request.size() > most:
 		router(x).refuseRead(generated{why: BodyTooLarge})
 	case x.request.Done && x.reparse():
-		x.client.HalfOpen = x.client.HalfOpen || x.client.Conn.HungUp()
+		x.client.HalfOpen = x.client.HalfOpen || x.client.down().HungUp()
 		x.state = idle
 		router(x).beginBody()
 		router(x).askForServer(x.client.settings())

@@ -431,3 +431,18 @@ func TestTaskStreamsAreHandedOver(t *testing.T) {
 		})
 	}
 }
+
+// A rule for a task holds for its id with a tag, too: by header, and by body.
+func TestTaskRulesSeeNoTag(t *testing.T) {
+	t.Parallel()
+	b, s := startServed(t, withFrontend(func(f *conf.Frontend) {
+		f.Routes = []conf.Route{{Path: "/", Endpoint: conf.EndpointHTTP, MCPMethod: []string{"tasks/get"}, MCPName: []string{"abc"}, Deny: true}}
+	}))
+	id := "abc" + taskTag("s1")
+	client := b.dial()
+	for _, request := range []string{taskCall("tasks/get", "abc"), taskCall("tasks/get", id), modernCall("tasks/get", "", taskBody("tasks/get", id))} {
+		client.Say(request)
+		client.wantStatus("POST", 403)
+	}
+	s.expectNoConn()
+}
