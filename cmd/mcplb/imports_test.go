@@ -29,9 +29,9 @@ var layers = []layer{
 	{name: "conf"},
 	{name: "ratelimit", imports: []string{"conf"}},
 	{name: "proxy/metrics"}, // counters of everything below
-	{name: "backend", imports: []string{"conf", "proxy/metrics"}},
-	{name: "backend/discovery", imports: []string{"conf"}}, // knows no backend and no client
 	{name: "backend/servertls", imports: []string{"conf"}}, // for connections and checks alike
+	{name: "backend", imports: []string{"conf", "proxy/metrics", "backend/servertls"}},
+	{name: "backend/discovery", imports: []string{"conf"}}, // knows no backend and no client
 	{name: "healthcheck", imports: []string{"conf", "backend", "backend/servertls"}},
 	{name: "proxy/reactor"}, // mechanism only: knows no protocol and no backend
 	{name: "proxy/http1", pure: true},

@@ -153,6 +153,7 @@ func exampleBackend() Backend {
 				Errors:      map[string]uint64{"connect_refused": 0, "reset": 1},
 				Retries:     5, Redispatches: 6,
 				Responses: map[string]uint64{"1xx": 1, "2xx": 600, "3xx": 2, "4xx": 30, "5xx": 4},
+				TLS:       &ServerHandshakes{Handshakes: map[string]uint64{"full": 3, "resumed": 40}, Failed: map[string]uint64{"expired": 2}},
 				Queued:    1, Streams: 5, Tunnels: 4,
 				Idle: 9, Connect: exampleLatency(1), Response: exampleLatency(2),
 				Check: Check{Type: "tcp", Checks: 1200, Failures: 1, Observed: 2, Code: "L4OK", Text: "connected",

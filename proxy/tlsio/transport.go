@@ -41,6 +41,7 @@ type Transport struct {
 	unsentReplies   uint16     // bytes of crypto/tls's replies that the peer has not taken
 	fault           unix.Errno // why it failed
 	tls12           bool       // the version, once the handshake is complete
+	resumed         bool       // it continued an earlier session with the server
 	strict          bool       // FIN without close_notify is no end
 	err             error      // of crypto/tls
 }
