@@ -28,7 +28,7 @@ var layers = []layer{
 	{name: "plot", pure: true},
 	{name: "conf"},
 	{name: "ratelimit", imports: []string{"conf"}},
-	{name: "proxy/metrics"}, // counters of everything below
+	{name: "proxy/metrics"},                                // counters of everything below
 	{name: "backend/servertls", imports: []string{"conf"}}, // for connections and checks alike
 	{name: "backend", imports: []string{"conf", "proxy/metrics", "backend/servertls"}},
 	{name: "backend/discovery", imports: []string{"conf"}}, // knows no backend and no client
@@ -65,7 +65,7 @@ var layers = []layer{
 	{name: "cmd/mcpload/comparison", imports: []string{"plot", "cmd/mcpload/proc", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
 	{name: "cmd/mcpload", imports: []string{"cmd/internal/build", "cmd/internal/cli", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/origin", "cmd/mcpload/bench", "cmd/mcpload/stress", "cmd/mcpload/comparison"}},
 	{name: "cmd/mcpcluster", imports: []string{"conf", "cmd/internal/build", "cmd/internal/holder", "cmd/internal/cli", "cmd/internal/logqueue"}},
-	{name: "cmd/mcplb/doctor", imports: []string{"conf", "backend/discovery", "healthcheck", "cmd/internal/holder"}},
+	{name: "cmd/mcplb/doctor", imports: []string{"conf", "backend/discovery", "backend/servertls", "healthcheck", "cmd/internal/holder"}},
 	{name: "cmd/mcplb", imports: []string{"conf", "proxy/reactor", "proxy/rules", "proxy/admin", "proxy/handover", "proxy", "cmd/internal/build", "cmd/internal/cli", "cmd/internal/logqueue", "cmd/mcplb/doctor"}},
 }
 
