@@ -60,6 +60,7 @@ var (
 	keyBackend       = named("backend")
 	keyServer        = named("server")
 	keyTLS           = named("tls")
+	keySNI           = named("sni")
 	keyMethod        = named("method")
 	keyPath          = named("path")
 	keyStatus        = named("status")
@@ -140,9 +141,10 @@ func appendClient(dst []byte, client netip.AddrPort) []byte {
 	return client.AppendTo(dst)
 }
 
-// request writes the fields that only requests have.
+// request writes the fields that only requests have, or that of a connection in their place.
 func (l *line) request(r *Record) {
 	if r.Target.method == 0 && r.Target.path == 0 && r.Status == 0 {
+		l.word(keySNI, string(r.Name))
 		return
 	}
 	l.word(keyMethod, string(r.Method()))

@@ -94,7 +94,7 @@ func (x router) inspect(settings *Settings, d rules.Decision) {
 	c.keepInput()
 	x.state, x.dispatch.Since = inspecting, c.loop().Now()
 	intake(x).beginPace(size)
-	if !x.askForBody() {
+	if !(intake{x.exchange}).askForBody() {
 		return
 	}
 	c.arm()
@@ -103,7 +103,7 @@ func (x router) inspect(settings *Settings, d rules.Decision) {
 
 // askForBody asks a client for its body that waits to be asked, and reports whether the
 // client is still there.
-func (x *exchange) askForBody() bool {
+func (x intake) askForBody() bool {
 	if !x.has(waiting) || x.has(oldClient|continued) {
 		return true
 	}
@@ -114,21 +114,30 @@ func (x *exchange) askForBody() bool {
 // inspectMore reads what has come of the body.
 func (x router) inspectMore() {
 	c := x.client
-	for moved := 0; x.state == inspecting && c.Conn.Readable(); {
+	for moved := 0; x.state == inspecting && c.down().Readable(); {
 		if moved >= reactor.Budget {
-			c.Conn.Yield()
+			c.down().Yield()
 			return
 		}
 		p := c.readBody()
 		if p == nil {
 			return
 		}
-		size, reason := x.request.scan(p, x.call.reading)
+		forRules := x.call != nil && x.call.reading != nil
+		var reader interface{ Feed([]byte) } = unread{}
+		if forRules {
+			reader = x.call.reading
+		}
+		size, reason := x.request.scan(p, reader)
 		moved += size
 		x.pace.got += int64(size)
 		x.dispatch.Since = c.loop().Now()
 		c.loop().Append(&c.pending, p)
-		x.inspected(c.settings(), reason)
+		if forRules {
+			x.inspected(c.settings(), reason)
+		} else {
+			tasks(x).arrived(reason)
+		}
 	}
 }
 
@@ -165,7 +174,7 @@ func (x router) unreadable(fault mcp.Fault) {
 // judge decides about a request whose body has been read to its end.
 func (x router) judge(settings *Settings, most int64) {
 	c := x.client
-	c.HalfOpen = c.HalfOpen || c.Conn.HungUp()
+	c.HalfOpen = c.HalfOpen || c.down().HungUp()
 	if x.state == inspecting && !x.reparse() {
 		return
 	}

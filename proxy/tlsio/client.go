@@ -25,8 +25,9 @@ func NewClient(workers *Workers) *Client {
 
 // Secure puts a Transport on a connection to a server, to which nothing but a PROXY
 // header may have been sent, and begins the handshake. The config, which must have a
-// ServerName and no VerifyConnection, is the Transport's from then on. server tells apart servers of one name:
-// each has its own sessions. Only the connection's loop may call it.
+// ServerName and no VerifyConnection, is the Transport's from then on. server tells
+// apart servers of one name: each has its own sessions. Only the connection's loop may
+// call it.
 //
 // The end of the stream without close_notify is an error here (RFC 8446 section 6.1):
 // an answer that ends with its connection could be cut by anybody otherwise.
@@ -38,7 +39,10 @@ func (s *Client) Secure(c *reactor.Conn, config *tls.Config, server string) *Tra
 		return nil
 	}
 	c.SetTransport(t)
-	t.start(func(w *wire) *tls.Conn { return tls.Client(w, config) })
+	t.start(func(w *wire) *tls.Conn {
+		config.KeyLogWriter = &w.secrets
+		return tls.Client(w, config)
+	})
 	return t
 }
 
