@@ -96,6 +96,7 @@ func exampleFrontend() Frontend {
 		MessagesRejected: 7,
 		Refused:          map[string]uint64{"no_server": 0, "banned": 4, "connection_rate": 5},
 		SessionsEnded:    map[string]uint64{"client_closed": 900, "server_reset": 1},
+		SNIRoutes:        map[string]uint64{"a.example.com": 12, "default": 3},
 		Connect:          Timing{Count: 991, SumSeconds: 0.75, MaxSeconds: 0.01},
 		Queue:            Timing{Count: 2, SumSeconds: 0.5, MaxSeconds: 0.4},
 	}
