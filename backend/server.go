@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"mcplb/backend/servertls"
 	"mcplb/conf"
 	"mcplb/proxy/metrics"
 )
@@ -26,9 +27,10 @@ type Counters struct {
 	ClientAborts    metrics.Counter   // connections that the client broke off
 	Aborts          metrics.Counter   // connections that the balancer ended: server down, limits, shutdown
 	Responses       Classes           // responses in mode http, by status class
+	Handshakes      Handshakes        // of TLS with the server, in connections of clients
 	Connect         metrics.Histogram // duration of connects that succeeded
 	Response        metrics.Histogram // mode http: from the request forwarded to the response head
-	_               [80]byte
+	_               [56]byte
 }
 
 // Visit implements metrics.Set.
@@ -47,6 +49,9 @@ func (c *Counters) Visit(v metrics.Visitor) {
 	v.Counter("ClientAborts", &c.ClientAborts)
 	v.Counter("Aborts", &c.Aborts)
 	v.Counters("Responses", c.Responses[:])
+	v.Counter("TLSFull", &c.Handshakes.Full)
+	v.Counter("TLSResumed", &c.Handshakes.Resumed)
+	v.Counters("TLSFailed", c.Handshakes.Failed[:])
 	c.Connect.Visit("Connect", v)
 	c.Response.Visit("Response", v)
 }
@@ -68,6 +73,14 @@ func (c *Counters) CountOutcome(o Outcome) {
 	case Aborted:
 		c.Aborts.Add(1)
 	}
+}
+
+// Handshakes counts the TLS handshakes with a server. One that a timeout or a stop cut
+// short is not counted.
+type Handshakes struct {
+	Full    metrics.Counter                        // completed, with a certificate
+	Resumed metrics.Counter                        // completed, of an earlier session
+	Failed  [servertls.NumFailures]metrics.Counter // by kind
 }
 
 // classOther is the status class of 600 to 999, which no standard defines.
@@ -95,6 +108,8 @@ type Totals struct {
 	ConnectErrors, ConnectTimeouts, Retries, Redispatches   uint64
 	Resets, Timeouts, ClientAborts, Aborts                  uint64
 	Responses                                               [classOther + 1]uint64
+	FullHandshakes, ResumedHandshakes                       uint64
+	FailedHandshakes                                        [servertls.NumFailures]uint64
 	Connect, Response                                       metrics.Latency
 }
 
@@ -115,6 +130,11 @@ func (t *Totals) add(c *Counters) {
 	t.Aborts += c.Aborts.Load()
 	for class := range c.Responses {
 		t.Responses[class] += c.Responses[class].Load()
+	}
+	t.FullHandshakes += c.Handshakes.Full.Load()
+	t.ResumedHandshakes += c.Handshakes.Resumed.Load()
+	for kind := range c.Handshakes.Failed {
+		t.FailedHandshakes[kind] += c.Handshakes.Failed[kind].Load()
 	}
 	t.Connect.Add(&c.Connect)
 	t.Response.Add(&c.Response)

@@ -52,12 +52,25 @@ func (s *serverTLS) Secure(c *reactor.Conn, server *backend.Server, endpoint con
 	s.client.Secure(c, servertls.Config(s.settings, server.Written(endpoint)), server.Addr(endpoint).String())
 }
 
-// Failed implements session.ServerTLS: it logs why.
-func (s *serverTLS) Failed(c *reactor.Conn, server *backend.Server) {
+// Shaken implements session.ServerTLS: it counts, and logs why a handshake failed.
+func (s *serverTLS) Shaken(c *reactor.Conn, server *backend.Server, failed bool) {
 	t, ok := c.Transport().(*tlsio.Transport)
-	if !ok || t.Err() == nil {
+	if !ok {
 		return
 	}
+	counters := &server.Counters(c.Loop().ID()).Handshakes
+	switch {
+	case !failed && t.Resumed():
+		counters.Resumed.Add(1)
+		return
+	case !failed:
+		counters.Full.Add(1)
+		return
+	case t.Err() == nil: // the kernel's error
+		counters.Failed[servertls.ServerGone].Add(1)
+		return
+	}
+	counters.Failed[servertls.FailureOf(t.Err())].Add(1)
 	if omitted, ok := s.lines.Allow(); ok {
 		s.log.Warn("TLS handshake with a server failed", "server", server.Backend()+"/"+server.Name(), "reason", servertls.Explain(s.settings, t.Err()), "omitted", omitted)
 	}
@@ -71,6 +84,21 @@ func showServerTLS(c *conf.ServerTLS) *admin.ServerTLS {
 	shown := &admin.ServerTLS{Verify: c.Verify, CA: c.CA, ServerName: c.ServerName, MinVersion: c.MinVersion, Checks: c.Checks}
 	if pair := c.Pair(); pair != nil {
 		shown.Cert, shown.NotAfter = c.Cert, pair.Leaf.NotAfter
+	}
+	return shown
+}
+
+// showHandshakes shows the handshakes with a server of a backend that speaks TLS, or
+// did; nil = there were none.
+func showHandshakes(b *pool, t *backend.Totals) *admin.ServerHandshakes {
+	shown := &admin.ServerHandshakes{Handshakes: map[string]uint64{"full": t.FullHandshakes, "resumed": t.ResumedHandshakes}, Failed: map[string]uint64{}}
+	all := t.FullHandshakes + t.ResumedHandshakes
+	for kind, n := range t.FailedHandshakes {
+		shown.Failed[servertls.Failure(kind).String()] = n
+		all += n
+	}
+	if all == 0 && session.TLSOf(b.Pool) == nil {
+		return nil
 	}
 	return shown
 }

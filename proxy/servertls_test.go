@@ -160,29 +160,30 @@ func get(t testing.TB, url string) (status int, body string) {
 // refusals are servers that must not be used, with the reason of their checks.
 var refusals = []struct {
 	name, more, reason string
+	kind               string // in metrics; "" = the handshake is complete when the server refuses it
 	config             func(a *authority) *tls.Config
 }{
-	{"another authority", "", "certificate signed by unknown authority (none of those in backend.b.tls.ca)", func(a *authority) *tls.Config {
+	{"another authority", "", "certificate signed by unknown authority (none of those in backend.b.tls.ca)", "unknown_ca", func(a *authority) *tls.Config {
 		return newAuthority(a.t).issued("127.0.0.1")
 	}},
-	{"expired", "", "certificate expired on 2020-05-01T00:00:00Z", func(a *authority) *tls.Config {
+	{"expired", "", "certificate expired on 2020-05-01T00:00:00Z", "expired", func(a *authority) *tls.Config {
 		then := time.Date(2020, 5, 1, 0, 0, 0, 0, time.UTC)
 		return &tls.Config{Certificates: []tls.Certificate{certificate.New(a.t, &a.cert, certificate.ECDSA(a.t), certificate.UntilThen(then), "127.0.0.1")}}
 	}},
-	{"wrong address", "", "certificate is valid for 127.0.0.9, not 127.0.0.1", func(a *authority) *tls.Config { return a.issued("127.0.0.9") }},
-	{"wrong name", `server_name = "b.test"`, "certificate is valid for a.test, not b.test", func(a *authority) *tls.Config { return a.issued("a.test") }},
-	{"a name for an address", "", "certificate is valid for a.test, not 127.0.0.1", func(a *authority) *tls.Config { return a.issued("a.test") }},
-	{"too old", "min_version = \"1.3\"", "the server does not speak TLS 1.3 or later (backend.b.tls.min_version)", func(a *authority) *tls.Config {
+	{"wrong address", "", "certificate is valid for 127.0.0.9, not 127.0.0.1", "wrong_name", func(a *authority) *tls.Config { return a.issued("127.0.0.9") }},
+	{"wrong name", `server_name = "b.test"`, "certificate is valid for a.test, not b.test", "wrong_name", func(a *authority) *tls.Config { return a.issued("a.test") }},
+	{"a name for an address", "", "certificate is valid for a.test, not 127.0.0.1", "wrong_name", func(a *authority) *tls.Config { return a.issued("a.test") }},
+	{"too old", "min_version = \"1.3\"", "the server does not speak TLS 1.3 or later (backend.b.tls.min_version)", "server_alert", func(a *authority) *tls.Config {
 		c := a.issued("127.0.0.1")
 		c.MaxVersion = tls.VersionTLS12
 		return c
 	}},
-	{"wants a certificate", "", "the server wants a certificate of the balancer: certificate required (set backend.b.tls.cert and key)", func(a *authority) *tls.Config {
+	{"wants a certificate", "", "the server wants a certificate of the balancer: certificate required (set backend.b.tls.cert and key)", "", func(a *authority) *tls.Config {
 		c := a.issued("127.0.0.1")
 		c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, certificate.Pool(a.cert)
 		return c
 	}},
-	{"no TLS", "", "the server does not speak TLS (leave [backend.b.tls] out, or use its TLS port)", nil},
+	{"no TLS", "", "the server does not speak TLS (leave [backend.b.tls] out, or use its TLS port)", "not_tls", nil},
 }
 
 // TestServerTLSRefuses checks that a server which must not be trusted gets no client:

@@ -229,6 +229,7 @@ func showServer(b *pool, server *backend.Server, totals *backend.Totals) admin.S
 		},
 		Retries: totals.Retries, Redispatches: totals.Redispatches,
 		Responses: showResponses(server, totals),
+		TLS:       showHandshakes(b, totals),
 		Connect:   showLatency(&totals.Connect),
 		Response:  response,
 		Check:     showCheck(b, server),

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/internal/kubeapi"
 )
 
 const oneServer = "[[server]]\nname = \"a\"\ntcp = \"10.0.0.1:1\"\n"
@@ -58,28 +59,40 @@ func TestFileChanges(t *testing.T) {
 // servers: half of it would take the other half out of service.
 func TestHalfWrittenFile(t *testing.T) {
 	t.Parallel()
-	path, o := fileWith(t, twoServers)
-	o.await(t, "a=10.0.0.1:1 b=10.0.0.2:1")
-	before := o.State().Updates
+	path := filepath.Join(t.TempDir(), "servers.toml")
+	put(t, path, twoServers)
+	f := &byFile{settings: &conf.Discover{File: path}}
+	events := newNotifier(path)
+	defer events.close()
+	events.follow()
+	now := time.Now()
+	f.look(now, events)
+	f.reported = true
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2 * settleTime) // with 0 bytes
-	if _, err := file.WriteString(oneServer); err != nil {
-		t.Fatal(err)
+	defer file.Close()
+	for _, piece := range []string{"", oneServer, "[[server]]\nname = \"c\"\ntcp = \"10.0.0.3:1\"\n"} {
+		if _, err := file.WriteString(piece); err != nil {
+			t.Fatal(err)
+		}
+		kubeapi.Await(t, "the kernel reports a writer", events.writing)
+		for range 3 {
+			if f.look(now, events) {
+				t.Errorf("half a file would be read, %v after its last change", now.Sub(f.seenAt))
+			}
+			now = now.Add(2 * settleTime)
+		}
 	}
-	time.Sleep(2 * settleTime) // with half of the servers
-	if got := o.text(); got != "a=10.0.0.1:1 b=10.0.0.2:1" {
-		t.Errorf("half a file was read: %s", got)
+	if now = now.Add(writeTime); !f.look(now, events) {
+		t.Error("a writer that never closes the file hides it for ever")
 	}
-	if _, err := file.WriteString("[[server]]\nname = \"c\"\ntcp = \"10.0.0.3:1\"\n"); err != nil {
-		t.Fatal(err)
-	}
+	f.reported = false
 	file.Close()
-	o.await(t, "a=10.0.0.1:1 c=10.0.0.3:1")
-	if n := o.State().Updates - before; n != 1 {
-		t.Errorf("%d updates", n)
+	kubeapi.Await(t, "the kernel reports the end", events.closed)
+	if f.look(now, events); !f.look(now.Add(drainTime), events) {
+		t.Error("a complete file is not read")
 	}
 }
 

@@ -202,10 +202,7 @@ func (k *byKubernetes) list(ctx context.Context) (all []*slice, version string, 
 	query := k.query()
 	query.Set("limit", listLimit)
 	for {
-		var page struct {
-			Metadata struct{ ResourceVersion, Continue string }
-			Items    []*slice
-		}
+		var page slicePage
 		body, err := k.api.get(ctx, k.path(), query, listTime)
 		if err != nil {
 			return nil, "", err
@@ -215,12 +212,20 @@ func (k *byKubernetes) list(ctx context.Context) (all []*slice, version string, 
 		if err != nil {
 			return nil, "", fmt.Errorf("the API's list of EndpointSlices is not JSON: %w", err)
 		}
-		all = append(all, page.Items...)
+		for i := range page.Items {
+			all = append(all, &page.Items[i])
+		}
 		if page.Metadata.Continue == "" {
 			return all, page.Metadata.ResourceVersion, nil
 		}
 		query.Set("continue", page.Metadata.Continue)
 	}
+}
+
+// slicePage is an answer to list: an EndpointSliceList.
+type slicePage struct {
+	Metadata struct{ ResourceVersion, Continue string }
+	Items    []slice
 }
 
 const (

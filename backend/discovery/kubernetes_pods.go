@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"mcplb/conf"
 )
@@ -61,7 +62,7 @@ func (k *byKubernetes) pods() map[string]conf.Server {
 		s := k.slices[name]
 		ports := k.ports(s)
 		for i := range s.Endpoints {
-			if e := &s.Endpoints[i]; len(e.Addresses) > 0 {
+			if e := &s.Endpoints[i]; len(e.Addresses) > 0 && s.canHave(e.Addresses[0]) {
 				join(found, e, ports)
 			}
 		}
@@ -76,6 +77,16 @@ func (k *byKubernetes) pods() map[string]conf.Server {
 		}
 	}
 	return servers
+}
+
+// canHave reports whether a server can be at an address of the slice. Clients of the
+// API can write slices, too, and the API does not look at all that they write.
+func (s *slice) canHave(host string) bool {
+	if s.AddressType == "FQDN" {
+		return host != "" && !strings.ContainsFunc(host, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(":/[]%", c) })
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.Zone() == "" && !address.IsUnspecified() && !address.IsMulticast()
 }
 
 // join adds what an endpoint of a slice with ports says of its pod. Of two pods of one
@@ -125,6 +136,14 @@ func (k *byKubernetes) ports(s *slice) conf.Ports {
 // port returns the number of a port of the slice by its name, or the number that wanted
 // is. A service with one port need not name it. 0 = there is none.
 func (s *slice) port(wanted string) int {
+	if port := s.written(wanted); port > 0 && port <= 65535 {
+		return port
+	}
+	return 0
+}
+
+// written is port as the slice has it, which may be no port.
+func (s *slice) written(wanted string) int {
 	if wanted == "" {
 		return 0
 	}

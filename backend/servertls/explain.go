@@ -95,18 +95,15 @@ func validity(c *x509.Certificate) string {
 // refusal says what an alert of the server means, in the words of crypto/tls.
 func refusal(t *conf.ServerTLS, alert string) string {
 	alert = strings.TrimPrefix(alert, "tls: ")
-	switch alert {
-	case "certificate required", "bad certificate", "unknown certificate authority", "unknown certificate", "expired certificate", "revoked certificate",
-		"unsupported certificate", "access denied", "handshake failure":
-		if t.Cert == "" && alert != "handshake failure" {
-			return fmt.Sprintf("the server wants a certificate of the balancer: %s (set %s.cert and key)", alert, t.Path)
-		}
-		if t.Cert != "" {
-			return fmt.Sprintf("the server refused the handshake or the certificate in %s.cert: %s", t.Path, alert)
-		}
-	case "protocol version not supported":
+	certificate := aboutCertificate(alert)
+	switch {
+	case certificate && t.Cert == "":
+		return fmt.Sprintf("the server wants a certificate of the balancer: %s (set %s.cert and key)", alert, t.Path)
+	case t.Cert != "" && (certificate || alert == "handshake failure"):
+		return fmt.Sprintf("the server refused the handshake or the certificate in %s.cert: %s", t.Path, alert)
+	case alert == "protocol version not supported":
 		return fmt.Sprintf("the server does not speak TLS %s or later (%s.min_version)", t.MinVersion, t.Path)
-	case "unrecognized name":
+	case alert == "unrecognized name":
 		return fmt.Sprintf("the server does not know the name that it was asked for (set %s.server_name)", t.Path)
 	}
 	return "the server refused the handshake: " + alert

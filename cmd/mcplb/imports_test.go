@@ -28,10 +28,10 @@ var layers = []layer{
 	{name: "plot", pure: true},
 	{name: "conf"},
 	{name: "ratelimit", imports: []string{"conf"}},
-	{name: "proxy/metrics"}, // counters of everything below
-	{name: "backend", imports: []string{"conf", "proxy/metrics"}},
-	{name: "backend/discovery", imports: []string{"conf"}}, // knows no backend and no client
+	{name: "proxy/metrics"},                                // counters of everything below
 	{name: "backend/servertls", imports: []string{"conf"}}, // for connections and checks alike
+	{name: "backend", imports: []string{"conf", "proxy/metrics", "backend/servertls"}},
+	{name: "backend/discovery", imports: []string{"conf"}}, // knows no backend and no client
 	{name: "healthcheck", imports: []string{"conf", "backend", "backend/servertls"}},
 	{name: "proxy/reactor"}, // mechanism only: knows no protocol and no backend
 	{name: "proxy/http1", pure: true},
@@ -67,7 +67,7 @@ var layers = []layer{
 	{name: "cmd/mcpload/comparison", imports: []string{"plot", "cmd/mcpload/proc", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/lab"}},
 	{name: "cmd/mcpload", imports: []string{"cmd/internal/build", "cmd/internal/cli", "cmd/mcpload/clients", "cmd/mcpload/report", "cmd/mcpload/run", "cmd/mcpload/origin", "cmd/mcpload/bench", "cmd/mcpload/stress", "cmd/mcpload/comparison"}},
 	{name: "cmd/mcpcluster", imports: []string{"conf", "cmd/internal/build", "cmd/internal/holder", "cmd/internal/cli", "cmd/internal/logqueue"}},
-	{name: "cmd/mcplb/doctor", imports: []string{"conf", "backend/discovery", "healthcheck", "cmd/internal/holder"}},
+	{name: "cmd/mcplb/doctor", imports: []string{"conf", "backend/discovery", "backend/servertls", "healthcheck", "cmd/internal/holder"}},
 	{name: "cmd/mcplb/convert/lb"}, // knows no language
 	{name: "cmd/mcplb/convert/haproxy", imports: []string{"cmd/mcplb/convert/lb"}},
 	{name: "cmd/mcplb/convert/nginx", imports: []string{"cmd/mcplb/convert/lb"}},

@@ -96,6 +96,7 @@ func exampleFrontend() Frontend {
 		MessagesRejected: 7,
 		Refused:          map[string]uint64{"no_server": 0, "banned": 4, "connection_rate": 5},
 		SessionsEnded:    map[string]uint64{"client_closed": 900, "server_reset": 1},
+		SNIRoutes:        map[string]uint64{"a.example.com": 12, "default": 3},
 		Connect:          Timing{Count: 991, SumSeconds: 0.75, MaxSeconds: 0.01},
 		Queue:            Timing{Count: 2, SumSeconds: 0.5, MaxSeconds: 0.4},
 	}
@@ -153,6 +154,7 @@ func exampleBackend() Backend {
 				Errors:      map[string]uint64{"connect_refused": 0, "reset": 1},
 				Retries:     5, Redispatches: 6,
 				Responses: map[string]uint64{"1xx": 1, "2xx": 600, "3xx": 2, "4xx": 30, "5xx": 4},
+				TLS:       &ServerHandshakes{Handshakes: map[string]uint64{"full": 3, "resumed": 40}, Failed: map[string]uint64{"expired": 2}},
 				Queued:    1, Streams: 5, Tunnels: 4,
 				Idle: 9, Connect: exampleLatency(1), Response: exampleLatency(2),
 				Check: Check{Type: "tcp", Checks: 1200, Failures: 1, Observed: 2, Code: "L4OK", Text: "connected",

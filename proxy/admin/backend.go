@@ -105,10 +105,11 @@ type Server struct {
 	Retries      uint64            `json:"retries"`      // counter: further connect attempts to this server after a failed one
 	Redispatches uint64            `json:"redispatches"` // counter: clients sent to another server after a failed connect to this one
 
-	Responses map[string]uint64 `json:"responses"` // counters: its responses by status class, "1xx" to "5xx" and "other" (600 to 999); empty if it has no HTTP address
-	Idle      int64             `json:"idle"`      // idle connections to the server
-	Connect   Latency           `json:"connect"`   // successful connects
-	Response  Latency           `json:"response"`  // mode http: from the forwarded request to the response head
+	Responses map[string]uint64 `json:"responses"`     // counters: its responses by status class, "1xx" to "5xx" and "other" (600 to 999); empty if it has no HTTP address
+	TLS       *ServerHandshakes `json:"tls,omitempty"` // absent: it speaks plain
+	Idle      int64             `json:"idle"`          // idle connections to the server
+	Connect   Latency           `json:"connect"`       // successful connects
+	Response  Latency           `json:"response"`      // mode http: from the forwarded request to the response head
 
 	Check Check  `json:"check"`
 	Names []Name `json:"names,omitempty"` // host names of its addresses; absent = it has none

@@ -143,6 +143,7 @@ func (s *Server) sub(before *Server) {
 	sub(&s.Retries, before.Retries)
 	sub(&s.Redispatches, before.Redispatches)
 	subMap(s.Responses, before.Responses)
+	s.TLS.sub(before.TLS)
 	s.Connect.sub(&before.Connect)
 	s.Response.sub(&before.Response)
 	sub(&s.Check.Checks, before.Check.Checks)

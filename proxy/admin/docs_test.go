@@ -23,7 +23,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := "# Metrics\n\nThe metrics of mcplb at `/metrics` on the admin address, which also has those of Go (`go_*`) and of the process (`process_*`).\n" +
-		"Label values come from the configuration and from fixed sets: no client can create one. Durations are in seconds.\n" +
+		"Label values come from the configuration and from fixed sets: no client can create one, but for names of tools, up to 100 of a frontend that a server has accepted. Durations are in seconds.\n" +
 		"\"In\" is from the client to the server. A test generates and verifies this list.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n"
 	for _, family := range families {
 		text += fmt.Sprintf("| `%s` | %s | %s | %s |\n", family.GetName(), strings.ToLower(family.GetType().String()), labelsOf(family), family.GetHelp())

@@ -152,7 +152,7 @@ var httpMetrics = []metric[HTTP]{
 
 // toolMetrics are the metrics of a tool that clients of a frontend call.
 var toolMetrics = []metric[Tool]{
-	counter("frontend_mcp_tool_requests_total", "Calls of the tool.", byTool,
+	counter("frontend_mcp_tool_requests_total", "Calls of the tool. Those of clients without Mcp-Name count where a route reads the body, since that holds a request up.", byTool,
 		func(t *Tool) uint64 { return t.Requests }),
 	counter("frontend_mcp_tool_errors_total", "Calls of the tool that were answered with a status of 400 or more, or cut.", byTool,
 		func(t *Tool) uint64 { return t.Errors }),
@@ -181,6 +181,14 @@ var tlsMetrics = []metric[TLS]{
 		func(t *TLS) map[string]uint64 { return t.Versions }),
 	reasons("frontend_tls_failed_handshakes_total", "TLS handshakes that failed.", byFrontend,
 		func(t *TLS) map[string]uint64 { return t.Failed }),
+}
+
+// handshakeMetrics are the metrics of a server that speaks TLS.
+var handshakeMetrics = []metric[ServerHandshakes]{
+	counters("server_tls_handshakes_total", "Completed TLS handshakes with the server, without those of checks: full, or resumed from an earlier session.", byServer, "kind",
+		func(h *ServerHandshakes) map[string]uint64 { return h.Handshakes }),
+	reasons("server_tls_failed_handshakes_total", "TLS handshakes with the server that failed, without those of checks and those that timeout_connect ended.", byServer,
+		func(h *ServerHandshakes) map[string]uint64 { return h.Failed }),
 }
 
 // certificateExpiry is meant for alerts.

@@ -179,6 +179,7 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, backendMetrics)
 	describeAll(out, discoveryMetrics)
 	describeAll(out, serverMetrics)
+	describeAll(out, handshakeMetrics)
 	describeAll(out, nameMetrics)
 	describeAll(out, rateLimitMetrics)
 }
@@ -261,6 +262,9 @@ func sendBackend(out chan<- prometheus.Metric, b *Backend) {
 		server := &b.Servers[i]
 		labels := pairs(labels, "server", server.Name)
 		sendAll(out, serverMetrics, server, labels)
+		if server.TLS != nil {
+			sendAll(out, handshakeMetrics, server.TLS, labels)
+		}
 		for j := range server.Names {
 			sendAll(out, nameMetrics, &server.Names[j], pairs(labels, "name", server.Names[j].Name))
 		}

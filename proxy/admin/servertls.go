@@ -16,6 +16,20 @@ type ServerTLS struct {
 	Checks     bool      `json:"checks"` // checks speak TLS, too
 }
 
+// ServerHandshakes are the TLS handshakes with a server, in connections of clients.
+// Those of checks do not count, nor those that a timeout cut short.
+type ServerHandshakes struct {
+	Handshakes map[string]uint64 `json:"handshakes"` // counters: completed handshakes by kind: full or resumed
+	Failed     map[string]uint64 `json:"failed"`     // counters: failed handshakes by reason
+}
+
+func (h *ServerHandshakes) sub(before *ServerHandshakes) {
+	if h != nil && before != nil {
+		subMap(h.Handshakes, before.Handshakes)
+		subMap(h.Failed, before.Failed)
+	}
+}
+
 // serverTLS adds findings about the TLS to a backend's servers.
 func (sum *Summary) serverTLS(now time.Time, b *Backend) {
 	t := b.TLS

@@ -16,9 +16,9 @@ type ServerTLS interface {
 	// begins the handshake: its transport is a Handshake. It is called on the
 	// connection's loop, when nothing but a PROXY header was sent.
 	Secure(c *reactor.Conn, server *backend.Server, endpoint conf.Endpoint)
-	// Failed is called when the handshake of a connection has failed, before that is
-	// closed.
-	Failed(c *reactor.Conn, server *backend.Server)
+	// Shaken is called when the handshake of a connection is complete, or has failed:
+	// then before that is closed.
+	Shaken(c *reactor.Conn, server *backend.Server, failed bool)
 }
 
 // TLSOf is the TLS to a pool's servers that is in force; nil = they speak plain.
@@ -41,8 +41,8 @@ func (d *Dispatch) secure(s Stream, c *reactor.Conn) bool {
 // shaken continues the handshake with the slot's server.
 func (d *Dispatch) shaken(c *reactor.Conn) (done bool, errno unix.Errno) {
 	done, errno = c.Transport().(Handshake).Step()
-	if tls := TLSOf(d.Pool); done && errno != 0 && tls != nil {
-		tls.Failed(c, d.Slot.Server())
+	if tls := TLSOf(d.Pool); done && tls != nil {
+		tls.Shaken(c, d.Slot.Server(), errno != 0)
 	}
 	return done, errno
 }

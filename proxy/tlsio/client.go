@@ -25,14 +25,19 @@ func NewClient(workers *Workers) *Client {
 
 // Secure puts a Transport on a connection to a server, to which nothing but a PROXY
 // header may have been sent, and begins the handshake. The config, which must have a
-// ServerName, is the Transport's from then on. server tells apart servers of one name:
-// each has its own sessions. Only the connection's loop may call it.
+// ServerName and no VerifyConnection, is the Transport's from then on. server tells
+// apart servers of one name: each has its own sessions. Only the connection's loop may
+// call it.
 //
 // The end of the stream without close_notify is an error here (RFC 8446 section 6.1):
 // an answer that ends with its connection could be cut by anybody otherwise.
 func (s *Client) Secure(c *reactor.Conn, config *tls.Config, server string) *Transport {
 	config.ClientSessionCache = sessionsOf{s.sessions, server}
 	t := &Transport{conn: c, worker: s.workers.of(c.Loop()), strict: true}
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		t.resumed = state.DidResume
+		return nil
+	}
 	c.SetTransport(t)
 	t.start(func(w *wire) *tls.Conn {
 		config.KeyLogWriter = &w.secrets
@@ -40,6 +45,10 @@ func (s *Client) Secure(c *reactor.Conn, config *tls.Config, server string) *Tra
 	})
 	return t
 }
+
+// Resumed reports whether the handshake with a server, which is complete, has
+// continued an earlier session.
+func (t *Transport) Resumed() bool { return t.resumed }
 
 // sessionsOf are the sessions with one server.
 type sessionsOf struct {

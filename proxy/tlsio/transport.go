@@ -44,6 +44,7 @@ type Transport struct {
 	state           state
 	closeNotifySent bool
 	tls12           bool   // the version, once the handshake is complete
+	resumed         bool   // it continued an earlier session with the server
 	strict          bool   // the peer is a server: FIN without close_notify is no end
 	protocol        string // by ALPN; "" = none
 }

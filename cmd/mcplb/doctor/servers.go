@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 
+	"mcplb/backend/servertls"
 	"mcplb/conf"
 	"mcplb/healthcheck"
 )
@@ -75,11 +76,16 @@ func (r *reached) examine(ctx context.Context, e *examination) {
 		HTTP: healthcheck.Address{Addr: seen[r.server.HTTP], Written: r.server.HTTP},
 	}
 	if passed := r.check(ctx, e, to); passed != "" {
-		r.add(OK, "", "%s can be reached, and its check passes: %s", strings.Join(sound, ", "), passed)
+		how := ""
+		if r.backend.TLS != nil {
+			how = " over TLS"
+		}
+		r.add(OK, "", "%s can be reached%s, and its check passes: %s", strings.Join(sound, ", "), how, passed)
 	}
 }
 
-// reach resolves and connects to one address, and reports whether it could.
+// reach resolves and connects to one address, with TLS where the backend has it, and
+// reports whether it could.
 func (r *reached) reach(ctx context.Context, e *examination, endpoint conf.Endpoint, address string) (resolved netip.AddrPort, ok bool) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -100,7 +106,37 @@ func (r *reached) reach(ctx context.Context, e *examination, endpoint conf.Endpo
 		r.add(Problem, advise(err, host), "%s: %s cannot be reached: %s", endpoint, address, reason(err))
 		return resolved, false
 	}
-	return resolved, true
+	return resolved, r.backend.TLS == nil || r.shakeHands(ctx, e, endpoint, healthcheck.Address{Addr: resolved, Written: address})
+}
+
+// shakeHands reports whether a server that can be reached completes a TLS handshake, as
+// clients' connections and checks demand it.
+func (r *reached) shakeHands(ctx context.Context, e *examination, endpoint conf.Endpoint, to healthcheck.Address) bool {
+	check := r.backend.Check
+	check.Type, check.TLS, check.Port = conf.CheckTCP, r.backend.TLS, 0
+	result := e.Check(ctx, check, healthcheck.Target{TCP: to})
+	if !result.Passed() {
+		r.add(Problem, adviseTLS(result, to, r.backend.TLS), "%s: %s can be reached, but the TLS handshake fails: %s", endpoint, to.Written, result.Text())
+	}
+	return result.Passed()
+}
+
+// adviseTLS says what to do about a handshake that fails.
+func adviseTLS(result healthcheck.Result, to healthcheck.Address, settings *conf.ServerTLS) string {
+	see := "see what the server presents: openssl s_client -connect " + to.Addr.String()
+	if name := servertls.Name(settings, to.Written); net.ParseIP(name) == nil {
+		see += " -servername " + name
+	}
+	see += " </dev/null"
+	switch text := result.Text(); {
+	case strings.HasPrefix(text, "certificate expired"):
+		return "renew the server's certificate"
+	case strings.HasPrefix(text, "certificate is valid for"):
+		return "set " + settings.Path + ".server_name to one of these names, or write the server's address with it"
+	case result.Code == healthcheck.L6TOUT:
+		return "does the server speak TLS there? If not, leave [" + settings.Path + "] out; " + see
+	}
+	return see
 }
 
 // check does the server's health check once, and returns its result, or "" if it failed.
