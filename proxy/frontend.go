@@ -225,6 +225,7 @@ func (f httpFrontend) show(shown *admin.Frontend) {
 		Compressed: totals.Zipped, Tunnels: totals.Tunnels, BadFrames: totals.BadFrames,
 		Eras: totals.Eras, Methods: totals.Methods,
 		SessionRequests: totals.WithSession, SessionsOpened: totals.Opened,
+		TaskRequests: totals.WithTask, TasksOpened: totals.TasksOpened,
 	}
 	f.showRules(shown.HTTP)
 }

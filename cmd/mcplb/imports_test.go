@@ -35,6 +35,7 @@ var layers = []layer{
 	{name: "healthcheck", imports: []string{"conf", "backend", "backend/servertls"}},
 	{name: "proxy/reactor"}, // mechanism only: knows no protocol and no backend
 	{name: "proxy/http1", pure: true},
+	{name: "proxy/http2", imports: []string{"proxy/http1"}, pure: true},
 	{name: "proxy/websocket", pure: true},
 	{name: "proxy/mcp", pure: true},
 	{name: "proxy/clienthello", pure: true},
@@ -47,7 +48,7 @@ var layers = []layer{
 	{name: "proxy/rules", imports: []string{"conf", "proxy/http1", "proxy/mcp"}, pure: true},
 	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/http1", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4", "proxy/rules"}},
 	{name: "proxy/admin", imports: []string{"plot", "proxy/metrics", "proxy/lograte"}}, // shows what its Source reports
-	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "proxy/reactor", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
+	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "proxy/reactor", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "backend/servertls", "healthcheck", "proxy/reactor", "proxy/http1", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/fleet", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/rules", "proxy/l7", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/internal/build"},
 	{name: "cmd/internal/holder"},   // who listens on an address

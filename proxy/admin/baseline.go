@@ -82,6 +82,8 @@ func (h *HTTP) sub(before *HTTP) {
 	subMap(h.Methods, before.Methods)
 	sub(&h.SessionRequests, before.SessionRequests)
 	sub(&h.SessionsOpened, before.SessionsOpened)
+	sub(&h.TaskRequests, before.TaskRequests)
+	sub(&h.TasksOpened, before.TasksOpened)
 	subMap(h.Routes, before.Routes)
 	for name, tool := range h.Tools {
 		if old := before.Tools[name]; old != nil {

@@ -53,6 +53,8 @@ type HTTP struct {
 	Methods         map[string]uint64 `json:"methods"`          // requests by Mcp-Method, a fixed set and "other"; only those that occurred
 	SessionRequests uint64            `json:"session_requests"` // requests with an MCP session
 	SessionsOpened  uint64            `json:"sessions_opened"`  // MCP sessions that servers opened
+	TaskRequests    uint64            `json:"task_requests"`    // requests for MCP tasks, by the tag of their server
+	TasksOpened     uint64            `json:"tasks_opened"`     // MCP tasks that servers created
 
 	Routes map[string]uint64 `json:"routes"` // counters: requests by route; "default" = those that took none; empty without routes
 	Tools  map[string]*Tool  `json:"tools"`  // calls of tools by name, at most 100 and "other"

@@ -115,6 +115,9 @@ const (
 	streaming                               // the response is an event stream
 	interim                                 // the server has sent an interim response
 	resent                                  // the request was sent once more
+	mayCreateTask                           // its result may be a task
+	forTask                                 // it is for a task, or several
+	tagged                                  // with forTask: their ids have the tag of the server that it is bound to
 )
 
 // endpoints are the addresses of a server that requests may go to, so that an
@@ -154,7 +157,7 @@ func (x *exchange) note(settings *Settings) {
 	x.Flags, x.Session, x.Method, x.origin = 0, 0, head.Method, c.worker.origins.of(head)
 	x.dispatch.Restart()
 	router{x}.beginBody()
-	c.HalfOpen = c.Conn.HungUp()
+	c.HalfOpen = c.down().HungUp()
 	c.Closes = !head.KeepAlive || c.frontend.draining.Load() ||
 		settings.Frontend.RequestsPerConnection > 0 && int(c.Requests) >= settings.Frontend.RequestsPerConnection
 	x.set(oldClient, head.Minor == 0)
@@ -164,6 +167,7 @@ func (x *exchange) note(settings *Settings) {
 	x.set(rpc, head.Method == http1.MethodPost && isMediaType(head.Get(http1.HeaderContentType), "application/json"))
 	x.set(modern, eraOf(head) == mcp.EraStateless)
 	x.set(headerSession, len(head.Get(http1.HeaderMcpSessionID)) > 0)
+	tasks{x}.note(settings)
 }
 
 // eraOf is the era of a request, whose version counts if it stands in one line.
@@ -200,7 +204,7 @@ func (x *exchange) clientReady() {
 // body is still to come, its end is found behind it.
 func (x *exchange) checkGone() {
 	c := x.client
-	if !c.Conn.HungUp() || c.HalfOpen {
+	if !c.down().HungUp() || c.HalfOpen {
 		return
 	}
 	if x.state == dispatching || x.state == delaying || x.state == exchanging && x.request.Done {
@@ -226,12 +230,13 @@ func (x *exchange) forget() {
 // tidy lets go of what an exchange does not need that is over but for its response.
 func (x *exchange) tidy() {
 	x.endCall()
-	x.keepSession()
+	sessionUse{x}.keepSession()
 	x.dispatch.Forget()
 	x.refusal, x.bound, x.upstreamPool = nil, nil, nil
 	x.client.worker.paces.put(x.pace)
 	x.pace = nil
 	if x.encoder != nil {
+		tasks{x}.count()
 		x.client.worker.encoders.put(x.encoder)
 		x.encoder = nil
 	}

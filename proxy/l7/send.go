@@ -2,6 +2,7 @@ package l7
 
 import (
 	"mcplb/backend"
+	"mcplb/proxy/http1"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
 
@@ -23,7 +24,10 @@ func (x upload) forward() {
 	in := &c.worker.input
 	// Of a body that was collected, the rest follows as the server takes it.
 	first := in.p[in.n:min(len(in.p), in.n+reactor.ReadSize)]
-	body, size, reason := c.worker.pass(&x.request, first)
+	if x.has(tagged) {
+		tasks(x).beginSending()
+	}
+	body, size, reason := x.pass(first)
 	end := in.n + size
 	if refusal, ok := x.permitBody(reason); !ok {
 		x.abandon(backend.Aborted)
@@ -48,6 +52,15 @@ func (x upload) forward() {
 	c.leave(in, end)
 	c.arm()
 	x.sendBody()
+}
+
+// pass returns what of p belongs to the request's body, as the server gets it: see
+// worker.pass.
+func (x upload) pass(p []byte) (out []byte, n int, reason http1.Reason) {
+	if x.has(tagged) {
+		return tasks(x).pass(p)
+	}
+	return x.client.worker.pass(&x.request, p)
 }
 
 // unsent handles a connection that had ended before a byte of the request was
@@ -88,7 +101,7 @@ func (x upload) sendBody() {
 			return
 		}
 		if moved >= reactor.Budget {
-			c.Conn.Yield()
+			c.down().Yield()
 			return
 		}
 		p, kept := c.pending.Bytes(), true
@@ -114,14 +127,14 @@ func (x upload) mayRead() bool {
 	if x.pace.proceed(x.loop().Now()) {
 		x.client.arm()
 	}
-	return x.client.pending.Len() > 0 || x.client.Conn.Readable()
+	return x.client.pending.Len() > 0 || x.client.down().Readable()
 }
 
 // sendPiece forwards one piece of the request's body, which is pending if it is kept;
 // what follows the body stays pending.
 func (x upload) sendPiece(p []byte, kept bool) {
 	c := x.client
-	body, size, reason := c.worker.pass(&x.request, p)
+	body, size, reason := x.pass(p)
 	if refusal, ok := x.permitBody(reason); !ok {
 		x.end(refusal, session.ClientReset)
 		return
@@ -133,7 +146,7 @@ func (x upload) sendPiece(p []byte, kept bool) {
 		x.loop().Append(&x.replay, p[:min(size, mostReplay-x.replay.Len())])
 	}
 	if x.request.Done && !kept {
-		c.HalfOpen = c.Conn.HungUp()
+		c.HalfOpen = c.down().HungUp()
 	}
 	// Without data, it is the beginning of a trailer's name.
 	if len(body) > 0 && x.upstream.conn.Send(body) != 0 {

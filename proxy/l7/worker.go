@@ -91,6 +91,8 @@ type worker struct {
 	scanner    mcp.BodyScanner
 	probe      [1]byte
 	origins    origins
+	taskTags   []mcp.TaskTag // of the ids of request
+	taskBody   []byte        // where the body of a request, or response, is put together
 
 	// What rules work with, where a frontend has any.
 	ruled    rules.Request // that of request
@@ -101,7 +103,7 @@ type worker struct {
 	ids      ids
 	calls    calls
 	readers  bodyReaders
-	taken    []taken           // the routes that the messages of request take
+	taken    rules.Shares      // the routes that the messages of request take
 	claims   []ratelimit.Claim // of request
 	keyed    []byte            // where account keys are made
 	names    []byte            // where method and name of request are decoded

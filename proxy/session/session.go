@@ -83,8 +83,14 @@ func (d *Detached) FDs() []int {
 	return []int{d.Client.FD, d.Server.FD}
 }
 
-// Close closes the descriptors, of which another process has copies.
+// Close closes the descriptors, of which another process has copies, and forgets the
+// secrets that it has, too.
 func (d *Detached) Close() {
+	for _, transport := range []reactor.Suspended{d.Client.Transport, d.Server.Transport} {
+		if transport != nil {
+			transport.Forget()
+		}
+	}
 	for _, fd := range d.FDs() {
 		unix.Close(fd)
 	}
