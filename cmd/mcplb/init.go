@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -159,10 +160,10 @@ func (f *firstConfig) server(i int, s string) (firstServer, error) {
 	case port != "" && f.TCP != "" && f.web():
 		return server, cli.Misuse("%s has one port, and -tcp and -http need one each: write %s, and the ports with -server-tcp and -server-http", s, host)
 	case f.TCP != "":
-		server.TCP = net.JoinHostPort(host, firstOf(port, f.TCPPort, portOfAddress(f.TCP)))
+		server.TCP = net.JoinHostPort(host, cmp.Or(port, f.TCPPort, portOfAddress(f.TCP)))
 	}
 	if f.web() {
-		server.HTTP = net.JoinHostPort(host, firstOf(port, f.HTTPPort, portOfAddress(f.HTTP), portOfAddress(f.HTTPS)))
+		server.HTTP = net.JoinHostPort(host, cmp.Or(port, f.HTTPPort, portOfAddress(f.HTTP), portOfAddress(f.HTTPS)))
 	}
 	return server, nil
 }
@@ -171,15 +172,6 @@ func (f *firstConfig) server(i int, s string) (firstServer, error) {
 func isIPv6(s string) bool {
 	a, err := netip.ParseAddr(s)
 	return err == nil && a.Is6()
-}
-
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 func portOfAddress(address string) string {

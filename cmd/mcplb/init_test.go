@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,7 +43,7 @@ func TestInit(t *testing.T) {
 		}
 		var servers []string
 		for _, s := range c.Backends[0].Servers {
-			servers = append(servers, s.Name+" "+firstOf(s.TCP, "-")+" "+firstOf(s.HTTP, "-"))
+			servers = append(servers, s.Name+" "+cmp.Or(s.TCP, "-")+" "+cmp.Or(s.HTTP, "-"))
 		}
 		if got := strings.Join(servers, ", "); got != test.want {
 			t.Errorf("%s: servers %s, want %s", test.args, got, test.want)
