@@ -64,6 +64,10 @@ func Of(c *reactor.Conn) Session {
 	return nil
 }
 
+// Stays reports whether a client's connection cannot move to another process, whatever
+// its session does: it speaks TLS 1.2, or its handshake is not complete.
+func Stays(c *reactor.Conn) bool { return c.HasTransport() && !c.Transport().Detachable() }
+
 // Detached is a session's connections off their loop, on their way to another
 // process.
 type Detached struct {
