@@ -69,7 +69,8 @@ pictures: build ## the screenshot of docs/images (needs chromium)
 prove-100k: ## 100,000 sessions through one mcplb, and the death of a node (VM_RUN: see testdata/vm/prove.sh)
 	testdata/vm/prove.sh 100000
 
-install: build install-files ## install mcplb, its manual, completions, unit and settings below PREFIX (/usr/local) and SYSCONFDIR (/etc), all below DESTDIR
+install: build ## install mcplb, its manual, completions, unit and settings below PREFIX (/usr/local) and SYSCONFDIR (/etc), all below DESTDIR
+	@$(MAKE) --no-print-directory install-files
 
 install-files: # what install does, with the binary of BIN
 	install -D -m 755 $(BIN)/mcplb $(DESTDIR)$(PREFIX)/bin/mcplb
