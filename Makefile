@@ -4,9 +4,12 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 FUZZTIME   ?= 30s
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
+BIN        ?= bin
+# Debian's zsh looks elsewhere for what packages bring.
+ZSHDIR      = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .DEFAULT_GOAL := help
-.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 chaos load stress peers plots pictures prove-100k install help
+.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 chaos load stress peers plots pictures prove-100k install install-files uninstall release deb help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
@@ -70,16 +73,31 @@ prove-100k: ## 100,000 sessions through one mcplb, and the death of a node (VM_R
 	testdata/vm/prove.sh 100000
 
 install: build ## install mcplb, its manual, completions, unit and settings below PREFIX (/usr/local) and SYSCONFDIR (/etc), all below DESTDIR
-	install -D -m 755 bin/mcplb $(DESTDIR)$(PREFIX)/bin/mcplb
+	@$(MAKE) --no-print-directory install-files
+
+install-files: # what install does, with the binary of BIN
+	install -D -m 755 $(BIN)/mcplb $(DESTDIR)$(PREFIX)/bin/mcplb
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed -e 's,/usr/local/,$(PREFIX)/,' -e 's,/etc/mcplb/,$(SYSCONFDIR)/mcplb/,' packaging/systemd/mcplb.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/mcplb.service
-	bin/mcplb man $(DESTDIR)$(PREFIX)/share/man/man1
-	bin/mcplb completion bash | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mcplb
-	bin/mcplb completion zsh | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mcplb
-	bin/mcplb completion fish | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mcplb.fish
+	$(BIN)/mcplb man $(DESTDIR)$(PREFIX)/share/man/man1
+	$(BIN)/mcplb completion bash | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mcplb
+	$(BIN)/mcplb completion zsh | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/$(ZSHDIR)/_mcplb
+	$(BIN)/mcplb completion fish | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mcplb.fish
 	install -D -m 644 packaging/systemd/60-mcplb.conf $(DESTDIR)$(PREFIX)/lib/sysctl.d/60-mcplb.conf
 	install -D -m 644 packaging/systemd/mcplb.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/mcplb
 	test -e $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml || install -D -m 644 packaging/lb.toml $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml
+
+uninstall: ## remove what install has installed, but not SYSCONFDIR/mcplb, which is the operator's
+	rm -f $(DESTDIR)$(PREFIX)/bin/mcplb $(DESTDIR)$(PREFIX)/lib/systemd/system/mcplb.service $(DESTDIR)$(PREFIX)/lib/sysctl.d/60-mcplb.conf
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/mcplb.1* $(DESTDIR)$(PREFIX)/share/man/man1/mcplb-*.1*
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mcplb $(DESTDIR)$(PREFIX)/share/zsh/$(ZSHDIR)/_mcplb $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mcplb.fish
+	rm -f $(DESTDIR)$(SYSCONFDIR)/logrotate.d/mcplb
+
+release: ## a tarball with checksums and a list of modules in bin/release, the same bytes from the same commit
+	packaging/release.sh bin/release
+
+deb: ## a Debian package in bin/release
+	packaging/deb.sh bin/release
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -64,7 +64,7 @@ func TestDocumentsShowExamples(t *testing.T) {
 	for _, text := range examples(t, "*") {
 		all.WriteString(withoutIndent(text) + "\n")
 	}
-	for _, document := range []string{"recipes.md", "moving.md"} {
+	for _, document := range []string{"recipes.md", "migrating.md"} {
 		text, err := os.ReadFile(filepath.Join(docsDirectory, document))
 		if err != nil {
 			t.Fatal(err)
@@ -85,7 +85,7 @@ func TestDocumentsShowExamples(t *testing.T) {
 func TestExamplesAreNamed(t *testing.T) {
 	t.Parallel()
 	var all strings.Builder
-	for _, document := range []string{"recipes.md", "moving.md"} {
+	for _, document := range []string{"recipes.md", "migrating.md"} {
 		text, err := os.ReadFile(filepath.Join(docsDirectory, document))
 		if err != nil {
 			t.Fatal(err)
@@ -94,7 +94,7 @@ func TestExamplesAreNamed(t *testing.T) {
 	}
 	for name := range examples(t, "*") {
 		if !strings.Contains(all.String(), "(../examples/"+name+")") {
-			t.Errorf("examples/%s is named neither in recipes.md nor in moving.md", name)
+			t.Errorf("examples/%s is named neither in recipes.md nor in migrating.md", name)
 		}
 	}
 }

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Makes a Debian package: packaging/deb.sh DIRECTORY writes mcplb_VERSION_ARCH.deb. A version between two releases
+# sorts before the release that it leads to (1.3.0~dev+0123456789ab).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+nfpm=github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+out=$1
+. packaging/version.sh
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+packaging/stage.sh "$work/root" /usr
+doc=$work/root/usr/share/doc/mcplb
+DEB_VERSION=${VERSION/-dev/\~dev}
+ARCH=$(go env GOARCH)
+ROOT=$work/root
+export DEB_VERSION ARCH ROOT
+
+gzip -9 -n -c "$doc/CHANGELOG.md" > "$doc/changelog.gz"
+rm "$doc/CHANGELOG.md"
+install -m 644 packaging/deb/copyright "$doc/copyright"
+install -D -m 644 packaging/deb/lintian-overrides "$work/root/usr/share/lintian/overrides/mcplb"
+mkdir -p "$out"
+find "$work/root" -exec touch --no-create --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+go run "$nfpm" package --config packaging/deb/nfpm.yaml --packager deb --target "$out/mcplb_${DEB_VERSION}_$ARCH.deb"

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Builds mcplb for a release and lays out what is installed:
+#
+#   packaging/stage.sh ROOT PREFIX
+#
+# ROOT gets PREFIX/bin/mcplb and what belongs to it, and etc/. The binary is stripped and static. The same commit and
+# version give the same bytes: nothing depends on the time, the path or the user. VERSION and SOURCE_DATE_EPOCH override
+# what git says (packaging/version.sh).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$1 prefix=$2
+. packaging/version.sh
+umask 022
+
+built=$(mktemp -d)
+trap 'rm -rf "$built"' EXIT
+CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X mcplb/cmd/internal/build.linked=$VERSION" -o "$built/" ./cmd/mcplb
+make -s install-files BIN="$built" DESTDIR="$root" PREFIX="$prefix" SYSCONFDIR=/etc
+gzip -9 -n "$root$prefix"/share/man/man1/*.1
+go version -m "$built/mcplb" | sed "1s,.*,mcplb $VERSION: what it was built from," > "$built/sbom.txt"
+install -D -m 644 "$built/sbom.txt" "$root$prefix/share/doc/mcplb/sbom.txt"
+install -D -m 644 CHANGELOG.md "$root$prefix/share/doc/mcplb/CHANGELOG.md"
