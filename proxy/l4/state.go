@@ -20,7 +20,7 @@ import (
 //	relaying  both connections are Movable        relaying
 //	others    never: they do not last
 //
-// A connection with TLS is not Movable.
+// A connection with TLS 1.2 is not Movable, nor one whose handshake is under way.
 
 // Handover is what a new process needs of a session, its sockets aside. It is fit
 // for encoding; times are on the loops' clock, which both processes share.

@@ -26,7 +26,7 @@ import (
 //	tunnelling  its relay may                            tunnelling
 //	others      never: they do not last
 //
-// A connection with TLS is not Movable.
+// A connection with TLS 1.2 is not Movable, nor one whose handshake is under way.
 
 // Session is a client of mode http as a hand-over sees it.
 type Session interface {

@@ -89,6 +89,13 @@ func Each(c *reactor.Conn, visit func(Session)) {
 	visit(s)
 }
 
+// Stays reports whether a client's connection cannot move to another process, whatever
+// its session does: it speaks HTTP/2, or TLS 1.2, or its handshake is not complete.
+func Stays(c *reactor.Conn) bool {
+	_, multiplexed := Of(c).(Multiplexer)
+	return multiplexed || c.HasTransport() && !c.Transport().Detachable()
+}
+
 // Detached is a session's connections off their loop, on their way to another
 // process.
 type Detached struct {

@@ -49,7 +49,7 @@ func (l *layer) countSent(sent []byte) error {
 		}
 		sent = sent[size:]
 	}
-	l.out.seq = reader.in.seq
+	l.out = reader.in
 	return nil
 }
 

@@ -4,15 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 )
-
-// errUnanswered marks a connection that ended before a byte of the response.
-var errUnanswered = errors.New("unanswered")
 
 // request sends requests on one connection, one after the other.
 func (c *client) request(ctx context.Context, secure bool) error {
@@ -27,9 +23,6 @@ func (c *client) request(ctx context.Context, secure bool) error {
 			return nil
 		}
 		again, err := c.ask(conn, reader, n)
-		if secure && n > 0 && errors.Is(err, errUnanswered) {
-			return nil // an upgrade ends idle TLS connections
-		}
 		if err != nil || !again {
 			return err
 		}
@@ -75,7 +68,7 @@ func (c *client) compose(path string, n int) (head, body, text string) {
 // check reads a response, and reports whether the connection may be used again.
 func (c *client) check(reader *bufio.Reader, path string, n int, sent string) (again bool, err error) {
 	if _, err := reader.Peek(1); err != nil {
-		return false, fmt.Errorf("%w: %w", errUnanswered, err)
+		return false, fmt.Errorf("unanswered: %w", err)
 	}
 	response, err := http.ReadResponse(reader, &http.Request{Method: http.MethodPost})
 	if err != nil {
