@@ -130,7 +130,7 @@ var httpMetrics = []metric[HTTP]{
 		func(h *HTTP) uint64 { return h.HTTP2Connections }),
 	counter("frontend_http2_streams_total", "Streams of HTTP/2, each a request.", byFrontend,
 		func(h *HTTP) uint64 { return h.HTTP2Streams }),
-	gauge("frontend_http2_streams", "Streams of HTTP/2 that are open.", byFrontend,
+	gauge("frontend_http2_open_streams", "Streams of HTTP/2 that are open.", byFrontend,
 		func(h *HTTP) float64 { return float64(h.HTTP2Current) }),
 	reasons("frontend_http2_refused_total", "Requests and connections of HTTP/2 refused before they were a request, by what is wrong.", byFrontend,
 		func(h *HTTP) map[string]uint64 { return h.HTTP2Refused }),
