@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"os"
@@ -14,17 +15,12 @@ import (
 // and line.
 func (c *Config) Warnings(now time.Time) []string {
 	var found []string
+	known := c.knownAuthorities()
 	for _, f := range c.Frontends {
 		found = append(found, f.sourceWarnings(&c.RateLimit)...)
 		found = append(found, f.needlessWarnings()...)
-		if f.TLS == nil {
-			continue
-		}
-		for i := range f.TLS.Certificates {
-			at := element(join("frontend", f.Name)+".tls.certificates", i)
-			for _, warning := range f.TLS.Certificates[i].warnings(now, "clients") {
-				found = append(found, at+": "+warning)
-			}
+		if f.TLS != nil {
+			found = append(found, f.tlsWarnings(join("frontend", f.Name), known, now)...)
 		}
 	}
 	for i := range c.Backends {
@@ -33,6 +29,19 @@ func (c *Config) Warnings(now time.Time) []string {
 		}
 	}
 	return found
+}
+
+// tlsWarnings warns of what is wrong with a frontend's TLS. known are authorities that
+// the configuration names.
+func (f *Frontend) tlsWarnings(path string, known []*x509.Certificate, now time.Time) (found []string) {
+	for i := range f.TLS.Certificates {
+		c := &f.TLS.Certificates[i]
+		about := slices.Concat(c.warnings(now, "clients"), nameWarnings(c.Cert, c.Pair.Leaf), chainWarnings(c.Cert, chainOf(c.Pair), known, now))
+		for _, warning := range about {
+			found = append(found, element(path+".tls.certificates", i)+": "+warning)
+		}
+	}
+	return slices.Concat(found, f.reachWarnings(path), f.TLS.cipherWarnings(path+".tls"), f.TLS.clientWarnings(path+".tls", now), f.TLS.ticketWarnings(path+".tls"))
 }
 
 // soon is how long before a certificate's end its warning begins.
