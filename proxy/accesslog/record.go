@@ -19,6 +19,9 @@ type Record struct {
 	Server   string // the last one tried
 	TLS      string // the TLS version, such as "1.3"
 
+	TLSSubject     string // of the client's certificate
+	TLSFingerprint string // likewise: SHA-256, in hex
+
 	Began    int64         // when the client was accepted, or the first byte of the request arrived
 	Ended    int64         // when the connection or request ended
 	Request  time.Duration // http: from Began until the head was complete

@@ -39,7 +39,10 @@ func (s *Session) endLog(reason session.Reason) {
 	if r.Backend == "" {
 		r.Backend = settings.Pool.Name()
 	}
-	r.Reason, r.Phase = reason.String(), s.phase()
+	r.Reason, r.Phase, r.Detail = reason.String(), s.phase(), session.CertificateDetail(s.client.Conn, reason)
+	if id := s.client.Identity; id != nil {
+		r.TLSSubject, r.TLSFingerprint = id.Subject, id.Fingerprint
+	}
 	r.FrontendConns = s.frontend.Current()
 	if server := s.Server(); server != nil {
 		r.ServerConns = server.Conns()

@@ -155,7 +155,7 @@ func (x *exchange) note(settings *Settings) {
 	x.dispatch.Restart()
 	router{x}.beginBody()
 	c.HalfOpen = c.Conn.HungUp()
-	c.Closes = !head.KeepAlive || c.frontend.draining.Load() ||
+	c.Closes = !head.KeepAlive || c.frontend.draining.Load() || c.outdated(settings) ||
 		settings.Frontend.RequestsPerConnection > 0 && int(c.Requests) >= settings.Frontend.RequestsPerConnection
 	x.set(oldClient, head.Minor == 0)
 	x.set(toWebSocket, head.WebSocket)

@@ -120,6 +120,9 @@ func (x recorder) logEnded() {
 	x.log = nil
 	c := x.client
 	r.Proxy = requester{c}.proxy()
+	if id := c.Identity; id != nil {
+		r.TLSSubject, r.TLSFingerprint = id.Subject, id.Fingerprint
+	}
 	r.Client, r.Frontend, r.Ended = requester{c}.from(), c.settings().Frontend.Name, x.loop().Now()
 	if r.Began == 0 {
 		r.Began = r.Ended
@@ -147,6 +150,9 @@ func (c *client) logFinish(reason session.Reason) {
 	}
 	if r.Reason == "" {
 		r.Reason, r.Phase = reason.String(), c.phase()
+	}
+	if detail := session.CertificateDetail(c.Conn, reason); detail != "" {
+		r.Detail = detail
 	}
 	if refused && (reason.Limited() || reason == session.NoResources) {
 		r.Phase = accesslog.PhaseAdmission

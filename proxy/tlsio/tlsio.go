@@ -20,13 +20,20 @@ type Config struct {
 	// client that asks for ALPN but for none of these is refused. Empty = ALPN
 	// is ignored.
 	Protocols []string
+	// CipherSuites are those of TLS 1.2. Empty = the usual ones.
+	CipherSuites []uint16
+	// TicketKeys encrypt session tickets, the first of them new ones. Empty = own keys,
+	// changed daily.
+	TicketKeys [][32]byte
+	// Verification is how clients' certificates are verified; nil = clients are not
+	// asked for any.
+	Verification *Verification
 }
 
 // Server is the TLS side of one frontend. It is safe for concurrent use by all
 // loops.
 type Server struct {
-	base     *tls.Config // lives as long as the Server: it holds the ticket keys
-	current  atomic.Pointer[tls.Config]
+	current  atomic.Pointer[settings]
 	workers  *Workers
 	counters counters
 }
@@ -34,24 +41,35 @@ type Server struct {
 // NewServer returns a server for connections on the workers' loops.
 func NewServer(c Config, workers *Workers) *Server {
 	s := &Server{workers: workers}
-	s.base = &tls.Config{
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.current.Load(), nil },
-	}
 	s.Apply(c)
 	return s
 }
 
-// Apply changes the settings for future handshakes. Open connections stay as
-// they are, and their sessions can be resumed under the new settings.
+// Apply changes the settings for future handshakes; one goroutine at a time may call it.
+// Open connections stay as they are, and their sessions can be resumed under the new
+// settings, unless one of both asks for certificates of clients and the other does not.
 func (s *Server) Apply(c Config) {
-	s.current.Store(&tls.Config{
+	next := &settings{verification: c.Verification, config: &tls.Config{
 		Certificates: c.Certificates,
 		MinVersion:   c.MinVersion,
 		NextProtos:   c.Protocols,
 		CipherSuites: suites,
 		// Full records from the start: one read of a loop fills only a few.
 		DynamicRecordSizingDisabled: true,
-	})
+	}}
+	if len(c.CipherSuites) > 0 {
+		next.config.CipherSuites = c.CipherSuites
+	}
+	if len(c.TicketKeys) > 0 {
+		next.config.SetSessionTicketKeys(c.TicketKeys)
+	}
+	c.Verification.verify(next.config)
+	if before := s.current.Load(); before != nil && before.verification.same(c.Verification) {
+		next.base = before.base
+	} else {
+		next.base = s.newBase()
+	}
+	s.current.Store(next)
 }
 
 // suites are the cipher suites of TLS 1.2: forward secret and authenticated,
@@ -68,7 +86,7 @@ var suites = []uint16{
 
 // offers reports whether the server offers an application protocol.
 func (s *Server) offers(protocol string) bool {
-	for _, offered := range s.current.Load().NextProtos {
+	for _, offered := range s.current.Load().config.NextProtos {
 		if offered == protocol {
 			return true
 		}

@@ -2,6 +2,7 @@ package tlsio
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -37,12 +38,13 @@ type Transport struct {
 	unread          reactor.PendingBuffer // records read from the socket but not yet decrypted
 	state           state
 	closeNotifySent bool
-	partial         bool       // crypto/tls may hold part of a decrypted record
-	unsentReplies   uint16     // bytes of crypto/tls's replies that the peer has not taken
-	fault           unix.Errno // why it failed
-	tls12           bool       // the version, once the handshake is complete
-	strict          bool       // FIN without close_notify is no end
-	err             error      // of crypto/tls
+	partial         bool              // crypto/tls may hold part of a decrypted record
+	unsentReplies   uint16            // bytes of crypto/tls's replies that the peer has not taken
+	fault           unix.Errno        // why it failed
+	tls12           bool              // the version, once the handshake is complete
+	strict          bool              // FIN without close_notify is no end
+	err             error             // of crypto/tls
+	leaf            *x509.Certificate // the peer's, verified; nil = none
 }
 
 type state uint8
@@ -127,7 +129,7 @@ func (t *Transport) begin(p []byte) bool {
 		t.fail(unix.EPROTO, failedPlain)
 		return false
 	}
-	t.start(func(w *wire) *tls.Conn { return tls.Server(w, t.server.base) })
+	t.start(func(w *wire) *tls.Conn { return tls.Server(w, t.server.current.Load().base) })
 	return true
 }
 
@@ -185,7 +187,7 @@ func (t *Transport) handshakeOver(err error) {
 	t.handshake, t.wire.handshake = nil, nil
 	if err != nil {
 		t.err = err
-		t.fail(faultOf(err), failureOf(err))
+		t.fail(faultOf(err), t.failureOf(err))
 		t.conn.Yield()
 		return
 	}
@@ -193,6 +195,7 @@ func (t *Transport) handshakeOver(err error) {
 	if t.server != nil {
 		t.server.counters.complete(&state)
 	}
+	t.leaf = leafOf(&state)
 	t.state, t.tls12 = open, state.Version == tls.VersionTLS12
 	t.worker.loop.Append(&t.unread, left)
 	if broken, ok := end.(unix.Errno); ok {
@@ -212,9 +215,11 @@ func faultOf(err error) unix.Errno {
 }
 
 // failureOf returns how a handshake's error is counted.
-func failureOf(err error) failure {
+func (t *Transport) failureOf(err error) failure {
 	var alert *net.OpError
 	switch {
+	case t.server != nil && t.server.refused(err):
+		return failedCertificate
 	case faultOf(err) == unix.ECONNRESET:
 		return failedGone
 	case errors.As(err, &alert) && alert.Op == "remote error":
