@@ -37,11 +37,11 @@ var layers = []layer{
 	{name: "proxy/http1", pure: true},
 	{name: "proxy/websocket", pure: true},
 	{name: "proxy/mcp", pure: true},
-	{name: "proxy/accesslog", imports: []string{"conf"}},                           // loops give it all that it writes
+	{name: "proxy/clientcert", imports: []string{"conf"}},                          // knows certificates, and no connection
+	{name: "proxy/accesslog", imports: []string{"conf", "proxy/clientcert"}},       // loops give it all that it writes
 	{name: "proxy/lograte"},                                                        // knows no line
 	{name: "proxy/fleet", imports: []string{"conf", "ratelimit", "proxy/lograte"}}, // several balancers, by way of Redis
 	{name: "proxy/tlsio", imports: []string{"proxy/metrics", "proxy/reactor"}},
-	{name: "proxy/clientcert", imports: []string{"conf"}}, // knows certificates, and no connection
 	{name: "proxy/session", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/accesslog", "proxy/clientcert"}},
 	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "backend", "proxy/reactor", "proxy/mcp", "proxy/accesslog", "proxy/session"}},
 	{name: "proxy/rules", imports: []string{"conf", "proxy/http1", "proxy/mcp"}, pure: true},

@@ -114,8 +114,10 @@ func (l *line) record(r *Record, s *stamp) {
 	l.word(keyBackend, r.Backend)
 	l.word(keyServer, r.Server)
 	l.word(keyTLS, r.TLS)
-	l.word(keySubject, r.TLSSubject)
-	l.word(keyFingerprint, r.TLSFingerprint)
+	if id := r.Identity; id != nil {
+		l.word(keySubject, id.Subject)
+		l.word(keyFingerprint, id.Fingerprint)
+	}
 	l.request(r)
 	l.milliseconds(keyRequest, r.Request)
 	l.milliseconds(keyQueue, r.Queue)

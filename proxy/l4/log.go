@@ -40,12 +40,10 @@ func (s *Session) endLog(reason session.Reason) {
 		r.Backend = settings.Pool.Name()
 	}
 	r.Reason, r.Phase, r.Detail = reason.String(), s.phase(), session.CertificateDetail(s.client.Conn, reason)
-	if id := s.client.Identity; id != nil {
-		r.TLSSubject, r.TLSFingerprint = id.Subject, id.Fingerprint
-	}
-	r.FrontendConns = s.frontend.Current()
+	r.Identity = s.client.Identity
+	r.FrontendConns = int32(s.frontend.Current())
 	if server := s.Server(); server != nil {
-		r.ServerConns = server.Conns()
+		r.ServerConns = int32(server.Conns())
 	}
 	s.frontend.Log.Buffer(s.loop.ID()).End(r)
 }

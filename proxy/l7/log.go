@@ -120,16 +120,14 @@ func (x recorder) logEnded() {
 	x.log = nil
 	c := x.client
 	r.Proxy = requester{c}.proxy()
-	if id := c.Identity; id != nil {
-		r.TLSSubject, r.TLSFingerprint = id.Subject, id.Fingerprint
-	}
+	r.Identity = c.Identity
 	r.Client, r.Frontend, r.Ended = requester{c}.from(), c.settings().Frontend.Name, x.loop().Now()
 	if r.Began == 0 {
 		r.Began = r.Ended
 	}
-	r.FrontendConns = c.frontend.Current()
+	r.FrontendConns = int32(c.frontend.Current())
 	if server := c.Server(); server != nil {
-		r.ServerConns = server.Conns()
+		r.ServerConns = int32(server.Conns())
 	}
 	c.worker.log.End(r)
 }
