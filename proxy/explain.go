@@ -182,11 +182,7 @@ func (e *explanation) decide() {
 			e.refused(400, fault.Text())
 			return
 		}
-		d = m.MatchBody(e.request, s, body.Calls())
-		e.request.Message = rules.Message{Known: true}
-		if call, ok := body.First(); ok {
-			e.request.Message.Method, e.request.Message.Name = call.Method, call.Name
-		}
+		d = m.MatchBody(&e.request, s, body.Calls(), new(rules.Shares)) // and notes the message that decides
 	}
 	e.answer.Message = string(bytes.TrimSpace(fmt.Appendf(nil, "%s %s", e.request.Message.Method, e.request.Message.Name)))
 	e.answer.Route, e.answer.Why = rules.Title(e.frontend, d.Route), rules.Why(e.frontend, &e.request, d)

@@ -42,6 +42,15 @@ redirect = { to = "https://{host}{uri}" }
 headers = { "X-Forwarded-Proto" = ["https"] }
 path = "/secure"
 backend = "slow"
+[[frontend.web.route]]
+host = "safe.example.org"
+mcp_method = ["tools/call"]
+mcp_name = ["delete_*"]
+deny = true
+[[frontend.web.route]]
+host = "safe.example.org"
+mcp_name = ["slow_*"]
+backend = "slow"
 [frontend.api]
 listen = ":9090"
 mode = "http"
@@ -88,6 +97,9 @@ func TestExplainRoute(t *testing.T) {
 		"malformed":             {admin.RouteRequest{URL: "http://u@x:8080/"}, "refused", "none", "Host"},
 		"by body":               {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: call("slow_x")}, "forwarded slow sse", "route[3] host *.example.com", "tools/call slow_x"},
 		"by another body":       {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: call("quick")}, "forwarded nodes http", "none", "mcp_name does not hold"},
+		"by a later message":    {admin.RouteRequest{Method: "POST", URL: "http://safe.example.org:8080/", Body: "[" + call("a") + "," + call("slow_x") + "," + call("b") + "]"}, "forwarded slow http", "route[7] host safe.example.org", "its conditions hold: host, mcp_nametools/call slow_x"},
+		"a denied message":      {admin.RouteRequest{Method: "POST", URL: "http://safe.example.org:8080/", Body: "[" + call("a") + "," + call("slow_x") + "," + call("delete_b") + "]"}, "denied", "route[6] host safe.example.org", "its conditions hold: host, mcp_method, mcp_nametools/call delete_b"},
+		"a denied reading":      {admin.RouteRequest{Method: "POST", URL: "http://safe.example.org:8080/", Body: `{"method":"tools/call","params":{"name":"delete_b","name":"c"}}`}, "denied", "route[6] host safe.example.org", "its conditions hold: host, mcp_method, mcp_nametools/call delete_b"},
 		"a broken body":         {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: "{"}, "refused", "none", "JSON"},
 		"by fields":             {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: call("x"), Headers: modern("=?base64?c2xvd194?=")}, "forwarded slow sse", "route[3] host *.example.com", "slow_x"},
 		"by fields of no one":   {admin.RouteRequest{Method: "POST", URL: "http://a.example.com:8080/mcp", Body: call("x"), Headers: modern("slow_x")[1:]}, "forwarded nodes http", "none", "tools/call x"},

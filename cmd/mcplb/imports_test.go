@@ -35,6 +35,7 @@ var layers = []layer{
 	{name: "healthcheck", imports: []string{"conf", "backend", "backend/servertls"}},
 	{name: "proxy/reactor"}, // mechanism only: knows no protocol and no backend
 	{name: "proxy/http1", pure: true},
+	{name: "proxy/http2", imports: []string{"proxy/http1"}, pure: true},
 	{name: "proxy/websocket", pure: true},
 	{name: "proxy/mcp", pure: true},
 	{name: "proxy/clientcert", imports: []string{"conf"}},                          // knows certificates, and no connection

@@ -161,7 +161,7 @@ func (x *exchange) adoptCall(h *CallHandover) {
 }
 
 // dropBody lets go of the reader of a body that is judged.
-func (x *exchange) dropBody() {
+func (x router) dropBody() {
 	if c := x.call; c != nil {
 		x.client.worker.readers.put(c.reading)
 		c.reading = nil

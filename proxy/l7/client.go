@@ -93,14 +93,14 @@ func (c *client) entered(done bool, refusal session.Reason) {
 func (c *client) awaitRequest() {
 	c.state, c.Since = reading, c.loop().Now()
 	c.arm()
-	if c.Conn.Readable() {
+	if c.down().Readable() {
 		c.read() // what came behind the header, or the handshake
 	}
 }
 
 // Ready implements reactor.Handler for the client's connection.
 func (c *client) Ready(*reactor.Conn) {
-	if c.Conn.Failed() {
+	if c.down().Failed() {
 		c.gone()
 		return
 	}
@@ -109,7 +109,7 @@ func (c *client) Ready(*reactor.Conn) {
 		settings := c.settings()
 		c.entered(c.Enter(&settings.Settings, c.frontend.Limiter))
 	case reading:
-		if c.Resume != 0 && c.Conn.HungUp() && !c.HalfOpen {
+		if c.Resume != 0 && c.down().HungUp() && !c.HalfOpen {
 			c.gone() // and is neither forwarded nor charged
 			return
 		}
@@ -141,10 +141,10 @@ func (c *client) gone() {
 func (c *client) read() {
 	for before := c.Requests; c.state == reading && c.Requests == before; {
 		switch {
-		case c.loop().Now() < c.Resume, c.Conn.Blocked():
+		case c.loop().Now() < c.Resume, c.down().Blocked():
 			c.arm()
 			return
-		case !c.ready && !c.Conn.Readable():
+		case !c.ready && !c.down().Readable():
 			c.arm() // where the frontend is draining, its next answer says so
 			return
 		case c.ready:
@@ -160,7 +160,7 @@ func (c *client) read() {
 // readMore reads once.
 func (c *client) readMore() {
 	p := c.loop().Scratch()
-	n, errno := c.Conn.Read(p)
+	n, errno := c.down().Read(p)
 	switch {
 	case errno == unix.EAGAIN:
 	case errno != 0:
@@ -236,7 +236,7 @@ func (c *client) leave(in *input, n int) {
 // client is gone.
 func (c *client) readBody() []byte {
 	p := c.loop().Scratch()
-	n, errno := c.Conn.Read(p)
+	n, errno := c.down().Read(p)
 	switch {
 	case errno == unix.EAGAIN:
 		return nil
@@ -254,7 +254,7 @@ func (c *client) send(p []byte) bool {
 	if log := c.exchange.log; log != nil {
 		log.BytesOut += uint64(len(p))
 	}
-	if errno := c.Conn.Send(p); errno != 0 {
+	if errno := c.down().Send(p); errno != 0 {
 		c.gone()
 		return false
 	}
@@ -265,8 +265,8 @@ func (c *client) send(p []byte) bool {
 func (c *client) next() {
 	requester{c}.unidentify()
 	c.state, c.Since = reading, c.loop().Now()
-	if c.ready || c.Conn.Readable() {
-		c.Conn.Yield() // it has come already
+	if c.ready || c.down().Readable() {
+		c.down().Yield() // it has come already
 	}
 	c.arm()
 }
@@ -284,15 +284,15 @@ func (c *client) close() {
 
 // discard throws away what a closing client sends, until it ends.
 func (c *client) discard() {
-	if c.Conn.Parked() > 0 {
+	if c.down().Parked() > 0 {
 		return
 	}
 	if !c.finSent {
 		c.finSent = true
-		c.Conn.CloseWrite()
+		c.down().CloseWrite()
 		c.Since = c.loop().Now()
 		c.arm()
-		if c.Conn.Parked() > 0 {
+		if c.down().Parked() > 0 {
 			return // a transport's last word
 		}
 	}
@@ -307,9 +307,9 @@ func (c *client) discard() {
 func (c *client) cut(reason session.Reason) {
 	if c.Conn != nil && c.state != finished {
 		if c.finSent || c.exchange.state == exchanging && c.exchange.showsEnd() {
-			c.Conn.Cut()
+			c.down().Cut()
 		} else {
-			c.Conn.Reset()
+			c.down().Reset()
 		}
 	}
 	c.finish(reason)
@@ -327,7 +327,7 @@ func (c *client) finish(reason session.Reason) {
 	c.exchange.abandon(reason.Outcome())
 	c.exchange.forget()
 	if c.Conn != nil {
-		c.Conn.Close()
+		c.down().Close()
 	}
 	c.loop().Drop(&c.pending)
 	c.counters().Taken.Ended[reason].Add(1)
@@ -392,8 +392,8 @@ func (c *client) ServerDown(policy conf.OnDown) {
 // request that is on its way, as far as is known, is answered first.
 func (c *client) Drain() {
 	switch {
-	case c.state != reading || c.pending.Len() > 0 || c.Conn.Readable():
-	case c.Conn.Parked() > 0:
+	case c.state != reading || c.pending.Len() > 0 || c.down().Readable():
+	case c.down().Parked() > 0:
 		c.close()
 	default:
 		c.finish(session.ServerClosed)

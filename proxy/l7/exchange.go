@@ -154,7 +154,7 @@ func (x *exchange) note(settings *Settings) {
 	x.Flags, x.Session, x.Method, x.origin = 0, 0, head.Method, c.worker.origins.of(head)
 	x.dispatch.Restart()
 	router{x}.beginBody()
-	c.HalfOpen = c.Conn.HungUp()
+	c.HalfOpen = c.down().HungUp()
 	c.Closes = !head.KeepAlive || c.frontend.draining.Load() || c.outdated(settings) ||
 		settings.Frontend.RequestsPerConnection > 0 && int(c.Requests) >= settings.Frontend.RequestsPerConnection
 	x.set(oldClient, head.Minor == 0)
@@ -200,7 +200,7 @@ func (x *exchange) clientReady() {
 // body is still to come, its end is found behind it.
 func (x *exchange) checkGone() {
 	c := x.client
-	if !c.Conn.HungUp() || c.HalfOpen {
+	if !c.down().HungUp() || c.HalfOpen {
 		return
 	}
 	if x.state == dispatching || x.state == delaying || x.state == exchanging && x.request.Done {
@@ -226,7 +226,7 @@ func (x *exchange) forget() {
 // tidy lets go of what an exchange does not need that is over but for its response.
 func (x *exchange) tidy() {
 	x.endCall()
-	x.keepSession()
+	sessionUse{x}.keepSession()
 	x.dispatch.Forget()
 	x.refusal, x.bound, x.upstreamPool = nil, nil, nil
 	x.client.worker.paces.put(x.pace)

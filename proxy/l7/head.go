@@ -285,7 +285,7 @@ func (w headWriter) appendTagged(dst []byte) []byte {
 		x.client.counters().Opened.Add(1)
 	}
 	id := x.client.worker.response.Get(http1.HeaderMcpSessionID)
-	x.opened(id)
+	sessionUse{x}.opened(id)
 	dst = append(dst, "Mcp-Session-Id: "...)
 	dst = mcp.AppendTagged(dst, id, x.upstreamPool.tag)
 	return append(dst, "\r\n"...)

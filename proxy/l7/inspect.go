@@ -94,7 +94,7 @@ func (x router) inspect(settings *Settings, d rules.Decision) {
 	c.keepInput()
 	x.state, x.dispatch.Since = inspecting, c.loop().Now()
 	intake(x).beginPace(size)
-	if !x.askForBody() {
+	if !(intake{x.exchange}).askForBody() {
 		return
 	}
 	c.arm()
@@ -103,7 +103,7 @@ func (x router) inspect(settings *Settings, d rules.Decision) {
 
 // askForBody asks a client for its body that waits to be asked, and reports whether the
 // client is still there.
-func (x *exchange) askForBody() bool {
+func (x intake) askForBody() bool {
 	if !x.has(waiting) || x.has(oldClient|continued) {
 		return true
 	}
@@ -114,9 +114,9 @@ func (x *exchange) askForBody() bool {
 // inspectMore reads what has come of the body.
 func (x router) inspectMore() {
 	c := x.client
-	for moved := 0; x.state == inspecting && c.Conn.Readable(); {
+	for moved := 0; x.state == inspecting && c.down().Readable(); {
 		if moved >= reactor.Budget {
-			c.Conn.Yield()
+			c.down().Yield()
 			return
 		}
 		p := c.readBody()
@@ -165,7 +165,7 @@ func (x router) unreadable(fault mcp.Fault) {
 // judge decides about a request whose body has been read to its end.
 func (x router) judge(settings *Settings, most int64) {
 	c := x.client
-	c.HalfOpen = c.HalfOpen || c.Conn.HungUp()
+	c.HalfOpen = c.HalfOpen || c.down().HungUp()
 	if x.state == inspecting && !x.reparse() {
 		return
 	}
@@ -180,7 +180,9 @@ func (x router) judge(settings *Settings, most int64) {
 		x.unreadable(fault)
 		return
 	}
-	d := x.matchCalls(settings)
+	x.match(settings) // makes the request, whose messages are known now
+	w := c.worker
+	d := settings.matcher.MatchBody(&w.ruled, &w.matching, r.Calls(), &w.taken)
 	if first, ok := r.First(); ok {
 		x.setCall(first.Method, first.Name)
 	}
@@ -224,51 +226,3 @@ func (x router) inflate(most int64) (tooLong bool) {
 type collected []byte
 
 func (c *collected) Feed(p []byte) { *c = append(*c, p...) }
-
-// matchCalls decides about the request that is the input by all that its messages ask
-// for, as any server may read them: it is denied if one is, and takes the most specific
-// of their routes; the limits of all of them hold.
-func (x router) matchCalls(settings *Settings) (best rules.Decision) {
-	w := x.client.worker
-	list := x.call.reading.Calls()
-	x.match(settings) // makes the request
-	w.taken = w.taken[:0]
-	if len(list) == 0 {
-		w.ruled.Message = rules.Message{Known: true}
-		best = settings.matcher.Match(&w.ruled, &w.matching)
-		x.only(best.Route)
-		return best
-	}
-	for i := range list {
-		w.ruled.Message = rules.Message{Known: true, Method: list[i].Method, Name: list[i].Name}
-		d := settings.matcher.Match(&w.ruled, &w.matching)
-		if d.Denied || d.Refused != rules.Readable {
-			return d
-		}
-		w.take(d.Route, list[i].Count)
-		if i == 0 || d.Before(&best) {
-			best = d
-		}
-	}
-	return best
-}
-
-// taken is a route that messages of the request take, and how many.
-type taken struct{ route, count int }
-
-// only notes that the request takes one route.
-func (x router) only(route int) {
-	w := x.client.worker
-	w.taken = append(w.taken[:0], taken{route, 1})
-}
-
-// take notes that so many messages take a route.
-func (w *worker) take(route, count int) {
-	for i := range w.taken {
-		if w.taken[i].route == route {
-			w.taken[i].count += count
-			return
-		}
-	}
-	w.taken = append(w.taken, taken{route, count})
-}

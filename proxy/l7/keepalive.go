@@ -42,7 +42,7 @@ func (x download) keepAlive(every time.Duration) {
 func (x download) comment() {
 	c, r := x.client, x.encoder
 	r.keepalive.Tried = x.loop().Now()
-	if r.keepalive.Gaps.Between() && !x.Response.Done && !x.Response.inTrailers() && c.Conn.Parked() == 0 {
+	if r.keepalive.Gaps.Between() && !x.Response.Done && !x.Response.inTrailers() && c.down().Parked() == 0 {
 		r.keepalive.Sent = r.keepalive.Tried
 		out := r.comment(c.worker, c.worker.out[:0])
 		c.worker.out = out[:0]

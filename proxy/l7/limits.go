@@ -87,7 +87,7 @@ func (v verdict) limited() generated {
 func (c requester) hold(wait time.Duration) {
 	c.keepInput()
 	c.ready = true
-	c.HalfOpen = c.Conn.HungUp()
+	c.HalfOpen = c.down().HungUp()
 	c.Resume = c.loop().Now() + int64(wait)
 	c.arm()
 }

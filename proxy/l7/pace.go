@@ -197,7 +197,7 @@ func (x intake) collect() {
 // collectMore reads what has come of the body, until it is enough.
 func (x intake) collectMore() {
 	c := x.client
-	for x.state == collecting && c.Conn.Readable() {
+	for x.state == collecting && c.down().Readable() {
 		p := c.readBody()
 		if p == nil {
 			return

@@ -26,7 +26,7 @@ type download struct{ *exchange }
 func (x download) receive() {
 	for moved := 0; x.state == exchanging; {
 		u := x.upstream
-		if x.client.Conn.Blocked() {
+		if x.client.down().Blocked() {
 			return
 		}
 		if !u.conn.Readable() {
@@ -136,7 +136,7 @@ func (x download) beginAnswer(p []byte, n int) {
 		c.Closes = true
 	}
 	out := x.heads().appendResponse(c.worker.out[:0], f)
-	x.noteSessionEnd(head.Status)
+	sessionUse(x).noteSessionEnd(head.Status)
 	out, size, reason := x.appendBody(out, p[n:])
 	c.worker.out = out[:0]
 	extra := n+size < len(p)

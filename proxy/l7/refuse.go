@@ -81,7 +81,7 @@ func (x refuser) scanned(p []byte) *mcp.BodyScanner {
 func (x refuser) drainBody() {
 	c := x.client
 	for x.state == refusing {
-		if !c.Conn.Readable() {
+		if !c.down().Readable() {
 			return
 		}
 		p := c.readBody()

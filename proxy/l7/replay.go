@@ -33,7 +33,7 @@ func (x download) onlyReads() bool {
 
 // remembered returns the head of the request that was sent, parsed, and its body as far as
 // it was kept.
-func (x *exchange) remembered() (head *http1.RequestHead, body []byte, ok bool) {
+func (x download) remembered() (head *http1.RequestHead, body []byte, ok bool) {
 	p := x.replay.Bytes()
 	var scan http1.Scan
 	head = &x.client.worker.request

@@ -10,6 +10,7 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/rules"
 	"mcplb/ratelimit"
 )
 
@@ -53,11 +54,11 @@ func (x router) admitted(settings *Settings) bool {
 	w := x.client.worker
 	w.claims = w.claims[:0]
 	for _, t := range w.taken {
-		if t.route < 0 {
+		if t.Route == rules.NoRoute {
 			continue
 		}
-		for _, l := range settings.routes[t.route].limits {
-			w.claims = append(w.claims, ratelimit.Claim{Limit: &l.Limit, Key: x.accountKey(l), Cost: t.count})
+		for _, l := range settings.routes[t.Route].limits {
+			w.claims = append(w.claims, ratelimit.Claim{Limit: &l.Limit, Key: x.accountKey(l), Cost: t.Count})
 			call := x.needCall()
 			call.limits = append(call.limits, l)
 		}

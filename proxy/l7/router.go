@@ -24,7 +24,7 @@ func (x router) begin(settings *Settings, rate verdict) {
 		return
 	}
 	x.take(settings, d.Route)
-	x.only(d.Route)
+	x.client.worker.taken.Only(d.Route)
 	x.noteCall()
 	switch {
 	case rate.banned:

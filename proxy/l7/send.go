@@ -88,7 +88,7 @@ func (x upload) sendBody() {
 			return
 		}
 		if moved >= reactor.Budget {
-			c.Conn.Yield()
+			c.down().Yield()
 			return
 		}
 		p, kept := c.pending.Bytes(), true
@@ -114,7 +114,7 @@ func (x upload) mayRead() bool {
 	if x.pace.proceed(x.loop().Now()) {
 		x.client.arm()
 	}
-	return x.client.pending.Len() > 0 || x.client.Conn.Readable()
+	return x.client.pending.Len() > 0 || x.client.down().Readable()
 }
 
 // sendPiece forwards one piece of the request's body, which is pending if it is kept;
@@ -133,7 +133,7 @@ func (x upload) sendPiece(p []byte, kept bool) {
 		x.loop().Append(&x.replay, p[:min(size, mostReplay-x.replay.Len())])
 	}
 	if x.request.Done && !kept {
-		c.HalfOpen = c.Conn.HungUp()
+		c.HalfOpen = c.down().HungUp()
 	}
 	// Without data, it is the beginning of a trailer's name.
 	if len(body) > 0 && x.upstream.conn.Send(body) != 0 {

@@ -70,7 +70,7 @@ func (c *client) limit() (limit time.Duration, since int64) {
 		return c.Limit(f), c.Since
 	case reading:
 		switch {
-		case c.Conn.Parked() > 0:
+		case c.down().Parked() > 0:
 			return f.TimeoutClient, c.Since
 		case c.pending.Len() > 0, c.frontend.draining.Load(), c.fresh(f):
 			return f.TimeoutHTTPRequest, c.Since
@@ -79,7 +79,7 @@ func (c *client) limit() (limit time.Duration, since int64) {
 	case busy:
 		return deadlines{&c.exchange}.limit(f)
 	case closing:
-		if c.Conn.Parked() > 0 {
+		if c.down().Parked() > 0 {
 			return f.TimeoutClient, c.Since
 		}
 		return lingerTime, c.Since
@@ -119,7 +119,7 @@ func (c *client) readTooLate() {
 	case c.Resume != 0:
 		c.Resume, c.Since = 0, c.loop().Now()
 		c.read()
-	case c.Conn.Parked() > 0:
+	case c.down().Parked() > 0:
 		c.cut(session.IdleTimeout)
 	case c.pending.Len() > 0:
 		c.Source.Take(&c.turn, 1, c.loop().Now()) // whatever there is: it has waited long enough

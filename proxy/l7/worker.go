@@ -101,7 +101,7 @@ type worker struct {
 	ids      ids
 	calls    calls
 	readers  bodyReaders
-	taken    []taken           // the routes that the messages of request take
+	taken    rules.Shares      // the routes that the messages of request take
 	claims   []ratelimit.Claim // of request
 	keyed    []byte            // where account keys are made
 	names    []byte            // where method and name of request are decoded

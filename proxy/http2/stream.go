@@ -1,0 +1,169 @@
+package http2
+
+import "slices"
+
+// Stream is one stream of a connection, from the HEADERS that open it until the caller
+// releases it. Its states (RFC 9113 section 5.1); "idle" is a stream that no HEADERS have
+// opened, and every stream that is not among the connection's has ended:
+//
+//	state       event                               next
+//	open        the client's END_STREAM             remote
+//	open        our END_STREAM                      local
+//	remote      our END_STREAM                      closed
+//	local       the client's END_STREAM             closed
+//	any         RST_STREAM, of either side          closed
+//	any         a malformed frame on the stream     closed; RST_STREAM is sent
+//	closed      Release                             (gone)
+//	any other   Release                             closed and gone; RST_STREAM is sent
+//
+// A stream counts among the concurrent ones until it is released.
+type Stream struct {
+	// User belongs to the caller.
+	User any
+
+	id    uint32
+	state streamState
+	early bool // opened before our SETTINGS were acknowledged
+
+	sendWindow int32 // what the client takes of us; may be negative
+	recvWindow int32 // what it may send
+	granted    int32 // the size of its window
+	held       int32 // received, and not yet given back as credit
+	owed       int32 // given back by the caller, but not yet to the client
+	taken      int32 // given back by the caller since the window grew
+
+	sendLeft int64 // of our Content-Length; -1: none
+	recvLeft int64 // of the client's
+}
+
+type streamState uint8
+
+const (
+	streamOpen   streamState = iota
+	streamRemote             // half-closed (remote): the client has finished
+	streamLocal              // half-closed (local): we have finished
+	streamClosed
+)
+
+// ID returns the stream's identifier.
+func (s *Stream) ID() uint32 { return s.id }
+
+// Closed reports whether nothing can be sent or received any more.
+func (s *Stream) Closed() bool { return s.state == streamClosed }
+
+// RequestDone reports whether the client has finished sending.
+func (s *Stream) RequestDone() bool { return s.state == streamRemote || s.state == streamClosed }
+
+// Window returns how much DATA the stream's own window lets us send; Conn.Window has the
+// connection's.
+func (s *Stream) Window() int { return max(int(s.sendWindow), 0) }
+
+// find returns the place of a stream among the connection's, which are in the order of
+// their identifiers.
+func (c *Conn) find(id uint32) (int, bool) {
+	if n := len(c.streams); n > 0 && c.streams[n-1].id == id {
+		return n - 1, true
+	}
+	return slices.BinarySearchFunc(c.streams, id, func(s *Stream, id uint32) int { return int(s.id) - int(id) })
+}
+
+// stream returns a stream of the connection; nil if there is none of that identifier.
+func (c *Conn) stream(id uint32) *Stream {
+	if i, found := c.find(id); found {
+		return c.streams[i]
+	}
+	return nil
+}
+
+// Streams returns the connection's streams in the order in which they were opened. The
+// slice changes when one is opened or released.
+func (c *Conn) Streams() []*Stream { return c.streams }
+
+// open adds a stream.
+func (c *Conn) open(id uint32, endStream bool) *Stream {
+	s := c.shared.newStream()
+	s.id = id
+	s.sendWindow = c.peerWindow
+	s.granted = c.settings.StreamWindow
+	s.recvWindow = s.granted
+	if !c.acknowledged {
+		s.recvWindow, s.early = defaultWindow, true
+	}
+	s.sendLeft, s.recvLeft = -1, -1
+	if endStream {
+		s.state = streamRemote
+	}
+	c.streams = append(c.streams, s)
+	return s
+}
+
+// Release gives a stream back when the caller is done with it: its exchange with the
+// server has ended, and nothing more will be sent. One that is not closed is reset with
+// CANCEL, appended to dst. The stream must not be used again.
+func (c *Conn) Release(dst []byte, s *Stream) []byte {
+	if s.state != streamClosed {
+		dst = c.AppendReset(dst, s, Cancel)
+	}
+	c.giveBack(s)
+	if i, found := c.find(s.id); found {
+		c.streams = slices.Delete(c.streams, i, i+1)
+		c.shared.putStream(s)
+	}
+	if len(c.streams) == 0 {
+		c.rest()
+	}
+	return c.appendCredit(dst)
+}
+
+// giveBack returns to the connection's window what the stream holds of it.
+func (c *Conn) giveBack(s *Stream) {
+	c.owed += s.held
+	s.held = 0
+}
+
+// close ends a stream both ways, and remembers how.
+func (c *Conn) close(s *Stream, how closure) {
+	if s.state == streamClosed {
+		return
+	}
+	s.state = streamClosed
+	c.giveBack(s)
+	c.remember(s.id, how)
+}
+
+// closure says how a stream ended.
+type closure uint8
+
+const (
+	closedUnknown closure = iota
+	closedByEnd           // both sides had finished
+	closedByPeer          // the client reset it
+	closedByUs            // we did: what was under way may still come
+)
+
+// rememberedStreams is how many ended streams a connection knows.
+const rememberedStreams = 8
+
+// ended is a stream that has ended.
+type ended struct {
+	id  uint32
+	how closure
+}
+
+// remember notes how a stream ended.
+func (c *Conn) remember(id uint32, how closure) {
+	place := &c.ended[c.endedNext%rememberedStreams]
+	c.forgotten = c.forgotten || place.how == closedByUs
+	*place = ended{id, how}
+	c.endedNext++
+}
+
+// howEnded returns how a stream ended, if that is remembered.
+func (c *Conn) howEnded(id uint32) closure {
+	for _, e := range c.ended {
+		if e.id == id {
+			return e.how
+		}
+	}
+	return closedUnknown
+}
