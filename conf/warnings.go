@@ -15,20 +15,11 @@ import (
 // and line.
 func (c *Config) Warnings(now time.Time) []string {
 	var found []string
-	known := c.knownAuthorities()
 	for _, f := range c.Frontends {
 		found = append(found, f.sourceWarnings(&c.RateLimit)...)
 		found = append(found, f.needlessWarnings()...)
-		if f.TLS != nil {
-			found = append(found, f.tlsWarnings(join("frontend", f.Name), known, now)...)
-		}
 	}
-	for i := range c.Backends {
-		if t := c.Backends[i].TLS; t != nil {
-			found = append(found, t.warnings(now)...)
-		}
-	}
-	return found
+	return append(found, c.TLSWarnings(now)...)
 }
 
 // tlsWarnings warns of what is wrong with a frontend's TLS. known are authorities that
