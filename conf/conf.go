@@ -206,8 +206,8 @@ func (f *Frontend) uses(name string) bool {
 	return f.Backend == name || slices.ContainsFunc(f.Routes, func(r Route) bool { return r.Backend == name })
 }
 
-// backendOf returns the name of the backend that r, a route of f, leads to.
-func (f *Frontend) backendOf(r Route) string { return cmp.Or(r.Backend, f.Backend) }
+// BackendOf returns the name of the backend that r, a route of f, leads to.
+func (f *Frontend) BackendOf(r *Route) string { return cmp.Or(r.Backend, f.Backend) }
 
 // CORS is a section [frontend.NAME.cors]: what lets pages of other origins read
 // generated responses (Fetch Standard, section 3.2). AllowedOrigins says which

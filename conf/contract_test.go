@@ -335,6 +335,7 @@ ports = { tcp = "mcp", http = "http" }
 func TestEveryKey(t *testing.T) {
 	t.Parallel()
 	text := contract(t) + "\n[frontend.plain]\nlisten = \":9000\"\nmode = \"tcp\"\nbackend = \"nodes\"\n" +
+		"[frontend.pass]\nlisten = \":9002\"\nmode = \"tcp\"\nbackend = \"nodes\"\n[[frontend.pass.route]]\nsni = \"a.example.com\"\n" +
 		"[backend.other]\nserver = [{ name = \"x\", tcp = \"192.0.2.1:1\", http = \"192.0.2.1:2\" }]\n[backend.other.check]\ntype = \"http\"\n[backend.other.tls]\n[frontend.http.cors]\n" +
 		"[frontend.web]\nlisten = \":9001\"\nmode = \"http\"\nbackend = \"nodes\"\n" +
 		"[[frontend.web.route]]\npath = \"/a\"\n[frontend.web.route.respond]\n" +
@@ -454,6 +455,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"frontend.http.route[0].path", `"/x"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/x", endpoint = "sse" }]`},
 	{"frontend.http.route[0].backend", `"other"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", backend = "other", endpoint = "sse" }]`},
 	{"frontend.http.route[0].endpoint", `"ws"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", endpoint = "ws" }]`},
+	{"frontend.pass.route[0].sni", `["B.Example.com.", "*.example.com"]`, `~frontend.pass.route [{ sni = ["a.example.com"] }] -> [{ sni = ["b.example.com", "*.example.com"] }]`},
 	{"frontend.http.route[0].priority", `-5`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ priority = -5, path = "/mcp/sse", endpoint = "sse" }]`},
 	{"frontend.http.route[0].host", `["MCP.Example.com.", "*.example.com", "[2001:DB8::0:1]"]`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ host = ["mcp.example.com", "*.example.com", "2001:db8::1"], path = "/mcp/sse", endpoint = "sse" }]`},
 	{"frontend.http.route[0].methods", `"POST"`, `~frontend.http.route [{ path = "/mcp/sse", endpoint = "sse" }] -> [{ path = "/mcp/sse", methods = ["POST"], endpoint = "sse" }]`},

@@ -76,7 +76,7 @@ var descriptions = map[string]string{
 	"frontend.NAME sse_keepalive":           "a comment is sent on an event stream that was idle for so long, between two events, so that proxies and NATs on the way do not end it; not on streams that are compressed, signed or of a fixed length; 0 = off (docs/http.md)",
 	"frontend.NAME error_pages":             "files with the bodies of the balancer's own responses, by status (\"503\") or class (\"5xx\": any other of it), of 64 KiB at most, read with the configuration; JSON-RPC requests get JSON-RPC all the same; \"\" = the usual text",
 	"frontend.NAME sticky":                  "what binds an HTTP client to a server.",
-	"frontend.NAME route":                   "requests that are treated otherwise than the frontend's keys say: conditions, and what happens where all of them hold. Denials go first, then the most specific route (docs/routes.md).",
+	"frontend.NAME route":                   "mode http: requests that are treated otherwise than the frontend's keys say: conditions, and what happens where all of them hold. Denials go first, then the most specific route (docs/routes.md). Mode tcp: the backend by the name that clients of TLS ask for (docs/tls.md).",
 
 	"frontend.NAME cors": "what lets pages of other origins read the balancer's own responses, so that a browser's client sees that its session is gone.",
 
@@ -90,6 +90,7 @@ var descriptions = map[string]string{
 	"frontend.NAME.sticky cookie":            "the name of the cookie that binds a browser to a server, hidden from the server; \"\" = off",
 	"frontend.NAME.sticky cookie_attributes": "the attributes of that cookie; Secure is added with TLS",
 
+	"frontend.NAME.route sni":        "names that clients of TLS ask for, which is passed through; \"*.example.com\" is any number of labels before the domain, not the domain itself. An exact name goes before a wildcard, a longer wildcard before a shorter one. Such a route has backend beside it, and nothing else",
 	"frontend.NAME.route priority":   "routes with a higher one go before all others, whatever their conditions",
 	"frontend.NAME.route host":       "hosts, without port; \"*.example.com\" is any number of labels before the domain, not the domain itself; an IPv6 address in any spelling",
 	"frontend.NAME.route path":       "a prefix of whole segments: /mcp/sse and /mcp/sse/x, not /mcp/ssex. However a request writes it (//mcp/sse, /%6dcp/sse, /x/../mcp/sse), its meaning counts; a slash at the end means nothing",

@@ -74,7 +74,7 @@ func checkComplete(t *testing.T, c *Config) {
 			t.Errorf("a PROXY header is accepted from anyone: %+v", f)
 		}
 		for _, r := range f.Routes {
-			if r.Path == "" || r.Endpoint == "" || c.Backend(f.backendOf(r)) == nil {
+			if r.Path == "" || r.Endpoint == "" || c.Backend(f.BackendOf(&r)) == nil {
 				t.Errorf("incomplete: %+v", r)
 			}
 		}

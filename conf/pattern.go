@@ -23,7 +23,9 @@ func looksRegular(s string) bool {
 }
 
 // hostPattern is a host of a route: a name, "*." and a name, or an address.
-var hostPattern = word(`a host, such as "mcp.example.com" or "*.example.com"`, func(s string) (string, error) {
+var hostPattern = word(`a host, such as "mcp.example.com" or "*.example.com"`, checkHostPattern)
+
+func checkHostPattern(s string) (string, error) {
 	const example = `such as "mcp.example.com" or "*.example.com"`
 	name := strings.ToLower(strings.TrimSuffix(s, "."))
 	if addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")); err == nil && addr.Zone() == "" {
@@ -48,7 +50,7 @@ var hostPattern = word(`a host, such as "mcp.example.com" or "*.example.com"`, f
 		return "", fmt.Errorf("must be a host, %s, not %s", example, quoted(s))
 	}
 	return name, nil
-})
+}
 
 // routePath is a path of a route.
 var routePath = word(`a path, such as "/mcp"`, func(s string) (string, error) {

@@ -12,7 +12,12 @@ import (
 //
 // A condition that is empty is not given, and holds. Of a list, one entry has to
 // hold. Not has the opposite of each condition.
+//
+// In mode tcp a route has SNI and Backend alone: connections whose clients speak TLS and
+// ask for one of the names.
 type Route struct {
+	SNI []string // mode tcp: in lower case, without trailing dot; "*.example.com" is any number of labels before the domain
+
 	Priority int // higher goes first
 
 	Host      []string // in lower case, without port and trailing dot; "*.example.com" is any number of labels before the domain; IPv6 without brackets

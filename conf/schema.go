@@ -98,7 +98,7 @@ var frontendSection = section[Frontend]{"[frontend.NAME]", []field[Frontend]{
 	key("error_pages", errorPages, nil, func(f *Frontend) *[]ErrorPage { return &f.ErrorPages }).only(ModeHTTP),
 	sub("cors", &corsSection, func(f *Frontend) *CORS { return &f.CORS }).only(ModeHTTP),
 	sub("sticky", &stickySection, func(f *Frontend) *Sticky { return &f.Sticky }).only(ModeHTTP),
-	several("route", &routeSection, func(f *Frontend) *[]Route { return &f.Routes }).only(ModeHTTP),
+	several("route", &routeSection, func(f *Frontend) *[]Route { return &f.Routes }).only(ModeHTTP, ModeTCP),
 }}
 
 var corsSection = section[CORS]{"[frontend.NAME.cors]", []field[CORS]{

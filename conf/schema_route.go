@@ -8,6 +8,7 @@ import (
 // The routes of lb.toml, key by key, as in schema.go.
 
 var routeSection = section[Route]{"[[frontend.NAME.route]]", []field[Route]{
+	key("sni", oneOrMore(sniPattern), nil, func(r *Route) *[]string { return &r.SNI }).only(ModeTCP),
 	key("priority", integer(-1_000_000, 1_000_000), 0, func(r *Route) *int { return &r.Priority }),
 	key("host", oneOrMore(hostPattern), nil, func(r *Route) *[]string { return &r.Host }),
 	key("path", optionalWord(routePath), "", func(r *Route) *string { return &r.Path }),

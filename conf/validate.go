@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -63,14 +64,26 @@ func validateFrontend(c *Config, f *Frontend, d *decoder) {
 	}
 	for _, k := range frontendSection.fields {
 		if k.modes != nil && !slices.Contains(k.modes, f.Mode) && d.given(join(path, k.name)) {
-			d.report(join(path, k.name), "is only for mode %q, and this frontend's mode is %q: leave it out", k.modes[0], f.Mode)
+			d.report(join(path, k.name), "is only for mode %s, and this frontend's mode is %q: leave it out", quotedModes(k.modes), f.Mode)
 		}
 	}
 	validateProxies(f, path, d)
+	if f.Mode == ModeTCP {
+		validateSNIRoutes(c, f, path, d)
+	}
 	if f.Mode == ModeHTTP {
 		validateRoutes(c, f, path, d)
 		validateCookie(f, path+".sticky", d)
 	}
+}
+
+// quotedModes shows modes in quotes.
+func quotedModes(modes []Mode) string {
+	shown := make([]string, len(modes))
+	for i, m := range modes {
+		shown[i] = strconv.Quote(string(m))
+	}
+	return enumerate(shown, "or")
 }
 
 // validateReference reports a backend that does not exist.
@@ -249,7 +262,10 @@ func endpointNeeds(c *Config, b *Backend, d *decoder) map[Endpoint]string {
 		}
 		for i, r := range f.Routes {
 			route := join("frontend", f.Name) + element(".route", i)
-			if f.Mode == ModeHTTP && r.Forwards() && f.backendOf(r) == b.Name && d.sound(route+".endpoint") {
+			if f.Mode == ModeTCP && f.BackendOf(&r) == b.Name {
+				need(EndpointTCP, "route %s of frontend %q", r.title(i), f.Name)
+			}
+			if f.Mode == ModeHTTP && r.Forwards() && f.BackendOf(&r) == b.Name && d.sound(route+".endpoint") {
 				need(r.Endpoint, "route %s of frontend %q", r.title(i), f.Name)
 			}
 		}

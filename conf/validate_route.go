@@ -7,11 +7,14 @@ import (
 	"strings"
 )
 
-// title names the route for messages: by its path where it has one, or else by its
+// title names the route for messages: by its path or its first name where it has one, or else by its
 // place in the file, which is i.
 func (r *Route) title(i int) string {
 	if path := cmp.Or(r.Path, r.PathExact); path != "" {
 		return fmt.Sprintf("%q", path)
+	}
+	if len(r.SNI) > 0 {
+		return fmt.Sprintf("%q", r.SNI[0])
 	}
 	return fmt.Sprintf("[%d]", i)
 }
@@ -29,6 +32,9 @@ func validateRoutes(c *Config, f *Frontend, path string, d *decoder) {
 	first := map[string]string{}
 	for i := range f.Routes {
 		r := routeCheck{&f.Routes[i], element(path+".route", i), d}
+		if d.given(join(r.path, "sni")) {
+			d.report(join(r.path, "sni"), "is only for mode \"tcp\": write host, which is what requests name")
+		}
 		if r.Backend != "" {
 			validateReference(c, d, r.path+".backend", r.Backend)
 		}

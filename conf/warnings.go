@@ -18,6 +18,7 @@ func (c *Config) Warnings(now time.Time) []string {
 	for _, f := range c.Frontends {
 		found = append(found, f.sourceWarnings(&c.RateLimit)...)
 		found = append(found, f.needlessWarnings()...)
+		found = append(found, c.sniWarnings(&f)...)
 	}
 	return append(found, c.TLSWarnings(now)...)
 }

@@ -299,7 +299,7 @@ func of(clients netip.Prefix, info session.Info) bool {
 func showConnection(loop *reactor.Loop, c *reactor.Conn, s session.Session) admin.Connection {
 	info := s.Info()
 	shown := admin.Connection{
-		ID: connectionID(loop, c), Frontend: info.Frontend, Client: showClient(info.Client),
+		ID: connectionID(loop, c), Frontend: info.Frontend, Client: showClient(info.Client), SNI: info.Name,
 		State: info.State, IdleSeconds: time.Duration(loop.Now() - info.Since).Seconds(), Requests: info.Requests,
 	}
 	if info.Proxy.IsValid() {

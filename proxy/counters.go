@@ -17,6 +17,9 @@ func (c *components) eachCounters(loops int, visit func(name string, loop int, c
 		if f.http != nil {
 			visit("routes "+name, 0, f.http.Rules())
 		}
+		if f.stream != nil {
+			visit("names "+name, 0, f.stream.Names())
+		}
 	}
 	for i := range loops {
 		for name, f := range frontends {

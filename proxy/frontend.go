@@ -181,7 +181,7 @@ type streamFrontend struct {
 }
 
 func streamSettings(c *conf.Frontend, directory *l7.Directory, tls *frontendTLS) session.Settings {
-	return session.Settings{Frontend: *c, Pool: directory.Pool(c.Backend), TLS: tls.apply(c), Access: session.NewAccess(c)}
+	return session.Settings{Frontend: *c, Pool: directory.Pool(c.Backend), TLS: tls.apply(c), Names: session.NewNameRoutes(c, directory.Pool), Access: session.NewAccess(c)}
 }
 
 func (f streamFrontend) show(shown *admin.Frontend) {
@@ -189,6 +189,7 @@ func (f streamFrontend) show(shown *admin.Frontend) {
 	addTotals(shown, &totals)
 	f.tls.show(shown, &f.Settings().Frontend)
 	addClients(shown, f.Current(), f.Peak())
+	shown.SNIRoutes = f.Names().Totals()
 }
 
 func (f streamFrontend) drain() {}
@@ -224,6 +225,7 @@ func (f httpFrontend) show(shown *admin.Frontend) {
 		Compressed: totals.Zipped, Tunnels: totals.Tunnels, BadFrames: totals.BadFrames,
 		Eras: totals.Eras, Methods: totals.Methods,
 		SessionRequests: totals.WithSession, SessionsOpened: totals.Opened,
+		TaskRequests: totals.WithTask, TasksOpened: totals.TasksOpened,
 	}
 	f.showRules(shown.HTTP)
 }

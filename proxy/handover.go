@@ -13,6 +13,7 @@ import (
 	"mcplb/proxy/l7"
 	"mcplb/proxy/metrics"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/tlsio"
 	"mcplb/ratelimit"
 )
 
@@ -296,6 +297,9 @@ func (h *Handover) Draining() bool {
 	defer h.proxy.mu.RUnlock()
 	return h.proxy.draining
 }
+
+// TLS implements handover.NewBalancer.
+func (h *Handover) TLS() *tlsio.Workers { return h.proxy.tlsWorkers }
 
 // Alone implements handover.NewBalancer.
 func (h *Handover) Alone() {

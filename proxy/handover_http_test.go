@@ -20,12 +20,16 @@ import (
 // in a stream, in a frame.
 func TestHandOverHTTP(t *testing.T) {
 	t.Parallel()
+	overTransports(t, handOverHTTP)
+}
+
+func handOverHTTP(t *testing.T, on *transports) {
 	more := map[string]chan string{"/stream": make(chan string), "/endpoint": make(chan string)}
 	s := endpoint.Serve(t, func(c *net.TCPConn) { handOverNode(t.Context(), c, more) })
-	text := frontendText("f", anyPort, "http", "b", "compress = ['text/plain']") +
-		"[backend.b]\n[[backend.b.server]]\nname = 's1'\nhttp = '" + s.Address + "'\n"
+	text := frontendText("f", anyPort, "http", "b", "compress = ['text/plain']", on.frontend()) +
+		"[backend.b]\n" + on.backend() + "\n[[backend.b.server]]\nname = 's1'\nhttp = '" + on.back(s.Address) + "'\n"
 	r := startOld(t, text)
-	at := r.address("f")
+	at := on.front(r.address("f"))
 	kept, head, stream, endpoint, socket := dial(t, at), dial(t, at), dial(t, at), dial(t, at), dial(t, at)
 	kept.get("/", "ok")
 	head.Say("GET / HTTP/1.1\r\nHo")
@@ -138,7 +142,7 @@ func hear(t *testing.T, from io.Reader, want string) {
 	}
 }
 
-// Connections with TLS stay, and continue: streams to their end, clients between two
+// Connections with TLS 1.2 stay, and continue: streams to their end, clients between two
 // requests until they have been answered or are ended. A server's limit reserves
 // slots for what they still request.
 func TestHandOverLeavesTLS(t *testing.T) {
@@ -152,7 +156,9 @@ func TestHandOverLeavesTLS(t *testing.T) {
 	plainly := dial(t, r.address("f")) // no TLS at all
 	plainly.Say("GET / HTTP/1.1\r\n\r\n")
 	_, _ = io.ReadAll(plainly)
-	stream, asks, idle := dialTLS(t, r.address("s"), a.client()), dialTLS(t, r.address("f"), a.client()), dialTLS(t, r.address("f"), a.client())
+	older := a.client()
+	older.MaxVersion = tls.VersionTLS12
+	stream, asks, idle := dialTLS(t, r.address("s"), older), dialTLS(t, r.address("f"), older), dialTLS(t, r.address("f"), older)
 	checkLine(t, stream)
 	for _, c := range []*tls.Conn{asks, idle} {
 		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
@@ -167,7 +173,7 @@ func TestHandOverLeavesTLS(t *testing.T) {
 	}
 	h.eventually("handshakes are counted", func() bool {
 		counted := h.frontend("f").TLS
-		return counted.Handshakes["full"] == 2 && counted.Versions["1.3"] == 2 && counted.Failed["not_tls"] == 1 && h.frontend("s").TLS.Handshakes["full"] == 1
+		return counted.Handshakes["full"] == 2 && counted.Versions["1.2"] == 2 && counted.Failed["not_tls"] == 1 && h.frontend("s").TLS.Handshakes["full"] == 1
 	})
 	fmt.Fprint(asks, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
 	wantAnswer(t, asks, "ok")

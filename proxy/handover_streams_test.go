@@ -17,6 +17,10 @@ import (
 // that one side does not take, and in the middle of a line.
 func TestHandOverStreams(t *testing.T) {
 	t.Parallel()
+	overTransports(t, handOverStreams)
+}
+
+func handOverStreams(t *testing.T, on *transports) {
 	const much = 6 << 20
 	pattern := make([]byte, much)
 	for i := range pattern {
@@ -36,13 +40,14 @@ func TestHandOverStreams(t *testing.T) {
 		received <- all
 		fmt.Fprintln(c, "thanks")
 	})
-	text := frontendText("echo", anyPort, "tcp", "b") + backendText("b", []string{echoes.Address}) +
-		frontendText("mcp", "127.0.0.2:0", "mcp", "b") +
-		frontendText("pour", "127.0.0.3:0", "tcp", "p") + backendText("p", []string{pours.Address}) +
-		frontendText("swallow", "127.0.0.4:0", "tcp", "s") + backendText("s", []string{swallows.Address})
+	front, back := on.frontend(), on.backend()
+	text := frontendText("echo", anyPort, "tcp", "b", front) + backendText("b", []string{on.back(echoes.Address)}, back) +
+		frontendText("mcp", "127.0.0.2:0", "mcp", "b", front) +
+		frontendText("pour", "127.0.0.3:0", "tcp", "p", front) + backendText("p", []string{on.back(pours.Address)}, back) +
+		frontendText("swallow", "127.0.0.4:0", "tcp", "s", front) + backendText("s", []string{on.back(swallows.Address)}, back)
 	r := startOld(t, text)
-	idle, half, line := dial(t, r.address("echo")), dial(t, r.address("swallow")), dial(t, r.address("mcp"))
-	slow := dial(t, r.address("pour"))
+	idle, half, line := dial(t, on.front(r.address("echo"))), dial(t, on.front(r.address("swallow"))), dial(t, on.front(r.address("mcp")))
+	slow := dial(t, on.front(r.address("pour")))
 	idle.Ask("hello")
 	line.Ask("one")
 	line.Say("tw")
@@ -89,10 +94,14 @@ func TestHandOverStreams(t *testing.T) {
 // unchanged.
 func TestHandOverInFullFlow(t *testing.T) {
 	t.Parallel()
+	overTransports(t, handOverInFullFlow)
+}
+
+func handOverInFullFlow(t *testing.T, on *transports) {
 	s := endpoint.Serve(t, endpoint.Echo)
-	text := frontendText("f", anyPort, "tcp", "b") + backendText("b", []string{s.Address})
+	text := frontendText("f", anyPort, "tcp", "b", on.frontend()) + backendText("b", []string{on.back(s.Address)}, on.backend())
 	r := startOld(t, text)
-	c := dial(t, r.address("f"))
+	c := dial(t, on.front(r.address("f")))
 	stop := make(chan struct{})
 	var sent, got [sha256.Size]byte
 	var working sync.WaitGroup

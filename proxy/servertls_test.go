@@ -523,13 +523,16 @@ func (a *authority) openssl(arguments ...string) (address string) {
 	return address
 }
 
-// TestServerTLSUpgrade checks that a stream over TLS to a server goes on in the old
-// process of an upgrade, and that the new process serves over TLS.
+// TestServerTLSUpgrade checks that a stream over TLS 1.2 to a server goes on in the old
+// process of an upgrade, and that the new process serves over TLS. (TLS 1.3:
+// TestHandOverStreams.)
 func TestServerTLSUpgrade(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	a.issue("own", certificate.ECDSA(t), "mcplb")
-	server := serveTLS(t, a.issued("127.0.0.1"), func(c *tls.Conn) {
+	settings := a.issued("127.0.0.1")
+	settings.MaxVersion = tls.VersionTLS12
+	server := serveTLS(t, settings, func(c *tls.Conn) {
 		_, _ = io.Copy(c, c)
 		_ = c.CloseWrite()
 	})

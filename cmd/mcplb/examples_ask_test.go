@@ -112,7 +112,7 @@ var asked = map[string][]question{
 		{method: "POST", path: "/mcp", body: call("x"), from: "127.9.0.1", frontend: 1, status: 200, want: ":8080 /mcp"},
 	},
 	"blue-green.toml": {{path: "/mcp", frontend: 1, status: 200, want: "10.0.0.1"}},
-	"mtls.toml":       {},
+	"mtls.toml":       nil, // only with a certificate
 }
 
 // changed is what a test changes in an example, beside addresses: networks that this

@@ -62,6 +62,7 @@ var (
 	keyTLS           = named("tls")
 	keySubject       = named("tls_subject")
 	keyFingerprint   = named("tls_fingerprint")
+	keySNI           = named("sni")
 	keyMethod        = named("method")
 	keyPath          = named("path")
 	keyStatus        = named("status")
@@ -146,9 +147,10 @@ func appendClient(dst []byte, client netip.AddrPort) []byte {
 	return client.AppendTo(dst)
 }
 
-// request writes the fields that only requests have.
+// request writes the fields that only requests have, or that of a connection in their place.
 func (l *line) request(r *Record) {
 	if r.Target.method == 0 && r.Target.path == 0 && r.Status == 0 {
+		l.word(keySNI, string(r.Name))
 		return
 	}
 	l.word(keyMethod, string(r.Method()))

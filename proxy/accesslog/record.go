@@ -40,7 +40,7 @@ type Record struct {
 	Call   string // the MCP method in Mcp-Method, from a fixed set
 
 	RequestID []byte // of an HTTP request, where routes use one
-	Name      []byte // of the tool, resource, prompt or task that a request is about, as far as it is known
+	Name      []byte // of the tool, resource, prompt or task that a request is about, as far as it is known; of a connection, what the client asks for by SNI, where routes depend on it
 
 	Reason  string // why it ended
 	Detail  string // what was wrong, if the reason alone does not say it
@@ -98,6 +98,13 @@ func (r *Record) Named(name []byte) {
 func (r *Record) Secured(version string) {
 	if r != nil {
 		r.TLS = version
+	}
+}
+
+// Asked records a copy of the name that the client of a connection asks for by SNI.
+func (r *Record) Asked(name string) {
+	if r != nil {
+		r.Name = append(r.Name[:0], name...)
 	}
 }
 
@@ -196,6 +203,7 @@ const (
 	PhaseProxy           // reading the PROXY header
 	PhaseHandshake       // TLS
 	PhaseAdmission       // checking the limits
+	PhaseHello           // waiting for the ClientHello that picks the backend
 	PhaseRequest         // reading the request
 	PhaseQueue           // choosing or waiting for a slot
 	PhaseConnect         // connecting to a server
@@ -206,7 +214,7 @@ const (
 )
 
 var phaseNames = [phases]string{
-	PhaseProxy: "proxy", PhaseHandshake: "handshake", PhaseAdmission: "admission", PhaseRequest: "request",
+	PhaseProxy: "proxy", PhaseHandshake: "handshake", PhaseAdmission: "admission", PhaseHello: "hello", PhaseRequest: "request",
 	PhaseQueue: "queue", PhaseConnect: "connect", PhaseResponse: "response", PhaseData: "data", PhaseTunnel: "tunnel",
 }
 

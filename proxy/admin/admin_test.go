@@ -113,7 +113,7 @@ func exampleHTTP() Frontend {
 			Compressed:   55, Tunnels: 3, BadFrames: 1,
 			Eras:            map[string]uint64{"session": 3000, "stateless": 1000},
 			Methods:         map[string]uint64{"tools/call": 990, "other": 10},
-			SessionRequests: 2900, SessionsOpened: 41,
+			SessionRequests: 2900, SessionsOpened: 41, TaskRequests: 17, TasksOpened: 3,
 			Routes: map[string]uint64{"default": 3000, `/mcp tools/call delete_*`: 17},
 			Tools: map[string]*Tool{
 				"echo":       {Requests: 900, Errors: 3, Duration: Latency{Count: 900, SumSeconds: 4.5, P50Seconds: 0.004, P95Seconds: 0.009, P99Seconds: 0.02}},

@@ -59,6 +59,7 @@ func (f *Frontend) sub(before *Frontend) {
 	sub(&f.MessagesRejected, before.MessagesRejected)
 	subMap(f.Refused, before.Refused)
 	subMap(f.SessionsEnded, before.SessionsEnded)
+	subMap(f.SNIRoutes, before.SNIRoutes)
 	f.Connect.sub(&before.Connect)
 	f.Queue.sub(&before.Queue)
 	if f.HTTP != nil && before.HTTP != nil {
@@ -81,6 +82,8 @@ func (h *HTTP) sub(before *HTTP) {
 	subMap(h.Methods, before.Methods)
 	sub(&h.SessionRequests, before.SessionRequests)
 	sub(&h.SessionsOpened, before.SessionsOpened)
+	sub(&h.TaskRequests, before.TaskRequests)
+	sub(&h.TasksOpened, before.TasksOpened)
 	subMap(h.Routes, before.Routes)
 	for name, tool := range h.Tools {
 		if old := before.Tools[name]; old != nil {

@@ -99,9 +99,10 @@ type ConnectionList struct {
 type Connection struct {
 	ID          string  `json:"id"` // for DELETE /api/v1/connections/ID
 	Frontend    string  `json:"frontend"`
-	Client      string  `json:"client"`  // host:port; the address alone where a proxy names the client of the present request
-	Proxy       string  `json:"proxy"`   // host:port of the trusted proxy that has named the client; "" = none
-	Backend     string  `json:"backend"` // "" = it has no server now
+	Client      string  `json:"client"`        // host:port; the address alone where a proxy names the client of the present request
+	Proxy       string  `json:"proxy"`         // host:port of the trusted proxy that has named the client; "" = none
+	SNI         string  `json:"sni,omitempty"` // the name that it asks for, where routes depend on that
+	Backend     string  `json:"backend"`       // "" = it has no server now
 	Server      string  `json:"server"`
 	State       string  `json:"state"`        // such as "relaying"
 	IdleSeconds float64 `json:"idle_seconds"` // time in that state, or since the last transfer

@@ -30,6 +30,8 @@ type Frontend struct {
 	Connect       Timing            `json:"connect"`        // successful connects to servers
 	Queue         Timing            `json:"queue"`          // waits for a slot
 
+	SNIRoutes map[string]uint64 `json:"sni_routes,omitempty"` // counters: clients by route, in mode tcp; "default" = those that took none; absent without routes
+
 	HTTP *HTTP `json:"http,omitempty"` // in mode http
 	TLS  *TLS  `json:"tls,omitempty"`  // with TLS
 
@@ -51,6 +53,8 @@ type HTTP struct {
 	Methods         map[string]uint64 `json:"methods"`          // requests by Mcp-Method, a fixed set and "other"; only those that occurred
 	SessionRequests uint64            `json:"session_requests"` // requests with an MCP session
 	SessionsOpened  uint64            `json:"sessions_opened"`  // MCP sessions that servers opened
+	TaskRequests    uint64            `json:"task_requests"`    // requests for MCP tasks, by the tag of their server
+	TasksOpened     uint64            `json:"tasks_opened"`     // MCP tasks that servers created
 
 	Routes map[string]uint64 `json:"routes"` // counters: requests by route; "default" = those that took none; empty without routes
 	Tools  map[string]*Tool  `json:"tools"`  // calls of tools by name, at most 100 and "other"

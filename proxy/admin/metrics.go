@@ -101,6 +101,8 @@ var frontendMetrics = []metric[Frontend]{
 		func(f *Frontend) map[string]uint64 { return f.Refused }),
 	reasons("frontend_sessions_ended_total", "Sessions of clients that got a server, by the reason of their end.", byFrontend,
 		func(f *Frontend) map[string]uint64 { return f.SessionsEnded }),
+	counters("frontend_sni_route_connections_total", "Clients by the route that the name they ask for (SNI) took, in mode tcp; \"default\" are those that took none.", byFrontend, "route",
+		func(f *Frontend) map[string]uint64 { return f.SNIRoutes }),
 }
 
 var (
@@ -132,6 +134,10 @@ var httpMetrics = []metric[HTTP]{
 		func(h *HTTP) uint64 { return h.SessionRequests }),
 	counter("frontend_mcp_sessions_opened_total", "MCP sessions that servers opened.", byFrontend,
 		func(h *HTTP) uint64 { return h.SessionsOpened }),
+	counter("frontend_mcp_task_requests_total", "Requests for MCP tasks, by the tag of their server.", byFrontend,
+		func(h *HTTP) uint64 { return h.TaskRequests }),
+	counter("frontend_mcp_tasks_opened_total", "MCP tasks that servers created.", byFrontend,
+		func(h *HTTP) uint64 { return h.TasksOpened }),
 	counters("frontend_route_requests_total", "Requests by route; \"default\" are those that took none.", byFrontend, "route",
 		func(h *HTTP) map[string]uint64 { return h.Routes }),
 }

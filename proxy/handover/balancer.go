@@ -8,6 +8,7 @@ import (
 	"mcplb/proxy/l7"
 	"mcplb/proxy/metrics"
 	"mcplb/proxy/reactor"
+	"mcplb/proxy/tlsio"
 	"mcplb/ratelimit"
 )
 
@@ -79,6 +80,8 @@ type NewBalancer interface {
 	Disconnect(server *backend.Server, policy conf.OnDown)
 	// Draining reports whether this process is about to end.
 	Draining() bool
+	// TLS has the loops' workers for connections that speak it.
+	TLS() *tlsio.Workers
 	// Alone notes that the old process has ended.
 	Alone()
 }

@@ -87,7 +87,7 @@ func (o *Old) detach(c *reactor.Conn) *leaving {
 	if m.detach() {
 		return m
 	}
-	if c.HasTransport() && o.left && s.Info().Requests > 0 {
+	if stays(c) && o.left && s.Info().Requests > 0 {
 		s.Drain() // not a client who has just come: it is about to ask
 	}
 	return nil

@@ -30,7 +30,9 @@ func (e *encoder) encode(v any) ([]byte, error) {
 		e.err = fmt.Errorf("encoding what is handed over: %w", err)
 		return nil, e.err
 	}
-	return bytes.Clone(e.out.Bytes()), nil
+	payload := bytes.Clone(e.out.Bytes())
+	clear(e.out.Bytes()) // it has secrets of TLS
+	return payload, nil
 }
 
 // decoder decodes the payloads of one encoder, each exactly once and in order.

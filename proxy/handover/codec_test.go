@@ -15,6 +15,7 @@ import (
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/tlsio"
 )
 
 // Payloads decode to what was encoded, in any mixture of kinds, and types are
@@ -168,13 +169,13 @@ func FuzzReport(f *testing.F) {
 // Whatever a batch is, its records are usable or refused.
 func FuzzBatch(f *testing.F) {
 	addPayloads(f, someBatch())
-	frontend := Frontend{Stream: new(l4.Frontend), HTTP: new(l7.Frontend)}
+	frontend, workers := Frontend{Stream: new(l4.Frontend), HTTP: new(l7.Frontend)}, tlsio.NewWorkers(nil, 1)
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		var records []Record
 		checkDecode(t, payload, &records)
 		for _, r := range records {
 			a := arriving{Record: r}
-			if err := a.attach(frontend, make([]int, r.descriptors())); err == nil && (a.Stream == nil) == (a.HTTP == nil) {
+			if err := a.attach(frontend, make([]int, r.descriptors()), workers); err == nil && (a.Stream == nil) == (a.HTTP == nil) {
 				t.Errorf("a record of two layers, or none, is accepted: %+v", r)
 			}
 		}

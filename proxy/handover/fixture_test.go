@@ -14,6 +14,7 @@ import (
 	"mcplb/proxy/metrics"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
+	"mcplb/proxy/tlsio"
 	"mcplb/ratelimit"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,7 @@ type fixture struct {
 	t        testing.TB
 	config   *conf.Config
 	engine   *reactor.Engine
+	workers  *tlsio.Workers
 	limiter  *ratelimit.Limiter
 	pool     *backend.Pool
 	frontend *l4.Frontend
@@ -51,7 +53,7 @@ func newFixture(t testing.TB) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(engine.Stop)
-	f := &fixture{t: t, config: config, engine: engine, limiter: ratelimit.New(config.RateLimit), suspended: true}
+	f := &fixture{t: t, config: config, engine: engine, workers: tlsio.NewWorkers(engine.Loops(), 1), limiter: ratelimit.New(config.RateLimit), suspended: true}
 	if f.pool, err = backend.NewPool(config.Backends[0], 1, netip.ParseAddrPort); err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +113,7 @@ func (f *fixture) Pool(*BackendState) (*backend.Pool, error) { return f.pool, ni
 func (f *fixture) SetOldClients(n int)                       { f.oldClients = n }
 func (f *fixture) Disconnect(*backend.Server, conf.OnDown)   {}
 func (f *fixture) Draining() bool                            { return false }
+func (f *fixture) TLS() *tlsio.Workers                       { return f.workers }
 func (f *fixture) Alone()                                    { f.alone = true }
 
 func (f *fixture) Frontend(*FrontendState) Frontend {

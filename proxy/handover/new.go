@@ -125,6 +125,7 @@ func (n *New) Adopt(payload []byte, descriptors []int) (*Arrival, error) {
 		if err != nil {
 			n.Log.Debug("a connection stays in the old process", "frontend", r.Frontend, "err", err)
 			closeAll(fds)
+			r.wipe()
 			a.Refused = append(a.Refused, i)
 			continue
 		}
@@ -136,7 +137,7 @@ func (n *New) Adopt(payload []byte, descriptors []int) (*Arrival, error) {
 // receive finds what a session needs in this process.
 func (n *New) receive(r *Record, fds []int) (*arriving, error) {
 	a := &arriving{Record: *r}
-	if err := a.attach(n.frontends[r.Frontend], fds); err != nil {
+	if err := a.attach(n.frontends[r.Frontend], fds, n.Balancer.TLS()); err != nil {
 		return nil, err
 	}
 	return a, n.held.claim(a)

@@ -129,11 +129,15 @@ func (o *Old) Report() (payload []byte, clients int, err error) {
 func (o *Old) countStaying() {
 	o.staying = 0
 	o.everySession(func(c *reactor.Conn, s session.Session) {
-		if slot, _ := s.Holds(); c.HasTransport() && (asksAgain(s) || slot.Server() == nil) {
+		if slot, _ := s.Holds(); stays(c) && (asksAgain(s) || slot.Server() == nil) {
 			o.staying++
 		}
 	})
 }
+
+// stays reports whether a client's connection cannot move whatever its session does: it
+// speaks TLS 1.2, or its handshake is not complete.
+func stays(c *reactor.Conn) bool { return c.HasTransport() && !c.Transport().Detachable() }
 
 // holdings returns what this process holds now: slots in use, and those that may be
 // until the next report.

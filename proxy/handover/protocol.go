@@ -8,7 +8,7 @@ import (
 // Protocol is the number of the conversation's form after Prepared: states,
 // batches, reports. It rises whenever that form changes. The rest of the
 // conversation never changes its form.
-const Protocol = 6
+const Protocol = 7
 
 // Kind is what a message says. The numbers are part of the protocol.
 type Kind uint8

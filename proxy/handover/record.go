@@ -9,6 +9,7 @@ import (
 	"mcplb/proxy/l7"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
+	"mcplb/proxy/tlsio"
 	"mcplb/ratelimit"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +31,14 @@ type Record struct {
 	Stream   *l4.Handover // of a session of mode tcp or mcp
 	HTTP     *l7.Handover // of a client of mode http
 
-	Client, Server reactor.Watched // of the sockets
+	Client, Server       reactor.Watched // of the sockets
+	ClientTLS, ServerTLS *tlsio.State    // of the sockets; nil = plain
+}
+
+// wipe forgets the secrets of connections that stay in the old process.
+func (r *Record) wipe() {
+	r.ClientTLS.Wipe()
+	r.ServerTLS.Wipe()
 }
 
 // descriptors is how many descriptors belong to the record.
@@ -69,13 +77,22 @@ func (m *leaving) detach() (ok bool) {
 	}
 	m.record.Two = ok && m.detached.Server.FD >= 0
 	m.record.Client, m.record.Server = m.detached.Client.Watched, m.detached.Server.Watched
+	m.record.ClientTLS, m.record.ServerTLS = stateOf(&m.detached.Client), stateOf(&m.detached.Server)
 	return ok
+}
+
+// stateOf returns the state of a detached connection's TLS, nil when it is plain.
+func stateOf(d *reactor.Detached) *tlsio.State {
+	if suspended, ok := d.Transport.(*tlsio.Suspended); ok {
+		return suspended.State
+	}
+	return nil
 }
 
 // pending is how many bytes the session's peers have not taken yet, or wait for the
 // message rate.
 func (m *leaving) pending() int {
-	n := len(m.detached.Client.Parked) + len(m.detached.Server.Parked)
+	n := len(m.detached.Client.Parked) + len(m.detached.Server.Parked) + m.record.ClientTLS.Pending() + m.record.ServerTLS.Pending()
 	if s := m.record.Stream; s != nil {
 		n += len(s.Relay.Held)
 	}
@@ -103,7 +120,7 @@ var errUnknown = errors.New("its frontend or server does not exist in this proce
 var errIncomplete = errors.New("the record of the connection is incomplete")
 
 // attach gives the session its sockets, as the frontend's layer needs them.
-func (a *arriving) attach(frontend Frontend, fds []int) error {
+func (a *arriving) attach(frontend Frontend, fds []int, workers *tlsio.Workers) error {
 	a.frontend = frontend
 	a.detached = session.Detached{Client: reactor.Detached{FD: fds[0]}, Server: reactor.Detached{FD: -1}}
 	if a.Two {
@@ -125,7 +142,27 @@ func (a *arriving) attach(frontend Frontend, fds []int) error {
 	if hasServer != a.Two || hasServer && a.Slot.Server == 0 {
 		return fmt.Errorf("frontend %s: %w", a.Frontend, errIncomplete)
 	}
+	return a.restore(workers)
+}
+
+// restore gives the session the TLS of its connections.
+func (a *arriving) restore(workers *tlsio.Workers) error {
+	err := errors.Join(restoreTo(&a.detached.Client, a.ClientTLS, workers), restoreTo(&a.detached.Server, a.ServerTLS, workers))
+	if err != nil {
+		return fmt.Errorf("frontend %s: %w", a.Frontend, err)
+	}
 	return nil
+}
+
+func restoreTo(d *reactor.Detached, state *tlsio.State, workers *tlsio.Workers) error {
+	if state == nil {
+		return nil
+	}
+	suspended, err := workers.Restore(state)
+	if err == nil {
+		d.Transport = suspended
+	}
+	return err
 }
 
 // serve begins to serve the session, on its loop.

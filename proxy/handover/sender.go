@@ -189,6 +189,7 @@ func (s *Sender) move() error {
 func (s *Sender) sendBatch(b *Batch) error {
 	s.channel.SetDeadline(answerTime)
 	refused, err := s.tryBatch(b)
+	clear(b.Payload) // it has secrets of TLS
 	if err != nil {
 		b.Back()
 		return err

@@ -13,15 +13,28 @@ import (
 // once.
 type Frontend struct {
 	session.Frontend[session.Settings, session.Counters]
+	names NameCounters
 }
 
 // NewFrontend makes a frontend. Its mode stays what it is; everything else may be
 // changed by Apply.
 func NewFrontend(s session.Settings, shared session.Shared) *Frontend {
 	f := &Frontend{}
+	f.names.init()
+	f.names.bind(s.Names)
 	f.Init(s, shared)
 	return f
 }
+
+// Apply changes the settings for sessions to come and, where they still ask, for live
+// ones. A session stays with the backend that was chosen for it.
+func (f *Frontend) Apply(s session.Settings) {
+	f.names.bind(s.Names)
+	f.Frontend.Apply(s)
+}
+
+// Names are what is counted for the frontend's routes by SNI.
+func (f *Frontend) Names() *NameCounters { return &f.names }
 
 // ClearPeaks restarts every peak with what is now.
 func (f *Frontend) ClearPeaks() {
@@ -65,8 +78,8 @@ func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {
 func (f *Frontend) Adopt(loop *reactor.Loop, h *Handover, d *session.Detached, source *ratelimit.Source, slot backend.Slot) {
 	f.Enter()
 	s := &Session{frontend: f, loop: loop}
-	s.client.ClientState, s.client.Source = h.Client, source
-	s.dispatch.Pool, s.dispatch.Slot = f.Settings().Pool, slot
+	s.client.ClientState, s.client.Source, s.name = h.Client, source, h.Name
+	s.dispatch.Slot = slot
 	s.relay.Service = Service{
 		Owner: s, Taken: f.Counters(loop.ID()), Timer: &s.client.Timer, Log: f.Log.Buffer(loop.ID()).Adopt(h.Log),
 	}
@@ -76,6 +89,7 @@ func (f *Frontend) Adopt(loop *reactor.Loop, h *Handover, d *session.Detached, s
 	}
 	if server := slot.Server(); server != nil {
 		s.relay.Served = server.Counters(loop.ID())
+		s.dispatch.Pool = server.Pool()
 	}
 	s.resume(h, d)
 }

@@ -1,6 +1,8 @@
 package l4
 
 import (
+	"cmp"
+
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
@@ -11,6 +13,8 @@ func (s *Session) phase() accesslog.Phase {
 	switch s.state {
 	case entering:
 		return s.client.Stage.Phase()
+	case hello:
+		return accesslog.PhaseHello
 	case dispatching:
 		return s.dispatch.Phase()
 	}
@@ -37,7 +41,7 @@ func (s *Session) endLog(reason session.Reason) {
 	settings := s.settings()
 	r.Client, r.Frontend, r.Ended = s.client.From, settings.Frontend.Name, s.loop.Now()
 	if r.Backend == "" {
-		r.Backend = settings.Pool.Name()
+		r.Backend = cmp.Or(s.dispatch.Pool, settings.Pool).Name()
 	}
 	r.Reason, r.Phase, r.Detail = reason.String(), s.phase(), session.CertificateDetail(s.client.Conn, reason)
 	r.Identity = s.client.Identity

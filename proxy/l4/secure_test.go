@@ -47,7 +47,7 @@ func (g *fakeHandshake) Step() (done bool, errno unix.Errno) {
 
 func (g *fakeHandshake) Version() string { return "1.3" }
 
-func (*fakeHandshake) Certificate() *x509.Certificate { return nil }
+func (*fakeHandshake) TakeCertificate() *x509.Certificate { return nil }
 
 func (*fakeHandshake) Err() error { return nil }
 
@@ -58,6 +58,9 @@ func (g *fakeHandshake) Read(c *reactor.Conn, p []byte) (int, bool, unix.Errno) 
 
 func (g *fakeHandshake) Send(c *reactor.Conn, p []byte) unix.Errno { return c.RawSend(p) }
 func (g *fakeHandshake) CloseWrite(*reactor.Conn)                  {}
+func (g *fakeHandshake) Rest()                                     {}
+func (g *fakeHandshake) Detachable() bool                          { return false }
+func (g *fakeHandshake) Detach() reactor.Suspended                 { return nil }
 func (g *fakeHandshake) Close(_ *reactor.Conn, reset bool) {
 	g.closed.Add(1)
 	if reset {

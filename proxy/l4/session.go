@@ -20,8 +20,11 @@ import (
 // loop's goroutine, but for Granted.
 //
 //	state        event                        next
-//	entering     the client has entered       dispatching
+//	entering     the client has entered       dispatching, or hello if routes depend on SNI
 //	entering     it is refused                finished
+//	hello        the ClientHello is complete  dispatching
+//	hello        no TLS, too long, timer      dispatching, to the frontend's backend
+//	hello        the client ends              finished: refused
 //	dispatching  a server is connected        relaying
 //	dispatching  none can be had              finished: refused
 //	relaying     the relay ends               finished
@@ -35,6 +38,7 @@ type Session struct {
 	frontend *Frontend
 	loop     *reactor.Loop
 	messages *messages // mode mcp; nil in mode tcp
+	name     string    // see session.Info
 	state    state
 }
 
@@ -42,6 +46,7 @@ type state uint8
 
 const (
 	entering    state = iota // see session.Client
+	hello                    // the ClientHello is awaited, which names the backend
 	dispatching              // see session.Dispatch
 	relaying
 	lingering
@@ -61,6 +66,8 @@ func (s *Session) Ready(c *reactor.Conn) {
 	switch s.state {
 	case entering:
 		s.entered(s.client.Enter(s.settings(), s.frontend.Limiter))
+	case hello:
+		s.readHello()
 	case dispatching:
 		if c == s.relay.server {
 			s.dispatch.Ready(s, c)
@@ -89,13 +96,25 @@ func (s *Session) entered(done bool, refusal session.Reason) {
 		s.finish(refusal)
 	default:
 		s.relay.Log.Secured(session.TLSVersion(s.client.Conn))
-		s.dispatchClient()
+		s.route()
 	}
 }
 
-// dispatchClient asks the backend for a server.
-func (s *Session) dispatchClient() {
-	s.state, s.dispatch.Pool = dispatching, s.settings().Pool
+// route goes on with a client that has entered: to the frontend's backend, or once it is
+// known what its ClientHello asks for.
+func (s *Session) route() {
+	if s.settings().Names == nil {
+		s.dispatchTo(s.settings().Pool)
+		return
+	}
+	s.state, s.client.Since = hello, s.loop.Now()
+	s.readHello()
+}
+
+// dispatchTo asks a backend for a server.
+func (s *Session) dispatchTo(pool *backend.Pool) {
+	s.state, s.dispatch.Pool = dispatching, pool
+	s.loop.Disarm(&s.client.Timer)
 	s.dispatch.Begin(s)
 }
 
@@ -105,6 +124,8 @@ func (s *Session) limit() (time.Duration, int64) {
 	switch s.state {
 	case entering:
 		return s.client.Limit(&s.settings().Frontend), s.client.Since
+	case hello:
+		return helloTime, s.client.Since
 	case dispatching:
 		return s.dispatch.Limit(), s.dispatch.Since
 	case lingering:
@@ -127,6 +148,9 @@ func (s *Session) Expired(*reactor.Timer) {
 	switch s.state {
 	case entering:
 		s.refuse(s.client.TooLate())
+	case hello:
+		s.client.Conn.RetryRead() // what has come was only looked at, and no event will report it again
+		s.unnamed()
 	case dispatching:
 		s.dispatch.Expired(s)
 	case lingering:
@@ -148,7 +172,7 @@ func (s *Session) Granted(slot backend.Slot) { s.dispatch.Granted(s, slot) }
 
 // Wanted implements session.Stream: a server by the frontend's policy.
 func (s *Session) Wanted(bool) (backend.Request, bool) {
-	return s.dispatch.Request(&s.client, s.settings().Balance(), conf.EndpointTCP), true
+	return s.dispatch.Request(&s.client, s.settings().BalanceIn(s.dispatch.Pool), conf.EndpointTCP), true
 }
 
 // Assigned implements session.Stream.
@@ -214,8 +238,7 @@ func (s *Session) Unserved(reason session.Reason) { s.refuse(reason) }
 
 // Idle implements Owner.
 func (s *Session) Idle(halfClosed bool) time.Duration {
-	settings := s.settings()
-	return settings.Idle(settings.Pool, halfClosed)
+	return s.settings().Idle(s.dispatch.Pool, halfClosed)
 }
 
 // FromClient implements Owner. In mode tcp the relay is not inspected.
@@ -300,7 +323,7 @@ func (s *Session) Holds() (*backend.Slot, *ratelimit.Source) {
 // Info implements session.Session.
 func (s *Session) Info() session.Info {
 	info := session.Info{
-		Frontend: s.settings().Frontend.Name, Client: s.client.From,
+		Frontend: s.settings().Frontend.Name, Client: s.client.From, Name: s.name,
 		Since: max(s.client.Since, s.dispatch.Since, s.relay.Last),
 		State: stateName(s.state, s.client.Stage, s.dispatch.State()),
 	}
@@ -315,5 +338,5 @@ func stateName(s state, stage session.Stage, dispatch session.DispatchState) str
 	case dispatching:
 		return dispatch.String()
 	}
-	return [...]string{relaying: "relaying", lingering: "lingering", finished: "finished"}[s]
+	return [...]string{hello: "hello", relaying: "relaying", lingering: "lingering", finished: "finished"}[s]
 }

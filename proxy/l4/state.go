@@ -15,6 +15,7 @@ import (
 //	state     may move when                       and continues there
 //	header    always: nothing is taken out of     waiting for the header
 //	          the socket before it is complete
+//	hello     always: likewise                    waiting for the ClientHello
 //	queued    it still waits                      waiting for a slot, first come first served
 //	relaying  both connections are Movable        relaying
 //	others    never: they do not last
@@ -26,7 +27,9 @@ import (
 type Handover struct {
 	Client   session.ClientState
 	Relaying bool
-	Header   bool // a PROXY header is expected
+	Header   bool   // a PROXY header is expected
+	Hello    bool   // the ClientHello is awaited
+	Name     string // see session.Info
 	Relay    RelayHandover
 	Messages *MessageState // mode mcp
 	Log      *accesslog.Record
@@ -98,7 +101,7 @@ func (r *Relay) Attach(loop *reactor.Loop, h *RelayHandover, d *session.Detached
 
 // Detach takes the session off its loop, if it can move now.
 func (s *Session) Detach() (h *Handover, d session.Detached, ok bool) {
-	h = &Handover{Client: s.client.ClientState, Log: s.relay.Log}
+	h = &Handover{Client: s.client.ClientState, Name: s.name, Log: s.relay.Log}
 	switch {
 	case s.state == relaying && s.relay.Movable() && s.messages.movable():
 		h.Relaying = true
@@ -112,6 +115,8 @@ func (s *Session) Detach() (h *Handover, d session.Detached, ok bool) {
 		return nil, d, false
 	case s.state == entering && s.client.Stage == session.StageHeader:
 		h.Header = true
+	case s.state == hello:
+		h.Hello = true
 	case s.state == dispatching && s.dispatch.Cancel(s):
 	default:
 		return nil, d, false
@@ -154,8 +159,11 @@ func (s *Session) resume(h *Handover, d *session.Detached) {
 	case h.Header:
 		s.client.Stage, s.state = session.StageHeader, entering
 		s.arm()
+	case h.Hello:
+		s.client.Stage, s.state = session.StageEntered, hello
+		s.readHello()
 	default:
 		s.client.Stage = session.StageEntered
-		s.dispatchClient()
+		s.dispatchTo(s.poolFor(h.Name))
 	}
 }

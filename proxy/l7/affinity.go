@@ -9,10 +9,12 @@ import (
 )
 
 // affinity decides which server a request is for, the first that holds: that of
-// its MCP session, that of its cookie, one by the frontend's policy. A session
-// whose server is gone is refused, so that the client opens a new one.
+// its MCP session, that of its task, that of its cookie, one by the frontend's policy. A
+// session whose server is gone is refused, so that the client opens a new one; a task
+// likewise.
 //
-// A request of the stateless era is balanced by itself.
+// A request of the stateless era has neither session nor cookie, and one of the other era
+// no task with a tag.
 type affinity struct {
 	exchange *exchange
 	settings *Settings
@@ -26,9 +28,9 @@ func (a *affinity) choose() (refusal generated, ok bool) {
 	a.request = x.dispatch.Request(&x.client.Client, a.settings.Frontend.Balance, a.route.Endpoint)
 	a.request.Source = requester{x.client}.from().Addr()
 	x.bound = nil
-	x.Flags &^= sessioned | setCookie
+	x.Flags &^= sessioned | setCookie | tagged
 	if x.has(modern) {
-		return generated{}, true
+		return a.task()
 	}
 	if sticky.Session {
 		found, refusal, ok := a.session()
@@ -118,15 +120,18 @@ func (a *affinity) cookie(name string) {
 
 // misassigned reports whether the slot is of another server than the one that
 // the request's session is bound to: that went away, or down, meanwhile. A cookie
-// binds to the new server then, but a session is gone.
-func (x *exchange) misassigned() (gone bool) {
+// binds to the new server then, but a session is gone, and a task is out of reach.
+func (x *exchange) misassigned() (refusal generated, gone bool) {
 	if x.bound == nil || x.bound == x.dispatch.Slot.Server() {
-		return false
+		return generated{}, false
 	}
 	x.bound = nil
-	if x.has(sessioned) {
-		return true
+	switch {
+	case x.has(sessioned):
+		return generated{why: SessionGone}, true
+	case x.has(tagged):
+		return generated{why: TaskUnreachable}, true
 	}
 	x.Flags |= setCookie
-	return false
+	return generated{}, false
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // call is what an exchange knows of its MCP call and of the limits that it passes. Only
-// requests that call a tool, whose body is read for the rules, or that have a limit have
-// one.
+// requests that call a tool, whose body is read for the rules, that have a limit, or that are
+// for a task with a tag have one.
 type call struct {
 	method, name []byte // decoded; empty = not known
 	tool         bool   // it calls a tool, which is counted
@@ -20,6 +20,9 @@ type call struct {
 	pass    ratelimit.Pass // through the limits
 	limits  []*routeLimit  // those of pass, in its order
 	askAt   int64          // when they are asked again, on the loop's clock
+
+	cuts []mcp.TaskTag // tags that are taken out of the body on its way to the server
+	sent int           // bytes of the body's data that have passed
 }
 
 // calls are free ones of a loop.
@@ -45,7 +48,7 @@ func (cs *calls) put(c *call) {
 	if len(*cs) == mostCalls || cap(c.name)+cap(c.method) > 2*mostKeptName {
 		return
 	}
-	c.method, c.name, c.limits = c.method[:0], c.name[:0], c.limits[:0]
+	c.method, c.name, c.limits, c.cuts = c.method[:0], c.name[:0], c.limits[:0], c.cuts[:0]
 	c.tool, c.began, c.status, c.askAt = false, 0, 0, 0
 	*cs = append(*cs, c)
 }

@@ -12,8 +12,9 @@ const leastZipped = 1 << 10
 
 // plan decides the form of the answer whose head is parsed; rest came behind it. It
 // sets the exchange's encoder where one is needed: to compress, to tag the
-// session in the endpoint event of the deprecated HTTP+SSE transport, to insert
-// comments into an event stream, to take chunks off for a client of HTTP/1.0.
+// session in the endpoint event of the deprecated HTTP+SSE transport, to tag ids of
+// tasks, to insert comments into an event stream, to take chunks off for a client of
+// HTTP/1.0.
 func (x download) plan(rest []byte) form {
 	head, settings := &x.client.worker.response, x.client.settings()
 	f := form{closes: head.Framing == http1.FramingClose}
@@ -34,13 +35,14 @@ func (x download) plan(rest []byte) form {
 	case old && head.Framing == http1.FramingChunked:
 		x.encoder = x.client.worker.encoders.plain()
 	}
+	tasks(x).plan(&f, rest)
 	if every := settings.Frontend.SSEKeepalive; every > 0 && x.takesComments(head) {
 		x.keepAlive(every)
 		f.changed = true
 	}
 	if x.encoder != nil {
-		x.encoder.chunks = !old
-		f.encoded, f.closes = true, old
+		x.encoder.chunks = !old && f.length == 0
+		f.encoded, f.closes = true, old && f.length == 0
 	}
 	x.planTrailers(f)
 	return f

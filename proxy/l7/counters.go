@@ -20,6 +20,8 @@ type Counters struct {
 	Methods     [mcp.NumMethods]metrics.Counter   // requests by Mcp-Method; those without it are not counted
 	WithSession metrics.Counter                   // requests with an MCP session
 	Opened      metrics.Counter                   // MCP sessions that servers opened
+	WithTask    metrics.Counter                   // requests for a task with a server's tag
+	TasksOpened metrics.Counter                   // ids of created tasks that got a tag
 	Tunnels     metrics.Counter                   // connections that became WebSockets
 	BadFrames   metrics.Counter                   // WebSockets that ended because the client sent a malformed frame
 	Zipped      metrics.Counter                   // responses compressed
@@ -36,6 +38,8 @@ func (c *Counters) Visit(v metrics.Visitor) {
 	v.Counters("Methods", c.Methods[:])
 	v.Counter("WithSession", &c.WithSession)
 	v.Counter("Opened", &c.Opened)
+	v.Counter("WithTask", &c.WithTask)
+	v.Counter("TasksOpened", &c.TasksOpened)
 	v.Counter("Tunnels", &c.Tunnels)
 	v.Counter("BadFrames", &c.BadFrames)
 	v.Counter("Zipped", &c.Zipped)
@@ -94,6 +98,8 @@ type Totals struct {
 	Methods     map[string]uint64 // by mcp.Method
 	WithSession uint64
 	Opened      uint64
+	WithTask    uint64
+	TasksOpened uint64
 	Tunnels     uint64
 	BadFrames   uint64
 	Zipped      uint64
@@ -116,6 +122,8 @@ func (t *Totals) add(c *Counters) {
 	t.Requests += c.Requests.Load()
 	t.WithSession += c.WithSession.Load()
 	t.Opened += c.Opened.Load()
+	t.WithTask += c.WithTask.Load()
+	t.TasksOpened += c.TasksOpened.Load()
 	t.Tunnels += c.Tunnels.Load()
 	t.BadFrames += c.BadFrames.Load()
 	t.Zipped += c.Zipped.Load()

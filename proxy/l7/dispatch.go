@@ -68,8 +68,8 @@ func (x *exchange) Assigned(waited bool) (connect bool) {
 	if waited && !x.reparse() {
 		return false
 	}
-	if x.misassigned() {
-		x.refuse(generated{why: SessionGone})
+	if refusal, gone := x.misassigned(); gone {
+		x.refuse(refusal)
 		return false
 	}
 	x.upstreamPool = x.client.worker.upstreams(x.dispatch.Slot.Server())

@@ -9,11 +9,12 @@ import (
 
 // form is the form in which the client gets the body of an answer.
 type form struct {
-	encoded bool // a bodyEncoder frames it again
-	changed bool // and may change its data
-	zipped  bool // in gzip
-	varies  bool // gzip depends on the client
-	closes  bool // the end of the connection is its end
+	encoded bool  // a bodyEncoder frames it again
+	changed bool  // and may change its data
+	zipped  bool  // in gzip
+	varies  bool  // gzip depends on the client
+	closes  bool  // the end of the connection is its end
+	length  int64 // with encoded: its length, where that is known; 0 = it is not
 }
 
 // showsEnd reports whether the answer that the client gets has begun and shows by
@@ -31,12 +32,15 @@ func (x *exchange) showsEnd() bool {
 // bodyEncoder turns the body that a server sends into the one that the client
 // gets, piece by piece. It belongs to a worker, and to one exchange at a time.
 //
-//	data of the body -> zip, where the client takes gzip
+//	data of the body -> tasks, where ids of tasks may come
+//	                 -> zip, where the client takes gzip
 //	                 -> endpoint, where an endpoint event may come
 //	                 -> keepalive, where comments are inserted
 //	                 -> chunks, unless the client is of HTTP/1.0
 //	trailers         -> behind the last chunk, as Chunked.Trailers says
 type bodyEncoder struct {
+	tasks     mcp.TaskRewriter     // done = the data are not changed
+	tagged    []byte               // where that writes, for zip; nil between calls
 	zip       *gzip.Writer         // nil = the data are not compressed
 	endpoint  mcp.EndpointRewriter // done = the data are not changed
 	keepalive Keepalive
@@ -117,11 +121,19 @@ func (r *bodyEncoder) take(data []byte) {
 	switch {
 	case len(data) == 0:
 	case r.zip != nil:
+		if !r.tasks.Done() {
+			r.tagged = r.tasks.Append(r.tagged[:0], data)
+			data = r.tagged
+		}
 		_, _ = r.zip.Write(data) // Write does not fail
 		r.holds = true
 	default:
 		from := len(r.made)
-		r.made = r.endpoint.Append(r.made, data)
+		if r.tasks.Done() {
+			r.made = r.endpoint.Append(r.made, data)
+		} else {
+			r.made = r.tasks.Append(r.made, data)
+		}
 		if r.keepalive.Every > 0 {
 			r.made = r.keepalive.Gaps.Pass(r.made, from)
 		}
@@ -140,11 +152,12 @@ func (r *bodyEncoder) frame(w *worker, dst []byte, end string) []byte {
 	switch {
 	case end == "":
 	case r.zip != nil:
-		_ = r.zip.Close() // Write does not fail
+		_, _ = r.zip.Write(r.tasks.Flush(nil)) // Write does not fail
+		_ = r.zip.Close()                      // likewise
 		r.holds = false
 	default:
 		from := len(r.made)
-		r.made = r.endpoint.Flush(r.made)
+		r.made = r.endpoint.Flush(r.tasks.Flush(r.made))
 		if r.keepalive.Every > 0 {
 			r.made = r.keepalive.Gaps.Flush(r.keepalive.Gaps.Pass(r.made, from))
 		}
@@ -217,6 +230,7 @@ func (rs *encoders) plain() *bodyEncoder {
 
 // put takes a bodyEncoder back.
 func (rs *encoders) put(r *bodyEncoder) {
+	r.tasks, r.tagged = mcp.TaskRewriter{}, nil
 	switch {
 	case r.zip != nil:
 		rs.zipping = append(rs.zipping, r)

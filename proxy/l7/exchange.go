@@ -115,6 +115,9 @@ const (
 	streaming                               // the response is an event stream
 	interim                                 // the server has sent an interim response
 	resent                                  // the request was sent once more
+	mayCreateTask                           // its result may be a task
+	forTask                                 // it is for a task, or several
+	tagged                                  // with forTask: their ids have the tag of the server that it is bound to
 )
 
 // endpoints are the addresses of a server that requests may go to, so that an
@@ -164,6 +167,7 @@ func (x *exchange) note(settings *Settings) {
 	x.set(rpc, head.Method == http1.MethodPost && isMediaType(head.Get(http1.HeaderContentType), "application/json"))
 	x.set(modern, eraOf(head) == mcp.EraStateless)
 	x.set(headerSession, len(head.Get(http1.HeaderMcpSessionID)) > 0)
+	tasks{x}.note(settings)
 }
 
 // eraOf is the era of a request, whose version counts if it stands in one line.
@@ -232,6 +236,7 @@ func (x *exchange) tidy() {
 	x.client.worker.paces.put(x.pace)
 	x.pace = nil
 	if x.encoder != nil {
+		tasks{x}.count()
 		x.client.worker.encoders.put(x.encoder)
 		x.encoder = nil
 	}

@@ -15,28 +15,30 @@ type Why uint8
 
 // The reasons.
 const (
-	BadRequest     Why = iota // 400 and the like: the request is malformed (http1.Reason says how)
-	Banned                    // 403: the client that a trusted proxy names is banned
-	AccessDenied              // 403: the frontend's allow or deny refuses the client's address
-	OriginRefused             // 403: Origin is not among allowed_origins
-	SessionGone               // 404: the server of the MCP session is gone
-	RequestTimeout            // 408: no complete request within timeout_http_request, no body within timeout_client
-	BodyTooSlow               // 408: a body that comes slower than min_body_rate
-	BodyTooLarge              // 413: a body over max_body
-	RateLimited               // 429: over the source's rate
-	BadResponse               // 502: the server's answer is malformed
-	ServerGone                // 502: the server ended the connection without an answer, or went down
-	NoServer                  // 503: no server is usable
-	QueueTimeout              // 503: no slot was free for timeout_queue
-	ConnectFailed             // 503: no server could be connected to
-	NoResources               // 503: the balancer had no descriptor, port or memory for it
-	ServerTimeout             // 504: no answer within timeout_server, no connection within timeout_connect
-	Preflight                 // 204: what a page of another origin may ask for
-	Denied                    // 403: by a route
-	Redirected                // 3xx: by a route
-	Responded                 // what a route responds
-	LimitRefused              // 429: over a limit of a route
-	own                       // how many there are
+	BadRequest      Why = iota // 400 and the like: the request is malformed (http1.Reason says how)
+	Banned                     // 403: the client that a trusted proxy names is banned
+	AccessDenied               // 403: the frontend's allow or deny refuses the client's address
+	OriginRefused              // 403: Origin is not among allowed_origins
+	SessionGone                // 404: the server of the MCP session is gone
+	RequestTimeout             // 408: no complete request within timeout_http_request, no body within timeout_client
+	BodyTooSlow                // 408: a body that comes slower than min_body_rate
+	BodyTooLarge               // 413: a body over max_body
+	RateLimited                // 429: over the source's rate
+	BadResponse                // 502: the server's answer is malformed
+	ServerGone                 // 502: the server ended the connection without an answer, or went down
+	NoServer                   // 503: no server is usable
+	QueueTimeout               // 503: no slot was free for timeout_queue
+	ConnectFailed              // 503: no server could be connected to
+	NoResources                // 503: the balancer had no descriptor, port or memory for it
+	ServerTimeout              // 504: no answer within timeout_server, no connection within timeout_connect
+	Preflight                  // 204: what a page of another origin may ask for
+	Denied                     // 403: by a route
+	Redirected                 // 3xx: by a route
+	Responded                  // what a route responds
+	LimitRefused               // 429: over a limit of a route
+	TaskGone                   // 404: the server of the task is no longer there
+	TaskUnreachable            // 503: the server of the task is down, or in maintenance
+	own                        // how many there are
 )
 
 var responses = [own]struct {
@@ -65,6 +67,9 @@ var responses = [own]struct {
 	Redirected:     {308, "redirected", ""},
 	Responded:      {200, "responded", ""},
 	LimitRefused:   {429, "limit_refused", "too many requests of this kind"},
+
+	TaskGone:        {404, "task_gone", "its server is no longer there: call the tool again"},
+	TaskUnreachable: {503, "task_unreachable", "the server of this task is down or in maintenance: ask for the task later"},
 }
 
 func (w Why) String() string { return responses[w].word }
@@ -136,6 +141,8 @@ func (g *generated) content(to *recipient) content {
 		return content{}
 	case g.why == Responded:
 		return content{g.answer.ContentType, []byte(g.answer.Body)}
+	case !to.plain && g.why == TaskGone:
+		return content{"application/json", mcp.AppendTaskGone(nil, to.id, g.reason())}
 	case !to.plain:
 		return content{"application/json", mcp.AppendHTTPError(nil, g.code(), to.id, g.reason(), g.retryAfter)}
 	}

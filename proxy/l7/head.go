@@ -39,6 +39,12 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 	if settings.Frontend.Sticky.Session && x.mayOpenStream() && w.wantsEvents(head) {
 		without |= 1 << http1.HeaderAcceptEncoding // the endpoint event must be read
 	}
+	if x.has(mayCreateTask | tagged) {
+		without |= 1 << http1.HeaderAcceptEncoding // ids of tasks must be read
+	}
+	if x.has(tagged) {
+		without |= 1<<http1.HeaderMcpName | 1<<http1.HeaderContentLength
+	}
 
 	stripped := w.dropPrefixFields(head)
 	dst = w.appendRequestLine(dst, head)
@@ -50,6 +56,9 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 	dst = head.AppendFields(dst, without|1<<http1.HeaderTrailer)
 	dst = head.AppendTrailer(dst, router{x}.requestTrailers())
 	dst = appendSession(dst, head, settings.Frontend.Sticky.Session)
+	if x.has(tagged) {
+		dst = tasks{x}.appendName(dst)
+	}
 	if hide != "" {
 		dst = appendCookies(dst, head, hide)
 	}
@@ -59,6 +68,8 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 		dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	} else if head.Framing == http1.FramingChunked {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	} else if x.has(tagged) {
+		dst = http1.AppendLength(dst, tasks{x}.length())
 	}
 	return append(dst, "\r\n"...)
 }
@@ -303,6 +314,9 @@ func (w headWriter) appendForm(dst []byte, f form) []byte {
 		dst = append(dst, "Vary: Accept-Encoding\r\n"...)
 	}
 	chunked := head.Framing == http1.FramingChunked
+	if f.length > 0 {
+		dst = http1.AppendLength(dst, f.length)
+	}
 	if f.encoded {
 		chunked = w.exchange.encoder.chunks
 	}

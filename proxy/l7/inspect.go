@@ -123,12 +123,21 @@ func (x router) inspectMore() {
 		if p == nil {
 			return
 		}
-		size, reason := x.request.scan(p, x.call.reading)
+		forRules := x.call != nil && x.call.reading != nil
+		var reader interface{ Feed([]byte) } = unread{}
+		if forRules {
+			reader = x.call.reading
+		}
+		size, reason := x.request.scan(p, reader)
 		moved += size
 		x.pace.got += int64(size)
 		x.dispatch.Since = c.loop().Now()
 		c.loop().Append(&c.pending, p)
-		x.inspected(c.settings(), reason)
+		if forRules {
+			x.inspected(c.settings(), reason)
+		} else {
+			tasks(x).arrived(reason)
+		}
 	}
 }
 

@@ -84,6 +84,9 @@ func (x download) receiveHead(p []byte) {
 		case head.Status == 101:
 			x.upgrade(p, n)
 			return
+		case tasks(x).awaitsAnswer(p[n:]):
+			x.keepHead(u, p)
+			return
 		default:
 			x.beginAnswer(p, n)
 			return

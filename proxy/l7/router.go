@@ -66,8 +66,12 @@ func (x router) proceed(settings *Settings) {
 	}
 }
 
-// askForServer asks for a slot, once enough of the body is there.
+// askForServer asks for a slot, once enough of the body is there: all of it, where that
+// says which server.
 func (x router) askForServer(settings *Settings) {
+	if x.has(forTask) && (tasks{x.exchange}).await() {
+		return
+	}
 	if body := intake(x); body.mustCollect(settings) {
 		body.collect()
 		return
@@ -134,7 +138,7 @@ func (x router) beginBody() {
 
 // requestTrailers says which trailers of the request are passed on.
 func (x router) requestTrailers() http1.Trailers {
-	if x.route != nil && len(x.route.request.removed) > 0 {
+	if x.has(tagged) || x.route != nil && len(x.route.request.removed) > 0 {
 		return http1.TrailersDrop
 	}
 	return x.client.worker.request.Trailers()

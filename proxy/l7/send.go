@@ -2,6 +2,7 @@ package l7
 
 import (
 	"mcplb/backend"
+	"mcplb/proxy/http1"
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
 
@@ -23,7 +24,10 @@ func (x upload) forward() {
 	in := &c.worker.input
 	// Of a body that was collected, the rest follows as the server takes it.
 	first := in.p[in.n:min(len(in.p), in.n+reactor.ReadSize)]
-	body, size, reason := c.worker.pass(&x.request, first)
+	if x.has(tagged) {
+		tasks(x).beginSending()
+	}
+	body, size, reason := x.pass(first)
 	end := in.n + size
 	if refusal, ok := x.permitBody(reason); !ok {
 		x.abandon(backend.Aborted)
@@ -48,6 +52,15 @@ func (x upload) forward() {
 	c.leave(in, end)
 	c.arm()
 	x.sendBody()
+}
+
+// pass returns what of p belongs to the request's body, as the server gets it: see
+// worker.pass.
+func (x upload) pass(p []byte) (out []byte, n int, reason http1.Reason) {
+	if x.has(tagged) {
+		return tasks(x).pass(p)
+	}
+	return x.client.worker.pass(&x.request, p)
 }
 
 // unsent handles a connection that had ended before a byte of the request was
@@ -121,7 +134,7 @@ func (x upload) mayRead() bool {
 // what follows the body stays pending.
 func (x upload) sendPiece(p []byte, kept bool) {
 	c := x.client
-	body, size, reason := c.worker.pass(&x.request, p)
+	body, size, reason := x.pass(p)
 	if refusal, ok := x.permitBody(reason); !ok {
 		x.end(refusal, session.ClientReset)
 		return

@@ -70,6 +70,7 @@ type ExchangeHandover struct {
 	Moved    int64 // when something last moved
 	Call     *CallHandover
 	Rewriter *mcp.EndpointRewriter // of a bodyEncoder that does not compress; nil = none
+	Tasks    *mcp.TaskRewriter     // likewise
 	Chunks   bool
 	Comments Keepalive
 	ToServer []byte // parked
@@ -172,8 +173,8 @@ func (x moved) movable() bool {
 func (x moved) handover() ExchangeHandover {
 	h := ExchangeHandover{ExchangeState: x.ExchangeState, Moved: x.dispatch.Since}
 	if r := x.encoder; r != nil {
-		endpoint := r.endpoint
-		h.Rewriter, h.Chunks, h.Comments = &endpoint, r.chunks, r.keepalive
+		endpoint, tasks := r.endpoint, r.tasks
+		h.Rewriter, h.Tasks, h.Chunks, h.Comments = &endpoint, &tasks, r.chunks, r.keepalive
 	}
 	return h
 }
@@ -291,5 +292,8 @@ func (x moved) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.Pool)
 	if h.Rewriter != nil {
 		x.encoder = w.encoders.plain()
 		x.encoder.endpoint, x.encoder.chunks, x.encoder.keepalive = *h.Rewriter, h.Chunks, h.Comments
+		if h.Tasks != nil {
+			x.encoder.tasks = *h.Tasks
+		}
 	}
 }

@@ -91,6 +91,8 @@ type worker struct {
 	scanner    mcp.BodyScanner
 	probe      [1]byte
 	origins    origins
+	taskTags   []mcp.TaskTag // of the ids of request
+	taskBody   []byte        // where the body of a request, or response, is put together
 
 	// What rules work with, where a frontend has any.
 	ruled    rules.Request // that of request

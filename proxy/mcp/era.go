@@ -130,14 +130,3 @@ func NeedsName(method []byte) bool {
 	}
 	return false
 }
-
-// WantsTask reports whether a request must reach the server that holds a task:
-// it belongs to the stateless era, its method is tasks/get, tasks/update or
-// tasks/cancel, and its Mcp-Name (see AppendName) is the id of that task
-// (SEP-2663, Routing Headers).
-func WantsTask(era Era, method Method, name []byte) bool {
-	if era != EraStateless || len(name) == 0 {
-		return false
-	}
-	return method == MethodTasksGet || method == MethodTasksUpdate || method == MethodTasksCancel
-}

@@ -158,36 +158,13 @@ func FuzzAppendName(f *testing.F) {
 	})
 }
 
-func TestWantsTask(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		version, method, name string
-		want                  bool
-	}{
-		{"2026-07-28", "tasks/get", "786512e2", true},
-		{"2026-07-28", "tasks/update", "786512e2", true},
-		{"2027-01-01", "tasks/cancel", "786512e2", true},
-		{"2026-07-28", "tasks/get", "", false},
-		{"2026-07-28", "tasks/list", "786512e2", false},
-		{"2026-07-28", "tools/call", "786512e2", false},
-		{"2025-11-25", "tasks/get", "786512e2", false},
-		{"", "tasks/get", "786512e2", false},
-	}
-	for _, test := range tests {
-		got := WantsTask(EraOf([]byte(test.version)), MethodOf([]byte(test.method)), []byte(test.name))
-		if got != test.want {
-			t.Errorf("WantsTask(%q, %q, %q) = %v", test.version, test.method, test.name, got)
-		}
-	}
-}
-
 func TestErasAllocate(t *testing.T) {
 	version, method := []byte("2026-07-28"), []byte("notifications/resources/list_changed")
 	name := []byte("=?base64?SGVsbG8sIOS4lueVjA==?=")
 	dst := make([]byte, 0, 64)
 	n := testing.AllocsPerRun(100, func() {
-		if WantsTask(EraOf(version), MethodOf(method), name) {
-			t.Error("wants a task")
+		if EraOf(version) != EraStateless || MethodOf(method) == MethodTasksGet {
+			t.Error("misread")
 		}
 		dst, _ = AppendName(dst[:0], name)
 	})

@@ -20,6 +20,7 @@ import (
 const (
 	CodeInvalidRequest  = -32600 // the message is too long, or the request malformed
 	CodeSessionNotFound = -32001 // the session's server is gone: initialize again
+	CodeInvalidParams   = -32602 // the server of a task is gone: what servers say of a task that they do not know (SEP-2663)
 	CodeRateLimited     = 429    // over the rate of its source
 	CodeNoServer        = 503    // no server can accept the connection or request
 )
@@ -80,6 +81,12 @@ const (
 func AppendHTTPError(dst []byte, status int, id []byte, reason string, retryAfter time.Duration) []byte {
 	code, message := httpError(status)
 	return appendError(dst, id, code, message, reason, retryAfter)
+}
+
+// AppendTaskGone appends the error for a request for a task whose server is gone for
+// good, which the reason says.
+func AppendTaskGone(dst, id []byte, reason string) []byte {
+	return appendError(dst, id, CodeInvalidParams, "task not found", reason, 0)
 }
 
 // AppendTooLong appends the error for a message of more than limit bytes. Its

@@ -54,14 +54,11 @@ type IDScanner struct {
 	idSize int  // bytes of id; maxID+1: too long to be kept
 	inID   bool // the value being read is that of "id"
 
-	word     [maxMethodName]byte // the beginning of the name or method being read, unescaped
-	wordSize uint8               // bytes of word; more than len(word): longer than any known
-	method   Method              // MethodNone until "method" was read
+	word   knownWord // the name or method being read
+	method Method    // MethodNone until "method" was read
 
 	state   scanState
-	escaped bool   // in a string, after a backslash
-	hex     uint8  // in a word, digits of \uXXXX still to come
-	unit    uint16 // in a word, the value of the digits so far
+	escaped bool // in a string that is no word, after a backslash
 }
 
 // The names the scanner looks for.
@@ -193,7 +190,7 @@ func only(b, wanted byte, then scanState) scanState {
 }
 
 func (s *IDScanner) beginName(b byte) scanState {
-	s.wordSize = 0
+	s.word.begin()
 	return only(b, '"', scanName)
 }
 
@@ -207,7 +204,7 @@ func (s *IDScanner) beginValue(b byte) scanState {
 	if s.named(nameMethod) {
 		s.method = MethodOther
 		if b == '"' {
-			s.wordSize = 0
+			s.word.begin()
 			return scanMethodText
 		}
 	}
@@ -227,9 +224,7 @@ func (s *IDScanner) beginValue(b byte) scanState {
 }
 
 // named reports whether the name just read is want.
-func (s *IDScanner) named(want string) bool {
-	return int(s.wordSize) == len(want) && string(s.word[:len(want)]) == want
-}
+func (s *IDScanner) named(want string) bool { return s.word.is(want) }
 
 // keep appends bytes to the id, if the value being read is the id.
 func (s *IDScanner) keep(p ...byte) {

@@ -1,70 +1,84 @@
 package mcp
 
-// feedWord reads a member's name or the method up to and including its closing
-// quote, and returns how many bytes it read.
-func (s *IDScanner) feedWord(p []byte) int {
+// knownWord reads a text of JSON in pieces, up to its closing quote, to find out which
+// of some known words it is. The zero value is ready for the byte behind the opening
+// quote.
+type knownWord struct {
+	text    [maxMethodName]byte // its beginning, unescaped
+	size    uint8               // bytes of it; more than len(text): longer than any known
+	escaped bool                // after a backslash
+	hex     uint8               // digits of \uXXXX still to come
+	unit    uint16              // the value of the digits so far
+}
+
+// begin begins another word.
+func (w *knownWord) begin() { *w = knownWord{} }
+
+// is reports whether the word that was read is want.
+func (w *knownWord) is(want string) bool {
+	return int(w.size) == len(want) && string(w.text[:len(want)]) == want
+}
+
+// of returns the word that was read; nil where it is longer than any known.
+func (w *knownWord) of() []byte {
+	if int(w.size) > len(w.text) {
+		return nil
+	}
+	return w.text[:w.size]
+}
+
+// feed reads a part of the word, and its closing quote if it is there, and returns how
+// many bytes it read.
+func (w *knownWord) feed(p []byte) (n int, ended bool) {
 	for n := 0; n < len(p); n++ {
 		switch b := p[n]; {
-		case s.hex > 0:
-			s.feedHex(b)
-		case s.escaped:
-			s.feedEscape(b)
+		case w.hex > 0:
+			w.feedHex(b)
+		case w.escaped:
+			w.feedEscape(b)
 		case b == '\\':
-			s.escaped = true
+			w.escaped = true
 		case b == '"':
-			s.endWord()
-			return n + 1
+			return n + 1, true
 		default:
 			size := plain(p[n:])
-			s.addWord(p[n : n+size]...)
+			w.add(p[n : n+size]...)
 			n += size - 1
 		}
 	}
-	return len(p)
+	return len(p), false
 }
 
-// feedEscape reads the byte after a backslash in a word. Of the one-letter
-// escapes, only that of the slash occurs in a known word.
-func (s *IDScanner) feedEscape(b byte) {
-	s.escaped = false
+// feedEscape reads the byte after a backslash. Of the one-letter escapes, only that of
+// the slash occurs in a known word.
+func (w *knownWord) feedEscape(b byte) {
+	w.escaped = false
 	switch b {
 	case 'u':
-		s.hex, s.unit = 4, 0
+		w.hex, w.unit = 4, 0
 	case '/':
-		s.addWord('/')
+		w.add('/')
 	default:
-		s.addWord(0)
+		w.add(0)
 	}
 }
 
-// endWord handles the closing quote of a name or of the method.
-func (s *IDScanner) endWord() {
-	if s.state == scanName {
-		s.state = scanColon
-		return
-	}
-	s.state = scanAfter
-	if n := int(s.wordSize); 0 < n && n <= len(s.word) {
-		s.method = MethodOf(s.word[:n])
-	}
-}
-
-// feedHex reads one digit of \uXXXX in a word.
-func (s *IDScanner) feedHex(b byte) {
+// feedHex reads one digit of \uXXXX.
+func (w *knownWord) feedHex(b byte) {
 	digit, ok := hexDigit(b)
 	if !ok { // not JSON: the word may become anything but a known one
-		s.hex = 0
-		s.addWord(0)
+		w.hex = 0
+		w.add(0)
 		return
 	}
-	s.unit = s.unit<<4 | digit
-	s.hex--
+	w.unit = w.unit<<4 | digit
+	w.hex--
 	switch {
-	case s.hex > 0:
-	case s.unit < 0x80:
-		s.addWord(byte(s.unit))
+	case w.hex > 0:
+	case w.unit < 0x80:
+		w.add(byte(w.unit))
 	default:
-		s.addWord(0) // no known word has it
+		w.add(0) // no known word has it
 	}
 }
 
@@ -80,11 +94,33 @@ func hexDigit(b byte) (digit uint16, ok bool) {
 	return 0, false
 }
 
-// addWord appends unescaped bytes to the word being read.
-func (s *IDScanner) addWord(p ...byte) {
-	size := int(s.wordSize)
-	if size < len(s.word) {
-		copy(s.word[size:], p)
+// add appends unescaped bytes.
+func (w *knownWord) add(p ...byte) {
+	size := int(w.size)
+	if size < len(w.text) {
+		copy(w.text[size:], p)
 	}
-	s.wordSize = uint8(min(size+len(p), len(s.word)+1))
+	w.size = uint8(min(size+len(p), len(w.text)+1))
+}
+
+// feedWord reads a member's name or the method up to and including its closing
+// quote, and returns how many bytes it read.
+func (s *IDScanner) feedWord(p []byte) int {
+	n, ended := s.word.feed(p)
+	if ended {
+		s.endWord()
+	}
+	return n
+}
+
+// endWord handles the closing quote of a name or of the method.
+func (s *IDScanner) endWord() {
+	if s.state == scanName {
+		s.state = scanColon
+		return
+	}
+	s.state = scanAfter
+	if word := s.word.of(); len(word) > 0 {
+		s.method = MethodOf(word)
+	}
 }

@@ -8,8 +8,9 @@ import "golang.org/x/sys/unix"
 // another process. Bytes in the kernel, in both directions, stay with the
 // socket.
 type Detached struct {
-	FD     int
-	Parked []byte // sent, but not yet taken by the peer
+	FD        int
+	Parked    []byte    // sent, but not yet taken by the peer
+	Transport Suspended // nil = it has none
 	Watched
 }
 
@@ -20,12 +21,13 @@ type Watched struct {
 	Probing  bool // the options of keep-alive are set
 }
 
-// Detachable reports whether c may be detached: it has no transport, whose
-// state would be lost, it is neither broken nor closing, which would be
-// forgotten, and it is not connecting.
+// Detachable reports whether c may be detached: its transport may, if it has one, it
+// is neither broken nor closing, which would be forgotten, and it is not connecting.
 func (c *Conn) Detachable() bool {
-	return c.transport == nil && c.flags&(closed|connecting|failed|finPending) == 0 && c.fault == 0
+	return c.transportMoves() && c.flags&(closed|connecting|failed|finPending) == 0 && c.fault == 0
 }
+
+func (c *Conn) transportMoves() bool { return c.transport == nil || c.transport.Detachable() }
 
 // Detach takes c, which must be Detachable, off its loop and leaves its socket
 // open: the peer notices nothing. c must not be used afterwards, as after
@@ -38,6 +40,9 @@ func (c *Conn) Detach() Detached {
 	if c.parked != nil {
 		m.Parked = append([]byte(nil), c.parked.rest()...)
 		c.unpark()
+	}
+	if c.transport != nil {
+		m.Transport = c.transport.Detach()
 	}
 	// Another process may receive the same socket, so closing this descriptor
 	// would not take it out of the poll set.
@@ -62,12 +67,16 @@ func (c *Conn) watch(w Watched) {
 // soon as the peer takes them.
 func (l *Loop) Attach(m Detached, h Handler) (*Conn, unix.Errno) {
 	c, errno := l.Adopt(m.FD, h)
-	if errno == 0 {
-		c.watch(m.Watched)
+	if errno != 0 {
+		return nil, errno
 	}
-	if errno == 0 && len(m.Parked) > 0 {
+	c.watch(m.Watched)
+	if len(m.Parked) > 0 {
 		c.parked = l.buffers.get(len(m.Parked))
 		c.parked.bytes = append(c.parked.bytes, m.Parked...)
 	}
-	return c, errno
+	if m.Transport != nil && m.Transport.Resume(c) {
+		c.RetryRead()
+	}
+	return c, 0
 }

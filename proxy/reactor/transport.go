@@ -24,6 +24,23 @@ type Transport interface {
 	// Close is called once, before the socket is closed. Unless the stream is
 	// cut, it may send a closing message with RawTrySend.
 	Close(c *Conn, cut bool)
+	// Rest is called at times, more often than the shortest keep-alive passes: a
+	// connection that was not used since the last call can give up memory.
+	Rest()
+	// Detachable reports whether Detach may be called.
+	Detachable() bool
+	// Detach takes the transport's state off c, and releases what it holds of c's
+	// loop. The transport must not be used afterwards.
+	Detach() Suspended
+}
+
+// Suspended is the transport of a detached connection.
+type Suspended interface {
+	// Resume puts the transport on c, which has just been attached, and says whether
+	// something can be read without the socket.
+	Resume(c *Conn) (readable bool)
+	// Forget gives it up: the connection goes on in another process, or has ended.
+	Forget()
 }
 
 // SetTransport puts a transport on c, permanently. Peek, Take, SpliceIn and

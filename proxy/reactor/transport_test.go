@@ -81,6 +81,24 @@ func (m *mirror) Close(c *Conn, reset bool) {
 	c.RawTrySend(m.lastWord)
 }
 
+// Rest implements Transport.
+func (m *mirror) Rest() {}
+
+// Detachable implements Transport: between two frames.
+func (m *mirror) Detachable() bool { return !m.ended }
+
+// Detach implements Transport.
+func (m *mirror) Detach() Suspended { return m }
+
+// Resume implements Suspended.
+func (m *mirror) Resume(c *Conn) (readable bool) {
+	c.SetTransport(m)
+	return len(m.in) > int(append(m.in, 0)[0])
+}
+
+// Forget implements Suspended.
+func (m *mirror) Forget() { m.in = nil }
+
 func mirrored(p []byte) []byte {
 	out := bytes.Clone(p)
 	for i := range out {

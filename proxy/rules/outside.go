@@ -51,7 +51,8 @@ func deniedBackends(f *conf.Frontend, deny *conf.Route) []string {
 func waysTo(c *conf.Config, backend string) (found []string) {
 	for i := range c.Frontends {
 		other := &c.Frontends[i]
-		if other.Mode != conf.ModeHTTP && other.Backend == backend {
+		leadsTo := func(r conf.Route) bool { return other.BackendOf(&r) == backend }
+		if other.Mode != conf.ModeHTTP && (other.Backend == backend || slices.ContainsFunc(other.Routes, leadsTo)) {
 			found = append(found, fmt.Sprintf("frontend %q (mode %s)", other.Name, other.Mode))
 		}
 		for j := range other.Routes {

@@ -173,7 +173,7 @@ func (c *Client) shake() (done bool, refusal Reason) {
 	switch done, refusal = shake(c.Conn); {
 	case done && refusal == 0:
 		c.Conn.Loop().Disarm(&c.Timer)
-		c.Identity = clientcert.IdentityOf(c.Conn.Transport().(Handshake).Certificate())
+		c.Identity = clientcert.IdentityOf(c.Conn.Transport().(Handshake).TakeCertificate())
 		c.Stage = StageEntered
 	case refusal.ofCertificate():
 		c.Stage, c.Since = StageDismissal, c.Conn.Loop().Now()

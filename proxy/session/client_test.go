@@ -327,7 +327,7 @@ func (h *fakeHandshake) Step() (done bool, errno unix.Errno) {
 
 func (h *fakeHandshake) Version() string { return "1.3" }
 
-func (*fakeHandshake) Certificate() *x509.Certificate { return nil }
+func (*fakeHandshake) TakeCertificate() *x509.Certificate { return nil }
 
 func (*fakeHandshake) Err() error { return nil }
 
@@ -337,6 +337,9 @@ func (h *fakeHandshake) Read(c *reactor.Conn, p []byte) (n int, more bool, errno
 }
 func (h *fakeHandshake) Send(c *reactor.Conn, p []byte) unix.Errno { return c.RawSend(p) }
 func (h *fakeHandshake) CloseWrite(*reactor.Conn)                  {}
+func (h *fakeHandshake) Rest()                                     {}
+func (h *fakeHandshake) Detachable() bool                          { return false }
+func (h *fakeHandshake) Detach() reactor.Suspended                 { return nil }
 
 func (h *fakeHandshake) Close(c *reactor.Conn, cut bool) {
 	if !h.done && !cut {

@@ -21,16 +21,20 @@ import (
 type Settings struct {
 	Frontend conf.Frontend
 	Pool     *backend.Pool
-	TLS      TLS     // nil = plain
-	Access   *Access // nil = everybody
+	TLS      TLS         // nil = plain
+	Names    *NameRoutes // mode tcp: backends by SNI; nil = all clients go to Pool
+	Access   *Access     // nil = everybody
 }
 
 // Balance is the policy that holds for the frontend's own backend.
-func (s *Settings) Balance() conf.Balance {
+func (s *Settings) Balance() conf.Balance { return s.BalanceIn(s.Pool) }
+
+// BalanceIn is the policy that holds for the frontend's clients in a backend.
+func (s *Settings) BalanceIn(pool *backend.Pool) conf.Balance {
 	if s.Frontend.Balance != "" {
 		return s.Frontend.Balance
 	}
-	return s.Pool.InForce().Balance
+	return pool.InForce().Balance
 }
 
 // Liveness is how a client that has vanished is noticed.

@@ -40,6 +40,7 @@ type Info struct {
 	Frontend string
 	Client   netip.AddrPort // the PROXY header's client where there is one; in mode http the present request's, port 0: not known
 	Proxy    netip.AddrPort // the trusted proxy that named the client in X-Forwarded-For; invalid: none
+	Name     string         // what a client asks for whose TLS is passed through (SNI), where that picks the backend; "" = none
 	State    string         // such as "relaying"
 	Since    int64          // when that began or something last moved, on the loops' clock
 	Requests uint64         // mode http: read so far
@@ -82,8 +83,14 @@ func (d *Detached) FDs() []int {
 	return []int{d.Client.FD, d.Server.FD}
 }
 
-// Close closes the descriptors, of which another process has copies.
+// Close closes the descriptors, of which another process has copies, and forgets the
+// secrets that it has, too.
 func (d *Detached) Close() {
+	for _, transport := range []reactor.Suspended{d.Client.Transport, d.Server.Transport} {
+		if transport != nil {
+			transport.Forget()
+		}
+	}
 	for _, fd := range d.FDs() {
 		unix.Close(fd)
 	}

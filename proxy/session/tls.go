@@ -31,8 +31,9 @@ type Handshake interface {
 	Step() (done bool, errno unix.Errno)
 	// Version is the protocol's version, such as "1.3", once it is done.
 	Version() string
-	// Certificate is the client's, verified, once it is done; nil = none was shown.
-	Certificate() *x509.Certificate
+	// TakeCertificate is the client's, verified, once it is done; nil = none was shown,
+	// or it was taken.
+	TakeCertificate() *x509.Certificate
 	// Err is why it failed; nil = it has not.
 	Err() error
 }

@@ -34,7 +34,10 @@ func (s *Client) Secure(c *reactor.Conn, config *tls.Config, server string) *Tra
 	config.ClientSessionCache = sessionsOf{s.sessions, server}
 	t := &Transport{conn: c, worker: s.workers.of(c.Loop()), strict: true}
 	c.SetTransport(t)
-	t.start(func(w *wire) *tls.Conn { return tls.Client(w, config) })
+	t.start(func(w *wire) *tls.Conn {
+		config.KeyLogWriter = &w.secrets
+		return tls.Client(w, config)
+	})
 	return t
 }
 

@@ -1,7 +1,6 @@
 package tlsio
 
 import (
-	"crypto/tls"
 	"io"
 	"sync"
 
@@ -23,17 +22,24 @@ type handshake struct {
 	mu      sync.Mutex // guards the fields below
 	in      []byte     // received, not taken yet
 	out     []byte     // written, not sent yet
+	sent    []byte     // written since the beginning
 	end     error      // why no more bytes come
 	posted  bool       // flush has been posted
 	stalled bool       // the loop has stopped reading until bytes are taken
 }
 
-// run is the handshake's goroutine; it calls ended on the loop.
-func (h *handshake) run(conn *tls.Conn, ended func(error)) {
+// run is the handshake's goroutine; it calls ended on the loop, with the layer that
+// goes on, if one does.
+func (h *handshake) run(l *library, ended func(*layer, error)) {
+	var made *layer
 	h.tokens <- struct{}{}
-	err := conn.Handshake()
+	err := l.tls.Handshake()
+	if err == nil {
+		state := l.tls.ConnectionState()
+		made = newLayer(&state, &l.wire.secrets, l.client, h.everything())
+	}
 	<-h.tokens
-	h.loop.Post(func() { ended(err) })
+	h.loop.Post(func() { ended(made, err) })
 }
 
 // read is the wire's Read. It lets other handshakes compute while it waits.
@@ -71,6 +77,7 @@ func (h *handshake) write(p []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.out = append(h.out, p...)
+	h.sent = append(h.sent, p...)
 	if !h.posted {
 		h.posted = true
 		h.loop.Post(h.flush)
@@ -125,6 +132,13 @@ func (h *handshake) written() []byte {
 	p := h.out
 	h.out, h.posted = nil, false
 	return p
+}
+
+// everything returns what was written since the beginning.
+func (h *handshake) everything() []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sent
 }
 
 // left returns the bytes that the goroutine, which has ended, has not taken,

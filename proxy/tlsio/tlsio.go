@@ -113,17 +113,20 @@ type Workers struct {
 func NewWorkers(loops []*reactor.Loop, handshakes int) *Workers {
 	ws := &Workers{loops: make([]worker, len(loops)), tokens: make(chan struct{}, handshakes)}
 	for i, loop := range loops {
-		ws.loops[i].loop, ws.loops[i].tokens = loop, ws.tokens
+		ws.loops[i].loop, ws.loops[i].tokens, ws.loops[i].workers = loop, ws.tokens, ws
 	}
 	return ws
 }
 
 // worker holds the buffers of one loop, whose goroutine alone uses it.
 type worker struct {
-	loop   *reactor.Loop
-	tokens chan struct{} // of the Workers
-	in     []byte        // for one read of a socket; nil until the loop has TLS
-	out    []byte        // records before they are sent
+	loop    *reactor.Loop
+	workers *Workers
+	tokens  chan struct{} // of the Workers
+	in      []byte        // for one read of a socket; nil until the loop has TLS
+	out     []byte        // records before they are sent
+	plain   []byte        // for a record that does not fit where it is read to; nil until one came
+	nonce   [nonceSize]byte
 }
 
 func (ws *Workers) of(loop *reactor.Loop) *worker {
@@ -132,6 +135,14 @@ func (ws *Workers) of(loop *reactor.Loop) *worker {
 		w.in = make([]byte, reactor.ReadSize)
 	}
 	return w
+}
+
+// plainRoom returns room for the content of any record.
+func (w *worker) plainRoom() []byte {
+	if w.plain == nil {
+		w.plain = make([]byte, maxCiphertext)
+	}
+	return w.plain
 }
 
 // maxOut is the largest buffer for records that a worker keeps.

@@ -28,23 +28,26 @@ import (
 //	               without close_notify; a forged record, a
 //	               broken socket
 //	any            Close                                     closed; the handshake's goroutine ends
+//
+// Once open, records of TLS 1.3 are those of a layer, and records of TLS 1.2 those of
+// crypto/tls. With a layer, an open or ended Transport can go on in another process
+// (Detach).
 type Transport struct {
-	server          *Server // nil = the peer is a server
+	server          *Server // nil = the peer is a server, or the handshake was in another process
 	conn            *reactor.Conn
 	worker          *worker
-	tls             *tls.Conn  // from handshaking on
-	handshake       *handshake // while handshaking
-	wire            wire
+	library         *library              // crypto/tls: from handshaking on, until it is not needed any more
+	layer           *layer                // nil = crypto/tls has the records
 	unread          reactor.PendingBuffer // records read from the socket but not yet decrypted
+	plain           reactor.PendingBuffer // of a layer: decrypted, and not read yet
+	fault           unix.Errno            // why it failed
+	err             error                 // what the peer did wrong, or said
 	state           state
 	closeNotifySent bool
-	partial         bool              // crypto/tls may hold part of a decrypted record
-	unsentReplies   uint16            // bytes of crypto/tls's replies that the peer has not taken
-	fault           unix.Errno        // why it failed
-	tls12           bool              // the version, once the handshake is complete
-	strict          bool              // FIN without close_notify is no end
-	err             error             // of crypto/tls
-	leaf            *x509.Certificate // the peer's, verified; nil = none
+	tls12           bool // the version, once the handshake is complete
+	strict          bool // the peer is a server: FIN without close_notify is no end
+
+	leaf *x509.Certificate // the client's, verified, until it is asked for; nil = none
 }
 
 type state uint8
@@ -57,11 +60,6 @@ const (
 	failed
 	closed
 )
-
-// maxUnsentReplies is the most bytes of replies to key updates (RFC 8446
-// section 4.6.3) that may wait for a peer that keeps requesting them and reads
-// none.
-const maxUnsentReplies = 4 << 10
 
 // minRead is the smallest size that is worth a read of the socket.
 const minRead = 1 << 10
@@ -85,8 +83,8 @@ func (t *Transport) Err() error { return t.err }
 func (t *Transport) feed() {
 	for t.state <= handshaking && t.conn.Readable() {
 		room := maxAhead
-		if t.handshake != nil {
-			room = t.handshake.room()
+		if t.state == handshaking {
+			room = t.library.handshake.room()
 		}
 		if room == 0 {
 			return
@@ -102,7 +100,7 @@ func (t *Transport) feed() {
 		case t.state == awaitingHello && !t.begin(p[:n]):
 			return
 		}
-		t.handshake.arrived(p[:n])
+		t.library.handshake.arrived(p[:n])
 	}
 }
 
@@ -113,9 +111,9 @@ func (t *Transport) peerEnded(errno unix.Errno) {
 	case t.state == awaitingHello:
 		t.fail(unix.ECONNRESET, failedGone)
 	case errno == 0:
-		t.handshake.finish(io.EOF)
+		t.library.handshake.finish(io.EOF)
 	default:
-		t.handshake.finish(errno)
+		t.library.handshake.finish(errno)
 	}
 }
 
@@ -131,18 +129,6 @@ func (t *Transport) begin(p []byte) bool {
 	}
 	t.start(func(w *wire) *tls.Conn { return tls.Server(w, t.server.current.Load().base) })
 	return true
-}
-
-// start starts the handshake's goroutine.
-func (t *Transport) start(side func(*wire) *tls.Conn) {
-	t.state = handshaking
-	t.handshake = &handshake{
-		loop: t.worker.loop, tokens: t.worker.tokens, more: make(chan struct{}, 1),
-		flush: t.flushFlight, feed: t.feed,
-	}
-	t.wire = wire{worker: t.worker, handshake: t.handshake}
-	t.tls = side(&t.wire)
-	go t.handshake.run(t.tls, t.handshakeOver)
 }
 
 // recordHandshake is the type of a client's first record.
@@ -164,45 +150,6 @@ func looksLikeHTTP(p []byte) bool {
 // plainHTTPResponse is sent to clients that use HTTP on an HTTPS port.
 var plainHTTPResponse = []byte("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 50\r\nConnection: close\r\n\r\n" +
 	"This port offers TLS: ask for it with https://...\n")
-
-// flushFlight sends the bytes that the handshake has written.
-func (t *Transport) flushFlight() {
-	if t.state != handshaking {
-		return
-	}
-	if p := t.handshake.written(); len(p) > 0 {
-		if errno := t.conn.RawSend(p); errno != 0 {
-			t.handshake.finish(errno)
-		}
-	}
-}
-
-// handshakeOver leaves the state handshaking: the goroutine has ended.
-func (t *Transport) handshakeOver(err error) {
-	if t.state != handshaking {
-		return // closed in the meantime
-	}
-	t.flushFlight()
-	left, end := t.handshake.left()
-	t.handshake, t.wire.handshake = nil, nil
-	if err != nil {
-		t.err = err
-		t.fail(faultOf(err), t.failureOf(err))
-		t.conn.Yield()
-		return
-	}
-	state := t.tls.ConnectionState()
-	if t.server != nil {
-		t.server.counters.complete(&state)
-	}
-	t.leaf = leafOf(&state)
-	t.state, t.tls12 = open, state.Version == tls.VersionTLS12
-	t.worker.loop.Append(&t.unread, left)
-	if broken, ok := end.(unix.Errno); ok {
-		t.state, t.fault = failed, broken // the kernel reports it only once
-	}
-	t.conn.RetryRead()
-}
 
 // faultOf returns the result of Step for a handshake's error: whether the
 // peer has gone, or the handshake has failed.
@@ -247,7 +194,7 @@ func (t *Transport) fail(errno unix.Errno, why failure) {
 
 // Read implements reactor.Transport.
 func (t *Transport) Read(c *reactor.Conn, p []byte) (n int, more bool, errno unix.Errno) {
-	if t.state == open && (t.partial || t.unread.Len() > 0) {
+	if t.state == open && t.holds() {
 		n = t.readUnread(c, p)
 	}
 	for n == 0 && t.state == open {
@@ -260,7 +207,9 @@ func (t *Transport) Read(c *reactor.Conn, p []byte) (n int, more bool, errno uni
 	}
 	switch {
 	case n > 0:
-		return n, t.state != open || t.partial || t.unread.Len() > 0, 0
+		return n, t.state != open || t.holds(), 0
+	case t.plain.Len() > 0:
+		return t.takePlain(p), true, 0
 	case t.state == ended:
 		return 0, true, 0
 	case t.state == failed:
@@ -269,26 +218,38 @@ func (t *Transport) Read(c *reactor.Conn, p []byte) (n int, more bool, errno uni
 	return 0, false, unix.EAGAIN // the handshake is not over
 }
 
+// holds reports whether something can be read without the socket.
+func (t *Transport) holds() bool {
+	if t.layer == nil {
+		return t.library.partial || t.unread.Len() > 0
+	}
+	size, refused := frame(t.unread.Bytes())
+	return t.plain.Len() > 0 || size > 0 || refused != 0
+}
+
 // readUnread decrypts records that were read earlier.
 func (t *Transport) readUnread(c *reactor.Conn, p []byte) int {
-	before := t.unread.Len()
-	t.wire.in = t.unread.Bytes()
-	n := t.decrypt(c, p)
-	t.worker.loop.Consume(&t.unread, before-len(t.wire.in))
-	t.wire.in = nil
+	n, used := t.decrypt(c, t.unread.Bytes(), p)
+	t.worker.loop.Consume(&t.unread, used)
 	return n
 }
 
 // readSocket reads the socket once, and decrypts the bytes. Together with the
-// part of the current record that crypto/tls holds, it reads no more than fits
+// part of the current record that is there already, it reads no more than fits
 // into p, provided that p is large enough for any record: then nothing needs to
 // be buffered.
 func (t *Transport) readSocket(c *reactor.Conn, p []byte) (int, unix.Errno) {
-	room := len(p) - int(t.wire.records.passed)
-	if room < minRead {
-		room = len(t.worker.in)
+	in, before := t.worker.in, t.unread.Len() // with a layer, that is part of a record
+	if t.layer == nil {
+		before = int(t.library.wire.records.passed)
+	} else {
+		in = in[copy(in, t.unread.Bytes()):]
 	}
-	raw, errno := c.RawRead(t.worker.in[:min(room, len(t.worker.in))])
+	room := len(p) - before
+	if room < minRead {
+		room = len(in)
+	}
+	raw, errno := c.RawRead(in[:min(room, len(in))])
 	switch {
 	case errno == unix.EAGAIN:
 		return 0, errno
@@ -297,51 +258,30 @@ func (t *Transport) readSocket(c *reactor.Conn, p []byte) (int, unix.Errno) {
 		return 0, 0
 	case raw == 0:
 		t.state = ended
-		if t.strict || (t.wire.records != framer{}) {
+		if t.strict || before > 0 || t.within() {
 			t.state, t.fault = failed, unix.ECONNRESET
 		}
 		return 0, 0
 	}
-	t.wire.in = t.worker.in[:raw]
-	n := t.decrypt(c, p)
-	t.worker.loop.Append(&t.unread, t.wire.in)
-	t.wire.in = nil
+	t.worker.loop.Drop(&t.unread)
+	read := t.worker.in[:len(t.worker.in)-len(in)+raw]
+	n, used := t.decrypt(c, read, p)
+	t.worker.loop.Append(&t.unread, read[used:])
 	return n, 0
 }
 
-// decrypt decrypts wire.in into p until the former is empty or the latter is
-// full, and sends crypto/tls's replies.
-func (t *Transport) decrypt(c *reactor.Conn, p []byte) (n int) {
-	t.worker.resetOut()
-	for t.state == open && n < len(p) && (t.partial || len(t.wire.in) > 0) {
-		m, err := t.tls.Read(p[n:])
-		n += m
-		t.partial = err == nil && n == len(p)
-		switch {
-		case err == nil || err == errMore:
-		case err == io.EOF:
-			t.state = ended
-		default:
-			t.state, t.fault, t.err = failed, unix.EPROTO, err
-		}
-	}
-	if len(t.worker.out) > 0 {
-		t.reply(c)
-	}
-	return n
+// within reports whether crypto/tls holds part of a record.
+func (t *Transport) within() bool {
+	return t.layer == nil && t.library.wire.records != framer{}
 }
 
-// reply sends crypto/tls's replies: alerts, and responses to key updates. A
-// peer that requests many of these and reads none is disconnected.
-func (t *Transport) reply(c *reactor.Conn) {
-	if errno := c.RawSend(t.worker.out); errno != 0 || c.Parked() == 0 {
-		t.unsentReplies = 0
-		return
+// decrypt decrypts the records in in into p until the former is used up or the latter is
+// full, and sends what the peer has to be answered.
+func (t *Transport) decrypt(c *reactor.Conn, in, p []byte) (n, used int) {
+	if t.layer != nil {
+		return t.openRecords(c, in, p)
 	}
-	t.unsentReplies += uint16(len(t.worker.out))
-	if t.unsentReplies > maxUnsentReplies {
-		t.state, t.fault = failed, unix.EPROTO
-	}
+	return t.libraryRead(c, in, p)
 }
 
 // Send implements reactor.Transport.
@@ -349,11 +289,10 @@ func (t *Transport) Send(c *reactor.Conn, p []byte) unix.Errno {
 	if t.closeNotifySent || t.state < open || t.state == closed {
 		return unix.EPIPE
 	}
-	t.worker.resetOut()
-	if _, err := t.tls.Write(p); err != nil {
-		return unix.EPIPE // a fatal alert was sent before
+	if t.layer != nil {
+		return t.sealRecords(c, p)
 	}
-	return c.RawSend(t.worker.out)
+	return t.libraryWrite(c, p)
 }
 
 // CloseWrite implements reactor.Transport: it sends close_notify.
@@ -371,7 +310,11 @@ func (t *Transport) writeCloseNotify() bool {
 	}
 	t.closeNotifySent = true
 	t.worker.resetOut()
-	return t.tls.CloseWrite() == nil
+	if t.layer != nil {
+		t.worker.out = t.layer.sealAlert(t.worker, t.worker.out, closeNotify)
+		return true
+	}
+	return t.library.tls.CloseWrite() == nil
 }
 
 // Close implements reactor.Transport.
@@ -379,9 +322,18 @@ func (t *Transport) Close(c *reactor.Conn, cut bool) {
 	if !cut && c.Parked() == 0 && t.writeCloseNotify() {
 		c.RawTrySend(t.worker.out)
 	}
-	if t.handshake != nil {
-		t.handshake.cancel()
+	if t.state == handshaking {
+		t.library.handshake.cancel()
 	}
+	if t.layer != nil {
+		t.layer.wipe()
+	}
+	t.drop()
+}
+
+// drop gives up everything: the connection is closed, or goes on elsewhere.
+func (t *Transport) drop() {
 	t.worker.loop.Drop(&t.unread)
-	t.state = closed
+	t.worker.loop.Drop(&t.plain)
+	t.state, t.layer, t.library = closed, nil, nil
 }

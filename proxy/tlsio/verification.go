@@ -36,7 +36,9 @@ type settings struct {
 // any more.
 func (s *Server) newBase() *tls.Config {
 	base := &tls.Config{}
-	base.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.configFor(base), nil }
+	base.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		return hello.Conn.(*wire).secrets.reportTo(s.configFor(base)), nil
+	}
 	return base
 }
 
@@ -79,11 +81,16 @@ func (s *Server) refused(err error) bool {
 	return v != nil && v.Refused(err)
 }
 
-// Certificate returns the peer's certificate, which was verified; nil = it has shown
-// none, or the handshake is not complete.
-func (t *Transport) Certificate() *x509.Certificate { return t.leaf }
+// TakeCertificate returns the client's certificate, which was verified, and forgets it,
+// since it takes some kilobytes; nil = the client has shown none, or the handshake is not
+// complete.
+func (t *Transport) TakeCertificate() *x509.Certificate {
+	leaf := t.leaf
+	t.leaf = nil
+	return leaf
+}
 
-// leafOf returns the certificate that a peer has shown.
+// leafOf returns the certificate that a client has shown.
 func leafOf(state *tls.ConnectionState) *x509.Certificate {
 	if len(state.PeerCertificates) == 0 {
 		return nil

@@ -12,7 +12,8 @@ type wire struct {
 	worker    *worker
 	handshake *handshake // nil: the loop drives
 	records   framer
-	in        []byte // read, not taken yet; only the loop uses it
+	secrets   secrets // that crypto/tls reports during the handshake
+	in        []byte  // read, not taken yet; only the loop uses it
 }
 
 // Read implements net.Conn: at most the rest of one record.
