@@ -139,8 +139,8 @@ func read(c net.Conn, p []byte) bool {
 	return err == nil
 }
 
-// at does something at a time after start, and returns how late it was.
-func at(start time.Time, when time.Duration, do func()) time.Duration {
+// doAt does something at a time after start, and returns how late it was.
+func doAt(start time.Time, when time.Duration, do func()) time.Duration {
 	time.Sleep(time.Until(start.Add(when)))
 	do()
 	return time.Since(start) - when
@@ -223,12 +223,12 @@ func TestKeepAlive(t *testing.T) {
 				most = tc.to
 			}
 			ended := endOf(lives, begin, most)
-			late := at(begin, tc.cut, n.cut)
+			late := doAt(begin, tc.cut, n.cut)
 			if tc.join > 0 {
-				late = max(late, at(begin, tc.join, n.join))
+				late = max(late, doAt(begin, tc.join, n.join))
 			}
 			if tc.data > 0 {
-				late = max(late, at(begin, tc.data, func() { fmt.Fprint(lives, "data") }))
+				late = max(late, doAt(begin, tc.data, func() { fmt.Fprint(lives, "data") }))
 			}
 			if late > interval/4 {
 				client.Close()
