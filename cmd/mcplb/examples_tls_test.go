@@ -23,7 +23,7 @@ func (e *runningExample) knowsClients(t *testing.T) {
 	alice := certificate.Sign(t, &authority, certificate.ECDSA(t), certificate.Options{Subject: pkix.Name{CommonName: "alice"}})
 	ask := func(shown ...tls.Certificate) (string, error) {
 		client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: shown}}}
-		request, err := http.NewRequest("GET", e.url(0)+"/mcp", nil)
+		request, err := http.NewRequest("GET", "https://"+e.listeners[0]+"/mcp", nil)
 		if err != nil {
 			return "", err
 		}
