@@ -277,6 +277,14 @@ const (
 type TLS struct {
 	Certificates []Certificate // SNI selects one; the first is the default
 	MinVersion   string        // "1.2" or "1.3"
+	Ciphers      []string      // suites of TLS 1.2, by IANA's names; nil = the usual ones
+	TicketKeys   string        // the file of the keys of tickets; "" = own ones, changed daily
+	ClientVerify ClientVerify  // whether clients show certificates
+	ClientCA     string        // the file of the authorities of clients' certificates; "" = none
+	ClientCRL    string        // the file of the authorities' revocation lists; "" = none
+
+	Clients *ClientAuthorities // contents of ClientCA and ClientCRL; nil = no file is named
+	Keys    [][]byte           // contents of TicketKeys, newest first: 32 or 48 bytes each
 }
 
 // Certificate names the files of a PEM certificate chain and its key, and holds

@@ -32,7 +32,7 @@ func TestContract(t *testing.T) {
 	http.Routes = []Route{{Path: "/mcp/sse", Endpoint: EndpointSSE}}
 	https := contractHTTPFrontend()
 	https.Name, https.Listen = "https", []string{":8443"}
-	https.TLS = &TLS{Certificates: []Certificate{{Cert: "testdata/tls/lb.pem", Key: "testdata/tls/lb.key"}}, MinVersion: "1.2"}
+	https.TLS = &TLS{Certificates: []Certificate{{Cert: "testdata/tls/lb.pem", Key: "testdata/tls/lb.key"}}, MinVersion: "1.2", ClientVerify: ClientVerifyOff}
 	tcp := contractHTTPFrontend()
 	tcp.Name, tcp.Listen, tcp.Mode = "tcp", []string{":8000"}, ModeMCP
 	want := &Config{
@@ -165,7 +165,8 @@ func TestContractComplete(t *testing.T) {
 		"[backend.NAME.discover.kubernetes] namespace", "[backend.NAME.discover.kubernetes] service", "[backend.NAME.discover.kubernetes] ports",
 		"[backend.NAME.discover.kubernetes] api", "[backend.NAME.discover.kubernetes] token_file", "[backend.NAME.discover.kubernetes] ca",
 		"[backend.NAME.discover.kubernetes.ports] tcp", "[backend.NAME.discover.kubernetes.ports] http",
-		"[backend.NAME.discover.kubernetes.ports] ws", "[backend.NAME.discover.kubernetes.ports] sse"}
+		"[backend.NAME.discover.kubernetes.ports] ws", "[backend.NAME.discover.kubernetes.ports] sse",
+		"[frontend.NAME.tls] ciphers", "[frontend.NAME.tls] client_verify", "[frontend.NAME.tls] client_ca", "[frontend.NAME.tls] client_crl", "[frontend.NAME.tls] ticket_keys"}
 	for _, key := range routeSection.keys() {
 		if !slices.Contains([]string{"path", "backend", "endpoint"}, key) {
 			added = append(added, "[[frontend.NAME.route]] "+key)
@@ -359,7 +360,7 @@ func TestEveryKey(t *testing.T) {
 	}
 	for _, section := range allSections {
 		for _, key := range section.keys() {
-			if !tested[key] && !slices.Contains([]string{"cors", "sticky", "route", "respond", "redirect", "limit", "check", "tls", "discover", "ports", "kubernetes", "server", "certificates", "cert", "key", "min_version"}, key) {
+			if !tested[key] && !slices.Contains([]string{"cors", "sticky", "route", "respond", "redirect", "limit", "check", "tls", "discover", "ports", "kubernetes", "server", "certificates", "cert", "key", "min_version", "ciphers", "client_verify", "client_ca", "client_crl", "ticket_keys"}, key) /* see TestClientTLSKeys */ {
 				t.Errorf("%s %s is not tested", section.title(), key)
 			}
 		}

@@ -151,8 +151,13 @@ var descriptions = map[string]string{
 	"frontend.NAME.route.limit concurrency": "requests under way at a time; 0 = no limit",
 	"frontend.NAME.route.limit over":        "what happens to a request over the limit: delay (it waits, first come, first served) or reject (429 with Retry-After)",
 
-	"frontend.NAME.tls certificates": "the certificates; the name that a client asks for (SNI) selects one, and the first is the default.",
-	"frontend.NAME.tls min_version":  "the oldest version of TLS that is accepted",
+	"frontend.NAME.tls certificates":  "the certificates; the name that a client asks for (SNI) selects one, and the first is the default.",
+	"frontend.NAME.tls min_version":   "the oldest version of TLS that is accepted",
+	"frontend.NAME.tls ciphers":       "the cipher suites of TLS 1.2, by IANA's or OpenSSL's names, in any order; [] = those with ECDHE and AES-GCM or ChaCha20-Poly1305. TLS 1.3 has its own",
+	"frontend.NAME.tls client_verify": "certificates of clients: off asks for none, optional verifies those that are shown and refuses bad ones, require refuses clients without one, too",
+	"frontend.NAME.tls client_ca":     "a PEM file of the authorities whose certificates clients may show. A reload reads it again",
+	"frontend.NAME.tls client_crl":    "a file of these authorities' revocation lists, in PEM or DER; \"\" = nothing is revoked. A reload reads it again; a list past its next update goes on to count, and is warned of",
+	"frontend.NAME.tls ticket_keys":   "a file of the keys of session tickets, one a line, 32 or 48 bytes in hex or base64, newest first: balancers with the same file resume each other's sessions. A reload reads it again; \"\" = own keys, changed daily",
 
 	"frontend.NAME.tls.certificates cert": "a PEM file with the server's certificate, and the intermediate ones after it",
 	"frontend.NAME.tls.certificates key":  "the PEM file of its key, unencrypted",

@@ -211,6 +211,7 @@ func diffFrontends(before, after *Config) []FrontendChange {
 			path := join("frontend", after.Name)
 			keys := frontendSection.compare(path, before, after)
 			keys = append(keys, diffCertificates(path+".tls.certificates", before.TLS, after.TLS)...)
+			keys = append(keys, diffClientFiles(path+".tls", before.TLS, after.TLS)...)
 			keys = append(keys, diffPages(path+".error_pages", before.ErrorPages, after.ErrorPages)...)
 			if len(keys) > 0 {
 				changes = append(changes, FrontendChange{Changed, after.Name, before, after, keys})

@@ -27,6 +27,11 @@ func validateFiles(c *Config, d *decoder) {
 		if path := join("frontend", f.Name) + ".tls.certificates"; f.TLS != nil && d.sound(path) {
 			loadCertificates(f.TLS, loaded, path, d)
 		}
+		if f.TLS != nil {
+			validateCiphers(f.TLS, join("frontend", f.Name)+".tls", d)
+			loadClientAuthorities(f.TLS, join("frontend", f.Name)+".tls", d)
+			loadTicketKeys(f.TLS, join("frontend", f.Name)+".tls", d)
+		}
 		if path := join("frontend", f.Name) + ".error_pages"; d.sound(path) {
 			loadPages(f.ErrorPages, path, d)
 		}

@@ -122,6 +122,11 @@ var stickySection = section[Sticky]{"[frontend.NAME.sticky]", []field[Sticky]{
 var tlsSection = section[TLS]{"[frontend.NAME.tls]", []field[TLS]{
 	several("certificates", &certificateSection, func(t *TLS) *[]Certificate { return &t.Certificates }),
 	key("min_version", oneOf("1.2", "1.3"), "1.2", func(t *TLS) *string { return &t.MinVersion }),
+	key("ciphers", listOf(cipherSuite, `["ECDHE-ECDSA-AES128-GCM-SHA256"]`), nil, func(t *TLS) *[]string { return &t.Ciphers }),
+	key("client_verify", oneOf(ClientVerifyOff, ClientVerifyOptional, ClientVerifyRequire), ClientVerifyOff, func(t *TLS) *ClientVerify { return &t.ClientVerify }),
+	key("client_ca", text, "", func(t *TLS) *string { return &t.ClientCA }),
+	key("client_crl", text, "", func(t *TLS) *string { return &t.ClientCRL }),
+	key("ticket_keys", text, "", func(t *TLS) *string { return &t.TicketKeys }),
 }}
 
 var certificateSection = section[Certificate]{"[[frontend.NAME.tls.certificates]]", []field[Certificate]{

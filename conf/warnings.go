@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"os"
@@ -18,22 +19,21 @@ func (c *Config) Warnings(now time.Time) []string {
 		found = append(found, f.sourceWarnings(&c.RateLimit)...)
 		found = append(found, f.needlessWarnings()...)
 		found = append(found, c.sniWarnings(&f)...)
-		if f.TLS == nil {
-			continue
-		}
-		for i := range f.TLS.Certificates {
-			at := element(join("frontend", f.Name)+".tls.certificates", i)
-			for _, warning := range f.TLS.Certificates[i].warnings(now, "clients") {
-				found = append(found, at+": "+warning)
-			}
+	}
+	return append(found, c.TLSWarnings(now)...)
+}
+
+// tlsWarnings warns of what is wrong with a frontend's TLS. known are authorities that
+// the configuration names.
+func (f *Frontend) tlsWarnings(path string, known []*x509.Certificate, now time.Time) (found []string) {
+	for i := range f.TLS.Certificates {
+		c := &f.TLS.Certificates[i]
+		about := slices.Concat(c.warnings(now, "clients"), nameWarnings(c.Cert, c.Pair.Leaf), chainWarnings(c.Cert, chainOf(c.Pair), known, now))
+		for _, warning := range about {
+			found = append(found, element(path+".tls.certificates", i)+": "+warning)
 		}
 	}
-	for i := range c.Backends {
-		if t := c.Backends[i].TLS; t != nil {
-			found = append(found, t.warnings(now)...)
-		}
-	}
-	return found
+	return slices.Concat(found, f.reachWarnings(path), f.TLS.cipherWarnings(path+".tls"), f.TLS.clientWarnings(path+".tls", now), f.TLS.ticketWarnings(path+".tls"))
 }
 
 // soon is how long before a certificate's end its warning begins.

@@ -166,6 +166,9 @@ func (c *change) apply() (summary string) {
 	p.names.Want(usesOf(c.to), c.to.Resolver)
 	moved := c.applyBackends()
 	c.applyFrontends()
+	if c.verificationChanges() {
+		p.endOutdated()
+	}
 	c.applyListeners()
 	c.retire()
 	p.log.SetJSON(c.to.Global.LogFormat == conf.LogJSON)

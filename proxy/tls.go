@@ -22,7 +22,10 @@ func (s *frontendTLS) apply(c *conf.Frontend) session.TLS {
 	if c.TLS == nil {
 		return nil
 	}
-	presented := tlsio.Config{MinVersion: versions[c.TLS.MinVersion]}
+	presented := tlsio.Config{
+		MinVersion: versions[c.TLS.MinVersion], CipherSuites: c.TLS.CipherSuites(),
+		TicketKeys: ticketKeys(c.TLS), Verification: verification(c.TLS),
+	}
 	for _, certificate := range c.TLS.Certificates {
 		presented.Certificates = append(presented.Certificates, *certificate.Pair)
 	}

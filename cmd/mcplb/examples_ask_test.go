@@ -112,6 +112,7 @@ var asked = map[string][]question{
 		{method: "POST", path: "/mcp", body: call("x"), from: "127.9.0.1", frontend: 1, status: 200, want: ":8080 /mcp"},
 	},
 	"blue-green.toml": {{path: "/mcp", frontend: 1, status: 200, want: "10.0.0.1"}},
+	"mtls.toml":       nil, // only with a certificate
 }
 
 // changed is what a test changes in an example, beside addresses: networks that this
@@ -130,6 +131,7 @@ var further = map[string]func(*runningExample, *testing.T){
 	"websocket.toml":  (*runningExample).hashesSources,
 	"streams.toml":    (*runningExample).keepsStreams,
 	"blue-green.toml": (*runningExample).movesClients,
+	"mtls.toml":       (*runningExample).knowsClients,
 }
 
 // What is promised by the examples holds when they run: they are started, with servers

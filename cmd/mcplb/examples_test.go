@@ -165,7 +165,11 @@ func place(t *testing.T, name, text string) string {
 func writeCombined(t *testing.T, directory, name string) {
 	t.Helper()
 	valid := certificate.Validity{From: certificate.Today().From, Until: certificate.Today().From.AddDate(1, 0, 0)}
-	certificate.Write(t, directory, name, certificate.New(t, nil, certificate.ECDSA(t), valid, "mcp.example.com"))
+	makeKey := certificate.ECDSA
+	if strings.HasSuffix(name, "-rsa") {
+		makeKey = certificate.RSA
+	}
+	certificate.Write(t, directory, name, certificate.New(t, nil, makeKey(t), valid, "mcp.example.com"))
 	key, err := os.ReadFile(filepath.Join(directory, name+".key"))
 	if err != nil {
 		t.Fatal(err)

@@ -39,17 +39,18 @@ var layers = []layer{
 	{name: "proxy/websocket", pure: true},
 	{name: "proxy/mcp", pure: true},
 	{name: "proxy/clienthello", pure: true},
-	{name: "proxy/accesslog", imports: []string{"conf"}},                           // loops give it all that it writes
+	{name: "proxy/clientcert", imports: []string{"conf"}},                          // knows certificates, and no connection
+	{name: "proxy/accesslog", imports: []string{"conf", "proxy/clientcert"}},       // loops give it all that it writes
 	{name: "proxy/lograte"},                                                        // knows no line
 	{name: "proxy/fleet", imports: []string{"conf", "ratelimit", "proxy/lograte"}}, // several balancers, by way of Redis
 	{name: "proxy/tlsio", imports: []string{"proxy/metrics", "proxy/reactor"}},
-	{name: "proxy/session", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/accesslog"}},
+	{name: "proxy/session", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/accesslog", "proxy/clientcert"}},
 	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/mcp", "proxy/clienthello", "proxy/accesslog", "proxy/session"}},
 	{name: "proxy/rules", imports: []string{"conf", "proxy/http1", "proxy/mcp"}, pure: true},
 	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/http1", "proxy/http2", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4", "proxy/rules"}},
 	{name: "proxy/admin", imports: []string{"plot", "proxy/metrics", "proxy/lograte"}}, // shows what its Source reports
 	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "proxy/reactor", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
-	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "backend/servertls", "healthcheck", "proxy/reactor", "proxy/http1", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/fleet", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/rules", "proxy/l7", "proxy/admin", "proxy/handover"}},
+	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "backend/servertls", "healthcheck", "proxy/reactor", "proxy/http1", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/fleet", "proxy/tlsio", "proxy/clientcert", "proxy/session", "proxy/l4", "proxy/rules", "proxy/l7", "proxy/admin", "proxy/handover"}},
 	{name: "cmd/internal/build"},
 	{name: "cmd/internal/holder"},   // who listens on an address
 	{name: "cmd/internal/cli"},      // command lines; knows no program

@@ -49,7 +49,7 @@ func addCommands(root *cobra.Command, o *operator) {
 	addGroup(root, groupView, o.statusCommand(), o.topCommand(), o.connectionsCommand(), o.bansCommand(), o.stickyCommand(), o.routeCommand())
 	addGroup(root, groupChange, o.drainCommand(), o.maintCommand(), o.readyCommand(), o.weightCommand(), o.maxConnCommand(), o.addCommand(), o.removeCommand(),
 		o.killCommand(), o.banCommand(), o.unbanCommand(), o.clearCommand(), o.reloadCommand())
-	root.AddCommand(o.checkCommand(), o.doctorCommand(), initCommand(), o.convertCommand(), schemaCommand(), cli.Version("mcplb", build.Describe()), cli.Man(root))
+	root.AddCommand(o.checkCommand(), o.doctorCommand(), o.tlsCheckCommand(), initCommand(), o.convertCommand(), schemaCommand(), cli.Version("mcplb", build.Describe()), cli.Man(root))
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		c.Annotations = map[string]string{cli.UsageStatus: strconv.Itoa(exitMisused)}

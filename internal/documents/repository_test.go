@@ -129,8 +129,8 @@ func check(t *testing.T, directory, text string) (output []byte, err error) {
 
 var (
 	usesBackend  = regexp.MustCompile(`(?m)^(?:\[backend\.|backend *= *")([a-z0-9_-]+)`)
-	namedFile    = regexp.MustCompile(`\b(ca|cert|key|token_file)( *= *)"[^"]*"`)
-	fileForTests = map[string]string{"ca": "lb.pem", "cert": "lb.pem", "key": "lb.key", "token_file": "token"}
+	namedFile    = regexp.MustCompile(`\b(ca|client_ca|cert|key|token_file)( *= *)"[^"]*"`)
+	fileForTests = map[string]string{"ca": "lb.pem", "client_ca": "lb.pem", "cert": "lb.pem", "key": "lb.key", "token_file": "token"}
 )
 
 // Operators look an alert up where it is explained, with the severity that it has.

@@ -61,6 +61,8 @@ var (
 	keyServer        = named("server")
 	keyTLS           = named("tls")
 	keyProtocol      = named("protocol")
+	keySubject       = named("tls_subject")
+	keyFingerprint   = named("tls_fingerprint")
 	keySNI           = named("sni")
 	keyMethod        = named("method")
 	keyPath          = named("path")
@@ -116,6 +118,10 @@ func (l *line) record(r *Record, s *stamp) {
 	l.word(keyTLS, r.TLS)
 	if r.HTTP2 {
 		l.word(keyProtocol, "h2")
+	}
+	if id := r.Identity; id != nil {
+		l.word(keySubject, id.Subject)
+		l.word(keyFingerprint, id.Fingerprint)
 	}
 	l.request(r)
 	l.milliseconds(keyRequest, r.Request)

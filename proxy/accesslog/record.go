@@ -3,6 +3,8 @@ package accesslog
 import (
 	"net/netip"
 	"time"
+
+	"mcplb/proxy/clientcert"
 )
 
 // Record holds the data of one connection or request for its line. Buffer.Begin
@@ -18,6 +20,8 @@ type Record struct {
 	Backend  string
 	Server   string // the last one tried
 	TLS      string // the TLS version, such as "1.3"
+
+	Identity *clientcert.Identity // of the client's certificate; nil: it has shown none
 
 	Began    int64         // when the client was accepted, or the first byte of the request arrived
 	Ended    int64         // when the connection or request ended
@@ -42,8 +46,8 @@ type Record struct {
 	Detail  string // what was wrong, if the reason alone does not say it
 	Retries int    // attempts after the first
 
-	FrontendConns int // clients of the frontend at the end, including this one
-	ServerConns   int // slots of the server in use at the end, including this one
+	FrontendConns int32 // clients of the frontend at the end, including this one
+	ServerConns   int32 // slots of the server in use at the end, including this one
 
 	DialedAt    int64 // when the first attempt to connect began; 0 = not yet
 	ConnectedAt int64 // when a server accepted the connection or received the request

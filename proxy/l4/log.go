@@ -43,10 +43,11 @@ func (s *Session) endLog(reason session.Reason) {
 	if r.Backend == "" {
 		r.Backend = cmp.Or(s.dispatch.Pool, settings.Pool).Name()
 	}
-	r.Reason, r.Phase = reason.String(), s.phase()
-	r.FrontendConns = s.frontend.Current()
+	r.Reason, r.Phase, r.Detail = reason.String(), s.phase(), session.CertificateDetail(s.client.Conn, reason)
+	r.Identity = s.client.Identity
+	r.FrontendConns = int32(s.frontend.Current())
 	if server := s.Server(); server != nil {
-		r.ServerConns = server.Conns()
+		r.ServerConns = int32(server.Conns())
 	}
 	s.frontend.Log.Buffer(s.loop.ID()).End(r)
 }

@@ -1,6 +1,7 @@
 package l4
 
 import (
+	"crypto/x509"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +19,8 @@ import (
 type fakeTLS struct{ closed, reset atomic.Int64 }
 
 func (g *fakeTLS) Secure(c *reactor.Conn) { c.SetTransport(&fakeHandshake{fakeTLS: g, conn: c}) }
+
+func (*fakeTLS) Verification() uint64 { return 0 }
 
 type fakeHandshake struct {
 	*fakeTLS
@@ -43,6 +46,10 @@ func (g *fakeHandshake) Step() (done bool, errno unix.Errno) {
 }
 
 func (g *fakeHandshake) Version() string { return "1.3" }
+
+func (*fakeHandshake) TakeCertificate() *x509.Certificate { return nil }
+
+func (*fakeHandshake) Err() error { return nil }
 
 func (g *fakeHandshake) Read(c *reactor.Conn, p []byte) (int, bool, unix.Errno) {
 	n, errno := c.RawRead(p)

@@ -83,7 +83,7 @@ func (s *Session) clientGone() {
 		s.finish(session.MessageTooLong)
 		return
 	}
-	s.refuse(session.ClientGone)
+	s.refuse(s.client.Left())
 }
 
 // entered continues with what has become of the client's way in.

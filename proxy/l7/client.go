@@ -134,7 +134,9 @@ func (c *client) gone() {
 	}
 	reason := session.ClientClosed
 	switch {
-	case c.state == entering, c.state == busy && c.exchange.state == dispatching:
+	case c.state == entering:
+		reason = c.Left()
+	case c.state == busy && c.exchange.state == dispatching:
 		reason = session.ClientGone
 	case c.state == busy && c.exchange.state != refusing:
 		reason = session.ClientReset

@@ -121,13 +121,14 @@ func (x recorder) logEnded() {
 	x.log = nil
 	c := x.client
 	r.Proxy = requester{c}.proxy()
+	r.Identity = c.Identity
 	r.Client, r.Frontend, r.Ended = requester{c}.from(), c.settings().Frontend.Name, x.loop().Now()
 	if r.Began == 0 {
 		r.Began = r.Ended
 	}
-	r.FrontendConns = c.frontend.Current()
+	r.FrontendConns = int32(c.frontend.Current())
 	if server := c.Server(); server != nil {
-		r.ServerConns = server.Conns()
+		r.ServerConns = int32(server.Conns())
 	}
 	c.worker.log.End(r)
 }
@@ -148,6 +149,9 @@ func (c *client) logFinish(reason session.Reason) {
 	}
 	if r.Reason == "" {
 		r.Reason, r.Phase = reason.String(), c.phase()
+	}
+	if detail := session.CertificateDetail(c.Conn, reason); detail != "" {
+		r.Detail = detail
 	}
 	if refused && (reason.Limited() || reason == session.NoResources) {
 		r.Phase = accesslog.PhaseAdmission

@@ -253,7 +253,7 @@ func (m *multiplexer) refused(e *http2.Event) {
 	}
 	now := m.loop().Now()
 	r.Began, r.Ended, r.TLS, r.HTTP2 = now, now, session.TLSVersion(m.Conn), true
-	r.Client, r.Frontend, r.FrontendConns = m.From, m.settings().Frontend.Name, m.frontend.Current()
+	r.Client, r.Frontend, r.FrontendConns = m.From, m.settings().Frontend.Name, int32(m.frontend.Current())
 	r.Reason, r.Detail, r.Phase = BadRequest.String(), e.Reason.String(), phaseRequest
 	m.worker.log.End(r)
 }

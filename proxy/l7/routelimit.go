@@ -155,7 +155,7 @@ func (x router) accountKey(l *routeLimit) ratelimit.AccountKey {
 			dst = append(append(dst, bySession), sessionID(head, id)...)
 		}
 	case l.key == conf.LimitPrincipal:
-		dst = append(dst, x.principal()...)
+		dst = x.appendPrincipal(dst)
 	}
 	if len(dst) == before {
 		dst = appendSourceKey(dst, requester{x.client}.from().Addr())
@@ -176,9 +176,14 @@ func sessionID(head *http1.RequestHead, id []byte) []byte {
 	return id
 }
 
-// principal is the kind and the subject of the client's certificate; nothing where it
-// has none.
-func (x router) principal() []byte { return nil }
+// appendPrincipal appends the kind and the subject of the client's certificate; nothing
+// where it has none.
+func (x router) appendPrincipal(dst []byte) []byte {
+	if id := x.client.Identity; id != nil && id.Subject != "" {
+		dst = append(append(dst, byPrincipal), id.Subject...)
+	}
+	return dst
+}
 
 // appendHeaderKey appends the value of the field called name, if it stands there once.
 // Of Authorization, the scheme is compared without regard to case, and spaces do not

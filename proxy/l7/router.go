@@ -158,6 +158,9 @@ func (x router) values(settings *Settings) *rules.Values {
 	if c.overTLS(settings) {
 		v.Scheme = "https"
 	}
+	if id := c.Identity; id != nil {
+		v.TLSSubject, v.TLSFingerprint = id.Subject, id.Fingerprint
+	}
 	if server := x.dispatch.Slot.Server(); server != nil {
 		v.Server = server.Name()
 	}

@@ -138,6 +138,7 @@ func NewSettings(f conf.Frontend, d *Directory) Settings {
 		s.routes = append(s.routes, r)
 		s.usesID = s.usesID || usesID(&f.Routes[i])
 	}
+	s.hideIdentities(f.Routes)
 	return s
 }
 

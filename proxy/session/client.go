@@ -6,6 +6,7 @@ import (
 
 	"mcplb/conf"
 	"mcplb/proxy/accesslog"
+	"mcplb/proxy/clientcert"
 	"mcplb/proxy/reactor"
 	"mcplb/ratelimit"
 
@@ -24,6 +25,9 @@ import (
 //	admission  it does not                      entered
 //	handshake  the handshake is complete        entered
 //	handshake  it fails, timeout                refused
+//	handshake  the client's certificate is      dismissal
+//	           refused
+//	dismissal  the client ends, timeout         refused
 type Client struct {
 	ClientState
 	Conn   *reactor.Conn
@@ -39,6 +43,9 @@ type Client struct {
 type ClientState struct {
 	From  netip.AddrPort // the client, as the PROXY header says where there is one
 	Since int64          // when the present state began or something last moved, on the loops' clock
+
+	Identity *clientcert.Identity // by its certificate; nil = it has shown none
+	Verified uint64               // TLS.Verification when its handshake began; 0 = it was not asked
 }
 
 // Stage is where a client is before it has entered.
@@ -49,18 +56,19 @@ const (
 	StageHeader    Stage = iota // a PROXY header is read, where one is expected
 	StageAdmission              // the limits are asked
 	StageHandshake              // TLS
+	StageDismissal              // the client's certificate was refused: it reads why
 	StageEntered
 	stages // their number
 )
 
 // String is the word that status shows.
 func (s Stage) String() string {
-	return [...]string{"header", "admission", "handshake", "entered"}[s]
+	return [...]string{"header", "admission", "handshake", "dismissal", "entered"}[s]
 }
 
 // Phase is what the access log calls a stage.
 func (s Stage) Phase() accesslog.Phase {
-	return [...]accesslog.Phase{accesslog.PhaseProxy, accesslog.PhaseAdmission, accesslog.PhaseHandshake, accesslog.PhaseNone}[s]
+	return [...]accesslog.Phase{accesslog.PhaseProxy, accesslog.PhaseAdmission, accesslog.PhaseHandshake, accesslog.PhaseHandshake, accesslog.PhaseNone}[s]
 }
 
 const (
@@ -69,6 +77,11 @@ const (
 
 	// discardedPerMessage is how many bytes that are thrown away cost what a message does.
 	discardedPerMessage = 256 << 10
+
+	// dismissalTimeout is how long a client whose certificate was refused may take to
+	// end, and mostDismissed how many bytes it may send until then.
+	dismissalTimeout = 3 * time.Second
+	mostDismissed    = 256 << 10
 
 	// HandshakeTimeout is how long a TLS handshake may take in modes tcp and mcp; in
 	// mode http that is timeout_http_request.
@@ -97,6 +110,8 @@ func (c *Client) Enter(settings *Settings, limiter *ratelimit.Limiter) (done boo
 		return c.readHeader(settings, limiter)
 	case StageHandshake:
 		return c.shake()
+	case StageDismissal:
+		return c.dismiss()
 	}
 	return true, 0
 }
@@ -133,6 +148,7 @@ func (c *Client) admit(settings *Settings, limiter *ratelimit.Limiter) (done boo
 		return true, 0
 	}
 	c.Stage, c.Since = StageHandshake, loop.Now()
+	c.Verified = settings.TLS.Verification() // what a reload brings meanwhile may hold, too
 	settings.TLS.Secure(c.Conn)
 	return c.shake()
 }
@@ -154,12 +170,35 @@ func (c *Client) ask(settings *Settings, limiter *ratelimit.Limiter) (*ratelimit
 
 // shake continues the TLS handshake.
 func (c *Client) shake() (done bool, refusal Reason) {
-	done, refusal = shake(c.Conn)
-	if done && refusal == 0 {
+	switch done, refusal = shake(c.Conn); {
+	case done && refusal == 0:
 		c.Conn.Loop().Disarm(&c.Timer)
+		c.Identity = clientcert.IdentityOf(c.Conn.Transport().(Handshake).TakeCertificate())
 		c.Stage = StageEntered
+	case refusal.ofCertificate():
+		c.Stage, c.Since = StageDismissal, c.Conn.Loop().Now()
+		c.Conn.CloseWrite()
+		return c.dismiss()
 	}
 	return done, refusal
+}
+
+// dismiss throws away what a client sends whose certificate was refused, until it ends: in
+// TLS 1.3 its first request comes together with its certificate, and a close with unread
+// bytes would destroy the alert on its way.
+func (c *Client) dismiss() (done bool, refusal Reason) {
+	_, refusal = shake(c.Conn)
+	for c.discarded < mostDismissed && c.Conn.Readable() {
+		n, errno := c.Conn.RawRead(c.Conn.Loop().Scratch())
+		switch {
+		case errno == unix.EAGAIN:
+			return false, 0
+		case errno != 0 || n == 0:
+			return true, refusal
+		}
+		c.discarded += uint32(n)
+	}
+	return c.discarded >= mostDismissed, refusal
 }
 
 // Limit is how long the present stage may last, from Since on.
@@ -167,6 +206,8 @@ func (c *Client) Limit(f *conf.Frontend) time.Duration {
 	switch {
 	case c.Stage == StageHeader:
 		return HeaderTimeout
+	case c.Stage == StageDismissal:
+		return dismissalTimeout
 	case f.Mode == conf.ModeHTTP:
 		return f.TimeoutHTTPRequest
 	}
@@ -175,10 +216,22 @@ func (c *Client) Limit(f *conf.Frontend) time.Duration {
 
 // TooLate is the reason why a client is refused whose stage exceeds Limit.
 func (c *Client) TooLate() Reason {
-	if c.Stage == StageHeader {
+	switch c.Stage {
+	case StageHeader:
 		return ProxyHeaderTimeout
+	case StageDismissal:
+		_, refusal := shake(c.Conn)
+		return refusal
 	}
 	return TLSTimeout
+}
+
+// Left is the reason why a client is refused that breaks off before it has a server.
+func (c *Client) Left() Reason {
+	if c.Stage == StageDismissal {
+		return c.TooLate()
+	}
+	return ClientGone
 }
 
 // Discard throws away what a client still sends after its last answer, which a close
@@ -213,7 +266,7 @@ func (c *Client) charge(n int) {
 // Refuse resets the connection of a client that is not served, unless it still has to
 // read a TLS alert, which RST could overtake.
 func (c *Client) Refuse(reason Reason) {
-	if reason != TLSHandshake {
+	if reason != TLSHandshake && !reason.ofCertificate() {
 		c.Conn.Reset()
 	}
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"crypto/x509"
 	"net/netip"
 	"strings"
 	"testing"
@@ -298,6 +299,8 @@ type fakeTLS struct{}
 
 func (fakeTLS) Secure(c *reactor.Conn) { c.SetTransport(&fakeHandshake{conn: c}) }
 
+func (fakeTLS) Verification() uint64 { return 0 }
+
 type fakeHandshake struct {
 	conn *reactor.Conn
 	done bool
@@ -323,6 +326,10 @@ func (h *fakeHandshake) Step() (done bool, errno unix.Errno) {
 }
 
 func (h *fakeHandshake) Version() string { return "1.3" }
+
+func (*fakeHandshake) TakeCertificate() *x509.Certificate { return nil }
+
+func (*fakeHandshake) Err() error { return nil }
 
 func (h *fakeHandshake) Read(c *reactor.Conn, p []byte) (n int, more bool, errno unix.Errno) {
 	n, errno = c.RawRead(p)

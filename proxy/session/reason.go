@@ -45,6 +45,12 @@ const (
 	ConnectFailed        // every attempt failed, the last for another reason
 	NoResources          // the balancer had no descriptor, port or memory for it
 
+	TLSClientCertMissing   // client_verify = "require", and the client has shown no certificate
+	TLSClientCertUnknownCA // the client's certificate is of no authority in client_ca
+	TLSClientCertExpired   // the client's certificate has expired
+	TLSClientCertRevoked   // a list of client_crl has the client's certificate
+	TLSClientCertBad       // the client's certificate is not valid yet, not for clients, weak or malformed
+
 	// Reasons is how many there are.
 	Reasons
 )
@@ -81,6 +87,9 @@ var reasonNames = [Reasons]string{
 	ConnectTimeout:       "connect_timeout",
 	ConnectFailed:        "connect_failed",
 	NoResources:          "no_resources",
+
+	TLSClientCertMissing: "tls_client_cert_missing", TLSClientCertUnknownCA: "tls_client_cert_unknown_ca",
+	TLSClientCertExpired: "tls_client_cert_expired", TLSClientCertRevoked: "tls_client_cert_revoked", TLSClientCertBad: "tls_client_cert_bad",
 }
 
 func (r Reason) String() string { return reasonNames[r] }
@@ -99,6 +108,9 @@ func downOf(server *backend.Server) Reason {
 	}
 	return ServerDown
 }
+
+// ofCertificate reports whether the client was refused for its certificate.
+func (r Reason) ofCertificate() bool { return r >= TLSClientCertMissing && r <= TLSClientCertBad }
 
 // Limited reports whether the limiter refused the session.
 func (r Reason) Limited() bool { return r >= Banned && r <= GlobalConnectionRate }

@@ -10,18 +10,20 @@ import (
 type failure uint8
 
 const (
-	failedPlain    failure = iota // the first bytes were not a handshake
-	failedGone                    // the client closed the connection during the handshake
-	failedRefused                 // the client rejected the handshake with an alert
-	failedProtocol                // no version or algorithm in common, or a malformed message
+	failedPlain       failure = iota // the first bytes were not a handshake
+	failedGone                       // the client closed the connection during the handshake
+	failedRefused                    // the client rejected the handshake with an alert
+	failedProtocol                   // no version or algorithm in common, or a malformed message
+	failedCertificate                // the client's certificate was refused, or it has shown none
 	failures
 )
 
 var failureNames = [failures]string{
-	failedPlain:    "not_tls",
-	failedGone:     "client_gone",
-	failedRefused:  "client_alert",
-	failedProtocol: "protocol",
+	failedPlain:       "not_tls",
+	failedGone:        "client_gone",
+	failedRefused:     "client_alert",
+	failedProtocol:    "protocol",
+	failedCertificate: "client_certificate",
 }
 
 // counters are shared by all loops, as each handshake adds to them only once.
@@ -57,7 +59,7 @@ type Totals struct {
 	Full     uint64            // completed handshakes, with a certificate
 	Resumed  uint64            // completed handshakes that resumed a session by its ticket
 	Versions map[string]uint64 // of both, by TLS version: "1.2", "1.3"
-	Failed   map[string]uint64 // handshakes that failed: not_tls, client_gone, client_alert, protocol
+	Failed   map[string]uint64 // handshakes that failed: not_tls, client_gone, client_alert, protocol, client_certificate
 }
 
 // Counters returns the counters, for a hand-over.

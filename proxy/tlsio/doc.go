@@ -38,6 +38,6 @@
 // 8446 section 6.1), counts as a normal end of a client: many end this way. Of a server
 // it is an error, so that an answer that somebody has cut does not look complete.
 //
-// The package does not ask clients for certificates, and supports neither early
-// data nor renegotiation.
+// A Verification says which certificates of clients are accepted; without one they are
+// not asked. The package supports neither early data nor renegotiation.
 package tlsio

@@ -61,13 +61,14 @@ func (t *Transport) handshakeOver(layer *layer, err error) {
 	t.library.handshake, t.library.wire.handshake = nil, nil
 	if err != nil {
 		t.err = err
-		t.fail(faultOf(err), failureOf(err))
+		t.fail(faultOf(err), t.failureOf(err))
 		t.conn.Yield()
 		return
 	}
 	state := t.library.tls.ConnectionState()
 	if t.server != nil {
 		t.server.counters.complete(&state)
+		t.leaf = leafOf(&state)
 	}
 	t.state, t.tls12, t.layer, t.protocol = open, state.Version == tls.VersionTLS12, layer, state.NegotiatedProtocol
 	if layer != nil && !t.strict {

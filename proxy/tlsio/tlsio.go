@@ -21,13 +21,20 @@ type Config struct {
 	// client that asks for ALPN but for none of these is refused. Empty = ALPN
 	// is ignored.
 	Protocols []string
+	// CipherSuites are those of TLS 1.2. Empty = the usual ones.
+	CipherSuites []uint16
+	// TicketKeys encrypt session tickets, the first of them new ones. Empty = own keys,
+	// changed daily.
+	TicketKeys [][32]byte
+	// Verification is how clients' certificates are verified; nil = clients are not
+	// asked for any.
+	Verification *Verification
 }
 
 // Server is the TLS side of one frontend. It is safe for concurrent use by all
 // loops.
 type Server struct {
-	base     *tls.Config // lives as long as the Server: it holds the ticket keys
-	current  atomic.Pointer[tls.Config]
+	current  atomic.Pointer[settings]
 	workers  *Workers
 	counters counters
 }
@@ -35,33 +42,41 @@ type Server struct {
 // NewServer returns a server for connections on the workers' loops.
 func NewServer(c Config, workers *Workers) *Server {
 	s := &Server{workers: workers}
-	s.base = &tls.Config{
-		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			return hello.Conn.(*wire).secrets.reportTo(s.configFor(hello)), nil
-		},
-	}
 	s.Apply(c)
 	return s
 }
 
-// Apply changes the settings for future handshakes. Open connections stay as
-// they are, and their sessions can be resumed under the new settings.
+// Apply changes the settings for future handshakes; one goroutine at a time may call it.
+// Open connections stay as they are, and their sessions can be resumed under the new
+// settings, unless one of both asks for certificates of clients and the other does not.
 func (s *Server) Apply(c Config) {
-	s.current.Store(&tls.Config{
+	next := &settings{verification: c.Verification, config: &tls.Config{
 		Certificates: c.Certificates,
 		MinVersion:   c.MinVersion,
 		NextProtos:   c.Protocols,
 		CipherSuites: suites,
 		// Full records from the start: one read of a loop fills only a few.
 		DynamicRecordSizingDisabled: true,
-	})
+	}}
+	if len(c.CipherSuites) > 0 {
+		next.config.CipherSuites = c.CipherSuites
+	}
+	if len(c.TicketKeys) > 0 {
+		next.config.SetSessionTicketKeys(c.TicketKeys)
+	}
+	c.Verification.verify(next.config)
+	if before := s.current.Load(); before != nil && before.verification.same(c.Verification) {
+		next.base = before.base
+	} else {
+		next.base = s.newBase()
+	}
+	s.current.Store(next)
 }
 
-// configFor returns the settings for a client. crypto/tls lets a client that offers
+// protocolsFor returns a configuration for a client. crypto/tls lets a client that offers
 // http/1.1 alone pass where only h2 is offered; here it fails the handshake, as every
 // client does that offers nothing that is spoken.
-func (s *Server) configFor(hello *tls.ClientHelloInfo) *tls.Config {
-	config := s.current.Load()
+func (s *Server) protocolsFor(hello *tls.ClientHelloInfo, config *tls.Config) *tls.Config {
 	offered := hello.SupportedProtos
 	if len(offered) == 0 || len(config.NextProtos) == 0 || slices.ContainsFunc(offered, s.offers) {
 		return config
@@ -85,7 +100,7 @@ var suites = []uint16{
 
 // offers reports whether the server offers an application protocol.
 func (s *Server) offers(protocol string) bool {
-	return slices.Contains(s.current.Load().NextProtos, protocol)
+	return slices.Contains(s.current.Load().config.NextProtos, protocol)
 }
 
 // Secure puts a Transport on a client's connection, from which nothing but a

@@ -2,6 +2,7 @@ package tlsio
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -47,6 +48,8 @@ type Transport struct {
 	resumed         bool   // it continued an earlier session with the server
 	strict          bool   // the peer is a server: FIN without close_notify is no end
 	protocol        string // by ALPN; "" = none
+
+	leaf *x509.Certificate // the client's, verified, until it is asked for; nil = none
 }
 
 type state uint8
@@ -126,7 +129,7 @@ func (t *Transport) begin(p []byte) bool {
 		t.fail(unix.EPROTO, failedPlain)
 		return false
 	}
-	t.start(func(w *wire) *tls.Conn { return tls.Server(w, t.server.base) })
+	t.start(func(w *wire) *tls.Conn { return tls.Server(w, t.server.current.Load().base) })
 	return true
 }
 
@@ -161,9 +164,11 @@ func faultOf(err error) unix.Errno {
 }
 
 // failureOf returns how a handshake's error is counted.
-func failureOf(err error) failure {
+func (t *Transport) failureOf(err error) failure {
 	var alert *net.OpError
 	switch {
+	case t.server != nil && t.server.refused(err):
+		return failedCertificate
 	case faultOf(err) == unix.ECONNRESET:
 		return failedGone
 	case errors.As(err, &alert) && alert.Op == "remote error":

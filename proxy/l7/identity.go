@@ -1,0 +1,52 @@
+package l7
+
+import (
+	"slices"
+
+	"mcplb/conf"
+)
+
+// hideIdentities takes from requests of every route, and of none, the fields in which
+// some route says who the client is by its certificate: servers believe them, and a
+// client without a certificate, or whose route does not write them, could forge them.
+func (s *Settings) hideIdentities(routes []conf.Route) {
+	var names []string
+	for i := range routes {
+		for _, h := range slices.Concat(routes[i].SetRequestHeaders, routes[i].AddRequestHeaders) {
+			used := templateNames(h.Value)
+			if slices.Contains(used, "tls_subject") || slices.Contains(used, "tls_fingerprint") {
+				names = append(names, foldedName(h.Name))
+			}
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	s.fallback.request.hide(names)
+	for i := range s.routes {
+		s.routes[i].request.hide(names)
+	}
+}
+
+// hide removes fields of these folded names, too.
+func (e *fieldEdits) hide(names []string) {
+	for _, name := range names {
+		if !e.removes(name) {
+			e.removed = append(e.removed, name)
+		}
+	}
+}
+
+// outdated reports whether the client's certificate was verified, or not asked for, under
+// settings that hold no more: its connection ends with its present request.
+func (c *client) outdated(settings *Settings) bool {
+	now := uint64(0)
+	if settings.TLS != nil {
+		now = settings.TLS.Verification()
+	}
+	return c.Verified != now
+}
+
+// Outdated reports whether the client's connection must end once it waits for nothing:
+// see outdated. Only the loop's goroutine may call it.
+func (c *client) Outdated() bool { return c.outdated(c.settings()) }
