@@ -39,14 +39,19 @@ func (e *fieldEdits) hide(names []string) {
 
 // outdated reports whether the client's certificate was verified, or not asked for, under
 // settings that hold no more: its connection ends with its present request.
-func (c *client) outdated(settings *Settings) bool {
-	now := uint64(0)
-	if settings.TLS != nil {
-		now = settings.TLS.Verification()
+func (c *client) outdated(settings *Settings) bool { return c.Verified != settings.verification() }
+
+// verification is how clients' certificates are verified; 0 = they are not asked for any.
+func (s *Settings) verification() uint64 {
+	if s.TLS == nil {
+		return 0
 	}
-	return c.Verified != now
+	return s.TLS.Verification()
 }
 
 // Outdated reports whether the client's connection must end once it waits for nothing:
 // see outdated. Only the loop's goroutine may call it.
 func (c *client) Outdated() bool { return c.outdated(c.settings()) }
+
+// Outdated is client.Outdated, for all streams of the connection.
+func (m *multiplexer) Outdated() bool { return m.Verified != m.settings().verification() }
