@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mcplb/internal/endpoint"
+	"mcplb/internal/lateness"
 	"mcplb/internal/redistest"
 )
 
@@ -155,13 +156,22 @@ func TestFleetGlobalRate(t *testing.T) {
 	joined(a, b)
 	passed := func() uint64 { return a.frontend("f").Traffic.MessagesIn + b.frontend("f").Traffic.MessagesIn }
 	const length = 5 * time.Second
+	late := lateness.Measure(t)
 	measure := func(what string) {
-		before, begin := passed(), time.Now()
-		time.Sleep(length) // the measurement itself
-		perSecond := float64(passed()-before) / time.Since(begin).Seconds()
-		t.Logf("%s: %.0f messages per second", what, perSecond)
-		if perSecond > 1100 || perSecond < 850 {
-			t.Errorf("%s: %.0f messages per second pass, want 1,000", what, perSecond)
+		for attempt := 1; ; attempt++ {
+			before, begin, lateBefore := passed(), time.Now(), late()
+			time.Sleep(length) // the measurement itself
+			perSecond := float64(passed()-before) / time.Since(begin).Seconds()
+			t.Logf("%s: %.0f messages per second", what, perSecond)
+			switch {
+			case perSecond <= 1100 && perSecond >= 850:
+				return
+			case attempt < 4 && late()-lateBefore > length/50:
+				t.Logf("the machine was busy for %v: once more", late()-lateBefore)
+			default:
+				t.Errorf("%s: %.0f messages per second pass, want 1,000", what, perSecond)
+				return
+			}
 		}
 	}
 	var group sync.WaitGroup
