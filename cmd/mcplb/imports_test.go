@@ -97,6 +97,7 @@ var helpers = []layer{
 	{name: "internal/suites/pictures", imports: []string{"internal/browser"}},
 	{name: "internal/suites/session"},
 	{name: "internal/suites/slowhttp"},
+	{name: "internal/suites/tlscost", imports: []string{"cmd/mcpload/proc"}},
 }
 
 const module = "mcplb"
