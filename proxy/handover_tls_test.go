@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -179,12 +180,13 @@ func TestHandOverTLSRequests(t *testing.T) {
 	h.empty()
 }
 
-// Twenty upgrades under TLS streams that never rest: nothing is lost, and nobody stays.
-func TestHandOverTLSTwentyTimes(t *testing.T) {
+// Upgrades under TLS streams that never rest: nothing is lost, and nobody stays. With
+// MCPLB_LONG=1 there are 200 clients and twenty upgrades.
+func TestHandOverTLSAgainAndAgain(t *testing.T) {
 	t.Parallel()
-	clients := 200
-	if testing.Short() {
-		clients = 20
+	clients, upgrades := 20, 5
+	if os.Getenv("MCPLB_LONG") != "" {
+		clients, upgrades = 200, 20
 	}
 	a := newAuthority(t)
 	s := endpoint.Serve(t, endpoint.Echo)
@@ -218,7 +220,7 @@ func TestHandOverTLSTwentyTimes(t *testing.T) {
 		})
 	}
 	h := r
-	for range 20 {
+	for range upgrades {
 		before := h.frontend("f").Traffic.MessagesIn
 		h.eventually("messages flow", func() bool { return h.frontend("f").Traffic.MessagesIn > before+uint64(clients) })
 		h = h.upgrade(text)

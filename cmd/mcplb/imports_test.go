@@ -103,6 +103,7 @@ var helpers = []layer{
 	{name: "internal/suites/http2"},
 	{name: "internal/suites/session"},
 	{name: "internal/suites/slowhttp"},
+	{name: "internal/suites/tlscost", imports: []string{"cmd/mcpload/proc"}},
 }
 
 const module = "mcplb"
