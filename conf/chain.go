@@ -2,7 +2,6 @@ package conf
 
 import (
 	"bytes"
-	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/tls"
@@ -33,7 +32,8 @@ func WeakKey(c *x509.Certificate) string {
 		if bits := key.Params().BitSize; bits < leastCurve {
 			return fmt.Sprintf("a key on a curve of %d bits", bits)
 		}
-	case *dsa.PublicKey:
+	}
+	if c.PublicKeyAlgorithm == x509.DSA {
 		return "a DSA key"
 	}
 	return ""

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -45,11 +44,14 @@ func netServer(t testing.TB, handler http.HandlerFunc) (address string) {
 	return s.Listener.Addr().String()
 }
 
-// http2Client returns a client of golang.org/x/net/http2 that uses one connection.
+// http2Client returns a client of net/http that speaks HTTP/2 by prior knowledge, and
+// uses one connection.
 func (b *fixture) http2Client() *http.Client {
-	transport := &http2.Transport{AllowHTTP: true, DisableCompression: true, DialTLSContext: func(ctx context.Context, network, _ string, _ *tls.Config) (net.Conn, error) {
+	transport := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, b.Address)
-	}}
+	}
 	b.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: 2 * endpoint.Patience}
 }
