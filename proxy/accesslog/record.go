@@ -21,7 +21,7 @@ type Record struct {
 	Server   string // the last one tried
 	TLS      string // the TLS version, such as "1.3"
 
-	Identity *clientcert.Identity // of the client's certificate; nil: it has shown none
+	Identity *clientcert.Identity // of the client; nil: it was not asked for a certificate
 
 	Began    int64         // when the client was accepted, or the first byte of the request arrived
 	Ended    int64         // when the connection or request ended

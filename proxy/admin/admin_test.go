@@ -112,6 +112,7 @@ func exampleHTTP() Frontend {
 			OwnResponses: map[string]uint64{"bad_request": 2, "no_server": 8},
 			Malformed:    map[string]uint64{"bare_lf": 1, "host": 1},
 			Compressed:   55, Tunnels: 3, BadFrames: 1,
+			HTTP2Connections: 7, HTTP2Streams: 120, HTTP2Current: 2, HTTP2Refused: map[string]uint64{"reset_flood": 1},
 			Eras:            map[string]uint64{"session": 3000, "stateless": 1000},
 			Methods:         map[string]uint64{"tools/call": 990, "other": 10},
 			SessionRequests: 2900, SessionsOpened: 41, TaskRequests: 17, TasksOpened: 3,

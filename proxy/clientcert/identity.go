@@ -10,20 +10,31 @@ import (
 	"unicode/utf8"
 )
 
-// Identity is who a client is by its certificate, which was verified. It is fit for
-// encoding, and must not be changed.
+// Identity is who a client is that was asked for a certificate. It is fit for encoding,
+// and must not be changed. That of a client that was not asked is nil.
 type Identity struct {
-	Subject     string // as RFC 4514 writes it; "" = the certificate has none
-	Fingerprint string // SHA-256 of the certificate in DER form, in lower-case hex
+	Subject     string // of its certificate, as RFC 4514 writes it; "" = that has none, or there is none
+	Fingerprint string // SHA-256 of its certificate in DER form, in lower-case hex; "" = it has shown none
+	Verified    uint64 // the ID of the verification; 0 = it was not asked
 }
 
-// IdentityOf returns the identity in a certificate; nil for nil.
-func IdentityOf(c *x509.Certificate) *Identity {
-	if c == nil {
-		return nil
+// IdentityOf returns the identity of a client that was asked for a certificate under the
+// verification with that ID; c is the one that it has shown, nil = none.
+func IdentityOf(c *x509.Certificate, verified uint64) *Identity {
+	id := &Identity{Verified: verified}
+	if c != nil {
+		sum := sha256.Sum256(c.Raw)
+		id.Subject, id.Fingerprint = Name(c.RawSubject), hex.EncodeToString(sum[:])
 	}
-	sum := sha256.Sum256(c.Raw)
-	return &Identity{Subject: Name(c.RawSubject), Fingerprint: hex.EncodeToString(sum[:])}
+	return id
+}
+
+// Verification returns the ID of the verification; 0 = the client was not asked.
+func (id *Identity) Verification() uint64 {
+	if id == nil {
+		return 0
+	}
+	return id.Verified
 }
 
 // Name writes a distinguished name, which is given in DER form, as RFC 4514 says: the

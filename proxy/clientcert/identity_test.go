@@ -71,11 +71,11 @@ func TestName(t *testing.T) {
 func TestIdentityOf(t *testing.T) {
 	t.Parallel()
 	c := certificate.Sign(t, nil, certificate.ECDSA(t), certificate.Options{Subject: pkix.Name{CommonName: "alice", Organization: []string{"A, B"}}})
-	got := IdentityOf(c.Leaf)
+	got := IdentityOf(c.Leaf, 7)
 	if got.Subject != `CN=alice,O=A\, B` || got.Fingerprint != fmt.Sprintf("%x", sha256.Sum256(c.Leaf.Raw)) {
 		t.Errorf("got %+v", got)
 	}
-	if IdentityOf(nil) != nil {
+	if *IdentityOf(nil, 7) != (Identity{Verified: 7}) || (*Identity)(nil).Verification() != 0 {
 		t.Error("nobody has an identity")
 	}
 }

@@ -71,6 +71,7 @@ var responses = [own]struct {
 
 	TaskGone:        {404, "task_gone", "its server is no longer there: call the tool again"},
 	TaskUnreachable: {503, "task_unreachable", "the server of this task is down or in maintenance: ask for the task later"},
+	HTTP2Only:       {426, "http2_only", "only HTTP/2 is spoken here: offer h2 by ALPN"},
 }
 
 func (w Why) String() string { return responses[w].word }

@@ -65,7 +65,7 @@ func (m *multiplexer) newStream(h *http2.Stream) *stream {
 	c := &s.client
 	c.worker, c.frontend, c.stream, c.exchange.client = w, m.frontend, s, c
 	c.Conn, c.Source, c.Stage, c.From = m.Conn, m.Source, session.StageEntered, m.From
-	c.Identity, c.Verified = m.Identity, m.Verified
+	c.Identity = m.Identity
 	c.state, c.Since = reading, m.loop().Now()
 	m.counters().Streams.Add(1)
 	return s

@@ -44,8 +44,7 @@ type ClientState struct {
 	From  netip.AddrPort // the client, as the PROXY header says where there is one
 	Since int64          // when the present state began or something last moved, on the loops' clock
 
-	Identity *clientcert.Identity // by its certificate; nil = it has shown none
-	Verified uint64               // TLS.Verification when its handshake began; 0 = it was not asked
+	Identity *clientcert.Identity // nil = it was not asked for a certificate
 }
 
 // Stage is where a client is before it has entered.
@@ -148,7 +147,9 @@ func (c *Client) admit(settings *Settings, limiter *ratelimit.Limiter) (done boo
 		return true, 0
 	}
 	c.Stage, c.Since = StageHandshake, loop.Now()
-	c.Verified = settings.TLS.Verification() // what a reload brings meanwhile may hold, too
+	if verified := settings.TLS.Verification(); verified != 0 {
+		c.Identity = clientcert.IdentityOf(nil, verified) // what a reload brings meanwhile may hold, too
+	}
 	settings.TLS.Secure(c.Conn)
 	return c.shake()
 }
@@ -173,7 +174,9 @@ func (c *Client) shake() (done bool, refusal Reason) {
 	switch done, refusal = shake(c.Conn); {
 	case done && refusal == 0:
 		c.Conn.Loop().Disarm(&c.Timer)
-		c.Identity = clientcert.IdentityOf(c.Conn.Transport().(Handshake).TakeCertificate())
+		if shown := c.Conn.Transport().(Handshake).TakeCertificate(); shown != nil {
+			c.Identity = clientcert.IdentityOf(shown, c.Identity.Verification())
+		}
 		c.Stage = StageEntered
 	case refusal.ofCertificate():
 		c.Stage, c.Since = StageDismissal, c.Conn.Loop().Now()
