@@ -160,7 +160,7 @@ func TestDisabled(t *testing.T) {
 	}
 }
 
-// The same over an upgrade, whose new binary reads the file anew.
+// The same over an upgrade, whose new binary reads the file again.
 func TestDisabledAndUpgrade(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -12,7 +12,7 @@ import (
 // The patterns in the conditions of a route. None is a regular expression: a "*"
 // stands at one end only, or nowhere.
 
-// noRegular is what those are told who mean a regular expression.
+// noRegular is the error for a value that is meant as a regular expression.
 const noRegular = "; conditions are no regular expressions"
 
 // looksRegular reports whether s has what only a regular expression has.

@@ -232,7 +232,7 @@ func describeServers(before, after []conf.Server) string {
 		if was, there := withdrawn[after[i].Name]; there && was != after[i].NoNewClients {
 			word := " takes new clients"
 			if after[i].NoNewClients {
-				word = " takes nobody new"
+				word = " takes no new clients"
 			}
 			parts = append(parts, after[i].Name+word)
 		}

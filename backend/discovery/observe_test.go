@@ -30,7 +30,7 @@ func observe(t *testing.T, c *conf.Discover, lookup Lookup, known State) observe
 	return observed{w}
 }
 
-// text shows the servers: NAME=TCP, with "!" for one that takes nobody new.
+// text shows the servers: NAME=TCP, with "!" for one that takes no new clients.
 func (o observed) text() string {
 	var all []string
 	for _, s := range o.State().Servers {

@@ -165,7 +165,7 @@ func TestManyAddresses(t *testing.T) {
 }
 
 // TestLies puts what is not the answer before the answer, over UDP and TCP. Otherwise
-// whoever guesses a port sends clients to a machine of his choice, or a late answer
+// anyone who guesses a port sends clients to a machine of his choice, or a late answer
 // does.
 func TestLies(t *testing.T) {
 	t.Parallel()
