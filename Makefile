@@ -9,7 +9,7 @@ BIN        ?= bin
 ZSHDIR      = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .DEFAULT_GOAL := help
-.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 chaos load stress peers plots pictures prove-100k install install-files uninstall release deb help
+.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 chaos load stress peers plots pictures prove-100k install install-files uninstall release deb test-deb help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
@@ -98,6 +98,9 @@ release: ## a tarball with checksums and a list of modules in bin/release, the s
 
 deb: ## a Debian package in bin/release
 	packaging/deb.sh bin/release
+
+test-deb: ## the Debian package in a fresh Debian root: install, upgrade, purge, lintian (needs root, debootstrap, lintian)
+	packaging/deb/test.sh
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -17,7 +17,7 @@ import (
 
 // The network of the containers: the balancer has .10 and the nodes .11 on.
 const (
-	composeNetwork   = "172.30.99.0/24"
+	composeNetwork   = "172.25.0.0/24"
 	composeFirstHost = 10
 	composeMost      = 200 // nodes
 )
@@ -28,7 +28,9 @@ func composeCommand(in invocation) *cobra.Command {
 		Use: "compose [flags] -o DIRECTORY", Short: "Write a docker-compose.yml and a Dockerfile for the same cluster",
 		Long: `Write what "docker compose up --build" needs to run the cluster in containers:
 docker-compose.yml, a Dockerfile from scratch, the binaries (built with
-CGO_ENABLED=0), and the configuration with the containers' addresses.`,
+CGO_ENABLED=0), and the configuration with the containers' addresses: 172.25.0.10
+is the balancer's, 172.25.0.11 the first node's. The containers run without rights
+and with read-only root file systems; "mcplb status -alive" is the health check.`,
 		Example: "  mcpcluster compose -o containers && docker compose -f containers/docker-compose.yml up --build",
 		RunE: func(*cobra.Command, []string) error {
 			if out == "" {
@@ -79,6 +81,9 @@ func compose(path, bin, out string) error {
 	}
 	files["docker-compose.yml"] = composeFile(containers)
 	files["Dockerfile"] = dockerfile
+	if config.Admin.Listen != "" {
+		files["Dockerfile"] += dockerHealth
+	}
 	files[composeConfig+demoName] = replaced
 	return writeBuildDirectory(out, files, members)
 }
@@ -165,19 +170,27 @@ func (c *container) translate(address string) (inside, published string) {
 	return ":" + port, published
 }
 
-// dockerfile builds images that contain only the static binaries.
+// dockerfile builds images that contain only the static binaries, which run without
+// rights. The keys of the configuration belong to the balancer's user.
 const dockerfile = `FROM scratch AS mcpnode
 COPY mcpnode /mcpnode
+USER 65532:65532
 ENTRYPOINT ["/mcpnode"]
 
 FROM scratch AS mcplb
 COPY mcplb /mcplb
-COPY config/ /
+COPY --chown=65532:65532 config/ /
+USER 65532:65532
 ENTRYPOINT ["/mcplb"]
 `
 
-// composeFile is the docker-compose.yml: it starts the balancer after the nodes and
-// raises the limits for their connections.
+// dockerHealth is the end of the dockerfile for a balancer with an admin address: its
+// own binary asks it.
+const dockerHealth = `HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/mcplb", "status", "-alive", "-c", "/` + demoName + `"]
+`
+
+// composeFile is the docker-compose.yml: it starts the balancer after the nodes, takes
+// away what containers may do by default and raises the limits for their connections.
 func composeFile(containers []container) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Written by mcpcluster compose.\nservices:\n")
@@ -185,6 +198,7 @@ func composeFile(containers []container) string {
 	for _, c := range containers {
 		fmt.Fprintf(&b, "  %s:\n    build:\n      context: .\n      target: %s\n", c.member.name, c.member.binary)
 		fmt.Fprintf(&b, "    command: [%s]\n", quoted(c.args))
+		fmt.Fprintf(&b, "    read_only: true\n    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges:true\"]\n")
 		fmt.Fprintf(&b, "    ulimits:\n      nofile: 250000\n    restart: unless-stopped\n    stop_grace_period: 30s\n")
 		if len(c.ports) > 0 {
 			fmt.Fprintf(&b, "    sysctls:\n      net.core.somaxconn: 65535\n      net.ipv4.ip_local_port_range: 1024 65535\n")

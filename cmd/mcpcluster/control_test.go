@@ -225,7 +225,7 @@ func TestCompose(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, server := range config.Backends[0].Servers {
-		ip := fmt.Sprintf("172.30.99.%d", 11+i)
+		ip := fmt.Sprintf("172.25.0.%d", 11+i)
 		want := fmt.Sprintf(`  %s:
     build:
       context: .
@@ -240,6 +240,16 @@ func TestCompose(t *testing.T) {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%s is not in\n%s", want, text)
 		}
+	}
+	if strings.Count(string(text), "read_only: true\n    cap_drop: [ALL]\n") != 1+len(config.Backends[0].Servers) {
+		t.Errorf("not every container is read-only and without capabilities:\n%s", text)
+	}
+	image, err := os.ReadFile(filepath.Join(out, "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(image), "USER 65532:65532\nENTRYPOINT") != 2 || !strings.Contains(string(image), `HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/mcplb", "status", "-alive", "-c", "/lb.toml"]`) {
+		t.Errorf("the images run as root, or have no health check:\n%s", image)
 	}
 	if config.Admin.Listen != ":8404" {
 		t.Errorf("the admin pages are at %q", config.Admin.Listen)

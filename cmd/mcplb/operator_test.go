@@ -42,6 +42,8 @@ func TestCommands(t *testing.T) {
 		{"status", 0, `NOTICE server nodes/node1 is in drain \(repair, by 127\.0\.0\.1:`, `^$`},
 		{"maint node1 node2", 0, `drain -> maint\n.*node2: admin ready -> maint\n$`, `^$`},
 		{"status", 2, `CRITICAL\n(?s).*CRITICAL backend nodes has no usable server`, `^$`},
+		{"status -alive", 0, `^$`, `^$`}, // for health checks: its servers are not its fault
+		{"status -alive -json", 64, `^$`, `\[alive json\]`},
 		{"ready node1 node2", 0, `maint -> ready\n.*maint -> ready`, `^$`},
 		{"weight node1 50%", 0, `^nodes/node1: weight 100 -> 50\n$`, `^$`},
 		{"weight node1 5000", 1, `^$`, `weight must be from 0 to 1000`},
@@ -143,7 +145,7 @@ func TestCommandFindsBalancer(t *testing.T) {
 
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"status", "drain a/b", "status -json", "bans"} {
+	for _, args := range []string{"status", "status -alive", "drain a/b", "status -json", "bans"} {
 		if status, _, stderr := mcplb(append(strings.Fields(args), "-admin", freeAddress(t))...); status != 3 || !strings.Contains(stderr, "no balancer answers") {
 			t.Errorf("%s: %d %s", args, status, stderr)
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 func (o *operator) statusCommand() *cobra.Command {
-	var asJSON, fleet bool
+	var asJSON, fleet, alive bool
 	var watch time.Duration
 	c := o.remote(&cobra.Command{
 		Use: "status [flags]", Short: "Show the state of the balancer",
@@ -31,10 +31,19 @@ that are event streams and WebSockets.
 With -fleet, show instead the balancers that share through Redis ([fleet] in the
 configuration): this balancer tells what it reads there.
 
-Exit status: 0 healthy, 1 degraded, 2 critical, 3 no balancer answers.`,
+With -alive, print nothing and ask only whether the balancer answers, however it is:
+for the health check of a container, which must not restart a balancer because its
+servers fail.
+
+Exit status: 0 healthy, 1 degraded, 2 critical, 3 no balancer answers.
+With -alive: 0 it answers, 3 it does not.`,
 		Example:           "  mcplb status\n  mcplb status -watch 2s\n  mcplb status -fleet\n  mcplb status -json -admin 10.0.0.5:8404",
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}, func([]string) error {
+		if alive {
+			_, err := o.api.status()
+			return err
+		}
 		if watch > 0 {
 			return o.watchStatus(watch, asJSON, fleet)
 		}
@@ -42,7 +51,11 @@ Exit status: 0 healthy, 1 degraded, 2 critical, 3 no balancer answers.`,
 	})
 	c.Flags().BoolVar(&asJSON, "json", false, "everything, as JSON")
 	c.Flags().BoolVar(&fleet, "fleet", false, "the balancers of the fleet; with -json, their part of the status")
+	c.Flags().BoolVar(&alive, "alive", false, "print nothing; the exit status is 0 if the balancer answers")
 	c.Flags().DurationVar(&watch, "watch", 0, "show it repeatedly, at this `INTERVAL`, such as 2s")
+	c.MarkFlagsMutuallyExclusive("alive", "json")
+	c.MarkFlagsMutuallyExclusive("alive", "fleet")
+	c.MarkFlagsMutuallyExclusive("alive", "watch")
 	return c
 }
 
