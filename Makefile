@@ -9,7 +9,7 @@ BIN        ?= bin
 ZSHDIR      = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .DEFAULT_GOAL := help
-.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 chaos load stress peers plots pictures prove-100k install install-files uninstall release deb test-deb help
+.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-deb help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
@@ -59,6 +59,9 @@ load: build ## five benchmarks of a complete cluster: tables and plots in bin/lo
 
 stress: build ## the stress suite, with SIZE connections (1000)
 	bin/mcpload stress -size $(or $(SIZE),1000)
+
+replaced: build ## the haproxy.cfg and the nginx.conf that mcplb replaces, converted, with SIZE connections (1000), while a node dies (needs bash, openssl)
+	testdata/convert/replaced.sh $(or $(SIZE),1000)
 
 peers: build ## mcplb compared with HAProxy and nginx: tables and plots in bin/peers
 	bin/mcpload peers -o bin/peers

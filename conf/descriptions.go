@@ -142,7 +142,7 @@ var descriptions = map[string]string{
 	"frontend.NAME.route.respond body":         "its body, as it is: braces mean nothing here",
 	"frontend.NAME.route.respond content_type": "its Content-Type",
 
-	"frontend.NAME.route.redirect to":     "where to: a URL or a path, with names in braces such as {host} and {uri}",
+	"frontend.NAME.route.redirect to":     "where to: a URL or a path, with names in braces such as {host} and {uri}; ?{query} is nothing without a query",
 	"frontend.NAME.route.redirect status": "its status: 301, 302, 303, 307 or 308. Clients repeat a POST as one with 307 and 308 alone",
 
 	"frontend.NAME.route.limit key":         "whose requests are counted together: source (a client's address), route (all), session (an MCP session), principal (the subject of the client's certificate) or \"header:NAME\" (the value of a header). A request without session, certificate or header counts by its source",

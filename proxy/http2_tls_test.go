@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -29,8 +30,9 @@ func whoServer(t testing.TB) string {
 // clientOf returns a client of net/http that connects with the configuration.
 func clientOf(t testing.TB, config *tls.Config, address string) *http.Client {
 	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
-	dialer := new(net.Dialer)
-	transport.Dial = func(network, _ string) (net.Conn, error) { return dialer.Dial(network, address) }
+	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: 2 * endpoint.Patience}
 }

@@ -3,6 +3,7 @@ package rules
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"mcplb/conf"
 )
@@ -48,9 +49,14 @@ func NewTemplate(text string) Template {
 	}
 	var t Template
 	for _, p := range split {
-		if p.Name == "" {
+		last := len(t.parts) - 1
+		switch {
+		case p.Name == "":
 			t.parts = append(t.parts, part{text: p.Text})
-		} else {
+		case p.Name == "query" && last >= 0 && strings.HasSuffix(t.parts[last].text, "?"):
+			t.parts[last].text = strings.TrimSuffix(t.parts[last].text, "?")
+			t.parts = append(t.parts, part{append: appendMarkedQuery})
+		default:
 			t.parts = append(t.parts, part{append: names[p.Name]})
 		}
 	}
@@ -123,6 +129,14 @@ func appendClientPort(dst []byte, v *Values) []byte {
 		return dst
 	}
 	return strconv.AppendUint(dst, uint64(v.Client.Port()), 10)
+}
+
+// appendMarkedQuery is "?{query}": a request without a query gets no "?".
+func appendMarkedQuery(dst []byte, v *Values) []byte {
+	if len(v.Query) == 0 {
+		return dst
+	}
+	return append(append(dst, '?'), v.Query...)
 }
 
 // appendURI appends the path and the query as they came.

@@ -21,6 +21,11 @@ func TestTemplate(t *testing.T) {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
 	}
+	for query, want := range map[string]string{"": "/new", "a=b": "/new?a=b", "?": "/new??"} {
+		if got := string(NewTemplate("/new?{query}").Append(nil, &Values{Query: []byte(query)})); got != want {
+			t.Errorf("the query %q: %q, want %q", query, got, want)
+		}
+	}
 	if got := string(NewTemplate("{client_ip}{client_port}{uri}").Append(nil, &Values{})); got != "" {
 		t.Errorf("without values: %q", got)
 	}

@@ -84,7 +84,7 @@ http {` + nginxTemp + `
     }
 }
 `, requests: []request{
-		{path: "/uri", host: "@"}, {path: "/uri/", host: "h"}, {path: "/uri/x?q=1", host: "h"}, {path: "/base/x/y", host: "h"}, {path: "/kept/x", host: "h"}, {path: "/strip/a/b?q", host: "h"}, {path: "/text", host: "h"}, {path: "/gone", host: "h"},
+		{path: "/uri", host: "@"}, {path: "/uri?q=1&r", host: "@"}, {path: "/base?", host: "@"}, {path: "/uri/", host: "h"}, {path: "/uri/x?q=1", host: "h"}, {path: "/base/x/y", host: "h"}, {path: "/kept/x", host: "h"}, {path: "/strip/a/b?q", host: "h"}, {path: "/text", host: "h"}, {path: "/gone", host: "h"},
 		{path: "/old/x?q=1", host: "h"}, {path: "/regex/x", host: "h"}, {path: "/", host: "h"}, {path: "/", host: "h", method: "DELETE"}, {path: "/uri/", host: "h", headers: map[string]string{"X-Deny": "yes"}},
 	}},
 	{name: "limits and access", text: nginxHead + `

@@ -49,11 +49,16 @@ type bindLine struct {
 	c     *converter
 	tls   *lb.Table
 	front lb.Table
+	mode  string
 	ssl   bool
+	h2    bool
 	proxy bool
 	v6    bool // v6only
 	v4v6  bool
 	lists []lb.Inline // certificates
+
+	clients clientsTLS
+	ciphers bool // the line has its own
 }
 
 // bindOptions are the options of listeners. A new one is one entry.
@@ -70,12 +75,12 @@ var bindOptions = map[string]bindOption{
 	"force-tlsv12":   {0, func(b *bindLine, _ []string) { b.differs("TLS 1.3 is used where the client has it") }},
 	"force-tlsv13":   {0, func(b *bindLine, _ []string) { b.tls.Set("min_version", "1.3", b.l.Directive) }},
 	"no-tls-tickets": {0, func(b *bindLine, _ []string) { b.differs("tickets are given, with keys that change daily") }},
-	"ciphers":        {1, func(b *bindLine, _ []string) { b.differs("ECDHE with AES-GCM or ChaCha20, and TLS 1.3's suites") }},
+	"ciphers":        {1, func(b *bindLine, a []string) { b.ciphers = true; b.tls.SetCiphers(b.l.Directive, a[0]) }},
 	"ciphersuites":   {1, func(b *bindLine, _ []string) { b.differs("TLS 1.3's suites") }},
 	"curves":         {1, func(b *bindLine, _ []string) { b.differs("the usual curves") }}, "ecdhe": {1, func(b *bindLine, _ []string) { b.differs("the usual curves") }},
-	"ca-file":    {1, func(b *bindLine, a []string) { b.clientCA(a[0]) }},
-	"verify":     {1, func(b *bindLine, a []string) { b.verify(a[0]) }},
-	"crl-file":   {1, func(b *bindLine, a []string) { b.crl(a[0]) }},
+	"ca-file":    {1, func(b *bindLine, a []string) { b.clients.ca = a[0] }},
+	"verify":     {1, func(b *bindLine, a []string) { b.clients.verify = a[0] }},
+	"crl-file":   {1, func(b *bindLine, a []string) { b.clients.crl = a[0] }},
 	"strict-sni": {0, func(b *bindLine, _ []string) { b.differs("names without a certificate get the first one") }},
 	"tcp-ut":     {1, func(b *bindLine, _ []string) { b.differs("timeout_tcp_user of the backend holds for clients, too") }},
 	"name":       {1, nothingForListener}, "id": {1, nothingForListener}, "process": {1, nothingForListener}, "thread": {1, nothingForListener}, "shards": {1, nothingForListener},
@@ -89,7 +94,7 @@ var bindOptions = map[string]bindOption{
 	"proto":                 {1, func(b *bindLine, a []string) { b.proto(a[0]) }},
 	"generate-certificates": {0, func(b *bindLine, _ []string) { b.l.Impossible("mcplb issues no certificates") }},
 	"allow-0rtt":            {0, func(b *bindLine, _ []string) { b.differs("no early data is taken") }},
-	"ca-ignore-err":         {1, nothingForListener}, "crt-ignore-err": {1, nothingForListener}, "prefer-client-ciphers": {0, nothingForListener},
+	"ca-ignore-err":         {1, func(b *bindLine, _ []string) { b.clients.lenient = "ca-ignore-err" }}, "crt-ignore-err": {1, func(b *bindLine, _ []string) { b.clients.lenient = "crt-ignore-err" }}, "prefer-client-ciphers": {0, nothingForListener},
 	"tls-ticket-keys": {1, func(b *bindLine, a []string) { b.ticketKeys(a[0]) }}, "group": {1, nothingForListener}, "user": {1, nothingForListener}, "mode": {1, nothingForListener},
 	"no-ca-names": {0, nothingForListener}, "ssl-default-bind-options": {0, nothingForListener}, "no-alpn": {0, nothingForListener}, "level": {1, nothingForListener}, "gid": {1, nothingForListener}, "uid": {1, nothingForListener},
 }
@@ -142,12 +147,6 @@ func (b *bindLine) minVersion(v string) {
 	}
 }
 
-func (b *bindLine) proto(p string) {
-	if p == "h2" {
-		b.alpn("h2")
-	}
-}
-
 // read reads the options of the line.
 func (b *bindLine) read(words []string) error {
 	for len(words) > 0 {
@@ -164,7 +163,7 @@ func (b *bindLine) read(words []string) error {
 // groups reads the bind lines of a section, those with the same properties together.
 func (p *proxy) groups() (all []*group) {
 	for _, l := range p.binds {
-		b := &bindLine{l: l, c: p.c, tls: &lb.Table{}}
+		b := &bindLine{l: l, c: p.c, tls: &lb.Table{}, mode: p.mode}
 		if err := b.read(l.args(2)); err != nil {
 			l.Impossible("%v", err)
 		}
@@ -193,8 +192,14 @@ func (p *proxy) join(all []*group, b *bindLine, addrs []string) []*group {
 	options := ""
 	if b.ssl {
 		tls = b.tls
+		b.clientCertificates()
+		if d := p.c.bindCiphers; d != nil && !b.ciphers {
+			tls.SetCiphers(d.Directive, d.arg(1))
+		}
 		tls.Set("certificates", b.lists, b.l.Directive)
 		options = strings.Join(b.l.args(2), " ")
+	} else if b.h2 {
+		options = "h2"
 	}
 	for _, g := range all {
 		if g.options == options && (g.tls == nil) == (tls == nil) && g.accept == b.proxy {

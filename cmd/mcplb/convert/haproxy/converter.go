@@ -11,18 +11,23 @@ import (
 
 // converter translates the sections that were read.
 type converter struct {
-	config     *lb.Config
-	env        Environment
-	sections   []*section
-	proxies    []*proxy
-	byName     map[string]*proxy // those that have servers
-	tables     map[string]*proxy // all, for stick tables
-	globalLog  *line
-	crtBase    string
-	caBase     string
-	connLimits []connLimit
-	serves     map[*lb.Frontend]bool // those that send clients to servers
+	config      *lb.Config
+	env         Environment
+	sections    []*section
+	proxies     []*proxy
+	byName      map[string]*proxy // those that have servers
+	tables      map[string]*proxy // all, for stick tables
+	globalLog   *line
+	bindCiphers *line // of bind lines that have none
+	streams     int   // of a connection of HTTP/2
+	crtBase     string
+	caBase      string
+	connLimits  []connLimit
+	serves      map[*lb.Frontend]bool // those that send clients to servers
 }
+
+// usualStreams is how many streams HAProxy allows on a connection of HTTP/2.
+const usualStreams = 100
 
 // Convert reads files or directories as one configuration, and adds what comes of it
 // to config. The error says which file cannot be read; mistakes in a file are
@@ -34,7 +39,7 @@ func Convert(config *lb.Config, env Environment, names ...string) error {
 			return err
 		}
 	}
-	c := &converter{config: config, env: env, sections: r.sections, byName: map[string]*proxy{}, tables: map[string]*proxy{}, serves: map[*lb.Frontend]bool{}}
+	c := &converter{config: config, env: env, sections: r.sections, streams: usualStreams, byName: map[string]*proxy{}, tables: map[string]*proxy{}, serves: map[*lb.Frontend]bool{}}
 	c.convert()
 	return nil
 }
@@ -282,70 +287,6 @@ func (c *converter) backendOf(p *proxy, mode string) string {
 		return c.config.Nowhere(p.endpoint())
 	}
 	return b.Name
-}
-
-// isStats reports whether the section serves the statistics alone.
-func (p *proxy) isStats() bool {
-	return len(p.stats) > 0 && p.backend == nil && len(p.uses) == 0 && len(p.servers) == 0
-}
-
-// addStats makes the section's listener the admin address.
-func (p *proxy) addStats() {
-	groups := p.groups()
-	p.c.config.Frontends = slices.DeleteFunc(p.c.config.Frontends, func(f *lb.Frontend) bool {
-		return slices.ContainsFunc(groups, func(g *group) bool { return g.frontend == f })
-	})
-	for _, l := range p.stats {
-		p.stat(l)
-	}
-	for _, l := range p.rules {
-		if slices.Contains(l.words, "prometheus-exporter") {
-			l.Translated()
-		}
-	}
-	for _, l := range p.timeouts {
-		if l.Outcome() == lb.Impossible {
-			l.Unneeded("the admin address has its own limits")
-		}
-	}
-	if len(groups) == 0 || p.c.config.Admin.Has("listen") {
-		p.head.Unneeded("the admin address has the statistics")
-		return
-	}
-	g := groups[0]
-	if g.tls != nil {
-		g.lines[0].Impossible("the admin address has no TLS: let it listen on 127.0.0.1")
-		return
-	}
-	p.c.config.Admin.Set("listen", g.addrs[0], g.lines[0].Directive, p.head.Directive)
-	p.c.config.Admin.Differ(p.head.Directive, "listen", "the page is at /, the CSV at /stats;csv")
-}
-
-// stat accounts for a line about the statistics.
-func (p *proxy) stat(l *line) {
-	switch l.arg(1) {
-	case "enable", "hide-version", "show-legends", "show-desc", "show-node", "show-modules", "refresh", "scope":
-		l.Unneeded("the page has it")
-	case "uri":
-		p.c.config.Admin.Differ(l.Directive, "listen", "the page is at /")
-	case "auth", "realm":
-		l.Impossible("the page has no passwords: admin.token_file and admin.protect = true protect it by a token")
-	case "admin":
-		p.c.config.Admin.Differ(l.Directive, "listen", "commands need admin.token_file, or come from this machine")
-	case "http-request":
-		l.Impossible("the page is protected by admin.token_file and admin.protect = true")
-	}
-}
-
-// statsElsewhere accounts for statistics among the paths of an application.
-func (p *proxy) statsElsewhere() {
-	for _, l := range p.stats {
-		p.stat(l)
-		if l.arg(1) == "enable" || l.arg(1) == "uri" {
-			p.c.config.Admin.Default("listen", "127.0.0.1:8404")
-			p.c.config.Admin.Differ(l.Directive, "listen", "the page is at this address, not at a path of %s", p.name)
-		}
-	}
 }
 
 // finish writes what the sections have not, and accounts for what nothing has used.

@@ -6,9 +6,9 @@
 //
 // Every directive is accounted for: what no table of this package knows is named as
 // not possible. The grammar is HAProxy's (words, three kinds of quoting, escapes,
-// variables of the environment); the parser of client-native is not used, because it
-// has no line numbers and 60 packages behind it, and because a line of HAProxy's is a
-// list of words. Conditional blocks (.if) are named, not evaluated.
+// variables of the environment): lists of words, a line each. That is little to read, so
+// that the parser is this package's, not client-native's: it keeps the number of every
+// line, and the directives that it does not know. Conditional blocks (.if) are named, not evaluated.
 //
 // HAProxy takes the first rule that matches, mcplb the route with the highest
 // priority: chains become routes of falling priority (routes.go).

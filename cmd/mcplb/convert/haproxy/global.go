@@ -51,7 +51,12 @@ var globals = map[string]func(c *converter, l *line){
 	},
 	"maxpipes": unneededGlobal("the engine's own"), "maxcomprate": unneededGlobal("compression is not limited"), "maxcompcpuusage": unneededGlobal("compression is not limited"), "maxzlibmem": unneededGlobal("compression is not limited"),
 	"ssl-default-bind-options": sslDefault, "ssl-default-server-options": sslDefault,
-	"ssl-default-bind-ciphers": sslCiphers, "ssl-default-server-ciphers": sslCiphers, "ssl-default-bind-ciphersuites": sslCiphers, "ssl-default-server-ciphersuites": sslCiphers,
+	"ssl-default-bind-ciphers": func(c *converter, l *line) {
+		c.bindCiphers = l
+		l.Unneeded("no listener takes it")
+	},
+	"tune.h2.max-concurrent-streams": globalStreams, "tune.h2.fe.max-concurrent-streams": globalStreams,
+	"ssl-default-server-ciphers": sslCiphers, "ssl-default-bind-ciphersuites": sslCiphers, "ssl-default-server-ciphersuites": sslCiphers,
 	"ssl-default-bind-curves": sslCiphers, "ssl-default-bind-sigalgs": sslCiphers, "ssl-default-server-curves": sslCiphers, "ssl-default-bind-client-sigalgs": sslCiphers,
 	"external-check": unneededGlobal("it belongs to option external-check"),
 }
@@ -100,6 +105,17 @@ func globalRate(c *converter, l *line) {
 		return
 	}
 	c.config.RateLimit.Set("global_connection_rate", n, l.Directive)
+}
+
+// globalStreams takes the number of streams for the listeners that take HTTP/2.
+func globalStreams(c *converter, l *line) {
+	n, err := number(l.arg(1))
+	if err != nil {
+		l.Impossible("%v", err)
+		return
+	}
+	c.streams = n
+	l.Translated()
 }
 
 func globalStats(c *converter, l *line) {

@@ -19,6 +19,7 @@ var samples = map[string]func(c *criteria, p pattern) (condition, error){
 	"hdr_end": headerBy("end"), "hdr_reg": headerBy("reg"), "hdr_dom": headerBy("dom"), "hdr_sub": headerBy("sub"), "hdr_cnt": headerBy("found"), "req.hdr_cnt": headerBy("found"),
 	"src": sourceOf, "method": methodOf,
 	"ssl_fc":     func(c *criteria, _ pattern) (condition, error) { return constant(c.group.tls != nil), nil },
+	"ssl_c_used": certificateShown, "ssl_fc_has_crt": certificateShown,
 	"dst_port":   portOf,
 	"ssl_fc_sni": sniOfTLS, "req.ssl_sni": sniOfHello, "req_ssl_sni": sniOfHello,
 	"req.ssl_hello_type": func(*criteria, pattern) (condition, error) { return condition{{}}, nil },
@@ -253,6 +254,18 @@ func portOf(c *criteria, p pattern) (condition, error) {
 		return nil, errors.New("mcplb has no condition on the port, and here it could be several")
 	}
 	return constant(slices.Contains(values, port)), nil
+}
+
+// certificateShown evaluates whether the client has shown a certificate, which is known
+// where it must, or is not asked.
+func certificateShown(c *criteria, _ pattern) (condition, error) {
+	switch t := c.group.tls; {
+	case t == nil || !t.Has("client_verify"):
+		return constant(false), nil
+	case t.Get("client_verify") == "require":
+		return constant(true), nil
+	}
+	return nil, errors.New("mcplb's routes have no condition on certificates of clients")
 }
 
 // sniOfTLS evaluates a condition on the name of a TLS connection, which browsers and

@@ -152,15 +152,8 @@ func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err er
 		return nil, false, err
 	}
 	not := strings.HasPrefix(operator, "!")
-	switch {
-	case variable == "$scheme" || variable == "$https":
-		is := map[bool]string{true: "https", false: "http"}[g.tls]
-		if variable == "$https" {
-			is = map[bool]string{true: "on", false: ""}[g.tls]
-		}
+	if is, ok := g.known(variable); ok {
 		return []*lb.Table{t}, slices.Contains(values, is) != not, nil
-	case variable == "$server_port" && g.port() != "":
-		return []*lb.Table{t}, slices.Contains(values, g.port()) != not, nil
 	}
 	key, isList, err := conditionKey(variable)
 	if err != nil {
@@ -183,6 +176,30 @@ func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err er
 		return alternatives, true, nil
 	}
 	return []*lb.Table{t}, true, nil
+}
+
+// known returns the value of a variable that is the same for all requests here.
+func (g *group) known(variable string) (value string, ok bool) {
+	switch {
+	case variable == "$scheme" && g.tls:
+		return "https", true
+	case variable == "$scheme":
+		return "http", true
+	case variable == "$https" && g.tls:
+		return "on", true
+	case variable == "$https":
+		return "", true
+	case variable == "$ssl_client_verify" && g.verified():
+		return "SUCCESS", true
+	case variable == "$server_port" && g.port() != "":
+		return g.port(), true
+	}
+	return "", false
+}
+
+// verified reports whether all clients show a certificate that is good.
+func (g *group) verified() bool {
+	return g.frontend.TLS != nil && g.frontend.TLS.Get("client_verify") == "require"
 }
 
 // conditionKey is the key of a condition on a variable, and whether it has a list.

@@ -11,7 +11,6 @@ var anywhere = map[string]func(c *converter, n *node){
 	"access_log":       accessLog,
 	"resolver":         resolver,
 	"resolver_timeout": resolverTimeout,
-	"error_page":       func(_ *converter, n *node) { n.Impossible("mcplb's pages are files: error_pages of the frontend") },
 }
 
 // accessLog translates the first log that is on.
@@ -77,7 +76,7 @@ var handled = words(`listen server_name location if set return rewrite proxy_pas
 	proxy_ssl proxy_ssl_verify proxy_ssl_trusted_certificate proxy_ssl_certificate proxy_ssl_certificate_key proxy_ssl_name proxy_ssl_server_name proxy_ssl_protocols
 	proxy_ssl_ciphers proxy_ssl_verify_depth proxy_ssl_session_reuse client_header_timeout client_body_timeout send_timeout keepalive_timeout keepalive_requests client_max_body_size large_client_header_buffers
 	gzip gzip_types ssl ssl_certificate ssl_certificate_key ssl_protocols ssl_ciphers set_real_ip_from real_ip_header real_ip_recursive limit_req limit_conn limit_req_zone limit_conn_zone
-	limit_req_status limit_conn_status limit_req_log_level limit_conn_log_level allow deny satisfy limit_except default_type map geo split_clients upstream server ssl_verify_client ssl_client_certificate ssl_crl ssl_verify_depth http2`)
+	limit_req_status limit_conn_status limit_req_log_level limit_conn_log_level allow deny satisfy limit_except default_type map geo split_clients upstream server ssl_verify_client ssl_client_certificate ssl_crl ssl_verify_depth ssl_session_ticket_key http2 error_page`)
 
 func words(text string) map[string]bool {
 	set := map[string]bool{}
@@ -105,7 +104,7 @@ var needless = map[string]string{
 	"ssl_session_cache": "sessions are in tickets", "ssl_session_timeout": "a day", "ssl_session_tickets": "tickets have keys that change daily", "ssl_prefer_server_ciphers": "the suites are all good", "ssl_dhparam": "ECDHE alone", "ssl_ecdh_curve": "the usual curves", "ssl_stapling": "no OCSP", "ssl_stapling_verify": "no OCSP", "ssl_buffer_size": "the engine's own",
 	"ssl_conf_command": "the suites are all good", "ssl_early_data": "no early data is taken", "ssl_handshake_timeout": "10 s", "ssl_stapling_responder": "no OCSP", "ssl_trusted_certificate": "no OCSP",
 	"merge_slashes": "routes compare the canonical path", "absolute_redirect": "redirects are as they are written", "port_in_redirect": "redirects are as they are written", "server_name_in_redirect": "redirects are as they are written", "underscores_in_headers": "they pass, except those like X_Forwarded_For", "ignore_invalid_headers": "invalid headers are refused",
-	"rewrite_log": "the access log has the route", "uninitialized_variable_warn": "there are no variables", "recursive_error_pages": "there are none", "msie_padding": "nothing for browsers of old", "if_modified_since": "no files are served", "etag": "no files are served", "max_ranges": "no files are served", "output_buffers": "no files are served", "postpone_output": "nothing is held back",
+	"rewrite_log": "the access log has the route", "uninitialized_variable_warn": "there are no variables", "recursive_error_pages": "a page has no page", "msie_padding": "nothing for browsers of old", "if_modified_since": "no files are served", "etag": "no files are served", "max_ranges": "no files are served", "output_buffers": "no files are served", "postpone_output": "nothing is held back",
 	"root": "no files are served", "index": "no files are served", "autoindex": "no files are served", "preread_timeout": "10 s", "preread_buffer_size": "16 KiB", "proxy_buffer": "the engine's own", "proxy_protocol_timeout": "5 s", "variables_hash": "nginx's own", "http2_max_concurrent_streams": "http2_streams", "http2_recv_buffer_size": "the engine's own", "http2_body_preread_size": "the engine's own", "http2_chunk_size": "the engine's own", "http2_idle_timeout": "timeout_keepalive", "http2_max_field_size": "max_header", "http2_max_header_size": "max_header", "http2_max_requests": "requests_per_connection", "http2_recv_timeout": "timeout_client",
 	"http3": "no QUIC", "quic_retry": "no QUIC", "send_lowat": "the engine's own", "read_ahead": "no files are served", "proxy_next_upstream_timeout": "timeout_connect and retries bound it", "proxy_send_lowat": "the engine's own", "proxy_ssl_session_reuse": "always", "connection_pool_size": "the engine's own", "request_pool_size": "the engine's own", "client_body_timeout": "min_body_rate",
 }

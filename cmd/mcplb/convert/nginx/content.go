@@ -1,7 +1,6 @@
 package nginx
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -20,6 +19,9 @@ func (r *rules) content(s *scope, conditions *lb.Table, priority int) {
 			g.frontend.Differ(n.Directive, "", "mcplb serves no files: requests go to %s at once", n.arg(len(n.args)-1))
 			s = target
 		}
+	}
+	for _, n := range s.own["error_page"] {
+		n.Impossible("error_pages are of an address, not of a location")
 	}
 	pass := s.own["proxy_pass"]
 	if len(pass) == 0 && s.node.name == "if" {
@@ -44,6 +46,9 @@ func (r *rules) content(s *scope, conditions *lb.Table, priority int) {
 		a.Default("health_listen", "127.0.0.1:8888")
 		a.Differ(s.own["stub_status"][0].Directive, "health_listen", "at /nginx_status of this address, not at a path of a server")
 		r.add(priority, conditions, sourced(notFound("/nginx_status is at admin.health_listen"), s))
+	case slices.Contains(g.pages, s):
+		r.add(priority, conditions, sourced(notFound("a page of error_pages, which mcplb does not serve"), s))
+		g.frontend.Differ(s.node.Directive, "", "%s: 404 for who asks for the page itself", s.node.Text)
 	default:
 		r.add(priority, conditions, sourced(notFound(g.unserved(s)), s))
 	}
@@ -98,15 +103,6 @@ func (g *group) unserved(s *scope) string {
 // variant is a way of a location: where a map decides, there are several.
 type variant struct{ conditions, effects *lb.Table }
 
-// target is where a proxy_pass leads.
-type target struct {
-	up   *upstream
-	port string
-	tls  bool
-	path string // "" = the request's
-	host string // $proxy_host
-}
-
 // proxied translates a proxy_pass with what belongs to it.
 func (g *group) proxied(s *scope, n *node, conditions *lb.Table) (all []variant, err error) {
 	targets, err := g.targets(s, n)
@@ -123,6 +119,9 @@ func (g *group) proxied(s *scope, n *node, conditions *lb.Table) (all []variant,
 		if err := g.rewritten(s, n, effects, conditions, t.to.path); err != nil {
 			return nil, err
 		}
+		if s.on("proxy_intercept_errors") && len(s.all("error_page")) > 0 {
+			effects.Differ(s.last("proxy_intercept_errors").Directive, "", "responses of servers pass as they are, without a page")
+		}
 		g.requestHeaders(s, n, effects, t.to.host)
 		g.responseHeaders(s, effects, false)
 		g.routeLimits(s, effects)
@@ -130,121 +129,6 @@ func (g *group) proxied(s *scope, n *node, conditions *lb.Table) (all []variant,
 		all = append(all, variant{t.conditions, effects})
 	}
 	return all, nil
-}
-
-// choice is a target and for which requests it is.
-type choice struct {
-	conditions *lb.Table
-	to         target
-}
-
-// targets reads the URL of a proxy_pass, which may have a variable from a map.
-func (g *group) targets(s *scope, n *node) (all []choice, err error) {
-	url := s.substitute(n.arg(0))
-	variable := regexp.MustCompile(`^(?:(https?)://)?\$\{?(\w+)\}?(/.*|\$request_uri)?$`).FindStringSubmatch(url)
-	if variable == nil {
-		t, err := g.target(s, url)
-		return []choice{{&lb.Table{}, t}}, err
-	}
-	scheme, rest := variable[1], variable[3]
-	join := func(value string) string {
-		if scheme != "" {
-			value = scheme + "://" + value
-		}
-		return value + rest
-	}
-	m := g.c.maps[variable[2]]
-	if m == nil || m.name != "map" {
-		return nil, fmt.Errorf("mcplb's routes name their backend, and $%s is known at run time alone", variable[2])
-	}
-	return g.mapped(s, m, join)
-}
-
-// substitute puts in the values of variables that are set to a text.
-func (s *scope) substitute(text string) string {
-	return regexp.MustCompile(`\$(\w+|\{\w+\})`).ReplaceAllStringFunc(text, func(v string) string {
-		set := s.set(strings.Trim(v, "${}"))
-		if set == nil || strings.Contains(set.arg(1), "$") {
-			return v
-		}
-		set.Translated()
-		return set.arg(1)
-	})
-}
-
-// mapped reads the lines of a map as routes.
-func (g *group) mapped(s *scope, m *node, join func(string) string) (all []choice, err error) {
-	key, _, err := conditionKey(m.arg(0))
-	if err != nil || key == "path_exact" || key == "source" {
-		return nil, fmt.Errorf("mcplb's routes have no condition on %s", m.arg(0))
-	}
-	m.Translated()
-	var others *choice
-	for _, line := range m.inner {
-		if line.name == "hostnames" || line.name == "volatile" {
-			continue
-		}
-		if strings.HasPrefix(line.name, "~") || line.name == "include" || len(line.args) != 1 || line.arg(0) == "" {
-			return nil, fmt.Errorf("the line %q of the map is no value", line.name)
-		}
-		t, err := g.target(s, join(line.arg(0)))
-		if err != nil {
-			return nil, err
-		}
-		c := choice{&lb.Table{From: []*lb.Directive{m.Directive}}, t}
-		switch {
-		case line.name == "default":
-			others = &c
-			continue
-		case key == "headers":
-			c.conditions.Set(key, lb.Inline{{Key: headerName(m.arg(0)), Value: []string{line.name}}}, m.Directive)
-		default:
-			name := line.name
-			if strings.HasPrefix(name, ".") {
-				name = "*" + name
-			}
-			c.conditions.Set(key, []string{name}, m.Directive)
-		}
-		all = append(all, c)
-	}
-	if others != nil {
-		all = append(all, *others)
-	}
-	if len(all) == 0 {
-		err = errors.New("the map has no values")
-	}
-	return all, err
-}
-
-// target reads a URL.
-func (g *group) target(s *scope, url string) (t target, err error) {
-	scheme, rest, ok := strings.Cut(url, "://")
-	if !ok || scheme != "http" && scheme != "https" || strings.HasPrefix(rest, "unix:") {
-		return t, fmt.Errorf("servers are spoken to by http:// or https://, not by %q", url)
-	}
-	rest = strings.TrimSuffix(rest, "$request_uri")
-	name, path := rest, ""
-	if i := strings.IndexByte(rest, '/'); i >= 0 {
-		name, path = rest[:i], rest[i:]
-	}
-	if strings.Contains(name, "$") || name == "" {
-		return t, fmt.Errorf("mcplb's routes name their backend: %q", url)
-	}
-	t.tls, t.path, t.port, t.host = scheme == "https", path, "80", name
-	if t.tls {
-		t.port = "443"
-	}
-	if strings.Contains(path, "$") {
-		switch path {
-		case "/$request_uri", "/$1", "$uri", "/$uri":
-			return t, fmt.Errorf("mcplb changes paths by prefixes: %q", url)
-		}
-		return t, fmt.Errorf("mcplb changes paths by prefixes, not by variables: %q", url)
-	}
-	if t.up = g.c.upstreams[name]; t.up == nil {
-		t.up = &upstream{name: name}
-	}
-	return t, nil
 }
 
 // stripping is a rewrite that takes a prefix off.
@@ -313,149 +197,5 @@ func (g *group) routeTimes(s *scope, t *lb.Table) {
 		if fmt.Sprint(one.Get("compress")) != fmt.Sprint(g.frontend.Get("compress")) {
 			t.Merge(one)
 		}
-	}
-}
-
-// noted are the headers that mcplb writes by itself, so that nothing has to be said.
-var noted = []string{"upgrade", "connection", "content-length", "transfer-encoding", "te", "keep-alive", "proxy-connection", "expect"}
-
-// requestHeaders writes what servers get: proxy_set_header of the nearest level, and
-// nginx's Host where that has none.
-func (g *group) requestHeaders(s *scope, pass *node, t *lb.Table, proxyHost string) {
-	t.AddTo("remove_request_headers", nil, "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")
-	var set lb.Inline
-	host := false
-	for _, n := range s.all("proxy_set_header") {
-		name, value := n.arg(0), n.arg(1)
-		lower := strings.ToLower(name)
-		if lower == "host" {
-			host = true
-			value, ok := g.hostHeader(n, s, t, proxyHost)
-			if ok && value != "" {
-				set = append(set, lb.Pair{Key: "Host", Value: value})
-			}
-			continue
-		}
-		if slices.Contains(noted, lower) {
-			n.Unneeded("mcplb writes it itself")
-			continue
-		}
-		if value == "" {
-			t.AddTo("remove_request_headers", n.Directive, name)
-			continue
-		}
-		text, notes, err := g.text(value, s)
-		if err != nil {
-			n.Impossible("%v", err)
-			continue
-		}
-		n.Translated()
-		dropName(t, name)
-		own := map[string]string{"x-forwarded-for": "{client_ip}", "x-forwarded-proto": map[bool]string{true: "https", false: "http"}[g.tls], "x-forwarded-host": "{host}"}[lower]
-		if lower == "x-forwarded-proto" && text == "{scheme}" || own != "" && own == text {
-			if lower == "x-forwarded-host" {
-				g.notes(t, n, "", notes)
-			}
-			continue
-		}
-		set = slices.DeleteFunc(set, func(p lb.Pair) bool { return strings.EqualFold(p.Key, name) })
-		set = append(set, lb.Pair{Key: name, Value: text})
-		g.notes(t, n, "", notes)
-	}
-	if !host {
-		set = append(set, lb.Pair{Key: "Host", Value: strings.ReplaceAll(proxyHost, "{", "{{")})
-		t.Comment("", "nginx's own Host, $proxy_host, as no proxy_set_header Host holds")
-	}
-	if len(set) > 0 {
-		t.Set("set_request_headers", set)
-	}
-}
-
-// dropName takes a header off the list of those that are removed.
-func dropName(t *lb.Table, name string) {
-	list := slices.DeleteFunc(slices.Clone(t.Strings("remove_request_headers")), func(n string) bool { return strings.EqualFold(n, name) })
-	if len(list) == 0 {
-		t.Delete("remove_request_headers")
-		return
-	}
-	t.Set("remove_request_headers", list)
-}
-
-// hostHeader returns the Host that servers get; "" is the client's.
-func (g *group) hostHeader(n *node, s *scope, t *lb.Table, proxyHost string) (value string, ok bool) {
-	switch n.arg(1) {
-	case "$host", "$http_host", "$host:$server_port", "${host}", "$http_host:$server_port":
-		n.Translated()
-		if n.arg(1) != "$http_host" {
-			t.Differ(n.Directive, "", "Host is sent on as it came, with its port where it has one")
-		}
-		return "", true
-	case "$proxy_host":
-		n.Translated()
-		return strings.ReplaceAll(proxyHost, "{", "{{"), true
-	}
-	text, notes, err := g.text(n.arg(1), s)
-	if err != nil {
-		n.Impossible("%v", err)
-		return "", false
-	}
-	n.Translated()
-	g.notes(t, n, "", notes)
-	return text, true
-}
-
-// responseHeaders writes what clients get: add_header of the nearest level, and what
-// is hidden.
-func (g *group) responseHeaders(s *scope, t *lb.Table, generated bool) {
-	for _, n := range s.all("add_header") {
-		name, value := n.arg(0), n.arg(1)
-		if value == "" {
-			n.Unneeded("a header without a value is not sent")
-			continue
-		}
-		text, notes, err := g.text(value, s)
-		if err != nil {
-			n.Impossible("%v", err)
-			continue
-		}
-		old, _ := t.Get("add_response_headers").(lb.Inline)
-		rest := slices.DeleteFunc(slices.Clone(old), func(p lb.Pair) bool { return strings.EqualFold(p.Key, name) })
-		t.Set("add_response_headers", append(rest, lb.Pair{Key: name, Value: text}), n.Directive)
-		if len(rest) < len(old) {
-			t.Differ(n.Directive, "add_response_headers", "%s is added once, with the last value", name)
-		}
-		if !n.has("always") {
-			t.Differ(n.Directive, "add_response_headers", "%s: on responses of every status", name)
-		}
-		g.notes(t, n, "add_response_headers", notes)
-	}
-	if generated {
-		return
-	}
-	for _, n := range s.all("proxy_hide_header") {
-		added, _ := t.Get("add_response_headers").(lb.Inline)
-		if slices.ContainsFunc(added, func(p lb.Pair) bool { return strings.EqualFold(p.Key, n.arg(0)) }) {
-			moveToSet(t, added, n.arg(0))
-			n.Translated()
-			continue
-		}
-		t.AddTo("remove_response_headers", n.Directive, n.arg(0))
-	}
-}
-
-// moveToSet replaces a header that is hidden and added: it is set.
-func moveToSet(t *lb.Table, added lb.Inline, name string) {
-	set, _ := t.Get("set_response_headers").(lb.Inline)
-	var rest lb.Inline
-	for _, p := range added {
-		if strings.EqualFold(p.Key, name) {
-			set = append(slices.Clone(set), p)
-		} else {
-			rest = append(rest, p)
-		}
-	}
-	t.Set("set_response_headers", set)
-	if t.Set("add_response_headers", rest); len(rest) == 0 {
-		t.Delete("add_response_headers")
 	}
 }

@@ -2,8 +2,6 @@ package nginx
 
 import (
 	"errors"
-	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -75,86 +73,6 @@ func (g *group) addServer(s *scope, isDefault bool) {
 		s.node.Unneeded("no request takes it: it has no host, and is not the default server")
 	}
 	g.serverNames(s, isDefault)
-}
-
-// serverNames accounts for the names of a server.
-func (g *group) serverNames(s *scope, isDefault bool) {
-	for _, n := range s.own["server_name"] {
-		n.Translated()
-		for _, name := range n.args {
-			lower := strings.ToLower(strings.TrimSuffix(name, "."))
-			switch {
-			case strings.HasPrefix(lower, ".") || isHost(lower) || lower == "_" || lower == "":
-			case isDefault:
-				g.frontend.Differ(n.Directive, "", "%s: the default server takes it, as all hosts that no other has", name)
-			default:
-				n.Impossible("hosts are names and domains (*.example.com), not %s", name)
-			}
-		}
-	}
-}
-
-// otherHosts are the hosts of the group's other servers that go before those of s.
-func (g *group) otherHosts(s *scope) (hosts []string) {
-	own := s.names()
-	for _, other := range g.servers {
-		if other == s {
-			continue
-		}
-		for _, h := range other.names() {
-			if !slices.Contains(own, h) && !slices.Contains(hosts, h) {
-				hosts = append(hosts, h)
-			}
-		}
-	}
-	return hosts
-}
-
-// write writes the routes for hosts; nil = all.
-func (r *rules) write(hosts, others []string) {
-	for _, rule := range r.list {
-		t := &lb.Table{}
-		if rule.priority > 0 {
-			t.Set("priority", rule.priority)
-		}
-		if hosts != nil {
-			t.Set("host", hosts)
-		}
-		if own := rule.table.Strings("host"); own != nil && hosts != nil && !covers(hosts, own) {
-			continue
-		}
-		t.Merge(rule.table)
-		if rule.priority > 0 && !rule.table.Has("host") {
-			if not := excluded(hosts, others); len(not) > 0 {
-				t.AddTo("not_host", nil, not...)
-			}
-		}
-		t.From = append(rule.table.From, r.server.node.Directive)
-		r.g.frontend.Routes = append(r.g.frontend.Routes, t)
-	}
-}
-
-// covers reports whether one of the hosts takes each of the others.
-func covers(hosts, others []string) bool {
-	return !slices.ContainsFunc(others, func(o string) bool {
-		return !slices.ContainsFunc(hosts, func(h string) bool { return takes(h, o) })
-	})
-}
-
-// takes reports whether a host pattern has another one in it.
-func takes(pattern, host string) bool {
-	domain, wild := strings.CutPrefix(pattern, "*")
-	return pattern == host || wild && strings.HasSuffix(host, domain)
-}
-
-// excluded are those of other servers' hosts that a pattern of these hosts would take.
-func excluded(hosts, others []string) (not []string) {
-	for _, o := range others {
-		if hosts == nil || slices.ContainsFunc(hosts, func(h string) bool { return takes(h, o) }) {
-			not = append(not, o)
-		}
-	}
-	return not
 }
 
 // serverPhase translates what a server does before it looks for a location. It
@@ -274,86 +192,6 @@ func (r *rules) location(s *scope) {
 	}
 }
 
-// place returns the paths of a location, and its priority.
-func (r *rules) place(n *node) (all []*lb.Table, priority int, err error) {
-	modifier, path := "", n.arg(0)
-	if len(n.args) > 1 {
-		modifier, path = n.arg(0), n.arg(1)
-	} else if strings.HasPrefix(path, "=") && len(path) > 1 {
-		modifier, path = "=", path[1:]
-	}
-	set := func(key, value string) {
-		t := &lb.Table{From: []*lb.Directive{n.Directive}}
-		t.Set(key, value, n.Directive)
-		all = append(all, t)
-	}
-	switch {
-	case strings.HasPrefix(path, "@"):
-		return nil, 0, nil // taken where it is named
-	case modifier == "=" && isPath(path):
-		if r.any {
-			priority = priorityExact
-		}
-		set("path_exact", path)
-	case (modifier == "" || modifier == "^~") && path == "/":
-		r.root = true
-		all = append(all, &lb.Table{From: []*lb.Directive{n.Directive}})
-	case (modifier == "" || modifier == "^~") && isPath(path):
-		if r.any && modifier == "^~" {
-			priority = priorityExact - 1000 + len(path)
-		}
-		set("path", path)
-	case modifier == "~" || modifier == "~*":
-		r.regular++
-		priority = priorityRegex - r.regular
-		err = regular(path, set)
-		if err == nil && modifier == "~*" {
-			r.g.frontend.Differ(n.Directive, "", "paths are compared with regard to case")
-		}
-	default:
-		err = fmt.Errorf("%q is no path that mcplb has", path)
-	}
-	return all, priority, err
-}
-
-// isPath reports whether mcplb takes a path for that of a route.
-func isPath(p string) bool {
-	return strings.HasPrefix(p, "/") && !strings.ContainsAny(p, `\*?#%^$`) && !strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r >= 0x7f })
-}
-
-// simple are the regular expressions that are paths, or beginnings of paths: with
-// alternatives in one place, and an end.
-var simple = regexp.MustCompile(`^\^(/[\w./\\-]*)(?:\((?:\?:)?([\w./|\\-]+)\)([\w./\\-]*))?(\$|\(/\|\$\)|\(/\.\*\)\?\$?|/?\.\*\$?|/?\(\.\*\)\$?|/\?\$)?$`)
-
-// regular calls set for each path of a regular expression.
-func regular(expression string, set func(key, value string)) error {
-	found := simple.FindStringSubmatch(expression)
-	if found == nil || !plain(found[1]+found[2]+found[3]) {
-		return fmt.Errorf("%s is a regular expression, and mcplb's paths are none", expression)
-	}
-	key := "path"
-	if found[4] == "$" || found[4] == `/?$` {
-		key = "path_exact"
-	}
-	for middle := range strings.SplitSeq(found[2], "|") {
-		path := strings.ReplaceAll(found[1]+middle+found[3], `\`, "")
-		if !isPath(path) {
-			return fmt.Errorf("%s is a regular expression, and mcplb's paths are none", expression)
-		}
-		if path == "/" && key == "path" {
-			return errors.New("a regular expression for every path would go before all locations")
-		}
-		set(key, path)
-	}
-	return nil
-}
-
-// plain reports whether a part of a regular expression stands for itself alone.
-func plain(s string) bool {
-	s = strings.NewReplacer(`\.`, "", `\/`, "", `\-`, "").Replace(s)
-	return !strings.ContainsAny(s, `.\`)
-}
-
 // at writes the routes of a location for one of its paths.
 func (r *rules) at(s *scope, conditions *lb.Table, priority int) {
 	r.access(s, conditions, priority)
@@ -369,82 +207,6 @@ func (r *rules) at(s *scope, conditions *lb.Table, priority int) {
 	r.content(s, conditions, priority)
 }
 
-// access writes who is denied at a level.
-func (r *rules) access(s *scope, conditions *lb.Table, priority int) {
-	list := s.accessList()
-	var allowed []string
-	for _, n := range list {
-		who := n.arg(0)
-		effects := &lb.Table{From: []*lb.Directive{n.Directive}}
-		effects.Set("deny", true, n.Directive)
-		deny := conditions.Clone()
-		if who != "all" {
-			p, err := network(who)
-			if err != nil {
-				n.Impossible("sources are addresses and networks: %s", who)
-				continue
-			}
-			if n.name == "allow" {
-				n.Translated()
-				allowed = append(allowed, p)
-				continue
-			}
-			deny.Set("source", []string{p}, n.Directive)
-		} else if n.name == "allow" {
-			n.Translated()
-			return
-		}
-		if len(allowed) > 0 {
-			deny.Set("not_source", allowed)
-		}
-		r.add(max(priority, 0), deny, effects)
-	}
-	if n := s.last("satisfy"); n != nil && n.arg(0) == "any" {
-		n.Impossible("every condition has to hold")
-	}
-	for _, n := range s.own["limit_except"] {
-		r.limitExcept(n, conditions, priority)
-	}
-}
-
-// accessList returns allow and deny in their order, of the nearest level that has any.
-func (s *scope) accessList() (list []*node) {
-	for ; s != nil; s = s.parent {
-		if s.node == nil {
-			continue
-		}
-		for _, n := range s.node.inner {
-			if n.name == "allow" || n.name == "deny" {
-				list = append(list, n)
-			}
-		}
-		if len(list) > 0 {
-			return list
-		}
-	}
-	return nil
-}
-
-// limitExcept denies methods that are not listed.
-func (r *rules) limitExcept(n *node, conditions *lb.Table, priority int) {
-	methods := slices.Clone(n.args)
-	if n.has("GET") && !n.has("HEAD") {
-		methods = append(methods, "HEAD")
-	}
-	if len(n.inner) != 1 || n.inner[0].name != "deny" || n.inner[0].arg(0) != "all" || len(methods) == 0 {
-		for _, child := range append([]*node{n}, n.inner...) {
-			child.Impossible("mcplb denies methods to all clients")
-		}
-		return
-	}
-	n.inner[0].Translated()
-	deny := conditions.Clone()
-	deny.Set("not_methods", methods, n.Directive)
-	effects := &lb.Table{From: []*lb.Directive{n.Directive}}
-	effects.Set("deny", true, n.Directive)
-	r.add(priority, deny, effects)
-}
-
 // notFound is the answer where nginx would look for a file.
 func notFound(why string) *lb.Table {
 	t := &lb.Table{}
@@ -458,50 +220,4 @@ func (r *rules) fallback(s *scope) {
 	effects := notFound("no location takes it: nginx would look for a file")
 	effects.From = append(effects.From, s.node.Directive)
 	r.add(0, &lb.Table{}, effects)
-}
-
-// finish names the frontend's backend, and lifts denials where a location has its own
-// list.
-func (g *group) finish() {
-	f := g.frontend
-	backend := ""
-	denies := false
-	for _, r := range f.Routes {
-		denies = denies || r.Has("deny")
-		name, _ := r.Get("backend").(string)
-		if root := !r.Has("path") && !r.Has("path_exact") && !r.Has("host"); name != "" && (backend == "" || root) {
-			backend = name
-		}
-	}
-	if backend == "" {
-		backend = g.c.config.Nowhere("http")
-	}
-	f.Set("backend", backend)
-	for _, r := range f.Routes {
-		if r.Get("backend") == backend {
-			r.Delete("backend")
-		}
-		if denies && !r.Has("deny") {
-			r.Set("allow", true)
-		}
-	}
-	g.cookies()
-}
-
-// cookies takes over the cookie of "sticky cookie".
-func (g *group) cookies() {
-	for _, u := range g.c.upstreams {
-		for _, n := range u.node.inner {
-			if n.name != "sticky" || n.arg(0) != "cookie" || n.arg(1) == "" {
-				continue
-			}
-			used := false
-			for key, b := range g.c.backends {
-				used = used || strings.HasPrefix(key, "http "+u.name+" ") && (g.frontend.Get("backend") == b.Name || slices.ContainsFunc(g.frontend.Routes, func(t *lb.Table) bool { return t.Get("backend") == b.Name }))
-			}
-			if used {
-				g.frontend.Sticky.Set("cookie", n.arg(1), n.Directive)
-			}
-		}
-	}
 }

@@ -168,6 +168,10 @@ func (g *group) variable(name string, in *scope) (value, note string, err error)
 			return "https", "", nil
 		}
 		return "http", "", nil
+	case "ssl_client_verify":
+		if g.verified() {
+			return "SUCCESS", "", nil
+		}
 	case "is_args":
 		return "", "", fmt.Errorf("mcplb has no $is_args: {uri} is the path with its query")
 	}

@@ -2,27 +2,6 @@ package haproxy
 
 import "mcplb/cmd/mcplb/convert/lb"
 
-// What mcplb has no keys for yet, in one place: HTTP/2, client certificates, ticket
-// keys; and what is new.
-
-func (b *bindLine) alpn(protocols string) {
-	if protocols != "http/1.1" {
-		b.differs("HTTP/1.1 alone")
-	}
-}
-
-func (b *bindLine) verify(how string) {
-	if how != "none" {
-		b.l.Impossible("mcplb asks for no client certificates")
-	}
-}
-
-func (b *bindLine) clientCA(string) { b.l.Impossible("mcplb asks for no client certificates") }
-
-func (b *bindLine) crl(string) { b.l.Impossible("mcplb asks for no client certificates") }
-
-func (b *bindLine) ticketKeys(string) { b.differs("keys of tickets are made here, and change daily") }
-
 // sniRoutes translates a choice of the backend by the name in the ClientHello. Exact
 // names go before wildcards, whatever the order of the lines.
 func (g *group) sniRoutes(l *line, when condition, b *proxy) {

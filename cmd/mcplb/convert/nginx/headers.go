@@ -1,0 +1,152 @@
+package nginx
+
+import (
+	"slices"
+	"strings"
+
+	"mcplb/cmd/mcplb/convert/lb"
+)
+
+// noted are the headers that mcplb writes by itself, so that nothing has to be said.
+var noted = []string{"upgrade", "connection", "content-length", "transfer-encoding", "te", "keep-alive", "proxy-connection", "expect"}
+
+// requestHeaders writes what servers get: proxy_set_header of the nearest level, and
+// nginx's Host where that has none.
+func (g *group) requestHeaders(s *scope, pass *node, t *lb.Table, proxyHost string) {
+	t.AddTo("remove_request_headers", nil, "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")
+	var set lb.Inline
+	host := false
+	for _, n := range s.all("proxy_set_header") {
+		name, value := n.arg(0), n.arg(1)
+		lower := strings.ToLower(name)
+		if lower == "host" {
+			host = true
+			value, ok := g.hostHeader(n, s, t, proxyHost)
+			if ok && value != "" {
+				set = append(set, lb.Pair{Key: "Host", Value: value})
+			}
+			continue
+		}
+		if slices.Contains(noted, lower) {
+			n.Unneeded("mcplb writes it itself")
+			continue
+		}
+		if value == "" {
+			t.AddTo("remove_request_headers", n.Directive, name)
+			continue
+		}
+		text, notes, err := g.text(value, s)
+		if err != nil {
+			n.Impossible("%v", err)
+			continue
+		}
+		n.Translated()
+		dropName(t, name)
+		own := map[string]string{"x-forwarded-for": "{client_ip}", "x-forwarded-proto": map[bool]string{true: "https", false: "http"}[g.tls], "x-forwarded-host": "{host}"}[lower]
+		if lower == "x-forwarded-proto" && text == "{scheme}" || own != "" && own == text {
+			if lower == "x-forwarded-host" {
+				g.notes(t, n, "", notes)
+			}
+			continue
+		}
+		set = slices.DeleteFunc(set, func(p lb.Pair) bool { return strings.EqualFold(p.Key, name) })
+		set = append(set, lb.Pair{Key: name, Value: text})
+		g.notes(t, n, "", notes)
+	}
+	if !host {
+		set = append(set, lb.Pair{Key: "Host", Value: strings.ReplaceAll(proxyHost, "{", "{{")})
+		t.Comment("", "nginx's own Host, $proxy_host, as no proxy_set_header Host holds")
+	}
+	if len(set) > 0 {
+		t.Set("set_request_headers", set)
+	}
+}
+
+// dropName takes a header off the list of those that are removed.
+func dropName(t *lb.Table, name string) {
+	list := slices.DeleteFunc(slices.Clone(t.Strings("remove_request_headers")), func(n string) bool { return strings.EqualFold(n, name) })
+	if len(list) == 0 {
+		t.Delete("remove_request_headers")
+		return
+	}
+	t.Set("remove_request_headers", list)
+}
+
+// hostHeader returns the Host that servers get; "" is the client's.
+func (g *group) hostHeader(n *node, s *scope, t *lb.Table, proxyHost string) (value string, ok bool) {
+	switch n.arg(1) {
+	case "$host", "$http_host", "$host:$server_port", "${host}", "$http_host:$server_port":
+		n.Translated()
+		if n.arg(1) != "$http_host" {
+			t.Differ(n.Directive, "", "Host is sent on as it came, with its port where it has one")
+		}
+		return "", true
+	case "$proxy_host":
+		n.Translated()
+		return strings.ReplaceAll(proxyHost, "{", "{{"), true
+	}
+	text, notes, err := g.text(n.arg(1), s)
+	if err != nil {
+		n.Impossible("%v", err)
+		return "", false
+	}
+	n.Translated()
+	g.notes(t, n, "", notes)
+	return text, true
+}
+
+// responseHeaders writes what clients get: add_header of the nearest level, and what
+// is hidden.
+func (g *group) responseHeaders(s *scope, t *lb.Table, generated bool) {
+	for _, n := range s.all("add_header") {
+		name, value := n.arg(0), n.arg(1)
+		if value == "" {
+			n.Unneeded("a header without a value is not sent")
+			continue
+		}
+		text, notes, err := g.text(value, s)
+		if err != nil {
+			n.Impossible("%v", err)
+			continue
+		}
+		old, _ := t.Get("add_response_headers").(lb.Inline)
+		rest := slices.DeleteFunc(slices.Clone(old), func(p lb.Pair) bool { return strings.EqualFold(p.Key, name) })
+		t.Set("add_response_headers", append(rest, lb.Pair{Key: name, Value: text}), n.Directive)
+		if len(rest) < len(old) {
+			t.Differ(n.Directive, "add_response_headers", "%s is added once, with the last value", name)
+		}
+		if !n.has("always") {
+			t.Differ(n.Directive, "add_response_headers", "%s: on responses of every status", name)
+		}
+		g.notes(t, n, "add_response_headers", notes)
+	}
+	if generated {
+		return
+	}
+	for _, n := range s.all("proxy_hide_header") {
+		added, _ := t.Get("add_response_headers").(lb.Inline)
+		if slices.ContainsFunc(added, func(p lb.Pair) bool { return strings.EqualFold(p.Key, n.arg(0)) }) {
+			moveToSet(t, added, n.arg(0))
+			n.Translated()
+			continue
+		}
+		t.AddTo("remove_response_headers", n.Directive, n.arg(0))
+	}
+}
+
+// moveToSet replaces a header that is hidden and added: it is set.
+func moveToSet(t *lb.Table, added lb.Inline, name string) {
+	set, _ := t.Get("set_response_headers").(lb.Inline)
+	var rest lb.Inline
+	for _, p := range added {
+		if strings.EqualFold(p.Key, name) {
+			set = append(slices.Clone(set), p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	t.Set("set_response_headers", set)
+	if t.Set("add_response_headers", rest); len(rest) == 0 {
+		t.Delete("add_response_headers")
+	}
+}

@@ -1,0 +1,134 @@
+package nginx
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"mcplb/cmd/mcplb/convert/lb"
+)
+
+// target is where a proxy_pass leads.
+type target struct {
+	up   *upstream
+	port string
+	tls  bool
+	path string // "" = the request's
+	host string // $proxy_host
+}
+
+// choice is a target and for which requests it is.
+type choice struct {
+	conditions *lb.Table
+	to         target
+}
+
+// targets reads the URL of a proxy_pass, which may have a variable from a map.
+func (g *group) targets(s *scope, n *node) (all []choice, err error) {
+	url := s.substitute(n.arg(0))
+	variable := regexp.MustCompile(`^(?:(https?)://)?\$\{?(\w+)\}?(/.*|\$request_uri)?$`).FindStringSubmatch(url)
+	if variable == nil {
+		t, err := g.target(s, url)
+		return []choice{{&lb.Table{}, t}}, err
+	}
+	scheme, rest := variable[1], variable[3]
+	join := func(value string) string {
+		if scheme != "" {
+			value = scheme + "://" + value
+		}
+		return value + rest
+	}
+	m := g.c.maps[variable[2]]
+	if m == nil || m.name != "map" {
+		return nil, fmt.Errorf("mcplb's routes name their backend, and $%s is known at run time alone", variable[2])
+	}
+	return g.mapped(s, m, join)
+}
+
+// substitute puts in the values of variables that are set to a text.
+func (s *scope) substitute(text string) string {
+	return regexp.MustCompile(`\$(\w+|\{\w+\})`).ReplaceAllStringFunc(text, func(v string) string {
+		set := s.set(strings.Trim(v, "${}"))
+		if set == nil || strings.Contains(set.arg(1), "$") {
+			return v
+		}
+		set.Translated()
+		return set.arg(1)
+	})
+}
+
+// mapped reads the lines of a map as routes.
+func (g *group) mapped(s *scope, m *node, join func(string) string) (all []choice, err error) {
+	key, _, err := conditionKey(m.arg(0))
+	if err != nil || key == "path_exact" || key == "source" {
+		return nil, fmt.Errorf("mcplb's routes have no condition on %s", m.arg(0))
+	}
+	m.Translated()
+	var others *choice
+	for _, line := range m.inner {
+		if line.name == "hostnames" || line.name == "volatile" {
+			continue
+		}
+		if strings.HasPrefix(line.name, "~") || line.name == "include" || len(line.args) != 1 || line.arg(0) == "" {
+			return nil, fmt.Errorf("the line %q of the map is no value", line.name)
+		}
+		t, err := g.target(s, join(line.arg(0)))
+		if err != nil {
+			return nil, err
+		}
+		c := choice{&lb.Table{From: []*lb.Directive{m.Directive}}, t}
+		switch {
+		case line.name == "default":
+			others = &c
+			continue
+		case key == "headers":
+			c.conditions.Set(key, lb.Inline{{Key: headerName(m.arg(0)), Value: []string{line.name}}}, m.Directive)
+		default:
+			name := line.name
+			if strings.HasPrefix(name, ".") {
+				name = "*" + name
+			}
+			c.conditions.Set(key, []string{name}, m.Directive)
+		}
+		all = append(all, c)
+	}
+	if others != nil {
+		all = append(all, *others)
+	}
+	if len(all) == 0 {
+		err = errors.New("the map has no values")
+	}
+	return all, err
+}
+
+// target reads a URL.
+func (g *group) target(s *scope, url string) (t target, err error) {
+	scheme, rest, ok := strings.Cut(url, "://")
+	if !ok || scheme != "http" && scheme != "https" || strings.HasPrefix(rest, "unix:") {
+		return t, fmt.Errorf("servers are spoken to by http:// or https://, not by %q", url)
+	}
+	rest = strings.TrimSuffix(rest, "$request_uri")
+	name, path := rest, ""
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		name, path = rest[:i], rest[i:]
+	}
+	if strings.Contains(name, "$") || name == "" {
+		return t, fmt.Errorf("mcplb's routes name their backend: %q", url)
+	}
+	t.tls, t.path, t.port, t.host = scheme == "https", path, "80", name
+	if t.tls {
+		t.port = "443"
+	}
+	if strings.Contains(path, "$") {
+		switch path {
+		case "/$request_uri", "/$1", "$uri", "/$uri":
+			return t, fmt.Errorf("mcplb changes paths by prefixes: %q", url)
+		}
+		return t, fmt.Errorf("mcplb changes paths by prefixes, not by variables: %q", url)
+	}
+	if t.up = g.c.upstreams[name]; t.up == nil {
+		t.up = &upstream{name: name}
+	}
+	return t, nil
+}
