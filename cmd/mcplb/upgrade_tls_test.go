@@ -51,6 +51,10 @@ func askTLS(address, question, answer string, wait time.Duration) error {
 	return nil
 }
 
+// mostVisits is how many visits may be under way: on a machine that is too slow for
+// their rate, the waiting time of each would grow without end.
+const mostVisits = 100
+
 // visits are clients that come at regular times until stop is called, which returns
 // how many came, and what went wrong.
 func visits(every time.Duration, visit func(n int) error) (stop func() (n int, failures []error)) {
@@ -59,6 +63,7 @@ func visits(every time.Duration, visit func(n int) error) (stop func() (n int, f
 	var working sync.WaitGroup
 	ending := make(chan struct{})
 	came := 0
+	places := make(chan struct{}, mostVisits)
 	working.Go(func() {
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
@@ -68,9 +73,15 @@ func visits(every time.Duration, visit func(n int) error) (stop func() (n int, f
 				return
 			case <-ticker.C:
 			}
+			select {
+			case places <- struct{}{}:
+			default:
+				continue
+			}
 			came++
 			n := came
 			working.Go(func() {
+				defer func() { <-places }()
 				if err := visit(n); err != nil {
 					mu.Lock()
 					defer mu.Unlock()
