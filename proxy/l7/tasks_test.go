@@ -245,10 +245,11 @@ func TestTaskRequests(t *testing.T) {
 						}
 						request += "0\r\nX-Trailer: 1\r\n\r\n"
 					}
-					if size == 0 {
-						size = len(request)
+					piece := size
+					if piece == 0 {
+						piece = len(request)
 					}
-					for _, p := range pieces(request, size) {
+					for _, p := range pieces(request, piece) {
 						client.Say(p)
 					}
 					server := second.next()
