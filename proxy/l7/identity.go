@@ -39,7 +39,9 @@ func (e *fieldEdits) hide(names []string) {
 
 // outdated reports whether the client's certificate was verified, or not asked for, under
 // settings that hold no more: its connection ends with its present request.
-func (c *client) outdated(settings *Settings) bool { return c.Identity.Verification() != settings.verification() }
+func (c *client) outdated(settings *Settings) bool {
+	return c.Identity.Verification() != settings.verification()
+}
 
 // verification is how clients' certificates are verified; 0 = they are not asked for any.
 func (s *Settings) verification() uint64 {
@@ -54,4 +56,6 @@ func (s *Settings) verification() uint64 {
 func (c *client) Outdated() bool { return c.outdated(c.settings()) }
 
 // Outdated is client.Outdated, for all streams of the connection.
-func (m *multiplexer) Outdated() bool { return m.Identity.Verification() != m.settings().verification() }
+func (m *multiplexer) Outdated() bool {
+	return m.Identity.Verification() != m.settings().verification()
+}
