@@ -384,6 +384,6 @@ func (d *Dispatch) DownOf() Reason { return downOf(d.Slot.Server()) }
 func (d *Dispatch) Request(c *Client, balance conf.Balance, endpoint conf.Endpoint) backend.Request {
 	return backend.Request{
 		Source: c.From.Addr(), Balance: balance, Endpoint: endpoint, Tried: d.Tried(),
-		Stay: Stays(c.Conn), Now: c.Conn.Loop().Now(),
+		Stay: Lingers(c.Conn), Now: c.Conn.Loop().Now(),
 	}
 }
