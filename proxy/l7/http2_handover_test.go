@@ -1,0 +1,348 @@
+package l7
+
+import (
+	"bytes"
+	"encoding/gob"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+
+	"mcplb/backend"
+	"mcplb/proxy/reactor"
+	"mcplb/proxy/session"
+	"mcplb/ratelimit"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/sys/unix"
+)
+
+// moveHTTP2 hands the one connection of HTTP/2 over, as if to a new process, as soon as it
+// can move.
+func (b *fixture) moveHTTP2() {
+	b.Helper()
+	b.Eventually("the connection can move", b.tryMoveHTTP2)
+}
+
+// tryMoveHTTP2 is moveHTTP2 if it can move now.
+func (b *fixture) tryMoveHTTP2() (moved bool) {
+	b.Helper()
+	old := b.multiplexer()
+	b.On(old.worker.loop, func() {
+		h, d, ok := old.Detach()
+		if !ok {
+			return
+		}
+		moved = true
+		streams, source := b.claimAll(old)
+		received := copyOf(b, &d)
+		var encoded bytes.Buffer
+		sent := new(MultiplexerHandover)
+		if err := gob.NewEncoder(&encoded).Encode(h); err != nil {
+			b.Error(err)
+		}
+		if err := gob.NewDecoder(&encoded).Decode(sent); err != nil || !sent.Valid() {
+			b.Errorf("%v, or what it hands over is refused: %+v", err, sent)
+		}
+		for i := range received.Streams {
+			received.Streams[i].Parked = sent.Streams[i].Exchange.ToServer
+		}
+		old.worker.loop.AddLoad(1)
+		b.frontend.AdoptMultiplexer(old.worker.loop, sent, &received, source, streams)
+		old.Gone(&d)
+	})
+	return moved
+}
+
+// multiplexer is the one connection of HTTP/2.
+func (b *fixture) multiplexer() (m *multiplexer) {
+	b.Helper()
+	b.eachMultiplexer(func(one *multiplexer) { m = one })
+	if m == nil {
+		b.Fatal("there is no connection of HTTP/2")
+	}
+	return m
+}
+
+// claimAll takes what a connection and its streams hold.
+func (b *fixture) claimAll(m *multiplexer) (streams []Claimed, source *ratelimit.Source) {
+	m.EachStream(func(s session.Session) {
+		slot, source := s.Holds()
+		streams = append(streams, Claimed{source, *slot, b.pool})
+		c := s.(*client)
+		*slot = backend.Slot{}
+		if c.forwarded != nil {
+			c.Source = nil
+		}
+	})
+	source, m.Source = m.Source, nil
+	return streams, source
+}
+
+// copyOf returns detached connections with copies of their descriptors, as another process
+// gets them.
+func copyOf(b *fixture, d *session.Detached) session.Detached {
+	copied := *d
+	copied.Streams = slices.Clone(d.Streams)
+	for _, one := range append([]*reactor.Detached{&copied.Client}, pointers(copied.Streams)...) {
+		if one.FD < 0 {
+			continue
+		}
+		var err error
+		if one.FD, err = unix.FcntlInt(uintptr(one.FD), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			b.Error(err)
+		}
+	}
+	return copied
+}
+
+func pointers[T any](all []T) (to []*T) {
+	for i := range all {
+		to = append(to, &all[i])
+	}
+	return to
+}
+
+// putBack takes the connection off its loop, and puts it on again, as if the other process
+// had refused it.
+func (b *fixture) putBack() {
+	b.Helper()
+	m := b.multiplexer()
+	b.On(m.worker.loop, func() {
+		h, d, ok := m.Detach()
+		if !ok {
+			b.Error("the connection cannot be detached")
+			return
+		}
+		m.Back(h, &d)
+	})
+}
+
+// data reads frames until the stream has n bytes of data.
+func (p *peer) data(id uint32, n int) {
+	p.Helper()
+	for p.streams[id] == nil || p.streams[id].size < n {
+		if failed := p.note(p.frame()); failed != "" {
+			p.Fatal(failed)
+		}
+	}
+	if got := p.streams[id].size; got != n {
+		p.Errorf("stream %d: %d bytes, want %d", id, got, n)
+	}
+}
+
+// player is a server whose responses the test sends, piece by piece: those to a path come
+// from its channel. /ws is a WebSocket that echoes.
+type player struct {
+	t    testing.TB
+	of   map[string]chan string
+	seen chan string // the requests
+}
+
+func servePlayer(t testing.TB, paths ...string) (*player, string) {
+	s := &player{t: t, of: map[string]chan string{}, seen: make(chan string, 100)}
+	for _, path := range paths {
+		s.of[path] = make(chan string, 10)
+	}
+	return s, netServer(t, s.serve)
+}
+
+func (s *player) serve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	s.seen <- fmt.Sprint(r.URL.Path, " ", r.Header.Get("X-Common"), " ", string(body), " ", err)
+	if r.URL.Path == "/ws" {
+		s.echo(w, r)
+		return
+	}
+	for _, name := range []string{"Content-Type", "Content-Length", "Trailer"} {
+		if value := r.Header.Get("X-" + name); value != "" {
+			w.Header().Set(name, value)
+		}
+	}
+	s.play(w, r)
+	if r.Header.Get("X-Trailer") != "" {
+		w.Header().Set("X-Sum", "1")
+	}
+}
+
+// play sends the pieces of a response.
+func (s *player) play(w http.ResponseWriter, r *http.Request) {
+	answer, found := s.of[r.URL.Path]
+	for found {
+		select {
+		case piece, more := <-answer:
+			if !more {
+				return
+			}
+			_, _ = io.WriteString(w, piece)
+			w.(http.Flusher).Flush()
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// echo accepts a WebSocket, and sends back what it gets.
+func (s *player) echo(w http.ResponseWriter, r *http.Request) {
+	c, from, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", acceptKey(r.Header.Get("Sec-WebSocket-Key")))
+	_, _ = io.Copy(c, from)
+}
+
+// wantSeen checks the next request that the server gets.
+func (s *player) wantSeen(want string) {
+	s.t.Helper()
+	if got := <-s.seen; got != want {
+		s.t.Errorf("the server got %q, want %q", got, want)
+	}
+}
+
+// A connection moves with its streams, whatever each of them is doing, and back, and moves
+// again: nothing is lost, and nothing comes twice.
+func TestHandOverHTTP2(t *testing.T) {
+	t.Parallel()
+	for name, move := range map[string]func(*fixture){
+		"moves":      (*fixture).moveHTTP2,
+		"stays":      (*fixture).putBack,
+		"moves back": func(b *fixture) { b.moveHTTP2(); b.putBack(); b.moveHTTP2() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			handOverStreams(t, move)
+		})
+	}
+}
+
+func handOverStreams(t *testing.T, move func(*fixture)) {
+	s, address := servePlayer(t, "/events", "/sized", "/done", "/last", "/queued", "/next")
+	b := start(t, []string{address}, overHTTP2, oneLoop, withMaxConn(4))
+	p := b.peer(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 10})
+	common := []string{"x-common", "in the table"}
+	p.open(1, true, "GET", "/events", append(common, "x-content-type", "text/event-stream")...)
+	s.of["/events"] <- ": 1234\n\n"
+	p.data(1, 8)
+	p.open(3, true, "GET", "/sized", append(common, "x-content-length", "30")...)
+	s.of["/sized"] <- "0123456789-waits-for-"
+	p.data(3, 10)
+	p.open(5, true, "GET", "/done", append(common, "x-trailer", "X-Sum")...)
+	s.of["/done"] <- "0123456789 with trailers"
+	close(s.of["/done"])
+	p.data(5, 10)
+	p.open(7, false, "CONNECT", "/ws", append(common, ":protocol", "websocket", "sec-websocket-version", "13")...)
+	const masked = "\x81\x82\x00\x00\x00\x00ho"
+	p.check(p.WriteData(7, false, []byte(masked[:3]))) // within a frame of the WebSocket
+	p.data(7, 3)
+	p.open(9, true, "GET", "/last", common...)
+	s.of["/last"] <- "la"
+	p.data(9, 2)
+	p.open(11, true, "GET", "/queued", common...)
+	b.Eventually("the request waits for a slot", func() bool { return b.pool.Queued() == 1 })
+	b.Eventually("the answer that is complete waits for its window alone", func() bool { return b.streamsInState("closing") == 1 })
+	p.Say("\x00\x00\x08\x06\x00\x00\x00") // a PING of which a part has come
+
+	move(b)
+	p.Say("\x00\x00pingpong")
+	p.pong("pingpong")
+	s.of["/events"] <- ": 1\n\n"
+	close(s.of["/events"])
+	s.of["/sized"] <- "-a-window"
+	close(s.of["/sized"])
+	p.check(p.WriteData(7, false, []byte(masked[3:])))
+	p.data(7, len(masked))
+	for id := uint32(1); id < 12; id += 2 {
+		p.check(p.WriteWindowUpdate(id, 1000))
+	}
+	s.of["/last"] <- "st"
+	close(s.of["/last"])
+	s.of["/queued"] <- "has a slot"
+	close(s.of["/queued"])
+	p.want(1, "200 13 END_STREAM")
+	p.want(3, "200 30 END_STREAM")
+	p.want(5, "200 24 END_STREAM")
+	p.want(9, "200 4 END_STREAM")
+	p.want(11, "200 10 END_STREAM")
+	p.check(p.WriteData(7, true, nil))
+	p.want(7, "200 8 END_STREAM")
+	p.open(13, false, "POST", "/next", common...) // from the table
+	p.check(p.WriteData(13, true, []byte("body")))
+	close(s.of["/next"])
+	p.want(13, "200 0 END_STREAM")
+	for _, want := range []string{"/events", "/sized", "/done", "/ws", "/last", "/queued"} {
+		s.wantSeen(want + " in the table  <nil>")
+	}
+	s.wantSeen("/next in the table body <nil>")
+	b.Eventually("the streams are over", func() bool { return b.frontend.Totals().StreamsOpen == 0 })
+	if totals := b.frontend.Totals(); totals.Streams != 7 || totals.Multiplexed != 1 || totals.Requests != 7 {
+		t.Errorf("%d streams, %d connections, %d requests", totals.Streams, totals.Multiplexed, totals.Requests)
+	}
+	p.Finish()
+}
+
+// pong reads frames up to the answer to a PING.
+func (p *peer) pong(data string) {
+	p.Helper()
+	for {
+		f := p.frame()
+		if ping, ok := f.(*http2.PingFrame); ok {
+			if !ping.IsAck() || string(ping.Data[:]) != data {
+				p.Errorf("%v %q", ping, ping.Data)
+			}
+			return
+		}
+		p.note(f)
+	}
+}
+
+// streamsInState returns the number of streams in a state.
+func (b *fixture) streamsInState(state string) (n int) {
+	b.eachMultiplexer(func(m *multiplexer) {
+		m.EachStream(func(s session.Session) {
+			if s.Info().State == state {
+				n++
+			}
+		})
+	})
+	return n
+}
+
+// Wherever the client is within a frame or a header block, it goes on with the next byte.
+func TestHandOverHTTP2Within(t *testing.T) {
+	t.Parallel()
+	const step = 3
+	for first := range step {
+		t.Run(fmt.Sprint("byte ", first), func(t *testing.T) {
+			t.Parallel()
+			_, address := servePlayer(t)
+			b := start(t, []string{address}, overHTTP2, oneLoop, withoutLog)
+			p := b.peer()
+			p.open(1, false, "CONNECT", "/ws", ":protocol", "websocket", "sec-websocket-version", "13")
+			p.check(p.WriteData(1, false, []byte("\x81\x82\x00\x00\x00\x00")))
+			p.data(1, 6)
+			var text bytes.Buffer // a request in two frames, and data of the WebSocket with padding
+			f := http2.NewFramer(&text, nil)
+			block := p.encode("GET", "/nothing", "x-common", "in the table")
+			p.check(f.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: block[:7], EndStream: true, PadLength: 5}))
+			p.check(f.WriteContinuation(3, true, block[7:]))
+			p.check(f.WriteDataPadded(1, false, []byte("hi"), make([]byte, 9)))
+			for at := first; at < text.Len(); at += step {
+				from := max(at-step, 0)
+				p.Say(text.String()[from:at])
+				b.moveHTTP2()
+				if at+step >= text.Len() {
+					p.Say(text.String()[at:])
+				}
+			}
+			p.want(3, "200 0 END_STREAM")
+			p.data(1, 8)
+			p.check(p.WriteRSTStream(1, http2.ErrCodeCancel))
+			b.Eventually("the streams are over", func() bool { return b.frontend.Totals().StreamsOpen == 0 })
+			p.Finish()
+		})
+	}
+}
