@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"mcplb/backend"
 	"mcplb/proxy/reactor"
@@ -345,4 +346,168 @@ func TestHandOverHTTP2Within(t *testing.T) {
 			p.Finish()
 		})
 	}
+}
+
+// A request that is not answered yet keeps its connection where it is. Those that come
+// meanwhile wait for it, but not for long; the connection moves when its response begins.
+func TestHandOverHTTP2Waits(t *testing.T) {
+	t.Parallel()
+	s, address := servePlayer(t, "/long", "/short", "/late")
+	b := start(t, []string{address}, overHTTP2, oneLoop, withStoppedTime)
+	p := b.peer()
+	p.open(1, true, "GET", "/long")
+	s.wantSeen("/long   <nil>")
+	wantStays := func(lingers bool) {
+		t.Helper()
+		m := b.multiplexer()
+		if b.tryMoveHTTP2() {
+			t.Error("a connection has moved although a response has not begun")
+		}
+		b.On(m.worker.loop, func() {
+			if got := session.Lingers(m.Conn); got != lingers {
+				t.Errorf("the connection lingers: %t", got)
+			}
+		})
+	}
+	wantStays(false)
+	p.open(3, true, "GET", "/short")
+	p.ping()
+	if len(s.seen) > 0 {
+		t.Error("a request has not waited")
+	}
+	b.Advance(time.Duration(gatherTime))
+	s.wantSeen("/short   <nil>") // it has waited enough
+	close(s.of["/short"])
+	p.want(3, "200 0 END_STREAM")
+	wantStays(true)
+	p.open(5, true, "GET", "/nothing")
+	s.wantSeen("/nothing   <nil>") // not again so soon
+	p.want(5, "200 0 END_STREAM")
+	b.Advance(time.Duration(leastPause))
+	wantStays(false)
+	p.open(7, true, "GET", "/late")
+	p.open(9, true, "GET", "/nothing")
+	p.ping()
+	p.check(p.WriteRSTStream(9, http2.ErrCodeCancel))
+	s.of["/long"] <- "begins"
+	p.data(1, 6)
+	b.moveHTTP2()
+	s.wantSeen("/late   <nil>") // it begins in the new process
+	close(s.of["/late"])
+	close(s.of["/long"])
+	p.want(7, "200 0 END_STREAM")
+	p.want(1, "200 6 END_STREAM")
+	p.Finish()
+}
+
+// ping sends a PING and waits for its answer: what was sent before has been read.
+func (p *peer) ping() {
+	p.Helper()
+	p.check(p.WritePing(false, [8]byte{'p', 'i', 'n', 'g', 'p', 'i', 'n', 'g'}))
+	p.pong("pingping")
+}
+
+// metered limits clients, but to more than they send.
+func metered(s *setup) { s.Limits.MessageRate, s.Limits.MessageBurst = 1000, 1000 }
+
+// The client whom a proxy has named for a request is that of its stream after a hand-over:
+// the one who is limited, logged, and gets his place back at the end.
+func TestHandOverHTTP2Proxied(t *testing.T) {
+	t.Parallel()
+	s, address := servePlayer(t, "/a", "/b")
+	b := start(t, []string{address}, overHTTP2, oneLoop, trusting, metered)
+	p := b.peer()
+	p.open(1, true, "GET", "/a", "x-forwarded-for", "192.0.2.1")
+	p.open(3, true, "GET", "/b", "x-forwarded-for", "192.0.2.2")
+	s.of["/a"] <- "a"
+	s.of["/b"] <- "b"
+	p.data(1, 1)
+	p.data(3, 1)
+	b.moveHTTP2()
+	var seen []string
+	b.Each(func(conn *reactor.Conn) {
+		session.Each(conn, func(s session.Session) {
+			_, source := s.Holds()
+			seen = append(seen, fmt.Sprint(s.Info().Client.Addr(), source != nil))
+		})
+	})
+	if want := []string{"192.0.2.1 true", "192.0.2.2 true", "127.0.0.1 false"}; !slices.Equal(seen, want) {
+		t.Errorf("%q, want %q", seen, want)
+	}
+	close(s.of["/a"])
+	close(s.of["/b"])
+	p.want(1, "200 1 END_STREAM")
+	p.want(3, "200 1 END_STREAM")
+	p.Finish()
+}
+
+// A client's own connection holds one place at the limiter, however many streams it has.
+func TestHTTP2HoldsOneSource(t *testing.T) {
+	t.Parallel()
+	s, address := servePlayer(t, "/a", "/b")
+	b := start(t, []string{address}, overHTTP2, metered)
+	p := b.peer()
+	p.open(1, true, "GET", "/a")
+	p.open(3, true, "GET", "/b")
+	<-s.seen
+	<-s.seen
+	sources := 0
+	b.Each(func(conn *reactor.Conn) {
+		session.Each(conn, func(s session.Session) {
+			if _, source := s.Holds(); source != nil {
+				sources++
+			}
+		})
+	})
+	if sources != 1 {
+		t.Errorf("%d sources are held", sources)
+	}
+	close(s.of["/a"])
+	close(s.of["/b"])
+	p.want(1, "200 0 END_STREAM")
+	p.want(3, "200 0 END_STREAM")
+	p.Finish()
+}
+
+// What no connection can be is refused: the other process may be faulty, or of another build.
+func TestInvalidHandOverHTTP2(t *testing.T) {
+	t.Parallel()
+	s, address := servePlayer(t, "/a")
+	b := start(t, []string{address}, overHTTP2, oneLoop)
+	p := b.peer()
+	p.open(1, true, "GET", "/a")
+	s.of["/a"] <- "a"
+	p.data(1, 1)
+	m := b.multiplexer()
+	b.On(m.worker.loop, func() {
+		for name, spoil := range map[string]func(*MultiplexerHandover){
+			"":                          func(*MultiplexerHandover) {},
+			"it is closing":             func(h *MultiplexerHandover) { h.State = muxClosing },
+			"the protocol's state":      func(h *MultiplexerHandover) { h.HTTP2.Table.Max = 1 << 30 },
+			"a stream is missing":       func(h *MultiplexerHandover) { h.Streams = nil },
+			"it is another stream":      func(h *MultiplexerHandover) { h.Streams[0].ID = 3 },
+			"it is nowhere":             func(h *MultiplexerHandover) { h.Streams[0].At = nowhere },
+			"it has no connection":      func(h *MultiplexerHandover) { h.Streams[0].At = AtHeader },
+			"it has a relay":            func(h *MultiplexerHandover) { h.Streams[0].Tunnel = &TunnelHandover{} },
+			"it has frames":             func(h *MultiplexerHandover) { h.Streams[0].Frames = &StreamTunnelHandover{} },
+			"it has no frames":          func(h *MultiplexerHandover) { h.Streams[0].At = AtTunnel },
+			"it owes less than nothing": func(h *MultiplexerHandover) { h.Streams[0].Unpaid = -1 },
+			"an endpoint that is not":   func(h *MultiplexerHandover) { h.Streams[0].Exchange.Endpoint = 9 },
+		} {
+			h, d, ok := m.Detach()
+			if !ok {
+				t.Error("it cannot be detached")
+				return
+			}
+			good := *h
+			good.Streams = slices.Clone(h.Streams)
+			if spoil(h); h.Valid() != (name == "") {
+				t.Errorf("%s: valid is %t", name, h.Valid())
+			}
+			m.Back(&good, &d)
+		}
+	})
+	close(s.of["/a"])
+	p.want(1, "200 1 END_STREAM")
+	p.Finish()
 }
