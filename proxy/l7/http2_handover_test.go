@@ -3,6 +3,7 @@ package l7
 import (
 	"bytes"
 	"encoding/gob"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -397,6 +398,39 @@ func TestHandOverHTTP2Waits(t *testing.T) {
 	close(s.of["/long"])
 	p.want(7, "200 0 END_STREAM")
 	p.want(1, "200 6 END_STREAM")
+	p.Finish()
+}
+
+// A connection that cannot move for long gets GOAWAY, so that the client's next requests go to
+// the new process. What is open goes on, and moves when it can.
+func TestHandOverHTTP2Never(t *testing.T) {
+	t.Parallel()
+	s, address := servePlayer(t, "/long")
+	b := start(t, []string{address}, overHTTP2, oneLoop, withStoppedTime)
+	p := b.peer()
+	p.open(1, true, "GET", "/long")
+	s.wantSeen("/long   <nil>")
+	times := 0
+	for m := b.multiplexer(); m.Info().State == "serving"; times++ {
+		if times > 10 || b.tryMoveHTTP2() {
+			t.Fatalf("the connection is %s, %d times in vain", m.Info().State, times)
+		}
+		b.Advance(time.Duration(gatherTime + mostPause))
+	}
+	if times != 6 {
+		t.Errorf("GOAWAY came after %d times", times)
+	}
+	if f, ok := p.frame().(*http2.GoAwayFrame); !ok || f.ErrCode != http2.ErrCodeNo || f.LastStreamID != 1 {
+		t.Errorf("%v, want GOAWAY", f)
+	}
+	s.of["/long"] <- "begins"
+	p.data(1, 6)
+	b.moveHTTP2()
+	close(s.of["/long"])
+	p.want(1, "200 6 END_STREAM")
+	if _, err := p.ReadFrame(); !errors.Is(err, io.EOF) {
+		t.Errorf("%v, want the end", err)
+	}
 	p.Finish()
 }
 

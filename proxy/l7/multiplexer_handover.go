@@ -70,10 +70,12 @@ func (h *MultiplexerHandover) Pending() int {
 //	anything else   never: it does not last
 //
 // Where streams begin all the time, one of them can never move. So requests that come are
-// not begun for gatherTime, again and again with growing pauses.
+// not begun for gatherTime, again and again with growing pauses. Half a minute after the first
+// time the connection gets GOAWAY: the client's next requests are the new process's, and
+// what is open still moves when it can.
 type muxMover struct{ *multiplexer }
 
-// gathering is since when requests wait for the connection to move.
+// gathering is how requests wait for the connection to move.
 type gathering struct {
 	until int64 // they do until then, on the loop's clock; 0 = they do not
 	next  int64 // they do not again before
@@ -84,8 +86,8 @@ const (
 	// gatherTime is how long requests wait for those before them, so that the connection can
 	// move: longer than most tools take, and too short to be noticed.
 	gatherTime = int64(250e6)
-	// leastPause and mostPause bound the time between two times.
-	leastPause, mostPause = int64(1e9), int64(30e9)
+	// leastPause and mostPause bound the time between two times: it doubles each time.
+	leastPause, mostPause = int64(1e9), int64(16e9)
 )
 
 // Detach implements Multiplexer.
@@ -140,6 +142,12 @@ func (m muxMover) gather() {
 	g, now := &m.multiplexer.gather, m.loop().Now()
 	if g.until != 0 || now < g.next {
 		return
+	}
+	switch {
+	case now-g.next > mostPause: // that was another upgrade, which failed
+		g.pause = 0
+	case g.pause == mostPause:
+		m.Drain()
 	}
 	g.until = now + gatherTime
 	g.pause = min(max(2*g.pause, leastPause), mostPause)
