@@ -1,7 +1,6 @@
 package l7
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -705,32 +704,6 @@ func TestHTTP2Sessions(t *testing.T) {
 		t.Errorf("%v, want the end", err)
 	}
 	p.Finish()
-}
-
-// A client that provokes answers and reads none cannot make them pile up.
-func TestHTTP2NeverReads(t *testing.T) {
-	t.Parallel()
-	b := start(t, []string{fixed(t, toolsAnswer)}, overHTTP2, narrow)
-	client := b.dialNarrow()
-	client.Say(http2.ClientPreface)
-	w := bufio.NewWriterSize(client.TCPConn, 64<<10)
-	f := http2.NewFramer(w, nil)
-	_ = f.WriteSettings()
-	for range 20_000 {
-		if f.WritePing(false, [8]byte{}) != nil {
-			break
-		}
-	}
-	_ = client.SetWriteDeadline(time.Now().Add(time.Second))
-	_ = w.Flush()
-	b.Each(func(conn *reactor.Conn) {
-		if m, ok := conn.Handler().(*multiplexer); ok {
-			if n := m.output.Len() + conn.Parked(); n > 2*mostReplies {
-				t.Errorf("%d bytes wait for a client that does not read", n)
-			}
-		}
-	})
-	client.Reset()
 }
 
 // toolsBody is the body of toolsAnswer.
