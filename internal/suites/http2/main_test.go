@@ -32,7 +32,7 @@ func TestFrames(t *testing.T) {
 func TestAttacks(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "mcplb")
-	if output, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "mcplb/cmd/mcplb").CombinedOutput(); err != nil {
+	if output, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", binary, "mcplb/cmd/mcplb").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	server, apart := startServer(), startServer()
