@@ -51,7 +51,7 @@ func install(ctx context.Context, opts options, report func(string)) (tools, err
 	if err := npmInstall(ctx, directory, packages, report); err != nil {
 		return t, err
 	}
-	if err := parametrize(t.sdk); err != nil {
+	if err := parametrize(directory); err != nil {
 		return t, err
 	}
 	if slices.ContainsFunc(opts.modes, func(m mode) bool { return m.http2 }) {
@@ -104,14 +104,17 @@ func examples(directory string) string {
 	return filepath.Join(directory, "node_modules", "@modelcontextprotocol", "sdk", "dist", "esm", "examples")
 }
 
-// parametrize gives the two examples with a fixed port a parameter for it.
-func parametrize(examples string) error {
-	for _, change := range []struct{ file, from, to string }{
-		{"server/ssePollingExample.js", "const PORT = 3001;", "const PORT = Number(process.env.POLLING_PORT);"},
-		{"client/ssePollingClient.js", "const SERVER_URL = 'http://localhost:3001/mcp';", "const SERVER_URL = process.argv[2];"},
+// parametrize gives the two examples with a fixed port a parameter for it, and lets the
+// part of the suite that uses no fetch speak TLS, too.
+func parametrize(directory string) error {
+	server, client := filepath.Join(examples(directory), "server"), filepath.Join(examples(directory), "client")
+	suite := filepath.Join(directory, "node_modules", "@modelcontextprotocol", "conformance", "dist")
+	for _, change := range []struct{ path, from, to string }{
+		{filepath.Join(server, "ssePollingExample.js"), "const PORT = 3001;", "const PORT = Number(process.env.POLLING_PORT);"},
+		{filepath.Join(client, "ssePollingClient.js"), "const SERVER_URL = 'http://localhost:3001/mcp';", "const SERVER_URL = process.argv[2];"},
+		{filepath.Join(suite, "index.js"), "g.request({hostname:r.hostname,", "(r.protocol===`https:`?process.getBuiltinModule(`https`):g).request({hostname:r.hostname,"},
 	} {
-		path := filepath.Join(examples, change.file)
-		text, err := os.ReadFile(path)
+		text, err := os.ReadFile(change.path)
 		if err != nil {
 			return err
 		}
@@ -120,9 +123,9 @@ func parametrize(examples string) error {
 		}
 		changed := strings.Replace(string(text), change.from, change.to, 1)
 		if changed == string(text) {
-			return fmt.Errorf("%s no longer contains %q", path, change.from)
+			return fmt.Errorf("%s no longer contains %q", change.path, change.from)
 		}
-		if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
+		if err := os.WriteFile(change.path, []byte(changed), 0o644); err != nil {
 			return err
 		}
 	}
