@@ -194,6 +194,9 @@ var visits = map[string]string{
 // mcp, in both versions, with suites by name, with resumed sessions. Who must not get in
 // sees an alert, and nothing else, and is counted for what is wrong.
 func TestProgramsAsClients(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts many processes")
+	}
 	t.Parallel()
 	for program, of := range tlsPrograms {
 		t.Run(program, func(t *testing.T) {
