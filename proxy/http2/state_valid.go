@@ -45,24 +45,27 @@ func (s *ConnState) validStreams() bool {
 	if uint64(len(s.Streams)) > uint64(s.Settings.MaxStreams) {
 		return false
 	}
-	last, window := uint32(0), int64(s.RecvWindow)+int64(s.Owed)
+	last, window, grown := uint32(0), int64(s.RecvWindow)+int64(s.Owed), int64(0)
 	for i := range s.Streams {
 		one := &s.Streams[i]
-		if one.ID <= last || one.ID%2 == 0 || one.ID > s.LastStream || !one.valid() {
+		if one.ID <= last || one.ID%2 == 0 || one.ID > s.LastStream || !one.valid(&s.Settings) {
 			return false
 		}
 		last = one.ID
 		window += int64(one.Held)
+		grown += int64(max(one.Granted-s.Settings.StreamWindow, 0))
 	}
-	return window <= int64(max(s.Settings.ConnWindow, defaultWindow))
+	most := int64(s.Settings.connWindow())
+	return window <= most && grown <= most/2
 }
 
 // valid judges one stream. The client's window may be below zero while our SETTINGS, which
-// make it smaller, are on their way.
-func (s *StreamState) valid() bool {
+// make it smaller, are on their way, and larger than it should be.
+func (s *StreamState) valid(granted *Settings) bool {
+	most := max(granted.StreamWindow, granted.MaxStreamWindow)
 	return s.State <= uint8(streamClosed) && s.SendWindow >= -maxWindow && s.RecvWindow >= -defaultWindow &&
-		s.Granted > 0 && s.Held >= 0 && s.Owed >= 0 && s.SendLeft >= -1 && s.RecvLeft >= -1 &&
-		int64(s.RecvWindow)+int64(s.Held)+int64(s.Owed) <= int64(s.Granted)+defaultWindow
+		s.Granted > 0 && s.Granted <= most && s.Held >= 0 && s.Owed >= 0 && s.SendLeft >= -1 && s.RecvLeft >= -1 &&
+		int64(s.RecvWindow)+int64(s.Held)+int64(s.Owed) <= int64(most)+defaultWindow
 }
 
 // validEnded judges what is remembered of streams that have ended.

@@ -40,6 +40,7 @@ type multiplexer struct {
 	gather gathering
 
 	finSent bool
+	failed  bool // an error of the client's has ended it
 	waiting bool // a stream waits until it may send
 	running bool // Ready is under way, and flushes at its end
 }
@@ -390,7 +391,7 @@ func (m *multiplexer) goAway() {
 func (m *multiplexer) fail(e *http2.Event) {
 	m.counters().StreamsRefused[e.Reason].Add(1)
 	m.cutStreams(session.ClientReset)
-	m.State = muxClosing
+	m.State, m.failed = muxClosing, true
 	m.Since = m.loop().Now()
 }
 

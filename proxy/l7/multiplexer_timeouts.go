@@ -1,9 +1,15 @@
 package l7
 
 import (
+	"time"
+
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
 )
+
+// failureLinger is how long a client that has made an error is given to read GOAWAY: one that
+// floods goes on to send as long as it is read.
+const failureLinger = time.Second
 
 // arm sets the timer for the first deadline, unless it runs out earlier anyway.
 func (m *multiplexer) arm() {
@@ -24,6 +30,7 @@ func (m *multiplexer) arm() {
 //	no stream has been opened yet                timeout_http_request   the connection began
 //	no stream is open                            timeout_keepalive      the last one ended
 //	closing                                      lingerTime             FIN was sent
+//	closing for an error of the client's         failureLinger          GOAWAY, then FIN was sent
 //
 // And it is when requests have waited enough for the connection to move.
 func (m *multiplexer) deadline() (at int64) {
@@ -35,6 +42,8 @@ func (m *multiplexer) deadline() (at int64) {
 	}
 	limit(m.Stuck, int64(f.TimeoutClient))
 	switch {
+	case m.State == muxClosing && m.failed:
+		return earlier(at, m.Since+int64(failureLinger))
 	case m.State == muxClosing:
 		if m.Stuck == 0 {
 			limit(m.Since, int64(lingerTime))
