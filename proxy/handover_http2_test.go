@@ -4,14 +4,11 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"mcplb/internal/endpoint"
-
-	"golang.org/x/net/http2"
 )
 
 // A connection of HTTP/2 moves whatever its servers speak, and none of its streams is noticed by
@@ -80,18 +77,16 @@ func handOverHTTP2(t *testing.T, on *transports) {
 }
 
 // dialHTTP2 connects a client of HTTP/2 by prior knowledge.
-func dialHTTP2(t *testing.T, address string) *http2.ClientConn {
+func dialHTTP2(t *testing.T, address string) *http.ClientConn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), endpoint.Patience)
 	defer cancel()
-	raw, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	transport := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	c, err := transport.NewClientConn(ctx, "http", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { raw.Close() })
-	c, err := (&http2.Transport{AllowHTTP: true, DisableCompression: true}).NewClientConn(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(func() { c.Close() })
 	return c
 }

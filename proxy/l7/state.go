@@ -167,7 +167,7 @@ func (c mover) handover(at Place) *Handover {
 		Client: c.ClientState, Request: c.RequestState, At: at,
 		Pending: append([]byte(nil), c.pending.Bytes()...), Log: x.log, Turn: c.turn.Place(),
 	}
-	if (requester{c.client}).proxy().IsValid() {
+	if requester(c).proxy().IsValid() {
 		h.Named = &c.forwarded.from
 	}
 	if at == AtAnswer || at == AtTunnel {
