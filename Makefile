@@ -41,8 +41,8 @@ fuzz: ## every fuzz target, for FUZZTIME each
 bench: ## benchmarks of the data path, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
-conformance: build ## the MCP conformance suite, the inspector and the SDKs' examples behind mcplb (needs npm and the network)
-	go run ./internal/suites/conformance -mcplb bin/mcplb
+conformance: build ## the MCP conformance suite, the inspector and the SDKs' examples behind mcplb, MODE = plain, tls, h2 or all (needs npm and the network)
+	go run ./internal/suites/conformance -mcplb bin/mcplb -mode $(or $(MODE),plain)
 
 slowhttp: build ## attacks with slow heads, bodies and readers, while other clients are served (needs slowhttptest)
 	go run ./internal/suites/slowhttp -mcplb bin/mcplb
