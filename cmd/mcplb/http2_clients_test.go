@@ -1,13 +1,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -95,8 +94,8 @@ func (s *eventServer) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// startHTTP2 starts a balancer that offers HTTP/2 over TLS, and by prior knowledge at the
-// address of extra.
+// startHTTP2 starts a balancer that offers HTTP/2 over TLS, and takes it without at the
+// address plain.
 func startHTTP2(t *testing.T) (b *balancer, plain string, events *eventServer) {
 	t.Helper()
 	events = &eventServer{}
@@ -167,5 +166,48 @@ func TestEventStreamsInBrowser(t *testing.T) {
 	})
 }
 
-var _ = context.Background
-var _ = exec.LookPath
+// Programs that speak HTTP/2 are served over TLS and by prior knowledge, with event streams
+// that stay open beside their requests; streams that they cancel end at the server, too.
+func TestHTTP2Programs(t *testing.T) {
+	notInShort(t)
+	t.Parallel()
+	b, plain, events := startHTTP2(t)
+	t.Run("tls", func(t *testing.T) {
+		checkHTTP2Programs(t, "https://"+b.frontend, events)
+		if got := runClient(t, make([]byte, 1<<20), "curl", "-sS", "-k", "--http2", "--data-binary", "@-", "-w", " %{num_connects} %{http_version}\n", "https://"+b.frontend+"/a"); got != "/a 1048576 1 2\n" {
+			t.Errorf("curl got %q", got)
+		}
+	})
+	t.Run("prior knowledge", func(t *testing.T) {
+		checkHTTP2Programs(t, "http://"+plain, events)
+		// One request: curl 7.88 fails when it uses such a connection again, with any server.
+		if got := runClient(t, make([]byte, 1<<20), "curl", "-sS", "--http2-prior-knowledge", "--data-binary", "@-", "-w", " %{http_version}\n", "http://"+plain+"/a"); got != "/a 1048576 2\n" {
+			t.Errorf("curl got %q", got)
+		}
+	})
+	if h := b.status(t).Frontends[0].HTTP; h.Requests != h.HTTP2Streams {
+		t.Errorf("%d requests, of which %d over HTTP/2", h.Requests, h.HTTP2Streams)
+	}
+}
+
+// checkHTTP2Programs runs Node, nghttp and h2load.
+func checkHTTP2Programs(t *testing.T, url string, events *eventServer) {
+	t.Helper()
+	if got := runClient(t, nil, "node", "testdata/http2client.mjs", url); got != "100 right, 200 /upload 4194304\n" {
+		t.Errorf("node found: %s", got)
+	}
+	eventually(t, func() error {
+		if n := events.open(); n != 0 {
+			return fmt.Errorf("%d event streams are open at the server after the client has cancelled them", n)
+		}
+		return nil
+	})
+	if got := runClient(t, nil, "nghttp", "--no-verify-peer", "-s", url+"/a", url+"/b"); strings.Count(got, " 200 ") != 2 {
+		t.Errorf("nghttp got %s", got)
+	}
+	const requests = 2000
+	got := runClient(t, nil, "h2load", "-n", strconv.Itoa(requests), "-c", "4", "-m", "50", url+"/page")
+	if number(t, got, `status codes: (\d+) 2xx`) != requests || !strings.Contains(got, "Application protocol: h2") {
+		t.Errorf("h2load: %s", got)
+	}
+}
