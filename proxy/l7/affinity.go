@@ -25,7 +25,7 @@ type affinity struct {
 // choose makes the request for a slot.
 func (a *affinity) choose() (refusal generated, ok bool) {
 	x, sticky := a.exchange, &a.settings.Frontend.Sticky
-	a.request = x.dispatch.Request(&x.client.Client, a.settings.Frontend.Balance, a.route.Endpoint)
+	a.request = x.dispatch.Request(&x.client.Client, a.settings.Frontend.Balance, a.route.Endpoint, x.client.Requests == 1)
 	a.request.Source = requester{x.client}.from().Addr()
 	a.request.Stay = a.request.Stay || x.client.stream != nil
 	x.bound = nil
