@@ -79,9 +79,17 @@ BOOT
 under() { nsenter -t "$booted" -m -p -n -i -u -r -w /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 "$@"; }
 up() { case $(under systemctl is-system-running 2> /dev/null) in running | degraded) ;; *) return 1 ;; esac; }
 main_pid() { under systemctl show --property=MainPID --value mcplb; }
-# runs_under VERSION: that version serves, as systemd's.
-runs_under() { under mcplb status -json 2> /dev/null | grep -q "\"version\": \"mcplb $1\|\"version\": \"$1\""; }
-usable() { under mcplb status 2> /dev/null | grep -q '1 of 1 servers usable'; }
+# runs_under VERSION: that version serves, as systemd's. The status of what serves nobody is an error, too.
+runs_under() {
+  local status
+  status=$(under mcplb status -json 2> /dev/null) || true
+  [[ $status == *"\"version\": \"$1\""* || $status == *"\"version\": \"mcplb $1"* ]]
+}
+usable() {
+  local status
+  status=$(under mcplb status 2> /dev/null) || true
+  [[ $status == *"1 of 1 servers usable"* ]]
+}
 # serving: the process that serves now.
 serving() { cat "$root/tmp/mcplb.pid"; }
 # runs VERSION: that version serves.
