@@ -23,7 +23,8 @@ func TestSnapshot(t *testing.T) {
 	c := dial(t, r.address("f"))
 	c.Ask("{\"id\":1}")
 	c.Ask("{\"id\":2}")
-	r.eventually("the bytes are counted", func() bool { return r.server("node").Traffic.BytesOut == 18 })
+	traffic := admin.Traffic{BytesIn: 18, BytesOut: 18, MessagesIn: 2, MessagesOut: 2}
+	r.eventually("the messages are counted", func() bool { return r.server("node").Traffic == traffic && r.frontend("f").Traffic == traffic })
 
 	shown := r.Snapshot()
 	p := shown.Process
@@ -37,7 +38,6 @@ func TestSnapshot(t *testing.T) {
 	if n := len(shown.Loops); n != 2 || shown.Loops[0].Connections+shown.Loops[1].Connections != 1 {
 		t.Errorf("the loops are %+v, want two with one connection", shown.Loops)
 	}
-	traffic := admin.Traffic{BytesIn: 18, BytesOut: 18, MessagesIn: 2, MessagesOut: 2}
 	f := shown.Frontends[0]
 	if f.Name != "f" || f.Mode != "mcp" || f.State != admin.FrontendOpen || f.Traffic != traffic || f.Connect.Count != 1 {
 		t.Errorf("the frontend is %+v", f)
@@ -116,6 +116,9 @@ func TestSnapshotOfRequests(t *testing.T) {
 	odd := dial(t, r.address("f"))
 	odd.Ask("nonsense")
 	odd.Close()
+	transport.CloseIdleConnections()
+	// A response may be with its client before it is counted; a client ends after that.
+	r.eventually("the clients have gone", func() bool { return r.frontend("f").Connections.Current == 0 })
 
 	shown := r.frontend("f").HTTP
 	if shown.Requests != 3 || shown.Responses["2xx"] != 3 || shown.Responses["4xx"] != 1 || shown.OwnResponses["bad_request"] != 1 || shown.Malformed["bare_lf"] != 1 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -161,14 +162,22 @@ func writeBans(w io.Writer, r *admin.RateLimit) {
 func writeFrontends(w io.Writer, frontends []admin.Frontend) {
 	fmt.Fprintln(w)
 	table := newTable(w)
-	fmt.Fprintln(table, "FRONTEND\tMODE\tLISTEN\tSTATE\tCONNS\tPEAK\tCONN/S\tMSG/S\tIN/S\tOUT/S\tREFUSED\tDELAYED\tREJECTED")
+	fmt.Fprintln(table, "FRONTEND\tMODE\tLISTEN\tSTATE\tCONNS\tPEAK\tH2\tCONN/S\tMSG/S\tIN/S\tOUT/S\tREFUSED\tDELAYED\tREJECTED")
 	for i := range frontends {
 		f := &frontends[i]
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", f.Name, f.Mode, strings.Join(f.Listen, " "), f.State,
-			f.Connections.Current, f.Connections.Peak, perSecond(f.Rates.Connections), perSecond(f.Rates.Messages),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", f.Name, f.Mode, strings.Join(f.Listen, " "), f.State,
+			f.Connections.Current, f.Connections.Peak, openStreams(f), perSecond(f.Rates.Connections), perSecond(f.Rates.Messages),
 			scaled(f.Rates.BytesIn), scaled(f.Rates.BytesOut), sumOf(f.Refused), f.MessagesDelayed, f.MessagesRejected)
 	}
 	table.Flush()
+}
+
+// openStreams is how many streams of HTTP/2 a frontend has open, if it has had any.
+func openStreams(f *admin.Frontend) string {
+	if f.HTTP == nil || f.HTTP.HTTP2Connections == 0 {
+		return "-"
+	}
+	return strconv.FormatInt(f.HTTP.HTTP2Current, 10)
 }
 
 func writeBackend(w io.Writer, now time.Time, b *admin.Backend, servers order) {

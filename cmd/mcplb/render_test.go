@@ -44,6 +44,21 @@ func TestStatusShowsSources(t *testing.T) {
 	}
 }
 
+// Status shows how many streams of HTTP/2 a frontend has open.
+func TestStatusShowsHTTP2(t *testing.T) {
+	t.Parallel()
+	s := admin.Snapshot{Frontends: []admin.Frontend{
+		{Name: "tcp"}, {Name: "off", HTTP: &admin.HTTP{}}, {Name: "on", HTTP: &admin.HTTP{HTTP2Connections: 3, HTTP2Current: 12}},
+	}}
+	var text bytes.Buffer
+	writeStatus(&text, &s, asInFile)
+	for _, want := range []string{"  PEAK  H2  CONN/S ", "\ntcp                            0      0     -   0 ", "\noff                            0      0     -   0 ", "\non                             0      0     12  0 "} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("there is no %q in\n%s", want, &text)
+		}
+	}
+}
+
 // Who waits for a server to drain sees what is still open: event streams and WebSockets, of
 // each server, also after an upgrade, until they end.
 func TestStatusShowsStreams(t *testing.T) {

@@ -26,7 +26,8 @@ limits delay or refuse and those that are banned, frontends, backends and server
 QUEUE is how many clients wait for a slot: of a backend all, of a server those that
 a session or cookie binds to it. SESSIONS are MCP sessions that were used within
 session_seen and not deleted; an estimate, where there are thousands. STREAMS and WS are those of a server's connections
-that are event streams and WebSockets.
+that are event streams and WebSockets. H2 is how many streams of HTTP/2 are open at a
+frontend, each a request; several share a connection.
 
 With -fleet, show instead the balancers that share through Redis ([fleet] in the
 configuration): this balancer tells what it reads there.

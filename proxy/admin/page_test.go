@@ -28,7 +28,7 @@ func TestPage(t *testing.T) {
 		t.Errorf("Content-Security-Policy: %s", policy)
 	}
 	text := body(t, response)
-	for _, want := range []string{"node1", "127.0.0.11:9001", "connection_rate", "192.0.2.7/32", `data-do="drain"`, `data-do="unban"`, "&lt;script&gt;"} {
+	for _, want := range []string{"node1", "127.0.0.11:9001", "connection_rate", "192.0.2.7/32", `data-do="drain"`, `data-do="unban"`, "&lt;script&gt;", ">2 h2 streams<", "in HTTP/2: reset_flood"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %s", want)
 		}

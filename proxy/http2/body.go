@@ -127,6 +127,7 @@ func (c *Conn) clientDone(s *Stream) {
 	switch s.state {
 	case streamOpen:
 		s.state = streamRemote
+		c.shrink(s)
 	case streamLocal:
 		c.close(s, closedByEnd)
 	}
@@ -134,20 +135,39 @@ func (c *Conn) clientDone(s *Stream) {
 
 // Credit gives back n bytes of a stream's body that the caller no longer holds, so that the
 // client may send as many more, and appends WINDOW_UPDATE where that is due. A window whose
-// bytes were all taken grows, up to Settings.MaxStreamWindow.
+// bytes were all taken grows, up to Settings.MaxStreamWindow, as long as growth has left half of
+// the connection's window: uploads may stall when they have grown, and must not block others.
 func (c *Conn) Credit(dst []byte, s *Stream, n int) []byte {
 	taken := min(int32(n), s.held) // of a stream that has ended, all is back already
 	s.held -= taken
 	c.owed += taken
 	s.owed += taken
 	s.taken += taken
-	if s.taken >= s.granted && s.granted < c.settings.MaxStreamWindow {
-		grow := min(s.granted, c.settings.MaxStreamWindow-s.granted)
-		s.granted += grow
-		s.owed += grow
-		s.taken = 0
+	if s.taken >= s.granted && !s.RequestDone() {
+		c.grow(s)
 	}
+	c.shrink(s)
 	return c.appendCredit(c.appendStreamCredit(dst, s))
+}
+
+// grow doubles a stream's window, or grows it as far as it may.
+func (c *Conn) grow(s *Stream) {
+	more := min(s.granted, c.settings.MaxStreamWindow-s.granted, c.settings.connWindow()/2-c.grown)
+	if more > 0 {
+		s.granted += more
+		s.owed += more
+		c.grown += more
+	}
+	s.taken = 0
+}
+
+// shrink leaves a window's growth to others once the client has sent everything and the
+// caller has taken it.
+func (c *Conn) shrink(s *Stream) {
+	if s.RequestDone() && s.held == 0 {
+		c.grown -= max(s.granted-c.settings.StreamWindow, 0)
+		s.granted = min(s.granted, c.settings.StreamWindow)
+	}
 }
 
 // appendStreamCredit sends a stream's credit once it is half a window.
@@ -164,7 +184,7 @@ func (c *Conn) appendStreamCredit(dst []byte, s *Stream) []byte {
 // appendCredit sends the connection's credit once it is half a window, or more than what the
 // client has left: stalled streams may hold the rest for long.
 func (c *Conn) appendCredit(dst []byte) []byte {
-	half := max(c.settings.ConnWindow, defaultWindow) / 2
+	half := c.settings.connWindow() / 2
 	if c.owed == 0 || c.owed < half && c.owed < c.recvWindow || c.state == connFailed {
 		return dst
 	}

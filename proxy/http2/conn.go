@@ -11,13 +11,17 @@ type Settings struct {
 	// in bytes, 1 at least; MaxStreamWindow what that grows to while the caller gives
 	// credit (see Conn.Credit).
 	StreamWindow, MaxStreamWindow int32
-	// ConnWindow is that of all streams together, 65,535 at least.
+	// ConnWindow is that of all streams together, 65,535 at least. Growth may take half of
+	// it; the other half is for what streams begin with.
 	ConnWindow int32
 	// MaxHead is the largest head of a request, in bytes of its text.
 	MaxHead int
 	// ExtendedConnect announces that WebSocket is served by extended CONNECT (RFC 8441).
 	ExtendedConnect bool
 }
+
+// connWindow is ConnWindow, or the least that the protocol allows.
+func (s *Settings) connWindow() int32 { return max(s.ConnWindow, defaultWindow) }
 
 // Bounds of a header block, beside Settings.MaxHead.
 const (
@@ -61,6 +65,7 @@ type Conn struct {
 	sendWindow    int32
 	recvWindow    int32
 	owed          int32 // credit that the client does not have yet
+	grown         int32 // how much larger the streams' windows are than Settings.StreamWindow
 
 	data  dataFrame
 	block headerBlock
@@ -153,7 +158,7 @@ func (c *Conn) Start(shared *Shared, settings *Settings, dst []byte) []byte {
 	*c = Conn{
 		shared: shared, settings: settings,
 		peerWindow: defaultWindow, peerTableSize: tableLimit,
-		sendWindow: defaultWindow, recvWindow: max(settings.ConnWindow, defaultWindow),
+		sendWindow: defaultWindow, recvWindow: settings.connWindow(),
 	}
 	const sizeOfSetting = 6
 	length := 4 * sizeOfSetting

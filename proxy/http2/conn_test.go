@@ -246,6 +246,77 @@ func TestStalledUploads(t *testing.T) {
 	}
 }
 
+// upload sends what a stream's window allows, n bytes at the most, and has the caller take it;
+// it returns how much that was.
+func (p *peer) upload(s *Stream, n int, take bool) (sent int) {
+	p.t.Helper()
+	for sent < n && s.recvWindow > 0 && p.conn.recvWindow > 0 {
+		piece := min(MaxFrameSize, n-sent, int(s.recvWindow), int(p.conn.recvWindow))
+		p.framer.WriteData(s.id, false, zeros(piece))
+		e := p.next()
+		if e.Kind != EventData || len(e.Data) != piece {
+			p.t.Fatalf("stream %d: event %d, %v, %d bytes", s.id, e.Kind, e.Reason, len(e.Data))
+		}
+		if take {
+			p.out = p.conn.Credit(p.out, s, piece)
+		}
+		sent += piece
+	}
+	return sent
+}
+
+// Uploads that stall when their windows have grown leave credit to others, too, and what they
+// had of growth goes to others when they end.
+func TestGrownUploads(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	const most, size = 15, 1 << 20
+	for round := range uint32(3) {
+		first := 1 + round*100
+		var stalled []*Stream
+		for i := range uint32(most) {
+			s := p.open(first+2*i, false, post...).Stream
+			if sent := p.upload(s, size, true); sent != size {
+				t.Fatalf("round %d: an upload that is taken stops after %d bytes", round, sent)
+			}
+			stalled = append(stalled, s)
+		}
+		if got := stalled[0].granted; got != testSettings.MaxStreamWindow {
+			t.Errorf("round %d: the first window has grown to %d bytes", round, got)
+		}
+		for _, s := range stalled {
+			p.upload(s, size, false)
+			if s.recvWindow > 0 && p.conn.recvWindow == 0 {
+				t.Fatalf("round %d: stream %d has used up the connection's window", round, s.id)
+			}
+		}
+		other := p.open(first+2*most, false, post...).Stream
+		if sent := p.upload(other, size, true); sent != size {
+			t.Errorf("round %d: beside %d stalled uploads, another stops after %d bytes", round, most, sent)
+		}
+		for _, s := range append(stalled, other) {
+			switch s.id % 6 {
+			case 1:
+				p.out = p.conn.AppendReset(p.out, s, Cancel)
+			case 3: // the caller takes what is left when the client has finished
+				p.framer.WriteData(s.id, true, nil)
+				p.next()
+				p.out = p.conn.Credit(p.out, s, int(s.held))
+			}
+			if s.id%6 != 5 && s.granted != testSettings.StreamWindow {
+				t.Errorf("stream %d keeps a window of %d bytes", s.id, s.granted)
+			}
+			p.out = p.conn.Release(p.out, s)
+		}
+		if p.conn.grown != 0 {
+			t.Errorf("round %d: %d bytes of growth are lost", round, p.conn.grown)
+		}
+	}
+	if held := testSettings.ConnWindow - p.conn.recvWindow - p.conn.owed; held != 0 {
+		t.Errorf("%d bytes of credit are lost", held)
+	}
+}
+
 // Before a client has acknowledged our SETTINGS it may use the windows of the protocol.
 func TestEarlyWindow(t *testing.T) {
 	t.Parallel()

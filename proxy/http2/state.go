@@ -110,5 +110,6 @@ func (c *Conn) restoreStream(s *StreamState) {
 	one.sendWindow, one.recvWindow, one.granted = s.SendWindow, s.RecvWindow, s.Granted
 	one.held, one.owed, one.taken = s.Held, s.Owed, s.Taken
 	one.sendLeft, one.recvLeft = s.SendLeft, s.RecvLeft
+	c.grown += max(one.granted-c.settings.StreamWindow, 0)
 	c.streams = append(c.streams, one)
 }

@@ -231,6 +231,13 @@ func FuzzConn(f *testing.F) {
 			t.Errorf("in pieces:\n%s\nat once:\n%s", moved.events.String(), whole.events.String())
 		}
 		for _, c := range []*Conn{whole.conn, moved.conn} {
+			grown := int32(0)
+			for _, s := range c.streams {
+				grown += s.granted - testSettings.StreamWindow
+			}
+			if c.grown != grown || grown > testSettings.ConnWindow/2 {
+				t.Errorf("windows have grown by %d, want %d, and half of the connection's at most", grown, c.grown)
+			}
 			if c.recvWindow < 0 || c.owed < 0 || len(c.streams) > int(testSettings.MaxStreams) || c.decoder.table.size > tableLimit {
 				t.Errorf("window %d, owed %d, %d streams, table %d", c.recvWindow, c.owed, len(c.streams), c.decoder.table.size)
 			}

@@ -119,6 +119,7 @@ func (c *Conn) Release(dst []byte, s *Stream) []byte {
 func (c *Conn) giveBack(s *Stream) {
 	c.owed += s.held
 	s.held = 0
+	c.shrink(s)
 }
 
 // close ends a stream both ways, and remembers how.

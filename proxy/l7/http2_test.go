@@ -1,10 +1,8 @@
 package l7
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -311,40 +309,99 @@ func TestHTTP2Cancel(t *testing.T) {
 	p.Finish()
 }
 
-// Ten uploads that no server takes block neither each other nor other requests on their
-// connection.
+// Ten uploads that a server takes nothing of, or nothing more when their windows have grown,
+// block neither each other nor other requests on their connection, and cost no more than
+// http2_buffer says.
 func TestHTTP2StalledUploads(t *testing.T) {
 	t.Parallel()
-	stop := make(chan struct{})
-	address := netServer(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/stalled" {
-			<-stop
-		}
-		_, _ = io.Copy(io.Discard, r.Body)
-		_, _ = io.WriteString(w, "done")
-	})
-	b := start(t, []string{address}, overHTTP2, withFrontend(func(f *conf.Frontend) { f.MaxBody, f.MinBodyRate = 0, 0 }))
-	c := b.http2Client()
-	const size = 8 << 20
-	var uploads sync.WaitGroup
-	for range 10 {
-		uploads.Go(func() {
-			response, err := c.Post("http://"+b.Address+"/stalled", "text/plain", io.LimitReader(rand.Reader, size))
-			if err != nil {
-				t.Error(err)
-				return
+	const uploads = 10
+	for name, taken := range map[string]int64{"from the beginning": 0, "when they have grown": 1 << 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stop := make(chan struct{})
+			address := narrowServer(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/stalled" {
+					_, _ = io.CopyN(io.Discard, r.Body, taken)
+					<-stop
+				}
+				_, _ = io.Copy(io.Discard, r.Body)
+				_, _ = io.WriteString(w, "done")
+			})
+			b := start(t, []string{address}, overHTTP2, withFrontend(func(f *conf.Frontend) { f.MaxBody, f.MinBodyRate = 0, 0 }))
+			c := b.http2Client()
+			var done sync.WaitGroup
+			defer done.Wait()
+			defer close(stop)
+			for range uploads {
+				done.Go(func() {
+					response, err := c.Post("http://"+b.Address+"/stalled", "text/plain", endless{stop})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					_ = response.Body.Close()
+				})
 			}
-			_ = response.Body.Close()
+			held := 0
+			b.Eventually("ten uploads have stalled", func() bool {
+				n := 0
+				n, held = b.stalledUploads()
+				return n == uploads
+			})
+			if buffer := int(b.frontend.Settings().Frontend.HTTP2Buffer); held > 8*buffer {
+				t.Errorf("the connection holds %d bytes, want %d at most", held, 8*buffer)
+			}
+			for range 5 {
+				if _, body := b.ask(c, "POST", "/", strings.Repeat("x", 300<<10)); body != "done" {
+					t.Errorf("%q", body)
+				}
+			}
 		})
 	}
-	b.Eventually("ten uploads have begun", func() bool { return b.frontend.Totals().StreamsOpen == 10 })
-	for range 5 {
-		if _, body := b.ask(c, "POST", "/", strings.Repeat("x", 300<<10)); body != "done" {
-			t.Errorf("%q", body)
-		}
+}
+
+// endless is a body that ends when stop is closed.
+type endless struct{ stop <-chan struct{} }
+
+// Read implements io.Reader.
+func (e endless) Read(p []byte) (int, error) {
+	select {
+	case <-e.stop:
+		return 0, io.EOF
+	default:
+		return len(p), nil
 	}
-	close(stop)
-	uploads.Wait()
+}
+
+// stalledUploads returns how many uploads wait for a server that takes no more, and how many
+// bytes they hold.
+func (b *fixture) stalledUploads() (n, held int) {
+	b.eachMultiplexer(func(m *multiplexer) {
+		m.EachStream(func(s session.Session) {
+			c := s.(*client)
+			held += c.stream.unpaid
+			if x := &c.exchange; x.state == exchanging && x.upstream.conn.Blocked() && c.stream.unpaid > 0 {
+				n++
+			}
+		})
+	})
+	return n, held
+}
+
+// narrowServer is a netServer whose sockets receive little ahead of the handler.
+func narrowServer(t testing.TB, handler http.HandlerFunc) (address string) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(handler)
+	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		_ = c.(*net.TCPConn).SetReadBuffer(256 << 10)
+		return ctx
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s.Listener.Addr().String()
 }
 
 // A client that never opens its windows gets heads, costs no more than http2_buffer allows, and
@@ -512,7 +569,16 @@ func TestHTTP2Timeouts(t *testing.T) {
 // A WebSocket by extended CONNECT (RFC 8441) is metered and ends as one of HTTP/1.1 does.
 func TestHTTP2WebSocket(t *testing.T) {
 	t.Parallel()
-	b, s := startServed(t, overHTTP2)
+	for name, log := range map[string]func(*setup){"logged": func(*setup) {}, "not logged": withoutLog} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			webSocketOverHTTP2(t, log)
+		})
+	}
+}
+
+func webSocketOverHTTP2(t *testing.T, log func(*setup)) {
+	b, s := startServed(t, overHTTP2, log)
 	p := b.peer()
 	connect := func(id uint32) *httpConn {
 		p.open(id, false, "CONNECT", "/ws", ":protocol", "websocket", "sec-websocket-version", "13")
@@ -647,32 +713,6 @@ func TestHTTP2Sessions(t *testing.T) {
 		t.Errorf("%v, want the end", err)
 	}
 	p.Finish()
-}
-
-// A client that provokes answers and reads none cannot make them pile up.
-func TestHTTP2NeverReads(t *testing.T) {
-	t.Parallel()
-	b := start(t, []string{fixed(t, toolsAnswer)}, overHTTP2, narrow)
-	client := b.dialNarrow()
-	client.Say(http2.ClientPreface)
-	w := bufio.NewWriterSize(client.TCPConn, 64<<10)
-	f := http2.NewFramer(w, nil)
-	_ = f.WriteSettings()
-	for range 20_000 {
-		if f.WritePing(false, [8]byte{}) != nil {
-			break
-		}
-	}
-	_ = client.SetWriteDeadline(time.Now().Add(time.Second))
-	_ = w.Flush()
-	b.Each(func(conn *reactor.Conn) {
-		if m, ok := conn.Handler().(*multiplexer); ok {
-			if n := m.output.Len() + conn.Parked(); n > 2*mostReplies {
-				t.Errorf("%d bytes wait for a client that does not read", n)
-			}
-		}
-	})
-	client.Reset()
 }
 
 // toolsBody is the body of toolsAnswer.

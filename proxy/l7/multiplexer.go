@@ -43,6 +43,7 @@ type multiplexer struct {
 	first    uint32 // the stream that is served first in the next turn: see serve
 	state    multiplexerState
 	finSent  bool
+	failed   bool // an error of the client's has ended it
 	waiting  bool // a stream waits until it may send
 	running  bool // Ready is under way, and flushes at its end
 }
@@ -383,7 +384,7 @@ func (m *multiplexer) goAway() {
 func (m *multiplexer) fail(e *http2.Event) {
 	m.counters().StreamsRefused[e.Reason].Add(1)
 	m.cutStreams(session.ClientReset)
-	m.state = muxClosing
+	m.state, m.failed = muxClosing, true
 	m.Since = m.loop().Now()
 }
 

@@ -1,9 +1,15 @@
 package l7
 
 import (
+	"time"
+
 	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
 )
+
+// failureLinger is how long a client that has made an error is given to read GOAWAY: one that
+// floods goes on to send as long as it is read.
+const failureLinger = time.Second
 
 // arm sets the timer for the first deadline, unless it runs out earlier anyway.
 func (m *multiplexer) arm() {
@@ -24,6 +30,7 @@ func (m *multiplexer) arm() {
 //	no stream has been opened yet                timeout_http_request   the connection began
 //	no stream is open                            timeout_keepalive      the last one ended
 //	closing                                      lingerTime             FIN was sent
+//	closing for an error of the client's         failureLinger          GOAWAY, then FIN was sent
 func (m *multiplexer) deadline() (at int64) {
 	f := &m.settings().Frontend
 	limit := func(since, limit int64) {
@@ -33,6 +40,8 @@ func (m *multiplexer) deadline() (at int64) {
 	}
 	limit(m.stuck, int64(f.TimeoutClient))
 	switch {
+	case m.state == muxClosing && m.failed:
+		return earlier(at, m.Since+int64(failureLinger))
 	case m.state == muxClosing:
 		if m.stuck == 0 {
 			limit(m.Since, int64(lingerTime))

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -20,6 +21,8 @@ type attack struct {
 	unread      bool          // it never reads
 	sends       int           // how often it sends, before it holds the connection; 0 = for ever
 	pause       time.Duration // between two sends; 0 = quick
+	spread      time.Duration // between the beginnings of two connections
+	version1    string        // requests of HTTP/1.1, all that its connections send
 	setup       func(*attacker)
 	send        func(*attacker) // writes some frames; the framer's errors show when they are sent
 }
@@ -30,7 +33,7 @@ type attack struct {
 const quick = time.Millisecond
 
 // counts are what one attacker has done.
-type counts struct{ connections, cut, frames int }
+type counts struct{ connections, cut, frames atomic.Int64 }
 
 // attacker is one connection of an attack.
 type attacker struct {
@@ -52,26 +55,30 @@ func get(path string) []byte {
 	return b.Bytes()
 }
 
-// repeat attacks until ctx ends, over a new connection whenever one is cut.
-func (a *attack) repeat(ctx context.Context, address string, c *counts) {
+// repeat attacks from a delay until ctx ends, over a new connection whenever one is cut.
+func (a *attack) repeat(ctx context.Context, address string, delay time.Duration, c *counts) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(delay):
+	}
 	for ctx.Err() == nil {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		if err != nil {
 			return
 		}
-		c.connections++
+		c.connections.Add(1)
 		stop := context.AfterFunc(ctx, func() { conn.Close() })
 		a.once(ctx, conn, c)
 		stop()
 		conn.Close()
 		if ctx.Err() == nil {
-			c.cut++
+			c.cut.Add(1)
 		}
 	}
 }
 
-// once attacks over one connection, until that is cut or ctx ends.
-func (a *attack) once(ctx context.Context, conn net.Conn, c *counts) {
+// begin writes what each connection begins with.
+func (a *attack) begin() *attacker {
 	w := &attacker{block: get("/quick")}
 	w.stream-- // the first is 1
 	w.framer = http2.NewFramer(&w.out, nil)
@@ -79,6 +86,14 @@ func (a *attack) once(ctx context.Context, conn net.Conn, c *counts) {
 	w.out.WriteString(http2.ClientPreface)
 	_ = w.framer.WriteSettings()
 	_ = w.framer.WriteSettingsAck()
+	if a.setup != nil {
+		a.setup(w)
+	}
+	return w
+}
+
+// once attacks over one connection, until that is cut or ctx ends.
+func (a *attack) once(ctx context.Context, conn net.Conn, c *counts) {
 	closed := make(chan struct{})
 	if a.unread {
 		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
@@ -90,9 +105,12 @@ func (a *attack) once(ctx context.Context, conn net.Conn, c *counts) {
 			conn.Close()
 		}()
 	}
-	if a.setup != nil {
-		a.setup(w)
+	if a.version1 != "" {
+		_, _ = io.WriteString(conn, a.version1)
+		a.hold(ctx, closed)
+		return
 	}
+	w := a.begin()
 	tick := time.NewTicker(max(a.pause, quick))
 	defer tick.Stop()
 	for sent := 0; ctx.Err() == nil; sent++ {
@@ -104,7 +122,7 @@ func (a *attack) once(ctx context.Context, conn net.Conn, c *counts) {
 		if _, err := conn.Write(w.out.Bytes()); err != nil {
 			break
 		}
-		c.frames += frames(w.out.Bytes())
+		c.frames.Add(int64(frames(w.out.Bytes())))
 		w.out.Reset()
 		<-tick.C
 	}

@@ -10,9 +10,11 @@ import (
 // batch is how many times an attack is written at once.
 const batch = 100
 
-// attacks are those that DESIGN.md and the CVEs of HTTP/2 name. The first is none.
+// attacks are those that DESIGN.md and the CVEs of HTTP/2 name. The first two are none: they
+// show what the requests of the last ones cost in HTTP/1.1.
 var attacks = []attack{
-	{name: "none"},
+	{name: "none: 1,000 requests of HTTP/1.1, not read", connections: 1000, unread: true, spread: 500 * time.Microsecond, version1: "GET /large HTTP/1.1\r\nHost: a\r\n\r\n"},
+	{name: "none: 5,000 uploads of HTTP/1.1", connections: 5000, unread: true, spread: 500 * time.Microsecond, version1: "POST /quick HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"},
 	{name: "Rapid Reset", connections: 4, cut: true, send: times(func(w *attacker) { // CVE-2023-44487
 		w.open(true, w.block)
 		_ = w.framer.WriteRSTStream(w.stream, http2.ErrCodeCancel)

@@ -16,46 +16,46 @@ import (
 	"time"
 )
 
-// startServer starts the server behind the balancer: /quick is a word, everything else
-// 64 KB, after the request's body has been read.
-func startServer() (*httptest.Server, error) {
+// startServer starts a server behind the balancer: /large is 64 KB, everything else
+// a word, after the request's body has been read.
+func startServer() *httptest.Server {
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			return
 		}
-		if r.URL.Path == "/quick" {
+		if r.URL.Path != "/large" {
 			fmt.Fprintln(w, "quick")
 			return
 		}
 		_, _ = w.Write(make([]byte, 64<<10)) // 1,000 larger ones would fill the kernel's memory for TCP
 	}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(handler))
-	server.Start()
-	return server, nil
+	return httptest.NewServer(http.HandlerFunc(handler))
 }
 
 // balancer is a running mcplb.
 type balancer struct {
 	command   *exec.Cmd
 	client    string // address
+	server    string // that of the server behind it that is attacked, too
 	directory string
 	log       bytes.Buffer // valid after stop
 }
 
-// startBalancer starts it, and waits until it serves.
-func startBalancer(ctx context.Context, binary, server string) (*balancer, error) {
+// startBalancer starts it, and waits until it serves. /apart goes to another server, which
+// no attack reaches.
+func startBalancer(ctx context.Context, binary, server, apart string) (*balancer, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	b := &balancer{client: listener.Addr().String()}
+	b := &balancer{client: listener.Addr().String(), server: server}
 	listener.Close()
 	if b.directory, err = os.MkdirTemp("", "mcplb-http2-"); err != nil {
 		return nil, err
 	}
 	file := filepath.Join(b.directory, "lb.toml")
 	text := fmt.Sprintf("[admin]\nlisten = ''\nhealth_listen = ''\n[ratelimit]\nexempt = ['127.0.0.0/8'] # all clients are one source here\n"+
-		"[frontend.http]\nlisten = %q\nmode = 'http'\nhttp2 = true\nbackend = 'nodes'\n[backend.nodes]\n[[backend.nodes.server]]\nname = 'node1'\nhttp = %q\n", b.client, server)
+		"[frontend.http]\nlisten = %q\nmode = 'http'\nhttp2 = true\nbackend = 'nodes'\n[[frontend.http.route]]\npath = '/apart'\nbackend = 'apart'\n[backend.nodes]\n[[backend.nodes.server]]\nname = 'node1'\nhttp = %q\n[backend.apart]\n[[backend.apart.server]]\nname = 'node2'\nhttp = %q\n", b.client, server, apart)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -12,46 +12,67 @@ import (
 
 // result holds what an attack has cost.
 type result struct {
-	connections, cut int // of the attackers
-	frames           int
+	connections, cut int64 // of the attackers
+	frames           int64
 	cpu              float64 // of the balancer: percent of one CPU
 	memory           int     // MB
 
+	// Of other clients: without an attack; during it; then, with another server; and then,
+	// without the balancer.
+	before, during, apart, direct traffic
+}
+
+// traffic is what other clients have seen.
+type traffic struct {
 	mu      sync.Mutex
 	took    []time.Duration // guarded by mu
 	failed  int             // guarded by mu
 	failure error           // guarded by mu; one of them
 }
 
-// withstand runs other clients during an attack.
+// withstand measures other clients without an attack, and then during it.
 func (b *balancer) withstand(ctx context.Context, o options, a *attack) *result {
+	r := &result{}
+	quiet, enough := context.WithTimeout(ctx, o.before)
+	b.serve(quiet, o, &r.before, "/quick").Wait()
+	enough()
 	attacking, enough := context.WithTimeout(ctx, o.length)
 	defer enough()
-	r := &result{}
 	b.resetMemory()
-	before, began := b.cpu(), time.Now()
-	var clients, attackers sync.WaitGroup
-	for range 2 {
-		for _, version2 := range []bool{false, true} {
-			clients.Go(func() { r.ask(attacking, "http://"+b.client+"/quick", version2, o.patience) })
-		}
-	}
+	cpu, began := b.cpu(), time.Now()
+	others := b.serve(attacking, o, &r.during, "/quick")
+	elsewhere := b.serve(attacking, o, &r.apart, "/apart")
+	elsewhere.Go(func() { r.direct.ask(attacking, "http://"+b.server+"/quick", false, o.patience) })
 	counts := make([]counts, a.connections)
+	var attackers sync.WaitGroup
 	for i := range counts {
-		attackers.Go(func() { a.repeat(attacking, b.client, &counts[i]) })
+		attackers.Go(func() { a.repeat(attacking, b.client, time.Duration(i)*a.spread, &counts[i]) })
 	}
 	attackers.Wait()
-	clients.Wait()
-	for _, c := range counts {
-		r.connections, r.cut, r.frames = r.connections+c.connections, r.cut+c.cut, r.frames+c.frames
-	}
-	r.cpu = 100 * float64(b.cpu()-before) / float64(time.Since(began))
+	others.Wait()
+	elsewhere.Wait()
+	r.cpu = 100 * float64(b.cpu()-cpu) / float64(time.Since(began))
 	r.memory = b.memory()
+	for i := range counts {
+		c := &counts[i]
+		r.connections, r.cut, r.frames = r.connections+c.connections.Load(), r.cut+c.cut.Load(), r.frames+c.frames.Load()
+	}
 	return r
 }
 
+// serve has four other clients send requests until ctx ends, two of them in HTTP/2.
+func (b *balancer) serve(ctx context.Context, o options, r *traffic, path string) *sync.WaitGroup {
+	clients := &sync.WaitGroup{}
+	for range 2 {
+		for _, version2 := range []bool{false, true} {
+			clients.Go(func() { r.ask(ctx, "http://"+b.client+path, version2, o.patience) })
+		}
+	}
+	return clients
+}
+
 // ask sends requests until ctx ends.
-func (r *result) ask(ctx context.Context, url string, version2 bool, patience time.Duration) {
+func (r *traffic) ask(ctx context.Context, url string, version2 bool, patience time.Duration) {
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetHTTP1(!version2)
 	transport.Protocols.SetUnencryptedHTTP2(version2)
@@ -100,7 +121,9 @@ func fetch(ctx context.Context, client *http.Client, url string) error {
 }
 
 // quantile returns the time within which that part of the requests got a response.
-func (r *result) quantile(part float64) time.Duration {
+func (r *traffic) quantile(part float64) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if len(r.took) == 0 {
 		return 0
 	}
