@@ -34,6 +34,12 @@ func (g *group) certificates() {
 		}
 		g.tlsDirectives(s, t)
 	}
+	if len(list) == 0 {
+		for _, n := range g.from {
+			n.Impossible("there is no ssl_certificate that can be read: write the files into tls.certificates")
+		}
+		list = append(list, lb.Inline{{Key: "cert", Value: "/etc/mcplb/cert.pem"}, {Key: "key", Value: "/etc/mcplb/key.pem"}})
+	}
 	t.Set("certificates", list)
 	t.Default("min_version", "1.2")
 }
