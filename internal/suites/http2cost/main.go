@@ -157,7 +157,7 @@ func await(ctx context.Context, p *place, process *proc.Process) error {
 	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		c, err := connect(p.secure, true)
 		if err == nil {
-			err = errors.Join(c.ask(), c.conn.Close())
+			err = errors.Join(c.ask(), c.client.Close())
 		}
 		if err == nil {
 			return nil
