@@ -119,7 +119,7 @@ func (s *Server) Sessions(now int64) int {
 	return s.sessions.count(s.pool.InForce().SessionSeen, now)
 }
 
-// Empty reports whether the server has neither connections nor sessions, and nobody waits
+// Empty reports whether the server has neither connections nor sessions, and no client waits
 // for it: whatever ends now, no client loses anything.
 func (s *Server) Empty(now int64) bool {
 	return s.Conns() == 0 && s.Queued() == 0 && s.Sessions(now) == 0

@@ -130,7 +130,7 @@ func (b *balancer) measure(ctx context.Context, o *options, m measurement, serve
 // prepare chooses addresses and writes the certificate.
 func (p *place) prepare() error {
 	for _, address := range []*string{&p.plain, &p.secure} {
-		listener, err := net.Listen("tcp", "127.78.0.1:0") // nobody else is there: the port stays free
+		listener, err := net.Listen("tcp", "127.78.0.1:0") // no other program uses it: the port stays free
 		if err != nil {
 			return err
 		}

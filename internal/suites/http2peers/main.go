@@ -66,7 +66,7 @@ type balancer struct {
 
 // start starts mcplb in front of a server; stop ends it.
 func start(ctx context.Context, binary, server, directory string) (b *balancer, stop func(), err error) {
-	const host = "127.78.0.2" // nobody else is there: ports stay free
+	const host = "127.78.0.2" // no other program uses it: ports stay free
 	if err := certificate.WriteSelfSigned(directory, host); err != nil {
 		return nil, nil, err
 	}
@@ -96,7 +96,7 @@ func start(ctx context.Context, binary, server, directory string) (b *balancer, 
 	}
 }
 
-// freeAddresses returns two addresses of a host where nobody listens.
+// freeAddresses returns two addresses of a host where no program listens.
 func freeAddresses(host string) (one, other string, err error) {
 	first, err := net.Listen("tcp", host+":0")
 	if err != nil {

@@ -51,7 +51,7 @@ func replacePathAction(_ *group, l *line, args []string) (step, error) {
 		switch {
 		case within(change.add, prefix):
 			change.add = before + strings.TrimPrefix(change.add, prefix)
-		default: // the condition says that the path goes on as the prefix does
+		default: // the condition says that the path continues as the prefix does
 			change = pathChange{change.strip + strings.TrimPrefix(prefix, change.add), before}
 		}
 		change.write(t, l)

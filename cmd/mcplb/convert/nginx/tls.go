@@ -82,7 +82,7 @@ func (g *group) tlsKey(s *scope, t *lb.Table, key string, value any, n *node) {
 }
 
 // clientCertificates translates what is asked of clients. Where the servers of an address
-// do not ask for the same, the strictest counts, so that nobody gets in unasked.
+// do not ask for the same, the strictest counts, so that no client gets in unasked.
 func (g *group) clientCertificates(s *scope, t *lb.Table) {
 	verify, ca, trusted := s.last("ssl_verify_client"), s.last("ssl_client_certificate"), s.last("ssl_trusted_certificate")
 	if verify == nil || verify.arg(0) == "off" {
