@@ -70,8 +70,7 @@ func (a *affinity) session() (found bool, refusal generated, ok bool) {
 	}
 	x.bound, a.request.Bound, a.request.Tried = server, server, nil
 	if x.has(headerSession) {
-		id, _, _ = mcp.SplitTagged(id)
-		x.Session = backend.KeyOfSession(id)
+		x.Session = backend.KeyOfSession(id[:len(id)-mcp.TagSize])
 		server.UseSession(x.Session, x.loop().Now())
 	}
 	return true, generated{}, true
