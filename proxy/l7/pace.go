@@ -184,7 +184,7 @@ func (x intake) collect() {
 	c := x.client
 	in := &c.worker.input
 	_, size, _ := c.worker.pass(&x.request, in.p[in.n:])
-	c.keepInput()
+	c.keepBody()
 	x.state = collecting
 	x.beginPace(size)
 	if !x.askForBody() {
