@@ -9,7 +9,7 @@ BIN        ?= bin
 ZSHDIR      = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .DEFAULT_GOAL := help
-.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-deb help
+.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 http2cost chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-deb help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
@@ -41,14 +41,17 @@ fuzz: ## every fuzz target, for FUZZTIME each
 bench: ## benchmarks of the data path, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
-conformance: build ## the MCP conformance suite, the inspector and the SDKs' examples behind mcplb (needs npm and the network)
-	go run ./internal/suites/conformance -mcplb bin/mcplb
+conformance: build ## the MCP conformance suite, the inspector and the SDKs' examples behind mcplb, MODE = plain, tls, h2 or all (needs npm and the network)
+	go run ./internal/suites/conformance -mcplb bin/mcplb -mode $(or $(MODE),plain)
 
 slowhttp: build ## attacks with slow heads, bodies and readers, while other clients are served (needs slowhttptest)
 	go run ./internal/suites/slowhttp -mcplb bin/mcplb
 
 http2: build ## attacks over HTTP/2, while other clients are served: CPU, memory, response times
 	go run ./internal/suites/http2 -mcplb bin/mcplb
+
+http2cost: build ## processor time and memory of HTTP/2 beside HTTP/1.1, HAProxy and nginx (needs h2load)
+	go run ./internal/suites/http2cost -mcplb bin/mcplb
 
 chaos: build ## ten minutes of clients, servers and an operator who do everything at random, with the race detector (needs a C compiler)
 	go build -race -trimpath -o bin/race/ ./cmd/mcplb

@@ -53,6 +53,15 @@ func (p *Pool) Suspend(spare int) (most map[*Server]int) {
 	return b.members.reserve(spare)
 }
 
+// Withheld reports whether w waits in the queue and gets no slot, whatever is free,
+// because a new process takes over.
+func (p *Pool) Withheld(w Waiter) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.balancer.queue.byWaiter[w]
+	return n != nil && p.balancer.queue.withheld(n)
+}
+
 // Waiting is how many requests in the queue wait for the same.
 type Waiting struct {
 	Endpoint conf.Endpoint

@@ -21,7 +21,11 @@ gzip -9 -n "$doc/CHANGELOG.md"
 # What Debian's tools read: what has changed stands in CHANGELOG.md.
 printf 'mcplb (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md.gz beside this file.\n\n -- %s  %s\n' "$DEB_VERSION" "$MAINTAINER" \
   "$(LC_ALL=C date --utc --rfc-email --date="@$SOURCE_DATE_EPOCH")" | gzip -9 -n > "$doc/changelog.gz"
-install -m 644 packaging/deb/copyright "$doc/copyright"
+{
+  sed "s/YEAR/$(date --utc --date="@$SOURCE_DATE_EPOCH" +%Y)/" packaging/deb/copyright
+  if [ -e LICENSE ]; then cat LICENSE; else echo 'The repository has no LICENSE: no license is granted, and all rights are reserved.'; fi
+} > "$doc/copyright"
+rm -f "$doc/LICENSE"
 install -D -m 644 packaging/deb/lintian-overrides "$work/root/usr/share/lintian/overrides/mcplb"
 mkdir -p "$out"
 find "$work/root" -exec touch --no-create --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +

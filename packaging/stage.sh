@@ -19,4 +19,7 @@ make -s install-files BIN="$built" DESTDIR="$root" PREFIX="$prefix" SYSCONFDIR=/
 gzip -9 -n "$root$prefix"/share/man/man1/*.1
 go version -m "$built/mcplb" | sed "1s,.*,mcplb $VERSION: what it was built from," > "$built/sbom.txt"
 install -D -m 644 "$built/sbom.txt" "$root$prefix/share/doc/mcplb/sbom.txt"
+packaging/licenses.sh > "$built/licenses.txt"
+install -D -m 644 "$built/licenses.txt" "$root$prefix/share/doc/mcplb/licenses.txt"
+[ ! -e LICENSE ] || install -D -m 644 LICENSE "$root$prefix/share/doc/mcplb/LICENSE"
 install -D -m 644 CHANGELOG.md "$root$prefix/share/doc/mcplb/CHANGELOG.md"

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -180,8 +181,9 @@ func TestHandOverTLSRequests(t *testing.T) {
 	h.empty()
 }
 
-// Upgrades under TLS streams that never rest: nothing is lost, and nobody stays. With
-// MCPLB_LONG=1 there are 200 clients and twenty upgrades.
+// Upgrades under TLS streams that never rest: nothing is lost, nobody stays, and the log
+// of the test says how long messages took. With MCPLB_LONG=1 there are 200 clients and
+// twenty upgrades.
 func TestHandOverTLSAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	clients, upgrades := 20, 5
@@ -194,7 +196,8 @@ func TestHandOverTLSAgainAndAgain(t *testing.T) {
 	r := startOld(t, text)
 	stop := make(chan struct{})
 	var working sync.WaitGroup
-	for range clients {
+	took := make([][]time.Duration, clients)
+	for i := range clients {
 		c := dialTLS(t, r.address("f"), a.client())
 		working.Go(func() {
 			defer c.Close()
@@ -208,6 +211,7 @@ func TestHandOverTLSAgainAndAgain(t *testing.T) {
 					return
 				case <-every.C:
 				}
+				began := time.Now()
 				if _, err := c.Write(line); err != nil {
 					t.Errorf("message %d: %v", n, err)
 					return
@@ -216,6 +220,7 @@ func TestHandOverTLSAgainAndAgain(t *testing.T) {
 					t.Errorf("message %d comes back as %q, %v", n, got, err)
 					return
 				}
+				took[i] = append(took[i], time.Since(began))
 			}
 		})
 	}
@@ -228,4 +233,7 @@ func TestHandOverTLSAgainAndAgain(t *testing.T) {
 	t.Cleanup(h.end)
 	close(stop)
 	working.Wait()
+	all := slices.Sorted(slices.Values(slices.Concat(took...)))
+	t.Logf("%d messages of %d clients amid %d upgrades, there and back: %v in the median, %v for 99%%, %v at most",
+		len(all), clients, upgrades, all[len(all)/2], all[len(all)*99/100], all[len(all)-1])
 }

@@ -64,4 +64,13 @@ func (s *frontendTLS) show(shown *admin.Frontend, c *conf.Frontend) {
 			Algorithm: leaf.PublicKeyAlgorithm.String(), NotAfter: leaf.NotAfter,
 		})
 	}
+	if !c.TLS.Verifies() {
+		return
+	}
+	for _, r := range c.TLS.Clients.Revocations {
+		shown.TLS.RevocationLists = append(shown.TLS.RevocationLists, admin.RevocationList{
+			File: c.TLS.ClientCRL, Issuer: r.Issuer.Subject.String(),
+			Revoked: len(r.List.RevokedCertificateEntries), NextUpdate: r.List.NextUpdate,
+		})
+	}
 }

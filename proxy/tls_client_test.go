@@ -421,3 +421,31 @@ func TestCiphers(t *testing.T) {
 	}
 	checkLine(t, dialTLS(t, r.address("f"), a.client()))
 }
+
+// A revocation list that should have been replaced goes on to count, and an operator can
+// see that it is old: its authority's outage neither locks clients out nor lets those in
+// who are revoked.
+func TestStaleRevocationList(t *testing.T) {
+	t.Parallel()
+	m := newMembers(t)
+	due := time.Now().Add(-time.Hour).Truncate(time.Second)
+	m.write("crl.pem", certificate.Revoke(t, m.ca, due, m.bob))
+	web := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "welcome") })
+	r := start(t, frontendText("f", anyPort, "http", "b", m.verifying("require"))+httpBackend(web))
+	if answer, err := knock(t, r.address("f"), m.as(m.alice)); err != nil || !strings.HasSuffix(answer, "welcome") {
+		t.Errorf("one who is not revoked gets %q, %v", answer, err)
+	}
+	if answer, err := knock(t, r.address("f"), m.as(m.bob)); err == nil {
+		t.Errorf("one who is revoked gets %q", answer)
+	}
+	r.ended("f", "tls_client_cert_revoked", 1)
+	lists := r.frontend("f").TLS.RevocationLists
+	if len(lists) != 1 || !lists[0].NextUpdate.Equal(due) || lists[0].Revoked != 1 || lists[0].File != m.path("crl.pem") || lists[0].Issuer == "" {
+		t.Errorf("the status shows %+v", lists)
+	}
+	m.revoke(m.bob)
+	r.apply(frontendText("f", anyPort, "http", "b", m.verifying("require")) + httpBackend(web))
+	if lists := r.frontend("f").TLS.RevocationLists; len(lists) != 1 || !lists[0].NextUpdate.After(time.Now()) {
+		t.Errorf("after a reload the status shows %+v", lists)
+	}
+}

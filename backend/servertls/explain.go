@@ -101,6 +101,8 @@ func refusal(t *conf.ServerTLS, alert string) string {
 		return fmt.Sprintf("the server wants a certificate of the balancer: %s (set %s.cert and key)", alert, t.Path)
 	case t.Cert != "" && (certificate || alert == "handshake failure"):
 		return fmt.Sprintf("the server refused the handshake or the certificate in %s.cert: %s", t.Path, alert)
+	case alert == "handshake failure": // in TLS 1.2 OpenSSL says no more than that of a missing certificate
+		return fmt.Sprintf("the server refused the handshake: %s (it may want a certificate of the balancer: set %s.cert and key)", alert, t.Path)
 	case alert == "protocol version not supported":
 		return fmt.Sprintf("the server does not speak TLS %s or later (%s.min_version)", t.MinVersion, t.Path)
 	case alert == "unrecognized name":

@@ -24,9 +24,7 @@ func warnings(c *conf.Config) []string {
 // first, because they have slept. GOMAXPROCS in the environment overrides this, but not
 // what the loops need themselves: one more than there are loops (reactor.Start).
 func (s *server) prepareTLS(c *conf.Config) {
-	for _, warning := range warnings(c) {
-		s.log.Warn(warning)
-	}
+	s.warner.load(c)
 	if most := s.proxy.Processors(); speaksTLS(c) && os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < most {
 		runtime.GOMAXPROCS(most)
 	}

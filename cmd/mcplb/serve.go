@@ -31,6 +31,7 @@ type server struct {
 	socket    statsSocket
 	openPages func() // starts to serve them, once
 	note      *notifier
+	warner    warner
 
 	access  admin.Access // to the runtime commands
 	history *admin.History
@@ -63,6 +64,7 @@ func newServer(paths []string, stderr *logqueue.Queue) *server {
 	})
 	slog.SetDefault(s.log) // and that of package log: a library may use them
 	s.note = newNotifier(s.log)
+	s.warner = warner{log: s.log, find: warnings}
 	return s
 }
 
@@ -77,6 +79,8 @@ func (s *server) serve(signals *signals, begun startup) int {
 	// since pools keep their contents for one cycle.
 	debug.FreeOSMemory()
 	debug.FreeOSMemory()
+	go newTrimmer().run(remembering)
+	go s.warner.run(remembering)
 	watching, unwatch := context.WithCancel(context.Background())
 	defer unwatch()
 	go s.note.watch(watching, s.proxy.Turn)

@@ -1,21 +1,28 @@
 #!/usr/bin/env bash
 # Tests the Debian package in a fresh Debian root: packaging/deb/test.sh
 #
-# It installs, starts mcplb as the unit does, upgrades while a client is connected, with and without systemd, goes back to the
-# old version, removes, and purges, which must leave nothing. Then lintian must find no error.
+# Without systemd: it installs, starts mcplb as the unit does, upgrades while a client is connected, removes, and purges,
+# which must leave nothing. Under systemd, which runs in namespaces: it installs, reloads, upgrades while a client is
+# connected, with a good file and with a broken one, and purges. lintian must find no error.
 #
-# Needs root, Go, debootstrap, lintian and the network. ROOT names a directory that debootstrap --variant=minbase has made;
-# without it one is made for this test. There is no systemd in the root: a stub of systemctl stands for it.
+# Needs root, Go, debootstrap, lintian, util-linux and the network. ROOT names a directory that debootstrap
+# --variant=minbase has made; without it one is made for this test. The other control groups are left alone.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ "$(id -u)" = 0 ] || { echo "$0: chroot needs root" >&2; exit 1; }
 
 work=$(mktemp -d /tmp/mcplb-deb.XXXXXX)
 root=$work/root
-balancer= node=
+balancer= node= booted=
+# The control group of the systemd under test, in the hierarchy of the systemd of this machine.
+cgroup=/sys/fs/cgroup/systemd
+[ -e /sys/fs/cgroup/cgroup.controllers ] && cgroup=/sys/fs/cgroup
+cgroup=$cgroup/mcplb-deb.$$
 finish() {
-  for pid in $balancer $node $(cat "$root/tmp/mcplb.pid" 2> /dev/null); do kill -KILL "$pid" 2> /dev/null || true; done
+  for pid in $balancer $node $booted $(cat "$root/tmp/mcplb.pid" 2> /dev/null); do kill -KILL "$pid" 2> /dev/null || true; done
+  wait
   umount "$root/proc" 2> /dev/null || true
+  [ ! -d "$cgroup" ] || find "$cgroup" -depth -type d -exec rmdir {} \; || true
   rm -rf --one-file-system "$work"
 }
 trap finish EXIT
@@ -23,7 +30,8 @@ trap finish EXIT
 say() { printf '\n== %s\n' "$*"; }
 fail() {
   echo "FAILED: $*" >&2
-  tail -n 20 "$work/log" >&2 || true
+  tail -n 20 "$work/log" "$work/node.log" >&2 || true
+  [ -z "$booted" ] || under journalctl --no-pager -u mcplb -n 40 >&2 || true
   exit 1
 }
 # within TIMES COMMAND: the command succeeds within so many tenths of a second.
@@ -37,6 +45,43 @@ within() {
   return 1
 }
 inside() { chroot "$root" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 "$@"; }
+# boot: systemd in the root, as the first process of namespaces and of a control group; booted is its process id.
+boot() {
+  mkdir "$cgroup"
+  cat > "$work/boot" << 'BOOT'
+set -e
+cd "$1"
+mount --bind . .
+cd "$1"
+mount -t proc proc proc
+mount -t sysfs sysfs sys
+if [ "$2" = 2 ]; then
+  mount -t cgroup2 cgroup2 sys/fs/cgroup
+else
+  mount -t tmpfs tmpfs sys/fs/cgroup
+  mkdir sys/fs/cgroup/systemd
+  mount -t cgroup -o none,name=systemd cgroup sys/fs/cgroup/systemd
+fi
+mount -t tmpfs tmpfs run
+mount --rbind /dev dev
+exec chroot . /usr/bin/env -i container=mcplb PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --log-target=console
+BOOT
+  local version=1
+  [ "${cgroup%/*}" = /sys/fs/cgroup ] && version=2
+  (echo "$BASHPID" > "$cgroup/cgroup.procs" && exec unshare --mount --propagation private --pid --fork --kill-child --cgroup --uts --ipc --net bash "$work/boot" "$root" "$version") \
+    > "$work/boot.log" 2>&1 < /dev/null &
+  local outer=$!
+  within 100 pgrep -P "$outer" > /dev/null || fail "systemd does not start: $(cat "$work/boot.log")"
+  booted=$(pgrep -P "$outer")
+  within 600 up || fail "systemd does not come up: $(cat "$work/boot.log")"
+}
+# under COMMAND: executes it beside the systemd under test.
+under() { nsenter -t "$booted" -m -p -n -i -u -r -w /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 "$@"; }
+up() { case $(under systemctl is-system-running 2> /dev/null) in running | degraded) ;; *) return 1 ;; esac; }
+main_pid() { under systemctl show --property=MainPID --value mcplb; }
+# runs_under VERSION: that version serves, as systemd's.
+runs_under() { under mcplb status -json 2> /dev/null | grep -q "\"version\": \"mcplb $1\|\"version\": \"$1\""; }
+usable() { under mcplb status 2> /dev/null | grep -q '1 of 1 servers usable'; }
 # serving: the process that serves now.
 serving() { cat "$root/tmp/mcplb.pid"; }
 # runs VERSION: that version serves.
@@ -56,7 +101,7 @@ old=$(echo "$work"/deb/mcplb_0.0.1_*.deb) new=$(echo "$work"/deb/mcplb_0.0.2_*.d
 CGO_ENABLED=0 go build -trimpath -o "$work/" ./cmd/mcpnode
 
 say "lintian"
-lintian --fail-on error --allow-root "$new"
+lintian --fail-on error,warning --allow-root "$new" && echo "no errors, no warnings"
 
 say "a fresh root"
 if [ -n "${ROOT:-}" ]; then cp -a "$ROOT" "$root"; else debootstrap --variant=minbase "${SUITE:-bookworm}" "$root" "${MIRROR:-http://deb.debian.org/debian}" > "$work/debootstrap.log"; fi
@@ -74,15 +119,15 @@ inside mcplb version
 [ -L "$root/etc/systemd/system/multi-user.target.wants/mcplb.service" ] || fail "the service is not enabled"
 
 say "start"
-"$work/mcpnode" -name node1 -tcp 127.77.0.11:9001 -http 127.77.0.11:8080 2> "$work/node.log" &
+"$work/mcpnode" -name node1 -tcp 127.118.0.11:9001 -http 127.118.0.11:8080 2> "$work/node.log" &
 node=$!
 cat > "$root/etc/mcplb/lb.toml" << 'TOML'
 # The operator's own.
 [admin]
-listen = "127.77.0.1:8404"
+listen = "127.118.0.1:8404"
 
 [frontend.mcp]
-listen  = "127.77.0.1:8000"
+listen  = "127.118.0.1:8000"
 mode    = "mcp"
 backend = "nodes"
 
@@ -91,8 +136,8 @@ type = "mcp"
 
 [[backend.nodes.server]]
 name = "node1"
-tcp  = "127.77.0.11:9001"
-http = "127.77.0.11:8080"
+tcp  = "127.118.0.11:9001"
+http = "127.118.0.11:8080"
 TOML
 cp "$root/etc/mcplb/lb.toml" "$work/lb.toml"
 # What the unit executes, as a user without rights.
@@ -100,7 +145,7 @@ read -r -a command <<< "$(sed -n 's/^ExecStart=//p' "$root/usr/lib/systemd/syste
 chroot --userspec=nobody:nogroup "$root" "${command[@]}" -pid-file /tmp/mcplb.pid 2> "$work/log" &
 balancer=$!
 within 100 runs 0.0.1 || fail "0.0.1 does not serve"
-exec 7<> /dev/tcp/127.77.0.1/8000
+exec 7<> /dev/tcp/127.118.0.1/8000
 printf '%s\n' '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}' >&7
 IFS= read -r -t 10 answer <&7 || fail "no answer to initialize"
 [[ $answer == *serverInfo* ]] || fail "the answer to initialize is $answer"
@@ -115,22 +160,6 @@ echoes 3
 kill -USR2 "$first"
 within 300 runs 0.0.2 || fail "0.0.2 does not serve"
 echoes 4
-
-say "back to the old version, under what looks like systemd: postinst sends USR2"
-mkdir -p "$root/run/systemd/system" "$root/usr/local/sbin"
-cat > "$root/usr/local/sbin/systemctl" << 'STUB'
-#!/bin/sh
-echo "systemctl $*" >> /tmp/systemctl.log
-case "$*" in
-*is-active*) kill -0 "$(cat /tmp/mcplb.pid)" ;;
-*USR2*) kill -USR2 "$(cat /tmp/mcplb.pid)" ;;
-esac
-STUB
-chmod 755 "$root/usr/local/sbin/systemctl"
-inside dpkg -i /deb/old.deb
-within 300 runs 0.0.1 || fail "0.0.1 does not serve: $(cat "$root/tmp/systemctl.log")"
-echoes 5
-rm -r "$root/run/systemd" "$root/usr/local/sbin/systemctl"
 
 say "stop, remove, purge"
 exec 7>&-
@@ -147,4 +176,68 @@ files > "$work/after"
 diff "$work/before" "$work/after" || fail "purging has left or taken something"
 [ ! -e "$root/var/log/mcplb" ] || fail "purging has left the logs"
 find "$root/var/lib/dpkg/info" -name 'mcplb.*' | grep . && fail "purging has left dpkg's files"
+
+say "systemd"
+umount "$root/proc"
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+inside apt-get update -qq > "$work/apt.log" && inside apt-get install -qq --no-install-recommends systemd dbus >> "$work/apt.log" 2>&1 || fail "$(cat "$work/apt.log")"
+kill "$node"
+cp "$work/mcpnode" "$root/deb/mcpnode"
+boot
+# The first start creates what every system has.
+under bash -c 'find / -xdev \( -path /deb -o -path /var/lib/dpkg -o -path /var/log -o -path /var/cache \) -prune -o -print' | sort > "$work/before"
+
+say "under systemd: install"
+under dpkg -i /deb/old.deb
+[ "$(under systemctl is-active mcplb)$(under systemctl is-enabled mcplb)" = activeenabled ] || fail "the service is not active and enabled"
+runs_under 0.0.1 || fail "0.0.1 does not serve"
+
+say "under systemd: reload"
+under systemd-run --quiet --unit=node /deb/mcpnode -name node1 -tcp 127.118.0.11:9001 -http 127.118.0.11:8080
+cp "$work/lb.toml" "$root/etc/mcplb/lb.toml"
+sed -i 's/^listen = "127.118.0.1:8404"/listen = "127.0.0.1:8404"/' "$root/etc/mcplb/lb.toml"
+under systemctl reload mcplb || fail "systemctl reload"
+within 300 usable || fail "the file of the reload is not in force: $(under mcplb status)"
+first=$(main_pid)
+coproc client { under bash -c 'exec 7<> /dev/tcp/127.118.0.1/8000; cat <&7 & cat >&7'; }
+exec 7>&"${client[1]}" 8<&"${client[0]}"
+answers() {
+  local answer
+  printf '%s\n' "$1" >&7
+  IFS= read -r -t 10 answer <&8 || fail "the client has lost its connection"
+  [[ $answer == *"$2"* ]] || fail "the client got $answer"
+}
+answers '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}' serverInfo
+
+say "under systemd: an upgrade while the client is connected"
+under dpkg -i /deb/new.deb
+second=$(main_pid)
+[ "$second" != "$first" ] && runs_under 0.0.2 || fail "0.0.2 does not serve when dpkg has ended"
+answers '{"jsonrpc":"2.0","id":2,"method":"ping"}' '"id":2'
+[ "$(under systemctl show --property=NRestarts,ActiveState --value mcplb | xargs)" = "0 active" ] || fail "the upgrade was a restart"
+
+say "under systemd: an upgrade with a broken file leaves the old process, and dpkg content"
+echo 'no key' >> "$root/etc/mcplb/lb.toml"
+under systemctl reload mcplb 2> /dev/null && fail "systemctl reload takes a broken file"
+under dpkg -i /deb/old.deb 2>&1 | tee "$work/broken"
+grep -q 'still serves' "$work/broken" || fail "postinst does not say that the upgrade has failed"
+[ "$(main_pid)" = "$second" ] && runs_under 0.0.2 || fail "0.0.2 does not serve any more"
+answers '{"jsonrpc":"2.0","id":3,"method":"ping"}' '"id":3'
+sed -i '$d' "$root/etc/mcplb/lb.toml"
+under bash -c "kill -s USR2 $second"
+within 300 runs_under 0.0.1 || fail "USR2 after the repair does not upgrade"
+answers '{"jsonrpc":"2.0","id":4,"method":"ping"}' '"id":4'
+
+say "under systemd: what an administrator has stopped stays so; purge"
+exec 7>&- 8<&-
+under systemctl stop mcplb
+under dpkg -i /deb/new.deb
+[ "$(under systemctl is-active mcplb)" = inactive ] || fail "the upgrade has started a service that was stopped"
+under systemctl start mcplb
+under systemctl stop node
+under dpkg --purge mcplb
+under systemctl cat mcplb > /dev/null 2>&1 && fail "purging has left the unit"
+pgrep --ns "$booted" --nslist pid mcplb && fail "purging has left a process"
+under bash -c 'find / -xdev \( -path /deb -o -path /var/lib/dpkg -o -path /var/log -o -path /var/cache \) -prune -o -print' | sort > "$work/after"
+diff "$work/before" "$work/after" || fail "purging has left or taken something"
 say "passed"

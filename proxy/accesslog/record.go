@@ -166,9 +166,11 @@ func (r *Record) Retried() {
 	}
 }
 
-// Moved counts relayed bytes, and records the time of the server's first. It
-// must not be called on nil.
+// Moved counts relayed bytes, and records the time of the server's first.
 func (r *Record) Moved(in, out int, now int64) {
+	if r == nil {
+		return
+	}
 	r.BytesIn += uint64(in)
 	r.BytesOut += uint64(out)
 	if out > 0 && r.Response == None {

@@ -17,7 +17,13 @@ import (
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collector{edited(unedited)})
+	registry.MustRegister(collector{edited(func(s *Snapshot) {
+		s.Frontends[0].TLS = &TLS{
+			Handshakes: map[string]uint64{"full": 1}, Versions: map[string]uint64{"1.3": 1}, Failed: map[string]uint64{"protocol": 1},
+			Certificates:    []Certificate{{File: "lb.pem", NotAfter: exampleTime}},
+			RevocationLists: []RevocationList{{File: "clients.crl", Issuer: "CN=clients", NextUpdate: exampleTime}},
+		}
+	})})
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ const (
 	kindRefusing kind = "refusing"
 	kindExpired  kind = "expired"
 	kindExpiring kind = "expiring"
+	kindStale    kind = "stale"
 	kindLimits   kind = "limits"
 	kindName     kind = "name"
 )
@@ -39,6 +40,7 @@ var together = map[kind]string{
 	kindRefusing: "%d frontends turn clients away",
 	kindExpired:  "%d certificates have expired",
 	kindExpiring: "%d certificates expire soon",
+	kindStale:    "%d revocation lists are out of date",
 	kindName:     "%d servers keep addresses whose names do not resolve",
 	kindLimits:   "the limits delay or refuse clients: %d findings",
 }

@@ -48,6 +48,7 @@ func assess(s *Snapshot) Summary {
 	for i := range s.Frontends {
 		sum.frontend(&s.Frontends[i])
 		sum.certificates(s.Time, &s.Frontends[i])
+		sum.revocations(s.Time, &s.Frontends[i])
 	}
 	for i := range s.Backends {
 		sum.backend(s, &s.Backends[i])
@@ -155,6 +156,21 @@ func (sum *Summary) certificates(now time.Time, f *Frontend) {
 			sum.addOf(kindExpired, c.File, Critical, fmt.Sprintf("%s expired %s ago", name, forHowLong(-left)), "renew it, then mcplb reload")
 		case left < expiresSoon:
 			sum.addOf(kindExpiring, c.File, Degraded, fmt.Sprintf("%s expires in %s", name, forHowLong(left)), "renew it, then mcplb reload")
+		}
+	}
+}
+
+// revocations adds findings about lists of revoked certificates that should have been
+// replaced. Their clients are served as before.
+func (sum *Summary) revocations(now time.Time, f *Frontend) {
+	if f.TLS == nil {
+		return
+	}
+	for i := range f.TLS.RevocationLists {
+		r := &f.TLS.RevocationLists[i]
+		if late := now.Sub(r.NextUpdate); late > 0 && !r.NextUpdate.IsZero() {
+			sum.addOf(kindStale, r.Issuer, Degraded, fmt.Sprintf("the revocation list of %s in %s of frontend %s should have been replaced %s ago: certificates revoked since are accepted",
+				r.Issuer, r.File, f.Name, forHowLong(late)), "fetch the new list, then mcplb reload")
 		}
 	}
 }

@@ -88,6 +88,8 @@ type TLS struct {
 	Versions     map[string]uint64 `json:"versions"`     // counters: completed handshakes by TLS version
 	Failed       map[string]uint64 `json:"failed"`       // counters: failed handshakes by reason
 	Certificates []Certificate     `json:"certificates"` // in the order of the file
+
+	RevocationLists []RevocationList `json:"revocation_lists,omitempty"` // of client_crl, in the order of the file; absent = none
 }
 
 // Certificate is a certificate of a frontend.
@@ -97,4 +99,12 @@ type Certificate struct {
 	Names     []string  `json:"names"`     // host names and addresses that it is valid for
 	Algorithm string    `json:"algorithm"` // of its key: RSA, ECDSA or Ed25519
 	NotAfter  time.Time `json:"not_after"` // time of expiry
+}
+
+// RevocationList says which certificates of an authority clients may not show any more.
+type RevocationList struct {
+	File       string    `json:"file"`                 // that contains the list
+	Issuer     string    `json:"issuer"`               // the authority, in the format of RFC 2253
+	Revoked    int       `json:"revoked"`              // certificates
+	NextUpdate time.Time `json:"next_update,omitzero"` // when there will be a new list; absent = the list does not say
 }

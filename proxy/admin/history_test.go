@@ -137,6 +137,11 @@ func expiring(at time.Time) *TLS {
 	return &TLS{Certificates: []Certificate{{File: "lb.pem", NotAfter: at}}}
 }
 
+// listed returns TLS with one revocation list.
+func listed(nextUpdate time.Time) *TLS {
+	return &TLS{RevocationLists: []RevocationList{{File: "clients.crl", Issuer: "CN=clients", NextUpdate: nextUpdate}}}
+}
+
 func TestSummary(t *testing.T) {
 	t.Parallel()
 	calm := func(s *Snapshot) {
@@ -183,6 +188,10 @@ func TestSummary(t *testing.T) {
 		{"fleet overrun", func(s *Snapshot) { s.Fleet = &Fleet{Name: "f", Connected: true, Lost: map[string]uint64{"bans": 2}} }, Healthy, "2 changes were not shared with fleet f"},
 		{"certificate", func(s *Snapshot) { s.Frontends[0].TLS = expiring(s.Time.Add(49 * time.Hour)) }, Degraded, "certificate lb.pem of frontend tcp expires in 2d1h"},
 		{"certificate expired", func(s *Snapshot) { s.Frontends[0].TLS = expiring(s.Time.Add(-time.Hour)) }, Critical, "certificate lb.pem of frontend tcp expired 1h00m ago"},
+		{"revocation list", func(s *Snapshot) { s.Frontends[0].TLS = listed(s.Time.Add(-25 * time.Hour)) }, Degraded,
+			"the revocation list of CN=clients in clients.crl of frontend tcp should have been replaced 1d1h ago: certificates revoked since are accepted"},
+		{"revocation list, in time", func(s *Snapshot) { s.Frontends[0].TLS = listed(s.Time.Add(time.Minute)) }, Healthy, ""},
+		{"revocation list for ever", func(s *Snapshot) { s.Frontends[0].TLS = listed(time.Time{}) }, Healthy, ""},
 		{"reload", func(s *Snapshot) { s.Process.Reload = Reload{Error: "lb.toml:3: x"} }, Degraded, "the last reload failed, the configuration before is in force: lb.toml:3: x"},
 		{"no server", func(s *Snapshot) { s.Backends[0].Servers[0].Usable = false }, Critical, "backend nodes has no usable server out of 1"},
 		{"down", func(s *Snapshot) { s.Backends[0].Servers[0].State = ServerDown }, Degraded, "server nodes/node1 is down for 1h00m: L4OK connected"},

@@ -194,6 +194,9 @@ var handshakeMetrics = []metric[ServerHandshakes]{
 // certificateExpiry is meant for alerts.
 var certificateExpiry = describe("frontend_certificate_expiry_timestamp_seconds", "When the certificate expires, in seconds since the epoch.", "frontend", "file")
 
+// revocationListDue is meant for alerts.
+var revocationListDue = describe("frontend_revocation_list_next_update_timestamp_seconds", "When the list of revoked certificates of clients must have been replaced, in seconds since the epoch; absent if it does not say.", "frontend", "file", "issuer")
+
 var (
 	serverConnect  = describe("server_connect_duration_seconds", "Time of successful connects to the server.", byServer...)
 	serverResponse = describe("server_response_duration_seconds", "Time from the forwarded request to the head of the server's response (mode http).", byServer...)

@@ -163,7 +163,7 @@ func pairs(labels []*dto.LabelPair, more ...string) []*dto.LabelPair {
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(out chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{buildInfo, frontendConnect, frontendQueue, certificateExpiry, serverConnect, serverResponse, toolDuration} {
+	for _, desc := range []*prometheus.Desc{buildInfo, frontendConnect, frontendQueue, certificateExpiry, revocationListDue, serverConnect, serverResponse, toolDuration} {
 		out <- desc
 	}
 	describeAll(out, processMetrics)
@@ -249,6 +249,11 @@ func sendTLS(out chan<- prometheus.Metric, t *TLS, labels []*dto.LabelPair) {
 	for i := range t.Certificates {
 		c := &t.Certificates[i]
 		out <- &sample{certificateExpiry, prometheus.GaugeValue, float64(c.NotAfter.Unix()), pairs(labels, "file", c.File)}
+	}
+	for i := range t.RevocationLists {
+		if r := &t.RevocationLists[i]; !r.NextUpdate.IsZero() {
+			out <- &sample{revocationListDue, prometheus.GaugeValue, float64(r.NextUpdate.Unix()), pairs(labels, "file", r.File, "issuer", strings.ToValidUTF8(r.Issuer, "\uFFFD"))}
+		}
 	}
 }
 

@@ -41,14 +41,15 @@ func (f *Fields) Name(i int) []byte {
 
 // Value returns the value of field i, without white space around it.
 func (f *Fields) Value(i int) []byte {
-	start, end := int(f.field[i].colon)+1, int(f.field[i].end)
-	for start < end && is(f.p[start], isSpace) {
-		start++
+	line := &f.field[i]
+	value := f.p[line.colon+1 : line.end]
+	if len(value) > 1 && value[0] == ' ' {
+		value = value[1:] // as nearly all senders write it
 	}
-	for start < end && is(f.p[end-1], isSpace) {
-		end--
+	if len(value) > 0 && value[0] > ' ' && value[len(value)-1] > ' ' {
+		return value
 	}
-	return f.p[start:end]
+	return trim(value)
 }
 
 // Dropped reports whether field i is not passed on: it is hop-by-hop,
@@ -384,7 +385,10 @@ func (f *Fields) hasTab(id HeaderID) bool {
 // parseLength reads a decimal number of at most 18 digits, not counting leading
 // zeros.
 func parseLength(p []byte) (n int64, ok bool) {
-	digits := bytes.TrimLeft(p, "0")
+	digits := p
+	for len(digits) > 0 && digits[0] == '0' {
+		digits = digits[1:]
+	}
 	if len(p) == 0 || len(digits) > 18 {
 		return 0, false
 	}

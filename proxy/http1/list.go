@@ -82,6 +82,9 @@ func HasToken(list []byte, token string) bool {
 // coding (RFC 9110 section 12.5.3): it names the coding, or "*", with a weight
 // above zero. A malformed weight counts as zero.
 func AcceptsCoding(list []byte, coding string) bool {
+	if n := len(coding); len(list) > n && list[n] == ',' && EqualFold(list[:n], coding) {
+		return true // as most clients begin the list
+	}
 	others := false
 	for e, rest := NextElement(list); e != nil; e, rest = NextElement(rest) {
 		name, weight, weighted := bytes.Cut(e, semicolon)

@@ -121,6 +121,13 @@ func (f *Fields) Trailers() Trailers {
 // AppendTrailer appends a Trailer field that announces those trailers of the
 // message's own Trailer fields that are passed on; nothing if there are none.
 func (f *Fields) AppendTrailer(dst []byte, t Trailers) []byte {
+	if !f.Has(HeaderTrailer) {
+		return dst
+	}
+	return f.appendTrailer(dst, t)
+}
+
+func (f *Fields) appendTrailer(dst []byte, t Trailers) []byte {
 	separator := "Trailer: "
 	for i := f.Find(HeaderTrailer, 0); i >= 0; i = f.Find(HeaderTrailer, i+1) {
 		for name, rest := nextMember(f.Value(i)); name != nil; name, rest = nextMember(rest) {

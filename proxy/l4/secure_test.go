@@ -58,7 +58,6 @@ func (g *fakeHandshake) Read(c *reactor.Conn, p []byte) (int, bool, unix.Errno) 
 
 func (g *fakeHandshake) Send(c *reactor.Conn, p []byte) unix.Errno { return c.RawSend(p) }
 func (g *fakeHandshake) CloseWrite(*reactor.Conn)                  {}
-func (g *fakeHandshake) Rest()                                     {}
 func (g *fakeHandshake) Detachable() bool                          { return false }
 func (g *fakeHandshake) Detach() reactor.Suspended                 { return nil }
 func (g *fakeHandshake) Close(_ *reactor.Conn, reset bool) {

@@ -172,7 +172,7 @@ func (s *Session) Granted(slot backend.Slot) { s.dispatch.Granted(s, slot) }
 
 // Wanted implements session.Stream: a server by the frontend's policy.
 func (s *Session) Wanted(bool) (backend.Request, bool) {
-	return s.dispatch.Request(&s.client, s.settings().BalanceIn(s.dispatch.Pool), conf.EndpointTCP), true
+	return s.dispatch.Request(&s.client, s.settings().BalanceIn(s.dispatch.Pool), conf.EndpointTCP, true), true
 }
 
 // Assigned implements session.Stream.

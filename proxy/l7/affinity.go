@@ -25,7 +25,7 @@ type affinity struct {
 // choose makes the request for a slot.
 func (a *affinity) choose() (refusal generated, ok bool) {
 	x, sticky := a.exchange, &a.settings.Frontend.Sticky
-	a.request = x.dispatch.Request(&x.client.Client, a.settings.Frontend.Balance, a.route.Endpoint)
+	a.request = x.dispatch.Request(&x.client.Client, a.settings.Frontend.Balance, a.route.Endpoint, x.client.Requests == 1)
 	a.request.Source = requester{x.client}.from().Addr()
 	a.request.Stay = a.request.Stay || x.client.stream != nil
 	x.bound = nil
@@ -70,8 +70,7 @@ func (a *affinity) session() (found bool, refusal generated, ok bool) {
 	}
 	x.bound, a.request.Bound, a.request.Tried = server, server, nil
 	if x.has(headerSession) {
-		id, _, _ = mcp.SplitTagged(id)
-		x.Session = backend.KeyOfSession(id)
+		x.Session = backend.KeyOfSession(id[:len(id)-mcp.TagSize])
 		server.UseSession(x.Session, x.loop().Now())
 	}
 	return true, generated{}, true

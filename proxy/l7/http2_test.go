@@ -575,7 +575,16 @@ func TestHTTP2Timeouts(t *testing.T) {
 // A WebSocket by extended CONNECT (RFC 8441) is metered and ends as one of HTTP/1.1 does.
 func TestHTTP2WebSocket(t *testing.T) {
 	t.Parallel()
-	b, s := startServed(t, overHTTP2)
+	for name, log := range map[string]func(*setup){"logged": func(*setup) {}, "not logged": withoutLog} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			webSocketOverHTTP2(t, log)
+		})
+	}
+}
+
+func webSocketOverHTTP2(t *testing.T, log func(*setup)) {
+	b, s := startServed(t, overHTTP2, log)
 	p := b.peer()
 	connect := func(id uint32) *httpConn {
 		p.open(id, false, "CONNECT", "/ws", ":protocol", "websocket", "sec-websocket-version", "13")

@@ -155,6 +155,9 @@ func (x intake) mustCollect(settings *Settings) bool {
 		return false
 	}
 	in := &x.client.worker.input
+	if x.request.Framing == http1.FramingLength && x.request.Left <= int64(len(in.p)-in.n) {
+		return false // all of it is there
+	}
 	body := x.request
 	_, size, reason := x.client.worker.pass(&body, in.p[in.n:])
 	return !body.Done && reason == http1.ReasonNone && int64(size) < enough(settings) &&

@@ -147,7 +147,9 @@ func (t *streamTunnel) fromClient(p []byte) int {
 // count notes that bytes are moving.
 func (t *streamTunnel) count(in, out int) {
 	t.last = t.exchange.loop().Now()
-	t.exchange.log.Moved(in, 0, t.last)
+	if log := t.exchange.log; log != nil {
+		log.Moved(in, 0, t.last)
+	}
 	t.exchange.upstreamPool.counters.BytesIn.Add(uint64(in))
 	t.exchange.upstreamPool.counters.BytesOut.Add(uint64(out))
 }

@@ -50,11 +50,7 @@ func (p *upstreamPool) take(endpoint uint8, tls session.ServerTLS) *upstream {
 // allows. It closes it when enough are kept already, the server must not be used, or
 // other TLS is in force.
 func (p *upstreamPool) put(u *upstream, settings *conf.Backend, tls session.ServerTLS) {
-	kept := 0
-	for _, list := range p.idle {
-		kept += len(list)
-	}
-	if kept >= p.worker.share(settings.MaxIdle) || p.gone || u.tls != tls || p.server.Removed() || !p.server.State().TakesBound() || !u.quiet() {
+	if int(p.waits.Load()) >= p.worker.share(settings.MaxIdle) || p.gone || u.tls != tls || p.server.Removed() || !p.server.State().TakesBound() || !u.quiet() {
 		u.close()
 		return
 	}

@@ -47,28 +47,31 @@ func ParseTag(text []byte) (t Tag, ok bool) {
 		return Tag{}, false
 	}
 	var bits uint64
-	for _, b := range text {
-		digit, ok := tagDigit(b)
-		if !ok {
-			return Tag{}, false
-		}
+	var seen uint8
+	for _, b := range (*Tag)(text) {
+		digit := tagDigits[b]
+		seen |= digit
 		bits = bits<<tagDigitBits | uint64(digit)
 	}
-	if tagCheck(uint32(bits>>8)) != uint8(bits) {
+	if seen&noTagDigit != 0 || tagCheck(uint32(bits>>8)) != uint8(bits) {
 		return Tag{}, false
 	}
 	return Tag(text), true
 }
 
-func tagDigit(b byte) (digit uint8, ok bool) {
-	switch {
-	case 'a' <= b && b <= 'z':
-		return b - 'a', true
-	case '2' <= b && b <= '7':
-		return b - '2' + 26, true
+// noTagDigit is the value of bytes that are not in tagAlphabet.
+const noTagDigit = 1 << 7
+
+// tagDigits has the value of every byte as a digit of a tag.
+var tagDigits = func() (digits [256]uint8) {
+	for b := range digits {
+		digits[b] = noTagDigit
 	}
-	return 0, false
-}
+	for value, b := range []byte(tagAlphabet) {
+		digits[b] = uint8(value)
+	}
+	return digits
+}()
 
 // String returns the text of the tag.
 func (t Tag) String() string { return string(t[:]) }

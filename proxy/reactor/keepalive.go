@@ -164,9 +164,6 @@ func (s *sweeper) Expired(*Timer) {
 	for ; s.place < end; s.place++ {
 		if c := conns.at(uint32(s.place)); c.flags&(used|closed) == used && c.liveness != 0 {
 			c.rest(s.kinds[c.liveness])
-			if c.transport != nil {
-				c.transport.Rest()
-			}
 		}
 	}
 	s.arm()

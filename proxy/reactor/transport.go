@@ -24,9 +24,6 @@ type Transport interface {
 	// Close is called once, before the socket is closed. Unless the stream is
 	// cut, it may send a closing message with RawTrySend.
 	Close(c *Conn, cut bool)
-	// Rest is called at times, more often than the shortest keep-alive passes: a
-	// connection that was not used since the last call can give up memory.
-	Rest()
 	// Detachable reports whether Detach may be called.
 	Detachable() bool
 	// Detach takes the transport's state off c, and releases what it holds of c's

@@ -82,7 +82,6 @@ func (m *mirror) Close(c *Conn, reset bool) {
 }
 
 // Rest implements Transport.
-func (m *mirror) Rest() {}
 
 // Detachable implements Transport: between two frames.
 func (m *mirror) Detachable() bool { return !m.ended }

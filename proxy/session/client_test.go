@@ -337,7 +337,6 @@ func (h *fakeHandshake) Read(c *reactor.Conn, p []byte) (n int, more bool, errno
 }
 func (h *fakeHandshake) Send(c *reactor.Conn, p []byte) unix.Errno { return c.RawSend(p) }
 func (h *fakeHandshake) CloseWrite(*reactor.Conn)                  {}
-func (h *fakeHandshake) Rest()                                     {}
 func (h *fakeHandshake) Detachable() bool                          { return false }
 func (h *fakeHandshake) Detach() reactor.Suspended                 { return nil }
 

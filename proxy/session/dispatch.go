@@ -23,7 +23,8 @@ import (
 //	idle        every server is full             queued
 //	idle        no server is usable              idle: Unserved
 //	queued      Granted                          as where a slot is free
-//	queued      timeout_queue                    idle: Unserved
+//	queued      timeout_queue                    idle: Unserved; but queued for another
+//	                                             withheldTime if a new process takes over
 //	connecting  connected, and the TLS           idle: Established
 //	            handshake is complete, if the
 //	            servers speak TLS
@@ -43,6 +44,7 @@ type Dispatch struct {
 	attempts uint16        // connection attempts begun
 	state    DispatchState
 	starved  uint8 // how often in a row no descriptor was free
+	spared   bool  // timeout_queue has passed while a new process takes over
 }
 
 // failures are the servers that an attempt has failed on. They are few, and so
@@ -143,7 +145,7 @@ func (d *Dispatch) acquire(s Stream, again bool) {
 	if !ok {
 		return
 	}
-	d.state = Queued // Granted may come before Acquire returns
+	d.state, d.spared = Queued, false // Granted may come before Acquire returns
 	slot, result := d.Pool.Acquire(&request, s)
 	switch result {
 	case backend.Granted:
@@ -305,10 +307,19 @@ func attemptOutcome(errno unix.Errno) (backend.Outcome, Reason) {
 	return backend.Unreachable, ConnectFailed
 }
 
+// withheldTime is how much longer than timeout_queue a stream may wait that gets no slot
+// because a new process takes over. It waits for the new process, not for a server, and
+// its time there has not begun. The other end of a hand-over may be silent for 5 s, a few
+// times (package handover); one that takes longer than this has failed.
+const withheldTime = 15 * time.Second
+
 // Limit is how long the present state may last, from Since on; 0 = forever.
 func (d *Dispatch) Limit() time.Duration {
 	switch d.state {
 	case Queued:
+		if d.spared {
+			return d.Pool.InForce().TimeoutQueue + withheldTime
+		}
 		return d.Pool.InForce().TimeoutQueue
 	case Connecting:
 		return d.Pool.InForce().TimeoutConnect
@@ -324,7 +335,10 @@ func (d *Dispatch) Limit() time.Duration {
 func (d *Dispatch) Expired(s Stream) {
 	switch d.state {
 	case Queued:
-		if d.Pool.Cancel(s) {
+		if !d.spared && d.Pool.Withheld(s) {
+			d.spared = true
+			s.Waits()
+		} else if d.Pool.Cancel(s) {
 			d.state = Idle
 			s.Unserved(QueueTimeout)
 		} // else a slot was granted meanwhile: Granted's post is on its way
@@ -380,10 +394,13 @@ func (d *Dispatch) Restart() { d.failed, d.attempts, d.starved = nil, 0, 0 }
 // the checks say so, the operator, or a reload.
 func (d *Dispatch) DownOf() Reason { return downOf(d.Slot.Server()) }
 
-// Request is a request for a slot with the fields that are alike for every stream.
-func (d *Dispatch) Request(c *Client, balance conf.Balance, endpoint conf.Endpoint) backend.Request {
+// Request is a request for a slot with the fields that are alike for every stream. The
+// first of a client counts as one that cannot move to a new process if it comes behind a
+// TLS handshake: it could not when a slot was reserved for it (handover.Old), and asks
+// before it can.
+func (d *Dispatch) Request(c *Client, balance conf.Balance, endpoint conf.Endpoint, first bool) backend.Request {
 	return backend.Request{
 		Source: c.From.Addr(), Balance: balance, Endpoint: endpoint, Tried: d.Tried(),
-		Stay: Stays(c.Conn), Now: c.Conn.Loop().Now(),
+		Stay: Stays(c.Conn) || first && c.Conn.HasTransport(), Now: c.Conn.Loop().Now(),
 	}
 }

@@ -155,6 +155,7 @@ type stream struct {
 	// What the stream does when it is called.
 	ended     bool // Wanted: it has ended
 	connected bool // Assigned: it has a connection already
+	stays     bool // Wanted: its client cannot move to a new process
 }
 
 // stream returns a stream that has not begun.
@@ -270,7 +271,7 @@ func (s *stream) Ready(c *reactor.Conn)     { s.ready(c) }
 func (s *stream) Expired(*reactor.Timer)    { s.dispatch.Expired(s) }
 func (s *stream) Target() conf.Endpoint     { return conf.EndpointTCP }
 func (s *stream) Wanted(bool) (backend.Request, bool) {
-	return backend.Request{Tried: s.dispatch.Tried(), Now: s.loop.Now()}, !s.ended
+	return backend.Request{Tried: s.dispatch.Tried(), Stay: s.stays, Now: s.loop.Now()}, !s.ended
 }
 
 func (s *stream) ready(c *reactor.Conn) {

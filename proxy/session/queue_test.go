@@ -144,3 +144,40 @@ func TestGrantToStoppedLoop(t *testing.T) {
 	f.checkFree()
 	f.checkOutcomes(backend.Completed, backend.Aborted)
 }
+
+// TestQueueDuringHandOver has clients that ask for a slot while a new process takes over:
+// they wait for the new process, whose servers are free, so timeout_queue does not hold
+// for them until they are there. If it fails, an upgrade of a busy machine resets them.
+func TestQueueDuringHandOver(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		stay bool // the client cannot move: it waits for a server, which is full
+		end  func(*fixture, *stream)
+		want string
+	}{
+		{"granted late", false, func(f *fixture, s *stream) {
+			f.Advance(queueTimeout + withheldTime - time.Second)
+			f.do(f.pool.Resume)
+			s.settle()
+		}, "queued, queued, granted, dial s1, established"},
+		{"never granted", false, func(f *fixture, s *stream) {
+			f.Advance(queueTimeout + time.Second)
+			s.check("queued, queued")
+			f.Advance(withheldTime)
+		}, "queued, queued, queue_timeout"},
+		{"cannot move", true, func(f *fixture, s *stream) { s.settle() }, "queued, queue_timeout"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := start(t, setup{servers: []behavior{accepts}, maxConn: 1})
+			f.do(func() { f.pool.Suspend(0) })
+			s := f.stream()
+			s.stays = test.stay
+			f.do(func() { s.dispatch.Begin(s) })
+			test.end(f, s)
+			s.check(test.want)
+		})
+	}
+}

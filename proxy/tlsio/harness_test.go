@@ -24,6 +24,7 @@ type fixture struct {
 	testing.TB
 	engine  *reactor.Engine
 	server  *Server
+	workers *Workers
 	address string
 	roots   *x509.CertPool
 	most    atomic.Int64 // bytes per read of a client; 0 = no limit
@@ -41,7 +42,8 @@ func begin(t testing.TB, system *reactor.System, c Config) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &fixture{TB: t, engine: engine, server: NewServer(c, NewWorkers(engine.Loops(), 1)), roots: certificate.Pool(c.Certificates...)}
+	workers := NewWorkers(engine.Loops(), 1)
+	b := &fixture{TB: t, engine: engine, workers: workers, server: NewServer(c, workers), roots: certificate.Pool(c.Certificates...)}
 	b.listen()
 	t.Cleanup(func() {
 		b.eventually("every connection ends", func() bool { return engine.Load() == 0 })

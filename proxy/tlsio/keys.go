@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
+	"slices"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -48,6 +49,25 @@ func suiteOf(id uint16) *suite {
 	return nil
 }
 
+// place is the suite's place in layerSuites.
+func (s *suite) place() uint8 {
+	return uint8(slices.IndexFunc(layerSuites[:], func(t suite) bool { return t.id == s.id }))
+}
+
+// expandKeys derives key and IV from a traffic secret.
+func (s *suite) expandKeys(secret []byte) *keys {
+	k := &keys{}
+	copy(k.iv[:], s.expand(secret, "iv", nonceSize))
+	key := s.expand(secret, "key", s.key)
+	aead, err := s.aead(key)
+	if err != nil {
+		panic(err) // of a key that has the size of its cipher
+	}
+	clear(key)
+	k.aead = aead
+	return k
+}
+
 // expand is HKDF-Expand-Label without a context (RFC 8446 section 7.1).
 func (s *suite) expand(secret []byte, label string, size int) []byte {
 	label = "tls13 " + label
@@ -72,13 +92,19 @@ const (
 
 // direction holds the traffic secret of one direction of a connection, and the number
 // of its next record. What is derived from the secret is there only while the
-// connection is in use: see rest.
+// direction is in use: see rest.
 type direction struct {
-	suite  *suite
-	secret [mostHash]byte // its first suite.secret bytes
+	keys   *keys          // nil = not derived
 	seq    uint64         // of the next record, under this secret
-	iv     [nonceSize]byte
-	aead   cipher.AEAD // nil = not derived
+	secret [mostHash]byte // its first bytes, as many as the suite's secrets have
+	suite  uint8          // its place in layerSuites
+	used   bool           // since the last rest
+}
+
+// keys is what a traffic secret is expanded to (RFC 8446 section 7.3).
+type keys struct {
+	aead cipher.AEAD
+	iv   [nonceSize]byte
 }
 
 // set begins with a secret, whose first record has the number seq.
@@ -86,46 +112,50 @@ func (d *direction) set(s *suite, secret []byte, seq uint64) error {
 	if s == nil || len(secret) != s.secret {
 		return fmt.Errorf("a traffic secret of %d bytes does not fit the cipher suite", len(secret))
 	}
-	*d = direction{suite: s, seq: seq}
+	*d = direction{suite: s.place(), seq: seq}
 	copy(d.secret[:], secret)
 	return nil
 }
 
-// present is the traffic secret.
-func (d *direction) present() []byte { return d.secret[:d.suite.secret] }
+// of is the suite that the secret belongs to.
+func (d *direction) of() *suite { return &layerSuites[d.suite] }
 
-// cipher derives key and IV from the secret (RFC 8446 section 7.3), unless that was done.
+// present is the traffic secret.
+func (d *direction) present() []byte { return d.secret[:d.of().secret] }
+
+// cipher returns the cipher of the next record, which it derives unless that was done.
 func (d *direction) cipher() cipher.AEAD {
-	if d.aead != nil {
-		return d.aead
+	d.used = true
+	if d.keys == nil {
+		d.keys = d.of().expandKeys(d.present())
 	}
-	copy(d.iv[:], d.suite.expand(d.present(), "iv", nonceSize))
-	key := d.suite.expand(d.present(), "key", d.suite.key)
-	aead, err := d.suite.aead(key)
-	if err != nil {
-		panic(err) // of a key that has the size of its cipher
-	}
-	clear(key)
-	d.aead = aead
-	return aead
+	return d.keys.aead
 }
 
 // update goes on with the next generation of the secret (RFC 8446 section 7.2).
 func (d *direction) update() {
-	next := d.suite.expand(d.present(), "traffic upd", d.suite.secret)
-	_ = d.set(d.suite, next, 0) // its size is that of the suite
+	next := d.of().expand(d.present(), "traffic upd", d.of().secret)
+	_ = d.set(d.of(), next, 0) // its size is that of the suite
 	clear(next)
 }
 
-// rest gives the memory of the cipher back: 768 bytes with AES-GCM.
-func (d *direction) rest() { d.aead = nil }
+// rest gives up what can be derived again (800 bytes with AES-GCM), unless it was used
+// since the last call. It reports whether nothing is left to give up.
+func (d *direction) rest() bool {
+	if !d.used {
+		d.keys = nil
+	}
+	d.used = false
+	return d.keys == nil
+}
 
 // wipe forgets the secret.
 func (d *direction) wipe() { *d = direction{} }
 
-// nonce puts the next record's nonce into p (RFC 8446 section 5.3), and counts the record.
+// nonce puts the next record's nonce into p (RFC 8446 section 5.3), and counts the
+// record. The cipher must be there.
 func (d *direction) nonce(p *[nonceSize]byte) []byte {
-	*p = d.iv
+	*p = d.keys.iv
 	for i := range 8 {
 		p[nonceSize-1-i] ^= byte(d.seq >> (8 * i))
 	}

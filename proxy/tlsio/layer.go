@@ -25,8 +25,8 @@ import (
 type layer struct {
 	in, out  direction
 	messages messages
+	place    int32 // in the worker's list of those in use, from 1 on; 0 = not listed
 	useless  uint8 // records since the last content
-	used     bool  // since the last rest
 	asked    bool  // the peer was asked for new keys, since the last it had
 	owes     bool  // the peer has asked for new keys, and has not got them
 }
@@ -94,7 +94,6 @@ func frame(p []byte) (size int, refused alert) {
 // less the tag, and returns its type and content.
 func (l *layer) open(w *worker, record, room []byte) (kind byte, content []byte, refused alert) {
 	header, body := record[:headerSize], record[headerSize:]
-	l.used = true
 	aead := l.in.cipher()
 	content, err := aead.Open(room[:0], l.in.nonce(&w.nonce), body, header)
 	if err != nil {
@@ -117,7 +116,6 @@ func (l *layer) seal(w *worker, out []byte, kind byte, content []byte) []byte {
 	out = slices.Grow(out, headerSize+size)
 	out = append(out, typeApplication, 3, 3, byte(size>>8), byte(size))
 	start := len(out)
-	l.used = true
 	out = append(append(out, content...), kind)
 	aead := l.out.cipher()
 	return aead.Seal(out[:start], l.out.nonce(&w.nonce), out[start:], out[start-headerSize:start])
@@ -225,14 +223,11 @@ func (l *layer) content() (refused alert) {
 	return 0
 }
 
-// rest gives up what can be derived again, unless it was used since the last call.
-func (l *layer) rest() {
-	if l.used {
-		l.used = false
-		return
-	}
-	l.in.rest()
-	l.out.rest()
+// rest gives up the keys of directions that were not used since the last call. It
+// reports whether none are left.
+func (l *layer) rest() bool {
+	in, out := l.in.rest(), l.out.rest()
+	return in && out
 }
 
 // wipe forgets the secrets.

@@ -71,8 +71,11 @@ func (t *Transport) handshakeOver(layer *layer, err error) {
 		t.leaf = leafOf(&state)
 	}
 	t.state, t.tls12, t.layer, t.protocol = open, state.Version == tls.VersionTLS12, layer, state.NegotiatedProtocol
-	if layer != nil && !t.strict {
-		t.library = nil
+	if layer != nil {
+		t.worker.inUse.add(layer) // its keys were needed to count records
+		if !t.strict {
+			t.library = nil
+		}
 	}
 	t.worker.loop.Append(&t.unread, left)
 	if broken, ok := end.(unix.Errno); ok {

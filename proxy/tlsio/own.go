@@ -65,6 +65,7 @@ func (t *Transport) takePlain(p []byte) int {
 // them (RFC 8446 section 4.6.3), and a peer that keeps asking makes nothing pile up.
 func (t *Transport) openRecords(c *reactor.Conn, in, p []byte) (n, used int) {
 	n = t.takePlain(p)
+	t.worker.inUse.add(t.layer)
 	for t.state == open && n < len(p) {
 		size, refused := frame(in[used:])
 		if refused != 0 {
@@ -149,6 +150,7 @@ func (t *Transport) sealRecords(c *reactor.Conn, p []byte) unix.Errno {
 		return unix.EPIPE
 	}
 	t.worker.resetOut()
+	t.worker.inUse.add(t.layer)
 	t.worker.out = t.layer.write(t.worker, t.worker.out, p)
 	return c.RawSend(t.worker.out)
 }

@@ -114,13 +114,6 @@ func (s *Suspended) Forget() {
 	s.layer.wipe()
 }
 
-// Rest implements reactor.Transport.
-func (t *Transport) Rest() {
-	if t.layer != nil {
-		t.layer.rest()
-	}
-}
-
 // Detachable implements reactor.Transport: an open connection of TLS 1.3 can move.
 func (t *Transport) Detachable() bool {
 	return t.layer != nil && (t.state == open || t.state == ended)
@@ -130,7 +123,7 @@ func (t *Transport) Detachable() bool {
 func (t *Transport) Detach() reactor.Suspended {
 	l := t.layer
 	s := &State{
-		Suite: l.in.suite.id, In: l.in.traffic(), Out: l.out.traffic(), Messages: l.messages,
+		Suite: l.in.of().id, In: l.in.traffic(), Out: l.out.traffic(), Messages: l.messages,
 		Unread: append([]byte(nil), t.unread.Bytes()...), Plain: append([]byte(nil), t.plain.Bytes()...),
 		Useless: l.useless, Asked: l.asked, Owes: l.owes,
 		Ended: t.state == ended, CloseNotifySent: t.closeNotifySent, FromServer: t.strict,

@@ -106,6 +106,43 @@ func TestMoves(t *testing.T) {
 	a.Close()
 }
 
+// TestMovesRefuseFlips flips one bit of a record, anywhere, behind a move and a key
+// update: the connection ends, and nothing of the record is read.
+func TestMovesRefuseFlips(t *testing.T) {
+	t.Parallel()
+	b := begin(t, reactor.Kernel(), usual(t))
+	const size = headerSize + len("once") + 1 + tagSize
+	for at := 1; at < size; at += 3 { // byte 0 is the type, and refused without being opened
+		a := b.attacker()
+		a.say(t, "hello")
+		if n := b.move(); n != 1 {
+			t.Errorf("%d connections have moved", n)
+		}
+		update := a.seal(new(worker), nil, typeHandshake, []byte{messageKeyUpdate, 0, 0, 1, updateNotRequested})
+		a.out.update()
+		if _, err := a.Write(update); err != nil {
+			t.Fatal(err)
+		}
+		a.say(t, "with new keys")
+		b.move()
+		record := a.seal(new(worker), nil, typeApplication, []byte("once"))
+		if len(record) != size {
+			t.Fatalf("the record has %d bytes, want %d", len(record), size)
+		}
+		record[at] ^= 0x10
+		if at == 3 || at == 4 { // the length: more has to come
+			record = append(record, make([]byte, 1<<14)...)
+		}
+		if _, err := a.Write(record); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.recorded(&b.reads); got != unix.EPROTO {
+			t.Errorf("with a bit of byte %d flipped the stream ended with %v", at, got)
+		}
+		a.Close()
+	}
+}
+
 // TestMovesWithin moves a connection within a record, and with bytes that were
 // decrypted and not read: nothing is lost, nothing comes twice.
 func TestMovesWithin(t *testing.T) {

@@ -123,6 +123,7 @@ func NewWorkers(loops []*reactor.Loop, handshakes int) *Workers {
 	ws := &Workers{loops: make([]worker, len(loops)), tokens: make(chan struct{}, handshakes)}
 	for i, loop := range loops {
 		ws.loops[i].loop, ws.loops[i].tokens, ws.loops[i].workers = loop, ws.tokens, ws
+		ws.loops[i].inUse.loop = loop
 	}
 	return ws
 }
@@ -136,6 +137,7 @@ type worker struct {
 	out     []byte        // records before they are sent
 	plain   []byte        // for a record that does not fit where it is read to; nil until one came
 	nonce   [nonceSize]byte
+	inUse   inUse // the connections that have keys
 }
 
 func (ws *Workers) of(loop *reactor.Loop) *worker {

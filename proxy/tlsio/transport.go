@@ -341,5 +341,8 @@ func (t *Transport) Close(c *reactor.Conn, cut bool) {
 func (t *Transport) drop() {
 	t.worker.loop.Drop(&t.unread)
 	t.worker.loop.Drop(&t.plain)
+	if t.layer != nil {
+		t.worker.inUse.remove(t.layer)
+	}
 	t.state, t.layer, t.library = closed, nil, nil
 }

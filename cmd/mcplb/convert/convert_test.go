@@ -78,7 +78,11 @@ func checkAccepted(t testing.TB, result *Result) {
 	if err == nil {
 		return
 	}
+	empty := !strings.Contains(result.Text, "[frontend.") // nothing to connect to: the result says that it is missing
 	for line := range strings.Lines(err.Error()) {
+		if empty && strings.Contains(line, ": is missing: ") {
+			continue
+		}
 		if !strings.Contains(line, "no such file") && !strings.Contains(line, "cannot be read") && !strings.Contains(line, "no such directory") {
 			t.Errorf("mcplb does not accept it: %s", line)
 		}

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"sync"
 	"time"
+
+	"mcplb/internal/certificate"
 )
 
 // scene is the balancer with its servers, clients and operator.
@@ -37,7 +39,7 @@ func start(ctx context.Context, directory string, o options, r *report) (*scene,
 			return s, err
 		}
 	}
-	if err := writeCertificate(directory); err != nil {
+	if err := certificate.WriteSelfSigned(directory, host); err != nil {
 		s.stop()
 		return s, err
 	}

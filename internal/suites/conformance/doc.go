@@ -11,6 +11,10 @@
 // checks that need servers with shared state may differ (the official servers
 // keep their state in memory).
 //
+// With -mode tls, clients speak TLS with mcplb, and mcplb with the servers, and each
+// verifies the other's certificate; with -mode h2, clients speak HTTP/2 with mcplb besides,
+// which Node's fetch does from version 26 on; with -mode all, all of it is compared.
+//
 // It needs Go and npm. The first run downloads the suites from the npm registry
 // and the Go module proxy into the directory given by -cache. The exit status
 // is 0 if no result is worse through mcplb, 1 if one is or could not be

@@ -25,6 +25,7 @@ type options struct {
 	cache string         // where the suites are installed
 	keep  string         // where to keep logs and results; "" = do not keep them
 	only  *regexp.Regexp // the suites to run, by name
+	modes []mode         // how mcplb is reached
 }
 
 // run is the program; it returns the exit status.
@@ -50,13 +51,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var opts options
-	var only string
+	var only, modes string
 	flags := flag.NewFlagSet("conformance", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&opts.mcplb, "mcplb", filepath.Join("bin", "mcplb"), "the balancer's binary, a `file`")
 	flags.StringVar(&opts.cache, "cache", "", "install the suites in this `directory` (default mcplb-conformance in the user's cache)")
 	flags.StringVar(&opts.keep, "keep", "", "keep logs and results in this `directory`")
 	flags.StringVar(&only, "only", "", "run the suites whose names match this `expression`")
+	flags.StringVar(&modes, "mode", "plain", "how mcplb is reached: `plain`, tls, h2, several divided by commas, or all")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
 	}
@@ -71,6 +73,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		opts.cache = filepath.Join(cache, "mcplb-conformance")
 	}
 	var err error
+	if opts.modes, err = parseModes(modes); err != nil {
+		return opts, fmt.Errorf("-mode: %w", err)
+	}
 	if opts.only, err = regexp.Compile(only); err != nil {
 		return opts, fmt.Errorf("-only: %w", err)
 	}

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +12,7 @@ import (
 	"testing"
 
 	"mcplb/conf"
+	"mcplb/internal/certificate"
 	"mcplb/internal/leak"
 )
 
@@ -97,8 +102,19 @@ func TestFreeAddresses(t *testing.T) {
 // suites.
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
-	text := configuration("127.0.0.1:1", "127.0.0.1:2", []string{"127.0.0.1:3", "127.0.0.1:4"}, []string{"/sse"})
-	path := filepath.Join(t.TempDir(), "lb.toml")
+	for _, mode := range allModes {
+		t.Run(mode.name, func(t *testing.T) { checkConfiguration(t, mode) })
+	}
+}
+
+func checkConfiguration(t *testing.T, mode mode) {
+	t.Parallel()
+	directory := t.TempDir()
+	if err := certificate.WriteSelfSigned(directory, "127.0.0.1"); err != nil {
+		t.Fatal(err)
+	}
+	text := configuration("127.0.0.1:1", "127.0.0.1:2", settings{mode, []string{"127.0.0.1:3", "127.0.0.1:4"}, []string{"/sse"}}, directory)
+	path := filepath.Join(directory, "lb.toml")
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -106,12 +122,64 @@ func TestConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if f, b := config.Frontends[0], config.Backends[0]; (f.TLS != nil) != mode.tls || f.HTTP2 != mode.http2 || (b.TLS != nil) != mode.tls {
+		t.Errorf("the frontend is %+v, the backend %+v", f, b)
+	}
 	if servers := config.Backends[0].Servers; len(servers) != 2 || config.Backends[0].Balance != conf.BalanceRoundRobin {
 		t.Errorf("the backend is %+v", config.Backends[0])
 	}
 	if routes := config.Frontends[0].Routes; len(routes) != 1 || routes[0].Endpoint != conf.EndpointSSE {
 		t.Errorf("the routes are %+v", routes)
 	}
+}
+
+// A terminator passes everything to the client before it ends, and the client's end to the
+// server.
+func TestTerminator(t *testing.T) {
+	t.Parallel()
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	directory := t.TempDir()
+	terminators, err := terminateAll([]string{server.Addr().String()}, directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminators.close()
+	pem, err := os.ReadFile(terminators.trusted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	dial := func() (client *tls.Conn, accepted net.Conn) {
+		client, err := tls.Dial("tcp", terminators.addresses()[0], &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted, err = server.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client, accepted
+	}
+	client, accepted := dial()
+	go func(server net.Conn) {
+		_, _ = server.Write(make([]byte, 1<<20))
+		server.Close()
+	}(accepted)
+	if n, err := io.Copy(io.Discard, client); n != 1<<20 || err != nil {
+		t.Errorf("the client got %d bytes, then %v", n, err)
+	}
+	client.Close()
+	client, accepted = dial()
+	client.Close()
+	if _, err := accepted.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the server sees %v of the client's end", err)
+	}
+	accepted.Close()
 }
 
 func TestCommandLine(t *testing.T) {
@@ -125,6 +193,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"-x"}, 2, "not defined: -x"},
 		{[]string{"x"}, 2, `unexpected argument "x"`},
 		{[]string{"-only", "("}, 2, "-only: error parsing"},
+		{[]string{"-mode", "tls,x"}, 2, `-mode: "x" is unknown`},
 		{[]string{"-mcplb", "no/such"}, 1, "build it (make build) or name it with -mcplb"},
 	} {
 		var printed strings.Builder

@@ -10,28 +10,13 @@ import (
 	"time"
 )
 
-// route is how clients reach the servers.
-type route struct {
-	name    string
-	servers int
-	direct  bool
-}
-
-// routes are all routes. The direct one is first: the others are compared with
-// it.
-var routes = []route{
-	{"directly", 1, true},
-	{"mcplb, 1 server", 1, false},
-	{"mcplb, 4 servers", 4, false},
-}
-
 // runSuites installs what is needed, runs the suites and prints the results;
 // false means that something is worse through mcplb.
 func runSuites(ctx context.Context, opts options, stdout io.Writer) (bool, error) {
 	if _, err := os.Stat(opts.mcplb); err != nil {
 		return false, fmt.Errorf("%w; build it (make build) or name it with -mcplb", err)
 	}
-	tools, err := install(ctx, opts.cache, func(what string) { fmt.Fprintln(stdout, what) })
+	tools, err := install(ctx, opts, func(what string) { fmt.Fprintln(stdout, what) })
 	if err != nil {
 		return false, err
 	}
@@ -71,10 +56,10 @@ func (r runner) compare(ctx context.Context, suite suite, directory string) bool
 	fmt.Fprintln(r.stdout, suite.name)
 	var direct results
 	good := true
-	for _, route := range routes {
+	for _, route := range routes(r.opts.modes) {
 		begun := time.Now()
 		results, note, err := r.run(ctx, suite, route, filepath.Join(directory, strings.ReplaceAll(route.name, " ", "")))
-		fmt.Fprintf(r.stdout, "  %-16s  %-48s %5.1fs  %s\n", route.name, results.summary(), time.Since(begun).Seconds(), note)
+		fmt.Fprintf(r.stdout, "  %-24s  %-48s %5.1fs  %s\n", route.name, results.summary(), time.Since(begun).Seconds(), note)
 		if err != nil {
 			fmt.Fprintf(r.stdout, "    FAILED: %v\n", err)
 			good = false
@@ -127,12 +112,27 @@ func (r runner) run(ctx context.Context, suite suite, route route, directory str
 		results, err = suite.run(ctx, r.tools, "http://"+addresses[0], directory)
 		return results, "", err
 	}
-	balancer, err := startBalancer(ctx, r.opts.mcplb, addresses, suite.sse, directory)
+	return r.runThrough(ctx, suite, route.mode, addresses, directory)
+}
+
+// runThrough runs a suite through mcplb, in front of these servers.
+func (r runner) runThrough(ctx context.Context, suite suite, mode mode, servers []string, directory string) (results results, note string, err error) {
+	clients, url := r.tools, "http://"
+	if mode.tls {
+		terminators, err := terminateAll(servers, directory)
+		if err != nil {
+			return nil, "", err
+		}
+		defer terminators.close()
+		servers, url = terminators.addresses(), "https://"
+		clients = clients.trusting(terminators.trusted, mode.http2)
+	}
+	balancer, err := startBalancer(ctx, r.opts.mcplb, settings{mode: mode, servers: servers, sse: suite.sse}, directory)
 	if err != nil {
 		return nil, "", err
 	}
 	defer balancer.process.stop()
-	if results, err = suite.run(ctx, r.tools, "http://"+balancer.client, directory); err != nil {
+	if results, err = suite.run(ctx, clients, url+balancer.client, directory); err != nil {
 		return nil, "", err
 	}
 	note, err = balancer.spread(ctx)

@@ -95,7 +95,7 @@ func goServer(args ...string) func(tools, string) program {
 func npmServer(transport string) func(tools, string) program {
 	return func(t tools, address string) program {
 		_, port, _ := strings.Cut(address, ":")
-		return t.node(filepath.Join(t.bin, "mcp-server-everything"), []string{transport}, "PORT="+port)
+		return t.script(filepath.Join(t.bin, "mcp-server-everything"), []string{transport}, "PORT="+port)
 	}
 }
 
@@ -103,15 +103,15 @@ func npmServer(transport string) func(tools, string) program {
 // streams.
 func exampleServer(t tools, address string) program {
 	_, port, _ := strings.Cut(address, ":")
-	return t.node(t.example("server", "simpleStreamableHttp"), nil, "MCP_PORT="+port)
+	return t.script(t.example("server", "simpleStreamableHttp"), nil, "MCP_PORT="+port)
 }
 
-// node returns a script, run by the node installed with it.
-func (t tools) node(script string, args []string, env ...string) program {
+// script returns a script, run by t.node, as are those that it runs.
+func (t tools) script(script string, args []string, env ...string) program {
 	return program{
-		path: filepath.Join(t.bin, "node"),
+		path: t.node,
 		args: append([]string{script}, args...),
-		env:  append(env, "PATH="+t.bin+":"+os.Getenv("PATH")),
+		env:  slices.Concat(env, t.env, []string{"PATH=" + filepath.Dir(t.node) + ":" + t.bin + ":" + os.Getenv("PATH")}),
 	}
 }
 
@@ -122,7 +122,7 @@ func (t tools) example(side, name string) string { return filepath.Join(t.sdk, s
 func conformance(revision string) func(context.Context, tools, string, string) (results, error) {
 	return func(ctx context.Context, t tools, url, directory string) (results, error) {
 		found := filepath.Join(directory, "checks")
-		program := t.node(filepath.Join(t.bin, "conformance"),
+		program := t.script(filepath.Join(t.bin, "conformance"),
 			[]string{"server", "--url", url + "/mcp", "--requirements", revision, "-o", found})
 		program.name = "conformance"
 		_, err := output(ctx, suiteTimeout, program, directory)
@@ -195,7 +195,7 @@ func inspect(path, transport string) func(context.Context, tools, string, string
 		all := results{}
 		for i, call := range calls {
 			args := append([]string{"--cli", url + path, "--transport", transport, "--method"}, call...)
-			program := t.node(filepath.Join(t.bin, "mcp-inspector"), args, "HOME="+directory) // it keeps files there
+			program := t.script(filepath.Join(t.bin, "mcp-inspector"), args, "HOME="+directory) // it keeps files there
 			program.name = fmt.Sprintf("inspector%d", i+1)
 			all[strings.Join(call, " ")] = clientResult(output(ctx, clientTimeout, program, directory))
 		}
@@ -227,7 +227,7 @@ func fallbackClient(ctx context.Context, t tools, url, directory string) (result
 // reconnects for the rest.
 func pollingServer(t tools, address string) program {
 	_, port, _ := strings.Cut(address, ":")
-	return t.node(t.example("server", "ssePollingExample"), nil, "POLLING_PORT="+port)
+	return t.script(t.example("server", "ssePollingExample"), nil, "POLLING_PORT="+port)
 }
 
 // pollingClient runs several clients at once, so that several servers are used.
@@ -251,7 +251,7 @@ func pollingClient(ctx context.Context, t tools, url, directory string) (results
 // example runs a client of the TypeScript SDK, the number-th of its name. Its
 // output must contain last: the exit status of some does not show a failure.
 func example(ctx context.Context, t tools, client string, number int, url, last, directory string) result {
-	program := t.node(t.example("client", client), []string{url})
+	program := t.script(t.example("client", client), []string{url})
 	program.name = fmt.Sprint(client, number)
 	result := clientResult(output(ctx, clientTimeout, program, directory))
 	if !strings.Contains(result.detail, last) {

@@ -180,6 +180,10 @@ func (p *proxy) groups() (all []*group) {
 			l.Impossible("it names no address")
 			continue
 		}
+		if b.ssl && len(b.lists) == 0 {
+			l.Impossible("it names no certificate that can be read: crt")
+			continue
+		}
 		l.Translated()
 		all = p.join(all, b, addrs)
 	}
@@ -193,6 +197,7 @@ func (p *proxy) join(all []*group, b *bindLine, addrs []string) []*group {
 	if b.ssl {
 		tls = b.tls
 		b.clientCertificates()
+		p.c.bindTLS.apply(tls)
 		if d := p.c.bindCiphers; d != nil && !b.ciphers {
 			tls.SetCiphers(d.Directive, d.arg(1))
 		}

@@ -19,7 +19,10 @@ type converter struct {
 	tables      map[string]*proxy // all, for stick tables
 	globalLog   *line
 	bindCiphers *line // of bind lines that have none
-	streams     int   // of a connection of HTTP/2
+	bindTLS     defaultTLS
+	serverTLS   defaultTLS
+	streams     int     // of a connection of HTTP/2
+	rules       []*line // http-request and their like that were read
 	crtBase     string
 	caBase      string
 	connLimits  []connLimit
@@ -279,7 +282,9 @@ func (c *converter) backendOf(p *proxy, mode string) string {
 		b.Default("replay", false)
 	}
 	p.writeCheck(b)
-	b.TLS = p.tls
+	if b.TLS = p.tls; b.TLS != nil {
+		c.serverTLS.apply(b.TLS)
+	}
 	if len(b.Servers) == 0 && b.Discover == nil {
 		c.config.Backends = slices.DeleteFunc(c.config.Backends, func(other *lb.Backend) bool { return other == b })
 		p.result = nil
@@ -297,6 +302,16 @@ func (c *converter) finish() {
 		a.Comment("listen", `"127.0.0.1:8404" for the page, metrics and commands such as mcplb status`)
 	}
 	a.Default("health_listen", "")
+	for _, l := range c.rules {
+		if l.Unsaid() {
+			l.Unneeded("no request reaches it")
+		}
+	}
+	for _, p := range c.proxies {
+		if !p.isFront() && len(p.steps) == 0 {
+			p.unreached()
+		}
+	}
 	for _, s := range c.sections {
 		if s.kind != "defaults" {
 			continue
@@ -304,10 +319,21 @@ func (c *converter) finish() {
 		s.head.Unneeded("no section takes these")
 		for _, l := range s.lines {
 			_, known := keywords[l.words[0]]
-			if _, knownOption := options[l.arg(1)]; l.Outcome() == lb.Impossible && l.Note() == "mcplb has no counterpart" && known && (l.words[0] != "option" || knownOption) {
+			if _, knownOption := options[l.arg(1)]; l.Unsaid() && known && (l.words[0] != "option" || knownOption) {
 				l.Unneeded("no section uses it")
 			}
 		}
+	}
+}
+
+// unreached accounts for the rules of a backend to which no route leads.
+func (p *proxy) unreached() {
+	lines := slices.Clone(p.rules)
+	for _, named := range p.acls {
+		lines = append(lines, named...)
+	}
+	for _, l := range lines {
+		l.Unneeded("no route that is translated leads to it")
 	}
 }
 

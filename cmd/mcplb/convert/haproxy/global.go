@@ -50,7 +50,8 @@ var globals = map[string]func(c *converter, l *line){
 		c.config.Global.Differ(l.Directive, "", "connection rates count every client")
 	},
 	"maxpipes": unneededGlobal("the engine's own"), "maxcomprate": unneededGlobal("compression is not limited"), "maxcompcpuusage": unneededGlobal("compression is not limited"), "maxzlibmem": unneededGlobal("compression is not limited"),
-	"ssl-default-bind-options": sslDefault, "ssl-default-server-options": sslDefault,
+	"ssl-default-bind-options":   func(c *converter, l *line) { c.bindTLS.read(l, "listeners") },
+	"ssl-default-server-options": func(c *converter, l *line) { c.serverTLS.read(l, "servers") },
 	"ssl-default-bind-ciphers": func(c *converter, l *line) {
 		c.bindCiphers = l
 		l.Unneeded("no listener takes it")
@@ -134,10 +135,6 @@ func globalStats(c *converter, l *line) {
 	}
 	c.config.Admin.Set("stats_socket", strings.TrimPrefix(l.arg(2), "unix@"), l.Directive)
 	c.config.Admin.Differ(l.Directive, "stats_socket", "mode 0600, level admin; the directory must exist")
-}
-
-func sslDefault(c *converter, l *line) {
-	c.config.Global.Differ(l.Directive, "", "TLS 1.2 is the oldest version, unless a tls.min_version says 1.3")
 }
 
 func sslCiphers(c *converter, l *line) {

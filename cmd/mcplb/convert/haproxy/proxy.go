@@ -32,6 +32,7 @@ type proxy struct {
 	counters  *line             // its stick-table
 	options   map[string]*line  // options that are on
 	monitor   *line             // monitor-uri
+	uniqueID  *line             // unique-id-header
 	result    *lb.Backend       // its backend, once there is one
 	steps     map[*group][]step // of its rules as a backend
 }
@@ -103,6 +104,9 @@ var keywords = map[string]func(p *proxy, l *line){
 	"backlog":                     unneeded("the kernel's limit (net.core.somaxconn) counts"),
 	"fullconn":                    unneeded("maxconn of servers does not grow with the load"),
 	"bind-process":                unneeded("all event loops serve all listeners"),
+	"unique-id-header":            func(p *proxy, l *line) { p.uniqueID = l },
+	"capture":                     unneeded("the keys of the access log are fixed"),
+	"declare":                     unneeded("the keys of the access log are fixed"),
 	"unique-id-format":            unneeded("requests have an identifier, {request_id}, where a rule asks for it"),
 	"max-keep-alive-queue":        unneeded("requests of a client may always go to the server's free connections"),
 	"load-server-state-from-file": unneeded("states survive reloads and upgrades"),

@@ -208,6 +208,10 @@ func (g *group) addRoutes(final *proxy) {
 	start := &lb.Table{}
 	start.Set("remove_request_headers", []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"})
 	g.forwardFor(g.proxy, start)
+	if l := g.uniqueID; l != nil && l.arg(1) != "" {
+		setInline(start, "set_request_headers", l.arg(1), "{request_id}", l)
+		start.Differ(l.Directive, "set_request_headers", "an identifier of mcplb's form")
+	}
 	c.walk(way{route: start}, steps)
 	g.finish(c.routes)
 	markUsed(g.proxy, crit)
@@ -218,8 +222,11 @@ func (g *group) addRoutes(final *proxy) {
 func markUsed(p *proxy, c *criteria) {
 	for name, lines := range p.acls {
 		for _, l := range lines {
+			c.notes = nil
 			_, err := c.criterion(l.args(2))
 			switch {
+			case slices.Contains(c.notes, noPasswords):
+				l.Impossible(noPasswords)
 			case c.used[l]:
 				l.Translated()
 			case !p.refersTo(name):

@@ -30,6 +30,7 @@ func (g *group) readSteps(p *proxy, c *criteria) (steps []step) {
 		if found, err := g.readStep(p, c, l); err != nil {
 			l.Impossible("%v", err)
 		} else {
+			g.c.rules = append(g.c.rules, l)
 			steps = append(steps, found...)
 		}
 	}
@@ -43,7 +44,7 @@ type action func(g *group, l *line, args []string) (step, error)
 // actions are the actions of the rules of requests. A new one is one entry.
 var actions = map[string]action{
 	"set-header": headerAction(setRequest), "add-header": headerAction(addRequest), "del-header": removeAction("request"),
-	"deny": denyAction, "reject": denyAction, "tarpit": denyAction, "silent-drop": denyAction, "block": denyAction,
+	"auth": authAction, "deny": denyAction, "reject": denyAction, "tarpit": denyAction, "silent-drop": denyAction, "block": denyAction,
 	"allow":    func(*group, *line, []string) (step, error) { return step{skips: true, apply: nothing}, nil },
 	"redirect": redirectAction, "return": returnAction,
 	"set-path": setPathAction, "replace-path": replacePathAction, "set-uri": setPathAction, "replace-uri": replacePathAction, "replace-pathq": replacePathAction,
@@ -109,10 +110,10 @@ func (g *group) readStep(p *proxy, c *criteria, l *line) ([]step, error) {
 	if table["cache-store"] != nil && len(words) > at {
 		return nil, errors.New("what a response gets depends on the route alone, not on a condition")
 	}
-	for _, note := range c.notes {
+	if notes := c.notes; len(notes) > 0 {
 		inner := s.apply
 		s.apply = func(t *lb.Table) error {
-			t.Differ(l.Directive, "", "%s", note)
+			noted(l, t, notes)
 			return inner(t)
 		}
 	}

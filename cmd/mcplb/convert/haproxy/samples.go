@@ -17,6 +17,7 @@ var samples = map[string]func(c *criteria, p pattern) (condition, error){
 	"url": pathBy(""), "url_beg": pathBy("beg"), "url_reg": pathBy("reg"),
 	"hdr": headerBy(""), "req.hdr": headerBy(""), "req.fhdr": headerBy(""), "hdr_beg": headerBy("beg"), "req.hdr_beg": headerBy("beg"),
 	"hdr_end": headerBy("end"), "hdr_reg": headerBy("reg"), "hdr_dom": headerBy("dom"), "hdr_sub": headerBy("sub"), "hdr_cnt": headerBy("found"), "req.hdr_cnt": headerBy("found"),
+	"http_auth": authenticated, "http_auth_group": authenticated,
 	"src": sourceOf, "method": methodOf,
 	"ssl_fc":     func(c *criteria, _ pattern) (condition, error) { return constant(c.group.tls != nil), nil },
 	"ssl_c_used": certificateShown, "ssl_fc_has_crt": certificateShown,

@@ -242,7 +242,8 @@ func retryOn(p *proxy, l *line) {
 
 func compression(p *proxy, l *line) {
 	switch {
-	case !p.isFront() && !p.isBack():
+	case p.mode != "http":
+		l.Unneeded("it means nothing in mode tcp")
 	case l.arg(1) == "algo" && slices.Contains(l.args(2), "gzip"):
 		p.front.Default("compress", []string{"text/html", "text/plain", "application/json"})
 		l.Translated()

@@ -21,9 +21,7 @@ func (g *group) useSteps(c *criteria) (steps []step) {
 			l.Impossible("%v", err)
 			continue
 		}
-		for _, note := range c.notes {
-			g.front.Differ(l.Directive, "", "%s", note)
-		}
+		noted(l, &g.front, c.notes)
 		steps = append(steps, g.useStep(l, when, l.arg(1)))
 	}
 	return steps

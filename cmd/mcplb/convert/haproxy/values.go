@@ -125,6 +125,11 @@ func cutFetch(s string) (name, rest string, err error) {
 
 // fetch returns what stands for a sample.
 func (g *group) fetch(l *line, t *lb.Table, name string) (string, error) {
+	if folded := strings.ToLower(name); strings.HasSuffix(strings.TrimSuffix(folded, ",lower"), "hdr(host)") {
+		if name = strings.TrimSuffix(folded, ",lower"); name != folded {
+			t.Differ(l.Directive, "", "the host is as the client writes it, in upper or lower case")
+		}
+	}
 	switch name {
 	case "ssl_fc":
 		if g.tls != nil {

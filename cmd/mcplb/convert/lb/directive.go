@@ -50,6 +50,9 @@ func (d *Directive) Outcome() Outcome {
 	return d.outcome
 }
 
+// Unsaid reports whether nothing has been said about the directive.
+func (d *Directive) Unsaid() bool { return d.outcome == Unknown }
+
 // Note returns what there is to say of the outcome, or "".
 func (d *Directive) Note() string {
 	if d.outcome == Unknown {

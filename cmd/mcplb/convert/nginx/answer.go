@@ -147,7 +147,7 @@ func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err er
 		return nil, false, errors.New("mcplb has no such condition")
 	}
 	variable, operator, value := words[0], words[1], words[2]
-	values, err := g.compared(n, operator, value)
+	values, err := g.compared(n, variable, operator, value)
 	if err != nil {
 		return nil, false, err
 	}
@@ -222,33 +222,53 @@ func conditionKey(variable string) (key string, isList bool, err error) {
 // alternatives is a regular expression of complete words.
 var alternatives = regexp.MustCompile(`^\^?\(?([\w.\\-]+(?:\|[\w.\\-]+)*)\)?\$?$`)
 
+// isToken are the variables whose values are single words: what is in one is all of it.
+var isToken = map[string]bool{"$request_method": true, "$http_upgrade": true, "$scheme": true}
+
 // compared returns the values with which a variable is compared.
-func (g *group) compared(n *node, operator, value string) ([]string, error) {
+func (g *group) compared(n *node, variable, operator, value string) ([]string, error) {
 	switch operator {
 	case "=", "!=":
 		return []string{value}, nil
 	case "~", "~*", "!~", "!~*":
-		found := alternatives.FindStringSubmatch(value)
-		if found == nil || !plain(found[1]) {
-			return nil, fmt.Errorf("%s is a regular expression, and mcplb's conditions are none", value)
+	default:
+		return nil, fmt.Errorf("mcplb has no condition %q", operator)
+	}
+	found := alternatives.FindStringSubmatch(value)
+	if found == nil || !plain(found[1]) {
+		return nil, fmt.Errorf("%s is a regular expression, and mcplb's conditions are none", value)
+	}
+	values := strings.Split(strings.ReplaceAll(found[1], `\`, ""), "|")
+	if strings.Contains(operator, "*") && variable != "$host" {
+		g.frontend.Differ(n.Directive, "", "values are compared with regard to case")
+		values = spellings(values)
+	}
+	starts, ends := strings.HasPrefix(value, "^"), strings.HasSuffix(value, "$")
+	grouped := len(values) == 1 || strings.Contains(value, "(") // or else an anchor is of one of them alone
+	switch {
+	case starts && ends && grouped:
+	case isToken[variable]:
+		g.frontend.Differ(n.Directive, "", "complete values are compared")
+	case starts && grouped && strings.HasPrefix(variable, "$http_") && variable != "$http_host":
+		for i := range values {
+			values[i] += "*"
 		}
-		values := strings.Split(strings.ReplaceAll(found[1], `\`, ""), "|")
-		if !strings.HasPrefix(value, "^") || !strings.HasSuffix(value, "$") {
-			g.frontend.Differ(n.Directive, "", "complete values are compared")
-		}
-		if strings.Contains(operator, "*") {
-			g.frontend.Differ(n.Directive, "", "values are compared with regard to case")
-			for _, v := range values {
-				for _, form := range []string{strings.ToLower(v), strings.ToUpper(v), strings.ToUpper(v[:1]) + strings.ToLower(v[1:])} {
-					if !slices.Contains(values, form) {
-						values = append(values, form)
-					}
-				}
+	default:
+		return nil, fmt.Errorf("%s is a part of the value, and mcplb compares complete values, or of headers the beginning (^)", value)
+	}
+	return values, nil
+}
+
+// spellings are values in their usual spellings.
+func spellings(values []string) []string {
+	for _, v := range slices.Clone(values) {
+		for _, form := range []string{strings.ToLower(v), strings.ToUpper(v), strings.ToUpper(v[:1]) + strings.ToLower(v[1:])} {
+			if !slices.Contains(values, form) {
+				values = append(values, form)
 			}
 		}
-		return values, nil
 	}
-	return nil, fmt.Errorf("mcplb has no condition %q", operator)
+	return values
 }
 
 // headerName is the header of $http_NAME.

@@ -28,7 +28,7 @@ func (r *rules) content(s *scope, conditions *lb.Table, priority int) {
 		pass = s.parent.own["proxy_pass"]
 	}
 	switch {
-	case len(pass) > 0:
+	case len(pass) > 0 && len(s.own["internal"]) == 0:
 		variants, err := g.proxied(s, pass[0], conditions)
 		if err != nil {
 			pass[0].Impossible("%v", err)
@@ -49,9 +49,46 @@ func (r *rules) content(s *scope, conditions *lb.Table, priority int) {
 	case slices.Contains(g.pages, s):
 		r.add(priority, conditions, sourced(notFound("a page of error_pages, which mcplb does not serve"), s))
 		g.frontend.Differ(s.node.Directive, "", "%s: 404 for who asks for the page itself", s.node.Text)
+	case len(s.own["internal"]) > 0:
+		s.own["internal"][0].Translated()
+		r.add(priority, conditions, sourced(notFound("internal: not for clients"), s))
 	default:
 		r.add(priority, conditions, sourced(notFound(g.unserved(s)), s))
 	}
+}
+
+// guards are the directives that ask clients for more than mcplb can: what they guard
+// is refused, since it would be open otherwise.
+var guards = []string{"auth_basic", "auth_request", "auth_jwt", "auth_oidc"}
+
+// guard returns the directive that guards a location, or nil.
+func (s *scope) guard() *node {
+	for _, name := range guards {
+		switch n := s.last(name); {
+		case n == nil:
+		case n.arg(0) == "off":
+			n.Unneeded("there is none")
+		default:
+			n.Impossible("mcplb asks for no passwords or tokens: what it guards is refused with 403, not open")
+			return n
+		}
+	}
+	return nil
+}
+
+// guarded writes what a location serves, or refuses it if it has a guard.
+func (r *rules) guarded(s *scope, conditions *lb.Table, priority int) {
+	before := len(r.list)
+	r.content(s, conditions, priority)
+	n := s.guard()
+	if n == nil {
+		return
+	}
+	r.list = r.list[:before]
+	t := &lb.Table{}
+	t.Set("respond", lb.Inline{{Key: "status", Value: 403}})
+	t.Comment("respond", n.Place.String()+": "+n.Text+" is not possible")
+	r.add(priority, conditions, sourced(t, s))
 }
 
 func sourced(t *lb.Table, s *scope) *lb.Table {

@@ -137,6 +137,9 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 	alternatives, holds, err := r.g.condition(n)
 	if err != nil {
 		n.Impossible("%v", err)
+		for _, child := range n.inner {
+			child.Impossible("the condition of its if is not possible")
+		}
 		return
 	}
 	n.Translated()
@@ -204,7 +207,7 @@ func (r *rules) at(s *scope, conditions *lb.Table, priority int) {
 		r.list[len(r.list)-1].priority = priority
 		return
 	}
-	r.content(s, conditions, priority)
+	r.guarded(s, conditions, priority)
 }
 
 // notFound is the answer where nginx would look for a file.
