@@ -182,7 +182,10 @@ func TestHTTP2GeneratedResponses(t *testing.T) {
 				c.cause(b, s)
 			}
 			got := p.outcome(3)
-			if s := p.streams[3]; s.status != c.status || s.end != "END_STREAM" || s.fields.Get("Content-Type") != "application/json" || string(parseRPC(t, s.body).ID) != `"seven"` {
+			known := func(id string) bool { // a body that is too large is not waited for
+				return id == `"seven"` || id == "null" && c.status == "413"
+			}
+			if s := p.streams[3]; s.status != c.status || s.end != "END_STREAM" || s.fields.Get("Content-Type") != "application/json" || !known(string(parseRPC(t, s.body).ID)) {
 				t.Errorf("%s %q %v, want %s", got, s.body, s.fields, c.status)
 			}
 			p.Finish()
