@@ -51,13 +51,15 @@ func leastLoaded(loops []*reactor.Loop) (least int) {
 // removed, if a reload would.
 func (a *Arrival) disconnect() {
 	for _, one := range a.list {
-		server := one.server
-		if server == nil || !server.Removed() || a.to.held.servers[one.Slot.Server-1].Removed {
-			continue
-		}
-		if policy := one.pool.InForce().OnRemoved; policy == conf.OnDownClose {
-			a.to.Balancer.Disconnect(server, policy)
-		}
+		_ = one.held(func(h *Holding, c *claimed) error { // of an error there is none
+			if c.server == nil || !c.server.Removed() || a.to.held.servers[h.Slot.Server-1].Removed {
+				return nil
+			}
+			if policy := c.pool.InForce().OnRemoved; policy == conf.OnDownClose {
+				a.to.Balancer.Disconnect(c.server, policy)
+			}
+			return nil
+		})
 	}
 }
 

@@ -76,21 +76,44 @@ func (o *Old) detachSome(loop *reactor.Loop, from int) (list []*leaving, next in
 // that never can is drained once the new process serves.
 func (o *Old) detach(c *reactor.Conn) *leaving {
 	s := session.Of(c)
-	if s == nil || o.refused[s] {
+	if s == nil {
 		return nil
 	}
-	slot, source := s.Holds()
-	m := &leaving{session: s, record: Record{Frontend: s.Info().Frontend, Source: source.Key(), Limited: source != nil, Spent: source.Spent()}}
-	if slot.Server() != nil {
-		m.record.Slot = o.keyOf(slot)
-	}
-	if m.detach() {
+	_, multiplexed := s.(session.Multiplexer)
+	never := session.Stays(c) || multiplexed && o.refused[s]
+	m := &leaving{session: s, record: Record{Frontend: s.Info().Frontend, Holding: o.holding(s)}}
+	if !o.refused[s] && m.detach() {
+		o.recordStreams(m)
 		return m
 	}
-	if session.Stays(c) && o.left && s.Info().Requests > 0 {
+	if never && o.left && s.Info().Requests > 0 {
 		s.Drain() // not a client who has just come: it is about to ask
 	}
 	return nil
+}
+
+// holding is what a session, or a stream, holds here.
+func (o *Old) holding(s session.Session) Holding {
+	slot, source := s.Holds()
+	h := Holding{Source: source.Key(), Limited: source != nil, Spent: source.Spent()}
+	if slot.Server() != nil {
+		h.Slot = o.keyOf(slot)
+	}
+	return h
+}
+
+// recordStreams notes the streams of a detached session, if it has any.
+func (o *Old) recordStreams(m *leaving) {
+	all, multiplexed := m.session.(session.Multiplexer)
+	if !multiplexed {
+		return
+	}
+	all.EachStream(func(s session.Session) {
+		d := &m.detached.Streams[len(m.record.Streams)]
+		m.record.Streams = append(m.record.Streams, StreamRecord{
+			Holding: o.holding(s), HasServer: d.FD >= 0, Server: d.Watched, ServerTLS: stateOf(d),
+		})
+	})
 }
 
 // batch makes one batch of sessions of one loop.

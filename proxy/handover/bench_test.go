@@ -20,7 +20,8 @@ func someRecords(n int, logged bool) []Record {
 	for i := range all {
 		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), uint16(1024+i))
 		all[i] = Record{
-			Frontend: "mcp", Slot: SlotKey{Server: uint32(i%8 + 1), Entry: uint32(i)}, Source: uint64(i) << 32, Limited: true, Two: true,
+			Frontend: "mcp", Two: true,
+			Holding:  Holding{Slot: SlotKey{Server: uint32(i%8 + 1), Entry: uint32(i)}, Source: uint64(i) << 32, Limited: true},
 			Detached: int64(12*time.Hour) + int64(i),
 			Stream: &l4.Handover{
 				Client: session.ClientState{From: from, Since: int64(11 * time.Hour)}, Relaying: true,

@@ -14,9 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mostDescriptors is how many descriptors one message may carry (SCM_MAX_FD,
-// unix(7)).
-const mostDescriptors = 253
+// mostDescriptors is how many descriptors may be sent at once (SCM_MAX_FD, unix(7)).
+// Those of a connection of HTTP/2 may be more: they follow, as many at once with a byte of
+// their own, before the payload. mostPerMessage bounds those of a message.
+const (
+	mostDescriptors = 253
+	mostPerMessage  = 1 << 16
+)
 
 // mostPayload bounds a message: a fault of the other side must not exhaust this
 // process's memory.
@@ -109,21 +113,19 @@ func (c *Channel) Close() {
 
 // Send sends a message. The descriptors still belong to the caller.
 func (c *Channel) Send(kind Kind, payload []byte, descriptors ...int) error {
-	if len(descriptors) > mostDescriptors || len(payload) > mostPayload {
+	if len(descriptors) > mostPerMessage || len(payload) > mostPayload {
 		return fmt.Errorf("hand-over message %d: %d descriptors and %d bytes are too many", kind, len(descriptors), len(payload))
 	}
 	var head [headerSize]byte
 	head[0] = byte(kind)
 	binary.BigEndian.PutUint32(head[4:], uint32(len(descriptors)))
 	binary.BigEndian.PutUint32(head[8:], uint32(len(payload)))
-	var rights []byte
-	if len(descriptors) > 0 {
-		rights = unix.UnixRights(descriptors...)
-	}
-	// The descriptors are sent with the head, which a stream socket does not split.
-	n, _, err := c.conn.WriteMsgUnix(head[:], rights, nil)
-	if err == nil && n < len(head) {
-		err = io.ErrShortWrite
+	first := descriptors[:min(len(descriptors), mostDescriptors)]
+	err := c.sendRights(head[:], first)
+	for rest := descriptors[len(first):]; len(rest) > 0 && err == nil; {
+		n := min(len(rest), mostDescriptors)
+		err = c.sendRights([]byte{0}, rest[:n])
+		rest = rest[n:]
 	}
 	if err == nil && len(payload) > 0 {
 		_, err = c.conn.Write(payload)
@@ -132,6 +134,19 @@ func (c *Channel) Send(kind Kind, payload []byte, descriptors ...int) error {
 		return fmt.Errorf("hand-over message %d: %w", kind, err)
 	}
 	return nil
+}
+
+// sendRights sends p, which a stream socket does not split, and descriptors with it.
+func (c *Channel) sendRights(p []byte, descriptors []int) error {
+	var rights []byte
+	if len(descriptors) > 0 {
+		rights = unix.UnixRights(descriptors...)
+	}
+	n, _, err := c.conn.WriteMsgUnix(p, rights, nil)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	return err
 }
 
 // SendJSON sends a message whose payload is v in JSON.
@@ -152,10 +167,12 @@ func (c *Channel) Receive() (*Message, error) {
 		return nil, err
 	}
 	m := &Message{Kind: Kind(head[0]), Descriptors: descriptors}
-	size := binary.BigEndian.Uint32(head[8:])
+	wanted, size := int(binary.BigEndian.Uint32(head[4:])), binary.BigEndian.Uint32(head[8:])
+	err = c.receiveRest(m, wanted)
 	switch {
-	case int(binary.BigEndian.Uint32(head[4:])) != len(descriptors):
-		err = fmt.Errorf("%d descriptors came of %d (is the open-files limit too low?)", len(descriptors), binary.BigEndian.Uint32(head[4:]))
+	case err != nil:
+	case wanted != len(m.Descriptors):
+		err = fmt.Errorf("%d descriptors came of %d (is the open-files limit too low?)", len(m.Descriptors), wanted)
 	case size > mostPayload:
 		err = fmt.Errorf("%d bytes are too many", size)
 	default:
@@ -166,6 +183,18 @@ func (c *Channel) Receive() (*Message, error) {
 		return nil, fmt.Errorf("hand-over message %d: %w", m.Kind, err)
 	}
 	return m, nil
+}
+
+// receiveRest reads the descriptors of m that did not fit beside its head.
+func (c *Channel) receiveRest(m *Message, wanted int) error {
+	for got := len(m.Descriptors); got > 0 && got%mostDescriptors == 0 && got < min(wanted, mostPerMessage); got = len(m.Descriptors) {
+		more, err := c.receiveHead([]byte{0})
+		m.Descriptors = append(m.Descriptors, more...)
+		if err != nil || len(more) == 0 {
+			return err
+		}
+	}
+	return nil
 }
 
 // receivePayload reads a payload. It allocates memory as the bytes arrive, not by

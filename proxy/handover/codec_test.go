@@ -12,9 +12,11 @@ import (
 	"mcplb/conf"
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/admin"
+	"mcplb/proxy/http2"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/l7"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/session"
 	"mcplb/proxy/tlsio"
 )
 
@@ -166,6 +168,34 @@ func FuzzReport(f *testing.F) {
 	})
 }
 
+// Records whose parts do not fit together are refused, and those that do are not.
+func TestRecordsOfHTTP2(t *testing.T) {
+	t.Parallel()
+	frontend, workers := Frontend{Stream: new(l4.Frontend), HTTP: new(l7.Frontend)}, tlsio.NewWorkers(nil, 1)
+	for name, spoil := range map[string]func(*Record){
+		"":                        func(*Record) {},
+		"a stream without record": func(r *Record) { r.Streams = r.Streams[:1] },
+		"streams alone":           func(r *Record) { r.HTTP2 = nil },
+		"two layers":              func(r *Record) { r.HTTP = &l7.Handover{} },
+		"two sockets":             func(r *Record) { r.Two = true },
+		"a slot of its own":       func(r *Record) { r.Slot.Server = 1 },
+		"a server without slot":   func(r *Record) { r.Streams[0].Slot = SlotKey{} },
+		"a server that is not":    func(r *Record) { r.Streams[1].HasServer = true },
+		"a slot without server":   func(r *Record) { r.Streams[1].Slot.Server = 1 },
+		"no socket":               func(r *Record) { r.Streams[0].HasServer = false },
+		"TLS of nothing":          func(r *Record) { r.Streams[0].ServerTLS = &tlsio.State{Suite: 1} },
+		"the protocol's state":    func(r *Record) { r.HTTP2.HTTP2.RecvWindow = -1 },
+	} {
+		all := *someBatch()
+		r := all[len(all)-1]
+		spoil(&r)
+		a := arriving{Record: r}
+		if err := a.attach(frontend, make([]int, r.descriptors()), workers); (err == nil) != (name == "") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // Whatever a batch is, its records are usable or refused.
 func FuzzBatch(f *testing.F) {
 	addPayloads(f, someBatch())
@@ -175,8 +205,10 @@ func FuzzBatch(f *testing.F) {
 		checkDecode(t, payload, &records)
 		for _, r := range records {
 			a := arriving{Record: r}
-			if err := a.attach(frontend, make([]int, r.descriptors()), workers); err == nil && (a.Stream == nil) == (a.HTTP == nil) {
+			if err := a.attach(frontend, make([]int, r.descriptors()), workers); err == nil && (a.Stream == nil) == (a.HTTP == nil && a.HTTP2 == nil) {
 				t.Errorf("a record of two layers, or none, is accepted: %+v", r)
+			} else if err == nil && a.HTTP2 != nil && len(a.detached.Streams) != len(a.HTTP2.Streams) {
+				t.Errorf("%d of the streams of %+v have what they need", len(a.detached.Streams), r)
 			}
 		}
 	})
@@ -256,5 +288,29 @@ func someBatch() *[]Record {
 		Client: all[0].Stream.Client, Pending: []byte("GET /"), Log: &accesslog.Record{Frontend: "web"},
 		Exchange: l7.ExchangeHandover{Rewriter: &mcp.EndpointRewriter{}, ToServer: []byte("x")},
 	}})
+	all = append(all, Record{
+		Frontend: "web", HTTP2: someMultiplexer(all[0].Stream.Client),
+		Streams: []StreamRecord{{Holding: all[0].Holding, HasServer: true}, {}},
+	})
 	return &all
+}
+
+// someMultiplexer is a connection of HTTP/2 with an answer under way and a request.
+func someMultiplexer(client session.ClientState) *l7.MultiplexerHandover {
+	stream := http2.StreamState{ID: 1, SendWindow: 3, RecvWindow: 16384, Granted: 16384, SendLeft: -1, RecvLeft: -1}
+	next := stream
+	next.ID = 3
+	return &l7.MultiplexerHandover{
+		Client: client, Input: []byte("\x00\x00"), Output: []byte("frames"),
+		HTTP2: http2.ConnState{
+			Settings: http2.Settings{MaxStreams: 100, StreamWindow: 16384, MaxStreamWindow: 65536, ConnWindow: 1 << 20, MaxHead: 1 << 15},
+			State:    2, Acknowledged: true, LastStream: 3, PeerWindow: 65535, PeerTableSize: 4096, SendWindow: 10, RecvWindow: 1 << 19,
+			Table:   http2.TableState{Resized: true, Max: 4096, Fields: []http2.Field{{Name: []byte("x-a"), Value: []byte("b")}}},
+			Streams: []http2.StreamState{stream, next}, EndedIDs: []uint32{1}, EndedHow: []uint8{1},
+		},
+		Streams: []l7.StreamHandover{
+			{ID: 1, Handover: l7.Handover{Client: client, At: l7.AtAnswer, Log: &accesslog.Record{Frontend: "web"}}, Out: []byte("waits for a window")},
+			{ID: 3, Handover: l7.Handover{Client: client, At: l7.AtRequest}, In: []byte("GET / HTTP/1.1\r\n\r\n")},
+		},
+	}
 }

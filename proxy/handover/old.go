@@ -127,7 +127,7 @@ func (o *Old) Report() (payload []byte, clients int, err error) {
 func (o *Old) countStaying() {
 	o.staying = 0
 	o.everySession(func(c *reactor.Conn, s session.Session) {
-		if slot, _ := s.Holds(); session.Stays(c) && (asksAgain(s) || slot.Server() == nil) {
+		if slot, _ := s.Holds(); session.Lingers(c) && (asksAgain(s) || slot.Server() == nil) {
 			o.staying++
 		}
 	})

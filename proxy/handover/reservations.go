@@ -165,40 +165,52 @@ func (r *reservations) reinstate(server *backend.Server, key SlotKey) backend.Sl
 	return r.pools[at].Reinstate(server, r.entries[at][key.Entry])
 }
 
-// claim gives a session the slot and the source's connection that were reserved
-// for it.
+// claim gives a session, and its streams, the slots and the sources' connections that were
+// reserved for them: all, or none.
 func (r *reservations) claim(a *arriving) error {
-	if key := a.Slot; key.Server != 0 {
-		server := r.server(key)
+	err := a.held(r.claimOne)
+	if err != nil {
+		r.unclaim(a)
+	}
+	return err
+}
+
+func (r *reservations) claimOne(h *Holding, c *claimed) error {
+	if h.Slot.Server != 0 {
+		server := r.server(h.Slot)
 		if server == nil {
 			return errUnknown
 		}
-		a.server, a.pool = server, server.Pool()
-		if reserved := r.slots[key]; len(reserved) > 0 {
-			a.slot = reserved[len(reserved)-1]
-			r.slots[key] = reserved[:len(reserved)-1]
+		c.server, c.pool = server, server.Pool()
+		if reserved := r.slots[h.Slot]; len(reserved) > 0 {
+			c.slot = reserved[len(reserved)-1]
+			r.slots[h.Slot] = reserved[:len(reserved)-1]
 		} else { // granted since the last report
-			a.slot = r.reinstate(server, key)
+			c.slot = r.reinstate(server, h.Slot)
 		}
 	}
-	if a.Limited {
-		if reserved := r.sources[a.Source]; len(reserved) > 0 {
-			a.source = reserved[len(reserved)-1]
-			r.sources[a.Source] = reserved[:len(reserved)-1]
+	if h.Limited {
+		if reserved := r.sources[h.Source]; len(reserved) > 0 {
+			c.source = reserved[len(reserved)-1]
+			r.sources[h.Source] = reserved[:len(reserved)-1]
 		} else {
-			a.source = r.limiter.Reinstate(a.Source, r.now())
+			c.source = r.limiter.Reinstate(h.Source, r.now())
 		}
-		a.source.Charge(a.Spent)
+		c.source.Charge(h.Spent)
 	}
 	return nil
 }
 
 // unclaim reserves again what a session has claimed: it stays in the old process.
 func (r *reservations) unclaim(a *arriving) {
-	if a.slot.Server() != nil {
-		r.slots[a.Slot] = append(r.slots[a.Slot], a.slot)
-	}
-	if a.source != nil {
-		r.sources[a.Source] = append(r.sources[a.Source], a.source)
-	}
+	_ = a.held(func(h *Holding, c *claimed) error { // of an error there is none
+		if c.slot.Server() != nil {
+			r.slots[h.Slot] = append(r.slots[h.Slot], c.slot)
+		}
+		if c.source != nil {
+			r.sources[h.Source] = append(r.sources[h.Source], c.source)
+		}
+		*c = claimed{}
+		return nil
+	})
 }

@@ -4,6 +4,7 @@ package http2
 // Next, streams included. What the encoder's table holds is not part of it: the next block
 // empties the client's.
 type ConnState struct {
+	Settings               Settings
 	State                  uint8
 	Acknowledged, Leaving  bool
 	LastStream             uint32
@@ -12,6 +13,7 @@ type ConnState struct {
 	SendWindow, RecvWindow int32
 	Owed                   int32
 	Points, Bytes          int32
+	Counted                int64 // when time was counted last for the points, on the caller's clock
 	Table                  TableState
 	Data                   DataState
 	Block                  BlockState
@@ -54,7 +56,7 @@ type StreamState struct {
 // State returns what Restore needs, in memory that the connection does not share.
 func (c *Conn) State() ConnState {
 	s := ConnState{
-		State: uint8(c.state), Acknowledged: c.acknowledged, Leaving: c.leaving, LastStream: c.lastStream,
+		Settings: *c.settings, Counted: c.score.since, State: uint8(c.state), Acknowledged: c.acknowledged, Leaving: c.leaving, LastStream: c.lastStream,
 		PeerWindow: c.peerWindow, PeerTableSize: c.peerTableSize, SendWindow: c.sendWindow, RecvWindow: c.recvWindow,
 		Owed: c.owed, Points: c.score.points, Bytes: c.score.bytes, Forgotten: c.forgotten,
 		Table: TableState{Resized: c.decoder.resized, Max: c.decoder.table.max},
@@ -80,14 +82,18 @@ func (c *Conn) State() ConnState {
 	return s
 }
 
-// Restore continues a connection that has this State. Settings should be those that it was
-// started with.
+// Restore continues a connection that has this State, which must be Valid, with the settings
+// that it was started with: settings, if those are the same, so that connections share them.
 func (c *Conn) Restore(shared *Shared, settings *Settings, s *ConnState) {
+	if *settings != s.Settings {
+		own := s.Settings
+		settings = &own
+	}
 	*c = Conn{
 		shared: shared, settings: settings, encoded: true,
 		state: connState(s.State), acknowledged: s.Acknowledged, leaving: s.Leaving, lastStream: s.LastStream,
 		peerWindow: s.PeerWindow, peerTableSize: s.PeerTableSize, sendWindow: s.SendWindow, recvWindow: s.RecvWindow,
-		owed: s.Owed, score: score{points: s.Points, bytes: s.Bytes}, forgotten: s.Forgotten,
+		owed: s.Owed, score: score{points: s.Points, bytes: s.Bytes, since: s.Counted}, forgotten: s.Forgotten,
 		data:  dataFrame{s.Data.ID, s.Data.Left, s.Data.Padding, s.Data.EndStream, s.Data.Discard},
 		block: headerBlock{s.Block.ID, s.Block.Flags, s.Block.Frames, s.Block.DependsOn, s.Block.Bytes},
 	}

@@ -68,7 +68,13 @@ func newTrace() *trace {
 
 // move continues the connection as another process would.
 func (r *trace) move() {
+	if r.conn.state == connFailed {
+		return // it ends in the process that it is in
+	}
 	state := r.conn.State()
+	if !state.Valid() {
+		panic(fmt.Sprintf("a state is refused: %+v", state))
+	}
 	r.conn, r.shared = new(Conn), new(Shared)
 	r.conn.Restore(r.shared, &testSettings, &state)
 }

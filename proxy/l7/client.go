@@ -129,7 +129,7 @@ func (c *client) Ready(*reactor.Conn) {
 
 // gone ends the client because it is no longer there.
 func (c *client) gone() {
-	if s := c.stream; s != nil && !s.began {
+	if s := c.stream; s != nil && !s.Began {
 		s.cancelled()
 	}
 	reason := session.ClientClosed
@@ -435,8 +435,12 @@ func (c *client) stateName() string {
 // Server implements session.Session.
 func (c *client) Server() *backend.Server { return c.exchange.dispatch.Slot.Server() }
 
-// Holds implements session.Session.
+// Holds implements session.Session. A stream has a source only if that is not its
+// connection's.
 func (c *client) Holds() (*backend.Slot, *ratelimit.Source) {
+	if c.stream != nil && c.forwarded == nil {
+		return &c.exchange.dispatch.Slot, nil
+	}
 	return &c.exchange.dispatch.Slot, c.Source
 }
 

@@ -99,17 +99,8 @@ func (f *Frontend) newClient(loop *reactor.Loop) *client {
 func (f *Frontend) Adopt(loop *reactor.Loop, h *Handover, d *session.Detached, source *ratelimit.Source, slot backend.Slot, pool *backend.Pool) {
 	f.Enter()
 	c := f.newClient(loop)
-	c.ClientState, c.RequestState, c.Source = h.Client, h.Request, source
-	if h.Named != nil {
-		c.forwarded = &forwarded{*h.Named}
-	}
-	c.Source.Rejoin(&c.turn, h.Turn)
-	loop.Append(&c.pending, h.Pending)
-	c.ready = c.pending.Len() > 0
-	c.exchange.log = c.worker.log.Adopt(h.Log)
-	if slot.Server() != nil {
-		moved{&c.exchange}.adopt(&h.Exchange, slot, pool)
-	}
+	c.Source = source
+	mover{c}.adopt(h, slot, pool)
 	if h.Tunnel != nil {
 		t := newTunnel(&c.exchange)
 		t.FrameMeters = h.Tunnel.FrameMeters

@@ -95,7 +95,7 @@ func TestHTTP2NeverReads(t *testing.T) {
 			for !stuck {
 				client.Say(frames.String())
 				b.Advance(time.Minute) // which forgives them
-				b.eachMultiplexer(func(m *multiplexer) { stuck = m.stuck != 0 })
+				b.eachMultiplexer(func(m *multiplexer) { stuck = m.Stuck != 0 })
 				if n := b.queued(); n > mostQueued {
 					t.Fatalf("%d bytes wait for a client that reads nothing", n)
 				}

@@ -198,12 +198,19 @@ func (p *peer) frame() http2.Frame {
 // open opens a stream with a request; fields are names and values.
 func (p *peer) open(id uint32, end bool, method, path string, fields ...string) {
 	p.Helper()
+	p.check(p.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p.encode(method, path, fields...), EndStream: end, EndHeaders: true}))
+}
+
+// encode returns the header block of a request, until the next is made; fields are names and
+// values.
+func (p *peer) encode(method, path string, fields ...string) []byte {
+	p.Helper()
 	p.block.Reset()
 	fields = append([]string{":method", method, ":scheme", "http", ":path", path, ":authority", "h"}, fields...)
 	for i := 0; i < len(fields); i += 2 {
 		p.check(p.encoder.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}))
 	}
-	p.check(p.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p.block.Bytes(), EndStream: end, EndHeaders: true}))
+	return p.block.Bytes()
 }
 
 // told is what a stream's frames have said so far.
@@ -385,8 +392,8 @@ func (b *fixture) stalledUploads() (n, held int) {
 	b.eachMultiplexer(func(m *multiplexer) {
 		m.EachStream(func(s session.Session) {
 			c := s.(*client)
-			held += c.stream.unpaid
-			if x := &c.exchange; x.state == exchanging && x.upstream.conn.Blocked() && c.stream.unpaid > 0 {
+			held += c.stream.Unpaid
+			if x := &c.exchange; x.state == exchanging && x.upstream.conn.Blocked() && c.stream.Unpaid > 0 {
 				n++
 			}
 		})

@@ -29,6 +29,7 @@ import (
 //	any      the client goes, or does not read    finished; its streams end, the servers see RST
 type multiplexer struct {
 	session.Client
+	MultiplexerState
 	worker   *worker
 	frontend *Frontend
 	http2    http2.Conn
@@ -36,16 +37,22 @@ type multiplexer struct {
 	input  reactor.PendingBuffer // the beginning of a frame
 	output reactor.PendingBuffer // frames that are to be sent at the end of a turn
 	parked int                   // bytes of responses that wait for a window, all streams together
+	gather gathering
 
-	partial  int64 // since when a preface, SETTINGS, a head or another frame is incomplete; 0 = none is
-	stuck    int64 // since when the client takes nothing of what is to be sent; 0 = it does
-	requests uint32
-	first    uint32 // the stream that is served first in the next turn: see serve
-	state    multiplexerState
-	finSent  bool
-	failed   bool // an error of the client's has ended it
-	waiting  bool // a stream waits until it may send
-	running  bool // Ready is under way, and flushes at its end
+	finSent bool
+	failed  bool // an error of the client's has ended it
+	waiting bool // a stream waits until it may send
+	running bool // Ready is under way, and flushes at its end
+}
+
+// MultiplexerState is what a new process needs of a connection of HTTP/2, its client and
+// what the protocol knows of it aside. Times are on the loops' clock.
+type MultiplexerState struct {
+	Partial  int64 // since when a preface, SETTINGS, a head or another frame is incomplete; 0 = none is
+	Stuck    int64 // since when the client takes nothing of what is to be sent; 0 = it does
+	Requests uint32
+	First    uint32 // the stream that is served first in the next turn: see serve
+	State    multiplexerState
 }
 
 type multiplexerState uint8
@@ -74,7 +81,7 @@ func (c *client) multiplex(p []byte) {
 	c.Conn.SetHandler(m)
 	c.Conn, c.Source, c.state = nil, nil, finished
 	m.counters().Multiplexed.Add(1)
-	m.Since, m.partial = m.loop().Now(), m.loop().Now()
+	m.Since, m.Partial = m.loop().Now(), m.loop().Now()
 	w := m.worker
 	w.frames = m.http2.Start(&w.http2, &m.settings().http2, w.frames[:0])
 	m.write(w.frames)
@@ -93,7 +100,7 @@ func (m *multiplexer) settings() *Settings { return m.frontend.Settings() }
 func (m *multiplexer) counters() *Counters { return m.frontend.Counters(m.worker.number) }
 
 // serves reports whether streams are served.
-func (m *multiplexer) serves() bool { return m.state <= muxLeaving }
+func (m *multiplexer) serves() bool { return m.State <= muxLeaving }
 
 // Ready implements reactor.Handler for the client's connection.
 func (m *multiplexer) Ready(*reactor.Conn) {
@@ -116,11 +123,11 @@ func (m *multiplexer) settle() {
 	if !m.flush() {
 		return
 	}
-	if m.state == muxClosing {
+	if m.State == muxClosing {
 		m.discard()
 		return
 	}
-	if m.state == muxLeaving && len(m.http2.Streams()) == 0 && m.output.Len() == 0 {
+	if m.State == muxLeaving && len(m.http2.Streams()) == 0 && m.output.Len() == 0 {
 		m.close()
 		return
 	}
@@ -187,9 +194,9 @@ func (m *multiplexer) receive(p []byte) {
 func (m *multiplexer) notePartial() {
 	switch {
 	case m.http2.Established() && m.input.Len() == 0:
-		m.partial = 0
-	case m.partial == 0:
-		m.partial = m.loop().Now()
+		m.Partial = 0
+	case m.Partial == 0:
+		m.Partial = m.loop().Now()
 	}
 }
 
@@ -225,17 +232,17 @@ func streamOf(s *http2.Stream) *stream { return s.User.(*stream) }
 // begin begins the stream of a request.
 func (m *multiplexer) begin(e *http2.Event) {
 	s := m.newStream(e.Stream)
-	m.requests++
+	m.Requests++
 	if e.Kind == http2.EventTooLarge {
-		s.tooLarge = true
+		s.TooLarge = true
 	} else {
 		m.loop().Append(&s.in, e.Head)
-		s.socket = e.WebSocket
-		s.chunks = !e.End && !e.WebSocket && bytes.HasSuffix(e.Head, endOfChunkedHead)
+		s.Socket = e.WebSocket
+		s.Chunks = !e.End && !e.WebSocket && bytes.HasSuffix(e.Head, endOfChunkedHead)
 	}
 	m.touch(s)
 	most := m.settings().Frontend.RequestsPerConnection
-	if most > 0 && int(m.requests) >= most || m.frontend.draining.Load() {
+	if most > 0 && int(m.Requests) >= most || m.frontend.draining.Load() {
 		m.leave()
 	}
 }
@@ -275,7 +282,7 @@ func (m *multiplexer) run() {
 	for i, s := range list {
 		list[i] = nil
 		s.touched = false
-		if s.owner == m {
+		if s.owner == m && !m.holds(s) {
 			s.run()
 		}
 	}
@@ -293,7 +300,7 @@ func (m *multiplexer) serve() {
 	}
 	m.waiting = false
 	w := m.worker
-	list := w.inTurn(m.http2.Streams(), m.first)
+	list := w.inTurn(m.http2.Streams(), m.First)
 	for sent := true; sent && !m.full(); {
 		sent = false
 		for _, s := range list {
@@ -304,16 +311,16 @@ func (m *multiplexer) serve() {
 	}
 	for i, s := range list {
 		list[i] = nil
-		if s.owner != m || !s.waits {
+		if s.owner != m || !s.waits || m.holds(s) {
 			continue
 		}
 		if s.blocked() {
 			m.waiting = m.waiting || m.full() // otherwise the client says when to go on
 			continue
 		}
-		m.first = s.http2.ID() + 1
+		m.First = s.http2.ID() + 1
 		s.waits = false
-		s.client.Ready(nil)
+		s.run()
 	}
 }
 
@@ -344,7 +351,7 @@ func (m *multiplexer) write(frames []byte) {
 
 // flush sends what was written, and reports whether the client is still there.
 func (m *multiplexer) flush() bool {
-	if m.state == muxFinished {
+	if m.State == muxFinished {
 		return false
 	}
 	if m.output.Len() > 0 && m.Conn.Parked() == 0 {
@@ -354,22 +361,22 @@ func (m *multiplexer) flush() bool {
 			m.gone(session.ClientReset)
 			return false
 		}
-		m.stuck = 0
+		m.Stuck = 0
 	}
 	if m.Conn.Parked() == 0 {
-		m.stuck = 0
-	} else if m.stuck == 0 {
-		m.stuck = m.loop().Now()
+		m.Stuck = 0
+	} else if m.Stuck == 0 {
+		m.Stuck = m.loop().Now()
 	}
 	return true
 }
 
 // leave says that no more requests are taken: those that are under way go on.
 func (m *multiplexer) leave() {
-	if m.state != muxServing {
+	if m.State != muxServing {
 		return
 	}
-	m.state = muxLeaving
+	m.State = muxLeaving
 	m.goAway()
 }
 
@@ -384,7 +391,7 @@ func (m *multiplexer) goAway() {
 func (m *multiplexer) fail(e *http2.Event) {
 	m.counters().StreamsRefused[e.Reason].Add(1)
 	m.cutStreams(session.ClientReset)
-	m.state, m.failed = muxClosing, true
+	m.State, m.failed = muxClosing, true
 	m.Since = m.loop().Now()
 }
 
@@ -395,7 +402,7 @@ func (m *multiplexer) cutStreams(reason session.Reason) {
 
 // close ends the connection behind what was sent: see client.close.
 func (m *multiplexer) close() {
-	m.state, m.Since = muxClosing, m.loop().Now()
+	m.State, m.Since = muxClosing, m.loop().Now()
 	m.loop().Drop(&m.input)
 	m.loop().Disarm(&m.Timer)
 	m.Conn.Yield()
@@ -433,12 +440,14 @@ func (m *multiplexer) gone(reason session.Reason) {
 
 // finish ends the connection and releases what it holds, exactly once. No stream is left.
 func (m *multiplexer) finish(reason session.Reason) {
-	if m.state == muxFinished {
+	if m.State == muxFinished {
 		return
 	}
-	m.state = muxFinished
+	m.State = muxFinished
 	m.loop().Disarm(&m.Timer)
-	m.Conn.Close()
+	if m.Conn != nil {
+		m.Conn.Close()
+	}
 	m.loop().Drop(&m.input)
 	m.loop().Drop(&m.output)
 	m.counters().Taken.Ended[reason].Add(1)
@@ -447,7 +456,7 @@ func (m *multiplexer) finish(reason session.Reason) {
 
 // Abort implements session.Session: each stream that is under way ends with an error.
 func (m *multiplexer) Abort(reason session.Reason) {
-	if m.state == muxFinished {
+	if m.State == muxFinished {
 		return
 	}
 	m.running = true
@@ -482,9 +491,9 @@ func (m *multiplexer) Drain() {
 // Info implements session.Session.
 func (m *multiplexer) Info() session.Info {
 	return session.Info{
-		Frontend: m.settings().Frontend.Name, Client: m.From, Since: m.Since, Requests: uint64(m.requests),
+		Frontend: m.settings().Frontend.Name, Client: m.From, Since: m.Since, Requests: uint64(m.Requests),
 		Protocol: conf.ProtocolHTTP2, Streams: len(m.http2.Streams()),
-		State: [...]string{muxServing: "serving", muxLeaving: "leaving", muxClosing: "closing", muxFinished: "finished"}[m.state],
+		State: [...]string{muxServing: "serving", muxLeaving: "leaving", muxClosing: "closing", muxFinished: "finished"}[m.State],
 	}
 }
 
@@ -496,9 +505,6 @@ func (m *multiplexer) Holds() (*backend.Slot, *ratelimit.Source) { return &m.wor
 
 // ServerDown implements session.Session: the streams see to it.
 func (m *multiplexer) ServerDown(conf.OnDown) {}
-
-// Gone implements session.Session: it is never detached.
-func (m *multiplexer) Gone(*session.Detached) {}
 
 // SessionOf implements session.Holder.
 func (m *multiplexer) SessionOf(*reactor.Conn) session.Session { return m }

@@ -14,7 +14,7 @@ const failureLinger = time.Second
 // arm sets the timer for the first deadline, unless it runs out earlier anyway.
 func (m *multiplexer) arm() {
 	deadline := m.deadline()
-	if deadline == 0 || m.state == muxFinished || m.Timer.Armed() && m.Timer.When() <= deadline {
+	if deadline == 0 || m.State == muxFinished || m.Timer.Armed() && m.Timer.When() <= deadline {
 		return
 	}
 	m.loop().Arm(&m.Timer, m, deadline)
@@ -31,6 +31,8 @@ func (m *multiplexer) arm() {
 //	no stream is open                            timeout_keepalive      the last one ended
 //	closing                                      lingerTime             FIN was sent
 //	closing for an error of the client's         failureLinger          GOAWAY, then FIN was sent
+//
+// And it is when requests have waited enough for the connection to move.
 func (m *multiplexer) deadline() (at int64) {
 	f := &m.settings().Frontend
 	limit := func(since, limit int64) {
@@ -38,21 +40,22 @@ func (m *multiplexer) deadline() (at int64) {
 			at = earlier(at, since+limit)
 		}
 	}
-	limit(m.stuck, int64(f.TimeoutClient))
+	limit(m.Stuck, int64(f.TimeoutClient))
 	switch {
-	case m.state == muxClosing && m.failed:
+	case m.State == muxClosing && m.failed:
 		return earlier(at, m.Since+int64(failureLinger))
-	case m.state == muxClosing:
-		if m.stuck == 0 {
+	case m.State == muxClosing:
+		if m.Stuck == 0 {
 			limit(m.Since, int64(lingerTime))
 		}
 		return at
-	case m.state == muxFinished:
+	case m.State == muxFinished:
 		return 0
 	}
-	limit(m.partial, int64(f.TimeoutHTTPRequest))
+	at = earlier(at, m.gather.until)
+	limit(m.Partial, int64(f.TimeoutHTTPRequest))
 	if len(m.http2.Streams()) == 0 {
-		if m.requests == 0 && f.TimeoutHTTPRequest > 0 {
+		if m.Requests == 0 && f.TimeoutHTTPRequest > 0 {
 			limit(m.Since, int64(f.TimeoutHTTPRequest))
 		} else {
 			limit(m.Since, int64(f.TimeoutKeepalive))
@@ -71,11 +74,14 @@ func (m *multiplexer) Expired(*reactor.Timer) {
 	}
 	f := &m.settings().Frontend
 	switch {
-	case m.state == muxClosing:
+	case m.serves() && m.gather.until != 0 && now >= m.gather.until:
+		muxMover{m}.gathered()
+		m.arm()
+	case m.State == muxClosing:
 		m.finish(session.ServerClosed)
-	case m.stuck != 0 && now >= m.stuck+int64(f.TimeoutClient):
+	case m.Stuck != 0 && now >= m.Stuck+int64(f.TimeoutClient):
 		m.Abort(session.IdleTimeout)
-	case m.partial != 0 && f.TimeoutHTTPRequest > 0 && now >= m.partial+int64(f.TimeoutHTTPRequest):
+	case m.Partial != 0 && f.TimeoutHTTPRequest > 0 && now >= m.Partial+int64(f.TimeoutHTTPRequest):
 		m.endNow(session.RequestTimeout)
 	default:
 		m.endNow(session.IdleTimeout)

@@ -7,6 +7,7 @@ import (
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
+	"mcplb/proxy/reactor"
 	"mcplb/proxy/session"
 
 	"golang.org/x/sys/unix"
@@ -24,9 +25,11 @@ import (
 //	            is held back (not while it is
 //	            compressed)
 //	tunnelling  its relay may                            tunnelling
+//	closing     as a stream of HTTP/2                    closing
 //	others      never: they do not last
 //
-// A connection with TLS 1.2 is not Movable, nor one whose handshake is under way.
+// A connection with TLS 1.2 is not Movable, nor one whose handshake is under way. One of
+// HTTP/2 moves with all of its streams at once: see muxMover.
 
 // Session is a client of mode http as a hand-over sees it.
 type Session interface {
@@ -62,6 +65,7 @@ const (
 	AtQueue
 	AtAnswer
 	AtTunnel
+	AtEnd   // of a stream of HTTP/2, whose answer is complete
 	nowhere // it cannot move
 )
 
@@ -89,7 +93,9 @@ func (h *Handover) HasServer() bool { return h.At == AtAnswer || h.At == AtTunne
 
 // Valid reports whether the parts of h fit together: the other process may be
 // faulty.
-func (h *Handover) Valid() bool { return h.At < nowhere && (h.At == AtTunnel) == (h.Tunnel != nil) }
+func (h *Handover) Valid() bool {
+	return h.At < AtEnd && (h.At == AtTunnel) == (h.Tunnel != nil) && int(h.Exchange.Endpoint) < len(endpoints)
+}
 
 // Parked is what was not taken yet by the client and by the server.
 func (h *Handover) Parked() (toClient, toServer []byte) {
@@ -101,24 +107,12 @@ func (h *Handover) Parked() (toClient, toServer []byte) {
 
 // Detach takes the client off its loop, if it can move now.
 func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
-	x := &c.exchange
-	at := mover{c}.place()
-	if at == nowhere || at == AtQueue && x.state == dispatching && !x.dispatch.Cancel(x) {
+	m := mover{c}
+	at := m.place()
+	if at == nowhere || !m.unqueue() {
 		return nil, d, false
 	}
-	h = &Handover{
-		Client: c.ClientState, Request: c.RequestState, At: at,
-		Pending: append([]byte(nil), c.pending.Bytes()...), Log: x.log, Turn: c.turn.Place(),
-	}
-	if (requester{c}).proxy().IsValid() {
-		h.Named = &c.forwarded.from
-	}
-	if at == AtAnswer || at == AtTunnel {
-		h.Exchange = moved{x}.handover()
-	}
-	h.Exchange.Call = x.call.handover()
-	c.loop().Disarm(&c.Timer)
-	c.Source.Leave(&c.turn)
+	h = m.handover(at)
 	if t := c.tunnel(); t != nil {
 		h.Tunnel = &TunnelHandover{FrameMeters: t.FrameMeters, tunnel: t}
 		h.Tunnel.Relay, d, ok = t.relay.Detach()
@@ -126,11 +120,7 @@ func (c *client) Detach() (h *Handover, d session.Detached, ok bool) {
 	}
 	d = session.ClientOnly(c.Conn.Detach())
 	h.ToClient = d.Client.Parked
-	if u := x.upstream; u != nil {
-		c.loop().Disarm(&u.timer)
-		d.Server = u.conn.Detach()
-		h.Exchange.ToServer = d.Server.Parked
-	}
+	d.Server = m.detachServer(h)
 	return h, d, true
 }
 
@@ -162,6 +152,45 @@ func (c mover) place() Place {
 	return nowhere
 }
 
+// unqueue takes a request that waits for a slot out of the queue. It reports false if a
+// slot is on its way to it.
+func (c mover) unqueue() bool {
+	x := &c.exchange
+	return x.state != dispatching || x.dispatch.State() != session.Queued || x.dispatch.Cancel(x)
+}
+
+// handover returns what moves of the client, its connections aside. It waits for nothing
+// any more.
+func (c mover) handover(at Place) *Handover {
+	x := &c.exchange
+	h := &Handover{
+		Client: c.ClientState, Request: c.RequestState, At: at,
+		Pending: append([]byte(nil), c.pending.Bytes()...), Log: x.log, Turn: c.turn.Place(),
+	}
+	if requester(c).proxy().IsValid() {
+		h.Named = &c.forwarded.from
+	}
+	if at == AtAnswer || at == AtTunnel {
+		h.Exchange = moved{x}.handover()
+	}
+	h.Exchange.Call = x.call.handover()
+	c.loop().Disarm(&c.Timer)
+	c.Source.Leave(&c.turn)
+	return h
+}
+
+// detachServer takes the connection to the server off the loop, if there is one.
+func (c mover) detachServer(h *Handover) reactor.Detached {
+	u := c.exchange.upstream
+	if u == nil {
+		return reactor.Detached{FD: -1}
+	}
+	c.loop().Disarm(&u.timer)
+	d := u.conn.Detach()
+	h.Exchange.ToServer = d.Parked
+	return d
+}
+
 // moved is an exchange on its way to another process.
 type moved struct{ *exchange }
 
@@ -183,6 +212,12 @@ func (x moved) handover() ExchangeHandover {
 // Gone implements session.Session.
 func (c *client) Gone(d *session.Detached) {
 	d.Close()
+	mover{c}.gone()
+	c.frontend.Leave(c.Source, c.loop())
+}
+
+// gone ends a detached client silently, its source aside.
+func (c mover) gone() {
 	x := &c.exchange
 	c.worker.log.Drop(x.log)
 	x.log, x.upstream = nil, nil
@@ -192,7 +227,6 @@ func (c *client) Gone(d *session.Detached) {
 	x.forget()
 	c.loop().Drop(&x.replay)
 	c.loop().Drop(&c.pending)
-	c.frontend.Leave(c.Source, c.loop())
 }
 
 // Back puts a detached client on its loop again.
@@ -254,15 +288,22 @@ func (c mover) attach(d *session.Detached) bool {
 		}
 		return false
 	}
-	u := c.exchange.upstream
-	if u == nil {
-		return true
-	}
-	if u.conn, errno = c.loop().Attach(d.Server, u); errno != 0 {
+	if !c.attachServer(d.Server) {
 		c.Conn.Reset()
 		return false
 	}
 	return true
+}
+
+// attachServer adopts the connection to the server, if there is one.
+func (c mover) attachServer(d reactor.Detached) bool {
+	u := c.exchange.upstream
+	if u == nil {
+		return true
+	}
+	var errno unix.Errno
+	u.conn, errno = c.loop().Attach(d, u)
+	return errno == 0
 }
 
 // askAgain asks for a slot once more, for a request that was counted, charged and
@@ -277,6 +318,22 @@ func (c mover) askAgain(was *RequestState) {
 	x.note(settings)
 	c.HalfOpen, c.Closes = was.HalfOpen, was.Closes
 	router{x}.begin(settings, verdict{})
+}
+
+// adopt makes a new client, which has its source, one that has moved; its connections
+// follow.
+func (c mover) adopt(h *Handover, slot backend.Slot, pool *backend.Pool) {
+	c.ClientState, c.RequestState = h.Client, h.Request
+	if h.Named != nil {
+		c.forwarded = &forwarded{*h.Named}
+	}
+	c.Source.Rejoin(&c.turn, h.Turn)
+	c.loop().Append(&c.pending, h.Pending)
+	c.ready = c.pending.Len() > 0
+	c.exchange.log = c.worker.log.Adopt(h.Log)
+	if slot.Server() != nil {
+		moved{&c.exchange}.adopt(&h.Exchange, slot, pool)
+	}
 }
 
 // adopt continues an answer that is under way.

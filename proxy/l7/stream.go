@@ -19,6 +19,7 @@ import (
 // It gives the client credit for a body only when the exchange has taken that, so that
 // what waits is bounded by http2_buffer, and parks what windows do not let it send.
 type stream struct {
+	StreamState
 	client client
 	owner  *multiplexer
 	http2  *http2.Stream
@@ -27,21 +28,26 @@ type stream struct {
 	in       reactor.PendingBuffer // the request as far as it was not read: head, and body in the form that the head says
 	out      reactor.PendingBuffer // data of the answer that wait for a window
 	trailers []byte                // complete lines, and an empty one
-	body     Body                  // of the answer, as it is written
-	unpaid   int                   // bytes of the request's body in here or with the exchange, for which the client has no credit again
 
-	chunks   bool // the request's body is in chunks
-	socket   bool // it asks for a WebSocket
-	tooLarge bool // its head was
-	began    bool // its head was read
-	failed   bool // the client, or an error, has ended it
-	headSent bool // of the final answer
-	ends     bool // the answer ends behind out
-	ended    bool // it has
-	raw      bool // it is a WebSocket: neither side has framing
-	touched  bool // see multiplexer.touch
-	waits    bool // until it may send
-	granted  bool // a slot may still be on its way to it
+	failed  bool // the client, or an error, has ended it
+	touched bool // see multiplexer.touch
+	waits   bool // until it may send
+	granted bool // a slot may still be on its way to it
+}
+
+// StreamState is what a new process needs of a stream, what it carries aside.
+type StreamState struct {
+	Body   Body // of the answer, as it is written
+	Unpaid int  // bytes of the request's body in here or with the exchange, for which the client has no credit again
+
+	Chunks   bool // the request's body is in chunks
+	Socket   bool // it asks for a WebSocket
+	TooLarge bool // its head was
+	Began    bool // its head was read
+	HeadSent bool // of the final answer
+	Ends     bool // the answer ends behind out
+	Ended    bool // it has
+	Raw      bool // it is a WebSocket: neither side has framing
 }
 
 const phaseRequest = accesslog.PhaseRequest
@@ -49,8 +55,14 @@ const phaseRequest = accesslog.PhaseRequest
 // mostIdleStreams is how many streams a loop keeps for the next requests.
 const mostIdleStreams = 256
 
-// newStream makes the stream for one of the protocol's.
+// newStream begins the stream for one of the protocol's.
 func (m *multiplexer) newStream(h *http2.Stream) *stream {
+	m.counters().Streams.Add(1)
+	return m.makeStream(h)
+}
+
+// makeStream makes the stream for one of the protocol's.
+func (m *multiplexer) makeStream(h *http2.Stream) *stream {
 	w := m.worker
 	var s *stream
 	if last := len(w.idleStreams) - 1; last >= 0 {
@@ -67,7 +79,6 @@ func (m *multiplexer) newStream(h *http2.Stream) *stream {
 	c.Conn, c.Source, c.Stage, c.From = m.Conn, m.Source, session.StageEntered, m.From
 	c.Identity = m.Identity
 	c.state, c.Since = reading, m.loop().Now()
-	m.counters().Streams.Add(1)
 	return s
 }
 
@@ -84,8 +95,8 @@ func (s *stream) run() {
 	for s.Parked() > 0 && s.drain() {
 	}
 	switch {
-	case s.tooLarge && !s.began && !s.failed:
-		s.began = true
+	case s.TooLarge && !s.Began && !s.failed:
+		s.Began = true
 		s.refuseHead()
 	default:
 		s.client.Ready(nil)
@@ -108,10 +119,10 @@ func (s *stream) refuseHead() {
 // take takes in a piece of the request's body, or its trailers.
 func (s *stream) take(e *http2.Event) {
 	loop := s.owner.loop()
-	s.unpaid += len(e.Data)
+	s.Unpaid += len(e.Data)
 	switch {
 	case s.client.state == closing: // it is too late
-	case !s.chunks:
+	case !s.Chunks:
 		loop.Append(&s.in, e.Data)
 	default:
 		s.takeChunk(e)
@@ -140,12 +151,12 @@ func (s *stream) takeChunk(e *http2.Event) {
 
 // pay gives the client credit for what was taken of the request's body.
 func (s *stream) pay() {
-	if s.unpaid == 0 || s.failed {
+	if s.Unpaid == 0 || s.failed {
 		return
 	}
 	m := s.owner
-	frames := m.http2.Credit(m.worker.credit[:0], s.http2, s.unpaid)
-	s.unpaid = 0
+	frames := m.http2.Credit(m.worker.credit[:0], s.http2, s.Unpaid)
+	s.Unpaid = 0
 	m.write(frames)
 	m.worker.credit = frames[:0]
 }
@@ -159,7 +170,7 @@ func (s *stream) Read(p []byte) (n int, errno unix.Errno) {
 	if s.in.Len() == 0 {
 		return 0, unix.EAGAIN
 	}
-	s.began = true
+	s.Began = true
 	n = copy(p, s.in.Bytes())
 	s.owner.loop().Consume(&s.in, n)
 	switch s.client.exchange.state {
@@ -198,7 +209,7 @@ func (s *stream) Blocked() bool {
 }
 
 func (s *stream) blocked() bool {
-	return s.Parked() > 0 || s.owner.full() || s.headSent && s.window() == 0
+	return s.Parked() > 0 || s.owner.full() || s.HeadSent && s.window() == 0
 }
 
 // least is how much of an answer is read at once, however small the window is.
@@ -209,7 +220,7 @@ const least = 1 << 10
 func (s *stream) room() int {
 	buffer := int(s.owner.settings().Frontend.HTTP2Buffer)
 	switch {
-	case s.headSent:
+	case s.HeadSent:
 		return min(mostReceived, buffer, max(s.window(), least))
 	case s.owner.parked >= 8*buffer:
 		return least
@@ -220,7 +231,7 @@ func (s *stream) room() int {
 // Parked implements downstream: what of the answer has not gone out yet.
 func (s *stream) Parked() int {
 	n := s.out.Len() + len(s.trailers)
-	if s.ends && n == 0 {
+	if s.Ends && n == 0 {
 		n = 1
 	}
 	return n
@@ -234,13 +245,13 @@ const streamLinger = time.Second
 func (s *stream) CloseWrite() {
 	m := s.owner
 	frames := m.worker.frames[:0]
-	if !s.ended {
-		if s.raw || s.body.Framing == http1.FramingClose {
+	if !s.Ended {
+		if s.Raw || s.Body.Framing == http1.FramingClose {
 			frames, _ = m.http2.AppendData(frames, s.http2, nil, true)
 		} else {
 			frames = m.http2.AppendReset(frames, s.http2, http2.InternalError)
 		}
-		s.ended = true
+		s.Ended = true
 	}
 	m.write(frames)
 	m.worker.frames = frames[:0]
@@ -252,7 +263,7 @@ func (s *stream) Cut() { s.Reset() }
 // Reset implements downstream: the client sees that it does not have all of the answer.
 func (s *stream) Reset() {
 	code := http2.InternalError
-	if s.raw {
+	if s.Raw {
 		code = http2.Cancel // as RFC 8441 section 5 has it
 	}
 	m := s.owner
@@ -274,7 +285,7 @@ func (s *stream) Close() {
 	w.loop.Drop(&s.out)
 	s.owner, s.failed = nil, true
 	frames := w.frames[:0]
-	if s.ended { // of the request, no more is wanted
+	if s.Ended { // of the request, no more is wanted
 		frames = m.http2.AppendReset(frames, s.http2, http2.NoError)
 	}
 	frames = m.http2.Release(frames, s.http2)
@@ -301,7 +312,7 @@ func (s *stream) recycle() {
 func (s *stream) cancelled() {
 	c := &s.client
 	w := c.worker
-	s.began = true
+	s.Began = true
 	n, reason := w.request.Parse(s.in.Bytes(), &c.scan, http1.MaxHead)
 	if n == 0 || reason != http1.ReasonNone {
 		return

@@ -15,7 +15,7 @@ func (s *stream) Send(p []byte) unix.Errno {
 	}
 	w := s.owner.worker
 	frames := w.frames[:0]
-	for len(p) > 0 && !s.headSent {
+	for len(p) > 0 && !s.HeadSent {
 		var n int
 		if frames, n = s.appendHead(frames, p); n == 0 {
 			frames = s.owner.http2.AppendReset(frames, s.http2, http2.InternalError)
@@ -24,9 +24,9 @@ func (s *stream) Send(p []byte) unix.Errno {
 		}
 		p = p[n:]
 	}
-	if s.raw {
+	if s.Raw {
 		frames = s.appendData(frames, p, false)
-	} else if s.headSent && !s.ended {
+	} else if s.HeadSent && !s.Ended {
 		frames = s.appendBody(frames, p)
 	}
 	s.owner.write(frames)
@@ -39,37 +39,37 @@ func (s *stream) Send(p []byte) unix.Errno {
 func (s *stream) appendHead(frames, p []byte) ([]byte, int) {
 	head, m := &s.owner.worker.sent, s.owner
 	var scan http1.Scan
-	asked := http1.RequestContext{Method: s.client.exchange.Method, WebSocket: s.socket}
+	asked := http1.RequestContext{Method: s.client.exchange.Method, WebSocket: s.Socket}
 	n, reason := head.Parse(p, &scan, 2*mostResponseHead, asked)
 	switch {
 	case n == 0 || reason != http1.ReasonNone:
 		return frames, 0
 	case head.Status == 101:
-		s.headSent, s.raw = true, true
+		s.HeadSent, s.Raw = true, true
 		return m.http2.AppendResponse(frames, s.http2, p[:n], false), n
 	case head.Interim():
 		return m.http2.AppendResponse(frames, s.http2, p[:n], false), n
 	}
-	s.headSent = true
-	s.body.begin(head.Framing, head.Length, http1.TrailersPass)
+	s.HeadSent = true
+	s.Body.begin(head.Framing, head.Length, http1.TrailersPass)
 	if head.Framing == http1.FramingLength && head.Length == 0 {
-		s.body.Done = true
+		s.Body.Done = true
 	}
-	s.ended = s.body.Done
-	return m.http2.AppendResponse(frames, s.http2, p[:n], s.ended), n
+	s.Ended = s.Body.Done
+	return m.http2.AppendResponse(frames, s.http2, p[:n], s.Ended), n
 }
 
 // appendBody appends p, which belongs to the answer's body.
 func (s *stream) appendBody(frames, p []byte) []byte {
 	var last []byte // the piece that was read last, since the end may come with it
-	for len(p) > 0 && !s.body.Done {
+	for len(p) > 0 && !s.Body.Done {
 		var data []byte
 		var n int
 		var reason http1.Reason
-		if s.body.inTrailers() {
-			s.trailers, n, reason = s.body.appendTrailers(s.trailers, p)
+		if s.Body.inTrailers() {
+			s.trailers, n, reason = s.Body.appendTrailers(s.trailers, p)
 		} else {
-			data, n, reason = s.body.next(p)
+			data, n, reason = s.Body.next(p)
 		}
 		if reason != http1.ReasonNone {
 			s.failed = true
@@ -81,15 +81,15 @@ func (s *stream) appendBody(frames, p []byte) []byte {
 			last = data
 		}
 	}
-	if !s.body.Done {
+	if !s.Body.Done {
 		return s.appendData(frames, last, false)
 	}
 	if len(s.trailers) <= len("\r\n") {
 		s.trailers = nil
-		s.ends = true
+		s.Ends = true
 		return s.appendData(frames, last, true)
 	}
-	s.ends = true
+	s.Ends = true
 	frames = s.appendData(frames, last, false)
 	return s.appendEnd(frames)
 }
@@ -104,7 +104,7 @@ func (s *stream) appendData(frames, data []byte, end bool) []byte {
 	if s.out.Len() == 0 {
 		frames, n = m.http2.AppendData(frames, s.http2, data, end)
 		if end && n == len(data) {
-			s.ends, s.ended = false, true
+			s.Ends, s.Ended = false, true
 		}
 	}
 	m.loop().Append(&s.out, data[n:])
@@ -114,7 +114,7 @@ func (s *stream) appendData(frames, data []byte, end bool) []byte {
 
 // appendEnd appends the trailers, or the end, if nothing is parked before them.
 func (s *stream) appendEnd(frames []byte) []byte {
-	if s.out.Len() > 0 || !s.ends {
+	if s.out.Len() > 0 || !s.Ends {
 		return frames
 	}
 	if len(s.trailers) > 0 {
@@ -122,7 +122,7 @@ func (s *stream) appendEnd(frames []byte) []byte {
 	} else {
 		frames, _ = s.owner.http2.AppendData(frames, s.http2, nil, true)
 	}
-	s.trailers, s.ends, s.ended = nil, false, true
+	s.trailers, s.Ends, s.Ended = nil, false, true
 	return frames
 }
 
@@ -136,12 +136,12 @@ func (s *stream) drain() bool {
 	frames, n := w.frames[:0], 0
 	if p := s.out.Bytes(); len(p) > 0 {
 		piece := p[:min(len(p), http2.MaxFrameSize)]
-		end := s.ends && len(piece) == len(p) && len(s.trailers) == 0
+		end := s.Ends && len(piece) == len(p) && len(s.trailers) == 0
 		frames, n = m.http2.AppendData(frames, s.http2, piece, end)
 		m.loop().Consume(&s.out, n)
 		m.parked -= n
 		if end && n == len(piece) {
-			s.ends, s.ended = false, true
+			s.Ends, s.Ended = false, true
 		}
 	}
 	frames = s.appendEnd(frames)

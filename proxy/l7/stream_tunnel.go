@@ -22,18 +22,25 @@ import (
 //	           moved for the idle time
 type streamTunnel struct {
 	tunnelMeter
+	StreamTunnelState
 	stream *stream
 	held   reactor.PendingBuffer // read from the client, over the rate
-	last   int64                 // when a byte last moved
-	resume int64                 // the client is not read before; 0 = it is
-	up     bool                  // the client has ended, and the server was told
-	down   bool                  // the server has ended, and the client was told
+}
+
+// StreamTunnelState is what a new process needs of a tunnel of a stream, its meters aside.
+// Times are on the loops' clock.
+type StreamTunnelState struct {
+	Moved       int64 // when a byte last moved
+	Resume      int64 // the client is not read before; 0 = it is
+	ClientEnded bool  // and the server has got its FIN
+	ServerEnded bool  // and the client has got its END_STREAM
 }
 
 // beginTunnel makes a tunnel of a stream whose 101 has been passed on.
 func (s *stream) beginTunnel(meter tunnelMeter) {
 	c, x := &s.client, &s.client.exchange
-	t := &streamTunnel{tunnelMeter: meter, stream: s, held: c.pending, last: c.loop().Now()}
+	t := &streamTunnel{tunnelMeter: meter, stream: s, held: c.pending}
+	t.Moved = c.loop().Now()
 	c.pending = reactor.PendingBuffer{}
 	s.tunnel = t
 	c.loop().Drop(&x.replay)
@@ -52,7 +59,7 @@ func (t *streamTunnel) pump() {
 	c := &t.stream.client
 	switch {
 	case c.exchange.state != tunnelling:
-	case t.up && t.down:
+	case t.ClientEnded && t.ServerEnded:
 		c.finish(session.ClientClosed)
 	default:
 		c.arm()
@@ -65,7 +72,7 @@ func (t *streamTunnel) over() bool { return t.exchange.state != tunnelling }
 // pumpDown moves what the server has sent.
 func (t *streamTunnel) pumpDown() {
 	s, u := t.stream, t.exchange.upstream
-	for moved := 0; !t.over() && !t.down && u.conn.Readable() && !s.Blocked(); {
+	for moved := 0; !t.over() && !t.ServerEnded && u.conn.Readable() && !s.Blocked(); {
 		if moved >= reactor.Budget {
 			u.conn.Yield()
 			return
@@ -79,7 +86,7 @@ func (t *streamTunnel) pumpDown() {
 			s.client.cut(session.ServerReset)
 			return
 		case n == 0:
-			t.down = true
+			t.ServerEnded = true
 			s.CloseWrite()
 			return
 		}
@@ -93,8 +100,8 @@ func (t *streamTunnel) pumpDown() {
 // pumpUp moves what the client has sent, at the source's rate.
 func (t *streamTunnel) pumpUp() {
 	s, c, u := t.stream, &t.stream.client, t.exchange.upstream
-	for !t.over() && !t.up && c.loop().Now() >= t.resume && !u.conn.Blocked() {
-		t.resume = 0
+	for !t.over() && !t.ClientEnded && c.loop().Now() >= t.Resume && !u.conn.Blocked() {
+		t.Resume = 0
 		if t.held.Len() > 0 {
 			p := t.held.Bytes()
 			n := t.fromClient(p)
@@ -121,7 +128,7 @@ func (t *streamTunnel) pumpUp() {
 // pumpEnd passes on that the client has finished.
 func (t *streamTunnel) pumpEnd() {
 	if t.stream.http2.RequestDone() && !t.stream.failed {
-		t.up = true
+		t.ClientEnded = true
 		t.exchange.upstream.conn.CloseWrite()
 	}
 }
@@ -130,11 +137,11 @@ func (t *streamTunnel) pumpEnd() {
 func (t *streamTunnel) fromClient(p []byte) int {
 	c, u := &t.stream.client, t.exchange.upstream
 	frames, resume := t.admitted(p)
-	t.resume = resume
+	t.Resume = resume
 	t.countUp(frames.Data)
 	if errno := u.conn.Send(p[:frames.Valid]); errno != 0 {
 		u.conn.RetryRead() // it says how it has ended
-		t.up = true
+		t.ClientEnded = true
 	}
 	t.stream.pay()
 	if frames.Fault != websocket.FrameOK {
@@ -146,9 +153,9 @@ func (t *streamTunnel) fromClient(p []byte) int {
 
 // count notes that bytes are moving.
 func (t *streamTunnel) count(in, out int) {
-	t.last = t.exchange.loop().Now()
+	t.Moved = t.exchange.loop().Now()
 	if log := t.exchange.log; log != nil {
-		log.Moved(in, 0, t.last)
+		log.Moved(in, 0, t.Moved)
 	}
 	t.exchange.upstreamPool.counters.BytesIn.Add(uint64(in))
 	t.exchange.upstreamPool.counters.BytesOut.Add(uint64(out))
@@ -156,20 +163,20 @@ func (t *streamTunnel) count(in, out int) {
 
 // deadline is when the tunnel has to be looked at, unless something happens; 0 = never.
 func (t *streamTunnel) deadline() (at int64) {
-	if idle := t.Idle(t.up || t.down); idle > 0 {
-		at = t.last + int64(idle)
+	if idle := t.Idle(t.ClientEnded || t.ServerEnded); idle > 0 {
+		at = t.Moved + int64(idle)
 	}
-	return earlier(at, t.resume)
+	return earlier(at, t.Resume)
 }
 
 // expired does what is due: frames that waited go on, or the tunnel was idle for too long.
 func (t *streamTunnel) expired() {
 	c, now := &t.stream.client, t.exchange.loop().Now()
-	if t.resume != 0 && now >= t.resume {
+	if t.Resume != 0 && now >= t.Resume {
 		t.pump()
 		return
 	}
-	if idle := t.Idle(t.up || t.down); idle > 0 && now >= t.last+int64(idle) {
+	if idle := t.Idle(t.ClientEnded || t.ServerEnded); idle > 0 && now >= t.Moved+int64(idle) {
 		c.cut(session.IdleTimeout)
 		return
 	}

@@ -401,6 +401,6 @@ func (d *Dispatch) DownOf() Reason { return downOf(d.Slot.Server()) }
 func (d *Dispatch) Request(c *Client, balance conf.Balance, endpoint conf.Endpoint, first bool) backend.Request {
 	return backend.Request{
 		Source: c.From.Addr(), Balance: balance, Endpoint: endpoint, Tried: d.Tried(),
-		Stay: Stays(c.Conn) || first && c.Conn.HasTransport(), Now: c.Conn.Loop().Now(),
+		Stay: Lingers(c.Conn) || first && c.Conn.HasTransport(), Now: c.Conn.Loop().Now(),
 	}
 }

@@ -68,10 +68,14 @@ func Of(c *reactor.Conn) Session {
 }
 
 // Stays reports whether a client's connection cannot move to another process, whatever
-// its session does: it speaks HTTP/2, or TLS 1.2, or its handshake is not complete.
-func Stays(c *reactor.Conn) bool {
-	_, multiplexed := Of(c).(Multiplexer)
-	return multiplexed || c.HasTransport() && !c.Transport().Detachable()
+// its session does: it speaks TLS 1.2, or its handshake is not complete.
+func Stays(c *reactor.Conn) bool { return c.HasTransport() && !c.Transport().Detachable() }
+
+// Lingers reports whether requests on a client's connection must have servers in this
+// process, although another one takes over: it Stays, or could not move so far.
+func Lingers(c *reactor.Conn) bool {
+	m, multiplexed := Of(c).(Multiplexer)
+	return multiplexed && m.Lingers() || Stays(c)
 }
 
 // Multiplexer is a Session of several streams at once, each of which is a Session, too:
@@ -81,6 +85,9 @@ type Multiplexer interface {
 	// EachStream calls visit for every stream. One that visit ends, or that ends with it,
 	// may be visited or not.
 	EachStream(visit func(Session))
+	// Lingers reports whether the connection could not move to another process although
+	// its streams have tried.
+	Lingers() bool
 }
 
 // Each calls visit for the streams of a client's connection, where it has any, and then
@@ -99,7 +106,8 @@ func Each(c *reactor.Conn, visit func(Session)) {
 // Detached is a session's connections off their loop, on their way to another
 // process.
 type Detached struct {
-	Client, Server reactor.Detached // Server: FD is -1 where there is none
+	Client, Server reactor.Detached   // Server: FD is -1 where there is none
+	Streams        []reactor.Detached // of a Multiplexer: for each stream what Server is
 }
 
 // ClientOnly is a Detached session that has no connection to a server.
@@ -107,23 +115,32 @@ func ClientOnly(client reactor.Detached) Detached {
 	return Detached{Client: client, Server: reactor.Detached{FD: -1}}
 }
 
-// FDs returns its descriptors, the client's first.
-func (d *Detached) FDs() []int {
-	if d.Server.FD < 0 {
-		return []int{d.Client.FD}
+// each calls visit for every connection that there is, the client's first.
+func (d *Detached) each(visit func(*reactor.Detached)) {
+	visit(&d.Client)
+	if d.Server.FD >= 0 {
+		visit(&d.Server)
 	}
-	return []int{d.Client.FD, d.Server.FD}
+	for i := range d.Streams {
+		if d.Streams[i].FD >= 0 {
+			visit(&d.Streams[i])
+		}
+	}
+}
+
+// FDs returns its descriptors, the client's first.
+func (d *Detached) FDs() (all []int) {
+	d.each(func(one *reactor.Detached) { all = append(all, one.FD) })
+	return all
 }
 
 // Close closes the descriptors, of which another process has copies, and forgets the
 // secrets that it has, too.
 func (d *Detached) Close() {
-	for _, transport := range []reactor.Suspended{d.Client.Transport, d.Server.Transport} {
-		if transport != nil {
-			transport.Forget()
+	d.each(func(one *reactor.Detached) {
+		if one.Transport != nil {
+			one.Transport.Forget()
 		}
-	}
-	for _, fd := range d.FDs() {
-		unix.Close(fd)
-	}
+		unix.Close(one.FD)
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"strconv"
 	"testing"
 	"unsafe"
 
@@ -48,6 +49,25 @@ func BenchmarkMessage(b *testing.B) {
 		}
 		b.ReportAllocs()
 	})
+}
+
+// BenchmarkSizes is BenchmarkMessage of the layer, with messages of several sizes.
+func BenchmarkSizes(b *testing.B) {
+	for _, size := range []int{100, 1000, 16_000} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			near, far := pair(b, &layerSuites[0])
+			far.out.seq = 0
+			message, w := make([]byte, size), new(worker)
+			record, room := far.write(w, nil, message), make([]byte, 0, 2*maxCiphertext)
+			for b.Loop() {
+				near.in.seq = 0
+				if _, _, refused := near.open(w, record, room); refused != 0 {
+					b.Fatal(refused)
+				}
+				near.write(w, room, message)
+			}
+		})
+	}
 }
 
 // memoryPipe is one end of a connection in memory, which one goroutine uses: reads find

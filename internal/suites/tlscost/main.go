@@ -1,15 +1,13 @@
 package main
 
 import (
-	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strings"
-	"sync"
+	"text/tabwriter"
 	"time"
 
 	"mcplb/cmd/mcpload/proc"
@@ -18,7 +16,7 @@ import (
 // options holds the command line's values.
 type options struct {
 	to, echo   string
-	pids       string
+	pids, only string
 	idle       int
 	clients    int
 	messages   int
@@ -29,15 +27,16 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.to, "to", "127.0.0.1:8443", "the balancer's TLS frontend, as `host:port`")
-	flag.StringVar(&o.echo, "echo", "127.0.0.1:9001", "where to echo, as `host:port`")
-	flag.StringVar(&o.pids, "pid", "", "the balancer's process `IDs`")
-	flag.IntVar(&o.idle, "idle", 2000, "number of idle connections")
+	flag.StringVar(&o.to, "to", "127.61.0.1:8443", "the TLS frontend, as `host:port`")
+	flag.StringVar(&o.echo, "echo", "127.61.0.1:9001", "where to echo, as `host:port`")
+	flag.StringVar(&o.pids, "pid", "", "the process `IDs` of a balancer that runs already; \"\" = start them")
+	flag.StringVar(&o.only, "only", "", "the `balancer` to start: mcplb, HAProxy or nginx; \"\" = all")
+	flag.IntVar(&o.idle, "idle", 4000, "number of idle connections")
 	flag.IntVar(&o.clients, "clients", 16, "number of clients that send messages")
-	flag.IntVar(&o.messages, "messages", 2000, "number of messages of each")
-	flag.IntVar(&o.handshakes, "handshakes", 1000, "number of handshakes of either kind")
+	flag.IntVar(&o.messages, "messages", 3000, "number of messages of each")
+	flag.IntVar(&o.handshakes, "handshakes", 4000, "number of handshakes of either kind")
 	flag.IntVar(&o.size, "size", 100, "bytes of a message")
-	flag.DurationVar(&o.pause, "pause", 75*time.Second, "how long idle connections rest before they are measured once more")
+	flag.DurationVar(&o.pause, "pause", 45*time.Second, "how long the balancer rests before memory is measured")
 	flag.Parse()
 	if err := run(&o); err != nil {
 		fmt.Fprintln(os.Stderr, "tlscost:", err)
@@ -52,159 +51,82 @@ func run(o *options) error {
 	}
 	defer listener.Close()
 	go echo(listener)
-	if err := o.await(); err != nil {
-		return err
+	if o.pids == "" {
+		return compare(o)
 	}
-	for _, part := range []struct {
-		name    string
-		measure func() error
-	}{
-		{"full handshakes", func() error { return o.shake(nil) }},
-		{"resumed handshakes", func() error { return o.shake(tls.NewLRUClientSessionCache(64)) }},
-		{"messages", o.exchange},
-		{"idle connections", o.hold},
-	} {
-		if err := part.measure(); err != nil {
-			return fmt.Errorf("%s: %w", part.name, err)
-		}
-	}
-	return nil
-}
-
-// await waits until the balancer has found that the server is up.
-func (o *options) await() (err error) {
-	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(100 * time.Millisecond) {
-		var c *tls.Conn
-		if c, err = o.dial(nil); err == nil {
-			return c.Close()
-		}
-	}
-	return err
-}
-
-// echo sends back what comes.
-func echo(listener net.Listener) {
-	for {
-		c, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer c.Close()
-			_, _ = io.Copy(c, c) // it ends as the client does
-		}()
-	}
-}
-
-// usage adds up what the balancer's processes have used.
-func (o *options) usage() (seconds float64, resident int64, err error) {
-	for pid := range strings.SplitSeq(o.pids, ",") {
-		var n int
-		if _, err := fmt.Sscan(pid, &n); err != nil {
-			return 0, 0, fmt.Errorf("-pid: %w", err)
-		}
-		used, err := proc.UsageOf(n, false)
-		if err != nil {
-			return 0, 0, err
-		}
-		seconds += used.CPU.Seconds()
-		resident += used.Resident
-	}
-	return seconds, resident, nil
-}
-
-// dial opens a connection and waits for the first byte that comes back, with which the
-// tickets have come, too.
-func (o *options) dial(sessions tls.ClientSessionCache) (*tls.Conn, error) {
-	c, err := tls.Dial("tcp", o.to, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, ClientSessionCache: sessions})
-	if err != nil {
-		return nil, err
-	}
-	return c, ask(c, []byte("x"))
-}
-
-func ask(c *tls.Conn, message []byte) error {
-	if _, err := c.Write(message); err != nil {
-		return err
-	}
-	_, err := io.ReadFull(c, message)
-	return err
-}
-
-// shake measures handshakes, each with a connection and a byte.
-func (o *options) shake(sessions tls.ClientSessionCache) error {
-	before, _, err := o.usage()
+	pids, err := pidsIn(o.pids)
 	if err != nil {
 		return err
 	}
-	began, resumed := time.Now(), 0
-	for range o.handshakes {
-		c, err := o.dial(sessions)
+	m := &target{options: *o, to: o.to, pids: func() []int { return pids }}
+	f, err := m.measure()
+	if err != nil {
+		return err
+	}
+	return show([]string{o.to}, []figures{f})
+}
+
+// compare measures the balancers, one after the other.
+func compare(o *options) error {
+	directory, err := os.MkdirTemp("", "tlscost-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(directory)
+	if err := prepare(directory); err != nil {
+		return err
+	}
+	var names []string
+	var all []figures
+	for i := range balancers {
+		b := &balancers[i]
+		if o.only != "" && !strings.EqualFold(o.only, b.name) {
+			continue
+		}
+		p, installed, err := o.start(b, directory)
 		if err != nil {
 			return err
 		}
-		if c.ConnectionState().DidResume {
-			resumed++
+		if !installed {
+			fmt.Fprintln(os.Stderr, b.name, "is not installed")
+			continue
 		}
-		c.Close()
-	}
-	after, _, err := o.usage()
-	fmt.Printf("handshakes: %d, %d of them resumed: %.0f us each, %.0f per second\n", o.handshakes, resumed,
-		(after-before)/float64(o.handshakes)*1e6, float64(o.handshakes)/time.Since(began).Seconds())
-	return err
-}
-
-// exchange measures messages.
-func (o *options) exchange() error {
-	clients := make([]*tls.Conn, o.clients)
-	for i := range clients {
-		c, err := o.dial(nil)
+		m := &target{options: *o, to: o.to, pids: func() []int { return proc.Family(p.PID()) }}
+		f, err := m.measure()
+		output, ended := p.Ended()
+		p.Stop()
 		if err != nil {
-			return err
-		}
-		defer c.Close()
-		clients[i] = c
-	}
-	before, _, err := o.usage()
-	if err != nil {
-		return err
-	}
-	var working sync.WaitGroup
-	failures := make([]error, o.clients)
-	for i, c := range clients {
-		working.Go(func() {
-			message := make([]byte, o.size)
-			for n := 0; n < o.messages && failures[i] == nil; n++ {
-				failures[i] = ask(c, message)
+			if ended {
+				err = errors.Join(err, errors.New(output))
 			}
-		})
+			return fmt.Errorf("%s: %w", b.name, err)
+		}
+		names = append(names, b.name+" "+o.versionOf(b, directory))
+		all = append(all, f)
 	}
-	working.Wait()
-	after, _, err := o.usage()
-	fmt.Printf("messages:   %.2f us each, there and back\n", (after-before)/float64(o.clients*o.messages)*1e6)
-	return errors.Join(append(failures, err)...)
+	return show(names, all)
 }
 
-// hold measures idle connections.
-func (o *options) hold() error {
-	_, before, err := o.usage()
-	if err != nil {
-		return err
-	}
-	for range o.idle {
-		c, err := o.dial(nil)
-		if err != nil {
-			return err
+// show prints a table, with a column for each balancer.
+func show(names []string, all []figures) error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	row := func(name string, value func(*figures) string) {
+		fmt.Fprint(w, name)
+		for i := range all {
+			fmt.Fprint(w, "\t", value(&all[i]))
 		}
-		defer c.Close()
+		fmt.Fprintln(w)
 	}
-	for _, pause := range []time.Duration{0, o.pause} {
-		time.Sleep(pause)
-		_, after, err := o.usage()
-		if err != nil {
-			return err
-		}
-		fmt.Printf("idle:       %.0f bytes each after %v\n", float64(after-before)/float64(o.idle), pause)
-	}
-	return nil
+	fmt.Fprintln(w, strings.Join(append([]string{""}, names...), "\t"))
+	micros := func(d time.Duration) string { return fmt.Sprintf("%.1f us", float64(d.Nanoseconds())/1000) }
+	kilo := func(bytes float64) string { return fmt.Sprintf("%.1f KB", bytes/1000) }
+	row("CPU per full handshake", func(f *figures) string { return micros(f.full) })
+	row("full handshakes a second", func(f *figures) string { return fmt.Sprintf("%.0f", f.fullRate) })
+	row("CPU per resumed handshake", func(f *figures) string { return micros(f.resumed) })
+	row("resumed handshakes a second", func(f *figures) string { return fmt.Sprintf("%.0f", f.resumedRate) })
+	row("resumed, of those that could be", func(f *figures) string { return fmt.Sprintf("%.1f%%", 100*f.resumedShare) })
+	row("CPU per message, there and back", func(f *figures) string { return micros(f.message) })
+	row("memory per connection, at once", func(f *figures) string { return kilo(f.burst) })
+	row("memory per idle connection", func(f *figures) string { return kilo(f.idle) })
+	return w.Flush()
 }
