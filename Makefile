@@ -9,7 +9,7 @@ BIN        ?= bin
 ZSHDIR      = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .DEFAULT_GOAL := help
-.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 http2cost chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-deb help
+.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 http2cost http2peers chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-deb help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
@@ -52,6 +52,9 @@ http2: build ## attacks over HTTP/2, while other clients are served: CPU, memory
 
 http2cost: build ## processor time and memory of HTTP/2 beside HTTP/1.1, HAProxy and nginx (needs h2load)
 	go run ./internal/suites/http2cost -mcplb bin/mcplb
+
+http2peers: build ## h2spec, undici, Node's fetch and Go's client over HTTP/2 (needs npm and the network)
+	go run ./internal/suites/http2peers -mcplb bin/mcplb
 
 chaos: build ## ten minutes of clients, servers and an operator who do everything at random, with the race detector (needs a C compiler)
 	go build -race -trimpath -o bin/race/ ./cmd/mcplb

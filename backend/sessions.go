@@ -20,9 +20,10 @@ const sessionTick = 26
 type SessionKey uint32
 
 // KeyOfSession returns the key of a session by the id that its server gave it.
-func KeyOfSession(id []byte) SessionKey {
-	return SessionKey(xxhash.Sum64(id)>>(64-14)) + 1
-}
+func KeyOfSession(id []byte) SessionKey { return SessionOfHash(xxhash.Sum64(id)) }
+
+// SessionOfHash is KeyOfSession for an id whose hash is known (xxhash.Sum64).
+func SessionOfHash(hash uint64) SessionKey { return SessionKey(hash>>(64-14)) + 1 }
 
 // sessions counts the MCP sessions of a server without a table of them: each falls by its
 // hash into one of the cells, which has the time of its last use, and how many cells are
@@ -118,7 +119,7 @@ func (s *Server) Sessions(now int64) int {
 	return s.sessions.count(s.pool.InForce().SessionSeen, now)
 }
 
-// Empty reports whether the server has neither connections nor sessions, and nobody waits
+// Empty reports whether the server has neither connections nor sessions, and no client waits
 // for it: whatever ends now, no client loses anything.
 func (s *Server) Empty(now int64) bool {
 	return s.Conns() == 0 && s.Queued() == 0 && s.Sessions(now) == 0

@@ -71,7 +71,7 @@ type State struct {
 	AdminSince time.Time // when Admin last changed; zero = never set
 	Outages    Outages
 
-	// Withdrawn is set where the source that has found the server wants nobody new to
+	// Withdrawn is set where the source that has found the server wants no new client to
 	// go there (conf.Server.NoNewClients).
 	Withdrawn bool
 }
@@ -101,7 +101,7 @@ func (s State) TakesNew() bool { return s.Health != Down && !s.drained() }
 // found the server keeps new clients away.
 func (s State) drained() bool { return s.Admin != Ready || s.DrainRequest != "" || s.Withdrawn }
 
-// Draining reports whether the server gets nobody new, by the operator's will or its own
+// Draining reports whether the server gets no new clients, by the operator's will or its own
 // request, while those there may stay.
 func (s State) Draining() bool { return s.Admin != Maint && s.drained() }
 

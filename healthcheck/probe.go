@@ -56,7 +56,7 @@ func (a Address) host(check *conf.Check) string {
 // target is a Target and what the probes before found there.
 type target struct {
 	Target
-	memory *memory // nil = nothing, and nobody waits for what is left to do
+	memory *memory // nil = nothing, and nothing waits for what is left to do
 }
 
 // memory is what the probes of one server know of those before.

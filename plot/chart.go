@@ -42,7 +42,7 @@ const (
 // mostDots is the number of points up to which a line shows each as a dot.
 const mostDots = 20
 
-// palette can be told apart by most people with a color vision deficiency (Okabe
+// palette can be distinguished by most people with a color vision deficiency (Okabe
 // and Ito).
 var palette = [...]string{"#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000"}
 

@@ -172,7 +172,7 @@ func (c *control) Ban(source netip.Prefix, d time.Duration) (admin.Ban, error) {
 }
 
 // trusting returns the frontends that trust some of source as proxies, "" if none
-// does; spared says for whom a ban of it has no effect, "" if for nobody or for
+// does; spared says for whom a ban of it has no effect, "" if for no client or for
 // everybody.
 func (c *control) trusting(source netip.Prefix) (frontends, spared string) {
 	c.proxy.mu.RLock()

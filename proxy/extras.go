@@ -38,7 +38,7 @@ const (
 )
 
 // join returns c with the servers beside those of the file. Of two servers that could
-// not be told apart, by name, tag or address, the file's counts before one that was
+// not be distinguished, by name, tag or address, the file's counts before one that was
 // added, and that before one that was found.
 func (all extras) join(c *conf.Config) *conf.Config {
 	if len(all) == 0 {

@@ -74,7 +74,7 @@ func (b *bucket) giveBack(r limit, n int) {
 	}
 }
 
-// until returns the nanoseconds until there are n tokens, if nobody takes any
+// until returns the nanoseconds until there are n tokens, if none are taken
 // meanwhile; 0 or less if there are.
 func (b *bucket) until(r limit, n, now int64) int64 {
 	return max(b.full.Load(), now) + n*r.interval - r.capacity - now

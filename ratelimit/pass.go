@@ -54,7 +54,7 @@ type Answer struct {
 }
 
 // inFlightRetry is what is said about when to come again where too many requests are
-// under way: nobody knows when they end.
+// under way: when they end is not known.
 const inFlightRetry = time.Second
 
 // Begun reports whether the request is subject to limits: Begin was called, and Leave
@@ -77,7 +77,7 @@ func (p *Pass) Begin(a *Accounts, claims []Claim, waker Waker, now int64) {
 }
 
 // Ask asks all limits, and charges all or none: what one refuses costs no other. A
-// request that waits must ask again after the time that it was told, or when woken.
+// request that waits must ask again after the time that it was given, or when woken.
 func (p *Pass) Ask(now int64) Answer {
 	if p.accounts == nil || p.passed {
 		return Answer{}

@@ -51,7 +51,7 @@ type Limiter struct {
 	shards []shard // a power of two; its length never changes
 	shift  uint    // hash >> shift is the number of a key's shard
 
-	onBan    func(Ban) // nil = nobody wants to know
+	onBan    func(Ban) // nil = bans are not reported
 	ranges   ranges
 	imposed  atomic.Uint64 // bans of ranges
 	throttle throttle

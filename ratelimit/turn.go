@@ -23,7 +23,7 @@ func (t *Turn) Place() int64 { return t.word }
 // in reports whether the connection waits in the queue of a number.
 func (t *Turn) in(number int64) bool { return t.word != 0 && t.word&1 == number }
 
-// due is when the token is there, if nobody leaves.
+// due is when the token is there, if no request leaves.
 func (t *Turn) due() int64 { return t.word >> 1 }
 
 // queue is a bucket and the number of connections that wait for its tokens. There is
@@ -31,13 +31,13 @@ func (t *Turn) due() int64 { return t.word >> 1 }
 // before it, and leaves the tokens before that to the others.
 //
 //	a connection    gets
-//	not waiting     the tokens that nobody waits for
+//	not waiting     the tokens that no request waits for
 //	waiting         the same
 //	waiting, due    one token, and those that no other waits for
 //
 // Who gets less than it asked for waits from then on, behind all others. One that
 // leaves does not shorten the times of those behind it, but lets tokens pile up that
-// nobody waits for: they are found within longestSleep.
+// no request waits for: they are found within longestSleep.
 type queue struct {
 	*bucket
 	waiting *atomic.Int32

@@ -181,7 +181,7 @@ func (n *Names) Refresh(ctx context.Context, uses []Use, settings conf.Resolver)
 	n.signal(n.wake)
 }
 
-// refresh returns the names of uses, each once, and takes those that nobody looks up
+// refresh returns the names of uses, each once, and takes those that are not looked up
 // yet.
 func (n *Names) refresh(uses []Use) (keys []nameKey) {
 	n.mu.Lock()

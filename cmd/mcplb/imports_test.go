@@ -102,6 +102,7 @@ var helpers = []layer{
 	{name: "internal/suites/pictures", imports: []string{"internal/browser"}},
 	{name: "internal/suites/http2"},
 	{name: "internal/suites/http2cost", imports: []string{"internal/certificate", "cmd/mcpload/proc"}},
+	{name: "internal/suites/http2peers", imports: []string{"internal/certificate", "cmd/mcpload/proc"}},
 	{name: "internal/suites/session"},
 	{name: "internal/suites/slowhttp"},
 	{name: "internal/suites/tlscost", imports: []string{"cmd/mcpload/proc"}},

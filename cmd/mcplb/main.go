@@ -101,8 +101,8 @@ func (b *balancerOptions) run() error {
 const lastWords = time.Second
 
 // serve runs the balancer until a signal stops it, or another process has taken over,
-// and returns the exit status. The log cannot stop it: nobody may read standard
-// error, or its reader may have gone.
+// and returns the exit status. The log cannot stop it, even if standard
+// error has no reader, or no longer.
 func (b *balancerOptions) serve() int {
 	signal.Ignore(syscall.SIGPIPE)
 	stderr := logqueue.New(b.stderr)

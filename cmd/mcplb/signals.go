@@ -57,7 +57,7 @@ func (s *signals) close() {
 //
 // A reload runs beside the phases. HUP during one makes another follow it; USR2 does
 // not wait for it: what it has read by the time is applied, or the new process is
-// told to reload. TERM does not wait for it either.
+// asked to reload. TERM does not wait for it either.
 //
 // A starting process handles TERM and INT at once (startup.go); the others wait until
 // it serves. In leaving and draining, it accepts no clients any more. In following,

@@ -40,7 +40,7 @@ type taskState struct {
 // ended reports whether the state is final.
 func (s taskState) ended() bool { return s.Status == taskCompleted || s.Status == taskCancelled }
 
-// task is a call that goes on after its answer.
+// task is a call that continues after its answer.
 //
 //	state           event       next
 //	working         its time    completed

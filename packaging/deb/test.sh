@@ -79,9 +79,18 @@ BOOT
 under() { nsenter -t "$booted" -m -p -n -i -u -r -w /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 "$@"; }
 up() { case $(under systemctl is-system-running 2> /dev/null) in running | degraded) ;; *) return 1 ;; esac; }
 main_pid() { under systemctl show --property=MainPID --value mcplb; }
-# runs_under VERSION: that version serves, as systemd's.
-runs_under() { under mcplb status -json 2> /dev/null | grep -q "\"version\": \"mcplb $1\|\"version\": \"$1\""; }
-usable() { under mcplb status 2> /dev/null | grep -q '1 of 1 servers usable'; }
+# runs_under VERSION: that version serves, as systemd's. The status of what serves nobody is an error, too.
+runs_under() {
+  local status
+  status=$(under mcplb status -json 2> /dev/null) || true
+  [[ $status == *"\"version\": \"$1\""* || $status == *"\"version\": \"mcplb $1"* ]]
+}
+usable() {
+  local status
+  status=$(under mcplb status 2> /dev/null) || true
+  [[ $status == *"1 of 1 servers usable"* ]]
+}
+released() { ! under bash -c 'exec 3<> /dev/tcp/127.0.0.1/8080' 2> /dev/null; }
 # serving: the process that serves now.
 serving() { cat "$root/tmp/mcplb.pid"; }
 # runs VERSION: that version serves.
@@ -193,11 +202,13 @@ under dpkg -i /deb/old.deb
 runs_under 0.0.1 || fail "0.0.1 does not serve"
 
 say "under systemd: reload"
-under systemd-run --quiet --unit=node /deb/mcpnode -name node1 -tcp 127.118.0.11:9001 -http 127.118.0.11:8080
 cp "$work/lb.toml" "$root/etc/mcplb/lb.toml"
 sed -i 's/^listen = "127.118.0.1:8404"/listen = "127.0.0.1:8404"/' "$root/etc/mcplb/lb.toml"
 under systemctl reload mcplb || fail "systemctl reload"
-within 300 usable || fail "the file of the reload is not in force: $(under mcplb status)"
+# Not before: the package's own configuration listens on every address.
+within 100 released || fail "the file of the reload is not in force"
+under systemd-run --quiet --unit=node /deb/mcpnode -name node1 -tcp 127.118.0.11:9001 -http 127.118.0.11:8080
+within 300 usable || fail "the server of the reload is not up"
 first=$(main_pid)
 coproc client { under bash -c 'exec 7<> /dev/tcp/127.118.0.1/8000; cat <&7 & cat >&7'; }
 exec 7>&"${client[1]}" 8<&"${client[0]}"

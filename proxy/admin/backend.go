@@ -160,7 +160,7 @@ func (s *Server) Changed() time.Time {
 	return last
 }
 
-// Draining reports whether the server gets nobody new, while those there may stay.
+// Draining reports whether the server gets no new clients, while those there may stay.
 func (s *Server) Draining() bool {
 	return s.Admin == AdminDrain || s.Admin == AdminReady && (s.DrainRequest != "" || s.Withdrawn)
 }

@@ -167,7 +167,7 @@ type Fleet struct {
 
 	Sent     map[string]uint64 `json:"sent"`     // counters, by what is shared: entries written
 	Received map[string]uint64 `json:"received"` // entries read and carried out
-	Lost     map[string]uint64 `json:"lost"`     // not written, for want of room
+	Lost     map[string]uint64 `json:"lost"`     // not written: there was no room
 	Invalid  map[string]uint64 `json:"invalid"`  // found in Redis, but no entries
 
 	Balancers []FleetBalancer `json:"balancers"` // by instance, this one included

@@ -12,7 +12,7 @@
 // follows it is not looked at. The first byte alone decides whether it is TLS.
 //
 // Of a client that encrypts its ClientHello (ECH), the name is that of the outer one: it
-// names the server's provider, and cannot be told from that of a client that only
+// names the server's provider, and cannot be distinguished from that of a client that only
 // pretends to encrypt (GREASE), as browsers do.
 //
 // The package guarantees that no input makes it panic, that it allocates nothing, and

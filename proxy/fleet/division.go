@@ -9,7 +9,7 @@ import (
 // division divides a global rate. Its state is one balancer's; the balancers do not agree
 // on parts, but each leaves what the others use, and takes what they leave:
 //
-//   - its part is what it uses and its share of what nobody uses, by the means of the last
+//   - its part is what it uses and its share of what is not used, by the means of the last
 //     half second, and at least that of a fair division;
 //
 //   - what the others let pass beyond what its part leaves them is charged to its bucket,

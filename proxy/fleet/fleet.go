@@ -253,7 +253,7 @@ type Status struct {
 	Errors   uint64 // exchanges that failed
 	Sent     Counts
 	Received Counts
-	Lost     Counts // for want of room
+	Lost     Counts // there was no room
 	Invalid  Counts // found in Redis, but no entries
 	Waiting  int    // changes that the others do not know yet
 

@@ -107,7 +107,7 @@ func (p *Process) Ready() (unwritten, err error) {
 	return unwritten, err
 }
 
-// Stay makes the pid file name this process again, which goes on to serve after an
+// Stay makes the pid file name this process again, which continues to serve after an
 // upgrade has failed: the new process may have written it already.
 func (p *Process) Stay() error {
 	if p.pidFile == "" || p.pidFile.isOurs() {

@@ -67,7 +67,7 @@ func (q *queued) update(held *reservations, waiting []Waiting) (reserved []SlotC
 	return q.collect(held)
 }
 
-// end ends every stand-in: nobody waits in the old process any more. What was
+// end ends every stand-in: no client waits in the old process any more. What was
 // granted is reserved a last time.
 func (q *queued) end(held *reservations) {
 	q.update(held, nil)

@@ -92,7 +92,7 @@ type dataFrame struct {
 	left      int32 // of the data
 	padding   int32 // behind it
 	endStream bool
-	discard   bool // nobody wants it
+	discard   bool // it is of no use
 }
 
 // headerBlock is a header block of which a part has come.

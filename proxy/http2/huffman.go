@@ -23,7 +23,7 @@ const (
 )
 
 // node is an inner node of the code's tree, by the next bit: another one, or, where it
-// is negative, the symbol -1-n. Zero is none: the root is nobody's child.
+// is negative, the symbol -1-n. Zero is none: the root is no node's child.
 type node [2]int16
 
 // eos is the symbol that no string contains.

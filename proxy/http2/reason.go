@@ -78,7 +78,7 @@ const (
 	ReasonSetting     // a setting with an invalid value
 	ReasonCompression // a header block that cannot be decoded
 	ReasonBlock       // a header block of too many bytes or frames
-	ReasonScore       // too much work that serves nobody
+	ReasonScore       // too much work without a purpose
 
 	// NumReasons is the number of reasons, ReasonNone included.
 	NumReasons

@@ -1,6 +1,6 @@
 package http2
 
-// score adds up what a client costs that serves nobody, and subtracts what it does
+// score adds up what a client costs without a purpose, and subtracts what it does
 // that is useful. One that reaches the limit is disconnected (ENHANCE_YOUR_CALM).
 //
 //	costs                                            points

@@ -63,7 +63,7 @@ func (c *Conn) endBlockTo(dst []byte, id uint32, w *headWriter, end bool) []byte
 // follows p; the stream is finished when all of it is appended. p may be empty.
 //
 // A body that is shorter or longer than Content-Length said is cut with INTERNAL_ERROR, so
-// that nobody takes it for complete.
+// that it is not taken for complete.
 func (c *Conn) AppendData(dst []byte, s *Stream, p []byte, end bool) ([]byte, int) {
 	if s.state == streamClosed || s.state == streamLocal {
 		return dst, len(p)

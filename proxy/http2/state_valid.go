@@ -4,7 +4,7 @@ package http2
 const mostPoints = 1 << 24
 
 // Valid reports whether the state is one that a connection can be in, one that has failed
-// aside: what goes on from it stays within the bounds that Next and the others rely on. The
+// aside: what continues from it stays within the bounds that Next and the others rely on. The
 // process that it comes from may be faulty.
 func (s *ConnState) Valid() bool {
 	return s.State < uint8(connFailed) && s.LastStream <= maxStreamID && s.PeerTableSize <= tableLimit &&

@@ -158,7 +158,7 @@ var staticTable = [...]struct{ name, value string }{
 
 const staticEntries = len(staticTable) - 1
 
-// staticFields are the static table's entries as slices, which nobody changes.
+// staticFields are the static table's entries as slices, which are never changed.
 var staticFields = func() (fields [len(staticTable)]Field) {
 	for i, e := range staticTable {
 		fields[i] = Field{Name: []byte(e.name), Value: []byte(e.value)}

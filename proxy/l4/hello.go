@@ -51,7 +51,7 @@ func (s *Session) readHello() {
 	}
 }
 
-// named goes on with a client that asks for a name.
+// named continues with a client that asks for a name.
 func (s *Session) named(name []byte) {
 	route := s.settings().Names.Find(string(name))
 	s.name = string(name[:min(len(name), longestKept)])
@@ -59,7 +59,7 @@ func (s *Session) named(name []byte) {
 	s.take(route)
 }
 
-// unnamed goes on with a client that asks for no name.
+// unnamed continues with a client that asks for no name.
 func (s *Session) unnamed() {
 	if names := s.settings().Names; names != nil {
 		s.take(names.Default())

@@ -100,7 +100,7 @@ func (s *Session) entered(done bool, refusal session.Reason) {
 	}
 }
 
-// route goes on with a client that has entered: to the frontend's backend, or once it is
+// route continues with a client that has entered: to the frontend's backend, or once it is
 // known what its ClientHello asks for.
 func (s *Session) route() {
 	if s.settings().Names == nil {

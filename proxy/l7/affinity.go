@@ -61,7 +61,11 @@ func (a *affinity) session() (found bool, refusal generated, ok bool) {
 	}
 	if !tagged {
 		// Not of our making: always the same server, which answers for itself.
-		a.request.Key = xxhash.Sum64(id) | 1
+		hash := xxhash.Sum64(id)
+		a.request.Key = hash | 1
+		if x.has(headerSession) {
+			x.Session = backend.SessionOfHash(hash)
+		}
 		return true, generated{}, true
 	}
 	server := a.route.tags[tag]

@@ -226,7 +226,9 @@ func (x *exchange) abandon(outcome backend.Outcome) {
 // forget lets go of everything when the exchange is over, and its response sent.
 func (x *exchange) forget() {
 	x.tidy()
-	x.client.worker.rulings.put(x.ruling)
+	if x.ruling != nil {
+		x.client.worker.rulings.put(x.ruling)
+	}
 	x.route, x.ruling, x.state = nil, nil, idle
 }
 
@@ -236,8 +238,10 @@ func (x *exchange) tidy() {
 	sessionUse{x}.keepSession()
 	x.dispatch.Forget()
 	x.refusal, x.bound, x.upstreamPool = nil, nil, nil
-	x.client.worker.paces.put(x.pace)
-	x.pace = nil
+	if x.pace != nil {
+		x.client.worker.paces.put(x.pace)
+		x.pace = nil
+	}
 	if x.encoder != nil {
 		tasks{x}.count()
 		x.client.worker.encoders.put(x.encoder)

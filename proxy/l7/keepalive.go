@@ -22,7 +22,7 @@ type Keepalive struct {
 }
 
 // takesComments reports whether comments may be inserted into the answer whose head
-// is parsed: an event stream whose end is not told in advance, not encoded, and whose
+// is parsed: an event stream whose end is not known in advance, not encoded, and whose
 // bytes no digest and no signature covers.
 func (x download) takesComments(head *http1.ResponseHead) bool {
 	return x.has(streaming) && head.Status < 300 && head.Framing != http1.FramingLength &&

@@ -43,7 +43,7 @@ type verdict struct {
 }
 
 // admit finds out whose request head was read, and charges it to that source. reason
-// is what is wrong with it: then its fields name nobody, and on a proxy's connection it
+// is what is wrong with it: then its fields name no client, and on a proxy's connection it
 // is charged to the proxy.
 func (c requester) admit(reason http1.Reason) verdict {
 	if remaining, banned := c.identify(reason == http1.ReasonNone); banned {

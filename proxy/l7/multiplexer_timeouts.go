@@ -8,7 +8,7 @@ import (
 )
 
 // failureLinger is how long a client that has made an error is given to read GOAWAY: one that
-// floods goes on to send as long as it is read.
+// floods continues to send as long as it is read.
 const failureLinger = time.Second
 
 // arm sets the timer for the first deadline, unless it runs out earlier anyway.

@@ -106,7 +106,7 @@ func (x download) keepHead(u *upstream, p []byte) {
 
 // passInterim sends an interim answer on (100, 103), but not to a client of
 // HTTP/1.0. The request can no longer be sent again. Where the answer announces a
-// body, what follows may be that, so the upstream connection serves nobody else.
+// body, what follows may be that, so the upstream connection serves no other request.
 func (x download) passInterim() {
 	c := x.client
 	x.Flags = x.Flags&^replayable | interim

@@ -47,7 +47,7 @@ func (rs *rulings) put(r *ruling) {
 const longestID = 128
 
 // identify gives the request that is parsed its id: that of X-Request-ID, from a
-// trusted proxy, otherwise one that nobody can guess.
+// trusted proxy, otherwise one that cannot be guessed.
 func (x router) identify(settings *Settings) {
 	r, w := x.ruling, x.client.worker
 	r.id = r.id[:0]
@@ -92,7 +92,7 @@ func isID(id []byte) bool {
 	return len(id) > 0 && len(id) <= longestID
 }
 
-// ids makes ids of requests: 128 bits of ChaCha8, which nobody can guess, in hex. It
+// ids makes ids of requests: 128 bits of ChaCha8, which cannot be guessed, in hex. It
 // belongs to one loop.
 type ids struct{ random *rand.ChaCha8 }
 

@@ -9,13 +9,16 @@ import (
 // part of its exchange.
 type sessionUse struct{ *exchange }
 
-// opened notes the session that the server's response names. One of the deprecated
-// HTTP+SSE transport is not noted: it ends with its event stream, which is counted.
+// opened notes the session that the server's response names, or that of its request
+// where there is one. One of the deprecated HTTP+SSE transport is not noted: it ends with
+// its event stream, which is counted.
 func (x sessionUse) opened(id []byte) {
 	if len(id) == 0 {
 		return
 	}
-	x.Session = backend.KeyOfSession(id)
+	if x.Session == 0 {
+		x.Session = backend.KeyOfSession(id)
+	}
 	x.upstreamPool.server.UseSession(x.Session, x.loop().Now())
 }
 

@@ -49,7 +49,7 @@ func (c requester) proxy() netip.AddrPort {
 }
 
 // identify finds out who sent the request that is parsed, and makes that client's
-// source the one in charge. Unless the head is wellFormed, its fields name nobody. A
+// source the one in charge. Unless the head is wellFormed, its fields name no client. A
 // request of a banned client has no source, and is refused by itself, since its
 // connection carries others' as well; remaining is how long the ban lasts, 0 = until it
 // is lifted.

@@ -13,7 +13,7 @@ import (
 // a stream what l4.Relay does for two connections.
 //
 //	a side is  until                                    then
-//	open       it ends (END_STREAM, FIN)                ended; the other side is told behind
+//	open       it ends (END_STREAM, FIN)                ended; the other side learns of it behind
 //	                                                    what was read before
 //	ended      the other has ended, too                 the tunnel ends
 //	any        the server breaks (RST)                  the tunnel ends: RST_STREAM (CANCEL)

@@ -81,7 +81,7 @@ func (l *Labelled[T]) Each(f func(name string, counters *T)) {
 }
 
 // Adder is a Set whose names are only known at run time: before Counts are restored to
-// it, it is told their names, in order, so that it can visit them.
+// it, it gets their names, in order, so that it can visit them.
 type Adder interface {
 	Set
 	AddNames(names []string)

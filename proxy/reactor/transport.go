@@ -36,7 +36,7 @@ type Suspended interface {
 	// Resume puts the transport on c, which has just been attached, and says whether
 	// something can be read without the socket.
 	Resume(c *Conn) (readable bool)
-	// Forget gives it up: the connection goes on in another process, or has ended.
+	// Forget gives it up: the connection continues in another process, or has ended.
 	Forget()
 }
 

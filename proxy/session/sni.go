@@ -79,7 +79,7 @@ func (n *NameRoutes) tellApart() {
 // longestName is the length of the longest host name, with its last dot.
 const longestName = 254
 
-// Default is the route of what no other matches, and of what names nobody.
+// Default is the route of what no other matches, and of what names no host.
 func (n *NameRoutes) Default() *NameRoute { return n.All[len(n.All)-1] }
 
 // Find returns the route of a name, as the client has written it: an exact name before

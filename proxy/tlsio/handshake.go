@@ -29,7 +29,7 @@ type handshake struct {
 }
 
 // run is the handshake's goroutine; it calls ended on the loop, with the layer that
-// goes on, if one does.
+// continues, if one does.
 func (h *handshake) run(l *library, ended func(*layer, error)) {
 	var made *layer
 	h.tokens <- struct{}{}

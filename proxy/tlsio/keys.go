@@ -132,7 +132,7 @@ func (d *direction) cipher() cipher.AEAD {
 	return d.keys.aead
 }
 
-// update goes on with the next generation of the secret (RFC 8446 section 7.2).
+// update continues with the next generation of the secret (RFC 8446 section 7.2).
 func (d *direction) update() {
 	next := d.of().expand(d.present(), "traffic upd", d.of().secret)
 	_ = d.set(d.of(), next, 0) // its size is that of the suite

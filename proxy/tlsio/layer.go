@@ -135,8 +135,8 @@ func (l *layer) write(w *worker, out, content []byte) []byte {
 	return out
 }
 
-// updateKeys appends a KeyUpdate (RFC 8446 section 4.6.3), and goes on with new keys. It
-// asks the peer for new ones if it has used its own up, which matters to whoever reads.
+// updateKeys appends a KeyUpdate (RFC 8446 section 4.6.3), and continues with new keys. It
+// asks the peer for new ones if it has used its own up, which matters to the reader.
 func (l *layer) updateKeys(w *worker, out []byte) []byte {
 	message := [...]byte{messageKeyUpdate, 0, 0, 1, updateNotRequested}
 	if l.in.spent() && !l.asked {

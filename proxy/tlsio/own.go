@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newLayer returns the layer that goes on after a handshake of crypto/tls, as the
+// newLayer returns the layer that continues after a handshake of crypto/tls, as the
 // client or the server that it was; sent is everything that crypto/tls has sent. It is
 // nil if crypto/tls has to go on: with TLS 1.2.
 func newLayer(state *tls.ConnectionState, s *secrets, client bool, sent []byte) *layer {

@@ -63,7 +63,7 @@ const (
 
 var errState = errors.New("the state of a TLS connection contradicts itself")
 
-// layer returns the layer that goes on.
+// layer returns the layer that continues.
 func (s *State) layer() (*layer, error) {
 	l := &layer{messages: s.Messages, useless: s.Useless, asked: s.Asked, owes: s.Owes}
 	suite := suiteOf(s.Suite)
@@ -84,7 +84,7 @@ type Suspended struct {
 	layer   *layer
 }
 
-// Restore returns the transport of a connection from another process, which goes on on
+// Restore returns the transport of a connection from another process, which continues on
 // one of the workers' loops. The state is the Suspended's from then on. An error says
 // that the other process is faulty.
 func (ws *Workers) Restore(s *State) (*Suspended, error) {

@@ -337,7 +337,7 @@ func (t *Transport) Close(c *reactor.Conn, cut bool) {
 	t.drop()
 }
 
-// drop gives up everything: the connection is closed, or goes on elsewhere.
+// drop gives up everything: the connection is closed, or continues elsewhere.
 func (t *Transport) drop() {
 	t.worker.loop.Drop(&t.unread)
 	t.worker.loop.Drop(&t.plain)

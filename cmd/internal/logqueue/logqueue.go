@@ -136,7 +136,7 @@ func (q *Queue) write(lines []byte) bool {
 		case err == nil || n > 0:
 		case errors.Is(err, syscall.EAGAIN):
 			time.Sleep(fullTime)
-		case errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed), !q.pause(): // nobody will read it
+		case errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed), !q.pause(): // it has no reader any more
 			q.drop(lines)
 			return false
 		}

@@ -35,6 +35,38 @@ backend d
 		{path: "/", headers: map[string]string{"X-Pool": "c"}}, {path: "/", headers: map[string]string{"X-Pool": "d"}}, {path: "/", source: "127.0.0.7"}, {host: "api.example.com", path: "/", source: "127.0.0.7"},
 		{path: "/exact"}, {path: "/exact", method: "PUT", body: "x"}, {path: "/exact/more"}, {path: "/q?a=b&c=%20d"},
 	}},
+	{name: "paths that are changed", text: haproxyDefaults + `
+frontend f
+    bind @L1@
+    http-request set-path /v2%[path] if { path_beg /v1/ }
+    http-request replace-path ^/app/(.*) /\1
+    http-request replace-uri ^/legacy/(.*) /current/\1
+    use_backend b if { path_beg /v1/ }
+    use_backend c if { path_beg /v2/ }
+    use_backend c if { path_beg /current/ }
+    use_backend b if { path_beg /legacy/ }
+    default_backend a
+frontend g
+    bind @L2@
+    http-request replace-path ^/a/(.*) /b/\1
+    http-request replace-path ^/b/c/(.*) /d/\1
+    http-request deny if { path_beg /b/secret/ }
+    http-request deny if { path /d/x }
+    http-request return status 200 content-type text/plain string b if { path /b/y }
+    http-request set-path /all%[path]
+    http-request deny unless { path_beg /all/ }
+    default_backend a
+backend a
+    server a1 @a1@
+backend b
+    server b1 @b1@
+backend c
+    http-request replace-path ^/v2/v1/(.*) /v1/\1
+    server c1 @c1@
+`, requests: []request{
+		{path: "/v1/x"}, {path: "/app/x"}, {path: "/app/v1/x"}, {path: "/app/v2/x"}, {path: "/app/v2/v1/x?q=1"}, {path: "/app/legacy/x"}, {path: "/legacy/x"}, {path: "/current/x"}, {path: "/v2/x"}, {path: "/"},
+		{listener: 2, path: "/a/x"}, {listener: 2, path: "/a/c/x"}, {listener: 2, path: "/a/c/y"}, {listener: 2, path: "/a/secret/z"}, {listener: 2, path: "/b/secret/z"}, {listener: 2, path: "/d/x"}, {listener: 2, path: "/d/y"}, {listener: 2, path: "/a/y"}, {listener: 2, path: "/"},
+	}},
 	{name: "headers", watch: []string{"X-Powered-By", "X-Frame-Options", "X-Pool"}, text: haproxyDefaults + `
 frontend f
     bind @L1@

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// MaxNodes bounds how many nodes are told apart. Number 0 is the unknown node.
+// MaxNodes bounds how many nodes are distinguished. Number 0 is the unknown node.
 const MaxNodes = 256
 
 // nodes numbers the nodes by the names that they report. It is safe for concurrent

@@ -6,7 +6,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Longest is the longest duration that is told apart; longer ones count as this
+// Longest is the longest duration that is distinguished; longer ones count as this
 // long.
 const Longest = 10 * time.Minute
 

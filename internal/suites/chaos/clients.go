@@ -79,7 +79,7 @@ func (c *client) work(ctx context.Context) {
 	}
 }
 
-// once is one use. It goes on when ctx ends, so that its end can be checked.
+// once is one use. It continues when ctx ends, so that its end can be checked.
 func (c *client) once(ctx context.Context, k kind) error {
 	c.uses++
 	return k.use(c, ctx)

@@ -1,5 +1,5 @@
 // Chaos runs one balancer among clients, servers and an operator who do
-// everything at random, and checks that nobody is served wrongly.
+// everything at random, and checks that no client is served wrongly.
 //
 //	make chaos                     ten minutes, with the race detector
 //	go run ./internal/suites/chaos -mcplb bin/mcplb -for 1m -seed 7
@@ -13,7 +13,7 @@
 //
 //   - a response that belongs to someone else, is altered, or looks complete
 //     but is not;
-//   - any failure of a steady client: one whose server nobody touches;
+//   - any failure of a steady client: one whose server is left alone;
 //   - a data race, a panic, or the end of the serving process;
 //   - what is left at the end: connections, slots, waiting clients, descriptors,
 //     goroutines, old processes;

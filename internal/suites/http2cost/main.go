@@ -130,7 +130,7 @@ func (b *balancer) measure(ctx context.Context, o *options, m measurement, serve
 // prepare chooses addresses and writes the certificate.
 func (p *place) prepare() error {
 	for _, address := range []*string{&p.plain, &p.secure} {
-		listener, err := net.Listen("tcp", "127.78.0.1:0") // nobody else is there: the port stays free
+		listener, err := net.Listen("tcp", "127.78.0.1:0") // no other program uses it: the port stays free
 		if err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func await(ctx context.Context, p *place, process *proc.Process) error {
 	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		c, err := connect(p.secure, true)
 		if err == nil {
-			err = errors.Join(c.ask(), c.conn.Close())
+			err = errors.Join(c.ask(), c.client.Close())
 		}
 		if err == nil {
 			return nil

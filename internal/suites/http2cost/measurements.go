@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"regexp"
@@ -13,8 +12,6 @@ import (
 	"time"
 
 	"mcplb/cmd/mcpload/proc"
-
-	"golang.org/x/net/http2"
 )
 
 // measurement gives figures for columns.
@@ -69,7 +66,7 @@ func idleOver(name string, secure bool) measurement {
 			if err != nil {
 				return err
 			}
-			defer c.conn.Close()
+			defer c.client.Close()
 			if err := c.ask(); err != nil {
 				return err
 			}
@@ -91,31 +88,32 @@ func idleOver(name string, secure bool) measurement {
 
 // connection is one of HTTP/2.
 type connection struct {
-	conn   net.Conn
-	client *http2.ClientConn
+	scheme string
+	client *http.ClientConn
 }
 
 // connect opens a connection of HTTP/2, by ALPN over TLS, by prior knowledge without.
-func connect(address string, secure bool) (c *connection, err error) {
-	c = &connection{}
-	if secure {
-		c.conn, err = tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}) // the certificate is of this run
-	} else {
-		c.conn, err = net.Dial("tcp", address)
+func connect(address string, secure bool) (*connection, error) {
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the certificate is of this run
+		Protocols:       new(http.Protocols),
 	}
+	scheme := "http"
+	if secure {
+		scheme = "https"
+	}
+	transport.Protocols.SetHTTP2(secure)
+	transport.Protocols.SetUnencryptedHTTP2(!secure)
+	client, err := transport.NewClientConn(context.Background(), scheme, address)
 	if err != nil {
 		return nil, err
 	}
-	if c.client, err = (&http2.Transport{AllowHTTP: true}).NewClientConn(c.conn); err != nil {
-		c.conn.Close()
-		return nil, err
-	}
-	return c, nil
+	return &connection{scheme: scheme, client: client}, nil
 }
 
 // ask sends a request, and reads the answer.
 func (c *connection) ask() error {
-	request, err := http.NewRequest(http.MethodGet, "http://balanced.test/", nil)
+	request, err := http.NewRequest(http.MethodGet, c.scheme+"://balanced.test/", nil)
 	if err != nil {
 		return err
 	}

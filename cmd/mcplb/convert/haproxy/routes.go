@@ -41,6 +41,7 @@ type way struct {
 // walk follows the rules from a way on.
 func (c *chain) walk(w way, steps []step) {
 	for i, s := range steps {
+		s.when = changeOf(w.route).before(s.when)
 		if s.when.follows(w.conditions) {
 			if c.take(&w, s, steps[i+1:]) {
 				return

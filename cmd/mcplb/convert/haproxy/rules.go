@@ -106,7 +106,12 @@ func (g *group) readStep(p *proxy, c *criteria, l *line) ([]step, error) {
 	if err != nil || s.apply == nil {
 		return nil, err
 	}
-	s.l, s.when = l, when
+	s.l = l
+	if s.when == nil {
+		s.when = when
+	} else if s.when, err = when.and(s.when); err != nil { // the action has its own condition
+		return nil, err
+	}
 	if table["cache-store"] != nil && len(words) > at {
 		return nil, errors.New("what a response gets depends on the route alone, not on a condition")
 	}

@@ -344,6 +344,7 @@ func logTo(p *proxy, l *line) {
 
 // absolute returns the name of a file below a base directory.
 func absolute(base, name string) string {
+	name = lb.File(name)
 	if base == "" || filepath.IsAbs(name) {
 		return name
 	}

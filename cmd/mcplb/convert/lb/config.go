@@ -38,7 +38,7 @@ type Backend struct {
 	Servers  []*Table
 }
 
-// NewConfig returns a configuration of nothing that limits nobody: where the original
+// NewConfig returns a configuration of nothing, without limits: where the original
 // has no limit, the defaults of mcplb would be one.
 func NewConfig(language string) *Config {
 	c := &Config{Language: language}

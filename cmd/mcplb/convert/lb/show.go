@@ -93,6 +93,16 @@ func Quote(s string) string {
 	return b.String()
 }
 
+// File returns the name of a file as lb.toml can have it: without control characters.
+func File(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, name)
+}
+
 // Key returns a key of TOML, in quotes where it needs them.
 func Key(s string) string {
 	for _, r := range s {

@@ -197,6 +197,10 @@ func (g *group) rewritten(s *scope, n *node, t *lb.Table, conditions *lb.Table, 
 			rw.Impossible("mcplb takes a prefix off the path (strip_prefix) or puts one before it (add_prefix); this is another change")
 			continue
 		}
+		if prefix+before != "" || strings.Trim(to[1], "/") != "" && !under(location+exact, found[1]) {
+			rw.Impossible("a route changes the path of all its requests, once: write a location %s", found[1])
+			continue
+		}
 		prefix, before = found[1], to[1]
 		t.Differ(rw.Directive, "", "by whole segments of the canonical path")
 	}
@@ -215,6 +219,12 @@ func (g *group) rewritten(s *scope, n *node, t *lb.Table, conditions *lb.Table, 
 		t.Set("add_prefix", before)
 	}
 	return nil
+}
+
+// under reports whether all paths of a location are below a prefix.
+func under(location, prefix string) bool {
+	prefix = strings.TrimRight(prefix, "/")
+	return prefix == "" || location == prefix || strings.HasPrefix(location, prefix+"/")
 }
 
 // routeTimes writes the times, sizes and compression of a location.

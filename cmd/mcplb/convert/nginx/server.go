@@ -134,6 +134,7 @@ func bodyLimit(s *scope) (any, *node) {
 
 // path returns the name of a file: relative ones are below nginx's directory.
 func (c *converter) path(name string) string {
+	name = lb.File(name)
 	if filepath.IsAbs(name) || strings.HasPrefix(name, "data:") {
 		return name
 	}

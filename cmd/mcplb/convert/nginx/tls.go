@@ -34,6 +34,12 @@ func (g *group) certificates() {
 		}
 		g.tlsDirectives(s, t)
 	}
+	if len(list) == 0 {
+		for _, n := range g.from {
+			n.Impossible("there is no ssl_certificate that can be read: write the files into tls.certificates")
+		}
+		list = append(list, lb.Inline{{Key: "cert", Value: "/etc/mcplb/cert.pem"}, {Key: "key", Value: "/etc/mcplb/key.pem"}})
+	}
 	t.Set("certificates", list)
 	t.Default("min_version", "1.2")
 }
@@ -76,7 +82,7 @@ func (g *group) tlsKey(s *scope, t *lb.Table, key string, value any, n *node) {
 }
 
 // clientCertificates translates what is asked of clients. Where the servers of an address
-// do not ask for the same, the strictest counts, so that nobody gets in unasked.
+// do not ask for the same, the strictest counts, so that no client gets in unasked.
 func (g *group) clientCertificates(s *scope, t *lb.Table) {
 	verify, ca, trusted := s.last("ssl_verify_client"), s.last("ssl_client_certificate"), s.last("ssl_trusted_certificate")
 	if verify == nil || verify.arg(0) == "off" {
