@@ -17,6 +17,7 @@ type Line struct {
 	Client, Proxy             string
 	Frontend, Backend, Server string
 	Method, Path, Era         string
+	Protocol                  string
 	Call                      string `json:"mcp_method"`
 	RequestID                 string `json:"request_id"`
 	Status                    int

@@ -255,6 +255,15 @@ func (c *client) keepInput() {
 	}
 }
 
+// keepBody is keepInput for a request whose body is collected, within a limit that it has: a
+// client of HTTP/2 may send more of it.
+func (c *client) keepBody() {
+	c.keepInput()
+	if c.stream != nil {
+		c.stream.pay()
+	}
+}
+
 // leave makes pending what stands behind the first n bytes of in: the next
 // request.
 func (c *client) leave(in *input, n int) {

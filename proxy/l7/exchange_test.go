@@ -369,6 +369,7 @@ func echoBody(t *testing.T, address string, size int64, chunked bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	request.Header.Set("X-Full-Duplex", "yes") // for the gateway of TestOverHTTP2
 	if !chunked {
 		request.ContentLength = size
 		request.Header.Set("X-Length", fmt.Sprint(size))

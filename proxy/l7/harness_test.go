@@ -56,6 +56,7 @@ func start(t testing.TB, servers []string, change ...func(*setup)) *fixture {
 	for _, f := range change {
 		f(s)
 	}
+	s.frontend.HTTP2 = s.frontend.HTTP2 || throughHTTP2
 	b := &fixture{Harness: harness.Start(t, s.Setup), pools: map[string]*backend.Pool{}}
 	for _, c := range s.backends {
 		pool, err := backend.NewPool(c, s.Loops, netip.ParseAddrPort)
@@ -71,6 +72,9 @@ func start(t testing.TB, servers []string, change ...func(*setup)) *fixture {
 	}, b.workers)
 	t.Cleanup(b.end)
 	b.listen(s.frontend.Listen[0], s.narrow)
+	if throughHTTP2 {
+		b.Address = startGateway(t, b.Address)
+	}
 	return b
 }
 
@@ -144,12 +148,14 @@ func withMaxConn(n int) func(*setup) {
 // withStoppedTime stops the time: only Advance moves it.
 func withStoppedTime(s *setup) { s.StopTime() }
 
-// each calls f for every client, one loop after the other.
+// each calls f for every client, those of streams of HTTP/2 included, one loop after the other.
 func (b *fixture) each(f func(*client)) {
 	b.Each(func(conn *reactor.Conn) {
-		if c, ok := session.Of(conn).(*client); ok {
-			f(c)
-		}
+		session.Each(conn, func(s session.Session) {
+			if c, ok := s.(*client); ok {
+				f(c)
+			}
+		})
 	})
 }
 

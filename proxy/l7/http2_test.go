@@ -218,6 +218,8 @@ type told struct {
 	status string
 	size   int
 	end    string
+	body   string
+	fields http.Header // of the heads, and trailers
 }
 
 // outcome reads frames up to the end of a stream, and describes those of it.
@@ -236,7 +238,7 @@ func (p *peer) outcome(id uint32) string {
 func (p *peer) note(f http2.Frame) (failed string) {
 	s := p.streams[f.Header().StreamID]
 	if s == nil {
-		s = &told{}
+		s = &told{fields: http.Header{}}
 		p.streams[f.Header().StreamID] = s
 	}
 	if f.Header().Flags.Has(http2.FlagDataEndStream) { // HEADERS have the same
@@ -249,8 +251,12 @@ func (p *peer) note(f http2.Frame) (failed string) {
 		}
 	case *http2.MetaHeadersFrame:
 		s.status += f.PseudoValue("status")
+		for _, field := range f.RegularFields() {
+			s.fields.Add(field.Name, field.Value)
+		}
 	case *http2.DataFrame:
 		s.size += len(f.Data())
+		s.body += string(f.Data())
 	case *http2.RSTStreamFrame:
 		if s.end == "" {
 			s.end = f.ErrCode.String()

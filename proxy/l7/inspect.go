@@ -91,7 +91,7 @@ func (x router) inspect(settings *Settings, d rules.Decision) {
 	if x.inspected(settings, reason) {
 		return
 	}
-	c.keepInput()
+	c.keepBody()
 	x.state, x.dispatch.Since = inspecting, c.loop().Now()
 	intake(x).beginPace(size)
 	if !intake(x).askForBody() {

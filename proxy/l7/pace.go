@@ -187,7 +187,7 @@ func (x intake) collect() {
 	c := x.client
 	in := &c.worker.input
 	_, size, _ := c.worker.pass(&x.request, in.p[in.n:])
-	c.keepInput()
+	c.keepBody()
 	x.state = collecting
 	x.beginPace(size)
 	if !x.askForBody() {

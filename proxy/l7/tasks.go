@@ -60,7 +60,7 @@ func (x tasks) await() bool {
 		router(x).beginBody()
 		return false
 	}
-	c.keepInput()
+	c.keepBody()
 	x.state, x.dispatch.Since = inspecting, c.loop().Now()
 	intake(x).beginPace(size)
 	if intake(x).askForBody() {
