@@ -26,7 +26,7 @@ func scrape(t *testing.T) string {
 		}
 		return path
 	}
-	s.tables = strings.NewReplacer("WEB", web, "SECURE", secure, "CERT", pair("lb.pem"), "KEY", pair("lb.key"), "ADDRESS", freeAddress(t)).Replace(`
+	s.tables = strings.NewReplacer("WEB", web, "SECURE", secure, "CERT", pair("lb.pem"), "KEY", pair("lb.key"), "AUTHORITY", pair("clients-ca.pem"), "REVOKED", pair("clients.crl"), "ADDRESS", freeAddress(t)).Replace(`
 [frontend.web]
 listen = 'WEB'
 mode = 'http'
@@ -35,7 +35,7 @@ backend = 'pages'
 listen = 'SECURE'
 mode = 'http'
 backend = 'pages'
-tls = { certificates = [{ cert = 'CERT', key = 'KEY' }] }
+tls = { certificates = [{ cert = 'CERT', key = 'KEY' }], client_verify = 'optional', client_ca = 'AUTHORITY', client_crl = 'REVOKED' }
 [[backend.pages.server]]
 name = 'page1'
 http = 'ADDRESS'

@@ -84,13 +84,28 @@ func (p *Process) Spawn() (*Channel, <-chan error, error) {
 	}
 	result := make(chan error, 1)
 	go func() {
-		err := endOf(p.flip.Upgrade())
+		err := endOf(p.upgrade())
 		if err != nil {
 			near.Close()
 		}
 		result <- err
 	}()
 	return near, result, nil
+}
+
+// oldEnds is the longest that tableflip may take to learn that the old process has ended,
+// once WaitForOld has returned.
+const oldEnds = time.Second
+
+// upgrade starts a new process and waits until it is Ready. For a moment after WaitForOld,
+// tableflip refuses: of the end of the old process and an upgrade, it takes any first.
+func (p *Process) upgrade() error {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		err := p.flip.Upgrade()
+		if err == nil || err.Error() != "parent hasn't exited" || time.Since(start) > oldEnds {
+			return err
+		}
+	}
 }
 
 // Ready announces that this process serves: it writes the pid file, and the old
