@@ -184,6 +184,10 @@ until now=$(balancer) && [ -n "$now" ] && [ "$now" != "$before" ]; do
   [ $SECONDS -lt $end ] || fail "process $before still serves"
   sleep 0.1
 done
+until bin/mcpcluster status | grep -Eq "mcplb +$now "; do # it follows a moment later
+  [ $SECONDS -lt $end ] || break
+  sleep 0.1
+done
 try 'bin/mcpcluster status'
 expect "mcplb +$now "
 printf '\nThe session that was open before asks which node it is on:\n'
