@@ -64,10 +64,18 @@ func TestBackground(t *testing.T) {
 	expectMembers(t, table, "node1 ready", "mcplb ready")
 	expectAnswer(t, append(l.nodes, l.frontend)...)
 
-	text, _ := do(t, 0, "status", "-state", state, "-json")
+	var text string
 	var status clusterStatus
-	if err := json.Unmarshal([]byte(text), &status); err != nil {
-		t.Fatal(err)
+	for range 200 { // the balancer publishes latencies a moment after the response
+		text, _ = do(t, 0, "status", "-state", state, "-json")
+		status = clusterStatus{}
+		if err := json.Unmarshal([]byte(text), &status); err != nil {
+			t.Fatal(err)
+		}
+		if status.Latency != nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 	if status.Health != "healthy" || status.NodesUp != 4 || !status.Balancer || status.Latency == nil || status.Latency.P99 <= 0 || len(status.Members) != 5 {
 		t.Errorf("the status is %s", text)
