@@ -51,14 +51,19 @@ func newTrimmer() *trimmer {
 
 // run looks every trimEvery until ctx ends.
 func (t *trimmer) run(ctx context.Context) {
-	ticker := time.NewTicker(trimEvery)
+	repeat(ctx, trimEvery, t.look)
+}
+
+// repeat calls do again and again, with a pause between two calls, until ctx ends.
+func repeat(ctx context.Context, pause time.Duration, do func()) {
+	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			t.look()
+			do()
 		}
 	}
 }

@@ -32,7 +32,7 @@ func (w *warner) load(c *conf.Config) {
 	w.look()
 }
 
-// look logs what was not logged yet.
+// look logs what was not logged yet. The caller holds mu.
 func (w *warner) look() {
 	for _, warning := range w.find(w.config) {
 		if !w.logged[warning] {
@@ -44,16 +44,9 @@ func (w *warner) look() {
 
 // run looks again and again until ctx ends. A configuration must have been loaded.
 func (w *warner) run(ctx context.Context) {
-	ticker := time.NewTicker(warnEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			w.mu.Lock()
-			w.look()
-			w.mu.Unlock()
-		}
-	}
+	repeat(ctx, warnEvery, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.look()
+	})
 }

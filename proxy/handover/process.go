@@ -98,7 +98,8 @@ func (p *Process) Spawn() (*Channel, <-chan error, error) {
 const oldEnds = time.Second
 
 // upgrade starts a new process and waits until it is Ready. For a moment after WaitForOld,
-// tableflip refuses: of the end of the old process and an upgrade, it takes any first.
+// tableflip may refuse: when the end of the old process and an upgrade are both pending, it
+// takes either first.
 func (p *Process) upgrade() error {
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
 		err := p.flip.Upgrade()

@@ -26,16 +26,7 @@ type group struct {
 }
 
 // port returns the port of all the group's listeners, or "" if there are several.
-func (g *group) port() (port string) {
-	for _, a := range g.addrs {
-		_, p, err := net.SplitHostPort(a)
-		if err != nil || port != "" && port != p {
-			return ""
-		}
-		port = p
-	}
-	return port
-}
+func (g *group) port() string { return lb.CommonPort(g.addrs) }
 
 // bindOption is an option of a bind line: how many words follow it, and what it does.
 type bindOption struct {
