@@ -2,7 +2,6 @@ package backend
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"net/netip"
 	"testing"
@@ -151,6 +150,22 @@ func reopen(c *crowd, places map[string]int) {
 	}
 }
 
+// cameBack fails if more than a few of the connections that places had are elsewhere.
+// All reconnect in random order, which in one run of a hundred fills a server before
+// its share of the others is there: it then sends up to 5 of 400 on. The sources that
+// a fault takes from their server are a quarter of all.
+func (c *crowd) cameBack(places map[string]int, otherwise string) {
+	c.t.Helper()
+	total, missing, now := 0, 0, c.places()
+	for place, n := range places {
+		total += n
+		missing += max(0, n-now[place])
+	}
+	if missing > total/20 {
+		c.t.Errorf("%s: %d of %d connections are elsewhere", otherwise, missing, total)
+	}
+}
+
 func checkEvenOver(t *testing.T, p *Pool, names ...string) {
 	t.Helper()
 	n := perServer(p)
@@ -180,9 +195,7 @@ func TestSourceDegraded(t *testing.T) {
 	late.SetDegraded(false, "")
 	c.closeIf(func(conn) bool { return true })
 	reopen(c, before)
-	if !maps.Equal(before, c.places()) {
-		t.Error("not all sources came back to where they were")
-	}
+	c.cameBack(before, "not all sources came back to where they were")
 }
 
 // A full server sends connections elsewhere while there is room there, and takes
@@ -228,9 +241,7 @@ func TestSourceServerRemoved(t *testing.T) {
 	mustApply(t, c.p, moved)
 	c.closeIf(func(conn) bool { return true })
 	reopen(c, before)
-	if !maps.Equal(before, c.places()) {
-		t.Error("sources moved when a server got another address")
-	}
+	c.cameBack(before, "sources moved when a server got another address")
 	without := backendOf(4)
 	without.Servers = without.Servers[1:]
 	mustApply(t, c.p, without)
@@ -250,9 +261,7 @@ func TestSourceServerRemoved(t *testing.T) {
 	checkCounts(t, c.p)
 	c.closeIf(func(conn) bool { return true })
 	reopen(c, before)
-	if !maps.Equal(before, c.places()) {
-		t.Error("not all sources came back when the server did")
-	}
+	c.cameBack(before, "not all sources came back when the server did")
 }
 
 // A returning server takes its sources back at the pace of its slow start.
