@@ -59,6 +59,15 @@ func options() Options {
 	return Options{Version: "test", Log: slog.New(slog.DiscardHandler), FileLimit: 10_000, System: reactor.Kernel()}
 }
 
+// frozen are options of a balancer for which no time passes: however busy the machine,
+// two clients come within the same second.
+func frozen() Options {
+	o := options()
+	now := o.System.Now()
+	o.System.Now = func() int64 { return now }
+	return o
+}
+
 // running is a balancer under test.
 type running struct {
 	*Proxy
@@ -79,7 +88,18 @@ func run(t testing.TB, p *Proxy) *running {
 // every slot must be free.
 func start(t testing.TB, text string) *running {
 	t.Helper()
-	p, err := Start(parse(t, text), options())
+	return startWith(t, text, options())
+}
+
+// startFrozen is start for a balancer for which no time passes.
+func startFrozen(t testing.TB, text string) *running {
+	t.Helper()
+	return startWith(t, text, frozen())
+}
+
+func startWith(t testing.TB, text string, o Options) *running {
+	t.Helper()
+	p, err := Start(parse(t, text), o)
 	if err != nil {
 		t.Fatal(err)
 	}
