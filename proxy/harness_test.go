@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,6 +157,21 @@ func (r *running) frontend(name string) admin.Frontend {
 	}
 	r.t.Fatalf("there is no frontend %s", name)
 	return admin.Frontend{}
+}
+
+// checkedEvery is the line of a backend for checks at an interval. At "1h" clients'
+// connections alone show that a server is down, and no check is overdue on a busy
+// machine, which would move clients.
+func checkedEvery(interval string) string {
+	return fmt.Sprintf("check = { interval = %q, fast_interval = %[1]q }", interval)
+}
+
+// trusted waits until no check of a server is overdue.
+func (r *running) trusted() {
+	r.t.Helper()
+	r.eventually("no check is overdue", func() bool {
+		return !slices.ContainsFunc(r.Snapshot().Backends[0].Servers, func(s admin.Server) bool { return s.Suspect })
+	})
 }
 
 // server returns a server's status.
