@@ -26,8 +26,8 @@ import (
 // Two events at a time that come once in a while, a request and its response,
 // leave the score low; a steady stream of them makes it high.
 //
-// Whoever stops the world takes the processor of a waiting loop at once. Other
-// goroutines run on the processors that no loop holds: reserveProcessors.
+// To stop the world, the runtime takes the processor of a waiting loop at once.
+// Other goroutines run on the processors that no loop holds: reserveProcessors.
 const (
 	shortWait  = 10e6 // nanoseconds
 	lively     = 8
