@@ -111,6 +111,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		components:   newComponents(),
 		listeners:    listeners{engine: engine, inherited: options.Inherited},
 		suspended:    options.Suspended,
+		extras:       extras{},
 	}
 	engine.OnShortage(p.workers.Spare)
 	p.fleet = p.newFleet()
@@ -381,7 +382,7 @@ func (p *Proxy) namesChanged() {
 
 // bringIn puts in force what names stand for now, without any other change.
 func (p *Proxy) bringIn() {
-	change := &change{proxy: p, to: p.config, addresses: p.addressesOf(p.config)}
+	change := &change{proxy: p, to: p.config, addresses: addressesOf(p.config, p.names)}
 	if moved := change.applyBackends(); len(moved) > 0 {
 		p.options.Log.Info("host names resolve", "changes", strings.Join(moved, ", "))
 	}
