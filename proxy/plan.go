@@ -107,7 +107,7 @@ func (c *change) openListeners() error {
 	var failed []error
 	for _, listener := range opening(c.plan.Listeners) {
 		f := c.to.Frontend(listener.To)
-		l, err := c.proxy.listeners.open(listener.Address, c.socketOptions(f, listener.IPv6Only), &c.plan)
+		l, err := c.proxy.listeners.open(listener.Address, c.socketOptions(f, listener.IPv6Only))
 		if err != nil {
 			failed = append(failed, fmt.Errorf("frontend %s: %w", f.Name, err))
 			continue
