@@ -222,7 +222,7 @@ func TestSignalsDuringUpgrade(t *testing.T) {
 		first := l.serving(t)
 		l.installScript(t, "kill -TERM $$; exec sleep 50")
 		l.send(t, first, syscall.SIGUSR2)
-		l.await(t, `(?s)the upgrade failed.*the new process was told to stop.*msg=draining`)
+		l.await(t, `(?s)the upgrade failed.*the new process was asked to stop.*msg=draining`)
 		l.awaitGone(t, first)
 	})
 	t.Run("TERM during a reload that hangs", func(t *testing.T) {
@@ -259,7 +259,7 @@ func TestSignalsDuringUpgrade(t *testing.T) {
 			return nil
 		})
 		l.send(t, next, syscall.SIGTERM)
-		l.await(t, `(?s)the new process was told to stop.*msg=draining`)
+		l.await(t, `(?s)the new process was asked to stop.*msg=draining`)
 		l.awaitGone(t, next)
 		l.awaitGone(t, first)
 	})
