@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -49,7 +50,8 @@ func noOption(p *proxy, l *line) {
 
 // applyOptions translates the options that are on.
 func (p *proxy) applyOptions() {
-	for name, l := range p.options {
+	for _, name := range slices.Sorted(maps.Keys(p.options)) { // the same in every run
+		l := p.options[name]
 		switch name {
 		case "httplog", "tcplog":
 			p.c.config.Global.Differ(l.Directive, "access_log", "the keys of mcplb's access log are fixed: docs/operations.md")

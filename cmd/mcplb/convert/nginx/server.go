@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"maps"
 	"net"
 	"path/filepath"
 	"slices"
@@ -199,7 +200,8 @@ func (g *group) finish() {
 
 // cookies takes over the cookie of "sticky cookie".
 func (g *group) cookies() {
-	for _, u := range g.c.upstreams {
+	for _, name := range slices.Sorted(maps.Keys(g.c.upstreams)) { // the same in every run
+		u := g.c.upstreams[name]
 		for _, n := range u.node.inner {
 			if n.name != "sticky" || n.arg(0) != "cookie" || n.arg(1) == "" {
 				continue

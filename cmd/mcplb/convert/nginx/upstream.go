@@ -312,9 +312,9 @@ func (x *use) secure() {
 	if n := x.in.last("proxy_ssl_verify"); n != nil {
 		t.Set("verify", n.arg(0) == "on", n.Directive)
 	}
-	for name, key := range map[string]string{"proxy_ssl_trusted_certificate": "ca", "proxy_ssl_certificate": "cert", "proxy_ssl_certificate_key": "key"} {
-		if n := x.in.last(name); n != nil {
-			t.Set(key, x.c.path(n.arg(0)), n.Directive)
+	for _, file := range [][2]string{{"proxy_ssl_trusted_certificate", "ca"}, {"proxy_ssl_certificate", "cert"}, {"proxy_ssl_certificate_key", "key"}} {
+		if n := x.in.last(file[0]); n != nil {
+			t.Set(file[1], x.c.path(n.arg(0)), n.Directive)
 		}
 	}
 	if n := x.in.last("proxy_ssl_name"); n != nil && !strings.Contains(n.arg(0), "$") {
