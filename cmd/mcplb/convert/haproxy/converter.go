@@ -50,6 +50,7 @@ func Convert(config *lb.Config, env Environment, names ...string) error {
 func (c *converter) convert() {
 	c.config.Remarks = append(c.config.Remarks,
 		"X-Forwarded-*, Forwarded and X-Real-IP of clients that are no trusted_proxies do not reach servers; HAProxy passes them on.",
+		"Paths are compared in their canonical form, and prefixes by whole segments: /x is /x and /x/..., not /xy. A route that is not for /x (not_path_exact) is not for /x/ either.",
 		"Where servers speak JSON-RPC in lines over TCP, mode = \"mcp\" counts and checks messages; sticky.session = true keeps MCP sessions on their server.")
 	for _, s := range c.sections {
 		if s.kind == "global" {
