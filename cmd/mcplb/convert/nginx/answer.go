@@ -126,9 +126,22 @@ func (g *group) redirect(n *node, s *scope, t *lb.Table, to string, status int) 
 	if !strings.HasPrefix(text, "http://") && !strings.HasPrefix(text, "https://") && !strings.HasPrefix(text, "/") {
 		return fmt.Errorf("%q is no URL", to)
 	}
+	if strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//") {
+		if off := s.last("absolute_redirect"); off == nil || off.arg(0) != "off" {
+			text = g.scheme() + "://{host}" + text // as nginx completes it
+		}
+	}
 	t.Set("redirect", lb.Inline{{Key: "to", Value: text}, {Key: "status", Value: status}}, n.Directive)
 	g.notes(t, n, "redirect", notes)
 	return nil
+}
+
+// scheme is the scheme of the group's requests.
+func (g *group) scheme() string {
+	if g.tls {
+		return "https"
+	}
+	return "http"
 }
 
 // condition translates the condition of an if: one of the tables has to hold. holds is
@@ -142,7 +155,14 @@ func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err er
 	words[len(words)-1] = strings.TrimSuffix(words[len(words)-1], ")")
 	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
 	t := &lb.Table{From: []*lb.Directive{n.Directive}}
+	m := g.c.maps[strings.TrimPrefix(words[0], "$")]
 	switch {
+	case m != nil && len(words) == 1:
+		alternatives, err = g.mapCondition(n, m, isTrue)
+		return alternatives, len(alternatives) > 0, err
+	case m != nil && len(words) == 3 && (words[1] == "=" || words[1] == "!="):
+		alternatives, err = g.mapCondition(n, m, compares(words[1], words[2]))
+		return alternatives, len(alternatives) > 0, err
 	case len(words) == 1 && strings.HasPrefix(words[0], "$http_"):
 		t.Set("headers", lb.Inline{{Key: headerName(words[0]), Value: []string{}}}, n.Directive)
 		return []*lb.Table{t}, true, nil
