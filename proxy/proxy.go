@@ -113,6 +113,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		suspended:    options.Suspended,
 	}
 	engine.OnShortage(p.workers.Spare)
+	engine.LimitDials(dialCeiling(c, options.FileLimit))
 	p.fleet = p.newFleet()
 	p.limiter.OnBan(p.onBan(options.Log))
 	p.connections = newConnectionLimiter(engine, limit, p.resumeListeners, options.Log)
