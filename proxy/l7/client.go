@@ -239,7 +239,9 @@ func (c *client) isPreface(p []byte, pending bool) bool {
 var upgradeFields = []byte("Upgrade: HTTP/2.0\r\n")
 
 // begins reports whether the request is the first of its connection.
-func (c *client) begins() bool { return c.Requests == 1 && (c.stream == nil || c.stream.http2.ID() == 1) }
+func (c *client) begins() bool {
+	return c.Requests == 1 && (c.stream == nil || c.stream.http2.ID() == 1)
+}
 
 // malformed answers a head that is malformed.
 func (c *client) malformed(reason http1.Reason, rate verdict) {

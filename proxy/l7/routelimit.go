@@ -138,7 +138,7 @@ const (
 )
 
 // accountKey is whose account a limit charges for the request that is parsed. What
-// the limit's key is missing in, or twice, counts by its source, so that nobody gets
+// the limit's key is missing in, or twice, counts by its source, so that no one gets
 // another account by leaving it out, or by adding to it.
 func (x router) accountKey(l *routeLimit) ratelimit.AccountKey {
 	w := x.client.worker
