@@ -11,7 +11,7 @@ HERE       ?= $(BIN)
 ZSHDIR      = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .DEFAULT_GOAL := help
-.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 http2cost http2peers chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-deb help
+.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 http2cost http2peers chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-release test-deb test-manifests test-image help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
@@ -113,8 +113,17 @@ release: ## a tarball with checksums and a list of modules in bin/release, the s
 deb: ## a Debian package in bin/release
 	packaging/deb.sh bin/release
 
-test-deb: ## the Debian package in a fresh Debian root: install, upgrade, purge, lintian (needs root, debootstrap, lintian)
+test-release: ## release and Debian package, built twice in different surroundings: the same bytes
+	packaging/reproducible.sh
+
+test-deb: test-release ## the Debian package in a fresh Debian root: install, reload, upgrade, stop, purge, lintian (needs root, debootstrap, lintian)
 	packaging/deb/test.sh
 
+test-manifests: ## the Kubernetes manifests against the schemas of Kubernetes and the prometheus-operator (needs the network)
+	packaging/kubernetes/test.sh
+
+test-image: ## the container image: built, and run without rights on a read-only root file system (needs root, podman, crun)
+	packaging/image/test.sh
+
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
