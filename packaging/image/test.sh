@@ -19,7 +19,7 @@ finish() {
   pod rm --force --time 0 lb > /dev/null 2>&1 || true
   for pid in $servers; do kill "$pid" 2> /dev/null || true; done
   wait
-  rm -rf "$work"
+  rm -rf --one-file-system "$work"
 }
 trap finish EXIT
 say() { printf '\n== %s\n' "$*"; }
