@@ -6,21 +6,22 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d /tmp/mcplb-twice.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
-# build DIRECTORY NAME=VALUE...: a clone there, packages in its bin/release.
+# build SOURCE DIRECTORY NAME=VALUE...: a clone of the source there, packages in its bin/release.
 build() {
-  local clone=$1
-  shift
-  git clone --quiet --no-hardlinks "file://$PWD" "$clone"
+  local source=$1 clone=$2
+  shift 2
+  git clone --quiet --no-hardlinks "file://$source" "$clone"
   (cd "$clone" && env "$@" bash -c 'umask "$MASK" && packaging/release.sh bin/release > /dev/null && packaging/deb.sh bin/release')
 }
 
 # The caches of Go remain: a second download and a second build of nfpm would show nothing.
 export GOPATH GOCACHE
 GOPATH=$(go env GOPATH) GOCACHE=$(go env GOCACHE)
-build "$work/a" MASK=022
+build "$PWD" "$work/a" MASK=022
 sleep 1.1 # whatever takes the time of day shows
 mkdir -p "$work/home" "$work/another/and longer"
-build "$work/another/and longer/b" MASK=077 TZ=Asia/Kathmandu LC_ALL=tr_TR.UTF-8 LANG=tr_TR.UTF-8 HOME="$work/home" USER=another TMPDIR="$work/another" \
+# From the first clone: the same commit, even if there is another one by now.
+build "$work/a" "$work/another/and longer/b" MASK=077 TZ=Asia/Kathmandu LC_ALL=C.UTF-8 HOME="$work/home" USER=another TMPDIR="$work/another" \
   GOFLAGS='-tags=another -buildvcs=true' GOAMD64=v3 GZIP=-1 TAR_OPTIONS=--owner=1 XZ_OPT=-1 MAKEFLAGS=-j2 PREFIX=/opt
 cd "$work/a/bin/release"
 sha256sum -- * | tee "$work/sums"
