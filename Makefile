@@ -11,7 +11,7 @@ HERE       ?= $(BIN)
 ZSHDIR      = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .DEFAULT_GOAL := help
-.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 http2cost http2peers chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-release test-deb test-manifests test-image help
+.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 http2cost http2peers chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-release test-deb test-manifests help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
@@ -121,9 +121,6 @@ test-deb: test-release ## the Debian package in a fresh Debian root: install, re
 
 test-manifests: ## the Kubernetes manifests against the schemas of Kubernetes and the prometheus-operator (needs the network)
 	packaging/kubernetes/test.sh
-
-test-image: ## the container image: built, and run without rights on a read-only root file system (needs root, podman, crun)
-	packaging/image/test.sh
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
