@@ -116,7 +116,7 @@ deb: ## a Debian package in bin/release
 test-release: ## release and Debian package, built twice in different surroundings: the same bytes
 	packaging/reproducible.sh
 
-test-deb: test-release ## the Debian package in a fresh Debian root: install, reload, upgrade, stop, purge, lintian (needs root, debootstrap, lintian)
+test-deb: ## the Debian package in a fresh Debian root: install, reload, upgrade, stop, purge, lintian (needs root, debootstrap, lintian)
 	packaging/deb/test.sh
 
 test-manifests: ## the Kubernetes manifests against the schemas of Kubernetes and the prometheus-operator (needs the network)
