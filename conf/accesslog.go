@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -35,6 +36,8 @@ func parseAccessLog(s string) (string, error) {
 		return lower, nil
 	case "/dev/stdout", "/dev/stderr": // which cannot be opened where they are sockets
 		return strings.TrimPrefix(lower, "/dev/"), nil
+	case "/dev/log": // also where no syslog runs, and HAProxy's word for it
+		return "", errors.New(`"/dev/log" is the socket of syslog: write "syslog:"`)
 	}
 	if isLogWord(lower) {
 		return "", fmt.Errorf(`%s is not what the access log can be: %s (a file of that name: "./%s")`, quoted(s), accessLogChoices, s)
@@ -161,9 +164,17 @@ func checkLog(path string) error {
 		return fmt.Errorf("cannot be written: there is no directory %s; create it, or choose another path", quoted(directory))
 	}
 	info, err := os.Stat(path)
+	target, noLink := os.Readlink(path)
 	switch {
-	case err != nil:
+	case errors.Is(err, os.ErrNotExist) && noLink == nil:
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(directory, target)
+		}
+		return checkLog(target)
+	case errors.Is(err, os.ErrNotExist):
 		return checkWritable(directory, path)
+	case err != nil:
+		return fmt.Errorf("%s cannot be written: %w", quoted(path), errors.Unwrap(err))
 	case info.IsDir():
 		return fmt.Errorf("%s is a directory: write the path of a file in it", quoted(path))
 	case info.Mode()&os.ModeSocket != 0:

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ func TestAccessLog(t *testing.T) {
 		accepted(t, accessLog, s, want, `"`+want+`"`)
 	}
 	for s, want := range map[string]string{
-		"off": `write "" for off`, "None": `write "" for off`, "-": `write "" for off`, "syslog": `"syslog:"`, "journald": `"syslog:"`,
+		"/dev/log": `write "syslog:"`, "off": `write "" for off`, "None": `write "" for off`, "-": `write "" for off`, "syslog": `"syslog:"`, "journald": `"syslog:"`,
 		"127.0.0.1:514": `write "syslog:server=127.0.0.1:514"`, "loghost:514": `write "syslog:server=loghost:514"`, "[::1]:514": "syslog:server=",
 		"on": `write "" for off`, "TRUE": `write "" for off`, "disabled": `write "" for off`, "0": `write "" for off`, "local0": `"syslog:"`, "daemon": `"syslog:"`,
 		"10.0.0.1": `write "syslog:server=10.0.0.1"`, "::1": `write "syslog:server=::1"`, "stderr ": "ends with a space", " ": "ends with a space",
@@ -43,6 +44,29 @@ func TestAccessLog(t *testing.T) {
 	defer listener.Close()
 	if err := checkLog(socket); err == nil || !strings.Contains(err.Error(), `write "syslog:"`) {
 		t.Errorf("a socket: %v", err)
+	}
+}
+
+// What -t accepts can be opened, links without a target included: a reload fails otherwise.
+func TestAccessLogLinks(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	for link, c := range map[string]struct{ target, want string }{
+		"new":     {"file", ""},
+		"chain":   {"new", ""},
+		"far":     {filepath.Join(directory, "no", "file"), "there is no directory"},
+		"through": {"far", "there is no directory"},
+		"loop":    {"loop", "too many levels of symbolic links"},
+	} {
+		path := filepath.Join(directory, link)
+		if err := os.Symlink(c.target, path); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := checkLog(path); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s -> %s: %v, want %q", link, c.target, err, c.want)
+			}
+		}()
 	}
 }
 

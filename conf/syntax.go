@@ -88,16 +88,53 @@ func hint(text string, line int, reason string) string {
 	switch {
 	case strings.HasPrefix(key, "[") && (strings.Contains(reason, "expected value") || strings.Contains(reason, "array terminator")):
 		return ": is the list above closed?"
+	case strings.Contains(reason, "expected '.' or '='"):
+		return assignmentHint(key)
 	case !hasValue || !isBareKey(key):
 		return ""
+	case strings.Contains(reason, "got ';'"), strings.Contains(reason, "got ','"):
+		return ": a line ends with its value: leave out what stands behind it"
 	case value == "":
 		return ": write a value after the ="
+	case valueHints[strings.ToLower(value)] != "":
+		return fmt.Sprintf(valueHints[strings.ToLower(value)], key, strconv.Quote(value))
 	case environmentVariable.MatchString(value):
 		return fmt.Sprintf(": environment variables stand in quotes, as %s = %s", key, strconv.Quote(value))
 	case strings.ContainsFunc(value, isStringLike) && !strings.ContainsAny(value, `"'[]{}`):
 		return fmt.Sprintf(": write a string in quotes, as %s = %s", key, strconv.Quote(value))
 	}
 	return ""
+}
+
+// valueHints are what to write instead of words that other languages have and TOML has
+// not. Each may also be a string without its quotes.
+var valueHints = map[string]string{
+	"true": ": write %[1]s = true, in lower case", "false": ": write %[1]s = false, in lower case",
+	"yes": choiceHint, "no": choiceHint, "on": choiceHint, "off": choiceHint,
+	"null": noneHint, "none": noneHint, "nil": noneHint,
+}
+
+const (
+	choiceHint = ": write true or false, or a string in quotes, as %[1]s = %[2]s"
+	noneHint   = ": for the default leave the line out; write a string in quotes, as %[1]s = %[2]s"
+)
+
+// assignmentHint guesses at a line that sets a key as other languages do: "key: value"
+// or "key value".
+func assignmentHint(line string) string {
+	end := strings.IndexFunc(line, func(r rune) bool { return r == ':' || unicode.IsSpace(r) })
+	if end < 0 || !isBareKey(line[:end]) {
+		return ""
+	}
+	value, _, _ := strings.Cut(strings.TrimLeft(line[end:], ": \t"), "#")
+	value = strings.TrimRight(value, "; \t\r")
+	switch {
+	case value == "" || strings.ContainsAny(value, "{}"):
+		return ""
+	case !strings.ContainsAny(value, `"'[]`) && strings.ContainsFunc(value, isStringLike) && value != "true" && value != "false":
+		value = strconv.Quote(value)
+	}
+	return fmt.Sprintf(": write %s = %s", line[:end], value)
 }
 
 // isStringLike reports whether r occurs in words, paths and addresses, but rarely

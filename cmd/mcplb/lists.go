@@ -67,13 +67,21 @@ func (o *operator) showConnections(args []string, options *listOptions, client s
 	table := newTable(o.stdout)
 	fmt.Fprintln(table, "ID\tCLIENT\tFRONTEND\tSERVER\tSTATE\tIDLE\tREQUESTS")
 	for _, c := range list.Connections {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", c.ID, clientOf(&c), c.Frontend, c.Backend+"/"+c.Server, c.State, shortly(c.IdleSeconds), c.Requests)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", c.ID, clientOf(&c), c.Frontend, serverColumn(&c), c.State, shortly(c.IdleSeconds), c.Requests)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprintf(o.stdout, "%d of %d connections\n", len(list.Connections), list.Total)
 	return nil
+}
+
+// serverColumn is the server, or "-" for a client that has none yet.
+func serverColumn(c *admin.Connection) string {
+	if c.Server == "" {
+		return "-"
+	}
+	return c.Backend + "/" + c.Server
 }
 
 // clientOf is the client, and the proxy that it came over.

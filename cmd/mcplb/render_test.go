@@ -143,3 +143,13 @@ func serveStreams(t *testing.T) string {
 	})
 	return strings.TrimPrefix(server.URL, "http://")
 }
+
+// A client that has no server yet, as in the queue, shows none.
+func TestServerColumn(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string]admin.Connection{"-": {State: "queued"}, "n/a": {Backend: "n", Server: "a"}} {
+		if got := serverColumn(&c); got != want {
+			t.Errorf("%+v: %q, want %q", c, got, want)
+		}
+	}
+}

@@ -53,6 +53,31 @@ func contains(c byte, set string) bool {
 	return false
 }
 
+// FoldName returns a byte of a field name as servers may read it that pass fields as
+// environment variables: letters of both cases are one, and so is all punctuation.
+// CGI and WSGI write "_" for "-", and some servers (lighttpd) for everything else that
+// a token may have.
+func FoldName(c byte) byte {
+	if isPlain(c) {
+		return lower(c)
+	}
+	return '-'
+}
+
+// isPlain reports whether c is a letter, a digit or "-", as in the names of all fields
+// that matter to a proxy.
+func isPlain(c byte) bool { return c|0x20-'a' < 26 || c-'0' < 10 || c == '-' }
+
+// isPlainName reports whether all bytes of name are plain.
+func isPlainName(name []byte) bool {
+	for _, c := range name {
+		if !isPlain(c) {
+			return false
+		}
+	}
+	return true
+}
+
 // is reports whether c is in one of the classes of mask.
 func is(c byte, mask uint8) bool { return class[c]&mask != 0 }
 

@@ -6,18 +6,18 @@ import "bytes"
 // the parsed bytes. Fields is embedded in RequestHead and ResponseHead; the
 // zero value has no fields.
 type Fields struct {
-	p           []byte // the parsed bytes
-	seen        HeaderSet
-	twice       HeaderSet // seen more than once
-	rewritten   HeaderSet // dropped: AppendFields writes one canonical line instead
-	length      int64     // the Content-Length to write, if that is rewritten
-	underscores bool      // an unknown name has a "_"
-	named       bool      // Connection names fields that are unknown
-	size        int       // how many fields
-	start       int       // where the first begins in p
-	end         int       // where the empty line after the last begins
-	first       [64]uint8 // by HeaderID: index of the first such field, if seen
-	field       [MaxFields]field
+	p         []byte // the parsed bytes
+	seen      HeaderSet
+	twice     HeaderSet // seen more than once
+	rewritten HeaderSet // dropped: AppendFields writes one canonical line instead
+	length    int64     // the Content-Length to write, if that is rewritten
+	odd       bool      // an unknown name has other punctuation than "-"
+	named     bool      // Connection names fields that are unknown
+	size      int       // how many fields
+	start     int       // where the first begins in p
+	end       int       // where the empty line after the last begins
+	first     [64]uint8 // by HeaderID: index of the first such field, if seen
+	field     [MaxFields]field
 }
 
 // field is one line: from name to the next field's name, by offsets into
@@ -135,7 +135,7 @@ func (f *Fields) appendRewritten(dst []byte, without HeaderSet) []byte {
 // or by Drop. Fields that some servers would take for others stay dropped.
 func (f *Fields) Keep(i int) {
 	line := &f.field[i]
-	if line.id == HeaderOther && bytes.IndexByte(f.Name(i), '_') < 0 {
+	if line.id == HeaderOther && isPlainName(f.Name(i)) {
 		line.dropped = false
 	}
 }
@@ -161,7 +161,7 @@ func (f *Fields) rewrite(id HeaderID) {
 // the index after it; 0 if p ends before.
 func (f *Fields) parseFields(p []byte, i int) (int, Reason) {
 	f.p, f.seen, f.twice, f.rewritten, f.size, f.start = p, 0, 0, 0, 0, i
-	f.underscores, f.named = false, false
+	f.odd, f.named = false, false
 	for {
 		id, colon := knownAt(p, i)
 		if id == HeaderOther {
@@ -204,8 +204,8 @@ func (f *Fields) parseName(p []byte, i, unknown int) (HeaderID, int, Reason) {
 		return HeaderOther, 0, nameReason(p[colon], colon > i)
 	}
 	name := p[i:colon]
-	if bytes.IndexByte(name, '_') >= 0 {
-		f.underscores = true
+	if !isPlainName(name) {
+		f.odd = true
 	}
 	if colon == unknown {
 		return familyOf(name), colon, ReasonNone
@@ -334,12 +334,12 @@ func (f *Fields) dropNamed(name []byte) {
 // dropLookalikes drops the fields that some servers would take for known ones
 // (see lookalikeOf), or for one in which proxies describe their client.
 func (f *Fields) dropLookalikes() {
-	if !f.underscores {
+	if !f.odd {
 		return
 	}
 	for i := f.Find(HeaderOther, 0); i >= 0; i = f.Find(HeaderOther, i+1) {
 		name := f.Name(i)
-		if bytes.IndexByte(name, '_') >= 0 && (lookalikeOf(name) != HeaderOther || forwarding(name)) {
+		if !isPlainName(name) && (lookalikeOf(name) != HeaderOther || forwarding(name)) {
 			f.Drop(i)
 		}
 	}

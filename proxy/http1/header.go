@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -264,44 +263,35 @@ func HeaderOf(name []byte) HeaderID {
 // familyOf returns the HeaderID of a name that is not known: that of its family, or
 // HeaderOther.
 func familyOf(name []byte) HeaderID {
-	if forwarding(name) && bytes.IndexByte(name, '_') < 0 {
+	if forwarding(name) && isPlainName(name) {
 		return HeaderXForwardedOther
 	}
 	return HeaderOther
 }
 
-// lookalikeOf returns the HeaderID whose name has "-" where name has "_", or
-// HeaderOther. Servers that pass fields as environment variables (CGI, WSGI)
-// confuse the two.
+// lookalikeOf returns the HeaderID whose name has "-" where name has "_" or other
+// punctuation, or HeaderOther: some servers confuse the two (see FoldName).
 func lookalikeOf(name []byte) HeaderID {
-	if len(name) > maxName {
+	if len(name) > maxName || isPlainName(name) {
 		return HeaderOther
 	}
 	var b [maxName]byte
-	copy(b[:], name)
-	found := false
-	for i := range name {
-		if b[i] == '_' {
-			b[i] = '-'
-			found = true
-		}
-	}
-	if !found {
-		return HeaderOther
+	for i, c := range name {
+		b[i] = FoldName(c)
 	}
 	return headerID(b[:len(name)])
 }
 
 // forwarding reports whether servers may take a field of this name for one of the
 // family in which proxies describe their client: X-Forwarded, and all that begins
-// with X-Forwarded-, "_" counting as "-".
+// with X-Forwarded-, all punctuation counting as "-".
 func forwarding(name []byte) bool {
 	const family = "x-forwarded"
-	if len(name) < len(family) || len(name) > len(family) && name[len(family)] != '-' && name[len(family)] != '_' {
+	if len(name) < len(family) || len(name) > len(family) && FoldName(name[len(family)]) != '-' {
 		return false
 	}
 	for i, want := range []byte(family) {
-		if c := name[i]; lower(c) != want && (want != '-' || c != '_') {
+		if FoldName(name[i]) != want {
 			return false
 		}
 	}

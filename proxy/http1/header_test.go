@@ -76,6 +76,7 @@ func TestLookalikeOf(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]HeaderID{
 		"X_Forwarded_For": HeaderXForwardedFor, "x-forwarded_for": HeaderXForwardedFor, "CONTENT_LENGTH": HeaderContentLength,
+		"X.Forwarded.For": HeaderXForwardedFor, "Content!Length": HeaderContentLength, "mcp.session~id": HeaderMcpSessionID, "X.Y": HeaderOther,
 		"X-Forwarded-For": HeaderOther, "X_Other": HeaderOther, "_": HeaderOther, "Sec_WebSocket_Extensions": HeaderSecWebSocketExtensions,
 		strings.Repeat("_", 100): HeaderOther,
 	} {

@@ -30,8 +30,8 @@ const neverTrailing = HopByHop | Forwarding |
 // neverTrailingPrefixes begin the names, in lower case, of further such fields.
 var neverTrailingPrefixes = []string{"proxy-auth", "mcp-", "sec-websocket-", "cookie2", "set-cookie2", "www-authenticate"}
 
-// Passes reports whether a trailer with that name is passed on. A "_" counts as
-// "-", as it does for servers that pass fields as environment variables.
+// Passes reports whether a trailer with that name is passed on. All punctuation counts
+// as "-" (see FoldName).
 func (t Trailers) Passes(name []byte) bool {
 	return t.passes(name[:min(len(name), maxName)], len(name) > maxName)
 }
@@ -42,10 +42,7 @@ func (t Trailers) passes(start []byte, longer bool) bool {
 	var b [maxName]byte
 	start = b[:copy(b[:], start)]
 	for i, c := range start {
-		if c == '_' {
-			c = '-'
-		}
-		start[i] = lower(c)
+		start[i] = FoldName(c)
 	}
 	if !longer {
 		if id := headerID(start); id != HeaderOther && neverTrailing.Has(id) ||

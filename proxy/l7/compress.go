@@ -97,7 +97,21 @@ func (x download) small(head *http1.ResponseHead, rest []byte) bool {
 // request names: its answer names the session.
 func (x download) mayNameEndpoint(head *http1.ResponseHead) bool {
 	return x.mayOpenStream() && head.Status == 200 &&
-		!head.Has(http1.HeaderContentEncoding) && isMediaType(head.Get(http1.HeaderContentType), eventStream)
+		!isEncoded(head) && isMediaType(head.Get(http1.HeaderContentType), eventStream)
+}
+
+// isEncoded reports whether the body of the answer has a content coding. Servers write
+// "identity", "none" or nothing so that nobody compresses their streams: then it has
+// none.
+func isEncoded(head *http1.ResponseHead) bool {
+	for i := head.Find(http1.HeaderContentEncoding, 0); i >= 0; i = head.Find(http1.HeaderContentEncoding, i+1) {
+		for coding, rest := http1.NextElement(head.Value(i)); coding != nil; coding, rest = http1.NextElement(rest) {
+			if !http1.EqualFold(coding, "identity") && !http1.EqualFold(coding, "none") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // appendWeakened appends the ETags of an answer that was encoded on the way.

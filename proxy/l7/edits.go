@@ -3,9 +3,9 @@ package l7
 import (
 	"bytes"
 	"slices"
-	"strings"
 
 	"mcplb/conf"
+	"mcplb/proxy/http1"
 	"mcplb/proxy/rules"
 )
 
@@ -13,7 +13,7 @@ import (
 // every spelling, and adds lines. A header that is set is removed and added. It is
 // immutable; the zero value changes nothing.
 type fieldEdits struct {
-	removed  []string // names, in lower case, with "-" for "_"
+	removed  []string // names, folded (http1.FoldName)
 	added    []fieldTemplate
 	fixed    []byte // the lines of added, where none of them has a name; nil = they are made for each request
 	byServer bool   // {server} is among the names
@@ -46,9 +46,14 @@ func newFieldEdits(set, add []conf.HeaderValue, remove []string) fieldEdits {
 	return e
 }
 
-// foldedName returns a name as names are compared: servers that pass fields as
-// environment variables take "_" for "-".
-func foldedName(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
+// foldedName returns a name as names are compared (http1.FoldName).
+func foldedName(name string) string {
+	folded := []byte(name)
+	for i, c := range folded {
+		folded[i] = http1.FoldName(c)
+	}
+	return string(folded)
+}
 
 // none reports whether e changes nothing.
 func (e *fieldEdits) none() bool { return len(e.removed)+len(e.added) == 0 }
@@ -114,13 +119,7 @@ func equalFolded(name []byte, folded string) bool {
 		return false
 	}
 	for i, c := range name {
-		switch {
-		case c == '_':
-			c = '-'
-		case c >= 'A' && c <= 'Z':
-			c |= 0x20
-		}
-		if c != folded[i] {
+		if http1.FoldName(c) != folded[i] {
 			return false
 		}
 	}

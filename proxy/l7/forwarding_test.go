@@ -10,7 +10,7 @@ import (
 )
 
 // claims are fields in which a client may claim to be somebody else, or to have come
-// by another way, and whether servers that fold "_" and "-" take them for others.
+// by another way, and whether servers that fold punctuation take them for others.
 var claims = []struct {
 	name string
 	twin bool
@@ -20,6 +20,7 @@ var claims = []struct {
 	{"X-FORWARDED-SCHEME", false}, {"X-Forwarded-Client-Cert", false}, {"Forwarded", false}, {"X-Real-IP", false},
 	{"X_Forwarded_For", true}, {"x-forwarded_for", true}, {"X_FORWARDED-PROTO", true}, {"X_Forwarded_Prefix", true},
 	{"X-Forwarded-Client_Cert", true}, {"X_Real_IP", true}, {"X-Real_IP", true},
+	{"X.Forwarded.For", true}, {"x-forwarded.proto", true}, {"X~Forwarded+Host", true}, {"X.Forwarded.Client.Cert", true}, {"X.Real.IP", true}, {"X-Real|IP", true},
 }
 
 // What a peer who is not trusted claims about its address, scheme or host reaches no

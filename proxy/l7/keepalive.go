@@ -26,7 +26,7 @@ type Keepalive struct {
 // bytes no digest and no signature covers.
 func (x download) takesComments(head *http1.ResponseHead) bool {
 	return x.has(streaming) && head.Status < 300 && head.Framing != http1.FramingLength &&
-		!head.Has(http1.HeaderContentEncoding) && !head.DescribesBytes()
+		!isEncoded(head) && !head.DescribesBytes()
 }
 
 // keepAlive begins to keep the stream alive that the answer is, if it is one.

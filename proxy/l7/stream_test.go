@@ -138,6 +138,27 @@ func TestStreamsLeftAlone(t *testing.T) {
 	}
 }
 
+// A Content-Encoding that names no coding, as servers write it against compression, does
+// not hide the endpoint event: every second session would fail.
+func TestStreamsWithoutACoding(t *testing.T) {
+	t.Parallel()
+	const stream = "event: endpoint\ndata: /messages?sessionId=123"
+	for _, coding := range []string{"", "identity", "Identity", "none", "NONE ", "identity, none", ",", "none\r\nContent-Encoding: identity"} {
+		_, client, server := startExchange(t, get("/"))
+		server.answer(stream+"\n\n", "Content-Type: text/event-stream\r\nContent-Encoding: "+coding)
+		if _, body := client.response("GET"); !strings.HasPrefix(body, stream+"&mcplb_tag=") {
+			t.Errorf("%q: the body is %q", coding, body)
+		}
+	}
+	for _, coding := range []string{"br", "none, br", "identity\r\nContent-Encoding: gzip", "x-none"} {
+		_, client, server := startExchange(t, get("/"))
+		server.answer(stream+"\n\n", "Content-Type: text/event-stream\r\nContent-Encoding: "+coding)
+		if _, body := client.response("GET"); body != stream+"\n\n" {
+			t.Errorf("%q: the body is %q", coding, body)
+		}
+	}
+}
+
 // A client that does not read stops the server, and a server that does not read stops
 // the client. The balancer holds no more than the bytes of one read.
 func TestBackpressure(t *testing.T) {

@@ -255,7 +255,7 @@ func (x tasks) appendName(dst []byte) []byte {
 
 // showsTasks reports whether ids in the response whose head is parsed may get a tag.
 func (x tasks) showsTasks(head *http1.ResponseHead) bool {
-	if !x.has(mayCreateTask|tagged) || head.Framing == http1.FramingNone || head.Status/100 != 2 || head.Has(http1.HeaderContentEncoding) {
+	if !x.has(mayCreateTask|tagged) || head.Framing == http1.FramingNone || head.Status/100 != 2 || isEncoded(head) {
 		return false
 	}
 	media := head.Get(http1.HeaderContentType)
