@@ -5,11 +5,13 @@ FUZZTIME   ?= 30s
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 BIN        ?= bin
+# The same program for this machine, if BIN is for another.
+HERE       ?= $(BIN)
 # Debian's zsh looks elsewhere for what packages bring.
 ZSHDIR      = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .DEFAULT_GOAL := help
-.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 http2cost http2peers chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-deb help
+.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 http2cost http2peers chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-release test-deb test-manifests help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
@@ -86,21 +88,24 @@ install: build ## install mcplb, its manual, completions, unit and settings belo
 
 install-files: # what install does, with the binary of BIN
 	install -D -m 755 $(BIN)/mcplb $(DESTDIR)$(PREFIX)/bin/mcplb
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed -e 's,/usr/local/,$(PREFIX)/,' -e 's,/etc/mcplb/,$(SYSCONFDIR)/mcplb/,' packaging/systemd/mcplb.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/mcplb.service
-	$(BIN)/mcplb man $(DESTDIR)$(PREFIX)/share/man/man1
-	$(BIN)/mcplb completion bash | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mcplb
-	$(BIN)/mcplb completion zsh | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/$(ZSHDIR)/_mcplb
-	$(BIN)/mcplb completion fish | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mcplb.fish
+	sed -e 's,/usr/local/,$(PREFIX)/,' -e 's,/etc/mcplb/,$(SYSCONFDIR)/mcplb/,' packaging/systemd/mcplb.service | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/mcplb.service
+	umask 022 && $(HERE)/mcplb man $(DESTDIR)$(PREFIX)/share/man/man1
+	$(HERE)/mcplb completion bash | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mcplb
+	$(HERE)/mcplb completion zsh | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/$(ZSHDIR)/_mcplb
+	$(HERE)/mcplb completion fish | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mcplb.fish
 	install -D -m 644 packaging/systemd/60-mcplb.conf $(DESTDIR)$(PREFIX)/lib/sysctl.d/60-mcplb.conf
 	install -D -m 644 packaging/systemd/mcplb.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/mcplb
 	test -e $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml || install -D -m 644 packaging/lb.toml $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml
 
-uninstall: ## remove what install has installed, but not SYSCONFDIR/mcplb, which is the operator's
+uninstall: ## remove what install has installed; SYSCONFDIR/mcplb, if it was changed, is the operator's and stays
 	rm -f $(DESTDIR)$(PREFIX)/bin/mcplb $(DESTDIR)$(PREFIX)/lib/systemd/system/mcplb.service $(DESTDIR)$(PREFIX)/lib/sysctl.d/60-mcplb.conf
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/mcplb.1* $(DESTDIR)$(PREFIX)/share/man/man1/mcplb-*.1*
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mcplb $(DESTDIR)$(PREFIX)/share/zsh/$(ZSHDIR)/_mcplb $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mcplb.fish
 	rm -f $(DESTDIR)$(SYSCONFDIR)/logrotate.d/mcplb
+	! cmp -s packaging/lb.toml $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml || rm -f $(DESTDIR)$(SYSCONFDIR)/mcplb/lb.toml
+	@for directory in lib/systemd/system lib/systemd lib/sysctl.d share/man/man1 share/bash-completion/completions share/bash-completion \
+	  share/zsh/$(ZSHDIR) share/zsh share/fish/vendor_completions.d share/fish; do rmdir $(DESTDIR)$(PREFIX)/$$directory 2> /dev/null || true; done
+	@rmdir $(DESTDIR)$(SYSCONFDIR)/mcplb $(DESTDIR)$(SYSCONFDIR)/logrotate.d 2> /dev/null || true
 
 release: ## a tarball with checksums and a list of modules in bin/release, the same bytes from the same commit
 	packaging/release.sh bin/release
@@ -108,8 +113,14 @@ release: ## a tarball with checksums and a list of modules in bin/release, the s
 deb: ## a Debian package in bin/release
 	packaging/deb.sh bin/release
 
-test-deb: ## the Debian package in a fresh Debian root: install, upgrade, purge, lintian (needs root, debootstrap, lintian)
+test-release: ## release and Debian package, built twice in different surroundings: the same bytes
+	packaging/reproducible.sh
+
+test-deb: ## the Debian package in a fresh Debian root: install, reload, upgrade, stop, purge, lintian (needs root, debootstrap, lintian)
 	packaging/deb/test.sh
 
+test-manifests: ## the Kubernetes manifests against the schemas of Kubernetes and the prometheus-operator (needs the network)
+	packaging/kubernetes/test.sh
+
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -29,4 +29,5 @@ rm -f "$doc/LICENSE"
 install -D -m 644 packaging/deb/lintian-overrides "$work/root/usr/share/lintian/overrides/mcplb"
 mkdir -p "$out"
 find "$work/root" -exec touch --no-create --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-go run "$nfpm" package --config packaging/deb/nfpm.yaml --packager deb --target "$out/mcplb_${DEB_VERSION}_$ARCH.deb"
+# nfpm runs here, whatever the package is for.
+GOARCH=$(go env GOHOSTARCH) go run "$nfpm" package --config packaging/deb/nfpm.yaml --packager deb --target "$out/mcplb_${DEB_VERSION}_$ARCH.deb"

@@ -10,12 +10,18 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$1 prefix=$2
 . packaging/version.sh
-umask 022
 
 built=$(mktemp -d)
 trap 'rm -rf "$built"' EXIT
-CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X mcplb/cmd/internal/build.linked=$VERSION" -o "$built/" ./cmd/mcplb
-make -s install-files BIN="$built" DESTDIR="$root" PREFIX="$prefix" SYSCONFDIR=/etc
+compile() { go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X mcplb/cmd/internal/build.linked=$VERSION" -o "$1/" ./cmd/mcplb; }
+compile "$built"
+here=$built
+if [ "$(go env GOARCH)" != "$(go env GOHOSTARCH)" ]; then
+  # Manual and completions come from the program, which has to run here for that.
+  here=$built/here
+  GOARCH=$(go env GOHOSTARCH) compile "$here"
+fi
+make -s install-files BIN="$built" HERE="$here" DESTDIR="$root" PREFIX="$prefix" SYSCONFDIR=/etc
 gzip -9 -n "$root$prefix"/share/man/man1/*.1
 go version -m "$built/mcplb" | sed "1s,.*,mcplb $VERSION: what it was built from," > "$built/sbom.txt"
 install -D -m 644 "$built/sbom.txt" "$root$prefix/share/doc/mcplb/sbom.txt"

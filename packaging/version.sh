@@ -5,8 +5,15 @@ if [ -z "${VERSION:-}" ]; then
     VERSION=${tag#v}
   else
     VERSION=$(cat cmd/internal/build/VERSION)+$(git rev-parse --short=12 HEAD)
-    git diff --quiet HEAD || VERSION=$VERSION.dirty
   fi
+  # A file that git does not know is built, too.
+  changes=$(git status --porcelain)
+  [ -z "$changes" ] || VERSION=$VERSION.dirty
 fi
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct)}"
 export VERSION SOURCE_DATE_EPOCH
+
+# What of the caller's would get into the result: the modes of files, and how Go builds. What Go is told on the command
+# line holds anyhow; the architecture (GOARCH) is the caller's choice.
+umask 022
+export GOFLAGS=-mod=readonly GOWORK=off GOEXPERIMENT= GOAMD64=v1 GOARM64=v8.0 GOFIPS140=off CGO_ENABLED=0 GOOS=linux

@@ -47,20 +47,33 @@ type fileBudget struct {
 
 // budget is that of a configuration.
 func budget(c *conf.Config, limit int) fileBudget {
-	listeners, servers := 0, 0
-	for _, address := range []string{c.Admin.Listen, c.Admin.HealthListen} {
-		if address != "" {
-			listeners++
-		}
-	}
-	for _, f := range c.Frontends {
-		listeners += len(f.Listen)
-	}
+	servers := 0
 	for _, b := range c.Backends {
 		servers += len(b.Servers)
 	}
-	fixed := processFiles + threads(c)*filesPerLoop + listeners*filesPerListener + min(servers+2, mostCheckFiles)
+	fixed := processFiles + threads(c)*filesPerLoop + listenersOf(c)*filesPerListener + min(servers+2, mostCheckFiles)
 	return fileBudget{limit, fixed}
+}
+
+// listenersOf is how many listeners a configuration has.
+func listenersOf(c *conf.Config) (n int) {
+	for _, address := range []string{c.Admin.Listen, c.Admin.HealthListen} {
+		if address != "" {
+			n++
+		}
+	}
+	for _, f := range c.Frontends {
+		n += len(f.Listen)
+	}
+	return n
+}
+
+// dialCeiling is the number from which on no descriptor is for a connection to a server: what
+// is reserved and not open all the time must be left. A client of HTTP/2 has many requests,
+// which maxconn does not count, and would take what checks, logs and an upgrade need.
+func dialCeiling(c *conf.Config, limit int) int {
+	always := processFiles/2 + threads(c)*filesPerLoop + listenersOf(c)
+	return limit - budget(c, limit).fixed + always
 }
 
 // spare is what pipes and the clients of the pages have.

@@ -163,6 +163,7 @@ func (c *change) apply() (summary string) {
 	p.fleet.Apply(c.to.Fleet, c.to.Admin.Listen)
 	p.accounts.Resize(c.to.RateLimit.TableSize)
 	p.connections.setLimit(c.maxconn)
+	p.engine.LimitDials(dialCeiling(c.to, p.options.FileLimit))
 	p.names.Want(usesOf(c.to), c.to.Resolver)
 	moved := c.applyBackends()
 	c.applyFrontends()

@@ -117,6 +117,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 	}
 	p.listeners.shareWith(options.Inherited, options.Share)
 	engine.OnShortage(p.workers.Spare)
+	engine.LimitDials(dialCeiling(c, options.FileLimit))
 	p.fleet = p.newFleet()
 	p.limiter.OnBan(p.onBan(options.Log))
 	p.connections = newConnectionLimiter(engine, limit, p.resumeListeners, options.Log)

@@ -173,6 +173,7 @@ func TestAccessLogRotatedDuringStop(t *testing.T) {
 	b.await(t, `msg=draining`)
 	rename(t, path, path+".1")
 	reload(t, b, `not reloading`)
+	awaitLines(t, path, 0) // it is opened beside that
 	c.Close()
 	b.expectExit(t, exitOK)
 	awaitLines(t, path, 1)

@@ -20,6 +20,7 @@ func (o *operator) convertCommand() *cobra.Command {
 		Use: "convert [flags] FILE...", Short: "Convert a configuration of HAProxy or nginx to lb.toml", Args: cli.Args(1, -1),
 		Long: `Convert a configuration of HAProxy or nginx to lb.toml, on standard output. Several
 files, directories of HAProxy, and what files of nginx include, are one configuration.
+"-" is standard input.
 
 Every directive is accounted for: translated; translated with a difference, which a
 comment beside it names; not needed; or not possible, which the head of the file lists
@@ -28,7 +29,8 @@ with file and line. -report prints that account as a table instead.
 mcplb -t accepts what comes out, if the files that it names (certificates, error pages)
 are there. It limits no client that was not limited, and adds no header that was not set.
 
-Exit status: 0 if everything was possible, 3 if not, 2 if a file cannot be read.`,
+Exit status: 0 if everything was possible, 3 if not, 2 if a file cannot be read, or is in
+neither language.`,
 		Example: `  mcplb convert /etc/haproxy/haproxy.cfg > lb.toml && mcplb -c lb.toml -t
   mcplb convert -report /etc/nginx/nginx.conf`,
 	}

@@ -2,8 +2,9 @@
 # Tests the Debian package in a fresh Debian root: packaging/deb/test.sh
 #
 # Without systemd: it installs, starts mcplb as the unit does, upgrades while a client is connected, removes, and purges,
-# which must leave nothing. Under systemd, which runs in namespaces: it installs, reloads, upgrades while a client is
-# connected, with a good file and with a broken one, and purges. lintian must find no error.
+# which must leave nothing. Under systemd, which runs in namespaces: it installs, reloads and upgrades while a client is
+# connected, with a good file and with a broken one, stops while a client is connected, which is served until it leaves or
+# hard_stop_after is over, and purges. lintian must find no error.
 #
 # Needs root, Go, debootstrap, lintian, util-linux and the network. ROOT names a directory that debootstrap
 # --variant=minbase has made; without it one is made for this test. The other control groups are left alone.
@@ -102,6 +103,33 @@ echoes() {
   IFS= read -r -t 10 answer <&7 || fail "the client that was connected has lost its connection"
   [[ $answer == *"\"id\":$1"* ]] || fail "the client got $answer"
 }
+# connect: a client beside the systemd under test, which stays connected until disconnect or until it is cut; 7 and 8 are its
+# two directions.
+connect() {
+  coproc client { under bash -c 'exec 9<> /dev/tcp/127.118.0.1/8000; cat <&9 & reader=$!; cat <&0 >&9 & wait -n; kill $reader $! 2> /dev/null; wait'; }
+  client_pid=$client_PID client_input=${client[1]}
+  exec 7>&"$client_input" 8<&"${client[0]}"
+  answers '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}' serverInfo
+}
+disconnect() {
+  exec 7>&- 8<&-
+  eval "exec $client_input>&-"
+  wait "$client_pid" || true
+}
+# answers MESSAGE PART: the client that is connected sends a message, and gets an answer that has the part.
+answers() {
+  local answer
+  printf '%s\n' "$1" >&7
+  IFS= read -r -t 10 answer <&8 || fail "the client has lost its connection"
+  [[ $answer == *"$2"* ]] || fail "the client got $answer"
+}
+pings() { answers "{\"jsonrpc\":\"2.0\",\"id\":$1,\"method\":\"ping\"}" "\"id\":$1"; }
+# stop_behind: stops the service in the background, as the process stopping, which must not keep the client's input open.
+stop_behind() {
+  (exec 7>&- 8<&- && eval "exec $client_input>&-" && under systemctl stop mcplb) &
+  stopping=$!
+}
+refuses() { ! under bash -c 'exec 3<> /dev/tcp/127.118.0.1/8000' 2> /dev/null; }
 files() { find "$root" -xdev \( -path "$root/proc" -o -path "$root/tmp" -o -path "$root/var/lib/dpkg" -o -path "$root/var/log" -o -path "$root/deb" \) -prune -o -print | sort; }
 
 say "two versions of the package"
@@ -210,21 +238,16 @@ within 100 released || fail "the file of the reload is not in force"
 under systemd-run --quiet --unit=node /deb/mcpnode -name node1 -tcp 127.118.0.11:9001 -http 127.118.0.11:8080
 within 300 usable || fail "the server of the reload is not up"
 first=$(main_pid)
-coproc client { under bash -c 'exec 7<> /dev/tcp/127.118.0.1/8000; cat <&7 & cat >&7; kill $!'; }
-exec 7>&"${client[1]}" 8<&"${client[0]}"
-answers() {
-  local answer
-  printf '%s\n' "$1" >&7
-  IFS= read -r -t 10 answer <&8 || fail "the client has lost its connection"
-  [[ $answer == *"$2"* ]] || fail "the client got $answer"
-}
-answers '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}' serverInfo
+connect
+under systemctl reload mcplb || fail "systemctl reload with a client"
+pings 2
+[ "$(main_pid)" = "$first" ] || fail "the reload was a restart"
 
 say "under systemd: an upgrade while the client is connected"
 under dpkg -i /deb/new.deb
 second=$(main_pid)
 [ "$second" != "$first" ] && runs_under 0.0.2 || fail "0.0.2 does not serve when dpkg has ended"
-answers '{"jsonrpc":"2.0","id":2,"method":"ping"}' '"id":2'
+pings 3
 [ "$(under systemctl show --property=NRestarts,ActiveState --value mcplb | xargs)" = "0 active" ] || fail "the upgrade was a restart"
 
 say "under systemd: an upgrade with a broken file leaves the old process, and dpkg content"
@@ -233,16 +256,53 @@ under systemctl reload mcplb 2> /dev/null && fail "systemctl reload takes a brok
 under dpkg -i /deb/old.deb 2>&1 | tee "$work/broken"
 grep -q 'still serves' "$work/broken" || fail "postinst does not say that the upgrade has failed"
 [ "$(main_pid)" = "$second" ] && runs_under 0.0.2 || fail "0.0.2 does not serve any more"
-answers '{"jsonrpc":"2.0","id":3,"method":"ping"}' '"id":3'
+pings 4
 sed -i '$d' "$root/etc/mcplb/lb.toml"
 under bash -c "kill -s USR2 $second"
 within 300 runs_under 0.0.1 || fail "USR2 after the repair does not upgrade"
-answers '{"jsonrpc":"2.0","id":4,"method":"ping"}' '"id":4'
+pings 5
+
+say "under systemd: stop serves the client that is connected until it leaves"
+# A client may stay for longer than the unit's time limit, which mcplb extends.
+under mkdir -p /run/systemd/system/mcplb.service.d
+under bash -c 'printf "[Service]\nTimeoutStopSec=3\n" > /run/systemd/system/mcplb.service.d/test.conf'
+under systemctl daemon-reload
+stop_behind
+within 100 refuses || fail "a new client is accepted although it stops"
+for id in 6 7 8 9 10 11; do
+  sleep 1
+  pings "$id"
+done
+state=$(under systemctl is-active mcplb) || true
+[ "$state" = deactivating ] && kill -0 "$stopping" || fail "stop has not waited for the client: $state"
+disconnect
+wait "$stopping" || fail "systemctl stop"
+stopped() { [ "$(under systemctl show --property=ActiveState,Result --value mcplb | xargs)" = "$1 inactive" ]; }
+stopped success || fail "after the stop: $(under systemctl show --property=ActiveState,Result mcplb)"
+
+say "under systemd: stop cuts the client when hard_stop_after is over"
+sed -i '1i [global]\nhard_stop_after = "15s"\n' "$root/etc/mcplb/lb.toml"
+under systemctl start mcplb
+within 300 usable || fail "the server is not up after the start"
+connect
+begin=$SECONDS
+stop_behind
+within 100 refuses || fail "a new client is accepted although it stops"
+sleep 4
+pings 2
+status=0
+IFS= read -r -t 60 answer <&8 || status=$?
+[ "$status" = 1 ] || fail "the client was not cut: read ended with $status, $answer"
+took=$((SECONDS - begin))
+[ "$took" -ge 14 ] || fail "the client was cut after $took s of 15"
+wait "$stopping" || fail "systemctl stop"
+disconnect
+stopped success || fail "after the stop: $(under systemctl show --property=ActiveState,Result mcplb)"
+echo "cut after $took s"
 
 say "under systemd: what an administrator has stopped stays so; purge"
-exec 7>&- 8<&-
-eval "exec ${client[1]}>&-"
-under systemctl stop mcplb
+under rm -r /run/systemd/system/mcplb.service.d
+under systemctl daemon-reload
 under dpkg -i /deb/new.deb
 state=$(under systemctl is-active mcplb) || true
 [ "$state" = inactive ] || fail "a service that was stopped is $state after an upgrade"

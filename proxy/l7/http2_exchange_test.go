@@ -262,6 +262,35 @@ func TestHTTP2Log(t *testing.T) {
 	}
 }
 
+// The bytes of each stream are its own. Otherwise an operator cannot say which request of a
+// connection has filled the line.
+func TestHTTP2LogBytes(t *testing.T) {
+	t.Parallel()
+	b := start(t, []string{netServer(t, echo)}, overHTTP2)
+	p := b.peer()
+	p.open(1, false, "POST", "/a")
+	p.open(3, false, "POST", "/b")
+	p.check(p.WriteData(1, false, make([]byte, 1000)))
+	p.check(p.WriteData(3, true, make([]byte, 10)))
+	p.check(p.WriteData(1, true, make([]byte, 500)))
+	p.want(1, "200 1500 END_STREAM")
+	p.want(3, "200 10 END_STREAM")
+	p.Finish()
+	b.Eventually("the client has ended", func() bool { return b.Engine.Load() == 0 })
+	in, out := map[string]uint64{}, map[string]uint64{}
+	for _, l := range b.Lines() {
+		in[l.Path], out[l.Path] = l.BytesIn, l.BytesOut
+	}
+	const framing = 32 // of a body without Content-Length
+	if more := in["/a"] - in["/b"]; in["/b"] <= 10 || more < 1490 || more > 1490+framing {
+		t.Errorf("bytes from the client: %v", in)
+	}
+	digits := uint64(len("1500") - len("10")) // of Content-Length
+	if out["/b"] <= 10 || out["/a"] != out["/b"]+1490+digits {
+		t.Errorf("bytes to the client: %v", out)
+	}
+}
+
 // Trailers pass both ways, but for those that could change what was routed or framed.
 func TestHTTP2Trailers(t *testing.T) {
 	t.Parallel()

@@ -23,9 +23,9 @@ type DialOptions struct {
 // (Engine.OnShortage): then other loops may have, in a moment. Dial sets no time limit: the caller gives up with Close. Only
 // the loop's goroutine may call it.
 func (l *Loop) Dial(d DialOptions, h Handler) (*Conn, unix.Errno) {
-	fd, errno := l.system.Socket(family(d.To.Addr()))
+	fd, errno := l.socketToDial(family(d.To.Addr()))
 	for errno != 0 && l.relieved(errno) {
-		fd, errno = l.system.Socket(family(d.To.Addr()))
+		fd, errno = l.socketToDial(family(d.To.Addr()))
 	}
 	if errno != 0 {
 		return nil, errno

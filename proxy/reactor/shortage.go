@@ -13,7 +13,14 @@ import (
 type shortage struct {
 	relieve atomic.Pointer[func(*Loop) int] // nil = only pipes are spared
 	asked   []atomic.Bool                   // by loop: it has been asked, and has not done it yet
+	ceiling atomic.Int64                    // of descriptors for Dial; 0 = none
 }
+
+// LimitDials keeps Dial from using descriptors from number ceiling on: it fails then as if
+// none were free, so that connections to servers leave some for everything else. The kernel
+// gives out the lowest free number, so that one means that all below are in use. 0 = no limit.
+// Any goroutine may call it.
+func (e *Engine) LimitDials(ceiling int) { e.shortage.ceiling.Store(int64(ceiling)) }
 
 // OnShortage makes relieve be called when accepting or connecting fails because no
 // descriptor is free, neither for this process (EMFILE) nor on the system (ENFILE).
@@ -41,6 +48,19 @@ func (e *Engine) Shed(ctx context.Context) (freed int) {
 		}
 	}
 	return freed
+}
+
+// socketToDial opens a socket below the ceiling.
+func (l *Loop) socketToDial(family int) (fd int, errno unix.Errno) {
+	fd, errno = l.system.Socket(family)
+	if errno != 0 || l.engine == nil {
+		return fd, errno
+	}
+	if ceiling := l.engine.shortage.ceiling.Load(); ceiling > 0 && int64(fd) >= ceiling {
+		l.system.Close(fd)
+		return -1, unix.EMFILE
+	}
+	return fd, 0
 }
 
 // isShortage reports whether a call failed because no descriptor is free.

@@ -55,6 +55,48 @@ func TestShortage(t *testing.T) {
 	}
 }
 
+// Connections to servers leave descriptors for everything else. Otherwise the requests of a few
+// clients of HTTP/2 take those of checks, logs and upgrades.
+func TestLimitDials(t *testing.T) {
+	t.Parallel()
+	system := Kernel()
+	var next atomic.Int64 // the number of the next descriptor, as far as Dial knows
+	var closed []int
+	system.Socket = func(int) (int, unix.Errno) { return int(next.Load()), 0 }
+	system.Connect = func(int, netip.AddrPort) unix.Errno { return unix.ECONNREFUSED }
+	closing := system.Close
+	system.Close = func(fd int) unix.Errno {
+		if int64(fd) != next.Load() {
+			return closing(fd)
+		}
+		closed = append(closed, fd)
+		return 0
+	}
+	e, err := Start(1, 0, system)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		ceiling int
+		fd      int64
+		want    unix.Errno
+	}{{0, 1 << 20, unix.ECONNREFUSED}, {1 << 20, 1<<20 - 1, unix.ECONNREFUSED}, {1 << 20, 1 << 20, unix.EMFILE}, {1 << 20, 1<<20 + 1, unix.EMFILE}} {
+		e.LimitDials(test.ceiling)
+		e.Loops()[0].Do(func() {
+			next.Store(test.fd)
+			if _, errno := e.Loops()[0].Dial(DialOptions{To: netip.MustParseAddrPort("127.0.0.1:1")}, ignore); errno != test.want {
+				t.Errorf("descriptor %d of %d: %v, want %v", test.fd, test.ceiling, errno, test.want)
+			}
+			if len(closed) != 1 {
+				t.Errorf("descriptor %d of %d: %d are closed, want 1", test.fd, test.ceiling, len(closed))
+			}
+			next.Store(-1)
+			closed = nil
+		})
+	}
+	e.Stop()
+}
+
 // TestShortageOnAnotherLoop checks that the other loops are asked when this one has
 // nothing to spare, each once until it has answered, and that a call does not spin.
 func TestShortageOnAnotherLoop(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -42,12 +41,14 @@ func (r *Result) Directives() []*lb.Directive { return r.config.Directives }
 // Incomplete reports whether a directive was not possible.
 func (r *Result) Incomplete() bool { return r.config.Worst() == lb.Impossible }
 
-// Files converts files, which are one configuration in one language. The error says
-// which cannot be read, or that they are in no language that is known.
+// Files converts files, which are one configuration in one language; "-" is standard
+// input. The error says which cannot be read, or that they are in no language that is known,
+// or in two.
 func Files(language Language, names ...string) (*Result, error) {
+	in := &input{stdin: os.Stdin}
 	if language == Detect {
 		var err error
-		if language, err = detect(names); err != nil {
+		if language, err = detect(in, names); err != nil {
 			return nil, err
 		}
 	}
@@ -56,12 +57,19 @@ func Files(language Language, names ...string) (*Result, error) {
 	switch language {
 	case HAProxy:
 		config = lb.NewConfig("HAProxy")
-		err = haproxy.Convert(config, haproxy.System(), names...)
+		env := haproxy.System()
+		env.ReadFile = in.readFile
+		err = haproxy.Convert(config, env, names...)
 	case Nginx:
 		config = lb.NewConfig("nginx")
-		err = nginx.Convert(config, nginx.System(), names...)
+		env := nginx.System()
+		env.ReadFile = in.readFile
+		err = nginx.Convert(config, env, names...)
 	default:
 		err = fmt.Errorf("there is no language %q: write haproxy or nginx", language)
+	}
+	if err == nil && len(config.Directives) == 0 {
+		err = fmt.Errorf("there is no directive in %s", strings.Join(names, ", "))
 	}
 	if err != nil {
 		return nil, err
@@ -122,44 +130,40 @@ var (
 )
 
 // detect finds out in which language files are.
-func detect(names []string) (Language, error) {
+func detect(in *input, names []string) (language Language, err error) {
+	by := ""
 	for _, name := range names {
-		text, err := readAny(name)
+		text, err := in.readAny(name)
 		if err != nil {
 			return Detect, err
 		}
-		text = strings.TrimPrefix(text, "\uFEFF")
-		isNginx, isHAProxy := nginxLooks.MatchString(text), haproxyLooks.MatchString(text)
-		switch {
-		case isNginx && !isHAProxy:
-			return Nginx, nil
-		case isHAProxy && !isNginx:
-			return HAProxy, nil
-		case strings.HasSuffix(name, ".conf") && isNginx:
-			return Nginx, nil
-		case strings.HasSuffix(name, ".cfg"):
-			return HAProxy, nil
+		switch found := looks(name, strings.TrimPrefix(text, "\uFEFF")); {
+		case found == Detect || found == language:
+		case language != Detect:
+			return Detect, fmt.Errorf("%s is a configuration of %s, and %s one of %s: convert one after the other", by, language, name, found)
+		default:
+			language, by = found, name
 		}
 	}
-	return Detect, fmt.Errorf("%s looks like neither HAProxy's nor nginx's: say which with -from haproxy or -from nginx", names[0])
+	if language != Detect {
+		return language, nil
+	}
+	return Detect, fmt.Errorf("%s looks like neither HAProxy's nor nginx's%s: say which with -from haproxy or -from nginx", names[0], in.guess(names[0]))
 }
 
-// readAny reads a file, or the files of a directory.
-func readAny(name string) (string, error) {
-	if entries, err := os.ReadDir(name); err == nil {
-		var all strings.Builder
-		for _, e := range entries {
-			text, err := os.ReadFile(filepath.Join(name, e.Name()))
-			if err == nil {
-				all.Write(text)
-				all.WriteByte('\n')
-			}
-		}
-		return all.String(), nil
+// looks returns the language in which a text is, by its words and the file's name, or
+// Detect.
+func looks(name, text string) Language {
+	isNginx, isHAProxy := nginxLooks.MatchString(text), haproxyLooks.MatchString(text)
+	switch {
+	case isNginx && !isHAProxy:
+		return Nginx
+	case isHAProxy && !isNginx:
+		return HAProxy
+	case strings.HasSuffix(name, ".conf") && isNginx:
+		return Nginx
+	case strings.HasSuffix(name, ".cfg"):
+		return HAProxy
 	}
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return "", fmt.Errorf("read the configuration: %w", err)
-	}
-	return string(text), nil
+	return Detect
 }

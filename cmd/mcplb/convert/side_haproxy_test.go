@@ -204,4 +204,45 @@ backend web
 `, requests: []request{
 		{tcp: true, path: "hello", times: 6, policy: spread}, {tcp: true, path: "hello", source: "127.0.0.66"}, {listener: 2, tls: true, path: "/x", host: "side.example.com"},
 	}},
+	{name: "regular expressions and exact paths", text: haproxyDefaults + `
+frontend f
+    bind @L1@
+    acl version path_reg ^/(v1|v2)/
+    acl either path_reg ^/either/?$
+    acl below path_reg ^/below(/|$)
+    acl tenant hdr_reg(host) -i ^(red|blue)\.example\.com(:[0-9]+)?$
+    acl domain hdr(host) -m reg ^(.*\.)?wild\.example\.com$
+    acl beta hdr_reg(X-Release) ^(beta|v2.*)$
+    http-request deny if { path /locked }
+    http-request return status 404 if { path /shut/ }
+    use_backend b if version !beta
+    use_backend c if either or below
+    use_backend d if tenant or domain
+    use_backend e if beta
+    default_backend a
+frontend g
+    bind @L2@
+    use_backend b if { path_beg /one/ }
+    use_backend c if { path_beg /two/ }
+    use_backend d if { path_beg /three/ }
+    default_backend a
+backend a
+    server a1 @a1@
+backend b
+    http-request replace-path ^/one(/.*)$ \1
+    server b1 @b1@
+backend c
+    http-request replace-path ^/two/?(.*)$ /deux/\1
+    server c1 @c1@
+backend d
+    http-request set-path %[path,regsub(^/three/,/trois/)]
+    server d1 @d1@
+backend e
+    server e1 @e1@
+`, requests: []request{
+		{path: "/v1/x"}, {path: "/v2/"}, {path: "/v3/x"}, {path: "/v1/x", headers: map[string]string{"X-Release": "beta"}}, {path: "/", headers: map[string]string{"X-Release": "v22"}}, {path: "/", headers: map[string]string{"X-Release": "v1"}},
+		{path: "/either"}, {path: "/either/"}, {path: "/either/x"}, {path: "/below"}, {path: "/below/x"}, {path: "/belowx"}, {path: "/locked"}, {path: "/shut/"}, {path: "/shut"},
+		{path: "/", host: "red.example.com"}, {path: "/", host: "BLUE.example.com:8080"}, {path: "/", host: "green.example.com"}, {path: "/", host: "wild.example.com"}, {path: "/", host: "a.b.wild.example.com"}, {path: "/", host: "xwild.example.com"},
+		{listener: 2, path: "/one/x?q=1"}, {listener: 2, path: "/two/x"}, {listener: 2, path: "/three/x/y"},
+	}},
 }

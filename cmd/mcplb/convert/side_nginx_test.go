@@ -145,4 +145,63 @@ http {` + nginxTemp + `
 `, requests: []request{
 		{tcp: true, path: "hello", times: 6, policy: spread}, {tcp: true, path: "hello", source: "127.0.0.66"}, {listener: 2, tls: true, path: "/x", host: "side.example.com"},
 	}},
+	{name: "regular expressions and exact paths", text: nginxHead + `
+http {` + nginxTemp + `
+    map $http_x_pool $pool { default a; ~^b b; c c; "" a; }
+    upstream a { server @a1@; }
+    upstream b { server @b1@; }
+    upstream c { server @c1@; }
+    server {
+        listen @L1@ default_server;
+        rewrite ^/(alt|neu)$ /new redirect;
+        rewrite ^/bare$ /new? permanent;
+        location = /exact { proxy_pass http://@a1@; }
+        location = /exact/ { proxy_pass http://@b1@; }
+        location ~ ^/(v1|v2)/ { proxy_pass http://@c1@; }
+        location ~ ^/v1/x { proxy_pass http://@d1@; }
+        location ^~ /v2/first/ { proxy_pass http://@d1@; }
+        location ~ ^/end$ { proxy_pass http://@e1@; }
+        location /args { return 302 /other$is_args$args; }
+        location /mapped { proxy_pass http://$pool; }
+        location /cut/ { rewrite ^/cut(/.*)$ $1 break; proxy_pass http://@e1@; }
+        location / { proxy_pass http://@f1@; }
+    }
+    server {
+        listen @L1@;
+        server_name ~^(www\.)?(red|blue)\.example\.net$;
+        location / { proxy_pass http://@b1@; }
+    }
+    server {
+        listen @L2@;
+        server_name .first.example.com second.example.com;
+        location / { if ($host ~ ^(a|b)\.first\.example\.com$) { return 410; } return 302 http://$server_name/x; }
+    }
+}
+`, requests: []request{
+		{path: "/exact", host: "h"}, {path: "/exact/", host: "h"}, {path: "/exact/x", host: "h"}, {path: "/v1/x", host: "h"}, {path: "/v2/y", host: "h"}, {path: "/v2/first/y", host: "h"}, {path: "/v3/y", host: "h"}, {path: "/end", host: "h"}, {path: "/end/", host: "h"}, {path: "/ending", host: "h"},
+		{path: "/args?a=b", host: "@"}, {path: "/args", host: "@"}, {path: "/mapped", host: "h"}, {path: "/mapped", host: "h", headers: map[string]string{"X-Pool": "blue"}}, {path: "/mapped", host: "h", headers: map[string]string{"X-Pool": "c"}}, {path: "/cut/a/b?q", host: "h"}, {path: "/cut/", host: "h"},
+		{path: "/alt?q=1", host: "@"}, {path: "/neu", host: "@"}, {path: "/bare?q=1", host: "@"},
+		{path: "/", host: "red.example.net"}, {path: "/", host: "www.blue.example.net"}, {path: "/", host: "green.example.net"},
+		{listener: 2, path: "/", host: "a.first.example.com"}, {listener: 2, path: "/", host: "c.first.example.com"}, {listener: 2, path: "/", host: "second.example.com"},
+	}},
+	{name: "conditions on maps", text: nginxHead + `
+http {` + nginxTemp + `
+    geo $blocked { default 0; 127.0.1.0/24 1; 127.0.1.7/32 0; 127.0.2.0/24 1; }
+    geo $remote_addr $office { default no; 127.0.0.0/16 yes; }
+    map $http_x_key $known { default 0; one 1; ~^two- 1; }
+    map $host $closed { hostnames; default ""; *.closed.example.com yes; open.closed.example.com ""; }
+    server {
+        listen @L1@;
+        if ($blocked) { return 403; }
+        if ($office = no) { return 410; }
+        if ($closed) { return 503; }
+        location / { proxy_pass http://@a1@; }
+        location /key { if ($known != 1) { return 401; } proxy_pass http://@b1@; }
+    }
+}
+`, requests: []request{
+		{path: "/", source: "127.0.0.7"}, {path: "/", source: "127.0.1.8"}, {path: "/", source: "127.0.1.7"}, {path: "/", source: "127.0.2.1"}, {path: "/", source: "127.5.0.1"}, {path: "/key"},
+		{path: "/key", headers: map[string]string{"X-Key": "one"}}, {path: "/key", headers: map[string]string{"X-Key": "two-four"}}, {path: "/key", headers: map[string]string{"X-Key": "two-three"}},
+		{path: "/", host: "a.closed.example.com"}, {path: "/", host: "open.closed.example.com"}, {path: "/", host: "closed.example.com"},
+	}},
 }

@@ -140,10 +140,16 @@ func (c *criteria) criterion(words []string) (condition, error) {
 		return nil, fmt.Errorf("mcplb has no condition on %s", words[0])
 	}
 	for _, converter := range p.converters {
-		if converter != "lower" {
+		switch {
+		case converter == "lower":
+			p.fold = true
+		case strings.EqualFold(p.argument, "host") && (converter == "field(1,:)" || converter == "host_only" || converter == "regsub(:.*,)"):
+			// hosts are compared without their port
+		case converter == "url_dec" && strings.HasPrefix(p.sample, "path"):
+			// paths are compared as they read
+		default:
 			return nil, fmt.Errorf("mcplb has no conversion %q", converter)
 		}
-		p.fold = true
 	}
 	return evaluate(c, p)
 }

@@ -9,16 +9,22 @@ import (
 	"mcplb/cmd/mcplb/convert/lb"
 )
 
-func denyAction(_ *group, l *line, args []string) (step, error) {
-	status := "403"
-	for i, a := range args {
-		if (a == "deny_status" || a == "status") && i+1 < len(args) {
+func denyAction(g *group, l *line, args []string) (step, error) {
+	status, more := "403", []string{}
+	for i := 0; i < len(args); i++ {
+		if (args[i] == "deny_status" || args[i] == "status") && i+1 < len(args) {
 			status = args[i+1]
+			i++
+			continue
 		}
+		more = append(more, args[i])
 	}
 	n, err := strconv.Atoi(status)
 	if err != nil || n < 200 || n > 599 {
 		return step{}, fmt.Errorf("%q is no status", status)
+	}
+	if n != 403 && len(more) > 0 && more[0] != "default-errorfiles" {
+		return returnAction(g, l, append([]string{"status", status}, more...))
 	}
 	return step{ends: true, apply: func(t *lb.Table) error {
 		if n == 403 {
@@ -28,6 +34,9 @@ func denyAction(_ *group, l *line, args []string) (step, error) {
 		}
 		if l.arg(1) == "tarpit" || l.arg(1) == "silent-drop" || l.arg(1) == "reject" {
 			t.Differ(l.Directive, "", "%s: answered %d at once", l.arg(1), n)
+		}
+		if n == 403 && len(more) > 0 {
+			t.Differ(l.Directive, "deny", "the body and headers of a denial are mcplb's, or error_pages")
 		}
 		return nil
 	}}, nil

@@ -29,6 +29,12 @@ type group struct {
 // port returns the port of all the group's listeners, or "" if there are several.
 func (g *group) port() string { return lb.CommonPort(g.addrs) }
 
+// ipv6Bind is a bind line whose addresses are for IPv6 alone.
+type ipv6Bind struct {
+	l     *line
+	addrs []string
+}
+
 // bindOption is an option of a bind line: how many words follow it, and what it does.
 type bindOption struct {
 	args int
@@ -167,6 +173,9 @@ func (p *proxy) groups() (all []*group) {
 				continue
 			}
 			addrs = append(addrs, found...)
+		}
+		if b.v6 {
+			p.c.ipv6 = append(p.c.ipv6, ipv6Bind{l, addrs})
 		}
 		if len(addrs) == 0 {
 			l.Impossible("it names no address")

@@ -22,10 +22,13 @@ const (
 	hello              // the connection begins with a ClientHello
 )
 
+// anySlash is the name of a pathIs for which a slash at the end of the path means nothing.
+const anySlash = "any"
+
 // literal is a fact about a request, or its opposite. Of several values one has to hold.
 type literal struct {
 	fact   fact
-	name   string // of the header, or the counter
+	name   string // of the header, or the counter; anySlash
 	values []string
 	not    bool
 	limit  int // of a counter
@@ -102,7 +105,7 @@ func join(a, b conjunction) (joined conjunction, possible bool, err error) {
 			continue
 		}
 		i := slices.IndexFunc(joined, func(k literal) bool {
-			return k.fact == l.fact && strings.EqualFold(k.name, l.name) && k.not == l.not && k.fact != rate
+			return k.fact == l.fact && (k.fact == pathIs || strings.EqualFold(k.name, l.name)) && k.not == l.not && k.fact != rate
 		})
 		if i < 0 {
 			joined = append(joined, l)
@@ -117,6 +120,9 @@ func join(a, b conjunction) (joined conjunction, possible bool, err error) {
 		}
 		if joined[i].values, possible, err = meet(joined[i], l); err != nil || !possible {
 			return nil, possible, err
+		}
+		if l.name == "" {
+			joined[i].name = "" // of anySlash and none, the narrower
 		}
 	}
 	return reconcile(joined)

@@ -1,10 +1,7 @@
 package haproxy
 
 import (
-	"net"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"mcplb/cmd/mcplb/convert/lb"
 )
@@ -27,6 +24,7 @@ type converter struct {
 	caBase      string
 	connLimits  []connLimit
 	serves      map[*lb.Frontend]bool // those that send clients to servers
+	ipv6        []ipv6Bind
 }
 
 // usualStreams is how many streams HAProxy allows on a connection of HTTP/2.
@@ -50,6 +48,7 @@ func Convert(config *lb.Config, env Environment, names ...string) error {
 func (c *converter) convert() {
 	c.config.Remarks = append(c.config.Remarks,
 		"X-Forwarded-*, Forwarded and X-Real-IP of clients that are no trusted_proxies do not reach servers; HAProxy passes them on.",
+		"Paths are compared in their canonical form, and prefixes by whole segments: /x is /x and /x/..., not /xy. A route that is not for /x (not_path_exact) is not for /x/ either.",
 		"Where servers speak JSON-RPC in lines over TCP, mode = \"mcp\" counts and checks messages; sticky.session = true keeps MCP sessions on their server.")
 	for _, s := range c.sections {
 		if s.kind == "global" {
@@ -302,6 +301,11 @@ func (c *converter) finish() {
 		a.Comment("listen", `"127.0.0.1:8404" for the page, metrics and commands such as mcplb status`)
 	}
 	a.Default("health_listen", "")
+	for _, b := range c.ipv6 {
+		for _, address := range b.addrs {
+			c.config.IPv6Alone(address, b.l.Directive)
+		}
+	}
 	for _, l := range c.rules {
 		if l.Unsaid() {
 			l.Unneeded("no request reaches it")
@@ -348,46 +352,4 @@ func (c *converter) keyOf(file string) string {
 		return file + ".key"
 	}
 	return file
-}
-
-// accessLog makes the target of a log line the access log.
-func (c *converter) accessLog(l *line) {
-	target, facility := l.arg(1), ""
-	for i, w := range l.words {
-		if i >= 2 && w != "len" && w != "format" && l.words[i-1] != "len" && l.words[i-1] != "format" {
-			facility = w
-			break
-		}
-	}
-	log := ""
-	switch {
-	case target == "stdout" || target == "stderr":
-		log = target
-	case strings.HasPrefix(target, "/"):
-		log = "syslog:facility=" + facility
-	case strings.Contains(target, "@") || strings.HasPrefix(target, "${"):
-		l.Impossible("mcplb logs to a file, stdout, stderr or syslog")
-		return
-	default:
-		host, port, err := net.SplitHostPort(strings.Trim(target, "[]"))
-		if err != nil {
-			host, port = strings.Trim(target, "[]"), "514"
-		}
-		log = "syslog:server=" + net.JoinHostPort(host, port) + ",facility=" + facility
-	}
-	if before := c.config.Global.Get("access_log"); before != nil && before != log {
-		c.config.Global.Differ(l.Directive, "access_log", "there is one access log")
-		return
-	}
-	c.config.Global.Set("access_log", log, l.Directive)
-	c.config.Global.Differ(l.Directive, "access_log", "one line per connection or request, with fixed keys; mcplb's own log goes to standard error")
-}
-
-// base is the directory in which relative names of files are looked for.
-func (c *converter) base(l *line) string {
-	if filepath.IsAbs(l.arg(1)) {
-		l.Translated()
-	}
-	l.Translated()
-	return l.arg(1)
 }

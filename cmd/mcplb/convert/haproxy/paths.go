@@ -117,6 +117,9 @@ func (c pathChange) moved(conj conjunction) (moved conjunction, possible bool) {
 			case always && l.not, never && !l.not:
 				return nil, false
 			case !always && !never:
+				if l.fact == pathIs && strings.HasSuffix(v, "/") && came != "/" {
+					came += "/"
+				}
 				values = append(values, came)
 			}
 		}

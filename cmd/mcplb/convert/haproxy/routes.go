@@ -175,6 +175,10 @@ func conditions(route *lb.Table, conj conjunction) {
 			list, _ := route.Get(prefix + "headers").(lb.Inline)
 			route.Set(prefix+"headers", append(slices.Clone(list), lb.Pair{Key: l.name, Value: values}))
 		case path, pathIs:
+			if !l.not && l.fact == pathIs && l.name != anySlash {
+				route.ExactPath(l.values[0], nil)
+				continue
+			}
 			if !l.not {
 				route.Set(conditionKeys[l.fact], l.values[0])
 				continue
@@ -214,6 +218,11 @@ func (g *group) addRoutes(final *proxy) {
 		start.Differ(l.Directive, "set_request_headers", "an identifier of mcplb's form")
 	}
 	c.walk(way{route: start}, steps)
+	for _, l := range g.uses {
+		if l.Unsaid() {
+			l.Unneeded("no request reaches it")
+		}
+	}
 	g.finish(c.routes)
 	markUsed(g.proxy, crit)
 }

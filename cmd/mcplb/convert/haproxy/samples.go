@@ -82,9 +82,6 @@ func (c *criteria) pathCase(match, v string) (condition, error) {
 		if !isPath(v) {
 			return nil, fmt.Errorf("%q is no path", v)
 		}
-		if strings.HasSuffix(v, "/") && v != "/" {
-			c.note("a slash at the end of a path means nothing: %s is %s, too", strings.TrimRight(v, "/"), v)
-		}
 		return cases(pathIs, []string{v}), nil
 	case "beg":
 		if !isPath(v) {
@@ -114,6 +111,10 @@ func (c *criteria) pathRegular(expression string) (result condition, err error) 
 			result = append(result, cases(path, []string{p.Text})...)
 			continue
 		}
+		if p.Reach == lb.AnySlash && isPath(p.Text) {
+			result = append(result, conjunction{{fact: pathIs, name: anySlash, values: []string{p.Text}}})
+			continue
+		}
 		one, err := c.pathCase(map[bool]string{true: "str", false: "beg"}[p.Reach == lb.Exact], p.Text)
 		if err != nil {
 			return nil, err
@@ -139,16 +140,13 @@ func headerBy(usual string) func(c *criteria, p pattern) (condition, error) {
 		if name == "" {
 			return nil, errors.New("it names no header")
 		}
+		if usual == "found" && p.match != "found" {
+			return headerCount(name, p.values)
+		}
 		if strings.EqualFold(name, "host") {
 			return hostBy(c, match, p.values)
 		}
 		if match == "found" {
-			if usual == "found" && !slices.Equal(p.values, []string{"gt", "0"}) && !slices.Equal(p.values, []string{"ge", "1"}) && len(p.values) > 0 && p.match != "found" {
-				if slices.Equal(p.values, []string{"0"}) || slices.Equal(p.values, []string{"eq", "0"}) || slices.Equal(p.values, []string{"lt", "1"}) {
-					return condition{{{fact: header, name: name, not: true}}}, nil
-				}
-				return nil, errors.New("mcplb does not count headers")
-			}
 			return condition{{{fact: header, name: name}}}, nil
 		}
 		values, err := headerValues(c, p, match)
@@ -157,6 +155,29 @@ func headerBy(usual string) func(c *criteria, p pattern) (condition, error) {
 		}
 		return condition{{{fact: header, name: name, values: values}}}, nil
 	}
+}
+
+// headerCount evaluates a condition on how many headers of a name there are: none, or some.
+// Of Host there is one, as others are refused.
+func headerCount(name string, values []string) (condition, error) {
+	isHost := strings.EqualFold(name, "host")
+	switch strings.Join(values, " ") {
+	case "", "gt 0", "ge 1":
+		if isHost {
+			return condition{{}}, nil
+		}
+		return condition{{{fact: header, name: name}}}, nil
+	case "0", "eq 0", "lt 1", "le 0":
+		if isHost {
+			return nil, nil
+		}
+		return condition{{{fact: header, name: name, not: true}}}, nil
+	case "gt 1", "ge 2":
+		if isHost {
+			return nil, nil
+		}
+	}
+	return nil, errors.New("mcplb does not count headers")
 }
 
 // headerValues returns the values of a header as mcplb compares them.

@@ -125,6 +125,10 @@ func cutFetch(s string) (name, rest string, err error) {
 
 // fetch returns what stands for a sample.
 func (g *group) fetch(l *line, t *lb.Table, name string) (string, error) {
+	if folded := strings.ToLower(name); strings.HasSuffix(strings.TrimSuffix(folded, ",field(1,:)"), "hdr(host)") && folded != strings.TrimSuffix(folded, ",field(1,:)") {
+		name = strings.TrimSuffix(folded, ",field(1,:)")
+		t.Differ(l.Directive, "", "the host is as the client writes it, with its port where it has one")
+	}
 	if folded := strings.ToLower(name); strings.HasSuffix(strings.TrimSuffix(folded, ",lower"), "hdr(host)") {
 		if name = strings.TrimSuffix(folded, ",lower"); name != folded {
 			t.Differ(l.Directive, "", "the host is as the client writes it, in upper or lower case")

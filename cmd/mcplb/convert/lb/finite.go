@@ -195,11 +195,12 @@ type Path struct {
 // Reach says what a Path stands for beside itself.
 type Reach int
 
-// What a Path stands for: what begins with its text, what is below it by whole segments, or
-// itself alone.
+// What a Path stands for: what begins with its text, what is below it by whole segments,
+// itself with a slash at its end or without, or itself alone.
 const (
 	Beginning Reach = iota
 	Segments
+	AnySlash
 	Exact
 )
 
@@ -234,12 +235,25 @@ func joined(paths []Path) (some []Path) {
 		case bare == "":
 		case below && isBare:
 			p = Path{bare, Segments}
-		case p.Reach == Exact && isBare:
-			p.Text = bare
+		case p.Reach == Exact && isBare && slices.Contains(paths, Path{bare + "/", Exact}):
+			p = Path{bare, AnySlash}
 		}
 		if !slices.Contains(some, p) {
 			some = append(some, p)
 		}
 	}
 	return some
+}
+
+// ExactPath sets the condition of a route that the path is this one: a slash at its end, or
+// none, is a part of it.
+func (t *Table) ExactPath(path string, from *Directive) {
+	t.Set("path_exact", path, from)
+	switch {
+	case path == "/":
+	case strings.HasSuffix(path, "/"):
+		t.Set("trailing_slash", "with")
+	default:
+		t.Set("trailing_slash", "without")
+	}
 }

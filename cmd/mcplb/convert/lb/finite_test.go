@@ -17,7 +17,7 @@ func TestFinitePaths(t *testing.T) {
 		`^/a(?:/.*)?$`:          "/a/",
 		`^/v[12]/x`:             "/v1/x... /v2/x...",
 		`^/(api|rest)/(v1|v2)/`: "/api/v1/... /api/v2/... /rest/v1/... /rest/v2/...",
-		`^/a\.b/?$`:             "/a.b",
+		`^/a\.b/?$`:             "/a.b/?",
 		`^/a.*$`:                "/a...",
 		`^/`:                    "/...",
 		`(?i)^/Ab$`:             "/AB fold",
@@ -36,7 +36,7 @@ func TestFinitePaths(t *testing.T) {
 		paths, fold, err := FinitePaths(expression)
 		var got []string
 		for _, p := range paths {
-			got = append(got, p.Text+[...]string{"...", "/", ""}[p.Reach])
+			got = append(got, p.Text+[...]string{"...", "/", "/?", ""}[p.Reach])
 		}
 		if fold {
 			got = append(got, "fold")

@@ -10,17 +10,17 @@ import (
 	"mcplb/cmd/mcplb/convert/lb"
 )
 
-// answer translates a return or a rewrite. where is the path for which it holds, or ""
-// for every path. No effects and no error are a rewrite that changes the path of a
-// proxy_pass, which is read there.
-func (g *group) answer(n *node, s *scope) (effects *lb.Table, where string, err error) {
+// answer translates a return or a rewrite. where are the paths for which it holds, none for
+// every path. No effects and no error are a rewrite that changes the path of a proxy_pass,
+// which is read there.
+func (g *group) answer(n *node, s *scope) (effects *lb.Table, where []lb.Path, err error) {
 	t := &lb.Table{From: []*lb.Directive{n.Directive}}
 	if n.name == "return" {
 		err = g.returned(n, s, t)
 		if err == nil {
 			g.responseHeaders(s, t, true)
 		}
-		return t, "", err
+		return t, nil, err
 	}
 	to, flag := n.arg(1), n.arg(2)
 	status := map[string]int{"permanent": 301, "redirect": 302}[flag]
@@ -29,23 +29,24 @@ func (g *group) answer(n *node, s *scope) (effects *lb.Table, where string, err 
 	}
 	if status == 0 {
 		if s.last("proxy_pass") != nil && s.node.name == "location" {
-			return nil, "", nil
+			return nil, nil, nil
 		}
-		return nil, "", errors.New("mcplb changes paths by prefixes (strip_prefix, add_prefix) where they are forwarded")
+		return nil, nil, errors.New("mcplb changes paths by prefixes (strip_prefix, add_prefix) where they are forwarded")
 	}
 	from := n.arg(0)
-	switch found := plainRewrite.FindStringSubmatch(from); {
-	case from == "^" || from == ".*" || from == "^.*$" || from == "^/.*$" || from == "^(.*)" || from == "^(.*)$" || from == "^/(.*)$" || from == "^/(.*)" || from == "(.*)":
+	if slices.Contains(everyPath, from) {
 		to = wholeRewrite.ReplaceAllString(to, "$request_uri")
 		to = strings.ReplaceAll(to, "$request_uri$request_uri", "$request_uri")
-		to = strings.TrimSuffix(to, "?")
-	case found != nil && isPath(strings.ReplaceAll(found[1], `\`, "")) && plain(found[1]):
-		where = strings.ReplaceAll(found[1], `\`, "")
-	default:
-		return nil, "", fmt.Errorf("%s is a regular expression: mcplb redirects every path, or one", from)
+	} else if where, err = rewritten(from); err != nil {
+		return nil, nil, err
 	}
 	if regexp.MustCompile(`\$\d`).MatchString(to) {
-		return nil, "", errors.New("mcplb's redirects have no part of a regular expression")
+		return nil, nil, errors.New("mcplb's redirects have no part of a regular expression")
+	}
+	if bare, without := strings.CutSuffix(to, "?"); without {
+		to = bare
+	} else if !strings.Contains(to, "$request_uri") && !strings.Contains(to, "?") && !strings.Contains(to, "$args") {
+		to += "?$args" // nginx appends the query
 	}
 	if err = g.redirect(n, s, t, to, status); err == nil {
 		g.responseHeaders(s, t, true)
@@ -53,10 +54,19 @@ func (g *group) answer(n *node, s *scope) (effects *lb.Table, where string, err 
 	return t, where, err
 }
 
-var (
-	plainRewrite = regexp.MustCompile(`^\^(/[\w./\\-]*?)/?\??\$$`)
-	wholeRewrite = regexp.MustCompile(`/?\$1|/?\$uri\$is_args\$args|\$uri`)
-)
+// everyPath are the regular expressions of a rewrite that every path has.
+var everyPath = []string{"^", ".*", "^.*$", "^/.*$", "^(.*)", "^(.*)$", "^/(.*)$", "^/(.*)", "(.*)", "^/", "/"}
+
+var wholeRewrite = regexp.MustCompile(`/?\$1|/?\$uri\$is_args\$args|\$uri`)
+
+// rewritten returns the paths of a rewrite that redirects.
+func rewritten(from string) (where []lb.Path, err error) {
+	where, _, err = lb.FinitePaths(from)
+	if err != nil || slices.ContainsFunc(where, func(p lb.Path) bool { return !isPath(p.Text) }) {
+		return nil, fmt.Errorf("%s is a regular expression: mcplb redirects every path, or some of them", from)
+	}
+	return where, nil
+}
 
 // returned translates return CODE [TEXT], return CODE URL, return URL.
 func (g *group) returned(n *node, s *scope, t *lb.Table) error {
@@ -108,7 +118,7 @@ func (g *group) notes(t *lb.Table, n *node, key string, notes []string) {
 
 // redirect translates the target of a redirect.
 func (g *group) redirect(n *node, s *scope, t *lb.Table, to string, status int) error {
-	to = strings.ReplaceAll(to, "$uri$is_args$args", "$request_uri")
+	to = strings.ReplaceAll(strings.ReplaceAll(to, "$uri$is_args$args", "$request_uri"), "$is_args$args", "?$args")
 	text, notes, err := g.text(to, s)
 	if err != nil {
 		return err
@@ -116,9 +126,22 @@ func (g *group) redirect(n *node, s *scope, t *lb.Table, to string, status int) 
 	if !strings.HasPrefix(text, "http://") && !strings.HasPrefix(text, "https://") && !strings.HasPrefix(text, "/") {
 		return fmt.Errorf("%q is no URL", to)
 	}
+	if strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//") {
+		if off := s.last("absolute_redirect"); off == nil || off.arg(0) != "off" {
+			text = g.scheme() + "://{host}" + text // as nginx completes it
+		}
+	}
 	t.Set("redirect", lb.Inline{{Key: "to", Value: text}, {Key: "status", Value: status}}, n.Directive)
 	g.notes(t, n, "redirect", notes)
 	return nil
+}
+
+// scheme is the scheme of the group's requests.
+func (g *group) scheme() string {
+	if g.tls {
+		return "https"
+	}
+	return "http"
 }
 
 // condition translates the condition of an if: one of the tables has to hold. holds is
@@ -132,7 +155,14 @@ func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err er
 	words[len(words)-1] = strings.TrimSuffix(words[len(words)-1], ")")
 	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
 	t := &lb.Table{From: []*lb.Directive{n.Directive}}
+	m := g.c.maps[strings.TrimPrefix(words[0], "$")]
 	switch {
+	case m != nil && len(words) == 1:
+		alternatives, err = g.mapCondition(n, m, isTrue)
+		return alternatives, len(alternatives) > 0, err
+	case m != nil && len(words) == 3 && (words[1] == "=" || words[1] == "!="):
+		alternatives, err = g.mapCondition(n, m, compares(words[1], words[2]))
+		return alternatives, len(alternatives) > 0, err
 	case len(words) == 1 && strings.HasPrefix(words[0], "$http_"):
 		t.Set("headers", lb.Inline{{Key: headerName(words[0]), Value: []string{}}}, n.Directive)
 		return []*lb.Table{t}, true, nil

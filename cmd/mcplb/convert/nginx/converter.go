@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,6 +22,7 @@ type converter struct {
 	backends  map[string]*lb.Backend // by what they are for
 	groups    []*group
 	limited   []streamLimit
+	ipv6      map[string]*node // addresses that are for IPv6 alone, if for IPv6
 }
 
 // Convert reads files as one configuration, and adds what comes of it to config. The
@@ -30,7 +32,7 @@ func Convert(config *lb.Config, env Environment, names ...string) error {
 	r := &reader{config: config, env: env}
 	c := &converter{
 		config: config, env: env, upstreams: map[string]*upstream{}, tcp: map[string]*upstream{}, maps: map[string]*node{},
-		zones: map[string]*node{}, zoneUses: map[string]int{}, backends: map[string]*lb.Backend{},
+		zones: map[string]*node{}, zoneUses: map[string]int{}, backends: map[string]*lb.Backend{}, ipv6: map[string]*node{},
 	}
 	for _, name := range names {
 		nodes, err := r.readFile(name)
@@ -178,6 +180,9 @@ func (c *converter) finish() {
 		a.Comment("listen", `"127.0.0.1:8404" for the page, metrics and commands such as mcplb status`)
 	}
 	a.Default("health_listen", "")
+	for _, address := range slices.Sorted(maps.Keys(c.ipv6)) {
+		c.config.IPv6Alone(address, c.ipv6[address].Directive)
+	}
 	for _, u := range []map[string]*upstream{c.upstreams, c.tcp} {
 		for _, up := range u {
 			if up.node.Outcome() == lb.Impossible && up.node.Note() == noCounterpart {

@@ -117,6 +117,9 @@ func (c *converter) group(servers []*scope) (groups []*group) {
 				byAddress[l.address] = g
 				order = append(order, l.address)
 			}
+			if off, _ := l.node.option("ipv6only"); off != "off" {
+				c.ipv6[l.address] = l.node
+			}
 			if l.defaul {
 				g.servers = slices.Insert(g.servers, 0, s)
 			} else if !slices.Contains(g.servers, s) {

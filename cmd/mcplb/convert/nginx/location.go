@@ -105,14 +105,11 @@ func (r *rules) phase(s *scope, conditions *lb.Table, priority int) (all bool) {
 			case err != nil:
 				n.Impossible("%v", err)
 			case effects == nil: // a rewrite of the proxy_pass
-			case where == "":
+			case len(where) == 0:
 				r.add(0, conditions, effects)
 				all = true
 			default:
-				c := conditions.Clone()
-				c.Delete("path")
-				c.Set("path_exact", where)
-				r.add(r.prioritized(priority), c, effects)
+				r.redirects(n, where, conditions, effects, priority)
 			}
 		case "if":
 			if !all {
@@ -121,6 +118,24 @@ func (r *rules) phase(s *scope, conditions *lb.Table, priority int) (all bool) {
 		}
 	}
 	return all
+}
+
+// redirects adds the routes of a rewrite for some paths: of a location, those that are in it.
+func (r *rules) redirects(n *node, where []lb.Path, conditions, effects *lb.Table, priority int) {
+	location, _ := conditions.Get("path").(string)
+	exact, _ := conditions.Get("path_exact").(string)
+	for _, p := range where {
+		c := conditions.Clone()
+		c.Delete("path")
+		switch {
+		case exact != "" && strings.TrimRight(p.Text, "/") != strings.TrimRight(exact, "/"), !under(p.Text, location):
+			n.Unneeded("the location has no such path")
+			continue
+		case exact == "":
+			setPath(c, p, n)
+		}
+		r.add(r.prioritized(priority), c, effects)
+	}
 }
 
 // prioritized counts priorities down, as the first of several goes first.
@@ -154,7 +169,7 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 		switch child.name {
 		case "return", "rewrite":
 			effects, where, err := r.g.answer(child, inner)
-			if err == nil && (effects == nil || where != "") {
+			if err == nil && (effects == nil || len(where) > 0) {
 				err = errors.New("in an if, mcplb answers, and changes no path")
 			}
 			if err != nil {

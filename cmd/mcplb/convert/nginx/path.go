@@ -16,10 +16,10 @@ func (r *rules) place(n *node) (all []*lb.Table, priority int, err error) {
 	} else if strings.HasPrefix(path, "=") && len(path) > 1 {
 		modifier, path = "=", path[1:]
 	}
-	set := func(key, value string) {
+	add := func() *lb.Table {
 		t := &lb.Table{From: []*lb.Directive{n.Directive}}
-		t.Set(key, value, n.Directive)
 		all = append(all, t)
+		return t
 	}
 	switch {
 	case strings.HasPrefix(path, "@"):
@@ -28,19 +28,19 @@ func (r *rules) place(n *node) (all []*lb.Table, priority int, err error) {
 		if r.any {
 			priority = priorityExact
 		}
-		set("path_exact", path)
+		add().ExactPath(path, n.Directive)
 	case (modifier == "" || modifier == "^~") && path == "/":
 		r.root = true
-		all = append(all, &lb.Table{From: []*lb.Directive{n.Directive}})
+		add()
 	case (modifier == "" || modifier == "^~") && isPath(path):
 		if r.any && modifier == "^~" {
 			priority = priorityExact - 1000 + len(path)
 		}
-		set("path", path)
+		add().Set("path", path, n.Directive)
 	case modifier == "~" || modifier == "~*":
 		r.regular++
 		priority = priorityRegex - r.regular
-		err = r.expression(n, path, set)
+		err = r.expression(n, path, add)
 	default:
 		err = fmt.Errorf("%q is no path that mcplb has", path)
 	}
@@ -52,28 +52,39 @@ func isPath(p string) bool {
 	return strings.HasPrefix(p, "/") && !strings.ContainsAny(p, `\*?#%^$`) && !strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
-// regular calls set for each path for which a regular expression stands.
-func (r *rules) expression(n *node, expression string, set func(key, value string)) error {
+// expression adds the conditions for each path for which a regular expression stands.
+func (r *rules) expression(n *node, expression string, add func() *lb.Table) error {
 	paths, fold, err := lb.FinitePaths(expression)
 	if err != nil {
 		return fmt.Errorf("%s is a regular expression that mcplb's paths cannot say: %w", expression, err)
 	}
 	for _, p := range paths {
-		switch {
-		case !isPath(p.Text):
+		if !isPath(p.Text) {
 			return fmt.Errorf("%s is a regular expression that mcplb's paths cannot say", expression)
-		case p.Reach == lb.Exact:
-			set("path_exact", p.Text)
-		case p.Text == "/":
-			return errors.New("a regular expression for every path would go before all locations")
-		default:
-			set("path", p.Text)
 		}
+		if p == (lb.Path{Text: "/"}) {
+			return errors.New("a regular expression for every path would go before all locations")
+		}
+	}
+	for _, p := range paths {
+		setPath(add(), p, n)
 	}
 	if fold || n.arg(0) == "~*" {
 		r.g.frontend.Differ(n.Directive, "", "paths are compared with regard to case")
 	}
 	return nil
+}
+
+// setPath sets the condition for a path of a regular expression.
+func setPath(t *lb.Table, p lb.Path, n *node) {
+	switch p.Reach {
+	case lb.Exact:
+		t.ExactPath(p.Text, n.Directive)
+	case lb.AnySlash:
+		t.Set("path_exact", p.Text, n.Directive)
+	default:
+		t.Set("path", p.Text, n.Directive)
+	}
 }
 
 // plain reports whether a part of a regular expression stands for itself alone.

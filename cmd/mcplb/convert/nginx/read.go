@@ -1,11 +1,13 @@
 package nginx
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"mcplb/cmd/mcplb/convert/lb"
 )
@@ -75,6 +77,9 @@ type file struct {
 // readFile reads a file as a main configuration.
 func (r *reader) readFile(name string) ([]*node, error) {
 	text, err := r.env.ReadFile(name)
+	if errors.Is(err, syscall.EISDIR) {
+		return nil, fmt.Errorf("%s is a directory: name its nginx.conf, whose include is followed", name)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
