@@ -181,8 +181,8 @@ func hasAddress(prefixes []netip.Prefix, addr netip.Addr) bool {
 }
 
 // holds reports whether a field has one of the values. loosely, a field counts
-// whose name has underscores in place of hyphens, too, since that is one name to
-// servers that hand fields on as variables of an environment.
+// whose name has other punctuation in place of hyphens, too, since that is one name to
+// some servers (http1.FoldName).
 func (h *header) holds(q *Request, loosely bool) bool {
 	fields := q.Fields
 	if fields == nil || !loosely && !fields.Has(h.id) {
@@ -206,12 +206,9 @@ func isNamed(field []byte, name string, loosely bool) bool {
 		return false
 	}
 	for i, c := range field {
-		if c == '_' && loosely {
-			c = '-'
-		}
 		want := name[i]
-		if want == '_' && loosely {
-			want = '-'
+		if loosely {
+			c, want = http1.FoldName(c), http1.FoldName(want)
 		}
 		if c != want && lower(c) != lower(want) {
 			return false
