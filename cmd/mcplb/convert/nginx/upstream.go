@@ -121,8 +121,8 @@ var serverParameters = map[string]func(x *use, n *node, t *lb.Table, value strin
 			x.backend.Differ(n.Directive, "timeout_queue", "max_conns: over it, clients wait for timeout_queue")
 		}
 	},
-	"backup": func(_ *use, n *node, t *lb.Table, _ string) { t.Set("backup", true, n.Directive) },
-	"down":   func(_ *use, n *node, t *lb.Table, _ string) { t.Set("disabled", true, n.Directive) },
+	"backup":    func(_ *use, n *node, t *lb.Table, _ string) { t.Set("backup", true, n.Directive) },
+	"down":      func(_ *use, n *node, t *lb.Table, _ string) { t.Set("disabled", true, n.Directive) },
 	"max_fails": maxFails,
 	"fail_timeout": func(x *use, n *node, _ *lb.Table, _ string) {
 		x.backend.Check.Differ(n.Directive, "observe", "fail_timeout: checks say when a server is well again")
