@@ -13,6 +13,7 @@ cd "$(dirname "$0")/../.."
 clients=${1:-1000}
 watched=${LOAD:-12s}
 dir=$(mktemp -d)
+failed=0
 umask 077
 
 stop() { # the balancer and the nodes, by their ids
@@ -79,14 +80,14 @@ back="(sleep 2; exec '$dir/node' 2) >/dev/null 2>&1 &"
 converted() {
 	local name=$1 command=(bin/mcplb -c "$dir/$1.toml")
 	start "${command[@]}"
-	load "$name-mcplb" "$name, converted: load" -load 5s -expect-sticky -expect-errors 0
-	scenario "$name-mcplb-dies" "$name, converted: a node dies" : -expect-undisturbed -expect-recovery 10s "${@:2}"
+	load "$name-mcplb" "$name, converted: load" -load 5s -expect-sticky -expect-errors 0 || failed=1
+	scenario "$name-mcplb-dies" "$name, converted: a node dies" : -expect-undisturbed -expect-recovery 10s "${@:2}" || failed=1
 	stop
 	start "${command[@]}"
-	scenario "$name-mcplb-restarts" "$name, converted: a node restarts" "$restarted" -expect-undisturbed
+	scenario "$name-mcplb-restarts" "$name, converted: a node restarts" "$restarted" -expect-undisturbed || failed=1
 	stop
 	start "${command[@]}"
-	scenario "$name-mcplb-returns" "$name, converted: a node is away for 2 s" "$back" -expect-undisturbed
+	scenario "$name-mcplb-returns" "$name, converted: a node is away for 2 s" "$back" -expect-undisturbed || failed=1
 	stop
 }
 
@@ -149,3 +150,4 @@ compare haproxy
 compare nginx
 echo 'Again: clients of the node that had opened another session elsewhere, and lost it when the hash of their source sent them
 back. sticky.session = true keeps every session where it is (docs/convert.md).'
+exit "$failed"
