@@ -114,6 +114,9 @@ func revocationLists(content []byte) (lists [][]byte, err error) {
 	if len(content) > 0 && content[0] == derSequence {
 		return [][]byte{content}, nil
 	}
+	if err := checkPEM(content); err != nil {
+		return nil, err
+	}
 	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type == "X509 CRL" {
 			lists = append(lists, block.Bytes)
@@ -223,7 +226,7 @@ func (r *Revocation) warning(now time.Time) string {
 	next := r.List.NextUpdate
 	switch {
 	case !next.IsZero() && now.After(next):
-		return fmt.Sprintf("whose next update was due on %s: it goes on to count, but what was revoked since is accepted; fetch the new one and reload", next.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("whose next update was due on %s: it still counts, but what was revoked since is accepted; fetch the new one and reload", next.UTC().Format(time.RFC3339))
 	case now.Before(r.List.ThisUpdate):
 		return fmt.Sprintf("which is of %s, later than now: is the clock right?", r.List.ThisUpdate.UTC().Format(time.RFC3339))
 	}

@@ -63,7 +63,7 @@ func TestChangedAddress(t *testing.T) {
 					return backendText("b", []string{s.Address}) + "[frontend.f]\nlisten = " + ports.Replace(listen) + "\nmode = 'tcp'\nbackend = 'b'\n"
 				}
 				r := start(t, text(test.before))
-				r = change(t, r, text(test.after))
+				change(t, r, text(test.after))
 				dial(t, ports.Replace(test.ask)).Ask("hello") // a client that finds the old socket retiring comes again within a second
 			})
 		}

@@ -35,7 +35,7 @@ type change struct {
 // looked up. On an error nothing has changed, and nothing is left open.
 func (p *Proxy) prepare(c *conf.Config) (*change, error) {
 	change := &change{
-		proxy: p, to: c, plan: conf.Diff(p.config, c), pools: map[string]*pool{}, addresses: p.addressesOf(c),
+		proxy: p, to: c, plan: conf.Diff(p.config, c), pools: map[string]*pool{}, addresses: addressesOf(c, p.names),
 	}
 	if err := change.prepare(); err != nil {
 		for _, l := range change.opened {

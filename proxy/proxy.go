@@ -113,6 +113,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		components:   newComponents(),
 		listeners:    listeners{engine: engine},
 		suspended:    options.Suspended,
+		extras:       extras{},
 	}
 	p.listeners.shareWith(options.Inherited, options.Share)
 	engine.OnShortage(p.workers.Spare)
@@ -384,7 +385,7 @@ func (p *Proxy) namesChanged() {
 
 // bringIn puts in force what names stand for now, without any other change.
 func (p *Proxy) bringIn() {
-	change := &change{proxy: p, to: p.config, addresses: p.addressesOf(p.config)}
+	change := &change{proxy: p, to: p.config, addresses: addressesOf(p.config, p.names)}
 	if moved := change.applyBackends(); len(moved) > 0 {
 		p.options.Log.Info("host names resolve", "changes", strings.Join(moved, ", "))
 	}

@@ -43,7 +43,7 @@
 //   - Messages that wait pass first come first served over the connections of a
 //     source, one of each in turn, and together at the rate. (A connection that
 //     leaves leaves a gap of at most a second.) None is charged before it passes:
-//     who leaves costs nobody a token.
+//     who leaves costs no one a token.
 //   - At most max_connections connections of a source are held at any instant.
 //   - The global rates hold likewise for all sources together, with a burst of
 //     one second's worth. (For connections T is not rounded: they draw on one

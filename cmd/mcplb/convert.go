@@ -26,7 +26,7 @@ comment beside it names; not needed; or not possible, which the head of the file
 with file and line. -report prints that account as a table instead.
 
 mcplb -t accepts what comes out, if the files that it names (certificates, error pages)
-are there. It limits nobody who was not limited, and adds no header that was not set.
+are there. It limits no client that was not limited, and adds no header that was not set.
 
 Exit status: 0 if everything was possible, 3 if not, 2 if a file cannot be read.`,
 		Example: `  mcplb convert /etc/haproxy/haproxy.cfg > lb.toml && mcplb -c lb.toml -t

@@ -115,7 +115,7 @@ func TestOthersEndsAreNoErrors(t *testing.T) {
 	if n := (&Server{Errors: map[string]uint64{"client_abort": 1}}).ServerErrors(); n != 0 {
 		t.Errorf("%d errors", n)
 	}
-	if text := body(t, newDesk(edited(func(s *Snapshot) { s.Frontends[0].Refused = map[string]uint64{"banned": 4, "client_gone": 2} })).ask("GET", "/", "")); strings.Contains(text, "for want of") {
+	if text := body(t, newDesk(edited(func(s *Snapshot) { s.Frontends[0].Refused = map[string]uint64{"banned": 4, "client_gone": 2} })).ask("GET", "/", "")); strings.Contains(text, "open files ran out") {
 		t.Error("refusals that clients cause are shown as those for lack of servers")
 	}
 }

@@ -108,7 +108,7 @@ func (sum *Summary) process(p *Process) {
 			"raise global.maxconn (and the open-files limit) and reload")
 	}
 	if p.acceptsFail {
-		sum.add(Critical, fmt.Sprintf("clients could not be accepted in the last minute, as a rule for want of open files: %d are in use", p.OpenFiles.Used),
+		sum.add(Critical, fmt.Sprintf("clients could not be accepted in the last minute, as a rule because open files ran out: %d are in use", p.OpenFiles.Used),
 			"raise LimitNOFILE= in the systemd unit (ulimit -n) and the machine's fs.file-max, and restart")
 	}
 	if f := p.OpenFiles; f.Limit > 0 && f.Used*100 >= f.Limit*95 {

@@ -31,7 +31,7 @@ var processMetrics = []metric[Process]{
 		func(p *Process) float64 { return number(p.AcceptPaused) }),
 	counter("accept_failures_total", "Failed accepts, usually because no file descriptor was free.", nil,
 		func(p *Process) uint64 { return p.AcceptFailures }),
-	counter("log_dropped_total", "Lines of mcplb's own log that were lost because nobody read it or writing failed.", nil,
+	counter("log_dropped_total", "Lines of mcplb's own log that were lost because it was not read or writing failed.", nil,
 		func(p *Process) uint64 { return p.LogDropped }),
 	gauge("config_last_reload_successful", "1 if the configuration last read is in force, 0 if it was rejected.", nil,
 		func(p *Process) float64 { return number(p.Reload.Success) }),

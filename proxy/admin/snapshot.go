@@ -68,7 +68,7 @@ type Process struct {
 
 	AcceptFailures uint64 `json:"accept_failures"` // counter: failed accepts, usually because no file descriptor was free
 
-	LogDropped uint64 `json:"log_dropped"` // counter: lines of mcplb's own log that were lost because nobody read it or writing failed
+	LogDropped uint64 `json:"log_dropped"` // counter: lines of mcplb's own log that were lost because it was not read or writing failed
 
 	Reload    Reload     `json:"reload"`
 	AccessLog *AccessLog `json:"access_log,omitempty"` // absent while it is off

@@ -220,7 +220,7 @@ func (p *Process) Stop() { p.flip.Stop() }
 
 // ErrStopped is the outcome of an upgrade whose new process was ended by SIGTERM or
 // SIGINT: the balancer is to stop.
-var ErrStopped = errors.New("the new process was told to stop")
+var ErrStopped = errors.New("the new process was asked to stop")
 
 // endOf recognizes ErrStopped. tableflip returns the new process's end as text only.
 func endOf(err error) error {

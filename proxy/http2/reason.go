@@ -117,7 +117,7 @@ var reasons = [NumReasons]struct{ word, text string }{
 	ReasonSetting:        {"setting", "a setting has an invalid value"},
 	ReasonCompression:    {"compression", "a header block cannot be decoded"},
 	ReasonBlock:          {"block", "a header block has too many bytes or frames"},
-	ReasonScore:          {"score", "too many frames that serve nobody"},
+	ReasonScore:          {"score", "too many frames without a purpose"},
 }
 
 // String returns r as one stable word, for counters and logs.

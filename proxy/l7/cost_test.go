@@ -70,9 +70,9 @@ func (s *script) replace(system *reactor.System) {
 		}
 		return 0
 	}
-	system.EpollPoll = func(epoll int, events []unix.EpollEvent, millis int) int {
+	system.EpollWait = func(epoll int, events []unix.EpollEvent, millis int) int {
 		if s.client.Events == 0 || s.rounds.Load() >= s.most.Load() {
-			return kernel.EpollPoll(epoll, events, millis)
+			return kernel.EpollWait(epoll, events, millis)
 		}
 		s.turn++
 		if s.turn%2 == 1 {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// floods are frames that provoke answers and serve nobody.
+// floods are frames that provoke answers to no purpose.
 var floods = map[string]func(*http2.Framer) error{
 	"SETTINGS":   func(f *http2.Framer) error { return f.WriteSettings() },
 	"PING":       func(f *http2.Framer) error { return f.WritePing(false, [8]byte{}) },

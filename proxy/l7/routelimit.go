@@ -138,7 +138,7 @@ const (
 )
 
 // accountKey is whose account a limit charges for the request that is parsed. What
-// the limit's key is missing in, or twice, counts by its source, so that nobody gets
+// the limit's key is missing in, or twice, counts by its source, so that no one gets
 // another account by leaving it out, or by adding to it.
 func (x router) accountKey(l *routeLimit) ratelimit.AccountKey {
 	w := x.client.worker
@@ -151,7 +151,7 @@ func (x router) accountKey(l *routeLimit) ratelimit.AccountKey {
 	case l.header != "":
 		dst = appendHeaderKey(dst, head, l.header)
 	case l.key == conf.LimitSession && !x.has(modern) && !head.Repeated(http1.HeaderMcpSessionID):
-		if id, _, _ := sessionOf(head); len(id) > 0 {
+		if id, _, _, _ := sessionOf(head); len(id) > 0 {
 			dst = append(append(dst, bySession), sessionID(head, id)...)
 		}
 	case l.key == conf.LimitPrincipal:

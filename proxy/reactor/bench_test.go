@@ -90,9 +90,9 @@ func fickleSystem() *System {
 	}
 	// No event reports space that was there all the time: report it in every
 	// turn.
-	poll := s.EpollPoll
-	s.EpollPoll = func(epoll int, events []unix.EpollEvent, millis int) int {
-		n := poll(epoll, events, millis)
+	wait := s.EpollWait
+	s.EpollWait = func(epoll int, events []unix.EpollEvent, millis int) int {
+		n := wait(epoll, events, millis)
 		for i := range events[:n] {
 			events[i].Events |= unix.EPOLLOUT
 		}

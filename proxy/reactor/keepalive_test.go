@@ -22,8 +22,8 @@ func newWatched(t *testing.T) *watched {
 	w := &watched{}
 	system := steppedSystem()
 	start := system.Now()
-	set, block := system.SetOption, system.EpollBlock
-	system.EpollBlock = func(epoll int, events []unix.EpollEvent, _ int) int { return block(epoll, events, 0) }
+	set, wait := system.SetOption, system.EpollWait
+	system.EpollWait = func(epoll int, events []unix.EpollEvent, _ int) int { return wait(epoll, events, 0) }
 	names := map[[2]int]string{
 		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT}: "user", {unix.SOL_SOCKET, unix.SO_KEEPALIVE}: "on", {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE}: "idle",
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL}: "interval", {unix.IPPROTO_TCP, unix.TCP_KEEPCNT}: "count",

@@ -394,12 +394,12 @@ func TestSharedSocketLeavesThePollSet(t *testing.T) {
 	t.Parallel()
 	l, socket, listener := listening(t, steppedSystem(), unlimited())
 	concurrently(t, l, func() error { listener.Close(); return nil })
-	for l.system.EpollPoll(l.epoll, l.events[:], 0) > 0 {
+	for l.system.EpollWait(l.epoll, l.events[:], 0) > 0 {
 		l.runMail() // events that came before
 	}
 	dialN(t, socket, 1)
 	awaitClient(t, socket)
-	if n := l.system.EpollPoll(l.epoll, l.events[:], 0); n != 0 {
+	if n := l.system.EpollWait(l.epoll, l.events[:], 0); n != 0 {
 		t.Errorf("%d events for a socket that this loop has closed", n)
 	}
 }

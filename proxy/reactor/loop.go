@@ -50,9 +50,10 @@ type Loop struct {
 
 	load atomic.Int64 // sessions; listeners spread clients by it
 
-	turns   atomic.Uint64 // taken so far; only the loop's goroutine adds
-	longest atomic.Int64  // the longest turn, in nanoseconds
-	rhythm  rhythm        // of the events: how to wait for the next
+	turns      atomic.Uint64 // taken so far; only the loop's goroutine adds
+	longest    atomic.Int64  // the longest turn, in nanoseconds
+	rhythm     rhythm        // of the events: how to wait for the next
+	sliceBegan int64         // when the loop last began a time slice by itself
 
 	mail struct {
 		sync.Mutex

@@ -15,9 +15,9 @@ import (
 
 // System is the operating system as the engine sees it. It has a function for
 // every call that can fail, so that a test can make it fail (short writes,
-// EMFILE, ECONNABORTED). All calls bypass Go's scheduler,
-// except EpollBlock. Only EpollPoll and EpollBlock may block. If a call returns an error other than 0, its other results
-// mean nothing.
+// EMFILE, ECONNABORTED). All calls bypass Go's scheduler, except EpollWait, the only one
+// that may block. If a call returns an error other than 0, its other results mean
+// nothing.
 //
 // A System is immutable once an engine uses it; Kernel returns the real one.
 type System struct {
@@ -42,8 +42,7 @@ type System struct {
 	Close       func(fd int) unix.Errno                                   // close(2)
 	EpollAdd    func(epoll, fd int, event unix.EpollEvent) unix.Errno     // epoll_ctl(2), EPOLL_CTL_ADD
 	EpollDelete func(epoll, fd int) unix.Errno                            // epoll_ctl(2), EPOLL_CTL_DEL
-	EpollPoll   func(epoll int, events []unix.EpollEvent, millis int) int // epoll_wait(2), for that long at the most; 0 = without blocking
-	EpollBlock  func(epoll int, events []unix.EpollEvent, millis int) int // epoll_wait(2), through the scheduler
+	EpollWait   func(epoll int, events []unix.EpollEvent, millis int) int // epoll_wait(2), for that long at the most; 0 = without blocking, -1 = without a limit
 	Now         func() int64                                              // CLOCK_MONOTONIC in nanoseconds: the same in every process
 }
 
@@ -99,8 +98,7 @@ func Kernel() *System {
 		Close:       kernelClose,
 		EpollAdd:    kernelEpollAdd,
 		EpollDelete: kernelEpollDelete,
-		EpollPoll:   kernelEpollPoll,
-		EpollBlock:  kernelEpollBlock,
+		EpollWait:   kernelEpollWait,
 		Now:         monotonicClock(),
 	}
 }
@@ -266,23 +264,13 @@ func kernelEpollDelete(epoll, fd int) unix.Errno {
 	return errno
 }
 
-// kernelEpollPoll holds Go's processor while it blocks. It does not repeat an
-// interrupted wait: the signal may be the runtime's, which wants to preempt the
-// goroutine, and that needs ordinary Go code to come.
-func kernelEpollPoll(epoll int, events []unix.EpollEvent, millis int) int {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(millis), 0, 0)
+// kernelEpollWait does not repeat an interrupted wait: the next turn waits again.
+func kernelEpollWait(epoll int, events []unix.EpollEvent, millis int) int {
+	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(millis), 0, 0)
 	if errno != 0 {
-		return 0 // EINTR: the next turn waits again
-	}
-	return int(n)
-}
-
-func kernelEpollBlock(epoll int, events []unix.EpollEvent, millis int) int {
-	n, err := unix.EpollWait(epoll, events, millis)
-	if err != nil {
 		return 0
 	}
-	return n
+	return int(n)
 }
 
 // decode reads a socket address of either family; for any other family it

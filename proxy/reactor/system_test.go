@@ -215,7 +215,7 @@ func TestKernelErrors(t *testing.T) {
 	if _, errno := kernelSocket(-1); errno != unix.EAFNOSUPPORT {
 		t.Errorf("a socket of no family: %v", errno)
 	}
-	if n := kernelEpollPoll(-1, make([]unix.EpollEvent, 1), 0); n != 0 {
+	if n := kernelEpollWait(-1, make([]unix.EpollEvent, 1), 0); n != 0 {
 		t.Errorf("%d events without an epoll instance", n)
 	}
 }

@@ -45,9 +45,9 @@ func TestKernelReportsClosed(t *testing.T) {
 	t.Parallel()
 	system := steppedSystem()
 	var seen []unix.EpollEvent
-	poll := system.EpollPoll
-	system.EpollPoll = func(epoll int, events []unix.EpollEvent, millis int) int {
-		n := poll(epoll, events, millis)
+	wait := system.EpollWait
+	system.EpollWait = func(epoll int, events []unix.EpollEvent, millis int) int {
+		n := wait(epoll, events, millis)
 		seen = append(seen, events[:n]...)
 		return n
 	}

@@ -7,17 +7,18 @@ import (
 	"sync"
 )
 
-// How a loop waits for events. A wait through Go's scheduler gives the loop's
-// processor (the P of the runtime) away and needs one afterwards. That wakes the
-// runtime's monitor thread for every message, which costs more than the message.
-// A wait in the kernel that holds the processor costs none of that, but while it
-// lasts the monitor looks at the loop every 10 ms, and an idle process shall
-// sleep. So a loop holds its processor as long as events come within shortWait,
-// and stops soon after they no longer do:
+// How a loop waits for events. While it waits, the loop keeps its processor (the P of
+// the runtime) until the runtime's monitor thread takes it away, which happens when
+// the goroutine's time slice of 10 ms is over. To take it, the monitor wakes up some
+// 60 times within a few milliseconds, and the loop needs a processor again
+// afterwards: with a message every 2 ms that costs more than the messages. So a loop
+// with traffic waits only until shortly before the end of its time slice, and begins
+// a new one in time. But an idle process shall sleep, so a loop waits like that only
+// as long as events come within shortWait of each other:
 //
-//	score          the loop waits                            in a wait of the kernel that
-//	below lively   through the scheduler, without a limit    gives the processor away
-//	from lively    directly, for shortWait at the most       holds the processor
+//	score          the loop waits                         its processor
+//	below lively   without a limit                        is taken away
+//	from lively    to the end of its time slice at most   stays
 //
 //	an event within shortWait of the last one   score + 1, mostLively at the most
 //	none for shortWait                          score - lively, 0 at the least
@@ -25,15 +26,18 @@ import (
 // Two events at a time that come once in a while, a request and its response,
 // leave the score low; a steady stream of them makes it high.
 //
-// The signal by which the runtime preempts a goroutine ends a direct wait
-// (EINTR), and the turn that follows has preemption points. So a stop of the
-// world does not have to wait for the loop. Other goroutines run on the
-// processors that no loop holds: reserveProcessors.
+// To stop the world, the runtime takes the processor of a waiting loop at once.
+// Other goroutines run on the processors that no loop holds: reserveProcessors.
 const (
-	shortWait      = 10 // milliseconds
-	shortWaitNanos = shortWait * 1e6
-	lively         = 8
-	mostLively     = 2 * lively
+	shortWait  = 10e6 // nanoseconds
+	lively     = 8
+	mostLively = 2 * lively
+
+	// The time slice (forcePreemptNS in the runtime's proc.go) is 10 ms long. With less
+	// than renewBelow left of it a new one begins. The reserve is for the turn after the wait.
+	timeSlice    = 10e6 // nanoseconds
+	renewBelow   = 3e6
+	sliceReserve = 5e5
 )
 
 // rhythm knows how often a loop has events. The zero rhythm is that of a loop
@@ -45,7 +49,7 @@ type rhythm struct {
 
 // observe records that a wait ended at a time, with a number of events.
 func (r *rhythm) observe(now int64, events int) {
-	switch quiet := now-r.since >= shortWaitNanos; {
+	switch quiet := now-r.since >= shortWait; {
 	case quiet:
 		r.score = max(r.score-lively, 0)
 		r.since = now
@@ -70,30 +74,36 @@ func (l *Loop) wait() int {
 }
 
 func (l *Loop) waitFrom(now int64) int {
-	if len(l.yielded) > 0 {
-		return l.system.EpollPoll(l.epoll, l.events[:], 0)
-	}
 	millis := -1
 	if until := l.timers.next(now); until >= 0 {
 		millis = int((until + 1e6 - 1) / 1e6)
 	}
-	if l.rhythm.isLively() {
-		if millis < 0 || millis > shortWait {
-			millis = shortWait
+	switch {
+	case len(l.yielded) > 0:
+		millis = 0
+	case l.rhythm.isLively():
+		if left := l.sliceLeft(now); millis < 0 || millis > left {
+			millis = left
 		}
-		return l.system.EpollPoll(l.epoll, l.events[:], millis)
 	}
-	if n := l.system.EpollPoll(l.epoll, l.events[:], 0); n > 0 {
-		return n
+	return l.system.EpollWait(l.epoll, l.events[:], millis)
+}
+
+// sliceLeft returns for how many milliseconds a loop can wait in its time slice. It
+// lets other goroutines run first if little is left, which begins a new one.
+func (l *Loop) sliceLeft(now int64) int {
+	if now-l.sliceBegan > timeSlice-renewBelow {
+		runtime.Gosched()
+		l.sliceBegan = now
 	}
-	return l.system.EpollBlock(l.epoll, l.events[:], millis)
+	return int((timeSlice - sliceReserve - (now - l.sliceBegan)) / 1e6)
 }
 
 // processors guards GOMAXPROCS, of which a process has one for all its engines.
 var processors sync.Mutex
 
 // reserveProcessors makes sure that Go has more processors (GOMAXPROCS) than
-// there are loops, since a waiting loop may hold one. It also ends the runtime's
+// there are loops, since each may hold one. It also ends the runtime's
 // own changes of their number, which follow the CPU limit of a container.
 func reserveProcessors(loops int) {
 	processors.Lock()

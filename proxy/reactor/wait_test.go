@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRhythm shows when a loop waits directly. If it does so without need, an
-// idle process does not sleep; if it does not, every message at rest costs a
+// TestRhythm shows when a loop waits within its time slices. If it does so without
+// need, an idle process does not sleep; if it does not, every message at rest costs a
 // wake-up of Go's monitor thread.
 func TestRhythm(t *testing.T) {
 	t.Parallel()
@@ -44,20 +44,20 @@ func TestRhythm(t *testing.T) {
 }
 
 // alwaysLively is the kernel with a clock that stands still, so that its loops
-// always seem to have events, and wait directly: for millis.
+// always seem to have events. They wait for millis.
 func alwaysLively(millis int) *System {
 	s := Kernel()
 	s.Now = func() int64 { return 1e12 }
-	s.EpollPoll = func(epoll int, events []unix.EpollEvent, limit int) int {
+	s.EpollWait = func(epoll int, events []unix.EpollEvent, limit int) int {
 		if limit != 0 {
 			limit = millis
 		}
-		return kernelEpollPoll(epoll, events, limit)
+		return kernelEpollWait(epoll, events, limit)
 	}
 	return s
 }
 
-// startLively runs loops that wait directly.
+// startLively runs loops that have had events.
 func startLively(t testing.TB, loops int, system *System) *Engine {
 	t.Helper()
 	e, err := Start(loops, 0, system)
@@ -75,11 +75,11 @@ func startLively(t testing.TB, loops int, system *System) *Engine {
 	return e
 }
 
-// TestStopTheWorldEndsDirectWait collects garbage while more loops than there
-// were processors wait directly, for a time that no collection may take. If a
-// loop went on waiting after the runtime's signal, or held the last processor,
-// each collection of the balancer would stop all traffic.
-func TestStopTheWorldEndsDirectWait(t *testing.T) {
+// TestStopTheWorldDespiteWaits collects garbage while more loops than there were
+// processors wait, for a time that no collection may take. If a waiting loop kept
+// its processor, or held the last one, each collection of the balancer would stop
+// all traffic.
+func TestStopTheWorldDespiteWaits(t *testing.T) {
 	const collections, wait = 4, 5 * time.Second
 	before := runtime.GOMAXPROCS(0)
 	t.Cleanup(func() { runtime.GOMAXPROCS(before) }) // after the loops have stopped, which hold processors
@@ -98,9 +98,9 @@ func TestStopTheWorldEndsDirectWait(t *testing.T) {
 	}
 }
 
-// TestDirectWaitIsWokenByPost posts to a loop that waits directly: if the post
-// had to wait, so would a client that another loop has accepted.
-func TestDirectWaitIsWokenByPost(t *testing.T) {
+// TestLivelyWaitIsWokenByPost posts to a lively loop: if the post had to wait, so
+// would a client that another loop has accepted.
+func TestLivelyWaitIsWokenByPost(t *testing.T) {
 	t.Parallel()
 	l := startLively(t, 1, alwaysLively(int(2*patience.Milliseconds()))).Loops()[0]
 	for range 100 {
@@ -110,9 +110,9 @@ func TestDirectWaitIsWokenByPost(t *testing.T) {
 	}
 }
 
-// TestDirectWaitEndsAtTimer has a lively loop with a timer: the wait ends when
+// TestLivelyWaitEndsAtTimer has a lively loop with a timer: the wait ends when
 // the timer is due. Otherwise timeouts come late while there is traffic.
-func TestDirectWaitEndsAtTimer(t *testing.T) {
+func TestLivelyWaitEndsAtTimer(t *testing.T) {
 	t.Parallel()
 	system := Kernel()
 	clock := fakeClock(system)
@@ -155,16 +155,19 @@ func TestIdleLoopSleeps(t *testing.T) {
 	}
 }
 
-// waits are the two ways in which busy loops can wait, for the benchmarks.
+// waits are the two ways in which busy loops can wait, for the benchmarks: within
+// their time slices, and until the monitor takes their processors away.
 func waits() map[string]*System {
-	scheduler := alwaysLively(shortWait)
-	scheduler.EpollPoll = func(epoll int, events []unix.EpollEvent, millis int) int {
-		if millis == 0 {
-			return kernelEpollPoll(epoll, events, 0)
+	within := Kernel()
+	within.EpollWait = func(epoll int, events []unix.EpollEvent, millis int) int {
+		n := kernelEpollWait(epoll, events, millis)
+		if n == 0 { // an event keeps the loop lively
+			events[0] = unix.EpollEvent{Fd: -1} // wakeIndex
+			n = 1
 		}
-		return kernelEpollBlock(epoll, events, shortWait)
+		return n
 	}
-	return map[string]*System{"direct": alwaysLively(shortWait), "scheduler": scheduler}
+	return map[string]*System{"within": within, "without": alwaysLively(int(timeSlice / 1e6))}
 }
 
 // besideWaitingLoops measures a call beside a loop that waits all the time, in

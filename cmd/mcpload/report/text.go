@@ -30,7 +30,7 @@ func (r *Report) printPhases(w io.Writer) {
 	fmt.Fprintf(w, "load\t%d messages in %.1f s, %d answered rightly, %.0f a second; p50 %.1f, p95 %.1f, p99 %.1f, max %.1f ms\n",
 		r.Load.Sent, r.Load.Seconds, r.Load.Answered, r.Load.PerSec, r.Load.Latency.P50, r.Load.Latency.P95, r.Load.Latency.P99, r.Load.Latency.Max)
 	fmt.Fprintf(w, "monitor\t%d sessions held, %d answered again\n", r.Monitor.Held, r.Monitor.Answered)
-	fmt.Fprintf(w, "sticky\t%d sessions opened anew on the same node, %d on another; %d answers of a wrong node\n",
+	fmt.Fprintf(w, "sticky\t%d sessions opened again on the same node, %d on another; %d answers of a wrong node\n",
 		r.Sticky.Returned, r.Sticky.Moved, r.Sticky.WrongNode)
 	fmt.Fprintf(w, "even\tno node further than %.2f%% off its share\n", r.Off)
 }
