@@ -245,6 +245,27 @@ func TestApply(t *testing.T) {
 	})
 }
 
+// A shorter interval counts from the reload on, also within the first of the former one:
+// otherwise clients go to a server that has died for as long as the old interval lasts.
+func TestShorterIntervalCountsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, nodes(made(10)...), answers)
+		long := standard
+		long.Interval, long.FastInterval = time.Hour, time.Hour
+		c.checker.Apply(long, c.pool.Servers())
+		time.Sleep(time.Second)
+		c.checker.Apply(standard, c.pool.Servers())
+		time.Sleep(10 * standard.Interval)
+		for _, server := range c.pool.Servers() {
+			if n := c.probed(server); n < 10 || n > 13 {
+				t.Errorf("%s was checked %d times in 10 intervals", server.Name(), n)
+			}
+		}
+		c.checker.Stop()
+	})
+}
+
 // A server that has a verdict does not start as unchecked.
 func TestInheritedVerdict(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,7 @@ func (w *watch) tally(now time.Time, result Result) {
 	switch result.finding() {
 	case passed, drains:
 		w.count.pass()
-		w.setDrainRequest(now, result)
+		defer w.setDrainRequest(now, result)
 	case failed:
 		w.facts.Failures++
 		w.count.fail()
@@ -39,6 +39,7 @@ func (w *watch) judge(now time.Time, result Result) {
 		return
 	}
 	w.facts.Health, w.facts.Since = health, now
+	w.publish() // first: who sees that the server is down finds the check that says why
 	w.subject.setHealth(health, result.String(), now)
 	w.setSuspect(now, false, "the server is "+verdict(health))
 	w.publish()
@@ -76,6 +77,7 @@ func (w *watch) setDrainRequest(now time.Time, result Result) {
 	}
 	began := asks != w.drains
 	w.drains = asks
+	w.publish()
 	if asks {
 		w.subject.setDrainRequest(result.Text(), now)
 	} else {

@@ -171,6 +171,7 @@ func (w *watch) adopt(now time.Time) {
 	}
 	if check.Interval != w.current.Interval { // random, as all servers adopt at the same time
 		w.next = earlier(w.next, now.Add(share(check.Interval, rand.Float64())))
+		w.second = earlier(w.second, w.next) // its place was one in the former interval
 	}
 	w.current = check
 	w.count = w.count.reconfigured(check.Rise, check.Fall)

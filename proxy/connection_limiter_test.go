@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,15 +29,12 @@ func TestMaxConn(t *testing.T) {
 	second.Ask("hello")
 	third := dial(t, r.address("f"))
 	third.silent()
-	shown := r.Snapshot()
-	if p := shown.Process; p.Connections.Current != 2 || p.Connections.Limit != 2 || !p.AcceptPaused || p.AcceptPauseReason != "maxconn" {
-		t.Errorf("the status says %+v, want a pause at 2 connections", p)
-	}
-	for _, f := range shown.Frontends {
-		if f.State != admin.FrontendPaused {
-			t.Errorf("frontend %s is %s, want paused", f.Name, f.State)
-		}
-	}
+	r.eventually("the status says that clients wait", func() bool {
+		shown := r.Snapshot()
+		p := shown.Process
+		return p.Connections.Current == 2 && p.Connections.Limit == 2 && p.AcceptPaused && p.AcceptPauseReason == "maxconn" &&
+			!slices.ContainsFunc(shown.Frontends, func(f admin.Frontend) bool { return f.State != admin.FrontendPaused })
+	})
 	second.Close()
 	third.Ask("my turn")
 

@@ -301,9 +301,9 @@ func TestHandOverState(t *testing.T) {
 	r.eventually("the servers are checked", func() bool { return r.server("s1").State == "up" && r.server("s2").State == "up" })
 	servers := r.servedBy(40)
 	r.limiter.Ban(netip.MustParseAddr("192.0.2.1"), time.Hour, r.engine.Now())
-	before := r.frontend("f")
 	since := r.server("s1").Since
 	r.eventually("every client has gone", func() bool { return r.Connections() == 0 })
+	before := r.frontend("f") // what is sent is counted a moment later
 	h := r.upgrade(text)
 	t.Cleanup(func() { _ = h.stop() })
 	if s := h.server("s1"); s.State != "up" || !s.Since.Equal(since) {

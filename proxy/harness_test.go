@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,6 +60,15 @@ func options() Options {
 	return Options{Version: "test", Log: slog.New(slog.DiscardHandler), FileLimit: 10_000, System: reactor.Kernel()}
 }
 
+// frozen are options of a balancer for which no time passes: however busy the machine,
+// two clients come within the same second.
+func frozen() Options {
+	o := options()
+	now := o.System.Now()
+	o.System.Now = func() int64 { return now }
+	return o
+}
+
 // running is a balancer under test.
 type running struct {
 	*Proxy
@@ -79,7 +89,18 @@ func run(t testing.TB, p *Proxy) *running {
 // every slot must be free.
 func start(t testing.TB, text string) *running {
 	t.Helper()
-	p, err := Start(parse(t, text), options())
+	return startWith(t, text, options())
+}
+
+// startFrozen is start for a balancer for which no time passes.
+func startFrozen(t testing.TB, text string) *running {
+	t.Helper()
+	return startWith(t, text, frozen())
+}
+
+func startWith(t testing.TB, text string, o Options) *running {
+	t.Helper()
+	p, err := Start(parse(t, text), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +157,21 @@ func (r *running) frontend(name string) admin.Frontend {
 	}
 	r.t.Fatalf("there is no frontend %s", name)
 	return admin.Frontend{}
+}
+
+// checkedEvery is the line of a backend for checks at an interval. At "1h" clients'
+// connections alone show that a server is down, and no check is overdue on a busy
+// machine, which would move clients.
+func checkedEvery(interval string) string {
+	return fmt.Sprintf("check = { interval = %q, fast_interval = %[1]q }", interval)
+}
+
+// trusted waits until no check of a server is overdue.
+func (r *running) trusted() {
+	r.t.Helper()
+	r.eventually("no check is overdue", func() bool {
+		return !slices.ContainsFunc(r.Snapshot().Backends[0].Servers, func(s admin.Server) bool { return s.Suspect })
+	})
 }
 
 // server returns a server's status.

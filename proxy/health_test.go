@@ -55,9 +55,11 @@ func TestOnDown(t *testing.T) {
 		{"mcp", "keep", nil},
 	} {
 		one, two := endpoint.Serve(t, name("one")), endpoint.Serve(t, name("two"))
-		r := start(t, frontendText("f", anyPort, c.mode, "b")+
-			backendText("b", []string{one.Address, two.Address}, `balance = "roundrobin"`, `on_down = "`+c.policy+`"`,
-				`check = { interval = "300ms", fast_interval = "300ms" }`))
+		text := func(interval string) string {
+			return frontendText("f", anyPort, c.mode, "b") +
+				backendText("b", []string{one.Address, two.Address}, `balance = "roundrobin"`, `on_down = "`+c.policy+`"`, checkedEvery(interval))
+		}
+		r := start(t, text("1h"))
 		var ones, twos []*client
 		for range 6 {
 			client := dial(t, r.address("f"))
@@ -71,6 +73,7 @@ func TestOnDown(t *testing.T) {
 			t.Fatalf("%d and %d connections, want 3 and 3", len(ones), len(twos))
 		}
 		one.Shut() // its connections stay
+		r.apply(text("50ms"))
 		r.eventually("it is down", func() bool { return r.server("s1").State == admin.ServerDown })
 		for _, client := range ones {
 			if c.ended != nil {
@@ -89,6 +92,8 @@ func TestOnDown(t *testing.T) {
 		}
 		one.Open()
 		r.eventually("it is up again", func() bool { return r.server("s1").State == admin.ServerUp })
+		r.apply(text("1h"))
+		r.trusted()
 		first, second := dial(t, r.address("f")).Ask("who?"), dial(t, r.address("f")).Ask("who?")
 		if first == second {
 			t.Errorf("it gets no connections although it is up again: two in a row are answered by %s", first)

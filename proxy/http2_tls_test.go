@@ -115,7 +115,7 @@ func TestIdentityOfStreams(t *testing.T) {
 	text := func(verify string) string {
 		return frontendText("f", anyPort, "http", "b", "http2 = true", m.verifying(verify)) +
 			"[[frontend.f.route]]\npath = \"/\"\nset_request_headers = { \"X-Who\" = \"{tls_subject}\" }\n" +
-			`limit = [{ key = "principal", rate = 1, burst = 3, over = "reject" }]` + "\n" + httpBackend(whoServer(t))
+			`limit = [{ key = "principal", rate = 0.001, burst = 3, over = "reject" }]` + "\n" + httpBackend(whoServer(t))
 	}
 	r := start(t, text("optional"))
 	alice, nobody := clientOf(t, m.as(m.alice), r.address("f")), clientOf(t, m.as(), r.address("f"))

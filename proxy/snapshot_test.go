@@ -58,7 +58,7 @@ func TestSnapshot(t *testing.T) {
 func TestSnapshotOfLimits(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	r := start(t, "[ratelimit]\nconnection_rate = 1\nconnection_burst = 1\nban_after = 2\nban_time = \"1h\"\n"+
+	r := startFrozen(t, "[ratelimit]\nconnection_rate = 1\nconnection_burst = 1\nban_after = 2\nban_time = \"1h\"\n"+
 		frontendText("f", anyPort, "tcp", "b")+backendText("b", []string{s.Address}))
 	dial(t, r.address("f")).Ask("hello")
 	for range 3 {
@@ -143,10 +143,7 @@ func TestRemovedServerKeepsNoConnection(t *testing.T) {
 		return parse(t, frontendText("f", anyPort, "http", "b")+backendText("b", nil)+
 			"[[backend.b.server]]\nname = \""+server+"\"\nhttp = \""+strings.TrimPrefix(web.URL, "http://")+"\"\n")
 	}
-	frozen := options()
-	now := frozen.System.Now()
-	frozen.System.Now = func() int64 { return now }
-	p, err := Start(configured("node"), frozen)
+	p, err := Start(configured("node"), frozen())
 	if err != nil {
 		t.Fatal(err)
 	}

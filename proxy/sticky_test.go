@@ -52,9 +52,10 @@ func TestSourcesStick(t *testing.T) {
 		s := endpoint.Serve(t, name(fmt.Sprintf("s%d", i+1)))
 		servers, addresses = append(servers, s), append(addresses, s.Address)
 	}
-	text := frontendText("f", anyPort, "tcp", "b") +
-		backendText("b", addresses, `sticky_time = "1h"`, `check = { interval = "300ms", fast_interval = "300ms" }`)
-	r := start(t, text)
+	text := func(interval string) string {
+		return frontendText("f", anyPort, "tcp", "b") + backendText("b", addresses, `sticky_time = "1h"`, checkedEvery(interval))
+	}
+	r := start(t, text("1h"))
 	first := r.servedBy(sources)
 	counts := map[string]int{}
 	for _, who := range first {
@@ -66,15 +67,19 @@ func TestSourcesStick(t *testing.T) {
 	for range 5 {
 		r.checkMoved(first, r.servedBy(sources), "")
 	}
-	r.apply(text + frontendText("g", "127.0.0.2:0", "tcp", "b"))
+	r.apply(text("1h") + frontendText("g", "127.0.0.2:0", "tcp", "b"))
 	r.checkMoved(first, r.servedBy(sources), "")
 
 	servers[1].Shut()
 	servers[1].Cut()
+	r.checkMoved(first, r.servedBy(sources), "s2\n")
 	r.eventually("server s2 is down", func() bool { return r.server("s2").State == admin.ServerDown })
 	r.checkMoved(first, r.servedBy(sources), "s2\n")
 	servers[1].Open()
+	r.apply(text("50ms"))
 	r.eventually("server s2 is up", func() bool { return r.server("s2").State == admin.ServerUp })
+	r.apply(text("1h"))
+	r.trusted()
 	r.checkMoved(first, r.servedBy(sources), "")
 }
 

@@ -335,7 +335,7 @@ func TestPrincipalLimit(t *testing.T) {
 	m := newMembers(t)
 	web := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {})
 	r := start(t, frontendText("f", anyPort, "http", "b", m.verifying("optional"))+
-		"[[frontend.f.route]]\npath = \"/\"\nlimit = [{ key = \"principal\", rate = 1, burst = 1, over = \"reject\" }]\n"+httpBackend(web))
+		"[[frontend.f.route]]\npath = \"/\"\nlimit = [{ key = \"principal\", rate = 0.001, burst = 1, over = \"reject\" }]\n"+httpBackend(web))
 	for _, who := range [][]tls.Certificate{{m.alice}, {m.bob}, nil} {
 		for i, want := range []string{"HTTP/1.1 200", "HTTP/1.1 429"} {
 			if answer, err := knock(t, r.address("f"), m.as(who...)); err != nil || !strings.HasPrefix(answer, want) {

@@ -305,7 +305,7 @@ func TestTLSAfterLimits(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	server := endpoint.Serve(t, endpoint.Echo)
-	r := start(t, "[ratelimit]\nconnection_rate = 1\nconnection_burst = 1\nban_after = 0\n"+
+	r := startFrozen(t, "[ratelimit]\nconnection_rate = 1\nconnection_burst = 1\nban_after = 0\n"+
 		frontendText("f", anyPort, "tcp", "b", a.usual(), "accept_proxy = true\ntrusted_proxies = [\"127.0.0.1/32\"]")+
 		backendText("b", []string{server.Address}))
 	knock := func(from string) error {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,7 +76,7 @@ func TestProxiesGiveNoCommands(t *testing.T) {
 // awaitAnswer waits until the status can be requested at an address.
 func awaitAnswer(t *testing.T, address string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if response, err := http.Get("http://" + address + "/health"); err == nil {
 			response.Body.Close()
 			return
@@ -104,11 +105,12 @@ func startProgram(t *testing.T, path, text string, command ...string) {
 		t.Fatal(err)
 	}
 	program := exec.Command(command[0], append(command[1:], path)...)
+	program.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // if the tests are killed
 	if err := program.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = program.Process.Signal(os.Interrupt)
+		_ = program.Process.Signal(syscall.SIGTERM) // SIGINT is ignored where a shell runs the tests in the background
 		_ = program.Wait()
 	})
 }

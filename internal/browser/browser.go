@@ -17,7 +17,7 @@ import (
 )
 
 // patience bounds a step. It only ends tests that hang.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // Start starts a Chromium for the test, which is skipped if there is none. It ends with the test.
 func Start(t *testing.T) context.Context {

@@ -86,6 +86,8 @@ func TestLogPhases(t *testing.T) {
 		want   harness.Line
 	}{
 		"limits": {func(s *setup) {
+			withStoppedTime(s)
+			s.Loops = 1 // the lines of one loop are in the order of the ends
 			s.backend.Retries, s.Limits = 0, conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, TableSize: 10}
 		},
 			harness.Line{Reason: "connection_rate", Phase: "admission"}},

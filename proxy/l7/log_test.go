@@ -142,7 +142,10 @@ func TestLogPhases(t *testing.T) {
 		run  func(b *fixture, s *server)
 		want harness.Line
 	}{
-		"refused": {func(s *setup) { s.Limits = conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, TableSize: 10} }, func(b *fixture, s *server) {
+		"refused": {func(s *setup) {
+			withStoppedTime(s)
+			s.Limits = conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 1, TableSize: 10}
+		}, func(b *fixture, s *server) {
 			b.dial().Close()
 			b.expect(session.ClientClosed, 1)
 			endpoint.TurnedAway(b, b.Address)

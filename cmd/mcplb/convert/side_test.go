@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,7 +126,7 @@ func (s *stage) original(program, text string) *balancer {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() {
-		_ = command.Process.Signal(os.Interrupt)
+		_ = command.Process.Signal(syscall.SIGTERM) // SIGINT is ignored where a shell runs the tests in the background
 		_ = command.Wait()
 		if s.t.Failed() {
 			s.t.Logf("%s: %s", program, &output)
