@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -86,12 +87,16 @@ func (f *firstConfig) write(servers []string, path string) ([]byte, error) {
 	if err := f.ways(); err != nil {
 		return nil, err
 	}
-	for i, s := range servers {
-		server, err := f.server(i, s)
+	for _, s := range servers {
+		server, err := f.server(s)
 		if err != nil {
 			return nil, err
 		}
 		f.Servers = append(f.Servers, server)
+	}
+	f.nameServers()
+	if err := f.distinct(localAddresses()); err != nil {
+		return nil, err
 	}
 	var text bytes.Buffer
 	if err := firstTemplate.Execute(&text, f); err != nil {
@@ -143,11 +148,11 @@ func (f *firstConfig) ways() error {
 // web reports whether clients of HTTP are served.
 func (f *firstConfig) web() bool { return f.HTTP != "" || f.HTTPS != "" }
 
-// server reads one server of the command line, the one with number i.
-func (f *firstConfig) server(i int, s string) (firstServer, error) {
+// server reads one server of the command line. Its name is "" if none is given.
+func (f *firstConfig) server(s string) (firstServer, error) {
 	name, address, isNamed := strings.Cut(s, "=")
 	if !isNamed {
-		name, address = fmt.Sprintf("node%d", i+1), s
+		name, address = "", s
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || isIPv6(address) {
@@ -155,6 +160,10 @@ func (f *firstConfig) server(i int, s string) (firstServer, error) {
 	}
 	server := firstServer{Name: name}
 	switch {
+	case strings.Contains(address, ","):
+		return server, cli.Misuse("%s: write blanks between servers, not commas", s)
+	case isNamed && name == "":
+		return server, cli.Misuse("%s has no name in front of the =", s)
 	case host == "" || strings.Contains(address, "/"):
 		return server, cli.Misuse("a server is an address or a host name, such as 10.0.0.11 or a=mcp.internal:9000, not %q", s)
 	case port != "" && f.TCP != "" && f.web():
@@ -166,6 +175,79 @@ func (f *firstConfig) server(i int, s string) (firstServer, error) {
 		server.HTTP = net.JoinHostPort(host, cmp.Or(port, f.HTTPPort, portOfAddress(f.HTTP), portOfAddress(f.HTTPS)))
 	}
 	return server, nil
+}
+
+// nameServers names the servers without a name by their places, or by the next number
+// whose name no server has.
+func (f *firstConfig) nameServers() {
+	taken := map[string]bool{}
+	for _, s := range f.Servers {
+		taken[s.Name] = true
+	}
+	for i := range f.Servers {
+		s := &f.Servers[i]
+		for number := i + 1; s.Name == ""; number++ {
+			if name := fmt.Sprintf("node%d", number); !taken[name] {
+				s.Name, taken[name] = name, true
+			}
+		}
+	}
+}
+
+// distinct refuses servers that are the same, and those that are mcplb itself: it would
+// send its clients to itself, and find itself healthy. local are this machine's addresses.
+func (f *firstConfig) distinct(local []netip.Addr) error {
+	seen := map[string]string{}
+	for _, s := range f.Servers {
+		for _, address := range []string{s.TCP, s.HTTP} {
+			if address == "" {
+				continue
+			}
+			if other, twice := seen[strings.ToLower(address)]; twice && other != s.Name {
+				return cli.Misuse("%s and %s are both %s: give each server once, or, if they differ in the port, with it", other, s.Name, address)
+			}
+			seen[strings.ToLower(address)] = s.Name
+			for flag, listen := range map[string]string{"-tcp": f.TCP, "-http": f.HTTP, "-https": f.HTTPS} {
+				if isSame(address, listen, local) {
+					return cli.Misuse("%s is where mcplb itself would listen (%s %s): give the servers' ports, by -server-tcp and -server-http or behind their addresses, or another one to %s", address, flag, listen, flag)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// isSame reports whether a server's address leads to a listener of this machine.
+func isSame(server, listen string, local []netip.Addr) bool {
+	host, port, _ := net.SplitHostPort(server)
+	where, listenPort, _ := net.SplitHostPort(listen)
+	if listen == "" || port != listenPort {
+		return false
+	}
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	to, err := netip.ParseAddr(host)
+	if err != nil || where == host {
+		return err == nil
+	}
+	at, err := netip.ParseAddr(where)
+	everywhere := where == "" || err == nil && at.IsUnspecified()
+	return everywhere && (to.IsLoopback() || slices.Contains(local, to))
+}
+
+// localAddresses are the addresses of this machine, none if it does not say.
+func localAddresses() (all []netip.Addr) {
+	found, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range found {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+			all = append(all, prefix.Addr())
+		}
+	}
+	return all
 }
 
 // isIPv6 reports whether s is an IPv6 address without a port.

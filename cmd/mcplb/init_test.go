@@ -30,6 +30,8 @@ func TestInit(t *testing.T) {
 		{"-http 127.0.0.1:8080 -server-http 9000 [2001:db8::1] 2001:db8::2 [2001:db8::3]:9001", "node1 - [2001:db8::1]:9000, node2 - [2001:db8::2]:9000, node3 - [2001:db8::3]:9001"},
 		{"-https :8443 -cert " + directory + "/lb.pem -key " + directory + "/lb.key 10.0.0.11", "node1 - 10.0.0.11:8443"},
 		{"-tcp :8000 -http :8080 -server-tcp 9000 -server-http 9001 10.0.0.11", "node1 10.0.0.11:9000 10.0.0.11:9001"},
+		{"-http :8080 10.0.0.10 node1=10.0.0.11 10.0.0.12", "node2 - 10.0.0.10:8080, node1 - 10.0.0.11:8080, node3 - 10.0.0.12:8080"},
+		{"-http 127.0.0.1:8080 127.0.0.2 127.0.0.1:9001", "node1 - 127.0.0.2:8080, node2 - 127.0.0.1:9001"},
 	} {
 		text, stderr, status := initialize(strings.Fields(test.args)...)
 		if status != 0 {
@@ -65,14 +67,24 @@ func TestInit(t *testing.T) {
 func TestInitRefuses(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"10.0.0.11":                                 "name where clients connect",
-		"-tcp :8000":                                "",
-		"-tcp 8000 10.0.0.11":                       "-tcp needs an address with a port",
-		"-tcp :8000 -http :8080 10.0.0.11:9000":     "-server-tcp and -server-http",
-		"-https :8443 10.0.0.11":                    "-https needs the certificate",
-		"-tcp :8000 -server-tcp 0 10.0.0.11":        "a port is a number",
-		"-tcp :8000 a=10.0.0.11 a=10.0.0.12":        "names must differ",
-		"-tcp :8000 10.0.0.11 10.0.0.11":            "is an address of server",
+		"10.0.0.11":                             "name where clients connect",
+		"-tcp :8000":                            "",
+		"-tcp 8000 10.0.0.11":                   "-tcp needs an address with a port",
+		"-tcp :8000 -http :8080 10.0.0.11:9000": "-server-tcp and -server-http",
+		"-https :8443 10.0.0.11":                "-https needs the certificate",
+		"-tcp :8000 -server-tcp 0 10.0.0.11":    "a port is a number",
+		"-tcp :8000 a=10.0.0.11 a=10.0.0.12":    "names must differ",
+		"-tcp :8000 10.0.0.11 10.0.0.11":        "node1 and node2 are both 10.0.0.11:8000",
+		"-tcp :8000 a.internal A.internal":      "are both",
+		"-tcp :8000 10.0.0.11,10.0.0.12":        "blanks between servers",
+		"-tcp :8000 =10.0.0.11":                 "no name",
+		"-http :8080 127.0.0.1":                 "mcplb itself would listen (-http :8080)",
+		"-http :8080 localhost:8080":            "mcplb itself",
+		"-http 0.0.0.0:8080 ::1":                "mcplb itself",
+		"-http 10.9.8.7:8080 10.9.8.7":          "mcplb itself",
+		"-tcp :8000 -http :8080 -server-tcp 8080 -server-http 9000 127.0.0.1": "mcplb itself",
+		"-http :8080 10.0.0.256":                    "has no valid host",
+		"-http :8080 10.0.0.11:99999":               "a port is a number from 1 to 65535",
 		"-tcp :8000 http://10.0.0.11/":              "a server is an address or a host name",
 		"-tcp :8000 -http :8000 10.0.0.11":          "is taken by",
 		"-tcp :8000 -cert a.pem -key a.key 1.2.3.4": "which is missing",

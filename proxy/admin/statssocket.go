@@ -192,7 +192,7 @@ func (s *StatsSocket) execute(words []string) string {
 		return text
 	}
 	text, _ := s.help(nil)
-	return fmt.Sprintf("Unknown command: '%s'\n", strings.Join(words, " ")) + text
+	return fmt.Sprintf("Unknown command: '%s'\n", strings.Join(words, " ")) + advice(words) + text
 }
 
 func (s *StatsSocket) help([]string) (string, error) {
