@@ -96,10 +96,13 @@ func (v *review) route(i int) {
 
 // remedy says what to do about a route that another one hides.
 func (v *review) remedy(i, by int) string {
-	if v.frontend.Routes[by].Deny {
-		return "; if it is an exception from that denial, add allow = true"
+	switch {
+	case !v.frontend.Routes[by].Deny:
+		return ""
+	case v.frontend.Routes[i].Allow:
+		return "; as an exception from that denial it must be more specific: set priority"
 	}
-	return ""
+	return "; if it is an exception from that denial, add allow = true"
 }
 
 // hidden returns a route that takes every request of route i; -1 = none is known.

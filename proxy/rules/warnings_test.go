@@ -40,6 +40,17 @@ priority = 1`}, "route[0]: no request takes it: route[1] goes before it"},
 		"hidden by a denial": {[]string{`path = "/admin"
 deny = true`, `path = "/admin/x"
 backend = "other"`}, "add allow = true"},
+		"an exception that is not more specific": {[]string{`path = "/mcp"
+mcp_name = ["delete_*"]
+deny = true`, `path = "/mcp"
+mcp_name = ["delete_draft"]
+allow = true`}, "it must be more specific: set priority"},
+		"an exception that is first": {[]string{`path = "/mcp"
+mcp_name = ["delete_*"]
+deny = true`, `path = "/mcp"
+priority = 1
+mcp_name = ["delete_draft"]
+allow = true`}, ""},
 		"an exception from a denial": {[]string{`path = "/admin"
 deny = true`, `path = "/admin/x"
 allow = true`}, ""},
