@@ -2,8 +2,10 @@ package backend
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 )
@@ -138,7 +140,8 @@ func TestSourceColdStartWithServerDown(t *testing.T) {
 // order.
 func reopen(c *crowd, places map[string]int) {
 	var all []netip.Addr
-	for place, n := range places {
+	for _, place := range slices.Sorted(maps.Keys(places)) { // in the same order in every run
+		n := places[place]
 		var source, on string
 		fmt.Sscanf(place, "%s on %s", &source, &on)
 		for range n {

@@ -114,6 +114,9 @@ func revocationLists(content []byte) (lists [][]byte, err error) {
 	if len(content) > 0 && content[0] == derSequence {
 		return [][]byte{content}, nil
 	}
+	if err := checkPEM(content); err != nil {
+		return nil, err
+	}
 	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type == "X509 CRL" {
 			lists = append(lists, block.Bytes)

@@ -99,10 +99,10 @@ func loadCertificate(named *Certificate) (*tls.Certificate, error) {
 
 // read reads both files.
 func (c *Certificate) read() (cert, key []byte, err error) {
-	if cert, err = ReadFile(c.Cert, MostSmall); err != nil {
+	if cert, err = readPEM(c.Cert); err != nil {
 		return nil, nil, fmt.Errorf("cert: %w", err)
 	}
-	if key, err = ReadFile(c.Key, MostSmall); err != nil {
+	if key, err = readPEM(c.Key); err != nil {
 		return nil, nil, fmt.Errorf("key: %w", err)
 	}
 	if bytes.Contains(key, []byte("ENCRYPTED")) {

@@ -140,7 +140,7 @@ func (t *ServerTLS) loadPair() error {
 
 // loadAuthorities reads a file that holds one or more PEM certificates.
 func loadAuthorities(path string) ([]byte, error) {
-	content, err := ReadFile(path, MostSmall)
+	content, err := readPEM(path)
 	if err != nil {
 		return nil, err
 	}

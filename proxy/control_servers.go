@@ -3,9 +3,8 @@ package proxy
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 
+	"mcplb/backend"
 	"mcplb/conf"
 	"mcplb/proxy/admin"
 )
@@ -18,7 +17,7 @@ func (c *control) PutServer(backendName, name string, keys admin.ServerKeys) (cr
 	}
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	server, err := p.newServer(backendName, name, keys)
+	server, err := c.newServer(backendName, name, keys)
 	if err != nil {
 		return false, nil, err
 	}
@@ -33,13 +32,13 @@ func (c *control) PutServer(backendName, name string, keys admin.ServerKeys) (cr
 		p.names.Want(usesOf(p.config), p.config.Resolver)
 		return false, nil, errStill
 	}
-	before := p.setRuntime(backendName, name, &server)
-	p.asSet(backendName, before)
+	before, servers := p.extras.setRuntime(backendName, name, &server), p.backends[backendName].Servers()
+	asSet(servers, before)
 	p.refreshLocked(backendName)
 	if before == nil {
 		return true, nil, nil
 	}
-	return false, p.changed(backendName, before, &server), nil
+	return false, changed(servers, before, &server), nil
 }
 
 // resolverSettings are those in force.
@@ -54,14 +53,15 @@ var errStill = fmt.Errorf("%w: an upgrade is under way, or the balancer is about
 
 // newServer makes a server for a backend from its keys, unless it is not one that a
 // command may change.
-func (p *Proxy) newServer(backendName, name string, keys admin.ServerKeys) (conf.Server, error) {
+func (c *control) newServer(backendName, name string, keys admin.ServerKeys) (conf.Server, error) {
+	p := c.proxy
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	b := p.config.Backend(backendName)
 	if b == nil {
 		return conf.Server{}, fmt.Errorf("%w: backend %s has gone", admin.ErrNotFound, backendName)
 	}
-	if err := p.ownedByCommands(backendName, name); err != nil {
+	if err := c.ownedByCommands(backendName, name); err != nil {
 		return conf.Server{}, err
 	}
 	server, err := p.config.NewServer(b, name, keys)
@@ -82,7 +82,8 @@ func (p *Proxy) newServer(backendName, name string, keys admin.ServerKeys) (conf
 
 // ownedByCommands returns an error for a server that is there and was not added by a
 // command. The lock is held.
-func (p *Proxy) ownedByCommands(backendName, name string) error {
+func (c *control) ownedByCommands(backendName, name string) error {
+	p := c.proxy
 	written := p.written.Backend(backendName)
 	if written == nil {
 		return fmt.Errorf("%w: backend %s has gone", admin.ErrNotFound, backendName)
@@ -99,46 +100,23 @@ func (p *Proxy) ownedByCommands(backendName, name string) error {
 	return nil
 }
 
-// setRuntime makes server the one of that name that was added to a backend; nil = there
-// is none any more. It returns the one before, nil if there was none. The lock is held.
-func (p *Proxy) setRuntime(backendName, name string, server *conf.Server) (before *conf.Server) {
-	e := p.extras[backendName]
-	if e == nil {
-		e = &extra{}
-		if p.extras == nil {
-			p.extras = extras{}
-		}
-		p.extras[backendName] = e
-	}
-	if old := named(e.runtime, name); old != nil {
-		copied := *old
-		before = &copied
-	}
-	e.runtime = slices.DeleteFunc(slices.Clone(e.runtime), func(s conf.Server) bool { return s.Name == name })
-	if server != nil {
-		e.runtime = append(e.runtime, *server)
-		slices.SortFunc(e.runtime, func(a, b conf.Server) int { return strings.Compare(a.Name, b.Name) })
-	}
-	return before
-}
-
-// asSet gives a server's settings, if any, the numbers that other commands may have set
-// since. The lock is held.
-func (p *Proxy) asSet(backendName string, settings *conf.Server) {
+// asSet gives the settings of one of the servers, if any, the numbers that other commands
+// may have set since.
+func asSet(servers []*backend.Server, settings *conf.Server) {
 	if settings == nil {
 		return
 	}
-	for _, s := range p.backends[backendName].Servers() {
+	for _, s := range servers {
 		if s.Name() == settings.Name {
 			settings.Weight, settings.MaxConn = s.Weight(), s.MaxConn()
 		}
 	}
 }
 
-// changed returns what is different of a server, and sets what other commands may have
-// set since. The lock is held.
-func (p *Proxy) changed(backendName string, before, now *conf.Server) (changes []admin.Change) {
-	for _, s := range p.backends[backendName].Servers() {
+// changed returns what is different of one of the servers, and sets what other commands
+// may have set since.
+func changed(servers []*backend.Server, before, now *conf.Server) (changes []admin.Change) {
+	for _, s := range servers {
 		if s.Name() == now.Name {
 			s.SetWeight(now.Weight)
 			s.SetMaxConn(now.MaxConn)
@@ -168,22 +146,15 @@ func (c *control) RemoveServer(backendName, name string) error {
 	if p.still() {
 		return errStill
 	}
-	if missing != nil && !p.added(backendName, name) {
+	if missing != nil && !p.extras.added(backendName, name) {
 		return missing
 	}
-	if err := p.ownedByCommands(backendName, name); err != nil {
+	if err := c.ownedByCommands(backendName, name); err != nil {
 		return err
 	}
-	if p.setRuntime(backendName, name, nil) == nil {
+	if p.extras.setRuntime(backendName, name, nil) == nil {
 		return fmt.Errorf("%w: backend %s has no server %q any more", admin.ErrNotFound, backendName, name)
 	}
 	p.refreshLocked(backendName)
 	return nil
-}
-
-// added reports whether a server was added by a command, be it in force or not: one of
-// the file, or one that was found, may have its address. The lock is held.
-func (p *Proxy) added(backendName, name string) bool {
-	e := p.extras[backendName]
-	return e != nil && named(e.runtime, name) != nil
 }

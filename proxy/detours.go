@@ -67,7 +67,7 @@ func (d *detours) run(ctx context.Context) {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		pause := time.Hour
-		if stranded := d.proxy.stranded(); len(stranded) > 0 {
+		if stranded := d.stranded(); len(stranded) > 0 {
 			d.tryAll(ctx, stranded)
 			pause = detourPause
 		}
@@ -90,7 +90,8 @@ type detour struct {
 }
 
 // stranded returns the names with several addresses of servers that are down.
-func (p *Proxy) stranded() (all []detour) {
+func (d *detours) stranded() (all []detour) {
+	p := d.proxy
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if p.suspended || p.handing || p.draining || p.replaced {
@@ -100,16 +101,16 @@ func (p *Proxy) stranded() (all []detour) {
 		c := b.InForce()
 		for i, server := range b.Servers() {
 			if state := server.State(); state.Health == backend.Down && state.Admin != backend.Maint {
-				all = append(all, p.strandedNames(c, &c.Servers[i])...)
+				all = append(all, strandedNames(c, &c.Servers[i], p.names)...)
 			}
 		}
 	}
 	return all
 }
 
-func (p *Proxy) strandedNames(b *conf.Backend, s *conf.Server) (all []detour) {
+func strandedNames(b *conf.Backend, s *conf.Server, names *discovery.Names) (all []detour) {
 	for _, use := range usesOfServer(b.Name, s) {
-		d := detour{use: use, present: p.names.Address(use), others: p.names.Others(use), limit: min(b.Check.Timeout, b.TimeoutConnect)}
+		d := detour{use: use, present: names.Address(use), others: names.Others(use), limit: min(b.Check.Timeout, b.TimeoutConnect)}
 		if use.Family != conf.FamilyAny || len(d.others) == 0 {
 			continue
 		}

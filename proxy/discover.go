@@ -190,7 +190,7 @@ func (p *Proxy) refreshLocked(name string) {
 	p.options.Log.Info("servers changed", "backend", name, "changes", describeServers(before.Servers, after.Servers))
 	p.names.Want(usesOf(joined), joined.Resolver)
 	p.config = joined
-	change := &change{proxy: p, to: joined, addresses: p.addressesOf(joined)}
+	change := &change{proxy: p, to: joined, addresses: addressesOf(joined, p.names)}
 	change.applyBackend(p.backends[name], after)
 }
 

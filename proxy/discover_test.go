@@ -272,22 +272,11 @@ func (p *pods) remove(pod string) {
 	p.publish()
 }
 
-// freePort returns a port that is free on the addresses of the pods.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.44.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // A Deployment of four pods is replaced pod by pod, as Kubernetes does it, while
 // clients send requests: none fails, and the watch ends and expires meanwhile.
 func TestRollingUpdate(t *testing.T) {
 	t.Parallel()
-	d := &pods{api: kubeapi.Start(t), port: freePort(t)}
+	d := &pods{api: kubeapi.Start(t), port: endpoint.FreePort(t, "127.44.0.1")}
 	address := func(n int) string { return fmt.Sprintf("127.44.0.%d", n) }
 	running := map[int]*webPod{}
 	launch := func(n int) {

@@ -12,6 +12,7 @@ const drainInterval = time.Second
 
 // drains watches the servers that drain: which of them are empty.
 type drains struct {
+	proxy *Proxy
 	stop  context.CancelFunc
 	ended chan struct{}
 }
@@ -19,8 +20,8 @@ type drains struct {
 // watchDrains begins to watch. The caller must close it.
 func watchDrains(p *Proxy) *drains {
 	ctx, stop := context.WithCancel(context.Background())
-	d := &drains{stop: stop, ended: make(chan struct{})}
-	go d.run(ctx, p)
+	d := &drains{proxy: p, stop: stop, ended: make(chan struct{})}
+	go d.run(ctx)
 	return d
 }
 
@@ -30,7 +31,7 @@ func (d *drains) close() {
 	<-d.ended
 }
 
-func (d *drains) run(ctx context.Context, p *Proxy) {
+func (d *drains) run(ctx context.Context) {
 	defer close(d.ended)
 	ticker := time.NewTicker(drainInterval)
 	defer ticker.Stop()
@@ -39,14 +40,15 @@ func (d *drains) run(ctx context.Context, p *Proxy) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			p.lookAtDrains(time.Now())
+			d.look(time.Now())
 		}
 	}
 }
 
-// lookAtDrains is one look, at the time now. Only servers that drain are counted. While a
+// look is one look, at the time now. Only servers that drain are counted. While a
 // hand-over is under way, no process knows all their clients.
-func (p *Proxy) lookAtDrains(now time.Time) {
+func (d *drains) look(now time.Time) {
+	p := d.proxy
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if p.suspended || p.handing || p.draining || p.replaced {
@@ -54,24 +56,24 @@ func (p *Proxy) lookAtDrains(now time.Time) {
 	}
 	for _, b := range p.backends {
 		for _, server := range b.Servers() {
-			p.lookAtDrain(b, server, now)
+			d.lookAt(b, server, now)
 		}
 	}
 }
 
-func (p *Proxy) lookAtDrain(b *pool, server *backend.Server, now time.Time) {
+func (d *drains) lookAt(b *pool, server *backend.Server, now time.Time) {
 	state := server.State()
 	if !state.Draining() {
 		return
 	}
-	empty := server.Empty(p.engine.Now())
+	empty := server.Empty(d.proxy.engine.Now())
 	if empty == !state.Emptied.IsZero() {
 		return
 	}
 	server.SetEmptied(empty, now)
 	if empty {
-		p.options.Log.Info("draining server is empty: no connections and no sessions are left", "backend", b.Name(), "server", server.Name())
+		d.proxy.options.Log.Info("draining server is empty: no connections and no sessions are left", "backend", b.Name(), "server", server.Name())
 	} else {
-		p.options.Log.Info("draining server has clients again", "backend", b.Name(), "server", server.Name())
+		d.proxy.options.Log.Info("draining server has clients again", "backend", b.Name(), "server", server.Name())
 	}
 }

@@ -59,12 +59,12 @@ func TestDrainsAreWatched(t *testing.T) {
 	c.Ask("hello")
 	now := time.Unix(1_800_000_000, 0)
 	emptied := func() time.Time { return r.Snapshot().Backends[0].Servers[0].Emptied }
-	r.lookAtDrains(now)
+	r.drains.look(now)
 	drain := admin.AdminDrain
 	if _, err := r.SetServer("b", "s1", admin.ServerChange{Admin: &drain}); err != nil {
 		t.Fatal(err)
 	}
-	r.lookAtDrains(now)
+	r.drains.look(now)
 	if !emptied().IsZero() {
 		t.Error("a server with a connection is empty")
 	}
@@ -73,7 +73,7 @@ func TestDrainsAreWatched(t *testing.T) {
 	server.UseSession(key, r.engine.Now())
 	c.Reset()
 	endpoint.Eventually(t, "the connection has ended", func() bool { return server.Conns() == 0 })
-	r.lookAtDrains(now)
+	r.drains.look(now)
 	if shown := r.Snapshot().Backends[0].Servers[0]; !shown.Emptied.IsZero() || shown.Sessions != 1 || !strings.Contains(shown.Left(), "1 session left") {
 		t.Errorf("a server with a session: empty since %v, %d sessions, %q", shown.Emptied, shown.Sessions, shown.Left())
 	}

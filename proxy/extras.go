@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"mcplb/backend/discovery"
 	"mcplb/conf"
@@ -28,6 +29,33 @@ func (e *extra) state() discovery.State {
 		return e.watch.State()
 	}
 	return e.known
+}
+
+// setRuntime makes server the one of that name that was added to a backend; nil = there
+// is none any more. It returns the one before, nil if there was none.
+func (all extras) setRuntime(backendName, name string, server *conf.Server) (before *conf.Server) {
+	e := all[backendName]
+	if e == nil {
+		e = &extra{}
+		all[backendName] = e
+	}
+	if old := named(e.runtime, name); old != nil {
+		copied := *old
+		before = &copied
+	}
+	e.runtime = slices.DeleteFunc(slices.Clone(e.runtime), func(s conf.Server) bool { return s.Name == name })
+	if server != nil {
+		e.runtime = append(e.runtime, *server)
+		slices.SortFunc(e.runtime, func(a, b conf.Server) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return before
+}
+
+// added reports whether a server was added by a command, be it in force or not: one of
+// the file, or one that was found, may have its address.
+func (all extras) added(backendName, name string) bool {
+	e := all[backendName]
+	return e != nil && named(e.runtime, name) != nil
 }
 
 // origins are where a server may come from, as the status calls it.

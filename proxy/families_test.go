@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mcplb/internal/endpoint"
+	"mcplb/proxy/handover"
 )
 
 // families is a port that is unused on every address, with the addresses that mean
@@ -106,10 +107,12 @@ func TestBothFamiliesInherited(t *testing.T) {
 			var c struct{ before, after []string }
 			c.before, c.after = choose(f)
 			old := start(t, f.text(s.Address, c.before...))
-			p, err := Start(parse(t, f.text(s.Address, c.after...)), inheriting(t, old))
+			inherited := inheriting(t, old)
+			p, err := Start(parse(t, f.text(s.Address, c.after...)), inherited)
 			if err != nil {
 				t.Fatal(err)
 			}
+			inherited.Inherited.(inheritance).close()
 			r := run(t, p)
 			t.Cleanup(r.end)
 			old.closeListeners()
@@ -126,6 +129,30 @@ func TestBothFamiliesInherited(t *testing.T) {
 	}
 }
 
+// inheritance is the sockets of an old process, by address.
+type inheritance map[string]*net.TCPListener
+
+func (i inheritance) Socket(address string) *net.TCPListener {
+	socket := i[address]
+	delete(i, address)
+	return socket
+}
+
+func (i inheritance) Share(port string) (found bool) {
+	for _, socket := range i {
+		found = handover.SharePort(socket, port) || found
+	}
+	return found
+}
+
+// close closes the sockets that nobody has taken, as handover.Receiver.CloseSockets does.
+func (i inheritance) close() {
+	for _, socket := range i {
+		socket.Close()
+	}
+	clear(i)
+}
+
 // inheriting are the options of a process that inherits the sockets of old.
 func inheriting(t *testing.T, old *running) Options {
 	t.Helper()
@@ -133,7 +160,7 @@ func inheriting(t *testing.T, old *running) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inherited := map[string]*net.TCPListener{}
+	inherited := inheritance{}
 	for _, socket := range sockets {
 		l, err := net.FileListener(socket.File)
 		socket.File.Close()
@@ -145,10 +172,6 @@ func inheriting(t *testing.T, old *running) Options {
 	}
 	o := options()
 	o.Suspended = true
-	o.Inherited = func(address string) *net.TCPListener {
-		socket := inherited[address]
-		delete(inherited, address)
-		return socket
-	}
+	o.Inherited = inherited
 	return o
 }

@@ -34,7 +34,7 @@ func startOld(t testing.TB, text string) *running {
 // point where it serves. No connection is handed over yet.
 func (r *running) newProcess(text string) *running {
 	r.t.Helper()
-	inherited := map[string]*net.TCPListener{}
+	inherited := inheritance{}
 	r.old = &handover.Old{Balancer: r.Handover()}
 	sockets, err := r.Handover().Sockets()
 	if err != nil {
@@ -49,7 +49,7 @@ func (r *running) newProcess(text string) *running {
 		inherited[s.Address] = socket.(*net.TCPListener)
 	}
 	o := options()
-	o.Suspended, o.Inherited = true, func(address string) *net.TCPListener { return inherited[address] }
+	o.Suspended, o.Inherited = true, inherited
 	var log output.Output
 	o.Log = slog.New(slog.NewTextHandler(&log, nil))
 	next := r.become(text, o)

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -56,24 +55,23 @@ func (l *listener) setSendBuffer(n int64) {
 
 // listeners are the listening sockets. Proxy.mu guards them.
 type listeners struct {
-	engine    *reactor.Engine
-	inherited func(address string) *net.TCPListener // nil = none is inherited
-	replaced  []string                              // ports of inherited sockets that were not used
-	active    []*listener
-	retiring  []*listener // removed by a reload: they accept the clients that are connecting, and close
+	engine   *reactor.Engine
+	opener   Opener
+	active   []*listener
+	retiring []*listener // removed by a reload: they accept the clients that are connecting, and close
 }
 
 // open opens one address, or uses the socket that is open there already: an
 // inherited one, or one that an earlier reload is still closing. No client is
 // accepted until the listener is handed to a frontend.
-func (s *listeners) open(address string, o socketOptions, plan *conf.Plan) (*listener, error) {
+func (s *listeners) open(address string, o socketOptions) (*listener, error) {
 	for i, l := range s.retiring {
 		if l.at(address, o.ipv6Only) && !strings.HasSuffix(address, ":0") && l.CancelRetire() {
 			s.retiring = slices.Delete(s.retiring, i, i+1)
 			return l, nil
 		}
 	}
-	socket, err := s.socket(address, o, plan)
+	socket, err := s.socket(address, o)
 	if err != nil {
 		return nil, err
 	}
@@ -95,71 +93,32 @@ func (notYet) Accepted(*reactor.Loop, int, netip.AddrPort) {} // never called
 func (notYet) AcceptFailed(unix.Errno)                     {}
 
 // socket opens a listening socket, or returns the inherited one, with the options
-// of this process's configuration. An address that overlaps one that is about to
-// be closed is opened beside it.
-func (s *listeners) socket(address string, o socketOptions, plan *conf.Plan) (*net.TCPListener, error) {
-	if s.inherited != nil {
-		if socket := s.inherited(address); socket != nil {
-			if fits(socket, o.network(address)) {
-				return socket, inheritedOptions(socket, o)
-			}
-			if err := s.replace(socket, address); err != nil {
-				return nil, err
-			}
-		}
+// of this process's configuration.
+func (s *listeners) socket(address string, o socketOptions) (*net.TCPListener, error) {
+	if socket := s.opener.Inherit(o.network(address), address); socket != nil {
+		return socket, inheritedOptions(socket, o)
 	}
-	socket, err := listen(address, o)
-	if errors.Is(err, unix.EADDRINUSE) && s.shareWith(address, plan) {
-		o.shared = true
+	return s.opener.Open(address, func(shared bool) (*net.TCPListener, error) {
+		o.shared = shared
 		return listen(address, o)
-	}
-	return socket, err
+	})
 }
 
-// replace allows an address to be opened beside an inherited socket of the same
-// address that is bound for other families, which a socket cannot change: the old
-// process will close it, and that of every IPv4 address.
-func (s *listeners) replace(socket *net.TCPListener, address string) error {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return err
+// shareWith says which sockets may be in the way of new ones and yet be about to be
+// closed, beside the listeners' own: inherited ones, and those that another shares. Both
+// may be nil.
+func (s *listeners) shareWith(inherited Inheritance, another func(port string) bool) {
+	s.opener = Opener{Inherited: inherited, Share: []func(port string) bool{s.share}}
+	if another != nil {
+		s.opener.Share = append(s.opener.Share, another)
 	}
-	s.replaced = append(s.replaced, port)
-	old := []*net.TCPListener{socket}
-	if !isIPv6Only(socket) {
-		return shareAll(old)
-	}
-	if v4 := s.inherited(net.JoinHostPort("0.0.0.0", port)); v4 != nil {
-		old = append(old, v4)
-	}
-	return shareAll(old)
 }
 
-// shareAll lets other sockets be opened beside those of the old process, and closes
-// the copies here.
-func shareAll(sockets []*net.TCPListener) error {
-	var failed []error
-	for _, socket := range sockets {
-		if err := setOption(socket, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
-			failed = append(failed, fmt.Errorf("inherited socket %s: %w", socket.Addr(), err))
-		}
-		socket.Close()
-	}
-	return errors.Join(failed...)
-}
-
-// shareWith allows an address to be opened beside those of its port that are about
-// to be closed, and reports whether there are any.
-func (s *listeners) shareWith(address string, plan *conf.Plan) bool {
-	_, port, _ := net.SplitHostPort(address)
-	ending := slices.Clone(s.retiring)
-	for _, change := range plan.Listeners {
-		if l := s.find(change); l != nil && change.To == "" {
-			ending = append(ending, l)
-		}
-	}
-	found := slices.Contains(s.replaced, port)
-	for _, l := range ending {
+// share lets sockets be opened beside those of a port, and reports whether there are
+// any. An address of the configuration overlaps with none of its others, so a listener
+// in the way is one that is about to be closed.
+func (s *listeners) share(port string) (found bool) {
+	for _, l := range slices.Concat(s.active, s.retiring) {
 		if _, its, _ := net.SplitHostPort(l.address); its == port {
 			found = l.SetOption(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) == nil || found
 		}
@@ -238,4 +197,13 @@ func (s *listeners) copies() ([]handover.Socket, error) {
 		all = append(all, handover.Socket{Address: l.wanted, File: file})
 	}
 	return all, nil
+}
+
+// SharePort lets sockets be opened beside those of the frontends at a port, which a
+// configuration that is about to be applied does not have any more, and reports whether
+// there are any.
+func (p *Proxy) SharePort(port string) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.listeners.share(port)
 }

@@ -22,15 +22,15 @@ const resolveTimeout = 2 * time.Second
 // a host does not resolve, the address is invalid: the server is down until it does.
 type addresses map[string][]backend.Addresses
 
-// addressesOf returns the addresses of all servers of c, by what its names stand for.
-func (p *Proxy) addressesOf(c *conf.Config) addresses {
+// addressesOf returns the addresses of all servers of c, by what names stand for.
+func addressesOf(c *conf.Config, names *discovery.Names) addresses {
 	all := addresses{}
 	for i := range c.Backends {
 		b := &c.Backends[i]
 		list := make([]backend.Addresses, len(b.Servers))
 		for j := range b.Servers {
 			for _, e := range allEndpoints {
-				list[j].Set(e, p.addressOf(b.Name, &b.Servers[j], e))
+				list[j].Set(e, addressOf(b.Name, &b.Servers[j], e, names))
 			}
 		}
 		all[b.Name] = list
@@ -39,7 +39,7 @@ func (p *Proxy) addressesOf(c *conf.Config) addresses {
 }
 
 // addressOf returns the address of one endpoint of a server; invalid = none.
-func (p *Proxy) addressOf(backendName string, s *conf.Server, e conf.Endpoint) netip.AddrPort {
+func addressOf(backendName string, s *conf.Server, e conf.Endpoint, names *discovery.Names) netip.AddrPort {
 	host, port, ok := splitAddress(s.Address(e))
 	if !ok {
 		return netip.AddrPort{}
@@ -47,7 +47,7 @@ func (p *Proxy) addressOf(backendName string, s *conf.Server, e conf.Endpoint) n
 	if literal, isLiteral := plainAddress(host); isLiteral {
 		return netip.AddrPortFrom(literal, port)
 	}
-	if known := p.names.Address(useOf(backendName, s, host)); known.IsValid() {
+	if known := names.Address(useOf(backendName, s, host)); known.IsValid() {
 		return netip.AddrPortFrom(known, port)
 	}
 	return netip.AddrPort{}
@@ -102,7 +102,7 @@ func usesOfServer(backendName string, s *conf.Server) (all []discovery.Use) {
 }
 
 // unresolved returns the names of a server that stand for nothing.
-func (p *Proxy) unresolved(backendName string, server *backend.Server, c *conf.Server) (all []discovery.Use) {
+func unresolved(backendName string, server *backend.Server, c *conf.Server) (all []discovery.Use) {
 	for _, use := range usesOfServer(backendName, c) {
 		missing := func(e conf.Endpoint) bool {
 			host, _, ok := splitAddress(c.Address(e))
@@ -125,7 +125,7 @@ func (p *Proxy) settle(b *pool) {
 	c, servers := b.InForce(), b.Servers()
 	var known []*backend.Server
 	for i, server := range servers {
-		missing := p.unresolved(c.Name, server, &c.Servers[i])
+		missing := unresolved(c.Name, server, &c.Servers[i])
 		if len(missing) == 0 {
 			known = append(known, server)
 			continue
@@ -138,7 +138,7 @@ func (p *Proxy) settle(b *pool) {
 // takeOut makes a server down that is not resolved. One that is down already, by the
 // name before a reload or by its checks, is down for that reason from now on.
 func (p *Proxy) takeOut(b *pool, server *backend.Server, missing []discovery.Use) {
-	reason := p.reasonOf(missing)
+	reason := reasonOf(missing, p.names)
 	if server.State().Health == backend.Down {
 		server.SetReason(reason)
 		return
@@ -148,10 +148,10 @@ func (p *Proxy) takeOut(b *pool, server *backend.Server, missing []discovery.Use
 }
 
 // reasonOf is why a server is down whose names stand for nothing.
-func (p *Proxy) reasonOf(missing []discovery.Use) string {
+func reasonOf(missing []discovery.Use, names *discovery.Names) string {
 	var why []string
 	for _, use := range missing {
-		why = append(why, use.Host+": "+p.names.Reason(use))
+		why = append(why, use.Host+": "+names.Reason(use))
 	}
 	return "unresolved: " + strings.Join(why, "; ")
 }
@@ -161,8 +161,8 @@ func (p *Proxy) explainUnresolved() {
 	for _, b := range p.backends {
 		c := b.InForce()
 		for i, server := range b.Servers() {
-			if missing := p.unresolved(c.Name, server, &c.Servers[i]); len(missing) > 0 && server.State().Health == backend.Down {
-				server.SetReason(p.reasonOf(missing))
+			if missing := unresolved(c.Name, server, &c.Servers[i]); len(missing) > 0 && server.State().Health == backend.Down {
+				server.SetReason(reasonOf(missing, p.names))
 			}
 		}
 	}

@@ -35,7 +35,7 @@ type change struct {
 // looked up. On an error nothing has changed, and nothing is left open.
 func (p *Proxy) prepare(c *conf.Config) (*change, error) {
 	change := &change{
-		proxy: p, to: c, plan: conf.Diff(p.config, c), pools: map[string]*pool{}, addresses: p.addressesOf(c),
+		proxy: p, to: c, plan: conf.Diff(p.config, c), pools: map[string]*pool{}, addresses: addressesOf(c, p.names),
 	}
 	if err := change.prepare(); err != nil {
 		for _, l := range change.opened {
@@ -107,7 +107,7 @@ func (c *change) openListeners() error {
 	var failed []error
 	for _, listener := range opening(c.plan.Listeners) {
 		f := c.to.Frontend(listener.To)
-		l, err := c.proxy.listeners.open(listener.Address, c.socketOptions(f, listener.IPv6Only), &c.plan)
+		l, err := c.proxy.listeners.open(listener.Address, c.socketOptions(f, listener.IPv6Only))
 		if err != nil {
 			failed = append(failed, fmt.Errorf("frontend %s: %w", f.Name, err))
 			continue

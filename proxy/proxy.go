@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -30,9 +29,12 @@ type Options struct {
 	Log       *slog.Logger
 	FileLimit int // the most descriptors that this process may have open
 	System    *reactor.System
-	// Inherited returns the open socket of an address, for Start to use instead of
-	// opening one; it returns nil if there is none. nil = nothing is inherited.
-	Inherited func(address string) *net.TCPListener
+	// Inherited has open sockets, for Start to use instead of opening others. nil =
+	// nothing is inherited.
+	Inherited Inheritance
+	// Share lets sockets be opened beside those of a port that this process has opened
+	// besides the frontends', and reports whether there are any. nil = there are none.
+	Share func(port string) bool
 	// LogDropped returns how many lines of Log were lost. nil = none ever is.
 	LogDropped func() uint64
 	// Suspended makes Start accept no clients, and run no checks, until the
@@ -109,9 +111,11 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		tlsWorkers:   tlsio.NewWorkers(engine.Loops(), handshakes(len(engine.Loops()))),
 		config:       &conf.Config{Path: c.Path},
 		components:   newComponents(),
-		listeners:    listeners{engine: engine, inherited: options.Inherited},
+		listeners:    listeners{engine: engine},
 		suspended:    options.Suspended,
+		extras:       extras{},
 	}
+	p.listeners.shareWith(options.Inherited, options.Share)
 	engine.OnShortage(p.workers.Spare)
 	p.fleet = p.newFleet()
 	p.limiter.OnBan(p.onBan(options.Log))
@@ -128,7 +132,7 @@ func Start(c *conf.Config, options Options) (*Proxy, error) {
 		p.log.Close()
 		return nil, err
 	}
-	p.listeners.inherited, p.listeners.replaced = nil, nil // every socket opened from now on is new
+	p.listeners.opener.Inherited = nil // every socket opened from now on is new
 	p.drains = watchDrains(p)
 	if !options.Suspended {
 		p.fleet.Resume()
@@ -381,7 +385,7 @@ func (p *Proxy) namesChanged() {
 
 // bringIn puts in force what names stand for now, without any other change.
 func (p *Proxy) bringIn() {
-	change := &change{proxy: p, to: p.config, addresses: p.addressesOf(p.config)}
+	change := &change{proxy: p, to: p.config, addresses: addressesOf(p.config, p.names)}
 	if moved := change.applyBackends(); len(moved) > 0 {
 		p.options.Log.Info("host names resolve", "changes", strings.Join(moved, ", "))
 	}

@@ -96,13 +96,7 @@ func freeAddress(t *testing.T) string {
 func TestApplyOverlappingAddresses(t *testing.T) {
 	t.Parallel()
 	s := endpoint.Serve(t, endpoint.Echo)
-	// A port that is unused on every address.
-	any, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := any.Addr().(*net.TCPAddr).Port
-	any.Close()
+	port := endpoint.FreePort(t, "")
 	wide, narrow := fmt.Sprintf(":%d", port), fmt.Sprintf("127.0.0.1:%d", port)
 	text := func(address string) string {
 		return frontendText("f", address, "tcp", "b") + backendText("b", []string{s.Address})

@@ -158,17 +158,6 @@ func isIPv6Only(socket *net.TCPListener) bool {
 	return err == nil && only == 1
 }
 
-// setOption sets an option of a socket.
-func setOption(socket *net.TCPListener, level, option, value int) error {
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	err = raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), level, option, value) })
-	return errors.Join(err, failed)
-}
-
 // reason returns the system's own error, without the context that the caller adds
 // anyway.
 func reason(err error) error {

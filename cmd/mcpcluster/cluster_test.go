@@ -110,7 +110,8 @@ func TestStopEscalates(t *testing.T) {
 	t.Parallel()
 	launcher := newLauncher()
 	defer launcher.close()
-	const short, long = 50 * time.Millisecond, time.Minute
+	// A second signal that comes before a process on a busy machine has seen the first is lost.
+	const short, seen, long = 50 * time.Millisecond, time.Second, time.Minute
 	for _, test := range []struct {
 		name        string
 		drain, stop time.Duration
@@ -118,7 +119,7 @@ func TestStopEscalates(t *testing.T) {
 		outcome     string
 	}{
 		{"node1", long, long, false, "exit status 0"},
-		{drains, short, long, false, "exit status 0"},
+		{drains, seen, long, false, "exit status 0"},
 		{ignoresTerm, short, short, true, "signal: killed"},
 	} {
 		member := nodeMember(test.name, freeAddresses(t, 1)[0])

@@ -61,7 +61,7 @@ func fakeNode() {
 		fmt.Println("redo from start")
 		os.Exit(3)
 	}
-	term := make(chan os.Signal, 1)
+	term := make(chan os.Signal, 2)
 	signal.Notify(term, syscall.SIGTERM)
 	fmt.Println(*name, "is up")
 	if *name != neverReady {
@@ -306,7 +306,7 @@ func (r *running) awaitReady(t *testing.T) {
 
 func expectAnswer(t *testing.T, addresses ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, address := range addresses {
 		if err := ping(ctx, address); err != nil {
@@ -318,7 +318,7 @@ func expectAnswer(t *testing.T, addresses ...string) {
 // expectClosed waits until no process listens on the addresses any more.
 func expectClosed(t *testing.T, addresses ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, address := range addresses {
 		err := poll(ctx, func(ctx context.Context) error {
@@ -344,7 +344,7 @@ func startHolder(t *testing.T, bin, address string) *exec.Cmd {
 		command.Process.Kill()
 		command.Wait()
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := poll(ctx, func(ctx context.Context) error { return ping(ctx, address) }); err != nil {
 		t.Fatal(err)

@@ -133,7 +133,7 @@ func TestNodeReady(t *testing.T) {
 		{"no event", "", []endpoint{{"sse", web}}, "read the first event"},
 	} {
 		announcement = test.announcement
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		err := nodeReady(ctx, test.addresses)
 		cancel()
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
@@ -172,7 +172,7 @@ func TestBalancerReady(t *testing.T) {
 		{"the second is the better", "", []conf.Frontend{frontend(conf.ModeHTTP, closed, false), frontend(conf.ModeMCP, node, false)}, ""},
 	} {
 		config := &conf.Config{Admin: conf.Admin{HealthListen: test.health}, Frontends: test.frontends}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		err := balancerReady(config)(ctx)
 		cancel()
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {

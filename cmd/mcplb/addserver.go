@@ -70,7 +70,7 @@ func (o *operator) removeCommand() *cobra.Command {
 has stay until they end, or are disconnected if the backend has on_removed = "close".
 A server of the file is removed by taking it out of the file, and a reload.`,
 		Example:           "  mcplb remove nodes/node5",
-		ValidArgsFunction: o.completeServer,
+		ValidArgsFunction: completion{o}.server,
 	}, func(args []string) error {
 		path, err := serverPath(args[0])
 		if err != nil {

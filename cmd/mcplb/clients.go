@@ -20,7 +20,7 @@ func (o *operator) killCommand() *cobra.Command {
 		Long: `End clients' connections: all of servers, all of a client (-client), or single
 ones by the ID that mcplb connections shows. Clients see a RST.`,
 		Example:           "  mcplb kill nodes/node1\n  mcplb kill -client 192.0.2.7\n  mcplb kill 0-4f2",
-		ValidArgsFunction: o.completeServer,
+		ValidArgsFunction: completion{o}.server,
 	}, func(args []string) error { return o.killConnections(args, client) })
 	c.Flags().StringVar(&client, "client", "", "connections of this client `ADDRESS`, or of all of a CIDR")
 	return c

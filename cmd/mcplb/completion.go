@@ -11,30 +11,33 @@ import (
 // completionTimeout bounds how long a shell waits for the names of servers.
 const completionTimeout = time.Second
 
-// completeServers completes any number of servers by their names as BACKEND/SERVER.
-func (o *operator) completeServers(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	names, directive := o.serverNames()
+// completion completes the arguments of commands with names of the running balancer.
+type completion struct{ operator *operator }
+
+// servers completes any number of servers by their names as BACKEND/SERVER.
+func (c completion) servers(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	names, directive := c.serverNames()
 	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(args, name) }), directive
 }
 
-// completeServer completes the first argument as a server.
-func (o *operator) completeServer(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+// server completes the first argument as a server.
+func (c completion) server(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return o.serverNames()
+	return c.serverNames()
 }
 
-// completeBackend completes the first argument as a backend.
-func (o *operator) completeBackend(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+// backend completes the first argument as a backend.
+func (c completion) backend(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return o.names(func(backend string, _ []string) []string { return []string{backend} })
+	return c.names(func(backend string, _ []string) []string { return []string{backend} })
 }
 
-func (o *operator) serverNames() ([]cobra.Completion, cobra.ShellCompDirective) {
-	return o.names(func(backend string, servers []string) []string {
+func (c completion) serverNames() ([]cobra.Completion, cobra.ShellCompDirective) {
+	return c.names(func(backend string, servers []string) []string {
 		for i := range servers {
 			servers[i] = backend + "/" + servers[i]
 		}
@@ -44,9 +47,9 @@ func (o *operator) serverNames() ([]cobra.Completion, cobra.ShellCompDirective) 
 
 // names asks the running balancer for its backends and servers, and returns what
 // of makes of each backend. Without a balancer there are none.
-func (o *operator) names(of func(backend string, servers []string) []string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	o.timeout = completionTimeout
-	api, err := o.connect()
+func (c completion) names(of func(backend string, servers []string) []string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	c.operator.timeout = completionTimeout
+	api, err := c.operator.connect()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

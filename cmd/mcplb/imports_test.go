@@ -81,10 +81,10 @@ var layers = []layer{
 // not know itself.
 var helpers = []layer{
 	{name: "internal/leak"},
-	{name: "internal/redistest"},
 	{name: "internal/lateness"},
 	{name: "internal/expectfail"},
 	{name: "internal/endpoint"},
+	{name: "internal/redistest", imports: []string{"internal/endpoint"}},
 	{name: "internal/certificate"},
 	{name: "internal/kubeapi", imports: []string{"conf"}},
 	{name: "internal/golden"},

@@ -119,12 +119,13 @@ func (l *lineage) upgrade(t *testing.T) (before, after int) {
 }
 
 // upgradeTimeout is a value of -upgrade-timeout that suffices for a good binary on
-// a machine as busy as it is now, by the time of a start.
+// a machine as busy as it is now, by the time of a start, and for what a test does
+// while a bad one hangs.
 func upgradeTimeout(t *testing.T) string {
 	t.Helper()
 	start := time.Now()
 	startBalancer(t, newSetup(t, startEcho(t)))
-	return (300*time.Millisecond + 8*time.Since(start)).String()
+	return (2*time.Second + 8*time.Since(start)).String()
 }
 
 // awaitGone waits for the end of a process.

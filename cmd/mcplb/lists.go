@@ -37,7 +37,7 @@ func (o *operator) connectionsCommand() *cobra.Command {
 	c := o.remote(&cobra.Command{
 		Use: "connections [flags] [BACKEND/SERVER]", Short: "List clients' connections", Args: cli.Args(0, 1),
 		Example:           "  mcplb connections\n  mcplb connections nodes/node1 -client 192.0.2.7",
-		ValidArgsFunction: o.completeServer,
+		ValidArgsFunction: completion{o}.server,
 	}, func(args []string) error { return o.showConnections(args, &list, client) })
 	list.define(c)
 	c.Flags().StringVar(&client, "client", "", "only connections of this client `ADDRESS`, or of all of a CIDR")
@@ -127,7 +127,7 @@ func (o *operator) stickyCommand() *cobra.Command {
 	var source string
 	c := o.remote(&cobra.Command{
 		Use: "sticky [flags] BACKEND", Short: "Show which server each source is assigned to", Args: cli.Args(1, 1),
-		Example: "  mcplb sticky nodes\n  mcplb sticky nodes -source 192.0.2.7", ValidArgsFunction: o.completeBackend,
+		Example: "  mcplb sticky nodes\n  mcplb sticky nodes -source 192.0.2.7", ValidArgsFunction: completion{o}.backend,
 	}, func(args []string) error { return o.showSticky(args[0], &list, source) })
 	list.define(c)
 	c.Flags().StringVar(&source, "source", "", "only this source `ADDRESS`")

@@ -19,6 +19,8 @@ import (
 	"mcplb/proxy"
 	"mcplb/proxy/admin"
 	"mcplb/proxy/handover"
+
+	"golang.org/x/sys/unix"
 )
 
 // pages serves the admin and health addresses, which a reload may change. Any
@@ -56,52 +58,84 @@ func (p *pages) use(admin, health http.Handler) { p.admin, p.health = admin, hea
 // wanted is a configured address.
 type wanted struct {
 	name, address string
+	network       string // the families that the address is for
 	health        bool
 }
 
 // wantedOf returns the configured addresses.
 func wantedOf(c conf.Admin) []wanted {
 	var list []wanted
-	for _, w := range []wanted{{"admin.listen", c.Listen, false}, {"admin.health_listen", c.HealthListen, true}} {
+	for _, w := range []wanted{{name: "admin.listen", address: c.Listen}, {name: "admin.health_listen", address: c.HealthListen, health: true}} {
 		if w.address != "" {
+			w.network = network(c, w.address)
 			list = append(list, w)
 		}
 	}
 	return list
 }
 
-// key identifies a served page: by its address, whose use may change. Each port 0 is
-// a different page.
+// key identifies a served page: by its address and families, whose use may change. Each
+// port 0 is a different page.
 func (w *wanted) key() string {
 	if strings.HasSuffix(w.address, ":0") {
 		return w.name + " " + w.address
 	}
-	return w.address
+	return w.network + " " + w.address
 }
 
 // open opens the addresses of c that are not served yet, or none, and returns the
-// sockets by key. inherited returns the socket of an address that is already open, or
-// nil.
-func (p *pages) open(c conf.Admin, inherited func(address string) *net.TCPListener) (map[string]net.Listener, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// sockets by key.
+func (p *pages) open(c conf.Admin, opener *proxy.Opener) (map[string]net.Listener, error) {
 	opened := map[string]net.Listener{}
 	for _, w := range wantedOf(c) {
-		if p.serving[w.key()] != nil {
+		if p.serves(w.key()) {
 			continue
 		}
-		if socket := inherited(w.address); socket != nil {
-			opened[w.key()] = socket
-			continue
-		}
-		socket, err := net.Listen(network(c, w.address), w.address)
-		if err != nil {
-			closeAll(opened)
-			return nil, fmt.Errorf("%s: %w%s", w.name, err, listenAdvice(err))
+		socket := opener.Inherit(w.network, w.address)
+		if socket == nil {
+			var err error
+			if socket, err = opener.Open(w.address, w.listen); err != nil {
+				closeAll(opened)
+				return nil, fmt.Errorf("%s: %w%s", w.name, err, listenAdvice(err))
+			}
 		}
 		opened[w.key()] = socket
 	}
 	return opened, nil
+}
+
+// listen opens the address, shared with other sockets of this user or not.
+func (w *wanted) listen(shared bool) (*net.TCPListener, error) {
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		if !shared {
+			return nil
+		}
+		var failed error
+		err := raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+		return errors.Join(err, failed)
+	}}
+	socket, err := config.Listen(context.Background(), w.network, w.address)
+	if err != nil {
+		return nil, err
+	}
+	return socket.(*net.TCPListener), nil
+}
+
+func (p *pages) serves(key string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.serving[key] != nil
+}
+
+// share lets sockets be opened beside the pages' at a port, which are about to be closed,
+// and reports whether there are any.
+func (p *pages) share(port string) (found bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, served := range p.serving {
+		found = handover.SharePort(served.socket.(*net.TCPListener), port) || found
+	}
+	return found
 }
 
 // network is what package net calls the families that an address is for. With "tcp",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"time"
 
@@ -93,7 +92,7 @@ func (s *server) apply(config *conf.Config) (changes string, err error) {
 	if s.left {
 		return "", errReplaced
 	}
-	sockets, err := s.pages.open(config.Admin, nothingInherited)
+	sockets, err := s.pages.open(config.Admin, &proxy.Opener{Share: []func(port string) bool{s.pages.share, s.proxy.SharePort}})
 	if err != nil {
 		s.proxy.Note(err)
 		return "", err
@@ -123,9 +122,6 @@ func (s *server) apply(config *conf.Config) (changes string, err error) {
 	s.config = config
 	return changes, nil
 }
-
-// nothingInherited returns no socket: no address is open already.
-func nothingInherited(string) *net.TCPListener { return nil }
 
 // renewFor starts an upgrade to a new process, as SIGUSR2 does, if keys have changed
 // that cannot change in this process.

@@ -103,7 +103,7 @@ func (s *server) start(old *handover.Receiver) error {
 	// The pages' addresses come first: they show whether another mcplb runs here.
 	s.pages = newPages(s.log)
 	s.pages.most = proxy.PageConnections(s.config, limit)
-	sockets, err := s.pages.open(s.config.Admin, old.Socket)
+	sockets, err := s.pages.open(s.config.Admin, &proxy.Opener{Inherited: old})
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (s *server) start(old *handover.Receiver) error {
 	}
 	s.proxy, err = proxy.Start(s.config, proxy.Options{
 		Version: build.Version(), Log: s.log, FileLimit: limit, System: s.system,
-		Inherited: old.Socket, Suspended: old != nil, LogDropped: s.stderr.Dropped,
+		Inherited: old, Share: s.pages.share, Suspended: old != nil, LogDropped: s.stderr.Dropped,
 	})
 	if err != nil {
 		closeAll(sockets)

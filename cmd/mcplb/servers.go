@@ -38,7 +38,7 @@ func (o *operator) readyCommand() *cobra.Command {
 func (o *operator) adminCommand(state admin.AdminState, c *cobra.Command, after func(names []string) error) *cobra.Command {
 	var reason string
 	c.Args = cli.Args(1, -1)
-	c.ValidArgsFunction = o.completeServers
+	c.ValidArgsFunction = completion{o}.servers
 	c.Flags().StringVar(&reason, "reason", "", "why, for other operators: status shows it")
 	return o.remote(c, func(args []string) error {
 		for _, name := range args {
@@ -59,7 +59,7 @@ func (o *operator) weightCommand() *cobra.Command {
 		Long: `Set a server's weight, 0 to 1000; 0 = no new clients. N% is relative to the
 present weight. It lasts until a reload that changes the weight in the file.`,
 		Example:           "  mcplb weight nodes/node1 50\n  mcplb weight nodes/node1 50%",
-		ValidArgsFunction: o.completeServer,
+		ValidArgsFunction: completion{o}.server,
 	}, o.setWeight)
 }
 
@@ -112,7 +112,7 @@ func (o *operator) maxConnCommand() *cobra.Command {
 that gets no new ones until enough have ended. It lasts until a reload that changes
 maxconn in the file.`,
 		Example:           "  mcplb maxconn nodes/node1 500",
-		ValidArgsFunction: o.completeServer,
+		ValidArgsFunction: completion{o}.server,
 	}, o.setMaxConn)
 }
 

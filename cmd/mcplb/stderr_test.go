@@ -114,9 +114,12 @@ func TestReaderOfStderrGone(t *testing.T) {
 			c.expectEcho(t)
 			c.Close()
 			l.expectServing(t, after)
-			if p.metrics(t)["mcplb_log_dropped_total"] == 0 {
-				t.Error("no line of the log is counted as dropped")
-			}
+			eventually(t, func() error { // what a process logs is written a moment later
+				if p.metrics(t)["mcplb_log_dropped_total"] == 0 {
+					return errors.New("no line of the log is counted as dropped")
+				}
+				return nil
+			})
 			l.send(t, after, syscall.SIGTERM)
 			l.awaitGone(t, after)
 		})

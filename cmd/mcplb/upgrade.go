@@ -16,6 +16,7 @@ func (s *server) begin() (old *oldProcess, err error) {
 		receiver.Close()
 		return nil, err
 	}
+	receiver.CloseSockets()
 	if err := s.commit(); err != nil {
 		return nil, err
 	}

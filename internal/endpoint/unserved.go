@@ -1,7 +1,9 @@
 package endpoint
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"testing"
 
@@ -45,6 +47,24 @@ func (b *Bound) Listen(t testing.TB, backlog int) {
 	t.Helper()
 	if err := unix.Listen(b.FD, backlog); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// FreePort returns a port on which nothing listens at host, "" for all of the machine's
+// addresses, for a program that a test starts. The kernel gives it to nobody: it is below
+// the ports that a connection, or port 0, gets (ip(7), ip_local_port_range).
+func FreePort(t testing.TB, host string) int {
+	t.Helper()
+	for {
+		port := 12_000 + rand.IntN(20_000)
+		listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", host, port))
+		if err == nil {
+			listener.Close()
+			return port
+		}
+		if !errors.Is(err, unix.EADDRINUSE) {
+			t.Fatal(err)
+		}
 	}
 }
 

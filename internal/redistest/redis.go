@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mcplb/internal/endpoint"
 )
 
 // Server is a Redis server that a test may end, stop and start again.
@@ -41,12 +43,7 @@ func Start(t testing.TB, args ...string) *Server {
 	if Program() == "" {
 		t.Skip("this machine has no redis-server: apt-get install redis-server")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := fmt.Sprintf("127.0.0.1:%d", endpoint.FreePort(t, "127.0.0.1"))
 	s := &Server{t: t, address: address, directory: t.TempDir(), args: args}
 	t.Cleanup(s.Stop)
 	s.Start()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/internal/lateness"
 	"mcplb/internal/redistest"
 	"mcplb/ratelimit"
 )
@@ -210,6 +211,7 @@ func TestBansArriveInTime(t *testing.T) {
 	redis := redistest.Start(t)
 	a, b := join(t, redis.URL(), "a", defaults), join(t, redis.URL(), "b", defaults)
 	connected(t, a, b)
+	late := lateness.Measure(t)
 	var times []time.Duration
 	for i := range 21 {
 		prefix := fmt.Sprintf("192.0.2.%d/32", i)
@@ -218,9 +220,10 @@ func TestBansArriveInTime(t *testing.T) {
 		eventually(t, "the ban holds", func() bool { return strings.Contains(b.banned(), prefix) })
 		times = append(times, time.Since(start))
 	}
+	margin := 3 * late() / time.Duration(len(times)) // a ban waits for a turn of three processes
 	slices.Sort(times)
-	t.Logf("a ban holds on the other balancer after %v (median), %v (longest)", times[10], times[20])
-	if times[10] > 300*time.Millisecond { // single ones may be late where the machine is busy
+	t.Logf("a ban holds on the other balancer after %v (median), %v (longest), and %v for a busy machine", times[10], times[20], margin)
+	if times[10] > 300*time.Millisecond+margin { // single ones may take longer
 		t.Errorf("half of the bans needed more than %v", times[10])
 	}
 }

@@ -3,13 +3,14 @@ package fleet
 import (
 	"crypto/tls"
 	"log/slog"
-	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"mcplb/internal/certificate"
+	"mcplb/internal/endpoint"
 	"mcplb/internal/redistest"
 	"mcplb/ratelimit"
 )
@@ -29,24 +30,12 @@ func joinTLS(t *testing.T, url, instance string, config *tls.Config) *balancer {
 	return b
 }
 
-// freePort returns a port that nothing listens on.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 // With rediss:// a balancer shares over TLS, and only with a Redis whose certificate it
 // trusts for the host of the URL: anything else would get the password. What is wrong is
 // said in the status.
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	directory, port := t.TempDir(), freePort(t)
+	directory, port := t.TempDir(), strconv.Itoa(endpoint.FreePort(t, "127.0.0.1"))
 	authority := certificate.New(t, nil, certificate.ECDSA(t), certificate.Today(), "authority")
 	stranger := certificate.New(t, nil, certificate.ECDSA(t), certificate.Today(), "stranger")
 	leaf := certificate.New(t, &authority, certificate.ECDSA(t), certificate.Today(), "127.0.0.1")

@@ -98,8 +98,10 @@ func (r *Receiver) Socket(address string) *net.TCPListener {
 	return socket
 }
 
-// Close closes the channel and the sockets that are not in use.
-func (r *Receiver) Close() {
+// CloseSockets closes this process's copies of the sockets that nobody has taken. A
+// client could connect to them, and would wait for ever, if they outlived the old
+// process's.
+func (r *Receiver) CloseSockets() {
 	if r == nil {
 		return
 	}
@@ -107,6 +109,14 @@ func (r *Receiver) Close() {
 		socket.Close()
 	}
 	clear(r.sockets)
+}
+
+// Close closes the channel and the sockets that are not in use.
+func (r *Receiver) Close() {
+	if r == nil {
+		return
+	}
+	r.CloseSockets()
 	r.channel.Close()
 }
 

@@ -25,9 +25,8 @@ type affinity struct {
 // choose makes the request for a slot.
 func (a *affinity) choose() (refusal generated, ok bool) {
 	x, sticky := a.exchange, &a.settings.Frontend.Sticky
-	a.request = x.dispatch.Request(&x.client.Client, a.settings.Frontend.Balance, a.route.Endpoint, x.client.Requests == 1)
+	a.request = x.dispatch.Request(&x.client.Client, a.settings.Frontend.Balance, a.route.Endpoint, x.client.begins())
 	a.request.Source = requester{x.client}.from().Addr()
-	a.request.Stay = a.request.Stay || x.client.stream != nil
 	x.bound = nil
 	x.Flags &^= sessioned | setCookie | tagged
 	if x.has(modern) {
@@ -51,7 +50,7 @@ func (a *affinity) choose() (refusal generated, ok bool) {
 // server will not do, so that its own is tried again even where it has failed.
 func (a *affinity) session() (found bool, refusal generated, ok bool) {
 	x := a.exchange
-	id, tag, tagged := sessionOf(&x.client.worker.request)
+	id, tag, tagged, inHeader := sessionOf(&x.client.worker.request)
 	if id == nil {
 		return false, generated{}, true
 	}
@@ -63,7 +62,7 @@ func (a *affinity) session() (found bool, refusal generated, ok bool) {
 		// Not of our making: always the same server, which answers for itself.
 		hash := xxhash.Sum64(id)
 		a.request.Key = hash | 1
-		if x.has(headerSession) {
+		if inHeader {
 			x.Session = backend.SessionOfHash(hash)
 		}
 		return true, generated{}, true
@@ -73,34 +72,34 @@ func (a *affinity) session() (found bool, refusal generated, ok bool) {
 		return true, generated{why: SessionGone}, false
 	}
 	x.bound, a.request.Bound, a.request.Tried = server, server, nil
-	if x.has(headerSession) {
+	if inHeader {
 		x.Session = backend.KeyOfSession(id[:len(id)-mcp.TagSize])
 		server.UseSession(x.Session, x.loop().Now())
 	}
 	return true, generated{}, true
 }
 
-// sessionOf returns the session that a request bears, and its tag if it has
-// one; nil when it bears none. A tag decides, wherever it stands.
-func sessionOf(head *http1.RequestHead) (id []byte, tag mcp.Tag, tagged bool) {
+// sessionOf returns the session that a request bears, its tag if it has one, and whether
+// it stands in the header; nil when it bears none. A tag decides, wherever it stands.
+func sessionOf(head *http1.RequestHead) (id []byte, tag mcp.Tag, tagged, inHeader bool) {
 	id = head.Get(http1.HeaderMcpSessionID)
 	if _, tag, tagged = mcp.SplitTagged(id); tagged {
-		return id, tag, true
+		return id, tag, true, true
 	}
 	if head.Query() != nil {
 		target := head.Target()
 		q := mcp.SplitQuery(target)
 		if q.Tagged {
-			return target, q.Tag, true
+			return target, q.Tag, true, false
 		}
 		if len(id) == 0 && q.Found() {
-			return q.ID.Of(target), tag, false
+			return q.ID.Of(target), tag, false, false
 		}
 	}
 	if len(id) == 0 {
-		return nil, tag, false
+		return nil, tag, false, false
 	}
-	return id, tag, false
+	return id, tag, false, true
 }
 
 // cookie binds the request to the server that its cookie names, or has one

@@ -162,7 +162,7 @@ func (x router) accountKey(l *routeLimit) ratelimit.AccountKey {
 	case l.header != "":
 		dst = appendHeaderKey(dst, head, l.header)
 	case l.key == conf.LimitSession && !x.has(modern) && !head.Repeated(http1.HeaderMcpSessionID):
-		if id, _, _ := sessionOf(head); len(id) > 0 {
+		if id, _, _, _ := sessionOf(head); len(id) > 0 {
 			dst = append(append(dst, bySession), sessionID(head, id)...)
 		}
 	case l.key == conf.LimitPrincipal:

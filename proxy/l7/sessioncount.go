@@ -9,17 +9,18 @@ import (
 // part of its exchange.
 type sessionUse struct{ *exchange }
 
-// opened notes the session that the server's response names, or that of its request
-// where there is one. One of the deprecated HTTP+SSE transport is not noted: it ends with
+// opened notes the session that the server's response names: that of its request, or another
+// one, which the request's client bears from then on. One of the deprecated HTTP+SSE transport is not noted: it ends with
 // its event stream, which is counted.
 func (x sessionUse) opened(id []byte) {
 	if len(id) == 0 {
 		return
 	}
+	named := backend.KeyOfSession(id)
 	if x.Session == 0 {
-		x.Session = backend.KeyOfSession(id)
+		x.Session = named
 	}
-	x.upstreamPool.server.UseSession(x.Session, x.loop().Now())
+	x.upstreamPool.server.UseSession(named, x.loop().Now())
 }
 
 // noteSessionEnd notes that the session of the request is over, by the status of its

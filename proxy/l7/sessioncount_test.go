@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mcplb/conf"
+	"mcplb/proxy/mcp"
 )
 
 // The sessions of a server are those that were opened or used, until they are deleted, the
@@ -37,7 +38,11 @@ func TestSessionsLeft(t *testing.T) {
 	second := "Mcp-Session-Id: " + ask(rpcPost("1"), "POST", 200, "Mcp-Session-Id: b\r\n", 2)
 	ask(rpcPost("1", first), "POST", 200, "", 2)
 	ask(rpcPost("1", "Mcp-Session-Id: untagged"), "POST", 400, "", 2)
+	inQuery := "/m?sessionId=12&mcplb_tag=" + mcp.TagOf(one.Name()).String()
+	ask(post(inQuery, rpcBody("1"), "Mcp-Session-Id: mine"), "POST", 202, "", 2) // of the deprecated transport, which is not counted
+	other := "Mcp-Session-Id: " + ask(rpcPost("1", second), "POST", 200, "Mcp-Session-Id: c\r\n", 3)
 	remove := func(field string) string { return "DELETE /mcp HTTP/1.1\r\nHost: x\r\n" + field + "\r\n\r\n" }
+	ask(remove(other), "DELETE", 204, "", 2)
 	ask(remove(first), "DELETE", 405, "", 2)
 	ask(remove(first), "DELETE", 204, "", 1)
 	ask(rpcPost("1", first), "POST", 404, "", 1)

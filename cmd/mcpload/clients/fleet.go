@@ -2,6 +2,7 @@ package clients
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -98,8 +99,16 @@ func (f *Fleet) Ask(spread time.Duration, repeat bool) {
 // Hush stops the sending of messages. Answers are still accepted.
 func (f *Fleet) Hush() { f.onAll((*worker).hush) }
 
-// ResetLosses clears the losses of each node.
-func (f *Fleet) ResetLosses() { f.onAll(func(w *worker) { clear(w.tally.Losses[:]) }) }
+// ResetLosses clears the losses of each node, before a fault breaks one. A client whose
+// first session was there, and who loses one on another node, is counted apart from then
+// on: that node has done it no harm. A name that no node has is none.
+func (f *Fleet) ResetLosses(broken string) {
+	number := uint8(max(0, slices.Index(f.Nodes(), broken)))
+	f.onAll(func(w *worker) {
+		clear(w.tally.Losses[:])
+		w.broken = number
+	})
+}
 
 // Count returns the clients' states and how many messages were sent and answered,
 // and nothing else.

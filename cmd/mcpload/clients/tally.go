@@ -39,7 +39,8 @@ type Tally struct {
 // (Fleet.Now).
 type Losses struct {
 	Count       uint64
-	First, Last int64 // 0 = there is none
+	Again       uint64 // how many of these were of clients that had come from the broken node (Fleet.ResetLosses)
+	First, Last int64  // 0 = there is none
 }
 
 func newTally() *Tally { return &Tally{Lost: map[string]uint64{}} }
@@ -95,6 +96,9 @@ func (t *Tally) lose(c *client, reason string, now int64) {
 		l.First = now
 	}
 	l.Count++
+	if w := c.worker; w.broken != 0 && c.firstNode == w.broken && c.node != w.broken {
+		l.Again++
+	}
 	l.Last = now
 }
 
@@ -186,6 +190,7 @@ func (l *Losses) add(o Losses) {
 		l.First = o.First
 	}
 	l.Count += o.Count
+	l.Again += o.Again
 	l.Last = max(l.Last, o.Last)
 }
 

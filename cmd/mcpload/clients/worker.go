@@ -32,6 +32,7 @@ type worker struct {
 	repeat bool          // and another one every interval
 	spread time.Duration // over which the first messages are spread
 	ending bool          // lost clients do not return
+	broken uint8         // the node that a fault has broken; 0 = none
 }
 
 // now returns the present time on the loops' clock. Unlike the time of the loop's

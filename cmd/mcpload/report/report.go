@@ -88,7 +88,8 @@ type Fault struct {
 	At            float64           `json:"at"`        // since Begin
 	Before        int               `json:"before"`    // sessions of the node
 	Lost          uint64            `json:"lost"`      // how many of these
-	Disturbed     uint64            `json:"disturbed"` // sessions that other nodes lost from then on
+	Disturbed     uint64            `json:"disturbed"` // sessions that other nodes lost from then on, but for these:
+	Again         uint64            `json:"again"`     // those of the node's own clients, which they had opened elsewhere meanwhile
 	FirstLoss     *float64          `json:"first_loss,omitempty"`
 	LastLoss      *float64          `json:"last_loss,omitempty"`
 	Detected      *float64          `json:"detected,omitempty"`  // the balancer reported the node as down

@@ -38,6 +38,9 @@ func (r *Report) printPhases(w io.Writer) {
 func (f *Fault) print(w io.Writer) {
 	fmt.Fprintf(w, "fault\t%d of %d sessions of %s lost, %d of other nodes; balancer noticed after %s\n",
 		f.Lost, f.Before, f.Node, f.Disturbed, Seconds(f.Detected))
+	if f.Again > 0 {
+		fmt.Fprintf(w, "\t%d sessions that its clients had opened on other nodes lost, too\n", f.Again)
+	}
 	fmt.Fprintf(w, "\tback: the last client %s after its loss (p50 %.0f, p99 %.0f ms), sessions then %v; balancer saw the repair after %s\n",
 		Seconds(f.Recovered), f.Away.P50, f.Away.P99, f.SessionsAfter, Seconds(f.Repaired))
 }

@@ -192,7 +192,8 @@ func (r *recorder) faultReport(f *faultRun, t *clients.Tally) *report.Fault {
 		n := &r.report.Nodes[i]
 		losses := t.Losses[n.Number]
 		if n.Name != p.Node {
-			p.Disturbed += losses.Count
+			p.Disturbed += losses.Count - losses.Again
+			p.Again += losses.Again
 			continue
 		}
 		p.Before, p.Lost = n.Before, losses.Count

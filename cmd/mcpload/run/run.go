@@ -148,7 +148,7 @@ func (r *run) stepFault(elapsed time.Duration) {
 	f := &r.options.Fault
 	switch {
 	case r.fault.stage == faultPending && f.Command != "" && elapsed >= f.At:
-		r.fleet.ResetLosses() // earlier losses have other causes
+		r.fleet.ResetLosses(r.options.Fault.Node) // earlier losses have other causes
 		r.fault.cause()
 	case r.fault.stage == faultCaused && elapsed >= max(f.RepairAt, f.At+time.Second) && r.mostAreBack():
 		r.recorder.recovered()

@@ -213,3 +213,14 @@ func (b *balancer) descriptors() int {
 	}
 	return len(files)
 }
+
+// memory is the resident memory of the serving process, in bytes.
+func (b *balancer) memory() int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", b.serving()))
+	if err != nil {
+		return 0 // it has ended, which is found elsewhere
+	}
+	var size, resident int
+	_, _ = fmt.Sscan(string(text), &size, &resident)
+	return resident * os.Getpagesize()
+}

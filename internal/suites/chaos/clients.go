@@ -42,7 +42,13 @@ var kinds = []kind{
 	{"event stream", (*client).listen},
 	{"WebSocket", func(c *client, ctx context.Context) error { return c.exchange(ctx, false) }},
 	{"TLS WebSocket", func(c *client, ctx context.Context) error { return c.exchange(ctx, true) }},
+	{"HTTP/2", func(c *client, ctx context.Context) error { return c.multiplex(ctx, false) }},
+	{"HTTP/2 over TLS", func(c *client, ctx context.Context) error { return c.multiplex(ctx, true) }},
+	{"TLS lines", func(c *client, ctx context.Context) error { return c.speak(ctx, mcpsPort, "") }},
+	{"TLS passed through", func(c *client, ctx context.Context) error { return c.speak(ctx, sniPort, "") }},
+	{"TLS 1.2 requests", func(c *client, ctx context.Context) error { c.version = tls.VersionTLS12; return c.request(ctx, true) }},
 	{"garbage", (*client).garbage},
+	{"garbage in HTTP/2", (*client).garbageHTTP2},
 }
 
 // client is one client. Each use of the balancer has a new connection.
@@ -54,6 +60,8 @@ type client struct {
 	random *rand.Rand
 	uses   int
 	dialer net.Dialer
+
+	version uint16 // of TLS at the most, in this use; 0 = any
 }
 
 func newClient(s *scene, number int, steady bool) *client {
@@ -82,6 +90,7 @@ func (c *client) work(ctx context.Context) {
 // once is one use. It continues when ctx ends, so that its end can be checked.
 func (c *client) once(ctx context.Context, k kind) error {
 	c.uses++
+	c.version = 0
 	return k.use(c, ctx)
 }
 
@@ -116,19 +125,31 @@ func (c *client) dial(port int) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return conn, conn.SetDeadline(time.Now().Add(2 * patience))
+	if err := conn.SetDeadline(time.Now().Add(2 * patience)); err != nil {
+		return nil, err
+	}
+	switch port % steadyOffset {
+	case httpsPort % steadyOffset, mcpsPort % steadyOffset:
+		return c.secure(conn), nil
+	case http2sPort % steadyOffset:
+		return c.secure(conn, "h2"), nil
+	case sniPort % steadyOffset:
+		return c.secure(conn), nil
+	}
+	return conn, nil
+}
+
+// secure is TLS on a connection; the certificate is created for the run.
+func (c *client) secure(conn net.Conn, protocols ...string) net.Conn {
+	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: "node1.chaos.test", NextProtos: protocols, MaxVersion: c.version})
 }
 
 // dialHTTP connects to a frontend of mode http.
 func (c *client) dialHTTP(secure bool) (net.Conn, error) {
-	if !secure {
-		return c.dial(httpPort)
+	if secure {
+		return c.dial(httpsPort)
 	}
-	conn, err := c.dial(httpsPort)
-	if err != nil {
-		return nil, err
-	}
-	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true}), nil // the certificate is created for the run
+	return c.dial(httpPort)
 }
 
 // aborts decides whether the client ends its connection here, and how.

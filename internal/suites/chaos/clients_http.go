@@ -74,6 +74,12 @@ func (c *client) check(reader *bufio.Reader, path string, n int, sent string) (a
 	if err != nil {
 		return false, err
 	}
+	return c.checkResponse(response, path, n, sent)
+}
+
+// checkResponse reads the body of a response, and reports whether the connection may be
+// used again.
+func (c *client) checkResponse(response *http.Response, path string, n int, sent string) (again bool, err error) {
 	body, err := io.ReadAll(response.Body)
 	if path == "/cut" && response.StatusCode == http.StatusBadGateway {
 		return false, nil // it was cut before its head had left the server
@@ -145,6 +151,11 @@ func (c *client) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return c.readEvents(ctx, conn, response, 0, most)
+}
+
+// readEvents reads the event stream of a request to its end, or ends the connection before.
+func (c *client) readEvents(ctx context.Context, conn net.Conn, response *http.Response, request, most int) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("event stream: %s", response.Status)
 	}
@@ -156,7 +167,7 @@ func (c *client) listen(ctx context.Context) error {
 		if c.aborts(conn) {
 			return errAborted
 		}
-		want := event(c.identity(0), n)
+		want := event(c.identity(request), n)
 		got := make([]byte, len(want))
 		read, err := io.ReadFull(events, got)
 		if string(got[:read]) != want[:read] {
@@ -169,8 +180,7 @@ func (c *client) listen(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = events.ReadByte()
-	if err != io.EOF {
+	if _, err := events.ReadByte(); err != io.EOF {
 		return fmt.Errorf("an event stream does not end: %v", err)
 	}
 	return nil

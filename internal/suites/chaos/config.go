@@ -18,6 +18,10 @@ const (
 	httpPort     = 8002
 	httpsPort    = 8003
 	proxyPort    = 8004
+	http2Port    = 8005
+	http2sPort   = 8006
+	mcpsPort     = 8007
+	sniPort      = 8008
 	steadyOffset = 100 // what the ports of steady frontends have more
 )
 
@@ -65,30 +69,66 @@ func (s settings) text(directory string, steady *server) string {
 	} else {
 		line("message_rate = 0\nconnection_rate = 0")
 	}
-	certificate := fmt.Sprintf("tls = { certificates = [{ cert = %q, key = %q }] }", filepath.Join(directory, "cert.pem"), filepath.Join(directory, "key.pem"))
+	line("[resolver]\nnameservers = [%q]\ntimeout = '300ms'\nmax_ttl = '2s'", nameServerAddress)
+	s.frontends(line, directory)
+	for _, kind := range backendKinds {
+		line("[backend.nodes%s]\nbalance = %q\non_down = %q\ntimeout_queue = '2s'\ntimeout_connect = '2s'%s\n[backend.nodes%[1]s.check]\ninterval = '500ms'\nfast_interval = '200ms'\ntimeout = '1s'", kind.suffix, s.balance, s.onDown, kind.table("nodes", directory))
+		for i, server := range s.servers {
+			line("[[backend.nodes%s.server]]\n%s\nweight = %d\nmaxconn = %d", kind.suffix, kind.server(server), s.weights[i], s.maxconn)
+		}
+		line("[backend.steady%s]\ntimeout_connect = '30s'\ntimeout_queue = '30s'%s\n[backend.steady%[1]s.check]\ntimeout = '30s'\ninterval = '30s'\nfall = 10", kind.suffix, kind.table("steady", directory))
+		line("[[backend.steady%s.server]]\n%s", kind.suffix, kind.server(steady))
+	}
+	return b.String()
+}
+
+// frontends writes those of the disturbed and of the steady clients.
+func (s settings) frontends(line func(string, ...any), directory string) {
+	secure := fmt.Sprintf("tls = { certificates = [{ cert = %q, key = %q }] }", filepath.Join(directory, "cert.pem"), filepath.Join(directory, "key.pem"))
+	compress := "compress = []"
+	if s.compress {
+		compress = ""
+	}
 	for i, backend := range []string{"nodes", "steady"} {
-		offset := i * steadyOffset
-		frontend := func(name, mode string, port int, extra ...string) {
-			line("[frontend.%s-%s]\nlisten = %q\nmode = %q\nbackend = %q", backend, name, address(port+offset), mode, backend)
+		frontend := func(name, mode string, port int, suffix string, extra ...string) {
+			line("[frontend.%s-%s]\nlisten = %q\nmode = %q\nbackend = %q", backend, name, address(port+i*steadyOffset), mode, backend+suffix)
 			line("%s", strings.Join(extra, "\n"))
 		}
-		compress := "compress = []"
-		if s.compress {
-			compress = ""
-		}
-		frontend("tcp", "tcp", tcpPort)
-		frontend("mcp", "mcp", mcpPort)
-		frontend("http", "http", httpPort, compress, "timeout_http_request = '3s'")
-		frontend("https", "http", httpsPort, certificate)
-		frontend("proxy", "mcp", proxyPort, "accept_proxy = true\ntrusted_proxies = ['127.0.0.0/8']")
+		frontend("tcp", "tcp", tcpPort, "")
+		frontend("mcp", "mcp", mcpPort, "")
+		frontend("http", "http", httpPort, "", compress, "timeout_http_request = '3s'")
+		frontend("https", "http", httpsPort, "", secure)
+		frontend("proxy", "mcp", proxyPort, "", "accept_proxy = true\ntrusted_proxies = ['127.0.0.0/8']")
+		frontend("h2", "http", http2Port, "", "http2 = true", compress)
+		frontend("h2s", "http", http2sPort, "-tls", "http2 = true", secure)
+		frontend("mcps", "mcp", mcpsPort, "-tls", secure)
+		frontend("sni", "tcp", sniPort, "", fmt.Sprintf("[[frontend.%s-sni.route]]\nsni = ['*.chaos.test']\nbackend = '%[1]s-sni'", backend))
 	}
-	line("[backend.nodes]\nbalance = %q\non_down = %q\ntimeout_queue = '2s'\ntimeout_connect = '2s'\n[backend.nodes.check]\ninterval = '500ms'\nfast_interval = '200ms'\ntimeout = '1s'", s.balance, s.onDown)
-	for i, server := range s.servers {
-		line("[[backend.nodes.server]]\nname = %q\ntcp = %q\nhttp = %q\nweight = %d\nmaxconn = %d", server.name, server.lines, server.http, s.weights[i], s.maxconn)
+}
+
+// backendKind is a way to reach the servers.
+type backendKind struct{ suffix string }
+
+// backendKinds are: by address without TLS, by name with TLS, and TLS that is passed through.
+var backendKinds = []backendKind{{""}, {"-tls"}, {"-sni"}}
+
+// table has the TLS settings of a backend.
+func (k backendKind) table(backend, directory string) string {
+	if k.suffix != "-tls" {
+		return ""
 	}
-	line("[backend.steady]\ntimeout_connect = '30s'\ntimeout_queue = '30s'\n[backend.steady.check]\ntimeout = '30s'\ninterval = '30s'\nfall = 10")
-	line("[[backend.steady.server]]\nname = %q\ntcp = %q\nhttp = %q", steady.name, steady.lines, steady.http)
-	return b.String()
+	return fmt.Sprintf("\n[backend.%s-tls.tls]\nca = %q", backend, filepath.Join(directory, "ca.pem"))
+}
+
+func (k backendKind) server(s *server) string {
+	ip, _, _ := strings.Cut(s.http, ":")
+	switch k.suffix {
+	case "-tls":
+		return fmt.Sprintf("name = %q\ntcp = '%s:%d'\nhttp = '%[2]s:%[4]d'", s.name, s.hostName(), secureLinesPort, secureNodePort)
+	case "-sni":
+		return fmt.Sprintf("name = %q\ntcp = '%s:%d'", s.name, ip, secureLinesPort)
+	}
+	return fmt.Sprintf("name = %q\ntcp = %q\nhttp = %q", s.name, s.lines, s.http)
 }
 
 // write replaces the configuration file in one step.

@@ -3,42 +3,72 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/coder/websocket"
 )
 
-// nodeCommand makes this program a server: chaos node LINES-ADDRESS HTTP-ADDRESS.
+// nodeCommand makes this program a server: chaos node LINES-ADDRESS HTTP-ADDRESS DIRECTORY.
 const nodeCommand = "node"
+
+// Ports of a server; the secure ones speak TLS with the certificate of its directory.
+const (
+	linesPort       = 9001
+	nodePort        = 9002
+	secureLinesPort = 9003
+	secureNodePort  = 9004
+)
 
 // digestHeader has the digest of the request's body, so that a response can be
 // checked even if its body is cut.
 const digestHeader = "X-Digest"
 
-// serveNode echoes lines at the first address, and serves HTTP at the second,
-// until the process is killed.
-func serveNode(addresses []string) error {
-	if len(addresses) != 2 {
-		return fmt.Errorf("got %d addresses, want 2", len(addresses))
+// serveNode echoes lines at the first address, and serves HTTP at the second, and both
+// with TLS at other ports, until the process is killed.
+func serveNode(args []string) error {
+	if len(args) != 3 {
+		return fmt.Errorf("got %d arguments, want 3", len(args))
 	}
-	lines, err := net.Listen("tcp", addresses[0])
+	pair, err := tls.LoadX509KeyPair(filepath.Join(args[2], "cert.pem"), filepath.Join(args[2], "key.pem"))
 	if err != nil {
 		return err
 	}
-	go echoLines(lines)
+	config := &tls.Config{Certificates: []tls.Certificate{pair}}
+	host, _, err := net.SplitHostPort(args[0])
+	if err != nil {
+		return err
+	}
+	var listeners []net.Listener
+	for _, address := range []string{args[0], fmt.Sprint(host, ":", secureLinesPort), fmt.Sprint(host, ":", secureNodePort), args[1]} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return err
+		}
+		listeners = append(listeners, l)
+	}
+	go echoLines(listeners[0])
+	go echoLines(tls.NewListener(listeners[1], config))
+	handler := nodeHandler()
+	go func() { _ = http.Serve(tls.NewListener(listeners[2], config), handler) }()
+	return http.Serve(listeners[3], handler)
+}
+
+func nodeHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/echo", echoBody)
 	mux.HandleFunc("/early", answerEarly)
 	mux.HandleFunc("/events", sendEvents)
 	mux.HandleFunc("/ws", echoMessages)
 	mux.HandleFunc("/cut", cutResponse)
-	return http.ListenAndServe(addresses[1], mux)
+	return mux
 }
 
 func echoLines(listener net.Listener) {

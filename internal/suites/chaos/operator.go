@@ -26,6 +26,8 @@ type action struct {
 var actions = []action{
 	{"reload", 8, (*operator).reload},
 	{"reload of a broken file", 2, (*operator).reloadBroken},
+	{"reload of half a certificate", 2, (*operator).reloadHalf},
+	{"name server misbehaves", 5, (*operator).misleadNames},
 	{"several reloads at once", 1, (*operator).reloadOften},
 	{"upgrade", 3, (*operator).upgrade},
 	{"upgrade during a reload", 1, (*operator).reloadAndUpgrade},
@@ -129,6 +131,36 @@ func (o *operator) reloadBroken(ctx context.Context) error {
 	return errors.Join(err, write(o.balancer.configFile(), string(good)))
 }
 
+// reloadHalf reloads while a file of TLS is half written, or gone.
+func (o *operator) reloadHalf(ctx context.Context) error {
+	file := o.file([]string{"cert.pem", "key.pem", "ca.pem"}[o.random.IntN(3)])
+	good, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if o.random.IntN(2) == 0 {
+		err = os.Remove(file)
+	} else {
+		err = os.WriteFile(file, good[:o.random.IntN(len(good)-40)], 0o600)
+	}
+	if err != nil {
+		return err
+	}
+	err = o.reloadNow(ctx, false)
+	return errors.Join(err, write(file, string(good)))
+}
+
+// misleadNames lets the name server misbehave during a reload or an upgrade.
+func (o *operator) misleadNames(ctx context.Context) error {
+	o.names.behave(misbehaviours[o.random.IntN(len(misbehaviours))])
+	defer o.names.behave("")
+	pause(ctx, time.Duration(o.random.IntN(3000))*time.Millisecond)
+	if o.random.IntN(4) == 0 {
+		return o.upgrade(ctx)
+	}
+	return o.reload(ctx)
+}
+
 func (o *operator) reloadOften(context.Context) error {
 	for range 10 {
 		if err := o.install(variation(o.random, o.servers)); err != nil {
@@ -152,6 +184,10 @@ func (o *operator) reloadAndUpgrade(ctx context.Context) error {
 
 func (o *operator) anyServer() *server { return o.servers[o.random.IntN(len(o.servers))] }
 
+func (o *operator) anyBackend() string {
+	return "nodes" + backendKinds[o.random.IntN(len(backendKinds))].suffix
+}
+
 func (o *operator) killServer(ctx context.Context) error {
 	s := o.anyServer()
 	s.kill()
@@ -168,7 +204,7 @@ func (o *operator) stopServer(ctx context.Context) error {
 }
 
 func (o *operator) changeServer(ctx context.Context) error {
-	path := "/api/v1/backends/nodes/servers/" + o.anyServer().name
+	path := "/api/v1/backends/" + o.anyBackend() + "/servers/" + o.anyServer().name
 	change := []map[string]any{
 		{"admin": "drain"}, {"admin": "maint"}, {"admin": "ready"}, {"admin": "ready"}, {"admin": "ready"},
 		{"weight": o.random.IntN(200)}, {"maxconn": o.random.IntN(60)},
@@ -178,7 +214,7 @@ func (o *operator) changeServer(ctx context.Context) error {
 }
 
 func (o *operator) killConnections(ctx context.Context) error {
-	query := "?backend=nodes&server=" + o.anyServer().name
+	query := "?backend=" + o.anyBackend() + "&server=" + o.anyServer().name
 	if o.random.IntN(2) == 0 {
 		query = "?client=" + o.disturbedSource(o.random.IntN(o.clients))
 	}

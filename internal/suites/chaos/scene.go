@@ -21,6 +21,7 @@ type scene struct {
 	balancer  *balancer
 	servers   []*server // that are disturbed
 	steady    *server
+	names     *nameServer
 	clients   int
 	cancel    context.CancelFunc
 
@@ -29,17 +30,11 @@ type scene struct {
 
 // start starts the servers and the balancer.
 func start(ctx context.Context, directory string, o options, r *report) (*scene, error) {
-	s := &scene{directory: directory, report: r, clients: o.clients, steady: newServer(9)}
+	s := &scene{directory: directory, report: r, clients: o.clients, steady: newServer(9, directory)}
 	for n := range 4 {
-		s.servers = append(s.servers, newServer(n+1))
+		s.servers = append(s.servers, newServer(n+1, directory))
 	}
-	for _, server := range append(s.servers, s.steady) {
-		if err := server.start(); err != nil {
-			s.stop()
-			return s, err
-		}
-	}
-	if err := certificate.WriteSelfSigned(directory, host); err != nil {
+	if err := s.prepare(); err != nil {
 		s.stop()
 		return s, err
 	}
@@ -53,6 +48,37 @@ func start(ctx context.Context, directory string, o options, r *report) (*scene,
 	}
 	return s, err
 }
+
+// prepare starts the servers, and what they and the balancer need.
+func (s *scene) prepare() (err error) {
+	all := append(s.servers[:len(s.servers):len(s.servers)], s.steady)
+	hosts := []string{host}
+	for _, server := range all {
+		hosts = append(hosts, server.hostName())
+	}
+	if err := certificate.WriteSelfSigned(s.directory, hosts...); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(s.file("cert.pem"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.file("ca.pem"), text, 0o600); err != nil {
+		return err
+	}
+	if s.names, err = startNameServer(all); err != nil {
+		return err
+	}
+	for _, server := range all {
+		if err := server.start(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// file is the path of a file in the directory of the run.
+func (s *scene) file(name string) string { return filepath.Join(s.directory, name) }
 
 // calm are settings under which every client is served.
 func (s *scene) calm() settings {
@@ -141,7 +167,7 @@ func (s *scene) disturb(ctx context.Context, o options) error {
 			working.Wait()
 			return ctx.Err()
 		case <-ticker.C:
-			log.Printf("pid %d, upgrades %d, findings %d", s.balancer.serving(), len(s.balancer.pids)-1, s.report.count())
+			log.Printf("pid %d, %d MB, upgrades %d, findings %d", s.balancer.serving(), s.balancer.memory()>>20, len(s.balancer.pids)-1, s.report.count())
 		}
 	}
 }
@@ -160,10 +186,12 @@ func (s *scene) restore(ctx context.Context) error {
 	if err := o.reloadNow(ctx, true); err != nil {
 		return err
 	}
-	for _, server := range s.servers {
-		change := map[string]any{"admin": "ready", "weight": 100, "maxconn": 0}
-		if _, err := s.balancer.call(ctx, "PATCH", "/api/v1/backends/nodes/servers/"+server.name, change); err != nil {
-			return err
+	for _, kind := range backendKinds {
+		for _, server := range s.servers {
+			change := map[string]any{"admin": "ready", "weight": 100, "maxconn": 0}
+			if _, err := s.balancer.call(ctx, "PATCH", "/api/v1/backends/nodes"+kind.suffix+"/servers/"+server.name, change); err != nil {
+				return err
+			}
 		}
 	}
 	up := func() bool {
@@ -217,7 +245,7 @@ func (s *scene) checkLeftovers(ctx context.Context) {
 		s.report.finding("there are no clients, but the status counts %s", now.busy())
 	}
 	// Idle connections to servers may stay: the pool of each loop for each server.
-	idleUpstream := 2 * len(append(s.servers, s.steady)) * 2
+	idleUpstream := 2 * len(append(s.servers, s.steady)) * 2 * 2 // with TLS and without
 	few := func() bool { return s.balancer.descriptors() <= s.descriptors+idleUpstream }
 	if s.balancer.await(ctx, 60*time.Second, few) != nil {
 		s.report.finding("%d descriptors are left, %d were open before", s.balancer.descriptors(), s.descriptors)

@@ -15,14 +15,18 @@ import (
 type server struct {
 	name        string
 	lines, http string // addresses
+	directory   string // has the certificate
 
 	mu      sync.Mutex
 	command *exec.Cmd // guarded by mu; nil while it is dead
 }
 
-func newServer(n int) *server {
-	return &server{name: fmt.Sprintf("node%d", n), lines: fmt.Sprintf("127.77.1.%d:9001", n), http: fmt.Sprintf("127.77.1.%d:9002", n)}
+func newServer(n int, directory string) *server {
+	return &server{directory: directory, name: fmt.Sprintf("node%d", n), lines: fmt.Sprintf("127.77.1.%d:9001", n), http: fmt.Sprintf("127.77.1.%d:9002", n)}
 }
+
+// hostName is the server's name where it is found by DNS.
+func (s *server) hostName() string { return s.name + ".chaos.test" }
 
 // start begins the process, if it is dead, and waits until it serves.
 func (s *server) start() error {
@@ -35,7 +39,7 @@ func (s *server) start() error {
 	if err != nil {
 		return err
 	}
-	command := exec.Command(program, nodeCommand, s.lines, s.http)
+	command := exec.Command(program, nodeCommand, s.lines, s.http, s.directory)
 	command.Stderr = io.Discard // net/http's complaints about aborted requests
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := command.Start(); err != nil {

@@ -13,7 +13,7 @@ type acls map[string][]*line
 
 // predefined are HAProxy's named criteria that every section has.
 var predefined = map[string][]string{
-	"TRUE": {"always_true"}, "FALSE": {"always_false"}, "LOCALHOST": {"src", "127.0.0.0/8", "::1"}, "HTTP": {"always_true"}, "WAIT_END": {"always_true"},
+	"TRUE": {"always_true"}, "FALSE": {"always_false"}, "LOCALHOST": {"src", "127.0.0.0/8", "::1"}, "HTTP": {"req.proto_http"}, "WAIT_END": {"always_true"},
 	"METH_CONNECT": {"method", "CONNECT"}, "METH_DELETE": {"method", "DELETE"}, "METH_GET": {"method", "GET", "HEAD"}, "METH_HEAD": {"method", "HEAD"},
 	"METH_OPTIONS": {"method", "OPTIONS"}, "METH_POST": {"method", "POST"}, "METH_PUT": {"method", "PUT"}, "METH_TRACE": {"method", "TRACE"},
 	"HTTP_URL_ABS": {"unknown"},

@@ -22,6 +22,7 @@ type group struct {
 	options  string // of the TLS, to compare
 	lines    []*line
 	named    map[string]bool // names that have a route by SNI
+	onlyTLS  *line           // the rule that rejects what is no TLS, in mode tcp; nil = none
 	frontend *lb.Frontend
 }
 

@@ -19,6 +19,7 @@ const (
 	source             // CIDRs
 	sni                // names of the ClientHello
 	rate               // a counter is greater than limit
+	hello              // the connection begins with a ClientHello
 )
 
 // literal is a fact about a request, or its opposite. Of several values one has to hold.

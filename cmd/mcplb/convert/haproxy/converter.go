@@ -311,6 +311,11 @@ func (c *converter) finish() {
 		if !p.isFront() && len(p.steps) == 0 {
 			p.unreached()
 		}
+		for _, l := range p.serverDef {
+			if l.Unsaid() {
+				l.Unneeded("no server stands behind it")
+			}
+		}
 	}
 	for _, s := range c.sections {
 		if s.kind != "defaults" {

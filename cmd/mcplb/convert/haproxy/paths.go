@@ -9,9 +9,12 @@ import (
 )
 
 // setPathAction translates a path that gets a prefix.
-func setPathAction(_ *group, l *line, args []string) (step, error) {
+func setPathAction(g *group, l *line, args []string) (step, error) {
 	if len(args) == 0 {
 		return step{}, errors.New("it names no path")
+	}
+	if found := regsub.FindStringSubmatch(strings.ReplaceAll(args[0], `"`, "")); found != nil {
+		return replacePathAction(g, l, []string{found[1] + "(.*)", found[2] + `\1`})
 	}
 	for _, whole := range []string{"%[path]", "%[pathq]", "%[url]"} {
 		if prefix, ok := strings.CutSuffix(args[0], whole); ok && isPath(prefix) && prefix != "/" {
@@ -26,10 +29,8 @@ func setPathAction(_ *group, l *line, args []string) (step, error) {
 	return step{}, errors.New("mcplb takes a prefix off the path (strip_prefix) or puts one before it (add_prefix)")
 }
 
-var (
-	stripped = regexp.MustCompile(`^\^?(/[\w./-]*?)/?(?:\(\?:\/\|\$\)|\[\/\]\?|/\?)?\(\.\*\)\$?$`)
-	replaced = regexp.MustCompile(`^(/[\w./-]*)?\\[12]$`)
-)
+// regsub is a path of which a prefix is replaced.
+var regsub = regexp.MustCompile(`^%\[path,regsub\((\^/[\w./-]+),(/[\w./-]*)?\)\]$`)
 
 // replacePathAction translates a regular expression that takes a prefix off, or puts
 // one before.
@@ -37,11 +38,10 @@ func replacePathAction(_ *group, l *line, args []string) (step, error) {
 	if len(args) != 2 {
 		return step{}, errors.New("it has a pattern and a replacement")
 	}
-	from, to := stripped.FindStringSubmatch(args[0]), replaced.FindStringSubmatch(args[1])
-	if from == nil || to == nil {
+	prefix, before, ok := lb.ChangedPrefix(args[0], args[1])
+	if !ok {
 		return step{}, errors.New("mcplb takes a prefix off the path (strip_prefix) or puts one before it (add_prefix); this is another change")
 	}
-	prefix, before := strings.TrimSuffix(from[1], "/"), strings.TrimSuffix(to[1], "/")
 	when := condition{{}}
 	if prefix != "" {
 		when = cases(path, []string{prefix})

@@ -26,7 +26,8 @@ type proxy struct {
 	uses      []*line // use_backend
 	backend   *line   // default_backend
 	servers   []*line
-	serverDef []*line // default-server
+	serverDef []*line           // default-server
+	usual     map[*line][]*line // those before each server
 	timeouts  map[string]*line
 	stats     []*line
 	counters  *line             // its stick-table
@@ -45,7 +46,7 @@ func (p *proxy) isBack() bool { return p.kind == "backend" || p.kind == "listen"
 
 // newProxy reads a section after those lines of its defaults that it does not replace.
 func newProxy(c *converter, s *section) *proxy {
-	p := &proxy{section: s, c: c, acls: acls{}, timeouts: map[string]*line{}, options: map[string]*line{}, mode: "tcp", steps: map[*group][]step{}}
+	p := &proxy{section: s, c: c, acls: acls{}, timeouts: map[string]*line{}, options: map[string]*line{}, mode: "tcp", steps: map[*group][]step{}, usual: map[*line][]*line{}}
 	s.head.Translated()
 	lines := slices.Concat(c.inherited(s), s.lines)
 	for _, l := range lines {
@@ -79,8 +80,8 @@ var keywords = map[string]func(p *proxy, l *line){
 	"acl":             func(p *proxy, l *line) { p.acls[l.arg(1)] = append(p.acls[l.arg(1)], l) },
 	"use_backend":     func(p *proxy, l *line) { p.uses = append(p.uses, l) },
 	"default_backend": func(p *proxy, l *line) { p.backend = l },
-	"server":          func(p *proxy, l *line) { p.servers = append(p.servers, l) },
-	"server-template": func(p *proxy, l *line) { p.servers = append(p.servers, l) },
+	"server":          addServer,
+	"server-template": addServer,
 	"default-server":  func(p *proxy, l *line) { p.serverDef = append(p.serverDef, l) },
 	"timeout":         func(p *proxy, l *line) { p.timeouts[l.arg(1)] = l },
 	"http-request":    addRule, "http-response": addRule, "http-after-response": addRule, "tcp-request": addRule, "redirect": addRule, "reqadd": addRule,
@@ -117,6 +118,13 @@ var keywords = map[string]func(p *proxy, l *line){
 
 func unneeded(why string) func(*proxy, *line) {
 	return func(_ *proxy, l *line) { l.Unneeded(why) }
+}
+
+// addServer notes a server with the lines of default-server before it, which alone count
+// for it.
+func addServer(p *proxy, l *line) {
+	p.servers = append(p.servers, l)
+	p.usual[l] = slices.Clone(p.serverDef)
 }
 
 func addRule(p *proxy, l *line) { p.rules = append(p.rules, l) }
@@ -205,6 +213,8 @@ func (p *proxy) account() {
 		isServers := slices.Contains([]string{"server", "server-fin", "connect", "queue", "check"}, name)
 		if isClients && !p.isFront() || isServers && !p.isBack() || isClients && p.mode != "http" && strings.HasPrefix(name, "http") {
 			l.Unneeded("it counts for nothing here")
+		} else if p.mode == "tcp" && p.timeouts["tunnel"] != nil && (name == "client" || name == "server") {
+			l.Unneeded("timeout tunnel holds in its place")
 		}
 	}
 }

@@ -3,10 +3,11 @@ package haproxy
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"mcplb/cmd/mcplb/convert/lb"
 )
 
 // samples are HAProxy's samples that mcplb has conditions for. A new one is one entry.
@@ -23,9 +24,9 @@ var samples = map[string]func(c *criteria, p pattern) (condition, error){
 	"ssl_c_used": certificateShown, "ssl_fc_has_crt": certificateShown,
 	"dst_port":   portOf,
 	"ssl_fc_sni": sniOfTLS, "req.ssl_sni": sniOfHello, "req_ssl_sni": sniOfHello,
-	"req.ssl_hello_type": func(*criteria, pattern) (condition, error) { return condition{{}}, nil },
-	"req_ssl_hello_type": func(*criteria, pattern) (condition, error) { return condition{{}}, nil },
-	"sc_http_req_rate":   counterOf("http_req_rate"), "sc0_http_req_rate": counterOf("http_req_rate"), "sc1_http_req_rate": counterOf("http_req_rate"), "src_http_req_rate": counterOf("http_req_rate"), "sc2_http_req_rate": counterOf("http_req_rate"),
+	"req.ssl_hello_type": helloOf, "req_ssl_hello_type": helloOf,
+	"req.proto_http": protocolOf, "req_proto_http": protocolOf,
+	"sc_http_req_rate": counterOf("http_req_rate"), "sc0_http_req_rate": counterOf("http_req_rate"), "sc1_http_req_rate": counterOf("http_req_rate"), "src_http_req_rate": counterOf("http_req_rate"), "sc2_http_req_rate": counterOf("http_req_rate"),
 	"sc_conn_rate": counterOf("conn_rate"), "sc0_conn_rate": counterOf("conn_rate"), "sc1_conn_rate": counterOf("conn_rate"), "src_conn_rate": counterOf("conn_rate"), "sc2_conn_rate": counterOf("conn_rate"),
 	"sc_conn_cur": counterOf("conn_cur"), "sc0_conn_cur": counterOf("conn_cur"), "sc1_conn_cur": counterOf("conn_cur"), "src_conn_cur": counterOf("conn_cur"), "sc2_conn_cur": counterOf("conn_cur"),
 }
@@ -44,12 +45,6 @@ func cases(f fact, values []string) (result condition) {
 	}
 	return result
 }
-
-var (
-	// plainPrefix and plainPath are regular expressions that are a beginning, and a path.
-	plainPrefix = regexp.MustCompile(`^\^(/[\w./\\-]*?)(?:\(?:?\/\.\*\)?|/\.\*|\.\*|\(/\|\$\)|\(\$\|/\))?$`)
-	plainPath   = regexp.MustCompile(`^\^(/[\w./\\-]*)\$$`)
-)
 
 // pathBy evaluates a condition on the path.
 func pathBy(usual string) func(c *criteria, p pattern) (condition, error) {
@@ -82,13 +77,7 @@ func pathBy(usual string) func(c *criteria, p pattern) (condition, error) {
 func (c *criteria) pathCase(match, v string) (condition, error) {
 	switch match {
 	case "reg":
-		if found := plainPath.FindStringSubmatch(v); found != nil && plainRegular(found[1]) {
-			return c.pathCase("", strings.ReplaceAll(found[1], `\`, ""))
-		}
-		if found := plainPrefix.FindStringSubmatch(v); found != nil && plainRegular(found[1]) {
-			return c.pathCase("beg", strings.ReplaceAll(found[1], `\`, ""))
-		}
-		return nil, fmt.Errorf("%q is a regular expression, and mcplb's conditions are none", v)
+		return c.pathRegular(v)
 	case "", "str":
 		if !isPath(v) {
 			return nil, fmt.Errorf("%q is no path", v)
@@ -114,10 +103,24 @@ func (c *criteria) pathCase(match, v string) (condition, error) {
 	return nil, fmt.Errorf("mcplb has no condition on a part of the path (%s)", v)
 }
 
-// plainRegular reports whether a part of a regular expression stands for itself alone.
-func plainRegular(s string) bool {
-	s = strings.NewReplacer(`\.`, "", `\/`, "", `\-`, "").Replace(s)
-	return !strings.ContainsAny(s, `.\`)
+// pathRegular evaluates a regular expression that stands for a list of paths.
+func (c *criteria) pathRegular(expression string) (result condition, err error) {
+	paths, _, err := lb.FinitePaths(expression)
+	if err != nil {
+		return nil, fmt.Errorf("%q is a regular expression that mcplb's conditions cannot say: %w", expression, err)
+	}
+	for _, p := range paths {
+		if p.Reach == lb.Segments && isPath(p.Text) {
+			result = append(result, cases(path, []string{p.Text})...)
+			continue
+		}
+		one, err := c.pathCase(map[bool]string{true: "str", false: "beg"}[p.Reach == lb.Exact], p.Text)
+		if err != nil {
+			return nil, err
+		}
+		result = append(result, one...)
+	}
+	return result, nil
 }
 
 // isPath reports whether mcplb takes v for a path of a route.
@@ -163,6 +166,8 @@ func headerValues(c *criteria, p pattern, match string) (values []string, err er
 	case "", "str":
 	case "beg":
 		star = "*"
+	case "reg":
+		return headerRegular(c, p)
 	default:
 		return nil, fmt.Errorf("mcplb compares headers with values or their beginnings, not by %q", match)
 	}
@@ -190,10 +195,45 @@ func headerValues(c *criteria, p pattern, match string) (values []string, err er
 	return values, nil
 }
 
+// headerRegular returns the values for which regular expressions of a header stand.
+func headerRegular(c *criteria, p pattern) (values []string, err error) {
+	for _, v := range p.values {
+		all, fold, err := lb.Finite(v)
+		for _, m := range all {
+			if m.Front {
+				err = errors.New("mcplb compares headers with values or their beginnings")
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q is a regular expression that mcplb's conditions cannot say: %w", v, err)
+		}
+		for _, m := range all {
+			match := "str"
+			if m.Back {
+				match = "beg"
+			}
+			one, err := headerValues(c, pattern{values: []string{m.Text}, fold: p.fold || fold}, match)
+			if err != nil {
+				return nil, err
+			}
+			values = append(values, one...)
+		}
+	}
+	return unique(values), nil
+}
+
 // hostBy evaluates a condition on the host.
 func hostBy(c *criteria, match string, values []string) (condition, error) {
 	var hosts []string
 	for _, v := range values {
+		if match == "reg" {
+			found, err := lb.FiniteHosts(v)
+			if err != nil {
+				return nil, fmt.Errorf("%q is a regular expression that mcplb's conditions cannot say: %w", v, err)
+			}
+			hosts = append(hosts, found...)
+			continue
+		}
 		v = strings.ToLower(v)
 		if name, port, found := strings.Cut(v, ":"); found && !strings.HasPrefix(v, "[") && !strings.Contains(port, ":") {
 			c.note("hosts are compared without their port")
@@ -225,7 +265,7 @@ func hostBy(c *criteria, match string, values []string) (condition, error) {
 	if len(hosts) == 0 {
 		return nil, errors.New("it names no host")
 	}
-	return condition{{{fact: host, values: hosts}}}, nil
+	return condition{{{fact: host, values: unique(hosts)}}}, nil
 }
 
 func sourceOf(_ *criteria, p pattern) (condition, error) {
@@ -292,6 +332,25 @@ func sniOfHello(c *criteria, p pattern) (condition, error) {
 		}
 	}
 	return result, err
+}
+
+// helloOf evaluates whether the connection begins with a ClientHello.
+func helloOf(c *criteria, p pattern) (condition, error) {
+	if c.group.mode == "http" {
+		return condition{{}}, nil
+	}
+	if !slices.Equal(p.values, []string{"1"}) {
+		return nil, errors.New("mcplb reads the ClientHello alone (1)")
+	}
+	return condition{{{fact: hello}}}, nil
+}
+
+// protocolOf evaluates whether the connection speaks HTTP, which is known in mode http.
+func protocolOf(c *criteria, _ pattern) (condition, error) {
+	if c.group.mode == "http" {
+		return condition{{}}, nil
+	}
+	return nil, errors.New("frontends of mode tcp do not look for HTTP")
 }
 
 // counterOf evaluates a condition that a counter of a stick table is over a limit.

@@ -136,7 +136,7 @@ func (p *proxy) addServer(b *lb.Backend, l *line) *serverLine {
 		b.Differ(l.Directive, "", "the server is called %s", s.table.Get("name"))
 	}
 	s.table.Set(p.endpoint(), net.JoinHostPort(host, strconv.Itoa(port)), l.Directive)
-	for _, d := range p.serverDef {
+	for _, d := range p.usual[l] {
 		s.options(d, d.args(1))
 	}
 	s.options(l, l.args(3))
@@ -174,7 +174,7 @@ func (p *proxy) template(b *lb.Backend, l *line) {
 	}
 	d.Set("most", n)
 	s := &serverLine{p: p, own: l, table: &lb.Table{}}
-	for _, def := range p.serverDef {
+	for _, def := range p.usual[l] {
 		s.options(def, def.args(1))
 	}
 	s.options(l, l.args(4))

@@ -1,11 +1,19 @@
 package haproxy
 
-import "mcplb/cmd/mcplb/convert/lb"
+import (
+	"slices"
+
+	"mcplb/cmd/mcplb/convert/lb"
+)
 
 // sniRoutes translates a choice of the backend by the name in the ClientHello. Exact
 // names go before wildcards, whatever the order of the lines.
 func (g *group) sniRoutes(l *line, when condition, b *proxy) {
-	for _, conj := range when {
+	for i, conj := range when {
+		if slices.ContainsFunc(conj, func(l literal) bool { return l.fact == sni && !l.not }) { // who names a server speaks TLS
+			conj = slices.DeleteFunc(slices.Clone(conj), func(l literal) bool { return l.fact == hello && !l.not })
+			when[i] = conj
+		}
 		if len(conj) != 1 || conj[0].fact != sni || conj[0].not || g.tls != nil {
 			l.Impossible("frontends of mode tcp choose the backend by the name in the ClientHello alone: give others their own port")
 			return

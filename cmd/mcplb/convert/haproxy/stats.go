@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"net"
 	"slices"
 
 	"mcplb/cmd/mcplb/convert/lb"
@@ -39,8 +40,20 @@ func (p *proxy) addStats() {
 		g.lines[0].Impossible("the admin address has no TLS: let it listen on 127.0.0.1")
 		return
 	}
-	p.c.config.Admin.Set("listen", g.addrs[0], g.lines[0].Directive, p.head.Directive)
+	p.c.config.Admin.Set("listen", p.adminAddress(g.addrs[0]), g.lines[0].Directive, p.head.Directive)
 	p.c.config.Admin.Differ(p.head.Directive, "listen", "the page is at /, the CSV at /stats;csv")
+}
+
+// adminAddress returns the admin address: on this machine alone where the page asked for
+// a password, as it would be open otherwise.
+func (p *proxy) adminAddress(address string) string {
+	asks := slices.ContainsFunc(p.stats, func(l *line) bool { return l.arg(1) == "auth" || l.arg(1) == "http-request" })
+	if !asks && !slices.ContainsFunc(p.rules, func(l *line) bool { return l.arg(1) == "auth" || l.arg(1) == "deny" }) {
+		return address
+	}
+	_, port, _ := net.SplitHostPort(address)
+	p.c.config.Admin.Differ(p.head.Directive, "listen", "on this machine alone, as the page cannot ask for passwords")
+	return net.JoinHostPort("127.0.0.1", port)
 }
 
 // stat accounts for a line about the statistics.

@@ -6,10 +6,17 @@ import (
 	"slices"
 )
 
+// admission is what the tcp-request rules of a frontend have said so far.
+type admission struct {
+	accepted []string        // sources that rules behind do not reject
+	everyone map[string]bool // stages at which a rule has accepted every connection
+	hello    bool            // connections of TLS are accepted
+}
+
 // tcpRules translates the tcp-request rules: who may connect, and limits.
 func (g *group) tcpRules() {
 	c := &criteria{named: g.acls, group: g, used: map[*line]bool{}}
-	var accepted []string
+	a := &admission{everyone: map[string]bool{}}
 	for _, l := range g.rules {
 		if l.words[0] != "tcp-request" {
 			continue
@@ -21,6 +28,9 @@ func (g *group) tcpRules() {
 			continue
 		case len(words) == 0 || stage != "connection" && stage != "content" && stage != "session":
 			continue
+		case a.everyone[stage]:
+			l.Unneeded("a rule before it accepts every connection")
+			continue
 		}
 		if len(words[0]) > 8 && words[0][:8] == "track-sc" {
 			if _, err := trackAction(g, l, words[1:]); err != nil {
@@ -31,7 +41,7 @@ func (g *group) tcpRules() {
 		c.notes = nil
 		when, err := c.parse(words[1:])
 		if err == nil {
-			err = g.tcpRule(l, words[0], when, &accepted)
+			err = g.tcpRule(l, words[0], when, a)
 		}
 		if err != nil {
 			l.Impossible("%v", err)
@@ -50,16 +60,16 @@ func (g *group) tcpRules() {
 }
 
 // tcpRule translates one rule that accepts or rejects.
-func (g *group) tcpRule(l *line, action string, when condition, accepted *[]string) error {
+func (g *group) tcpRule(l *line, action string, when condition, a *admission) error {
 	switch action {
 	case "accept":
-		return g.tcpAccept(l, when, accepted)
+		return g.tcpAccept(l, when, a)
 	case "reject", "silent-drop":
 		if len(when) == 0 {
 			l.Unneeded("its condition never holds here")
 		}
 		for _, conj := range when {
-			if err := g.tcpReject(l, conj, *accepted); err != nil {
+			if err := g.tcpReject(l, conj, a); err != nil {
 				return err
 			}
 		}
@@ -73,13 +83,17 @@ func (g *group) tcpRule(l *line, action string, when condition, accepted *[]stri
 }
 
 // tcpAccept notes who is accepted before rules that reject.
-func (g *group) tcpAccept(l *line, when condition, accepted *[]string) error {
+func (g *group) tcpAccept(l *line, when condition, a *admission) error {
 	for _, conj := range when {
 		switch {
 		case len(conj) == 0:
 			l.Unneeded("connections are accepted")
+			a.everyone[l.arg(1)] = true
+		case len(conj) == 1 && conj[0].fact == hello && !conj[0].not:
+			l.Unneeded("connections are accepted")
+			a.hello = true
 		case len(conj) == 1 && conj[0].fact == source && !conj[0].not:
-			*accepted = append(*accepted, conj[0].values...)
+			a.accepted = append(a.accepted, conj[0].values...)
 			l.Translated()
 		default:
 			return errors.New("mcplb accepts and rejects connections by their source")
@@ -89,9 +103,14 @@ func (g *group) tcpAccept(l *line, when condition, accepted *[]string) error {
 }
 
 // tcpReject translates one case in which connections are rejected.
-func (g *group) tcpReject(l *line, conj conjunction, accepted []string) error {
-	f := g.frontend
+func (g *group) tcpReject(l *line, conj conjunction, a *admission) error {
+	f, accepted := g.frontend, a.accepted
 	switch {
+	case a.hello && len(conj) == 0, len(conj) == 1 && conj[0].fact == hello && conj[0].not:
+		g.onlyTLS = l
+		l.Translated()
+	case a.hello:
+		return errors.New("it rejects those alone who do not speak TLS, and mcplb cannot tell them from others")
 	case len(conj) == 0 && len(accepted) > 0:
 		f.AddTo("allow", l.Directive, accepted...)
 	case len(conj) == 0:
@@ -124,9 +143,14 @@ func (g *group) tcpReject(l *line, conj conjunction, accepted []string) error {
 // tcpUses translates use_backend of mode tcp.
 func (g *group) tcpUses(final *proxy) {
 	c := &criteria{named: g.acls, group: g, used: map[*line]bool{}}
+	ended := false
 	for _, l := range g.uses {
 		c.notes = nil
 		when, err := c.parse(l.args(2))
+		if ended {
+			l.Unneeded("a rule before it takes every connection")
+			continue
+		}
 		if err != nil {
 			l.Impossible("%v", err)
 			continue
@@ -135,10 +159,10 @@ func (g *group) tcpUses(final *proxy) {
 		switch {
 		case b == nil:
 			l.Impossible("there is no backend %q", l.arg(1))
-		case len(when) == 1 && len(when[0]) == 0 && final == nil:
+		case len(when) == 1 && len(when[0]) == 0:
 			g.frontend.Set("backend", g.c.backendOf(b, g.mode), l.Directive)
 			g.c.serves[g.frontend] = true
-			final = b
+			final, ended = b, true
 		case len(when) == 0:
 			l.Unneeded("its condition never holds here")
 		default:
@@ -147,6 +171,9 @@ func (g *group) tcpUses(final *proxy) {
 		for _, note := range c.notes {
 			g.front.Differ(l.Directive, "", "%s", note)
 		}
+	}
+	if g.onlyTLS != nil && final != nil {
+		g.onlyTLS.Impossible("what is no TLS goes to the frontend's backend, as what no route takes: mcplb cannot refuse it")
 	}
 	markUsed(g.proxy, c)
 }

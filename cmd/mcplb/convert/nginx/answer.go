@@ -234,29 +234,43 @@ func (g *group) compared(n *node, variable, operator, value string) ([]string, e
 	default:
 		return nil, fmt.Errorf("mcplb has no condition %q", operator)
 	}
-	found := alternatives.FindStringSubmatch(value)
-	if found == nil || !plain(found[1]) {
-		return nil, fmt.Errorf("%s is a regular expression, and mcplb's conditions are none", value)
+	values, err := finiteValues(value, strings.HasPrefix(variable, "$http_") && variable != "$http_host")
+	switch {
+	case variable == "$host" || variable == "$http_host":
+		values, err = lb.FiniteHosts(value)
+	case err != nil && isToken[variable]:
+		if found := alternatives.FindStringSubmatch(value); found != nil && plain(found[1]) {
+			g.frontend.Differ(n.Directive, "", "complete values are compared")
+			values, err = strings.Split(strings.ReplaceAll(found[1], `\`, ""), "|"), nil
+		}
 	}
-	values := strings.Split(strings.ReplaceAll(found[1], `\`, ""), "|")
-	if strings.Contains(operator, "*") && variable != "$host" {
+	if err != nil {
+		return nil, fmt.Errorf("%s is a regular expression that mcplb's conditions cannot say: %w", value, err)
+	}
+	if strings.Contains(operator, "*") && variable != "$host" && variable != "$http_host" {
 		g.frontend.Differ(n.Directive, "", "values are compared with regard to case")
 		values = spellings(values)
 	}
-	starts, ends := strings.HasPrefix(value, "^"), strings.HasSuffix(value, "$")
-	grouped := len(values) == 1 || strings.Contains(value, "(") // or else an anchor is of one of them alone
-	switch {
-	case starts && ends && grouped:
-	case isToken[variable]:
-		g.frontend.Differ(n.Directive, "", "complete values are compared")
-	case starts && grouped && strings.HasPrefix(variable, "$http_") && variable != "$http_host":
-		for i := range values {
-			values[i] += "*"
-		}
-	default:
-		return nil, fmt.Errorf("%s is a part of the value, and mcplb compares complete values, or of headers the beginning (^)", value)
-	}
 	return values, nil
+}
+
+// finiteValues returns the values for which a regular expression stands: complete ones, and
+// beginnings ("v2*") where those may be.
+func finiteValues(expression string, beginnings bool) (values []string, err error) {
+	all, fold, err := lb.Finite(expression)
+	for _, m := range all {
+		switch {
+		case m.Front, m.Back && !beginnings, m.Text == "":
+			return nil, errors.New("mcplb compares complete values, or the beginnings of headers")
+		case m.Back:
+			m.Text += "*"
+		}
+		values = append(values, m.Text)
+	}
+	if fold {
+		values = spellings(values)
+	}
+	return values, err
 }
 
 // spellings are values in their usual spellings.

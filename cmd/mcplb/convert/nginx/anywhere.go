@@ -86,6 +86,35 @@ func words(text string) map[string]bool {
 	return set
 }
 
+// unmatched says why a directive that needs no counterpart with other arguments has none with
+// these, or "".
+func unmatched(n *node) string {
+	first := n.arg(0)
+	switch n.name {
+	case "proxy_redirect":
+		if first != "off" && first != "default" {
+			return "Location passes as the server writes it"
+		}
+	case "proxy_pass_request_headers", "proxy_pass_request_body":
+		if first == "off" {
+			return "what a client sends is passed on"
+		}
+	case "merge_slashes", "ignore_invalid_headers":
+		if first == "off" {
+			return needless[n.name]
+		}
+	case "proxy_store":
+		if first != "off" {
+			return needless[n.name]
+		}
+	case "proxy_intercept_errors":
+		if first == "on" {
+			return "responses of servers pass as they are, without a page"
+		}
+	}
+	return ""
+}
+
 // needless are the directives that need no counterpart, with the reason. A new one is
 // one entry.
 var needless = map[string]string{

@@ -2,7 +2,6 @@ package nginx
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +49,9 @@ func (r *rules) content(s *scope, conditions *lb.Table, priority int) {
 		r.add(priority, conditions, sourced(notFound("a page of error_pages, which mcplb does not serve"), s))
 		g.frontend.Differ(s.node.Directive, "", "%s: 404 for who asks for the page itself", s.node.Text)
 	case len(s.own["internal"]) > 0:
+		for _, n := range s.node.inner {
+			n.Unneeded("internal: not for clients")
+		}
 		s.own["internal"][0].Translated()
 		r.add(priority, conditions, sourced(notFound("internal: not for clients"), s))
 	default:
@@ -168,9 +170,6 @@ func (g *group) proxied(s *scope, n *node, conditions *lb.Table) (all []variant,
 	return all, nil
 }
 
-// stripping is a rewrite that takes a prefix off.
-var stripping = regexp.MustCompile(`^\^?(/[\w./-]*?)/?(?:\(/\|\$\)|/\?)?\(\.\*\)\$?$`)
-
 // rewritten translates the change of the path: by the URL of the proxy_pass, or by a
 // rewrite before it.
 func (g *group) rewritten(s *scope, n *node, t *lb.Table, conditions *lb.Table, path string) error {
@@ -191,17 +190,16 @@ func (g *group) rewritten(s *scope, n *node, t *lb.Table, conditions *lb.Table, 
 		if rw.arg(2) != "break" && rw.arg(2) != "last" && rw.arg(2) != "" {
 			continue
 		}
-		found := stripping.FindStringSubmatch(rw.arg(0))
-		to := regexp.MustCompile(`^(/[\w./-]*?)/?\$[12]$`).FindStringSubmatch(rw.arg(1))
-		if found == nil || to == nil || path != "" {
+		from, to, ok := lb.ChangedPrefix(rw.arg(0), rw.arg(1))
+		if !ok || path != "" {
 			rw.Impossible("mcplb takes a prefix off the path (strip_prefix) or puts one before it (add_prefix); this is another change")
 			continue
 		}
-		if prefix+before != "" || strings.Trim(to[1], "/") != "" && !under(location+exact, found[1]) {
-			rw.Impossible("a route changes the path of all its requests, once: write a location %s", found[1])
+		if prefix+before != "" || to != "" && !under(location+exact, from) {
+			rw.Impossible("a route changes the path of all its requests, once: write a location %s", from)
 			continue
 		}
-		prefix, before = found[1], to[1]
+		prefix, before = from, to
 		t.Differ(rw.Directive, "", "by whole segments of the canonical path")
 	}
 	prefix, before = strings.TrimRight(prefix, "/"), strings.TrimRight(before, "/")

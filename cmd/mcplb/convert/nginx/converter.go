@@ -112,7 +112,7 @@ var mains = map[string]func(c *converter, n *node){
 // convert translates what all files have.
 func (c *converter) convert() {
 	c.config.Remarks = append(c.config.Remarks,
-		"X-Forwarded-*, Forwarded and X-Real-IP of clients that are no trusted_proxies do not reach servers; nginx passes them on. Servers are spoken to in HTTP/1.1, with kept connections; WebSockets pass everywhere. Server and Date of a response are the server's own.",
+		"X-Forwarded-*, Forwarded and X-Real-IP of clients that are no trusted_proxies do not reach servers; nginx passes them on. Servers are spoken to in HTTP/1.1, with kept connections; WebSockets pass everywhere. Server, Date and Location of a response are the server's own: nginx writes a Location of the server's address as one of its own (proxy_redirect default).",
 		"mcplb checks every server: nginx goes by failures of clients' requests alone. Paths are prefixes of whole segments: location /x is /x and /x/..., not /xy.",
 		"Where servers speak JSON-RPC in lines over TCP, mode = \"mcp\" counts and checks messages; sticky.session = true keeps MCP sessions on their server.")
 	for _, s := range c.http {
@@ -201,6 +201,10 @@ const noCounterpart = "mcplb has no counterpart"
 func (c *converter) account(s *scope) {
 	for _, n := range s.node.inner {
 		if n.Outcome() != lb.Impossible || n.Note() != noCounterpart {
+			continue
+		}
+		if why := unmatched(n); why != "" {
+			n.Impossible("%s", why)
 			continue
 		}
 		if why, ok := needless[n.name]; ok {

@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -15,6 +16,7 @@ func (g *group) serverNames(s *scope, isDefault bool) {
 			lower := strings.ToLower(strings.TrimSuffix(name, "."))
 			switch {
 			case strings.HasPrefix(lower, ".") || isHost(lower) || lower == "_" || lower == "":
+			case strings.HasPrefix(lower, "~") && regularName(name):
 			case isDefault:
 				g.frontend.Differ(n.Directive, "", "%s: the default server takes it, as all hosts that no other has", name)
 			default:
@@ -85,4 +87,29 @@ func excluded(hosts, others []string) (not []string) {
 		}
 	}
 	return not
+}
+
+// regularName reports whether a name is a regular expression that stands for hosts.
+func regularName(name string) bool {
+	hosts, err := lb.FiniteHosts(strings.ToLower(name[1:]))
+	return err == nil && !slices.ContainsFunc(hosts, func(h string) bool { return !isHost(h) })
+}
+
+// mapHosts returns the hosts for which a line of a map holds: none if it never does.
+// Masks are masks where the map says "hostnames".
+func mapHosts(m *node, line string) (hosts []string, err error) {
+	masks := slices.ContainsFunc(m.inner, func(n *node) bool { return n.name == "hostnames" && len(n.args) == 0 })
+	line = strings.ToLower(line)
+	isMask := strings.HasPrefix(line, ".") || strings.HasPrefix(line, "*.") || strings.HasSuffix(line, ".*")
+	switch {
+	case strings.HasPrefix(line, "~"):
+		return lb.FiniteHosts(strings.TrimPrefix(line[1:], "*"))
+	case isMask && !masks, line == "":
+		return nil, nil
+	case strings.HasPrefix(line, ".") && isHost(line[1:]):
+		return []string{line[1:], "*" + line}, nil
+	case !isHost(line):
+		return nil, fmt.Errorf("%q is no host and no domain (*.example.com)", line)
+	}
+	return []string{line}, nil
 }

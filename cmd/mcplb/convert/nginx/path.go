@@ -3,7 +3,6 @@ package nginx
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"mcplb/cmd/mcplb/convert/lb"
@@ -41,10 +40,7 @@ func (r *rules) place(n *node) (all []*lb.Table, priority int, err error) {
 	case modifier == "~" || modifier == "~*":
 		r.regular++
 		priority = priorityRegex - r.regular
-		err = regular(path, set)
-		if err == nil && modifier == "~*" {
-			r.g.frontend.Differ(n.Directive, "", "paths are compared with regard to case")
-		}
+		err = r.expression(n, path, set)
 	default:
 		err = fmt.Errorf("%q is no path that mcplb has", path)
 	}
@@ -56,29 +52,26 @@ func isPath(p string) bool {
 	return strings.HasPrefix(p, "/") && !strings.ContainsAny(p, `\*?#%^$`) && !strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
-// simple are the regular expressions that are paths, or beginnings of paths: with
-// alternatives in one place, and an end.
-var simple = regexp.MustCompile(`^\^(/[\w./\\-]*)(?:\((?:\?:)?([\w./|\\-]+)\)([\w./\\-]*))?(\$|\(/\|\$\)|\(/\.\*\)\?\$?|/?\.\*\$?|/?\(\.\*\)\$?|/\?\$)?$`)
-
-// regular calls set for each path of a regular expression.
-func regular(expression string, set func(key, value string)) error {
-	found := simple.FindStringSubmatch(expression)
-	if found == nil || !plain(found[1]+found[2]+found[3]) {
-		return fmt.Errorf("%s is a regular expression, and mcplb's paths are none", expression)
+// regular calls set for each path for which a regular expression stands.
+func (r *rules) expression(n *node, expression string, set func(key, value string)) error {
+	paths, fold, err := lb.FinitePaths(expression)
+	if err != nil {
+		return fmt.Errorf("%s is a regular expression that mcplb's paths cannot say: %w", expression, err)
 	}
-	key := "path"
-	if found[4] == "$" || found[4] == `/?$` {
-		key = "path_exact"
-	}
-	for middle := range strings.SplitSeq(found[2], "|") {
-		path := strings.ReplaceAll(found[1]+middle+found[3], `\`, "")
-		if !isPath(path) {
-			return fmt.Errorf("%s is a regular expression, and mcplb's paths are none", expression)
-		}
-		if path == "/" && key == "path" {
+	for _, p := range paths {
+		switch {
+		case !isPath(p.Text):
+			return fmt.Errorf("%s is a regular expression that mcplb's paths cannot say", expression)
+		case p.Reach == lb.Exact:
+			set("path_exact", p.Text)
+		case p.Text == "/":
 			return errors.New("a regular expression for every path would go before all locations")
+		default:
+			set("path", p.Text)
 		}
-		set(key, path)
+	}
+	if fold || n.arg(0) == "~*" {
+		r.g.frontend.Differ(n.Directive, "", "paths are compared with regard to case")
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package nginx
 import (
 	"slices"
 	"strings"
+
+	"mcplb/cmd/mcplb/convert/lb"
 )
 
 // scope is a level of the configuration: http, server, location or if. Simple
@@ -74,12 +76,17 @@ func (s *scope) server() *scope {
 }
 
 // names returns the names of a server that are hosts for mcplb: "*.example.com" for
-// domains, two for ".example.com". Others are left out.
+// domains, two for ".example.com", those for which a regular expression stands. Others are
+// left out.
 func (s *scope) names() (hosts []string) {
 	for _, n := range s.own["server_name"] {
 		for _, name := range n.args {
 			name = strings.ToLower(strings.TrimSuffix(name, "."))
 			switch {
+			case strings.HasPrefix(name, "~"):
+				if found, err := lb.FiniteHosts(name[1:]); err == nil && regularName(name) {
+					hosts = append(hosts, found...)
+				}
 			case strings.HasPrefix(name, "."):
 				hosts = append(hosts, name[1:], "*"+name)
 			case isHost(name):
@@ -95,4 +102,13 @@ func (s *scope) names() (hosts []string) {
 func isHost(name string) bool {
 	rest := strings.TrimPrefix(name, "*.")
 	return rest != "" && rest != "_" && !strings.ContainsAny(rest, "*~$ \\^()_\"") && strings.Trim(rest, ".-") == rest
+}
+
+// firstName returns the server's first name, which is $server_name, if it is a host.
+func (s *scope) firstName() (name string, ok bool) {
+	for _, n := range s.own["server_name"] {
+		name = strings.TrimPrefix(strings.ToLower(n.arg(0)), ".")
+		return name, isHost(name) && !strings.HasPrefix(name, "*")
+	}
+	return "", false
 }

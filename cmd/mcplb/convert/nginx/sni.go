@@ -23,19 +23,28 @@ func (c *converter) streamMap(g *group, s *scope, pass *node, name string) {
 		target := line.arg(0)
 		switch {
 		case line.name == "hostnames" || line.name == "volatile":
-		case len(line.args) != 1 || strings.HasPrefix(line.name, "~") || line.name == "include" || strings.Contains(target, "$"):
+		case len(line.args) != 1 || line.name == "include" || strings.Contains(target, "$"):
 			m.Impossible("the line %q of the map is no name with a backend", line.name)
 		case line.name == "default":
 			f.Set("backend", c.streamBackend(s, pass, target), pass.Directive)
 		default:
-			names := []string{line.name}
-			if strings.HasPrefix(line.name, ".") {
-				names = []string{line.name[1:], "*" + line.name}
-			}
-			t := &lb.Table{From: []*lb.Directive{m.Directive}}
-			t.Set("sni", names, m.Directive)
-			t.Set("backend", c.streamBackend(s, pass, target))
-			f.Routes = append(f.Routes, t)
+			c.streamRoute(g, s, pass, m, line)
 		}
+	}
+}
+
+// streamRoute writes the route for a line of a map of names.
+func (c *converter) streamRoute(g *group, s *scope, pass, m, line *node) {
+	names, err := mapHosts(m, line.name)
+	switch {
+	case err != nil:
+		m.Impossible("the line %q of the map: %v", line.name, err)
+	case len(names) == 0:
+		g.frontend.Comment("", m.Place.String()+": the line "+line.name+" of the map never holds: masks need the word hostnames")
+	default:
+		t := &lb.Table{From: []*lb.Directive{m.Directive}}
+		t.Set("sni", names, m.Directive)
+		t.Set("backend", c.streamBackend(s, pass, line.arg(0)))
+		g.frontend.Routes = append(g.frontend.Routes, t)
 	}
 }

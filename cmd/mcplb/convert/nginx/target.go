@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"mcplb/cmd/mcplb/convert/lb"
@@ -66,11 +67,13 @@ func (g *group) mapped(s *scope, m *node, join func(string) string) (all []choic
 	}
 	m.Translated()
 	var others *choice
-	for _, line := range m.inner {
+	lines := slices.Clone(m.inner)
+	slices.SortStableFunc(lines, func(a, b *node) int { return a.mapRank() - b.mapRank() })
+	for _, line := range lines {
 		if line.name == "hostnames" || line.name == "volatile" {
 			continue
 		}
-		if strings.HasPrefix(line.name, "~") || line.name == "include" || len(line.args) != 1 || line.arg(0) == "" {
+		if line.name == "include" || len(line.args) != 1 || line.arg(0) == "" {
 			return nil, fmt.Errorf("the line %q of the map is no value", line.name)
 		}
 		t, err := g.target(s, join(line.arg(0)))
@@ -78,28 +81,53 @@ func (g *group) mapped(s *scope, m *node, join func(string) string) (all []choic
 			return nil, err
 		}
 		c := choice{&lb.Table{From: []*lb.Directive{m.Directive}}, t}
-		switch {
-		case line.name == "default":
+		if line.name == "default" {
 			others = &c
 			continue
+		}
+		values, err := mapValues(m, key, line.name)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("the line %q of the map: %w", line.name, err)
+		case len(values) == 0:
+			continue
+		case key == "headers" && line.name == "":
+			c.conditions.Set("not_headers", lb.Inline{{Key: headerName(m.arg(0)), Value: []string{}}}, m.Directive)
 		case key == "headers":
-			c.conditions.Set(key, lb.Inline{{Key: headerName(m.arg(0)), Value: []string{line.name}}}, m.Directive)
+			c.conditions.Set(key, lb.Inline{{Key: headerName(m.arg(0)), Value: values}}, m.Directive)
 		default:
-			name := line.name
-			if strings.HasPrefix(name, ".") {
-				name = "*" + name
-			}
-			c.conditions.Set(key, []string{name}, m.Directive)
+			c.conditions.Set(key, values, m.Directive)
 		}
 		all = append(all, c)
 	}
-	if others != nil {
-		all = append(all, *others)
+	if others == nil {
+		return nil, errors.New("the map has no default, and mcplb has no request without a backend")
 	}
-	if len(all) == 0 {
-		err = errors.New("the map has no values")
+	return append(all, *others), nil
+}
+
+// mapRank orders the lines of a map as nginx compares them: regular expressions come last.
+func (n *node) mapRank() int {
+	if strings.HasPrefix(n.name, "~") {
+		return 1
 	}
-	return all, err
+	return 0
+}
+
+// mapValues returns the values of a condition for a line of a map: none if it never holds.
+func mapValues(m *node, key, line string) (values []string, err error) {
+	if key == "host" {
+		return mapHosts(m, line)
+	}
+	expression, ok := strings.CutPrefix(line, "~")
+	if !ok {
+		return []string{line}, nil
+	}
+	expression, fold := strings.CutPrefix(expression, "*")
+	if values, err = finiteValues(expression, key == "headers"); fold {
+		values = spellings(values)
+	}
+	return values, err
 }
 
 // target reads a URL.

@@ -121,17 +121,11 @@ var serverParameters = map[string]func(x *use, n *node, t *lb.Table, value strin
 			x.backend.Differ(n.Directive, "timeout_queue", "max_conns: over it, clients wait for timeout_queue")
 		}
 	},
-	"backup": func(_ *use, n *node, t *lb.Table, _ string) { t.Set("backup", true, n.Directive) },
-	"down":   func(_ *use, n *node, t *lb.Table, _ string) { t.Set("disabled", true, n.Directive) },
-	"max_fails": func(x *use, n *node, _ *lb.Table, value string) {
-		if value == "0" {
-			x.backend.Check.Set("observe", false, n.Directive)
-			return
-		}
-		x.backend.Check.Differ(n.Directive, "observe", "max_fails, fail_timeout: a refused connection counts as a failed check, and checks say when a server is well again")
-	},
+	"backup":    func(_ *use, n *node, t *lb.Table, _ string) { t.Set("backup", true, n.Directive) },
+	"down":      func(_ *use, n *node, t *lb.Table, _ string) { t.Set("disabled", true, n.Directive) },
+	"max_fails": maxFails,
 	"fail_timeout": func(x *use, n *node, _ *lb.Table, _ string) {
-		x.backend.Check.Differ(n.Directive, "observe", "max_fails, fail_timeout: a refused connection counts as a failed check, and checks say when a server is well again")
+		x.backend.Check.Differ(n.Directive, "observe", "fail_timeout: checks say when a server is well again")
 	},
 	"resolve": func(_ *use, n *node, _ *lb.Table, _ string) { n.Translated() },
 	"slow_start": func(x *use, n *node, _ *lb.Table, value string) {
@@ -142,6 +136,24 @@ var serverParameters = map[string]func(x *use, n *node, t *lb.Table, value strin
 	"route": func(x *use, n *node, _ *lb.Table, _ string) {
 		x.backend.Differ(n.Directive, "", "the cookie's value is a hash of the server's name")
 	},
+}
+
+// maxFails converts max_fails. nginx takes a server out of service for fail_timeout after so
+// many failures of clients. With observe the first one does, if the check that it starts
+// fails, too, so that a server that restarts in a moment would be away for seconds: its
+// clients would open sessions on other servers, and lose these when they go back. So
+// observe is for max_fails=1 alone, nginx's default. Otherwise the checks decide, and
+// refused requests are tried on another server meanwhile, as in nginx.
+func maxFails(x *use, n *node, _ *lb.Table, value string) {
+	switch value {
+	case "1":
+		x.backend.Check.Differ(n.Directive, "observe", "max_fails: a refused connection counts as a failed check")
+	case "0":
+		x.backend.Check.Set("observe", false, n.Directive)
+	default:
+		x.backend.Check.Set("observe", false, n.Directive)
+		x.backend.Check.Differ(n.Directive, "observe", "max_fails: checks alone say when a server is down; what it refuses is tried on others at once")
+	}
 }
 
 // upstreamDirectives are the directives of an upstream. A new one is one entry.

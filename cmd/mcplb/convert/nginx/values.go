@@ -160,8 +160,8 @@ func (g *group) variable(name string, in *scope) (value, note string, err error)
 		}
 		return "", "", nil
 	case "server_name":
-		if names := in.server().names(); len(names) > 0 {
-			return names[0], "", nil
+		if first, ok := in.server().firstName(); ok {
+			return first, "", nil
 		}
 	case "scheme":
 		if g.tls {
