@@ -14,7 +14,6 @@ import (
 	"mcplb/proxy/admin"
 	"mcplb/proxy/http1"
 	"mcplb/proxy/l7"
-	"mcplb/proxy/mcp"
 	"mcplb/proxy/rules"
 	"mcplb/proxy/session"
 )
@@ -176,13 +175,12 @@ func (e *explanation) decide() {
 			e.refused(status, why)
 			return
 		}
-		var body mcp.Reader
-		body.Feed([]byte(e.asked.Body))
-		if fault := body.End(); fault != mcp.FaultNone {
-			e.refused(400, fault.Text())
+		calls, status, why := l7.ForetellBody(e.frontend, d.Route, &e.head, []byte(e.asked.Body))
+		if status != 0 {
+			e.refused(status, why)
 			return
 		}
-		d = m.MatchBody(&e.request, s, body.Calls(), new(rules.Shares)) // and notes the message that decides
+		d = m.MatchBody(&e.request, s, calls, new(rules.Shares)) // and notes the message that decides
 	}
 	e.answer.Message = string(bytes.TrimSpace(fmt.Appendf(nil, "%s %s", e.request.Message.Method, e.request.Message.Name)))
 	e.answer.Route, e.answer.Why = rules.Title(e.frontend, d.Route), rules.Why(e.frontend, &e.request, d)
@@ -231,7 +229,9 @@ func (e *explanation) outcome(d rules.Decision) {
 		a.Outcome, a.Status = "redirected", route.Redirect.Status
 	default:
 		a.Outcome, a.Backend, a.Endpoint = "forwarded", cmp.Or(route.Backend, e.frontend.Backend), string(route.Endpoint)
-		if most := e.mostBody(route); most > 0 && int64(len(e.asked.Body)) > most {
+		if status, why := l7.ForetellPath(e.frontend, d.Route, &e.head); status != 0 {
+			e.instead(status, why)
+		} else if most := e.mostBody(route); most > 0 && int64(len(e.asked.Body)) > most {
 			e.instead(413, fmt.Sprintf("the body is longer than max_body, which is %d bytes", most))
 		}
 	}

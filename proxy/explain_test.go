@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+	"compress/zlib"
 	"errors"
 	"strings"
 	"testing"
@@ -51,6 +53,10 @@ deny = true
 host = "safe.example.org"
 mcp_name = ["slow_*"]
 backend = "slow"
+[[frontend.web.route]]
+path = "/tenant"
+strip_prefix = "/tenant"
+add_prefix = "/t/a"
 [frontend.api]
 listen = ":9090"
 mode = "http"
@@ -115,6 +121,12 @@ func TestExplainRoute(t *testing.T) {
 		"kept out":              {admin.RouteRequest{URL: "http://x:8080/", Source: "::ffff:198.51.100.7"}, "refused", "none", "allow or deny"},
 		"a long body":           {admin.RouteRequest{Method: "POST", URL: "http://x:8080/small", Body: "12345"}, "refused", "route[0] path /small", "max_body"},
 		"a short body":          {admin.RouteRequest{Method: "POST", URL: "http://x:8080/small", Body: "1234"}, "forwarded nodes http", "route[0] path /small", ""},
+		"another charset":       {admin.RouteRequest{Method: "POST", URL: "http://safe.example.org:8080/", Body: call("x"), Headers: []string{"Content-Type: application/json; charset=utf-16"}}, "refused", "none", "UTF-8"},
+		"not what it says":      {admin.RouteRequest{Method: "POST", URL: "http://safe.example.org:8080/", Body: call("x"), Headers: []string{"Content-Encoding: gzip"}}, "refused", "none", "Content-Encoding"},
+		"compressed":            {admin.RouteRequest{Method: "POST", URL: "http://safe.example.org:8080/", Body: deflated(t, call("delete_b")), Headers: []string{"Content-Encoding: deflate"}}, "denied", "route[6] host safe.example.org", "delete_b"},
+		"too long to be read":   {admin.RouteRequest{Method: "POST", URL: "http://safe.example.org:8080/", Body: strings.Repeat(" ", 16<<20) + call("delete_b")}, "refused", "none", "larger"},
+		"out of a prefix":       {admin.RouteRequest{URL: "http://x:8080/tenant/..%2fb"}, "refused", "route[8] path /tenant", "leads out"},
+		"within a prefix":       {admin.RouteRequest{URL: "http://x:8080/tenant/x/..%2fb"}, "forwarded nodes http", "route[8] path /tenant", ""},
 		"by port":               {admin.RouteRequest{URL: "http://x:9090/admin"}, "forwarded slow http", "none", ""},
 	} {
 		got, err := ExplainRoute(config, c.asked)
@@ -140,4 +152,15 @@ func TestExplainRoute(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
+}
+
+// deflated is a body with Content-Encoding: deflate.
+func deflated(t *testing.T, body string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := zlib.NewWriter(&b)
+	if _, err := w.Write([]byte(body)); err != nil || w.Close() != nil {
+		t.Fatal("compressing", err)
+	}
+	return b.String()
 }

@@ -58,6 +58,7 @@ type Accounts struct {
 	byKey          map[AccountKey]*account
 	oldest, newest *account // the ends of the list of those without requests
 	most           int
+	elsewhere      map[AccountKey]*account // those with requests in the old process of an upgrade
 }
 
 // account is one account.
@@ -68,12 +69,16 @@ type Accounts struct {
 type account struct {
 	bucket
 	key          AccountKey
-	holders      int          // requests that pass, or wait
+	holders      int          // requests that pass, or wait; one more with elsewhere
 	active       int          // requests that have passed, and are not over
+	elsewhere    int          // those in the old process of an upgrade
 	turns        atomic.Int32 // requests that wait for a token
 	line         []*Pass      // requests that wait for others to end, the first first
 	older, newer *account
 }
+
+// busy is how many requests are under way, wherever.
+func (c *account) busy() int { return c.active + c.elsewhere }
 
 // NewAccounts returns no accounts yet, and remembers most of them; 0 = any number.
 func NewAccounts(most int) *Accounts {
@@ -164,7 +169,8 @@ type AccountRecord struct {
 }
 
 // Handover returns the accounts that a new one would not equal. Requests under way
-// are not among them: those that move are held again (Reinstate).
+// are not among them: those that move are held again (Reinstate), the others are
+// counted (Active).
 func (a *Accounts) Handover(now int64) []AccountRecord {
 	a.mu.Lock()
 	defer a.mu.Unlock()

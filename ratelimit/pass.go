@@ -119,7 +119,7 @@ func (p *Pass) ask(now int64) (Answer, woken) {
 // wait there before it.
 func (p *Pass) mayPass(i int, now int64) bool {
 	c := &p.claims[i]
-	if most := c.Limit.concurrency; most > 0 && c.account.active+p.ahead(i) >= most {
+	if most := c.Limit.concurrency; most > 0 && c.account.busy()+p.ahead(i) >= most {
 		return false
 	}
 	if c.Limit.rate.interval == 0 {
@@ -164,7 +164,7 @@ func (p *Pass) charge(i int, now int64) {
 // await lets the request wait at a claim, where it keeps its place if it waits there.
 func (p *Pass) await(i int, now int64) (Answer, woken) {
 	c := &p.claims[i]
-	full := c.Limit.concurrency > 0 && c.account.active+p.ahead(i) >= c.Limit.concurrency
+	full := c.Limit.concurrency > 0 && c.account.busy()+p.ahead(i) >= c.Limit.concurrency
 	var free woken
 	if p.at != i || p.inLine != full {
 		free = p.leaveQueue()
@@ -184,7 +184,7 @@ func (p *Pass) await(i int, now int64) (Answer, woken) {
 // untilRoom is when a limit that refuses may have room.
 func (p *Pass) untilRoom(i int, now int64) time.Duration {
 	c := &p.claims[i]
-	if c.Limit.concurrency > 0 && c.account.active+p.ahead(i) >= c.Limit.concurrency {
+	if c.Limit.concurrency > 0 && c.account.busy()+p.ahead(i) >= c.Limit.concurrency {
 		return inFlightRetry
 	}
 	return time.Duration(max(1, c.account.until(c.Limit.rate, int64(p.tokens(i)), now)))
@@ -203,7 +203,7 @@ func (p *Pass) leaveQueue() (free woken) {
 	if p.inLine {
 		c.account.line = slices.DeleteFunc(c.account.line, func(q *Pass) bool { return q == p })
 		p.inLine = false
-		free = c.movedUp(nil)
+		free = c.account.movedUp(nil)
 	}
 	p.at = -1
 	return free
@@ -211,9 +211,9 @@ func (p *Pass) leaveQueue() (free woken) {
 
 // movedUp appends those in line who may pass now, and were not woken for it. Each has a
 // limit of its own of what it was when it came.
-func (c *claim) movedUp(list woken) woken {
-	for place, waiting := range c.account.line {
-		if most := waiting.claims[waiting.at].Limit.concurrency; c.account.active+place >= most {
+func (c *account) movedUp(list woken) woken {
+	for place, waiting := range c.line {
+		if most := waiting.claims[waiting.at].Limit.concurrency; c.busy()+place >= most {
 			break
 		}
 		if !waiting.woken {
@@ -246,7 +246,7 @@ func (p *Pass) Leave() {
 		c := &p.claims[i]
 		if p.passed {
 			c.account.active--
-			free = c.movedUp(free)
+			free = c.account.movedUp(free)
 		}
 		a.release(c.account)
 		c.account = nil
@@ -328,7 +328,9 @@ func (p *Pass) Reinstate(a *Accounts, keys []AccountKey, now int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range p.claims {
-		p.claims[i].account.active++
+		c := p.claims[i].account
+		c.active++
+		c.elsewhere = max(c.elsewhere-1, 0)
 	}
 	p.passed = true
 }

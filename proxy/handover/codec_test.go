@@ -18,6 +18,7 @@ import (
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/session"
 	"mcplb/proxy/tlsio"
+	"mcplb/ratelimit"
 )
 
 // Payloads decode to what was encoded, in any mixture of kinds, and types are
@@ -272,7 +273,8 @@ func someReport() *report {
 	return &report{
 		Held: Holdings{
 			Clients: 3, Slots: []SlotCount{{SlotKey{1, 0}, 2}, {SlotKey{1, spareEntry}, 1}}, Sources: []SourceCount{{77, 3}},
-			Counts: []Growth{{Owner: "frontend f stream", Sums: []GrownSum{{"Sessions", []uint64{3}}}, Maxima: []GrownMaximum{{"Connect.max", 5}}}},
+			Accounts: []ratelimit.AccountCount{{Key: ratelimit.AccountKey{1, 2}, Active: 2}},
+			Counts:   []Growth{{Owner: "frontend f stream", Sums: []GrownSum{{"Sessions", []uint64{3}}}, Maxima: []GrownMaximum{{"Connect.max", 5}}}},
 		},
 		Waiting: []Waiting{{WaitKey{0, conf.EndpointTCP, 0}, 2}, {WaitKey{0, "", 1}, 1}},
 		History: &admin.HandoverHistory{Times: []time.Time{time.Unix(1e9, 0).UTC()}, Series: []admin.HandoverSeries{{Values: []float32{1.5}}}},

@@ -90,6 +90,7 @@ func (n *New) hold(h *Holdings) error {
 		return err
 	}
 	n.held.adjust(h)
+	n.Balancer.Accounts().SetElsewhere(h.Accounts, n.Balancer.Engine().Now())
 	addGrowth(n.Balancer, h.Counts)
 	n.held.clients = h.Clients
 	n.Balancer.SetOldClients(h.Clients)

@@ -137,7 +137,7 @@ func (o *Old) countStaying() {
 // until the next report.
 func (o *Old) holdings() Holdings {
 	most := o.reserve() // before the slots are counted: from now on there will be no more
-	h := Holdings{Clients: o.Balancer.Engine().Load(), Counts: o.counts.growth(o.Balancer)}
+	h := Holdings{Clients: o.Balancer.Engine().Load(), Accounts: o.Balancer.Accounts().Active(), Counts: o.counts.growth(o.Balancer)}
 	slots, sources := map[SlotKey]int{}, map[uint64]int{}
 	o.everySession(func(_ *reactor.Conn, s session.Session) {
 		slot, source := s.Holds()

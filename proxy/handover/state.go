@@ -74,10 +74,11 @@ type ServerState struct {
 // Holdings are what the old process holds, and what it has counted since the
 // last time.
 type Holdings struct {
-	Clients int
-	Slots   []SlotCount
-	Sources []SourceCount
-	Counts  []Growth
+	Clients  int
+	Slots    []SlotCount
+	Sources  []SourceCount
+	Accounts []ratelimit.AccountCount // requests under the limits of routes
+	Counts   []Growth
 }
 
 // SlotKey is a server, and what its pool remembers a slot's client by.
@@ -106,7 +107,7 @@ type SourceCount struct {
 // may claim to hold.
 const mostHeld = 1 << 24
 
-var errHoldings = errors.New("decoding what is handed over: impossible numbers of slots or connections")
+var errHoldings = errors.New("decoding what is handed over: impossible numbers of slots, connections or requests")
 
 // check refuses numbers that no process can have.
 func (h *Holdings) check() error {
@@ -122,6 +123,11 @@ func (h *Holdings) check() error {
 			return errHoldings
 		}
 		sources += s.Count
+	}
+	for _, a := range h.Accounts {
+		if a.Active < 0 || a.Active > mostHeld {
+			return errHoldings
+		}
 	}
 	if h.Clients < 0 || h.Clients > mostHeld {
 		return errHoldings

@@ -142,6 +142,12 @@ func TestPrefixes(t *testing.T) {
 			t.Errorf("%s: the server received %s, want %s and the prefix %q", c.target, body, c.want, c.prefix)
 		}
 	}
+	for _, target := range []string{"/b/..%2fx", "/b/x/..;/..;/y", "/b/..%5cx", "/e/%2e%2e%2F..%2fx", "/b/%252e%252e/x"} {
+		client.Say(get(target))
+		if _, body := client.wantStatus("GET", 400); !strings.Contains(body, "leads out of the prefix") {
+			t.Errorf("%s: %s", target, body)
+		}
+	}
 	client.Say(get("/a/x", "X-Forwarded-Prefix: /outer/"))
 	if _, body := client.wantStatus("GET", 200); !strings.Contains(body, "X-Forwarded-Prefix=/outer/a") {
 		t.Errorf("behind a trusted proxy: %s", body)

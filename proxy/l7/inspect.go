@@ -215,10 +215,15 @@ const mostInflated = 64 << 20
 // inflate reads the compressed body of the request that is the input, and reports
 // whether it is longer than it may be.
 func (x router) inflate(most int64) (tooLong bool) {
-	w, r := x.client.worker, x.call.reading
+	w := x.client.worker
 	var body collected
 	framed := x.request // a copy: it is read again when the body is forwarded
 	framed.scan(w.input.p[w.input.n:], &body)
+	return x.call.reading.inflate(body, most)
+}
+
+// inflate reads a compressed body, and reports whether it is longer than it may be.
+func (r *bodyReader) inflate(body []byte, most int64) (tooLong bool) {
 	if r.inflater == nil {
 		r.inflater, r.decoded = new(mcp.Inflater), make([]byte, 16<<10)
 	}

@@ -33,16 +33,27 @@ func newRouteLimits(f *conf.Frontend, r *conf.Route, name string) []*routeLimit 
 			header = "" // another key
 		}
 		conditions := conf.Route{
-			Priority: r.Priority, Host: r.Host, Path: r.Path, PathExact: r.PathExact, Methods: r.Methods, Headers: r.Headers,
+			Priority: r.Priority, Host: r.Host, Path: r.Path, PathExact: r.PathExact, Slash: r.Slash, Methods: r.Methods, Headers: r.Headers,
 			Source: r.Source, MCPMethod: r.MCPMethod, MCPName: r.MCPName, Not: r.Not,
 		}
 		limits[i] = &routeLimit{
 			Limit: ratelimit.NewLimit(l.Rate, l.Burst, l.Concurrency, l.Over == conf.Reject),
-			id:    sha256.Sum256(fmt.Appendf(nil, "%q %+v %d %+v", f.Name, conditions, i, l)),
+			id:    sha256.Sum256(fmt.Appendf(nil, "%q %+v %d %+v", f.Name, conditions, twins(r.Limits[:i], l), l)),
 			key:   l.Key, header: header, route: name,
 		}
 	}
 	return limits
+}
+
+// twins is how many of limits are the same as l: each has accounts of its own, and keeps
+// them where others come and go beside it.
+func twins(limits []conf.Limit, l conf.Limit) (n int) {
+	for _, other := range limits {
+		if other == l {
+			n++
+		}
+	}
+	return n
 }
 
 // admitted asks the limits of the routes that the request, which is the input, takes,

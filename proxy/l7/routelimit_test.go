@@ -280,3 +280,29 @@ func TestDelayedRequestKeepsItsPlace(t *testing.T) {
 	server.answer("{}")
 	second.wantStatus("GET", 200)
 }
+
+// A limit keeps its accounts in a reload that changes other limits beside it; limits of
+// other requests, and equal ones in one list, never share any.
+func TestAccountsOfLimits(t *testing.T) {
+	t.Parallel()
+	source := conf.Limit{Key: conf.LimitSource, Rate: 1}
+	all := conf.Limit{Key: conf.LimitRoute, Concurrency: 3}
+	f := &conf.Frontend{Name: "f"}
+	first := func(r conf.Route) [32]byte { return newRouteLimits(f, &r, "r")[0].id }
+	plain := conf.Route{Path: "/a", Limits: []conf.Limit{source}}
+	for name, r := range map[string]conf.Route{
+		"path": {Path: "/b"}, "trailing_slash": {Path: "/a", Slash: conf.WithSlash}, "methods": {Path: "/a", Methods: []string{"GET"}},
+		"not_path": {Path: "/a", Not: conf.RouteNot{Path: []string{"/a/b"}}}, "mcp_name": {Path: "/a", MCPName: []string{"x"}},
+	} {
+		if r.Limits = plain.Limits; first(r) == first(plain) {
+			t.Errorf("routes that differ in %s share an account", name)
+		}
+	}
+	both := newRouteLimits(f, &conf.Route{Path: "/a", Limits: []conf.Limit{all, source, source}, AddPrefix: "/x"}, "r")
+	if both[1].id != first(plain) {
+		t.Error("a limit that is put before another one resets it")
+	}
+	if both[1].id == both[2].id {
+		t.Error("two equal limits share an account")
+	}
+}

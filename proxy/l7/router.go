@@ -59,6 +59,8 @@ func (x router) proceed(settings *Settings) {
 		x.refuse(generated{why: BadRequest, text: "the request names no host"})
 	case x.route.redirect != nil:
 		x.refuse(generated{why: Redirected, status: x.route.status, fields: x.location(settings)})
+	case x.route.add != nil && x.route.leadsOut(x.client.worker):
+		x.refuse(generated{why: BadRequest, text: textLeadsOut})
 	case x.route.maxBody > 0 && head.Framing == http1.FramingLength && head.Length > x.route.maxBody:
 		x.refuse(generated{why: BodyTooLarge})
 	default:
@@ -268,12 +270,7 @@ func (w headWriter) dropPrefixFields(head *http1.RequestHead) []byte {
 // parsed, in its canonical form, without one prefix and with another. A slash at its
 // end stays: many servers tell it apart.
 func (r *Route) appendPath(dst []byte, w *worker) []byte {
-	path := w.request.Path()
-	rest := http1.AppendCanonicalPath(w.path[:0], path)
-	w.path = rest[:0]
-	if r.strip != nil && http1.HasPathPrefix(rest, r.strip) {
-		rest = rest[len(r.strip):]
-	}
+	path, rest := w.request.Path(), r.rest(w)
 	dst = append(dst, r.add...)
 	if len(rest) > 1 {
 		dst = append(dst, rest...)
@@ -287,4 +284,23 @@ func (r *Route) appendPath(dst []byte, w *worker) []byte {
 // endsWithSlash reports whether a path means what a slash at its end means.
 func endsWithSlash(path []byte) bool {
 	return bytes.HasSuffix(path, []byte("/")) || bytes.HasSuffix(path, []byte("/.")) || bytes.HasSuffix(path, []byte("/.."))
+}
+
+// rest is the path of the request that is parsed, in its canonical form and without the
+// prefix that is taken off. It is in the worker's memory.
+func (r *Route) rest(w *worker) []byte {
+	w.path = http1.AppendCanonicalPath(w.path[:0], w.request.Path())
+	if r.strip != nil && http1.HasPathPrefix(w.path, r.strip) {
+		return w.path[len(r.strip):]
+	}
+	return w.path
+}
+
+// textLeadsOut refuses a path that some servers read as one outside of add_prefix.
+const textLeadsOut = "a server may read the path so that it leads out of the prefix that is put before it"
+
+// leadsOut reports whether the path of the request that is parsed may lead out of the
+// prefix that is put before it.
+func (r *Route) leadsOut(w *worker) bool {
+	return r.rewritesPath(&w.request) && w.matching.Climbs(r.rest(w))
 }

@@ -127,14 +127,11 @@ func NewSettings(f conf.Frontend, d *Directory) Settings {
 	s.secure = f.TLS != nil && !strings.Contains(strings.ToLower(f.Sticky.CookieAttributes), "secure")
 	s.matcher = rules.Compile(&s.Frontend)
 	s.fallback = newRoute(&f, &conf.Route{Endpoint: conf.EndpointHTTP}, d)
-	s.fallback.name, s.mcpBody = noRouteName, f.MaxBody
+	s.fallback.name, s.mcpBody = noRouteName, mostRead(&f)
 	names := routeNames(f.Routes)
 	for i := range f.Routes {
 		r := newRoute(&f, &f.Routes[i], d)
 		r.name, r.limits = names[i], newRouteLimits(&f, &f.Routes[i], names[i])
-		if f.Routes[i].HasMCP() {
-			s.mcpBody = longer(s.mcpBody, r.maxBody)
-		}
 		s.routes = append(s.routes, r)
 		s.usesID = s.usesID || usesID(&f.Routes[i])
 	}
@@ -162,6 +159,18 @@ func longer(a, b int64) int64 {
 		return 0
 	}
 	return max(a, b)
+}
+
+// mostRead is how long a body may be that the rules of a frontend read: as the frontend
+// has it, or the largest of its routes which depend on messages; 0 = any.
+func mostRead(f *conf.Frontend) int64 {
+	most := f.MaxBody
+	for i := range f.Routes {
+		if r := &f.Routes[i]; r.HasMCP() && r.MaxBody != nil {
+			most = longer(most, *r.MaxBody)
+		}
+	}
+	return most
 }
 
 // mostInspected is how long the body of a request may be whose route depends on it, and

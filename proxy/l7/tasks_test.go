@@ -238,15 +238,15 @@ func TestTaskRequests(t *testing.T) {
 					client := b.dial()
 					request := modernCall(c.method, c.name, c.body, "Accept-Encoding: gzip")
 					if inChunks {
-						parts := pieces(c.body, max(size, 20))
+						parts := pieces(c.body, max(size, 20, len(c.body)/100))
 						request = strings.Replace(request[:len(request)-len(c.body)], fmt.Sprintf("Content-Length: %d", len(c.body)), "Transfer-Encoding: chunked", 1)
 						for _, p := range parts {
 							request += chunk(p)
 						}
 						request += "0\r\nX-Trailer: 1\r\n\r\n"
 					}
-					piece := size
-					if piece == 0 {
+					piece := max(size, len(request)/100)
+					if size == 0 {
 						piece = len(request)
 					}
 					for _, p := range pieces(request, piece) {

@@ -29,6 +29,7 @@ type query struct {
 	host  []byte // see appendHost
 	path  []byte // in the form of the index's keys
 	plain []byte // as the paths of not_path are compared with it
+	uri   []byte // the message's name: see messageHolds
 }
 
 // found is what an index finds: the first entry that matches, and the first before

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"net/netip"
 
 	"mcplb/conf"
@@ -58,6 +59,7 @@ type Scratch struct {
 	path    []byte // the canonical path, then one reading after the other
 	folded  []byte
 	decoded []byte
+	uri     []byte
 }
 
 // Matcher is the compiled routes of a frontend. It is immutable. A nil Matcher is
@@ -136,8 +138,10 @@ func (m *Matcher) Match(r *Request, s *Scratch) Decision {
 	}
 	s.host = appendHost(s.host[:0], r.Host)
 	needs := false
+	var uri []byte
 	if m.denies.used {
-		d := m.deny(r, s, signs)
+		uri = s.nameAsURI(m, &r.Message)
+		d := m.deny(r, s, signs, uri)
 		if d.Denied || d.Refused != Readable {
 			return d
 		}
@@ -148,7 +152,7 @@ func (m *Matcher) Match(r *Request, s *Scratch) Decision {
 		s.path = http1.AppendCanonicalPath(s.path[:0], path)
 		path = s.path
 	}
-	found := m.routes.find(&query{Request: r, host: s.host, path: path, plain: path})
+	found := m.routes.find(&query{Request: r, host: s.host, path: path, plain: path, uri: uri})
 	d := Decision{NeedsMessage: needs || found.maybe.before(found.best), Route: found.best.index()}
 	if found.best != nil {
 		d.rank = found.best.rank + 1
@@ -158,7 +162,7 @@ func (m *Matcher) Match(r *Request, s *Scratch) Decision {
 
 // deny finds out whether the request is denied under any reading of its path: the
 // most specific of the routes with deny and allow decides.
-func (m *Matcher) deny(r *Request, s *Scratch, signs signs) Decision {
+func (m *Matcher) deny(r *Request, s *Scratch, signs signs, uri []byte) Decision {
 	all := signs.readings()
 	if len(r.Path)*all.count() > mostRead {
 		return Decision{Refused: Ambiguous, Route: NoRoute}
@@ -170,15 +174,28 @@ func (m *Matcher) deny(r *Request, s *Scratch, signs signs) Decision {
 			path = all.at(i).read(s, r.Path)
 		}
 		s.folded = fold(s.folded[:0], path)
-		denied := m.denies.find(&query{Request: r, host: s.host, path: s.folded, plain: path})
+		denied := m.denies.find(&query{Request: r, host: s.host, path: s.folded, plain: path, uri: uri})
 		if denied.best == nil && denied.maybe == nil {
 			continue
 		}
-		allowed := m.allows.find(&query{Request: r, host: s.host, path: path, plain: path})
+		allowed := m.allows.find(&query{Request: r, host: s.host, path: path, plain: path, uri: uri})
 		if denied.best != nil && !allowed.best.before(denied.best) && !allowed.maybe.before(denied.best) {
 			return Decision{Denied: true, Route: denied.best.index()}
 		}
 		needs = needs || !allowed.best.before(denied.first())
 	}
 	return Decision{NeedsMessage: needs, Route: NoRoute}
+}
+
+// nameAsURI returns the name in a message as readers of URIs have it; nil if that is
+// nothing else, or no route depends on it.
+func (s *Scratch) nameAsURI(m *Matcher, message *Message) []byte {
+	if !m.hasMCP || bytes.IndexByte(message.Name, ':') < 0 {
+		return nil
+	}
+	uri, ok := s.appendURI(s.uri[:0], message.Name, false)
+	if s.uri = uri; !ok || bytes.Equal(uri, message.Name) {
+		return nil
+	}
+	return uri
 }

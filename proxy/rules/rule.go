@@ -20,6 +20,7 @@ type rule struct {
 	headers  []header
 	method   []pattern // mcp_method
 	name     []pattern // mcp_name
+	uris     []pattern // likewise, as appendURI reads them: of a denial, and what lifts one
 	not      exceptions
 	messages bool // it depends on the JSON-RPC message
 }
@@ -29,6 +30,7 @@ type exceptions struct {
 	headers   []header
 	method    []pattern
 	name      []pattern
+	uris      []pattern
 	path      [][]byte // in the form of the index that the route is found by
 	pathExact [][]byte
 }
@@ -67,6 +69,9 @@ func newRule(index int, r *conf.Route) *rule {
 		index: index, route: r, headers: newHeaders(r.Headers), method: newPatterns(r.MCPMethod), name: newPatterns(r.MCPName),
 		not:      exceptions{headers: newHeaders(r.Not.Headers), method: newPatterns(r.Not.MCPMethod), name: newPatterns(r.Not.MCPName)},
 		messages: r.HasMCP(),
+	}
+	if r.Deny || r.Allow {
+		compiled.uris, compiled.not.uris = uriPatterns(compiled.name), uriPatterns(compiled.not.name)
 	}
 	canonical := func(paths []string) (all [][]byte) {
 		for _, path := range paths {
@@ -111,16 +116,27 @@ func (r *rule) holds(q *query) answer {
 	if !q.Message.Known {
 		return maybe
 	}
-	if r.messageHolds(&q.Message) {
+	if r.messageHolds(&q.Message, q.uri) {
 		return yes
 	}
 	return no
 }
 
-// messageHolds reports whether the conditions on the JSON-RPC message hold.
-func (r *rule) messageHolds(m *Message) bool {
-	return (len(r.method) == 0 || matchesAny(r.method, m.Method)) && (len(r.name) == 0 || matchesAny(r.name, m.Name)) &&
-		!matchesAny(r.not.method, m.Method) && !matchesAny(r.not.name, m.Name)
+// messageHolds reports whether the conditions on the JSON-RPC message hold. uri is its name
+// as appendURI reads it; nil = that is its own spelling, or no matter.
+func (r *rule) messageHolds(m *Message, uri []byte) bool {
+	if len(r.method) > 0 && !matchesAny(r.method, m.Method) || matchesAny(r.not.method, m.Method) {
+		return false
+	}
+	named, excluded := len(r.name) == 0 || matchesAny(r.name, m.Name), matchesAny(r.not.name, m.Name)
+	switch {
+	case uri == nil:
+	case r.route.Deny:
+		named, excluded = named || matchesAny(r.uris, uri), excluded && matchesAny(r.not.uris, uri)
+	case r.route.Allow:
+		named, excluded = named && (len(r.name) == 0 || matchesAny(r.uris, uri)), excluded || matchesAny(r.not.uris, uri)
+	}
+	return named && !excluded
 }
 
 // headersHold reports whether the conditions on fields hold, each by itself.

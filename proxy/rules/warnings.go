@@ -83,6 +83,7 @@ func (v *review) route(i int) {
 		v.warn(i, "strip_prefix = %q takes nothing off: no path of this route begins so", r.StripPrefix)
 	}
 	v.unknownMethods(i)
+	v.unseenHeaders(i)
 	if by := v.hidden(i); by >= 0 {
 		v.warn(i, "no request takes it: route[%d] goes before it and matches all of them%s", by, v.remedy(i, by))
 		return
@@ -96,10 +97,13 @@ func (v *review) route(i int) {
 
 // remedy says what to do about a route that another one hides.
 func (v *review) remedy(i, by int) string {
-	if v.frontend.Routes[by].Deny {
-		return "; if it is an exception from that denial, add allow = true"
+	switch {
+	case !v.frontend.Routes[by].Deny:
+		return ""
+	case v.frontend.Routes[i].Allow:
+		return "; as an exception from that denial it must be more specific: set priority"
 	}
-	return ""
+	return "; if it is an exception from that denial, add allow = true"
 }
 
 // hidden returns a route that takes every request of route i; -1 = none is known.
@@ -192,6 +196,8 @@ func contradiction(r *conf.Route) string {
 		return !slices.ContainsFunc(n.Host, func(not string) bool { return coversHost(not, host) })
 	}):
 		return "not_host excludes all of its hosts"
+	case !r.Deny && excludesHeaders(n.Headers, r.Headers): // a denial counts more spellings of the one than of the other
+		return "not_headers excludes its headers"
 	case len(r.Methods) > 0 && isSubset(r.Methods, n.Methods):
 		return "not_methods excludes all of its methods"
 	case len(r.Source) > 0 && sourcesCover(n.Source, r.Source):
@@ -332,7 +338,5 @@ func excluded(a, b *conf.Route) bool {
 		len(b.MCPMethod) > 0 && patternsCover(n.MCPMethod, b.MCPMethod) ||
 		len(b.MCPName) > 0 && patternsCover(n.MCPName, b.MCPName) ||
 		path != "" && slices.ContainsFunc(n.Path, func(not string) bool { return isBelow(path, canonical(not)) }) ||
-		slices.ContainsFunc(b.Headers, func(h conf.HeaderMatch) bool {
-			return slices.ContainsFunc(n.Headers, func(o conf.HeaderMatch) bool { return headersCover([]conf.HeaderMatch{o}, []conf.HeaderMatch{h}) })
-		})
+		excludesHeaders(n.Headers, b.Headers)
 }

@@ -40,6 +40,17 @@ priority = 1`}, "route[0]: no request takes it: route[1] goes before it"},
 		"hidden by a denial": {[]string{`path = "/admin"
 deny = true`, `path = "/admin/x"
 backend = "other"`}, "add allow = true"},
+		"an exception that is not more specific": {[]string{`path = "/mcp"
+mcp_name = ["delete_*"]
+deny = true`, `path = "/mcp"
+mcp_name = ["delete_draft"]
+allow = true`}, "it must be more specific: set priority"},
+		"an exception that is first": {[]string{`path = "/mcp"
+mcp_name = ["delete_*"]
+deny = true`, `path = "/mcp"
+priority = 1
+mcp_name = ["delete_draft"]
+allow = true`}, ""},
 		"an exception from a denial": {[]string{`path = "/admin"
 deny = true`, `path = "/admin/x"
 allow = true`}, ""},
@@ -77,6 +88,11 @@ backend = "other"`, `mcp_name = ["b"]`}, ""},
 backend = "other"`, `host = "*.a.example.com"`}, ""},
 		"excludes itself": {[]string{`path = "/a/b"
 not_path = "/a"`}, "route[0]: no request takes it: not_path excludes its path"},
+		"excludes its headers": {[]string{`headers = { "X-A" = ["a1"] }
+not_headers = { "x-a" = ["a*"] }`}, "route[0]: no request takes it: not_headers excludes its headers"},
+		"a header that no one may send": {[]string{`headers = { "X-Forwarded-User" = [] }`}, "route[0]: headers.X-Forwarded-User never holds: it counts only from trusted_proxies"},
+		"a redirect without end": {[]string{`not_headers = { "x-forwarded-proto" = ["https"] }
+redirect = { to = "https://{host}{uri}" }`}, "route[0]: not_headers.x-forwarded-proto always holds"},
 		"excludes its hosts": {[]string{`host = ["a.x.com", "b.x.com"]
 not_host = "*.x.com"`}, "not_host excludes"},
 		"strips nothing": {[]string{`path = "/a"
