@@ -320,7 +320,8 @@ func TestHTTP2TrustedProxy(t *testing.T) {
 	seen := make(chan http.Header, 2)
 	b := start(t, []string{netServer(t, func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header })}, overHTTP2, trusting)
 	p := b.peer()
-	for id, address := range map[uint32]string{1: "192.0.2.1", 3: "192.0.2.2"} {
+	for i, address := range []string{"192.0.2.1", "192.0.2.2"} {
+		id := uint32(1 + 2*i)
 		p.open(id, true, "GET", "/", "x-forwarded-for", address)
 		p.want(id, "200 0 END_STREAM")
 		if got := (<-seen).Get("X-Forwarded-For"); got != address+", 127.0.0.1" {
