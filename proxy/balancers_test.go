@@ -149,6 +149,9 @@ func (r *running) flood(group *sync.WaitGroup, stop <-chan struct{}) {
 // A global rate holds over both balancers together, however the load is distributed and
 // when that changes.
 func TestFleetGlobalRate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not with -short")
+	}
 	redis := redistest.Start(t)
 	s := endpoint.Serve(t, endpoint.Echo)
 	text := "[ratelimit]\nconnection_rate = 0\nmessage_rate = 0\nglobal_message_rate = 1000\n" + frontendText("f", anyPort, "mcp", "b") + backendText("b", []string{s.Address})

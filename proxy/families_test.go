@@ -54,6 +54,9 @@ func (f families) answers(t *testing.T, v4, v6 bool) {
 // and nginx do, and reloads with one of them added and removed, and upgrades.
 // Otherwise such a file cannot be used: the second address is in use.
 func TestBothFamilies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not with -short")
+	}
 	s := endpoint.Serve(t, endpoint.Echo)
 	for _, v6First := range []bool{false, true} {
 		f := newFamilies(t)

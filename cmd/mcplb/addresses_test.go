@@ -58,9 +58,7 @@ func TestChangedAddresses(t *testing.T) {
 			} {
 				l.change(t, sig, step.frontend, step.admin, step.lines, step.mode)
 				if step.lines == "" && step.mode != "mcp" {
-					c := connect(t, local(step.frontend))
-					c.expectEcho(t)
-					c.Close()
+					eventually(t, func() error { return tryEcho(local(step.frontend)) }) // pages that were there may still be closing
 				}
 				eventually(t, func() error { // the old process may still be closing the pages
 					if code, body, err := tryGet(local(step.admin), "/api/v1/status"); err != nil || code != 200 {
@@ -71,6 +69,19 @@ func TestChangedAddresses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// tryEcho expects the echo of a line at an address.
+func tryEcho(address string) error {
+	c, err := dialFrom("", address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if answer, err := c.roundTrip("hello"); err != nil || answer != "hello" {
+		return fmt.Errorf("got %q, %v; want the echo of hello", answer, err)
+	}
+	return nil
 }
 
 // change writes the addresses and has them applied.

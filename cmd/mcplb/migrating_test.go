@@ -49,6 +49,9 @@ var onSocket = regexp.MustCompile(`^(show|set|get|add|del|enable|disable|shutdow
 // what it does not have, where it must name the counterpart. Otherwise they find out in an
 // incident what has changed.
 func TestMigratingCommands(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not with -short")
+	}
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "migrating.md"))
 	if err != nil {

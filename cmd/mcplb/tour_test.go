@@ -16,6 +16,9 @@ const tourPatience = 3 * time.Minute
 // step does not show it. This is make tour, on addresses and in directories that
 // nothing else uses.
 func TestTour(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not with -short")
+	}
 	t.Parallel()
 	for _, program := range []string{"bash", "curl", "openssl"} {
 		look(t, program)

@@ -117,6 +117,9 @@ func TestUpgradeFails(t *testing.T) {
 // sockets, from an older binary and from a newer one. The old process serves its
 // connections to their end.
 func TestUpgradeToAnotherProtocol(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not with -short")
+	}
 	t.Parallel()
 	other := buildOtherProtocol(t)
 	l := startLineage(t, newSetup(t, startEcho(t)))
