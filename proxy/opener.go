@@ -15,7 +15,7 @@ type Inheritance interface {
 	// Socket returns the open socket of an address, which belongs to the caller from
 	// then on; nil = there is none.
 	Socket(address string) *net.TCPListener
-	// Share lets further sockets be opened beside those of a port that nobody has taken
+	// Share lets further sockets be opened beside those of a port that are not in use
 	// yet, and reports whether there are any.
 	Share(port string) bool
 }

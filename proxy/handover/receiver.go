@@ -98,8 +98,8 @@ func (r *Receiver) Socket(address string) *net.TCPListener {
 	return socket
 }
 
-// CloseSockets closes this process's copies of the sockets that nobody has taken. A
-// client could connect to them, and would wait for ever, if they outlived the old
+// CloseSockets closes this process's copies of the sockets that are not in use. A
+// client could connect to them, and would wait without end, if they outlived the old
 // process's.
 func (r *Receiver) CloseSockets() {
 	if r == nil {

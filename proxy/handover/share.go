@@ -22,7 +22,7 @@ func SharePort(socket *net.TCPListener, port string) bool {
 	return err == nil && failed == nil
 }
 
-// Share lets sockets be opened beside the inherited ones of a port that nobody has taken
+// Share lets sockets be opened beside the inherited ones of a port that are not in use
 // yet (SharePort), and reports whether there are any. The old process closes them once
 // it is replaced.
 func (r *Receiver) Share(port string) (found bool) {

@@ -25,7 +25,7 @@ type affinity struct {
 // choose makes the request for a slot.
 func (a *affinity) choose() (refusal generated, ok bool) {
 	x, sticky := a.exchange, &a.settings.Frontend.Sticky
-	a.request = x.dispatch.Request(&x.client.Client, a.settings.Frontend.Balance, a.route.Endpoint, x.client.begins())
+	a.request = x.dispatch.Request(&x.client.Client, a.settings.Frontend.Balance, a.route.Endpoint, begins(x.client))
 	a.request.Source = requester{x.client}.from().Addr()
 	x.bound = nil
 	x.Flags &^= sessioned | setCookie | tagged
@@ -77,6 +77,11 @@ func (a *affinity) session() (found bool, refusal generated, ok bool) {
 		server.UseSession(x.Session, x.loop().Now())
 	}
 	return true, generated{}, true
+}
+
+// begins reports whether the client's request is the first of its connection.
+func begins(c *client) bool {
+	return c.Requests == 1 && (c.stream == nil || c.stream.http2.ID() == 1)
 }
 
 // sessionOf returns the session that a request bears, its tag if it has one, and whether

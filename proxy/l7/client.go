@@ -238,11 +238,6 @@ func (c *client) isPreface(p []byte, pending bool) bool {
 // upgradeFields name the protocol to clients of another (RFC 9110 section 15.5.22).
 var upgradeFields = []byte("Upgrade: HTTP/2.0\r\n")
 
-// begins reports whether the request is the first of its connection.
-func (c *client) begins() bool {
-	return c.Requests == 1 && (c.stream == nil || c.stream.http2.ID() == 1)
-}
-
 // malformed answers a head that is malformed.
 func (c *client) malformed(reason http1.Reason, rate verdict) {
 	if rate.refused {
