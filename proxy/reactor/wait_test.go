@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"fmt"
 	"runtime"
 	"slices"
 	"testing"
@@ -155,53 +156,77 @@ func TestIdleLoopSleeps(t *testing.T) {
 	}
 }
 
-// waits are the two ways in which busy loops can wait, for the benchmarks: within
-// their time slices, and until the monitor takes their processors away.
-func waits() map[string]*System {
-	within := Kernel()
-	within.EpollWait = func(epoll int, events []unix.EpollEvent, millis int) int {
-		n := kernelEpollWait(epoll, events, millis)
-		if n == 0 { // an event keeps the loop lively
-			events[0] = unix.EpollEvent{Fd: -1} // wakeIndex
-			n = 1
-		}
-		return n
-	}
-	return map[string]*System{"within": within, "without": alwaysLively(int(timeSlice / 1e6))}
+// neverLively is the kernel with a clock that runs a hundred times as fast, so that
+// its loops always seem to have been without events for long.
+func neverLively() *System {
+	s := Kernel()
+	real, start := s.Now, s.Now()
+	s.Now = func() int64 { return start + 100*(real()-start) }
+	return s
 }
 
-// besideWaitingLoops measures a call beside a loop that waits all the time, in
-// both ways.
-func besideWaitingLoops(b *testing.B, call func()) {
-	for name, system := range waits() {
-		b.Run(name, func(b *testing.B) {
-			startLively(b, max(1, runtime.NumCPU()-1), system)
-			var took []time.Duration
-			for b.Loop() {
-				start := time.Now()
-				call()
-				took = append(took, time.Since(start))
-			}
-			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1e3, "p50-us")
-			b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1e3, "p99-us")
-			b.ReportMetric(0, "ns/op")
-		})
+// startTraffic gives a loop that many events a second, which come from the kernel,
+// and so take no goroutine's time.
+func startTraffic(b *testing.B, l *Loop, rate int) {
+	b.Helper()
+	timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { unix.Close(timer) })
+	interval := unix.NsecToTimespec(1e9 / int64(rate))
+	if err := unix.TimerfdSettime(timer, 0, &unix.ItimerSpec{Interval: interval, Value: interval}, nil); err != nil {
+		b.Fatal(err)
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLIN | epollET, Fd: int32(-1)} // wakeIndex: the loop looks at its mailbox
+	if errno := kernelEpollAdd(l.epoll, timer, event); errno != 0 {
+		b.Fatal(errno)
+	}
+}
+
+// besideBusyLoops measures a call beside loops with traffic at several rates, which
+// wait within their time slices or, as ordinary Go programs do, until the monitor
+// takes their processors away.
+func besideBusyLoops(b *testing.B, call func()) {
+	for _, rate := range []int{500, 2000, 8000} {
+		for name, system := range map[string]*System{"within": Kernel(), "without": neverLively()} {
+			b.Run(fmt.Sprintf("%d/%s", rate, name), func(b *testing.B) {
+				e, err := Start(max(1, runtime.NumCPU()-1), 0, system)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.Cleanup(e.Stop)
+				for _, l := range e.Loops() {
+					startTraffic(b, l, rate)
+				}
+				var took []time.Duration
+				for b.Loop() {
+					time.Sleep(time.Millisecond) // the loops wait undisturbed again
+					start := time.Now()
+					call()
+					took = append(took, time.Since(start))
+				}
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1e3, "p50-us")
+				b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1e3, "p99-us")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
 	}
 }
 
 // BenchmarkStopTheWorld stops the world, which has to end the waits.
 func BenchmarkStopTheWorld(b *testing.B) {
 	var stats runtime.MemStats
-	besideWaitingLoops(b, func() { runtime.ReadMemStats(&stats) })
+	besideBusyLoops(b, func() { runtime.ReadMemStats(&stats) })
 }
 
 // BenchmarkCollection collects garbage, which stops the world twice and needs a
 // processor in between.
-func BenchmarkCollection(b *testing.B) { besideWaitingLoops(b, runtime.GC) }
+func BenchmarkCollection(b *testing.B) { besideBusyLoops(b, runtime.GC) }
 
 // BenchmarkSleepBeside sleeps for a millisecond: how punctual are the timers of
 // other goroutines?
 func BenchmarkSleepBeside(b *testing.B) {
-	besideWaitingLoops(b, func() { time.Sleep(time.Millisecond) })
+	besideBusyLoops(b, func() { time.Sleep(time.Millisecond) })
 }
