@@ -34,6 +34,7 @@ func (b *balancer) init() {
 func (b *balancer) configure(c *conf.Backend) {
 	b.policies.balance = c.Balance
 	b.policies.source.factor = c.BalanceFactor
+	b.policies.source.failback = c.Failback
 	b.sticky.duration = int64(c.StickyTime)
 	b.slowStart.duration = int64(c.SlowStart)
 }

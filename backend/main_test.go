@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { leak.Main(m) }
 func backendOf(n int, change ...func(*conf.Backend)) conf.Backend {
 	c := conf.Backend{
 		Name: "nodes", Balance: conf.BalanceSource, BalanceFactor: 1.02,
-		StickyTime: 30 * time.Minute,
+		StickyTime: 30 * time.Minute, Failback: true,
 	}
 	for i := range n {
 		c.Servers = append(c.Servers, serverOf(i+1))

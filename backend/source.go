@@ -36,10 +36,14 @@ import "slices"
 // weight 0 by command) still belongs there, without a bound; its connections go
 // to fallback servers, by hash and bounded likewise, until they return as they
 // reconnect. So its death and its return move no other source.
+//
+// Without failback they do not return: a source that finds its main server out of
+// use, or one that refuses it, is displaced.
 type source struct {
-	members *members
-	sticky  *sticky
-	factor  float64 // balance_factor, above 0
+	members  *members
+	sticky   *sticky
+	factor   float64 // balance_factor, above 0
+	failback bool    // sources return to their main server once that is in use again
 
 	// Scratch: the results of candidates and admitted.
 	candidateSet []int32
@@ -54,7 +58,8 @@ type plan struct {
 	remember  bool  // the connection counts for the server where it belongs
 	server    int32 // the member where it belongs; none: no server may be
 	connected bool  // the source has connections
-	displaced bool  // the source is new, and this is not its first server by hash
+	moved     bool  // the source has left its main server for good
+	displaced bool  // the source is new or moved, and this is not its first server by hash
 }
 
 // resize makes the scratch sets large enough for all members.
@@ -78,6 +83,10 @@ func (p *source) prepare(s *search) {
 		main = home
 	}
 	switch {
+	case main != none && p.leaves(main, s):
+		pl.moved = true
+		pl.server = p.successor(main, set, s)
+		pl.displaced = pl.server != home
 	case main == none || p.members.all[main].tier == unusable || len(set) == 0:
 		pl.server = main
 	case pl.connected:
@@ -86,6 +95,28 @@ func (p *source) prepare(s *search) {
 		pl.server = p.enter(main, remembered, set, s.hash)
 		pl.displaced = pl.server != home
 	}
+}
+
+// leaves reports whether the source of s leaves its main server for good.
+func (p *source) leaves(main int32, s *search) bool {
+	if p.failback {
+		return false
+	}
+	m := &p.members.all[main]
+	return m.tier == unusable || m.server != nil && slices.Contains(s.tried, m.server)
+}
+
+// successor returns where a source belongs that leaves its main server: there, if
+// no other server is in use.
+func (p *source) successor(main int32, set []int32, s *search) int32 {
+	set = slices.DeleteFunc(set, func(i int32) bool {
+		return i == main || slices.Contains(s.tried, p.members.all[i].server)
+	})
+	if len(set) == 0 {
+		return main
+	}
+	sh := p.measure(set, 1)
+	return p.members.spread(set, &sh, s.hash)
 }
 
 // displacedTo returns the member that a source with this first entry was displaced

@@ -78,7 +78,7 @@ func (k *sticky) settle(pl *plan) ref {
 			return noEntry
 		}
 	}
-	if !pl.connected {
+	if !pl.connected || pl.moved {
 		k.displace(r, pl.displaced)
 	}
 	k.connect(r)

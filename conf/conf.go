@@ -302,6 +302,7 @@ type Backend struct {
 	Balance        Balance
 	BalanceFactor  float64       // source: the limit of a server, as a multiple of its fair share; 0 = plain hash
 	StickyTime     time.Duration // how long a source's server is remembered; 0 = no limit
+	Failback       bool          // a source returns to its server once that is in use again
 	Retries        int           // further attempts to connect after the first
 	TimeoutConnect time.Duration // more than 0
 	TimeoutQueue   time.Duration // 0 = no limit

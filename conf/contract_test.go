@@ -47,7 +47,7 @@ func TestContract(t *testing.T) {
 		},
 		Frontends: []Frontend{tcp, http, https},
 		Backends: []Backend{{
-			Name: "nodes", Balance: BalanceSource, BalanceFactor: 1.02, StickyTime: 30 * time.Minute, Retries: 3,
+			Name: "nodes", Balance: BalanceSource, BalanceFactor: 1.02, StickyTime: 30 * time.Minute, Failback: true, Retries: 3,
 			TimeoutConnect: 5 * time.Second, TimeoutQueue: 5 * time.Second, TimeoutServer: 300 * time.Second, TimeoutTCPUser: 30 * time.Second, KeepAlive: time.Minute,
 			MaxIdle: 512, TimeoutIdle: 4 * time.Second, Replay: true, SessionSeen: 10 * time.Minute, OnDown: OnDownClose, OnRemoved: OnDownKeep, PreserveHost: true,
 			Check: Check{
@@ -156,7 +156,7 @@ func keysByLine(p *positions) []string {
 func TestContractComplete(t *testing.T) {
 	t.Parallel()
 	added := []string{"[admin] protect", "[frontend.NAME] keepalive", "[frontend.NAME] allow", "[frontend.NAME] deny", "[backend.NAME] keepalive",
-		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[backend.NAME] timeout_idle", "[backend.NAME] replay", "[backend.NAME] session_seen", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors", "[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages", "[frontend.NAME] http2", "[frontend.NAME] alpn", "[frontend.NAME] http2_streams", "[frontend.NAME] http2_buffer",
+		"[[backend.NAME.server]] backup", "[[backend.NAME.server]] disabled", "[frontend.NAME] timeout_half_closed", "[backend.NAME] on_removed", "[backend.NAME] timeout_idle", "[backend.NAME] replay", "[backend.NAME] session_seen", "[backend.NAME] failback", "[admin] stats_socket", "[frontend.NAME] send_buffer", "[frontend.NAME] cors", "[frontend.NAME] sse_keepalive", "[frontend.NAME] error_pages", "[frontend.NAME] http2", "[frontend.NAME] alpn", "[frontend.NAME] http2_streams", "[frontend.NAME] http2_buffer",
 		"[frontend.NAME.cors] expose", "[frontend.NAME.cors] preflight", "[frontend.NAME.cors] allow_methods", "[frontend.NAME.cors] allow_headers", "[frontend.NAME.cors] max_age",
 		"[backend.NAME] tls", "[backend.NAME.tls] ca", "[backend.NAME.tls] verify", "[backend.NAME.tls] server_name", "[backend.NAME.tls] cert", "[backend.NAME.tls] key", "[backend.NAME.tls] min_version", "[backend.NAME.tls] checks",
 		"[backend.NAME] discover", "[backend.NAME.discover] dns", "[backend.NAME.discover] ports", "[backend.NAME.discover] file", "[backend.NAME.discover] kubernetes",
@@ -506,6 +506,7 @@ var everyKey = []struct{ key, value, plan string }{
 	{"backend.nodes.balance", `"leastconn"`, `~backend.nodes.balance "source" -> "leastconn"`},
 	{"backend.nodes.balance_factor", `0`, `~backend.nodes.balance_factor 1.02 -> 0`},
 	{"backend.nodes.sticky_time", `"1m"`, `~backend.nodes.sticky_time 30m -> 1m`},
+	{"backend.nodes.failback", `false`, `~backend.nodes.failback true -> false`},
 	{"backend.nodes.retries", `0`, `~backend.nodes.retries 3 -> 0`},
 	{"backend.nodes.timeout_connect", `"1ms"`, `~backend.nodes.timeout_connect 5s -> 1ms`},
 	{"backend.nodes.timeout_queue", `0`, `~backend.nodes.timeout_queue 5s -> 0s`},

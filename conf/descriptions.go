@@ -164,6 +164,7 @@ var descriptions = map[string]string{
 
 	"backend.NAME balance":          "source (by the client's address), leastconn, roundrobin, or random (the better of two)",
 	"backend.NAME balance_factor":   "policy source: no server gets more than this times its fair share, or 20 connections more than that, while another has room; 0 = plain hash",
+	"backend.NAME failback":         "policy source: sources return to their server when it is back; false = they stay on the one that took over, for `sticky_time` after their last connection",
 	"backend.NAME sticky_time":      "policy source: how long a source that was displaced from its first server by hash is remembered after its last connection; 0 = no limit",
 	"backend.NAME retries":          "further attempts to connect before a client is given up, never after a byte was forwarded",
 	"backend.NAME timeout_connect":  "how long one attempt to connect may take",

@@ -165,6 +165,9 @@ func validateBackend(c *Config, b *Backend, d *decoder) {
 			}
 		}
 	}
+	if !b.Failback && b.BalanceFactor == 0 {
+		d.fail(path+".failback", "can be false only with a balance_factor above 0: a plain hash remembers no sources")
+	}
 	if !d.sound(path+".server") || !d.sound(path) {
 		return
 	}

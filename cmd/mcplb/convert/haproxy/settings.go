@@ -175,6 +175,7 @@ func stick(p *proxy, l *line) {
 	case "src":
 		p.back.Set("balance", "source", l.Directive)
 		p.back.Set("balance_factor", 1.02)
+		p.back.Set("failback", false, l.Directive)
 		p.back.Differ(l.Directive, "balance", "a source's first server is the one that its address hashes to, as far as that leaves all of them even")
 	case "hdr(mcp-session-id)", "req.hdr(mcp-session-id)", "hdr(Mcp-Session-Id)", "req.hdr(Mcp-Session-Id)", "res.hdr(Mcp-Session-Id)", "res.hdr(mcp-session-id)":
 		p.sticky.Set("session", true, l.Directive)
