@@ -352,6 +352,7 @@ func TestModel(t *testing.T) {
 		c.StickyTime = time.Second
 		c.SlowStart = time.Duration(seed%3) * time.Second
 		c.BalanceFactor = []float64{1.02, 1.5, 0}[seed%3]
+		c.Failback = seed%2 == 0
 		m := &model{
 			t: t, rng: rand.New(rand.NewPCG(seed, 5)), conf: c, p: newPool(t, c), now: 1,
 			servers: map[*Server]*modelServer{},
