@@ -31,6 +31,8 @@ type frontend interface {
 	ClearPeaks()
 	// drain ends every connection at its next good place; a relay has none.
 	drain()
+	// setReplaced notes that a new process serves.
+	setReplaced()
 	// counters returns the counters of one loop.
 	counters(loop int) metrics.Set
 	// Peak returns the most clients that there have been at once.
@@ -174,6 +176,13 @@ func (f *layered) drain() {
 	}
 }
 
+// setReplaced notes that a new process serves.
+func (f *layered) setReplaced() {
+	for _, layer := range f.layers() {
+		layer.setReplaced()
+	}
+}
+
 // streamFrontend is a frontend of mode tcp or mcp.
 type streamFrontend struct {
 	*l4.Frontend
@@ -193,6 +202,8 @@ func (f streamFrontend) show(shown *admin.Frontend) {
 }
 
 func (f streamFrontend) drain() {}
+
+func (f streamFrontend) setReplaced() {}
 
 func (f streamFrontend) tlsServer() *tlsio.Server { return f.tls.server }
 
@@ -249,6 +260,8 @@ func (f httpFrontend) showRules(shown *admin.HTTP) {
 }
 
 func (f httpFrontend) drain() { f.Drain() }
+
+func (f httpFrontend) setReplaced() { f.Replaced() }
 
 func (f httpFrontend) tlsServer() *tlsio.Server { return f.tls.server }
 

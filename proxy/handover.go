@@ -195,6 +195,9 @@ func (h *Handover) Leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.replaced = true
+	for _, f := range p.allFrontends() {
+		f.setReplaced()
+	}
 }
 
 // Restore implements handover.NewBalancer.

@@ -142,14 +142,15 @@ func hear(t *testing.T, from io.Reader, want string) {
 	}
 }
 
-// Connections with TLS 1.2 stay, and continue: streams to their end, clients between two
-// requests until they have been answered or are ended. A server's limit reserves
-// slots for what they still request.
+// Connections with TLS 1.2 stay, and continue: streams to their end, clients at rest
+// until their next answer, which says so: closed at rest, they would lose a request
+// that is on its way. They take no slot of the new process before they ask.
 func TestHandOverLeavesTLS(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	lines := endpoint.Serve(t, endpoint.Echo)
-	web := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
+	answer := make(chan struct{}, 3)
+	web := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { <-answer; fmt.Fprint(w, "ok") })
 	text := frontendText("f", anyPort, "http", "b", a.usual()) + httpBackend(web) + "maxconn = 1\n" +
 		frontendText("s", "127.0.0.2:0", "tcp", "l", a.usual()) + backendText("l", []string{lines.Address})
 	r := startOld(t, text)
@@ -158,36 +159,51 @@ func TestHandOverLeavesTLS(t *testing.T) {
 	_, _ = io.ReadAll(plainly)
 	older := a.client()
 	older.MaxVersion = tls.VersionTLS12
-	stream, asks, idle := dialTLS(t, r.address("s"), older), dialTLS(t, r.address("f"), older), dialTLS(t, r.address("f"), older)
+	stream, soon := dialTLS(t, r.address("s"), older), dialTLS(t, r.address("f"), older)
+	asks, idle := dialTLS(t, r.address("f"), older), dialTLS(t, r.address("f"), older)
 	checkLine(t, stream)
-	for _, c := range []*tls.Conn{asks, idle} {
+	for _, c := range []*tls.Conn{soon, asks, idle} {
+		answer <- struct{}{}
 		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
 		wantAnswer(t, c, "ok")
 	}
 	h := r.newProcess(text)
-	if moved := r.handOverTo(h); moved != 0 || r.Connections() != 3 {
-		t.Errorf("%d have moved, %d are left; want all three", moved, r.Connections())
+	if moved := r.handOverTo(h); moved != 0 || r.Connections() != 4 {
+		t.Errorf("%d have moved, %d are left; want all four", moved, r.Connections())
 	}
-	if n := h.server("s1").Connections.Current; n != 1 {
-		t.Errorf("the new process has %d slots taken, want the one reserved", n)
+	if n := h.server("s1").Connections.Current; n != 0 {
+		t.Errorf("the new process has %d slots taken for clients at rest, want none", n)
 	}
 	h.eventually("handshakes are counted", func() bool {
 		counted := h.frontend("f").TLS
-		return counted.Handshakes["full"] == 2 && counted.Versions["1.2"] == 2 && counted.Failed["not_tls"] == 1 && h.frontend("s").TLS.Handshakes["full"] == 1
+		return counted.Handshakes["full"] == 3 && counted.Versions["1.2"] == 3 && counted.Failed["not_tls"] == 1 && h.frontend("s").TLS.Handshakes["full"] == 1
 	})
-	fmt.Fprint(asks, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
-	wantAnswer(t, asks, "ok")
+	request := "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
+	fmt.Fprint(soon, request)
+	r.eventually("the request has its slot", func() bool { r.handOverTo(h); return r.server("s1").Connections.Current == 1 })
+	answer <- struct{}{}
+	if response := wantAnswer(t, soon, "ok"); response.Close {
+		t.Error("the connection ends before the new process serves")
+	}
 	checkLine(t, stream)
 	r.old.Leave()
-	r.eventually("idle clients have gone", func() bool { r.handOverTo(h); return r.Connections() == 1 })
-	for _, c := range []*tls.Conn{asks, idle} {
-		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("an idle client: %v, want the end", err)
-		}
+	r.handOverTo(h)
+	fmt.Fprint(asks, request)
+	r.eventually("the request has its slot", func() bool { r.handOverTo(h); return r.server("s1").Connections.Current == 1 })
+	answer <- struct{}{}
+	if response := wantAnswer(t, asks, "ok"); !response.Close {
+		t.Error("the client is not told that its connection ends")
 	}
-	if n := h.server("s1").Connections.Current; n != 0 {
-		t.Errorf("%d slots are still reserved", n)
+	if _, err := asks.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("a client that has its answer: %v, want the end", err)
 	}
+	for _, c := range []*tls.Conn{soon, asks, idle} {
+		c.Close()
+	}
+	r.eventually("clients have gone, and no slot is reserved for them", func() bool {
+		r.handOverTo(h)
+		return r.Connections() == 1 && h.server("s1").Connections.Current == 0
+	})
 	checkLine(t, stream)
 	stream.Close()
 	r.eventually("the stream has ended", func() bool { return r.report(h) == 0 })

@@ -286,17 +286,17 @@ func TestProxyHeader(t *testing.T) {
 	r.ended("plain", "proxy_header_invalid", 1)
 }
 
-func wantAnswer(t *testing.T, c io.Reader, want string) {
+func wantAnswer(t *testing.T, c io.Reader, want string) *http.Response {
 	t.Helper()
 	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
-		t.Error(err)
-		return
+		t.Fatal(err)
 	}
 	defer answer.Body.Close()
 	if text, err := io.ReadAll(answer.Body); err != nil || string(text) != want {
 		t.Errorf("answered %q, %v, want %q", text, err, want)
 	}
+	return answer
 }
 
 // TestTLSAfterLimits checks that a refused client costs no handshake, and that the

@@ -72,8 +72,10 @@ func (o *Old) detachSome(loop *reactor.Loop, from int) (list []*leaving, next in
 	return list, next
 }
 
-// detach detaches the session of a client's connection, if it can move. A session
-// that never can is drained once the new process serves.
+// detach detaches the session of a client's connection, if it can move. Once the new
+// process serves, one of HTTP/2 that never can is drained: GOAWAY loses no request. One
+// of HTTP/1.1 ends with its next answer (OldBalancer.Leave): closed at rest, it would
+// lose the request that is on its way.
 func (o *Old) detach(c *reactor.Conn) *leaving {
 	s := session.Of(c)
 	if s == nil {
@@ -86,7 +88,7 @@ func (o *Old) detach(c *reactor.Conn) *leaving {
 		o.recordStreams(m)
 		return m
 	}
-	if never && o.left && s.Info().Requests > 0 {
+	if never && multiplexed && o.left && s.Info().Requests > 0 {
 		s.Drain() // not a client who has just come: it is about to ask
 	}
 	return nil

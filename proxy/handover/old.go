@@ -123,11 +123,13 @@ func (o *Old) Report() (payload []byte, clients int, err error) {
 }
 
 // countStaying counts the clients that cannot move and may ask for a slot: in mode http
-// for each request, in the others once.
+// for each request, in the others once. One at rest is not counted: it may rest for long,
+// and the new process would be without a slot for each. What it asks for is reserved then
+// (waiting).
 func (o *Old) countStaying() {
 	o.staying = 0
 	o.everySession(func(c *reactor.Conn, s session.Session) {
-		if slot, _ := s.Holds(); session.Lingers(c) && (asksAgain(s) || slot.Server() == nil) {
+		if slot, _ := s.Holds(); session.Lingers(c) && (asksAgain(s) || slot.Server() == nil) && !rests(c, s) {
 			o.staying++
 		}
 	})

@@ -79,6 +79,12 @@ func asksAgain(s session.Session) bool {
 	return http
 }
 
+// rests reports whether a client of HTTP/1.1 is between two requests.
+func rests(c *reactor.Conn, s session.Session) bool {
+	info := s.Info()
+	return asksAgain(s) && session.Of(c) == s && info.Requests > 0 && info.State == "reading"
+}
+
 // leaving is a session that is detached from its loop.
 type leaving struct {
 	record   Record

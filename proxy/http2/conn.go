@@ -117,7 +117,7 @@ const (
 	// stream, and a 101 is the answer that accepts.
 	EventRequest
 	// EventTooLarge opens Stream, too, with a head over its limit: answer 431. End is as in
-	// EventRequest.
+	// EventRequest; Head is what was kept, not complete, with the Origin wherever it stood.
 	EventTooLarge
 	// EventRefused: the stream with that ID was not opened, for Reason, and has been reset.
 	// A malformed request, or one too many.

@@ -139,7 +139,7 @@ func (c *Conn) request(id uint32, end bool, why Reason, out *[]byte) Event {
 		return c.refuse(id, out, ProtocolError, ReasonDependency)
 	case why == ReasonHeadSize:
 		c.score.cost(costHeadSize)
-		return Event{Kind: EventTooLarge, ID: id, Stream: c.open(id, end), End: end, Reason: why}
+		return Event{Kind: EventTooLarge, ID: id, Stream: c.open(id, end), End: end, Reason: why, Head: head.text}
 	case why != ReasonNone:
 		return c.refuse(id, out, ProtocolError, why)
 	}

@@ -65,15 +65,29 @@ func (r *headReader) refuse(why Reason) {
 // add adds a field.
 func (r *headReader) add(f Field) {
 	switch {
+	case r.reason == ReasonHeadSize:
+		r.addOrigin(f)
 	case r.reason != ReasonNone:
 	case len(r.text)+len(r.cookies)+len(r.pseudo)+len(f.Name)+len(f.Value) > r.max:
 		r.refuse(ReasonHeadSize)
+		r.addOrigin(f)
 	case !all(f.Value, isValue) || !isTrimmed(f.Value):
 		r.refuse(ReasonValue)
 	case len(f.Name) > 0 && f.Name[0] == ':':
 		r.addPseudo(f)
 	default:
 		r.addField(f)
+	}
+}
+
+// mostLate is how much of a head is kept past its limit, for its Origin.
+const mostLate = 1 << 10
+
+// addOrigin keeps the Origin of a head that is too large: the page that has sent it is to
+// read the response.
+func (r *headReader) addOrigin(f Field) {
+	if string(f.Name) == "origin" && len(r.text)+len(f.Value) < r.max+mostLate && all(f.Value, isValue) {
+		r.text = append(append(append(r.text, "origin: "...), f.Value...), "\r\n"...)
 	}
 }
 

@@ -3,6 +3,7 @@ package l7
 import (
 	"bytes"
 	"slices"
+	"strconv"
 
 	"mcplb/proxy/http1"
 )
@@ -19,6 +20,7 @@ func (x download) plan(rest []byte) form {
 	head, settings := &x.client.worker.response, x.client.settings()
 	f := form{closes: head.Framing == http1.FramingClose}
 	if head.Framing == http1.FramingNone {
+		f.varies = x.Method == http1.MethodHead && x.compressible(x.route.compress, head, nil)
 		return f
 	}
 	old := x.has(oldClient)
@@ -79,9 +81,13 @@ func (x download) compressible(types []string, head *http1.ResponseHead, rest []
 	return true
 }
 
-// small reports whether the body is known to be too small to be compressed.
+// small reports whether the body is known to be too small to be compressed: that of a
+// GET, where a response to HEAD describes it.
 func (x download) small(head *http1.ResponseHead, rest []byte) bool {
 	switch head.Framing {
+	case http1.FramingNone:
+		length, err := strconv.ParseInt(string(head.Get(http1.HeaderContentLength)), 10, 64)
+		return err == nil && length < leastZipped
 	case http1.FramingLength:
 		return head.Length < leastZipped
 	case http1.FramingChunked:

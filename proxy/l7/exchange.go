@@ -159,7 +159,7 @@ func (x *exchange) note(settings *Settings) {
 	x.dispatch.Restart()
 	router{x}.beginBody()
 	c.HalfOpen = c.down().HungUp()
-	c.Closes = !head.KeepAlive || c.stream != nil || c.frontend.draining.Load() || c.outdated(settings) ||
+	c.Closes = !head.KeepAlive || c.stream != nil || c.ending(settings) ||
 		settings.Frontend.RequestsPerConnection > 0 && int(c.Requests) >= settings.Frontend.RequestsPerConnection
 	x.set(oldClient, head.Minor == 0)
 	x.set(toWebSocket, head.WebSocket)

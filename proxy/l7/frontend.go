@@ -17,6 +17,7 @@ type Frontend struct {
 	workers  Workers
 	rules    *RuleCounters
 	draining atomic.Bool
+	replaced atomic.Bool // a new process serves: see Replaced
 }
 
 // NewFrontend makes a frontend on the workers of an engine, one for each of its
@@ -69,6 +70,11 @@ func (f *Frontend) Drain() {
 	f.draining.Store(true)
 	f.sendAway()
 }
+
+// Replaced notes that a new process serves. Connections that cannot move there end with the
+// answer to their next request, which says so; until then they may rest as long as
+// before, since their client may be about to ask.
+func (f *Frontend) Replaced() { f.replaced.Store(true) }
 
 // Accepted implements reactor.AcceptHandler: it begins a client.
 func (f *Frontend) Accepted(loop *reactor.Loop, fd int, from netip.AddrPort) {

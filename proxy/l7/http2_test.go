@@ -636,6 +636,35 @@ func webSocketOverHTTP2(t *testing.T, log func(*setup)) {
 	p.Finish()
 }
 
+// A page reads the 431 that its head gets, wherever in it the Origin stands; one that the list
+// does not have does not, nor one that sends two.
+func TestHTTP2LargeHeadOfPage(t *testing.T) {
+	t.Parallel()
+	const page, other = "https://page.example", "https://other.example"
+	b := start(t, []string{"127.0.0.1:1"}, overHTTP2, withFrontend(func(f *conf.Frontend) { f.MaxHeader, f.AllowedOrigins = 2<<10, []string{page} }))
+	p := b.peer()
+	large, later := strings.Repeat("y", 4<<10), strings.Repeat("y", 500)
+	for i, c := range []struct {
+		fields []string
+		want   string
+	}{
+		{[]string{"origin", page, "x", large}, page},
+		{[]string{"x", large, "origin", page}, page},
+		{[]string{"x", large, "y", later, "origin", page, "z", large}, page},
+		{[]string{"x", large, "origin", other}, ""},
+		{[]string{"origin", page, "x", large, "origin", other}, ""},
+		{[]string{"x", large}, ""},
+	} {
+		id := uint32(2*i + 1)
+		p.open(id, true, "GET", "/", c.fields...)
+		p.want(id, fmt.Sprintf("431 %d END_STREAM", len("the head is larger than allowed\n")))
+		if got := p.streams[id].fields.Get("Access-Control-Allow-Origin"); got != c.want {
+			t.Errorf("stream %d: Access-Control-Allow-Origin %q, want %q", id, got, c.want)
+		}
+	}
+	p.Finish()
+}
+
 // A head that is too large is answered 431, one that is malformed ends its stream alone, and
 // one too many is refused: the connection goes on.
 func TestHTTP2Refusals(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"mcplb/conf"
+	"mcplb/proxy/session"
 )
 
 // hideIdentities takes from requests of every route, and of none, the fields in which
@@ -41,6 +42,13 @@ func (e *fieldEdits) hide(names []string) {
 // settings that hold no more: its connection ends with its present request.
 func (c *client) outdated(settings *Settings) bool {
 	return c.Identity.Verification() != settings.verification()
+}
+
+// ending reports whether the connection ends with the present answer, whatever the client
+// and the server want.
+func (c *client) ending(settings *Settings) bool {
+	f := c.frontend
+	return f.draining.Load() || c.outdated(settings) || f.replaced.Load() && c.Conn != nil && session.Stays(c.Conn)
 }
 
 // verification is how clients' certificates are verified; 0 = they are not asked for any.

@@ -232,6 +232,7 @@ func (m *multiplexer) begin(e *http2.Event) {
 	m.Requests++
 	if e.Kind == http2.EventTooLarge {
 		s.TooLarge = true
+		s.client.exchange.origin = m.worker.origins.ofRefused(e.Head)
 	} else {
 		m.loop().Append(&s.in, e.Head)
 		s.Socket = e.WebSocket

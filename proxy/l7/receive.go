@@ -135,7 +135,7 @@ func (x download) beginAnswer(p []byte, n int) {
 		x.dispatch.Slot.SetUse(backend.Stream)
 	}
 	f := x.plan(p[n:])
-	if f.closes || !x.request.Done || c.frontend.draining.Load() || c.outdated(c.settings()) {
+	if f.closes || !x.request.Done || c.ending(c.settings()) {
 		c.Closes = true
 	}
 	out := x.heads().appendResponse(c.worker.out[:0], f)
