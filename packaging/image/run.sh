@@ -215,8 +215,8 @@ compose config --quiet || fail "docker-compose refuses the file"
 sed 's/read_only: true/read_olny: true/' "$cluster/docker-compose.yml" > "$cluster/wrong.yml"
 ! quiet docker-compose --file "$cluster/wrong.yml" config --quiet || fail "docker-compose accepts anything"
 if ! (ulimit -Hn 250000) 2> /dev/null; then
-  echo "this machine does not allow 250000 open files: 20000"
-  sed -i 's/nofile: 250000/nofile: 20000/' "$cluster/docker-compose.yml"
+  echo "this machine does not allow 250000 open files: 20000 (and podman's own limit of processes)"
+  sed -i 's/nofile: 250000/nofile: 20000\n      nproc: 4000/' "$cluster/docker-compose.yml"
 fi
 compose up --detach --build > "$work/compose.log" 2>&1 || fail "docker-compose up: $(tail -n 20 "$work/compose.log")"
 container() { compose ps --quiet "$1"; }
