@@ -25,6 +25,7 @@ within() {
     sleep 0.1
   done
 }
+# Not "| grep -q" anywhere: it ends before what it reads, which then fails.
 quiet() { "$@" > /dev/null 2>&1; }
 
 mount -t tmpfs tmpfs /run # where engines have their sockets and network namespaces
@@ -133,7 +134,7 @@ usable() { [ "$(e exec lb /mcplb status 2> /dev/null | grep -c '1 of 1 servers u
 within 60 usable 2 || fail "the servers, by name and by TLS, are not usable: $(e exec lb /mcplb status 2>&1)"
 grep -E '^(Uid|CapEff|NoNewPrivs|Seccomp:)' "/proc/$pid/status"
 [ "$(awk '/^(Uid|CapEff|CapBnd|NoNewPrivs)/ {print $2}' "/proc/$pid/status" | xargs)" = "65532 0000000000000000 0000000000000000 1" ] || fail "it has rights"
-awk '$5 == "/" {print $6}' "/proc/$pid/mountinfo" | grep -q '^ro' || fail "its root file system is not read-only"
+awk '$5 == "/" {print $6}' "/proc/$pid/mountinfo" | grep '^ro' > /dev/null || fail "its root file system is not read-only"
 [ "$(e inspect --format '{{.Image}}' lb | sed 's/^sha256://')" = "$(e image inspect --format '{{.Id}}' "$image" | sed 's/^sha256://')" ] || fail "another image"
 [ "$(e image inspect --format '{{.Config.User}}' "$image")" = 65532:65532 ] || fail "the image's user"
 
@@ -146,7 +147,7 @@ for host in "$address" 127.0.0.1; do
   [[ $answer == *serverInfo* ]] || fail "the answer by TCP at $host: $answer"
   exec 7>&-
   curl --silent --show-error --max-time 20 --header 'Content-Type: application/json' --header 'Accept: application/json, text/event-stream' \
-    --data "$initialize" "http://$host:8080/mcp" | grep -q serverInfo || fail "no answer by HTTP at $host"
+    --data "$initialize" "http://$host:8080/mcp" | grep serverInfo > /dev/null || fail "no answer by HTTP at $host"
 done
 
 say "health check"
@@ -203,7 +204,7 @@ exec 7>&-
 wait "$stopping" || fail "$engine stop"
 [ "$(e inspect --format '{{.State.ExitCode}}' lb)" = 0 ] || fail "exit status $(e inspect --format '{{.State.ExitCode}}' lb)"
 [ -z "$(e logs lb 2> /dev/null)" ] || fail "the log is on standard output"
-e logs lb 2>&1 | grep -q 'msg=serving' || fail "the log is not on standard error"
+e logs lb 2>&1 | grep 'msg=serving' > /dev/null || fail "the log is not on standard error"
 e rm lb > /dev/null
 e network rm mcplb-image-test > /dev/null
 
@@ -232,7 +233,7 @@ done
 # asks: a client of the published ports gets an answer by HTTP.
 asks() {
   curl --silent --max-time 20 --header 'Content-Type: application/json' --header 'Accept: application/json, text/event-stream' \
-    --data "$initialize" http://127.0.0.1:8080/mcp | grep -q serverInfo
+    --data "$initialize" http://127.0.0.1:8080/mcp | grep serverInfo > /dev/null
 }
 asks || fail "no answer by HTTP"
 exec 7<> /dev/tcp/127.0.0.1/8000
