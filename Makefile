@@ -11,7 +11,7 @@ HERE       ?= $(BIN)
 ZSHDIR      = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .DEFAULT_GOAL := help
-.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 http2cost http2peers chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-release test-deb test-manifests help
+.PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 http2cost http2peers chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-release test-deb test-image test-manifests help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
 	bin/mcpcluster run
@@ -118,6 +118,9 @@ test-release: ## release and Debian package, built twice in different surroundin
 
 test-deb: ## the Debian package in a fresh Debian root: install, reload, upgrade, stop, purge, lintian (needs root, debootstrap, lintian)
 	packaging/deb/test.sh
+
+test-image: ## the container image, and what mcpcluster compose writes, under Docker and podman (needs root, dockerd, docker-compose, podman, runc, the network)
+	packaging/image/test.sh
 
 test-manifests: ## the Kubernetes manifests against the schemas of Kubernetes and the prometheus-operator (needs the network)
 	packaging/kubernetes/test.sh

@@ -54,11 +54,15 @@ func (o *operator) reload() error {
 
 // configFlag adds the flag -c, which may be given several times.
 func configFlag(flags *pflag.FlagSet, paths *[]string, usage string) {
-	var preset []string
+	flags.StringArrayVarP(paths, "config", "c", presetConfig(), usage)
+}
+
+// presetConfig is the configuration that the environment names, nil if it names none.
+func presetConfig() []string {
 	if path := os.Getenv("MCPLB_CONFIG"); path != "" {
-		preset = []string{path}
+		return []string{path}
 	}
-	flags.StringArrayVarP(paths, "config", "c", preset, usage)
+	return nil
 }
 
 // configPaths are the files that the flags -c or the argument name, if any do.

@@ -73,19 +73,25 @@ type balancerOptions struct {
 func (b *balancerOptions) flags(root *cobra.Command) {
 	flags := root.Flags()
 	flags.StringArrayVarP(&b.config, "config", "c", nil, "the configuration: a `FILE`, a directory with files *.toml, or - for standard input; may be given several times")
-	flags.BoolVarP(&b.check, "check", "t", false, "check the configuration and exit: status 0 if it is valid, 2 if it is not")
+	flags.BoolVarP(&b.check, "check", "t", false, "check the configuration (of -c or MCPLB_CONFIG) and exit: status 0 if it is valid, 2 if it is not")
 	flags.StringVar(&b.process.PIDFile, "pid-file", "", "write the process ID of the serving process to this `FILE`, again after every upgrade")
 	flags.DurationVar(&b.process.Timeout, "upgrade-timeout", time.Minute, "the longest that a new binary may take until it serves")
 	flags.BoolVar(&b.version, "version", false, "print the version and exit")
 	completeFlags(root)
 }
 
-// run serves, or does what a flag requests instead.
+// run serves, or does what a flag requests instead. Only the check takes the configuration
+// from the environment, as the commands do: "mcplb" alone, typed beside a balancer, must not
+// become a second one on the same addresses.
 func (b *balancerOptions) run() error {
 	switch {
 	case b.version:
 		_, err := fmt.Fprintln(b.stdout, "mcplb", build.Version())
 		return err
+	case b.check && len(b.config) == 0:
+		b.config = presetConfig()
+	}
+	switch {
 	case len(b.config) == 0:
 		return cli.Misuse("name the configuration with -c")
 	case b.check:

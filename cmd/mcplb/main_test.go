@@ -107,3 +107,30 @@ func TestCommandLine(t *testing.T) {
 		})
 	}
 }
+
+// TestConfigOfEnvironment: -t checks the configuration that MCPLB_CONFIG names, as the image's
+// users ask ("docker run IMAGE -t"), and mcplb alone does not serve it. Otherwise they must
+// repeat the image's own path, or "docker exec CONTAINER /mcplb" is a second balancer.
+func TestConfigOfEnvironment(t *testing.T) {
+	t.Parallel()
+	good := newSetup(t, "127.0.0.1:9").write(t)
+	for _, test := range []struct {
+		name   string
+		args   []string
+		status int
+		output string
+	}{
+		{"check", []string{"-t"}, 0, `lb\.toml: configuration is valid\n$`},
+		{"the flag replaces it", []string{"-t", "-c", good + ".missing"}, 2, `missing" cannot be read`},
+		{"serve", nil, 2, `^mcplb: name the configuration with -c\n`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			command := exec.Command(filepath.Join(binaries, "mcplb"), test.args...)
+			command.Env = append(os.Environ(), "MCPLB_CONFIG="+good)
+			p := startProcess(t, command)
+			p.expectExit(t, test.status)
+			p.expectLog(t, test.output)
+		})
+	}
+}
