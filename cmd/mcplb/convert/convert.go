@@ -74,6 +74,7 @@ func Files(language Language, names ...string) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	config.NoteForwarded()
 	return accept(config), nil
 }
 

@@ -77,7 +77,7 @@ func (p *proxy) addServers(b *lb.Backend) {
 	var all []*serverLine
 	anyWeight, anyUnchecked, anyTLS, anyPlain := false, false, false, false
 	for _, l := range p.servers {
-		if l.words[0] == "server-template" {
+		if l = p.single(b, l); l.words[0] == "server-template" {
 			p.template(b, l)
 			continue
 		}
@@ -149,13 +149,9 @@ func (p *proxy) template(b *lb.Backend, l *line) {
 		l.Impossible("a backend has one [discover]")
 		return
 	}
-	_, most, _ := strings.Cut("-"+l.words[2], "-")
-	if _, last, isRange := strings.Cut(most, "-"); isRange {
-		most = last
-	}
-	n, err := number(most)
-	if err != nil || n < 1 {
-		l.Impossible("%q is no number of servers", l.words[2])
+	first, last, err := templateRange(l.words[2])
+	if err != nil {
+		l.Impossible("%v", err)
 		return
 	}
 	d := &lb.Table{From: []*lb.Directive{l.Directive}}
@@ -172,7 +168,7 @@ func (p *proxy) template(b *lb.Backend, l *line) {
 		d.Set("dns", host, l.Directive)
 		d.Set("ports", lb.Inline{{Key: p.endpoint(), Value: port}})
 	}
-	d.Set("most", n)
+	d.Set("most", last-first+1)
 	s := &serverLine{p: p, own: l, table: &lb.Table{}}
 	for _, def := range p.usual[l] {
 		s.options(def, def.args(1))
@@ -186,4 +182,38 @@ func (p *proxy) template(b *lb.Backend, l *line) {
 	}
 	b.Discover = d
 	d.Differ(l.Directive, "most", "servers are called by their addresses, and there are as many as the name has")
+}
+
+// single returns the line of the server that stands for a template with an address, which no
+// name service finds, or l as it is. mcplb has each address once.
+func (p *proxy) single(b *lb.Backend, l *line) *line {
+	if l.words[0] != "server-template" {
+		return l
+	}
+	first, last, err := templateRange(l.arg(2))
+	host, _, bad := p.serverAddress(l, l.arg(3))
+	if err != nil || bad != nil || net.ParseIP(host) == nil {
+		return l
+	}
+	one := &line{Directive: l.Directive, words: append([]string{"server", l.arg(1) + strconv.Itoa(first)}, l.args(3)...)}
+	p.usual[one] = p.usual[l]
+	if last > first {
+		b.Differ(l.Directive, "", "one server, not %d with one address", last-first+1)
+	}
+	return one
+}
+
+// templateRange reads how many servers a template has: N, or FIRST-LAST.
+func templateRange(s string) (first, last int, err error) {
+	from, to, isRange := strings.Cut(s, "-")
+	if !isRange {
+		from, to = "1", from
+	}
+	if first, err = number(from); err == nil {
+		last, err = number(to)
+	}
+	if err == nil && (last < max(first, 1)) {
+		err = fmt.Errorf("%q is no number of servers", s)
+	}
+	return first, last, err
 }

@@ -3,6 +3,7 @@ package haproxy
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"mcplb/cmd/mcplb/convert/lb"
@@ -55,11 +56,7 @@ func (g *group) mapSteps(l *line) (steps []step) {
 	}
 	c := &criteria{group: g, used: map[*line]bool{}}
 	match := map[string]string{"_dom": "dom", "_beg": "beg", "_end": "end"}[found[2]]
-	for raw := range strings.Lines(string(text)) {
-		fields := strings.Fields(raw)
-		if len(fields) != 2 || strings.HasPrefix(fields[0], "#") {
-			continue
-		}
+	for _, fields := range mapLines(string(text), match) {
 		words := []string{"path", "-m", match, fields[0]}
 		if match == "" {
 			words[2] = "str"
@@ -79,4 +76,18 @@ func (g *group) mapSteps(l *line) (steps []step) {
 	}
 	g.front.Differ(l.Directive, "", "the lines of %s at the time of the conversion are routes", found[3])
 	return steps
+}
+
+// mapLines returns the keys and values of a map in the order in which they are tried:
+// that of the file, but of beginnings the longest first, as HAProxy looks them up in a tree.
+func mapLines(text, match string) (lines [][]string) {
+	for raw := range strings.Lines(text) {
+		if fields := strings.Fields(raw); len(fields) == 2 && !strings.HasPrefix(fields[0], "#") {
+			lines = append(lines, fields)
+		}
+	}
+	if match == "beg" {
+		slices.SortStableFunc(lines, func(a, b []string) int { return len(b[0]) - len(a[0]) })
+	}
+	return lines
 }

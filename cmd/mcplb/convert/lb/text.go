@@ -53,7 +53,10 @@ func (c *Config) write() (string, []origin) {
 	w.table("[resolver]", &c.Resolver, nil)
 	w.table("[ratelimit]", &c.RateLimit, nil)
 	for _, f := range c.Frontends {
-		f.write(w)
+		f.write(w, func() *Table {
+			c.Frontends = slices.DeleteFunc(c.Frontends, func(other *Frontend) bool { return other == f })
+			return &Table{From: f.From}
+		})
 	}
 	for _, b := range c.Backends {
 		b.write(w)
@@ -74,9 +77,14 @@ func (c *Config) writeHead(w *writer) {
 	}
 }
 
-func (f *Frontend) write(w *writer) {
+// write writes the section. remove takes it out, where its header is refused since it lacks
+// what was refused before.
+func (f *Frontend) write(w *writer, remove func() *Table) {
 	at := "frontend." + Key(f.Name)
-	w.named("["+at+"]", &f.Table, nil)
+	if f.Has("listen") {
+		remove = nil
+	}
+	w.section("["+at+"]", &f.Table, remove)
 	w.table("["+at+".sticky]", &f.Sticky, nil)
 	if f.TLS != nil {
 		w.named("["+at+".tls]", f.TLS, nil)
@@ -91,13 +99,17 @@ func (f *Frontend) write(w *writer) {
 
 func (b *Backend) write(w *writer) {
 	at := "backend." + Key(b.Name)
-	w.named("["+at+"]", &b.Table, nil)
+	w.section("["+at+"]", &b.Table, b.fill())
 	if b.TLS != nil {
 		w.named("["+at+".tls]", b.TLS, nil)
 	}
 	w.table("["+at+".check]", &b.Check, nil)
 	if b.Discover != nil {
-		w.named("["+at+".discover]", b.Discover, nil)
+		w.section("["+at+".discover]", b.Discover, func() *Table {
+			discover := b.Discover
+			b.Discover = nil
+			return discover
+		})
 	}
 	for _, s := range b.Servers {
 		w.named("[["+at+".server]]", s, func() *Table {
@@ -107,10 +119,36 @@ func (b *Backend) write(w *writer) {
 	}
 }
 
+// fill returns what gives a backend that has lost its servers one that takes no clients, or
+// nil if it has some.
+func (b *Backend) fill() func() *Table {
+	if len(b.Servers) > 0 || b.Discover != nil {
+		return nil
+	}
+	return func() *Table {
+		none := b.AddServer("none")
+		none.Set("tcp", "127.0.0.1:9")
+		none.Set("http", "127.0.0.1:9")
+		none.Set("disabled", true)
+		return &Table{From: b.From}
+	}
+}
+
 // table writes a table that has something to say.
 func (w *writer) table(header string, t *Table, remove func() *Table) {
 	if len(t.entries)+len(t.comments) > 0 {
 		w.named(header, t, remove)
+	}
+}
+
+// section writes a table that goes as a whole if its header is refused, and else by keys.
+func (w *writer) section(header string, t *Table, remove func() *Table) {
+	at := len(w.lines) + len(t.comments)
+	w.named(header, t, nil)
+	for i := at; i < len(w.lines); i++ {
+		if w.lines[i].table == t && w.lines[i].key == "" {
+			w.lines[i].removed = remove
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package nginx
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +32,8 @@ type use struct {
 // backend returns the backend for an upstream, and writes it if it is not there yet.
 func (c *converter) backend(u *upstream, endpoint, port string, tls bool, in *scope, by *node) (*lb.Backend, error) {
 	key := fmt.Sprintf("%s %s %s %t", endpoint, u.name, port, tls)
-	if b := c.backends[key]; b != nil {
+	settings := key + in.connectionSettings(endpoint, tls)
+	if b := c.backends[settings]; b != nil {
 		return b, nil
 	}
 	x := &use{upstream: u, c: c, endpoint: endpoint, port: port, in: in, by: by, tls: tls, backend: c.config.AddBackend(u.name)}
@@ -43,8 +45,40 @@ func (c *converter) backend(u *upstream, endpoint, port string, tls bool, in *sc
 		return nil, fmt.Errorf("upstream %s has no server that mcplb can have", u.name)
 	}
 	x.settings()
-	c.backends[key] = b
+	if c.backends[key] == nil {
+		c.backends[key] = b
+	} else if u.node != nil {
+		b.Differ(u.node.Directive, "", "used with several settings of connections: a backend for each, with its own checks, counts and maxconn")
+	}
+	c.backends[settings] = b
 	return b, nil
+}
+
+// ofConnections are the directives that a backend has for all its connections.
+var ofConnections = []string{"proxy_connect_timeout", "proxy_socket_keepalive", "proxy_next_upstream", "proxy_next_upstream_tries", "proxy_bind"}
+
+// ofStreams are those that it has in mode tcp besides; routes of mode http have their own times.
+var ofStreams = []string{"proxy_timeout", "proxy_protocol"}
+
+// ofSecurity are those that it has where it speaks TLS.
+var ofSecurity = []string{"proxy_ssl_verify", "proxy_ssl_trusted_certificate", "proxy_ssl_certificate", "proxy_ssl_certificate_key", "proxy_ssl_name", "proxy_ssl_server_name", "proxy_ssl_protocols"}
+
+// connectionSettings returns the directives of a level that a backend has, to compare.
+func (s *scope) connectionSettings(endpoint string, tls bool) string {
+	names := slices.Clone(ofConnections)
+	if endpoint == "tcp" {
+		names = append(names, ofStreams...)
+	}
+	if tls {
+		names = append(names, ofSecurity...)
+	}
+	var settings strings.Builder
+	for _, name := range names {
+		if n := s.last(name); n != nil {
+			fmt.Fprintf(&settings, "\n%s %q", name, n.args)
+		}
+	}
+	return settings.String()
 }
 
 // servers writes the servers.
