@@ -34,8 +34,8 @@ func TestSectionsWithoutTheirNeeds(t *testing.T) {
 		language Language
 		text     string
 	}{
-		{HAProxy, "listen \nbind 0:1"},
-		{HAProxy, "frontend x\n bind 0:1\n default_backend b\nfrontend y\n bind :81\n default_backend b\nbackend b\n server a 10.0.0.1:1\n"},
+		{HAProxy, "listen \nbind 1.2.3:1"},
+		{HAProxy, "frontend x\n bind 1.2.3:1\n default_backend b\nfrontend y\n bind :81\n default_backend b\nbackend b\n server a 10.0.0.1:1\n"},
 		{HAProxy, "frontend y\n bind :81\n default_backend b\nbackend b\n server-template s 3 -x:1\n"},
 	} {
 		checkAccepted(t, convertText(t, c.language, c.text, nil))
@@ -87,6 +87,31 @@ func TestForwardedConditions(t *testing.T) {
 		}
 		if said != 1 {
 			t.Errorf("%s: said of %d directives:\n%s", language, said, result.Text)
+		}
+	}
+}
+
+// "0" is every address of IPv4, as inet_aton(3) reads it: users lost the frontend.
+func TestBindOfZero(t *testing.T) {
+	result := convertText(t, HAProxy, "frontend f\n bind 0:8080\n default_backend b\nbackend b\n server s 10.0.0.1:80\n", nil)
+	checkAccepted(t, result)
+	if !strings.Contains(result.Text, `"0.0.0.0:8080"`) {
+		t.Error(result.Text)
+	}
+}
+
+// Exceptions of forwardfor are not translated, and the report says so of the header that is
+// meant.
+func TestForwardForExcept(t *testing.T) {
+	for option, want := range map[string]string{
+		"except 10.0.0.0/8":                    "X-Forwarded-For is always sent",
+		"except 10.0.0.0/8 header X-Client-IP": "X-Client-IP is always sent",
+		"header X-Client-IP if-none":           "X-Client-IP is always sent",
+	} {
+		result := convertText(t, HAProxy, "defaults\n mode http\nfrontend f\n bind :81\n option forwardfor "+option+"\n default_backend b\nbackend b\n server s 10.0.0.1:80\n", nil)
+		checkAccepted(t, result)
+		if !strings.Contains(result.Text, want) {
+			t.Errorf("%s: %s", option, result.Text)
 		}
 	}
 }

@@ -249,7 +249,7 @@ func listenAddresses(a string, both bool) (addrs []string, err error) {
 	switch {
 	case (host == "" || host == "*") && (v6 || both), host == "::":
 		host = "::"
-	case host == "" || host == "*":
+	case host == "" || host == "*" || host == "0": // inet_aton(3)
 		host = "0.0.0.0"
 	}
 	first, last, isRange := strings.Cut(ports, "-")

@@ -289,13 +289,15 @@ func (g *group) forwardFor(p *proxy, route *lb.Table) {
 		return
 	}
 	l.Translated()
+	note := "X-Forwarded-For is always sent; what trusted_proxies sent of it is kept before the address"
 	if i := slices.Index(l.words, "header"); i >= 0 && i+1 < len(l.words) && !strings.EqualFold(l.words[i+1], "X-Forwarded-For") {
 		setInline(route, "set_request_headers", l.words[i+1], "{client_ip}", l)
+		note = l.words[i+1] + " is always sent, in place of the client's own"
 	} else {
 		unremove(route, "remove_request_headers", "X-Forwarded-For")
 	}
 	if slices.Contains(l.words, "except") || slices.Contains(l.words, "if-none") {
-		g.front.Differ(l.Directive, "", "X-Forwarded-For is always sent; what trusted_proxies sent of it is kept before the address")
+		g.front.Differ(l.Directive, "", "%s", note)
 	}
 }
 
