@@ -93,7 +93,7 @@ func (l *Loop) waitFrom(now int64) int {
 // lets other goroutines run first if little is left, which begins a new one.
 func (l *Loop) sliceLeft(now int64) int {
 	if now-l.sliceBegan > timeSlice-renewBelow {
-		beginSlice()
+		runtime.Gosched()
 		l.sliceBegan = now
 	}
 	return int((timeSlice - sliceReserve - (now - l.sliceBegan)) / 1e6)
