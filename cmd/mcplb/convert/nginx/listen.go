@@ -42,7 +42,7 @@ func readListen(n *node) (l listener, err error) {
 	if l.address, err = listenAddress(n.arg(0)); err != nil {
 		return l, err
 	}
-	for _, a := range n.args[1:] {
+	for _, a := range n.args[min(1, len(n.args)):] {
 		key, _, _ := strings.Cut(a, "=")
 		switch {
 		case a == "ssl":

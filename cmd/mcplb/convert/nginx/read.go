@@ -32,7 +32,7 @@ type node struct {
 
 // arg returns the argument at i, or "".
 func (n *node) arg(i int) string {
-	if i >= len(n.args) {
+	if i < 0 || i >= len(n.args) {
 		return ""
 	}
 	return n.args[i]
