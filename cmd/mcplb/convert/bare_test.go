@@ -10,6 +10,9 @@ import (
 // Directives without their arguments, or with too few, at every level, are an operator's slip:
 // the converter must say so, and not crash.
 func TestDirectivesWithoutArguments(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a minute under the race detector, and has no goroutines")
+	}
 	for language, folder := range map[Language]string{Nginx: "nginx", HAProxy: "haproxy"} {
 		sources, err := filepath.Glob(folder + "/*.go")
 		if err != nil || len(sources) == 0 {
