@@ -66,7 +66,7 @@ func TestApplyLarge(t *testing.T) {
 		if watched {
 			stalls = r.watchLoops()
 		}
-		before := r.loopTime()
+		before := r.loopTimes()
 		began = time.Now()
 		if _, err := r.Apply(c); err != nil {
 			t.Fatal(err)
@@ -75,7 +75,7 @@ func TestApplyLarge(t *testing.T) {
 		applying += took
 		longest = max(longest, took)
 		if !watched { // watching takes the loops' time, too
-			loops = max(loops, r.loopTime()-before)
+			loops = max(loops, since(before, r.loopTimes()))
 		}
 		worst = max(worst, stalls())
 	}
@@ -89,25 +89,41 @@ func TestApplyLarge(t *testing.T) {
 	}
 }
 
-// loopTime is the processor time that all loops have taken (getrusage(2)).
-func (r *running) loopTime() (sum time.Duration) {
-	var mu sync.Mutex
-	for _, loop := range r.engine.Loops() {
-		loop.Do(func() {
-			mu.Lock()
-			defer mu.Unlock()
-			sum += threadTime()
-		})
-	}
-	return sum
+// threadTime is the processor time that a thread has taken (getrusage(2)). A loop can be
+// on another thread after a time slice.
+type threadTime struct {
+	thread int
+	taken  time.Duration
 }
 
-func threadTime() time.Duration {
+func threadTimeNow() threadTime {
 	var usage unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_THREAD, &usage); err != nil {
-		return 0
+		return threadTime{}
 	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	return threadTime{unix.Gettid(), time.Duration(usage.Utime.Nano() + usage.Stime.Nano())}
+}
+
+// loopTimes are those of the loops' threads.
+func (r *running) loopTimes() []threadTime {
+	times := make([]threadTime, len(r.engine.Loops()))
+	var asked sync.WaitGroup
+	for i, loop := range r.engine.Loops() {
+		asked.Add(1)
+		loop.Do(func() { times[i] = threadTimeNow(); asked.Done() })
+	}
+	asked.Wait()
+	return times
+}
+
+// since is what the loops have taken that stayed on their threads.
+func since(before, now []threadTime) (sum time.Duration) {
+	for i := range now {
+		if now[i].thread == before[i].thread {
+			sum += now[i].taken - before[i].taken
+		}
+	}
+	return sum
 }
 
 // watchLoops measures how much processor time any one turn of a loop takes,
@@ -118,7 +134,7 @@ func (r *running) watchLoops() (stop func() time.Duration) {
 	worst := make([]time.Duration, len(r.engine.Loops()))
 	for i, loop := range r.engine.Loops() {
 		watching.Go(func() {
-			var last time.Duration
+			var last threadTime
 			for {
 				select {
 				case <-ended:
@@ -126,9 +142,9 @@ func (r *running) watchLoops() (stop func() time.Duration) {
 				default:
 				}
 				loop.Do(func() {
-					now := threadTime()
-					if last > 0 {
-						worst[i] = max(worst[i], now-last)
+					now := threadTimeNow()
+					if now.thread == last.thread {
+						worst[i] = max(worst[i], now.taken-last.taken)
 					}
 					last = now
 				})

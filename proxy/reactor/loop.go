@@ -26,9 +26,9 @@ const (
 	wakeIndex     = ^uint32(0) // marks the event of the loop's mailbox
 )
 
-// Loop is one epoll instance and the goroutine, locked to its thread, that
-// owns its connections, so that these need no locks. Other goroutines reach it
-// through Post.
+// Loop is one epoll instance and the goroutine that owns its connections, so that
+// these need no locks. It is locked to its thread, which changes seldom (yield).
+// Other goroutines reach it through Post.
 type Loop struct {
 	id      int
 	engine  *Engine // nil: the loop is alone
@@ -54,6 +54,7 @@ type Loop struct {
 	longest    atomic.Int64  // the longest turn, in nanoseconds
 	rhythm     rhythm        // of the events: how to wait for the next
 	sliceBegan int64         // when the loop last began a time slice by itself
+	posted     bool          // whether a post has run since then
 
 	mail struct {
 		sync.Mutex
@@ -255,6 +256,7 @@ func (l *Loop) runYielded(conns []*Conn) {
 }
 
 func (l *Loop) runMail() {
+	l.posted = true
 	l.mail.Lock()
 	l.running, l.mail.posts = l.mail.posts, l.running[:0]
 	l.mail.Unlock()

@@ -90,13 +90,24 @@ func (l *Loop) waitFrom(now int64) int {
 }
 
 // sliceLeft returns for how many milliseconds a loop can wait in its time slice. It
-// lets other goroutines run first if little is left, which begins a new one.
+// begins a new one if little is left.
 func (l *Loop) sliceLeft(now int64) int {
 	if now-l.sliceBegan > timeSlice-renewBelow {
-		runtime.Gosched()
-		l.sliceBegan = now
+		l.beginSlice(now)
 	}
 	return int((timeSlice - sliceReserve - (now - l.sliceBegan)) / 1e6)
+}
+
+// beginSlice begins a new time slice: other goroutines may run first. A post of the
+// last slice may have made some runnable, which wait for the loop's own processor, so
+// that whichever is free shall take the loop; otherwise it stays on its own.
+func (l *Loop) beginSlice(now int64) {
+	if l.posted {
+		runtime.Gosched()
+	} else {
+		yield()
+	}
+	l.sliceBegan, l.posted = now, false
 }
 
 // processors guards GOMAXPROCS, of which a process has one for all its engines.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,6 +132,52 @@ func TestLivelyWaitEndsAtTimer(t *testing.T) {
 			t.Errorf("a timer of %d ms expired %d ns late, want at most a tick of the wheel and a millisecond", in, late)
 		}
 	}
+}
+
+// TestYieldLetsOthersRun has a goroutine that waits for the only processor. If it did
+// not run in a new time slice, checks and the page would wait for the traffic.
+func TestYieldLetsOthersRun(t *testing.T) {
+	before := runtime.GOMAXPROCS(1)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var ran atomic.Bool
+	go ran.Store(true)
+	yield()
+	if !ran.Load() {
+		t.Error("the other goroutine has not run")
+	}
+}
+
+// TestYieldSwitchesNoThread counts how often the kernel had to switch between threads
+// for new time slices: if for each, messages at rest cost a tenth more.
+func TestYieldSwitchesNoThread(t *testing.T) {
+	const slices, rounds = 200, 50 // of the rounds the best one counts: other goroutines run, too
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	fewest := int64(slices)
+	for range rounds {
+		thread, before := unix.Gettid(), voluntarySwitches(t)
+		for range slices {
+			yield()
+		}
+		if unix.Gettid() == thread {
+			fewest = min(fewest, voluntarySwitches(t)-before)
+		}
+	}
+	if fewest > slices/20 {
+		t.Errorf("%d time slices took %d switches", slices, fewest)
+	}
+}
+
+// voluntarySwitches is how often this thread has waited for something (getrusage(2)).
+func voluntarySwitches(t *testing.T) int64 {
+	t.Helper()
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &usage); err != nil {
+		t.Fatal(err)
+	}
+	return usage.Nvcsw
 }
 
 // TestIdleLoopSleeps counts the turns of loops that never had an event, and of
