@@ -1,12 +1,16 @@
 # mcplb: `make run` demonstrates it, `make test` tests it. Needs Go and make.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
+GOTESTSUM   = gotest.tools/gotestsum@v1.13.0
 FUZZTIME   ?= 30s
+TESTFLAGS  ?= -timeout 10m
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 BIN        ?= bin
 # The same program for this machine, if BIN is for another.
 HERE       ?= $(BIN)
+# With RERUNS=1, as .ci/run has it, a test that failed is run once more, and the run says so.
+GOTEST      = $(if $(RERUNS),go run $(GOTESTSUM) --format pkgname --rerun-fails=$(RERUNS) --rerun-fails-max-failures=10 --rerun-fails-run-root-test --packages=./... --,go test ./...)
 # Debian's zsh looks elsewhere for what packages bring.
 ZSHDIR      = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
@@ -20,7 +24,7 @@ tour: build ## what mcplb does, in half a minute: a cluster, a node that dies, d
 	docs/tour.sh
 
 test: ## every test
-	go test -timeout 10m ./...
+	$(GOTEST) $(TESTFLAGS)
 
 build: ## bin/mcplb, bin/mcpnode, bin/mcpcluster, bin/mcpload
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
