@@ -111,3 +111,57 @@ func TestRequestDuringHandOver(t *testing.T) {
 	conn.Close()
 	h.empty()
 }
+
+// Requests that wait in the queue while a new process takes over are sent as they came,
+// whatever other clients of their loop have sent when timeout_queue passes. If this
+// fails, a server gets one client's bytes within another's request.
+func TestQueuedRequestsDuringHandOver(t *testing.T) {
+	t.Parallel()
+	web := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Write(body)
+	})
+	text := frontendText("f", anyPort, "http", "b") + strings.Replace(httpBackend(web), "\n", "\ntimeout_queue = '50ms'\n", 1)
+	r := startOld(t, text)
+	type client struct {
+		net.Conn
+		answers *bufio.Reader
+		body    string
+	}
+	var clients []client
+	for i := range 8 {
+		conn := dialTCP(t, r.address("f"))
+		clients = append(clients, client{conn, bufio.NewReader(conn), strings.Repeat(string(rune('a'+i)), 1000)})
+	}
+	begin := func(c client) {
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: %d\r\n\r\n%s", len(c.body), c.body[:500])
+	}
+	answered := func(c client) {
+		t.Helper()
+		response, err := http.ReadResponse(c.answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(response.Body); err != nil || string(body) != c.body {
+			t.Fatalf("the answer is %d %q, %v; want %q", response.StatusCode, body, err, c.body)
+		}
+	}
+	for _, c := range clients {
+		begin(c)
+		io.WriteString(c, c.body[500:])
+		answered(c)
+	}
+	h := r.newProcess(text)
+	t.Cleanup(h.end)
+	for _, c := range clients {
+		begin(c)
+	}
+	time.Sleep(200 * time.Millisecond) // timeout_queue passes
+	r.handOverTo(h)
+	for _, c := range clients {
+		io.WriteString(c, c.body[500:])
+		answered(c)
+		c.Close()
+	}
+	h.empty()
+}

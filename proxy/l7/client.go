@@ -194,7 +194,7 @@ func (c *client) readHead(p []byte, pending bool) {
 		return
 	}
 	n, reason := w.request.Parse(p, &c.scan, int(c.settings().Frontend.MaxHeader))
-	w.input = input{p: p, n: n, pending: pending}
+	w.input = input{of: c, p: p, n: n, pending: pending}
 	if n == 0 && reason == http1.ReasonNone {
 		c.keepInput()
 		c.arm()
@@ -227,7 +227,7 @@ func (c *client) isPreface(p []byte, pending bool) bool {
 		c.multiplex(p)
 		return true
 	case http2.MatchPartial:
-		c.worker.input = input{p: p, pending: pending}
+		c.worker.input = input{of: c, p: p, pending: pending}
 		c.keepInput()
 		c.arm()
 		return true
@@ -248,10 +248,12 @@ func (c *client) malformed(reason http1.Reason, rate verdict) {
 	c.exchange.refuseHead(generated{why: BadRequest, malformed: reason})
 }
 
-// keepInput makes the input of the parsed head pending, unless it is already.
+// keepInput makes the input of the parsed head pending, unless it is already. The input
+// may be another client's by now: then this one waits already, and what it sent is pending.
 func (c *client) keepInput() {
-	if in := &c.worker.input; !in.pending {
+	if in := &c.worker.input; in.of == c && !in.pending {
 		c.loop().Append(&c.pending, in.p)
+		in.p, in.pending = c.pending.Bytes(), true
 	}
 }
 

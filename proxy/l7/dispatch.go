@@ -53,7 +53,7 @@ func (x *exchange) reparse() bool {
 	p := c.pending.Bytes()
 	c.scan = 0
 	n, reason := c.worker.request.Parse(p, &c.scan, http1.MaxHead)
-	c.worker.input = input{p: p, n: n, pending: true}
+	c.worker.input = input{of: c, p: p, n: n, pending: true}
 	if n == 0 || reason != http1.ReasonNone {
 		x.abandon(backend.Aborted)
 		x.refuseHead(generated{why: BadRequest})

@@ -317,7 +317,7 @@ func (s *stream) cancelled() {
 	if n == 0 || reason != http1.ReasonNone {
 		return
 	}
-	w.input = input{p: s.in.Bytes(), n: n}
+	w.input = input{of: c, p: s.in.Bytes(), n: n}
 	requester{c}.admit(reason)
 	c.Source.Leave(&c.turn)
 	c.Requests++

@@ -131,6 +131,7 @@ type worker struct {
 // input is what the parsed request head was read from. It holds until the loop
 // reads or parses again.
 type input struct {
+	of      *client
 	p       []byte // the head, and what follows it
 	n       int    // the head's length
 	pending bool   // p is what the client has pending

@@ -96,7 +96,8 @@ type Stream interface {
 	// the queue. It returns false when no connection is to be made: the stream uses
 	// one that is there already, or has ended.
 	Assigned(waited bool) (connect bool)
-	// Waits is called when a state begins that Limit bounds.
+	// Waits is called when a state begins that Limit bounds, or is to last longer: then
+	// other streams may have had their turns since the stream was last called.
 	Waits()
 	// Dial begins a connection to the slot's server, from one of the sources where
 	// there are any.
