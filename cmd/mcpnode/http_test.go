@@ -37,7 +37,7 @@ func startHTTPOf(t *testing.T, opts httpOptions, newServer func() *mcp.Server) *
 	done := make(chan error, 1)
 	go func() { done <- endpoint.accept() }()
 	t.Cleanup(func() {
-		if !endpoint.close(5 * time.Second) {
+		if !endpoint.close(time.Minute) {
 			t.Errorf("%d requests, %d sessions, %d WebSockets did not end",
 				endpoint.requests.count(), endpoint.count(), endpoint.sockets.count())
 		}
