@@ -20,7 +20,7 @@ tour: build ## what mcplb does, in half a minute: a cluster, a node that dies, d
 	docs/tour.sh
 
 test: ## every test
-	go test -timeout 10m ./...
+	go test -timeout 30m ./...
 
 build: ## bin/mcplb, bin/mcpnode, bin/mcpcluster, bin/mcpload
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -34,7 +34,7 @@ lint: ## gofmt, vet, staticcheck, govulncheck
 	  case $$found in *"govulncheck: fetching vulnerabilities:"*) echo "govulncheck SKIPPED: no vulnerability database is reachable" ;; *) exit 1 ;; esac
 
 race: ## every test under the race detector (which needs a C compiler)
-	go test -race ./...
+	go test -race -timeout 30m ./...
 
 fuzz: ## every fuzz target, for FUZZTIME each
 	@grep -ro '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | sed 's,/[^/]*:func , ,' | while read -r package target; do \

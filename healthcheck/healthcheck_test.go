@@ -423,7 +423,7 @@ func TestServerHangsForReal(t *testing.T) {
 	checker.Apply(check, pool.Servers())
 	await := func(what string, is func(backend.State) bool) {
 		t.Helper()
-		for timeout := time.After(time.Minute); ; {
+		for timeout := time.After(3 * time.Minute); ; {
 			select {
 			case st := <-states:
 				if is(st) {

@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for an event. It only ends tests that hang.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // process is a program under test.
 type process struct {

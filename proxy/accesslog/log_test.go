@@ -75,7 +75,7 @@ func (b *fixture) log(loop int, text string) {
 // eventually waits until so returns true.
 func (b *fixture) eventually(what string, so func() bool) {
 	b.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !so(); runtime.Gosched() {
+	for deadline := time.Now().Add(syslogPatience); !so(); runtime.Gosched() {
 		if time.Now().After(deadline) {
 			b.Fatalf("timed out waiting until %s; %+v", what, b.Stats())
 		}

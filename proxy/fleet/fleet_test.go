@@ -155,9 +155,9 @@ func (s *syncBuffer) String() string {
 // eventually waits until something holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("after a minute it does not hold that %s", what)
+			t.Fatalf("after three minutes it does not hold that %s", what)
 		}
 	}
 }
