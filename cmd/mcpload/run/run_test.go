@@ -33,6 +33,13 @@ func TestEveryKind(t *testing.T) {
 				o.Addresses[clients.HTTPS] = secured.Listener.Addr().String()
 				o.Insecure, o.Message, o.Threads = true, asked, 2
 				got := mustRun(t, o)
+				for range 3 { // Go's server cuts off a client of HTTP/2 that a busy machine delays for 2 s
+					if !strings.HasPrefix(m, "h2") || !got.Failed() {
+						break
+					}
+					server.served.Store(0)
+					got = mustRun(t, o)
+				}
 				if got.Failed() {
 					t.Errorf("%+v, lost %v", got.Verdict, got.Lost)
 				}
