@@ -3,7 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 GOTESTSUM   = gotest.tools/gotestsum@v1.13.0
 FUZZTIME   ?= 30s
-TESTFLAGS  ?= -timeout 10m
+TESTFLAGS  ?= -timeout 30m
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 BIN        ?= bin
@@ -38,7 +38,7 @@ lint: ## gofmt, vet, staticcheck, govulncheck
 	  case $$found in *"govulncheck: fetching vulnerabilities:"*) echo "govulncheck SKIPPED: no vulnerability database is reachable" ;; *) exit 1 ;; esac
 
 race: ## every test under the race detector (which needs a C compiler)
-	go test -race ./...
+	go test -race -timeout 30m ./...
 
 fuzz: ## every fuzz target, for FUZZTIME each
 	@grep -ro '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | sed 's,/[^/]*:func , ,' | while read -r package target; do \

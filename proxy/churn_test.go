@@ -77,12 +77,12 @@ func TestChurn(t *testing.T) {
 		endings[kind[0]].server(c)
 	}
 	servers := []*endpoint.Server{endpoint.Serve(t, script), endpoint.Serve(t, script), endpoint.Serve(t, script)}
-	more := []string{`balance = "random"`, `timeout_server = "2s"`, "retries = 0", "check = { observe = false }"}
+	more := []string{`balance = "random"`, `timeout_server = "4s"`, "retries = 0", "check = { observe = false }"}
 	if harness.Long {
 		more = append(more, `source = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"]`)
 	}
-	r := start(t, frontendText("f", anyPort, "tcp", "b", `timeout_half_closed = "2s"`)+
-		frontendText("m", "127.0.0.2:0", "mcp", "b", `timeout_half_closed = "2s"`)+
+	r := start(t, frontendText("f", anyPort, "tcp", "b", `timeout_half_closed = "4s"`)+
+		frontendText("m", "127.0.0.2:0", "mcp", "b", `timeout_half_closed = "4s"`)+
 		backendText("b", []string{servers[0].Address, servers[1].Address, servers[2].Address}, more...))
 	connections, workers := churn()
 	r.churn(connections/5, workers) // lets pools and tables grow to their size

@@ -428,7 +428,11 @@ func TestThousandServersChange(t *testing.T) {
 		}
 	})
 	best := time.Hour
-	for round := 1; round <= 8 && best > time.Millisecond; round++ {
+	rounds := 8
+	if raceEnabled {
+		rounds = 2 // nothing is measured
+	}
+	for round := 1; round <= rounds && best > time.Millisecond; round++ {
 		replaceFile(t, path, many(round))
 		stalls := r.watchLoops()
 		r.eventually("the servers have changed", func() bool {

@@ -44,7 +44,8 @@ func TestStalledReader(t *testing.T) {
 				read += n
 			}
 			endpoint.Receive(t, stalled)
-			if waiting := waitingToBeSent(t, address); waiting < 16<<10 || waiting > 600<<10 {
+			r.eventually("bytes wait to be sent to the client", func() bool { return waitingToBeSent(t, address) >= 16<<10 })
+			if waiting := waitingToBeSent(t, address); waiting > 600<<10 {
 				t.Errorf("%d bytes wait to be sent to the client", waiting)
 			}
 		})

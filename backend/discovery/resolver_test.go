@@ -237,7 +237,7 @@ func TestNameServers(t *testing.T) {
 			second.Behave("fail.test", nameserver.Behaviour{Rcode: "SERVFAIL"})
 			second.Behave("drop.test", nameserver.Behaviour{Drop: []string{"*"}})
 			f.settings.NameServers = append(f.settings.NameServers, second.Address)
-			f.settings.Timeout = time.Second
+			f.settings.Timeout = 4 * time.Second
 			f.Apply(f.settings)
 			a, err := f.Addresses(t.Context(), test.host+".", conf.FamilyIPv4)
 			if got := shown(a, err); got != test.want {
@@ -258,7 +258,7 @@ func TestDroppedEDNS(t *testing.T) {
 	f.write(t, "resolv.conf", "options attempts:2\n")
 	f.server.Set("a.test", "A 127.0.0.1")
 	f.server.Behave(".", nameserver.Behaviour{DropEDNS: true})
-	f.settings.Timeout = 500 * time.Millisecond
+	f.settings.Timeout = 4 * time.Second
 	f.Apply(f.settings)
 	a, err := f.Addresses(t.Context(), "a.test", conf.FamilyIPv4)
 	if got := shown(a, err); got != "127.0.0.1 1m0s" {

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	startTimeout = 30 * time.Second // for a member to answer
-	drainTimeout = 2 * time.Second  // for a member to end after the first SIGTERM
-	stopTimeout  = 3 * time.Second  // and after the second
+	startTimeout = time.Minute     // for a member to answer
+	drainTimeout = 2 * time.Second // for a member to end after the first SIGTERM
+	stopTimeout  = 3 * time.Second // and after the second
 )
 
 var (

@@ -350,7 +350,7 @@ func TestUpgradedBalancerDies(t *testing.T) {
 // expectAnswers waits until an address answers pings.
 func expectAnswers(t *testing.T, address string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testLimit)
 	defer cancel()
 	if err := poll(ctx, func(ctx context.Context) error { return ping(ctx, address) }); err != nil {
 		t.Fatalf("no answer: %v", err)

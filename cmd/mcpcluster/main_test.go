@@ -249,6 +249,9 @@ func (w *terminal) await(t *testing.T, pattern string) []string {
 	return w.Await(t, pattern, nil)
 }
 
+// testLimit only ends tests that hang.
+const testLimit = 3 * time.Minute
+
 // running is an mcpcluster in this process.
 type running struct {
 	stdout, stderr  terminal
@@ -284,7 +287,7 @@ func (r *running) expectStatus(t *testing.T, want int) {
 		if got != want {
 			t.Errorf("exit status %d, want %d; stderr: %s", got, want, &r.stderr)
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(testLimit):
 		t.Fatalf("mcpcluster does not end; stderr: %s", &r.stderr)
 	}
 }
@@ -306,7 +309,7 @@ func (r *running) awaitReady(t *testing.T) {
 
 func expectAnswer(t *testing.T, addresses ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testLimit)
 	defer cancel()
 	for _, address := range addresses {
 		if err := ping(ctx, address); err != nil {
@@ -318,7 +321,7 @@ func expectAnswer(t *testing.T, addresses ...string) {
 // expectClosed waits until no process listens on the addresses any more.
 func expectClosed(t *testing.T, addresses ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testLimit)
 	defer cancel()
 	for _, address := range addresses {
 		err := poll(ctx, func(ctx context.Context) error {
@@ -344,7 +347,7 @@ func startHolder(t *testing.T, bin, address string) *exec.Cmd {
 		command.Process.Kill()
 		command.Wait()
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testLimit)
 	defer cancel()
 	if err := poll(ctx, func(ctx context.Context) error { return ping(ctx, address) }); err != nil {
 		t.Fatal(err)

@@ -248,6 +248,17 @@ func TestPoll(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}
+		slow := func(ctx context.Context) error { // as on a busy machine
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(5 * attemptTimeout):
+				return nil
+			}
+		}
+		if err := poll(t.Context(), slow); err != nil {
+			t.Errorf("a member that takes five seconds to answer: %v", err)
+		}
 		ctx, cancel = context.WithTimeoutCause(t.Context(), attemptTimeout/2, cause)
 		defer cancel()
 		if err := poll(ctx, attempt); err == nil || err.Error() != "too late (last attempt: none)" {

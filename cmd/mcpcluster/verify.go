@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	attemptTimeout = time.Second           // for one attempt to reach a member
+	attemptTimeout = time.Second // for one attempt to reach a member; for the next one twice as long, if it was too short
+	attemptLongest = 16 * time.Second
 	attemptPause   = 10 * time.Millisecond // between two attempts
 	maxAnswer      = 64 << 10              // bytes of an answer that are read
 )
@@ -28,6 +29,7 @@ const pingRequest = `{"jsonrpc":"2.0","id":1,"method":"ping"}` + "\n"
 func poll(ctx context.Context, attempt func(context.Context) error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	timeout := attemptTimeout
 	var last error
 	for {
 		select {
@@ -35,8 +37,11 @@ func poll(ctx context.Context, attempt func(context.Context) error) error {
 			return fmt.Errorf("%w (last attempt: %w)", context.Cause(ctx), errOr(last, "none"))
 		case <-timer.C:
 		}
-		attemptCtx, cancel := context.WithTimeout(ctx, attemptTimeout)
+		attemptCtx, cancel := context.WithTimeout(ctx, timeout)
 		err := attempt(attemptCtx)
+		if attemptCtx.Err() != nil { // the machine may be busy
+			timeout = min(2*timeout, attemptLongest)
+		}
 		cancel()
 		if err == nil {
 			return nil

@@ -106,7 +106,6 @@ func TestStatsPageInBrowser(t *testing.T) {
 	ctx := browser(t)
 	s := newSetup(t, startEcho(t), startEcho(t))
 	s.backend = "balance = 'roundrobin'"
-	s.check = "interval = '100ms'"
 	b := startBalancer(t, s)
 	do(t, ctx, "opening the page", chromedp.Navigate("http://"+b.admin+"/"), chromedp.Evaluate(`window.untouched = true`, nil))
 	shows(t, ctx, "#connections", "0")
@@ -166,7 +165,6 @@ func checkKeyboard(t *testing.T, ctx context.Context) {
 func TestDrainByKeyboardAlone(t *testing.T) {
 	ctx := browser(t)
 	s := newSetup(t, startEcho(t), startEcho(t))
-	s.check = "interval = '100ms'"
 	b := startBalancer(t, s)
 	do(t, ctx, "opening the page", chromedp.Navigate("http://"+b.admin+"/"), chromedp.KeyEvent("\t"))
 	if at := focus(t, ctx); at != "Skip to the servers" {
@@ -213,7 +211,6 @@ func focus(t *testing.T, ctx context.Context) (found string) {
 func TestChoiceInBrowser(t *testing.T) {
 	ctx := browser(t)
 	s := newSetup(t, startEcho(t), startEcho(t), freeAddress(t)) // nobody listens on the third
-	s.check = "interval = '100ms'"
 	b := startBalancer(t, s)
 	do(t, ctx, "opening the page", chromedp.Navigate("http://"+b.admin+"/"))
 	rows := func(want string) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mcplb/internal/lateness"
+	"mcplb/proxy/admin"
 )
 
 // Killing a node breaks its connections and no others. Other nodes serve its sources
@@ -17,10 +18,7 @@ import (
 func TestNodeDiesAndReturns(t *testing.T) {
 	t.Parallel()
 	sources := full(400, 200)
-	c := startCluster(t, func(s *setup) {
-		s.ratelimit = "connection_rate = 0\nmessage_rate = 0"
-		s.check += "\ninterval = '1s'\nfast_interval = '1s'"
-	})
+	c := startCluster(t, func(s *setup) { s.ratelimit = "connection_rate = 0\nmessage_rate = 0" })
 	h := c.hold(t, sources, sources)
 	dead := c.nodes[1]
 	dead.signal(t, syscall.SIGKILL)
@@ -59,9 +57,35 @@ func TestNodeDiesAndReturns(t *testing.T) {
 	}
 
 	startNode(t, dead.name, dead.address)
+	c.reloadChecks(t, "interval = '1s'")
 	c.awaitUsable(t, 1, true)
+	c.reloadChecks(t, "") // those of a busy machine would move sources
+	c.awaitTrusted(t)
 	forEach(t, sources, func(i int) error { return errors.Join(h.clients[i].ping(), c.reopen(h, i)) })
 	t.Logf("%s came back: every connection stayed, and every source that reconnected was on its first node again", dead.name)
+}
+
+// reloadChecks sets how often nodes are checked.
+func (c *cluster) reloadChecks(t *testing.T, lines string) {
+	t.Helper()
+	c.check = "type = 'mcp'\n" + lines
+	c.write(t)
+	if status, _, stderr := mcplb("reload", "-admin", c.admin); status != exitOK {
+		t.Fatalf("reload: %s", stderr)
+	}
+}
+
+// awaitTrusted waits until every node is up and no check is overdue.
+func (c *cluster) awaitTrusted(t *testing.T) {
+	t.Helper()
+	eventually(t, func() error {
+		for _, s := range c.status(t).Backends[0].Servers {
+			if s.State != admin.ServerUp || s.Suspect {
+				return fmt.Errorf("%s is %s, its check overdue: %v", s.Name, s.State, s.Suspect)
+			}
+		}
+		return nil
+	})
 }
 
 // A node that hangs (its kernel still accepts, it never answers) is out of
@@ -70,7 +94,10 @@ func TestNodeDiesAndReturns(t *testing.T) {
 func TestNodeHangs(t *testing.T) {
 	t.Parallel()
 	const sources, within = 80, 5 * time.Second
-	c := startCluster(t, func(s *setup) { s.ratelimit = "connection_rate = 0\nmessage_rate = 0" })
+	c := startCluster(t, func(s *setup) {
+		s.ratelimit = "connection_rate = 0\nmessage_rate = 0"
+		s.check += "\ninterval = '3s'\nfast_interval = '1s'" // the default
+	})
 	h := c.hold(t, sources, sources)
 	hung := c.nodes[2]
 	late := lateness.Measure(t)

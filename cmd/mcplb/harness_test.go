@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for an event. It only ends tests that hang.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // process is a program under test.
 type process struct {
@@ -175,7 +175,7 @@ func (s *setup) write(t *testing.T) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "[global]\n%s\n[admin]\nlisten = '%s'\nhealth_listen = '%s'\n%s[ratelimit]\n%s\n", s.global, s.admin, s.health, s.adminLines, s.ratelimit)
 	fmt.Fprintf(&text, "[frontend.main]\nlisten = '%s'\nmode = '%s'\nbackend = 'nodes'\n%s\n", s.frontend, s.mode, s.frontendLines)
-	fmt.Fprintf(&text, "[backend.nodes]\n%s\n[backend.nodes.check]\n%s\n", s.backend, s.check)
+	fmt.Fprintf(&text, "[backend.nodes]\n%s\n[backend.nodes.check]\n%s\n%s\n", s.backend, s.check, s.patientChecks())
 	for i, address := range s.servers {
 		fmt.Fprintf(&text, "[[backend.nodes.server]]\nname = 'node%d'\n%s = '%s'\n", i+1, s.endpoint, address)
 	}
@@ -183,6 +183,15 @@ func (s *setup) write(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return s.path
+}
+
+// patientChecks are checks that no busy machine delays so long that servers are doubted,
+// or taken for down, unless the test says itself how often it checks.
+func (s *setup) patientChecks() string {
+	if strings.Contains(s.check, "interval") {
+		return ""
+	}
+	return fmt.Sprintf("interval = '%[1]s'\nfast_interval = '%[1]s'\ntimeout = '%[1]s'", patience)
 }
 
 // balancer is a running mcplb.

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,6 +28,9 @@ func startLineage(t *testing.T, s *setup, flags ...string) *lineage {
 	directory := t.TempDir()
 	l := &lineage{binary: filepath.Join(directory, "mcplb"), pidFile: filepath.Join(directory, "pid")}
 	l.install(t, filepath.Join(binaries, "mcplb"))
+	if !slices.Contains(flags, "-upgrade-timeout") {
+		flags = append(flags, "-upgrade-timeout", patience.String())
+	}
 	command := exec.Command(l.binary, append(flags, "-c", s.write(t), "-pid-file", l.pidFile)...)
 	l.balancer = &balancer{startProcess(t, command), s}
 	t.Cleanup(func() { l.killAll() })

@@ -10,7 +10,7 @@ import (
 )
 
 // tourPatience is how long the tour may take on a busy machine; it takes some 15 s.
-const tourPatience = 3 * time.Minute
+const tourPatience = 5 * time.Minute
 
 // A newcomer who walks the tour sees what the README claims: the script fails if any
 // step does not show it. This is make tour, on addresses and in directories that

@@ -104,7 +104,7 @@ func (s *stage) text(v *shape) string {
 	} {
 		fmt.Fprintf(&text, "[frontend.%s]\nlisten = '%s'\nmode = '%s'\nbackend = '%s'\n%s\n%s\n", f.name, f.address, f.mode, pool, v.frontends, f.more)
 	}
-	fmt.Fprintf(&text, "[backend.%s]\n%s\n[backend.%[1]s.check]\n%[3]s\n", pool, v.backend, v.check)
+	fmt.Fprintf(&text, "[backend.%s]\n%s\n[backend.%[1]s.check]\ntimeout = '%[4]s'\n%[3]s\n", pool, v.backend, v.check, patience)
 	chosen := v.servers
 	if chosen == nil {
 		chosen = []int{0, 1, 2}

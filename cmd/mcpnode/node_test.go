@@ -48,7 +48,7 @@ func startEndpoint(t *testing.T, listener func(net.Listener) net.Listener) (*tcp
 		select {
 		case <-endpoint.closed: // by the test
 		default:
-			if !endpoint.close(5 * time.Second) {
+			if !endpoint.close(time.Minute) {
 				t.Errorf("%d sessions did not end", endpoint.count())
 			}
 		}
@@ -428,7 +428,7 @@ func TestCloseEndsBusySessions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !endpoint.close(5 * time.Second) {
+	if !endpoint.close(time.Minute) {
 		t.Errorf("%d sessions did not end", endpoint.count())
 	}
 	if _, err := net.Dial("tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {

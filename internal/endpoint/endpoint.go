@@ -7,7 +7,7 @@ import (
 
 // Patience is how long a test waits for an event that must come. It is never
 // needed unless a test hangs.
-const Patience = time.Minute
+const Patience = 3 * time.Minute
 
 // Await waits until done returns true, and reports whether it did within
 // Patience. It calls done every millisecond, on the caller's goroutine.

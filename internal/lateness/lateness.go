@@ -1,7 +1,7 @@
 package lateness
 
 import (
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 )
@@ -10,30 +10,54 @@ import (
 const tick = 10 * time.Millisecond
 
 // Measure measures until the test ends. The returned function is the sum of the delays
-// of a timer so far: time in which the machine did something else. It may be called at
-// any time and concurrently.
+// of a timer so far: time in which the machine did something else. A delay that is not
+// over counts as well, as the caller may run first when the machine is free again. It may
+// be called at any time and concurrently.
 func Measure(t testing.TB) (sum func() time.Duration) {
-	var delays atomic.Int64
+	m := &meter{began: time.Now(), due: tick}
 	stop, stopped := make(chan struct{}), make(chan struct{})
-	go measure(&delays, stop, stopped)
+	go m.run(stop, stopped)
 	t.Cleanup(func() {
 		close(stop)
 		<-stopped
 	})
-	return func() time.Duration { return time.Duration(delays.Load()) }
+	return m.sum
 }
 
-func measure(delays *atomic.Int64, stop, stopped chan struct{}) {
+// meter is a timer that runs again and again. Times are nanoseconds since it began.
+type meter struct {
+	began time.Time
+	mu    sync.Mutex // guards what follows
+	due   time.Duration
+	late  time.Duration // all delays that are over
+}
+
+func (m *meter) run(stop, stopped chan struct{}) {
 	defer close(stopped)
 	timer := time.NewTimer(tick)
 	defer timer.Stop()
-	for start := time.Now(); ; start = time.Now() {
+	for {
 		select {
 		case <-stop:
 			return
 		case <-timer.C:
 		}
-		delays.Add(int64(max(0, time.Since(start)-tick)))
+		m.expired()
 		timer.Reset(tick)
 	}
+}
+
+// expired ends a delay and sets when the timer is due next.
+func (m *meter) expired() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Since(m.began)
+	m.late += max(0, now-m.due)
+	m.due = now + tick
+}
+
+func (m *meter) sum() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.late + max(0, time.Since(m.began)-m.due)
 }

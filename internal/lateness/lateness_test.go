@@ -18,6 +18,19 @@ func TestMeasure(t *testing.T) {
 	})
 }
 
+// A delay counts while it lasts, and once.
+func TestUnfinishedDelay(t *testing.T) {
+	t.Parallel()
+	m := &meter{began: time.Now().Add(-time.Hour), due: tick}
+	if sum := m.sum(); sum < time.Hour-tick {
+		t.Errorf("timers are %v late, want an hour", sum)
+	}
+	m.expired()
+	if sum := m.sum(); sum < time.Hour-tick || sum > 90*time.Minute {
+		t.Errorf("afterwards, timers are %v late, want an hour", sum)
+	}
+}
+
 // The sum never exceeds the time that has passed, and never decreases.
 func TestSum(t *testing.T) {
 	t.Parallel()

@@ -21,6 +21,7 @@ import (
 const (
 	batchTime = 100 * time.Millisecond // from the first record of a batch until it is written
 	retryTime = time.Second            // after a write that failed
+	hangTime  = time.Second            // until a write that takes nothing is given up, if somebody waits for it
 )
 
 // Options are the settings that do not change while the log is in use.
@@ -40,6 +41,7 @@ type Log struct {
 	follows atomic.Bool // if another file is at the path, switch to it
 	target  atomic.Pointer[target]
 	lines   atomic.Uint64 // written
+	sends   atomic.Uint64 // begun and ended: odd while the target is written to
 	failing atomic.Pointer[string]
 
 	wake    chan struct{}      // a record was added, or many wait
@@ -157,13 +159,13 @@ func explain(err error) error {
 
 // Use sends all lines to o from now on, including those that wait. If o turns
 // the log off, waiting lines still go to the previous path, for which Use waits
-// up to one second.
+// unless a write hangs for hangTime.
 func (l *Log) Use(o Opened) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.on.Store(o.target != nil)
 	if o.target == nil {
-		l.flush(time.Second)
+		l.flush()
 	}
 	l.swap(o.target)
 }
@@ -212,14 +214,14 @@ func (l *Log) Reopen() error {
 // is asked for Reopen.
 func (l *Log) Follow() { l.follows.Store(true) }
 
-// Close writes the waiting records, for up to one second, and ends the log.
-// Loops must not use it afterwards.
+// Close writes the waiting records, unless a write hangs for hangTime, and ends the
+// log. Loops must not use it afterwards.
 func (l *Log) Close() {
 	l.close.Do(func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.on.Store(false)
-		done := l.flush(time.Second)
+		done := l.flush()
 		close(l.stop)
 		l.swap(nil) // ends a hanging write, if anything can
 		if !done {
@@ -229,25 +231,30 @@ func (l *Log) Close() {
 	})
 }
 
-// flush makes the writer write the waiting records, and reports whether it did
-// so in time.
-func (l *Log) flush(limit time.Duration) bool {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	done := make(chan struct{})
-	select {
-	case l.flushes <- done:
-	case <-l.ended:
-		return true
-	case <-timer.C:
-		return false
+// flush makes the writer write the waiting records, and reports whether it did so: it
+// gives up a write that hangs for hangTime. What counts is how often the write is seen
+// to hang, not the time: a process that does not run for a second loses no line.
+func (l *Log) flush() bool {
+	const looks = 10
+	tick := time.NewTicker(hangTime / looks)
+	defer tick.Stop()
+	done, requests := make(chan struct{}), l.flushes
+	for hanging, last := 0, uint64(0); hanging < looks; {
+		select {
+		case requests <- done:
+			requests = nil
+		case <-done:
+			return true
+		case <-l.ended:
+			return true
+		case <-tick.C:
+			now := l.sends.Load()
+			if hanging++; now != last || now%2 == 0 {
+				hanging, last = 0, now
+			}
+		}
 	}
-	select {
-	case <-done:
-		return true
-	case <-timer.C:
-		return false
-	}
+	return false
 }
 
 // Stats counts the records.

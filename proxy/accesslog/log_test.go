@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unsafe"
 )
@@ -74,7 +75,7 @@ func (b *fixture) log(loop int, text string) {
 // eventually waits until so returns true.
 func (b *fixture) eventually(what string, so func() bool) {
 	b.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !so(); runtime.Gosched() {
+	for deadline := time.Now().Add(syslogPatience); !so(); runtime.Gosched() {
 		if time.Now().After(deadline) {
 			b.Fatalf("timed out waiting until %s; %+v", what, b.Stats())
 		}
@@ -180,6 +181,30 @@ func TestCloseWritesWaitingRecords(t *testing.T) {
 	if got := backendsIn(t, path); len(got) != 2 {
 		t.Errorf("%q", got)
 	}
+}
+
+// TestCloseOnABusyMachine checks that Close loses no line if the writer does not run for
+// a while, which is no write that hangs.
+func TestCloseOnABusyMachine(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{Loops: 1, Log: slog.New(slog.DiscardHandler), Now: func() int64 {
+			time.Sleep(time.Minute) // the writer stands still before it writes
+			return 0
+		}})
+		opened, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Use(opened)
+		b := l.Buffer(0)
+		b.End(b.Begin())
+		l.Close()
+		if got := l.Stats(); got.Lines != 1 || got.Dropped != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
 }
 
 // TestRotation checks that rotation, however frequent, neither loses nor
@@ -446,7 +471,7 @@ func TestNoAllocations(t *testing.T) {
 	for _, r := range most {
 		buffer.End(r)
 	}
-	b.flush(time.Minute)
+	b.flush()
 	if n := testing.AllocsPerRun(50, some); n > 1 { // the writer's timer
 		t.Errorf("%v allocations for a hundred records", n)
 	}

@@ -105,6 +105,8 @@ func (l *Log) send() {
 	if len(l.out) == 0 {
 		return
 	}
+	l.sends.Add(1)
+	defer l.sends.Add(1)
 	to := l.target.Load()
 	if to == nil {
 		l.drop()

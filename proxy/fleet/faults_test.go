@@ -88,7 +88,7 @@ func TestRedisVanishes(t *testing.T) {
 		a.Banned(parsed(t, fmt.Sprintf("10.%d.%d.0/24", i>>8, i&255)))
 		a.Status()
 	}
-	if took := time.Since(start); took > 30*time.Second {
+	if took := time.Since(start); took > 5*time.Minute { // each would wait for a second
 		t.Errorf("10,000 changes took %v", took)
 	}
 	eventually(t, "the loss shows", func() bool { s := a.Status(); return !s.Connected && s.Error != "" && s.Lag > time.Second })
@@ -165,7 +165,10 @@ func TestManyChanges(t *testing.T) {
 		t.Errorf("%d changes wait, %d are lost", s.Waiting, s.Lost.Bans)
 	}
 	redis.Continue()
-	eventually(t, "nothing waits", func() bool { return a.Status().Waiting == 0 })
+	for left := registerPending; left > 0; { // 200 exchanges, which a busy machine may need minutes for
+		before := left
+		eventually(t, "fewer wait", func() bool { left = a.Status().Waiting; return left < before })
+	}
 	eventually(t, "all arrive, as far as the table has room", func() bool { return b.limiter.Stats(now()).Bans == defaults.TableSize })
 }
 

@@ -155,9 +155,9 @@ func (s *syncBuffer) String() string {
 // eventually waits until something holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("after a minute it does not hold that %s", what)
+			t.Fatalf("after three minutes it does not hold that %s", what)
 		}
 	}
 }
@@ -212,16 +212,20 @@ func TestBansArriveInTime(t *testing.T) {
 	a, b := join(t, redis.URL(), "a", defaults), join(t, redis.URL(), "b", defaults)
 	connected(t, a, b)
 	late := lateness.Measure(t)
-	var times []time.Duration
+	var times, turns []time.Duration // of the bans, and of one question to Redis in the same moment
 	for i := range 21 {
 		prefix := fmt.Sprintf("192.0.2.%d/32", i)
 		start := time.Now()
 		a.ban(prefix, time.Minute)
 		eventually(t, "the ban holds", func() bool { return strings.Contains(b.banned(), prefix) })
 		times = append(times, time.Since(start))
+		asked := time.Now()
+		redis.Do("PING")
+		turns = append(turns, time.Since(asked))
 	}
-	margin := 3 * late() / time.Duration(len(times)) // a ban waits for a turn of three processes
 	slices.Sort(times)
+	slices.Sort(turns)
+	margin := 10*turns[10] + 3*late()/time.Duration(len(times)) // a ban waits for turns of three processes
 	t.Logf("a ban holds on the other balancer after %v (median), %v (longest), and %v for a busy machine", times[10], times[20], margin)
 	if times[10] > 300*time.Millisecond+margin { // single ones may take longer
 		t.Errorf("half of the bans needed more than %v", times[10])
@@ -270,9 +274,7 @@ func TestChangesWhileRedisIsAway(t *testing.T) {
 	const want = "192.0.2.2/32 manual, 192.0.2.3/32 manual"
 	eventually(t, "all changes are shared", func() bool { return a.banned() == want && b.banned() == want })
 	for _, line := range []string{"cannot be used: this balancer works alone", "shares through Redis"} {
-		if !strings.Contains(a.log.String(), line) {
-			t.Errorf("the log has no line with %q:\n%s", line, a.log)
-		}
+		eventually(t, "the log has a line with "+line, func() bool { return strings.Contains(a.log.String(), line) })
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -59,7 +60,8 @@ func (m *Message) Close() {
 // stream socket. One goroutine may send while another receives. After the first
 // error it must not be used any more.
 type Channel struct {
-	conn *net.UnixConn
+	conn  *net.UnixConn
+	limit atomic.Int64 // nanoseconds, as SetLimit says
 }
 
 // NewChannel makes a channel of a socket, and closes the file.
@@ -74,7 +76,7 @@ func NewChannel(file *os.File) (*Channel, error) {
 		conn.Close()
 		return nil, fmt.Errorf("hand-over socket: it is a %T, not a Unix socket", conn)
 	}
-	return &Channel{stream}, nil
+	return &Channel{conn: stream}, nil
 }
 
 // pair makes a channel and, as a file, its other end.
@@ -92,14 +94,17 @@ func pair() (*Channel, *os.File, error) {
 	return near, far, nil
 }
 
-// SetDeadline lets sends and receives fail that take longer than d from now; 0 =
-// no limit.
-func (c *Channel) SetDeadline(d time.Duration) {
-	var when time.Time
-	if d > 0 {
+// SetLimit lets each send and receive from now on fail that takes longer than d; 0 = no
+// limit. It is the other side's silence that counts: this side may be slow between two
+// messages, as on a busy machine.
+func (c *Channel) SetLimit(d time.Duration) { c.limit.Store(int64(d)) }
+
+// deadline is that of a send or receive that begins now.
+func (c *Channel) deadline() (when time.Time) {
+	if d := time.Duration(c.limit.Load()); d > 0 {
 		when = time.Now().Add(d)
 	}
-	_ = c.conn.SetDeadline(when) // if it fails, so will every send and receive
+	return when
 }
 
 // Close breaks the channel: both sides see its end, even if other processes have
@@ -116,6 +121,7 @@ func (c *Channel) Send(kind Kind, payload []byte, descriptors ...int) error {
 	if len(descriptors) > mostPerMessage || len(payload) > mostPayload {
 		return fmt.Errorf("hand-over message %d: %d descriptors and %d bytes are too many", kind, len(descriptors), len(payload))
 	}
+	_ = c.conn.SetWriteDeadline(c.deadline()) // if it fails, so will the writes
 	var head [headerSize]byte
 	head[0] = byte(kind)
 	binary.BigEndian.PutUint32(head[4:], uint32(len(descriptors)))
@@ -161,6 +167,7 @@ func (c *Channel) SendJSON(kind Kind, v any, descriptors ...int) error {
 // Receive returns the next message. io.EOF means that the other side has closed
 // the channel between two messages.
 func (c *Channel) Receive() (*Message, error) {
+	_ = c.conn.SetReadDeadline(c.deadline()) // if it fails, so will the reads
 	var head [headerSize]byte
 	descriptors, err := c.receiveHead(head[:])
 	if err != nil {

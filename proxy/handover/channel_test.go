@@ -1,8 +1,11 @@
 package handover
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +33,50 @@ func TestMalformed(t *testing.T) {
 		}
 		near.Close()
 	}
+}
+
+// A process that a busy machine does not run for a while, between two messages, goes on
+// with the hand-over, for which only the silence of the other side is a failure. Otherwise
+// upgrades fail on such a machine.
+func TestPauseBetweenMessages(t *testing.T) {
+	t.Parallel()
+	var err error
+	for _, limit := range []time.Duration{20 * time.Millisecond, 500 * time.Millisecond, 10 * time.Second} {
+		if err = pauseBetweenMessages(t, limit); err == nil { // else the pause may have come within a message
+			return
+		}
+	}
+	t.Error(err)
+}
+
+// pauseBetweenMessages sends and receives a message, each after a pause.
+func pauseBetweenMessages(t *testing.T, limit time.Duration) error {
+	t.Helper()
+	near, file, err := pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := NewChannel(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	defer far.Close()
+	for _, side := range []*Channel{near, far} {
+		side.SetLimit(limit)
+	}
+	time.Sleep(limit + limit/2) // the pause
+	if err := near.Send(KindState, []byte("payload")); err != nil {
+		return err
+	}
+	time.Sleep(limit + limit/2)
+	if m, err := far.Receive(); err != nil || string(m.Payload) != "payload" {
+		return fmt.Errorf("received %+v, %w", m, err)
+	}
+	if _, err := far.Receive(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the silence of the other side ends with %v", err)
+	}
+	return nil
 }
 
 // A message carries more descriptors than a system call can: those of a connection of HTTP/2

@@ -39,7 +39,7 @@ func Receive(p *Process, log *slog.Logger) (*Receiver, error) {
 }
 
 func (r *Receiver) receiveOffer() error {
-	r.channel.SetDeadline(answerTime)
+	r.channel.SetLimit(answerTime)
 	m, err := r.channel.Expect(KindOffer)
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func (r *Receiver) TakeOver(n *New) error {
 // prepare announces that this process is prepared, and waits for the state and
 // for Begin.
 func (r *Receiver) prepare(n *New) error {
-	r.channel.SetDeadline(answerTime)
+	r.channel.SetLimit(answerTime)
 	if err := r.channel.SendJSON(KindPrepared, Prepared{Protocol: Protocol, PID: os.Getpid()}); err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (r *Receiver) Follow(n *New) {
 // each may take; 0 = any time.
 func (r *Receiver) receive(n *New, until Kind, wait time.Duration) error {
 	for {
-		r.channel.SetDeadline(wait)
+		r.channel.SetLimit(wait)
 		m, err := r.channel.Receive()
 		if err != nil {
 			return err

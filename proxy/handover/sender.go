@@ -150,7 +150,7 @@ func (s *Sender) kill(err error) error {
 
 // settle hands over the state, and the connections that can move at once.
 func (s *Sender) settle() error {
-	s.channel.SetDeadline(answerTime)
+	s.channel.SetLimit(answerTime)
 	if s.understood() {
 		state, err := s.old.State()
 		if err != nil {
@@ -187,7 +187,7 @@ func (s *Sender) move() error {
 // sendBatch hands one batch over. Until it has sent Yours the connections are
 // this process's.
 func (s *Sender) sendBatch(b *Batch) error {
-	s.channel.SetDeadline(answerTime)
+	s.channel.SetLimit(answerTime)
 	refused, err := s.tryBatch(b)
 	clear(b.Payload) // it has secrets of TLS
 	if err != nil {
@@ -258,7 +258,7 @@ func (s *Sender) round() (clients int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	s.channel.SetDeadline(answerTime)
+	s.channel.SetLimit(answerTime)
 	if err := s.channel.Send(KindReport, report); err != nil {
 		return 0, err
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"mcplb/internal/endpoint"
-	"mcplb/internal/lateness"
 )
 
 // A connection at rest holds two descriptors, no pipe and no buffer, whatever it has
@@ -55,18 +54,18 @@ func descriptors(t testing.TB) int {
 func TestNothingIsHeldBack(t *testing.T) {
 	t.Parallel()
 	_, c, s := startRelay(t)
-	const times = 20
-	sizes := []int{1, 64 << 10, 64<<10 + 1, 256<<10 + 1}
-	late, begun := lateness.Measure(t), time.Now()
-	for range times {
-		for _, size := range sizes {
+	for _, size := range []int{1, 64 << 10, 64<<10 + 1, 256<<10 + 1} {
+		best := time.Hour // of many rounds: the machine may be busy, but what is held back is held back each time
+		for range 20 {
+			begun := time.Now()
 			go func() { _, _ = s.Write(make([]byte, size)) }()
 			if _, err := io.CopyN(io.Discard, c.Reader, int64(size)); err != nil {
 				t.Fatal(err)
 			}
+			best = min(best, time.Since(begun))
 		}
-	}
-	if took := time.Since(begun); took > times*200*time.Millisecond+late() {
-		t.Errorf("%d messages of each of %v bytes took %v", times, sizes, took)
+		if best > 150*time.Millisecond {
+			t.Errorf("a message of %d bytes takes %v at least", size, best)
+		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) { leak.Main(m) }
 
 // patience is how long a test waits for an event that must come.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // handlerFunc is a function used as a Handler.
 type handlerFunc func(c *Conn)

@@ -82,7 +82,7 @@ func startLively(t testing.TB, loops int, system *System) *Engine {
 // its processor, or held the last one, each collection of the balancer would stop
 // all traffic.
 func TestStopTheWorldDespiteWaits(t *testing.T) {
-	const collections, wait = 4, 5 * time.Second
+	const collections, wait = 4, patience
 	before := runtime.GOMAXPROCS(0)
 	t.Cleanup(func() { runtime.GOMAXPROCS(before) }) // after the loops have stopped, which hold processors
 	loops := before + 1
@@ -195,9 +195,11 @@ func TestIdleLoopSleeps(t *testing.T) {
 				await(t, "the post has run", done)
 			}
 			before, _ := l.Turns()
+			begun := time.Now()
 			time.Sleep(500 * time.Millisecond)
-			if after, _ := l.Turns(); after-before >= 10 {
-				t.Errorf("%d turns in half a second without an event, want fewer than 20 per second", after-before)
+			after, _ := l.Turns()
+			if took := time.Since(begun); after-before >= uint64(20*took.Seconds()) {
+				t.Errorf("%d turns in %v without an event, want fewer than 20 per second", after-before, took)
 			}
 		})
 	}

@@ -33,6 +33,13 @@ func TestEveryKind(t *testing.T) {
 				o.Addresses[clients.HTTPS] = secured.Listener.Addr().String()
 				o.Insecure, o.Message, o.Threads = true, asked, 2
 				got := mustRun(t, o)
+				for range 3 { // Go's server cuts off a client of HTTP/2 that a busy machine delays for 2 s
+					if !strings.HasPrefix(m, "h2") || !got.Failed() {
+						break
+					}
+					server.served.Store(0)
+					got = mustRun(t, o)
+				}
 				if got.Failed() {
 					t.Errorf("%+v, lost %v", got.Verdict, got.Lost)
 				}
@@ -103,7 +110,7 @@ func TestAnswersDoNotExceedClients(t *testing.T) {
 	o := shortRun()
 	o.Addresses[clients.TCP] = server.lines(t, nil)
 	o.Message = clients.Whoami
-	o.Monitor = 500 * time.Millisecond
+	o.Load, o.Monitor = time.Second, 500*time.Millisecond
 	got := mustRun(t, o)
 	if got.Load.Answered > got.Load.Sent || got.Load.Answered == 0 {
 		t.Errorf("%d of %d messages were answered", got.Load.Answered, got.Load.Sent)
@@ -114,14 +121,26 @@ func TestAnswersDoNotExceedClients(t *testing.T) {
 }
 
 // A fault that closes every connection is reported, and all clients return to their
-// node.
+// node. On a busy machine, the command or the clients may take longer than the load.
 func TestFault(t *testing.T) {
 	t.Parallel()
+	var complaint error
+	for _, load := range []time.Duration{2 * time.Second, 10 * time.Second, 40 * time.Second} {
+		if complaint = cutConnections(t, load); complaint == nil {
+			return
+		}
+	}
+	t.Error(complaint)
+}
+
+// cutConnections makes a run with a fault, and returns what is wrong with its report.
+func cutConnections(t *testing.T, load time.Duration) error {
+	t.Helper()
 	server := &fakeServer{name: "fake1"}
 	o := shortRun()
 	o.Addresses[clients.TCP] = server.lines(t, nil)
 	done := filepath.Join(t.TempDir(), "done")
-	o.Load = 2 * time.Second
+	o.Load = load
 	o.Fault = Fault{Command: "touch " + done, At: 50 * time.Millisecond, Node: "fake1"}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -137,11 +156,12 @@ func TestFault(t *testing.T) {
 	got := mustRun(t, o)
 	f := got.Fault
 	if f == nil || f.Before != o.Clients || f.Lost != uint64(o.Clients) || f.Disturbed != 0 || f.Recovered == nil || *f.Recovered <= 0 {
-		t.Fatalf("fault: %+v", f)
+		return fmt.Errorf("fault: %+v", f)
 	}
 	if got.Sticky.Returned != uint64(o.Clients) || got.Sticky.Moved != 0 || got.Failed() {
-		t.Errorf("sticky: %+v, verdict %+v", got.Sticky, got.Verdict)
+		return fmt.Errorf("sticky: %+v, verdict %+v", got.Sticky, got.Verdict)
 	}
+	return nil
 }
 
 // A run that is interrupted reports what happened until then.

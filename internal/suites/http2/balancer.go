@@ -64,7 +64,7 @@ func startBalancer(ctx context.Context, binary, server, apart string) (*balancer
 	if err := b.command.Start(); err != nil {
 		return nil, err
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		err := fetch(ctx, client, "http://"+b.client+"/quick")
 		if err == nil {
