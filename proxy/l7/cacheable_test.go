@@ -46,6 +46,20 @@ var cacheable = []struct {
 	{[]string{`Cache-Control: ext="a, max-age=0", public`}, true},
 	{[]string{`Cache-Control: ext="public, max-age=60"`}, false},
 	{[]string{"Cache-Control: publicly"}, false},
+	{[]string{"Cache-Control: public; max-age=60"}, true}, // as nginx and others read it
+	{[]string{"Cache-Control: no-transform;s-maxage=60"}, true},
+	{[]string{"Cache-Control: must-revalidate max-age=60"}, true},
+	{[]string{"Cache-Control: max-age\t =\t60"}, true},
+	{[]string{"Cache-Control: private; max-age=60"}, false},
+	{[]string{`Cache-Control: ext="a; public b"`}, false},
+	{[]string{`Cache-Control: no-cache="x, set-cookie"; public`}, false},
+	{[]string{"Cache-Control: ; ;"}, false},
+	{[]string{"Cache-Control: max-age=0, stale-while-revalidate=60"}, true},
+	{[]string{"Cache-Control: max-age=0, stale-if-error=60"}, true},
+	{[]string{"Cache-Control: max-age=0, stale-if-error=0"}, false},
+	{[]string{"Cache-Control: private, stale-while-revalidate=60"}, false},
+	{[]string{"Cache-Control: must-understand, no-store, max-age=60"}, true},
+	{[]string{"Cache-Control: must-understand, no-store"}, false},
 
 	{[]string{"Cache-Control: private"}, false},
 	{[]string{"Cache-Control: private, max-age=60"}, false},
@@ -76,7 +90,15 @@ var cacheable = []struct {
 	{[]string{"Expires: Fri, 31 Dec 9999 23:59:59 GMT"}, true},
 	{[]string{"Expires: Friday, 31-Dec-38 23:59:59 GMT"}, true},
 	{[]string{"Expires: Fri Dec 31 23:59:59 9999"}, true},
+	{[]string{"Expires: Friday, 31-Dec-70 23:59:59 GMT"}, true}, // two digits: within 50 years
+	{[]string{"Expires: Friday, 31-Dec-99 23:59:59 GMT"}, false},
+	{[]string{"Expires: Fri, 1 Jan 2100 00:00:00 GMT"}, true},
+	{[]string{"Expires: Fri, 01 Jan 2100 00:00:00 UTC"}, true},
+	{[]string{"Expires: Fri, 01 Jan 2100 00:00:00 +0000"}, true},
+	{[]string{"Expires: Fri, 01-Jan-2100 00:00:00 GMT"}, true},
+	{[]string{"Expires: Fri Jan  1 00:00:00 2100"}, true},
 	{[]string{"Expires: {past}", "Expires: {future}"}, true},
+	{[]string{"Expires: {future}", "Expires: {past}"}, true},
 	{[]string{"Date: Thu, 01 Jan 1970 00:00:00 GMT", "Expires: Thu, 01 Jan 1970 00:01:00 GMT"}, true}, // by the server's clock
 	{[]string{"Date: Thu, 01 Jan 1970 00:00:00 GMT", "Expires: Thu, 01 Jan 1970 00:00:00 GMT"}, false},
 	{[]string{"Cache-Control: max-age=0", "Expires: {future}"}, false},
@@ -119,12 +141,14 @@ func TestKeptByCaches(t *testing.T) {
 		for status, kept := range map[int]bool{200: c.kept, 404: c.kept, 304: true} {
 			var head http1.ResponseHead
 			var scan http1.Scan
-			p := []byte(fmt.Sprintf("HTTP/1.1 %d X\r\n%sContent-Length: 0\r\n\r\n", status, fill(c.fields)))
+			fields := fill(c.fields)
+			p := []byte(fmt.Sprintf("HTTP/1.1 %d X\r\n%sContent-Length: 0\r\n\r\n", status, fields))
 			if n, reason := head.Parse(p, &scan, len(p)+1, http1.RequestContext{}); n == 0 {
 				t.Fatalf("%q: %v", p, reason)
 			}
-			if got := keptByCaches(&head, time.Now()); got != kept {
-				t.Errorf("%d, %q: %v, want %v", status, c.fields, got, kept)
+			got, edited := keptByCaches(&head, time.Now()), keptByCachesEdited(status, []byte(fields), time.Now())
+			if got != kept || edited != kept {
+				t.Errorf("%d, %q: %v, as lines %v, want %v", status, c.fields, got, edited, kept)
 			}
 		}
 	}
@@ -157,6 +181,34 @@ func TestCookieIsNotCached(t *testing.T) {
 			if len(cookies) == 0 || cookies[0] != "mine=1" || has == c.kept || !has && len(cookies) != 1 {
 				t.Errorf("%s, %q: the cookies are %q", method, c.fields, cookies)
 			}
+		}
+	}
+}
+
+// What a route says about caches counts as what the server says: its fields are those
+// that the cache in front reads.
+func TestCookieIsNotCachedByRoute(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := start(t, []string{s.Address}, withRouteFile(t, route(`path = "/assets"`, `set_response_headers = { "Cache-Control" = "public, max-age=60" }`)+
+		route(`path = "/more"`, `add_response_headers = { "Expires" = "Fri, 31 Dec 9999 23:59:59 GMT" }`)+
+		route(`path = "/own"`, `set_response_headers = { "cache-control" = "private" }`)+
+		route(`path = "/none"`, `remove_response_headers = ["Cache-Control"]`)))
+	client := b.dial()
+	var server *httpConn
+	for path, cookie := range map[string]bool{"/assets": false, "/more": false, "/own": true, "/none": true, "/": false} {
+		client.Say(get(path))
+		if server == nil {
+			server = s.next()
+		}
+		server.head()
+		caching := "Cache-Control: public\r\n"
+		if path == "/more" || path == "/assets" {
+			caching = ""
+		}
+		server.Say("HTTP/1.1 200 OK\r\n" + caching + "Content-Length: 0\r\n\r\n")
+		if r, _ := client.wantStatus("GET", 200); (r.Header.Get("Set-Cookie") != "") != cookie {
+			t.Errorf("%s: Set-Cookie is %q", path, r.Header.Get("Set-Cookie"))
 		}
 	}
 }

@@ -281,12 +281,22 @@ func (w headWriter) appendResponse(dst []byte, f form) []byte {
 		dst = http1.AppendField(dst, "Date", x.client.worker.now())
 	}
 	dst = router{x}.edited(dst, fields)
-	if x.has(setCookie) && !keptByCaches(head, time.Now()) {
+	if x.has(setCookie) && !w.keptByCaches(dst[fields:]) {
 		dst = w.appendSetCookie(dst)
 	}
 	dst = w.appendForm(dst, f)
 	dst = w.appendConnection(dst)
 	return append(dst, "\r\n"...)
+}
+
+// keptByCaches reports whether a shared cache may keep the answer, whose fields are
+// lines by now: what the route has set counts, too.
+func (w headWriter) keptByCaches(lines []byte) bool {
+	head := &w.exchange.client.worker.response
+	if route := w.exchange.route; route == nil || route.response.none() {
+		return keptByCaches(head, time.Now())
+	}
+	return keptByCachesEdited(head.Status, lines, time.Now())
 }
 
 // appendTagged writes Mcp-Session-Id with the tag of its server behind it.

@@ -3,6 +3,7 @@ package mcp
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -145,17 +146,29 @@ func appendTagPoints(points []tagPoint, data []byte) []tagPoint {
 	return points
 }
 
-// mayBeURI reports whether text has nothing that no URI reference can have. Line
-// feeds are ignored by those who read one (URL Standard, section 4.4).
+// mayBeURI reports whether those who read a URI reference take text for one (URL
+// Standard, section 4.4): they ignore line feeds and tabs, and escape spaces, quotes and
+// angle brackets. Text with such characters must begin like a URI, since it is prose
+// otherwise.
 func mayBeURI[T string | []byte](text T) bool {
+	plain := true
 	for i := range len(text) {
-		switch b := text[i]; {
-		case b == '\n':
-		case b <= ' ', b == 0x7f, b == '"', b == '<', b == '>':
-			return false
+		switch b := text[i]; b {
+		case '\n', '\t':
+		case ' ', '"', '<', '>':
+			plain = false
+		default:
+			if b < ' ' || b == 0x7f {
+				return false
+			}
 		}
 	}
-	return len(text) > 0
+	return len(text) > 0 && (plain || beginsURI(string(text)))
+}
+
+// beginsURI reports whether text shows by its beginning that it is a URI reference.
+func beginsURI(text string) bool {
+	return slices.ContainsFunc(uriBeginnings, func(begin string) bool { return strings.HasPrefix(text, begin) })
 }
 
 // appendJSONPoints appends where the tag goes in JSON, which is valid and begins
@@ -255,10 +268,5 @@ func namesEndpoint(name, value string) bool {
 			return true
 		}
 	}
-	for _, begin := range uriBeginnings {
-		if strings.HasPrefix(value, begin) {
-			return true
-		}
-	}
-	return name == ""
+	return name == "" || beginsURI(value)
 }

@@ -70,6 +70,14 @@ var eventStreams = []struct{ name, in, out string }{
 	{"our name with something else", "event: endpoint\ndata: /m?mcplb_tag=abc\n\n", "event: endpoint\ndata: /m?mcplb_tag=abc&mcplb_tag=" + tag1 + "\n\n"},
 	{"two balancers", "event: endpoint\ndata: /m?mcplb_tag=" + tag2 + "\n\n", "event: endpoint\ndata: /m?mcplb_tag=" + tag2 + "&mcplb_tag=" + tag1 + "\n\n"},
 	{"the same document", "event: endpoint\ndata: #f\n\n", ""},
+	// Clients escape these characters, or leave the tab out: without the tag their POST
+	// requests would reach any server.
+	{"spaces", "event: endpoint\ndata: /my server/m?name=a b\n\n", "event: endpoint\ndata: /my server/m?name=a b&mcplb_tag=" + tag1 + "\n\n"},
+	{"quotes and brackets", "event: endpoint\ndata: http://h/m?q=\"a\"#<f>\n\n", "event: endpoint\ndata: http://h/m?q=\"a\"&mcplb_tag=" + tag1 + "#<f>\n\n"},
+	{"tab", "event: endpoint\ndata: m\t?a=b\n\n", "event: endpoint\ndata: m\t?a=b&mcplb_tag=" + tag1 + "\n\n"},
+	{"JSON with spaces", "event: endpoint\ndata: {\"uri\":\"/m?a=b c&d=\\\"e\\\"\"}\n\n", "event: endpoint\ndata: {\"uri\":\"/m?a=b c&d=\\\"e\\\"&mcplb_tag=" + tag1 + "\"}\n\n"},
+	{"JSON with prose", "event: endpoint\ndata: {\"path\":\"two words\"}\n\n", ""},
+	{"no URI: control byte", "event: endpoint\ndata: /m\x01\n\n", ""},
 	{"no URI: space", "event: endpoint\ndata: two words\n\n", ""},
 	{"no URI: quotes", "event: endpoint\ndata: a\"b\n\n", ""},
 	{"no URI: markup", "event: endpoint\ndata: <a>\n\n", ""},
