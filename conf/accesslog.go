@@ -39,6 +39,9 @@ func parseAccessLog(s string) (string, error) {
 	case "/dev/log": // also where no syslog runs, and HAProxy's word for it
 		return "", errors.New(`"/dev/log" is the socket of syslog: write "syslog:"`)
 	}
+	if isOfOthers(lower) {
+		return "", fmt.Errorf(`%s has a word behind the log, as other programs take it: %s; log_format and syslog's parameters are said elsewhere (docs/configuration.md)`, quoted(s), accessLogChoices)
+	}
 	if isLogWord(lower) {
 		return "", fmt.Errorf(`%s is not what the access log can be: %s (a file of that name: "./%s")`, quoted(s), accessLogChoices, s)
 	}
@@ -75,8 +78,34 @@ var logWords = []string{
 // isLogWord reports whether a word in lower case is one of those, or one of syslog's
 // local facilities.
 func isLogWord(lower string) bool {
-	return slices.Contains(logWords, lower) || strings.HasPrefix(lower, "local") && slices.Contains(facilities, lower)
+	return slices.Contains(logWords, lower) || isFacility(lower)
 }
+
+// isFacility reports whether word is one of syslog's local facilities.
+func isFacility(word string) bool {
+	return strings.HasPrefix(word, "local") && slices.Contains(facilities, word)
+}
+
+// isOfOthers reports whether s, in lower case, has words behind the log that only other
+// programs have: "/dev/log local0" (HAProxy), "access.log combined buffer=32k" (nginx). A
+// path may have spaces all the same.
+func isOfOthers(s string) bool {
+	if strings.HasPrefix(s, "./") { // as a file with the name of a log word is written
+		return false
+	}
+	words := strings.Fields(s)
+	for _, word := range words[min(1, len(words)):] {
+		key, _, given := strings.Cut(word, "=")
+		option := given && slices.Contains([]string{"buffer", "flush", "gzip", "if", "len", "format", "facility", "tag"}, key)
+		if option || slices.Contains(logFormats, word) || isFacility(word) {
+			return true
+		}
+	}
+	return len(words) > 1 && slices.Contains([]string{Stdout, Stderr, "/dev/stdout", "/dev/stderr", "/dev/log", "off", "syslog:"}, words[0])
+}
+
+// logFormats are names of formats that stand behind a log.
+var logFormats = []string{"raw", "rfc3164", "rfc5424", "combined", "common", "main", "json", "short", "timed", "iso", "local", "daemon", "gzip", "debug", "info", "notice", "warn", "error", "crit"}
 
 // logTarget is a log that is no path in HAProxy (udp@, fd@, ring@, ...), nginx
 // (memory:) and programs like them.

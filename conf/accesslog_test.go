@@ -12,7 +12,7 @@ import (
 // refused with what to write. Otherwise a file of that name fills the disk unseen.
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{"", "stdout", "stderr", "access.log", "./off", "./stderr", "./local0", "audit", "log@1", "udp.log", "files:1/x", "logs/a:1", "/dev/null", "syslog:", "syslog:server=127.0.0.1:514",
+	for _, s := range []string{"", "stdout", "stderr", "access.log", "./off", "./stderr", "./local0", "audit", "log@1", "udp.log", "files:1/x", "logs/a:1", "my log", "./stdout raw", "/dev/null", "syslog:", "syslog:server=127.0.0.1:514",
 		"syslog:server=log.example.com.,facility=local7,tag=lb-1,severity=notice", "syslog://[::1]:1514", "syslog:server=unix:/dev/log", "syslog:facility=local0"} {
 		accepted(t, accessLog, s, s, `"`+s+`"`)
 	}
@@ -26,6 +26,8 @@ func TestAccessLog(t *testing.T) {
 		"10.0.0.1": `write "syslog:server=10.0.0.1"`, "::1": `write "syslog:server=::1"`, "stderr ": "ends with a space", " ": "ends with a space",
 		"udp@127.0.0.1:514": "another program", "fd@1": "another program", "ring@log": "another program", "unix@/dev/log": "another program", "ipv4@10.0.0.1": "another program",
 		"tcp+ipv6@[::1]:514": "another program", "memory:32m": "another program", "udp:127.0.0.1:514": "another program", "unix:/dev/log": "another program",
+		"/dev/log local0": "other programs", "access.log combined": "other programs", "/dev/null main buffer=32k": "other programs", "stdout raw": "other programs", "127.0.0.1:514 local7": "other programs",
+		"/dev/null gzip flush=5m": "other programs", "off all": "other programs", "stderr format raw": "other programs",
 		"|logger -t x": "mkfifo", "| logger": "mkfifo", "udp://127.0.0.1:514": "is a URL", "file:///var/log/x": "is a URL",
 		"syslog:server=": "write \"syslog:\"", "syslog:server=:514": "no host", "syslog:server=a:0": "port 0", "syslog:facility=local9": "a facility is kern",
 		"syslog:severity=loud": "a severity is emerg", "syslog:tag=a b": "write \"syslog:\"", "syslog:127.0.0.1": "write \"syslog:\"", "syslog:server=a:b": "no valid port",

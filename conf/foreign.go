@@ -81,5 +81,9 @@ func foreignHint(text string) string {
 	if name == "" {
 		return ""
 	}
-	return fmt.Sprintf("; it looks like %s, and mcplb reads TOML: docs/configuration.md explains every key, packaging/lb.toml is a complete file", name)
+	advice := "docs/configuration.md explains every key, packaging/lb.toml is a complete file"
+	if strings.HasSuffix(name, " configuration") { // of HAProxy or nginx
+		advice = "mcplb convert FILE translates it, " + advice
+	}
+	return fmt.Sprintf("; it looks like %s, and mcplb reads TOML: %s", name, advice)
 }

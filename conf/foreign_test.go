@@ -52,6 +52,9 @@ func TestForeignFiles(t *testing.T) {
 			if test.want != "" && !strings.Contains(message, "mcplb reads TOML") {
 				t.Errorf("it does not say what to do: %s", message)
 			}
+			if converts := strings.Contains(message, "mcplb convert"); converts != (strings.Contains(test.want, "HAProxy") || strings.Contains(test.want, "nginx")) {
+				t.Errorf("it names the converter: %t: %s", converts, message)
+			}
 		})
 	}
 }

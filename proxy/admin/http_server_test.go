@@ -1,12 +1,15 @@
 package admin
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +54,58 @@ func TestHTTPServer(t *testing.T) {
 		conn.Close()
 		t.Error("still listening after Shutdown")
 	}
+}
+
+// A program that uses the API reads JSON, also where its request is one that no handler
+// sees; a page's reader gets text.
+func TestHTTPServerMalformed(t *testing.T) {
+	t.Parallel()
+	server, address, served := start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	for request, want := range map[string]struct {
+		status int
+		json   bool
+	}{
+		"GET /api/v1/%zz HTTP/1.1\r\nHost: x\r\n\r\n":                                     {400, true},
+		"GET /api/v1/status HTTP/1.1\r\n\r\n":                                             {400, true},
+		"GET /api HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n":                                 {400, true},
+		"GET /api?x HTTP/3.0\r\nHost: x\r\n\r\n":                                          {505, true},
+		"POST /api/v1/bans HTTP/1.1\r\nHost: x\r\nContent-Length: 1x\r\n\r\n":             {400, true},
+		"POST /api/v1/bans HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n":        {501, true},
+		"GET /api/ HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n": {431, true},
+		"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n":                                            {400, false},
+		"GET /apis HTTP/1.1\r\n\r\n":                                                      {400, false},
+		"nonsense\r\n\r\n":                                                                {400, false},
+	} {
+		for _, before := range []string{"", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"} {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reader := bufio.NewReader(conn)
+			if before != "" {
+				_, _ = io.WriteString(conn, before)
+				if response, err := http.ReadResponse(reader, nil); err != nil || response.StatusCode != 204 {
+					t.Fatalf("%v, %v", response, err)
+				}
+			}
+			go func() { _, _ = io.WriteString(conn, request) }() // the server may not read all of it
+			response, err := http.ReadResponse(reader, nil)
+			if err != nil {
+				t.Fatalf("%.40q: %v", request, err)
+			}
+			var failure Failure
+			err = json.NewDecoder(response.Body).Decode(&failure)
+			inJSON := err == nil && failure.Error != "" && response.Header.Get("Content-Type") == "application/json"
+			if response.StatusCode != want.status || inJSON != want.json || !response.Close {
+				t.Errorf("%.40q: %d %v, JSON %t, want %v", request, response.StatusCode, response.Header, inJSON, want)
+			}
+			conn.Close()
+		}
+	}
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-served
 }
 
 func TestHTTPServerShutdownWaits(t *testing.T) {

@@ -96,23 +96,34 @@ type limitedConn struct {
 	moved     time.Time // when something was last received or sent
 	executing bool      // a request that may change something, or costs work
 	writing   bool      // a response, which a client may not read
+	api       bool      // the present request is one to the API
+	begun     bool      // some of the present request has been read
 }
 
 // Read implements net.Conn.
 func (c *limitedConn) Read(into []byte) (int, error) {
 	n, err := c.Conn.Read(into)
 	if n > 0 {
-		c.update(func() { c.moved = time.Now() })
+		c.update(func() {
+			c.moved = time.Now()
+			if !c.begun && n > 1 { // net/http reads one byte ahead
+				c.begun, c.api = true, asksAPI(into[:n])
+			}
+		})
 	}
 	return n, err
 }
 
 // Write implements net.Conn.
 func (c *limitedConn) Write(text []byte) (int, error) {
-	c.update(func() { c.writing = true })
-	n, err := c.Conn.Write(text)
+	api := false
+	c.update(func() { c.writing, c.begun, api = true, false, c.api })
+	n, err := c.Conn.Write(inFormat(text, api))
 	c.update(func() { c.writing, c.moved = false, time.Now() })
-	return n, err
+	if err == nil {
+		n = len(text)
+	}
+	return min(n, len(text)), err
 }
 
 // Close implements net.Conn.

@@ -117,8 +117,8 @@ func prepare(c *cobra.Command) {
 			return nil
 		}
 	}
-	if c.Args == nil && (c.HasParent() || !c.HasSubCommands()) {
-		c.Args = Args(0, 0)
+	if c.Args == nil && (c.Runnable() || c.HasParent() || !c.HasSubCommands()) {
+		c.Args = Args(0, 0) // of a root as well: cobra lets what is behind "--" pass
 	}
 	for _, child := range c.Commands() {
 		prepare(child)

@@ -95,6 +95,24 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+// A program that does something by itself refuses arguments, also behind "--": it would
+// serve without what they say.
+func TestSurplusArguments(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"x", "-- x", "-- -t", "-t -- x", "-t -- none", "-t x", "-5", "-"} {
+		root := program()
+		root.Flags().BoolP("check", "t", false, "only check")
+		root.RunE = func(*cobra.Command, []string) error {
+			t.Errorf("%s: it runs", args)
+			return nil
+		}
+		var errs bytes.Buffer
+		if status := Execute(root, strings.Fields(args), &errs); status != 2 || !strings.HasPrefix(errs.String(), "prog: there is no command ") {
+			t.Errorf("%s: status %d, %s", args, status, &errs)
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
