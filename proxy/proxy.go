@@ -167,10 +167,10 @@ func handshakes(loops int) int { return max(1, loops/2) }
 // Stop accepts no more clients, waits until the present ones have gone or ctx
 // ends, cuts off those that are left, and closes everything.
 func (p *Proxy) Stop(ctx context.Context) error {
+	p.closeListeners() // first: nothing that is under way may delay it
 	p.detours.close()
 	p.names.Close()
 	p.drains.close()
-	p.closeListeners()
 	p.stopWatches()
 	p.resumePools() // clients that are left are served here
 	p.drainSessions()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcplb/internal/endpoint"
+	"mcplb/internal/nameserver"
 	"mcplb/proxy/admin"
 )
 
@@ -158,5 +159,28 @@ func TestTurn(t *testing.T) {
 	}
 	if err := r.Turn(t.Context()); err == nil {
 		t.Error("stopped loops turn")
+	}
+}
+
+// A balancer that is to stop does not wait for the name servers of a reload under way:
+// it accepts nobody from the first moment on, and the reload changes nothing any more.
+func TestStopDuringSlowReload(t *testing.T) {
+	t.Parallel()
+	z := nameserver.Serve(t)
+	z.Behave("slow.test", nameserver.Behaviour{Drop: []string{"*"}})
+	s := endpoint.Serve(t, endpoint.Echo)
+	text := resolverText(z) + frontendText("f", anyPort, "tcp", "b") + "[backend.b]\n" + serverText("b", "s1", s.Address)
+	r := started(t, text)
+	applied := make(chan error, 1)
+	go func() {
+		_, err := r.Apply(parse(t, text+serverText("b", "s2", "slow.test:1")))
+		applied <- err
+	}()
+	r.eventually("the name server is asked", func() bool { return z.Asked("slow.test", "A") > 0 })
+	if err := r.stop(); err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+	if err := <-applied; !errors.Is(err, ErrDraining) {
+		t.Errorf("the reload: %v", err)
 	}
 }

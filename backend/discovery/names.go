@@ -63,8 +63,9 @@ type Names struct {
 	log     *slog.Logger
 	changed func() // a server's address is another
 
-	wake   chan struct{} // capacity 1: the schedule has changed
-	report chan struct{} // capacity 1: changed is to be called
+	wake   chan struct{}   // capacity 1: the schedule has changed
+	report chan struct{}   // capacity 1: changed is to be called
+	life   context.Context // ends with Close
 	stop   context.CancelFunc
 	places chan struct{} // one for each look-up under way
 	ended  sync.WaitGroup
@@ -110,7 +111,7 @@ type use struct {
 func NewNames(ask Asker, settings conf.Resolver, log *slog.Logger, changed func()) *Names {
 	ctx, stop := context.WithCancel(context.Background())
 	n := &Names{
-		ask: ask, log: log, changed: changed, settings: settings, stop: stop, names: map[nameKey]*name{},
+		ask: ask, log: log, changed: changed, settings: settings, life: ctx, stop: stop, names: map[nameKey]*name{},
 		wake: make(chan struct{}, 1), report: make(chan struct{}, 1), places: make(chan struct{}, mostLookups),
 	}
 	n.ended.Go(func() { n.keepLookingUp(ctx) })
@@ -155,9 +156,12 @@ func (n *Names) Want(uses []Use, settings conf.Resolver) {
 }
 
 // Refresh adds uses to the names, looks all of them up now, and returns when each has
-// been answered, or has failed, or ctx ends. It does not call changed: the caller
-// looks at the addresses itself, and then calls Want.
+// been answered, or has failed, or ctx ends, or Close is called. It does not call changed:
+// the caller looks at the addresses itself, and then calls Want.
 func (n *Names) Refresh(ctx context.Context, uses []Use, settings conf.Resolver) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.life, cancel)()
 	n.mu.Lock()
 	n.refreshing++
 	all := n.uses()

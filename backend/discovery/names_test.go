@@ -265,6 +265,21 @@ func TestNamesRefresh(t *testing.T) {
 	})
 }
 
+// Close ends a Refresh: a process that is to stop does not wait for slow name servers.
+func TestNamesRefreshClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newNamesFixture(t)
+		f.answers.change(func(a *fakeAsker) { a.slow = time.Hour })
+		begin := time.Now()
+		time.AfterFunc(time.Second, f.Close)
+		f.Refresh(t.Context(), []Use{node, {"b/s2", "late.test", conf.FamilyAny}}, conf.Resolver{MinTTL: time.Second})
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 // TestNamesMissing keeps an IPv6 address while nobody answers for IPv6 addresses.
 func TestNamesMissing(t *testing.T) {
 	t.Parallel()

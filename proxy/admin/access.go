@@ -161,8 +161,8 @@ const useToken = "set admin.token_file and use the token"
 //   - with a Host that no program on this machine would use to come by loopback;
 //   - with an Origin of another host, so that the page in the browser came through a proxy
 //     (CrossOriginProtection does not look where Sec-Fetch-Site says same-origin);
-//   - that change something, but lack CommandHeader or come by HTTP/1.0, as nginx sends
-//     requests unless its configuration says otherwise.
+//   - by HTTP/1.0, as nginx sends requests unless its configuration says otherwise;
+//   - that change something, but lack CommandHeader.
 func (a *Access) checkDirect(r *http.Request) error {
 	if name := forwarding(r.Header); name != "" {
 		return fmt.Errorf("the request came through a proxy (%s): %s", name, useToken)
@@ -173,11 +173,11 @@ func (a *Access) checkDirect(r *http.Request) error {
 	if origin := r.Header.Get("Origin"); origin != "" && !strings.EqualFold(hostOfOrigin(origin), r.Host) {
 		return fmt.Errorf("the page that sent this came through a proxy (Origin %s): %s", origin, useToken)
 	}
-	if isSafe(r.Method) {
-		return nil
-	}
 	if !r.ProtoAtLeast(1, 1) {
 		return errOldHTTP
+	}
+	if isSafe(r.Method) {
+		return nil
 	}
 	if r.Header.Get(CommandHeader) != "1" {
 		return fmt.Errorf("without admin.token_file a command needs the header %s: 1 (curl -H '%s: 1' ...)", CommandHeader, CommandHeader)
@@ -185,29 +185,25 @@ func (a *Access) checkDirect(r *http.Request) error {
 	return nil
 }
 
-// errOldHTTP refuses a command that comes by HTTP/1.0 without a token.
-var errOldHTTP = errors.New("commands without a token need HTTP/1.1, since proxies use HTTP/1.0: " + useToken)
+// errOldHTTP refuses a command, or a list of clients, that is asked for by HTTP/1.0 without a
+// token.
+var errOldHTTP = errors.New("commands and lists of clients without a token need HTTP/1.1, since proxies use HTTP/1.0: " + useToken)
 
 // mayCommand returns why a client may not send commands on the evidence of r, a request
 // that changes nothing; nil = it may, with CommandHeader.
 func (a *Access) mayCommand(r *http.Request) *denial {
-	if _, no := a.check(r); no != nil {
-		return no
-	}
-	if a.digest.Load() == nil && !r.ProtoAtLeast(1, 1) {
-		return &denial{http.StatusForbidden, errOldHTTP.Error()}
-	}
-	return nil
+	_, no := a.check(r)
+	return no
 }
 
 // forwarding returns a header of r that only a proxy sends, or "".
 func forwarding(header http.Header) string {
 	for name := range header {
-		if strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Original-") {
+		if strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Original-") || strings.HasPrefix(name, "X-Envoy-") {
 			return name
 		}
 	}
-	for _, name := range []string{"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip"} {
+	for _, name := range []string{"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip", "Cdn-Loop", "X-Varnish"} {
 		if header[name] != nil {
 			return name
 		}

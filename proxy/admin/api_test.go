@@ -243,6 +243,8 @@ func TestAccess(t *testing.T) {
 		{"through a proxy that names the host", false, []string{"X-Forwarded-Host", "lb.example"}, 403},
 		{"through a proxy that names the client", false, []string{"X-Real-IP", "127.0.0.1"}, 403},
 		{"through a proxy of another kind", false, []string{"CF-Connecting-IP", "192.0.2.1"}, 403},
+		{"through a content network", false, []string{"CDN-Loop", "cdn"}, 403},
+		{"through Envoy", false, []string{"X-Envoy-Expected-Rq-Timeout-Ms", "15000"}, 403},
 		{"through nginx as it is by default", false, []string{"proto", "HTTP/1.0", "Connection", "close"}, 403},
 		{"through a proxy that keeps the host, an address", false, []string{"Host", "192.0.2.80"}, 403},
 		{"the page through nginx or HAProxy as they are by default", false, []string{"Origin", "http://lb.example", "Sec-Fetch-Site", "same-origin"}, 403},
@@ -287,6 +289,9 @@ func TestAccess(t *testing.T) {
 			}
 			if guarded := test.status == 401 || test.status == 403; may.May == guarded && !isUnsafeOnly(test.head) && !foreign(test.head) {
 				t.Errorf("/api/v1/access says %+v", may)
+			}
+			if list := d.ask("GET", "/api/v1/connections", "", test.head...); strings.HasPrefix(test.name, "through") && list.StatusCode != 403 {
+				t.Errorf("the list of clients gets %d", list.StatusCode) // who asks a proxy may be anybody
 			}
 			if strings.Contains(d.log.String(), "secret") {
 				t.Errorf("the token is in the log: %s", d.log.String())
