@@ -25,14 +25,51 @@ func (f pidFile) prove() error {
 	if f == "" {
 		return nil
 	}
-	if there, err := os.Lstat(string(f)); err == nil && !there.Mode().IsRegular() && there.Mode()&fs.ModeSymlink == 0 {
-		return f.explain(errNotRegular)
+	if there, err := os.Lstat(string(f)); err == nil {
+		if err := f.provePresent(there); err != nil {
+			return f.explain(err)
+		}
 	}
 	temporary, err := f.temporary()
 	if err != nil {
 		return f.explain(err)
 	}
 	return f.explain(os.Remove(temporary))
+}
+
+// provePresent checks whether the file that is there can be replaced or overwritten. One
+// that is immutable or can only be appended to (chattr) cannot, nor can another user's in
+// a directory such as /tmp.
+func (f pidFile) provePresent(there fs.FileInfo) error {
+	switch mode := there.Mode(); {
+	case mode&fs.ModeSymlink != 0:
+		return nil // the file takes the link's place
+	case !mode.IsRegular():
+		return errNotRegular
+	}
+	file, err := os.OpenFile(string(f), os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	switch {
+	case err == nil:
+		return file.Close()
+	case errors.Is(err, syscall.EPERM): // which says that it is no matter of its mode
+		return err
+	case errors.Is(err, syscall.EACCES) && f.isOfOthers(there):
+		return err
+	}
+	return nil // a new file takes its place
+}
+
+// isOfOthers reports whether only another user may replace the file, since its directory
+// has the sticky bit.
+func (f pidFile) isOfOthers(there fs.FileInfo) bool {
+	directory, err := os.Stat(filepath.Dir(string(f)))
+	return err == nil && directory.Mode()&fs.ModeSticky != 0 && !isOwn(directory) && !isOwn(there)
+}
+
+// isOwn reports whether a file belongs to the user of this process.
+func isOwn(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
 }
 
 // write makes the file name this process. It replaces the file in one step, so that

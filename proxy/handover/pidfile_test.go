@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // A pid file that cannot be written is found out in advance, with what is wrong: later
@@ -73,4 +75,39 @@ func TestPIDFileWritten(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(directory, "*")); len(left) != 1 {
 		t.Errorf("left behind: %v", left)
 	}
+}
+
+// A file that nobody can change (chattr) is found out in advance, too: the temporary file
+// beside it tells nothing of that, and a process whose pid file names another one cannot
+// be reloaded by it.
+func TestPIDFileImmutable(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pid")
+	if err := os.WriteFile(path, []byte("1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range []int{unix.STATX_ATTR_IMMUTABLE, unix.STATX_ATTR_APPEND} { // the same bits as for chattr
+		if err := setFlags(path, flag); err != nil {
+			t.Skipf("no such attributes here: %v", err)
+		}
+		err := pidFile(path).prove()
+		if errBack := setFlags(path, 0); errBack != nil {
+			t.Fatal(errBack)
+		}
+		if err == nil || !strings.Contains(err.Error(), "operation not permitted") {
+			t.Errorf("attributes %#x: %v", flag, err)
+		}
+	}
+	if err := pidFile(path).prove(); err != nil {
+		t.Errorf("without attributes: %v", err)
+	}
+}
+
+func setFlags(path string, flags int) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return unix.IoctlSetPointerInt(int(file.Fd()), unix.FS_IOC_SETFLAGS, flags)
 }
