@@ -134,6 +134,7 @@ func (r *Route) needless() (keys []string) {
 		{"timeout_server", r.TimeoutServer != nil},
 		{"timeout_stream", r.TimeoutStream != nil},
 		{"compress", r.Compress != nil},
+		{"cookie", r.Cookie != ""},
 		{"max_body", r.Deny && r.MaxBody != nil},
 		{"limit", r.Deny && len(r.Limits) > 0},
 	} {
