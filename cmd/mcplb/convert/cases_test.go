@@ -103,3 +103,16 @@ func TestProxiesInFront(t *testing.T) {
 		}
 	}
 }
+
+// The facility of a log stands behind its options, and mcplb refuses a file with an unknown one.
+func TestFacilities(t *testing.T) {
+	for words, want := range map[string]string{
+		"/dev/log local0": `"syslog:facility=local0"`, "127.0.0.1:514 len 4096 sample 1:10 local3 notice": `facility=local3"`, "10.0.0.1 format rfc5424 cron2": `facility=clock"`, "/dev/log nothing": "names no facility", "stdout format raw daemon": `"stdout"`,
+	} {
+		result := convertText(t, HAProxy, "global\n log "+words+"\ndefaults\n log global\n mode http\nfrontend f\n bind :81\n default_backend a\nbackend a\n server s 10.0.0.1:80\n", nil)
+		checkResult(t, result)
+		if !strings.Contains(result.Text, want) {
+			t.Errorf("%s: want %s in\n%s", words, want, result.Text)
+		}
+	}
+}

@@ -354,7 +354,7 @@ func absolute(base, name string) string {
 	if base == "" || filepath.IsAbs(name) {
 		return name
 	}
-	return filepath.Join(base, name)
+	return filepath.Join(lb.File(base), name)
 }
 
 // setCheckTime sets a time of the check.
