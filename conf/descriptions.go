@@ -136,6 +136,7 @@ var descriptions = map[string]string{
 	"frontend.NAME.route timeout_stream": "how long an event stream or a WebSocket may be idle; \"\" = timeout_client and timeout_server; 0 = no limit",
 	"frontend.NAME.route max_body":       "the largest request body; \"\" = the frontend's; 0 = no limit",
 	"frontend.NAME.route compress":       "media types that are compressed; \"\" = the frontend's; [] = none",
+	"frontend.NAME.route cookie":         "the name of the cookie that binds a browser to a server here, instead of sticky.cookie; \"\" = that; \"off\" = none",
 	"frontend.NAME.route limit":          "limits of the route's requests, which all hold: all are asked, then all are charged.",
 
 	"frontend.NAME.route.respond status":       "its status",

@@ -52,7 +52,22 @@ type Route struct {
 	TimeoutStream *time.Duration // idle, of event streams and WebSockets; nil = the frontend's and the backend's; 0 = no limit
 	MaxBody       *int64         // bytes; nil = the frontend's; 0 = no limit
 	Compress      *[]string      // media types; nil = the frontend's; empty = none
+	Cookie        string         // of Sticky, for the route's requests; "" = the frontend's; NoCookie = none
 	Limits        []Limit        // all of them hold
+}
+
+// NoCookie is the value of Route.Cookie that binds nobody.
+const NoCookie = "off"
+
+// CookieOn returns the name of the cookie that binds the requests of a route; "" = none.
+func (f *Frontend) CookieOn(r *Route) string {
+	switch r.Cookie {
+	case "":
+		return f.Sticky.Cookie
+	case NoCookie:
+		return ""
+	}
+	return r.Cookie
 }
 
 // TrailingSlash says whether a request's path, as it came, has a slash at its end.

@@ -136,8 +136,8 @@ var certificateSection = section[Certificate]{"[[frontend.NAME.tls.certificates]
 
 var backendSection = section[Backend]{"[backend.NAME]", []field[Backend]{
 	key("balance", oneOf(BalanceSource, BalanceLeastConn, BalanceRoundRobin, BalanceRandom), BalanceSource, func(b *Backend) *Balance { return &b.Balance }),
-	key("balance_factor", factor, 1.02, func(b *Backend) *float64 { return &b.BalanceFactor }),
-	key("sticky_time", timeout, 30*time.Minute, func(b *Backend) *time.Duration { return &b.StickyTime }),
+	key("balance_factor", factor, defaultFactor, func(b *Backend) *float64 { return &b.BalanceFactor }),
+	key("sticky_time", timeout, defaultStickyTime, func(b *Backend) *time.Duration { return &b.StickyTime }),
 	key("failback", boolean, true, func(b *Backend) *bool { return &b.Failback }),
 	key("retries", integer(0, 100), 3, func(b *Backend) *int { return &b.Retries }),
 	key("timeout_connect", period, 5*time.Second, func(b *Backend) *time.Duration { return &b.TimeoutConnect }),

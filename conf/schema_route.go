@@ -49,6 +49,7 @@ var routeSection = section[Route]{"[[frontend.NAME.route]]", []field[Route]{
 	key("timeout_stream", inherited(timeout), nil, func(r *Route) **time.Duration { return &r.TimeoutStream }),
 	key("max_body", inherited(size(true, 1, 1024*gigabyte)), nil, func(r *Route) **int64 { return &r.MaxBody }),
 	key("compress", inherited(listOf(mediaType, `["application/json"]`)), nil, func(r *Route) **[]string { return &r.Compress }),
+	key("cookie", cookieName, "", func(r *Route) *string { return &r.Cookie }),
 	several("limit", &limitSection, func(r *Route) *[]Limit { return &r.Limits }),
 }}
 

@@ -9,7 +9,7 @@ import (
 // TemplateNames are the names that may stand in braces in the headers of a route
 // and in the target of its redirect.
 var TemplateNames = []string{
-	"client_ip", "client_port", "host", "method", "path", "query", "uri", "scheme", "frontend", "backend", "server", "request_id",
+	"client_ip", "client_port", "host", "hostname", "method", "path", "query", "uri", "scheme", "frontend", "backend", "server", "request_id",
 	"tls_version", "tls_subject", "tls_fingerprint", "mcp_method", "mcp_name",
 }
 

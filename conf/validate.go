@@ -73,7 +73,7 @@ func validateFrontend(c *Config, f *Frontend, d *decoder) {
 	}
 	if f.Mode == ModeHTTP {
 		validateRoutes(c, f, path, d)
-		validateCookie(f, path+".sticky", d)
+		validateCookies(f, path, d)
 		validateALPN(f, path, d)
 	}
 }
@@ -123,18 +123,30 @@ func validateALPN(f *Frontend, path string, d *decoder) {
 	}
 }
 
+// validateCookies reports cookies that browsers would not keep: the frontend's, and those of
+// its routes, which have the same attributes.
+func validateCookies(f *Frontend, path string, d *decoder) {
+	validateCookie(f, f.Sticky.Cookie, path+".sticky", path+".sticky.cookie", d)
+	for i := range f.Routes {
+		if cookie := f.CookieOn(&f.Routes[i]); cookie != f.Sticky.Cookie {
+			at := fmt.Sprintf("%s.route[%d].cookie", path, i)
+			validateCookie(f, cookie, path+".sticky", at, d)
+		}
+	}
+}
+
 // validateCookie reports a cookie that browsers would not keep (RFC 6265bis
-// sections 4.1.3 and 5.7).
-func validateCookie(f *Frontend, path string, d *decoder) {
+// sections 4.1.3 and 5.7). key is where its name stands, path its attributes' section.
+func validateCookie(f *Frontend, cookie, path, key string, d *decoder) {
 	attributes := ";" + strings.ToLower(strings.ReplaceAll(f.Sticky.CookieAttributes, " ", "")) + ";"
-	cookie := strings.ToLower(f.Sticky.Cookie)
+	cookie = strings.ToLower(cookie)
 	secure := f.TLS != nil || strings.Contains(attributes, ";secure;")
-	if cookie == "" || !d.sound(path+".cookie", path+".cookie_attributes") {
+	if cookie == "" || !d.sound(key, path+".cookie_attributes") {
 		return
 	}
 	at := path + ".cookie_attributes"
 	if !d.given(at) {
-		at = path + ".cookie"
+		at = key
 	}
 	for _, needs := range []struct {
 		asked bool

@@ -20,7 +20,38 @@ func (c *Config) Warnings(now time.Time) []string {
 		found = append(found, f.needlessWarnings()...)
 		found = append(found, c.sniWarnings(&f)...)
 	}
+	for i := range c.Backends {
+		found = append(found, c.policyWarnings(&c.Backends[i])...)
+	}
 	return append(found, c.TLSWarnings(now)...)
+}
+
+// The defaults of the keys of policy source.
+const (
+	defaultFactor     = 1.02
+	defaultStickyTime = 30 * time.Minute
+)
+
+// policyWarnings warns of keys of policy source where no frontend balances by it.
+func (c *Config) policyWarnings(b *Backend) (found []string) {
+	for i := range c.Frontends {
+		if f := &c.Frontends[i]; f.uses(b.Name) && (f.Balance == BalanceSource || f.Balance == "" && b.Balance == BalanceSource) {
+			return nil
+		}
+	}
+	for _, k := range []struct {
+		name  string
+		given bool
+	}{
+		{"balance_factor", b.BalanceFactor != defaultFactor},
+		{"sticky_time", b.StickyTime != defaultStickyTime},
+		{"failback", !b.Failback},
+	} {
+		if k.given {
+			found = append(found, fmt.Sprintf("%s.%s: does nothing, since no frontend balances this backend by source: write balance = \"source\", or leave it out", join("backend", b.Name), k.name))
+		}
+	}
+	return found
 }
 
 // tlsWarnings warns of what is wrong with a frontend's TLS. known are authorities that
@@ -134,6 +165,7 @@ func (r *Route) needless() (keys []string) {
 		{"timeout_server", r.TimeoutServer != nil},
 		{"timeout_stream", r.TimeoutStream != nil},
 		{"compress", r.Compress != nil},
+		{"cookie", r.Cookie != ""},
 		{"max_body", r.Deny && r.MaxBody != nil},
 		{"limit", r.Deny && len(r.Limits) > 0},
 	} {

@@ -38,3 +38,32 @@ backend = "nodes"
 		}
 	}
 }
+
+// Who sets a key of policy source and balances otherwise believes that sources stay where
+// they are.
+func TestPolicyWarnings(t *testing.T) {
+	const text = "[frontend.f]\nlisten = \":1\"\nmode = \"tcp\"\nbackend = \"b\"\n@FRONTEND@\n[backend.b]\n@BACKEND@\n[[backend.b.server]]\nname = \"s\"\ntcp = \"192.0.2.1:1\"\n"
+	for _, c := range []struct {
+		frontend, backend string
+		warned            []string
+	}{
+		{"", "failback = false\nsticky_time = \"5m\"", nil},
+		{"", "balance = \"leastconn\"", nil},
+		{"", "balance = \"leastconn\"\nfailback = true\nsticky_time = \"30m\"", nil},
+		{"", "balance = \"leastconn\"\nfailback = false\nsticky_time = \"5m\"\nbalance_factor = 1.5", []string{"balance_factor", "sticky_time", "failback"}},
+		{"balance = \"source\"", "balance = \"leastconn\"\nfailback = false", nil},
+		{"balance = \"roundrobin\"", "failback = false", []string{"failback"}},
+	} {
+		file := strings.NewReplacer("@FRONTEND@", c.frontend, "@BACKEND@", c.backend).Replace(text)
+		found := mustParse(t, file).Warnings(time.Now())
+		if len(found) != len(c.warned) {
+			t.Errorf("%s %s: %q, want %q", c.frontend, c.backend, found, c.warned)
+			continue
+		}
+		for i, key := range c.warned {
+			if !strings.HasPrefix(found[i], "backend.b."+key+": does nothing") {
+				t.Errorf("%s %s: %q, want %s", c.frontend, c.backend, found[i], key)
+			}
+		}
+	}
+}

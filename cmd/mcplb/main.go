@@ -46,7 +46,7 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Balance the load of MCP, HTTP, WebSocket and TCP clients on servers",
 		Long: `mcplb -c FILE is the balancer. It runs in the foreground and logs to standard
 error. SIGHUP reloads the configuration, SIGUSR2 starts a new binary, which takes
-over every connection, SIGTERM and SIGINT drain; a second one stops at once.
+over every connection, SIGTERM, SIGINT and SIGQUIT drain; a second one stops at once.
 
 Exit status: 0 after a stop, 1 if it could not start, 2 for a wrong command line
 or configuration. The commands look after a running balancer.`,

@@ -17,14 +17,14 @@ import (
 // signals are those that the process obeys. Each kind has a channel: none can fill
 // that of another, and those of a kind that wait are one, except to stop.
 type signals struct {
-	stop            chan os.Signal // SIGTERM, SIGINT
+	stop            chan os.Signal // SIGTERM, SIGINT, SIGQUIT
 	reload, upgrade chan os.Signal // SIGHUP, SIGUSR2
 }
 
 // catchSignals handles the signals from now on.
 func catchSignals() *signals {
 	s := &signals{stop: make(chan os.Signal, 4), reload: make(chan os.Signal, 1), upgrade: make(chan os.Signal, 1)}
-	signal.Notify(s.stop, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(s.stop, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT) // nginx's image stops by QUIT
 	signal.Notify(s.reload, syscall.SIGHUP)
 	signal.Notify(s.upgrade, syscall.SIGUSR2)
 	return s
@@ -40,7 +40,7 @@ func (s *signals) close() {
 // runs through the phases and handles one signal after another, without waiting for
 // anything.
 //
-//	phase      HUP              USR2                 TERM, INT           other events
+//	phase      HUP              USR2                 TERM, INT, QUIT     other events
 //	following  reload           postponed            draining            the old process has ended: serving,
 //	                                                                     then the postponed signals
 //	serving    reload           upgrading            draining
@@ -198,7 +198,7 @@ func (l *life) upgrade() {
 	}
 }
 
-// terminate handles SIGTERM and SIGINT.
+// terminate handles SIGTERM, SIGINT and SIGQUIT.
 func (l *life) terminate(sig os.Signal) {
 	switch l.phase {
 	case serving, following:

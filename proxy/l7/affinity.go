@@ -38,8 +38,8 @@ func (a *affinity) choose() (refusal generated, ok bool) {
 			return refusal, ok
 		}
 	}
-	if sticky.Cookie != "" {
-		a.cookie(sticky.Cookie)
+	if a.route.cookie != "" {
+		a.cookie(a.route.cookie)
 	}
 	return generated{}, true
 }

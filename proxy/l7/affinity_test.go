@@ -316,6 +316,42 @@ func TestEmptySession(t *testing.T) {
 	}
 }
 
+// A route without the cookie neither sets it nor takes it away, so that a browser that goes
+// between two backends stays on its server of the first; one with its own has that.
+func TestCookieOfRoute(t *testing.T) {
+	t.Parallel()
+	_, b := nodes(t, 3, withFrontend(func(f *conf.Frontend) {
+		for name, cookie := range map[string]string{"plain": conf.NoCookie, "own": "OWN"} {
+			f.Routes = append(f.Routes, conf.Route{Headers: []conf.HeaderMatch{{Name: "X-To", Values: []string{name}}}, Endpoint: conf.EndpointHTTP, Cookie: cookie})
+		}
+	}))
+	client := b.dial()
+	ask := func(to string, fields ...string) *http.Response {
+		t.Helper()
+		client.Say(post("/", `"initialize"`, append(fields, "X-To: "+to)...))
+		r, _ := client.wantStatus("POST", 200)
+		return r
+	}
+	first := ask("any")
+	cookie := first.Cookies()[0]
+	if r := ask("plain", "Cookie: SERVERID="+cookie.Value); len(r.Cookies()) != 0 {
+		t.Errorf("a route without the cookie sets %v", r.Cookies())
+	}
+	own := ask("own", "Cookie: SERVERID="+cookie.Value)
+	if len(own.Cookies()) != 1 || own.Cookies()[0].Name != "OWN" {
+		t.Fatalf("a route with its own cookie sets %v", own.Cookies())
+	}
+	for range 4 {
+		both := "Cookie: SERVERID=" + cookie.Value + "; OWN=" + own.Cookies()[0].Value
+		if r := ask("own", both); len(r.Cookies()) != 0 || r.Header.Get("Node") != own.Header.Get("Node") {
+			t.Errorf("its own cookie leads to %s with %v, want %s", r.Header.Get("Node"), r.Cookies(), own.Header.Get("Node"))
+		}
+		if r := ask("any", both); len(r.Cookies()) != 0 || r.Header.Get("Node") != first.Header.Get("Node") {
+			t.Errorf("the frontend's cookie leads to %s with %v, want %s", r.Header.Get("Node"), r.Cookies(), first.Header.Get("Node"))
+		}
+	}
+}
+
 // A cookie binds a browser to the server that it names, if that exists.
 func TestCookie(t *testing.T) {
 	t.Parallel()

@@ -32,7 +32,7 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 	if !preserve || !head.Has(http1.HeaderHost) || x.route.host != nil {
 		without |= 1 << http1.HeaderHost
 	}
-	hide := settings.Frontend.Sticky.Cookie
+	hide := x.route.cookie
 	if hide != "" {
 		without |= 1 << http1.HeaderCookie
 	}
@@ -349,7 +349,7 @@ func varies(head *http1.ResponseHead, field string) bool {
 // appendSetCookie writes the cookie that binds a browser to its server.
 func (w headWriter) appendSetCookie(dst []byte) []byte {
 	sticky, tag := &w.settings.Frontend.Sticky, w.exchange.upstreamPool.tag
-	dst = append(append(dst, "Set-Cookie: "...), sticky.Cookie...)
+	dst = append(append(dst, "Set-Cookie: "...), w.exchange.route.cookie...)
 	dst = append(append(dst, '='), tag[:]...)
 	if sticky.CookieAttributes != "" {
 		dst = append(append(dst, "; "...), sticky.CookieAttributes...)

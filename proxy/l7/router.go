@@ -128,7 +128,7 @@ func (x router) noteCompression(settings *Settings) {
 	}
 	tls := x.client.overTLS(settings)
 	x.set(overTLS, tls)
-	x.set(acceptsGzip, !tls || !mayBeBrowser(head, settings.Frontend.Sticky.Cookie))
+	x.set(acceptsGzip, !tls || !mayBeBrowser(head, x.route.cookie))
 }
 
 // beginBody begins the request's body, whose head is parsed. Trailers could bring

@@ -56,6 +56,7 @@ type Route struct {
 	timeouts Timeouts
 	maxBody  int64    // bytes; 0 = no limit
 	compress []string // media types
+	cookie   string   // that binds browsers to servers; "" = none
 }
 
 // Timeouts are a route's own limits in time. In each, 0 is that of the frontend and
@@ -186,7 +187,7 @@ func newRoute(f *conf.Frontend, r *conf.Route, d *Directory) Route {
 		request: newFieldEdits(sets, r.AddRequestHeaders, r.RemoveRequestHeaders), host: host,
 		response: newFieldEdits(r.SetResponseHeaders, r.AddResponseHeaders, r.RemoveResponseHeaders),
 		timeouts: Timeouts{Server: ownLimit(r.TimeoutServer), Stream: ownLimit(r.TimeoutStream)},
-		maxBody:  f.MaxBody, compress: f.Compress,
+		maxBody:  f.MaxBody, compress: f.Compress, cookie: f.CookieOn(r),
 	}
 	if r.Backend != "" {
 		made.Pool = d.Pool(r.Backend)
@@ -194,7 +195,7 @@ func newRoute(f *conf.Frontend, r *conf.Route, d *Directory) Route {
 	if r.Redirect != nil {
 		to := rules.NewTemplate(r.Redirect.To)
 		made.redirect, made.status = &to, r.Redirect.Status
-		made.toHost = slices.Contains(templateNames(r.Redirect.To), "host")
+		made.toHost = slices.ContainsFunc(templateNames(r.Redirect.To), func(name string) bool { return name == "host" || name == "hostname" })
 	}
 	if r.MaxBody != nil {
 		made.maxBody = *r.MaxBody

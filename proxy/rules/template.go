@@ -12,7 +12,7 @@ import (
 // value, is written as nothing.
 type Values struct {
 	Client         netip.AddrPort // {client_ip}, {client_port}
-	Host           []byte         // as the client sent it
+	Host           []byte         // {host} as the client sent it, {hostname} without port
 	Method         []byte
 	Path           []byte // as it came
 	Query          []byte // without "?"; nil = there is none
@@ -99,6 +99,7 @@ var names = map[string]func(dst []byte, v *Values) []byte{
 	"client_ip":       appendClientIP,
 	"client_port":     appendClientPort,
 	"host":            func(dst []byte, v *Values) []byte { return append(dst, v.Host...) },
+	"hostname":        func(dst []byte, v *Values) []byte { return appendHostname(dst, v.Host) },
 	"method":          func(dst []byte, v *Values) []byte { return append(dst, v.Method...) },
 	"path":            func(dst []byte, v *Values) []byte { return append(dst, v.Path...) },
 	"query":           func(dst []byte, v *Values) []byte { return append(dst, v.Query...) },
@@ -120,6 +121,20 @@ func appendClientIP(dst []byte, v *Values) []byte {
 		return dst
 	}
 	return v.Client.Addr().AppendTo(dst)
+}
+
+// appendHostname appends a host in lower case, without port and trailing dots; an address of
+// IPv6 keeps its brackets, so that a port may follow.
+func appendHostname(dst, host []byte) []byte {
+	bare := len(host) > 0 && host[0] == '['
+	if bare {
+		dst = append(dst, '[')
+	}
+	dst = appendHost(dst, host)
+	if bare {
+		dst = append(dst, ']')
+	}
+	return dst
 }
 
 // appendClientPort appends nothing where a trusted proxy named the client without

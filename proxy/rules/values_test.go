@@ -21,6 +21,11 @@ func TestTemplate(t *testing.T) {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
 	}
+	for host, want := range map[string]string{"A.example:80": "a.example", "a.example.:8443": "a.example", "[::1]:80": "[::1]", "10.0.0.1": "10.0.0.1", "": ""} {
+		if got := string(NewTemplate("https://{hostname}:1/").Append(nil, &Values{Host: []byte(host)})); got != "https://"+want+":1/" {
+			t.Errorf("the host %q: %q, want %q", host, got, want)
+		}
+	}
 	for query, want := range map[string]string{"": "/new", "a=b": "/new?a=b", "?": "/new??"} {
 		if got := string(NewTemplate("/new?{query}").Append(nil, &Values{Query: []byte(query)})); got != want {
 			t.Errorf("the query %q: %q, want %q", query, got, want)
@@ -39,7 +44,7 @@ func TestTemplate(t *testing.T) {
 // Nothing that a client sends brings a line end or a NUL into a header.
 func FuzzAppend(f *testing.F) {
 	f.Add([]byte("a\r\nb\x00"))
-	template := NewTemplate("a{host}b{path}c{uri}d{mcp_name}e{mcp_method}f{request_id}g{method}h{query}i")
+	template := NewTemplate("a{host}{hostname}b{path}c{uri}d{mcp_name}e{mcp_method}f{request_id}g{method}h{query}i")
 	f.Fuzz(func(t *testing.T, p []byte) {
 		got := template.Append(nil, &Values{Host: p, Path: p, Query: p, MCPName: p, MCPMethod: p, RequestID: p, Method: p})
 		if bytes.ContainsAny(got, "\r\n\x00") {

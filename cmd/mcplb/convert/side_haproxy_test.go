@@ -245,4 +245,83 @@ backend e
 		{path: "/", host: "red.example.com"}, {path: "/", host: "BLUE.example.com:8080"}, {path: "/", host: "green.example.com"}, {path: "/", host: "wild.example.com"}, {path: "/", host: "a.b.wild.example.com"}, {path: "/", host: "xwild.example.com"},
 		{listener: 2, path: "/one/x?q=1"}, {listener: 2, path: "/two/x"}, {listener: 2, path: "/three/x/y"},
 	}},
+	{name: "limits of those alone who have the header", text: haproxyDefaults + `
+frontend f
+    bind @L1@
+    stick-table type string len 64 size 1k expire 1h store http_req_rate(1h)
+    http-request track-sc0 req.hdr(Authorization)
+    http-request deny deny_status 429 if { sc0_http_req_rate gt 2 }
+    default_backend a
+backend a
+    server a1 @a1@
+`, requests: []request{
+		{path: "/", times: 9}, {path: "/", times: 5, headers: map[string]string{"Authorization": "Bearer one"}}, {path: "/", times: 5},
+	}},
+	{name: "ports and networks", watch: []string{"X-Net"}, text: haproxyDefaults + `
+frontend f
+    bind @L1@,@L2@
+    acl near src 127.0.0.0/24
+    acl desk src 127.0.0.7 127.0.1.0/24
+    acl far src 127.5.0.0/16
+    http-request set-header X-Port %[dst_port]
+    http-request set-header X-Near yes if near
+    http-request set-header X-Desk yes if desk
+    http-request set-header X-Far yes if far
+    http-request set-header X-Host %[req.hdr(host),field(1,:)]
+    http-request set-path /v2%[path] if { path_beg /old/ }
+    http-request set-header X-Path %[path]
+    default_backend a
+backend a
+    server a1 @a1@
+`, requests: []request{
+		{path: "/", host: "@", source: "127.0.0.7"}, {path: "/", host: "@", source: "127.0.0.8"}, {path: "/", host: "@", source: "127.0.1.9"}, {path: "/", host: "@", source: "127.5.6.7"},
+		{listener: 2, path: "/", host: "@", source: "127.9.0.1"}, {path: "/old/x?q=1", host: "h"},
+	}},
+	{name: "cookies of one backend of two", watch: []string{"Set-Cookie"}, text: haproxyDefaults + `
+frontend f
+    bind @L1@
+    use_backend b if { path_beg /b/ }
+    default_backend a
+frontend g
+    bind @L2@
+    use_backend a if { path_beg /a/ }
+    use_backend c if { path_beg /c/ }
+    default_backend b
+backend a
+    cookie PLACE insert indirect nocache
+    server a1 @a1@ cookie one
+    server a2 @a2@ cookie two
+backend b
+    server b1 @b1@
+backend c
+    cookie OTHER insert indirect nocache
+    server c1 @c1@ cookie one
+    server c2 @c2@ cookie two
+`, requests: []request{
+		{path: "/", times: 4, jar: true, policy: sticky}, {path: "/b/"}, {path: "/b/", headers: map[string]string{"Cookie": "PLACE=one; mine=x"}},
+		{listener: 2, path: "/"}, {listener: 2, path: "/a/", times: 4, jar: true, policy: sticky}, {listener: 2, path: "/c/", times: 4, jar: true, policy: sticky},
+	}},
+	{name: "connections in order, and proxies in front", text: `
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+frontend proxied
+    bind @L1@ accept-proxy
+    tcp-request connection reject unless { src 127.0.0.0/24 }
+    tcp-request session reject if { src 192.0.2.66 }
+    default_backend lines
+frontend direct
+    bind @L2@
+    tcp-request connection accept if { src 127.0.0.7 }
+    tcp-request connection reject if { src 127.0.0.0/24 }
+    default_backend lines
+backend lines
+    server t1 @t1@
+`, requests: []request{
+		{tcp: true, source: "127.0.0.9", path: "PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\nhello"}, {tcp: true, source: "127.0.0.9", path: "PROXY TCP4 192.0.2.66 192.0.2.2 1000 80\r\nhello"},
+		{tcp: true, source: "127.0.5.9", path: "PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\nhello"},
+		{listener: 2, tcp: true, source: "127.0.0.7", path: "hello"}, {listener: 2, tcp: true, source: "127.0.0.8", path: "hello"}, {listener: 2, tcp: true, source: "127.0.1.8", path: "hello"},
+	}},
 }

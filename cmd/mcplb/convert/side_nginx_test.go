@@ -204,4 +204,49 @@ http {` + nginxTemp + `
 		{path: "/key", headers: map[string]string{"X-Key": "one"}}, {path: "/key", headers: map[string]string{"X-Key": "two-four"}}, {path: "/key", headers: map[string]string{"X-Key": "two-three"}},
 		{path: "/", host: "a.closed.example.com"}, {path: "/", host: "open.closed.example.com"}, {path: "/", host: "closed.example.com"},
 	}},
+	{name: "limits of those alone who have the header, and dry runs", text: nginxHead + `
+http {` + nginxTemp + `
+    limit_req_zone $http_authorization zone=key:1m rate=1r/m;
+    limit_req_zone $binary_remote_addr zone=one:1m rate=1r/m;
+    limit_req_status 429;
+    server {
+        listen @L1@;
+        location / { limit_req zone=key burst=2 nodelay; proxy_pass http://@a1@; }
+        location /dry { limit_req zone=one; limit_req_dry_run on; proxy_pass http://@a1@; }
+    }
+}
+`, requests: []request{
+		{path: "/", times: 9}, {path: "/", times: 6, headers: map[string]string{"Authorization": "one"}}, {path: "/", times: 3}, {path: "/dry", times: 4},
+	}},
+	{name: "generated responses, hosts and ports", watch: []string{"X-Always", "X-Sometimes"}, text: nginxHead + `
+http {` + nginxTemp + `
+    add_header X-Always yes always;
+    add_header X-Sometimes yes;
+    server {
+        listen @L1@;
+        listen @L2@;
+        location /denied { deny all; proxy_pass http://@a1@; }
+        location /locked { return 403; }
+        location /gone { return 410 gone; }
+        location /ok { return 200 ok; }
+        location /moved { return 301 https://$host:8443$request_uri; }
+        location /host { proxy_set_header Host $host; proxy_set_header X-Port $server_port; proxy_pass http://@a1@; }
+        location /both { proxy_set_header Host $host:$server_port; proxy_pass http://@a1@; }
+        location /read { limit_except GET { deny all; } proxy_pass http://@a1@; }
+    }
+}
+`, requests: []request{
+		{path: "/denied"}, {path: "/locked"}, {path: "/gone"}, {path: "/ok"}, {path: "/nothing"}, {path: "/moved/x?q=1", host: "@"}, {path: "/host", host: "@"}, {path: "/host", host: "H.example.com:99"},
+		{path: "/both", host: "h"}, {listener: 2, path: "/both", host: "h:99"}, {listener: 2, path: "/host", host: "h"}, {path: "/read", method: "POST", body: "x"}, {path: "/read"},
+	}},
+	{name: "connections in order", text: nginxHead + `
+stream {
+    upstream lines { server @t1@; }
+    server { listen @L1@; proxy_pass lines; allow 127.0.0.7; deny 127.0.0.0/24; }
+    server { listen @L2@; proxy_pass lines; deny 127.0.0.8; allow 127.0.0.0/24; deny all; }
+}
+`, requests: []request{
+		{tcp: true, path: "hello", source: "127.0.0.7"}, {tcp: true, path: "hello", source: "127.0.0.8"}, {tcp: true, path: "hello", source: "127.0.1.8"},
+		{listener: 2, tcp: true, path: "hello", source: "127.0.0.7"}, {listener: 2, tcp: true, path: "hello", source: "127.0.0.8"}, {listener: 2, tcp: true, path: "hello", source: "127.0.1.8"},
+	}},
 }

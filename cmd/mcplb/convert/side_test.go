@@ -64,6 +64,9 @@ const (
 	sticky                 // and that all went to one
 )
 
+// cookieValue is the value in a Set-Cookie.
+var cookieValue = regexp.MustCompile(`=[^;]*;`)
+
 // answer is what is compared of an answer.
 type answer struct {
 	status   int
@@ -258,6 +261,9 @@ func (b *balancer) askHTTP(r request, watch []string, jar []*http.Cookie) answer
 	a := answer{status: response.StatusCode, location: response.Header.Get("Location"), watched: map[string]string{}, cookies: response.Cookies()}
 	for _, name := range watch {
 		a.watched[name] = strings.Join(response.Header.Values(name), ", ")
+		if name == "Set-Cookie" { // the values are each balancer's own
+			a.watched[name] = cookieValue.ReplaceAllString(strings.ToLower(a.watched[name]), "=*;")
+		}
 	}
 	if response.Header.Get("X-Server") != "" {
 		a.seen = &sighting{}
@@ -308,7 +314,8 @@ func (b *balancer) show(r request, answers []answer) string {
 	shown := regexp.MustCompile(`(X-Source-Port: )\d+`).ReplaceAllString(text.String(), "$1*")
 	for i, l := range b.listeners {
 		shown = strings.ReplaceAll(shown, l, fmt.Sprintf("LISTENER%d", i+1))
-		_, port, _ := net.SplitHostPort(l)
+		host, port, _ := net.SplitHostPort(l)
+		shown = strings.ReplaceAll(shown, host, fmt.Sprintf("ADDRESS%d", i+1))
 		shown = strings.ReplaceAll(shown, port, fmt.Sprintf("PORT%d", i+1))
 	}
 	return shown

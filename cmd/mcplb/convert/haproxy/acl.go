@@ -25,53 +25,106 @@ type criteria struct {
 	group *group
 	used  map[*line]bool
 	notes []string // what differs in what was evaluated last
+	lost  []error  // of the cases of a condition, one of which has to hold, why some cannot be said
 }
 
 // parse reads "if ..." or "unless ...", or nothing, which always holds.
 func (c *criteria) parse(words []string) (condition, error) {
+	c.lost = nil
 	if len(words) == 0 {
 		return condition{{}}, nil
 	}
 	if words[0] != "if" && words[0] != "unless" {
 		return nil, fmt.Errorf("%q is not understood", words[0])
 	}
-	result, err := c.expression(words[1:])
-	if err == nil && words[0] == "unless" {
+	if words[0] == "unless" {
+		result, err := c.cases(words[1:], false)
+		if err != nil {
+			return nil, err
+		}
 		return result.not()
 	}
-	return result, err
+	return c.cases(words[1:], true)
 }
 
-// expression reads terms that are joined by "||" and "or", or by nothing.
-func (c *criteria) expression(words []string) (result condition, err error) {
-	all := condition{{}}
-	some := false
-	for len(words) > 0 {
-		if words[0] == "||" || words[0] == "or" {
-			result = append(result, all...)
-			all, some, words = condition{{}}, false, words[1:]
-			continue
+// cases reads cases that are joined by "||" and "or". If some will do, those that cannot be
+// said are left out, as long as there is another.
+func (c *criteria) cases(words []string, some bool) (result condition, err error) {
+	var lost []error
+	said := false
+	for {
+		end := endOfCase(words)
+		one := words
+		if end >= 0 {
+			one = words[:end]
 		}
-		var term condition
-		if term, words, err = c.term(words); err != nil {
+		found, err := c.all(one, some)
+		switch {
+		case err == nil:
+			said = true
+			result = append(result, found...)
+		case !some:
 			return nil, err
+		default:
+			lost = append(lost, err)
 		}
-		if all, err = all.and(term); err != nil {
-			return nil, err
+		if end < 0 {
+			break
 		}
-		some = true
+		words = words[end+1:]
 	}
-	if !some {
-		return nil, errors.New("the condition is incomplete")
+	if !said {
+		return nil, lost[0]
 	}
-	if result = append(result, all...); len(result) > mostConjunctions {
+	c.lost = append(c.lost, lost...)
+	if len(result) > mostConjunctions {
 		return nil, fmt.Errorf("the condition has more than %d cases", mostConjunctions)
 	}
 	return result, nil
 }
 
+// endOfCase returns where "||" or "or" ends a case, or less than 0.
+func endOfCase(words []string) int {
+	inside := false
+	return slices.IndexFunc(words, func(w string) bool {
+		switch {
+		case strings.TrimLeft(w, "!") == "{":
+			inside = true
+		case w == "}":
+			inside = false
+		}
+		return !inside && (w == "||" || w == "or")
+	})
+}
+
+// account says of a rule which cases of its condition are left out.
+func (c *criteria) account(l *line) {
+	for _, err := range c.lost {
+		l.Impossible("%v; the other cases of its condition are translated", err)
+	}
+}
+
+// all reads terms that are joined by nothing: all have to hold.
+func (c *criteria) all(words []string, some bool) (condition, error) {
+	if len(words) == 0 {
+		return nil, errors.New("the condition is incomplete")
+	}
+	all := condition{{}}
+	for len(words) > 0 {
+		term, rest, err := c.term(words, some)
+		if err != nil {
+			return nil, err
+		}
+		if all, err = all.and(term); err != nil {
+			return nil, err
+		}
+		words = rest
+	}
+	return all, nil
+}
+
 // term reads NAME, !NAME, { CRITERION }, or !{ CRITERION }.
-func (c *criteria) term(words []string) (term condition, rest []string, err error) {
+func (c *criteria) term(words []string, some bool) (term condition, rest []string, err error) {
 	negated := false
 	word := words[0]
 	for strings.HasPrefix(word, "!") {
@@ -89,7 +142,7 @@ func (c *criteria) term(words []string) (term condition, rest []string, err erro
 		term, err = c.criterion(words[:end])
 		words = words[end+1:]
 	} else {
-		term, err = c.byName(word)
+		term, err = c.byName(word, some && !negated)
 	}
 	if err == nil && negated {
 		term, err = term.not()
@@ -97,8 +150,9 @@ func (c *criteria) term(words []string) (term condition, rest []string, err erro
 	return term, words, err
 }
 
-// byName evaluates a named criterion: one of its lines has to hold.
-func (c *criteria) byName(name string) (any condition, err error) {
+// byName evaluates a named criterion: one of its lines has to hold. If some will do, those
+// that cannot be said are left out, as long as there is another.
+func (c *criteria) byName(name string, some bool) (any condition, err error) {
 	lines, ok := c.named[name]
 	if !ok {
 		if words, ok := predefined[name]; ok {
@@ -106,14 +160,20 @@ func (c *criteria) byName(name string) (any condition, err error) {
 		}
 		return nil, fmt.Errorf("there is no acl %q", name)
 	}
+	var lost []error
 	for _, l := range lines {
 		one, err := c.criterion(l.args(2))
 		if err != nil {
-			return nil, fmt.Errorf("acl %s (line %d): %w", name, l.Line, err)
+			lost = append(lost, fmt.Errorf("acl %s (line %d): %w", name, l.Line, err))
+			continue
 		}
 		c.used[l] = true
 		any = append(any, one...)
 	}
+	if len(lost) > 0 && (!some || len(lost) == len(lines)) {
+		return nil, lost[0]
+	}
+	c.lost = append(c.lost, lost...)
 	return any, nil
 }
 

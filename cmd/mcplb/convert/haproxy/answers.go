@@ -72,6 +72,12 @@ func redirectAction(g *group, l *line, args []string) (step, error) {
 		if err != nil {
 			return err
 		}
+		path := path
+		if kind != "location" {
+			if path, err = changeOf(t).named(path); err != nil {
+				return err
+			}
+		}
 		switch kind {
 		case "scheme":
 			target += "://{host}" + path

@@ -2,10 +2,8 @@ package haproxy
 
 import (
 	"fmt"
-	"net"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"mcplb/cmd/mcplb/convert/lb"
@@ -186,9 +184,40 @@ func (p *proxy) groups() (all []*group) {
 			continue
 		}
 		l.Translated()
-		all = p.join(all, b, addrs)
+		for _, addrs := range p.apart(addrs) {
+			all = p.join(all, b, addrs)
+		}
 	}
 	return all
+}
+
+// apart parts addresses by their port if a rule asks for it, so that it is known.
+func (p *proxy) apart(addrs []string) [][]string {
+	if !p.asksForPort() {
+		return [][]string{addrs}
+	}
+	var parts [][]string
+	for _, a := range addrs {
+		port := lb.CommonPort([]string{a})
+		i := slices.IndexFunc(parts, func(part []string) bool { return lb.CommonPort(part) == port })
+		if i < 0 {
+			parts = append(parts, nil)
+			i = len(parts) - 1
+		}
+		parts[i] = append(parts[i], a)
+	}
+	return parts
+}
+
+// asksForPort reports whether a rule of the section, or of a backend, hangs on the listener's
+// port.
+func (p *proxy) asksForPort() bool {
+	return slices.ContainsFunc(p.c.proxies, func(other *proxy) bool {
+		return (other == p || !other.isFront()) && slices.ContainsFunc(other.lines, func(l *line) bool {
+			text := strings.Join(l.words, " ")
+			return strings.Contains(text, "dst_port") || strings.Contains(text, "%fp")
+		})
+	})
 }
 
 // join adds addresses to the group with the same properties, or to a new one.
@@ -208,7 +237,8 @@ func (p *proxy) join(all []*group, b *bindLine, addrs []string) []*group {
 		options = "h2"
 	}
 	for _, g := range all {
-		if g.options == options && (g.tls == nil) == (tls == nil) && g.accept == b.proxy {
+		apart := p.asksForPort() && lb.CommonPort(g.addrs) != lb.CommonPort(addrs)
+		if g.options == options && (g.tls == nil) == (tls == nil) && g.accept == b.proxy && !apart {
 			g.addrs = append(g.addrs, addrs...)
 			g.lines = append(g.lines, b.l)
 			return all
@@ -232,9 +262,6 @@ func (g *group) name() string {
 	return g.proxy.name
 }
 
-// mostPorts bounds a range of ports.
-const mostPorts = 100
-
 // listenAddresses reads an address of a bind line, with one port or a range.
 func listenAddresses(a string, both bool) (addrs []string, err error) {
 	v6 := strings.HasPrefix(a, "ipv6@")
@@ -252,17 +279,5 @@ func listenAddresses(a string, both bool) (addrs []string, err error) {
 	case host == "" || host == "*" || host == "0": // inet_aton(3)
 		host = "0.0.0.0"
 	}
-	first, last, isRange := strings.Cut(ports, "-")
-	from, err := strconv.Atoi(first)
-	to := from
-	if err == nil && isRange {
-		to, err = strconv.Atoi(last)
-	}
-	if err != nil || from < 1 || to > 65535 || to < from || to-from >= mostPorts {
-		return nil, fmt.Errorf("%q is no port, or too many of them", ports)
-	}
-	for port := from; port <= to; port++ {
-		addrs = append(addrs, net.JoinHostPort(host, strconv.Itoa(port)))
-	}
-	return addrs, nil
+	return lb.Ports(host, ports)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"mcplb/cmd/mcplb/convert/lb"
 )
 
 // fact is what a criterion asks, in the words of mcplb's routes.
@@ -152,6 +154,9 @@ func reconcile(c conjunction) (conjunction, bool, error) {
 			return nil, false, nil
 		}
 	}
+	if exact < 0 && prefix >= 0 {
+		return beside(c, c[prefix].values[0])
+	}
 	if exact < 0 || prefix < 0 {
 		return c, true, nil
 	}
@@ -159,6 +164,25 @@ func reconcile(c conjunction) (conjunction, bool, error) {
 		return nil, false, nil
 	}
 	return slices.Delete(c, prefix, prefix+1), true, nil
+}
+
+// beside takes out of a conjunction the prefixes that are excluded and do not lie within the one
+// that is asked for. possible is false if that lies within an excluded one.
+func beside(c conjunction, prefix string) (rest conjunction, possible bool, err error) {
+	for _, l := range c {
+		if l.fact != path || !l.not {
+			rest = append(rest, l)
+			continue
+		}
+		if slices.ContainsFunc(l.values, func(v string) bool { return within(prefix, v) }) {
+			return nil, false, nil
+		}
+		l.values = slices.DeleteFunc(slices.Clone(l.values), func(v string) bool { return !within(v, prefix) })
+		if len(l.values) > 0 {
+			rest = append(rest, l)
+		}
+	}
+	return rest, true, nil
 }
 
 // within reports whether a path is one with the prefix, by whole segments.
@@ -178,13 +202,18 @@ func meet(a, b literal) (values []string, possible bool, err error) {
 			return b.values, true, nil
 		}
 		return nil, false, nil
-	case header, host, source:
+	case source:
+		values, err = lb.Both(a.values, b.values)
+		return values, len(values) > 0, err
+	case host:
+		values = lb.BothHosts(a.values, b.values)
+		return values, len(values) > 0, nil
+	case header:
 		switch {
 		case len(a.values) == 0 || contains(b.values, a.values):
 			return orAll(b.values, a.values), true, nil
 		case len(b.values) == 0 || contains(a.values, b.values):
 			return orAll(a.values, b.values), true, nil
-		case a.fact == host && !wild(a.values) && !wild(b.values):
 		default:
 			return nil, false, fmt.Errorf("two conditions on the same thing (%s, %s) cannot both stand in a route", strings.Join(a.values, " "), strings.Join(b.values, " "))
 		}
@@ -208,8 +237,4 @@ func orAll(narrow, wide []string) []string {
 // contains reports whether wide has all of narrow, which are some.
 func contains(narrow, wide []string) bool {
 	return len(narrow) > 0 && !slices.ContainsFunc(narrow, func(v string) bool { return !slices.Contains(wide, v) })
-}
-
-func wild(values []string) bool {
-	return slices.ContainsFunc(values, func(v string) bool { return strings.HasPrefix(v, "*") })
 }

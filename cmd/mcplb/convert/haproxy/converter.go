@@ -221,6 +221,7 @@ func (g *group) write(final *proxy) {
 		f.Sticky.Set("cookie", "")
 		g.addRoutes(final)
 		g.adopt(final)
+		g.routeCookies(final)
 	} else {
 		g.tcpUses(final)
 	}
@@ -243,15 +244,69 @@ func (g *group) adopt(final *proxy) {
 		if b == nil || b == g.proxy {
 			continue
 		}
-		if cookie := f.Sticky.Get("cookie"); b.sticky.Has("cookie") && cookie != "" && cookie != b.sticky.Get("cookie") {
-			f.Sticky.Comment("cookie", "another backend of this frontend has another cookie, which is not used")
-		} else {
-			f.Sticky.Merge(&b.sticky)
-		}
+		g.adoptCookie(b, final)
 		if !f.Has("error_pages") || b.front.Has("compress") {
 			f.Merge(&b.front)
 		}
 	}
+}
+
+// adoptCookie takes over the cookie of a backend: for the frontend if it is the default one, or
+// else for the routes that lead there.
+func (g *group) adoptCookie(b, final *proxy) {
+	f, sticky := g.frontend, b.sticky.Clone()
+	cookie, _ := sticky.Get("cookie").(string)
+	if attributes := f.Sticky.Get("cookie_attributes"); cookie != "" && attributes != nil && attributes != sticky.Get("cookie_attributes") {
+		sticky.Delete("cookie_attributes")
+		f.Sticky.Comment("cookie_attributes", "of the cookie of "+b.name+", too, which had others")
+	}
+	if b != final {
+		sticky.Delete("cookie")
+	}
+	f.Sticky.Merge(sticky)
+}
+
+// routeCookies says on routes which cookie binds there, where it is not the frontend's.
+func (g *group) routeCookies(final *proxy) {
+	usual := g.cookieOf(final)
+	if usual == "" {
+		g.frontend.Sticky.Set("cookie", "")
+	}
+	for _, r := range g.frontend.Routes {
+		if r.Has("deny") || r.Has("respond") || r.Has("redirect") {
+			continue
+		}
+		b := final
+		for _, p := range g.c.proxies {
+			if p.result != nil && r.Get("backend") == p.result.Name {
+				b = p
+			}
+		}
+		switch cookie := g.cookieOf(b); {
+		case cookie == usual:
+		case cookie == "":
+			r.Set("cookie", "off")
+		default:
+			r.Merge(b.cookieAlone())
+		}
+	}
+}
+
+// cookieOf returns the cookie that binds the requests for a backend, "" for none.
+func (g *group) cookieOf(b *proxy) string {
+	if b == nil {
+		return ""
+	}
+	cookie, _ := b.sticky.Get("cookie").(string)
+	return cookie
+}
+
+// cookieAlone returns what there is to say of a backend's cookie on a route.
+func (p *proxy) cookieAlone() *lb.Table {
+	t := p.sticky.Clone()
+	t.Delete("session")
+	t.Delete("cookie_attributes")
+	return t
 }
 
 // backendOf returns the name of a section's backend in lb.toml, and writes it if it is

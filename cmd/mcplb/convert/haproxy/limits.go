@@ -18,6 +18,18 @@ type tracking struct {
 	when  condition
 }
 
+// header is the header whose requests alone are counted, or "".
+func (t *tracking) header() string {
+	if t.key == "session" {
+		return "Mcp-Session-Id"
+	}
+	name, _ := strings.CutPrefix(t.key, "header:")
+	if name == t.key {
+		return ""
+	}
+	return name
+}
+
 // connLimit is a limit of connections, which mcplb has for all frontends together.
 type connLimit struct {
 	l        *line
@@ -89,6 +101,9 @@ func (g *group) tracked(p *proxy, sample, argument string) (*tracking, error) {
 		if t.when, err = c.parse(rest); err != nil {
 			return nil, err
 		}
+		if len(c.lost) > 0 {
+			return nil, c.lost[0]
+		}
 		l.Translated()
 		return t, nil
 	}
@@ -143,6 +158,11 @@ func (g *group) limit(p *proxy, l *line, counter literal, rest conjunction) (*st
 	when := condition{rest}
 	if t.when != nil {
 		if when, err = when.and(t.when); err != nil {
+			return nil, err
+		}
+	}
+	if name := t.header(); name != "" { // HAProxy does not count requests without it, which mcplb counts by their source
+		if when, err = when.and(condition{{{fact: header, name: name}}}); err != nil {
 			return nil, err
 		}
 	}

@@ -2,17 +2,37 @@ package haproxy
 
 import (
 	"net"
+	"slices"
 	"strings"
 )
+
+// facilities are those of syslog that HAProxy and mcplb name alike, and renamed those that they
+// do not.
+var (
+	facilities = strings.Fields("kern user mail daemon auth lpr news uucp cron ftp ntp audit alert local0 local1 local2 local3 local4 local5 local6 local7")
+	renamed    = map[string]string{"syslog": "intern", "auth2": "authpriv", "cron2": "clock"}
+)
+
+// facilityName returns mcplb's name of a facility, or "" if the word is none.
+func facilityName(word string) string {
+	if slices.Contains(facilities, word) {
+		return word
+	}
+	return renamed[word]
+}
 
 // accessLog makes the target of a log line the access log.
 func (c *converter) accessLog(l *line) {
 	target, facility := l.arg(1), ""
-	for i, w := range l.words {
-		if i >= 2 && w != "len" && w != "format" && l.words[i-1] != "len" && l.words[i-1] != "format" {
-			facility = w
+	for _, w := range l.args(2) {
+		if name := facilityName(w); name != "" {
+			facility = name
 			break
 		}
+	}
+	if facility == "" && target != "stdout" && target != "stderr" {
+		l.Impossible("it names no facility of syslog")
+		return
 	}
 	log := ""
 	switch {

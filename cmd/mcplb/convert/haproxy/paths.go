@@ -22,6 +22,9 @@ func setPathAction(g *group, l *line, args []string) (step, error) {
 				change := changeOf(t)
 				change.add = strings.TrimSuffix(prefix, "/") + change.add
 				change.write(t, l)
+				if l.arg(1) == "set-uri" && whole == "%[path]" {
+					t.Differ(l.Directive, "add_prefix", "the query stays")
+				}
 				return nil
 			}}, nil
 		}
@@ -87,6 +90,14 @@ func (c pathChange) write(t *lb.Table, l *line) {
 	if c.add != "" {
 		t.Set("add_prefix", c.add, l.Directive)
 	}
+}
+
+// named returns a name for the path after the change, by the name of that which came.
+func (c pathChange) named(name string) (string, error) {
+	if c.strip != "" {
+		return "", errors.New("a rule before it takes a prefix off the path, and mcplb's name is of the path that came")
+	}
+	return c.add + name, nil
 }
 
 // before returns a condition on the path after the change as one on the path that came,

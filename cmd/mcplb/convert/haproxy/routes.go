@@ -127,8 +127,11 @@ func (c *chain) emit(w way) {
 	for _, s := range responses {
 		if err := s.apply(route); err != nil {
 			s.l.Impossible("%v", err)
-		} else {
-			s.l.Translated()
+			continue
+		}
+		s.l.Translated()
+		if s.l.words[0] == "http-response" && s.l.arg(1) != "del-header" {
+			route.Differ(s.l.Directive, "", "on mcplb's own responses, too, such as 502")
 		}
 	}
 	if !generated && w.backend != nil {

@@ -102,6 +102,7 @@ func (g *group) readStep(p *proxy, c *criteria, l *line) ([]step, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.account(l)
 	s, err := do(g, l, words[1:at])
 	if err != nil || s.apply == nil {
 		return nil, err

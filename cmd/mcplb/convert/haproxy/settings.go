@@ -159,6 +159,9 @@ func cookie(p *proxy, l *line) {
 	p.sticky.Set("cookie", l.arg(1), l.Directive)
 	p.sticky.Set("cookie_attributes", attributes, l.Directive)
 	note := "the value is a hash of the server's name"
+	if !has("secure") {
+		note += "; Secure is added on TLS"
+	}
 	if !has("indirect") {
 		note += "; servers do not see the cookie"
 	}
@@ -260,7 +263,7 @@ func compression(p *proxy, l *line) {
 			}
 		}
 		p.front.Set("compress", types, l.Directive)
-		p.front.Differ(l.Directive, "compress", "over TLS not for browsers: docs/http.md, BREACH")
+		p.front.Differ(l.Directive, "compress", "from 1 KiB on; over TLS not for browsers: docs/http.md, BREACH")
 	case l.arg(1) == "offload":
 		p.front.Differ(l.Directive, "compress", "servers may compress by themselves")
 	}
@@ -351,7 +354,7 @@ func absolute(base, name string) string {
 	if base == "" || filepath.IsAbs(name) {
 		return name
 	}
-	return filepath.Join(base, name)
+	return filepath.Join(lb.File(base), name)
 }
 
 // setCheckTime sets a time of the check.

@@ -1,10 +1,55 @@
 package haproxy
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
 
 	"mcplb/cmd/mcplb/convert/lb"
 )
+
+// dynamicSNI is a backend that a map of names of the ClientHello names.
+var dynamicSNI = regexp.MustCompile(`^%\[(?:req\.ssl_sni|req_ssl_sni)(?:,lower)?,map(_str|_dom|_end)?\(([^,)]+)(?:,([^)]+))?\)\]$`)
+
+// sniMap translates a map of names, whose lines are read now. It returns the backend of all
+// others, or nil if the map names none.
+func (g *group) sniMap(l *line, match, name, others string) *proxy {
+	text, err := g.env.ReadFile(name)
+	if err != nil {
+		l.Impossible("the map cannot be read: %v", err)
+		return nil
+	}
+	match = map[string]string{"_dom": "dom", "_end": "end"}[match]
+	c := &criteria{group: g, used: map[*line]bool{}}
+	for _, fields := range mapLines(string(text), match) {
+		words := []string{"req.ssl_sni", "-m", match, fields[0]}
+		if match == "" {
+			words[2] = "str"
+		}
+		when, err := c.criterion(words)
+		b := g.c.byName[fields[1]]
+		if err == nil && b == nil {
+			err = fmt.Errorf("there is no backend %q", fields[1])
+		}
+		if err != nil {
+			l.Impossible("%s: %v", fields[0], err)
+			continue
+		}
+		g.sniRoutes(l, when, b)
+	}
+	g.front.Differ(l.Directive, "", "the lines of %s at the time of the conversion are routes", name)
+	if others == "" {
+		return nil
+	}
+	b := g.c.byName[others]
+	if b == nil {
+		l.Impossible("there is no backend %q", others)
+		return nil
+	}
+	g.frontend.Set("backend", g.c.backendOf(b, g.mode), l.Directive)
+	g.c.serves[g.frontend] = true
+	return b
+}
 
 // sniRoutes translates a choice of the backend by the name in the ClientHello. Exact
 // names go before wildcards, whatever the order of the lines.

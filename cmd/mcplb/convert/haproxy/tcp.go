@@ -4,19 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"mcplb/cmd/mcplb/convert/lb"
 )
 
 // admission is what the tcp-request rules of a frontend have said so far.
 type admission struct {
-	accepted []string        // sources that rules behind do not reject
-	everyone map[string]bool // stages at which a rule has accepted every connection
-	hello    bool            // connections of TLS are accepted
+	accepted map[string][]string // sources that later rules of a stage do not reject
+	everyone map[string]bool     // stages at which a rule has accepted every connection
+	hello    bool                // connections of TLS are accepted
 }
 
 // tcpRules translates the tcp-request rules: who may connect, and limits.
 func (g *group) tcpRules() {
 	c := &criteria{named: g.acls, group: g, used: map[*line]bool{}}
-	a := &admission{everyone: map[string]bool{}}
+	a := &admission{accepted: map[string][]string{}, everyone: map[string]bool{}}
 	for _, l := range g.rules {
 		if l.words[0] != "tcp-request" {
 			continue
@@ -41,6 +43,7 @@ func (g *group) tcpRules() {
 		c.notes = nil
 		when, err := c.parse(words[1:])
 		if err == nil {
+			c.account(l)
 			err = g.tcpRule(l, words[0], when, a)
 		}
 		if err != nil {
@@ -93,7 +96,8 @@ func (g *group) tcpAccept(l *line, when condition, a *admission) error {
 			l.Unneeded("connections are accepted")
 			a.hello = true
 		case len(conj) == 1 && conj[0].fact == source && !conj[0].not:
-			a.accepted = append(a.accepted, conj[0].values...)
+			stage := l.arg(1)
+			a.accepted[stage] = append(a.accepted[stage], conj[0].values...)
 			l.Translated()
 		default:
 			return errors.New("mcplb accepts and rejects connections by their source")
@@ -104,7 +108,7 @@ func (g *group) tcpAccept(l *line, when condition, a *admission) error {
 
 // tcpReject translates one case in which connections are rejected.
 func (g *group) tcpReject(l *line, conj conjunction, a *admission) error {
-	f, accepted := g.frontend, a.accepted
+	f, accepted := g.frontend, a.accepted[l.arg(1)]
 	switch {
 	case a.hello && len(conj) == 0, len(conj) == 1 && conj[0].fact == hello && conj[0].not:
 		g.onlyTLS = l
@@ -112,16 +116,23 @@ func (g *group) tcpReject(l *line, conj conjunction, a *admission) error {
 	case a.hello:
 		return errors.New("it rejects those alone who do not speak TLS, and mcplb cannot tell them from others")
 	case len(conj) == 0 && len(accepted) > 0:
-		f.AddTo("allow", l.Directive, accepted...)
+		g.admitOnly(l, accepted)
+	case g.seesProxies(l):
+		return g.rejectProxies(l, conj, accepted)
 	case len(conj) == 0:
 		f.AddTo("deny", l.Directive, "0.0.0.0/0", "::/0")
 	case len(conj) == 1 && conj[0].fact == source && !conj[0].not:
-		if len(accepted) > 0 {
-			return errors.New("deny goes before allow: the rule that accepts before this one would not count")
+		denied, err := lb.Without(conj[0].values, accepted) // deny goes before allow
+		if err != nil {
+			return err
 		}
-		f.AddTo("deny", l.Directive, conj[0].values...)
+		if len(denied) == 0 {
+			l.Unneeded("a rule before it accepts all of these")
+			return nil
+		}
+		f.AddTo("deny", l.Directive, denied...)
 	case len(conj) == 1 && conj[0].fact == source && !f.Has("allow"):
-		f.AddTo("allow", l.Directive, append(slices.Clone(accepted), conj[0].values...)...)
+		g.admitOnly(l, slices.Concat(accepted, conj[0].values))
 	case len(conj) > 0 && conj[0].fact == rate && !conj[0].not:
 		step, err := g.limit(g.proxy, l, conj[0], conj[1:])
 		if step != nil {
@@ -140,21 +151,52 @@ func (g *group) tcpReject(l *line, conj conjunction, a *admission) error {
 	return nil
 }
 
+// seesProxies reports whether a rule sees the address of the peer, before the PROXY header
+// says who the client is.
+func (g *group) seesProxies(l *line) bool { return g.accept && l.arg(1) == "connection" }
+
+// admitOnly lets nobody connect but these sources: clients, or the proxies in front.
+func (g *group) admitOnly(l *line, sources []string) {
+	f := g.frontend
+	if !g.seesProxies(l) {
+		f.AddTo("allow", l.Directive, sources...)
+		return
+	}
+	f.Delete("trusted_proxies")
+	f.AddTo("trusted_proxies", l.Directive, sources...)
+}
+
+// rejectProxies translates one case in which peers are rejected that send the PROXY header.
+func (g *group) rejectProxies(l *line, conj conjunction, accepted []string) error {
+	if len(conj) != 1 || conj[0].fact != source || !conj[0].not {
+		return errors.New("with accept-proxy this rule sees the proxy in front, not the client: mcplb has no rule for proxies but trusted_proxies")
+	}
+	g.admitOnly(l, slices.Concat(accepted, conj[0].values))
+	return nil
+}
+
 // tcpUses translates use_backend of mode tcp.
 func (g *group) tcpUses(final *proxy) {
 	c := &criteria{named: g.acls, group: g, used: map[*line]bool{}}
 	ended := false
 	for _, l := range g.uses {
-		c.notes = nil
-		when, err := c.parse(l.args(2))
 		if ended {
 			l.Unneeded("a rule before it takes every connection")
 			continue
 		}
+		if found := dynamicSNI.FindStringSubmatch(l.arg(1)); found != nil && len(l.words) == 2 {
+			if other := g.sniMap(l, found[1], found[2], found[3]); other != nil {
+				final, ended = other, true
+			}
+			continue
+		}
+		c.notes = nil
+		when, err := c.parse(l.args(2))
 		if err != nil {
 			l.Impossible("%v", err)
 			continue
 		}
+		c.account(l)
 		b := g.c.byName[l.arg(1)]
 		switch {
 		case b == nil:

@@ -22,6 +22,7 @@ func (g *group) useSteps(c *criteria) (steps []step) {
 			l.Impossible("%v", err)
 			continue
 		}
+		c.account(l)
 		noted(l, &g.front, c.notes)
 		steps = append(steps, g.useStep(l, when, l.arg(1)))
 	}

@@ -2,6 +2,8 @@ package haproxy
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,6 +62,12 @@ var fetches = map[string]string{
 	"be_name": "{backend}", "srv_name": "{server}", "fe_name": "{frontend}", "unique-id": "{request_id}", "uuid()": "{request_id}", "uuid": "{request_id}",
 	"ssl_c_s_dn": "{tls_subject}", "ssl_fc_protocol": "{tls_version}", "%ID": "{request_id}", "%sslv": "{tls_version}",
 }
+
+// changing are the samples that see the path as the rules before them have made it.
+var changing = []string{"path", "url", "pathq"}
+
+// hostname is the host without its port.
+var hostname = regexp.MustCompile(`(?i)^(?:req\.f?)?hdr\(host\)(?:,lower)?,(?:field\(1,:\)|host_only)(?:,lower)?$`)
 
 // alike are the samples whose counterpart is not quite the same, with what differs.
 var alike = map[string]string{
@@ -125,9 +133,8 @@ func cutFetch(s string) (name, rest string, err error) {
 
 // fetch returns what stands for a sample.
 func (g *group) fetch(l *line, t *lb.Table, name string) (string, error) {
-	if folded := strings.ToLower(name); strings.HasSuffix(strings.TrimSuffix(folded, ",field(1,:)"), "hdr(host)") && folded != strings.TrimSuffix(folded, ",field(1,:)") {
-		name = strings.TrimSuffix(folded, ",field(1,:)")
-		t.Differ(l.Directive, "", "the host is as the client writes it, with its port where it has one")
+	if hostname.MatchString(name) {
+		return "{hostname}", nil
 	}
 	if folded := strings.ToLower(name); strings.HasSuffix(strings.TrimSuffix(folded, ",lower"), "hdr(host)") {
 		if name = strings.TrimSuffix(folded, ",lower"); name != folded {
@@ -151,6 +158,12 @@ func (g *group) fetch(l *line, t *lb.Table, name string) (string, error) {
 	value, ok := fetches[name]
 	if !ok {
 		return "", fmt.Errorf("mcplb has no name for %%[%s]", strings.TrimPrefix(name, "%"))
+	}
+	if slices.Contains(changing, name) {
+		var err error
+		if value, err = changeOf(t).named(value); err != nil {
+			return "", err
+		}
 	}
 	if note := alike[name]; note != "" {
 		t.Differ(l.Directive, "", "%s", note)

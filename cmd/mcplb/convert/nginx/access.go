@@ -14,6 +14,7 @@ func (r *rules) access(s *scope, conditions *lb.Table, priority int) {
 		who := n.arg(0)
 		effects := &lb.Table{From: []*lb.Directive{n.Directive}}
 		effects.Set("deny", true, n.Directive)
+		r.g.responseHeaders(s, effects, 403)
 		deny := conditions.Clone()
 		if who != "all" {
 			p, err := network(who)
@@ -40,7 +41,7 @@ func (r *rules) access(s *scope, conditions *lb.Table, priority int) {
 		n.Impossible("every condition has to hold")
 	}
 	for _, n := range s.own["limit_except"] {
-		r.limitExcept(n, conditions, priority)
+		r.limitExcept(s, n, conditions, priority)
 	}
 }
 
@@ -63,7 +64,7 @@ func (s *scope) accessList() (list []*node) {
 }
 
 // limitExcept denies methods that are not listed.
-func (r *rules) limitExcept(n *node, conditions *lb.Table, priority int) {
+func (r *rules) limitExcept(s *scope, n *node, conditions *lb.Table, priority int) {
 	methods := slices.Clone(n.args)
 	if n.has("GET") && !n.has("HEAD") {
 		methods = append(methods, "HEAD")
@@ -79,5 +80,6 @@ func (r *rules) limitExcept(n *node, conditions *lb.Table, priority int) {
 	deny.Set("not_methods", methods, n.Directive)
 	effects := &lb.Table{From: []*lb.Directive{n.Directive}}
 	effects.Set("deny", true, n.Directive)
+	r.g.responseHeaders(s, effects, 403)
 	r.add(priority, deny, effects)
 }

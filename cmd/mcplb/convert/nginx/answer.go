@@ -18,7 +18,7 @@ func (g *group) answer(n *node, s *scope) (effects *lb.Table, where []lb.Path, e
 	if n.name == "return" {
 		err = g.returned(n, s, t)
 		if err == nil {
-			g.responseHeaders(s, t, true)
+			g.responseHeaders(s, t, answered(t))
 		}
 		return t, nil, err
 	}
@@ -49,9 +49,22 @@ func (g *group) answer(n *node, s *scope) (effects *lb.Table, where []lb.Path, e
 		to += "?$args" // nginx appends the query
 	}
 	if err = g.redirect(n, s, t, to, status); err == nil {
-		g.responseHeaders(s, t, true)
+		g.responseHeaders(s, t, status)
 	}
 	return t, where, err
+}
+
+// answered returns the status with which a route answers.
+func answered(t *lb.Table) int {
+	for _, key := range []string{"respond", "redirect"} {
+		inline, _ := t.Get(key).(lb.Inline)
+		for _, p := range inline {
+			if status, ok := p.Value.(int); ok && p.Key == "status" {
+				return status
+			}
+		}
+	}
+	return 403
 }
 
 // everyPath are the regular expressions of a rewrite that every path has.

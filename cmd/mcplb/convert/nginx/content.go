@@ -31,7 +31,7 @@ func (r *rules) content(s *scope, conditions *lb.Table, priority int) {
 		variants, err := g.proxied(s, pass[0], conditions)
 		if err != nil {
 			pass[0].Impossible("%v", err)
-			r.add(priority, conditions, sourced(notFound("its proxy_pass is not possible"), s))
+			r.add(priority, conditions, g.notFound(s, "its proxy_pass is not possible"))
 			return
 		}
 		for _, v := range variants {
@@ -44,18 +44,18 @@ func (r *rules) content(s *scope, conditions *lb.Table, priority int) {
 		a := &g.c.config.Admin
 		a.Default("health_listen", "127.0.0.1:8888")
 		a.Differ(s.own["stub_status"][0].Directive, "health_listen", "at /nginx_status of this address, not at a path of a server")
-		r.add(priority, conditions, sourced(notFound("/nginx_status is at admin.health_listen"), s))
+		r.add(priority, conditions, g.notFound(s, "/nginx_status is at admin.health_listen"))
 	case slices.Contains(g.pages, s):
-		r.add(priority, conditions, sourced(notFound("a page of error_pages, which mcplb does not serve"), s))
+		r.add(priority, conditions, g.notFound(s, "a page of error_pages, which mcplb does not serve"))
 		g.frontend.Differ(s.node.Directive, "", "%s: 404 for who asks for the page itself", s.node.Text)
 	case len(s.own["internal"]) > 0:
 		for _, n := range s.node.inner {
 			n.Unneeded("internal: not for clients")
 		}
 		s.own["internal"][0].Translated()
-		r.add(priority, conditions, sourced(notFound("internal: not for clients"), s))
+		r.add(priority, conditions, g.notFound(s, "internal: not for clients"))
 	default:
-		r.add(priority, conditions, sourced(notFound(g.unserved(s)), s))
+		r.add(priority, conditions, g.notFound(s, g.unserved(s)))
 	}
 }
 
@@ -90,12 +90,8 @@ func (r *rules) guarded(s *scope, conditions *lb.Table, priority int) {
 	t := &lb.Table{}
 	t.Set("respond", lb.Inline{{Key: "status", Value: 403}})
 	t.Comment("respond", n.Place.String()+": "+n.Text+" is not possible")
-	r.add(priority, conditions, sourced(t, s))
-}
-
-func sourced(t *lb.Table, s *scope) *lb.Table {
 	t.From = append(t.From, s.node.Directive)
-	return t
+	r.add(priority, conditions, t)
 }
 
 // named returns a try_files that ends at a named location, or nil.
@@ -162,7 +158,7 @@ func (g *group) proxied(s *scope, n *node, conditions *lb.Table) (all []variant,
 			effects.Differ(s.last("proxy_intercept_errors").Directive, "", "responses of servers pass as they are, without a page")
 		}
 		g.requestHeaders(s, n, effects, t.to.host)
-		g.responseHeaders(s, effects, false)
+		g.responseHeaders(s, effects, 0)
 		g.routeLimits(s, effects)
 		g.routeTimes(s, effects)
 		all = append(all, variant{t.conditions, effects})

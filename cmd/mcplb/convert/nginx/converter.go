@@ -155,17 +155,22 @@ func (c *converter) constant(variable string) (string, bool) {
 	if n == nil || n.name != "map" {
 		return "", false
 	}
-	value := ""
+	var values []string
+	others := "" // where no line is "default"
 	for _, line := range n.inner {
-		if line.name == "hostnames" || line.name == "volatile" {
+		switch {
+		case line.name == "hostnames" || line.name == "volatile":
 			continue
-		}
-		if len(line.args) != 1 || value != "" && line.arg(0) != value {
+		case len(line.args) != 1 || line.name == "include":
 			return "", false
+		case line.name == "default":
+			others = line.arg(0)
+		default:
+			values = append(values, line.arg(0))
 		}
-		value = line.arg(0)
 	}
-	if strings.Contains(value, "$") {
+	value := others
+	if strings.Contains(value, "$") || slices.ContainsFunc(values, func(v string) bool { return v != value }) {
 		return "", false
 	}
 	n.Translated()

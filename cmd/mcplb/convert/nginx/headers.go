@@ -75,11 +75,15 @@ func dropName(t *lb.Table, name string) {
 // hostHeader returns the Host that servers get; "" is the client's.
 func (g *group) hostHeader(n *node, s *scope, t *lb.Table, proxyHost string) (value string, ok bool) {
 	switch n.arg(1) {
-	case "$host", "$http_host", "$host:$server_port", "${host}", "$http_host:$server_port":
+	case "$http_host":
 		n.Translated()
-		if n.arg(1) != "$http_host" {
-			t.Differ(n.Directive, "", "Host is sent on as it came, with its port where it has one")
+		return "", true
+	case "$host", "${host}":
+		if port := g.port(); port != "80" && port != "443" {
+			break
 		}
+		n.Translated()
+		t.Differ(n.Directive, "", "Host is sent on as it came, with its port where it has one")
 		return "", true
 	case "$proxy_host":
 		n.Translated()
@@ -95,13 +99,20 @@ func (g *group) hostHeader(n *node, s *scope, t *lb.Table, proxyHost string) (va
 	return text, true
 }
 
+// decorated are the statuses of the responses that get an add_header without "always".
+var decorated = []int{200, 201, 204, 206, 301, 302, 303, 304, 307, 308}
+
 // responseHeaders writes what clients get: add_header of the nearest level, and what
-// is hidden.
-func (g *group) responseHeaders(s *scope, t *lb.Table, generated bool) {
+// is hidden. status is that of a generated response, 0 for responses of servers.
+func (g *group) responseHeaders(s *scope, t *lb.Table, status int) {
 	for _, n := range s.all("add_header") {
 		name, value := n.arg(0), n.arg(1)
 		if value == "" {
 			n.Unneeded("a header without a value is not sent")
+			continue
+		}
+		if status != 0 && !n.has("always") && !slices.Contains(decorated, status) {
+			n.Unneeded("responses of this status do not get it")
 			continue
 		}
 		text, notes, err := g.text(value, s)
@@ -115,12 +126,12 @@ func (g *group) responseHeaders(s *scope, t *lb.Table, generated bool) {
 		if len(rest) < len(old) {
 			t.Differ(n.Directive, "add_response_headers", "%s is added once, with the last value", name)
 		}
-		if !n.has("always") {
+		if status == 0 && !n.has("always") {
 			t.Differ(n.Directive, "add_response_headers", "%s: on responses of every status", name)
 		}
 		g.notes(t, n, "add_response_headers", notes)
 	}
-	if generated {
+	if status != 0 {
 		return
 	}
 	for _, n := range s.all("proxy_hide_header") {

@@ -13,7 +13,7 @@ import (
 // routeLimits writes the limits of a location.
 func (g *group) routeLimits(s *scope, t *lb.Table) {
 	var limits []lb.Inline
-	for _, n := range s.all("limit_req") {
+	for _, n := range s.limiting("limit_req") {
 		limit, err := g.requestLimit(n)
 		if err != nil {
 			n.Impossible("%v", err)
@@ -27,7 +27,7 @@ func (g *group) routeLimits(s *scope, t *lb.Table) {
 		}
 		t.Differ(n.Directive, "limit", "%s", note)
 	}
-	for _, n := range s.all("limit_conn") {
+	for _, n := range s.limiting("limit_conn") {
 		key, _, err := g.c.zone("limit_conn_zone", n.arg(0))
 		count, bad := number(n.arg(1))
 		if err == nil && bad != nil {
@@ -46,6 +46,90 @@ func (g *group) routeLimits(s *scope, t *lb.Table) {
 			n.Unneeded("over a limit: 429; refusals are counted, and logged by reason")
 		}
 	}
+}
+
+// limiting returns the directives of a kind that limit: none in a dry run.
+func (s *scope) limiting(kind string) []*node {
+	dry := s.last(kind + "_dry_run")
+	if dry == nil {
+		return s.all(kind)
+	}
+	dry.Unneeded("refusals alone are counted")
+	if dry.arg(0) != "on" {
+		return s.all(kind)
+	}
+	for _, n := range s.all(kind) {
+		n.Unneeded("a dry run limits nobody")
+	}
+	return nil
+}
+
+// mostVariants bounds the headers by which the limits of a route go.
+const mostVariants = 4
+
+// limitVariants returns a route for each set of headers by which its limits go: nginx does
+// not limit requests without the header, which mcplb counts by their source.
+func limitVariants(t *lb.Table) []*lb.Table {
+	limits, _ := t.Get("limit").([]lb.Inline)
+	var names []string
+	for _, l := range limits {
+		name := limitHeader(l)
+		given, _ := t.Get("headers").(lb.Inline)
+		conditional := slices.ContainsFunc(given, func(p lb.Pair) bool { return strings.EqualFold(p.Key, name) })
+		if name != "" && !conditional && !slices.Contains(names, name) && len(names) < mostVariants {
+			names = append(names, name)
+		}
+	}
+	var all []*lb.Table
+	for set := range 1 << len(names) {
+		all = append(all, limitVariant(t, limits, names, set))
+	}
+	return all
+}
+
+// limitVariant is the route for the requests with those headers whose bit is set.
+func limitVariant(t *lb.Table, limits []lb.Inline, names []string, set int) *lb.Table {
+	if len(names) == 0 {
+		return t
+	}
+	conditions := &lb.Table{}
+	given, _ := t.Get("headers").(lb.Inline)
+	present := slices.Clone(given)
+	var without []string
+	for i, name := range names {
+		if set&(1<<i) != 0 {
+			present = append(present, lb.Pair{Key: name, Value: []string{}})
+		} else {
+			without = append(without, name)
+		}
+	}
+	left := slices.DeleteFunc(slices.Clone(limits), func(l lb.Inline) bool { return slices.Contains(without, limitHeader(l)) })
+	if len(present) > 0 {
+		conditions.Set("headers", present)
+	}
+	conditions.Merge(t)
+	if len(present) > 0 {
+		conditions.Set("headers", present)
+	}
+	conditions.From = t.From
+	if conditions.Set("limit", left); len(left) == 0 {
+		conditions.Delete("limit")
+	}
+	return conditions
+}
+
+// limitHeader returns the header by which a limit goes, or "".
+func limitHeader(l lb.Inline) string {
+	for _, p := range l {
+		switch key, _ := p.Value.(string); {
+		case p.Key != "key":
+		case key == "session":
+			return "Mcp-Session-Id"
+		case strings.HasPrefix(key, "header:"):
+			return strings.TrimPrefix(key, "header:")
+		}
+	}
+	return ""
 }
 
 // requestLimit translates limit_req zone=NAME [burst=N] [nodelay].

@@ -3,8 +3,8 @@ package nginx
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"mcplb/cmd/mcplb/convert/lb"
@@ -21,12 +21,14 @@ type listener struct {
 // listeners reads the listen directives of a server.
 func (c *converter) listeners(s *scope) (all []listener) {
 	for _, n := range s.own["listen"] {
-		l, err := readListen(n)
+		l, addresses, err := readListen(n)
 		if err != nil {
 			n.Impossible("%v", err)
 			continue
 		}
-		all = append(all, l)
+		for _, l.address = range addresses {
+			all = append(all, l)
+		}
 	}
 	if len(s.own["listen"]) == 0 {
 		all = append(all, listener{address: "0.0.0.0:80", node: s.node})
@@ -37,10 +39,11 @@ func (c *converter) listeners(s *scope) (all []listener) {
 // listenOptions are the parameters of listen that need no counterpart.
 var listenOptions = []string{"reuseport", "deferred", "bind", "backlog", "rcvbuf", "sndbuf", "fastopen", "setfib", "accept_filter", "ipv6only"}
 
-func readListen(n *node) (l listener, err error) {
+// readListen reads a listen directive: the addresses, and what all of them are.
+func readListen(n *node) (l listener, addresses []string, err error) {
 	l.node = n
-	if l.address, err = listenAddress(n.arg(0)); err != nil {
-		return l, err
+	if addresses, err = listenAddresses(n.arg(0)); err != nil {
+		return l, nil, err
 	}
 	for _, a := range n.args[min(1, len(n.args)):] {
 		key, _, _ := strings.Cut(a, "=")
@@ -54,27 +57,30 @@ func readListen(n *node) (l listener, err error) {
 		case a == "http2" || a == "spdy":
 			l.http2 = true
 		case a == "udp" || a == "quic":
-			return l, fmt.Errorf("mcplb listens on TCP, not on %s", a)
+			return l, nil, fmt.Errorf("mcplb listens on TCP, not on %s", a)
 		case key == "so_keepalive", slices.Contains(listenOptions, key):
 		default:
-			return l, fmt.Errorf("mcplb has no counterpart for %q", a)
+			return l, nil, fmt.Errorf("mcplb has no counterpart for %q", a)
 		}
 	}
-	return l, nil
+	return l, addresses, nil
 }
 
-// listenAddress reads ADDRESS[:PORT], PORT or *:PORT.
-func listenAddress(s string) (string, error) {
+// portOrRange is what stands for a port.
+var portOrRange = regexp.MustCompile(`^\d+(-\d+)?$`)
+
+// listenAddresses reads ADDRESS[:PORT], PORT or *:PORT, where PORT may be a range.
+func listenAddresses(s string) ([]string, error) {
 	if strings.HasPrefix(s, "unix:") {
-		return "", fmt.Errorf("mcplb listens on an address and a port of TCP, not on %q", s)
+		return nil, fmt.Errorf("mcplb listens on an address and a port of TCP, not on %q", s)
 	}
 	host, port := "", s
-	switch _, err := strconv.Atoi(s); {
-	case err == nil:
+	switch {
+	case portOrRange.MatchString(s):
 	case strings.Contains(strings.TrimPrefix(s, "["), ":") && !strings.HasSuffix(s, "]"):
 		var err error
 		if host, port, err = net.SplitHostPort(s); err != nil {
-			return "", fmt.Errorf("%q is no address", s)
+			return nil, fmt.Errorf("%q is no address", s)
 		}
 	default:
 		host, port = strings.Trim(s, "[]"), "80"
@@ -82,11 +88,7 @@ func listenAddress(s string) (string, error) {
 	if host == "" || host == "*" {
 		host = "0.0.0.0"
 	}
-	n, err := strconv.Atoi(port)
-	if err != nil || n < 1 || n > 65535 {
-		return "", fmt.Errorf("%q is no address with a port", s)
-	}
-	return net.JoinHostPort(host, strconv.Itoa(n)), nil
+	return lb.Ports(host, port)
 }
 
 // group are the servers of one or several addresses: they become one frontend.
@@ -104,6 +106,25 @@ type group struct {
 
 // port returns the port of all the group's listeners, or "" if there are several.
 func (g *group) port() string { return lb.CommonPort(g.addrs) }
+
+// asksForPort reports whether a directive of the servers, or above them, names the port of the
+// listener.
+func (g *group) asksForPort() bool {
+	for _, s := range g.servers {
+		for ; s != nil; s = s.parent {
+			if s.node != nil && s.node.mentions("server_port") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// mentions reports whether an argument of the node, or one inside, names a variable.
+func (n *node) mentions(variable string) bool {
+	return slices.ContainsFunc(n.args, func(a string) bool { return strings.Contains(a, "$"+variable) || strings.Contains(a, "${"+variable) }) ||
+		slices.ContainsFunc(n.inner, func(kid *node) bool { return kid.mentions(variable) })
+}
 
 // group puts servers together by their addresses.
 func (c *converter) group(servers []*scope) (groups []*group) {
@@ -133,7 +154,7 @@ func (c *converter) group(servers []*scope) (groups []*group) {
 	for _, address := range order {
 		g := byAddress[address]
 		same := slices.IndexFunc(groups, func(other *group) bool {
-			return slices.Equal(other.servers, g.servers) && other.tls == g.tls && other.proxy == g.proxy
+			return slices.Equal(other.servers, g.servers) && other.tls == g.tls && other.proxy == g.proxy && (!g.asksForPort() || lb.CommonPort([]string{address}) == other.port())
 		})
 		if same < 0 {
 			groups = append(groups, g)

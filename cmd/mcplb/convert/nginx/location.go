@@ -41,7 +41,9 @@ func (r *rules) add(priority int, conditions *lb.Table, effects *lb.Table) {
 	t := conditions.Clone()
 	t.Merge(effects)
 	t.From = slices.Concat(conditions.From, effects.From)
-	r.list = append(r.list, rule{priority, t})
+	for _, t := range limitVariants(t) {
+		r.list = append(r.list, rule{priority, t})
+	}
 }
 
 // addServer writes the routes of a server.
@@ -225,17 +227,16 @@ func (r *rules) at(s *scope, conditions *lb.Table, priority int) {
 	r.guarded(s, conditions, priority)
 }
 
-// notFound is the answer where nginx would look for a file.
-func notFound(why string) *lb.Table {
-	t := &lb.Table{}
+// notFound is the answer of a level where nginx would look for a file.
+func (g *group) notFound(s *scope, why string) *lb.Table {
+	t := &lb.Table{From: []*lb.Directive{s.node.Directive}}
 	t.Set("respond", lb.Inline{{Key: "status", Value: 404}, {Key: "body", Value: "not found\n"}})
 	t.Comment("respond", why)
+	g.responseHeaders(s, t, 404)
 	return t
 }
 
 // fallback answers what no location takes.
 func (r *rules) fallback(s *scope) {
-	effects := notFound("no location takes it: nginx would look for a file")
-	effects.From = append(effects.From, s.node.Directive)
-	r.add(0, &lb.Table{}, effects)
+	r.add(0, &lb.Table{}, r.g.notFound(s, "no location takes it: nginx would look for a file"))
 }

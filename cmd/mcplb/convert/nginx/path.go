@@ -113,7 +113,7 @@ func (r *rules) slash(s *scope, conditions *lb.Table, priority int) {
 	effects := &lb.Table{From: []*lb.Directive{s.node.Directive}}
 	effects.Set("redirect", lb.Inline{{Key: "to", Value: "{scheme}://{host}" + plainText(path) + "?{query}"}, {Key: "status", Value: 301}})
 	effects.Comment("redirect", "as nginx redirects to "+path)
-	r.g.responseHeaders(s, effects, true)
+	r.g.responseHeaders(s, effects, 301)
 	r.add(priority, c, effects)
 }
 

@@ -74,42 +74,63 @@ func (c *converter) streamBackend(s *scope, pass *node, name string) string {
 	return b.Name
 }
 
-// streamAccess writes who may connect.
+// streamAccess writes who may connect. nginx goes by the first line that takes a client,
+// mcplb by deny before allow: so what a line before it allows is taken out of what one denies.
 func (c *converter) streamAccess(s *scope, f *lb.Frontend) {
-	denied := false
+	var allowed, denied []string
+	var allows []*node
 	for _, n := range s.accessList() {
-		who := n.arg(0)
-		p, err := network(who)
-		switch {
-		case n.name == "deny" && who == "all" && !f.Has("allow"):
-			f.Set("deny", []string{"0.0.0.0/0", "::/0"}, n.Directive)
-		case who == "all":
-			n.Translated()
-		case err != nil:
-			n.Impossible("sources are addresses and networks: %s", who)
-		case n.name == "allow" && denied:
-			n.Impossible("deny goes before allow, whatever their order")
-		case n.name == "allow":
-			f.AddTo("allow", n.Directive, p)
-		default:
-			denied = true
-			f.AddTo("deny", n.Directive, p)
+		if n.arg(0) == "all" {
+			c.streamOthers(f, n, allows, allowed)
+			break
+		}
+		p, err := network(n.arg(0))
+		if err != nil {
+			n.Impossible("sources are addresses and networks: %s", n.arg(0))
+			continue
+		}
+		n.Translated()
+		if n.name == "allow" {
+			allowed, allows = append(allowed, p), append(allows, n)
+			continue
+		}
+		rest, err := lb.Without([]string{p}, allowed)
+		if err != nil {
+			n.Impossible("%v", err)
+			continue
+		}
+		denied = append(denied, rest...)
+		f.From = append(f.From, n.Directive)
+	}
+	if len(denied) > 0 {
+		f.AddTo("deny", nil, denied...)
+	}
+	for _, n := range s.accessList() {
+		if n.Unsaid() {
+			n.Unneeded("a line before it takes every client")
 		}
 	}
-	list := s.accessList()
-	if len(list) > 0 && f.Has("allow") && !(list[len(list)-1].name == "deny" && list[len(list)-1].arg(0) == "all") {
-		f.Delete("allow") // what is allowed before everybody is
-		for _, n := range list {
-			if n.name == "allow" {
-				n.Unneeded("everybody is allowed who is not denied")
-			}
+}
+
+// streamOthers writes what becomes of clients that no line before has taken.
+func (c *converter) streamOthers(f *lb.Frontend, n *node, allows []*node, allowed []string) {
+	n.Translated()
+	f.From = append(f.From, n.Directive)
+	switch {
+	case n.name == "allow":
+	case len(allowed) == 0:
+		f.Set("deny", []string{"0.0.0.0/0", "::/0"}, n.Directive)
+	default:
+		f.AddTo("allow", n.Directive, allowed...)
+		for _, a := range allows {
+			f.From = append(f.From, a.Directive)
 		}
 	}
 }
 
 // streamLimits notes the limits of connections for later.
 func (c *converter) streamLimits(s *scope, f *lb.Frontend) {
-	for _, n := range s.all("limit_conn") {
+	for _, n := range s.limiting("limit_conn") {
 		key, _, err := c.zone("limit_conn_zone", n.arg(0))
 		count, bad := number(n.arg(1))
 		switch {

@@ -148,6 +148,7 @@ func (g *group) target(s *scope, url string) (t target, err error) {
 	if t.tls {
 		t.port = "443"
 	}
+	t.host = strings.TrimSuffix(t.host, ":"+t.port) // as nginx writes it
 	if strings.Contains(path, "$") {
 		switch path {
 		case "/$request_uri", "/$1", "$uri", "/$uri":

@@ -45,7 +45,13 @@ func (g *group) trusted() {
 			f.Comment("trusted_proxies", "nginx takes the PROXY header from every peer; write the networks of the proxies in front")
 		}
 	}
-	if len(nets) > 0 {
+	if len(nets) > 0 && !f.Has("trusted_proxies") {
 		f.Set("trusted_proxies", nets)
+		if g.proxy {
+			f.Comment("trusted_proxies", "nginx takes the PROXY header from every peer, mcplb from these alone")
+			for _, n := range s.all("set_real_ip_from") {
+				f.Differ(n.Directive, "trusted_proxies", "connections of other peers are refused where the PROXY header is expected")
+			}
+		}
 	}
 }

@@ -86,14 +86,13 @@ func network(s string) (string, error) {
 // variables are nginx's variables that mcplb has a name for.
 var variables = map[string]string{
 	"remote_addr": "{client_ip}", "binary_remote_addr": "{client_ip}", "realip_remote_addr": "{client_ip}", "remote_port": "{client_port}", "proxy_protocol_addr": "{client_ip}",
-	"host": "{host}", "http_host": "{host}", "request_uri": "{uri}", "uri": "{path}", "document_uri": "{path}", "args": "{query}", "query_string": "{query}",
+	"host": "{hostname}", "http_host": "{host}", "request_uri": "{uri}", "uri": "{path}", "document_uri": "{path}", "args": "{query}", "query_string": "{query}",
 	"request_method": "{method}", "scheme": "{scheme}", "request_id": "{request_id}", "ssl_protocol": "{tls_version}", "ssl_client_s_dn": "{tls_subject}",
 	"proxy_add_x_forwarded_for": "{client_ip}", "http_x_forwarded_proto": "{scheme}", "proxy_x_forwarded_proto": "{scheme}",
 }
 
 // inexact are the variables whose counterpart is not quite the same.
 var inexact = map[string]string{
-	"host":                    "{host} is the host as sent, with its port",
 	"uri":                     "{path} is the path as it came, not normalized",
 	"document_uri":            "{path} is the path as it came, not normalized",
 	"http_x_forwarded_proto":  "{scheme} is that of the connection",
