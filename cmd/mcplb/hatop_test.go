@@ -67,6 +67,9 @@ func (term *terminal) await(t *testing.T, pattern string) {
 // its command line works.
 func TestHatop(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it runs other programs: the race detector sees nothing new")
+	}
 	s := newSetup(t, startEcho(t), startEcho(t))
 	path := filepath.Join(shortDirectory(t), "stats")
 	s.adminLines = fmt.Sprintf("stats_socket = %q\n", path)

@@ -42,6 +42,9 @@ func filesBelow(t *testing.T, root string) map[string]fs.FileMode {
 // make uninstall takes all of it away again, but not what the operator has changed.
 func TestInstallAndUninstall(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it runs other programs: the race detector sees nothing new")
+	}
 	if _, err := exec.LookPath("make"); err != nil {
 		t.Skip("make is not installed")
 	}
