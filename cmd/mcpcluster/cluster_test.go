@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -203,6 +204,9 @@ func TestSignalsEndMcpcluster(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
+			if signal.Ignored(sig) {
+				t.Skip("it is ignored here, as nohup has it, and so by the cluster")
+			}
 			l := configure(t, "node1")
 			command, stdout, stderr := startProcess(t, "run", "-c", l.path)
 			stdout.await(t, "Ctrl-C ends the cluster")
