@@ -40,7 +40,7 @@ func parseAccessLog(s string) (string, error) {
 		return "", errors.New(`"/dev/log" is the socket of syslog: write "syslog:"`)
 	}
 	if isOfOthers(lower) {
-		return "", fmt.Errorf(`%s has a word behind the log, as other programs take it: %s; log_format and syslog's parameters are said elsewhere (docs/configuration.md)`, quoted(s), accessLogChoices)
+		return "", fmt.Errorf(`%s has more words after the log, as HAProxy and nginx take them: %s; the format and syslog's parameters are set as docs/configuration.md says`, quoted(s), accessLogChoices)
 	}
 	if isLogWord(lower) {
 		return "", fmt.Errorf(`%s is not what the access log can be: %s (a file of that name: "./%s")`, quoted(s), accessLogChoices, s)

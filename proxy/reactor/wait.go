@@ -98,9 +98,9 @@ func (l *Loop) sliceLeft(now int64) int {
 	return int((timeSlice - sliceReserve - (now - l.sliceBegan)) / 1e6)
 }
 
-// beginSlice begins a new time slice: other goroutines may run first. A post of the
-// last slice may have made some runnable, which wait for the loop's own processor, so
-// that whichever is free shall take the loop; otherwise it stays on its own.
+// beginSlice begins a new time slice: other goroutines may run first. If a post has run
+// in the last slice, it may have made some runnable, which wait for the loop's own
+// processor: then any free processor may take the loop. Otherwise the loop keeps its own.
 func (l *Loop) beginSlice(now int64) {
 	if l.posted {
 		runtime.Gosched()
