@@ -53,6 +53,7 @@ const (
 	ReasonChunkEnd       // no CRLF after a chunk's data
 	ReasonTrailerSize    // an endless trailer section
 	ReasonUnaskedUpgrade // of a response: 101 that was not asked for, or for another protocol
+	ReasonContentCoding  // of a response: compressed data that are corrupt, where they must be read
 
 	// NumReasons is the number of reasons, ReasonNone included.
 	NumReasons
@@ -103,6 +104,7 @@ var reasonTexts = [NumReasons]reasonText{
 	ReasonChunkEnd:       {400, "chunk_end", "no CRLF after a chunk's data"},
 	ReasonTrailerSize:    {400, "trailer_size", "the trailer section is larger than allowed"},
 	ReasonUnaskedUpgrade: {502, "unasked_upgrade", "101 for an upgrade that was not asked for"},
+	ReasonContentCoding:  {502, "content_coding", "the compressed body is corrupt"},
 }
 
 // Status returns the status of the response to a request refused for r. A

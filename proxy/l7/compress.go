@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"mcplb/proxy/http1"
+	"mcplb/proxy/mcp"
 )
 
 // leastZipped is the smallest body worth compressing, in bytes.
@@ -14,8 +15,8 @@ const leastZipped = 1 << 10
 // plan decides the form of the answer whose head is parsed; rest came behind it. It
 // sets the exchange's encoder where one is needed: to compress, to tag the
 // session in the endpoint event of the deprecated HTTP+SSE transport, to tag ids of
-// tasks, to insert comments into an event stream, to take chunks off for a client of
-// HTTP/1.0.
+// tasks, both of which may have to be decoded first, to insert comments into an event
+// stream, to take chunks off for a client of HTTP/1.0.
 func (x download) plan(rest []byte) form {
 	head, settings := &x.client.worker.response, x.client.settings()
 	f := form{closes: head.Framing == http1.FramingClose}
@@ -33,12 +34,13 @@ func (x download) plan(rest []byte) form {
 	case settings.Frontend.Sticky.Session && x.mayNameEndpoint(head):
 		x.encoder = x.client.worker.encoders.plain()
 		x.encoder.endpoint.Reset(x.upstreamPool.tag)
+		f.decoded = x.encoder.inflate(head)
 		f.changed = true
 	case old && head.Framing == http1.FramingChunked:
 		x.encoder = x.client.worker.encoders.plain()
 	}
 	tasks(x).plan(&f, rest)
-	if every := settings.Frontend.SSEKeepalive; every > 0 && x.takesComments(head) {
+	if every := settings.Frontend.SSEKeepalive; every > 0 && x.takesComments(head, f) {
 		x.keepAlive(every)
 		f.changed = true
 	}
@@ -103,21 +105,25 @@ func (x download) small(head *http1.ResponseHead, rest []byte) bool {
 // request names: its answer names the session.
 func (x download) mayNameEndpoint(head *http1.ResponseHead) bool {
 	return x.mayOpenStream() && head.Status == 200 &&
-		!isEncoded(head) && isMediaType(head.Get(http1.HeaderContentType), eventStream)
+		codingOf(head) != mcp.CodingUnknown && isMediaType(head.Get(http1.HeaderContentType), eventStream)
 }
 
-// isEncoded reports whether the body of the answer has a content coding. Servers write
-// "identity", "none" or nothing so that nobody compresses their streams: then it has
-// none.
-func isEncoded(head *http1.ResponseHead) bool {
+// codingOf is the content coding of the answer's body. Servers write "identity", "none"
+// or nothing so that nobody compresses their streams: then it has none.
+func codingOf(head *http1.ResponseHead) mcp.Coding {
+	found := mcp.CodingNone
 	for i := head.Find(http1.HeaderContentEncoding, 0); i >= 0; i = head.Find(http1.HeaderContentEncoding, i+1) {
 		for coding, rest := http1.NextElement(head.Value(i)); coding != nil; coding, rest = http1.NextElement(rest) {
-			if !http1.EqualFold(coding, "identity") && !http1.EqualFold(coding, "none") {
-				return true
+			switch {
+			case http1.EqualFold(coding, "none"):
+			case found != mcp.CodingNone:
+				return mcp.CodingUnknown
+			default:
+				found = mcp.CodingOf(coding)
 			}
 		}
 	}
-	return false
+	return found
 }
 
 // appendWeakened appends the ETags of an answer that was encoded on the way.

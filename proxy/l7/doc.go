@@ -26,7 +26,7 @@
 //	replay.go        which requests may be sent once more
 //	receive.go       the response on its way to the client
 //	head.go          how heads are rewritten
-//	encoder.go       bodies that cannot pass as they come
+//	encoder.go       bodies that cannot pass as they come; inflater.go: compressed ones
 //	keepalive.go     comments in event streams that are idle
 //	compress.go      which responses are compressed; breach.go: which are not, over TLS
 //	cacheable.go     which responses shared caches may keep

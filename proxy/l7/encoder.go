@@ -2,6 +2,7 @@ package l7
 
 import (
 	"mcplb/proxy/http1"
+	"mcplb/proxy/inflate"
 	"mcplb/proxy/mcp"
 
 	"github.com/klauspost/compress/gzip"
@@ -12,6 +13,7 @@ type form struct {
 	encoded bool  // a bodyEncoder frames it again
 	changed bool  // and may change its data
 	zipped  bool  // in gzip
+	decoded bool  // without the content coding that the server has used
 	varies  bool  // gzip depends on the client
 	closes  bool  // the end of the connection is its end
 	length  int64 // with encoded: its length, where that is known; 0 = it is not
@@ -32,13 +34,15 @@ func (x *exchange) showsEnd() bool {
 // bodyEncoder turns the body that a server sends into the one that the client
 // gets, piece by piece. It belongs to a worker, and to one exchange at a time.
 //
-//	data of the body -> tasks, where ids of tasks may come
+//	data of the body -> inflater, where those must be read, and are compressed
+//	                 -> tasks, where ids of tasks may come
 //	                 -> zip, where the client takes gzip
 //	                 -> endpoint, where an endpoint event may come
 //	                 -> keepalive, where comments are inserted
 //	                 -> chunks, unless the client is of HTTP/1.0
 //	trailers         -> behind the last chunk, as Chunked.Trailers says
 type bodyEncoder struct {
+	inflater  *inflate.Decoder     // nil = the data are not compressed
 	tasks     mcp.TaskRewriter     // done = the data are not changed
 	tagged    []byte               // where that writes, for zip; nil between calls
 	zip       *gzip.Writer         // nil = the data are not compressed
@@ -62,7 +66,8 @@ func (r *bodyEncoder) WriteString(p string) (int, error) {
 }
 
 // append appends the encoded form of p, the next bytes of the body b, and returns
-// how many of them belong to it. A reason says that what follows them breaks it.
+// how many of them it has read: those that belong to it or, of a compressed one, fewer,
+// if they are enough for now. A reason says that what follows them breaks it.
 func (r *bodyEncoder) append(w *worker, dst []byte, b *Body, p []byte) (out []byte, size int, reason http1.Reason) {
 	out = dst
 	if !b.inTrailers() {
@@ -81,11 +86,12 @@ func (r *bodyEncoder) append(w *worker, dst []byte, b *Body, p []byte) (out []by
 // appendData is append up to the first trailer.
 func (r *bodyEncoder) appendData(w *worker, dst []byte, b *Body, p []byte) (out []byte, size int, reason http1.Reason) {
 	r.made = w.made[:0]
-	for size < len(p) && !b.Done && !b.inTrailers() && reason == http1.ReasonNone {
+	for size < len(p) && !b.Done && !b.inTrailers() && reason == http1.ReasonNone && !r.full() {
 		var data []byte
 		var n int
-		data, n, reason = b.next(p[size:])
-		r.take(data)
+		if data, n, reason = b.next(r.piece(p[size:])); reason == http1.ReasonNone {
+			reason = r.decode(w, data)
+		}
 		size += n
 	}
 	return r.frame(w, dst, endOf(b)), size, reason
@@ -231,6 +237,7 @@ func (rs *encoders) plain() *bodyEncoder {
 // put takes a bodyEncoder back.
 func (rs *encoders) put(r *bodyEncoder) {
 	r.tasks, r.tagged = mcp.TaskRewriter{}, nil
+	r.inflater = nil
 	switch {
 	case r.zip != nil:
 		rs.zipping = append(rs.zipping, r)

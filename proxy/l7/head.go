@@ -261,8 +261,11 @@ func (w headWriter) appendResponse(dst []byte, f form) []byte {
 	if f.encoded {
 		without |= 1 << http1.HeaderContentLength
 	}
-	if f.zipped {
+	if f.zipped || f.decoded {
 		without |= 1<<http1.HeaderETag | 1<<http1.HeaderAcceptRanges
+	}
+	if f.decoded {
+		without |= 1 << http1.HeaderContentEncoding
 	}
 	if f.changed {
 		head.DropDescriptions()
@@ -274,7 +277,7 @@ func (w headWriter) appendResponse(dst []byte, f form) []byte {
 	if tags {
 		dst = w.appendTagged(dst)
 	}
-	if f.zipped {
+	if f.zipped || f.decoded {
 		dst = appendWeakened(dst, head)
 	}
 	if !head.Has(http1.HeaderDate) {

@@ -22,11 +22,11 @@ type Keepalive struct {
 }
 
 // takesComments reports whether comments may be inserted into the answer whose head
-// is parsed: an event stream whose end is not known in advance, not encoded, and whose
-// bytes no digest and no signature covers.
-func (x download) takesComments(head *http1.ResponseHead) bool {
+// is parsed, and whose body takes the form given: an event stream whose end is not known
+// in advance, not encoded, and whose bytes no digest and no signature covers.
+func (x download) takesComments(head *http1.ResponseHead, f form) bool {
 	return x.has(streaming) && head.Status < 300 && head.Framing != http1.FramingLength &&
-		!isEncoded(head) && !head.DescribesBytes()
+		(f.decoded || codingOf(head) == mcp.CodingNone) && !head.DescribesBytes()
 }
 
 // keepAlive begins to keep the stream alive that the answer is, if it is one.

@@ -92,6 +92,13 @@ func (x recorder) logGenerated(g *generated) {
 	}
 }
 
+// logDetail notes what breaks the body of the server's answer.
+func (x recorder) logDetail(reason http1.Reason) {
+	if x.log != nil {
+		x.log.Detail = reason.String()
+	}
+}
+
 // logPart begins a record of a request of which not even the head is complete, or
 // good.
 func (x recorder) logPart() *accesslog.Record {

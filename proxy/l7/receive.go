@@ -29,13 +29,18 @@ func (x download) receive() {
 		if x.client.down().Blocked() {
 			return
 		}
-		if !u.conn.Readable() {
+		unread := x.Flags&answered != 0 && u.unread.Len() > 0
+		switch {
+		case !unread && !u.conn.Readable():
 			x.flush()
 			return
-		}
-		if moved >= reactor.Budget {
+		case moved >= reactor.Budget:
 			u.conn.Yield()
 			return
+		case unread:
+			x.relay(u.unread.Bytes())
+			moved += mostAhead
+			continue
 		}
 		p := x.loop().Scratch()[:x.client.room()]
 		n, errno := u.conn.Read(p)
@@ -64,9 +69,9 @@ func (x download) receive() {
 func (x download) receiveHead(p []byte) {
 	c := x.client
 	u := x.upstream
-	if u.head.Len() > 0 {
-		x.loop().Append(&u.head, p)
-		p = u.head.Bytes()
+	if u.unread.Len() > 0 {
+		x.loop().Append(&u.unread, p)
+		p = u.unread.Bytes()
 	}
 	head := &c.worker.response
 	asked := http1.RequestContext{Method: x.Method, WebSocket: x.Flags&toWebSocket != 0}
@@ -97,11 +102,11 @@ func (x download) receiveHead(p []byte) {
 // keepHead keeps the part of a head that has come; p may be what is kept
 // already, or the end of it.
 func (x download) keepHead(u *upstream, p []byte) {
-	if kept := u.head.Len(); kept > 0 {
-		x.loop().Consume(&u.head, kept-len(p))
+	if kept := u.unread.Len(); kept > 0 {
+		x.loop().Consume(&u.unread, kept-len(p))
 		return
 	}
-	x.loop().Append(&u.head, p)
+	x.loop().Append(&u.unread, p)
 }
 
 // passInterim sends an interim answer on (100, 103), but not to a client of
@@ -142,9 +147,8 @@ func (x download) beginAnswer(p []byte, n int) {
 	sessionUse(x).noteSessionEnd(head.Status)
 	out, size, reason := x.appendBody(out, p[n:])
 	c.worker.out = out[:0]
-	extra := n+size < len(p)
+	extra := x.keepUnread(p[n+size:], reason)
 	x.loop().Drop(&x.replay)
-	x.loop().Drop(&x.upstream.head) // p may be in there
 	if c.send(out) {
 		x.relayed(extra, reason)
 	}
@@ -159,8 +163,9 @@ func (x download) relay(p []byte) {
 	if x.encoder != nil {
 		out, size, reason := x.appendBody(c.worker.out[:0], p)
 		c.worker.out = out[:0]
+		extra := x.keepUnread(p[size:], reason)
 		if len(out) == 0 || c.send(out) {
-			x.relayed(size < len(p), reason)
+			x.relayed(extra, reason)
 		}
 		return
 	}
@@ -170,9 +175,26 @@ func (x download) relay(p []byte) {
 	}
 }
 
+// keepUnread keeps rest, which the encoder has left for later, or reports that there
+// is some behind the end of the answer: see relayed. rest may be the end of what is
+// kept already, which it replaces.
+func (x download) keepUnread(rest []byte, reason http1.Reason) (extra bool) {
+	u := x.upstream
+	switch kept := u.unread.Len(); {
+	case x.Response.Done || reason != http1.ReasonNone || len(rest) == 0:
+		x.loop().Drop(&u.unread)
+		return len(rest) > 0
+	case kept > 0:
+		x.loop().Consume(&u.unread, kept-len(rest))
+	default:
+		x.loop().Append(&u.unread, rest)
+	}
+	return false
+}
+
 // appendBody appends what of p belongs to the answer's body, in the form in
-// which the client gets it, and returns how many bytes of p that were. A reason
-// says that what follows them breaks the body.
+// which the client gets it, and returns how many bytes of p that were, as
+// bodyEncoder.append does. A reason says that what follows them breaks the body.
 func (x download) appendBody(dst, p []byte) (out []byte, size int, reason http1.Reason) {
 	c := x.client
 	if x.encoder != nil {
@@ -202,6 +224,7 @@ func (x download) relayed(extra bool, reason http1.Reason) {
 	c := x.client
 	switch {
 	case reason != http1.ReasonNone:
+		recorder(x).logDetail(reason)
 		c.cut(session.ServerReset)
 	case x.Response.Done:
 		x.set(upstreamClose, extra)
@@ -234,7 +257,7 @@ func (x download) serverEnded() {
 // ever sent twice.
 func (x download) serverBroken(outcome backend.Outcome) {
 	c := x.client
-	nothing := x.Flags&answered == 0 && x.upstream.head.Len() == 0
+	nothing := x.Flags&answered == 0 && x.upstream.unread.Len() == 0
 	switch {
 	case x.Flags&answered != 0:
 		c.cut(session.ServerReset)

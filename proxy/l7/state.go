@@ -1,10 +1,12 @@
 package l7
 
 import (
+	"bytes"
 	"net/netip"
 
 	"mcplb/backend"
 	"mcplb/proxy/accesslog"
+	"mcplb/proxy/inflate"
 	"mcplb/proxy/l4"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/reactor"
@@ -76,8 +78,10 @@ type ExchangeHandover struct {
 	Call     *CallHandover
 	Rewriter *mcp.EndpointRewriter // of a bodyEncoder that does not compress; nil = none
 	Tasks    *mcp.TaskRewriter     // likewise
+	Inflater *inflate.Decoder      // likewise; nil = the body is not compressed
 	Chunks   bool
 	Comments Keepalive
+	Unread   []byte // of the answer: what the encoder has left
 	ToServer []byte // parked
 }
 
@@ -196,15 +200,17 @@ type moved struct{ *exchange }
 
 // movable reports whether an answer under way may move.
 func (x moved) movable() bool {
-	return x.request.Done && x.has(answered) && x.upstream.head.Len() == 0 &&
-		(x.encoder == nil || x.encoder.zip == nil) && x.upstream.conn.Detachable()
+	return x.request.Done && x.has(answered) && (x.encoder == nil || x.encoder.zip == nil) && x.upstream.conn.Detachable()
 }
 
 func (x moved) handover() ExchangeHandover {
 	h := ExchangeHandover{ExchangeState: x.ExchangeState, Moved: x.dispatch.Since}
+	if u := x.upstream; u != nil {
+		h.Unread = bytes.Clone(u.unread.Bytes())
+	}
 	if r := x.encoder; r != nil {
 		endpoint, tasks := r.endpoint, r.tasks
-		h.Rewriter, h.Tasks, h.Chunks, h.Comments = &endpoint, &tasks, r.chunks, r.keepalive
+		h.Rewriter, h.Tasks, h.Inflater, h.Chunks, h.Comments = &endpoint, &tasks, r.inflater, r.chunks, r.keepalive
 	}
 	return h
 }
@@ -220,6 +226,9 @@ func (c *client) Gone(d *session.Detached) {
 func (c mover) gone() {
 	x := &c.exchange
 	c.worker.log.Drop(x.log)
+	if x.upstream != nil {
+		c.loop().Drop(&x.upstream.unread)
+	}
 	x.log, x.upstream = nil, nil
 	x.leaveCall()
 	c.state, x.state = finished, idle
@@ -348,9 +357,11 @@ func (x moved) adopt(h *ExchangeHandover, slot backend.Slot, pool *backend.Pool)
 	x.upstreamPool = w.upstreams(slot.Server())
 	x.request.Done = true
 	x.upstream = &upstream{pool: x.upstreamPool, exchange: x.exchange, endpoint: x.Endpoint}
+	x.loop().Append(&x.upstream.unread, h.Unread)
 	if h.Rewriter != nil {
 		x.encoder = w.encoders.plain()
 		x.encoder.endpoint, x.encoder.chunks, x.encoder.keepalive = *h.Rewriter, h.Chunks, h.Comments
+		x.encoder.inflater = h.Inflater
 		if h.Tasks != nil {
 			x.encoder.tasks = *h.Tasks
 		}

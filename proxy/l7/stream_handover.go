@@ -33,7 +33,7 @@ func (h *StreamHandover) valid() bool {
 
 // pending is how many bytes wait.
 func (h *StreamHandover) pending() int {
-	n := len(h.Pending) + len(h.In) + len(h.Out) + len(h.Trailers) + len(h.Exchange.ToServer)
+	n := len(h.Pending) + len(h.In) + len(h.Out) + len(h.Trailers) + len(h.Exchange.Unread) + len(h.Exchange.ToServer)
 	if h.Frames != nil {
 		n += len(h.Frames.Held)
 	}

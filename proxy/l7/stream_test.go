@@ -150,7 +150,7 @@ func TestStreamsWithoutACoding(t *testing.T) {
 			t.Errorf("%q: the body is %q", coding, body)
 		}
 	}
-	for _, coding := range []string{"br", "none, br", "identity\r\nContent-Encoding: gzip", "x-none"} {
+	for _, coding := range []string{"br", "none, br", "gzip\r\nContent-Encoding: gzip", "x-none"} {
 		_, client, server := startExchange(t, get("/"))
 		server.answer(stream+"\n\n", "Content-Type: text/event-stream\r\nContent-Encoding: "+coding)
 		if _, body := client.response("GET"); body != stream+"\n\n" {

@@ -44,7 +44,7 @@ func (s *stream) beginTunnel(meter tunnelMeter) {
 	c.pending = reactor.PendingBuffer{}
 	s.tunnel = t
 	c.loop().Drop(&x.replay)
-	c.loop().Drop(&x.upstream.head)
+	c.loop().Drop(&x.upstream.unread)
 	x.dispatch.Forget()
 	x.state = tunnelling
 	x.dispatch.Slot.SetUse(backend.Tunnel)

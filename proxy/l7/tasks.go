@@ -255,7 +255,7 @@ func (x tasks) appendName(dst []byte) []byte {
 
 // showsTasks reports whether ids in the response whose head is parsed may get a tag.
 func (x tasks) showsTasks(head *http1.ResponseHead) bool {
-	if !x.has(mayCreateTask|tagged) || head.Framing == http1.FramingNone || head.Status/100 != 2 || isEncoded(head) {
+	if !x.has(mayCreateTask|tagged) || head.Framing == http1.FramingNone || head.Status/100 != 2 || codingOf(head) == mcp.CodingUnknown {
 		return false
 	}
 	media := head.Get(http1.HeaderContentType)
@@ -266,12 +266,13 @@ func (x tasks) showsTasks(head *http1.ResponseHead) bool {
 // is complete; rest came behind it.
 func (x tasks) awaitsAnswer(rest []byte) bool {
 	head := &x.client.worker.response
-	return head.Framing == http1.FramingLength && head.Length <= mostHeldAnswer && int64(len(rest)) < head.Length && x.showsTasks(head)
+	return head.Framing == http1.FramingLength && head.Length <= mostHeldAnswer && int64(len(rest)) < head.Length && x.showsTasks(head) &&
+		codingOf(head) == mcp.CodingNone
 }
 
 // plan has the tag put on ids in the response whose head is parsed; rest came behind it.
-// Where that is all of it, its new length is known, and that nothing changes if it does
-// not.
+// Where that is all of it, and not compressed, its new length is known, and that nothing
+// changes if it does not.
 func (x tasks) plan(f *form, rest []byte) {
 	w := x.client.worker
 	head := &w.response
@@ -279,7 +280,7 @@ func (x tasks) plan(f *form, rest []byte) {
 		return
 	}
 	stream := isMediaType(head.Get(http1.HeaderContentType), eventStream)
-	if head.Framing == http1.FramingLength && int64(len(rest)) >= head.Length {
+	if head.Framing == http1.FramingLength && int64(len(rest)) >= head.Length && codingOf(head) == mcp.CodingNone {
 		body := rest[:head.Length]
 		if !mcp.MayShowTasks(body) {
 			return
@@ -298,6 +299,7 @@ func (x tasks) plan(f *form, rest []byte) {
 		x.encoder = w.encoders.plain()
 	}
 	x.encoder.tasks.Reset(x.upstreamPool.tag, x.has(tagged), stream)
+	f.decoded = f.decoded || x.encoder.inflate(head)
 	f.changed = true
 }
 

@@ -26,7 +26,7 @@ type upstream struct {
 	timer    reactor.Timer
 	since    int64                 // when it became idle
 	expires  int64                 // when it has been idle for too long; 0 = never
-	head     reactor.PendingBuffer // of a response head whose end is still to come
+	unread   reactor.PendingBuffer // of a response: a head whose end is still to come, or what an encoder has left
 	scan     http1.Scan
 	tls      session.ServerTLS // under which it was dialed; nil = plain
 	endpoint uint8             // of the server, as in endpoints
@@ -95,5 +95,5 @@ func (u *upstream) reset() {
 func (u *upstream) release() {
 	u.exchange = nil
 	u.loop().Disarm(&u.timer)
-	u.loop().Drop(&u.head)
+	u.loop().Drop(&u.unread)
 }

@@ -87,6 +87,7 @@ type worker struct {
 	out        []byte // where heads are written before they are sent
 	path       []byte // where a path is written in its canonical form
 	made       []byte // where a bodyEncoder writes what is put into chunks
+	inflated   []byte // where it decodes what is compressed
 	encoders   encoders
 	paces      paces
 	scanner    mcp.BodyScanner

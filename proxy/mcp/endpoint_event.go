@@ -268,5 +268,11 @@ func namesEndpoint(name, value string) bool {
 			return true
 		}
 	}
-	return name == "" || beginsURI(value)
+	return name == "" || beginsURI(value) || hasQuery(value)
+}
+
+// hasQuery reports whether text has a query with a parameter, as only a URI reference has.
+func hasQuery(text string) bool {
+	_, query, _ := strings.Cut(text, "?")
+	return strings.Contains(query, "=")
 }

@@ -90,6 +90,7 @@ var eventStreams = []struct{ name, in, out string }{
 	{"JSON with an escaped name", "event: endpoint\ndata: {\"\\u0075rl\":\"m\"}\n\n", "event: endpoint\ndata: {\"\\u0075rl\":\"m?mcplb_tag=" + tag1 + "\"}\n\n"},
 	{"JSON, other names", "event: endpoint\ndata: {\"messageEndpoint\":\"m\",\"sessionId\":\"a1\",\"x\":\"/m\",\"protocol\":\"sse\"}\n\n", "event: endpoint\ndata: {\"messageEndpoint\":\"m?mcplb_tag=" + tag1 + "\",\"sessionId\":\"a1\",\"x\":\"/m?mcplb_tag=" + tag1 + "\",\"protocol\":\"sse\"}\n\n"},
 	{"JSON, nested", "event: endpoint\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"endpoint\",\"params\":{\"a\":[{}],\"uri\":\"http://h/m\"}}\n\n", "event: endpoint\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"endpoint\",\"params\":{\"a\":[{}],\"uri\":\"http://h/m?mcplb_tag=" + tag1 + "\"}}\n\n"},
+	{"JSON, a query under another name", "event: endpoint\ndata: {\"post\":\"messages?sessionId=1\",\"x\":\"why?\"}\n\n", "event: endpoint\ndata: {\"post\":\"messages?sessionId=1&mcplb_tag=" + tag1 + "\",\"x\":\"why?\"}\n\n"},
 	{"JSON without a URI", "event: endpoint\ndata: {\"a\":1,\"b\":\"c\",\"uri\":\"\",\"url\":null}\n\n", ""},
 	{"broken JSON", "event: endpoint\ndata: {\"uri\":\"/m\"\n\n", ""},
 	{"empty data", "event: endpoint\ndata\n\n", ""},
