@@ -24,9 +24,11 @@ func (r *Relay) finish(h *Half, to *reactor.Conn) {
 			h.Flags |= first
 		}
 		h.Flags |= shut
-		to.CloseWrite()
+		if !r.finished() || to.HasTransport() {
+			to.CloseWrite()
+		} // otherwise close sends it: nothing is unread, since to has ended, too
 	}
-	if r.Up.Flags&r.Down.Flags&shut == 0 || r.client.Parked()+r.server.Parked() > 0 {
+	if !r.finished() {
 		return // the last record of a transport may wait to be written
 	}
 	reason := session.ServerClosed
@@ -34,6 +36,11 @@ func (r *Relay) finish(h *Half, to *reactor.Conn) {
 		reason = session.ClientClosed
 	}
 	r.close(reason)
+}
+
+// finished reports whether both sides have finished sending, and nothing waits for them.
+func (r *Relay) finished() bool {
+	return r.Up.Flags&r.Down.Flags&shut != 0 && r.client.Parked()+r.server.Parked() == 0
 }
 
 // broken ends the relay because c is broken: the other side sees RST, so that
