@@ -144,7 +144,7 @@ func (c *client) listen(ctx context.Context) error {
 	}
 	defer conn.Close()
 	most := 1 + c.random.IntN(150)
-	if _, err := fmt.Fprintf(conn, "GET /events?of=%d HTTP/1.1\r\nHost: chaos\r\n%s: %s\r\n\r\n", most, identityHeader, c.identity(0)); err != nil {
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: chaos\r\n%s: %s\r\n\r\n", c.eventPath(most), identityHeader, c.identity(0)); err != nil {
 		return err
 	}
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -152,6 +152,15 @@ func (c *client) listen(ctx context.Context) error {
 		return err
 	}
 	return c.readEvents(ctx, conn, response, 0, most)
+}
+
+// eventPath is the path of so many events, which the server may compress unasked.
+func (c *client) eventPath(most int) string {
+	path := fmt.Sprint("/events?of=", most)
+	if c.random.IntN(2) == 0 {
+		path += "&coding=gzip"
+	}
+	return path
 }
 
 // readEvents reads the event stream of a request to its end, or ends the connection before.

@@ -153,7 +153,7 @@ func (m *multiplexed) listen(c *client, ctx context.Context, n int) error {
 	most := 1 + c.random.IntN(150)
 	patient, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
-	response, err := m.open(patient, http.MethodGet, fmt.Sprint("/events?of=", most), c.identity(n), nil)
+	response, err := m.open(patient, http.MethodGet, c.eventPath(most), c.identity(n), nil)
 	if err != nil {
 		return err
 	}

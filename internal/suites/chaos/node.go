@@ -1,10 +1,12 @@
 package main
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -122,18 +124,23 @@ func cutResponse(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// sendEvents sends numbered events, of=0 without an end.
+// sendEvents sends numbered events, of=0 without an end, with coding=gzip compressed
+// whether or not the client takes that: the balancer decodes them.
 func sendEvents(w http.ResponseWriter, r *http.Request) {
 	identify(w, r)
 	most, _ := strconv.Atoi(r.FormValue("of"))
 	w.Header().Set("Content-Type", "text/event-stream")
+	out := eventWriter{Writer: w, response: w}
+	if coding := r.FormValue("coding"); coding != "" {
+		w.Header().Set("Content-Encoding", coding)
+		out.zip = gzip.NewWriter(w)
+		out.Writer = out.zip
+		defer out.zip.Close()
+	}
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for n := 0; most == 0 || n < most; n++ {
-		if _, err := io.WriteString(w, event(r.Header.Get(identityHeader), n)); err != nil {
-			return
-		}
-		if http.NewResponseController(w).Flush() != nil {
+		if out.send(event(r.Header.Get(identityHeader), n)) != nil {
 			return
 		}
 		select {
@@ -142,6 +149,21 @@ func sendEvents(w http.ResponseWriter, r *http.Request) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// eventWriter sends events at once.
+type eventWriter struct {
+	io.Writer
+	zip      *gzip.Writer // nil = they are not compressed
+	response http.ResponseWriter
+}
+
+func (w eventWriter) send(text string) error {
+	_, err := io.WriteString(w, text)
+	if err == nil && w.zip != nil {
+		err = w.zip.Flush()
+	}
+	return errors.Join(err, http.NewResponseController(w.response).Flush())
 }
 
 // event is number n of the stream of a client.
