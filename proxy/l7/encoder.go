@@ -43,6 +43,7 @@ func (x *exchange) showsEnd() bool {
 //	trailers         -> behind the last chunk, as Chunked.Trailers says
 type bodyEncoder struct {
 	inflater  *inflate.Decoder     // nil = the data are not compressed
+	room      int                  // with inflater: how many decoded bytes the client may be sent at once
 	tasks     mcp.TaskRewriter     // done = the data are not changed
 	tagged    []byte               // where that writes, for zip; nil between calls
 	zip       *gzip.Writer         // nil = the data are not compressed

@@ -6,14 +6,6 @@ import (
 	"mcplb/proxy/mcp"
 )
 
-const (
-	// mostAhead is how many bytes of a compressed body are decoded before the client
-	// gets them, but for what the last piece decodes to.
-	mostAhead = 64 << 10
-	// inflatedPiece is how much of it is decoded at once: to 264 KiB, at most.
-	inflatedPiece = mostAhead * 4 / inflate.MostRatio
-)
-
 // inflate has the body of an answer decoded, if it is in gzip or deflate, and reports
 // whether it is: servers compress streams, too, whether or not they were asked to.
 func (r *bodyEncoder) inflate(head *http1.ResponseHead) bool {
@@ -27,13 +19,14 @@ func (r *bodyEncoder) inflate(head *http1.ResponseHead) bool {
 }
 
 // full reports whether there are enough data for now: a few bytes of a compressed body
-// may become very many.
-func (r *bodyEncoder) full() bool { return r.inflater != nil && len(r.made) >= mostAhead }
+// may become very many. There are up to twice as many as the client has room for.
+func (r *bodyEncoder) full() bool { return r.inflater != nil && len(r.made) >= r.room }
 
-// piece returns the part of p that is to be encoded first.
+// piece returns the part of p that is to be encoded first: one that decodes to no more
+// than the client has room for.
 func (r *bodyEncoder) piece(p []byte) []byte {
 	if r.inflater != nil {
-		return p[:min(len(p), inflatedPiece)]
+		return p[:min(len(p), max(r.room/inflate.MostRatio, 1))]
 	}
 	return p
 }

@@ -39,7 +39,7 @@ func (x download) receive() {
 			return
 		case unread:
 			x.relay(u.unread.Bytes())
-			moved += mostAhead
+			moved += mostReceived
 			continue
 		}
 		p := x.loop().Scratch()[:x.client.room()]
@@ -198,6 +198,7 @@ func (x download) keepUnread(rest []byte, reason http1.Reason) (extra bool) {
 func (x download) appendBody(dst, p []byte) (out []byte, size int, reason http1.Reason) {
 	c := x.client
 	if x.encoder != nil {
+		x.encoder.room = c.room()
 		return x.encoder.append(c.worker, dst, &x.Response, p)
 	}
 	passed, size, reason := c.worker.pass(&x.Response, p)
