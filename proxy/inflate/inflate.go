@@ -1,12 +1,3 @@
-// Package inflate decodes bodies in gzip and deflate that come in pieces, without
-// waiting: what a piece allows to decode is there at once, so that an event stream
-// stays one, and what is unfinished can move to another process. The libraries that
-// decode these formats read from an io.Reader, which has to wait for the next piece.
-//
-//	inflate.go   Decoder: containers (RFC 1950, RFC 1952) and checksums
-//	block.go     blocks of the deflate format (RFC 1951)
-//	huffman.go   their codes
-//	state.go     a Decoder's state as bytes
 package inflate
 
 import (

@@ -11,7 +11,11 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"mcplb/internal/leak"
 )
+
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // texts are bodies of several kinds.
 func texts() map[string][]byte {
@@ -109,6 +113,7 @@ func TestDecodes(t *testing.T) {
 	}
 }
 
+// If it fails, an upgrade breaks the streams of clients.
 func TestMovesAnywhere(t *testing.T) {
 	for _, name := range []string{"event", "events", "far"} {
 		text := texts()[name]
@@ -142,7 +147,8 @@ func TestFlushedDataAreThereAtOnce(t *testing.T) {
 	}
 }
 
-// fields is a member whose head has every field, two members, and what is behind them.
+// Members with every field in their heads, several in a row, and what is behind them: a
+// server's odd gzip must not end its clients' streams.
 func TestMembers(t *testing.T) {
 	var p bytes.Buffer
 	for _, text := range []string{"first ", "", "last"} {
@@ -164,6 +170,7 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+// If it fails, clients take what is corrupt for what the server has sent.
 func TestCorruptStreams(t *testing.T) {
 	event := texts()["event"]
 	zip, zlib := wrapped(t, "gzip", 9, event), wrapped(t, "zlib", 9, event)
@@ -226,6 +233,7 @@ func compare(tb testing.TB, p []byte) {
 	}
 }
 
+// If it fails, a faulty process crashes the one that takes over from it.
 func TestBadStates(t *testing.T) {
 	base := func() *Decoder {
 		d := New(Gzip)
