@@ -37,6 +37,7 @@ var layers = []layer{
 	{name: "proxy/http1", pure: true},
 	{name: "proxy/http2", imports: []string{"proxy/http1"}, pure: true},
 	{name: "proxy/websocket", pure: true},
+	{name: "proxy/inflate", pure: true},
 	{name: "proxy/mcp", pure: true},
 	{name: "proxy/clienthello", pure: true},
 	{name: "proxy/clientcert", imports: []string{"conf"}},                          // knows certificates, and no connection
@@ -47,7 +48,7 @@ var layers = []layer{
 	{name: "proxy/session", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/accesslog", "proxy/clientcert"}},
 	{name: "proxy/l4", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/mcp", "proxy/clienthello", "proxy/accesslog", "proxy/session"}},
 	{name: "proxy/rules", imports: []string{"conf", "proxy/http1", "proxy/mcp"}, pure: true},
-	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/http1", "proxy/http2", "proxy/websocket", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4", "proxy/rules"}},
+	{name: "proxy/l7", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "proxy/reactor", "proxy/http1", "proxy/http2", "proxy/websocket", "proxy/inflate", "proxy/mcp", "proxy/accesslog", "proxy/session", "proxy/l4", "proxy/rules"}},
 	{name: "proxy/admin", imports: []string{"plot", "proxy/metrics", "proxy/lograte"}}, // shows what its Source reports
 	{name: "proxy/handover", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "proxy/reactor", "proxy/tlsio", "proxy/session", "proxy/l4", "proxy/l7", "proxy/admin"}},
 	{name: "proxy", imports: []string{"conf", "ratelimit", "proxy/metrics", "backend", "backend/discovery", "backend/servertls", "healthcheck", "proxy/reactor", "proxy/http1", "proxy/mcp", "proxy/accesslog", "proxy/lograte", "proxy/fleet", "proxy/tlsio", "proxy/clientcert", "proxy/session", "proxy/l4", "proxy/rules", "proxy/l7", "proxy/admin", "proxy/handover"}},
