@@ -249,4 +249,53 @@ stream {
 		{tcp: true, path: "hello", source: "127.0.0.7"}, {tcp: true, path: "hello", source: "127.0.0.8"}, {tcp: true, path: "hello", source: "127.0.1.8"},
 		{listener: 2, tcp: true, path: "hello", source: "127.0.0.7"}, {listener: 2, tcp: true, path: "hello", source: "127.0.0.8"}, {listener: 2, tcp: true, path: "hello", source: "127.0.1.8"},
 	}},
+	{name: "media types", watch: []string{"Content-Type"}, text: nginxHead + `
+http {` + nginxTemp + `
+    server { listen @L1@; charset utf-8;
+        location = /text { return 200 "ok"; }
+        location = /html { add_header Content-Type text/html; return 200 "ok"; }
+        location = /json { default_type application/json; return 200 '{"status":"UP"}'; }
+        location = /none { add_header Content-Type text/html; add_header Content-Length 0; return 204; }
+        location = /off { charset off; return 200 "ok"; }
+    }
+}
+`, requests: []request{{path: "/text"}, {path: "/html"}, {path: "/json"}, {path: "/none"}, {path: "/off"}}},
+	{name: "answers before access", text: nginxHead + `
+http {` + nginxTemp + `
+    server { listen @L1@;
+        location = /h { allow 10.0.0.0/8; deny all; return 200 "ok"; }
+        location /if { allow 10.0.0.0/8; deny all; if ($request_method = OPTIONS) { return 204; } if ($http_x_a = b) { return 410; } proxy_pass http://@a1@; }
+        location /methods { limit_except GET { deny all; } if ($request_method = OPTIONS) { return 204; } proxy_pass http://@a1@; }
+        location = /reads { limit_except GET { deny all; } return 200 "ok"; }
+        location / { deny 127.0.0.8; if ($http_x_a = b) { return 405; } proxy_pass http://@a1@; }
+    }
+    server { listen @L2@; deny all;
+        location = /h { return 200 "ok"; }
+        location / { proxy_pass http://@a1@; }
+    }
+}
+`, requests: []request{
+		{path: "/h"}, {path: "/if"}, {path: "/if", method: "OPTIONS"}, {path: "/if", headers: map[string]string{"X-A": "b"}}, {path: "/methods", method: "OPTIONS"}, {path: "/methods", method: "PUT"}, {path: "/methods"}, {path: "/reads"}, {path: "/reads", method: "POST"},
+		{path: "/", source: "127.0.0.8"}, {path: "/", source: "127.0.0.8", headers: map[string]string{"X-A": "b"}}, {path: "/", headers: map[string]string{"X-A": "b"}}, {listener: 2, path: "/h"}, {listener: 2, path: "/"},
+	}},
+	{name: "slashes, hosts and ports of redirects", text: nginxHead + `
+http {` + nginxTemp + `
+    server { listen @L1@; charset utf-8; default_type text/html;
+        location / { proxy_pass http://@a1@/root/; proxy_set_header Authorization $http_authorization; proxy_set_header Connection ""; }
+        location /gone/ { return 410; }
+        location /app/ { proxy_pass http://@b1@/; }
+        location /pair { return 302 /pair/; }
+        location /pair/ { proxy_pass http://@c1@; }
+        location /all { if ($scheme = http) { return 418; } proxy_pass http://@b1@; }
+        location = /cors { add_header Content-Length 0; add_header X-A a; return 204; }
+    }
+    server { listen @L2@; root @DIR@/none; port_in_redirect off; try_files $uri @app;
+        location @app { proxy_pass http://@d1@; }
+        location /app/ { proxy_pass http://@e1@; }
+    }
+}
+`, requests: []request{
+		{path: "/gone"}, {path: "/gone/"}, {path: "/gone/x"}, {path: "/app", host: "H.example.com:99"}, {path: "/app?q=1", host: "h"}, {path: "/app/x"}, {path: "/pair", host: "h"}, {path: "/pair/"}, {path: "/pair/x"},
+		{path: "/all"}, {path: "/cors"}, {path: "/x", headers: map[string]string{"Authorization": "Bearer x"}}, {listener: 2, path: "/x"}, {listener: 2, path: "/app", host: "h:99"}, {listener: 2, path: "/app/"},
+	}},
 }

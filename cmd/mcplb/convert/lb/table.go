@@ -94,6 +94,9 @@ func (t *Table) entry(key string) *entry {
 	return nil
 }
 
+// Empty reports whether the table has no key.
+func (t *Table) Empty() bool { return len(t.entries) == 0 }
+
 // Strings returns the list of strings of a key, or nil.
 func (t *Table) Strings(key string) []string {
 	list, _ := t.Get(key).([]string)

@@ -12,13 +12,6 @@ import (
 // content writes what a location serves.
 func (r *rules) content(s *scope, conditions *lb.Table, priority int) {
 	g := r.g
-	if n := named(s); n != nil {
-		if target := r.named(n.arg(len(n.args) - 1)); target != nil {
-			target.node.Translated()
-			g.frontend.Differ(n.Directive, "", "mcplb serves no files: requests go to %s at once", n.arg(len(n.args)-1))
-			s = target
-		}
-	}
 	for _, n := range s.own["error_page"] {
 		n.Impossible("error_pages are of an address, not of a location")
 	}
@@ -94,6 +87,22 @@ func (r *rules) guarded(s *scope, conditions *lb.Table, priority int) {
 	r.add(priority, conditions, t)
 }
 
+// passedOn returns the named location to which a try_files leads that finds no file, or nil.
+// What guards the level guards that location, too.
+func (r *rules) passedOn(s *scope) *scope {
+	n := named(s)
+	if n == nil || len(s.own["proxy_pass"]) > 0 || s.guard() != nil {
+		return nil
+	}
+	target := r.named(n.arg(len(n.args) - 1))
+	if target == nil || target == s {
+		return nil
+	}
+	target.node.Translated()
+	r.g.frontend.Differ(n.Directive, "", "mcplb serves no files: requests go to %s at once", n.arg(len(n.args)-1))
+	return target
+}
+
 // named returns a try_files that ends at a named location, or nil.
 func named(s *scope) *node {
 	for _, n := range s.own["try_files"] {
@@ -122,6 +131,9 @@ func (g *group) unserved(s *scope) string {
 			return name + " is not possible"
 		}
 	}
+	if len(s.own["return"])+len(s.own["rewrite"]) > 0 {
+		return "its answer is not possible"
+	}
 	static := false
 	for _, name := range []string{"root", "alias", "try_files", "index", "autoindex"} {
 		for _, n := range s.own[name] {
@@ -129,10 +141,21 @@ func (g *group) unserved(s *scope) string {
 			static = true
 		}
 	}
+	static = g.files(s) || static
 	if !static {
 		g.frontend.Differ(s.node.Directive, "", "%s: mcplb serves no files: 404", s.node.Text)
 	}
 	return "mcplb serves no files"
+}
+
+// files says of a root that holds here that its files are not served, and reports whether there is
+// one.
+func (g *group) files(s *scope) bool {
+	n := s.last("root")
+	if n != nil && n.Outcome() != lb.Translated {
+		n.Impossible("mcplb serves no files: send these requests to a server that does")
+	}
+	return n != nil
 }
 
 // variant is a way of a location: where a map decides, there are several.

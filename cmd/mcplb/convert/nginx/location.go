@@ -59,6 +59,9 @@ func (g *group) addServer(s *scope, isDefault bool) {
 		if !r.root {
 			r.fallback(s)
 		}
+		for _, loc := range s.kids {
+			r.withoutSlash(loc)
+		}
 	}
 	hosts := s.names()
 	others := g.otherHosts(s)
@@ -114,9 +117,11 @@ func (r *rules) phase(s *scope, conditions *lb.Table, priority int) (all bool) {
 				r.redirects(n, where, conditions, effects, priority)
 			}
 		case "if":
-			if !all {
-				r.ifBlock(n, s, conditions, priority)
+			if all {
+				n.Unneeded("the level has answered before")
+				continue
 			}
+			all = r.ifBlock(n, s, conditions, priority)
 		}
 	}
 	return all
@@ -148,8 +153,9 @@ func (r *rules) prioritized(priority int) int {
 	return priority - len(r.list)
 }
 
-// ifBlock translates an if whose block answers.
-func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority int) {
+// ifBlock translates an if whose block answers. It reports whether that takes every request of
+// the level.
+func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority int) (all bool) {
 	inner := newScope(n, parent)
 	alternatives, holds, err := r.g.condition(n)
 	if err != nil {
@@ -157,7 +163,7 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 		for _, child := range n.inner {
 			child.Impossible("the condition of its if is not possible")
 		}
-		return
+		return false
 	}
 	n.Translated()
 	if !holds {
@@ -165,7 +171,7 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 		for _, child := range n.inner {
 			child.Unneeded("the condition of its if never holds here")
 		}
-		return
+		return false
 	}
 	for _, child := range n.inner {
 		switch child.name {
@@ -176,19 +182,21 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 			}
 			if err != nil {
 				child.Impossible("%v", err)
-				return
+				return false
 			}
 			for _, c := range alternatives {
 				both := conditions.Clone()
 				both.Merge(c)
 				r.add(r.prioritized(priority), both, effects)
+				all = all || c.Empty()
 			}
-			return
+			return all
 		}
 	}
 	for _, child := range n.inner {
 		child.Impossible("in an if, mcplb answers (return): other directives hold for a location")
 	}
+	return false
 }
 
 // location translates a location and those in it.
@@ -205,6 +213,11 @@ func (r *rules) location(s *scope) {
 	conditions, priority, err := r.place(n)
 	if err != nil {
 		n.Impossible("%v", err)
+		for _, child := range n.inner {
+			if _, free := needless[child.name]; !free && child.name != "location" {
+				child.Impossible("its location is not possible")
+			}
+		}
 		return
 	}
 	for _, c := range conditions {
@@ -214,7 +227,9 @@ func (r *rules) location(s *scope) {
 
 // at writes the routes of a location for one of its paths.
 func (r *rules) at(s *scope, conditions *lb.Table, priority int) {
-	r.access(s, conditions, priority)
+	for _, n := range s.own["limit_except"] {
+		r.limitExcept(s, n, conditions, priority)
+	}
 	before := len(r.list)
 	answered := r.phase(s, conditions, priority)
 	for i := before; i < len(r.list) && priority > 0; i++ {
@@ -222,6 +237,14 @@ func (r *rules) at(s *scope, conditions *lb.Table, priority int) {
 	}
 	if answered {
 		r.list[len(r.list)-1].priority = priority
+		for _, n := range slices.Concat(s.own["allow"], s.own["deny"]) {
+			n.Unneeded("the location answers before it asks for the source")
+		}
+		return
+	}
+	r.access(s, conditions, priority, slices.Clone(r.list[before:]))
+	if target := r.passedOn(s); target != nil {
+		r.at(target, conditions, priority)
 		return
 	}
 	r.guarded(s, conditions, priority)
@@ -238,5 +261,10 @@ func (g *group) notFound(s *scope, why string) *lb.Table {
 
 // fallback answers what no location takes.
 func (r *rules) fallback(s *scope) {
+	if target := r.passedOn(s); target != nil {
+		r.at(target, &lb.Table{}, 0)
+		return
+	}
+	r.g.files(s)
 	r.add(0, &lb.Table{}, r.g.notFound(s, "no location takes it: nginx would look for a file"))
 }

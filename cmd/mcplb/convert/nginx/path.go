@@ -3,6 +3,7 @@ package nginx
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mcplb/cmd/mcplb/convert/lb"
@@ -32,6 +33,11 @@ func (r *rules) place(n *node) (all []*lb.Table, priority int, err error) {
 	case (modifier == "" || modifier == "^~") && path == "/":
 		r.root = true
 		add()
+	case (modifier == "" || modifier == "^~") && isPath(path) && r.withSlash(path):
+		if r.any && modifier == "^~" {
+			priority = priorityExact - 1000 + len(path)
+		}
+		add().ExactPath(path, n.Directive)
 	case (modifier == "" || modifier == "^~") && isPath(path):
 		if r.any && modifier == "^~" {
 			priority = priorityExact - 1000 + len(path)
@@ -45,6 +51,15 @@ func (r *rules) place(n *node) (all []*lb.Table, priority int, err error) {
 		err = fmt.Errorf("%q is no path that mcplb has", path)
 	}
 	return all, priority, err
+}
+
+// withSlash reports whether there is a location /x/ beside a location /x, which leaves /x alone to
+// that: prefixes are whole segments.
+func (r *rules) withSlash(path string) bool {
+	return slices.ContainsFunc(r.server.kids, func(other *scope) bool {
+		n := other.node
+		return n.arg(len(n.args)-1) == path+"/" && (len(n.args) == 1 || n.arg(0) == "^~")
+	})
 }
 
 // isPath reports whether mcplb takes a path for that of a route.
@@ -111,10 +126,50 @@ func (r *rules) slash(s *scope, conditions *lb.Table, priority int) {
 	c.Set("path_exact", bare)
 	c.Set("trailing_slash", "without")
 	effects := &lb.Table{From: []*lb.Directive{s.node.Directive}}
-	effects.Set("redirect", lb.Inline{{Key: "to", Value: "{scheme}://{host}" + plainText(path) + "?{query}"}, {Key: "status", Value: 301}})
+	effects.Set("redirect", lb.Inline{{Key: "to", Value: r.g.site(s) + plainText(path) + "?{query}"}, {Key: "status", Value: 301}})
 	effects.Comment("redirect", "as nginx redirects to "+path)
 	r.g.responseHeaders(s, effects, 301)
 	r.add(priority, c, effects)
+}
+
+// withoutSlash writes what takes /x where a location /x/ is not passed on: for nginx that is a
+// request for another location, while for mcplb a slash at the end of a path means nothing.
+func (r *rules) withoutSlash(s *scope) {
+	n := s.node
+	path := n.arg(len(n.args) - 1)
+	if len(n.args) > 1 && n.arg(0) != "^~" || path == "/" || !isPath(path) || !strings.HasSuffix(path, "/") || len(s.own["proxy_pass"]) > 0 {
+		return
+	}
+	bare := strings.TrimRight(path, "/")
+	own := slices.IndexFunc(r.list, func(o rule) bool { return o.table.Get("path") == path })
+	if own < 0 || slices.ContainsFunc(r.list, func(o rule) bool { return o.table.Get("path") == bare || o.table.Get("path_exact") == bare }) {
+		return
+	}
+	taker := r.taker(bare, path)
+	for _, o := range slices.Clone(r.list) {
+		p, _ := o.table.Get("path").(string)
+		if o.priority > 0 || p != taker || o.table.Has("path_exact") {
+			continue
+		}
+		t := o.table.Clone()
+		t.Delete("path")
+		t.Set("path_exact", bare)
+		t.Set("trailing_slash", "without")
+		t.Comment("path_exact", "nginx takes it for no request of location "+path)
+		r.list = append(r.list, rule{r.list[own].priority, t})
+	}
+}
+
+// taker returns the path of the longest prefix that takes a path, beside that of another location;
+// "" is the rest.
+func (r *rules) taker(path, other string) (longest string) {
+	for _, o := range r.list {
+		p, _ := o.table.Get("path").(string)
+		if o.priority == 0 && p != other && len(p) > len(longest) && under(path, p) {
+			longest = p
+		}
+	}
+	return longest
 }
 
 // plainText quotes braces.

@@ -31,9 +31,15 @@ func (g *group) targets(s *scope, n *node) (all []choice, err error) {
 	variable := regexp.MustCompile(`^(?:(https?)://)?\$\{?(\w+)\}?(/.*|\$request_uri)?$`).FindStringSubmatch(url)
 	if variable == nil {
 		t, err := g.target(s, url)
+		if err == nil && url != n.arg(0) && t.path != "" {
+			err = fixedPath(url)
+		}
 		return []choice{{&lb.Table{}, t}}, err
 	}
 	scheme, rest := variable[1], variable[3]
+	if strings.HasPrefix(rest, "/") {
+		return nil, fixedPath(url)
+	}
 	join := func(value string) string {
 		if scheme != "" {
 			value = scheme + "://" + value
@@ -45,6 +51,11 @@ func (g *group) targets(s *scope, n *node) (all []choice, err error) {
 		return nil, fmt.Errorf("mcplb's routes name their backend, and $%s is known at run time alone", variable[2])
 	}
 	return g.mapped(s, m, join)
+}
+
+// fixedPath says what a path in a proxy_pass with a variable means.
+func fixedPath(url string) error {
+	return fmt.Errorf("with a variable in proxy_pass, nginx asks for this path whatever the request's is: write the name in place of the variable, or leave out the path: %q", url)
 }
 
 // substitute puts in the values of variables that are set to a text.

@@ -329,6 +329,8 @@ func (x *use) settings() {
 	if bind := x.in.last("proxy_bind"); bind != nil {
 		if addr, err := network(bind.arg(0)); err == nil && !strings.Contains(addr, "/") && len(bind.args) == 1 {
 			b.Set("source", []string{addr}, bind.Directive)
+		} else if bind.arg(0) != "off" {
+			bind.Impossible("mcplb connects from addresses of its own, which are fixed: %s", strings.Join(bind.args, " "))
 		}
 	}
 	b.Check.Set("type", "tcp")
