@@ -260,6 +260,60 @@ http {` + nginxTemp + `
     }
 }
 `, requests: []request{{path: "/text"}, {path: "/html"}, {path: "/json"}, {path: "/none"}, {path: "/off"}}},
+	{name: "denials and conditions that choose", text: nginxHead + `
+http {` + nginxTemp + `
+    map $http_x_canary $pool { default stable; "1" canary; }
+    upstream stable { server @a1@; }
+    upstream canary { server @b1@; }
+    limit_req_zone $http_x_key zone=key:1m rate=100r/s;
+    server { listen @L1@;
+        location / { deny 127.0.0.8; limit_req zone=key burst=20 nodelay; proxy_pass http://$pool; }
+        location /none { deny all; proxy_pass http://$pool; }
+        location /open { allow all; proxy_pass http://$pool; }
+    }
+}
+`, requests: []request{
+		{path: "/x", source: "127.0.0.8"}, {path: "/x", source: "127.0.0.8", headers: map[string]string{"X-Canary": "1"}}, {path: "/x", source: "127.0.0.8", headers: map[string]string{"X-Canary": "1", "X-Key": "1"}},
+		{path: "/none"}, {path: "/none", headers: map[string]string{"X-Canary": "1"}}, {path: "/open", source: "127.0.0.8", headers: map[string]string{"X-Canary": "1"}}, {path: "/open", source: "127.0.0.8"},
+	}},
+	{name: "ifs that choose", watch: []string{"X-If", "X-Location"}, text: nginxHead + `
+http {` + nginxTemp + `
+    server { listen @L1@; add_header X-Location server;
+        location / {
+            proxy_set_header X-Own own;
+            if ($request_method = POST) { add_header X-If post; }
+            if ($http_x_canary = 1) { proxy_pass http://@b1@; }
+            if ($http_x_stop = 1) { return 410; }
+            if ($http_upgrade = websocket) { proxy_pass http://@c1@; }
+            proxy_pass http://@a1@;
+        }
+        location /denied { deny all; if ($request_method = POST) { proxy_pass http://@b1@; } proxy_pass http://@a1@; }
+        location /path/ { if ($http_x_canary) { add_header X-If canary; } proxy_pass http://@a1@/other/; }
+    }
+}
+`, requests: []request{
+		{path: "/x"}, {path: "/x", method: "POST"}, {path: "/x", headers: map[string]string{"X-Canary": "1"}}, {path: "/x", method: "POST", headers: map[string]string{"X-Canary": "1"}}, {path: "/x", method: "POST", headers: map[string]string{"X-Canary": "1", "X-Stop": "1"}},
+		{path: "/x", headers: map[string]string{"X-Stop": "1"}}, {path: "/denied"}, {path: "/denied", method: "POST"}, {path: "/path/x"}, {path: "/path/x", headers: map[string]string{"X-Canary": "yes"}}, {path: "/path"},
+	}},
+	{name: "limits with exceptions", text: nginxHead + `
+http {` + nginxTemp + `
+    geo $limited { default 1; 127.0.0.8 0; }
+    map $limited $limit_key { 0 ""; 1 $binary_remote_addr; }
+    map $http_x_api_key $by_key { default $binary_remote_addr; secret ""; }
+    limit_req_zone $limit_key zone=a:1m rate=1r/m;
+    limit_req_zone $by_key zone=b:1m rate=1r/m;
+    limit_req_zone $binary_remote_addr zone=c:1m rate=1r/m;
+    limit_req_status 429;
+    server { listen @L1@;
+        location /geo { limit_req zone=a burst=2 nodelay; deny 127.0.0.9; proxy_pass http://@a1@; }
+        location /key { limit_req zone=b burst=2 nodelay; proxy_pass http://@a1@; }
+        location /two { limit_req zone=a burst=2 nodelay; limit_req zone=c burst=5 nodelay; proxy_pass http://@a1@; }
+    }
+}
+`, requests: []request{
+		{path: "/geo", times: 6, source: "127.0.0.7"}, {path: "/geo", times: 6, source: "127.0.0.8"}, {path: "/geo", source: "127.0.0.9"}, {path: "/key", times: 6}, {path: "/key", times: 6, headers: map[string]string{"X-Api-Key": "secret"}},
+		{path: "/two", times: 9, source: "127.0.0.10"}, {path: "/two", times: 9, source: "127.0.0.8"},
+	}},
 	{name: "answers before access", text: nginxHead + `
 http {` + nginxTemp + `
     server { listen @L1@;

@@ -59,6 +59,29 @@ func (r *rules) unanswered(s *scope, conditions *lb.Table, priority int, answers
 	return rest
 }
 
+// denyNarrower repeats the denials of a level, which start at an index, for those of its routes,
+// from served on, that have conditions more: a route that is more specific than a denial would
+// lift it. Of equals the first counts.
+func (r *rules) denyNarrower(conditions *lb.Table, start, served int) {
+	var narrower []rule
+	for _, o := range r.list[served:] {
+		extra := o.table.Beyond(conditions)
+		if extra.Empty() || o.table.Has("deny") || o.table.Has("redirect") {
+			continue
+		}
+		for _, d := range r.list[start:served] {
+			if !d.table.Has("deny") {
+				continue
+			}
+			deny := d.table.Clone()
+			if deny.Narrow(extra) {
+				narrower = append(narrower, rule{max(d.priority, o.priority), deny})
+			}
+		}
+	}
+	r.list = slices.Insert(r.list, served, narrower...)
+}
+
 // accessList returns allow and deny in their order, of the nearest level that has any.
 func (s *scope) accessList() (list []*node) {
 	for ; s != nil; s = s.parent {

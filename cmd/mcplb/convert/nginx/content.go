@@ -32,7 +32,9 @@ func (r *rules) content(s *scope, conditions *lb.Table, priority int) {
 			both.Merge(v.conditions)
 			r.add(priority, both, v.effects)
 		}
-		r.slash(s, conditions, priority)
+		if s.node.name == "location" {
+			r.slash(s, conditions, priority)
+		}
 	case len(s.own["stub_status"]) > 0:
 		a := &g.c.config.Admin
 		a.Default("health_listen", "127.0.0.1:8888")
@@ -182,9 +184,9 @@ func (g *group) proxied(s *scope, n *node, conditions *lb.Table) (all []variant,
 		}
 		g.requestHeaders(s, n, effects, t.to.host)
 		g.responseHeaders(s, effects, 0)
-		g.routeLimits(s, effects)
+		free := g.routeLimits(s, effects)
 		g.routeTimes(s, effects)
-		all = append(all, variant{t.conditions, effects})
+		all = append(all, uncounted(variant{t.conditions, effects}, free)...)
 	}
 	return all, nil
 }

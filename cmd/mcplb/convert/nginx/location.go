@@ -29,12 +29,49 @@ type rule struct {
 
 // rules are the routes of one server.
 type rules struct {
-	g       *group
-	server  *scope
-	list    []rule
-	regular int  // locations with regular expressions so far
-	any     bool // there is one
-	root    bool // a route takes what no other takes
+	g        *group
+	server   *scope
+	list     []rule
+	branches []branch // of the location that is translated
+	regular  int      // locations with regular expressions so far
+	any      bool     // there is one
+	root     bool     // a route takes what no other takes
+}
+
+// branch is an if of a location that answers nothing, but passes its requests on otherwise.
+type branch struct {
+	level        *scope
+	alternatives []*lb.Table
+}
+
+// chooses reports whether the block of an if does no more than pass on, with other headers of
+// responses or to other servers. A rewrite of its location could keep nginx from asking for it.
+func (s *scope) chooses() bool {
+	loc := s.parent
+	if loc.node.name != "location" || len(loc.own["proxy_pass"]) == 0 || len(loc.own["rewrite"])+len(loc.own["internal"]) > 0 {
+		return false
+	}
+	return len(s.node.inner) > 0 && !slices.ContainsFunc(s.node.inner, func(n *node) bool {
+		return n.name != "add_header" && n.name != "proxy_pass" && n.name != "access_log"
+	})
+}
+
+// branch writes the routes of the ifs of a location that choose: of those that hold, the last
+// counts.
+func (r *rules) branch(branches []branch, conditions *lb.Table, priority int) {
+	if priority > 0 {
+		priority++
+	}
+	for _, b := range slices.Backward(branches) {
+		for _, n := range b.level.own["access_log"] {
+			n.Unneeded("there is one access log")
+		}
+		for _, c := range b.alternatives {
+			both := conditions.Clone()
+			both.Merge(c)
+			r.guarded(b.level, both, priority)
+		}
+	}
 }
 
 func (r *rules) add(priority int, conditions *lb.Table, effects *lb.Table) {
@@ -193,8 +230,12 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 			return all
 		}
 	}
+	if inner.chooses() {
+		r.branches = append(r.branches, branch{inner, alternatives})
+		return false
+	}
 	for _, child := range n.inner {
-		child.Impossible("in an if, mcplb answers (return): other directives hold for a location")
+		child.Impossible("in an if, mcplb answers (return), or passes on with other headers or to other servers")
 	}
 	return false
 }
@@ -227,11 +268,14 @@ func (r *rules) location(s *scope) {
 
 // at writes the routes of a location for one of its paths.
 func (r *rules) at(s *scope, conditions *lb.Table, priority int) {
+	start := len(r.list)
 	for _, n := range s.own["limit_except"] {
 		r.limitExcept(s, n, conditions, priority)
 	}
 	before := len(r.list)
+	r.branches = nil
 	answered := r.phase(s, conditions, priority)
+	branches := r.branches
 	for i := before; i < len(r.list) && priority > 0; i++ {
 		r.list[i].priority = max(r.list[i].priority, priority+1)
 	}
@@ -243,11 +287,14 @@ func (r *rules) at(s *scope, conditions *lb.Table, priority int) {
 		return
 	}
 	r.access(s, conditions, priority, slices.Clone(r.list[before:]))
+	served := len(r.list)
 	if target := r.passedOn(s); target != nil {
 		r.at(target, conditions, priority)
-		return
+	} else {
+		r.branch(branches, conditions, priority)
+		r.guarded(s, conditions, priority)
 	}
-	r.guarded(s, conditions, priority)
+	r.denyNarrower(conditions, start, served)
 }
 
 // notFound is the answer of a level where nginx would look for a file.

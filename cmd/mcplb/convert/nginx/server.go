@@ -1,7 +1,6 @@
 package nginx
 
 import (
-	"maps"
 	"net"
 	"path/filepath"
 	"slices"
@@ -225,23 +224,4 @@ func (g *group) finish() {
 		}
 	}
 	g.cookies()
-}
-
-// cookies takes over the cookie of "sticky cookie".
-func (g *group) cookies() {
-	for _, name := range slices.Sorted(maps.Keys(g.c.upstreams)) { // the same in every run
-		u := g.c.upstreams[name]
-		for _, n := range u.node.inner {
-			if n.name != "sticky" || n.arg(0) != "cookie" || n.arg(1) == "" {
-				continue
-			}
-			used := false
-			for key, b := range g.c.backends {
-				used = used || strings.HasPrefix(key, "http "+u.name+" ") && (g.frontend.Get("backend") == b.Name || slices.ContainsFunc(g.frontend.Routes, func(t *lb.Table) bool { return t.Get("backend") == b.Name }))
-			}
-			if used {
-				g.frontend.Sticky.Set("cookie", n.arg(1), n.Directive)
-			}
-		}
-	}
 }

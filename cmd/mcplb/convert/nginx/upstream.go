@@ -222,7 +222,7 @@ var upstreamDirectives = map[string]func(x *use, n *node){
 	"sticky": func(x *use, n *node) {
 		switch n.arg(0) {
 		case "cookie":
-			x.backend.Differ(n.Directive, "", "sticky.cookie of the frontend; the value is a hash of the server's name")
+			x.backend.Differ(n.Directive, "", "the cookie is one of the frontend or of its routes; its value is a hash of the server's name")
 		default:
 			n.Impossible("mcplb keeps clients by cookie, address or MCP session, not by sticky %s", n.arg(0))
 		}
