@@ -314,6 +314,20 @@ http {` + nginxTemp + `
 		{path: "/geo", times: 6, source: "127.0.0.7"}, {path: "/geo", times: 6, source: "127.0.0.8"}, {path: "/geo", source: "127.0.0.9"}, {path: "/key", times: 6}, {path: "/key", times: 6, headers: map[string]string{"X-Api-Key": "secret"}},
 		{path: "/two", times: 9, source: "127.0.0.10"}, {path: "/two", times: 9, source: "127.0.0.8"},
 	}},
+	{name: "paths of variables", text: nginxHead + `
+http {` + nginxTemp + `
+    server { listen @L1@;
+        location ~ ^/svc/(.*)$ { proxy_pass http://@a1@/$1$is_args$args; }
+        location ~ ^/base/(.*)$ { proxy_pass http://@b1@/other/$1?$args; }
+        location ~ ^/root(/.*)$ { proxy_pass http://@c1@$1$is_args$args; }
+        location ~ ^/both(/.*)$ { proxy_pass http://@c1@/x$1$is_args$args; }
+        location ~ ^/(v1|v2)/ { proxy_pass http://@d1@$request_uri; }
+        location / { proxy_pass http://@d1@$uri$is_args$args; }
+    }
+}
+`, requests: []request{
+		{path: "/svc/x/y?q=1"}, {path: "/svc/"}, {path: "/base/x?q=1&r"}, {path: "/root/x?q"}, {path: "/both/x/y"}, {path: "/both/"}, {path: "/v1/x?q"}, {path: "/v2/"}, {path: "/x/y?q=1"}, {path: "/"},
+	}},
 	{name: "answers before access", text: nginxHead + `
 http {` + nginxTemp + `
     server { listen @L1@;

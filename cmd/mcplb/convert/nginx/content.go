@@ -176,6 +176,9 @@ func (g *group) proxied(s *scope, n *node, conditions *lb.Table) (all []variant,
 		}
 		effects := &lb.Table{From: []*lb.Directive{n.Directive, s.node.Directive}}
 		effects.Set("backend", b.Name, n.Directive)
+		if t.to.note != "" {
+			effects.Differ(n.Directive, "", "%s", t.to.note)
+		}
 		if err := g.rewritten(s, n, effects, conditions, t.to.path); err != nil {
 			return nil, err
 		}
