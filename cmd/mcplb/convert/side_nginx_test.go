@@ -328,6 +328,18 @@ http {` + nginxTemp + `
 `, requests: []request{
 		{path: "/svc/x/y?q=1"}, {path: "/svc/"}, {path: "/base/x?q=1&r"}, {path: "/root/x?q"}, {path: "/both/x/y"}, {path: "/both/"}, {path: "/v1/x?q"}, {path: "/v2/"}, {path: "/x/y?q=1"}, {path: "/"},
 	}},
+	{name: "values known when the file is read", watch: []string{"X-Hsts", "X-None"}, text: nginxHead + `
+http {` + nginxTemp + `
+    map $scheme $hsts { https max-age=1; }
+    map $scheme $plain { http yes; default no; }
+    map $http_x_forwarded_proto $proto { default $http_x_forwarded_proto; "" $scheme; }
+    server { listen @L1@; listen @L2@ ssl; ssl_certificate @CERT@; ssl_certificate_key @CERT@;
+        add_header X-Hsts $hsts always; add_header X-None "" always;
+        location / { proxy_pass http://@a1@; proxy_set_header X-Plain $plain; proxy_set_header X-Forwarded-Proto $proto; proxy_set_header X-Hsts $hsts; }
+        location ~ ^/(robots.txt|x.y)$ { proxy_pass http://@b1@; }
+    }
+}
+`, requests: []request{{path: "/"}, {listener: 2, tls: true, path: "/"}, {path: "/", headers: map[string]string{"X-Hsts": "client"}}, {path: "/robots.txt"}, {path: "/x.y"}, {path: "/x.z"}}},
 	{name: "answers before access", text: nginxHead + `
 http {` + nginxTemp + `
     server { listen @L1@;

@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -203,7 +204,6 @@ func (g *group) rewritten(s *scope, n *node, t *lb.Table, conditions *lb.Table, 
 	switch {
 	case path != "" && exact != "":
 		prefix = exact
-		t.Differ(n.Directive, "", "%s: what is behind it in the path is kept", exact)
 	case path != "":
 		prefix = location
 		if strings.HasSuffix(location, "/") != strings.HasSuffix(path, "/") && location != "" {
@@ -215,6 +215,13 @@ func (g *group) rewritten(s *scope, n *node, t *lb.Table, conditions *lb.Table, 
 			continue
 		}
 		from, to, ok := lb.ChangedPrefix(rw.arg(0), rw.arg(1))
+		if rw.arg(2) != "break" {
+			rw.Impossible("nginx looks for the location of the new path: write break if it is this one, or where it leads")
+			if ok && under(location+exact, from) {
+				return errors.New("its rewrite leads to another location")
+			}
+			continue
+		}
 		if !ok || path != "" {
 			rw.Impossible("mcplb takes a prefix off the path (strip_prefix) or puts one before it (add_prefix); this is another change")
 			continue

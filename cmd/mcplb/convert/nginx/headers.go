@@ -45,6 +45,10 @@ func (g *group) requestHeaders(s *scope, pass *node, t *lb.Table, proxyHost stri
 			continue
 		}
 		n.Translated()
+		if text == "" {
+			t.AddTo("remove_request_headers", n.Directive, name)
+			continue
+		}
 		dropName(t, name)
 		own := map[string]string{"x-forwarded-for": "{client_ip}", "x-forwarded-proto": map[bool]string{true: "https", false: "http"}[g.tls], "x-forwarded-host": "{host}"}[lower]
 		if lower == "x-forwarded-proto" && text == "{scheme}" || own != "" && own == text {
@@ -133,6 +137,10 @@ func (g *group) responseHeaders(s *scope, t *lb.Table, status int) {
 		text, notes, err := g.text(value, s)
 		if err != nil {
 			n.Impossible("%v", err)
+			continue
+		}
+		if text == "" {
+			n.Unneeded("a header without a value is not sent")
 			continue
 		}
 		old, _ := t.Get("add_response_headers").(lb.Inline)

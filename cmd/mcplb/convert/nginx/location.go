@@ -210,7 +210,7 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 		}
 		return false
 	}
-	for _, child := range n.inner {
+	for i, child := range n.inner {
 		switch child.name {
 		case "return", "rewrite":
 			effects, where, err := r.g.answer(child, inner)
@@ -220,6 +220,11 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 			if err != nil {
 				child.Impossible("%v", err)
 				return false
+			}
+			for _, rest := range n.inner[i+1:] {
+				if rest.name != "add_header" {
+					rest.Unneeded("the if has answered before")
+				}
 			}
 			for _, c := range alternatives {
 				both := conditions.Clone()

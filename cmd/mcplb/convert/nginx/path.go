@@ -3,6 +3,7 @@ package nginx
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -67,9 +68,17 @@ func isPath(p string) bool {
 	return strings.HasPrefix(p, "/") && !strings.ContainsAny(p, `\*?#%^$`) && !strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
+// looseDot is a dot in a name, which was hardly meant for any character.
+var looseDot = regexp.MustCompile(`([a-zA-Z0-9])\.([a-zA-Z])`)
+
 // expression adds the conditions for each path for which a regular expression stands.
 func (r *rules) expression(n *node, expression string, add func() *lb.Table) error {
 	paths, fold, err := lb.FinitePaths(expression)
+	if literal := looseDot.ReplaceAllString(expression, `$1\.$2`); err != nil && literal != expression {
+		if paths, fold, err = lb.FinitePaths(literal); err == nil {
+			r.g.frontend.Differ(n.Directive, "", "%s: a dot between letters stands for a dot", expression)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("%s is a regular expression that mcplb's paths cannot say: %w", expression, err)
 	}
