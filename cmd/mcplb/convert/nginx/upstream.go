@@ -348,11 +348,10 @@ func (x *use) secure() {
 	if n := x.in.last("proxy_ssl_verify"); n != nil {
 		t.Set("verify", n.arg(0) == "on", n.Directive)
 	}
-	for _, file := range [][2]string{{"proxy_ssl_trusted_certificate", "ca"}, {"proxy_ssl_certificate", "cert"}, {"proxy_ssl_certificate_key", "key"}} {
-		if n := x.in.last(file[0]); n != nil {
-			t.Set(file[1], x.c.path(n.arg(0)), n.Directive)
-		}
+	if n := x.in.last("proxy_ssl_trusted_certificate"); n != nil {
+		t.Set("ca", x.c.path(n.arg(0)), n.Directive)
 	}
+	x.certificate(t)
 	if n := x.in.last("proxy_ssl_name"); n != nil && !strings.Contains(n.arg(0), "$") {
 		t.Set("server_name", n.arg(0), n.Directive)
 	} else if n != nil {
@@ -374,6 +373,20 @@ func (x *use) secure() {
 		if n := x.in.last(name); n != nil {
 			t.Differ(n.Directive, "", "%s: mcplb's own settings", name)
 		}
+	}
+}
+
+// certificate writes the certificate that the balancer shows to servers, and its key.
+func (x *use) certificate(t *lb.Table) {
+	cert, key := x.in.last("proxy_ssl_certificate"), x.in.last("proxy_ssl_certificate_key")
+	switch {
+	case cert != nil && key != nil && cert.arg(0) != "" && key.arg(0) != "":
+		t.Set("cert", x.c.path(cert.arg(0)), cert.Directive)
+		t.Set("key", x.c.path(key.arg(0)), key.Directive)
+	case cert != nil:
+		cert.Impossible("it has no proxy_ssl_certificate_key")
+	case key != nil:
+		key.Impossible("it has no proxy_ssl_certificate")
 	}
 }
 
