@@ -364,6 +364,9 @@ http {` + nginxTemp + `
         location / { proxy_pass http://@a1@/root/; proxy_set_header Authorization $http_authorization; proxy_set_header Connection ""; }
         location /gone/ { return 410; }
         location /app/ { proxy_pass http://@b1@/; }
+        location /reg/ { proxy_pass http://@c1@; }
+        location ~ ^/reg { return 410; }
+        location ~ ^/(img|css)/ { return 418; }
         location /pair { return 302 /pair/; }
         location /pair/ { proxy_pass http://@c1@; }
         location /all { if ($scheme = http) { return 418; } proxy_pass http://@b1@; }
@@ -375,7 +378,7 @@ http {` + nginxTemp + `
     }
 }
 `, requests: []request{
-		{path: "/gone"}, {path: "/gone/"}, {path: "/gone/x"}, {path: "/app", host: "H.example.com:99"}, {path: "/app?q=1", host: "h"}, {path: "/app/x"}, {path: "/pair", host: "h"}, {path: "/pair/"}, {path: "/pair/x"},
+		{path: "/gone"}, {path: "/gone/"}, {path: "/gone/x"}, {path: "/app", host: "H.example.com:99"}, {path: "/app?q=1", host: "h"}, {path: "/app/x"}, {path: "/reg", host: "h"}, {path: "/img"}, {path: "/img/"}, {path: "/css/x"}, {path: "/reg/x"}, {path: "/pair", host: "h"}, {path: "/pair/"}, {path: "/pair/x"},
 		{path: "/all"}, {path: "/cors"}, {path: "/x", headers: map[string]string{"Authorization": "Bearer x"}}, {listener: 2, path: "/x"}, {listener: 2, path: "/app", host: "h:99"}, {listener: 2, path: "/app/"},
 	}},
 }

@@ -121,7 +121,7 @@ func plain(s string) bool {
 // unless another location is /x.
 func (r *rules) slash(s *scope, conditions *lb.Table, priority int) {
 	path, _ := conditions.Get("path").(string)
-	if !strings.HasSuffix(path, "/") {
+	if !strings.HasSuffix(path, "/") || strings.HasPrefix(s.node.arg(0), "~") {
 		return
 	}
 	bare := strings.TrimSuffix(path, "/")
@@ -138,6 +138,9 @@ func (r *rules) slash(s *scope, conditions *lb.Table, priority int) {
 	effects.Set("redirect", lb.Inline{{Key: "to", Value: r.g.site(s) + plainText(path) + "?{query}"}, {Key: "status", Value: 301}})
 	effects.Comment("redirect", "as nginx redirects to "+path)
 	r.g.responseHeaders(s, effects, 301)
+	if r.any {
+		priority = max(priority, priorityExact) // nginx asks no regular expression before
+	}
 	r.add(priority, c, effects)
 }
 
@@ -146,7 +149,24 @@ func (r *rules) slash(s *scope, conditions *lb.Table, priority int) {
 func (r *rules) withoutSlash(s *scope) {
 	n := s.node
 	path := n.arg(len(n.args) - 1)
-	if len(n.args) > 1 && n.arg(0) != "^~" || path == "/" || !isPath(path) || !strings.HasSuffix(path, "/") || len(s.own["proxy_pass"]) > 0 {
+	switch {
+	case strings.HasPrefix(n.arg(0), "~"): // no redirect either
+		paths, _, _ := lb.FinitePaths(path)
+		for _, p := range paths {
+			if p.Reach == lb.Beginning {
+				r.aside(p.Text)
+			}
+		}
+	case len(n.args) == 1 || n.arg(0) == "^~":
+		if len(s.own["proxy_pass"]) == 0 {
+			r.aside(path)
+		}
+	}
+}
+
+// aside writes what takes /x beside a path /x/.
+func (r *rules) aside(path string) {
+	if path == "/" || !isPath(path) || !strings.HasSuffix(path, "/") {
 		return
 	}
 	bare := strings.TrimRight(path, "/")
