@@ -226,13 +226,7 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 					rest.Unneeded("the if has answered before")
 				}
 			}
-			for _, c := range alternatives {
-				both := conditions.Clone()
-				both.Merge(c)
-				r.add(r.prioritized(priority), both, effects)
-				all = all || c.Empty()
-			}
-			return all
+			return r.answerIf(alternatives, conditions, effects, priority)
 		}
 	}
 	if inner.chooses() {
@@ -243,6 +237,18 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 		child.Impossible("in an if, mcplb answers (return), or passes on with other headers or to other servers")
 	}
 	return false
+}
+
+// answerIf adds the routes of an if that answers. It reports whether one of its conditions always
+// holds.
+func (r *rules) answerIf(alternatives []*lb.Table, conditions, effects *lb.Table, priority int) (all bool) {
+	for _, c := range alternatives {
+		both := conditions.Clone()
+		both.Merge(c)
+		r.add(r.prioritized(priority), both, effects)
+		all = all || c.Empty()
+	}
+	return all
 }
 
 // location translates a location and those in it.
