@@ -249,4 +249,136 @@ stream {
 		{tcp: true, path: "hello", source: "127.0.0.7"}, {tcp: true, path: "hello", source: "127.0.0.8"}, {tcp: true, path: "hello", source: "127.0.1.8"},
 		{listener: 2, tcp: true, path: "hello", source: "127.0.0.7"}, {listener: 2, tcp: true, path: "hello", source: "127.0.0.8"}, {listener: 2, tcp: true, path: "hello", source: "127.0.1.8"},
 	}},
+	{name: "media types", watch: []string{"Content-Type"}, text: nginxHead + `
+http {` + nginxTemp + `
+    server { listen @L1@; charset utf-8;
+        location = /text { return 200 "ok"; }
+        location = /html { add_header Content-Type text/html; return 200 "ok"; }
+        location = /json { default_type application/json; return 200 '{"status":"UP"}'; }
+        location = /none { add_header Content-Type text/html; add_header Content-Length 0; return 204; }
+        location = /off { charset off; return 200 "ok"; }
+    }
+}
+`, requests: []request{{path: "/text"}, {path: "/html"}, {path: "/json"}, {path: "/none"}, {path: "/off"}}},
+	{name: "denials and conditions that choose", text: nginxHead + `
+http {` + nginxTemp + `
+    map $http_x_canary $pool { default stable; "1" canary; }
+    upstream stable { server @a1@; }
+    upstream canary { server @b1@; }
+    limit_req_zone $http_x_key zone=key:1m rate=100r/s;
+    server { listen @L1@;
+        location / { deny 127.0.0.8; limit_req zone=key burst=20 nodelay; proxy_pass http://$pool; }
+        location /none { deny all; proxy_pass http://$pool; }
+        location /open { allow all; proxy_pass http://$pool; }
+    }
+}
+`, requests: []request{
+		{path: "/x", source: "127.0.0.8"}, {path: "/x", source: "127.0.0.8", headers: map[string]string{"X-Canary": "1"}}, {path: "/x", source: "127.0.0.8", headers: map[string]string{"X-Canary": "1", "X-Key": "1"}},
+		{path: "/none"}, {path: "/none", headers: map[string]string{"X-Canary": "1"}}, {path: "/open", source: "127.0.0.8", headers: map[string]string{"X-Canary": "1"}}, {path: "/open", source: "127.0.0.8"},
+	}},
+	{name: "ifs that choose", watch: []string{"X-If", "X-Location"}, text: nginxHead + `
+http {` + nginxTemp + `
+    server { listen @L1@; add_header X-Location server;
+        location / {
+            proxy_set_header X-Own own;
+            if ($request_method = POST) { add_header X-If post; }
+            if ($http_x_canary = 1) { proxy_pass http://@b1@; }
+            if ($http_x_stop = 1) { return 410; }
+            if ($http_upgrade = websocket) { proxy_pass http://@c1@; }
+            proxy_pass http://@a1@;
+        }
+        location /denied { deny all; if ($request_method = POST) { proxy_pass http://@b1@; } proxy_pass http://@a1@; }
+        location /path/ { if ($http_x_canary) { add_header X-If canary; } proxy_pass http://@a1@/other/; }
+    }
+}
+`, requests: []request{
+		{path: "/x"}, {path: "/x", method: "POST"}, {path: "/x", headers: map[string]string{"X-Canary": "1"}}, {path: "/x", method: "POST", headers: map[string]string{"X-Canary": "1"}}, {path: "/x", method: "POST", headers: map[string]string{"X-Canary": "1", "X-Stop": "1"}},
+		{path: "/x", headers: map[string]string{"X-Stop": "1"}}, {path: "/denied"}, {path: "/denied", method: "POST"}, {path: "/path/x"}, {path: "/path/x", headers: map[string]string{"X-Canary": "yes"}}, {path: "/path"},
+	}},
+	{name: "limits with exceptions", text: nginxHead + `
+http {` + nginxTemp + `
+    geo $limited { default 1; 127.0.0.8 0; }
+    map $limited $limit_key { 0 ""; 1 $binary_remote_addr; }
+    map $http_x_api_key $by_key { default $binary_remote_addr; secret ""; }
+    limit_req_zone $limit_key zone=a:1m rate=1r/m;
+    limit_req_zone $by_key zone=b:1m rate=1r/m;
+    limit_req_zone $binary_remote_addr zone=c:1m rate=1r/m;
+    limit_req_status 429;
+    server { listen @L1@;
+        location /geo { limit_req zone=a burst=2 nodelay; deny 127.0.0.9; proxy_pass http://@a1@; }
+        location /key { limit_req zone=b burst=2 nodelay; proxy_pass http://@a1@; }
+        location /two { limit_req zone=a burst=2 nodelay; limit_req zone=c burst=5 nodelay; proxy_pass http://@a1@; }
+    }
+}
+`, requests: []request{
+		{path: "/geo", times: 6, source: "127.0.0.7"}, {path: "/geo", times: 6, source: "127.0.0.8"}, {path: "/geo", source: "127.0.0.9"}, {path: "/key", times: 6}, {path: "/key", times: 6, headers: map[string]string{"X-Api-Key": "secret"}},
+		{path: "/two", times: 9, source: "127.0.0.10"}, {path: "/two", times: 9, source: "127.0.0.8"},
+	}},
+	{name: "paths of variables", text: nginxHead + `
+http {` + nginxTemp + `
+    server { listen @L1@;
+        location ~ ^/svc/(.*)$ { proxy_pass http://@a1@/$1$is_args$args; }
+        location ~ ^/base/(.*)$ { proxy_pass http://@b1@/other/$1?$args; }
+        location ~ ^/root(/.*)$ { proxy_pass http://@c1@$1$is_args$args; }
+        location ~ ^/both(/.*)$ { proxy_pass http://@c1@/x$1$is_args$args; }
+        location ~ ^/(v1|v2)/ { proxy_pass http://@d1@$request_uri; }
+        location / { proxy_pass http://@d1@$uri$is_args$args; }
+    }
+}
+`, requests: []request{
+		{path: "/svc/x/y?q=1"}, {path: "/svc/"}, {path: "/base/x?q=1&r"}, {path: "/root/x?q"}, {path: "/both/x/y"}, {path: "/both/"}, {path: "/v1/x?q"}, {path: "/v2/"}, {path: "/x/y?q=1"}, {path: "/"},
+	}},
+	{name: "values known when the file is read", watch: []string{"X-Hsts", "X-None"}, text: nginxHead + `
+http {` + nginxTemp + `
+    map $scheme $hsts { https max-age=1; }
+    map $scheme $plain { http yes; default no; }
+    map $http_x_forwarded_proto $proto { default $http_x_forwarded_proto; "" $scheme; }
+    server { listen @L1@; listen @L2@ ssl; ssl_certificate @CERT@; ssl_certificate_key @CERT@;
+        add_header X-Hsts $hsts always; add_header X-None "" always;
+        location / { proxy_pass http://@a1@; proxy_set_header X-Plain $plain; proxy_set_header X-Forwarded-Proto $proto; proxy_set_header X-Hsts $hsts; }
+        location ~ ^/(robots.txt|x.y)$ { proxy_pass http://@b1@; }
+    }
+}
+`, requests: []request{{path: "/"}, {listener: 2, tls: true, path: "/"}, {path: "/", headers: map[string]string{"X-Hsts": "client"}}, {path: "/robots.txt"}, {path: "/x.y"}, {path: "/x.z"}}},
+	{name: "answers before access", text: nginxHead + `
+http {` + nginxTemp + `
+    server { listen @L1@;
+        location = /h { allow 10.0.0.0/8; deny all; return 200 "ok"; }
+        location /if { allow 10.0.0.0/8; deny all; if ($request_method = OPTIONS) { return 204; } if ($http_x_a = b) { return 410; } proxy_pass http://@a1@; }
+        location /methods { limit_except GET { deny all; } if ($request_method = OPTIONS) { return 204; } proxy_pass http://@a1@; }
+        location = /reads { limit_except GET { deny all; } return 200 "ok"; }
+        location / { deny 127.0.0.8; if ($http_x_a = b) { return 405; } proxy_pass http://@a1@; }
+    }
+    server { listen @L2@; deny all;
+        location = /h { return 200 "ok"; }
+        location / { proxy_pass http://@a1@; }
+    }
+}
+`, requests: []request{
+		{path: "/h"}, {path: "/if"}, {path: "/if", method: "OPTIONS"}, {path: "/if", headers: map[string]string{"X-A": "b"}}, {path: "/methods", method: "OPTIONS"}, {path: "/methods", method: "PUT"}, {path: "/methods"}, {path: "/reads"}, {path: "/reads", method: "POST"},
+		{path: "/", source: "127.0.0.8"}, {path: "/", source: "127.0.0.8", headers: map[string]string{"X-A": "b"}}, {path: "/", headers: map[string]string{"X-A": "b"}}, {listener: 2, path: "/h"}, {listener: 2, path: "/"},
+	}},
+	{name: "slashes, hosts and ports of redirects", text: nginxHead + `
+http {` + nginxTemp + `
+    server { listen @L1@; charset utf-8; default_type text/html;
+        location / { proxy_pass http://@a1@/root/; proxy_set_header Authorization $http_authorization; proxy_set_header Connection ""; }
+        location /gone/ { return 410; }
+        location /app/ { proxy_pass http://@b1@/; }
+        location /reg/ { proxy_pass http://@c1@; }
+        location ~ ^/reg { return 410; }
+        location ~ ^/(img|css)/ { return 418; }
+        location /pair { return 302 /pair/; }
+        location /pair/ { proxy_pass http://@c1@; }
+        location /all { if ($scheme = http) { return 418; } proxy_pass http://@b1@; }
+        location = /cors { add_header Content-Length 0; add_header X-A a; return 204; }
+    }
+    server { listen @L2@; root @DIR@/none; port_in_redirect off; try_files $uri @app;
+        location @app { proxy_pass http://@d1@; }
+        location /app/ { proxy_pass http://@e1@; }
+    }
+}
+`, requests: []request{
+		{path: "/gone"}, {path: "/gone/"}, {path: "/gone/x"}, {path: "/app", host: "H.example.com:99"}, {path: "/app?q=1", host: "h"}, {path: "/app/x"}, {path: "/reg", host: "h"}, {path: "/img"}, {path: "/img/"}, {path: "/css/x"}, {path: "/reg/x"}, {path: "/pair", host: "h"}, {path: "/pair/"}, {path: "/pair/x"},
+		{path: "/all"}, {path: "/cors"}, {path: "/x", headers: map[string]string{"Authorization": "Bearer x"}}, {listener: 2, path: "/x"}, {listener: 2, path: "/app", host: "h:99"}, {listener: 2, path: "/app/"},
+	}},
 }

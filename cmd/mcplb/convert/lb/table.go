@@ -94,6 +94,14 @@ func (t *Table) entry(key string) *entry {
 	return nil
 }
 
+// Empty reports whether the table has no key.
+func (t *Table) Empty() bool { return len(t.entries) == 0 }
+
+// Equal reports whether two tables have the same keys with the same values.
+func (t *Table) Equal(other *Table) bool {
+	return slices.EqualFunc(t.entries, other.entries, func(a, b *entry) bool { return a.key == b.key && fmt.Sprint(a.value) == fmt.Sprint(b.value) })
+}
+
 // Strings returns the list of strings of a key, or nil.
 func (t *Table) Strings(key string) []string {
 	list, _ := t.Get(key).([]string)

@@ -6,8 +6,10 @@ import (
 	"mcplb/cmd/mcplb/convert/lb"
 )
 
-// access writes who is denied at a level.
-func (r *rules) access(s *scope, conditions *lb.Table, priority int) {
+// access writes who is denied at a level. answers are those that an if of the level gives
+// before it asks for the source.
+func (r *rules) access(s *scope, conditions *lb.Table, priority int, answers []rule) {
+	conditions = r.unanswered(s, conditions, priority, answers)
 	list := s.accessList()
 	var allowed []string
 	for _, n := range list {
@@ -33,16 +35,51 @@ func (r *rules) access(s *scope, conditions *lb.Table, priority int) {
 			return
 		}
 		if len(allowed) > 0 {
-			deny.Set("not_source", allowed)
+			deny.AddTo("not_source", nil, allowed...)
 		}
 		r.add(max(priority, 0), deny, effects)
 	}
 	if n := s.last("satisfy"); n != nil && n.arg(0) == "any" {
 		n.Impossible("every condition has to hold")
 	}
-	for _, n := range s.own["limit_except"] {
-		r.limitExcept(s, n, conditions, priority)
+}
+
+// unanswered returns the conditions of a level for requests that none of its ifs has answered.
+// Routes with a priority go before denials anyway.
+func (r *rules) unanswered(s *scope, conditions *lb.Table, priority int, answers []rule) *lb.Table {
+	if priority > 0 || len(s.accessList()) == 0 {
+		return conditions
 	}
+	rest := conditions.Clone()
+	for _, a := range answers {
+		if !rest.Exclude(a.table, conditions) {
+			r.g.frontend.Differ(s.node.Directive, "", "%s: who is denied is denied before its ifs answer", s.node.Text)
+		}
+	}
+	return rest
+}
+
+// denyNarrower repeats the denials of a level, which start at an index, for those of its routes,
+// from served on, that have conditions more: a route that is more specific than a denial would
+// lift it. Of equals the first counts.
+func (r *rules) denyNarrower(conditions *lb.Table, start, served int) {
+	var narrower []rule
+	for _, o := range r.list[served:] {
+		extra := o.table.Beyond(conditions)
+		if extra.Empty() || o.table.Has("deny") || o.table.Has("redirect") {
+			continue
+		}
+		for _, d := range r.list[start:served] {
+			if !d.table.Has("deny") {
+				continue
+			}
+			deny := d.table.Clone()
+			if deny.Narrow(extra) {
+				narrower = append(narrower, rule{max(d.priority, o.priority), deny})
+			}
+		}
+	}
+	r.list = slices.Insert(r.list, served, narrower...)
 }
 
 // accessList returns allow and deny in their order, of the nearest level that has any.
@@ -63,7 +100,8 @@ func (s *scope) accessList() (list []*node) {
 	return nil
 }
 
-// limitExcept denies methods that are not listed.
+// limitExcept denies methods that are not listed. For nginx, requests with them are in a location
+// of their own: no return and no if of this one answers them.
 func (r *rules) limitExcept(s *scope, n *node, conditions *lb.Table, priority int) {
 	methods := slices.Clone(n.args)
 	if n.has("GET") && !n.has("HEAD") {
@@ -77,9 +115,12 @@ func (r *rules) limitExcept(s *scope, n *node, conditions *lb.Table, priority in
 	}
 	n.inner[0].Translated()
 	deny := conditions.Clone()
-	deny.Set("not_methods", methods, n.Directive)
+	deny.AddTo("not_methods", n.Directive, methods...)
 	effects := &lb.Table{From: []*lb.Directive{n.Directive}}
 	effects.Set("deny", true, n.Directive)
 	r.g.responseHeaders(s, effects, 403)
+	if priority > 0 {
+		priority++ // as those of its ifs
+	}
 	r.add(priority, deny, effects)
 }

@@ -141,12 +141,31 @@ func (g *group) redirect(n *node, s *scope, t *lb.Table, to string, status int) 
 	}
 	if strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//") {
 		if off := s.last("absolute_redirect"); off == nil || off.arg(0) != "off" {
-			text = g.scheme() + "://{host}" + text // as nginx completes it
+			text = g.site(s) + text // as nginx completes it
 		}
 	}
 	t.Set("redirect", lb.Inline{{Key: "to", Value: text}, {Key: "status", Value: status}}, n.Directive)
 	g.notes(t, n, "redirect", notes)
 	return nil
+}
+
+// site is the beginning of the URLs to which nginx completes a path: with the host without the
+// client's port, and the listener's.
+func (g *group) site(s *scope) string {
+	host := "{hostname}"
+	if name, ok := s.server().firstName(); ok && s.on("server_name_in_redirect") {
+		host = name
+	}
+	port := g.port()
+	off := s.last("port_in_redirect")
+	switch usual := map[bool]string{true: "443", false: "80"}[g.tls]; {
+	case off != nil && off.arg(0) == "off", port == usual:
+	case port == "":
+		host = "{host}"
+	default:
+		host += ":" + port
+	}
+	return g.scheme() + "://" + host
 }
 
 // scheme is the scheme of the group's requests.
@@ -166,7 +185,9 @@ func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err er
 	}
 	words[0] = strings.TrimPrefix(words[0], "(")
 	words[len(words)-1] = strings.TrimSuffix(words[len(words)-1], ")")
-	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
+	if words = slices.DeleteFunc(words, func(w string) bool { return w == "" }); len(words) == 0 {
+		return nil, false, errors.New("it has no condition")
+	}
 	t := &lb.Table{From: []*lb.Directive{n.Directive}}
 	m := g.c.maps[strings.TrimPrefix(words[0], "$")]
 	switch {

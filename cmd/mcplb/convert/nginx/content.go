@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,13 +13,6 @@ import (
 // content writes what a location serves.
 func (r *rules) content(s *scope, conditions *lb.Table, priority int) {
 	g := r.g
-	if n := named(s); n != nil {
-		if target := r.named(n.arg(len(n.args) - 1)); target != nil {
-			target.node.Translated()
-			g.frontend.Differ(n.Directive, "", "mcplb serves no files: requests go to %s at once", n.arg(len(n.args)-1))
-			s = target
-		}
-	}
 	for _, n := range s.own["error_page"] {
 		n.Impossible("error_pages are of an address, not of a location")
 	}
@@ -39,7 +33,9 @@ func (r *rules) content(s *scope, conditions *lb.Table, priority int) {
 			both.Merge(v.conditions)
 			r.add(priority, both, v.effects)
 		}
-		r.slash(s, conditions, priority)
+		if s.node.name == "location" {
+			r.slash(s, conditions, priority)
+		}
 	case len(s.own["stub_status"]) > 0:
 		a := &g.c.config.Admin
 		a.Default("health_listen", "127.0.0.1:8888")
@@ -94,6 +90,22 @@ func (r *rules) guarded(s *scope, conditions *lb.Table, priority int) {
 	r.add(priority, conditions, t)
 }
 
+// passedOn returns the named location to which a try_files leads that finds no file, or nil.
+// What guards the level guards that location, too.
+func (r *rules) passedOn(s *scope) *scope {
+	n := named(s)
+	if n == nil || len(s.own["proxy_pass"]) > 0 || s.guard() != nil {
+		return nil
+	}
+	target := r.named(n.arg(len(n.args) - 1))
+	if target == nil || target == s {
+		return nil
+	}
+	target.node.Translated()
+	r.g.frontend.Differ(n.Directive, "", "mcplb serves no files: requests go to %s at once", n.arg(len(n.args)-1))
+	return target
+}
+
 // named returns a try_files that ends at a named location, or nil.
 func named(s *scope) *node {
 	for _, n := range s.own["try_files"] {
@@ -122,6 +134,9 @@ func (g *group) unserved(s *scope) string {
 			return name + " is not possible"
 		}
 	}
+	if len(s.own["return"])+len(s.own["rewrite"]) > 0 {
+		return "its answer is not possible"
+	}
 	static := false
 	for _, name := range []string{"root", "alias", "try_files", "index", "autoindex"} {
 		for _, n := range s.own[name] {
@@ -129,10 +144,21 @@ func (g *group) unserved(s *scope) string {
 			static = true
 		}
 	}
+	static = g.files(s) || static
 	if !static {
 		g.frontend.Differ(s.node.Directive, "", "%s: mcplb serves no files: 404", s.node.Text)
 	}
 	return "mcplb serves no files"
+}
+
+// files says of a root that holds here that its files are not served, and reports whether there is
+// one.
+func (g *group) files(s *scope) bool {
+	n := s.last("root")
+	if n != nil && n.Outcome() != lb.Translated {
+		n.Impossible("mcplb serves no files: send these requests to a server that does")
+	}
+	return n != nil
 }
 
 // variant is a way of a location: where a map decides, there are several.
@@ -151,6 +177,9 @@ func (g *group) proxied(s *scope, n *node, conditions *lb.Table) (all []variant,
 		}
 		effects := &lb.Table{From: []*lb.Directive{n.Directive, s.node.Directive}}
 		effects.Set("backend", b.Name, n.Directive)
+		if t.to.note != "" {
+			effects.Differ(n.Directive, "", "%s", t.to.note)
+		}
 		if err := g.rewritten(s, n, effects, conditions, t.to.path); err != nil {
 			return nil, err
 		}
@@ -159,9 +188,9 @@ func (g *group) proxied(s *scope, n *node, conditions *lb.Table) (all []variant,
 		}
 		g.requestHeaders(s, n, effects, t.to.host)
 		g.responseHeaders(s, effects, 0)
-		g.routeLimits(s, effects)
+		free := g.routeLimits(s, effects)
 		g.routeTimes(s, effects)
-		all = append(all, variant{t.conditions, effects})
+		all = append(all, uncounted(variant{t.conditions, effects}, free)...)
 	}
 	return all, nil
 }
@@ -175,7 +204,6 @@ func (g *group) rewritten(s *scope, n *node, t *lb.Table, conditions *lb.Table, 
 	switch {
 	case path != "" && exact != "":
 		prefix = exact
-		t.Differ(n.Directive, "", "%s: what is behind it in the path is kept", exact)
 	case path != "":
 		prefix = location
 		if strings.HasSuffix(location, "/") != strings.HasSuffix(path, "/") && location != "" {
@@ -187,6 +215,13 @@ func (g *group) rewritten(s *scope, n *node, t *lb.Table, conditions *lb.Table, 
 			continue
 		}
 		from, to, ok := lb.ChangedPrefix(rw.arg(0), rw.arg(1))
+		if rw.arg(2) != "break" {
+			rw.Impossible("nginx looks for the location of the new path: write break if it is this one, or where it leads")
+			if ok && under(location+exact, from) {
+				return errors.New("its rewrite leads to another location")
+			}
+			continue
+		}
 		if !ok || path != "" {
 			rw.Impossible("mcplb takes a prefix off the path (strip_prefix) or puts one before it (add_prefix); this is another change")
 			continue

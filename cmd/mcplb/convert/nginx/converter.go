@@ -228,7 +228,7 @@ func (c *converter) account(s *scope) {
 		case known && n.name == "access_log":
 			n.Unneeded("there is one access log")
 		case handled[n.name]:
-			n.Unneeded("no request that goes to a server, or that is answered here, takes it")
+			n.Unneeded("nothing that is translated uses it")
 		}
 	}
 	for _, kid := range s.kids {

@@ -56,7 +56,7 @@ func (g *group) errorPage(s *scope, n *node) (pages lb.Inline) {
 	}
 	file, ok := g.pageFile(s, uri)
 	if !ok {
-		n.Impossible("%s is no file, and mcplb's pages are: error_pages of the frontend", uri)
+		n.Impossible("%s is no file, or a location passes it on; the pages of mcplb are files: error_pages of the frontend", uri)
 		return nil
 	}
 	for _, status := range statuses {
@@ -70,6 +70,19 @@ func (g *group) errorPage(s *scope, n *node) (pages lb.Inline) {
 	return pages
 }
 
+// passesOn reports whether the location of a server that takes a path passes it on.
+func passesOn(s *scope, uri string) bool {
+	longest, passes := "", false
+	for _, kid := range s.kids {
+		n := kid.node
+		path := n.arg(len(n.args) - 1)
+		if (len(n.args) == 1 || n.arg(0) == "^~") && strings.HasPrefix(uri, path) && len(path) > len(longest) {
+			longest, passes = path, len(kid.own["proxy_pass"]) > 0
+		}
+	}
+	return passes
+}
+
 // pageFile returns the file of a page, by the location that serves it or the server, and
 // accounts for the location.
 func (g *group) pageFile(s *scope, uri string) (file string, ok bool) {
@@ -78,6 +91,9 @@ func (g *group) pageFile(s *scope, uri string) (file string, ok bool) {
 		if kid.node.arg(len(kid.node.args)-1) == uri && (len(kid.node.args) == 1 || kid.node.arg(0) == "=") {
 			at = kid
 		}
+	}
+	if strings.HasSuffix(uri, "/") || at == s && passesOn(s, uri) {
+		return "", false
 	}
 	if at != s {
 		for _, n := range at.node.inner {

@@ -35,12 +35,20 @@ func (g *group) requestHeaders(s *scope, pass *node, t *lb.Table, proxyHost stri
 			t.AddTo("remove_request_headers", n.Directive, name)
 			continue
 		}
+		if isOwn(lower, value) {
+			n.Unneeded("it passes as it comes")
+			continue
+		}
 		text, notes, err := g.text(value, s)
 		if err != nil {
 			n.Impossible("%v", err)
 			continue
 		}
 		n.Translated()
+		if text == "" {
+			t.AddTo("remove_request_headers", n.Directive, name)
+			continue
+		}
 		dropName(t, name)
 		own := map[string]string{"x-forwarded-for": "{client_ip}", "x-forwarded-proto": map[bool]string{true: "https", false: "http"}[g.tls], "x-forwarded-host": "{host}"}[lower]
 		if lower == "x-forwarded-proto" && text == "{scheme}" || own != "" && own == text {
@@ -60,6 +68,12 @@ func (g *group) requestHeaders(s *scope, pass *node, t *lb.Table, proxyHost stri
 	if len(set) > 0 {
 		t.Set("set_request_headers", set)
 	}
+}
+
+// isOwn reports whether a header gets the value that it has: those that clients may not write
+// aside.
+func isOwn(lower, value string) bool {
+	return value == "$http_"+strings.ReplaceAll(lower, "-", "_") && !strings.HasPrefix(lower, "x-forwarded-") && lower != "x-real-ip" && lower != "forwarded"
 }
 
 // dropName takes a header off the list of those that are removed.
@@ -105,10 +119,15 @@ var decorated = []int{200, 201, 204, 206, 301, 302, 303, 304, 307, 308}
 // responseHeaders writes what clients get: add_header of the nearest level, and what
 // is hidden. status is that of a generated response, 0 for responses of servers.
 func (g *group) responseHeaders(s *scope, t *lb.Table, status int) {
+	g.charset(s, t, status)
 	for _, n := range s.all("add_header") {
 		name, value := n.arg(0), n.arg(1)
 		if value == "" {
 			n.Unneeded("a header without a value is not sent")
+			continue
+		}
+		if slices.Contains(noted, strings.ToLower(name)) {
+			n.Unneeded("mcplb writes it itself")
 			continue
 		}
 		if status != 0 && !n.has("always") && !slices.Contains(decorated, status) {
@@ -118,6 +137,10 @@ func (g *group) responseHeaders(s *scope, t *lb.Table, status int) {
 		text, notes, err := g.text(value, s)
 		if err != nil {
 			n.Impossible("%v", err)
+			continue
+		}
+		if text == "" {
+			n.Unneeded("a header without a value is not sent")
 			continue
 		}
 		old, _ := t.Get("add_response_headers").(lb.Inline)
@@ -142,6 +165,28 @@ func (g *group) responseHeaders(s *scope, t *lb.Table, status int) {
 			continue
 		}
 		t.AddTo("remove_response_headers", n.Directive, n.arg(0))
+	}
+}
+
+// charsetTypes are the media types to which nginx adds a charset.
+var charsetTypes = []string{"text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"}
+
+// charset adds the charset to the media type of a generated response; those of servers pass.
+func (g *group) charset(s *scope, t *lb.Table, status int) {
+	n := s.last("charset")
+	if n == nil || n.arg(0) == "off" || strings.Contains(n.arg(0), "$") {
+		return
+	}
+	if status == 0 {
+		t.Differ(n.Directive, "", "charset %s: Content-Type passes as the server writes it", n.arg(0))
+		return
+	}
+	respond, _ := t.Get("respond").(lb.Inline)
+	for i, p := range respond {
+		if kind, _ := p.Value.(string); p.Key == "content_type" && slices.Contains(charsetTypes, kind) {
+			respond[i].Value = kind + "; charset=" + n.arg(0)
+			n.Translated()
+		}
 	}
 }
 

@@ -10,14 +10,22 @@ import (
 	"mcplb/cmd/mcplb/convert/lb"
 )
 
-// routeLimits writes the limits of a location.
-func (g *group) routeLimits(s *scope, t *lb.Table) {
-	var limits []lb.Inline
+// routeLimits writes the limits of a location, and returns the conditions of the requests that its
+// zones do not count, with the limits that are left for them.
+func (g *group) routeLimits(s *scope, t *lb.Table) (free []*lb.Table) {
+	var limits, rest []lb.Inline
+	var uncounted []*lb.Table
 	for _, n := range s.limiting("limit_req") {
-		limit, err := g.requestLimit(n)
+		limit, exempt, err := g.requestLimit(n)
+		if err == nil {
+			uncounted, err = joined(uncounted, exempt)
+		}
 		if err != nil {
 			n.Impossible("%v", err)
 			continue
+		}
+		if len(exempt) == 0 {
+			rest = append(rest, limit)
 		}
 		limits = append(limits, limit)
 		t.Set("limit", limits, n.Directive)
@@ -28,16 +36,23 @@ func (g *group) routeLimits(s *scope, t *lb.Table) {
 		t.Differ(n.Directive, "limit", "%s", note)
 	}
 	for _, n := range s.limiting("limit_conn") {
-		key, _, err := g.c.zone("limit_conn_zone", n.arg(0))
+		key, _, exempt, err := g.zone("limit_conn_zone", n.arg(0))
 		count, bad := number(n.arg(1))
 		if err == nil && bad != nil {
 			err = bad
+		}
+		if err == nil {
+			uncounted, err = joined(uncounted, exempt)
 		}
 		if err != nil {
 			n.Impossible("%v", err)
 			continue
 		}
-		limits = append(limits, lb.Inline{{Key: "key", Value: key}, {Key: "concurrency", Value: count}, {Key: "over", Value: "reject"}})
+		limit := lb.Inline{{Key: "key", Value: key}, {Key: "concurrency", Value: count}, {Key: "over", Value: "reject"}}
+		if len(exempt) == 0 {
+			rest = append(rest, limit)
+		}
+		limits = append(limits, limit)
 		t.Set("limit", limits, n.Directive)
 		t.Differ(n.Directive, "limit", "requests under way, not connections with one; over it 429, not limit_conn_status")
 	}
@@ -46,6 +61,26 @@ func (g *group) routeLimits(s *scope, t *lb.Table) {
 			n.Unneeded("over a limit: 429; refusals are counted, and logged by reason")
 		}
 	}
+	for _, conditions := range uncounted {
+		one := conditions.Clone()
+		if len(rest) > 0 {
+			one.Set("limit", rest)
+		}
+		free = append(free, one)
+	}
+	return free
+}
+
+// joined returns the conditions of the requests that the zones of a location do not count: those
+// of all zones have to be the same, if there are any.
+func joined(before, exempt []*lb.Table) ([]*lb.Table, error) {
+	if len(before) == 0 || len(exempt) == 0 {
+		return slices.Concat(before, exempt), nil
+	}
+	if !slices.EqualFunc(before, exempt, (*lb.Table).Equal) {
+		return before, errors.New("another zone of the location has other exceptions: write a location for each")
+	}
+	return before, nil
 }
 
 // limiting returns the directives of a kind that limit: none in a dry run.
@@ -133,20 +168,20 @@ func limitHeader(l lb.Inline) string {
 }
 
 // requestLimit translates limit_req zone=NAME [burst=N] [nodelay].
-func (g *group) requestLimit(n *node) (lb.Inline, error) {
+func (g *group) requestLimit(n *node) (limit lb.Inline, exempt []*lb.Table, err error) {
 	name, _ := n.option("zone")
-	key, zone, err := g.c.zone("limit_req_zone", name)
+	key, zone, exempt, err := g.zone("limit_req_zone", name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	rate, err := zoneRate(zone)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	burst := 0
 	if value, ok := n.option("burst"); ok {
 		if burst, err = number(value); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	over := "delay"
@@ -156,11 +191,11 @@ func (g *group) requestLimit(n *node) (lb.Inline, error) {
 	if g.c.zoneUses[name]++; g.c.zoneUses[name] == 2 {
 		g.c.config.RateLimit.Differ(zone.Directive, "", "zone %s: each route counts by itself", name)
 	}
-	limit := lb.Inline{{Key: "key", Value: key}, {Key: "rate", Value: rate}}
+	limit = lb.Inline{{Key: "key", Value: key}, {Key: "rate", Value: rate}}
 	if over == "delay" {
 		burst = 0 // nginx lets them through at the rate
 	}
-	return append(limit, lb.Pair{Key: "burst", Value: burst + 1}, lb.Pair{Key: "over", Value: over}), nil
+	return append(limit, lb.Pair{Key: "burst", Value: burst + 1}, lb.Pair{Key: "over", Value: over}), exempt, nil
 }
 
 // zone returns the key of a zone, in mcplb's words.
@@ -169,7 +204,15 @@ func (c *converter) zone(kind, name string) (key string, zone *node, err error) 
 	if zone == nil {
 		return "", nil, fmt.Errorf("there is no zone %q", name)
 	}
-	switch variable := zone.arg(0); {
+	if key, err = limitKey(zone.arg(0)); err == nil {
+		zone.Translated()
+	}
+	return key, zone, err
+}
+
+// limitKey returns what a variable counts, in mcplb's words.
+func limitKey(variable string) (key string, err error) {
+	switch {
 	case variable == "$binary_remote_addr" || variable == "$remote_addr" || variable == "$realip_remote_addr":
 		key = "source"
 	case variable == "$http_mcp_session_id":
@@ -181,10 +224,9 @@ func (c *converter) zone(kind, name string) (key string, zone *node, err error) 
 	case strings.HasPrefix(variable, "$http_") && variable != "$http_host":
 		key = "header:" + headerName(variable)
 	default:
-		return "", nil, fmt.Errorf("mcplb's limits are by source, session, route, header or principal, not by %s", variable)
+		return "", fmt.Errorf("mcplb's limits are by source, session, route, header or principal, not by %s", variable)
 	}
-	zone.Translated()
-	return key, zone, nil
+	return key, nil
 }
 
 // zoneRate returns the rate of a zone, per second.

@@ -29,12 +29,49 @@ type rule struct {
 
 // rules are the routes of one server.
 type rules struct {
-	g       *group
-	server  *scope
-	list    []rule
-	regular int  // locations with regular expressions so far
-	any     bool // there is one
-	root    bool // a route takes what no other takes
+	g        *group
+	server   *scope
+	list     []rule
+	branches []branch // of the location that is translated
+	regular  int      // locations with regular expressions so far
+	any      bool     // there is one
+	root     bool     // a route takes what no other takes
+}
+
+// branch is an if of a location that answers nothing, but passes its requests on otherwise.
+type branch struct {
+	level        *scope
+	alternatives []*lb.Table
+}
+
+// chooses reports whether the block of an if does no more than pass on, with other headers of
+// responses or to other servers. A rewrite of its location could keep nginx from asking for it.
+func (s *scope) chooses() bool {
+	loc := s.parent
+	if loc.node.name != "location" || len(loc.own["proxy_pass"]) == 0 || len(loc.own["rewrite"])+len(loc.own["internal"]) > 0 {
+		return false
+	}
+	return len(s.node.inner) > 0 && !slices.ContainsFunc(s.node.inner, func(n *node) bool {
+		return n.name != "add_header" && n.name != "proxy_pass" && n.name != "access_log"
+	})
+}
+
+// branch writes the routes of the ifs of a location that choose: of those that hold, the last
+// counts.
+func (r *rules) branch(branches []branch, conditions *lb.Table, priority int) {
+	if priority > 0 {
+		priority++
+	}
+	for _, b := range slices.Backward(branches) {
+		for _, n := range b.level.own["access_log"] {
+			n.Unneeded("there is one access log")
+		}
+		for _, c := range b.alternatives {
+			both := conditions.Clone()
+			both.Merge(c)
+			r.guarded(b.level, both, priority)
+		}
+	}
 }
 
 func (r *rules) add(priority int, conditions *lb.Table, effects *lb.Table) {
@@ -58,6 +95,9 @@ func (g *group) addServer(s *scope, isDefault bool) {
 		}
 		if !r.root {
 			r.fallback(s)
+		}
+		for _, loc := range s.kids {
+			r.withoutSlash(loc)
 		}
 	}
 	hosts := s.names()
@@ -114,9 +154,11 @@ func (r *rules) phase(s *scope, conditions *lb.Table, priority int) (all bool) {
 				r.redirects(n, where, conditions, effects, priority)
 			}
 		case "if":
-			if !all {
-				r.ifBlock(n, s, conditions, priority)
+			if all {
+				n.Unneeded("the level has answered before")
+				continue
 			}
+			all = r.ifBlock(n, s, conditions, priority)
 		}
 	}
 	return all
@@ -148,8 +190,9 @@ func (r *rules) prioritized(priority int) int {
 	return priority - len(r.list)
 }
 
-// ifBlock translates an if whose block answers.
-func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority int) {
+// ifBlock translates an if whose block answers. It reports whether that takes every request of
+// the level.
+func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority int) (all bool) {
 	inner := newScope(n, parent)
 	alternatives, holds, err := r.g.condition(n)
 	if err != nil {
@@ -157,7 +200,7 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 		for _, child := range n.inner {
 			child.Impossible("the condition of its if is not possible")
 		}
-		return
+		return false
 	}
 	n.Translated()
 	if !holds {
@@ -165,9 +208,9 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 		for _, child := range n.inner {
 			child.Unneeded("the condition of its if never holds here")
 		}
-		return
+		return false
 	}
-	for _, child := range n.inner {
+	for i, child := range n.inner {
 		switch child.name {
 		case "return", "rewrite":
 			effects, where, err := r.g.answer(child, inner)
@@ -176,19 +219,36 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 			}
 			if err != nil {
 				child.Impossible("%v", err)
-				return
+				return false
 			}
-			for _, c := range alternatives {
-				both := conditions.Clone()
-				both.Merge(c)
-				r.add(r.prioritized(priority), both, effects)
+			for _, rest := range n.inner[i+1:] {
+				if rest.name != "add_header" {
+					rest.Unneeded("the if has answered before")
+				}
 			}
-			return
+			return r.answerIf(alternatives, conditions, effects, priority)
 		}
 	}
-	for _, child := range n.inner {
-		child.Impossible("in an if, mcplb answers (return): other directives hold for a location")
+	if inner.chooses() {
+		r.branches = append(r.branches, branch{inner, alternatives})
+		return false
 	}
+	for _, child := range n.inner {
+		child.Impossible("in an if, mcplb answers (return), or passes on with other headers or to other servers")
+	}
+	return false
+}
+
+// answerIf adds the routes of an if that answers. It reports whether one of its conditions always
+// holds.
+func (r *rules) answerIf(alternatives []*lb.Table, conditions, effects *lb.Table, priority int) (all bool) {
+	for _, c := range alternatives {
+		both := conditions.Clone()
+		both.Merge(c)
+		r.add(r.prioritized(priority), both, effects)
+		all = all || c.Empty()
+	}
+	return all
 }
 
 // location translates a location and those in it.
@@ -205,6 +265,11 @@ func (r *rules) location(s *scope) {
 	conditions, priority, err := r.place(n)
 	if err != nil {
 		n.Impossible("%v", err)
+		for _, child := range n.inner {
+			if _, free := needless[child.name]; !free && child.name != "location" {
+				child.Impossible("its location is not possible")
+			}
+		}
 		return
 	}
 	for _, c := range conditions {
@@ -214,17 +279,33 @@ func (r *rules) location(s *scope) {
 
 // at writes the routes of a location for one of its paths.
 func (r *rules) at(s *scope, conditions *lb.Table, priority int) {
-	r.access(s, conditions, priority)
+	start := len(r.list)
+	for _, n := range s.own["limit_except"] {
+		r.limitExcept(s, n, conditions, priority)
+	}
 	before := len(r.list)
+	r.branches = nil
 	answered := r.phase(s, conditions, priority)
+	branches := r.branches
 	for i := before; i < len(r.list) && priority > 0; i++ {
 		r.list[i].priority = max(r.list[i].priority, priority+1)
 	}
 	if answered {
 		r.list[len(r.list)-1].priority = priority
+		for _, n := range slices.Concat(s.own["allow"], s.own["deny"]) {
+			n.Unneeded("the location answers before it asks for the source")
+		}
 		return
 	}
-	r.guarded(s, conditions, priority)
+	r.access(s, conditions, priority, slices.Clone(r.list[before:]))
+	served := len(r.list)
+	if target := r.passedOn(s); target != nil {
+		r.at(target, conditions, priority)
+	} else {
+		r.branch(branches, conditions, priority)
+		r.guarded(s, conditions, priority)
+	}
+	r.denyNarrower(conditions, start, served)
 }
 
 // notFound is the answer of a level where nginx would look for a file.
@@ -238,5 +319,10 @@ func (g *group) notFound(s *scope, why string) *lb.Table {
 
 // fallback answers what no location takes.
 func (r *rules) fallback(s *scope) {
+	if target := r.passedOn(s); target != nil {
+		r.at(target, &lb.Table{}, 0)
+		return
+	}
+	r.g.files(s)
 	r.add(0, &lb.Table{}, r.g.notFound(s, "no location takes it: nginx would look for a file"))
 }

@@ -1,7 +1,6 @@
 package nginx
 
 import (
-	"maps"
 	"net"
 	"path/filepath"
 	"slices"
@@ -66,7 +65,36 @@ func (g *group) write() {
 		s.node.Translated()
 		g.addServer(s, i == 0)
 	}
+	g.otherTimes()
 	g.finish()
+}
+
+// ofAddress are the times and sizes that a frontend has for all its requests.
+var ofAddress = []string{"client_header_timeout", "client_body_timeout", "send_timeout", "keepalive_timeout", "keepalive_requests", "large_client_header_buffers"}
+
+// otherTimes accounts for the times and sizes of levels other than the default server.
+func (g *group) otherTimes() {
+	for _, s := range g.servers {
+		g.timesBelow(s)
+	}
+}
+
+func (g *group) timesBelow(s *scope) {
+	for _, name := range ofAddress {
+		usual := g.servers[0].last(name)
+		for _, n := range s.own[name] {
+			switch {
+			case n == usual:
+			case usual != nil && slices.Equal(n.args, usual.args):
+				n.Translated()
+			default:
+				g.frontend.Differ(n.Directive, "", "%s: that of the address's default server counts for all its requests", n.Text)
+			}
+		}
+	}
+	for _, kid := range s.kids {
+		g.timesBelow(kid)
+	}
 }
 
 // name names the frontend: by its first server's name, or its port.
@@ -196,23 +224,4 @@ func (g *group) finish() {
 		}
 	}
 	g.cookies()
-}
-
-// cookies takes over the cookie of "sticky cookie".
-func (g *group) cookies() {
-	for _, name := range slices.Sorted(maps.Keys(g.c.upstreams)) { // the same in every run
-		u := g.c.upstreams[name]
-		for _, n := range u.node.inner {
-			if n.name != "sticky" || n.arg(0) != "cookie" || n.arg(1) == "" {
-				continue
-			}
-			used := false
-			for key, b := range g.c.backends {
-				used = used || strings.HasPrefix(key, "http "+u.name+" ") && (g.frontend.Get("backend") == b.Name || slices.ContainsFunc(g.frontend.Routes, func(t *lb.Table) bool { return t.Get("backend") == b.Name }))
-			}
-			if used {
-				g.frontend.Sticky.Set("cookie", n.arg(1), n.Directive)
-			}
-		}
-	}
 }

@@ -17,6 +17,7 @@ type target struct {
 	tls  bool
 	path string // "" = the request's
 	host string // $proxy_host
+	note string // what differs
 }
 
 // choice is a target and for which requests it is.
@@ -31,9 +32,15 @@ func (g *group) targets(s *scope, n *node) (all []choice, err error) {
 	variable := regexp.MustCompile(`^(?:(https?)://)?\$\{?(\w+)\}?(/.*|\$request_uri)?$`).FindStringSubmatch(url)
 	if variable == nil {
 		t, err := g.target(s, url)
+		if err == nil && url != n.arg(0) && t.path != "" {
+			err = fixedPath(url)
+		}
 		return []choice{{&lb.Table{}, t}}, err
 	}
 	scheme, rest := variable[1], variable[3]
+	if strings.HasPrefix(rest, "/") {
+		return nil, fixedPath(url)
+	}
 	join := func(value string) string {
 		if scheme != "" {
 			value = scheme + "://" + value
@@ -45,6 +52,41 @@ func (g *group) targets(s *scope, n *node) (all []choice, err error) {
 		return nil, fmt.Errorf("mcplb's routes name their backend, and $%s is known at run time alone", variable[2])
 	}
 	return g.mapped(s, m, join)
+}
+
+// fixedPath says what a path in a proxy_pass with a variable means.
+func fixedPath(url string) error {
+	return fmt.Errorf("with a variable in proxy_pass, nginx asks for this path whatever the request's is: write the name in place of the variable, or leave out the path: %q", url)
+}
+
+// built translates the path of a proxy_pass that is built of variables: the request's own, or what
+// the regular expression of the location leaves of it. note says what differs.
+func (s *scope) built(path string) (by, note string, ok bool) {
+	bare, query := cutQuery(path)
+	if !query {
+		note = "the query of requests is passed on, too"
+	}
+	if bare == "$uri" {
+		return "", strings.TrimPrefix(note+"; the path is passed on as it came, not normalized", "; "), true
+	}
+	if loc := s.node; loc.name != "location" || !strings.HasPrefix(loc.arg(0), "~") {
+		return "", "", false
+	}
+	expression := s.node.arg(1)
+	if _, by, ok = lb.ChangedPrefix(expression, bare); !ok {
+		return "", "", false
+	}
+	return by + "/", note, true
+}
+
+// cutQuery cuts the query off a path.
+func cutQuery(path string) (bare string, query bool) {
+	for _, suffix := range []string{"$is_args$args", "?$args", "?$query_string", "$is_args$query_string"} {
+		if bare, query = strings.CutSuffix(path, suffix); query {
+			return bare, true
+		}
+	}
+	return path, false
 }
 
 // substitute puts in the values of variables that are set to a text.
@@ -138,7 +180,7 @@ func (g *group) target(s *scope, url string) (t target, err error) {
 	}
 	rest = strings.TrimSuffix(rest, "$request_uri")
 	name, path := rest, ""
-	if i := strings.IndexByte(rest, '/'); i >= 0 {
+	if i := strings.IndexAny(rest, "/$"); i > 0 {
 		name, path = rest[:i], rest[i:]
 	}
 	if strings.Contains(name, "$") || name == "" {
@@ -150,11 +192,9 @@ func (g *group) target(s *scope, url string) (t target, err error) {
 	}
 	t.host = strings.TrimSuffix(t.host, ":"+t.port) // as nginx writes it
 	if strings.Contains(path, "$") {
-		switch path {
-		case "/$request_uri", "/$1", "$uri", "/$uri":
-			return t, fmt.Errorf("mcplb changes paths by prefixes: %q", url)
+		if t.path, t.note, ok = s.built(path); !ok {
+			return t, fmt.Errorf("mcplb changes paths by prefixes, not by variables: %q", url)
 		}
-		return t, fmt.Errorf("mcplb changes paths by prefixes, not by variables: %q", url)
 	}
 	if t.up = g.c.upstreams[name]; t.up == nil {
 		t.up = &upstream{name: name}

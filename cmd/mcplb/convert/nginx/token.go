@@ -83,7 +83,6 @@ func (x *lexer) quoted(quote byte) (string, error) {
 			if x.text != "" && !strings.ContainsRune(" \t\r\n;{)", rune(x.text[0])) {
 				return "", errAfterQuote
 			}
-			x.text = strings.TrimPrefix(x.text, ")") // of "if (... "x")"
 			return unescape(raw), nil
 		}
 	}

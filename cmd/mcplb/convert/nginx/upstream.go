@@ -222,7 +222,7 @@ var upstreamDirectives = map[string]func(x *use, n *node){
 	"sticky": func(x *use, n *node) {
 		switch n.arg(0) {
 		case "cookie":
-			x.backend.Differ(n.Directive, "", "sticky.cookie of the frontend; the value is a hash of the server's name")
+			x.backend.Differ(n.Directive, "", "the cookie is one of the frontend or of its routes; its value is a hash of the server's name")
 		default:
 			n.Impossible("mcplb keeps clients by cookie, address or MCP session, not by sticky %s", n.arg(0))
 		}
@@ -329,6 +329,8 @@ func (x *use) settings() {
 	if bind := x.in.last("proxy_bind"); bind != nil {
 		if addr, err := network(bind.arg(0)); err == nil && !strings.Contains(addr, "/") && len(bind.args) == 1 {
 			b.Set("source", []string{addr}, bind.Directive)
+		} else if bind.arg(0) != "off" {
+			bind.Impossible("mcplb connects from addresses of its own, which are fixed: %s", strings.Join(bind.args, " "))
 		}
 	}
 	b.Check.Set("type", "tcp")
@@ -346,11 +348,10 @@ func (x *use) secure() {
 	if n := x.in.last("proxy_ssl_verify"); n != nil {
 		t.Set("verify", n.arg(0) == "on", n.Directive)
 	}
-	for _, file := range [][2]string{{"proxy_ssl_trusted_certificate", "ca"}, {"proxy_ssl_certificate", "cert"}, {"proxy_ssl_certificate_key", "key"}} {
-		if n := x.in.last(file[0]); n != nil {
-			t.Set(file[1], x.c.path(n.arg(0)), n.Directive)
-		}
+	if n := x.in.last("proxy_ssl_trusted_certificate"); n != nil {
+		t.Set("ca", x.c.path(n.arg(0)), n.Directive)
 	}
+	x.certificate(t)
 	if n := x.in.last("proxy_ssl_name"); n != nil && !strings.Contains(n.arg(0), "$") {
 		t.Set("server_name", n.arg(0), n.Directive)
 	} else if n != nil {
@@ -372,6 +373,20 @@ func (x *use) secure() {
 		if n := x.in.last(name); n != nil {
 			t.Differ(n.Directive, "", "%s: mcplb's own settings", name)
 		}
+	}
+}
+
+// certificate writes the certificate that the balancer shows to servers, and its key.
+func (x *use) certificate(t *lb.Table) {
+	cert, key := x.in.last("proxy_ssl_certificate"), x.in.last("proxy_ssl_certificate_key")
+	switch {
+	case cert != nil && key != nil && cert.arg(0) != "" && key.arg(0) != "":
+		t.Set("cert", x.c.path(cert.arg(0)), cert.Directive)
+		t.Set("key", x.c.path(key.arg(0)), key.Directive)
+	case cert != nil:
+		cert.Impossible("it has no proxy_ssl_certificate_key")
+	case key != nil:
+		key.Impossible("it has no proxy_ssl_certificate")
 	}
 }
 

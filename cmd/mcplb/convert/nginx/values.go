@@ -3,6 +3,7 @@ package nginx
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -146,6 +147,37 @@ func cutVariable(s string) (name, rest string, err error) {
 	return s[:n], s[n:], nil
 }
 
+// decided returns the value of a map of a variable that is the same for all requests here.
+func (g *group) decided(name string) (value string, ok bool) {
+	m := g.c.maps[name]
+	if m == nil || m.name != "map" {
+		return "", false
+	}
+	is, ok := g.known(m.arg(0))
+	if !ok || slices.ContainsFunc(m.inner, func(line *node) bool {
+		return len(line.args) != 1 || line.name == "include" || strings.HasPrefix(line.name, "~") || strings.Contains(line.arg(0), "$")
+	}) {
+		return "", false
+	}
+	m.Translated()
+	return m.valueOf(is), true
+}
+
+// forwardedProto reports whether a map gives X-Forwarded-Proto, or the scheme where there is none.
+func (g *group) forwardedProto(name string) bool {
+	m := g.c.maps[name]
+	if m == nil || m.name != "map" || m.arg(0) != "$http_x_forwarded_proto" {
+		return false
+	}
+	for _, line := range m.inner {
+		if line.name != "default" && line.name != "" || line.arg(0) != "$http_x_forwarded_proto" && line.arg(0) != "$scheme" {
+			return false
+		}
+	}
+	m.Translated()
+	return true
+}
+
 // variable returns what stands for a variable.
 func (g *group) variable(name string, in *scope) (value, note string, err error) {
 	switch name {
@@ -181,6 +213,12 @@ func (g *group) variable(name string, in *scope) (value, note string, err error)
 			note = strings.Join(notes, "; ")
 		}
 		return inner, note, err
+	}
+	if value, ok := g.decided(name); ok {
+		return strings.ReplaceAll(value, "{", "{{"), "", nil
+	}
+	if g.forwardedProto(name) {
+		name = "http_x_forwarded_proto"
 	}
 	if value, ok := g.c.constant(name); ok {
 		return strings.ReplaceAll(value, "{", "{{"), "", nil
