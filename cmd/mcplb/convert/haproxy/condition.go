@@ -21,6 +21,7 @@ const (
 	source             // CIDRs
 	sni                // names of the ClientHello
 	rate               // a counter is greater than limit
+	size               // the body is longer than limit
 	hello              // the connection begins with a ClientHello
 )
 
@@ -107,7 +108,7 @@ func join(a, b conjunction) (joined conjunction, possible bool, err error) {
 			continue
 		}
 		i := slices.IndexFunc(joined, func(k literal) bool {
-			return k.fact == l.fact && (k.fact == pathIs || strings.EqualFold(k.name, l.name)) && k.not == l.not && k.fact != rate
+			return k.fact == l.fact && (k.fact == pathIs || strings.EqualFold(k.name, l.name)) && k.not == l.not && k.fact != rate && k.fact != size
 		})
 		if i < 0 {
 			joined = append(joined, l)
