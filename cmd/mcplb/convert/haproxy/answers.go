@@ -93,6 +93,7 @@ func redirectAction(g *group, l *line, args []string) (step, error) {
 
 func returnAction(g *group, l *line, args []string) (step, error) {
 	status, kind, body := 200, "", ""
+	var page *response
 	usual := slices.Contains(args, "default-errorfiles")
 	args = slices.DeleteFunc(slices.Clone(args), func(w string) bool { return w == "default-errorfiles" })
 	var headers [][2]string
@@ -118,11 +119,11 @@ func returnAction(g *group, l *line, args []string) (step, error) {
 			}
 			body = string(text)
 		case "errorfile":
-			text, contentType, err := g.readPage(value)
+			r, err := g.readPage(value, strconv.Itoa(status))
 			if err != nil {
-				return step{}, fmt.Errorf("the file of its body cannot be read: %w", err)
+				return step{}, fmt.Errorf("the file of its body cannot be used: %w", err)
 			}
-			body, kind = text, contentType
+			page = &r
 		case "hdr":
 			if i+2 >= len(args) {
 				return step{}, errors.New("a header has a name and a value")
@@ -141,7 +142,10 @@ func returnAction(g *group, l *line, args []string) (step, error) {
 		if kind != "" {
 			respond = append(respond, lb.Pair{Key: "content_type", Value: kind})
 		}
-		if !usual || !g.respondPage(t, g.ownerOf(l), strconv.Itoa(status)) {
+		switch {
+		case page != nil:
+			page.write(t, l)
+		case !usual || !g.respondPage(t, g.ownerOf(l), strconv.Itoa(status)):
 			t.Set("respond", respond, l.Directive)
 		}
 		l.Translated()

@@ -1,7 +1,7 @@
 package haproxy
 
 import (
-	"bytes"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -84,35 +84,66 @@ func (g *group) respondPage(t *lb.Table, owner *proxy, status string) (ok bool) 
 			return false
 		}
 	}
-	body, contentType, err := g.readPage(found.file)
+	r, err := g.readPage(found.file, status)
 	if err != nil {
-		t.Differ(found.l.Directive, "", "%s cannot be read here: write its text as the body of respond", found.file)
+		found.l.Impossible("it is the answer of a route, and cannot be read here (%v): write its text as the body of respond", err)
 		return false
 	}
-	n, _ := strconv.Atoi(status)
-	t.Set("respond", lb.Inline{{Key: "status", Value: n}, {Key: "body", Value: body}, {Key: "content_type", Value: contentType}}, found.l.Directive)
-	t.Differ(found.l.Directive, "respond", "the body of %s at the time of the conversion is written", found.file)
+	r.write(t, found.l)
+	t.Differ(found.l.Directive, "respond", "what %s has at the time of the conversion is written", found.file)
 	return true
 }
 
-// readPage returns the body of an errorfile, which is a complete response, and its type.
-func (g *group) readPage(file string) (body, contentType string, err error) {
+// response is a response that a file has.
+type response struct {
+	status     int
+	kind, body string
+	headers    lb.Inline // beside Content-Type
+}
+
+// framing are the headers of a file that are the connection's own.
+var framing = []string{"Connection", "Content-Length", "Content-Type", "Keep-Alive", "Transfer-Encoding"}
+
+// readPage reads an errorfile, which is a complete response: its status counts, whatever that
+// for which it stands.
+func (g *group) readPage(file, status string) (r response, err error) {
 	text, err := g.env.ReadFile(file)
 	if err != nil {
-		return "", "", err
+		return r, err
 	}
-	contentType = "text/html"
-	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
-	head, rest, ok := bytes.Cut(text, []byte("\n\n"))
-	if !ok || !bytes.HasPrefix(head, []byte("HTTP/")) {
-		return string(text), contentType, nil
+	r.status, _ = strconv.Atoi(status)
+	r.kind = "text/html"
+	head, body, ok := strings.Cut(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n\n")
+	first, fields, _ := strings.Cut(head, "\n")
+	if !strings.HasPrefix(first, "HTTP/") || !ok {
+		r.body = string(text)
+		return r, nil
 	}
-	for field := range strings.Lines(string(head)) {
-		if name, value, ok := strings.Cut(field, ":"); ok && http.CanonicalHeaderKey(name) == "Content-Type" {
-			contentType = strings.TrimSpace(value)
+	r.body = body
+	if words := strings.Fields(first); len(words) > 1 {
+		r.status, _ = strconv.Atoi(words[1])
+	}
+	if r.status < 200 || r.status > 599 {
+		return r, fmt.Errorf("it has no status in its first line: %q", first)
+	}
+	for field := range strings.Lines(fields) {
+		name, value, _ := strings.Cut(field, ":")
+		switch name, value = http.CanonicalHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value); {
+		case name == "Content-Type":
+			r.kind = value
+		case name != "" && !slices.Contains(framing, name):
+			r.headers = append(r.headers, lb.Pair{Key: name, Value: strings.ReplaceAll(value, "{", "{{")})
 		}
 	}
-	return string(rest), contentType, nil
+	return r, nil
+}
+
+// write makes a route answer with the response.
+func (r response) write(t *lb.Table, l *line) {
+	t.Set("respond", lb.Inline{{Key: "status", Value: r.status}, {Key: "body", Value: r.body}, {Key: "content_type", Value: r.kind}}, l.Directive)
+	for _, h := range r.headers {
+		setInline(t, "set_response_headers", h.Key, h.Value, l)
+	}
 }
 
 // ownerOf returns the section in which a rule stands.

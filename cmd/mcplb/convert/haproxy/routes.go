@@ -123,6 +123,12 @@ func (c *chain) emit(w way) {
 			route.Delete(key)
 		}
 	}
+	if !generated {
+		c.g.forwardFor(c.g.proxy, route)
+		if w.backend != nil {
+			c.g.forwardFor(w.backend, route)
+		}
+	}
 	c.respond(w, responses, generated)
 }
 
@@ -258,8 +264,8 @@ func (g *group) addRoutes(final *proxy) {
 	}
 	steps = slices.Concat(g.monitorStep(), steps, g.useSteps(crit))
 	start := &lb.Table{}
+	g.proxy.options["forwardfor"].directive().Translated()
 	start.Set("remove_request_headers", []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"})
-	g.forwardFor(g.proxy, start)
 	if l := g.uniqueID; l != nil && l.arg(1) != "" {
 		setInline(start, "set_request_headers", l.arg(1), "{request_id}", l)
 		start.Differ(l.Directive, "set_request_headers", "an identifier of mcplb's form")
@@ -329,7 +335,8 @@ func (g *group) finish(routes []*lb.Table) {
 	}
 }
 
-// forwardFor keeps mcplb's X-Forwarded-For where the option is on.
+// forwardFor keeps mcplb's X-Forwarded-For where the option is on, which counts after all rules:
+// what they have removed is that of the client.
 func (g *group) forwardFor(p *proxy, route *lb.Table) {
 	l := p.options["forwardfor"]
 	if l == nil {
@@ -368,15 +375,9 @@ func (g *group) backendSteps(b *proxy) []step {
 	if steps, done := b.steps[g]; done {
 		return onlyRequests(steps)
 	}
+	b.options["forwardfor"].directive().Translated()
 	c := &criteria{named: b.acls, group: g, used: map[*line]bool{}}
-	var steps []step
-	if l := b.options["forwardfor"]; l != nil {
-		steps = append(steps, step{l: l, when: condition{{}}, apply: func(t *lb.Table) error {
-			g.forwardFor(b, t)
-			return nil
-		}})
-	}
-	steps = append(steps, g.readSteps(b, c)...)
+	steps := g.readSteps(b, c)
 	b.steps[g] = steps
 	markUsed(b, c)
 	return onlyRequests(steps)

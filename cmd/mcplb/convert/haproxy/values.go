@@ -101,8 +101,8 @@ func (g *group) format(l *line, t *lb.Table, s string) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			if value, err = flagged(flags, value); err != nil {
-				return "", err
+			if strings.Contains(flags, "+Q") && quotable[name] {
+				value = `"` + value + `"`
 			}
 			b.WriteString(value)
 			s = rest
@@ -122,19 +122,9 @@ func hostNow(t *lb.Table) string {
 	return "{host}"
 }
 
-// flagged returns a value as the flags of its format want it.
-func flagged(flags, value string) (string, error) {
-	for flag := range strings.SplitSeq(flags, ",") {
-		switch flag {
-		case "", "-Q", "-X", "-E":
-		case "+Q":
-			value = `"` + value + `"`
-		default:
-			return "", fmt.Errorf("mcplb has no form %%{%s} of a value", flag)
-		}
-	}
-	return value, nil
-}
+// quotable are the log variables that the flag +Q puts in quotes. Samples, %[...], are never
+// quoted in headers and locations.
+var quotable = map[string]bool{"%HM": true, "%HU": true, "%HP": true, "%HQ": true, "%b": true, "%s": true, "%f": true, "%ft": true, "%ID": true, "%sslv": true}
 
 // cutFetch cuts %{flags}[sample] or %{flags}variable from the beginning of a format.
 func cutFetch(s string) (flags, name, rest string, err error) {
