@@ -117,6 +117,9 @@ func (c *chain) emit(w way) {
 	}
 	generated := route.Has("deny") || route.Has("respond") || route.Has("redirect")
 	responses := slices.Concat(c.after, w.responses, c.front)
+	if w.backend != nil && len(w.backend.servers) == 0 {
+		responses = c.after // there is no response that http-response could see
+	}
 	if generated {
 		responses = c.after
 		for _, key := range []string{"set_request_headers", "add_request_headers", "remove_request_headers", "strip_prefix", "add_prefix", "timeout_server", "timeout_stream", "backend", "limit", "max_body"} {
