@@ -41,6 +41,10 @@ type way struct {
 
 // walk follows the rules from a way on.
 func (c *chain) walk(w way, steps []step) {
+	if c.full {
+		c.tooMany(steps)
+		return
+	}
 	for i, s := range steps {
 		var err error
 		if s.when, err = w.headers.before(changeOf(w.route).before(s.when)); err != nil {
@@ -137,6 +141,10 @@ func (c *chain) emit(w way) {
 
 // respond follows the rules of responses from a way on that has ended.
 func (c *chain) respond(w way, responses []step, generated bool) {
+	if c.full {
+		c.tooMany(responses)
+		return
+	}
 	for i, s := range responses {
 		if s.when.follows(w.conditions) {
 			applyResponse(s, w.route)
@@ -162,6 +170,15 @@ func (c *chain) respond(w way, responses []step, generated bool) {
 		}
 	}
 	c.write(w, generated)
+}
+
+// tooMany accounts for rules of which no route says anything any more, since there are too many.
+func (c *chain) tooMany(steps []step) {
+	for _, s := range steps {
+		if s.l.Unsaid() {
+			s.l.Impossible("the rules of %s have more than %d cases", c.g.head.Text, mostRoutes)
+		}
+	}
 }
 
 func applyResponse(s step, route *lb.Table) {
