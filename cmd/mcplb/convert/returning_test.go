@@ -214,7 +214,7 @@ func TestReturningNode(t *testing.T) {
 			for _, b := range []struct {
 				who string
 				*balancer
-			}{{"original", s.original(string(c.language), c.text)}, {"mcplb", s.converted(c.language, c.text)}} {
+			}{{"original", s.original(string(c.language), c.text)}, {"mcplb", s.converted(c.language, c.text, false)}} {
 				time.Sleep(4 * time.Second) // until checks have had their say
 				got := returning(t, b.listeners[0], nodes, away, c.watched)
 				t.Logf("%-24s away %4v  %-8s  of the node %2d, again %2d, of others %d", c.name, away, b.who, got.own, got.again, got.others)

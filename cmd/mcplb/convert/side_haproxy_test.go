@@ -324,4 +324,180 @@ backend lines
 		{tcp: true, source: "127.0.5.9", path: "PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\nhello"},
 		{listener: 2, tcp: true, source: "127.0.0.7", path: "hello"}, {listener: 2, tcp: true, source: "127.0.0.8", path: "hello"}, {listener: 2, tcp: true, source: "127.0.1.8", path: "hello"},
 	}},
+	{name: "rules see what those before them did", watch: []string{"X-In", "X-Of", "Strict-Transport-Security"}, text: haproxyDefaults + `
+frontend f
+    bind @L1@
+    bind @L2@ ssl crt @CERT@
+    redirect location /gone if { path_beg /old }
+    http-request deny if { path /old/secret }
+    http-request allow if { path /old/open }
+    http-request set-header X-Env beta if { src 127.0.0.7 }
+    http-request set-header X-Scheme https if { ssl_fc }
+    http-request del-header X-Drop
+    http-request add-header X-Team red if { path_beg /red }
+    http-request set-header Host inner.example.com if { path_beg /inner }
+    http-request set-header Host %[req.hdr(host),lower] if { path_beg /same }
+    http-request deny if { hdr(X-Drop) -m found }
+    http-request deny if { hdr(X-Team) red } { hdr(X-Env) beta }
+    http-request redirect location http://%[hdr(host)]/moved if { path /inner/moved }
+    http-response set-header Strict-Transport-Security max-age=1 if { ssl_fc }
+    http-response set-header X-In yes if { src 127.0.0.7 }
+    http-response set-header X-Of post if { method POST }
+    use_backend b if { hdr(X-Env) beta }
+    use_backend b if { hdr(X-Scheme) https }
+    use_backend c if { hdr(host) -i inner.example.com }
+    use_backend d if !{ hdr(X-Team) -m found } { path_beg /team }
+    default_backend a
+backend a
+    http-request set-header X-Quoted %{+Q}[method]
+    http-request set-header X-Variable "%{+Q}HM %HM"
+    server a1 @a1@
+backend b
+    http-request deny if !{ hdr(X-Env) -m found } { path /only }
+    server b1 @b1@
+backend c
+    server c1 @c1@
+backend d
+    server d1 @d1@
+`, requests: []request{
+		{path: "/"}, {path: "/old/secret"}, {path: "/old/open"}, {path: "/old/x"}, {path: "/", source: "127.0.0.7"}, {path: "/", headers: map[string]string{"X-Env": "beta"}},
+		{path: "/", headers: map[string]string{"X-Env": "beta", "X-Drop": "x"}}, {path: "/", headers: map[string]string{"X-Drop": "x"}}, {path: "/", headers: map[string]string{"X-Scheme": "https"}},
+		{path: "/red"}, {path: "/red", source: "127.0.0.7"}, {path: "/red", headers: map[string]string{"X-Env": "beta"}}, {path: "/red", headers: map[string]string{"X-Team": "blue"}},
+		{path: "/inner/x"}, {path: "/inner/moved"}, {path: "/", host: "inner.example.com"}, {path: "/same", host: "inner.example.com"}, {path: "/inner", source: "127.0.0.7"},
+		{path: "/team"}, {path: "/team", headers: map[string]string{"X-Team": "x"}}, {path: "/", method: "POST", body: "x", source: "127.0.0.7"}, {path: "/", method: "POST", body: "x"},
+		{listener: 2, tls: true, path: "/"}, {listener: 2, tls: true, path: "/only"}, {listener: 2, tls: true, path: "/only", source: "127.0.0.7"}, {listener: 2, tls: true, path: "/", method: "POST", body: "x"},
+	}},
+	{name: "backends without servers, and pages", watch: []string{"Retry-After", "X-Brace"}, text: haproxyDefaults + `
+    errorfile 429 @DIR@/page.http
+frontend f
+    bind @L1@
+    http-request deny deny_status 429 if { path /slow }
+    http-request deny deny_status 413 if { req.hdr_val(content-length) gt 10 } { path /up }
+    http-request return status 404 errorfile @DIR@/page.http if { path /file }
+    http-request return status 429 default-errorfiles if { path /usual }
+    use_backend none if { path_beg /none }
+    default_backend a
+backend a
+    server a1 @a1@
+backend none
+    errorfile 503 @DIR@/page.http
+`, requests: []request{
+		{path: "/"}, {path: "/slow"}, {path: "/file"}, {path: "/usual"}, {path: "/none/x"}, {path: "/up", method: "POST", body: "short"}, {path: "/up", method: "POST", body: "longer than that"}, {path: "/other", method: "POST", body: "longer than that"},
+	}},
+	{name: "the golden file forms.cfg", text: `
+global
+    setenv DOMAIN example.com
+defaults
+    mode http
+    timeout connect 2500us
+    timeout connect 3000
+    timeout client 2m
+    timeout server 1h
+    timeout tunnel 2d
+frontend forms
+    bind "@L1@"
+    bind @L2@
+    http-request set-header X-Quoted "a \"b\" c"
+    http-request set-header X-Single 'it is "so"'
+    http-request set-header X-Escaped a\ b\#c
+    http-request set-header X-Env "${DOMAIN}"
+    http-request set-header X-Percent 100%%\ of\ %[path]
+    acl name hdr(host) -i "www.${DOMAIN}" # the name
+    acl exact path -- -dash
+    acl many path_beg /one /two
+    acl many path_beg /three
+    use_backend b2 if name many
+    use_backend b2 if { path /x } || { path /y }
+    use_backend b1 unless many or name
+    default_backend b1
+backend b1
+    server s1 @a1@
+backend b2
+    default-server weight 10
+    server s1 @b1@ weight 5
+    default-server weight 20 maxconn 7
+    server s2 @b2@
+`, requests: []request{
+		{path: "/?a=b%20c"}, {listener: 2, path: "/p%20q"}, {host: "www.example.com", path: "/one"}, {host: "WWW.example.com", path: "/two/x"}, {host: "www.example.com", path: "/four"}, {path: "/three"},
+		{path: "/x"}, {path: "/y"}, {path: "/x/z"}, {path: "/z"}, {host: "www.example.com", path: "/three", times: 10, policy: spread}, {host: "example.com", path: "/one"},
+	}},
+	{name: "the golden file grown.cfg, as HAProxy 2.6 reads it", partial: true, text: `
+defaults
+	mode	http
+	balance	roundrobin
+	option	httpclose
+	option	forwardfor
+	timeout connect	5000
+	timeout client	50000
+	timeout server	50000
+listen webfarm
+	bind @L1@
+	stats enable
+	stats uri /haproxy?stats
+	server web1 @a1@ cookie A check
+	server web2 @a2@ cookie B check
+frontend jump
+	bind @L2@
+	redirect prefix https://www.example.com code 301 if { hdr(host) -i example.com }
+	redirect location /login if { path / }
+	http-request deny if { path_beg /private }
+	default_backend app
+backend app
+	balance url_param userid
+	server app1 @b1@ check inter 2000 rise 2 fall 5
+	server app2 @b2@ check inter 2000 rise 2 fall 5
+`, requests: []request{
+		{path: "/", times: 4}, {path: "/a?b=c", source: "127.0.0.9"},
+		{listener: 2, path: "/"}, {listener: 2, path: "/?q"}, {listener: 2, path: "/login"}, {listener: 2, host: "example.com", path: "/"}, {listener: 2, host: "Example.com", path: "/private/x?y=z"},
+		{listener: 2, host: "example.com", path: "/x?y=z"}, {listener: 2, path: "/private"}, {listener: 2, path: "/private/x"}, {listener: 2, path: "/x", method: "POST", body: "x"},
+	}},
+	{name: "the golden file ingress.cfg, without Lua", partial: true, watch: []string{"Set-Cookie"}, text: `
+global
+    maxconn 1000
+    hard-stop-after 10m
+    ssl-default-bind-options no-sslv3 no-tlsv10 no-tlsv11 no-tls-tickets
+defaults
+    maxconn 2000
+    option redispatch
+    option http-server-close
+    option http-keep-alive
+    timeout client 50s
+    timeout client-fin 50s
+    timeout connect 5s
+    timeout http-keep-alive 1m
+    timeout http-request 5s
+    timeout queue 5s
+    timeout server 50s
+    timeout server-fin 50s
+    timeout tunnel 1h
+backend default_web_http
+    mode http
+    balance roundrobin
+    acl https-request ssl_fc
+    acl https-request var(txn.proto) -m str https
+    http-request redirect scheme https if !https-request { path_beg /secure }
+    http-request del-header x-forwarded-for
+    option forwardfor
+    cookie INGRESSCOOKIE insert indirect nocache httponly
+    server srv001 @a1@ weight 1 cookie srv001 check inter 2s
+    server srv002 @a2@ weight 1 cookie srv002 check inter 2s
+    server srv003 @a3@ disabled weight 1 cookie srv003 check inter 2s
+backend _error404
+    mode http
+    http-request return status 404 content-type text/html string "<h1>404 Not Found</h1>"
+frontend _front_http
+    mode http
+    bind @L1@
+    http-request set-var(req.path) path
+    http-request set-var(req.host) hdr(host),field(1,:),lower
+    http-request set-header X-Forwarded-Proto http
+    use_backend %[req.hdr(host),lower,map(@DIR@/hosts.map,_error404)]
+frontend healthz
+    mode http
+    bind @L2@
+    monitor-uri /healthz
+`, requests: []request{
+		{host: "web.example.com", path: "/", times: 6, policy: even}, {host: "WEB.example.com", path: "/x", times: 4, jar: true, policy: sticky}, {host: "other.example.com", path: "/"},
+		{listener: 2, path: "/healthz"}, {listener: 2, path: "/"},
+	}},
 }

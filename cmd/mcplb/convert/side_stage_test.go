@@ -37,6 +37,13 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &stage{t: t, dir: dir, servers: map[string]string{}}
 	certificate.Write(t, dir, "side", certificate.New(t, nil, certificate.ECDSA(t), certificate.Today(), "side.example.com"))
+	page := "HTTP/1.0 503 Service Unavailable\r\nContent-Type: text/html\r\nRetry-After: 7\r\nX-Brace: {x}\r\n\r\n<h1>later</h1>\n"
+	if err := os.WriteFile(filepath.Join(dir, "page.http"), []byte(page), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "hosts.map"), []byte("web.example.com default_web_http\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	both := append(read(t, filepath.Join(dir, "side.pem")), read(t, filepath.Join(dir, "side.key"))...)
 	s.cert = filepath.Join(dir, "both.pem")
 	if err := os.WriteFile(s.cert, both, 0o600); err != nil {

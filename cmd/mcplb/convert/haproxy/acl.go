@@ -15,6 +15,7 @@ type acls map[string][]*line
 var predefined = map[string][]string{
 	"TRUE": {"always_true"}, "FALSE": {"always_false"}, "LOCALHOST": {"src", "127.0.0.0/8", "::1"}, "HTTP": {"req.proto_http"}, "WAIT_END": {"always_true"},
 	"METH_CONNECT": {"method", "CONNECT"}, "METH_DELETE": {"method", "DELETE"}, "METH_GET": {"method", "GET", "HEAD"}, "METH_HEAD": {"method", "HEAD"},
+	"HTTP_CONTENT": {"req.body_len"}, "HTTP_1.0": {"req.ver"}, "HTTP_1.1": {"req.ver"}, "HTTP_2.0": {"req.ver"}, "HTTP_URL_SLASH": {"url_beg", "/"}, "HTTP_URL_STAR": {"url", "*"}, "REQ_CONTENT": {"req.len"}, "RDP_COOKIE": {"req.rdp_cookie_cnt"},
 	"METH_OPTIONS": {"method", "OPTIONS"}, "METH_POST": {"method", "POST"}, "METH_PUT": {"method", "PUT"}, "METH_TRACE": {"method", "TRACE"},
 	"HTTP_URL_ABS": {"unknown"},
 }

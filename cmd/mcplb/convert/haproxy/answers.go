@@ -3,6 +3,7 @@ package haproxy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,9 +30,10 @@ func denyAction(g *group, l *line, args []string) (step, error) {
 	return step{ends: true, apply: func(t *lb.Table) error {
 		if n == 403 {
 			t.Set("deny", true, l.Directive)
-		} else {
+		} else if !g.respondPage(t, g.ownerOf(l), status) {
 			t.Set("respond", lb.Inline{{Key: "status", Value: n}, {Key: "body", Value: ""}}, l.Directive)
 		}
+		l.Translated()
 		if l.arg(1) == "tarpit" || l.arg(1) == "silent-drop" || l.arg(1) == "reject" {
 			t.Differ(l.Directive, "", "%s: answered %d at once", l.arg(1), n)
 		}
@@ -80,7 +82,7 @@ func redirectAction(g *group, l *line, args []string) (step, error) {
 		}
 		switch kind {
 		case "scheme":
-			target += "://{host}" + path
+			target += "://" + hostNow(t) + path
 		case "prefix":
 			target = strings.TrimSuffix(target, "/") + path
 		}
@@ -91,6 +93,9 @@ func redirectAction(g *group, l *line, args []string) (step, error) {
 
 func returnAction(g *group, l *line, args []string) (step, error) {
 	status, kind, body := 200, "", ""
+	var page *response
+	usual := slices.Contains(args, "default-errorfiles")
+	args = slices.DeleteFunc(slices.Clone(args), func(w string) bool { return w == "default-errorfiles" })
 	var headers [][2]string
 	for i := 0; i+1 < len(args); i += 2 {
 		value := args[i+1]
@@ -113,6 +118,12 @@ func returnAction(g *group, l *line, args []string) (step, error) {
 				return step{}, fmt.Errorf("the file of its body cannot be read: %w", err)
 			}
 			body = string(text)
+		case "errorfile":
+			r, err := g.readPage(value, strconv.Itoa(status))
+			if err != nil {
+				return step{}, fmt.Errorf("the file of its body cannot be used: %w", err)
+			}
+			page = &r
 		case "hdr":
 			if i+2 >= len(args) {
 				return step{}, errors.New("a header has a name and a value")
@@ -131,7 +142,13 @@ func returnAction(g *group, l *line, args []string) (step, error) {
 		if kind != "" {
 			respond = append(respond, lb.Pair{Key: "content_type", Value: kind})
 		}
-		t.Set("respond", respond, l.Directive)
+		switch {
+		case page != nil:
+			page.write(t, l)
+		case !usual || !g.respondPage(t, g.ownerOf(l), strconv.Itoa(status)):
+			t.Set("respond", respond, l.Directive)
+		}
+		l.Translated()
 		for _, h := range headers {
 			value, err := g.format(l, t, h[1])
 			if err != nil {

@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"fmt"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -176,7 +177,9 @@ func (p *proxy) groups() (all []*group) {
 			p.c.ipv6 = append(p.c.ipv6, ipv6Bind{l, addrs})
 		}
 		if len(addrs) == 0 {
-			l.Impossible("it names no address")
+			if l.Unsaid() {
+				l.Impossible("it names no address")
+			}
 			continue
 		}
 		if b.ssl && len(b.lists) == 0 {
@@ -248,6 +251,30 @@ func (p *proxy) join(all []*group, b *bindLine, addrs []string) []*group {
 	g.frontend = p.c.config.AddFrontend(g.name())
 	g.frontend.Merge(&b.front)
 	return append(all, g)
+}
+
+// listen returns the addresses of the group without those that another one of them takes,
+// which HAProxy listens on all the same, and mcplb does not.
+func (g *group) listen() (addrs []string) {
+	for i, a := range g.addrs {
+		if !slices.Contains(g.addrs[:i], a) && !slices.ContainsFunc(g.addrs, func(wide string) bool { return g.takes(wide, a) }) {
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs
+}
+
+// takes reports whether an address stands for all that there are, and so for another one.
+func (g *group) takes(wide, address string) bool {
+	all, port, _ := net.SplitHostPort(wide)
+	host, ownPort, _ := net.SplitHostPort(address)
+	switch isIPv4 := !strings.Contains(host, ":"); {
+	case wide == address || port != ownPort || host == "0.0.0.0" || host == "::":
+		return false
+	case isIPv4:
+		return all == "0.0.0.0" || all == "::" && !slices.Contains(g.addrs, net.JoinHostPort("0.0.0.0", port))
+	}
+	return all == "::"
 }
 
 // name names the frontend of a group.

@@ -12,6 +12,10 @@ import (
 
 // httpCheck translates a line of "http-check".
 func httpCheck(p *proxy, l *line) {
+	if p.asksAgain(l) {
+		l.Impossible("a check asks once: what stands before it counts")
+		return
+	}
 	switch l.arg(1) {
 	case "send":
 		p.checkSend(l, l.args(2))
@@ -26,6 +30,30 @@ func httpCheck(p *proxy, l *line) {
 	case "comment", "set-var", "unset-var":
 		l.Unneeded("it checks nothing")
 	}
+}
+
+// checkSequence is how far the lines of a check have come.
+type checkSequence struct {
+	section  string // in which they stand: those of defaults are replaced
+	expected bool   // a request has its expectation
+	again    bool   // another request follows it
+}
+
+// asksAgain reports whether a line of http-check is of a second request, which mcplb's checks do
+// not have.
+func (p *proxy) asksAgain(l *line) bool {
+	if p.sequence.section != l.Section {
+		p.sequence = checkSequence{section: l.Section}
+	}
+	switch l.arg(1) {
+	case "expect":
+		p.sequence.expected = true
+	case "send", "connect":
+		p.sequence.again = p.sequence.again || p.sequence.expected
+	default:
+		return false
+	}
+	return p.sequence.again
 }
 
 // tcpCheck translates a line of "tcp-check".
@@ -170,6 +198,8 @@ func (p *proxy) writeCheck(b *lb.Backend) {
 	if l := p.options["tcp-check"]; l != nil {
 		l.Translated()
 	}
+	p.checkOverTLS()
+	p.checkedAddress(b)
 	if p.check.Get("type") != "http" {
 		for _, key := range []string{"path", "method", "host", "headers", "expect", "expect_body", "drain_on"} {
 			p.check.Delete(key)
@@ -188,6 +218,35 @@ func (p *proxy) writeCheck(b *lb.Backend) {
 	b.Check.Default("rise", 2)
 	b.Check.Default("fall", 3)
 	b.Check.Default("observe", false)
+}
+
+// checkOverTLS takes the request out of a check that speaks TLS where clients do not: mcplb would
+// ask without TLS, and find every server down.
+func (p *proxy) checkOverTLS() {
+	if p.checkTLS == nil || p.tls != nil || p.check.Get("type") != "http" {
+		return
+	}
+	p.check.Delete("type")
+	p.options["httpchk"].Impossible("mcplb's checks speak TLS where the backend does, which this one does not: the check is a connection")
+}
+
+// checkedAddress says where servers of mode tcp are asked over HTTP: at their own address.
+func (p *proxy) checkedAddress(b *lb.Backend) {
+	if p.mode != "tcp" || p.check.Get("type") != "http" || p.check.Has("port") {
+		return
+	}
+	var addresses []string
+	for _, s := range b.Servers {
+		address, _ := s.Get("tcp").(string)
+		addresses = append(addresses, address)
+	}
+	if n, err := strconv.Atoi(lb.CommonPort(addresses)); err == nil {
+		p.check.Set("port", n)
+		return
+	}
+	for i, s := range b.Servers {
+		s.Set("http", addresses[i])
+	}
 }
 
 // httpCheckLine translates option httpchk [[METHOD] URI [VERSION]].

@@ -21,6 +21,7 @@ const (
 	source             // CIDRs
 	sni                // names of the ClientHello
 	rate               // a counter is greater than limit
+	size               // the body is longer than limit
 	hello              // the connection begins with a ClientHello
 )
 
@@ -107,17 +108,18 @@ func join(a, b conjunction) (joined conjunction, possible bool, err error) {
 			continue
 		}
 		i := slices.IndexFunc(joined, func(k literal) bool {
-			return k.fact == l.fact && (k.fact == pathIs || strings.EqualFold(k.name, l.name)) && k.not == l.not && k.fact != rate
+			return k.fact == l.fact && (k.fact == pathIs || strings.EqualFold(k.name, l.name)) && k.not == l.not && k.fact != rate && k.fact != size
 		})
 		if i < 0 {
 			joined = append(joined, l)
 			continue
 		}
 		if l.not {
-			joined[i].values = slices.Concat(joined[i].values, l.values)
-			if l.fact == header && (len(l.values) == 0 || len(joined[i].values) == len(l.values)) {
+			if l.fact == header && (len(l.values) == 0 || len(joined[i].values) == 0) {
 				joined[i].values = nil // the field itself keeps a request out
+				continue
 			}
+			joined[i].values = unique(slices.Concat(joined[i].values, l.values))
 			continue
 		}
 		if joined[i].values, possible, err = meet(joined[i], l); err != nil || !possible {
@@ -234,7 +236,13 @@ func orAll(narrow, wide []string) []string {
 	return narrow
 }
 
-// contains reports whether wide has all of narrow, which are some.
+// contains reports whether wide has all of narrow, which are some: each by itself, or of headers
+// by its beginning ("v2*").
 func contains(narrow, wide []string) bool {
-	return len(narrow) > 0 && !slices.ContainsFunc(narrow, func(v string) bool { return !slices.Contains(wide, v) })
+	return len(narrow) > 0 && !slices.ContainsFunc(narrow, func(v string) bool {
+		return !slices.ContainsFunc(wide, func(w string) bool {
+			start, open := strings.CutSuffix(w, "*")
+			return v == w || open && strings.HasPrefix(v, start)
+		})
+	})
 }

@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"slices"
+	"strings"
 
 	"mcplb/cmd/mcplb/convert/lb"
 )
@@ -142,6 +143,7 @@ func (p *proxy) settings() {
 	}
 	p.applyOptions()
 	p.applyTable()
+	p.applyCompression()
 	p.otherTimeouts()
 	for name := range p.acls {
 		if len(p.acls[name]) > 0 && name == "" {
@@ -192,7 +194,10 @@ func (g *group) write(final *proxy) {
 	for _, l := range g.lines {
 		f.From = append(f.From, l.Directive)
 	}
-	f.Set("listen", g.addrs)
+	f.Set("listen", g.listen())
+	for _, l := range g.lines {
+		f.Set("listen", f.Get("listen"), l.Directive)
+	}
 	f.Set("mode", g.mode)
 	if final == nil {
 		f.Set("backend", g.c.config.Nowhere(g.endpoint()))
@@ -232,23 +237,27 @@ func (g *group) write(final *proxy) {
 func (g *group) adopt(final *proxy) {
 	f := g.frontend
 	f.Sticky.Merge(&g.sticky)
-	names := []*proxy{final}
-	for _, r := range f.Routes {
-		for _, p := range g.c.proxies {
-			if p.result != nil && r.Get("backend") == p.result.Name {
-				names = append(names, p)
-			}
-		}
-	}
-	for _, b := range names {
+	g.addPages(g.proxy, "the body of the file; status and headers are mcplb's, and JSON-RPC requests get JSON-RPC")
+	for _, b := range append([]*proxy{final}, g.targets()...) {
 		if b == nil || b == g.proxy {
 			continue
 		}
 		g.adoptCookie(b, final)
-		if !f.Has("error_pages") || b.front.Has("compress") {
-			f.Merge(&b.front)
+		g.addPages(b, "the body of the file, for every backend of the frontend; status and headers are mcplb's, and JSON-RPC requests get JSON-RPC")
+		f.Merge(&b.front)
+	}
+}
+
+// targets returns the backends to which routes lead.
+func (g *group) targets() (all []*proxy) {
+	for _, r := range g.frontend.Routes {
+		for _, p := range g.c.proxies {
+			if p.result != nil && r.Get("backend") == p.result.Name {
+				all = append(all, p)
+			}
 		}
 	}
+	return all
 }
 
 // adoptCookie takes over the cookie of a backend: for the frontend if it is the default one, or
@@ -370,6 +379,7 @@ func (c *converter) finish() {
 		if !p.isFront() && len(p.steps) == 0 {
 			p.unreached()
 		}
+		p.unusedPages()
 		for _, l := range p.serverDef {
 			if l.Unsaid() {
 				l.Unneeded("no server stands behind it")
@@ -393,12 +403,40 @@ func (c *converter) finish() {
 // unreached accounts for the rules of a backend to which no route leads.
 func (p *proxy) unreached() {
 	lines := slices.Clone(p.rules)
-	for _, named := range p.acls {
-		lines = append(lines, named...)
+	if l := p.options["forwardfor"]; l != nil {
+		lines = append(lines, l)
 	}
+	asked := p.mode == "tcp" && p.result != nil
 	for _, l := range lines {
-		l.Unneeded("no route that is translated leads to it")
+		switch {
+		case !l.Unsaid():
+		case asked && l.arg(1) == "inspect-delay":
+			l.Unneeded("what has to be read is waited for")
+		case asked && l.words[0] == "tcp-request":
+			l.Impossible("mcplb's rules for connections are of frontends: allow, deny and [ratelimit]")
+		case asked:
+			l.Unneeded("it means nothing in mode tcp")
+		case p.c.missed(p):
+			l.Impossible("the rule that leads to this backend is not translated: write this on its route")
+		default:
+			l.Unneeded("no rule leads to this backend")
+		}
 	}
+	for _, named := range p.acls {
+		for _, l := range named {
+			l.Unneeded("no rule that is translated uses it")
+		}
+	}
+}
+
+// missed reports whether a rule that is not possible leads to a backend, or could, as it finds
+// the name while it runs.
+func (c *converter) missed(b *proxy) bool {
+	return slices.ContainsFunc(c.proxies, func(p *proxy) bool {
+		return slices.ContainsFunc(p.uses, func(l *line) bool {
+			return l.Outcome() == lb.Impossible && (l.arg(1) == b.name || strings.Contains(l.arg(1), "%["))
+		})
+	})
 }
 
 // keyOf returns the file of a certificate's key: FILE.key beside it, or the file.

@@ -42,6 +42,9 @@ var globals = map[string]func(c *converter, l *line){
 	"numa-cpu-mapping": unneededGlobal("the kernel's"), "thread-groups": unneededGlobal("the engine's own"), "thread-group": unneededGlobal("the engine's own"), "grace": unneededGlobal("upgrades move connections"),
 	"strict-limits": unneededGlobal("a maxconn that the limit of files cannot hold is always an error"), "close-spread-time": unneededGlobal("hard_stop_after"), "mworker-max-reloads": unneededGlobal("one process"),
 	"presetenv": unneededGlobal("HAProxy's own"), "resetenv": unneededGlobal("HAProxy's own"), "unsetenv": unneededGlobal("HAProxy's own"), "limited-quic": unneededGlobal("no QUIC"), "cluster-secret": unneededGlobal("HAProxy's own"),
+	"fd-hard-limit": unneededGlobal("mcplb takes as many clients as the limit of open files allows"), "prealloc-fd": unneededGlobal("the engine's own"), "setcap": unneededGlobal("the service manager's"),
+	"h2-workaround-bogus-websocket-clients": unneededGlobal("mcplb offers no WebSockets over HTTP/2"), "insecure-setuid-wanted": unneededGlobal("HAProxy's own"), "shm-stats-file": unneededGlobal("HAProxy's own"),
+	"stats-file": unneededGlobal("counters survive reloads and upgrades"), "anonkey": unneededGlobal("HAProxy's own"), "ssl-skip-self-issued-ca": unneededGlobal("HAProxy's own"), "no": globalNo,
 	"maxconnrate": globalRate, "maxsessrate": globalRate,
 	"maxsslconn": func(c *converter, l *line) {
 		c.config.Global.Differ(l.Directive, "maxconn", "maxconn counts every client")
@@ -64,6 +67,13 @@ var globals = map[string]func(c *converter, l *line){
 
 func unneededGlobal(why string) func(*converter, *line) {
 	return func(_ *converter, l *line) { l.Unneeded(why) }
+}
+
+// globalNo accounts for a directive that is switched off, and would not be needed either.
+func globalNo(_ *converter, l *line) {
+	if l.arg(1) != "" {
+		l.Unneeded("it is off")
+	}
 }
 
 func service(_ *converter, l *line) {

@@ -59,7 +59,7 @@ func headerAction(e headerEdit) action {
 			return step{}, errors.New("a header has a name and a value")
 		}
 		name := args[0]
-		return step{apply: func(t *lb.Table) error {
+		return step{edits: &change{e, name, args[1]}, apply: func(t *lb.Table) error {
 			value, err := g.format(l, t, args[1])
 			if err != nil {
 				return err
@@ -111,7 +111,7 @@ func removeAction(of string) action {
 		if len(args) != 1 {
 			return step{}, errors.New("mcplb removes headers by their names")
 		}
-		return step{apply: func(t *lb.Table) error {
+		return step{edits: &change{headerEdit{remove: "remove_" + of + "_headers"}, args[0], ""}, apply: func(t *lb.Table) error {
 			setInline(t, "set_"+of+"_headers", args[0], nil, l)
 			setInline(t, "add_"+of+"_headers", args[0], nil, l)
 			t.AddTo("remove_"+of+"_headers", l.Directive, args[0])

@@ -14,28 +14,32 @@ type proxy struct {
 	c    *converter
 	mode string // tcp or http
 
-	front  lb.Table // keys of its frontends
-	sticky lb.Table
-	back   lb.Table // keys of its backend
-	check  lb.Table
-	tls    *lb.Table // to its servers; nil = none
+	front    lb.Table // keys of its frontends
+	sticky   lb.Table
+	back     lb.Table // keys of its backend
+	check    lb.Table
+	sequence checkSequence // of its lines
+	tls      *lb.Table     // to its servers; nil = none
 
-	acls      acls
-	binds     []*line
-	rules     []*line // tcp-request, http-request, redirect, http-response and others that are evaluated in order
-	uses      []*line // use_backend
-	backend   *line   // default_backend
-	servers   []*line
-	serverDef []*line           // default-server
-	usual     map[*line][]*line // those before each server
-	timeouts  map[string]*line
-	stats     []*line
-	counters  *line             // its stick-table
-	options   map[string]*line  // options that are on
-	monitor   *line             // monitor-uri
-	uniqueID  *line             // unique-id-header
-	result    *lb.Backend       // its backend, once there is one
-	steps     map[*group][]step // of its rules as a backend
+	acls       acls
+	binds      []*line
+	rules      []*line // tcp-request, http-request, redirect, http-response and others that are evaluated in order
+	uses       []*line // use_backend
+	backend    *line   // default_backend
+	servers    []*line
+	serverDef  []*line           // default-server
+	usual      map[*line][]*line // those before each server
+	timeouts   map[string]*line
+	stats      []*line
+	counters   *line             // its stick-table
+	compresses *line             // its compression algo that mcplb has; nil = none
+	checkTLS   *line             // that wants TLS for checks
+	options    map[string]*line  // options that are on
+	pages      []page            // its error pages
+	monitor    *line             // monitor-uri
+	uniqueID   *line             // unique-id-header
+	result     *lb.Backend       // its backend, once there is one
+	steps      map[*group][]step // of its rules as a backend
 }
 
 // isFront reports whether clients connect to it.
@@ -90,7 +94,7 @@ var keywords = map[string]func(p *proxy, l *line){
 	"balance": balance, "hash-type": hashType, "hash-balance-factor": hashBalance,
 	"cookie": cookie, "stick-table": func(p *proxy, l *line) { p.counters = l }, "stick": stick,
 	"retries": retries, "retry-on": retryOn, "http-check": httpCheck, "tcp-check": tcpCheck,
-	"compression": compression, "errorfile": errorFile, "http-error": httpError, "source": sourceAddress,
+	"compression": compression, "filter": filter, "errorfile": errorFile, "http-error": httpError, "source": sourceAddress,
 	"stats": func(p *proxy, l *line) { p.stats = append(p.stats, l) }, "monitor-uri": func(p *proxy, l *line) { p.monitor = l },
 	"maxconn": frontendMaxconn, "http-reuse": httpReuse, "rate-limit": rateLimit,
 	"log":                         logTo,

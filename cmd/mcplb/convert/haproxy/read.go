@@ -49,6 +49,14 @@ func (l *line) arg(i int) string {
 	return l.words[i]
 }
 
+// directive returns the line's directive, nil for no line.
+func (l *line) directive() *lb.Directive {
+	if l == nil {
+		return nil
+	}
+	return l.Directive
+}
+
 // args returns the words from i on.
 func (l *line) args(i int) []string { return l.words[min(i, len(l.words)):] }
 

@@ -34,14 +34,23 @@ type chain struct {
 type way struct {
 	conditions conjunction
 	route      *lb.Table
+	headers    changedHeaders
 	responses  []step // http-response of the backend
 	backend    *proxy // nil = the default
 }
 
 // walk follows the rules from a way on.
 func (c *chain) walk(w way, steps []step) {
+	if c.full {
+		c.tooMany(steps)
+		return
+	}
 	for i, s := range steps {
-		s.when = changeOf(w.route).before(s.when)
+		var err error
+		if s.when, err = w.headers.before(changeOf(w.route).before(s.when)); err != nil {
+			s.l.Impossible("%v", err)
+			continue
+		}
 		if s.when.follows(w.conditions) {
 			if c.take(&w, s, steps[i+1:]) {
 				return
@@ -58,7 +67,7 @@ func (c *chain) walk(w way, steps []step) {
 			if !possible {
 				continue
 			}
-			fork := way{conditions, w.route.Clone(), w.responses, w.backend}
+			fork := way{conditions, w.route.Clone(), w.headers, w.responses, w.backend}
 			if !c.take(&fork, s, steps[i+1:]) {
 				c.walk(fork, steps[i+1:])
 			}
@@ -84,12 +93,13 @@ func (c *chain) take(w *way, s step, rest []step) (ended bool) {
 			return false
 		}
 		s.l.Translated()
+		w.headers = w.headers.after(s.edits)
 	}
 	switch {
 	case s.ends:
 		c.emit(*w)
 	case s.skips:
-		c.walk(*w, slices.DeleteFunc(slices.Clone(rest), func(s step) bool { return !s.ofUse }))
+		c.walk(*w, slices.DeleteFunc(slices.Clone(rest), func(s step) bool { return !s.ofUse && !isRedirect(s.l) }))
 	case s.next != nil:
 		if w.backend = c.g.c.section(w.route); w.backend == nil {
 			c.emit(*w)
@@ -105,6 +115,85 @@ func (c *chain) take(w *way, s step, rest []step) (ended bool) {
 
 // emit writes the route of a way that has ended.
 func (c *chain) emit(w way) {
+	route := w.route
+	if b := w.backend; b != nil && len(b.servers) == 0 && c.g.respondPage(route, b, "503") {
+		b.head.Translated()
+	}
+	generated := route.Has("deny") || route.Has("respond") || route.Has("redirect")
+	responses := slices.Concat(c.after, w.responses, c.front)
+	if w.backend != nil && len(w.backend.servers) == 0 {
+		responses = c.after // there is no response that http-response could see
+	}
+	if generated {
+		responses = c.after
+		for _, key := range []string{"set_request_headers", "add_request_headers", "remove_request_headers", "strip_prefix", "add_prefix", "timeout_server", "timeout_stream", "backend", "limit", "max_body"} {
+			route.Delete(key)
+		}
+	}
+	if !generated {
+		c.g.forwardFor(c.g.proxy, route)
+		if w.backend != nil {
+			c.g.forwardFor(w.backend, route)
+		}
+	}
+	c.respond(w, responses, generated)
+}
+
+// respond follows the rules of responses from a way on that has ended.
+func (c *chain) respond(w way, responses []step, generated bool) {
+	if c.full {
+		c.tooMany(responses)
+		return
+	}
+	for i, s := range responses {
+		if s.when.follows(w.conditions) {
+			applyResponse(s, w.route)
+			continue
+		}
+		for _, conj := range s.when {
+			conditions, possible, err := join(w.conditions, conj)
+			if err != nil {
+				s.l.Impossible("%v", err)
+				continue
+			}
+			s.l.Translated()
+			if !possible {
+				continue
+			}
+			fork := w
+			fork.conditions, fork.route = conditions, w.route.Clone()
+			applyResponse(s, fork.route)
+			c.respond(fork, responses[i+1:], generated)
+		}
+		if len(s.when) == 0 {
+			s.l.Unneeded("its condition never holds here")
+		}
+	}
+	c.write(w, generated)
+}
+
+// tooMany accounts for rules of which no route says anything any more, since there are too many.
+func (c *chain) tooMany(steps []step) {
+	for _, s := range steps {
+		if s.l.Unsaid() {
+			s.l.Impossible("the rules of %s have more than %d cases", c.g.head.Text, mostRoutes)
+		}
+	}
+}
+
+func applyResponse(s step, route *lb.Table) {
+	if err := s.apply(route); err != nil {
+		s.l.Impossible("%v", err)
+		return
+	}
+	s.l.Translated()
+	if s.l.words[0] == "http-response" && s.l.arg(1) != "del-header" {
+		route.Differ(s.l.Directive, "", "on mcplb's own responses, too, such as 502")
+	}
+}
+
+// write writes the route of a way.
+func (c *chain) write(w way, generated bool) {
 	signature := fmt.Sprint(w.conditions)
 	if c.taken[signature] || c.full {
 		return
@@ -115,32 +204,13 @@ func (c *chain) emit(w way) {
 		c.g.head.Impossible("its rules have more than %d cases", mostRoutes)
 		return
 	}
-	route := w.route
-	generated := route.Has("deny") || route.Has("respond") || route.Has("redirect")
-	responses := slices.Concat(c.after, w.responses, c.front)
-	if generated {
-		responses = c.after
-		for _, key := range []string{"set_request_headers", "add_request_headers", "remove_request_headers", "strip_prefix", "add_prefix", "timeout_server", "timeout_stream", "backend", "limit"} {
-			route.Delete(key)
-		}
-	}
-	for _, s := range responses {
-		if err := s.apply(route); err != nil {
-			s.l.Impossible("%v", err)
-			continue
-		}
-		s.l.Translated()
-		if s.l.words[0] == "http-response" && s.l.arg(1) != "del-header" {
-			route.Differ(s.l.Directive, "", "on mcplb's own responses, too, such as 502")
-		}
-	}
 	if !generated && w.backend != nil {
-		c.g.forward(route, w.backend)
+		c.g.forward(w.route, w.backend)
 	}
 	result := &lb.Table{}
 	conditions(result, w.conditions)
-	result.Merge(route)
-	result.From = route.From
+	result.Merge(w.route)
+	result.From = w.route.From
 	c.routes = append(c.routes, result)
 }
 
@@ -214,8 +284,8 @@ func (g *group) addRoutes(final *proxy) {
 	}
 	steps = slices.Concat(g.monitorStep(), steps, g.useSteps(crit))
 	start := &lb.Table{}
+	g.proxy.options["forwardfor"].directive().Translated()
 	start.Set("remove_request_headers", []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"})
-	g.forwardFor(g.proxy, start)
 	if l := g.uniqueID; l != nil && l.arg(1) != "" {
 		setInline(start, "set_request_headers", l.arg(1), "{request_id}", l)
 		start.Differ(l.Directive, "set_request_headers", "an identifier of mcplb's form")
@@ -285,7 +355,8 @@ func (g *group) finish(routes []*lb.Table) {
 	}
 }
 
-// forwardFor keeps mcplb's X-Forwarded-For where the option is on.
+// forwardFor keeps mcplb's X-Forwarded-For where the option is on, which counts after all rules:
+// what they have removed is that of the client.
 func (g *group) forwardFor(p *proxy, route *lb.Table) {
 	l := p.options["forwardfor"]
 	if l == nil {
@@ -324,15 +395,9 @@ func (g *group) backendSteps(b *proxy) []step {
 	if steps, done := b.steps[g]; done {
 		return onlyRequests(steps)
 	}
+	b.options["forwardfor"].directive().Translated()
 	c := &criteria{named: b.acls, group: g, used: map[*line]bool{}}
-	var steps []step
-	if l := b.options["forwardfor"]; l != nil {
-		steps = append(steps, step{l: l, when: condition{{}}, apply: func(t *lb.Table) error {
-			g.forwardFor(b, t)
-			return nil
-		}})
-	}
-	steps = append(steps, g.readSteps(b, c)...)
+	steps := g.readSteps(b, c)
 	b.steps[g] = steps
 	markUsed(b, c)
 	return onlyRequests(steps)

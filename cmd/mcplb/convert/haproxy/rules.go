@@ -19,12 +19,26 @@ type step struct {
 	skips bool                        // no later http-request rule counts
 	next  func() []step               // the rules of the backend that the request goes to
 	ofUse bool                        // use_backend
+	edits *change                     // of a header; nil = none
+}
+
+// isRedirect reports whether a rule is a redirect of its own, not one of http-request.
+func isRedirect(l *line) bool { return l.words[0] == "redirect" }
+
+// inOrder returns the rules in the order in which HAProxy asks them: redirects of their own
+// after all that are http-request's, wherever they stand.
+func inOrder(rules []*line) []*line {
+	first := slices.DeleteFunc(slices.Clone(rules), isRedirect)
+	return append(first, slices.DeleteFunc(slices.Clone(rules), func(l *line) bool { return !isRedirect(l) })...)
 }
 
 // readSteps reads the http-request rules and their like, in their order.
 func (g *group) readSteps(p *proxy, c *criteria) (steps []step) {
-	for _, l := range p.rules {
+	for _, l := range inOrder(p.rules) {
 		if l.words[0] == "tcp-request" {
+			if !p.isFront() {
+				l.Impossible("mcplb's rules for connections are of frontends; http-request rules of a backend are translated")
+			}
 			continue
 		}
 		if found, err := g.readStep(p, c, l); err != nil {
@@ -113,8 +127,8 @@ func (g *group) readStep(p *proxy, c *criteria, l *line) ([]step, error) {
 	} else if s.when, err = when.and(s.when); err != nil { // the action has its own condition
 		return nil, err
 	}
-	if table["cache-store"] != nil && len(words) > at {
-		return nil, errors.New("what a response gets depends on the route alone, not on a condition")
+	if table["cache-store"] != nil && !s.when.knownOfResponses() {
+		return nil, errors.New("what a response gets depends on the route, the source and the method, not on another condition")
 	}
 	if notes := c.notes; len(notes) > 0 {
 		inner := s.apply
@@ -126,11 +140,27 @@ func (g *group) readStep(p *proxy, c *criteria, l *line) ([]step, error) {
 	return g.limitSteps(p, s)
 }
 
+// knownOfResponses reports whether HAProxy knows, where it has a response, all that a condition
+// asks of the request.
+func (c condition) knownOfResponses() bool {
+	return !slices.ContainsFunc(c, func(conj conjunction) bool {
+		return slices.ContainsFunc(conj, func(l literal) bool { return l.fact != source && l.fact != method && l.fact != always })
+	})
+}
+
 // limitSteps takes counters out of the condition of a rule that refuses: they become
 // limits of routes.
 func (g *group) limitSteps(p *proxy, s step) (steps []step, err error) {
 	var plain condition
 	for _, conj := range s.when {
+		if i := slices.IndexFunc(conj, func(l literal) bool { return l.fact == size }); i >= 0 {
+			limit, err := g.maxBody(s, conj[i], slices.Delete(slices.Clone(conj), i, i+1))
+			if err != nil {
+				return nil, err
+			}
+			steps = append(steps, limit)
+			continue
+		}
 		i := slices.IndexFunc(conj, func(l literal) bool { return l.fact == rate })
 		if i < 0 {
 			plain = append(plain, conj)
@@ -154,6 +184,21 @@ func (g *group) limitSteps(p *proxy, s step) (steps []step, err error) {
 	return steps, nil
 }
 
+// maxBody translates a denial of long bodies.
+func (g *group) maxBody(s step, limit literal, rest conjunction) (step, error) {
+	if limit.not || !s.ends || s.l.arg(1) == "redirect" || slices.ContainsFunc(rest, func(l literal) bool { return l.fact == rate || l.fact == size }) {
+		return step{}, errors.New("a greatest length of bodies refuses what is longer, and does nothing else")
+	}
+	return step{l: s.l, when: condition{rest}, apply: func(t *lb.Table) error {
+		if before, ok := t.Get("max_body").(int); ok && before < limit.limit {
+			return nil
+		}
+		t.Set("max_body", limit.limit, s.l.Directive)
+		t.Differ(s.l.Directive, "max_body", "a longer body is answered 413; what comes counts, beside Content-Length")
+		return nil
+	}}, nil
+}
+
 // setSourceAction translates the client's address from a header, which mcplb takes
 // from trusted proxies alone.
 func setSourceAction(g *group, l *line, args []string) (step, error) {
@@ -171,6 +216,7 @@ func varAction(*group, *line, []string) (step, error) {
 // serviceAction translates the page of metrics.
 func serviceAction(g *group, l *line, args []string) (step, error) {
 	if len(args) > 0 && args[0] == "prometheus-exporter" {
+		g.c.config.Admin.Default("listen", "127.0.0.1:8404")
 		g.c.config.Admin.Differ(l.Directive, "listen", "metrics are at /metrics of this address, with other names: docs/metrics.md")
 		return step{}, nil
 	}

@@ -19,6 +19,7 @@ var samples = map[string]func(c *criteria, p pattern) (condition, error){
 	"hdr": headerBy(""), "req.hdr": headerBy(""), "req.fhdr": headerBy(""), "hdr_beg": headerBy("beg"), "req.hdr_beg": headerBy("beg"),
 	"hdr_end": headerBy("end"), "hdr_reg": headerBy("reg"), "hdr_dom": headerBy("dom"), "hdr_sub": headerBy("sub"), "hdr_cnt": headerBy("found"), "req.hdr_cnt": headerBy("found"),
 	"http_auth": authenticated, "http_auth_group": authenticated,
+	"req.body_size": sizeOf, "req.hdr_val": lengthOf, "hdr_val": lengthOf,
 	"src": sourceOf, "method": methodOf,
 	"ssl_fc":     func(c *criteria, _ pattern) (condition, error) { return constant(c.group.tls != nil), nil },
 	"ssl_c_used": certificateShown, "ssl_fc_has_crt": certificateShown,
@@ -245,6 +246,9 @@ func headerRegular(c *criteria, p pattern) (values []string, err error) {
 
 // hostBy evaluates a condition on the host.
 func hostBy(c *criteria, match string, values []string) (condition, error) {
+	if match == "found" {
+		return condition{{}}, nil
+	}
 	var hosts []string
 	for _, v := range values {
 		if match == "reg" {
@@ -261,8 +265,6 @@ func hostBy(c *criteria, match string, values []string) (condition, error) {
 			v = name
 		}
 		switch {
-		case match == "found":
-			return condition{{}}, nil
 		case match == "" || match == "str":
 		case match == "end" && strings.HasPrefix(v, "."):
 			v = "*" + v
@@ -346,6 +348,9 @@ func sniOfHello(c *criteria, p pattern) (condition, error) {
 	if c.group.mode == "http" {
 		return sniOfTLS(c, p)
 	}
+	if p.match == "found" {
+		return nil, errors.New("routes by SNI name the names, and have none for whoever names one")
+	}
 	result, err := hostBy(c, p.match, p.values)
 	for i := range result {
 		for k := range result[i] {
@@ -372,6 +377,28 @@ func protocolOf(c *criteria, _ pattern) (condition, error) {
 		return condition{{}}, nil
 	}
 	return nil, errors.New("frontends of mode tcp do not look for HTTP")
+}
+
+// lengthOf evaluates a condition on Content-Length.
+func lengthOf(c *criteria, p pattern) (condition, error) {
+	if !strings.EqualFold(p.argument, "content-length") {
+		return nil, errors.New("mcplb compares headers with values or their beginnings, not with numbers")
+	}
+	return sizeOf(c, p)
+}
+
+// sizeOf evaluates a condition that a body is longer than a limit.
+func sizeOf(_ *criteria, p pattern) (condition, error) {
+	over := map[string]int{"gt": 0, "ge": 1}
+	if len(p.values) != 2 {
+		return nil, errors.New("mcplb's max_body is a greatest length")
+	}
+	less, ok := over[p.values[0]]
+	limit, err := number(p.values[1])
+	if !ok || err != nil || limit-less < 1 {
+		return nil, errors.New("mcplb's max_body is a greatest length")
+	}
+	return condition{{{fact: size, limit: limit - less}}}, nil
 }
 
 // counterOf evaluates a condition that a counter of a stick table is over a limit.

@@ -109,6 +109,7 @@ func (p *proxy) addServers(b *lb.Backend) {
 	if !anyTLS {
 		p.tls = nil
 	}
+	p.accountBackups(b, all)
 	if anyUnchecked {
 		b.Comment("", "servers without \"check\" are checked, too: mcplb checks every server")
 		for _, s := range all {
@@ -116,6 +117,18 @@ func (p *proxy) addServers(b *lb.Backend) {
 				b.Differ(s.own.Directive, "", "the server is checked, as mcplb checks every server")
 			}
 		}
+	}
+}
+
+// accountBackups says what differs where several servers are backups: HAProxy uses the first of
+// them that is up, unless option allbackups is on.
+func (p *proxy) accountBackups(b *lb.Backend, all []*serverLine) {
+	backups := slices.DeleteFunc(slices.Clone(all), func(s *serverLine) bool { return !s.table.Has("backup") })
+	if len(backups) < 2 || p.options["allbackups"] != nil {
+		return
+	}
+	for _, s := range backups[1:] {
+		b.Differ(s.own.Directive, "", "all backups share the clients, as with option allbackups: HAProxy uses the first that is up")
 	}
 }
 

@@ -3,6 +3,7 @@ package haproxy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +37,7 @@ var serverOptions = map[string]serverOption{
 	"id":           {1, func(*serverLine, []string) {}},
 	"ssl":          {0, func(s *serverLine, _ []string) { s.secure() }},
 	"no-ssl":       {0, func(s *serverLine, _ []string) { s.p.tls = nil }},
-	"verify":       {1, func(s *serverLine, a []string) { s.secureKey("verify", a[0] != "none") }},
+	"verify":       {1, serverVerify},
 	"ca-file":      {1, serverCA},
 	"crl-file":     {1, func(s *serverLine, _ []string) { s.l.Impossible("mcplb reads no CRL for the certificates of servers") }},
 	"crt":          {1, serverCertificate},
@@ -161,6 +162,15 @@ func serverMaxconn(s *serverLine, a []string) {
 	}
 }
 
+// serverVerify says whether certificates of servers are verified. HAProxy compares their names
+// only where verifyhost or sni says which.
+func serverVerify(s *serverLine, a []string) {
+	s.secureKey("verify", a[0] != "none")
+	if a[0] != "none" && !slices.Contains(s.own.words, "verifyhost") && !slices.Contains(s.own.words, "sni") && !slices.Contains(s.l.words, "verifyhost") && !slices.Contains(s.l.words, "sni") {
+		s.p.tls.Differ(s.l.Directive, "verify", "the certificate must have the server's name or address, too: server_name says another")
+	}
+}
+
 func serverCA(s *serverLine, a []string) {
 	if strings.HasPrefix(a[0], "@system") {
 		s.l.Translated()
@@ -187,6 +197,7 @@ func serverSNI(s *serverLine, a []string) {
 }
 
 func serverCheckTLS(s *serverLine, _ []string) {
+	s.p.checkTLS = s.l
 	if s.p.tls == nil {
 		s.l.Impossible("checks speak TLS where the backend does")
 		return

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -174,7 +173,7 @@ func cookie(p *proxy, l *line) {
 // stick translates "stick on src" and its like.
 func stick(p *proxy, l *line) {
 	sample := l.arg(2)
-	switch base, _, _ := strings.Cut(sample, ","); base {
+	switch base := splitTop(sample)[0]; base {
 	case "src":
 		p.back.Set("balance", "source", l.Directive)
 		p.back.Set("balance_factor", 1.02)
@@ -251,8 +250,7 @@ func compression(p *proxy, l *line) {
 	case p.mode != "http":
 		l.Unneeded("it means nothing in mode tcp")
 	case l.arg(1) == "algo" && slices.Contains(l.args(2), "gzip"):
-		p.front.Default("compress", []string{"text/html", "text/plain", "application/json"})
-		l.Translated()
+		p.compresses = l
 	case l.arg(1) == "type":
 		var types []string
 		for _, t := range l.args(2) {
@@ -266,6 +264,28 @@ func compression(p *proxy, l *line) {
 		p.front.Differ(l.Directive, "compress", "from 1 KiB on; over TLS not for browsers: docs/http.md, BREACH")
 	case l.arg(1) == "offload":
 		p.front.Differ(l.Directive, "compress", "servers may compress by themselves")
+	}
+}
+
+// applyCompression says what is compressed: nothing without an algorithm, every type without
+// types.
+func (p *proxy) applyCompression() {
+	l := p.compresses
+	switch {
+	case l == nil:
+		p.front.Delete("compress")
+	case p.front.Has("compress"):
+		l.Translated()
+	default:
+		p.front.Set("compress", []string{"text/html", "text/plain", "application/json"}, l.Directive)
+		p.front.Differ(l.Directive, "compress", "these types; HAProxy compresses every type where compression type names none")
+	}
+}
+
+// filter accounts for a filter.
+func filter(_ *proxy, l *line) {
+	if l.arg(1) == "compression" {
+		l.Unneeded("the compression lines say what is compressed")
 	}
 }
 
@@ -286,21 +306,6 @@ func httpError(p *proxy, l *line) {
 		return
 	}
 	p.errorPage(l, status, file)
-}
-
-func (p *proxy) errorPage(l *line, status, file string) {
-	if n, err := strconv.Atoi(status); err != nil || n < 400 || n > 599 {
-		l.Impossible("mcplb has no page of status %s", status)
-		return
-	}
-	if file == "/dev/null" {
-		l.Impossible("mcplb always answers, rather than close without a word")
-		return
-	}
-	pages, _ := p.front.Get("error_pages").(lb.Inline)
-	pages = slices.DeleteFunc(slices.Clone(pages), func(pair lb.Pair) bool { return pair.Key == status })
-	p.front.Set("error_pages", append(pages, lb.Pair{Key: status, Value: file}), l.Directive)
-	p.front.Differ(l.Directive, "error_pages", "the body of the file; status and headers are mcplb's, and JSON-RPC requests get JSON-RPC")
 }
 
 func sourceAddress(p *proxy, l *line) {

@@ -7,9 +7,10 @@ import (
 	"mcplb/cmd/mcplb/convert/lb"
 )
 
-// isStats reports whether the section serves the statistics alone.
+// isStats reports whether the section serves the statistics or the metrics alone.
 func (p *proxy) isStats() bool {
-	return len(p.stats) > 0 && p.backend == nil && len(p.uses) == 0 && len(p.servers) == 0
+	exports := slices.ContainsFunc(p.rules, func(l *line) bool { return slices.Contains(l.words, "prometheus-exporter") })
+	return (len(p.stats) > 0 || exports) && p.backend == nil && len(p.uses) == 0 && len(p.servers) == 0
 }
 
 // addStats makes the section's listener the admin address.
@@ -23,7 +24,7 @@ func (p *proxy) addStats() {
 	}
 	for _, l := range p.rules {
 		if slices.Contains(l.words, "prometheus-exporter") {
-			l.Translated()
+			p.c.config.Admin.Differ(l.Directive, "listen", "metrics are at /metrics of this address, with other names (docs/metrics.md), and page and API beside them")
 		}
 	}
 	for _, l := range p.timeouts {
@@ -33,6 +34,11 @@ func (p *proxy) addStats() {
 	}
 	if len(groups) == 0 || p.c.config.Admin.Has("listen") {
 		p.head.Unneeded("the admin address has the statistics")
+		for _, g := range groups {
+			for _, l := range g.lines {
+				p.c.config.Admin.Differ(l.Directive, "listen", "there is one admin address, which has page and metrics")
+			}
+		}
 		return
 	}
 	g := groups[0]
@@ -41,7 +47,9 @@ func (p *proxy) addStats() {
 		return
 	}
 	p.c.config.Admin.Set("listen", p.adminAddress(g.addrs[0]), g.lines[0].Directive, p.head.Directive)
-	p.c.config.Admin.Differ(p.head.Directive, "listen", "the page is at /, the CSV at /stats;csv")
+	if len(p.stats) > 0 {
+		p.c.config.Admin.Differ(p.head.Directive, "listen", "the page is at /, the CSV at /stats;csv")
+	}
 }
 
 // adminAddress returns the admin address: on this machine alone where the page asked for
@@ -63,7 +71,13 @@ func (p *proxy) stat(l *line) {
 		l.Unneeded("the page has it")
 	case "uri":
 		p.c.config.Admin.Differ(l.Directive, "listen", "the page is at /")
-	case "auth", "realm":
+	case "realm":
+		if !slices.ContainsFunc(p.stats, func(l *line) bool { return l.arg(1) == "auth" }) {
+			l.Unneeded("nothing asks for a password")
+			return
+		}
+		l.Impossible("the page has no passwords: admin.token_file and admin.protect = true protect it by a token")
+	case "auth":
 		l.Impossible("the page has no passwords: admin.token_file and admin.protect = true protect it by a token")
 	case "admin":
 		p.c.config.Admin.Differ(l.Directive, "listen", "commands need admin.token_file, or come from this machine")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"mcplb/cmd/mcplb/convert/lb"
 )
@@ -41,10 +42,15 @@ func (g *group) tcpRules() {
 			continue
 		}
 		c.notes = nil
-		when, err := c.parse(words[1:])
-		if err == nil {
+		action, _, _ := strings.Cut(words[0], "(")
+		at := slices.IndexFunc(words, func(w string) bool { return w == "if" || w == "unless" })
+		if at < 0 {
+			at = len(words)
+		}
+		when, err := c.parse(words[at:])
+		if _, known := connectionActions[action]; !known || err == nil {
 			c.account(l)
-			err = g.tcpRule(l, words[0], when, a)
+			err = g.tcpRule(l, action, when, a)
 		}
 		if err != nil {
 			l.Impossible("%v", err)
@@ -61,6 +67,9 @@ func (g *group) tcpRules() {
 		l.Translated()
 	}
 }
+
+// connectionActions are the actions of tcp-request that mcplb can have.
+var connectionActions = map[string]bool{"accept": true, "reject": true, "silent-drop": true}
 
 // tcpRule translates one rule that accepts or rejects.
 func (g *group) tcpRule(l *line, action string, when condition, a *admission) error {

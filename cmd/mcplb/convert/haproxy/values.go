@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -92,13 +93,16 @@ func (g *group) format(l *line, t *lb.Table, s string) (string, error) {
 			b.WriteByte('%')
 			s = s[2:]
 		default:
-			name, rest, err := cutFetch(s)
+			flags, name, rest, err := cutFetch(s)
 			if err != nil {
 				return "", err
 			}
 			value, err := g.fetch(l, t, name)
 			if err != nil {
 				return "", err
+			}
+			if strings.Contains(flags, "+Q") && quotable[name] {
+				value = `"` + value + `"`
 			}
 			b.WriteString(value)
 			s = rest
@@ -107,34 +111,52 @@ func (g *group) format(l *line, t *lb.Table, s string) (string, error) {
 	return b.String(), nil
 }
 
-// cutFetch cuts %[sample] or %variable from the beginning of a format.
-func cutFetch(s string) (name, rest string, err error) {
-	body := s[1:]
-	if strings.HasPrefix(body, "{") { // flags
-		_, after, closed := strings.Cut(body, "}")
-		if !closed {
-			return "", "", fmt.Errorf("%q is no format", s)
+// hostNow is the host of a request as the rules before have made it.
+func hostNow(t *lb.Table) string {
+	list, _ := t.Get("set_request_headers").(lb.Inline)
+	for _, h := range list {
+		if value, ok := h.Value.(string); ok && strings.EqualFold(h.Key, "Host") {
+			return value
 		}
-		body = after
+	}
+	return "{host}"
+}
+
+// quotable are the log variables that the flag +Q puts in quotes. Samples, %[...], are never
+// quoted in headers and locations.
+var quotable = map[string]bool{"%HM": true, "%HU": true, "%HP": true, "%HQ": true, "%b": true, "%s": true, "%f": true, "%ft": true, "%ID": true, "%sslv": true}
+
+// cutFetch cuts %{flags}[sample] or %{flags}variable from the beginning of a format.
+func cutFetch(s string) (flags, name, rest string, err error) {
+	body := s[1:]
+	if strings.HasPrefix(body, "{") {
+		inside, after, closed := strings.Cut(body[1:], "}")
+		if !closed {
+			return "", "", "", fmt.Errorf("%q is no format", s)
+		}
+		flags, body = inside, after
 	}
 	if strings.HasPrefix(body, "[") {
 		name, rest, closed := strings.Cut(body[1:], "]")
 		if !closed {
-			return "", "", fmt.Errorf("%q is no format", s)
+			return "", "", "", fmt.Errorf("%q is no format", s)
 		}
-		return strings.TrimSpace(name), rest, nil
+		return flags, strings.TrimSpace(name), rest, nil
 	}
 	n := 0
 	for n < len(body) && (body[n] >= 'a' && body[n] <= 'z' || body[n] >= 'A' && body[n] <= 'Z') {
 		n++
 	}
-	return "%" + body[:n], body[n:], nil
+	return flags, "%" + body[:n], body[n:], nil
 }
 
 // fetch returns what stands for a sample.
 func (g *group) fetch(l *line, t *lb.Table, name string) (string, error) {
 	if hostname.MatchString(name) {
-		return "{hostname}", nil
+		if now := hostNow(t); now == "{host}" || now == "{hostname}" {
+			return "{hostname}", nil
+		}
+		return "", errors.New("a rule before it sets Host, and mcplb's name is of the host that came")
 	}
 	if folded := strings.ToLower(name); strings.HasSuffix(strings.TrimSuffix(folded, ",lower"), "hdr(host)") {
 		if name = strings.TrimSuffix(folded, ",lower"); name != folded {
@@ -156,6 +178,9 @@ func (g *group) fetch(l *line, t *lb.Table, name string) (string, error) {
 		return strings.ReplaceAll(strings.TrimSuffix(inside, ")"), "{", "{{"), nil
 	}
 	value, ok := fetches[name]
+	if value == "{host}" {
+		value = hostNow(t)
+	}
 	if !ok {
 		return "", fmt.Errorf("mcplb has no name for %%[%s]", strings.TrimPrefix(name, "%"))
 	}
