@@ -87,6 +87,33 @@ func TestMapsThatVary(t *testing.T) {
 	}
 }
 
+// A header that is added several times keeps all of its values: a Content-Security-Policy that is
+// lost opens the page.
+func TestHeadersAddedTwice(t *testing.T) {
+	const haproxy = "frontend f\n mode http\n bind :81\n@RULES@ default_backend a\nbackend a\n mode http\n server s 10.0.0.1:80\n"
+	const nginx = "events {}\nhttp { server { listen 81; @RULES@ location / { proxy_pass http://10.0.0.1; } } }\n"
+	for _, c := range []struct {
+		language    Language
+		text        string
+		rules, want string
+	}{
+		{HAProxy, haproxy, " http-response add-header X-B 1\n http-response add-header x-b 2\n", `add_response_headers = { x-b = "1, 2" }`},
+		{HAProxy, haproxy, " http-response set-header X-B 1\n http-response add-header X-B 2\n", `set_response_headers = { X-B = "1, 2" }`},
+		{HAProxy, haproxy, " http-response add-header X-B 1\n http-response set-header X-B 2\n", `set_response_headers = { X-B = "2" }`},
+		{HAProxy, haproxy, " http-request add-header X-B 1\n http-request add-header X-B %[src]\n", `add_request_headers = { X-B = "1, {client_ip}" }`},
+		{HAProxy, haproxy, " http-request set-header X-B 1\n http-request del-header X-B\n http-request add-header X-B 2\n", `set_request_headers = { X-B = "2" }`},
+		{HAProxy, haproxy, " http-response add-header Set-Cookie a=1\n http-response add-header Set-Cookie b=2\n", `Set-Cookie is sent once, with the last value`},
+		{Nginx, nginx, "add_header X-B 1 always; add_header X-B 2 always; add_header X-B $scheme always;", `add_response_headers = { X-B = "1, 2, http" }`},
+		{Nginx, nginx, "add_header Set-Cookie a=1 always; add_header Set-Cookie b=2 always;", `Set-Cookie is sent once, with the last value`},
+	} {
+		result := convertText(t, c.language, strings.Replace(c.text, "@RULES@", c.rules, 1), nil)
+		checkResult(t, result)
+		if !strings.Contains(result.Text, c.want) || result.Incomplete() {
+			t.Errorf("%s: want %s in\n%s", c.rules, c.want, result.Text)
+		}
+	}
+}
+
 // With accept-proxy, rules of connections see the proxy in front: as rules on clients they
 // would refuse all of them.
 func TestProxiesInFront(t *testing.T) {

@@ -78,16 +78,28 @@ func (g *group) edit(l *line, t *lb.Table, e headerEdit, name, value string) {
 		return
 	}
 	other := strings.Replace(e.add, "add_", "set_", 1)
-	switch {
-	case e.set != "" || removed || hasInline(t, other, name):
+	if e.set == "" && !removed {
+		value = besideOthers(l, t, []string{other, e.add}, name, value)
+	}
+	if e.set != "" || removed || hasInline(t, other, name) {
 		setInline(t, e.add, name, nil, l)
 		setInline(t, other, name, value, l)
-		if e.set == "" && !removed {
-			t.Differ(l.Directive, other, "%s is set once, to the last value", name)
-		}
-	default:
+	} else {
 		setInline(t, e.add, name, value, l)
 	}
+}
+
+// besideOthers returns the value of a header that is added where one of the keys has it already.
+func besideOthers(l *line, t *lb.Table, keys []string, name, value string) string {
+	for _, key := range keys {
+		list, _ := t.Get(key).(lb.Inline)
+		if old, ok := list.Text(name); ok {
+			both, note := lb.JoinFields(name, old, value)
+			t.Differ(l.Directive, key, "%s", note)
+			return both
+		}
+	}
+	return value
 }
 
 // forwarded is what mcplb says by itself in a header.

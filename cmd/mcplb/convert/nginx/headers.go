@@ -144,10 +144,14 @@ func (g *group) responseHeaders(s *scope, t *lb.Table, status int) {
 			continue
 		}
 		old, _ := t.Get("add_response_headers").(lb.Inline)
+		note := ""
+		if before, ok := old.Text(name); ok {
+			text, note = lb.JoinFields(name, before, text)
+		}
 		rest := slices.DeleteFunc(slices.Clone(old), func(p lb.Pair) bool { return strings.EqualFold(p.Key, name) })
 		t.Set("add_response_headers", append(rest, lb.Pair{Key: name, Value: text}), n.Directive)
-		if len(rest) < len(old) {
-			t.Differ(n.Directive, "add_response_headers", "%s is added once, with the last value", name)
+		if note != "" {
+			t.Differ(n.Directive, "add_response_headers", "%s", note)
 		}
 		if status == 0 && !n.has("always") {
 			t.Differ(n.Directive, "add_response_headers", "%s: on responses of every status", name)
