@@ -4,13 +4,14 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 GOTESTSUM   = gotest.tools/gotestsum@v1.13.0
 FUZZTIME   ?= 30s
 TESTFLAGS  ?= -timeout 30m
+PACKAGES   ?= ./...
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 BIN        ?= bin
 # The same program for this machine, if BIN is for another.
 HERE       ?= $(BIN)
 # With RERUNS=1, as .ci/run has it, a test that failed is run once more, and the run says so.
-GOTEST      = $(if $(RERUNS),go run $(GOTESTSUM) --format pkgname --rerun-fails=$(RERUNS) --rerun-fails-max-failures=10 --rerun-fails-run-root-test --packages=./... --,go test ./...)
+GOTEST      = $(if $(RERUNS),go run $(GOTESTSUM) --format pkgname --rerun-fails=$(RERUNS) --rerun-fails-max-failures=10 --rerun-fails-run-root-test --packages='$(PACKAGES)' --,go test $(PACKAGES))
 # Debian's zsh looks elsewhere for what packages bring.
 ZSHDIR      = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
