@@ -159,7 +159,7 @@ func (d *Decoder) sum(dst []byte) {
 func updateAdler(sum uint32, p []byte) uint32 {
 	h := adler32.New()
 	state := []byte{'a', 'd', 'l', 1, byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}
-	_ = h.(interface{ UnmarshalBinary([]byte) error }).UnmarshalBinary(state) // of its own form
+	_ = h.(interface{ UnmarshalBinary([]byte) error }).UnmarshalBinary(state) // the form that it writes
 	_, _ = h.Write(p)                                                         // never fails
 	return h.Sum32()
 }

@@ -199,7 +199,7 @@ func TestCorruptStreams(t *testing.T) {
 		"type of block":       {Deflate, []byte{7}},
 		"stored length":       {Deflate, []byte{1, 5, 0, 5, 0}},
 		"too far back":        {Deflate, []byte{0x4b, 0x04, 0x62, 0x00}},
-		"codes of nobody":     {Deflate, []byte{0x05, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}},
+		"no codes":            {Deflate, []byte{0x05, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}},
 	} {
 		for _, size := range []int{1, 1000} {
 			if out, err := decodePieces(New(c.format), append(c.p, 0, 0, 0, 0), size, false); !errors.Is(err, ErrCorrupt) {

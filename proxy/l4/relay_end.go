@@ -24,9 +24,10 @@ func (r *Relay) finish(h *Half, to *reactor.Conn) {
 			h.Flags |= first
 		}
 		h.Flags |= shut
+		// At the very end close sends it: nothing is unread, since to has ended, too.
 		if !r.finished() || to.HasTransport() {
 			to.CloseWrite()
-		} // otherwise close sends it: nothing is unread, since to has ended, too
+		}
 	}
 	if !r.finished() {
 		return // the last record of a transport may wait to be written

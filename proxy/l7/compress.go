@@ -114,12 +114,13 @@ func codingOf(head *http1.ResponseHead) mcp.Coding {
 	found := mcp.CodingNone
 	for i := head.Find(http1.HeaderContentEncoding, 0); i >= 0; i = head.Find(http1.HeaderContentEncoding, i+1) {
 		for coding, rest := http1.NextElement(head.Value(i)); coding != nil; coding, rest = http1.NextElement(rest) {
+			one := mcp.CodingOf(coding)
 			switch {
-			case http1.EqualFold(coding, "none"):
+			case one == mcp.CodingNone, http1.EqualFold(coding, "none"):
 			case found != mcp.CodingNone:
 				return mcp.CodingUnknown
 			default:
-				found = mcp.CodingOf(coding)
+				found = one
 			}
 		}
 	}

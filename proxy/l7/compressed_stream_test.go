@@ -70,7 +70,7 @@ func TestCompressedStream(t *testing.T) {
 	t.Parallel()
 	const first = "event: endpoint\ndata: /messages?sessionId=123\n\n"
 	tagged := strings.Replace(first, "123", "123&mcplb_tag="+mcp.TagOf("s1").String(), 1)
-	for _, coding := range []string{"gzip", "X-GZIP", "deflate", "raw", "none, gzip"} {
+	for _, coding := range []string{"gzip", "X-GZIP", "deflate", "raw", "none, gzip", "gzip, identity"} {
 		for _, framing := range []string{"chunked", "open"} {
 			t.Run(coding+" "+framing, func(t *testing.T) {
 				t.Parallel()

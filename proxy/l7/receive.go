@@ -38,6 +38,7 @@ func (x download) receive() {
 			u.conn.Yield()
 			return
 		case unread:
+			x.dispatch.Since = x.loop().Now() // the answer moves, if at its client's pace
 			x.relay(u.unread.Bytes())
 			moved += mostReceived
 			continue

@@ -58,12 +58,7 @@ func (c *chain) walk(w way, steps []step) {
 			continue
 		}
 		for _, conj := range s.when {
-			conditions, possible, err := join(w.conditions, conj)
-			if err != nil {
-				s.l.Impossible("%v", err)
-				continue
-			}
-			s.l.Translated()
+			conditions, possible := s.narrow(w.conditions, conj)
 			if !possible {
 				continue
 			}
@@ -151,12 +146,7 @@ func (c *chain) respond(w way, responses []step, generated bool) {
 			continue
 		}
 		for _, conj := range s.when {
-			conditions, possible, err := join(w.conditions, conj)
-			if err != nil {
-				s.l.Impossible("%v", err)
-				continue
-			}
-			s.l.Translated()
+			conditions, possible := s.narrow(w.conditions, conj)
 			if !possible {
 				continue
 			}
@@ -411,4 +401,16 @@ func onlyRequests(steps []step) []step {
 func (g *group) responses(b *proxy) []step {
 	g.backendSteps(b)
 	return slices.DeleteFunc(slices.Clone(b.steps[g]), func(s step) bool { return !strings.HasSuffix(s.l.words[0], "response") })
+}
+
+// narrow returns conditions with one more, under which the step is taken, and accounts for its
+// line. It reports false if no request has all of them, as far as mcplb can say.
+func (s *step) narrow(conditions, more conjunction) (all conjunction, possible bool) {
+	all, possible, err := join(conditions, more)
+	if err != nil {
+		s.l.Impossible("%v", err)
+		return nil, false
+	}
+	s.l.Translated()
+	return all, possible
 }

@@ -349,7 +349,7 @@ func sniOfHello(c *criteria, p pattern) (condition, error) {
 		return sniOfTLS(c, p)
 	}
 	if p.match == "found" {
-		return nil, errors.New("routes by SNI name the names, and have none for whoever names one")
+		return nil, errors.New("routes by SNI are for given names: none is for every client that sends a name")
 	}
 	result, err := hostBy(c, p.match, p.values)
 	for i := range result {
