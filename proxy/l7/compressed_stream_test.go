@@ -233,3 +233,29 @@ func TestCommentsInCompressedStream(t *testing.T) {
 	b.Advance(15 * time.Second)
 	client.Hear(chunk(":\n\n"))
 }
+
+// A client that takes its time over what is decoded for it is not idle: its answer is not
+// cut, however long all of it takes.
+func TestSlowReaderOfCompressedStream(t *testing.T) {
+	t.Parallel()
+	const portion = 4 << 20
+	b, s := startServed(t, oneLoop, withoutLog, withStoppedTime, func(s *setup) {
+		s.frontend.TimeoutClient, s.backends[0].TimeoutServer = time.Minute, time.Minute
+	})
+	caller := b.dialNarrow()
+	server := s.receiveHead(caller, get("/sse"))
+	zip := compressing(t, "gzip")
+	zipped := zip.flushed(strings.Repeat("x", 4*portion)) + zip.ended()
+	server.Say(compressedHead("gzip") + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(zipped), zipped))
+	caller.head()
+	body := httputil.NewChunkedReader(caller.Reader)
+	for range 4 {
+		b.Advance(40 * time.Second)
+		if _, err := io.CopyN(io.Discard, body, portion); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rest, err := io.ReadAll(body); len(rest) > 0 || err != nil {
+		t.Errorf("%d more bytes, %v", len(rest), err)
+	}
+}
