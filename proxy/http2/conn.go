@@ -1,7 +1,5 @@
 package http2
 
-import "golang.org/x/net/http2/hpack"
-
 // Settings are what a connection grants its client. They must not change while it lives.
 type Settings struct {
 	// MaxStreams is how many streams may be open at once, those included whose
@@ -50,29 +48,22 @@ type Conn struct {
 	settings *Settings
 	shared   *Shared
 	decoder  Decoder
-	encoder  *hpack.Encoder // nil while the connection is at rest
-	streams  []*Stream
+	encoder  encoder
+	streams  streamList
+	ended    endedStreams
+	window   receiveWindow
 	score    score
 
 	state        connState
 	acknowledged bool // our SETTINGS are
 	leaving      bool // GOAWAY is sent
-	encoded      bool // the client's table may not be empty
 	lastStream   uint32
 
-	peerWindow    int32  // SETTINGS_INITIAL_WINDOW_SIZE of the client
-	peerTableSize uint32 // its SETTINGS_HEADER_TABLE_SIZE, 4 KB at most
-	sendWindow    int32
-	recvWindow    int32
-	owed          int32 // credit that the client does not have yet
-	grown         int32 // how much larger the streams' windows are than Settings.StreamWindow
+	peerWindow int32 // SETTINGS_INITIAL_WINDOW_SIZE of the client
+	sendWindow int32
 
 	data  dataFrame
 	block headerBlock
-
-	ended     [rememberedStreams]ended
-	endedNext uint32
-	forgotten bool // one that we have reset is no longer among them
 }
 
 type connState uint8
@@ -157,8 +148,8 @@ type Event struct {
 func (c *Conn) Start(shared *Shared, settings *Settings, dst []byte) []byte {
 	*c = Conn{
 		shared: shared, settings: settings,
-		peerWindow: defaultWindow, peerTableSize: tableLimit,
-		sendWindow: defaultWindow, recvWindow: settings.connWindow(),
+		peerWindow: defaultWindow, sendWindow: defaultWindow,
+		encoder: encoder{tableSize: tableLimit}, window: newReceiveWindow(settings),
 	}
 	const sizeOfSetting = 6
 	length := 4 * sizeOfSetting
@@ -173,7 +164,7 @@ func (c *Conn) Start(shared *Shared, settings *Settings, dst []byte) []byte {
 	if settings.ExtendedConnect {
 		dst = appendSetting(dst, settingEnableConnect, 1)
 	}
-	if more := c.recvWindow - defaultWindow; more > 0 {
+	if more := c.window.left - defaultWindow; more > 0 {
 		dst = appendWindowUpdate(dst, 0, more)
 	}
 	return dst
@@ -195,7 +186,7 @@ func (c *Conn) Window() int { return max(int(c.sendWindow), 0) }
 
 // rest lets go of what an idle connection does not need.
 func (c *Conn) rest() {
-	c.encoder = nil
+	c.encoder.rest()
 	if cap(c.streams) > 16 {
 		c.streams = nil
 	}

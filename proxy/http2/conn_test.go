@@ -241,7 +241,7 @@ func TestStalledUploads(t *testing.T) {
 			p.out = p.conn.Release(p.out, s)
 		}
 	}
-	if held := 8*65536 - p.conn.recvWindow - p.conn.owed; held != 0 {
+	if held := 8*65536 - p.conn.window.left - p.conn.window.owed; held != 0 {
 		t.Errorf("%d bytes of credit are lost", held)
 	}
 }
@@ -250,8 +250,8 @@ func TestStalledUploads(t *testing.T) {
 // it returns how much that was.
 func (p *peer) upload(s *Stream, n int, take bool) (sent int) {
 	p.t.Helper()
-	for sent < n && s.recvWindow > 0 && p.conn.recvWindow > 0 {
-		piece := min(MaxFrameSize, n-sent, int(s.recvWindow), int(p.conn.recvWindow))
+	for sent < n && s.recvWindow > 0 && p.conn.window.left > 0 {
+		piece := min(MaxFrameSize, n-sent, int(s.recvWindow), int(p.conn.window.left))
 		p.framer.WriteData(s.id, false, zeros(piece))
 		e := p.next()
 		if e.Kind != EventData || len(e.Data) != piece {
@@ -286,7 +286,7 @@ func TestGrownUploads(t *testing.T) {
 		}
 		for _, s := range stalled {
 			p.upload(s, size, false)
-			if s.recvWindow > 0 && p.conn.recvWindow == 0 {
+			if s.recvWindow > 0 && p.conn.window.left == 0 {
 				t.Fatalf("round %d: stream %d has used up the connection's window", round, s.id)
 			}
 		}
@@ -308,11 +308,11 @@ func TestGrownUploads(t *testing.T) {
 			}
 			p.out = p.conn.Release(p.out, s)
 		}
-		if p.conn.grown != 0 {
-			t.Errorf("round %d: %d bytes of growth are lost", round, p.conn.grown)
+		if p.conn.window.grown != 0 {
+			t.Errorf("round %d: %d bytes of growth are lost", round, p.conn.window.grown)
 		}
 	}
-	if held := testSettings.ConnWindow - p.conn.recvWindow - p.conn.owed; held != 0 {
+	if held := testSettings.ConnWindow - p.conn.window.left - p.conn.window.owed; held != 0 {
 		t.Errorf("%d bytes of credit are lost", held)
 	}
 }

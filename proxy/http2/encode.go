@@ -29,33 +29,43 @@ func (w *headWriter) Write(p []byte) (int, error) {
 // mostKnown is how many strings are shared by the tables of a loop's connections.
 const mostKnown = 1024
 
-// beginBlock begins a header block of a connection.
-func (c *Conn) beginBlock() *headWriter {
-	w := &c.shared.out
+// encoder keeps the table of what a client knows of earlier blocks. While a connection is at
+// rest, it has none: the next block empties the client's.
+type encoder struct {
+	hpack     *hpack.Encoder // nil at rest
+	tableSize uint32         // SETTINGS_HEADER_TABLE_SIZE of the client, 4 KB at most
+	used      bool           // the client's table may not be empty, or has another size
+}
+
+// begin begins a header block in w.
+func (e *encoder) begin(w *headWriter) *headWriter {
 	w.block = w.block[:0]
-	if c.encoder == nil {
-		c.encoder = hpack.NewEncoder(w)
-		if c.encoded { // the client's table is not empty: it is emptied
-			c.encoder.SetMaxDynamicTableSize(0)
+	if e.hpack == nil {
+		e.hpack = hpack.NewEncoder(w)
+		if e.used {
+			e.hpack.SetMaxDynamicTableSize(0)
 		}
-		if c.encoded || c.peerTableSize != tableLimit {
-			c.encoder.SetMaxDynamicTableSize(c.peerTableSize)
+		if e.used || e.tableSize != tableLimit {
+			e.hpack.SetMaxDynamicTableSize(e.tableSize)
 		}
-		c.encoded = true
+		e.used = true
 	}
-	w.encoder = c.encoder
+	w.encoder = e.hpack
 	return w
 }
 
-// setTableSize bounds the encoder's table, which the next block signals.
-func (c *Conn) setTableSize(size uint32) {
-	c.peerTableSize = size
-	if c.encoder != nil {
-		c.encoder.SetMaxDynamicTableSize(size)
+// setTableSize bounds the table, which the next block signals.
+func (e *encoder) setTableSize(size uint32) {
+	e.tableSize = size
+	if e.hpack != nil {
+		e.hpack.SetMaxDynamicTableSize(size)
 	} else {
-		c.encoded = true
+		e.used = true
 	}
 }
+
+// rest lets go of the table.
+func (e *encoder) rest() { e.hpack = nil }
 
 // addHead adds the status and the fields of a head, and returns its Content-Length; -1 if it
 // has none.

@@ -38,16 +38,16 @@ func (c *Conn) checkStream(id uint32, out *[]byte) Event {
 	switch {
 	case id%2 == 0:
 		return c.fail(out, ProtocolError, ReasonStreamID)
-	case id > c.lastStream || c.stream(id) != nil:
+	case id > c.lastStream || c.streams.get(id) != nil:
 		return Event{}
 	}
-	switch c.howEnded(id) {
+	switch c.ended.how(id) {
 	case closedByEnd:
 		return c.fail(out, StreamClosed, ReasonStreamClosed)
 	case closedByUs, closedByPeer:
 		return Event{}
 	}
-	if c.forgotten {
+	if c.ended.forgotten {
 		return Event{} // perhaps trailers of one that we have reset long ago
 	}
 	return c.fail(out, ProtocolError, ReasonStreamID)
@@ -80,7 +80,7 @@ func (c *Conn) readContinuation(h *header, p []byte, out *[]byte) Event {
 // endBlock decodes a complete block. It is decoded whatever the stream's state is, or the
 // table would be out of step.
 func (c *Conn) endBlock(p []byte, out *[]byte) Event {
-	s := c.stream(c.block.id)
+	s := c.streams.get(c.block.id)
 	trailer := s != nil || c.block.id <= c.lastStream
 	head := &c.shared.head
 	head.begin(c.settings.MaxHead, c.settings.ExtendedConnect, trailer)
@@ -109,7 +109,7 @@ func (c *Conn) trailers(s *Stream, why Reason, out *[]byte) Event {
 	switch {
 	case s == nil, s.Closed():
 		c.score.cost(costFrame)
-		if c.howEnded(c.block.id) == closedByPeer {
+		if c.ended.how(c.block.id) == closedByPeer {
 			*out = appendReset(*out, c.block.id, StreamClosed)
 		}
 		return Event{}
@@ -152,7 +152,7 @@ func (c *Conn) request(id uint32, end bool, why Reason, out *[]byte) Event {
 // refuse resets a stream that is not opened.
 func (c *Conn) refuse(id uint32, out *[]byte, code ErrorCode, why Reason) Event {
 	c.score.cost(costReset)
-	c.remember(id, closedByUs)
+	c.ended.add(id, closedByUs)
 	*out = appendReset(*out, id, code)
 	return Event{Kind: EventRefused, ID: id, Code: code, Reason: why}
 }

@@ -135,7 +135,7 @@ func (c *Conn) isIdle(id uint32) bool { return id > c.lastStream || id%2 == 0 }
 // readPriority reads PRIORITY, which has no meaning any more.
 func (c *Conn) readPriority(h *header, p []byte, out *[]byte) Event {
 	c.score.cost(costFrame)
-	s := c.stream(h.stream)
+	s := c.streams.get(h.stream)
 	switch {
 	case len(p) != 5:
 		return c.streamError(h.stream, s, out, FrameSizeError, ReasonFrameSize)
@@ -163,7 +163,7 @@ func (c *Conn) readReset(h *header, p []byte, out *[]byte) Event {
 	if c.isIdle(h.stream) {
 		return c.fail(out, ProtocolError, ReasonStreamID)
 	}
-	s := c.stream(h.stream)
+	s := c.streams.get(h.stream)
 	if s == nil || s.Closed() {
 		c.score.cost(costFrame)
 		return Event{}
@@ -234,7 +234,7 @@ func (c *Conn) settingsTaken() {
 func (c *Conn) apply(id uint16, value uint32) ErrorCode {
 	switch id {
 	case settingHeaderTableSize:
-		c.setTableSize(min(value, tableLimit))
+		c.encoder.setTableSize(min(value, tableLimit))
 	case settingEnablePush:
 		if value > 1 {
 			return ProtocolError
@@ -295,7 +295,7 @@ func (c *Conn) readWindowUpdate(h *header, p []byte, out *[]byte) Event {
 	if c.isIdle(h.stream) {
 		return c.fail(out, ProtocolError, ReasonStreamID)
 	}
-	s := c.stream(h.stream)
+	s := c.streams.get(h.stream)
 	if s == nil || s.Closed() {
 		return Event{}
 	}

@@ -11,7 +11,7 @@ func (c *Conn) AppendResponse(dst []byte, s *Stream, head []byte, end bool) []by
 	if s.state == streamClosed || s.state == streamLocal {
 		return dst
 	}
-	w := c.beginBlock()
+	w := c.encoder.begin(&c.shared.out)
 	length := w.addHead(head)
 	if !w.interim && !end {
 		s.sendLeft = length
@@ -32,7 +32,7 @@ func (c *Conn) AppendTrailers(dst []byte, s *Stream, lines []byte) []byte {
 	if s.sendLeft > 0 {
 		return c.AppendReset(dst, s, InternalError)
 	}
-	w := c.beginBlock()
+	w := c.encoder.begin(&c.shared.out)
 	w.addFields(lines)
 	if len(w.block) == 0 { // all of them were left out
 		dst, _ = c.AppendData(dst, s, nil, true)

@@ -57,8 +57,8 @@ type StreamState struct {
 func (c *Conn) State() ConnState {
 	s := ConnState{
 		Settings: *c.settings, Counted: c.score.since, State: uint8(c.state), Acknowledged: c.acknowledged, Leaving: c.leaving, LastStream: c.lastStream,
-		PeerWindow: c.peerWindow, PeerTableSize: c.peerTableSize, SendWindow: c.sendWindow, RecvWindow: c.recvWindow,
-		Owed: c.owed, Points: c.score.points, Bytes: c.score.bytes, Forgotten: c.forgotten,
+		PeerWindow: c.peerWindow, PeerTableSize: c.encoder.tableSize, SendWindow: c.sendWindow, RecvWindow: c.window.left,
+		Owed: c.window.owed, Points: c.score.points, Bytes: c.score.bytes, Forgotten: c.ended.forgotten,
 		Table: TableState{Resized: c.decoder.resized, Max: c.decoder.table.max},
 		Data:  DataState{c.data.id, c.data.left, c.data.padding, c.data.endStream, c.data.discard},
 	}
@@ -75,10 +75,7 @@ func (c *Conn) State() ConnState {
 			one.sendLeft, one.recvLeft,
 		})
 	}
-	for i := range min(c.endedNext, rememberedStreams) {
-		e := c.ended[(c.endedNext-min(c.endedNext, rememberedStreams)+i)%rememberedStreams]
-		s.EndedIDs, s.EndedHow = append(s.EndedIDs, e.id), append(s.EndedHow, uint8(e.how))
-	}
+	s.EndedIDs, s.EndedHow = c.ended.state()
 	return s
 }
 
@@ -90,12 +87,15 @@ func (c *Conn) Restore(shared *Shared, settings *Settings, s *ConnState) {
 		settings = &own
 	}
 	*c = Conn{
-		shared: shared, settings: settings, encoded: true,
+		shared: shared, settings: settings,
 		state: connState(s.State), acknowledged: s.Acknowledged, leaving: s.Leaving, lastStream: s.LastStream,
-		peerWindow: s.PeerWindow, peerTableSize: s.PeerTableSize, sendWindow: s.SendWindow, recvWindow: s.RecvWindow,
-		owed: s.Owed, score: score{points: s.Points, bytes: s.Bytes, since: s.Counted}, forgotten: s.Forgotten,
-		data:  dataFrame{s.Data.ID, s.Data.Left, s.Data.Padding, s.Data.EndStream, s.Data.Discard},
-		block: headerBlock{s.Block.ID, s.Block.Flags, s.Block.Frames, s.Block.DependsOn, s.Block.Bytes},
+		peerWindow: s.PeerWindow, sendWindow: s.SendWindow,
+		encoder: encoder{tableSize: s.PeerTableSize, used: true},
+		window:  receiveWindow{settings: settings, left: s.RecvWindow, owed: s.Owed},
+		ended:   endedStreams{forgotten: s.Forgotten},
+		score:   score{points: s.Points, bytes: s.Bytes, since: s.Counted},
+		data:    dataFrame{s.Data.ID, s.Data.Left, s.Data.Padding, s.Data.EndStream, s.Data.Discard},
+		block:   headerBlock{s.Block.ID, s.Block.Flags, s.Block.Frames, s.Block.DependsOn, s.Block.Bytes},
 	}
 	c.decoder.resized, c.decoder.table.max = s.Table.Resized, s.Table.Max
 	for _, f := range s.Table.Fields {
@@ -105,7 +105,7 @@ func (c *Conn) Restore(shared *Shared, settings *Settings, s *ConnState) {
 		c.restoreStream(&s.Streams[i])
 	}
 	for i := range min(len(s.EndedIDs), len(s.EndedHow)) {
-		c.remember(s.EndedIDs[i], closure(s.EndedHow[i]))
+		c.ended.add(s.EndedIDs[i], closure(s.EndedHow[i]))
 	}
 }
 
@@ -116,6 +116,6 @@ func (c *Conn) restoreStream(s *StreamState) {
 	one.sendWindow, one.recvWindow, one.granted = s.SendWindow, s.RecvWindow, s.Granted
 	one.held, one.owed, one.taken = s.Held, s.Owed, s.Taken
 	one.sendLeft, one.recvLeft = s.SendLeft, s.RecvLeft
-	c.grown += max(one.granted-c.settings.StreamWindow, 0)
+	c.window.grown += max(one.granted-c.settings.StreamWindow, 0)
 	c.streams = append(c.streams, one)
 }

@@ -211,8 +211,8 @@ func TestRest(t *testing.T) {
 	p.out = p.conn.Release(p.out, keep)
 	c := &p.conn
 	size := int(unsafe.Sizeof(*c)) + cap(c.decoder.table.bytes) + cap(c.decoder.table.entries)*int(unsafe.Sizeof(entry{})) + cap(c.streams)*8 + cap(c.block.bytes)
-	if size > 1700 || c.encoder != nil {
-		t.Errorf("an idle connection holds %d bytes, encoder %v", size, c.encoder != nil)
+	if size > 1700 || c.encoder.hpack != nil {
+		t.Errorf("an idle connection holds %d bytes, encoder %v", size, c.encoder.hpack != nil)
 	}
 	t.Logf("an idle connection holds %d bytes, %d of them itself", size, unsafe.Sizeof(*c))
 }
@@ -241,11 +241,11 @@ func FuzzConn(f *testing.F) {
 			for _, s := range c.streams {
 				grown += s.granted - testSettings.StreamWindow
 			}
-			if c.grown != grown || grown > testSettings.ConnWindow/2 {
-				t.Errorf("windows have grown by %d, want %d, and half of the connection's at most", grown, c.grown)
+			if c.window.grown != grown || grown > testSettings.ConnWindow/2 {
+				t.Errorf("windows have grown by %d, want %d, and half of the connection's at most", grown, c.window.grown)
 			}
-			if c.recvWindow < 0 || c.owed < 0 || len(c.streams) > int(testSettings.MaxStreams) || c.decoder.table.size > tableLimit {
-				t.Errorf("window %d, owed %d, %d streams, table %d", c.recvWindow, c.owed, len(c.streams), c.decoder.table.size)
+			if c.window.left < 0 || c.window.owed < 0 || len(c.streams) > int(testSettings.MaxStreams) || c.decoder.table.size > tableLimit {
+				t.Errorf("window %d, owed %d, %d streams, table %d", c.window.left, c.window.owed, len(c.streams), c.decoder.table.size)
 			}
 		}
 	})

@@ -58,19 +58,21 @@ func (s *Stream) RequestDone() bool { return s.state == streamRemote || s.state 
 // connection's.
 func (s *Stream) Window() int { return max(int(s.sendWindow), 0) }
 
-// find returns the place of a stream among the connection's, which are in the order of
-// their identifiers.
-func (c *Conn) find(id uint32) (int, bool) {
-	if n := len(c.streams); n > 0 && c.streams[n-1].id == id {
+// streamList are the streams of a connection in the order of their identifiers.
+type streamList []*Stream
+
+// find returns the place of a stream in the list.
+func (l streamList) find(id uint32) (int, bool) {
+	if n := len(l); n > 0 && l[n-1].id == id {
 		return n - 1, true
 	}
-	return slices.BinarySearchFunc(c.streams, id, func(s *Stream, id uint32) int { return int(s.id) - int(id) })
+	return slices.BinarySearchFunc(l, id, func(s *Stream, id uint32) int { return int(s.id) - int(id) })
 }
 
-// stream returns a stream of the connection; nil if there is none of that identifier.
-func (c *Conn) stream(id uint32) *Stream {
-	if i, found := c.find(id); found {
-		return c.streams[i]
+// get returns a stream; nil if there is none of that identifier.
+func (l streamList) get(id uint32) *Stream {
+	if i, found := l.find(id); found {
+		return l[i]
 	}
 	return nil
 }
@@ -105,7 +107,7 @@ func (c *Conn) Release(dst []byte, s *Stream) []byte {
 		dst = c.AppendReset(dst, s, Cancel)
 	}
 	c.giveBack(s)
-	if i, found := c.find(s.id); found {
+	if i, found := c.streams.find(s.id); found {
 		c.streams = slices.Delete(c.streams, i, i+1)
 		c.shared.putStream(s)
 	}
@@ -117,9 +119,9 @@ func (c *Conn) Release(dst []byte, s *Stream) []byte {
 
 // giveBack returns to the connection's window what the stream holds of it.
 func (c *Conn) giveBack(s *Stream) {
-	c.owed += s.held
+	c.window.owed += s.held
 	s.held = 0
-	c.shrink(s)
+	c.window.shrink(s)
 }
 
 // close ends a stream both ways, and remembers how.
@@ -129,42 +131,5 @@ func (c *Conn) close(s *Stream, how closure) {
 	}
 	s.state = streamClosed
 	c.giveBack(s)
-	c.remember(s.id, how)
-}
-
-// closure says how a stream ended.
-type closure uint8
-
-const (
-	closedUnknown closure = iota
-	closedByEnd           // both sides had finished
-	closedByPeer          // the client reset it
-	closedByUs            // we did: what was under way may still come
-)
-
-// rememberedStreams is how many ended streams a connection knows.
-const rememberedStreams = 8
-
-// ended is a stream that has ended.
-type ended struct {
-	id  uint32
-	how closure
-}
-
-// remember notes how a stream ended.
-func (c *Conn) remember(id uint32, how closure) {
-	place := &c.ended[c.endedNext%rememberedStreams]
-	c.forgotten = c.forgotten || place.how == closedByUs
-	*place = ended{id, how}
-	c.endedNext++
-}
-
-// howEnded returns how a stream ended, if that is remembered.
-func (c *Conn) howEnded(id uint32) closure {
-	for _, e := range c.ended {
-		if e.id == id {
-			return e.how
-		}
-	}
-	return closedUnknown
+	c.ended.add(s.id, how)
 }
