@@ -52,7 +52,7 @@ type HTTP struct {
 	HTTP2Connections uint64            `json:"http2_connections"`     // connections of HTTP/2
 	HTTP2Streams     uint64            `json:"http2_streams"`         // streams of HTTP/2, each a request
 	HTTP2Current     int64             `json:"http2_streams_current"` // of these, those that are open now
-	HTTP2Refused     map[string]uint64 `json:"http2_refused"`         // requests and connections of HTTP/2 refused before they were a request, by what is wrong
+	HTTP2Refused     map[string]uint64 `json:"http2_refused"`         // requests and connections of HTTP/2 refused as malformed, or as too many, by what is wrong
 
 	Eras            map[string]uint64 `json:"eras"`             // JSON-RPC requests by MCP era: session or stateless
 	Methods         map[string]uint64 `json:"methods"`          // requests by Mcp-Method, a fixed set and "other"; only those that occurred

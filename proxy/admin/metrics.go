@@ -132,7 +132,7 @@ var httpMetrics = []metric[HTTP]{
 		func(h *HTTP) uint64 { return h.HTTP2Streams }),
 	gauge("frontend_http2_open_streams", "Streams of HTTP/2 that are open.", byFrontend,
 		func(h *HTTP) float64 { return float64(h.HTTP2Current) }),
-	reasons("frontend_http2_refused_total", "Requests and connections of HTTP/2 refused before they were a request, by what is wrong.", byFrontend,
+	reasons("frontend_http2_refused_total", "Requests and connections of HTTP/2 refused as malformed, or as too many, by what is wrong.", byFrontend,
 		func(h *HTTP) map[string]uint64 { return h.HTTP2Refused }),
 	counters("frontend_mcp_requests_total", "JSON-RPC requests by MCP era.", byFrontend, "era",
 		func(h *HTTP) map[string]uint64 { return h.Eras }),

@@ -108,19 +108,22 @@ func sessionOf(head *http1.RequestHead) (id []byte, tag mcp.Tag, tagged, inHeade
 }
 
 // cookie binds the request to the server that its cookie names, or has one
-// inserted into the answer. A server that was tried in vain is not binding.
+// inserted into the answer. A server that was tried in vain is not binding. Of several
+// cookies of that name, as browsers send them where another balancer of the same domain
+// sets one, the first that names a server counts.
 func (a *affinity) cookie(name string) {
 	x := a.exchange
 	head := &x.client.worker.request
 	for i := head.Find(http1.HeaderCookie, 0); i >= 0; i = head.Find(http1.HeaderCookie, i+1) {
-		tag, ok := mcp.ParseTag(http1.FindCookie(head.Value(i), name))
-		if !ok {
-			continue
-		}
-		server := a.route.tags[tag]
-		if server != nil && server.State().TakesBound() && !x.dispatch.HasTried(server) {
-			x.bound, a.request.Bound = server, server
-			return
+		for n, value, rest := http1.NextCookie(head.Value(i)); n != nil; n, value, rest = http1.NextCookie(rest) {
+			if string(n) != name {
+				continue
+			}
+			tag, ok := mcp.ParseTag(value)
+			if server := a.route.tags[tag]; ok && server != nil && server.State().TakesBound() && !x.dispatch.HasTried(server) {
+				x.bound, a.request.Bound = server, server
+				return
+			}
 		}
 	}
 	x.Flags |= setCookie

@@ -374,6 +374,17 @@ func TestCookie(t *testing.T) {
 			t.Errorf("on %s with %v", r.Header.Get("Node"), r.Cookies())
 		}
 	}
+	// Another balancer of the domain has set a cookie of that name, too.
+	for _, fields := range [][]string{
+		{"Cookie: SERVERID=web1; SERVERID=" + cookie.Value}, {"Cookie: SERVERID=; a=b; SERVERID=" + cookie.Value + "; SERVERID=web1"},
+		{"Cookie: SERVERID=web1", "Cookie: SERVERID=" + cookie.Value},
+	} {
+		for range 3 {
+			if r := ask(fields...); r.Header.Get("Node") != first.Header.Get("Node") || len(r.Cookies()) != 0 {
+				t.Errorf("%q: on %s with %v", fields, r.Header.Get("Node"), r.Cookies())
+			}
+		}
+	}
 	for _, tampered := range []string{"", "x", "s1", cookie.Value + "a", strings.ToUpper(cookie.Value), "'; DROP TABLE", cookie.Value[:7] + "="} {
 		on := map[string]bool{}
 		for range 3 {

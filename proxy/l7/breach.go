@@ -39,7 +39,8 @@ func (c *client) overTLS(settings *Settings) bool {
 	return settings.Trusts(c.From.Addr()) && saysTLS(&c.worker.request)
 }
 
-// saysTLS reports whether X-Forwarded-Proto or Forwarded (RFC 7239) names https.
+// saysTLS reports whether X-Forwarded-Proto, Forwarded (RFC 7239) or one of their
+// predecessors names https.
 func saysTLS(head *http1.RequestHead) bool {
 	for i := head.Find(http1.HeaderXForwardedProto, 0); i >= 0; i = head.Find(http1.HeaderXForwardedProto, i+1) {
 		if http1.HasToken(head.Value(i), "https") {
@@ -49,6 +50,22 @@ func saysTLS(head *http1.RequestHead) bool {
 	for i := head.Find(http1.HeaderForwarded, 0); i >= 0; i = head.Find(http1.HeaderForwarded, i+1) {
 		if namesHTTPS(head.Value(i)) {
 			return true
+		}
+	}
+	for i := range head.NumFields() {
+		if id := head.ID(i); (id == http1.HeaderOther || id == http1.HeaderXForwardedOther) && saysTLSOddly(head.Name(i), head.Value(i)) {
+			return true
+		}
+	}
+	return false
+}
+
+// saysTLSOddly reports whether a field is one of those in which proxies said so before
+// X-Forwarded-Proto, and does.
+func saysTLSOddly(name, value []byte) bool {
+	for _, one := range [...]string{"X-Forwarded-Ssl", "Front-End-Https", "X-Forwarded-Scheme", "X-Forwarded-Protocol", "X-Url-Scheme", "X-Scheme"} {
+		if http1.EqualFold(name, one) {
+			return http1.HasToken(value, "on") || http1.HasToken(value, "https") || http1.HasToken(value, "ssl")
 		}
 	}
 	return false

@@ -2,6 +2,7 @@ package l7
 
 import (
 	"bytes"
+	"strings"
 	"time"
 
 	"mcplb/proxy/http1"
@@ -81,10 +82,10 @@ func (f *freshness) expires(now time.Time) bool {
 }
 
 // isTargeted reports whether a field is Cache-Control for certain caches:
-// CDN-Cache-Control, under the names of several products, or Surrogate-Control.
+// CDN-Cache-Control, under the names of several products, or one of its predecessors.
 func isTargeted(name []byte) bool {
 	const cdn = "CDN-Cache-Control"
-	return http1.EqualFold(name, "Surrogate-Control") || http1.EqualFold(name, "Akamai-Cache-Control") ||
+	return http1.EqualFold(name, "Surrogate-Control") || http1.EqualFold(name, "Akamai-Cache-Control") || http1.EqualFold(name, "Edge-Control") ||
 		len(name) >= len(cdn) && http1.EqualFold(name[len(name)-len(cdn):], cdn)
 }
 
@@ -99,6 +100,7 @@ type caching struct {
 	unstored   bool // no-store is there
 	understood bool // must-understand is there: caches ignore no-store (RFC 9111 section 5.2.2.3)
 	spared     bool // Set-Cookie is not for them
+	unchanged  bool // no-transform is there: for every intermediary, not only caches
 }
 
 // read reads the value of one line.
@@ -146,6 +148,8 @@ func (c *caching) directive(directive []byte) {
 		c.public = true
 	case http1.EqualFold(name, "no-store"):
 		c.unstored = true
+	case http1.EqualFold(name, "no-transform"):
+		c.unchanged = true
 	case http1.EqualFold(name, "must-understand"):
 		c.understood = true
 	case http1.EqualFold(name, "private") && !given:
@@ -166,7 +170,7 @@ func (c *caching) lifetime(name, argument []byte) {
 			c.shared, c.lives = true, false
 		}
 		c.lives = c.lives || positive(argument)
-	case http1.EqualFold(name, "max-age"):
+	case http1.EqualFold(name, "max-age"), http1.EqualFold(name, "cache-maxage"): // of Edge-Control
 		c.aged = true
 		c.lives = c.lives || !c.shared && positive(argument)
 	}
@@ -204,7 +208,7 @@ var dateForms = []string{
 
 // parseTime reads a date. What is none, such as 0, is past for caches.
 func parseTime(p []byte, now time.Time) (t time.Time, ok bool) {
-	const longest = 40
+	const longest = 64
 	if len(p) == 0 || len(p) > longest {
 		return t, false
 	}
@@ -213,13 +217,38 @@ func parseTime(p []byte, now time.Time) (t time.Time, ok bool) {
 			return ofCentury(t, form, now), true
 		}
 	}
+	return parseLooseTime(p, now)
+}
+
+// looseForms are dates without what looseWords takes off.
+var looseForms = []string{
+	"2 Jan 2006 15:04:05", "2 January 2006 15:04:05", "2 Jan 06 15:04:05", "Jan 2 15:04:05 2006",
+	"2006 01 02 15:04:05", "2006 01 02T15:04:05", "2006 01 02T15:04:05Z",
+}
+
+// parseLooseTime reads a date as caches do that look for day, month, year and time alone:
+// whatever the name of the day, quotes, commas, hyphens, letters of either case, and what
+// is behind it, the zone too.
+func parseLooseTime(p []byte, now time.Time) (t time.Time, ok bool) {
+	words := bytes.FieldsFunc(p, func(r rune) bool { return strings.ContainsRune(" \t,;-\"", r) })
+	if len(words) > 0 && (words[0][0] < '0' || words[0][0] > '9') {
+		words = words[1:]
+	}
+	for size := min(len(words), 4); size >= 3; size-- {
+		text := string(bytes.ToUpper(bytes.Join(words[:size], []byte(" "))))
+		for _, form := range looseForms {
+			if t, err := time.Parse(form, text); err == nil {
+				return ofCentury(t, form, now), true
+			}
+		}
+	}
 	return t, false
 }
 
 // ofCentury returns t in the century that is meant, where a form has but two digits for
 // the year: it is at most 50 years ahead.
 func ofCentury(t time.Time, form string, now time.Time) time.Time {
-	if form != dateForms[1] {
+	if strings.Contains(form, "2006") {
 		return t
 	}
 	if later := t.AddDate(100, 0, 0); !later.After(now.AddDate(50, 0, 0)) {

@@ -75,12 +75,11 @@ func (x download) compressible(types []string, head *http1.ResponseHead, rest []
 	if !slices.ContainsFunc(types, func(one string) bool { return isMediaType(media, one) }) {
 		return false
 	}
+	var f caching
 	for i := head.Find(http1.HeaderCacheControl, 0); i >= 0; i = head.Find(http1.HeaderCacheControl, i+1) {
-		if http1.HasToken(head.Value(i), "no-transform") {
-			return false
-		}
+		f.read(head.Value(i))
 	}
-	return true
+	return !f.unchanged
 }
 
 // small reports whether the body is known to be too small to be compressed: that of a

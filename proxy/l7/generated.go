@@ -81,6 +81,7 @@ type generated struct {
 	why        Why
 	malformed  http1.Reason  // what is wrong with the request, or with the server's answer
 	text       string        // where it is another than why's
+	detail     string        // for the log, where malformed says nothing
 	retryAfter time.Duration // 0 = not said
 	fields     []byte        // of a Preflight and of a redirect, which have no body
 	status     int           // of a redirect
@@ -98,6 +99,20 @@ func (g *generated) code() int {
 		return g.answer.Status
 	}
 	return responses[g.why].status
+}
+
+// isKept reports whether caches may keep what a route answers, although nothing says for
+// how long (RFC 9110 section 15.1). What one got for a link, it would give to a page of
+// another origin, too, which could not read it, if nothing said that the origin matters.
+func (g *generated) isKept() bool {
+	if g.why != Redirected && g.why != Responded {
+		return false
+	}
+	switch g.code() {
+	case 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501:
+		return true
+	}
+	return false
 }
 
 // reason says what is wrong, and what to do.
@@ -176,7 +191,7 @@ func (g *generated) append(dst, date []byte, to recipient) []byte {
 		dst = to.cors.appendFields(dst, to.origin)
 	}
 	dst = router{to.exchange}.edited(dst, fields)
-	if g.why != Preflight && to.cors.allows(to.origin) {
+	if to.cors.allows(to.origin) && g.why != Preflight || to.cors.on && g.isKept() {
 		dst = http1.AppendField(dst, "Vary", "Origin")
 	}
 	// An HTTP/1.0 client that asked for keep-alive must be answered with it; for

@@ -53,6 +53,9 @@ func (w headWriter) appendRequest(dst []byte) []byte {
 		dst = w.appendHost(dst, preserve)
 	}
 	w.keepUsed(head)
+	if x.has(tagged) {
+		head.DropDescriptions() // the body that the server gets is another
+	}
 	dst = head.AppendFields(dst, without|1<<http1.HeaderTrailer)
 	dst = head.AppendTrailer(dst, router{x}.requestTrailers())
 	dst = appendSession(dst, head, settings.Frontend.Sticky.Session)

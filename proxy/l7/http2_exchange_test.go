@@ -314,6 +314,46 @@ func TestHTTP2Trailers(t *testing.T) {
 	p.Finish()
 }
 
+// A stream that is reset for its client's fault is counted, and logged with what is wrong: an
+// operator could not tell it from a client that leaves.
+func TestHTTP2FaultsShow(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		field  string // of the trailers; "" = none, and a body longer than Content-Length
+		detail string
+	}{
+		"connection":           {"connection", "connection"},
+		"pseudo-header":        {":path", "pseudo_late"},
+		"capital":              {"X-Sum", "upper_case"},
+		"more than the length": {"", "length_mismatch"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, s := startServed(t, overHTTP2)
+			p := b.peer()
+			p.open(1, false, "POST", "/x", "content-length", "1")
+			server := s.next()
+			server.head()
+			if c.field == "" {
+				p.check(p.WriteData(1, true, []byte("ab")))
+			} else {
+				p.check(p.WriteData(1, false, []byte("a")))
+				p.block.Reset()
+				p.check(p.encoder.WriteField(hpack.HeaderField{Name: c.field, Value: "1"}))
+				p.check(p.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.block.Bytes(), EndStream: true, EndHeaders: true}))
+			}
+			p.want(1, " 0 PROTOCOL_ERROR")
+			p.Finish()
+			if line := b.only(); line.Reason != "bad_request" || line.Detail != c.detail || line.Path != "/x" {
+				t.Errorf("the log has the line %+v", line)
+			}
+			if got := b.frontend.Totals().StreamsRefused; got[c.detail] != 1 {
+				t.Errorf("counted: %v", got)
+			}
+		})
+	}
+}
+
 // Behind a trusted proxy each stream has the client that X-Forwarded-For names.
 func TestHTTP2TrustedProxy(t *testing.T) {
 	t.Parallel()

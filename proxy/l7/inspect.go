@@ -165,10 +165,7 @@ func (x router) inspected(settings *Settings, reason http1.Reason) (done bool) {
 
 // unreadable refuses a request whose body a rule would have to read, and cannot.
 func (x router) unreadable(fault mcp.Fault) {
-	if x.log != nil {
-		x.log.Detail = "body_" + fault.String()
-	}
-	x.refuseRead(generated{why: BadRequest, text: fault.Text()})
+	x.refuseRead(generated{why: BadRequest, text: fault.Text(), detail: "body_" + fault.String()})
 }
 
 // judge decides about a request whose body has been read to its end.
@@ -201,7 +198,7 @@ func (x router) judge(settings *Settings, most int64) {
 	x.countRoute()
 	switch {
 	case d.Refused != rules.Readable:
-		x.refuse(generated{why: BadRequest, text: d.Refused.Text()})
+		x.refuse(generated{why: BadRequest, text: d.Refused.Text(), detail: d.Refused.String()})
 	case d.Denied:
 		x.refuse(generated{why: Denied})
 	default:

@@ -5,6 +5,7 @@ import (
 
 	"mcplb/proxy/accesslog"
 	"mcplb/proxy/http1"
+	"mcplb/proxy/http2"
 	"mcplb/proxy/mcp"
 	"mcplb/proxy/session"
 )
@@ -87,8 +88,11 @@ func (x recorder) logGenerated(g *generated) {
 		}
 	}
 	r.Status, r.Reason, r.Phase = g.code(), g.why.String(), x.client.phase()
-	if g.malformed != http1.ReasonNone {
+	switch {
+	case g.malformed != http1.ReasonNone:
 		r.Detail = g.malformed.String()
+	case g.detail != "":
+		r.Detail = g.detail
 	}
 }
 
@@ -156,6 +160,9 @@ func (c *client) logFinish(reason session.Reason) {
 	}
 	if r.Reason == "" {
 		r.Reason, r.Phase = reason.String(), c.phase()
+	}
+	if s := c.stream; s != nil && s.fault != http2.ReasonNone {
+		r.Reason, r.Detail = BadRequest.String(), s.fault.String()
 	}
 	if detail := session.CertificateDetail(c.Conn, reason); detail != "" {
 		r.Detail = detail

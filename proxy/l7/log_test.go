@@ -219,6 +219,18 @@ func TestLogPhases(t *testing.T) {
 			c.wantStatus("GET", 502)
 			c.Close()
 		}, harness.Line{Reason: "bad_response", Detail: "version", Phase: "response", Status: 502, Method: "GET", Path: "/x", Backend: "b", Server: "s1"}},
+		"path that servers read differently": {func(s *setup) { withRouteFile(t, route(`path = "/a"`, `deny = true`))(s) }, func(b *fixture, s *server) {
+			c := b.dial()
+			c.Say(get("/x%00"))
+			c.wantStatus("GET", 400)
+			c.Close()
+		}, harness.Line{Reason: "bad_request", Detail: "path_control", Phase: "request", Status: 400, Method: "GET", Path: "/x%00"}},
+		"101 that does not fit": {nil, func(b *fixture, s *server) {
+			c := b.dial()
+			s.receiveHead(c, upgrade).Say(strings.Replace(upgraded, accept, "AAAA"+accept[4:], 1))
+			c.wantStatus("GET", 502)
+			c.Close()
+		}, harness.Line{Reason: "bad_response", Detail: "websocket_accept", Phase: "response", Status: 502, Method: "GET", Path: "/ws", Backend: "b", Server: "s1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

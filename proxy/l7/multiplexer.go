@@ -207,9 +207,7 @@ func (m *multiplexer) handle(e *http2.Event) {
 	case http2.EventData, http2.EventTrailers:
 		streamOf(e.Stream).take(e)
 	case http2.EventReset:
-		s := streamOf(e.Stream)
-		s.failed = true
-		m.touch(s)
+		m.reset(e)
 	case http2.EventWindow:
 		if e.Stream == nil {
 			m.waiting = true
@@ -221,6 +219,17 @@ func (m *multiplexer) handle(e *http2.Event) {
 	case http2.EventFailed:
 		m.fail(e)
 	}
+}
+
+// reset ends a stream that the client has reset, or whose fault made it necessary: then
+// it is counted and logged as malformed, however far it had come.
+func (m *multiplexer) reset(e *http2.Event) {
+	s := streamOf(e.Stream)
+	s.failed, s.fault = true, e.Reason
+	if e.Reason != http2.ReasonNone {
+		m.counters().StreamsRefused[e.Reason].Add(1)
+	}
+	m.touch(s)
 }
 
 // streamOf is what serves a stream of the protocol.

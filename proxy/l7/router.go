@@ -34,7 +34,7 @@ func (x router) begin(settings *Settings, rate verdict) {
 	case rate.refused:
 		x.refuse(rate.limited())
 	case d.Refused != rules.Readable:
-		x.refuse(generated{why: BadRequest, text: d.Refused.Text()})
+		x.refuse(generated{why: BadRequest, text: d.Refused.Text(), detail: d.Refused.String()})
 	case d.Denied:
 		x.refuse(generated{why: Denied})
 	default:
@@ -56,11 +56,11 @@ func (x router) proceed(settings *Settings) {
 	case x.route.respond != nil:
 		x.refuse(generated{why: Responded, answer: x.route.respond})
 	case x.route.redirect != nil && x.route.toHost && len(head.Host()) == 0:
-		x.refuse(generated{why: BadRequest, text: "the request names no host"})
+		x.refuse(generated{why: BadRequest, text: "the request names no host", detail: http1.ReasonNoHost.String()})
 	case x.route.redirect != nil:
 		x.refuse(generated{why: Redirected, status: x.route.status, fields: x.location(settings)})
 	case x.route.add != nil && x.route.leadsOut(x.client.worker):
-		x.refuse(generated{why: BadRequest, text: textLeadsOut})
+		x.refuse(generated{why: BadRequest, text: textLeadsOut, detail: "path_leads_out"})
 	case x.route.maxBody > 0 && head.Framing == http1.FramingLength && head.Length > x.route.maxBody:
 		x.refuse(generated{why: BodyTooLarge})
 	default:

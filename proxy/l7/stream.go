@@ -29,10 +29,11 @@ type stream struct {
 	out      reactor.PendingBuffer // data of the answer that wait for a window
 	trailers []byte                // complete lines, and an empty one
 
-	failed  bool // the client, or an error, has ended it
-	touched bool // see multiplexer.touch
-	waits   bool // until it may send
-	granted bool // a slot may still be on its way to it
+	failed  bool         // the client, or an error, has ended it
+	fault   http2.Reason // of the client, for which it was reset; ReasonNone = it has none
+	touched bool         // see multiplexer.touch
+	waits   bool         // until it may send
+	granted bool         // a slot may still be on its way to it
 }
 
 // StreamState is what a new process needs of a stream, what it carries aside.

@@ -111,11 +111,11 @@ func (a *affinity) task() (refusal generated, ok bool) {
 	head := &x.client.worker.request
 	switch {
 	case several:
-		return generated{why: BadRequest, text: textSeveralServers}, false
+		return generated{why: BadRequest, text: textSeveralServers, detail: "tasks_several_servers"}, false
 	case !found:
 		return generated{}, true
 	case mcp.CodingOf(head.Get(http1.HeaderContentEncoding)) != mcp.CodingNone:
-		return generated{why: BadRequest, text: textTaskCoding}, false
+		return generated{why: BadRequest, text: textTaskCoding, detail: "task_coding"}, false
 	}
 	if len(x.dispatch.Tried()) == 0 {
 		x.client.counters().WithTask.Add(1)

@@ -279,6 +279,29 @@ func TestTaskRequests(t *testing.T) {
 	}
 }
 
+// A digest or signature of the request covers the body with its tag: a server that checks it
+// would refuse the body that it gets. Where nothing is taken off, it stays.
+func TestTaskRequestsHaveNoDigest(t *testing.T) {
+	t.Parallel()
+	digests := []string{"Content-Digest: sha-256=:x:", "repr-digest: sha-256=:x:", "Digest: SHA-256=x", "CONTENT-MD5: x", "Signature-Input: s=()", "Signature: s=:x:"}
+	for id, want := range map[string]int{"abc" + taskTag("s1"): 0, "abc": len(digests)} {
+		b, s := startServed(t)
+		client := b.dial()
+		client.Say(taskCall("tasks/get", id, digests...))
+		server := s.next()
+		r, _ := server.request()
+		found := 0
+		for _, name := range []string{"Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Signature-Input", "Signature"} {
+			found += len(r.Header.Values(name))
+		}
+		if found != want {
+			t.Errorf("%s: the server gets %v", id, r.Header)
+		}
+		server.answer(taskDone, "Content-Type: application/json")
+		client.wantStatus("POST", 200)
+	}
+}
+
 // Ids without a tag come from no mcplb: nothing is taken off, and the policy decides.
 func TestTaskWithoutTag(t *testing.T) {
 	t.Parallel()

@@ -64,7 +64,7 @@ func (c *client) tunnel() *tunnel {
 func (x download) upgrade(p []byte, n int) {
 	c := x.client
 	if !x.accepted() {
-		x.end(generated{why: BadResponse, text: "the server's answer does not fit the WebSocket handshake"}, session.ServerReset)
+		x.end(generated{why: BadResponse, malformed: http1.ReasonWebSocketAccept}, session.ServerReset)
 		return
 	}
 	counters := c.counters()

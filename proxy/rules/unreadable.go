@@ -16,17 +16,20 @@ const (
 	Ambiguous                   // long, and with very many readings
 )
 
-var unreadable = [...]string{
-	Readable:  "",
-	BadEscape: `the path has a "%" that begins no escape`,
-	Control:   "the path has an escaped control character",
-	Overlong:  "the path has a character in overlong UTF-8",
-	Backslash: "the path has a backslash",
-	Ambiguous: "the path can be read in too many ways",
+var unreadable = [...]struct{ word, text string }{
+	Readable:  {},
+	BadEscape: {"path_escape", `the path has a "%" that begins no escape`},
+	Control:   {"path_control", "the path has an escaped control character"},
+	Overlong:  {"path_overlong", "the path has a character in overlong UTF-8"},
+	Backslash: {"path_backslash", "the path has a backslash"},
+	Ambiguous: {"path_ambiguous", "the path can be read in too many ways"},
 }
 
 // Text says what is wrong with the path, for the client; "" for Readable.
-func (u Unreadable) Text() string { return unreadable[u] }
+func (u Unreadable) Text() string { return unreadable[u].text }
+
+// String returns u as one stable word, for logs; "" for Readable.
+func (u Unreadable) String() string { return unreadable[u].word }
 
 // inspect finds out whether a path may be read at all, and which questions it asks.
 // twice, it is judged as servers read it that decode it twice, too: that matters
