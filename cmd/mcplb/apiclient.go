@@ -171,7 +171,7 @@ func readToken(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the token: %w (-token-file FILE, MCPLB_TOKEN_FILE or MCPLB_TOKEN give it otherwise)", err)
 	}
-	token, err := checkTokenText(path, strings.TrimSpace(string(text)))
+	token, err := checkTokenText(path, strings.TrimSpace(strings.TrimPrefix(string(text), "\ufeff")))
 	if err == nil && token == "" {
 		err = fmt.Errorf("%s is empty: it must contain the token", path)
 	}

@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -359,6 +360,7 @@ func TestTokenFile(t *testing.T) {
 		{"0123456789abcdef\n", "", "", 0o600},
 		{"0123456789abcdef\n", "", "", 0o640},
 		{"0123456789abcdef\n", "every user", "", 0o644},
+		{"\ufeff0123456789abcdef\r\n", "", "", 0o600},
 		{"short", "shorter", "", 0o600},
 		{"", "", "one word", 0o600},
 		{"two words", "", "one word", 0o600},
@@ -373,6 +375,9 @@ func TestTokenFile(t *testing.T) {
 	}
 	if _, err := a.UseFile(filepath.Join(t.TempDir(), "missing")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
+	}
+	if _, err := a.UseFile(writeToken(t, "\ufeff0123456789abcdef\r\n", 0o600)); err != nil || *a.digest.Load() != sha256.Sum256([]byte("0123456789abcdef")) {
+		t.Errorf("the byte order mark of an editor is part of the token, or %v", err)
 	}
 	if a.digest.Load() == nil {
 		t.Error("an unreadable file removed the token")
