@@ -19,7 +19,7 @@ ZSHDIR      = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 .PHONY: run tour test build lint race fuzz bench conformance slowhttp http2 http2cost http2peers chaos load stress replaced peers plots pictures prove-100k install install-files uninstall release deb test-release test-deb test-image test-manifests help
 
 run: build ## four MCP nodes and the balancer on this machine, until Ctrl-C
-	bin/mcpcluster run
+	$(BIN)/mcpcluster run
 
 tour: build ## what mcplb does, in half a minute: a cluster, a node that dies, drain, reload, upgrade, a flood (needs bash, curl)
 	docs/tour.sh
@@ -27,8 +27,8 @@ tour: build ## what mcplb does, in half a minute: a cluster, a node that dies, d
 test: ## every test
 	$(GOTEST) $(TESTFLAGS)
 
-build: ## bin/mcplb, bin/mcpnode, bin/mcpcluster, bin/mcpload
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+build: ## mcplb, mcpnode, mcpcluster, mcpload in BIN (bin)
+	CGO_ENABLED=0 go build -trimpath -o $(BIN)/ ./cmd/...
 
 lint: ## gofmt, vet, staticcheck, govulncheck
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
@@ -49,41 +49,41 @@ bench: ## benchmarks of the data path, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
 conformance: build ## the MCP conformance suite, the inspector and the SDKs' examples behind mcplb, MODE = plain, tls, h2 or all (needs npm and the network)
-	go run ./internal/suites/conformance -mcplb bin/mcplb -mode $(or $(MODE),plain)
+	go run ./internal/suites/conformance -mcplb $(BIN)/mcplb -mode $(or $(MODE),plain)
 
 slowhttp: build ## attacks with slow heads, bodies and readers, while other clients are served (needs slowhttptest)
-	go run ./internal/suites/slowhttp -mcplb bin/mcplb
+	go run ./internal/suites/slowhttp -mcplb $(BIN)/mcplb
 
 http2: build ## attacks over HTTP/2, while other clients are served: CPU, memory, response times
-	go run ./internal/suites/http2 -mcplb bin/mcplb
+	go run ./internal/suites/http2 -mcplb $(BIN)/mcplb
 
 http2cost: build ## processor time and memory of HTTP/2 beside HTTP/1.1, HAProxy and nginx (needs h2load)
-	go run ./internal/suites/http2cost -mcplb bin/mcplb
+	go run ./internal/suites/http2cost -mcplb $(BIN)/mcplb
 
 http2peers: build ## h2spec, undici, Node's fetch and Go's client over HTTP/2 (needs npm and the network)
-	go run ./internal/suites/http2peers -mcplb bin/mcplb
+	go run ./internal/suites/http2peers -mcplb $(BIN)/mcplb
 
 chaos: build ## ten minutes of clients, servers and an operator who do everything at random, with the race detector (needs a C compiler)
 	go build -race -trimpath -o bin/race/ ./cmd/mcplb
 	go run ./internal/suites/chaos -mcplb bin/race/mcplb
 
 load: build ## five benchmarks of a complete cluster: tables and plots in bin/load
-	bin/mcpload bench -o bin/load all
+	$(BIN)/mcpload bench -o bin/load all
 
 stress: build ## the stress suite, with SIZE connections (1000)
-	bin/mcpload stress -size $(or $(SIZE),1000)
+	$(BIN)/mcpload stress -size $(or $(SIZE),1000)
 
 replaced: build ## the haproxy.cfg and the nginx.conf that mcplb replaces, converted, with SIZE connections (1000), while a node dies (needs bash, openssl)
 	testdata/convert/replaced.sh $(or $(SIZE),1000)
 
 peers: build ## mcplb compared with HAProxy and nginx: tables and plots in bin/peers
-	bin/mcpload peers -o bin/peers
+	$(BIN)/mcpload peers -o bin/peers
 
 plots: load peers ## the figures and plots of docs/benchmarks (half an hour, on a machine that does nothing else)
 	cp bin/load/*.csv bin/load/failure-1.svg bin/peers/peers.csv bin/peers/peers-2.svg docs/benchmarks/
 
 pictures: build ## the screenshot of docs/images (needs chromium)
-	go run ./internal/suites/pictures -bin bin -o docs/images/page.png
+	go run ./internal/suites/pictures -bin $(BIN) -o docs/images/page.png
 
 prove-100k: ## 100,000 sessions through one mcplb, and the death of a node (VM_RUN: see testdata/vm/prove.sh)
 	testdata/vm/prove.sh 100000

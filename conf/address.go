@@ -27,6 +27,13 @@ var (
 	})
 )
 
+func isASCII(s string) bool { return strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 }) < 0 }
+
+// notPunycode is the error about a name with letters that DNS does not have.
+func notPunycode(s string) error {
+	return fmt.Errorf("%s is not in ASCII: write the name in Punycode (xn--...)", quoted(s))
+}
+
 // adminHost is a host name without port, in lower case.
 var adminHost = word(`a host name, such as "lb.example.com"`, parseAdminHost)
 
@@ -43,6 +50,8 @@ func parseAdminHost(s string) (string, error) {
 		return "", fmt.Errorf(`%s is a URL: write the host name alone, such as "lb.example.com"`, quoted(s))
 	case notAddress == nil && isHostName(host):
 		return "", fmt.Errorf("%s has a port: write %q alone, which holds for every port", quoted(s), host)
+	case !isASCII(name):
+		return "", notPunycode(s)
 	case !isHostName(name):
 		return "", fmt.Errorf(`%s is not a host name, such as "lb.example.com"`, quoted(s))
 	}
@@ -150,6 +159,9 @@ func splitAddress(s string) (host string, port uint16, err error) {
 	}
 	if host == "*" {
 		return "", 0, fmt.Errorf("%s has a star for its host: for every address write %q", quoted(s), ":"+digits)
+	}
+	if !isASCII(host) {
+		return "", 0, notPunycode(s)
 	}
 	if host != "" && !isHostName(host) {
 		return "", 0, fmt.Errorf("%s has no valid host before its port: write an IP address (IPv6 in brackets) or a host name", quoted(s))

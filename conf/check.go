@@ -221,6 +221,8 @@ var checkHost = word(`a host name, such as "mcp.example.com"`, func(s string) (s
 		return s, nil
 	case strings.Contains(s, "://"):
 		return "", fmt.Errorf(`must be a host name without a scheme, such as "mcp.example.com", not %s`, quoted(s))
+	case !isASCII(s):
+		return "", notPunycode(s)
 	case notIP == nil && addr.Is6() && !strings.HasPrefix(s, "["):
 		return "", fmt.Errorf("is an IPv6 address without brackets: write %q", "["+s+"]")
 	case notIP != nil && !isHostName(host) || wrong != nil || number == 0 || notIP == nil && addr.Zone() != "":

@@ -103,9 +103,12 @@ func (d *decoder) inOrder(path string, tables map[string]any) []string {
 	})
 }
 
+// traefikTables are tables of Traefik, whose configuration is TOML, too.
+var traefikTables = []string{"accessLog", "api", "certificatesResolvers", "entryPoints", "http", "providers", "tcp", "tls", "udp"}
+
 // unknown reports a key that the section at path, with this heading and these
 // keys, does not have. It suggests where the key belongs, or which key was meant.
-func (d *decoder) unknown(heading string, keys []string, path, name string) {
+func (d *decoder) unknown(heading string, keys []string, path, name string, raw any) {
 	var owners []string
 	for _, t := range d.sections {
 		if t.has(name) {
@@ -113,7 +116,10 @@ func (d *decoder) unknown(heading string, keys []string, path, name string) {
 		}
 	}
 	reason := "is no key of " + heading
+	_, isTable := raw.(map[string]any)
 	switch guess := didYouMean(name, keys); {
+	case path == "" && isTable && slices.Contains(traefikTables, name):
+		reason += ": it is of Traefik, which has other tables: docs/configuration.md explains every key, packaging/lb.toml is a complete file"
 	case len(owners) > 0:
 		reason += "; it belongs in " + enumerate(owners, "or")
 	case guess != "":

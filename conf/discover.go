@@ -132,6 +132,9 @@ var discoverName = word("a host name, or that of SRV records", func(s string) (s
 		}
 		host = rest
 	}
+	if !isASCII(s) {
+		return "", notPunycode(s)
+	}
 	if s != "" && !isHostName(host) {
 		return "", fmt.Errorf("must be a host name such as \"mcp.example.com\", or one of SRV records such as \"_mcp._tcp.example.com\", not %s", quoted(s))
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // validateFiles checks the files that the configuration names.
@@ -72,14 +73,23 @@ func loadCertificates(t *TLS, loaded map[[2]string]loadedPair, path string, d *d
 	}
 }
 
+// longestToken is the most bytes of a token.
+const longestToken = 4096
+
 // checkToken accepts a file that holds one word, the token.
 func checkToken(path string) error {
 	text, err := ReadFile(path, MostSmall)
 	if err != nil {
 		return err
 	}
-	if len(bytes.Fields(text)) != 1 {
+	words := bytes.Fields(bytes.TrimPrefix(text, []byte(byteOrderMark)))
+	switch {
+	case wrongEncoding(string(text)) != "":
+		return fmt.Errorf("%s is %s: save it as UTF-8", quoted(path), wrongEncoding(string(text)))
+	case len(words) != 1 || bytes.ContainsFunc(words[0], unicode.IsControl):
 		return fmt.Errorf("%s must hold the token and nothing else: one word without spaces", quoted(path))
+	case len(words[0]) > longestToken:
+		return fmt.Errorf("%s holds a word of %d bytes: a token has %d at most, or clients' headers could not carry it", quoted(path), len(words[0]), longestToken)
 	}
 	return nil
 }

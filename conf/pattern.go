@@ -44,7 +44,7 @@ func checkHostPattern(s string) (string, error) {
 		return "", fmt.Errorf(`%s is no host, %s%s; "*." at the beginning is any number of labels`, quoted(s), example, noRegular)
 	case strings.Contains(rest, "*"):
 		return "", fmt.Errorf(`%s has a star in a place where it means nothing: "*." may stand at the beginning, for any number of labels`, quoted(s))
-	case strings.IndexFunc(name, func(r rune) bool { return r >= 0x80 }) >= 0:
+	case !isASCII(name):
 		return "", fmt.Errorf("%s is not in ASCII: write it as clients send it, in Punycode (xn--...)", quoted(s))
 	case !isHostName(rest):
 		return "", fmt.Errorf("must be a host, %s, not %s", example, quoted(s))

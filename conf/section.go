@@ -211,7 +211,7 @@ func (s *section[S]) decode(d *decoder, path string, keys map[string]any, into *
 	}
 	for name := range keys {
 		if !s.has(name) {
-			d.unknown(s.heading, s.keys(), path, name)
+			d.unknown(s.heading, s.keys(), path, name, keys[name])
 		}
 	}
 }

@@ -90,6 +90,8 @@ var serverTLSName = word(`a host name, such as "mcp.internal"`, func(s string) (
 	switch {
 	case s == "", err == nil && addr.Zone() == "":
 		return s, nil
+	case !isASCII(s):
+		return "", notPunycode(s)
 	case err == nil || !isHostName(s):
 		return "", fmt.Errorf(`must be a host name or an address without a port, such as "mcp.internal", not %s`, quoted(s))
 	}

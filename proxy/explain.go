@@ -72,6 +72,9 @@ func (e *explanation) target() error {
 	if end < 0 {
 		end = len(rest)
 	}
+	if end == 0 {
+		return fmt.Errorf("the URL names no host: %q", e.asked.URL)
+	}
 	e.host, e.path = rest[:end], rest[end:]
 	e.path, _, _ = strings.Cut(e.path, "#")
 	if !strings.HasPrefix(e.path, "/") {

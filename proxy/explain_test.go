@@ -144,6 +144,8 @@ func TestExplainRoute(t *testing.T) {
 		"no such frontend":   {URL: "/x", Frontend: "wep"},
 		"of another mode":    {URL: "/x", Frontend: "raw"},
 		"no URL":             {URL: "x", Frontend: "web"},
+		"no host":            {URL: "http://", Frontend: "web"},
+		"no host before /":   {URL: "https:///x", Frontend: "web"},
 		"no source":          {URL: "/x", Frontend: "web", Source: "here"},
 		"no header":          {URL: "/x", Frontend: "web", Headers: []string{"X"}},
 		"a header in a line": {URL: "/x", Frontend: "web", Headers: []string{"X: a\r\nY: b"}},

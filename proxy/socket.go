@@ -33,7 +33,7 @@ func listen(address string, o socketOptions) (*net.TCPListener, error) {
 	config.SetMultipathTCP(false) // splice and TCP_USER_TIMEOUT need plain TCP
 	ctx, cancel := context.WithTimeout(context.Background(), listenTimeout)
 	defer cancel()
-	socket, err := config.Listen(ctx, o.network(address), address)
+	socket, err := config.Listen(ctx, o.network(address), ListenName(ctx, address))
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w%s", address, reason(err), ListenAdvice(err))
 	}
@@ -47,16 +47,42 @@ func checkListenNames(c *conf.Config) error {
 	var failed []error
 	for _, f := range c.Frontends {
 		for _, address := range f.Listen {
-			host, _, err := net.SplitHostPort(address)
-			if err != nil || host == "" {
-				continue
-			}
-			if _, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+			if err := checkListenName(ctx, address); err != nil {
 				failed = append(failed, fmt.Errorf("frontend %s: listening on %s: %w", f.Name, address, err))
 			}
 		}
 	}
+	if err := checkListenName(ctx, c.Admin.Listen); err != nil {
+		failed = append(failed, fmt.Errorf("admin.listen: %w", err))
+	}
+	if err := checkListenName(ctx, c.Admin.HealthListen); err != nil {
+		failed = append(failed, fmt.Errorf("admin.health_listen: %w", err))
+	}
 	return errors.Join(failed...)
+}
+
+// checkListenName reports a host name that does not resolve.
+func checkListenName(ctx context.Context, address string) error {
+	host, _, err := net.SplitHostPort(ListenName(ctx, address))
+	if err != nil || host == "" {
+		return nil
+	}
+	_, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	return err
+}
+
+// ListenName returns address, without the dot at the end of its host name if only that name
+// resolves: the hosts file has names without it, and package net does not find them.
+func ListenName(ctx context.Context, address string) string {
+	host, port, err := net.SplitHostPort(address)
+	name, rooted := strings.CutSuffix(host, ".")
+	if err != nil || !rooted {
+		return address
+	}
+	if _, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host); err == nil {
+		return address
+	}
+	return net.JoinHostPort(name, port)
 }
 
 // What package net calls the families that a socket is for. With "tcp", it takes

@@ -33,8 +33,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "mcpcluster:", err) // upgrades end the cluster
 	}
 	running, waiting := stages(signals)
-	in := invocation{stdout: os.Stdout, stderr: os.Stderr, running: running, waiting: waiting, system: realSystem()}
-	os.Exit(dispatch(in, os.Args[1:]))
+	stdout := cli.NewOutput(os.Stdout)
+	in := invocation{stdout: stdout, stderr: os.Stderr, running: running, waiting: waiting, system: realSystem()}
+	os.Exit(stdout.Exit("mcpcluster", dispatch(in, os.Args[1:]), os.Stderr))
 }
 
 // stages returns two contexts: the first signal ends one, the second the other.
@@ -65,6 +66,7 @@ Exit status: 0 if all went well, 1 if something failed, 2 for a wrong command li
 		Example: "  mcpcluster run\n  mcpcluster start -c lb.toml && mcpcluster status",
 	}
 	root.SetOut(in.stdout)
+	cli.VersionFlag(root, build.Version())
 	root.AddCommand(runCommand(in), startCommand(in), stopCommand(in), restartCommand(in), statusCommand(in), killCommand(in), tailCommand(in),
 		composeCommand(in), cli.Version("mcpcluster", build.Describe()), cli.Man(root))
 	return root

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"mcplb/cmd/internal/cli"
 	"mcplb/conf"
 	"mcplb/proxy/admin"
 )
@@ -75,7 +76,7 @@ func (e *unreachableError) ExitStatus() int { return exitUnreachable }
 // connect finds the balancer's admin address and the token. It sends nothing.
 func (o *operator) connect() (*apiClient, error) {
 	if o.timeout < 0 {
-		return nil, fmt.Errorf("-timeout must not be negative, and is %v", o.timeout)
+		return nil, cli.Misuse("-timeout must not be negative, and is %v", o.timeout)
 	}
 	address, err := adminAddress(o.address)
 	if err != nil {
@@ -170,7 +171,7 @@ func readToken(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the token: %w (-token-file FILE, MCPLB_TOKEN_FILE or MCPLB_TOKEN give it otherwise)", err)
 	}
-	token, err := checkTokenText(path, strings.TrimSpace(string(text)))
+	token, err := checkTokenText(path, strings.TrimSpace(strings.TrimPrefix(string(text), "\ufeff")))
 	if err == nil && token == "" {
 		err = fmt.Errorf("%s is empty: it must contain the token", path)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -49,6 +50,9 @@ func killPaths(args []string, client string) (paths []string, err error) {
 	ids := 0
 	for _, arg := range args {
 		backend, server, isServer := strings.Cut(arg, "/")
+		if arg == "" {
+			return nil, cli.Misuse("name a server as BACKEND/SERVER, or a connection by its ID, not \"\"")
+		}
 		if !isServer {
 			ids++
 			paths = append(paths, "/api/v1/connections/"+url.PathEscape(arg))
@@ -118,11 +122,39 @@ func (o *operator) unbanCommand() *cobra.Command {
 	}, o.unban)
 }
 
+// bannedWithin returns the banned network that contains a source, whose own ban does not
+// matter then, or "".
+func (o *operator) bannedWithin(source string) (string, error) {
+	lifted, err := netip.ParsePrefix(source)
+	if err != nil {
+		return "", fmt.Errorf("the balancer's answer names no source: %w", err)
+	}
+	var list admin.BanList
+	if err := o.api.do(http.MethodGet, "/api/v1/bans?limit=10000", nil, &list); err != nil {
+		return "", err
+	}
+	for _, ban := range list.Bans {
+		network, err := netip.ParsePrefix(ban.Source)
+		if err == nil && network.Bits() < lifted.Bits() && network.Contains(lifted.Addr()) {
+			return ban.Source, nil
+		}
+	}
+	return "", nil
+}
+
 func (o *operator) unban(sources []string) error {
 	for _, source := range sources {
 		var done admin.Changed
 		if err := o.api.do(http.MethodDelete, "/api/v1/bans/"+source, nil, &done); err != nil {
 			return err
+		}
+		within, err := o.bannedWithin(done.Target)
+		if err != nil {
+			return err
+		}
+		if within != "" {
+			fmt.Fprintf(o.stdout, "%s: no longer banned by itself, but still within %s: mcplb unban %s\n", source, within, within)
+			continue
 		}
 		fmt.Fprintf(o.stdout, "%s: no longer banned\n", source)
 	}

@@ -143,6 +143,9 @@ func (o *operator) stickyCommand() *cobra.Command {
 }
 
 func (o *operator) showSticky(backend string, options *listOptions, source string) error {
+	if backend == "" {
+		return cli.Misuse("name a backend, such as nodes, not \"\"")
+	}
 	query := options.query()
 	if source != "" {
 		query.Set("source", source)

@@ -96,6 +96,9 @@ func TestCommandLine(t *testing.T) {
 		{"unknown flag", []string{"-nonsense"}, 2, `^mcplb: unknown flag: --nonsense\nusage: mcplb -c FILE`},
 		{"surplus argument", []string{"-c", good.path, "surplus"}, 2, `^mcplb: there is no command "surplus"\nusage: mcplb -c FILE`},
 		{"mistyped command", []string{"statsu"}, 2, `^mcplb: there is no command "statsu"; did you mean status\?\nusage: mcplb -c FILE`},
+		{"a file without -c", []string{"-t", "lb.toml"}, 2, `^mcplb: there is no command "lb\.toml"; a configuration is named with -c lb\.toml\nusage: mcplb -c FILE`},
+		{"empty argument", []string{""}, 2, `^mcplb: there is no command ""\nusage: mcplb -c FILE`},
+		{"missing argument", []string{"tls-check"}, 64, `^mcplb tls-check: missing argument: FILE\n`},
 		{"invalid value", []string{"-c", good.path, "-t", "-upgrade-timeout=soon"}, 2, `invalid argument "soon" for "--upgrade-timeout"`},
 		{"flags with two dashes", []string{"--config", good.path, "--check"}, 0, `configuration is valid\n$`},
 	} {

@@ -104,6 +104,9 @@ func (p *pages) open(c conf.Admin, opener *proxy.Opener) (map[string]net.Listene
 	return opened, nil
 }
 
+// nameTimeout limits the time to look up the host name of an address.
+const nameTimeout = 2 * time.Second
+
 // listen opens the address, shared with other sockets of this user or not.
 func (w *wanted) listen(shared bool) (*net.TCPListener, error) {
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
@@ -114,7 +117,9 @@ func (w *wanted) listen(shared bool) (*net.TCPListener, error) {
 		err := raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
 		return errors.Join(err, failed)
 	}}
-	socket, err := config.Listen(context.Background(), w.network, w.address)
+	ctx, cancel := context.WithTimeout(context.Background(), nameTimeout)
+	defer cancel()
+	socket, err := config.Listen(ctx, w.network, proxy.ListenName(ctx, w.address))
 	if err != nil {
 		return nil, err
 	}

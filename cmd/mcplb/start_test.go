@@ -28,6 +28,7 @@ func TestStartFails(t *testing.T) {
 			`frontend main: listening on 192\.0\.2\.1:8000: cannot assign requested address \(no interface has this address; see: ip address\)\. For an address that comes later, .*net\.ipv4\.ip_nonlocal_bind=1`},
 		{"foreign admin address", func(s *setup) { s.admin = "192.0.2.1:8404" },
 			`admin\.listen: listen tcp 192\.0\.2\.1:8404: bind: cannot assign requested address \(no interface has this address.*net\.ipv4\.ip_nonlocal_bind=1`},
+		{"a name that does not resolve", func(s *setup) { s.admin = "nowhere.invalid:8404" }, `admin\.listen: .*lookup nowhere\.invalid`},
 		{"two ports taken", func(s *setup) {
 			s.frontend = occupy(t)
 			s.tables = fmt.Sprintf("[frontend.other]\nlisten = '%s'\nmode = 'tcp'\nbackend = 'nodes'\n", occupy(t))
@@ -91,4 +92,32 @@ func TestWithoutPages(t *testing.T) {
 	s.admin, s.health = "", ""
 	b := startBalancer(t, s)
 	connect(t, b.frontend).expectEcho(t)
+}
+
+// What -t accepts, a start accepts: names to listen on that do not resolve are reported by both,
+// wherever they stand. Otherwise the check before a restart says yes, and the service is gone.
+func TestCheckNamesToListenOn(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*setup){
+		`frontend main: listening on nowhere\.invalid:1: lookup nowhere\.invalid`: func(s *setup) { s.frontend = "nowhere.invalid:1" },
+		`admin\.listen: lookup nowhere\.invalid`:                                  func(s *setup) { s.admin = "nowhere.invalid:1" },
+		`admin\.health_listen: lookup nowhere\.invalid`:                           func(s *setup) { s.health = "nowhere.invalid:1" },
+	} {
+		s := newSetup(t, "127.0.0.1:9")
+		change(s)
+		if status, _, stderr := mcplb("-t", "-c", s.write(t)); status != exitUsage || !regexp.MustCompile(want).MatchString(stderr) {
+			t.Errorf("status %d, said %q, want %q", status, stderr, want)
+		}
+	}
+}
+
+// A name with the dot of the root is the same name, also of the hosts file and to listen on.
+func TestListenOnRootedName(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, "127.0.0.1:9")
+	s.frontend, s.admin, s.health = "localhost.:0", "localhost.:0", "localhost.:0"
+	if status, _, stderr := mcplb("-t", "-c", s.write(t)); status != exitOK {
+		t.Errorf("-t: status %d, said %q", status, stderr)
+	}
+	startMcplb(t, s).await(t, `msg=serving`)
 }

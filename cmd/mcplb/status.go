@@ -18,7 +18,8 @@ import (
 func (o *operator) statusCommand() *cobra.Command {
 	var asJSON, fleet, alive bool
 	var watch time.Duration
-	c := o.remote(&cobra.Command{
+	var c *cobra.Command
+	c = o.remote(&cobra.Command{
 		Use: "status [flags]", Short: "Show the state of the balancer",
 		Long: `Show the state of the balancer: what needs attention first, then sources that the
 limits delay or refuse and those that are banned, frontends, backends and servers.
@@ -41,6 +42,9 @@ With -alive: 0 it answers, 3 it does not.`,
 		Example:           "  mcplb status\n  mcplb status -watch 2s\n  mcplb status -fleet\n  mcplb status -json -admin 10.0.0.5:8404",
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}, func([]string) error {
+		if c.Flags().Changed("watch") && watch <= 0 {
+			return cli.Misuse("-watch must be positive, such as 2s, and is %v", watch)
+		}
 		if alive {
 			_, err := o.api.status()
 			return err

@@ -25,7 +25,7 @@ const (
 func (o *operator) tlsCheckCommand() *cobra.Command {
 	var key, authority string
 	c := &cobra.Command{
-		Use: "tls-check [flags] FILE...", Short: "Check certificates, or all that a configuration names", Args: cobra.MinimumNArgs(1),
+		Use: "tls-check [flags] FILE...", Short: "Check certificates, or all that a configuration names", Args: cli.Args(1, -1),
 		Long: `Check files of certificates and revocation lists in PEM form, or everything about
 TLS in a configuration (FILE.toml, or a directory of them): what peers refuse, now or
 soon, what is weak or missing, and what is of no use. No balancer has to run, and

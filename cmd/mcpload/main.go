@@ -43,6 +43,7 @@ Exit status: 0 if everything was as expected, 1 if it was not or if nothing coul
 be run, 2 for a wrong command line, 130 if a signal ended it early.`,
 		Example: "  mcpload run -tcp 127.0.0.1:8000 -n 1000\n  mcpload bench -o results all",
 	}
+	cli.VersionFlag(root, build.Version())
 	root.AddCommand(runCommand(), benchCommand(), peersCommand(), stressCommand(), originCommand(),
 		cli.Version("mcpload", build.Describe()), cli.Man(root))
 	return root

@@ -82,7 +82,7 @@ func (a *Access) UseFile(path string) (warning string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("read the token: %w", err)
 	}
-	words := bytes.Fields(text)
+	words := bytes.Fields(bytes.TrimPrefix(text, []byte("\ufeff"))) // editors may write a byte order mark
 	if len(words) != 1 {
 		return "", fmt.Errorf("%s must contain the token and nothing else: one word without spaces", path)
 	}

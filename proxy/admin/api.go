@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"mcplb/proxy/lograte"
 	"mime"
 	"net/http"
+	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,11 +45,11 @@ func (c *commands) register(mux *http.ServeMux) {
 	mux.HandleFunc("PATCH /api/v1/backends/{backend}/servers/{server}", c.guard(c.setServer))
 	mux.HandleFunc("PUT /api/v1/backends/{backend}/servers/{server}", c.guard(c.putServer))
 	mux.HandleFunc("DELETE /api/v1/backends/{backend}/servers/{server}", c.guard(c.removeServer))
-	mux.HandleFunc("GET /api/v1/backends/{backend}/sticky", c.guard(c.sticky))
-	mux.HandleFunc("GET /api/v1/connections", c.guard(c.connections))
-	mux.HandleFunc("DELETE /api/v1/connections", c.guard(c.kill))
+	mux.HandleFunc("GET /api/v1/backends/{backend}/sticky", c.guard(c.sticky, "limit", "source"))
+	mux.HandleFunc("GET /api/v1/connections", c.guard(c.connections, "backend", "client", "limit", "server"))
+	mux.HandleFunc("DELETE /api/v1/connections", c.guard(c.kill, "backend", "client", "server"))
 	mux.HandleFunc("DELETE /api/v1/connections/{id}", c.guard(c.killOne))
-	mux.HandleFunc("GET /api/v1/bans", c.guard(c.bans))
+	mux.HandleFunc("GET /api/v1/bans", c.guard(c.bans, "limit"))
 	mux.HandleFunc("POST /api/v1/bans", c.guard(c.ban))
 	mux.HandleFunc("DELETE /api/v1/bans/{source...}", c.guard(c.unban))
 	mux.HandleFunc("POST /api/v1/route", c.guard(c.route))
@@ -58,12 +61,17 @@ func (c *commands) register(mux *http.ServeMux) {
 // encoded as JSON, or an error.
 type command func(who string, r *http.Request) (any, error)
 
-// guard authorizes a request, runs the command and writes its response.
-func (c *commands) guard(run command) http.HandlerFunc {
+// guard authorizes a request, runs the command and writes its response. The request's query
+// may have these parameters.
+func (c *commands) guard(run command, parameters ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, no := c.access.check(r)
 		if no != nil {
 			c.deny(w, r, no)
+			return
+		}
+		if err := checkQuery(r, parameters); err != nil {
+			writeJSON(w, statusOf(err), Failure{err.Error()})
 			return
 		}
 		if !isSafe(r.Method) {
@@ -81,6 +89,27 @@ func (c *commands) guard(run command) http.HandlerFunc {
 		}
 		writeJSON(w, status, answer)
 	}
+}
+
+// checkQuery refuses a query that cannot be read, and parameters that the command does not
+// have or has got twice: a command without what its caller meant to say would do more than
+// was asked for, such as end every connection of a server in place of one client's.
+func checkQuery(r *http.Request, parameters []string) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return fmt.Errorf("%w: the query cannot be read: %v", ErrInvalid, err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		switch {
+		case len(parameters) == 0:
+			return fmt.Errorf("%w: %s takes no parameters in the query, not %q", ErrInvalid, r.URL.Path, name)
+		case !slices.Contains(parameters, name):
+			return fmt.Errorf("%w: %s has no parameter %q: it has %s", ErrInvalid, r.URL.Path, name, strings.Join(parameters, ", "))
+		case len(query[name]) > 1:
+			return fmt.Errorf("%w: the parameter %q stands twice in the query: give one", ErrInvalid, name)
+		}
+	}
+	return nil
 }
 
 // deny refuses a request and logs it, limited in rate.

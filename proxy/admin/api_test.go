@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -163,6 +164,11 @@ func TestCommands(t *testing.T) {
 		{"GET", "/api/v1/connections?limit=0", "", 400, "", "limit"},
 		{"DELETE", "/api/v1/connections?backend=nodes", "", 200, "kill {Backend:nodes Server: Client:invalid Prefix}", `"ended":7`},
 		{"DELETE", "/api/v1/connections", "", 400, "", "name a backend"},
+		{"DELETE", "/api/v1/connections?backend=nodes&clinet=192.0.2.7", "", 400, "", "no parameter \\\"clinet\\\""},
+		{"DELETE", "/api/v1/connections?backend=nodes&client=%zz", "", 400, "", "cannot be read"},
+		{"DELETE", "/api/v1/connections?client=192.0.2.7&client=192.0.2.8", "", 400, "", "stands twice"},
+		{"GET", "/api/v1/bans?most=5", "", 400, "", "it has limit"},
+		{"POST", "/api/v1/counters/clear?all=1", `{}`, 400, "", "takes no parameters"},
 		{"DELETE", "/api/v1/connections/0-1f", "", 200, "kill one 0-1f", `"ended":1`},
 		{"DELETE", "/api/v1/connections/9-9", "", 404, "kill one 9-9", "no connection"},
 		{"GET", "/api/v1/bans", "", 200, "", `"192.0.2.7/32"`},
@@ -354,6 +360,7 @@ func TestTokenFile(t *testing.T) {
 		{"0123456789abcdef\n", "", "", 0o600},
 		{"0123456789abcdef\n", "", "", 0o640},
 		{"0123456789abcdef\n", "every user", "", 0o644},
+		{"\ufeff0123456789abcdef\r\n", "", "", 0o600},
 		{"short", "shorter", "", 0o600},
 		{"", "", "one word", 0o600},
 		{"two words", "", "one word", 0o600},
@@ -368,6 +375,9 @@ func TestTokenFile(t *testing.T) {
 	}
 	if _, err := a.UseFile(filepath.Join(t.TempDir(), "missing")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
+	}
+	if _, err := a.UseFile(writeToken(t, "\ufeff0123456789abcdef\r\n", 0o600)); err != nil || *a.digest.Load() != sha256.Sum256([]byte("0123456789abcdef")) {
+		t.Errorf("the byte order mark of an editor is part of the token, or %v", err)
 	}
 	if a.digest.Load() == nil {
 		t.Error("an unreadable file removed the token")

@@ -72,6 +72,8 @@ func TestHTTPServerMalformed(t *testing.T) {
 		"POST /api/v1/bans HTTP/1.1\r\nHost: x\r\nContent-Length: 1x\r\n\r\n":             {400, true},
 		"POST /api/v1/bans HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n":        {501, true},
 		"GET /api/ HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n": {431, true},
+		"GET /api/v1/status HTTP/1.1\r\nHost: x\r\nExpect: a biscuit\r\n\r\n":             {417, true},
+		"GET / HTTP/1.1\r\nHost: x\r\nExpect: a biscuit\r\n\r\n":                          {417, false},
 		"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n":                                            {400, false},
 		"GET /apis HTTP/1.1\r\n\r\n":                                                      {400, false},
 		"nonsense\r\n\r\n":                                                                {400, false},

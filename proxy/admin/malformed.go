@@ -14,6 +14,10 @@ import (
 // again, in such an answer.
 const plainError = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
+// expectationFailed begins net/http's answer to an Expect that it does not know, which has no
+// body and further headers.
+const expectationFailed = "HTTP/1.1 417 Expectation Failed"
+
 // asksAPI reports whether the first line of p is, or ends, the request line of a request
 // to the API. Its method may have been read before.
 func asksAPI(p []byte) bool {
@@ -29,6 +33,9 @@ func asksAPI(p []byte) bool {
 func inFormat(text []byte, api bool) []byte {
 	if !api {
 		return text
+	}
+	if bytes.HasPrefix(text, []byte(expectationFailed)) && bytes.HasSuffix(text, []byte("\r\n\r\n")) {
+		text = []byte(expectationFailed + plainError + "417 Expectation Failed: of Expect only 100-continue is known")
 	}
 	head, reason, ok := bytes.Cut(text, []byte(plainError))
 	status, isAnswer := bytes.CutPrefix(head, []byte("HTTP/1.1 "))

@@ -29,10 +29,13 @@ func surplus(c *cobra.Command, arg string) error {
 	if !c.HasAvailableSubCommands() {
 		return fmt.Errorf("unexpected argument %q", arg)
 	}
+	if strings.ContainsAny(arg, "./") && c.Flags().Lookup("config") != nil {
+		return fmt.Errorf("there is no command %q; a configuration is named with -c %s", arg, arg)
+	}
 	if c.SuggestionsMinimumDistance <= 0 {
 		c.SuggestionsMinimumDistance = 2
 	}
-	if similar := c.SuggestionsFor(arg); len(similar) > 0 {
+	if similar := c.SuggestionsFor(arg); arg != "" && len(similar) > 0 { // "" begins every name
 		return fmt.Errorf("there is no command %q; did you mean %s?", arg, strings.Join(similar, " or "))
 	}
 	return fmt.Errorf("there is no command %q", arg)

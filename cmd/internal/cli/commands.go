@@ -20,6 +20,14 @@ func Version(program, version string) *cobra.Command {
 	}
 }
 
+// VersionFlag gives root the flag -version, which prints what the program's name and version
+// are, on one line.
+func VersionFlag(root *cobra.Command, version string) {
+	root.Version = version
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.Flags().Bool("version", false, "print the version and exit")
+}
+
 // Man is the hidden command "man DIR", which writes a manual page for root and for
 // each command below it to DIR. It creates DIR if it is missing.
 func Man(root *cobra.Command) *cobra.Command {

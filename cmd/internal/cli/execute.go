@@ -108,7 +108,8 @@ func detectBare(root *cobra.Command) *bool {
 func prepare(c *cobra.Command) {
 	c.DisableFlagsInUseLine = c.DisableFlagsInUseLine || !c.HasAvailableFlags() // except -h
 	c.InitDefaultHelpFlag()
-	c.LocalFlags() // merges the flags of its parents, for normalise
+	c.InitDefaultVersionFlag() // if c.Version is set
+	c.LocalFlags()             // merges the flags of its parents, for normalise
 	if run := c.RunE; run != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {
 			if err := run(c, args); err != nil {

@@ -45,6 +45,7 @@ func program() *cobra.Command {
 	none := &cobra.Command{Use: "none", Short: "Take no arguments", RunE: func(*cobra.Command, []string) error { return nil }}
 	group := &cobra.Command{Use: "group", Short: "Have commands"}
 	group.AddCommand(&cobra.Command{Use: "member", Short: "Be one", RunE: func(*cobra.Command, []string) error { return nil }})
+	VersionFlag(root, "v1")
 	root.AddCommand(run, fail, none, group, Version("prog", "v1"), Man(root))
 	return root
 }
@@ -156,6 +157,8 @@ func TestOutput(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
 		"version":        "prog v1\n",
+		"-version":       "prog v1\n",
+		"--version":      "prog v1\n",
 		"run -h":         "Usage:\n  prog run [flags] THING...",
 		"run -help":      "--size bytes",
 		"-h":             "Available Commands:",

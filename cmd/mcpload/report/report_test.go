@@ -71,3 +71,18 @@ func TestFurthestOff(t *testing.T) {
 		t.Errorf("no sessions: %v", got)
 	}
 }
+
+// Without -fault-node nobody's sessions are expected to end: the report gives one number, not
+// those of a node without a name.
+func TestPrintFaultOfNoNode(t *testing.T) {
+	t.Parallel()
+	for want, fault := range map[string]*Fault{
+		"fault\t5 sessions lost; balancer":                                 {Disturbed: 5},
+		"fault\t4 of 9 sessions of node1 lost, 1 of other nodes; balancer": {Node: "node1", Lost: 4, Before: 9, Disturbed: 1},
+	} {
+		var text strings.Builder
+		if fault.print(&text); !strings.HasPrefix(text.String(), want) {
+			t.Errorf("%q, want %q", text.String(), want)
+		}
+	}
+}

@@ -36,8 +36,12 @@ func (r *Report) printPhases(w io.Writer) {
 }
 
 func (f *Fault) print(w io.Writer) {
-	fmt.Fprintf(w, "fault\t%d of %d sessions of %s lost, %d of other nodes; balancer noticed after %s\n",
-		f.Lost, f.Before, f.Node, f.Disturbed, Seconds(f.Detected))
+	if f.Node == "" { // -fault-node was not given
+		fmt.Fprintf(w, "fault\t%d sessions lost", f.Lost+f.Disturbed)
+	} else {
+		fmt.Fprintf(w, "fault\t%d of %d sessions of %s lost, %d of other nodes", f.Lost, f.Before, f.Node, f.Disturbed)
+	}
+	fmt.Fprintf(w, "; balancer noticed after %s\n", Seconds(f.Detected))
 	if f.Again > 0 {
 		fmt.Fprintf(w, "\t%d sessions that its clients had opened on other nodes lost, too\n", f.Again)
 	}
