@@ -164,9 +164,9 @@ func (l *Limiter) AdmitProxy(address netip.Addr, now int64) (*Source, Verdict) {
 
 // Enter returns the source of address for what came over a connection of somebody
 // else: of a trusted proxy, which names the client. proxy says that the address is
-// the trusted proxy's own: it is never banned. Unless banned is true, the caller
-// must release the source exactly once; it is nil if nothing is limited.
-// remaining is how long the ban still lasts; 0 = until Unban.
+// the trusted proxy's own: it is never banned. The caller must release the source
+// exactly once, be it banned or not; it is nil if nothing is limited. remaining is how
+// long the ban still lasts; 0 = until Unban.
 //
 // The source counts as connected, for max_connections of others of its connections,
 // but Enter itself asks no limit.
@@ -174,18 +174,29 @@ func (l *Limiter) Enter(address netip.Addr, proxy bool, now int64) (s *Source, r
 	address = normal(address)
 	limits := l.limits.Load()
 	if !proxy {
-		if _, ban, banned := l.ranges.covering(address, now); banned {
-			return nil, ban.remaining(now), true
-		}
+		remaining, banned = l.Banned(address, now)
 	}
 	k := keyOf(address)
 	sh, hash := l.place(k)
-	if exempt := limits.exempt.Contains(address); exempt || !limits.tracked {
-		ban, banned := l.bannedUntracked(sh, k, exempt, now)
-		return nil, ban.remaining(now), banned && !proxy
+	if limits.tracked && !limits.exempt.Contains(address) {
+		s = sh.enter(k, hash, proxy, limits, now)
 	}
-	s, ban, banned := sh.enter(k, hash, proxy, limits, now)
-	return s, ban.remaining(now), banned
+	return s, remaining, banned
+}
+
+// Banned reports whether the source of address, or a network that it is in, is banned,
+// and for how long; 0 = until Unban.
+func (l *Limiter) Banned(address netip.Addr, now int64) (remaining time.Duration, banned bool) {
+	address = normal(address)
+	if _, ban, banned := l.ranges.covering(address, now); banned {
+		return ban.remaining(now), true
+	}
+	k := keyOf(address)
+	ban, banned := l.bannedUntracked(l.shardOf(k), k, l.limits.Load().exempt.Contains(address), now)
+	if !banned {
+		return 0, false
+	}
+	return ban.remaining(now), true
 }
 
 // bannedUntracked returns the ban of a source that has no limits.
