@@ -91,7 +91,7 @@ func New(limits conf.RateLimit) *Limiter {
 	for i := range l.shards {
 		l.shards[i].init(l)
 	}
-	l.Apply(limits)
+	l.Apply(limits, 0)
 	return l
 }
 
@@ -108,15 +108,29 @@ func shardCount(tableSize int) int {
 // table shrinks step by step as sources come and go. Connections that were
 // admitted without a *Source, because they had no limits, stay unlimited and do
 // not count for max_connections.
-func (l *Limiter) Apply(limits conf.RateLimit) {
+func (l *Limiter) Apply(limits conf.RateLimit, now int64) {
 	l.changing.Lock()
 	defer l.changing.Unlock()
 	l.connections.set(limits.GlobalConnectionRate)
 	changed := newLimits(limits, len(l.shards))
-	if before := l.limits.Load(); before != nil {
-		changed.sharing = before.sharing
+	before := l.limits.Load()
+	if before == nil {
+		l.limits.Store(changed)
+		return
 	}
+	changed.sharing = before.sharing
 	l.limits.Store(changed)
+	l.settle(before, changed, now)
+}
+
+// settle bounds what sources owe after a change of their limits.
+func (l *Limiter) settle(before, after *limits, now int64) {
+	if before.message.capacity <= after.message.capacity && before.connection.capacity <= after.connection.capacity {
+		return
+	}
+	for i := range l.shards {
+		l.shards[i].settle(before, after, now)
+	}
 }
 
 // OverMessage returns how to treat a message over the rate: for conf.Delay call

@@ -53,6 +53,16 @@ func (sh *shard) enter(k key, hash uint64, proxy bool, limits *limits, now int64
 	return s
 }
 
+// settle bounds what the sources owe after a change of their limits.
+func (sh *shard) settle(before, after *limits, now int64) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.table.each(func(s *Source) {
+		s.messages.settle(before.message, after.message, now)
+		s.connections.settle(before.connection, after.connection, now)
+	})
+}
+
 // pick returns the source of a key, known or new, and takes it out of the idle
 // list.
 func (sh *shard) pick(k key, hash uint64, now int64) *Source {
