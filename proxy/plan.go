@@ -159,7 +159,7 @@ func (c *change) openLog() error {
 // apply changes what runs, and returns a summary of the changes.
 func (c *change) apply() (summary string) {
 	p := c.proxy
-	p.limiter.Apply(c.to.RateLimit)
+	p.limiter.Apply(c.to.RateLimit, p.engine.Now())
 	p.fleet.Apply(c.to.Fleet, c.to.Admin.Listen)
 	p.accounts.Resize(c.to.RateLimit.TableSize)
 	p.connections.setLimit(c.maxconn)

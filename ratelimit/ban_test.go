@@ -220,7 +220,7 @@ func TestExemptionEndsAutomaticBan(t *testing.T) {
 	admit(t, l, "10.0.0.1", 0, RefusedConcurrent)
 	admit(t, l, "10.0.0.1", 0, RefusedBanned)
 	limits.Exempt = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-	l.Apply(limits)
+	l.Apply(limits, 0)
 	admit(t, l, "10.0.0.1", 0, Admitted)
 }
 

@@ -93,5 +93,23 @@ func (b *bucket) raise(at int64) {
 	}
 }
 
+// settle bounds what is owed when the limit changes: a bucket that was empty is empty
+// then, and no emptier, however long the limit before would have taken to fill it. What
+// was charged in advance stays owed.
+func (b *bucket) settle(before, after limit, now int64) {
+	empty := now + after.capacity
+	for {
+		full := b.full.Load()
+		settled := max(full-max(before.capacity-after.capacity, 0), empty)
+		if full <= settled || b.full.CompareAndSwap(full, settled) {
+			return
+		}
+	}
+}
+
+// bounded is when a bucket of the limit is full that another process says to be full at
+// a time: its limit may have been another, which is not known.
+func (r limit) bounded(full, now int64) int64 { return min(full, now+r.capacity+longestDebt) }
+
 // reset makes the bucket full.
 func (b *bucket) reset() { b.full.Store(0) }

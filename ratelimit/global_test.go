@@ -69,19 +69,19 @@ func TestGlobalConnectionRateStays(t *testing.T) {
 	if n := admitted(l, now); n != 100 {
 		t.Errorf("%d connections at first, want 100", n)
 	}
-	l.Apply(limits)
+	l.Apply(limits, 0)
 	if n := admitted(l, now+second/4); n != 25 {
 		t.Errorf("%d connections after 250 ms and a reload, want 25", n)
 	}
-	l.Apply(conf.RateLimit{GlobalConnectionRate: 200})
+	l.Apply(conf.RateLimit{GlobalConnectionRate: 200}, 0)
 	if n := admitted(l, now+second/2); n != 50 {
 		t.Errorf("%d connections after 250 ms at twice the rate, want 50", n)
 	}
-	l.Apply(conf.RateLimit{})
+	l.Apply(conf.RateLimit{}, 0)
 	if _, v := l.Admit(numbered(1), now+second/2); v != Admitted {
 		t.Errorf("without a limit: %v", v)
 	}
-	l.Apply(limits)
+	l.Apply(limits, 0)
 	other := handedOver(t, l, limits, now+second/2)
 	for _, l := range []*Limiter{l, other} {
 		if n := admitted(l, now+second); n != 50 {

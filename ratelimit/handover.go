@@ -57,7 +57,9 @@ func (s *Source) Spent() int64 {
 // Charge takes what has passed in the old process since Limiter.Handover: the bucket of
 // messages is full no earlier than until, which is the same source's Spent there. Safe
 // for concurrent use.
-func (s *Source) Charge(until int64) { s.messages.raise(until) }
+func (s *Source) Charge(until, now int64) {
+	s.messages.raise(s.limiter.limits.Load().message.bounded(until, now))
+}
 
 // Handover returns the limiter's state at the time now.
 func (l *Limiter) Handover(now int64) Handover {
@@ -92,11 +94,12 @@ func (sh *shard) handover(h *Handover, now int64) {
 // one is used.
 func (l *Limiter) Restore(h Handover, now int64) {
 	l.connections.restore(h.Connections)
-	l.messages.full.Store(h.Messages)
+	limits := l.limits.Load()
+	l.messages.full.Store(limits.globalMessage.bounded(h.Messages, now))
 	for _, known := range h.Sources {
 		s := l.enter(key(known.Key), now)
-		s.connections.full.Store(known.Connections)
-		s.messages.full.Store(known.Messages)
+		s.connections.full.Store(limits.connection.bounded(known.Connections, now))
+		s.messages.full.Store(limits.message.bounded(known.Messages, now))
 		s.violations.word.Store(known.Violations)
 		s.Release()
 	}

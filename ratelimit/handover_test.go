@@ -124,10 +124,10 @@ func TestChargeOfWhatPassedMeanwhile(t *testing.T) {
 		t.Fatal("nothing passed in the old process")
 	}
 	moved := after.Reinstate(old.Key(), now)
-	moved.Charge(old.Spent())
-	moved.Charge(0) // of another connection, detached before
+	moved.Charge(old.Spent(), now)
+	moved.Charge(0, now) // of another connection, detached before
 	if n, wait := moved.Take(&next, 1, now); n != 0 || wait != 250*time.Millisecond {
 		t.Errorf("%d messages passed in the new process, want none for 250 ms, not %v", n, wait)
 	}
-	before.Apply(conf.RateLimit{})
+	before.Apply(conf.RateLimit{}, 0)
 }

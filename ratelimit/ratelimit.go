@@ -91,7 +91,7 @@ func New(limits conf.RateLimit) *Limiter {
 	for i := range l.shards {
 		l.shards[i].init(l)
 	}
-	l.Apply(limits)
+	l.Apply(limits, 0)
 	return l
 }
 
@@ -108,15 +108,29 @@ func shardCount(tableSize int) int {
 // table shrinks step by step as sources come and go. Connections that were
 // admitted without a *Source, because they had no limits, stay unlimited and do
 // not count for max_connections.
-func (l *Limiter) Apply(limits conf.RateLimit) {
+func (l *Limiter) Apply(limits conf.RateLimit, now int64) {
 	l.changing.Lock()
 	defer l.changing.Unlock()
 	l.connections.set(limits.GlobalConnectionRate)
 	changed := newLimits(limits, len(l.shards))
-	if before := l.limits.Load(); before != nil {
-		changed.sharing = before.sharing
+	before := l.limits.Load()
+	if before == nil {
+		l.limits.Store(changed)
+		return
 	}
+	changed.sharing = before.sharing
 	l.limits.Store(changed)
+	l.settle(before, changed, now)
+}
+
+// settle bounds what sources owe after a change of their limits.
+func (l *Limiter) settle(before, after *limits, now int64) {
+	if before.message.capacity <= after.message.capacity && before.connection.capacity <= after.connection.capacity {
+		return
+	}
+	for i := range l.shards {
+		l.shards[i].settle(before, after, now)
+	}
 }
 
 // OverMessage returns how to treat a message over the rate: for conf.Delay call
@@ -164,9 +178,9 @@ func (l *Limiter) AdmitProxy(address netip.Addr, now int64) (*Source, Verdict) {
 
 // Enter returns the source of address for what came over a connection of somebody
 // else: of a trusted proxy, which names the client. proxy says that the address is
-// the trusted proxy's own: it is never banned. Unless banned is true, the caller
-// must release the source exactly once; it is nil if nothing is limited.
-// remaining is how long the ban still lasts; 0 = until Unban.
+// the trusted proxy's own: it is never banned. The caller must release the source
+// exactly once, be it banned or not; it is nil if nothing is limited. remaining is how
+// long the ban still lasts; 0 = until Unban.
 //
 // The source counts as connected, for max_connections of others of its connections,
 // but Enter itself asks no limit.
@@ -174,18 +188,29 @@ func (l *Limiter) Enter(address netip.Addr, proxy bool, now int64) (s *Source, r
 	address = normal(address)
 	limits := l.limits.Load()
 	if !proxy {
-		if _, ban, banned := l.ranges.covering(address, now); banned {
-			return nil, ban.remaining(now), true
-		}
+		remaining, banned = l.Banned(address, now)
 	}
 	k := keyOf(address)
 	sh, hash := l.place(k)
-	if exempt := limits.exempt.Contains(address); exempt || !limits.tracked {
-		ban, banned := l.bannedUntracked(sh, k, exempt, now)
-		return nil, ban.remaining(now), banned && !proxy
+	if limits.tracked && !limits.exempt.Contains(address) {
+		s = sh.enter(k, hash, proxy, limits, now)
 	}
-	s, ban, banned := sh.enter(k, hash, proxy, limits, now)
-	return s, ban.remaining(now), banned
+	return s, remaining, banned
+}
+
+// Banned reports whether the source of address, or a network that it is in, is banned,
+// and for how long; 0 = until Unban.
+func (l *Limiter) Banned(address netip.Addr, now int64) (remaining time.Duration, banned bool) {
+	address = normal(address)
+	if _, ban, banned := l.ranges.covering(address, now); banned {
+		return ban.remaining(now), true
+	}
+	k := keyOf(address)
+	ban, banned := l.bannedUntracked(l.shardOf(k), k, l.limits.Load().exempt.Contains(address), now)
+	if !banned {
+		return 0, false
+	}
+	return ban.remaining(now), true
 }
 
 // bannedUntracked returns the ban of a source that has no limits.

@@ -149,6 +149,60 @@ func TestReleaseMakesRoom(t *testing.T) {
 
 // Bans, buckets and connections outlive a change of the limits, and the change
 // applies to connected sources at once.
+// A source owes no more than the new limits allow. Otherwise, one that has used a large
+// burst at a low rate is silent for minutes after the rate was raised for it, and with
+// reject it is banned for trying.
+func TestApplyForgivesTheOldBurst(t *testing.T) {
+	t.Parallel()
+	slow := conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 100, MessageRate: 1, MessageBurst: 1000}
+	fast := conf.RateLimit{ConnectionRate: 10, ConnectionBurst: 20, MessageRate: 100, MessageBurst: 200}
+	used := func(l *Limiter) *Source {
+		s := admit(t, l, "192.0.2.1", 0, Admitted)
+		for range 99 {
+			admit(t, l, "192.0.2.1", 0, Admitted)
+		}
+		s.Take(new(Turn), 1000, 0)
+		return s
+	}
+	expect := func(l *Limiter, s *Source, after int64) {
+		t.Helper()
+		var turn Turn
+		if n, _ := s.Take(&turn, 1000, after); n != 0 {
+			t.Errorf("%d messages pass at once", n)
+		}
+		s.Leave(&turn)
+		if n, _ := s.Take(&turn, 1000, after+second); n != 100 {
+			t.Errorf("%d messages pass within the next second, want 100", n)
+		}
+		admit(t, l, "192.0.2.1", after, RefusedRate)
+		for range 9 { // one was charged for the attempt
+			admit(t, l, "192.0.2.1", after+second, Admitted)
+		}
+	}
+	l := New(slow)
+	s := used(l)
+	l.Apply(fast, 0)
+	expect(l, s, 0)
+
+	l = New(slow)
+	s = used(l)
+	l.Apply(conf.RateLimit{}, 0)
+	l.Apply(fast, 0)
+	if n, _ := s.Take(new(Turn), 1000, 0); n != 200 {
+		t.Errorf("%d messages pass after a time without limits, want the burst of 200", n)
+	}
+
+	// An upgrade does not know the old limits.
+	l = New(slow)
+	s = used(l)
+	h := l.Handover(0)
+	l = New(fast)
+	l.Restore(h, 0)
+	moved := l.Reinstate(s.Key(), 0)
+	moved.Charge(s.Spent(), 0)
+	expect(l, moved, longestDebt)
+}
+
 func TestApply(t *testing.T) {
 	t.Parallel()
 	l := New(conf.RateLimit{ConnectionRate: 1, ConnectionBurst: 3, MessageRate: 10, MessageBurst: 10, OverMessage: conf.Delay})
@@ -163,7 +217,7 @@ func TestApply(t *testing.T) {
 	}
 	s.Leave(&turn)
 
-	l.Apply(conf.RateLimit{MessageRate: 1, MessageBurst: 1, MaxConnections: 2, OverMessage: conf.Reject})
+	l.Apply(conf.RateLimit{MessageRate: 1, MessageBurst: 1, MaxConnections: 2, OverMessage: conf.Reject}, 0)
 	if l.OverMessage() != conf.Reject {
 		t.Error("over_message was not applied")
 	}
@@ -175,7 +229,7 @@ func TestApply(t *testing.T) {
 	admit(t, l, "192.0.2.1", 0, Admitted)
 	admit(t, l, "192.0.2.1", 0, RefusedConcurrent) // the first was counted before Apply
 
-	l.Apply(conf.RateLimit{})
+	l.Apply(conf.RateLimit{}, 0)
 	if s.Metered() {
 		t.Error("still metered")
 	}
@@ -322,7 +376,7 @@ func TestConcurrentUse(t *testing.T) {
 	loop.Go(func() {
 		for i := range 200 {
 			limits.TableSize = 1 + i%10
-			l.Apply(limits)
+			l.Apply(limits, 0)
 			l.Ban(netip.AddrFrom4([4]byte{192, 0, 2, byte(i % sources)}), time.Microsecond, clock.Load())
 			l.Bans(clock.Load())
 			l.Stats(clock.Load())

@@ -39,21 +39,28 @@ func (sh *shard) admit(k key, hash uint64, limits *limits, now int64) (s *Source
 	return nil, verdict, imposed
 }
 
-// enter counts one more holder of the source with the given key, unless it is
-// banned. One that is immune is not.
-func (sh *shard) enter(k key, hash uint64, proxy bool, limits *limits, now int64) (s *Source, ban BanRecord, banned bool) {
+// enter counts one more holder of the source with the given key, banned or not. A
+// trusted proxy's own source becomes immune.
+func (sh *shard) enter(k key, hash uint64, proxy bool, limits *limits, now int64) *Source {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if ban, banned = sh.bans.active(k, now); banned && !proxy {
-		return nil, ban, true
-	}
-	s = sh.pick(k, hash, now)
+	s := sh.pick(k, hash, now)
 	s.held++
 	if proxy {
 		s.violations.waive()
 	}
 	sh.shrink(limits)
-	return s, BanRecord{}, false
+	return s
+}
+
+// settle bounds what the sources owe after a change of their limits.
+func (sh *shard) settle(before, after *limits, now int64) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.table.each(func(s *Source) {
+		s.messages.settle(before.message, after.message, now)
+		s.connections.settle(before.connection, after.connection, now)
+	})
 }
 
 // pick returns the source of a key, known or new, and takes it out of the idle

@@ -137,7 +137,7 @@ func TestDivide(t *testing.T) {
 	if n := connections(second + second/5); n < 59 || n > 61 {
 		t.Errorf("%d connections are accepted in 100 ms of the rate of which 40 are charged, want 60", n)
 	}
-	l.Apply(limits)
+	l.Apply(limits, 0)
 	if f := l.Fraction(); f != 1 {
 		t.Errorf("after a reload the fraction is %f", f)
 	}

@@ -214,7 +214,7 @@ func TestApplyShrinksGradually(t *testing.T) {
 		s.Release()
 	}
 	limits.TableSize = 10
-	l.Apply(limits)
+	l.Apply(limits, 0)
 	before := l.Stats(0).Sources
 	for i := 1000; before > 10; i++ {
 		s, _ := l.Admit(address(i), 0)

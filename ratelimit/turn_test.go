@@ -178,7 +178,7 @@ func TestApplyReachesThoseWhoWait(t *testing.T) {
 		for i := range all {
 			all[i].ask(2, 0)
 		}
-		l.Apply(limits)
+		l.Apply(limits, 0)
 		for i := range all {
 			if all[i].next > second {
 				t.Fatalf("%s: a connection sleeps for %v", name, time.Duration(all[i].next))
@@ -209,7 +209,7 @@ func TestGlobalRateCostsTheSourceNothing(t *testing.T) {
 			t.Fatal("a message passed that is over the global rate")
 		}
 	}
-	l.Apply(conf.RateLimit{MessageRate: 1, MessageBurst: 100})
+	l.Apply(conf.RateLimit{MessageRate: 1, MessageBurst: 100}, 0)
 	if n := a[0].ask(80, 0); n != 50 {
 		t.Errorf("%d messages of the source's own burst were left, want 50", n)
 	}

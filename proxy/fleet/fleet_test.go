@@ -194,7 +194,7 @@ func TestBansAreShared(t *testing.T) {
 	violator := netip.MustParseAddr("2001:db8:1:2::3")
 	limits := defaults
 	limits.ConnectionRate, limits.ConnectionBurst = 1, 1
-	a.limiter.Apply(limits)
+	a.limiter.Apply(limits, now())
 	for range 5 {
 		if s, v := a.limiter.Admit(violator, now()); v == ratelimit.Admitted {
 			s.Release()

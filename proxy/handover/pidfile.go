@@ -3,6 +3,7 @@ package handover
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -41,22 +42,29 @@ func (f pidFile) prove() error {
 // that is immutable or can only be appended to (chattr) cannot, nor can another user's in
 // a directory such as /tmp.
 func (f pidFile) provePresent(there fs.FileInfo) error {
-	switch mode := there.Mode(); {
-	case mode&fs.ModeSymlink != 0:
-		return nil // the file takes the link's place
-	case !mode.IsRegular():
+	switch {
+	case !replaceable(there):
 		return errNotRegular
+	case !there.Mode().IsRegular():
+		return nil // the file takes the link's place
 	}
 	file, err := os.OpenFile(string(f), os.O_WRONLY|syscall.O_NONBLOCK, 0)
 	switch {
 	case err == nil:
 		return file.Close()
-	case errors.Is(err, syscall.EPERM): // which says that it is no matter of its mode
+	case errors.Is(err, syscall.EPERM), // which says that it is no matter of its mode
+		errors.Is(err, syscall.EROFS): // of the file alone, which is a mount: that of its directory shows below
 		return err
 	case errors.Is(err, syscall.EACCES) && f.isOfOthers(there):
 		return err
 	}
 	return nil // a new file takes its place
+}
+
+// replaceable reports whether a pid file may take the place of what is there: another
+// file, or a symbolic link.
+func replaceable(there fs.FileInfo) bool {
+	return there.Mode().IsRegular() || there.Mode()&fs.ModeSymlink != 0
 }
 
 // isOfOthers reports whether only another user may replace the file, since its directory
@@ -78,6 +86,9 @@ func isOwn(info fs.FileInfo) bool {
 func (f pidFile) write() error {
 	if f == "" {
 		return nil
+	}
+	if there, err := os.Lstat(string(f)); err == nil && !replaceable(there) {
+		return f.explain(errNotRegular)
 	}
 	temporary, err := f.temporary()
 	if err == nil {
@@ -120,9 +131,21 @@ func (f pidFile) overwrite() error {
 	return file.Truncate(int64(n))
 }
 
-// isOurs reports whether the file names this process.
+// mostPID is more than the bytes of any process ID.
+const mostPID = 32
+
+// isOurs reports whether the file names this process. Something else may have taken its
+// place, such as a pipe: reading must neither wait nor go on without end.
 func (f pidFile) isOurs() bool {
-	text, err := os.ReadFile(string(f))
+	file, err := os.OpenFile(string(f), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	text, err := io.ReadAll(io.LimitReader(file, mostPID))
 	return err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(os.Getpid())
 }
 

@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -110,4 +111,57 @@ func setFlags(path string, flags int) error {
 	}
 	defer file.Close()
 	return unix.IoctlSetPointerInt(int(file.Fd()), unix.FS_IOC_SETFLAGS, flags)
+}
+
+// Something else takes the file's place while the process serves: it is neither read,
+// which waits for ever for a pipe's writer and does not end for /dev/zero, nor replaced.
+// The process would obey no signal after an upgrade that such a file made fail.
+func TestPIDFileOfAnotherKind(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	pipe, zero := filepath.Join(directory, "pipe"), filepath.Join(directory, "zero")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.Symlink("/dev/zero", zero)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, zero, directory} {
+		if pidFile(path).isOurs() {
+			t.Errorf("%s names this process", path)
+		}
+	}
+	for _, path := range []string{pipe, directory} {
+		if err := pidFile(path).write(); !errors.Is(err, errNotRegular) {
+			t.Errorf("%s is written: %v", path, err)
+		}
+	}
+	if info, err := os.Lstat(pipe); err != nil || info.Mode().IsRegular() {
+		t.Errorf("the pipe was replaced: %v, %v", info, err)
+	}
+}
+
+// A file that is a mount by itself, as in a container, cannot be replaced, only
+// overwritten: one that is mounted read-only is found out in advance.
+func TestPIDFileMounted(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pid")
+	if err := os.WriteFile(path, []byte("1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount(path, path, "", syscall.MS_BIND, ""); err != nil {
+		t.Skipf("mounting a file: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(path, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	f := pidFile(path)
+	if err := errors.Join(f.prove(), f.write()); err != nil || !f.isOurs() {
+		t.Errorf("a mounted file: %v", err)
+	}
+	if err := syscall.Mount("", path, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.prove(); err == nil || !strings.Contains(err.Error(), "read-only file system") {
+		t.Errorf("mounted read-only: %v", err)
+	}
 }

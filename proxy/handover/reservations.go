@@ -196,7 +196,7 @@ func (r *reservations) claimOne(h *Holding, c *claimed) error {
 		} else {
 			c.source = r.limiter.Reinstate(h.Source, r.now())
 		}
-		c.source.Charge(h.Spent)
+		c.source.Charge(h.Spent, r.now())
 	}
 	return nil
 }

@@ -239,7 +239,7 @@ func TestOverMessageChanges(t *testing.T) {
 	b := start(t, []string{a.Address}, withStoppedTime, rejecting(1, 1), func(s *setup) { limits = s.Limits })
 	apply := func(over conf.OverMessage) {
 		limits.OverMessage = over
-		b.Limiter.Apply(limits)
+		b.Limiter.Apply(limits, b.Now())
 	}
 	c, s := b.relayTo(a)
 	c.Say(requests(1, 2))

@@ -2,7 +2,10 @@ package l7
 
 import (
 	"net"
+	"net/netip"
+	"strings"
 	"testing"
+	"time"
 
 	"mcplb/conf"
 	"mcplb/internal/endpoint"
@@ -59,13 +62,48 @@ func TestAccess(t *testing.T) {
 	ws.wantStatus("GET", 403)
 }
 
-// A denied client that floods is banned like another: its refused requests count for its
-// rate, which a refusal that costs nothing would let it exceed for ever.
+// Clients that are refused anyway, by deny or a ban, do not cost more than others: their
+// answers come at their rate, and refusals over it are violations, which ban a client that
+// floods. Without that, one connection of a denied client takes a whole loop.
+func TestRefusedClientsHaveTheirRate(t *testing.T) {
+	t.Parallel()
+	denied, banned := netip.MustParseAddr("192.0.2.66"), netip.MustParseAddr("192.0.2.67")
+	for _, client := range []netip.Addr{denied, banned} {
+		t.Run(client.String(), func(t *testing.T) {
+			t.Parallel()
+			b := start(t, []string{httpServer(t, echo)}, withStoppedTime, behindProxy,
+				withFrontend(func(f *conf.Frontend) { f.Deny = prefixes("192.0.2.66/32") }),
+				withLimits(func(l *conf.RateLimit) { l.MessageRate, l.MessageBurst, l.BanAfter = 1, 2, 3 }))
+			b.Limiter.Ban(banned, 0, b.Now())
+			proxy := b.dial()
+			proxy.Say(strings.Repeat(of(client.String()), 10))
+			for answered := range 10 {
+				if answered >= 2 {
+					b.Turns(5)
+					if n := b.frontend.Totals().Requests; n != uint64(answered) {
+						t.Fatalf("%d requests are answered, want %d", n, answered)
+					}
+					b.Advance(time.Second)
+				}
+				proxy.wantStatus("GET", 403)
+			}
+			if bans := b.Limiter.Bans(b.Now()); client == denied && len(bans) != 2 {
+				t.Errorf("bans %+v, want the denied client's as well", bans)
+			}
+			proxy.Say(of("192.0.2.1"))
+			proxy.wantStatus("GET", 200)
+		})
+	}
+}
+
+// Where messages over the rate are rejected, refusals of denied clients wait for nothing.
 func TestAccessDeniedIsCharged(t *testing.T) {
 	t.Parallel()
 	b := start(t, []string{httpServer(t, echo)}, withStoppedTime, behindProxy,
 		withFrontend(func(f *conf.Frontend) { f.Deny = prefixes("192.0.2.66/32") }),
-		withLimits(func(l *conf.RateLimit) { l.MessageRate, l.MessageBurst, l.BanAfter = 1, 2, 3 }))
+		withLimits(func(l *conf.RateLimit) {
+			l.MessageRate, l.MessageBurst, l.BanAfter, l.OverMessage = 1, 2, 3, conf.Reject
+		}))
 	client := b.dial()
 	for range 10 {
 		client.Say(of("192.0.2.66"))

@@ -47,14 +47,30 @@ type verdict struct {
 // is charged to the proxy.
 func (c requester) admit(reason http1.Reason) verdict {
 	if remaining, banned := c.identify(reason == http1.ReasonNone); banned {
-		return verdict{banned: true, wait: remaining}
+		return c.turnAway(verdict{banned: true, wait: remaining})
 	}
 	if !c.settings().Access.Admits(c.from().Addr()) {
-		c.Source.Leave(&c.turn)
-		c.Source.Allow(c.loop().Now()) // over the rate or not, it is answered 403
-		return verdict{denied: true}
+		return c.turnAway(verdict{denied: true})
 	}
 	return c.meter()
+}
+
+// turnAway is meter for a request that is answered 403 whatever the rate says. Over the
+// rate it is a violation, which bans a client that floods, and its answer waits like
+// that of any other where messages are delayed: a refusal is work, too.
+func (c requester) turnAway(answer verdict) verdict {
+	within := false
+	if !c.turn.Waits() {
+		within, _ = c.Source.Allow(c.loop().Now())
+	}
+	if within || c.frontend.Limiter.OverMessage() == conf.Reject {
+		c.Source.Leave(&c.turn)
+		return answer
+	}
+	if rate := c.meter(); rate.waits {
+		return rate
+	}
+	return answer
 }
 
 // meter charges the request head that was read, whatever it asks for and however it

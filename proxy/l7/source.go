@@ -20,7 +20,7 @@ import (
 //	a proxy's   none                     the proxy     nil
 //	a proxy's   names a client           that client   that client's, until the exchange is over
 //	a proxy's   names none, malformed    the proxy     the proxy's, never banned
-//	a proxy's   of a banned client       that client   nil: 403
+//	a proxy's   of a banned client       that client   that client's: 403, at its rate
 //	a proxy's   became a WebSocket       that client   that client's, until the tunnel ends
 type forwarded struct {
 	from netip.AddrPort // invalid: no request, or it is the proxy's own; port 0: not known
@@ -50,9 +50,8 @@ func (c requester) proxy() netip.AddrPort {
 
 // identify finds out who sent the request that is parsed, and makes that client's
 // source the one in charge. Unless the head is wellFormed, its fields name no client. A
-// request of a banned client has no source, and is refused by itself, since its
-// connection carries others' as well; remaining is how long the ban lasts, 0 = until it
-// is lifted.
+// request of a banned client is refused by itself, since its connection carries others'
+// as well; remaining is how long the ban lasts, 0 = until it is lifted.
 //
 // A request that waits for the rate is parsed again: it keeps its source, and its
 // turn there.
@@ -69,13 +68,15 @@ func (c requester) identify(wellFormed bool) (remaining time.Duration, banned bo
 	if named && wellFormed {
 		from, _ = forwardedFor(&c.worker.request, settings)
 	}
+	limiter, now := c.frontend.Limiter, c.loop().Now()
 	if c.turn.Waits() && from == c.forwarded.from {
-		return 0, false
+		remaining, banned = limiter.Banned(c.from().Addr(), now)
+		return remaining, banned && !settings.Trusts(c.from().Addr())
 	}
 	c.unidentify()
 	c.forwarded.from = from
 	proxy := named && settings.Trusts(c.from().Addr())
-	c.Source, remaining, banned = c.frontend.Limiter.Enter(c.from().Addr(), proxy, c.loop().Now())
+	c.Source, remaining, banned = limiter.Enter(c.from().Addr(), proxy, now)
 	return remaining, banned
 }
 
