@@ -123,6 +123,7 @@ func (s *server) obey(signals *signals, begun startup) int {
 			l.afterOld(begun.old)
 		case result := <-l.upgraded:
 			l.upgraded = nil
+			l.postponeStops(signals.stop)
 			l.afterUpgrade(result)
 		case err := <-l.stopped:
 			return l.ended(err)
@@ -242,6 +243,19 @@ func (l *life) later(sig os.Signal) (again bool) {
 	}
 	l.postponed = append(l.postponed, sig)
 	return false
+}
+
+// postponeStops postpones the signals to stop that have come beside the outcome of an
+// upgrade: whoever sent them cannot know it, and means the process that serves.
+func (l *life) postponeStops(stop <-chan os.Signal) {
+	for {
+		select {
+		case <-stop:
+			l.later(syscall.SIGTERM)
+		default:
+			return
+		}
+	}
 }
 
 // catchUp handles the postponed signals.

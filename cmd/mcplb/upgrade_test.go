@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -333,6 +334,20 @@ func TestReloadsCoalesce(t *testing.T) {
 	<-begun
 	if len(begun) > 0 || l.reloaded != nil {
 		t.Error("a third reload has begun")
+	}
+}
+
+// A signal to stop that comes beside the outcome of an upgrade is for the process that
+// serves: otherwise an operator's stop would end the old process, and the new one serve on.
+func TestStopBesideOutcome(t *testing.T) {
+	t.Parallel()
+	l := &life{phase: upgrading}
+	stop := make(chan os.Signal, 2)
+	stop <- syscall.SIGTERM
+	stop <- syscall.SIGINT
+	l.postponeStops(stop)
+	if !slices.Equal(l.postponed, []os.Signal{syscall.SIGTERM}) || len(stop) > 0 {
+		t.Errorf("postponed %v, %d signals are left; want SIGTERM, once", l.postponed, len(stop))
 	}
 }
 
