@@ -48,7 +48,7 @@ func (c *chain) walk(w way, steps []step) {
 	for i, s := range steps {
 		var err error
 		if s.when, err = w.headers.before(changeOf(w.route).before(s.when)); err != nil {
-			s.l.Impossible("%v", err)
+			s.l.lost("%v", err)
 			continue
 		}
 		if s.when.follows(w.conditions) {
@@ -84,7 +84,7 @@ func (c *chain) walk(w way, steps []step) {
 func (c *chain) take(w *way, s step, rest []step) (ended bool) {
 	if s.apply != nil {
 		if err := s.apply(w.route); err != nil {
-			s.l.Impossible("%v", err)
+			s.l.lost("%v", err)
 			return false
 		}
 		s.l.Translated()
@@ -166,7 +166,7 @@ func (c *chain) respond(w way, responses []step, generated bool) {
 func (c *chain) tooMany(steps []step) {
 	for _, s := range steps {
 		if s.l.Unsaid() {
-			s.l.Impossible("the rules of %s have more than %d cases", c.g.head.Text, mostRoutes)
+			s.l.lost("the rules of %s have more than %d cases", c.g.head.Text, mostRoutes)
 		}
 	}
 }
@@ -408,7 +408,7 @@ func (g *group) responses(b *proxy) []step {
 func (s *step) narrow(conditions, more conjunction) (all conjunction, possible bool) {
 	all, possible, err := join(conditions, more)
 	if err != nil {
-		s.l.Impossible("%v", err)
+		s.l.lost("%v", err)
 		return nil, false
 	}
 	s.l.Translated()

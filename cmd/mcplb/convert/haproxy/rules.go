@@ -37,12 +37,12 @@ func (g *group) readSteps(p *proxy, c *criteria) (steps []step) {
 	for _, l := range inOrder(p.rules) {
 		if l.words[0] == "tcp-request" {
 			if !p.isFront() {
-				l.Impossible("mcplb's rules for connections are of frontends; http-request rules of a backend are translated")
+				l.lost("mcplb's rules for connections are of frontends; http-request rules of a backend are translated")
 			}
 			continue
 		}
 		if found, err := g.readStep(p, c, l); err != nil {
-			l.Impossible("%v", err)
+			l.lost("%v", err)
 		} else {
 			g.c.rules = append(g.c.rules, l)
 			steps = append(steps, found...)
@@ -112,7 +112,9 @@ func (g *group) readStep(p *proxy, c *criteria, l *line) ([]step, error) {
 		at = len(words)
 	}
 	c.notes = nil
+	c.closes = l.refuses()
 	when, err := c.parse(words[at:])
+	c.closes = false
 	if err != nil {
 		return nil, err
 	}

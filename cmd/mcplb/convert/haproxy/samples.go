@@ -96,7 +96,7 @@ func (c *criteria) pathCase(match, v string) (condition, error) {
 		} else {
 			c.note("prefixes are whole segments: %s holds for %s and %s/..., not for %sx", v, v, v, v)
 		}
-		return cases(path, []string{v}), nil
+		return append(cases(path, []string{v}), c.beyondSegments(v)...), nil
 	}
 	return nil, fmt.Errorf("mcplb has no condition on a part of the path (%s)", v)
 }
@@ -127,7 +127,7 @@ func (c *criteria) pathRegular(expression string) (result condition, err error) 
 
 // isPath reports whether mcplb takes v for a path of a route.
 func isPath(v string) bool {
-	return strings.HasPrefix(v, "/") && !strings.ContainsAny(v, `\*?#%`) && !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	return strings.HasPrefix(v, "/") && !lb.DotSegment(v) && !strings.ContainsAny(v, `\*?#%`) && !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // headerBy evaluates a condition on a header, or on the host.

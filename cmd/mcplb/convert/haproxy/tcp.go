@@ -53,7 +53,7 @@ func (g *group) tcpRules() {
 			err = g.tcpRule(l, action, when, a)
 		}
 		if err != nil {
-			l.Impossible("%v", err)
+			l.lost("%v", err)
 		}
 		for _, note := range c.notes {
 			g.front.Differ(l.Directive, "", "%s", note)

@@ -19,7 +19,11 @@ func (g *group) useSteps(c *criteria) (steps []step) {
 		c.notes = nil
 		when, err := c.parse(l.args(2))
 		if err != nil {
-			l.Impossible("%v", err)
+			if b := g.c.byName[l.arg(1)]; b != nil && b.refusesAll() {
+				l.Opened("%v", err)
+			} else {
+				l.Impossible("%v", err)
+			}
 			continue
 		}
 		c.account(l)

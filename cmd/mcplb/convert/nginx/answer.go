@@ -108,7 +108,12 @@ func (g *group) returned(n *node, s *scope, t *lb.Table) error {
 	if rest != "" && status != 204 && status != 205 && status != 304 {
 		text, notes, err := g.text(rest, s)
 		if err != nil || strings.Contains(rest, "$") && text != strings.ReplaceAll(rest, "{", "{{") {
-			return errors.New("the body of mcplb's responses is fixed")
+			if status < 400 {
+				return errors.New("the body of mcplb's responses is fixed")
+			}
+			t.Set("respond", respond, n.Directive)
+			t.Differ(n.Directive, "respond", "without its body, as the body of mcplb's responses is fixed")
+			return nil
 		}
 		g.notes(t, n, "respond", notes)
 		respond = append(respond, lb.Pair{Key: "body", Value: rest})

@@ -196,7 +196,7 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 	inner := newScope(n, parent)
 	alternatives, holds, err := r.g.condition(n)
 	if err != nil {
-		n.Impossible("%v", err)
+		n.lost(refuses(n), err)
 		for _, child := range n.inner {
 			child.Impossible("the condition of its if is not possible")
 		}
@@ -218,7 +218,7 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 				err = errors.New("in an if, mcplb answers, and changes no path")
 			}
 			if err != nil {
-				child.Impossible("%v", err)
+				child.lost(refuses(n), err)
 				return false
 			}
 			for _, rest := range n.inner[i+1:] {
@@ -264,17 +264,13 @@ func (r *rules) location(s *scope) {
 	}
 	conditions, priority, err := r.place(n)
 	if err != nil {
-		n.Impossible("%v", err)
-		for _, child := range n.inner {
-			if _, free := needless[child.name]; !free && child.name != "location" {
-				child.Impossible("its location is not possible")
-			}
-		}
+		r.partly(s, priority, err)
 		return
 	}
 	for _, c := range conditions {
 		r.at(s, c, priority)
 	}
+	r.beyondSegments(s, conditions, priority)
 }
 
 // at writes the routes of a location for one of its paths.

@@ -65,7 +65,7 @@ func (r *rules) withSlash(path string) bool {
 
 // isPath reports whether mcplb takes a path for that of a route.
 func isPath(p string) bool {
-	return strings.HasPrefix(p, "/") && !strings.ContainsAny(p, `\*?#%^$`) && !strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	return strings.HasPrefix(p, "/") && !lb.DotSegment(p) && !strings.ContainsAny(p, `\*?#%^$`) && !strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // looseDot is a dot in a name, which was hardly meant for any character.
