@@ -28,6 +28,8 @@ type criteria struct {
 	notes []string // what differs in what was evaluated last
 	lost  []error  // of the cases of a condition, one of which has to hold, why some cannot be said
 
+	at *line // the rule that asks
+
 	closes bool    // the condition is of a rule that refuses
 	more   bool    // and what is evaluated now makes it refuse more
 	closed []error // of its exceptions, why some cannot be said
@@ -222,6 +224,9 @@ func (c *criteria) criterion(words []string) (condition, error) {
 	p, err := c.readPattern(words)
 	if err != nil {
 		return nil, err
+	}
+	if p.sample == "var" && c.at != nil && !strings.Contains(p.argument, ",") {
+		return c.variable(p.argument, p.converters, words[1:])
 	}
 	evaluate, ok := samples[p.sample]
 	if !ok {

@@ -51,6 +51,7 @@ func (c *chain) walk(w way, steps []step) {
 			s.l.lost("%v", err)
 			continue
 		}
+		s.when = s.when.plain()
 		if s.when.follows(w.conditions) {
 			if c.take(&w, s, steps[i+1:]) {
 				return
@@ -111,10 +112,11 @@ func (c *chain) take(w *way, s step, rest []step) (ended bool) {
 // emit writes the route of a way that has ended.
 func (c *chain) emit(w way) {
 	route := w.route
-	if b := w.backend; b != nil && len(b.servers) == 0 && c.g.respondPage(route, b, "503") {
-		b.head.Translated()
-	}
 	generated := route.Has("deny") || route.Has("respond") || route.Has("redirect")
+	if b := w.backend; b != nil && len(b.servers) == 0 && !generated && c.g.respondPage(route, b, "503") {
+		b.head.Translated()
+		generated = true
+	}
 	responses := slices.Concat(c.after, w.responses, c.front)
 	if w.backend != nil && len(w.backend.servers) == 0 {
 		responses = c.after // there is no response that http-response could see
@@ -141,6 +143,7 @@ func (c *chain) respond(w way, responses []step, generated bool) {
 		return
 	}
 	for i, s := range responses {
+		s.when = s.when.plain()
 		if s.when.follows(w.conditions) {
 			applyResponse(s, w.route)
 			continue

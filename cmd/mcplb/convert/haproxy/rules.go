@@ -112,7 +112,7 @@ func (g *group) readStep(p *proxy, c *criteria, l *line) ([]step, error) {
 		at = len(words)
 	}
 	c.notes = nil
-	c.closes = l.refuses()
+	c.closes, c.at = l.refuses(), l
 	when, err := c.parse(words[at:])
 	c.closes = false
 	if err != nil {
@@ -146,7 +146,7 @@ func (g *group) readStep(p *proxy, c *criteria, l *line) ([]step, error) {
 // asks of the request.
 func (c condition) knownOfResponses() bool {
 	return !slices.ContainsFunc(c, func(conj conjunction) bool {
-		return slices.ContainsFunc(conj, func(l literal) bool { return l.fact != source && l.fact != method && l.fact != always })
+		return slices.ContainsFunc(conj, func(l literal) bool { return l.fact != source && l.fact != method && l.fact != always && !l.asCame })
 	})
 }
 
@@ -211,8 +211,10 @@ func setSourceAction(g *group, l *line, args []string) (step, error) {
 	return step{}, nil
 }
 
-func varAction(*group, *line, []string) (step, error) {
-	return step{}, errors.New("mcplb has no variables")
+// varAction accounts for a variable, which is read where a rule uses it.
+func varAction(_ *group, l *line, _ []string) (step, error) {
+	l.Unneeded("nothing that is translated uses the variable")
+	return step{}, nil
 }
 
 // serviceAction translates the page of metrics.

@@ -47,6 +47,7 @@ func (g *group) tcpRules() {
 		if at < 0 {
 			at = len(words)
 		}
+		c.at = l
 		when, err := c.parse(words[at:])
 		if _, known := connectionActions[action]; !known || err == nil {
 			c.account(l)
@@ -200,6 +201,7 @@ func (g *group) tcpUses(final *proxy) {
 			continue
 		}
 		c.notes = nil
+		c.at = l
 		when, err := c.parse(l.args(2))
 		if err != nil {
 			l.Impossible("%v", err)
