@@ -86,6 +86,7 @@ func (c *chain) take(w *way, s step, rest []step) (ended bool) {
 	if s.apply != nil {
 		if err := s.apply(w.route); err != nil {
 			s.l.lost("%v", err)
+			w.headers = w.headers.after(s.edits)
 			return false
 		}
 		s.l.Translated()

@@ -40,6 +40,11 @@ func (g *group) requestHeaders(s *scope, pass *node, t *lb.Table, proxyHost stri
 			continue
 		}
 		text, notes, err := g.text(value, s)
+		if err != nil && lb.Removable(name) {
+			t.AddTo("remove_request_headers", nil, name)
+			n.Impossible("%v; the client's own does not reach servers", err)
+			continue
+		}
 		if err != nil {
 			n.Impossible("%v", err)
 			continue
