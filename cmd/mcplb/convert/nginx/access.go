@@ -39,7 +39,9 @@ func (r *rules) access(s *scope, conditions *lb.Table, priority int, answers []r
 		}
 		r.add(max(priority, 0), deny, effects)
 	}
-	if n := s.last("satisfy"); n != nil && n.arg(0) == "any" {
+	if n := s.last("satisfy"); n != nil && n.arg(0) == "any" && s.unguarded() {
+		n.Unneeded("there is one condition")
+	} else if n != nil && n.arg(0) == "any" {
 		n.Impossible("every condition has to hold")
 	}
 }
@@ -160,4 +162,9 @@ func exceptions(n *node) (allowed []string, ok bool) {
 func isNetwork(s string) bool {
 	_, err := network(s)
 	return err == nil
+}
+
+// unguarded reports whether nothing asks for passwords or tokens.
+func (s *scope) unguarded() bool {
+	return !slices.ContainsFunc(guards, func(name string) bool { n := s.last(name); return n != nil && n.arg(0) != "off" })
 }

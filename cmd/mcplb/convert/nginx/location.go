@@ -35,7 +35,9 @@ type rules struct {
 	branches []branch // of the location that is translated
 	regular  int      // locations with regular expressions so far
 	any      bool     // there is one
-	root     bool     // a route takes what no other takes
+
+	beginnings []string // of the paths for which the regular expression that was read last stands
+	root       bool     // a route takes what no other takes
 }
 
 // branch is an if of a location that answers nothing, but passes its requests on otherwise.
@@ -135,7 +137,7 @@ func (r *rules) serverPhase() (all bool) {
 // phase translates return, rewrite and if of a level. It reports whether one of them
 // takes every request of the level.
 func (r *rules) phase(s *scope, conditions *lb.Table, priority int) (all bool) {
-	for _, n := range s.node.inner {
+	for _, n := range s.node.byCases(r) {
 		switch n.name {
 		case "return", "rewrite":
 			if all {
@@ -262,7 +264,9 @@ func (r *rules) location(s *scope) {
 			r.location(kid)
 		}
 	}
+	r.beginnings = nil
 	conditions, priority, err := r.place(n)
+	beginnings := r.beginnings
 	if err != nil {
 		r.partly(s, priority, err)
 		return
@@ -270,7 +274,10 @@ func (r *rules) location(s *scope) {
 	for _, c := range conditions {
 		r.at(s, c, priority)
 	}
-	r.beyondSegments(s, conditions, priority)
+	if path, _ := n.prefix(); path != "" {
+		beginnings = []string{path}
+	}
+	r.beyondSegments(s, beginnings, priority)
 }
 
 // at writes the routes of a location for one of its paths.

@@ -85,31 +85,67 @@ func (r *rules) refused(s *scope, paths []lb.Path, priority int) {
 	}
 }
 
-// beyondSegments accounts for a prefix that refuses: nginx's begins so, mcplb's is whole segments.
-func (r *rules) beyondSegments(s *scope, conditions []*lb.Table, priority int) {
+// prefix returns the path of a location for a prefix.
+func (n *node) prefix() (path string, ok bool) {
+	if len(n.args) == 1 && strings.HasPrefix(n.arg(0), "/") || n.arg(0) == "^~" {
+		return n.arg(len(n.args) - 1), true
+	}
+	return "", false
+}
+
+// possible returns those of the paths of a location that mcplb has, if any, and accounts for the
+// others: the location refuses, and is open for them.
+func (r *rules) possible(n *node, paths []lb.Path) (some []lb.Path) {
+	var lost []string
+	for _, p := range paths {
+		if isPath(p.Text) && p != (lb.Path{Text: "/"}) {
+			some = append(some, p)
+			continue
+		}
+		lost = append(lost, p.Text)
+		for _, private := range lb.Private(func(path string) bool { return p.Reach == lb.Beginning && strings.HasPrefix(path, p.Text) }) {
+			some = append(some, private)
+		}
+	}
+	if len(lost) == len(paths) {
+		return paths
+	}
+	if len(lost) > 0 {
+		n.Opened("%s is no path that mcplb has: of what is refused there, the well-known paths stay refused", strings.Join(lost, ", "))
+	}
+	return some
+}
+
+// beyondSegments accounts for beginnings of paths that a location refuses: for nginx a path begins
+// so, for mcplb by whole segments.
+func (r *rules) beyondSegments(s *scope, beginnings []string, priority int) {
 	n := s.node
-	if len(conditions) != 1 || strings.HasPrefix(n.arg(0), "~") || !refuses(n) {
+	if !refuses(n) {
 		return
 	}
-	path, _ := conditions[0].Get("path").(string)
-	if path == "" || strings.HasSuffix(path, "/") {
-		return
+	for _, path := range beginnings {
+		if !isPath(path) || strings.HasSuffix(path, "/") {
+			continue
+		}
+		closed := lb.Private(func(p string) bool { return strings.HasPrefix(p, path) && !under(p, path) })
+		closed = slices.DeleteFunc(closed, func(p lb.Path) bool { return r.takesLonger(s, path, p.Text) })
+		note := path + "x, which begins so, is refused by nginx and not here: prefixes are whole segments"
+		if len(closed) > 0 {
+			note += "; refused beside it: " + lb.Names(closed)
+		}
+		if lb.PartialName(path) {
+			n.Opened("%s", note)
+		} else {
+			r.g.frontend.Differ(n.Directive, "", "%s: %s", n.Text, note)
+		}
+		r.refused(s, closed, priority)
 	}
-	closed := lb.Private(func(p string) bool { return strings.HasPrefix(p, path) && !under(p, path) })
-	closed = slices.DeleteFunc(closed, func(p lb.Path) bool {
-		return slices.ContainsFunc(r.server.kids, func(other *scope) bool {
-			own := other.node.arg(len(other.node.args) - 1)
-			return other != s && len(own) > len(path) && strings.HasPrefix(p.Text, own)
-		})
+}
+
+// takesLonger reports whether another location with a longer prefix than this takes a path.
+func (r *rules) takesLonger(s *scope, prefix, path string) bool {
+	return slices.ContainsFunc(r.server.kids, func(other *scope) bool {
+		own := other.node.arg(len(other.node.args) - 1)
+		return other != s && len(own) > len(prefix) && strings.HasPrefix(path, own)
 	})
-	note := path + "x, which begins so, is refused by nginx and not here: prefixes are whole segments"
-	if len(closed) > 0 {
-		note += "; refused beside it: " + lb.Names(closed)
-	}
-	if lb.PartialName(path) {
-		n.Opened("%s", note)
-	} else {
-		r.g.frontend.Differ(n.Directive, "", "%s: %s", n.Text, note)
-	}
-	r.refused(s, closed, priority)
 }
