@@ -304,6 +304,8 @@ func markUsed(p *proxy, c *criteria) {
 			switch {
 			case slices.Contains(c.notes, noPasswords):
 				l.Impossible(noPasswords)
+			case slices.Contains(c.notes, noCertificates):
+				l.Impossible(noCertificates)
 			case c.used[l]:
 				l.Translated()
 			case !p.refersTo(name):

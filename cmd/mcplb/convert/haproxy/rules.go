@@ -119,6 +119,11 @@ func (g *group) readStep(p *proxy, c *criteria, l *line) ([]step, error) {
 		return nil, err
 	}
 	c.account(l)
+	for _, note := range c.notes {
+		if note == noPasswords || note == noCertificates {
+			l.Impossible("%s", note)
+		}
+	}
 	s, err := do(g, l, words[1:at])
 	if err != nil || s.apply == nil {
 		return nil, err

@@ -195,6 +195,9 @@ func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err er
 	}
 	t := &lb.Table{From: []*lb.Directive{n.Directive}}
 	m := g.c.maps[strings.TrimPrefix(words[0], "$")]
+	if _, why := g.unproven(words[0]); len(words) == 2 && (why != "" || m != nil) && (words[1] == "=" || words[1] == "!=") {
+		words = append(words, "")
+	}
 	switch {
 	case m != nil && len(words) == 1:
 		alternatives, err = g.mapCondition(n, m, isTrue)
@@ -221,6 +224,10 @@ func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err er
 		return nil, false, err
 	}
 	not := strings.HasPrefix(operator, "!")
+	if is, why := g.unproven(variable); why != "" {
+		n.Impossible("%s", why)
+		return []*lb.Table{t}, slices.Contains(values, is) != not, nil
+	}
 	if is, ok := g.known(variable); ok {
 		return []*lb.Table{t}, slices.Contains(values, is) != not, nil
 	}
@@ -239,7 +246,11 @@ func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err er
 	default:
 		for _, v := range values {
 			one := t.Clone()
-			one.Set(key, v, n.Directive)
+			if key == "path_exact" {
+				one.ExactPath(v, n.Directive)
+			} else {
+				one.Set(key, v, n.Directive)
+			}
 			alternatives = append(alternatives, one)
 		}
 		return alternatives, true, nil
@@ -260,10 +271,26 @@ func (g *group) known(variable string) (value string, ok bool) {
 		return "", true
 	case variable == "$ssl_client_verify" && g.verified():
 		return "SUCCESS", true
+	case variable == "$ssl_client_verify":
+		return "NONE", true
 	case variable == "$server_port" && g.port() != "":
 		return g.port(), true
 	}
 	return "", false
+}
+
+// unproven returns the value that a variable has for who proves nothing, and why: mcplb's routes
+// do not ask for the proof, and what wants it is refused, not open.
+func (g *group) unproven(variable string) (value, why string) {
+	switch variable {
+	case "$ssl_client_verify":
+		if t := g.frontend.TLS; t != nil && t.Has("client_verify") && t.Get("client_verify") != "off" && !g.verified() {
+			return "NONE", "mcplb's routes have no condition on certificates of clients: what wants one is refused, not open"
+		}
+	case "$secure_link":
+		return "", "mcplb checks no signed links: what wants one is refused, not open"
+	}
+	return "", ""
 }
 
 // verified reports whether all clients show a certificate that is good.
