@@ -153,10 +153,29 @@ func (n *node) byCases(r *rules) (all []*node) {
 				all = append(all, some...)
 				continue
 			}
-			all = append(all, child)
+			all = append(all, child.setsTarget(n))
 		default:
 			all = append(all, child)
 		}
 	}
 	return all
+}
+
+// setsTarget returns an if that passes on, for one that does no more than set the variable of the
+// proxy_pass of its location to a text.
+func (n *node) setsTarget(location *node) *node {
+	if len(n.inner) != 1 || n.inner[0].name != "set" || strings.Contains(n.inner[0].arg(1), "$") {
+		return n
+	}
+	set := n.inner[0]
+	for _, pass := range location.inner {
+		name := regexp.QuoteMeta(strings.TrimPrefix(set.arg(0), "$"))
+		target := regexp.MustCompile(`\$(\{`+name+`\}|`+name+`\b)`).ReplaceAllLiteralString(pass.arg(0), set.arg(1))
+		if pass.name == "proxy_pass" && target != pass.arg(0) && !strings.Contains(target, "$") {
+			block := n.with(n.args...)
+			block.inner = []*node{{Directive: set.Directive, name: "proxy_pass", args: []string{target}}}
+			return block
+		}
+	}
+	return n
 }
