@@ -181,23 +181,34 @@ func (g *group) scheme() string {
 	return "http"
 }
 
-// condition translates the condition of an if: one of the tables has to hold. holds is
-// false if it never does here.
-func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err error) {
+// conditionWords returns the words of the condition of an if, with the empty text that a variable
+// is compared with if mcplb knows what that means.
+func (g *group) conditionWords(n *node) []string {
 	words := slices.Clone(n.args)
 	if len(words) == 0 {
-		return nil, false, errors.New("it has no condition")
+		return nil
 	}
 	words[0] = strings.TrimPrefix(words[0], "(")
 	words[len(words)-1] = strings.TrimSuffix(words[len(words)-1], ")")
-	if words = slices.DeleteFunc(words, func(w string) bool { return w == "" }); len(words) == 0 {
+	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
+	if len(words) != 2 || words[1] != "=" && words[1] != "!=" {
+		return words
+	}
+	if _, why := g.unproven(words[0]); why != "" || g.c.maps[strings.TrimPrefix(words[0], "$")] != nil {
+		return append(words, "")
+	}
+	return words
+}
+
+// condition translates the condition of an if: one of the tables has to hold. holds is
+// false if it never does here.
+func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err error) {
+	words := g.conditionWords(n)
+	if len(words) == 0 {
 		return nil, false, errors.New("it has no condition")
 	}
 	t := &lb.Table{From: []*lb.Directive{n.Directive}}
 	m := g.c.maps[strings.TrimPrefix(words[0], "$")]
-	if _, why := g.unproven(words[0]); len(words) == 2 && (why != "" || m != nil) && (words[1] == "=" || words[1] == "!=") {
-		words = append(words, "")
-	}
 	switch {
 	case m != nil && len(words) == 1:
 		alternatives, err = g.mapCondition(n, m, isTrue)

@@ -164,7 +164,7 @@ func (n *node) byCases(r *rules) (all []*node) {
 // setsTarget returns an if that passes on, for one that does no more than set the variable of the
 // proxy_pass of its location to a text.
 func (n *node) setsTarget(location *node) *node {
-	if len(n.inner) != 1 || n.inner[0].name != "set" || strings.Contains(n.inner[0].arg(1), "$") {
+	if len(n.inner) != 1 || n.inner[0].name != "set" || len(n.inner[0].args) != 2 || strings.Contains(n.inner[0].arg(1), "$") {
 		return n
 	}
 	set := n.inner[0]

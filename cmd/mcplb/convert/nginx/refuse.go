@@ -103,9 +103,7 @@ func (r *rules) possible(n *node, paths []lb.Path) (some []lb.Path) {
 			continue
 		}
 		lost = append(lost, p.Text)
-		for _, private := range lb.Private(func(path string) bool { return p.Reach == lb.Beginning && strings.HasPrefix(path, p.Text) }) {
-			some = append(some, private)
-		}
+		some = append(some, lb.Private(func(path string) bool { return p.Reach == lb.Beginning && strings.HasPrefix(path, p.Text) })...)
 	}
 	if len(lost) == len(paths) {
 		return paths
