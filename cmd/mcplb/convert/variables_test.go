@@ -26,6 +26,9 @@ func TestVariables(t *testing.T) {
 		{"http-request set-var(txn.c) rand(100)|use_backend b if { var(txn.c) -m int lt 10 }", "mcplb has no condition on rand(100)", "backend = \"b\"", false},
 		{"http-request set-var(txn.h) hdr(host)|http-request set-header Host inside|http-request set-header X-H %[var(txn.h)]", `X-H = "{host}"`, "", true},
 		{"http-request set-var(txn.h) str(a) if { src 10.0.0.1 }|http-request set-header X-H %[var(txn.h)]", "mcplb has no variables", "X-H =", false},
+		{strings.Repeat("http-request set-var(txn.a) var(txn.a) if { var(txn.a) -m found }|", 60) + "use_backend b if { var(txn.a) -m found }", "depends on too many rules", "backend = \"b\"", false},
+		{"http-request set-var(txn.a) str(x)|" + strings.Repeat("http-request set-var(txn.a) var(txn.a)|", 20) + "use_backend b if { var(txn.a) -m str x }", "depends on too many rules", "backend = \"b\"", false},
+		{"http-request set-var(txn.a) var(txn.a)|http-request set-header X-H %[var(txn.a)]", "mcplb has no variables", "X-H =", false},
 		{"http-request set-var(txn.unused) hdr(X-Y)", "", "", true},
 	} {
 		result := convertText(t, HAProxy, strings.Replace(text, "@RULES@", " "+strings.ReplaceAll(c.rules, "|", "\n ")+"\n", 1), nil)

@@ -28,7 +28,8 @@ type criteria struct {
 	notes []string // what differs in what was evaluated last
 	lost  []error  // of the cases of a condition, one of which has to hold, why some cannot be said
 
-	at *line // the rule that asks
+	at    *line // the rule that asks
+	depth int   // of the variables on the way to it
 
 	closes bool    // the condition is of a rule that refuses
 	more   bool    // and what is evaluated now makes it refuse more

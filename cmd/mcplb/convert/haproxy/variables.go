@@ -13,6 +13,13 @@ import (
 // errVariables is why a rule with a variable is not possible.
 var errVariables = errors.New("mcplb has no variables; those of a request that stand for a text, or for what its conditions know, are translated")
 
+// mostDepth bounds variables that stand for other variables, and mostAssignments the rules that set
+// one: what a condition costs grows with both.
+const (
+	mostDepth       = 3
+	mostAssignments = 32
+)
+
 // assignment is a rule that sets a variable.
 type assignment struct {
 	l      *line
@@ -99,8 +106,11 @@ func (c *criteria) variable(name string, converters, rest []string) (result cond
 	if err != nil {
 		return nil, err
 	}
+	if c.depth == mostDepth || len(all) > mostAssignments {
+		return nil, fmt.Errorf("%s depends on too many rules", name)
+	}
 	for _, a := range all {
-		inner := &criteria{named: a.owner.acls, group: c.group, used: c.used, at: a.l}
+		inner := &criteria{named: a.owner.acls, group: c.group, used: c.used, at: a.l, depth: c.depth + 1}
 		set, err := inner.parse(a.when)
 		if err != nil {
 			return nil, err
@@ -222,7 +232,7 @@ func (g *group) standsFor(sample string, at *line) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case len(all) != 1 || len(all[0].when) > 0 || all[0].sample == "":
+	case len(all) != 1 || len(all[0].when) > 0 || all[0].sample == "" || strings.HasPrefix(all[0].sample, "var("):
 		return "", errVariables
 	case g.changes(literal{fact: host}, all[0].l) || g.changes(literal{fact: path}, all[0].l):
 		return "", errors.New("a rule before the variable is set changes what it stands for")
