@@ -12,6 +12,10 @@ import (
 // exitIncomplete is the exit status of convert if a directive was not possible.
 const exitIncomplete = 3
 
+// exitOpen is the exit status of convert if, beyond that, requests that the original refuses
+// reach servers.
+const exitOpen = 4
+
 // convertCommand is the command "convert".
 func (o *operator) convertCommand() *cobra.Command {
 	var report bool
@@ -29,8 +33,11 @@ with file and line. -report prints that account as a table instead.
 mcplb -t accepts what comes out, if the files that it names (certificates, error pages)
 are there. It limits no client that was not limited, and adds no header that was not set.
 
-Exit status: 0 if everything was possible, 3 if not, 2 if a file cannot be read, or is in
-neither language.`,
+A denial that mcplb cannot express is also named on standard error, since what it keeps
+out reaches servers: do not serve such a result before you have closed these.
+
+Exit status: 0 if everything was possible, 3 if not, 4 if a denial was not, 2 if a file
+cannot be read, or is in neither language.`,
 		Example: `  mcplb convert /etc/haproxy/haproxy.cfg > lb.toml && mcplb -c lb.toml -t
   mcplb convert -report /etc/nginx/nginx.conf`,
 	}
@@ -58,9 +65,16 @@ func (o *operator) convert(from convert.Language, report bool, files []string) e
 	for _, missing := range result.Missing {
 		fmt.Fprintf(o.stderr, "mcplb convert: mcplb -t will refuse this here: %s\n", missing)
 	}
+	opened := result.Opened()
+	for _, d := range opened {
+		fmt.Fprintf(o.stderr, "mcplb convert: OPEN: %s: %s: what it refuses reaches servers\n", d.Place, d.Text)
+	}
 	if result.Incomplete() {
 		if !report {
 			fmt.Fprintln(o.stderr, "mcplb convert: not all of it is possible: the head of the output lists what is not, -report everything")
+		}
+		if len(opened) > 0 {
+			return cli.Status(exitOpen)
 		}
 		return cli.Status(exitIncomplete)
 	}

@@ -41,6 +41,10 @@ func (r *Result) Directives() []*lb.Directive { return r.config.Directives }
 // Incomplete reports whether a directive was not possible.
 func (r *Result) Incomplete() bool { return r.config.Worst() == lb.Impossible }
 
+// Opened returns the directives that refuse requests in the original, while what came out lets
+// these reach servers.
+func (r *Result) Opened() []*lb.Directive { return r.config.Opened() }
+
 // Files converts files, which are one configuration in one language; "-" is standard
 // input. The error says which cannot be read, or that they are in no language that is known,
 // or in two.

@@ -381,4 +381,32 @@ http {` + nginxTemp + `
 		{path: "/gone"}, {path: "/gone/"}, {path: "/gone/x"}, {path: "/app", host: "H.example.com:99"}, {path: "/app?q=1", host: "h"}, {path: "/app/x"}, {path: "/reg", host: "h"}, {path: "/img"}, {path: "/img/"}, {path: "/css/x"}, {path: "/reg/x"}, {path: "/pair", host: "h"}, {path: "/pair/"}, {path: "/pair/x"},
 		{path: "/all"}, {path: "/cors"}, {path: "/x", headers: map[string]string{"Authorization": "Bearer x"}}, {listener: 2, path: "/x"}, {listener: 2, path: "/app", host: "h:99"}, {listener: 2, path: "/app/"},
 	}},
+	{name: "paths before conditions on hosts", text: nginxHead + `
+http {` + nginxTemp + `
+    map $host $pool { hostnames; default d; a.example.com a; *.b.example.com b; own.example.com b; }
+    map $host $closed { default 0; a.example.com 1; c.example.com 1; own.example.com 1; }
+    upstream a { server @a1@; }
+    upstream b { server @b1@; }
+    upstream d { server @d1@; }
+    server {
+        listen @L1@;
+        location / { proxy_pass http://$pool; proxy_set_header Host $http_host; }
+        location /private/ { deny all; }
+        location /internal { internal; proxy_pass http://a; }
+        location /other { proxy_pass http://@e1@; proxy_set_header Host $http_host; }
+        location /closed { if ($closed) { return 403; } proxy_pass http://@e1@; proxy_set_header Host $http_host; }
+        location = /exact { return 204; }
+    }
+    server {
+        listen @L1@;
+        server_name own.example.com www.own.example.com;
+        location / { proxy_pass http://@f1@; proxy_set_header Host $http_host; }
+        location /closed { if ($closed) { return 403; } proxy_pass http://@f1@; proxy_set_header Host $http_host; }
+    }
+}
+`, requests: []request{
+		{host: "a.example.com", path: "/"}, {host: "x.b.example.com", path: "/x"}, {host: "z.example.com", path: "/"}, {host: "own.example.com", path: "/x"}, {host: "a.example.com", path: "/private/x"}, {host: "x.b.example.com", path: "/private/"},
+		{host: "a.example.com", path: "/internal"}, {host: "a.example.com", path: "/other/x"}, {host: "z.example.com", path: "/other"}, {host: "a.example.com", path: "/exact"}, {host: "own.example.com", path: "/exact"}, {host: "own.example.com", path: "/private/x"},
+		{host: "a.example.com", path: "/closed"}, {host: "c.example.com", path: "/closed/x"}, {host: "z.example.com", path: "/closed"}, {host: "own.example.com", path: "/closed"}, {host: "www.own.example.com", path: "/closed"},
+	}},
 }

@@ -144,6 +144,18 @@ func (s *stage) original(program, text string) *balancer {
 // converted starts mcplb with what becomes of the text.
 func (s *stage) converted(language Language, text string, partial bool) *balancer {
 	s.t.Helper()
+	b, result := s.convertedAnyhow(language, text)
+	if result.Incomplete() != partial {
+		var report strings.Builder
+		_ = result.Report(&report)
+		s.t.Fatalf("all of it is possible = %v, which is wrong:\n%s", partial, &report)
+	}
+	return b
+}
+
+// convertedAnyhow starts mcplb with what becomes of the text, whatever is not possible.
+func (s *stage) convertedAnyhow(language Language, text string) (*balancer, *Result) {
+	s.t.Helper()
 	rendered, listeners := s.render(text)
 	file := filepath.Join(s.dir, "converted."+string(language))
 	if err := os.WriteFile(file, []byte(rendered), 0o600); err != nil {
@@ -152,11 +164,6 @@ func (s *stage) converted(language Language, text string, partial bool) *balance
 	result, err := Files(language, file)
 	if err != nil {
 		s.t.Fatal(err)
-	}
-	var report strings.Builder
-	_ = result.Report(&report)
-	if result.Incomplete() != partial {
-		s.t.Fatalf("all of it is possible = %v, which is wrong:\n%s", partial, &report)
 	}
 	config, err := conf.Parse("lb.toml", []byte(result.Text))
 	if err != nil {
@@ -177,7 +184,7 @@ func (s *stage) converted(language Language, text string, partial bool) *balance
 	})
 	b := &balancer{s, listeners}
 	b.await(text)
-	return b
+	return b, result
 }
 
 // ask sends a request, as often as it says.
@@ -322,14 +329,20 @@ func (b *balancer) show(r request, answers []answer) string {
 	return shown
 }
 
-// compare runs a comparison.
-func compare(t *testing.T, language Language, c comparison) {
+// needs skips a test that has not the original balancer.
+func needs(t *testing.T, language Language) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("it runs " + string(language))
 	}
 	if _, err := exec.LookPath(string(language)); err != nil {
 		t.Skipf("%s is not installed", language)
 	}
+}
+
+// compare runs a comparison.
+func compare(t *testing.T, language Language, c comparison) {
+	needs(t, language)
 	s := newStage(t)
 	before, after := s.original(string(language), c.text), s.converted(language, c.text, c.partial)
 	for _, r := range c.requests {

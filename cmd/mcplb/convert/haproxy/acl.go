@@ -27,11 +27,18 @@ type criteria struct {
 	used  map[*line]bool
 	notes []string // what differs in what was evaluated last
 	lost  []error  // of the cases of a condition, one of which has to hold, why some cannot be said
+
+	at    *line // the rule that asks
+	depth int   // of the variables on the way to it
+
+	closes bool    // the condition is of a rule that refuses
+	more   bool    // and what is evaluated now makes it refuse more
+	closed []error // of its exceptions, why some cannot be said
 }
 
 // parse reads "if ..." or "unless ...", or nothing, which always holds.
 func (c *criteria) parse(words []string) (condition, error) {
-	c.lost = nil
+	c.lost, c.closed = nil, nil
 	if len(words) == 0 {
 		return condition{{}}, nil
 	}
@@ -101,7 +108,10 @@ func endOfCase(words []string) int {
 // account says of a rule which cases of its condition are left out.
 func (c *criteria) account(l *line) {
 	for _, err := range c.lost {
-		l.Impossible("%v; the other cases of its condition are translated", err)
+		l.lost("%v; the other cases of its condition are translated", err)
+	}
+	for _, err := range c.closed {
+		l.Impossible("%v; it is an exception from what is refused: that is refused without it", err)
 	}
 }
 
@@ -111,8 +121,14 @@ func (c *criteria) all(words []string, some bool) (condition, error) {
 		return nil, errors.New("the condition is incomplete")
 	}
 	all := condition{{}}
+	var exceptions []error
 	for len(words) > 0 {
 		term, rest, err := c.term(words, some)
+		if err != nil && rest != nil && c.closes && some && strings.HasPrefix(words[0], "!") {
+			exceptions = append(exceptions, err)
+			words = rest
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -121,6 +137,10 @@ func (c *criteria) all(words []string, some bool) (condition, error) {
 		}
 		words = rest
 	}
+	if len(exceptions) > 0 && !all.narrowed() {
+		return nil, exceptions[0]
+	}
+	c.closed = append(c.closed, exceptions...)
 	return all, nil
 }
 
@@ -132,6 +152,7 @@ func (c *criteria) term(words []string, some bool) (term condition, rest []strin
 		negated, word = !negated, word[1:]
 	}
 	words = words[1:]
+	c.more = c.closes && some && !negated
 	if word == "" && len(words) > 0 {
 		word, words = words[0], words[1:]
 	}
@@ -141,9 +162,15 @@ func (c *criteria) term(words []string, some bool) (term condition, rest []strin
 			return nil, nil, errors.New(`"{" is not closed`)
 		}
 		term, err = c.criterion(words[:end])
+		if err != nil && c.more {
+			term, err = c.privateTerm(words[:end], err)
+		}
 		words = words[end+1:]
 	} else {
 		term, err = c.byName(word, some && !negated)
+	}
+	if words == nil {
+		words = []string{}
 	}
 	if err == nil && negated {
 		term, err = term.not()
@@ -164,6 +191,9 @@ func (c *criteria) byName(name string, some bool) (any condition, err error) {
 	var lost []error
 	for _, l := range lines {
 		one, err := c.criterion(l.args(2))
+		if err != nil && c.more {
+			one, err = c.privateTerm(l.args(2), err)
+		}
 		if err != nil {
 			lost = append(lost, fmt.Errorf("acl %s (line %d): %w", name, l.Line, err))
 			continue
@@ -195,6 +225,9 @@ func (c *criteria) criterion(words []string) (condition, error) {
 	p, err := c.readPattern(words)
 	if err != nil {
 		return nil, err
+	}
+	if p.sample == "var" && c.at != nil && !strings.Contains(p.argument, ",") {
+		return c.variable(p.argument, p.converters, words[1:])
 	}
 	evaluate, ok := samples[p.sample]
 	if !ok {

@@ -85,6 +85,9 @@ func (h changedHeaders) before(when condition) (result condition, err error) {
 // known reports whether a literal holds, if the changes decide that.
 func (h changedHeaders) known(l literal) (holds, known bool, err error) {
 	name := l.name
+	if l.asCame {
+		return false, false, nil
+	}
 	switch l.fact {
 	case host:
 		name = "host"

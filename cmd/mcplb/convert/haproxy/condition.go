@@ -34,7 +34,8 @@ type literal struct {
 	name   string // of the header, or the counter; anySlash
 	values []string
 	not    bool
-	limit  int // of a counter
+	limit  int  // of a counter
+	asCame bool // it is about what came, whatever rules before have made of it
 }
 
 // conjunction are literals that all have to hold.
@@ -67,6 +68,18 @@ func (c condition) and(other condition) (condition, error) {
 	return both, nil
 }
 
+// plain returns the condition without the marks of literals that are about what came.
+func (c condition) plain() (result condition) {
+	for _, conj := range c {
+		conj = slices.Clone(conj)
+		for i := range conj {
+			conj[i].asCame = false
+		}
+		result = append(result, conj)
+	}
+	return result
+}
+
 // not returns the opposite.
 func (c condition) not() (condition, error) {
 	result := condition{{}}
@@ -88,7 +101,7 @@ func (l literal) opposite() condition {
 	if l.not && (l.fact == path || l.fact == pathIs) {
 		var cases condition
 		for _, v := range l.values {
-			cases = append(cases, conjunction{{fact: l.fact, values: []string{v}}})
+			cases = append(cases, conjunction{{fact: l.fact, values: []string{v}, asCame: l.asCame}})
 		}
 		return cases
 	}
@@ -108,7 +121,7 @@ func join(a, b conjunction) (joined conjunction, possible bool, err error) {
 			continue
 		}
 		i := slices.IndexFunc(joined, func(k literal) bool {
-			return k.fact == l.fact && (k.fact == pathIs || strings.EqualFold(k.name, l.name)) && k.not == l.not && k.fact != rate && k.fact != size
+			return k.fact == l.fact && k.asCame == l.asCame && (k.fact == pathIs || strings.EqualFold(k.name, l.name)) && k.not == l.not && k.fact != rate && k.fact != size
 		})
 		if i < 0 {
 			joined = append(joined, l)

@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -61,6 +62,12 @@ func headerAction(e headerEdit) action {
 		name := args[0]
 		return step{edits: &change{e, name, args[1]}, apply: func(t *lb.Table) error {
 			value, err := g.format(l, t, args[1])
+			if err != nil && e == setRequest && lb.Removable(name) {
+				setInline(t, e.set, name, nil, l)
+				setInline(t, e.add, name, nil, l)
+				t.AddTo(e.remove, nil, name)
+				return fmt.Errorf("%w; the client's own does not reach servers", err)
+			}
 			if err != nil {
 				return err
 			}

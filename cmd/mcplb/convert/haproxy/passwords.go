@@ -8,6 +8,10 @@ import "mcplb/cmd/mcplb/convert/lb"
 // noPasswords is the reason of what is not possible because of that.
 const noPasswords = "mcplb asks for no passwords: what asks for one is refused, not open"
 
+// noCertificates is that of conditions on certificates of clients, where these are optional:
+// nobody counts as one who has shown some.
+const noCertificates = "mcplb's routes have no condition on certificates of clients: what wants one is refused, not open"
+
 func authAction(_ *group, l *line, _ []string) (step, error) {
 	return step{ends: true, apply: func(t *lb.Table) error {
 		l.Impossible(noPasswords)
@@ -26,8 +30,8 @@ func authenticated(c *criteria, _ pattern) (condition, error) {
 // noted accounts for what differs in the condition of a line, for a table.
 func noted(l *line, t *lb.Table, notes []string) {
 	for _, note := range notes {
-		if note == noPasswords {
-			l.Impossible(noPasswords)
+		if note == noPasswords || note == noCertificates {
+			l.Impossible("%s", note)
 		} else {
 			t.Differ(l.Directive, "", "%s", note)
 		}

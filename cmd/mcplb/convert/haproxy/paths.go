@@ -117,7 +117,7 @@ func (c pathChange) before(when condition) (result condition) {
 // moved is before for one case. possible is false if it never holds after the change.
 func (c pathChange) moved(conj conjunction) (moved conjunction, possible bool) {
 	for _, l := range conj {
-		if l.fact != path && l.fact != pathIs {
+		if l.asCame || l.fact != path && l.fact != pathIs {
 			moved = append(moved, l)
 			continue
 		}

@@ -48,9 +48,10 @@ func (c *chain) walk(w way, steps []step) {
 	for i, s := range steps {
 		var err error
 		if s.when, err = w.headers.before(changeOf(w.route).before(s.when)); err != nil {
-			s.l.Impossible("%v", err)
+			s.l.lost("%v", err)
 			continue
 		}
+		s.when = s.when.plain()
 		if s.when.follows(w.conditions) {
 			if c.take(&w, s, steps[i+1:]) {
 				return
@@ -84,7 +85,8 @@ func (c *chain) walk(w way, steps []step) {
 func (c *chain) take(w *way, s step, rest []step) (ended bool) {
 	if s.apply != nil {
 		if err := s.apply(w.route); err != nil {
-			s.l.Impossible("%v", err)
+			s.l.lost("%v", err)
+			w.headers = w.headers.after(s.edits)
 			return false
 		}
 		s.l.Translated()
@@ -111,10 +113,11 @@ func (c *chain) take(w *way, s step, rest []step) (ended bool) {
 // emit writes the route of a way that has ended.
 func (c *chain) emit(w way) {
 	route := w.route
-	if b := w.backend; b != nil && len(b.servers) == 0 && c.g.respondPage(route, b, "503") {
-		b.head.Translated()
-	}
 	generated := route.Has("deny") || route.Has("respond") || route.Has("redirect")
+	if b := w.backend; b != nil && len(b.servers) == 0 && !generated && c.g.respondPage(route, b, "503") {
+		b.head.Translated()
+		generated = true
+	}
 	responses := slices.Concat(c.after, w.responses, c.front)
 	if w.backend != nil && len(w.backend.servers) == 0 {
 		responses = c.after // there is no response that http-response could see
@@ -141,6 +144,7 @@ func (c *chain) respond(w way, responses []step, generated bool) {
 		return
 	}
 	for i, s := range responses {
+		s.when = s.when.plain()
 		if s.when.follows(w.conditions) {
 			applyResponse(s, w.route)
 			continue
@@ -166,7 +170,7 @@ func (c *chain) respond(w way, responses []step, generated bool) {
 func (c *chain) tooMany(steps []step) {
 	for _, s := range steps {
 		if s.l.Unsaid() {
-			s.l.Impossible("the rules of %s have more than %d cases", c.g.head.Text, mostRoutes)
+			s.l.lost("the rules of %s have more than %d cases", c.g.head.Text, mostRoutes)
 		}
 	}
 }
@@ -300,6 +304,8 @@ func markUsed(p *proxy, c *criteria) {
 			switch {
 			case slices.Contains(c.notes, noPasswords):
 				l.Impossible(noPasswords)
+			case slices.Contains(c.notes, noCertificates):
+				l.Impossible(noCertificates)
 			case c.used[l]:
 				l.Translated()
 			case !p.refersTo(name):
@@ -408,7 +414,7 @@ func (g *group) responses(b *proxy) []step {
 func (s *step) narrow(conditions, more conjunction) (all conjunction, possible bool) {
 	all, possible, err := join(conditions, more)
 	if err != nil {
-		s.l.Impossible("%v", err)
+		s.l.lost("%v", err)
 		return nil, false
 	}
 	s.l.Translated()

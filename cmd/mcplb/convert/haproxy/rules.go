@@ -37,12 +37,12 @@ func (g *group) readSteps(p *proxy, c *criteria) (steps []step) {
 	for _, l := range inOrder(p.rules) {
 		if l.words[0] == "tcp-request" {
 			if !p.isFront() {
-				l.Impossible("mcplb's rules for connections are of frontends; http-request rules of a backend are translated")
+				l.lost("mcplb's rules for connections are of frontends; http-request rules of a backend are translated")
 			}
 			continue
 		}
 		if found, err := g.readStep(p, c, l); err != nil {
-			l.Impossible("%v", err)
+			l.lost("%v", err)
 		} else {
 			g.c.rules = append(g.c.rules, l)
 			steps = append(steps, found...)
@@ -112,11 +112,18 @@ func (g *group) readStep(p *proxy, c *criteria, l *line) ([]step, error) {
 		at = len(words)
 	}
 	c.notes = nil
+	c.closes, c.at = l.refuses(), l
 	when, err := c.parse(words[at:])
+	c.closes = false
 	if err != nil {
 		return nil, err
 	}
 	c.account(l)
+	for _, note := range c.notes {
+		if note == noPasswords || note == noCertificates {
+			l.Impossible("%s", note)
+		}
+	}
 	s, err := do(g, l, words[1:at])
 	if err != nil || s.apply == nil {
 		return nil, err
@@ -144,7 +151,7 @@ func (g *group) readStep(p *proxy, c *criteria, l *line) ([]step, error) {
 // asks of the request.
 func (c condition) knownOfResponses() bool {
 	return !slices.ContainsFunc(c, func(conj conjunction) bool {
-		return slices.ContainsFunc(conj, func(l literal) bool { return l.fact != source && l.fact != method && l.fact != always })
+		return slices.ContainsFunc(conj, func(l literal) bool { return l.fact != source && l.fact != method && l.fact != always && !l.asCame })
 	})
 }
 
@@ -209,8 +216,10 @@ func setSourceAction(g *group, l *line, args []string) (step, error) {
 	return step{}, nil
 }
 
-func varAction(*group, *line, []string) (step, error) {
-	return step{}, errors.New("mcplb has no variables")
+// varAction accounts for a variable, which is read where a rule uses it.
+func varAction(_ *group, l *line, _ []string) (step, error) {
+	l.Unneeded("nothing that is translated uses the variable")
+	return step{}, nil
 }
 
 // serviceAction translates the page of metrics.

@@ -22,7 +22,7 @@ var samples = map[string]func(c *criteria, p pattern) (condition, error){
 	"req.body_size": sizeOf, "req.hdr_val": lengthOf, "hdr_val": lengthOf,
 	"src": sourceOf, "method": methodOf,
 	"ssl_fc":     func(c *criteria, _ pattern) (condition, error) { return constant(c.group.tls != nil), nil },
-	"ssl_c_used": certificateShown, "ssl_fc_has_crt": certificateShown,
+	"ssl_c_used": certificateShown, "ssl_fc_has_crt": certificateShown, "ssl_c_verify": certificateGood,
 	"dst_port":   portOf,
 	"ssl_fc_sni": sniOfTLS, "req.ssl_sni": sniOfHello, "req_ssl_sni": sniOfHello,
 	"req.ssl_hello_type": helloOf, "req_ssl_hello_type": helloOf,
@@ -96,7 +96,7 @@ func (c *criteria) pathCase(match, v string) (condition, error) {
 		} else {
 			c.note("prefixes are whole segments: %s holds for %s and %s/..., not for %sx", v, v, v, v)
 		}
-		return cases(path, []string{v}), nil
+		return append(cases(path, []string{v}), c.beyondSegments(v)...), nil
 	}
 	return nil, fmt.Errorf("mcplb has no condition on a part of the path (%s)", v)
 }
@@ -127,7 +127,7 @@ func (c *criteria) pathRegular(expression string) (result condition, err error) 
 
 // isPath reports whether mcplb takes v for a path of a route.
 func isPath(v string) bool {
-	return strings.HasPrefix(v, "/") && !strings.ContainsAny(v, `\*?#%`) && !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	return strings.HasPrefix(v, "/") && !lb.DotSegment(v) && !strings.ContainsAny(v, `\*?#%`) && !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // headerBy evaluates a condition on a header, or on the host.
@@ -329,7 +329,17 @@ func certificateShown(c *criteria, _ pattern) (condition, error) {
 	case t.Get("client_verify") == "require":
 		return constant(true), nil
 	}
-	return nil, errors.New("mcplb's routes have no condition on certificates of clients")
+	c.note(noCertificates)
+	return constant(false), nil
+}
+
+// certificateGood evaluates the result of the verification of the client's certificate: 0 for
+// those without one, too, and mcplb refuses others.
+func certificateGood(_ *criteria, p pattern) (condition, error) {
+	if len(p.values) != 1 {
+		return nil, errors.New("mcplb refuses certificates that are not good: the result is 0")
+	}
+	return constant(p.values[0] == "0"), nil
 }
 
 // sniOfTLS evaluates a condition on the name of a TLS connection, which browsers and

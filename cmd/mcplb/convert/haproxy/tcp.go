@@ -47,13 +47,14 @@ func (g *group) tcpRules() {
 		if at < 0 {
 			at = len(words)
 		}
+		c.at = l
 		when, err := c.parse(words[at:])
 		if _, known := connectionActions[action]; !known || err == nil {
 			c.account(l)
 			err = g.tcpRule(l, action, when, a)
 		}
 		if err != nil {
-			l.Impossible("%v", err)
+			l.lost("%v", err)
 		}
 		for _, note := range c.notes {
 			g.front.Differ(l.Directive, "", "%s", note)
@@ -200,6 +201,7 @@ func (g *group) tcpUses(final *proxy) {
 			continue
 		}
 		c.notes = nil
+		c.at = l
 		when, err := c.parse(l.args(2))
 		if err != nil {
 			l.Impossible("%v", err)

@@ -17,9 +17,14 @@ func (g *group) useSteps(c *criteria) (steps []step) {
 			continue
 		}
 		c.notes = nil
+		c.at = l
 		when, err := c.parse(l.args(2))
 		if err != nil {
-			l.Impossible("%v", err)
+			if b := g.c.byName[l.arg(1)]; b != nil && b.refusesAll() {
+				l.Opened("%v", err)
+			} else {
+				l.Impossible("%v", err)
+			}
 			continue
 		}
 		c.account(l)
@@ -45,7 +50,13 @@ var dynamic = regexp.MustCompile(`^%\[(req\.hdr\(host\)|hdr\(host\)|path)(?:,low
 
 // mapSteps sends requests to the backends of a map, whose lines are read now.
 func (g *group) mapSteps(l *line) (steps []step) {
-	found := dynamic.FindStringSubmatch(l.arg(1))
+	target := l.arg(1)
+	if sample, ok := strings.CutPrefix(target, "%[var("); ok {
+		if sample, err := g.standsFor("var("+strings.TrimSuffix(sample, "]"), l); err == nil {
+			target = "%[" + sample + "]"
+		}
+	}
+	found := dynamic.FindStringSubmatch(target)
 	if found == nil || len(l.words) > 2 {
 		l.Impossible("mcplb's routes name their backend; a map of hosts or paths can be converted")
 		return nil

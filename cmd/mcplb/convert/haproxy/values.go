@@ -152,6 +152,13 @@ func cutFetch(s string) (flags, name, rest string, err error) {
 
 // fetch returns what stands for a sample.
 func (g *group) fetch(l *line, t *lb.Table, name string) (string, error) {
+	if strings.HasPrefix(name, "var(") {
+		sample, err := g.standsFor(name, l)
+		if err != nil {
+			return "", err
+		}
+		return g.fetch(l, &lb.Table{}, sample) // as it came
+	}
 	if hostname.MatchString(name) {
 		if now := hostNow(t); now == "{host}" || now == "{hostname}" {
 			return "{hostname}", nil

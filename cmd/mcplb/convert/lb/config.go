@@ -64,6 +64,16 @@ func (c *Config) Worst() Outcome {
 	return worst
 }
 
+// Opened returns the directives whose refusals are lost: what they keep out reaches servers.
+func (c *Config) Opened() (all []*Directive) {
+	for _, d := range c.Directives {
+		if d.Opens() {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
 // AddFrontend adds a section for listeners. Its name is name, or like it.
 func (c *Config) AddFrontend(name string) *Frontend {
 	f := &Frontend{Name: unique(name, func(n string) bool {

@@ -40,6 +40,7 @@ type Directive struct {
 
 	outcome Outcome
 	notes   []string
+	opens   bool
 }
 
 // Outcome returns what has become of the directive.
@@ -71,6 +72,18 @@ func (d *Directive) Unneeded(why string) { d.become(Unneeded, why) }
 func (d *Directive) Impossible(format string, args ...any) {
 	d.become(Impossible, fmt.Sprintf(format, args...))
 }
+
+// Opened says that mcplb cannot do it, and that requests which the directive refuses reach
+// servers therefore.
+func (d *Directive) Opened(format string, args ...any) {
+	d.Impossible(format, args...)
+	if d != nil {
+		d.opens = true
+	}
+}
+
+// Opens reports whether requests that the directive refuses reach servers.
+func (d *Directive) Opens() bool { return d.opens }
 
 // become notes an outcome unless a later one in the order of outcomes is noted.
 func (d *Directive) become(outcome Outcome, note string) {

@@ -1,6 +1,10 @@
 package lb
 
-import "strings"
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
 
 // NoteForwarded says of conditions on X-Forwarded-* and the like that they hold for
 // trusted_proxies alone, where there are none: HAProxy and nginx believe every client.
@@ -57,3 +61,13 @@ func isForwarded(header string) bool {
 	name := strings.ToLower(header)
 	return strings.HasPrefix(name, "x-forwarded-") || name == "forwarded" || name == "x-real-ip"
 }
+
+// Removable reports whether a route can keep a header of clients from servers: none that frames a
+// request, and none of MCP's own.
+func Removable(name string) bool {
+	lower := strings.ToLower(name)
+	kept := []string{"host", "connection", "upgrade", "content-length", "transfer-encoding", "te", "trailer", "keep-alive", "proxy-connection", "expect", "content-encoding", "content-type"}
+	return !slices.Contains(kept, lower) && !strings.HasPrefix(lower, "mcp-") && !strings.HasPrefix(lower, "sec-websocket-") && headerWord.MatchString(name)
+}
+
+var headerWord = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)

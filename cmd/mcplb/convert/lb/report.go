@@ -15,7 +15,7 @@ func (c *Config) Report(to io.Writer) error {
 	sums := map[Outcome]int{}
 	for _, d := range c.Directives {
 		sums[d.Outcome()]++
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", d.Place, cmp.Or(d.Section, "-"), shorten(d.Text), d.Outcome(), cmp.Or(d.Note(), "-"))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", d.Place, cmp.Or(d.Section, "-"), shorten(d.Text), fate(d), cmp.Or(d.Note(), "-"))
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("print the report: %w", err)
@@ -26,6 +26,14 @@ func (c *Config) Report(to io.Writer) error {
 		return fmt.Errorf("print the report: %w", err)
 	}
 	return nil
+}
+
+// fate is the outcome of a directive, and whether access is open that it refuses.
+func fate(d *Directive) string {
+	if d.Opens() {
+		return d.Outcome().String() + ", OPEN"
+	}
+	return d.Outcome().String()
 }
 
 // shorten cuts what is too long for a table.

@@ -70,8 +70,11 @@ func (c *Config) writeHead(w *writer) {
 	for _, remark := range c.Remarks {
 		w.comment(remark)
 	}
+	for _, d := range c.Opened() {
+		w.comment(fmt.Sprintf("NOT POSSIBLE, OPEN: %s: %s: what it refuses reaches servers: %s", d.Place, d.Text, d.Note()))
+	}
 	for _, d := range c.Directives {
-		if d.Outcome() == Impossible {
+		if d.Outcome() == Impossible && !d.Opens() {
 			w.comment(fmt.Sprintf("NOT POSSIBLE: %s: %s: %s", d.Place, d.Text, d.Note()))
 		}
 	}
@@ -190,11 +193,13 @@ func (c *Config) Refuse(line int, reason string) bool {
 	}
 	o := lines[line-1]
 	var sources []*Directive
+	refuses := false
 	switch {
 	case o.table == nil:
 		return false
 	case o.removed != nil:
-		sources = o.removed().sources()
+		removed := o.removed()
+		sources, refuses = removed.sources(), removed.refuses()
 	case o.key == "":
 		return false
 	default:
@@ -202,7 +207,20 @@ func (c *Config) Refuse(line int, reason string) bool {
 		o.table.Delete(o.key)
 	}
 	for _, d := range sources {
-		d.Impossible("mcplb refuses it: %s", reason)
+		if refuses {
+			d.Opened("mcplb refuses it: %s", reason)
+		} else {
+			d.Impossible("mcplb refuses it: %s", reason)
+		}
 	}
 	return true
+}
+
+// refuses reports whether a route refuses its requests.
+func (t *Table) refuses() bool {
+	respond, _ := t.Get("respond").(Inline)
+	return t.Has("deny") || slices.ContainsFunc(respond, func(p Pair) bool {
+		status, _ := p.Value.(int)
+		return p.Key == "status" && status >= 400
+	})
 }

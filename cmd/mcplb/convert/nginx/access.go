@@ -39,7 +39,9 @@ func (r *rules) access(s *scope, conditions *lb.Table, priority int, answers []r
 		}
 		r.add(max(priority, 0), deny, effects)
 	}
-	if n := s.last("satisfy"); n != nil && n.arg(0) == "any" {
+	if n := s.last("satisfy"); n != nil && n.arg(0) == "any" && s.unguarded() {
+		n.Unneeded("there is one condition")
+	} else if n != nil && n.arg(0) == "any" {
 		n.Impossible("every condition has to hold")
 	}
 }
@@ -107,14 +109,18 @@ func (r *rules) limitExcept(s *scope, n *node, conditions *lb.Table, priority in
 	if n.has("GET") && !n.has("HEAD") {
 		methods = append(methods, "HEAD")
 	}
-	if len(n.inner) != 1 || n.inner[0].name != "deny" || n.inner[0].arg(0) != "all" || len(methods) == 0 {
-		for _, child := range append([]*node{n}, n.inner...) {
-			child.Impossible("mcplb denies methods to all clients")
+	allowed, ok := exceptions(n)
+	if !ok || len(methods) == 0 {
+		n.Opened("mcplb denies methods to clients by their address")
+		for _, child := range n.inner {
+			child.Impossible("mcplb denies methods to clients by their address")
 		}
 		return
 	}
-	n.inner[0].Translated()
 	deny := conditions.Clone()
+	if len(allowed) > 0 {
+		deny.AddTo("not_source", nil, allowed...)
+	}
 	deny.AddTo("not_methods", n.Directive, methods...)
 	effects := &lb.Table{From: []*lb.Directive{n.Directive}}
 	effects.Set("deny", true, n.Directive)
@@ -123,4 +129,42 @@ func (r *rules) limitExcept(s *scope, n *node, conditions *lb.Table, priority in
 		priority++ // as those of its ifs
 	}
 	r.add(priority, deny, effects)
+}
+
+// exceptions returns the sources that a limit_except allows before it denies all. What asks for a
+// password there is refused. ok is false if it says something else.
+func exceptions(n *node) (allowed []string, ok bool) {
+	guarded, denied := false, false
+	for _, child := range n.inner {
+		switch {
+		case denied:
+			child.Unneeded("all are denied before")
+		case child.name == "deny" && child.arg(0) == "all":
+			child.Translated()
+			denied = true
+		case child.name == "allow" && isNetwork(child.arg(0)):
+			child.Translated()
+			p, _ := network(child.arg(0))
+			allowed = append(allowed, p)
+		case slices.Contains(guards, child.name) && child.arg(0) != "off" || child.name == "auth_basic_user_file":
+			child.Impossible("mcplb asks for no passwords or tokens: what it guards is refused with 403, not open")
+			guarded = true
+		default:
+			return nil, false
+		}
+	}
+	if guarded {
+		return nil, true
+	}
+	return allowed, denied
+}
+
+func isNetwork(s string) bool {
+	_, err := network(s)
+	return err == nil
+}
+
+// unguarded reports whether nothing asks for passwords or tokens.
+func (s *scope) unguarded() bool {
+	return !slices.ContainsFunc(guards, func(name string) bool { n := s.last(name); return n != nil && n.arg(0) != "off" })
 }

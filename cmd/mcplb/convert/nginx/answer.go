@@ -108,7 +108,12 @@ func (g *group) returned(n *node, s *scope, t *lb.Table) error {
 	if rest != "" && status != 204 && status != 205 && status != 304 {
 		text, notes, err := g.text(rest, s)
 		if err != nil || strings.Contains(rest, "$") && text != strings.ReplaceAll(rest, "{", "{{") {
-			return errors.New("the body of mcplb's responses is fixed")
+			if status < 400 {
+				return errors.New("the body of mcplb's responses is fixed")
+			}
+			t.Set("respond", respond, n.Directive)
+			t.Differ(n.Directive, "respond", "without its body, as the body of mcplb's responses is fixed")
+			return nil
 		}
 		g.notes(t, n, "respond", notes)
 		respond = append(respond, lb.Pair{Key: "body", Value: rest})
@@ -176,16 +181,30 @@ func (g *group) scheme() string {
 	return "http"
 }
 
-// condition translates the condition of an if: one of the tables has to hold. holds is
-// false if it never does here.
-func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err error) {
+// conditionWords returns the words of the condition of an if, with the empty text that a variable
+// is compared with if mcplb knows what that means.
+func (g *group) conditionWords(n *node) []string {
 	words := slices.Clone(n.args)
 	if len(words) == 0 {
-		return nil, false, errors.New("it has no condition")
+		return nil
 	}
 	words[0] = strings.TrimPrefix(words[0], "(")
 	words[len(words)-1] = strings.TrimSuffix(words[len(words)-1], ")")
-	if words = slices.DeleteFunc(words, func(w string) bool { return w == "" }); len(words) == 0 {
+	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
+	if len(words) != 2 || words[1] != "=" && words[1] != "!=" {
+		return words
+	}
+	if _, why := g.unproven(words[0]); why != "" || g.c.maps[strings.TrimPrefix(words[0], "$")] != nil {
+		return append(words, "")
+	}
+	return words
+}
+
+// condition translates the condition of an if: one of the tables has to hold. holds is
+// false if it never does here.
+func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err error) {
+	words := g.conditionWords(n)
+	if len(words) == 0 {
 		return nil, false, errors.New("it has no condition")
 	}
 	t := &lb.Table{From: []*lb.Directive{n.Directive}}
@@ -216,6 +235,10 @@ func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err er
 		return nil, false, err
 	}
 	not := strings.HasPrefix(operator, "!")
+	if is, why := g.unproven(variable); why != "" {
+		n.Impossible("%s", why)
+		return []*lb.Table{t}, slices.Contains(values, is) != not, nil
+	}
 	if is, ok := g.known(variable); ok {
 		return []*lb.Table{t}, slices.Contains(values, is) != not, nil
 	}
@@ -234,7 +257,11 @@ func (g *group) condition(n *node) (alternatives []*lb.Table, holds bool, err er
 	default:
 		for _, v := range values {
 			one := t.Clone()
-			one.Set(key, v, n.Directive)
+			if key == "path_exact" {
+				one.ExactPath(v, n.Directive)
+			} else {
+				one.Set(key, v, n.Directive)
+			}
 			alternatives = append(alternatives, one)
 		}
 		return alternatives, true, nil
@@ -255,10 +282,26 @@ func (g *group) known(variable string) (value string, ok bool) {
 		return "", true
 	case variable == "$ssl_client_verify" && g.verified():
 		return "SUCCESS", true
+	case variable == "$ssl_client_verify":
+		return "NONE", true
 	case variable == "$server_port" && g.port() != "":
 		return g.port(), true
 	}
 	return "", false
+}
+
+// unproven returns the value that a variable has for who proves nothing, and why: mcplb's routes
+// do not ask for the proof, and what wants it is refused, not open.
+func (g *group) unproven(variable string) (value, why string) {
+	switch variable {
+	case "$ssl_client_verify":
+		if t := g.frontend.TLS; t != nil && t.Has("client_verify") && t.Get("client_verify") != "off" && !g.verified() {
+			return "NONE", "mcplb's routes have no condition on certificates of clients: what wants one is refused, not open"
+		}
+	case "$secure_link":
+		return "", "mcplb checks no signed links: what wants one is refused, not open"
+	}
+	return "", ""
 }
 
 // verified reports whether all clients show a certificate that is good.

@@ -30,7 +30,9 @@ func (r *rules) content(s *scope, conditions *lb.Table, priority int) {
 		}
 		for _, v := range variants {
 			both := conditions.Clone()
-			both.Merge(v.conditions)
+			if !both.Narrow(v.conditions) {
+				continue
+			}
 			r.add(priority, both, v.effects)
 		}
 		if s.node.name == "location" {

@@ -40,6 +40,11 @@ func (g *group) requestHeaders(s *scope, pass *node, t *lb.Table, proxyHost stri
 			continue
 		}
 		text, notes, err := g.text(value, s)
+		if err != nil && lb.Removable(name) {
+			t.AddTo("remove_request_headers", nil, name)
+			n.Impossible("%v; the client's own does not reach servers", err)
+			continue
+		}
 		if err != nil {
 			n.Impossible("%v", err)
 			continue
@@ -120,6 +125,7 @@ var decorated = []int{200, 201, 204, 206, 301, 302, 303, 304, 307, 308}
 // is hidden. status is that of a generated response, 0 for responses of servers.
 func (g *group) responseHeaders(s *scope, t *lb.Table, status int) {
 	g.charset(s, t, status)
+	g.expires(s, t, status)
 	for _, n := range s.all("add_header") {
 		name, value := n.arg(0), n.arg(1)
 		if value == "" {
@@ -208,5 +214,24 @@ func moveToSet(t *lb.Table, added lb.Inline, name string) {
 	t.Set("set_response_headers", set)
 	if t.Set("add_response_headers", rest); len(rest) == 0 {
 		t.Delete("add_response_headers")
+	}
+}
+
+// expires writes what forbids caches to keep a response. What allows it is for responses of some
+// statuses alone, and mcplb would allow errors to be kept, too.
+func (g *group) expires(s *scope, t *lb.Table, status int) {
+	n := s.last("expires")
+	switch {
+	case n == nil:
+	case n.arg(0) == "off":
+		n.Unneeded("it is off")
+	case n.arg(0) != "epoch" && !strings.HasPrefix(n.arg(0), "-"):
+		n.Impossible("it is for responses of some statuses alone, and mcplb's headers are on those of every status: let the server send Cache-Control")
+	case status == 0 || slices.Contains(decorated, status):
+		set, _ := t.Get("set_response_headers").(lb.Inline)
+		t.Set("set_response_headers", append(slices.Clone(set), lb.Pair{Key: "Cache-Control", Value: "no-cache"}, lb.Pair{Key: "Expires", Value: "Thu, 01 Jan 1970 00:00:01 GMT"}), n.Directive)
+		if status == 0 {
+			t.Differ(n.Directive, "set_response_headers", "Cache-Control, Expires: on responses of every status")
+		}
 	}
 }

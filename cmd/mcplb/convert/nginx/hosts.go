@@ -44,6 +44,7 @@ func (g *group) otherHosts(s *scope) (hosts []string) {
 
 // write writes the routes for hosts; nil = all.
 func (r *rules) write(hosts, others []string) {
+	r.pathBeforeHost()
 	for _, rule := range r.list {
 		t := &lb.Table{}
 		if rule.priority > 0 {
@@ -52,25 +53,63 @@ func (r *rules) write(hosts, others []string) {
 		if hosts != nil {
 			t.Set("host", hosts)
 		}
-		if own := rule.table.Strings("host"); own != nil && hosts != nil && !covers(hosts, own) {
-			continue
-		}
 		t.Merge(rule.table)
-		if rule.priority > 0 && !rule.table.Has("host") {
-			if not := excluded(hosts, others); len(not) > 0 {
-				t.AddTo("not_host", nil, not...)
+		in := hosts
+		if own := rule.table.Strings("host"); own != nil {
+			if in = belonging(own, hosts, others); len(in) == 0 {
+				continue
 			}
+			t.Set("host", in)
+		}
+		if not := excluded(in, others); rule.priority > 0 && len(not) > 0 {
+			t.AddTo("not_host", nil, not...)
 		}
 		t.From = append(rule.table.From, r.server.node.Directive)
 		r.g.frontend.Routes = append(r.g.frontend.Routes, t)
 	}
 }
 
-// covers reports whether one of the hosts takes each of the others.
-func covers(hosts, others []string) bool {
-	return !slices.ContainsFunc(others, func(o string) bool {
-		return !slices.ContainsFunc(hosts, func(h string) bool { return takes(h, o) })
-	})
+// belonging returns those of some hosts whose requests come to a server: hosts are its own, nil all
+// that are none of the others.
+func belonging(some, hosts, others []string) (own []string) {
+	if hosts != nil {
+		some = lb.BothHosts(some, hosts)
+	}
+	for _, h := range some {
+		if len(closest(hosts, h)) >= len(closest(others, h)) {
+			own = append(own, h)
+		}
+	}
+	return own
+}
+
+// closest returns the longest of some patterns that takes a host, as nginx does; "" if none does.
+func closest(patterns []string, host string) (longest string) {
+	for _, p := range patterns {
+		if takes(p, host) && len(p) > len(longest) {
+			longest = p
+		}
+	}
+	return longest
+}
+
+// pathBeforeHost gives the locations of a server priorities by their paths where a condition is on
+// the host: for mcplb the host goes before the path, for nginx all of them are in one server.
+func (r *rules) pathBeforeHost() {
+	if !slices.ContainsFunc(r.list, func(o rule) bool { return o.priority == 0 && o.table.Has("host") }) {
+		return
+	}
+	for i, o := range r.list {
+		if o.priority == 0 {
+			prefix, _ := o.table.Get("path").(string)
+			exact, _ := o.table.Get("path_exact").(string)
+			rank := 1 + 2*len(strings.TrimRight(prefix+exact, "/"))
+			if exact != "" {
+				rank++
+			}
+			r.list[i].priority = min(rank, priorityRegex/2)
+		}
+	}
 }
 
 // takes reports whether a host pattern has another one in it.

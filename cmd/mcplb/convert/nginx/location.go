@@ -35,7 +35,9 @@ type rules struct {
 	branches []branch // of the location that is translated
 	regular  int      // locations with regular expressions so far
 	any      bool     // there is one
-	root     bool     // a route takes what no other takes
+
+	beginnings []string // of the paths for which the regular expression that was read last stands
+	root       bool     // a route takes what no other takes
 }
 
 // branch is an if of a location that answers nothing, but passes its requests on otherwise.
@@ -135,7 +137,7 @@ func (r *rules) serverPhase() (all bool) {
 // phase translates return, rewrite and if of a level. It reports whether one of them
 // takes every request of the level.
 func (r *rules) phase(s *scope, conditions *lb.Table, priority int) (all bool) {
-	for _, n := range s.node.inner {
+	for _, n := range s.node.byCases(r) {
 		switch n.name {
 		case "return", "rewrite":
 			if all {
@@ -196,7 +198,7 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 	inner := newScope(n, parent)
 	alternatives, holds, err := r.g.condition(n)
 	if err != nil {
-		n.Impossible("%v", err)
+		n.lost(refuses(n), err)
 		for _, child := range n.inner {
 			child.Impossible("the condition of its if is not possible")
 		}
@@ -218,7 +220,7 @@ func (r *rules) ifBlock(n *node, parent *scope, conditions *lb.Table, priority i
 				err = errors.New("in an if, mcplb answers, and changes no path")
 			}
 			if err != nil {
-				child.Impossible("%v", err)
+				child.lost(refuses(n), err)
 				return false
 			}
 			for _, rest := range n.inner[i+1:] {
@@ -262,19 +264,20 @@ func (r *rules) location(s *scope) {
 			r.location(kid)
 		}
 	}
+	r.beginnings = nil
 	conditions, priority, err := r.place(n)
+	beginnings := r.beginnings
 	if err != nil {
-		n.Impossible("%v", err)
-		for _, child := range n.inner {
-			if _, free := needless[child.name]; !free && child.name != "location" {
-				child.Impossible("its location is not possible")
-			}
-		}
+		r.partly(s, priority, err)
 		return
 	}
 	for _, c := range conditions {
 		r.at(s, c, priority)
 	}
+	if path, _ := n.prefix(); path != "" {
+		beginnings = []string{path}
+	}
+	r.beyondSegments(s, beginnings, priority)
 }
 
 // at writes the routes of a location for one of its paths.

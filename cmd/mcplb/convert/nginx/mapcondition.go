@@ -17,6 +17,8 @@ type verdicts struct {
 	header  string // where the key is headers
 	yes, no []string
 	usual   bool // what holds for all others
+	absent  bool // there is a line for requests without the header
+	without bool // what holds for those
 }
 
 // holds is a test of a variable's value.
@@ -33,6 +35,9 @@ func compares(operator, value string) holds {
 // mapCondition translates a test of a variable that a map or geo sets by the source, host,
 // method or a header of the request.
 func (g *group) mapCondition(n, m *node, test holds) (alternatives []*lb.Table, err error) {
+	if inner := g.c.maps[strings.Trim(m.arg(0), "${}")]; inner != nil && inner != m && m.name == "map" && len(m.args) == 2 {
+		return g.mapOfMap(n, m, inner, test)
+	}
 	v, err := readVerdicts(m, test)
 	if err != nil {
 		return nil, err
@@ -45,7 +50,8 @@ func (g *group) mapCondition(n, m *node, test holds) (alternatives []*lb.Table, 
 		v.set(t, "not_"+v.key, v.no, n)
 	} else {
 		if len(v.yes) == 0 {
-			return nil, nil
+			m.Translated()
+			return v.withAbsence(nil, n), nil
 		}
 		v.set(t, v.key, v.yes, n)
 		inner := v.nested(v.yes, v.no)
@@ -55,7 +61,7 @@ func (g *group) mapCondition(n, m *node, test holds) (alternatives []*lb.Table, 
 		v.set(t, "not_"+v.key, inner, n)
 	}
 	m.Translated()
-	return []*lb.Table{t}, nil
+	return v.withAbsence([]*lb.Table{t}, n), nil
 }
 
 // set writes a condition for some values.
@@ -115,7 +121,7 @@ func (v *verdicts) line(m, line *node, test holds) error {
 	case err != nil:
 		return fmt.Errorf("the line %q of %s: %w", line.name, m.name, err)
 	case v.key == "headers" && line.name == "":
-		return errors.New("its map has a value for requests without the header")
+		v.absent, v.without = true, test(line.arg(0))
 	case test(line.arg(0)):
 		v.yes = append(v.yes, values...)
 	default:
@@ -154,4 +160,34 @@ func prefixOf(s string) netip.Prefix {
 	}
 	p, _ := netip.ParsePrefix(s)
 	return p
+}
+
+// withAbsence completes the tables of a test for requests without the header, for which its map
+// has a line.
+func (v *verdicts) withAbsence(some []*lb.Table, n *node) []*lb.Table {
+	there := lb.Inline{{Key: v.header, Value: []string{}}}
+	switch {
+	case !v.absent || v.without == v.usual:
+	case v.usual:
+		some[0].Set("headers", there, n.Directive)
+	default:
+		t := &lb.Table{From: []*lb.Directive{n.Directive}}
+		t.Set("not_headers", there, n.Directive)
+		some = append(some, t)
+	}
+	return some
+}
+
+// mapOfMap translates a test of a map whose key is another map or geo.
+func (g *group) mapOfMap(n, m, inner *node, test holds) ([]*lb.Table, error) {
+	if slices.ContainsFunc(m.inner, func(line *node) bool {
+		return len(line.args) != 1 || line.name == "include" || strings.HasPrefix(line.name, "~") || strings.Contains(line.arg(0), "$")
+	}) {
+		return nil, errors.New("the map of another map has regular expressions or variables")
+	}
+	alternatives, err := g.mapCondition(n, inner, func(value string) bool { return test(m.valueOf(value)) })
+	if err == nil {
+		m.Translated()
+	}
+	return alternatives, err
 }

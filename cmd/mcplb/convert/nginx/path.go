@@ -65,7 +65,7 @@ func (r *rules) withSlash(path string) bool {
 
 // isPath reports whether mcplb takes a path for that of a route.
 func isPath(p string) bool {
-	return strings.HasPrefix(p, "/") && !strings.ContainsAny(p, `\*?#%^$`) && !strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	return strings.HasPrefix(p, "/") && !lb.DotSegment(p) && !strings.ContainsAny(p, `\*?#%^$`) && !strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // looseDot is a dot in a name, which was hardly meant for any character.
@@ -82,6 +82,9 @@ func (r *rules) expression(n *node, expression string, add func() *lb.Table) err
 	if err != nil {
 		return fmt.Errorf("%s is a regular expression that mcplb's paths cannot say: %w", expression, err)
 	}
+	if refuses(n) {
+		paths = r.possible(n, paths)
+	}
 	for _, p := range paths {
 		if !isPath(p.Text) {
 			return fmt.Errorf("%s is a regular expression that mcplb's paths cannot say", expression)
@@ -92,6 +95,9 @@ func (r *rules) expression(n *node, expression string, add func() *lb.Table) err
 	}
 	for _, p := range paths {
 		setPath(add(), p, n)
+		if p.Reach == lb.Beginning {
+			r.beginnings = append(r.beginnings, p.Text)
+		}
 	}
 	if fold || n.arg(0) == "~*" {
 		r.g.frontend.Differ(n.Directive, "", "paths are compared with regard to case")

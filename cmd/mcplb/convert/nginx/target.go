@@ -48,6 +48,9 @@ func (g *group) targets(s *scope, n *node) (all []choice, err error) {
 		return value + rest
 	}
 	m := g.c.maps[variable[2]]
+	if m != nil && m.name == "geo" {
+		return g.mappedSources(s, m, join)
+	}
 	if m == nil || m.name != "map" {
 		return nil, fmt.Errorf("mcplb's routes name their backend, and $%s is known at run time alone", variable[2])
 	}
@@ -145,6 +148,42 @@ func (g *group) mapped(s *scope, m *node, join func(string) string) (all []choic
 	if others == nil {
 		return nil, errors.New("the map has no default, and mcplb has no request without a backend")
 	}
+	return append(all, *others), nil
+}
+
+// mappedSources reads the lines of a geo as routes, the narrower networks first.
+func (g *group) mappedSources(s *scope, m *node, join func(string) string) (all []choice, err error) {
+	if len(m.args) == 2 && m.arg(0) != "$remote_addr" && m.arg(0) != "$binary_remote_addr" {
+		return nil, fmt.Errorf("mcplb's routes have no condition on %s", m.arg(0))
+	}
+	var others *choice
+	for _, line := range m.inner {
+		if len(line.args) != 1 || line.arg(0) == "" || line.name == "include" || line.name == "proxy" || line.name == "delete" {
+			return nil, fmt.Errorf("the line %q of the geo is no value", line.name)
+		}
+		t, err := g.target(s, join(line.arg(0)))
+		if err != nil {
+			return nil, err
+		}
+		c := choice{&lb.Table{From: []*lb.Directive{m.Directive}}, t}
+		if line.name == "default" {
+			others = &c
+			continue
+		}
+		p, err := network(line.name)
+		if err != nil {
+			return nil, fmt.Errorf("the line %q of the geo: %w", line.name, err)
+		}
+		c.conditions.Set("source", []string{p}, m.Directive)
+		all = append(all, c)
+	}
+	if others == nil {
+		return nil, errors.New("the geo has no default, and mcplb has no request without a backend")
+	}
+	m.Translated()
+	slices.SortStableFunc(all, func(a, b choice) int {
+		return prefixOf(b.conditions.Strings("source")[0]).Bits() - prefixOf(a.conditions.Strings("source")[0]).Bits()
+	})
 	return append(all, *others), nil
 }
 
