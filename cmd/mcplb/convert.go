@@ -31,7 +31,8 @@ comment beside it names; not needed; or not possible, which the head of the file
 with file and line. -report prints that account as a table instead.
 
 mcplb -t accepts what comes out, if the files that it names (certificates, error pages)
-are there. It limits no client that was not limited, and adds no header that was not set.
+are there. It limits no client that was not limited, and responses of servers have no header that
+was not set.
 
 A denial that mcplb cannot express is also named on standard error, since what it keeps
 out reaches servers: do not serve such a result before you have closed these.
