@@ -249,10 +249,12 @@ func sameHost(a, b string) bool {
 	return strings.TrimSuffix(a, ".") == strings.TrimSuffix(b, ".")
 }
 
-// covers reports whether the host wide includes the host narrow.
+// covers reports whether the host wide includes the host narrow. The interface of ::%lo
+// changes nothing: the kernel binds every address.
 func covers(wide, narrow string) bool {
+	host, _, _ := strings.Cut(wide, "%")
 	switch {
-	case wide == "" || wide == anyIPv6:
+	case wide == "" || host == anyIPv6:
 		return true
 	case wide == anyIPv4:
 		addr, err := netip.ParseAddr(narrow)

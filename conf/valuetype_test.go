@@ -131,6 +131,7 @@ func TestOverlap(t *testing.T) {
 		{"10.0.0.1:80", "10.0.0.2:80", false}, {"10.0.0.1:80", "10.0.0.1:80", true}, {"localhost:80", "localhost:80", true}, {"localhost:80", "127.0.0.1:80", false},
 		{"localhost.:80", "localhost:80", true}, {"localhost.:80", "0.0.0.0:80", true}, {"0.0.0.0:80", "0.0.0.0:80", true}, {":80", ":80", true},
 		{"localhost:80", "0.0.0.0:80", true}, {":0", ":0", false}, {"127.0.0.1:0", ":0", false},
+		{"[::%lo]:80", "0.0.0.0:80", true}, {"[::%lo]:80", "[::]:80", true}, {"[::%lo]:80", "[::1]:80", true},
 	} {
 		if overlap(c.a, c.b) != c.want || overlap(c.b, c.a) != c.want {
 			t.Errorf("overlap(%s, %s) is not %t both ways", c.a, c.b, c.want)
