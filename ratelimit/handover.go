@@ -55,8 +55,8 @@ func (s *Source) Spent() int64 {
 }
 
 // Charge takes what has passed in the old process since Limiter.Handover: the bucket of
-// messages is full no earlier than until, which is the same source's Spent there. Safe
-// for concurrent use.
+// messages is full no earlier than until, which is the same source's Spent there, as far as
+// the limits at the time now let it be. Safe for concurrent use.
 func (s *Source) Charge(until, now int64) {
 	s.messages.raise(s.limiter.limits.Load().message.bounded(until, now))
 }

@@ -103,7 +103,8 @@ func shardCount(tableSize int) int {
 	return count
 }
 
-// Apply changes the limits in place. Sources, counts and bans stay, and connected
+// Apply changes the limits in place, at the time now. What a source owes of a larger burst
+// than it has now, or of a slower rate, is forgiven. Sources, counts and bans stay, and connected
 // sources are subject to the new limits from their next message on. A smaller
 // table shrinks step by step as sources come and go. Connections that were
 // admitted without a *Source, because they had no limits, stay unlimited and do
@@ -123,7 +124,8 @@ func (l *Limiter) Apply(limits conf.RateLimit, now int64) {
 	l.settle(before, changed, now)
 }
 
-// settle bounds what sources owe after a change of their limits.
+// settle bounds what sources owe after a change of their limits. The global bucket needs
+// none of it: whatever its rate, it fills within a second.
 func (l *Limiter) settle(before, after *limits, now int64) {
 	if before.message.capacity <= after.message.capacity && before.connection.capacity <= after.connection.capacity {
 		return

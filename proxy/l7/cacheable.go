@@ -220,7 +220,7 @@ func parseTime(p []byte, now time.Time) (t time.Time, ok bool) {
 	return parseLooseTime(p, now)
 }
 
-// looseForms are dates without what looseWords takes off.
+// looseForms are dates without what parseLooseTime leaves out.
 var looseForms = []string{
 	"2 Jan 2006 15:04:05", "2 January 2006 15:04:05", "2 Jan 06 15:04:05", "Jan 2 15:04:05 2006",
 	"2006 01 02 15:04:05", "2006 01 02T15:04:05", "2006 01 02T15:04:05Z",

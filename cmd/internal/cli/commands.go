@@ -20,8 +20,8 @@ func Version(program, version string) *cobra.Command {
 	}
 }
 
-// VersionFlag gives root the flag -version, which prints what the program's name and version
-// are, on one line.
+// VersionFlag gives root the flag -version, which prints the program's name and version on
+// one line.
 func VersionFlag(root *cobra.Command, version string) {
 	root.Version = version
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")

@@ -104,6 +104,12 @@ func (s *scope) substitute(text string) string {
 	})
 }
 
+// choice is what a line of the map or geo m leads to, without conditions yet.
+func (g *group) choice(s *scope, m *node, url string) (choice, error) {
+	t, err := g.target(s, url)
+	return choice{&lb.Table{From: []*lb.Directive{m.Directive}}, t}, err
+}
+
 // mapped reads the lines of a map as routes.
 func (g *group) mapped(s *scope, m *node, join func(string) string) (all []choice, err error) {
 	key, _, err := conditionKey(m.arg(0))
@@ -121,11 +127,10 @@ func (g *group) mapped(s *scope, m *node, join func(string) string) (all []choic
 		if line.name == "include" || len(line.args) != 1 || line.arg(0) == "" {
 			return nil, fmt.Errorf("the line %q of the map is no value", line.name)
 		}
-		t, err := g.target(s, join(line.arg(0)))
+		c, err := g.choice(s, m, join(line.arg(0)))
 		if err != nil {
 			return nil, err
 		}
-		c := choice{&lb.Table{From: []*lb.Directive{m.Directive}}, t}
 		if line.name == "default" {
 			others = &c
 			continue
@@ -161,11 +166,10 @@ func (g *group) mappedSources(s *scope, m *node, join func(string) string) (all 
 		if len(line.args) != 1 || line.arg(0) == "" || line.name == "include" || line.name == "proxy" || line.name == "delete" {
 			return nil, fmt.Errorf("the line %q of the geo is no value", line.name)
 		}
-		t, err := g.target(s, join(line.arg(0)))
+		c, err := g.choice(s, m, join(line.arg(0)))
 		if err != nil {
 			return nil, err
 		}
-		c := choice{&lb.Table{From: []*lb.Directive{m.Directive}}, t}
 		if line.name == "default" {
 			others = &c
 			continue
