@@ -11,7 +11,7 @@ import (
 // validateFiles checks the files that the configuration names.
 func validateFiles(c *Config, d *decoder) {
 	if c.Admin.TokenFile != "" {
-		if err := checkToken(c.Admin.TokenFile); err != nil {
+		if _, err := ReadToken(c.Admin.TokenFile); err != nil {
 			d.fail("admin.token_file", "%v", err)
 		}
 	}
@@ -76,22 +76,25 @@ func loadCertificates(t *TLS, loaded map[[2]string]loadedPair, path string, d *d
 // longestToken is the most bytes of a token.
 const longestToken = 4096
 
-// checkToken accepts a file that holds one word, the token.
-func checkToken(path string) error {
+// ReadToken returns the only word in a file: the token of the admin address, without a
+// byte order mark in front of it.
+func ReadToken(path string) (string, error) {
 	text, err := ReadFile(path, MostSmall)
 	if err != nil {
-		return err
+		return "", err
 	}
 	words := bytes.Fields(bytes.TrimPrefix(text, []byte(byteOrderMark)))
 	switch {
 	case wrongEncoding(string(text)) != "":
-		return fmt.Errorf("%s is %s: save it as UTF-8", quoted(path), wrongEncoding(string(text)))
+		return "", fmt.Errorf("%s is %s: save it as UTF-8", quoted(path), wrongEncoding(string(text)))
+	case len(words) == 0:
+		return "", fmt.Errorf("%s is empty: it must hold the token", quoted(path))
 	case len(words) != 1 || bytes.ContainsFunc(words[0], unicode.IsControl):
-		return fmt.Errorf("%s must hold the token and nothing else: one word without spaces", quoted(path))
+		return "", fmt.Errorf("%s must hold the token and nothing else: one word without spaces", quoted(path))
 	case len(words[0]) > longestToken:
-		return fmt.Errorf("%s holds a word of %d bytes: a token has %d at most, or clients' headers could not carry it", quoted(path), len(words[0]), longestToken)
+		return "", fmt.Errorf("%s holds a word of %d bytes: a token has %d at most, or clients' headers could not carry it", quoted(path), len(words[0]), longestToken)
 	}
-	return nil
+	return string(words[0]), nil
 }
 
 // loadCertificate reads a PEM chain and the key of its first certificate.

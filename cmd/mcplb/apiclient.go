@@ -167,15 +167,11 @@ func readToken(path string) (string, error) {
 	if path == "" {
 		return checkTokenText("MCPLB_TOKEN", strings.TrimSpace(os.Getenv("MCPLB_TOKEN")))
 	}
-	text, err := conf.ReadFile(path, conf.MostSmall)
+	token, err := conf.ReadToken(path)
 	if err != nil {
 		return "", fmt.Errorf("reading the token: %w (-token-file FILE, MCPLB_TOKEN_FILE or MCPLB_TOKEN give it otherwise)", err)
 	}
-	token, err := checkTokenText(path, strings.TrimSpace(strings.TrimPrefix(string(text), "\ufeff")))
-	if err == nil && token == "" {
-		err = fmt.Errorf("%s is empty: it must contain the token", path)
-	}
-	return token, err
+	return token, nil
 }
 
 // checkTokenText refuses a token that no balancer can have, and no header could carry.
